@@ -1,0 +1,65 @@
+"""Kinds of IP addresses that no public site can have."""
+
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+# IANA special-purpose registries (RFC 6890 and its updates). The documentation ranges of
+# RFC 5737 and RFC 3849 are left out on purpose: fictional archives use them as if they were
+# public, and nothing else may treat a fictional country differently from a real one.
+_SPECIAL = [
+    ("zero", "0.0.0.0/8"),
+    ("loopback", "127.0.0.0/8"),
+    ("private", "10.0.0.0/8"),
+    ("private", "172.16.0.0/12"),
+    ("private", "192.168.0.0/16"),
+    ("cgn", "100.64.0.0/10"),
+    ("link_local", "169.254.0.0/16"),
+    ("reserved", "192.0.0.0/24"),
+    ("reserved", "198.18.0.0/15"),
+    ("multicast", "224.0.0.0/4"),
+    ("reserved", "240.0.0.0/4"),
+    ("zero", "::/128"),
+    ("loopback", "::1/128"),
+    ("private", "fc00::/7"),
+    ("link_local", "fe80::/10"),
+    ("multicast", "ff00::/8"),
+]
+_NETWORKS: list[tuple[str, IPv4Network | IPv6Network]] = [
+    (kind, ip_network(network)) for kind, network in _SPECIAL
+]
+
+
+@lru_cache(maxsize=1 << 17)
+def canonical(text: str) -> str | None:
+    """The one spelling of an address, or None where ``text`` is none (``[scrubbed]``, a name).
+
+    An IPv4 address mapped into IPv6 is given as IPv4; a zone (``%eth0``) is dropped.
+    """
+    address = _parse(text)
+    return None if address is None else str(address)
+
+
+@lru_cache(maxsize=1 << 17)
+def special_kind(text: str) -> str | None:
+    """The kind of a special-purpose address (a bogon), or None for a public one.
+
+    Kinds: zero, loopback, private, cgn, link_local, multicast, reserved.
+    """
+    address = _parse(text)
+    if address is None:
+        return None
+    for kind, network in _NETWORKS:
+        if address.version == network.version and address in network:
+            return kind
+    return None
+
+
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    if len(text) > 64:
+        return None
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,38 @@
+"""Everything that can go wrong on purpose, and the exit status each of them means.
+
+WorkbookError
+├── ParameterError        2  a parameter is wrong; nothing was written
+├── SourceError           3  a source could not be reached or ran dry; running again resumes
+└── ContractError         4  the data contradict a contract; a table would lie
+"""
+
+
+class WorkbookError(Exception):
+    """Base class. ``str(error)`` is one sentence for the person at the terminal."""
+
+    exit_status = 1
+
+
+class ParameterError(WorkbookError):
+    """A parameter is wrong: names it, its value and what is accepted."""
+
+    exit_status = 2
+
+    def __init__(self, name: str, value: object, accepted: str) -> None:
+        super().__init__(f"{name}={value!s}: {accepted}")
+        self.name = name
+
+
+class SourceError(WorkbookError):
+    """A source could not be reached or ran dry: says what is missing."""
+
+    exit_status = 3
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message.rstrip('.')}. Running the same command again resumes.")
+
+
+class ContractError(WorkbookError):
+    """The data contradict a contract: says which check and which rows."""
+
+    exit_status = 4

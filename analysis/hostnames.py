@@ -1,0 +1,53 @@
+"""One spelling per site (guard G11 of the method: one site, one row).
+
+Host names are compared in lower case, without a trailing dot, port or user, in their ASCII
+(IDNA) form. ``www`` and the bare name stay apart; they share a registrable domain.
+"""
+
+import re
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from publicsuffixlist import PublicSuffixList
+
+from analysis.addresses import canonical
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_SUFFIXES = PublicSuffixList()
+
+
+@lru_cache(maxsize=1 << 16)
+def normalise(url: str) -> str:
+    """The host name of a URL or of a bare host name, in its one spelling.
+
+    Returns:
+        A lower-case ASCII host name, an address in canonical text, or ``""`` where there is no
+        usable host: impossible labels, over 253 characters, not a URL.
+    """
+    if len(url) > 8192:
+        return ""
+    text = url.strip()
+    try:
+        host = urlsplit(text if "://" in text else f"//{text}").hostname or ""
+    except ValueError:
+        return ""
+    address = canonical(host)
+    if address is not None:
+        return address
+    host = host.rstrip(".").lower()
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode("ascii").lower()
+        except UnicodeError:
+            return ""
+    if len(host) > 253 or "." not in host:
+        return ""
+    return host if all(_LABEL.fullmatch(label) for label in host.split(".")) else ""
+
+
+@lru_cache(maxsize=1 << 16)
+def registrable_domain(host: str) -> str:
+    """The name somebody registered, by the Public Suffix List; the host itself if there is none."""
+    if canonical(host) is not None:
+        return host
+    return _SUFFIXES.privatesuffix(host) or host

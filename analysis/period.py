@@ -1,0 +1,90 @@
+"""The one half-open UTC period type. All date arithmetic of the project is here."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from analysis.errors import ParameterError
+
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def parse_date(name: str, value: str | date) -> date:
+    """Read an ISO date.
+
+    Raises:
+        ParameterError: ``value`` is not a calendar date written YYYY-MM-DD.
+    """
+    if isinstance(value, date):
+        return value
+    try:
+        if not _ISO_DATE.fullmatch(value):
+            raise ValueError
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ParameterError(name, value, "a date is written YYYY-MM-DD, in UTC") from None
+
+
+@dataclass(frozen=True, order=True)
+class Period:
+    """Days from ``since`` (in) until ``until`` (out), in UTC."""
+
+    since: date
+    until: date
+
+    def __post_init__(self) -> None:
+        if self.since >= self.until:
+            raise ParameterError("UNTIL", self.until, f"must lie after SINCE, {self.since}")
+
+    @classmethod
+    def parse(cls, since: str | date, until: str | date) -> "Period":
+        """Read a period from two ISO dates; ``until`` is exclusive."""
+        return cls(parse_date("SINCE", since), parse_date("UNTIL", until))
+
+    def __contains__(self, day: date) -> bool:
+        return self.since <= day < self.until
+
+    def __str__(self) -> str:
+        return f"{self.since}--{self.until}"
+
+    @property
+    def day_count(self) -> int:
+        return (self.until - self.since).days
+
+    @property
+    def last_day(self) -> date:
+        return self.until - timedelta(days=1)
+
+    def months(self) -> Iterator["Period"]:
+        """The calendar months that the period touches, clipped to it, in order."""
+        start = self.since
+        while start < self.until:
+            following = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+            yield Period(start, min(following, self.until))
+            start = following
+
+    def split(self, at: str | date | None = None) -> tuple["Period", "Period"]:
+        """The two halves that the report compares.
+
+        Args:
+            at: first day of the second half; by default the month start that halves the
+                period, the first half longer when the months are odd. A period within one
+                month is halved by days.
+
+        Raises:
+            ParameterError: ``at`` does not lie inside the period.
+        """
+        if at:
+            middle = parse_date("SPLIT", at)
+        else:
+            starts = [month.since for month in self.months()]
+            if len(starts) > 1:
+                middle = starts[(len(starts) + 1) // 2]
+            else:
+                middle = self.since + timedelta(days=(self.day_count + 1) // 2)
+        if not self.since < middle < self.until:
+            raise ParameterError(
+                "SPLIT", middle, f"must lie after {self.since} and before {self.until}"
+            )
+        return Period(self.since, middle), Period(middle, self.until)

@@ -1,0 +1,126 @@
+"""The columns of an observation, the boundary between reading measurements and judging them.
+
+One row is one web_connectivity measurement with what it recorded at each layer. The rows are
+facts: no rule, threshold or list decides anything here, so that a change of method never needs
+the archive read again. Field names are OONI's (ooni/spec ts-017, df-002 to df-008) wherever OONI
+has one.
+"""
+
+import pyarrow as pa
+
+#: Raised when a column is added, dropped or changes meaning: older files are then read again.
+SCHEMA_VERSION = 1
+
+#: How an address relates to what the control resolved for the same name:
+#: ``address`` the control got this very address, ``asn`` one in the same network,
+#: ``none`` neither; null where the control has no answer to compare with.
+MATCH_VALUES = ("address", "asn", "none")
+
+_ANSWER = pa.struct(
+    [
+        ("address", pa.string()),  # canonical text of an IPv4 or IPv6 address
+        ("asn", pa.uint32()),  # as the probe or the control annotated it; null if neither did
+        ("special", pa.string()),  # kind of special-purpose address, see addresses.special_kind
+        ("match", pa.string()),  # one of MATCH_VALUES
+    ]
+)
+
+_CONTROL_ANSWER = pa.struct(
+    [("address", pa.string()), ("asn", pa.uint32()), ("special", pa.string())]
+)
+
+_CONNECT = pa.struct(
+    [
+        ("address", pa.string()),
+        ("port", pa.uint16()),
+        ("failure", pa.string()),  # null: connected
+        ("match", pa.string()),
+        ("is_answer", pa.bool_()),  # the system resolver gave this address
+        ("control_ok", pa.bool_()),  # null: the control did not try this endpoint
+        ("control_failure", pa.string()),
+    ]
+)
+
+_HANDSHAKE = pa.struct(
+    [
+        ("address", pa.string()),
+        ("server_name", pa.string()),
+        ("failure", pa.string()),  # null: handshake done and the certificate is valid
+        ("match", pa.string()),
+        ("is_answer", pa.bool_()),
+        ("control_ok", pa.bool_()),
+        ("control_failure", pa.string()),
+    ]
+)
+
+OBSERVATION = pa.schema(
+    [
+        # identity
+        ("report_id", pa.string()),  # "" where the probe could not open a report
+        ("input", pa.string()),  # the URL as OONI has it
+        ("measurement_start_time", pa.timestamp("s")),  # UTC
+        ("line_number", pa.uint32()),  # in the archive object, from 1
+        # who measured, on what network
+        ("probe_cc", pa.string()),
+        ("probe_asn", pa.uint32()),  # 0: unknown
+        ("probe_network_name", pa.string()),
+        ("resolver_asn", pa.uint32()),  # 0: unknown
+        ("software_name", pa.string()),
+        ("software_version", pa.string()),
+        ("test_version", pa.string()),
+        ("platform", pa.string()),
+        # what was measured
+        ("domain", pa.string()),  # hostnames.normalise(input); "" where there is no host name
+        ("is_https", pa.bool_()),  # scheme of the input
+        ("is_ip_input", pa.bool_()),  # the input names an address, so that DNS plays no part
+        # dns: the system resolver's view of the input's host name
+        ("dns_failure", pa.string()),  # null where any system query answered, or none was made
+        ("dns_answers", pa.list_(_ANSWER)),
+        # dns over plain UDP to a public resolver (0.5): shows injection on the path
+        ("udp_failure", pa.string()),
+        ("udp_answers", pa.list_(_ANSWER)),
+        # control (test helper)
+        ("has_control", pa.bool_()),  # a control reply is there and control_failure is null
+        ("control_failure", pa.string()),
+        ("control_dns_failure", pa.string()),
+        ("control_answers", pa.list_(_CONTROL_ANSWER)),
+        # tcp and tls towards the input's host (0.5: depth=0 only), one item an attempt
+        ("tcp", pa.list_(_CONNECT)),
+        ("tls", pa.list_(_HANDSHAKE)),
+        # the first failure at a redirect's target (0.5: depth>0), if any
+        ("redirect_layer", pa.string()),  # dns | tcp | tls | http
+        ("redirect_host", pa.string()),
+        ("redirect_failure", pa.string()),
+        # http: the last request made (OONI lists the newest first)
+        ("http_failure", pa.string()),  # the newest request's failure; null: a response came
+        ("http_url", pa.string()),  # of the newest request
+        ("http_host", pa.string()),  # its normalised host name
+        ("http_status", pa.int32()),  # null: no response
+        ("http_request_count", pa.uint16()),
+        ("http_body_length", pa.int64()),  # of the newest response; null: no response
+        ("http_title", pa.string()),  # only where the body was looked at, see facts.py
+        ("http_body_digest", pa.string()),  # normalised body; only where it was looked at
+        ("http_fingerprints", pa.list_(pa.string())),  # names; only where it was looked at
+        ("control_http_failure", pa.string()),
+        ("control_http_status", pa.int32()),  # null: no response
+        ("control_http_body_length", pa.int64()),
+        ("control_http_title", pa.string()),
+        ("body_proportion", pa.float64()),  # the probe's own comparison with the control
+        ("status_code_match", pa.bool_()),
+        ("headers_match", pa.bool_()),
+        ("title_match", pa.bool_()),
+        # the probe's own words
+        ("dns_experiment_failure", pa.string()),
+        ("http_experiment_failure", pa.string()),
+        ("dns_consistency", pa.string()),
+        ("blocking", pa.string()),  # "dns", "tcp_ip", "http-failure", "http-diff", "false"; null
+        ("accessible", pa.bool_()),
+        ("x_blocking_flags", pa.int32()),
+        ("x_dns_flags", pa.int32()),
+        ("x_null_null_flags", pa.int32()),
+        # OONI's published flags, recomputed (flags.py); disjoint use is up to the reader
+        ("is_anomaly", pa.bool_()),
+        ("is_confirmed", pa.bool_()),
+        ("is_failure", pa.bool_()),
+    ]
+)
