@@ -27,6 +27,9 @@ def normalise(url: str) -> str:
     if len(url) > 8192:
         return ""
     text = url.strip()
+    bare = canonical(text)
+    if bare is not None:  # an IPv6 address without brackets is no URL, yet names a host
+        return bare
     try:
         host = urlsplit(text if "://" in text else f"//{text}").hostname or ""
     except ValueError:

@@ -8,6 +8,8 @@ from datetime import date, timedelta
 from analysis.errors import ParameterError
 
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+# Far from the ends of the calendar, so that no arithmetic on a period can leave it.
+_YEARS = range(1970, 3000)
 
 
 def parse_date(name: str, value: str | date) -> date:
@@ -21,9 +23,13 @@ def parse_date(name: str, value: str | date) -> date:
     try:
         if not _ISO_DATE.fullmatch(value):
             raise ValueError
-        return date.fromisoformat(value)
+        day = date.fromisoformat(value)
+        if day.year not in _YEARS:
+            raise ValueError
     except (TypeError, ValueError):
-        raise ParameterError(name, value, "a date is written YYYY-MM-DD, in UTC") from None
+        accepted = "a date is written YYYY-MM-DD, in UTC, from 1970 to 2999"
+        raise ParameterError(name, value, accepted) from None
+    return day
 
 
 @dataclass(frozen=True, order=True)

@@ -97,6 +97,9 @@ OBSERVATION = pa.schema(
         ("http_host", pa.string()),  # its normalised host name
         ("http_status", pa.int32()),  # null: no response
         ("http_request_count", pa.uint16()),
+        # the first (oldest) request went to an address that the system resolver gave; false: to
+        # one that only the control knew (0.5); null: not recorded (before 0.5, always the former)
+        ("http_first_is_answer", pa.bool_()),
         ("http_body_length", pa.int64()),  # of the newest response; null: no response
         ("http_title", pa.string()),  # only where the body was looked at, see facts.py
         ("http_body_digest", pa.string()),  # normalised body; only where it was looked at

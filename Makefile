@@ -1,0 +1,95 @@
+# `make` lists the targets. Everything runs in .venv, built from the hashed lock.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+# Relative on purpose: the folder's name may hold spaces, and scripts in .venv/bin would not start.
+PY := .venv/bin/python
+STAMP := .venv/.installed-from-lock
+# Which Python builds .venv; empty means the first of those that is new enough.
+PYTHON ?=
+
+# Taken from the environment where they are not given to make. Every variable given to make is
+# passed on by whatever name, so that the command line can refuse a misspelt one.
+PARAMETERS := PROBE_CC SINCE UNTIL SPLIT SOURCE STORE OUT TEST_LIST NETWORKS FINGERPRINTS EVENTS \
+  JOBS SCHEDULER KEEP_RAW PREVIOUS REPORT_LANGUAGES
+# These belong to make.
+OWN := PYTHON SHELL MAKEFLAGS MAKEOVERRIDES
+
+define NEWLINE
+
+
+endef
+
+given = $(sort $(foreach v,$(filter-out $(OWN),$(.VARIABLES)),\
+  $(if $(filter command,$(firstword $(origin $v))),$v)))
+inherited = $(foreach v,$(PARAMETERS),\
+  $(if $(filter environment,$(firstword $(origin $v))),$(if $(value $v),$v)))
+# One shell word: single quotes, $ and spaces stay what they are.
+quote = '$(subst ','\'',$1)'
+one_line = $(if $(findstring $(NEWLINE),$(value $1)),\
+  $(error $1: a value is one line of text; exit status 2),$(value $1))
+words = $(foreach v,$(given) $(inherited),$(call quote,$v=$(call one_line,$v)))
+
+# make reports a failed recipe as "Error 2" and cannot be told otherwise, so the recipe that runs
+# the program notes its exit status, and the target itself fails with it as make's last line.
+NOTE = .venv/.exit-status-$(MAKE_ID)
+MAKE_ID := $(shell echo $$PPID)
+run = @$(PY) -m analysis $1 $(words); echo $$? > $(NOTE)
+DRY_RUN := $(findstring n,$(firstword -$(MAKEFLAGS)))
+noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
+finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
+
+.PHONY: help setup report ingest test check lab bench clean run-report run-ingest FORCE
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | \
+	  while IFS='	' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@echo
+	@echo '  make report PROBE_CC=KH SINCE=2023-07-01 UNTIL=2024-07-01 SOURCE=ooni'
+	@echo '  variables: $(PARAMETERS)'
+	@echo '  and the method thresholds that the notebooks show; steps one by one: $(PY) -m analysis --help'
+
+setup: $(STAMP)  ## the environment, from the hashed lock
+
+report: run-report  ## the whole report; without variables, of the embedded fictional country
+	$(finish)
+
+ingest: run-ingest  ## the first stage alone: archive to Parquet and ledger, resumable
+	$(finish)
+
+run-report: $(STAMP)
+	$(call run,report)
+
+run-ingest: $(STAMP)
+	$(call run,ingest)
+
+test: $(STAMP)  ## all tests
+	@$(PY) -m pytest -n 2 --dist loadfile tests
+
+check: $(STAMP)  ## lint, types, stripped notebooks, import directions
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@set -- notebooks/*.ipynb; if [ -e "$$1" ]; then $(PY) -m nbstripout --verify "$$@"; fi
+	@$(PY) -m pytest -q -p no:cacheprovider tests/test_architecture.py
+
+lab: $(STAMP)  ## JupyterLab on notebooks/
+	@$(PY) -m jupyterlab --notebook-dir=notebooks
+
+bench: $(STAMP)  ## the performance figures, printed as ratios
+	@$(PY) -m benchmarks
+
+clean:  ## remove what make built, never fetched raw data
+	@rm -rf .venv build reports data/observations data/work data/fictional
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A copied or moved folder brings a .venv that still points to the old place: build it again.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(shell pwd -P))
+$(STAMP): FORCE
+endif
+
+$(STAMP): requirements.lock pyproject.toml tools/uv.txt tools/setup.sh
+	@sh tools/setup.sh $(call quote,$(PYTHON)) $(STAMP)

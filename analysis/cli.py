@@ -1,0 +1,160 @@
+"""The command line. Parameters are ``NAME=VALUE`` words, the same as make's."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from analysis.errors import WorkbookError
+from analysis.settings import FICTIONAL, VARIABLES, Settings, parse_settings
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Turn a country's OONI measurements into a national internet-censorship report.",
+)
+_console = Console(stderr=True)
+_WORDS_HELP = "NAME=VALUE words: " + "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
+Words = Annotated[list[str] | None, typer.Argument(help=_WORDS_HELP, metavar="[NAME=VALUE]…")]
+
+
+def main() -> None:
+    """Run the command line; a mistake foreseen is one line and its exit status."""
+    try:
+        app()
+    except WorkbookError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print("interrupted; running the same command again resumes", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def report(words: Words = None) -> None:
+    """The whole way: read the archive, run the notebooks, publish the report."""
+    from analysis.reporting import make_report
+
+    settings = parse_settings(words or [])
+    _simulate_embedded(settings)
+    with _progress("reading the archive") as reading:
+        _read(settings, reading)
+    with _status("running the notebooks") as say:
+        index = make_report(settings, say)
+    print(f"report: {_nearby(index)}")
+
+
+@app.command()
+def ingest(words: Words = None) -> None:
+    """The first stage alone: archive objects to Parquet and a ledger. Resumes."""
+    settings = parse_settings(words or [])
+    _simulate_embedded(settings)
+    with _progress("reading the archive") as reading:
+        collection = _read(settings, reading)
+    ledger = collection.open(settings.probe_cc, settings.period).ledger()
+    for reason, count in ledger.itertuples(index=False):
+        print(f"{reason:<24}{count:>12,}")
+
+
+@app.command()
+def simulate(words: Words = None) -> None:
+    """Write the fictional country: an archive in OONI's format with its truth beside it.
+
+    Besides the usual words: OUT (folder, default data/fictional/<cc>), seed=N.
+    """
+    _simulate(parse_settings(words or []))
+
+
+@app.command()
+def judge(
+    files: Annotated[list[Path], typer.Argument(help=".json, .jsonl or .jsonl.gz files")],
+    as_lines: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+    fingerprints: Annotated[str, typer.Option(help="folder with OONI-shaped fingerprints")] = "",
+) -> None:
+    """How each measurement is judged, layer by layer."""
+    import json
+
+    from analysis.fingerprints import load
+    from analysis.ingestion import read_files
+    from analysis.judging import as_json, as_text, judge_measurements
+    from analysis.rules import Thresholds
+
+    known = load(fingerprints or None)
+    table, errors = read_files([str(path) for path in files], known)
+    for result in judge_measurements(table, known, Thresholds()):
+        print(as_json(result) if as_lines else as_text(result))
+    for file, line, why in errors:
+        where = f"{file}:{line}" if line else file
+        print(json.dumps({"file": where, "error": why}) if as_lines else f"{where}: {why}")
+
+
+def _simulate_embedded(settings: Settings) -> None:
+    if settings.is_embedded:
+        _simulate(settings)
+
+
+def _simulate(settings: Settings) -> None:
+    from analysis.simulate import write_world
+
+    with _progress("simulating the fictional country"):
+        write_world(
+            FICTIONAL / settings.probe_cc.lower(),
+            probe_cc=settings.probe_cc,
+            since=settings.period.since,
+            until=settings.period.until,
+        )
+
+
+def _read(settings: Settings, progress: "Step") -> "object":
+    from analysis.fingerprints import load
+    from analysis.ingestion import ingest as read_archive
+
+    return read_archive(
+        settings.source,
+        settings.store,
+        settings.probe_cc,
+        fingerprints=load(settings.fingerprints or None),
+        jobs=settings.jobs,
+        progress=progress,
+    )
+
+
+Step = Callable[[int, int, str], None]
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Step]:
+    """A bar on a terminal; nothing elsewhere, so that logs stay short."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+               TextColumn("{task.fields[item]}"))  # fmt: skip
+    with Progress(*columns, console=_console, disable=not _console.is_terminal) as bar:
+        task = bar.add_task(what, total=None, item="")
+
+        def step(done: int, total: int, item: str) -> None:
+            bar.update(task, completed=done, total=total, item=item[-60:])
+
+        yield step
+
+
+@contextmanager
+def _status(what: str) -> Iterator[Callable[[str], None]]:
+    """One line that says what is being done, on a terminal only."""
+    if not _console.is_terminal:
+        yield lambda words: None
+        return
+    with _console.status(what) as status:
+        yield status.update
+
+
+def _nearby(path: Path) -> Path:
+    """A path as short as a reader wants it."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path

@@ -1,0 +1,99 @@
+"""What was tested: counts of measurements by month, site and network, and OONI's own flags."""
+
+from collections.abc import Mapping
+
+import duckdb
+import pandas as pd
+
+from analysis.errors import ContractError
+from analysis.period import Period
+
+# OONI's four counts are disjoint: failure before confirmed before anomaly.
+_BY_MONTH = """
+SELECT strftime(measurement_start_time, '%Y-%m') AS month,
+  count(*) AS measurement_count,
+  count(*) FILTER (NOT is_failure AND NOT is_confirmed AND NOT is_anomaly) AS ok_count,
+  count(*) FILTER (NOT is_failure AND NOT is_confirmed AND is_anomaly) AS anomaly_count,
+  count(*) FILTER (NOT is_failure AND is_confirmed) AS confirmed_count,
+  count(*) FILTER (is_failure) AS failure_count
+FROM observations GROUP BY 1 ORDER BY 1
+"""
+
+_BY_NETWORK = """
+SELECT probe_asn, count(*) AS measurement_count,
+  count(DISTINCT domain) FILTER (domain <> '') AS domain_count,
+  mode(probe_network_name ORDER BY probe_network_name) AS probe_network_name
+FROM observations GROUP BY 1 ORDER BY 1
+"""
+
+_BY_NETWORK_MONTH = """
+SELECT probe_asn, strftime(measurement_start_time, '%Y-%m') AS month,
+  count(*) AS measurement_count
+FROM observations GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+_BY_DOMAIN = """
+SELECT domain, count(*) AS measurement_count,
+  count(*) FILTER (is_anomaly OR is_confirmed) AS anomaly_count,
+  list_sort(list(DISTINCT input)) AS inputs
+FROM observations GROUP BY 1 ORDER BY 1
+"""
+
+_IN_PERIOD = """
+SELECT count(*), count(DISTINCT domain) FILTER (domain <> ''), list_sort(list(DISTINCT probe_asn))
+FROM observations WHERE measurement_start_time >= ? AND measurement_start_time < ?
+"""
+
+
+def count_by_month(
+    connection: duckdb.DuckDBPyConnection, *, has_fingerprints: bool
+) -> pd.DataFrame:
+    """The contract's ``measurements_by_month``: one row per month that was measured.
+
+    Args:
+        connection: holds ``observations``.
+        has_fingerprints: without a fingerprint list nothing can be confirmed, and
+            ``confirmed_count`` is empty rather than 0.
+    """
+    frame = connection.execute(_BY_MONTH).df()
+    parts = ["ok_count", "anomaly_count", "confirmed_count", "failure_count"]
+    off = frame[frame[parts].sum(axis=1) != frame["measurement_count"]]
+    if len(off):
+        raise ContractError(f"measurements_by_month: the flags of {off['month'].iloc[0]} do not sum")
+    if not has_fingerprints:
+        frame["confirmed_count"] = pd.array([pd.NA] * len(frame), dtype="Int64")
+    return frame
+
+
+def count_by_network(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """One row per ``probe_asn``: ``measurement_count, domain_count, probe_network_name``."""
+    return connection.execute(_BY_NETWORK).df()
+
+
+def count_by_network_and_month(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """One row per ``probe_asn`` × ``month`` that was measured: ``measurement_count``."""
+    return connection.execute(_BY_NETWORK_MONTH).df()
+
+
+def count_by_domain(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """One row per ``domain``: counts and the ``inputs`` it was tested by.
+
+    Measurements whose input has no usable host name stand under the domain ``""``.
+    """
+    return connection.execute(_BY_DOMAIN).df()
+
+
+def count_in_periods(
+    connection: duckdb.DuckDBPyConnection, periods: Mapping[str, Period]
+) -> dict[str, dict[str, object]]:
+    """Period → ``measurement_count, domain_count`` and ``network_asns`` (as ``AS123``)."""
+    found = {}
+    for name, period in periods.items():
+        row = connection.execute(_IN_PERIOD, [period.since, period.until]).fetchone()
+        measurements, domains, asns = row or (0, 0, [])
+        found[name] = {
+            "measurement_count": measurements,
+            "domain_count": domains,
+            "network_asns": [f"AS{asn}" for asn in asns or []],
+        }
+    return found

@@ -1,0 +1,128 @@
+"""Run a notebook by papermill in a kernel that is the same on every machine."""
+
+import logging
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from papermill.exceptions import PapermillExecutionError
+
+from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
+
+#: What the result must not depend on is fixed for the kernel.
+KERNEL_ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "TZ": "UTC",
+    "LC_ALL": "C.UTF-8",
+    "MPLBACKEND": "agg",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
+_KNOWN_ERRORS = {error.__name__: error for error in (ContractError, SourceError, ParameterError)}
+
+
+class _ThisInterpreter(KernelSpecManager):
+    """Knows one kernel: the interpreter that runs this code, whatever the user has installed."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        super().__init__()
+        self.environment = dict(environment)
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        # ipykernel ≥ 7.3 warns at each start unless its sockets are encrypted
+        return KernelSpec(
+            argv=[
+                *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
+                "--HistoryManager.enabled=False",
+                "--Application.log_level=50",  # no word about its own shutdown
+            ],
+            name=kernel_name,
+            display_name="Python 3",
+            language="python",
+            env=self.environment,
+            metadata={"supported_encryption": ["curve"]},
+            kernel_protocol_version="5.5",
+        )
+
+
+def _manager(environment: Mapping[str, str]) -> type[AsyncKernelManager]:
+    """A class, since nbclient makes the kernel's manager itself."""
+
+    class Manager(AsyncKernelManager):
+        def __init__(self, **options: Any) -> None:
+            options["kernel_spec_manager"] = _ThisInterpreter(environment)
+            options["transport_encryption"] = "required"
+            super().__init__(**options)
+
+    return Manager
+
+
+def execute(notebook: Path, parameters: Mapping[str, object]) -> nbformat.NotebookNode:
+    """Execute a notebook in its own folder; nothing is written beside it.
+
+    Args:
+        notebook: stays as it is.
+        parameters: already checked (``parameters.check_parameters``). Paths should be absolute.
+
+    Returns:
+        The executed notebook, free of errors.
+
+    Raises:
+        ContractError, SourceError, ParameterError: a cell raised it; the message is the same.
+        WorkbookError: a cell raised anything else; says which cell.
+    """
+    for name in ("papermill", "papermill.translators", "traitlets"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    source = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    with tempfile.TemporaryDirectory(prefix="workbook-") as scratch:
+        # a start-up file or an extension in the user's profile would change what a cell means
+        try:
+            executed: nbformat.NotebookNode = papermill.execute_notebook(
+                source,
+                None,
+                parameters=dict(parameters),
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                resources={"metadata": {"path": str(notebook.parent.resolve())}},
+                kernel_manager_class=_manager({**KERNEL_ENVIRONMENT, "IPYTHONDIR": scratch}),
+            )
+        except PapermillExecutionError as failure:
+            raise _as_known_error(failure, notebook.name) from failure
+    refuse_failed(executed, notebook.name)
+    return executed
+
+
+def refuse_failed(executed: nbformat.NotebookNode, name: str) -> None:
+    """Refuse a notebook that carries the mark of a failed run, however it came here.
+
+    Raises:
+        WorkbookError: says which cell.
+    """
+    failed = bool(executed.metadata.get("papermill", {}).get("exception"))
+    for place, cell in enumerate(executed.cells, start=1):
+        marked = bool(cell.metadata.get("papermill", {}).get("exception"))
+        if marked or any(output.output_type == "error" for output in cell.get("outputs", [])):
+            raise WorkbookError(f"{name}: cell {place} failed; its page is not published")
+    if failed:
+        raise WorkbookError(f"{name}: the run failed; its page is not published")
+
+
+def _as_known_error(failure: PapermillExecutionError, notebook: str) -> WorkbookError:
+    """The project's own error that a cell raised, with its message as it was."""
+    known = _KNOWN_ERRORS.get(failure.ename)
+    if known is None:
+        return WorkbookError(
+            f"{notebook}: cell {failure.cell_index + 1} failed with "
+            f"{failure.ename}: {failure.evalue}"
+        )
+    error = known.__new__(known)  # the constructors would add to a message that is complete
+    Exception.__init__(error, failure.evalue)
+    if isinstance(error, ParameterError):
+        error.name = failure.evalue.partition("=")[0]
+    return error

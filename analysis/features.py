@@ -1,0 +1,219 @@
+"""From observations to what the rules look at: one row per measurement, scalars only.
+
+Everything is SQL in DuckDB over a relation ``observations`` (see ``schema.OBSERVATION``), so that
+a year of a country and a single file for ``judge`` take the same way.
+"""
+
+import duckdb
+import pyarrow as pa
+
+from analysis.hostnames import registrable_domain
+from analysis.rules import Thresholds
+
+#: Names that controls miss on a day's surroundings, see ``name_pool``.
+_NAME_MISSING = "('dns_nxdomain_error', 'dns_no_answer', 'dns_name_error')"
+
+# A session stands in for an independent run; without a report the network's day does. A
+# measurement that is judged alone is a session of its own.
+_SESSION = """CASE WHEN report_id <> '' THEN report_id
+     ELSE concat('AS', probe_asn, ' ', CAST(measurement_start_time AS DATE)) END"""
+_ALONE = "concat(object_key, ':', line_number)"
+
+_CONTROL = """
+SELECT
+  *,
+  CAST(measurement_start_time AS DATE) AS day,
+  {session} AS session,
+  CASE WHEN NOT has_control THEN 'silent'
+       WHEN len(control_answers) > 0 THEN 'resolves'
+       WHEN control_dns_failure IN {missing} THEN 'missing'
+       ELSE 'silent' END AS control_name,
+  has_control AND control_http_failure IS NULL
+    AND control_http_status IS NOT NULL AND control_http_status < 500 AS control_http_ok,
+  has_control AND (control_http_failure IS NOT NULL OR control_http_status >= 500)
+    AS control_http_fails
+FROM observations
+"""
+
+# G1. The controls are relayed by probes, so one of them can be forged or wrong: names are judged
+# by most sessions of the days around. A single session is all that there is where nobody else
+# tested the name.
+_NAME_POOL = """
+WITH sessions AS (
+  SELECT domain, day, session,
+         bool_or(control_name = 'resolves') AS resolves,
+         bool_or(control_name = 'missing') AS misses
+  FROM controlled WHERE domain <> '' AND control_name <> 'silent' GROUP BY ALL
+), days AS (
+  SELECT domain, day, count(*) FILTER (resolves) AS resolving, count(*) FILTER (misses) AS missing
+  FROM sessions GROUP BY ALL
+), around AS (
+  SELECT domain, day,
+         sum(resolving) OVER near AS resolving, sum(missing) OVER near AS missing
+  FROM days
+  WINDOW near AS (PARTITION BY domain ORDER BY day
+                  RANGE BETWEEN INTERVAL {pool_days} DAYS PRECEDING
+                            AND INTERVAL {pool_days} DAYS FOLLOWING)
+)
+SELECT domain, day, CASE WHEN missing > resolving THEN 'missing' ELSE 'exists' END AS name_pool
+FROM around
+"""
+
+# An address is vouched for where somebody got the name's valid certificate, or the page that the
+# control saw, on it: a CDN's answer that the control did not get is then still the site's.
+_VOUCHED = """
+WITH seen AS (
+  SELECT domain, unnest([t.address FOR t IN tls IF t.failure IS NULL AND t.is_answer]) AS address
+  FROM controlled
+  UNION
+  SELECT domain, unnest([a.address FOR a IN dns_answers]) FROM controlled
+  WHERE {same_page}
+)
+SELECT domain, list(DISTINCT address) AS addresses FROM seen WHERE domain <> '' GROUP BY domain
+"""
+
+_SAME_PAGE = """coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL
+  AND http_status IS NOT NULL AND control_http_ok AND coalesce(status_code_match, FALSE)
+  AND (coalesce(body_proportion, 0) > {body_match} OR coalesce(title_match, FALSE))"""
+
+_FEATURES = """
+SELECT
+  c.object_key, c.line_number, c.report_id, c.input, c.measurement_start_time, c.day, c.session,
+  c.domain, site.registrable_domain, c.probe_cc, c.probe_asn, c.resolver_asn, c.is_https,
+  c.software_name, c.software_version, c.test_version,
+  c.is_anomaly, c.is_confirmed, c.is_failure, c.has_control, c.control_name,
+  n.name_pool, c.control_http_ok, c.control_http_fails,
+  list_any_value([a.special FOR a IN c.control_answers IF a.special IS NOT NULL])
+    AS control_special,
+  -- dns
+  c.dns_failure, len(c.dns_answers) AS dns_answer_count,
+  [a.address FOR a IN c.dns_answers] AS dns_addresses,
+  list_any_value([a.special FOR a IN c.dns_answers IF a.special IS NOT NULL]) AS dns_special,
+  -- 'address' < 'asn' < 'none': the best match among the answers
+  list_min([a.match FOR a IN c.dns_answers IF a.match IS NOT NULL]) AS dns_match,
+  len([t.address FOR t IN c.tls IF t.is_answer AND t.failure IS NULL]) > 0 AS dns_tls_valid,
+  len([t.address FOR t IN c.tls IF t.is_answer AND starts_with(t.failure, 'ssl_')]) > 0
+    AS dns_certificate_error,
+  coalesce(list_has_any([a.address FOR a IN c.dns_answers], v.addresses), FALSE)
+    AS dns_is_vouched,
+  -- tcp: an address is trusted where the control knows it or its network, or others vouch for it
+  len(c.tcp) AS tcp_count,
+  list_filter(c.tcp, lambda t: t.match IN ('address', 'asn') OR c.is_ip_input
+              OR coalesce(list_contains(v.addresses, t.address), FALSE)) AS tcp_trusted,
+  list_filter(c.tls, lambda t: t.match IN ('address', 'asn') OR c.is_ip_input
+              OR coalesce(list_contains(v.addresses, t.address), FALSE)) AS tls_trusted,
+  len(c.tls) AS tls_count,
+  -- http
+  c.http_failure, c.http_status, c.http_title, c.http_body_digest, c.http_host,
+  c.http_fingerprints, c.http_first_is_answer, c.redirect_layer, c.redirect_host,
+  c.redirect_failure, c.body_proportion, c.status_code_match, c.title_match, c.headers_match,
+  starts_with(c.http_url, 'https://') AS is_https_url,
+  http_site.registrable_domain AS http_site,
+  target.registrable_domain AS redirect_site
+FROM controlled c
+LEFT JOIN name_pool n USING (domain, day)
+LEFT JOIN vouched v USING (domain)
+LEFT JOIN sites site ON site.host = c.domain
+LEFT JOIN sites http_site ON http_site.host = c.http_host
+LEFT JOIN sites target ON target.host = c.redirect_host
+"""
+
+# A session whose IPv6 never connects anywhere is broken there, not blocked.
+_IPV6 = """
+SELECT session,
+       bool_or(len([t.address FOR t IN tcp IF t.failure IS NULL AND contains(t.address, ':')]) > 0)
+         AS ipv6_works
+FROM controlled GROUP BY ALL
+"""
+
+_LAYERED = """
+SELECT
+  f.* EXCLUDE (tcp_trusted, tls_trusted),
+  len([t.address FOR t IN tcp_trusted IF t.failure IS NULL]) AS tcp_trusted_ok,
+  len(tcp_trusted) AS tcp_trusted_count,
+  len(tcp_seen) AS tcp_counted,
+  len([t.address FOR t IN tcp_seen IF t.failure IS NOT NULL AND t.control_ok]) AS tcp_blocked,
+  len([t.address FOR t IN tcp_seen IF t.failure IS NOT NULL AND NOT t.control_ok])
+    AS tcp_control_failing,
+  list_first([t.failure FOR t IN tcp_seen IF t.failure IS NOT NULL AND t.control_ok])
+    AS tcp_failure,
+  len([t.address FOR t IN tls_trusted IF t.failure IS NULL]) AS tls_trusted_ok,
+  len(tls_trusted) AS tls_trusted_count,
+  len(tls_failing_here) AS tls_blocked,
+  list_first([t.failure FOR t IN tls_failing_here]) AS tls_failure,
+  len([t.address FOR t IN tls_trusted IF t.failure IS NOT NULL
+       AND NOT coalesce(t.control_ok, NOT f.control_http_fails)]) AS tls_control_failing,
+  coalesce(dns_match IN ('address', 'asn') OR dns_is_vouched OR len(tcp_trusted) > 0, FALSE)
+    AS is_address_trusted,
+  -- The page came from where the user's own resolver points, over a verified connection.
+  coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL AND http_status IS NOT NULL
+    AND is_https_url AS is_https_page,
+  -- ... and the whole way there was verified or ended at the site itself. A plain request that is
+  -- sent on to another site over https may have been sent there by anybody.
+  is_https_page AND coalesce(is_https OR http_site = registrable_domain, FALSE) AS is_https_own,
+  {same_page}
+    AS is_same_page,
+  http_failure IS NOT NULL AND coalesce(redirect_site, http_site) <> registrable_domain
+    AS fails_at_target,
+  http_failure IS NOT NULL AND coalesce(redirect_host, http_host) <> f.domain
+    AS fails_within_site,
+  http_failure IS NOT NULL AND is_https_url AND tls_count = 0 AS fails_before_page
+FROM (
+  SELECT v.*,
+    list_filter(tcp_trusted, lambda t: NOT contains(t.address, ':') OR t.failure IS NULL
+                OR coalesce(i.ipv6_works, FALSE)) AS tcp_seen,
+    list_filter(tls_trusted, lambda t: t.failure IS NOT NULL
+                AND coalesce(t.control_ok, v.control_http_ok)) AS tls_failing_here
+  FROM features_raw v LEFT JOIN ipv6 i USING (session)
+) f
+"""
+
+
+def add_features(
+    connection: duckdb.DuckDBPyConnection, thresholds: Thresholds, *, is_pooled: bool = True
+) -> None:
+    """Create the table ``features`` beside the relation ``observations``.
+
+    Args:
+        connection: holds ``observations``.
+        thresholds: ``pool_days`` and ``body_match`` are used.
+        is_pooled: false judges each measurement alone, by its own control and session only.
+
+    One row is one measurement. Columns: its identity (``object_key, line_number, report_id,
+    input, measurement_start_time, day, session, domain, registrable_domain, probe_asn,
+    resolver_asn``), OONI's flags, and per layer the scalars that the conditions in ``rules``
+    name. Order is not defined.
+
+    Source of the method: OONI pipeline v5's observation groups; name pool: guard G1.
+    """
+    control = _CONTROL.format(missing=_NAME_MISSING, session=_SESSION if is_pooled else _ALONE)
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW controlled AS {control}")
+    _register_sites(connection)
+    pool = _NAME_POOL.format(pool_days=int(thresholds.pool_days))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE name_pool AS {pool}")
+    if not is_pooled:
+        connection.execute("DELETE FROM name_pool")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE ipv6 AS {_IPV6}")
+    same_page = _SAME_PAGE.format(body_match=float(thresholds.body_match))
+    vouched = _VOUCHED.format(same_page=same_page)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE vouched AS {vouched}")
+    if not is_pooled:
+        connection.execute("DELETE FROM vouched")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW features_raw AS {_FEATURES}")
+    layered = _LAYERED.format(same_page=same_page)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE features AS {layered}")
+
+
+def _register_sites(connection: duckdb.DuckDBPyConnection) -> None:
+    """``sites``: one row per host name, with its registrable domain."""
+    hosts = connection.execute(
+        "SELECT DISTINCT unnest([domain, http_host, redirect_host]) AS host FROM observations"
+    ).fetchall()
+    names = sorted(host for (host,) in hosts if host)
+    rows = pa.table(
+        {
+            "host": pa.array(names, pa.string()),
+            "registrable_domain": pa.array([registrable_domain(n) for n in names], pa.string()),
+        }
+    )
+    connection.execute("CREATE OR REPLACE TEMP TABLE sites AS SELECT * FROM rows")

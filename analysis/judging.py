@@ -1,0 +1,152 @@
+"""``judge FILE…``: how single measurements are judged, layer by layer.
+
+Each measurement is judged alone, by its own control: what only many measurements can show (a
+sinkhole, a name that other sessions' controls miss) stays unknown here and says so.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from analysis.fingerprints import Fingerprints
+from analysis.outcomes import add_outcomes
+from analysis.rules import LAYERS, RULES_BY_ID, Thresholds
+
+_JUDGED = """
+SELECT o.*, c.* EXCLUDE (object_key, line_number, report_id, input, measurement_start_time,
+                         domain, probe_asn, resolver_asn, day, session, is_https, is_anomaly,
+                         is_confirmed, is_failure, software_name, software_version)
+FROM outcomes o JOIN controlled c USING (object_key, line_number)
+ORDER BY o.object_key, o.line_number
+"""
+
+
+def judge_measurements(
+    observations: pa.Table, fingerprints: Fingerprints, thresholds: Thresholds
+) -> Iterator[dict[str, Any]]:
+    """Judge measurements one by one.
+
+    Args:
+        observations: rows of ``schema.OBSERVATION`` with ``object_key``, the file they come from.
+        fingerprints: OONI's blocking fingerprints.
+        thresholds: the method's numbers.
+
+    Yields:
+        One mapping per measurement, in the order of files and lines: ``file, line, report_id,
+        input, probe_cc, probe_asn, class, mechanism, rule_id`` and ``layers``, which gives for
+        dns, tcp, tls and http its ``class``, ``rule_id`` and ``evidence`` in words.
+    """
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.register("observations", observations)
+    add_outcomes(connection, thresholds, fingerprints, is_pooled=False)
+    rows = connection.execute(_JUDGED)
+    names = [column[0] for column in rows.description or []]
+    for values in rows.fetchall():
+        yield _result(dict(zip(names, values, strict=True)))
+
+
+def _result(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "file": row["object_key"],
+        "line": row["line_number"],
+        "report_id": row["report_id"],
+        "input": row["input"],
+        "probe_cc": row["probe_cc"],
+        "probe_asn": f"AS{row['probe_asn']}",
+        "class": row["class"],
+        "mechanism": row["mechanism"],
+        "rule_id": row["rule_id"],
+        "layers": {layer: _layer(layer, row) for layer in LAYERS},
+    }
+
+
+def _layer(layer: str, row: Mapping[str, Any]) -> dict[str, str]:
+    rule = RULES_BY_ID[row[f"{layer}_rule"]]
+    return {
+        "class": rule.outcome,
+        "rule_id": rule.rule_id,
+        "evidence": _EVIDENCE[layer](row),
+    }
+
+
+def _dns_evidence(row: Mapping[str, Any]) -> str:
+    seen = row["dns_failure"] or _addresses(row["dns_answers"]) or "not measured"
+    if not row["has_control"]:
+        return f"resolver: {seen}; control: none ({row['control_failure'] or 'empty'})"
+    control = row["control_dns_failure"] or _addresses(row["control_answers"]) or "no answer"
+    return f"resolver: {seen}; control: {control}"
+
+
+def _addresses(answers: list[Mapping[str, Any]] | None) -> str:
+    return ", ".join(
+        answer["address"] + (f" (AS{answer['asn']})" if answer["asn"] else "")
+        for answer in (answers or [])[:8]
+    )
+
+
+def _tcp_evidence(row: Mapping[str, Any]) -> str:
+    return _attempts(row["tcp"], lambda item: f"{item['address']} port {item['port']}")
+
+
+def _tls_evidence(row: Mapping[str, Any]) -> str:
+    return _attempts(row["tls"], lambda item: f"{item['address']} for {item['server_name']}")
+
+
+def _attempts(items: list[Mapping[str, Any]] | None, name: Any) -> str:
+    words = {True: "control: ok", False: "control: fails", None: "control: not tried"}
+    return "; ".join(
+        f"{name(item)}: {item['failure'] or 'ok'} ({words[item['control_ok']]})"
+        for item in (items or [])[:6]
+    ) or "not measured"  # fmt: skip
+
+
+def _http_evidence(row: Mapping[str, Any]) -> str:
+    if row["http_failure"] is None and row["http_status"] is None:
+        return "not measured"
+    page = row["http_failure"] or f"status {row['http_status']}, {row['http_body_length']} bytes"
+    control = row["control_http_failure"] or (
+        f"status {row['control_http_status']}, {row['control_http_body_length']} bytes"
+        if row["control_http_status"] is not None
+        else "none"
+    )
+    matched = f"; fingerprints: {', '.join(row['http_fingerprints'])}" if row["http_fingerprints"] else ""
+    where = f" at {row['http_host']}" if row["http_host"] and row["http_host"] != row["domain"] else ""
+    return f"page{where}: {page}; control: {control}{matched}"
+
+
+_EVIDENCE = {
+    "dns": _dns_evidence,
+    "tcp": _tcp_evidence,
+    "tls": _tls_evidence,
+    "http": _http_evidence,
+}
+
+
+def as_json(result: Mapping[str, Any]) -> str:
+    """The contract's line of ``judge --json``."""
+    keys = ("report_id", "input", "probe_cc", "probe_asn", "class", "mechanism", "layers")
+    return json.dumps({key: result[key] for key in keys}, ensure_ascii=True)
+
+
+def as_text(result: Mapping[str, Any]) -> str:
+    """A few lines for the terminal; strings of the measurement are shown escaped."""
+    rule = RULES_BY_ID[result["rule_id"]]
+    how = f" by {result['mechanism']}" if result["mechanism"] else ""
+    lines = [
+        f"{_shown(result['input'])}  {result['probe_asn']} {_shown(result['probe_cc'])}",
+        f"  {result['class']}{how}  [{rule.rule_id}] {rule.comment}",
+    ]
+    lines += [
+        f"  {layer:<5}{found['class']:<8} {found['rule_id']:<28} {_shown(found['evidence'])}"
+        for layer, found in result["layers"].items()
+    ]
+    return "\n".join(lines)
+
+
+def _shown(text: str) -> str:
+    """No control character of a measurement reaches a terminal."""
+    return "".join(char if char.isprintable() else "�" for char in text)[:400]

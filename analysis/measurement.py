@@ -1,0 +1,376 @@
+"""OONI's web_connectivity JSON as partial structs: only the fields that an observation needs.
+
+Versions 0.0 to 0.5 of the test share these names (ooni/spec ts-017, df-001 to df-008). Bodies and
+headers stay :class:`msgspec.Raw` slices of the line and are decoded only when somebody looks.
+
+A line is decoded twice at most. The strict path is one msgspec pass and serves nearly all lines.
+Where a field has a type that no version of the specification gives it, the tolerant path reads
+the line as plain JSON and leaves out just the corner that is wrong, so that one odd header does
+not lose a measurement.
+"""
+
+import json
+import math
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from functools import lru_cache
+from typing import Any, NoReturn
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import inspect as types
+
+#: At most so many bytes of a body are looked at; block pages are small.
+BODY_LIMIT = 1 << 20
+
+_NOTHING = Raw(b"null")
+
+
+class NotJson(ValueError):
+    """The line is not one JSON value in UTF-8."""
+
+
+class NotAnObject(ValueError):
+    """The line is JSON, but not an object."""
+
+
+class Answer(Struct, gc=False):
+    """One DNS answer: an A, AAAA or CNAME record."""
+
+    ipv4: str | None = None
+    ipv6: str | None = None
+    hostname: str | None = None
+    asn: int | None = None
+
+
+class Query(Struct, gc=False):
+    """One DNS lookup, by the system resolver or another engine."""
+
+    engine: str | None = None
+    hostname: str | None = None
+    query_type: str | None = None
+    failure: str | bool | None = None
+    answers: list[Answer] | None = None
+    tags: list[str] | None = None
+
+
+class ConnectStatus(Struct, gc=False):
+    """How a TCP connect ended."""
+
+    success: bool | None = None
+    failure: str | bool | None = None
+
+
+class Connect(Struct, gc=False):
+    """One attempt to connect to an endpoint."""
+
+    ip: str | None = None
+    port: int | None = None
+    status: ConnectStatus | None = None
+    tags: list[str] | None = None
+
+
+class Handshake(Struct, gc=False):
+    """One TLS handshake; 0.4 does not say with which address."""
+
+    address: str | None = None
+    server_name: str | None = None
+    failure: str | bool | None = None
+    no_tls_verify: bool | None = None
+    tags: list[str] | None = None
+
+
+class HttpRequest(Struct, gc=False):
+    """What was asked for."""
+
+    url: str | None = None
+
+
+class HttpResponse(Struct, gc=False):
+    """What came back; an empty one stands for none."""
+
+    code: int | None = None
+    body: Raw = _NOTHING
+    headers: Raw = _NOTHING
+
+
+class Exchange(Struct, gc=False):
+    """One item of ``requests``: a request and its response; before 0.5 without the endpoint."""
+
+    failure: str | bool | None = None
+    address: str | None = None
+    request: HttpRequest | None = None
+    response: HttpResponse | None = None
+    tags: list[str] | None = None
+
+
+class ControlDns(Struct, gc=False):
+    """What the test helper resolved."""
+
+    failure: str | bool | None = None
+    addrs: list[str] | None = None
+
+
+class ControlEndpoint(Struct, gc=False):
+    """The test helper's attempt at one endpoint; before 0.4 there is only a status."""
+
+    status: bool | None = None
+    failure: str | bool | None = None
+
+
+class ControlHttp(Struct, gc=False):
+    """The test helper's own fetch; code and length are -1 on failure, 0 where it made none."""
+
+    status_code: int | None = None
+    body_length: int | None = None
+    title: str | None = None
+    failure: str | bool | None = None
+
+
+class IpInfo(Struct, gc=False):
+    """The test helper's annotation of an address."""
+
+    asn: int | None = None
+
+
+class Control(Struct, gc=False):
+    """The test helper's reply; may be ``{}`` or made of empty defaults."""
+
+    dns: ControlDns | None = None
+    tcp_connect: dict[str, ControlEndpoint | None] | None = None
+    tls_handshake: dict[str, ControlEndpoint | None] | None = None
+    http_request: ControlHttp | None = None
+    ip_info: dict[str, IpInfo | None] | None = None
+
+
+class TestKeys(Struct, gc=False):
+    """The result of one web_connectivity test."""
+
+    __test__ = False  # pytest collects classes by their name
+
+    queries: list[Query] | None = None
+    tcp_connect: list[Connect] | None = None
+    tls_handshakes: list[Handshake] | None = None
+    requests: list[Exchange] | None = None
+    control: Control | None = None
+    control_failure: str | bool | None = None
+    dns_experiment_failure: str | bool | None = None
+    http_experiment_failure: str | bool | None = None
+    dns_consistency: str | None = None
+    body_proportion: float | None = None
+    status_code_match: bool | None = None
+    headers_match: bool | None = None
+    title_match: bool | None = None
+    blocking: str | bool | None = None
+    accessible: bool | UnsetType | None = UNSET
+    x_blocking_flags: int | None = None
+    x_dns_flags: int | None = None
+    x_null_null_flags: int | None = None
+
+
+class Annotations(Struct, gc=False):
+    """What the probe says about itself."""
+
+    platform: str | None = None
+
+
+class Measurement(Struct, gc=False):
+    """One line of the archive. ``probe_ip`` and ``client_resolver`` are never read."""
+
+    test_name: str | None = None
+    report_id: str | None = None
+    input: str | None = None
+    measurement_start_time: str | None = None
+    probe_cc: str | None = None
+    probe_asn: str | int | None = None
+    probe_network_name: str | None = None
+    resolver_asn: str | int | None = None
+    software_name: str | None = None
+    software_version: str | None = None
+    test_version: str | None = None
+    annotations: Annotations | None = None
+    test_keys: TestKeys | None = None
+    measurement_uid: str | None = None
+
+
+class _Base64(Struct, gc=False):
+    format: str | None = None
+    data: Raw = _NOTHING
+
+
+_decode_measurement = msgspec.json.Decoder(Measurement).decode
+_decode_text = msgspec.json.Decoder(str).decode
+_decode_base64 = msgspec.json.Decoder(_Base64).decode
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+def decode(line: bytes | bytearray | memoryview) -> Measurement:
+    """Read one measurement.
+
+    The bodies it holds are slices of ``line``, which must not change while they are in use.
+
+    Raises:
+        NotJson: ``line`` is not one JSON value.
+        NotAnObject: it is one, but not an object.
+    """
+    try:
+        return _decode_measurement(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_tolerantly(line)
+
+
+def _decode_tolerantly(line: bytes | bytearray | memoryview) -> Measurement:
+    try:
+        value = json.loads(str(line, "utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise NotJson("not one JSON value in UTF-8") from None
+    if not isinstance(value, dict):
+        raise NotAnObject(f"a JSON {type(value).__name__}, not an object")
+    measurement: Measurement = _fitted(types.type_info(Measurement), value)
+    return measurement
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_UNFIT: Any = object()
+
+
+@lru_cache(maxsize=64)
+def _fields_of(struct: type) -> tuple[types.Field, ...]:
+    info = types.type_info(struct)
+    assert isinstance(info, types.StructType)
+    return info.fields
+
+
+def _fitted(kind: types.Type, value: Any) -> Any:
+    """``value`` as ``kind``, without the parts that do not fit; ``_UNFIT`` if nothing does."""
+    if isinstance(kind, types.UnionType):
+        options = (_fitted(option, value) for option in kind.types)
+        return next((fit for fit in options if fit is not _UNFIT), _UNFIT)
+    if isinstance(kind, types.StructType):
+        return _fitted_struct(kind.cls, value)
+    if isinstance(kind, types.ListType):
+        if not isinstance(value, list):
+            return _UNFIT
+        items = (_fitted(kind.item_type, item) for item in value)
+        return [item for item in items if item is not _UNFIT]
+    if isinstance(kind, types.DictType):
+        if not isinstance(value, dict):
+            return _UNFIT
+        pairs = ((_clean(key), _fitted(kind.value_type, item)) for key, item in value.items())
+        return {key: item for key, item in pairs if item is not _UNFIT}
+    return _fitted_scalar(kind, value)
+
+
+def _fitted_struct(struct: type, value: Any) -> Any:
+    if not isinstance(value, dict):
+        return _UNFIT
+    given = {}
+    for field in _fields_of(struct):
+        if field.encode_name in value:
+            fit = _fitted(field.type, value[field.encode_name])
+            if fit is not _UNFIT:
+                given[field.name] = fit
+    return struct(**given)
+
+
+def _fitted_scalar(kind: types.Type, value: Any) -> Any:
+    if isinstance(kind, types.RawType):
+        return Raw(json.dumps(value).encode())
+    if isinstance(kind, types.NoneType) and value is None:
+        return None
+    if isinstance(kind, types.BoolType) and isinstance(value, bool):
+        return value
+    if isinstance(kind, types.StrType) and isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _UNFIT
+    if isinstance(kind, types.IntType) and isinstance(value, int):
+        return value
+    if isinstance(kind, types.FloatType) and abs(value) < 1e300 and math.isfinite(value):
+        return float(value)
+    return _UNFIT
+
+
+def _clean(text: str) -> str:
+    """A half surrogate is legal in a JSON escape but cannot be stored as UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def body_bytes(raw: Raw) -> bytes | None:
+    """The first :data:`BODY_LIMIT` bytes of a response body; None where there is no body.
+
+    A body is a string, or ``{"format": "base64", "data": …}`` where it is not text.
+
+    Raises:
+        binascii.Error: the base64 cannot be read.
+    """
+    view = memoryview(raw)
+    kind = bytes(view[:1])
+    if kind == b'"':
+        return _first_bytes(view, BODY_LIMIT)
+    if kind == b"{":
+        return _base64_bytes(view, BODY_LIMIT)
+    return None
+
+
+def _first_bytes(view: memoryview, limit: int) -> bytes:
+    """Decode a JSON string without decoding more than ``limit`` bytes of it."""
+    if len(view) <= limit:
+        text = _text(view)
+        return b"" if text is None else text.encode()
+    # The cut may fall into a letter or an escape of up to 12 bytes (a surrogate pair).
+    for end in range(limit, limit - 13, -1):
+        text = _text(bytes(view[:end]) + b'"')
+        if text is not None:
+            return text.encode()
+    return b""
+
+
+def _text(string: bytes | memoryview) -> str | None:
+    try:
+        return _decode_text(string)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        text = json.loads(str(string, "utf-8", "replace"))
+    except ValueError:
+        return None
+    return _clean(text)
+
+
+def _base64_bytes(view: memoryview, limit: int) -> bytes | None:
+    try:
+        wrapped = _decode_base64(view)
+    except msgspec.DecodeError:
+        return None
+    data = memoryview(wrapped.data)
+    if wrapped.format != "base64" or bytes(data[:1]) != b'"':
+        return None
+    encoded_limit = limit // 3 * 4
+    # Escaped slashes make the text longer, never shorter, so that cutting it early is safe.
+    encoded = _first_bytes(data, encoded_limit)
+    if len(data) > encoded_limit:
+        encoded = encoded[: len(encoded) // 4 * 4]
+    return a2b_base64(encoded)
+
+
+def header_values(raw: Raw, names: frozenset[str]) -> dict[str, bytes]:
+    """The headers with the given lower-case names; a value may be a string or base64."""
+    if bytes(memoryview(raw)[:1]) != b"{":
+        return {}
+    try:
+        headers = _decode_object(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    found = {}
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower in names:
+            try:
+                found[lower] = body_bytes(value) or b""
+            except Base64Error:
+                continue
+    return found

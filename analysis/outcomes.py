@@ -1,0 +1,106 @@
+"""Which rule each layer of a measurement fires, and what the measurement shows as a whole."""
+
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+
+from analysis.features import add_features
+from analysis.fingerprints import Fingerprints
+from analysis.profiles import add_profiles
+from analysis.rules import LAYERS, RULES, Rule, Thresholds, rules_of
+
+# How layers combine. DNS comes first: where the name is not resolved to the site, nothing behind
+# it is the site's. A page that is reached settles the rest, except that a cut handshake or
+# connection towards the site's own address is a block even if another scheme gets through.
+# "down" at a later layer never outranks a block of the page: a site without https is not down.
+_CHOICE = """
+CASE
+  WHEN dns_class IN ('blocked', 'down') THEN dns_rule
+  WHEN tcp_class = 'blocked' THEN tcp_rule
+  WHEN tls_class = 'blocked' THEN tls_rule
+  WHEN http_class = 'ok' AND dns_class = 'unknown' AND dns_evidence = 'scored' THEN dns_rule
+  WHEN http_class = 'ok' THEN http_rule
+  WHEN http_class = 'blocked' THEN http_rule
+  WHEN tcp_class = 'down' THEN tcp_rule
+  WHEN tls_class = 'down' AND is_https THEN tls_rule
+  WHEN http_class = 'down' THEN http_rule
+  WHEN dns_evidence = 'scored' AND dns_class = 'unknown' THEN dns_rule
+  WHEN tls_evidence = 'scored' AND tls_class = 'unknown' THEN tls_rule
+  WHEN http_evidence = 'scored' AND http_class = 'unknown' THEN http_rule
+  WHEN http_evidence <> 'none' THEN http_rule
+  WHEN dns_evidence <> 'none' THEN dns_rule
+  ELSE http_rule
+END
+"""
+
+
+#: Numbers that no profile can reach.
+_NO_PROFILES: dict[str, Any] = {"sinkhole_names": 10**9, "blockpage_names": 10**9, "substitution_dead_share": 2.0}
+
+
+def add_outcomes(
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Thresholds,
+    fingerprints: Fingerprints,
+    rules: tuple[Rule, ...] = RULES,
+    *,
+    is_pooled: bool = True,
+) -> None:
+    """Create the table ``outcomes`` beside ``observations``.
+
+    With ``is_pooled`` false each measurement is judged alone: what only many measurements can
+    show (a sinkhole, a substitution, a page served for many names, a pooled control) is unknown.
+
+    One row is one measurement: its identity, ``domain``, ``probe_asn``, ``resolver_asn``,
+    ``day``, ``session``, OONI's flags, the rule of each layer (``dns_rule`` …), and the rule that
+    explains the whole (``rule_id``) with its ``class`` (blocked, down, ok, unknown),
+    ``mechanism``, ``evidence``, ``is_artefact`` and ``is_about_target``. Order is not defined.
+    """
+    add_features(connection, thresholds, is_pooled=is_pooled)
+    if not is_pooled:
+        thresholds = replace(thresholds, **_NO_PROFILES)
+    add_profiles(connection, thresholds, fingerprints)
+    _register_rules(connection, rules)
+    firing = ",\n".join(f"{_case(rules_of(layer, rules))} AS {layer}_rule" for layer in LAYERS)
+    classes = ",\n".join(
+        f"{layer}.class AS {layer}_class, {layer}.evidence AS {layer}_evidence" for layer in LAYERS
+    )
+    joins = "\n".join(
+        f"JOIN rules {layer} ON {layer}.rule_id = fired.{layer}_rule" for layer in LAYERS
+    )
+    connection.execute(f"""
+    CREATE OR REPLACE TEMP TABLE outcomes AS
+    WITH fired AS (
+      SELECT object_key, line_number, report_id, input, measurement_start_time, day, session,
+             domain, registrable_domain, probe_asn, resolver_asn, is_https,
+             software_name, software_version,
+             is_anomaly, is_confirmed, is_failure, {firing}
+      FROM profiled
+    ), classed AS (SELECT fired.*, {classes} FROM fired {joins}),
+    chosen AS (SELECT *, {_CHOICE} AS rule_id FROM classed)
+    SELECT chosen.* EXCLUDE ({_helpers()}), r.* EXCLUDE (rule_id)
+    FROM chosen JOIN rules r USING (rule_id)
+    """)
+
+
+def _helpers() -> str:
+    return ", ".join(f"{layer}_class, {layer}_evidence" for layer in LAYERS)
+
+
+def _case(rules: tuple[Rule, ...]) -> str:
+    arms = "\n".join(f"WHEN ({rule.condition}) THEN '{rule.rule_id}'" for rule in rules)
+    return f"CASE {arms} END"
+
+
+def _register_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...]) -> None:
+    """``rules``: one row per rule, as the SQL joins them."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE rules (rule_id TEXT, class TEXT, mechanism TEXT, "
+        "evidence TEXT, is_artefact BOOLEAN, is_about_target BOOLEAN, rule_order INTEGER)"
+    )
+    rows = [
+        (r.rule_id, r.outcome, r.mechanism, r.evidence, r.is_artefact, r.is_about_target, order)
+        for order, r in enumerate(rules)
+    ]
+    connection.executemany("INSERT INTO rules VALUES (?, ?, ?, ?, ?, ?, ?)", rows)

@@ -1,0 +1,67 @@
+"""The keys of OONI's archive: which objects hold a country's web_connectivity measurements.
+
+Two layouts exist, both under a prefix that the source may or may not repeat::
+
+    raw/YYYYMMDD/HH/CC/webconnectivity/<name>.jsonl.gz      since 2020-10-20
+    jsonl/webconnectivity/CC/YYYYMMDD/HH/<name>.jsonl.gz    before
+
+The ``.tar.gz`` objects beside them hold the same measurements and are left out. Day and hour are
+those of receipt, not of the measurement.
+"""
+
+import re
+from datetime import UTC, datetime
+
+from analysis.flags import Received
+
+_NAME = r"(?P<name>[^/\\\x00-\x1f\x7f]{1,200}\.jsonl\.gz)"
+_NAME_LIMIT = 200  # bytes; file systems take 255, and a store's file names are longer
+_DAY, _HOUR, _CC = r"(?P<day>\d{8})", r"(?P<hour>\d{2})", r"(?P<cc>[A-Z]{2})"
+_STORED = re.compile(
+    r"(?:observations/)?(?:(?P<source>[a-z0-9-]+-[0-9a-f]{12})/)?(?P<key>.+\.jsonl\.gz)\.parquet"
+)
+_LAYOUTS = (
+    re.compile(rf"(?:raw/)?{_DAY}/{_HOUR}/{_CC}/webconnectivity/{_NAME}", re.ASCII),
+    re.compile(rf"(?:jsonl/)?webconnectivity/{_CC}/{_DAY}/{_HOUR}/{_NAME}", re.ASCII),
+)
+
+
+def holds_country(key: str, probe_cc: str) -> bool:
+    """Whether an object holds web_connectivity measurements of a country."""
+    found = _parsed(key)
+    if found is None or found["cc"] != probe_cc:
+        return False
+    name = found["name"]
+    return not name.startswith(".") and len(name.encode("utf-8", "replace")) <= _NAME_LIMIT
+
+
+def store_key(path: str) -> tuple[str, str] | None:
+    """Source id (empty where the path does not say) and key of a file in a store."""
+    found = _STORED.fullmatch(path)
+    return (found["source"] or "", found["key"]) if found else None
+
+
+def is_wanted(path: str, probe_cc: str) -> bool:
+    """Whether a path is an object of a country, or a store's file made from one."""
+    stored = store_key(path)
+    return holds_country(stored[1] if stored else path, probe_cc)
+
+
+def received(key: str) -> Received | None:
+    """When the measurements of an object were received; None where the key does not say so."""
+    found = _parsed(key)
+    if found is None:
+        return None
+    try:
+        since = datetime.strptime(found["day"], "%Y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    start = int(since.timestamp())
+    if found.re is _LAYOUTS[0] and int(found["hour"]) < 24:
+        start += int(found["hour"]) * 3600
+        return Received(start, start + 3600)
+    return Received(start, start + 24 * 3600)  # the older layout has one folder a day
+
+
+def _parsed(key: str) -> re.Match[str] | None:
+    return next((found for layout in _LAYOUTS if (found := layout.fullmatch(key))), None)

@@ -1,0 +1,203 @@
+"""What an answer or a page does over many names: the profiles that single measurements lack.
+
+A sinkhole, an NXDOMAIN substitution, a CDN and a block page look alike in one measurement. They
+differ in how many unrelated names share them, in whether those names exist, in whether a control
+ever gets them, and in whether a site is ever reached through them.
+"""
+
+import duckdb
+import pyarrow as pa
+
+from analysis.fingerprints import Fingerprints
+from analysis.rules import Thresholds
+
+
+# Answers that the control did not vouch for. Special-purpose addresses have rules of their own.
+_SUSPECTS = """
+SELECT object_key, line_number, probe_cc, session, day, domain, registrable_domain,
+       probe_asn, resolver_asn, date_trunc('quarter', day) AS quarter,
+       unnest(dns_addresses) AS address,
+       coalesce(name_pool = 'missing', control_name = 'missing') AS is_missing
+FROM features
+WHERE dns_answer_count > 0 AND dns_special IS NULL AND domain <> ''
+  AND (dns_match = 'none' OR control_name = 'missing' OR name_pool = 'missing')
+"""
+
+_ADDRESSES = """
+WITH suspect AS (SELECT DISTINCT address FROM suspects),
+controls AS (
+  SELECT DISTINCT a.address FROM (SELECT unnest(control_answers) AS a FROM controlled)
+  WHERE a.address IN (FROM suspect)
+), proven AS (
+  SELECT DISTINCT unnest(addresses) AS address FROM vouched
+)
+SELECT address,
+  address IN (FROM controls) AS is_in_control,
+  address IN (FROM proven) AS is_proven
+FROM suspect
+"""
+
+# One row: one address as one resolver network gave it in one quarter (guard G2).
+_ANSWER_PROFILES = """
+WITH names AS (
+  SELECT resolver_asn, address, quarter, registrable_domain,
+         count(*) AS measurements, avg(is_missing::INT) > 0.5 AS is_dead
+  FROM suspects GROUP BY ALL
+), profiles AS (
+  SELECT resolver_asn, address, quarter, count(*) AS name_count,
+         count(*) FILTER (is_dead) AS dead_name_count,
+         sum(measurements)::BIGINT AS measurement_count
+  FROM names GROUP BY ALL
+), country AS (
+  SELECT address, count(DISTINCT registrable_domain) AS live_name_count
+  FROM names WHERE NOT is_dead GROUP BY ALL
+)
+SELECT p.resolver_asn, p.address, strftime(p.quarter, '%Y-%m-%d') AS quarter, p.name_count,
+  p.dead_name_count, coalesce(c.live_name_count, 0) AS live_name_count, p.measurement_count,
+  a.is_in_control, a.is_proven,
+  CASE WHEN a.is_proven OR a.is_in_control THEN 'serves sites'
+       WHEN p.dead_name_count >= 2
+            AND p.dead_name_count >= {substitution_dead_share} * p.name_count THEN 'substitution'
+       WHEN c.live_name_count >= {sinkhole_names} THEN 'sinkhole'
+       ELSE 'unclear' END AS profile
+FROM profiles p JOIN addresses a USING (address) LEFT JOIN country c USING (address)
+"""
+
+# A live name that a substituting resolver sends to its address nearly always, while the same
+# resolver answers other live names well, is not a lapse.
+_PERSISTENT = """
+WITH sent AS (
+  SELECT domain, resolver_asn, quarter, address, count(DISTINCT session) AS sessions,
+         count(DISTINCT day) AS days
+  FROM suspects WHERE NOT is_missing GROUP BY ALL
+), asked AS (
+  SELECT domain, resolver_asn, date_trunc('quarter', day) AS quarter,
+         count(DISTINCT session) AS sessions,
+         count(DISTINCT session) FILTER (dns_match IN ('address', 'asn') OR dns_tls_valid) AS well
+  FROM features WHERE control_name = 'resolves' AND coalesce(name_pool <> 'missing', TRUE)
+  GROUP BY ALL
+), resolvers AS (
+  SELECT resolver_asn, quarter, sum(well) / sum(sessions) AS share FROM asked GROUP BY ALL
+)
+SELECT sent.domain, sent.resolver_asn, sent.quarter, sent.address
+FROM sent JOIN asked USING (domain, resolver_asn, quarter)
+  JOIN resolvers r USING (resolver_asn, quarter)
+WHERE sent.sessions >= {persistence_share} * asked.sessions
+  AND sent.sessions >= {floor_sessions} AND sent.days >= {floor_days} AND r.share >= 0.5
+"""
+
+_SUSPECT_FLAGS = """
+SELECT s.object_key, s.line_number,
+  bool_or(p.profile = 'sinkhole') AS is_sinkhole,
+  bool_or(p.profile = 'substitution') AS is_substitution,
+  bool_or(t.domain IS NOT NULL) AS is_persistent,
+  bool_or(d.pattern IS NOT NULL) AS has_dns_fingerprint
+FROM suspects s
+  JOIN answer_profiles p ON p.resolver_asn = s.resolver_asn AND p.address = s.address
+    AND p.quarter = strftime(s.quarter, '%Y-%m-%d')
+  LEFT JOIN persistent t ON t.domain = s.domain AND t.resolver_asn = s.resolver_asn
+    AND t.quarter = s.quarter AND t.address = s.address
+  LEFT JOIN dns_patterns d ON d.probe_cc = s.probe_cc AND d.pattern = s.address
+GROUP BY ALL
+"""
+
+# One row: one page as one network served it: a body, or a site that plain requests are sent on to.
+# The names it replaced must be reached elsewhere, or the page is the sites' own (a captcha, a
+# refusal of the whole country, a parking page).
+_PAGE_PROFILES = """
+WITH landed AS (
+  SELECT *, CASE WHEN is_https_page THEN 'https://' || http_host ELSE http_body_digest END AS page
+  FROM features
+  WHERE http_failure IS NULL AND registrable_domain IS NOT NULL
+    AND coalesce(name_pool <> 'missing', TRUE)
+), pages AS (
+  SELECT probe_asn, page, registrable_domain, min(http_title) AS title, count(*) AS measurements
+  FROM landed WHERE page IS NOT NULL AND NOT is_same_page AND NOT is_https_own GROUP BY ALL
+), own AS (
+  SELECT DISTINCT http_body_digest AS page FROM features WHERE is_same_page
+), reached AS (
+  SELECT registrable_domain, bool_or(is_same_page OR is_https_own) AS is_reached,
+         list(DISTINCT page) FILTER (is_https_page AND NOT is_https_own) AS targets
+  FROM landed GROUP BY ALL
+)
+SELECT probe_asn, page, min(title) AS title, count(*) AS name_count,
+  count(*) FILTER (r.is_reached OR len(list_filter(r.targets, lambda t: t <> page)) > 0)
+    AS reached_elsewhere_count,
+  sum(measurements)::BIGINT AS measurement_count,
+  bool_or(own.page IS NOT NULL) AS is_own_page,
+  count(*) >= {blockpage_names} AND 2 * reached_elsewhere_count >= count(*)
+    AND NOT bool_or(own.page IS NOT NULL) AS is_blockpage
+FROM pages JOIN reached r USING (registrable_domain) LEFT JOIN own USING (page)
+GROUP BY probe_asn, page
+"""
+
+_PROFILED = """
+SELECT f.*,
+  coalesce(s.is_sinkhole, FALSE) AND f.dns_match = 'none' AS is_sinkhole,
+  coalesce(s.is_substitution, FALSE) AND f.dns_match = 'none' AS is_substitution,
+  coalesce(s.is_persistent, FALSE) AS is_persistent,
+  coalesce(s.has_dns_fingerprint, FALSE) AS has_dns_fingerprint,
+  coalesce(f.http_failure IS NULL AND NOT f.is_https_own
+    AND (p.is_blockpage OR list_has_any(f.http_fingerprints, h.names)), FALSE) AS is_blockpage
+FROM features f
+  LEFT JOIN suspect_flags s USING (object_key, line_number)
+  LEFT JOIN page_profiles p ON p.probe_asn = f.probe_asn AND p.is_blockpage
+    AND p.page = CASE WHEN f.is_https_page THEN 'https://' || f.http_host
+                      ELSE f.http_body_digest END
+  LEFT JOIN http_names h ON h.probe_cc = f.probe_cc
+"""
+
+
+def add_profiles(
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Thresholds,
+    fingerprints: Fingerprints,
+) -> None:
+    """Create ``answer_profiles``, ``page_profiles`` and the view ``profiled``.
+
+    ``answer_profiles``: one row per resolver network, answer address and quarter.
+    ``page_profiles``: one row per probe network and page.
+    ``profiled``: the rows of ``features`` with what the profiles say of each
+    (``is_sinkhole, is_substitution, is_persistent, has_dns_fingerprint, is_blockpage``).
+
+    Sources of the method: guard G2; the common-address rule of CensorWatch (2023) and iMAP.
+    """
+    numbers = vars(thresholds)
+    _register_fingerprints(connection, fingerprints)
+    for name, query in (
+        ("suspects", _SUSPECTS),
+        ("addresses", _ADDRESSES),
+        ("answer_profiles", _ANSWER_PROFILES.format(**numbers)),
+        ("persistent", _PERSISTENT.format(**numbers)),
+        ("suspect_flags", _SUSPECT_FLAGS),
+        ("page_profiles", _PAGE_PROFILES.format(**numbers)),
+    ):
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW profiled AS {_PROFILED}")
+
+
+def _register_fingerprints(
+    connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints
+) -> None:
+    """``dns_patterns``: address × country; ``http_names``: the names that count in a country."""
+    found = connection.execute("SELECT DISTINCT probe_cc FROM features ORDER BY 1").fetchall()
+    countries = [cc for (cc,) in found]
+    # OONI counts a fingerprint of scope isp or nat as confirmed anywhere; a verdict needs one that
+    # is expected in the country itself.
+    addresses = [
+        {"probe_cc": cc, "pattern": found.pattern}
+        for cc in countries
+        for found in fingerprints.dns
+        if cc in found.expected_countries and found.pattern_type == "full"
+    ]
+    names = [
+        {"probe_cc": cc, "names": [f.name for f in fingerprints.http if cc in f.expected_countries]}
+        for cc in countries
+    ]
+    text = pa.string()
+    patterns = pa.Table.from_pylist(
+        addresses, pa.schema([("probe_cc", text), ("pattern", text)])
+    )
+    http = pa.Table.from_pylist(names, pa.schema([("probe_cc", text), ("names", pa.list_(text))]))
+    connection.execute("CREATE OR REPLACE TEMP TABLE dns_patterns AS SELECT DISTINCT * FROM patterns")
+    connection.execute("CREATE OR REPLACE TEMP TABLE http_names AS SELECT * FROM http")

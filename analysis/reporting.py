@@ -1,0 +1,84 @@
+"""From checked settings to a published report."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from analysis import reference
+from analysis.parameters import declared_parameters, read_value
+from analysis.errors import ParameterError
+from analysis.period import Period
+from analysis.publishing import PageContext, publish
+from analysis.reference import REPOSITORY
+from analysis.rules import RULES_VERSION
+from analysis.settings import Settings
+
+NOTEBOOKS = REPOSITORY / "notebooks"
+
+
+def make_report(settings: Settings, say: Callable[[str], None]) -> Path:
+    """Run the notebooks and publish their pages; returns the first page.
+
+    Raises:
+        ParameterError: a parameter is unknown or wrong; nothing was written.
+        SourceError, ContractError: from a notebook; the report before is still in place.
+    """
+    notebooks = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+    method = read_method(settings, notebooks)
+    out = publish(
+        notebooks,
+        {**settings.notebook_parameters(), **method},
+        settings.out,
+        page_context(settings.probe_cc, settings.period),
+        _run(settings, method),
+        say,
+    )
+    return out / "index.html"
+
+
+def read_method(settings: Settings, notebooks: list[Path]) -> dict[str, object]:
+    """The method's numbers that were given, in the types that the notebooks declare.
+
+    Raises:
+        ParameterError: no notebook declares a name, or its value does not fit.
+    """
+    declared = {
+        name: found for path in notebooks for name, found in declared_parameters(path).items()
+    }
+    places = set(settings.notebook_parameters()) | {"tables"}
+    numbers = sorted(set(declared) - places)
+    method = {}
+    for name, text in settings.method.items():
+        if name not in numbers:
+            raise ParameterError(name, text, f"no notebook has it; there are {', '.join(numbers)}")
+        method[name] = read_value(declared[name], text)
+    return method
+
+
+def page_context(probe_cc: str, period: Period) -> PageContext:
+    """What the header of every page says."""
+    return PageContext(
+        country=reference.country_name(probe_cc),
+        period=f"{_in_words(period.since)} to {_in_words(period.last_day)}",
+        status="Fictional country" if reference.is_fictional(probe_cc) else "Draft",
+        data_date=period.last_day.isoformat(),
+    )
+
+
+def _in_words(day: object) -> str:
+    return f"{day:%-d %B %Y}"
+
+
+def _run(settings: Settings, method: dict[str, object]) -> dict[str, object]:
+    """What ``run.json`` says of the run; no place of this machine."""
+    first, second = settings.period.split(settings.split)
+    return {
+        "parameters": {
+            "probe_cc": settings.probe_cc,
+            "since": settings.period.since.isoformat(),
+            "until": settings.period.until.isoformat(),
+            "split": second.since.isoformat(),
+            **method,
+        },
+        "rules_version": RULES_VERSION,
+        "is_fictional": reference.is_fictional(settings.probe_cc),
+    }

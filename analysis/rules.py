@@ -1,0 +1,541 @@
+"""The method as data: which observation at which layer means what.
+
+Starting point: OONI pipeline v5, RULES_VERSION 2 (ooni/data, ``oonipipeline/analysis``), whose
+blocked/down/ok triples are turned here into one class and a determinacy. What differs from it is
+said in each rule's comment and in docs/decisions/.
+
+A condition is a SQL expression over the columns that ``features.FEATURES`` computes. Within a
+layer the first rule that matches wins; guards stand before the rules they restrain. The layers
+are combined by ``outcomes``: the first of dns, tcp, tls, http that explains the failure.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import pandas as pd
+
+#: Counts up with every change that can move a verdict; printed with each report.
+RULES_VERSION = 1
+
+Layer = Literal["dns", "tcp", "tls", "http"]
+LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")
+
+def _number(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Every number the method uses. All are provisional until the validation has fitted them."""
+
+    floor_sessions: int = _number(4, "sessions of one class that a state needs")
+    floor_days: int = _number(3, "days on which those sessions must lie")
+    share_floor: float = _number(0.5, "lower 95 % bound of the class's share over sessions")
+    sinkhole_names: int = _number(3, "unrelated live names on one address: a sinkhole")
+    blockpage_names: int = _number(3, "unrelated names on one page: a block page")
+    substitution_dead_share: float = _number(
+        0.5, "share of an address's names that controls miss: a substitution"
+    )
+    persistence_share: float = _number(
+        0.9, "share of a live name's sessions on a substitution address: not a lapse"
+    )
+    body_match: float = _number(0.7, "body length proportion that counts as the same page (OONI's)")
+    pool_days: int = _number(15, "days either side over which controls are pooled for a name")
+    change_penalty: float = _number(1.5, "price of one change of behaviour, in log(sessions)")
+    not_tested_days: int = _number(
+        30, "days without a test at the period's end after which an ending is unknown"
+    )
+
+    @classmethod
+    def help(cls) -> dict[str, str]:
+        """Name → what the number decides."""
+        return {field.name: str(field.metadata["help"]) for field in fields(cls)}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of the method.
+
+    Attributes:
+        rule_id: stable name, ``layer.what``.
+        condition: SQL over the columns of ``features``; NULL counts as no match.
+        outcome: blocked, down, ok or unknown.
+        comment: why, for the report's readers and for reviewers.
+        mechanism: how the block is done; blocked rules only.
+        evidence: none (no data), discarded (data that say nothing), scored.
+        is_artefact: the observation carries something only a block leaves behind.
+        is_about_target: what fails is the site that the input redirects to, not the input's own.
+    """
+
+    rule_id: str
+    condition: str
+    outcome: Literal["blocked", "down", "ok", "unknown"]
+    comment: str
+    mechanism: str = ""
+    evidence: Literal["none", "discarded", "scored"] = "scored"
+    is_artefact: bool = False
+    is_about_target: bool = False
+
+    @property
+    def layer(self) -> str:
+        return self.rule_id.partition(".")[0]
+
+
+_RESET = "('connection_reset', 'eof_error', 'connection_aborted')"
+_TIMEOUT = "('generic_timeout_error', 'timed_out')"
+_REFUSED = "('connection_refused', 'host_unreachable', 'network_unreachable')"
+
+RULES: tuple[Rule, ...] = (
+    # --- dns ---------------------------------------------------------------------------------
+    Rule(
+        "dns.not_measured",
+        "dns_failure IS NULL AND dns_answer_count = 0",
+        "unknown",
+        "No lookup of the name, or none that left an answer or a failure.",
+        evidence="none",
+    ),
+    Rule(
+        "dns.name_does_not_exist",
+        "name_pool = 'missing'",
+        "down",
+        "G1: the controls of the days around cannot resolve the name. Whatever a resolver here "
+        "answers, the site is not there to be blocked.",
+    ),
+    Rule(
+        "dns.tls_valid",
+        "dns_tls_valid",
+        "ok",
+        "A valid certificate for the name on the answered address proves the answer.",
+    ),
+    Rule(
+        "dns.control_missing",
+        "control_name = 'missing' AND name_pool = 'exists'",
+        "unknown",
+        "This session's control misses a name that the others resolve. One control neither "
+        "accuses nor acquits.",
+        evidence="discarded",
+    ),
+    Rule(
+        "dns.missing_for_control_too",
+        "control_name = 'missing'",
+        "down",
+        "The control cannot resolve the name either.",
+    ),
+    Rule(
+        "dns.special_in_control",
+        "dns_special IS NOT NULL AND control_special IS NOT NULL",
+        "down",
+        "The name really carries an address that no public site can have.",
+    ),
+    Rule(
+        "dns.no_control",
+        "control_name = 'silent'",
+        "unknown",
+        "Without a control's answer a lookup proves nothing, whatever it shows.",
+        evidence="discarded",
+    ),
+    Rule(
+        "dns.loopback",
+        "dns_special = 'loopback'",
+        "blocked",
+        "127.0.0.0/8 for a name that has a public address. Old probes call this fine.",
+        mechanism="dns.loopback",
+        is_artefact=True,
+    ),
+    Rule(
+        "dns.bogon",
+        "dns_special IS NOT NULL",
+        "blocked",
+        "An address that no public site can have, for a name that has a public one.",
+        mechanism="dns.bogon",
+        is_artefact=True,
+    ),
+    Rule(
+        "dns.answer_in_control",
+        "dns_match = 'address'",
+        "ok",
+        "The control got the same address.",
+    ),
+    Rule(
+        "dns.network_in_control",
+        "dns_match = 'asn'",
+        "ok",
+        "The control got an address in the same network, as geo-DNS and CDNs do.",
+    ),
+    Rule(
+        "dns.vouched",
+        "dns_is_vouched",
+        "ok",
+        "Not the control's address, but one on which other sessions got the site's own "
+        "certificate or page.",
+    ),
+    Rule(
+        "dns.blockpage",
+        "dns_match = 'none' AND is_blockpage",
+        "blocked",
+        "The answer is not the site's and a block page is served there.",
+        mechanism="dns.blockpage",
+        is_artefact=True,
+    ),
+    Rule(
+        "dns.known_address",
+        "dns_match = 'none' AND has_dns_fingerprint AND NOT is_same_page AND NOT is_substitution",
+        "blocked",
+        "An address that OONI lists as this country's block answer, not given to the control, "
+        "and the site's page does not come from it. The list alone never decides.",
+        mechanism="dns.sinkhole",
+        is_artefact=True,
+    ),
+    Rule(
+        "dns.same_page",
+        "dns_match = 'none' AND (is_same_page OR is_https_own)",
+        "ok",
+        "Another address than the control's, and the site's own page comes from it: a CDN.",
+    ),
+    Rule(
+        "dns.substitution_persistent",
+        "is_substitution AND is_persistent",
+        "blocked",
+        "G2: the resolver gives this address for names that do not exist, and for this live "
+        "name nearly always, while it answers other live names well.",
+        mechanism="dns.sinkhole",
+    ),
+    Rule(
+        "dns.substitution",
+        "is_substitution",
+        "unknown",
+        "G2: an address that this resolver gives for names that do not exist. A live name on "
+        "it may be a lapse of the resolver.",
+    ),
+    Rule(
+        "dns.sinkhole",
+        "is_sinkhole",
+        "blocked",
+        "One address given for unrelated live names, never to a control, and no site is ever "
+        "reached on it.",
+        mechanism="dns.sinkhole",
+        is_artefact=True,
+    ),
+    Rule(
+        "dns.certificate_of_another",
+        "dns_match = 'none' AND dns_certificate_error AND control_http_ok",
+        "blocked",
+        "The answer is not the control's, and what answers there cannot show the name's "
+        "certificate, while the control reaches the site.",
+        mechanism="dns.other",
+    ),
+    Rule(
+        "dns.unmatched",
+        "dns_match = 'none'",
+        "unknown",
+        "An address the control did not get. OONI's prime suspect for false positives: geo-DNS "
+        "and CDNs look the same.",
+    ),
+    Rule(
+        "dns.nxdomain",
+        "dns_failure = 'dns_nxdomain_error'",
+        "blocked",
+        "The resolver says that the name does not exist; the control resolves it.",
+        mechanism="dns.nxdomain",
+    ),
+    Rule(
+        "dns.timeout",
+        f"dns_failure IN {_TIMEOUT}",
+        "blocked",
+        "The resolver does not answer for this name; the control resolves it.",
+        mechanism="dns.timeout",
+    ),
+    Rule(
+        "dns.failure",
+        "dns_failure IS NOT NULL",
+        "blocked",
+        "The lookup fails in another way (refused, server failure, no address); the control "
+        "resolves the name.",
+        mechanism="dns.other",
+    ),
+    Rule(
+        "dns.unreadable",
+        "TRUE",
+        "unknown",
+        "An answer without an address that can be compared.",
+        evidence="discarded",
+    ),
+    # --- tcp ---------------------------------------------------------------------------------
+    Rule(
+        "tcp.not_measured",
+        "tcp_count = 0",
+        "unknown",
+        "No connection was tried.",
+        evidence="none",
+    ),
+    Rule("tcp.ok", "tcp_trusted_ok > 0", "ok", "An address of the site accepts the connection."),
+    Rule(
+        "tcp.untrusted",
+        "tcp_trusted_count = 0",
+        "unknown",
+        "Only addresses that the control does not know were tried; what happens there says "
+        "nothing about the site.",
+        evidence="discarded",
+    ),
+    Rule(
+        "tcp.ipv6_broken",
+        "tcp_counted = 0",
+        "unknown",
+        "Only IPv6 was tried, in a session in which no IPv6 connection ever worked.",
+        evidence="discarded",
+    ),
+    Rule(
+        "tcp.refused",
+        f"tcp_blocked > 0 AND tcp_failure IN {_REFUSED}",
+        "blocked",
+        "The site's address refuses or is unreachable; the control connects to it.",
+        mechanism="tcp.refused",
+    ),
+    Rule(
+        "tcp.reset",
+        f"tcp_blocked > 0 AND tcp_failure IN {_RESET}",
+        "blocked",
+        "The connection to the site's address is reset; the control connects to it.",
+        mechanism="tcp.reset",
+    ),
+    Rule(
+        "tcp.timeout",
+        "tcp_blocked > 0",
+        "blocked",
+        "The connection to the site's address does not come about; the control connects to it.",
+        mechanism="tcp.timeout",
+    ),
+    Rule(
+        "tcp.fails_for_control_too",
+        "tcp_control_failing > 0",
+        "down",
+        "The control cannot connect to the address either.",
+    ),
+    Rule(
+        "tcp.no_control",
+        "TRUE",
+        "unknown",
+        "The connection fails and the control did not try the address.",
+        evidence="discarded",
+    ),
+    # --- tls ---------------------------------------------------------------------------------
+    Rule(
+        "tls.not_measured",
+        "tls_count = 0",
+        "unknown",
+        "No handshake was tried.",
+        evidence="none",
+    ),
+    Rule("tls.ok", "tls_trusted_ok > 0", "ok", "A handshake with a valid certificate."),
+    Rule(
+        "tls.untrusted",
+        "tls_trusted_count = 0",
+        "unknown",
+        "Only addresses that the control does not know were tried.",
+        evidence="discarded",
+    ),
+    Rule(
+        "tls.fails_for_control_too",
+        "tls_blocked = 0 AND tls_control_failing > 0",
+        "down",
+        "The control's handshake fails too, as with an expired certificate.",
+    ),
+    Rule(
+        "tls.no_control",
+        "tls_blocked = 0",
+        "unknown",
+        "The handshake fails and no control says what it should have been.",
+        evidence="discarded",
+    ),
+    Rule(
+        "tls.reset",
+        f"tls_failure IN {_RESET}",
+        "blocked",
+        "The connection is cut when the handshake names the site; the control completes it.",
+        mechanism="tls.reset",
+    ),
+    Rule(
+        "tls.timeout",
+        f"tls_failure IN {_TIMEOUT}",
+        "blocked",
+        "The handshake stalls; the control completes it.",
+        mechanism="tls.timeout",
+    ),
+    Rule(
+        "tls.mitm",
+        "starts_with(tls_failure, 'ssl_')",
+        "blocked",
+        "The site's own address shows a certificate that is not valid for the name; the control "
+        "gets a valid one.",
+        mechanism="tls.mitm",
+    ),
+    Rule(
+        "tls.failure",
+        "TRUE",
+        "unknown",
+        "The handshake fails in a way that no rule knows.",
+    ),
+    # --- http --------------------------------------------------------------------------------
+    Rule(
+        "http.not_measured",
+        "http_failure IS NULL AND http_status IS NULL",
+        "unknown",
+        "No page was asked for.",
+        evidence="none",
+    ),
+    Rule(
+        "http.blockpage",
+        "is_blockpage AND NOT is_same_page AND has_control",
+        "blocked",
+        "A block page: a fingerprint of this country, or one page served for unrelated names "
+        "that are reached elsewhere, where the control saw the site.",
+        mechanism="http.blockpage",
+        is_artefact=True,
+    ),
+    Rule(
+        "http.https",
+        "http_failure IS NULL AND is_https_page",
+        "ok",
+        "A page over a verified connection to the site. A refusal by the site itself counts "
+        "here as reached.",
+    ),
+    Rule("http.same_page", "is_same_page", "ok", "The page is the one that the control saw."),
+    Rule(
+        "http.no_control",
+        "NOT control_http_ok AND NOT control_http_fails",
+        "unknown",
+        "No control says what the page should have been.",
+        evidence="discarded",
+    ),
+    Rule(
+        "http.fails_for_control_too",
+        "control_http_fails",
+        "down",
+        "The control cannot get the page either.",
+    ),
+    Rule(
+        "http.diff",
+        "http_failure IS NULL",
+        "unknown",
+        "Another page than the control saw. That alone is no block: languages, captchas and "
+        "refusals by the site look the same.",
+    ),
+    Rule(
+        "http.redirect_target_reset",
+        f"fails_at_target AND http_failure IN {_RESET}",
+        "blocked",
+        "The site redirects to another site, and that one is cut; the control gets there. The "
+        "verdict belongs to the other site.",
+        mechanism="http.reset",
+        is_about_target=True,
+    ),
+    Rule(
+        "http.redirect_target_refused",
+        f"fails_at_target AND http_failure IN {_REFUSED}",
+        "blocked",
+        "The site redirects to another site that refuses the connection; the control gets there.",
+        mechanism="tcp.refused",
+        is_about_target=True,
+    ),
+    Rule(
+        "http.redirect_target_name",
+        "fails_at_target AND starts_with(http_failure, 'dns_')",
+        "blocked",
+        "The site redirects to another site whose name is not resolved; the control gets there.",
+        mechanism="dns.nxdomain",
+        is_about_target=True,
+    ),
+    Rule(
+        "http.redirect_target_timeout",
+        f"fails_at_target AND http_failure IN {_TIMEOUT}",
+        "blocked",
+        "The site redirects to another site that stalls; the control gets there.",
+        mechanism="http.timeout",
+        is_about_target=True,
+    ),
+    Rule(
+        "http.untrusted",
+        "NOT is_address_trusted",
+        "unknown",
+        "The page was asked for at an address the control does not know, and failed there.",
+    ),
+    Rule(
+        "http.tls_reset",
+        f"fails_before_page AND http_failure IN {_RESET}",
+        "blocked",
+        "An https page is cut off and the probe kept no handshake: old probes, whose connection "
+        "ends where the handshake names the site.",
+        mechanism="tls.reset",
+    ),
+    Rule(
+        "http.tls_timeout",
+        f"fails_before_page AND http_failure IN {_TIMEOUT}",
+        "blocked",
+        "An https page stalls and the probe kept no handshake.",
+        mechanism="tls.timeout",
+    ),
+    Rule(
+        "http.tls_mitm",
+        "fails_before_page AND starts_with(http_failure, 'ssl_')",
+        "blocked",
+        "An https page fails on its certificate, the probe kept no handshake, and the control "
+        "gets the page.",
+        mechanism="tls.mitm",
+    ),
+    Rule(
+        "http.reset",
+        f"http_failure IN {_RESET}",
+        "blocked",
+        "The connection is cut when the page is asked for; the control gets the page.",
+        mechanism="http.reset",
+    ),
+    Rule(
+        "http.name_of_redirect",
+        "fails_within_site AND starts_with(http_failure, 'dns_')",
+        "blocked",
+        "The site redirects within itself to a name that is not resolved; the control gets there.",
+        mechanism="dns.nxdomain",
+    ),
+    Rule(
+        "http.refused_at_redirect",
+        f"fails_within_site AND http_failure IN {_REFUSED}",
+        "blocked",
+        "The site redirects within itself to an address that refuses; the control gets there.",
+        mechanism="tcp.refused",
+    ),
+    Rule(
+        "http.timeout",
+        f"http_failure IN {_TIMEOUT}",
+        "blocked",
+        "The page stalls (throttling looks like this too); the control gets it.",
+        mechanism="http.timeout",
+    ),
+    Rule(
+        "http.failure",
+        "TRUE",
+        "unknown",
+        "The page fails in a way that no rule knows.",
+    ),
+)
+
+
+def rules_of(layer: str, rules: tuple[Rule, ...] = RULES) -> tuple[Rule, ...]:
+    """The layer's rules in order."""
+    return tuple(rule for rule in rules if rule.layer == layer)
+
+
+RULES_BY_ID = {rule.rule_id: rule for rule in RULES}
+
+
+def rule_table(rules: tuple[Rule, ...] = RULES) -> pd.DataFrame:
+    """One row per rule, in order: what it is called, what it decides, and why."""
+    return pd.DataFrame(
+        {
+            "layer": [rule.layer for rule in rules],
+            "rule_id": [rule.rule_id for rule in rules],
+            "outcome": [rule.outcome for rule in rules],
+            "mechanism": [rule.mechanism for rule in rules],
+            "is_artefact": [rule.is_artefact for rule in rules],
+            "comment": [rule.comment for rule in rules],
+        }
+    )

@@ -1,0 +1,63 @@
+"""Sessions: independent runs, the unit that the evidence is counted in.
+
+One report holds many rows and one person may run hundreds of tests a day; a session (a distinct
+``report_id``) is the best stand-in for an independent witness.
+"""
+
+import duckdb
+import pandas as pd
+
+#: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``
+#: (nothing that can be interpreted) are both *unknown* in the published tables.
+CLASSES = ("blocked", "down", "ok", "unclear", "none")
+
+# The class of most interpretable measurements; a tie is unknown. What fails at another site that
+# the input redirects to is not evidence about this one.
+_SESSIONS = """
+WITH rows AS (
+  SELECT domain, probe_asn, session, day,
+    CASE WHEN evidence <> 'scored' THEN 'none'
+         WHEN class = 'unknown' OR is_about_target THEN 'unclear'
+         ELSE class END AS class,
+    is_artefact
+  FROM outcomes WHERE domain <> ''
+), counted AS (
+  SELECT domain, probe_asn, session, min(day) AS day,
+    count(*) FILTER (class = 'blocked') AS blocked, count(*) FILTER (class = 'down') AS down,
+    count(*) FILTER (class = 'ok') AS ok, count(*) FILTER (class = 'unclear') AS unclear,
+    count(*) FILTER (class = 'blocked' AND is_artefact) AS artefact
+  FROM rows GROUP BY domain, probe_asn, session
+)
+SELECT domain, probe_asn, session, day,
+  CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
+       WHEN down > blocked AND down > ok THEN 'down'
+       WHEN ok > blocked AND ok > down THEN 'ok'
+       WHEN blocked + down + ok > 0 THEN 'none'
+       WHEN unclear > 0 THEN 'unclear'
+       ELSE 'none' END AS class,
+  2 * artefact >= blocked AND blocked > 0 AS is_artefact
+FROM counted
+"""
+
+_SERIES = """
+SELECT domain, probe_asn, day,
+  count(*) AS session_count,
+  count(*) FILTER (class = 'blocked') AS blocked,
+  count(*) FILTER (class = 'down') AS down,
+  count(*) FILTER (class = 'ok') AS ok,
+  count(*) FILTER (class = 'unclear') AS unclear,
+  count(*) FILTER (class = 'blocked' AND is_artefact) AS artefact
+FROM sessions GROUP BY ALL ORDER BY domain, probe_asn, day
+"""
+
+
+def session_series(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """Count sessions by class, per site, network and day; keeps the table ``sessions``.
+
+    One row is one ``domain`` × ``probe_asn`` × ``day`` that was tested, with ``session_count``
+    and the sessions in each class (``blocked, down, ok, unclear``) and, of the blocked ones,
+    those that carry an artefact. A session belongs to the day on which it first tested the site.
+    Sorted by its key.
+    """
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE sessions AS {_SESSIONS}")
+    return connection.execute(_SERIES).df()

@@ -1,0 +1,162 @@
+"""The words of the command line: ``NAME=VALUE``, the same as make's."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis import reference
+from analysis.errors import ParameterError
+from analysis.period import Period
+from analysis.reference import REPOSITORY
+
+#: Name → what it is, for the help text.
+VARIABLES: Mapping[str, str] = {
+    "PROBE_CC": "country, two letters (default QQ, the embedded fictional country)",
+    "SINCE": "first day, UTC, YYYY-MM-DD",
+    "UNTIL": "day after the last, UTC",
+    "SPLIT": "first day of the second half (default: the month start that halves the period)",
+    "SOURCE": "folder, URL or s3://bucket/prefix in the archive's key layout, or another store",
+    "STORE": "where observations are kept (default data/)",
+    "OUT": "where the report goes (default reports/<cc>/<since>--<until>/)",
+    "TEST_LIST": "Citizen Lab-shaped CSVs, comma-separated",
+    "NETWORKS": "CSV asn,network,operator,kind,source",
+    "FINGERPRINTS": "folder with OONI-shaped fingerprint CSVs",
+    "JOBS": "processes for reading (default: one per processor)",
+}
+_LATER = {"EVENTS", "SCHEDULER", "KEEP_RAW", "PREVIOUS", "REPORT_LANGUAGES"}
+
+FICTIONAL = REPOSITORY / "data" / "fictional"
+_FICTIONAL_PERIOD = ("2024-01-01", "2025-01-01")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of one run, checked as far as that is possible without reading anything.
+
+    Attributes:
+        probe_cc: the country's code.
+        period: the whole period.
+        split: first day of the second half, or ``""``.
+        source, store, out: places; relative ones are meant from the repository.
+        test_list, networks, fingerprints: reference data, ``""`` where none is given.
+        jobs: processes, or None for one per processor.
+        is_embedded: the source is the embedded fictional country, to be simulated first.
+        method: notebook parameters by their own names, still as text.
+    """
+
+    probe_cc: str
+    period: Period
+    split: str
+    source: str
+    store: str
+    out: Path
+    test_list: str
+    networks: str
+    fingerprints: str
+    jobs: int | None
+    is_embedded: bool
+    method: Mapping[str, str]
+
+    def notebook_parameters(self) -> dict[str, object]:
+        """What the notebooks are given, by the names in their parameters cells."""
+        return {
+            "probe_cc": self.probe_cc,
+            "since": self.period.since.isoformat(),
+            "until": self.period.until.isoformat(),
+            "split": self.split,
+            "source": self.source,
+            "store": self.store,
+            "test_list": self.test_list,
+            "networks": self.networks,
+            "fingerprints": self.fingerprints,
+        }
+
+
+def parse_settings(words: Iterable[str]) -> Settings:
+    """Read ``NAME=VALUE`` words.
+
+    Raises:
+        ParameterError: a word is no ``NAME=VALUE``, a name is unknown, or a value is wrong.
+    """
+    given, method = _split_words(words)
+    code = reference.parse_country(given.get("PROBE_CC") or "QQ")
+    is_embedded = not given.get("SOURCE")
+    if is_embedded:
+        _check_embedded(code, given)
+        for name, place in _embedded_lists(code).items():
+            given.setdefault(name, place)
+    since = given.get("SINCE") or (_FICTIONAL_PERIOD[0] if is_embedded else "")
+    until = given.get("UNTIL") or (_FICTIONAL_PERIOD[1] if is_embedded else "")
+    for name, value in (("SINCE", since), ("UNTIL", until)):
+        if not value:
+            raise ParameterError(name, "", "must be given with SOURCE: a UTC date, YYYY-MM-DD")
+    period = Period.parse(since, until)
+    period.split(given.get("SPLIT"))
+    out = given.get("OUT") or str(REPOSITORY / "reports" / code.lower() / str(period))
+    return Settings(
+        probe_cc=code,
+        period=period,
+        split=given.get("SPLIT", ""),
+        source=_place(given.get("SOURCE") or str(FICTIONAL / code.lower() / "archive")),
+        store=_place(given.get("STORE") or str(REPOSITORY / "data")),
+        out=Path(_place(out)),
+        test_list=",".join(_place(part) for part in given.get("TEST_LIST", "").split(",") if part),
+        networks=_place(given.get("NETWORKS", "")),
+        fingerprints=_place(given.get("FINGERPRINTS", "")),
+        jobs=_jobs(given.get("JOBS", "")),
+        is_embedded=is_embedded,
+        method=method,
+    )
+
+
+def _split_words(words: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    given: dict[str, str] = {}
+    method: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise ParameterError("parameter", word, "write NAME=VALUE, such as PROBE_CC=KH")
+        if name in _LATER:
+            raise ParameterError(name, value, "this is not built yet; leave it out")
+        if name in VARIABLES:
+            given[name] = value.strip()
+        elif name.islower():
+            method[name] = value.strip()
+        else:
+            raise ParameterError(
+                name, value, f"there is no such parameter; there are {', '.join(VARIABLES)}, and "
+                "the method's numbers by the lower-case names in the notebooks"
+            )  # fmt: skip
+    return given, method
+
+
+def _check_embedded(code: str, given: Mapping[str, str]) -> None:
+    if not reference.is_fictional(code):
+        raise ParameterError(
+            "SOURCE", "", f"must be given for {code}: a folder, URL or s3://bucket/prefix in the "
+            "archive's key layout, or another store"
+        )  # fmt: skip
+
+
+def _embedded_lists(code: str) -> dict[str, str]:
+    folder = FICTIONAL / code.lower() / "reference"
+    return {
+        "TEST_LIST": str(folder / "test-lists"),
+        "NETWORKS": str(folder / "networks.csv"),
+        "FINGERPRINTS": str(folder / "fingerprints"),
+    }
+
+
+def _place(text: str) -> str:
+    """An absolute path for a relative one; URLs stay. make runs in the repository."""
+    if not text or "://" in text:
+        return text
+    return str(Path(text).expanduser().absolute())
+
+
+def _jobs(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise ParameterError("JOBS", text, "a whole number from 1 to 1024 is accepted")
+    return int(text)

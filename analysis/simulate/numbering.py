@@ -1,0 +1,58 @@
+"""Addresses and AS numbers of the fictional country: documentation ranges only.
+
+Addresses come from RFC 5737 and RFC 3849, AS numbers from RFC 5398, so that nothing in a
+fictional archive can be mistaken for a real network.
+"""
+
+from ipaddress import ip_network
+
+from analysis.simulate.randomness import stream
+
+#: Networks that hold probes.
+ACCESS_ASNS = tuple(range(64496, 64512))
+#: Networks that hold web servers, test helpers and public resolvers.
+CONTENT_ASNS = tuple(range(65536, 65552))
+
+_RANGES = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+_CHUNK = 16
+
+
+class AddressPlan:
+    """Who holds which address: /28 blocks dealt out by the seed.
+
+    Every AS holds at least one block; networks with web servers share the ones left over.
+    """
+
+    def __init__(self, seed: int) -> None:
+        blocks = [block for text in _RANGES for block in ip_network(text).subnets(new_prefix=28)]
+        stream(seed, "address-plan").shuffle(blocks)
+        holders = list(ACCESS_ASNS + CONTENT_ASNS)
+        holders += [CONTENT_ASNS[i % len(CONTENT_ASNS)] for i in range(len(blocks) - len(holders))]
+        self._asns: dict[str, int] = {}
+        self._free: dict[int, list[str]] = {asn: [] for asn in ACCESS_ASNS + CONTENT_ASNS}
+        self._v6_count = dict.fromkeys(self._free, 0)
+        for asn, block in zip(holders, blocks, strict=True):
+            for offset in range(_CHUNK):
+                address = block.network_address + offset
+                if int(address) % 256 not in (0, 255):
+                    self._asns[str(address)] = asn
+                    self._free[asn].append(str(address))
+
+    def take(self, asn: int) -> str:
+        """A free IPv4 address of the network."""
+        return self._free[asn].pop(0)
+
+    def free_count(self, asn: int) -> int:
+        """How many IPv4 addresses the network has left."""
+        return len(self._free[asn])
+
+    def take_v6(self, asn: int) -> str:
+        """A free IPv6 address of the network, written as RFC 5952 wants it."""
+        self._v6_count[asn] += 1
+        address = f"2001:db8:{asn % 65536:x}::{self._v6_count[asn]:x}"
+        self._asns[address] = asn
+        return address
+
+    def asn(self, address: str) -> int:
+        """The network that holds the address; 0 for loopback and private ones."""
+        return self._asns.get(address, 0)

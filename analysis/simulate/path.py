@@ -1,0 +1,147 @@
+"""A probe's way to the internet in one session, with all that stands on it.
+
+The probe calls ``lookup``, ``connect``, ``handshake`` and ``fetch`` and is told what it would
+see; it never learns why.
+"""
+
+from dataclasses import dataclass
+from random import Random
+
+from analysis.simulate.censorship import Block, Censorship
+from analysis.simulate.internet import (
+    NO_ROUTE,
+    NXDOMAIN,
+    TIMED_OUT,
+    UNKNOWN_AUTHORITY,
+    Client,
+    Internet,
+    Lookup,
+)
+from analysis.simulate.names import Site
+from analysis.simulate.networks import Network
+from analysis.simulate.pages import Page
+
+
+@dataclass(slots=True)
+class Resolver:
+    """The resolver that a device was given. ``home_filter`` answers for advertising names."""
+
+    asn: int
+    address: str
+    home_filter: str = ""
+
+
+class Path:
+    """One session's way out. ``state`` is "good", "dead" (no link) or "portal" (captive)."""
+
+    def __init__(
+        self,
+        network: Network,
+        resolver: Resolver,
+        internet: Internet,
+        censorship: Censorship,
+        day: int,
+        rng: Random,
+        state: str = "good",
+        lacks_authority: bool = False,
+    ) -> None:
+        self.network = network
+        self.resolver = resolver
+        self.internet = internet
+        self.day = day
+        self.rng = rng
+        self.state = state
+        self.client = Client(network.asn, network.is_inside)
+        self._censorship = censorship
+        self._lacks_authority = lacks_authority
+        self._loss = 0.85 if state == "dead" else network.timeout_rate
+
+    def _block(self, host: str) -> Block | None:
+        return self._censorship.on(self.network.asn, host, self.day)
+
+    def _times_out(self) -> bool:
+        return self.rng.random() < self._loss
+
+    def lookup(self, host: str) -> Lookup:
+        """Ask the system's resolver."""
+        if self._times_out():
+            return Lookup(failure=TIMED_OUT)
+        machines = self._censorship.machines
+        if self.state == "portal":
+            return Lookup((machines.portal,))
+        site = self.internet.sites.get(host)
+        if self.resolver.home_filter and site is not None and site.situation == "ad_like":
+            return Lookup((self.resolver.home_filter,))
+        block = self._block(host)
+        if block is not None and block.injected:
+            return Lookup(failure=block.injected)
+        if block is not None and block.lie:
+            return Lookup((block.lie,))
+        answer = self._honest(host)
+        substitutes = self.resolver.asn == machines.substituting_asn
+        if substitutes and answer.failure == NXDOMAIN:
+            return Lookup((machines.substitution,))
+        return answer
+
+    def lookup_over_udp(self, host: str) -> Lookup:
+        """Ask a public resolver over plain UDP, which boxes on the path can answer first."""
+        if self._times_out():
+            return Lookup(failure=TIMED_OUT)
+        if self.state == "portal":
+            return Lookup((self._censorship.machines.portal,))
+        block = self._block(host)
+        if block is not None and block.injected:
+            return Lookup(failure=block.injected)
+        return self._honest(host)
+
+    def lookup_over_https(self, host: str) -> Lookup:
+        """Ask a public resolver through TLS."""
+        if self.state == "portal" or self._times_out():
+            return Lookup(failure=TIMED_OUT)
+        return self._honest(host)
+
+    def _honest(self, host: str) -> Lookup:
+        answer = self.internet.lookup(host, self.client, self.day)
+        if self.network.has_v6 or self.network.is_v6_broken:
+            return answer
+        return Lookup(answer.v4, (), answer.failure)
+
+    def connect(self, address: str, port: int) -> str | None:
+        """Open a TCP connection: None, or how it fails."""
+        if ":" in address and not self.network.has_v6:
+            return NO_ROUTE
+        if self._times_out():
+            return TIMED_OUT
+        if self.state == "portal":
+            return self.internet.connect(self._censorship.machines.portal, port, self.day)
+        return self.internet.connect(address, port, self.day)
+
+    def handshake(self, address: str, name: str) -> str | None:
+        """Shake hands on a good connection: None, or how it fails."""
+        if self._times_out():
+            return TIMED_OUT
+        block = self._block(name)
+        if block is not None and block.tls_failure:
+            return block.tls_failure
+        site = self.internet.sites.get(name)
+        failure = self.internet.handshake(address, name)
+        if failure is None and self._is_unknown(site):
+            return UNKNOWN_AUTHORITY
+        return failure
+
+    def _is_unknown(self, site: Site | None) -> bool:
+        """Some probes ship a list of authorities that lacks a newer one."""
+        return self._lacks_authority and site is not None and site.authority == "second"
+
+    def fetch(self, address: str, host: str, is_tls: bool) -> Page | str:
+        """Send a request on a good connection: the answer, or how it fails."""
+        if self._times_out():
+            return TIMED_OUT
+        if self.state == "portal":
+            address = self._censorship.machines.portal
+        block = None if is_tls else self._block(host)
+        if block is not None and block.http_failure:
+            return block.http_failure
+        if block is not None and block.http_page is not None:
+            return block.http_page
+        return self.internet.fetch(address, host, is_tls, self.client, self.rng)

@@ -1,0 +1,176 @@
+"""What really happened, for whoever checks a judge against it.
+
+The totals are counted from what was written, before anybody reads it back.
+"""
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analysis.simulate.censorship import GATEWAY, Block, Censorship
+from analysis.simulate.names import Site
+from analysis.simulate.world import Batch, World
+
+Json = dict[str, Any]
+
+LEDGER_REASONS = (
+    "truncated_file", "not_json", "invalid", "other_test", "other_country", "out_of_period",
+    "duplicate", "kept",
+)  # fmt: skip
+_FLAGS = ("ok_count", "anomaly_count", "confirmed_count", "failure_count")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A CSV with Unix line ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What the fingerprint lists know of the country's blocking."""
+
+    answers: tuple[str, ...]
+    phrase: str
+    gateway: str
+
+
+def known_signs(censorship: Censorship) -> Signs:
+    """The signs that ``reference.write_fingerprints`` lists for the country."""
+    machines = censorship.machines
+    answers = (machines.page_sinkhole, machines.substitution, machines.home_filters[0])
+    return Signs(answers, machines.notice, GATEWAY)
+
+
+def published_flag(document: Json, signs: Signs) -> str:
+    """Which of OONI's four disjoint counts a measurement goes into (ooni-facts, section 2)."""
+    keys = document["test_keys"]
+    if keys is None or _failed_oddly(keys):
+        return "failure_count"
+    is_known = _is_known(keys, signs)
+    if not is_known and (keys["blocking"] is None or keys["accessible"] is None):
+        return "failure_count"
+    if is_known:
+        return "confirmed_count"
+    return "ok_count" if keys["blocking"] is False else "anomaly_count"
+
+
+def _failed_oddly(keys: Json) -> bool:
+    names = ("dns_experiment_failure", "http_experiment_failure", "control_failure")
+    return any((keys[name] or "").startswith("unknown_failure") for name in names)
+
+
+def _is_known(keys: Json, signs: Signs) -> bool:
+    for query in keys["queries"]:
+        for answer in query["answers"] or ():
+            if answer.get("ipv4") in signs.answers:
+                return True
+    for request in keys["requests"]:
+        body, headers = request["response"]["body"], request["response"]["headers"] or {}
+        if isinstance(body, str) and signs.phrase in body:
+            return True
+        if headers.get("Server") == signs.gateway:
+            return True
+    return False
+
+
+@dataclass(slots=True)
+class Tally:
+    """Running totals of what was written."""
+
+    ledger: Counter[str] = field(default_factory=Counter)
+    months: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    measurements: Counter[int] = field(default_factory=Counter)
+    #: (domain, asn) -> the days of the sessions that tested the one on the other
+    tests: defaultdict[tuple[str, int], list[int]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    odd_sessions: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+    def note_session(self, batch: Batch) -> None:
+        """Note what a session tested, and what was wrong with it."""
+        session, path = batch.session, batch.session.path
+        for site, _ in batch.documents:
+            self.tests[site.host, path.network.asn].append(batch.day)
+        faults = [path.state] if path.state != "good" else []
+        faults += ["home_filter"] if path.resolver.home_filter else []
+        faults += ["lacks_authority"] if session.software.lacks_authority else []
+        if faults:
+            row = (session.report_id, f"AS{path.network.asn}", ";".join(faults))
+            self.odd_sessions.append((*row, session.software.version))
+
+    def keep(self, month: str, flag: str, asn: int) -> None:
+        """Count one measurement that a reader should keep."""
+        self.ledger["kept"] += 1
+        self.months[month][flag] += 1
+        self.measurements[asn] += 1
+
+    def write(self, folder: Path) -> None:
+        """Write the ledger and the monthly counts."""
+        rows = [(reason, self.ledger[reason]) for reason in LEDGER_REASONS]
+        rows.append(("total", sum(self.ledger.values())))
+        write_csv(folder / "ledger.csv", ("reason", "line_count"), rows)
+        months = [
+            (month, sum(counts.values()), *(counts[flag] for flag in _FLAGS))
+            for month, counts in sorted(self.months.items())
+        ]
+        header = ("month", "measurement_count", *_FLAGS)
+        write_csv(folder / "measurements_by_month.csv", header, months)
+
+
+_BLOCK_HEADER = (
+    "domain", "probe_asn", "mechanism", "since", "until", "detail", "session_count", "day_count",
+)  # fmt: skip
+_NAME_HEADER = (
+    "domain", "situation", "category_code", "is_local", "since", "until", "tested_since",
+)  # fmt: skip
+_NETWORK_HEADER = (
+    "probe_asn", "network", "operator", "kind", "role", "resolver_asn", "measurement_count",
+)  # fmt: skip
+_SESSION_HEADER = ("report_id", "probe_asn", "faults", "software_version")
+
+
+def write_truth(folder: Path, world: World, tally: Tally) -> None:
+    """The truth of every block, name, network and odd session."""
+    blocks = [_block_row(world, tally, block) for block in world.censorship.blocks]
+    write_csv(folder / "blocks.csv", _BLOCK_HEADER, blocks)
+    sites = sorted(world.sites, key=lambda site: site.host)
+    write_csv(folder / "names.csv", _NAME_HEADER, [_name_row(world, site) for site in sites])
+    networks = [
+        (f"AS{n.asn}", n.name, n.operator, n.kind, n.role, f"AS{n.resolver_asn}",
+         tally.measurements[n.asn])
+        for n in world.networks
+    ]  # fmt: skip
+    write_csv(folder / "networks.csv", _NETWORK_HEADER, networks)
+    write_csv(folder / "odd_sessions.csv", _SESSION_HEADER, sorted(tally.odd_sessions))
+
+
+def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:
+    """A block, and how many sessions tested the name while it held."""
+    days = [day for day in tally.tests[block.host, block.asn] if block.is_on(day)]
+    return (
+        block.host, f"AS{block.asn}", block.mechanism, *_days(world, block.start, block.stop),
+        block.detail, len(days), len(set(days)),
+    )  # fmt: skip
+
+
+def _name_row(world: World, site: Site) -> tuple[object, ...]:
+    span = site.down or site.dead
+    since, until = _days(world, *span) if span else ("", "")
+    return (
+        site.host, site.situation, site.category, str(site.is_local).lower(), since, until,
+        world.date_of(site.tested_from) if site.tested_from else "",
+    )  # fmt: skip
+
+
+def _days(world: World, start: int, stop: int) -> tuple[str, str]:
+    """First day and the day after the last; empty where it reaches past the period."""
+    first = str(world.date_of(start)) if start > 0 else ""
+    last = str(world.date_of(stop)) if stop < world.period.day_count else ""
+    return first, last

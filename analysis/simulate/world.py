@@ -1,0 +1,216 @@
+"""A year in the fictional country: who measured what and when, written as an archive."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from random import Random
+from typing import Any
+
+from analysis.period import Period
+from analysis.simulate.censorship import Censorship, make_censorship
+from analysis.simulate.control import Helper
+from analysis.simulate.internet import Internet
+from analysis.simulate.names import Site, make_sites
+from analysis.simulate.networks import Network, make_networks
+from analysis.simulate.numbering import CONTENT_ASNS, AddressPlan
+from analysis.simulate.pages import make_page
+from analysis.simulate.path import Path as NetworkPath
+from analysis.simulate.path import Resolver
+from analysis.simulate.probe import Probe, Session
+from analysis.simulate.randomness import stream, token
+from analysis.simulate.records import Names
+from analysis.simulate.software import pick
+
+Json = dict[str, Any]
+
+#: Probes run by a timer measure at these hours (UTC); two of them on most days.
+_HOURS = (2, 9, 14, 20)
+#: Names that a session tests.
+BATCH_SIZE = 24
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that stays the same while probes measure."""
+
+    probe_cc: str
+    period: Period
+    seed: int
+    sites: list[Site]
+    networks: list[Network]
+    internet: Internet
+    censorship: Censorship
+    helper: Helper
+    names: Names
+
+    def date_of(self, day: int) -> date:
+        """The date of a day counted from the period's first."""
+        return self.period.since + timedelta(days=day)
+
+
+@dataclass(slots=True)
+class Batch:
+    """One session's measurements, and when the collector received them."""
+
+    session: Session
+    day: int
+    receipt: datetime
+    documents: list[tuple[Site, Json]]
+
+
+def make_world(probe_cc: str, period: Period, seed: int) -> World:
+    """Build the country: names, networks, servers, and what is blocked where and when."""
+    plan = AddressPlan(seed)
+    networks = make_networks(seed, plan)
+    sites = make_sites(seed, plan, period.day_count)
+    _spread_caches(seed, sites, networks, plan)
+    _refuse_visitors(sites)
+    _write_in_old_letters(sites)
+    internet = Internet(sites, plan)
+    censorship = make_censorship(seed, internet, networks, period.day_count)
+    names = {network.asn: network.name for network in networks}
+    names |= {asn: f"Hosting {asn - CONTENT_ASNS[0]}" for asn in CONTENT_ASNS}
+    helper_asn, udp_asn = CONTENT_ASNS[0], CONTENT_ASNS[1]
+    udp = f"{plan.take(udp_asn)}:53"
+    return World(
+        probe_cc=probe_cc,
+        period=period,
+        seed=seed,
+        sites=sites,
+        networks=networks,
+        internet=internet,
+        censorship=censorship,
+        helper=Helper(seed, internet, helper_asn),
+        names=Names(plan, names, udp, "https://doh.example/dns-query"),
+    )
+
+
+def _spread_caches(
+    seed: int, sites: list[Site], networks: list[Network], plan: AddressPlan
+) -> None:
+    """Content networks answer each client with an address near it."""
+    rng = stream(seed, "caches")
+    for site in sites:
+        if not site.situation.startswith("cdn"):
+            continue
+        near = site.v4[-1]
+        if site.situation != "cdn_same_asn":
+            near = plan.take(CONTENT_ASNS[2])
+        for network in networks:
+            if network.is_inside and rng.random() < 0.8:
+                site.edges[network.asn] = near
+    # The largest network of all runs a cache in its own rooms.
+    for site in [site for site in sites if site.situation == "cdn_other_asn"][:2]:
+        for network in networks:
+            if network.role in ("substitution", "nxdomain"):
+                site.edges[network.asn] = plan.take(network.asn)
+
+
+def _refuse_visitors(sites: list[Site]) -> None:
+    """Sites that serve the country a refusal of their own."""
+    for site in sites:
+        if site.situation.startswith("geo_refused"):
+            text = ["We do not serve your region.", "Access from your country is not permitted."]
+            site.refusal = make_page("403 Forbidden", text, 403, ("Server", "edge"))
+        elif site.situation == "captcha":
+            text = ["Please confirm that you are a human.", '<form action="/check"></form>'] * 3
+            site.refusal = make_page("One moment please", text, 200, ("Server", "edge"))
+
+
+def _write_in_old_letters(sites: list[Site]) -> None:
+    """One site still serves Latin-1."""
+    site = next(site for site in sites if site.situation == "plain_http")
+    text = str(site.page.body).replace("About", "À propos").replace('charset="utf-8"', "")
+    site.page = type(site.page)(text.encode("latin-1"), site.page.title, 200, site.page.headers)
+
+
+class Schedule:
+    """Deals out sessions and the names that each of them tests.
+
+    Each network works through the names in turns, as probes do with the list that they are
+    handed, so that all names come up about equally often.
+    """
+
+    def __init__(self, world: World, sessions_per_day: float, batch_size: int) -> None:
+        self._world = world
+        self._rate = sessions_per_day
+        self._batch_size = batch_size
+        self._rng = stream(world.seed, "schedule")
+        self._decks: dict[int, list[Site]] = {network.asn: [] for network in world.networks}
+
+    def on_day(self, day: int) -> list[tuple[Network, int]]:
+        """The sessions of a day: network and hour, in order of time."""
+        rng = self._rng
+        count = int(self._rate) + (rng.random() < self._rate % 1)
+        weights = [network.weight for network in self._world.networks]
+        hours = sorted(rng.sample(_HOURS, 2 if rng.random() < 0.8 else 3))
+        chosen = rng.choices(self._world.networks, weights, k=count)
+        return sorted(
+            ((network, rng.choice(hours)) for network in chosen),
+            key=lambda item: (item[1], item[0].asn),
+        )
+
+    def deal(self, network: Network, day: int) -> list[Site]:
+        """The next names for a session on the network."""
+        deck = self._decks[network.asn]
+        hand: list[Site] = []
+        while len(hand) < self._batch_size:
+            if not deck:
+                deck += self._world.sites
+                self._rng.shuffle(deck)
+            site = deck.pop()
+            if site.tested_from <= day and site not in hand:
+                hand.append(site)
+            elif len(hand) >= len(self._world.sites) // 2:
+                break
+        return hand
+
+
+def run_sessions(world: World, sessions_per_day: float, batch_size: int) -> Iterator[Batch]:
+    """All sessions of the period, in order of their start."""
+    schedule = Schedule(world, sessions_per_day, batch_size)
+    for day in range(world.period.day_count):
+        for number, (network, hour) in enumerate(schedule.on_day(day)):
+            rng = stream(world.seed, "session", day, number)
+            session = _open_session(world, network, day, hour, rng)
+            probe = Probe(world.probe_cc, session, world.helper, world.names)
+            documents = [
+                (site, probe.measure(_spelling(site, rng))) for site in schedule.deal(network, day)
+            ]
+            yield Batch(session, day, _receipt(session.start, rng), documents)
+
+
+def _spelling(site: Site, rng: Random) -> str:
+    return site.inputs[0] if len(site.inputs) == 1 else rng.choice(site.inputs)
+
+
+def _open_session(world: World, network: Network, day: int, hour: int, rng: Random) -> Session:
+    start = datetime.combine(world.date_of(day), datetime.min.time())
+    start += timedelta(hours=hour, minutes=rng.randint(0, 44), seconds=rng.randint(0, 59))
+    software = pick(rng, network.fleet_share)
+    resolver = Resolver(network.resolver_asn, network.resolver_address)
+    if rng.random() < network.filter_session_rate:
+        resolver.home_filter = rng.choice(world.censorship.machines.home_filters)
+    chance = rng.random()
+    state = "good"
+    if chance < network.dead_session_rate:
+        state = "dead"
+    elif chance < network.dead_session_rate + network.portal_session_rate:
+        state = "portal"
+    path = NetworkPath(
+        network, resolver, world.internet, world.censorship, day, rng, state,
+        software.lacks_authority,
+    )  # fmt: skip
+    report_id = (
+        f"{start:%Y%m%dT%H%M%SZ}_webconnectivity_{world.probe_cc}_{network.asn}_n1_{token(rng)}"
+    )
+    if rng.random() < 0.004:
+        report_id = ""  # the collector could not be reached to open a report
+    mobile = network.kind == "mobile" and software.platform == "android"
+    return Session(report_id, start, software, path, "mobile" if mobile else "wifi")
+
+
+def _receipt(start: datetime, rng: Random) -> datetime:
+    """Most measurements arrive at once; a few probes were offline and upload days later."""
+    late = timedelta(days=rng.randint(1, 6)) if rng.random() < 0.03 else timedelta()
+    return start + late

@@ -1,0 +1,227 @@
+"""Writing a world: the archive, the reference data, and the truth."""
+
+import hashlib
+import json
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import ParameterError
+from analysis.period import Period
+from analysis.simulate import reference
+from analysis.simulate.archive import compress, compress_cut, object_key, write_object
+from analysis.simulate.spoiling import Entry, Spoiler, encode
+from analysis.simulate.truth import Tally, known_signs, published_flag, write_truth
+from analysis.simulate.world import BATCH_SIZE, Batch, World, make_world, run_sessions
+
+FICTIONAL_CODES = ("AA", *(f"Q{letter}" for letter in "MNOPQRSTUVWXYZ"))
+_STAMP = "world.json"
+_LINES_PER_OBJECT = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a world holds. ``is_new`` is false where an equal one was there already."""
+
+    path: Path
+    is_new: bool
+    parameters: dict[str, Any]
+    object_count: int
+    line_count: int
+    measurement_count: int
+    block_count: int
+
+
+def write_world(
+    out: Path | str,
+    *,
+    probe_cc: str = "QQ",
+    since: str | date = "2024-01-01",
+    until: str | date = "2025-01-01",
+    seed: int = 1,
+    sessions_per_day: float = 4.5,
+    scale: float = 1.0,
+    coverage: float = 1.0,
+) -> Summary:
+    """Write a fictional country's archive, reference data and truth.
+
+    Args:
+        out: the folder; made whole or not at all. An equal world there is left alone.
+        probe_cc: a fictional country code.
+        since: first day, UTC.
+        until: the day after the last.
+        seed: shuffles names, addresses, days, and which network does what.
+        sessions_per_day: sessions in the whole country on an average day.
+        scale: multiplies the number of sessions.
+        coverage: multiplies the number of names that a session tests.
+
+    Raises:
+        ParameterError: a parameter is wrong, or ``out`` holds something that is no world.
+    """
+    out = Path(out)
+    period = Period.parse(since, until)
+    _check(out, probe_cc, sessions_per_day, scale, coverage)
+    parameters = {
+        "probe_cc": probe_cc,
+        "since": str(period.since),
+        "until": str(period.until),
+        "seed": seed,
+        "sessions_per_day": sessions_per_day,
+        "scale": scale,
+        "coverage": coverage,
+    }
+    stamp = {"fictional": True, "parameters": parameters, "source_digest": source_digest()}
+    found = _read_stamp(out)
+    if found and {key: found[key] for key in stamp} == stamp:
+        return Summary(out, False, parameters, **found["counts"])
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    world = make_world(probe_cc, period, seed)
+    batch_size = max(1, round(BATCH_SIZE * coverage))
+    counts = _write(partial, world, sessions_per_day * scale, batch_size)
+    text = json.dumps({**stamp, "counts": counts}, indent=1, sort_keys=True)
+    (partial / _STAMP).write_text(text + "\n", encoding="utf-8")
+    _replace(partial, out)
+    return Summary(out, True, parameters, **counts)
+
+
+def source_digest() -> str:
+    """A digest of this package's source: another version writes another world."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _check(
+    out: Path, probe_cc: str, sessions_per_day: float, scale: float, coverage: float
+) -> None:
+    if probe_cc not in FICTIONAL_CODES:
+        raise ParameterError("PROBE_CC", probe_cc, "a fictional country is AA or QM to QZ")
+    numbers = {"sessions_per_day": sessions_per_day, "scale": scale, "coverage": coverage}
+    for name, value in numbers.items():
+        if not 0 < value <= 1000:
+            raise ParameterError(name, value, "a number above 0, at most 1000")
+    if out.exists() and not out.is_dir():
+        raise ParameterError("out", out, "a folder is wanted, this is a file")
+    if out.is_dir() and any(out.iterdir()) and not (out / _STAMP).is_file():
+        raise ParameterError("out", out, f"a folder that is empty or holds {_STAMP} is wanted")
+
+
+def _read_stamp(out: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads((out / _STAMP).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    wanted = ("fictional", "parameters", "source_digest", "counts")
+    if not isinstance(found, dict) or not all(key in found for key in wanted):
+        return None
+    parts = (out / "archive" / "raw", out / "reference" / "networks.csv", out / "truth")
+    return found if all(part.exists() for part in parts) else None
+
+
+def _replace(partial: Path, out: Path) -> None:
+    """Put the new world in the old one's place."""
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
+    partial.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(folder: Path, world: World, rate: float, batch_size: int) -> dict[str, int]:
+    writer = _Writer(folder, world)
+    for batch in run_sessions(world, rate, batch_size):
+        writer.add(batch)
+    writer.finish()
+    _write_reference(folder / "reference", world)
+    truth = folder / "truth"
+    writer.tally.write(truth)
+    write_truth(truth, world, writer.tally)
+    return {
+        "object_count": writer.object_count,
+        "line_count": sum(writer.tally.ledger.values()),
+        "measurement_count": writer.tally.ledger["kept"],
+        "block_count": len(world.censorship.blocks),
+    }
+
+
+def _write_reference(folder: Path, world: World) -> None:
+    span, order = world.period.day_count, world.censorship.order_day
+    days = [world.date_of(day) for day in (span // 8, order, int(span * 0.7))]
+    reference.write_test_lists(folder / "test-lists", world.probe_cc, world.sites)
+    reference.write_networks(folder / "networks.csv", world.networks)
+    reference.write_fingerprints(folder / "fingerprints", world.probe_cc, world.censorship)
+    reference.write_events(folder / "events.yml", *days)
+
+
+class _Writer:
+    """Collects lines by hour of receipt and writes an hour's objects once it is over."""
+
+    def __init__(self, folder: Path, world: World) -> None:
+        self._root = folder / "archive"
+        self._world = world
+        self._spoiler = Spoiler(world.seed, world.period)
+        self._pending: defaultdict[datetime, list[Entry]] = defaultdict(list)
+        self._known = known_signs(world.censorship)
+        self._day = 0
+        # One upload breaks off, somewhere around the middle.
+        middle = world.date_of(world.period.day_count // 2)
+        self._cut_from: datetime | None = datetime.combine(middle, time())
+        self.object_count = 0
+        self.tally = Tally()
+
+    def add(self, batch: Batch) -> None:
+        """Take one session's measurements; sessions come in order of their day."""
+        if batch.day != self._day:
+            self._flush(datetime.combine(self._world.date_of(batch.day), time()))
+            self._day = batch.day
+        entries = [Entry(encode(doc), "kept", doc) for _, doc in batch.documents]
+        for receipt, entry in self._spoiler.spoil(entries, batch.receipt):
+            self._pending[receipt.replace(minute=0, second=0)].append(entry)
+        self.tally.note_session(batch)
+
+    def finish(self) -> None:
+        """Write what is left, late uploads after the period's end included."""
+        self._flush(None)
+
+    def _flush(self, before: datetime | None) -> None:
+        for hour in sorted(self._pending):
+            if before is not None and hour >= before:
+                break
+            entries = self._pending.pop(hour)
+            for number, start in enumerate(range(0, len(entries), _LINES_PER_OBJECT)):
+                self._write_object(hour, number, entries[start : start + _LINES_PER_OBJECT])
+
+    def _write_object(self, hour: datetime, number: int, entries: list[Entry]) -> None:
+        lines = [entry.line for entry in entries]
+        if self._is_cut(hour, entries):
+            entries[-1].reason = "truncated_file"
+            data = compress_cut(lines[:-1], lines[-1])
+        else:
+            data = compress(lines)
+        write_object(self._root, object_key(self._world.probe_cc, hour, number), data)
+        self.object_count += 1
+        for entry in entries:
+            self._count(entry)
+
+    def _is_cut(self, hour: datetime, entries: list[Entry]) -> bool:
+        if self._cut_from is None or hour < self._cut_from or len(entries) < 3:
+            return False
+        if entries[-1].reason != "kept":
+            return False
+        self._cut_from = None
+        return True
+
+    def _count(self, entry: Entry) -> None:
+        if entry.reason != "kept":
+            self.tally.ledger[entry.reason] += 1
+            return
+        document = entry.document
+        flag = published_flag(document, self._known)
+        month = document["measurement_start_time"][:7]
+        self.tally.keep(month, flag, int(document["probe_asn"][2:]))

@@ -1,0 +1,72 @@
+"""From counted sessions to one of the six states. The evidence floor lives here alone."""
+
+import numpy as np
+import pandas as pd
+
+from analysis import words
+from analysis.rules import Thresholds
+
+#: Strongest first.
+STATES = tuple(state for state in words.STATES if state)
+_Z = 1.959963984540054  # two-sided 95 %
+
+
+def wilson_bounds(hits: pd.Series, total: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Wilson's score interval at 95 % for ``hits`` of ``total``; NaN where total is 0.
+
+    Source: Wilson (1927); recommended for small counts by Brown, Cai and DasGupta (2001).
+    """
+    n = total.where(total > 0).astype("float64")
+    share = hits / n
+    centre = share + _Z**2 / (2 * n)
+    spread = _Z * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    low, high = (centre - spread) / (1 + _Z**2 / n), (centre + spread) / (1 + _Z**2 / n)
+    return low.clip(0, 1), high.clip(0, 1)
+
+
+def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """The state of each row of counted sessions.
+
+    Args:
+        counts: columns ``blocked, down, ok, unclear, artefact`` (sessions) and for each class
+            the days on which it was seen: ``blocked_days, down_days, ok_days, unclear_days``.
+        thresholds: the evidence floor: sessions, days, and the lower bound of the share.
+
+    Returns:
+        One of ``STATES`` a row. No row is *ok* for want of evidence: below the floor it is
+        *insufficient*, whatever the few sessions show.
+    """
+
+    def holds(hits: pd.Series, days: pd.Series, total: pd.Series) -> pd.Series:
+        low, _ = wilson_bounds(hits, total)
+        return (
+            (hits >= thresholds.floor_sessions)
+            & (days >= thresholds.floor_days)
+            & (low >= thresholds.share_floor)
+        )
+
+    interpretable = counts["blocked"] + counts["down"] + counts["ok"]
+    everything = interpretable + counts["unclear"]
+    failing = counts["blocked"] + counts["down"] + counts["unclear"]
+    is_blocked = holds(
+        counts["blocked"], counts["blocked_days"], counts["blocked"] + counts["ok"]
+    ) & (2 * counts["blocked"] >= failing)
+    has_artefact = 2 * counts["artefact"] >= counts["blocked"]
+    is_down = holds(counts["down"], counts["down_days"], interpretable) & (
+        counts["down"] >= counts["unclear"]
+    )
+    is_impaired = holds(failing, counts["failing_days"], everything)
+    is_ok = holds(counts["ok"], counts["ok_days"], everything)
+    return pd.Series(
+        np.select(
+            [is_blocked & has_artefact, is_blocked, is_down, is_impaired, is_ok],
+            ["blocked", "likely_blocked", "down", "impaired", "ok"],
+            default="insufficient",
+        ),
+        index=counts.index,
+    )
+
+
+def strength(states: pd.Series) -> pd.Series:
+    """Rank of each state, 0 the strongest; for taking the strongest of several intervals."""
+    return states.map({state: rank for rank, state in enumerate(STATES)}).astype("int64")

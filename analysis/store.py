@@ -1,0 +1,524 @@
+"""The store: observations in Parquet, one file per archive object, and reading them back.
+
+A file is ``STORE/observations/<source_id>/<key>.parquet``. Its columns are
+``schema.OBSERVATION``; its key-value metadata hold what it was made from and the ledger of the
+lines that gave no row, so that both appear in one rename and neither can go stale alone.
+
+``STORE`` is a folder or an ``s3://`` URL. An S3 object appears only when its upload is complete,
+so there it is written in place; in a folder, under a temporary name beside its place.
+"""
+
+import hashlib
+import json
+import os
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import accumulate, chain
+from pathlib import Path, PurePosixPath
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+from analysis.errors import ContractError, ParameterError
+from analysis.period import Period
+from analysis.places import archive
+from analysis.schema import OBSERVATION, SCHEMA_VERSION
+
+#: Reasons of the ingestion ledger, in the contract's order.
+REASONS = (
+    "truncated_file",
+    "not_json",
+    "invalid",
+    "other_test",
+    "other_country",
+    "out_of_period",
+    "duplicate",
+    "kept",
+)
+
+FOLDER = "observations"
+
+_META = b"workbook"
+_SUFFIX = ".parquet"
+_TEMPORARY = ".part"
+_STALE_AFTER = 24 * 3600  # seconds after which another machine's temporary file is abandoned
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What one Parquet file was made from, and the lines of the object that gave no row.
+
+    ``ledger`` counts by reason: truncated_file, not_json, other_test and invalid:<why>; and
+    ``row_count`` the lines that are rows.
+    """
+
+    key: str
+    size: int
+    etag: str
+    sha256: str
+    schema_version: int
+    fingerprints: str
+    row_count: int
+    ledger: dict[str, int] = field(default_factory=dict)
+
+    def is_of(self, key: str, size: int, etag: str, fingerprints: str) -> bool:
+        """Whether reading that object again would give the same file."""
+        return (self.key, self.size, self.etag, self.schema_version, self.fingerprints) == (
+            key,
+            size,
+            etag,
+            SCHEMA_VERSION,
+            fingerprints,
+        )
+
+
+def table_of(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    """Observations, as :func:`facts.observe` gives them, in columns."""
+    columns = zip(*rows, strict=True) if rows else [() for _ in OBSERVATION]
+    arrays = [
+        _array(values, column.type) for values, column in zip(columns, OBSERVATION, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=OBSERVATION)
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    if not (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)):
+        return pa.array(values, kind)
+    offsets = pa.array([0, *accumulate(map(len, values))], pa.int32())
+    items = list(chain.from_iterable(values))
+    struct = kind.value_type
+    children = zip(*items, strict=True) if items else [() for _ in range(struct.num_fields)]
+    arrays = [pa.array(child, struct[index].type) for index, child in enumerate(children)]
+    return pa.ListArray.from_arrays(
+        offsets, pa.StructArray.from_arrays(arrays, fields=list(struct))
+    )
+
+
+class Store:
+    """Where the Parquet files are: a folder or an ``s3://`` URL."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._opened: tuple[pyarrow.fs.FileSystem, str] | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"uri": self.uri, "_opened": None}
+
+    @property
+    def is_local(self) -> bool:
+        return "://" not in self.uri
+
+    def _place(self) -> tuple[pyarrow.fs.FileSystem, str]:
+        if self._opened is None:
+            try:
+                if self.is_local:
+                    self._opened = pyarrow.fs.LocalFileSystem(), self.uri
+                else:
+                    self._opened = pyarrow.fs.FileSystem.from_uri(self.uri)
+            except (pa.ArrowException, ValueError, OSError):
+                raise ParameterError("STORE", self.uri, "a folder or s3://bucket/prefix") from None
+        return self._opened
+
+    @property
+    def files(self) -> pyarrow.fs.FileSystem:
+        return self._place()[0]
+
+    @property
+    def root(self) -> str:
+        """The path of ``observations`` within :attr:`files`."""
+        base = self._place()[1].rstrip("/") or "."
+        return base if PurePosixPath(base).name == FOLDER else f"{base}/{FOLDER}"
+
+    def path(self, source_id: str, key: str) -> str:
+        return f"{self.root}/{source_id}/{key}{_SUFFIX}"
+
+    def source_ids(self) -> list[str]:
+        """The sources that the store holds observations of."""
+        selector = pyarrow.fs.FileSelector(self.root, allow_not_found=True)
+        infos = self.files.get_file_info(selector)
+        return sorted(i.base_name for i in infos if i.type == pyarrow.fs.FileType.Directory)
+
+    def keys(self, source_id: str, probe_cc: str) -> list[str]:
+        """The keys of a country's objects that have a file, sorted."""
+        base = f"{self.root}/{source_id}"
+        selector = pyarrow.fs.FileSelector(base, allow_not_found=True, recursive=True)
+        names = (
+            info.path[len(base) + 1 :].removesuffix(_SUFFIX)
+            for info in self.files.get_file_info(selector)
+            if info.path.endswith(_SUFFIX)
+        )
+        return sorted(name for name in names if archive.holds_country(name, probe_cc))
+
+    def provenance(self, source_id: str, key: str) -> Provenance | None:
+        """What a file was made from; None where there is none that can be used."""
+        try:
+            with self.files.open_input_file(self.path(source_id, key)) as stream:
+                metadata = pq.read_metadata(stream).metadata or {}
+            return Provenance(**json.loads(metadata[_META]))
+        except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
+            return None
+
+    def write(self, source_id: str, key: str) -> "FileWriter":
+        """Begin the file of one object."""
+        return FileWriter(self, source_id, key)
+
+    def read_note(self, source_id: str, name: str) -> Any:
+        """A small JSON document beside the files of a source; None where there is none."""
+        try:
+            with self.files.open_input_stream(f"{self.root}/{source_id}/{name}") as stream:
+                return json.loads(stream.read())
+        except (OSError, ValueError):
+            return None
+
+    def write_note(self, source_id: str, name: str, value: object) -> None:
+        """Replace a small JSON document beside the files of a source."""
+        content = json.dumps(value, indent=1).encode()
+        self._replace(f"{self.root}/{source_id}/{name}", [content])
+
+    def size(self, source_id: str, key: str) -> int | None:
+        """Bytes of a file; None where there is none."""
+        size: int | None = self.files.get_file_info(self.path(source_id, key)).size
+        return size
+
+    def replace_file(self, source_id: str, key: str, blocks: Iterable[bytes]) -> None:
+        """Take over a file as it is."""
+        self._replace(self.path(source_id, key), blocks)
+
+    def _replace(self, path: str, blocks: Iterable[bytes]) -> None:
+        temporary = self._begin(path)
+        with self.files.open_output_stream(temporary, compression=None) as stream:
+            for block in blocks:
+                stream.write(block)
+        self._finish(temporary, path)
+
+    def _begin(self, path: str) -> str:
+        folder, _, name = path.rpartition("/")
+        self.files.create_dir(folder, recursive=True)
+        if not self.is_local:
+            return path
+        owner = f"{_machine()}-{os.getpid()}-{uuid4().hex[:8]}"
+        return f"{folder}/.{name}.{owner}{_TEMPORARY}"
+
+    def _finish(self, temporary: str, path: str) -> None:
+        if temporary != path:
+            Path(temporary).replace(path)
+
+    def remove_leftovers(self, source_id: str) -> None:
+        """Remove the temporary files of killed runs; those of running ones stay."""
+        if not self.is_local:
+            return
+        for path in Path(self.root, source_id).rglob(f".*{_TEMPORARY}"):
+            if _is_abandoned(path):
+                path.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _is_abandoned(path: Path) -> bool:
+    machine, pid = [*path.name.removesuffix(_TEMPORARY).rpartition(".")[2].split("-"), "", ""][:2]
+    if machine == _machine() and pid.isdigit():
+        return not _is_running(int(pid))
+    try:
+        return time.time() - path.stat().st_mtime > _STALE_AFTER
+    except OSError:
+        return False
+
+
+def _is_running(pid: int) -> bool:
+    if pid == os.getpid():
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+class FileWriter:
+    """The file of one object while it is written. Leaving the block without commit drops it."""
+
+    def __init__(self, store: Store, source_id: str, key: str) -> None:
+        self._store = store
+        self._path = store.path(source_id, key)
+        self._temporary = store._begin(self._path)
+        self._stream = store.files.open_output_stream(self._temporary, compression=None)
+        self._writer = pq.ParquetWriter(
+            self._stream,
+            OBSERVATION,
+            compression="zstd",
+            compression_level=1,
+            write_statistics=["measurement_start_time", "probe_cc"],
+        )
+        self._is_done = False
+
+    def __enter__(self) -> "FileWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._is_done:
+            self._abandon()
+
+    def append(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write one row group."""
+        self._writer.write_table(table_of(rows), row_group_size=len(rows))
+
+    def commit(self, provenance: Provenance) -> None:
+        """Finish the file, so that it appears whole."""
+        self._writer.add_key_value_metadata({_META: json.dumps(asdict(provenance), sort_keys=True)})
+        self._writer.close()
+        self._stream.close()
+        self._store._finish(self._temporary, self._path)
+        self._is_done = True
+
+    def _abandon(self) -> None:
+        if self._store.is_local:
+            self._writer.close()
+            self._stream.close()
+            Path(self._temporary).unlink(missing_ok=True)
+        # An S3 upload that is not closed never appears.
+
+
+@dataclass(frozen=True)
+class NotRead:
+    """An object that could not be read at all."""
+
+    key: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The observations of one source for one country.
+
+    Attributes:
+        files: provenance of each Parquet file, sorted by key.
+        source_id: of the source.
+        not_read: the objects that have no file, sorted by key.
+    """
+
+    store: Store = field(compare=False)
+    source_id: str
+    files: tuple[Provenance, ...]
+    not_read: tuple[NotRead, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over key, size and content of each object; no path or time enters it."""
+        rows = sorted([f.key, f.size, f.sha256] for f in self.files)
+        missing = sorted(item.key for item in self.not_read)
+        return hashlib.sha256(json.dumps([rows, missing]).encode()).hexdigest()
+
+    @property
+    def fingerprints(self) -> str | None:
+        """Digest of the fingerprints that the observations were matched against."""
+        return self.files[0].fingerprints if self.files else None
+
+    def open(self, probe_cc: str, period: Period, threads: int | None = None) -> "Observations":
+        """A connection with the country's observations of a period, each measurement once."""
+        return Observations(self, probe_cc, period, threads or os.cpu_count() or 1)
+
+
+def collection(store: str, source_id: str, probe_cc: str) -> Collection:
+    """Reopen what was ingested before.
+
+    Raises:
+        ParameterError: the store holds nothing of that source for the country.
+    """
+    place = Store(store)
+    pairs = [(key, place.provenance(source_id, key)) for key in place.keys(source_id, probe_cc)]
+    files = tuple(found for _, found in pairs if found is not None)
+    if not files:
+        known = ", ".join(f"{FOLDER}/{name}" for name in place.source_ids()) or "nothing"
+        accepted = f"holds no {probe_cc} observations of {source_id}; it holds {known}"
+        raise ParameterError("STORE", store, accepted)
+    notes = place.read_note(source_id, not_read_note(probe_cc)) or []
+    return Collection(place, source_id, files, tuple(NotRead(**note) for note in notes))
+
+
+def not_read_note(probe_cc: str) -> str:
+    """Name of the note that lists the objects that could not be read."""
+    return f"not-read-{probe_cc}.json"
+
+
+class Observations:
+    """The observations that a report is about.
+
+    ``connection`` holds the table ``observations``: the columns of ``schema.OBSERVATION`` and
+    ``object_key``, one row a measurement (identity: report_id, input, measurement_start_time),
+    in the order of (object_key, line_number). It lives in a temporary file and goes with
+    :meth:`close`, or when the object does.
+    """
+
+    def __init__(self, collection: Collection, probe_cc: str, period: Period, threads: int) -> None:
+        self._collection = collection
+        self._folder = tempfile.TemporaryDirectory(prefix="observations-")
+        self.connection = connect(Path(self._folder.name) / "observations.duckdb", threads)
+        self._counts = _load(self.connection, collection, probe_cc, period, self._folder.name)
+
+    def __enter__(self) -> "Observations":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the connection and its file."""
+        self.connection.close()
+        self._folder.cleanup()
+
+    def ledger(self) -> pd.DataFrame:
+        """What became of every line of every object.
+
+        Returns:
+            One row a reason (``reason, line_count``): all of :data:`REASONS` in order, then the
+            ``invalid:<why>`` that occur, sorted, then ``total``.
+
+        Raises:
+            ContractError: the reasons do not add up to the lines.
+        """
+        details: dict[str, int] = {}
+        for file in self._collection.files:
+            for reason, count in file.ledger.items():
+                details[reason] = details.get(reason, 0) + count
+        invalid = {k: v for k, v in sorted(details.items()) if k.startswith("invalid:")}
+        counts = {**details, **self._counts, "invalid": sum(invalid.values())}
+        rows = {reason: counts.get(reason, 0) for reason in REASONS}
+        total = sum(rows.values())
+        expected = sum(f.row_count + sum(f.ledger.values()) for f in self._collection.files)
+        if total != expected:
+            raise ContractError(f"the ledger has {total} lines, the objects have {expected}")
+        table = {**rows, **invalid, "total": total}
+        return pd.DataFrame({"reason": list(table), "line_count": list(table.values())})
+
+    def objects_not_read(self) -> pd.DataFrame:
+        """One row an object that could not be read at all: ``key, why``, sorted by key."""
+        items = self._collection.not_read
+        return pd.DataFrame(
+            {"key": [i.key for i in items], "why": [i.why for i in items]}, dtype="str"
+        )
+
+
+def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection whose answers do not depend on the machine's settings."""
+    connection = duckdb.connect(str(database))
+    connection.execute(f"SET threads = {int(threads)}")
+    connection.execute("SET preserve_insertion_order = true")
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def observations_from_table(table: pa.Table, threads: int = 1) -> duckdb.DuckDBPyConnection:
+    """A connection with the table ``observations`` made of rows at hand.
+
+    ``table`` has the columns of ``schema.OBSERVATION`` and any others, which are kept. No row is
+    left out.
+    """
+    connection = connect(threads=threads)
+    connection.register("rows_at_hand", table)
+    connection.execute("CREATE TABLE observations AS SELECT * FROM rows_at_hand")
+    connection.unregister("rows_at_hand")
+    return connection
+
+
+def _load(
+    connection: duckdb.DuckDBPyConnection,
+    collection: Collection,
+    probe_cc: str,
+    period: Period,
+    scratch: str,
+) -> dict[str, int]:
+    """Make the table ``observations``; returns the ledger's counts of the rows left out."""
+    paths = _local_paths(collection, scratch)
+    names = pa.table({"filename": list(paths), "object_key": list(paths.values())})
+    connection.register("object_names", names)
+    connection.execute("CREATE TEMP TABLE object AS SELECT * FROM object_names")
+    connection.unregister("object_names")
+    connection.execute("SET parquet_metadata_cache = true")
+    scope = {
+        "files": [_without_glob(path) for path in paths],
+        "cc": probe_cc,
+        "since": period.since,
+        "until": period.until,
+    }
+    connection.execute(_SURPLUS, scope)
+    connection.execute(_OBSERVATIONS, scope)
+    counts = connection.execute(_COUNTS, scope).fetchone()
+    assert counts is not None
+    return dict(zip(REASONS[4:], map(int, counts), strict=True))
+
+
+_ROWS = "read_parquet($files, filename = true)"
+_IN_COUNTRY = "probe_cc = $cc"
+_IN_PERIOD = (
+    "(measurement_start_time >= $since::TIMESTAMP AND measurement_start_time < $until::TIMESTAMP)"
+)
+
+# Most measurements occur once. Repeated identities are found on the narrow columns, so that only
+# their rows are ranked.
+_SURPLUS = f"""
+CREATE TEMP TABLE surplus AS
+WITH scoped AS (
+    SELECT filename, line_number, report_id, input, measurement_start_time
+    FROM {_ROWS} WHERE {_IN_COUNTRY} AND {_IN_PERIOD}
+), repeated AS (
+    SELECT report_id, input, measurement_start_time FROM scoped
+    GROUP BY ALL HAVING count(*) > 1
+), ranked AS (
+    SELECT filename, line_number, row_number() OVER (
+        PARTITION BY report_id, input, measurement_start_time ORDER BY object_key, line_number
+    ) AS place
+    FROM scoped
+    SEMI JOIN repeated USING (report_id, input, measurement_start_time)
+    JOIN object USING (filename)
+)
+SELECT filename, line_number FROM ranked WHERE place > 1
+"""
+
+_OBSERVATIONS = f"""
+CREATE TABLE observations AS
+SELECT rows.* EXCLUDE (filename), object.object_key
+FROM {_ROWS} AS rows
+JOIN object USING (filename)
+ANTI JOIN surplus USING (filename, line_number)
+WHERE {_IN_COUNTRY} AND {_IN_PERIOD}
+"""
+
+_COUNTS = f"""
+SELECT
+    count(*) FILTER (NOT {_IN_COUNTRY}),
+    count(*) FILTER ({_IN_COUNTRY} AND NOT {_IN_PERIOD}),
+    (SELECT count(*) FROM surplus),
+    (SELECT count(*) FROM observations)
+FROM {_ROWS}
+"""
+
+
+def _local_paths(collection: Collection, scratch: str) -> dict[str, str]:
+    """Paths that DuckDB can read, with the key of the object that each was made from."""
+    store, paths = collection.store, {}
+    for index, file in enumerate(collection.files):
+        path = store.path(collection.source_id, file.key)
+        if not store.is_local:
+            # DuckDB would need an extension, fetched from the network, to read S3 itself.
+            remote, path = path, f"{scratch}/{index}{_SUFFIX}"
+            with store.files.open_input_stream(remote) as stream:
+                Path(path).write_bytes(stream.read())
+        paths[path] = file.key
+    return paths
+
+
+def _without_glob(path: str) -> str:
+    return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", path)

@@ -1,0 +1,150 @@
+"""What all notebooks of a run share: a country, a period with its halves, and the observations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+import duckdb
+import pandas as pd
+
+from analysis import coverage, reference
+from analysis import fingerprints as fingerprint_lists
+from analysis import networks as network_lists
+from analysis.fingerprints import Fingerprints
+from analysis.ingestion import Collection, ingest
+from analysis.networks import NetworkList
+from analysis.period import Period
+from analysis.reference import LocalSites, TestLists
+from analysis.store import Observations
+
+
+@dataclass(frozen=True)
+class Study:
+    """A country and a period, with everything that is read once.
+
+    Attributes:
+        probe_cc: the country.
+        periods: ``all``, and its halves ``first`` and ``second``.
+        collection: the observations of the source, of whatever period.
+        observations: those of the country and the period, each measurement once.
+        fingerprints, network_list, test_lists, local_sites: reference data.
+    """
+
+    probe_cc: str
+    periods: Mapping[str, Period]
+    collection: Collection
+    observations: Observations
+    fingerprints: Fingerprints
+    network_list: NetworkList
+    test_lists: TestLists
+    local_sites: LocalSites = field(repr=False)
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB with the relation ``observations``."""
+        return self.observations.connection
+
+    @property
+    def country(self) -> str:
+        """The country's name."""
+        return reference.country_name(self.probe_cc)
+
+    @property
+    def is_fictional(self) -> bool:
+        return reference.is_fictional(self.probe_cc)
+
+    def networks(self) -> pd.DataFrame:
+        """One row per network that measured, by number.
+
+        Columns: ``probe_asn`` (number), ``network, operator, kind, kind_source, is_domestic,
+        measurement_count, domain_count``.
+        """
+        counts = coverage.count_by_network(self.connection)
+        names = dict(zip(counts["probe_asn"].astype(int), counts["probe_network_name"], strict=True))
+        described = network_lists.describe(names, self.network_list)
+        described["is_domestic"] = described["kind"].isin(network_lists.DOMESTIC)
+        return described.merge(
+            counts[["probe_asn", "measurement_count", "domain_count"]], on="probe_asn"
+        )
+
+    def domains(self) -> pd.DataFrame:
+        """One row per domain that was tested, by name; ``""`` where an input has no host name.
+
+        Columns: ``domain, category_code, category, is_local, measurement_count, anomaly_count``.
+        """
+        frame = coverage.count_by_domain(self.connection)
+        categories = [
+            self.test_lists.category_of(domain, inputs)
+            for domain, inputs in zip(frame["domain"], frame["inputs"], strict=True)
+        ]
+        frame["category_code"] = [code for code, _ in categories]
+        frame["category"] = [name for _, name in categories]
+        frame["is_local"] = [
+            reference.is_local(domain, self.probe_cc, self.test_lists, self.local_sites)
+            for domain in frame["domain"]
+        ]
+        return frame.drop(columns="inputs")
+
+    def sources(self) -> dict[str, object]:
+        """What the study read, for the provenance section: digests and dates, no path."""
+        files = [*self.test_lists.files, self.network_list.file]
+        return {
+            "observations": f"sha256 {self.collection.digest}",
+            "fingerprints": "none given"
+            if self.fingerprints.is_empty
+            else f"{len(self.fingerprints.dns)} DNS, {len(self.fingerprints.http)} HTTP, "
+            f"sha256 {self.fingerprints.digest}",
+            **{
+                f"{file.role} list {file.name}": f"{file.row_count} rows, sha256 {file.digest}"
+                + (f", newest entry {file.date}" if file.date else "")
+                for file in files
+                if file
+            },
+        }
+
+
+def open_study(
+    *,
+    probe_cc: str,
+    since: str | date,
+    until: str | date,
+    split: str = "",
+    source: str,
+    store: str,
+    test_list: str = "",
+    networks: str = "",
+    fingerprints: str = "",
+    jobs: int | None = None,
+) -> Study:
+    """Read what is new in the source into the store, and open the period.
+
+    Args:
+        probe_cc: two letters; fictional ones are AA and QM to QZ.
+        since, until: UTC dates, ``until`` exclusive.
+        split: first day of the second half; by default the month start that halves the period.
+        source: a folder or bucket in OONI's key layout, or another store.
+        store: where the observations are kept.
+        test_list, networks, fingerprints: reference data, see the README.
+        jobs: processes for reading; by default one per processor.
+
+    Raises:
+        ParameterError: a parameter is wrong.
+        SourceError: the source has nothing for the country, or could not be read.
+    """
+    code = reference.parse_country(probe_cc)
+    period = Period.parse(since, until)
+    first, second = period.split(split)
+    known = fingerprint_lists.load(fingerprints or None)
+    listed = network_lists.load_networks(networks or None, code)
+    lists = reference.load_test_lists(test_list or None, code)
+    collection = ingest(source, store, code, fingerprints=known, jobs=jobs)
+    return Study(
+        probe_cc=code,
+        periods={"all": period, "first": first, "second": second},
+        collection=collection,
+        observations=collection.open(code, period),
+        fingerprints=known,
+        network_list=listed,
+        test_lists=lists,
+        local_sites=reference.load_local_sites(code),
+    )

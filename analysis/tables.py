@@ -1,0 +1,237 @@
+"""The tables that a report publishes: their columns, their checks, and how they are written.
+
+The CSVs are also how one notebook hands its results to the next, so that what a reviewer holds
+is what the next stage used. Source of names and meanings: the contract, repeated in
+docs/tables.md.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from analysis.errors import ContractError, ParameterError
+
+Kind = Literal["text", "asn", "count", "share", "flag", "date"]
+
+#: A spreadsheet runs a cell that starts with one of these.
+_RUNNABLE = ("=", "+", "-", "@", "\t", "\r")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One published table: its key columns and the kind of each column, in order."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: Mapping[str, Kind]
+
+
+def _table(name: str, key: str, columns: str) -> Table:
+    """Columns are written ``name`` (text), ``name#`` (count), ``name%`` (share), ``name?`` (flag),
+    ``name@`` (date) or ``name!`` (network)."""
+    kinds: dict[str, Kind] = {"#": "count", "%": "share", "?": "flag", "@": "date", "!": "asn"}
+    parsed = {word.rstrip("#%?@!"): kinds.get(word[-1], "text") for word in columns.split()}
+    return Table(name, tuple(key.split()), parsed)
+
+
+TABLES = {
+    table.name: table
+    for table in (
+        _table("ingestion_ledger", "", "reason line_count#"),
+        _table("objects_not_read", "key", "key why"),
+        _table(
+            "measurements_by_month",
+            "month",
+            "month measurement_count# ok_count# anomaly_count# confirmed_count# failure_count#",
+        ),
+        _table(
+            "verdicts",
+            "domain probe_asn period",
+            "domain probe_asn! period state mechanism rule_id measurement_count# blocked_count# "
+            "down_count# ok_count# unknown_count# session_count# blocked_session_count# "
+            "down_session_count# ok_session_count# day_count# blocked_share% blocked_share_low% "
+            "blocked_share_high% blocked_from@ blocked_until@ sessions_to_flip# resolver_asns "
+            "operator set_aside_reason note witness_report_id witness_input witness_url",
+        ),
+        _table(
+            "blocking_intervals",
+            "domain probe_asn blocked_from",
+            "domain probe_asn! blocked_from@ mechanism last_seen_open@ blocked_until@ "
+            "first_seen_open_again@ measurement_count# session_count# day_count# "
+            "longest_gap_days#",
+        ),
+        _table(
+            "blocked_sites",
+            "domain",
+            "domain registrable_domain category_code category is_local? state mechanisms "
+            "probe_asns networks blocked_from@ blocked_until@ measurement_count# blocked_count# "
+            "session_count# witness_url note",
+        ),
+        _table(
+            "set_aside",
+            "domain",
+            "domain reason measurement_count# anomaly_count# networks note",
+        ),
+        _table(
+            "semesters",
+            "period",
+            "period since@ until@ measurement_count# domain_count# network_count# "
+            "operator_count# blocked_domain_count# blocked_local_domain_count#",
+        ),
+        _table(
+            "semester_changes",
+            "domain",
+            "domain is_local? change first_state second_state first_measurement_count# "
+            "second_measurement_count# matched_networks note",
+        ),
+        _table(
+            "network_changes",
+            "probe_asn",
+            "probe_asn! network first_measurement_count# second_measurement_count# change",
+        ),
+        _table(
+            "networks",
+            "probe_asn",
+            "probe_asn! network operator kind kind_source measurement_count# domain_count# "
+            "blocked_domain_count# mechanisms rank#",
+        ),
+        _table(
+            "categories",
+            "category_code",
+            "category_code category domain_count# blocked_domain_count# measurement_count#",
+        ),
+    )
+}
+
+
+def write_table(folder: str | Path, name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Check a table against its contract and write it as ``folder/name.csv``.
+
+    Args:
+        folder: made if it is not there.
+        frame: the contract's columns; others are left out, missing ones are an error.
+
+    Returns:
+        The table as ``read_table`` would give it, so that a notebook shows what it wrote.
+
+    Raises:
+        ContractError: a column is missing, a key is empty or stands twice, or a count is negative.
+    """
+    table = TABLES[name]
+    missing = [column for column in table.columns if column not in frame]
+    if missing:
+        raise ContractError(f"{name}: no column {', '.join(missing)}")
+    cells = pd.DataFrame(
+        {
+            column: [_cell(value, kind) for value in frame[column]]
+            for column, kind in table.columns.items()
+        },
+        columns=list(table.columns),
+        dtype="str",
+    )
+    _check_key(table, cells)
+    if table.key:
+        cells = cells.sort_values(list(table.key), ignore_index=True)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(cells.columns)
+    writer.writerows(cells.itertuples(index=False))
+    path = Path(folder) / f"{name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_aside(path, text.getvalue())
+    return read_table(folder, name)
+
+
+def read_table(folder: str | Path, name: str) -> pd.DataFrame:
+    """Read a published table back, typed.
+
+    Returns:
+        Text columns as text (empty: ``""``), networks as ``AS123``, counts as nullable integers,
+        shares as floats, flags as booleans, dates as ISO text; in the order of the file.
+
+    Raises:
+        ParameterError: the table is not there; the notebook that writes it has to run first.
+    """
+    table = TABLES[name]
+    path = Path(folder) / f"{name}.csv"
+    if not path.is_file():
+        raise ParameterError(
+            "tables", folder, f"{name}.csv is not in it; run the notebook before this one first"
+        )
+    frame = pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
+    for column, kind in table.columns.items():
+        frame[column] = _typed(frame[column], kind)
+    return frame[list(table.columns)]
+
+
+def disarm(text: str) -> str:
+    """A text that no spreadsheet runs: a cell that it would run gets an apostrophe in front."""
+    clean = _CONTROL.sub("�", text)
+    return f"'{clean}" if text.startswith(_RUNNABLE) else clean
+
+
+def record_findings(tables: str | Path, stage: str, findings: Mapping[str, Any]) -> None:
+    """Hand a notebook's headline numbers to ``run.json``.
+
+    Args:
+        tables: the folder of the tables; the findings lie beside it in ``findings/``.
+        stage: the notebook's name, such as ``1-ingestion``.
+        findings: name → ``{"value": …, "table": the table that it was read from}``.
+    """
+    path = Path(tables).parent / "findings" / f"{stage}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_aside(path, json.dumps(findings, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _write_aside(path: Path, text: str) -> None:
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text, encoding="utf-8", newline="")
+    os.replace(aside, path)
+
+
+def _check_key(table: Table, cells: pd.DataFrame) -> None:
+    for column in table.key:
+        if (cells[column] == "").any():
+            raise ContractError(f"{table.name}: a row has no {column}")
+    if table.key and cells.duplicated(list(table.key)).any():
+        row = cells[cells.duplicated(list(table.key))].iloc[0]
+        where = ", ".join(f"{column}={row[column]}" for column in table.key)
+        raise ContractError(f"{table.name}: two rows with {where}")
+    for column, kind in table.columns.items():
+        if kind == "count" and cells[column].str.startswith("'").any():
+            raise ContractError(f"{table.name}: {column} is negative")
+
+
+def _cell(value: Any, kind: Kind) -> str:
+    if value is None or value is pd.NaT or (not isinstance(value, str) and pd.isna(value)):
+        return ""
+    if kind == "flag":
+        return "true" if value else "false"
+    if kind == "share":
+        return f"{float(value):.4f}"
+    if kind == "count":
+        return "" if value == "" else disarm(str(int(value)))
+    if kind == "asn" and not isinstance(value, str):
+        return f"AS{int(value)}"
+    if kind == "date" and not isinstance(value, str):
+        return str(pd.Timestamp(value).date())
+    return disarm(str(value))
+
+
+def _typed(column: pd.Series, kind: Kind) -> pd.Series:
+    if kind == "count":
+        return column.where(column != "", None).astype("Int64")
+    if kind == "share":
+        return pd.to_numeric(column.where(column != "", None)).astype("float64")
+    if kind == "flag":
+        return column == "true"
+    return column.str.replace(r"^'(?=[=+\-@\t\r])", "", regex=True)

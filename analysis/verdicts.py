@@ -1,0 +1,371 @@
+"""The verdict on each site and network: state, mechanism, dates, counts and a witness."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import quote
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from analysis.intervals import segment
+from analysis.period import Period
+from analysis.rules import Thresholds
+from analysis.sessions import session_series
+from analysis.states import judge_states, strength, wilson_bounds
+from analysis.words import LISTED
+
+CELL = ["domain", "probe_asn"]
+_CLASSES = ["blocked", "down", "ok", "unclear"]
+
+# A key and what of it explains most blocked measurements; ties go to the earlier layer.
+_BLOCKED_RULES = """
+SELECT o.domain, o.probe_asn, c.interval, o.rule_id, any_value(o.mechanism) AS mechanism,
+       count(DISTINCT o.session) AS sessions, any_value(o.rule_order) AS rule_order
+FROM outcomes o JOIN cuts c ON c.domain = o.domain AND c.probe_asn = o.probe_asn
+  AND o.day BETWEEN c.since AND c.until
+WHERE o.class = 'blocked' AND NOT o.is_about_target AND o.evidence = 'scored'
+GROUP BY ALL
+"""
+
+_MISSING = "('dns.name_does_not_exist', 'dns.missing_for_control_too', 'dns.control_missing')"
+
+_COUNTS = """
+SELECT domain, probe_asn,
+  count(*) AS measurement_count,
+  count(*) FILTER (class = 'blocked') AS blocked_count,
+  count(*) FILTER (class = 'down') AS down_count,
+  count(*) FILTER (class = 'ok') AS ok_count,
+  count(*) FILTER (class = 'unknown') AS unknown_count,
+  -- Problems are what OONI flags and what a rule reads as blocking; by what explains them.
+  count(*) FILTER (is_problem AND rule_id IN {missing}) AS problem_name,
+  count(*) FILTER (is_problem AND rule_id = 'dns.substitution') AS problem_substitution,
+  count(*) FILTER (is_problem AND class = 'down' AND rule_id NOT IN {missing}) AS problem_down,
+  count(*) FILTER (is_problem AND class = 'blocked') AS problem_blocked,
+  count(*) FILTER (is_problem AND class IN ('ok', 'unknown')
+                   AND rule_id NOT IN ('dns.substitution', {missing_list})) AS problem_other,
+  count(DISTINCT day) AS day_count,
+  list_sort(list(DISTINCT resolver_asn)
+    FILTER (class = 'blocked' AND resolver_asn > 0 AND dns_rule = rule_id))
+    .list_transform(lambda asn: concat('AS', asn)).array_to_string(';') AS resolver_asns
+FROM (SELECT *, is_anomaly OR is_confirmed OR class = 'blocked' AS is_problem FROM outcomes)
+WHERE domain <> '' AND day >= ? AND day < ? GROUP BY ALL
+""".format(missing=_MISSING, missing_list=_MISSING.strip("()"))
+
+# The witness is the middle one of the measurements that fired the verdict's own rule inside its
+# interval: typical, and not the first anybody would forge.
+_WITNESSES = """
+WITH candidates AS (
+  SELECT l.domain, l.probe_asn, o.report_id, o.input,
+    row_number() OVER nth AS position, count(*) OVER (PARTITION BY l.domain, l.probe_asn) AS total
+  FROM outcomes o JOIN listed l ON l.domain = o.domain AND l.probe_asn = o.probe_asn
+    AND l.rule_id = o.rule_id AND o.day BETWEEN l.since AND l.until
+  WHERE o.report_id <> ''
+  WINDOW nth AS (PARTITION BY l.domain, l.probe_asn
+                 ORDER BY o.measurement_start_time, o.report_id, o.input)
+)
+SELECT domain, probe_asn, report_id AS witness_report_id, input AS witness_input
+FROM candidates WHERE position = (total + 1) // 2
+"""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the confirmation stage found.
+
+    Attributes:
+        verdicts: one row per ``domain, probe_asn, period``; the contract's ``verdicts.csv``
+            without ``operator``.
+        intervals: one row per listed interval; the contract's ``blocking_intervals.csv``.
+    """
+
+    verdicts: pd.DataFrame
+    intervals: pd.DataFrame
+
+
+def judge_cells(
+    connection: duckdb.DuckDBPyConnection,
+    periods: Mapping[str, Period],
+    thresholds: Thresholds,
+    *,
+    has_explorer: bool,
+) -> Judgement:
+    """Judge every site on every network, over intervals, for each named period.
+
+    Args:
+        connection: holds ``outcomes``.
+        periods: ``all``, ``first`` and ``second``; ``all`` spans the others.
+        thresholds: the method's numbers.
+        has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
+    """
+    series = session_series(connection)
+    cut = cut_into_intervals(series, thresholds)
+    by_interval = {name: _count_intervals(cut, period) for name, period in periods.items()}
+    rules = _explaining_rules(connection, cut)
+    judged = {
+        name: counts.assign(state=judge_states(counts, thresholds)).merge(
+            rules, on=[*CELL, "interval"], how="left"
+        )
+        for name, counts in by_interval.items()
+    }
+    verdicts = pd.concat(
+        [
+            _verdicts_of(connection, name, periods[name], judged[name], cut, thresholds)
+            for name in periods
+        ],
+        ignore_index=True,
+    )
+    if not has_explorer:
+        verdicts["witness_url"] = ""
+    return Judgement(
+        verdicts.sort_values([*CELL, "period"], ignore_index=True),
+        _interval_table(judged["all"], cut),
+    )
+
+
+def cut_into_intervals(series: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
+    """Number the intervals of steady behaviour of each site and network.
+
+    Args:
+        series: ``sessions.session_series``.
+        thresholds: ``change_penalty``.
+
+    Returns:
+        ``series`` with a column ``interval`` (0, 1, … in time order within the cell). Only cells
+        in which more than one class was seen can have a change; the others are one interval.
+    """
+    counts = series[_CLASSES].to_numpy(np.int64)
+    interval = np.zeros(len(series), np.int64)
+    starts = np.flatnonzero(
+        (series[CELL] != series[CELL].shift()).any(axis=1).to_numpy()
+        if len(series)
+        else np.zeros(0, bool)
+    )
+    for start, end in zip(starts, [*starts[1:], len(series)], strict=True):
+        block = counts[start:end]
+        if (block.sum(axis=0) > 0).sum() > 1:
+            for number, (left, right) in enumerate(segment(block, thresholds.change_penalty)):
+                interval[start + left : start + right] = number
+    return series.assign(interval=interval)
+
+
+def _count_intervals(cut: pd.DataFrame, period: Period) -> pd.DataFrame:
+    """Sessions and days per class in each interval, as far as it lies in the period."""
+    days = pd.to_datetime(cut["day"]).dt.date
+    inside = cut[(days >= period.since) & (days < period.until)]
+    flags = {f"{name}_days": inside[name] > 0 for name in _CLASSES}
+    failing = (inside["blocked"] + inside["down"] + inside["unclear"]) > 0
+    wide = inside.assign(**flags, failing_days=failing)
+    sums = [*_CLASSES, "artefact", "session_count", *flags, "failing_days"]
+    grouped = wide.groupby([*CELL, "interval"], sort=True)
+    counts = grouped[sums].sum().astype("int64")
+    counts["interval_day_count"] = grouped.size()
+    blocked_days = wide[wide["blocked"] > 0].groupby([*CELL, "interval"])["day"]
+    counts["blocked_from"] = blocked_days.min()
+    counts["blocked_until"] = blocked_days.max()
+    return counts.reset_index()
+
+
+def _explaining_rules(connection: duckdb.DuckDBPyConnection, cut: pd.DataFrame) -> pd.DataFrame:
+    """The rule and mechanism of most blocked sessions of each interval that has any."""
+    cuts = (
+        cut.groupby([*CELL, "interval"], sort=True)
+        .agg(since=("day", "min"), until=("day", "max"), blocked=("blocked", "sum"))
+        .reset_index()
+    )
+    cuts = cuts[cuts["blocked"] > 0]
+    connection.register("cuts", cuts)
+    rules = connection.execute(_BLOCKED_RULES).df()
+    connection.unregister("cuts")
+    ranked = rules.sort_values(
+        [*CELL, "interval", "sessions", "rule_order"], ascending=[True, True, True, False, True]
+    )
+    return ranked.drop_duplicates([*CELL, "interval"])[[*CELL, "interval", "rule_id", "mechanism"]]
+
+
+def _verdicts_of(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    period: Period,
+    judged: pd.DataFrame,
+    cut: pd.DataFrame,
+    thresholds: Thresholds,
+) -> pd.DataFrame:
+    """One period's rows of ``verdicts``."""
+    counts = connection.execute(_COUNTS, [period.since, period.until]).df()
+    sessions = judged.groupby(CELL, sort=True)[["session_count", *_CLASSES]].sum().reset_index()
+    sessions = sessions.rename(columns={c: f"{c}_session_count" for c in _CLASSES}).drop(
+        columns="unclear_session_count"
+    )
+    strongest = (
+        judged.assign(rank=strength(judged["state"]))
+        .sort_values([*CELL, "rank", "blocked", "interval"], ascending=[True, True, True, False, True])
+        .drop_duplicates(CELL)
+    )
+    table = (
+        counts.merge(sessions, on=CELL, how="left")
+        .merge(strongest[[*CELL, "state", "rule_id", "mechanism", "interval"]], on=CELL, how="left")
+        .assign(period=name)
+    )
+    listed = table["state"].isin(LISTED)
+    table.loc[~listed, ["rule_id", "mechanism"]] = ""
+    table["set_aside_reason"] = _set_aside_reasons(table, listed)
+    table = _add_share(table, judged, listed)
+    table = _add_dates(table, judged, cut, period, thresholds)
+    table = _add_witness(connection, table)
+    table["resolver_asns"] = table["resolver_asns"].where(listed, "").fillna("")
+    return table
+
+
+def _set_aside_reasons(table: pd.DataFrame, listed: pd.Series) -> pd.Series:
+    """Why a cell with problems is not listed: what explains most of them."""
+    problems = ["name", "substitution", "down", "blocked", "other"]
+    counts = table[[f"problem_{name}" for name in problems]].to_numpy()
+    top = pd.Series(np.array(problems)[counts.argmax(axis=1)], index=table.index)
+    unlisted = table["state"].where(
+        table["state"].isin(["insufficient", "impaired"]), "anomaly_unexplained"
+    )
+    reason = top.map(
+        {"name": "name_does_not_exist", "substitution": "nxdomain_substitution", "down": "down"}
+    ).fillna(unlisted)
+    return reason.where((counts.sum(axis=1) > 0) & ~listed, "")
+
+
+def _add_share(table: pd.DataFrame, judged: pd.DataFrame, listed: pd.Series) -> pd.DataFrame:
+    """Blocked sessions over blocked and ok ones: inside the interval, or over the period."""
+    inside = judged[[*CELL, "interval", "blocked", "ok"]]
+    table = table.merge(inside, on=[*CELL, "interval"], how="left")
+    hits = table["blocked"].where(listed, table["blocked_session_count"])
+    total = hits + table["ok"].where(listed, table["ok_session_count"])
+    low, high = wilson_bounds(hits, total)
+    share = (hits / total.where(total > 0)).astype("float64")
+    return table.assign(
+        blocked_share=share, blocked_share_low=low, blocked_share_high=high
+    ).drop(columns=["blocked", "ok"])
+
+
+def _add_dates(
+    table: pd.DataFrame,
+    judged: pd.DataFrame,
+    cut: pd.DataFrame,
+    period: Period,
+    thresholds: Thresholds,
+) -> pd.DataFrame:
+    """First and last day of blocking over the listed intervals, and what to know about them."""
+    listed = judged[judged["state"].isin(LISTED)]
+    span = listed.groupby(CELL, sort=True).agg(
+        blocked_from=("blocked_from", "min"), last_blocked=("blocked_until", "max")
+    )
+    table = table.merge(span.reset_index(), on=CELL, how="left")
+    days = pd.to_datetime(cut["day"]).dt.date
+    known = cut[
+        ((cut["blocked"] + cut["down"] + cut["ok"]) > 0)
+        & (days >= period.since)
+        & (days < period.until)
+    ]
+    tested = known.groupby(CELL, sort=True)["day"].agg(first_known="min", last_known="max")
+    table = table.merge(tested.reset_index(), on=CELL, how="left")
+    opened = known[known["ok"] > 0].groupby(CELL, sort=True)["day"].min().rename("first_open")
+    table = table.merge(opened.reset_index(), on=CELL, how="left")
+    dates = [
+        _date_cells(row.blocked_from, row.last_blocked, row.last_known, row.first_open, period, thresholds)
+        for row in table.itertuples()
+    ]
+    frame = pd.DataFrame(dates, columns=["blocked_from", "blocked_until", "note"], index=table.index)
+    dropped = ["blocked_from", "last_blocked", "first_known", "last_known", "first_open", "interval"]
+    return pd.concat([table.drop(columns=dropped), frame], axis=1)
+
+
+def _date_cells(
+    first: object,
+    last: object,
+    last_known: object,
+    first_open: object,
+    period: Period,
+    thresholds: Thresholds,
+) -> tuple[str, str, str]:
+    """``blocked_from``, ``blocked_until`` and ``note`` of one verdict."""
+    if pd.isna(first):
+        return "", "", ""
+    begun, seen, known = (_as_date(value) for value in (first, last, last_known))
+    notes = []
+    if pd.isna(first_open) or _as_date(first_open) >= begun:
+        notes.append("at least since")
+    is_recent = (period.until - known).days <= thresholds.not_tested_days
+    if seen >= known and is_recent:
+        return begun.isoformat(), "", "; ".join(notes)
+    if seen >= known:
+        notes.append("not tested since")
+    return begun.isoformat(), seen.isoformat(), "; ".join(notes)
+
+
+def _as_date(value: object) -> date:
+    return pd.Timestamp(value).date()  # type: ignore[arg-type]
+
+
+def _add_witness(connection: duckdb.DuckDBPyConnection, table: pd.DataFrame) -> pd.DataFrame:
+    """A typical measurement for each listed row, with its page in OONI Explorer."""
+    listed = table.loc[table["rule_id"] != "", [*CELL, "rule_id", "blocked_from", "blocked_until"]]
+    listed = listed.assign(
+        since=pd.to_datetime(listed["blocked_from"]),
+        until=pd.to_datetime(listed["blocked_until"].replace("", "9999-12-31")),
+    )
+    connection.register("listed", listed)
+    witnesses = connection.execute(_WITNESSES).df()
+    connection.unregister("listed")
+    table = table.merge(witnesses, on=CELL, how="left")
+    for column in ("witness_report_id", "witness_input"):
+        table[column] = table[column].fillna("")
+    table["witness_url"] = [
+        explorer_url(report, url) for report, url in zip(table["witness_report_id"], table["witness_input"], strict=True)
+    ]
+    return table
+
+
+def explorer_url(report_id: str, input_url: str) -> str:
+    """The measurement's page in OONI Explorer; empty where there is no report."""
+    if not report_id:
+        return ""
+    return (
+        f"https://explorer.ooni.org/measurement/{quote(report_id, safe='')}"
+        f"?input={quote(input_url, safe='')}"
+    )
+
+
+def _interval_table(judged: pd.DataFrame, cut: pd.DataFrame) -> pd.DataFrame:
+    """``blocking_intervals``: one row per listed interval of a site on a network."""
+    listed = judged[judged["state"].isin(LISTED)]
+    cells = {key: rows for key, rows in cut.groupby(CELL, sort=True)} if len(listed) else {}
+    rows = [_interval_row(row, cells[(row.domain, row.probe_asn)]) for row in listed.itertuples()]
+    return pd.DataFrame(
+        rows,
+        columns=[
+            *CELL, "blocked_from", "mechanism", "last_seen_open", "blocked_until",
+            "first_seen_open_again", "measurement_count", "session_count", "day_count",
+            "longest_gap_days",
+        ],
+    )  # fmt: skip
+
+
+def _interval_row(row: object, cell: pd.DataFrame) -> tuple[object, ...]:
+    """The dates around one blocked interval, from the cell's own days."""
+    first, last = _as_date(row.blocked_from), _as_date(row.blocked_until)  # type: ignore[attr-defined]
+    days = pd.to_datetime(cell["day"]).dt.date
+    open_days = days[(cell["ok"] > 0)]
+    before, after = open_days[open_days < first], open_days[open_days > last]
+    inside = days[(days >= first) & (days <= last)]
+    gaps = [(b - a).days for a, b in zip(inside, inside[1:], strict=False)]
+    return (
+        row.domain,  # type: ignore[attr-defined]
+        row.probe_asn,  # type: ignore[attr-defined]
+        first.isoformat(),
+        row.mechanism,  # type: ignore[attr-defined]
+        before.max().isoformat() if len(before) else "",
+        last.isoformat(),
+        after.min().isoformat() if len(after) else "",
+        0,
+        row.session_count,  # type: ignore[attr-defined]
+        row.interval_day_count,  # type: ignore[attr-defined]
+        max(gaps, default=0),
+    )

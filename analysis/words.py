@@ -1,0 +1,242 @@
+"""The words, marks and colours that a reader meets: one look on pages, in figures, in sheets.
+
+Data only. A code of the contract (a state, a mechanism, a column) is turned into words here and
+nowhere else, so that a page, a figure and the spreadsheet cannot say different things.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class State:
+    """How one state looks: the mark is never left out, since colour alone must not carry it."""
+
+    words: str
+    colour: str  # contrast against white is 4.2 or more; empty: nothing is drawn
+    mark: str  # one character, for text
+    shape: str  # the same mark as SVG in a box of 10 × 10; fonts draw the character unevenly
+    meaning: str  # one sentence for the legend
+
+
+#: In order of strength, the strongest first; "insufficient" and "" carry no conclusion.
+STATES: dict[str, State] = {
+    "blocked": State(
+        "Blocked",
+        "#8C1127",
+        "■",
+        '<path d="M1 1h8v8h-8z" fill="currentColor"/>',
+        "Sessions were kept from the site, and left a trace that only blocking leaves: a block "
+        "page, a sinkhole, or an address that no site can have.",
+    ),
+    "likely_blocked": State(
+        "Likely blocked",
+        "#D0561B",
+        "◧",
+        '<path d="M1.5 1.5h7v7h-7z" fill="none" stroke="currentColor"/>'
+        '<path d="M1 1h4v8h-4z" fill="currentColor"/>',
+        "Sessions were kept from the site in a way that faults do not explain, while it worked "
+        "elsewhere; no distinctive trace was left.",
+    ),
+    "impaired": State(
+        "Not working, cause unclear",
+        "#7A5AA6",
+        "▲",
+        '<path d="M5 1 9.6 9.2H.4z" fill="currentColor"/>',
+        "The site did not work, and the measurements cannot tell blocking from a fault.",
+    ),
+    "down": State(
+        "Site down, not blocking",
+        "#6E6E6E",
+        "✕",
+        '<path d="m1.5 1.5 7 7m0-7-7 7" fill="none" stroke="currentColor" stroke-width="1.7"/>',
+        "The site did not work from an uncensored network either.",
+    ),
+    "ok": State(
+        "Reachable",
+        "#1F7A8C",
+        "●",
+        '<circle cx="5" cy="5" r="4.2" fill="currentColor"/>',
+        "The site answered as it does elsewhere.",
+    ),
+    "insufficient": State(
+        "Not enough tests",
+        "#767676",
+        "◌",
+        '<circle cx="5" cy="5" r="3.6" fill="none" stroke="currentColor" stroke-width="1.3" '
+        'stroke-dasharray="1.1 1.16"/>',
+        "Tested, but too rarely to say anything. It is not evidence of access.",
+    ),
+    "": State("Not tested", "", "", "", "No measurement in the period."),
+}
+
+#: The states that put a site on the list.
+LISTED = ("blocked", "likely_blocked")
+
+MECHANISMS: dict[str, str] = {
+    "dns.sinkhole": "DNS: sinkhole address",
+    "dns.blockpage": "DNS: address of a block page",
+    "dns.loopback": "DNS: loopback address",
+    "dns.bogon": "DNS: impossible address",
+    "dns.nxdomain": "DNS: “no such name”",
+    "dns.timeout": "DNS: no answer",
+    "dns.other": "DNS: other",
+    "tcp.reset": "TCP: reset",
+    "tcp.refused": "TCP: refused",
+    "tcp.timeout": "TCP: no answer",
+    "tls.reset": "TLS: reset",
+    "tls.timeout": "TLS: no answer",
+    "tls.mitm": "TLS: false certificate",
+    "http.blockpage": "HTTP: block page",
+    "http.reset": "HTTP: reset",
+    "http.timeout": "HTTP: no answer",
+    "http.diff": "HTTP: other content",
+}
+
+CHANGES: dict[str, str] = {
+    "newly_blocked": "Newly blocked",
+    "still_blocked": "Still blocked",
+    "no_longer_blocked": "No longer blocked",
+    "mixed": "Networks disagree",
+    "not_comparable": "Cannot be compared",
+}
+
+NETWORK_CHANGES: dict[str, str] = {
+    "both": "Both halves",
+    "only_first": "First half only",
+    "only_second": "Second half only",
+}
+
+SET_ASIDE_REASONS: dict[str, str] = {
+    "name_does_not_exist": "The name does not exist",
+    "nxdomain_substitution": "The resolver answers for names that do not exist",
+    "local_filter": "A filter of the user's own network",
+    "geo_restricted": "The site refuses the country",
+    "down": "The site was down",
+    "impaired": "Not working, cause unclear",
+    "insufficient": "Not enough tests",
+    "instrument": "A defect of the test software",
+    "broken_session": "The connection itself was broken",
+    "not_domestic": "Not seen on a domestic network",
+    "anomaly_unexplained": "Anomalies that no rule explains",
+}
+
+LEDGER_REASONS: dict[str, str] = {
+    "truncated_file": "Unreadable rest of a file",
+    "not_json": "Not JSON",
+    "invalid": "Not a valid measurement",
+    "other_test": "Another test",
+    "other_country": "Another country",
+    "out_of_period": "Outside the period",
+    "duplicate": "Seen before",
+    "kept": "Kept",
+    "total": "All lines",
+}
+
+NETWORK_KINDS: dict[str, str] = {
+    "isp": "Fixed-line provider",
+    "mobile": "Mobile provider",
+    "education": "Education or research",
+    "hosting": "Hosting",
+    "vpn": "VPN",
+    "foreign": "Abroad",
+    "unknown": "Unknown",
+}
+
+PERIODS: dict[str, str] = {"all": "Whole period", "first": "First half", "second": "Second half"}
+
+#: Column → code → words. A code that is not listed is shown as it is.
+VALUES: dict[str, dict[str, str]] = {
+    "mechanism": MECHANISMS,
+    "mechanisms": MECHANISMS,
+    "kind": NETWORK_KINDS,
+    "period": PERIODS,
+    "set_aside_reason": SET_ASIDE_REASONS,
+    # two tables each use these two columns; their codes do not clash
+    "change": CHANGES | NETWORK_CHANGES,
+    "reason": SET_ASIDE_REASONS | LEDGER_REASONS,
+}
+
+HEADINGS: dict[str, str] = {
+    "anomaly_count": "Anomalies",
+    "anomaly_share": "Anomalies, share",
+    "blocked_count": "Blocked measurements",
+    "blocked_domain_count": "Blocked sites",
+    "blocked_from": "Blocked from",
+    "blocked_local_domain_count": "Blocked local sites",
+    "blocked_session_count": "Blocked sessions",
+    "blocked_share": "Blocked share of sessions",
+    "blocked_share_high": "Upper 95 % bound",
+    "blocked_share_low": "Lower 95 % bound",
+    "blocked_until": "Blocked until",
+    "category": "Category",
+    "category_code": "Category code",
+    "change": "Change",
+    "confirmed_count": "Confirmed",
+    "confirmed_share": "Confirmed, share",
+    "count": "Count",
+    "day_count": "Days",
+    "domain": "Site",
+    "domain_count": "Sites tested",
+    "down_count": "Measurements with the site down",
+    "down_session_count": "Sessions with the site down",
+    "failure_count": "Failed measurements",
+    "failure_share": "Failed, share",
+    "first_measurement_count": "Measurements, first half",
+    "first_seen_open_again": "First seen open again",
+    "first_state": "First half",
+    "input": "Address tested",
+    "is_local": "Local site",
+    "key": "File",
+    "kind": "Kind of network",
+    "kind_source": "Source of the kind",
+    "last_seen_open": "Last seen open",
+    "line_count": "Lines",
+    "longest_gap_days": "Longest gap, days",
+    "matched_networks": "Networks compared",
+    "measurement_count": "Measurements",
+    "mechanism": "Method of blocking",
+    "mechanisms": "Methods of blocking",
+    "month": "Month",
+    "network": "Network",
+    "network_count": "Networks",
+    "networks": "Networks",
+    "note": "Note",
+    "ok_count": "Reachable measurements",
+    "ok_session_count": "Reachable sessions",
+    "ok_share": "Reachable, share",
+    "operator": "Operator",
+    "operator_count": "Operators",
+    "period": "Period",
+    "probe_asn": "ASN",
+    "probe_asns": "ASNs",
+    "rank": "Rank",
+    "reason": "Reason",
+    "registrable_domain": "Registered name",
+    "resolver_asns": "Networks of the resolvers",
+    "rule_id": "Rule",
+    "second_measurement_count": "Measurements, second half",
+    "second_state": "Second half",
+    "session_count": "Sessions",
+    "sessions_to_flip": "Sessions to flip",
+    "set_aside_reason": "Set aside because",
+    "since": "Since",
+    "state": "State",
+    "unknown_count": "Measurements without a conclusion",
+    "until": "Until (not included)",
+    "why": "Why",
+    "witness_input": "Witness, address tested",
+    "witness_report_id": "Witness, report",
+    "witness_url": "Witness",
+}
+
+
+def heading(column: str) -> str:
+    """The words for a column; a column not in the vocabulary reads as its own name."""
+    if column in HEADINGS:
+        return HEADINGS[column]
+    return column.replace("_", " ").strip().capitalize() or column
+
+
+def value_words(column: str, code: str) -> str:
+    """The words for a code in a column, or the code itself."""
+    return VALUES.get(column, {}).get(code, code)

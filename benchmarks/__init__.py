@@ -1,0 +1,1 @@
+"""What the workbook costs, measured as ratios within one run."""

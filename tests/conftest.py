@@ -1,0 +1,163 @@
+"""Fixtures that several test modules share."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository_root() -> Path:
+    """The folder that holds ``analysis/``, ``tests/`` and the Makefile."""
+    return _REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real measurements, lists and API replies, which the project does not ship.
+
+    ``WORKBOOK_SHARED`` says where it is; by default ``../shared`` beside the repository.
+    """
+    shared = Path(os.environ.get("WORKBOOK_SHARED") or _REPOSITORY.parent / "shared")
+    for folder in (shared / "data", shared):
+        if (folder / "test-lists").is_dir():
+            return folder
+    pytest.skip("real data are not here: set WORKBOOK_SHARED to the folder that holds them")
+
+
+def _markdown(text: str):
+    return nbformat.v4.new_markdown_cell(text)
+
+
+def _code(source: str, *tags: str):
+    return nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)} if tags else {})
+
+
+def _save(folder: Path, name: str, cells: list) -> Path:
+    """A notebook whose cell ids do not change from run to run."""
+    for place, cell in enumerate(cells):
+        cell.id = f"cell-{place}"
+    path = folder / name
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def _tables_notebook(folder: Path) -> Path:
+    parameters = (
+        'country: str = "Nowhere"  # name of the country\n'
+        "floor_sessions: int = 4  # sessions >= this are needed, n = sessions\n"
+        'tables: str = "."  # the folder that the stages share'
+    )
+    return _save(folder, "1-tables.ipynb", [
+        _markdown("# What was measured\n\nEvery line of the archive has *one* reason.\n\n"
+                  "Which tests can this report rest on?"),
+        _code(parameters, "parameters"),
+        _code("import json\nfrom pathlib import Path\nimport pandas as pd\n"
+              "from analysis import figures, pages", "setup"),
+        _markdown("## Months\n\nThe archive <b>holds</b> them."),
+        _code("months = pd.DataFrame({'month': ['2023-07', '2023-08', '2023-10'], "
+              "'measurement_count': [12345, 2000, 900], 'ok_count': [12000, 1800, 800], "
+              "'anomaly_count': [300, 150, 80], 'confirmed_count': [5, 10, 0], "
+              "'failure_count': [40, 40, 20]})\n"
+              "months.to_csv(Path(tables) / 'measurements_by_month.csv', index=False)"),
+        _code("pages.show_figure(figures.results_by_month(months, title='Few tests fail', "
+              "footer=f'Source: made for a test. n = {months.measurement_count.sum():,}'), "
+              "alt='Stacked bars: most tests found the site reachable.', "
+              "caption='Results by month; nothing was tested in September.')"),
+        _code("pages.show_table(months, caption='Measurements by month')"),
+        _markdown("## Sites\n\n### ខ្មែរ ភាសា\n\n### ខ្មែរ ភាសា"),
+        _code(
+            "hostile = ['<script>alert(1)</script>', '=HYPERLINK(1)', 'x' * 300, "
+            "'$\\\\frac{', 'a\\u202eb', '\"><img src=x onerror=alert(1)>']\n"
+            "sites = pd.DataFrame({'domain': hostile + [f'site{i}.test' for i in range(60)]})\n"
+            "states = ['blocked', 'likely_blocked', 'impaired', 'down', 'ok', 'insufficient']\n"
+            "sites['state'] = [states[i % 6] for i in range(len(sites))]\n"
+            "sites['blocked_share'] = [1.0, 0.9712, None] * 22\n"
+            "sites['is_local'] = [True, False] * 33\n"
+            "sites['networks'] = 'AS1 One;AS22 Two;AS333 A network with a long name'\n"
+            "sites['mechanisms'] = 'dns.sinkhole;tls.reset'\n"
+            "sites['measurement_count'] = range(1000, 1066)\n"
+            "sites['blocked_from'] = '2023-07-17'\n"
+            "sites['witness_url'] = 'https://explorer.ooni.org/m/1'\n"
+            "sites['note'] = 'at least since; not tested since'"),
+        _code("pages.show_table(sites, caption='Sites', note='Made up.')"),
+        _code("pairs = pd.DataFrame([{'domain': d, 'probe_asn': f'AS{n}', "
+              "'state': states[(i * n) % 6]}"
+              " for i, d in enumerate(sites.domain[:30]) for n in (1, 22, 333, 4444)])\n"
+              "pages.show_matrix(pairs, caption='Sites by network', names={'AS1': 'One'})"),
+        _code("pages.show_figure(figures.site_by_network(pairs, {'AS1': hostile[3]}, "
+              "title='Blocks gather', footer='n'), alt='Matrix.', caption='Matrix as a figure.')"),
+        _code("folder = Path(tables).parent / 'findings'\n"
+              "(folder / '1-tables.json').write_text(json.dumps({'total': {'value': "
+              "int(months.measurement_count.sum()), 'table': 'measurements_by_month.csv'}}))",
+              "setup"),
+    ])  # fmt: skip
+
+
+def _findings_notebook(folder: Path) -> Path:
+    return _save(folder, "2-findings.ipynb", [
+        _markdown("# What was found\n\nWhich sites were blocked?"),
+        _code('tables: str = "."  # the folder that the stages share', "parameters"),
+        _code("import json\nfrom pathlib import Path\nimport pandas as pd\n"
+              "from analysis import pages\n"
+              "months = pd.read_csv(Path(tables) / 'measurements_by_month.csv')", "setup"),
+        _markdown("## Findings"),
+        _code("total = int(months.measurement_count.sum())\n"
+              "pages.show_numbers([(total, 'measurements', 'Few, so read with care.'), "
+              "('3 of 4', 'months tested', '')])\n"
+              "pages.show_finding(1, f'{total:,} measurements were kept', 'It is a count.', "
+              "'Made for a test.', '1-tables.html#months')"),
+        _markdown("## Method\n\n## How to read it\n\n| a | b |\n|---|---|\n| 1 | 2 |"),
+        _code("pages.show_states()\n"
+              "pages.show_parameters({'floor_sessions': 4}, {'floor_sessions': 'Fewest.'})\n"
+              "pages.show_provenance({'Rows': total, 'Lists': ['one', 'two'], "
+              "'Digests': {'input': 'ab' * 32}})\npages.show_text('Plain <b>text</b>.')"),
+        _code("summary = {'answer': 'Yes: one site of four was blocked on every network.', "
+              "'numbers': [{'value': total, 'label': 'measurements', 'caveat': 'Few.'}, "
+              "{'value': '3 of 4', 'label': 'months with tests', 'caveat': 'No September.'}], "
+              "'findings': [{'claim': 'Tests are few', 'reading': 'See the table.', "
+              "'caveat': '<b>Made up</b>', 'evidence_page': '2-findings.html#F1'}], "
+              "'unknowns': ['What happened in September.']}\n"
+              "(Path(tables).parent / 'findings' / 'index.json').write_text(json.dumps(summary))",
+              "setup"),
+    ])  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def demo_notebooks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two small notebooks, the second of which reads the first one's table."""
+    folder = tmp_path_factory.mktemp("notebooks {0}")
+    return [_tables_notebook(folder), _findings_notebook(folder)]
+
+
+@pytest.fixture(scope="session")
+def demo_page():
+    from analysis.publishing import PageContext  # matplotlib and nbconvert take seconds to load
+
+    return PageContext(
+        country="Nowhere", period="1 July to 31 October 2023", status="Fictional country",
+        data_date="31 October 2023",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def demo_report(
+    tmp_path_factory: pytest.TempPathFactory, demo_notebooks: list[Path], demo_page
+) -> Path:
+    """The two notebooks as a published report."""
+    from analysis.publishing import publish
+
+    out = tmp_path_factory.mktemp("reports") / "demo"
+    return publish(
+        demo_notebooks, {"country": "Nowhere", "floor_sessions": 5}, out, demo_page,
+        {"parameters": {"source": "/somewhere/else"}},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def published_report(demo_report: Path) -> Path:
+    """The folder of pages that the browser tests open."""
+    return demo_report

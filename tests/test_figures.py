@@ -1,0 +1,135 @@
+"""Figures: they draw what the frame says, whatever strings are in it, or say that it is empty."""
+
+import warnings
+from collections.abc import Callable
+from datetime import date
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from analysis import figures
+from analysis.pages import figure_bytes
+
+WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
+EVIL = ["$\\frac{", "$$", "ok\u202e\x00\n", "ខ្មែរ", "<script>", "x" * 300, "_^\\"]
+
+
+def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
+    """Each function with a frame whose every name is hostile."""
+    count = range(len(EVIL))
+    asns = [f"AS{i + 1}" for i in count]
+    months = pd.DataFrame({
+        "month": ["2023-07", "2023-09"], "ok_count": [5, 6], "anomaly_count": [1, 0],
+        "confirmed_count": [None, None], "failure_count": [0, 2],
+    })  # fmt: skip
+    tested = pd.DataFrame({"network": EVIL, "probe_asn": asns, "domain_count": 900})
+    blocked = tested.assign(
+        blocked_domain_count=[*count], category=EVIL, mechanisms=EVIL, rank=[*count],
+    )  # fmt: skip
+    intervals = pd.DataFrame({
+        "domain": EVIL, "network": EVIL, "state": ["blocked", "likely_blocked", *EVIL[2:]],
+        "blocked_from": "2023-07-17", "blocked_until": [None, *["2023-08-01"] * 6],
+        "last_seen_open": [None, "2023-07-01", *[None] * 5], "first_seen_open_again": None,
+    })  # fmt: skip
+    states = ["blocked", "likely_blocked", "impaired", "down", "ok", "insufficient", "odd"]
+    pairs = pd.DataFrame({"domain": EVIL, "probe_asn": asns, "state": states})
+    return {
+        "results_by_month": (figures.results_by_month, months),
+        "coverage": (figures.coverage, tested.assign(month="2023-07", measurement_count=[*count])),
+        "methods_by_network": (figures.methods_by_network, tested.assign(mechanism=EVIL)),
+        "site_by_network": (
+            lambda frame, **named: figures.site_by_network(frame, dict(zip(asns, EVIL)), **named),
+            pairs,
+        ),
+        "blocked_by_category": (figures.blocked_by_category, blocked),
+        "semester_changes": (
+            figures.semester_changes, pd.DataFrame({"change": ["mixed"], "count": [1]}),
+        ),
+        "networks_ranked": (figures.networks_ranked, blocked),
+        "blocking_timeline": (figures.blocking_timeline, intervals),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _frames())
+def test_hostile_names_are_drawn_as_they_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No name is read as mathematics, none draws a warning, and nobody's settings matter."""
+    draw, frame = _frames()[name]
+    before = frame.copy(deep=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = figure_bytes(draw(frame, **WORDS), "svg")
+        monkeypatch.setitem(mpl.rcParams, "font.size", 30.0)
+        monkeypatch.setitem(mpl.rcParams, "axes.facecolor", "red")
+        assert figure_bytes(draw(frame, **WORDS), "svg") == first
+    pd.testing.assert_frame_equal(frame, before)
+
+
+@pytest.mark.parametrize("name", _frames())
+def test_an_empty_frame_says_so(name: str) -> None:
+    """A report on a country without a block is still a report."""
+    draw, frame = _frames()[name]
+    for empty in (frame.iloc[:0], pd.DataFrame()):
+        assert "Nothing to show: no rows." in _texts(draw(empty, **WORDS))
+
+
+def test_a_month_without_measurements_keeps_its_place() -> None:
+    """Between July and September stands August, without a bar; absent lists have no colour."""
+    draw, frame = _frames()["results_by_month"]
+    figure = draw(frame, **WORDS)
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["Jul\n2023", "Aug", "Sep"]
+    heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
+    assert heights == [[5, 0, 6], [1, 0, 0], [0, 0, 2]]
+    assert "Confirmed" not in _texts(figure)
+
+
+def test_coverage_shows_absence_as_absence() -> None:
+    """A network without tests in a month has an empty cell, not a zero."""
+    frame = pd.DataFrame({
+        "month": ["2023-07", "2023-09", "2023-09"], "network": ["A", "A", "B"],
+        "measurement_count": [12345, 7, 987],
+    })  # fmt: skip
+    figure = figures.coverage(frame, **WORDS)
+    cells = [text.get_text() for text in figure.axes[0].texts]
+    assert cells == ["12k", "", "7", "", "", "987"]
+
+
+def test_matrix_shows_the_most_blocked_and_says_how_many_it_left_out() -> None:
+    """Sixty sites at most; the footer counts the rest."""
+    frame = pd.DataFrame({
+        "domain": [f"s{i:02}" for i in range(70)], "probe_asn": "AS1",
+        "state": ["ok"] * 69 + ["blocked"], "period": "all",
+    })  # fmt: skip
+    other = frame.assign(period="first", state="blocked")
+    figure = figures.site_by_network(pd.concat([frame, other]), {}, **WORDS)
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels[:2] == ["s69", "s00"]
+    assert len(labels) == 60
+    assert any("The first 60 of 70 sites are shown." in text for text in _texts(figure))
+
+
+def test_timeline_ends_are_open_where_the_day_is_unknown() -> None:
+    """A bar to the end where the block goes on; an arrow where no open day was seen."""
+    frame = pd.DataFrame({
+        "domain": ["a", "b"], "network": ["N", "N"], "blocked_from": ["2023-07-10", "2023-07-20"],
+        "blocked_until": ["", "2023-07-25"], "last_seen_open": ["", "2023-07-12"],
+        "first_seen_open_again": ["", ""],
+    })  # fmt: skip
+    figure = figures.blocking_timeline(
+        frame, since=date(2023, 7, 1), until=date(2023, 8, 1),
+        events=[(date(2023, 7, 23), "election")], **WORDS,
+    )  # fmt: skip
+    axes = figure.axes[0]
+    spans = [bar.get_width() for bars in axes.containers for bar in bars]
+    assert spans == [22, 6]  # to the end of July; both days of the bracket included
+    assert [line.get_marker() for line in axes.lines if line.get_marker() in ("<", ">", "|")] == [
+        "<", "|", ">",
+    ]  # fmt: skip
+    assert "election" in _texts(figure)
+
+
+def _texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text)]  # type: ignore[attr-defined]

@@ -1,0 +1,124 @@
+"""Which networks count as the country's own: a list first, then words in a network's name."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from analysis.errors import ParameterError
+from analysis.networks import (
+    DOMESTIC,
+    KINDS,
+    NAME_RULES,
+    RANKED,
+    clean_name,
+    describe,
+    kind_by_name,
+    load_networks,
+)
+from analysis.reference import REFERENCE
+
+HEADER = "asn,network,operator,kind,source\n"
+
+
+def test_a_list_comes_before_a_name(tmp_path: Path) -> None:
+    """A name is what probes report; what a person wrote with a source outranks it."""
+    path = tmp_path / "mine.csv"
+    path.write_text(
+        HEADER
+        + "AS10,Campus Hosting Ltd,Campus,isp,their licence\n"
+        + "11,Mobile One,,unknown,registry\n",
+        encoding="utf-8",
+    )
+    reported = {20: "M247 Europe SRL", 11: "VPN Ltd", 10: None, 12: None, 13: "Rural Net", 0: "x"}
+    expected = pd.DataFrame(
+        [
+            (0, "unknown network", "unknown network", "unknown", "none"),
+            (10, "Campus Hosting Ltd", "Campus", "isp", "list"),
+            (11, "Mobile One", "Mobile One", "mobile", "name rule"),
+            (12, "AS12", "AS12", "unknown", "none"),
+            (13, "Rural Net", "Rural Net", "unknown", "none"),
+            (20, "M247 Europe SRL", "M247 Europe SRL", "vpn", "name rule"),
+        ],
+        columns=["probe_asn", "network", "operator", "kind", "kind_source"],
+    )
+    assert_frame_equal(describe(reported, load_networks(path, "QQ")), expected)
+    assert describe({}, load_networks(None, "QQ")).columns.tolist() == expected.columns.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("M247 Europe SRL", "vpn"),
+        ("Datacamp Limited", "vpn"),
+        ("CLOUDFLARENET", "vpn"),
+        ("NordVPN S.A.", "vpn"),
+        ("DigitalOcean, LLC", "hosting"),
+        ("AMAZON-02", "hosting"),
+        ("Microsoft-Corp-MSN-AS-Block", "hosting"),
+        ("DAUN PENH DATA CENTER CO., LTD.", "hosting"),
+        ("Gigabit Hosting Sdn Bhd", "hosting"),
+        ("Royal University of Phnom Penh", "education"),
+        ("Universität Wien", "education"),
+        ("T-Mobile Polska", "mobile"),
+        ("CAMGSM Company Ltd", "mobile"),
+        ("Telecom Cambodia (T.C.)", "isp"),
+        # Words inside other words tell nothing.
+        ("Hostess Travel Network", "unknown"),
+        ("Automobiles Net", "unknown"),
+        ("Cloudy Bay Net", "unknown"),
+        ("Private Customer", "unknown"),
+        ("Angkor Data Communication", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_words_in_a_name(name: str, kind: str) -> None:
+    """Names of real networks, and names that only look like them."""
+    assert kind_by_name(name)[0] == kind
+
+
+def test_rules_are_sound() -> None:
+    """Ids are unique, kinds are known, reasons are given, and each ranked network is domestic."""
+    ids = [rule.rule_id for rule in NAME_RULES]
+    assert len(ids) == len(set(ids))
+    assert all(rule.kind in KINDS and rule.comment for rule in NAME_RULES)
+    assert RANKED < DOMESTIC < set(KINDS)
+
+
+def test_a_hostile_name_becomes_one_short_line() -> None:
+    """What a probe calls its network can hold anything, for as long as it likes."""
+    assert clean_name(" a\r\n<b>\u202e\x00 c\u2028 ") == "a <b> c"
+    assert len(clean_name("x" * 10_000_000)) == 120
+    assert clean_name(None) == ""
+    assert kind_by_name("vpn" * 100_000)[0] == "vpn"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("x,N,O,isp,s", "line 2: asn 'x' is not a number"),
+        ("0,N,O,isp,s", "line 2: asn '0' is not a number"),
+        ("4294967296,N,O,isp,s", "line 2: asn '4294967296'"),
+        ("٣,N,O,isp,s", "line 2: asn '٣'"),
+        ("1,N,O,ISP,s", "line 2: kind 'ISP' is none of isp, mobile"),
+        ("1,N,O,isp,", "line 2: source is empty"),
+        ("1,N,O,isp,s\nAS1,M,P,vpn,s", "line 3: AS1 is listed twice"),
+        ("1,N,O,isp", "line 2: 4 cells where the header has 5"),
+    ],
+)
+def test_a_bad_network_list_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    """A network of the wrong kind would lose its verdicts, or give some that are not ours."""
+    path = tmp_path / "networks.csv"
+    path.write_text(f"{HEADER}{line}\n", encoding="utf-8")
+    with pytest.raises(ParameterError) as error:
+        load_networks(path, "KH")
+    assert str(error.value).startswith(f"NETWORKS={path}: {message}")
+
+
+def test_shipped_networks_are_read() -> None:
+    """Every country's list is well-formed; Cambodia's names its largest network."""
+    for path in sorted((REFERENCE / "networks").glob("*.csv")):
+        assert load_networks(None, path.stem).networks
+    viettel = load_networks(None, "KH").networks[38623]
+    assert (viettel.kind, "Metfone" in viettel.operator) == ("mobile", True)

@@ -1,0 +1,177 @@
+"""What notebooks show: right words for every kind of value, and nothing that can act as markup."""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from IPython.utils.capture import capture_output
+
+from analysis import figures, pages
+from analysis.cells import cell, column_kind, percent
+from analysis.words import STATES
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onfocus='alert(1)",
+    "</td></table><h1>free</h1>",
+    "<!-- ",
+    "&lt;b&gt;",
+    "javascript:alert(1)",
+    "https://explorer.ooni.org/\" onclick='x",
+    "a\u202egnp.exe\x00\ud800",
+    "=cmd|'/c calc'!A1",
+    "x" * 5000,
+]
+
+
+class _Elements(HTMLParser):
+    """Collects elements and attributes as a browser would see them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: set[str] = set()
+        self.attributes: set[tuple[str, str]] = set()
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.add(tag)
+        self.attributes |= {(name, value or "") for name, value in attrs}
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def shown(call: Callable[[], object]) -> str:
+    """The HTML that a call displays; the call itself returns nothing."""
+    with capture_output() as captured:
+        assert call() is None
+    return "".join(output.data["text/html"] for output in captured.outputs)
+
+
+def _everything(text: str) -> Iterator[Callable[[], object]]:
+    columns = ["domain", "state", "networks", "witness_url", "blocked_from", "is_local", "note"]
+    table = pd.DataFrame({name: [text] for name in [*columns, "probe_asn", "blocked_share"]})
+    table[text] = text
+    yield lambda: pages.show_table(table, caption=text, note=text)
+    yield lambda: pages.show_table(table.iloc[:0], caption=text, note=text)
+    pairs = pd.DataFrame({"domain": [text], "probe_asn": [text], "state": [text]})
+    yield lambda: pages.show_matrix(pairs, caption=text, names={text: text}, note=text)
+    yield lambda: pages.show_finding(1, text, text, text, text)
+    yield lambda: pages.show_numbers([(text, text, text)])
+    yield lambda: pages.show_text(text)
+    yield lambda: pages.show_sources({text: text})
+    yield lambda: pages.show_provenance({text: [text, {text: text}], "b": {text: text}})
+    yield lambda: pages.show_parameters({text: text}, {text: text})
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_string_acts_as_markup(text: str) -> None:
+    """The elements and attributes of a display do not depend on the strings in it."""
+    for hostile, plain in zip(_everything(text), _everything("plain"), strict=True):
+        found, expected = _Elements(shown(hostile)), _Elements(shown(plain))
+        assert found.elements <= expected.elements | {"a"}
+        assert {name for name, _ in found.attributes} <= {
+            name for name, _ in expected.attributes
+        } | {"title", "href", "rel"}
+        targets = [value for name, value in found.attributes if name == "href"]
+        assert all(target.startswith("https://") for target in targets)
+        assert not {"\u202e", "\x00", "\ud800"} & set(found.text)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "text"),
+    [
+        ("measurement_count", 1234567, "1,234,567"),
+        ("measurement_count", 12.0, "12"),  # a column with a gap is read as float
+        ("measurement_count", float("nan"), "–none"),
+        ("blocked_share", 0.97125, "97.1 %"),
+        ("blocked_share", None, "–none"),
+        ("probe_asn", 38901, "AS38901"),
+        ("probe_asn", "AS38901", "AS38901"),
+        ("blocked_from", date(2023, 7, 17), "2023-07-17"),
+        ("blocked_from", pd.Timestamp("2023-07-17"), "2023-07-17"),
+        ("blocked_until", "", "–none"),
+        ("is_local", True, "yes"),
+        ("is_local", "false", "no"),
+        ("state", "likely_blocked", " Likely blocked"),
+        ("state", "insufficient", " Not enough tests"),
+        ("mechanisms", "dns.sinkhole;tls.reset", "DNS: sinkhole address, TLS: reset"),
+        ("change", "newly_blocked", "Newly blocked"),
+        ("witness_url", "https://explorer.ooni.org/m/1", "measurement"),
+        ("witness_url", "http://elsewhere/", "http://elsewhere/"),
+        ("median_days", 3.5, "3.5"),
+    ],
+)
+def test_values_read_as_what_they_are(column: str, value: object, text: str) -> None:
+    """A column's kind follows from the contract's names, else from its type."""
+    kind = column_kind(column, pd.Series([value]))
+    assert _Elements(cell(column, kind, value)).text == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0 %"), (1, "100 %"), (0.0001, "< 0.1 %"), (0.99999, "> 99.9 %"), (0.5, "50.0 %")],
+)
+def test_only_a_true_one_reads_100_per_cent(share: float, text: str) -> None:
+    """Rounding must not turn "nearly all" into "all"."""
+    assert percent(share) == text
+
+
+def test_folded_rows_are_all_there() -> None:
+    """Folding hides rows and loses none; the frame stays as it was."""
+    frame = pd.DataFrame({"domain": [f"site{i}" for i in range(7)]})
+    html = shown(lambda: pages.show_table(frame, caption="Sites", fold_after=3))
+    assert [html.count(f">site{i}<") for i in range(7)] == [1] * 7
+    assert html.index("<details") < html.index(">site3<")
+    assert "Show the other 4 of 7 rows" in html
+    assert list(frame) == ["domain"]
+
+
+def test_matrix_says_every_cell_in_words() -> None:
+    """Blocks gather at the top left; an untested pair says so, and is not called reachable."""
+    frame = pd.DataFrame(
+        [("open", 1, "ok"), ("open", 2, "insufficient"), ("shut", 2, "blocked")],
+        columns=["domain", "probe_asn", "state"],
+    )
+    html = shown(lambda: pages.show_matrix(frame, caption="Matrix", names={"AS2": "Two"}))
+    assert list(figures.ordered_matrix(frame)) == ["AS2", "AS1"]
+    assert html.index(">shut<") < html.index(">open<")
+    for words in ("Blocked", "Reachable", "Not enough tests", "Not tested"):
+        assert html.count(f'title="{words}"') == 1
+    assert "AS2 Two" in html
+
+
+def test_states_differ_without_colour() -> None:
+    """Every state has words and a mark of its own, in text as in drawing."""
+    drawn = [state for state in STATES.values() if state.colour]
+    assert len({state.mark for state in drawn}) == len(drawn) == 6
+    assert len({state.shape for state in drawn}) == len(drawn)
+    assert len({state.words for state in STATES.values()}) == len(STATES)
+
+
+@pytest.mark.parametrize(("is_dense", "mime"), [(False, "image/svg+xml"), (True, "image/png")])
+def test_a_figure_carries_its_words(is_dense: bool, mime: str) -> None:
+    """Alternative text and caption travel with the image; the bytes do not change."""
+    frame = pd.DataFrame({"change": ["mixed"], "count": [3]})
+
+    def once() -> tuple[str, dict[str, str]]:
+        figure = figures.semester_changes(frame, title="Three", footer="n = 3")
+        figure.is_dense = is_dense  # type: ignore[attr-defined]
+        with capture_output() as captured:
+            pages.show_figure(figure, alt="Three sites.", caption="Changes.")
+        (output,) = captured.outputs
+        return output.data[mime], output.metadata[mime]
+
+    assert once() == once()
+    assert once()[1] == {"alt": "Three sites.", "caption": "Changes."}
+
+
+def test_a_figure_without_words_is_refused() -> None:
+    """A reader who cannot see it would get nothing."""
+    figure = figures.semester_changes(pd.DataFrame(), title="None", footer="")
+    with pytest.raises(ValueError, match="no alternative text"):
+        pages.show_figure(figure, alt=" ", caption="Changes.")

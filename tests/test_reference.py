@@ -1,0 +1,233 @@
+"""Reference data: what ships is well-formed and sourced; what a person hands in is checked."""
+
+import csv
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from analysis.errors import ContractError, ParameterError
+from analysis.hostnames import normalise
+from analysis.reference import (
+    REFERENCE,
+    UNCATEGORISED,
+    TestLists,
+    category_names,
+    countries,
+    country_name,
+    country_tlds,
+    is_fictional,
+    is_local,
+    load_local_sites,
+    load_test_lists,
+    parse_country,
+)
+
+HEADER = "url,category_code,category_description,date_added,source,notes\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A country list and a global list that disagree about one host."""
+    (tmp_path / "kh.csv").write_text(
+        HEADER
+        + "http://news.example/,NEWS,News Media,2020-01-02,x,\n"
+        + "http://news.example/rights,HUMR,Human Rights Issues,2021-03-04,x,\n"
+        + 'http://pages.example/a,POLR,Political Criticism,2020-01-02,x,"a ""note"",\nover lines"\n'
+        + "http://pages.example/b,ECON,Economics,2020-01-02,x,\n"
+        + "\n"
+        + "http://own.example/,ZZZ,A category of their own,2020-01-02,x,\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "global.csv").write_text(
+        HEADER
+        + "https://news.example/,COMM,E-commerce,2024-05-06,x,\n"
+        + "https://www.World.example:443,SRCH,Search Engines,2024-05-06,x,\n"
+        + "http://www.world.example/mail,COMT,Communication Tools,2024-05-06,x,\n",
+        encoding="utf-8-sig",
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("domain", "inputs", "category"),
+    [
+        ("news.example", (), ("NEWS", "News Media")),  # the front page on the country list
+        ("news.example", ("http://news.example/rights",), ("HUMR", "Human Rights Issues")),
+        ("news.example", ("http://news.example",), ("NEWS", "News Media")),  # path "/" is implied
+        ("news.example", ("https://news.example/",), ("HUMR", "Human Rights Issues")),  # its host
+        ("pages.example", (), ("ECON", "Economics")),  # two pages, none exact: by the alphabet
+        ("www.world.example", (), ("COMT", "Communication Tools")),
+        ("world.example", (), UNCATEGORISED),  # www and bare names are separate
+        ("own.example", (), ("ZZZ", "A category of their own")),
+        ("", (), UNCATEGORISED),
+    ],
+)
+def test_a_domain_has_one_category(
+    folder: Path, domain: str, inputs: tuple[str, ...], category: tuple[str, str]
+) -> None:
+    """Exact URL on the country list, then the host on it, then the global list, then ABC."""
+    assert load_test_lists(folder, "KH").category_of(domain, inputs) == category
+
+
+def test_lists_know_where_they_come_from(folder: Path) -> None:
+    """A report names the lists it used: digest, size and the latest date in them."""
+    lists = load_test_lists(f"{folder}/global.csv, {folder}/kh.csv", "kh")
+    assert [(file.name, file.role, file.row_count, file.date) for file in lists.files] == [
+        ("global.csv", "general test list", 3, "2024-05-06"),
+        ("kh.csv", "country test list", 5, "2021-03-04"),
+    ]
+    assert all(len(file.digest) == 64 for file in lists.files)
+    assert lists.date == "2024-05-06"
+    assert lists.is_on_country_list("pages.example")
+    assert not lists.is_on_country_list("www.world.example")
+    assert lists.is_listed("www.world.example")
+    frame = lists.frame
+    assert frame["role"].tolist() == ["country"] * 5 + ["general"] * 3
+    # The note over two lines and the blank line are counted, as an editor counts them.
+    assert frame["line"].tolist() == [2, 3, 4, 6, 8, 2, 3, 4]
+
+
+def test_the_same_file_counts_once_and_no_file_is_no_list(folder: Path) -> None:
+    """A folder beside one of its files doubles nothing; without lists nothing is categorised."""
+    assert len(load_test_lists([folder, folder / "kh.csv"], "KH").files) == 2
+    assert load_test_lists(None, "KH") == load_test_lists("", "KH") == TestLists("KH")
+    assert load_test_lists([], "KH") == TestLists("KH")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("kh.csv", b"", "line 1: no column url, category_code"),
+        ("kh.csv", b"url,category_code\n", "line 1: no column category_description"),
+        ("kh.csv", HEADER.encode() + b"http://a.org/,NEWS\n", "line 2: 2 cells where the header"),
+        ("kh.csv", HEADER.encode() + b"ftp://a.org/,NEWS,,,,\n", "line 2: url 'ftp://a.org/'"),
+        ("kh.csv", HEADER.encode() + b"\nhttp://nohost/,NEWS,,,,\n", "line 3: url 'http://nohost"),
+        ("kh.csv", HEADER.encode() + b"http://a.org/,news,,,,\n", "line 2: category_code 'news'"),
+        ("kh.csv", HEADER.encode() + b"http://a.org/,NEWS,,2024-13-01,,\n", "line 2: date_added"),
+        ("kh.csv", HEADER.encode() + b"http://a.org/,NEWS,\xff,,,\n", "line 2: not UTF-8"),
+        ("kh.csv", HEADER.encode() + b'http://a.org/,"NEWS,,,,\n', "line 2: not CSV"),
+        ("kh.csv", b"url,url,category_code,category_description\n", "same name"),
+        ("th.csv", HEADER.encode(), "is the list of TH, not of KH"),
+    ],
+)
+def test_a_bad_list_is_refused_by_file_and_line(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    """A line that is read wrongly would silently change which sites count as local."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ParameterError) as error:
+        load_test_lists(path, "KH")
+    assert str(error.value).startswith(f"TEST_LIST={path}: ")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["missing.csv", "empty folder"])
+def test_a_list_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
+    """Neither a missing file nor a folder without lists passes as an empty list."""
+    (tmp_path / "empty folder").mkdir()
+    with pytest.raises(ParameterError, match=r"cannot be read|holds neither kh\.csv nor global"):
+        load_test_lists(str(tmp_path / name), "KH")
+
+
+def test_citizen_labs_real_lists_are_read_whole(shared_data: Path) -> None:
+    """Every line of the lists of Cambodia and the world counts, under a name that we know."""
+    lists = load_test_lists(shared_data / "test-lists", "KH")
+    assert [file.row_count for file in lists.files] == [172, 1721]
+    assert set(lists.frame["category_code"]) <= set(category_names())
+    assert lists.category_of("www.ycc.org.kh") == ("HUMR", "Human Rights Issues")
+
+
+@pytest.mark.parametrize(
+    ("domain", "probe_cc", "local"),
+    [
+        ("ministry.gov.kh", "KH", True),
+        ("kh", "KH", True),
+        ("kh.example", "KH", False),
+        ("notkh", "KH", False),
+        ("pages.example", "KH", True),  # on the country list
+        ("www.world.example", "KH", False),  # on the global list only
+        ("rfa.org", "KH", True),  # in local_sites/kh.yml
+        ("xn--e1afmkfd.xn--p1ai", "RU", True),
+        ("bbc.co.uk", "GB", True),
+        ("a.gb", "GB", False),
+        ("a.qq", "QQ", True),
+    ],
+)
+def test_what_is_local(folder: Path, domain: str, probe_cc: str, local: bool) -> None:
+    """The country's top-level domain, its own test list, or a site named with a source."""
+    lists = load_test_lists(folder if probe_cc == "KH" else None, probe_cc)
+    assert is_local(domain, probe_cc, lists, load_local_sites(probe_cc)) is local
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("sites: [", "not YAML"),
+        ("- a.org", "must hold the mapping 'sources'"),
+        ("{sources: {s: S}, sites: [{domain: a.org, source: s}]}", "site 1: must have exactly"),
+        ("{sources: {s: S}, sites: [{domain: A.org, reason: r, source: s}]}", "not a normalised"),
+        ("{sources: {s: S}, sites: [{domain: no, reason: r, source: s}]}", "not a normalised"),
+        ("{sources: {s: S}, sites: [{domain: a.org, reason: '', source: s}]}", "gives no reason"),
+        ("{sources: {s: S}, sites: [{domain: a.org, reason: r, source: t}]}", "'t' of a.org"),
+        (
+            "{sources: {s: S}, sites: [{domain: a.org, reason: r, source: s},"
+            " {domain: a.org, reason: r, source: s}]}",
+            "site 2: a.org is listed twice",
+        ),
+    ],
+)
+def test_a_local_site_without_reason_or_source_is_refused(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    """A manual decision that nobody can check does not count."""
+    (tmp_path / "kh.yml").write_text(content, encoding="utf-8")
+    with pytest.raises(ContractError) as error:
+        load_local_sites("KH", tmp_path)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["", "K", "KHM", "ZZ", "EU", "UK", "1A", "ＫＨ", "QL", "no such"])
+def test_an_unknown_country_is_refused(value: str) -> None:
+    """A misspelt code would fetch nothing and report a free internet."""
+    with pytest.raises(ParameterError, match=r"^PROBE_CC=.*two letters"):
+        parse_country(value)
+
+
+def test_countries() -> None:
+    """ISO 3166-1 has 249 codes, Kosovo uses one more; fictional codes are none of them."""
+    assert len(countries()) == 250
+    assert parse_country(" kh ") == "KH"
+    assert country_name("KH") == "Cambodia"
+    assert country_name("NO") == "Norway"
+    assert country_tlds("GB") == ("uk",)
+    assert country_name("qq") == "Fictional country QQ"
+    fictional = [cc for a in "ABQZ" for b in "ALMNQZ" if is_fictional(cc := a + b)]
+    assert fictional == ["AA", "QM", "QN", "QQ", "QZ"]
+    assert not any(is_fictional(cc) for cc in countries())
+    tlds = [tld for country in countries().values() for tld in country.tlds]
+    assert len(tlds) == len(set(tlds))
+    assert all(normalise(f"a.{tld}") == f"a.{tld}" for tld in tlds)
+
+
+def test_every_shipped_file_names_its_source_and_licence() -> None:
+    """Nothing ships that a reader could not trace, and no row of sources.csv is left over."""
+    with (REFERENCE / "sources.csv").open(encoding="utf-8", newline="") as file:
+        sources = list(csv.DictReader(file))
+    assert all(row["source"] and row["licence"] and row["retrieved"] for row in sources)
+    patterns = [row["file"] for row in sources]
+    shipped = [
+        str(path.relative_to(REFERENCE))
+        for path in REFERENCE.rglob("*")
+        if path.is_file() and path.name not in ("README.md", "sources.csv")
+    ]
+    assert not [name for name in shipped if not any(fnmatch(name, row) for row in patterns)]
+    assert not [row for row in patterns if not any(fnmatch(name, row) for name in shipped)]
+
+
+def test_shipped_local_sites_are_read() -> None:
+    """Every country file is well-formed, and its name is a country's."""
+    files = sorted((REFERENCE / "local_sites").glob("*.yml"))
+    assert files
+    assert all(load_local_sites(path.stem).sites for path in files)

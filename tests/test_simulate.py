@@ -1,0 +1,388 @@
+"""The fictional country: its archive is OONI's in shape, and its truth is what was written."""
+
+import ast
+import copy
+import csv
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import zlib
+from collections import Counter, defaultdict
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.errors import ParameterError
+from analysis.hostnames import normalise
+from analysis.simulate import Summary, write_world
+
+PERIOD = {"since": "2024-01-20", "until": "2024-04-10"}
+SMALL = {"since": "2024-02-01", "until": "2024-02-16", "scale": 0.7}
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    return write_world(tmp_path_factory.mktemp("world") / "qq", **PERIOD, scale=0.8)
+
+
+@pytest.fixture(scope="module")
+def world(summary: Summary) -> Path:
+    return summary.path
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_object(path: Path) -> tuple[list[bytes], bool]:
+    """The complete lines of an object, and whether it breaks off."""
+    unpacker = zlib.decompressobj(31)
+    text = unpacker.decompress(path.read_bytes())
+    *lines, rest = text.split(b"\n")
+    assert unpacker.eof or rest  # an object that breaks off does so inside a line
+    return lines, not unpacker.eof
+
+
+def objects(world: Path) -> list[Path]:
+    return sorted((world / "archive").rglob("*.jsonl.gz"))
+
+
+@pytest.fixture(scope="module")
+def sorted_lines(world: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Every line with the first reason that applies, by a reader of the test's own."""
+    return sort_lines(world)
+
+
+@pytest.fixture(scope="module")
+def measurements(sorted_lines: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Every measurement that a careful reader keeps."""
+    return [found for reason, found in sorted_lines if reason == "kept"]
+
+
+def sort_lines(world: Path) -> list[tuple[str, dict[str, Any]]]:
+    seen: set[tuple[str, str, str]] = set()
+    result: list[tuple[str, dict[str, Any]]] = []
+    for path in objects(world):
+        lines, is_cut = read_object(path)
+        for line in lines:
+            reason, found = classify(line, seen)
+            result.append((reason, found))
+        if is_cut:
+            result.append(("truncated_file", {}))
+    return result
+
+
+def classify(line: bytes, seen: set[tuple[str, str, str]]) -> tuple[str, dict[str, Any]]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return "not_json", {}
+    if not isinstance(found, dict) or not re.match(r"\d{4}-", found["measurement_start_time"]):
+        return "invalid", {}
+    if found["test_name"] != "web_connectivity":
+        return "other_test", found
+    if found["probe_cc"] != "QQ":
+        return "other_country", found
+    if not PERIOD["since"] <= found["measurement_start_time"][:10] < PERIOD["until"]:
+        return "out_of_period", found
+    identity = (found["report_id"], found["input"], found["measurement_start_time"])
+    if identity in seen:
+        return "duplicate", found
+    seen.add(identity)
+    return "kept", found
+
+
+def tree_digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def test_the_same_bytes_whatever_the_environment(tmp_path: Path) -> None:
+    """Hash seed, time zone and locale leave no trace in a world."""
+    script = f"from analysis.simulate import write_world; write_world('qq', **{SMALL!r})"
+    digests = set()
+    for hash_seed, zone in (("0", "UTC"), ("7", "Pacific/Auckland")):
+        folder = tmp_path / hash_seed
+        folder.mkdir()
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "TZ": zone, "LC_ALL": "C"}
+        command = [sys.executable, "-c", script]
+        subprocess.run(command, cwd=folder, env=environment, check=True, timeout=120)
+        digests.add(tree_digest(folder))
+    assert len(digests) == 1
+
+
+def test_an_equal_world_is_left_alone_and_another_replaces_it(tmp_path: Path) -> None:
+    """The stamp decides: same parameters, nothing written; another seed, another country."""
+    out = tmp_path / "qq"
+    assert write_world(out, **SMALL).is_new
+    before = tree_digest(out)
+    assert not write_world(out, **SMALL).is_new
+    assert tree_digest(out) == before
+    assert write_world(out, **SMALL, seed=2).is_new
+    assert tree_digest(out) != before
+    assert [path.name for path in tmp_path.iterdir()] == ["qq"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"probe_cc": "KH"}, "PROBE_CC=KH: a fictional country is AA or QM to QZ"),
+        ({"until": "2024-02-01"}, "UNTIL=2024-02-01: must lie after SINCE, 2024-02-01"),
+        ({"scale": 0}, "scale=0: a number above 0, at most 1000"),
+        ({"coverage": float("nan")}, "coverage=nan: a number above 0, at most 1000"),
+    ],
+)
+def test_wrong_parameters_write_nothing(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        write_world(tmp_path / "qq", **{**SMALL, **change})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ParameterError, match=r"empty or holds world\.json"):
+        write_world(tmp_path, **SMALL)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_objects_lie_under_ooni_keys(world: Path) -> None:
+    """raw/YYYYMMDD/HH/CC/test/…: day and hour of receipt, never before the measurement."""
+    shape = re.compile(
+        r"raw/(\d{8})/(\d\d)/QQ/webconnectivity/\1\2_QQ_webconnectivity\.n0\.\d\.jsonl\.gz"
+    )
+    late = 0
+    for path in objects(world):
+        match = shape.fullmatch(path.relative_to(world / "archive").as_posix())
+        assert match
+        for line in read_object(path)[0]:
+            reason, found = classify(line, set())
+            if reason in ("kept", "duplicate"):
+                day = found["measurement_start_time"][:10].replace("-", "")
+                assert day <= match[1]
+                late += day < match[1]
+    assert late > 20
+
+
+def test_the_ledger_counts_every_line(
+    world: Path, summary: Summary, sorted_lines: list[tuple[str, dict[str, Any]]]
+) -> None:
+    """An independent reader sorts the lines as the truth does; every fault occurs."""
+    counts = Counter(reason for reason, _ in sorted_lines)
+    truth = {r["reason"]: int(r["line_count"]) for r in read_csv(world / "truth" / "ledger.csv")}
+    assert truth.pop("total") == counts.total() == summary.line_count
+    assert truth == counts
+    assert truth["truncated_file"] == 1
+    assert truth["kept"] == summary.measurement_count
+
+
+def test_the_months_are_those_of_the_archive(
+    world: Path, measurements: list[dict[str, Any]]
+) -> None:
+    """OONI's disjoint flags, recounted with the fingerprints that the world ships."""
+    folder = world / "reference" / "fingerprints"
+    dns = [r["pattern"] for r in read_csv(folder / "fingerprints_dns.csv") if is_ours(r)]
+    http = [r for r in read_csv(folder / "fingerprints_http.csv") if is_ours(r)]
+    months: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for found in measurements:
+        flag = recount_flag(found["test_keys"], dns, http)
+        months[found["measurement_start_time"][:7]].update([flag, "measurement_count"])
+    truth = read_csv(world / "truth" / "measurements_by_month.csv")
+    assert [row.pop("month") for row in truth] == sorted(months)
+    for row, counts in zip(truth, months.values(), strict=True):
+        assert {name: int(count) for name, count in row.items()} == counts
+        assert len(counts) == 5
+
+
+def is_ours(row: dict[str, str]) -> bool:
+    return row["expected_countries"] == "QQ"
+
+
+def recount_flag(keys: Any, dns: list[str], http: list[dict[str, str]]) -> str:
+    text = json.dumps(keys)
+    failures = re.findall(r'"(?:dns_experiment|http_experiment|control)_failure": "([^"]*)', text)
+    if keys is None or any(failure.startswith("unknown_failure") for failure in failures):
+        return "failure_count"
+    answers = re.findall(r'"ipv4": "([^"]*)"', text)
+    bodies = [request["response"]["body"] for request in keys["requests"]]
+    servers = re.findall(r'"Server": "([^"]*)"', json.dumps(keys["requests"]))
+    is_known = bool(set(dns) & set(answers))
+    for row in http:
+        where = bodies if row["location_found"] == "body" else servers
+        is_known |= any(row["pattern"] in item for item in where)
+    if is_known:
+        return "confirmed_count"
+    if keys["blocking"] is None or keys["accessible"] is None:
+        return "failure_count"
+    return "ok_count" if keys["blocking"] is False else "anomaly_count"
+
+
+def shape(value: Any) -> Any:
+    """Keys and types, all items of a list as one; free-form maps count as one key."""
+    if isinstance(value, dict):
+        return {free_key(key): shape(item) for key, item in value.items() if key not in _OPTIONAL}
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    return "number" if isinstance(value, (int, float)) else type(value).__name__
+
+
+#: What real probes write and OONI's own simulation leaves out.
+_OPTIONAL = ("annotations", "t0")
+
+
+def free_key(key: str) -> str:
+    return "address" if re.search(r"\d\.\d", key) else key
+
+
+def without_headers(document: dict[str, Any]) -> dict[str, Any]:
+    """Response headers differ from site to site."""
+    document = copy.deepcopy(document)
+    keys = document["test_keys"]
+    keys["control"]["http_request"]["headers"] = {}
+    for request in keys["requests"]:
+        request["response"].update(headers={}, headers_list=[])
+    return document
+
+
+def test_new_probes_write_what_real_ones_write(
+    measurements: list[dict[str, Any]], shared_data: Path
+) -> None:
+    """A success over https has the keys and types of OONI's own sample, nothing more or less."""
+    folder = shared_data / "measurements" / "web_connectivity-0.5-scenarios"
+    real = json.loads((folder / "successWithHTTPS.json").read_text(encoding="utf-8"))
+    found = next(
+        m
+        for m in measurements
+        if m["test_version"].startswith("0.5")
+        and m["input"].startswith("https:")
+        and m["test_keys"]["x_blocking_flags"] == 32
+        and len(m["test_keys"]["control"]["dns"]["addrs"]) == 1
+        and m["test_keys"]["control_failure"] is None
+    )
+    assert shape(without_headers(found)) == shape(without_headers(real))
+
+
+def test_old_probes_write_what_real_ones_write(
+    measurements: list[dict[str, Any]], shared_data: Path
+) -> None:
+    """The same for 0.4, against a real measurement of a plain page."""
+    folder = shared_data / "measurements" / "web_connectivity-0.4-real"
+    path = next(iter(sorted(folder.glob("*_ID_webconnectivity_*.json"))))
+    real = json.loads(path.read_text(encoding="utf-8"))
+    found = next(
+        m
+        for m in measurements
+        if m["test_version"].startswith("0.4")
+        and m["test_keys"]["x_status"] == 2
+        and m["test_keys"]["title_match"] is not None
+        and m["test_keys"]["control"]["tls_handshake"]
+        and isinstance(m["test_keys"]["requests"][0]["response"]["body"], str)
+    )
+    ours, theirs = without_headers(found), without_headers(real)
+    for keys in (ours["test_keys"], theirs["test_keys"]):
+        for request in keys["requests"]:  # a redirect has a Referer, a first request none
+            request["request"].update(headers={}, headers_list=[])
+    assert shape(ours) == shape(theirs)
+
+
+def test_nothing_real_is_named(world: Path) -> None:
+    """Only documentation addresses, AS numbers and names, in lists and archive alike."""
+    texts = [b"\n".join(read_object(path)[0]).decode() for path in objects(world)]
+    texts += [path.read_text(encoding="utf-8") for path in (world / "reference").rglob("*.*")]
+    text = "\n".join(texts)
+    ranges = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "127.0.0.1/32", "10.10.10.1/32"]
+    networks = [ip_network(item) for item in [*ranges, "192.168.8.1/32", "0.0.0.0/32"]]
+    found = set(re.findall(r"(?<![\d./])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])", text))
+    assert len(found) > 100
+    for address in found:
+        assert any(ip_address(address) in network for network in networks), address
+    numbers = {int(number) for number in re.findall(r'(?:"AS|"asn":)(\d+)', text)}
+    allowed = {0, *range(64496, 64512), *range(65536, 65552)}
+    assert numbers <= allowed
+    v6 = set(re.findall(r'"ipv6":"([^"]*)"', text))
+    assert v6
+    assert all(ip_address(item) in ip_network("2001:db8::/32") for item in v6)
+    hosts = re.findall(r'"(?:hostname|server_name|input|url)":"([^"]*)"', text)
+    assert hosts
+    assert all(normalise(host).endswith(".example") for host in set(hosts))
+
+
+def test_a_block_shows_while_it_holds_and_not_otherwise(
+    world: Path, measurements: list[dict[str, Any]]
+) -> None:
+    """In sound sessions the probe's own conclusion follows the truth of blocks and names."""
+    blocks: defaultdict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    for row in read_csv(world / "truth" / "blocks.csv"):
+        blocks[row["domain"], row["probe_asn"]].append(row)
+    situations = {r["domain"]: r["situation"] for r in read_csv(world / "truth" / "names.csv")}
+    odd = {row["report_id"] for row in read_csv(world / "truth" / "odd_sessions.csv")}
+    shown, hidden, wrong = Counter[str](), Counter[str](), 0
+    for found in measurements:
+        keys, domain = found["test_keys"], normalise(found["input"])
+        if keys is None or keys["blocking"] is None or found["report_id"] in odd:
+            continue
+        day = found["measurement_start_time"][:10]
+        held = [
+            row for row in blocks[domain, found["probe_asn"]]
+            if row["since"] <= day < (row["until"] or "9999")
+        ]  # fmt: skip
+        if held:
+            (shown if keys["blocking"] else hidden)[held[0]["mechanism"]] += 1
+        elif situations[domain] in ("live", "shared_hosting", "cdn_same_asn", "late"):
+            wrong += keys["blocking"] is not False
+            hidden["open"] += keys["blocking"] is False
+    mechanisms = {row["mechanism"] for rows in blocks.values() for row in rows}
+    assert len(mechanisms) >= 6
+    assert set(shown) == mechanisms
+    assert all(hidden[name] <= 0.05 * shown[name] + 1 for name in mechanisms)
+    assert wrong < 0.04 * hidden["open"]
+
+
+def test_blocks_are_well_tested_but_for_the_thin_network(world: Path) -> None:
+    """The truth says how often a block could have been seen."""
+    rows = read_csv(world / "truth" / "blocks.csv")
+    thin = [row for row in rows if row["detail"] == "thin"]
+    whole = [
+        row for row in rows if row not in thin and not row["since"] and not row["until"]
+    ]  # fmt: skip
+    assert len(whole) > 30
+    assert all(int(row["session_count"]) < 4 for row in thin)
+    well = [row for row in whole if int(row["session_count"]) >= 4 and int(row["day_count"]) >= 3]
+    assert len(well) > 0.6 * len(whole)
+
+
+def test_the_seed_decides_who_does_what(tmp_path: Path) -> None:
+    """Another seed gives other names, addresses and roles; the cast stays the same."""
+    tables = []
+    for seed in (1, 2):
+        out = write_world(tmp_path / str(seed), **SMALL, seed=seed).path
+        tables.append(
+            {name: read_csv(out / "truth" / f"{name}.csv") for name in ("names", "networks")}
+        )
+    first, second = tables
+    assert not {r["domain"] for r in first["names"]} & {r["domain"] for r in second["names"]}
+    roles = [{r["probe_asn"]: r["role"] for r in table["networks"]} for table in tables]
+    assert roles[0] != roles[1]
+    assert sorted(roles[0].values()) == sorted(roles[1].values())
+    situations = [Counter(r["situation"] for r in table["names"]) for table in tables]
+    assert situations[0] == situations[1]
+
+
+def test_the_simulator_does_not_know_the_judge(repository_root: Path) -> None:
+    """It imports three modules of words from outside itself, and nothing that judges."""
+    allowed = {"analysis.errors", "analysis.hostnames", "analysis.period"}
+    for path in (repository_root / "analysis" / "simulate").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            ours = [name for name in names if name.split(".")[0] == "analysis"]
+            assert all(n in allowed or n.startswith("analysis.simulate") for n in ours), path.name
