@@ -86,7 +86,7 @@ def judge(
     from analysis.rules import Thresholds
 
     known = load(fingerprints or None)
-    table, errors = read_files([str(path) for path in files], known)
+    table, errors = read_files(files, known)
     for result in judge_measurements(table, known, Thresholds()):
         print(as_json(result) if as_lines else as_text(result))
     for file, line, why in errors:
@@ -111,7 +111,7 @@ def _simulate(settings: Settings) -> None:
         )
 
 
-def _read(settings: Settings, progress: "Step") -> "object":
+def _read(settings: Settings, progress: "Step") -> "Collection":
     from analysis.fingerprints import load
     from analysis.ingestion import ingest as read_archive
 

@@ -184,6 +184,7 @@ def observe(
     dns = _read_queries(keys, hostnames.normalise(url), fingerprints)
     known = _Known(dns, control)
     page = _look(keys, url, dns.host, fingerprints)
+    tcp = _tcp_items(keys, dns, known, control)
     names = (*dns.fingerprints, *page.names)
     flag = flags(
         read.test_keys,
@@ -212,7 +213,8 @@ def observe(
         *_dns_columns(dns.system, known),
         *_dns_columns(dns.udp, known),
         *control.dns_columns(known),
-        *_endpoint_columns(keys, dns, known, control),
+        tcp,
+        _tls_items(keys, dns, known, control, tcp),
         *_redirect_columns(keys, dns),
         *_http_columns(keys, page, dns),
         *control.http_columns(),
@@ -323,8 +325,8 @@ def _read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> _Dns
     names = fingerprints.dns_names
     for query in keys.queries or ():
         found = _read_answers(query, dns, names) if query.answers else ()
-        depth = _depth(query.tags)
-        if depth:
+        tags = query.tags
+        if tags and "depth=0" not in tags and _depth(tags):
             dns.has_later_failure |= bool(query.failure)
             continue
         name = query.hostname
@@ -347,53 +349,57 @@ def _read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> _Dns
 def _read_answers(query: Query, dns: _Dns, names: Any) -> list[str]:
     """The addresses of one lookup; notes ASNs and matching fingerprints on the way."""
     found = []
+    asns, canonical = dns.asns, addresses.canonical
     for answer in (query.answers or ())[:_LIST_LIMIT]:
         text = answer.ipv4 or answer.ipv6
         if text:
-            address = addresses.canonical(text)
+            address = canonical(text)
             if address is not None:
                 found.append(address)
-                if answer.asn and address not in dns.asns and answer.asn < 1 << 32:
-                    dns.asns[address] = answer.asn
+                if answer.asn and address not in asns and 0 < answer.asn < 1 << 32:
+                    asns[address] = answer.asn
         else:
             text = answer.hostname
-        if text in names:
+        if names and text in names:
             dns.fingerprints.extend(names[text])
     return found
 
 
-class _Known:
-    """What is known about each address: its ASN, its kind, its match with the control."""
+_Answer = tuple[str, int | None, str | None, str | None]  # in the order of schema's struct
 
-    __slots__ = ("_asns", "_control_addresses", "_control_asns", "_facts")
+
+class _Known(dict[str, tuple[_Answer, str | None, bool]]):
+    """What is known about an address: its answer item, its match, whether the resolver gave it.
+
+    A dictionary that fills itself, because each address occurs in many places of a measurement.
+    """
+
+    __slots__ = ("_answers", "_asns", "_control_addresses", "_control_asns")
 
     def __init__(self, dns: _Dns, control: "_ControlView") -> None:
         asns = dns.asns
         asns.update(control.asns)
         self._asns = asns
+        self._answers = dns.system.addresses
         self._control_addresses = control.addresses
         self._control_asns = {asns[a] for a in control.addresses if a in asns}
-        self._facts: dict[str, tuple[int | None, str | None, str | None]] = {}
 
-    def about(self, address: str) -> tuple[int | None, str | None, str | None]:
-        """ASN, special kind and match of an address."""
-        facts = self._facts.get(address)
-        if facts is None:
-            number = self._asns.get(address)
-            match = None
-            if self._control_addresses:
-                match = "none"
-                if address in self._control_addresses:
-                    match = "address"
-                elif number in self._control_asns:
-                    match = "asn"
-            facts = self._facts[address] = (number, addresses.special_kind(address), match)
+    def __missing__(self, address: str) -> tuple[_Answer, str | None, bool]:
+        number = self._asns.get(address)
+        match = None
+        if self._control_addresses:
+            match = "none"
+            if address in self._control_addresses:
+                match = "address"
+            elif number in self._control_asns:
+                match = "asn"
+        answer = (address, number, addresses.special_kind(address), match)
+        facts = self[address] = (answer, match, address in self._answers)
         return facts
 
 
 def _dns_columns(lookups: _Lookups, known: _Known) -> tuple[Any, ...]:
-    about = known.about
-    answers = [(address, *about(address)) for address in lookups.addresses]
+    answers = [known[address][0] for address in lookups.addresses]
     return lookups.failure(), answers[:_LIST_LIMIT]
 
 
@@ -427,7 +433,7 @@ class _ControlView:
 
     def dns_columns(self, known: _Known) -> tuple[Any, ...]:
         failure = self._dns.failure if self._dns else None
-        answers = [(address, *known.about(address)[:2]) for address in self.addresses]
+        answers = [known[address][0][:3] for address in self.addresses]
         return self.has_reply, self.failure, _word(failure) if failure else None, answers
 
     def http_columns(self) -> tuple[Any, ...]:
@@ -459,28 +465,70 @@ def _says_something(control: Control) -> bool:
 # --- tcp and tls --------------------------------------------------------------------------------
 
 
-def _endpoint_columns(
+def _tcp_items(
     keys: TestKeys, dns: _Dns, known: _Known, control: _ControlView
-) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    expected = {**dns.system.addresses, **control.addresses}
-    tcp = []
+) -> list[tuple[Any, ...]]:
+    items: list[tuple[Any, ...]] = []
+    results, canonical = control.tcp, addresses.canonical
     for connect in (keys.tcp_connect or ())[:_LIST_LIMIT]:
-        depth = _depth(connect.tags)
-        if depth:
-            dns.has_later_failure |= _connect_failure(connect) is not None
+        status, tags = connect.status, connect.tags
+        is_success = status is not None and status.success is True and not status.failure
+        failure = None if is_success else _connect_failure(connect)
+        address = canonical(connect.ip) if connect.ip else None
+        if not tags or "depth=0" not in tags:
+            if _depth(tags):
+                dns.has_later_failure |= failure is not None
+                continue
+            if not _may_be_first(address, dns, control):
+                continue
+        port = connect.port if connect.port is not None and 0 <= connect.port < 1 << 16 else None
+        if address is None:
+            items.append((None, port, failure, None, None, None, None))
             continue
-        address = addresses.canonical(connect.ip) if connect.ip else None
-        if depth is None and expected and address is not None and address not in expected:
-            continue
-        tcp.append(_connect_item(connect, address, dns, known, control))
-    tls = []
+        endpoint = results.get(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
+        _, match, is_answer = known[address]
+        items.append((address, port, failure, match, is_answer, *_control_result(endpoint)))
+    return items
+
+
+def _may_be_first(address: str | None, dns: _Dns, control: _ControlView) -> bool:
+    """Whether an attempt without a depth may have been made for the input's own host."""
+    if address is None or not (dns.system.addresses or control.addresses):
+        return True
+    return address in dns.system.addresses or address in control.addresses
+
+
+def _tls_items(
+    keys: TestKeys,
+    dns: _Dns,
+    known: _Known,
+    control: _ControlView,
+    tcp: list[tuple[Any, ...]],
+) -> list[tuple[Any, ...]]:
+    items: list[tuple[Any, ...]] = []
+    results = control.tls
     for handshake in (keys.tls_handshakes or ())[:_LIST_LIMIT]:
-        depth = _depth(handshake.tags)
-        if depth:
-            dns.has_later_failure |= bool(handshake.failure)
-        elif not handshake.no_tls_verify and (depth == 0 or _is_for(handshake, dns.host)):
-            tls.append(_handshake_item(handshake, tcp, dns, known, control))
-    return tcp, tls
+        tags = handshake.tags
+        if not tags or "depth=0" not in tags:
+            if _depth(tags):
+                dns.has_later_failure |= bool(handshake.failure)
+                continue
+            if not _is_for(handshake, dns.host):
+                continue
+        if handshake.no_tls_verify:
+            continue
+        failure = _word(handshake.failure) if handshake.failure else None
+        name, endpoint = _cut(handshake.server_name), handshake.address
+        address = _address_of(endpoint) if endpoint else None
+        if address is not None:
+            _, match, is_answer = known[address]
+            result = _control_result(results.get(endpoint or ""))
+            items.append((address, name, failure, match, is_answer, *result))
+        elif endpoint:
+            items.append((None, name, failure, None, None, None, None))
+        else:
+            items.append((None, name, failure, *_common_to_all(tcp, control)))
+    return items
 
 
 def _is_for(handshake: Handshake, host: str) -> bool:
@@ -497,48 +545,17 @@ def _connect_failure(connect: Connect) -> str | None:
     return UNNAMED_FAILURE if status.success is False else None
 
 
-def _connect_item(
-    connect: Connect, address: str | None, dns: _Dns, known: _Known, control: _ControlView
-) -> tuple[Any, ...]:
-    port = connect.port if connect.port is not None and 0 <= connect.port < 1 << 16 else None
-    ok = control_failure = match = is_answer = None
-    if address is not None:
-        match = known.about(address)[2]
-        is_answer = address in dns.system.addresses
-        if control.tcp:
-            key = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-            ok, control_failure = _control_result(control.tcp.get(key))
-    return address, port, _connect_failure(connect), match, is_answer, ok, control_failure
-
-
 def _control_result(endpoint: measurement.ControlEndpoint | None) -> tuple[bool | None, str | None]:
     if endpoint is None:
         return None, None
+    if endpoint.status is True and not endpoint.failure:
+        return True, None
     failure = _word(endpoint.failure) if endpoint.failure else None
     status = endpoint.status
     return (failure is None if status is None and failure else status), failure
 
 
-def _handshake_item(
-    handshake: Handshake,
-    tcp: list[tuple[Any, ...]],
-    dns: _Dns,
-    known: _Known,
-    control: _ControlView,
-) -> tuple[Any, ...]:
-    failure = _word(handshake.failure) if handshake.failure else None
-    name = _cut(handshake.server_name)
-    endpoint = handshake.address
-    if not endpoint:
-        return None, name, failure, *_common_to_all(tcp, control)
-    address = _address_of(endpoint)
-    if address is None:
-        return None, name, failure, None, None, None, None
-    ok, control_failure = _control_result(control.tls.get(endpoint)) if control.tls else (None,) * 2
-    is_answer = address in dns.system.addresses
-    return address, name, failure, known.about(address)[2], is_answer, ok, control_failure
-
-
+@lru_cache(maxsize=1 << 16)
 def _address_of(endpoint: str) -> str | None:
     host = endpoint.rpartition(":")[0]
     return addresses.canonical(host[1:-1] if host[:1] == "[" else host)

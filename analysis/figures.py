@@ -167,7 +167,7 @@ def methods_by_network(frame: pd.DataFrame, *, title: str, footer: str) -> Figur
     label = "network" if "network" in frame else "probe_asn"
     named = frame.assign(
         row=_labels(frame[label]),
-        column=[textwrap.fill(drawn(MECHANISMS.get(m, str(m))), 12) for m in frame["mechanism"]],
+        column=[textwrap.fill(_label(MECHANISMS.get(m, m)), 12) for m in frame["mechanism"]],
     )
     counts = named.pivot_table(
         index="row", columns="column", values="domain_count", aggfunc="sum", sort=False

@@ -5,10 +5,12 @@ line is turned into an observation while it lies there, and rows leave in row gr
 more than :data:`LINE_LIMIT` bytes is held.
 """
 
+import gc
 import gzip
 import hashlib
 import multiprocessing
 import os
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -81,7 +83,7 @@ class Line(NamedTuple):
 
     number: int
     content: memoryview | None
-    is_ascii: bool
+    is_utf8: bool
     is_cut: bool
 
 
@@ -103,12 +105,14 @@ class Lines:
         while True:
             read = self._read_into(buffer, end)
             scan, end = end, end + read
-            is_ascii = buffer.isascii()  # a cheap look at the whole spares one at each line
             view = memoryview(buffer)
+            # One look at all complete lines spares one at each.
+            whole = buffer.rfind(b"\n", scan, end) + 1
+            are_utf8 = whole == 0 or _is_utf8(view[start:whole])
             while (newline := buffer.find(b"\n", scan, end)) >= 0:
                 number += 1
                 content = None if is_too_long else view[start:newline]
-                yield Line(number, content, is_ascii, False)
+                yield Line(number, content, are_utf8 or _is_utf8(view[start:newline]), False)
                 is_too_long = False
                 start = scan = newline + 1
             if not read:
@@ -119,12 +123,12 @@ class Lines:
             buffer, start, end = _make_room(buffer, start, end)
         if end > start or is_too_long:
             content = None if is_too_long else view[start:end]
-            yield Line(number + 1, content, is_ascii, self.is_truncated)
+            yield Line(number + 1, content, _is_utf8(view[start:end]), self.is_truncated)
 
     def _read_into(self, buffer: bytearray, end: int) -> int:
         try:
             return self._stream.readinto(memoryview(buffer)[end:]) or 0
-        except _BROKEN:
+        except _BROKEN:  # type: ignore[misc]  # the stubs call isal's error an instance
             self.is_truncated = True
             return 0
 
@@ -141,6 +145,17 @@ def _make_room(buffer: bytearray, start: int, end: int) -> tuple[bytearray, int,
     roomier = bytearray(size)
     roomier[:length] = memoryview(buffer)[start:end]
     return roomier, 0, length
+
+
+def _is_utf8(content: memoryview) -> bool:
+    # Arrow validates without making a string of it. msgspec leaves out what it skips.
+    offsets = pa.py_buffer(struct.pack("=qq", 0, len(content)))
+    blob = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(content)])
+    try:
+        blob.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 class _Hashed(RawIOBase):
@@ -193,12 +208,12 @@ def read_line(
     content = line.content
     if content is None:
         return Refusal("invalid:line_too_long")
-    if not line.is_ascii and not _is_utf8(content):
+    if not line.is_utf8:
         return Refusal("not_json")
     try:
         read = measurement.decode(content)
-        facts.check(read)
         if read.test_name != "web_connectivity":
+            facts.check(read)
             return Refusal("other_test")
         return facts.observe(
             read, line_number=line.number, fingerprints=fingerprints, received=received
@@ -209,14 +224,6 @@ def read_line(
         return Refusal("invalid:not_an_object")
     except facts.Invalid as error:
         return Refusal(f"invalid:{error}")
-
-
-def _is_utf8(content: memoryview) -> bool:
-    try:
-        str(content, "utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 # --- one object ---------------------------------------------------------------------------------
@@ -234,6 +241,10 @@ class _Task:
 
 def _ingest_object(task: _Task, item: ArchiveObject) -> Provenance | NotRead | Unreachable:
     """Read one object and write its file."""
+    # Rows live until their group is written; the collector would look at each again and again,
+    # and nothing here makes cycles.
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
         stream = task.source.open(item)
         try:
@@ -244,6 +255,11 @@ def _ingest_object(task: _Task, item: ArchiveObject) -> Provenance | NotRead | U
         return error
     except CannotRead as error:
         return NotRead(item.key, str(error))
+    except OSError as error:
+        return NotRead(item.key, error.strerror or type(error).__name__)
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _write_object(task: _Task, item: ArchiveObject, stream: Stream) -> Provenance:
@@ -508,7 +524,14 @@ def _read_file(
                 whole = stream.read(LINE_LIMIT + 1)
                 stream.seek(0)
                 if len(whole) <= LINE_LIMIT and _is_one_value(whole):
-                    yield 1, read_line(Line(1, memoryview(whole), False, False), fingerprints, None)
+                    yield (
+                        1,
+                        read_line(
+                            Line(1, memoryview(whole), _is_utf8(memoryview(whole)), False),
+                            fingerprints,
+                            None,
+                        ),
+                    )
                     return
                 del whole
             yield from _read_lines(_unpacked(stream) if is_packed else stream, fingerprints)

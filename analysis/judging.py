@@ -8,12 +8,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from analysis.fingerprints import Fingerprints
 from analysis.outcomes import add_outcomes
 from analysis.rules import LAYERS, RULES_BY_ID, Thresholds
+from analysis.store import observations_from_table
 
 _JUDGED = """
 SELECT o.*, c.* EXCLUDE (object_key, line_number, report_id, input, measurement_start_time,
@@ -30,7 +30,7 @@ def judge_measurements(
     """Judge measurements one by one.
 
     Args:
-        observations: rows of ``schema.OBSERVATION`` with ``object_key``, the file they come from.
+        observations: rows of ``schema.OBSERVATION`` with ``source_file``, where they come from.
         fingerprints: OONI's blocking fingerprints.
         thresholds: the method's numbers.
 
@@ -39,14 +39,13 @@ def judge_measurements(
         input, probe_cc, probe_asn, class, mechanism, rule_id`` and ``layers``, which gives for
         dns, tcp, tls and http its ``class``, ``rule_id`` and ``evidence`` in words.
     """
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.register("observations", observations)
+    names = ["object_key" if name == "source_file" else name for name in observations.column_names]
+    connection = observations_from_table(observations.rename_columns(names))
     add_outcomes(connection, thresholds, fingerprints, is_pooled=False)
     rows = connection.execute(_JUDGED)
-    names = [column[0] for column in rows.description or []]
+    columns = [column[0] for column in rows.description or []]
     for values in rows.fetchall():
-        yield _result(dict(zip(names, values, strict=True)))
+        yield _result(dict(zip(columns, values, strict=True)))
 
 
 def _result(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import duckdb
 
 from analysis.features import add_features
 from analysis.fingerprints import Fingerprints
+from analysis.guards import add_guards
 from analysis.profiles import add_profiles
 from analysis.rules import LAYERS, RULES, Rule, Thresholds, rules_of
 
@@ -35,8 +36,11 @@ END
 """
 
 
+_OUTCOME = "class, mechanism, evidence, is_artefact, is_about_target, rule_order"
+
 #: Numbers that no profile can reach.
-_NO_PROFILES: dict[str, Any] = {"sinkhole_names": 10**9, "blockpage_names": 10**9, "substitution_dead_share": 2.0}
+_NO_PROFILES: dict[str, Any] = {"sinkhole_names": 10**9, "blockpage_names": 10**9, "substitution_dead_share": 2.0,
+                                  "broken_names": 10**9, "defect_names": 10**9}  # fmt: skip
 
 
 def add_outcomes(
@@ -61,6 +65,11 @@ def add_outcomes(
     if not is_pooled:
         thresholds = replace(thresholds, **_NO_PROFILES)
     add_profiles(connection, thresholds, fingerprints)
+    apply_rules(connection, rules)
+
+
+def apply_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...] = RULES) -> None:
+    """Create ``outcomes`` from ``profiled``: the rules alone, over features already computed."""
     _register_rules(connection, rules)
     firing = ",\n".join(f"{_case(rules_of(layer, rules))} AS {layer}_rule" for layer in LAYERS)
     classes = ",\n".join(
@@ -70,17 +79,35 @@ def add_outcomes(
         f"JOIN rules {layer} ON {layer}.rule_id = fired.{layer}_rule" for layer in LAYERS
     )
     connection.execute(f"""
-    CREATE OR REPLACE TEMP TABLE outcomes AS
+    CREATE OR REPLACE TEMP TABLE layered AS
     WITH fired AS (
       SELECT object_key, line_number, report_id, input, measurement_start_time, day, session,
              domain, registrable_domain, probe_asn, resolver_asn, is_https,
-             software_name, software_version,
-             is_anomaly, is_confirmed, is_failure, {firing}
+             concat_ws(' ', software_name, software_version) AS software,
+             is_anomaly, is_confirmed, is_failure,
+             coalesce(dns_failure, http_failure) IS NOT NULL AS is_failing, {firing}
       FROM profiled
     ), classed AS (SELECT fired.*, {classes} FROM fired {joins}),
     chosen AS (SELECT *, {_CHOICE} AS rule_id FROM classed)
     SELECT chosen.* EXCLUDE ({_helpers()}), r.* EXCLUDE (rule_id)
     FROM chosen JOIN rules r USING (rule_id)
+    """)
+    add_guards(connection, thresholds)
+    connection.execute(f"""
+    CREATE OR REPLACE TEMP TABLE outcomes AS
+    WITH guarded AS (
+      SELECT l.* EXCLUDE ({_OUTCOME}, is_failing),
+        b.session IS NOT NULL AS is_broken_session,
+        d.software IS NOT NULL AND l.class = 'blocked' AS is_defective_version
+      FROM layered l
+        LEFT JOIN broken_sessions b USING (session, probe_asn)
+        LEFT JOIN defective_versions d USING (software, rule_id)
+    ), settled AS (
+      SELECT g.* EXCLUDE (rule_id, is_broken_session, is_defective_version),
+        coalesce({_case(rules_of("session", rules))}, rule_id) AS rule_id
+      FROM guarded g
+    )
+    SELECT s.*, r.* EXCLUDE (rule_id) FROM settled s JOIN rules r USING (rule_id)
     """)
 
 

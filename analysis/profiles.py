@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from analysis.fingerprints import Fingerprints
+from analysis.reference import local_filter_of
 from analysis.rules import Thresholds
 
 
@@ -86,6 +87,45 @@ WHERE sent.sessions >= {persistence_share} * asked.sessions
   AND sent.sessions >= {floor_sessions} AND sent.days >= {floor_days} AND r.share >= 0.5
 """
 
+# G3. A filter that a user, a school or an office chose answers for its own sessions only; a network
+# that blocks answers all of them. One row: one special-purpose address as sessions of one network
+# got it through one resolver, over the names and days on which it was given.
+_SPECIAL_PROFILES = """
+WITH given AS (
+  SELECT probe_asn, resolver_asn, unnest(dns_addresses) AS address, domain,
+         min(day) AS since, max(day) AS until
+  FROM features WHERE dns_special IS NOT NULL AND control_name = 'resolves' GROUP BY ALL
+), asked AS (
+  SELECT g.probe_asn, g.resolver_asn, g.address, g.domain, f.session,
+         bool_or(list_contains(f.dns_addresses, g.address)) AS is_given
+  FROM given g JOIN features f
+    ON f.probe_asn = g.probe_asn AND f.resolver_asn = g.resolver_asn AND f.domain = g.domain
+   AND f.day BETWEEN g.since AND g.until AND f.control_name = 'resolves'
+   AND (f.dns_failure IS NOT NULL OR f.dns_answer_count > 0)
+  GROUP BY ALL
+)
+SELECT probe_asn, resolver_asn, address, count(DISTINCT domain) AS name_count,
+  count(*) AS session_count, count(*) FILTER (is_given) AS given_count,
+  count(DISTINCT session) FILTER (is_given) AS given_session_count,
+  count(*) >= {floor_sessions} AND given_count < {filter_share} * count(*) AS is_local_filter
+FROM asked GROUP BY ALL
+"""
+
+_FILTERED = """
+SELECT DISTINCT object_key, line_number FROM (
+  SELECT f.object_key, f.line_number
+  FROM (SELECT object_key, line_number, probe_asn, resolver_asn,
+               unnest(dns_addresses) AS address
+        FROM features WHERE dns_special IS NOT NULL) f
+  JOIN special_profiles s USING (probe_asn, resolver_asn, address) WHERE s.is_local_filter
+  UNION ALL
+  SELECT f.object_key, f.line_number
+  FROM (SELECT object_key, line_number, unnest(dns_addresses) AS address
+        FROM features WHERE dns_special IS NOT NULL OR dns_match = 'none') f
+  JOIN filter_addresses USING (address)
+)
+"""
+
 _SUSPECT_FLAGS = """
 SELECT s.object_key, s.line_number,
   bool_or(p.profile = 'sinkhole') AS is_sinkhole,
@@ -137,10 +177,12 @@ SELECT f.*,
   coalesce(s.is_substitution, FALSE) AND f.dns_match = 'none' AS is_substitution,
   coalesce(s.is_persistent, FALSE) AS is_persistent,
   coalesce(s.has_dns_fingerprint, FALSE) AS has_dns_fingerprint,
+  l.line_number IS NOT NULL AS is_local_filter,
   coalesce(f.http_failure IS NULL AND NOT f.is_https_own
     AND (p.is_blockpage OR list_has_any(f.http_fingerprints, h.names)), FALSE) AS is_blockpage
 FROM features f
   LEFT JOIN suspect_flags s USING (object_key, line_number)
+  LEFT JOIN filtered l USING (object_key, line_number)
   LEFT JOIN page_profiles p ON p.probe_asn = f.probe_asn AND p.is_blockpage
     AND p.page = CASE WHEN f.is_https_page THEN 'https://' || f.http_host
                       ELSE f.http_body_digest END
@@ -156,19 +198,24 @@ def add_profiles(
     """Create ``answer_profiles``, ``page_profiles`` and the view ``profiled``.
 
     ``answer_profiles``: one row per resolver network, answer address and quarter.
+    ``special_profiles``: one row per probe network, resolver network and special address.
     ``page_profiles``: one row per probe network and page.
     ``profiled``: the rows of ``features`` with what the profiles say of each
-    (``is_sinkhole, is_substitution, is_persistent, has_dns_fingerprint, is_blockpage``).
+    (``is_sinkhole, is_substitution, is_persistent, has_dns_fingerprint, is_local_filter,
+    is_blockpage``).
 
     Sources of the method: guard G2; the common-address rule of CensorWatch (2023) and iMAP.
     """
     numbers = vars(thresholds)
     _register_fingerprints(connection, fingerprints)
+    _register_filters(connection)
     for name, query in (
         ("suspects", _SUSPECTS),
         ("addresses", _ADDRESSES),
         ("answer_profiles", _ANSWER_PROFILES.format(**numbers)),
         ("persistent", _PERSISTENT.format(**numbers)),
+        ("special_profiles", _SPECIAL_PROFILES.format(**numbers)),
+        ("filtered", _FILTERED),
         ("suspect_flags", _SUSPECT_FLAGS),
         ("page_profiles", _PAGE_PROFILES.format(**numbers)),
     ):
@@ -201,3 +248,15 @@ def _register_fingerprints(
     http = pa.Table.from_pylist(names, pa.schema([("probe_cc", text), ("names", pa.list_(text))]))
     connection.execute("CREATE OR REPLACE TEMP TABLE dns_patterns AS SELECT DISTINCT * FROM patterns")
     connection.execute("CREATE OR REPLACE TEMP TABLE http_names AS SELECT * FROM http")
+
+
+def _register_filters(connection: duckdb.DuckDBPyConnection) -> None:
+    """``filter_addresses``: the answers that belong to a well-known DNS filter."""
+    found = connection.execute(
+        "SELECT DISTINCT unnest(dns_addresses) FROM features "
+        "WHERE dns_special IS NOT NULL OR dns_match = 'none'"
+    ).fetchall()
+    filters = pa.table(
+        {"address": pa.array(sorted(a for (a,) in found if local_filter_of(a)), pa.string())}
+    )
+    connection.execute("CREATE OR REPLACE TEMP TABLE filter_addresses AS SELECT * FROM filters")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -483,3 +484,22 @@ def is_local(domain: str, probe_cc: str, lists: TestLists, local_sites: LocalSit
     return (
         tld in country_tlds(probe_cc) or lists.is_on_country_list(domain) or domain in local_sites
     )
+
+
+@lru_cache(maxsize=1)
+def local_filters() -> tuple[tuple[IPv4Network | IPv6Network, str], ...]:
+    """Networks whose addresses well-known DNS filters answer with, and the filter's name.
+
+    Such a filter is chosen by a user, a school or an office, not by the network (guard G3).
+    """
+    table = read_csv(REFERENCE / "local_filters.csv", ("network", "name", "source"), "reference")
+    return tuple((ip_network(row["network"]), row["name"]) for _, row in table.rows)
+
+
+def local_filter_of(address: str) -> str:
+    """The name of the DNS filter that answers with an address; empty where none does."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return ""
+    return next((name for network, name in local_filters() if parsed in network), "")

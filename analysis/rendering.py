@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 import mistune
 import nbformat
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from nbconvert import HTMLExporter
+from nbconvert import HTMLExporter, TemplateExporter
 
 from analysis.cells import link, number, safe
 from analysis.errors import ContractError
@@ -121,7 +121,7 @@ def render_page(
     executed = _without_hidden(executed)
     _check_outputs(executed, item.file)
     prose, contents = _prose(executed)
-    exporter: Any = HTMLExporter(  # type: ignore[no-untyped-call]
+    exporter: Any = _Exporter(  # type: ignore[no-untyped-call]
         template_name="page", extra_template_basedirs=[str(TEMPLATES.parent)]
     )
     exporter.register_filter("figure_words", _figure_words)
@@ -172,6 +172,16 @@ def render_summary(
 def stylesheet() -> str:
     """The style of every page."""
     return (TEMPLATES / "style.css").read_text(encoding="utf-8")
+
+
+class _Exporter(HTMLExporter):  # type: ignore[misc]
+    """Writes what the template says: the stock exporter parses the page again and gives an image
+    without words a placeholder that passes for words."""
+
+    def from_notebook_node(
+        self, nb: nbformat.NotebookNode, resources: Any = None, **options: Any
+    ) -> Any:
+        return TemplateExporter.from_notebook_node(self, nb, resources, **options)
 
 
 class _Prose(mistune.HTMLRenderer):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pandas as pd
 
 #: Counts up with every change that can move a verdict; printed with each report.
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 Layer = Literal["dns", "tcp", "tls", "http"]
 LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")
@@ -39,6 +39,14 @@ class Thresholds:
     persistence_share: float = _number(
         0.9, "share of a live name's sessions on a substitution address: not a lapse"
     )
+    filter_share: float = _number(
+        0.8, "share of a resolver's sessions below which a private address is a local filter"
+    )
+    broken_names: int = _number(5, "normally reachable names that a broken session must have tried")
+    broken_share: float = _number(0.5, "share of them that fail in a broken session")
+    defect_names: int = _number(3, "names on which a probe version must fail alone")
+    defect_ratio: float = _number(5.0, "times as often as other versions, for a defect")
+    refusal_share: float = _number(0.8, "share of networks on which a site refuses the country")
     body_match: float = _number(0.7, "body length proportion that counts as the same page (OONI's)")
     pool_days: int = _number(15, "days either side over which controls are pooled for a name")
     change_penalty: float = _number(1.5, "price of one change of behaviour, in log(sessions)")
@@ -86,6 +94,23 @@ _TIMEOUT = "('generic_timeout_error', 'timed_out')"
 _REFUSED = "('connection_refused', 'host_unreachable', 'network_unreachable')"
 
 RULES: tuple[Rule, ...] = (
+    # --- session: what discards a measurement whatever its layers show -------------------------
+    Rule(
+        "session.broken",
+        "is_broken_session",
+        "unknown",
+        "G12: most names that are normally reached fail in this session: a dead link, a captive "
+        "portal, a spent data plan.",
+        evidence="discarded",
+    ),
+    Rule(
+        "session.instrument",
+        "is_defective_version",
+        "unknown",
+        "G7: the failure follows the probe's version, not the network: others reach the same "
+        "sites on the same networks in the same months.",
+        evidence="discarded",
+    ),
     # --- dns ---------------------------------------------------------------------------------
     Rule(
         "dns.not_measured",
@@ -133,6 +158,13 @@ RULES: tuple[Rule, ...] = (
         "unknown",
         "Without a control's answer a lookup proves nothing, whatever it shows.",
         evidence="discarded",
+    ),
+    Rule(
+        "dns.local_filter",
+        "is_local_filter",
+        "unknown",
+        "G3: the answer of a DNS filter that users choose, or a private address that only some "
+        "of the network's sessions get from this resolver.",
     ),
     Rule(
         "dns.loopback",
@@ -393,11 +425,18 @@ RULES: tuple[Rule, ...] = (
         is_artefact=True,
     ),
     Rule(
+        "http.refused_by_site",
+        "http_status IN (401, 403, 451) AND control_http_status < 400 "
+        "AND (is_https_own OR is_address_trusted)",
+        "unknown",
+        "G8: the site's own address refuses, over a verified connection or at an address that "
+        "the control knows, while the control is let in. A site may refuse a whole country.",
+    ),
+    Rule(
         "http.https",
         "http_failure IS NULL AND is_https_page",
         "ok",
-        "A page over a verified connection to the site. A refusal by the site itself counts "
-        "here as reached.",
+        "A page over a verified connection to the site.",
     ),
     Rule("http.same_page", "is_same_page", "ok", "The page is the one that the control saw."),
     Rule(

@@ -19,11 +19,12 @@ PROBE_CC = "QQ"
 _KINDS = ("https", "http", "sinkhole", "nxdomain", "tls_reset", "page", "down")
 _WEIGHTS = (78, 12, 3, 2, 2, 1, 2)
 _ASNS = (64_496, 64_497, 64_498, 64_499)
-_WORDS = (
+_VOCABULARY = (
     "div class span href content header footer article section script style value title image "
     "padding margin color background world report market people minister election football "
     "weather province street school teacher doctor music film river mountain temple history"
-).split()
+)
+_WORDS = _VOCABULARY.split()
 _OTHER_WORDS = ("ព័ត៌មាន", "ភ្នំពេញ", "កីឡា", "résumé", "новости", "日本語")
 _BLOCK_PAGE = (
     "<html><title>Restricted</title><body>This site is restricted: http://{}/</body></html>"
@@ -73,9 +74,17 @@ def _site(chance: random.Random, number: int) -> dict[str, Any]:
         "kind": chance.choices(_KINDS, _WEIGHTS)[0],
         "body": "".join(parts),
         "certificates": certificates,
-        "addresses": [f"198.51.100.{chance.randrange(1, 255)}" for _ in range(4)]
-        + [f"2001:db8::{chance.randrange(1, 1 << 16):x}" for _ in range(2)],
+        "addresses": _addresses(chance),
     }
+
+
+def _addresses(chance: random.Random) -> list[str]:
+    """One to four IPv4 addresses; two sites in five have IPv6 too."""
+    four = chance.choice((1, 1, 2, 2, 3, 4))
+    six = chance.choice((0, 0, 0, 1, 2))
+    return [f"198.51.100.{chance.randrange(1, 255)}" for _ in range(four)] + [
+        f"2001:db8::{chance.randrange(1, 1 << 16):x}" for _ in range(six)
+    ]
 
 
 def _line(chance: random.Random, sites: list[dict[str, Any]], index: int, number: int) -> bytes:
@@ -131,7 +140,7 @@ def _test_keys(chance: random.Random, site: dict[str, Any]) -> dict[str, Any]:
         "tls_handshakes": [
             _handshake(site, a, tls_failure) for a, p in endpoints if p == 443 and kind != "down"
         ],
-        "network_events": [_event(chance, a) for a in addresses * 9],
+        "network_events": [_event(chance, a) for a in addresses * 12],
         "requests": requests,
         "control": _control(site, endpoints),
         "control_failure": None,

@@ -1,6 +1,18 @@
 """What really happened, for whoever checks a judge against it.
 
-The totals are counted from what was written, before anybody reads it back.
+The totals are counted from what was written, before anybody reads it back. In every table
+``since`` is the first day and ``until`` the day after the last; either is empty where a state
+reaches past the period.
+
+* ``blocks.csv``: one row a block (a name on a network over one stretch of days);
+  ``session_count`` and ``day_count`` say how often the name was tested while it held, broken
+  sessions included. A name that one network's resolver blocks on others has a row for each.
+* ``names.csv``: one row a name; ``since`` and ``until`` are those of an outage or death, and
+  ``authority`` is who signed its certificate (outdated probes do not know the second).
+* ``networks.csv``: one row a network, with the part that it plays.
+* ``odd_sessions.csv``: sessions that say nothing of the network: ``dead`` link, captive
+  ``portal``, ``home_filter``, or a build that ``lacks_authority``.
+* ``ledger.csv`` and ``measurements_by_month.csv``: totals of the archive.
 """
 
 import csv
@@ -129,6 +141,7 @@ _BLOCK_HEADER = (
 )  # fmt: skip
 _NAME_HEADER = (
     "domain", "situation", "category_code", "is_local", "since", "until", "tested_since",
+    "authority",
 )  # fmt: skip
 _NETWORK_HEADER = (
     "probe_asn", "network", "operator", "kind", "role", "resolver_asn", "measurement_count",
@@ -166,6 +179,7 @@ def _name_row(world: World, site: Site) -> tuple[object, ...]:
     return (
         site.host, site.situation, site.category, str(site.is_local).lower(), since, until,
         world.date_of(site.tested_from) if site.tested_from else "",
+        site.authority,
     )  # fmt: skip
 
 

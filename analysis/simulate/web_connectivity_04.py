@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from analysis.simulate.comparison import NOTHING, compare
+from analysis.simulate.comparison import NOTHING, Comparison, compare
 from analysis.simulate.conclusions import Evidence04, conclude_04, consistency_04
 from analysis.simulate.control import Control, control_json
 from analysis.simulate.internet import NXDOMAIN, TIMED_OUT, Lookup
@@ -38,19 +38,8 @@ def measure_04(
     comparison = NOTHING
     if page is not None and control.page is not None:
         comparison = compare(page, control.page)
-    blocking, accessible, status = conclude_04(
-        Evidence04(
-            has_control=control.failure is None,
-            control_http_failed=control.http_failure is not None,
-            dns_failure=dns_failure,
-            dns_consistency=consistency,
-            connect_count=len(connects),
-            connected_count=sum(item["status"]["success"] for item in connects),
-            request_count=len(requests),
-            http_failure=http_failure,
-            is_https_final=bool(requests) and requests[0]["request"]["url"].startswith("https:"),
-            comparison=comparison,
-        )
+    blocking, accessible, status = _conclude(
+        dns_failure, control, consistency, connects, requests, http_failure, comparison
     )
     runtime = path.rng.randint(10**7, 10**9)
     return {
@@ -81,6 +70,31 @@ def measure_04(
         "x_tcptls_runtime": runtime,
         "x_http_runtime": runtime * 3,
     }
+
+
+def _conclude(
+    dns_failure: str | None,
+    control: Control,
+    consistency: str | None,
+    connects: list[Json],
+    requests: list[Json],
+    http_failure: str | None,
+    comparison: Comparison,
+) -> tuple[str | bool | None, bool | None, int]:
+    return conclude_04(
+        Evidence04(
+            has_control=control.failure is None,
+            control_http_failed=control.http_failure is not None,
+            dns_failure=dns_failure,
+            dns_consistency=consistency,
+            connect_count=len(connects),
+            connected_count=sum(item["status"]["success"] for item in connects),
+            request_count=len(requests),
+            http_failure=http_failure,
+            is_https_final=bool(requests) and requests[0]["request"]["url"].startswith("https:"),
+            comparison=comparison,
+        )
+    )
 
 
 def _queries(host: str, answer: Lookup, failure: str | None, names: Names, t: float) -> list[Json]:

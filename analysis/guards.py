@@ -1,0 +1,91 @@
+"""Sessions and probe versions whose failures say nothing about the sites (guards G7 and G12).
+
+Both ask the same question of the first reading: is this failure where the site is, or where the
+probe is? They need the outcome of every measurement and take some of them back.
+"""
+
+import duckdb
+
+from analysis.rules import Thresholds
+
+# What each session saw of each site, before any guard.
+_SEEN = """
+SELECT domain, any_value(registrable_domain) AS registrable_domain, probe_asn, session,
+  date_trunc('month', min(day)) AS month, any_value(software) AS software,
+  bool_or(class = 'ok') AS is_ok,
+  bool_or(class = 'blocked' OR (class = 'unknown' AND (evidence = 'scored' OR is_failing)))
+    AND NOT bool_or(class = 'ok') AS is_failing,
+  min(CASE WHEN class = 'blocked' THEN rule_id END) AS rule_id
+FROM layered WHERE domain <> '' GROUP BY domain, probe_asn, session
+"""
+
+# A name is normally reached on a network where most of the sessions that could tell reached it.
+_NORMAL = """
+SELECT domain, probe_asn FROM seen WHERE is_ok OR is_failing
+GROUP BY ALL HAVING 2 * count(*) FILTER (is_ok) > count(*)
+"""
+
+_BROKEN = """
+SELECT session, probe_asn, count(DISTINCT registrable_domain) AS name_count,
+  count(DISTINCT registrable_domain) FILTER (is_failing) AS failing_name_count
+FROM seen SEMI JOIN normal USING (domain, probe_asn)
+WHERE is_ok OR is_failing
+GROUP BY ALL
+HAVING name_count >= {broken_names} AND failing_name_count > {broken_share} * name_count
+"""
+
+# Where others reach a site on the same network in the same month, its failures are the probe's.
+# A version is defective for a rule where it fails so on several names, many times as often as the
+# other versions do.
+_DEFECTS = """
+WITH told AS (
+  SELECT * FROM seen ANTI JOIN broken_sessions USING (session, probe_asn)
+  WHERE is_ok OR is_failing
+), cells AS (
+  SELECT domain, any_value(registrable_domain) AS registrable_domain, probe_asn, month, software,
+    count(*) AS sessions, count(*) FILTER (is_ok) AS ok
+  FROM told GROUP BY ALL
+), totals AS (
+  SELECT domain, probe_asn, month, sum(sessions) AS sessions, sum(ok) AS ok
+  FROM cells GROUP BY ALL
+), reached AS (
+  SELECT c.domain, c.registrable_domain, c.probe_asn, c.month, c.software
+  FROM cells c JOIN totals t USING (domain, probe_asn, month)
+  WHERE t.sessions > c.sessions AND 2 * (t.ok - c.ok) > t.sessions - c.sessions
+), rates AS (
+  SELECT r.software, t.rule_id, count(*) AS sessions, count(DISTINCT r.registrable_domain) AS names
+  FROM reached r JOIN told t USING (domain, probe_asn, month, software)
+  GROUP BY ALL
+), exposure AS (
+  SELECT software, sum(sessions) AS sessions FROM rates GROUP BY ALL
+), compared AS (
+  SELECT rates.software, rates.rule_id, rates.names, rates.sessions AS failing_sessions,
+    rates.sessions / e.sessions AS rate,
+    (sum(rates.sessions) OVER by_rule - rates.sessions)
+      / nullif(sum(e.sessions) OVER (PARTITION BY 1) - e.sessions, 0) AS other_rate
+  FROM rates JOIN exposure e USING (software)
+  WHERE rule_id IS NOT NULL
+  WINDOW by_rule AS (PARTITION BY rates.rule_id)
+)
+SELECT software, rule_id, names AS name_count, failing_sessions AS session_count, rate, other_rate
+FROM compared
+WHERE names >= {defect_names} AND failing_sessions >= {floor_sessions}
+  AND rate >= {defect_ratio} * coalesce(other_rate, 0) AND rate >= 0.02
+"""
+
+
+def add_guards(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> None:
+    """Create ``broken_sessions`` and ``defective_versions`` from the table ``layered``.
+
+    ``broken_sessions``: one row per session and network, with the names that it failed on.
+    ``defective_versions``: one row per software version and rule, with the rate at which it fails
+    where others succeed, and that of the others.
+    """
+    numbers = vars(thresholds)
+    for name, query in (
+        ("seen", _SEEN),
+        ("normal", _NORMAL),
+        ("broken_sessions", _BROKEN.format(**numbers)),
+        ("defective_versions", _DEFECTS.format(**numbers)),
+    ):
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")

@@ -1,0 +1,137 @@
+"""A published report in a browser: silent, accessible, and whole on paper and on a phone.
+
+Every page of the folder is opened from disk, without a network.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urldefrag
+
+import pytest
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+A4_WIDTH = 673  # CSS pixels between the printed page's margins
+OVERHANG = """
+() => [...document.querySelectorAll("body *")]
+  .filter(one => !one.closest(".unseen, .skip") && one.checkVisibility())
+  .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map(one => `${one.tagName}.${one.className}: ${one.textContent.slice(0, 60)}`)
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium; its absence is a skip, or a failure where the machine promises one."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        missing = "no chromium on this machine"
+        if os.environ.get("WORKBOOK_REQUIRE_BROWSER") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def pages(published_report: Path) -> list[Path]:
+    found = sorted(published_report.glob("*.html"))
+    assert (published_report / "index.html") in found
+    return found
+
+
+def _open(browser: Any, page: Path, width: int, **options: Any) -> tuple[Any, list[str]]:
+    """The page, offline, and what it asked for or complained about."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+    context.set_offline(True)
+    tab = context.new_page()
+    noise: list[str] = []
+    inside = page.parent.as_uri()
+    tab.on("request", lambda request: noise.append(request.url)
+           if not request.url.startswith((inside, "data:")) else None)  # fmt: skip
+    tab.on("console", lambda message: noise.append(f"{message.type}: {message.text}"))
+    tab.on("pageerror", lambda error: noise.append(str(error)))
+    tab.goto(page.as_uri(), wait_until="load")
+    return tab, noise
+
+
+@pytest.mark.parametrize("width", [1200, 360])
+def test_pages_are_silent_accessible_and_fit(
+    browser: Any, pages: list[Path], width: int, subtests: pytest.Subtests
+) -> None:
+    """Nothing is asked of a network, nothing is logged, axe finds nothing with all its rules on
+    and everything unfolded, and the page never scrolls sideways."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    for page in pages:
+        with subtests.test(page=page.name):
+            tab, noise = _open(browser, page, width)
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            found = Axe().run(tab)
+            assert found.violations_count == 0, found.generate_report()
+            assert not noise
+            tab.context.close()
+
+
+def test_pages_are_whole_on_paper(
+    browser: Any, pages: list[Path], subtests: pytest.Subtests
+) -> None:
+    """Nothing sticks out of an A4 page, folded rows are printed, code and navigation are not."""
+    for page in pages:
+        with subtests.test(page=page.name):
+            tab, _ = _open(browser, page, A4_WIDTH)
+            tab.emulate_media(media="print")
+            assert not tab.evaluate(OVERHANG)
+            shown = (
+                "selector => [...document.querySelectorAll(selector)].map(e => e.offsetHeight > 0)"
+            )
+            assert all(tab.evaluate(shown, "tbody tr"))
+            assert not any(tab.evaluate(shown, "details.code, nav, summary"))
+            pdf = tab.pdf(prefer_css_page_size=True, tagged=True, outline=True)
+            assert pdf.startswith(b"%PDF")
+            tab.context.close()
+
+
+def test_links_lead_somewhere(browser: Any, pages: list[Path]) -> None:
+    """Every link within the report has its file and its anchor."""
+    anchors, links = {}, []
+    for page in pages:
+        tab, _ = _open(browser, page, 1200)
+        anchors[page] = set(tab.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)"))
+        links += [
+            (page, target)
+            for target in tab.evaluate("[...document.links].map(e => e.href)")
+            if target.startswith("file:")
+        ]
+        tab.context.close()
+    for page, target in links:
+        address, anchor = urldefrag(target)
+        file = Path(unquote(address.removeprefix("file://")))
+        assert file.is_file(), (page.name, target)
+        assert not anchor or unquote(anchor) in anchors[file], (page.name, target)
+
+
+def test_a_keyboard_reaches_what_scrolls(browser: Any, pages: list[Path]) -> None:
+    """The first stop is the skip link, and it leads to the content."""
+    for page in pages:
+        tab, _ = _open(browser, page, 360)
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("document.activeElement.className") == "skip"
+        assert tab.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
+        tab.keyboard.press("Enter")
+        assert tab.evaluate("location.hash") == "#main"
+        scrolling = """[...document.querySelectorAll("main *")].filter(e =>
+            e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "auto")"""
+        assert tab.evaluate(f"{scrolling}.every(e => e.tabIndex === 0 && e.ariaLabel)")
+        tab.context.close()

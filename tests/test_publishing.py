@@ -1,0 +1,293 @@
+"""Publication: whole or not at all, the same bytes everywhere, and no trace of the machine."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
+from analysis.parameters import Declared, check_parameters, declared_parameters, read_value
+from analysis.publishing import PageContext, publish
+from analysis.rendering import Summary, describe, render_page, render_summary
+
+PARAMETERS = "parameters"
+
+
+def _notebook(folder: Path, *cells: Any, name: str = "1-page.ipynb") -> Path:
+    title = nbformat.v4.new_markdown_cell("# A page\n\nIts question.", id="title")  # type: ignore[no-untyped-call]
+    path = folder / name
+    nbformat.write(nbformat.v4.new_notebook(cells=[title, *cells]), path)  # type: ignore[no-untyped-call]
+    return path
+
+
+def _code(source: str, *tags: str, outputs: tuple[Any, ...] = ()) -> Any:
+    cell: Any = nbformat.v4.new_code_cell(  # type: ignore[no-untyped-call]
+        source, metadata={"tags": [*tags]}, outputs=[*outputs]
+    )
+    return cell
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
+    """Nothing else is published: no executed notebook, no findings folder, no build folder."""
+    assert sorted(_contents(demo_report)) == [
+        "1-tables.html", "2-findings.html", "index.html", "run.json",
+        "tables/measurements_by_month.csv",
+    ]  # fmt: skip
+    assert [path.name for path in demo_report.parent.iterdir()] == [demo_report.name]
+    run = json.loads((demo_report / "run.json").read_text(encoding="utf-8"))
+    assert run["findings"]["total"] == {"value": 15245, "table": "measurements_by_month.csv"}
+    assert run["tables"]["measurements_by_month.csv"]["row_count"] == 3
+    assert run["parameters"] == {"source": "else"}  # the last part of an absolute path
+
+
+def test_pages_show_code_but_not_the_machine(demo_report: Path) -> None:
+    """Code is folded under its output; setup and parameters, which hold paths, are left out."""
+    html = (demo_report / "1-tables.html").read_text(encoding="utf-8")
+    assert "figures.results_by_month(months" in html
+    assert "floor_sessions" not in html
+    assert "import pandas" not in html
+    for name, content in _contents(demo_report).items():
+        for trace in (sys.prefix, str(Path.home()), str(demo_report.parent), "building-"):
+            assert trace.encode() not in content, (name, trace)
+
+
+def test_pages_load_nothing(demo_report: Path) -> None:
+    """No script, no style sheet, font or image from elsewhere, and a policy that says so."""
+    for page in demo_report.glob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        assert "default-src 'none'" in html
+        assert "<script" not in html
+        assert '<link rel="icon" href="data:,">' in html
+        assert html.count("<link") == 1
+        assert all(part.startswith("data:image/") for part in html.split('<img src="')[1:])
+
+
+def test_every_heading_has_an_id_of_its_own(demo_report: Path) -> None:
+    """Two headings with the same Khmer words keep their letters and get two ids."""
+    html = (demo_report / "1-tables.html").read_text(encoding="utf-8")
+    for anchor in ("ខ្មែរ-ភាសា", "ខ្មែរ-ភាសា-2"):
+        assert f'<h3 id="{anchor}">' in html
+        assert f'<a href="#{anchor}">' in html
+    ids = [part.partition('"')[0] for part in html.split(' id="')[1:]]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_same_bytes_on_another_machine(
+    demo_report: Path, demo_notebooks: list[Path], demo_page: PageContext, tmp_path: Path
+) -> None:
+    """Time zone, locale, hash seed, home, working folder, place of the report, the user's kernels
+    and start-up files leave no trace."""
+    kernel = tmp_path / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text('{"argv": ["/bin/false"], "display_name": "no"}')
+    start = tmp_path / "ipython" / "profile_default" / "startup"
+    start.mkdir(parents=True)
+    (start / "00.py").write_text("raise SystemExit('the user interferes')")
+    (tmp_path / "matplotlibrc").write_text("axes.facecolor: red\n")
+    script = (
+        "import sys\nfrom pathlib import Path\n"
+        "from analysis.publishing import PageContext, publish\n"
+        "publish([Path(p) for p in sys.argv[2:]], {'country': 'Nowhere', 'floor_sessions': 5}, "
+        f"Path(sys.argv[1]), {demo_page!r}, {{'parameters': {{'source': '/other/else'}}}})"
+    )
+    out = tmp_path / "elsewhere" / "r"
+    environment = os.environ | {
+        "TZ": "Asia/Phnom_Penh", "LC_ALL": "C", "PYTHONHASHSEED": "7", "HOME": str(tmp_path),
+        "JUPYTER_PATH": str(tmp_path / "jupyter"), "IPYTHONDIR": str(tmp_path / "ipython"),
+        "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
+    }  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-c", script, str(out), *map(str, demo_notebooks)],
+        check=True, cwd=tmp_path, env=environment,
+    )  # fmt: skip
+    assert _contents(out) == _contents(demo_report)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"floor": 4}, "floor=4: 1-page.ipynb accepts only: floor_sessions, share, country"),
+        ({"floor_sessions": "4"}, "a whole number is accepted (n >= this = floor)"),
+        ({"floor_sessions": True}, "a whole number is accepted"),
+        ({"share": "half"}, "a number is accepted"),
+        ({"country": False}, "country=False: text is accepted"),  # NO, read as YAML
+    ],
+)
+def test_wrong_parameters_are_named(tmp_path: Path, given: dict[str, object], message: str) -> None:
+    """The name, the value and what is accepted, before anything runs."""
+    source = (
+        "floor_sessions: int = 4  # n >= this = floor\nshare: float = 0.5\ncountry: str = 'a=b'"
+    )
+    notebook = _notebook(tmp_path, _code(source, PARAMETERS))
+    with pytest.raises(ParameterError) as error:
+        check_parameters(notebook, given)
+    assert message in str(error.value)
+    check_parameters(notebook, {"floor_sessions": 3, "share": 1, "country": "NO"})
+
+
+def test_parameters_are_read_from_the_command_line() -> None:
+    """Text becomes the declared type, or an error that says what is accepted."""
+
+    def declared(type_name: str) -> Declared:
+        return Declared("x", type_name, None, "")
+
+    assert read_value(declared("int"), "4") == 4
+    assert read_value(declared("float"), "0.5") == 0.5
+    assert read_value(declared("bool"), "No") is False
+    assert read_value(declared("list"), "en, km") == ["en", "km"]
+    for type_name, text in (("int", "4.5"), ("bool", "maybe"), ("float", ""), ("dict", "{}")):
+        with pytest.raises(ParameterError):
+            read_value(declared(type_name), text)
+
+
+def test_a_parameters_cell_holds_parameters_only(tmp_path: Path) -> None:
+    """An assignment without a type would be injected unchecked."""
+    notebook = _notebook(tmp_path, _code("x = 1", PARAMETERS))
+    with pytest.raises(ContractError, match="line 1 of the parameters cell"):
+        declared_parameters(notebook)
+
+
+def test_an_unknown_parameter_stops_everything(
+    tmp_path: Path, demo_notebooks: list[Path], demo_page: PageContext
+) -> None:
+    """Nothing is written when no notebook declares a parameter."""
+    out = tmp_path / "reports" / "r"
+    with pytest.raises(ParameterError, match="flor=4: no notebook has it"):
+        publish(demo_notebooks, {"flor": 4}, out, demo_page, {})
+    assert not out.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "message"),
+    [
+        ("raise errors.ContractError('3 rows do not add up')", ContractError, "3 rows do not"),
+        ("raise errors.ParameterError('SPLIT', 'x', 'no')", ParameterError, "SPLIT=x: no"),
+        ("raise errors.SourceError('gone')", SourceError, "gone. Running the same command again"),
+        ("1 / 0", WorkbookError, "1-page.ipynb: cell 2 failed with ZeroDivisionError"),
+    ],
+)
+def test_a_failed_notebook_leaves_the_old_report(
+    tmp_path: Path, demo_page: PageContext, cell: str, kind: type[WorkbookError], message: str
+) -> None:
+    """The error comes out as it was raised, and nothing of the new report stays behind."""
+    out = tmp_path / "r"
+    out.mkdir()
+    (out / "run.json").write_text("{}")
+    notebook = _notebook(tmp_path, _code(f"from analysis import errors\n{cell}"))
+    with pytest.raises(kind) as error:
+        publish([notebook], {}, out, demo_page, {})
+    assert type(error.value) is kind
+    assert message in str(error.value)
+    assert str(error.value).count("Running the same command") <= 1
+    assert _contents(tmp_path).keys() == {"1-page.ipynb", "r/run.json"}
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ({"image/svg+xml": "<svg/>"}, "has no alternative text"),
+        ({"image/png": "AAAA"}, "has no alternative text"),
+        ({"application/javascript": "alert(1)"}, "a page without scripts cannot show"),
+    ],
+)
+def test_what_a_reader_could_not_get_is_refused(
+    tmp_path: Path, demo_page: PageContext, output: dict[str, str], message: str
+) -> None:
+    """A figure without words, or an output that needs a script, stops the publication."""
+    shown = nbformat.v4.new_output("display_data", data=output)  # type: ignore[no-untyped-call]
+    notebook = _notebook(tmp_path, _code("x", outputs=(shown,)))
+    executed = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    item = describe(notebook)
+    assert (item.title, item.line) == ("A page", "Its question.")
+    with pytest.raises(ContractError, match=message):
+        render_page(executed, item, demo_page, [item])
+
+
+def test_a_mistyped_summary_field_is_refused(demo_page: PageContext) -> None:
+    """A caveat that is not shown would be worse than an error."""
+    summary: Any = {"numbers": [{"value": 3, "label": "sites", "caveats": "few"}]}
+    with pytest.raises(ContractError, match=r"no such field: numbers\.caveats"):
+        render_summary(summary, demo_page, [], {})
+    empty: Summary = {}
+    assert "How to read this" in render_summary(empty, demo_page, [], {})
+
+
+def test_only_a_report_is_replaced(
+    tmp_path: Path, demo_notebooks: list[Path], demo_page: PageContext
+) -> None:
+    """A mistyped OUT must not cost anyone a folder."""
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for out in (tmp_path, tmp_path / "thesis.txt"):
+        with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier report"):
+            publish(demo_notebooks, {}, out, demo_page, {})
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.fixture
+def interrupt(tmp_path: Path, demo_page: PageContext) -> Callable[[Path], Path]:
+    """Starts a publication in another process and kills it in the middle of a notebook; returns
+    the build folder that it left."""
+    notebook = _notebook(tmp_path, _code("import time\ntime.sleep(60)"), name="slow.ipynb")
+    script = (
+        "import sys\nfrom pathlib import Path\n"
+        "from analysis.publishing import PageContext, publish\n"
+        f"publish([Path({str(notebook)!r})], {{}}, Path(sys.argv[1]), {demo_page!r}, {{}})"
+    )
+
+    def start(out: Path) -> Path:
+        process = subprocess.Popen([sys.executable, "-c", script, str(out)])
+        build = out.with_name(f".{out.name}.building-{process.pid}")
+        deadline = time.monotonic() + 60
+        while not (build / "tables").is_dir() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+        return build
+
+    return start
+
+
+def test_a_killed_run_leaves_the_old_report_and_is_swept_up(
+    tmp_path: Path, demo_page: PageContext, interrupt: Callable[[Path], Path]
+) -> None:
+    """After kill -9 the old report stands; the next run replaces it and removes what was left,
+    but not what belongs to a process that lives."""
+    out = tmp_path / "reports" / "r [1]"
+    out.mkdir(parents=True)
+    (out / "run.json").write_text("{}")
+    left = interrupt(out)
+    alive = out.with_name(f".{out.name}.building-{os.getppid()}")
+    alive.mkdir()
+    assert left.is_dir()
+    assert _contents(out).keys() == {"run.json"}
+    publish([_notebook(tmp_path, _code("1"))], {}, out, demo_page, {})
+    assert _contents(out).keys() == {"run.json", "index.html", "1-page.html"}
+    assert sorted(path.name for path in out.parent.iterdir()) == sorted([out.name, alive.name])
+
+
+def test_a_half_done_swap_is_undone(tmp_path: Path, demo_page: PageContext) -> None:
+    """Where the old report was moved aside and the new one never came, the old one returns."""
+    out, aside = tmp_path / "r", tmp_path / ".r.previous"
+    aside.mkdir()
+    (aside / "run.json").write_text("{}")
+    failing = _notebook(tmp_path, _code("1 / 0"))
+    with pytest.raises(WorkbookError):
+        publish([failing], {}, out, demo_page, {})
+    assert _contents(out).keys() == {"run.json"}
+    shutil.copytree(out, aside)  # the other half: the new one came, the old one is still there
+    with pytest.raises(WorkbookError):
+        publish([failing], {}, out, demo_page, {})
+    assert not aside.exists()
