@@ -33,6 +33,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINK = re.compile(r"https://[A-Za-z0-9.-]+(?:[/?#][!-~]*)?", re.ASCII)
 _PAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.html(?:#[\w-]+)?")
 _TABLE = re.compile(r"tables/[A-Za-z0-9][A-Za-z0-9_.-]*\.(?:csv|xlsx)")
+_HOSTS = {"domain", "registrable_domain"}
+_WHOLE_HOST = 32  # a host name up to this long is not broken on screen
 EMPTY = (
     '<span class="empty"><span aria-hidden="true">–</span><span class="unseen">none</span></span>'
 )
@@ -188,6 +190,8 @@ def text_cell(column: str, text: str) -> str:
     """Text in its own direction, elided in the middle where it is long."""
     words = value_words(column, text)
     longest = LONGEST_NOTE if column in NOTES else LONGEST_TEXT
+    if column in _HOSTS and len(words) <= _WHOLE_HOST:
+        return f'<bdi class="whole host">{safe(words)}</bdi>'
     if len(words) <= longest:
         return f"<bdi>{safe(words)}</bdi>"
     half = longest // 2

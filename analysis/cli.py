@@ -39,10 +39,12 @@ def main() -> None:
 @app.command()
 def report(words: Words = None) -> None:
     """The whole way: read the archive, run the notebooks, publish the report."""
-    from analysis.reporting import make_report
+    from analysis.reporting import check, check_lists, make_report
 
     settings = parse_settings(words or [])
+    check(settings)
     _simulate_embedded(settings)
+    check_lists(settings)
     with _progress("reading the archive") as reading:
         _read(settings, reading)
     with _status("running the notebooks") as say:

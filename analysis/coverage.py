@@ -12,8 +12,8 @@ from analysis.period import Period
 _BY_MONTH = """
 SELECT strftime(measurement_start_time, '%Y-%m') AS month,
   count(*) AS measurement_count,
-  count(*) FILTER (NOT is_failure AND NOT is_confirmed AND NOT is_anomaly) AS ok_count,
-  count(*) FILTER (NOT is_failure AND NOT is_confirmed AND is_anomaly) AS anomaly_count,
+  count(*) FILTER (NOT is_failure AND is_confirmed IS NOT TRUE AND NOT is_anomaly) AS ok_count,
+  count(*) FILTER (NOT is_failure AND is_confirmed IS NOT TRUE AND is_anomaly) AS anomaly_count,
   count(*) FILTER (NOT is_failure AND is_confirmed) AS confirmed_count,
   count(*) FILTER (is_failure) AS failure_count
 FROM observations GROUP BY 1 ORDER BY 1

@@ -34,10 +34,11 @@ such layer. In 0.4, the newest request, if it failed at a host other than the in
 *Looking at bodies* is what costs, so it is done only where a page may be somebody else's. A
 response is trusted if it came over HTTPS without failure from the registrable domain of the
 input (the certificate was verified). Every other response of the measurement is matched against
-the fingerprints. The newest response is looked at (``http_title``, ``http_body_digest``,
-``http_body_length``) if it is not trusted, or its status is not 2xx, or the probe found its
-title or status unlike the control's. A trusted page with a fingerprint in it is no block page,
-so ``is_confirmed`` leaves out what OONI might see there.
+the fingerprints. The newest response is described (``http_title``, ``http_body_digest``,
+``http_body_length``) unless it has a 2xx status and is like the control's: by the probe's own
+comparison of status, title and body, where one of a trusted page may be missing. A trusted page
+with a fingerprint in it is no block page, so ``is_confirmed`` leaves out what OONI might see
+there.
 
 *http_body_digest* ignores letter case, white space, digits, the letters a to f (so that no
 hexadecimal id is left) and the input's URL and host: one block page served for many names has
@@ -85,6 +86,7 @@ _URL_LIMIT = 8192
 _INPUT_LIMIT = 65_536
 _LIST_LIMIT = 512  # items of one list of one measurement; real ones have some dozens
 _EXCHANGE_LIMIT = 20
+_SAME_BODY = 0.7  # above this the probe itself calls two bodies the same
 
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE | re.ASCII)
 _CC = re.compile(r"[A-Za-z]{2}", re.ASCII)
@@ -681,8 +683,8 @@ def _look(keys: TestKeys, url: str, host: str, fingerprints: Fingerprints) -> _P
         if response is None or not response.code:
             continue
         is_trusted = _is_trusted(exchange, target, host)
-        is_described = index == 0 and (not is_trusted or _is_odd(keys, response.code))
-        if is_described or not is_trusted:
+        is_described = index == 0 and not _is_like_control(keys, response.code, is_trusted)
+        if is_described or not (is_trusted or fingerprints.is_empty):
             _look_at_headers(page, response, is_trusted, fingerprints)
             body = _look_at_body(page, response, is_trusted, fingerprints)
             if is_described:
@@ -699,9 +701,18 @@ def _is_trusted(exchange: Exchange, target: str, host: str) -> bool:
     )
 
 
-def _is_odd(keys: TestKeys, status: int) -> bool:
-    """Whether a trusted page is unlike the control's, or a refusal."""
-    return not 200 <= status < 300 or keys.title_match is False or keys.status_code_match is False
+def _is_like_control(keys: TestKeys, status: int, is_trusted: bool) -> bool:
+    """Whether the newest page needs no description: it is a page, and what the control got.
+
+    The probe must have compared them and found no difference; on a trusted page it is enough
+    that it found none.
+    """
+    if not 200 <= status < 300 or keys.title_match is False or keys.status_code_match is False:
+        return False
+    if is_trusted:
+        return True
+    share = keys.body_proportion
+    return keys.status_code_match is True and share is not None and share > _SAME_BODY
 
 
 def _look_at_headers(

@@ -30,7 +30,7 @@ SELECT
        ELSE 'silent' END AS control_name,
   has_control AND control_http_failure IS NULL
     AND control_http_status IS NOT NULL AND control_http_status < 500 AS control_http_ok,
-  has_control AND (control_http_failure IS NOT NULL OR control_http_status >= 500)
+  has_control AND (control_http_failure IS NOT NULL OR coalesce(control_http_status, 0) >= 500)
     AS control_http_fails
 FROM observations
 """
@@ -59,17 +59,31 @@ SELECT domain, day, CASE WHEN missing > resolving THEN 'missing' ELSE 'exists' E
 FROM around
 """
 
-# An address is vouched for where somebody got the name's valid certificate, or the page that the
-# control saw, on it: a CDN's answer that the control did not get is then still the site's.
-_VOUCHED = """
-WITH seen AS (
-  SELECT domain, unnest([t.address FOR t IN tls IF t.failure IS NULL AND t.is_answer]) AS address
-  FROM controlled
-  UNION
-  SELECT domain, unnest([a.address FOR a IN dns_answers]) FROM controlled
-  WHERE {same_page}
+# An address serves sites where most sessions that tried it got a valid certificate or the page that
+# the control saw. Most, not any: one forged session must not turn a sinkhole into a CDN.
+_SERVING = """
+WITH tried AS (
+  SELECT session, domain, t.address, t.failure IS NULL AS is_good
+  FROM (SELECT session, domain, unnest(tls) AS t FROM controlled)
+  WHERE t.is_answer
+  UNION ALL
+  SELECT session, domain, a.address, is_good
+  FROM (SELECT session, domain, unnest(dns_answers) AS a, {same_page} AS is_good
+        FROM controlled WHERE http_failure IS NOT NULL OR http_status IS NOT NULL)
+  WHERE is_good OR a.match = 'none'
+), sessions AS (
+  SELECT address, session, domain, bool_or(is_good) AS is_good FROM tried GROUP BY ALL
 )
-SELECT domain, list(DISTINCT address) AS addresses FROM seen WHERE domain <> '' GROUP BY domain
+SELECT address, list(DISTINCT domain) FILTER (is_good) AS domains
+FROM sessions GROUP BY address
+HAVING 2 * count(DISTINCT session) FILTER (is_good) > count(DISTINCT session)
+"""
+
+# ... and it is vouched for a name where it served that name: a CDN's answer that the control did
+# not get is then still the site's.
+_VOUCHED = """
+SELECT domain, list(address) AS addresses
+FROM (SELECT address, unnest(domains) AS domain FROM serving) WHERE domain <> '' GROUP BY domain
 """
 
 _SAME_PAGE = """coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL
@@ -104,7 +118,7 @@ SELECT
               OR coalesce(list_contains(v.addresses, t.address), FALSE)) AS tls_trusted,
   len(c.tls) AS tls_count,
   -- http
-  c.http_failure, c.http_status, c.http_title, c.http_body_digest, c.http_host,
+  c.http_failure, c.http_status, c.control_http_status, c.http_title, c.http_body_digest, c.http_host,
   c.http_fingerprints, c.http_first_is_answer, c.redirect_layer, c.redirect_host,
   c.redirect_failure, c.body_proportion, c.status_code_match, c.title_match, c.headers_match,
   starts_with(c.http_url, 'https://') AS is_https_url,
@@ -195,10 +209,11 @@ def add_features(
         connection.execute("DELETE FROM name_pool")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE ipv6 AS {_IPV6}")
     same_page = _SAME_PAGE.format(body_match=float(thresholds.body_match))
-    vouched = _VOUCHED.format(same_page=same_page)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE vouched AS {vouched}")
+    serving = _SERVING.format(same_page=same_page)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE serving AS {serving}")
     if not is_pooled:
-        connection.execute("DELETE FROM vouched")
+        connection.execute("DELETE FROM serving")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE vouched AS {_VOUCHED}")
     connection.execute(f"CREATE OR REPLACE TEMP VIEW features_raw AS {_FEATURES}")
     layered = _LAYERED.format(same_page=same_page)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE features AS {layered}")

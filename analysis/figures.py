@@ -20,7 +20,7 @@ from matplotlib import style as mpl_style
 from matplotlib import ticker
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -473,11 +473,14 @@ def _grid(counts: pd.DataFrame, what: str, title: str, footer: str) -> Figure:
     footer = _partly(footer, len(shown), len(counts), what)
     figure, axes = _canvas(title, footer, 1.3 + 0.29 * len(shown), top_axis=True)
     empty = ~(shown > 0)
+    norm = PowerNorm(0.5, 0, max(shown.max().max(), 10))
     seaborn.heatmap(
-        shown.mask(empty), ax=axes, cmap=TEAL, norm=LogNorm(1, max(shown.max().max(), 10)),
-        annot=shown.map(_short), fmt="", cbar=False, linewidths=1.5, linecolor="white",
+        shown.mask(empty), ax=axes, cmap=TEAL, norm=norm, annot=shown.map(_short), fmt="",
+        cbar=False, linewidths=1.5, linecolor="white",
         annot_kws={"fontsize": 9 if shown.shape[1] <= 14 else 7.5},
     )  # fmt: skip
+    for text, count in zip(axes.texts, shown.to_numpy()[~empty.to_numpy()], strict=True):
+        text.set_color(_readable_on(TEAL(norm(count))))
     axes.set(xlabel="", ylabel="")
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
@@ -486,6 +489,13 @@ def _grid(counts: pd.DataFrame, what: str, title: str, footer: str) -> Figure:
     axes.set_yticks(axes.get_yticks(), shown.index, rotation=0)
     figure.is_dense = shown.size > 240  # type: ignore[attr-defined]
     return figure
+
+
+def _readable_on(colour: tuple[float, float, float, float]) -> str:
+    """Ink or white, whichever stands out more (relative luminance of WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return INK if luminance > 0.19 else "white"
 
 
 def _short(count: float) -> str:

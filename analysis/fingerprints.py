@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from ahocorasick_rs import BytesAhoCorasick
+from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from analysis.errors import ParameterError
 
@@ -129,7 +129,12 @@ class _Matcher:
         self._targets: list[tuple[str, str, tuple[re.Pattern[bytes], ...]]] = []
         for fingerprint in fingerprints:
             self._add(fingerprint)
-        self._automaton = BytesAhoCorasick(self._literals) if self._literals else None
+        self._automaton = None
+        if self._literals:
+            # The DFA takes tens of MB for OONI's list, and scans more than twice as fast.
+            self._automaton = BytesAhoCorasick(
+                self._literals, implementation=Implementation.DFA
+            )
 
     def _add(self, fingerprint: Fingerprint) -> None:
         literal = fingerprint.pattern.encode()

@@ -11,7 +11,7 @@ from analysis.rules import Thresholds
 # What each session saw of each site, before any guard.
 _SEEN = """
 SELECT domain, any_value(registrable_domain) AS registrable_domain, probe_asn, session,
-  date_trunc('month', min(day)) AS month, any_value(software) AS software,
+  date_trunc('quarter', min(day)) AS quarter, any_value(software) AS software,
   bool_or(class = 'ok') AS is_ok,
   bool_or(class = 'blocked' OR (class = 'unknown' AND (evidence = 'scored' OR is_failing)))
     AND NOT bool_or(class = 'ok') AS is_failing,
@@ -34,42 +34,45 @@ GROUP BY ALL
 HAVING name_count >= {broken_names} AND failing_name_count > {broken_share} * name_count
 """
 
-# Where others reach a site on the same network in the same month, its failures are the probe's.
+# Where others reach a site on the same network in the same quarter, its failures are the probe's.
 # A version is defective for a rule where it fails so on several names, many times as often as the
-# other versions do.
+# other versions do, and mostly where others succeed. No defect makes a block page or a sinkhole.
 _DEFECTS = """
 WITH told AS (
   SELECT * FROM seen ANTI JOIN broken_sessions USING (session, probe_asn)
   WHERE is_ok OR is_failing
 ), cells AS (
-  SELECT domain, any_value(registrable_domain) AS registrable_domain, probe_asn, month, software,
-    count(*) AS sessions, count(*) FILTER (is_ok) AS ok
+  SELECT domain, probe_asn, quarter, software, count(*) AS sessions,
+    count(*) FILTER (is_ok) AS ok
   FROM told GROUP BY ALL
 ), totals AS (
-  SELECT domain, probe_asn, month, sum(sessions) AS sessions, sum(ok) AS ok
+  SELECT domain, probe_asn, quarter, sum(sessions) AS sessions, sum(ok) AS ok
   FROM cells GROUP BY ALL
-), reached AS (
-  SELECT c.domain, c.registrable_domain, c.probe_asn, c.month, c.software
-  FROM cells c JOIN totals t USING (domain, probe_asn, month)
-  WHERE t.sessions > c.sessions AND 2 * (t.ok - c.ok) > t.sessions - c.sessions
-), rates AS (
-  SELECT r.software, t.rule_id, count(*) AS sessions, count(DISTINCT r.registrable_domain) AS names
-  FROM reached r JOIN told t USING (domain, probe_asn, month, software)
-  GROUP BY ALL
+), others AS (
+  SELECT c.domain, c.probe_asn, c.quarter, c.software,
+    2 * (t.ok - c.ok) > t.sessions - c.sessions AS others_reach
+  FROM cells c JOIN totals t USING (domain, probe_asn, quarter) WHERE t.sessions > c.sessions
+), paired AS (
+  SELECT software, rule_id, others_reach, session, registrable_domain
+  FROM told JOIN others USING (domain, probe_asn, quarter, software)
 ), exposure AS (
-  SELECT software, sum(sessions) AS sessions FROM rates GROUP BY ALL
+  SELECT software, count(*) AS sessions FROM paired WHERE others_reach GROUP BY ALL
+), failing AS (
+  SELECT software, rule_id,
+    count(*) FILTER (others_reach) AS alone, count(*) FILTER (NOT others_reach) AS together,
+    count(DISTINCT registrable_domain) FILTER (others_reach) AS names
+  FROM paired WHERE rule_id IS NOT NULL GROUP BY ALL
 ), compared AS (
-  SELECT rates.software, rates.rule_id, rates.names, rates.sessions AS failing_sessions,
-    rates.sessions / e.sessions AS rate,
-    (sum(rates.sessions) OVER by_rule - rates.sessions)
-      / nullif(sum(e.sessions) OVER (PARTITION BY 1) - e.sessions, 0) AS other_rate
-  FROM rates JOIN exposure e USING (software)
-  WHERE rule_id IS NOT NULL
-  WINDOW by_rule AS (PARTITION BY rates.rule_id)
+  SELECT f.software, f.rule_id, f.names, f.alone, f.together, f.alone / e.sessions AS rate,
+    (sum(f.alone) OVER (PARTITION BY f.rule_id) - f.alone)
+      / nullif((SELECT sum(sessions) FROM exposure) - e.sessions, 0) AS other_rate
+  FROM failing f JOIN exposure e USING (software) JOIN rules USING (rule_id)
+  WHERE NOT rules.is_artefact
 )
-SELECT software, rule_id, names AS name_count, failing_sessions AS session_count, rate, other_rate
+SELECT software, rule_id, names AS name_count, alone AS session_count,
+  together AS shared_session_count, rate, other_rate
 FROM compared
-WHERE names >= {defect_names} AND failing_sessions >= {floor_sessions}
+WHERE names >= {defect_names} AND alone >= {floor_sessions} AND alone >= 3 * together
   AND rate >= {defect_ratio} * coalesce(other_rate, 0) AND rate >= 0.02
 """
 

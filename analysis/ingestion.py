@@ -111,6 +111,7 @@ class Lines:
             are_utf8 = whole == 0 or _is_utf8(view[start:whole])
             while (newline := buffer.find(b"\n", scan, end)) >= 0:
                 number += 1
+                is_too_long = is_too_long or newline - start > self._limit
                 content = None if is_too_long else view[start:newline]
                 yield Line(number, content, are_utf8 or _is_utf8(view[start:newline]), False)
                 is_too_long = False
@@ -120,7 +121,7 @@ class Lines:
             if is_too_long or end - start > self._limit:
                 is_too_long = True
                 end = start
-            buffer, start, end = _make_room(buffer, start, end)
+            buffer, start, end = _make_room(buffer, start, end, self._limit)
         if end > start or is_too_long:
             content = None if is_too_long else view[start:end]
             yield Line(number + 1, content, _is_utf8(view[start:end]), self.is_truncated)
@@ -133,12 +134,13 @@ class Lines:
             return 0
 
 
-def _make_room(buffer: bytearray, start: int, end: int) -> tuple[bytearray, int, int]:
+def _make_room(buffer: bytearray, start: int, end: int, limit: int) -> tuple[bytearray, int, int]:
     """Move the unfinished line to the front of a buffer with room for more of it."""
     length = end - start
     size = _BUFFER
     while size < 2 * length:
         size *= 2
+    size = min(size, limit + _BUFFER)
     if size == len(buffer):
         buffer[:length] = buffer[start:end]
         return buffer, 0, length
@@ -186,9 +188,17 @@ class _Hashed(RawIOBase):
         return self._hash.hexdigest()
 
 
-def _unpacked(stream: RawIOBase | BinaryIO) -> Readable:
-    reader: Readable = igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]
-    return reader
+class _Unpacked:
+    """What a gzip stream holds; several members follow each other."""
+
+    def __init__(self, stream: RawIOBase | BinaryIO) -> None:
+        self._file = igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]
+        # Its own readinto makes bytes and copies them; the reader inside fills the buffer directly.
+        self._reader = getattr(self._file, "_buffer", self._file)
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        count: int | None = self._reader.readinto(buffer)
+        return count
 
 
 # --- one line -----------------------------------------------------------------------------------
@@ -289,7 +299,7 @@ def _groups(
 ) -> Iterator[list[tuple[Any, ...]]]:
     """The observations of an object in groups; counts the other lines."""
     received = archive.received(key)
-    lines = Lines(_unpacked(stream))
+    lines = Lines(_Unpacked(stream))
     rows: list[tuple[Any, ...]] = []
     for line in lines:
         if line.content is not None and not line.content:
@@ -534,7 +544,7 @@ def _read_file(
                     )
                     return
                 del whole
-            yield from _read_lines(_unpacked(stream) if is_packed else stream, fingerprints)
+            yield from _read_lines(_Unpacked(stream) if is_packed else stream, fingerprints)
     except OSError as error:
         yield 0, Refusal(f"cannot be read: {error.strerror or type(error).__name__}")
 

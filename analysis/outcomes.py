@@ -36,7 +36,7 @@ END
 """
 
 
-_OUTCOME = "class, mechanism, evidence, is_artefact, is_about_target, rule_order"
+_OUTCOME = "class, mechanism, evidence, is_artefact, is_about_target, set_aside, rule_order"
 
 #: Numbers that no profile can reach.
 _NO_PROFILES: dict[str, Any] = {"sinkhole_names": 10**9, "blockpage_names": 10**9, "substitution_dead_share": 2.0,
@@ -65,11 +65,19 @@ def add_outcomes(
     if not is_pooled:
         thresholds = replace(thresholds, **_NO_PROFILES)
     add_profiles(connection, thresholds, fingerprints)
-    apply_rules(connection, rules)
+    apply_rules(connection, thresholds, rules)
 
 
-def apply_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...] = RULES) -> None:
-    """Create ``outcomes`` from ``profiled``: the rules alone, over features already computed."""
+def apply_rules(
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Thresholds,
+    rules: tuple[Rule, ...] = RULES,
+) -> None:
+    """Create ``outcomes`` from ``profiled``: the rules alone, over features already computed.
+
+    First the layers (table ``layered``), then the guards that need the outcome of every
+    measurement and take some back.
+    """
     _register_rules(connection, rules)
     firing = ",\n".join(f"{_case(rules_of(layer, rules))} AS {layer}_rule" for layer in LAYERS)
     classes = ",\n".join(
@@ -124,10 +132,12 @@ def _register_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ..
     """``rules``: one row per rule, as the SQL joins them."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE rules (rule_id TEXT, class TEXT, mechanism TEXT, "
-        "evidence TEXT, is_artefact BOOLEAN, is_about_target BOOLEAN, rule_order INTEGER)"
+        "evidence TEXT, is_artefact BOOLEAN, is_about_target BOOLEAN, "
+        "set_aside TEXT, rule_order INTEGER)"
     )
     rows = [
-        (r.rule_id, r.outcome, r.mechanism, r.evidence, r.is_artefact, r.is_about_target, order)
+        (r.rule_id, r.outcome, r.mechanism, r.evidence, r.is_artefact, r.is_about_target,
+         r.set_aside, order)
         for order, r in enumerate(rules)
     ]
-    connection.executemany("INSERT INTO rules VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany("INSERT INTO rules VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -226,7 +226,8 @@ def show_matrix(
         folded = _matrix(rest, rest, f"{caption} – sites from {fold_after + 1:,}", names or {})
         summary = f"Show the other {len(rest):,} of {len(states):,} sites"
         parts.append(f'<details class="rows"><summary>{summary}</summary>{folded}</details>')
-    _show(f'<div class="table">{"".join(parts)}{_note(note)}</div>')
+    width = " widest" if len(states.columns) > 24 else ""
+    _show(f'<div class="table{width}">{"".join(parts)}{_note(note)}</div>')
 
 
 def _table(

@@ -29,36 +29,39 @@ WITH suspect AS (SELECT DISTINCT address FROM suspects),
 controls AS (
   SELECT DISTINCT a.address FROM (SELECT unnest(control_answers) AS a FROM controlled)
   WHERE a.address IN (FROM suspect)
-), proven AS (
-  SELECT DISTINCT unnest(addresses) AS address FROM vouched
 )
 SELECT address,
   address IN (FROM controls) AS is_in_control,
-  address IN (FROM proven) AS is_proven
+  address IN (SELECT address FROM serving) AS is_proven
 FROM suspect
 """
 
-# One row: one address as one resolver network gave it in one quarter (guard G2).
+# One row: one address as one resolver network gave it in one quarter (guard G2). Sessions decide,
+# not names: one forged report can name hundreds of dead names.
 _ANSWER_PROFILES = """
 WITH names AS (
   SELECT resolver_asn, address, quarter, registrable_domain,
-         count(*) AS measurements, avg(is_missing::INT) > 0.5 AS is_dead
+         2 * count(DISTINCT session) FILTER (is_missing) > count(DISTINCT session) AS is_dead
   FROM suspects GROUP BY ALL
 ), profiles AS (
-  SELECT resolver_asn, address, quarter, count(*) AS name_count,
-         count(*) FILTER (is_dead) AS dead_name_count,
-         sum(measurements)::BIGINT AS measurement_count
-  FROM names GROUP BY ALL
+  SELECT s.resolver_asn, s.address, s.quarter,
+    count(DISTINCT s.registrable_domain) AS name_count,
+    count(DISTINCT s.registrable_domain) FILTER (n.is_dead) AS dead_name_count,
+    count(DISTINCT s.session) FILTER (n.is_dead) AS dead_session_count,
+    count(DISTINCT s.session) FILTER (NOT n.is_dead) AS live_session_count,
+    count(*) AS measurement_count
+  FROM suspects s JOIN names n USING (resolver_asn, address, quarter, registrable_domain)
+  GROUP BY ALL
 ), country AS (
   SELECT address, count(DISTINCT registrable_domain) AS live_name_count
   FROM names WHERE NOT is_dead GROUP BY ALL
 )
 SELECT p.resolver_asn, p.address, strftime(p.quarter, '%Y-%m-%d') AS quarter, p.name_count,
-  p.dead_name_count, coalesce(c.live_name_count, 0) AS live_name_count, p.measurement_count,
-  a.is_in_control, a.is_proven,
+  p.dead_name_count, coalesce(c.live_name_count, 0) AS live_name_count, p.dead_session_count,
+  p.live_session_count, p.measurement_count, a.is_in_control, a.is_proven,
   CASE WHEN a.is_proven OR a.is_in_control THEN 'serves sites'
-       WHEN p.dead_name_count >= 2
-            AND p.dead_name_count >= {substitution_dead_share} * p.name_count THEN 'substitution'
+       WHEN p.dead_name_count >= 2 AND p.dead_session_count >= {substitution_dead_share}
+            * (p.dead_session_count + p.live_session_count) THEN 'substitution'
        WHEN c.live_name_count >= {sinkhole_names} THEN 'sinkhole'
        ELSE 'unclear' END AS profile
 FROM profiles p JOIN addresses a USING (address) LEFT JOIN country c USING (address)
@@ -92,9 +95,10 @@ WHERE sent.sessions >= {persistence_share} * asked.sessions
 # got it through one resolver, over the names and days on which it was given.
 _SPECIAL_PROFILES = """
 WITH given AS (
-  SELECT probe_asn, resolver_asn, unnest(dns_addresses) AS address, domain,
-         min(day) AS since, max(day) AS until
-  FROM features WHERE dns_special IS NOT NULL AND control_name = 'resolves' GROUP BY ALL
+  SELECT probe_asn, resolver_asn, address, domain, min(day) AS since, max(day) AS until
+  FROM (SELECT *, unnest(dns_addresses) AS address FROM features
+        WHERE dns_special IS NOT NULL AND control_name = 'resolves')
+  GROUP BY ALL
 ), asked AS (
   SELECT g.probe_asn, g.resolver_asn, g.address, g.domain, f.session,
          bool_or(list_contains(f.dns_addresses, g.address)) AS is_given
@@ -142,32 +146,54 @@ GROUP BY ALL
 """
 
 # One row: one page as one network served it: a body, or a site that plain requests are sent on to.
-# The names it replaced must be reached elsewhere, or the page is the sites' own (a captcha, a
-# refusal of the whole country, a parking page).
+# The names it replaced must be reached elsewhere, and most networks must not show it, or the page
+# is the sites' own (a captcha, a refusal of the whole country, a variant, a parking page). Shares
+# of sessions, so that one forged session neither acquits a page nor makes a site reachable.
 _PAGE_PROFILES = """
 WITH landed AS (
-  SELECT *, CASE WHEN is_https_page THEN 'https://' || http_host ELSE http_body_digest END AS page
+  SELECT session, probe_asn, registrable_domain, is_same_page OR is_https_own AS is_reached,
+    is_https_page AND NOT is_https_own AS is_sent_on, http_title,
+    CASE WHEN is_https_page THEN 'https://' || http_host ELSE http_body_digest END AS page
   FROM features
-  WHERE http_failure IS NULL AND registrable_domain IS NOT NULL
+  WHERE http_failure IS NULL AND http_status IS NOT NULL AND registrable_domain IS NOT NULL
     AND coalesce(name_pool <> 'missing', TRUE)
 ), pages AS (
   SELECT probe_asn, page, registrable_domain, min(http_title) AS title, count(*) AS measurements
-  FROM landed WHERE page IS NOT NULL AND NOT is_same_page AND NOT is_https_own GROUP BY ALL
-), own AS (
-  SELECT DISTINCT http_body_digest AS page FROM features WHERE is_same_page
-), reached AS (
-  SELECT registrable_domain, bool_or(is_same_page OR is_https_own) AS is_reached,
-         list(DISTINCT page) FILTER (is_https_page AND NOT is_https_own) AS targets
+  FROM landed WHERE page IS NOT NULL AND NOT is_reached GROUP BY ALL
+), shared AS (
+  SELECT page FROM pages GROUP BY page HAVING count(DISTINCT registrable_domain) > 1
+), replaced AS (
+  SELECT DISTINCT page, registrable_domain FROM pages SEMI JOIN shared USING (page)
+), exposure AS (
+  SELECT r.page, l.probe_asn, count(DISTINCT l.session) AS sessions,
+    count(DISTINCT l.session) FILTER (l.page = r.page AND NOT l.is_reached) AS showing
+  FROM landed l JOIN replaced r USING (registrable_domain) GROUP BY ALL HAVING sessions >= 3
+), spread AS (
+  SELECT page, count(*) AS network_count, count(*) FILTER (5 * showing >= sessions) AS showing_count
+  FROM exposure GROUP BY page
+), arrivals AS (
+  SELECT registrable_domain, count(DISTINCT session) AS sessions,
+    count(DISTINCT session) FILTER (is_reached) AS reached
   FROM landed GROUP BY ALL
+), targets AS (
+  SELECT registrable_domain, page, count(DISTINCT session) AS sessions
+  FROM landed WHERE is_sent_on GROUP BY ALL
+), reached AS (
+  SELECT a.registrable_domain,
+    a.reached >= 2 AND 10 * a.reached >= a.sessions AS is_reached,
+    list(t.page) FILTER (t.sessions >= 2 AND 10 * t.sessions >= a.sessions) AS targets
+  FROM arrivals a LEFT JOIN targets t USING (registrable_domain) GROUP BY ALL
 )
 SELECT probe_asn, page, min(title) AS title, count(*) AS name_count,
   count(*) FILTER (r.is_reached OR len(list_filter(r.targets, lambda t: t <> page)) > 0)
     AS reached_elsewhere_count,
   sum(measurements)::BIGINT AS measurement_count,
-  bool_or(own.page IS NOT NULL) AS is_own_page,
+  coalesce(any_value(s.network_count), 0) AS network_count,
+  coalesce(any_value(s.showing_count), 0) AS showing_network_count,
   count(*) >= {blockpage_names} AND 2 * reached_elsewhere_count >= count(*)
-    AND NOT bool_or(own.page IS NOT NULL) AS is_blockpage
-FROM pages JOIN reached r USING (registrable_domain) LEFT JOIN own USING (page)
+    AND NOT (any_value(s.network_count) >= 3 AND any_value(s.showing_count)
+             >= {refusal_share} * any_value(s.network_count)) AS is_blockpage
+FROM pages JOIN reached r USING (registrable_domain) LEFT JOIN spread s USING (page)
 GROUP BY probe_asn, page
 """
 

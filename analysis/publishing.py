@@ -30,7 +30,7 @@ from typing import Any
 
 from analysis.errors import ContractError, ParameterError
 from analysis.execution import execute
-from analysis.parameters import check_parameters, share_out
+from analysis.parameters import check_parameters, declared_parameters, share_out
 from analysis.rendering import (
     PageContext,
     SetItem,
@@ -40,7 +40,7 @@ from analysis.rendering import (
     render_summary,
 )
 
-__all__ = ["PageContext", "check_parameters", "publish"]
+__all__ = ["PageContext", "check_parameters", "publish", "refuse_foreign"]
 
 Progress = Callable[[str], None]
 
@@ -82,7 +82,7 @@ def publish(
     shares = share_out(notebooks, parameters)
     items = [describe(notebook) for notebook in notebooks]
     _recover(out)
-    _refuse_foreign(out)
+    refuse_foreign(out)
     with _build_folder(out) as build:
         tables, findings = build / "tables", build / "findings"
         tables.mkdir()
@@ -103,8 +103,6 @@ def publish(
 
 
 def _tables_parameter(notebook: Path, tables: Path) -> dict[str, object]:
-    from analysis.parameters import declared_parameters
-
     return {"tables": str(tables)} if "tables" in declared_parameters(notebook) else {}
 
 
@@ -198,7 +196,7 @@ def _build_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(build, ignore_errors=True)
 
 
-def _refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path) -> None:
     """Refuse to replace what is no report.
 
     Raises:

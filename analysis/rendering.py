@@ -174,7 +174,7 @@ def stylesheet() -> str:
     return (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
 
-class _Exporter(HTMLExporter):  # type: ignore[misc]
+class _Exporter(HTMLExporter):
     """Writes what the template says: the stock exporter parses the page again and gives an image
     without words a placeholder that passes for words."""
 

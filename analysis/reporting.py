@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from analysis import reference
-from analysis.parameters import declared_parameters, read_value
 from analysis.errors import ParameterError
+from analysis.networks import load_networks
+from analysis.parameters import declared_parameters, read_value
 from analysis.period import Period
-from analysis.publishing import PageContext, publish
+from analysis.publishing import PageContext, publish, refuse_foreign
 from analysis.reference import REPOSITORY
 from analysis.rules import RULES_VERSION
 from analysis.settings import Settings
@@ -22,7 +23,7 @@ def make_report(settings: Settings, say: Callable[[str], None]) -> Path:
         ParameterError: a parameter is unknown or wrong; nothing was written.
         SourceError, ContractError: from a notebook; the report before is still in place.
     """
-    notebooks = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+    notebooks = _notebooks()
     method = read_method(settings, notebooks)
     out = publish(
         notebooks,
@@ -33,6 +34,30 @@ def make_report(settings: Settings, say: Callable[[str], None]) -> Path:
         say,
     )
     return out / "index.html"
+
+
+def check(settings: Settings) -> None:
+    """Refuse what can be refused before anything is read or written.
+
+    Raises:
+        ParameterError: a number of the method is unknown or wrong, or OUT holds something else.
+    """
+    read_method(settings, _notebooks())
+    refuse_foreign(settings.out)
+
+
+def check_lists(settings: Settings) -> None:
+    """Refuse reference data that cannot be read, before the archive is.
+
+    Raises:
+        ParameterError: a list is missing or has another shape.
+    """
+    reference.load_test_lists(settings.test_list or None, settings.probe_cc)
+    load_networks(settings.networks or None, settings.probe_cc)
+
+
+def _notebooks() -> list[Path]:
+    return sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 
 
 def read_method(settings: Settings, notebooks: list[Path]) -> dict[str, object]:

@@ -40,7 +40,7 @@ class Thresholds:
         0.9, "share of a live name's sessions on a substitution address: not a lapse"
     )
     filter_share: float = _number(
-        0.8, "share of a resolver's sessions below which a private address is a local filter"
+        0.6, "share of a resolver's sessions below which a private address is a local filter"
     )
     broken_names: int = _number(5, "normally reachable names that a broken session must have tried")
     broken_share: float = _number(0.5, "share of them that fail in a broken session")
@@ -73,6 +73,7 @@ class Rule:
         evidence: none (no data), discarded (data that say nothing), scored.
         is_artefact: the observation carries something only a block leaves behind.
         is_about_target: what fails is the site that the input redirects to, not the input's own.
+        set_aside: the reason that the rule gives for an anomaly that is no block.
     """
 
     rule_id: str
@@ -83,6 +84,7 @@ class Rule:
     evidence: Literal["none", "discarded", "scored"] = "scored"
     is_artefact: bool = False
     is_about_target: bool = False
+    set_aside: str = ""
 
     @property
     def layer(self) -> str:
@@ -102,14 +104,16 @@ RULES: tuple[Rule, ...] = (
         "G12: most names that are normally reached fail in this session: a dead link, a captive "
         "portal, a spent data plan.",
         evidence="discarded",
+        set_aside="broken_session",
     ),
     Rule(
         "session.instrument",
         "is_defective_version",
         "unknown",
         "G7: the failure follows the probe's version, not the network: others reach the same "
-        "sites on the same networks in the same months.",
+        "sites on the same networks in the same quarter.",
         evidence="discarded",
+        set_aside="instrument",
     ),
     # --- dns ---------------------------------------------------------------------------------
     Rule(
@@ -125,6 +129,7 @@ RULES: tuple[Rule, ...] = (
         "down",
         "G1: the controls of the days around cannot resolve the name. Whatever a resolver here "
         "answers, the site is not there to be blocked.",
+        set_aside="name_does_not_exist",
     ),
     Rule(
         "dns.tls_valid",
@@ -139,18 +144,21 @@ RULES: tuple[Rule, ...] = (
         "This session's control misses a name that the others resolve. One control neither "
         "accuses nor acquits.",
         evidence="discarded",
+        set_aside="name_does_not_exist",
     ),
     Rule(
         "dns.missing_for_control_too",
         "control_name = 'missing'",
         "down",
         "The control cannot resolve the name either.",
+        set_aside="name_does_not_exist",
     ),
     Rule(
         "dns.special_in_control",
         "dns_special IS NOT NULL AND control_special IS NOT NULL",
         "down",
         "The name really carries an address that no public site can have.",
+        set_aside="down",
     ),
     Rule(
         "dns.no_control",
@@ -165,10 +173,11 @@ RULES: tuple[Rule, ...] = (
         "unknown",
         "G3: the answer of a DNS filter that users choose, or a private address that only some "
         "of the network's sessions get from this resolver.",
+        set_aside="local_filter",
     ),
     Rule(
         "dns.loopback",
-        "dns_special = 'loopback'",
+        "dns_special = 'loopback' AND NOT is_same_page AND NOT is_https_own",
         "blocked",
         "127.0.0.0/8 for a name that has a public address. Old probes call this fine.",
         mechanism="dns.loopback",
@@ -176,9 +185,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "dns.bogon",
-        "dns_special IS NOT NULL",
+        "dns_special IS NOT NULL AND NOT is_same_page AND NOT is_https_own",
         "blocked",
-        "An address that no public site can have, for a name that has a public one.",
+        "An address that no public site can have, for a name that has a public one, and the "
+        "site's page does not come by another of the answers.",
         mechanism="dns.bogon",
         is_artefact=True,
     ),
@@ -238,6 +248,7 @@ RULES: tuple[Rule, ...] = (
         "unknown",
         "G2: an address that this resolver gives for names that do not exist. A live name on "
         "it may be a lapse of the resolver.",
+        set_aside="nxdomain_substitution",
     ),
     Rule(
         "dns.sinkhole",
@@ -342,6 +353,7 @@ RULES: tuple[Rule, ...] = (
         "tcp_control_failing > 0",
         "down",
         "The control cannot connect to the address either.",
+        set_aside="down",
     ),
     Rule(
         "tcp.no_control",
@@ -371,6 +383,7 @@ RULES: tuple[Rule, ...] = (
         "tls_blocked = 0 AND tls_control_failing > 0",
         "down",
         "The control's handshake fails too, as with an expired certificate.",
+        set_aside="down",
     ),
     Rule(
         "tls.no_control",
@@ -417,7 +430,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "http.blockpage",
-        "is_blockpage AND NOT is_same_page AND has_control",
+        "is_blockpage AND NOT is_same_page AND control_http_ok",
         "blocked",
         "A block page: a fingerprint of this country, or one page served for unrelated names "
         "that are reached elsewhere, where the control saw the site.",
@@ -431,6 +444,7 @@ RULES: tuple[Rule, ...] = (
         "unknown",
         "G8: the site's own address refuses, over a verified connection or at an address that "
         "the control knows, while the control is let in. A site may refuse a whole country.",
+        set_aside="geo_restricted",
     ),
     Rule(
         "http.https",
@@ -441,9 +455,11 @@ RULES: tuple[Rule, ...] = (
     Rule("http.same_page", "is_same_page", "ok", "The page is the one that the control saw."),
     Rule(
         "http.no_control",
-        "NOT control_http_ok AND NOT control_http_fails",
+        "NOT control_http_ok AND (NOT control_http_fails "
+        "OR coalesce(control_name = 'missing' AND name_pool = 'exists', FALSE))",
         "unknown",
-        "No control says what the page should have been.",
+        "No control says what the page should have been, or it misses a name that the others "
+        "resolve.",
         evidence="discarded",
     ),
     Rule(
@@ -451,6 +467,7 @@ RULES: tuple[Rule, ...] = (
         "control_http_fails",
         "down",
         "The control cannot get the page either.",
+        set_aside="down",
     ),
     Rule(
         "http.diff",
@@ -497,6 +514,14 @@ RULES: tuple[Rule, ...] = (
         "NOT is_address_trusted",
         "unknown",
         "The page was asked for at an address the control does not know, and failed there.",
+    ),
+    Rule(
+        "http.not_connected",
+        "tcp_count > 0 AND tcp_trusted_ok = 0",
+        "unknown",
+        "No address of the site accepted the connection; what that means, the rules on "
+        "connections say.",
+        evidence="discarded",
     ),
     Rule(
         "http.tls_reset",

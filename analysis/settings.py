@@ -148,8 +148,8 @@ def _embedded_lists(code: str) -> dict[str, str]:
 
 
 def _place(text: str) -> str:
-    """An absolute path for a relative one; URLs stay. make runs in the repository."""
-    if not text or "://" in text:
+    """An absolute path for a relative one; URLs and ``ooni`` stay. make runs in the repository."""
+    if text in ("", "ooni") or "://" in text:
         return text
     return str(Path(text).expanduser().absolute())
 

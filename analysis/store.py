@@ -19,11 +19,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate, chain
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import duckdb
-import pandas as pd
 import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
@@ -32,6 +30,11 @@ from analysis.errors import ContractError, ParameterError
 from analysis.period import Period
 from analysis.places import archive
 from analysis.schema import OBSERVATION, SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    # Imported where they are used: each worker of ingestion would wait for them in vain.
+    import duckdb
+    import pandas as pd
 
 #: Reasons of the ingestion ledger, in the contract's order.
 REASONS = (
@@ -379,7 +382,7 @@ class Observations:
         self.connection.close()
         self._folder.cleanup()
 
-    def ledger(self) -> pd.DataFrame:
+    def ledger(self) -> "pd.DataFrame":
         """What became of every line of every object.
 
         Returns:
@@ -400,19 +403,25 @@ class Observations:
         expected = sum(f.row_count + sum(f.ledger.values()) for f in self._collection.files)
         if total != expected:
             raise ContractError(f"the ledger has {total} lines, the objects have {expected}")
+        import pandas as pd
+
         table = {**rows, **invalid, "total": total}
         return pd.DataFrame({"reason": list(table), "line_count": list(table.values())})
 
-    def objects_not_read(self) -> pd.DataFrame:
+    def objects_not_read(self) -> "pd.DataFrame":
         """One row an object that could not be read at all: ``key, why``, sorted by key."""
+        import pandas as pd
+
         items = self._collection.not_read
         return pd.DataFrame(
             {"key": [i.key for i in items], "why": [i.why for i in items]}, dtype="str"
         )
 
 
-def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckDBPyConnection:
+def connect(database: Path | str = ":memory:", threads: int = 1) -> "duckdb.DuckDBPyConnection":
     """A DuckDB connection whose answers do not depend on the machine's settings."""
+    import duckdb
+
     connection = duckdb.connect(str(database))
     connection.execute(f"SET threads = {int(threads)}")
     connection.execute("SET preserve_insertion_order = true")
@@ -420,7 +429,7 @@ def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckD
     return connection
 
 
-def observations_from_table(table: pa.Table, threads: int = 1) -> duckdb.DuckDBPyConnection:
+def observations_from_table(table: pa.Table, threads: int = 1) -> "duckdb.DuckDBPyConnection":
     """A connection with the table ``observations`` made of rows at hand.
 
     ``table`` has the columns of ``schema.OBSERVATION`` and any others, which are kept. No row is
@@ -434,7 +443,7 @@ def observations_from_table(table: pa.Table, threads: int = 1) -> duckdb.DuckDBP
 
 
 def _load(
-    connection: duckdb.DuckDBPyConnection,
+    connection: "duckdb.DuckDBPyConnection",
     collection: Collection,
     probe_cc: str,
     period: Period,

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis import coverage, reference
 from analysis import fingerprints as fingerprint_lists
 from analysis import networks as network_lists
+from analysis.errors import SourceError
 from analysis.fingerprints import Fingerprints
 from analysis.ingestion import Collection, ingest
 from analysis.networks import NetworkList
@@ -129,7 +130,7 @@ def open_study(
 
     Raises:
         ParameterError: a parameter is wrong.
-        SourceError: the source has nothing for the country, or could not be read.
+        SourceError: the source has nothing for the country in the period, or could not be read.
     """
     code = reference.parse_country(probe_cc)
     period = Period.parse(since, until)
@@ -138,11 +139,16 @@ def open_study(
     listed = network_lists.load_networks(networks or None, code)
     lists = reference.load_test_lists(test_list or None, code)
     collection = ingest(source, store, code, fingerprints=known, jobs=jobs)
+    observations = collection.open(code, period)
+    if not observations.connection.table("observations").limit(1).fetchall():
+        raise SourceError(
+            f"the source has no measurement of {code} from {period.since} to {period.last_day}"
+        )
     return Study(
         probe_cc=code,
         periods={"all": period, "first": first, "second": second},
         collection=collection,
-        observations=collection.open(code, period),
+        observations=observations,
         fingerprints=known,
         network_list=listed,
         test_lists=lists,

@@ -22,14 +22,13 @@ _CLASSES = ["blocked", "down", "ok", "unclear"]
 # A key and what of it explains most blocked measurements; ties go to the earlier layer.
 _BLOCKED_RULES = """
 SELECT o.domain, o.probe_asn, c.interval, o.rule_id, any_value(o.mechanism) AS mechanism,
-       count(DISTINCT o.session) AS sessions, any_value(o.rule_order) AS rule_order
+       count(DISTINCT o.session) AS sessions, count(*) AS blocked_measurements,
+       any_value(o.rule_order) AS rule_order
 FROM outcomes o JOIN cuts c ON c.domain = o.domain AND c.probe_asn = o.probe_asn
   AND o.day BETWEEN c.since AND c.until
 WHERE o.class = 'blocked' AND NOT o.is_about_target AND o.evidence = 'scored'
 GROUP BY ALL
 """
-
-_MISSING = "('dns.name_does_not_exist', 'dns.missing_for_control_too', 'dns.control_missing')"
 
 _COUNTS = """
 SELECT domain, probe_asn,
@@ -38,20 +37,37 @@ SELECT domain, probe_asn,
   count(*) FILTER (class = 'down') AS down_count,
   count(*) FILTER (class = 'ok') AS ok_count,
   count(*) FILTER (class = 'unknown') AS unknown_count,
-  -- Problems are what OONI flags and what a rule reads as blocking; by what explains them.
-  count(*) FILTER (is_problem AND rule_id IN {missing}) AS problem_name,
-  count(*) FILTER (is_problem AND rule_id = 'dns.substitution') AS problem_substitution,
-  count(*) FILTER (is_problem AND class = 'down' AND rule_id NOT IN {missing}) AS problem_down,
-  count(*) FILTER (is_problem AND class = 'blocked') AS problem_blocked,
-  count(*) FILTER (is_problem AND class IN ('ok', 'unknown')
-                   AND rule_id NOT IN ('dns.substitution', {missing_list})) AS problem_other,
   count(DISTINCT day) AS day_count,
   list_sort(list(DISTINCT resolver_asn)
     FILTER (class = 'blocked' AND resolver_asn > 0 AND dns_rule = rule_id))
     .list_transform(lambda asn: concat('AS', asn)).array_to_string(';') AS resolver_asns
-FROM (SELECT *, is_anomaly OR is_confirmed OR class = 'blocked' AS is_problem FROM outcomes)
-WHERE domain <> '' AND day >= ? AND day < ? GROUP BY ALL
-""".format(missing=_MISSING, missing_list=_MISSING.strip("()"))
+FROM outcomes WHERE domain <> '' AND day >= ? AND day < ? GROUP BY ALL
+"""
+
+# Problems are what OONI flags and what a rule reads as blocking or as a refusal.
+_PROBLEMS = """
+SELECT domain, probe_asn,
+  CASE WHEN set_aside <> '' THEN set_aside WHEN class = 'blocked' THEN 'blocked'
+       ELSE 'other' END AS problem,
+  count(*) AS problem_count
+FROM outcomes
+WHERE domain <> '' AND day >= ? AND day < ?
+  AND (is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside = 'geo_restricted')
+GROUP BY ALL ORDER BY domain, probe_asn, problem_count DESC, problem
+"""
+
+# G8: on how many of the networks that tell anything about a site it refuses most sessions.
+_REFUSALS = """
+WITH cells AS (
+  SELECT domain, probe_asn,
+    2 * count(DISTINCT session) FILTER (set_aside = 'geo_restricted')
+      > count(DISTINCT session) AS is_refusing
+  FROM outcomes WHERE domain <> '' AND evidence = 'scored' GROUP BY ALL
+)
+SELECT domain FROM cells GROUP BY domain
+HAVING count(*) FILTER (is_refusing) >= {refusal_share} * count(*)
+   AND count(*) FILTER (is_refusing) > 0 ORDER BY domain
+"""
 
 # The witness is the middle one of the measurements that fired the verdict's own rule inside its
 # interval: typical, and not the first anybody would forge.
@@ -181,7 +197,9 @@ def _explaining_rules(connection: duckdb.DuckDBPyConnection, cut: pd.DataFrame) 
     ranked = rules.sort_values(
         [*CELL, "interval", "sessions", "rule_order"], ascending=[True, True, True, False, True]
     )
-    return ranked.drop_duplicates([*CELL, "interval"])[[*CELL, "interval", "rule_id", "mechanism"]]
+    totals = rules.groupby([*CELL, "interval"])["blocked_measurements"].sum()
+    top = ranked.drop_duplicates([*CELL, "interval"])[[*CELL, "interval", "rule_id", "mechanism"]]
+    return top.merge(totals.reset_index(), on=[*CELL, "interval"])
 
 
 def _verdicts_of(
@@ -210,7 +228,7 @@ def _verdicts_of(
     )
     listed = table["state"].isin(LISTED)
     table.loc[~listed, ["rule_id", "mechanism"]] = ""
-    table["set_aside_reason"] = _set_aside_reasons(table, listed)
+    table["set_aside_reason"] = _set_aside_reasons(connection, table, period, thresholds)
     table = _add_share(table, judged, listed)
     table = _add_dates(table, judged, cut, period, thresholds)
     table = _add_witness(connection, table)
@@ -218,18 +236,22 @@ def _verdicts_of(
     return table
 
 
-def _set_aside_reasons(table: pd.DataFrame, listed: pd.Series) -> pd.Series:
+def _set_aside_reasons(
+    connection: duckdb.DuckDBPyConnection,
+    table: pd.DataFrame,
+    period: Period,
+    thresholds: Thresholds,
+) -> pd.Series:
     """Why a cell with problems is not listed: what explains most of them."""
-    problems = ["name", "substitution", "down", "blocked", "other"]
-    counts = table[[f"problem_{name}" for name in problems]].to_numpy()
-    top = pd.Series(np.array(problems)[counts.argmax(axis=1)], index=table.index)
-    unlisted = table["state"].where(
-        table["state"].isin(["insufficient", "impaired"]), "anomaly_unexplained"
-    )
-    reason = top.map(
-        {"name": "name_does_not_exist", "substitution": "nxdomain_substitution", "down": "down"}
-    ).fillna(unlisted)
-    return reason.where((counts.sum(axis=1) > 0) & ~listed, "")
+    problems = connection.execute(_PROBLEMS, [period.since, period.until]).df()
+    refusing = connection.execute(_REFUSALS.format(**vars(thresholds))).df()["domain"]
+    top = table[CELL].merge(problems.drop_duplicates(CELL), on=CELL, how="left")["problem"]
+    top.index = table.index
+    state = table["state"]
+    unexplained = state.where(state.isin(["insufficient", "impaired"]), "anomaly_unexplained")
+    is_refusal = (top == "geo_restricted") & table["domain"].isin(refusing)
+    explained = ~top.isin(["blocked", "other", "geo_restricted"]) | is_refusal
+    return top.where(explained, unexplained).where(top.notna() & ~state.isin(LISTED), "")
 
 
 def _add_share(table: pd.DataFrame, judged: pd.DataFrame, listed: pd.Series) -> pd.DataFrame:
@@ -364,8 +386,8 @@ def _interval_row(row: object, cell: pd.DataFrame) -> tuple[object, ...]:
         before.max().isoformat() if len(before) else "",
         last.isoformat(),
         after.min().isoformat() if len(after) else "",
-        0,
-        row.session_count,  # type: ignore[attr-defined]
-        row.interval_day_count,  # type: ignore[attr-defined]
+        row.blocked_measurements,  # type: ignore[attr-defined]
+        row.blocked,  # type: ignore[attr-defined]
+        row.blocked_days,  # type: ignore[attr-defined]
         max(gaps, default=0),
     )

@@ -1,6 +1,9 @@
 """Fixtures that several test modules share."""
 
+import fcntl
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -158,6 +161,35 @@ def demo_report(
 
 
 @pytest.fixture(scope="session")
-def published_report(demo_report: Path) -> Path:
-    """The folder of pages that the browser tests open."""
-    return demo_report
+def fictional_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded fictional country's report, as ``python -m analysis report`` publishes it.
+
+    Made once: workers that run side by side share it, and those that come later wait. Its store
+    lies beside it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "fictional"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        log = folder / "log.txt"
+        if not log.exists():
+            words = [f"STORE={folder / 'store'}", f"OUT={folder / 'report'}"]
+            done = subprocess.run(
+                [sys.executable, "-m", "analysis", "report", *words],
+                cwd=_REPOSITORY, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            log.write_text(f"{done.returncode}\n{done.stdout}{done.stderr}", encoding="utf-8")
+    status, _, said = log.read_text(encoding="utf-8").partition("\n")
+    assert status == "0", said
+    return folder / "report"
+
+
+@pytest.fixture(scope="session")
+def published_report(request: pytest.FixtureRequest) -> Path:
+    """The folder of pages that the browser tests open; ``WORKBOOK_REPORT`` names another one."""
+    named = os.environ.get("WORKBOOK_REPORT")
+    if named:
+        return Path(named).resolve()
+    demo: Path = request.getfixturevalue("demo_report")
+    return demo

@@ -17,11 +17,13 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 A4_WIDTH = 673  # CSS pixels between the printed page's margins
-OVERHANG = """
+A4_HEIGHT = 1001  # the widest tables are printed across
+OVERHANG = f"""
 () => [...document.querySelectorAll("body *")]
   .filter(one => !one.closest(".unseen, .skip") && one.checkVisibility())
-  .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
-  .map(one => `${one.tagName}.${one.className}: ${one.textContent.slice(0, 60)}`)
+  .filter(one => one.getBoundingClientRect().right >
+    (one.closest(".widest") ? {A4_HEIGHT} : {A4_WIDTH}) + 1)
+  .map(one => `${{one.tagName}}: ${{one.textContent.slice(0, 60)}}`)
 """
 
 

@@ -55,12 +55,16 @@ class Path:
         self._censorship = censorship
         self._lacks_authority = lacks_authority
         self._loss = 0.85 if state == "dead" else network.timeout_rate
+        self.timeout_count = 0
 
     def _block(self, host: str) -> Block | None:
         return self._censorship.on(self.network.asn, host, self.day)
 
     def _times_out(self) -> bool:
-        return self.rng.random() < self._loss
+        if self.rng.random() >= self._loss:
+            return False
+        self.timeout_count += 1
+        return True
 
     def lookup(self, host: str) -> Lookup:
         """Ask the system's resolver."""

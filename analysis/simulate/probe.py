@@ -56,17 +56,19 @@ class Probe:
             "test_start_time": str(session.start - timedelta(seconds=2)),
         }
 
-    def measure(self, url: str) -> Json:
-        """Measure one URL; time passes."""
+    def measure(self, url: str) -> tuple[Json, bool]:
+        """Measure one URL; time passes. Also tells whether all went well on the way."""
         session, path = self._session, self._session.path
         rng = path.rng
         self._now += timedelta(seconds=rng.randint(2, 7))
         target = parse(url)
         ask = self._ask_helper(rng)
+        path.timeout_count = 0
         measure = measure_05 if session.software.is_new else measure_04
         date = self._now.strftime("%a, %d %b %Y %H:%M:%S GMT")
         test_keys = measure(target, path, ask, session.software, self._names, date)
-        return self._document(url, test_keys, round(rng.uniform(0.5, 9.0), 3))
+        is_sound = path.state == "good" and not path.timeout_count and not ask.fails
+        return self._document(url, test_keys, round(rng.uniform(0.5, 9.0), 3)), is_sound
 
     def _ask_helper(self, rng: Random) -> "Ask":
         """The probe's way to its helper, which fails at times."""

@@ -20,11 +20,15 @@ _EVERY = 40
 
 @dataclass(slots=True)
 class Entry:
-    """One line of the archive. ``reason`` is the ledger's; ``document`` is empty for a fault."""
+    """One line of the archive. ``reason`` is the ledger's; ``document`` is empty for a fault.
+
+    ``is_sound`` where the measurement says what the network does.
+    """
 
     line: bytes
     reason: str
     document: Json = field(default_factory=dict)
+    is_sound: bool = False
 
 
 class Spoiler:
@@ -108,6 +112,7 @@ def _lose_keys(entry: Entry) -> None:
     """The test crashed: the measurement has no test keys."""
     entry.document = {**entry.document, "test_keys": None}
     entry.line = encode(entry.document)
+    entry.is_sound = False
 
 
 def _scrub(entry: Entry) -> None:
@@ -118,3 +123,4 @@ def _scrub(entry: Entry) -> None:
     if address:
         entry.line = entry.line.replace(f'"{address}'.encode(), b'"[scrubbed]')
         entry.document = msgspec.json.decode(entry.line)
+        entry.is_sound = False

@@ -5,13 +5,15 @@ The totals are counted from what was written, before anybody reads it back. In e
 reaches past the period.
 
 * ``blocks.csv``: one row a block (a name on a network over one stretch of days);
-  ``session_count`` and ``day_count`` say how often the name was tested while it held, broken
-  sessions included. A name that one network's resolver blocks on others has a row for each.
+  ``session_count`` and ``day_count`` say how often the name was tested while it held, and
+  ``sound_session_count`` in how many of the sessions nothing else went wrong. A name that one
+  network's resolver blocks on others has a row for each.
 * ``names.csv``: one row a name; ``since`` and ``until`` are those of an outage or death, and
   ``authority`` is who signed its certificate (outdated probes do not know the second).
 * ``networks.csv``: one row a network, with the part that it plays.
 * ``odd_sessions.csv``: sessions that say nothing of the network: ``dead`` link, captive
   ``portal``, ``home_filter``, or a build that ``lacks_authority``.
+* ``tests.csv``: one row a name, network and day on which the name was tested there.
 * ``ledger.csv`` and ``measurements_by_month.csv``: totals of the archive.
 """
 
@@ -22,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis.hostnames import normalise
 from analysis.simulate.censorship import GATEWAY, Block, Censorship
 from analysis.simulate.names import Site
 from analysis.simulate.world import Batch, World
@@ -99,17 +102,15 @@ class Tally:
     ledger: Counter[str] = field(default_factory=Counter)
     months: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     measurements: Counter[int] = field(default_factory=Counter)
-    #: (domain, asn) -> the days of the sessions that tested the one on the other
-    tests: defaultdict[tuple[str, int], list[int]] = field(
-        default_factory=lambda: defaultdict(list)
+    #: (domain, asn) -> date -> the sessions that tested the one on the other, and the sound ones
+    tests: defaultdict[tuple[str, int], dict[str, tuple[set[str], set[str]]]] = field(
+        default_factory=lambda: defaultdict(dict)
     )
     odd_sessions: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def note_session(self, batch: Batch) -> None:
-        """Note what a session tested, and what was wrong with it."""
+        """Note what was wrong with a session."""
         session, path = batch.session, batch.session.path
-        for site, _ in batch.documents:
-            self.tests[site.host, path.network.asn].append(batch.day)
         faults = [path.state] if path.state != "good" else []
         faults += ["home_filter"] if path.resolver.home_filter else []
         faults += ["lacks_authority"] if session.software.lacks_authority else []
@@ -117,11 +118,16 @@ class Tally:
             row = (session.report_id, f"AS{path.network.asn}", ";".join(faults))
             self.odd_sessions.append((*row, session.software.version))
 
-    def keep(self, month: str, flag: str, asn: int) -> None:
+    def keep(self, month: str, flag: str, document: Json, is_sound: bool) -> None:
         """Count one measurement that a reader should keep."""
+        asn, day = int(document["probe_asn"][2:]), document["measurement_start_time"][:10]
         self.ledger["kept"] += 1
         self.months[month][flag] += 1
         self.measurements[asn] += 1
+        found, sound = self.tests[normalise(document["input"]), asn].setdefault(day, (set(), set()))
+        found.add(document["report_id"])
+        if is_sound:
+            sound.add(document["report_id"])
 
     def write(self, folder: Path) -> None:
         """Write the ledger and the monthly counts."""
@@ -138,6 +144,7 @@ class Tally:
 
 _BLOCK_HEADER = (
     "domain", "probe_asn", "mechanism", "since", "until", "detail", "session_count", "day_count",
+    "sound_session_count",
 )  # fmt: skip
 _NAME_HEADER = (
     "domain", "situation", "category_code", "is_local", "since", "until", "tested_since",
@@ -147,6 +154,7 @@ _NETWORK_HEADER = (
     "probe_asn", "network", "operator", "kind", "role", "resolver_asn", "measurement_count",
 )  # fmt: skip
 _SESSION_HEADER = ("report_id", "probe_asn", "faults", "software_version")
+_TEST_HEADER = ("domain", "probe_asn", "day", "session_count", "sound_session_count")
 
 
 def write_truth(folder: Path, world: World, tally: Tally) -> None:
@@ -162,15 +170,30 @@ def write_truth(folder: Path, world: World, tally: Tally) -> None:
     ]  # fmt: skip
     write_csv(folder / "networks.csv", _NETWORK_HEADER, networks)
     write_csv(folder / "odd_sessions.csv", _SESSION_HEADER, sorted(tally.odd_sessions))
+    write_csv(folder / "tests.csv", _TEST_HEADER, _test_rows(tally))
 
 
 def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:
     """A block, and how many sessions tested the name while it held."""
-    days = [day for day in tally.tests[block.host, block.asn] if block.is_on(day)]
+    first, last = world.date_of(block.start), world.date_of(block.stop)
+    days = [
+        sessions
+        for day, sessions in tally.tests[block.host, block.asn].items()
+        if str(first) <= day < str(last)
+    ]
     return (
         block.host, f"AS{block.asn}", block.mechanism, *_days(world, block.start, block.stop),
-        block.detail, len(days), len(set(days)),
+        block.detail, sum(len(found) for found, _ in days), len(days),
+        sum(len(sound) for _, sound in days),
     )  # fmt: skip
+
+
+def _test_rows(tally: Tally) -> list[tuple[object, ...]]:
+    return [
+        (domain, f"AS{asn}", day, len(found), len(sound))
+        for (domain, asn), days in sorted(tally.tests.items())
+        for day, (found, sound) in sorted(days.items())
+    ]
 
 
 def _name_row(world: World, site: Site) -> tuple[object, ...]:

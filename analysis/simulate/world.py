@@ -49,13 +49,22 @@ class World:
 
 
 @dataclass(slots=True)
+class Tested:
+    """One measurement. ``is_sound`` where nothing went wrong on the way but, maybe, a block."""
+
+    site: Site
+    document: Json
+    is_sound: bool
+
+
+@dataclass(slots=True)
 class Batch:
     """One session's measurements, and when the collector received them."""
 
     session: Session
     day: int
     receipt: datetime
-    documents: list[tuple[Site, Json]]
+    tests: list[Tested]
 
 
 def make_world(probe_cc: str, period: Period, seed: int) -> World:
@@ -174,10 +183,18 @@ def run_sessions(world: World, sessions_per_day: float, batch_size: int) -> Iter
             rng = stream(world.seed, "session", day, number)
             session = _open_session(world, network, day, hour, rng)
             probe = Probe(world.probe_cc, session, world.helper, world.names)
-            documents = [
-                (site, probe.measure(_spelling(site, rng))) for site in schedule.deal(network, day)
-            ]
-            yield Batch(session, day, _receipt(session.start, rng), documents)
+            tests = [_test(probe, session, site, rng) for site in schedule.deal(network, day)]
+            yield Batch(session, day, _receipt(session.start, rng), tests)
+
+
+def _test(probe: Probe, session: Session, site: Site, rng: Random) -> Tested:
+    """Measure one site, and know whether a fault of the probe's own got in the way."""
+    document, is_sound = probe.measure(_spelling(site, rng))
+    if session.path.resolver.home_filter and site.situation == "ad_like":
+        is_sound = False
+    if session.software.lacks_authority and site.has_tls and site.authority == "second":
+        is_sound = False
+    return Tested(site, document, is_sound)
 
 
 def _spelling(site: Site, rng: Random) -> str:

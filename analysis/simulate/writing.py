@@ -180,7 +180,10 @@ class _Writer:
         if batch.day != self._day:
             self._flush(datetime.combine(self._world.date_of(batch.day), time()))
             self._day = batch.day
-        entries = [Entry(encode(doc), "kept", doc) for _, doc in batch.documents]
+        entries = [
+            Entry(encode(test.document), "kept", test.document, test.is_sound)
+            for test in batch.tests
+        ]
         for receipt, entry in self._spoiler.spoil(entries, batch.receipt):
             self._pending[receipt.replace(minute=0, second=0)].append(entry)
         self.tally.note_session(batch)
@@ -224,4 +227,4 @@ class _Writer:
         document = entry.document
         flag = published_flag(document, self._known)
         month = document["measurement_start_time"][:7]
-        self.tally.keep(month, flag, int(document["probe_asn"][2:]))
+        self.tally.keep(month, flag, document, entry.is_sound)

@@ -1,0 +1,179 @@
+"""A small S3 server on loopback: a public bucket, listed in pages and read by ranges.
+
+It speaks what the workbook asks of S3: ListObjectsV2 with continuation tokens and URL-encoded
+keys, HEAD, ranged GET with If-Match, PUT in one piece or in parts. It asks for no signature.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+_PAGE = 1000
+
+
+class LoopbackS3:
+    """What the server holds, and how it misbehaves.
+
+    Attributes:
+        objects: bytes by key, of the one bucket ``archive``.
+        requests: method and path with query of every request, in order.
+        breaks: keys whose GET is cut after so many bytes, so many times.
+        statuses: keys whose GET is answered with a status instead.
+    """
+
+    bucket = "archive"
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.requests: list[str] = []
+        self.breaks: dict[str, tuple[int, int]] = {}
+        self.statuses: dict[str, int] = {}
+        self.uploads: dict[str, dict[int, bytes]] = {}
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """The bucket as a plain URL."""
+        return f"http://127.0.0.1:{self.port}/{self.bucket}"
+
+    @property
+    def s3_url(self) -> str:
+        """The bucket as an ``s3://`` URL."""
+        return f"s3://{self.bucket}?scheme=http&endpoint_override=127.0.0.1:{self.port}"
+
+    def etag(self, key: str) -> str:
+        """As S3 gives it for an object sent in one piece."""
+        return hashlib.md5(self.objects[key], usedforsecurity=False).hexdigest()
+
+    def listing(self, prefix: str, token: str) -> str:
+        """One page of ListObjectsV2."""
+        keys = sorted(key for key in self.objects if key.startswith(prefix) and key > token)
+        page, is_truncated = keys[:_PAGE], len(keys) > _PAGE
+        contents = "".join(
+            f"<Contents><Key>{escape(quote_plus(key, safe='/'))}</Key>"
+            f"<LastModified>2024-07-01T00:00:00.000Z</LastModified>"
+            f"<ETag>&quot;{self.etag(key)}&quot;</ETag><Size>{len(self.objects[key])}</Size>"
+            "<StorageClass>STANDARD</StorageClass></Contents>"
+            for key in page
+        )
+        following = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>"
+        return (
+            f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="{_NAMESPACE}">'
+            f"<Name>{self.bucket}</Name><Prefix>{escape(quote_plus(prefix, safe='/'))}</Prefix>"
+            f"<KeyCount>{len(page)}</KeyCount><MaxKeys>{_PAGE}</MaxKeys>"
+            f"<EncodingType>url</EncodingType>"
+            f"<IsTruncated>{str(is_truncated).lower()}</IsTruncated>"
+            f"{following if is_truncated else ''}{contents}</ListBucketResult>"
+        )
+
+
+@contextmanager
+def loopback_s3() -> Iterator[LoopbackS3]:
+    """Run a server for the length of a block."""
+    state = LoopbackS3()
+    handler = type("Handler", (_Handler,), {"state": state})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    state.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    state: LoopbackS3
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        key, query = self._target()
+        if "list-type" in query:
+            prefix, token = query.get("prefix", ""), query.get("continuation-token", "")
+            self._reply(200, self.state.listing(prefix, token).encode(), "application/xml")
+        else:
+            self._send_object(key)
+
+    def do_HEAD(self) -> None:
+        self._send_object(self._target()[0])
+
+    def do_PUT(self) -> None:
+        key, query = self._target()
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if "partNumber" in query:
+            self.state.uploads[query["uploadId"]][int(query["partNumber"])] = content
+        elif not key.endswith("/"):
+            self.state.objects[key] = content
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        self._reply(200, b"", ETag=f'"{digest}"')
+
+    def do_POST(self) -> None:
+        key, query = self._target()
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if "uploads" in query:
+            upload = f"upload-{len(self.state.uploads)}"
+            self.state.uploads[upload] = {}
+            name, inner = "InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>"
+        else:
+            parts = self.state.uploads.pop(query["uploadId"])
+            self.state.objects[key] = b"".join(parts[number] for number in sorted(parts))
+            name, inner = "CompleteMultipartUploadResult", '<ETag>"0"</ETag>'
+        common = f"<Bucket>{self.state.bucket}</Bucket><Key>{escape(key)}</Key>"
+        xml = f'<{name} xmlns="{_NAMESPACE}">{common}{inner}</{name}>'
+        self._reply(200, xml.encode(), "application/xml")
+
+    def _target(self) -> tuple[str, dict[str, str]]:
+        self.state.requests.append(f"{self.command} {self.path}")
+        parts = urlsplit(self.path)
+        query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
+        return unquote(parts.path).removeprefix(f"/{self.state.bucket}").lstrip("/"), query
+
+    def _send_object(self, key: str) -> None:
+        state = self.state
+        status = state.statuses.get(key, 200 if key in state.objects else 404)
+        if status != 200:
+            self._reply(status, b"")
+            return
+        content, etag = state.objects[key], f'"{state.etag(key)}"'
+        if self.headers.get("If-Match", etag) != etag:
+            self._reply(412, b"")
+            return
+        first, last, is_part = 0, len(content) - 1, False
+        if wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            first, last, is_part = int(wanted[1]), int(wanted[2] or last), True
+        part = content[first : last + 1]
+        headers = {"ETag": etag, "Last-Modified": "Mon, 01 Jul 2024 00:00:00 GMT"}
+        if is_part:
+            headers["Content-Range"] = f"bytes {first}-{first + len(part) - 1}/{len(content)}"
+        self._reply(206 if is_part else 200, part, "application/octet-stream", key, **headers)
+
+    def _reply(
+        self, status: int, body: bytes, kind: str = "text/plain", key: str = "", **headers: str
+    ) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        cut, times = self.state.breaks.get(key, (0, 0))
+        if times:
+            self.state.breaks[key] = cut, times - 1
+            self.wfile.write(body[:cut])
+            self.close_connection = True
+        else:
+            self.wfile.write(body)

@@ -1,0 +1,563 @@
+"""Named situations: what was measured, which rule must read it, and what it comes to.
+
+Each situation lives on a network, names and addresses of its own, so that all of them can stand
+in one connection without leaning on each other. The first row is the one that is judged; the
+others are what else was measured.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import duckdb
+
+from analysis.fingerprints import Fingerprint, Fingerprints
+from analysis.outcomes import add_outcomes
+from analysis.rules import Thresholds
+from tests.observations import (
+    Row,
+    answer,
+    connect,
+    connection_with,
+    control_answer,
+    handshake,
+    http_observation,
+    no_control,
+    no_response,
+    observation,
+)
+
+ELSEWHERE = "198.51.100.20"  # an address the control did not get
+LISTED_ADDRESS = "198.51.100.200"  # on the fingerprint list
+LISTED_PAGE = "qq_page"
+V6 = "2001:db8:100::10"
+START = datetime(2024, 1, 10, 8)
+
+RESET, TIMEOUT, REFUSED = "connection_reset", "generic_timeout_error", "connection_refused"
+NXDOMAIN = "dns_nxdomain_error"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Rows, the rule that must fire at its own layer, and what the measurement comes to."""
+
+    name: str
+    rule_id: str
+    outcome: str
+    mechanism: str = ""
+    rows: tuple[Row, ...] = field(default=(), repr=False)
+    is_alone: bool = False  # judged as ``judge FILE`` does, one by one
+
+    @property
+    def layer(self) -> str:
+        return self.rule_id.partition(".")[0]
+
+
+def S(name: str, rule_id: str, result: str, *rows: Row, alone: bool = False) -> Situation:
+    """``result`` is the class, or ``blocked`` with the mechanism behind it."""
+    outcome, _, mechanism = result.partition(" ")
+    return Situation(name, rule_id, outcome, mechanism, rows, alone)
+
+
+def on(session: int, row: Row, *, day: int | None = None) -> Row:
+    """The row in another session, by default each on a day of its own."""
+    moved = START + timedelta(days=session if day is None else day)
+    return {**row, "report_id": f"report-{session}", "measurement_start_time": moved}
+
+
+# --- pieces that several situations share ----------------------------------------------------
+
+
+def misled(address: str = ELSEWHERE, **changes: Any) -> Row:
+    """An https site whose name the resolver answers with another address; nothing works there."""
+    return observation(**{
+        "dns_answers": [answer(address, 64499, match="none")],
+        "tcp": [connect(address, TIMEOUT, match="none", control_ok=None)],
+        "tls": [], **no_response(http_failure=TIMEOUT, blocking="dns"), **changes,
+    })  # fmt: skip
+
+
+def dead(**changes: Any) -> Row:
+    """A name that the control cannot resolve; ``changes`` say what the resolver here answers."""
+    control: Row = {
+        "control_dns_failure": NXDOMAIN, "control_answers": [],
+        "control_http_failure": "dns_lookup_error", "control_http_status": None,
+        "control_http_body_length": None, "control_http_title": None,
+    }  # fmt: skip
+    nothing: Row = {"dns_failure": NXDOMAIN, "dns_answers": [], "tcp": [], "tls": [],
+                    **no_response(http_failure=NXDOMAIN)}  # fmt: skip
+    return observation(**{**control, **nothing, **changes})
+
+
+def substituted(address: str = ELSEWHERE, **changes: Any) -> Row:
+    """A dead name that the resolver answers all the same."""
+    return dead(**{
+        "dns_failure": None, "dns_answers": [answer(address, 64499, match=None)],
+        "tcp": [connect(address, match=None, control_ok=None)],
+        "tls": [], "http_failure": TIMEOUT, **changes,
+    })  # fmt: skip
+
+
+def unresolved(failure: str) -> Row:
+    return observation(
+        dns_failure=failure, dns_answers=[], tcp=[], tls=[], **no_response(http_failure=failure)
+    )
+
+
+def other_page(**changes: Any) -> Row:
+    """A plain-http page that is not the control's."""
+    return http_observation(**{
+        "body_proportion": 0.2, "title_match": False, "headers_match": False,
+        "http_title": "Another", "http_body_digest": "another page", "http_body_length": 900,
+        "blocking": "http-diff", "accessible": False, "is_anomaly": True, **changes,
+    })  # fmt: skip
+
+
+def unconnected(failure: str, *, control_ok: bool | None = True, **changes: Any) -> Row:
+    """Every connection to the site's own address fails."""
+    return observation(**{
+        "tcp": [connect(failure=failure, control_ok=control_ok)], "tls": [],
+        **no_response(http_failure=failure, blocking="tcp_ip"), **changes,
+    })  # fmt: skip
+
+
+def unshaken(failure: str, *, control_ok: bool | None = True, **changes: Any) -> Row:
+    """Connected to the site's own address; the handshake fails."""
+    return observation(**{
+        "tls": [handshake(failure=failure, control_ok=control_ok)],
+        **no_response(http_failure=failure), **changes,
+    })  # fmt: skip
+
+
+def old_https(failure: str) -> Row:
+    """An old probe, which kept no handshake: the connection is made, the https page fails."""
+    return observation(
+        test_version="0.0.1", tls=[], http_first_is_answer=None,
+        **no_response(http_failure=failure),
+    )  # fmt: skip
+
+
+def redirected(host: str, failure: str, **changes: Any) -> Row:
+    """A plain-http site whose newest request, to ``host``, fails."""
+    return http_observation(**{
+        "http_url": f"https://{host}/", "http_host": host, "http_request_count": 2,
+        "redirect_host": host, "redirect_layer": "http", "redirect_failure": failure,
+        **no_response(http_failure=failure), **changes,
+    })  # fmt: skip
+
+
+def site_down(**changes: Any) -> Row:
+    return {"control_http_failure": "unknown_error", "control_http_status": None,
+            "control_http_body_length": None, "control_http_title": None, **changes}  # fmt: skip
+
+
+def names(*labels: str) -> list[str]:
+    return [f"{label}.example" for label in labels]
+
+
+def _others_on(address: str, *labels: str) -> list[Row]:
+    """Other live names that the resolver sends to the same address."""
+    return [on(n, misled(address, domain=d)) for n, d in enumerate(names(*labels), start=1)]
+
+
+def _dead_on(address: str, *labels: str) -> list[Row]:
+    """Dead names that the resolver answers with the address, each by two sessions."""
+    return [
+        on(20 + 2 * n + k, substituted(address, domain=d))
+        for n, d in enumerate(names(*labels))
+        for k in (0, 1)
+    ]
+
+
+def _served_well(count: int) -> list[Row]:
+    """Sessions in which the same resolver answers another live name as it should."""
+    return [on(40 + n, observation(domain="well.example"), day=n) for n in range(count)]
+
+
+def _pages(digest: str, *labels: str) -> list[Row]:
+    return [
+        on(n, other_page(domain=d, http_body_digest=digest))
+        for n, d in enumerate(names(*labels), start=1)
+    ]
+
+
+def _reached(*labels: str) -> list[Row]:
+    """The same names, reached on another network, by two sessions each."""
+    return [
+        on(60 + 2 * n + k, observation(domain=d, probe_asn=64510, resolver_asn=64510))
+        for n, d in enumerate(names(*labels))
+        for k in (0, 1)
+    ]
+
+
+def _well_known(*labels: str) -> list[Row]:
+    """Names that two other sessions of the same network reach."""
+    return [on(70 + k, observation(domain=d), day=1) for d in names(*labels) for k in (0, 1)]
+
+
+def _private(session: int, **changes: Any) -> Row:
+    """A private address for a live name."""
+    private = [answer("10.11.12.13", None, special="private", match="none")]
+    return on(session, misled("10.11.12.13", dns_answers=private, **changes))
+
+
+# --- one situation, at least, for every rule --------------------------------------------------
+
+_SESSION = [
+    S("a session in which six well-known names fail", "session.broken", "unknown",
+      on(1, unconnected(TIMEOUT, domain="one.example")),
+      *[on(1, unconnected(TIMEOUT, domain=d))
+        for d in names("two", "three", "four", "five", "six")],
+      *_well_known("one", "two", "three", "four", "five", "six")),
+    S("a version that fails alone on three names", "session.instrument", "unknown",
+      *[on(n, unshaken("eof_error", domain=d, software_version="3.9.9-broken"), day=1)
+        for n in (1, 2) for d in names("one", "two", "three")],
+      *_well_known("one", "two", "three")),
+]  # fmt: skip
+
+_DNS = [
+    S("an address instead of a name", "dns.not_measured", "ok",
+      observation(domain="192.0.2.10", is_ip_input=True, dns_answers=[], udp_answers=[],
+                  control_answers=[], tcp=[connect(match=None)], tls=[handshake(match=None)])),
+    S("a dead name that does not resolve", "dns.name_does_not_exist", "down", dead()),
+    S("a certificate proves the answer", "dns.tls_valid", "ok", observation()),
+    S("one control of three misses a live name", "dns.control_missing", "unknown",
+      on(1, dead()), on(2, observation()), on(3, observation())),
+    S("a dead name, judged alone", "dns.missing_for_control_too", "down",
+      substituted(), alone=True),
+    S("the name really points at 127.0.0.1", "dns.special_in_control", "down",
+      observation(dns_answers=[answer("127.0.0.1", None, special="loopback")],
+                  control_answers=[control_answer("127.0.0.1", None, "loopback")],
+                  tcp=[connect("127.0.0.1", REFUSED, control_ok=False)], tls=[],
+                  **no_response(http_failure=REFUSED), **site_down())),
+    S("no control to compare with", "dns.no_control", "unknown",
+      {**unresolved(NXDOMAIN), **no_control()}),
+    S("a well-known filter's address", "dns.local_filter", "unknown", misled("146.112.61.106")),
+    S("a private address that two sessions of six get", "dns.local_filter", "unknown",
+      _private(1), _private(2), *[on(n, observation(), day=1) for n in range(3, 7)]),
+    S("a private address that all sessions of a network get", "dns.bogon", "blocked dns.bogon",
+      *[_private(n) for n in range(1, 7)]),
+    S("a loopback answer", "dns.loopback", "blocked dns.loopback",
+      misled("127.0.0.1", dns_answers=[answer("127.0.0.1", None, special="loopback", match="none")],
+             tcp=[connect("127.0.0.1", REFUSED, match="none", control_ok=None)])),
+    S("a private answer", "dns.bogon", "blocked dns.bogon",
+      misled("10.11.12.13",
+             dns_answers=[answer("10.11.12.13", None, special="private", match="none")])),
+    S("the control's own address", "dns.answer_in_control", "ok", http_observation()),
+    S("an address in the control's network", "dns.network_in_control", "ok",
+      http_observation(dns_answers=[answer("192.0.2.99", match="asn")],
+                       tcp=[connect("192.0.2.99", port=80, match="asn", control_ok=None)])),
+    S("an address on which others got the certificate", "dns.vouched", "unknown",
+      on(1, other_page(dns_answers=[answer(ELSEWHERE, 64499, match="none")],
+                       tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)])),
+      *[on(n, observation(dns_answers=[answer(ELSEWHERE, 64499, match="none")],
+                          tls=[handshake(ELSEWHERE, match="none")])) for n in (2, 3)]),
+    S("a block page where the answer points", "dns.blockpage", "blocked dns.blockpage",
+      other_page(dns_answers=[answer(ELSEWHERE, 64499, match="none")],
+                 tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)],
+                 http_fingerprints=[LISTED_PAGE])),
+    S("an address on the list", "dns.known_address", "blocked dns.sinkhole",
+      misled(LISTED_ADDRESS)),
+    S("a CDN by plain http with the same page, judged alone", "dns.same_page", "ok",
+      http_observation(dns_answers=[answer(ELSEWHERE, 64499, match="none")],
+                       tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)]),
+      alone=True),
+    S("a CDN that sends on to the site's own https", "dns.same_page", "ok",
+      other_page(dns_answers=[answer(ELSEWHERE, 64499, match="none")],
+                 tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)],
+                 http_url="https://news.example/")),
+    S("a live name on a substituting resolver persistently", "dns.substitution_persistent",
+      "blocked dns.sinkhole",
+      *[on(n, misled()) for n in range(1, 6)], *_dead_on(ELSEWHERE, "dead-a", "dead-b", "dead-c"),
+      *_served_well(8)),
+    S("a live name on a substituting resolver once", "dns.substitution", "unknown",
+      on(1, misled()), *[on(n, observation()) for n in range(2, 6)],
+      *_dead_on(ELSEWHERE, "dead-a", "dead-b", "dead-c"), *_served_well(8)),
+    S("one address for three unrelated live names", "dns.sinkhole", "blocked dns.sinkhole",
+      misled(), *_others_on(ELSEWHERE, "two", "three")),
+    S("what answers has another's certificate", "dns.certificate_of_another", "blocked dns.other",
+      misled(tcp=[connect(ELSEWHERE, match="none", control_ok=None)],
+             tls=[handshake(ELSEWHERE, "ssl_invalid_hostname", match="none", control_ok=None)],
+             http_failure="ssl_invalid_hostname")),
+    S("another address, and nothing known of it", "dns.unmatched", "unknown", misled()),
+    S("no such name here", "dns.nxdomain", "blocked dns.nxdomain", unresolved(NXDOMAIN)),
+    S("the resolver is silent", "dns.timeout", "blocked dns.timeout", unresolved(TIMEOUT)),
+    S("the resolver refuses", "dns.failure", "blocked dns.other", unresolved("dns_refused_error")),
+    S("an answer that cannot be compared", "dns.unreadable", "unknown",
+      misled(dns_answers=[answer(ELSEWHERE, match=None)],
+             tcp=[connect(ELSEWHERE, TIMEOUT, match=None, control_ok=None)])),
+]  # fmt: skip
+
+_TCP = [
+    S("no connection was tried", "tcp.not_measured", "blocked dns.nxdomain", unresolved(NXDOMAIN)),
+    S("connected", "tcp.ok", "ok", observation()),
+    S("connected to somebody else", "tcp.untrusted", "unknown",
+      misled(tcp=[connect(ELSEWHERE, match="none", control_ok=None)])),
+    S("only IPv6, in a session where IPv6 never works", "tcp.ipv6_broken", "unknown",
+      unconnected("host_unreachable", dns_answers=[answer(V6)],
+                  control_answers=[control_answer(V6)],
+                  tcp=[connect(V6, "host_unreachable")])),
+    S("refused", "tcp.refused", "blocked tcp.refused", unconnected(REFUSED)),
+    S("unreachable", "tcp.refused", "blocked tcp.refused", unconnected("network_unreachable")),
+    S("reset while connecting", "tcp.reset", "blocked tcp.reset", unconnected(RESET)),
+    S("no answer to SYN", "tcp.timeout", "blocked tcp.timeout", unconnected(TIMEOUT)),
+    S("the server is off", "tcp.fails_for_control_too", "down",
+      unconnected(TIMEOUT, control_ok=False, **site_down())),
+    S("an address of the site's network that the control did not try", "tcp.no_control",
+      "unknown",
+      unconnected(TIMEOUT, dns_answers=[answer("192.0.2.99", match="asn")],
+                  tcp=[connect("192.0.2.99", TIMEOUT, match="asn", control_ok=None)],
+                  http_failure="unknown_failure: nobody knows")),
+]  # fmt: skip
+
+_TLS = [
+    S("plain http", "tls.not_measured", "ok", http_observation()),
+    S("a valid certificate", "tls.ok", "ok", observation()),
+    S("a handshake with somebody else", "tls.untrusted", "blocked dns.other",
+      misled(tcp=[connect(ELSEWHERE, match="none", control_ok=None)],
+             tls=[handshake(ELSEWHERE, "ssl_unknown_authority", match="none", control_ok=None)],
+             http_failure="ssl_unknown_authority")),
+    S("an expired certificate, for the control too", "tls.fails_for_control_too", "down",
+      unshaken("ssl_invalid_certificate", control_ok=False,
+               **site_down(control_http_failure="ssl_invalid_certificate"))),
+    S("a handshake fails and the control said nothing", "tls.no_control", "unknown",
+      {**unshaken(RESET, control_ok=None, dns_answers=[answer("192.0.2.10")]),
+       "control_http_status": None}),
+    S("cut at the server name", "tls.reset", "blocked tls.reset", unshaken(RESET)),
+    S("cut with end of file", "tls.reset", "blocked tls.reset", unshaken("eof_error")),
+    S("a handshake that stalls", "tls.timeout", "blocked tls.timeout", unshaken(TIMEOUT)),
+    S("a false certificate at the site's address", "tls.mitm", "blocked tls.mitm",
+      unshaken("ssl_unknown_authority")),
+    S("a handshake fails in words of its own", "tls.failure", "unknown",
+      unshaken("unknown_failure: remote error: tls: internal error")),
+]  # fmt: skip
+
+_HTTP = [
+    S("no page was asked for", "http.not_measured", "ok",
+      observation(http_status=None, http_url=None, http_host=None, http_request_count=0,
+                  http_body_length=None)),
+    S("a listed block page from the site's own address", "http.blockpage",
+      "blocked http.blockpage", other_page(http_fingerprints=[LISTED_PAGE])),
+    S("one page for three names that are reached elsewhere", "http.blockpage",
+      "blocked http.blockpage",
+      *_pages("block page", "one", "two", "three"), *_reached("one", "two", "three")),
+    S("a refusal by the site's own address over https", "http.refused_by_site", "unknown",
+      observation(http_status=403, status_code_match=False, body_proportion=0.1,
+                  title_match=False)),
+    S("a refusal by the site's own address by plain http", "http.refused_by_site", "unknown",
+      other_page(http_status=451, status_code_match=False)),
+    S("a verified page", "http.https", "ok", observation()),
+    S("the control's page by plain http", "http.same_page", "ok", http_observation()),
+    S("a page without a control", "http.no_control", "unknown",
+      http_observation(**no_control(), tcp=[connect(port=80, match=None, control_ok=None)],
+                       dns_answers=[answer("192.0.2.10", match=None)])),
+    S("a page that fails for the control too", "http.fails_for_control_too", "down",
+      http_observation(**no_response(http_failure=RESET), **site_down())),
+    S("a server error for the control too", "http.fails_for_control_too", "down",
+      other_page(http_status=502, control_http_status=502)),
+    S("another page than the control's", "http.diff", "unknown", other_page()),
+    S("a redirect to another site that is cut", "http.redirect_target_reset",
+      "blocked http.reset", redirected("elsewhere.example", RESET)),
+    S("a redirect to another site that refuses", "http.redirect_target_refused",
+      "blocked tcp.refused", redirected("elsewhere.example", REFUSED)),
+    S("a redirect to another site without a name", "http.redirect_target_name",
+      "blocked dns.nxdomain", redirected("elsewhere.example", NXDOMAIN)),
+    S("a redirect to another site that stalls", "http.redirect_target_timeout",
+      "blocked http.timeout", redirected("elsewhere.example", TIMEOUT)),
+    S("a page asked for at an unknown address", "http.untrusted", "unknown",
+      misled(tcp=[connect(ELSEWHERE, match="none", control_ok=None)], http_failure=RESET)),
+    S("no connection, so no page", "http.not_connected", "blocked tcp.timeout",
+      unconnected(TIMEOUT)),
+    S("only IPv6 that never works, and an old probe's page stalls", "http.not_connected", "unknown",
+      unconnected(TIMEOUT, dns_answers=[answer(V6)], control_answers=[control_answer(V6)],
+                  tcp=[connect(V6, TIMEOUT)])),
+    S("an old probe is cut on https", "http.tls_reset", "blocked tls.reset", old_https(RESET)),
+    S("an old probe stalls on https", "http.tls_timeout", "blocked tls.timeout",
+      old_https(TIMEOUT)),
+    S("an old probe sees a false certificate", "http.tls_mitm", "blocked tls.mitm",
+      old_https("ssl_unknown_authority")),
+    S("cut when the page is asked for", "http.reset", "blocked http.reset",
+      http_observation(**no_response(http_failure=RESET))),
+    S("a redirect within the site to a name that does not resolve", "http.name_of_redirect",
+      "blocked dns.nxdomain", redirected("www.news.example", NXDOMAIN)),
+    S("a redirect within the site to an address that refuses", "http.refused_at_redirect",
+      "blocked tcp.refused", redirected("www.news.example", REFUSED)),
+    S("a page that stalls", "http.timeout", "blocked http.timeout",
+      http_observation(**no_response(http_failure=TIMEOUT))),
+    S("a page fails in words of its own", "http.failure", "unknown",
+      http_observation(**no_response(http_failure="http_invalid_redirect_url"))),
+]  # fmt: skip
+
+SITUATIONS: tuple[Situation, ...] = (*_SESSION, *_DNS, *_TCP, *_TLS, *_HTTP)
+
+
+# --- what happens in real life, in plain words -------------------------------------------------
+
+_CDN: Row = {"dns_answers": [answer(ELSEWHERE, 64499, match="none")]}
+
+REAL_LIFE: tuple[Situation, ...] = (
+    S("an old probe calls 127.0.0.1 fine", "dns.loopback", "blocked dns.loopback",
+      misled("127.0.0.1", dns_answers=[answer("127.0.0.1", None, special="loopback", match="none")],
+             tcp=[connect("127.0.0.1", REFUSED, match="none", control_ok=None)],
+             test_version="0.0.1", blocking="false", accessible=True, is_anomaly=False,
+             dns_consistency="consistent")),
+    S("a CDN with another address but a valid certificate", "dns.tls_valid", "ok",
+      observation(**_CDN, tcp=[connect(ELSEWHERE, match="none", control_ok=None)],
+                  tls=[handshake(ELSEWHERE, match="none", control_ok=None)])),
+    S("a CDN by plain http with the same page", "dns.vouched", "ok",
+      http_observation(**_CDN, tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)])),
+    S("a dead name on a substituting resolver", "dns.name_does_not_exist", "down",
+      substituted(), *_dead_on(ELSEWHERE, "dead-a", "dead-b")),
+    S("one address for two live names only", "dns.unmatched", "unknown",
+      misled(), *_others_on(ELSEWHERE, "two")),
+    S("one address for three names of one owner", "dns.unmatched", "unknown",
+      misled(), on(1, misled(domain="www.news.example")), on(2, misled(domain="m.news.example"))),
+    S("one forged certificate does not clear a sinkhole", "dns.sinkhole", "blocked dns.sinkhole",
+      *[on(n, misled(), day=n) for n in range(1, 4)], *_others_on(ELSEWHERE, "two", "three"),
+      on(9, observation(**_CDN, tls=[handshake(ELSEWHERE, match="none", control_ok=None)]))),
+    S("IPv6 is broken, IPv4 works", "tcp.ok", "ok",
+      observation(tcp=[connect(V6, "host_unreachable"), connect()],
+                  dns_answers=[answer(V6), answer("192.0.2.10")])),
+    S("IPv6 is broken and the control cannot reach IPv4", "tcp.fails_for_control_too", "down",
+      unconnected(TIMEOUT, tcp=[connect(V6, "host_unreachable"),
+                                connect(failure=TIMEOUT, control_ok=False)], **site_down())),
+    S("IPv6 is cut where it works for other names", "tcp.reset", "blocked tcp.reset",
+      on(1, unconnected(RESET, tcp=[connect(V6, RESET)])),
+      on(1, observation(domain="well.example", tcp=[connect(V6)]))),
+    S("a captcha by plain http", "http.diff", "unknown", other_page(http_title="One moment")),
+    S("a captcha over https", "http.refused_by_site", "unknown",
+      observation(http_status=403, http_title="One moment", title_match=False)),
+    S("no control: a name that does not resolve", "dns.no_control", "unknown",
+      {**unresolved(NXDOMAIN), **no_control()}),
+    S("no control: a private answer", "dns.no_control", "unknown",
+      {**_private(1), **no_control()}),
+    S("no control: a connection that is reset", "tcp.no_control", "unknown",
+      {**unconnected(RESET, control_ok=None, domain="192.0.2.10", is_ip_input=True,
+                     dns_answers=[]), **no_control()}),
+    S("no control: a handshake that is reset", "tls.no_control", "unknown",
+      {**unshaken(RESET, control_ok=None, domain="192.0.2.10", is_ip_input=True,
+                  dns_answers=[]), **no_control()}),
+    S("no control: a page that is reset", "http.no_control", "unknown",
+      {**http_observation(**no_response(http_failure=RESET)), **no_control()}),
+    S("no control: a page on the list", "http.no_control", "unknown",
+      {**other_page(http_fingerprints=[LISTED_PAGE]), **no_control()}),
+    S("a page on the list while the site is down for the control", "http.fails_for_control_too",
+      "down", other_page(http_fingerprints=[LISTED_PAGE], **site_down())),
+    S("a forged control does not clear other sessions", "dns.nxdomain", "blocked dns.nxdomain",
+      on(2, unresolved(NXDOMAIN)), on(3, unresolved(NXDOMAIN)), on(1, dead())),
+    S("throttling of plain http", "http.timeout", "blocked http.timeout",
+      http_observation(**no_response(http_failure=TIMEOUT))),
+    S("throttling after a good handshake", "http.timeout", "blocked http.timeout",
+      observation(**no_response(http_failure=TIMEOUT))),
+    S("a redirect to the site's own https, which is cut", "http.tls_reset", "blocked tls.reset",
+      redirected("news.example", RESET, redirect_host=None)),
+    S("a redirect to a subdomain that is cut", "http.tls_reset", "blocked tls.reset",
+      redirected("www.news.example", RESET)),
+    S("a site without https whose port 443 fails for the control too", "tcp.ok", "ok",
+      http_observation(test_version="0.5.28", tcp=[
+          connect(port=80), connect(failure=REFUSED, control_ok=False, control_failure=REFUSED)])),
+    S("one page for three names that nobody reaches", "http.diff", "unknown",
+      *_pages("parking page", "one", "two", "three")),
+    S("one refusal for three names everywhere", "http.refused_by_site", "unknown",
+      *[{**row, "http_status": 403} for row in _pages("refusal", "one", "two", "three")]),
+    S("one page for two names that are reached elsewhere", "http.diff", "unknown",
+      *_pages("shared page", "one", "two"), *_reached("one", "two")),
+    S("a page reached only at the address that the control found", "dns.nxdomain",
+      "blocked dns.nxdomain",
+      observation(dns_failure=NXDOMAIN, dns_answers=[], tcp=[connect(is_answer=False)],
+                  tls=[handshake(is_answer=False)], http_first_is_answer=False,
+                  x_blocking_flags=33, is_anomaly=True, blocking="dns")),
+    S("the site's address beside one that cannot be, and its page came",
+      "dns.answer_in_control", "ok",
+      http_observation(dns_answers=[answer("192.0.2.10"),
+                                    answer("::", None, special="zero", match="none")])),
+    S("a listed block address that the control got too", "dns.answer_in_control", "ok",
+      http_observation(dns_answers=[answer(LISTED_ADDRESS)],
+                       control_answers=[control_answer(LISTED_ADDRESS)])),
+    S("a listed address that serves the site's page", "dns.vouched", "ok",
+      http_observation(dns_answers=[answer(LISTED_ADDRESS, 64499, match="none")])),
+    S("an address of the site that only the control cannot reach", "tcp.fails_for_control_too",
+      "down",
+      http_observation(tcp=[connect(port=80, failure=TIMEOUT, control_ok=False)],
+                       **no_response(http_failure=TIMEOUT))),
+)  # fmt: skip
+
+
+# --- one connection for all of them -----------------------------------------------------------
+
+
+def apart(rows: Iterable[Row], number: int, key: str) -> list[Row]:
+    """The rows with names, addresses, networks and reports of their own."""
+    moved = []
+    for position, row in enumerate(rows):
+        own = {name: _apart(value, number) for name, value in row.items()}
+        own["probe_asn"] += 1000 * (number + 1)
+        own["resolver_asn"] += 1000 * (number + 1)
+        own |= {"object_key": key, "line_number": position, "probe_cc": row["probe_cc"]}
+        for column in ("report_id", "http_body_digest"):
+            own[column] = own[column] and f"{own[column]} {number}"
+        moved.append(own)
+    return moved
+
+
+def _apart(value: Any, number: int) -> Any:
+    if isinstance(value, list):
+        return [_apart(item, number) for item in value]
+    if isinstance(value, dict):
+        return {name: _apart(item, number) for name, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    text = value.replace("192.0.2.", f"192.0.{number + 2}.")
+    text = text.replace("198.51.100.", f"198.51.{number + 2}.")
+    text = text.replace("2001:db8:100:", f"2001:db8:{number + 2:x}:")
+    return re.sub(r"\.example\b", f"-{number}.example", text)
+
+
+def fingerprints_for(count: int) -> Fingerprints:
+    """The block page, and the block address of each situation."""
+    countries = ("QQ",)
+    return Fingerprints(
+        dns=tuple(
+            Fingerprint(f"qq_address_{n}", "isp", "dns", "full", str(_apart(LISTED_ADDRESS, n)),
+                        countries)
+            for n in range(count)
+        ),
+        http=(Fingerprint(LISTED_PAGE, "nat", "body", "contains", "blocked", countries),),
+    )  # fmt: skip
+
+
+def judged(situations: Iterable[Situation], *, is_alone: bool) -> duckdb.DuckDBPyConnection:
+    """A connection with the outcomes of all situations that are judged that way."""
+    chosen = [(n, s) for n, s in enumerate(situations) if s.is_alone == is_alone]
+    rows = [row for n, s in chosen for row in apart(s.rows, n, s.name)]
+    connection = connection_with(rows)
+    count = 1 + max((n for n, _ in chosen), default=0)
+    add_outcomes(connection, Thresholds(), fingerprints_for(count), is_pooled=not is_alone)
+    return connection
+
+
+def results(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
+    """Situation → what its first row came to."""
+    query = connection.execute("SELECT * FROM outcomes WHERE line_number = 0")
+    columns = [column[0] for column in query.description or []]
+    rows = [dict(zip(columns, values, strict=True)) for values in query.fetchall()]
+    return {row["object_key"]: row for row in rows}
+
+
+def mistakes(situations: Iterable[Situation], found: dict[str, dict[str, Any]]) -> list[str]:
+    """What is not as the situations say, in words."""
+    wrong = []
+    for situation in situations:
+        row = found.get(situation.name)
+        if row is None:
+            wrong.append(f"{situation.name}: not judged")
+            continue
+        fired = row.get(f"{situation.layer}_rule", row["rule_id"])
+        if fired != situation.rule_id:
+            wrong.append(f"{situation.name}: {fired} fires, not {situation.rule_id}")
+        elif (row["class"], row["mechanism"]) != (situation.outcome, situation.mechanism):
+            wrong.append(f"{situation.name}: {row['rule_id']} makes it {row['class']} "
+                         f"{row['mechanism']}, not {situation.outcome} {situation.mechanism}")  # fmt: skip
+    return wrong

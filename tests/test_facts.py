@@ -1,0 +1,447 @@
+"""What an observation says, for each way in which probes have said it since 2017."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import facts, measurement
+from analysis.fingerprints import Fingerprint, Fingerprints
+from analysis.store import table_of
+
+_SITE, _OTHER, _SINKHOLE = "192.0.2.1", "192.0.2.2", "203.0.113.7"
+
+
+def _query(address: str | None = _SITE, failure: str | None = None, **changes: Any) -> dict:
+    answers = [{"answer_type": "A", "ipv4": address, "asn": 64500}] if address else None
+    return {"engine": "getaddrinfo", "hostname": "news.example", "query_type": "ANY",
+            "failure": failure, "answers": answers, "tags": ["depth=0"], **changes}  # fmt: skip
+
+
+def _control(**changes: Any) -> dict:
+    return {"dns": {"failure": None, "addrs": [_SITE]}, "tcp_connect": {},
+            "http_request": {"status_code": 200, "body_length": 9, "title": "News"},
+            **changes}  # fmt: skip
+
+
+def _exchange(url: str = "https://news.example/", body: Any = "<p>x</p>", **changes: Any) -> dict:
+    response = {"code": 200, "body": body, "headers": changes.pop("headers", {})}
+    return {"failure": None, "request": {"url": url}, "response": response,
+            "tags": ["depth=0"], **changes}  # fmt: skip
+
+
+def _observe(
+    test_keys: Any = None, fingerprints: Fingerprints | None = None, **changes: Any
+) -> dict[str, Any]:
+    """The observation of one measurement, by column, through the table that is stored."""
+    line = {
+        "test_name": "web_connectivity", "report_id": "r", "input": "https://news.example/",
+        "measurement_start_time": "2024-07-01 10:00:00", "probe_cc": "QQ", "probe_asn": "AS64500",
+        "test_keys": test_keys, **changes,
+    }  # fmt: skip
+    read = measurement.decode(json.dumps(line).encode())
+    row = facts.observe(read, line_number=1, fingerprints=fingerprints or Fingerprints())
+    found: dict[str, Any] = table_of([row]).to_pylist()[0]
+    return found
+
+
+# --- dns ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("queries", "failure", "answers"),
+    [
+        ([_query()], None, [_SITE]),
+        ([_query(engine=None, tags=None)], None, [_SITE]),  # before 0.4
+        ([_query(hostname="NEWS.example.")], None, [_SITE]),
+        ([_query(None, "dns_nxdomain_error")], "dns_nxdomain_error", []),
+        ([_query(None, "android_dns_cache_no_data")], "dns_nxdomain_error", []),
+        ([_query(None, "dns_no_answer", query_type="AAAA"), _query()], None, [_SITE]),
+        (
+            [_query(None, "dns_no_answer", query_type="AAAA"), _query(None, "dns_refused_error")],
+            "dns_refused_error",
+            [],
+        ),
+        ([_query("[scrubbed]")], None, []),
+        ([_query(None, answers=[{"answer_type": "CNAME", "hostname": "a.example"}])], None, []),
+        ([_query(engine="doh")], None, []),
+        ([_query(hostname="elsewhere.example")], None, []),
+        ([_query(tags=["depth=1"])], None, []),
+        ([_query(), _query(_OTHER), _query()], None, [_SITE, _OTHER]),
+        ([], None, []),
+        (None, None, []),
+    ],
+)
+def test_dns_is_what_the_system_resolver_said_of_the_inputs_host(queries, failure, answers):
+    """Any answer, even one without an address, means that there was no failure."""
+    found = _observe({"queries": queries})
+    assert found["dns_failure"] == failure
+    assert [answer["address"] for answer in found["dns_answers"]] == answers
+
+
+def test_udp_lookups_stand_apart():
+    """They show injection on the path and say nothing about the system resolver."""
+    found = _observe({"queries": [_query(), _query(_SINKHOLE, engine="udp")]})
+    assert [a["address"] for a in found["dns_answers"]] == [_SITE]
+    assert [a["address"] for a in found["udp_answers"]] == [_SINKHOLE]
+
+
+@pytest.mark.parametrize(
+    ("control", "expected"),
+    [
+        (_control(), "address"),
+        (_control(dns={"addrs": [_OTHER]}, ip_info={_OTHER: {"asn": 64500}}), "asn"),
+        (_control(dns={"addrs": [_OTHER]}, ip_info={_OTHER: {"asn": 64501}}), "none"),
+        (_control(dns={"addrs": [_OTHER]}), "none"),
+        (_control(dns={"addrs": ["www.elsewhere.example", _SITE]}), "address"),  # 2017 had CNAMEs
+        (_control(dns={"addrs": [], "failure": "dns_name_error"}), None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_answers_are_compared_with_the_controls(control, expected):
+    """By address, else by network; null where the control has no address."""
+    found = _observe({"queries": [_query()], "control": control})
+    assert [answer["match"] for answer in found["dns_answers"]] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "text"),
+    [
+        ("127.0.0.1", "loopback", "127.0.0.1"),
+        ("10.10.10.1", "private", "10.10.10.1"),
+        ("::ffff:10.0.0.1", "private", "10.0.0.1"),
+        ("2001:DB8::0:1", None, "2001:db8::1"),
+    ],
+)
+def test_addresses_have_one_spelling_and_a_kind(address, kind, text):
+    """Bogons are named, documentation ranges are as good as public."""
+    found = _observe({"queries": [_query(address)]})["dns_answers"][0]
+    assert (found["address"], found["special"]) == (text, kind)
+
+
+# --- control ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "has_control", "dns_failure", "status"),
+    [
+        ({"control": _control()}, True, None, 200),
+        ({"control": _control(), "control_failure": "connection_reset"}, False, None, None),
+        ({"control": {}}, False, None, None),
+        ({"control": None}, False, None, None),
+        (
+            {"control": {"tcp_connect": None, "dns": {"failure": None, "addrs": None},
+                         "http_request": {"status_code": 0, "failure": None, "title": ""}}},
+            False, None, None,
+        ),
+        (
+            {"control": {"dns": {"failure": "dns_name_error", "addrs": []},
+                         "http_request": {"status_code": -1, "failure": "dns_lookup_error"}}},
+            True, "dns_nxdomain_error", None,
+        ),
+    ],
+)  # fmt: skip
+def test_a_control_that_says_nothing_is_no_control(keys, has_control, dns_failure, status):
+    """Empty defaults are no answer, -1 and 0 are no status."""
+    found = _observe(keys)
+    assert found["has_control"] is has_control
+    assert found["control_dns_failure"] == dns_failure
+    assert found["control_http_status"] == status
+
+
+# --- tcp and tls --------------------------------------------------------------------------------
+
+
+def test_attempts_of_0_5_are_those_of_depth_0_with_the_controls_result():
+    """One item an attempt; IPv6 endpoints are written with brackets; redirects are left out."""
+    found = _observe({
+        "queries": [_query()],
+        "tcp_connect": [
+            {"ip": _SITE, "port": 443, "tags": ["depth=0"],
+             "status": {"success": False, "failure": "connection_reset"}},
+            {"ip": "2001:db8::1", "port": 443, "tags": ["depth=0"],
+             "status": {"success": True, "failure": None}},
+            {"ip": _OTHER, "port": 443, "tags": ["depth=1"], "status": {"success": True}},
+        ],
+        "tls_handshakes": [
+            {"address": "[2001:db8::1]:443", "server_name": "news.example", "failure": None,
+             "no_tls_verify": False, "tags": ["depth=0"]},
+            {"address": f"{_SITE}:443", "server_name": "news.example", "failure": None,
+             "no_tls_verify": True, "tags": ["depth=0"]},
+        ],
+        "control": _control(
+            tcp_connect={f"{_SITE}:443": {"status": True},
+                         "[2001:db8::1]:443": {"status": False, "failure": "host_unreachable"}},
+            tls_handshake={"[2001:db8::1]:443": {"status": False, "failure": "ssl_failed"}},
+        ),
+    })  # fmt: skip
+    assert [list(item.values()) for item in found["tcp"]] == [
+        [_SITE, 443, "connection_reset", "address", True, True, None],
+        ["2001:db8::1", 443, None, "none", False, False, "host_unreachable"],
+    ]
+    assert [list(item.values()) for item in found["tls"]] == [
+        ["2001:db8::1", "news.example", None, "none", False, False, "ssl_failed"]
+    ]
+
+
+def test_attempts_of_0_4_are_told_apart_by_address_and_server_name():
+    """It tags no depth, and its handshakes do not name their address."""
+    found = _observe({
+        "queries": [_query(tags=None)],
+        "tcp_connect": [
+            {"ip": _SITE, "port": 443, "status": {"success": True}},
+            {"ip": "198.51.100.9", "port": 443, "status": {"success": False}},
+        ],
+        "tls_handshakes": [
+            {"server_name": "news.example", "failure": "connection_reset"},
+            {"server_name": "elsewhere.example", "failure": "connection_reset"},
+        ],
+        "control": _control(tls_handshake={f"{_SITE}:443": {"status": True}}),
+    })  # fmt: skip
+    assert [item["address"] for item in found["tcp"]] == [_SITE]
+    assert [list(item.values()) for item in found["tls"]] == [
+        [None, "news.example", "connection_reset", "address", True, True, None]
+    ]
+
+
+# --- redirects and http -------------------------------------------------------------------------
+
+
+def test_the_first_failure_behind_a_redirect_is_where_all_attempts_failed():
+    """One broken IPv6 address of a working target is none."""
+    target = {"hostname": "login.example", "tags": ["depth=1"]}
+    attempts = [
+        {"ip": "2001:db8::9", "port": 443, "status": {"success": False, "failure": "x"},
+         "tags": ["depth=1"]},
+        {"ip": "198.51.100.9", "port": 443, "status": {"success": True}, "tags": ["depth=1"]},
+    ]  # fmt: skip
+    handshake = {"address": "198.51.100.9:443", "server_name": "login.example",
+                 "failure": "connection_reset", "tags": ["depth=1"]}  # fmt: skip
+    keys = {"queries": [_query(), _query("198.51.100.9", **target)], "tcp_connect": attempts}
+    fine = _observe(keys)
+    broken = _observe({**keys, "tls_handshakes": [handshake]})
+    names = ("redirect_layer", "redirect_host", "redirect_failure")
+    assert [fine[name] for name in names] == [None, None, None]
+    assert [broken[name] for name in names] == ["tls", "login.example", "connection_reset"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "layer"),
+    [
+        ("dns_nxdomain_error", "dns"),
+        ("connection_refused", "tcp"),
+        ("ssl_invalid_hostname", "tls"),
+        ("generic_timeout_error", "http"),
+    ],
+)
+def test_a_redirect_of_0_4_failed_if_the_newest_request_failed_elsewhere(failure, layer):
+    """The same failure at the input's own host is none of a redirect."""
+    newest = _exchange("https://login.example/", failure=failure, tags=None, response=None)
+    at_home = _exchange("https://news.example/a", failure=failure, tags=None, response=None)
+    found = _observe({"requests": [newest, _exchange(tags=None)]})
+    assert (found["redirect_layer"], found["redirect_host"]) == (layer, "login.example")
+    assert _observe({"requests": [at_home]})["redirect_layer"] is None
+
+
+def test_without_a_request_the_experiments_failure_is_the_http_failure():
+    """0.5 makes no request where no handshake succeeds."""
+    found = _observe({"requests": [], "http_experiment_failure": "connection_reset"})
+    assert (found["http_failure"], found["http_request_count"]) == ("connection_reset", 0)
+    assert found["http_status"] is None
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [(f"{_SITE}:443", True), (f"{_OTHER}:443", False), (None, None)],
+)
+def test_the_first_request_went_to_an_address_of_the_resolver_or_of_the_control(address, expected):
+    """The oldest request is the last of the list; only 0.5 says where it went."""
+    requests = [_exchange(address=f"{_OTHER}:443"), _exchange(address=address)]
+    found = _observe({"queries": [_query()], "requests": requests})
+    assert found["http_first_is_answer"] is expected
+
+
+_PAGE = Fingerprint("page", "nat", "body", "contains", "Blocked by order", ())
+_MOVED = Fingerprint("moved", "isp", "header.location", "prefix", "http://203.0.113.7/", ())
+_BLOCK_PAGE = "<html><title>Blocked\n by&amp;order</title>Blocked by order: {}</html>"
+
+
+@pytest.mark.parametrize(
+    ("requests", "names", "is_confirmed"),
+    [
+        # the site's own page over a verified connection is not somebody else's
+        ([_exchange(body=_BLOCK_PAGE)], None, False),
+        ([_exchange("http://news.example/", _BLOCK_PAGE)], ["page"], True),
+        ([_exchange("https://block.example/", _BLOCK_PAGE)], ["page"], True),
+        ([_exchange("https://www.news.example/", _BLOCK_PAGE)], None, False),
+        (
+            [_exchange("http://news.example/", "", failure="http_request_failed",
+                       headers={"Location": "http://203.0.113.7/?u=1"})],
+            ["moved"], True,
+        ),
+        (
+            [_exchange("http://news.example/", "", headers={
+                "location": {"format": "base64",
+                             "data": base64.b64encode(b"http://203.0.113.7/\xff").decode()}})],
+            ["moved"], True,
+        ),
+        (
+            [_exchange("http://news.example/",
+                       {"format": "base64",
+                        "data": base64.b64encode(_BLOCK_PAGE.encode()).decode()})],
+            ["page"], True,
+        ),
+        ([_exchange("http://news.example/", "<p>hello</p>")], [], False),
+        ([_exchange("http://news.example/", None)], [], False),
+    ],
+)  # fmt: skip
+def test_pages_that_may_be_somebody_elses_are_looked_at(requests, names, is_confirmed):
+    """Everything but what came over verified HTTPS from the input's own registrable domain."""
+    found = _observe(
+        {"requests": requests, "blocking": False, "accessible": True},
+        Fingerprints(http=(_PAGE, _MOVED)),
+    )
+    assert found["http_fingerprints"] == names
+    assert found["is_confirmed"] is is_confirmed
+
+
+def test_one_block_page_for_many_names_has_one_digest():
+    """What differs with the name, the hour or a counter does not count; another page differs."""
+
+    def digest(host: str, body: str) -> Any:
+        url = f"http://{host}/"
+        return _observe({"requests": [_exchange(url, body)]}, input=url)["http_body_digest"]
+
+    page = "<h1>Blocked</h1> {} at 10:0{} ref {} <a href='?u=http%3A%2F%2F{}%2F'>"
+    one = digest("a.example", page.format("http://a.example/", 1, "deadbeef01", "a.example"))
+    two = digest("b.test", page.format("http://B.test/", 2, "00c0ffee", "b.test"))
+    assert one == two
+    assert one != digest("a.example", "<h1>Welcome</h1>")
+    assert digest("a.example", "") is None
+
+
+def test_a_described_page_has_its_title_and_length():
+    """Of the newest response; a page like the control's is not described."""
+    keys = {"requests": [_exchange("http://news.example/", _BLOCK_PAGE)]}
+    found = _observe(keys)
+    assert found["http_title"] == "Blocked by&order"
+    assert found["http_body_length"] == len(_BLOCK_PAGE)
+    same = {"status_code_match": True, "title_match": True, "body_proportion": 0.98}
+    assert _observe({**keys, **same})["http_title"] is None
+
+
+def test_a_huge_body_is_looked_at_only_at_its_start():
+    """A cut inside an escape or a letter breaks nothing."""
+    for piece in ("ក", "\\u00e9", "\\ud83d\\ude00", "\\\\", "x"):
+        raw = measurement.Raw(b'"' + piece.encode() * 600_000 + b'"')
+        body = measurement.body_bytes(raw)
+        letter = json.loads(f'"{piece}"').encode()
+        assert body is not None
+        assert len(body) <= measurement.BODY_LIMIT
+        assert len(body) > (measurement.BODY_LIMIT - 16) // len(piece.encode()) * len(letter) * 0.9
+        assert body == (letter * 600_000)[: len(body)]
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"input": None}, "no_input"),
+        ({"input": ""}, "no_input"),
+        ({"input": ["a"]}, "no_input"),
+        ({"input": "http://" + "x" * 70_000}, "input_too_long"),
+        ({"report_id": "r" * 1000}, "report_id_too_long"),
+        ({"measurement_start_time": None}, "no_start_time"),
+        ({"measurement_start_time": "yesterday"}, "bad_start_time"),
+        ({"measurement_start_time": "2024-02-30 10:00:00"}, "bad_start_time"),
+        ({"measurement_start_time": "2024-07-01 10:00:00" + "0" * 100}, "bad_start_time"),
+        ({"probe_cc": None}, "bad_probe_cc"),
+        ({"probe_cc": "../x"}, "bad_probe_cc"),
+        ({"probe_asn": "AS-1"}, "bad_probe_asn"),
+        ({"probe_asn": "AS99999999999"}, "bad_probe_asn"),
+        ({"probe_asn": -1}, "bad_probe_asn"),
+        ({"test_name": None}, "no_test_name"),
+    ],
+)
+def test_a_measurement_that_cannot_be_placed_is_refused(changes, why):
+    """With the word for it in the ledger."""
+    with pytest.raises(facts.Invalid, match=f"^{why}$"):
+        _observe({}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-07-01 10:00:00", 1_719_828_000),
+        ("2024-07-01T10:00:00Z", 1_719_828_000),
+        ("2024-07-01T10:00:00.123456Z", 1_719_828_000),
+        ("2031-01-01 00:00:00", 1_924_992_000),
+    ],
+)
+def test_start_times_are_utc(text, expected):
+    """As probes write them and as the API does."""
+    assert facts.start_time(text) == expected
+
+
+# --- hostile and broken corners -----------------------------------------------------------------
+
+_WRONG: list[Any] = [None, True, -1, 1e300, 10**40, "x", "", [], {}, [None], [[]], {"a": None}]
+
+
+@pytest.mark.parametrize("wrong", _WRONG, ids=repr)
+def test_a_corner_of_the_wrong_type_does_not_lose_the_measurement(wrong):
+    """Whatever stands in a field that should hold something else, the rest is kept."""
+    base: dict[str, Any] = {
+        "queries": [_query()], "requests": [_exchange()], "control": _control(),
+        "tcp_connect": [{"ip": _SITE, "port": 443, "status": {"success": True}, "tags": []}],
+        "tls_handshakes": [{"server_name": "news.example"}], "blocking": False, "accessible": True,
+    }  # fmt: skip
+    for name in (*measurement.TestKeys.__struct_fields__, "unheard_of"):
+        assert _observe({**base, name: wrong})["domain"] == "news.example"
+    for name in base:
+        inner = base[name][0] if isinstance(base[name], list) else base[name]
+        for field in inner if isinstance(inner, dict) else ():
+            changed = {**inner, field: wrong}
+            value = [changed] if isinstance(base[name], list) else changed
+            assert _observe({**base, name: value})["domain"] == "news.example"
+    for name in ("probe_network_name", "resolver_asn", "software_name", "software_version",
+                 "test_version", "annotations", "report_id"):  # fmt: skip
+        assert _observe(base, **{name: wrong})["domain"] == "news.example"
+
+
+@pytest.mark.parametrize(
+    ("url", "domain"),
+    [
+        ("http://user:pw@News.Example.:8080/x", "news.example"),
+        ("https://192.0.2.1/", "192.0.2.1"),
+        ("http://<script>alert(1)</script>/", ""),
+        ("=HYPERLINK(1)", ""),
+        ("http://../../etc/passwd", ""),
+        ("http://" + "a" * 10_000 + ".example/", ""),
+        ("http://a\u202eb.example/", ""),
+        ("\x00", ""),
+    ],
+)
+def test_inputs_are_kept_as_they_are_and_named_by_their_host(url, domain):
+    """A host that cannot exist has no domain; the measurement is kept."""
+    found = _observe({}, input=url)
+    assert (found["input"], found["domain"]) == (url, domain)
+
+
+def test_every_real_measurement_is_read(shared_data: Path):
+    """Six versions of eight years, none lost; what they recorded is there."""
+    paths = sorted((shared_data / "measurements").glob("web_connectivity-*/*.json"))
+    assert len(paths) >= 17
+    for path in paths:
+        read = measurement.decode(json.dumps(json.loads(path.read_text())).encode())
+        row = facts.observe(read, line_number=1, fingerprints=Fingerprints())
+        found = table_of([row]).to_pylist()[0]
+        assert found["domain"], path.name
+        assert found["dns_answers"] or found["dns_failure"] or found["is_ip_input"], path.name
+        assert found["tcp"] or found["dns_failure"], path.name
+        assert found["has_control"] or found["control_failure"], path.name

@@ -1,0 +1,108 @@
+"""Would anybody notice if a rule were wrong? Each mutant must break some situation.
+
+The features are computed once; a mutant is the rules alone, run again over them.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import duckdb
+import pytest
+
+from analysis.outcomes import apply_rules
+from analysis.rules import RULES, Rule, Thresholds
+from tests.situations import REAL_LIFE, SITUATIONS, judged, mistakes, results
+
+ALL = (*SITUATIONS, *REAL_LIFE)
+CATCH_ALL = "TRUE"
+
+#: Parts of conditions that could be left out without changing any measurement that can occur.
+EQUIVALENT = {
+    "dns.control_missing: name_pool = 'exists'":
+        "where the pool misses the name, dns.name_does_not_exist has fired; it is absent only "
+        "where a measurement is judged alone",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def worlds() -> list[tuple[bool, duckdb.DuckDBPyConnection]]:
+    """The situations with their features and profiles, pooled and alone."""
+    connections = [(alone, judged(ALL, is_alone=alone)) for alone in (False, True)]
+    for _, connection in connections:
+        connection.execute("CREATE TEMP TABLE kept AS SELECT * FROM profiled")
+        connection.execute("DROP VIEW profiled")
+        connection.execute("ALTER TABLE kept RENAME TO profiled")
+    return connections
+
+
+def _is_noticed(
+    rules: tuple[Rule, ...], worlds: list[tuple[bool, duckdb.DuckDBPyConnection]]
+) -> bool:
+    for alone, connection in worlds:
+        apply_rules(connection, Thresholds(), rules)
+        if mistakes([s for s in ALL if s.is_alone == alone], results(connection)):
+            return True
+    return False
+
+
+def _with(rule: Rule, condition: str) -> tuple[Rule, ...]:
+    return tuple(replace(r, condition=condition) if r is rule else r for r in RULES)
+
+
+def test_the_rules_as_they_are_pass(worlds: list[tuple[bool, duckdb.DuckDBPyConnection]]) -> None:
+    """The harness has no mistakes of its own."""
+    assert not _is_noticed(RULES, worlds)
+
+
+def test_an_inverted_rule_is_noticed(worlds: list[tuple[bool, duckdb.DuckDBPyConnection]]) -> None:
+    """Each condition turned into its opposite breaks some situation.
+
+    Catch-alls are left out: turned into FALSE they would leave a layer without a rule, which no
+    measurement survives.
+    """
+    survivors = [
+        rule.rule_id
+        for rule in RULES
+        if rule.condition != CATCH_ALL
+        and not _is_noticed(_with(rule, f"NOT coalesce(({rule.condition}), FALSE)"), worlds)
+    ]
+    assert not survivors
+
+
+def test_a_missing_rule_is_noticed(worlds: list[tuple[bool, duckdb.DuckDBPyConnection]]) -> None:
+    """A rule that another one would replace without anybody noticing is not needed."""
+    survivors = [
+        rule.rule_id
+        for rule in RULES
+        if rule.condition != CATCH_ALL and not _is_noticed(_with(rule, "FALSE"), worlds)
+    ]
+    assert not survivors
+
+
+def _conjuncts(condition: str) -> list[str]:
+    """The parts of a condition that stand beside each other with AND, outside any bracket."""
+    parts, depth = [""], 0
+    for token in re.split(r"(\bAND\b|[()])", condition):
+        depth += (token == "(") - (token == ")")
+        if token == "AND" and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += token
+    return [part.strip() for part in parts]
+
+
+def _weakened() -> Iterator[tuple[str, tuple[Rule, ...]]]:
+    """Each rule with one part of its condition left out."""
+    for rule in RULES:
+        parts = _conjuncts(rule.condition)
+        for place, part in enumerate(parts):
+            rest = [p for n, p in enumerate(parts) if n != place]
+            if rest:
+                yield f"{rule.rule_id}: {part}", _with(rule, " AND ".join(rest))
+
+
+def test_a_weakened_rule_is_noticed(worlds: list[tuple[bool, duckdb.DuckDBPyConnection]]) -> None:
+    """No part of a condition, the restraints above all, can be lost in silence."""
+    survivors = {name for name, rules in _weakened() if not _is_noticed(rules, worlds)}
+    assert survivors == set(EQUIVALENT)

@@ -1,0 +1,68 @@
+"""Which rule fires in which situation, and what the measurement then comes to."""
+
+from typing import Any
+
+import pytest
+
+from analysis.outcomes import add_outcomes
+from analysis.rules import RULES, Thresholds
+from tests.observations import connection_with, http_observation, observation
+from tests.situations import (
+    REAL_LIFE,
+    SITUATIONS,
+    Situation,
+    fingerprints_for,
+    judged,
+    mistakes,
+    results,
+)
+
+ALL = (*SITUATIONS, *REAL_LIFE)
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, dict[str, Any]]:
+    """What every situation came to."""
+    return {
+        **results(judged(ALL, is_alone=False)),
+        **results(judged(ALL, is_alone=True)),
+    }
+
+
+@pytest.mark.parametrize("situation", ALL, ids=lambda situation: situation.name)
+def test_situation(situation: Situation, found: dict[str, dict[str, Any]]) -> None:
+    """The rule fires at its layer, and the whole measurement is what a person would say."""
+    assert not mistakes([situation], found)
+
+
+def test_every_rule_has_a_situation() -> None:
+    """A rule that no situation needs is a rule that nobody has thought through."""
+    assert len({s.name for s in ALL}) == len(ALL)
+    assert {rule.rule_id for rule in RULES} == {s.rule_id for s in SITUATIONS}
+
+
+def test_every_measurement_is_judged_once() -> None:
+    """No rule, join or profile drops a measurement or doubles it."""
+    rows = [observation(domain=""), observation(report_id=""), http_observation(probe_asn=0),
+            observation(report_id="", probe_asn=0, resolver_asn=0), observation()]  # fmt: skip
+    connection = connection_with(rows)
+    add_outcomes(connection, Thresholds(), fingerprints_for(1))
+    lines = connection.execute("SELECT line_number FROM outcomes ORDER BY 1").fetchall()
+    assert lines == [(1,), (2,), (3,), (4,), (5,)]
+
+
+def test_a_row_of_nulls_is_unknown_at_every_layer() -> None:
+    """A measurement whose test keys are null is a failure, never a finding."""
+    kept = ("measurement_start_time", "probe_cc", "probe_asn", "resolver_asn", "domain", "input",
+            "report_id", "line_number", "is_https", "is_ip_input")  # fmt: skip
+    lists = dict.fromkeys(["dns_answers", "udp_answers", "control_answers", "tcp", "tls"], [])
+    row = observation()
+    empty = {**dict.fromkeys(row), **{name: row[name] for name in kept}, **lists,
+             "has_control": False, "is_failure": True, "is_anomaly": False}  # fmt: skip
+    connection = connection_with([empty])
+    add_outcomes(connection, Thresholds(), fingerprints_for(1))
+    found = connection.execute(
+        "SELECT class, evidence, dns_rule, tcp_rule, tls_rule, http_rule FROM outcomes"
+    ).fetchone()
+    layers = ("dns", "tcp", "tls", "http")
+    assert found == ("unknown", "none", *(f"{layer}.not_measured" for layer in layers))
