@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.outcomes import add_outcomes
 from analysis.period import Period
+from analysis.elsewhere import withhold_unreached
 from analysis.fingerprints import Fingerprints
 from analysis.rules import RULES, Rule, Thresholds
 from analysis.words import LISTED
@@ -40,12 +41,39 @@ def confirm(
         access network of the country is set aside as *not_domestic*.
     """
     add_outcomes(connection, thresholds, fingerprints, rules)
-    judgement = judge_cells(connection, periods, thresholds, has_explorer=has_explorer)
+    judgement = judge_cells(
+        connection,
+        periods,
+        thresholds,
+        domestic_asns=networks.loc[networks["is_domestic"], "probe_asn"],
+        has_explorer=has_explorer,
+    )
     verdicts = judgement.verdicts.merge(
         networks[["probe_asn", "operator", "is_domestic"]], on="probe_asn", how="left"
     )
-    elsewhere = verdicts["state"].isin(LISTED) & ~verdicts["is_domestic"].astype(bool)
+    verdicts["note"] = _with_resolvers(verdicts)
+    verdicts = withhold_unreached(verdicts, thresholds)
+    is_listed = verdicts["state"].isin(LISTED)
+    elsewhere = is_listed & ~verdicts["is_domestic"].astype(bool)
     verdicts.loc[elsewhere, "set_aside_reason"] = "not_domestic"
-    # The number of forged reports that would change a verdict is not computed yet: left empty.
-    verdicts["sessions_to_flip"] = pd.array([pd.NA] * len(verdicts), dtype="Int64")
-    return Judgement(verdicts, judgement.intervals)
+    kept = verdicts.loc[is_listed & (verdicts["period"] == "all"), ["domain", "probe_asn"]]
+    return Judgement(verdicts, judgement.intervals.merge(kept, on=["domain", "probe_asn"]))
+
+
+def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:
+    """Notes that say through whose resolver a DNS block was seen (guard G4).
+
+    A forged answer that seems to come from a public resolver was put in on the path, so the note
+    names the way that was measured and accuses nobody.
+    """
+    own = "AS" + verdicts["probe_asn"].astype(str)
+    others = [
+        [asn for asn in asns.split(";") if asn and asn != mine]
+        for asns, mine in zip(verdicts["resolver_asns"], own, strict=True)
+    ]
+    words = pd.Series(
+        [f"seen through the resolver of {', '.join(names)}" if names else "" for names in others],
+        index=verdicts.index,
+    )
+    joined = verdicts["note"] + "; " + words
+    return joined.where((verdicts["note"] != "") & (words != ""), verdicts["note"] + words)

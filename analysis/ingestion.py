@@ -174,16 +174,22 @@ class _Hashed(RawIOBase):
     def readinto(self, buffer: "Buffer", /) -> int:
         room = memoryview(buffer)
         if not self._rest:
-            self._rest = memoryview(self._stream.read(len(room)))
+            self._rest = memoryview(self._read(len(room)))
             self._hash.update(self._rest)
         count = min(len(room), len(self._rest))
         room[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
 
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except OSError as error:
+            raise CannotRead(error.strerror or type(error).__name__) from None
+
     def digest(self) -> str:
         """SHA-256 of the whole stream; reads what nobody has read yet."""
-        while block := self._stream.read(_PACKED_BLOCK):
+        while block := self._read(_PACKED_BLOCK):
             self._hash.update(block)
         return self._hash.hexdigest()
 
@@ -266,7 +272,8 @@ def _ingest_object(task: _Task, item: ArchiveObject) -> Provenance | NotRead | U
     except CannotRead as error:
         return NotRead(item.key, str(error))
     except OSError as error:
-        return NotRead(item.key, error.strerror or type(error).__name__)
+        reason = error.strerror or str(error)
+        raise SourceError(f"the store {task.store.uri} cannot be written: {reason}") from None
     finally:
         if was_enabled:
             gc.enable()

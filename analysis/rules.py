@@ -230,9 +230,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "dns.same_page",
-        "dns_match = 'none' AND (is_same_page OR is_https_own)",
+        "(dns_match = 'none' OR dns_failure IS NOT NULL) AND (is_same_page OR is_https_own)",
         "ok",
-        "Another address than the control's, and the site's own page comes from it: a CDN.",
+        "Another address than the control's, or a lookup that fails once, and the site's own page "
+        "comes the same way: a CDN, or a lapse.",
     ),
     Rule(
         "dns.substitution_persistent",
@@ -448,7 +449,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "http.https",
-        "http_failure IS NULL AND is_https_page",
+        "is_https_page",
         "ok",
         "A page over a verified connection to the site.",
     ),

@@ -4,8 +4,11 @@ One report holds many rows and one person may run hundreds of tests a day; a ses
 ``report_id``) is the best stand-in for an independent witness.
 """
 
+from collections.abc import Iterable
+
 import duckdb
 import pandas as pd
+import pyarrow as pa
 
 #: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``
 #: (nothing that can be interpreted) are both *unknown* in the published tables.
@@ -15,7 +18,7 @@ CLASSES = ("blocked", "down", "ok", "unclear", "none")
 # the input redirects to is not evidence about this one.
 _SESSIONS = """
 WITH rows AS (
-  SELECT domain, probe_asn, session, day,
+  SELECT domain, probe_asn, session, day, resolver_asn,
     CASE WHEN evidence <> 'scored' THEN 'none'
          WHEN class = 'unknown' OR is_about_target THEN 'unclear'
          ELSE class END AS class,
@@ -23,12 +26,13 @@ WITH rows AS (
   FROM outcomes WHERE domain <> ''
 ), counted AS (
   SELECT domain, probe_asn, session, min(day) AS day,
+    bool_and(resolver_asn IN (FROM domestic_resolvers)) AS is_via_domestic,
     count(*) FILTER (class = 'blocked') AS blocked, count(*) FILTER (class = 'down') AS down,
     count(*) FILTER (class = 'ok') AS ok, count(*) FILTER (class = 'unclear') AS unclear,
     count(*) FILTER (class = 'blocked' AND is_artefact) AS artefact
   FROM rows GROUP BY domain, probe_asn, session
 )
-SELECT domain, probe_asn, session, day,
+SELECT domain, probe_asn, session, day, is_via_domestic,
   CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
        WHEN down > blocked AND down > ok THEN 'down'
        WHEN ok > blocked AND ok > down THEN 'ok'
@@ -40,24 +44,45 @@ FROM counted
 """
 
 _SERIES = """
-SELECT domain, probe_asn, day,
+WITH mixed AS (
+  SELECT domain, probe_asn FROM sessions GROUP BY ALL
+  HAVING bool_or(is_via_domestic) AND NOT bool_and(is_via_domestic)
+), views AS (
+  SELECT 'all' AS via, domain, probe_asn, day, class, is_artefact FROM sessions
+  UNION ALL
+  SELECT 'domestic', domain, probe_asn, day, class, is_artefact
+  FROM sessions SEMI JOIN mixed USING (domain, probe_asn) WHERE is_via_domestic
+)
+SELECT via, domain, probe_asn, day,
   count(*) AS session_count,
   count(*) FILTER (class = 'blocked') AS blocked,
   count(*) FILTER (class = 'down') AS down,
   count(*) FILTER (class = 'ok') AS ok,
   count(*) FILTER (class = 'unclear') AS unclear,
   count(*) FILTER (class = 'blocked' AND is_artefact) AS artefact
-FROM sessions GROUP BY ALL ORDER BY domain, probe_asn, day
+FROM views GROUP BY ALL ORDER BY via, domain, probe_asn, day
 """
 
 
-def session_series(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+def session_series(
+    connection: duckdb.DuckDBPyConnection, domestic_asns: Iterable[int]
+) -> pd.DataFrame:
     """Count sessions by class, per site, network and day; keeps the table ``sessions``.
 
-    One row is one ``domain`` × ``probe_asn`` × ``day`` that was tested, with ``session_count``
-    and the sessions in each class (``blocked, down, ok, unclear``) and, of the blocked ones,
-    those that carry an artefact. A session belongs to the day on which it first tested the site.
-    Sorted by its key.
+    Args:
+        connection: holds ``outcomes``.
+        domestic_asns: the country's access networks, whose resolvers its subscribers are given.
+
+    Returns:
+        One row is one ``domain`` × ``probe_asn`` × ``day`` that was tested, with
+        ``session_count`` and the sessions in each class (``blocked, down, ok, unclear``) and, of
+        the blocked ones, those that carry an artefact. A session belongs to the day on which it
+        first tested the site. ``via`` is *all*; where some sessions of a cell used a resolver of
+        the country and some another one (a public resolver), the former stand a second time
+        under *domestic*: what a public resolver answers is no evidence against a block by the
+        network's own (guard G4). Sorted by ``via`` and the key.
     """
+    resolvers = pa.table({"asn": pa.array(sorted(map(int, domestic_asns)), pa.uint32())})
+    connection.execute("CREATE OR REPLACE TEMP TABLE domestic_resolvers AS SELECT * FROM resolvers")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE sessions AS {_SESSIONS}")
     return connection.execute(_SERIES).df()

@@ -205,9 +205,9 @@ class Store:
 
     def _begin(self, path: str) -> str:
         folder, _, name = path.rpartition("/")
-        self.files.create_dir(folder, recursive=True)
         if not self.is_local:
-            return path
+            return path  # there are no folders to make, and nothing appears before it is whole
+        self.files.create_dir(folder, recursive=True)
         owner = f"{_machine()}-{os.getpid()}-{uuid4().hex[:8]}"
         return f"{folder}/.{name}.{owner}{_TEMPORARY}"
 

@@ -140,7 +140,7 @@ def open_study(
     lists = reference.load_test_lists(test_list or None, code)
     collection = ingest(source, store, code, fingerprints=known, jobs=jobs)
     observations = collection.open(code, period)
-    if not observations.connection.table("observations").limit(1).fetchall():
+    if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
         raise SourceError(
             f"the source has no measurement of {code} from {period.since} to {period.last_day}"
         )

@@ -1,6 +1,6 @@
 """The verdict on each site and network: state, mechanism, dates, counts and a witness."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from urllib.parse import quote
@@ -11,21 +11,24 @@ import pandas as pd
 
 from analysis.intervals import segment
 from analysis.period import Period
+from analysis.robustness import sessions_to_flip
 from analysis.rules import Thresholds
 from analysis.sessions import session_series
 from analysis.states import judge_states, strength, wilson_bounds
 from analysis.words import LISTED
 
 CELL = ["domain", "probe_asn"]
+VIEW = ["via", *CELL]
 _CLASSES = ["blocked", "down", "ok", "unclear"]
 
 # A key and what of it explains most blocked measurements; ties go to the earlier layer.
 _BLOCKED_RULES = """
-SELECT o.domain, o.probe_asn, c.interval, o.rule_id, any_value(o.mechanism) AS mechanism,
+SELECT c.via, o.domain, o.probe_asn, c.interval, o.rule_id, any_value(o.mechanism) AS mechanism,
        count(DISTINCT o.session) AS sessions, count(*) AS blocked_measurements,
        any_value(o.rule_order) AS rule_order
 FROM outcomes o JOIN cuts c ON c.domain = o.domain AND c.probe_asn = o.probe_asn
   AND o.day BETWEEN c.since AND c.until
+  AND (c.via = 'all' OR o.resolver_asn IN (FROM domestic_resolvers))
 WHERE o.class = 'blocked' AND NOT o.is_about_target AND o.evidence = 'scored'
 GROUP BY ALL
 """
@@ -105,6 +108,7 @@ def judge_cells(
     periods: Mapping[str, Period],
     thresholds: Thresholds,
     *,
+    domestic_asns: Iterable[int],
     has_explorer: bool,
 ) -> Judgement:
     """Judge every site on every network, over intervals, for each named period.
@@ -113,21 +117,20 @@ def judge_cells(
         connection: holds ``outcomes``.
         periods: ``all``, ``first`` and ``second``; ``all`` spans the others.
         thresholds: the method's numbers.
+        domestic_asns: the country's access networks.
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
     """
-    series = session_series(connection)
+    series = session_series(connection, domestic_asns)
     cut = cut_into_intervals(series, thresholds)
-    by_interval = {name: _count_intervals(cut, period) for name, period in periods.items()}
     rules = _explaining_rules(connection, cut)
+    cut = _choose_view(cut, _judge_intervals(cut, rules, periods["all"], thresholds))
     judged = {
-        name: counts.assign(state=judge_states(counts, thresholds)).merge(
-            rules, on=[*CELL, "interval"], how="left"
-        )
-        for name, counts in by_interval.items()
+        name: _judge_intervals(cut, rules, period, thresholds) for name, period in periods.items()
     }
+    everyone = series[series["via"] == "all"]
     verdicts = pd.concat(
         [
-            _verdicts_of(connection, name, periods[name], judged[name], cut, thresholds)
+            _verdicts_of(connection, name, periods[name], judged[name], cut, everyone, thresholds)
             for name in periods
         ],
         ignore_index=True,
@@ -148,13 +151,13 @@ def cut_into_intervals(series: pd.DataFrame, thresholds: Thresholds) -> pd.DataF
         thresholds: ``change_penalty``.
 
     Returns:
-        ``series`` with a column ``interval`` (0, 1, … in time order within the cell). Only cells
-        in which more than one class was seen can have a change; the others are one interval.
+        ``series`` with a column ``interval`` (0, 1, … in time order within the cell's view). Only
+        where more than one class was seen can there be a change; the rest is one interval.
     """
     counts = series[_CLASSES].to_numpy(np.int64)
     interval = np.zeros(len(series), np.int64)
     starts = np.flatnonzero(
-        (series[CELL] != series[CELL].shift()).any(axis=1).to_numpy()
+        (series[VIEW] != series[VIEW].shift()).any(axis=1).to_numpy()
         if len(series)
         else np.zeros(0, bool)
     )
@@ -166,18 +169,46 @@ def cut_into_intervals(series: pd.DataFrame, thresholds: Thresholds) -> pd.DataF
     return series.assign(interval=interval)
 
 
+def _judge_intervals(
+    cut: pd.DataFrame, rules: pd.DataFrame, period: Period, thresholds: Thresholds
+) -> pd.DataFrame:
+    """Each interval with its counts in the period, its state, and the rule that explains it."""
+    counts = _count_intervals(cut, period)
+    counts["state"] = judge_states(counts, thresholds)
+    return counts.merge(rules, on=[*VIEW, "interval"], how="left")
+
+
+def _choose_view(cut: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
+    """One view per cell: of all sessions, or of those that used a resolver of the country.
+
+    The latter where it shows a stronger DNS block: what a public resolver answers is no evidence
+    against a block by the network's own.
+    """
+    rank = judged.assign(rank=strength(judged["state"]))
+    is_dns = rank["mechanism"].fillna("").str.startswith("dns.") & rank["state"].isin(LISTED)
+    best = rank[rank["via"] == "all"].groupby(CELL)["rank"].min()
+    through = rank[(rank["via"] == "domestic") & is_dns].groupby(CELL)["rank"].min()
+    chosen = through[through < best.reindex(through.index)].index
+    is_chosen = pd.MultiIndex.from_frame(cut[CELL]).isin(chosen)
+    return cut[np.where(is_chosen, cut["via"] == "domestic", cut["via"] == "all")]
+
+
+def _is_inside(series: pd.DataFrame, period: Period) -> pd.Series:
+    days = pd.to_datetime(series["day"])
+    return (days >= pd.Timestamp(period.since)) & (days < pd.Timestamp(period.until))
+
+
 def _count_intervals(cut: pd.DataFrame, period: Period) -> pd.DataFrame:
     """Sessions and days per class in each interval, as far as it lies in the period."""
-    days = pd.to_datetime(cut["day"]).dt.date
-    inside = cut[(days >= period.since) & (days < period.until)]
+    inside = cut[_is_inside(cut, period)]
     flags = {f"{name}_days": inside[name] > 0 for name in _CLASSES}
     failing = (inside["blocked"] + inside["down"] + inside["unclear"]) > 0
     wide = inside.assign(**flags, failing_days=failing)
     sums = [*_CLASSES, "artefact", "session_count", *flags, "failing_days"]
-    grouped = wide.groupby([*CELL, "interval"], sort=True)
+    grouped = wide.groupby([*VIEW, "interval"], sort=True)
     counts = grouped[sums].sum().astype("int64")
     counts["interval_day_count"] = grouped.size()
-    blocked_days = wide[wide["blocked"] > 0].groupby([*CELL, "interval"])["day"]
+    blocked_days = wide[wide["blocked"] > 0].groupby([*VIEW, "interval"])["day"]
     counts["blocked_from"] = blocked_days.min()
     counts["blocked_until"] = blocked_days.max()
     return counts.reset_index()
@@ -186,7 +217,7 @@ def _count_intervals(cut: pd.DataFrame, period: Period) -> pd.DataFrame:
 def _explaining_rules(connection: duckdb.DuckDBPyConnection, cut: pd.DataFrame) -> pd.DataFrame:
     """The rule and mechanism of most blocked sessions of each interval that has any."""
     cuts = (
-        cut.groupby([*CELL, "interval"], sort=True)
+        cut.groupby([*VIEW, "interval"], sort=True)
         .agg(since=("day", "min"), until=("day", "max"), blocked=("blocked", "sum"))
         .reset_index()
     )
@@ -195,11 +226,11 @@ def _explaining_rules(connection: duckdb.DuckDBPyConnection, cut: pd.DataFrame) 
     rules = connection.execute(_BLOCKED_RULES).df()
     connection.unregister("cuts")
     ranked = rules.sort_values(
-        [*CELL, "interval", "sessions", "rule_order"], ascending=[True, True, True, False, True]
+        [*VIEW, "interval", "sessions", "rule_order"], ascending=[True, True, True, True, False, True]
     )
-    totals = rules.groupby([*CELL, "interval"])["blocked_measurements"].sum()
-    top = ranked.drop_duplicates([*CELL, "interval"])[[*CELL, "interval", "rule_id", "mechanism"]]
-    return top.merge(totals.reset_index(), on=[*CELL, "interval"])
+    totals = rules.groupby([*VIEW, "interval"])["blocked_measurements"].sum()
+    top = ranked.drop_duplicates([*VIEW, "interval"])[[*VIEW, "interval", "rule_id", "mechanism"]]
+    return top.merge(totals.reset_index(), on=[*VIEW, "interval"])
 
 
 def _verdicts_of(
@@ -208,11 +239,17 @@ def _verdicts_of(
     period: Period,
     judged: pd.DataFrame,
     cut: pd.DataFrame,
+    everyone: pd.DataFrame,
     thresholds: Thresholds,
 ) -> pd.DataFrame:
     """One period's rows of ``verdicts``."""
     counts = connection.execute(_COUNTS, [period.since, period.until]).df()
-    sessions = judged.groupby(CELL, sort=True)[["session_count", *_CLASSES]].sum().reset_index()
+    sessions = (
+        everyone[_is_inside(everyone, period)]
+        .groupby(CELL, sort=True)[["session_count", *_CLASSES]]
+        .sum()
+        .reset_index()
+    )
     sessions = sessions.rename(columns={c: f"{c}_session_count" for c in _CLASSES}).drop(
         columns="unclear_session_count"
     )
@@ -226,6 +263,7 @@ def _verdicts_of(
         .merge(strongest[[*CELL, "state", "rule_id", "mechanism", "interval"]], on=CELL, how="left")
         .assign(period=name)
     )
+    table["sessions_to_flip"] = _flips(table, judged, strongest, thresholds)
     listed = table["state"].isin(LISTED)
     table.loc[~listed, ["rule_id", "mechanism"]] = ""
     table["set_aside_reason"] = _set_aside_reasons(connection, table, period, thresholds)
@@ -234,6 +272,20 @@ def _verdicts_of(
     table = _add_witness(connection, table)
     table["resolver_asns"] = table["resolver_asns"].where(listed, "").fillna("")
     return table
+
+
+def _flips(
+    table: pd.DataFrame, judged: pd.DataFrame, strongest: pd.DataFrame, thresholds: Thresholds
+) -> pd.Series:
+    """``sessions_to_flip`` of each cell, in the order of ``table``."""
+    columns = [*_CLASSES, "artefact"]
+    whole = judged.groupby(CELL)[columns].sum().add_prefix("all_").reset_index()
+    counts = (
+        table[CELL]
+        .merge(strongest[[*CELL, "state", *columns]], on=CELL, how="left")
+        .merge(whole, on=CELL, how="left")
+    )
+    return sessions_to_flip(counts, thresholds).set_axis(table.index)
 
 
 def _set_aside_reasons(
@@ -280,12 +332,7 @@ def _add_dates(
         blocked_from=("blocked_from", "min"), last_blocked=("blocked_until", "max")
     )
     table = table.merge(span.reset_index(), on=CELL, how="left")
-    days = pd.to_datetime(cut["day"]).dt.date
-    known = cut[
-        ((cut["blocked"] + cut["down"] + cut["ok"]) > 0)
-        & (days >= period.since)
-        & (days < period.until)
-    ]
+    known = cut[((cut["blocked"] + cut["down"] + cut["ok"]) > 0) & _is_inside(cut, period)]
     tested = known.groupby(CELL, sort=True)["day"].agg(first_known="min", last_known="max")
     table = table.merge(tested.reset_index(), on=CELL, how="left")
     opened = known[known["ok"] > 0].groupby(CELL, sort=True)["day"].min().rename("first_open")
@@ -358,7 +405,8 @@ def explorer_url(report_id: str, input_url: str) -> str:
 def _interval_table(judged: pd.DataFrame, cut: pd.DataFrame) -> pd.DataFrame:
     """``blocking_intervals``: one row per listed interval of a site on a network."""
     listed = judged[judged["state"].isin(LISTED)]
-    cells = {key: rows for key, rows in cut.groupby(CELL, sort=True)} if len(listed) else {}
+    wanted = pd.MultiIndex.from_frame(cut[CELL]).isin(pd.MultiIndex.from_frame(listed[CELL]))
+    cells = dict(iter(cut[wanted].groupby(CELL, sort=True)))
     rows = [_interval_row(row, cells[(row.domain, row.probe_asn)]) for row in listed.itertuples()]
     return pd.DataFrame(
         rows,

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from typing import BinaryIO
 from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -91,8 +93,20 @@ def loopback_s3() -> Iterator[LoopbackS3]:
         thread.join()
 
 
+def _unchunked(stream: BinaryIO) -> bytes:
+    parts = []
+    while size := int(stream.readline().partition(b";")[0], 16):
+        parts.append(stream.read(size))
+        stream.readline()
+    while stream.readline().strip():
+        pass  # trailers
+    return b"".join(parts)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each reply waits 40 ms for the client's acknowledgement
+    wbufsize = -1
     state: LoopbackS3
 
     def log_message(self, *_: object) -> None:
@@ -107,21 +121,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_object(key)
 
     def do_HEAD(self) -> None:
-        self._send_object(self._target()[0])
+        key = self._target()[0]
+        if key:
+            self._send_object(key)
+        else:
+            self._reply(200, b"")
 
     def do_PUT(self) -> None:
         key, query = self._target()
-        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        content = self._content()
         if "partNumber" in query:
             self.state.uploads[query["uploadId"]][int(query["partNumber"])] = content
-        elif not key.endswith("/"):
+        else:
             self.state.objects[key] = content
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         self._reply(200, b"", ETag=f'"{digest}"')
 
     def do_POST(self) -> None:
         key, query = self._target()
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._content()
         if "uploads" in query:
             upload = f"upload-{len(self.state.uploads)}"
             self.state.uploads[upload] = {}
@@ -134,11 +152,20 @@ class _Handler(BaseHTTPRequestHandler):
         xml = f'<{name} xmlns="{_NAMESPACE}">{common}{inner}</{name}>'
         self._reply(200, xml.encode(), "application/xml")
 
+    def _content(self) -> bytes:
+        """The body of a request, without the pieces and trailers that AWS's client sends it in."""
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            content = _unchunked(self.rfile)
+        else:
+            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        is_streamed = self.headers.get("X-Amz-Content-Sha256", "").startswith("STREAMING")
+        return _unchunked(BytesIO(content)) if is_streamed else content
+
     def _target(self) -> tuple[str, dict[str, str]]:
         self.state.requests.append(f"{self.command} {self.path}")
         parts = urlsplit(self.path)
         query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
-        return unquote(parts.path).removeprefix(f"/{self.state.bucket}").lstrip("/"), query
+        return unquote(parts.path).removeprefix(f"/{self.state.bucket}").strip("/"), query
 
     def _send_object(self, key: str) -> None:
         state = self.state
@@ -174,6 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         if times:
             self.state.breaks[key] = cut, times - 1
             self.wfile.write(body[:cut])
+            self.wfile.flush()
             self.close_connection = True
         else:
             self.wfile.write(body)

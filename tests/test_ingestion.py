@@ -17,7 +17,7 @@ from analysis.errors import ParameterError, SourceError
 from analysis.fingerprints import Fingerprint, Fingerprints
 from analysis.ingestion import ingest, read_files
 from analysis.period import Period
-from analysis.store import Collection, Store
+from analysis.store import Collection, FileWriter, Store
 from benchmarks.generate import Size, write_archive
 from tests.loopback_s3 import LoopbackS3, loopback_s3
 
@@ -70,8 +70,9 @@ def store(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def bucket() -> Iterator[LoopbackS3]:
-    """An S3 server with an empty bucket."""
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
+    """An S3 server with an empty bucket, which nobody has to wait for."""
+    monkeypatch.setattr("analysis.places.files._PAUSE", 0.001)
     with loopback_s3() as server:
         yield server
 
@@ -307,12 +308,12 @@ def test_the_number_of_workers_does_not_change_a_byte(archive: Path, tmp_path: P
 
 def _die_in_the_second_object(archive: str, store: str) -> None:
     def progress(done: int, _total: int, _key: str) -> None:
-        write = ingestion.FileWriter.commit
+        write = FileWriter.commit
 
         def dying(*_: object) -> None:
             os._exit(9)
 
-        ingestion.FileWriter.commit = dying if done else write  # type: ignore[method-assign]
+        FileWriter.commit = dying if done else write  # type: ignore[method-assign]
 
     _ingest(archive, store, progress=progress)
 
@@ -417,10 +418,9 @@ def test_a_broken_connection_is_resumed_where_it_broke(bucket: LoopbackS3, store
 
 
 def test_objects_that_cannot_be_read_are_listed_and_the_rest_is_kept(
-    bucket: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch
+    bucket: LoopbackS3, store: str
 ):
     """Forbidden, gone, always broken or failing: a row each, no silent gap."""
-    monkeypatch.setattr("analysis.places.files._PAUSE", 0.001)
     for index in range(6):
         bucket.objects[_key(index)] = _packed([_line(index)])
     bucket.statuses = {_key(1): 403, _key(2): 404, _key(3): 503}

@@ -22,6 +22,12 @@ EQUIVALENT = {
     "dns.control_missing: name_pool = 'exists'":
         "where the pool misses the name, dns.name_does_not_exist has fired; it is absent only "
         "where a measurement is judged alone",
+    "dns.known_address: dns_match = 'none'":
+        "what the control got has fired before, and a failed lookup leaves no address",
+    "dns.certificate_of_another: dns_match = 'none'":
+        "what the control got has fired before, and a failed lookup leaves no address",
+    "tcp.refused: tcp_blocked > 0": "tcp_failure is null where nothing is blocked",
+    "tcp.reset: tcp_blocked > 0": "tcp_failure is null where nothing is blocked",
 }  # fmt: skip
 
 

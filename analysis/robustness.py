@@ -1,0 +1,102 @@
+"""How many forged sessions it would take to change a verdict (guard G10).
+
+Anybody may submit a measurement. The number beside a verdict is a lower bound on the sessions
+that somebody would have to forge to move it: fewer cannot. It is computed from the counts that the
+state rests on, for the cheapest of three ways: to thin out the class that holds, to take away what
+makes a block distinctive, or to make up enough sessions of a stronger state.
+"""
+
+import numpy as np
+import pandas as pd
+
+from analysis.rules import Thresholds
+
+_Z = 1.959963984540054
+
+
+def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """The smallest number of forged sessions that could move each state.
+
+    Args:
+        counts: ``state``; the sessions of the interval that the state rests on (``blocked, down,
+            ok, unclear, artefact``) and of the whole period (``all_blocked, all_down, all_ok,
+            all_unclear, all_artefact``).
+        thresholds: the evidence floor.
+
+    Returns:
+        Whole numbers from 1.
+    """
+    state = counts["state"]
+    failing = counts["blocked"] + counts["down"] + counts["unclear"]
+    everything = failing + counts["ok"]
+    is_listed = state.isin(["blocked", "likely_blocked"])
+    holding = pd.Series(
+        np.select(
+            [is_listed, state == "down", state == "impaired", state == "ok"],
+            [counts["blocked"], counts["down"], failing, counts["ok"]],
+            default=0,
+        ),
+        index=counts.index,
+    )
+    among = everything.where(~is_listed, counts["blocked"] + counts["ok"])
+    among = among.where(state != "down", everything - counts["unclear"])
+    thin = _to_thin_out(holding, among, thresholds.share_floor)
+    thin = thin.where(state != "insufficient", np.inf)
+    return np.minimum(
+        np.minimum(thin, _to_blur(counts)), _to_make_up(counts, thresholds)
+    ).clip(lower=1).astype("int64")
+
+
+def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:
+    """Sessions of another class until the lower bound of ``hits / total`` falls below ``floor``.
+
+    Wilson's lower bound is at least ``floor`` as long as hits − floor·n ≥ z·√(floor(1−floor)·n).
+    """
+    c = _Z * np.sqrt(floor * (1 - floor))
+    root = (-c + np.sqrt(c**2 + 4 * floor * hits)) / (2 * floor)
+    return np.floor(root**2 + 1e-9) + 1 - total
+
+
+def _to_blur(counts: pd.DataFrame) -> pd.Series:
+    """Sessions until a state's own majority is gone: artefacts, or blocked and down ones."""
+    artefacts = 2 * counts["artefact"] - counts["blocked"] + 1
+    majority = counts["blocked"] - counts["down"] - counts["unclear"] + 1
+    named = counts["down"] - counts["unclear"] + 1
+    return pd.Series(
+        np.select(
+            [
+                counts["state"] == "blocked",
+                counts["state"] == "likely_blocked",
+                counts["state"] == "down",
+            ],
+            [np.minimum(artefacts, majority), majority, named],
+            default=np.inf,
+        ),
+        index=counts.index,
+    )
+
+
+def _to_make_up(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """Sessions of a stronger state, or of any for *insufficient*, that the floor still lacks."""
+    failing = counts["all_blocked"] + counts["all_down"] + counts["all_unclear"]
+    there = pd.Series(
+        np.select(
+            [
+                counts["state"] == "blocked",
+                counts["state"] == "likely_blocked",
+                counts["state"] == "impaired",
+                counts["state"] == "down",
+                counts["state"] == "ok",
+            ],
+            [
+                -np.inf,
+                counts["all_artefact"],
+                counts["all_blocked"],
+                counts["all_blocked"] + counts["all_unclear"],
+                failing,
+            ],
+            default=np.maximum(failing, counts["all_ok"]),
+        ),
+        index=counts.index,
+    )
+    return thresholds.floor_sessions - there

@@ -1,0 +1,446 @@
+"""How far the verdicts can be trusted: held against worlds whose truth is known.
+
+A world's truth is a folder of CSVs that was written with its archive, before anybody judged it:
+
+* ``blocks.csv``: ``domain, probe_asn, mechanism, since, until`` and, where known, ``share`` (of
+  the sessions that the block met; 1 where there is no such column). ``since`` is the first day
+  and ``until`` the day after the last; either is empty where the block reaches past the period.
+* ``tests.csv``: ``domain, probe_asn, day, session_count, sound_session_count``; sound sessions
+  are those in which nothing but, perhaps, a block got in the way.
+* ``names.csv``: ``domain, situation`` and, where known, ``authority``.
+* ``networks.csv``: ``probe_asn, kind, role``.
+* ``forgeries.csv`` (may be missing): ``report_id, day, probe_asn, domain, claim``, one row a name
+  in a forged report; ``claim`` is ``blocked``, ``open`` or ``control``.
+
+Nothing here knows how worlds are made or verdicts reached: it reads the published tables only.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.networks import DOMESTIC
+from analysis.tables import read_table
+from analysis.words import LISTED
+
+#: Strata of coverage: the fewest sound sessions while a block held.
+STRATA: Mapping[int, str] = {0: "0–3", 4: "4–5", 6: "6–11", 12: "12+"}
+_Z = 1.959963984540054  # of a two-sided 95 % interval
+_KEY = ["domain", "probe_asn"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Verdicts beside the truth, row by row.
+
+    Attributes:
+        pairs: one row per site and network that was judged or truly blocked, by name.
+        sites: one row per site.
+        edges: one row per true onset or ending of a block with a sound test in it.
+        claims: one row per onset or ending that ``blocking_intervals`` brackets on both sides.
+        forged: one row per site and network that forged reports speak of.
+    """
+
+    pairs: pd.DataFrame
+    sites: pd.DataFrame
+    edges: pd.DataFrame
+    claims: pd.DataFrame
+    forged: pd.DataFrame
+
+
+def score(tables: str | Path, truth: str | Path) -> Score:
+    """Hold a report's tables against a world's truth.
+
+    Args:
+        tables: ``verdicts``, ``blocking_intervals``, ``blocked_sites`` and ``set_aside``.
+        truth: the world's truth, see above.
+    """
+    found = _Truth.read(truth)
+    verdicts = read_table(tables, "verdicts")
+    pairs = _compare_pairs(verdicts[verdicts["period"] == "all"], found)
+    intervals = read_table(tables, "blocking_intervals")
+    return Score(
+        pairs=pairs,
+        sites=_compare_sites(
+            pairs, read_table(tables, "blocked_sites"), read_table(tables, "set_aside"), found
+        ),
+        edges=_compare_edges(intervals, found),
+        claims=_check_claims(intervals, found),
+        forged=_check_forged(pairs, found),
+    )
+
+
+def pool(scores: Mapping[str, Score]) -> Score:
+    """The rows of several worlds together, with the world's label in ``world``."""
+    return Score(
+        **{
+            field.name: pd.concat(
+                [getattr(one, field.name).assign(world=label) for label, one in scores.items()],
+                ignore_index=True,
+            )
+            for field in fields(Score)
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Truth:
+    blocks: pd.DataFrame
+    tests: pd.DataFrame
+    names: pd.DataFrame
+    networks: pd.DataFrame
+    forgeries: pd.DataFrame
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "_Truth":
+        folder = Path(folder)
+        blocks = _read(folder / "blocks.csv")
+        blocks["since"] = pd.to_datetime(blocks["since"].replace("", "1900-01-01"))
+        blocks["until"] = pd.to_datetime(blocks["until"].replace("", "2200-01-01"))
+        blocks["share"] = pd.to_numeric(blocks["share"]) if "share" in blocks else 1.0
+        tests = _read(folder / "tests.csv")
+        tests["day"] = pd.to_datetime(tests["day"])
+        for column in ("session_count", "sound_session_count"):
+            tests[column] = tests[column].astype("int64")
+        names = _read(folder / "names.csv")
+        if "authority" not in names:
+            names["authority"] = ""
+        path = folder / "forgeries.csv"
+        columns = ["report_id", "day", "probe_asn", "domain", "claim"]
+        forgeries = _read(path) if path.is_file() else pd.DataFrame(columns=columns, dtype="str")
+        return cls(_count_sessions(blocks, tests), tests, names, _read(folder / "networks.csv"),
+                   forgeries)  # fmt: skip
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
+
+
+def _count_sessions(blocks: pd.DataFrame, tests: pd.DataFrame) -> pd.DataFrame:
+    """``sound_session_count`` of each block: sound sessions that tested the name while it held."""
+    rows = blocks.drop(columns="sound_session_count", errors="ignore").reset_index(names="block")
+    met = rows[["block", *_KEY, "since", "until"]].merge(tests, on=_KEY)
+    met = met[(met["day"] >= met["since"]) & (met["day"] < met["until"])]
+    counts = met.groupby("block")["sound_session_count"].sum()
+    rows["sound_session_count"] = rows["block"].map(counts).fillna(0).astype("int64")
+    return rows
+
+
+def _compare_pairs(verdicts: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
+    """One row per pair: what was said, what is true, and in which situation."""
+    said = verdicts[
+        [*_KEY, "state", "mechanism", "rule_id", "session_count", "blocked_session_count",
+         "ok_session_count", "blocked_share_low", "blocked_share_high", "sessions_to_flip",
+         "set_aside_reason"]
+    ]  # fmt: skip
+    ordered = truth.blocks.sort_values("sound_session_count", ascending=False, kind="stable")
+    true = ordered.groupby(_KEY, sort=True).agg(
+        true_mechanism=("mechanism", "first"),
+        true_share=("share", "first"),
+        true_session_count=("sound_session_count", "sum"),
+    )
+    pairs = said.merge(true.reset_index(), on=_KEY, how="outer")
+    pairs["is_blocked"] = pairs["true_mechanism"].notna()
+    pairs["is_listed"] = pairs["state"].isin(LISTED)
+    pairs["true_session_count"] = pairs["true_session_count"].fillna(0).astype("int64")
+    pairs["stratum"] = stratum_of(pairs["true_session_count"])
+    names = truth.names.set_index("domain")
+    pairs["situation"] = pairs["domain"].map(names["situation"]).fillna("")
+    pairs["authority"] = pairs["domain"].map(names["authority"]).fillna("")
+    networks = truth.networks.set_index("probe_asn")
+    for column in ("kind", "role"):
+        pairs[column] = pairs["probe_asn"].map(networks[column]).fillna("")
+    return pairs.sort_values(_KEY, ignore_index=True)
+
+
+def stratum_of(counts: pd.Series) -> pd.Series:
+    """The stratum of coverage of each number of sessions."""
+    edges = [*STRATA, np.inf]
+    return pd.cut(counts, edges, right=False, labels=list(STRATA.values())).astype("str")
+
+
+def _compare_sites(
+    pairs: pd.DataFrame, annex: pd.DataFrame, aside: pd.DataFrame, truth: _Truth
+) -> pd.DataFrame:
+    """One row per site: whether a domestic network blocks it, and whether the annex says so."""
+    domestic = pairs[pairs["kind"].isin(DOMESTIC)]
+    blocked = domestic[domestic["is_blocked"]].groupby("domain")["true_session_count"].max()
+    sites = pd.DataFrame({"domain": sorted(set(pairs["domain"]) - {""})})
+    sites["is_blocked"] = sites["domain"].isin(blocked.index)
+    sites["is_listed"] = sites["domain"].isin(set(annex["domain"]))
+    sites["true_session_count"] = sites["domain"].map(blocked).fillna(0).astype("int64")
+    sites["stratum"] = stratum_of(sites["true_session_count"])
+    sites["situation"] = sites["domain"].map(truth.names.set_index("domain")["situation"])
+    reasons = dict(zip(aside["domain"], aside["reason"], strict=True))
+    sites["set_aside_reason"] = sites["domain"].map(reasons).fillna("")
+    return sites
+
+
+def _compare_edges(intervals: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
+    """One row per true onset and ending that a sound test on each side could have bracketed.
+
+    ``error_days`` is how much later than the truth the interval puts it. ``is_inside`` where the
+    truth lies in the bracket, ``width_days`` and ``narrowest_days`` are the bracket's and the
+    narrowest one that sound tests allow; empty where a side is open.
+    """
+    spans = _spans(intervals)
+    days = {
+        key: group.loc[group["sound_session_count"] > 0, ["day", "sound_session_count"]]
+        for key, group in truth.tests.groupby(_KEY)
+    }
+    rows = []
+    for key, blocks in truth.blocks.groupby(_KEY):
+        tested = days.get(key)
+        if tested is None:
+            continue
+        blocks = blocks.sort_values("since")
+        claimed = spans[(spans["domain"] == key[0]) & (spans["probe_asn"] == key[1])]
+        for edge in _edges_of(blocks, tested):
+            rows.append({**dict(zip(_KEY, key, strict=True)), **edge, **_place(edge, claimed)})
+    columns = [
+        *_KEY, "edge", "mechanism", "true_day", "block_since", "block_until",
+        "blocked_session_count", "open_session_count", "narrowest_days", "is_found", "is_inside",
+        "error_days", "width_days", "last_seen_open", "blocked_day",
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=columns)
+    frame["stratum"] = stratum_of(frame["blocked_session_count"].astype("int64"))
+    return frame
+
+
+def _spans(intervals: pd.DataFrame) -> pd.DataFrame:
+    """Intervals of blocking with their days as dates; ``NaT`` where there is none."""
+    spans = intervals.copy()
+    for column in ("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again"):
+        spans[column] = pd.to_datetime(spans[column].replace("", None))
+    return spans
+
+
+def _edges_of(blocks: pd.DataFrame, tested: pd.DataFrame) -> Iterable[dict[str, object]]:
+    """The onsets and endings of one pair's blocks, with the sound tests on both sides."""
+    count = tested["sound_session_count"]
+    starts, stops = list(blocks["since"]), list(blocks["until"])
+    for place, block in enumerate(blocks.itertuples()):
+        inside = (tested["day"] >= block.since) & (tested["day"] < block.until)
+        if not inside.any():
+            continue
+        before = tested["day"] < block.since
+        before &= tested["day"] >= (stops[place - 1] if place else pd.Timestamp.min)
+        after = tested["day"] >= block.until
+        after &= tested["day"] < (starts[place + 1] if place + 1 < len(starts) else pd.Timestamp.max)
+        shared = {
+            "mechanism": block.mechanism, "block_since": block.since, "block_until": block.until,
+            "blocked_session_count": int(count[inside].sum()),
+        }  # fmt: skip
+        held = tested.loc[inside, "day"]
+        if before.any():
+            width = (held.min() - tested.loc[before, "day"].max()).days
+            yield {**shared, "edge": "onset", "true_day": block.since,
+                   "open_session_count": int(count[before].sum()), "narrowest_days": width}  # fmt: skip
+        if after.any():
+            width = (tested.loc[after, "day"].min() - held.max()).days
+            yield {**shared, "edge": "ending", "true_day": block.until,
+                   "open_session_count": int(count[after].sum()), "narrowest_days": width}  # fmt: skip
+
+
+def _place(edge: Mapping[str, object], claimed: pd.DataFrame) -> dict[str, object]:
+    """Where the interval of the same block puts an onset or ending."""
+    last_day = claimed["blocked_until"].fillna(pd.Timestamp.max)
+    met = claimed[(claimed["blocked_from"] < edge["block_until"]) & (last_day >= edge["block_since"])]
+    if met.empty:
+        return {"is_found": False, "is_inside": False}
+    day = pd.Timestamp(str(edge["true_day"]))
+    if edge["edge"] == "onset":
+        row = met.loc[(met["blocked_from"] - day).abs().idxmin()]
+        seen, other = row["blocked_from"], row["last_seen_open"]
+        is_inside = seen >= day and not (other >= day)
+        width = (seen - other).days if pd.notna(other) else None
+        error = (seen - day).days
+    else:
+        # The day after the last one blocked compares with the truth's.
+        ends = met["blocked_until"].fillna(pd.Timestamp("2200-01-01"))
+        row = met.loc[(ends - day).abs().idxmin()]
+        seen, other = row["blocked_until"], row["first_seen_open_again"]
+        if pd.isna(seen):
+            return {"is_found": True, "is_inside": False}
+        is_inside = seen < day and not (other < day)
+        width = (other - seen).days if pd.notna(other) else None
+        error = (seen - day).days + 1
+    return {"is_found": True, "is_inside": bool(is_inside), "error_days": error,
+            "width_days": width, "last_seen_open": other, "blocked_day": seen}  # fmt: skip
+
+
+def _check_claims(intervals: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
+    """One row per bracketed onset or ending; ``is_true`` where a true one lies in the bracket."""
+    spans = _spans(intervals)
+    rows = []
+    by_pair = dict(list(truth.blocks.groupby(_KEY)))
+    for span in spans.itertuples():
+        blocks = by_pair.get((span.domain, span.probe_asn))
+        head = {"domain": span.domain, "probe_asn": span.probe_asn,
+                "is_blocked": blocks is not None}  # fmt: skip
+        if pd.notna(span.last_seen_open):
+            is_true = blocks is not None and bool(
+                ((blocks["since"] > span.last_seen_open)
+                 & (blocks["since"] <= span.blocked_from)).any()
+            )  # fmt: skip
+            rows.append({**head, "edge": "onset", "is_true": is_true,
+                         "open_day": span.last_seen_open, "blocked_day": span.blocked_from})  # fmt: skip
+        if pd.notna(span.first_seen_open_again) and pd.notna(span.blocked_until):
+            is_true = blocks is not None and bool(
+                ((blocks["until"] > span.blocked_until)
+                 & (blocks["until"] <= span.first_seen_open_again)).any()
+            )  # fmt: skip
+            rows.append({**head, "edge": "ending", "is_true": is_true,
+                         "open_day": span.first_seen_open_again,
+                         "blocked_day": span.blocked_until})  # fmt: skip
+    columns = [*_KEY, "is_blocked", "edge", "is_true", "open_day", "blocked_day"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _check_forged(pairs: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
+    """One row per pair that forged reports speak of, with how many sessions and days they are."""
+    counts = truth.forgeries.groupby([*_KEY, "claim"], sort=True).agg(
+        forged_session_count=("report_id", "nunique"), forged_day_count=("day", "nunique")
+    )
+    columns = [*_KEY, "state", "is_blocked", "is_listed", "situation", "true_session_count",
+               "session_count"]  # fmt: skip
+    return counts.reset_index().merge(pairs[columns], on=_KEY, how="left")
+
+
+def accuracy(scored: Score) -> pd.DataFrame:
+    """Every share of the validation, with its bounds.
+
+    Returns:
+        One row per ``measure`` and ``stratum``: ``success_count, trial_count, share, share_low,
+        share_high`` (Wilson, 95 %).
+    """
+    pairs, sites = scored.pairs, scored.sites
+    blocked, listed = pairs[pairs["is_blocked"]], pairs[pairs["is_listed"]]
+    right = pairs[pairs["is_blocked"] & pairs["is_listed"]].assign(
+        is_same=lambda f: f["mechanism"] == f["true_mechanism"],
+        is_family=lambda f: _family(f["mechanism"]) == _family(f["true_mechanism"]),
+        is_covered=lambda f: (f["blocked_share_low"] <= f["true_share"] + 1e-9)
+        & (f["blocked_share_high"] >= f["true_share"] - 1e-9),
+    )
+    by_seen = listed.assign(stratum=stratum_of(listed["blocked_session_count"].fillna(0)))
+    is_well = blocked["true_session_count"] >= 6
+    edges, well = scored.edges, scored.edges["blocked_session_count"] >= 6
+    parts = [
+        share_by("recall of pairs", blocked, "is_listed", "stratum"),
+        share_by("recall of pairs, 6 or more sessions", blocked[is_well], "is_listed"),
+        share_by(
+            "recall by mechanism, 6 or more sessions", blocked[is_well], "is_listed",
+            "true_mechanism",
+        ),
+        share_by("precision of pairs", by_seen, "is_blocked", "stratum"),
+        share_by("precision by mechanism", listed, "is_blocked", "mechanism"),
+        share_by("recall of sites", sites[sites["is_blocked"]], "is_listed", "stratum"),
+        share_by("precision of sites", sites[sites["is_listed"]], "is_blocked"),
+        share_by("mechanism exact", right, "is_same", "stratum"),
+        share_by("mechanism exact, by mechanism", right, "is_same", "true_mechanism"),
+        share_by("mechanism family", right, "is_family", "stratum"),
+        share_by("bounds of the share hold it", right, "is_covered", "stratum"),
+        share_by("edge found", edges, "is_found", "edge"),
+        share_by("edge inside bracket", edges[edges["is_found"]], "is_inside", "edge"),
+        share_by(
+            "edge inside bracket, 6 or more sessions",
+            edges[edges["is_found"] & well], "is_inside", "edge",
+        ),
+        share_by(
+            "bracket as narrow as tests allow", _bracketed(edges), "is_narrow", "edge",
+        ),
+        share_by("claimed edge is true", scored.claims, "is_true", "edge"),
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def _bracketed(edges: pd.DataFrame) -> pd.DataFrame:
+    inside = edges[edges["is_found"] & edges["is_inside"]]
+    width = pd.to_numeric(inside["width_days"])
+    narrowest = pd.to_numeric(inside["narrowest_days"])
+    return inside.assign(is_narrow=width <= narrowest)
+
+
+def _family(mechanisms: pd.Series) -> pd.Series:
+    return mechanisms.fillna("").str.partition(".")[0]
+
+
+def share_by(
+    measure: str, frame: pd.DataFrame, success: str, stratum: str | None = None
+) -> pd.DataFrame:
+    """How often ``success`` is true: all together, and by stratum where one is named."""
+    values = frame[success].astype("bool")
+    rows = [_share_row(measure, "all", values)]
+    if stratum is not None:
+        groups = values.groupby(frame[stratum].astype("str"), sort=True)
+        rows += [_share_row(measure, str(name), group) for name, group in groups]
+    return pd.DataFrame(rows)
+
+
+def _share_row(measure: str, stratum: str, values: pd.Series) -> dict[str, object]:
+    hits, count = int(values.sum()), len(values)
+    low, high = wilson(hits, count)
+    return {"measure": measure, "stratum": stratum, "success_count": hits, "trial_count": count,
+            "share": hits / count if count else np.nan,
+            "share_low": low, "share_high": high}  # fmt: skip
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % bounds of a share (Wilson 1927); 0 and 1 where nothing was tried."""
+    if not trials:
+        return 0.0, 1.0
+    share, square = successes / trials, _Z * _Z
+    centre = share + square / (2 * trials)
+    margin = _Z * sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
+    scale = 1 + square / trials
+    return max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale)
+
+
+def false_positives(scored: Score) -> pd.DataFrame:
+    """Pairs and sites that are listed and not blocked, by what is going on with the name.
+
+    Returns:
+        One row per ``measure`` and ``stratum`` (situation, network role, authority or forged
+        claim): ``success_count`` listed of ``trial_count`` that are not blocked.
+    """
+    pairs = scored.pairs[~scored.pairs["is_blocked"]]
+    sites = scored.sites[~scored.sites["is_blocked"]]
+    forged = scored.forged[~scored.forged["is_blocked"].fillna(False).astype("bool")]
+    parts = [
+        share_by("pair listed, by situation", pairs, "is_listed", "situation"),
+        share_by("pair listed, by network", pairs, "is_listed", "role"),
+        share_by("pair listed, by authority", pairs, "is_listed", "authority"),
+        share_by("pair listed, by forged claim", forged, "is_listed", "claim"),
+        share_by("site listed, by situation", sites, "is_listed", "situation"),
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def edge_errors(scored: Score) -> pd.DataFrame:
+    """How far onsets and endings lie from the truth, and how wide their brackets are, in days.
+
+    Returns:
+        One row per ``edge`` and ``stratum`` of sessions while the block held.
+    """
+    found = scored.edges[scored.edges["error_days"].notna()].assign(
+        size=lambda f: pd.to_numeric(f["error_days"]).abs(),
+        width=lambda f: pd.to_numeric(f["width_days"]),
+        narrowest=lambda f: pd.to_numeric(f["narrowest_days"]),
+    )
+    return found.groupby(["edge", "stratum"], sort=True).agg(
+        edge_count=("size", "size"), error_median=("size", "median"),
+        error_p90=("size", lambda days: days.quantile(0.9)), error_max=("size", "max"),
+        width_median=("width", "median"), narrowest_median=("narrowest", "median"),
+    ).reset_index()  # fmt: skip
+
+
+def unlisted_states(scored: Score) -> pd.DataFrame:
+    """What is said of pairs that are not listed: ``situation, is_blocked, state, pair_count``."""
+    rest = scored.pairs[~scored.pairs["is_listed"]]
+    keys = ["situation", "is_blocked", "state"]
+    rest = rest.assign(state=rest["state"].fillna(""))
+    return rest.groupby(keys, sort=True).size().reset_index(name="pair_count")
