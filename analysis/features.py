@@ -231,4 +231,11 @@ def _register_sites(connection: duckdb.DuckDBPyConnection) -> None:
             "registrable_domain": pa.array([registrable_domain(n) for n in names], pa.string()),
         }
     )
-    connection.execute("CREATE OR REPLACE TEMP TABLE sites AS SELECT * FROM rows")
+    keep_table(connection, "sites", rows)
+
+
+def keep_table(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    """Keep rows at hand as a temporary table of DuckDB."""
+    connection.register("rows_at_hand", rows)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT DISTINCT * FROM rows_at_hand")
+    connection.unregister("rows_at_hand")

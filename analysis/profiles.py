@@ -8,6 +8,7 @@ ever gets them, and in whether a site is ever reached through them.
 import duckdb
 import pyarrow as pa
 
+from analysis.features import keep_table
 from analysis.fingerprints import Fingerprints
 from analysis.reference import local_filter_of
 from analysis.rules import Thresholds
@@ -272,8 +273,8 @@ def _register_fingerprints(
         addresses, pa.schema([("probe_cc", text), ("pattern", text)])
     )
     http = pa.Table.from_pylist(names, pa.schema([("probe_cc", text), ("names", pa.list_(text))]))
-    connection.execute("CREATE OR REPLACE TEMP TABLE dns_patterns AS SELECT DISTINCT * FROM patterns")
-    connection.execute("CREATE OR REPLACE TEMP TABLE http_names AS SELECT * FROM http")
+    keep_table(connection, "dns_patterns", patterns)
+    keep_table(connection, "http_names", http)
 
 
 def _register_filters(connection: duckdb.DuckDBPyConnection) -> None:
@@ -285,4 +286,4 @@ def _register_filters(connection: duckdb.DuckDBPyConnection) -> None:
     filters = pa.table(
         {"address": pa.array(sorted(a for (a,) in found if local_filter_of(a)), pa.string())}
     )
-    connection.execute("CREATE OR REPLACE TEMP TABLE filter_addresses AS SELECT * FROM filters")
+    keep_table(connection, "filter_addresses", filters)

@@ -230,7 +230,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "dns.same_page",
-        "(dns_match = 'none' OR dns_failure IS NOT NULL) AND (is_same_page OR is_https_own)",
+        "is_same_page OR is_https_own",
         "ok",
         "Another address than the control's, or a lookup that fails once, and the site's own page "
         "comes the same way: a CDN, or a lapse.",

@@ -10,6 +10,8 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from analysis.features import keep_table
+
 #: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``
 #: (nothing that can be interpreted) are both *unknown* in the published tables.
 CLASSES = ("blocked", "down", "ok", "unclear", "none")
@@ -83,6 +85,6 @@ def session_series(
         network's own (guard G4). Sorted by ``via`` and the key.
     """
     resolvers = pa.table({"asn": pa.array(sorted(map(int, domestic_asns)), pa.uint32())})
-    connection.execute("CREATE OR REPLACE TEMP TABLE domestic_resolvers AS SELECT * FROM resolvers")
+    keep_table(connection, "domestic_resolvers", resolvers)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE sessions AS {_SESSIONS}")
     return connection.execute(_SERIES).df()

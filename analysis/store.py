@@ -53,6 +53,7 @@ FOLDER = "observations"
 _META = b"workbook"
 _SUFFIX = ".parquet"
 _TEMPORARY = ".part"
+_MANY_ROWS = 1000  # from here on a file is packed harder
 _STALE_AFTER = 24 * 3600  # seconds after which another machine's temporary file is abandoned
 
 
@@ -258,13 +259,7 @@ class FileWriter:
         self._path = store.path(source_id, key)
         self._temporary = store._begin(self._path)
         self._stream = store.files.open_output_stream(self._temporary, compression=None)
-        self._writer = pq.ParquetWriter(
-            self._stream,
-            OBSERVATION,
-            compression="zstd",
-            compression_level=1,
-            write_statistics=["measurement_start_time", "probe_cc"],
-        )
+        self._writer: pq.ParquetWriter | None = None
         self._is_done = False
 
     def __enter__(self) -> "FileWriter":
@@ -276,19 +271,34 @@ class FileWriter:
 
     def append(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Write one row group."""
-        self._writer.write_table(table_of(rows), row_group_size=len(rows))
+        self._begun(len(rows)).write_table(table_of(rows), row_group_size=max(len(rows), 1))
+
+    def _begun(self, row_count: int) -> pq.ParquetWriter:
+        if self._writer is None:
+            # Some hundred columns of a few rows each: setting zstd up for each takes longer than
+            # all the rest, and saves a tenth of the space.
+            self._writer = pq.ParquetWriter(
+                self._stream,
+                OBSERVATION,
+                compression="zstd" if row_count >= _MANY_ROWS else "snappy",
+                write_statistics=["measurement_start_time", "probe_cc"],
+                store_schema=False,
+            )
+        return self._writer
 
     def commit(self, provenance: Provenance) -> None:
         """Finish the file, so that it appears whole."""
-        self._writer.add_key_value_metadata({_META: json.dumps(asdict(provenance), sort_keys=True)})
-        self._writer.close()
+        writer = self._begun(0)
+        writer.add_key_value_metadata({_META: json.dumps(asdict(provenance), sort_keys=True)})
+        writer.close()
         self._stream.close()
         self._store._finish(self._temporary, self._path)
         self._is_done = True
 
     def _abandon(self) -> None:
         if self._store.is_local:
-            self._writer.close()
+            if self._writer is not None:
+                self._writer.close()
             self._stream.close()
             Path(self._temporary).unlink(missing_ok=True)
         # An S3 upload that is not closed never appears.

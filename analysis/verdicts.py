@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from urllib.parse import quote
 
 import duckdb
 import numpy as np
 import pandas as pd
 
-from analysis.intervals import segment
+from analysis.intervals import CELL, VIEW, cut_into_intervals, interval_table
 from analysis.period import Period
 from analysis.robustness import sessions_to_flip
 from analysis.rules import Thresholds
@@ -17,8 +16,6 @@ from analysis.sessions import session_series
 from analysis.states import judge_states, strength, wilson_bounds
 from analysis.words import LISTED
 
-CELL = ["domain", "probe_asn"]
-VIEW = ["via", *CELL]
 _CLASSES = ["blocked", "down", "ok", "unclear"]
 
 # A key and what of it explains most blocked measurements; ties go to the earlier layer.
@@ -128,9 +125,13 @@ def judge_cells(
         name: _judge_intervals(cut, rules, period, thresholds) for name, period in periods.items()
     }
     everyone = series[series["via"] == "all"]
+    refusing = set(connection.execute(_REFUSALS.format(**vars(thresholds))).df()["domain"])
     verdicts = pd.concat(
         [
-            _verdicts_of(connection, name, periods[name], judged[name], cut, everyone, thresholds)
+            _verdicts_of(
+                connection, name, periods[name], judged[name], cut, everyone, refusing,
+                thresholds,
+            )
             for name in periods
         ],
         ignore_index=True,
@@ -139,34 +140,8 @@ def judge_cells(
         verdicts["witness_url"] = ""
     return Judgement(
         verdicts.sort_values([*CELL, "period"], ignore_index=True),
-        _interval_table(judged["all"], cut),
+        interval_table(judged["all"], cut),
     )
-
-
-def cut_into_intervals(series: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
-    """Number the intervals of steady behaviour of each site and network.
-
-    Args:
-        series: ``sessions.session_series``.
-        thresholds: ``change_penalty``.
-
-    Returns:
-        ``series`` with a column ``interval`` (0, 1, … in time order within the cell's view). Only
-        where more than one class was seen can there be a change; the rest is one interval.
-    """
-    counts = series[_CLASSES].to_numpy(np.int64)
-    interval = np.zeros(len(series), np.int64)
-    starts = np.flatnonzero(
-        (series[VIEW] != series[VIEW].shift()).any(axis=1).to_numpy()
-        if len(series)
-        else np.zeros(0, bool)
-    )
-    for start, end in zip(starts, [*starts[1:], len(series)], strict=True):
-        block = counts[start:end]
-        if (block.sum(axis=0) > 0).sum() > 1:
-            for number, (left, right) in enumerate(segment(block, thresholds.change_penalty)):
-                interval[start + left : start + right] = number
-    return series.assign(interval=interval)
 
 
 def _judge_intervals(
@@ -194,7 +169,7 @@ def _choose_view(cut: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_inside(series: pd.DataFrame, period: Period) -> pd.Series:
-    days = pd.to_datetime(series["day"])
+    days = series["day"]
     return (days >= pd.Timestamp(period.since)) & (days < pd.Timestamp(period.until))
 
 
@@ -240,6 +215,7 @@ def _verdicts_of(
     judged: pd.DataFrame,
     cut: pd.DataFrame,
     everyone: pd.DataFrame,
+    refusing: set[str],
     thresholds: Thresholds,
 ) -> pd.DataFrame:
     """One period's rows of ``verdicts``."""
@@ -266,7 +242,7 @@ def _verdicts_of(
     table["sessions_to_flip"] = _flips(table, judged, strongest, thresholds)
     listed = table["state"].isin(LISTED)
     table.loc[~listed, ["rule_id", "mechanism"]] = ""
-    table["set_aside_reason"] = _set_aside_reasons(connection, table, period, thresholds)
+    table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing)
     table = _add_share(table, judged, listed)
     table = _add_dates(table, judged, cut, period, thresholds)
     table = _add_witness(connection, table)
@@ -292,11 +268,10 @@ def _set_aside_reasons(
     connection: duckdb.DuckDBPyConnection,
     table: pd.DataFrame,
     period: Period,
-    thresholds: Thresholds,
+    refusing: set[str],
 ) -> pd.Series:
     """Why a cell with problems is not listed: what explains most of them."""
     problems = connection.execute(_PROBLEMS, [period.since, period.until]).df()
-    refusing = connection.execute(_REFUSALS.format(**vars(thresholds))).df()["domain"]
     top = table[CELL].merge(problems.drop_duplicates(CELL), on=CELL, how="left")["problem"]
     top.index = table.index
     state = table["state"]
@@ -333,44 +308,27 @@ def _add_dates(
     )
     table = table.merge(span.reset_index(), on=CELL, how="left")
     known = cut[((cut["blocked"] + cut["down"] + cut["ok"]) > 0) & _is_inside(cut, period)]
-    tested = known.groupby(CELL, sort=True)["day"].agg(first_known="min", last_known="max")
+    tested = known.groupby(CELL, sort=True)["day"].max().rename("last_known")
     table = table.merge(tested.reset_index(), on=CELL, how="left")
     opened = known[known["ok"] > 0].groupby(CELL, sort=True)["day"].min().rename("first_open")
     table = table.merge(opened.reset_index(), on=CELL, how="left")
-    dates = [
-        _date_cells(row.blocked_from, row.last_blocked, row.last_known, row.first_open, period, thresholds)
-        for row in table.itertuples()
-    ]
-    frame = pd.DataFrame(dates, columns=["blocked_from", "blocked_until", "note"], index=table.index)
-    dropped = ["blocked_from", "last_blocked", "first_known", "last_known", "first_open", "interval"]
-    return pd.concat([table.drop(columns=dropped), frame], axis=1)
+    end, last, first = table["last_known"], table["last_blocked"], table["blocked_from"]
+    is_listed = first.notna()
+    to_the_end = is_listed & (last >= end)
+    is_recent = (pd.Timestamp(period.until) - end).dt.days <= thresholds.not_tested_days
+    unseen_before = is_listed & ~(table["first_open"] < first)
+    since = unseen_before.map({True: "at least since", False: ""})
+    until = (to_the_end & ~is_recent).map({True: "not tested since", False: ""})
+    return table.assign(
+        blocked_from=_iso(first),
+        blocked_until=_iso(last.mask(to_the_end & is_recent)),
+        note=since + pd.Series("; ", table.index).where((since != "") & (until != ""), "") + until,
+    ).drop(columns=["last_blocked", "last_known", "first_open", "interval"])
 
 
-def _date_cells(
-    first: object,
-    last: object,
-    last_known: object,
-    first_open: object,
-    period: Period,
-    thresholds: Thresholds,
-) -> tuple[str, str, str]:
-    """``blocked_from``, ``blocked_until`` and ``note`` of one verdict."""
-    if pd.isna(first):
-        return "", "", ""
-    begun, seen, known = (_as_date(value) for value in (first, last, last_known))
-    notes = []
-    if pd.isna(first_open) or _as_date(first_open) >= begun:
-        notes.append("at least since")
-    is_recent = (period.until - known).days <= thresholds.not_tested_days
-    if seen >= known and is_recent:
-        return begun.isoformat(), "", "; ".join(notes)
-    if seen >= known:
-        notes.append("not tested since")
-    return begun.isoformat(), seen.isoformat(), "; ".join(notes)
-
-
-def _as_date(value: object) -> date:
-    return pd.Timestamp(value).date()  # type: ignore[arg-type]
+def _iso(days: pd.Series) -> pd.Series:
+    """Days as ISO text, empty where there is none."""
+    return days.dt.strftime("%Y-%m-%d").fillna("")
 
 
 def _add_witness(connection: duckdb.DuckDBPyConnection, table: pd.DataFrame) -> pd.DataFrame:
@@ -399,43 +357,4 @@ def explorer_url(report_id: str, input_url: str) -> str:
     return (
         f"https://explorer.ooni.org/measurement/{quote(report_id, safe='')}"
         f"?input={quote(input_url, safe='')}"
-    )
-
-
-def _interval_table(judged: pd.DataFrame, cut: pd.DataFrame) -> pd.DataFrame:
-    """``blocking_intervals``: one row per listed interval of a site on a network."""
-    listed = judged[judged["state"].isin(LISTED)]
-    wanted = pd.MultiIndex.from_frame(cut[CELL]).isin(pd.MultiIndex.from_frame(listed[CELL]))
-    cells = dict(iter(cut[wanted].groupby(CELL, sort=True)))
-    rows = [_interval_row(row, cells[(row.domain, row.probe_asn)]) for row in listed.itertuples()]
-    return pd.DataFrame(
-        rows,
-        columns=[
-            *CELL, "blocked_from", "mechanism", "last_seen_open", "blocked_until",
-            "first_seen_open_again", "measurement_count", "session_count", "day_count",
-            "longest_gap_days",
-        ],
-    )  # fmt: skip
-
-
-def _interval_row(row: object, cell: pd.DataFrame) -> tuple[object, ...]:
-    """The dates around one blocked interval, from the cell's own days."""
-    first, last = _as_date(row.blocked_from), _as_date(row.blocked_until)  # type: ignore[attr-defined]
-    days = pd.to_datetime(cell["day"]).dt.date
-    open_days = days[(cell["ok"] > 0)]
-    before, after = open_days[open_days < first], open_days[open_days > last]
-    inside = days[(days >= first) & (days <= last)]
-    gaps = [(b - a).days for a, b in zip(inside, inside[1:], strict=False)]
-    return (
-        row.domain,  # type: ignore[attr-defined]
-        row.probe_asn,  # type: ignore[attr-defined]
-        first.isoformat(),
-        row.mechanism,  # type: ignore[attr-defined]
-        before.max().isoformat() if len(before) else "",
-        last.isoformat(),
-        after.min().isoformat() if len(after) else "",
-        row.blocked_measurements,  # type: ignore[attr-defined]
-        row.blocked,  # type: ignore[attr-defined]
-        row.blocked_days,  # type: ignore[attr-defined]
-        max(gaps, default=0),
     )

@@ -191,7 +191,7 @@ HEADINGS: dict[str, str] = {
     "is_blockpage": "Block page",
     "is_in_control": "Given to a control",
     "is_local": "Local site",
-    "is_proven": "Proven by TLS",
+    "is_proven": "Seen to serve sites",
     "key": "File",
     "kind": "Kind of network",
     "kind_source": "Source of the kind",

@@ -53,9 +53,22 @@ class LoopbackS3:
         """As S3 gives it for an object sent in one piece."""
         return hashlib.md5(self.objects[key], usedforsecurity=False).hexdigest()
 
-    def listing(self, prefix: str, token: str) -> str:
+    def listing(self, prefix: str, token: str, delimiter: str) -> str:
         """One page of ListObjectsV2."""
         keys = sorted(key for key in self.objects if key.startswith(prefix) and key > token)
+        folders = set()
+        if delimiter:
+            folders = {
+                prefix + key[len(prefix) :].partition(delimiter)[0] + delimiter
+                for key in keys
+                if delimiter in key[len(prefix) :]
+            }
+            keys = [key for key in keys if delimiter not in key[len(prefix) :]]
+        common = "".join(
+            f"<CommonPrefixes><Prefix>{escape(quote_plus(folder, safe='/'))}</Prefix>"
+            "</CommonPrefixes>"
+            for folder in sorted(folders)
+        )
         page, is_truncated = keys[:_PAGE], len(keys) > _PAGE
         contents = "".join(
             f"<Contents><Key>{escape(quote_plus(key, safe='/'))}</Key>"
@@ -64,14 +77,15 @@ class LoopbackS3:
             "<StorageClass>STANDARD</StorageClass></Contents>"
             for key in page
         )
-        following = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>"
+        token = page[-1] if is_truncated else ""
+        following = f"<NextContinuationToken>{escape(token)}</NextContinuationToken>"
         return (
             f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="{_NAMESPACE}">'
             f"<Name>{self.bucket}</Name><Prefix>{escape(quote_plus(prefix, safe='/'))}</Prefix>"
             f"<KeyCount>{len(page)}</KeyCount><MaxKeys>{_PAGE}</MaxKeys>"
             f"<EncodingType>url</EncodingType>"
             f"<IsTruncated>{str(is_truncated).lower()}</IsTruncated>"
-            f"{following if is_truncated else ''}{contents}</ListBucketResult>"
+            f"{following if is_truncated else ''}{contents}{common}</ListBucketResult>"
         )
 
 
@@ -115,8 +129,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         key, query = self._target()
         if "list-type" in query:
-            prefix, token = query.get("prefix", ""), query.get("continuation-token", "")
-            self._reply(200, self.state.listing(prefix, token).encode(), "application/xml")
+            names = ("prefix", "continuation-token", "delimiter")
+            page = self.state.listing(*(query.get(name, "") for name in names))
+            self._reply(200, page.encode(), "application/xml")
         else:
             self._send_object(key)
 

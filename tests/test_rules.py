@@ -1,0 +1,189 @@
+"""What holds for all rules, whatever they say."""
+
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from analysis import words
+from analysis.annex import SET_ASIDE_REASONS
+from analysis.outcomes import add_outcomes
+from analysis.parameters import declared_parameters
+from analysis.rules import LAYERS, RULES, RULES_BY_ID, RULES_VERSION, Rule, Thresholds, rules_of
+from analysis.rules import rule_table
+from tests.observations import connection_with, observation
+from tests.situations import fingerprints_for
+
+EACH_RULE = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.rule_id)
+PLACES = {
+    "probe_cc", "since", "until", "split", "source", "store", "test_list", "networks",
+    "fingerprints", "tables", "events",
+}  # fmt: skip
+
+
+def _place(rule_id: str) -> int:
+    return [rule.rule_id for rule in RULES].index(rule_id)
+
+
+def test_ids_are_unique_and_name_their_layer() -> None:
+    """An id is ``layer.what``, and once published it means one rule."""
+    ids = [rule.rule_id for rule in RULES]
+    assert len(set(ids)) == len(ids) == len(RULES_BY_ID)
+    assert all(re.fullmatch(r"(session|dns|tcp|tls|http)\.[a-z0-9_]+", rule_id) for rule_id in ids)
+    assert RULES_VERSION >= 1
+
+
+@EACH_RULE
+def test_a_rule_gives_its_reason(rule: Rule) -> None:
+    """Readers meet the comment: it is a sentence, and it does not repeat the id."""
+    assert len(rule.comment) > 20
+    assert rule.comment.endswith(".")
+    assert rule.rule_id not in rule.comment
+
+
+@EACH_RULE
+def test_only_a_block_has_a_mechanism(rule: Rule) -> None:
+    """Each mechanism is in the vocabulary, each blocked rule has one, and nothing else does."""
+    if rule.outcome == "blocked":
+        assert rule.mechanism in words.MECHANISMS
+        assert rule.evidence == "scored"
+        assert not rule.set_aside
+    else:
+        assert not rule.mechanism
+        assert not rule.is_artefact
+        assert not rule.is_about_target
+
+
+@EACH_RULE
+def test_a_set_aside_reason_is_in_the_vocabulary(rule: Rule) -> None:
+    """What explains an anomaly away can be shown in words."""
+    if rule.set_aside:
+        assert rule.set_aside in words.SET_ASIDE_REASONS
+        assert rule.set_aside in SET_ASIDE_REASONS
+
+
+@EACH_RULE
+def test_what_says_nothing_is_unknown(rule: Rule) -> None:
+    """No data and discarded data never accuse and never acquit."""
+    if rule.evidence != "scored":
+        assert rule.outcome == "unknown"
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_no_data_is_the_first_rule_and_a_catch_all_the_last(layer: str) -> None:
+    """Each layer of each measurement gets exactly one rule; none means: nothing was measured."""
+    rules = rules_of(layer)
+    assert rules[0].rule_id == f"{layer}.not_measured"
+    assert [r.rule_id for r in rules if r.evidence == "none"] == [f"{layer}.not_measured"]
+    assert [n for n, r in enumerate(rules, start=1) if r.condition == "TRUE"] == [len(rules)]
+    assert rules[-1].outcome == "unknown"
+
+
+def test_layers_stand_in_the_order_in_which_they_explain() -> None:
+    """The order breaks ties between mechanisms: dns, tcp, tls, http."""
+    layers = list(dict.fromkeys(rule.layer for rule in RULES))
+    assert [layer for layer in layers if layer in LAYERS] == list(LAYERS)
+
+
+GUARDS = [
+    # the name must exist, and the control must have spoken, before any answer accuses
+    ("dns.name_does_not_exist", "dns."),
+    ("dns.control_missing", "dns."),
+    ("dns.missing_for_control_too", "dns."),
+    ("dns.special_in_control", "dns."),
+    ("dns.no_control", "dns."),
+    ("dns.local_filter", "dns."),
+    ("dns.tls_valid", "dns."),
+    ("tcp.ok", "tcp."),
+    ("tcp.untrusted", "tcp."),
+    ("tcp.ipv6_broken", "tcp."),
+    ("tls.ok", "tls."),
+    ("tls.untrusted", "tls."),
+    ("tls.fails_for_control_too", "tls."),
+    ("tls.no_control", "tls."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("guard", "prefix"), GUARDS, ids=[guard for guard, _ in GUARDS])
+def test_a_guard_stands_before_every_block_of_its_layer(guard: str, prefix: str) -> None:
+    """A guard that came later would restrain nothing."""
+    blocks = [r for r in RULES if r.rule_id.startswith(prefix) and r.outcome == "blocked"]
+    assert blocks
+    assert all(_place(guard) < _place(rule.rule_id) for rule in blocks)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("dns.answer_in_control", "dns.known_address"),
+        ("dns.network_in_control", "dns.known_address"),
+        ("dns.vouched", "dns.known_address"),
+        ("dns.same_page", "dns.sinkhole"),
+        ("dns.substitution", "dns.sinkhole"),
+        ("dns.substitution_persistent", "dns.substitution"),
+        ("dns.sinkhole", "dns.unmatched"),
+        ("http.no_control", "http.redirect_target_reset"),
+        ("http.fails_for_control_too", "http.redirect_target_reset"),
+        ("http.redirect_target_reset", "http.reset"),
+        ("http.untrusted", "http.tls_reset"),
+        ("http.not_connected", "http.tls_reset"),
+    ],
+)
+def test_a_restraint_stands_before_what_it_restrains(earlier: str, later: str) -> None:
+    """Fingerprints included: a list alone decides nothing."""
+    assert _place(earlier) < _place(later)
+
+
+def test_a_fingerprint_needs_more_than_itself() -> None:
+    """No blocked rule rests on a list alone."""
+    for rule in RULES:
+        if "fingerprint" in rule.condition or "is_blockpage" in rule.condition:
+            assert " AND " in rule.condition, rule.rule_id
+
+
+def test_no_data_never_outranks_data() -> None:
+    """A layer that measured nothing is never what a measurement is explained by, if another is."""
+    nothing = {"http_status": None, "http_url": None, "http_host": None}
+    rows = [
+        observation(**nothing),
+        observation(**nothing, tls=[]),
+        observation(**nothing, tls=[], tcp=[]),
+        observation(tls=[], tcp=[], dns_answers=[]),
+    ]
+    connection = connection_with(rows)
+    add_outcomes(connection, Thresholds(), fingerprints_for(1))
+    found = connection.execute("SELECT rule_id, evidence FROM outcomes").fetchall()
+    assert not [rule_id for rule_id, evidence in found if evidence == "none"]
+
+
+def test_a_layer_without_a_rule_is_not_judged_at_all() -> None:
+    """Why the catch-alls must stay: without one the measurement would be lost, not unknown."""
+    gone = tuple(replace(r, condition="FALSE") if r.layer == "tcp" else r for r in RULES)
+    connection = connection_with([observation()])
+    add_outcomes(connection, Thresholds(), fingerprints_for(1), gone)
+    assert connection.execute("SELECT count(*) FROM outcomes").fetchone() == (0,)
+
+
+def test_every_threshold_says_what_it_decides() -> None:
+    """A number without a sentence cannot be argued with."""
+    help_texts = Thresholds.help()
+    assert set(help_texts) == {field.name for field in fields(Thresholds)}
+    assert all(len(text) > 15 for text in help_texts.values())
+
+
+def test_the_notebook_has_every_threshold_with_the_same_default(repository_root: Path) -> None:
+    """Thresholds live in one place and are notebook parameters; neither may drift."""
+    notebook = repository_root / "notebooks" / "2-confirmation.ipynb"
+    declared = declared_parameters(notebook)
+    method = {name: found.default for name, found in declared.items() if name not in PLACES}
+    assert method == vars(Thresholds())
+    assert all(type(v) is type(vars(Thresholds())[name]) for name, v in method.items())
+    assert all(declared[name].help for name in method)
+
+
+def test_the_table_of_rules_is_complete() -> None:
+    """What readers see is all there is, in order."""
+    table = rule_table()
+    assert list(table["rule_id"]) == [rule.rule_id for rule in RULES]
+    assert table["comment"].str.len().min() > 20

@@ -1,0 +1,124 @@
+"""Six states, one evidence floor: it holds for every one of them."""
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_series_equal
+
+from analysis.rules import Thresholds
+from analysis.states import STATES, judge_states, strength, wilson_bounds
+
+CLASSES = ("blocked", "down", "ok", "unclear")
+FLOOR = Thresholds()
+
+
+def _counts(**given: int) -> pd.DataFrame:
+    """One row of counted sessions; days as many as sessions, unless said otherwise."""
+    row = {name: given.get(name, 0) for name in CLASSES}
+    row |= {f"{name}_days": given.get(f"{name}_days", row[name]) for name in CLASSES}
+    failing = row["blocked"] + row["down"] + row["unclear"]
+    row["failing_days"] = given.get("failing_days", failing)
+    row["artefact"] = given.get("artefact", 0)
+    return pd.DataFrame([row])
+
+
+def _state(**given: int) -> str:
+    return str(judge_states(_counts(**given), FLOOR).iloc[0])
+
+
+@pytest.mark.parametrize(
+    ("expected", "given"),
+    [
+        ("insufficient", {}),
+        ("blocked", {"blocked": 4, "artefact": 4}),
+        ("blocked", {"blocked": 6, "artefact": 3}),
+        ("likely_blocked", {"blocked": 6, "artefact": 2}),
+        ("likely_blocked", {"blocked": 4}),
+        ("insufficient", {"blocked": 3}),
+        ("insufficient", {"blocked": 4, "blocked_days": 2, "failing_days": 2}),
+        ("down", {"down": 4}),
+        ("insufficient", {"down": 3}),
+        ("insufficient", {"down": 40, "down_days": 2, "failing_days": 2}),
+        ("impaired", {"unclear": 4}),
+        ("insufficient", {"unclear": 3}),
+        ("impaired", {"blocked": 3, "unclear": 5}),
+        ("ok", {"ok": 4}),
+        ("insufficient", {"ok": 3}),
+        ("insufficient", {"ok": 40, "ok_days": 2}),
+        ("insufficient", {"ok": 10, "blocked": 9}),
+        ("ok", {"ok": 40, "blocked": 3}),
+        ("likely_blocked", {"blocked": 40, "ok": 3}),
+        ("likely_blocked", {"blocked": 40, "down": 30}),
+        ("impaired", {"blocked": 10, "down": 12}),
+        ("down", {"down": 20, "ok": 2, "unclear": 3}),
+        ("impaired", {"down": 20, "unclear": 21}),
+    ],
+)
+def test_state(expected: str, given: dict[str, int]) -> None:
+    """The floor: 4 sessions of the class on 3 days, and a lower bound of its share of one half."""
+    assert _state(**given) == expected
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.fixed_dictionaries({name: st.integers(0, 12) for name in CLASSES}), st.integers(0, 12))
+def test_no_state_without_its_evidence(sessions: dict[str, int], artefact: int) -> None:
+    """Whatever was counted, a state rests on at least the floor's sessions of its own kind."""
+    state = _state(**sessions, artefact=min(artefact, sessions["blocked"]))
+    failing = sessions["blocked"] + sessions["down"] + sessions["unclear"]
+    rests_on = {
+        "blocked": sessions["blocked"], "likely_blocked": sessions["blocked"],
+        "down": sessions["down"], "impaired": failing, "ok": sessions["ok"],
+    }  # fmt: skip
+    if state != "insufficient":
+        assert rests_on[state] >= FLOOR.floor_sessions
+    if not any(sessions.values()):
+        assert state == "insufficient"
+    if not sessions["ok"]:
+        assert state != "ok"
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.fixed_dictionaries({name: st.integers(0, 30) for name in CLASSES}))
+def test_two_days_carry_no_verdict(sessions: dict[str, int]) -> None:
+    """However many sessions ran on them: a busy weekend is one event."""
+    few = {f"{name}_days": min(2, sessions[name]) for name in CLASSES}
+    assert _state(**sessions, **few, failing_days=2) == "insufficient"
+
+
+@pytest.mark.parametrize(
+    ("hits", "total", "low", "high"),
+    [
+        # Newcombe (1998), table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (29, 29, 0.8830, 1.0),  # 1 - z²/(n + z²)
+    ],
+)
+def test_wilson_bounds(hits: int, total: int, low: float, high: float) -> None:
+    """Known values of the score interval at 95 %."""
+    found_low, found_high = wilson_bounds(pd.Series([hits]), pd.Series([total]))
+    assert found_low[0] == pytest.approx(low, abs=6e-5)
+    assert found_high[0] == pytest.approx(high, abs=6e-5)
+
+
+def test_nothing_has_no_bounds() -> None:
+    """0 of 0 is no share, above all not 0 %."""
+    low, high = wilson_bounds(pd.Series([0, 1]), pd.Series([0, 2]))
+    assert low.isna().tolist() == high.isna().tolist() == [True, False]
+
+
+def test_the_floor_can_be_moved() -> None:
+    """Thresholds are parameters, not constants."""
+    strict = Thresholds(floor_sessions=10, floor_days=5)
+    assert judge_states(_counts(blocked=9), strict).iloc[0] == "insufficient"
+    assert judge_states(_counts(blocked=10), strict).iloc[0] == "likely_blocked"
+
+
+def test_states_are_ordered_by_strength() -> None:
+    """The contract's order; insufficient is weaker than anything that was found."""
+    assert STATES == ("blocked", "likely_blocked", "impaired", "down", "ok", "insufficient")
+    ranks = strength(pd.Series(["ok", "blocked", "insufficient"]))
+    assert_series_equal(ranks, pd.Series([4, 0, 5]))

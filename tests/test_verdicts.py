@@ -1,0 +1,314 @@
+"""From days of measurements to a verdict with dates, counts and a witness."""
+
+import random
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from analysis.confirmation import confirm
+from analysis.period import Period
+from analysis.rules import Thresholds
+from analysis.verdicts import Judgement, explorer_url
+from tests.observations import PROBE_NETWORK, Row, connection_with, no_control, observation
+from tests.situations import (
+    NXDOMAIN,
+    TIMEOUT,
+    dead,
+    fingerprints_for,
+    misled,
+    other_page,
+    redirected,
+    site_down,
+    unconnected,
+    unresolved,
+    unshaken,
+)
+
+NAME, VPN = "news.example", 64510
+#: One letter, one session: Blocked, Open, Down, Unclear, No control, Sinkhole at 127.0.0.1.
+LETTERS: dict[str, Row] = {
+    "B": unresolved(NXDOMAIN),
+    "O": observation(),
+    "D": unconnected(TIMEOUT, control_ok=False, **site_down()),
+    "U": other_page(),
+    "N": {**unresolved(NXDOMAIN), **no_control()},
+    "L": misled("127.0.0.1", dns_answers=[
+        {"address": "127.0.0.1", "asn": None, "special": "loopback", "match": "none"}]),
+    "R": unshaken("connection_reset"),
+}  # fmt: skip
+DAY_ONE = datetime(2024, 1, 1, 8)
+
+
+def days(letters: str, *, per_day: int = 1, start: int = 0, **changes: Any) -> list[Row]:
+    """One session (or more) a letter, one letter a day; ``.`` is a day without a test."""
+    rows = []
+    domain = changes.get("domain", NAME)
+    asn = changes.get("probe_asn", PROBE_NETWORK)
+    for day, letter in enumerate(letters, start=start):
+        for number in range(per_day * (letter != ".")):
+            moment = DAY_ONE + timedelta(days=day, minutes=number)
+            report = f"{moment:%Y%m%d}-{domain}-{asn}-{number}"
+            rows.append({**LETTERS[letter], "domain": domain, "input": f"https://{domain}/",
+                         "measurement_start_time": moment, "report_id": report, **changes})  # fmt: skip
+    return rows
+
+
+def judge(
+    rows: Iterable[Row], *, until: str = "2024-04-01", split: str = "2024-02-15",
+    has_explorer: bool = True, thresholds: Thresholds | None = None,
+) -> Judgement:  # fmt: skip
+    """The judgement of a study from 1 January 2024."""
+    whole = Period.parse("2024-01-01", until)
+    first, second = whole.split(split)
+    networks = pd.DataFrame({
+        "probe_asn": [PROBE_NETWORK, PROBE_NETWORK + 1, VPN],
+        "operator": ["One", "Two", "Tunnel"], "is_domestic": [True, True, False],
+    })  # fmt: skip
+    return confirm(
+        connection_with(rows), {"all": whole, "first": first, "second": second}, networks,
+        fingerprints_for(1), thresholds or Thresholds(), has_explorer=has_explorer,
+    )  # fmt: skip
+
+
+def verdict(found: Judgement, period: str = "all", domain: str = NAME,
+            asn: int = PROBE_NETWORK) -> Any:  # fmt: skip
+    """The one row of a site on a network in a period."""
+    table = found.verdicts
+    rows = table[
+        (table["domain"] == domain) & (table["probe_asn"] == asn) & (table["period"] == period)
+    ]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def dates(found: Judgement, period: str = "all") -> tuple[str, str, str]:
+    row = verdict(found, period)
+    return row["blocked_from"], row["blocked_until"], row["note"]
+
+
+@pytest.mark.parametrize(
+    ("letters", "until", "expected"),
+    [
+        ("O" * 20 + "B" * 20, "2024-03-01", ("2024-01-21", "", "")),
+        ("B" * 20 + "O" * 20, "2024-03-01", ("2024-01-01", "2024-01-20", "at least since")),
+        ("O" * 9 + "B" * 12 + "O" * 12 + "B" * 12, "2024-03-01", ("2024-01-10", "", "")),
+        ("O" * 9 + "B" * 12 + "O" * 20, "2024-03-01", ("2024-01-10", "2024-01-21", "")),
+        ("O" * 10 + "B" * 20, "2024-02-29", ("2024-01-11", "", "")),
+        ("O" * 10 + "B" * 20, "2024-03-01", ("2024-01-11", "2024-01-30", "not tested since")),
+        ("B" * 20, "2024-04-01",
+         ("2024-01-01", "2024-01-20", "at least since; not tested since")),
+        ("O" * 10 + "B" * 20 + "D", "2024-02-10", ("2024-01-11", "2024-01-30", "")),
+        ("O" * 10 + "B" * 20 + "NNN", "2024-02-10", ("2024-01-11", "", "")),
+        ("O" * 30, "2024-02-10", ("", "", "")),
+    ],
+    ids=["imposed", "lifted", "imposed twice", "imposed and lifted", "30 days before the end",
+         "31 days before the end", "never seen open", "down at the end", "no control at the end",
+         "never blocked"],
+)  # fmt: skip
+def test_dates(letters: str, until: str, expected: tuple[str, str, str]) -> None:
+    """``blocked_until`` is empty only if the last thing known, not long ago, was a block."""
+    assert dates(judge(days(letters), until=until, split="2024-01-16")) == expected
+
+
+def test_a_block_imposed_twice_is_two_intervals() -> None:
+    """With the days around each, and what the cell was seen to be in between."""
+    found = judge(days("O" * 9 + "B" * 12 + "O" * 12 + "B" * 12), until="2024-03-01")
+    shown = found.intervals[["blocked_from", "last_seen_open", "blocked_until",
+                             "first_seen_open_again"]].to_numpy().tolist()  # fmt: skip
+    assert shown == [
+        ["2024-01-10", "2024-01-09", "2024-01-21", "2024-01-22"],
+        ["2024-02-03", "2024-02-02", "2024-02-14", ""],
+    ]
+    assert found.intervals["measurement_count"].tolist() == [12, 12]
+    assert found.intervals["session_count"].tolist() == [12, 12]
+
+
+def test_a_gap_in_testing_stays_a_gap() -> None:
+    """Two stretches of blocking with nothing between them are one interval with a hole in it."""
+    found = judge(days("B" * 10 + "." * 40 + "B" * 10))
+    assert found.intervals["longest_gap_days"].tolist() == [41]
+    assert verdict(found)["day_count"] == 20
+
+
+def test_each_half_is_judged_by_its_own_sessions() -> None:
+    """A block imposed at the split leaves the first half open."""
+    found = judge(days("O" * 45 + "B" * 40))
+    first, second = verdict(found, "first"), verdict(found, "second")
+    assert (first["state"], second["state"]) == ("ok", "likely_blocked")
+    assert (first["blocked_share"], second["blocked_share"]) == (0.0, 1.0)
+    assert dates(found, "first") == ("", "", "")
+    assert second["blocked_from"] == "2024-02-15"
+    assert first["measurement_count"] + second["measurement_count"] == 85
+
+
+def test_a_verdict_names_its_rule_only_if_it_is_listed() -> None:
+    """Mechanism, rule and witness belong to blocks."""
+    found = judge([*days("B" * 10), *days("O" * 10, domain="open.example"),
+                   *days("L" * 10, domain="loop.example")])  # fmt: skip
+    blocked, opened = verdict(found), verdict(found, domain="open.example")
+    assert (blocked["rule_id"], blocked["mechanism"]) == ("dns.nxdomain", "dns.nxdomain")
+    assert blocked["witness_url"].startswith("https://explorer.ooni.org/measurement/")
+    assert blocked["resolver_asns"] == f"AS{PROBE_NETWORK}"
+    assert not any(opened[c] for c in ("rule_id", "mechanism", "witness_report_id",
+                                       "witness_url", "resolver_asns"))  # fmt: skip
+    assert verdict(found, domain="loop.example")["state"] == "blocked"
+
+
+def test_the_mechanism_is_that_of_most_blocked_sessions() -> None:
+    """Sessions count, not rows, and a tie goes to the earlier layer."""
+    found = judge([*days("B" * 6), *days("R" * 5, start=6),
+                   *days("BRBRBRBR", domain="tie.example")])  # fmt: skip
+    assert verdict(found)["mechanism"] == "dns.nxdomain"
+    assert verdict(found, domain="tie.example")["mechanism"] == "dns.nxdomain"
+
+
+def test_the_witness_is_typical_and_of_the_verdicts_own_rule() -> None:
+    """Neither the first nor the last, which a forger would choose, nor of another rule."""
+    found = judge([*days("B" * 9), *days("RR", start=9)])
+    assert verdict(found)["witness_report_id"] == f"20240105-{NAME}-{PROBE_NETWORK}-0"
+
+
+def test_the_witness_lies_in_the_period() -> None:
+    """A block that goes on after the first half is witnessed in the first half all the same."""
+    found = judge(days("B" * 90))
+    assert verdict(found, "first")["blocked_until"] == ""
+    assert verdict(found, "first")["witness_report_id"] < "20240215"
+    assert verdict(found, "second")["witness_report_id"] >= "20240215"
+
+
+def test_a_fictional_country_has_no_witness_page() -> None:
+    """OONI Explorer does not know it."""
+    found = judge(days("B" * 10), has_explorer=False)
+    assert verdict(found)["witness_report_id"]
+    assert verdict(found)["witness_url"] == ""
+
+
+def test_an_address_of_a_witness_is_quoted() -> None:
+    """A hostile input cannot leave its place in the link."""
+    url = explorer_url("a/../b", 'https://x.example/?a=b&c="><script>#f')
+    assert url.count("?") == url.count("=") == 1
+    assert not set(url.partition("?input=")[2]) & set('&"<>#? ')
+    assert explorer_url("", "https://x.example/") == ""
+
+
+@pytest.mark.parametrize("count", [1, 500])
+def test_one_report_of_any_size_lists_nothing(count: int) -> None:
+    """G10: one report is one witness, however many rows it holds."""
+    row = days("B")[0]
+    rows = [
+        {**row, "measurement_start_time": DAY_ONE + timedelta(days=n % 40, seconds=n)}
+        for n in range(count)
+    ]
+    found = verdict(judge(rows))
+    assert found["state"] == "insufficient"
+    assert (found["measurement_count"], found["session_count"]) == (count, 1)
+
+
+def test_any_number_of_reports_on_two_days_lists_nothing() -> None:
+    """A verdict needs days, which a flood does not buy."""
+    assert verdict(judge(days("BB", per_day=40)))["state"] == "insufficient"
+
+
+def test_measurements_without_a_report_are_one_session_a_day() -> None:
+    """What cannot be told apart is not counted twice."""
+    found = verdict(judge(days("BBB", per_day=20, report_id="")))
+    assert (found["measurement_count"], found["session_count"]) == (60, 3)
+    assert found["state"] == "insufficient"
+
+
+def test_a_session_across_the_split_has_a_state_in_both_halves() -> None:
+    """A report that tests a site before and after midnight belongs to the day it began."""
+    before = datetime(2024, 2, 14, 23, 59)
+    rows = [
+        {**observation(), "report_id": "long", "measurement_start_time": before},
+        {**observation(input="http://news.example/"), "report_id": "long",
+         "measurement_start_time": before + timedelta(minutes=2)},
+    ]  # fmt: skip
+    table = judge(rows).verdicts
+    assert table["state"].isin(["insufficient"]).all()
+    assert table[["session_count", "measurement_count"]].notna().all(axis=None)
+
+
+def test_a_block_of_another_site_is_not_this_sites() -> None:
+    """What fails is where the input redirects to; the verdict is not the input's."""
+    row = redirected("elsewhere.example", "connection_reset")
+    rows = [{**row, "report_id": f"r{n}", "measurement_start_time": DAY_ONE + timedelta(days=n)}
+            for n in range(20)]  # fmt: skip
+    found = verdict(judge(rows))
+    assert found["state"] == "impaired"
+    assert found["blocked_session_count"] == 0
+    assert not found["mechanism"]
+
+
+def test_why_a_site_is_set_aside() -> None:
+    """Each cell with problems that is not listed says what explains most of them."""
+    gone = [{**dead(domain="gone.example"), "report_id": f"g{n}",
+             "measurement_start_time": DAY_ONE + timedelta(days=n)} for n in range(6)]  # fmt: skip
+    found = judge([
+        *days("B" * 10), *days("O" * 10, domain="open.example"), *gone,
+        *days("D" * 10, domain="down.example", is_anomaly=True),
+        *days("U" * 10, domain="odd.example"), *days("BB", domain="thin.example"),
+        *days("OOOOOOOOOOOOOOOB", domain="once.example"),
+        *days("B" * 10, domain="tunnel.example", probe_asn=VPN),
+    ])  # fmt: skip
+    whole = found.verdicts[found.verdicts["period"] == "all"]
+    assert dict(zip(whole["domain"], whole["set_aside_reason"], strict=True)) == {
+        NAME: "", "open.example": "", "gone.example": "name_does_not_exist",
+        "down.example": "down", "odd.example": "impaired", "thin.example": "insufficient",
+        "once.example": "anomaly_unexplained", "tunnel.example": "not_domestic",
+    }  # fmt: skip
+
+
+def test_nothing_measured_is_never_ok_and_never_nought() -> None:
+    """A property over random weeks: no class without its sessions, no share of nothing, and no
+    row at all for a site, a network or a half without a measurement."""
+    chance = random.Random(7)
+    written = {}
+    rows = []
+    for number in range(80):
+        domain = f"site-{number}.example"
+        weights = [chance.choice([0, 0, 1, 3, 9]) for _ in range(5)] + [chance.choice([0, 1, 30])]
+        letters = "".join(chance.choices("BODUN.", [*weights[:5], weights[5] + 1], k=60))
+        written[domain] = letters
+        rows += days(letters, domain=domain)
+    table = judge(rows, until="2024-03-01", split="2024-01-31").verdicts
+    spans = {"all": slice(0, 60), "first": slice(0, 30), "second": slice(30, 60)}
+    assert set(zip(table["domain"], table["period"], strict=True)) == {
+        (domain, period) for domain, letters in written.items() for period, span in spans.items()
+        if set(letters[span]) != {"."}
+    }  # fmt: skip
+    for row in table.itertuples():
+        seen = written[row.domain][spans[row.period]]
+        counts = {letter: seen.count(letter) for letter in "BODUN"}
+        assert row.measurement_count == row.session_count == sum(counts.values())
+        assert (row.blocked_count, row.ok_count, row.down_count) == (
+            counts["B"], counts["O"], counts["D"],
+        )  # fmt: skip
+        assert row.state != "ok" or counts["O"] >= 4
+        assert row.state not in ("blocked", "likely_blocked") or counts["B"] >= 4
+        assert row.state == "insufficient" or sum(counts.values()) - counts["N"] >= 4
+        assert pd.isna(row.blocked_share) == (counts["B"] + counts["O"] == 0)
+        if pd.notna(row.blocked_share):
+            assert row.blocked_share_low <= row.blocked_share <= row.blocked_share_high
+
+
+def test_counts_add_up() -> None:
+    """Every measurement is in exactly one class."""
+    table = judge(days("BODUNBODUNOOOO")).verdicts
+    parts = table[["blocked_count", "down_count", "ok_count", "unknown_count"]].sum(axis=1)
+    assert parts.tolist() == table["measurement_count"].tolist()
+
+
+def test_the_order_of_rows_changes_nothing() -> None:
+    """The same measurements from other files, in another order, give the same tables."""
+    rows = [*days("O" * 9 + "B" * 12 + "O" * 12), *days("L" * 9 + "R" * 9, domain="two.example"),
+            *days("BRBRBR", domain="tie.example", probe_asn=PROBE_NETWORK + 1)]  # fmt: skip
+    shuffled = rows.copy()
+    random.Random(3).shuffle(shuffled)
+    one, other = judge(rows), judge(shuffled)
+    assert_frame_equal(one.verdicts, other.verdicts)
+    assert_frame_equal(one.intervals, other.intervals)
