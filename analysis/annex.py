@@ -1,4 +1,4 @@
-"""The annex of blocked sites, what was set aside and why, and the counts by network and category."""
+"""The annex of blocked sites, what was set aside and why, and counts by network and category."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from analysis.states import STATES
 #: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
 SET_ASIDE_REASONS = {
     "name_does_not_exist": "The controls cannot resolve the name: there is no site to block.",
-    "nxdomain_substitution": "The answers are what this resolver gives for names that do not exist.",
+    "nxdomain_substitution": "The answers are what the resolver gives for names that do not exist.",
     "local_filter": "The answers are a local filter's.",
     "geo_restricted": "The site itself refuses the country.",
     "down": "The site is down for the control too.",
@@ -65,7 +65,9 @@ def _summarise(rows: pd.DataFrame, names: Mapping[str, str]) -> dict[str, object
         ["blocked_session_count", "probe_asn"], ascending=[False, True]
     ).iloc[0]
     notes = [
-        f"{row.probe_asn}: {row.note}" for row in rows.sort_values("probe_asn").itertuples() if row.note
+        f"{row.probe_asn}: {row.note}"
+        for row in rows.sort_values("probe_asn").itertuples()
+        if row.note
     ]
     return {
         "state": states[0],
@@ -87,7 +89,8 @@ def set_aside(
 ) -> pd.DataFrame:
     """The contract's ``set_aside``: domains with anomalies that are not in the annex, and why.
 
-    The reason is that of the cells with most measurements that are not ok; ``networks`` are those that carry it.
+    The reason is that of the cells with most measurements that are not ok; ``networks`` are
+    those that carry it.
     """
     whole = verdicts[verdicts["period"] == "all"]
     annexed = set(listed_domestic(whole, networks)["domain"])
@@ -105,8 +108,8 @@ def set_aside(
             {
                 "domain": domain,
                 "reason": reason,
-                "measurement_count": counts.loc[domain, "measurement_count"],
-                "anomaly_count": counts.loc[domain, "anomaly_count"],
+                "measurement_count": counts["measurement_count"][domain],
+                "anomaly_count": counts["anomaly_count"][domain],
                 "networks": ";".join(names.get(asn) or asn for asn in asns),
                 "note": SET_ASIDE_REASONS[reason],
             }
@@ -115,9 +118,7 @@ def set_aside(
     return pd.DataFrame(rows, columns=columns)
 
 
-def rank_networks(
-    networks: pd.DataFrame, verdicts: pd.DataFrame
-) -> pd.DataFrame:
+def rank_networks(networks: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     """The contract's ``networks``: who measured, who blocks how much, and how.
 
     Args:
@@ -138,7 +139,8 @@ def rank_networks(
     table = networks.merge(per_network.reset_index(), on="probe_asn", how="left")
     table["blocked_domain_count"] = table["blocked_domain_count"].fillna(0).astype("int64")
     table["mechanisms"] = table["mechanisms"].fillna("")
-    ranks = table.loc[table["kind"].isin(RANKED), "blocked_domain_count"].rank(method="min", ascending=False)
+    ranked = table.loc[table["kind"].isin(RANKED), "blocked_domain_count"]
+    ranks = ranked.rank(method="min", ascending=False)
     table["rank"] = ranks.astype("Int64").reindex(table.index)
     return table
 

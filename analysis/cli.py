@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from analysis.errors import WorkbookError
 from analysis.settings import FICTIONAL, VARIABLES, Settings, parse_settings
 
+if TYPE_CHECKING:
+    from analysis.store import Collection
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -20,7 +23,7 @@ app = typer.Typer(
     help="Turn a country's OONI measurements into a national internet-censorship report.",
 )
 _console = Console(stderr=True)
-_WORDS_HELP = "NAME=VALUE words: " + "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
+_WORDS_HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
 Words = Annotated[list[str] | None, typer.Argument(help=_WORDS_HELP, metavar="[NAME=VALUE]…")]
 
 

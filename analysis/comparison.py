@@ -1,6 +1,7 @@
 """One semester against the other, on networks that can be compared."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from analysis.words import LISTED
 
 
 def count_semesters(
-    measured: Mapping[str, Mapping[str, int]],
+    measured: Mapping[str, Mapping[str, Any]],
     periods: Mapping[str, Period],
     verdicts: pd.DataFrame,
     networks: pd.DataFrame,

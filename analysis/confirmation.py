@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import duckdb
 import pandas as pd
 
-from analysis.outcomes import add_outcomes
-from analysis.period import Period
 from analysis.elsewhere import withhold_unreached
 from analysis.fingerprints import Fingerprints
+from analysis.outcomes import add_outcomes
+from analysis.period import Period
 from analysis.rules import RULES, Rule, Thresholds
-from analysis.words import LISTED
 from analysis.verdicts import Judgement, judge_cells
+from analysis.words import LISTED
 
 
 def confirm(

@@ -59,7 +59,8 @@ def count_by_month(
     parts = ["ok_count", "anomaly_count", "confirmed_count", "failure_count"]
     off = frame[frame[parts].sum(axis=1) != frame["measurement_count"]]
     if len(off):
-        raise ContractError(f"measurements_by_month: the flags of {off['month'].iloc[0]} do not sum")
+        month = off["month"].iloc[0]
+        raise ContractError(f"measurements_by_month: the flags of {month} do not sum")
     if not has_fingerprints:
         frame["confirmed_count"] = pd.array([pd.NA] * len(frame), dtype="Int64")
     return frame
@@ -89,8 +90,8 @@ def count_in_periods(
     """Period → ``measurement_count, domain_count`` and ``network_asns`` (as ``AS123``)."""
     found = {}
     for name, period in periods.items():
-        row = connection.execute(_IN_PERIOD, [period.since, period.until]).fetchone()
-        measurements, domains, asns = row or (0, 0, [])
+        rows = connection.execute(_IN_PERIOD, [period.since, period.until]).fetchall()
+        measurements, domains, asns = rows[0]
         found[name] = {
             "measurement_count": measurements,
             "domain_count": domains,

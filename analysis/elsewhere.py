@@ -6,7 +6,10 @@ from analysis.rules import Thresholds
 
 #: A resolver's "no such name" is no way in which a site refuses anybody.
 _NOT_A_REFUSAL = frozenset({"dns.nxdomain"})
-NOTE = "fails alike on every network that tested it enough; a site that refuses the country looks the same"
+NOTE = (
+    "fails alike on every network that tested it enough; a site that refuses the country looks "
+    "the same"
+)
 _EMPTIED = ("mechanism", "rule_id", "blocked_from", "blocked_until", "resolver_asns",
             "witness_report_id", "witness_input", "witness_url")  # fmt: skip
 
@@ -30,7 +33,7 @@ def withhold_unreached(verdicts: pd.DataFrame, thresholds: Thresholds) -> pd.Dat
         (enough["state"] == "likely_blocked") & ~enough["mechanism"].isin(_NOT_A_REFUSAL)
     ]
     failing = likely.groupby(["domain", "period"]).size().reindex(told.index, fill_value=0)
-    distinct = by_site.agg(lambda states: (states == "blocked").any())
+    distinct = by_site.agg(lambda states: "blocked" in set(states)).to_numpy(dtype=bool)
     reached = set(verdicts.loc[verdicts["state"] == "ok", "domain"])
     suspect = told[(told >= 3) & (failing >= thresholds.refusal_share * told) & ~distinct].index
     suspect = suspect[~suspect.get_level_values("domain").isin(reached)]

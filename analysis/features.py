@@ -118,7 +118,8 @@ SELECT
               OR coalesce(list_contains(v.addresses, t.address), FALSE)) AS tls_trusted,
   len(c.tls) AS tls_count,
   -- http
-  c.http_failure, c.http_status, c.control_http_status, c.http_title, c.http_body_digest, c.http_host,
+  c.http_failure, c.http_status, c.control_http_status, c.http_title, c.http_body_digest,
+  c.http_host,
   c.http_fingerprints, c.http_first_is_answer, c.redirect_layer, c.redirect_host,
   c.redirect_failure, c.body_proportion, c.status_code_match, c.title_match, c.headers_match,
   starts_with(c.http_url, 'https://') AS is_https_url,
@@ -237,5 +238,6 @@ def _register_sites(connection: duckdb.DuckDBPyConnection) -> None:
 def keep_table(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
     """Keep rows at hand as a temporary table of DuckDB."""
     connection.register("rows_at_hand", rows)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT DISTINCT * FROM rows_at_hand")
+    distinct = "SELECT DISTINCT * FROM rows_at_hand"
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {distinct}")
     connection.unregister("rows_at_hand")

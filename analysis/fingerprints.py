@@ -132,9 +132,7 @@ class _Matcher:
         self._automaton = None
         if self._literals:
             # The DFA takes tens of MB for OONI's list, and scans more than twice as fast.
-            self._automaton = BytesAhoCorasick(
-                self._literals, implementation=Implementation.DFA
-            )
+            self._automaton = BytesAhoCorasick(self._literals, implementation=Implementation.DFA)
 
     def _add(self, fingerprint: Fingerprint) -> None:
         literal = fingerprint.pattern.encode()

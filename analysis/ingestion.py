@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import multiprocessing
 import os
-import struct
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -151,7 +151,7 @@ def _make_room(buffer: bytearray, start: int, end: int, limit: int) -> tuple[byt
 
 def _is_utf8(content: memoryview) -> bool:
     # Arrow validates without making a string of it. msgspec leaves out what it skips.
-    offsets = pa.py_buffer(struct.pack("=qq", 0, len(content)))
+    offsets = pa.py_buffer(array("q", [0, len(content)]))
     blob = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(content)])
     try:
         blob.cast(pa.large_string())

@@ -88,11 +88,12 @@ def _possible_edges(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def _cost(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Negative multinomial log-likelihood of each row at its own shares."""
     total = counts.sum(axis=1)
-    return _n_log_n(total) - _n_log_n(counts).sum(axis=1)
+    shares: NDArray[np.float64] = _n_log_n(total) - _n_log_n(counts).sum(axis=1)
+    return shares
 
 
 def _n_log_n(numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-    return numbers * np.log(np.maximum(numbers, 1))
+    return np.multiply(numbers, np.log(np.maximum(numbers, 1)), dtype=np.float64)
 
 
 def _walk_back(previous: NDArray[np.int64]) -> list[tuple[int, int]]:

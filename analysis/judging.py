@@ -112,8 +112,10 @@ def _http_evidence(row: Mapping[str, Any]) -> str:
         if row["control_http_status"] is not None
         else "none"
     )
-    matched = f"; fingerprints: {', '.join(row['http_fingerprints'])}" if row["http_fingerprints"] else ""
-    where = f" at {row['http_host']}" if row["http_host"] and row["http_host"] != row["domain"] else ""
+    names = ", ".join(row["http_fingerprints"] or [])
+    matched = f"; fingerprints: {names}" if names else ""
+    host = row["http_host"]
+    where = f" at {host}" if host and host != row["domain"] else ""
     return f"page{where}: {page}; control: {control}{matched}"
 
 

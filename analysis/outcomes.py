@@ -39,8 +39,14 @@ END
 _OUTCOME = "class, mechanism, evidence, is_artefact, is_about_target, set_aside, rule_order"
 
 #: Numbers that no profile can reach.
-_NO_PROFILES: dict[str, Any] = {"sinkhole_names": 10**9, "blockpage_names": 10**9, "substitution_dead_share": 2.0,
-                                  "broken_names": 10**9, "defect_names": 10**9}  # fmt: skip
+_NO_PROFILES: dict[str, Any] = {
+    "sinkhole_names": 10**9,
+    "blockpage_names": 10**9,
+    "substitution_dead_share": 2.0,
+    "filter_share": 0.0,
+    "broken_names": 10**9,
+    "defect_names": 10**9,
+}
 
 
 def add_outcomes(
@@ -136,8 +142,16 @@ def _register_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ..
         "set_aside TEXT, rule_order INTEGER)"
     )
     rows = [
-        (r.rule_id, r.outcome, r.mechanism, r.evidence, r.is_artefact, r.is_about_target,
-         r.set_aside, order)
+        (
+            r.rule_id,
+            r.outcome,
+            r.mechanism,
+            r.evidence,
+            r.is_artefact,
+            r.is_about_target,
+            r.set_aside,
+            order,
+        )
         for order, r in enumerate(rules)
     ]
     connection.executemany("INSERT INTO rules VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)

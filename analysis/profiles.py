@@ -13,7 +13,6 @@ from analysis.fingerprints import Fingerprints
 from analysis.reference import local_filter_of
 from analysis.rules import Thresholds
 
-
 # Answers that the control did not vouch for. Special-purpose addresses have rules of their own.
 _SUSPECTS = """
 SELECT object_key, line_number, probe_cc, session, day, domain, registrable_domain,
@@ -269,9 +268,7 @@ def _register_fingerprints(
         for cc in countries
     ]
     text = pa.string()
-    patterns = pa.Table.from_pylist(
-        addresses, pa.schema([("probe_cc", text), ("pattern", text)])
-    )
+    patterns = pa.Table.from_pylist(addresses, pa.schema([("probe_cc", text), ("pattern", text)]))
     http = pa.Table.from_pylist(names, pa.schema([("probe_cc", text), ("names", pa.list_(text))]))
     keep_table(connection, "dns_patterns", patterns)
     keep_table(connection, "http_names", http)

@@ -95,7 +95,7 @@ def _in_words(day: object) -> str:
 
 def _run(settings: Settings, method: dict[str, object]) -> dict[str, object]:
     """What ``run.json`` says of the run; no place of this machine."""
-    first, second = settings.period.split(settings.split)
+    _, second = settings.period.split(settings.split)
     return {
         "parameters": {
             "probe_cc": settings.probe_cc,

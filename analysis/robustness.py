@@ -42,9 +42,8 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     among = among.where(state != "down", everything - counts["unclear"])
     thin = _to_thin_out(holding, among, thresholds.share_floor)
     thin = thin.where(state != "insufficient", np.inf)
-    return np.minimum(
-        np.minimum(thin, _to_blur(counts)), _to_make_up(counts, thresholds)
-    ).clip(lower=1).astype("int64")
+    ways = pd.concat([thin, _to_blur(counts), _to_make_up(counts, thresholds)], axis=1)
+    return ways.min(axis=1).clip(lower=1).astype("int64")
 
 
 def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:
@@ -54,7 +53,7 @@ def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:
     """
     c = _Z * np.sqrt(floor * (1 - floor))
     root = (-c + np.sqrt(c**2 + 4 * floor * hits)) / (2 * floor)
-    return np.floor(root**2 + 1e-9) + 1 - total
+    return pd.Series(np.floor(root**2 + 1e-9) + 1 - total)
 
 
 def _to_blur(counts: pd.DataFrame) -> pd.Series:

@@ -20,6 +20,7 @@ RULES_VERSION = 2
 Layer = Literal["dns", "tcp", "tls", "http"]
 LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")
 
+
 def _number(default: Any, help: str) -> Any:
     return field(default=default, metadata={"help": help})
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import xlsxwriter
@@ -12,6 +13,7 @@ from analysis.tables import TABLES, disarm
 #: A file that is made twice from the same table is the same to the byte.
 _CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _WIDEST = 48
+_LONGEST = 32_000  # characters; a cell holds 32,767
 
 
 def write_spreadsheet(path: str | Path, name: str, frame: pd.DataFrame, *, title: str) -> None:
@@ -28,27 +30,46 @@ def write_spreadsheet(path: str | Path, name: str, frame: pd.DataFrame, *, title
     with xlsxwriter.Workbook(str(path), options) as book:
         book.set_properties({"title": title, "created": _CREATED})
         bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
-        formats = {state: book.add_format({"font_color": look.colour}) for state, look in words.STATES.items() if look.colour}  # fmt: skip
-        share = book.add_format({"num_format": "0.0 %"})
         sheet = book.add_worksheet(name)
         sheet.write_string(0, 0, title, bold)
         for column, heading in enumerate(kinds):
-            sheet.write_string(1, column, words.heading(heading), bold)
-            sheet.set_column(column, column, _width(frame[heading], words.heading(heading)))
+            words_of = words.heading(heading)
+            sheet.write_string(1, column, words_of, bold)
+            sheet.set_column(column, column, _width(frame[heading], words_of))
+        write = _Writer(book, sheet)
         for line, row in enumerate(frame[list(kinds)].itertuples(index=False), start=2):
             for column, (heading, value) in enumerate(zip(kinds, row, strict=True)):
-                if kinds[heading] in ("count", "share"):
-                    if not pd.isna(value):
-                        sheet.write_number(line, column, float(value), share if kinds[heading] == "share" else None)
-                elif kinds[heading] == "flag":
-                    sheet.write_string(line, column, "yes" if value else "no")
-                elif heading == "state":
-                    look = words.STATES[value]
-                    sheet.write_string(line, column, f"{look.mark} {look.words}", formats.get(value))
-                else:
-                    sheet.write_string(line, column, disarm(str(value))[:32000])
+                write.cell(line, column, "state" if heading == "state" else kinds[heading], value)
         sheet.freeze_panes(2, 1)
         sheet.autofilter(1, 0, len(frame) + 1, len(kinds) - 1)
+
+
+class _Writer:
+    """Writes one cell by its kind; no text becomes a formula, a link or a number."""
+
+    def __init__(self, book: xlsxwriter.Workbook, sheet: Any) -> None:
+        self.sheet = sheet
+        self.share = book.add_format({"num_format": "0.0 %"})
+        self.count = book.add_format({"num_format": "#,##0"})
+        self.states = {
+            state: book.add_format({"font_color": look.colour})
+            for state, look in words.STATES.items()
+            if look.colour
+        }
+
+    def cell(self, line: int, column: int, kind: str, value: Any) -> None:
+        if kind in ("count", "share"):
+            if not pd.isna(value):
+                style = self.share if kind == "share" else self.count
+                self.sheet.write_number(line, column, float(value), style)
+        elif kind == "flag":
+            self.sheet.write_string(line, column, "yes" if value else "no")
+        elif kind == "state":
+            look = words.STATES[value]
+            text = f"{look.mark} {look.words}".strip()
+            self.sheet.write_string(line, column, text, self.states.get(value))
+        else:
+            self.sheet.write_string(line, column, disarm(str(value))[:_LONGEST])
 
 
 def _width(column: pd.Series, heading: str) -> int:

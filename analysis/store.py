@@ -11,24 +11,24 @@ so there it is written in place; in a folder, under a temporary name beside its 
 import hashlib
 import json
 import os
+import platform
 import re
-import socket
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate, chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.fs
 import pyarrow.parquet as pq
 
 from analysis.errors import ContractError, ParameterError
 from analysis.period import Period
 from analysis.places import archive
+from analysis.places.trees import Tree
 from analysis.schema import OBSERVATION, SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -112,121 +112,112 @@ class Store:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self._opened: tuple[pyarrow.fs.FileSystem, str] | None = None
-
-    def __getstate__(self) -> dict[str, object]:
-        return {"uri": self.uri, "_opened": None}
+        self._tree = Tree(uri)
 
     @property
     def is_local(self) -> bool:
-        return "://" not in self.uri
-
-    def _place(self) -> tuple[pyarrow.fs.FileSystem, str]:
-        if self._opened is None:
-            try:
-                if self.is_local:
-                    self._opened = pyarrow.fs.LocalFileSystem(), self.uri
-                else:
-                    self._opened = pyarrow.fs.FileSystem.from_uri(self.uri)
-            except (pa.ArrowException, ValueError, OSError):
-                raise ParameterError("STORE", self.uri, "a folder or s3://bucket/prefix") from None
-        return self._opened
-
-    @property
-    def files(self) -> pyarrow.fs.FileSystem:
-        return self._place()[0]
-
-    @property
-    def root(self) -> str:
-        """The path of ``observations`` within :attr:`files`."""
-        base = self._place()[1].rstrip("/") or "."
-        return base if PurePosixPath(base).name == FOLDER else f"{base}/{FOLDER}"
+        return self._tree.is_local
 
     def path(self, source_id: str, key: str) -> str:
-        return f"{self.root}/{source_id}/{key}{_SUFFIX}"
+        """The path of a file; for a folder, one that anybody can open."""
+        return self._tree.path(_name(source_id, f"{key}{_SUFFIX}"))
 
     def source_ids(self) -> list[str]:
         """The sources that the store holds observations of."""
-        selector = pyarrow.fs.FileSelector(self.root, allow_not_found=True)
-        infos = self.files.get_file_info(selector)
-        return sorted(i.base_name for i in infos if i.type == pyarrow.fs.FileType.Directory)
+        return self._tree.folders(FOLDER)
 
     def keys(self, source_id: str, probe_cc: str) -> list[str]:
         """The keys of a country's objects that have a file, sorted."""
-        base = f"{self.root}/{source_id}"
-        selector = pyarrow.fs.FileSelector(base, allow_not_found=True, recursive=True)
-        names = (
-            info.path[len(base) + 1 :].removesuffix(_SUFFIX)
-            for info in self.files.get_file_info(selector)
-            if info.path.endswith(_SUFFIX)
-        )
-        return sorted(name for name in names if archive.holds_country(name, probe_cc))
+        files = self._tree.files(_name(source_id))
+        keys = (name.removesuffix(_SUFFIX) for name in files if name.endswith(_SUFFIX))
+        return sorted(key for key in keys if archive.holds_country(key, probe_cc))
 
     def provenance(self, source_id: str, key: str) -> Provenance | None:
         """What a file was made from; None where there is none that can be used."""
         try:
-            with self.files.open_input_file(self.path(source_id, key)) as stream:
+            with self._tree.open_input(_name(source_id, f"{key}{_SUFFIX}")) as stream:
                 metadata = pq.read_metadata(stream).metadata or {}
             return Provenance(**json.loads(metadata[_META]))
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
             return None
 
+    def size(self, source_id: str, key: str) -> int | None:
+        """Bytes of a file; None where there is none."""
+        return self._tree.size(_name(source_id, f"{key}{_SUFFIX}"))
+
+    def read(self, source_id: str, key: str) -> bytes:
+        """A file as it is."""
+        return self._tree.read(_name(source_id, f"{key}{_SUFFIX}"))
+
     def write(self, source_id: str, key: str) -> "FileWriter":
         """Begin the file of one object."""
-        return FileWriter(self, source_id, key)
+        return FileWriter(_Replacement(self._tree, _name(source_id, f"{key}{_SUFFIX}")))
+
+    def replace_file(self, source_id: str, key: str, blocks: Iterable[bytes]) -> None:
+        """Take over a file as it is."""
+        self._replace(_name(source_id, f"{key}{_SUFFIX}"), blocks)
 
     def read_note(self, source_id: str, name: str) -> Any:
         """A small JSON document beside the files of a source; None where there is none."""
         try:
-            with self.files.open_input_stream(f"{self.root}/{source_id}/{name}") as stream:
-                return json.loads(stream.read())
+            return json.loads(self._tree.read(_name(source_id, name)))
         except (OSError, ValueError):
             return None
 
     def write_note(self, source_id: str, name: str, value: object) -> None:
         """Replace a small JSON document beside the files of a source."""
-        content = json.dumps(value, indent=1).encode()
-        self._replace(f"{self.root}/{source_id}/{name}", [content])
+        self._replace(_name(source_id, name), [json.dumps(value, indent=1).encode()])
 
-    def size(self, source_id: str, key: str) -> int | None:
-        """Bytes of a file; None where there is none."""
-        size: int | None = self.files.get_file_info(self.path(source_id, key)).size
-        return size
-
-    def replace_file(self, source_id: str, key: str, blocks: Iterable[bytes]) -> None:
-        """Take over a file as it is."""
-        self._replace(self.path(source_id, key), blocks)
-
-    def _replace(self, path: str, blocks: Iterable[bytes]) -> None:
-        temporary = self._begin(path)
-        with self.files.open_output_stream(temporary, compression=None) as stream:
+    def _replace(self, name: str, blocks: Iterable[bytes]) -> None:
+        with _Replacement(self._tree, name) as replacement:
             for block in blocks:
-                stream.write(block)
-        self._finish(temporary, path)
-
-    def _begin(self, path: str) -> str:
-        folder, _, name = path.rpartition("/")
-        if not self.is_local:
-            return path  # there are no folders to make, and nothing appears before it is whole
-        self.files.create_dir(folder, recursive=True)
-        owner = f"{_machine()}-{os.getpid()}-{uuid4().hex[:8]}"
-        return f"{folder}/.{name}.{owner}{_TEMPORARY}"
-
-    def _finish(self, temporary: str, path: str) -> None:
-        if temporary != path:
-            Path(temporary).replace(path)
+                replacement.stream.write(block)
+            replacement.commit()
 
     def remove_leftovers(self, source_id: str) -> None:
         """Remove the temporary files of killed runs; those of running ones stay."""
         if not self.is_local:
             return
-        for path in Path(self.root, source_id).rglob(f".*{_TEMPORARY}"):
+        for path in Path(self._tree.path(_name(source_id))).rglob(f".*{_TEMPORARY}"):
             if _is_abandoned(path):
                 path.unlink(missing_ok=True)
 
 
+def _name(source_id: str, name: str = "") -> str:
+    return f"{FOLDER}/{source_id}/{name}" if name else f"{FOLDER}/{source_id}"
+
+
+class _Replacement:
+    """A file that takes its place when it is whole, or never."""
+
+    def __init__(self, tree: Tree, name: str) -> None:
+        self._tree = tree
+        self._name = self._temporary = name
+        if tree.is_local:
+            folder, _, base = name.rpartition("/")
+            owner = f"{_machine()}-{os.getpid()}-{uuid4().hex[:8]}"
+            self._temporary = f"{folder}/.{base}.{owner}{_TEMPORARY}"
+        self.stream = tree.open_output(self._temporary)
+        self._is_done = False
+
+    def __enter__(self) -> "_Replacement":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._is_done and self._tree.is_local:  # an unclosed upload to S3 never appears
+            self.stream.close()
+            Path(self._tree.path(self._temporary)).unlink(missing_ok=True)
+
+    def commit(self) -> None:
+        """Let the file appear."""
+        self.stream.close()
+        if self._tree.is_local:
+            Path(self._tree.path(self._temporary)).replace(self._tree.path(self._name))
+        self._is_done = True
+
+
 def _machine() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _is_abandoned(path: Path) -> bool:
@@ -254,20 +245,17 @@ def _is_running(pid: int) -> bool:
 class FileWriter:
     """The file of one object while it is written. Leaving the block without commit drops it."""
 
-    def __init__(self, store: Store, source_id: str, key: str) -> None:
-        self._store = store
-        self._path = store.path(source_id, key)
-        self._temporary = store._begin(self._path)
-        self._stream = store.files.open_output_stream(self._temporary, compression=None)
+    def __init__(self, replacement: _Replacement) -> None:
+        self._replacement = replacement
         self._writer: pq.ParquetWriter | None = None
-        self._is_done = False
 
     def __enter__(self) -> "FileWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._is_done:
-            self._abandon()
+        if self._writer is not None and self._writer.is_open:
+            self._writer.close()
+        self._replacement.__exit__()
 
     def append(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Write one row group."""
@@ -278,7 +266,7 @@ class FileWriter:
             # Some hundred columns of a few rows each: setting zstd up for each takes longer than
             # all the rest, and saves a tenth of the space.
             self._writer = pq.ParquetWriter(
-                self._stream,
+                self._replacement.stream,
                 OBSERVATION,
                 compression="zstd" if row_count >= _MANY_ROWS else "snappy",
                 write_statistics=["measurement_start_time", "probe_cc"],
@@ -291,17 +279,7 @@ class FileWriter:
         writer = self._begun(0)
         writer.add_key_value_metadata({_META: json.dumps(asdict(provenance), sort_keys=True)})
         writer.close()
-        self._stream.close()
-        self._store._finish(self._temporary, self._path)
-        self._is_done = True
-
-    def _abandon(self) -> None:
-        if self._store.is_local:
-            if self._writer is not None:
-                self._writer.close()
-            self._stream.close()
-            Path(self._temporary).unlink(missing_ok=True)
-        # An S3 upload that is not closed never appears.
+        self._replacement.commit()
 
 
 @dataclass(frozen=True)
@@ -474,8 +452,7 @@ def _load(
     }
     connection.execute(_SURPLUS, scope)
     connection.execute(_OBSERVATIONS, scope)
-    counts = connection.execute(_COUNTS, scope).fetchone()
-    assert counts is not None
+    counts = connection.execute(_COUNTS, scope).fetchall()[0]
     return dict(zip(REASONS[4:], map(int, counts), strict=True))
 
 
@@ -532,9 +509,8 @@ def _local_paths(collection: Collection, scratch: str) -> dict[str, str]:
         path = store.path(collection.source_id, file.key)
         if not store.is_local:
             # DuckDB would need an extension, fetched from the network, to read S3 itself.
-            remote, path = path, f"{scratch}/{index}{_SUFFIX}"
-            with store.files.open_input_stream(remote) as stream:
-                Path(path).write_bytes(stream.read())
+            path = f"{scratch}/{index}{_SUFFIX}"
+            Path(path).write_bytes(store.read(collection.source_id, file.key))
         paths[path] = file.key
     return paths
 

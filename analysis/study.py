@@ -12,11 +12,11 @@ from analysis import fingerprints as fingerprint_lists
 from analysis import networks as network_lists
 from analysis.errors import SourceError
 from analysis.fingerprints import Fingerprints
-from analysis.ingestion import Collection, ingest
+from analysis.ingestion import ingest
 from analysis.networks import NetworkList
 from analysis.period import Period
 from analysis.reference import LocalSites, TestLists
-from analysis.store import Observations
+from analysis.store import Collection, Observations
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Study:
         measurement_count, domain_count``.
         """
         counts = coverage.count_by_network(self.connection)
-        names = dict(zip(counts["probe_asn"].astype(int), counts["probe_network_name"], strict=True))
+        asns = counts["probe_asn"].astype(int)
+        names = dict(zip(asns, counts["probe_network_name"], strict=True))
         described = network_lists.describe(names, self.network_list)
         described["is_domestic"] = described["kind"].isin(network_lists.DOMESTIC)
         return described.merge(

@@ -41,7 +41,7 @@ def summarise(tables: str | Path, *, country: str, period: Period) -> dict[str, 
 
 
 def _numbers(
-    read: dict[str, pd.DataFrame], whole: "pd.Series[Any]", registrable: int
+    read: dict[str, pd.DataFrame], whole: Any, registrable: int
 ) -> list[dict[str, Any]]:
     blocked = read["blocked_sites"]
     return [
@@ -80,7 +80,7 @@ def _findings(read: dict[str, pd.DataFrame], semesters: pd.DataFrame) -> list[di
 def _finding_how(blocked: pd.DataFrame) -> dict[str, str]:
     mechanisms = blocked["mechanisms"].str.split(";").explode()
     counts = mechanisms[mechanisms != ""].value_counts()
-    top = ", ".join(f"{MECHANISMS[name]} ({count})" for name, count in counts.head(3).items())
+    top = ", ".join(f"{MECHANISMS[str(name)]} ({count})" for name, count in counts.head(3).items())
     return {
         "claim": f"Sites are blocked in {len(counts)} ways"
         + (f"; most often: {top}." if top else "."),

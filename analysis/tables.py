@@ -8,7 +8,6 @@ docs/tables.md.
 import csv
 import io
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ from analysis.errors import ContractError, ParameterError
 
 Kind = Literal["text", "asn", "count", "share", "flag", "date"]
 
-#: A spreadsheet runs a cell that starts with one of these.
-_RUNNABLE = ("=", "+", "-", "@", "\t", "\r")
+#: A spreadsheet runs a cell that starts with one of these (the full-width forms in some locales).
+#: A text that only looks disarmed is disarmed once more, so that each text comes back as it was.
+_RUNNABLE = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -176,7 +176,7 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
 def disarm(text: str) -> str:
     """A text that no spreadsheet runs: a cell that it would run gets an apostrophe in front."""
     clean = _CONTROL.sub("�", text)
-    return f"'{clean}" if text.startswith(_RUNNABLE) else clean
+    return f"'{clean}" if _RUNNABLE.match(text) else clean
 
 
 def record_findings(tables: str | Path, stage: str, findings: Mapping[str, Any]) -> None:
@@ -195,7 +195,7 @@ def record_findings(tables: str | Path, stage: str, findings: Mapping[str, Any])
 def _write_aside(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.part")
     aside.write_text(text, encoding="utf-8", newline="")
-    os.replace(aside, path)
+    aside.replace(path)
 
 
 def _check_key(table: Table, cells: pd.DataFrame) -> None:
@@ -234,4 +234,4 @@ def _typed(column: pd.Series, kind: Kind) -> pd.Series:
         return pd.to_numeric(column.where(column != "", None)).astype("float64")
     if kind == "flag":
         return column == "true"
-    return column.str.replace(r"^'(?=[=+\-@\t\r])", "", regex=True)
+    return column.str.replace(rf"^'(?={_RUNNABLE.pattern})", "", regex=True)

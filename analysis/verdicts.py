@@ -30,7 +30,12 @@ WHERE o.class = 'blocked' AND NOT o.is_about_target AND o.evidence = 'scored'
 GROUP BY ALL
 """
 
-_COUNTS = """
+# A session belongs to the day on which it began, and so do its measurements: a report that runs
+# over midnight must not leave a period with measurements and without a session.
+_BY_SESSION_DAY = """(SELECT o.* REPLACE (s.day AS day)
+ FROM outcomes o JOIN sessions s USING (domain, probe_asn, session))"""
+
+_COUNTS = f"""
 SELECT domain, probe_asn,
   count(*) AS measurement_count,
   count(*) FILTER (class = 'blocked') AS blocked_count,
@@ -41,16 +46,16 @@ SELECT domain, probe_asn,
   list_sort(list(DISTINCT resolver_asn)
     FILTER (class = 'blocked' AND resolver_asn > 0 AND dns_rule = rule_id))
     .list_transform(lambda asn: concat('AS', asn)).array_to_string(';') AS resolver_asns
-FROM outcomes WHERE domain <> '' AND day >= ? AND day < ? GROUP BY ALL
+FROM {_BY_SESSION_DAY} WHERE domain <> '' AND day >= ? AND day < ? GROUP BY ALL
 """
 
 # Problems are what OONI flags and what a rule reads as blocking or as a refusal.
-_PROBLEMS = """
+_PROBLEMS = f"""
 SELECT domain, probe_asn,
   CASE WHEN set_aside <> '' THEN set_aside WHEN class = 'blocked' THEN 'blocked'
        ELSE 'other' END AS problem,
   count(*) AS problem_count
-FROM outcomes
+FROM {_BY_SESSION_DAY}
 WHERE domain <> '' AND day >= ? AND day < ?
   AND (is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside = 'geo_restricted')
 GROUP BY ALL ORDER BY domain, probe_asn, problem_count DESC, problem
@@ -129,7 +134,13 @@ def judge_cells(
     verdicts = pd.concat(
         [
             _verdicts_of(
-                connection, name, periods[name], judged[name], cut, everyone, refusing,
+                connection,
+                name,
+                periods[name],
+                judged[name],
+                cut,
+                everyone,
+                refusing,
                 thresholds,
             )
             for name in periods
@@ -201,7 +212,8 @@ def _explaining_rules(connection: duckdb.DuckDBPyConnection, cut: pd.DataFrame) 
     rules = connection.execute(_BLOCKED_RULES).df()
     connection.unregister("cuts")
     ranked = rules.sort_values(
-        [*VIEW, "interval", "sessions", "rule_order"], ascending=[True, True, True, True, False, True]
+        [*VIEW, "interval", "sessions", "rule_order"],
+        ascending=[True, True, True, True, False, True],
     )
     totals = rules.groupby([*VIEW, "interval"])["blocked_measurements"].sum()
     top = ranked.drop_duplicates([*VIEW, "interval"])[[*VIEW, "interval", "rule_id", "mechanism"]]
@@ -231,7 +243,9 @@ def _verdicts_of(
     )
     strongest = (
         judged.assign(rank=strength(judged["state"]))
-        .sort_values([*CELL, "rank", "blocked", "interval"], ascending=[True, True, True, False, True])
+        .sort_values(
+            [*CELL, "rank", "blocked", "interval"], ascending=[True, True, True, False, True]
+        )
         .drop_duplicates(CELL)
     )
     table = (
@@ -245,7 +259,7 @@ def _verdicts_of(
     table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing)
     table = _add_share(table, judged, listed)
     table = _add_dates(table, judged, cut, period, thresholds)
-    table = _add_witness(connection, table)
+    table = _add_witness(connection, table, period)
     table["resolver_asns"] = table["resolver_asns"].where(listed, "").fillna("")
     return table
 
@@ -289,9 +303,9 @@ def _add_share(table: pd.DataFrame, judged: pd.DataFrame, listed: pd.Series) -> 
     total = hits + table["ok"].where(listed, table["ok_session_count"])
     low, high = wilson_bounds(hits, total)
     share = (hits / total.where(total > 0)).astype("float64")
-    return table.assign(
-        blocked_share=share, blocked_share_low=low, blocked_share_high=high
-    ).drop(columns=["blocked", "ok"])
+    return table.assign(blocked_share=share, blocked_share_low=low, blocked_share_high=high).drop(
+        columns=["blocked", "ok"]
+    )
 
 
 def _add_dates(
@@ -331,12 +345,14 @@ def _iso(days: pd.Series) -> pd.Series:
     return days.dt.strftime("%Y-%m-%d").fillna("")
 
 
-def _add_witness(connection: duckdb.DuckDBPyConnection, table: pd.DataFrame) -> pd.DataFrame:
+def _add_witness(
+    connection: duckdb.DuckDBPyConnection, table: pd.DataFrame, period: Period
+) -> pd.DataFrame:
     """A typical measurement for each listed row, with its page in OONI Explorer."""
     listed = table.loc[table["rule_id"] != "", [*CELL, "rule_id", "blocked_from", "blocked_until"]]
     listed = listed.assign(
         since=pd.to_datetime(listed["blocked_from"]),
-        until=pd.to_datetime(listed["blocked_until"].replace("", "9999-12-31")),
+        until=pd.to_datetime(listed["blocked_until"].replace("", period.last_day.isoformat())),
     )
     connection.register("listed", listed)
     witnesses = connection.execute(_WITNESSES).df()
@@ -345,7 +361,8 @@ def _add_witness(connection: duckdb.DuckDBPyConnection, table: pd.DataFrame) -> 
     for column in ("witness_report_id", "witness_input"):
         table[column] = table[column].fillna("")
     table["witness_url"] = [
-        explorer_url(report, url) for report, url in zip(table["witness_report_id"], table["witness_input"], strict=True)
+        explorer_url(report, url)
+        for report, url in zip(table["witness_report_id"], table["witness_input"], strict=True)
     ]
     return table
 

@@ -10,8 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
-from typing import BinaryIO
+from io import BufferedIOBase, BytesIO
 from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -107,7 +106,7 @@ def loopback_s3() -> Iterator[LoopbackS3]:
         thread.join()
 
 
-def _unchunked(stream: BinaryIO) -> bytes:
+def _unchunked(stream: BufferedIOBase) -> bytes:
     parts = []
     while size := int(stream.readline().partition(b";")[0], 16):
         parts.append(stream.read(size))
@@ -128,7 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         key, query = self._target()
-        if "list-type" in query:
+        if not self.path.startswith(f"/{self.state.bucket}"):
+            self._reply(404, b"")
+        elif "list-type" in query:
             names = ("prefix", "continuation-token", "delimiter")
             page = self.state.listing(*(query.get(name, "") for name in names))
             self._reply(200, page.encode(), "application/xml")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from analysis.measurement import TestKeys
 
 _HOUR = 3600
 _YEAR = 365 * 24 * _HOUR
-_OK = {"blocking": False, "accessible": True}
+_OK: dict[str, Any] = {"blocking": False, "accessible": True}
 
 
 @pytest.mark.parametrize(

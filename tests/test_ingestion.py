@@ -307,13 +307,11 @@ def test_the_number_of_workers_does_not_change_a_byte(archive: Path, tmp_path: P
 
 
 def _die_in_the_second_object(archive: str, store: str) -> None:
-    def progress(done: int, _total: int, _key: str) -> None:
-        write = FileWriter.commit
+    def die(*_: object) -> None:
+        os._exit(9)
 
-        def dying(*_: object) -> None:
-            os._exit(9)
-
-        FileWriter.commit = dying if done else write  # type: ignore[method-assign]
+    def progress(*_: object) -> None:
+        FileWriter.commit = die  # type: ignore[method-assign,assignment]
 
     _ingest(archive, store, progress=progress)
 
@@ -389,11 +387,15 @@ def test_a_server_that_does_not_answer_or_does_not_list_is_named(bucket: Loopbac
 @pytest.mark.parametrize("kind", ["url", "s3_url"])
 def test_a_bucket_of_many_pages_is_read_to_its_end(bucket: LoopbackS3, store: str, kind: str):
     """More than 1000 keys, some with spaces, plus signs, percent signs and Khmer letters."""
-    names = [f"n{number}" for number in range(1001)]
-    names += ["a b", "a+b", "a%20b", "a&b=c", "ភ្នំ", "[1]*?"]
+    names = ["first", "a b", "a+b", "a%20b", "a&b=c", "ភ្នំ", "[1]*?"]
     packed = {name: _packed([_line(number)]) for number, name in enumerate(names)}
     bucket.objects = {f"some/where/{_key(0, name)}": content for name, content in packed.items()}
-    bucket.objects |= {_key(0, "elsewhere"): b"", "some/where/raw/x.txt": b""}
+    bucket.objects |= {
+        f"some/where/raw/20240701/00/QQ/ndt/{number}.jsonl.gz": b"" for number in range(1100)
+    }
+    last = f"some/where/{_key(1)}"
+    bucket.objects |= {last: _packed([_line(99)]), _key(0, "elsewhere"): b""}
+    names.append("last")
     source = getattr(bucket, kind)
     prefix = "/some/where"
     source = source.replace("archive?", f"archive{prefix}?") if "?" in source else source + prefix

@@ -5,18 +5,20 @@ probe is done by the resolver (it lies), then by a box on the path: it answers D
 the place of others, resets a TLS handshake by its server name, or answers a plain HTTP request.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from random import Random
 
 from analysis.simulate.internet import (
     NXDOMAIN,
+    REFUSED,
     RESET,
     TIMED_OUT,
     UNKNOWN_AUTHORITY,
     Internet,
     Server,
 )
-from analysis.simulate.names import Site
+from analysis.simulate.names import NAME_COUNT, Site
 from analysis.simulate.networks import Network
 from analysis.simulate.pages import Page, make_page
 from analysis.simulate.randomness import stream
@@ -24,7 +26,10 @@ from analysis.simulate.randomness import stream
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One site blocked on one network, from day ``start`` (in) to day ``stop`` (out)."""
+    """One site blocked on one network, from day ``start`` (in) to day ``stop`` (out).
+
+    ``share`` is the share of the network's sessions whose way leads past a box that blocks.
+    """
 
     host: str
     asn: int
@@ -34,9 +39,13 @@ class Block:
     detail: str = ""
     lie: str = ""  # the address, or failure, that the network's resolver answers
     injected: str = ""  # the failure that the path answers to any resolver's query
+    tcp_failure: str = ""
     tls_failure: str = ""
-    http_failure: str = ""
+    http_failure: str = ""  # of plain requests, and of those over TLS where ``is_slow``
+    is_slow: bool = False
     http_page: Page | None = None
+    addresses: tuple[str, ...] = ()  # closed to all connections
+    share: float = 1.0
 
     def is_on(self, day: int) -> bool:
         return self.start <= day < self.stop
@@ -50,8 +59,11 @@ class Censorship:
         self.blocks = sorted(blocks, key=lambda block: (block.host, block.asn, block.start))
         self.machines = machines
         self._by_place: dict[tuple[int, str], list[Block]] = {}
+        self._by_address: dict[tuple[int, str], list[Block]] = {}
         for block in self.blocks:
             self._by_place.setdefault((block.asn, block.host), []).append(block)
+            for address in block.addresses:
+                self._by_address.setdefault((block.asn, address), []).append(block)
 
     def on(self, asn: int, host: str, day: int) -> Block | None:
         """The block of a site on a network on a day."""
@@ -60,13 +72,19 @@ class Censorship:
                 return block
         return None
 
+    def at(self, asn: int, address: str, day: int) -> Block | None:
+        """The block that closes an address to a network on a day."""
+        found = self._by_address.get((asn, address), ())
+        return next((block for block in found if block.is_on(day)), None)
+
 
 #: What the filtering gateway of one network calls itself.
 GATEWAY = "Gatekeeper/2.1"
 
-#: How many sites each kind of network blocks, of the sites that may be.
+#: How many sites each style of network blocks, of the sites that may be.
 _COUNTS = {"sinkhole": 17, "nxdomain": 14, "loopback": 12, "tls_reset": 14, "blockpage": 13,
-           "thin": 4, "vpn": 4}  # fmt: skip
+           "thin": 4, "vpn": 4, "bogon": 9, "dns_timeout": 7, "tcp_timeout": 8, "tcp_reset": 8,
+           "tls_timeout": 9, "tls_mitm": 8, "partial": 9, "throttle": 8}  # fmt: skip
 _BLOCKED = {"NEWS", "POLR", "HUMR", "GMB", "PORN", "ANON", "LGBT", "GRP"}
 #: Situations in which a block can be told from everything else that is going on.
 _CANDIDATES = {"live": 30, "plain_http": 4, "shared_hosting": 3, "redirect": 3, "cdn_same_asn": 2,
@@ -74,7 +92,11 @@ _CANDIDATES = {"live": 30, "plain_http": 4, "shared_hosting": 3, "redirect": 3, 
 
 
 def make_censorship(
-    seed: int, internet: Internet, networks: list[Network], day_count: int
+    seed: int,
+    internet: Internet,
+    networks: list[Network],
+    day_count: int,
+    mechanisms: Collection[str] | None,
 ) -> Censorship:
     """Decide who blocks what, how and when, and put up the machines that this takes."""
     by_role = {network.role: network for network in networks}
@@ -82,19 +104,22 @@ def make_censorship(
     candidates = _candidates(seed, internet)
     order_day = int(day_count * stream(seed, "orders").uniform(0.35, 0.65))
     blocks: list[Block] = []
-    for role, count in _COUNTS.items():
-        rng = stream(seed, "blocks", role)
-        chosen = _choose(rng, candidates, count, role)
-        schedules = _schedules(rng, len(chosen), day_count, order_day, role)
+    for network in sorted(networks, key=lambda one: one.role):
+        if network.style not in _COUNTS:
+            continue
+        rng = stream(seed, "blocks", network.role)
+        chosen = _choose(rng, candidates, network.style)
+        schedules = _schedules(rng, len(chosen), day_count, order_day, network.style)
         for index, (site, times) in enumerate(zip(chosen, schedules, strict=True)):
             if site.situation == "late":
                 times = [(0, day_count)]  # nobody would know of a change before it was tested
             for start, stop in times:
                 if start >= stop:
                     continue  # in a very short period
-                block = _carry_out(role, index, site, by_role[role].asn, machines)
+                block = _carry_out(network.style, index, site, network.asn, machines)
                 block = replace(block, start=start, stop=stop)
-                blocks += [block, *_shared_blocks(role, block, by_role)]
+                if mechanisms is None or block.mechanism in mechanisms:
+                    blocks += [block, *_shared_blocks(network.style, block, by_role)]
     return Censorship(blocks, machines, order_day)
 
 
@@ -102,36 +127,43 @@ def _candidates(seed: int, internet: Internet) -> list[Site]:
     """The sites that somebody in the country wants blocked, the most wanted first."""
     rng = stream(seed, "candidates")
     chosen: list[Site] = []
+    factor = max(1.0, len(internet.sites) / NAME_COUNT)
     for situation, count in _CANDIDATES.items():
         sites = [
             site
             for site in internet.sites.values()
             if site.situation == situation and site.category in _BLOCKED
         ]
-        chosen += rng.sample(sites, min(count, len(sites)))
+        chosen += rng.sample(sites, min(round(count * factor), len(sites)))
     rng.shuffle(chosen)
     return chosen
 
 
-def _choose(rng: Random, candidates: list[Site], count: int, role: str) -> list[Site]:
+def _choose(rng: Random, candidates: list[Site], style: str) -> list[Site]:
     """Half from the common list of most wanted sites, the rest by each network's own zeal."""
+    count = max(3, min(_COUNTS[style], len(candidates) // 2))
+    if style.startswith("tcp"):
+        # Closing an address closes all that is on it; these networks look before they do.
+        candidates = [site for site in candidates if site.is_alone]
+    if style in ("partial", "tls_mitm", "throttle"):
+        candidates = [site for site in candidates if site.is_https]
     wanted, others = candidates[: count // 2], candidates[count // 2 :]
-    if role == "vpn":
+    if style == "vpn":
         # The exit lies in another country, with other taboos.
         wanted, others = [], candidates[::-1][:12]
     chosen = wanted + rng.sample(others, min(count - len(wanted), len(others)))
     plain = [site for site in candidates if not site.is_https and site not in chosen]
-    return chosen + plain[: 2 if role in ("blockpage", "tls_reset") else 0]
+    return chosen + plain[: 2 if style in ("blockpage", "tls_reset", "tls_timeout") else 0]
 
 
 def _schedules(
-    rng: Random, count: int, day_count: int, order_day: int, role: str
+    rng: Random, count: int, day_count: int, order_day: int, style: str
 ) -> list[list[tuple[int, int]]]:
     """When each block holds: mostly always, some from an order on, some lifted, some twice."""
     whole = (0, day_count)
     result: list[list[tuple[int, int]]] = []
     for index in range(count):
-        kind = 0 if role in ("thin", "vpn") else index % 8
+        kind = 0 if style in ("thin", "vpn") else index % 8
         if kind == 1:  # the order that all networks got at once, carried out within days
             result.append([(order_day + rng.randint(0, 5), day_count)])
         elif kind == 3:
@@ -155,6 +187,7 @@ class Machines:
     page_sinkhole: str
     silent_sinkhole: str
     thin_sinkhole: str
+    private: str  # what one network's resolver answers for what it blocks
     substitution: str  # what one resolver answers for names that do not exist
     substituting_asn: int
     home_filters: tuple[str, ...]  # what filters in people's homes answer for advertising
@@ -170,14 +203,18 @@ class Machines:
 def _put_up_machines(seed: int, internet: Internet, by_role: dict[str, Network]) -> Machines:
     rng = stream(seed, "machines")
     take = internet.plan.take
-    owner = by_role["sinkhole"].asn
+
+    def place_of(role: str) -> str:
+        return take(by_role[role].asn) if role in by_role else ""
+
     notice = "closed by decision of the regulator"
     machines = Machines(
-        page_sinkhole=take(owner),
-        silent_sinkhole=take(owner),
-        thin_sinkhole=take(by_role["thin"].asn),
-        substitution=take(by_role["substitution"].asn),
-        substituting_asn=by_role["substitution"].asn,
+        page_sinkhole=place_of("sinkhole"),
+        silent_sinkhole=place_of("sinkhole"),
+        thin_sinkhole=place_of("thin"),
+        private="10.66.0.1",
+        substitution=place_of("substitution"),
+        substituting_asn=by_role["substitution"].asn if "substitution" in by_role else -1,
         home_filters=("10.10.10.1", "0.0.0.0"),
         portal="192.168.8.1",
         order_page=make_page(
@@ -201,8 +238,8 @@ def _put_up_machines(seed: int, internet: Internet, by_role: dict[str, Network])
 def _switch_on(internet: Internet, machines: Machines) -> None:
     place = internet.place
     place(machines.page_sinkhole, Server(page=machines.order_page, ports=(80,)))
-    place(machines.silent_sinkhole, Server(is_silent=True))
-    place(machines.thin_sinkhole, Server(is_silent=True))
+    for silent in (machines.silent_sinkhole, machines.thin_sinkhole, machines.private):
+        place(silent, Server(is_silent=True))
     offers = make_page("Did you mean…", ["The name was not found.", "Cheap flights. Loans."] * 3)
     place(machines.substitution, Server(page=offers, ports=(80,)))
     blank = make_page("", [""])
@@ -211,40 +248,79 @@ def _switch_on(internet: Internet, machines: Machines) -> None:
     place(machines.portal, Server(page=top_up, ports=(80,)))
 
 
-def _carry_out(role: str, index: int, site: Site, asn: int, machines: Machines) -> Block:
-    """How a network of this role blocks the site; the days are set by the caller."""
+def _carry_out(style: str, index: int, site: Site, asn: int, machines: Machines) -> Block:
+    """How a network of this style blocks the site; the days are set by the caller."""
     block = Block(site.host, asn, "", 0, 0)
-    if role == "sinkhole":
+    if style.startswith("tcp"):
+        return _close_addresses(block, style, site)
+    if style in ("tls_reset", "tls_timeout", "tls_mitm", "partial", "blockpage"):
+        return _by_scheme(_break_tls(block, style, machines), site)
+    if style == "throttle":
+        return replace(block, mechanism="http.timeout", http_failure=TIMED_OUT, is_slow=True,
+                       share=0.95, detail="too slow to load")  # fmt: skip
+    return _answer(block, style, index, machines)
+
+
+def _answer(block: Block, style: str, index: int, machines: Machines) -> Block:
+    """What the resolver, or a box on the way to it, answers in place of the truth."""
+    if style == "sinkhole":
         # Gambling was closed by another office, which has a sinkhole of its own.
         silent = index % 3 == 2
         lie = machines.silent_sinkhole if silent else machines.page_sinkhole
         detail = "silent address" if silent else "address with a page"
         return replace(block, mechanism="dns.sinkhole", lie=lie, detail=detail)
-    if role == "thin":
+    if style == "thin":
         return replace(block, mechanism="dns.sinkhole", lie=machines.thin_sinkhole, detail="thin")
-    if role in ("nxdomain", "vpn"):
-        return replace(block, mechanism="dns.nxdomain", injected=NXDOMAIN)
-    if role == "loopback":
+    if style == "loopback":
         return replace(block, mechanism="dns.loopback", lie="127.0.0.1")
-    if role == "tls_reset":
+    if style == "bogon":
+        return replace(block, mechanism="dns.bogon", lie=machines.private)
+    if style == "dns_timeout":
+        return replace(block, mechanism="dns.timeout", injected=TIMED_OUT)
+    return replace(block, mechanism="dns.nxdomain", injected=NXDOMAIN)
+
+
+def _close_addresses(block: Block, style: str, site: Site) -> Block:
+    failure = {"tcp_timeout": TIMED_OUT, "tcp_reset": RESET, "tcp_refused": REFUSED}[style]
+    addresses = (*site.v4, *site.v6, *site.edges.values())
+    kind = style.removeprefix("tcp_")
+    return replace(block, mechanism=f"tcp.{kind}", tcp_failure=failure, addresses=addresses)
+
+
+def _break_tls(block: Block, style: str, machines: Machines) -> Block:
+    """What a box does to a handshake, and to a plain request for the same site."""
+    if style == "tls_reset":
         page = None if machines.http_failure else machines.gateway_page
-        block = replace(block, tls_failure=RESET, http_failure=machines.http_failure)
-        return _by_scheme(replace(block, http_page=page), site)
-    block = replace(block, tls_failure=machines.tls_failure, http_page=machines.legal_page)
-    return _by_scheme(block, site)
+        return replace(block, tls_failure=RESET, http_failure=machines.http_failure, http_page=page)
+    if style == "tls_timeout":
+        return replace(block, tls_failure=TIMED_OUT, http_failure=TIMED_OUT)
+    if style == "tls_mitm":
+        return replace(block, tls_failure=UNKNOWN_AUTHORITY, http_page=machines.gateway_page)
+    if style == "partial":
+        return replace(block, tls_failure=RESET, http_failure=RESET, share=0.8,
+                       detail="on some of the ways out")  # fmt: skip
+    return replace(block, tls_failure=machines.tls_failure, http_page=machines.legal_page)
+
+
+_TLS_KINDS = {RESET: "reset", TIMED_OUT: "timeout", UNKNOWN_AUTHORITY: "mitm"}
+_HTTP_KINDS = {"": "blockpage", RESET: "reset", TIMED_OUT: "timeout"}
 
 
 def _by_scheme(block: Block, site: Site) -> Block:
     """The mechanism that shows is decided by the scheme under which the site is tested."""
     if site.is_https:
-        kind = "reset" if block.tls_failure == RESET else "timeout"
-        return replace(block, mechanism=f"tls.{kind}")
-    return replace(block, mechanism="http.reset" if block.http_failure else "http.blockpage")
+        return replace(block, mechanism=f"tls.{_TLS_KINDS[block.tls_failure]}")
+    return replace(block, mechanism=f"http.{_HTTP_KINDS[block.http_failure]}")
 
 
-def _shared_blocks(role: str, block: Block, by_role: dict[str, Network]) -> list[Block]:
+def _shared_blocks(style: str, block: Block, by_role: dict[str, Network]) -> list[Block]:
     """A resolver's lies reach every network whose customers use it."""
-    if role != "sinkhole":
+    if style != "sinkhole":
         return []
-    borrower = replace(block, asn=by_role["borrowed"].asn, detail="through another's resolver")
-    return [replace(block, asn=by_role["sinkhole_mobile"].asn), borrower]
+    blocks = []
+    if "sinkhole_mobile" in by_role:
+        blocks.append(replace(block, asn=by_role["sinkhole_mobile"].asn))
+    if "borrowed" in by_role:
+        asn = by_role["borrowed"].asn
+        blocks.append(replace(block, asn=asn, detail="through another's resolver"))
+    return blocks

@@ -54,10 +54,10 @@ class Helper:
 
     def _try(self, control: Control, address: str, port: int, host: str, day: int) -> bool:
         where = endpoint(address, port)
-        control.tcp[where] = self._internet.connect(address, port, day)
+        control.tcp[where] = self._internet.connect(address, port, day, self._client)
         if port != 443 or control.tcp[where] is not None:
             return False
-        failure = self._internet.handshake(address, host)
+        failure = self._internet.handshake(address, host, self._client)
         control.tls[where] = failure
         return failure is None
 
@@ -65,9 +65,9 @@ class Helper:
         answer = control.dns
         failure = answer.failure
         address = answer.v4[0] if answer.v4 else ""
-        failure = failure or self._internet.connect(address, target.port, day)
+        failure = failure or self._internet.connect(address, target.port, day, self._client)
         if failure is None and target.is_https:
-            failure = self._internet.handshake(address, target.host)
+            failure = self._internet.handshake(address, target.host, self._client)
         if failure is not None:
             control.http_failure = _HTTP_WORDS.get(failure, failure)
             return

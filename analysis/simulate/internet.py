@@ -76,7 +76,7 @@ class Internet:
             return Lookup((site.v4[0],), tuple(site.v6))
         return Lookup(tuple(site.v4[-1:] if site.edges else site.v4), tuple(site.v6))
 
-    def connect(self, address: str, port: int, day: int) -> str | None:
+    def connect(self, address: str, port: int, day: int, client: Client) -> str | None:
         """A TCP connection: None, or how it fails."""
         server = self.servers.get(address)
         if server is None:
@@ -85,15 +85,18 @@ class Internet:
         if server.is_silent:
             return TIMED_OUT
         if server.sites:
-            return _connect_to_site(server, port, day)
+            return _connect_to_site(server, port, day, client)
         return None if port in server.ports else REFUSED
 
-    def handshake(self, address: str, name: str) -> str | None:
+    def handshake(self, address: str, name: str, client: Client) -> str | None:
         """A TLS handshake on a good connection, by a client that trusts the usual authorities."""
         server = self.servers[address]
         if server.certificate_failure:
             return server.certificate_failure
-        return None if name in server.sites else WRONG_HOST
+        site = server.sites.get(name)
+        if site is None:
+            return WRONG_HOST
+        return RESET if site.refuses == "tls" and client.is_inside else None
 
     def fetch(self, address: str, host: str, is_tls: bool, client: Client, rng: Random) -> Page:
         """The answer to ``GET /`` on a good connection."""
@@ -108,8 +111,10 @@ class Internet:
         return _vary(site, client, rng)
 
 
-def _connect_to_site(server: Server, port: int, day: int) -> str | None:
+def _connect_to_site(server: Server, port: int, day: int, client: Client) -> str | None:
     sites = server.sites.values()
+    if client.is_inside and all(site.is_cut_off(day) or site.refuses == "tcp" for site in sites):
+        return TIMED_OUT
     if all(site.is_down(day) or site.is_dead(day) for site in sites):
         first = next(iter(sites))
         return REFUSED if first.category in ("ENV", "GOVT") else TIMED_OUT

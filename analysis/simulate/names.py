@@ -4,6 +4,7 @@ Every name lies under ``.example`` (RFC 2606) and is put together from syllables
 living site or organisation is meant.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
@@ -51,8 +52,11 @@ _PLAN = (
     ("dies", 1, 1, "NEWS"),
     ("down", 2, 1, "ENV COMM"),
     ("outage", 2, 1, "GOVT CULTR"),
+    ("unreachable", 1, 1, "GOVT"),
     ("geo_refused", 3, 0, "COMM GMB MMED"),
     ("geo_refused_http", 1, 0, "COMM"),
+    ("geo_refused_tcp", 2, 0, "COMM GMB"),
+    ("geo_refused_tls", 1, 0, "COMM"),
     ("captcha", 1, 0, "SRCH"),
     ("ad_like", 6, 0, "MISC"),
     ("varying_page", 3, 1, "NEWS COMM"),
@@ -71,7 +75,9 @@ class Site:
     """One host name and the server behind it.
 
     ``down`` and ``dead`` are half-open ranges of days, counted from the period's first day.
-    ``edges`` are a CDN's addresses by the AS of the client who asks.
+    ``edges`` are a CDN's addresses by the AS of the client who asks. ``refuses`` is how the
+    server itself turns away clients from the country: with a page, or at "tcp" or "tls".
+    ``cut_off`` is a range of days on which no way leads from the country to the server.
     """
 
     host: str
@@ -89,7 +95,10 @@ class Site:
     down: tuple[int, int] | None = None
     dead: tuple[int, int] | None = None
     refusal: Page | None = None
+    refuses: str = ""
+    cut_off: tuple[int, int] | None = None
     tested_from: int = 0
+    is_alone: bool = True  # no other site on its addresses
 
     @property
     def is_https(self) -> bool:
@@ -102,6 +111,9 @@ class Site:
     def is_down(self, day: int) -> bool:
         return self.down is not None and self.down[0] <= day < self.down[1]
 
+    def is_cut_off(self, day: int) -> bool:
+        return self.cut_off is not None and self.cut_off[0] <= day < self.cut_off[1]
+
 
 def make_word(rng: Random) -> str:
     """A pronounceable word that means nothing."""
@@ -111,12 +123,27 @@ def make_word(rng: Random) -> str:
     )
 
 
-def make_sites(seed: int, plan: AddressPlan, day_count: int) -> list[Site]:
+#: Names that a world holds where no other number is wanted, the ones under www included.
+NAME_COUNT = sum(count for _, count, _, _ in _PLAN) + 3
+
+
+def _cast(name_count: int) -> list[tuple[str, int, int, str]]:
+    """How many sites of each situation, at least one of each."""
+    if name_count == NAME_COUNT:
+        return list(_PLAN)
+    factor = (name_count - 3) / (NAME_COUNT - 3)
+    rows = [(kind, max(1, int(n * factor)), round(local * factor), words)
+            for kind, n, local, words in _PLAN]  # fmt: skip
+    rest = max(5, name_count - 3 - sum(row[1] for row in rows[1:]))
+    return [(rows[0][0], rest, rest // 2, rows[0][3]), *rows[1:]]
+
+
+def make_sites(seed: int, plan: AddressPlan, day_count: int, name_count: int) -> list[Site]:
     """All sites, in a fixed order; the last of ``live`` carry the odd ways to write a name."""
     rng = stream(seed, "names")
     used: set[str] = set()
     sites: list[Site] = []
-    for situation, count, local_count, categories in _PLAN:
+    for situation, count, local_count, categories in _cast(name_count):
         choices = categories.split()
         for index in range(count):
             host = _new_host(rng, choices[index % len(choices)], used)
@@ -193,6 +220,12 @@ def _apply_situation(rng: Random, site: Site, day_count: int) -> None:
     elif site.situation == "outage":
         start = int(day_count * rng.uniform(0.2, 0.6))
         site.down = (start, start + max(2, int(day_count * rng.uniform(0.08, 0.15))))
+    elif site.situation == "unreachable":
+        # Long enough to be seen, and on all networks: a cable, not a censor.
+        start = int(day_count * rng.uniform(0.2, 0.5))
+        site.cut_off = (start, start + max(2, int(day_count * rng.uniform(0.15, 0.25))))
+    elif site.situation in ("geo_refused_tcp", "geo_refused_tls"):
+        site.refuses = site.situation.removeprefix("geo_refused_")
     elif site.situation == "late":
         site.tested_from = int(day_count * rng.uniform(0.51, 0.6))
     elif site.situation == "redirect":
@@ -205,12 +238,23 @@ def _give_addresses(rng: Random, sites: list[Site], plan: AddressPlan) -> None:
     shared_asn = rng.choice(hosts)
     shared = [plan.take(shared_asn), plan.take(shared_asn)]
     shared_count = 0
-    for site in sites:
-        asn = rng.choice([asn for asn in hosts if plan.free_count(asn) > 4])
+    full: list[str] = []  # addresses of live sites, which others move in with once none is left
+    # Rare situations first: they need addresses of their own.
+    for site in sorted(sites, key=lambda site: site.situation == "live"):
+        roomy = [asn for asn in hosts if plan.free_count(asn) > 4]
+        if site.situation == "live" and not roomy:
+            site.v4 = [rng.choice(full)]
+            continue
+        asn = rng.choice(roomy or [asn for asn in hosts if plan.free_count(asn) > 1])
         if site.situation == "shared_hosting":
             site.v4 = [shared[shared_count % 2]]
             shared_count += 1
             continue
         site.v4 = [plan.take(asn) for _ in range(2 if site.situation.startswith("cdn") else 1)]
+        if site.situation == "live":
+            full.append(site.v4[0])
         if rng.random() < 0.2 and site.has_tls:
             site.v6 = [plan.take_v6(asn)]
+    tenants = Counter(address for site in sites for address in site.v4)
+    for site in sites:
+        site.is_alone = all(tenants[address] == 1 for address in site.v4)

@@ -1,35 +1,36 @@
 """Addresses and AS numbers of the fictional country: documentation ranges only.
 
-Addresses come from RFC 5737 and RFC 3849, AS numbers from RFC 5398, so that nothing in a
-fictional archive can be mistaken for a real network.
+Addresses come from RFC 5737 and RFC 3849, AS numbers from RFC 5398 (and, past the sixteenth
+network, from the private range of RFC 6996), so that nothing in a fictional archive can be
+mistaken for a real network.
 """
 
 from ipaddress import ip_network
 
 from analysis.simulate.randomness import stream
 
-#: Networks that hold probes.
-ACCESS_ASNS = tuple(range(64496, 64512))
+#: Networks that hold probes; most worlds use the first of them.
+ACCESS_ASNS = tuple(range(64496, 64528))
 #: Networks that hold web servers, test helpers and public resolvers.
 CONTENT_ASNS = tuple(range(65536, 65552))
 
 _RANGES = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
-_CHUNK = 16
+_CHUNK = 8
 
 
 class AddressPlan:
-    """Who holds which address: /28 blocks dealt out by the seed.
+    """Who holds which address: /29 blocks dealt out by the seed.
 
     Every AS holds at least one block; networks with web servers share the ones left over.
     """
 
-    def __init__(self, seed: int) -> None:
-        blocks = [block for text in _RANGES for block in ip_network(text).subnets(new_prefix=28)]
+    def __init__(self, seed: int, access_count: int) -> None:
+        blocks = [block for text in _RANGES for block in ip_network(text).subnets(new_prefix=29)]
         stream(seed, "address-plan").shuffle(blocks)
-        holders = list(ACCESS_ASNS + CONTENT_ASNS)
-        holders += [CONTENT_ASNS[i % len(CONTENT_ASNS)] for i in range(len(blocks) - len(holders))]
+        holders = list(ACCESS_ASNS[:access_count] + CONTENT_ASNS)
         self._asns: dict[str, int] = {}
-        self._free: dict[int, list[str]] = {asn: [] for asn in ACCESS_ASNS + CONTENT_ASNS}
+        self._free: dict[int, list[str]] = {asn: [] for asn in holders}
+        holders += [CONTENT_ASNS[i % len(CONTENT_ASNS)] for i in range(len(blocks) - len(holders))]
         self._v6_count = dict.fromkeys(self._free, 0)
         for asn, block in zip(holders, blocks, strict=True):
             for offset in range(_CHUNK):

@@ -56,9 +56,11 @@ class Path:
         self._lacks_authority = lacks_authority
         self._loss = 0.85 if state == "dead" else network.timeout_rate
         self.timeout_count = 0
+        self._way_out = rng.random()  # which of a network's ways the session takes
 
     def _block(self, host: str) -> Block | None:
-        return self._censorship.on(self.network.asn, host, self.day)
+        block = self._censorship.on(self.network.asn, host, self.day)
+        return block if block is not None and self._way_out < block.share else None
 
     def _times_out(self) -> bool:
         if self.rng.random() >= self._loss:
@@ -117,8 +119,11 @@ class Path:
         if self._times_out():
             return TIMED_OUT
         if self.state == "portal":
-            return self.internet.connect(self._censorship.machines.portal, port, self.day)
-        return self.internet.connect(address, port, self.day)
+            address = self._censorship.machines.portal
+        block = self._censorship.at(self.network.asn, address, self.day)
+        if block is not None:
+            return block.tcp_failure
+        return self.internet.connect(address, port, self.day, self.client)
 
     def handshake(self, address: str, name: str) -> str | None:
         """Shake hands on a good connection: None, or how it fails."""
@@ -128,7 +133,7 @@ class Path:
         if block is not None and block.tls_failure:
             return block.tls_failure
         site = self.internet.sites.get(name)
-        failure = self.internet.handshake(address, name)
+        failure = self.internet.handshake(address, name, self.client)
         if failure is None and self._is_unknown(site):
             return UNKNOWN_AUTHORITY
         return failure
@@ -143,7 +148,9 @@ class Path:
             return TIMED_OUT
         if self.state == "portal":
             address = self._censorship.machines.portal
-        block = None if is_tls else self._block(host)
+        block = self._block(host)
+        if block is not None and is_tls and not block.is_slow:
+            block = None
         if block is not None and block.http_failure:
             return block.http_failure
         if block is not None and block.http_page is not None:

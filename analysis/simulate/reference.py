@@ -58,6 +58,7 @@ def write_fingerprints(folder: Path, probe_cc: str, censorship: Censorship) -> N
     rows = [
         _fingerprint(probe_cc, index, scope, "dns", "full", pattern, note)
         for index, (scope, pattern, note) in enumerate(dns)
+        if pattern
     ]
     elsewhere = _fingerprint("AA", 0, "nat", "dns", "full", "192.0.2.255", "another country")
     write_csv(folder / "fingerprints_dns.csv", _FINGERPRINT_HEADER, [elsewhere, *rows])

@@ -66,15 +66,24 @@ BUILDS = (
     Software("ooniprobe-desktop-unattended", "3.23.0", "3.23.0", "0.5.29", "windows", 6, True),
 )
 
-_WEIGHTS = [build.weight for build in BUILDS]
-
-
 #: The build that a fleet of probes on one network never updated.
 OUTDATED = next(build for build in BUILDS if build.lacks_authority)
 
 
-def pick(rng: Random, fleet_share: float = 0.0) -> Software:
+def weigh(new_share: float | None) -> list[float]:
+    """How many probes run each build; ``new_share`` of them 0.5, or as many as usual."""
+    if new_share is None:
+        return [build.weight for build in BUILDS]
+    totals = {
+        kind: sum(build.weight for build in BUILDS if build.is_new is kind)
+        for kind in (True, False)
+    }
+    shares = {True: new_share, False: 1 - new_share}
+    return [build.weight * shares[build.is_new] / totals[build.is_new] for build in BUILDS]
+
+
+def pick(rng: Random, weights: list[float], fleet_share: float = 0.0) -> Software:
     """One build, by how many probes run it; or the fleet's."""
     if fleet_share and rng.random() < fleet_share:
         return OUTDATED
-    return rng.choices(BUILDS, _WEIGHTS)[0]
+    return rng.choices(BUILDS, weights)[0]

@@ -6,7 +6,8 @@ reaches past the period.
 
 * ``blocks.csv``: one row a block (a name on a network over one stretch of days);
   ``session_count`` and ``day_count`` say how often the name was tested while it held, and
-  ``sound_session_count`` in how many of the sessions nothing else went wrong. A name that one
+  ``sound_session_count`` in how many of the sessions nothing else went wrong; ``share`` is the
+  share of sessions that it meets. A name that one
   network's resolver blocks on others has a row for each.
 * ``names.csv``: one row a name; ``since`` and ``until`` are those of an outage or death, and
   ``authority`` is who signed its certificate (outdated probes do not know the second).
@@ -60,7 +61,7 @@ def known_signs(censorship: Censorship) -> Signs:
     """The signs that ``reference.write_fingerprints`` lists for the country."""
     machines = censorship.machines
     answers = (machines.page_sinkhole, machines.substitution, machines.home_filters[0])
-    return Signs(answers, machines.notice, GATEWAY)
+    return Signs(tuple(filter(None, answers)), machines.notice, GATEWAY)
 
 
 def published_flag(document: Json, signs: Signs) -> str:
@@ -144,7 +145,7 @@ class Tally:
 
 _BLOCK_HEADER = (
     "domain", "probe_asn", "mechanism", "since", "until", "detail", "session_count", "day_count",
-    "sound_session_count",
+    "sound_session_count", "share",
 )  # fmt: skip
 _NAME_HEADER = (
     "domain", "situation", "category_code", "is_local", "since", "until", "tested_since",
@@ -184,7 +185,7 @@ def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:
     return (
         block.host, f"AS{block.asn}", block.mechanism, *_days(world, block.start, block.stop),
         block.detail, sum(len(found) for found, _ in days), len(days),
-        sum(len(sound) for _, sound in days),
+        sum(len(sound) for _, sound in days), block.share,
     )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from analysis.period import Period
 from analysis.simulate.censorship import Censorship, make_censorship
 from analysis.simulate.control import Helper
 from analysis.simulate.internet import Internet
-from analysis.simulate.names import Site, make_sites
-from analysis.simulate.networks import Network, make_networks
+from analysis.simulate.names import NAME_COUNT, Site, make_sites
+from analysis.simulate.networks import NETWORK_COUNT, Network, make_networks
 from analysis.simulate.numbering import CONTENT_ASNS, AddressPlan
 from analysis.simulate.pages import make_page
 from analysis.simulate.path import Path as NetworkPath
@@ -19,7 +19,7 @@ from analysis.simulate.path import Resolver
 from analysis.simulate.probe import Probe, Session
 from analysis.simulate.randomness import stream, token
 from analysis.simulate.records import Names
-from analysis.simulate.software import pick
+from analysis.simulate.software import pick, weigh
 
 Json = dict[str, Any]
 
@@ -29,6 +29,24 @@ _HOURS = (2, 9, 14, 20)
 BATCH_SIZE = 24
 
 
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What is asked of a world.
+
+    ``mechanisms`` are the ways of blocking that exist, ``new_share`` is the share of probes that
+    run 0.5, ``flaky_share`` the share of flaky networks; None for what is usual.
+    """
+
+    probe_cc: str
+    period: Period
+    seed: int
+    network_count: int = NETWORK_COUNT
+    name_count: int = NAME_COUNT
+    mechanisms: tuple[str, ...] | None = None
+    new_share: float | None = None
+    flaky_share: float | None = None
+
+
 @dataclass(slots=True)
 class World:
     """Everything that stays the same while probes measure."""
@@ -36,6 +54,7 @@ class World:
     probe_cc: str
     period: Period
     seed: int
+    fleet: list[float]  # how many probes run each build
     sites: list[Site]
     networks: list[Network]
     internet: Internet
@@ -67,24 +86,28 @@ class Batch:
     tests: list[Tested]
 
 
-def make_world(probe_cc: str, period: Period, seed: int) -> World:
+def make_world(design: Design) -> World:
     """Build the country: names, networks, servers, and what is blocked where and when."""
-    plan = AddressPlan(seed)
-    networks = make_networks(seed, plan)
-    sites = make_sites(seed, plan, period.day_count)
+    seed, period = design.seed, design.period
+    plan = AddressPlan(seed, design.network_count)
+    networks = make_networks(
+        seed, plan, design.network_count, design.mechanisms, design.flaky_share
+    )
+    sites = make_sites(seed, plan, period.day_count, design.name_count)
     _spread_caches(seed, sites, networks, plan)
     _refuse_visitors(sites)
     _write_in_old_letters(sites)
     internet = Internet(sites, plan)
-    censorship = make_censorship(seed, internet, networks, period.day_count)
+    censorship = make_censorship(seed, internet, networks, period.day_count, design.mechanisms)
     names = {network.asn: network.name for network in networks}
     names |= {asn: f"Hosting {asn - CONTENT_ASNS[0]}" for asn in CONTENT_ASNS}
     helper_asn, udp_asn = CONTENT_ASNS[0], CONTENT_ASNS[1]
     udp = f"{plan.take(udp_asn)}:53"
     return World(
-        probe_cc=probe_cc,
+        probe_cc=design.probe_cc,
         period=period,
         seed=seed,
+        fleet=weigh(design.new_share),
         sites=sites,
         networks=networks,
         internet=internet,
@@ -111,7 +134,7 @@ def _spread_caches(
     # The largest network of all runs a cache in its own rooms.
     for site in [site for site in sites if site.situation == "cdn_other_asn"][:2]:
         for network in networks:
-            if network.role in ("substitution", "nxdomain"):
+            if network.style in ("substitution", "nxdomain"):
                 site.edges[network.asn] = plan.take(network.asn)
 
 
@@ -204,7 +227,7 @@ def _spelling(site: Site, rng: Random) -> str:
 def _open_session(world: World, network: Network, day: int, hour: int, rng: Random) -> Session:
     start = datetime.combine(world.date_of(day), datetime.min.time())
     start += timedelta(hours=hour, minutes=rng.randint(0, 44), seconds=rng.randint(0, 59))
-    software = pick(rng, network.fleet_share)
+    software = pick(rng, world.fleet, network.fleet_share)
     resolver = Resolver(network.resolver_asn, network.resolver_address)
     if rng.random() < network.filter_session_rate:
         resolver.home_filter = rng.choice(world.censorship.machines.home_filters)

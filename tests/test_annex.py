@@ -1,0 +1,254 @@
+"""The annex: one row a site, counts that sum, and a reason for everything that is not in it."""
+
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from analysis import words
+from analysis.annex import (
+    SET_ASIDE_REASONS,
+    blocked_sites,
+    count_categories,
+    rank_networks,
+    set_aside,
+)
+from analysis.coverage import count_by_domain, count_by_month, count_in_periods
+from analysis.period import Period
+from analysis.spreadsheet import write_spreadsheet
+from analysis.tables import write_table
+from tests.observations import connection_with, observation
+
+NETWORKS = pd.DataFrame({
+    "probe_asn": ["AS1", "AS2", "AS3", "AS9"], "network": ["One", "Two", "", "Tunnel"],
+    "operator": ["Alpha", "Alpha", "", "Tunnel"], "kind": ["isp", "mobile", "education", "vpn"],
+    "kind_source": ["list", "list", "none", "list"], "measurement_count": [9, 8, 7, 6],
+    "domain_count": [3, 3, 3, 3],
+})  # fmt: skip
+NAMES = ["a.example", "b.example", "www.b.example", "c.example", "d.example"]
+DOMAINS = pd.DataFrame({
+    "domain": ["", *NAMES], "category_code": ["", "NEWS", "NEWS", "NEWS", "GMB", ""],
+    "category": ["Uncategorised", "News", "News", "News", "Gambling", "Uncategorised"],
+    "is_local": [False, True, False, False, False, False],
+    "measurement_count": [5, 100, 80, 60, 40, 20], "anomaly_count": [0, 50, 40, 30, 20, 10],
+})  # fmt: skip
+
+
+def _verdict(domain: str, probe_asn: str, **given: Any) -> dict[str, Any]:
+    """A verdict on a site that is listed, with ``given`` on top."""
+    row = {
+        "domain": domain, "probe_asn": probe_asn, "period": "all", "state": "blocked",
+        "mechanism": "dns.sinkhole", "rule_id": "dns.sinkhole", "measurement_count": 30,
+        "blocked_count": 20, "ok_count": 5, "session_count": 25, "blocked_session_count": 18,
+        "blocked_from": "2024-02-01", "blocked_until": "2024-05-01", "note": "",
+        "set_aside_reason": "", "witness_url": f"https://x.example/{probe_asn}",
+    }  # fmt: skip
+    return row | given
+
+
+def _aside(domain: str, probe_asn: str, reason: str, **given: Any) -> dict[str, Any]:
+    state = {"state": "insufficient", "mechanism": "", "rule_id": "", "set_aside_reason": reason,
+             "blocked_from": "", "blocked_until": "", "witness_url": ""}  # fmt: skip
+    return _verdict(domain, probe_asn, **{**state, **given})
+
+
+def test_a_site_on_two_networks_is_one_row_with_sums() -> None:
+    """The strongest state, every mechanism, the widest dates, the witness of most sessions."""
+    verdicts = pd.DataFrame([
+        _verdict("b.example", "AS2", state="likely_blocked", mechanism="tls.reset",
+                 blocked_from="2024-03-01", blocked_until="2024-06-01", blocked_session_count=19,
+                 note="at least since"),
+        _verdict("b.example", "AS1"),
+        _verdict("b.example", "AS9", blocked_until="", measurement_count=999),
+        _verdict("b.example", "AS1", period="first", measurement_count=999),
+        _aside("b.example", "AS3", "insufficient", measurement_count=999),
+    ])  # fmt: skip
+    expected = pd.DataFrame({
+        "domain": ["b.example"], "registrable_domain": ["b.example"], "category_code": ["NEWS"],
+        "category": ["News"], "is_local": [False], "state": ["blocked"],
+        "mechanisms": ["dns.sinkhole;tls.reset"], "probe_asns": ["AS1;AS2"],
+        "networks": ["One;Two"], "blocked_from": ["2024-02-01"], "blocked_until": ["2024-06-01"],
+        "measurement_count": [60], "blocked_count": [40], "session_count": [50],
+        "witness_url": ["https://x.example/AS2"], "note": ["AS2: at least since"],
+    })  # fmt: skip
+    assert_frame_equal(blocked_sites(verdicts, NETWORKS, DOMAINS), expected)
+
+
+def test_what_is_blocked_on_one_network_still_is_blocked() -> None:
+    """One open end leaves the row open; a network without a name shows its number."""
+    verdicts = pd.DataFrame([
+        _verdict("a.example", "AS1", blocked_until="2024-03-01"),
+        _verdict("a.example", "AS3", blocked_until=""),
+    ])  # fmt: skip
+    row = blocked_sites(verdicts, NETWORKS, DOMAINS).iloc[0]
+    assert (row["blocked_until"], row["networks"]) == ("", "One;AS3")
+
+
+def test_www_is_a_name_of_its_own_under_one_registrable_domain() -> None:
+    """Headlines print both numbers."""
+    verdicts = pd.DataFrame([_verdict(name, "AS1") for name in NAMES])
+    table = blocked_sites(verdicts, NETWORKS, DOMAINS)
+    assert list(table["domain"]) == sorted(NAMES)
+    assert table["registrable_domain"].nunique() == 4
+
+
+def test_a_site_seen_blocked_only_abroad_is_set_aside() -> None:
+    """G5: a VPN's exit is no network of the country."""
+    verdicts = pd.DataFrame([
+        _verdict("a.example", "AS9", set_aside_reason="not_domestic"),
+        _aside("a.example", "AS1", "insufficient", measurement_count=6),
+    ])  # fmt: skip
+    assert blocked_sites(verdicts, NETWORKS, DOMAINS).empty
+    aside = set_aside(verdicts, NETWORKS, DOMAINS).iloc[0]
+    assert (aside["reason"], aside["networks"]) == ("not_domestic", "Tunnel")
+    assert (aside["measurement_count"], aside["anomaly_count"]) == (100, 50)
+
+
+def test_the_annex_and_what_is_set_aside_never_overlap() -> None:
+    """A listed site is not also explained away, whatever other networks say."""
+    verdicts = pd.DataFrame([
+        _verdict("a.example", "AS1"), _aside("a.example", "AS2", "down"),
+        _aside("b.example", "AS2", "down"),
+    ])  # fmt: skip
+    assert list(blocked_sites(verdicts, NETWORKS, DOMAINS)["domain"]) == ["a.example"]
+    assert list(set_aside(verdicts, NETWORKS, DOMAINS)["domain"]) == ["b.example"]
+
+
+@pytest.mark.parametrize("reason", SET_ASIDE_REASONS)
+def test_each_reason_can_be_given_and_is_explained(reason: str) -> None:
+    """Every reason of the contract has its words for the page and its sentence for the table."""
+    verdicts = pd.DataFrame([_aside("a.example", "AS1", reason)])
+    aside = set_aside(verdicts, NETWORKS, DOMAINS).iloc[0]
+    assert (aside["reason"], aside["note"]) == (reason, SET_ASIDE_REASONS[reason])
+    assert reason in words.SET_ASIDE_REASONS
+
+
+def test_the_reason_is_that_of_most_measurements() -> None:
+    """Networks differ; what explains most of what is not ok is told, ties in a fixed order."""
+    verdicts = pd.DataFrame([
+        _aside("a.example", "AS1", "down", measurement_count=10, ok_count=0),
+        _aside("a.example", "AS2", "down", measurement_count=10, ok_count=0),
+        _aside("a.example", "AS3", "insufficient", measurement_count=100, ok_count=85),
+        _aside("b.example", "AS1", "insufficient", measurement_count=10, ok_count=0),
+        _aside("b.example", "AS2", "name_does_not_exist", measurement_count=10, ok_count=0),
+    ])  # fmt: skip
+    aside = set_aside(verdicts, NETWORKS, DOMAINS)
+    assert list(aside["reason"]) == ["down", "name_does_not_exist"]
+    assert list(aside["networks"]) == ["One;Two", "Two"]
+
+
+def test_only_access_networks_are_ranked() -> None:
+    """Equal numbers have equal ranks; education and VPNs are counted and not ranked."""
+    verdicts = pd.DataFrame([
+        _verdict("a.example", "AS1"), _verdict("a.example", "AS2", mechanism="tls.reset"),
+        _verdict("b.example", "AS3"), _verdict("c.example", "AS3"), _verdict("a.example", "AS9"),
+        _verdict("d.example", "AS1", period="first"), _aside("d.example", "AS2", "down"),
+    ])  # fmt: skip
+    table = rank_networks(NETWORKS, verdicts)
+    assert list(table["blocked_domain_count"]) == [1, 1, 2, 1]
+    assert table["rank"].astype("object").where(table["rank"].notna(), None).tolist() == [
+        1, 1, None, None,
+    ]  # fmt: skip
+    assert list(table["mechanisms"]) == ["dns.sinkhole", "tls.reset", "dns.sinkhole",
+                                         "dns.sinkhole"]  # fmt: skip
+
+
+def test_a_network_without_a_listed_site_has_nought_and_no_mechanism() -> None:
+    """Measured and nothing found is 0; that is not the same as not measured."""
+    table = rank_networks(NETWORKS, pd.DataFrame([_aside("a.example", "AS1", "down")]))
+    assert list(table["blocked_domain_count"]) == [0, 0, 0, 0]
+    assert list(table["mechanisms"]) == ["", "", "", ""]
+
+
+def test_categories_sum_to_everything() -> None:
+    """Sites without a category and measurements without a host name are in the sums."""
+    blocked = pd.DataFrame({"domain": ["a.example", "c.example"]})
+    table = count_categories(DOMAINS, blocked)
+    assert table["domain_count"].sum() == 5
+    assert table["blocked_domain_count"].sum() == 2
+    assert table["measurement_count"].sum() == DOMAINS["measurement_count"].sum()
+
+
+# --- counts that the annex is set beside --------------------------------------------------------
+
+
+def test_months_count_disjoint_flags() -> None:
+    """Failure before confirmed before anomaly; the parts sum to the measurements."""
+    flags = [(False, False, False), (True, False, False), (True, True, False), (True, True, True),
+             (False, False, True)]  # fmt: skip
+    rows = [observation(is_anomaly=a, is_confirmed=c, is_failure=f) for a, c, f in flags]
+    table = count_by_month(connection_with(rows), has_fingerprints=True)
+    assert table.to_dict("records") == [{
+        "month": "2024-01", "measurement_count": 5, "ok_count": 1, "anomaly_count": 1,
+        "confirmed_count": 1, "failure_count": 2,
+    }]  # fmt: skip
+
+
+def test_without_fingerprints_nothing_is_confirmed_and_nothing_is_said() -> None:
+    """Where no list was given ``is_confirmed`` is null, which is neither yes nor 0."""
+    rows = [observation(is_confirmed=None, is_anomaly=a) for a in (True, False, False)]
+    table = count_by_month(connection_with(rows), has_fingerprints=False)
+    assert table["confirmed_count"].isna().all()
+    assert (table["ok_count"][0], table["anomaly_count"][0]) == (2, 1)
+
+
+def test_a_month_without_measurements_is_absent() -> None:
+    """Not a row of noughts."""
+    rows = [observation(measurement_start_time=pd.Timestamp(2024, month, 1)) for month in (1, 3)]
+    table = count_by_month(connection_with(rows), has_fingerprints=True)
+    assert list(table["month"]) == ["2024-01", "2024-03"]
+
+
+def test_a_period_is_half_open() -> None:
+    """A measurement in the first second of the second half belongs to it alone."""
+    periods = {"first": Period.parse("2024-01-01", "2024-01-10"),
+               "second": Period.parse("2024-01-10", "2024-01-20")}  # fmt: skip
+    rows = [observation(measurement_start_time=pd.Timestamp("2024-01-10")),
+            observation(measurement_start_time=pd.Timestamp("2024-01-09 23:59:59"), domain="")]  # fmt: skip
+    found = count_in_periods(connection_with(rows), periods)
+    assert found["first"] == {"measurement_count": 1, "domain_count": 0,
+                              "network_asns": ["AS64500"]}  # fmt: skip
+    assert found["second"]["domain_count"] == 1
+
+
+def test_a_site_is_counted_whatever_its_inputs_look_like() -> None:
+    """One row a name, with all the addresses it was tested by."""
+    rows = [observation(input="https://news.example/"), observation(input="http://NEWS.example"),
+            observation(domain="", input="nonsense", is_anomaly=True)]  # fmt: skip
+    table = count_by_domain(connection_with(rows))
+    assert list(table["domain"]) == ["", "news.example"]
+    assert list(table["inputs"][1]) == ["http://NEWS.example", "https://news.example/"]
+    assert list(table["anomaly_count"]) == [1, 0]
+
+
+# --- the annex as a spreadsheet -----------------------------------------------------------------
+
+
+def test_the_spreadsheet_holds_texts_that_nothing_runs(tmp_path: Path) -> None:
+    """No formula and no link, and the same bytes for the same table."""
+    verdicts = pd.DataFrame([_verdict("a.example", "AS1", note='=HYPERLINK("http://x")')])
+    networks = NETWORKS.assign(network=["=1+1", "Two", "", "Tunnel"])
+    table = write_table(tmp_path, "blocked_sites", blocked_sites(verdicts, networks, DOMAINS))
+    for name in ("one", "two"):
+        write_spreadsheet(tmp_path / f"{name}.xlsx", "blocked_sites", table, title="Annex")
+    assert (tmp_path / "one.xlsx").read_bytes() == (tmp_path / "two.xlsx").read_bytes()
+    with ZipFile(tmp_path / "one.xlsx") as book:
+        sheet = book.read("xl/worksheets/sheet1.xml").decode()
+        strings = book.read("xl/sharedStrings.xml").decode()
+        names = book.namelist()
+    assert "<f>" not in sheet
+    assert "hyperlink" not in sheet.lower()
+    assert not [name for name in names if "externalLink" in name]
+    assert "'=1+1" in strings
+    assert f"{words.STATES['blocked'].mark} {words.STATES['blocked'].words}" in strings
+
+
+def test_an_empty_annex_is_a_spreadsheet_too(tmp_path: Path) -> None:
+    """A country without a listed site gets its headings."""
+    empty = blocked_sites(pd.DataFrame([_aside("a.example", "AS1", "down")]), NETWORKS, DOMAINS)
+    table = write_table(tmp_path, "blocked_sites", empty)
+    assert table.empty
+    write_spreadsheet(tmp_path / "annex.xlsx", "blocked_sites", table, title="Annex")

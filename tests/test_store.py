@@ -1,0 +1,196 @@
+"""The store: what goes in comes out, and opening it picks a country and a period."""
+
+import os
+import subprocess
+import sys
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from analysis import store as stores
+from analysis.errors import ContractError, ParameterError
+from analysis.period import Period
+from analysis.schema import OBSERVATION, SCHEMA_VERSION
+from analysis.store import Collection, Provenance, Store, observations_from_table, table_of
+
+_ID = "archive-0123456789ab"
+_CC = "QQ"
+_JULY = Period.parse("2024-07-01", "2024-08-01")
+
+
+def _row(number: int = 0, **values: Any) -> tuple[Any, ...]:
+    """A row with nulls and empty lists where no value is given."""
+    lists: dict[str, Any] = {
+        field.name: [] for field in OBSERVATION if pa.types.is_list(field.type)
+    }
+    start = int((datetime(2024, 7, 1, 10) - datetime(1970, 1, 1)).total_seconds())
+    known = {**lists, "report_id": f"r{number}", "input": "https://a.example/", "line_number": 1,
+             "measurement_start_time": start, "probe_cc": _CC, **values}  # fmt: skip
+    return tuple(known.get(name) for name in OBSERVATION.names)
+
+
+def _key(hour: int = 0, cc: str = _CC) -> str:
+    return f"raw/20240701/{hour:02}/{cc}/webconnectivity/a.jsonl.gz"
+
+
+def _write(store: Store, key: str, rows: list[tuple[Any, ...]], **values: Any) -> Provenance:
+    known = {"size": 1, "etag": "e", "sha256": "s", "schema_version": SCHEMA_VERSION,
+             "fingerprints": "f", "row_count": len(rows), "ledger": {}, **values}  # fmt: skip
+    provenance = Provenance(key=key, **known)
+    with store.write(_ID, key) as writer:
+        if rows:
+            writer.append(rows)
+        writer.commit(provenance)
+    return provenance
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(str(tmp_path / "store"))
+
+
+def test_nested_columns_come_back_as_they_went_in():
+    """Lists of structs, empty and not, in every list column; nulls stay null."""
+    answer = ("192.0.2.1", 64500, None, "address")
+    connect = ("2001:db8::1", 443, None, "none", True, None, "host_unreachable")
+    rows = [_row(1, dns_answers=[answer, answer], tcp=[connect]), _row(2), _row(3, tcp=[connect])]
+    table = table_of(rows)
+    assert table.schema == OBSERVATION
+    first, second, third = table.to_pylist()
+    names = [f.name for f in OBSERVATION.field("dns_answers").type.value_type]
+    assert first["dns_answers"] == [dict(zip(names, answer, strict=True))] * 2
+    assert (second["dns_answers"], second["tcp"], second["http_fingerprints"]) == ([], [], [])
+    assert list(third["tcp"][0].values()) == list(connect)
+    assert first["measurement_start_time"] == datetime(2024, 7, 1, 10)
+    assert table_of([]).num_rows == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 1500])
+def test_a_file_carries_its_provenance_and_its_columns(store: Store, count: int):
+    """Both in one rename; a file without rows has them too."""
+    provenance = _write(store, _key(), [_row(n) for n in range(count)], ledger={"not_json": 3})
+    path = store.path(_ID, _key())
+    assert store.provenance(_ID, _key()) == provenance
+    assert pq.read_schema(path).names == OBSERVATION.names
+    assert pq.read_metadata(path).num_rows == count
+    assert store.source_ids() == [_ID]
+    assert store.provenance(_ID, _key(1)) is None
+
+
+def test_a_block_left_early_leaves_nothing(store: Store):
+    """Without commit, as by an exception, the half-written file is dropped."""
+    with store.write(_ID, _key()) as writer:
+        writer.append([_row()])
+    assert not [path for path in Path(store.uri).rglob("*") if path.is_file()]
+
+
+def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(store: Store):
+    """Also another machine's, once they are a day old."""
+    folder = Path(store.uri) / stores.FOLDER / _ID
+    folder.mkdir(parents=True)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    machine = stores._machine()
+    names = {
+        f".a.parquet.{machine}-{dead.pid}-1.part": False,
+        f".a.parquet.{machine}-{os.getppid()}-1.part": True,
+        ".a.parquet.feedbeef-1-1.part": True,
+        ".b.parquet.feedbeef-1-1.part": False,
+        "a.parquet": True,
+    }
+    for name in names:
+        (folder / name).write_bytes(b"")
+    os.utime(folder / ".b.parquet.feedbeef-1-1.part", (0, 0))
+    store.remove_leftovers(_ID)
+    assert {name: (folder / name).exists() for name in names} == names
+
+
+def test_opening_picks_country_and_period_and_counts_the_rest(store: Store):
+    """The half-open period is by start time; times come out in UTC."""
+    may = int((datetime(2024, 5, 1) - datetime(1970, 1, 1)).total_seconds())
+    files = (
+        _write(store, _key(0), [_row(1), _row(2, probe_cc="QM"),
+                                _row(3, measurement_start_time=may)], ledger={"other_test": 4}),
+        _write(store, _key(1), [_row(1, line_number=7), _row(4)],
+               ledger={"invalid:no_input": 1, "invalid:bad_probe_cc": 2, "truncated_file": 1}),
+    )  # fmt: skip
+    with Collection(store, _ID, files).open(_CC, _JULY) as observations:
+        rows = observations.connection.execute(
+            "SELECT report_id, object_key, measurement_start_time FROM observations"
+        ).fetchall()
+        ledger = observations.ledger()
+    start = datetime(2024, 7, 1, 10)
+    assert rows == [("r1", _key(0), start), ("r4", _key(1), start)]
+    assert dict(zip(ledger["reason"], ledger["line_count"], strict=True)) == {
+        "truncated_file": 1, "not_json": 0, "invalid": 3, "other_test": 4, "other_country": 1,
+        "out_of_period": 1, "duplicate": 1, "kept": 2, "invalid:bad_probe_cc": 2,
+        "invalid:no_input": 1, "total": 13,
+    }  # fmt: skip
+
+
+def test_a_ledger_that_does_not_add_up_is_refused(store: Store):
+    """A file with other rows than it says would make a table lie."""
+    files = (_write(store, _key(), [_row(1)], row_count=2),)
+    with (
+        Collection(store, _ID, files).open(_CC, _JULY) as observations,
+        pytest.raises(ContractError, match="the ledger has 1 lines, the objects have 2"),
+    ):
+        observations.ledger()
+
+
+def test_a_store_is_reopened_without_its_source(store: Store):
+    """With what could not be read; a country that is not there is a wrong parameter."""
+    files = (_write(store, _key(0), [_row(1)]), _write(store, _key(1), [_row(2)]))
+    _write(store, _key(0, "QM"), [_row(3, probe_cc="QM")])
+    store.write_note(_ID, stores.not_read_note(_CC), [{"key": "k", "why": "gone"}])
+    found = stores.collection(store.uri, _ID, _CC)
+    assert found.files == files
+    assert found.not_read == (stores.NotRead("k", "gone"),)
+    with pytest.raises(ParameterError, match=f"it holds observations/{_ID}"):
+        stores.collection(store.uri, _ID, "QR")
+
+
+def test_rows_at_hand_are_judged_by_the_same_table(store: Store):
+    """Every row, also duplicates, with the columns that come along."""
+    table = table_of([_row(1), _row(1)]).append_column("source_file", pa.array(["a", "b"]))
+    connection = observations_from_table(table)
+    rows = connection.execute("SELECT source_file, report_id FROM observations").fetchall()
+    assert rows == [("a", "r1"), ("b", "r1")]
+    types = dict(connection.execute(
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'observations'"
+    ).fetchall())  # fmt: skip
+    _write(store, _key(), [_row(1)])
+    with stores.collection(store.uri, _ID, _CC).open(_CC, _JULY) as observations:
+        stored = dict(observations.connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() "
+            "WHERE table_name = 'observations' AND database_name = current_database()"
+        ).fetchall())  # fmt: skip
+    differing = {name for name in OBSERVATION.names if types[name] != stored[name]}
+    assert differing <= {"measurement_start_time"}  # seconds at hand, milliseconds in Parquet
+
+
+def test_the_time_zone_of_the_machine_does_not_move_a_day(store: Store):
+    """A measurement of the first second of July is of July everywhere."""
+    first = int((datetime(2024, 7, 1) - datetime(1970, 1, 1)).total_seconds())
+    _write(store, _key(), [_row(1, measurement_start_time=first)])
+    script = (
+        "import sys; from analysis.store import collection; from analysis.period import Period\n"
+        f"opened = collection(sys.argv[1], '{_ID}', '{_CC}')"
+        f".open('{_CC}', Period.parse('2024-07-01', '2024-07-02'))\n"
+        "print(opened.connection.execute("
+        "'SELECT measurement_start_time::DATE FROM observations').fetchone()[0])"
+    )
+    for zone in ("Pacific/Kiritimati", "America/Los_Angeles"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, store.uri],
+            env={**os.environ, "TZ": zone},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == str(date(2024, 7, 1))
