@@ -42,9 +42,9 @@ def main() -> None:
 @app.command()
 def report(words: Words = None) -> None:
     """The whole way: read the archive, run the notebooks, publish the report."""
-    from analysis.reporting import check, check_lists, make_report
-
     settings = parse_settings(words or [])
+    from analysis.reporting import check, check_lists, make_report  # takes a second to load
+
     check(settings)
     _simulate_embedded(settings)
     check_lists(settings)
@@ -87,7 +87,7 @@ def judge(
 
     from analysis.fingerprints import load
     from analysis.ingestion import read_files
-    from analysis.judging import as_json, as_text, judge_measurements
+    from analysis.judging import as_json, as_text, judge_measurements, shown
     from analysis.rules import Thresholds
 
     known = load(fingerprints or None)
@@ -96,7 +96,7 @@ def judge(
         print(as_json(result) if as_lines else as_text(result))
     for file, line, why in errors:
         where = f"{file}:{line}" if line else file
-        print(json.dumps({"file": where, "error": why}) if as_lines else f"{where}: {why}")
+        print(json.dumps({"file": where, "error": why}) if as_lines else shown(f"{where}: {why}"))
 
 
 def _simulate_embedded(settings: Settings) -> None:

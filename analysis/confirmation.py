@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import duckdb
 import pandas as pd
 
-from analysis.elsewhere import withhold_unreached
 from analysis.fingerprints import Fingerprints
 from analysis.outcomes import add_outcomes
 from analysis.period import Period
@@ -52,12 +51,10 @@ def confirm(
         networks[["probe_asn", "operator", "is_domestic"]], on="probe_asn", how="left"
     )
     verdicts["note"] = _with_resolvers(verdicts)
-    verdicts = withhold_unreached(verdicts, thresholds)
     is_listed = verdicts["state"].isin(LISTED)
     elsewhere = is_listed & ~verdicts["is_domestic"].astype(bool)
     verdicts.loc[elsewhere, "set_aside_reason"] = "not_domestic"
-    kept = verdicts.loc[is_listed & (verdicts["period"] == "all"), ["domain", "probe_asn"]]
-    return Judgement(verdicts, judgement.intervals.merge(kept, on=["domain", "probe_asn"]))
+    return Judgement(verdicts, judgement.intervals)
 
 
 def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:

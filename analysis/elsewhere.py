@@ -1,50 +1,66 @@
 """What fails on every network of a country is not shown to be blocked in it (guard G6)."""
 
+import duckdb
 import pandas as pd
 
 from analysis.rules import Thresholds
 
 #: A resolver's "no such name" is no way in which a site refuses anybody.
-_NOT_A_REFUSAL = frozenset({"dns.nxdomain"})
+_NOT_A_REFUSAL = ["dns.nxdomain"]
 NOTE = (
-    "fails alike on every network that tested it enough; a site that refuses the country looks "
-    "the same"
+    "failed alike on nearly every access network that tested it at that time; an outage or a site "
+    "that refuses the country looks the same"
 )
-_EMPTIED = ("mechanism", "rule_id", "blocked_from", "blocked_until", "resolver_asns",
-            "witness_report_id", "witness_input", "witness_url")  # fmt: skip
+
+# What the other access networks saw of the site while it was blocked on this one. A VPN or a
+# foreign network is no witness: a site that refuses the country lets it in.
+_OTHERS = """
+WITH seen AS (
+  SELECT s.row, o.probe_asn, count(*) FILTER (o.class = 'ok') AS ok, count(*) AS sessions
+  FROM suspected s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
+    AND o.day BETWEEN s.blocked_from AND s.blocked_until
+    AND o.class IN ('blocked', 'ok', 'unclear')
+    AND o.probe_asn IN (FROM domestic_resolvers)
+  GROUP BY ALL
+)
+SELECT row, sum(ok)::BIGINT AS reaching_session_count, count(*) AS network_count,
+  count(*) FILTER (2 * ok < sessions) AS failing_network_count
+FROM seen GROUP BY row ORDER BY row
+"""
 
 
-def withhold_unreached(verdicts: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
-    """Take back *likely blocked* where no network of the country reaches the site.
+def withhold_unreached(
+    connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame, thresholds: Thresholds
+) -> pd.DataFrame:
+    """Take back *likely blocked* where, at that time, no access network reached the site.
 
-    The measurements of one country cannot tell a block on all its networks from a site that
-    refuses all of them, unless something distinctive is seen. Where at least three networks have
-    enough tests, none reaches the site, and nearly all fail without a trace that only blocking
-    leaves, the state is *impaired*.
+    The measurements of one country cannot tell a block on all its networks from a site that is
+    away or refuses all of them, unless something distinctive is seen. Where at least two other
+    access networks tested the site during the block, nearly all failed as well, and fewer than two
+    sessions got through, the interval is *impaired*.
 
     Args:
-        verdicts: the contract's ``verdicts``, one row per site, network and period.
+        connection: holds ``sessions`` and ``domestic_resolvers``.
+        judged: one row per interval with ``state, mechanism, blocked_from, blocked_until``.
         thresholds: ``refusal_share``.
+
+    Returns:
+        ``judged`` with the column ``is_withheld``.
     """
-    enough = verdicts[verdicts["state"] != "insufficient"]
-    by_site = enough.groupby(["domain", "period"])["state"]
-    told = by_site.size()
-    likely = enough[
-        (enough["state"] == "likely_blocked") & ~enough["mechanism"].isin(_NOT_A_REFUSAL)
-    ]
-    failing = likely.groupby(["domain", "period"]).size().reindex(told.index, fill_value=0)
-    distinct = by_site.agg(lambda states: "blocked" in set(states)).to_numpy(dtype=bool)
-    reached = set(verdicts.loc[verdicts["state"] == "ok", "domain"])
-    suspect = told[(told >= 3) & (failing >= thresholds.refusal_share * told) & ~distinct].index
-    suspect = suspect[~suspect.get_level_values("domain").isin(reached)]
-    is_suspect = pd.MultiIndex.from_frame(verdicts[["domain", "period"]]).isin(suspect)
-    taken = is_suspect & (verdicts["state"] == "likely_blocked")
-    verdicts = verdicts.copy()
-    verdicts.loc[taken, list(_EMPTIED)] = ""
-    verdicts.loc[taken, "state"] = "impaired"
-    verdicts.loc[taken, "set_aside_reason"] = "geo_restricted"
-    verdicts.loc[taken, "note"] = NOTE
-    verdicts.loc[taken, "sessions_to_flip"] = verdicts.loc[taken, "sessions_to_flip"].clip(
-        upper=thresholds.floor_sessions
+    is_suspected = (judged["state"] == "likely_blocked") & ~judged["mechanism"].isin(
+        _NOT_A_REFUSAL
     )
-    return verdicts
+    columns = ["domain", "probe_asn", "blocked_from", "blocked_until"]
+    suspected = judged.loc[is_suspected, columns].assign(row=judged.index[is_suspected])
+    connection.register("suspected", suspected)
+    others = connection.execute(_OTHERS).df().set_index("row")
+    connection.unregister("suspected")
+    failing = others["failing_network_count"] + 1
+    told = others["network_count"] + 1
+    withheld = others.index[
+        (told >= 3)
+        & (failing >= thresholds.refusal_share * told)
+        & (others["reaching_session_count"] < 2)
+    ]
+    is_withheld = judged.index.isin(withheld)
+    return judged.assign(state=judged["state"].mask(is_withheld, "impaired"), is_withheld=is_withheld)

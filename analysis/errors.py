@@ -19,7 +19,9 @@ class ParameterError(WorkbookError):
     exit_status = 2
 
     def __init__(self, name: str, value: object, accepted: str) -> None:
-        super().__init__(f"{name}={value!s}: {accepted}")
+        # one line, whatever the value holds
+        shown = "".join(char if char.isprintable() else "�" for char in str(value))
+        super().__init__(f"{name}={shown}: {accepted}")
         self.name = name
 
 

@@ -102,6 +102,8 @@ SELECT
   -- dns
   c.dns_failure, len(c.dns_answers) AS dns_answer_count,
   [a.address FOR a IN c.dns_answers] AS dns_addresses,
+  coalesce(list_contains([a.asn FOR a IN c.dns_answers], c.probe_asn)
+    OR list_contains([a.asn FOR a IN c.dns_answers], c.resolver_asn), FALSE) AS dns_is_own_network,
   list_any_value([a.special FOR a IN c.dns_answers IF a.special IS NOT NULL]) AS dns_special,
   -- 'address' < 'asn' < 'none': the best match among the answers
   list_min([a.match FOR a IN c.dns_answers IF a.match IS NOT NULL]) AS dns_match,
@@ -114,9 +116,14 @@ SELECT
   len(c.tcp) AS tcp_count,
   list_filter(c.tcp, lambda t: t.match IN ('address', 'asn') OR c.is_ip_input
               OR coalesce(list_contains(v.addresses, t.address), FALSE)) AS tcp_trusted,
+  -- old probes note no address with a handshake: it is then the resolver's answer
   list_filter(c.tls, lambda t: t.match IN ('address', 'asn') OR c.is_ip_input
-              OR coalesce(list_contains(v.addresses, t.address), FALSE)) AS tls_trusted,
-  len(c.tls) AS tls_count,
+              OR coalesce(list_contains(v.addresses, t.address), FALSE)
+              OR (t.address IS NULL AND coalesce(
+                list_has_any([a.address FOR a IN c.dns_answers], v.addresses)
+                OR len([a.match FOR a IN c.dns_answers IF a.match IN ('address', 'asn')]) > 0,
+                FALSE))) AS tls_trusted,
+  len(c.tls) AS tls_count, c.tls AS tls_all,
   -- http
   c.http_failure, c.http_status, c.control_http_status, c.http_title, c.http_body_digest,
   c.http_host,
@@ -143,7 +150,7 @@ FROM controlled GROUP BY ALL
 
 _LAYERED = """
 SELECT
-  f.* EXCLUDE (tcp_trusted, tls_trusted),
+  f.* EXCLUDE (tcp_trusted, tls_trusted, tls_all),
   len([t.address FOR t IN tcp_trusted IF t.failure IS NULL]) AS tcp_trusted_ok,
   len(tcp_trusted) AS tcp_trusted_count,
   len(tcp_seen) AS tcp_counted,
@@ -172,7 +179,8 @@ SELECT
     AS fails_at_target,
   http_failure IS NOT NULL AND coalesce(redirect_host, http_host) <> f.domain
     AS fails_within_site,
-  http_failure IS NOT NULL AND is_https_url AND tls_count = 0 AS fails_before_page
+  http_failure IS NOT NULL AND is_https_url
+    AND len([t.address FOR t IN tls_all IF t.failure IS NULL]) = 0 AS fails_before_page
 FROM (
   SELECT v.*,
     list_filter(tcp_trusted, lambda t: NOT contains(t.address, ':') OR t.failure IS NULL

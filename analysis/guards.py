@@ -15,7 +15,7 @@ SELECT domain, any_value(registrable_domain) AS registrable_domain, probe_asn, s
   bool_or(class = 'ok') AS is_ok,
   bool_or(class = 'blocked' OR (class = 'unknown' AND (evidence = 'scored' OR is_failing)))
     AND NOT bool_or(class = 'ok') AS is_failing,
-  min(CASE WHEN class = 'blocked' THEN rule_id END) AS rule_id
+  min(CASE WHEN class = 'blocked' AND NOT is_artefact THEN mechanism END) AS mechanism
 FROM layered WHERE domain <> '' GROUP BY domain, probe_asn, session
 """
 
@@ -35,7 +35,7 @@ HAVING name_count >= {broken_names} AND failing_name_count > {broken_share} * na
 """
 
 # Where others reach a site on the same network in the same quarter, its failures are the probe's.
-# A version is defective for a rule where it fails so on several names, many times as often as the
+# A version is defective for a mechanism where it fails so on several names, many times as often as the
 # other versions do, and mostly where others succeed. No defect makes a block page or a sinkhole.
 _DEFECTS = """
 WITH told AS (
@@ -53,23 +53,22 @@ WITH told AS (
     2 * (t.ok - c.ok) > t.sessions - c.sessions AS others_reach
   FROM cells c JOIN totals t USING (domain, probe_asn, quarter) WHERE t.sessions > c.sessions
 ), paired AS (
-  SELECT software, rule_id, others_reach, session, registrable_domain
+  SELECT software, mechanism, others_reach, session, registrable_domain
   FROM told JOIN others USING (domain, probe_asn, quarter, software)
 ), exposure AS (
   SELECT software, count(*) AS sessions FROM paired WHERE others_reach GROUP BY ALL
 ), failing AS (
-  SELECT software, rule_id,
+  SELECT software, mechanism,
     count(*) FILTER (others_reach) AS alone, count(*) FILTER (NOT others_reach) AS together,
     count(DISTINCT registrable_domain) FILTER (others_reach) AS names
-  FROM paired WHERE rule_id IS NOT NULL GROUP BY ALL
+  FROM paired WHERE mechanism IS NOT NULL GROUP BY ALL
 ), compared AS (
-  SELECT f.software, f.rule_id, f.names, f.alone, f.together, f.alone / e.sessions AS rate,
-    (sum(f.alone) OVER (PARTITION BY f.rule_id) - f.alone)
+  SELECT f.software, f.mechanism, f.names, f.alone, f.together, f.alone / e.sessions AS rate,
+    (sum(f.alone) OVER (PARTITION BY f.mechanism) - f.alone)
       / nullif((SELECT sum(sessions) FROM exposure) - e.sessions, 0) AS other_rate
-  FROM failing f JOIN exposure e USING (software) JOIN rules USING (rule_id)
-  WHERE NOT rules.is_artefact
+  FROM failing f JOIN exposure e USING (software)
 )
-SELECT software, rule_id, names AS name_count, alone AS session_count,
+SELECT software, mechanism, names AS name_count, alone AS session_count,
   together AS shared_session_count, rate, other_rate
 FROM compared
 WHERE names >= {defect_names} AND alone >= {floor_sessions} AND alone >= 3 * together
@@ -81,7 +80,7 @@ def add_guards(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) ->
     """Create ``broken_sessions`` and ``defective_versions`` from the table ``layered``.
 
     ``broken_sessions``: one row per session and network, with the names that it failed on.
-    ``defective_versions``: one row per software version and rule, with the rate at which it fails
+    ``defective_versions``: one row per software version and mechanism, with the rate at which it fails
     where others succeed, and that of the others.
     """
     numbers = vars(thresholds)

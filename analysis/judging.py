@@ -37,7 +37,8 @@ def judge_measurements(
     Yields:
         One mapping per measurement, in the order of files and lines: ``file, line, report_id,
         input, probe_cc, probe_asn, class, mechanism, rule_id`` and ``layers``, which gives for
-        dns, tcp, tls and http its ``class``, ``rule_id`` and ``evidence`` in words.
+        dns, tcp, tls and http its ``class``, ``rule_id``, level of ``evidence`` (none, discarded,
+        scored) and what was ``seen``, in words.
     """
     names = ["object_key" if name == "source_file" else name for name in observations.column_names]
     connection = observations_from_table(observations.rename_columns(names))
@@ -68,7 +69,8 @@ def _layer(layer: str, row: Mapping[str, Any]) -> dict[str, str]:
     return {
         "class": rule.outcome,
         "rule_id": rule.rule_id,
-        "evidence": _EVIDENCE[layer](row),
+        "evidence": rule.evidence,
+        "seen": _SEEN[layer](row),
     }
 
 
@@ -119,7 +121,7 @@ def _http_evidence(row: Mapping[str, Any]) -> str:
     return f"page{where}: {page}; control: {control}{matched}"
 
 
-_EVIDENCE = {
+_SEEN = {
     "dns": _dns_evidence,
     "tcp": _tcp_evidence,
     "tls": _tls_evidence,
@@ -138,16 +140,16 @@ def as_text(result: Mapping[str, Any]) -> str:
     rule = RULES_BY_ID[result["rule_id"]]
     how = f" by {result['mechanism']}" if result["mechanism"] else ""
     lines = [
-        f"{_shown(result['input'])}  {result['probe_asn']} {_shown(result['probe_cc'])}",
+        f"{shown(result['input'])}  {result['probe_asn']} {shown(result['probe_cc'])}",
         f"  {result['class']}{how}  [{rule.rule_id}] {rule.comment}",
     ]
     lines += [
-        f"  {layer:<5}{found['class']:<8} {found['rule_id']:<28} {_shown(found['evidence'])}"
+        f"  {layer:<5}{found['class']:<8} {found['rule_id']:<28} {shown(found['seen'])}"
         for layer, found in result["layers"].items()
     ]
     return "\n".join(lines)
 
 
-def _shown(text: str) -> str:
-    """No control character of a measurement reaches a terminal."""
+def shown(text: str) -> str:
+    """A text as a terminal may show it: no control character of a measurement reaches it."""
     return "".join(char if char.isprintable() else "�" for char in text)[:400]

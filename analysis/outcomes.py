@@ -12,16 +12,21 @@ from analysis.profiles import add_profiles
 from analysis.rules import LAYERS, RULES, Rule, Thresholds, rules_of
 
 # How layers combine. DNS comes first: where the name is not resolved to the site, nothing behind
-# it is the site's. A page that is reached settles the rest, except that a cut handshake or
-# connection towards the site's own address is a block even if another scheme gets through.
-# "down" at a later layer never outranks a block of the page: a site without https is not down.
+# it is the site's. A page that is reached settles the rest, whatever a separate connection of the
+# same measurement ran into; only a handshake that is cut towards the site's own address still
+# counts where a plain page got through. What only a block leaves outranks the look at another
+# port. "down" at a later layer never outranks a block of the page: a site without https is not
+# down.
 _CHOICE = """
 CASE
   WHEN dns_class IN ('blocked', 'down') THEN dns_rule
+  WHEN http_class = 'ok' AND dns_class = 'unknown' AND dns_evidence = 'scored' THEN dns_rule
+  WHEN http_rule = 'http.https' THEN http_rule
+  WHEN http_class = 'blocked' AND http_is_artefact THEN http_rule
+  WHEN tls_class = 'blocked' AND tls_rule = 'tls.reset' THEN tls_rule
+  WHEN http_class = 'ok' THEN http_rule
   WHEN tcp_class = 'blocked' THEN tcp_rule
   WHEN tls_class = 'blocked' THEN tls_rule
-  WHEN http_class = 'ok' AND dns_class = 'unknown' AND dns_evidence = 'scored' THEN dns_rule
-  WHEN http_class = 'ok' THEN http_rule
   WHEN http_class = 'blocked' THEN http_rule
   WHEN tcp_class = 'down' THEN tcp_rule
   WHEN tls_class = 'down' AND is_https THEN tls_rule
@@ -87,7 +92,9 @@ def apply_rules(
     _register_rules(connection, rules)
     firing = ",\n".join(f"{_case(rules_of(layer, rules))} AS {layer}_rule" for layer in LAYERS)
     classes = ",\n".join(
-        f"{layer}.class AS {layer}_class, {layer}.evidence AS {layer}_evidence" for layer in LAYERS
+        f"{layer}.class AS {layer}_class, {layer}.evidence AS {layer}_evidence, "
+        f"{layer}.is_artefact AS {layer}_is_artefact"
+        for layer in LAYERS
     )
     joins = "\n".join(
         f"JOIN rules {layer} ON {layer}.rule_id = fired.{layer}_rule" for layer in LAYERS
@@ -115,7 +122,7 @@ def apply_rules(
         d.software IS NOT NULL AND l.class = 'blocked' AS is_defective_version
       FROM layered l
         LEFT JOIN broken_sessions b USING (session, probe_asn)
-        LEFT JOIN defective_versions d USING (software, rule_id)
+        LEFT JOIN defective_versions d USING (software, mechanism)
     ), settled AS (
       SELECT g.* EXCLUDE (rule_id, is_broken_session, is_defective_version),
         coalesce({_case(rules_of("session", rules))}, rule_id) AS rule_id
@@ -126,7 +133,7 @@ def apply_rules(
 
 
 def _helpers() -> str:
-    return ", ".join(f"{layer}_class, {layer}_evidence" for layer in LAYERS)
+    return ", ".join(f"{layer}_class, {layer}_evidence, {layer}_is_artefact" for layer in LAYERS)
 
 
 def _case(rules: tuple[Rule, ...]) -> str:

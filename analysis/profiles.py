@@ -29,10 +29,19 @@ WITH suspect AS (SELECT DISTINCT address FROM suspects),
 controls AS (
   SELECT DISTINCT a.address FROM (SELECT unnest(control_answers) AS a FROM controlled)
   WHERE a.address IN (FROM suspect)
+), pages AS (
+  -- A sinkhole shows one page or none; a cache or a content network shows each site's own.
+  SELECT s.address
+  FROM suspects s JOIN features f USING (object_key, line_number)
+  WHERE NOT s.is_missing AND f.http_failure IS NULL AND f.http_body_digest IS NOT NULL
+    AND coalesce(f.http_first_is_answer, TRUE)
+  GROUP BY s.address
+  HAVING count(DISTINCT s.registrable_domain) >= 2
+     AND 2 * count(DISTINCT f.http_body_digest) > count(DISTINCT s.registrable_domain)
 )
 SELECT address,
   address IN (FROM controls) AS is_in_control,
-  address IN (SELECT address FROM serving) AS is_proven
+  address IN (SELECT address FROM serving) OR address IN (FROM pages) AS is_proven
 FROM suspect
 """
 
@@ -67,27 +76,47 @@ SELECT p.resolver_asn, p.address, strftime(p.quarter, '%Y-%m-%d') AS quarter, p.
 FROM profiles p JOIN addresses a USING (address) LEFT JOIN country c USING (address)
 """
 
-# A live name that a substituting resolver sends to its address nearly always, while the same
-# resolver answers other live names well, is not a lapse.
-_PERSISTENT = """
+# What a resolver gives for a live name nearly always, from the first day to the last on which it
+# gives it, is no lapse. ``is_answered_well``: the same resolver answers other live names well.
+# ``is_lone``: nobody ever reached a site there and no control got it, while most of the other
+# networks get the control's answer.
+_STEADY = """
 WITH sent AS (
-  SELECT domain, resolver_asn, quarter, address, count(DISTINCT session) AS sessions,
-         count(DISTINCT day) AS days
+  SELECT domain, resolver_asn, address, min(day) AS since, max(day) AS until
   FROM suspects WHERE NOT is_missing GROUP BY ALL
 ), asked AS (
-  SELECT domain, resolver_asn, date_trunc('quarter', day) AS quarter,
-         count(DISTINCT session) AS sessions,
-         count(DISTINCT session) FILTER (dns_match IN ('address', 'asn') OR dns_tls_valid) AS well
-  FROM features WHERE control_name = 'resolves' AND coalesce(name_pool <> 'missing', TRUE)
+  SELECT s.domain, s.resolver_asn, s.address, f.session,
+    bool_or(list_contains(f.dns_addresses, s.address)) AS is_given, min(f.day) AS day
+  FROM sent s JOIN features f ON f.domain = s.domain AND f.resolver_asn = s.resolver_asn
+    AND f.day BETWEEN s.since AND s.until AND f.control_name = 'resolves'
+    AND (f.dns_answer_count > 0 OR f.dns_failure IS NOT NULL)
   GROUP BY ALL
-), resolvers AS (
-  SELECT resolver_asn, quarter, sum(well) / sum(sessions) AS share FROM asked GROUP BY ALL
+), shares AS (
+  SELECT domain, resolver_asn, address
+  FROM asked GROUP BY ALL
+  HAVING count(*) FILTER (is_given) >= {persistence_share} * count(*)
+     AND count(*) FILTER (is_given) >= {floor_sessions}
+     AND count(DISTINCT day) FILTER (is_given) >= {floor_days}
+), well AS (
+  SELECT resolver_asn FROM features
+  WHERE control_name = 'resolves' AND coalesce(name_pool <> 'missing', TRUE)
+  GROUP BY ALL
+  HAVING 2 * count(DISTINCT domain) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
+    >= count(DISTINCT domain)
+), networks AS (
+  SELECT domain, probe_asn,
+    2 * count(DISTINCT session) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
+      > count(DISTINCT session) AS is_matching
+  FROM features WHERE control_name = 'resolves' AND domain IN (SELECT domain FROM shares)
+  GROUP BY ALL
+), elsewhere AS (
+  SELECT domain FROM networks GROUP BY domain
+  HAVING count(*) FILTER (is_matching) >= 2 AND 2 * count(*) FILTER (is_matching) >= count(*)
 )
-SELECT sent.domain, sent.resolver_asn, sent.quarter, sent.address
-FROM sent JOIN asked USING (domain, resolver_asn, quarter)
-  JOIN resolvers r USING (resolver_asn, quarter)
-WHERE sent.sessions >= {persistence_share} * asked.sessions
-  AND sent.sessions >= {floor_sessions} AND sent.days >= {floor_days} AND r.share >= 0.5
+SELECT domain, resolver_asn, address,
+  resolver_asn IN (FROM well) AS is_answered_well,
+  domain IN (FROM elsewhere) AND NOT a.is_in_control AND NOT a.is_proven AS is_lone
+FROM shares JOIN addresses a USING (address)
 """
 
 # G3. A filter that a user, a school or an office chose answers for its own sessions only; a network
@@ -134,13 +163,14 @@ _SUSPECT_FLAGS = """
 SELECT s.object_key, s.line_number,
   bool_or(p.profile = 'sinkhole') AS is_sinkhole,
   bool_or(p.profile = 'substitution') AS is_substitution,
-  bool_or(t.domain IS NOT NULL) AS is_persistent,
+  coalesce(bool_or(t.is_answered_well), FALSE) AS is_persistent,
+  coalesce(bool_or(t.is_lone), FALSE) AS is_lone,
   bool_or(d.pattern IS NOT NULL) AS has_dns_fingerprint
 FROM suspects s
   JOIN answer_profiles p ON p.resolver_asn = s.resolver_asn AND p.address = s.address
     AND p.quarter = strftime(s.quarter, '%Y-%m-%d')
-  LEFT JOIN persistent t ON t.domain = s.domain AND t.resolver_asn = s.resolver_asn
-    AND t.quarter = s.quarter AND t.address = s.address
+  LEFT JOIN steady t ON t.domain = s.domain AND t.resolver_asn = s.resolver_asn
+    AND t.address = s.address
   LEFT JOIN dns_patterns d ON d.probe_cc = s.probe_cc AND d.pattern = s.address
 GROUP BY ALL
 """
@@ -202,6 +232,7 @@ SELECT f.*,
   coalesce(s.is_sinkhole, FALSE) AND f.dns_match = 'none' AS is_sinkhole,
   coalesce(s.is_substitution, FALSE) AND f.dns_match = 'none' AS is_substitution,
   coalesce(s.is_persistent, FALSE) AS is_persistent,
+  coalesce(s.is_lone, FALSE) AND f.dns_match = 'none' AS is_lone,
   coalesce(s.has_dns_fingerprint, FALSE) AS has_dns_fingerprint,
   l.line_number IS NOT NULL AS is_local_filter,
   coalesce(f.http_failure IS NULL AND NOT f.is_https_own
@@ -227,7 +258,7 @@ def add_profiles(
     ``special_profiles``: one row per probe network, resolver network and special address.
     ``page_profiles``: one row per probe network and page.
     ``profiled``: the rows of ``features`` with what the profiles say of each
-    (``is_sinkhole, is_substitution, is_persistent, has_dns_fingerprint, is_local_filter,
+    (``is_sinkhole, is_substitution, is_persistent, is_lone, has_dns_fingerprint, is_local_filter,
     is_blockpage``).
 
     Sources of the method: guard G2; the common-address rule of CensorWatch (2023) and iMAP.
@@ -239,7 +270,7 @@ def add_profiles(
         ("suspects", _SUSPECTS),
         ("addresses", _ADDRESSES),
         ("answer_profiles", _ANSWER_PROFILES.format(**numbers)),
-        ("persistent", _PERSISTENT.format(**numbers)),
+        ("steady", _STEADY.format(**numbers)),
         ("special_profiles", _SPECIAL_PROFILES.format(**numbers)),
         ("filtered", _FILTERED),
         ("suspect_flags", _SUSPECT_FLAGS),

@@ -38,8 +38,7 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         ),
         index=counts.index,
     )
-    among = everything.where(~is_listed, counts["blocked"] + counts["ok"])
-    among = among.where(state != "down", everything - counts["unclear"])
+    among = everything.where(state != "down", everything - counts["unclear"])
     thin = _to_thin_out(holding, among, thresholds.share_floor)
     thin = thin.where(state != "insufficient", np.inf)
     ways = pd.concat([thin, _to_blur(counts), _to_make_up(counts, thresholds)], axis=1)

@@ -213,23 +213,6 @@ RULES: tuple[Rule, ...] = (
         "certificate or page.",
     ),
     Rule(
-        "dns.blockpage",
-        "dns_match = 'none' AND is_blockpage",
-        "blocked",
-        "The answer is not the site's and a block page is served there.",
-        mechanism="dns.blockpage",
-        is_artefact=True,
-    ),
-    Rule(
-        "dns.known_address",
-        "dns_match = 'none' AND has_dns_fingerprint AND NOT is_same_page AND NOT is_substitution",
-        "blocked",
-        "An address that OONI lists as this country's block answer, not given to the control, "
-        "and the site's page does not come from it. The list alone never decides.",
-        mechanism="dns.sinkhole",
-        is_artefact=True,
-    ),
-    Rule(
         "dns.same_page",
         "is_same_page OR is_https_own",
         "ok",
@@ -260,6 +243,31 @@ RULES: tuple[Rule, ...] = (
         "reached on it.",
         mechanism="dns.sinkhole",
         is_artefact=True,
+    ),
+    Rule(
+        "dns.known_address",
+        "dns_match = 'none' AND has_dns_fingerprint AND NOT is_same_page AND NOT is_substitution",
+        "blocked",
+        "An address that OONI lists as this country's block answer, not given to the control, "
+        "and the site's page does not come from it. The list alone never decides.",
+        mechanism="dns.sinkhole",
+        is_artefact=True,
+    ),
+    Rule(
+        "dns.blockpage",
+        "dns_match = 'none' AND is_blockpage",
+        "blocked",
+        "The answer is not the site's and a block page is served there.",
+        mechanism="dns.blockpage",
+        is_artefact=True,
+    ),
+    Rule(
+        "dns.lone_address",
+        "is_lone AND (http_failure IS NOT NULL OR dns_is_own_network)",
+        "blocked",
+        "This resolver gives the name one address nearly always; no control ever gets it, nobody "
+        "reached a site there, and most other networks get the control's answer.",
+        mechanism="dns.other",
     ),
     Rule(
         "dns.certificate_of_another",

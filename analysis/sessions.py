@@ -24,14 +24,18 @@ WITH rows AS (
     CASE WHEN evidence <> 'scored' THEN 'none'
          WHEN class = 'unknown' OR is_about_target THEN 'unclear'
          ELSE class END AS class,
-    is_artefact
+    is_artefact, split_part(mechanism, '.', 1) AS family, mechanism LIKE '%.timeout' AS is_timeout
   FROM outcomes WHERE domain <> ''
 ), counted AS (
   SELECT domain, probe_asn, session, min(day) AS day,
     bool_and(resolver_asn IN (FROM domestic_resolvers)) AS is_via_domestic,
     count(*) FILTER (class = 'blocked') AS blocked, count(*) FILTER (class = 'down') AS down,
     count(*) FILTER (class = 'ok') AS ok, count(*) FILTER (class = 'unclear') AS unclear,
-    count(*) FILTER (class = 'blocked' AND is_artefact) AS artefact
+    count(*) FILTER (class = 'blocked' AND is_artefact) AS artefact,
+    count(*) FILTER (class = 'blocked' AND is_timeout) AS timeouts,
+    count(*) FILTER (class = 'blocked' AND family = 'dns') AS dns,
+    count(*) FILTER (class = 'blocked' AND family = 'tcp') AS tcp,
+    count(*) FILTER (class = 'blocked' AND family = 'tls') AS tls
   FROM rows GROUP BY domain, probe_asn, session
 )
 SELECT domain, probe_asn, session, day, is_via_domestic,
@@ -41,7 +45,10 @@ SELECT domain, probe_asn, session, day, is_via_domestic,
        WHEN blocked + down + ok > 0 THEN 'none'
        WHEN unclear > 0 THEN 'unclear'
        ELSE 'none' END AS class,
-  2 * artefact >= blocked AND blocked > 0 AS is_artefact
+  2 * artefact >= blocked AND blocked > 0 AS is_artefact,
+  2 * timeouts > blocked AS is_timeout,
+  CASE WHEN 2 * dns >= blocked THEN 'dns' WHEN 2 * tcp >= blocked THEN 'tcp'
+       WHEN 2 * tls >= blocked THEN 'tls' ELSE 'http' END AS family
 FROM counted
 """
 
@@ -50,9 +57,10 @@ WITH mixed AS (
   SELECT domain, probe_asn FROM sessions GROUP BY ALL
   HAVING bool_or(is_via_domestic) AND NOT bool_and(is_via_domestic)
 ), views AS (
-  SELECT 'all' AS via, domain, probe_asn, day, class, is_artefact FROM sessions
+  SELECT 'all' AS via, domain, probe_asn, day, class, is_artefact, is_timeout, family
+  FROM sessions
   UNION ALL
-  SELECT 'domestic', domain, probe_asn, day, class, is_artefact
+  SELECT 'domestic', domain, probe_asn, day, class, is_artefact, is_timeout, family
   FROM sessions SEMI JOIN mixed USING (domain, probe_asn) WHERE is_via_domestic
 )
 SELECT via, domain, probe_asn, day,
@@ -61,7 +69,12 @@ SELECT via, domain, probe_asn, day,
   count(*) FILTER (class = 'down') AS down,
   count(*) FILTER (class = 'ok') AS ok,
   count(*) FILTER (class = 'unclear') AS unclear,
-  count(*) FILTER (class = 'blocked' AND is_artefact) AS artefact
+  count(*) FILTER (class = 'blocked' AND is_artefact) AS artefact,
+  count(*) FILTER (class = 'blocked' AND NOT is_timeout) AS firm,
+  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'dns') AS timeout_dns,
+  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tcp') AS timeout_tcp,
+  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tls') AS timeout_tls,
+  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'http') AS timeout_http
 FROM views GROUP BY ALL ORDER BY via, domain, probe_asn, day
 """
 
@@ -78,7 +91,8 @@ def session_series(
     Returns:
         One row is one ``domain`` × ``probe_asn`` × ``day`` that was tested, with
         ``session_count`` and the sessions in each class (``blocked, down, ok, unclear``) and, of
-        the blocked ones, those that carry an artefact. A session belongs to the day on which it
+        the blocked ones, those that carry an ``artefact``, those that do not
+        just time out (``firm``), and those that time out at each layer (``timeout_dns`` …). A session belongs to the day on which it
         first tested the site. ``via`` is *all*; where some sessions of a cell used a resolver of
         the country and some another one (a public resolver), the former stand a second time
         under *domestic*: what a public resolver answers is no evidence against a block by the
@@ -88,3 +102,23 @@ def session_series(
     keep_table(connection, "domestic_resolvers", resolvers)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE sessions AS {_SESSIONS}")
     return connection.execute(_SERIES).df()
+
+
+# The median site's share of sessions that end in a time-out is the network's own, blocking apart.
+_TIMEOUTS = """
+WITH sites AS (
+  SELECT domain, probe_asn,
+    count(*) FILTER (class = 'blocked' AND is_timeout) / count(*) AS share
+  FROM sessions WHERE class <> 'none' GROUP BY ALL HAVING count(*) >= 3
+)
+SELECT probe_asn, median(share) AS timeout_share FROM sites GROUP BY ALL ORDER BY probe_asn
+"""
+
+
+def timeout_shares(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """How often a usual site times out on each network: ``probe_asn, timeout_share``.
+
+    Needs the table ``sessions``. Networks without a site that was tested in three sessions have
+    no row.
+    """
+    return connection.execute(_TIMEOUTS).df()

@@ -28,14 +28,21 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """The state of each row of counted sessions.
 
     Args:
-        counts: columns ``blocked, down, ok, unclear, artefact`` (sessions) and for each class
-            the days on which it was seen: ``blocked_days, down_days, ok_days, unclear_days``.
+        counts: sessions ``blocked, down, ok, unclear``; of the blocked ones ``artefact``, ``core``
+            (those that do not time out, and the time-outs of the one layer that has most) and
+            ``timeout`` (those time-outs); for each class the days on which it was seen
+            (``blocked_days`` …, ``failing_days``); and ``timeout_share``, how often a usual site
+            times out on the network.
         thresholds: the evidence floor: sessions, days, and the lower bound of the share.
 
     Returns:
         One of ``STATES`` a row. No row is *ok* for want of evidence: below the floor it is
-        *insufficient*, whatever the few sessions show.
+        *insufficient*, whatever the few sessions show. Time-outs at different layers do not add
+        up to a block, and time-outs must be far more common than on the network's usual sites.
     """
+    everything = counts[["blocked", "down", "ok", "unclear"]].sum(axis=1)
+    interpretable = everything - counts["unclear"]
+    failing = everything - counts["ok"]
 
     def holds(hits: pd.Series, days: pd.Series, total: pd.Series) -> pd.Series:
         low, _ = wilson_bounds(hits, total)
@@ -45,12 +52,13 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
             & (low >= thresholds.share_floor)
         )
 
-    interpretable = counts["blocked"] + counts["down"] + counts["ok"]
-    everything = interpretable + counts["unclear"]
-    failing = counts["blocked"] + counts["down"] + counts["unclear"]
-    is_blocked = holds(
-        counts["blocked"], counts["blocked_days"], counts["blocked"] + counts["ok"]
-    ) & (2 * counts["blocked"] >= failing)
+    low, _ = wilson_bounds(counts["blocked"], everything)
+    is_usual = (2 * counts["timeout"] > counts["blocked"]) & (low < 2 * counts["timeout_share"])
+    is_blocked = (
+        holds(counts["blocked"], counts["blocked_days"], everything)
+        & (counts["core"] >= thresholds.floor_sessions)
+        & ~is_usual
+    )
     has_artefact = 2 * counts["artefact"] >= counts["blocked"]
     is_down = holds(counts["down"], counts["down_days"], interpretable) & (
         counts["down"] >= counts["unclear"]

@@ -230,7 +230,9 @@ def _edges_of(blocks: pd.DataFrame, tested: pd.DataFrame) -> Iterable[dict[str, 
         before = tested["day"] < block.since
         before &= tested["day"] >= (stops[place - 1] if place else pd.Timestamp.min)
         after = tested["day"] >= block.until
-        after &= tested["day"] < (starts[place + 1] if place + 1 < len(starts) else pd.Timestamp.max)
+        after &= tested["day"] < (
+            starts[place + 1] if place + 1 < len(starts) else pd.Timestamp.max
+        )
         shared = {
             "mechanism": block.mechanism, "block_since": block.since, "block_until": block.until,
             "blocked_session_count": int(count[inside].sum()),
@@ -249,7 +251,9 @@ def _edges_of(blocks: pd.DataFrame, tested: pd.DataFrame) -> Iterable[dict[str, 
 def _place(edge: Mapping[str, object], claimed: pd.DataFrame) -> dict[str, object]:
     """Where the interval of the same block puts an onset or ending."""
     last_day = claimed["blocked_until"].fillna(pd.Timestamp.max)
-    met = claimed[(claimed["blocked_from"] < edge["block_until"]) & (last_day >= edge["block_since"])]
+    met = claimed[
+        (claimed["blocked_from"] < edge["block_until"]) & (last_day >= edge["block_since"])
+    ]
     if met.empty:
         return {"is_found": False, "is_inside": False}
     day = pd.Timestamp(str(edge["true_day"]))
@@ -323,8 +327,10 @@ def accuracy(scored: Score) -> pd.DataFrame:
     right = pairs[pairs["is_blocked"] & pairs["is_listed"]].assign(
         is_same=lambda f: f["mechanism"] == f["true_mechanism"],
         is_family=lambda f: _family(f["mechanism"]) == _family(f["true_mechanism"]),
-        is_covered=lambda f: (f["blocked_share_low"] <= f["true_share"] + 1e-9)
-        & (f["blocked_share_high"] >= f["true_share"] - 1e-9),
+        is_covered=lambda f: (
+            (f["blocked_share_low"] <= f["true_share"] + 1e-9)
+            & (f["blocked_share_high"] >= f["true_share"] - 1e-9)
+        ),
     )
     by_seen = listed.assign(stratum=stratum_of(listed["blocked_session_count"].fillna(0)))
     is_well = blocked["true_session_count"] >= 6

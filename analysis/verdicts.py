@@ -8,15 +8,17 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from analysis.elsewhere import NOTE, withhold_unreached
 from analysis.intervals import CELL, VIEW, cut_into_intervals, interval_table
 from analysis.period import Period
 from analysis.robustness import sessions_to_flip
 from analysis.rules import Thresholds
-from analysis.sessions import session_series
+from analysis.sessions import session_series, timeout_shares
 from analysis.states import judge_states, strength, wilson_bounds
 from analysis.words import LISTED
 
 _CLASSES = ["blocked", "down", "ok", "unclear"]
+_TIMEOUTS = ["timeout_dns", "timeout_tcp", "timeout_tls", "timeout_http"]
 
 # A key and what of it explains most blocked measurements; ties go to the earlier layer.
 _BLOCKED_RULES = """
@@ -125,9 +127,13 @@ def judge_cells(
     series = session_series(connection, domestic_asns)
     cut = cut_into_intervals(series, thresholds)
     rules = _explaining_rules(connection, cut)
-    cut = _choose_view(cut, _judge_intervals(cut, rules, periods["all"], thresholds))
+    timeouts = timeout_shares(connection)
+    cut = _choose_view(cut, _judge_intervals(cut, rules, timeouts, periods["all"], thresholds))
     judged = {
-        name: _judge_intervals(cut, rules, period, thresholds) for name, period in periods.items()
+        name: withhold_unreached(
+            connection, _judge_intervals(cut, rules, timeouts, period, thresholds), thresholds
+        )
+        for name, period in periods.items()
     }
     everyone = series[series["via"] == "all"]
     refusing = set(connection.execute(_REFUSALS.format(**vars(thresholds))).df()["domain"])
@@ -156,12 +162,37 @@ def judge_cells(
 
 
 def _judge_intervals(
-    cut: pd.DataFrame, rules: pd.DataFrame, period: Period, thresholds: Thresholds
+    cut: pd.DataFrame,
+    rules: pd.DataFrame,
+    timeouts: pd.DataFrame,
+    period: Period,
+    thresholds: Thresholds,
 ) -> pd.DataFrame:
     """Each interval with its counts in the period, its state, and the rule that explains it."""
-    counts = _count_intervals(cut, period)
+    counts = _count_intervals(cut, period).merge(timeouts, on="probe_asn", how="left")
+    counts["timeout_share"] = counts["timeout_share"].fillna(0.0)
     counts["state"] = judge_states(counts, thresholds)
+    counts["state"] = _judge_together(counts, thresholds)
     return counts.merge(rules, on=[*VIEW, "interval"], how="left")
+
+
+def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """States, where several short blocks of one site on one network meet the floor together.
+
+    A site blocked twice for a week each time is blocked: the intervals that are mostly blocked
+    and too short alone are judged on their sum.
+    """
+    short = counts[
+        (counts["state"] == "insufficient") & (2 * counts["blocked"] > counts[_CLASSES].sum(axis=1))
+    ]
+    sums = [*_CLASSES, "artefact", "core", "timeout", *[f"{c}_days" for c in [*_CLASSES, "failing"]]]
+    together = short.groupby(VIEW, sort=True)[sums].sum()
+    together["timeout_share"] = short.groupby(VIEW, sort=True)["timeout_share"].max()
+    states = judge_states(together, thresholds)
+    found = short[VIEW].merge(states.rename("together").reset_index(), on=VIEW, how="left")
+    found.index = short.index
+    is_listed = found["together"].isin(LISTED)
+    return found["together"].where(is_listed).reindex(counts.index).fillna(counts["state"])
 
 
 def _choose_view(cut: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
@@ -186,18 +217,35 @@ def _is_inside(series: pd.DataFrame, period: Period) -> pd.Series:
 
 def _count_intervals(cut: pd.DataFrame, period: Period) -> pd.DataFrame:
     """Sessions and days per class in each interval, as far as it lies in the period."""
-    inside = cut[_is_inside(cut, period)]
+    key = [*VIEW, "interval"]
+    inside = _mark_core(cut[_is_inside(cut, period)])
     flags = {f"{name}_days": inside[name] > 0 for name in _CLASSES}
     failing = (inside["blocked"] + inside["down"] + inside["unclear"]) > 0
     wide = inside.assign(**flags, failing_days=failing)
-    sums = [*_CLASSES, "artefact", "session_count", *flags, "failing_days"]
-    grouped = wide.groupby([*VIEW, "interval"], sort=True)
-    counts = grouped[sums].sum().astype("int64")
-    counts["interval_day_count"] = grouped.size()
-    blocked_days = wide[wide["blocked"] > 0].groupby([*VIEW, "interval"])["day"]
-    counts["blocked_from"] = blocked_days.min()
-    counts["blocked_until"] = blocked_days.max()
+    sums = [*_CLASSES, "artefact", "core", "timeout", "session_count", *flags, "failing_days"]
+    counts = wide.groupby(key, sort=True)[sums].sum().astype("int64")
+    core_days = wide[wide["core"] > 0].groupby(key)["day"]
+    counts["blocked_from"] = core_days.min()
+    counts["blocked_until"] = core_days.max()
     return counts.reset_index()
+
+
+def _mark_core(inside: pd.DataFrame) -> pd.DataFrame:
+    """Per day, the blocked sessions that belong to the interval's block, and its time-outs.
+
+    A block is one thing: time-outs count at the one layer that has most of them, and beside
+    firmer failures only where they are common. A stray time-out on the day before a block does
+    not move its beginning.
+    """
+    key = [inside[name] for name in [*VIEW, "interval"]]
+    timeouts = inside[_TIMEOUTS]
+    totals = timeouts.groupby(key).transform("sum").to_numpy()
+    top = totals.argmax(axis=1) if len(totals) else np.zeros(0, np.int64)
+    rows = np.arange(len(inside))
+    blocked = inside["blocked"].groupby(key).transform("sum").to_numpy()
+    is_common = 4 * totals[rows, top] >= blocked
+    timeout = np.where(is_common, timeouts.to_numpy()[rows, top], 0)
+    return inside.assign(timeout=timeout, core=inside["firm"].to_numpy() + timeout)
 
 
 def _explaining_rules(connection: duckdb.DuckDBPyConnection, cut: pd.DataFrame) -> pd.DataFrame:
@@ -257,8 +305,12 @@ def _verdicts_of(
     listed = table["state"].isin(LISTED)
     table.loc[~listed, ["rule_id", "mechanism"]] = ""
     table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing)
+    withheld = pd.MultiIndex.from_frame(judged.loc[judged["is_withheld"], CELL])
+    is_withheld = pd.MultiIndex.from_frame(table[CELL]).isin(withheld) & ~listed
+    table["set_aside_reason"] = table["set_aside_reason"].mask(is_withheld, "geo_restricted")
     table = _add_share(table, judged, listed)
     table = _add_dates(table, judged, cut, period, thresholds)
+    table["note"] = table["note"].mask(is_withheld, NOTE)
     table = _add_witness(connection, table, period)
     table["resolver_asns"] = table["resolver_asns"].where(listed, "").fillna("")
     return table

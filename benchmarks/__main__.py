@@ -13,7 +13,7 @@ from benchmarks.ingestion import measure
 def main() -> None:
     """Measure and print."""
     fingerprints = load(os.environ.get("FINGERPRINTS"))
-    figures = measure(Size(objects=24, measurements=500), fingerprints=fingerprints)
+    figures = measure(Size(objects=24, measurements=250), fingerprints=fingerprints)
     table = Table(title="Ingestion, medians of five rounds")
     table.add_column("figure")
     table.add_column("value", justify="right")

@@ -207,7 +207,8 @@ def test_a_period_is_half_open() -> None:
     periods = {"first": Period.parse("2024-01-01", "2024-01-10"),
                "second": Period.parse("2024-01-10", "2024-01-20")}  # fmt: skip
     rows = [observation(measurement_start_time=pd.Timestamp("2024-01-10")),
-            observation(measurement_start_time=pd.Timestamp("2024-01-09 23:59:59"), domain="")]  # fmt: skip
+            observation(measurement_start_time=pd.Timestamp("2024-01-09 23:59:59"),
+                        domain="")]  # fmt: skip
     found = count_in_periods(connection_with(rows), periods)
     assert found["first"] == {"measurement_count": 1, "domain_count": 0,
                               "network_asns": ["AS64500"]}  # fmt: skip

@@ -1,6 +1,6 @@
 """The cut of a series into stretches of steady behaviour is exactly optimal."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def _price(counts: np.ndarray, penalty: float) -> float:
 def _misfit(stretch: np.ndarray) -> float:
     """Negative log-likelihood of a stretch at its own shares, from the definition."""
     total = stretch.sum()
-    return -sum(n * np.log(n / total) for n in stretch.sum(axis=0) if n)
+    return -sum(float(n * np.log(n / total)) for n in stretch.sum(axis=0) if n)
 
 
 def _cost(counts: np.ndarray, cut: list[tuple[int, int]], penalty: float) -> float:
@@ -38,7 +38,7 @@ def _every_cut(days: int) -> list[list[tuple[int, int]]]:
     for size in range(days):
         for inner in combinations(range(1, days), size):
             edges = [0, *inner, days]
-            cuts.append(list(zip(edges, edges[1:], strict=False)))
+            cuts.append(list(pairwise(edges)))
     return cuts
 
 
@@ -71,7 +71,7 @@ def test_the_stretches_cover_every_day_once(series: list[list[int]], penalty: fl
     cut = segment(np.array(series, np.int64), penalty)
     assert cut[0][0] == 0
     assert cut[-1][1] == len(series)
-    assert all(a[1] == b[0] and a[0] < a[1] for a, b in zip(cut, cut[1:], strict=False))
+    assert all(a[1] == b[0] and a[0] < a[1] for a, b in pairwise(cut))
 
 
 def test_no_day_no_stretch() -> None:

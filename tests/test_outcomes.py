@@ -55,7 +55,8 @@ def test_a_row_of_nulls_is_unknown_at_every_layer() -> None:
     """A measurement whose test keys are null is a failure, never a finding."""
     kept = ("measurement_start_time", "probe_cc", "probe_asn", "resolver_asn", "domain", "input",
             "report_id", "line_number", "is_https", "is_ip_input")  # fmt: skip
-    lists = dict.fromkeys(["dns_answers", "udp_answers", "control_answers", "tcp", "tls"], [])
+    listed = ("dns_answers", "udp_answers", "control_answers", "tcp", "tls")
+    lists: dict[str, list[Any]] = {name: [] for name in listed}
     row = observation()
     empty = {**dict.fromkeys(row), **{name: row[name] for name in kept}, **lists,
              "has_control": False, "is_failure": True, "is_anomaly": False}  # fmt: skip

@@ -10,8 +10,16 @@ from analysis import words
 from analysis.annex import SET_ASIDE_REASONS
 from analysis.outcomes import add_outcomes
 from analysis.parameters import declared_parameters
-from analysis.rules import LAYERS, RULES, RULES_BY_ID, RULES_VERSION, Rule, Thresholds, rules_of
-from analysis.rules import rule_table
+from analysis.rules import (
+    LAYERS,
+    RULES,
+    RULES_BY_ID,
+    RULES_VERSION,
+    Rule,
+    Thresholds,
+    rule_table,
+    rules_of,
+)
 from tests.observations import connection_with, observation
 from tests.situations import fingerprints_for
 
@@ -120,6 +128,9 @@ def test_a_guard_stands_before_every_block_of_its_layer(guard: str, prefix: str)
         ("dns.network_in_control", "dns.known_address"),
         ("dns.vouched", "dns.known_address"),
         ("dns.same_page", "dns.sinkhole"),
+        ("dns.same_page", "dns.known_address"),
+        ("dns.substitution", "dns.known_address"),
+        ("dns.same_page", "dns.blockpage"),
         ("dns.substitution", "dns.sinkhole"),
         ("dns.substitution_persistent", "dns.substitution"),
         ("dns.sinkhole", "dns.unmatched"),

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ from analysis.errors import ContractError, ParameterError
 from analysis.tables import TABLES, disarm, read_table, record_findings, write_table
 
 
-def _changes(**given: object) -> pd.DataFrame:
+def _changes(**given: Any) -> pd.DataFrame:
     """A valid ``network_changes`` of two rows, with ``given`` columns on top."""
     table = pd.DataFrame({
         "probe_asn": ["AS2", "AS1"], "network": ["Two", "One"], "first_measurement_count": [2, 1],
@@ -84,7 +85,8 @@ def test_a_table_that_would_lie_is_refused(
 
 @pytest.mark.parametrize(
     "text",
-    ["=1+1", "+1", "-1", "＝1+1", "'=1+1", "@SUM(A1)", "\t=1", "\r=1", "=cmd|' /C calc'!A0", "-2+3+cmd",
+    ["=1+1", "+1", "-1", "＝1+1", "'=1+1", "@SUM(A1)",
+     "\t=1", "\r=1", "=cmd|' /C calc'!A0", "-2+3+cmd",
      '=HYPERLINK("http://x","y")'],
 )  # fmt: skip
 def test_a_spreadsheet_runs_nothing(text: str) -> None:

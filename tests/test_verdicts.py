@@ -282,7 +282,8 @@ def test_nothing_measured_is_never_ok_and_never_nought() -> None:
         (domain, period) for domain, letters in written.items() for period, span in spans.items()
         if set(letters[span]) != {"."}
     }  # fmt: skip
-    for row in table.itertuples():
+    rows_seen: Any = table.itertuples()
+    for row in rows_seen:
         seen = written[row.domain][spans[row.period]]
         counts = {letter: seen.count(letter) for letter in "BODUN"}
         assert row.measurement_count == row.session_count == sum(counts.values())

@@ -32,13 +32,14 @@ class Helper:
     """A test helper abroad, on an honest network."""
 
     def __init__(self, seed: int, internet: Internet, asn: int) -> None:
-        self._internet = internet
+        self.internet = internet
+        self.asn = asn
         self._client = Client(asn, is_inside=False)
         self._rng = stream(seed, "helper")
 
     def measure(self, target: Target, addresses: list[str], day: int) -> Control:
         """Resolve, connect to the probe's addresses and its own, and fetch the page."""
-        control = Control(dns=self._internet.lookup(target.host, self._client, day))
+        control = Control(dns=self.internet.lookup(target.host, self._client, day))
         own = control.dns.addresses
         ports = (443,) if target.is_https else (443, 80)
         for address in dict.fromkeys((*own, *addresses)):
@@ -47,17 +48,17 @@ class Helper:
             for port in () if is_bogon else ports:
                 is_valid |= self._try(control, address, port, target.host, day)
             flags = (address in addresses) + 2 * (address in own) + 4 * is_bogon + 8 * is_valid
-            asn = self._internet.plan.asn(address)
+            asn = self.internet.plan.asn(address)
             control.ip_info[address] = {"asn": asn, "flags": flags}
         self._fetch(control, target, day, 0)
         return control
 
     def _try(self, control: Control, address: str, port: int, host: str, day: int) -> bool:
         where = endpoint(address, port)
-        control.tcp[where] = self._internet.connect(address, port, day, self._client)
+        control.tcp[where] = self.internet.connect(address, port, day, self._client)
         if port != 443 or control.tcp[where] is not None:
             return False
-        failure = self._internet.handshake(address, host, self._client)
+        failure = self.internet.handshake(address, host, self._client)
         control.tls[where] = failure
         return failure is None
 
@@ -65,13 +66,13 @@ class Helper:
         answer = control.dns
         failure = answer.failure
         address = answer.v4[0] if answer.v4 else ""
-        failure = failure or self._internet.connect(address, target.port, day, self._client)
+        failure = failure or self.internet.connect(address, target.port, day, self._client)
         if failure is None and target.is_https:
-            failure = self._internet.handshake(address, target.host, self._client)
+            failure = self.internet.handshake(address, target.host, self._client)
         if failure is not None:
             control.http_failure = _HTTP_WORDS.get(failure, failure)
             return
-        page = self._internet.fetch(address, target.host, target.is_https, self._client, self._rng)
+        page = self.internet.fetch(address, target.host, target.is_https, self._client, self._rng)
         location = dict(page.headers).get("Location")
         if location and depth < 3:
             self._fetch(control, parse(location), day, depth + 1)

@@ -158,21 +158,24 @@ def _cast(
     flaky_share: float | None,
 ) -> list[tuple[str, str, float]]:
     """Which networks there are: style, kind and share of the sessions."""
-    plan = list(_PLAN) if network_count == NETWORK_COUNT else _resize(seed, network_count)
-    if mechanisms is not None:
-        plan = [row if _may(row[0], mechanisms) else ("open", *row[1:]) for row in plan]
+    plan = list(_PLAN)
+    if network_count != NETWORK_COUNT or mechanisms is not None:
+        plan = _resize(seed, network_count, mechanisms)
     if flaky_share is not None:
         plan = _make_flaky(plan, round(flaky_share * network_count))
     return plan
 
 
-def _resize(seed: int, network_count: int) -> list[tuple[str, str, float]]:
-    """The usual cast and more, or some of both; those without which little happens always."""
-    if network_count > NETWORK_COUNT:
-        return [*_PLAN, *_MORE[: network_count - NETWORK_COUNT]]
-    always = [row for row in _PLAN if row[0] in _ALWAYS]
-    others = [row for row in (*_PLAN, *_MORE) if row[0] not in _ALWAYS]
-    return always + stream(seed, "cast").sample(others, network_count - len(always))
+def _resize(
+    seed: int, network_count: int, mechanisms: Collection[str] | None
+) -> list[tuple[str, str, float]]:
+    """Networks from both casts, by the seed; those without which little happens always."""
+    rows = [row for row in (*_PLAN, *_MORE) if mechanisms is None or _may(row[0], mechanisms)]
+    always = [row for row in rows if row in _PLAN and row[0] in _ALWAYS]
+    others = [row for row in rows if row not in always]
+    stream(seed, "cast").shuffle(others)
+    plan = [*always, *others][:network_count]
+    return plan + [("open", "isp", 5.0)] * (network_count - len(plan))
 
 
 def _may(style: str, mechanisms: Collection[str]) -> bool:

@@ -4,6 +4,7 @@ The probe calls ``lookup``, ``connect``, ``handshake`` and ``fetch`` and is told
 see; it never learns why.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -57,8 +58,12 @@ class Path:
         self._loss = 0.85 if state == "dead" else network.timeout_rate
         self.timeout_count = 0
         self._way_out = rng.random()  # which of a network's ways the session takes
+        #: what a forger says of some names, whatever the network does
+        self.lies: Mapping[str, Block | None] = {}
 
     def _block(self, host: str) -> Block | None:
+        if host in self.lies:
+            return self.lies[host]
         block = self._censorship.on(self.network.asn, host, self.day)
         return block if block is not None and self._way_out < block.share else None
 
@@ -121,7 +126,7 @@ class Path:
         if self.state == "portal":
             address = self._censorship.machines.portal
         block = self._censorship.at(self.network.asn, address, self.day)
-        if block is not None:
+        if block is not None and block.host not in self.lies:
             return block.tcp_failure
         return self.internet.connect(address, port, self.day, self.client)
 

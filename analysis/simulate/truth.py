@@ -13,7 +13,9 @@ reaches past the period.
   ``authority`` is who signed its certificate (outdated probes do not know the second).
 * ``networks.csv``: one row a network, with the part that it plays.
 * ``odd_sessions.csv``: sessions that say nothing of the network: ``dead`` link, captive
-  ``portal``, ``home_filter``, or a build that ``lacks_authority``.
+  ``portal``, ``home_filter``, a build that ``lacks_authority``, or a ``forged`` report.
+* ``forgeries.csv``: one row a name in a forged report: what it claims of the name (``blocked``,
+  ``open``, or by a false control ``control_dead`` and ``control_alive``), and the kind of forgery.
 * ``tests.csv``: one row a name, network and day on which the name was tested there.
 * ``ledger.csv`` and ``measurements_by_month.csv``: totals of the archive.
 """
@@ -27,6 +29,7 @@ from typing import Any
 
 from analysis.hostnames import normalise
 from analysis.simulate.censorship import GATEWAY, Block, Censorship
+from analysis.simulate.forgery import Forgery
 from analysis.simulate.names import Site
 from analysis.simulate.world import Batch, World
 
@@ -108,6 +111,7 @@ class Tally:
         default_factory=lambda: defaultdict(dict)
     )
     odd_sessions: list[tuple[str, str, str, str]] = field(default_factory=list)
+    forgeries: list[tuple[str, ...]] = field(default_factory=list)
 
     def note_session(self, batch: Batch) -> None:
         """Note what was wrong with a session."""
@@ -115,9 +119,17 @@ class Tally:
         faults = [path.state] if path.state != "good" else []
         faults += ["home_filter"] if path.resolver.home_filter else []
         faults += ["lacks_authority"] if session.software.lacks_authority else []
+        if batch.forgery is not None:
+            faults = ["forged"]
+            self._note_forgery(batch, batch.forgery)
         if faults:
             row = (session.report_id, f"AS{path.network.asn}", ";".join(faults))
             self.odd_sessions.append((*row, session.software.version))
+
+    def _note_forgery(self, batch: Batch, forgery: Forgery) -> None:
+        start, asn = str(batch.session.start.date()), f"AS{forgery.asn}"
+        head = (batch.session.report_id, start, asn)
+        self.forgeries += [(*head, host, forgery.claim, forgery.kind) for host in forgery.hosts]
 
     def keep(self, month: str, flag: str, document: Json, is_sound: bool) -> None:
         """Count one measurement that a reader should keep."""
@@ -155,6 +167,7 @@ _NETWORK_HEADER = (
     "probe_asn", "network", "operator", "kind", "role", "resolver_asn", "measurement_count",
 )  # fmt: skip
 _SESSION_HEADER = ("report_id", "probe_asn", "faults", "software_version")
+_FORGERY_HEADER = ("report_id", "day", "probe_asn", "domain", "claim", "kind")
 _TEST_HEADER = ("domain", "probe_asn", "day", "session_count", "sound_session_count")
 
 
@@ -171,6 +184,7 @@ def write_truth(folder: Path, world: World, tally: Tally) -> None:
     ]  # fmt: skip
     write_csv(folder / "networks.csv", _NETWORK_HEADER, networks)
     write_csv(folder / "odd_sessions.csv", _SESSION_HEADER, sorted(tally.odd_sessions))
+    write_csv(folder / "forgeries.csv", _FORGERY_HEADER, sorted(tally.forgeries))
     write_csv(folder / "tests.csv", _TEST_HEADER, _test_rows(tally))
 
 

@@ -1,7 +1,7 @@
 """A year in the fictional country: who measured what and when, written as an archive."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from analysis.period import Period
 from analysis.simulate.censorship import Censorship, make_censorship
 from analysis.simulate.control import Helper
+from analysis.simulate.forgery import Forgery, LyingHelper, plan_forgeries
 from analysis.simulate.internet import Internet
 from analysis.simulate.names import NAME_COUNT, Site, make_sites
 from analysis.simulate.networks import NETWORK_COUNT, Network, make_networks
@@ -45,6 +46,7 @@ class Design:
     mechanisms: tuple[str, ...] | None = None
     new_share: float | None = None
     flaky_share: float | None = None
+    has_forgeries: bool = True
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class World:
     censorship: Censorship
     helper: Helper
     names: Names
+    forgeries: list[Forgery]
 
     def date_of(self, day: int) -> date:
         """The date of a day counted from the period's first."""
@@ -84,6 +87,7 @@ class Batch:
     day: int
     receipt: datetime
     tests: list[Tested]
+    forgery: Forgery | None = None
 
 
 def make_world(design: Design) -> World:
@@ -99,6 +103,11 @@ def make_world(design: Design) -> World:
     _write_in_old_letters(sites)
     internet = Internet(sites, plan)
     censorship = make_censorship(seed, internet, networks, period.day_count, design.mechanisms)
+    forgeries = (
+        plan_forgeries(seed, networks, sites, censorship, period.day_count)
+        if design.has_forgeries
+        else []
+    )
     names = {network.asn: network.name for network in networks}
     names |= {asn: f"Hosting {asn - CONTENT_ASNS[0]}" for asn in CONTENT_ASNS}
     helper_asn, udp_asn = CONTENT_ASNS[0], CONTENT_ASNS[1]
@@ -114,6 +123,7 @@ def make_world(design: Design) -> World:
         censorship=censorship,
         helper=Helper(seed, internet, helper_asn),
         names=Names(plan, names, udp, "https://doh.example/dns-query"),
+        forgeries=forgeries,
     )
 
 
@@ -208,6 +218,30 @@ def run_sessions(world: World, sessions_per_day: float, batch_size: int) -> Iter
             probe = Probe(world.probe_cc, session, world.helper, world.names)
             tests = [_test(probe, session, site, rng) for site in schedule.deal(network, day)]
             yield Batch(session, day, _receipt(session.start, rng), tests)
+        for number, forgery in enumerate(world.forgeries):
+            if forgery.day == day:
+                yield forge(world, forgery, number)
+
+
+def forge(world: World, forgery: Forgery, number: int) -> Batch:
+    """The measurements of a forged report."""
+    rng = stream(world.seed, "forged", forgery.claim, forgery.kind, forgery.day, number)
+    network = next(one for one in world.networks if one.asn == forgery.asn)
+    calm = replace(network, timeout_rate=0.0, dead_session_rate=0.0, portal_session_rate=0.0,
+                   filter_session_rate=0.0, fleet_share=0.0)  # fmt: skip
+    session = _open_session(world, calm, forgery.day, rng.choice(_HOURS), rng)
+    session.report_id = session.report_id or _report_id(world, session.start, network, rng)
+    session.helper_failure_rate = 0.0
+    session.path.lies = forgery.lies
+    sites = world.internet.sites
+    false = {host: sites[host] for host in forgery.false_controls}
+    probe = Probe(world.probe_cc, session, LyingHelper(world.helper, false), world.names)
+    tests = [
+        Tested(sites[host], probe.measure(_spelling(sites[host], rng))[0], False)
+        for _ in range(forgery.repeat)
+        for host in forgery.hosts
+    ]
+    return Batch(session, forgery.day, session.start, tests, forgery)
 
 
 def _test(probe: Probe, session: Session, site: Site, rng: Random) -> Tested:
@@ -241,13 +275,16 @@ def _open_session(world: World, network: Network, day: int, hour: int, rng: Rand
         network, resolver, world.internet, world.censorship, day, rng, state,
         software.lacks_authority,
     )  # fmt: skip
-    report_id = (
-        f"{start:%Y%m%dT%H%M%SZ}_webconnectivity_{world.probe_cc}_{network.asn}_n1_{token(rng)}"
-    )
+    report_id = _report_id(world, start, network, rng)
     if rng.random() < 0.004:
         report_id = ""  # the collector could not be reached to open a report
     mobile = network.kind == "mobile" and software.platform == "android"
     return Session(report_id, start, software, path, "mobile" if mobile else "wifi")
+
+
+def _report_id(world: World, start: datetime, network: Network, rng: Random) -> str:
+    head = f"{start:%Y%m%dT%H%M%SZ}_webconnectivity_{world.probe_cc}"
+    return f"{head}_{network.asn}_n1_{token(rng)}"
 
 
 def _receipt(start: datetime, rng: Random) -> datetime:

@@ -4,7 +4,8 @@ import hashlib
 import json
 import shutil
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from analysis.errors import ParameterError
 from analysis.period import Period
 from analysis.simulate import reference
 from analysis.simulate.archive import compress, compress_cut, object_key, write_object
+from analysis.simulate.names import NAME_COUNT
+from analysis.simulate.networks import NETWORK_COUNT, check_mechanisms
+from analysis.simulate.numbering import ACCESS_ASNS
 from analysis.simulate.spoiling import Entry, Spoiler, encode
 from analysis.simulate.truth import Tally, known_signs, published_flag, write_truth
-from analysis.simulate.world import BATCH_SIZE, Batch, World, make_world, run_sessions
+from analysis.simulate.world import BATCH_SIZE, Batch, Design, World, make_world, run_sessions
 
 FICTIONAL_CODES = ("AA", *(f"Q{letter}" for letter in "MNOPQRSTUVWXYZ"))
 _STAMP = "world.json"
@@ -45,6 +49,12 @@ def write_world(
     sessions_per_day: float = 4.5,
     scale: float = 1.0,
     coverage: float = 1.0,
+    network_count: int = NETWORK_COUNT,
+    name_count: int = NAME_COUNT,
+    mechanisms: Sequence[str] | None = None,
+    new_share: float | None = None,
+    flaky_share: float | None = None,
+    has_forgeries: bool = True,
 ) -> Summary:
     """Write a fictional country's archive, reference data and truth.
 
@@ -57,29 +67,41 @@ def write_world(
         sessions_per_day: sessions in the whole country on an average day.
         scale: multiplies the number of sessions.
         coverage: multiplies the number of names that a session tests.
+        network_count: 6 to 32; other numbers than the usual change the cast.
+        name_count: 40 to 400.
+        mechanisms: the ways of blocking that exist; all that its networks know by default.
+        new_share: share of probes that run web_connectivity 0.5.
+        flaky_share: share of networks that are flaky.
+        has_forgeries: whether somebody submits forged reports. Nothing else depends on it.
 
     Raises:
         ParameterError: a parameter is wrong, or ``out`` holds something that is no world.
     """
     out = Path(out)
     period = Period.parse(since, until)
-    _check(out, probe_cc, sessions_per_day, scale, coverage)
+    names = None if mechanisms is None else tuple(sorted(mechanisms))
+    design = Design(
+        probe_cc, period, seed, network_count, name_count, names, new_share, flaky_share,
+        has_forgeries,
+    )  # fmt: skip
+    _check(out, design, sessions_per_day, scale, coverage)
     parameters = {
-        "probe_cc": probe_cc,
+        **asdict(design),
+        "mechanisms": mechanisms if mechanisms is None else sorted(mechanisms),
         "since": str(period.since),
         "until": str(period.until),
-        "seed": seed,
         "sessions_per_day": sessions_per_day,
         "scale": scale,
         "coverage": coverage,
     }
+    del parameters["period"]
     stamp = {"fictional": True, "parameters": parameters, "source_digest": source_digest()}
     found = _read_stamp(out)
     if found and {key: found[key] for key in stamp} == stamp:
         return Summary(out, False, parameters, **found["counts"])
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    world = make_world(probe_cc, period, seed)
+    world = make_world(design)
     batch_size = max(1, round(BATCH_SIZE * coverage))
     counts = _write(partial, world, sessions_per_day * scale, batch_size)
     text = json.dumps({**stamp, "counts": counts}, indent=1, sort_keys=True)
@@ -97,14 +119,23 @@ def source_digest() -> str:
 
 
 def _check(
-    out: Path, probe_cc: str, sessions_per_day: float, scale: float, coverage: float
+    out: Path, design: Design, sessions_per_day: float, scale: float, coverage: float
 ) -> None:
-    if probe_cc not in FICTIONAL_CODES:
-        raise ParameterError("PROBE_CC", probe_cc, "a fictional country is AA or QM to QZ")
+    if design.probe_cc not in FICTIONAL_CODES:
+        raise ParameterError("PROBE_CC", design.probe_cc, "a fictional country is AA or QM to QZ")
     numbers = {"sessions_per_day": sessions_per_day, "scale": scale, "coverage": coverage}
     for name, value in numbers.items():
         if not 0 < value <= 1000:
             raise ParameterError(name, value, "a number above 0, at most 1000")
+    counts = {"network_count": (design.network_count, 6, len(ACCESS_ASNS)),
+              "name_count": (design.name_count, 40, 400)}  # fmt: skip
+    for name, (value, low, high) in counts.items():
+        if not low <= value <= high:
+            raise ParameterError(name, value, f"{low} to {high}")
+    for name, value in {"new_share": design.new_share, "flaky_share": design.flaky_share}.items():
+        if value is not None and not 0 <= value <= 1:
+            raise ParameterError(name, value, "a share from 0 to 1")
+    check_mechanisms(design.mechanisms or ())
     if out.exists() and not out.is_dir():
         raise ParameterError("out", out, "a folder is wanted, this is a file")
     if out.is_dir() and any(out.iterdir()) and not (out / _STAMP).is_file():
