@@ -19,9 +19,14 @@ _SESSION = """CASE WHEN report_id <> '' THEN report_id
      ELSE concat('AS', probe_asn, ' ', CAST(measurement_start_time AS DATE)) END"""
 _ALONE = "concat(object_key, ':', line_number)"
 
+# A chain of redirects fails where its last step does: the newest response is then a redirect, and
+# what went wrong behind it left no request of its own (0.5).
 _CONTROL = """
 SELECT
-  *,
+  * REPLACE (coalesce(http_failure, CASE WHEN http_status BETWEEN 300 AND 399
+      THEN coalesce(redirect_failure, http_experiment_failure) END) AS http_failure),
+  len(dns_answers) > 0 AND len([a.match FOR a IN dns_answers IF a.match = 'none'])
+    = len(dns_answers) AS dns_is_unmatched,
   CAST(measurement_start_time AS DATE) AS day,
   {session} AS session,
   CASE WHEN NOT has_control THEN 'silent'
@@ -86,9 +91,15 @@ SELECT domain, list(address) AS addresses
 FROM (SELECT address, unnest(domains) AS domain FROM serving) WHERE domain <> '' GROUP BY domain
 """
 
+# The page is the control's by its title; by its length alone (OONI's other way) only at an address
+# that the control knows and where no other site stands at the end: a block page may well be as
+# long as a small site's.
 _SAME_PAGE = """coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL
   AND http_status IS NOT NULL AND control_http_ok AND coalesce(status_code_match, FALSE)
-  AND (coalesce(body_proportion, 0) > {body_match} OR coalesce(title_match, FALSE))"""
+  AND (coalesce(title_match, FALSE)
+       OR (coalesce(body_proportion, 0) > {body_match} AND NOT dns_is_unmatched
+           AND (http_host = domain OR http_host = 'www.' || domain
+                OR domain = 'www.' || http_host)))"""
 
 _FEATURES = """
 SELECT
@@ -125,7 +136,7 @@ SELECT
                 FALSE))) AS tls_trusted,
   len(c.tls) AS tls_count, c.tls AS tls_all,
   -- http
-  c.http_failure, c.http_status, c.control_http_status, c.http_title, c.http_body_digest,
+  c.dns_is_unmatched, c.http_failure, c.http_status, c.control_http_status, c.http_title, c.http_body_digest,
   c.http_host,
   c.http_fingerprints, c.http_first_is_answer, c.redirect_layer, c.redirect_host,
   c.redirect_failure, c.body_proportion, c.status_code_match, c.title_match, c.headers_match,
@@ -179,8 +190,9 @@ SELECT
     AS fails_at_target,
   http_failure IS NOT NULL AND coalesce(redirect_host, http_host) <> f.domain
     AS fails_within_site,
-  http_failure IS NOT NULL AND is_https_url
-    AND len([t.address FOR t IN tls_all IF t.failure IS NULL]) = 0 AS fails_before_page
+  http_failure IS NOT NULL AND (is_https_url OR redirect_layer = 'tls')
+    AND len([t.address FOR t IN tls_all IF t.failure IS NULL AND t.server_name = http_host]) = 0
+    AND coalesce(redirect_layer, 'tls') NOT IN ('dns', 'tcp') AS fails_before_page
 FROM (
   SELECT v.*,
     list_filter(tcp_trusted, lambda t: NOT contains(t.address, ':') OR t.failure IS NULL

@@ -36,10 +36,12 @@ HAVING name_count >= {broken_names} AND failing_name_count > {broken_share} * na
 
 # Where others reach a site on the same network in the same quarter, its failures are the probe's.
 # A version is defective for a mechanism where it fails so on several names, many times as often as the
-# other versions do, and mostly where others succeed. No defect makes a block page or a sinkhole.
+# usual version does, and mostly where others succeed. No defect makes a block page or a sinkhole.
 _DEFECTS = """
+INSERT INTO defective_versions
 WITH told AS (
   SELECT * FROM seen ANTI JOIN broken_sessions USING (session, probe_asn)
+    ANTI JOIN defective_versions USING (software, mechanism)
   WHERE is_ok OR is_failing
 ), cells AS (
   SELECT domain, probe_asn, quarter, software, count(*) AS sessions,
@@ -62,17 +64,25 @@ WITH told AS (
     count(*) FILTER (others_reach) AS alone, count(*) FILTER (NOT others_reach) AS together,
     count(DISTINCT registrable_domain) FILTER (others_reach) AS names
   FROM paired WHERE mechanism IS NOT NULL GROUP BY ALL
-), compared AS (
-  SELECT f.software, f.mechanism, f.names, f.alone, f.together, f.alone / e.sessions AS rate,
-    (sum(f.alone) OVER (PARTITION BY f.mechanism) - f.alone)
-      / nullif((SELECT sum(sessions) FROM exposure) - e.sessions, 0) AS other_rate
-  FROM failing f JOIN exposure e USING (software)
+), rates AS (
+  SELECT e.software, m.mechanism, coalesce(f.names, 0) AS names, coalesce(f.alone, 0) AS alone,
+    coalesce(f.together, 0) AS together, coalesce(f.alone, 0) / e.sessions AS rate
+  FROM exposure e CROSS JOIN (SELECT DISTINCT mechanism FROM failing) m
+    LEFT JOIN failing f USING (software, mechanism)
+  WHERE e.sessions >= {floor_sessions}
+), usual AS (
+  -- The better quarter of the versions: defective releases do not excuse each other.
+  SELECT mechanism, quantile_disc(rate, 0.25) AS usual_rate FROM rates GROUP BY ALL
 )
 SELECT software, mechanism, names AS name_count, alone AS session_count,
-  together AS shared_session_count, rate, other_rate
-FROM compared
+  together AS shared_session_count, rate, usual_rate
+FROM rates JOIN usual USING (mechanism)
 WHERE names >= {defect_names} AND alone >= {floor_sessions} AND alone >= 3 * together
-  AND rate >= {defect_ratio} * coalesce(other_rate, 0) AND rate >= 0.02
+  AND rate >= {defect_ratio} * usual_rate AND rate >= 0.02
+"""
+_NO_DEFECTS = """
+SELECT '' AS software, '' AS mechanism, 0::BIGINT AS name_count, 0::BIGINT AS session_count,
+  0::BIGINT AS shared_session_count, 0.0::DOUBLE AS rate, 0.0::DOUBLE AS usual_rate WHERE FALSE
 """
 
 
@@ -80,14 +90,17 @@ def add_guards(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) ->
     """Create ``broken_sessions`` and ``defective_versions`` from the table ``layered``.
 
     ``broken_sessions``: one row per session and network, with the names that it failed on.
-    ``defective_versions``: one row per software version and mechanism, with the rate at which it fails
-    where others succeed, and that of the others.
+    ``defective_versions``: one row per software version and mechanism, with the rate at which
+    it fails where others succeed, and that of the versions which do well.
     """
     numbers = vars(thresholds)
     for name, query in (
         ("seen", _SEEN),
         ("normal", _NORMAL),
         ("broken_sessions", _BROKEN.format(**numbers)),
-        ("defective_versions", _DEFECTS.format(**numbers)),
+        ("defective_versions", _NO_DEFECTS),
     ):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+    # A defective release hides another one that is compared with it, so the search runs again.
+    for _ in range(2):
+        connection.execute(_DEFECTS.format(**numbers))

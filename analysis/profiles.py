@@ -26,9 +26,15 @@ WHERE dns_answer_count > 0 AND dns_special IS NULL AND domain <> ''
 
 _ADDRESSES = """
 WITH suspect AS (SELECT DISTINCT address FROM suspects),
-controls AS (
-  SELECT DISTINCT a.address FROM (SELECT unnest(control_answers) AS a FROM controlled)
-  WHERE a.address IN (FROM suspect)
+met AS (
+  SELECT address, count(DISTINCT session) AS sessions FROM suspects GROUP BY address
+), controls AS (
+  -- Controls are relayed by probes: one of them vouches for nothing.
+  SELECT address
+  FROM (SELECT session, unnest(control_answers).address AS address FROM controlled)
+  JOIN met USING (address)
+  GROUP BY address
+  HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value(met.sessions)
 ), pages AS (
   -- A sinkhole shows one page or none; a cache or a content network shows each site's own.
   SELECT s.address
@@ -121,7 +127,8 @@ FROM shares JOIN addresses a USING (address)
 
 # G3. A filter that a user, a school or an office chose answers for its own sessions only; a network
 # that blocks answers all of them. One row: one special-purpose address as sessions of one network
-# got it through one resolver, over the names and days on which it was given.
+# got it through one resolver, over the names and days on which it was given. A session counts as
+# open where it got the address for less than half of those names that it tried.
 _SPECIAL_PROFILES = """
 WITH given AS (
   SELECT probe_asn, resolver_asn, address, domain, min(day) AS since, max(day) AS until
@@ -129,19 +136,25 @@ WITH given AS (
         WHERE dns_special IS NOT NULL AND control_name = 'resolves')
   GROUP BY ALL
 ), asked AS (
-  SELECT g.probe_asn, g.resolver_asn, g.address, g.domain, f.session,
+  SELECT g.probe_asn, g.resolver_asn, g.address, f.session, g.domain,
          bool_or(list_contains(f.dns_addresses, g.address)) AS is_given
   FROM given g JOIN features f
     ON f.probe_asn = g.probe_asn AND f.resolver_asn = g.resolver_asn AND f.domain = g.domain
    AND f.day BETWEEN g.since AND g.until AND f.control_name = 'resolves'
    AND (f.dns_failure IS NOT NULL OR f.dns_answer_count > 0)
   GROUP BY ALL
+), sessions AS (
+  SELECT probe_asn, resolver_asn, address, session,
+    2 * count(*) FILTER (is_given) >= count(*) AS is_given
+  FROM asked GROUP BY ALL
+), names AS (
+  SELECT probe_asn, resolver_asn, address, count(*) AS name_count FROM given GROUP BY ALL
 )
-SELECT probe_asn, resolver_asn, address, count(DISTINCT domain) AS name_count,
-  count(*) AS session_count, count(*) FILTER (is_given) AS given_count,
-  count(DISTINCT session) FILTER (is_given) AS given_session_count,
-  count(*) >= {floor_sessions} AND given_count < {filter_share} * count(*) AS is_local_filter
-FROM asked GROUP BY ALL
+SELECT probe_asn, resolver_asn, address, any_value(name_count) AS name_count,
+  count(*) AS session_count, count(*) FILTER (is_given) AS given_session_count,
+  count(*) FILTER (NOT is_given) >= {floor_sessions}
+    AND given_session_count < {filter_share} * count(*) AS is_local_filter
+FROM sessions JOIN names USING (probe_asn, resolver_asn, address) GROUP BY ALL
 """
 
 _FILTERED = """

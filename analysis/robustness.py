@@ -20,7 +20,7 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     Args:
         counts: ``state``; the sessions of the interval that the state rests on (``blocked, down,
             ok, unclear, artefact``) and of the whole period (``all_blocked, all_down, all_ok,
-            all_unclear, all_artefact``).
+            all_unclear, all_artefact``); ``is_special``: it is a private or loopback answer.
         thresholds: the evidence floor.
 
     Returns:
@@ -42,6 +42,8 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     thin = _to_thin_out(holding, among, thresholds.share_floor)
     thin = thin.where(state != "insufficient", np.inf)
     ways = pd.concat([thin, _to_blur(counts), _to_make_up(counts, thresholds)], axis=1)
+    # Open sessions through the same resolver make a private address look like a local filter.
+    ways = ways.assign(filter=np.where(is_listed & counts["is_special"], _to_excuse(counts, thresholds), np.inf))
     return ways.min(axis=1).clip(lower=1).astype("int64")
 
 
@@ -72,6 +74,12 @@ def _to_blur(counts: pd.DataFrame) -> pd.Series:
         ),
         index=counts.index,
     )
+
+
+def _to_excuse(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """Open sessions until the share that gets a private address falls below a local filter's."""
+    share = counts["blocked"] / thresholds.filter_share - counts["blocked"]
+    return np.floor(share).add(1).clip(lower=thresholds.floor_sessions)
 
 
 def _to_make_up(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:

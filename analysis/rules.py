@@ -41,7 +41,7 @@ class Thresholds:
         0.9, "share of a live name's sessions on a substitution address: not a lapse"
     )
     filter_share: float = _number(
-        0.6, "share of a resolver's sessions below which a private address is a local filter"
+        0.95, "share of a resolver's sessions below which a private address is a local filter"
     )
     broken_names: int = _number(5, "normally reachable names that a broken session must have tried")
     broken_share: float = _number(0.5, "share of them that fail in a broken session")
@@ -440,7 +440,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "http.blockpage",
-        "is_blockpage AND NOT is_same_page AND control_http_ok",
+        "is_blockpage AND NOT coalesce(title_match, FALSE) AND control_http_ok",
         "blocked",
         "A block page: a fingerprint of this country, or one page served for unrelated names "
         "that are reached elsewhere, where the control saw the site.",
@@ -455,6 +455,13 @@ RULES: tuple[Rule, ...] = (
         "G8: the site's own address refuses, over a verified connection or at an address that "
         "the control knows, while the control is let in. A site may refuse a whole country.",
         set_aside="geo_restricted",
+    ),
+    Rule(
+        "http.error_for_control_too",
+        "http_status >= 500 AND control_http_fails",
+        "down",
+        "The site answers with an error of its own, and the control cannot get the page either.",
+        set_aside="down",
     ),
     Rule(
         "http.https",
@@ -485,6 +492,15 @@ RULES: tuple[Rule, ...] = (
         "unknown",
         "Another page than the control saw. That alone is no block: languages, captchas and "
         "refusals by the site look the same.",
+    ),
+    Rule(
+        "http.redirect_target_tls",
+        f"fails_at_target AND redirect_layer = 'tls' AND http_failure IN {_RESET}",
+        "blocked",
+        "The site redirects to another site whose handshake is cut; the control gets there. The "
+        "verdict belongs to the other site.",
+        mechanism="tls.reset",
+        is_about_target=True,
     ),
     Rule(
         "http.redirect_target_reset",
@@ -576,6 +592,14 @@ RULES: tuple[Rule, ...] = (
         "blocked",
         "The site redirects within itself to an address that refuses; the control gets there.",
         mechanism="tcp.refused",
+    ),
+    Rule(
+        "http.timeout_at_redirect",
+        f"fails_within_site AND redirect_layer = 'tcp' AND http_failure IN {_TIMEOUT}",
+        "blocked",
+        "The site redirects within itself to an address that does not answer; the control gets "
+        "there.",
+        mechanism="tcp.timeout",
     ),
     Rule(
         "http.timeout",

@@ -324,9 +324,10 @@ def _flips(
     whole = judged.groupby(CELL)[columns].sum().add_prefix("all_").reset_index()
     counts = (
         table[CELL]
-        .merge(strongest[[*CELL, "state", *columns]], on=CELL, how="left")
+        .merge(strongest[[*CELL, "state", "mechanism", *columns]], on=CELL, how="left")
         .merge(whole, on=CELL, how="left")
     )
+    counts["is_special"] = counts["mechanism"].isin(["dns.loopback", "dns.bogon"])
     return sessions_to_flip(counts, thresholds).set_axis(table.index)
 
 

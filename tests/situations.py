@@ -226,7 +226,9 @@ _SESSION = [
     case("a version that fails alone on three names", "session.instrument", "unknown",
       *[on(n, unshaken("eof_error", domain=d, software_version="3.9.9-broken"), day=1)
         for n in (1, 2) for d in names("one", "two", "three")],
-      *_well_known("one", "two", "three")),
+      *[on(n, observation(domain=d, software_version="3.9.9-broken"), day=1)
+        for n in (1, 2) for d in names("four", "five")],
+      *_well_known("one", "two", "three", "four", "five")),
 ]  # fmt: skip
 
 _DNS = [
@@ -372,7 +374,7 @@ _HTTP = [
                        dns_answers=[answer("192.0.2.10", match=None)])),
     case("a page that fails for the control too", "http.fails_for_control_too", "down",
       http_observation(**no_response(http_failure=RESET), **site_down())),
-    case("a server error for the control too", "http.fails_for_control_too", "down",
+    case("a server error for the control too", "http.error_for_control_too", "down",
       other_page(http_status=502, control_http_status=502)),
     case("another page than the control's", "http.diff", "unknown", other_page()),
     case("a redirect to another site that is cut", "http.redirect_target_reset",
@@ -383,6 +385,11 @@ _HTTP = [
       "blocked dns.nxdomain", redirected("elsewhere.example", NXDOMAIN)),
     case("a redirect to another site that stalls", "http.redirect_target_timeout",
       "blocked http.timeout", redirected("elsewhere.example", TIMEOUT)),
+    case("a redirect to another site whose handshake is cut", "http.redirect_target_tls",
+      "blocked tls.reset", redirected("elsewhere.example", RESET, redirect_layer="tls")),
+    case("a redirect within the site to an address that does not answer",
+      "http.timeout_at_redirect", "blocked tcp.timeout",
+      redirected("www.news.example", TIMEOUT, redirect_layer="tcp")),
     case("a page asked for at an unknown address", "http.untrusted", "unknown",
       misled(tcp=[connect(ELSEWHERE, match="none", control_ok=None)], http_failure=RESET)),
     case("no connection, so no page", "http.not_connected", "blocked tcp.timeout",

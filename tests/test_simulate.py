@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zlib
 from collections import Counter, defaultdict
+from datetime import date
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 
 from analysis.errors import ParameterError
 from analysis.hostnames import normalise
-from analysis.simulate import Summary, write_world
+from analysis.simulate import ForgedClaim, Summary, add_forgeries, write_world
 
 PERIOD = {"since": "2024-01-20", "until": "2024-04-10"}
 SMALL = {"since": "2024-02-01", "until": "2024-02-16", "scale": 0.7}
@@ -138,6 +139,10 @@ def test_an_equal_world_is_left_alone_and_another_replaces_it(tmp_path: Path) ->
         ({"until": "2024-02-01"}, "UNTIL=2024-02-01: must lie after SINCE, 2024-02-01"),
         ({"scale": 0}, "scale=0: a number above 0, at most 1000"),
         ({"coverage": float("nan")}, "coverage=nan: a number above 0, at most 1000"),
+        ({"network_count": 5}, "network_count=5: a whole number from 6 to 32"),
+        ({"name_count": 500}, "name_count=500: a whole number from 40 to 400"),
+        ({"new_share": 1.5}, "new_share=1.5: a share from 0 to 1"),
+        ({"mechanisms": ["dns.magic"]}, "mechanisms=dns.magic: there are dns.bogon, "),
     ],
 )
 def test_wrong_parameters_write_nothing(
@@ -158,7 +163,7 @@ def test_a_folder_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
 def test_objects_lie_under_ooni_keys(world: Path) -> None:
     """raw/YYYYMMDD/HH/CC/test/…: day and hour of receipt, never before the measurement."""
     shape = re.compile(
-        r"raw/(\d{8})/(\d\d)/QQ/webconnectivity/\1\2_QQ_webconnectivity\.n0\.\d\.jsonl\.gz"
+        r"raw/(\d{8})/(\d\d)/QQ/webconnectivity/\1\2_QQ_webconnectivity\.n0\.\d+\.jsonl\.gz"
     )
     late = 0
     for path in objects(world):
@@ -307,7 +312,7 @@ def test_nothing_real_is_named(world: Path) -> None:
     for address in found:
         assert any(ip_address(address) in network for network in networks), address
     numbers = {int(number) for number in re.findall(r'(?:"AS|"asn":)(\d+)', text)}
-    allowed = {0, *range(64496, 64512), *range(65536, 65552)}
+    allowed = {0, *range(64496, 64512), *range(65536, 65552)}  # the usual number of networks
     assert numbers <= allowed
     v6 = set(re.findall(r'"ipv6":"([^"]*)"', text))
     assert v6
@@ -326,6 +331,8 @@ def test_a_block_shows_while_it_holds_and_not_otherwise(
         blocks[row["domain"], row["probe_asn"]].append(row)
     situations = {r["domain"]: r["situation"] for r in read_csv(world / "truth" / "names.csv")}
     odd = {row["report_id"] for row in read_csv(world / "truth" / "odd_sessions.csv")}
+    names = {r["domain"]: r for r in read_csv(world / "truth" / "names.csv")}
+    assert all(names[row["domain"]]["situation"] for rows in blocks.values() for row in rows)
     shown, hidden, wrong = Counter[str](), Counter[str](), 0
     for found in measurements:
         keys, domain = found["test_keys"], normalise(found["input"])
@@ -387,3 +394,112 @@ def test_the_simulator_does_not_know_the_judge(repository_root: Path) -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             ours = [name for name in names if name.split(".")[0] == "analysis"]
             assert all(n in allowed or n.startswith("analysis.simulate") for n in ours), path.name
+
+
+def forged_reports(world: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """(report, domain) → the row of forgeries.csv."""
+    rows = read_csv(world / "truth" / "forgeries.csv")
+    return {(row["report_id"], row["domain"]): row for row in rows}
+
+
+def test_forgers_claim_what_is_not_so(world: Path, measurements: list[dict[str, Any]]) -> None:
+    """Each kind of report makes each claim, and every forged line says what its report claims."""
+    forged = forged_reports(world)
+    kinds = {(row["claim"], row["kind"]) for row in forged.values()}
+    claims = ("blocked", "open", "control_dead", "control_alive")
+    assert kinds == {(claim, kind) for claim in claims for kind in ("flood", "pair", "days")}
+    truly = {(row["domain"], row["probe_asn"]) for row in read_csv(world / "truth" / "blocks.csv")}
+    counts = Counter[str]()
+    for found in measurements:
+        row = forged.get((found["report_id"], normalise(found["input"])))
+        if row is None:
+            continue
+        keys, is_blocked = found["test_keys"], (row["domain"], row["probe_asn"]) in truly
+        counts[found["report_id"]] += 1
+        is_gone = keys["control"]["dns"]["failure"] is not None
+        assert is_blocked == (row["claim"] in ("open", "control_dead"))
+        if row["claim"] in ("blocked", "open"):
+            assert bool(keys["blocking"]) == (row["claim"] == "blocked")
+        else:
+            assert is_gone == (row["claim"] == "control_dead")
+    assert max(counts.values()) >= 240
+    pairs = [key for key, row in forged.items() if row["kind"] == "pair"]
+    days = {(forged[key]["claim"], forged[key]["day"]) for key in pairs}
+    assert len(days) == len(claims)  # two reports each, on one day
+
+
+def test_honest_objects_do_not_depend_on_forgeries(tmp_path: Path) -> None:
+    """A world with and without forged reports differs in objects of their own alone."""
+    folders = [
+        write_world(tmp_path / str(has), **PERIOD, scale=0.3, has_forgeries=has).path / "archive"
+        for has in (True, False)
+    ]
+    first, second = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.gz")}
+        for folder in folders
+    )
+    assert second.items() <= first.items()
+    added = set(first) - set(second)
+    assert added
+    assert all(re.search(r"\.n0\.5\d\.jsonl\.gz$", path.name) for path in added)
+
+
+def test_forged_reports_can_be_ordered(tmp_path: Path) -> None:
+    """An order adds one report a day to a copy, each with one line; the world stays as it was."""
+    world = write_world(tmp_path / "qq", **SMALL).path
+    before = tree_digest(world)
+    block = next(r for r in read_csv(world / "truth" / "blocks.csv") if not r["since"])
+    days = (date(2024, 2, 3), date(2024, 2, 9))
+    asn = int(block["probe_asn"][2:])
+    order = ForgedClaim(block["domain"], asn, "open", days)
+    assert add_forgeries(world, tmp_path / "copy", [order]) == 2
+    assert tree_digest(world) == before
+    known = {path.name for path in objects(world)}
+    added = [path for path in objects(tmp_path / "copy") if path.name not in known]
+    lines = [json.loads(line) for path in added for line in read_object(path)[0]]
+    assert sorted(line["measurement_start_time"][:10] for line in lines) == [str(d) for d in days]
+    for line in lines:
+        assert line["test_keys"]["blocking"] is False
+        assert (line["report_id"], block["domain"]) in forged_reports(tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("asked", "networks", "names"),
+    [
+        ({"network_count": 6, "name_count": 60, "new_share": 0.0}, 6, 60),
+        ({"network_count": 30, "name_count": 400, "new_share": 1.0}, 30, 400),
+        ({"network_count": 9, "mechanisms": ["tcp.timeout", "dns.bogon"]}, 9, 0),
+    ],
+)
+def test_worlds_come_in_other_sizes(
+    tmp_path: Path, asked: dict[str, Any], networks: int, names: int
+) -> None:
+    """Networks, names, versions and ways of blocking are as many as were asked for."""
+    out = write_world(tmp_path / "qq", **SMALL, **asked).path
+    assert len(read_csv(out / "truth" / "networks.csv")) == networks
+    situations = Counter(row["situation"] for row in read_csv(out / "truth" / "names.csv"))
+    assert len(situations) == 21
+    assert not names or situations.total() == names
+    found = {row["mechanism"] for row in read_csv(out / "truth" / "blocks.csv")}
+    assert found == set(asked.get("mechanisms", found))
+    versions = {
+        json.loads(line)["test_version"][:3]
+        for path in objects(out)[:40]
+        for line in read_object(path)[0]
+        if line.startswith(b"{") and line.endswith(b"}")
+    }
+    if "new_share" in asked and networks != 30:  # the outdated fleet of one network stays old
+        assert versions == {"0.5" if asked["new_share"] else "0.4"}
+
+
+def test_tests_are_counted_by_day(world: Path, measurements: list[dict[str, Any]]) -> None:
+    """``tests.csv`` has a row for each name, network and day, and knows which sessions say much."""
+    sessions: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for found in measurements:
+        day = found["measurement_start_time"][:10]
+        sessions[normalise(found["input"]), found["probe_asn"], day].add(found["report_id"])
+    rows = read_csv(world / "truth" / "tests.csv")
+    counts = {(r["domain"], r["probe_asn"], r["day"]): int(r["session_count"]) for r in rows}
+    assert counts == {key: len(found) for key, found in sessions.items()}
+    sound = sum(int(row["sound_session_count"]) for row in rows)
+    assert 0.85 < sound / sum(counts.values()) < 0.99

@@ -13,9 +13,11 @@ CLASSES = ("blocked", "down", "ok", "unclear")
 FLOOR = Thresholds()
 
 
-def _counts(**given: int) -> pd.DataFrame:
+def _counts(**given: float) -> pd.DataFrame:
     """One row of counted sessions; days as many as sessions, unless said otherwise."""
     row = {name: given.get(name, 0) for name in CLASSES}
+    row |= {"core": given.get("core", row["blocked"]), "timeout": given.get("timeout", 0),
+            "timeout_share": given.get("timeout_share", 0.0)}  # fmt: skip
     row |= {f"{name}_days": given.get(f"{name}_days", row[name]) for name in CLASSES}
     failing = row["blocked"] + row["down"] + row["unclear"]
     row["failing_days"] = given.get("failing_days", failing)
@@ -23,7 +25,7 @@ def _counts(**given: int) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def _state(**given: int) -> str:
+def _state(**given: float) -> str:
     return str(judge_states(_counts(**given), FLOOR).iloc[0])
 
 
@@ -49,18 +51,27 @@ def _state(**given: int) -> str:
         ("insufficient", {"ok": 10, "blocked": 9}),
         ("ok", {"ok": 40, "blocked": 3}),
         ("likely_blocked", {"blocked": 40, "ok": 3}),
-        ("likely_blocked", {"blocked": 40, "down": 30}),
+        ("likely_blocked", {"blocked": 40, "down": 10}),
+        ("impaired", {"blocked": 40, "down": 30}),
+        ("likely_blocked", {"blocked": 10, "timeout": 10}),
+        ("impaired", {"blocked": 10, "timeout": 3, "core": 3}),
+        ("impaired", {"blocked": 10, "timeout": 10, "timeout_share": 0.4}),
+        ("likely_blocked", {"blocked": 10, "timeout": 10, "timeout_share": 0.1}),
+        ("likely_blocked", {"blocked": 10, "timeout": 4, "timeout_share": 0.4}),
         ("impaired", {"blocked": 10, "down": 12}),
         ("down", {"down": 20, "ok": 2, "unclear": 3}),
         ("impaired", {"down": 20, "unclear": 21}),
     ],
 )
-def test_state(expected: str, given: dict[str, int]) -> None:
-    """The floor: 4 sessions of the class on 3 days, and a lower bound of its share of one half."""
+def test_state(expected: str, given: dict[str, float]) -> None:
+    """The floor: 4 sessions of the class on 3 days, and a lower bound of its share of one half.
+
+    Time-outs at different layers do not add up, nor do those that the network's usual sites have.
+    """
     assert _state(**given) == expected
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.fixed_dictionaries({name: st.integers(0, 12) for name in CLASSES}), st.integers(0, 12))
 def test_no_state_without_its_evidence(sessions: dict[str, int], artefact: int) -> None:
     """Whatever was counted, a state rests on at least the floor's sessions of its own kind."""

@@ -5,6 +5,7 @@ and bad links, probes that resolve, connect, shake hands and fetch, and a test h
 Nothing here knows how a judge judges, and no judge imports anything from here.
 """
 
-from analysis.simulate.writing import Summary, write_world
+from analysis.simulate.forgery import ForgedClaim
+from analysis.simulate.writing import Summary, add_forgeries, write_world
 
-__all__ = ["Summary", "write_world"]
+__all__ = ["ForgedClaim", "Summary", "add_forgeries", "write_world"]

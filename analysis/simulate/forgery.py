@@ -6,8 +6,11 @@ real probe's code on a network of lies, so that each line is as good as an hones
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from random import Random
 
+from analysis.errors import ParameterError
+from analysis.period import Period
 from analysis.simulate.censorship import Block, Censorship
 from analysis.simulate.control import Control, Helper
 from analysis.simulate.internet import NXDOMAIN, RESET, Lookup
@@ -16,17 +19,15 @@ from analysis.simulate.networks import Network
 from analysis.simulate.randomness import stream
 from analysis.simulate.urls import Target, endpoint
 
-#: What a forged row says of a name.
-CLAIMS = ("blocked", "open", "control_dead", "control_alive")
-
 
 @dataclass(frozen=True, slots=True)
 class Forgery:
     """One forged report.
 
-    ``lies`` is what it says of each name on its network: the block that it claims, or None for
-    none. ``false_controls`` are names of which it has the helper say the opposite of the truth.
-    Each name is repeated ``repeat`` times.
+    ``claim`` is "blocked" or "open", or that a control says so: "control_dead" of a living name,
+    "control_alive" of a dead one. ``lies`` is what it says of each name on its network: the block
+    that it claims, or None for none. ``false_controls`` are names of which it has the helper say
+    the opposite of the truth. Each name is repeated ``repeat`` times.
     """
 
     day: int
@@ -37,6 +38,16 @@ class Forgery:
     repeat: int = 1
     lies: Mapping[str, Block | None] = field(default_factory=dict)
     false_controls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForgedClaim:
+    """An order for forged reports: one each day that claims ``blocked`` or ``open`` of a name."""
+
+    domain: str
+    probe_asn: int
+    claim: str
+    days: tuple[date, ...]
 
 
 class LyingHelper(Helper):
@@ -151,6 +162,28 @@ def _reports(
             lies=lies,
             false_controls=chosen if claim.startswith("control") else (),
         )
+
+
+def order_forgeries(
+    claims: Sequence[ForgedClaim],
+    networks: Sequence[Network],
+    censorship: Censorship,
+    period: Period,
+) -> list[Forgery]:
+    """The reports that carry out orders, in the order of their days."""
+    by_asn = {network.asn: network for network in networks}
+    orders = []
+    for order in claims:
+        if order.claim not in ("blocked", "open"):
+            raise ParameterError("claim", order.claim, "blocked and open can be ordered")
+        lie = _lie(by_asn[order.probe_asn], order.domain, censorship, order.claim)
+        for day in order.days:
+            number = (day - period.since).days
+            orders.append(
+                Forgery(number, order.probe_asn, "order", order.claim, (order.domain,),
+                        lies={order.domain: lie})
+            )  # fmt: skip
+    return sorted(orders, key=lambda one: (one.day, one.asn, one.hosts))
 
 
 def _lie(network: Network, host: str, censorship: Censorship, claim: str) -> Block | None:

@@ -142,6 +142,11 @@ class Tally:
         if is_sound:
             sound.add(document["report_id"])
 
+    def append_forgeries(self, folder: Path) -> None:
+        """Add the forged reports to those that a world has already."""
+        with (folder / "forgeries.csv").open("a", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(sorted(self.forgeries))
+
     def write(self, folder: Path) -> None:
         """Write the ledger and the monthly counts."""
         rows = [(reason, self.ledger[reason]) for reason in LEDGER_REASONS]

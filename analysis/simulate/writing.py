@@ -5,7 +5,7 @@ import json
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,28 @@ from analysis.errors import ParameterError
 from analysis.period import Period
 from analysis.simulate import reference
 from analysis.simulate.archive import compress, compress_cut, object_key, write_object
+from analysis.simulate.forgery import ForgedClaim, order_forgeries
 from analysis.simulate.names import NAME_COUNT
 from analysis.simulate.networks import NETWORK_COUNT, check_mechanisms
 from analysis.simulate.numbering import ACCESS_ASNS
 from analysis.simulate.spoiling import Entry, Spoiler, encode
 from analysis.simulate.truth import Tally, known_signs, published_flag, write_truth
-from analysis.simulate.world import BATCH_SIZE, Batch, Design, World, make_world, run_sessions
+from analysis.simulate.world import (
+    BATCH_SIZE,
+    Batch,
+    Design,
+    World,
+    forge,
+    make_world,
+    run_sessions,
+)
 
 FICTIONAL_CODES = ("AA", *(f"Q{letter}" for letter in "MNOPQRSTUVWXYZ"))
 _STAMP = "world.json"
 _LINES_PER_OBJECT = 120
+#: Objects with forged reports are numbered from here on.
+_FORGED_OBJECTS = 50
+_ORDERED_OBJECTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,45 @@ def write_world(
     return Summary(out, True, parameters, **counts)
 
 
+def add_forgeries(world: Path | str, out: Path | str, claims: Sequence[ForgedClaim]) -> int:
+    """Copy a world and submit forged reports to the copy, one report a claim and day.
+
+    Args:
+        world: a folder that ``write_world`` wrote.
+        out: the copy; replaced if it is there.
+        claims: what to forge.
+
+    Returns:
+        How many reports were forged. ``truth/forgeries.csv`` of the copy names them.
+    """
+    source, out = Path(world), Path(out)
+    stamp = _read_stamp(source)
+    if stamp is None:
+        raise ParameterError("world", world, f"a folder with {_STAMP} is wanted")
+    made = make_world(_design_of(stamp["parameters"]))
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(source, out)
+    tally = Tally()
+    orders = order_forgeries(claims, made.networks, made.censorship, made.period)
+    for number, forgery in enumerate(orders):
+        batch = forge(made, forgery, number)
+        lines = [encode(test.document) for test in batch.tests]
+        key = object_key(made.probe_cc, _hour(batch.receipt), _ORDERED_OBJECTS + number)
+        write_object(out / "archive", key, compress(lines))
+        tally.note_session(batch)
+    tally.append_forgeries(out / "truth")
+    return len(orders)
+
+
+def _design_of(parameters: dict[str, Any]) -> Design:
+    known = {field.name for field in fields(Design)} & set(parameters)
+    chosen = {name: parameters[name] for name in known}
+    if chosen["mechanisms"] is not None:
+        chosen["mechanisms"] = tuple(chosen["mechanisms"])
+    period = Period.parse(parameters["since"], parameters["until"])
+    return Design(**chosen, period=period)
+
+
 def source_digest() -> str:
     """A digest of this package's source: another version writes another world."""
     digest = hashlib.sha256()
@@ -124,22 +175,26 @@ def _check(
     if design.probe_cc not in FICTIONAL_CODES:
         raise ParameterError("PROBE_CC", design.probe_cc, "a fictional country is AA or QM to QZ")
     numbers = {"sessions_per_day": sessions_per_day, "scale": scale, "coverage": coverage}
-    for name, value in numbers.items():
-        if not 0 < value <= 1000:
-            raise ParameterError(name, value, "a number above 0, at most 1000")
-    counts = {"network_count": (design.network_count, 6, len(ACCESS_ASNS)),
-              "name_count": (design.name_count, 40, 400)}  # fmt: skip
-    for name, (value, low, high) in counts.items():
-        if not low <= value <= high:
-            raise ParameterError(name, value, f"{low} to {high}")
-    for name, value in {"new_share": design.new_share, "flaky_share": design.flaky_share}.items():
-        if value is not None and not 0 <= value <= 1:
-            raise ParameterError(name, value, "a share from 0 to 1")
-    check_mechanisms(design.mechanisms or ())
+    for name, number in numbers.items():
+        if not 0 < number <= 1000:
+            raise ParameterError(name, number, "a number above 0, at most 1000")
+    _check_design(design)
     if out.exists() and not out.is_dir():
         raise ParameterError("out", out, "a folder is wanted, this is a file")
     if out.is_dir() and any(out.iterdir()) and not (out / _STAMP).is_file():
         raise ParameterError("out", out, f"a folder that is empty or holds {_STAMP} is wanted")
+
+
+def _check_design(design: Design) -> None:
+    counts = {"network_count": (design.network_count, 6, len(ACCESS_ASNS)),
+              "name_count": (design.name_count, 40, 400)}  # fmt: skip
+    for name, (count, low, high) in counts.items():
+        if not low <= count <= high:
+            raise ParameterError(name, count, f"a whole number from {low} to {high}")
+    for name, share in {"new_share": design.new_share, "flaky_share": design.flaky_share}.items():
+        if share is not None and not 0 <= share <= 1:
+            raise ParameterError(name, share, "a share from 0 to 1")
+    check_mechanisms(design.mechanisms or ())
 
 
 def _read_stamp(out: Path) -> dict[str, Any] | None:
@@ -190,6 +245,10 @@ def _write_reference(folder: Path, world: World) -> None:
     reference.write_events(folder / "events.yml", *days)
 
 
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0)
+
+
 class _Writer:
     """Collects lines by hour of receipt and writes an hour's objects once it is over."""
 
@@ -198,6 +257,7 @@ class _Writer:
         self._world = world
         self._spoiler = Spoiler(world.seed, world.period)
         self._pending: defaultdict[datetime, list[Entry]] = defaultdict(list)
+        self._forged: defaultdict[datetime, list[Entry]] = defaultdict(list)
         self._known = known_signs(world.censorship)
         self._day = 0
         # One upload breaks off, somewhere around the middle.
@@ -215,25 +275,30 @@ class _Writer:
             Entry(encode(test.document), "kept", test.document, test.is_sound)
             for test in batch.tests
         ]
-        for receipt, entry in self._spoiler.spoil(entries, batch.receipt):
-            self._pending[receipt.replace(minute=0, second=0)].append(entry)
         self.tally.note_session(batch)
+        if batch.forgery is not None:
+            # In objects of their own, so that the honest ones are the same with and without.
+            self._forged[_hour(batch.receipt)] += entries
+            return
+        for receipt, entry in self._spoiler.spoil(entries, batch.receipt):
+            self._pending[_hour(receipt)].append(entry)
 
     def finish(self) -> None:
         """Write what is left, late uploads after the period's end included."""
         self._flush(None)
 
     def _flush(self, before: datetime | None) -> None:
-        for hour in sorted(self._pending):
-            if before is not None and hour >= before:
-                break
-            entries = self._pending.pop(hour)
-            for number, start in enumerate(range(0, len(entries), _LINES_PER_OBJECT)):
-                self._write_object(hour, number, entries[start : start + _LINES_PER_OBJECT])
+        for pending, first in ((self._pending, 0), (self._forged, _FORGED_OBJECTS)):
+            for hour in sorted(pending):
+                if before is not None and hour >= before:
+                    break
+                entries = pending.pop(hour)
+                for number, start in enumerate(range(0, len(entries), _LINES_PER_OBJECT), first):
+                    self._write_object(hour, number, entries[start : start + _LINES_PER_OBJECT])
 
     def _write_object(self, hour: datetime, number: int, entries: list[Entry]) -> None:
         lines = [entry.line for entry in entries]
-        if self._is_cut(hour, entries):
+        if number < _FORGED_OBJECTS and self._is_cut(hour, entries):
             entries[-1].reason = "truncated_file"
             data = compress_cut(lines[:-1], lines[-1])
         else:
