@@ -1,6 +1,7 @@
 """What fails on every network of a country is not shown to be blocked in it (guard G6)."""
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from analysis.rules import Thresholds
@@ -23,7 +24,8 @@ WITH seen AS (
     AND o.probe_asn IN (FROM domestic_resolvers)
   GROUP BY ALL
 )
-SELECT row, sum(ok)::BIGINT AS reaching_session_count, count(*) AS network_count,
+SELECT row, sum(ok)::BIGINT AS reaching_session_count, sum(sessions)::BIGINT AS session_count,
+  count(*) AS network_count,
   count(*) FILTER (2 * ok < sessions) AS failing_network_count
 FROM seen GROUP BY row ORDER BY row
 """
@@ -36,8 +38,8 @@ def withhold_unreached(
 
     The measurements of one country cannot tell a block on all its networks from a site that is
     away or refuses all of them, unless something distinctive is seen. Where at least two other
-    access networks tested the site during the block, nearly all failed as well, and fewer than two
-    sessions got through, the interval is *impaired*.
+    access networks tested the site during the block, nearly all failed as well, and next to no session
+    got through, the interval is *impaired*.
 
     Args:
         connection: holds ``sessions`` and ``domestic_resolvers``.
@@ -47,9 +49,7 @@ def withhold_unreached(
     Returns:
         ``judged`` with the column ``is_withheld``.
     """
-    is_suspected = (judged["state"] == "likely_blocked") & ~judged["mechanism"].isin(
-        _NOT_A_REFUSAL
-    )
+    is_suspected = (judged["state"] == "likely_blocked") & ~judged["mechanism"].isin(_NOT_A_REFUSAL)
     columns = ["domain", "probe_asn", "blocked_from", "blocked_until"]
     suspected = judged.loc[is_suspected, columns].assign(row=judged.index[is_suspected])
     connection.register("suspected", suspected)
@@ -60,7 +60,9 @@ def withhold_unreached(
     withheld = others.index[
         (told >= 3)
         & (failing >= thresholds.refusal_share * told)
-        & (others["reaching_session_count"] < 2)
+        & (others["reaching_session_count"] < np.maximum(2, 0.1 * others["session_count"]))
     ]
     is_withheld = judged.index.isin(withheld)
-    return judged.assign(state=judged["state"].mask(is_withheld, "impaired"), is_withheld=is_withheld)
+    return judged.assign(
+        state=judged["state"].mask(is_withheld, "impaired"), is_withheld=is_withheld
+    )

@@ -105,11 +105,15 @@ _FEATURES = """
 SELECT
   c.object_key, c.line_number, c.report_id, c.input, c.measurement_start_time, c.day, c.session,
   c.domain, site.registrable_domain, c.probe_cc, c.probe_asn, c.resolver_asn, c.is_https,
+  c.is_ip_input,
   c.software_name, c.software_version, c.test_version,
   c.is_anomaly, c.is_confirmed, c.is_failure, c.has_control, c.control_name,
   n.name_pool, c.control_http_ok, c.control_http_fails,
   list_any_value([a.special FOR a IN c.control_answers IF a.special IS NOT NULL])
     AS control_special,
+  len(c.control_answers) > 0
+    AND len([a.address FOR a IN c.control_answers IF NOT contains(a.address, ':')]) = 0
+    AS control_is_ipv6_only,
   -- dns
   c.dns_failure, len(c.dns_answers) AS dns_answer_count,
   [a.address FOR a IN c.dns_answers] AS dns_addresses,
@@ -176,7 +180,8 @@ SELECT
   list_first([t.failure FOR t IN tls_failing_here]) AS tls_failure,
   len([t.address FOR t IN tls_trusted IF t.failure IS NOT NULL
        AND NOT coalesce(t.control_ok, NOT f.control_http_fails)]) AS tls_control_failing,
-  coalesce(dns_match IN ('address', 'asn') OR dns_is_vouched OR len(tcp_trusted) > 0, FALSE)
+  coalesce(dns_match IN ('address', 'asn') OR dns_is_vouched OR is_ip_input
+    OR NOT http_first_is_answer, FALSE)
     AS is_address_trusted,
   -- The page came from where the user's own resolver points, over a verified connection.
   coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL AND http_status IS NOT NULL

@@ -55,7 +55,7 @@ WITH told AS (
     2 * (t.ok - c.ok) > t.sessions - c.sessions AS others_reach
   FROM cells c JOIN totals t USING (domain, probe_asn, quarter) WHERE t.sessions > c.sessions
 ), paired AS (
-  SELECT software, mechanism, others_reach, session, registrable_domain
+  SELECT software, probe_asn, mechanism, others_reach, session, registrable_domain
   FROM told JOIN others USING (domain, probe_asn, quarter, software)
 ), exposure AS (
   SELECT software, count(*) AS sessions FROM paired WHERE others_reach GROUP BY ALL
@@ -64,25 +64,50 @@ WITH told AS (
     count(*) FILTER (others_reach) AS alone, count(*) FILTER (NOT others_reach) AS together,
     count(DISTINCT registrable_domain) FILTER (others_reach) AS names
   FROM paired WHERE mechanism IS NOT NULL GROUP BY ALL
-), rates AS (
-  SELECT e.software, m.mechanism, coalesce(f.names, 0) AS names, coalesce(f.alone, 0) AS alone,
-    coalesce(f.together, 0) AS together, coalesce(f.alone, 0) / e.sessions AS rate
-  FROM exposure e CROSS JOIN (SELECT DISTINCT mechanism FROM failing) m
-    LEFT JOIN failing f USING (software, mechanism)
-  WHERE e.sessions >= {floor_sessions}
-), usual AS (
-  -- The better quarter of the versions: defective releases do not excuse each other.
-  SELECT mechanism, quantile_disc(rate, 0.25) AS usual_rate FROM rates GROUP BY ALL
+), network_exposure AS (
+  SELECT software, probe_asn, count(*) AS sessions FROM paired WHERE others_reach GROUP BY ALL
+), network_failing AS (
+  SELECT software, probe_asn, mechanism, count(*) AS sessions
+  FROM paired WHERE others_reach AND mechanism IS NOT NULL GROUP BY ALL
+), expected AS (
+  -- What the version would show if it failed as often as the others do on the same networks: a
+  -- version that happens to run on a flaky network is not defective.
+  SELECT e.software, m.mechanism, sum(e.sessions) AS sessions,
+    sum(e.sessions * coalesce((m.sessions - coalesce(f.sessions, 0))
+                              / nullif(t.sessions - e.sessions, 0), 0)) AS expected_count
+  FROM network_exposure e
+    JOIN (SELECT probe_asn, mechanism, sum(sessions) AS sessions FROM network_failing GROUP BY ALL)
+      m USING (probe_asn)
+    JOIN (SELECT probe_asn, sum(sessions) AS sessions FROM network_exposure GROUP BY ALL)
+      t USING (probe_asn)
+    LEFT JOIN network_failing f USING (software, probe_asn, mechanism)
+  GROUP BY ALL
 )
 SELECT software, mechanism, names AS name_count, alone AS session_count,
-  together AS shared_session_count, rate, usual_rate
-FROM rates JOIN usual USING (mechanism)
+  together AS shared_session_count, alone / exposure.sessions AS rate,
+  expected_count / exposure.sessions AS usual_rate
+FROM failing JOIN exposure USING (software) JOIN expected USING (software, mechanism)
 WHERE names >= {defect_names} AND alone >= {floor_sessions} AND alone >= 3 * together
-  AND rate >= {defect_ratio} * usual_rate AND rate >= 0.02
+  AND alone >= {defect_ratio} * expected_count AND rate >= 0.02
 """
 _NO_DEFECTS = """
 SELECT '' AS software, '' AS mechanism, 0::BIGINT AS name_count, 0::BIGINT AS session_count,
   0::BIGINT AS shared_session_count, 0.0::DOUBLE AS rate, 0.0::DOUBLE AS usual_rate WHERE FALSE
+"""
+
+
+# Where the other versions fail too, a defective one tells the truth.
+_SHARED = """
+WITH cells AS (
+  SELECT domain, probe_asn, quarter, software, count(*) AS sessions, count(*) FILTER (is_ok) AS ok
+  FROM seen WHERE is_ok OR is_failing GROUP BY ALL
+), totals AS (
+  SELECT domain, probe_asn, quarter, sum(sessions) AS sessions, sum(ok) AS ok
+  FROM cells GROUP BY ALL
+)
+SELECT c.domain, c.probe_asn, c.quarter, c.software
+FROM cells c JOIN totals t USING (domain, probe_asn, quarter)
+WHERE t.sessions - c.sessions >= 2 AND 2 * (t.ok - c.ok) < t.sessions - c.sessions
 """
 
 
@@ -91,7 +116,8 @@ def add_guards(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) ->
 
     ``broken_sessions``: one row per session and network, with the names that it failed on.
     ``defective_versions``: one row per software version and mechanism, with the rate at which
-    it fails where others succeed, and that of the versions which do well.
+    it fails where others succeed, and the rate of the others on the same networks.
+    ``shared_failures``: the sites, networks and quarters in which other versions fail as well.
     """
     numbers = vars(thresholds)
     for name, query in (
@@ -101,6 +127,7 @@ def add_guards(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) ->
         ("defective_versions", _NO_DEFECTS),
     ):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE shared_failures AS {_SHARED}")
     # A defective release hides another one that is compared with it, so the search runs again.
     for _ in range(2):
         connection.execute(_DEFECTS.format(**numbers))

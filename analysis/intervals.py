@@ -42,11 +42,39 @@ def cut_into_intervals(series: pd.DataFrame, thresholds: Thresholds) -> pd.DataF
     mixed = failing & ((totals > 0).sum(axis=1) > 1)
     ends = np.append(starts[1:], len(series))
     for start, end in zip(starts[mixed], ends[mixed], strict=True):
+        ranges = segment(counts[start:end], thresholds.change_penalty)
         for number, (left, right) in enumerate(
-            segment(counts[start:end], thresholds.change_penalty)
+            _without_short_openings(ranges, counts[start:end], thresholds)
         ):
             interval[start + left : start + right] = number
     return series.assign(interval=interval)
+
+
+def _without_short_openings(
+    ranges: list[tuple[int, int]], counts: NDArray[np.int64], thresholds: Thresholds
+) -> list[tuple[int, int]]:
+    """Join what a stretch below the evidence floor would tear apart.
+
+    Two sessions on one day that claim access in the middle of a long block are no lifting of it.
+    ``counts`` has the class *ok* in column 0 and *blocked* in column 1.
+    """
+    joined: list[tuple[int, int]] = []
+    for left, right in ranges:
+        joined.append((left, right))
+        while len(joined) >= 3 and _is_torn(joined[-3:], counts, thresholds):
+            joined[-3:] = [(joined[-3][0], joined[-1][1])]
+    return joined
+
+
+def _is_torn(
+    ranges: list[tuple[int, int]], counts: NDArray[np.int64], thresholds: Thresholds
+) -> bool:
+    """Whether the middle one of three stretches is too thin to part two blocked ones."""
+    sums = [counts[left:right].sum(axis=0) for left, right in ranges]
+    before, middle, after = (2 * int(one[1]) > int(one.sum()) for one in sums)
+    left, right = ranges[1]
+    is_thin = sums[1].sum() < thresholds.floor_sessions or right - left < thresholds.floor_days
+    return before and after and not middle and bool(is_thin)
 
 
 def segment(counts: NDArray[np.int64], penalty: float) -> list[tuple[int, int]]:

@@ -119,10 +119,13 @@ def apply_rules(
     WITH guarded AS (
       SELECT l.* EXCLUDE ({_OUTCOME}, is_failing),
         b.session IS NOT NULL AS is_broken_session,
-        d.software IS NOT NULL AND l.class = 'blocked' AS is_defective_version
+        d.software IS NOT NULL AND l.class = 'blocked' AND x.software IS NULL
+          AS is_defective_version
       FROM layered l
         LEFT JOIN broken_sessions b USING (session, probe_asn)
         LEFT JOIN defective_versions d USING (software, mechanism)
+        LEFT JOIN shared_failures x ON x.domain = l.domain AND x.probe_asn = l.probe_asn
+          AND x.software = l.software AND x.quarter = date_trunc('quarter', l.day)
     ), settled AS (
       SELECT g.* EXCLUDE (rule_id, is_broken_session, is_defective_version),
         coalesce({_case(rules_of("session", rules))}, rule_id) AS rule_id

@@ -137,6 +137,7 @@ WITH given AS (
   GROUP BY ALL
 ), asked AS (
   SELECT g.probe_asn, g.resolver_asn, g.address, f.session, g.domain,
+         any_value(concat_ws(' ', f.software_name, f.software_version)) AS software,
          bool_or(list_contains(f.dns_addresses, g.address)) AS is_given
   FROM given g JOIN features f
     ON f.probe_asn = g.probe_asn AND f.resolver_asn = g.resolver_asn AND f.domain = g.domain
@@ -144,17 +145,27 @@ WITH given AS (
    AND (f.dns_failure IS NOT NULL OR f.dns_answer_count > 0)
   GROUP BY ALL
 ), sessions AS (
-  SELECT probe_asn, resolver_asn, address, session,
+  SELECT probe_asn, resolver_asn, address, session, any_value(software) AS software,
     2 * count(*) FILTER (is_given) >= count(*) AS is_given
   FROM asked GROUP BY ALL
+), kinds AS (
+  SELECT probe_asn, resolver_asn, address, software, count(*) FILTER (is_given) AS given,
+    count(*) FILTER (NOT is_given) AS open
+  FROM sessions GROUP BY ALL
+), counted AS (
+  SELECT probe_asn, resolver_asn, address, sum(given)::BIGINT AS given_session_count,
+    sum(open)::BIGINT AS open_session_count, sum(least(given, open))::BIGINT AS mixed_count
+  FROM kinds GROUP BY ALL
 ), names AS (
   SELECT probe_asn, resolver_asn, address, count(*) AS name_count FROM given GROUP BY ALL
 )
-SELECT probe_asn, resolver_asn, address, any_value(name_count) AS name_count,
-  count(*) AS session_count, count(*) FILTER (is_given) AS given_session_count,
-  count(*) FILTER (NOT is_given) >= {floor_sessions}
-    AND given_session_count < {filter_share} * count(*) AS is_local_filter
-FROM sessions JOIN names USING (probe_asn, resolver_asn, address) GROUP BY ALL
+SELECT *,
+  -- Some sessions only; or nearly all of them, where those that got the address and those that
+  -- did not are different probes: one busy probe behind its owner's filter is no network.
+  open_session_count >= {floor_sessions}
+    AND (given_session_count < {filter_share} * (given_session_count + open_session_count)
+         OR 4 * mixed_count <= open_session_count) AS is_local_filter
+FROM counted JOIN names USING (probe_asn, resolver_asn, address)
 """
 
 _FILTERED = """
@@ -194,7 +205,8 @@ GROUP BY ALL
 # of sessions, so that one forged session neither acquits a page nor makes a site reachable.
 _PAGE_PROFILES = """
 WITH landed AS (
-  SELECT session, probe_asn, registrable_domain, is_same_page OR is_https_own AS is_reached,
+  SELECT session, day, probe_asn, registrable_domain,
+    is_same_page OR is_https_own AS is_reached,
     is_https_page AND NOT is_https_own AS is_sent_on, http_title,
     CASE WHEN is_https_page THEN 'https://' || http_host ELSE http_body_digest END AS page
   FROM features
@@ -207,13 +219,27 @@ WITH landed AS (
   SELECT page FROM pages GROUP BY page HAVING count(DISTINCT registrable_domain) > 1
 ), replaced AS (
   SELECT DISTINCT page, registrable_domain FROM pages SEMI JOIN shared USING (page)
+), shown AS (
+  SELECT page, probe_asn, min(day) AS since, max(day) AS until
+  FROM landed SEMI JOIN shared USING (page) WHERE NOT is_reached GROUP BY ALL
 ), exposure AS (
+  -- What the names' sessions saw while the page was about: a block shows it to most of them, a
+  -- variant of the sites' own page to some of them on every network.
   SELECT r.page, l.probe_asn, count(DISTINCT l.session) AS sessions,
     count(DISTINCT l.session) FILTER (l.page = r.page AND NOT l.is_reached) AS showing
-  FROM landed l JOIN replaced r USING (registrable_domain) GROUP BY ALL HAVING sessions >= 3
+  FROM landed l JOIN replaced r USING (registrable_domain)
+    JOIN shown s ON s.page = r.page AND s.probe_asn = l.probe_asn
+      AND l.day BETWEEN s.since AND s.until
+  GROUP BY ALL
 ), spread AS (
-  SELECT page, count(*) AS network_count, count(*) FILTER (5 * showing >= sessions) AS showing_count
+  SELECT page, count(*) AS network_count,
+    sum(showing) FILTER (2 * showing < sessions) / sum(showing) AS scattered_share
   FROM exposure GROUP BY page
+), testing AS (
+  SELECT r.page, count(DISTINCT s.probe_asn) / count(DISTINCT l.probe_asn) AS showing_share
+  FROM landed l JOIN replaced r USING (registrable_domain)
+    LEFT JOIN shown s ON s.page = r.page AND s.probe_asn = l.probe_asn
+  GROUP BY r.page
 ), arrivals AS (
   SELECT registrable_domain, count(DISTINCT session) AS sessions,
     count(DISTINCT session) FILTER (is_reached) AS reached
@@ -226,18 +252,19 @@ WITH landed AS (
     a.reached >= 2 AND 10 * a.reached >= a.sessions AS is_reached,
     list(t.page) FILTER (t.sessions >= 2 AND 10 * t.sessions >= a.sessions) AS targets
   FROM arrivals a LEFT JOIN targets t USING (registrable_domain) GROUP BY ALL
+), counted AS (
+  SELECT probe_asn, page, min(title) AS title, count(*) AS name_count,
+    count(*) FILTER (r.is_reached OR len(list_filter(r.targets, lambda t: t <> page)) > 0)
+      AS reached_elsewhere_count,
+    sum(measurements)::BIGINT AS measurement_count
+  FROM pages JOIN reached r USING (registrable_domain) GROUP BY probe_asn, page
 )
-SELECT probe_asn, page, min(title) AS title, count(*) AS name_count,
-  count(*) FILTER (r.is_reached OR len(list_filter(r.targets, lambda t: t <> page)) > 0)
-    AS reached_elsewhere_count,
-  sum(measurements)::BIGINT AS measurement_count,
-  coalesce(any_value(s.network_count), 0) AS network_count,
-  coalesce(any_value(s.showing_count), 0) AS showing_network_count,
-  count(*) >= {blockpage_names} AND 2 * reached_elsewhere_count >= count(*)
-    AND NOT (any_value(s.network_count) >= 3 AND any_value(s.showing_count)
-             >= {refusal_share} * any_value(s.network_count)) AS is_blockpage
-FROM pages JOIN reached r USING (registrable_domain) LEFT JOIN spread s USING (page)
-GROUP BY probe_asn, page
+SELECT c.*, coalesce(s.network_count, 0) AS network_count,
+  coalesce(s.scattered_share, 0) AS scattered_share, coalesce(t.showing_share, 0) AS showing_share,
+  c.name_count >= {blockpage_names} AND 2 * c.reached_elsewhere_count >= c.name_count
+    AND NOT (coalesce(s.network_count, 0) >= 3 AND (coalesce(s.scattered_share, 0) >= 0.5
+             OR coalesce(t.showing_share, 0) >= {refusal_share})) AS is_blockpage
+FROM counted c LEFT JOIN spread s USING (page) LEFT JOIN testing t USING (page)
 """
 
 _PROFILED = """

@@ -19,7 +19,7 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 
     Args:
         counts: ``state``; the sessions of the interval that the state rests on (``blocked, down,
-            ok, unclear, artefact``) and of the whole period (``all_blocked, all_down, all_ok,
+            ok, unclear, artefact, firm``) and of the whole period (``all_blocked, all_down, all_ok,
             all_unclear, all_artefact``); ``is_special``: it is a private or loopback answer.
         thresholds: the evidence floor.
 
@@ -39,11 +39,17 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         index=counts.index,
     )
     among = everything.where(state != "down", everything - counts["unclear"])
-    thin = _to_thin_out(holding, among, thresholds.share_floor)
+    is_firm = is_listed & (2 * counts["firm"] >= counts["blocked"])
+    firm = np.minimum(
+        _to_thin_out(holding, among, thresholds.firm_share_floor), 2 * holding - among + 1
+    )
+    thin = _to_thin_out(holding, among, thresholds.share_floor).mask(is_firm, firm)
     thin = thin.where(state != "insufficient", np.inf)
     ways = pd.concat([thin, _to_blur(counts), _to_make_up(counts, thresholds)], axis=1)
     # Open sessions through the same resolver make a private address look like a local filter.
-    ways = ways.assign(filter=np.where(is_listed & counts["is_special"], _to_excuse(counts, thresholds), np.inf))
+    ways = ways.assign(
+        filter=np.where(is_listed & counts["is_special"], thresholds.floor_sessions, np.inf)
+    )
     return ways.min(axis=1).clip(lower=1).astype("int64")
 
 
@@ -74,12 +80,6 @@ def _to_blur(counts: pd.DataFrame) -> pd.Series:
         ),
         index=counts.index,
     )
-
-
-def _to_excuse(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """Open sessions until the share that gets a private address falls below a local filter's."""
-    share = counts["blocked"] / thresholds.filter_share - counts["blocked"]
-    return np.floor(share).add(1).clip(lower=thresholds.floor_sessions)
 
 
 def _to_make_up(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:

@@ -32,6 +32,9 @@ class Thresholds:
     floor_sessions: int = _number(4, "sessions of one class that a state needs")
     floor_days: int = _number(3, "days on which those sessions must lie")
     share_floor: float = _number(0.5, "lower 95 % bound of the class's share over sessions")
+    firm_share_floor: float = _number(
+        0.3, "the same where most failures are no time-outs, and at least half of all sessions fail"
+    )
     sinkhole_names: int = _number(3, "unrelated live names on one address: a sinkhole")
     blockpage_names: int = _number(3, "unrelated names on one page: a block page")
     substitution_dead_share: float = _number(
@@ -41,7 +44,7 @@ class Thresholds:
         0.9, "share of a live name's sessions on a substitution address: not a lapse"
     )
     filter_share: float = _number(
-        0.95, "share of a resolver's sessions below which a private address is a local filter"
+        0.6, "share of a resolver's sessions below which a private address is a local filter"
     )
     broken_names: int = _number(5, "normally reachable names that a broken session must have tried")
     broken_share: float = _number(0.5, "share of them that fail in a broken session")
@@ -283,6 +286,13 @@ RULES: tuple[Rule, ...] = (
         "unknown",
         "An address the control did not get. OONI's prime suspect for false positives: geo-DNS "
         "and CDNs look the same.",
+    ),
+    Rule(
+        "dns.ipv6_only",
+        "control_is_ipv6_only",
+        "unknown",
+        "The name has IPv6 addresses only; a probe without IPv6 may be told that there is none.",
+        evidence="discarded",
     ),
     Rule(
         "dns.nxdomain",
@@ -566,7 +576,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "http.tls_mitm",
-        "fails_before_page AND starts_with(http_failure, 'ssl_')",
+        "fails_before_page AND NOT coalesce(fails_at_target, FALSE) "
+        "AND starts_with(http_failure, 'ssl_')",
         "blocked",
         "An https page fails on its certificate, the probe kept no handshake, and the control "
         "gets the page.",
@@ -595,7 +606,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "http.timeout_at_redirect",
-        f"fails_within_site AND redirect_layer = 'tcp' AND http_failure IN {_TIMEOUT}",
+        f"redirect_layer = 'tcp' AND http_failure IN {_TIMEOUT}",
         "blocked",
         "The site redirects within itself to an address that does not answer; the control gets "
         "there.",

@@ -28,9 +28,9 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """The state of each row of counted sessions.
 
     Args:
-        counts: sessions ``blocked, down, ok, unclear``; of the blocked ones ``artefact``, ``core``
-            (those that do not time out, and the time-outs of the one layer that has most) and
-            ``timeout`` (those time-outs); for each class the days on which it was seen
+        counts: sessions ``blocked, down, ok, unclear``; of the blocked ones ``artefact``,
+            ``firm`` (those that do not time out) and ``core`` (those, and the time-outs of the
+            one layer that has most); for each class the days on which it was seen
             (``blocked_days`` …, ``failing_days``); and ``timeout_share``, how often a usual site
             times out on the network.
         thresholds: the evidence floor: sessions, days, and the lower bound of the share.
@@ -39,6 +39,8 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         One of ``STATES`` a row. No row is *ok* for want of evidence: below the floor it is
         *insufficient*, whatever the few sessions show. Time-outs at different layers do not add
         up to a block, and time-outs must be far more common than on the network's usual sites.
+        What is firmer than a time-out may reach less than every session: not all of a network's
+        ways out need be filtered.
     """
     everything = counts[["blocked", "down", "ok", "unclear"]].sum(axis=1)
     interpretable = everything - counts["unclear"]
@@ -53,11 +55,16 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         )
 
     low, _ = wilson_bounds(counts["blocked"], everything)
-    is_usual = (2 * counts["timeout"] > counts["blocked"]) & (low < 2 * counts["timeout_share"])
+    is_stalling = 2 * counts["firm"] < counts["blocked"]
+    is_common = np.where(
+        is_stalling,
+        (low >= thresholds.share_floor) & (low >= 2 * counts["timeout_share"]),
+        (low >= thresholds.firm_share_floor) & (2 * counts["blocked"] >= everything),
+    )
     is_blocked = (
-        holds(counts["blocked"], counts["blocked_days"], everything)
-        & (counts["core"] >= thresholds.floor_sessions)
-        & ~is_usual
+        (counts["core"] >= thresholds.floor_sessions)
+        & (counts["blocked_days"] >= thresholds.floor_days)
+        & is_common
     )
     has_artefact = 2 * counts["artefact"] >= counts["blocked"]
     is_down = holds(counts["down"], counts["down_days"], interpretable) & (

@@ -17,6 +17,7 @@ Nothing here knows how worlds are made or verdicts reached: it reads the publish
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from datetime import date
 from math import sqrt
 from pathlib import Path
 
@@ -99,11 +100,8 @@ class _Truth:
     def read(cls, folder: str | Path) -> "_Truth":
         folder = Path(folder)
         blocks = _read(folder / "blocks.csv")
-        blocks["since"] = pd.to_datetime(blocks["since"].replace("", "1900-01-01"))
-        blocks["until"] = pd.to_datetime(blocks["until"].replace("", "2200-01-01"))
         blocks["share"] = pd.to_numeric(blocks["share"]) if "share" in blocks else 1.0
         tests = _read(folder / "tests.csv")
-        tests["day"] = pd.to_datetime(tests["day"])
         for column in ("session_count", "sound_session_count"):
             tests[column] = tests[column].astype("int64")
         names = _read(folder / "names.csv")
@@ -124,7 +122,8 @@ def _count_sessions(blocks: pd.DataFrame, tests: pd.DataFrame) -> pd.DataFrame:
     """``sound_session_count`` of each block: sound sessions that tested the name while it held."""
     rows = blocks.drop(columns="sound_session_count", errors="ignore").reset_index(names="block")
     met = rows[["block", *_KEY, "since", "until"]].merge(tests, on=_KEY)
-    met = met[(met["day"] >= met["since"]) & (met["day"] < met["until"])]
+    # ISO days sort as text, and an empty end lies past all of them.
+    met = met[(met["day"] >= met["since"]) & (met["day"] < met["until"].replace("", "9999"))]
     counts = met.groupby("block")["sound_session_count"].sum()
     rows["sound_session_count"] = rows["block"].map(counts).fillna(0).astype("int64")
     return rows
@@ -154,6 +153,8 @@ def _compare_pairs(verdicts: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
     networks = truth.networks.set_index("probe_asn")
     for column in ("kind", "role"):
         pairs[column] = pairs["probe_asn"].map(networks[column]).fillna("")
+    pairs = pairs.merge(_forged_openness(truth), on=_KEY, how="left")
+    pairs["is_forged_open"] = pairs["is_forged_open"].notna()
     return pairs.sort_values(_KEY, ignore_index=True)
 
 
@@ -180,129 +181,158 @@ def _compare_sites(
     return sites
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A stretch of blocking in days since the year 1; ``until`` is the day after the last.
+
+    Of an interval, ``open_before`` is the last day seen open before it and ``open_after`` the
+    first one after it; None where there is none.
+    """
+
+    since: int
+    until: int
+    mechanism: str = ""
+    open_before: int | None = None
+    open_after: int | None = None
+
+
+_Pair = tuple[str, str]
+_NEVER = date.max.toordinal()
+
+
+def _day(text: str) -> int | None:
+    return date.fromisoformat(text).toordinal() if text else None
+
+
+def _group(frame: pd.DataFrame, rows: Iterable[_Span]) -> dict[_Pair, list[_Span]]:
+    """Spans by pair, in the order of their first day."""
+    groups: dict[_Pair, list[_Span]] = {}
+    keys = zip(frame["domain"], frame["probe_asn"], strict=True)
+    for key, span in zip(keys, rows, strict=True):
+        groups.setdefault(key, []).append(span)
+    return {key: sorted(spans, key=lambda span: span.since) for key, spans in groups.items()}
+
+
+def _true_spans(truth: _Truth) -> dict[_Pair, list[_Span]]:
+    blocks = truth.blocks
+    return _group(
+        blocks,
+        (
+            _Span(_day(since) or 1, _day(until) or _NEVER, mechanism)
+            for since, until, mechanism in zip(
+                blocks["since"], blocks["until"], blocks["mechanism"], strict=True
+            )
+        ),
+    )
+
+
+def _claimed_spans(intervals: pd.DataFrame) -> dict[_Pair, list[_Span]]:
+    columns = ("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again")
+    return _group(
+        intervals,
+        (
+            _Span(_day(first) or 1, (_day(last) or _NEVER - 1) + 1, "", _day(before), _day(after))
+            for first, last, before, after in zip(*(intervals[c] for c in columns), strict=True)
+        ),
+    )
+
+
 def _compare_edges(intervals: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
     """One row per true onset and ending that a sound test on each side could have bracketed.
 
     ``error_days`` is how much later than the truth the interval puts it. ``is_inside`` where the
-    truth lies in the bracket, ``width_days`` and ``narrowest_days`` are the bracket's and the
-    narrowest one that sound tests allow; empty where a side is open.
+    truth lies in the bracket; ``width_days`` and ``narrowest_days`` are the bracket's width and
+    that of the narrowest one that sound tests allow, empty where a side is open.
     """
-    spans = _spans(intervals)
-    days = {
-        key: group.loc[group["sound_session_count"] > 0, ["day", "sound_session_count"]]
-        for key, group in truth.tests.groupby(_KEY)
-    }
-    rows = []
-    for key, blocks in truth.blocks.groupby(_KEY):
-        tested = days.get(key)
-        if tested is None:
-            continue
-        blocks = blocks.sort_values("since")
-        claimed = spans[(spans["domain"] == key[0]) & (spans["probe_asn"] == key[1])]
-        for edge in _edges_of(blocks, tested):
-            rows.append({**dict(zip(_KEY, key, strict=True)), **edge, **_place(edge, claimed)})
+    claimed = _claimed_spans(intervals)
+    sound = truth.tests[truth.tests["sound_session_count"] > 0]
+    tests: dict[_Pair, dict[int, int]] = {}
+    for domain, asn, day, count in zip(
+        *(sound[c] for c in (*_KEY, "day", "sound_session_count")), strict=True
+    ):
+        tests.setdefault((domain, asn), {})[_day(day) or 1] = count
+    rows = [
+        {"domain": key[0], "probe_asn": key[1], **edge, **_place(edge, block, claimed.get(key, []))}
+        for key, blocks in _true_spans(truth).items()
+        for place, block in enumerate(blocks)
+        for edge in _edges_of(blocks, place, tests.get(key, {}))
+    ]
     columns = [
-        *_KEY, "edge", "mechanism", "true_day", "block_since", "block_until",
-        "blocked_session_count", "open_session_count", "narrowest_days", "is_found", "is_inside",
-        "error_days", "width_days", "last_seen_open", "blocked_day",
+        *_KEY, "edge", "mechanism", "true_day", "blocked_session_count", "open_session_count",
+        "narrowest_days", "is_found", "is_inside", "error_days", "width_days",
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=columns)
     frame["stratum"] = stratum_of(frame["blocked_session_count"].astype("int64"))
     return frame
 
 
-def _spans(intervals: pd.DataFrame) -> pd.DataFrame:
-    """Intervals of blocking with their days as dates; ``NaT`` where there is none."""
-    spans = intervals.copy()
-    for column in ("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again"):
-        spans[column] = pd.to_datetime(spans[column].replace("", None))
-    return spans
+def _edges_of(
+    blocks: list[_Span], place: int, tests: Mapping[int, int]
+) -> Iterable[dict[str, object]]:
+    """The onset and the ending of one block, where sound tests lie on both sides."""
+    block = blocks[place]
+    opened = blocks[place - 1].until if place else 1
+    closed = blocks[place + 1].since if place + 1 < len(blocks) else _NEVER
+    held = [day for day in tests if block.since <= day < block.until]
+    before = [day for day in tests if opened <= day < block.since]
+    after = [day for day in tests if block.until <= day < closed]
+    shared = {
+        "mechanism": block.mechanism,
+        "blocked_session_count": sum(tests[day] for day in held),
+    }
+    if held and before:
+        yield {**shared, "edge": "onset", "true_day": block.since,
+               "open_session_count": sum(tests[day] for day in before),
+               "narrowest_days": min(held) - max(before)}  # fmt: skip
+    if held and after:
+        yield {**shared, "edge": "ending", "true_day": block.until,
+               "open_session_count": sum(tests[day] for day in after),
+               "narrowest_days": min(after) - max(held)}  # fmt: skip
 
 
-def _edges_of(blocks: pd.DataFrame, tested: pd.DataFrame) -> Iterable[dict[str, object]]:
-    """The onsets and endings of one pair's blocks, with the sound tests on both sides."""
-    count = tested["sound_session_count"]
-    starts, stops = list(blocks["since"]), list(blocks["until"])
-    for place, block in enumerate(blocks.itertuples()):
-        inside = (tested["day"] >= block.since) & (tested["day"] < block.until)
-        if not inside.any():
-            continue
-        before = tested["day"] < block.since
-        before &= tested["day"] >= (stops[place - 1] if place else pd.Timestamp.min)
-        after = tested["day"] >= block.until
-        after &= tested["day"] < (
-            starts[place + 1] if place + 1 < len(starts) else pd.Timestamp.max
-        )
-        shared = {
-            "mechanism": block.mechanism, "block_since": block.since, "block_until": block.until,
-            "blocked_session_count": int(count[inside].sum()),
-        }  # fmt: skip
-        held = tested.loc[inside, "day"]
-        if before.any():
-            width = (held.min() - tested.loc[before, "day"].max()).days
-            yield {**shared, "edge": "onset", "true_day": block.since,
-                   "open_session_count": int(count[before].sum()), "narrowest_days": width}  # fmt: skip
-        if after.any():
-            width = (tested.loc[after, "day"].min() - held.max()).days
-            yield {**shared, "edge": "ending", "true_day": block.until,
-                   "open_session_count": int(count[after].sum()), "narrowest_days": width}  # fmt: skip
-
-
-def _place(edge: Mapping[str, object], claimed: pd.DataFrame) -> dict[str, object]:
-    """Where the interval of the same block puts an onset or ending."""
-    last_day = claimed["blocked_until"].fillna(pd.Timestamp.max)
-    met = claimed[
-        (claimed["blocked_from"] < edge["block_until"]) & (last_day >= edge["block_since"])
-    ]
-    if met.empty:
+def _place(edge: Mapping[str, object], block: _Span, claimed: list[_Span]) -> dict[str, object]:
+    """Where the interval that meets the block puts one of its edges."""
+    met = [span for span in claimed if span.since < block.until and span.until > block.since]
+    if not met:
         return {"is_found": False, "is_inside": False}
-    day = pd.Timestamp(str(edge["true_day"]))
     if edge["edge"] == "onset":
-        row = met.loc[(met["blocked_from"] - day).abs().idxmin()]
-        seen, other = row["blocked_from"], row["last_seen_open"]
-        is_inside = seen >= day and not (other >= day)
-        width = (seen - other).days if pd.notna(other) else None
-        error = (seen - day).days
+        span = min(met, key=lambda span: abs(span.since - block.since))
+        error, other = span.since - block.since, span.open_before
+        is_inside = error >= 0 and (other is None or other < block.since)
+        width = None if other is None else span.since - other
     else:
-        # The day after the last one blocked compares with the truth's.
-        ends = met["blocked_until"].fillna(pd.Timestamp("2200-01-01"))
-        row = met.loc[(ends - day).abs().idxmin()]
-        seen, other = row["blocked_until"], row["first_seen_open_again"]
-        if pd.isna(seen):
+        span = min(met, key=lambda span: abs(span.until - block.until))
+        if span.until == _NEVER:
             return {"is_found": True, "is_inside": False}
-        is_inside = seen < day and not (other < day)
-        width = (other - seen).days if pd.notna(other) else None
-        error = (seen - day).days + 1
-    return {"is_found": True, "is_inside": bool(is_inside), "error_days": error,
-            "width_days": width, "last_seen_open": other, "blocked_day": seen}  # fmt: skip
+        error, other = span.until - block.until, span.open_after
+        is_inside = error <= 0 and (other is None or other >= block.until)
+        width = None if other is None else other - (span.until - 1)
+    return {"is_found": True, "is_inside": is_inside, "error_days": error, "width_days": width}
 
 
 def _check_claims(intervals: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
     """One row per bracketed onset or ending; ``is_true`` where a true one lies in the bracket."""
-    spans = _spans(intervals)
+    true = _true_spans(truth)
     rows = []
-    by_pair = dict(list(truth.blocks.groupby(_KEY)))
-    for span in spans.itertuples():
-        blocks = by_pair.get((span.domain, span.probe_asn))
-        head = {"domain": span.domain, "probe_asn": span.probe_asn,
-                "is_blocked": blocks is not None}  # fmt: skip
-        if pd.notna(span.last_seen_open):
-            is_true = blocks is not None and bool(
-                ((blocks["since"] > span.last_seen_open)
-                 & (blocks["since"] <= span.blocked_from)).any()
-            )  # fmt: skip
-            rows.append({**head, "edge": "onset", "is_true": is_true,
-                         "open_day": span.last_seen_open, "blocked_day": span.blocked_from})  # fmt: skip
-        if pd.notna(span.first_seen_open_again) and pd.notna(span.blocked_until):
-            is_true = blocks is not None and bool(
-                ((blocks["until"] > span.blocked_until)
-                 & (blocks["until"] <= span.first_seen_open_again)).any()
-            )  # fmt: skip
-            rows.append({**head, "edge": "ending", "is_true": is_true,
-                         "open_day": span.first_seen_open_again,
-                         "blocked_day": span.blocked_until})  # fmt: skip
-    columns = [*_KEY, "is_blocked", "edge", "is_true", "open_day", "blocked_day"]
-    return pd.DataFrame(rows, columns=columns)
+    for key, spans in _claimed_spans(intervals).items():
+        blocks = true.get(key, [])
+        head = {"domain": key[0], "probe_asn": key[1], "is_blocked": bool(blocks)}
+        for span in spans:
+            before, after = span.open_before, span.open_after
+            if before is not None:
+                is_true = any(before < block.since <= span.since for block in blocks)
+                rows.append({**head, "edge": "onset", "is_true": is_true})
+            if after is not None and span.until != _NEVER:
+                is_true = any(span.until <= block.until <= after for block in blocks)
+                rows.append({**head, "edge": "ending", "is_true": is_true})
+    frame = pd.DataFrame(rows, columns=[*_KEY, "is_blocked", "edge", "is_true"])
+    return frame.merge(_forged_openness(truth), on=_KEY, how="left")
+
+
+def _forged_openness(truth: _Truth) -> pd.DataFrame:
+    """The pairs of which forged reports claim openness, marked in ``is_forged_open``."""
+    pairs = truth.forgeries.loc[truth.forgeries["claim"] == "open", _KEY].drop_duplicates()
+    return pairs.assign(is_forged_open=True)
 
 
 def _check_forged(pairs: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
@@ -335,6 +365,7 @@ def accuracy(scored: Score) -> pd.DataFrame:
     by_seen = listed.assign(stratum=stratum_of(listed["blocked_session_count"].fillna(0)))
     is_well = blocked["true_session_count"] >= 6
     edges, well = scored.edges, scored.edges["blocked_session_count"] >= 6
+    claims, is_forged = scored.claims, scored.claims["is_forged_open"].notna()
     parts = [
         share_by("recall of pairs", blocked, "is_listed", "stratum"),
         share_by("recall of pairs, 6 or more sessions", blocked[is_well], "is_listed"),
@@ -349,7 +380,12 @@ def accuracy(scored: Score) -> pd.DataFrame:
         share_by("mechanism exact", right, "is_same", "stratum"),
         share_by("mechanism exact, by mechanism", right, "is_same", "true_mechanism"),
         share_by("mechanism family", right, "is_family", "stratum"),
-        share_by("bounds of the share hold it", right, "is_covered", "stratum"),
+        share_by(
+            "bounds of the share hold it", right[~right["is_forged_open"]], "is_covered", "stratum"
+        ),
+        share_by(
+            "bounds hold a share below 1", right[right["true_share"] < 1], "is_covered", "stratum"
+        ),
         share_by("edge found", edges, "is_found", "edge"),
         share_by("edge inside bracket", edges[edges["is_found"]], "is_inside", "edge"),
         share_by(
@@ -359,7 +395,8 @@ def accuracy(scored: Score) -> pd.DataFrame:
         share_by(
             "bracket as narrow as tests allow", _bracketed(edges), "is_narrow", "edge",
         ),
-        share_by("claimed edge is true", scored.claims, "is_true", "edge"),
+        share_by("claimed edge is true", claims[~is_forged], "is_true", "edge"),
+        share_by("claimed edge is true despite forged openness", claims[is_forged], "is_true"),
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True)
 
@@ -406,6 +443,41 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale)
 
 
+def tally(scored: Score) -> dict[str, int]:
+    """The counts by which thresholds are compared, over pairs with 6 or more blocked sessions.
+
+    ``false_pair_count`` is of all listed pairs; ``error_count`` weighs it five times a miss,
+    since a site wrongly listed discredits the list.
+    """
+    pairs, sites, edges = scored.pairs, scored.sites, scored.edges
+    well = pairs[pairs["is_blocked"] & (pairs["true_session_count"] >= 6)]
+    right = pairs[pairs["is_blocked"] & pairs["is_listed"]]
+    found = edges[edges["is_found"].astype("bool")]
+    counts = {
+        "listed_pair_count": pairs["is_listed"].sum(),
+        "false_pair_count": (pairs["is_listed"] & ~pairs["is_blocked"]).sum(),
+        "blocked_pair_count": len(well),
+        "missed_pair_count": (~well["is_listed"]).sum(),
+        "false_site_count": (sites["is_listed"] & ~sites["is_blocked"]).sum(),
+        "missed_site_count": (
+            sites["is_blocked"] & ~sites["is_listed"] & (sites["true_session_count"] >= 6)
+        ).sum(),
+        "wrong_mechanism_count": (right["mechanism"] != right["true_mechanism"]).sum(),
+        "edge_count": len(edges),
+        "edge_not_found_count": len(edges) - len(found),
+        "edge_outside_count": (~found["is_inside"].astype("bool")).sum(),
+        "false_edge_count": (~scored.claims["is_true"].astype("bool")).sum(),
+    }
+    result = {name: int(count) for name, count in counts.items()}
+    result["error_count"] = (
+        5 * result["false_pair_count"]
+        + result["missed_pair_count"]
+        + result["wrong_mechanism_count"]
+        + result["edge_outside_count"]
+    )
+    return result
+
+
 def false_positives(scored: Score) -> pd.DataFrame:
     """Pairs and sites that are listed and not blocked, by what is going on with the name.
 
@@ -450,3 +522,32 @@ def unlisted_states(scored: Score) -> pd.DataFrame:
     keys = ["situation", "is_blocked", "state"]
     rest = rest.assign(state=rest["state"].fillna(""))
     return rest.groupby(keys, sort=True).size().reset_index(name="pair_count")
+
+
+def moved_by_forgery(clean: pd.DataFrame, forged: Score) -> pd.DataFrame:
+    """Whether forged reports moved a state that its ``sessions_to_flip`` says they could not.
+
+    Args:
+        clean: the pairs of the same world without the forged reports.
+        forged: the world with them.
+
+    Returns:
+        One row per pair that forged reports speak of or whose state differs: ``claim, state,
+        state_forged, sessions_to_flip, forged_session_count``, ``is_moved``, and ``is_broken``
+        where fewer forged sessions than ``sessions_to_flip`` moved it.
+    """
+    counts = forged.forged.groupby(_KEY, sort=True).agg(
+        claim=("claim", lambda claims: ";".join(sorted(set(claims)))),
+        forged_session_count=("forged_session_count", "sum"),
+    )
+    rows = clean[[*_KEY, "is_blocked", "state", "is_listed", "sessions_to_flip"]].merge(
+        forged.pairs[[*_KEY, "state", "is_listed"]], on=_KEY, suffixes=("", "_forged")
+    )
+    rows = rows.merge(counts.reset_index(), on=_KEY, how="left").dropna(subset=["state"])
+    rows["forged_session_count"] = rows["forged_session_count"].fillna(0).astype("int64")
+    rows["claim"] = rows["claim"].fillna("")
+    rows["is_moved"] = rows["state"] != rows["state_forged"]
+    few = rows["forged_session_count"] < rows["sessions_to_flip"].fillna(0).astype("int64")
+    rows["is_broken"] = rows["is_moved"] & few
+    spoken_of = rows["forged_session_count"] > 0
+    return rows[spoken_of | rows["is_moved"]].reset_index(drop=True)

@@ -185,7 +185,7 @@ def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     short = counts[
         (counts["state"] == "insufficient") & (2 * counts["blocked"] > counts[_CLASSES].sum(axis=1))
     ]
-    sums = [*_CLASSES, "artefact", "core", "timeout", *[f"{c}_days" for c in [*_CLASSES, "failing"]]]
+    sums = [*_CLASSES, "artefact", "firm", "core", *[f"{c}_days" for c in [*_CLASSES, "failing"]]]
     together = short.groupby(VIEW, sort=True)[sums].sum()
     together["timeout_share"] = short.groupby(VIEW, sort=True)["timeout_share"].max()
     states = judge_states(together, thresholds)
@@ -222,20 +222,21 @@ def _count_intervals(cut: pd.DataFrame, period: Period) -> pd.DataFrame:
     flags = {f"{name}_days": inside[name] > 0 for name in _CLASSES}
     failing = (inside["blocked"] + inside["down"] + inside["unclear"]) > 0
     wide = inside.assign(**flags, failing_days=failing)
-    sums = [*_CLASSES, "artefact", "core", "timeout", "session_count", *flags, "failing_days"]
+    sums = [*_CLASSES, "artefact", "firm", "core", "session_count", *flags, "failing_days"]
     counts = wide.groupby(key, sort=True)[sums].sum().astype("int64")
-    core_days = wide[wide["core"] > 0].groupby(key)["day"]
-    counts["blocked_from"] = core_days.min()
-    counts["blocked_until"] = core_days.max()
+    marked = wide[(wide["core"] > 0) | ((wide["blocked"] > 0) & wide["is_at_edge"])]
+    counts["blocked_from"] = marked.groupby(key)["day"].min()
+    counts["blocked_until"] = marked.groupby(key)["day"].max()
     return counts.reset_index()
 
 
 def _mark_core(inside: pd.DataFrame) -> pd.DataFrame:
-    """Per day, the blocked sessions that belong to the interval's block, and its time-outs.
+    """Per day, the blocked sessions that belong to the interval's block (``core``).
 
     A block is one thing: time-outs count at the one layer that has most of them, and beside
-    firmer failures only where they are common. A stray time-out on the day before a block does
-    not move its beginning.
+    firmer failures only where they are common. A stray time-out between access and a block does
+    not move the block's edge; one in a cell's first or last interval, beyond which nothing was
+    seen, does (``is_at_edge``).
     """
     key = [inside[name] for name in [*VIEW, "interval"]]
     timeouts = inside[_TIMEOUTS]
@@ -245,7 +246,14 @@ def _mark_core(inside: pd.DataFrame) -> pd.DataFrame:
     blocked = inside["blocked"].groupby(key).transform("sum").to_numpy()
     is_common = 4 * totals[rows, top] >= blocked
     timeout = np.where(is_common, timeouts.to_numpy()[rows, top], 0)
-    return inside.assign(timeout=timeout, core=inside["firm"].to_numpy() + timeout)
+    cells = inside.groupby(VIEW)["interval"]
+    core = inside["firm"].to_numpy() + timeout
+    day = inside["day"].where(core > 0)
+    first, last = (day.groupby(key).transform(end) for end in ("min", "max"))
+    is_first = inside["interval"] == cells.transform("min")
+    is_last = inside["interval"] == cells.transform("max")
+    at_edge = (is_first & (inside["day"] < first)) | (is_last & (inside["day"] > last))
+    return inside.assign(core=core, is_at_edge=at_edge)
 
 
 def _explaining_rules(connection: duckdb.DuckDBPyConnection, cut: pd.DataFrame) -> pd.DataFrame:
@@ -320,7 +328,7 @@ def _flips(
     table: pd.DataFrame, judged: pd.DataFrame, strongest: pd.DataFrame, thresholds: Thresholds
 ) -> pd.Series:
     """``sessions_to_flip`` of each cell, in the order of ``table``."""
-    columns = [*_CLASSES, "artefact"]
+    columns = [*_CLASSES, "artefact", "firm"]
     whole = judged.groupby(CELL)[columns].sum().add_prefix("all_").reset_index()
     counts = (
         table[CELL]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from random import Random
+from typing import NamedTuple
 
 from analysis.errors import ParameterError
 from analysis.period import Period
@@ -40,8 +41,7 @@ class Forgery:
     false_controls: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ForgedClaim:
+class ForgedClaim(NamedTuple):
     """An order for forged reports: one each day that claims ``blocked`` or ``open`` of a name."""
 
     domain: str

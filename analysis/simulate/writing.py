@@ -122,13 +122,13 @@ def write_world(
     return Summary(out, True, parameters, **counts)
 
 
-def add_forgeries(world: Path | str, out: Path | str, claims: Sequence[ForgedClaim]) -> int:
+def add_forgeries(world: Path | str, out: Path | str, claims: Sequence[tuple[Any, ...]]) -> int:
     """Copy a world and submit forged reports to the copy, one report a claim and day.
 
     Args:
         world: a folder that ``write_world`` wrote.
         out: the copy; replaced if it is there.
-        claims: what to forge.
+        claims: what to forge, each a ``ForgedClaim`` or a tuple of the same.
 
     Returns:
         How many reports were forged. ``truth/forgeries.csv`` of the copy names them.
@@ -141,7 +141,8 @@ def add_forgeries(world: Path | str, out: Path | str, claims: Sequence[ForgedCla
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(source, out)
     tally = Tally()
-    orders = order_forgeries(claims, made.networks, made.censorship, made.period)
+    wanted = [ForgedClaim(*claim) for claim in claims]
+    orders = order_forgeries(wanted, made.networks, made.censorship, made.period)
     for number, forgery in enumerate(orders):
         batch = forge(made, forgery, number)
         lines = [encode(test.document) for test in batch.tests]
