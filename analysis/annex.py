@@ -122,7 +122,7 @@ def rank_networks(networks: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFram
     """The contract's ``networks``: who measured, who blocks how much, and how.
 
     Args:
-        networks: ``Study.networks`` with ``probe_asn`` as ``AS123``.
+        networks: ``Study.networks``.
         verdicts: the contract's ``verdicts``.
 
     Returns:
@@ -136,7 +136,8 @@ def rank_networks(networks: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFram
         blocked_domain_count=("domain", "nunique"),
         mechanisms=("mechanism", lambda names: ";".join(sorted(set(names)))),
     )
-    table = networks.merge(per_network.reset_index(), on="probe_asn", how="left")
+    named = networks.assign(probe_asn="AS" + networks["probe_asn"].astype(str))
+    table = named.merge(per_network.reset_index(), on="probe_asn", how="left")
     table["blocked_domain_count"] = table["blocked_domain_count"].fillna(0).astype("int64")
     table["mechanisms"] = table["mechanisms"].fillna("")
     ranked = table.loc[table["kind"].isin(RANKED), "blocked_domain_count"]

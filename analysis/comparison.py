@@ -87,6 +87,30 @@ def compare_semesters(
     )  # fmt: skip
 
 
+def count_panel(
+    verdicts: pd.DataFrame, networks: pd.DataFrame, local_domains: set[str]
+) -> pd.DataFrame:
+    """Listed sites among those that meet the floor in both halves on one access network.
+
+    Returns:
+        One row per half: ``period, domain_count`` (the panel), ``blocked_domain_count,
+        blocked_local_domain_count``; only the matched pairs of site and network are read.
+    """
+    domestic = set(networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"])
+    told = verdicts[
+        verdicts["probe_asn"].isin(domestic)
+        & verdicts["period"].isin(["first", "second"])
+        & (verdicts["state"] != "insufficient")
+    ]
+    matched = told[told.duplicated(["domain", "probe_asn"], keep=False)]
+    rows = []
+    for period, cells in matched.groupby("period", sort=True):
+        listed = set(cells.loc[cells["state"].isin(LISTED), "domain"])
+        rows.append((period, cells["domain"].nunique(), len(listed), len(listed & local_domains)))
+    columns = ["period", "domain_count", "blocked_domain_count", "blocked_local_domain_count"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def _change_of(
     domain: object, cells: pd.DataFrame, names: Mapping[str, str], is_local: bool
 ) -> dict[str, object]:

@@ -1,51 +1,40 @@
 """The confirmation stage in one call: from observations to verdicts."""
 
-from collections.abc import Mapping
-
-import duckdb
 import pandas as pd
 
-from analysis.fingerprints import Fingerprints
 from analysis.outcomes import add_outcomes
-from analysis.period import Period
 from analysis.rules import RULES, Rule, Thresholds
+from analysis.study import Study
 from analysis.verdicts import Judgement, judge_cells
 from analysis.words import LISTED
 
 
 def confirm(
-    connection: duckdb.DuckDBPyConnection,
-    periods: Mapping[str, Period],
+    study: Study,
     networks: pd.DataFrame,
-    fingerprints: Fingerprints,
     thresholds: Thresholds,
-    *,
-    has_explorer: bool,
     rules: tuple[Rule, ...] = RULES,
 ) -> Judgement:
     """Judge every site on every network.
 
     Args:
-        connection: holds ``observations``; afterwards also ``outcomes`` (one row per
-            measurement), ``answer_profiles`` and ``page_profiles``.
-        periods: ``all``, ``first`` and ``second``.
-        networks: ``probe_asn`` (number), ``operator, is_domestic``.
-        fingerprints: OONI's blocking fingerprints.
+        study: its connection afterwards holds ``outcomes`` (one row per measurement) as well,
+            and what ``evidence`` reads.
+        networks: ``Study.networks``.
         thresholds: the method's numbers.
-        has_explorer: whether witnesses have a page in OONI Explorer.
         rules: the method's rules, in order.
 
     Returns:
         ``verdicts`` with the operator of each network; a listed site on a network that is no
         access network of the country is set aside as *not_domestic*.
     """
-    add_outcomes(connection, thresholds, fingerprints, rules)
+    add_outcomes(study.connection, thresholds, study.fingerprints, rules)
     judgement = judge_cells(
-        connection,
-        periods,
+        study.connection,
+        study.periods,
         thresholds,
         domestic_asns=networks.loc[networks["is_domestic"], "probe_asn"],
-        has_explorer=has_explorer,
+        has_explorer=not study.is_fictional,
     )
     verdicts = judgement.verdicts.merge(
         networks[["probe_asn", "operator", "is_domestic"]], on="probe_asn", how="left"
@@ -74,3 +63,53 @@ def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:
     )
     joined = verdicts["note"] + "; " + words
     return joined.where((verdicts["note"] != "") & (words != ""), verdicts["note"] + words)
+
+
+#: What the rules rest on, by name, with what the reader is told.
+EVIDENCE = {
+    "answers": "Answers that no control vouched for, by resolver network and quarter",
+    "private_answers": "Private and loopback answers, by network and resolver",
+    "pages": "Pages served in place of several sites, by network",
+    "broken_sessions": "Broken sessions, by network",
+    "defective_versions": "Probe versions that fail where others succeed",
+    "rules_fired": "Measurements by the rule that explains them",
+}
+_QUERIES = {
+    "answers": "SELECT * FROM answer_profiles "
+    "ORDER BY measurement_count DESC, address, resolver_asn, quarter",
+    "private_answers": "SELECT probe_asn, resolver_asn, address, name_count, "
+    "given_session_count, open_session_count, is_local_filter FROM special_profiles "
+    "ORDER BY given_session_count DESC, probe_asn, resolver_asn, address",
+    "pages": "SELECT probe_asn, title, name_count, reached_elsewhere_count, network_count, "
+    "scattered_share, showing_share, measurement_count, is_blockpage FROM page_profiles "
+    "WHERE name_count > 1 ORDER BY is_blockpage DESC, name_count DESC, page, probe_asn",
+    "broken_sessions": "SELECT probe_asn, count(*) AS session_count, "
+    "sum(name_count)::BIGINT AS domain_count, "
+    "sum(failing_name_count)::BIGINT AS failing_name_count "
+    "FROM broken_sessions GROUP BY 1 ORDER BY 1",
+    "defective_versions": "SELECT software, mechanism, name_count, session_count, "
+    "shared_session_count, rate, usual_rate FROM defective_versions ORDER BY software, mechanism",
+    "rules_fired": "SELECT rule_id, count(*) AS measurement_count FROM outcomes "
+    "GROUP BY 1 ORDER BY 1",
+}
+
+
+def evidence(study: Study, name: str) -> pd.DataFrame:
+    """One of the tables that the rules rest on, in an order that does not change.
+
+    Args:
+        study: after ``confirm``.
+        name: ``answers`` (one row per resolver network, answer address and quarter),
+            ``private_answers`` (per network, resolver network and special-purpose address),
+            ``pages`` (per network and page), ``broken_sessions`` (per network: no session is
+            listed by its report), ``defective_versions`` (per version and mechanism),
+            ``rules_fired`` (per rule).
+
+    Returns:
+        The table, with networks as ``AS123``.
+    """
+    frame = study.connection.execute(_QUERIES[name]).df()
+    for column in ("probe_asn", "resolver_asn"):
+        if column in frame:
+            frame[column] = "AS" + frame[column].astype(str)
+    return frame

@@ -84,6 +84,22 @@ def count_by_domain(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     return connection.execute(_BY_DOMAIN).df()
 
 
+def count_in_halves(
+    connection: duckdb.DuckDBPyConnection, periods: Mapping[str, Period]
+) -> pd.DataFrame:
+    """One row per network (``probe_asn`` as ``AS123``) with its measurements in each half.
+
+    Columns: ``probe_asn, first_measurement_count, second_measurement_count``.
+    """
+    return connection.execute(
+        "SELECT concat('AS', probe_asn) AS probe_asn, "
+        "count(*) FILTER (measurement_start_time < $split) AS first_measurement_count, "
+        "count(*) FILTER (measurement_start_time >= $split) AS second_measurement_count "
+        "FROM observations GROUP BY 1 ORDER BY 1",
+        {"split": periods["second"].since},
+    ).df()
+
+
 def count_in_periods(
     connection: duckdb.DuckDBPyConnection, periods: Mapping[str, Period]
 ) -> dict[str, dict[str, object]]:

@@ -140,7 +140,8 @@ SELECT
                 FALSE))) AS tls_trusted,
   len(c.tls) AS tls_count, c.tls AS tls_all,
   -- http
-  c.dns_is_unmatched, c.http_failure, c.http_status, c.control_http_status, c.http_title, c.http_body_digest,
+  c.dns_is_unmatched, c.http_failure, c.http_status, c.control_http_status, c.http_title,
+  c.http_body_digest,
   c.http_host,
   c.http_fingerprints, c.http_first_is_answer, c.redirect_layer, c.redirect_host,
   c.redirect_failure, c.body_proportion, c.status_code_match, c.title_match, c.headers_match,

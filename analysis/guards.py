@@ -35,8 +35,9 @@ HAVING name_count >= {broken_names} AND failing_name_count > {broken_share} * na
 """
 
 # Where others reach a site on the same network in the same quarter, its failures are the probe's.
-# A version is defective for a mechanism where it fails so on several names, many times as often as the
-# usual version does, and mostly where others succeed. No defect makes a block page or a sinkhole.
+# A version is defective for a mechanism where it fails so on several names, many times as often as
+# the others do on the same networks, and mostly where others succeed. No defect makes a block page
+# or a sinkhole.
 _DEFECTS = """
 INSERT INTO defective_versions
 WITH told AS (

@@ -9,6 +9,7 @@ layer the first rule that matches wins; guards stand before the rules they restr
 are combined by ``outcomes``: the first of dns, tcp, tls, http that explains the failure.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -57,6 +58,11 @@ class Thresholds:
     not_tested_days: int = _number(
         30, "days without a test at the period's end after which an ending is unknown"
     )
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> "Thresholds":
+        """The numbers among a notebook's parameters, such as ``Thresholds.of(globals())``."""
+        return cls(**{field.name: parameters[field.name] for field in fields(cls)})
 
     @classmethod
     def help(cls) -> dict[str, str]:

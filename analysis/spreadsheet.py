@@ -16,18 +16,18 @@ _WIDEST = 48
 _LONGEST = 32_000  # characters; a cell holds 32,767
 
 
-def write_spreadsheet(path: str | Path, name: str, frame: pd.DataFrame, *, title: str) -> None:
-    """Write a contract's table as ``.xlsx``: one sheet, header row frozen, texts as texts.
+def write_spreadsheet(folder: str | Path, name: str, frame: pd.DataFrame, *, title: str) -> None:
+    """Write a contract's table as ``folder/name.xlsx``: one sheet, header frozen, texts as texts.
 
     Args:
-        path: the file.
+        folder: where the tables are.
         name: the table's name, which decides the kind of each column.
         frame: the table as ``tables.read_table`` gives it.
         title: the document's title, also said in its first row.
     """
     kinds = TABLES[name].columns
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    with xlsxwriter.Workbook(str(path), options) as book:
+    with xlsxwriter.Workbook(str(Path(folder) / f"{name}.xlsx"), options) as book:
         book.set_properties({"title": title, "created": _CREATED})
         bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
         sheet = book.add_worksheet(name)

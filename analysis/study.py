@@ -1,8 +1,10 @@
 """What all notebooks of a run share: a country, a period with its halves, and the observations."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -49,6 +51,16 @@ class Study:
     def country(self) -> str:
         """The country's name."""
         return reference.country_name(self.probe_cc)
+
+    @property
+    def title(self) -> str:
+        """Country and period."""
+        period = self.periods["all"]
+        return f"{self.country}, {period.since} to {period.last_day}"
+
+    def footer(self, count: int, what: str) -> str:
+        """Source, period and n, as the foot of a figure says them."""
+        return f"Source: OONI, {self.title}. n = {count:,} {what}."
 
     @property
     def is_fictional(self) -> bool:
@@ -103,6 +115,12 @@ class Study:
                 if file
             },
         }
+
+
+def study_of(parameters: Mapping[str, Any]) -> Study:
+    """Open the study that a notebook's parameters describe: ``study_of(globals())``."""
+    names = inspect.signature(open_study).parameters.keys() - {"jobs"}
+    return open_study(**{name: parameters[name] for name in names})
 
 
 def open_study(

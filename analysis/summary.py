@@ -40,9 +40,7 @@ def summarise(tables: str | Path, *, country: str, period: Period) -> dict[str, 
     }
 
 
-def _numbers(
-    read: dict[str, pd.DataFrame], whole: Any, registrable: int
-) -> list[dict[str, Any]]:
+def _numbers(read: dict[str, pd.DataFrame], whole: Any, registrable: int) -> list[dict[str, Any]]:
     blocked = read["blocked_sites"]
     return [
         {

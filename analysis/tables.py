@@ -179,17 +179,33 @@ def disarm(text: str) -> str:
     return f"'{clean}" if _RUNNABLE.match(text) else clean
 
 
-def record_findings(tables: str | Path, stage: str, findings: Mapping[str, Any]) -> None:
+def record_findings(tables: str | Path, stage: str, **findings: tuple[Any, str]) -> None:
     """Hand a notebook's headline numbers to ``run.json``.
 
     Args:
         tables: the folder of the tables; the findings lie beside it in ``findings/``.
         stage: the notebook's name, such as ``1-ingestion``.
-        findings: name → ``{"value": …, "table": the table that it was read from}``.
+        findings: name → the value and the table that it was read from.
     """
-    path = Path(tables).parent / "findings" / f"{stage}.json"
+    content = {
+        name: {"value": _plain(value), "table": table} for name, (value, table) in findings.items()
+    }
+    _write_json(Path(tables).parent / "findings" / f"{stage}.json", content)
+
+
+def record_summary(tables: str | Path, summary: Mapping[str, Any]) -> None:
+    """Hand the content of the report's first page (``summary.summarise``) to publication."""
+    _write_json(Path(tables).parent / "findings" / "index.json", summary)
+
+
+def _plain(value: Any) -> Any:
+    """A number as JSON knows it; pandas' and numpy's own know how."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_aside(path, json.dumps(findings, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    _write_aside(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def _write_aside(path: Path, text: str) -> None:

@@ -7,13 +7,13 @@ reported as the method's accuracy comes from the other seeds.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
@@ -35,14 +35,18 @@ _NAMES_A_SESSION = 24
 Claim = tuple[str, int, str, tuple[date, ...]]
 
 
-class Simulator(Protocol):
-    """What makes worlds; handed in, so that the judge and the simulator do not know each other."""
+@dataclass(frozen=True)
+class Simulator:
+    """What makes worlds; handed in, so that the judge and the simulator do not know each other.
 
-    def write_world(self, out: Path, **asked: Any) -> Any:
-        """Write a world into a folder."""
+    Attributes:
+        write_world: writes a world into a folder and returns its ``measurement_count`` and
+            ``block_count``.
+        add_forgeries: copies a world and submits forged reports to the copy.
+    """
 
-    def add_forgeries(self, world: Path, out: Path, claims: Sequence[Claim]) -> int:
-        """Copy a world and submit forged reports to the copy."""
+    write_world: Callable[..., Any]
+    add_forgeries: Callable[[Path, Path, Sequence[Claim]], int]
 
 
 #: Coverage levels: about how many sessions test a pair of site and network in the year.
@@ -96,7 +100,7 @@ class Task:
 
     @property
     def sessions_per_day(self) -> float:
-        pairs = self.country["network_count"] * self.country["name_count"]
+        pairs = int(self.country["network_count"]) * int(self.country["name_count"])
         return round(LEVELS[self.level] * pairs / (_NAMES_A_SESSION * 366), 2)
 
 
@@ -154,7 +158,11 @@ def _parse(words: Iterable[str]) -> tuple[Path, Path, int, Thresholds]:
     if not places["JOBS"].isdecimal() or not 1 <= int(places["JOBS"]) <= 1024:
         raise ParameterError("JOBS", places["JOBS"], "a whole number from 1 to 1024 is accepted")
     folders = [Path(places[name]).expanduser().absolute() for name in ("OUT", "STORE")]
-    return folders[0], folders[1], int(places["JOBS"]), replace(Thresholds(), **numbers)
+    return folders[0], folders[1], int(places["JOBS"]), _with(Thresholds(), numbers)
+
+
+def _with(thresholds: Thresholds, numbers: Mapping[str, float]) -> Thresholds:
+    return Thresholds(**{**vars(thresholds), **numbers})
 
 
 def _number(name: str, text: str, is_whole: bool) -> float:
@@ -199,7 +207,7 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
     }  # fmt: skip
     result = Result(task, facts, scored)
     for name, value in task.variants:
-        _judge(study, replace(task.thresholds, **{name: value}), folder / "variant")
+        _judge(study, _with(task.thresholds, {name: value}), folder / "variant")
         varied = validation.score(folder / "variant", world / "truth")
         result.variants.append({"threshold": name, "value": value, **validation.tally(varied)})
     if task.has_forging:
@@ -325,13 +333,15 @@ def sensitivity(results: Sequence[Result], thresholds: Thresholds) -> pd.DataFra
 def count_moves(results: Sequence[Result]) -> pd.DataFrame:
     """One row per forger, claim and truth: pairs, those that moved, and promises broken."""
     moves = pd.concat([r.moves for r in results if len(r.moves)], ignore_index=True)
+    moves["is_newly_listed"] = moves["is_listed_forged"] & ~moves["is_listed"]
     keys = ["forger", "claim", "is_blocked"]
-    return moves.groupby(keys, sort=True).agg(
+    counted = moves.groupby(keys, sort=True).agg(
         pair_count=("domain", "size"),
         moved_count=("is_moved", "sum"),
-        newly_listed_count=("is_listed_forged", lambda now: int((now & ~moves.loc[now.index, "is_listed"]).sum())),
+        newly_listed_count=("is_newly_listed", "sum"),
         broken_count=("is_broken", "sum"),
-    ).reset_index()  # fmt: skip
+    )
+    return counted.reset_index()
 
 
 def _write(folder: Path, name: str, frame: pd.DataFrame) -> None:
