@@ -140,7 +140,8 @@ def rank_networks(networks: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFram
     table = named.merge(per_network.reset_index(), on="probe_asn", how="left")
     table["blocked_domain_count"] = table["blocked_domain_count"].fillna(0).astype("int64")
     table["mechanisms"] = table["mechanisms"].fillna("")
-    ranked = table.loc[table["kind"].isin(RANKED), "blocked_domain_count"]
+    is_ranked = table["kind"].isin(RANKED) & (table["probe_asn"] != "AS0")
+    ranked = table.loc[is_ranked, "blocked_domain_count"]
     ranks = ranked.rank(method="min", ascending=False)
     table["rank"] = ranks.astype("Int64").reindex(table.index)
     return table

@@ -17,7 +17,9 @@ NOTE = (
 # foreign network is no witness: a site that refuses the country lets it in.
 _OTHERS = """
 WITH seen AS (
-  SELECT s.row, o.probe_asn, count(*) FILTER (o.class = 'ok') AS ok, count(*) AS sessions
+  SELECT s.row, o.probe_asn, count(*) FILTER (o.class = 'ok') AS ok, count(*) AS sessions,
+    count(*) FILTER (o.class = 'blocked' AND o.family = s.family) AS alike,
+    count(*) FILTER (o.class = 'blocked' AND (o.family <> s.family OR o.is_artefact)) AS otherwise
   FROM suspected s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
     AND o.day BETWEEN s.blocked_from AND s.blocked_until
     AND o.class IN ('blocked', 'ok', 'unclear')
@@ -26,7 +28,8 @@ WITH seen AS (
 )
 SELECT row, sum(ok)::BIGINT AS reaching_session_count, sum(sessions)::BIGINT AS session_count,
   count(*) AS network_count,
-  count(*) FILTER (2 * ok < sessions) AS failing_network_count
+  count(*) FILTER (2 * alike > sessions) AS failing_network_count,
+  count(*) FILTER (2 * otherwise > sessions) AS otherwise_network_count
 FROM seen GROUP BY row ORDER BY row
 """
 
@@ -38,8 +41,9 @@ def withhold_unreached(
 
     The measurements of one country cannot tell a block on all its networks from a site that is
     away or refuses all of them, unless something distinctive is seen. Where at least two other
-    access networks tested the site during the block, nearly all failed as well, and next to no session
-    got through, the interval is *impaired*.
+    access networks tested the site during the block, nearly all failed as well, and next to no
+    session got through, the interval is *impaired*. They must have failed at the same layer: a
+    site that refuses a country shows one symptom, networks that block each have their own way.
 
     Args:
         connection: holds ``sessions`` and ``domestic_resolvers``.
@@ -51,7 +55,10 @@ def withhold_unreached(
     """
     is_suspected = (judged["state"] == "likely_blocked") & ~judged["mechanism"].isin(_NOT_A_REFUSAL)
     columns = ["domain", "probe_asn", "blocked_from", "blocked_until"]
-    suspected = judged.loc[is_suspected, columns].assign(row=judged.index[is_suspected])
+    suspected = judged.loc[is_suspected, columns].assign(
+        row=judged.index[is_suspected],
+        family=judged.loc[is_suspected, "mechanism"].str.partition(".")[0],
+    )
     connection.register("suspected", suspected)
     others = connection.execute(_OTHERS).df().set_index("row")
     connection.unregister("suspected")
@@ -60,6 +67,7 @@ def withhold_unreached(
     withheld = others.index[
         (told >= 3)
         & (failing >= thresholds.refusal_share * told)
+        & (others["otherwise_network_count"] == 0)
         & (others["reaching_session_count"] < np.maximum(2, 0.1 * others["session_count"]))
     ]
     is_withheld = judged.index.isin(withheld)

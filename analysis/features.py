@@ -117,6 +117,7 @@ SELECT
   -- dns
   c.dns_failure, len(c.dns_answers) AS dns_answer_count,
   [a.address FOR a IN c.dns_answers] AS dns_addresses,
+  [a.address FOR a IN c.udp_answers] AS udp_addresses,
   coalesce(list_contains([a.asn FOR a IN c.dns_answers], c.probe_asn)
     OR list_contains([a.asn FOR a IN c.dns_answers], c.resolver_asn), FALSE) AS dns_is_own_network,
   list_any_value([a.special FOR a IN c.dns_answers IF a.special IS NOT NULL]) AS dns_special,
@@ -196,9 +197,9 @@ SELECT
     AS fails_at_target,
   http_failure IS NOT NULL AND coalesce(redirect_host, http_host) <> f.domain
     AS fails_within_site,
-  http_failure IS NOT NULL AND (is_https_url OR redirect_layer = 'tls')
+  http_failure IS NOT NULL AND (coalesce(redirect_layer = 'tls', FALSE) OR (is_https_url
     AND len([t.address FOR t IN tls_all IF t.failure IS NULL AND t.server_name = http_host]) = 0
-    AND coalesce(redirect_layer, 'tls') NOT IN ('dns', 'tcp') AS fails_before_page
+    AND coalesce(redirect_layer, 'tls') NOT IN ('dns', 'tcp'))) AS fails_before_page
 FROM (
   SELECT v.*,
     list_filter(tcp_trusted, lambda t: NOT contains(t.address, ':') OR t.failure IS NULL

@@ -58,6 +58,7 @@ LINE_LIMIT = 64 << 20
 _BUFFER = 1 << 20
 _PACKED_BLOCK = 1 << 17
 _GROUP = 8192  # rows of a row group
+_WORTH_A_WORKER = 32 << 20  # bytes of objects, read in about half a second; a start takes one
 
 Progress = Callable[[int, int, str], None]
 
@@ -382,12 +383,18 @@ def _results(
             progress(len(results), len(objects), item.key)
         else:
             pending.append(item)
-    for key, result in _mapped(task, pending, min(jobs, len(pending))):
+    for key, result in _mapped(task, pending, _worker_count(pending, jobs)):
         if isinstance(result, Unreachable):
             raise SourceError(f"the source stopped answering at {key}: {result}")
         results.append(result)
         progress(len(results), len(objects), key)
     return results
+
+
+def _worker_count(pending: Sequence[ArchiveObject], jobs: int) -> int:
+    """As many workers as asked for, but none that would read for less time than it starts."""
+    worth = sum(item.size for item in pending) // _WORTH_A_WORKER
+    return max(1, min(jobs, len(pending), worth))
 
 
 def _mapped(

@@ -14,15 +14,15 @@ from analysis.rules import LAYERS, RULES, Rule, Thresholds, rules_of
 # How layers combine. DNS comes first: where the name is not resolved to the site, nothing behind
 # it is the site's. A page that is reached settles the rest, whatever a separate connection of the
 # same measurement ran into; only a handshake that is cut towards the site's own address still
-# counts where a plain page got through. What only a block leaves outranks the look at another
-# port. "down" at a later layer never outranks a block of the page: a site without https is not
+# counts where a plain page got through. What only a block leaves, and for a plain input the
+# page itself, outranks the look at another port. "down" at a later layer never outranks a block of the page: a site without https is not
 # down.
 _CHOICE = """
 CASE
   WHEN dns_class IN ('blocked', 'down') THEN dns_rule
   WHEN http_class = 'ok' AND dns_class = 'unknown' AND dns_evidence = 'scored' THEN dns_rule
   WHEN http_rule = 'http.https' THEN http_rule
-  WHEN http_class = 'blocked' AND http_is_artefact THEN http_rule
+  WHEN http_class = 'blocked' AND (http_is_artefact OR NOT is_https) THEN http_rule
   WHEN tls_class = 'blocked' AND tls_rule = 'tls.reset' THEN tls_rule
   WHEN http_class = 'ok' THEN http_rule
   WHEN tcp_class = 'blocked' THEN tcp_rule
@@ -48,7 +48,7 @@ _NO_PROFILES: dict[str, Any] = {
     "sinkhole_names": 10**9,
     "blockpage_names": 10**9,
     "substitution_dead_share": 2.0,
-    "filter_share": 0.0,
+    "floor_sessions": 10**9,
     "broken_names": 10**9,
     "defect_names": 10**9,
 }

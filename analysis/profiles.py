@@ -44,8 +44,23 @@ met AS (
   GROUP BY s.address
   HAVING count(DISTINCT s.registrable_domain) >= 2
      AND 2 * count(DISTINCT f.http_body_digest) > count(DISTINCT s.registrable_domain)
+), public AS (
+  -- What public resolvers answer: over plain UDP (0.5), or asked by the system itself.
+  SELECT domain, session, probe_asn, unnest(udp_addresses) AS address FROM features
+  UNION ALL
+  SELECT domain, session, probe_asn, unnest(dns_addresses) FROM features
+  WHERE resolver_asn > 0 AND resolver_asn NOT IN (SELECT probe_asn FROM features)
+), publicly AS (
+  -- What public resolvers give for the name on several networks is no resolver's block.
+  SELECT s.address
+  FROM (SELECT DISTINCT address, domain FROM suspects WHERE NOT is_missing) s
+    JOIN public p USING (domain)
+  GROUP BY s.address
+  HAVING 2 * count(DISTINCT p.session) FILTER (p.address = s.address) > count(DISTINCT p.session)
+     AND count(DISTINCT p.probe_asn) FILTER (p.address = s.address) >= 3
 )
 SELECT address,
+  address IN (FROM publicly) AS is_public,
   address IN (FROM controls) AS is_in_control,
   address IN (SELECT address FROM serving) OR address IN (FROM pages) AS is_proven
 FROM suspect
@@ -73,10 +88,11 @@ WITH names AS (
 )
 SELECT p.resolver_asn, p.address, strftime(p.quarter, '%Y-%m-%d') AS quarter, p.name_count,
   p.dead_name_count, coalesce(c.live_name_count, 0) AS live_name_count, p.dead_session_count,
-  p.live_session_count, p.measurement_count, a.is_in_control, a.is_proven,
+  p.live_session_count, p.measurement_count, a.is_in_control, a.is_proven, a.is_public,
   CASE WHEN a.is_proven OR a.is_in_control THEN 'serves sites'
        WHEN p.dead_name_count >= 2 AND p.dead_session_count >= {substitution_dead_share}
             * (p.dead_session_count + p.live_session_count) THEN 'substitution'
+       WHEN a.is_public THEN 'public'
        WHEN c.live_name_count >= {sinkhole_names} THEN 'sinkhole'
        ELSE 'unclear' END AS profile
 FROM profiles p JOIN addresses a USING (address) LEFT JOIN country c USING (address)
@@ -121,7 +137,7 @@ WITH sent AS (
 )
 SELECT domain, resolver_asn, address,
   resolver_asn IN (FROM well) AS is_answered_well,
-  domain IN (FROM elsewhere) AND NOT a.is_in_control AND NOT a.is_proven AS is_lone
+  domain IN (FROM elsewhere) AND NOT (a.is_in_control OR a.is_proven OR a.is_public) AS is_lone
 FROM shares JOIN addresses a USING (address)
 """
 
@@ -267,6 +283,38 @@ SELECT c.*, coalesce(s.network_count, 0) AS network_count,
 FROM counted c LEFT JOIN spread s USING (page) LEFT JOIN testing t USING (page)
 """
 
+# Plain requests for one site that one network sends on to another site nearly always, while the
+# site itself is reached on other networks.
+_SENT = """
+WITH landings AS (
+  SELECT probe_asn, registrable_domain, session, day,
+    http_site IS NOT NULL AND http_site <> registrable_domain AND NOT is_https AS is_away,
+    http_site
+  FROM features
+  WHERE http_failure IS NULL AND http_status IS NOT NULL AND registrable_domain IS NOT NULL
+    AND coalesce(name_pool <> 'missing', TRUE) AND NOT is_https
+), homes AS (
+  SELECT registrable_domain, probe_asn,
+    2 * count(DISTINCT session) FILTER (NOT is_away) > count(DISTINCT session) AS is_home
+  FROM landings GROUP BY ALL
+), reached AS (
+  SELECT registrable_domain FROM homes GROUP BY ALL
+  HAVING count(*) FILTER (is_home) >= 2 AND 2 * count(*) FILTER (is_home) >= count(*)
+), away AS (
+  SELECT probe_asn, registrable_domain, http_site, min(day) AS since, max(day) AS until
+  FROM landings WHERE is_away GROUP BY ALL
+)
+SELECT a.probe_asn, a.registrable_domain, a.http_site
+FROM away a JOIN landings l ON l.probe_asn = a.probe_asn
+  AND l.registrable_domain = a.registrable_domain AND l.day BETWEEN a.since AND a.until
+WHERE a.registrable_domain IN (FROM reached)
+GROUP BY ALL
+HAVING count(DISTINCT l.session) FILTER (l.is_away AND l.http_site = a.http_site)
+    >= {persistence_share} * count(DISTINCT l.session)
+  AND count(DISTINCT l.session) FILTER (l.is_away) >= {floor_sessions}
+  AND count(DISTINCT l.day) FILTER (l.is_away) >= {floor_days}
+"""
+
 _PROFILED = """
 SELECT f.*,
   coalesce(s.is_sinkhole, FALSE) AND f.dns_match = 'none' AS is_sinkhole,
@@ -275,6 +323,7 @@ SELECT f.*,
   coalesce(s.is_lone, FALSE) AND f.dns_match = 'none' AS is_lone,
   coalesce(s.has_dns_fingerprint, FALSE) AS has_dns_fingerprint,
   l.line_number IS NOT NULL AS is_local_filter,
+  e.http_site IS NOT NULL AND f.http_failure IS NULL AS is_sent_elsewhere,
   coalesce(f.http_failure IS NULL AND NOT f.is_https_own
     AND (p.is_blockpage OR list_has_any(f.http_fingerprints, h.names)), FALSE) AS is_blockpage
 FROM features f
@@ -284,6 +333,8 @@ FROM features f
     AND p.page = CASE WHEN f.is_https_page THEN 'https://' || f.http_host
                       ELSE f.http_body_digest END
   LEFT JOIN http_names h ON h.probe_cc = f.probe_cc
+  LEFT JOIN sent_elsewhere e ON e.probe_asn = f.probe_asn AND NOT f.is_https
+    AND e.registrable_domain = f.registrable_domain AND e.http_site = f.http_site
 """
 
 
@@ -299,7 +350,7 @@ def add_profiles(
     ``page_profiles``: one row per probe network and page.
     ``profiled``: the rows of ``features`` with what the profiles say of each
     (``is_sinkhole, is_substitution, is_persistent, is_lone, has_dns_fingerprint, is_local_filter,
-    is_blockpage``).
+    is_blockpage, is_sent_elsewhere``).
 
     Sources of the method: guard G2; the common-address rule of CensorWatch (2023) and iMAP.
     """
@@ -314,6 +365,7 @@ def add_profiles(
         ("special_profiles", _SPECIAL_PROFILES.format(**numbers)),
         ("filtered", _FILTERED),
         ("suspect_flags", _SUSPECT_FLAGS),
+        ("sent_elsewhere", _SENT.format(**numbers)),
         ("page_profiles", _PAGE_PROFILES.format(**numbers)),
     ):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")

@@ -31,7 +31,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 REFERENCE = REPOSITORY / "data" / "reference"
 
 #: What ``TestLists.category_of`` gives for a domain that no list names.
-UNCATEGORISED = ("", "Uncategorised")
+UNCATEGORISED = ("NONE", "Not on a test list")
 
 #: ISO 3166-1 leaves these codes to their users; no country will ever have one.
 _FICTIONAL = re.compile(r"AA|Q[M-Z]", re.ASCII)
@@ -369,7 +369,7 @@ def _read_list(path: Path, role: Role, parameter: str) -> tuple[list[ListEntry],
 
 def _line_fault(row: Mapping[str, str]) -> str:
     """What is wrong with a line of a test list, or nothing."""
-    if not row["url"].startswith(("http://", "https://")):
+    if not row["url"].lower().startswith(("http://", "https://")):
         return f"url {row['url']!r} does not start with http:// or https://"
     if not normalise(row["url"]):
         return f"url {row['url']!r} has no usable host name"

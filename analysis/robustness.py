@@ -20,7 +20,8 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     Args:
         counts: ``state``; the sessions of the interval that the state rests on (``blocked, down,
             ok, unclear, artefact, firm``) and of the whole period (``all_blocked, all_down, all_ok,
-            all_unclear, all_artefact``); ``is_special``: it is a private or loopback answer.
+            all_unclear, all_artefact``); ``is_profiled``: the mechanism rests on
+            what other sessions saw too.
         thresholds: the evidence floor.
 
     Returns:
@@ -46,9 +47,16 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     thin = _to_thin_out(holding, among, thresholds.share_floor).mask(is_firm, firm)
     thin = thin.where(state != "insufficient", np.inf)
     ways = pd.concat([thin, _to_blur(counts), _to_make_up(counts, thresholds)], axis=1)
-    # Open sessions through the same resolver make a private address look like a local filter.
+    # Open sessions through the same resolver make a private address look like a local filter, and
+    # the same page elsewhere makes a block page look like the sites' own. A run of open sessions
+    # can part a short block into two that are too short.
     ways = ways.assign(
-        filter=np.where(is_listed & counts["is_special"], thresholds.floor_sessions, np.inf)
+        profile=np.where(is_listed & counts["is_profiled"], thresholds.floor_sessions, np.inf),
+        parting=np.where(
+            is_listed & (counts["blocked"] < 2 * thresholds.floor_sessions),
+            thresholds.floor_days,
+            np.inf,
+        ),
     )
     return ways.min(axis=1).clip(lower=1).astype("int64")
 

@@ -54,7 +54,7 @@ class Thresholds:
     refusal_share: float = _number(0.8, "share of networks on which a site refuses the country")
     body_match: float = _number(0.7, "body length proportion that counts as the same page (OONI's)")
     pool_days: int = _number(15, "days either side over which controls are pooled for a name")
-    change_penalty: float = _number(1.5, "price of one change of behaviour, in log(sessions)")
+    change_penalty: float = _number(1.0, "price of one change of behaviour, in log(sessions)")
     not_tested_days: int = _number(
         30, "days without a test at the period's end after which an ending is unknown"
     )
@@ -272,7 +272,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "dns.lone_address",
-        "is_lone AND (http_failure IS NOT NULL OR dns_is_own_network)",
+        "is_lone AND (http_failure IS NOT NULL OR NOT coalesce(http_first_is_answer, TRUE) "
+        "OR dns_is_own_network)",
         "blocked",
         "This resolver gives the name one address nearly always; no control ever gets it, nobody "
         "reached a site there, and most other networks get the control's answer.",
@@ -462,6 +463,14 @@ RULES: tuple[Rule, ...] = (
         "that are reached elsewhere, where the control saw the site.",
         mechanism="http.blockpage",
         is_artefact=True,
+    ),
+    Rule(
+        "http.sent_elsewhere",
+        "is_sent_elsewhere AND NOT coalesce(title_match, FALSE) AND control_http_ok",
+        "blocked",
+        "This network sends nearly every plain request for the site on to another site, where "
+        "other networks reach the site itself.",
+        mechanism="http.blockpage",
     ),
     Rule(
         "http.refused_by_site",

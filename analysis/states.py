@@ -58,7 +58,7 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     is_stalling = 2 * counts["firm"] < counts["blocked"]
     is_common = np.where(
         is_stalling,
-        (low >= thresholds.share_floor) & (low >= 2 * counts["timeout_share"]),
+        (low >= thresholds.share_floor) & (low >= 3 * counts["timeout_share"]),
         (low >= thresholds.firm_share_floor) & (2 * counts["blocked"] >= everything),
     )
     is_blocked = (

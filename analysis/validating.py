@@ -235,14 +235,10 @@ def _open(world: Path, store: Path) -> Study:
 def _judge(study: Study, thresholds: Thresholds, tables: Path) -> None:
     """The tables that the notebooks write of a country, by the same calls."""
     networks = study.networks()
-    judgement = confirm(
-        study.connection, study.periods, networks, study.fingerprints, thresholds,
-        has_explorer=False,
-    )  # fmt: skip
+    judgement = confirm(study, networks, thresholds)
     verdicts = write_table(tables, "verdicts", judgement.verdicts)
     write_table(tables, "blocking_intervals", judgement.intervals)
-    named = networks.assign(probe_asn=[f"AS{asn}" for asn in networks["probe_asn"]])
-    ranked = write_table(tables, "networks", annex.rank_networks(named, verdicts))
+    ranked = write_table(tables, "networks", annex.rank_networks(networks, verdicts))
     sites = study.domains()
     write_table(tables, "blocked_sites", annex.blocked_sites(verdicts, ranked, sites))
     write_table(tables, "set_aside", annex.set_aside(verdicts, ranked, sites))

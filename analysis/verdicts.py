@@ -17,6 +17,8 @@ from analysis.sessions import session_series, timeout_shares
 from analysis.states import judge_states, strength, wilson_bounds
 from analysis.words import LISTED
 
+#: Mechanisms that rest on what other sessions saw as well as on the cell's own.
+_PROFILED = ["dns.loopback", "dns.bogon", "http.blockpage"]
 _CLASSES = ["blocked", "down", "ok", "unclear"]
 _TIMEOUTS = ["timeout_dns", "timeout_tcp", "timeout_tls", "timeout_http"]
 
@@ -335,7 +337,7 @@ def _flips(
         .merge(strongest[[*CELL, "state", "mechanism", *columns]], on=CELL, how="left")
         .merge(whole, on=CELL, how="left")
     )
-    counts["is_special"] = counts["mechanism"].isin(["dns.loopback", "dns.bogon"])
+    counts["is_profiled"] = counts["mechanism"].isin(_PROFILED)
     return sessions_to_flip(counts, thresholds).set_axis(table.index)
 
 
@@ -351,6 +353,8 @@ def _set_aside_reasons(
     top.index = table.index
     state = table["state"]
     unexplained = state.where(state.isin(["insufficient", "impaired"]), "anomaly_unexplained")
+    # A rule does read these as blocking; there are too few of them.
+    unexplained = unexplained.mask((top == "blocked") & (state != "impaired"), "insufficient")
     is_refusal = (top == "geo_restricted") & table["domain"].isin(refusing)
     explained = ~top.isin(["blocked", "other", "geo_restricted"]) | is_refusal
     return top.where(explained, unexplained).where(top.notna() & ~state.isin(LISTED), "")
@@ -358,8 +362,8 @@ def _set_aside_reasons(
 
 def _add_share(table: pd.DataFrame, judged: pd.DataFrame, listed: pd.Series) -> pd.DataFrame:
     """Blocked sessions over blocked and ok ones: inside the interval, or over the period."""
-    inside = judged[[*CELL, "interval", "blocked", "ok"]]
-    table = table.merge(inside, on=[*CELL, "interval"], how="left")
+    inside = judged[judged["state"].isin(LISTED)].groupby(CELL)[["blocked", "ok"]].sum()
+    table = table.merge(inside.reset_index(), on=CELL, how="left")
     hits = table["blocked"].where(listed, table["blocked_session_count"])
     total = hits + table["ok"].where(listed, table["ok_session_count"])
     low, high = wilson_bounds(hits, total)

@@ -303,6 +303,8 @@ _DNS = [
     case("the resolver is silent", "dns.timeout", "blocked dns.timeout", unresolved(TIMEOUT)),
     case("the resolver refuses", "dns.failure",
       "blocked dns.other", unresolved("dns_refused_error")),
+    case("no such name here, for a name with IPv6 addresses only", "dns.ipv6_only", "unknown",
+      {**unresolved(NXDOMAIN), "control_answers": [control_answer(V6)]}),
     case("an answer that cannot be compared", "dns.unreadable", "unknown",
       misled(dns_answers=[answer(ELSEWHERE, match=None)],
              tcp=[connect(ELSEWHERE, TIMEOUT, match=None, control_ok=None)])),

@@ -16,7 +16,7 @@ from analysis.annex import (
     rank_networks,
     set_aside,
 )
-from analysis.coverage import count_by_domain, count_by_month, count_in_periods
+from analysis.coverage import count_by_domain, count_by_month, count_in_halves, count_in_periods
 from analysis.period import Period
 from analysis.spreadsheet import write_spreadsheet
 from analysis.tables import write_table
@@ -28,6 +28,7 @@ NETWORKS = pd.DataFrame({
     "kind_source": ["list", "list", "none", "list"], "measurement_count": [9, 8, 7, 6],
     "domain_count": [3, 3, 3, 3],
 })  # fmt: skip
+NUMBERED = NETWORKS.assign(probe_asn=[1, 2, 3, 9])  # as a study has them
 NAMES = ["a.example", "b.example", "www.b.example", "c.example", "d.example"]
 DOMAINS = pd.DataFrame({
     "domain": ["", *NAMES], "category_code": ["", "NEWS", "NEWS", "NEWS", "GMB", ""],
@@ -147,7 +148,8 @@ def test_only_access_networks_are_ranked() -> None:
         _verdict("b.example", "AS3"), _verdict("c.example", "AS3"), _verdict("a.example", "AS9"),
         _verdict("d.example", "AS1", period="first"), _aside("d.example", "AS2", "down"),
     ])  # fmt: skip
-    table = rank_networks(NETWORKS, verdicts)
+    table = rank_networks(NUMBERED, verdicts)
+    assert list(table["probe_asn"]) == ["AS1", "AS2", "AS3", "AS9"]
     assert list(table["blocked_domain_count"]) == [1, 1, 2, 1]
     assert table["rank"].astype("object").where(table["rank"].notna(), None).tolist() == [
         1, 1, None, None,
@@ -158,7 +160,7 @@ def test_only_access_networks_are_ranked() -> None:
 
 def test_a_network_without_a_listed_site_has_nought_and_no_mechanism() -> None:
     """Measured and nothing found is 0; that is not the same as not measured."""
-    table = rank_networks(NETWORKS, pd.DataFrame([_aside("a.example", "AS1", "down")]))
+    table = rank_networks(NUMBERED, pd.DataFrame([_aside("a.example", "AS1", "down")]))
     assert list(table["blocked_domain_count"]) == [0, 0, 0, 0]
     assert list(table["mechanisms"]) == ["", "", "", ""]
 
@@ -215,6 +217,16 @@ def test_a_period_is_half_open() -> None:
     assert found["second"]["domain_count"] == 1
 
 
+def test_networks_are_counted_by_halves() -> None:
+    """The split belongs to the second half."""
+    periods = {"second": Period.parse("2024-01-10", "2024-01-20")}
+    moments = ("2024-01-09 23:59:59", "2024-01-10", "2024-01-11")
+    rows = [observation(measurement_start_time=pd.Timestamp(moment)) for moment in moments]
+    assert count_in_halves(connection_with(rows), periods).to_numpy().tolist() == [
+        ["AS64500", 1, 2],
+    ]  # fmt: skip
+
+
 def test_a_site_is_counted_whatever_its_inputs_look_like() -> None:
     """One row a name, with all the addresses it was tested by."""
     rows = [observation(input="https://news.example/"), observation(input="http://NEWS.example"),
@@ -233,10 +245,12 @@ def test_the_spreadsheet_holds_texts_that_nothing_runs(tmp_path: Path) -> None:
     verdicts = pd.DataFrame([_verdict("a.example", "AS1", note='=HYPERLINK("http://x")')])
     networks = NETWORKS.assign(network=["=1+1", "Two", "", "Tunnel"])
     table = write_table(tmp_path, "blocked_sites", blocked_sites(verdicts, networks, DOMAINS))
-    for name in ("one", "two"):
-        write_spreadsheet(tmp_path / f"{name}.xlsx", "blocked_sites", table, title="Annex")
-    assert (tmp_path / "one.xlsx").read_bytes() == (tmp_path / "two.xlsx").read_bytes()
-    with ZipFile(tmp_path / "one.xlsx") as book:
+    path = tmp_path / "blocked_sites.xlsx"
+    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex")
+    once = path.read_bytes()
+    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex")
+    assert path.read_bytes() == once
+    with ZipFile(path) as book:
         sheet = book.read("xl/worksheets/sheet1.xml").decode()
         strings = book.read("xl/sharedStrings.xml").decode()
         names = book.namelist()
@@ -252,4 +266,4 @@ def test_an_empty_annex_is_a_spreadsheet_too(tmp_path: Path) -> None:
     empty = blocked_sites(pd.DataFrame([_aside("a.example", "AS1", "down")]), NETWORKS, DOMAINS)
     table = write_table(tmp_path, "blocked_sites", empty)
     assert table.empty
-    write_spreadsheet(tmp_path / "annex.xlsx", "blocked_sites", table, title="Annex")
+    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex")

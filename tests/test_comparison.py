@@ -4,7 +4,12 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from analysis.comparison import compare_networks, compare_semesters, count_semesters
+from analysis.comparison import (
+    compare_networks,
+    compare_semesters,
+    count_panel,
+    count_semesters,
+)
 from analysis.period import Period
 
 NETWORKS = pd.DataFrame({
@@ -123,6 +128,21 @@ def test_semesters_are_counted_with_their_denominators() -> None:
         "blocked_domain_count": [2, 1, 1], "blocked_local_domain_count": [1, 0, 1],
     })  # fmt: skip
     assert_frame_equal(table[list(expected)], expected)
+
+
+def test_the_panel_is_of_matched_pairs_only() -> None:
+    """A site enters where one access network could tell in both halves, and only by that pair."""
+    verdicts = pd.concat([
+        _verdicts({"AS1": (O, B, B), "AS2": (B, X)}, "a.example"),
+        _verdicts({"AS1": (B, ""), "AS2": ("", B)}, "b.example"),
+        _verdicts({"AS9": (B, B)}, "c.example"),
+        _verdicts({"AS3": (D, O, O)}, "d.example"),
+    ])  # fmt: skip
+    expected = pd.DataFrame({
+        "period": ["first", "second"], "domain_count": [2, 2], "blocked_domain_count": [0, 1],
+        "blocked_local_domain_count": [0, 1],
+    })  # fmt: skip
+    assert_frame_equal(count_panel(verdicts, NETWORKS, {"a.example"}), expected)
 
 
 def test_networks_come_and_go() -> None:

@@ -183,6 +183,15 @@ def test_every_threshold_says_what_it_decides() -> None:
     assert all(len(text) > 15 for text in help_texts.values())
 
 
+def test_thresholds_are_read_from_among_other_parameters() -> None:
+    """One that is missing is an error, not a default in disguise."""
+    given = {**vars(Thresholds()), "floor_days": 9, "probe_cc": "QQ"}
+    assert Thresholds.of(given) == Thresholds(floor_days=9)
+    del given["floor_days"]
+    with pytest.raises(KeyError, match="floor_days"):
+        Thresholds.of(given)
+
+
 def test_the_notebook_has_every_threshold_with_the_same_default(repository_root: Path) -> None:
     """Thresholds live in one place and are notebook parameters; neither may drift."""
     notebook = repository_root / "notebooks" / "2-confirmation.ipynb"

@@ -478,7 +478,7 @@ def test_worlds_come_in_other_sizes(
     out = write_world(tmp_path / "qq", **SMALL, **asked).path
     assert len(read_csv(out / "truth" / "networks.csv")) == networks
     situations = Counter(row["situation"] for row in read_csv(out / "truth" / "names.csv"))
-    assert len(situations) == 21
+    assert len(situations) == 22
     assert not names or situations.total() == names
     found = {row["mechanism"] for row in read_csv(out / "truth" / "blocks.csv")}
     assert found == set(asked.get("mechanisms", found))

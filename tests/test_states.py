@@ -16,7 +16,8 @@ FLOOR = Thresholds()
 def _counts(**given: float) -> pd.DataFrame:
     """One row of counted sessions; days as many as sessions, unless said otherwise."""
     row = {name: given.get(name, 0) for name in CLASSES}
-    row |= {"core": given.get("core", row["blocked"]), "timeout": given.get("timeout", 0),
+    row |= {"core": given.get("core", row["blocked"]),
+            "firm": row["blocked"] - given.get("timeouts", 0),
             "timeout_share": given.get("timeout_share", 0.0)}  # fmt: skip
     row |= {f"{name}_days": given.get(f"{name}_days", row[name]) for name in CLASSES}
     failing = row["blocked"] + row["down"] + row["unclear"]
@@ -52,19 +53,21 @@ def _state(**given: float) -> str:
         ("ok", {"ok": 40, "blocked": 3}),
         ("likely_blocked", {"blocked": 40, "ok": 3}),
         ("likely_blocked", {"blocked": 40, "down": 10}),
-        ("impaired", {"blocked": 40, "down": 30}),
-        ("likely_blocked", {"blocked": 10, "timeout": 10}),
-        ("impaired", {"blocked": 10, "timeout": 3, "core": 3}),
-        ("impaired", {"blocked": 10, "timeout": 10, "timeout_share": 0.4}),
-        ("likely_blocked", {"blocked": 10, "timeout": 10, "timeout_share": 0.1}),
-        ("likely_blocked", {"blocked": 10, "timeout": 4, "timeout_share": 0.4}),
+        ("likely_blocked", {"blocked": 40, "down": 30}),
+        ("impaired", {"blocked": 40, "down": 41}),
+        ("impaired", {"blocked": 40, "timeouts": 40, "down": 30}),
+        ("likely_blocked", {"blocked": 10, "timeouts": 10}),
+        ("impaired", {"blocked": 10, "timeouts": 10, "core": 3}),
+        ("impaired", {"blocked": 10, "timeouts": 10, "timeout_share": 0.4}),
+        ("likely_blocked", {"blocked": 10, "timeouts": 10, "timeout_share": 0.1}),
+        ("likely_blocked", {"blocked": 10, "timeouts": 4, "timeout_share": 0.4}),
         ("impaired", {"blocked": 10, "down": 12}),
         ("down", {"down": 20, "ok": 2, "unclear": 3}),
         ("impaired", {"down": 20, "unclear": 21}),
     ],
 )
 def test_state(expected: str, given: dict[str, float]) -> None:
-    """The floor: 4 sessions of the class on 3 days, and a lower bound of its share of one half.
+    """The floor: 4 sessions of the class on 3 days, and a lower bound of its share.
 
     Time-outs at different layers do not add up, nor do those that the network's usual sites have.
     """

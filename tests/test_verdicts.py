@@ -3,7 +3,8 @@
 import random
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from pandas.testing import assert_frame_equal
 from analysis.confirmation import confirm
 from analysis.period import Period
 from analysis.rules import Thresholds
+from analysis.study import Study
 from analysis.verdicts import Judgement, explorer_url
 from tests.observations import PROBE_NETWORK, Row, connection_with, no_control, observation
 from tests.situations import (
@@ -60,19 +62,20 @@ def days(letters: str, *, per_day: int = 1, start: int = 0, **changes: Any) -> l
 
 def judge(
     rows: Iterable[Row], *, until: str = "2024-04-01", split: str = "2024-02-15",
-    has_explorer: bool = True, thresholds: Thresholds | None = None,
+    is_fictional: bool = False,
 ) -> Judgement:  # fmt: skip
-    """The judgement of a study from 1 January 2024."""
+    """The judgement of a study from 1 January 2024, of which ``confirm`` reads four things."""
     whole = Period.parse("2024-01-01", until)
     first, second = whole.split(split)
     networks = pd.DataFrame({
         "probe_asn": [PROBE_NETWORK, PROBE_NETWORK + 1, VPN],
         "operator": ["One", "Two", "Tunnel"], "is_domestic": [True, True, False],
     })  # fmt: skip
-    return confirm(
-        connection_with(rows), {"all": whole, "first": first, "second": second}, networks,
-        fingerprints_for(1), thresholds or Thresholds(), has_explorer=has_explorer,
+    study = SimpleNamespace(
+        connection=connection_with(rows), is_fictional=is_fictional,
+        periods={"all": whole, "first": first, "second": second}, fingerprints=fingerprints_for(1),
     )  # fmt: skip
+    return confirm(cast(Study, study), networks, Thresholds())
 
 
 def verdict(found: Judgement, period: str = "all", domain: str = NAME,
@@ -183,7 +186,7 @@ def test_the_witness_lies_in_the_period() -> None:
 
 def test_a_fictional_country_has_no_witness_page() -> None:
     """OONI Explorer does not know it."""
-    found = judge(days("B" * 10), has_explorer=False)
+    found = judge(days("B" * 10), is_fictional=True)
     assert verdict(found)["witness_report_id"]
     assert verdict(found)["witness_url"] == ""
 
@@ -297,6 +300,16 @@ def test_nothing_measured_is_never_ok_and_never_nought() -> None:
         if pd.notna(row.blocked_share):
             low, high = row.blocked_share_low, row.blocked_share_high
             assert low - 1e-9 <= row.blocked_share <= high + 1e-9
+
+
+def test_an_answer_through_anothers_resolver_accuses_nobody() -> None:
+    """G4: the note says whose resolver was asked; a public one is not named as the one at fault."""
+    found = verdict(judge(days("L" * 10, resolver_asn=64999)))
+    assert found["state"] == "blocked"
+    assert found["resolver_asns"] == "AS64999"
+    assert found["note"] == "at least since; not tested since; seen through the resolver of AS64999"
+    own = verdict(judge(days("L" * 10)))
+    assert "resolver" not in own["note"]
 
 
 def test_counts_add_up() -> None:

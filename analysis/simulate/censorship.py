@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from analysis.simulate.internet import (
+    CLOSED,
     NXDOMAIN,
     REFUSED,
     RESET,
@@ -20,7 +21,8 @@ from analysis.simulate.internet import (
 )
 from analysis.simulate.names import NAME_COUNT, Site
 from analysis.simulate.networks import Network
-from analysis.simulate.pages import Page, make_page
+from analysis.simulate.numbering import CONTENT_ASNS
+from analysis.simulate.pages import WISHES, Page, make_page
 from analysis.simulate.randomness import stream
 
 
@@ -83,8 +85,8 @@ GATEWAY = "Gatekeeper/2.1"
 
 #: How many sites each style of network blocks, of the sites that may be.
 _COUNTS = {"sinkhole": 17, "nxdomain": 14, "loopback": 12, "tls_reset": 14, "blockpage": 13,
-           "thin": 4, "vpn": 4, "bogon": 9, "dns_timeout": 7, "tcp_timeout": 8, "tcp_reset": 8,
-           "tls_timeout": 9, "tls_mitm": 8, "partial": 9, "throttle": 8}  # fmt: skip
+           "thin": 4, "vpn": 4, "bogon": 9, "dns_timeout": 7, "dns_refused": 7, "tcp_timeout": 8,
+           "tcp_reset": 8, "tls_timeout": 9, "tls_mitm": 8, "partial": 9, "throttle": 8}  # fmt: skip
 _BLOCKED = {"NEWS", "POLR", "HUMR", "GMB", "PORN", "ANON", "LGBT", "GRP"}
 #: Situations in which a block can be told from everything else that is going on.
 _CANDIDATES = {"live": 30, "plain_http": 4, "shared_hosting": 3, "redirect": 3, "cdn_same_asn": 2,
@@ -97,6 +99,7 @@ def make_censorship(
     networks: list[Network],
     day_count: int,
     mechanisms: Collection[str] | None,
+    national_count: int,
 ) -> Censorship:
     """Decide who blocks what, how and when, and put up the machines that this takes."""
     by_role = {network.role: network for network in networks}
@@ -120,7 +123,22 @@ def make_censorship(
                 block = replace(block, start=start, stop=stop)
                 if mechanisms is None or block.mechanism in mechanisms:
                     blocks += [block, *_shared_blocks(network.style, block, by_role)]
+    rest = [site for site in candidates[::-1] if site.is_https][:national_count]
+    blocks += _national_blocks(rest, networks, order_day, day_count, blocks)
     return Censorship(blocks, machines, order_day)
+
+
+def _national_blocks(
+    sites: list[Site], networks: list[Network], start: int, stop: int, others: list[Block]
+) -> list[Block]:
+    """What a gateway at the country's border resets for every network inside, from one day on."""
+    taken = {(block.asn, block.host) for block in others}
+    return [
+        Block(site.host, network.asn, "tls.reset", start, stop, "at the border", tls_failure=RESET)
+        for site in sites
+        for network in networks
+        if network.is_inside and (network.asn, site.host) not in taken
+    ]
 
 
 def _candidates(seed: int, internet: Internet) -> list[Site]:
@@ -185,7 +203,7 @@ class Machines:
     """The addresses and pages with which networks block, substitute and filter."""
 
     page_sinkhole: str
-    silent_sinkhole: str
+    silent_sinkholes: tuple[str, ...]
     thin_sinkhole: str
     private: str  # what one network's resolver answers for what it blocks
     substitution: str  # what one resolver answers for names that do not exist
@@ -198,6 +216,7 @@ class Machines:
     notice: str  # words of the legal page that observers know it by
     tls_failure: str
     http_failure: str
+    cut: str  # how a box that breaks a handshake does it
 
 
 def _put_up_machines(seed: int, internet: Internet, by_role: dict[str, Network]) -> Machines:
@@ -209,8 +228,8 @@ def _put_up_machines(seed: int, internet: Internet, by_role: dict[str, Network])
 
     notice = "closed by decision of the regulator"
     machines = Machines(
-        page_sinkhole=place_of("sinkhole"),
-        silent_sinkhole=place_of("sinkhole"),
+        page_sinkhole=place_of("sinkhole") if rng.random() < 0.7 else take(CONTENT_ASNS[3]),
+        silent_sinkholes=tuple(place_of("sinkhole") for _ in range(rng.choice((1, 1, 2)))),
         thin_sinkhole=place_of("thin"),
         private="10.66.0.1",
         substitution=place_of("substitution"),
@@ -219,17 +238,18 @@ def _put_up_machines(seed: int, internet: Internet, by_role: dict[str, Network])
         portal="192.168.8.1",
         order_page=make_page(
             "Access restricted",
-            ["This site is not available on this network.", "Ref. 7/2023, art. 12."],
+            [f"{rng.choice(WISHES)} is not available on this network.", "Ref. 7/2023, art. 12."],
         ),
         legal_page=make_page(
             "Notice to visitors", [f"The page that you asked for was {notice}.", "Case 114-B."]
         ),
         gateway_page=make_page(
-            "Blocked by policy", ["The gateway refused this address."], 403, ("Server", GATEWAY)
+            "Blocked by policy", [f"{rng.choice(WISHES)} was refused."], 403, ("Server", GATEWAY)
         ),
         notice=notice,
         tls_failure=rng.choice([TIMED_OUT, RESET]),
         http_failure=rng.choice(["", RESET]),
+        cut=rng.choice([RESET, RESET, CLOSED]),
     )
     _switch_on(internet, machines)
     return machines
@@ -238,7 +258,7 @@ def _put_up_machines(seed: int, internet: Internet, by_role: dict[str, Network])
 def _switch_on(internet: Internet, machines: Machines) -> None:
     place = internet.place
     place(machines.page_sinkhole, Server(page=machines.order_page, ports=(80,)))
-    for silent in (machines.silent_sinkhole, machines.thin_sinkhole, machines.private):
+    for silent in (*machines.silent_sinkholes, machines.thin_sinkhole, machines.private):
         place(silent, Server(is_silent=True))
     offers = make_page("Did you mean…", ["The name was not found.", "Cheap flights. Loans."] * 3)
     place(machines.substitution, Server(page=offers, ports=(80,)))
@@ -266,7 +286,8 @@ def _answer(block: Block, style: str, index: int, machines: Machines) -> Block:
     if style == "sinkhole":
         # Gambling was closed by another office, which has a sinkhole of its own.
         silent = index % 3 == 2
-        lie = machines.silent_sinkhole if silent else machines.page_sinkhole
+        several = machines.silent_sinkholes
+        lie = several[index % len(several)] if silent else machines.page_sinkhole
         detail = "silent address" if silent else "address with a page"
         return replace(block, mechanism="dns.sinkhole", lie=lie, detail=detail)
     if style == "thin":
@@ -275,6 +296,8 @@ def _answer(block: Block, style: str, index: int, machines: Machines) -> Block:
         return replace(block, mechanism="dns.loopback", lie="127.0.0.1")
     if style == "bogon":
         return replace(block, mechanism="dns.bogon", lie=machines.private)
+    if style == "dns_refused":
+        return replace(block, mechanism="dns.other", injected="dns_refused_error")
     if style == "dns_timeout":
         return replace(block, mechanism="dns.timeout", injected=TIMED_OUT)
     return replace(block, mechanism="dns.nxdomain", injected=NXDOMAIN)
@@ -291,7 +314,9 @@ def _break_tls(block: Block, style: str, machines: Machines) -> Block:
     """What a box does to a handshake, and to a plain request for the same site."""
     if style == "tls_reset":
         page = None if machines.http_failure else machines.gateway_page
-        return replace(block, tls_failure=RESET, http_failure=machines.http_failure, http_page=page)
+        return replace(
+            block, tls_failure=machines.cut, http_failure=machines.http_failure, http_page=page
+        )
     if style == "tls_timeout":
         return replace(block, tls_failure=TIMED_OUT, http_failure=TIMED_OUT)
     if style == "tls_mitm":
@@ -302,7 +327,7 @@ def _break_tls(block: Block, style: str, machines: Machines) -> Block:
     return replace(block, tls_failure=machines.tls_failure, http_page=machines.legal_page)
 
 
-_TLS_KINDS = {RESET: "reset", TIMED_OUT: "timeout", UNKNOWN_AUTHORITY: "mitm"}
+_TLS_KINDS = {RESET: "reset", CLOSED: "reset", TIMED_OUT: "timeout", UNKNOWN_AUTHORITY: "mitm"}
 _HTTP_KINDS = {"": "blockpage", RESET: "reset", TIMED_OUT: "timeout"}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from analysis.simulate.comparison import NOTHING, Comparison
 from analysis.simulate.internet import (
+    CLOSED,
     NXDOMAIN,
     REFUSED,
     RESET,
@@ -80,7 +81,7 @@ def _explain_failure(seen: Evidence04) -> tuple[Blocking, bool | None, int]:
         return "dns", False, _AT_HTTP | _DNS
     if failure == REFUSED:
         status = _CONNECT
-    elif failure == RESET:
+    elif failure in (RESET, CLOSED):
         status = _READ_WRITE
     elif failure == TIMED_OUT:
         status = _UNKNOWN

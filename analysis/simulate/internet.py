@@ -5,13 +5,14 @@ from random import Random
 
 from analysis.simulate.names import Site
 from analysis.simulate.numbering import AddressPlan
-from analysis.simulate.pages import Page, make_page, moved
+from analysis.simulate.pages import Page, addressed, make_page, moved
 
 NXDOMAIN = "dns_nxdomain_error"
 NO_ANSWER = "dns_no_answer"
 TIMED_OUT = "generic_timeout_error"
 REFUSED = "connection_refused"
 RESET = "connection_reset"
+CLOSED = "eof_error"
 WRONG_HOST = "ssl_invalid_hostname"
 UNKNOWN_AUTHORITY = "ssl_unknown_authority"
 NO_ROUTE = "host_unreachable"
@@ -103,7 +104,8 @@ class Internet:
         server = self.servers[address]
         site = server.sites.get(host)
         if site is None:
-            return server.page or make_page("Not found", ["No such site here."], 404)
+            page = server.page or make_page("Not found", ["No such site here."], 404)
+            return addressed(page, host)
         if site.redirect_to and not is_tls:
             return moved(site.redirect_to)
         if site.refusal is not None and client.is_inside:
@@ -113,6 +115,8 @@ class Internet:
 
 def _connect_to_site(server: Server, port: int, day: int, client: Client) -> str | None:
     sites = server.sites.values()
+    if all(site.situation == "shy" for site in sites) and not client.is_inside:
+        return TIMED_OUT  # it takes the test helper for an attacker
     if client.is_inside and all(site.is_cut_off(day) or site.refuses == "tcp" for site in sites):
         return TIMED_OUT
     if all(site.is_down(day) or site.is_dead(day) for site in sites):

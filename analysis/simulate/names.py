@@ -62,6 +62,7 @@ _PLAN = (
     ("varying_page", 3, 1, "NEWS COMM"),
     ("localised_title", 2, 0, "SRCH COMM"),
     ("late", 6, 4, "NEWS POLR HUMR"),
+    ("shy", 2, 1, "GOVT COMM"),
 )
 
 

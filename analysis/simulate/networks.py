@@ -36,6 +36,7 @@ _MORE = (
     ("tcp_reset", "isp", 8.0),
     ("throttle", "isp", 8.0),
     ("dns_timeout", "mobile", 7.0),
+    ("dns_refused", "isp", 7.0),
     ("nxdomain", "mobile", 7.0),
     ("open", "isp", 5.0),
     ("tls_timeout", "isp", 8.0),
@@ -43,7 +44,6 @@ _MORE = (
     ("open", "unknown", 4.0),
     ("blockpage", "isp", 7.0),
     ("loopback", "isp", 7.0),
-    ("open", "mobile", 4.0),
 )
 #: The ways in which each style of network blocks. Others block nothing.
 MECHANISMS = {
@@ -56,6 +56,7 @@ MECHANISMS = {
     "loopback": ("dns.loopback",),
     "bogon": ("dns.bogon",),
     "dns_timeout": ("dns.timeout",),
+    "dns_refused": ("dns.other",),
     "tcp_timeout": ("tcp.timeout",),
     "tcp_reset": ("tcp.reset",),
     "tls_reset": ("tls.reset", "http.reset", "http.blockpage"),
@@ -113,6 +114,7 @@ class Network:
     has_v6: bool = False
     is_v6_broken: bool = False
     fleet_share: float = 0.0  # of its sessions that one fleet of outdated probes ran
+    bad_spell: tuple[int, int] | None = None  # days on which its lines were much worse
 
 
 def make_networks(
@@ -147,6 +149,9 @@ def make_networks(
         )
     for network in networks.values():
         _set_quality(network)
+        if network.style in ("flaky", "open", "tls_reset"):
+            start = stream(seed, "spells", network.role).randrange(30, 300)
+            network.bad_spell = (start, start + 21)
     _tie_together(networks)
     return sorted(networks.values(), key=lambda network: network.asn)
 

@@ -39,6 +39,21 @@ def make_page(title: str, paragraphs: list[str], code: int = 200, *extra: tuple[
     return with_headers(Page(body, title, code), *extra)
 
 
+def addressed(page: Page, host: str) -> Page:
+    """The page with the visitor's own wish in it, where it has a place for that."""
+    if isinstance(page.body, bytes) or _WISH not in page.body:
+        return page
+    body = page.body.replace(_WISH, host)
+    length = len(body.encode())
+    headers = [(n, str(length)) if n == "Content-Length" else (n, v) for n, v in page.headers]
+    return Page(body, page.title, page.code, tuple(headers))
+
+
+#: Stands for the host that was asked for.
+_WISH = "{wanted}"
+WISHES = ("This site", f"The site {_WISH}")
+
+
 def sentence(rng: Random) -> str:
     """A sentence in no language."""
     words = ["".join(rng.choices(_SYLLABLES, k=rng.randint(1, 3))) for _ in range(9)]

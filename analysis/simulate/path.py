@@ -20,16 +20,31 @@ from analysis.simulate.internet import (
 )
 from analysis.simulate.names import Site
 from analysis.simulate.networks import Network
-from analysis.simulate.pages import Page
+from analysis.simulate.pages import Page, addressed
+
+#: Chance that a step runs out of time in a bad spell of a network's lines.
+_BAD_SPELL = 0.08
 
 
 @dataclass(slots=True)
 class Resolver:
-    """The resolver that a device was given. ``home_filter`` answers for advertising names."""
+    """The resolver that a device was given.
+
+    ``home_filter`` is what it answers for names that the household filters: advertising, and
+    what is not for children where ``is_family`` is set.
+    """
 
     asn: int
     address: str
     home_filter: str = ""
+    is_family: bool = False
+
+    def filters(self, site: Site) -> bool:
+        """Whether the household's filter stops the site."""
+        wanted = site.situation == "ad_like"
+        if self.is_family:
+            wanted = wanted or site.category in ("PORN", "GMB")
+        return bool(self.home_filter) and wanted
 
 
 class Path:
@@ -56,6 +71,9 @@ class Path:
         self._censorship = censorship
         self._lacks_authority = lacks_authority
         self._loss = 0.85 if state == "dead" else network.timeout_rate
+        spell = network.bad_spell
+        if spell is not None and state != "dead" and spell[0] <= day < spell[1]:
+            self._loss = max(self._loss, _BAD_SPELL)
         self.timeout_count = 0
         self._way_out = rng.random()  # which of a network's ways the session takes
         #: what a forger says of some names, whatever the network does
@@ -81,7 +99,7 @@ class Path:
         if self.state == "portal":
             return Lookup((machines.portal,))
         site = self.internet.sites.get(host)
-        if self.resolver.home_filter and site is not None and site.situation == "ad_like":
+        if site is not None and self.resolver.filters(site):
             return Lookup((self.resolver.home_filter,))
         block = self._block(host)
         if block is not None and block.injected:
@@ -159,5 +177,5 @@ class Path:
         if block is not None and block.http_failure:
             return block.http_failure
         if block is not None and block.http_page is not None:
-            return block.http_page
+            return addressed(block.http_page, host)
         return self.internet.fetch(address, host, is_tls, self.client, self.rng)

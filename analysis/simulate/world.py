@@ -47,6 +47,7 @@ class Design:
     new_share: float | None = None
     flaky_share: float | None = None
     has_forgeries: bool = True
+    national_count: int = 0  # sites that a gateway at the border blocks for all networks
 
 
 @dataclass(slots=True)
@@ -102,7 +103,9 @@ def make_world(design: Design) -> World:
     _refuse_visitors(sites)
     _write_in_old_letters(sites)
     internet = Internet(sites, plan)
-    censorship = make_censorship(seed, internet, networks, period.day_count, design.mechanisms)
+    censorship = make_censorship(seed, internet, networks, period.day_count, design.mechanisms,
+        design.national_count,
+    )  # fmt: skip
     forgeries = (
         plan_forgeries(seed, networks, sites, censorship, period.day_count)
         if design.has_forgeries
@@ -132,12 +135,13 @@ def _spread_caches(
 ) -> None:
     """Content networks answer each client with an address near it."""
     rng = stream(seed, "caches")
+    shared = [plan.take(CONTENT_ASNS[2]) for _ in range(2)]  # one machine serves many sites
     for site in sites:
         if not site.situation.startswith("cdn"):
             continue
         near = site.v4[-1]
         if site.situation != "cdn_same_asn":
-            near = plan.take(CONTENT_ASNS[2])
+            near = rng.choice(shared)
         for network in networks:
             if network.is_inside and rng.random() < 0.8:
                 site.edges[network.asn] = near
@@ -184,13 +188,18 @@ class Schedule:
         """The sessions of a day: network and hour, in order of time."""
         rng = self._rng
         count = int(self._rate) + (rng.random() < self._rate % 1)
-        weights = [network.weight for network in self._world.networks]
+        weights = [network.weight * self._zeal(network, day) for network in self._world.networks]
         hours = sorted(rng.sample(_HOURS, 2 if rng.random() < 0.8 else 3))
         chosen = rng.choices(self._world.networks, weights, k=count)
         return sorted(
             ((network, rng.choice(hours)) for network in chosen),
             key=lambda item: (item[1], item[0].asn),
         )
+
+    def _zeal(self, network: Network, day: int) -> float:
+        """Probes come and go: on some networks nobody measures for a month."""
+        rng = stream(self._world.seed, "zeal", network.asn, day // 30)
+        return rng.choice((0.0, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0))
 
     def deal(self, network: Network, day: int) -> list[Site]:
         """The next names for a session on the network."""
@@ -247,7 +256,7 @@ def forge(world: World, forgery: Forgery, number: int) -> Batch:
 def _test(probe: Probe, session: Session, site: Site, rng: Random) -> Tested:
     """Measure one site, and know whether a fault of the probe's own got in the way."""
     document, is_sound = probe.measure(_spelling(site, rng))
-    if session.path.resolver.home_filter and site.situation == "ad_like":
+    if session.path.resolver.filters(site):
         is_sound = False
     if session.software.lacks_authority and site.has_tls and site.authority == "second":
         is_sound = False
@@ -265,6 +274,7 @@ def _open_session(world: World, network: Network, day: int, hour: int, rng: Rand
     resolver = Resolver(network.resolver_asn, network.resolver_address)
     if rng.random() < network.filter_session_rate:
         resolver.home_filter = rng.choice(world.censorship.machines.home_filters)
+        resolver.is_family = rng.random() < 0.4
     chance = rng.random()
     state = "good"
     if chance < network.dead_session_rate:
@@ -279,7 +289,8 @@ def _open_session(world: World, network: Network, day: int, hour: int, rng: Rand
     if rng.random() < 0.004:
         report_id = ""  # the collector could not be reached to open a report
     mobile = network.kind == "mobile" and software.platform == "android"
-    return Session(report_id, start, software, path, "mobile" if mobile else "wifi")
+    rate = 0.6 if stream(world.seed, "helper", day).random() < 0.015 else 0.02
+    return Session(report_id, start, software, path, "mobile" if mobile else "wifi", rate)
 
 
 def _report_id(world: World, start: datetime, network: Network, rng: Random) -> str:

@@ -67,6 +67,7 @@ def write_world(
     new_share: float | None = None,
     flaky_share: float | None = None,
     has_forgeries: bool = True,
+    national_count: int = 0,
 ) -> Summary:
     """Write a fictional country's archive, reference data and truth.
 
@@ -84,6 +85,7 @@ def write_world(
         mechanisms: the ways of blocking that exist; all that its networks know by default.
         new_share: share of probes that run web_connectivity 0.5.
         flaky_share: share of networks that are flaky.
+        national_count: sites that a gateway at the border blocks for all networks at once.
         has_forgeries: whether somebody submits forged reports. Nothing else depends on it.
 
     Raises:
@@ -94,7 +96,7 @@ def write_world(
     names = None if mechanisms is None else tuple(sorted(mechanisms))
     design = Design(
         probe_cc, period, seed, network_count, name_count, names, new_share, flaky_share,
-        has_forgeries,
+        has_forgeries, national_count,
     )  # fmt: skip
     _check(out, design, sessions_per_day, scale, coverage)
     parameters = {
