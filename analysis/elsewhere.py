@@ -16,12 +16,19 @@ NOTE = (
 # What the other access networks saw of the site while it was blocked on this one. A VPN or a
 # foreign network is no witness: a site that refuses the country lets it in.
 _OTHERS = """
-WITH seen AS (
+WITH core AS (
+  -- A stray failure before or after an outage would stretch it over days on which the site worked.
+  SELECT s.row, s.domain, s.probe_asn, s.family,
+    quantile_disc(o.day, 0.15) AS since, quantile_disc(o.day, 0.85) AS until
+  FROM suspected s JOIN sessions o ON o.domain = s.domain AND o.probe_asn = s.probe_asn
+    AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.class = 'blocked'
+  GROUP BY ALL
+), seen AS (
   SELECT s.row, o.probe_asn, count(*) FILTER (o.class = 'ok') AS ok, count(*) AS sessions,
     count(*) FILTER (o.class = 'blocked' AND o.family = s.family) AS alike,
     count(*) FILTER (o.class = 'blocked' AND (o.family <> s.family OR o.is_artefact)) AS otherwise
-  FROM suspected s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
-    AND o.day BETWEEN s.blocked_from AND s.blocked_until
+  FROM core s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
+    AND o.day BETWEEN s.since AND s.until
     AND o.class IN ('blocked', 'ok', 'unclear')
     AND o.probe_asn IN (FROM domestic_resolvers)
   GROUP BY ALL
@@ -57,7 +64,7 @@ def withhold_unreached(
     columns = ["domain", "probe_asn", "blocked_from", "blocked_until"]
     suspected = judged.loc[is_suspected, columns].assign(
         row=judged.index[is_suspected],
-        family=judged.loc[is_suspected, "mechanism"].str.partition(".")[0],
+        family=judged.loc[is_suspected, "mechanism"].str.split(".").str[0],
     )
     connection.register("suspected", suspected)
     others = connection.execute(_OTHERS).df().set_index("row")

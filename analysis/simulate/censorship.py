@@ -86,7 +86,8 @@ GATEWAY = "Gatekeeper/2.1"
 #: How many sites each style of network blocks, of the sites that may be.
 _COUNTS = {"sinkhole": 17, "nxdomain": 14, "loopback": 12, "tls_reset": 14, "blockpage": 13,
            "thin": 4, "vpn": 4, "bogon": 9, "dns_timeout": 7, "dns_refused": 7, "tcp_timeout": 8,
-           "tcp_reset": 8, "tls_timeout": 9, "tls_mitm": 8, "partial": 9, "throttle": 8}  # fmt: skip
+           "tcp_reset": 8, "tls_timeout": 9, "tls_mitm": 8, "partial": 9,
+           "throttle": 8}  # fmt: skip
 _BLOCKED = {"NEWS", "POLR", "HUMR", "GMB", "PORN", "ANON", "LGBT", "GRP"}
 #: Situations in which a block can be told from everything else that is going on.
 _CANDIDATES = {"live": 30, "plain_http": 4, "shared_hosting": 3, "redirect": 3, "cdn_same_asn": 2,
