@@ -41,7 +41,8 @@ DRY_RUN := $(findstring n,$(firstword -$(MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup report ingest test check lab bench clean run-report run-ingest FORCE
+.PHONY: help setup report ingest validate test check lab bench clean run-report run-ingest \
+  run-validate FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | \
@@ -59,11 +60,17 @@ report: run-report  ## the whole report; without variables, of the embedded fict
 ingest: run-ingest  ## the first stage alone: archive to Parquet and ledger, resumable
 	$(finish)
 
+validate: run-validate  ## the method against fictional worlds with known truth, in minutes
+	$(finish)
+
 run-report: $(STAMP)
 	$(call run,report)
 
 run-ingest: $(STAMP)
 	$(call run,ingest)
+
+run-validate: $(STAMP)
+	$(call run,validate)
 
 test: $(STAMP)  ## all tests
 	@$(PY) -m pytest -n 2 --dist loadfile tests

@@ -77,6 +77,22 @@ def simulate(words: Words = None) -> None:
 
 
 @app.command()
+def validate(words: Words = None) -> None:
+    """The method against fictional worlds whose truth is known, in minutes.
+
+    Takes OUT (default data/reference/validation), STORE (where the worlds are kept), JOBS, and
+    the method's numbers.
+    """
+    from analysis.simulate import add_forgeries, write_world
+    from analysis.validating import Simulator
+    from analysis.validating import validate as run
+
+    with _progress("judging worlds whose truth is known") as step:
+        out = run(words or [], Simulator(write_world, add_forgeries), step)
+    print(f"validation: {_nearby(out)}")
+
+
+@app.command()
 def judge(
     files: Annotated[list[Path], typer.Argument(help=".json, .jsonl or .jsonl.gz files")],
     as_lines: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
@@ -97,6 +113,19 @@ def judge(
     for file, line, why in errors:
         where = f"{file}:{line}" if line else file
         print(json.dumps({"file": where, "error": why}) if as_lines else shown(f"{where}: {why}"))
+
+
+@app.command()
+def explain(
+    domain: Annotated[str, typer.Argument(help="host name or URL")],
+    words: Words = None,
+    asn: Annotated[str, typer.Option(help="one network, such as AS123")] = "",
+    out: Annotated[Path | None, typer.Option(help="the report's folder")] = None,
+) -> None:
+    """Why a site is on a report's list or is not: from the verdict down to its measurements."""
+    from analysis.explaining import explain as explained
+
+    print(explained(domain, asn, out, words or []))
 
 
 def _simulate_embedded(settings: Settings) -> None:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from analysis.fingerprints import Fingerprints
@@ -20,6 +21,7 @@ SELECT o.*, c.* EXCLUDE (object_key, line_number, report_id, input, measurement_
                          domain, probe_asn, resolver_asn, day, session, is_https, is_anomaly,
                          is_confirmed, is_failure, software_name, software_version)
 FROM outcomes o JOIN controlled c USING (object_key, line_number)
+WHERE (o.domain = $domain OR $domain IS NULL) AND (o.probe_asn = $probe_asn OR $probe_asn IS NULL)
 ORDER BY o.object_key, o.line_number
 """
 
@@ -43,7 +45,22 @@ def judge_measurements(
     names = ["object_key" if name == "source_file" else name for name in observations.column_names]
     connection = observations_from_table(observations.rename_columns(names))
     add_outcomes(connection, thresholds, fingerprints, is_pooled=False)
-    rows = connection.execute(_JUDGED)
+    yield from read_results(connection)
+
+
+def read_results(
+    connection: duckdb.DuckDBPyConnection, domain: str | None = None, probe_asn: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """How measurements were judged, of one site or network or of all.
+
+    Args:
+        connection: holds ``outcomes`` and ``controlled``.
+        domain, probe_asn: leave out all others.
+
+    Yields:
+        What ``judge_measurements`` does, with ``day`` and ``session`` besides.
+    """
+    rows = connection.execute(_JUDGED, {"domain": domain, "probe_asn": probe_asn})
     columns = [column[0] for column in rows.description or []]
     for values in rows.fetchall():
         yield _result(dict(zip(columns, values, strict=True)))
@@ -57,6 +74,8 @@ def _result(row: Mapping[str, Any]) -> dict[str, Any]:
         "input": row["input"],
         "probe_cc": row["probe_cc"],
         "probe_asn": f"AS{row['probe_asn']}",
+        "day": row["day"],
+        "session": row["session"],
         "class": row["class"],
         "mechanism": row["mechanism"],
         "rule_id": row["rule_id"],

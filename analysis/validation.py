@@ -24,10 +24,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.errors import ParameterError
 from analysis.networks import DOMESTIC
+from analysis.reference import REPOSITORY
 from analysis.tables import read_table
 from analysis.words import LISTED
 
+#: Where the last validation lies.
+RESULTS = REPOSITORY / "data" / "reference" / "validation"
 #: Strata of coverage: the fewest sound sessions while a block held.
 STRATA: Mapping[int, str] = {0: "0–3", 4: "4–5", 6: "6–11", 12: "12+"}
 _Z = 1.959963984540054  # of a two-sided 95 % interval
@@ -73,6 +77,94 @@ def score(tables: str | Path, truth: str | Path) -> Score:
         claims=_check_claims(intervals, found),
         forged=_check_forged(pairs, found),
     )
+
+
+#: Columns of the results in which an empty cell is no number.
+_NUMBERS = {name: [""] for name in ("share", "new_share", "width_median", "narrowest_median")}
+
+
+def read_results(name: str, folder: str | Path = "") -> pd.DataFrame:
+    """A table of the last ``validate``: the one that ships, or that of another folder.
+
+    Raises:
+        ParameterError: it is not there.
+    """
+    path = Path(folder or RESULTS) / f"{name}.csv"
+    if not path.is_file():
+        raise ParameterError("results", path.parent, f"{name}.csv is not in it; run make validate")
+    kinds = {"value": "str"} if name == "settings" else None
+    return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=_NUMBERS)
+
+
+#: What a reader of the results is told of their columns.
+HEADINGS = {
+    "measure": "Measure",
+    "stratum": "Which",
+    "success_count": "Of them",
+    "trial_count": "All",
+    "share": "Share",
+    "lower_share": "Lower bound",
+    "upper_share": "Upper bound",
+    "pair_count": "Pairs",
+    "moved_count": "State moved",
+    "newly_listed_count": "Newly listed",
+    "broken_count": "Promises broken",
+    "is_blocked": "Truly blocked",
+    "coverage": "Coverage",
+}
+
+
+#: Measures of ``accuracy`` that are shown together.
+WAYS = (
+    "recall by mechanism, 6 or more sessions",
+    "precision by mechanism",
+    "mechanism exact, by mechanism",
+)
+DATES = (
+    "edge found",
+    "edge inside bracket",
+    "edge inside bracket, 6 or more sessions",
+    "bracket as narrow as tests allow",
+    "claimed edge is true",
+    "claimed edge is true despite forged openness",
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables of one ``validate``, in the words of the validation page."""
+
+    folder: str | Path = ""
+
+    def read(self, name: str, part: str = "") -> pd.DataFrame:
+        """A table, or the rows of it for one part: ``fit``, ``report`` or ``limit``."""
+        frame = read_results(name, self.folder)
+        return frame[frame["part"] == part].drop(columns="part") if part else frame
+
+    def shares(self, *measures: str, part: str = "report") -> pd.DataFrame:
+        """The rows of these measures, in their order."""
+        frame = self.read("accuracy", part)
+        return pd.concat([frame[frame["measure"] == name] for name in measures], ignore_index=True)
+
+    def say(self, measure: str, stratum: str = "all", part: str = "report") -> str:
+        """A share with its bounds, for a sentence."""
+        frame = self.shares(measure, part=part)
+        row = frame[frame["stratum"] == stratum].iloc[0]
+        return f"{row['share']:.1%} ({row['lower_share']:.1%} to {row['upper_share']:.1%})"
+
+    @property
+    def rules_version(self) -> str:
+        """The version of the rules that were judged by."""
+        return self._settings()["rules_version"]
+
+    @property
+    def thresholds(self) -> dict[str, str]:
+        """The thresholds that were judged by."""
+        return {name: v for name, v in self._settings().items() if name != "rules_version"}
+
+    def _settings(self) -> dict[str, str]:
+        frame = self.read("settings")
+        return dict(zip(frame["name"], frame["value"], strict=True))
 
 
 def pool(scores: Mapping[str, Score]) -> Score:
@@ -349,10 +441,10 @@ def accuracy(scored: Score) -> pd.DataFrame:
     """Every share of the validation, with its bounds.
 
     Returns:
-        One row per ``measure`` and ``stratum``: ``success_count, trial_count, share, share_low,
-        share_high`` (Wilson, 95 %).
+        One row per ``measure`` and ``stratum``: ``success_count, trial_count, share, lower_share,
+        upper_share`` (Wilson, 95 %).
     """
-    pairs, sites = scored.pairs, scored.sites
+    pairs, sites = scored.pairs.assign(is_spared=~scored.pairs["is_listed"]), scored.sites
     blocked, listed = pairs[pairs["is_blocked"]], pairs[pairs["is_listed"]]
     right = pairs[pairs["is_blocked"] & pairs["is_listed"]].assign(
         is_same=lambda f: f["mechanism"] == f["true_mechanism"],
@@ -374,6 +466,7 @@ def accuracy(scored: Score) -> pd.DataFrame:
             "true_mechanism",
         ),
         share_by("precision of pairs", by_seen, "is_blocked", "stratum"),
+        share_by("unblocked pairs not listed", pairs[~pairs["is_blocked"]], "is_spared"),
         share_by("precision by mechanism", listed, "is_blocked", "mechanism"),
         share_by("recall of sites", sites[sites["is_blocked"]], "is_listed", "stratum"),
         share_by("precision of sites", sites[sites["is_listed"]], "is_blocked"),
@@ -419,8 +512,10 @@ def share_by(
     values = frame[success].astype("bool")
     rows = [_share_row(measure, "all", values)]
     if stratum is not None:
-        groups = values.groupby(frame[stratum].astype("str"), sort=True)
-        rows += [_share_row(measure, str(name), group) for name, group in groups]
+        groups = dict(list(values.groupby(frame[stratum].astype("str"), sort=True)))
+        known = list(STRATA.values())
+        names = sorted(groups, key=lambda name: (known.index(name) if name in known else 0, name))
+        rows += [_share_row(measure, name, groups[name]) for name in names]
     return pd.DataFrame(rows)
 
 
@@ -429,7 +524,7 @@ def _share_row(measure: str, stratum: str, values: pd.Series) -> dict[str, objec
     low, high = wilson(hits, count)
     return {"measure": measure, "stratum": stratum, "success_count": hits, "trial_count": count,
             "share": hits / count if count else np.nan,
-            "share_low": low, "share_high": high}  # fmt: skip
+            "lower_share": low, "upper_share": high}  # fmt: skip
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
@@ -446,8 +541,8 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 def tally(scored: Score) -> dict[str, int]:
     """The counts by which thresholds are compared, over pairs with 6 or more blocked sessions.
 
-    ``false_pair_count`` is of all listed pairs; ``error_count`` weighs it five times a miss,
-    since a site wrongly listed discredits the list.
+    ``false_pair_count`` is of all listed pairs. ``error_count`` weighs a site wrongly listed five
+    times a missed pair, since it discredits the list; pairs of one site go wrong together.
     """
     pairs, sites, edges = scored.pairs, scored.sites, scored.edges
     well = pairs[pairs["is_blocked"] & (pairs["true_session_count"] >= 6)]
@@ -470,7 +565,7 @@ def tally(scored: Score) -> dict[str, int]:
     }
     result = {name: int(count) for name, count in counts.items()}
     result["error_count"] = (
-        5 * result["false_pair_count"]
+        5 * result["false_site_count"]
         + result["missed_pair_count"]
         + result["wrong_mechanism_count"]
         + result["edge_outside_count"]

@@ -126,17 +126,9 @@ def judge_cells(
         domestic_asns: the country's access networks.
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
     """
-    series = session_series(connection, domestic_asns)
-    cut = cut_into_intervals(series, thresholds)
-    rules = _explaining_rules(connection, cut)
-    timeouts = timeout_shares(connection)
-    cut = _choose_view(cut, _judge_intervals(cut, rules, timeouts, periods["all"], thresholds))
-    judged = {
-        name: withhold_unreached(
-            connection, _judge_intervals(cut, rules, timeouts, period, thresholds), thresholds
-        )
-        for name, period in periods.items()
-    }
+    judged, cut, series = judge_intervals(
+        connection, periods, thresholds, domestic_asns=domestic_asns
+    )
     everyone = series[series["via"] == "all"]
     refusing = set(connection.execute(_REFUSALS.format(**vars(thresholds))).df()["domain"])
     verdicts = pd.concat(
@@ -161,6 +153,35 @@ def judge_cells(
         verdicts.sort_values([*CELL, "period"], ignore_index=True),
         interval_table(judged["all"], cut),
     )
+
+
+def judge_intervals(
+    connection: duckdb.DuckDBPyConnection,
+    periods: Mapping[str, Period],
+    thresholds: Thresholds,
+    *,
+    domestic_asns: Iterable[int],
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, pd.DataFrame]:
+    """The state of every interval of steady behaviour, before it becomes a verdict.
+
+    Args: as for ``judge_cells``.
+
+    Returns:
+        Period → one row per ``domain, probe_asn, interval`` with its counts and ``state``; the
+        sessions by day with their ``interval``; and the sessions by day in both views.
+    """
+    series = session_series(connection, domestic_asns)
+    cut = cut_into_intervals(series, thresholds)
+    rules = _explaining_rules(connection, cut)
+    timeouts = timeout_shares(connection)
+    cut = _choose_view(cut, _judge_intervals(cut, rules, timeouts, periods["all"], thresholds))
+    judged = {
+        name: withhold_unreached(
+            connection, _judge_intervals(cut, rules, timeouts, period, thresholds), thresholds
+        )
+        for name, period in periods.items()
+    }
+    return judged, cut, series
 
 
 def _judge_intervals(
@@ -407,7 +428,8 @@ def _add_dates(
 
 def _iso(days: pd.Series) -> pd.Series:
     """Days as ISO text, empty where there is none."""
-    return days.dt.strftime("%Y-%m-%d").fillna("")
+    text: pd.Series = days.dt.strftime("%Y-%m-%d").fillna("")
+    return text
 
 
 def _add_witness(

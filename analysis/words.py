@@ -92,12 +92,29 @@ MECHANISMS: dict[str, str] = {
     "http.diff": "HTTP: other content",
 }
 
+#: Ways to say that a site is blocked, in the order in which they stand beside each other.
+METHODS: dict[str, str] = {
+    "this_method": "this method",
+    "imap_all": "iMAP 2024, all suspects accepted",
+    "imap_none": "iMAP 2024, no suspect accepted",
+    "ooni_v5": "OONI pipeline v5",
+    "ooni_confirmed": "OONI confirmed",
+    "ooni_anomaly": "OONI anomalies",
+}
+
 CHANGES: dict[str, str] = {
     "newly_blocked": "Newly blocked",
     "still_blocked": "Still blocked",
     "no_longer_blocked": "No longer blocked",
     "mixed": "Networks disagree",
     "not_comparable": "Cannot be compared",
+}
+
+#: How a verdict differs from that of another run.
+FLIPS: dict[str, str] = {
+    "listed": "Now listed",
+    "unlisted": "No longer listed",
+    "restated": "Another state",
 }
 
 NETWORK_CHANGES: dict[str, str] = {
@@ -151,8 +168,8 @@ VALUES: dict[str, dict[str, str]] = {
     "kind": NETWORK_KINDS,
     "period": PERIODS,
     "set_aside_reason": SET_ASIDE_REASONS,
-    # two tables each use these two columns; their codes do not clash
-    "change": CHANGES | NETWORK_CHANGES,
+    # several tables use these two columns; their codes do not clash
+    "change": CHANGES | NETWORK_CHANGES | FLIPS,
     "reason": SET_ASIDE_REASONS | LEDGER_REASONS,
 }
 

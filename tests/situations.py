@@ -188,6 +188,21 @@ def _abroad() -> list[Row]:
     ]
 
 
+def sent_elsewhere(**changes: Any) -> Row:
+    """A plain request that ends, by plain http, at somebody else's site."""
+    there: Row = {"http_url": "http://portal.example/", "http_host": "portal.example"}
+    return other_page(**{**there, **changes})
+
+
+def _sent_elsewhere_by_one_network() -> list[Row]:
+    """Five sessions that are sent on, on a network whose neighbours reach the site."""
+    neighbours = [
+        on(90 + n, http_observation(probe_asn=64520 + n % 2, resolver_asn=64520 + n % 2))
+        for n in range(4)
+    ]
+    return [*[on(n, sent_elsewhere()) for n in range(10, 15)], *neighbours]
+
+
 def _pages(digest: str, *labels: str) -> list[Row]:
     return [
         on(n, other_page(domain=d, http_body_digest=digest))
@@ -369,6 +384,8 @@ _HTTP = [
                   title_match=False)),
     case("a refusal by the site's own address by plain http", "http.refused_by_site", "unknown",
       other_page(http_status=451, status_code_match=False)),
+    case("one network sends plain requests on to another site", "http.sent_elsewhere",
+      "blocked http.blockpage", *_sent_elsewhere_by_one_network()),
     case("a verified page", "http.https", "ok", observation()),
     case("the control's page by plain http", "http.same_page", "ok", http_observation()),
     case("a page without a control", "http.no_control", "unknown",
@@ -551,6 +568,12 @@ REAL_LIFE: tuple[Situation, ...] = (
     case("a refusal from an unknown address", "http.diff", "unknown",
       other_page(**_CDN, http_status=403,
                  tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)])),
+    case("sent on to another address of the same owner", "http.diff", "unknown",
+      on(1, sent_elsewhere(title_match=True, status_code_match=False)),
+      *_sent_elsewhere_by_one_network()),
+    case("sent on to another site while the site is down for the control",
+      "http.fails_for_control_too", "down",
+      on(1, sent_elsewhere(**site_down())), *_sent_elsewhere_by_one_network()),
     case("a server error that the control does not get", "http.diff", "unknown",
       other_page(http_status=502, status_code_match=False)),
     case("a redirect to a subdomain whose handshake is cut", "http.tls_reset", "blocked tls.reset",

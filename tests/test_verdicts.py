@@ -263,7 +263,7 @@ def test_why_a_site_is_set_aside() -> None:
     assert dict(zip(whole["domain"], whole["set_aside_reason"], strict=True)) == {
         NAME: "", "open.example": "", "gone.example": "name_does_not_exist",
         "down.example": "down", "odd.example": "impaired", "thin.example": "insufficient",
-        "once.example": "anomaly_unexplained", "tunnel.example": "not_domestic",
+        "once.example": "insufficient", "tunnel.example": "not_domestic",
     }  # fmt: skip
 
 

@@ -163,7 +163,7 @@ def _choose(rng: Random, candidates: list[Site], style: str) -> list[Site]:
     count = max(3, min(_COUNTS[style], len(candidates) // 2))
     if style.startswith("tcp"):
         # Closing an address closes all that is on it; these networks look before they do.
-        candidates = [site for site in candidates if site.is_alone]
+        candidates = [site for site in candidates if site.is_alone and not site.edges]
     if style in ("partial", "tls_mitm", "throttle"):
         candidates = [site for site in candidates if site.is_https]
     wanted, others = candidates[: count // 2], candidates[count // 2 :]

@@ -89,10 +89,14 @@ def plan_forgeries(
     plan: list[Forgery] = []
     styles = {network.style: network for network in reversed(networks)}
     fallback = styles.get("open") or networks[0]
+    taken: set[tuple[int, str]] = set()  # a forger's reports do not add up with another's
     for claim, wanted in _TARGETS:
         for kind, style in zip(("flood", "pair", "days"), wanted, strict=True):
             network = styles.get(style, fallback)
             hosts = _victims(rng, claim, network, sites, censorship, day_count)
+            free = [host for host in hosts if (network.asn, host) not in taken]
+            hosts = free[: max(1, min(_VICTIM_COUNTS[kind], (len(hosts) + 2) // 3))]
+            taken |= {(network.asn, host) for host in hosts}
             if hosts:
                 plan += _reports(rng, claim, kind, network, hosts, censorship, day_count)
     return sorted(plan, key=lambda one: (one.day, one.asn, one.claim, one.kind))
@@ -144,7 +148,7 @@ def _reports(
     censorship: Censorship,
     day_count: int,
 ) -> Iterator[Forgery]:
-    chosen = tuple(hosts[: _VICTIM_COUNTS[kind]])
+    chosen = tuple(hosts)
     first = rng.randrange(day_count // 4, 3 * day_count // 4)
     days = {"flood": [first], "pair": [first, first], "days": [first, first + 1, first + 4]}[kind]
     lies = {host: _lie(network, host, censorship, claim) for host in chosen}

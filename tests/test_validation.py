@@ -1,0 +1,263 @@
+"""Verdicts held against a known truth, and the plan of worlds that does it."""
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis import validation
+from analysis.errors import ParameterError
+from analysis.rules import Thresholds
+from analysis.simulate import add_forgeries, write_world
+from analysis.tables import TABLES, write_table
+from analysis.validating import (
+    COUNTRIES,
+    Simulator,
+    Task,
+    _parse,
+    choose_claims,
+    plan,
+    run_world,
+    write_results,
+)
+from analysis.validation import Score, read_results, score, stratum_of, wilson
+
+#: domain, network, state, mechanism, blocked sessions, ok sessions
+VERDICTS = [
+    ("a.test", "AS1", "blocked", "dns.sinkhole", 7, 5),
+    ("b.test", "AS1", "ok", "", 1, 9),
+    ("c.test", "AS1", "likely_blocked", "tls.reset", 4, 0),
+    ("d.test", "AS1", "down", "", 0, 0),
+    ("e.test", "AS2", "likely_blocked", "dns.nxdomain", 5, 0),
+]
+BLOCKS = [
+    ("a.test", "AS1", "dns.sinkhole", "2024-03-10", "2024-06-01"),
+    ("b.test", "AS1", "tls.reset", "", "2024-02-01"),
+    ("e.test", "AS2", "dns.other", "", ""),
+]
+#: Days of sound tests: of a.test on both sides of the block, of b.test in it and after.
+TESTS = {
+    ("a.test", "AS1"): ["2024-03-01", "2024-03-08", "2024-03-15", "2024-05-20", "2024-06-04"],
+    ("b.test", "AS1"): ["2024-01-05", "2024-02-09"],
+    ("e.test", "AS2"): ["2024-04-01"],
+}
+NAMES = {"a.test": "live", "b.test": "live", "c.test": "geo", "d.test": "dead", "e.test": "live"}
+
+
+def _table(folder: Path, name: str, rows: list[Mapping[str, object]]) -> None:
+    """A table of the contract; what a row does not name is empty, or 0 for a count."""
+    kinds = TABLES[name].columns
+    blank = {
+        c: 0 if kind == "count" else None if kind == "share" else "" for c, kind in kinds.items()
+    }
+    write_table(folder, name, pd.DataFrame([{**blank, **row} for row in rows], columns=list(kinds)))
+
+
+def _csv(path: Path, header: str, rows: list[tuple[object, ...]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [header, *(",".join(str(value) for value in row) for row in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _scored(folder: Path, intervals: list[Mapping[str, object]]) -> Score:
+    tables, truth = folder / "tables", folder / "truth"
+    _table(tables, "verdicts", [
+        {"domain": domain, "probe_asn": asn, "period": period, "state": state,
+         "mechanism": mechanism, "blocked_session_count": blocked, "ok_session_count": ok,
+         "session_count": blocked + ok, "blocked_share_low": 0.6, "blocked_share_high": 1.0,
+         "sessions_to_flip": 3}
+        for domain, asn, state, mechanism, blocked, ok in VERDICTS for period in ("all", "first")
+    ])  # fmt: skip
+    _table(tables, "blocking_intervals", intervals)
+    _table(tables, "blocked_sites", [{"domain": "a.test"}, {"domain": "c.test"}])
+    _table(tables, "set_aside", [{"domain": "d.test", "reason": "down"}])
+    _csv(truth / "blocks.csv", "domain,probe_asn,mechanism,since,until", list(BLOCKS))
+    tests = [(*pair, day, 2, 1) for pair, days in TESTS.items() for day in days]
+    _csv(truth / "tests.csv", "domain,probe_asn,day,session_count,sound_session_count", tests)
+    _csv(truth / "names.csv", "domain,situation", list(NAMES.items()))
+    _csv(truth / "networks.csv", "probe_asn,kind,role", [("AS1", "isp", "x"), ("AS2", "vpn", "y")])
+    _csv(truth / "forgeries.csv", "report_id,day,probe_asn,domain,claim",
+         [("r1", "2024-05-05", "AS1", "d.test", "blocked"),
+          ("r2", "2024-05-05", "AS1", "d.test", "blocked")])  # fmt: skip
+    return score(tables, truth)
+
+
+INTERVAL = {
+    "domain": "a.test", "probe_asn": "AS1", "blocked_from": "2024-03-15",
+    "last_seen_open": "2024-03-08", "blocked_until": "2024-05-20",
+    "first_seen_open_again": "2024-06-04", "mechanism": "dns.sinkhole",
+}  # fmt: skip
+
+
+def test_pairs_stand_beside_the_truth(tmp_path: Path) -> None:
+    """Listed and blocked, missed, wrongly listed and rightly left out are told apart."""
+    scored = _scored(tmp_path, [INTERVAL])
+    pairs = scored.pairs.set_index("domain")
+    assert pairs["is_blocked"].to_dict() == {
+        "a.test": True, "b.test": True, "c.test": False, "d.test": False, "e.test": True
+    }  # fmt: skip
+    assert pairs["is_listed"].to_list() == [True, False, True, False, True]
+    assert pairs["true_session_count"].to_list() == [2, 1, 0, 0, 1]
+    table = validation.accuracy(scored).set_index(["measure", "stratum"])
+    counts = table[["success_count", "trial_count"]].apply(tuple, axis=1)
+    assert counts["recall of pairs", "all"] == (2, 3)
+    assert counts["precision of pairs", "all"] == (2, 3)
+    assert counts["precision of pairs", "4–5"] == (1, 2)
+    assert counts["mechanism exact", "all"] == (1, 2)
+    assert counts["mechanism family", "all"] == (2, 2)
+    false = validation.false_positives(scored).set_index(["measure", "stratum"])
+    assert false.loc[("pair listed, by situation", "geo"), "success_count"] == 1
+    assert false.loc[("pair listed, by forged claim", "blocked"), "trial_count"] == 1
+
+
+def test_sites_are_those_of_domestic_networks(tmp_path: Path) -> None:
+    """What only a VPN's exit sees blocked is no blocked site of the country."""
+    sites = _scored(tmp_path, [INTERVAL]).sites.set_index("domain")
+    assert sites["is_blocked"].to_list() == [True, True, False, False, False]
+    assert sites["is_listed"].to_list() == [True, False, True, False, False]
+    assert sites.loc["d.test", "set_aside_reason"] == "down"
+
+
+@pytest.mark.parametrize(
+    ("change", "onset", "ending"),
+    [
+        ({}, (True, 5, 7), (True, -11, 15)),
+        (
+            {"blocked_from": "2024-03-08", "last_seen_open": "2024-03-01"},
+            (False, -2, 7), (True, -11, 15),
+        ),
+        ({"last_seen_open": ""}, (True, 5, None), (True, -11, 15)),
+        ({"last_seen_open": "2024-03-10"}, (False, 5, 5), (True, -11, 15)),
+        ({"blocked_until": "", "first_seen_open_again": ""}, (True, 5, 7), (False, None, None)),
+        (
+            {"blocked_until": "2024-06-04", "first_seen_open_again": ""},
+            (True, 5, 7), (False, 4, None),
+        ),
+    ],
+)  # fmt: skip
+def test_edges_lie_in_their_brackets_or_not(
+    tmp_path: Path, change: dict[str, str], onset: tuple[Any, ...], ending: tuple[Any, ...]
+) -> None:
+    """Inside is after the last open day up to the first blocked one; errors are in days."""
+    edges = _scored(tmp_path, [{**INTERVAL, **change}]).edges
+    rows = edges[edges["domain"] == "a.test"].set_index("edge")
+    for edge, (is_inside, error, width) in {"onset": onset, "ending": ending}.items():
+        row = rows.loc[edge]
+        found = [None if pd.isna(row[c]) else row[c] for c in ("error_days", "width_days")]
+        assert (row["is_inside"], *found) == (is_inside, error, width)
+    assert rows["narrowest_days"].to_dict() == {"onset": 7, "ending": 15}
+    # b.test was blocked from before the period, and no interval says so
+    assert edges[edges["domain"] == "b.test"]["is_found"].to_list() == [False]
+
+
+def test_a_claimed_change_that_never_was_is_counted(tmp_path: Path) -> None:
+    """Each bracketed edge of an interval is true only if the truth changes inside it."""
+    false = {**INTERVAL, "domain": "c.test"}
+    claims = _scored(tmp_path, [INTERVAL, false]).claims
+    assert claims.groupby("domain")["is_true"].sum().to_dict() == {"a.test": 2, "c.test": 0}
+
+
+def test_forgery_breaks_a_promise_only_below_the_number(tmp_path: Path) -> None:
+    """A state moved by two forged sessions breaks ``sessions_to_flip`` 3, and keeps 2."""
+    forged = _scored(tmp_path, [INTERVAL])
+    clean = forged.pairs.copy()
+    at = clean["domain"] == "d.test"
+    clean.loc[at, "state"] = "ok"
+    moved = validation.moved_by_forgery(clean, forged)
+    assert moved[["domain", "is_moved", "is_broken"]].to_numpy().tolist() == [
+        ["d.test", True, True]
+    ]
+    clean.loc[at, "sessions_to_flip"] = 2
+    assert not validation.moved_by_forgery(clean, forged)["is_broken"].any()
+
+
+@pytest.mark.parametrize(
+    ("hits", "count", "low", "high"),
+    [(42, 46, 0.7968, 0.9657), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (0, 0, 0.0, 1.0)],
+)
+def test_bounds_of_a_share(hits: int, count: int, low: float, high: float) -> None:
+    """Wilson's score interval; nothing tried says nothing."""
+    assert wilson(hits, count) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_strata_are_named_by_their_fewest_sessions() -> None:
+    counts = pd.Series([0, 3, 4, 5, 6, 11, 12, 400])
+    assert stratum_of(counts).to_list() == [
+        "0–3",
+        "0–3",
+        "4–5",
+        "4–5",
+        "6–11",
+        "6–11",
+        "12+",
+        "12+",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("PROBE_CC=KH", "PROBE_CC=KH: validate takes OUT, STORE, JOBS, floor_sessions"),
+        ("floor_sessions=four", "floor_sessions=four: a whole number is accepted"),
+        ("share_floor=half", "share_floor=half: a number is accepted"),
+        ("JOBS=0", "JOBS=0: a whole number from 1 to 1024 is accepted"),
+    ],
+)
+def test_wrong_words_are_refused(word: str, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        _parse([word])
+
+
+def test_thresholds_are_fitted_on_other_seeds_than_reported() -> None:
+    """No seed is in two parts, and thresholds are swept on the first part alone."""
+    seeds = [seed for countries in COUNTRIES.values() for seed in countries]
+    assert len(seeds) == len(set(seeds))
+    tasks = plan(Thresholds())
+    assert len({task.label for task in tasks}) == len(tasks)
+    assert all(bool(task.variants) == (task.part == "fit") for task in tasks)
+    assert all(getattr(Thresholds(), name) != value for t in tasks for name, value in t.variants)
+
+
+def test_an_order_is_one_session_short(tmp_path: Path) -> None:
+    """A forger who knows the number submits one fewer, each on a day of the year of its own."""
+    clean = _scored(tmp_path, [INTERVAL]).pairs
+    claims = choose_claims(clean, seed=5)
+    assert {claim[:3] for claim in claims} >= {("a.test", 1, "open"), ("b.test", 1, "blocked")}
+    for *_, days in claims:
+        assert len(days) == len(set(days)) == 2
+        assert all(date(2024, 1, 1) <= day < date(2025, 1, 1) for day in days)
+
+
+def test_a_world_goes_all_the_way_to_the_tables(tmp_path: Path) -> None:
+    """Simulated, judged, swept, forged and scored; what ships can be read back and has no dates."""
+    country = {"network_count": 6, "name_count": 40}
+    fit = Task("fit", 21, "thin", country, Thresholds(), (("floor_sessions", 6),), True)
+    report = Task("report", 31, "thin", country, Thresholds())
+    simulator = Simulator(write_world, add_forgeries)
+    results = [run_world(task, tmp_path / "work", simulator) for task in (fit, report)]
+    out = tmp_path / "out"
+    write_results(out, results, Thresholds())
+    accuracy = read_results("accuracy", out)
+    assert set(accuracy["part"]) == {"fit", "report"}
+    precise = accuracy[accuracy["measure"] == "precision of pairs"]
+    assert (precise["success_count"] <= precise["trial_count"]).all()
+    assert precise["success_count"].sum() > 0
+    sweep = read_results("sensitivity", out).set_index(["threshold", "value"])
+    assert not sweep.loc[("floor_sessions", 6), "is_used"]
+    listed = sweep["listed_pair_count"]
+    assert listed["floor_sessions", 6] < listed["floor_sessions", 4]
+    assert set(read_results("forgery", out)["forger"]) == {
+        "of the world",
+        "one short of the number",
+    }
+    text = "".join(path.read_text(encoding="utf-8") for path in out.glob("*.csv"))
+    assert ".example" not in text
+    assert "2024-" not in text
+
+
+def test_results_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"accuracy\.csv is not in it; run make validate"):
+        read_results("accuracy", tmp_path)

@@ -1,0 +1,49 @@
+"""Make docs/picture.png, the README's picture, from a published report.
+
+    make report
+    .venv/bin/python tools/picture.py [PAGE] [PICTURE]
+
+PAGE is a page of a report, with ``#anchor`` to begin further down (default: the matrix of the
+embedded fictional country). Needs a Chromium.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = "reports/qq/2024-01-01--2025-01-01/2-confirmation.html#sites-and-networks"
+PICTURE = "docs/picture.png"
+SIZE = {"width": 1100, "height": 860}
+LIMIT = 250_000  # bytes, so that the README opens on a thin line
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def take(page: str, picture: Path) -> int:
+    """Photograph a page from an anchor on, offline; returns the picture's size in bytes."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        sys.exit("no chromium on this machine")
+    name, _, anchor = page.partition("#")
+    file = ROOT / name
+    if not file.is_file():
+        sys.exit(f"{name} is not there: run make report first")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        context = browser.new_context(viewport=SIZE)  # type: ignore[arg-type]
+        context.set_offline(True)
+        tab = context.new_page()
+        tab.goto(f"{file.as_uri()}#{anchor}", wait_until="load")
+        tab.screenshot(path=picture)
+        browser.close()
+    return picture.stat().st_size
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    wanted, place = [*given, *[PAGE, PICTURE][len(given) :]]
+    taken = take(wanted, ROOT / place)
+    if taken > LIMIT:
+        sys.exit(f"the picture has {taken:,} bytes, more than {LIMIT:,}")
