@@ -126,7 +126,8 @@ suspects AS (
   FROM observations WHERE domain <> '' AND is_anomaly AND http_body_digest IS NOT NULL
   GROUP BY ALL HAVING names > {body_names}
 ), answered AS (
-  SELECT domain, probe_asn AS asn, min(address) AS address, max(names) AS address_names
+  SELECT domain, probe_asn AS asn, arg_max(address, (names, address)) AS address,
+    max(names) AS address_names
   FROM (SELECT domain, probe_asn, unnest([a.address FOR a IN dns_answers]) AS address
         FROM observations WHERE domain <> '') JOIN suspects USING (address) GROUP BY ALL
 ), served AS (
@@ -191,21 +192,19 @@ def _imap_hit(row: Mapping[Hashable, Any], accepts_suspects: bool) -> str:
 def ooni_confirmed(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """OONI's flag *confirmed*: one measurement that matches a fingerprint is enough."""
     frame = connection.execute(f"{_FLAGS} ORDER BY domain, asn").df()
-    return _flagged(frame, frame["confirmed_count"], frame["confirmed_count"] > 0, "confirmed")
+    return _flagged(frame, frame["confirmed_count"], frame["confirmed_count"] > 0)
 
 
 def ooni_anomaly(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """OONI's flag *anomaly* (confirmed ones included) on at least 30 % of the measurements."""
     frame = connection.execute(f"{_FLAGS} ORDER BY domain, asn").df()
     many = frame["anomaly_count"] >= _ANOMALY_SHARE * frame["measurement_count"]
-    return _flagged(frame, frame["anomaly_count"], many, "anomalies")
+    return _flagged(frame, frame["anomaly_count"], many)
 
 
-def _flagged(
-    frame: pd.DataFrame, counts: pd.Series, is_listed: pd.Series, what: str
-) -> pd.DataFrame:
+def _flagged(frame: pd.DataFrame, counts: pd.Series, is_listed: pd.Series) -> pd.DataFrame:
     totals = frame["measurement_count"]
-    reasons = [f"{what}: {n} of {total}" for n, total in zip(counts, totals, strict=True)]
+    reasons = [f"{n} of {total} measurements" for n, total in zip(counts, totals, strict=True)]
     return frame[["domain", "probe_asn"]].assign(is_listed=is_listed, reason=reasons)
 
 
@@ -276,14 +275,15 @@ WITH dns AS (
     arg_max(score.rule_id, (score.blocked, score.rule_id)) AS rule_id
   FROM scores WHERE score.is_scored GROUP BY object_key, line_number, domain, probe_asn, session
 )
-SELECT domain, probe_asn, session, avg(blocked) AS blocked,
+SELECT domain, probe_asn, session, round(avg(blocked), 9) AS blocked,
   arg_max(rule_id, (blocked, rule_id)) AS rule_id
 FROM measured GROUP BY domain, probe_asn, session
 """
 
+# Rounded, since the order in which floats are added up would decide ties.
 _V5 = """
 SELECT c.domain, concat('AS', c.probe_asn) AS probe_asn, c.probe_asn AS asn,
-  avg(s.blocked) AS blocked_mean, count(s.session) AS session_count,
+  round(avg(s.blocked), 9) AS blocked_mean, count(s.session) AS session_count,
   mode(s.rule_id ORDER BY s.rule_id) FILTER (s.blocked >= {more_likely}) AS rule_id
 FROM (SELECT DISTINCT domain, probe_asn FROM observations WHERE domain <> '') c
   LEFT JOIN v5_sessions s USING (domain, probe_asn)

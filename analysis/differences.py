@@ -43,12 +43,55 @@ def compare_methods(
     table["state"] = table["domain"].map(_strongest(access)).fillna("")
     for key, frame in flags.items():
         table[key] = table["domain"].isin(set(frame["domain"]))
-    reasons = _reasons(whole, pd.concat([frame[_CELL] for frame in theirs.values()]))
+    named = pd.concat([ours[_CELL], *(frame[_CELL] for frame in theirs.values())])
+    reasons = _reasons(whole, named)
     table["set_aside_reason"] = (
         table["domain"].map(reasons).fillna("").mask(table["this_method"], "")
     )
     table["why"] = _explain(table, whole, ours, methods)
     return table
+
+
+def count_methods(compared: pd.DataFrame) -> pd.DataFrame:
+    """How many sites each method lists, beside ours.
+
+    Args:
+        compared: ``compare_methods``.
+
+    Returns:
+        One row per method, ours first: ``method`` (its name), ``site_count``, ``shared_count``
+        (sites that we list too), ``extra_count`` (those that we do not), ``lacking_count`` (those
+        of ours that it does not list).
+    """
+    ours = compared["this_method"]
+    rows = [
+        {
+            "method": METHODS[key],
+            "site_count": int(compared[key].sum()),
+            "shared_count": int((compared[key] & ours).sum()),
+            "extra_count": int((compared[key] & ~ours).sum()),
+            "lacking_count": int((ours & ~compared[key]).sum()),
+        }
+        for key in METHODS
+        if key in compared
+    ]
+    return pd.DataFrame(rows)
+
+
+def count_reasons(compared: pd.DataFrame) -> pd.DataFrame:
+    """Why we do not list what others list: one row per reason of ours, the most frequent first.
+
+    Args:
+        compared: ``compare_methods``.
+
+    Returns:
+        ``set_aside_reason`` (empty: reachable there, or not tested enough), ``site_count``, and
+        the sites that each other method lists.
+    """
+    keys = [key for key in METHODS if key in compared and key != "this_method"]
+    extra = compared[~compared["this_method"]].assign(site_count=1)
+    counts = extra.groupby("set_aside_reason")[["site_count", *keys]].sum().astype("int64")
+    return counts.sort_values("site_count", ascending=False, kind="stable").reset_index()
 
 
 def flips(published: str | Path, verdicts: pd.DataFrame) -> pd.DataFrame:

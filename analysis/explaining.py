@@ -11,22 +11,19 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import fingerprints as fingerprint_lists
-from analysis import networks as network_lists
 from analysis import reference
 from analysis.annex import SET_ASIDE_REASONS as REASON_SENTENCES
 from analysis.cells import percent
 from analysis.confirmation import confirm
-from analysis.errors import ParameterError
+from analysis.errors import ParameterError, SourceError
 from analysis.hostnames import normalise, registrable_domain
 from analysis.judging import read_results, shown
 from analysis.period import Period
-from analysis.places.files import open_source
 from analysis.rules import LAYERS, RULES_BY_ID, Thresholds
 from analysis.settings import Settings, parse_settings
-from analysis.states import strength
-from analysis.store import Collection, Store, collection
-from analysis.study import Study
+from analysis.states import strength, wilson_bounds
+from analysis.store import Store
+from analysis.study import Study, open_study
 from analysis.tables import read_table
 from analysis.words import LISTED, MECHANISMS, NETWORK_KINDS, PERIODS, SET_ASIDE_REASONS, STATES
 
@@ -126,8 +123,8 @@ def _conclusion(tables: Path, site: str) -> Iterator[str]:
     aside = read_table(tables, "set_aside").set_index("domain")
     if site in annex.index:
         row = annex.loc[site]
-        count = len(str(row["probe_asns"]).split(";"))
-        yield f"On the list: {_state(row['state'])} on {count} of the country's access networks."
+        state, count = _state(str(row["state"])), len(str(row["probe_asns"]).split(";"))
+        yield f"On the list: {state} on {count} of the country's access networks."
     elif site in aside.index:
         code = str(aside.loc[site, "reason"])
         yield f"Not on the list. {SET_ASIDE_REASONS[code]}: {REASON_SENTENCES[code]}"
@@ -172,9 +169,10 @@ def _verdict_lines(row: Row, thresholds: Thresholds) -> Iterator[str]:
     if row.state in LISTED:
         until = row.blocked_until or "the last tests"
         yield f"  blocked from {row.blocked_from} until {until}"
-    else:
+    elif row.blocked_session_count or row.state == "insufficient":
         yield _shortfall(row, thresholds)
-    yield f"  sessions to flip: {row.sessions_to_flip} forged reports could change the state"
+    many = "reports" if row.sessions_to_flip != 1 else "report"
+    yield f"  sessions to flip: {row.sessions_to_flip} forged {many} could change the state"
     if row.resolver_asns:
         yield f"  resolvers of the blocked sessions: {row.resolver_asns.replace(';', ', ')}"
     if row.note:
@@ -185,13 +183,20 @@ def _verdict_lines(row: Row, thresholds: Thresholds) -> Iterator[str]:
 
 
 def _shortfall(row: Row, thresholds: Thresholds) -> str:
-    """What a listing would have needed, beside what there is."""
-    low = "none" if pd.isna(row.blocked_share_low) else percent(row.blocked_share_low)
+    """What a state needs, beside the numbers that there are."""
+    counts = pd.Series(
+        [row.blocked_session_count, row.down_session_count, row.ok_session_count],
+        ["blocked", "down", "reachable"], dtype="int64",
+    )  # fmt: skip
+    low, _ = wilson_bounds(counts, pd.Series(int(row.session_count), counts.index))
+    here = "; ".join(
+        f"{counts[name]} {name} (lower bound {percent(low[name])})" for name in counts.index
+    )
     return (
-        f"  evidence floor: a listing needs {thresholds.floor_sessions} blocked sessions on "
-        f"{thresholds.floor_days} days and a lower bound of {percent(thresholds.share_floor)} "
-        f"({percent(thresholds.firm_share_floor)} where few of them just time out); here "
-        f"{row.blocked_session_count} blocked sessions, lower bound {low}"
+        f"  evidence floor: {thresholds.floor_sessions} sessions of one class on "
+        f"{thresholds.floor_days} days, and a lower bound of {percent(thresholds.share_floor)} for "
+        f"its share ({percent(thresholds.firm_share_floor)} for blocking that is firmer than a "
+        f"time-out); here {here}"
     )
 
 
@@ -199,7 +204,8 @@ def _half_lines(rows: pd.DataFrame) -> Iterator[str]:
     """The states of the two halves, in one line."""
     halves = rows[rows["period"] != "all"].sort_values("period")
     parts = [
-        f"{PERIODS[row.period].lower()}: {_state(row.state)} ({row.session_count} sessions)"
+        f"{PERIODS[str(row.period)].lower()}: {_state(str(row.state))} "
+        f"({row.session_count} sessions)"
         for row in halves.itertuples(index=False)
     ]
     if parts:
@@ -239,11 +245,9 @@ def _sessions(
     words: Sequence[str],
 ) -> tuple[dict[str, list[str]], str]:
     """Network → a line per session; or nothing, and the sentence that says why."""
-    settings = _settings(words, parameters)
-    found = _stored(settings)
-    if isinstance(found, str):
-        return {}, f"From the tables alone: {found}."
-    study = _study(settings, found)
+    study = _study(_settings(words, parameters))
+    if isinstance(study, str):
+        return {}, f"From the tables alone: {study}"
     verdicts = confirm(study, study.networks(), thresholds).verdicts
     again = verdicts[verdicts["domain"] == site].assign(
         probe_asn=lambda frame: "AS" + frame["probe_asn"].astype(str)
@@ -273,35 +277,18 @@ def _settings(words: Sequence[str], parameters: Mapping[str, Any]) -> Settings:
     return parse_settings(list(given.values()))
 
 
-def _stored(settings: Settings) -> Collection | str:
-    """The country's observations in the store; or why there are none to be had."""
+def _study(settings: Settings) -> Study | str:
+    """The observations that the report was made from; or why they are not to be had.
+
+    A store that holds nothing of the country is left alone: reading an archive takes hours.
+    """
     store = Store(settings.store)
-    names = [name for name in store.source_ids() if store.keys(name, settings.probe_cc)]
-    if len(names) > 1:
-        try:
-            asked = open_source(settings.source).id
-        except ParameterError:
-            asked = ""
-        names = [name for name in names if name == asked]
-    if len(names) != 1:
-        return f"the store holds no {settings.probe_cc} observations of the report's source"
-    return collection(settings.store, names[0], settings.probe_cc)
-
-
-def _study(settings: Settings, stored: Collection) -> Study:
-    """As ``open_study`` does, without reading anything new into the store."""
-    code = settings.probe_cc
-    first, second = settings.period.split(settings.split)
-    return Study(
-        probe_cc=code,
-        periods={"all": settings.period, "first": first, "second": second},
-        collection=stored,
-        observations=stored.open(code, settings.period),
-        fingerprints=fingerprint_lists.load(settings.fingerprints or None),
-        network_list=network_lists.load_networks(settings.networks or None, code),
-        test_lists=reference.load_test_lists(None, code),
-        local_sites=reference.load_local_sites(code),
-    )
+    if not any(store.keys(name, settings.probe_cc) for name in store.source_ids()):
+        return f"the store holds no observations of {settings.probe_cc}. Name another one: STORE=…"
+    try:
+        return open_study(**settings.notebook_parameters(), jobs=settings.jobs)  # type: ignore[arg-type]
+    except (ParameterError, SourceError) as error:
+        return f"{error}"
 
 
 def _told(study: Study, site: str, asn: int) -> Iterator[str]:

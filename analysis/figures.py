@@ -328,6 +328,83 @@ def blocking_timeline(
     return figure
 
 
+@_styled
+def methods_compared(
+    frame: pd.DataFrame, methods: Mapping[str, str], *, title: str, footer: str
+) -> Figure:
+    """Which methods list the same sites: one row per combination, its methods and its sites.
+
+    Args:
+        frame: one row per site with a flag per method (``differences.compare_methods``).
+        methods: column → name, in the order of the columns drawn.
+    """
+    keys = list(methods)
+    counts = frame.groupby(keys).size().rename("sites").reset_index()
+    counts = counts.sort_values(["sites", *keys], ascending=[False, *[False] * len(keys)])
+    shown = counts.head(20)
+    footer = _partly(footer, len(shown), len(counts), "combinations")
+    names = [_label(name, 30) for name in methods.values()]
+    figure, whole = _canvas(title, footer, 1.2 + 0.08 * max(map(len, names)) + 0.27 * len(shown))
+    whole.remove()
+    dots, bars = figure.subplots(1, 2, sharey=True, width_ratios=(1, 1.5))
+    rows, columns = np.nonzero(shown[keys].to_numpy(dtype=bool))
+    empty_rows, empty_columns = np.nonzero(~shown[keys].to_numpy(dtype=bool))
+    colour = STATES["blocked"].colour
+    dots.plot(empty_columns, empty_rows, "o", color=RULE, markersize=5, markerfacecolor="white")
+    dots.plot(columns, rows, "s", color=colour, markersize=6.4)
+    dots.xaxis.tick_top()
+    dots.spines[:].set_visible(False)
+    dots.set_xticks(range(len(keys)), names, rotation=60, ha="left", rotation_mode="anchor")
+    dots.set_xlim(-0.6, len(keys) - 0.4)
+    dots.tick_params(length=0, labelleft=False)
+    drawn_bars = bars.barh(range(len(shown)), shown["sites"], height=0.66, color=colour)
+    bars.bar_label(drawn_bars, labels=list(map(number, shown["sites"])), padding=4, fontsize=9.5)
+    bars.set_ylim(len(shown) - 0.4, -0.6)
+    bars.set_xlim(0, float(shown["sites"].max()) * 1.15)
+    _count_axis(bars, "x", "Sites")
+    bars.tick_params(length=0, labelleft=False)
+    return figure
+
+
+@_styled
+def thresholds_swept(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
+    """How many pairs are listed at each value of each threshold; the value in use is filled.
+
+    Args:
+        frame: ``threshold, value, is_used, blocked_pair_count`` (``sensitivity.sweep``).
+    """
+    names = list(dict.fromkeys(frame["threshold"]))
+    figure, axes = _canvas(title, footer, 1.2 + 0.3 * len(names))
+    colour = STATES["blocked"].colour
+    for place, name in enumerate(names):
+        rows = frame[frame["threshold"] == name]
+        counts = rows["blocked_pair_count"]
+        axes.plot([counts.min(), counts.max()], [place, place], color=colour, linewidth=1.1)
+        axes.plot(counts, [place] * len(rows), "o", color=colour, markersize=5.5,
+                  markerfacecolor="white", linestyle="none")  # fmt: skip
+        used = rows.loc[rows["is_used"], "blocked_pair_count"]
+        axes.plot(used, [place] * len(used), "s", color=colour, markersize=6.4)
+        for count, of_count in rows[~rows["blocked_pair_count"].isin(used)].groupby(
+            "blocked_pair_count"
+        ):
+            values = ", ".join(f"{value:g}" for value in of_count["value"])
+            axes.annotate(values, (count, place), xytext=(0, 5), textcoords="offset points",
+                          ha="center", fontsize=8.5, color=SOFT_INK)  # fmt: skip
+    axes.set_yticks(range(len(names)), [_label(name) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.8)
+    _count_axis(axes, "x", "Listed pairs of site and access network")
+    low, high = frame["blocked_pair_count"].min(), frame["blocked_pair_count"].max()
+    margin = max(0.06 * (high - low), 1.0)
+    axes.set_xlim(low - margin, high + margin)
+    keys = [
+        Line2D([], [], marker="s", color=colour, linestyle="none", label="the value in use"),
+        Line2D([], [], marker="o", color=colour, linestyle="none", markerfacecolor="white",
+               label="other values"),
+    ]  # fmt: skip
+    _legend(axes, 2, 36, keys)
+    return figure
+
+
 def ordered_matrix(frame: pd.DataFrame) -> pd.DataFrame:
     """Sites down, networks across, ordered so that blocks gather.
 

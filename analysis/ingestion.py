@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 import msgspec
 import pyarrow as pa
-from isal import igzip, isal_zlib
+from isal import isal_zlib
 
 from analysis import facts, measurement
 from analysis.errors import ParameterError, SourceError
@@ -196,16 +196,44 @@ class _Hashed(RawIOBase):
 
 
 class _Unpacked:
-    """What a gzip stream holds; several members follow each other."""
+    """What a gzip stream holds; several members follow each other.
+
+    A stream that breaks off gives all that it holds up to the break, and then EOFError: no reader
+    of gzip files does, they drop what they have read so far of the block that was asked for.
+    """
 
     def __init__(self, stream: RawIOBase | BinaryIO) -> None:
-        self._file = igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]
-        # Its own readinto makes bytes and copies them; the reader inside fills the buffer directly.
-        self._reader = getattr(self._file, "_buffer", self._file)
+        self._stream = stream
+        self._packed: bytes = b""
+        self._is_over = False
+        self._begin()
 
-    def readinto(self, buffer: memoryview, /) -> int | None:
-        count: int | None = self._reader.readinto(buffer)
-        return count
+    def _begin(self) -> None:
+        self._unpack = isal_zlib.decompressobj(wbits=31)
+        self._is_begun = False
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        while True:
+            if not self._packed and not self._is_over:
+                self._packed = self._stream.read(_PACKED_BLOCK) or b""
+                self._is_over = not self._packed
+            if self._unpack.eof:
+                self._packed = self._packed.lstrip(b"\0")  # padding between or behind members
+                if self._packed:
+                    self._begin()
+                elif self._is_over:
+                    return 0
+                continue
+            if not self._packed and self._is_over and not self._is_begun:
+                return 0
+            self._is_begun = True
+            content = self._unpack.decompress(self._packed, len(buffer))
+            self._packed = self._unpack.unused_data or self._unpack.unconsumed_tail
+            if content:
+                buffer[: len(content)] = content
+                return len(content)
+            if not self._packed and self._is_over and not self._unpack.eof:
+                raise EOFError("the stream ended before its end-of-stream marker")
 
 
 # --- one line -----------------------------------------------------------------------------------

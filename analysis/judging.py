@@ -127,9 +127,9 @@ def _attempts(items: list[Mapping[str, Any]] | None, name: Any) -> str:
 def _http_evidence(row: Mapping[str, Any]) -> str:
     if row["http_failure"] is None and row["http_status"] is None:
         return "not measured"
-    page = row["http_failure"] or f"status {row['http_status']}, {row['http_body_length']} bytes"
+    page = row["http_failure"] or _page(row["http_status"], row["http_body_length"])
     control = row["control_http_failure"] or (
-        f"status {row['control_http_status']}, {row['control_http_body_length']} bytes"
+        _page(row["control_http_status"], row["control_http_body_length"])
         if row["control_http_status"] is not None
         else "none"
     )
@@ -138,6 +138,11 @@ def _http_evidence(row: Mapping[str, Any]) -> str:
     host = row["http_host"]
     where = f" at {host}" if host and host != row["domain"] else ""
     return f"page{where}: {page}; control: {control}{matched}"
+
+
+def _page(status: int, length: int | None) -> str:
+    """A response in words; the length of a body that nobody looked at is not kept."""
+    return f"status {status}" + (f", {length} bytes" if length is not None else "")
 
 
 _SEEN = {

@@ -226,7 +226,7 @@ def show_matrix(
         folded = _matrix(rest, rest, f"{caption} – sites from {fold_after + 1:,}", names or {})
         summary = f"Show the other {len(rest):,} of {len(states):,} sites"
         parts.append(f'<details class="rows"><summary>{summary}</summary>{folded}</details>')
-    width = " widest" if len(states.columns) > 24 else ""
+    width = " widest" if len(states.columns) > 12 else ""
     _show(f'<div class="table{width}">{"".join(parts)}{_note(note)}</div>')
 
 

@@ -6,8 +6,9 @@ before, so does everything after it, and the earlier answer is given again.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import duckdb
@@ -39,30 +40,35 @@ ACTS_ON: Mapping[str, frozenset[str]] = {
         ["share_floor", "firm_share_floor", "change_penalty", "not_tested_days"],
         frozenset({"verdicts"}),
     ),
-    "refusal_share": frozenset({"profiles", "verdicts"}),
-    **dict.fromkeys(["floor_sessions", "floor_days"], frozenset({"profiles", "rules", "verdicts"})),
+    **dict.fromkeys(["refusal_share", "floor_days"], frozenset({"profiles", "verdicts"})),
+    "floor_sessions": frozenset({"profiles", "rules", "verdicts"}),
 }  # fmt: skip
 
 #: What each threshold is tried at; the value in use is added. ``not_tested_days`` is left out: it
 #: moves a date and never a state.
 GRID: Mapping[str, tuple[float, ...]] = {
-    "floor_sessions": (2, 3, 6, 8),
-    "floor_days": (1, 2, 5),
+    "floor_sessions": (2, 3, 5, 6),
+    "floor_days": (1, 2, 4, 5),
     "share_floor": (0.3, 0.4, 0.6, 0.7),
-    "firm_share_floor": (0.1, 0.5),
+    "firm_share_floor": (0.1, 0.2, 0.4, 0.5),
     "change_penalty": (0.5, 0.75, 1.5, 2.0),
     "sinkhole_names": (2, 5, 8, 11),
-    "blockpage_names": (2, 6),
-    "substitution_dead_share": (0.25, 0.75),
-    "persistence_share": (0.7, 1.0),
-    "filter_share": (0.3, 0.9),
-    "refusal_share": (0.6, 1.0),
-    "broken_names": (3, 10),
-    "broken_share": (0.3, 0.7),
-    "defect_names": (2, 6),
-    "defect_ratio": (2.5, 10.0),
-    "body_match": (0.5, 0.9),
-    "pool_days": (3, 60),
+    "blockpage_names": (2, 4, 6, 8),
+    "substitution_dead_share": (0.2, 0.35, 0.65, 0.8),
+    "persistence_share": (0.7, 0.8, 0.95, 1.0),
+    "filter_share": (0.3, 0.45, 0.75, 0.9),
+    "refusal_share": (0.6, 0.7, 0.9, 1.0),
+    "broken_names": (3, 4, 8, 12),
+    "broken_share": (0.3, 0.4, 0.6, 0.7),
+    "defect_names": (2, 4, 5, 8),
+    "defect_ratio": (2.5, 3.5, 8.0, 12.0),
+    "body_match": (0.5, 0.6, 0.8, 0.9),
+    "pool_days": (3, 7, 30, 60),
+}
+
+#: The lowest and the highest of them.
+ENDS: Mapping[str, tuple[float, ...]] = {
+    name: (min(values), max(values)) for name, values in GRID.items()
 }
 
 #: Of a stage's result, all that the next one reads, in one number.
@@ -73,6 +79,9 @@ _TRACES = {
     "rules": """SELECT bit_xor(hash(object_key, line_number, domain, probe_asn, resolver_asn,
       session, day, class, evidence, mechanism, is_artefact, is_about_target)) FROM outcomes""",
 }
+
+#: Judges that work side by side; each holds the observations' features once more.
+_JUDGES = 2
 
 Pairs = frozenset[tuple[str, int]]
 _Key = tuple[object, ...]
@@ -186,13 +195,14 @@ def sweep(
         sorted(values, key=lambda name: -min(map(_STAGES.index, ACTS_ON.get(name, _ALL))))
     )
     found: dict[tuple[str, float], Pairs] = {}
-    # DuckDB works on so little with one thread at a time, so two judges share the thresholds.
-    judges = [judge, replace(judge, connection=connection.cursor(), held={})]
-    with ThreadPoolExecutor(len(judges)) as pool:
+    # One judgement is too small a task for several threads; several judges share the thresholds.
+    with _single_threaded(connection), ThreadPoolExecutor(_JUDGES) as pool:
+        judges = [replace(judge, connection=connection.cursor(), held={}) for _ in range(_JUDGES)]
         for done in [pool.submit(_work, one, thresholds, waiting, values) for one in judges]:
             found.update(done.result())
-    for one in judges:
-        one.connection.close()
+        for one in judges:
+            one.connection.close()
+    judge.connection.close()
     return pd.DataFrame(
         [
             _row(name, value, value == getattr(thresholds, name), found[name, value], standing)
@@ -200,6 +210,17 @@ def sweep(
             for value in values[name]
         ]
     )
+
+
+@contextmanager
+def _single_threaded(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """DuckDB with one thread a query, for a while."""
+    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    connection.execute("SET threads = 1")
+    try:
+        yield
+    finally:
+        connection.execute(f"SET threads = {int(threads)}")
 
 
 def _work(

@@ -185,11 +185,14 @@ def fictional_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=["fictional_report", "demo_report"])
 def published_report(request: pytest.FixtureRequest) -> Path:
-    """The folder of pages that the browser tests open; ``WORKBOOK_REPORT`` names another one."""
+    """The folders of pages that the browser tests open: what a user gets, and what is hostile.
+
+    ``WORKBOOK_REPORT`` names another one to open instead.
+    """
     named = os.environ.get("WORKBOOK_REPORT")
     if named:
         return Path(named).resolve()
-    demo: Path = request.getfixturevalue("demo_report")
-    return demo
+    folder: Path = request.getfixturevalue(request.param)
+    return folder

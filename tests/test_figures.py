@@ -52,6 +52,17 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
         ),
         "networks_ranked": (figures.networks_ranked, blocked),
         "blocking_timeline": (figures.blocking_timeline, intervals),
+        "methods_compared": (
+            lambda frame, **named: figures.methods_compared(
+                frame, dict(zip(asns, EVIL, strict=True)), **named
+            ),
+            pd.DataFrame({asn: [place % 2 == 0, place % 3 == 0] for place, asn in enumerate(asns)}),
+        ),
+        "thresholds_swept": (
+            figures.thresholds_swept,
+            pd.DataFrame({"threshold": EVIL, "value": 0.5, "is_used": True,
+                          "blocked_pair_count": [*count]}),
+        ),
     }  # fmt: skip
 
 

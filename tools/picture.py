@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = "reports/qq/2024-01-01--2025-01-01/2-confirmation.html#sites-and-networks"
 PICTURE = "docs/picture.png"
-SIZE = {"width": 1100, "height": 860}
+SIZE = {"width": 920, "height": 860}
 LIMIT = 250_000  # bytes, so that the README opens on a thin line
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 

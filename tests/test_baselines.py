@@ -1,0 +1,363 @@
+"""Other people's methods as they were published, and what differs between two judges."""
+
+import re
+from dataclasses import fields, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from analysis.baselines import DNS, TCP, TLS, baselines, imap_2024, ooni_anomaly, ooni_v5
+from analysis.differences import compare_methods, count_methods, count_reasons, flips
+from analysis.errors import ParameterError
+from analysis.features import add_features
+from analysis.fingerprints import Fingerprints
+from analysis.outcomes import add_outcomes
+from analysis.period import Period
+from analysis.rules import Thresholds
+from analysis.sensitivity import ACTS_ON, ENDS, GRID, sweep
+from analysis.tables import TABLES, write_table
+from analysis.verdicts import judge_cells
+from analysis.words import LISTED, METHODS
+from tests.observations import (
+    PROBE_NETWORK,
+    Row,
+    answer,
+    connect,
+    connection_with,
+    handshake,
+    no_control,
+    observation,
+)
+from tests.situations import (
+    ELSEWHERE,
+    NXDOMAIN,
+    RESET,
+    TIMEOUT,
+    dead,
+    fingerprints_for,
+    misled,
+    on,
+    other_page,
+    unconnected,
+    unresolved,
+    unshaken,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _named(number: int, row: Row, **changes: Any) -> Row:
+    """The row for a site of its own."""
+    domain = f"site{number}.example"
+    return {**row, "domain": domain, "input": f"https://{domain}/", **changes}
+
+
+def _prepared(rows: list[Row]) -> duckdb.DuckDBPyConnection:
+    connection = connection_with(rows)
+    add_features(connection, Thresholds())
+    return connection
+
+
+# --- iMAP 2024 ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "accepts", "is_listed"), [
+    (11, True, True), (11, False, False), (10, True, False),
+])  # fmt: skip
+def test_imap_suspects_an_address_of_more_than_ten_names(
+    count: int, accepts: bool, is_listed: bool
+) -> None:
+    """A person decides on it; accepted, one measurement that gets the address is enough, even one
+    that the probe calls fine."""
+    rows = [_named(number, misled(is_anomaly=False)) for number in range(count)]
+    fine = [answer(ELSEWHERE, 64499)]
+    rows.append(_named(99, observation(dns_answers=fine)))
+    found = imap_2024(connection_with(rows), accepts_suspects=accepts)
+    assert len(found) == count + 1
+    assert (found["is_listed"] == is_listed).all()
+    if is_listed:
+        assert set(found["reason"]) == {f"{ELSEWHERE} answers for {count} names"}
+
+
+@pytest.mark.parametrize(("count", "is_listed"), [(2, False), (3, True)])
+def test_imap_suspects_a_body_of_more_than_two_names(count: int, is_listed: bool) -> None:
+    """The same page for several names, where something was unusual."""
+    rows = [_named(number, other_page(is_failure=True)) for number in range(count)]
+    assert (imap_2024(connection_with(rows), accepts_suspects=True)["is_listed"] == is_listed).all()
+    assert not imap_2024(connection_with(rows), accepts_suspects=False)["is_listed"].any()
+
+
+@pytest.mark.parametrize(("counts", "weighted"), [
+    # measurements and anomalies by network -> the weighted share of each
+    ([(10, 10)], [1.0]),
+    ([(5, 5)], [0.3]),  # more than 5 are needed
+    ([(6, 6), (100, 0), (100, 50)], [0.3, 0.0, 0.5]),  # 6 is below the 40th percentile
+])  # fmt: skip
+def test_imap_weighs_thin_networks_less(
+    counts: list[tuple[int, int]], weighted: list[float]
+) -> None:
+    """Weight 1 from the 40th percentile of the site's networks on and above 5, else 0.3; above
+    0.9 the network is listed."""
+    rows = [
+        observation(probe_asn=PROBE_NETWORK + place, is_anomaly=number < anomalies)
+        for place, (total, anomalies) in enumerate(counts)
+        for number in range(total)
+    ]
+    found = imap_2024(connection_with(rows), accepts_suspects=False)
+    assert found["weighted_share"].tolist() == pytest.approx(weighted)
+    assert found["is_listed"].tolist() == [share > 0.9 for share in weighted]
+
+
+# --- OONI's flags -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("anomalies", "failures", "is_listed"), [
+    (3, 0, True), (2, 0, False), (3, 1, False), (0, 10, False),
+])  # fmt: skip
+def test_ooni_flags_are_disjoint(anomalies: int, failures: int, is_listed: bool) -> None:
+    """30 % of all measurements; a failed one is no anomaly and counts in the denominator."""
+    flags = [(True, False)] * anomalies + [(True, True)] * failures
+    flags += [(False, False)] * (10 - len(flags))
+    rows = [observation(is_anomaly=a, is_failure=f) for a, f in flags]
+    rows += [observation(is_failure=True, is_anomaly=True)] * (failures > 0)
+    found = ooni_anomaly(connection_with(rows))
+    assert found["is_listed"].tolist() == [is_listed]
+
+
+def test_confirmed_needs_a_fingerprint_list() -> None:
+    """Without one the flag is unknown, and nothing is listed by it."""
+    connection = _prepared([observation(is_confirmed=None), observation(is_confirmed=None)])
+    assert not baselines(connection, Fingerprints())["ooni_confirmed"]["is_listed"].any()
+
+
+# --- OONI v5 ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rules", [DNS, TCP, TLS], ids=["dns", "tcp", "tls"])
+def test_triples_are_ordered_data(rules: Any) -> None:
+    """Ids are unique, no data come first and say nothing, everything is caught at the end."""
+    assert len({rule.rule_id for rule in rules}) == len(rules)
+    assert all(0 <= w <= 1 for rule in rules for w in (rule.blocked, rule.down, rule.ok))
+    assert all(rule.is_scored or not (rule.blocked or rule.down or rule.ok) for rule in rules)
+    assert not rules[0].is_scored
+    assert rules[-1].condition == "TRUE"
+
+
+@pytest.mark.parametrize(("row", "blocked", "rule_id"), [
+    (observation(), 0.0, ""),
+    (unresolved(NXDOMAIN), 0.9, "dns.failure"),
+    (dead(), 0.1, ""),
+    ({**unresolved(NXDOMAIN), **no_control()}, 0.5, "dns.failure_no_control"),
+    (misled(), 0.75, "dns.unmatched"),
+    (misled(tls=[handshake(ELSEWHERE, match="none")]), 0.0, ""),
+    (misled(tls=[handshake(
+        ELSEWHERE, "ssl_invalid_hostname", match="none", control_ok=None)]), 0.9,
+     "dns.tls_inconsistent"),
+    (misled(dns_answers=[answer("127.0.0.1", None, special="loopback", match="none")]), 0.95,
+     "dns.bogon_not_in_control"),
+    (misled(fingerprints_for(1).dns[0].pattern), 1.0, "dns.country_fingerprint"),
+    (misled(dns_answers=[answer(ELSEWHERE, match="asn")]), 0.2, ""),
+    (unconnected(TIMEOUT), 0.75, "tcp.failure"),
+    (unconnected(TIMEOUT, control_ok=False), 0.25, ""),
+    (unconnected(TIMEOUT, tcp=[connect("2001:db8::1", "network_unreachable")]), 0.0, ""),
+    (unshaken(RESET), 0.8, "tls.reset"),
+    (unshaken(TIMEOUT), 0.7, "tls.failure"),
+    (unshaken("ssl_unknown_authority"), 0.9, "tls.certificate"),
+    (unshaken(RESET, control_ok=False), 0.2, ""),
+])  # fmt: skip
+def test_ooni_v5_weighs_as_published(row: Row, blocked: float, rule_id: str) -> None:
+    """One measurement, one weight: the greatest over addresses and layers."""
+    found = ooni_v5(_prepared([row]), fingerprints_for(1)).iloc[0]
+    assert found["blocked_mean"] == pytest.approx(blocked)
+    assert found["is_listed"] == (blocked >= 0.5)
+    assert found["reason"].startswith(rule_id + ", " if rule_id else "blocked")
+
+
+def test_ooni_v5_counts_sessions_not_rows() -> None:
+    """A report with many rows weighs as much as one with a single row."""
+    rows = [on(1, unresolved(NXDOMAIN))] * 9 + [on(2, observation()), on(3, observation())]
+    found = ooni_v5(_prepared(rows), Fingerprints()).iloc[0]
+    assert (found["session_count"], found["blocked_mean"]) == (3, pytest.approx(0.3))
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+def test_a_tie_does_not_hang_on_the_order_of_rows(count: int) -> None:
+    """As many sessions at 0.9 as at 0.1 are one half exactly, however the floats are added up."""
+    rows = [on(n, dead() if n % 2 else unresolved(NXDOMAIN)) for n in range(2 * count)]
+    for order in (rows, rows[::-1], sorted(rows, key=lambda row: row["dns_failure"] or "")):
+        found = ooni_v5(_prepared(order), Fingerprints()).iloc[0]
+        assert (found["blocked_mean"], found["is_listed"]) == (0.5, True)
+
+
+def test_nothing_scored_is_not_listed_and_not_zero() -> None:
+    """A pair about which v5 says nothing has no weight at all."""
+    bare = observation(dns_answers=[], tcp=[], tls=[], is_failure=True)
+    found = ooni_v5(_prepared([bare]), Fingerprints()).iloc[0]
+    assert pd.isna(found["blocked_mean"])
+    assert not found["is_listed"]
+    assert found["reason"] == "nothing could be scored"
+
+
+# --- differences --------------------------------------------------------------------------------
+
+
+def _verdicts(*rows: tuple[str, str, str, str], period: str = "all") -> pd.DataFrame:
+    """Domain, network, state, and the rule or the reason why not."""
+    table = pd.DataFrame(rows, columns=["domain", "probe_asn", "state", "said"])
+    listed = table["state"].isin(LISTED)
+    columns = dict.fromkeys(TABLES["verdicts"].columns, "")
+    columns |= {n: 0 for n, kind in TABLES["verdicts"].columns.items() if kind == "count"}  # type: ignore[dict-item]
+    columns |= {n: None for n, kind in TABLES["verdicts"].columns.items() if kind == "share"}  # type: ignore[dict-item]
+    return pd.DataFrame({
+        **columns, "domain": table["domain"], "probe_asn": table["probe_asn"],
+        "state": table["state"], "period": period, "measurement_count": 10,
+        "rule_id": table["said"].where(listed, ""),
+        "set_aside_reason": table["said"].where(~listed, ""),
+    })[list(TABLES["verdicts"].columns)]  # fmt: skip
+
+
+NETWORKS = pd.DataFrame({"probe_asn": [1, 2, 9], "is_domestic": [True, True, False]})
+
+
+def _listing(*pairs: tuple[str, str]) -> pd.DataFrame:
+    """What a method says that lists exactly these pairs."""
+    return pd.DataFrame(
+        [(domain, asn, True, "it says so") for domain, asn in pairs],
+        columns=["domain", "probe_asn", "is_listed", "reason"],
+    )
+
+
+def test_methods_are_compared_site_by_site() -> None:
+    """One row a site that any method lists; our reason is that on the networks others name."""
+    verdicts = _verdicts(
+        ("a.example", "AS1", "blocked", "dns.sinkhole"),
+        ("b.example", "AS1", "ok", "broken_session"),
+        ("b.example", "AS2", "down", "name_does_not_exist"),
+        ("c.example", "AS9", "likely_blocked", "dns.nxdomain"),
+        ("d.example", "AS1", "ok", ""),
+    )
+    verdicts.loc[verdicts["domain"] == "c.example", "set_aside_reason"] = "not_domestic"
+    other = _listing(("b.example", "AS2"), ("c.example", "AS9"))
+    found = compare_methods(verdicts, {"ooni_v5": other}, NETWORKS)
+    assert found[["domain", "state", "this_method", "ooni_v5", "set_aside_reason"]].to_numpy(
+    ).tolist() == [
+        ["a.example", "blocked", True, False, ""],
+        ["b.example", "down", False, True, "name_does_not_exist"],
+        ["c.example", "", False, True, "not_domestic"],
+    ]  # fmt: skip
+    assert found["why"][0] == "Here by dns.sinkhole"
+    assert found["why"][1] == (
+        "The name does not exist; listed by OONI pipeline v5: it says so (AS2, site down, not "
+        "blocking)"
+    )
+    assert count_methods(found).to_numpy().tolist() == [
+        [METHODS["this_method"], 1, 1, 0, 0], [METHODS["ooni_v5"], 2, 0, 2, 1],
+    ]  # fmt: skip
+    assert count_reasons(found)["set_aside_reason"].tolist() == [
+        "name_does_not_exist", "not_domestic",
+    ]  # fmt: skip
+
+
+def test_a_site_that_nobody_lists_is_in_no_comparison() -> None:
+    """No row stands for a site that is reachable, whatever any method would say of it."""
+    found = compare_methods(_verdicts(("d.example", "AS1", "ok", "")), {}, NETWORKS)
+    assert found.empty
+
+
+def test_flips_against_a_published_run(tmp_path: Path) -> None:
+    """Only what differs, with both states; a pair in one run alone has an empty state there."""
+    before = _verdicts(
+        ("a.example", "AS1", "blocked", "dns.sinkhole"), ("b.example", "AS1", "ok", ""),
+        ("c.example", "AS1", "ok", ""), ("d.example", "AS1", "ok", ""),
+    )  # fmt: skip
+    write_table(tmp_path, "verdicts", before)
+    after = _verdicts(
+        ("a.example", "1", "impaired", "impaired"), ("b.example", "1", "ok", ""),
+        ("c.example", "1", "blocked", "dns.sinkhole"), ("e.example", "1", "insufficient", ""),
+    )  # fmt: skip
+    found = flips(tmp_path, after.assign(probe_asn=after["probe_asn"].astype(int)))
+    assert found[["domain", "published_state", "state", "change"]].to_numpy().tolist() == [
+        ["a.example", "blocked", "impaired", "unlisted"],
+        ["c.example", "ok", "blocked", "listed"],
+        ["d.example", "ok", "", "restated"],
+        ["e.example", "", "insufficient", "restated"],
+    ]
+    with pytest.raises(ParameterError, match=r"verdicts\.csv is not in it"):
+        flips(tmp_path / "nothing", after)
+
+
+# --- sensitivity --------------------------------------------------------------------------------
+
+#: The modules of each stage. What ``robustness`` counts moves no state.
+MODULES = {
+    "features": ["features"], "profiles": ["profiles"], "rules": ["outcomes", "guards"],
+    "verdicts": ["sessions", "intervals", "states", "verdicts", "elsewhere"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Thresholds)])
+def test_each_threshold_acts_where_it_is_said_to_act(name: str) -> None:
+    """Whoever uses a threshold in another stage has to say so, or the sweep would miss it."""
+    used = re.compile(rf"thresholds\.{name}\b|\{{{name}\}}|int\(thresholds\.{name}\)")
+    found = {
+        stage
+        for stage, modules in MODULES.items()
+        for module in modules
+        if used.search((ROOT / "analysis" / f"{module}.py").read_text(encoding="utf-8"))
+    }
+    assert found == ACTS_ON[name]
+
+
+def test_every_threshold_that_moves_a_state_is_swept() -> None:
+    """On both sides of the value in use, where there are two sides."""
+    names = {field.name for field in fields(Thresholds)} - {"not_tested_days"}
+    assert set(GRID) == set(ENDS) == names
+    for name, values in ENDS.items():
+        assert min(values) < getattr(Thresholds(), name) < max(values), name
+
+
+def _world() -> list[Row]:
+    """A sinkhole of 3 names, a name that is not there, an NXDOMAIN block, one that was lifted."""
+    start = date(2024, 1, 10)
+    rows = []
+    for day in range(6):
+        for number, row in enumerate((
+            misled(), misled(), misled(), dead(), unresolved(NXDOMAIN), observation(),
+            observation() if day < 3 else unresolved(NXDOMAIN),
+        )):  # fmt: skip
+            moment = pd.Timestamp(start + timedelta(days=day), tz=None).to_pydatetime()
+            rows.append(_named(
+                number, row, report_id=f"{day}-{number}", measurement_start_time=moment,
+            ))  # fmt: skip
+    return rows
+
+
+def test_a_sweep_finds_what_a_whole_run_finds() -> None:
+    """Only the stages that a threshold acts on are computed again, with the same result."""
+    connection = connection_with(_world())
+    period = Period.parse("2024-01-01", "2024-03-01")
+    networks = pd.DataFrame({"probe_asn": [PROBE_NETWORK], "is_domestic": [True]})
+    grid = {"floor_sessions": (3, 7), "sinkhole_names": (4,), "broken_names": (2,),
+            "pool_days": (3,), "share_floor": (0.9,)}  # fmt: skip
+    swept = sweep(connection, period, networks, Fingerprints(), Thresholds(), grid)
+    assert swept.groupby("threshold")["is_used"].sum().eq(1).all()
+    standing = set()
+    for row in swept.sort_values("is_used", ascending=False).itertuples():
+        kind = type(getattr(Thresholds(), row.threshold))
+        thresholds = replace(Thresholds(), **{row.threshold: kind(row.value)})
+        add_outcomes(connection, thresholds, Fingerprints())
+        found = judge_cells(
+            connection, {"all": period}, thresholds, domestic_asns=[PROBE_NETWORK],
+            has_explorer=False,
+        ).verdicts  # fmt: skip
+        sites = set(found.loc[found["state"].isin(LISTED), "domain"])
+        standing = standing or sites
+        assert (row.blocked_domain_count, row.blocked_pair_count) == (len(sites), len(sites))
+        assert row.gained == ";".join(sorted(sites - standing)), row.threshold
+        assert row.lost == ";".join(sorted(standing - sites)), row.threshold
+    assert standing
+    assert (swept["lost_count"] > 0).any()

@@ -1,0 +1,166 @@
+"""``explain``: from a published verdict down to its measurements, and never more than is known."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.errors import ParameterError
+from analysis.explaining import explain
+from analysis.tables import read_table
+
+ROOT = Path(__file__).resolve().parents[1]
+LISTED = ("blocked", "likely_blocked")
+
+pytestmark = pytest.mark.timeout(300)  # the first test to ask for the report waits for it
+
+
+@pytest.fixture(scope="module")
+def verdicts(fictional_report: Path) -> pd.DataFrame:
+    """The published verdicts for the whole period."""
+    table = read_table(fictional_report / "tables", "verdicts")
+    return table[table["period"] == "all"]
+
+
+@pytest.fixture
+def no_store(tmp_path: Path) -> list[str]:
+    """Words that name a store with nothing in it."""
+    return [f"STORE={tmp_path / 'empty'}"]
+
+
+def test_a_listing_leads_down_to_its_sessions(
+    fictional_report: Path, verdicts: pd.DataFrame
+) -> None:
+    """Through the command line: state, rule and why, counts, dates, and a line per session with
+    what was seen; as many blocked ones as were published."""
+    row = verdicts[verdicts["state"] == "blocked"].iloc[0]
+    store = fictional_report.parent / "store"
+    done = subprocess.run(
+        [sys.executable, "-m", "analysis", "explain", f"https://{row.domain.upper()}/x",
+         f"STORE={store}", "--asn", row.probe_asn, "--out", str(fictional_report)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout
+    assert said.startswith(f"{row.domain}  in ")
+    assert "On the list: blocked on " in said
+    assert f"rule {row.rule_id}: " in said
+    assert f"{row.blocked_session_count} blocked, {row.down_session_count} down" in said
+    assert f"blocked from {row.blocked_from} until " in said
+    assert f"sessions to flip: {row.sessions_to_flip} " in said
+    assert f"witness: {row.witness_report_id}" in said
+    assert re.search(r"interval \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d, .*: seen open ", said)
+    sessions = re.findall(
+        r"^    \d{4}-\d\d-\d\d  (blocked|reachable|down|unclear|tells)", said, re.M
+    )
+    assert len(sessions) == row.session_count
+    assert sessions.count("blocked") == row.blocked_session_count
+    assert f"{row.rule_id}: resolver: " in said or f"{row.rule_id}: page" in said
+
+
+@pytest.mark.parametrize("state", ["insufficient", "impaired", "down", "ok"])
+def test_what_is_not_listed_says_why(
+    fictional_report: Path, verdicts: pd.DataFrame, no_store: list[str], state: str
+) -> None:
+    """The reason in words, and for a pair below the floor the numbers that fell short of it; from
+    the tables alone where there is no store, which is said."""
+    row = verdicts[(verdicts["state"] == state) & (verdicts["set_aside_reason"] != "")].iloc[0]
+    said = explain(row.domain, row.probe_asn.removeprefix("AS"), fictional_report, no_store)
+    assert "  set aside: " in said
+    assert "From the tables alone: the store holds no observations" in said
+    assert not re.search(r"^    \d{4}-", said, re.M)
+    if state == "insufficient":
+        assert "evidence floor: 4 sessions of one class on 3 days" in said
+        assert f"{row.ok_session_count} reachable (lower bound " in said
+
+
+def test_another_store_is_not_passed_off_as_the_reports(
+    fictional_report: Path, verdicts: pd.DataFrame, tmp_path: Path
+) -> None:
+    """Where the observations at hand do not give the published counts, no session is listed."""
+    row = verdicts[verdicts["state"] == "blocked"].iloc[0]
+    copy = tmp_path / "report"
+    shutil.copytree(fictional_report, copy)
+    path = copy / "tables" / "verdicts.csv"
+    old = f"{row.domain},{row.probe_asn},all,{row.state},{row.mechanism},{row.rule_id},"
+    count = f"{row.measurement_count},"
+    text = path.read_text(encoding="utf-8")
+    assert old + count in text
+    path.write_text(text.replace(old + count, f"{old}{row.measurement_count + 1},"), "utf-8")
+    words = [f"STORE={fictional_report.parent / 'store'}"]
+    said = explain(row.domain, row.probe_asn, copy, words)
+    assert "do not give the published counts" in said
+    assert not re.search(r"^    \d{4}-", said, re.M)
+
+
+def test_what_was_never_tested_is_not_explained(
+    fictional_report: Path, verdicts: pd.DataFrame, no_store: list[str]
+) -> None:
+    """A name or network without a test gets no state at all, and near names are pointed at."""
+    tested = set(verdicts["domain"])
+    name = next(name for name in sorted(tested)
+                if name.startswith("www.") and name.removeprefix("www.") not in tested)  # fmt: skip
+    with pytest.raises(ParameterError, match="was never tested in this report") as caught:
+        explain(name.removeprefix("www."), "", fictional_report, no_store)
+    assert f"tested under the same name: {name}" in str(caught.value)
+    with pytest.raises(ParameterError, match=f"--asn=4: {re.escape(name)} was tested on AS"):
+        explain(name, "4", fictional_report, no_store)
+
+
+@pytest.mark.parametrize(("domain", "content", "message"), [
+    ("a.example", None, "holds no report"),
+    ("a.example", "{", "its run.json is not that of a report"),
+    ("a.example", "[]", "its run.json is not that of a report"),
+])  # fmt: skip
+def test_a_missing_report_is_named(
+    tmp_path: Path, domain: str, content: str | None, message: str
+) -> None:
+    """The folder and what is wrong with it."""
+    if content is not None:
+        (tmp_path / "run.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ParameterError, match=f"^--out={re.escape(str(tmp_path))}: {message}"):
+        explain(domain, "", tmp_path, [])
+
+
+@pytest.mark.parametrize("domain", ["", "\x1b[31m", "a b", "x" * 9000, "no-dot"])
+def test_a_name_that_is_none_is_refused(fictional_report: Path, domain: str) -> None:
+    """Nothing of it can act on the terminal."""
+    with pytest.raises(ParameterError, match="a host name or a URL is accepted") as caught:
+        explain(domain, "", fictional_report, [])
+    assert "\x1b" not in str(caught.value)
+
+
+def test_hostile_text_in_the_tables_is_shown_as_text(
+    fictional_report: Path, verdicts: pd.DataFrame, no_store: list[str], tmp_path: Path
+) -> None:
+    """A report may come from anybody: no control character of it reaches the terminal."""
+    row = verdicts[verdicts["state"] == "blocked"].iloc[0]
+    copy = tmp_path / "report"
+    shutil.copytree(fictional_report / "tables", copy / "tables")
+    shutil.copy(fictional_report / "run.json", copy)
+    path = copy / "tables" / "verdicts.csv"
+    text = path.read_text(encoding="utf-8")
+    assert row.witness_input in text
+    path.write_text(text.replace(row.witness_input, "\x1b]0;owned\x07\u202e"), "utf-8")
+    said = explain(row.domain, row.probe_asn, copy, no_store)
+    assert "owned" in said
+    assert all(char.isprintable() or char == "\n" for char in said)
+
+
+def test_thresholds_are_those_of_the_run(
+    fictional_report: Path, verdicts: pd.DataFrame, no_store: list[str], tmp_path: Path
+) -> None:
+    """A report that was made with another floor is explained by that floor."""
+    row = verdicts[verdicts["state"] == "insufficient"].iloc[0]
+    copy = tmp_path / "report"
+    shutil.copytree(fictional_report / "tables", copy / "tables")
+    run = json.loads((fictional_report / "run.json").read_text(encoding="utf-8"))
+    run["parameters"]["floor_sessions"] = 7
+    (copy / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    said = explain(row.domain, row.probe_asn, copy, no_store)
+    assert "evidence floor: 7 sessions of one class on 3 days" in said
