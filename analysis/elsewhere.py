@@ -6,8 +6,8 @@ import pandas as pd
 
 from analysis.rules import Thresholds
 
-#: A resolver's "no such name" is no way in which a site refuses anybody.
-_NOT_A_REFUSAL = ["dns.nxdomain"]
+#: What a resolver answers is no way in which a site refuses anybody.
+_NOT_A_REFUSAL = ["dns.nxdomain", "dns.other", "dns.sinkhole"]
 NOTE = (
     "failed alike on nearly every access network that tested it at that time; an outage or a site "
     "that refuses the country looks the same"
@@ -26,7 +26,8 @@ WITH core AS (
 ), seen AS (
   SELECT s.row, o.probe_asn, count(*) FILTER (o.class = 'ok') AS ok, count(*) AS sessions,
     count(*) FILTER (o.class = 'blocked' AND o.family = s.family) AS alike,
-    count(*) FILTER (o.class = 'blocked' AND (o.family <> s.family OR o.is_artefact)) AS otherwise
+    count(*) FILTER (o.class = 'blocked' AND NOT o.is_timeout
+      AND (o.family <> s.family OR o.is_artefact)) AS otherwise
   FROM core s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
     AND o.day BETWEEN s.since AND s.until
     AND o.class IN ('blocked', 'ok', 'unclear')

@@ -11,11 +11,12 @@ from analysis.rules import Thresholds
 # What each session saw of each site, before any guard.
 _SEEN = """
 SELECT domain, any_value(registrable_domain) AS registrable_domain, probe_asn, session,
-  date_trunc('quarter', min(day)) AS quarter, any_value(software) AS software,
+  date_trunc('quarter', min(day)) AS quarter, min(software) AS software,
   bool_or(class = 'ok') AS is_ok,
   bool_or(class = 'blocked' OR (class = 'unknown' AND (evidence = 'scored' OR is_failing)))
     AND NOT bool_or(class = 'ok') AS is_failing,
-  min(CASE WHEN class = 'blocked' AND NOT is_artefact THEN mechanism END) AS mechanism
+  min(CASE WHEN class = 'blocked' AND NOT is_artefact AND mechanism NOT LIKE 'dns.%'
+    THEN mechanism END) AS mechanism
 FROM layered WHERE domain <> '' GROUP BY domain, probe_asn, session
 """
 

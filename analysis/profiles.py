@@ -161,7 +161,7 @@ WITH given AS (
    AND (f.dns_failure IS NOT NULL OR f.dns_answer_count > 0)
   GROUP BY ALL
 ), sessions AS (
-  SELECT probe_asn, resolver_asn, address, session, any_value(software) AS software,
+  SELECT probe_asn, resolver_asn, address, session, min(software) AS software,
     2 * count(*) FILTER (is_given) >= count(*) AS is_given
   FROM asked GROUP BY ALL
 ), kinds AS (

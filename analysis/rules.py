@@ -34,7 +34,7 @@ class Thresholds:
     floor_days: int = _number(3, "days on which those sessions must lie")
     share_floor: float = _number(0.5, "lower 95 % bound of the class's share over sessions")
     firm_share_floor: float = _number(
-        0.3, "the same where most failures are no time-outs, and at least half of all sessions fail"
+        0.4, "the same where most failures are no time-outs, and at least half of all sessions fail"
     )
     sinkhole_names: int = _number(3, "unrelated live names on one address: a sinkhole")
     blockpage_names: int = _number(3, "unrelated names on one page: a block page")

@@ -490,6 +490,7 @@ FROM {_ROWS} AS rows
 JOIN object USING (filename)
 ANTI JOIN surplus USING (filename, line_number)
 WHERE {_IN_COUNTRY} AND {_IN_PERIOD}
+ORDER BY object_key, line_number
 """
 
 _COUNTS = f"""
