@@ -15,7 +15,8 @@ from analysis.rules import LAYERS, RULES, Rule, Thresholds, rules_of
 # it is the site's. A page that is reached settles the rest, whatever a separate connection of the
 # same measurement ran into; only a handshake that is cut towards the site's own address still
 # counts where a plain page got through. What only a block leaves, and for a plain input the
-# page itself, outranks the look at another port. "down" at a later layer never outranks a block of the page: a site without https is not
+# page itself, outranks the look at another port. "down" at a later layer never outranks a block
+# of the page: a site without https is not
 # down.
 _CHOICE = """
 CASE

@@ -95,7 +95,8 @@ def session_series(
         (``firm``), and those that time out at each layer (``timeout_dns`` …). A session belongs
         to the day on which it first tested the site. ``via`` is *all*; where some sessions of a
         cell used a resolver of the country and some another one (a public resolver), the former
-        stand a second time under *domestic*: what a public resolver answers is no evidence against a block by the
+        stand a second time under *domestic*: what a public resolver answers is no evidence
+        against a block by the
         network's own (guard G4). Sorted by ``via`` and the key.
     """
     resolvers = pa.table({"asn": pa.array(sorted(map(int, domestic_asns)), pa.uint32())})
