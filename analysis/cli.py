@@ -49,9 +49,9 @@ def report(words: Words = None) -> None:
     _simulate_embedded(settings)
     check_lists(settings)
     with _progress("reading the archive") as reading:
-        _read(settings, reading)
+        collection = _read(settings, reading)
     with _status("running the notebooks") as say:
-        index = make_report(settings, say)
+        index = make_report(settings, collection, say)
     print(f"report: {_nearby(index)}")
 
 
@@ -69,10 +69,7 @@ def ingest(words: Words = None) -> None:
 
 @app.command()
 def simulate(words: Words = None) -> None:
-    """Write the fictional country: an archive in OONI's format with its truth beside it.
-
-    Besides the usual words: OUT (folder, default data/fictional/<cc>), seed=N.
-    """
+    """Write the fictional country into data/fictional/<cc>: an archive with its truth beside it."""
     _simulate(parse_settings(words or []))
 
 

@@ -1,9 +1,11 @@
 """From checked settings to a published report."""
 
 from collections.abc import Callable
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
-from analysis import reference
+from analysis import fingerprints, reference
 from analysis.errors import ParameterError
 from analysis.networks import load_networks
 from analysis.parameters import declared_parameters, read_value
@@ -12,12 +14,18 @@ from analysis.publishing import PageContext, publish, refuse_foreign
 from analysis.reference import REPOSITORY
 from analysis.rules import RULES_VERSION
 from analysis.settings import Settings
+from analysis.store import Collection
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 
 
-def make_report(settings: Settings, say: Callable[[str], None]) -> Path:
+def make_report(settings: Settings, collection: Collection, say: Callable[[str], None]) -> Path:
     """Run the notebooks and publish their pages; returns the first page.
+
+    Args:
+        settings: the run's parameters.
+        collection: what was read of the source, for the digest of the input.
+        say: is told what is being done.
 
     Raises:
         ParameterError: a parameter is unknown or wrong; nothing was written.
@@ -30,7 +38,7 @@ def make_report(settings: Settings, say: Callable[[str], None]) -> Path:
         {**settings.notebook_parameters(), **method},
         settings.out,
         page_context(settings.probe_cc, settings.period),
-        _run(settings, method),
+        _run(settings, method, collection),
         say,
     )
     return out / "index.html"
@@ -93,7 +101,9 @@ def _in_words(day: object) -> str:
     return f"{day:%-d %B %Y}"
 
 
-def _run(settings: Settings, method: dict[str, object]) -> dict[str, object]:
+def _run(
+    settings: Settings, method: dict[str, object], collection: Collection
+) -> dict[str, object]:
     """What ``run.json`` says of the run; no place of this machine."""
     _, second = settings.period.split(settings.split)
     return {
@@ -104,6 +114,22 @@ def _run(settings: Settings, method: dict[str, object]) -> dict[str, object]:
             "split": second.since.isoformat(),
             **method,
         },
+        "code_version": version("censorship-report-workbook"),
         "rules_version": RULES_VERSION,
+        "input_digest": collection.digest,
+        "reference": _reference(settings),
         "is_fictional": reference.is_fictional(settings.probe_cc),
     }
+
+
+def _reference(settings: Settings) -> list[dict[str, object]]:
+    """What reference data the run used: name, role, digest, rows and newest date of each file."""
+    lists = reference.load_test_lists(settings.test_list or None, settings.probe_cc)
+    networks = load_networks(settings.networks or None, settings.probe_cc).file
+    known = fingerprints.load(settings.fingerprints or None)
+    files = [asdict(file) for file in (*lists.files, networks) if file]
+    if known.is_empty:
+        return files
+    count = len(known.dns) + len(known.http)
+    found = reference.ReferenceFile("fingerprints", "fingerprints", known.digest, count)
+    return [*files, asdict(found)]
