@@ -35,15 +35,19 @@ met AS (
   JOIN met USING (address)
   GROUP BY address
   HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value(met.sessions)
-), pages AS (
-  -- A sinkhole shows one page or none; a cache or a content network shows each site's own.
-  SELECT s.address
+), shown AS (
+  SELECT s.address, s.session, s.registrable_domain,
+    CASE WHEN f.http_failure IS NULL THEN f.http_body_digest END AS page
   FROM suspects s JOIN features f USING (object_key, line_number)
-  WHERE NOT s.is_missing AND f.http_failure IS NULL AND f.http_body_digest IS NOT NULL
-    AND coalesce(f.http_first_is_answer, TRUE)
-  GROUP BY s.address
-  HAVING count(DISTINCT s.registrable_domain) >= 2
-     AND 2 * count(DISTINCT f.http_body_digest) > count(DISTINCT s.registrable_domain)
+  WHERE NOT s.is_missing AND NOT f.is_https AND coalesce(f.http_first_is_answer, TRUE)
+), pages AS (
+  -- A sinkhole shows one page or none; a cache or a content network shows each site's own. Most of
+  -- the plain requests must get one: one forged report must not turn a sinkhole into a cache.
+  SELECT address FROM shown GROUP BY address
+  HAVING count(DISTINCT registrable_domain) FILTER (page IS NOT NULL) >= 2
+     AND 2 * count(DISTINCT page)
+       > count(DISTINCT registrable_domain) FILTER (page IS NOT NULL)
+     AND 2 * count(DISTINCT session) FILTER (page IS NOT NULL) > count(DISTINCT session)
 ), public AS (
   -- What public resolvers answer: over plain UDP (0.5), or asked by the system itself.
   SELECT domain, session, probe_asn, unnest(udp_addresses) AS address FROM features
