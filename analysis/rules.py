@@ -28,7 +28,7 @@ def _number(default: Any, help: str) -> Any:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Every number the method uses. All are provisional until the validation has fitted them."""
+    """Every number the method uses, fitted on fictional countries (``make validate``)."""
 
     floor_sessions: int = _number(4, "sessions of one class that a state needs")
     floor_days: int = _number(3, "days on which those sessions must lie")
@@ -63,6 +63,18 @@ class Thresholds:
     def of(cls, parameters: Mapping[str, Any]) -> "Thresholds":
         """The numbers among a notebook's parameters, such as ``Thresholds.of(globals())``."""
         return cls(**{field.name: parameters[field.name] for field in fields(cls)})
+
+    @classmethod
+    def read(cls, table: pd.DataFrame) -> "Thresholds":
+        """The numbers of a run, from its published table ``thresholds``."""
+        texts = dict(zip(table["name"], table["value"], strict=True))
+        return cls(**{name: type(value)(texts[name]) for name, value in vars(cls()).items()})
+
+    def table(self) -> pd.DataFrame:
+        """One row per number, in order: ``name, value, meaning``."""
+        help = self.help()
+        rows = [(name, str(value), help[name]) for name, value in vars(self).items()]
+        return pd.DataFrame(rows, columns=["name", "value", "meaning"])
 
     @classmethod
     def help(cls) -> dict[str, str]:

@@ -53,6 +53,7 @@ TABLES = {
             "month",
             "month measurement_count# ok_count# anomaly_count# confirmed_count# failure_count#",
         ),
+        _table("thresholds", "name", "name value meaning"),
         _table(
             "verdicts",
             "domain probe_asn period",

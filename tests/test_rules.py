@@ -202,6 +202,14 @@ def test_the_notebook_has_every_threshold_with_the_same_default(repository_root:
     assert all(declared[name].help for name in method)
 
 
+def test_thresholds_are_declared_once_and_handed_on(repository_root: Path) -> None:
+    """A second copy of a default would make two notebooks of one report judge differently."""
+    changed = Thresholds(floor_days=9, share_floor=0.55)
+    assert Thresholds.read(changed.table()) == changed
+    for notebook in sorted((repository_root / "notebooks").glob("[!2]*.ipynb")):
+        assert not declared_parameters(notebook).keys() & vars(changed).keys(), notebook.name
+
+
 def test_the_table_of_rules_is_complete() -> None:
     """What readers see is all there is, in order."""
     table = rule_table()
