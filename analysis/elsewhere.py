@@ -18,9 +18,9 @@ NOTE = (
 _OTHERS = """
 WITH core AS (
   -- A stray failure before or after an outage would stretch it over days on which the site worked.
-  SELECT s.row, s.domain, s.probe_asn, s.family,
+  SELECT s.row, s.domain::host_name AS domain, s.probe_asn, s.family,
     quantile_disc(o.day, 0.15) AS since, quantile_disc(o.day, 0.85) AS until
-  FROM suspected s JOIN sessions o ON o.domain = s.domain AND o.probe_asn = s.probe_asn
+  FROM suspected s JOIN sessions o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
     AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.class = 'blocked'
   GROUP BY ALL
 ), seen AS (

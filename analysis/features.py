@@ -19,16 +19,27 @@ _SESSION = """CASE WHEN report_id <> '' THEN report_id
      ELSE concat('AS', probe_asn, ' ', CAST(measurement_start_time AS DATE)) END"""
 _ALONE = "concat(object_key, ':', line_number)"
 
+# Names are compared, counted and joined by the million. As an enumeration each is a small number
+# to DuckDB; it still reads and sorts as text.
+_NAMES = {
+    "host_name": "SELECT unnest([domain, http_host, redirect_host]) FROM observations",
+    "object_name": "SELECT object_key FROM observations",
+    "session_name": "SELECT {session} FROM observations",
+    "site_name": "SELECT registrable_domain FROM sites_at_hand",
+}
+
 # A chain of redirects fails where its last step does: the newest response is then a redirect, and
 # what went wrong behind it left no request of its own (0.5).
 _CONTROL = """
 SELECT
   * REPLACE (coalesce(http_failure, CASE WHEN http_status BETWEEN 300 AND 399
-      THEN coalesce(redirect_failure, http_experiment_failure) END) AS http_failure),
+      THEN coalesce(redirect_failure, http_experiment_failure) END) AS http_failure,
+    domain::host_name AS domain, http_host::host_name AS http_host,
+    redirect_host::host_name AS redirect_host, object_key::object_name AS object_key),
   len(dns_answers) > 0 AND len([a.match FOR a IN dns_answers IF a.match = 'none'])
     = len(dns_answers) AS dns_is_unmatched,
   CAST(measurement_start_time AS DATE) AS day,
-  {session} AS session,
+  ({session})::session_name AS session,
   CASE WHEN NOT has_control THEN 'silent'
        WHEN len(control_answers) > 0 THEN 'resolves'
        WHEN control_dns_failure IN {missing} THEN 'missing'
@@ -228,9 +239,10 @@ def add_features(
 
     Source of the method: OONI pipeline v5's observation groups; name pool: guard G1.
     """
-    control = _CONTROL.format(missing=_NAME_MISSING, session=_SESSION if is_pooled else _ALONE)
+    session = _SESSION if is_pooled else _ALONE
+    _add_names(connection, session)
+    control = _CONTROL.format(missing=_NAME_MISSING, session=session)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW controlled AS {control}")
-    _register_sites(connection)
     pool = _NAME_POOL.format(pool_days=int(thresholds.pool_days))
     connection.execute(f"CREATE OR REPLACE TEMP TABLE name_pool AS {pool}")
     if not is_pooled:
@@ -247,11 +259,9 @@ def add_features(
     connection.execute(f"CREATE OR REPLACE TEMP TABLE features AS {layered}")
 
 
-def _register_sites(connection: duckdb.DuckDBPyConnection) -> None:
-    """``sites``: one row per host name, with its registrable domain."""
-    hosts = connection.execute(
-        "SELECT DISTINCT unnest([domain, http_host, redirect_host]) AS host FROM observations"
-    ).fetchall()
+def _add_names(connection: duckdb.DuckDBPyConnection, session: str) -> None:
+    """The enumerations ``_NAMES``; and ``sites``: each host name with its registrable domain."""
+    hosts = connection.execute(f"SELECT DISTINCT * FROM ({_NAMES['host_name']})").fetchall()
     names = sorted(host for (host,) in hosts if host)
     rows = pa.table(
         {
@@ -259,7 +269,18 @@ def _register_sites(connection: duckdb.DuckDBPyConnection) -> None:
             "registrable_domain": pa.array([registrable_domain(n) for n in names], pa.string()),
         }
     )
-    keep_table(connection, "sites", rows)
+    connection.register("sites_at_hand", rows)
+    for name, query in _NAMES.items():
+        values = f"SELECT * FROM ({query.format(session=session)}) AS found(name)"
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM "
+            f"(SELECT DISTINCT name FROM ({values}) WHERE name IS NOT NULL ORDER BY name)"
+        )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE sites AS SELECT host::host_name AS host, "
+        "registrable_domain::site_name AS registrable_domain FROM sites_at_hand"
+    )
+    connection.unregister("sites_at_hand")
 
 
 def keep_table(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:

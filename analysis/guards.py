@@ -17,7 +17,7 @@ SELECT domain, any_value(registrable_domain) AS registrable_domain, probe_asn, s
     AND NOT bool_or(class = 'ok') AS is_failing,
   min(CASE WHEN class = 'blocked' AND NOT is_artefact AND mechanism NOT LIKE 'dns.%'
     THEN mechanism END) AS mechanism
-FROM layered WHERE domain <> '' GROUP BY domain, probe_asn, session
+FROM outcomes WHERE domain <> '' GROUP BY domain, probe_asn, session
 """
 
 # A name is normally reached on a network where most of the sessions that could tell reached it.
@@ -35,19 +35,23 @@ GROUP BY ALL
 HAVING name_count >= {broken_names} AND failing_name_count > {broken_share} * name_count
 """
 
+# What the sessions of each probe version saw of each site, by what a failing one failed at.
+_VERSION_CELLS = """
+SELECT domain, any_value(registrable_domain) AS registrable_domain, probe_asn, quarter, software,
+  mechanism, count(*) AS sessions, count(*) FILTER (is_ok) AS ok
+FROM seen ANTI JOIN broken_sessions USING (session, probe_asn)
+WHERE is_ok OR is_failing GROUP BY domain, probe_asn, quarter, software, mechanism
+"""
+
 # Where others reach a site on the same network in the same quarter, its failures are the probe's.
 # A version is defective for a mechanism where it fails so on several names, many times as often as
 # the others do on the same networks, and mostly where others succeed. No defect makes a block page
 # or a sinkhole.
 _DEFECTS = """
 INSERT INTO defective_versions
-WITH told AS (
-  SELECT * FROM seen ANTI JOIN broken_sessions USING (session, probe_asn)
-    ANTI JOIN defective_versions USING (software, mechanism)
-  WHERE is_ok OR is_failing
-), cells AS (
-  SELECT domain, probe_asn, quarter, software, count(*) AS sessions,
-    count(*) FILTER (is_ok) AS ok
+WITH told AS (FROM version_cells ANTI JOIN defective_versions USING (software, mechanism)),
+cells AS (
+  SELECT domain, probe_asn, quarter, software, sum(sessions) AS sessions, sum(ok) AS ok
   FROM told GROUP BY ALL
 ), totals AS (
   SELECT domain, probe_asn, quarter, sum(sessions) AS sessions, sum(ok) AS ok
@@ -57,19 +61,20 @@ WITH told AS (
     2 * (t.ok - c.ok) > t.sessions - c.sessions AS others_reach
   FROM cells c JOIN totals t USING (domain, probe_asn, quarter) WHERE t.sessions > c.sessions
 ), paired AS (
-  SELECT software, probe_asn, mechanism, others_reach, session, registrable_domain
+  SELECT software, probe_asn, mechanism, others_reach, sessions, registrable_domain
   FROM told JOIN others USING (domain, probe_asn, quarter, software)
 ), exposure AS (
-  SELECT software, count(*) AS sessions FROM paired WHERE others_reach GROUP BY ALL
+  SELECT software, sum(sessions) AS sessions FROM paired WHERE others_reach GROUP BY ALL
 ), failing AS (
   SELECT software, mechanism,
-    count(*) FILTER (others_reach) AS alone, count(*) FILTER (NOT others_reach) AS together,
+    coalesce(sum(sessions) FILTER (others_reach), 0) AS alone,
+    coalesce(sum(sessions) FILTER (NOT others_reach), 0) AS together,
     count(DISTINCT registrable_domain) FILTER (others_reach) AS names
   FROM paired WHERE mechanism IS NOT NULL GROUP BY ALL
 ), network_exposure AS (
-  SELECT software, probe_asn, count(*) AS sessions FROM paired WHERE others_reach GROUP BY ALL
+  SELECT software, probe_asn, sum(sessions) AS sessions FROM paired WHERE others_reach GROUP BY ALL
 ), network_failing AS (
-  SELECT software, probe_asn, mechanism, count(*) AS sessions
+  SELECT software, probe_asn, mechanism, sum(sessions) AS sessions
   FROM paired WHERE others_reach AND mechanism IS NOT NULL GROUP BY ALL
 ), expected AS (
   -- What the version would show if it failed as often as the others do on the same networks: a
@@ -85,27 +90,28 @@ WITH told AS (
     LEFT JOIN network_failing f USING (software, probe_asn, mechanism)
   GROUP BY ALL
 )
-SELECT software, mechanism, names AS name_count, alone AS session_count,
-  together AS shared_session_count, alone / exposure.sessions AS rate,
+SELECT software, mechanism, names AS name_count, alone::BIGINT AS session_count,
+  together::BIGINT AS shared_session_count, alone / exposure.sessions AS rate,
   expected_count / exposure.sessions AS usual_rate
 FROM failing JOIN exposure USING (software) JOIN expected USING (software, mechanism)
 WHERE names >= {defect_names} AND alone >= {floor_sessions} AND alone >= 3 * together
   AND alone >= {defect_ratio} * expected_count AND rate >= 0.02
 """
 _NO_DEFECTS = """
-SELECT '' AS software, '' AS mechanism, 0::BIGINT AS name_count, 0::BIGINT AS session_count,
-  0::BIGINT AS shared_session_count, 0.0::DOUBLE AS rate, 0.0::DOUBLE AS usual_rate WHERE FALSE
+SELECT software, mechanism, 0::BIGINT AS name_count, 0::BIGINT AS session_count,
+  0::BIGINT AS shared_session_count, 0.0::DOUBLE AS rate, 0.0::DOUBLE AS usual_rate
+FROM outcomes WHERE FALSE
 """
 
 
 # Where the other versions fail too, a defective one tells the truth.
 _SHARED = """
 WITH cells AS (
-  SELECT domain, probe_asn, quarter, software, count(*) AS sessions, count(*) FILTER (is_ok) AS ok
-  FROM seen WHERE is_ok OR is_failing GROUP BY ALL
+  SELECT domain, probe_asn, quarter, software, sum(sessions) AS sessions, sum(ok) AS ok
+  FROM version_cells SEMI JOIN defective_versions USING (software) GROUP BY ALL
 ), totals AS (
   SELECT domain, probe_asn, quarter, sum(sessions) AS sessions, sum(ok) AS ok
-  FROM cells GROUP BY ALL
+  FROM version_cells GROUP BY ALL
 )
 SELECT c.domain, c.probe_asn, c.quarter, c.software
 FROM cells c JOIN totals t USING (domain, probe_asn, quarter)
@@ -114,22 +120,24 @@ WHERE t.sessions - c.sessions >= 2 AND 2 * (t.ok - c.ok) < t.sessions - c.sessio
 
 
 def add_guards(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> None:
-    """Create ``broken_sessions`` and ``defective_versions`` from the table ``layered``.
+    """Create ``broken_sessions`` and ``defective_versions`` from the table ``outcomes``.
 
     ``broken_sessions``: one row per session and network, with the names that it failed on.
     ``defective_versions``: one row per software version and mechanism, with the rate at which
     it fails where others succeed, and the rate of the others on the same networks.
-    ``shared_failures``: the sites, networks and quarters in which other versions fail as well.
+    ``shared_failures``: the sites, networks and quarters in which other versions fail as well as
+    a defective one.
     """
     numbers = vars(thresholds)
     for name, query in (
         ("seen", _SEEN),
         ("normal", _NORMAL),
         ("broken_sessions", _BROKEN.format(**numbers)),
+        ("version_cells", _VERSION_CELLS),
         ("defective_versions", _NO_DEFECTS),
     ):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE shared_failures AS {_SHARED}")
     # A defective release hides another one that is compared with it, so the search runs again.
-    for _ in range(2):
+    if connection.execute(_DEFECTS.format(**numbers)).fetchall() != [(0,)]:
         connection.execute(_DEFECTS.format(**numbers))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE shared_failures AS {_SHARED}")

@@ -6,10 +6,12 @@ them best: the exact optimum of a piecewise-constant multinomial model (optimal 
 Jackson et al. 2005), each cut paid for with ``penalty × log(sessions)``.
 """
 
-from typing import Any
+from itertools import pairwise
 
+import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from analysis.rules import Thresholds
@@ -17,37 +19,74 @@ from analysis.words import LISTED
 
 CELL = ["domain", "probe_asn"]
 VIEW = ["via", *CELL]
-_FAILING = ["blocked", "down", "unclear"]
+
+# Only where failing sessions would meet the floor, and something else was seen as well, can a
+# change matter; the rest is one interval.
+_CHANGING = """
+WITH cells AS (
+  SELECT via, domain, probe_asn, sum(ok) AS ok, sum(blocked) AS blocked, sum(down) AS down,
+    sum(unclear) AS unclear
+  FROM session_days GROUP BY ALL
+  HAVING sum(blocked + down + unclear) >= {floor_sessions}
+    AND (sum(ok) > 0)::INTEGER + (sum(blocked) > 0)::INTEGER + (sum(down) > 0)::INTEGER
+      + (sum(unclear) > 0)::INTEGER > 1
+)
+SELECT via, domain::VARCHAR AS domain, probe_asn, day, d.ok, d.blocked, d.down, d.unclear
+FROM session_days d SEMI JOIN cells USING (via, domain, probe_asn)
+ORDER BY via, domain, probe_asn, day
+"""
+_INTERVAL_DAYS = """
+SELECT d.*, coalesce(c.interval, 0)::INTEGER AS interval
+FROM session_days d LEFT JOIN cut_at_hand c ON c.via = d.via AND c.domain::host_name = d.domain
+  AND c.probe_asn = d.probe_asn AND d.day BETWEEN c.since AND c.until
+"""
 
 
-def cut_into_intervals(series: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
-    """Number the intervals of steady behaviour of each site and network.
+def add_intervals(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> None:
+    """Create ``interval_days``: ``session_days`` with the interval of steady behaviour of each day.
+
+    ``interval`` counts from 0 in time order within the cell's view.
 
     Args:
-        series: ``sessions.session_series``.
+        connection: holds ``session_days``, see ``sessions.add_sessions``.
         thresholds: ``change_penalty`` and the evidence floor.
-
-    Returns:
-        ``series`` with a column ``interval`` (0, 1, … in time order within the cell's view). Only
-        where failing sessions would meet the floor, and something else was seen as well, can a
-        change matter; the rest is one interval.
     """
-    columns = ["ok", *_FAILING]
-    counts = series[columns].to_numpy(np.int64)
-    interval = np.zeros(len(series), np.int64)
-    keys = series[VIEW]
+    days = connection.execute(_CHANGING.format(**vars(thresholds))).df()
+    connection.register("cut_at_hand", _cut(days, thresholds))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE interval_days AS {_INTERVAL_DAYS}")
+    connection.unregister("cut_at_hand")
+
+
+def _cut(days: pd.DataFrame, thresholds: Thresholds) -> pa.Table:
+    """Where each interval of a site on a network begins and ends, for those that have several.
+
+    ``days`` is sorted by view and day. One row is one interval: ``via, domain, probe_asn,
+    interval`` and its first and last tested day, ``since`` and ``until``.
+    """
+    counts = days[["ok", "blocked", "down", "unclear"]].to_numpy(np.int64)
+    keys = days[VIEW]
     starts = np.flatnonzero((keys != keys.shift()).any(axis=1).to_numpy())
-    totals = np.add.reduceat(counts, starts, axis=0) if len(starts) else counts
-    failing = totals[:, 1:].sum(axis=1) >= thresholds.floor_sessions
-    mixed = failing & ((totals > 0).sum(axis=1) > 1)
-    ends = np.append(starts[1:], len(series))
-    for start, end in zip(starts[mixed], ends[mixed], strict=True):
-        ranges = segment(counts[start:end], thresholds.change_penalty)
-        for number, (left, right) in enumerate(
-            _without_short_openings(ranges, counts[start:end], thresholds)
-        ):
-            interval[start + left : start + right] = number
-    return series.assign(interval=interval)
+    found: list[tuple[int, int, int]] = []
+    for start, ranges in zip(
+        starts, segment(counts, starts, thresholds.change_penalty), strict=True
+    ):
+        ranges = _without_short_openings(ranges, counts[start:], thresholds)
+        if len(ranges) > 1:
+            found += [
+                (n, start + left, start + right - 1) for n, (left, right) in enumerate(ranges)
+            ]
+    number, first, last = np.array(found, np.int64).reshape(-1, 3).T
+    edges = days[[*VIEW, "day"]].iloc[first].reset_index(drop=True)
+    return pa.table(
+        {
+            "via": pa.array(edges["via"], pa.string()),
+            "domain": pa.array(edges["domain"], pa.string()),
+            "probe_asn": pa.array(edges["probe_asn"], pa.uint32()),
+            "interval": pa.array(number, pa.int32()),
+            "since": pa.array(edges["day"], pa.date32()),
+            "until": pa.array(days["day"].iloc[last], pa.date32()),
+        }
+    )
 
 
 def _without_short_openings(
@@ -77,105 +116,149 @@ def _is_torn(
     return before and after and not middle and bool(is_thin)
 
 
-def segment(counts: NDArray[np.int64], penalty: float) -> list[tuple[int, int]]:
-    """Cut a series of days into stretches of steady behaviour.
+def segment(
+    counts: NDArray[np.int64], starts: NDArray[np.int64], penalty: float
+) -> list[list[tuple[int, int]]]:
+    """Cut each series of days into stretches of steady behaviour.
 
     Args:
-        counts: one row per tested day in order, one column per class, cells are sessions.
-        penalty: cost of one more stretch, in units of log(total sessions).
+        counts: one row per tested day, in order, the series one after the other; one column per
+            class; cells are sessions.
+        starts: the first row of each series.
+        penalty: cost of one more stretch, in units of log(the series' sessions).
 
     Returns:
-        Half-open index ranges that cover the days in order. The cost of a stretch is its
-        negative multinomial log-likelihood; the partition is exactly optimal.
+        For each series, half-open ranges of its own rows that cover them in order. The cost of a
+        stretch is its negative multinomial log-likelihood; each partition is exactly optimal.
+        Series with as many possible edges are searched side by side.
     """
-    if len(counts) == 0:
-        return []
-    edges = _possible_edges(counts)
-    sums = np.vstack([np.zeros(counts.shape[1], np.int64), np.cumsum(counts, axis=0)])[edges]
-    price = penalty * np.log(max(2, int(sums[-1].sum())))
-    best = np.zeros(len(edges))
-    best[0] = -price
-    previous = np.zeros(len(edges), np.int64)
-    for end in range(1, len(edges)):
-        totals = best[:end] + _cost(sums[end] - sums[:end]) + price
-        start = int(np.argmin(totals))
-        best[end], previous[end] = totals[start], start
-    return [(int(edges[left]), int(edges[right])) for left, right in _walk_back(previous)]
+    rows, series = _possible_edges(counts, starts)
+    sums = np.vstack([np.zeros(counts.shape[1], np.int64), np.cumsum(counts, axis=0)])
+    first = np.searchsorted(series, np.arange(len(starts) + 1))
+    edge_counts = np.diff(first)
+    ranges: list[list[tuple[int, int]]] = [[] for _ in starts]
+    for edge_count in np.unique(edge_counts):
+        members = np.flatnonzero(edge_counts == edge_count)
+        # A few million cells of counts at a time, however many series there are.
+        for part in np.array_split(members, 1 + len(members) * int(edge_count) // 500_000):
+            edges = rows[first[part][:, None] + np.arange(edge_count)]
+            for place, cuts in zip(part, _best_cuts(sums[edges], penalty), strict=True):
+                own = edges[place == part][0] - starts[place]
+                ranges[place] = [
+                    (int(own[left]), int(own[right])) for left, right in pairwise(cuts)
+                ]
+    return ranges
 
 
-def _possible_edges(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _best_cuts(sums: NDArray[np.int64], penalty: float) -> list[list[int]]:
+    """The edges of the best partition of each series.
+
+    ``sums``: series × possible edge × class, the sessions before each edge.
+    """
+    series, edge_count, _ = sums.shape
+    price = penalty * np.log(np.maximum(2, (sums[:, -1] - sums[:, 0]).sum(axis=1)))
+    best = np.zeros((series, edge_count))
+    best[:, 0] = -price
+    previous = np.zeros((series, edge_count), np.int64)
+    every = np.arange(series)
+    for end in range(1, edge_count):
+        totals = best[:, :end] + _cost(sums[:, end, None] - sums[:, :end]) + price[:, None]
+        previous[:, end] = totals.argmin(axis=1)
+        best[:, end] = totals[every, previous[:, end]]
+    return [_walk_back(row) for row in previous.tolist()]
+
+
+def _possible_edges(
+    counts: NDArray[np.int64], starts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where a cut can be optimal: not between two days that saw the same single class.
 
     The cost is concave in the place of a cut along such a run, so one of its ends is never worse.
+    Returns the rows before which an edge may lie, with the series of each; a series' first edge
+    is its first row, its last one the row after its end.
     """
     is_pure = (counts > 0).sum(axis=1) == 1
     same = is_pure[1:] & is_pure[:-1] & (counts[1:].argmax(axis=1) == counts[:-1].argmax(axis=1))
-    return np.concatenate([[0], np.flatnonzero(~same) + 1, [len(counts)]])
+    is_edge = np.concatenate([[True], ~same])[: len(counts)]
+    is_edge[starts] = True
+    rows = np.flatnonzero(is_edge)
+    series = np.searchsorted(starts, rows, side="right") - 1
+    ends = np.append(starts[1:], len(counts))
+    order = np.argsort(np.concatenate([series, np.arange(len(starts))]), kind="stable")
+    return np.concatenate([rows, ends])[order], np.concatenate([series, np.arange(len(starts))])[
+        order
+    ]
 
 
 def _cost(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Negative multinomial log-likelihood of each row at its own shares."""
-    total = counts.sum(axis=1)
-    shares: NDArray[np.float64] = _n_log_n(total) - _n_log_n(counts).sum(axis=1)
-    return shares
+    """Negative multinomial log-likelihood at its own shares, over the last axis."""
+    misfit: NDArray[np.float64] = _n_log_n(counts.sum(axis=-1)) - _n_log_n(counts).sum(axis=-1)
+    return misfit
 
 
 def _n_log_n(numbers: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.multiply(numbers, np.log(np.maximum(numbers, 1)), dtype=np.float64)
 
 
-def _walk_back(previous: NDArray[np.int64]) -> list[tuple[int, int]]:
-    ranges = []
-    end = len(previous) - 1
-    while end > 0:
-        start = int(previous[end])
-        ranges.append((start, end))
-        end = start
-    return ranges[::-1]
+def _walk_back(previous: list[int]) -> list[int]:
+    """The edges of the best partition, in order."""
+    edges = [len(previous) - 1]
+    while edges[-1] > 0:
+        edges.append(previous[edges[-1]])
+    return edges[::-1]
 
 
-def interval_table(judged: pd.DataFrame, cut: pd.DataFrame) -> pd.DataFrame:
+# One row per listed interval, with the tested days around and inside it.
+_TABLE = """
+WITH stretches AS (
+  SELECT domain::host_name AS domain, * EXCLUDE (domain) FROM listed
+), tested AS (
+  SELECT domain, probe_asn, day, ok > 0 AS is_open
+  FROM interval_days SEMI JOIN stretches USING (domain, probe_asn)
+), gaps AS (
+  SELECT s.domain, s.probe_asn, s.blocked_from,
+    date_diff('day', lag(t.day) OVER inside, t.day) AS gap_days
+  FROM stretches s JOIN tested t ON t.domain = s.domain AND t.probe_asn = s.probe_asn
+    AND t.day BETWEEN s.blocked_from AND s.blocked_until
+  WINDOW inside AS (PARTITION BY s.domain, s.probe_asn, s.blocked_from ORDER BY t.day)
+), longest AS (
+  SELECT domain, probe_asn, blocked_from, max(gap_days) AS longest_gap_days FROM gaps GROUP BY ALL
+), around AS (
+  SELECT s.domain, s.probe_asn, s.blocked_from,
+    max(t.day) FILTER (t.is_open AND t.day < s.blocked_from) AS last_seen_open,
+    min(t.day) FILTER (t.is_open AND t.day > s.blocked_until) AS first_seen_open_again
+  FROM stretches s JOIN tested t USING (domain, probe_asn) GROUP BY ALL
+)
+SELECT domain::VARCHAR AS domain, probe_asn, strftime(blocked_from, '%Y-%m-%d') AS blocked_from,
+  mechanism, coalesce(strftime(last_seen_open, '%Y-%m-%d'), '') AS last_seen_open,
+  strftime(blocked_until, '%Y-%m-%d') AS blocked_until,
+  coalesce(strftime(first_seen_open_again, '%Y-%m-%d'), '') AS first_seen_open_again,
+  blocked_measurements AS measurement_count, blocked AS session_count, blocked_days AS day_count,
+  coalesce(longest_gap_days, 0) AS longest_gap_days
+FROM stretches JOIN around USING (domain, probe_asn, blocked_from)
+  JOIN longest USING (domain, probe_asn, blocked_from)
+ORDER BY 1, 2, 3
+"""
+
+
+def interval_table(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame) -> pd.DataFrame:
     """The contract's ``blocking_intervals``: one row per listed interval of a site on a network.
 
     Args:
+        connection: holds ``interval_days``, for the days on which the site was seen open around.
         judged: one row per interval with ``state, mechanism, blocked_from, blocked_until``, its
             blocked sessions, days and measurements.
-        cut: ``cut_into_intervals``, for the days on which the site was seen open around it.
     """
-    listed = judged[judged["state"].isin(LISTED)]
-    wanted = pd.MultiIndex.from_frame(cut[CELL]).isin(pd.MultiIndex.from_frame(listed[CELL]))
-    cells = {
-        key: (rows["day"].to_numpy("datetime64[D]"), rows["ok"].to_numpy() > 0)
-        for key, rows in cut[wanted].groupby(CELL, sort=True)
-    }
-    rows = [_interval_row(row, *cells[(row.domain, row.probe_asn)]) for row in listed.itertuples()]
     columns = [
-        *CELL, "blocked_from", "mechanism", "last_seen_open", "blocked_until",
-        "first_seen_open_again", "measurement_count", "session_count", "day_count",
-        "longest_gap_days",
+        *CELL, "mechanism", "blocked_from", "blocked_until", "blocked_measurements", "blocked",
+        "blocked_days",
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _interval_row(
-    row: Any, days: NDArray[np.datetime64], is_open: NDArray[np.bool_]
-) -> tuple[object, ...]:
-    """The dates around one blocked interval, from the cell's own tested days."""
-    first = np.datetime64(row.blocked_from, "D")
-    last = np.datetime64(row.blocked_until, "D")
-    before, after = days[is_open & (days < first)], days[is_open & (days > last)]
-    inside = days[(days >= first) & (days <= last)]
-    gaps = np.diff(inside).astype(int)
-    return (
-        row.domain,
-        row.probe_asn,
-        str(first),
-        row.mechanism,
-        str(before[-1]) if len(before) else "",
-        str(last),
-        str(after[0]) if len(after) else "",
-        row.blocked_measurements,
-        row.blocked,
-        row.blocked_days,
-        int(gaps.max()) if len(gaps) else 0,
-    )
+    listed = judged.loc[judged["state"].isin(LISTED), columns]
+    dates = {
+        name: listed[name].astype("datetime64[s]") for name in ("blocked_from", "blocked_until")
+    }
+    counts = {"blocked_measurements": listed["blocked_measurements"].astype("int64")}
+    connection.register("listed", listed.assign(**dates, **counts))
+    table = connection.execute(_TABLE).df()
+    connection.unregister("listed")
+    return table

@@ -42,7 +42,10 @@ END
 """
 
 
-_OUTCOME = "class, mechanism, evidence, is_artefact, is_about_target, set_aside, rule_order"
+_OUTCOME = (
+    *("class", "mechanism", "evidence", "is_artefact", "is_about_target", "set_aside"),
+    "rule_order",
+)
 
 #: Numbers that no profile can reach.
 _NO_PROFILES: dict[str, Any] = {
@@ -87,8 +90,8 @@ def apply_rules(
 ) -> None:
     """Create ``outcomes`` from ``profiled``: the rules alone, over features already computed.
 
-    First the layers (table ``layered``), then the guards that need the outcome of every
-    measurement and take some back.
+    First the layers, then the guards that need the outcome of every measurement and take some
+    back.
     """
     _register_rules(connection, rules)
     firing = ",\n".join(f"{_case(rules_of(layer, rules))} AS {layer}_rule" for layer in LAYERS)
@@ -101,7 +104,7 @@ def apply_rules(
         f"JOIN rules {layer} ON {layer}.rule_id = fired.{layer}_rule" for layer in LAYERS
     )
     connection.execute(f"""
-    CREATE OR REPLACE TEMP TABLE layered AS
+    CREATE OR REPLACE TEMP TABLE outcomes AS
     WITH fired AS (
       SELECT object_key, line_number, report_id, input, measurement_start_time, day, session,
              domain, registrable_domain, probe_asn, resolver_asn, is_https,
@@ -115,24 +118,24 @@ def apply_rules(
     FROM chosen JOIN rules r USING (rule_id)
     """)
     add_guards(connection, thresholds)
+    taken = ", ".join(f"{column} = t.{column}" for column in ("rule_id", *_OUTCOME))
     connection.execute(f"""
-    CREATE OR REPLACE TEMP TABLE outcomes AS
     WITH guarded AS (
-      SELECT l.* EXCLUDE ({_OUTCOME}, is_failing),
-        b.session IS NOT NULL AS is_broken_session,
-        d.software IS NOT NULL AND l.class = 'blocked' AND x.software IS NULL
+      SELECT o.object_key, o.line_number, b.session IS NOT NULL AS is_broken_session,
+        d.software IS NOT NULL AND o.class = 'blocked' AND x.software IS NULL
           AS is_defective_version
-      FROM layered l
+      FROM outcomes o
         LEFT JOIN broken_sessions b USING (session, probe_asn)
         LEFT JOIN defective_versions d USING (software, mechanism)
-        LEFT JOIN shared_failures x ON x.domain = l.domain AND x.probe_asn = l.probe_asn
-          AND x.software = l.software AND x.quarter = date_trunc('quarter', l.day)
-    ), settled AS (
-      SELECT g.* EXCLUDE (rule_id, is_broken_session, is_defective_version),
-        coalesce({_case(rules_of("session", rules))}, rule_id) AS rule_id
-      FROM guarded g
+        LEFT JOIN shared_failures x ON x.domain = o.domain AND x.probe_asn = o.probe_asn
+          AND x.software = o.software AND x.quarter = date_trunc('quarter', o.day)
+    ), taken AS (
+      SELECT object_key, line_number, r.*
+      FROM (SELECT *, {_case(rules_of("session", rules))} AS rule_id FROM guarded)
+        JOIN rules r USING (rule_id)
     )
-    SELECT s.*, r.* EXCLUDE (rule_id) FROM settled s JOIN rules r USING (rule_id)
+    UPDATE outcomes SET {taken} FROM taken t
+    WHERE outcomes.object_key = t.object_key AND outcomes.line_number = t.line_number
     """)
 
 
@@ -141,16 +144,27 @@ def _helpers() -> str:
 
 
 def _case(rules: tuple[Rule, ...]) -> str:
-    arms = "\n".join(f"WHEN ({rule.condition}) THEN '{rule.rule_id}'" for rule in rules)
+    arms = "\n".join(f"WHEN ({rule.condition}) THEN '{rule.rule_id}'::rule_name" for rule in rules)
     return f"CASE {arms} END"
 
 
 def _register_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...]) -> None:
-    """``rules``: one row per rule, as the SQL joins them."""
+    """``rules``: one row per rule, as the SQL joins them; its texts are enumerations."""
+    values = {
+        "rule_name": [rule.rule_id for rule in rules],
+        "class_name": ["blocked", "down", "ok", "unknown"],
+        "evidence_name": ["none", "discarded", "scored"],
+        "mechanism_name": sorted({rule.mechanism for rule in rules}),
+        "reason_name": sorted({rule.set_aside for rule in rules}),
+    }
+    connection.execute("DROP TABLE IF EXISTS rules")  # it depends on the types
+    for name, texts in values.items():
+        listed = ", ".join(f"'{text}'" for text in texts)
+        connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM ({listed})")
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE rules (rule_id TEXT, class TEXT, mechanism TEXT, "
-        "evidence TEXT, is_artefact BOOLEAN, is_about_target BOOLEAN, "
-        "set_aside TEXT, rule_order INTEGER)"
+        "CREATE OR REPLACE TEMP TABLE rules (rule_id rule_name, class class_name, "
+        "mechanism mechanism_name, evidence evidence_name, is_artefact BOOLEAN, "
+        "is_about_target BOOLEAN, set_aside reason_name, rule_order INTEGER)"
     )
     rows = [
         (

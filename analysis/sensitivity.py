@@ -149,7 +149,7 @@ class _Judge:
         return self.known[key]
 
     def _judge(self, thresholds: Thresholds) -> Pairs:
-        judged, _, _ = judge_intervals(
+        judged = judge_intervals(
             self.connection,
             {"all": self.period},
             thresholds,

@@ -23,7 +23,7 @@ WITH rows AS (
   SELECT domain, probe_asn, session, day, resolver_asn,
     CASE WHEN evidence <> 'scored' THEN 'none'
          WHEN class = 'unknown' OR is_about_target THEN 'unclear'
-         ELSE class END AS class,
+         ELSE class::VARCHAR END AS class,
     is_artefact, split_part(mechanism, '.', 1) AS family, mechanism LIKE '%.timeout' AS is_timeout
   FROM outcomes WHERE domain <> ''
 ), counted AS (
@@ -52,7 +52,8 @@ SELECT domain, probe_asn, session, day, is_via_domestic,
 FROM counted
 """
 
-_SERIES = """
+# ``domestic``: the same cells as through the country's own resolvers, where others were used too.
+_SESSION_DAYS = """
 WITH mixed AS (
   SELECT domain, probe_asn FROM sessions GROUP BY ALL
   HAVING bool_or(is_via_domestic) AND NOT bool_and(is_via_domestic)
@@ -64,45 +65,44 @@ WITH mixed AS (
   FROM sessions SEMI JOIN mixed USING (domain, probe_asn) WHERE is_via_domestic
 )
 SELECT via, domain, probe_asn, day,
-  count(*) AS session_count,
-  count(*) FILTER (class = 'blocked') AS blocked,
-  count(*) FILTER (class = 'down') AS down,
-  count(*) FILTER (class = 'ok') AS ok,
-  count(*) FILTER (class = 'unclear') AS unclear,
-  count(*) FILTER (class = 'blocked' AND is_artefact) AS artefact,
-  count(*) FILTER (class = 'blocked' AND NOT is_timeout) AS firm,
-  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'dns') AS timeout_dns,
-  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tcp') AS timeout_tcp,
-  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tls') AS timeout_tls,
-  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'http') AS timeout_http
-FROM views GROUP BY ALL ORDER BY via, domain, probe_asn, day
+  count(*)::INTEGER AS session_count,
+  count(*) FILTER (class = 'blocked')::INTEGER AS blocked,
+  count(*) FILTER (class = 'down')::INTEGER AS down,
+  count(*) FILTER (class = 'ok')::INTEGER AS ok,
+  count(*) FILTER (class = 'unclear')::INTEGER AS unclear,
+  count(*) FILTER (class = 'blocked' AND is_artefact)::INTEGER AS artefact,
+  count(*) FILTER (class = 'blocked' AND NOT is_timeout)::INTEGER AS firm,
+  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'dns')::INTEGER AS timeout_dns,
+  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tcp')::INTEGER AS timeout_tcp,
+  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tls')::INTEGER AS timeout_tls,
+  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'http')::INTEGER AS timeout_http
+FROM views GROUP BY ALL
 """
 
 
-def session_series(
-    connection: duckdb.DuckDBPyConnection, domestic_asns: Iterable[int]
-) -> pd.DataFrame:
-    """Count sessions by class, per site, network and day; keeps the table ``sessions``.
+def add_sessions(connection: duckdb.DuckDBPyConnection, domestic_asns: Iterable[int]) -> None:
+    """Create ``sessions`` and ``session_days`` from ``outcomes``.
+
+    ``sessions``: one row per ``domain, probe_asn, session``, with the ``day`` on which it first
+    tested the site, its ``class``, and of a blocked one whether it carries an artefact, whether
+    it times out, and the layer (``family``).
+
+    ``session_days``: one row per ``domain`` × ``probe_asn`` × ``day`` that was tested, with
+    ``session_count`` and the sessions in each class (``blocked, down, ok, unclear``) and, of the
+    blocked ones, those that carry an ``artefact``, those that do not just time out (``firm``),
+    and those that time out at each layer (``timeout_dns`` …). ``via`` is *all*; where some
+    sessions of a cell used a resolver of the country and some another one (a public resolver),
+    the former stand a second time under *domestic*: what a public resolver answers is no
+    evidence against a block by the network's own (guard G4).
 
     Args:
         connection: holds ``outcomes``.
         domestic_asns: the country's access networks, whose resolvers its subscribers are given.
-
-    Returns:
-        One row is one ``domain`` × ``probe_asn`` × ``day`` that was tested, with
-        ``session_count`` and the sessions in each class (``blocked, down, ok, unclear``) and, of
-        the blocked ones, those that carry an ``artefact``, those that do not just time out
-        (``firm``), and those that time out at each layer (``timeout_dns`` …). A session belongs
-        to the day on which it first tested the site. ``via`` is *all*; where some sessions of a
-        cell used a resolver of the country and some another one (a public resolver), the former
-        stand a second time under *domestic*: what a public resolver answers is no evidence
-        against a block by the
-        network's own (guard G4). Sorted by ``via`` and the key.
     """
     resolvers = pa.table({"asn": pa.array(sorted(map(int, domestic_asns)), pa.uint32())})
     keep_table(connection, "domestic_resolvers", resolvers)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE sessions AS {_SESSIONS}")
-    return connection.execute(_SERIES).df()
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE session_days AS {_SESSION_DAYS}")
 
 
 # The median site's share of sessions that end in a time-out is the network's own, blocking apart.

@@ -5,63 +5,146 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import duckdb
-import numpy as np
 import pandas as pd
 
 from analysis.elsewhere import NOTE, withhold_unreached
-from analysis.intervals import CELL, VIEW, cut_into_intervals, interval_table
+from analysis.intervals import CELL, VIEW, add_intervals, interval_table
 from analysis.period import Period
 from analysis.robustness import sessions_to_flip
 from analysis.rules import Thresholds
-from analysis.sessions import session_series, timeout_shares
+from analysis.sessions import add_sessions, timeout_shares
 from analysis.states import judge_states, strength, wilson_bounds
 from analysis.words import LISTED
 
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
 _PROFILED = ["dns.loopback", "dns.bogon", "http.blockpage"]
 _CLASSES = ["blocked", "down", "ok", "unclear"]
-_TIMEOUTS = ["timeout_dns", "timeout_tcp", "timeout_tls", "timeout_http"]
 
-# A key and what of it explains most blocked measurements; ties go to the earlier layer.
+# What explains most blocked measurements of each interval; ties go to the earlier layer.
 _BLOCKED_RULES = """
-SELECT c.via, o.domain, o.probe_asn, c.interval, o.rule_id, any_value(o.mechanism) AS mechanism,
-       count(DISTINCT o.session) AS sessions, count(*) AS blocked_measurements,
-       any_value(o.rule_order) AS rule_order
-FROM outcomes o JOIN cuts c ON c.domain = o.domain AND c.probe_asn = o.probe_asn
+WITH spans AS (
+  SELECT via, domain, probe_asn, interval, min(day) AS since, max(day) AS until
+  FROM interval_days GROUP BY ALL HAVING sum(blocked) > 0
+)
+SELECT c.via, o.domain::VARCHAR AS domain, o.probe_asn, c.interval,
+       o.rule_id::VARCHAR AS rule_id, any_value(o.mechanism)::VARCHAR AS mechanism,
+       count(DISTINCT o.session) AS sessions, count(*) AS blocked_measurements, any_value(o.rule_order) AS rule_order
+FROM outcomes o JOIN spans c ON c.domain = o.domain AND c.probe_asn = o.probe_asn
   AND o.day BETWEEN c.since AND c.until
   AND (c.via = 'all' OR o.resolver_asn IN (FROM domestic_resolvers))
 WHERE o.class = 'blocked' AND NOT o.is_about_target AND o.evidence = 'scored'
 GROUP BY ALL
 """
 
+# Sessions and days per class in each interval, as far as it lies in the period.
+#
+# A block is one thing: time-outs count at the one layer that has most of them, and beside firmer
+# failures only where they are common (``core``). A stray time-out between access and a block does
+# not move the block's edge; one in a cell's first or last interval, beyond which nothing was seen,
+# does.
+_INTERVAL_COUNTS = """
+WITH inside AS (SELECT * FROM interval_days WHERE day >= ? AND day < ?),
+sums AS (
+  SELECT via, domain, probe_asn, interval, sum(session_count)::BIGINT AS session_count,
+    {sums},
+    count(*) FILTER (blocked > 0) AS blocked_days, count(*) FILTER (down > 0) AS down_days,
+    count(*) FILTER (ok > 0) AS ok_days, count(*) FILTER (unclear > 0) AS unclear_days,
+    count(*) FILTER (blocked + down + unclear > 0) AS failing_days
+  FROM inside GROUP BY ALL
+), layers AS (
+  SELECT via, domain, probe_asn, interval,
+    list_position(stalling, list_max(stalling)) AS layer,
+    4 * list_max(stalling) >= blocked AS is_common
+  FROM (SELECT *, [timeout_dns, timeout_tcp, timeout_tls, timeout_http] AS stalling
+        FROM sums WHERE blocked > 0)
+), marked AS (
+  SELECT i.via, i.domain, i.probe_asn, i.interval, i.day, i.firm + CASE WHEN l.is_common
+    THEN [i.timeout_dns, i.timeout_tcp, i.timeout_tls, i.timeout_http][l.layer] ELSE 0 END AS core
+  FROM inside i JOIN layers l USING (via, domain, probe_asn, interval) WHERE i.blocked > 0
+), cores AS (
+  SELECT via, domain, probe_asn, interval, sum(core)::BIGINT AS core,
+    min(day) AS first_blocked, max(day) AS last_blocked,
+    min(day) FILTER (core > 0) AS first_core, max(day) FILTER (core > 0) AS last_core
+  FROM marked GROUP BY ALL
+), ends AS (
+  SELECT via, domain, probe_asn, min(interval) AS first_interval, max(interval) AS last_interval
+  FROM sums GROUP BY ALL
+)
+SELECT s.via, s.domain::VARCHAR AS domain, s.probe_asn, s.interval,
+  s.* EXCLUDE (via, domain, probe_asn, interval, timeout_dns, timeout_tcp, timeout_tls,
+    timeout_http),
+  coalesce(c.core, 0) AS core,
+  CASE WHEN s.interval = e.first_interval AND c.first_core IS NOT NULL THEN c.first_blocked
+       ELSE c.first_core END AS blocked_from,
+  CASE WHEN s.interval = e.last_interval AND c.last_core IS NOT NULL THEN c.last_blocked
+       ELSE c.last_core END AS blocked_until
+FROM sums s JOIN ends e USING (via, domain, probe_asn)
+  LEFT JOIN cores c USING (via, domain, probe_asn, interval)
+ORDER BY s.via, s.domain, s.probe_asn, s.interval
+"""
+_SUMMED = [*_CLASSES, "artefact", "firm", "timeout_dns", "timeout_tcp", "timeout_tls",
+           "timeout_http"]  # fmt: skip
+
+# A cell is looked at as a whole, or through the country's resolvers only.
+_CHOSEN_DAYS = """
+SELECT d.* FROM interval_days d
+  LEFT JOIN (SELECT domain::host_name AS domain, probe_asn FROM chosen) c USING (domain, probe_asn)
+WHERE (d.via = 'domestic') = (c.domain IS NOT NULL)
+"""
+
 # A session belongs to the day on which it began, and so do its measurements: a report that runs
 # over midnight must not leave a period with measurements and without a session.
-_BY_SESSION_DAY = """(SELECT o.* REPLACE (s.day AS day)
- FROM outcomes o JOIN sessions s USING (domain, probe_asn, session))"""
+_MEASURED = """
+SELECT o.domain, o.probe_asn, s.day, o.class, o.set_aside,
+  CASE WHEN o.class = 'blocked' AND o.resolver_asn > 0 AND o.dns_rule = o.rule_id
+    THEN o.resolver_asn END AS blocking_resolver_asn,
+  o.is_anomaly OR o.is_confirmed OR o.class = 'blocked' OR o.set_aside = 'geo_restricted'
+    AS is_problem
+FROM outcomes o JOIN sessions s USING (domain, probe_asn, session)
+"""
 
-_COUNTS = f"""
-SELECT domain, probe_asn,
-  count(*) AS measurement_count,
-  count(*) FILTER (class = 'blocked') AS blocked_count,
-  count(*) FILTER (class = 'down') AS down_count,
-  count(*) FILTER (class = 'ok') AS ok_count,
-  count(*) FILTER (class = 'unknown') AS unknown_count,
-  count(DISTINCT day) AS day_count,
-  list_sort(list(DISTINCT resolver_asn)
-    FILTER (class = 'blocked' AND resolver_asn > 0 AND dns_rule = rule_id))
-    .list_transform(lambda asn: concat('AS', asn)).array_to_string(';') AS resolver_asns
-FROM {_BY_SESSION_DAY} WHERE domain <> '' AND day >= ? AND day < ? GROUP BY ALL
+_COUNTS = """
+WITH counted AS (
+  SELECT domain, probe_asn,
+    count(*) AS measurement_count,
+    count(*) FILTER (class = 'blocked') AS blocked_count,
+    count(*) FILTER (class = 'down') AS down_count,
+    count(*) FILTER (class = 'ok') AS ok_count,
+    count(*) FILTER (class = 'unknown') AS unknown_count
+  FROM measured WHERE day >= $since AND day < $until GROUP BY ALL
+), resolvers AS (
+  SELECT domain, probe_asn, string_agg('AS' || asn, ';' ORDER BY asn) AS resolver_asns
+  FROM (SELECT DISTINCT domain, probe_asn, blocking_resolver_asn AS asn FROM measured
+        WHERE blocking_resolver_asn IS NOT NULL AND day >= $since AND day < $until)
+  GROUP BY ALL
+), days AS (
+  SELECT domain, probe_asn, count(*) AS day_count, sum(session_count)::BIGINT AS session_count,
+    sum(blocked)::BIGINT AS blocked_session_count, sum(down)::BIGINT AS down_session_count,
+    sum(ok)::BIGINT AS ok_session_count
+  FROM session_days WHERE via = 'all' AND day >= $since AND day < $until GROUP BY ALL
+)
+SELECT domain::VARCHAR AS domain, probe_asn, m.* EXCLUDE (domain, probe_asn),
+  s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns
+FROM counted m JOIN days s USING (domain, probe_asn)
+  LEFT JOIN resolvers USING (domain, probe_asn)
+ORDER BY domain, probe_asn
+"""
+
+# The last day of a period on which anything is known of a cell, and the first seen open.
+_KNOWN = """
+SELECT domain::VARCHAR AS domain, probe_asn, max(day) AS last_known,
+  min(day) FILTER (ok > 0) AS first_open
+FROM interval_days WHERE day >= ? AND day < ? AND blocked + down + ok > 0 GROUP BY ALL
+ORDER BY domain, probe_asn
 """
 
 # Problems are what OONI flags and what a rule reads as blocking or as a refusal.
-_PROBLEMS = f"""
-SELECT domain, probe_asn,
-  CASE WHEN set_aside <> '' THEN set_aside WHEN class = 'blocked' THEN 'blocked'
+_PROBLEMS = """
+SELECT domain::VARCHAR AS domain, probe_asn,
+  CASE WHEN set_aside <> '' THEN set_aside::VARCHAR WHEN class = 'blocked' THEN 'blocked'
        ELSE 'other' END AS problem,
   count(*) AS problem_count
-FROM {_BY_SESSION_DAY}
-WHERE domain <> '' AND day >= ? AND day < ?
-  AND (is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside = 'geo_restricted')
+FROM measured WHERE is_problem AND day >= ? AND day < ?
 GROUP BY ALL ORDER BY domain, probe_asn, problem_count DESC, problem
 """
 
@@ -73,7 +156,7 @@ WITH cells AS (
       > count(DISTINCT session) AS is_refusing
   FROM outcomes WHERE domain <> '' AND evidence = 'scored' GROUP BY ALL
 )
-SELECT domain FROM cells GROUP BY domain
+SELECT domain::VARCHAR AS domain FROM cells GROUP BY domain
 HAVING count(*) FILTER (is_refusing) >= {refusal_share} * count(*)
    AND count(*) FILTER (is_refusing) > 0 ORDER BY domain
 """
@@ -84,13 +167,13 @@ _WITNESSES = """
 WITH candidates AS (
   SELECT l.domain, l.probe_asn, o.report_id, o.input,
     row_number() OVER nth AS position, count(*) OVER (PARTITION BY l.domain, l.probe_asn) AS total
-  FROM outcomes o JOIN listed l ON l.domain = o.domain AND l.probe_asn = o.probe_asn
+  FROM outcomes o JOIN listed l ON l.domain::host_name = o.domain AND l.probe_asn = o.probe_asn
     AND l.rule_id = o.rule_id AND o.day BETWEEN l.since AND l.until
   WHERE o.report_id <> ''
   WINDOW nth AS (PARTITION BY l.domain, l.probe_asn
                  ORDER BY o.measurement_start_time, o.report_id, o.input)
 )
-SELECT domain, probe_asn, report_id AS witness_report_id, input AS witness_input
+SELECT domain::VARCHAR AS domain, probe_asn, report_id AS witness_report_id, input AS witness_input
 FROM candidates WHERE position = (total + 1) // 2
 """
 
@@ -126,32 +209,22 @@ def judge_cells(
         domestic_asns: the country's access networks.
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
     """
-    judged, cut, series = judge_intervals(
-        connection, periods, thresholds, domestic_asns=domestic_asns
-    )
-    everyone = series[series["via"] == "all"]
+    judged = judge_intervals(connection, periods, thresholds, domestic_asns=domestic_asns)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE measured AS {_MEASURED}")
     refusing = set(connection.execute(_REFUSALS.format(**vars(thresholds))).df()["domain"])
     verdicts = pd.concat(
         [
             _verdicts_of(
-                connection,
-                name,
-                periods[name],
-                judged[name],
-                cut,
-                everyone,
-                refusing,
-                thresholds,
+                connection, name, periods[name], judged[name], refusing, thresholds,
+                has_explorer=has_explorer,
             )
             for name in periods
         ],
         ignore_index=True,
-    )
-    if not has_explorer:
-        verdicts["witness_url"] = ""
+    )  # fmt: skip
     return Judgement(
         verdicts.sort_values([*CELL, "period"], ignore_index=True),
-        interval_table(judged["all"], cut),
+        interval_table(connection, judged["all"]),
     )
 
 
@@ -161,38 +234,42 @@ def judge_intervals(
     thresholds: Thresholds,
     *,
     domestic_asns: Iterable[int],
-) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, pd.DataFrame]:
+) -> dict[str, pd.DataFrame]:
     """The state of every interval of steady behaviour, before it becomes a verdict.
 
     Args: as for ``judge_cells``.
 
     Returns:
-        Period → one row per ``domain, probe_asn, interval`` with its counts and ``state``; the
-        sessions by day with their ``interval``; and the sessions by day in both views.
+        Period → one row per ``domain, probe_asn, interval`` with its counts and ``state``. The
+        connection then holds ``sessions``, ``session_days`` and ``interval_days``.
     """
-    series = session_series(connection, domestic_asns)
-    cut = cut_into_intervals(series, thresholds)
-    rules = _explaining_rules(connection, cut)
+    add_sessions(connection, domestic_asns)
+    add_intervals(connection, thresholds)
+    rules = _explaining_rules(connection)
     timeouts = timeout_shares(connection)
-    cut = _choose_view(cut, _judge_intervals(cut, rules, timeouts, periods["all"], thresholds))
-    judged = {
-        name: withhold_unreached(
-            connection, _judge_intervals(cut, rules, timeouts, period, thresholds), thresholds
-        )
+
+    def judge(period: Period) -> pd.DataFrame:
+        return _judge_intervals(connection, rules, timeouts, period, thresholds)
+
+    _choose_view(connection, judge(periods["all"]))
+    return {
+        name: withhold_unreached(connection, judge(period), thresholds)
         for name, period in periods.items()
     }
-    return judged, cut, series
 
 
 def _judge_intervals(
-    cut: pd.DataFrame,
+    connection: duckdb.DuckDBPyConnection,
     rules: pd.DataFrame,
     timeouts: pd.DataFrame,
     period: Period,
     thresholds: Thresholds,
 ) -> pd.DataFrame:
     """Each interval with its counts in the period, its state, and the rule that explains it."""
-    counts = _count_intervals(cut, period).merge(timeouts, on="probe_asn", how="left")
+    sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in _SUMMED)
+    query = _INTERVAL_COUNTS.format(sums=sums)
+    counts = connection.execute(query, [period.since, period.until]).df()
+    counts = counts.merge(timeouts, on="probe_asn", how="left")
     counts["timeout_share"] = counts["timeout_share"].fillna(0.0)
     counts["state"] = judge_states(counts, thresholds)
     counts["state"] = _judge_together(counts, thresholds)
@@ -218,78 +295,25 @@ def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     return found["together"].where(is_listed).reindex(counts.index).fillna(counts["state"])
 
 
-def _choose_view(cut: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
-    """One view per cell: of all sessions, or of those that used a resolver of the country.
+def _choose_view(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame) -> None:
+    """Keep one view per cell in ``interval_days``: of all sessions, or of some.
 
-    The latter where it shows a stronger DNS block: what a public resolver answers is no evidence
-    against a block by the network's own.
+    Of those that used a resolver of the country where they show a stronger DNS block: what a
+    public resolver answers is no evidence against a block by the network's own.
     """
     rank = judged.assign(rank=strength(judged["state"]))
     is_dns = rank["mechanism"].fillna("").str.startswith("dns.") & rank["state"].isin(LISTED)
     best = rank[rank["via"] == "all"].groupby(CELL)["rank"].min()
     through = rank[(rank["via"] == "domestic") & is_dns].groupby(CELL)["rank"].min()
-    chosen = through[through < best.reindex(through.index)].index
-    is_chosen = pd.MultiIndex.from_frame(cut[CELL]).isin(chosen)
-    return cut[np.where(is_chosen, cut["via"] == "domestic", cut["via"] == "all")]
+    chosen = through[through < best.reindex(through.index)].index.to_frame(index=False)
+    connection.register("chosen", chosen.astype({"domain": "str", "probe_asn": "uint32"}))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE interval_days AS {_CHOSEN_DAYS}")
+    connection.unregister("chosen")
 
 
-def _is_inside(series: pd.DataFrame, period: Period) -> pd.Series:
-    days = series["day"]
-    return (days >= pd.Timestamp(period.since)) & (days < pd.Timestamp(period.until))
-
-
-def _count_intervals(cut: pd.DataFrame, period: Period) -> pd.DataFrame:
-    """Sessions and days per class in each interval, as far as it lies in the period."""
-    key = [*VIEW, "interval"]
-    inside = _mark_core(cut[_is_inside(cut, period)])
-    flags = {f"{name}_days": inside[name] > 0 for name in _CLASSES}
-    failing = (inside["blocked"] + inside["down"] + inside["unclear"]) > 0
-    wide = inside.assign(**flags, failing_days=failing)
-    sums = [*_CLASSES, "artefact", "firm", "core", "session_count", *flags, "failing_days"]
-    counts = wide.groupby(key, sort=True)[sums].sum().astype("int64")
-    marked = wide[(wide["core"] > 0) | ((wide["blocked"] > 0) & wide["is_at_edge"])]
-    counts["blocked_from"] = marked.groupby(key)["day"].min()
-    counts["blocked_until"] = marked.groupby(key)["day"].max()
-    return counts.reset_index()
-
-
-def _mark_core(inside: pd.DataFrame) -> pd.DataFrame:
-    """Per day, the blocked sessions that belong to the interval's block (``core``).
-
-    A block is one thing: time-outs count at the one layer that has most of them, and beside
-    firmer failures only where they are common. A stray time-out between access and a block does
-    not move the block's edge; one in a cell's first or last interval, beyond which nothing was
-    seen, does (``is_at_edge``).
-    """
-    key = [inside[name] for name in [*VIEW, "interval"]]
-    timeouts = inside[_TIMEOUTS]
-    totals = timeouts.groupby(key).transform("sum").to_numpy()
-    top = totals.argmax(axis=1) if len(totals) else np.zeros(0, np.int64)
-    rows = np.arange(len(inside))
-    blocked = inside["blocked"].groupby(key).transform("sum").to_numpy()
-    is_common = 4 * totals[rows, top] >= blocked
-    timeout = np.where(is_common, timeouts.to_numpy()[rows, top], 0)
-    cells = inside.groupby(VIEW)["interval"]
-    core = inside["firm"].to_numpy() + timeout
-    day = inside["day"].where(core > 0)
-    first, last = (day.groupby(key).transform(end) for end in ("min", "max"))
-    is_first = inside["interval"] == cells.transform("min")
-    is_last = inside["interval"] == cells.transform("max")
-    at_edge = (is_first & (inside["day"] < first)) | (is_last & (inside["day"] > last))
-    return inside.assign(core=core, is_at_edge=at_edge)
-
-
-def _explaining_rules(connection: duckdb.DuckDBPyConnection, cut: pd.DataFrame) -> pd.DataFrame:
+def _explaining_rules(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """The rule and mechanism of most blocked sessions of each interval that has any."""
-    cuts = (
-        cut.groupby([*VIEW, "interval"], sort=True)
-        .agg(since=("day", "min"), until=("day", "max"), blocked=("blocked", "sum"))
-        .reset_index()
-    )
-    cuts = cuts[cuts["blocked"] > 0]
-    connection.register("cuts", cuts)
     rules = connection.execute(_BLOCKED_RULES).df()
-    connection.unregister("cuts")
     ranked = rules.sort_values(
         [*VIEW, "interval", "sessions", "rule_order"],
         ascending=[True, True, True, True, False, True],
@@ -304,22 +328,14 @@ def _verdicts_of(
     name: str,
     period: Period,
     judged: pd.DataFrame,
-    cut: pd.DataFrame,
-    everyone: pd.DataFrame,
     refusing: set[str],
     thresholds: Thresholds,
+    *,
+    has_explorer: bool,
 ) -> pd.DataFrame:
     """One period's rows of ``verdicts``."""
-    counts = connection.execute(_COUNTS, [period.since, period.until]).df()
-    sessions = (
-        everyone[_is_inside(everyone, period)]
-        .groupby(CELL, sort=True)[["session_count", *_CLASSES]]
-        .sum()
-        .reset_index()
-    )
-    sessions = sessions.rename(columns={c: f"{c}_session_count" for c in _CLASSES}).drop(
-        columns="unclear_session_count"
-    )
+    inside = {"since": period.since, "until": period.until}
+    counts = connection.execute(_COUNTS, inside).df()
     strongest = (
         judged.assign(rank=strength(judged["state"]))
         .sort_values(
@@ -327,11 +343,9 @@ def _verdicts_of(
         )
         .drop_duplicates(CELL)
     )
-    table = (
-        counts.merge(sessions, on=CELL, how="left")
-        .merge(strongest[[*CELL, "state", "rule_id", "mechanism", "interval"]], on=CELL, how="left")
-        .assign(period=name)
-    )
+    table = counts.merge(
+        strongest[[*CELL, "state", "rule_id", "mechanism"]], on=CELL, how="left"
+    ).assign(period=name)
     table["sessions_to_flip"] = _flips(table, judged, strongest, thresholds)
     listed = table["state"].isin(LISTED)
     table.loc[~listed, ["rule_id", "mechanism"]] = ""
@@ -340,10 +354,10 @@ def _verdicts_of(
     is_withheld = pd.MultiIndex.from_frame(table[CELL]).isin(withheld) & ~listed
     table["set_aside_reason"] = table["set_aside_reason"].mask(is_withheld, "geo_restricted")
     table = _add_share(table, judged, listed)
-    table = _add_dates(table, judged, cut, period, thresholds)
+    table = _add_dates(connection, table, judged, period, thresholds)
     table["note"] = table["note"].mask(is_withheld, NOTE)
-    table = _add_witness(connection, table, period)
-    table["resolver_asns"] = table["resolver_asns"].where(listed, "").fillna("")
+    table = _add_witness(connection, table, period, has_explorer=has_explorer)
+    table["resolver_asns"] = table["resolver_asns"].where(listed, "")
     return table
 
 
@@ -395,9 +409,9 @@ def _add_share(table: pd.DataFrame, judged: pd.DataFrame, listed: pd.Series) -> 
 
 
 def _add_dates(
+    connection: duckdb.DuckDBPyConnection,
     table: pd.DataFrame,
     judged: pd.DataFrame,
-    cut: pd.DataFrame,
     period: Period,
     thresholds: Thresholds,
 ) -> pd.DataFrame:
@@ -407,11 +421,8 @@ def _add_dates(
         blocked_from=("blocked_from", "min"), last_blocked=("blocked_until", "max")
     )
     table = table.merge(span.reset_index(), on=CELL, how="left")
-    known = cut[((cut["blocked"] + cut["down"] + cut["ok"]) > 0) & _is_inside(cut, period)]
-    tested = known.groupby(CELL, sort=True)["day"].max().rename("last_known")
-    table = table.merge(tested.reset_index(), on=CELL, how="left")
-    opened = known[known["ok"] > 0].groupby(CELL, sort=True)["day"].min().rename("first_open")
-    table = table.merge(opened.reset_index(), on=CELL, how="left")
+    known = connection.execute(_KNOWN, [period.since, period.until]).df()
+    table = table.merge(known, on=CELL, how="left")
     end, last, first = table["last_known"], table["last_blocked"], table["blocked_from"]
     is_listed = first.notna()
     to_the_end = is_listed & (last >= end)
@@ -423,7 +434,7 @@ def _add_dates(
         blocked_from=_iso(first),
         blocked_until=_iso(last.mask(to_the_end & is_recent)),
         note=since + pd.Series("; ", table.index).where((since != "") & (until != ""), "") + until,
-    ).drop(columns=["last_blocked", "last_known", "first_open", "interval"])
+    ).drop(columns=["last_blocked", "last_known", "first_open"])
 
 
 def _iso(days: pd.Series) -> pd.Series:
@@ -433,7 +444,11 @@ def _iso(days: pd.Series) -> pd.Series:
 
 
 def _add_witness(
-    connection: duckdb.DuckDBPyConnection, table: pd.DataFrame, period: Period
+    connection: duckdb.DuckDBPyConnection,
+    table: pd.DataFrame,
+    period: Period,
+    *,
+    has_explorer: bool,
 ) -> pd.DataFrame:
     """A typical measurement for each listed row, with its page in OONI Explorer."""
     listed = table.loc[table["rule_id"] != "", [*CELL, "rule_id", "blocked_from", "blocked_until"]]
@@ -447,10 +462,10 @@ def _add_witness(
     table = table.merge(witnesses, on=CELL, how="left")
     for column in ("witness_report_id", "witness_input"):
         table[column] = table[column].fillna("")
-    table["witness_url"] = [
-        explorer_url(report, url)
-        for report, url in zip(table["witness_report_id"], table["witness_input"], strict=True)
-    ]
+    table["witness_url"] = ""
+    seen = table["witness_report_id"] != "" if has_explorer else table.index[:0]
+    shown = table.loc[seen, ["witness_report_id", "witness_input"]]
+    table.loc[seen, "witness_url"] = [explorer_url(*pair) for pair in shown.itertuples(index=False)]
     return table
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.intervals import segment
+from analysis.intervals import segment as segment_all
 
 SERIES = st.integers(1, 8).flatmap(
     lambda days: st.lists(
@@ -16,6 +16,11 @@ SERIES = st.integers(1, 8).flatmap(
     )
 )  # fmt: skip
 PENALTIES = st.floats(0.0, 6.0, allow_nan=False)
+
+
+def segment(counts: np.ndarray, penalty: float) -> list[tuple[int, int]]:
+    """The cut of one series alone."""
+    return segment_all(counts, np.zeros(1, np.int64), penalty)[0]
 
 
 def _price(counts: np.ndarray, penalty: float) -> float:
@@ -74,9 +79,19 @@ def test_the_stretches_cover_every_day_once(series: list[list[int]], penalty: fl
     assert all(a[1] == b[0] and a[0] < a[1] for a, b in pairwise(cut))
 
 
-def test_no_day_no_stretch() -> None:
-    """An empty series has nothing to cut."""
-    assert segment(np.zeros((0, 3), np.int64), 1.5) == []
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(SERIES, min_size=2, max_size=6), PENALTIES)
+def test_series_are_cut_as_if_alone(several: list[list[list[int]]], penalty: float) -> None:
+    """Neither a neighbour's days nor its counts move a cut, whatever the lengths."""
+    lengths = [len(series) for series in several]
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    together = segment_all(np.array(sum(several, []), np.int64), starts, penalty)
+    assert together == [segment(np.array(series, np.int64), penalty) for series in several]
+
+
+def test_no_series_no_stretch() -> None:
+    """Nothing to cut is no error."""
+    assert segment_all(np.zeros((0, 3), np.int64), np.zeros(0, np.int64), 1.5) == []
 
 
 @pytest.mark.parametrize(
