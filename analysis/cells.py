@@ -96,7 +96,7 @@ def cell(column: str, kind: Kind, value: object) -> str:
     if kind == "list":
         return list_cell(column, str(value))
     if kind == "link":
-        return link(str(value), "measurement")
+        return link(str(value), _link_words(column, str(value)))
     return text_cell(column, str(value))
 
 
@@ -184,6 +184,13 @@ def link(target: str, words: str) -> str:
     if _PAGE.fullmatch(target) or _TABLE.fullmatch(target):
         return f'<a href="{safe(target)}">{safe(words)}</a>'
     return text_cell("", target)
+
+
+def _link_words(column: str, target: str) -> str:
+    """A witness is a measurement; of anything else the host tells a reader on paper who says so."""
+    if column == "witness_url":
+        return "measurement"
+    return target.removeprefix("https://").partition("/")[0]
 
 
 def text_cell(column: str, text: str) -> str:

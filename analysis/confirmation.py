@@ -1,5 +1,9 @@
 """The confirmation stage in one call: from observations to verdicts."""
 
+from collections.abc import Hashable
+from datetime import date, timedelta
+from typing import Any
+
 import pandas as pd
 
 from analysis.outcomes import add_outcomes
@@ -63,6 +67,63 @@ def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:
     )
     joined = verdicts["note"] + "; " + words
     return joined.where((verdicts["note"] != "") & (words != ""), verdicts["note"] + words)
+
+
+def spans_by_site(intervals: pd.DataFrame) -> pd.DataFrame:
+    """One row per stretch of days in which a site was seen blocked on some network.
+
+    Intervals of one site are joined where they share a day or follow each other. A stretch begins
+    and ends where the network does that saw it first and last, and takes its last and first open
+    day from there. Several blocks of one site remain several rows.
+
+    Args:
+        intervals: ``domain, probe_asn, state, blocked_from, blocked_until, last_seen_open,
+            first_seen_open_again``, days as ISO text; an empty ``blocked_until`` means blocked to
+            the end, of the other two that no such day was seen.
+
+    Returns:
+        The same columns by site and first day, but ``network_count`` for ``probe_asn``: the
+        networks of all the site's stretches. ``state`` is blocked where one interval is.
+    """
+    rows: list[dict[str, Any]] = []
+    for _, of_site in intervals.sort_values(["domain", "blocked_from"]).groupby("domain"):
+        count = of_site["probe_asn"].nunique()
+        stretches: list[list[dict[Hashable, Any]]] = []
+        end = ""
+        for found in of_site.to_dict("records"):
+            if not stretches or _day_after(end) < found["blocked_from"]:
+                stretches.append([])
+                end = found["blocked_until"] or _NEVER
+            stretches[-1].append(found)
+            end = max(end, found["blocked_until"] or _NEVER)
+        rows += [{**_joined(stretch), "network_count": count} for stretch in stretches]
+    return pd.DataFrame(rows, columns=_SPAN)
+
+
+_NEVER = "9999-12-31"
+_SPAN = ["domain", "network_count", "state", "blocked_from", "blocked_until", "last_seen_open",
+         "first_seen_open_again"]  # fmt: skip
+
+
+def _joined(stretch: list[dict[Hashable, Any]]) -> dict[str, Any]:
+    first = min(found["blocked_from"] for found in stretch)
+    last = max(found["blocked_until"] or _NEVER for found in stretch)
+    closing = [f for f in stretch if (f["blocked_until"] or _NEVER) == last]
+    states = {found["state"] for found in stretch}
+    return {
+        "domain": stretch[0]["domain"],
+        "state": "blocked" if "blocked" in states else min(states),
+        "blocked_from": first,
+        "blocked_until": "" if last == _NEVER else last,
+        "last_seen_open": max(f["last_seen_open"] for f in stretch if f["blocked_from"] == first),
+        "first_seen_open_again": min(
+            (f["first_seen_open_again"] for f in closing if f["first_seen_open_again"]), default=""
+        ),
+    }
+
+
+def _day_after(day: str) -> str:
+    return day if day == _NEVER else str(date.fromisoformat(day) + timedelta(days=1))
 
 
 #: What the rules rest on, by name, with what the reader is told.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import lru_cache, wraps
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any, Concatenate, NamedTuple, ParamSpec, cast
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from analysis.cells import network_number, number, visible
+from analysis.events import Event
 from analysis.words import CHANGES, LISTED, MECHANISMS, STATES
 
 INK, SOFT_INK, RULE = "#1B1B1B", "#555555", "#C9C5BD"
@@ -290,19 +291,21 @@ def blocking_timeline(
     footer: str,
     since: date | None = None,
     until: date | None = None,
-    events: Sequence[tuple[date, str]] = (),
+    events: Sequence[Event] = (),
 ) -> Figure:
-    """One line per site and network: a bar while it was seen blocked, thin ends where unknown.
+    """One line per site, or site and network: a bar while it was seen blocked, thin ends where
+    unknown.
 
     A thin line runs from the last day seen open to the bar, and from the bar to the first day
     seen open again; an arrow leads out of the figure where no such day was seen.
 
     Args:
-        frame: ``domain, network, blocked_from, blocked_until, state, last_seen_open,
-            first_seen_open_again``; ``state`` may be missing. An empty ``blocked_until`` means
-            blocked to the end.
+        frame: ``domain, blocked_from, blocked_until, state, last_seen_open,
+            first_seen_open_again``, and ``network`` or ``network_count`` to stand beside the site;
+            ``state`` may be missing. An empty ``blocked_until`` means blocked to the end.
         since, until: edges of the time axis, half-open; by default those of the days shown.
-        events: days to mark, with a few words.
+        events: to be marked 1, 2 … by thin verticals, in this order; those outside of the axis
+            keep their number and are not drawn.
     """
     columns = ["blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again"]
     given = frame.reindex(columns=columns)
@@ -310,19 +313,19 @@ def blocking_timeline(
     start = pd.Timestamp(since) if since else days.min().min()
     end = pd.Timestamp(until) if until else days.max().max() + timedelta(days=1)
     table = frame.assign(**{name: days[name] for name in columns})
-    names = table["domain"].map(_label) + "  " + table["network"].map(lambda n: _label(n, 22))
-    order = table.assign(line=names).sort_values(["blocked_from", "line"], kind="stable")
+    order = table.assign(line=_lines(frame)).sort_values(["blocked_from", "line"], kind="stable")
     lines = list(dict.fromkeys(order["line"]))
     shown = lines[:MOST_ROWS]
     footer = _partly(footer, len(shown), len(lines), "lines")
-    figure, axes = _canvas(title, footer, 1.9 + 0.26 * len(shown))
+    marks = _marked(events, start, end, shown)
+    figure, axes = _canvas(title, footer, 1.9 + 0.21 * len(shown) + _height_of(marks))
     place = {line: row for row, line in enumerate(shown)}
     for interval in order[order["line"].isin(place)].to_dict("records"):
         _interval(axes, place[interval["line"]], interval, start, end)
     _time_axis(axes, start, end)
-    _events(axes, events)
     axes.set_yticks(range(len(shown)), shown)
     axes.set_ylim(len(shown) - 0.4, -0.6)
+    _events(axes, marks)
     axes.tick_params(axis="y", length=0)
     _timeline_legend(axes, order.get("state"))
     return figure
@@ -438,6 +441,22 @@ def _glyphs() -> frozenset[int]:
 def _label(text: object, longest: int = LONGEST_LABEL) -> str:
     line = drawn(text)
     return line if len(line) <= longest else f"{line[: longest - 9]}…{line[-8:]}"
+
+
+def _cut(line: str, size: float, width: float) -> str:
+    """A line of a size in points, cut at its end where it is wider than ``width`` points."""
+    font = get_font(findfont(FontProperties(family="DejaVu Sans")))
+    font.set_size(size, 72)
+
+    def is_too_wide(text: str) -> bool:
+        font.set_text(text)
+        return font.get_width_height()[0] / 64 > width
+
+    if not is_too_wide(line):
+        return line
+    while line and is_too_wide(f"{line}…"):
+        line = line[:-1]
+    return f"{line.rstrip()}…"
 
 
 def _labels(values: pd.Series) -> list[str]:
@@ -665,10 +684,88 @@ def _month(value: float, place: int | None) -> str:
     return f"{day:%b}\n{day.year}" if place == 0 or day.month == 1 else f"{day:%b}"
 
 
-def _events(axes: Axes, events: Sequence[tuple[date, str]]) -> None:
-    for day, words in events:
-        axes.axvline(day, color=INK, linewidth=0.8, linestyle=(0, (4, 2)))  # type: ignore[arg-type]
+def _lines(frame: pd.DataFrame) -> pd.Series:
+    """What stands beside each line of a timeline."""
+    names = frame["domain"].map(_label)
+    if "network" in frame:
+        return names + "  " + frame["network"].map(lambda name: _label(name, 22))
+    if "network_count" in frame:
+        counts = frame["network_count"]
+        return names + counts.map(lambda n: f"  {n} network{'' if n == 1 else 's'}")
+    return names
+
+
+_MARK_WIDTH, _MARK_HEIGHT, _KEY_HEIGHT = 16.0, 15.0, 12.5  # points
+_MOST_EVENTS_NAMED, _MOST_MARK_ROWS = 12, 6
+
+
+class _Mark(NamedTuple):
+    """An event of the period: its number, and the row above the axes in which the number stands."""
+
+    number: int
+    event: Event
+    row: int
+
+
+def _marked(
+    events: Sequence[Event], start: pd.Timestamp, end: pd.Timestamp, labels: Sequence[str]
+) -> list[_Mark]:
+    """The events within the axis, by day; numbers that would touch stand in different rows, as far
+    as there are rows."""
+    # about how wide the axes will be beside the labels
+    width = 72 * max(WIDTH - 0.4 - 0.078 * max(map(len, labels)), 2.0)
+    marks: list[_Mark] = []
+    ends: list[float] = []  # of the last number in each row, in points
+    for place, event in sorted(enumerate(events, start=1), key=lambda item: (item[1].day, item[0])):
+        day = pd.Timestamp(event.day)
+        if start <= day < end:
+            at = width * ((day - start) / (end - start))
+            free = (row for row, taken in enumerate(ends) if taken <= at)
+            row = next(free, min(len(ends), _MOST_MARK_ROWS - 1))
+            ends[row : row + 1] = [at + _MARK_WIDTH]
+            marks.append(_Mark(place, event, row))
+    return marks
+
+
+def _event_key(marks: Sequence[_Mark]) -> list[str]:
+    """What the numbers stand for; of many events the first, and how many more there are."""
+    width = 72 * WIDTH * 0.95
+    lines = [_cut(f"{m.number}  {m.event.day}  {drawn(m.event.title)}", 8.5, width) for m in marks]
+    more = len(lines) - _MOST_EVENTS_NAMED
+    return [*lines[:_MOST_EVENTS_NAMED], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _rows_height(marks: Sequence[_Mark]) -> float:
+    """How high the numbers stand over the axes, in points."""
+    return _MARK_HEIGHT * (1 + max(mark.row for mark in marks)) + 4
+
+
+def _height_of(marks: Sequence[_Mark]) -> float:
+    """What numbers and key need, in inches."""
+    return (_rows_height(marks) + _KEY_HEIGHT * len(_event_key(marks))) / 72 if marks else 0.0
+
+
+def _events(axes: Axes, marks: Sequence[_Mark]) -> None:
+    """A thin vertical per event, its number over the axes, and over these what each one is."""
+    if not marks:
+        return
+    for mark in marks:
+        day = mark.event.day
+        axes.axvline(day, color=INK, linewidth=0.8, zorder=2.5)  # type: ignore[arg-type]
         axes.annotate(
-            _label(words), (day, 1), xycoords=("data", "axes fraction"),
-            xytext=(3, 1), textcoords="offset points", fontsize=8.5, va="bottom",
+            str(mark.number), (day, 1), xycoords=("data", "axes fraction"),
+            xytext=(0, 9 + mark.row * _MARK_HEIGHT), textcoords="offset points", fontsize=8.5,
+            ha="center", va="center", zorder=3 - mark.row / 100,
+            bbox={"boxstyle": "circle,pad=0.22", "facecolor": "white", "edgecolor": INK,
+                  "linewidth": 0.8},
+            arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.8, "shrinkA": 0,
+                        "shrinkB": 0},
         )  # fmt: skip
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    # from the figure's left edge, as the legend
+    left = blended_transform_factory(figure.transFigure, axes.transAxes)
+    axes.annotate(
+        "\n".join(_event_key(marks)), (0.012, 1), xycoords=left, xytext=(0, _rows_height(marks)),
+        textcoords="offset points", fontsize=8.5, va="bottom", linespacing=1.35,
+    )  # fmt: skip

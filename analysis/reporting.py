@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis import fingerprints, reference
 from analysis.errors import ParameterError
+from analysis.events import load_events
 from analysis.networks import load_networks
 from analysis.parameters import declared_parameters, read_value
 from analysis.period import Period
@@ -62,6 +63,7 @@ def check_lists(settings: Settings) -> None:
     """
     reference.load_test_lists(settings.test_list or None, settings.probe_cc)
     load_networks(settings.networks or None, settings.probe_cc)
+    load_events(settings.events or None, settings.probe_cc)
 
 
 def _notebooks() -> list[Path]:
@@ -126,8 +128,9 @@ def _reference(settings: Settings) -> list[dict[str, object]]:
     """What reference data the run used: name, role, digest, rows and newest date of each file."""
     lists = reference.load_test_lists(settings.test_list or None, settings.probe_cc)
     networks = load_networks(settings.networks or None, settings.probe_cc).file
+    events = load_events(settings.events or None, settings.probe_cc).file
     known = fingerprints.load(settings.fingerprints or None)
-    files = [asdict(file) for file in (*lists.files, networks) if file]
+    files = [asdict(file) for file in (*lists.files, networks, events) if file]
     if known.is_empty:
         return files
     count = len(known.dns) + len(known.http)

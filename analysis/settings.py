@@ -21,9 +21,10 @@ VARIABLES: Mapping[str, str] = {
     "TEST_LIST": "Citizen Lab-shaped CSVs, comma-separated",
     "NETWORKS": "CSV asn,network,operator,kind,source",
     "FINGERPRINTS": "folder with OONI-shaped fingerprint CSVs",
+    "EVENTS": "YAML with known events: date, title, kind, source",
     "JOBS": "processes for reading (default: one per processor)",
 }
-_LATER = {"EVENTS", "SCHEDULER", "KEEP_RAW", "PREVIOUS", "REPORT_LANGUAGES"}
+_LATER = {"SCHEDULER", "KEEP_RAW", "PREVIOUS", "REPORT_LANGUAGES"}
 
 FICTIONAL = REPOSITORY / "data" / "fictional"
 _FICTIONAL_PERIOD = ("2024-01-01", "2025-01-01")
@@ -38,7 +39,7 @@ class Settings:
         period: the whole period.
         split: first day of the second half, or ``""``.
         source, store, out: places; relative ones are meant from the repository.
-        test_list, networks, fingerprints: reference data, ``""`` where none is given.
+        test_list, networks, fingerprints, events: reference data, ``""`` where none is given.
         jobs: processes, or None for one per processor.
         is_embedded: the source is the embedded fictional country, to be simulated first.
         method: notebook parameters by their own names, still as text.
@@ -53,6 +54,7 @@ class Settings:
     test_list: str
     networks: str
     fingerprints: str
+    events: str
     jobs: int | None
     is_embedded: bool
     method: Mapping[str, str]
@@ -69,6 +71,7 @@ class Settings:
             "test_list": self.test_list,
             "networks": self.networks,
             "fingerprints": self.fingerprints,
+            "events": self.events,
         }
 
 
@@ -103,6 +106,7 @@ def parse_settings(words: Iterable[str]) -> Settings:
         test_list=",".join(_place(part) for part in given.get("TEST_LIST", "").split(",") if part),
         networks=_place(given.get("NETWORKS", "")),
         fingerprints=_place(given.get("FINGERPRINTS", "")),
+        events=_place(given.get("EVENTS", "")),
         jobs=_jobs(given.get("JOBS", "")),
         is_embedded=is_embedded,
         method=method,
@@ -144,6 +148,7 @@ def _embedded_lists(code: str) -> dict[str, str]:
         "TEST_LIST": str(folder / "test-lists"),
         "NETWORKS": str(folder / "networks.csv"),
         "FINGERPRINTS": str(folder / "fingerprints"),
+        "EVENTS": str(folder / "events.yml"),
     }
 
 

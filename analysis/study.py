@@ -13,6 +13,7 @@ from analysis import coverage, reference
 from analysis import fingerprints as fingerprint_lists
 from analysis import networks as network_lists
 from analysis.errors import SourceError
+from analysis.events import Event, EventList, load_events
 from analysis.fingerprints import Fingerprints
 from analysis.ingestion import ingest
 from analysis.networks import NetworkList
@@ -30,7 +31,7 @@ class Study:
         periods: ``all``, and its halves ``first`` and ``second``.
         collection: the observations of the source, of whatever period.
         observations: those of the country and the period, each measurement once.
-        fingerprints, network_list, test_lists, local_sites: reference data.
+        fingerprints, network_list, test_lists, event_list, local_sites: reference data.
     """
 
     probe_cc: str
@@ -40,6 +41,7 @@ class Study:
     fingerprints: Fingerprints
     network_list: NetworkList
     test_lists: TestLists
+    event_list: EventList
     local_sites: LocalSites = field(repr=False)
 
     @property
@@ -65,6 +67,11 @@ class Study:
     @property
     def is_fictional(self) -> bool:
         return reference.is_fictional(self.probe_cc)
+
+    @property
+    def known_events(self) -> tuple[Event, ...]:
+        """Known events of the country within the period, by day."""
+        return self.event_list.within(self.periods["all"])
 
     def networks(self) -> pd.DataFrame:
         """One row per network that measured, by number.
@@ -101,7 +108,7 @@ class Study:
 
     def sources(self) -> dict[str, object]:
         """What the study read, for the provenance section: digests and dates, no path."""
-        files = [*self.test_lists.files, self.network_list.file]
+        files = [*self.test_lists.files, self.network_list.file, self.event_list.file]
         return {
             "observations": f"sha256 {self.collection.digest}",
             "fingerprints": "none given"
@@ -134,6 +141,7 @@ def open_study(
     test_list: str = "",
     networks: str = "",
     fingerprints: str = "",
+    events: str = "",
     jobs: int | None = None,
 ) -> Study:
     """Read what is new in the source into the store, and open the period.
@@ -144,7 +152,7 @@ def open_study(
         split: first day of the second half; by default the month start that halves the period.
         source: a folder or bucket in OONI's key layout, or another store.
         store: where the observations are kept.
-        test_list, networks, fingerprints: reference data, see the README.
+        test_list, networks, fingerprints, events: reference data, see the README.
         jobs: processes for reading; by default one per processor.
 
     Raises:
@@ -157,6 +165,7 @@ def open_study(
     known = fingerprint_lists.load(fingerprints or None)
     listed = network_lists.load_networks(networks or None, code)
     lists = reference.load_test_lists(test_list or None, code)
+    known_events = load_events(events or None, code)
     collection = ingest(source, store, code, fingerprints=known, jobs=jobs)
     observations = collection.open(code, period)
     if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
@@ -171,5 +180,6 @@ def open_study(
         fingerprints=known,
         network_list=listed,
         test_lists=lists,
+        event_list=known_events,
         local_sites=reference.load_local_sites(code),
     )

@@ -159,6 +159,19 @@ NETWORK_KINDS: dict[str, str] = {
     "unknown": "Unknown",
 }
 
+#: What kind of event a date marks. The last takes what fits none of the others.
+EVENT_KINDS: dict[str, str] = {
+    "order": "Order",
+    "licence": "Licence",
+    "law": "Law",
+    "court": "Court ruling",
+    "election": "Election",
+    "protest": "Protest",
+    "conflict": "Conflict",
+    "outage": "Outage",
+    "other": "Other",
+}
+
 PERIODS: dict[str, str] = {"all": "Whole period", "first": "First half", "second": "Second half"}
 
 #: Column → code → words. A code that is not listed is shown as it is.
@@ -166,6 +179,7 @@ VALUES: dict[str, dict[str, str]] = {
     "mechanism": MECHANISMS,
     "mechanisms": MECHANISMS,
     "kind": NETWORK_KINDS,
+    "event_kind": EVENT_KINDS,
     "period": PERIODS,
     "set_aside_reason": SET_ASIDE_REASONS,
     # several tables use these two columns; their codes do not clash
@@ -195,11 +209,14 @@ HEADINGS: dict[str, str] = {
     "confirmed_share": "Confirmed, share",
     "count": "Count",
     "day_count": "Days",
+    "date": "Day",
     "dead_name_count": "Names that do not exist",
     "domain": "Site",
     "domain_count": "Sites tested",
     "down_count": "Measurements with the site down",
     "down_session_count": "Sessions with the site down",
+    "event": "Event",
+    "event_kind": "Kind of event",
     "extra_count": "This method does not list",
     "failure_count": "Failed measurements",
     "failure_share": "Failed, share",
@@ -225,6 +242,7 @@ HEADINGS: dict[str, str] = {
     "longest_gap_days": "Longest gap, days",
     "lost": "Sites lost",
     "lost_count": "Lost",
+    "mark": "Mark",
     "matched_networks": "Networks compared",
     "measurement_count": "Measurements",
     "mechanism": "Method of blocking",
@@ -261,6 +279,7 @@ HEADINGS: dict[str, str] = {
     "shared_count": "This method lists too",
     "since": "Since",
     "site_count": "Sites",
+    "source_url": "Source",
     "state": "State",
     "threshold": "Threshold",
     "unknown_count": "Measurements without a conclusion",

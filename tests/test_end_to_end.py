@@ -447,7 +447,11 @@ def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     places = {
         "SOURCE": "archive", "TEST_LIST": "reference/test-lists",
         "NETWORKS": "reference/networks.csv", "FINGERPRINTS": "reference/fingerprints",
+        "EVENTS": "reference/events.yml",
     }  # fmt: skip
+    events = world / "reference" / "events.yml"
+    text = events.read_text(encoding="utf-8")
+    events.write_text(text.replace("Local elections", f"'{MARKUP}'"), encoding="utf-8")
     return [
         "PROBE_CC=QZ", "SINCE=2024-01-01", "UNTIL=2024-03-01",
         *(f"{name}={world / place}" for name, place in places.items()),
@@ -542,6 +546,8 @@ def test_hostile_text_stays_text(twins: tuple[Path, Path]) -> None:
     assert set(_listed(verdicts)["probe_asn"]) >= {"AS64600", "AS64601"}
     pages = {page: page.read_text(encoding="utf-8") for page in sorted(report.glob("*.html"))}
     assert any("&lt;img src=x onerror=alert(1)&gt;" in text for text in pages.values())
+    events = pages[report / "2-confirmation.html"]
+    assert re.search(r'alt="[^"]* 3, 2024-02-\d\d, &[^"]*&lt;img src=x', events)
     for page, text in pages.items():
         elements = _Elements()
         elements.feed(text)
@@ -600,6 +606,7 @@ def test_a_wrong_parameter_is_named_and_nothing_is_written(
         ("floor_sessions=x", "a whole number is accepted"),
         ("SOURCE=/no/such", "there is no such folder"),
         ("TEST_LIST=/no/such/list.csv", "cannot be read"),
+        ("EVENTS=/no/such/events.yml", "cannot be read"),
     ]
     usual = ["SINCE=2024-01-01", "UNTIL=2025-01-01",
              f"STORE={tmp_path / 'store'}", f"OUT={tmp_path / 'report'}"]  # fmt: skip

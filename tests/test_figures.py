@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from analysis import figures
+from analysis.events import Event
 from analysis.pages import figure_bytes
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
@@ -135,16 +136,48 @@ def test_timeline_ends_are_open_where_the_day_is_unknown() -> None:
         "first_seen_open_again": ["", ""],
     })  # fmt: skip
     figure = figures.blocking_timeline(
-        frame, since=date(2023, 7, 1), until=date(2023, 8, 1),
-        events=[(date(2023, 7, 23), "election")], **WORDS,
-    )  # fmt: skip
+        frame, since=date(2023, 7, 1), until=date(2023, 8, 1), **WORDS
+    )
     axes = figure.axes[0]
     spans = [bar.get_width() for bars in axes.containers for bar in bars]
     assert spans == [22, 6]  # to the end of July; both days of the bracket included
     assert [line.get_marker() for line in axes.lines if line.get_marker() in ("<", ">", "|")] == [
         "<", "|", ">",
     ]  # fmt: skip
-    assert "election" in _texts(figure)
+
+
+def test_timeline_has_a_vertical_for_each_event_at_its_day() -> None:
+    """Numbers that would touch stand in different rows; what lies outside the axis is left out;
+    titles are drawn as they are, cut where they are long."""
+    frame = pd.DataFrame({
+        "domain": ["a", "b"], "network_count": [1, 3], "blocked_from": ["2023-07-10", "2024-02-02"],
+    })  # fmt: skip
+    days = [date(2023, 6, 30), date(2023, 7, 1), date(2023, 7, 2), date(2024, 2, 25),
+            date(2024, 7, 1)]  # fmt: skip
+    titles = ["before", *EVIL[:1], "W" * 120, "Senate <b>", "after"]
+    events = [
+        Event(day, title, "other", "https://a.org/")
+        for day, title in zip(days, titles, strict=True)
+    ]
+    period = {"since": date(2023, 7, 1), "until": date(2024, 7, 1)}
+    figure = figures.blocking_timeline(frame, events=events, **period, **WORDS)
+    axes = figure.axes[0]
+    uprights = [line.get_xdata() for line in axes.lines if list(line.get_ydata()) == [0, 1]]
+    assert [x[0] for x in uprights] == days[1:4]
+    numbers = [text for text in axes.texts if text.get_text() in ("1", "2", "3", "4", "5")]
+    assert [text.get_text() for text in numbers] == ["2", "3", "4"]
+    heights = [text.get_position()[1] for text in numbers]
+    assert heights[0] == heights[2] < heights[1]
+    key = next(text.get_text() for text in axes.texts if "Senate" in text.get_text()).split("\n")
+    assert key[0] == "2  2023-07-01  $\\frac{"
+    assert key[1].startswith("3  2023-07-02  WWW")
+    assert key[1].endswith("W…")
+    assert key[2] == "4  2024-02-25  Senate <b>"
+    svg = figure_bytes(figure, "svg")
+    again = figures.blocking_timeline(frame, events=events, **period, **WORDS)
+    assert figure_bytes(again, "svg") == svg
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == ["a  1 network", "b  3 networks"]
 
 
 def _texts(figure: Figure) -> list[str]:

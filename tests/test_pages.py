@@ -117,6 +117,8 @@ def test_no_string_acts_as_markup(text: str) -> None:
         ("change", "newly_blocked", "Newly blocked"),
         ("witness_url", "https://explorer.ooni.org/m/1", "measurement"),
         ("witness_url", "http://elsewhere/", "http://elsewhere/"),
+        ("source_url", "https://news.example/a/b?c", "news.example"),
+        ("source_url", "invented", "invented"),
         ("median_days", 3.5, "3.5"),
     ],
 )

@@ -85,12 +85,14 @@ def test_without_a_word_the_fictional_country_is_reported() -> None:
     assert settings.probe_cc == "QQ"
     assert settings.test_list
     assert settings.fingerprints
+    assert settings.events
 
 
 def test_a_real_country_gets_no_fictional_list() -> None:
     """What was not given is not filled from elsewhere."""
     settings = parse_settings(KH)
-    assert (settings.test_list, settings.networks, settings.fingerprints) == ("", "", "")
+    lists = (settings.test_list, settings.networks, settings.fingerprints, settings.events)
+    assert lists == ("", "", "", "")
 
 
 @pytest.mark.parametrize(

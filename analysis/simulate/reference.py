@@ -78,7 +78,7 @@ def _fingerprint(
 
 
 def write_events(path: Path, law: date, order: date, election: date) -> None:
-    """Invented events that a report may draw beside its curves."""
+    """Invented events that a report draws beside its intervals of blocking."""
     events = [
         (law, "Law on electronic communications takes effect", "law"),
         (order, "Regulator orders all networks to close a list of sites", "order"),
@@ -90,7 +90,6 @@ def write_events(path: Path, law: date, order: date, election: date) -> None:
             f'  - date: "{day}"',
             f"    title: {title}",
             f"    kind: {kind}",
-            "    fictional: true",
             "    source: invented",
         ]
     path.parent.mkdir(parents=True, exist_ok=True)
