@@ -67,9 +67,8 @@ def _cut(days: pd.DataFrame, thresholds: Thresholds) -> pa.Table:
     keys = days[VIEW]
     starts = np.flatnonzero((keys != keys.shift()).any(axis=1).to_numpy())
     found: list[tuple[int, int, int]] = []
-    for start, ranges in zip(
-        starts, segment(counts, starts, thresholds.change_penalty), strict=True
-    ):
+    cuts = segment(counts, starts, thresholds.change_penalty)
+    for start, ranges in zip(starts.tolist(), cuts, strict=True):
         ranges = _without_short_openings(ranges, counts[start:], thresholds)
         if len(ranges) > 1:
             found += [

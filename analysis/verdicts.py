@@ -28,7 +28,8 @@ WITH spans AS (
 )
 SELECT c.via, o.domain::VARCHAR AS domain, o.probe_asn, c.interval,
        o.rule_id::VARCHAR AS rule_id, any_value(o.mechanism)::VARCHAR AS mechanism,
-       count(DISTINCT o.session) AS sessions, count(*) AS blocked_measurements, any_value(o.rule_order) AS rule_order
+       count(DISTINCT o.session) AS sessions, count(*) AS blocked_measurements,
+       any_value(o.rule_order) AS rule_order
 FROM outcomes o JOIN spans c ON c.domain = o.domain AND c.probe_asn = o.probe_asn
   AND o.day BETWEEN c.since AND c.until
   AND (c.via = 'all' OR o.resolver_asn IN (FROM domestic_resolvers))

@@ -85,7 +85,7 @@ def test_series_are_cut_as_if_alone(several: list[list[list[int]]], penalty: flo
     """Neither a neighbour's days nor its counts move a cut, whatever the lengths."""
     lengths = [len(series) for series in several]
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    together = segment_all(np.array(sum(several, []), np.int64), starts, penalty)
+    together = segment_all(np.vstack(several).astype(np.int64), starts, penalty)
     assert together == [segment(np.array(series, np.int64), penalty) for series in several]
 
 
