@@ -4,10 +4,14 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from analysis.hostnames import registrable_domain
 from analysis.rules import Thresholds
 
-#: What a resolver answers is no way in which a site refuses anybody.
-_NOT_A_REFUSAL = ["dns.nxdomain", "dns.other", "dns.sinkhole"]
+#: What no site can do to a visitor: a resolver's answer, a wrong certificate at the site's own
+#: address, a page that other networks do not get.
+_NOT_A_REFUSAL = ["dns.nxdomain", "dns.other", "dns.sinkhole", "tls.mitm", "http.blockpage"]
+#: What a lost route or a site's firewall does to a whole country: nothing tells a block apart.
+_NO_WAY_THERE = ["dns.timeout", "tcp.timeout", "tcp.refused"]
 NOTE = (
     "failed alike on nearly every access network that tested it at that time; an outage or a site "
     "that refuses the country looks the same"
@@ -19,26 +23,42 @@ _OTHERS = """
 WITH core AS (
   -- A stray failure before or after an outage would stretch it over days on which the site worked.
   SELECT s.row, s.domain::host_name AS domain, s.probe_asn, s.family,
-    quantile_disc(o.day, 0.15) AS since, quantile_disc(o.day, 0.85) AS until
+    quantile_disc(o.day, 0.15) AS since, quantile_disc(o.day, 0.85) AS until,
+    min(s.blocked_from) AS blocked_from, min(s.blocked_until) AS blocked_until
   FROM suspected s JOIN sessions o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
     AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.class = 'blocked'
   GROUP BY ALL
 ), seen AS (
-  SELECT s.row, o.probe_asn, count(*) FILTER (o.class = 'ok') AS ok, count(*) AS sessions,
-    count(*) FILTER (o.class = 'blocked' AND o.family = s.family) AS alike,
-    count(*) FILTER (o.class = 'blocked' AND NOT o.is_timeout
-      AND (o.family <> s.family OR o.is_artefact)) AS otherwise
-  FROM core s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
-    AND o.day BETWEEN s.since AND s.until
-    AND o.class IN ('blocked', 'ok', 'unclear')
-    AND o.probe_asn IN (FROM domestic_resolvers)
-  GROUP BY ALL
+  SELECT s.row, o.probe_asn, o.probe_asn = s.probe_asn AS is_own,
+    count(*) FILTER (is_inside AND o.class = 'ok') AS ok, count(*) FILTER (is_inside) AS sessions,
+    count(*) FILTER (is_inside AND o.class = 'blocked' AND o.family = s.family) AS alike,
+    count(*) FILTER (is_inside AND o.class = 'blocked' AND NOT o.is_timeout
+      AND (o.family <> s.family OR o.is_artefact)) AS otherwise,
+    count(*) FILTER (o.class = 'ok' AND o.day NOT BETWEEN s.blocked_from AND s.blocked_until)
+      AS ok_outside
+  FROM core s JOIN (
+      SELECT * FROM sessions WHERE class IN ('blocked', 'ok', 'unclear')
+        AND probe_asn IN (FROM domestic_resolvers)
+    ) o ON o.domain = s.domain,
+    LATERAL (SELECT o.day BETWEEN s.since AND s.until AS is_inside)
+  GROUP BY ALL HAVING count(*) FILTER (is_inside) > 0
 )
-SELECT row, sum(ok)::BIGINT AS reaching_session_count, sum(sessions)::BIGINT AS session_count,
-  count(*) AS network_count,
-  count(*) FILTER (2 * alike > sessions) AS failing_network_count,
-  count(*) FILTER (2 * otherwise > sessions) AS otherwise_network_count
+SELECT row,
+  coalesce(sum(ok) FILTER (NOT is_own), 0)::BIGINT AS reaching_session_count,
+  coalesce(sum(sessions) FILTER (NOT is_own), 0)::BIGINT AS session_count,
+  count(*) FILTER (NOT is_own) AS network_count,
+  count(*) FILTER (NOT is_own AND 2 * alike > sessions) AS failing_network_count,
+  count(*) FILTER (NOT is_own AND 2 * otherwise > sessions) AS otherwise_network_count,
+  count(*) FILTER (2 * alike > sessions AND ok_outside >= {floor_sessions})
+    AS changed_network_count
 FROM seen GROUP BY row ORDER BY row
+"""
+
+# Who hosts each suspected site: the network that most controls found it in.
+_HOSTERS = """
+SELECT domain::VARCHAR AS domain, mode(control_hoster ORDER BY control_hoster) AS hoster
+FROM features SEMI JOIN (SELECT DISTINCT domain::host_name AS domain FROM suspected) USING (domain)
+WHERE control_hoster IS NOT NULL GROUP BY domain ORDER BY domain
 """
 
 
@@ -53,32 +73,53 @@ def withhold_unreached(
     session got through, the interval is *impaired*. They must have failed at the same layer: a
     site that refuses a country shows one symptom, networks that block each have their own way.
 
+    Two things still speak for a block where there is a way to the site: that those networks
+    reached it at other times, and that unrelated sites with unrelated hosts fail by the same
+    mechanism on every network.
+
     Args:
-        connection: holds ``sessions`` and ``domestic_resolvers``.
+        connection: holds ``sessions``, ``domestic_resolvers`` and ``features``.
         judged: one row per interval with ``state, mechanism, blocked_from, blocked_until``.
-        thresholds: ``refusal_share``.
+        thresholds: ``refusal_share``, ``firewall_names``, ``floor_sessions``.
 
     Returns:
         ``judged`` with the column ``is_withheld``.
     """
     is_suspected = (judged["state"] == "likely_blocked") & ~judged["mechanism"].isin(_NOT_A_REFUSAL)
-    columns = ["domain", "probe_asn", "blocked_from", "blocked_until"]
+    columns = ["domain", "probe_asn", "blocked_from", "blocked_until", "mechanism"]
     suspected = judged.loc[is_suspected, columns].assign(
         row=judged.index[is_suspected],
         family=judged.loc[is_suspected, "mechanism"].str.split(".").str[0],
     )
     connection.register("suspected", suspected)
-    others = connection.execute(_OTHERS).df().set_index("row")
+    others = connection.execute(_OTHERS.format(**vars(thresholds))).df().set_index("row")
+    hosters = connection.execute(_HOSTERS).df().set_index("domain")["hoster"]
     connection.unregister("suspected")
     failing = others["failing_network_count"] + 1
     told = others["network_count"] + 1
-    withheld = others.index[
+    is_unreached = (
         (told >= 3)
         & (failing >= thresholds.refusal_share * told)
         & (others["otherwise_network_count"] == 0)
         & (others["reaching_session_count"] < np.maximum(2, 0.1 * others["session_count"]))
-    ]
+    )
+    unreached = suspected.set_index("row").loc[others.index[is_unreached]]
+    is_connected = ~unreached["mechanism"].isin(_NO_WAY_THERE)
+    has_changed = (2 * others["changed_network_count"] >= failing).loc[unreached.index]
+    is_shared = _are_unrelated(unreached, hosters, thresholds)
+    withheld = unreached.index[~(is_connected & (has_changed | is_shared))]
     is_withheld = judged.index.isin(withheld)
     return judged.assign(
         state=judged["state"].mask(is_withheld, "impaired"), is_withheld=is_withheld
     )
+
+
+def _are_unrelated(
+    unreached: pd.DataFrame, hosters: pd.Series, thresholds: Thresholds
+) -> pd.Series:
+    """Whether enough sites with different owners and hosts fail by the row's mechanism."""
+    shared = unreached.assign(
+        site=unreached["domain"].map(registrable_domain), hoster=unreached["domain"].map(hosters)
+    )
+    counts = shared.groupby("mechanism")[["site", "hoster"]].nunique().min(axis=1)
+    return unreached["mechanism"].map(counts) >= thresholds.firewall_names

@@ -122,6 +122,8 @@ SELECT
   n.name_pool, c.control_http_ok, c.control_http_fails,
   list_any_value([a.special FOR a IN c.control_answers IF a.special IS NOT NULL])
     AS control_special,
+  -- who hosts the site: the network of the control's first answer, or its address alone
+  coalesce('AS' || c.control_answers[1].asn, c.control_answers[1].address) AS control_hoster,
   len(c.control_answers) > 0
     AND len([a.address FOR a IN c.control_answers IF NOT contains(a.address, ':')]) = 0
     AS control_is_ipv6_only,
@@ -204,6 +206,11 @@ SELECT
   is_https_page AND coalesce(is_https OR http_site = registrable_domain, FALSE) AS is_https_own,
   {same_page}
     AS is_same_page,
+  -- Where the request ended, if with a page: at another site over https, or with this very body.
+  CASE WHEN http_failure IS NULL AND http_status IS NOT NULL THEN
+    CASE WHEN is_https_page THEN 'https://' || http_host
+         WHEN http_body_digest IS NOT NULL THEN http_body_digest
+         WHEN http_site <> registrable_domain THEN 'http://' || http_host END END AS landing,
   http_failure IS NOT NULL AND coalesce(redirect_site, http_site) <> registrable_domain
     AS fails_at_target,
   http_failure IS NOT NULL AND coalesce(redirect_host, http_host) <> f.domain

@@ -18,7 +18,7 @@ _SUSPECTS = """
 SELECT object_key, line_number, probe_cc, session, day, domain, registrable_domain,
        probe_asn, resolver_asn, date_trunc('quarter', day) AS quarter,
        unnest(dns_addresses) AS address,
-       coalesce(name_pool = 'missing', control_name = 'missing') AS is_missing
+       coalesce(name_pool = 'missing', control_name = 'missing') AS is_missing, control_hoster
 FROM features
 WHERE dns_answer_count > 0 AND dns_special IS NULL AND domain <> ''
   AND (dns_match = 'none' OR control_name = 'missing' OR name_pool = 'missing')
@@ -42,12 +42,16 @@ met AS (
   WHERE NOT s.is_missing AND NOT f.is_https AND coalesce(f.http_first_is_answer, TRUE)
 ), pages AS (
   -- A sinkhole shows one page or none; a cache or a content network shows each site's own. Most of
-  -- the plain requests must get one: one forged report must not turn a sinkhole into a cache.
-  SELECT address FROM shown GROUP BY address
-  HAVING count(DISTINCT registrable_domain) FILTER (page IS NOT NULL) >= 2
-     AND 2 * count(DISTINCT page)
-       > count(DISTINCT registrable_domain) FILTER (page IS NOT NULL)
-     AND 2 * count(DISTINCT session) FILTER (page IS NOT NULL) > count(DISTINCT session)
+  -- the plain requests must get one, and a page counts if two sessions saw it: one forged or broken
+  -- session must not turn a sinkhole into a cache.
+  SELECT address
+  FROM (SELECT address, registrable_domain, page, count(DISTINCT session) AS sessions
+        FROM shown GROUP BY ALL)
+  GROUP BY address
+  HAVING count(DISTINCT registrable_domain) FILTER (page IS NOT NULL AND sessions >= 2) >= 2
+     AND 2 * count(DISTINCT page) FILTER (sessions >= 2)
+       > count(DISTINCT registrable_domain) FILTER (page IS NOT NULL AND sessions >= 2)
+     AND 2 * sum(sessions) FILTER (page IS NOT NULL) > sum(sessions)
 ), public AS (
   -- What public resolvers answer: over plain UDP (0.5), or asked by the system itself.
   SELECT domain, session, probe_asn, unnest(udp_addresses) AS address FROM features
@@ -87,8 +91,10 @@ WITH names AS (
   FROM suspects s JOIN names n USING (resolver_asn, address, quarter, registrable_domain)
   GROUP BY ALL
 ), country AS (
-  SELECT address, count(DISTINCT registrable_domain) AS live_name_count
-  FROM names WHERE NOT is_dead GROUP BY ALL
+  SELECT address, count(DISTINCT s.registrable_domain) AS live_name_count,
+    count(DISTINCT s.control_hoster) AS live_hoster_count
+  FROM suspects s JOIN names n USING (resolver_asn, address, quarter, registrable_domain)
+  WHERE NOT n.is_dead GROUP BY ALL
 )
 SELECT p.resolver_asn, p.address, strftime(p.quarter, '%Y-%m-%d') AS quarter, p.name_count,
   p.dead_name_count, coalesce(c.live_name_count, 0) AS live_name_count, p.dead_session_count,
@@ -96,7 +102,8 @@ SELECT p.resolver_asn, p.address, strftime(p.quarter, '%Y-%m-%d') AS quarter, p.
   CASE WHEN a.is_proven OR a.is_in_control THEN 'serves sites'
        WHEN p.dead_name_count >= 2 AND p.dead_session_count >= {substitution_dead_share}
             * (p.dead_session_count + p.live_session_count) THEN 'substitution'
-       WHEN a.is_public THEN 'public'
+       -- Sites of unrelated hosts do not meet on one address: that answer was put in on the path.
+       WHEN a.is_public AND coalesce(c.live_hoster_count, 0) < {sinkhole_names} THEN 'public'
        WHEN c.live_name_count >= {sinkhole_names} THEN 'sinkhole'
        ELSE 'unclear' END AS profile
 FROM profiles p JOIN addresses a USING (address) LEFT JOIN country c USING (address)
@@ -221,19 +228,25 @@ GROUP BY ALL
 
 # One row: one page as one network served it: a body, or a site that plain requests are sent on to.
 # The names it replaced must be reached elsewhere, and most networks must not show it, or the page
-# is the sites' own (a captcha, a refusal of the whole country, a variant, a parking page). Shares
-# of sessions, so that one forged session neither acquits a page nor makes a site reachable.
+# may be the sites' own (a captcha, a refusal of the whole country, a variant, a parking page). Where
+# most networks do show it, it is no site's own if it stands at another site or the sites have
+# unrelated hosts, and if they were reached at other times; or if unrelated hosts show it and it is
+# no error. Shares of sessions, so that one forged session neither acquits a page nor makes a site
+# reachable.
 _PAGE_PROFILES = """
 WITH landed AS (
   SELECT session, day, probe_asn, registrable_domain,
     is_same_page OR is_https_own AS is_reached,
-    is_https_page AND NOT is_https_own AS is_sent_on, http_title,
-    CASE WHEN is_https_page THEN 'https://' || http_host ELSE http_body_digest END AS page
+    is_https_page AND NOT is_https_own AS is_sent_on, http_title, landing AS page,
+    CASE WHEN control_http_ok THEN control_hoster END AS hoster,
+    http_status >= 400 AS is_error, coalesce(http_site <> registrable_domain, FALSE) AS is_away
   FROM features
   WHERE http_failure IS NULL AND http_status IS NOT NULL AND registrable_domain IS NOT NULL
     AND coalesce(name_pool <> 'missing', TRUE)
 ), pages AS (
-  SELECT probe_asn, page, registrable_domain, min(http_title) AS title, count(*) AS measurements
+  SELECT probe_asn, page, registrable_domain, min(http_title) AS title, count(*) AS measurements,
+    mode(hoster ORDER BY hoster) AS hoster, count(*) FILTER (is_error) AS errors,
+    count(*) FILTER (is_away) AS arrivals
   FROM landed WHERE page IS NOT NULL AND NOT is_reached GROUP BY ALL
 ), shared AS (
   SELECT page FROM pages GROUP BY page HAVING count(DISTINCT registrable_domain) > 1
@@ -276,14 +289,22 @@ WITH landed AS (
   SELECT probe_asn, page, min(title) AS title, count(*) AS name_count,
     count(*) FILTER (r.is_reached OR len(list_filter(r.targets, lambda t: t <> page)) > 0)
       AS reached_elsewhere_count,
+    count(DISTINCT hoster) AS hoster_count, 2 * sum(errors) > sum(measurements) AS is_error,
+    2 * sum(arrivals) > sum(measurements) AS is_away,
     sum(measurements)::BIGINT AS measurement_count
   FROM pages JOIN reached r USING (registrable_domain) GROUP BY probe_asn, page
 )
 SELECT c.*, coalesce(s.network_count, 0) AS network_count,
   coalesce(s.scattered_share, 0) AS scattered_share, coalesce(t.showing_share, 0) AS showing_share,
-  c.name_count >= {blockpage_names} AND 2 * c.reached_elsewhere_count >= c.name_count
-    AND NOT (coalesce(s.network_count, 0) >= 3 AND (coalesce(s.scattered_share, 0) >= 0.5
-             OR coalesce(t.showing_share, 0) >= {refusal_share})) AS is_blockpage
+  coalesce(s.network_count, 0) >= 3 AND coalesce(t.showing_share, 0) >= {refusal_share}
+    AS is_everywhere,
+  c.name_count >= {blockpage_names}
+    AND NOT (coalesce(s.network_count, 0) >= 3 AND coalesce(s.scattered_share, 0) >= 0.5)
+    AND CASE WHEN 2 * c.reached_elsewhere_count >= c.name_count
+      THEN NOT is_everywhere OR c.is_away OR c.hoster_count >= {blockpage_names}
+      ELSE is_everywhere AND c.hoster_count >= {blockpage_names} AND (c.is_away OR NOT c.is_error)
+      END
+    AS is_blockpage
 FROM counted c LEFT JOIN spread s USING (page) LEFT JOIN testing t USING (page)
 """
 
@@ -334,8 +355,7 @@ FROM features f
   LEFT JOIN suspect_flags s USING (object_key, line_number)
   LEFT JOIN filtered l USING (object_key, line_number)
   LEFT JOIN page_profiles p ON p.probe_asn = f.probe_asn AND p.is_blockpage
-    AND p.page = CASE WHEN f.is_https_page THEN 'https://' || f.http_host
-                      ELSE f.http_body_digest END
+    AND p.page = f.landing
   LEFT JOIN http_names h ON h.probe_cc = f.probe_cc
   LEFT JOIN sent_elsewhere e ON e.probe_asn = f.probe_asn AND NOT f.is_https
     AND e.registrable_domain = f.registrable_domain AND e.http_site = f.http_site

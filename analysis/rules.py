@@ -52,6 +52,9 @@ class Thresholds:
     defect_names: int = _number(3, "names on which a probe version must fail alone")
     defect_ratio: float = _number(5.0, "times as often as other versions, for a defect")
     refusal_share: float = _number(0.8, "share of networks on which a site refuses the country")
+    firewall_names: int = _number(
+        3, "unrelated sites that fail alike on every network: a firewall, no refusal"
+    )
     body_match: float = _number(0.7, "body length proportion that counts as the same page (OONI's)")
     pool_days: int = _number(15, "days either side over which controls are pooled for a name")
     change_penalty: float = _number(1.0, "price of one change of behaviour, in log(sessions)")

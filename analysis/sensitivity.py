@@ -37,7 +37,8 @@ ACTS_ON: Mapping[str, frozenset[str]] = {
         ["broken_names", "broken_share", "defect_names", "defect_ratio"], frozenset({"rules"})
     ),
     **dict.fromkeys(
-        ["share_floor", "firm_share_floor", "change_penalty", "not_tested_days"],
+        ["share_floor", "firm_share_floor", "change_penalty", "firewall_names",
+         "not_tested_days"],
         frozenset({"verdicts"}),
     ),
     **dict.fromkeys(["refusal_share", "floor_days"], frozenset({"profiles", "verdicts"})),
@@ -58,6 +59,7 @@ GRID: Mapping[str, tuple[float, ...]] = {
     "persistence_share": (0.7, 0.8, 0.95, 1.0),
     "filter_share": (0.3, 0.45, 0.75, 0.9),
     "refusal_share": (0.6, 0.7, 0.9, 1.0),
+    "firewall_names": (2, 4, 6, 10),
     "broken_names": (3, 4, 8, 12),
     "broken_share": (0.3, 0.4, 0.6, 0.7),
     "defect_names": (2, 4, 5, 8),
