@@ -111,7 +111,8 @@ def _is_torn(
     sums = [counts[left:right].sum(axis=0) for left, right in ranges]
     before, middle, after = (2 * int(one[1]) > int(one.sum()) for one in sums)
     left, right = ranges[1]
-    is_thin = sums[1].sum() < thresholds.floor_sessions or right - left < thresholds.floor_days
+    # A session on each of the floor's days is enough to part: it moves dates, and no state.
+    is_thin = min(sums[1].sum(), right - left) < thresholds.floor_days
     return before and after and not middle and bool(is_thin)
 
 

@@ -109,11 +109,42 @@ SELECT p.resolver_asn, p.address, strftime(p.quarter, '%Y-%m-%d') AS quarter, p.
 FROM profiles p JOIN addresses a USING (address) LEFT JOIN country c USING (address)
 """
 
-# What a resolver gives for a live name nearly always, from the first day to the last on which it
-# gives it, is no lapse. ``is_answered_well``: the same resolver answers other live names well.
-# ``is_lone``: nobody ever reached a site there and no control got it, while most of the other
-# networks get the control's answer.
-_STEADY = """
+def _spells(key: str, given: str) -> str:
+    """SQL of ``spells``: the stretches in which something is given again and again.
+
+    One row is one stretch of one ``key`` in the relation ``given`` (``key, session, day,
+    is_given``): a block that is imposed twice is two of them, since enough open sessions in a row
+    end a stretch; ``given_count`` and ``open_count`` are its sessions, ``day_count`` the days on
+    which it was given.
+    """
+    return f"""
+ordered AS (
+  SELECT {key}, day, is_given, count(*) FILTER (NOT is_given)
+    OVER (PARTITION BY {key} ORDER BY day, session ROWS UNBOUNDED PRECEDING) AS open_before
+  FROM {given}
+), parted AS (
+  SELECT {key}, day, open_before, open_before - lag(open_before, 1, open_before)
+    OVER (PARTITION BY {key} ORDER BY day, open_before) >= {{floor_sessions}} AS begins
+  FROM ordered WHERE is_given
+), numbered AS (
+  SELECT {key}, day, open_before, count(*) FILTER (begins)
+    OVER (PARTITION BY {key} ORDER BY day, open_before) AS spell
+  FROM parted
+), spells AS (
+  SELECT {key}, count(*) AS given_count, max(open_before) - min(open_before) AS open_count,
+    count(DISTINCT day) AS day_count
+  FROM numbered GROUP BY {key}, spell
+)"""
+
+
+_IS_STEADY = """given_count >= {persistence_share} * (given_count + open_count)
+  AND given_count >= {floor_sessions} AND day_count >= {floor_days}"""
+
+# What a resolver gives for a live name nearly always is no lapse: ``is_persistent`` from the first
+# day to the last on which it gives it, while it answers other live names well. ``is_lone``: for a
+# while nearly always, nobody ever reached a site there and no control
+# got it, and most of the other networks get the control's answer.
+_STEADY = f"""
 WITH sent AS (
   SELECT domain, resolver_asn, address, min(day) AS since, max(day) AS until
   FROM suspects WHERE NOT is_missing GROUP BY ALL
@@ -124,12 +155,14 @@ WITH sent AS (
     AND f.day BETWEEN s.since AND s.until AND f.control_name = 'resolves'
     AND (f.dns_answer_count > 0 OR f.dns_failure IS NOT NULL)
   GROUP BY ALL
-), shares AS (
-  SELECT domain, resolver_asn, address
-  FROM asked GROUP BY ALL
-  HAVING count(*) FILTER (is_given) >= {persistence_share} * count(*)
-     AND count(*) FILTER (is_given) >= {floor_sessions}
-     AND count(DISTINCT day) FILTER (is_given) >= {floor_days}
+), {_spells("domain, resolver_asn, address", "asked")}, shares AS (
+  SELECT domain, resolver_asn, address,
+    sum(given_count) >= {{persistence_share}} * any_value(a.sessions) AS is_persistent,
+    bool_or({_IS_STEADY}) AS is_steady
+  FROM spells JOIN (
+    SELECT domain, resolver_asn, address, count(*) AS sessions FROM asked GROUP BY ALL
+  ) a USING (domain, resolver_asn, address)
+  GROUP BY ALL HAVING sum(given_count) >= {{floor_sessions}} AND sum(day_count) >= {{floor_days}}
 ), well AS (
   SELECT resolver_asn FROM features
   WHERE control_name = 'resolves' AND coalesce(name_pool <> 'missing', TRUE)
@@ -147,8 +180,9 @@ WITH sent AS (
   HAVING count(*) FILTER (is_matching) >= 2 AND 2 * count(*) FILTER (is_matching) >= count(*)
 )
 SELECT domain, resolver_asn, address,
-  resolver_asn IN (FROM well) AS is_answered_well,
-  domain IN (FROM elsewhere) AND NOT (a.is_in_control OR a.is_proven OR a.is_public) AS is_lone
+  is_persistent AND resolver_asn IN (FROM well) AS is_persistent,
+  is_steady AND domain IN (FROM elsewhere)
+    AND NOT (a.is_in_control OR a.is_proven OR a.is_public) AS is_lone
 FROM shares JOIN addresses a USING (address)
 """
 
@@ -214,7 +248,7 @@ _SUSPECT_FLAGS = """
 SELECT s.object_key, s.line_number,
   bool_or(p.profile = 'sinkhole') AS is_sinkhole,
   bool_or(p.profile = 'substitution') AS is_substitution,
-  coalesce(bool_or(t.is_answered_well), FALSE) AS is_persistent,
+  coalesce(bool_or(t.is_persistent), FALSE) AS is_persistent,
   coalesce(bool_or(t.is_lone), FALSE) AS is_lone,
   bool_or(d.pattern IS NOT NULL) AS has_dns_fingerprint
 FROM suspects s
@@ -308,36 +342,40 @@ SELECT c.*, coalesce(s.network_count, 0) AS network_count,
 FROM counted c LEFT JOIN spread s USING (page) LEFT JOIN testing t USING (page)
 """
 
-# Plain requests for one site that one network sends on to another site nearly always, while the
-# site itself is reached on other networks.
-_SENT = """
+# Plain requests for one site that one network answers nearly always, for a while, by another site
+# or by one page that is not the control's, while other networks get the site itself.
+_REPLACED = f"""
 WITH landings AS (
   SELECT probe_asn, registrable_domain, session, day,
-    http_site IS NOT NULL AND http_site <> registrable_domain AND NOT is_https AS is_away,
-    http_site
+    coalesce(http_site <> registrable_domain, FALSE) AS is_away,
+    is_same_page OR is_https_own AS is_own,
+    -- An error may be the site's own word to this network.
+    CASE WHEN is_away THEN 'http://' || http_site
+         WHEN NOT is_own AND control_http_ok AND NOT coalesce(title_match, FALSE)
+           AND http_status < 400 AND is_address_trusted THEN landing END AS target
   FROM features
   WHERE http_failure IS NULL AND http_status IS NOT NULL AND registrable_domain IS NOT NULL
     AND coalesce(name_pool <> 'missing', TRUE) AND NOT is_https
 ), homes AS (
   SELECT registrable_domain, probe_asn,
-    2 * count(DISTINCT session) FILTER (NOT is_away) > count(DISTINCT session) AS is_home
+    2 * count(DISTINCT session) FILTER (NOT is_away) > count(DISTINCT session) AS is_home,
+    2 * count(DISTINCT session) FILTER (is_own) > count(DISTINCT session) AS is_own
   FROM landings GROUP BY ALL
 ), reached AS (
-  SELECT registrable_domain FROM homes GROUP BY ALL
-  HAVING count(*) FILTER (is_home) >= 2 AND 2 * count(*) FILTER (is_home) >= count(*)
-), away AS (
-  SELECT probe_asn, registrable_domain, http_site, min(day) AS since, max(day) AS until
-  FROM landings WHERE is_away GROUP BY ALL
-)
-SELECT a.probe_asn, a.registrable_domain, a.http_site
-FROM away a JOIN landings l ON l.probe_asn = a.probe_asn
-  AND l.registrable_domain = a.registrable_domain AND l.day BETWEEN a.since AND a.until
-WHERE a.registrable_domain IN (FROM reached)
-GROUP BY ALL
-HAVING count(DISTINCT l.session) FILTER (l.is_away AND l.http_site = a.http_site)
-    >= {persistence_share} * count(DISTINCT l.session)
-  AND count(DISTINCT l.session) FILTER (l.is_away) >= {floor_sessions}
-  AND count(DISTINCT l.day) FILTER (l.is_away) >= {floor_days}
+  SELECT registrable_domain,
+    count(*) FILTER (is_home) >= 2 AND 2 * count(*) FILTER (is_home) >= count(*) AS is_home,
+    count(*) FILTER (is_own) >= 2 AND 2 * count(*) FILTER (is_own) >= count(*) AS is_own
+  FROM homes GROUP BY ALL HAVING count(*) FILTER (is_home) >= 2
+), targets AS (
+  SELECT DISTINCT probe_asn, registrable_domain, target, is_away
+  FROM landings JOIN reached r USING (registrable_domain)
+  WHERE target IS NOT NULL AND CASE WHEN is_away THEN r.is_home ELSE r.is_own END
+), asked AS (
+  SELECT probe_asn, registrable_domain, t.target, t.is_away, l.session, min(l.day) AS day,
+    bool_or(l.target IS NOT DISTINCT FROM t.target) AS is_given
+  FROM targets t JOIN landings l USING (probe_asn, registrable_domain) GROUP BY ALL
+), {_spells("probe_asn, registrable_domain, target, is_away", "asked")}
+SELECT DISTINCT probe_asn, registrable_domain, target, is_away FROM spells WHERE {_IS_STEADY}
 """
 
 _PROFILED = """
@@ -348,7 +386,8 @@ SELECT f.*,
   coalesce(s.is_lone, FALSE) AND f.dns_match = 'none' AS is_lone,
   coalesce(s.has_dns_fingerprint, FALSE) AS has_dns_fingerprint,
   l.line_number IS NOT NULL AS is_local_filter,
-  e.http_site IS NOT NULL AND f.http_failure IS NULL AS is_sent_elsewhere,
+  coalesce(e.is_away, FALSE) AS is_sent_elsewhere,
+  NOT coalesce(e.is_away, TRUE) AND NOT f.is_same_page AND NOT f.is_https_own AS is_replaced,
   coalesce(f.http_failure IS NULL AND NOT f.is_https_own
     AND (p.is_blockpage OR list_has_any(f.http_fingerprints, h.names)), FALSE) AS is_blockpage
 FROM features f
@@ -357,8 +396,10 @@ FROM features f
   LEFT JOIN page_profiles p ON p.probe_asn = f.probe_asn AND p.is_blockpage
     AND p.page = f.landing
   LEFT JOIN http_names h ON h.probe_cc = f.probe_cc
-  LEFT JOIN sent_elsewhere e ON e.probe_asn = f.probe_asn AND NOT f.is_https
-    AND e.registrable_domain = f.registrable_domain AND e.http_site = f.http_site
+  LEFT JOIN replaced e ON e.probe_asn = f.probe_asn AND NOT f.is_https
+    AND e.registrable_domain = f.registrable_domain AND f.http_failure IS NULL AND e.target =
+      CASE WHEN f.http_site <> f.registrable_domain THEN 'http://' || f.http_site
+           ELSE f.landing END
 """
 
 
@@ -374,7 +415,7 @@ def add_profiles(
     ``page_profiles``: one row per probe network and page.
     ``profiled``: the rows of ``features`` with what the profiles say of each
     (``is_sinkhole, is_substitution, is_persistent, is_lone, has_dns_fingerprint, is_local_filter,
-    is_blockpage, is_sent_elsewhere``).
+    is_blockpage, is_sent_elsewhere, is_replaced``).
 
     Sources of the method: guard G2; the common-address rule of CensorWatch (2023) and iMAP.
     """
@@ -389,7 +430,7 @@ def add_profiles(
         ("special_profiles", _SPECIAL_PROFILES.format(**numbers)),
         ("filtered", _FILTERED),
         ("suspect_flags", _SUSPECT_FLAGS),
-        ("sent_elsewhere", _SENT.format(**numbers)),
+        ("replaced", _REPLACED.format(**numbers)),
         ("page_profiles", _PAGE_PROFILES.format(**numbers)),
     ):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")

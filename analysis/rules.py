@@ -488,6 +488,14 @@ RULES: tuple[Rule, ...] = (
         mechanism="http.blockpage",
     ),
     Rule(
+        "http.replaced",
+        "is_replaced AND NOT coalesce(title_match, FALSE) AND control_http_ok",
+        "blocked",
+        "This network answers nearly every plain request for the site by one page that is neither "
+        "the control's nor an error, where other networks get the site itself.",
+        mechanism="http.blockpage",
+    ),
+    Rule(
         "http.refused_by_site",
         "http_status IN (401, 403, 451) AND control_http_status < 400 "
         "AND (is_https_own OR is_address_trusted)",
