@@ -194,13 +194,19 @@ def sent_elsewhere(**changes: Any) -> Row:
     return other_page(**{**there, **changes})
 
 
-def _sent_elsewhere_by_one_network() -> list[Row]:
-    """Five sessions that are sent on, on a network whose neighbours reach the site."""
+def _by_one_network(row: Row) -> list[Row]:
+    """Five sessions that meet it, on a network whose neighbours reach the site."""
     neighbours = [
         on(90 + n, http_observation(probe_asn=64520 + n % 2, resolver_asn=64520 + n % 2))
         for n in range(4)
     ]
-    return [*[on(n, sent_elsewhere()) for n in range(10, 15)], *neighbours]
+    return [*[on(n, row) for n in range(10, 15)], *neighbours]
+
+
+def _twice_by_one_network(row: Row) -> list[Row]:
+    """The same, then five open sessions, then five that meet it again."""
+    between = [on(n, http_observation()) for n in range(20, 25)]
+    return [*_by_one_network(row), *between, *[on(n, row) for n in range(30, 35)]]
 
 
 def _pages(digest: str, *labels: str) -> list[Row]:
@@ -385,7 +391,21 @@ _HTTP = [
     case("a refusal by the site's own address by plain http", "http.refused_by_site", "unknown",
       other_page(http_status=451, status_code_match=False)),
     case("one network sends plain requests on to another site", "http.sent_elsewhere",
-      "blocked http.blockpage", *_sent_elsewhere_by_one_network()),
+      "blocked http.blockpage", *_by_one_network(sent_elsewhere())),
+    case("sent on to another site, not for a while, and again", "http.sent_elsewhere",
+      "blocked http.blockpage", *_twice_by_one_network(sent_elsewhere())),
+    case("one network shows a page of its own in the site's place", "http.replaced",
+      "blocked http.blockpage", *_by_one_network(other_page())),
+    case("... with the control's title", "http.diff", "unknown",
+      on(1, other_page(title_match=True, status_code_match=False)),
+      *_by_one_network(other_page())),
+    case("... while the site is down for the control", "http.fails_for_control_too", "down",
+      on(1, other_page(**site_down())), *_by_one_network(other_page())),
+    case("one network gets an error in the site's place", "http.diff", "unknown",
+      *_by_one_network(other_page(http_status=503, status_code_match=False))),
+    case("one network's page at an address that the control does not know", "dns.unmatched",
+      "unknown", *_by_one_network({**other_page(), "tcp": [connect(ELSEWHERE, port=80, match="none")],
+                                    "dns_answers": misled(ELSEWHERE)["dns_answers"]})),
     case("a verified page", "http.https", "ok", observation()),
     case("the control's page by plain http", "http.same_page", "ok", http_observation()),
     case("a page without a control", "http.no_control", "unknown",
@@ -570,10 +590,10 @@ REAL_LIFE: tuple[Situation, ...] = (
                  tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)])),
     case("sent on to another address of the same owner", "http.diff", "unknown",
       on(1, sent_elsewhere(title_match=True, status_code_match=False)),
-      *_sent_elsewhere_by_one_network()),
+      *_by_one_network(sent_elsewhere())),
     case("sent on to another site while the site is down for the control",
       "http.fails_for_control_too", "down",
-      on(1, sent_elsewhere(**site_down())), *_sent_elsewhere_by_one_network()),
+      on(1, sent_elsewhere(**site_down())), *_by_one_network(sent_elsewhere())),
     case("a server error that the control does not get", "http.diff", "unknown",
       other_page(http_status=502, status_code_match=False)),
     case("a redirect to a subdomain whose handshake is cut", "http.tls_reset", "blocked tls.reset",
