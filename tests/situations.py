@@ -6,9 +6,10 @@ others are what else was measured.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -17,6 +18,7 @@ from analysis.fingerprints import Fingerprint, Fingerprints
 from analysis.outcomes import add_outcomes
 from analysis.rules import Thresholds
 from tests.observations import (
+    PROBE_NETWORK,
     Row,
     answer,
     connect,
@@ -216,6 +218,24 @@ def _pages(digest: str, *labels: str) -> list[Row]:
     ]
 
 
+def _page_at_another_address(digest: str, **changes: Any) -> Row:
+    """A plain page, from an address that the control did not get."""
+    there = misled(ELSEWHERE)["dns_answers"]
+    tcp = [connect(ELSEWHERE, port=80, match="none", control_ok=None)]
+    return {**other_page(http_body_digest=digest, **changes), "dns_answers": there, "tcp": tcp}
+
+
+def _on_every_network(row: Callable[..., Row], hosts: int = 3) -> list[Row]:
+    """Three names on three networks, in sessions of their own; the names have so many hosts."""
+    rows = []
+    for place, asn in enumerate((PROBE_NETWORK, 64520, 64521)):
+        for n, domain in enumerate(names("one", "two", "three")):
+            control = [control_answer("192.0.2.10", 64496 + n % hosts)]
+            made = row(domain=domain, probe_asn=asn, resolver_asn=asn, control_answers=control)
+            rows += [on(10 * place + 3 * n + k, made) for k in range(3)]
+    return rows
+
+
 def _reached(*labels: str) -> list[Row]:
     """The same names, reached on another network, by two sessions each."""
     return [
@@ -404,8 +424,7 @@ _HTTP = [
     case("one network gets an error in the site's place", "http.diff", "unknown",
       *_by_one_network(other_page(http_status=503, status_code_match=False))),
     case("one network's page at an address that the control does not know", "dns.unmatched",
-      "unknown", *_by_one_network({**other_page(), "tcp": [connect(ELSEWHERE, port=80, match="none")],
-                                    "dns_answers": misled(ELSEWHERE)["dns_answers"]})),
+      "unknown", *_by_one_network(_page_at_another_address("another page"))),
     case("a verified page", "http.https", "ok", observation()),
     case("the control's page by plain http", "http.same_page", "ok", http_observation()),
     case("a page without a control", "http.no_control", "unknown",
@@ -526,6 +545,32 @@ REAL_LIFE: tuple[Situation, ...] = (
       *_pages("parking page", "one", "two", "three")),
     case("one refusal for three names everywhere", "http.refused_by_site", "unknown",
       *[{**row, "http_status": 403} for row in _pages("refusal", "one", "two", "three")]),
+    case("one page for three names of three hosts on every network", "http.blockpage",
+      "blocked http.blockpage",
+      *_on_every_network(partial(other_page, http_body_digest="notice"))),
+    case("one page for three names of one host on every network", "http.diff", "unknown",
+      *_on_every_network(partial(other_page, http_body_digest="challenge"), hosts=1)),
+    case("one refusal for three names of three hosts on every network", "http.refused_by_site",
+      "unknown",
+      *_on_every_network(partial(other_page, http_body_digest="forbidden", http_status=403,
+                                 status_code_match=False))),
+    case("one refusal for three names that every network reached before", "http.blockpage",
+      "blocked http.blockpage",
+      *_on_every_network(partial(other_page, http_body_digest="by order", http_status=403,
+                                 status_code_match=False)),
+      *[on(100 + n, row) for n, row in enumerate(_on_every_network(http_observation))]),
+    case("one address even from public resolvers for names of three hosts", "dns.sinkhole",
+      "blocked dns.sinkhole",
+      *_on_every_network(partial(misled, ELSEWHERE,
+                                 udp_answers=[answer(ELSEWHERE, 64499, match="none")]))),
+    case("one address from public resolvers for names of one host", "dns.unmatched", "unknown",
+      *_on_every_network(partial(misled, ELSEWHERE,
+                                 udp_answers=[answer(ELSEWHERE, 64499, match="none")]), hosts=1)),
+    case("a page that one session saw does not make a sinkhole a cache", "dns.sinkhole",
+      "blocked dns.sinkhole",
+      *[on(3 * n + k, _page_at_another_address("notice", domain=d))
+        for n, d in enumerate(names("one", "two", "three")) for k in range(2)],
+      *[on(20, _page_at_another_address(f"top up {d}", domain=d)) for d in names("one", "two")]),
     case("one page for two names that are reached elsewhere", "http.diff", "unknown",
       *_pages("shared page", "one", "two"), *_reached("one", "two")),
     case("a page reached only at the address that the control found", "dns.nxdomain",

@@ -15,7 +15,14 @@ from analysis.period import Period
 from analysis.rules import Thresholds
 from analysis.study import Study
 from analysis.verdicts import Judgement, explorer_url
-from tests.observations import PROBE_NETWORK, Row, connection_with, no_control, observation
+from tests.observations import (
+    PROBE_NETWORK,
+    Row,
+    connection_with,
+    control_answer,
+    no_control,
+    observation,
+)
 from tests.situations import (
     NXDOMAIN,
     TIMEOUT,
@@ -31,7 +38,9 @@ from tests.situations import (
 )
 
 NAME, VPN = "news.example", 64510
-#: One letter, one session: Blocked, Open, Down, Unclear, No control, Sinkhole at 127.0.0.1.
+ALL_NETWORKS = [PROBE_NETWORK, PROBE_NETWORK + 1, PROBE_NETWORK + 2]
+#: One letter, one session: Blocked, Open, Down, Unclear, No control, Loopback, Reset, Time-out,
+#: Man in the middle.
 LETTERS: dict[str, Row] = {
     "B": unresolved(NXDOMAIN),
     "O": observation(),
@@ -41,6 +50,8 @@ LETTERS: dict[str, Row] = {
     "L": misled("127.0.0.1", dns_answers=[
         {"address": "127.0.0.1", "asn": None, "special": "loopback", "match": "none"}]),
     "R": unshaken("connection_reset"),
+    "T": unconnected(TIMEOUT),
+    "M": unshaken("ssl_invalid_hostname"),
 }  # fmt: skip
 DAY_ONE = datetime(2024, 1, 1, 8)
 
@@ -68,8 +79,8 @@ def judge(
     whole = Period.parse("2024-01-01", until)
     first, second = whole.split(split)
     networks = pd.DataFrame({
-        "probe_asn": [PROBE_NETWORK, PROBE_NETWORK + 1, VPN],
-        "operator": ["One", "Two", "Tunnel"], "is_domestic": [True, True, False],
+        "probe_asn": [*ALL_NETWORKS, VPN], "operator": ["One", "Two", "Three", "Tunnel"],
+        "is_domestic": [True, True, True, False],
     })  # fmt: skip
     study = SimpleNamespace(
         connection=connection_with(rows), is_fictional=is_fictional,
@@ -300,6 +311,56 @@ def test_nothing_measured_is_never_ok_and_never_nought() -> None:
         if pd.notna(row.blocked_share):
             low, high = row.blocked_share_low, row.blocked_share_high
             assert low - 1e-9 <= row.blocked_share <= high + 1e-9
+
+
+def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Row]:
+    """The same days on every access network, of a site in a hoster's network."""
+    return [
+        row
+        for asn in ALL_NETWORKS
+        for row in days(letters, domain=domain, probe_asn=asn, resolver_asn=asn,
+                        control_answers=[control_answer("192.0.2.10", hoster)])
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (everywhere("R" * 12), "impaired"),
+        (everywhere("T" * 12), "impaired"),
+        (everywhere("O" * 12 + "T" * 12), "impaired"),
+        (everywhere("O" * 12 + "R" * 12), "likely_blocked"),
+        (everywhere("R" * 12 + "O" * 12), "likely_blocked"),
+        (everywhere("M" * 12), "likely_blocked"),
+        (everywhere("B" * 12), "likely_blocked"),
+        ([*everywhere("R" * 12), *everywhere("R" * 12, "two.example", 64497),
+          *everywhere("R" * 12, "three.example", 64498)], "likely_blocked"),
+        ([*everywhere("R" * 12), *everywhere("R" * 12, "two.example"),
+          *everywhere("R" * 12, "three.example")], "impaired"),
+        ([*everywhere("T" * 12), *everywhere("T" * 12, "two.example", 64497),
+          *everywhere("T" * 12, "three.example", 64498)], "impaired"),
+        ([*days("R" * 12), *days("T" * 12, probe_asn=ALL_NETWORKS[1]),
+          *days("R" * 12, probe_asn=ALL_NETWORKS[2])], "likely_blocked"),
+        ([*days("R" * 12), *days("R" * 12, probe_asn=ALL_NETWORKS[1]),
+          *days("O" * 12, probe_asn=ALL_NETWORKS[2])], "likely_blocked"),
+        ([*days("R" * 12), *days("R" * 12, probe_asn=ALL_NETWORKS[1]),
+          *days("R" * 12, probe_asn=ALL_NETWORKS[2]), *days("O" * 12, probe_asn=VPN)], "impaired"),
+    ],
+    ids=["always reset", "always unreachable", "unreachable since", "reset since", "reset until",
+         "another's certificate", "no such name", "three sites of three hosts reset",
+         "three sites of one host reset", "three sites of three hosts unreachable",
+         "another way on one network", "one network gets through", "only a tunnel gets through"],
+)  # fmt: skip
+def test_what_fails_alike_on_every_network(rows: list[Row], expected: str) -> None:
+    """G6, G8: a site that is away, or refuses the country, looks the same and is not listed; what
+    no site can do, what began while it was tested, and what many hosts cannot share, is."""
+    # A time-out counts where the network's usual site does not time out.
+    usual = [row for asn in ALL_NETWORKS for n in range(7)
+             for row in days("O" * 4, domain=f"usual-{n}.example", probe_asn=asn)]  # fmt: skip
+    found = verdict(judge([*rows, *usual]))
+    assert found["state"] == expected
+    if expected == "impaired":
+        assert found["set_aside_reason"] == "geo_restricted"
 
 
 def test_an_answer_through_anothers_resolver_accuses_nobody() -> None:
