@@ -109,6 +109,7 @@ SELECT p.resolver_asn, p.address, strftime(p.quarter, '%Y-%m-%d') AS quarter, p.
 FROM profiles p JOIN addresses a USING (address) LEFT JOIN country c USING (address)
 """
 
+
 def _spells(key: str, given: str) -> str:
     """SQL of ``spells``: the stretches in which something is given again and again.
 
@@ -262,8 +263,8 @@ GROUP BY ALL
 
 # One row: one page as one network served it: a body, or a site that plain requests are sent on to.
 # The names it replaced must be reached elsewhere, and most networks must not show it, or the page
-# may be the sites' own (a captcha, a refusal of the whole country, a variant, a parking page). Where
-# most networks do show it, it is no site's own if it stands at another site or the sites have
+# may be the sites' own (a captcha, a refusal of the whole country, a variant, a parking page).
+# Where most networks do show it, it is no site's own if it stands at another site or the sites have
 # unrelated hosts, and if they were reached at other times; or if unrelated hosts show it and it is
 # no error. Shares of sessions, so that one forged session neither acquits a page nor makes a site
 # reachable.
