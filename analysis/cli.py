@@ -58,11 +58,13 @@ def report(words: Words = None) -> None:
 @app.command()
 def ingest(words: Words = None) -> None:
     """The first stage alone: archive objects to Parquet and a ledger. Resumes."""
+    from analysis.observations import Observations
+
     settings = parse_settings(words or [])
     _simulate_embedded(settings)
     with _progress("reading the archive") as reading:
         collection = _read(settings, reading)
-    ledger = collection.open(settings.probe_cc, settings.period).ledger()
+    ledger = Observations(collection, settings.probe_cc, settings.period).ledger()
     for reason, count in ledger.itertuples(index=False):
         print(f"{reason:<24}{count:>12,}")
 

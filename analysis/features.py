@@ -24,7 +24,9 @@ _ALONE = "concat(object_key, ':', line_number)"
 _NAMES = {
     "host_name": "SELECT unnest([domain, http_host, redirect_host]) FROM observations",
     "object_name": "SELECT object_key FROM observations",
+    "input_name": "SELECT input FROM observations",
     "session_name": "SELECT {session} FROM observations",
+    "software_name": "SELECT concat_ws(' ', software_name, software_version) FROM observations",
     "site_name": "SELECT registrable_domain FROM sites_at_hand",
 }
 
@@ -35,7 +37,8 @@ SELECT
   * REPLACE (coalesce(http_failure, CASE WHEN http_status BETWEEN 300 AND 399
       THEN coalesce(redirect_failure, http_experiment_failure) END) AS http_failure,
     domain::host_name AS domain, http_host::host_name AS http_host,
-    redirect_host::host_name AS redirect_host, object_key::object_name AS object_key),
+    redirect_host::host_name AS redirect_host, object_key::object_name AS object_key,
+    input::input_name AS input),
   len(dns_answers) > 0 AND len([a.match FOR a IN dns_answers IF a.match = 'none'])
     = len(dns_answers) AS dns_is_unmatched,
   CAST(measurement_start_time AS DATE) AS day,
@@ -114,10 +117,10 @@ _SAME_PAGE = """coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL
 
 _FEATURES = """
 SELECT
-  c.object_key, c.line_number, c.report_id, c.input, c.measurement_start_time, c.day, c.session,
-  c.domain, site.registrable_domain, c.probe_cc, c.probe_asn, c.resolver_asn, c.is_https,
-  c.is_ip_input,
-  c.software_name, c.software_version, c.test_version,
+  c.object_key, c.line_number, c.report_id <> '' AS has_report, c.input,
+  c.measurement_start_time, c.day, c.session, c.domain, site.registrable_domain, c.probe_cc,
+  c.probe_asn, c.resolver_asn, c.is_https, c.is_ip_input,
+  concat_ws(' ', c.software_name, c.software_version)::software_name AS software,
   c.is_anomaly, c.is_confirmed, c.is_failure, c.has_control, c.control_name,
   n.name_pool, c.control_http_ok, c.control_http_fails,
   list_any_value([a.special FOR a IN c.control_answers IF a.special IS NOT NULL])
@@ -180,7 +183,9 @@ FROM controlled GROUP BY ALL
 
 _LAYERED = """
 SELECT
-  f.* EXCLUDE (tcp_trusted, tls_trusted, tls_all),
+  f.* EXCLUDE (tcp_trusted, tls_trusted, tls_all, tcp_seen, tls_failing_here, dns_is_unmatched,
+    body_proportion, status_code_match, headers_match, is_https_url, redirect_site, redirect_host,
+    redirect_failure),
   len([t.address FOR t IN tcp_trusted IF t.failure IS NULL]) AS tcp_trusted_ok,
   len(tcp_trusted) AS tcp_trusted_count,
   len(tcp_seen) AS tcp_counted,
@@ -239,7 +244,7 @@ def add_features(
         thresholds: ``pool_days`` and ``body_match`` are used.
         is_pooled: false judges each measurement alone, by its own control and session only.
 
-    One row is one measurement. Columns: its identity (``object_key, line_number, report_id,
+    One row is one measurement. Columns: its identity (``object_key, line_number, has_report,
     input, measurement_start_time, day, session, domain, registrable_domain, probe_asn,
     resolver_asn``), OONI's flags, and per layer the scalars that the conditions in ``rules``
     name. Order is not defined.

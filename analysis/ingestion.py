@@ -389,7 +389,7 @@ def ingest(
     if stored:
         return _copy(opened, stored, place, probe_cc, progress or _silent)
     task = _Task(opened, opened.id, place, fingerprints)
-    task.store.remove_leftovers(task.source_id)
+    task.store.remove_leftovers(f"{FOLDER}/{task.source_id}")
     results = _results(task, objects, jobs or os.cpu_count() or 1, progress or _silent)
     return _collected(task, probe_cc, results)
 
@@ -501,7 +501,7 @@ def _copy(
             "SOURCE", source.name, f"a store of several sources; name one of them: {choices}"
         )
     ((source_id, pairs),) = found.items()
-    store.remove_leftovers(source_id)
+    store.remove_leftovers(f"{FOLDER}/{source_id}")
     results: list[Provenance | NotRead] = []
     for item, key in sorted(pairs, key=lambda pair: pair[1]):
         results.append(_copy_file(source, item, store, source_id, key))

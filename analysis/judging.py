@@ -12,14 +12,14 @@ import duckdb
 import pyarrow as pa
 
 from analysis.fingerprints import Fingerprints
+from analysis.observations import observations_from_table
 from analysis.outcomes import add_outcomes
 from analysis.rules import LAYERS, RULES_BY_ID, Thresholds
-from analysis.store import observations_from_table
 
 _JUDGED = """
-SELECT o.*, c.* EXCLUDE (object_key, line_number, report_id, input, measurement_start_time,
-                         domain, probe_asn, resolver_asn, day, session, is_https, is_anomaly,
-                         is_confirmed, is_failure, software_name, software_version)
+SELECT o.*, c.* EXCLUDE (object_key, line_number, input, measurement_start_time, domain,
+                         probe_asn, resolver_asn, day, session, is_https, is_anomaly,
+                         is_confirmed, is_failure)
 FROM outcomes o JOIN controlled c USING (object_key, line_number)
 WHERE (o.domain = $domain OR $domain IS NULL) AND (o.probe_asn = $probe_asn OR $probe_asn IS NULL)
 ORDER BY o.object_key, o.line_number

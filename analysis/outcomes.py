@@ -106,10 +106,9 @@ def apply_rules(
     connection.execute(f"""
     CREATE OR REPLACE TEMP TABLE outcomes AS
     WITH fired AS (
-      SELECT object_key, line_number, report_id, input, measurement_start_time, day, session,
+      SELECT object_key, line_number, has_report, input, measurement_start_time, day, session,
              domain, registrable_domain, probe_asn, resolver_asn, is_https,
-             concat_ws(' ', software_name, software_version) AS software,
-             is_anomaly, is_confirmed, is_failure,
+             software, is_anomaly, is_confirmed, is_failure,
              coalesce(dns_failure, http_failure) IS NOT NULL AS is_failing, {firing}
       FROM profiled
     ), classed AS (SELECT fired.*, {classes} FROM fired {joins}),

@@ -24,54 +24,68 @@ WHERE dns_answer_count > 0 AND dns_special IS NULL AND domain <> ''
   AND (dns_match = 'none' OR control_name = 'missing' OR name_pool = 'missing')
 """
 
-_ADDRESSES = """
-WITH suspect AS (SELECT DISTINCT address FROM suspects),
-met AS (
+# Controls are relayed by probes: one of them vouches for nothing.
+_CONTROL_ADDRESSES = """
+WITH met AS (
   SELECT address, count(DISTINCT session) AS sessions FROM suspects GROUP BY address
-), controls AS (
-  -- Controls are relayed by probes: one of them vouches for nothing.
-  SELECT address
-  FROM (SELECT session, unnest(control_answers).address AS address FROM controlled)
-  JOIN met USING (address)
-  GROUP BY address
-  HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value(met.sessions)
-), shown AS (
+)
+SELECT address
+FROM (SELECT session, unnest(control_answers).address AS address FROM controlled)
+JOIN met USING (address)
+GROUP BY address
+HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value(met.sessions)
+"""
+
+# A sinkhole shows one page or none; a cache or a content network shows each site's own. Most of
+# the plain requests must get one, and a page counts if two sessions saw it: one forged or broken
+# session must not turn a sinkhole into a cache.
+_PAGE_ADDRESSES = """
+WITH shown AS (
   SELECT s.address, s.session, s.registrable_domain,
     CASE WHEN f.http_failure IS NULL THEN f.http_body_digest END AS page
   FROM suspects s JOIN features f USING (object_key, line_number)
   WHERE NOT s.is_missing AND NOT f.is_https AND coalesce(f.http_first_is_answer, TRUE)
 ), pages AS (
-  -- A sinkhole shows one page or none; a cache or a content network shows each site's own. Most of
-  -- the plain requests must get one, and a page counts if two sessions saw it: one forged or broken
-  -- session must not turn a sinkhole into a cache.
-  SELECT address
-  FROM (SELECT address, registrable_domain, page, count(DISTINCT session) AS sessions
-        FROM shown GROUP BY ALL)
-  GROUP BY address
-  HAVING count(DISTINCT registrable_domain) FILTER (page IS NOT NULL AND sessions >= 2) >= 2
-     AND 2 * count(DISTINCT page) FILTER (sessions >= 2)
-       > count(DISTINCT registrable_domain) FILTER (page IS NOT NULL AND sessions >= 2)
-     AND 2 * sum(sessions) FILTER (page IS NOT NULL) > sum(sessions)
-), public AS (
-  -- What public resolvers answer: over plain UDP (0.5), or asked by the system itself.
-  SELECT domain, session, probe_asn, unnest(udp_addresses) AS address FROM features
-  UNION ALL
-  SELECT domain, session, probe_asn, unnest(dns_addresses) FROM features
-  WHERE resolver_asn > 0 AND resolver_asn NOT IN (SELECT probe_asn FROM features)
-), publicly AS (
-  -- What public resolvers give for the name on several networks is no resolver's block.
-  SELECT s.address
-  FROM (SELECT DISTINCT address, domain FROM suspects WHERE NOT is_missing) s
-    JOIN public p USING (domain)
-  GROUP BY s.address
-  HAVING 2 * count(DISTINCT p.session) FILTER (p.address = s.address) > count(DISTINCT p.session)
-     AND count(DISTINCT p.probe_asn) FILTER (p.address = s.address) >= 3
+  SELECT address, registrable_domain, page, count(DISTINCT session) AS sessions
+  FROM shown GROUP BY ALL
 )
-SELECT address,
-  address IN (FROM publicly) AS is_public,
-  address IN (FROM controls) AS is_in_control,
-  address IN (SELECT address FROM serving) OR address IN (FROM pages) AS is_proven
-FROM suspect
+SELECT address FROM pages GROUP BY address
+HAVING count(DISTINCT registrable_domain) FILTER (page IS NOT NULL AND sessions >= 2) >= 2
+   AND 2 * count(DISTINCT page) FILTER (sessions >= 2)
+     > count(DISTINCT registrable_domain) FILTER (page IS NOT NULL AND sessions >= 2)
+   AND 2 * sum(sessions) FILTER (page IS NOT NULL) > sum(sessions)
+"""
+
+# What public resolvers give for the name on several networks is no resolver's block. They answer
+# over plain UDP (0.5), or where the system itself asks one.
+_PUBLIC_ADDRESSES = """
+WITH live AS (SELECT DISTINCT domain, address FROM suspects WHERE NOT is_missing),
+public AS (
+  SELECT domain, session, probe_asn, unnest(udp_addresses) AS address
+  FROM features SEMI JOIN live USING (domain)
+  UNION ALL
+  SELECT domain, session, probe_asn, unnest(dns_addresses)
+  FROM features SEMI JOIN live USING (domain)
+  WHERE resolver_asn > 0 AND resolver_asn NOT IN (SELECT probe_asn FROM features)
+), asked AS (
+  SELECT domain, count(DISTINCT session) AS sessions FROM public GROUP BY domain
+), given AS (
+  SELECT domain, address, count(DISTINCT session) AS sessions, list(DISTINCT probe_asn) AS asns
+  FROM public SEMI JOIN live USING (domain, address) GROUP BY ALL
+)
+SELECT address
+FROM live JOIN asked USING (domain) LEFT JOIN given USING (domain, address)
+GROUP BY address
+HAVING 2 * coalesce(sum(given.sessions), 0) > sum(asked.sessions)
+  AND len(list_distinct(flatten(list(given.asns)))) >= 3
+"""
+
+_ADDRESSES = """
+SELECT DISTINCT address,
+  address IN (FROM public_addresses) AS is_public,
+  address IN (FROM control_addresses) AS is_in_control,
+  address IN (SELECT address FROM serving) OR address IN (FROM page_addresses) AS is_proven
+FROM suspects
 """
 
 # One row: one address as one resolver network gave it in one quarter (guard G2). Sessions decide,
@@ -199,7 +213,7 @@ WITH given AS (
   GROUP BY ALL
 ), asked AS (
   SELECT g.probe_asn, g.resolver_asn, g.address, f.session, g.domain,
-         any_value(concat_ws(' ', f.software_name, f.software_version)) AS software,
+         min(f.software) AS software,
          bool_or(list_contains(f.dns_addresses, g.address)) AS is_given
   FROM given g JOIN features f
     ON f.probe_asn = g.probe_asn AND f.resolver_asn = g.resolver_asn AND f.domain = g.domain
@@ -425,6 +439,9 @@ def add_profiles(
     _register_filters(connection)
     for name, query in (
         ("suspects", _SUSPECTS),
+        ("control_addresses", _CONTROL_ADDRESSES),
+        ("page_addresses", _PAGE_ADDRESSES),
+        ("public_addresses", _PUBLIC_ADDRESSES),
         ("addresses", _ADDRESSES),
         ("answer_profiles", _ANSWER_PROFILES.format(**numbers)),
         ("steady", _STEADY.format(**numbers)),

@@ -1,4 +1,4 @@
-"""The store: observations in Parquet, one file per archive object, and reading them back.
+"""The store: observations in Parquet, one file per archive object.
 
 A file is ``STORE/observations/<source_id>/<key>.parquet``. Its columns are
 ``schema.OBSERVATION``; its key-value metadata hold what it was made from and the ledger of the
@@ -12,29 +12,21 @@ import hashlib
 import json
 import os
 import platform
-import re
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.errors import ContractError, ParameterError
-from analysis.period import Period
+from analysis.errors import ParameterError
 from analysis.places import archive
 from analysis.places.trees import Tree
 from analysis.schema import OBSERVATION, SCHEMA_VERSION
-
-if TYPE_CHECKING:
-    # Imported where they are used: each worker of ingestion would wait for them in vain.
-    import duckdb
-    import pandas as pd
 
 #: Reasons of the ingestion ledger, in the contract's order.
 REASONS = (
@@ -49,9 +41,6 @@ REASONS = (
 )
 
 FOLDER = "observations"
-
-_MEMORY = "600MB"
-
 _META = b"workbook"
 _SUFFIX = ".parquet"
 _TEMPORARY = ".part"
@@ -124,6 +113,10 @@ class Store:
         """The path of a file; for a folder, one that anybody can open."""
         return self._tree.path(_name(source_id, f"{key}{_SUFFIX}"))
 
+    def place(self, name: str) -> str:
+        """The path of any file in the store; for a folder, one that anybody can open."""
+        return self._tree.path(name)
+
     def source_ids(self) -> list[str]:
         """The sources that the store holds observations of."""
         return self._tree.folders(FOLDER)
@@ -153,7 +146,7 @@ class Store:
 
     def write(self, source_id: str, key: str) -> "FileWriter":
         """Begin the file of one object."""
-        return FileWriter(_Replacement(self._tree, _name(source_id, f"{key}{_SUFFIX}")))
+        return FileWriter(Replacement(self._tree, _name(source_id, f"{key}{_SUFFIX}")))
 
     def replace_file(self, source_id: str, key: str, blocks: Iterable[bytes]) -> None:
         """Take over a file as it is."""
@@ -170,17 +163,21 @@ class Store:
         """Replace a small JSON document beside the files of a source."""
         self._replace(_name(source_id, name), [json.dumps(value, indent=1).encode()])
 
+    def replacement(self, name: str) -> "Replacement":
+        """A file of any name in the store, that appears when it is whole."""
+        return Replacement(self._tree, name)
+
     def _replace(self, name: str, blocks: Iterable[bytes]) -> None:
-        with _Replacement(self._tree, name) as replacement:
+        with Replacement(self._tree, name) as replacement:
             for block in blocks:
                 replacement.stream.write(block)
             replacement.commit()
 
-    def remove_leftovers(self, source_id: str) -> None:
-        """Remove the temporary files of killed runs; those of running ones stay."""
+    def remove_leftovers(self, folder: str) -> None:
+        """Remove the temporary files of killed runs below a folder; those of running ones stay."""
         if not self.is_local:
             return
-        for path in Path(self._tree.path(_name(source_id))).rglob(f".*{_TEMPORARY}"):
+        for path in Path(self._tree.path(folder)).rglob(f".*{_TEMPORARY}"):
             if _is_abandoned(path):
                 path.unlink(missing_ok=True)
 
@@ -189,7 +186,7 @@ def _name(source_id: str, name: str = "") -> str:
     return f"{FOLDER}/{source_id}/{name}" if name else f"{FOLDER}/{source_id}"
 
 
-class _Replacement:
+class Replacement:
     """A file that takes its place when it is whole, or never."""
 
     def __init__(self, tree: Tree, name: str) -> None:
@@ -202,7 +199,12 @@ class _Replacement:
         self.stream = tree.open_output(self._temporary)
         self._is_done = False
 
-    def __enter__(self) -> "_Replacement":
+    @property
+    def path(self) -> str:
+        """Where the file is while it is written; for a folder, one that anybody can open."""
+        return self._tree.path(self._temporary)
+
+    def __enter__(self) -> "Replacement":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -247,7 +249,7 @@ def _is_running(pid: int) -> bool:
 class FileWriter:
     """The file of one object while it is written. Leaving the block without commit drops it."""
 
-    def __init__(self, replacement: _Replacement) -> None:
+    def __init__(self, replacement: Replacement) -> None:
         self._replacement = replacement
         self._writer: pq.ParquetWriter | None = None
 
@@ -319,10 +321,6 @@ class Collection:
         """Digest of the fingerprints that the observations were matched against."""
         return self.files[0].fingerprints if self.files else None
 
-    def open(self, probe_cc: str, period: Period, threads: int | None = None) -> "Observations":
-        """A connection with the country's observations of a period, each measurement once."""
-        return Observations(self, probe_cc, period, threads or os.cpu_count() or 1)
-
 
 def collection(store: str, source_id: str, probe_cc: str) -> Collection:
     """Reopen what was ingested before.
@@ -344,182 +342,3 @@ def collection(store: str, source_id: str, probe_cc: str) -> Collection:
 def not_read_note(probe_cc: str) -> str:
     """Name of the note that lists the objects that could not be read."""
     return f"not-read-{probe_cc}.json"
-
-
-class Observations:
-    """The observations that a report is about.
-
-    ``connection`` holds the table ``observations``: the columns of ``schema.OBSERVATION`` and
-    ``object_key``, one row a measurement (identity: report_id, input, measurement_start_time),
-    in no order. It lives in a temporary file and goes with
-    :meth:`close`, or when the object does.
-    """
-
-    def __init__(self, collection: Collection, probe_cc: str, period: Period, threads: int) -> None:
-        self._collection = collection
-        self._folder = tempfile.TemporaryDirectory(prefix="observations-")
-        self.connection = connect(Path(self._folder.name) / "observations.duckdb", threads)
-        # What does not fit goes to the temporary folder, so that a small machine can judge a year.
-        self.connection.execute(f"SET memory_limit = '{_MEMORY}'")
-        self._counts = _load(self.connection, collection, probe_cc, period, self._folder.name)
-
-    def __enter__(self) -> "Observations":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Drop the connection and its file."""
-        self.connection.close()
-        self._folder.cleanup()
-
-    def ledger(self) -> "pd.DataFrame":
-        """What became of every line of every object.
-
-        Returns:
-            One row a reason (``reason, line_count``): all of :data:`REASONS` in order, then the
-            ``invalid:<why>`` that occur, sorted, then ``total``.
-
-        Raises:
-            ContractError: the reasons do not add up to the lines.
-        """
-        details: dict[str, int] = {}
-        for file in self._collection.files:
-            for reason, count in file.ledger.items():
-                details[reason] = details.get(reason, 0) + count
-        invalid = {k: v for k, v in sorted(details.items()) if k.startswith("invalid:")}
-        counts = {**details, **self._counts, "invalid": sum(invalid.values())}
-        rows = {reason: counts.get(reason, 0) for reason in REASONS}
-        total = sum(rows.values())
-        expected = sum(f.row_count + sum(f.ledger.values()) for f in self._collection.files)
-        if total != expected:
-            raise ContractError(f"the ledger has {total} lines, the objects have {expected}")
-        import pandas as pd
-
-        table = {**rows, **invalid, "total": total}
-        return pd.DataFrame({"reason": list(table), "line_count": list(table.values())})
-
-    def objects_not_read(self) -> "pd.DataFrame":
-        """One row an object that could not be read at all: ``key, why``, sorted by key."""
-        import pandas as pd
-
-        items = self._collection.not_read
-        return pd.DataFrame(
-            {"key": [i.key for i in items], "why": [i.why for i in items]}, dtype="str"
-        )
-
-
-def connect(database: Path | str = ":memory:", threads: int = 1) -> "duckdb.DuckDBPyConnection":
-    """A DuckDB connection whose answers do not depend on the machine's settings."""
-    import duckdb
-
-    connection = duckdb.connect(str(database))
-    connection.execute(f"SET threads = {int(threads)}")
-    # Rows come in any order, and every query that cares says which: keeping that of the files makes
-    # each table twice as dear.
-    connection.execute("SET preserve_insertion_order = false")
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
-
-
-def observations_from_table(table: pa.Table, threads: int = 1) -> "duckdb.DuckDBPyConnection":
-    """A connection with the table ``observations`` made of rows at hand.
-
-    ``table`` has the columns of ``schema.OBSERVATION`` and any others, which are kept. No row is
-    left out.
-    """
-    connection = connect(threads=threads)
-    connection.register("rows_at_hand", table)
-    connection.execute("CREATE TABLE observations AS SELECT * FROM rows_at_hand")
-    connection.unregister("rows_at_hand")
-    return connection
-
-
-def _load(
-    connection: "duckdb.DuckDBPyConnection",
-    collection: Collection,
-    probe_cc: str,
-    period: Period,
-    scratch: str,
-) -> dict[str, int]:
-    """Make the table ``observations``; returns the ledger's counts of the rows left out."""
-    paths = _local_paths(collection, scratch)
-    names = pa.table({"filename": list(paths), "object_key": list(paths.values())})
-    connection.register("object_names", names)
-    connection.execute("CREATE TEMP TABLE object AS SELECT * FROM object_names")
-    connection.unregister("object_names")
-    connection.execute("SET parquet_metadata_cache = true")
-    scope = {
-        "files": [_without_glob(path) for path in paths],
-        "cc": probe_cc,
-        "since": period.since,
-        "until": period.until,
-    }
-    connection.execute(_SURPLUS, scope)
-    connection.execute(_OBSERVATIONS, scope)
-    counts = connection.execute(_COUNTS, scope).fetchall()[0]
-    return dict(zip(REASONS[4:], map(int, counts), strict=True))
-
-
-_ROWS = "read_parquet($files, filename = true)"
-_IN_COUNTRY = "probe_cc = $cc"
-_IN_PERIOD = (
-    "(measurement_start_time >= $since::TIMESTAMP AND measurement_start_time < $until::TIMESTAMP)"
-)
-
-# Most measurements occur once. Repeated identities are found on the narrow columns, so that only
-# their rows are ranked.
-_SURPLUS = f"""
-CREATE TEMP TABLE surplus AS
-WITH scoped AS (
-    SELECT filename, line_number, report_id, input, measurement_start_time
-    FROM {_ROWS} WHERE {_IN_COUNTRY} AND {_IN_PERIOD}
-), repeated AS (
-    SELECT report_id, input, measurement_start_time FROM scoped
-    GROUP BY ALL HAVING count(*) > 1
-), ranked AS (
-    SELECT filename, line_number, row_number() OVER (
-        PARTITION BY report_id, input, measurement_start_time ORDER BY object_key, line_number
-    ) AS place
-    FROM scoped
-    SEMI JOIN repeated USING (report_id, input, measurement_start_time)
-    JOIN object USING (filename)
-)
-SELECT filename, line_number FROM ranked WHERE place > 1
-"""
-
-_OBSERVATIONS = f"""
-CREATE TABLE observations AS
-SELECT rows.* EXCLUDE (filename), object.object_key
-FROM {_ROWS} AS rows
-JOIN object USING (filename)
-ANTI JOIN surplus USING (filename, line_number)
-WHERE {_IN_COUNTRY} AND {_IN_PERIOD}
-"""
-
-_COUNTS = f"""
-SELECT
-    count(*) FILTER (NOT {_IN_COUNTRY}),
-    count(*) FILTER ({_IN_COUNTRY} AND NOT {_IN_PERIOD}),
-    (SELECT count(*) FROM surplus),
-    (SELECT count(*) FROM observations)
-FROM {_ROWS}
-"""
-
-
-def _local_paths(collection: Collection, scratch: str) -> dict[str, str]:
-    """Paths that DuckDB can read, with the key of the object that each was made from."""
-    store, paths = collection.store, {}
-    for index, file in enumerate(collection.files):
-        path = store.path(collection.source_id, file.key)
-        if not store.is_local:
-            # DuckDB would need an extension, fetched from the network, to read S3 itself.
-            path = f"{scratch}/{index}{_SUFFIX}"
-            Path(path).write_bytes(store.read(collection.source_id, file.key))
-        paths[path] = file.key
-    return paths
-
-
-def _without_glob(path: str) -> str:
-    return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", path)

@@ -17,9 +17,10 @@ from analysis.events import Event, EventList, load_events
 from analysis.fingerprints import Fingerprints
 from analysis.ingestion import ingest
 from analysis.networks import NetworkList
+from analysis.observations import Observations
 from analysis.period import Period
 from analysis.reference import LocalSites, TestLists
-from analysis.store import Collection, Observations
+from analysis.store import Collection
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def open_study(
     lists = reference.load_test_lists(test_list or None, code)
     known_events = load_events(events or None, code)
     collection = ingest(source, store, code, fingerprints=known, jobs=jobs)
-    observations = collection.open(code, period)
+    observations = Observations(collection, code, period)
     if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
         raise SourceError(
             f"the source has no measurement of {code} from {period.since} to {period.last_day}"

@@ -166,15 +166,16 @@ HAVING count(*) FILTER (is_refusing) >= {refusal_share} * count(*)
 # interval: typical, and not the first anybody would forge.
 _WITNESSES = """
 WITH candidates AS (
-  SELECT l.domain, l.probe_asn, o.report_id, o.input,
+  SELECT l.domain, l.probe_asn, o.session, o.input,
     row_number() OVER nth AS position, count(*) OVER (PARTITION BY l.domain, l.probe_asn) AS total
   FROM outcomes o JOIN listed l ON l.domain::host_name = o.domain AND l.probe_asn = o.probe_asn
     AND l.rule_id = o.rule_id AND o.day BETWEEN l.since AND l.until
-  WHERE o.report_id <> ''
+  WHERE o.has_report
   WINDOW nth AS (PARTITION BY l.domain, l.probe_asn
-                 ORDER BY o.measurement_start_time, o.report_id, o.input)
+                 ORDER BY o.measurement_start_time, o.session, o.input)
 )
-SELECT domain::VARCHAR AS domain, probe_asn, report_id AS witness_report_id, input AS witness_input
+SELECT domain::VARCHAR AS domain, probe_asn, session::VARCHAR AS witness_report_id,
+  input::VARCHAR AS witness_input
 FROM candidates WHERE position = (total + 1) // 2
 """
 

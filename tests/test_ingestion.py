@@ -16,6 +16,7 @@ from analysis import ingestion
 from analysis.errors import ParameterError, SourceError
 from analysis.fingerprints import Fingerprint, Fingerprints
 from analysis.ingestion import ingest, read_files
+from analysis.observations import Observations
 from analysis.period import Period
 from analysis.store import Collection, FileWriter, Store
 from benchmarks.generate import Size, write_archive
@@ -83,7 +84,7 @@ def _ingest(source: object, store: str, **options: Any) -> Collection:
 
 
 def _ledger(collection: Collection, period: Period = _PERIOD) -> dict[str, int]:
-    with collection.open(_CC, period) as observations:
+    with Observations(collection, _CC, period) as observations:
         frame = observations.ledger()
     counts = dict(zip(frame["reason"], frame["line_count"], strict=True))
     return {reason: int(count) for reason, count in counts.items() if count}
@@ -168,7 +169,7 @@ def test_every_line_has_one_reason(archive: Path, store: str, name: str):
 def test_every_reason_is_listed_even_where_it_does_not_occur(archive: Path, store: str):
     """In the contract's order, with the total last."""
     _put(archive, _key(), [_GOOD, b"[]"])
-    with _ingest(archive, store).open(_CC, _PERIOD) as observations:
+    with Observations(_ingest(archive, store), _CC, _PERIOD) as observations:
         ledger = observations.ledger()
         assert observations.objects_not_read().columns.tolist() == ["key", "why"]
     assert ledger["reason"].tolist() == [
@@ -238,7 +239,7 @@ def test_of_a_measurement_that_came_twice_the_first_is_kept(archive: Path, store
     """First by key, then by line; the other columns do not matter."""
     _put(archive, _key(1), [_line(1, software_name="later")])
     _put(archive, _key(0), [_line(2), _line(1, software_name="first"), _line(1)])
-    with _ingest(archive, store).open(_CC, _PERIOD) as observations:
+    with Observations(_ingest(archive, store), _CC, _PERIOD) as observations:
         rows = observations.connection.execute(
             "SELECT object_key, line_number, report_id, software_name FROM observations"
         ).fetchall()
@@ -431,7 +432,7 @@ def test_objects_that_cannot_be_read_are_listed_and_the_rest_is_kept(
     bucket.statuses = {_key(1): 403, _key(2): 404, _key(3): 503}
     bucket.breaks = {_key(4): (10, 99)}
     collection = _ingest(bucket.url, store)
-    with collection.open(_CC, _PERIOD) as observations:
+    with Observations(collection, _CC, _PERIOD) as observations:
         table = observations.objects_not_read()
     assert table["key"].tolist() == [_key(index) for index in (1, 2, 3, 4)]
     assert table["why"].tolist() == [
@@ -547,7 +548,9 @@ def test_every_real_measurement_passes_through_an_archive(
     countries = {json.loads(line)["probe_cc"] for line in lines}
     kept = 0
     for country in countries:
-        with collection.open(country, Period.parse("2015-01-01", "2027-01-01")) as observations:
+        with Observations(
+            collection, country, Period.parse("2015-01-01", "2027-01-01")
+        ) as observations:
             rows = observations.connection.execute("SELECT count(*) FROM observations").fetchone()
             assert rows is not None
             kept += rows[0]

@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from analysis import observations
 from analysis import store as stores
 from analysis.errors import ContractError, ParameterError
+from analysis.observations import Observations, observations_from_table
 from analysis.period import Period
 from analysis.schema import OBSERVATION, SCHEMA_VERSION
-from analysis.store import Collection, Provenance, Store, observations_from_table, table_of
+from analysis.store import Collection, Provenance, Store, table_of
 
 _ID = "archive-0123456789ab"
 _CC = "QQ"
@@ -106,7 +108,7 @@ def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(store: Store
     for name in names:
         (folder / name).write_bytes(b"")
     os.utime(folder / ".b.parquet.feedbeef-1-1.part", (0, 0))
-    store.remove_leftovers(_ID)
+    store.remove_leftovers(f"{stores.FOLDER}/{_ID}")
     assert {name: (folder / name).exists() for name in names} == names
 
 
@@ -119,11 +121,11 @@ def test_opening_picks_country_and_period_and_counts_the_rest(store: Store):
         _write(store, _key(1), [_row(1, line_number=7), _row(4)],
                ledger={"invalid:no_input": 1, "invalid:bad_probe_cc": 2, "truncated_file": 1}),
     )  # fmt: skip
-    with Collection(store, _ID, files).open(_CC, _JULY) as observations:
-        rows = observations.connection.execute(
+    with Observations(Collection(store, _ID, files), _CC, _JULY) as opened:
+        rows = opened.connection.execute(
             "SELECT report_id, object_key, measurement_start_time FROM observations"
         ).fetchall()
-        ledger = observations.ledger()
+        ledger = opened.ledger()
     start = datetime(2024, 7, 1, 10)
     assert rows == [("r1", _key(0), start), ("r4", _key(1), start)]
     assert dict(zip(ledger["reason"], ledger["line_count"], strict=True)) == {
@@ -137,10 +139,10 @@ def test_a_ledger_that_does_not_add_up_is_refused(store: Store):
     """A file with other rows than it says would make a table lie."""
     files = (_write(store, _key(), [_row(1)], row_count=2),)
     with (
-        Collection(store, _ID, files).open(_CC, _JULY) as observations,
+        Observations(Collection(store, _ID, files), _CC, _JULY) as opened,
         pytest.raises(ContractError, match="the ledger has 1 lines, the objects have 2"),
     ):
-        observations.ledger()
+        opened.ledger()
 
 
 def test_a_store_is_reopened_without_its_source(store: Store):
@@ -165,8 +167,8 @@ def test_rows_at_hand_are_judged_by_the_same_table(store: Store):
         "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'observations'"
     ).fetchall())  # fmt: skip
     _write(store, _key(), [_row(1)])
-    with stores.collection(store.uri, _ID, _CC).open(_CC, _JULY) as observations:
-        stored = dict(observations.connection.execute(
+    with Observations(stores.collection(store.uri, _ID, _CC), _CC, _JULY) as opened:
+        stored = dict(opened.connection.execute(
             "SELECT column_name, data_type FROM duckdb_columns() "
             "WHERE table_name = 'observations' AND database_name = current_database()"
         ).fetchall())  # fmt: skip
@@ -179,9 +181,10 @@ def test_the_time_zone_of_the_machine_does_not_move_a_day(store: Store):
     first = int((datetime(2024, 7, 1) - datetime(1970, 1, 1)).total_seconds())
     _write(store, _key(), [_row(1, measurement_start_time=first)])
     script = (
-        "import sys; from analysis.store import collection; from analysis.period import Period\n"
-        f"opened = collection(sys.argv[1], '{_ID}', '{_CC}')"
-        f".open('{_CC}', Period.parse('2024-07-01', '2024-07-02'))\n"
+        "import sys; from analysis.observations import Observations\n"
+        "from analysis.store import collection; from analysis.period import Period\n"
+        f"found = collection(sys.argv[1], '{_ID}', '{_CC}')\n"
+        f"opened = Observations(found, '{_CC}', Period.parse('2024-07-01', '2024-07-02'))\n"
         "print(opened.connection.execute("
         "'SELECT measurement_start_time::DATE FROM observations').fetchone()[0])"
     )
@@ -194,3 +197,35 @@ def test_the_time_zone_of_the_machine_does_not_move_a_day(store: Store):
             check=True,
         )
         assert done.stdout.strip() == str(date(2024, 7, 1))
+
+
+def test_a_pack_is_made_once_and_again_when_the_store_grows(store: Store):
+    """Opening twice writes once; a new object, a broken pack and a changed schema make another."""
+    files = [_write(store, _key(n), [_row(n), _row(9, line_number=2)]) for n in range(2)]
+
+    def opened(count: int) -> tuple[list[str], list[tuple[str, int]]]:
+        with Observations(Collection(store, _ID, tuple(files[:count])), _CC, _JULY) as found:
+            rows = found.connection.execute("SELECT report_id FROM observations ORDER BY 1")
+            ids = [report_id for (report_id,) in rows.fetchall()]
+            packs = sorted(Path(store.place(observations.FOLDER)).iterdir())
+            assert found.ledger().set_index("reason")["line_count"]["kept"] == len(ids)
+        return ids, [(pack.name, pack.stat().st_mtime_ns) for pack in packs]
+
+    one = opened(1)
+    assert one[0] == ["r0", "r9"]
+    assert opened(1) == one
+    two = opened(2)
+    assert two[0] == ["r0", "r1", "r9"]
+    assert len(two[1]) == 2
+    for name, _ in one[1]:
+        (Path(store.place(observations.FOLDER)) / name).write_bytes(b"PAR1")
+    assert opened(1)[0] == one[0]
+
+
+def test_a_store_that_takes_no_pack_is_read_all_the_same(store: Store):
+    """It is then made in a temporary folder, and nothing stays behind."""
+    file = _write(store, _key(), [_row(1)])
+    Path(store.place(observations.FOLDER)).write_bytes(b"a file where the folder should be")
+    with Observations(Collection(store, _ID, (file,)), _CC, _JULY) as found:
+        assert found.connection.execute("SELECT count(*) FROM observations").fetchall() == [(1,)]
+    assert Path(store.place(observations.FOLDER)).read_bytes().startswith(b"a file")

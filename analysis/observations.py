@@ -1,0 +1,263 @@
+"""The observations of one study: a country, a period, each measurement once.
+
+A store holds a small file for each archive object, thousands of them for a year, and opening them
+all takes longer than any question that is asked of them. So they are packed once into one file
+beside them, ``STORE/packs/…parquet``, and each notebook opens that. A pack is named by all that
+went into it: where the store has grown, or is read with other fingerprints, another one is made.
+"""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.errors import ContractError
+from analysis.period import Period
+from analysis.schema import SCHEMA_VERSION
+from analysis.store import REASONS, Collection
+
+FOLDER = "packs"
+
+_MEMORY = "400MB"  # DuckDB's own share; what does not fit goes to the temporary folder
+_META = "workbook"
+_STALE_AFTER = 24 * 3600  # seconds after which a pack that another one has replaced is removed
+
+
+class Observations:
+    """The observations that a report is about.
+
+    ``connection`` holds the view ``observations``: the columns of ``schema.OBSERVATION`` and
+    ``object_key``, one row a measurement (identity: report_id, input, measurement_start_time),
+    in no order. It works in a temporary folder, which goes with :meth:`close` or with the object.
+    """
+
+    def __init__(
+        self, collection: Collection, probe_cc: str, period: Period, threads: int | None = None
+    ) -> None:
+        self._collection = collection
+        self._folder = tempfile.TemporaryDirectory(prefix="observations-")
+        scratch = Path(self._folder.name)
+        self.connection = connect(scratch / "observations.duckdb", threads or os.cpu_count() or 1)
+        # A small machine can judge a year.
+        self.connection.execute(f"SET memory_limit = '{_MEMORY}'")
+        pack = _pack(self.connection, collection, probe_cc, period, scratch)
+        self._counts = json.loads((pq.read_metadata(pack).metadata or {})[_META.encode()])
+        self.connection.execute(
+            f"CREATE VIEW observations AS SELECT * FROM read_parquet({_quoted(pack)})"
+        )
+
+    def __enter__(self) -> "Observations":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the connection and what it made on the way."""
+        self.connection.close()
+        self._folder.cleanup()
+
+    def ledger(self) -> pd.DataFrame:
+        """What became of every line of every object.
+
+        Returns:
+            One row a reason (``reason, line_count``): all of :data:`store.REASONS` in order, then
+            the ``invalid:<why>`` that occur, sorted, then ``total``.
+
+        Raises:
+            ContractError: the reasons do not add up to the lines.
+        """
+        details: dict[str, int] = {}
+        for file in self._collection.files:
+            for reason, count in file.ledger.items():
+                details[reason] = details.get(reason, 0) + count
+        invalid = {k: v for k, v in sorted(details.items()) if k.startswith("invalid:")}
+        counts = {**details, **self._counts, "invalid": sum(invalid.values())}
+        rows = {reason: counts.get(reason, 0) for reason in REASONS}
+        total = sum(rows.values())
+        expected = sum(f.row_count + sum(f.ledger.values()) for f in self._collection.files)
+        if total != expected:
+            raise ContractError(f"the ledger has {total} lines, the objects have {expected}")
+        table = {**rows, **invalid, "total": total}
+        return pd.DataFrame({"reason": list(table), "line_count": list(table.values())})
+
+    def objects_not_read(self) -> pd.DataFrame:
+        """One row an object that could not be read at all: ``key, why``, sorted by key."""
+        items = self._collection.not_read
+        return pd.DataFrame(
+            {"key": [i.key for i in items], "why": [i.why for i in items]}, dtype="str"
+        )
+
+
+def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection whose answers do not depend on the machine's settings."""
+    connection = duckdb.connect(str(database))
+    connection.execute(f"SET threads = {int(threads)}")
+    # Rows come in any order, and every query that cares says which: keeping that of the files makes
+    # each table twice as dear.
+    connection.execute("SET preserve_insertion_order = false")
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def observations_from_table(table: pa.Table, threads: int = 1) -> duckdb.DuckDBPyConnection:
+    """A connection with the table ``observations`` made of rows at hand.
+
+    ``table`` has the columns of ``schema.OBSERVATION`` and any others, which are kept. No row is
+    left out.
+    """
+    connection = connect(threads=threads)
+    connection.register("rows_at_hand", table)
+    connection.execute("CREATE TABLE observations AS SELECT * FROM rows_at_hand")
+    connection.unregister("rows_at_hand")
+    return connection
+
+
+def _pack(
+    connection: duckdb.DuckDBPyConnection,
+    collection: Collection,
+    probe_cc: str,
+    period: Period,
+    scratch: Path,
+) -> str:
+    """The path of the study's pack, which is made where it is not there yet.
+
+    Where the store is no folder, or cannot be written, it is made in ``scratch``.
+    """
+    store = collection.store
+    study = f"{probe_cc}-{period.since}-{period.until}-{collection.source_id}"
+    files = sorted([f.key, f.size, f.sha256, f.fingerprints] for f in collection.files)
+    digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, files]).encode()).hexdigest()[:16]
+    if store.is_local:
+        kept = Path(store.place(f"{FOLDER}/{study}-{digest}.parquet"))
+        if _is_whole(kept):
+            return str(kept)
+        try:
+            store.remove_leftovers(FOLDER)
+            with store.replacement(f"{FOLDER}/{kept.name}") as replacement:
+                _write(connection, collection, probe_cc, period, replacement.path, scratch)
+                replacement.commit()
+            _remove_replaced(kept, study)
+            return str(kept)
+        except (OSError, duckdb.IOException):
+            pass  # a store that others own, or a full disk
+    path = str(scratch / "pack.parquet")
+    _write(connection, collection, probe_cc, period, path, scratch)
+    return path
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return _META.encode() in (pq.read_metadata(path).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _remove_replaced(kept: Path, study: str) -> None:
+    """Remove older packs of the same study, but none that somebody may be reading."""
+    for path in kept.parent.glob(f"{study}-*.parquet"):
+        if path != kept and time.time() - path.stat().st_mtime > _STALE_AFTER:
+            path.unlink(missing_ok=True)
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    collection: Collection,
+    probe_cc: str,
+    period: Period,
+    path: str,
+    scratch: Path,
+) -> None:
+    """Write a pack, with the ledger's counts of the rows left out in its metadata."""
+    paths = _local_paths(collection, scratch)
+    names = pa.table({"filename": list(paths), "object_key": list(paths.values())})
+    connection.register("object_names", names)
+    connection.execute("CREATE OR REPLACE TEMP TABLE object AS SELECT * FROM object_names")
+    connection.unregister("object_names")
+    connection.execute("SET parquet_metadata_cache = true")
+    scope = {
+        "files": [_without_glob(path) for path in paths],
+        "cc": probe_cc,
+        "since": period.since,
+        "until": period.until,
+    }
+    connection.execute(_SURPLUS, scope)
+    counted = connection.execute(_COUNTS, scope).fetchall()[0]
+    counts = json.dumps(dict(zip(REASONS[4:], map(int, counted), strict=True)))
+    options = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_META}: {_quoted(counts)}}}"
+    connection.execute(f"COPY ({_OBSERVATIONS}) TO {_quoted(path)} ({options})", scope)
+
+
+_ROWS = "read_parquet($files, filename = true)"
+_IN_COUNTRY = "probe_cc = $cc"
+_IN_PERIOD = (
+    "(measurement_start_time >= $since::TIMESTAMP AND measurement_start_time < $until::TIMESTAMP)"
+)
+
+# Most measurements occur once. Repeated identities are found on the narrow columns, so that only
+# their rows are ranked.
+_SURPLUS = f"""
+CREATE OR REPLACE TEMP TABLE surplus AS
+WITH scoped AS (
+    SELECT filename, line_number, report_id, input, measurement_start_time
+    FROM {_ROWS} WHERE {_IN_COUNTRY} AND {_IN_PERIOD}
+), repeated AS (
+    SELECT report_id, input, measurement_start_time FROM scoped
+    GROUP BY ALL HAVING count(*) > 1
+), ranked AS (
+    SELECT filename, line_number, row_number() OVER (
+        PARTITION BY report_id, input, measurement_start_time ORDER BY object_key, line_number
+    ) AS place
+    FROM scoped
+    SEMI JOIN repeated USING (report_id, input, measurement_start_time)
+    JOIN object USING (filename)
+)
+SELECT filename, line_number FROM ranked WHERE place > 1
+"""
+
+_OBSERVATIONS = f"""
+SELECT rows.* EXCLUDE (filename), object.object_key
+FROM {_ROWS} AS rows
+JOIN object USING (filename)
+ANTI JOIN surplus USING (filename, line_number)
+WHERE {_IN_COUNTRY} AND {_IN_PERIOD}
+"""
+
+_COUNTS = f"""
+SELECT
+    count(*) FILTER (NOT {_IN_COUNTRY}),
+    count(*) FILTER ({_IN_COUNTRY} AND NOT {_IN_PERIOD}),
+    (SELECT count(*) FROM surplus),
+    count(*) FILTER ({_IN_COUNTRY} AND {_IN_PERIOD}) - (SELECT count(*) FROM surplus)
+FROM {_ROWS}
+"""
+
+
+def _local_paths(collection: Collection, scratch: Path) -> dict[str, str]:
+    """Paths that DuckDB can read, with the key of the object that each was made from."""
+    store, paths = collection.store, {}
+    for index, file in enumerate(collection.files):
+        path = store.path(collection.source_id, file.key)
+        if not store.is_local:
+            # DuckDB would need an extension, fetched from the network, to read S3 itself.
+            path = str(scratch / f"{index}.parquet")
+            Path(path).write_bytes(store.read(collection.source_id, file.key))
+        paths[path] = file.key
+    return paths
+
+
+def _without_glob(path: str) -> str:
+    return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", path)
+
+
+def _quoted(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
