@@ -253,11 +253,9 @@ def judge_intervals(
     def judge(period: Period) -> pd.DataFrame:
         return _judge_intervals(connection, rules, timeouts, period, thresholds)
 
-    _choose_view(connection, judge(periods["all"]))
-    return {
-        name: withhold_unreached(connection, judge(period), thresholds)
-        for name, period in periods.items()
-    }
+    whole = _choose_view(connection, judge(periods["all"]))
+    found = {name: whole if name == "all" else judge(periods[name]) for name in periods}
+    return {name: withhold_unreached(connection, found[name], thresholds) for name in found}
 
 
 def _judge_intervals(
@@ -297,8 +295,8 @@ def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     return found["together"].where(is_listed).reindex(counts.index).fillna(counts["state"])
 
 
-def _choose_view(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame) -> None:
-    """Keep one view per cell in ``interval_days``: of all sessions, or of some.
+def _choose_view(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame) -> pd.DataFrame:
+    """Keep one view per cell, here and in ``interval_days``: of all sessions, or of some.
 
     Of those that used a resolver of the country where they show a stronger DNS block: what a
     public resolver answers is no evidence against a block by the network's own.
@@ -311,6 +309,8 @@ def _choose_view(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame) ->
     connection.register("chosen", chosen.astype({"domain": "str", "probe_asn": "uint32"}))
     connection.execute(f"CREATE OR REPLACE TEMP TABLE interval_days AS {_CHOSEN_DAYS}")
     connection.unregister("chosen")
+    is_chosen = pd.MultiIndex.from_frame(judged[CELL]).isin(pd.MultiIndex.from_frame(chosen))
+    return judged[(judged["via"] == "domestic") == is_chosen].reset_index(drop=True)
 
 
 def _explaining_rules(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
