@@ -26,7 +26,7 @@ from analysis.store import REASONS, Collection
 
 FOLDER = "packs"
 
-_MEMORY = "400MB"  # DuckDB's own share; what does not fit goes to the temporary folder
+_MEMORY = "400MB"  # of DuckDB; with Python and pandas a year of a country stays below 1 GB
 _META = "workbook"
 _STALE_AFTER = 24 * 3600  # seconds after which a pack that another one has replaced is removed
 
@@ -46,13 +46,17 @@ class Observations:
         self._folder = tempfile.TemporaryDirectory(prefix="observations-")
         scratch = Path(self._folder.name)
         self.connection = connect(scratch / "observations.duckdb", threads or os.cpu_count() or 1)
-        # A small machine can judge a year.
-        self.connection.execute(f"SET memory_limit = '{_MEMORY}'")
+        self.limit_memory(self.connection)
         pack = _pack(self.connection, collection, probe_cc, period, scratch)
         self._counts = json.loads((pq.read_metadata(pack).metadata or {})[_META.encode()])
         self.connection.execute(
             f"CREATE VIEW observations AS SELECT * FROM read_parquet({_quoted(pack)})"
         )
+
+    @staticmethod
+    def limit_memory(connection: duckdb.DuckDBPyConnection) -> None:
+        """Let what does not fit go to the connection's folder, so that a small machine will do."""
+        connection.execute(f"SET memory_limit = '{_MEMORY}'")
 
     def __enter__(self) -> "Observations":
         return self
@@ -105,6 +109,7 @@ def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckD
     # each table twice as dear.
     connection.execute("SET preserve_insertion_order = false")
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")  # the command line has its own
     return connection
 
 

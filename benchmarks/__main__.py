@@ -6,14 +6,20 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.fingerprints import load
+from benchmarks import ingestion, judging
 from benchmarks.generate import Size
-from benchmarks.ingestion import measure
 
 
 def main() -> None:
     """Measure and print."""
+    console = Console()
+    console.print(_of_ingestion())
+    console.print(_of_judging())
+
+
+def _of_ingestion() -> Table:
     fingerprints = load(os.environ.get("FINGERPRINTS"))
-    figures = measure(Size(objects=24, measurements=250), fingerprints=fingerprints)
+    figures = ingestion.measure(Size(objects=24, measurements=250), fingerprints=fingerprints)
     table = Table(title="Ingestion, medians of five rounds")
     table.add_column("figure")
     table.add_column("value", justify="right")
@@ -25,7 +31,24 @@ def main() -> None:
     }
     for name, value in rows.items():
         table.add_row(name, value)
-    Console().print(table)
+    return table
+
+
+def _of_judging() -> Table:
+    title = "Verdicts and intervals from Parquet, two threads, against one group-by"
+    table = Table(title=title)
+    for name in ("measurements", "pairs", "times a group-by", "seconds", "group-by, s", "peak MB"):
+        table.add_column(name, justify="right")
+    for found in judging.measure():
+        table.add_row(
+            f"{found['measurement_count']:,}",
+            f"{found['pair_count']:,}",
+            f"{found['ratio']:.0f}",
+            f"{found['seconds']:.1f}",
+            f"{found['group_by_seconds']:.2f}",
+            f"{found['peak_mb']:,.0f}",
+        )
+    return table
 
 
 if __name__ == "__main__":
