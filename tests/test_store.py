@@ -121,7 +121,7 @@ def test_opening_picks_country_and_period_and_counts_the_rest(store: Store):
     )  # fmt: skip
     with Collection(store, _ID, files).open(_CC, _JULY) as observations:
         rows = observations.connection.execute(
-            "SELECT report_id, object_key, measurement_start_time FROM observations"
+            "SELECT report_id, object_key, measurement_start_time FROM observations ORDER BY ALL"
         ).fetchall()
         ledger = observations.ledger()
     start = datetime(2024, 7, 1, 10)
