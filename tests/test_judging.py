@@ -63,7 +63,8 @@ EXPECTED = {
     "websiteDownNXDOMAIN.json": (
         "down", "dns.missing_for_control_too", "no such name for the control either"),
 }  # fmt: skip
-KEYS = {"report_id", "input", "probe_cc", "probe_asn", "class", "mechanism", "layers"}
+KEYS = {"file", "line", "report_id", "input", "probe_cc", "probe_asn", "class", "mechanism",
+        "layers"}  # fmt: skip
 HOSTILE = "http://x.example/\x1b]0;owned\x07\x1b[31m\r\n\u202e\u0085"
 RESET, TIMEOUT, REFUSED = "connection_reset", "generic_timeout_error", "connection_refused"
 NXDOMAIN, OLD = "dns_nxdomain_error", {"version": "0.4.3"}
@@ -220,13 +221,13 @@ SITUATIONS: dict[str, tuple[dict[str, Any], str, str]] = {
 }  # fmt: skip
 
 
-def _run(*words: str) -> list[str]:
+def _run(*words: str, status: int = 0) -> list[str]:
     """The lines that ``judge`` prints."""
     done = subprocess.run(
         [sys.executable, "-m", "analysis", "judge", *words],
         capture_output=True, check=False, timeout=100,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.returncode == status, done.stderr.decode()
     return done.stdout.decode().split("\n")[:-1]
 
 
@@ -342,7 +343,33 @@ def test_what_cannot_be_read_is_an_error_and_the_rest_is_judged(
     assert [line["class"] for line in judged] == ["unknown"]
     assert len(failed) == 2
     assert all(line["error"] for line in failed)
-    assert failed[1]["file"].endswith("/no/such/file.json")
+    assert [line["line"] for line in failed] == [2, None]
+    assert failed[1]["file"] == "/no/such/file.json"
+
+
+def test_lines_come_in_the_order_given(tmp_path: Path) -> None:
+    """Files as given, their lines as they stand, errors in their place, a file twice as two."""
+    good = [json.dumps(measurement) for measurement, _, _ in SITUATIONS.values()]
+    first, second = tmp_path / "z.jsonl", tmp_path / "a.jsonl"
+    first.write_text("\n".join([good[0], "{broken", good[3], ""]))
+    second.write_bytes(b"\xef\xbb\xbf" + "\n".join([good[4], "[]"]).encode())
+    indented = tmp_path / "m.json"
+    indented.write_text(json.dumps(json.loads(good[5]), indent=2), encoding="utf-8-sig")
+    paths = [str(path) for path in (first, tmp_path / "none", second, indented, first)]
+    lines = [json.loads(line) for line in _run("--json", *paths)]
+    found = [(line["file"], line["line"], line.get("class", "error")) for line in lines]
+    a, none, b, c, _ = paths
+    twice = [(a, 1, "unknown"), (a, 2, "error"), (a, 3, "down")]
+    others = [(none, None, "error"), (b, 1, "blocked"), (b, 2, "error"), (c, 1, "blocked")]
+    assert found == [*twice, *others, *twice]
+
+
+def test_nothing_read_is_exit_status_3(tmp_path: Path) -> None:
+    """The reasons are printed all the same."""
+    (tmp_path / "list.json").write_text("[1]")
+    lines = _run(str(tmp_path / "list.json"), str(tmp_path / "none.json"), status=3)
+    reasons = ["invalid:not_an_object", "No such file or directory"]
+    assert [line.rpartition(": ")[2] for line in lines] == reasons
 
 
 def test_json_keeps_the_facts(hostile_lines: list[dict[str, Any]]) -> None:
