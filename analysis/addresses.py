@@ -24,6 +24,8 @@ _SPECIAL = [
     ("link_local", "fe80::/10"),
     ("multicast", "ff00::/8"),
 ]
+#: RFC 6052: how a network without IPv4 spells IPv4 addresses in its answers.
+_NAT64 = IPv6Network("64:ff9b::/96")
 _NETWORKS: list[tuple[str, IPv4Network | IPv6Network]] = [
     (kind, ip_network(network)) for kind, network in _SPECIAL
 ]
@@ -33,7 +35,8 @@ _NETWORKS: list[tuple[str, IPv4Network | IPv6Network]] = [
 def canonical(text: str) -> str | None:
     """The one spelling of an address, or None where ``text`` is none (``[scrubbed]``, a name).
 
-    An IPv4 address mapped into IPv6 is given as IPv4; a zone (``%eth0``) is dropped.
+    An IPv4 address mapped into IPv6, or spelt for NAT64, is given as IPv4: it is the same server.
+    A zone (``%eth0``) is dropped.
     """
     address = _parse(text)
     return None if address is None else str(address)
@@ -61,5 +64,10 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return _embedded(address) if isinstance(address, IPv6Address) else address
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | IPv6Address:
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address

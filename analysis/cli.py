@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from analysis.errors import WorkbookError
+from analysis.errors import SourceError, WorkbookError
 from analysis.settings import FICTIONAL, VARIABLES, Settings, parse_settings
 
 if TYPE_CHECKING:
@@ -97,21 +97,21 @@ def judge(
     as_lines: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
     fingerprints: Annotated[str, typer.Option(help="folder with OONI-shaped fingerprints")] = "",
 ) -> None:
-    """How each measurement is judged, layer by layer."""
-    import json
+    """How each measurement is judged, layer by layer, in the order of the files and their lines.
 
+    Exit status 3 where no measurement could be read at all.
+    """
     from analysis.fingerprints import load
     from analysis.ingestion import read_files
-    from analysis.judging import as_json, as_text, judge_measurements, shown
+    from analysis.judging import as_json, as_text, judge_measurements, with_errors
     from analysis.rules import Thresholds
 
     known = load(fingerprints or None)
     table, errors = read_files(files, known)
-    for result in judge_measurements(table, known, Thresholds()):
+    for result in with_errors(judge_measurements(table, known, Thresholds()), errors):
         print(as_json(result) if as_lines else as_text(result))
-    for file, line, why in errors:
-        where = f"{file}:{line}" if line else file
-        print(json.dumps({"file": where, "error": why}) if as_lines else shown(f"{where}: {why}"))
+    if not table.num_rows:
+        raise typer.Exit(SourceError.exit_status)
 
 
 @app.command()

@@ -23,13 +23,18 @@ that the input's host resolved to, for the probe or the control (all, if neither
 handshakes for the input's host name. 0.4 does not say which address a handshake went to; its
 ``address`` is null, and ``match``, ``is_answer``, ``control_ok`` are given where they are the
 same for every address. A handshake that did not verify the certificate is left out.
+``is_answer`` and ``http_first_is_answer`` are null where the system resolver's lookup is missing,
+or answered without an address that can be compared.
 
 *control.* ``has_control`` is false where there is no reply, ``control_failure`` is set, or the
 reply is made of empty defaults; then every control column is null or empty. A status code of -1
-or 0 is null.
+or 0 is null. ``control_tls_addresses`` come from its handshakes with its own answers and with the
+addresses that the probe sent it.
 
 *redirect_\\*.* In 0.5, the lowest depth > 0 where all attempts of a layer failed, and the first
-such layer. In 0.4, the newest request, if it failed at a host other than the input's.
+such layer; attempts that were to fetch no page (``fetch_body=false``, port 443 beside a plain
+target) are left out. In 0.4, the newest request, if it failed at a host other than the input's;
+the layer is then what the failure's word says, and null for an https page that was cut or stalled.
 
 *Looking at bodies* is what costs, so it is done only where a page may be somebody else's. A
 response is trusted if it came over HTTPS without failure from the registrable domain of the
@@ -215,6 +220,7 @@ def observe(
         *_dns_columns(dns.system, known),
         *_dns_columns(dns.udp, known),
         *control.dns_columns(known),
+        control.tls_addresses(),
         tcp,
         _tls_items(keys, dns, known, control, tcp),
         *_redirect_columns(keys, dns),
@@ -301,6 +307,11 @@ class _Lookups:
         self.failures: list[tuple[str | None, str | None]] = []  # query type, failure
         self.has_answer = False
 
+    @property
+    def is_comparable(self) -> bool:
+        """Whether an address can be said to be, or not to be, one that the resolver gave."""
+        return bool(self.addresses) or self.failure() is not None
+
     def failure(self) -> str | None:
         if self.has_answer or not self.failures:
             return None
@@ -370,23 +381,23 @@ def _read_answers(query: Query, dns: _Dns, names: Any) -> list[str]:
 _Answer = tuple[str, int | None, str | None, str | None]  # in the order of schema's struct
 
 
-class _Known(dict[str, tuple[_Answer, str | None, bool]]):
+class _Known(dict[str, tuple[_Answer, str | None, bool | None]]):
     """What is known about an address: its answer item, its match, whether the resolver gave it.
 
     A dictionary that fills itself, because each address occurs in many places of a measurement.
     """
 
-    __slots__ = ("_answers", "_asns", "_control_addresses", "_control_asns")
+    __slots__ = ("_asns", "_control_addresses", "_control_asns", "_lookups")
 
     def __init__(self, dns: _Dns, control: "_ControlView") -> None:
         asns = dns.asns
         asns.update(control.asns)
         self._asns = asns
-        self._answers = dns.system.addresses
+        self._lookups = dns.system
         self._control_addresses = control.addresses
         self._control_asns = {asns[a] for a in control.addresses if a in asns}
 
-    def __missing__(self, address: str) -> tuple[_Answer, str | None, bool]:
+    def __missing__(self, address: str) -> tuple[_Answer, str | None, bool | None]:
         number = self._asns.get(address)
         match = None
         if self._control_addresses:
@@ -396,8 +407,12 @@ class _Known(dict[str, tuple[_Answer, str | None, bool]]):
             elif number in self._control_asns:
                 match = "asn"
         answer = (address, number, addresses.special_kind(address), match)
-        facts = self[address] = (answer, match, address in self._answers)
+        facts = self[address] = (answer, match, _is_among(address, self._lookups))
         return facts
+
+
+def _is_among(address: str, lookups: _Lookups) -> bool | None:
+    return address in lookups.addresses if lookups.is_comparable else None
 
 
 def _dns_columns(lookups: _Lookups, known: _Known) -> tuple[Any, ...]:
@@ -437,6 +452,10 @@ class _ControlView:
         failure = self._dns.failure if self._dns else None
         answers = [known[address][0][:3] for address in self.addresses]
         return self.has_reply, self.failure, _word(failure) if failure else None, answers
+
+    def tls_addresses(self) -> list[str]:
+        good = (_address_of(name) for name, end in self.tls.items() if _control_result(end)[0])
+        return list(dict.fromkeys(address for address in good if address is not None))[:_LIST_LIMIT]
 
     def http_columns(self) -> tuple[Any, ...]:
         http = self._http
@@ -487,9 +506,9 @@ def _tcp_items(
         if address is None:
             items.append((None, port, failure, None, None, None, None))
             continue
-        endpoint = results.get(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
         _, match, is_answer = known[address]
-        items.append((address, port, failure, match, is_answer, *_control_result(endpoint)))
+        result = _control_result(results.get(_endpoint(address, port)))
+        items.append((address, port, failure, match, is_answer, *result))
     return items
 
 
@@ -524,7 +543,8 @@ def _tls_items(
         address = _address_of(endpoint) if endpoint else None
         if address is not None:
             _, match, is_answer = known[address]
-            result = _control_result(results.get(endpoint or ""))
+            port = (endpoint or "").rpartition(":")[2]
+            result = _control_result(results.get(_endpoint(address, port)))
             items.append((address, name, failure, match, is_answer, *result))
         elif endpoint:
             items.append((None, name, failure, None, None, None, None))
@@ -555,6 +575,11 @@ def _control_result(endpoint: measurement.ControlEndpoint | None) -> tuple[bool 
     failure = _word(endpoint.failure) if endpoint.failure else None
     status = endpoint.status
     return (failure is None if status is None and failure else status), failure
+
+
+def _endpoint(address: str, port: int | str | None) -> str:
+    """An endpoint as the control spells it."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 @lru_cache(maxsize=1 << 16)
@@ -590,20 +615,23 @@ def _redirect_columns(keys: TestKeys, dns: _Dns) -> tuple[str | None, str | None
         host = hostnames.normalise(_url(newest))
         failure = _word(newest.failure)
         if host and host != dns.host and failure:
-            return _layer_of(failure), host, failure
+            return _layer_of(failure, _url(newest)), host, failure
         return None, None, None
     if not dns.has_later_failure and not (newest is not None and newest.failure):
         return None, None, None
     return _first_later_failure(keys, exchanges)
 
 
-def _layer_of(failure: str) -> str:
+def _layer_of(failure: str, url: str) -> str | None:
+    """The layer that a failure's word names; null where an https page may have failed in two."""
     if failure.startswith("dns_"):
         return "dns"
     if failure.startswith("ssl_"):
         return "tls"
     unreached = ("connection_refused", "host_unreachable", "network_unreachable")
-    return "tcp" if failure.startswith(unreached) else "http"
+    if failure.startswith(unreached):
+        return "tcp"
+    return None if url[:8].lower() == "https://" else "http"
 
 
 def _first_later_failure(
@@ -640,7 +668,7 @@ def _note(
     failure: str | None,
 ) -> None:
     depth = _depth(tags)
-    if depth:
+    if depth and "fetch_body=false" not in (tags or ()):
         attempts.setdefault((depth, layer), []).append((host, failure))
 
 
@@ -814,11 +842,11 @@ def _http_columns(keys: TestKeys, page: _Page, dns: _Dns) -> tuple[Any, ...]:
 
 
 def _is_answer(endpoint: str | None, dns: _Dns) -> bool | None:
-    """Whether an endpoint's address is one that the system resolver gave."""
+    """Whether an endpoint's address is one that the system resolver gave; null: not known."""
     address = _address_of(endpoint) if endpoint else None
     if address is None or address == dns.host:
         return None
-    return address in dns.system.addresses
+    return _is_among(address, dns.system)
 
 
 _NO_KEYS: Final = TestKeys()

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from analysis.hostnames import registrable_domain
-from analysis.rules import Thresholds
+from analysis.rules import Thresholds, is_local_fault
 
 #: Names that controls miss on a day's surroundings, see ``name_pool``.
 _NAME_MISSING = "('dns_nxdomain_error', 'dns_no_answer', 'dns_name_error')"
@@ -30,6 +30,9 @@ _NAMES = {
     "site_name": "SELECT registrable_domain FROM sites_at_hand",
 }
 
+# A control whose own lookup broke, other than by missing the name, has lost its way: what fails for
+# it says nothing. The test helper says "no address" by an empty list and the page's failure.
+#
 # A chain of redirects fails where its last step does: the newest response is then a redirect, and
 # what went wrong behind it left no request of its own (0.5).
 _CONTROL = """
@@ -46,13 +49,23 @@ SELECT
   CASE WHEN NOT has_control THEN 'silent'
        WHEN len(control_answers) > 0 THEN 'resolves'
        WHEN control_dns_failure IN {missing} THEN 'missing'
+       WHEN control_dns_failure IS NULL AND control_http_failure = 'dns_lookup_error' THEN 'missing'
        ELSE 'silent' END AS control_name,
+  {lost} AS control_is_lost,
   has_control AND control_http_failure IS NULL
     AND control_http_status IS NOT NULL AND control_http_status < 500 AS control_http_ok,
-  has_control AND (control_http_failure IS NOT NULL OR coalesce(control_http_status, 0) >= 500)
-    AS control_http_fails
+  has_control AND NOT ({lost})
+    AND (control_http_failure IS NOT NULL OR coalesce(control_http_status, 0) >= 500)
+    AS control_http_fails,
+  -- addresses that the name's own certificate proves, to the control or to this very probe
+  list_concat(control_tls_addresses, [t.address FOR t IN tls IF t.failure IS NULL])
+    AS proven_addresses,
+  coalesce(list_has_any([a.address FOR a IN dns_answers], control_tls_addresses), FALSE)
+    AS dns_is_verified
 FROM observations
 """
+_CONTROL_IS_LOST = """coalesce(len(control_answers), 0) = 0 AND control_dns_failure IS NOT NULL
+    AND control_dns_failure NOT IN {missing}"""
 
 # G1. The controls are relayed by probes, so one of them can be forged or wrong: names are judged
 # by most sessions of the days around. A single session is all that there is where nobody else
@@ -108,7 +121,8 @@ FROM (SELECT address, unnest(domains) AS domain FROM serving) WHERE domain <> ''
 # The page is the control's by its title; by its length alone (OONI's other way) only at an address
 # that the control knows and where no other site stands at the end: a block page may well be as
 # long as a small site's.
-_SAME_PAGE = """coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL
+_SAME_PAGE = """coalesce(http_first_is_answer, TRUE) AND {control_page}"""
+_CONTROL_PAGE = """http_failure IS NULL
   AND http_status IS NOT NULL AND control_http_ok AND coalesce(status_code_match, FALSE)
   AND (coalesce(title_match, FALSE)
        OR (coalesce(body_proportion, 0) > {body_match} AND NOT dns_is_unmatched
@@ -122,7 +136,7 @@ SELECT
   c.probe_asn, c.resolver_asn, c.is_https, c.is_ip_input,
   concat_ws(' ', c.software_name, c.software_version)::software_name AS software,
   c.is_anomaly, c.is_confirmed, c.is_failure, c.has_control, c.control_name,
-  n.name_pool, c.control_http_ok, c.control_http_fails,
+  n.name_pool, c.control_http_ok, c.control_http_fails, c.control_is_lost,
   list_any_value([a.special FOR a IN c.control_answers IF a.special IS NOT NULL])
     AS control_special,
   -- who hosts the site: the network of the control's first answer, or its address alone
@@ -144,15 +158,20 @@ SELECT
     AS dns_certificate_error,
   coalesce(list_has_any([a.address FOR a IN c.dns_answers], v.addresses), FALSE)
     AS dns_is_vouched,
-  -- tcp: an address is trusted where the control knows it or its network, or others vouch for it
+  c.dns_is_verified,
+  -- tcp: an address is trusted where the control knows it or its network, where a certificate
+  -- proves it, or others vouch for it
   len(c.tcp) AS tcp_count,
+  [t FOR t IN c.tcp IF t.is_answer] AS tcp_answers,
   list_filter(c.tcp, lambda t: t.match IN ('address', 'asn') OR c.is_ip_input
+              OR coalesce(list_contains(c.proven_addresses, t.address), FALSE)
               OR coalesce(list_contains(v.addresses, t.address), FALSE)) AS tcp_trusted,
   -- old probes note no address with a handshake: it is then the resolver's answer
   list_filter(c.tls, lambda t: t.match IN ('address', 'asn') OR c.is_ip_input
+              OR coalesce(list_contains(c.proven_addresses, t.address), FALSE)
               OR coalesce(list_contains(v.addresses, t.address), FALSE)
-              OR (t.address IS NULL AND coalesce(
-                list_has_any([a.address FOR a IN c.dns_answers], v.addresses)
+              OR (t.address IS NULL AND coalesce(c.dns_is_verified
+                OR list_has_any([a.address FOR a IN c.dns_answers], v.addresses)
                 OR len([a.match FOR a IN c.dns_answers IF a.match IN ('address', 'asn')]) > 0,
                 FALSE))) AS tls_trusted,
   len(c.tls) AS tls_count, c.tls AS tls_all,
@@ -181,34 +200,43 @@ SELECT session,
 FROM controlled GROUP BY ALL
 """
 
+_IS_COUNTED = "NOT contains(t.address, ':') OR t.failure IS NULL OR coalesce(i.ipv6_works, FALSE)"
+
 _LAYERED = """
 SELECT
-  f.* EXCLUDE (tcp_trusted, tls_trusted, tls_all, tcp_seen, tls_failing_here, dns_is_unmatched,
-    body_proportion, status_code_match, headers_match, is_https_url, redirect_site, redirect_host,
-    redirect_failure),
+  f.* EXCLUDE (tcp_trusted, tcp_answers, tls_trusted, tls_all, tcp_answers_seen, tcp_failing,
+    tcp_seen, tls_failing_here, dns_is_unmatched, body_proportion, status_code_match,
+    headers_match, is_https_url, redirect_site, redirect_host, redirect_failure),
   len([t.address FOR t IN tcp_trusted IF t.failure IS NULL]) AS tcp_trusted_ok,
   len(tcp_trusted) AS tcp_trusted_count,
   len(tcp_seen) AS tcp_counted,
-  len([t.address FOR t IN tcp_seen IF t.failure IS NOT NULL AND t.control_ok]) AS tcp_blocked,
-  len([t.address FOR t IN tcp_seen IF t.failure IS NOT NULL AND NOT t.control_ok])
-    AS tcp_control_failing,
-  list_first([t.failure FOR t IN tcp_seen IF t.failure IS NOT NULL AND t.control_ok])
-    AS tcp_failure,
+  len([t.address FOR t IN tcp_seen IF {is_local_fault}]) AS tcp_local_faults,
+  len([t.address FOR t IN tcp_failing IF t.control_ok]) AS tcp_blocked,
+  len([t.address FOR t IN tcp_failing IF NOT t.control_ok]) AS tcp_control_failing,
+  list_first([t.failure FOR t IN tcp_failing IF t.control_ok]) AS tcp_failure,
   len([t.address FOR t IN tls_trusted IF t.failure IS NULL]) AS tls_trusted_ok,
   len(tls_trusted) AS tls_trusted_count,
   len(tls_failing_here) AS tls_blocked,
   list_first([t.failure FOR t IN tls_failing_here]) AS tls_failure,
-  len([t.address FOR t IN tls_trusted IF t.failure IS NOT NULL
+  len([t.address FOR t IN tls_trusted IF t.failure IS NOT NULL AND NOT f.control_is_lost
        AND NOT coalesce(t.control_ok, NOT f.control_http_fails)]) AS tls_control_failing,
-  coalesce(dns_match IN ('address', 'asn') OR dns_is_vouched OR is_ip_input
-    OR NOT http_first_is_answer, FALSE)
+  coalesce(dns_match IN ('address', 'asn') OR dns_is_vouched OR dns_is_verified OR dns_tls_valid
+    OR is_ip_input OR NOT http_first_is_answer, FALSE)
     AS is_address_trusted,
+  -- Nothing of the answer connects, and the site is there at an address of the control.
+  len(tcp_answers_seen) > 0
+    AND len([t.address FOR t IN tcp_answers_seen IF t.failure IS NULL OR {is_local_fault}]) = 0
+    AND (len([t.address FOR t IN tls_all IF t.failure IS NULL AND t.match = 'address']) > 0
+      OR coalesce(NOT http_first_is_answer AND {control_page}, FALSE)) AS is_dead_end,
   -- The page came from where the user's own resolver points, over a verified connection.
   coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL AND http_status IS NOT NULL
     AND is_https_url AS is_https_page,
   -- ... and the whole way there was verified or ended at the site itself. A plain request that is
   -- sent on to another site over https may have been sent there by anybody.
   is_https_page AND coalesce(is_https OR http_site = registrable_domain, FALSE) AS is_https_own,
+  -- ... and to where the control did not come: neither title nor body are what it saw.
+  is_https_page AND NOT is_https_own AND coalesce(NOT title_match, FALSE)
+    AND coalesce(body_proportion, 0) <= {body_match} AS is_sent_astray,
   {same_page}
     AS is_same_page,
   -- Where the request ended, if with a page: at another site over https, or with this very body.
@@ -220,14 +248,18 @@ SELECT
     AS fails_at_target,
   http_failure IS NOT NULL AND coalesce(redirect_host, http_host) <> f.domain
     AS fails_within_site,
-  http_failure IS NOT NULL AND (coalesce(redirect_layer = 'tls', FALSE) OR (is_https_url
-    AND len([t.address FOR t IN tls_all IF t.failure IS NULL AND t.server_name = http_host]) = 0
-    AND coalesce(redirect_layer, 'tls') NOT IN ('dns', 'tcp'))) AS fails_before_page
+  http_failure IS NOT NULL AND (coalesce(redirect_layer = 'tls', FALSE)
+    OR (redirect_layer IS NULL AND is_https_url
+      AND len([t.address FOR t IN tls_all IF t.failure IS NULL AND t.server_name = http_host]) = 0))
+    AS fails_before_page
 FROM (
   SELECT v.*,
-    list_filter(tcp_trusted, lambda t: NOT contains(t.address, ':') OR t.failure IS NULL
-                OR coalesce(i.ipv6_works, FALSE)) AS tcp_seen,
-    list_filter(tls_trusted, lambda t: t.failure IS NOT NULL
+    list_filter(tcp_trusted, lambda t: {is_counted}) AS tcp_seen,
+    list_filter(tcp_answers, lambda t: {is_counted}) AS tcp_answers_seen,
+    -- what fails here and may be held against the network or the site
+    list_filter(tcp_seen, lambda t: t.failure IS NOT NULL AND NOT {is_local_fault}
+                AND NOT v.control_is_lost) AS tcp_failing,
+    list_filter(tls_trusted, lambda t: t.failure IS NOT NULL AND NOT v.control_is_lost
                 AND coalesce(t.control_ok, v.control_http_ok)) AS tls_failing_here
   FROM features_raw v LEFT JOIN ipv6 i USING (session)
 ) f
@@ -253,21 +285,30 @@ def add_features(
     """
     session = _SESSION if is_pooled else _ALONE
     _add_names(connection, session)
-    control = _CONTROL.format(missing=_NAME_MISSING, session=session)
+    lost = _CONTROL_IS_LOST.format(missing=_NAME_MISSING)
+    control = _CONTROL.format(missing=_NAME_MISSING, lost=lost, session=session)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW controlled AS {control}")
     pool = _NAME_POOL.format(pool_days=int(thresholds.pool_days))
     connection.execute(f"CREATE OR REPLACE TEMP TABLE name_pool AS {pool}")
     if not is_pooled:
         connection.execute("DELETE FROM name_pool")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE ipv6 AS {_IPV6}")
-    same_page = _SAME_PAGE.format(body_match=float(thresholds.body_match))
+    body_match = float(thresholds.body_match)
+    control_page = _CONTROL_PAGE.format(body_match=body_match)
+    same_page = _SAME_PAGE.format(control_page=control_page)
     serving = _SERVING.format(same_page=same_page)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE serving AS {serving}")
     if not is_pooled:
         connection.execute("DELETE FROM serving")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE vouched AS {_VOUCHED}")
     connection.execute(f"CREATE OR REPLACE TEMP VIEW features_raw AS {_FEATURES}")
-    layered = _LAYERED.format(same_page=same_page)
+    layered = _LAYERED.format(
+        same_page=same_page,
+        control_page=control_page,
+        body_match=body_match,
+        is_local_fault=is_local_fault("t.failure"),
+        is_counted=_IS_COUNTED,
+    )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE features AS {layered}")
 
 

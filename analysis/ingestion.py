@@ -5,6 +5,7 @@ line is turned into an observation while it lies there, and rows leave in row gr
 more than :data:`LINE_LIMIT` bytes is held.
 """
 
+import codecs
 import gc
 import gzip
 import hashlib
@@ -538,6 +539,7 @@ class FileError(NamedTuple):
     source_file: str
     line_number: int  # from 1; 0 where the file itself cannot be read
     error: str
+    place: int  # how many measurements of the files given stand before it
 
 
 def read_files(
@@ -545,7 +547,8 @@ def read_files(
 ) -> tuple[pa.Table, list[FileError]]:
     """The observations of loose ``.json``, ``.jsonl`` or ``.jsonl.gz`` files.
 
-    A file that is one JSON value, however many lines it takes, is one measurement.
+    A file that is one JSON value, however many lines it takes, is one measurement. A file that is
+    given twice is read twice.
 
     Returns:
         A table with the columns of ``schema.OBSERVATION`` and ``source_file``, one row a
@@ -560,7 +563,7 @@ def read_files(
                 rows.append(result)
                 names.append(path)
             else:
-                errors.append(FileError(path, number, result.reason))
+                errors.append(FileError(path, number, result.reason, len(rows)))
     table = table_of(rows)
     return table.append_column("source_file", pa.array(names, pa.string())), errors
 
@@ -595,7 +598,7 @@ def _is_one_value(content: bytes) -> bool:
     if b"\n" not in content.strip():
         return True
     try:
-        msgspec.json.decode(content, type=msgspec.Raw)
+        msgspec.json.decode(content.removeprefix(codecs.BOM_UTF8), type=msgspec.Raw)
     except msgspec.DecodeError:
         return False
     return True

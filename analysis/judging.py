@@ -5,13 +5,15 @@ sinkhole, a name that other sessions' controls miss) stays unknown here and says
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from analysis.fingerprints import Fingerprints
+from analysis.ingestion import FileError
 from analysis.observations import observations_from_table
 from analysis.outcomes import add_outcomes
 from analysis.rules import LAYERS, RULES_BY_ID, Thresholds
@@ -32,20 +34,44 @@ def judge_measurements(
     """Judge measurements one by one.
 
     Args:
-        observations: rows of ``schema.OBSERVATION`` with ``source_file``, where they come from.
+        observations: rows of ``schema.OBSERVATION`` with ``source_file``, where they come from, as
+            ``ingestion.read_files`` gives them. The same line may be there more than once.
         fingerprints: OONI's blocking fingerprints.
         thresholds: the method's numbers.
 
     Yields:
-        One mapping per measurement, in the order of files and lines: ``file, line, report_id,
+        One mapping per measurement, in the order of the rows: ``file, line, report_id,
         input, probe_cc, probe_asn, class, mechanism, rule_id`` and ``layers``, which gives for
         dns, tcp, tls and http its ``class``, ``rule_id``, level of ``evidence`` (none, discarded,
         scored) and what was ``seen``, in words.
     """
-    names = ["object_key" if name == "source_file" else name for name in observations.column_names]
-    connection = observations_from_table(observations.rename_columns(names))
+    files = observations["source_file"].to_pylist()
+    # A file may be given twice, so that its name is no key; the row's number is, and keeps order.
+    keys = pa.array([f"{number:012}" for number in range(len(files))], pa.string())
+    connection = observations_from_table(observations.append_column("object_key", keys))
     add_outcomes(connection, thresholds, fingerprints, is_pooled=False)
-    yield from read_results(connection)
+    for file, result in zip(files, read_results(connection), strict=True):
+        yield {**result, "file": file}
+
+
+def with_errors(
+    results: Iterable[Mapping[str, Any]], errors: Iterable[FileError]
+) -> Iterator[Mapping[str, Any]]:
+    """Judged measurements, and in their places what could not be read: ``file, line, error``."""
+    waiting = deque(errors)
+    for place, result in enumerate(results):
+        while waiting and waiting[0].place <= place:
+            yield _error(waiting.popleft())
+        yield result
+    yield from map(_error, waiting)
+
+
+def _error(error: FileError) -> Mapping[str, Any]:
+    return {
+        "file": error.source_file,
+        "line": error.line_number or None,
+        "error": error.error,
+    }
 
 
 def read_results(
@@ -153,14 +179,20 @@ _SEEN = {
 }
 
 
+_KEYS = ("file", "line", "report_id", "input", "probe_cc", "probe_asn", "class", "mechanism",
+         "layers", "error")  # fmt: skip
+
+
 def as_json(result: Mapping[str, Any]) -> str:
-    """The contract's line of ``judge --json``."""
-    keys = ("report_id", "input", "probe_cc", "probe_asn", "class", "mechanism", "layers")
-    return json.dumps({key: result[key] for key in keys}, ensure_ascii=True)
+    """The contract's line of ``judge --json``, with the place that it tells of."""
+    return json.dumps({key: result[key] for key in _KEYS if key in result}, ensure_ascii=True)
 
 
 def as_text(result: Mapping[str, Any]) -> str:
     """A few lines for the terminal; strings of the measurement are shown escaped."""
+    if "error" in result:
+        line = f":{result['line']}" if result["line"] else ""
+        return shown(f"{result['file']}{line}: {result['error']}")
     rule = RULES_BY_ID[result["rule_id"]]
     how = f" by {result['mechanism']}" if result["mechanism"] else ""
     lines = [

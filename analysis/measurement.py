@@ -221,7 +221,8 @@ def decode(line: bytes | bytearray | memoryview) -> Measurement:
 
 def _decode_tolerantly(line: bytes | bytearray | memoryview) -> Measurement:
     try:
-        value = json.loads(str(line, "utf-8"), parse_constant=_refuse)
+        # Windows tools begin a text with a byte order mark, which is no part of the JSON.
+        value = json.loads(str(line, "utf-8-sig"), parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise NotJson("not one JSON value in UTF-8") from None
     if not isinstance(value, dict):

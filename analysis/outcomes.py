@@ -16,8 +16,8 @@ from analysis.rules import LAYERS, RULES, Rule, Thresholds, rules_of
 # same measurement ran into; only a handshake that is cut towards the site's own address still
 # counts where a plain page got through. What only a block leaves, and for a plain input the
 # page itself, outranks the look at another port. "down" at a later layer never outranks a block
-# of the page: a site without https is not
-# down.
+# of the page: a site without https is not down. Where a connection or handshake that says nothing
+# is all that came after a good lookup, it explains the measurement: the lookup does not make it ok.
 _CHOICE = """
 CASE
   WHEN dns_class IN ('blocked', 'down') THEN dns_rule
@@ -35,6 +35,10 @@ CASE
   WHEN dns_evidence = 'scored' AND dns_class = 'unknown' THEN dns_rule
   WHEN tls_evidence = 'scored' AND tls_class = 'unknown' THEN tls_rule
   WHEN http_evidence = 'scored' AND http_class = 'unknown' THEN http_rule
+  WHEN http_rule IN ('http.not_measured', 'http.not_connected')
+    AND (dns_class = 'ok' OR dns_evidence = 'none')
+    AND 'discarded' IN (tcp_evidence, tls_evidence)
+    THEN CASE tcp_evidence WHEN 'discarded' THEN tcp_rule ELSE tls_rule END
   WHEN http_evidence <> 'none' THEN http_rule
   WHEN dns_evidence <> 'none' THEN dns_rule
   ELSE http_rule

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pandas as pd
 
 #: Counts up with every change that can move a verdict; printed with each report.
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 Layer = Literal["dns", "tcp", "tls", "http"]
 LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")
@@ -116,9 +116,36 @@ class Rule:
         return self.rule_id.partition(".")[0]
 
 
-_RESET = "('connection_reset', 'eof_error', 'connection_aborted')"
-_TIMEOUT = "('generic_timeout_error', 'timed_out')"
-_REFUSED = "('connection_refused', 'host_unreachable', 'network_unreachable')"
+# Failures in OONI's words (ooni/spec df-007); the second line of each is ooniprobe 2's.
+_RESET = (
+    "('connection_reset', 'eof_error', 'connection_aborted', "
+    "'connection_lost_error', 'connection_done', 'response_never_received')"
+)
+_TIMEOUT = (
+    "('generic_timeout_error', 'timed_out', "
+    "'tcp_timed_out_error', 'deferred_timeout_error', 'task_timed_out')"
+)
+_REFUSED = "('connection_refused', 'host_unreachable', 'connection_refused_error')"
+
+# What the system says of the probe's own machine or link: no route, no socket, no permission.
+_LOCAL_FAULTS = (
+    "('address_family_not_supported', 'address_in_use', 'address_not_available', 'bad_address', "
+    "'bad_file_descriptor', 'destination_address_required', 'interrupted', 'invalid_argument', "
+    "'message_size', 'network_down', 'network_reset', 'network_unreachable', 'no_buffer_space', "
+    "'no_protocol_option', 'not_a_socket', 'operation_would_block', 'permission_denied', "
+    "'protocol_not_supported', 'wrong_protocol_type', 'address_family_not_supported_error')"
+)
+
+
+def is_local_fault(failure: str) -> str:
+    """SQL: whether the failure in that column says nothing of the network or the site.
+
+    Either the probe's own machine failed, or the system said so in words that nobody maps, too many
+    open files and the messages of a localised Windows among them. A bare ``unknown_failure`` is
+    what old probes say of a connection that just did not come about; it is none of these.
+    """
+    return f"({failure} IN {_LOCAL_FAULTS} OR starts_with({failure}, 'unknown_failure:'))"
+
 
 RULES: tuple[Rule, ...] = (
     # --- session: what discards a measurement whatever its layers show -------------------------
@@ -237,6 +264,13 @@ RULES: tuple[Rule, ...] = (
         "certificate or page.",
     ),
     Rule(
+        "dns.verified_by_control",
+        "dns_is_verified",
+        "ok",
+        "Not the control's address, but one on which the control itself got the name's own "
+        "certificate.",
+    ),
+    Rule(
         "dns.same_page",
         "is_same_page OR is_https_own",
         "ok",
@@ -303,6 +337,14 @@ RULES: tuple[Rule, ...] = (
         mechanism="dns.other",
     ),
     Rule(
+        "dns.dead_end",
+        "is_dead_end",
+        "blocked",
+        "The answer is not the control's and nothing there connects, while the same probe reaches "
+        "the site at the control's address: only the resolver stands in the way.",
+        mechanism="dns.other",
+    ),
+    Rule(
         "dns.unmatched",
         "dns_match = 'none'",
         "unknown",
@@ -314,6 +356,13 @@ RULES: tuple[Rule, ...] = (
         "control_is_ipv6_only",
         "unknown",
         "The name has IPv6 addresses only; a probe without IPv6 may be told that there is none.",
+        evidence="discarded",
+    ),
+    Rule(
+        "dns.local_fault",
+        is_local_fault("dns_failure"),
+        "unknown",
+        "The lookup fails on the probe's own machine or link, or in words that nobody knows.",
         evidence="discarded",
     ),
     Rule(
@@ -373,7 +422,7 @@ RULES: tuple[Rule, ...] = (
         "tcp.refused",
         f"tcp_blocked > 0 AND tcp_failure IN {_REFUSED}",
         "blocked",
-        "The site's address refuses or is unreachable; the control connects to it.",
+        "The site's address refuses or its host is unreachable; the control connects to it.",
         mechanism="tcp.refused",
     ),
     Rule(
@@ -398,10 +447,17 @@ RULES: tuple[Rule, ...] = (
         set_aside="down",
     ),
     Rule(
+        "tcp.local_fault",
+        "tcp_local_faults > 0",
+        "unknown",
+        "The connection fails on the probe's own machine or link, or in words that nobody knows.",
+        evidence="discarded",
+    ),
+    Rule(
         "tcp.no_control",
         "TRUE",
         "unknown",
-        "The connection fails and the control did not try the address.",
+        "The connection fails, and the control did not try the address or had lost its own way.",
         evidence="discarded",
     ),
     # --- tls ---------------------------------------------------------------------------------
@@ -513,9 +569,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "http.https",
-        "is_https_page",
+        "is_https_page AND NOT is_sent_astray",
         "ok",
-        "A page over a verified connection to the site.",
+        "A page over a verified connection to the site, or to where it redirects. Anybody can send "
+        "a plain request on to a site of his own: such a page must not be another than the "
+        "control's by title and body.",
     ),
     Rule("http.same_page", "is_same_page", "ok", "The page is the one that the control saw."),
     Rule(
@@ -535,6 +593,14 @@ RULES: tuple[Rule, ...] = (
         set_aside="down",
     ),
     Rule(
+        "http.at_control_address",
+        "NOT http_first_is_answer AND http_failure IS NULL",
+        "unknown",
+        "The page came from an address that only the control knew. It says nothing about the "
+        "user's own way to the site.",
+        evidence="discarded",
+    ),
+    Rule(
         "http.diff",
         "http_failure IS NULL",
         "unknown",
@@ -543,10 +609,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "http.redirect_target_tls",
-        f"fails_at_target AND redirect_layer = 'tls' AND http_failure IN {_RESET}",
+        f"fails_at_target AND fails_before_page AND http_failure IN {_RESET}",
         "blocked",
-        "The site redirects to another site whose handshake is cut; the control gets there. The "
-        "verdict belongs to the other site.",
+        "The site redirects to another site whose handshake is cut, or its https page where an old "
+        "probe kept no handshake; the control gets there. The verdict belongs to the other site.",
         mechanism="tls.reset",
         is_about_target=True,
     ),
@@ -573,6 +639,22 @@ RULES: tuple[Rule, ...] = (
         "blocked",
         "The site redirects to another site whose name is not resolved; the control gets there.",
         mechanism="dns.nxdomain",
+        is_about_target=True,
+    ),
+    Rule(
+        "http.redirect_target_unconnected",
+        f"fails_at_target AND redirect_layer = 'tcp' AND http_failure IN {_TIMEOUT}",
+        "blocked",
+        "The site redirects to another site that does not answer; the control gets there.",
+        mechanism="tcp.timeout",
+        is_about_target=True,
+    ),
+    Rule(
+        "http.redirect_target_tls_timeout",
+        f"fails_at_target AND redirect_layer = 'tls' AND http_failure IN {_TIMEOUT}",
+        "blocked",
+        "The site redirects to another site whose handshake stalls; the control gets there.",
+        mechanism="tls.timeout",
         is_about_target=True,
     ),
     Rule(

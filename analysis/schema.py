@@ -9,7 +9,7 @@ has one.
 import pyarrow as pa
 
 #: Raised when a column is added, dropped or changes meaning: older files are then read again.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: How an address relates to what the control resolved for the same name:
 #: ``address`` the control got this very address, ``asn`` one in the same network,
@@ -35,7 +35,8 @@ _CONNECT = pa.struct(
         ("port", pa.uint16()),
         ("failure", pa.string()),  # null: connected
         ("match", pa.string()),
-        ("is_answer", pa.bool_()),  # the system resolver gave this address
+        # the system resolver gave this address; null: no lookup left anything to compare with
+        ("is_answer", pa.bool_()),
         ("control_ok", pa.bool_()),  # null: the control did not try this endpoint
         ("control_failure", pa.string()),
     ]
@@ -84,11 +85,13 @@ OBSERVATION = pa.schema(
         ("control_failure", pa.string()),
         ("control_dns_failure", pa.string()),
         ("control_answers", pa.list_(_CONTROL_ANSWER)),
+        # addresses on which the control itself got a certificate that is valid for the name
+        ("control_tls_addresses", pa.list_(pa.string())),
         # tcp and tls towards the input's host (0.5: depth=0 only), one item an attempt
         ("tcp", pa.list_(_CONNECT)),
         ("tls", pa.list_(_HANDSHAKE)),
         # the first failure at a redirect's target (0.5: depth>0), if any
-        ("redirect_layer", pa.string()),  # dns | tcp | tls | http
+        ("redirect_layer", pa.string()),  # dns | tcp | tls | http; null where nothing says which
         ("redirect_host", pa.string()),
         ("redirect_failure", pa.string()),
         # http: the last request made (OONI lists the newest first)
@@ -98,7 +101,8 @@ OBSERVATION = pa.schema(
         ("http_status", pa.int32()),  # null: no response
         ("http_request_count", pa.uint16()),
         # the first (oldest) request went to an address that the system resolver gave; false: to
-        # one that only the control knew (0.5); null: not recorded (before 0.5, always the former)
+        # one that only the control knew (0.5); null: not recorded (before 0.5, always the former),
+        # or no lookup left anything to compare with
         ("http_first_is_answer", pa.bool_()),
         ("http_body_length", pa.int64()),  # of the newest response; null: no response
         ("http_title", pa.string()),  # only where the body was looked at, see facts.py

@@ -74,6 +74,7 @@ def observation(**changes: Any) -> Row:
         "domain": domain, "input": f"https://{domain}/", "is_https": True, "is_ip_input": False,
         "dns_answers": [answer(ADDRESS)], "udp_answers": [answer(ADDRESS)],
         "has_control": True, "control_answers": [control_answer(ADDRESS)],
+        "control_tls_addresses": [],
         "tcp": [connect()], "tls": [handshake(server_name=domain)],
         "http_url": f"https://{domain}/", "http_host": domain, "http_status": 200,
         "http_request_count": 1, "http_first_is_answer": True, "http_body_length": 12000,

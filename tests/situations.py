@@ -18,6 +18,7 @@ from analysis.fingerprints import Fingerprint, Fingerprints
 from analysis.outcomes import add_outcomes
 from analysis.rules import Thresholds
 from tests.observations import (
+    ADDRESS,
     PROBE_NETWORK,
     Row,
     answer,
@@ -39,6 +40,8 @@ START = datetime(2024, 1, 10, 8)
 
 RESET, TIMEOUT, REFUSED = "connection_reset", "generic_timeout_error", "connection_refused"
 NXDOMAIN = "dns_nxdomain_error"
+NO_FILES = "unknown_failure: dial tcp [scrubbed]: socket: too many open files"
+IN_GERMAN = "unknown_failure: getaddrinfow: Der angegebene Host ist unbekannt."
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,10 @@ def old_https(failure: str) -> Row:
 
 
 def redirected(host: str, failure: str, **changes: Any) -> Row:
-    """A plain-http site whose newest request, to ``host``, fails."""
+    """A plain-http site whose newest request, to ``host``, fails after the handshake.
+
+    Old probes do not tell whether it was before: ``redirect_layer=None``.
+    """
     return http_observation(**{
         "http_url": f"https://{host}/", "http_host": host, "http_request_count": 2,
         "redirect_host": host, "redirect_layer": "http", "redirect_failure": failure,
@@ -153,6 +159,39 @@ def redirected(host: str, failure: str, **changes: Any) -> Row:
 def site_down(**changes: Any) -> Row:
     return {"control_http_failure": "unknown_error", "control_http_status": None,
             "control_http_body_length": None, "control_http_title": None, **changes}  # fmt: skip
+
+
+def lost_control(**changes: Any) -> Row:
+    """The columns of a control whose own lookup timed out, for use as changes."""
+    return site_down(control_dns_failure=TIMEOUT, control_answers=[],
+                     control_http_failure="dns_lookup_error", **changes)  # fmt: skip
+
+
+def verified(**changes: Any) -> Row:
+    """Another address than the control's, on which the control itself got the certificate."""
+    return observation(**{
+        "dns_answers": [answer(ELSEWHERE, 64499, match="none")],
+        "control_tls_addresses": [ADDRESS, ELSEWHERE],
+        "tcp": [connect(ELSEWHERE, match="none")], "tls": [handshake(ELSEWHERE, match="none")],
+        **changes,
+    })  # fmt: skip
+
+
+def helped(**changes: Any) -> Row:
+    """Nothing of the answer connects; 0.5 reaches the site at the control's address."""
+    return misled(**{
+        "tcp": [connect(ELSEWHERE, REFUSED, match="none", control_ok=None),
+                connect(is_answer=False)],
+        "tls": [handshake(is_answer=False)], "http_first_is_answer": False,
+        "http_failure": None, "http_status": 200, "status_code_match": True, "title_match": True,
+        **changes,
+    })  # fmt: skip
+
+
+def sent_to_https(**changes: Any) -> Row:
+    """A plain request that ends at another site's verified page, unlike the control's."""
+    there: Row = {"http_url": "https://portal.example/", "http_host": "portal.example"}
+    return other_page(**{**there, **changes})
 
 
 def names(*labels: str) -> list[str]:
@@ -309,6 +348,10 @@ _DNS = [
                        tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)])),
       *[on(n, observation(dns_answers=[answer(ELSEWHERE, 64499, match="none")],
                           tls=[handshake(ELSEWHERE, match="none")])) for n in (2, 3)]),
+    case("an address on which the control got the certificate itself", "dns.verified_by_control",
+      "blocked tls.reset",
+      verified(tls=[handshake(ELSEWHERE, RESET, match="none")],
+               **no_response(http_failure=RESET))),
     case("a block page where the answer points", "dns.blockpage", "blocked dns.blockpage",
       other_page(dns_answers=[answer(ELSEWHERE, 64499, match="none")],
                  tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)],
@@ -339,7 +382,12 @@ _DNS = [
       misled(tcp=[connect(ELSEWHERE, match="none", control_ok=None)],
              tls=[handshake(ELSEWHERE, "ssl_invalid_hostname", match="none", control_ok=None)],
              http_failure="ssl_invalid_hostname")),
+    case("nobody where the answer points, and the site at the control's address", "dns.dead_end",
+      "blocked dns.other", helped()),
     case("another address, and nothing known of it", "dns.unmatched", "unknown", misled()),
+    case("a lookup that is interrupted", "dns.local_fault", "unknown", unresolved("interrupted")),
+    case("a lookup that fails in words of its own", "dns.local_fault", "unknown",
+      unresolved(IN_GERMAN)),
     case("no such name here", "dns.nxdomain", "blocked dns.nxdomain", unresolved(NXDOMAIN)),
     case("the resolver is silent", "dns.timeout", "blocked dns.timeout", unresolved(TIMEOUT)),
     case("the resolver refuses", "dns.failure",
@@ -362,11 +410,13 @@ _TCP = [
                   control_answers=[control_answer(V6)],
                   tcp=[connect(V6, "host_unreachable")])),
     case("refused", "tcp.refused", "blocked tcp.refused", unconnected(REFUSED)),
-    case("unreachable", "tcp.refused", "blocked tcp.refused", unconnected("network_unreachable")),
+    case("unreachable", "tcp.refused", "blocked tcp.refused", unconnected("host_unreachable")),
     case("reset while connecting", "tcp.reset", "blocked tcp.reset", unconnected(RESET)),
     case("no answer to SYN", "tcp.timeout", "blocked tcp.timeout", unconnected(TIMEOUT)),
     case("the server is off", "tcp.fails_for_control_too", "down",
       unconnected(TIMEOUT, control_ok=False, **site_down())),
+    case("no route", "tcp.local_fault", "unknown", unconnected("network_unreachable")),
+    case("no socket left", "tcp.local_fault", "unknown", unconnected(NO_FILES)),
     case("an address of the site's network that the control did not try", "tcp.no_control",
       "unknown",
       unconnected(TIMEOUT, dns_answers=[answer("192.0.2.99", match="asn")],
@@ -434,6 +484,9 @@ _HTTP = [
       http_observation(**no_response(http_failure=RESET), **site_down())),
     case("a server error for the control too", "http.error_for_control_too", "down",
       other_page(http_status=502, control_http_status=502)),
+    case("the site's page at the control's address only", "http.at_control_address",
+      "blocked dns.nxdomain",
+      http_observation(dns_failure=NXDOMAIN, dns_answers=[], http_first_is_answer=False)),
     case("another page than the control's", "http.diff", "unknown", other_page()),
     case("a redirect to another site that is cut", "http.redirect_target_reset",
       "blocked http.reset", redirected("elsewhere.example", RESET)),
@@ -445,6 +498,10 @@ _HTTP = [
       "blocked http.timeout", redirected("elsewhere.example", TIMEOUT)),
     case("a redirect to another site whose handshake is cut", "http.redirect_target_tls",
       "blocked tls.reset", redirected("elsewhere.example", RESET, redirect_layer="tls")),
+    case("a redirect to another site whose handshake stalls", "http.redirect_target_tls_timeout",
+      "blocked tls.timeout", redirected("elsewhere.example", TIMEOUT, redirect_layer="tls")),
+    case("a redirect to another site that does not answer", "http.redirect_target_unconnected",
+      "blocked tcp.timeout", redirected("elsewhere.example", TIMEOUT, redirect_layer="tcp")),
     case("a redirect within the site to an address that does not answer",
       "http.timeout_at_redirect", "blocked tcp.timeout",
       redirected("www.news.example", TIMEOUT, redirect_layer="tcp")),
@@ -509,6 +566,100 @@ REAL_LIFE: tuple[Situation, ...] = (
     case("IPv6 is cut where it works for other names", "tcp.reset", "blocked tcp.reset",
       on(1, unconnected(RESET, tcp=[connect(V6, RESET)])),
       on(1, observation(domain="well.example", tcp=[connect(V6)]))),
+    case("sent on to another site's https page", "http.diff", "unknown", sent_to_https()),
+    case("sent on to another site's https page, as the control was", "http.https", "ok",
+      sent_to_https(title_match=True)),
+    case("sent on to an https page as long as the control's", "http.https", "ok",
+      sent_to_https(body_proportion=0.95)),
+    case("sent on to an https page whose title cannot be compared", "http.https", "ok",
+      sent_to_https(title_match=None, body_proportion=0.0)),
+    case("an https input sent on to another site's page", "http.https", "ok",
+      {**sent_to_https(), "is_https": True}),
+    case("the control finds no address for the name", "dns.name_does_not_exist", "down",
+      dead(control_dns_failure=None)),
+    case("the control finds no address for the name, judged alone",
+      "dns.missing_for_control_too", "down", dead(control_dns_failure=None), alone=True),
+    case("a lookup fails where the control has lost its way", "dns.no_control", "unknown",
+      {**unresolved(NXDOMAIN), **lost_control()}),
+    case("no address connects where the control has lost its way", "tcp.no_control", "unknown",
+      unconnected(TIMEOUT, **lost_control(control_tls_addresses=[ADDRESS]))),
+    case("no address connects, nor for a control that has lost its way", "tcp.no_control",
+      "unknown",
+      unconnected(TIMEOUT, control_ok=False,
+                  **lost_control(control_tls_addresses=[ADDRESS]))),
+    case("a handshake is cut where the control has lost its way", "tls.no_control", "unknown",
+      unshaken(RESET, **lost_control(control_tls_addresses=[ADDRESS]))),
+    case("a handshake fails, as for a control that has lost its way", "tls.no_control", "unknown",
+      unshaken(RESET, control_ok=False, **lost_control(control_tls_addresses=[ADDRESS]))),
+    case("a page is cut where the control has lost its way", "http.no_control", "unknown",
+      http_observation(**no_response(http_failure=RESET), **lost_control())),
+    case("no connection at an address that the control proved", "tcp.timeout",
+      "blocked tcp.timeout",
+      verified(tcp=[connect(ELSEWHERE, TIMEOUT, match="none")], tls=[],
+               **no_response(http_failure=TIMEOUT))),
+    case("a handshake without address where the control proved the answer", "tls.reset",
+      "blocked tls.reset",
+      verified(test_version="0.4.2", http_first_is_answer=None,
+               tls=[handshake(None, RESET, match="none")], **no_response(http_failure=RESET))),
+    case("a page is cut at an address that the control proved", "http.reset",
+      "blocked http.reset",
+      verified(is_https=False, http_url="http://news.example/",
+               tls=[], **no_response(http_failure=RESET))),
+    case("a page is cut at an address that the probe's own handshake proves", "http.reset",
+      "blocked http.reset",
+      verified(is_https=False, http_url="http://news.example/", control_tls_addresses=[ADDRESS],
+               tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)],
+               tls=[handshake(ELSEWHERE, match="none", control_ok=None)],
+               **no_response(http_failure=RESET))),
+    case("nobody where the answer points, and the control's page at its address",
+      "dns.dead_end", "blocked dns.other", {**helped(tls=[]), "is_https": False,
+                                            "http_url": "http://news.example/"}),
+    case("nobody where the answer points, and another page at the control's address",
+      "dns.unmatched", "unknown",
+      {**helped(tls=[], title_match=False), "is_https": False,
+       "http_url": "http://news.example/"}),
+    case("no route to where the answer points", "dns.unmatched", "unknown",
+      helped(tcp=[connect(ELSEWHERE, "network_unreachable", match="none", control_ok=None),
+                  connect(is_answer=False)])),
+    case("somebody where the answer points, on one port", "dns.unmatched", "unknown",
+      helped(tcp=[connect(ELSEWHERE, REFUSED, match="none", control_ok=None),
+                  connect(ELSEWHERE, port=80, match="none", control_ok=None),
+                  connect(is_answer=False)])),
+    case("an IPv6 answer, in a session where IPv6 never works", "dns.unmatched", "unknown",
+      helped(dns_answers=[answer(V6, 64499, match="none")],
+             tcp=[connect(V6, TIMEOUT, match="none", control_ok=None),
+                  connect(is_answer=False)])),
+    case("no route to one address, no answer from the other", "tcp.timeout",
+      "blocked tcp.timeout",
+      unconnected(TIMEOUT, tcp=[connect("192.0.2.11", "network_unreachable"),
+                                connect(failure=TIMEOUT)])),
+    case("no route to one address, and the other fails for the control too",
+      "tcp.fails_for_control_too", "down",
+      unconnected(TIMEOUT, **site_down(),
+                  tcp=[connect("192.0.2.11", "network_unreachable"),
+                       connect(failure=TIMEOUT, control_ok=False)])),
+    case("no route, and no page was asked for", "tcp.local_fault", "unknown",
+      unconnected("network_down", http_failure=None)),
+    case("a handshake that nothing can be said of, and no page was asked for", "tls.no_control",
+      "unknown",
+      {**unshaken(RESET, control_ok=None, http_failure=None, dns_answers=[answer("192.0.2.10")]),
+       "control_http_status": None}),
+    case("an old probe does not say how the connection failed", "tcp.timeout",
+      "blocked tcp.timeout", unconnected("unknown_failure")),
+    case("an old probe does not say how the lookup failed", "dns.failure", "blocked dns.other",
+      unresolved("unknown_failure")),
+    case("refused, in ooniprobe 2's words", "tcp.refused", "blocked tcp.refused",
+      unconnected("connection_refused_error")),
+    case("no response, in ooniprobe 2's words", "http.reset", "blocked http.reset",
+      http_observation(**no_response(http_failure="response_never_received"))),
+    case("a page stalls, in ooniprobe 2's words", "http.timeout", "blocked http.timeout",
+      http_observation(**no_response(http_failure="deferred_timeout_error"))),
+    case("a page is cut at the control's address too", "http.reset", "blocked dns.nxdomain",
+      http_observation(dns_failure=NXDOMAIN, dns_answers=[], http_first_is_answer=False,
+                       **no_response(http_failure=RESET))),
+    case("no lookup was recorded, and the page came", "dns.not_measured", "ok",
+      observation(dns_answers=[], http_first_is_answer=None, tcp=[connect(is_answer=None)],
+                  tls=[handshake(is_answer=None)])),
     case("a captcha by plain http", "http.diff", "unknown", other_page(http_title="One moment")),
     case("a captcha over https", "http.refused_by_site", "unknown",
       observation(http_status=403, http_title="One moment", title_match=False)),
@@ -535,9 +686,18 @@ REAL_LIFE: tuple[Situation, ...] = (
     case("throttling after a good handshake", "http.timeout", "blocked http.timeout",
       observation(**no_response(http_failure=TIMEOUT))),
     case("a redirect to the site's own https, which is cut", "http.tls_reset", "blocked tls.reset",
-      redirected("news.example", RESET, redirect_host=None)),
+      redirected("news.example", RESET, redirect_host=None, redirect_layer=None)),
     case("a redirect to a subdomain that is cut", "http.tls_reset", "blocked tls.reset",
-      redirected("www.news.example", RESET)),
+      redirected("www.news.example", RESET, redirect_layer=None)),
+    case("a redirect to a subdomain that is cut after the handshake", "http.reset",
+      "blocked http.reset", redirected("www.news.example", RESET)),
+    case("a redirect to another site's https that is cut for an old probe",
+      "http.redirect_target_tls", "blocked tls.reset",
+      redirected("elsewhere.example", RESET, redirect_layer=None)),
+    case("a redirect to a subdomain whose handshake stalls", "http.tls_timeout",
+      "blocked tls.timeout", redirected("www.news.example", TIMEOUT, redirect_layer="tls")),
+    case("a redirect to another site to which there is no route", "http.failure", "unknown",
+      redirected("elsewhere.example", "network_unreachable", redirect_layer="tcp")),
     case("a site without https whose port 443 fails for the control too", "tcp.ok", "ok",
       http_observation(test_version="0.5.28", tcp=[
           connect(port=80), connect(failure=REFUSED, control_ok=False, control_failure=REFUSED)])),

@@ -114,6 +114,9 @@ def test_answers_are_compared_with_the_controls(control, expected):
         ("127.0.0.1", "loopback", "127.0.0.1"),
         ("10.10.10.1", "private", "10.10.10.1"),
         ("::ffff:10.0.0.1", "private", "10.0.0.1"),
+        ("64:ff9b::7f00:1", "loopback", "127.0.0.1"),
+        ("64:FF9B::192.0.2.1", None, "192.0.2.1"),
+        ("64:ff9b:1::c000:201", None, "64:ff9b:1::c000:201"),  # a prefix of its own
         ("2001:DB8::0:1", None, "2001:db8::1"),
     ],
 )
@@ -208,7 +211,78 @@ def test_attempts_of_0_4_are_told_apart_by_address_and_server_name():
     ]
 
 
+def test_an_address_spelt_for_nat64_is_the_controls():
+    """A network without IPv4 gives the same server another spelling, at every layer."""
+    nat64 = "64:ff9b::c000:201"
+    tags = {"tags": ["depth=0"]}
+    handshake = {"address": f"[{nat64}]:443", "server_name": "news.example", **tags}
+    found = _observe({
+        "queries": [_query(None, answers=[{"answer_type": "AAAA", "ipv6": nat64}])],
+        "tcp_connect": [{"ip": nat64, "port": 443, "status": {"success": True}, **tags}],
+        "tls_handshakes": [{**handshake, "failure": "connection_reset"}],
+        "requests": [_exchange(address=f"[{nat64}]:443")],
+        "control": _control(tcp_connect={f"{_SITE}:443": {"status": True}},
+                            tls_handshake={f"{_SITE}:443": {"status": True}}),
+    })  # fmt: skip
+    (answer,), (connect,), (handshake,) = found["dns_answers"], found["tcp"], found["tls"]
+    for item in (answer, connect, handshake):
+        assert (item["address"], item["match"]) == (_SITE, "address")
+    assert (connect["control_ok"], handshake["control_ok"]) == (True, True)
+    assert found["http_first_is_answer"] is True
+
+
+def test_the_controls_own_handshakes_prove_addresses():
+    """Those that got a valid certificate, with the probe's addresses as with its own."""
+    ends = {
+        f"{_SITE}:443": {"status": True, "failure": None},
+        "[2001:DB8::1]:443": {"status": True, "failure": None},
+        f"{_OTHER}:443": {"status": False, "failure": "ssl_invalid_hostname"},
+        "[scrubbed]:443": {"status": True, "failure": None},
+        "203.0.113.7:443": None,
+    }  # fmt: skip
+    control = _control(tls_handshake=ends)
+    assert _observe({"control": control})["control_tls_addresses"] == [_SITE, "2001:db8::1"]
+    failed = _observe({"control": control, "control_failure": "connection_reset"})
+    assert failed["control_tls_addresses"] == []
+
+
+@pytest.mark.parametrize(
+    ("queries", "expected"),
+    [
+        ([_query()], True),
+        ([_query(_OTHER)], False),
+        ([_query(None, "dns_nxdomain_error")], False),
+        ([_query(_SITE, engine="doh")], None),
+        ([_query("[scrubbed]")], None),
+        ([_query(None, answers=[{"answer_type": "CNAME", "hostname": "a.example"}]),
+          _query(None, "dns_no_answer", query_type="AAAA")], None),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_an_address_is_an_answer_only_where_answers_are_known(queries, expected):
+    """A lookup that is missing, or that names no address, does not make a page the control's."""
+    end = {"ip": _SITE, "port": 443, "status": {"success": True}, "tags": ["depth=0"]}
+    found = _observe({
+        "queries": queries, "tcp_connect": [end], "requests": [_exchange(address=f"{_SITE}:443")],
+    })  # fmt: skip
+    assert found["http_first_is_answer"] is expected
+    assert found["tcp"][0]["is_answer"] is expected
+
+
 # --- redirects and http -------------------------------------------------------------------------
+
+
+def test_port_443_beside_a_plain_target_is_no_failure_of_the_redirect():
+    """0.5 shakes hands there to learn, not to fetch: the page came by port 80, or was cut there."""
+    target = "http://login.example/"
+    handshake = {"address": "198.51.100.9:443", "server_name": "login.example",
+                 "failure": "eof_error", "tags": ["depth=1", "fetch_body=false"]}  # fmt: skip
+    cut = _exchange(target, failure="eof_error", response=None, tags=["depth=1", "fetch_body=true"])
+    names = ("redirect_layer", "redirect_host", "redirect_failure")
+    fine = _observe({"tls_handshakes": [handshake]})
+    broken = _observe({"tls_handshakes": [handshake], "requests": [cut]})
+    assert [fine[name] for name in names] == [None, None, None]
+    assert [broken[name] for name in names] == ["http", "login.example", "eof_error"]
 
 
 def test_the_first_failure_behind_a_redirect_is_where_all_attempts_failed():
@@ -230,17 +304,21 @@ def test_the_first_failure_behind_a_redirect_is_where_all_attempts_failed():
 
 
 @pytest.mark.parametrize(
-    ("failure", "layer"),
+    ("scheme", "failure", "layer"),
     [
-        ("dns_nxdomain_error", "dns"),
-        ("connection_refused", "tcp"),
-        ("ssl_invalid_hostname", "tls"),
-        ("generic_timeout_error", "http"),
+        ("https", "dns_nxdomain_error", "dns"),
+        ("https", "connection_refused", "tcp"),
+        ("https", "ssl_invalid_hostname", "tls"),
+        ("https", "generic_timeout_error", None),
+        ("http", "generic_timeout_error", "http"),
     ],
 )
-def test_a_redirect_of_0_4_failed_if_the_newest_request_failed_elsewhere(failure, layer):
-    """The same failure at the input's own host is none of a redirect."""
-    newest = _exchange("https://login.example/", failure=failure, tags=None, response=None)
+def test_a_redirect_of_0_4_failed_if_the_newest_request_failed_elsewhere(scheme, failure, layer):
+    """The same failure at the input's own host is none of a redirect.
+
+    It keeps no handshake of the target: an https page may have been cut before or after it.
+    """
+    newest = _exchange(f"{scheme}://login.example/", failure=failure, tags=None, response=None)
     at_home = _exchange("https://news.example/a", failure=failure, tags=None, response=None)
     found = _observe({"requests": [newest, _exchange(tags=None)]})
     assert (found["redirect_layer"], found["redirect_host"]) == (layer, "login.example")

@@ -18,6 +18,7 @@ from analysis.fingerprints import Fingerprint, Fingerprints
 from analysis.ingestion import ingest, read_files
 from analysis.observations import Observations
 from analysis.period import Period
+from analysis.schema import SCHEMA_VERSION
 from analysis.store import Collection, FileWriter, Store
 from benchmarks.generate import Size, write_archive
 from tests.loopback_s3 import LoopbackS3, loopback_s3
@@ -285,6 +286,21 @@ def test_what_is_there_is_not_read_again(archive: Path, store: str):
     broken = next(Path(store).rglob("*.parquet"))
     broken.write_bytes(broken.read_bytes()[:100])
     assert len(writes(fingerprints=Fingerprints(http=(fingerprint,)))) == 1
+
+
+def test_files_of_an_older_schema_are_read_again(
+    archive: Path, store: str, monkeypatch: pytest.MonkeyPatch
+):
+    """They lack what the rules now ask for; another's store of that kind is refused in words."""
+    _put(archive, _key(0), [_GOOD])
+    with monkeypatch.context() as before:
+        before.setattr("analysis.ingestion.SCHEMA_VERSION", SCHEMA_VERSION - 1)
+        (older,) = _ingest(archive, store).files
+    with pytest.raises(SourceError, match=f"not a file of observations of schema {SCHEMA_VERSION}"):
+        _ingest(store, f"{store}-copy")
+    (newer,) = _ingest(archive, store).files
+    assert (older.schema_version, newer.schema_version) == (SCHEMA_VERSION - 1, SCHEMA_VERSION)
+    assert len(_ingest(store, f"{store}-later").files) == 1
 
 
 def _contents(store: str) -> dict[str, bytes]:

@@ -9,6 +9,22 @@ from typing import Any
 import pytest
 
 from analysis.rules import RULES_BY_ID
+from tests.measurements import (
+    DIFFERENT,
+    HTTP,
+    HTTPS,
+    NAT64,
+    OTHER,
+    SAME,
+    SITE,
+    connect,
+    control,
+    judged,
+    lookup,
+    measured,
+    page,
+    shake,
+)
 
 #: File → class and rule, with the reason in a few words.
 EXPECTED = {
@@ -47,17 +63,171 @@ EXPECTED = {
     "websiteDownNXDOMAIN.json": (
         "down", "dns.missing_for_control_too", "no such name for the control either"),
 }  # fmt: skip
-KEYS = {"report_id", "input", "probe_cc", "probe_asn", "class", "mechanism", "layers"}
+KEYS = {"file", "line", "report_id", "input", "probe_cc", "probe_asn", "class", "mechanism",
+        "layers"}  # fmt: skip
 HOSTILE = "http://x.example/\x1b]0;owned\x07\x1b[31m\r\n\u202e\u0085"
+RESET, TIMEOUT, REFUSED = "connection_reset", "generic_timeout_error", "connection_refused"
+NXDOMAIN, OLD = "dns_nxdomain_error", {"version": "0.4.3"}
+NO_FILES = "unknown_failure: dial tcp [scrubbed]: socket: too many open files"
+LOST = control(dns=TIMEOUT, addresses=(), http="dns_lookup_error", tls=(), tcp=())
+BOTH = control(tcp=(SITE, OTHER), tls=(SITE, OTHER))
+LOGIN, WARNING = "login.elsewhere.example", "https://warning.elsewhere.example/"
+NEXT = ("depth=1", "fetch_body=true")
+BESIDE = ("depth=1", "fetch_body=false")
+CLASSIC, DOH = [lookup(SITE)], [lookup(SITE, engine="doh")]
 
 
-def _run(*words: str) -> list[str]:
+def _moved(shaken: str | None, *pages: dict[str, Any]) -> dict[str, Any]:
+    """A plain site that redirects to another's https; how the handshake there ends, and pages."""
+    return measured(
+        HTTP, [*CLASSIC, lookup(OTHER, host=LOGIN, tags=NEXT)],
+        [connect(port=80), connect(OTHER, tags=NEXT)], [shake(OTHER, shaken, LOGIN, NEXT)],
+        [*pages, page(HTTP, status=302)],
+    )  # fmt: skip
+
+
+#: Situation → measurement, class and mechanism, and the rule that must speak for it.
+SITUATIONS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "sent on to another site's https, unlike the control's page": (
+        measured(HTTP, CLASSIC, [connect(port=80)], [],
+                 [page(WARNING, OTHER), page(HTTP, status=302)], **DIFFERENT),
+        "unknown", "http.diff"),
+    "sent on to another site's https, like the control": (
+        measured(HTTP, CLASSIC, [connect(port=80)], [],
+                 [page(WARNING, OTHER), page(HTTP, status=302)], **SAME),
+        "ok", "http.https"),
+    "sent on to another site's https, compared with nothing": (
+        measured(HTTP, CLASSIC, [connect(port=80)], [],
+                 [page(WARNING, OTHER), page(HTTP, status=302)], body_proportion=0),
+        "ok", "http.https"),
+    "the control gets no address, in the test helper's words": (
+        measured(HTTPS, [lookup(failure=NXDOMAIN)], [], [], [],
+                 control(addresses=(), http="dns_lookup_error", tls=(), tcp=())),
+        "down", "dns.missing_for_control_too"),
+    "the control verified the answer, the handshake is cut": (
+        measured(HTTPS, [lookup(OTHER)], [connect(OTHER)], [shake(OTHER, RESET)], [], BOTH,
+                 http_experiment_failure=RESET),
+        "blocked tls.reset", "tls.reset"),
+    "the control verified the answer, 0.4 is cut": (
+        measured(HTTPS, [lookup(OTHER)], [connect(OTHER)], [shake(OTHER, RESET)],
+                 [page(failure=RESET)], BOTH, **OLD),
+        "blocked tls.reset", "tls.reset"),
+    "the control verified the answer, 0.4 does not connect": (
+        measured(HTTPS, [lookup(OTHER)], [connect(OTHER, TIMEOUT)], [],
+                 [page(failure=TIMEOUT)], BOTH, **OLD),
+        "blocked tcp.timeout", "tcp.timeout"),
+    "the probe verified the answer, the plain page is cut": (
+        measured(HTTP, [lookup(OTHER)], [connect(OTHER, port=80), connect(OTHER)], [shake(OTHER)],
+                 [page(HTTP, OTHER, RESET)]),
+        "blocked http.reset", "http.reset"),
+    "the control lost its way, the lookup fails": (
+        measured(HTTPS, [lookup(failure=NXDOMAIN)], [], [], [], LOST,
+                 http_experiment_failure=NXDOMAIN),
+        "unknown", "http.no_control"),
+    "the control lost its way, the handshake is cut": (
+        measured(HTTPS, CLASSIC, [connect()], [shake(failure=RESET)], [], LOST,
+                 http_experiment_failure=RESET),
+        "unknown", "http.no_control"),
+    "the control lost its way, the plain page is cut": (
+        measured(HTTP, CLASSIC, [connect(port=80)], [], [page(HTTP, failure=RESET)], LOST),
+        "unknown", "http.no_control"),
+    "the control lost its way, the page came over https": (
+        measured(HTTPS, CLASSIC, [connect()], [shake()], [page()], LOST),
+        "ok", "http.https"),
+    "no lookup recorded, plain page": (
+        measured(HTTP, DOH, [connect(port=80)], [], [page(HTTP)], **SAME), "ok", "http.same_page"),
+    "no lookup recorded, https page": (
+        measured(HTTPS, None, [connect()], [shake()], [page()], **SAME), "ok", "http.https"),
+    "an answer that is scrubbed": (
+        measured(HTTPS, [lookup("[scrubbed]")], [connect()], [shake()], [page()], **SAME),
+        "ok", "http.https"),
+    "NAT64, and the handshake is cut": (
+        measured(HTTPS, [lookup(NAT64)], [connect(NAT64)], [shake(NAT64, RESET)],
+                 [page(failure=RESET)], **OLD),
+        "blocked tls.reset", "tls.reset"),
+    "NAT64, and the plain page came": (
+        measured(HTTP, [lookup(NAT64)], [connect(NAT64, port=80)], [], [page(HTTP)],
+                 **SAME, **OLD),
+        "ok", "http.same_page"),
+    "the answer refuses, the site is at the control's address": (
+        measured(HTTP, [lookup(OTHER)],
+                 [connect(OTHER, REFUSED, 80), connect(OTHER, REFUSED), connect(port=80)],
+                 [shake()], [page(HTTP)], x_blocking_flags=35, x_dns_flags=4, **SAME),
+        "blocked dns.other", "dns.dead_end"),
+    "the answer refuses, and nothing else was tried": (
+        measured(HTTP, [lookup(OTHER)], [connect(OTHER, REFUSED, 80)], [],
+                 [page(HTTP, failure=REFUSED)], **OLD),
+        "unknown", "dns.unmatched"),
+    "no name here, the page by the control's address": (
+        measured(HTTPS, [lookup(failure=NXDOMAIN)], [connect()], [shake()], [page()], **SAME),
+        "blocked dns.nxdomain", "dns.nxdomain"),
+    "a local fault, the page by the control's address": (
+        measured(HTTPS, [lookup(failure=NO_FILES)], [connect()], [shake()], [page()], **SAME),
+        "unknown", "http.at_control_address"),
+    "a plain redirect target is cut, and so is its port 443": (
+        measured(HTTP, [*CLASSIC, lookup(OTHER, host=LOGIN, tags=NEXT)],
+                 [connect(port=80), connect(OTHER, port=80, tags=NEXT)],
+                 [shake(OTHER, RESET, LOGIN, BESIDE)],
+                 [page(f"http://{LOGIN}/", OTHER, RESET, tags=NEXT), page(HTTP, status=302)]),
+        "blocked http.reset", "http.redirect_target_reset"),
+    "a redirect target's handshake is cut": (
+        _moved("eof_error"),
+        "blocked tls.reset", "http.redirect_target_tls"),
+    "a redirect target's handshake stalls": (
+        _moved(TIMEOUT),
+        "blocked tls.timeout", "http.redirect_target_tls_timeout"),
+    "a redirect target is cut after the handshake": (
+        _moved(None, page(f"https://{LOGIN}/", OTHER, RESET, tags=NEXT)),
+        "blocked http.reset", "http.redirect_target_reset"),
+    "a redirect target's https is cut for 0.4": (
+        measured(HTTP, CLASSIC, [connect(port=80)], [],
+                 [page(f"https://{LOGIN}/", OTHER, RESET), page(HTTP, status=302)], **OLD),
+        "blocked tls.reset", "http.redirect_target_tls"),
+    "a captcha by plain http": (
+        measured(HTTP, CLASSIC, [connect(port=80)], [], [page(HTTP, status=503)], **DIFFERENT),
+        "unknown", "http.diff"),
+    "a captcha at an address that its certificate proves": (
+        measured(HTTP, [lookup(OTHER)], [connect(OTHER, port=80)], [shake(OTHER)],
+                 [page(HTTP, OTHER, status=403)], **{**DIFFERENT, "status_code_match": False}),
+        "unknown", "http.refused_by_site"),
+    "ooniprobe 2 is refused": (
+        measured(HTTP, CLASSIC, [connect(failure="connection_refused_error", port=80)], [],
+                 [page(HTTP, failure="connection_refused_error")], version="0.0.1"),
+        "blocked tcp.refused", "tcp.refused"),
+    "ooniprobe 2 gets no response": (
+        measured(HTTP, CLASSIC, [connect(port=80)], [],
+                 [page(HTTP, failure="response_never_received")], version="0.0.1"),
+        "blocked http.reset", "http.reset"),
+    **{f"at tcp: {fault}": (
+        measured(HTTPS, CLASSIC, [connect(failure=fault)], [], [], http_experiment_failure=fault),
+        "unknown", "tcp.local_fault")
+        for fault in (NO_FILES, "interrupted", "network_down", "network_unreachable",
+                      "address_not_available", "permission_denied", "no_buffer_space")},
+    **{f"at dns: {fault}": (
+        measured(HTTPS, [lookup(failure=fault)], [], [], [], **OLD), "unknown", "dns.local_fault")
+        for fault in (NO_FILES, "interrupted", "network_unreachable")},
+    **{f"no control: {what}": (
+        measured(url, queries, tcp, tls, pages, {}, control_failure=failure), "unknown", rule_id)
+        for failure in (None, "unknown_failure: httpapi: all endpoints failed")
+        for what, url, queries, tcp, tls, pages, rule_id in (
+            (f"no name ({failure})", HTTPS, [lookup(failure=NXDOMAIN)], [], [], [],
+             "dns.no_control"),
+            (f"127.0.0.1 ({failure})", HTTPS, [lookup("127.0.0.1")],
+             [connect("127.0.0.1", REFUSED)], [], [], "dns.no_control"),
+            (f"cut ({failure})", HTTPS, CLASSIC, [connect()], [shake(failure=RESET)],
+             [], "dns.no_control"),
+            (f"a page that is cut ({failure})", HTTP, CLASSIC, [connect(port=80)], [],
+             [page(HTTP, failure=RESET)], "http.no_control"))},
+}  # fmt: skip
+
+
+def _run(*words: str, status: int = 0) -> list[str]:
     """The lines that ``judge`` prints."""
     done = subprocess.run(
         [sys.executable, "-m", "analysis", "judge", *words],
         capture_output=True, check=False, timeout=100,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.returncode == status, done.stderr.decode()
     return done.stdout.decode().split("\n")[:-1]
 
 
@@ -122,6 +292,24 @@ def test_a_real_measurement(name: str, real_lines: dict[str, dict[str, Any]]) ->
     assert line["layers"][rule.layer]["rule_id"] == rule_id
 
 
+@pytest.fixture(scope="module")
+def situation_results() -> dict[str, dict[str, Any]]:
+    """Situation → what it came to; each is judged alone, whatever stands beside it."""
+    results = judged(measurement for measurement, _, _ in SITUATIONS.values())
+    return dict(zip(SITUATIONS, results, strict=True))
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_a_situation_of_the_probes_own_tests(
+    name: str, situation_results: dict[str, dict[str, Any]]
+) -> None:
+    """From OONI's JSON to class, mechanism and rule: what a person reading it would say."""
+    result = situation_results[name]
+    _, expected, rule_id = SITUATIONS[name]
+    assert f"{result['class']} {result['mechanism']}".strip() == expected
+    assert result["rule_id"] == rule_id
+
+
 def test_a_list_turns_the_warning_page_into_a_block_page(
     real_files: list[Path], shared_data: Path
 ) -> None:
@@ -155,7 +343,33 @@ def test_what_cannot_be_read_is_an_error_and_the_rest_is_judged(
     assert [line["class"] for line in judged] == ["unknown"]
     assert len(failed) == 2
     assert all(line["error"] for line in failed)
-    assert failed[1]["file"].endswith("/no/such/file.json")
+    assert [line["line"] for line in failed] == [2, None]
+    assert failed[1]["file"] == "/no/such/file.json"
+
+
+def test_lines_come_in_the_order_given(tmp_path: Path) -> None:
+    """Files as given, their lines as they stand, errors in their place, a file twice as two."""
+    good = [json.dumps(measurement) for measurement, _, _ in SITUATIONS.values()]
+    first, second = tmp_path / "z.jsonl", tmp_path / "a.jsonl"
+    first.write_text("\n".join([good[0], "{broken", good[3], ""]))
+    second.write_bytes(b"\xef\xbb\xbf" + "\n".join([good[4], "[]"]).encode())
+    indented = tmp_path / "m.json"
+    indented.write_text(json.dumps(json.loads(good[5]), indent=2), encoding="utf-8-sig")
+    paths = [str(path) for path in (first, tmp_path / "none", second, indented, first)]
+    lines = [json.loads(line) for line in _run("--json", *paths)]
+    found = [(line["file"], line["line"], line.get("class", "error")) for line in lines]
+    a, none, b, c, _ = paths
+    twice = [(a, 1, "unknown"), (a, 2, "error"), (a, 3, "down")]
+    others = [(none, None, "error"), (b, 1, "blocked"), (b, 2, "error"), (c, 1, "blocked")]
+    assert found == [*twice, *others, *twice]
+
+
+def test_nothing_read_is_exit_status_3(tmp_path: Path) -> None:
+    """The reasons are printed all the same."""
+    (tmp_path / "list.json").write_text("[1]")
+    lines = _run(str(tmp_path / "list.json"), str(tmp_path / "none.json"), status=3)
+    reasons = ["invalid:not_an_object", "No such file or directory"]
+    assert [line.rpartition(": ")[2] for line in lines] == reasons
 
 
 def test_json_keeps_the_facts(hostile_lines: list[dict[str, Any]]) -> None:

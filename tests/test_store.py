@@ -123,7 +123,7 @@ def test_opening_picks_country_and_period_and_counts_the_rest(store: Store):
     )  # fmt: skip
     with Observations(Collection(store, _ID, files), _CC, _JULY) as opened:
         rows = opened.connection.execute(
-            "SELECT report_id, object_key, measurement_start_time FROM observations"
+            "SELECT report_id, object_key, measurement_start_time FROM observations ORDER BY ALL"
         ).fetchall()
         ledger = opened.ledger()
     start = datetime(2024, 7, 1, 10)

@@ -1,0 +1,112 @@
+"""Raw web_connectivity measurements in OONI's JSON, as 0.5 and 0.4 write them; small builders.
+
+The situations are those of probe-cli's ``webconnectivityqa``, written anew: the site
+``www.example``, its address, and another one.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from analysis.facts import observe
+from analysis.fingerprints import Fingerprints
+from analysis.judging import judge_measurements
+from analysis.measurement import decode
+from analysis.rules import Thresholds
+from analysis.store import table_of
+
+HOST, SITE, OTHER, NAT64 = "www.example", "192.0.2.10", "198.51.100.20", "64:ff9b::192.0.2.10"
+HTTP, HTTPS = f"http://{HOST}/", f"https://{HOST}/"
+_FIRST = ("depth=0", "fetch_body=true")
+
+Item = dict[str, Any]
+
+
+def lookup(*addresses: str, failure: str | None = None, host: str = HOST, engine: str = "",
+           tags: Iterable[str] = _FIRST) -> Item:  # fmt: skip
+    """What the system resolver (or another ``engine``) gave."""
+    answers = [{"answer_type": "AAAA", "ipv6": a} if ":" in a else
+               {"answer_type": "A", "ipv4": a} for a in addresses]  # fmt: skip
+    return {"engine": engine or "getaddrinfo", "hostname": host, "query_type": "ANY",
+            "failure": failure, "answers": answers or None, "tags": [*tags]}  # fmt: skip
+
+
+def end(address: str, port: int) -> str:
+    """An endpoint as OONI writes it."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def connect(address: str = SITE, failure: str | None = None, port: int = 443,
+            tags: Iterable[str] = _FIRST) -> Item:  # fmt: skip
+    """One connection."""
+    return {"ip": address, "port": port, "tags": [*tags],
+            "status": {"success": failure is None, "failure": failure}}  # fmt: skip
+
+
+def shake(address: str = SITE, failure: str | None = None, name: str = HOST,
+          tags: Iterable[str] = _FIRST) -> Item:  # fmt: skip
+    """One handshake."""
+    return {"address": end(address, 443), "server_name": name, "failure": failure,
+            "no_tls_verify": False, "tags": [*tags]}  # fmt: skip
+
+
+def page(url: str = HTTPS, address: str | None = SITE, failure: str | None = None,
+         status: int = 200, tags: Iterable[str] = _FIRST) -> Item:  # fmt: skip
+    """One request; no response where it fails."""
+    port = 443 if url.startswith("https") else 80
+    response = {} if failure else {"code": status, "body": "<title>A page</title>", "headers": {}}
+    return {"failure": failure, "request": {"url": url}, "response": response, "tags": [*tags],
+            "address": end(address, port) if address else None}  # fmt: skip
+
+
+def control(*, dns: str | None = None, addresses: Iterable[str] = (SITE,), http: str | None = None,
+            tcp: Iterable[str] = (SITE,), tls: Iterable[str] = (SITE,)) -> Item:  # fmt: skip
+    """The test helper's reply: failures of its lookup and page, where it connects and shakes."""
+    good = {"status": True, "failure": None}
+    got = {"status_code": -1, "body_length": -1} if http else {"status_code": 200,
+                                                               "body_length": 900}  # fmt: skip
+    return {
+        "dns": {"failure": dns, "addrs": [*addresses]},
+        "tcp_connect": {end(address, port): good for address in tcp for port in (80, 443)},
+        "tls_handshake": {end(address, 443): good for address in tls},
+        "http_request": {**got, "failure": http, "title": "A page"},
+    }
+
+
+SAME = {"body_proportion": 1.0, "status_code_match": True, "headers_match": True,
+        "title_match": True}  # fmt: skip
+DIFFERENT = {"body_proportion": 0.1, "status_code_match": True, "headers_match": False,
+             "title_match": False}  # fmt: skip
+
+
+def measured(
+    url: str, queries: list[Item] | None, tcp: list[Item], tls: list[Item], pages: list[Item],
+    reply: Item | None = None, *, version: str = "0.5.28", **keys: Any,
+) -> Item:  # fmt: skip
+    """One measurement. Before 0.5 there are no tags, and only lookups and connects name addresses.
+
+    Requests stand with the newest first.
+    """
+    if not version.startswith("0.5"):
+        for item in (*(queries or ()), *tcp, *tls, *pages):
+            item["tags"] = None
+        for item in (*tls, *pages):
+            del item["address"]
+    return {
+        "test_name": "web_connectivity", "input": url, "probe_cc": "QQ", "probe_asn": "AS64500",
+        "report_id": "", "measurement_start_time": "2024-02-12 20:33:47", "test_version": version,
+        "test_keys": {"queries": queries, "tcp_connect": tcp, "tls_handshakes": tls,
+                      "requests": pages, "control": control() if reply is None else reply,
+                      **keys},
+    }  # fmt: skip
+
+
+def judged(measurements: Iterable[Item]) -> list[dict[str, Any]]:
+    """What ``judge`` makes of them, in order."""
+    none = Fingerprints()
+    rows = [
+        observe(decode(json.dumps(m).encode()), line_number=number, fingerprints=none)
+        for number, m in enumerate(measurements, start=1)
+    ]
+    table = table_of(rows).append_column("source_file", [["a.jsonl"] * len(rows)])
+    return list(judge_measurements(table, none, Thresholds()))
