@@ -23,41 +23,47 @@ _OTHERS = """
 WITH core AS (
   -- A stray failure before or after an outage would stretch it over days on which the site worked.
   SELECT s.row, s.domain::host_name AS domain, s.probe_asn, s.family,
-    quantile_disc(o.day, 0.15) AS since, quantile_disc(o.day, 0.85) AS until,
-    min(s.blocked_from) AS blocked_from, min(s.blocked_until) AS blocked_until
+    quantile_disc(o.day, 0.15) AS since, quantile_disc(o.day, 0.85) AS until
   FROM suspected s JOIN sessions o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
     AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.class = 'blocked'
   GROUP BY ALL
 ), seen AS (
-  SELECT s.row, o.probe_asn, o.probe_asn = s.probe_asn AS is_own,
-    count(*) FILTER (is_inside AND o.class = 'ok') AS ok, count(*) FILTER (is_inside) AS sessions,
-    count(*) FILTER (is_inside AND o.class = 'blocked' AND o.family = s.family) AS alike,
-    count(*) FILTER (is_inside AND o.class = 'blocked' AND NOT o.is_timeout
-      AND (o.family <> s.family OR o.is_artefact)) AS otherwise,
-    count(*) FILTER (o.class = 'ok' AND o.day NOT BETWEEN s.blocked_from AND s.blocked_until)
-      AS ok_outside
-  FROM core s JOIN (
-      SELECT * FROM sessions WHERE class IN ('blocked', 'ok', 'unclear')
-        AND probe_asn IN (FROM domestic_resolvers)
-    ) o ON o.domain = s.domain,
-    LATERAL (SELECT o.day BETWEEN s.since AND s.until AS is_inside)
-  GROUP BY ALL HAVING count(*) FILTER (is_inside) > 0
+  SELECT s.row, o.probe_asn, count(*) FILTER (o.class = 'ok') AS ok, count(*) AS sessions,
+    count(*) FILTER (o.class = 'blocked' AND o.family = s.family) AS alike,
+    count(*) FILTER (o.class = 'blocked' AND NOT o.is_timeout
+      AND (o.family <> s.family OR o.is_artefact)) AS otherwise
+  FROM core s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
+    AND o.day BETWEEN s.since AND s.until
+    AND o.class IN ('blocked', 'ok', 'unclear')
+    AND o.probe_asn IN (FROM domestic_resolvers)
+  GROUP BY ALL
 )
-SELECT row,
-  coalesce(sum(ok) FILTER (NOT is_own), 0)::BIGINT AS reaching_session_count,
-  coalesce(sum(sessions) FILTER (NOT is_own), 0)::BIGINT AS session_count,
-  count(*) FILTER (NOT is_own) AS network_count,
-  count(*) FILTER (NOT is_own AND 2 * alike > sessions) AS failing_network_count,
-  count(*) FILTER (NOT is_own AND 2 * otherwise > sessions) AS otherwise_network_count,
-  count(*) FILTER (2 * alike > sessions AND ok_outside >= {floor_sessions})
-    AS changed_network_count
+SELECT row, sum(ok)::BIGINT AS reaching_session_count, sum(sessions)::BIGINT AS session_count,
+  count(*) AS network_count,
+  count(*) FILTER (2 * alike > sessions) AS failing_network_count,
+  count(*) FILTER (2 * otherwise > sessions) AS otherwise_network_count
 FROM seen GROUP BY row ORDER BY row
 """
 
-# Who hosts each suspected site: the network that most controls found it in.
+# On how many of the networks that failed the site was open at other times.
+_CHANGED = """
+WITH networks AS (
+  SELECT s.row, o.probe_asn
+  FROM unreached s JOIN sessions o ON o.domain = s.domain::host_name
+  WHERE o.probe_asn IN (FROM domestic_resolvers)
+  GROUP BY ALL
+  HAVING bool_or(o.class = 'blocked' AND o.family = s.family
+      AND o.day BETWEEN s.blocked_from AND s.blocked_until)
+    AND count(*) FILTER (o.class = 'ok' AND o.day NOT BETWEEN s.blocked_from AND s.blocked_until)
+      >= {floor_sessions}
+)
+SELECT row, count(*) AS changed_network_count FROM networks GROUP BY row ORDER BY row
+"""
+
+# Who hosts each unreached site: the network that most controls found it in.
 _HOSTERS = """
 SELECT domain::VARCHAR AS domain, mode(control_hoster ORDER BY control_hoster) AS hoster
-FROM features SEMI JOIN (SELECT DISTINCT domain::host_name AS domain FROM suspected) USING (domain)
+FROM features SEMI JOIN (SELECT domain::host_name AS domain FROM unreached) USING (domain)
 WHERE control_hoster IS NOT NULL GROUP BY domain ORDER BY domain
 """
 
@@ -92,8 +98,7 @@ def withhold_unreached(
         family=judged.loc[is_suspected, "mechanism"].str.split(".").str[0],
     )
     connection.register("suspected", suspected)
-    others = connection.execute(_OTHERS.format(**vars(thresholds))).df().set_index("row")
-    hosters = connection.execute(_HOSTERS).df().set_index("domain")["hoster"]
+    others = connection.execute(_OTHERS).df().set_index("row")
     connection.unregister("suspected")
     failing = others["failing_network_count"] + 1
     told = others["network_count"] + 1
@@ -104,8 +109,13 @@ def withhold_unreached(
         & (others["reaching_session_count"] < np.maximum(2, 0.1 * others["session_count"]))
     )
     unreached = suspected.set_index("row").loc[others.index[is_unreached]]
+    connection.register("unreached", unreached.reset_index())
+    changed = connection.execute(_CHANGED.format(**vars(thresholds))).df().set_index("row")
+    hosters = connection.execute(_HOSTERS).df().set_index("domain")["hoster"]
+    connection.unregister("unreached")
+    changed_count = changed["changed_network_count"].reindex(unreached.index, fill_value=0)
+    has_changed = 2 * changed_count >= failing.loc[unreached.index]
     is_connected = ~unreached["mechanism"].isin(_NO_WAY_THERE)
-    has_changed = (2 * others["changed_network_count"] >= failing).loc[unreached.index]
     is_shared = _are_unrelated(unreached, hosters, thresholds)
     withheld = unreached.index[~(is_connected & (has_changed | is_shared))]
     is_withheld = judged.index.isin(withheld)

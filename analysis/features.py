@@ -57,6 +57,11 @@ SELECT
   has_control AND NOT ({lost})
     AND (control_http_failure IS NOT NULL OR coalesce(control_http_status, 0) >= 500)
     AS control_http_fails,
+  -- most measurements work, and there is nothing to look for among their attempts
+  len([t.address FOR t IN tcp IF t.failure IS NOT NULL]) > 0 AS tcp_fails,
+  len([t.address FOR t IN tls IF t.failure IS NOT NULL]) > 0 AS tls_fails,
+  len([t.address FOR t IN tcp IF coalesce(t.match, 'none') = 'none']) = 0 AS tcp_is_known,
+  len([t.address FOR t IN tls IF coalesce(t.match, 'none') = 'none']) = 0 AS tls_is_known,
   -- addresses that the name's own certificate proves, to the control or to this very probe
   list_concat(control_tls_addresses, [t.address FOR t IN tls IF t.failure IS NULL])
     AS proven_addresses,
@@ -94,7 +99,12 @@ FROM around
 # An address serves sites where most sessions that tried it got a valid certificate or the page that
 # the control saw. Most, not any: one forged session must not turn a sinkhole into a CDN.
 _SERVING = """
-WITH tried AS (
+WITH asked AS (
+  -- Where every control got the addresses that the probes got, nobody needs to be vouched for.
+  SELECT DISTINCT a.address
+  FROM (SELECT unnest(dns_answers) AS a FROM controlled)
+  WHERE coalesce(a.match, 'none') = 'none'
+), tried AS (
   SELECT session, domain, t.address, t.failure IS NULL AS is_good
   FROM (SELECT session, domain, unnest(tls) AS t FROM controlled)
   WHERE t.is_answer
@@ -104,7 +114,8 @@ WITH tried AS (
         FROM controlled WHERE http_failure IS NOT NULL OR http_status IS NOT NULL)
   WHERE is_good OR a.match = 'none'
 ), sessions AS (
-  SELECT address, session, domain, bool_or(is_good) AS is_good FROM tried GROUP BY ALL
+  SELECT address, session, domain, bool_or(is_good) AS is_good
+  FROM tried SEMI JOIN asked USING (address) GROUP BY ALL
 )
 SELECT address, list(DISTINCT domain) FILTER (is_good) AS domains
 FROM sessions GROUP BY address
@@ -162,19 +173,21 @@ SELECT
   -- tcp: an address is trusted where the control knows it or its network, where a certificate
   -- proves it, or others vouch for it
   len(c.tcp) AS tcp_count,
-  [t FOR t IN c.tcp IF t.is_answer] AS tcp_answers,
-  list_filter(c.tcp, lambda t: t.match IN ('address', 'asn') OR c.is_ip_input
-              OR coalesce(list_contains(c.proven_addresses, t.address), FALSE)
-              OR coalesce(list_contains(v.addresses, t.address), FALSE)) AS tcp_trusted,
+  c.tcp_fails, CASE WHEN c.tcp_fails THEN [t FOR t IN c.tcp IF t.is_answer] END AS tcp_answers,
+  CASE WHEN c.tcp_is_known OR c.is_ip_input THEN c.tcp ELSE
+    list_filter(c.tcp, lambda t: t.match IN ('address', 'asn')
+                OR coalesce(list_contains(c.proven_addresses, t.address), FALSE)
+                OR coalesce(list_contains(v.addresses, t.address), FALSE)) END AS tcp_trusted,
   -- old probes note no address with a handshake: it is then the resolver's answer
-  list_filter(c.tls, lambda t: t.match IN ('address', 'asn') OR c.is_ip_input
-              OR coalesce(list_contains(c.proven_addresses, t.address), FALSE)
-              OR coalesce(list_contains(v.addresses, t.address), FALSE)
-              OR (t.address IS NULL AND coalesce(c.dns_is_verified
-                OR list_has_any([a.address FOR a IN c.dns_answers], v.addresses)
-                OR len([a.match FOR a IN c.dns_answers IF a.match IN ('address', 'asn')]) > 0,
-                FALSE))) AS tls_trusted,
-  len(c.tls) AS tls_count, c.tls AS tls_all,
+  CASE WHEN c.tls_is_known OR c.is_ip_input THEN c.tls ELSE
+    list_filter(c.tls, lambda t: t.match IN ('address', 'asn')
+                OR coalesce(list_contains(c.proven_addresses, t.address), FALSE)
+                OR coalesce(list_contains(v.addresses, t.address), FALSE)
+                OR (t.address IS NULL AND coalesce(c.dns_is_verified
+                  OR list_has_any([a.address FOR a IN c.dns_answers], v.addresses)
+                  OR len([a.match FOR a IN c.dns_answers IF a.match IN ('address', 'asn')]) > 0,
+                  FALSE))) END AS tls_trusted,
+  c.tls_fails, len(c.tls) AS tls_count, c.tls AS tls_all,
   -- http
   c.dns_is_unmatched, c.http_failure, c.http_status, c.control_http_status, c.http_title,
   c.http_body_digest,
@@ -206,28 +219,34 @@ _LAYERED = """
 SELECT
   f.* EXCLUDE (tcp_trusted, tcp_answers, tls_trusted, tls_all, tcp_answers_seen, tcp_failing,
     tcp_seen, tls_failing_here, dns_is_unmatched, body_proportion, status_code_match,
-    headers_match, is_https_url, redirect_site, redirect_host, redirect_failure),
-  len([t.address FOR t IN tcp_trusted IF t.failure IS NULL]) AS tcp_trusted_ok,
+    headers_match, is_https_url, redirect_site, redirect_host, redirect_failure,
+    http_body_digest),
+  CASE WHEN tcp_fails THEN len([t.address FOR t IN tcp_trusted IF t.failure IS NULL])
+       ELSE len(tcp_trusted) END AS tcp_trusted_ok,
   len(tcp_trusted) AS tcp_trusted_count,
   len(tcp_seen) AS tcp_counted,
-  len([t.address FOR t IN tcp_seen IF {is_local_fault}]) AS tcp_local_faults,
+  CASE WHEN tcp_fails THEN len([t.address FOR t IN tcp_seen IF {is_local_fault}]) ELSE 0 END
+    AS tcp_local_faults,
   len([t.address FOR t IN tcp_failing IF t.control_ok]) AS tcp_blocked,
   len([t.address FOR t IN tcp_failing IF NOT t.control_ok]) AS tcp_control_failing,
   list_first([t.failure FOR t IN tcp_failing IF t.control_ok]) AS tcp_failure,
-  len([t.address FOR t IN tls_trusted IF t.failure IS NULL]) AS tls_trusted_ok,
+  CASE WHEN tls_fails THEN len([t.address FOR t IN tls_trusted IF t.failure IS NULL])
+       ELSE len(tls_trusted) END AS tls_trusted_ok,
   len(tls_trusted) AS tls_trusted_count,
   len(tls_failing_here) AS tls_blocked,
   list_first([t.failure FOR t IN tls_failing_here]) AS tls_failure,
-  len([t.address FOR t IN tls_trusted IF t.failure IS NOT NULL AND NOT f.control_is_lost
-       AND NOT coalesce(t.control_ok, NOT f.control_http_fails)]) AS tls_control_failing,
+  CASE WHEN tls_fails THEN len([t.address FOR t IN tls_trusted IF t.failure IS NOT NULL
+    AND NOT f.control_is_lost AND NOT coalesce(t.control_ok, NOT f.control_http_fails)])
+    ELSE 0 END AS tls_control_failing,
   coalesce(dns_match IN ('address', 'asn') OR dns_is_vouched OR dns_is_verified OR dns_tls_valid
     OR is_ip_input OR NOT http_first_is_answer, FALSE)
     AS is_address_trusted,
   -- Nothing of the answer connects, and the site is there at an address of the control.
-  len(tcp_answers_seen) > 0
-    AND len([t.address FOR t IN tcp_answers_seen IF t.failure IS NULL OR {is_local_fault}]) = 0
+  CASE WHEN len(tcp_answers_seen) > 0 THEN
+    len([t.address FOR t IN tcp_answers_seen IF t.failure IS NULL OR {is_local_fault}]) = 0
     AND (len([t.address FOR t IN tls_all IF t.failure IS NULL AND t.match = 'address']) > 0
-      OR coalesce(NOT http_first_is_answer AND {control_page}, FALSE)) AS is_dead_end,
+      OR coalesce(NOT http_first_is_answer AND {control_page}, FALSE)) ELSE FALSE END
+    AS is_dead_end,
   -- The page came from where the user's own resolver points, over a verified connection.
   coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL AND http_status IS NOT NULL
     AND is_https_url AS is_https_page,
@@ -254,13 +273,17 @@ SELECT
     AS fails_before_page
 FROM (
   SELECT v.*,
-    list_filter(tcp_trusted, lambda t: {is_counted}) AS tcp_seen,
-    list_filter(tcp_answers, lambda t: {is_counted}) AS tcp_answers_seen,
+    CASE WHEN tcp_fails THEN list_filter(tcp_trusted, lambda t: {is_counted})
+         ELSE tcp_trusted END AS tcp_seen,
+    CASE WHEN tcp_fails THEN list_filter(tcp_answers, lambda t: {is_counted})
+         ELSE [] END AS tcp_answers_seen,
     -- what fails here and may be held against the network or the site
-    list_filter(tcp_seen, lambda t: t.failure IS NOT NULL AND NOT {is_local_fault}
-                AND NOT v.control_is_lost) AS tcp_failing,
-    list_filter(tls_trusted, lambda t: t.failure IS NOT NULL AND NOT v.control_is_lost
-                AND coalesce(t.control_ok, v.control_http_ok)) AS tls_failing_here
+    CASE WHEN tcp_fails THEN list_filter(tcp_seen, lambda t: t.failure IS NOT NULL
+           AND NOT {is_local_fault} AND NOT v.control_is_lost)
+         ELSE [] END AS tcp_failing,
+    CASE WHEN tls_fails THEN list_filter(tls_trusted, lambda t: t.failure IS NOT NULL
+           AND NOT v.control_is_lost AND coalesce(t.control_ok, v.control_http_ok))
+         ELSE [] END AS tls_failing_here
   FROM features_raw v LEFT JOIN ipv6 i USING (session)
 ) f
 """

@@ -42,7 +42,7 @@ HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value
 _PAGE_ADDRESSES = """
 WITH shown AS (
   SELECT s.address, s.session, s.registrable_domain,
-    CASE WHEN f.http_failure IS NULL THEN f.http_body_digest END AS page
+    f.landing AS page
   FROM suspects s JOIN features f USING (object_key, line_number)
   WHERE NOT s.is_missing AND NOT f.is_https AND coalesce(f.http_first_is_answer, TRUE)
 ), pages AS (
