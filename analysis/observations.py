@@ -109,7 +109,10 @@ def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckD
     # each table twice as dear.
     connection.execute("SET preserve_insertion_order = false")
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET enable_progress_bar = false")  # the command line has its own
+    # The command line has a bar of its own. In a notebook there is none, and setting it fails.
+    ((has_bar,),) = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
+    if has_bar:
+        connection.execute("SET enable_progress_bar = false")
     return connection
 
 

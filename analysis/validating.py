@@ -81,6 +81,7 @@ SWEEP: Mapping[str, tuple[float, ...]] = {
     "broken_share": (0.35, 0.7),
     "defect_ratio": (3.0, 10.0),
     "refusal_share": (0.6, 0.9),
+    "firewall_names": (2, 6),
     "substitution_dead_share": (0.3, 0.7),
 }
 
