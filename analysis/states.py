@@ -24,6 +24,32 @@ def wilson_bounds(hits: pd.Series, total: pd.Series) -> tuple[pd.Series, pd.Seri
     return low.clip(0, 1), high.clip(0, 1)
 
 
+def bootstrap_bounds(days: pd.DataFrame, draws: int = 500, seed: int = 1) -> pd.DataFrame:
+    """Bounds of the blocked share at 95 % that keep the sessions of a day together.
+
+    The validation holds them against Wilson's, for which every session is independent.
+
+    Args:
+        days: one row per day of a site on a network: ``domain, probe_asn, blocked, ok`` (sessions).
+        draws: how often the days of each are drawn anew, with replacement.
+        seed: of the draws; the same days and seed give the same bounds.
+
+    Returns:
+        One row per site and network, sorted: ``domain, probe_asn, bootstrap_low, bootstrap_high``.
+
+    Source of the method: the block bootstrap (Künsch 1989), a day a block; percentiles.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for (domain, asn), cell in days.groupby(["domain", "probe_asn"], sort=True):
+        counts = cell[["blocked", "ok"]].to_numpy(np.int64)
+        sums = counts[rng.integers(0, len(counts), (draws, len(counts)))].sum(axis=1)
+        low, high = np.percentile(sums[:, 0] / sums.sum(axis=1), [2.5, 97.5])
+        rows.append((domain, asn, low, high))
+    columns = ["domain", "probe_asn", "bootstrap_low", "bootstrap_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """The state of each row of counted sessions.
 

@@ -22,9 +22,11 @@ from analysis.confirmation import confirm
 from analysis.errors import ParameterError
 from analysis.reference import REPOSITORY
 from analysis.rules import RULES_VERSION, Thresholds
+from analysis.states import bootstrap_bounds
 from analysis.study import Study, open_study
 from analysis.tables import write_table
 from analysis.validation import Score
+from analysis.verdicts import Judgement
 
 WORKSPACE = REPOSITORY / "data" / "work" / "validation"
 _SINCE, _UNTIL = "2024-01-01", "2025-01-01"
@@ -206,8 +208,8 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
     made = simulator.write_world(world, since=_SINCE, until=_UNTIL, **asked)
     code = made.parameters["probe_cc"]
     study = _open(code, world, folder / "store")
-    _judge(study, task.thresholds, folder / "tables")
-    scored = validation.score(folder / "tables", world / "truth")
+    judgement = _judge(study, task.thresholds, folder / "tables")
+    scored = validation.score(folder / "tables", world / "truth", _bootstrap(study, judgement))
     facts = {
         "world": task.label, "part": task.part, "seed": task.seed, "coverage": task.level,
         "network_count": task.country["network_count"], "name_count": task.country["name_count"],
@@ -241,7 +243,23 @@ def _open(code: str, world: Path, store: Path) -> Study:
     return study
 
 
-def _judge(study: Study, thresholds: Thresholds, tables: Path) -> None:
+# The days of the listed intervals, as the judgement left them.
+_BLOCKED_DAYS = """
+SELECT d.domain::VARCHAR AS domain, concat('AS', d.probe_asn) AS probe_asn, d.blocked, d.ok
+FROM interval_days d JOIN listed i ON d.domain::VARCHAR = i.domain AND d.probe_asn = i.probe_asn
+  AND d.day BETWEEN i.blocked_from::DATE AND i.blocked_until::DATE
+WHERE d.blocked + d.ok > 0 ORDER BY d.domain, d.probe_asn, d.day
+"""
+
+
+def _bootstrap(study: Study, judgement: Judgement) -> pd.DataFrame:
+    study.connection.register("listed", judgement.intervals)
+    days = study.connection.execute(_BLOCKED_DAYS).df()
+    study.connection.unregister("listed")
+    return bootstrap_bounds(days)
+
+
+def _judge(study: Study, thresholds: Thresholds, tables: Path) -> Judgement:
     """The tables that the notebooks write of a country, by the same calls."""
     networks = study.networks()
     judgement = confirm(study, networks, thresholds)
@@ -251,6 +269,7 @@ def _judge(study: Study, thresholds: Thresholds, tables: Path) -> None:
     sites = study.domains()
     write_table(tables, "blocked_sites", annex.blocked_sites(verdicts, ranked, sites))
     write_table(tables, "set_aside", annex.set_aside(verdicts, ranked, sites))
+    return judgement
 
 
 def _forge(

@@ -57,16 +57,21 @@ class Score:
     forged: pd.DataFrame
 
 
-def score(tables: str | Path, truth: str | Path) -> Score:
+def score(tables: str | Path, truth: str | Path, bootstrap: pd.DataFrame | None = None) -> Score:
     """Hold a report's tables against a world's truth.
 
     Args:
         tables: ``verdicts``, ``blocking_intervals``, ``blocked_sites`` and ``set_aside``.
         truth: the world's truth, see above.
+        bootstrap: ``states.bootstrap_bounds`` of the listed pairs.
     """
     found = _Truth.read(truth)
     verdicts = read_table(tables, "verdicts")
     pairs = _compare_pairs(verdicts[verdicts["period"] == "all"], found)
+    if bootstrap is None:
+        pairs = pairs.assign(bootstrap_low=np.nan, bootstrap_high=np.nan)
+    else:
+        pairs = pairs.merge(bootstrap, on=_KEY, how="left")
     intervals = read_table(tables, "blocking_intervals")
     return Score(
         pairs=pairs,
@@ -453,7 +458,12 @@ def accuracy(scored: Score) -> pd.DataFrame:
             (f["blocked_share_low"] <= f["true_share"] + 1e-9)
             & (f["blocked_share_high"] >= f["true_share"] - 1e-9)
         ),
+        is_covered_by_bootstrap=lambda f: (
+            (f["bootstrap_low"] <= f["true_share"] + 1e-9)
+            & (f["bootstrap_high"] >= f["true_share"] - 1e-9)
+        ),
     )
+    drawn = right[right["bootstrap_low"].notna()]
     by_seen = listed.assign(stratum=stratum_of(listed["blocked_session_count"].fillna(0)))
     is_well = blocked["true_session_count"] >= 6
     edges, well = scored.edges, scored.edges["blocked_session_count"] >= 6
@@ -478,6 +488,14 @@ def accuracy(scored: Score) -> pd.DataFrame:
         ),
         share_by(
             "bounds hold a share below 1", right[right["true_share"] < 1], "is_covered", "stratum"
+        ),
+        share_by(
+            "bounds by a bootstrap over days hold it", drawn[~drawn["is_forged_open"]],
+            "is_covered_by_bootstrap", "stratum",
+        ),
+        share_by(
+            "bounds by a bootstrap over days hold a share below 1", drawn[drawn["true_share"] < 1],
+            "is_covered_by_bootstrap", "stratum",
         ),
         share_by("edge found", edges, "is_found", "edge"),
         share_by("edge inside bracket", edges[edges["is_found"]], "is_inside", "edge"),

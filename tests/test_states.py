@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pandas.testing import assert_series_equal
+from pandas.testing import assert_frame_equal, assert_series_equal
 
 from analysis.rules import Thresholds
-from analysis.states import STATES, judge_states, strength, wilson_bounds
+from analysis.states import STATES, bootstrap_bounds, judge_states, strength, wilson_bounds
 
 CLASSES = ("blocked", "down", "ok", "unclear")
 FLOOR = Thresholds()
@@ -136,3 +136,15 @@ def test_states_are_ordered_by_strength() -> None:
     assert STATES == ("blocked", "likely_blocked", "impaired", "down", "ok", "insufficient")
     ranks = strength(pd.Series(["ok", "blocked", "insufficient"]))
     assert_series_equal(ranks, pd.Series([4, 0, 5]))
+
+
+def test_a_bootstrap_over_days_keeps_a_day_together() -> None:
+    """Ten sessions that agree on each of two days are no twenty witnesses, and a pure block has
+    no width at all."""
+    days = pd.DataFrame({
+        "domain": ["a"] * 2 + ["b"] * 3, "probe_asn": ["AS1"] * 5,
+        "blocked": [10, 0, 4, 1, 2], "ok": [0, 10, 0, 0, 0],
+    })  # fmt: skip
+    found = bootstrap_bounds(days)
+    assert found.to_numpy().tolist() == [["a", "AS1", 0.0, 1.0], ["b", "AS1", 1.0, 1.0]]
+    assert_frame_equal(found, bootstrap_bounds(days))
