@@ -22,14 +22,17 @@ NOTE = (
 _OTHERS = """
 WITH core AS (
   -- A stray failure before or after an outage would stretch it over days on which the site worked.
-  SELECT s.row, s.domain::host_name AS domain, s.probe_asn, s.family,
+  SELECT s.row, s.domain::host_name AS domain, s.probe_asn, s.family, s.is_timeout,
     quantile_disc(o.day, 0.15) AS since, quantile_disc(o.day, 0.85) AS until
   FROM suspected s JOIN sessions o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
     AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.class = 'blocked'
   GROUP BY ALL
 ), seen AS (
   SELECT s.row, o.probe_asn, count(*) FILTER (o.class = 'ok') AS ok, count(*) AS sessions,
-    count(*) FILTER (o.class = 'blocked' AND o.family = s.family) AS alike,
+    -- A lost route shows as a time-out at whatever layer a probe's version writes it down.
+    count(*) FILTER (o.class = 'blocked'
+      AND (o.family = s.family OR (s.is_timeout AND o.is_timeout))) AS alike,
+    count(*) FILTER (o.class = 'blocked' AND o.is_timeout AND o.family IN ('dns', 'tcp')) AS lost,
     count(*) FILTER (o.class = 'blocked' AND NOT o.is_timeout
       AND (o.family <> s.family OR o.is_artefact)) AS otherwise
   FROM core s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
@@ -41,6 +44,7 @@ WITH core AS (
 SELECT row, sum(ok)::BIGINT AS reaching_session_count, sum(sessions)::BIGINT AS session_count,
   count(*) AS network_count,
   count(*) FILTER (2 * alike > sessions) AS failing_network_count,
+  count(*) FILTER (2 * lost > sessions) AS lost_network_count,
   count(*) FILTER (2 * otherwise > sessions) AS otherwise_network_count
 FROM seen GROUP BY row ORDER BY row
 """
@@ -96,6 +100,7 @@ def withhold_unreached(
     suspected = judged.loc[is_suspected, columns].assign(
         row=judged.index[is_suspected],
         family=judged.loc[is_suspected, "mechanism"].str.split(".").str[0],
+        is_timeout=judged.loc[is_suspected, "mechanism"].str.endswith(".timeout"),
     )
     connection.register("suspected", suspected)
     others = connection.execute(_OTHERS).df().set_index("row")
@@ -115,7 +120,8 @@ def withhold_unreached(
     connection.unregister("unreached")
     changed_count = changed["changed_network_count"].reindex(unreached.index, fill_value=0)
     has_changed = 2 * changed_count >= failing.loc[unreached.index]
-    is_connected = ~unreached["mechanism"].isin(_NO_WAY_THERE)
+    is_lost = (2 * others["lost_network_count"] >= failing).loc[unreached.index]
+    is_connected = ~unreached["mechanism"].isin(_NO_WAY_THERE) & ~is_lost
     is_shared = _are_unrelated(unreached, hosters, thresholds)
     withheld = unreached.index[~(is_connected & (has_changed | is_shared))]
     is_withheld = judged.index.isin(withheld)

@@ -390,7 +390,17 @@ WITH landings AS (
     bool_or(l.target IS NOT DISTINCT FROM t.target) AS is_given
   FROM targets t JOIN landings l USING (probe_asn, registrable_domain) GROUP BY ALL
 ), {_spells("probe_asn, registrable_domain, target, is_away", "asked")}
-SELECT DISTINCT probe_asn, registrable_domain, target, is_away FROM spells WHERE {_IS_STEADY}
+, steady_ones AS (
+  SELECT DISTINCT probe_asn, registrable_domain, target, is_away FROM spells WHERE {_IS_STEADY}
+), variants AS (
+  -- A variant of the site's own page comes and goes on every network.
+  SELECT l.registrable_domain, l.target
+  FROM landings l LEFT JOIN steady_ones s USING (probe_asn, registrable_domain, target)
+  WHERE l.target IS NOT NULL AND NOT l.is_away GROUP BY ALL
+  HAVING 4 * count(DISTINCT l.session) FILTER (s.target IS NULL)
+    > count(DISTINCT l.session) FILTER (s.target IS NOT NULL)
+)
+FROM steady_ones ANTI JOIN variants USING (registrable_domain, target)
 """
 
 _PROFILED = """

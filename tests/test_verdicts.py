@@ -40,7 +40,7 @@ from tests.situations import (
 NAME, VPN = "news.example", 64510
 ALL_NETWORKS = [PROBE_NETWORK, PROBE_NETWORK + 1, PROBE_NETWORK + 2]
 #: One letter, one session: Blocked, Open, Down, Unclear, No control, Loopback, Reset, Time-out,
-#: Man in the middle.
+#: Man in the middle, Stalled handshake.
 LETTERS: dict[str, Row] = {
     "B": unresolved(NXDOMAIN),
     "O": observation(),
@@ -52,6 +52,7 @@ LETTERS: dict[str, Row] = {
     "R": unshaken("connection_reset"),
     "T": unconnected(TIMEOUT),
     "M": unshaken("ssl_invalid_hostname"),
+    "S": unshaken(TIMEOUT),
 }  # fmt: skip
 DAY_ONE = datetime(2024, 1, 1, 8)
 
@@ -341,6 +342,8 @@ def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Ro
           *everywhere("T" * 12, "three.example", 64498)], "impaired"),
         ([*days("R" * 12), *days("T" * 12, probe_asn=ALL_NETWORKS[1]),
           *days("R" * 12, probe_asn=ALL_NETWORKS[2])], "likely_blocked"),
+        ([*days("O" * 12 + "S" * 12), *days("O" * 12 + "T" * 12, probe_asn=ALL_NETWORKS[1]),
+          *days("O" * 12 + "T" * 12, probe_asn=ALL_NETWORKS[2])], "impaired"),
         ([*days("R" * 12), *days("R" * 12, probe_asn=ALL_NETWORKS[1]),
           *days("O" * 12, probe_asn=ALL_NETWORKS[2])], "likely_blocked"),
         ([*days("R" * 12), *days("R" * 12, probe_asn=ALL_NETWORKS[1]),
@@ -349,7 +352,8 @@ def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Ro
     ids=["always reset", "always unreachable", "unreachable since", "reset since", "reset until",
          "another's certificate", "no such name", "three sites of three hosts reset",
          "three sites of one host reset", "three sites of three hosts unreachable",
-         "another way on one network", "one network gets through", "only a tunnel gets through"],
+         "another way on one network", "unreachable, as another layer's time-out",
+         "one network gets through", "only a tunnel gets through"],
 )  # fmt: skip
 def test_what_fails_alike_on_every_network(rows: list[Row], expected: str) -> None:
     """G6, G8: a site that is away, or refuses the country, looks the same and is not listed; what
