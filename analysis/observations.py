@@ -26,7 +26,9 @@ from analysis.store import REASONS, Collection
 
 FOLDER = "packs"
 
-_MEMORY = "400MB"  # of DuckDB; with Python and pandas a year of a country stays below 1 GB
+#: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB.
+_MEMORY = 400
+_ROWS_PER_MB = 6_000
 _META = "workbook"
 _STALE_AFTER = 24 * 3600  # seconds after which a pack that another one has replaced is removed
 
@@ -46,17 +48,13 @@ class Observations:
         self._folder = tempfile.TemporaryDirectory(prefix="observations-")
         scratch = Path(self._folder.name)
         self.connection = connect(scratch / "observations.duckdb", threads or os.cpu_count() or 1)
-        self.limit_memory(self.connection)
+        limit_memory(self.connection, 0)
         pack = _pack(self.connection, collection, probe_cc, period, scratch)
         self._counts = json.loads((pq.read_metadata(pack).metadata or {})[_META.encode()])
+        limit_memory(self.connection, self._counts["kept"])
         self.connection.execute(
             f"CREATE VIEW observations AS SELECT * FROM read_parquet({_quoted(pack)})"
         )
-
-    @staticmethod
-    def limit_memory(connection: duckdb.DuckDBPyConnection) -> None:
-        """Let what does not fit go to the connection's folder, so that a small machine will do."""
-        connection.execute(f"SET memory_limit = '{_MEMORY}'")
 
     def __enter__(self) -> "Observations":
         return self
@@ -114,6 +112,14 @@ def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckD
     if has_bar:
         connection.execute("SET enable_progress_bar = false")
     return connection
+
+
+def limit_memory(connection: duckdb.DuckDBPyConnection, row_count: int) -> None:
+    """Let what does not fit go to the connection's folder, so that a small machine will do.
+
+    Names and hash tables cannot go there, so that many more rows need more.
+    """
+    connection.execute(f"SET memory_limit = '{max(_MEMORY, row_count // _ROWS_PER_MB)}MB'")
 
 
 def observations_from_table(table: pa.Table, threads: int = 1) -> duckdb.DuckDBPyConnection:

@@ -48,15 +48,13 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     thin = thin.where(state != "insufficient", np.inf)
     ways = pd.concat([thin, _to_blur(counts), _to_make_up(counts, thresholds)], axis=1)
     # Open sessions through the same resolver make a private address look like a local filter, and
-    # the same page elsewhere makes a block page look like the sites' own. A run of open sessions
-    # can part a short block into two that are too short.
+    # the same page elsewhere makes a block page look like the sites' own. And a new session can
+    # move the cuts, so that a part of the stretch goes to its neighbour: the rest must still hold.
     ways = ways.assign(
-        profile=np.where(is_listed & counts["is_profiled"], thresholds.floor_sessions, np.inf),
-        parting=np.where(
-            is_listed & (counts["blocked"] < 2 * thresholds.floor_sessions),
-            thresholds.floor_days,
-            np.inf,
+        recut=((holding - thresholds.floor_sessions - 1) // 2).where(
+            state != "insufficient", np.inf
         ),
+        profile=np.where(is_listed & counts["is_profiled"], thresholds.floor_sessions, np.inf),
     )
     return ways.min(axis=1).clip(lower=1).astype("int64")
 
@@ -91,7 +89,11 @@ def _to_blur(counts: pd.DataFrame) -> pd.Series:
 
 
 def _to_make_up(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """Sessions of a stronger state, or of any for *insufficient*, that the floor still lacks."""
+    """Sessions of a stronger state, or of any for *insufficient*, that the floor still lacks.
+
+    Sessions that no rule explains, or that were discarded, may be read otherwise once forged ones
+    have changed a profile: they count as the forger's own.
+    """
     failing = counts["all_blocked"] + counts["all_down"] + counts["all_unclear"]
     there = pd.Series(
         np.select(
@@ -104,13 +106,17 @@ def _to_make_up(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
             ],
             [
                 -np.inf,
-                counts["all_artefact"],
-                counts["all_blocked"],
-                counts["all_blocked"] + counts["all_unclear"],
-                failing,
+                counts["all_artefact"] + counts["all_unclear"] + counts["all_none"],
+                counts["all_blocked"] + counts["all_unclear"] + counts["all_none"],
+                counts["all_blocked"] + counts["all_unclear"] + counts["all_none"],
+                failing + counts["all_none"],
             ],
-            default=np.maximum(failing, counts["all_ok"]),
+            default=np.maximum(failing, counts["all_ok"]) + counts["all_none"],
         ),
         index=counts.index,
     )
-    return thresholds.floor_sessions - there
+    # What a block lacks in artefacts can be forged as well.
+    artefacts = (counts["blocked"] - 2 * counts["artefact"]).where(
+        counts["state"] == "likely_blocked", np.inf
+    )
+    return (thresholds.floor_sessions - there).clip(upper=artefacts)

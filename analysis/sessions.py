@@ -28,6 +28,7 @@ WITH rows AS (
   FROM outcomes WHERE domain <> ''
 ), counted AS (
   SELECT domain, probe_asn, session, min(day) AS day,
+    bool_and(resolver_asn = probe_asn) AS is_via_own,
     bool_and(resolver_asn IN (FROM domestic_resolvers)) AS is_via_domestic,
     count(*) FILTER (class = 'blocked') AS blocked, count(*) FILTER (class = 'down') AS down,
     count(*) FILTER (class = 'ok') AS ok, count(*) FILTER (class = 'unclear') AS unclear,
@@ -38,7 +39,7 @@ WITH rows AS (
     count(*) FILTER (class = 'blocked' AND family = 'tls') AS tls
   FROM rows GROUP BY domain, probe_asn, session
 )
-SELECT domain, probe_asn, session, day, is_via_domestic,
+SELECT domain, probe_asn, session, day, is_via_own, is_via_domestic,
   CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
        WHEN down > blocked AND down > ok THEN 'down'
        WHEN ok > blocked AND ok > down THEN 'ok'
@@ -54,15 +55,21 @@ FROM counted
 
 # ``domestic``: the same cells as through the country's own resolvers, where others were used too.
 _SESSION_DAYS = """
-WITH mixed AS (
-  SELECT domain, probe_asn FROM sessions GROUP BY ALL
-  HAVING bool_or(is_via_domestic) AND NOT bool_and(is_via_domestic)
+WITH asked AS (
+  SELECT domain, probe_asn, bool_or(is_via_own) AS is_own, bool_and(is_via_own) AS is_all_own,
+    bool_or(is_via_domestic) AS is_domestic, bool_and(is_via_domestic) AS is_all_domestic
+  FROM sessions GROUP BY ALL
+), mixed AS (
+  -- The network's own resolver speaks for it; where nobody asked it, those of the country do.
+  SELECT domain, probe_asn, is_own FROM asked
+  WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domestic END
 ), views AS (
   SELECT 'all' AS via, domain, probe_asn, day, class, is_artefact, is_timeout, family
   FROM sessions
   UNION ALL
   SELECT 'domestic', domain, probe_asn, day, class, is_artefact, is_timeout, family
-  FROM sessions SEMI JOIN mixed USING (domain, probe_asn) WHERE is_via_domestic
+  FROM sessions JOIN mixed USING (domain, probe_asn)
+  WHERE CASE WHEN is_own THEN is_via_own ELSE is_via_domestic END
 )
 SELECT via, domain, probe_asn, day,
   count(*)::INTEGER AS session_count,
@@ -72,6 +79,8 @@ SELECT via, domain, probe_asn, day,
   count(*) FILTER (class = 'unclear')::INTEGER AS unclear,
   count(*) FILTER (class = 'blocked' AND is_artefact)::INTEGER AS artefact,
   count(*) FILTER (class = 'blocked' AND NOT is_timeout)::INTEGER AS firm,
+  count(*) FILTER (class = 'blocked' AND NOT is_artefact
+    AND (is_timeout OR family <> 'dns'))::INTEGER AS loose,
   count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'dns')::INTEGER AS timeout_dns,
   count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tcp')::INTEGER AS timeout_tcp,
   count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tls')::INTEGER AS timeout_tls,
@@ -91,9 +100,9 @@ def add_sessions(connection: duckdb.DuckDBPyConnection, domestic_asns: Iterable[
     ``session_count`` and the sessions in each class (``blocked, down, ok, unclear``) and, of the
     blocked ones, those that carry an ``artefact``, those that do not just time out (``firm``),
     and those that time out at each layer (``timeout_dns`` …). ``via`` is *all*; where some
-    sessions of a cell used a resolver of the country and some another one (a public resolver),
-    the former stand a second time under *domestic*: what a public resolver answers is no
-    evidence against a block by the network's own (guard G4).
+    sessions of a cell used the network's own resolver (or, where none did, one of the country)
+    and some another one, the former stand a second time under *domestic*: what another resolver
+    answers is no evidence against a block by the network's own (guard G4).
 
     Args:
         connection: holds ``outcomes``.
@@ -106,20 +115,29 @@ def add_sessions(connection: duckdb.DuckDBPyConnection, domestic_asns: Iterable[
 
 
 # The median site's share of sessions that end in a time-out is the network's own, blocking apart.
-_TIMEOUTS = """
+# Of failures that leave no trace and that no resolver answered (``loose``) it is the share that
+# three quarters of the sites exceed: a network may well block half of what is tested.
+_STRAYS = """
 WITH sites AS (
   SELECT domain, probe_asn,
-    count(*) FILTER (class = 'blocked' AND is_timeout) / count(*) AS share
+    count(*) FILTER (class = 'blocked' AND is_timeout) / count(*) AS timeout_share,
+    count(*) FILTER (class = 'blocked' AND NOT is_artefact AND (is_timeout OR family <> 'dns'))
+      / count(*) AS loose_share
   FROM sessions WHERE class <> 'none' GROUP BY ALL HAVING count(*) >= 3
 )
-SELECT probe_asn, median(share) AS timeout_share FROM sites GROUP BY ALL ORDER BY probe_asn
+SELECT probe_asn, median(timeout_share) AS timeout_share,
+  CASE WHEN count(*) >= 5 THEN quantile_disc(loose_share, 0.25) ELSE 0 END AS loose_share
+FROM sites GROUP BY ALL ORDER BY probe_asn
 """
 
 
-def timeout_shares(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """How often a usual site times out on each network: ``probe_asn, timeout_share``.
+def stray_shares(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """How often a usual site fails by chance on each network.
+
+    Columns: ``probe_asn, timeout_share`` (time-outs) and ``loose_share`` (all failures that leave
+    no trace and are no resolver's answer).
 
     Needs the table ``sessions``. Networks without a site that was tested in three sessions have
     no row.
     """
-    return connection.execute(_TIMEOUTS).df()
+    return connection.execute(_STRAYS).df()

@@ -9,18 +9,19 @@ from analysis.rules import Thresholds
 #: Strongest first.
 STATES = tuple(state for state in words.STATES if state)
 _Z = 1.959963984540054  # two-sided 95 %
+_Z_STRAY = 3.090232306167813  # one-sided 99.9 %
 
 
-def wilson_bounds(hits: pd.Series, total: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Wilson's score interval at 95 % for ``hits`` of ``total``; NaN where total is 0.
+def wilson_bounds(hits: pd.Series, total: pd.Series, z: float = _Z) -> tuple[pd.Series, pd.Series]:
+    """Wilson's score interval for ``hits`` of ``total``, at 95 % by default; NaN where total is 0.
 
     Source: Wilson (1927); recommended for small counts by Brown, Cai and DasGupta (2001).
     """
     n = total.where(total > 0).astype("float64")
     share = hits / n
-    centre = share + _Z**2 / (2 * n)
-    spread = _Z * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    low, high = (centre - spread) / (1 + _Z**2 / n), (centre + spread) / (1 + _Z**2 / n)
+    centre = share + z**2 / (2 * n)
+    spread = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low, high = (centre - spread) / (1 + z**2 / n), (centre + spread) / (1 + z**2 / n)
     return low.clip(0, 1), high.clip(0, 1)
 
 
@@ -55,16 +56,18 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 
     Args:
         counts: sessions ``blocked, down, ok, unclear``; of the blocked ones ``artefact``,
-            ``firm`` (those that do not time out) and ``core`` (those, and the time-outs of the
+            ``firm`` (those that do not time out), ``loose`` (that leave no trace and are no
+            resolver's answer) and ``core`` (the firm ones, and the time-outs of the
             one layer that has most); for each class the days on which it was seen
-            (``blocked_days`` …, ``failing_days``); and ``timeout_share``, how often a usual site
-            times out on the network.
+            (``blocked_days`` …, ``failing_days``); and ``timeout_share`` and ``loose_share``, how
+            often a usual site on the network fails so by chance.
         thresholds: the evidence floor: sessions, days, and the lower bound of the share.
 
     Returns:
         One of ``STATES`` a row. No row is *ok* for want of evidence: below the floor it is
         *insufficient*, whatever the few sessions show. Time-outs at different layers do not add
-        up to a block, and time-outs must be far more common than on the network's usual sites.
+        up to a block, and time-outs must be far more common than on the network's usual sites; any
+        failure that may be chance must be more common than it is there by itself.
         What is firmer than a time-out may reach less than every session: not all of a network's
         ways out need be filtered.
     """
@@ -87,8 +90,11 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         (low >= thresholds.share_floor) & (low >= 3 * counts["timeout_share"]),
         (low >= thresholds.firm_share_floor) & (2 * counts["blocked"] >= everything),
     )
+    low_at_all, _ = wilson_bounds(counts["blocked"], everything, _Z_STRAY)
+    is_chance = (2 * counts["loose"] >= counts["blocked"]) & (low_at_all < counts["loose_share"])
     is_blocked = (
-        (counts["core"] >= thresholds.floor_sessions)
+        ~is_chance
+        & (counts["core"] >= thresholds.floor_sessions)
         & (counts["blocked_days"] >= thresholds.floor_days)
         & is_common
     )

@@ -12,19 +12,20 @@ from analysis.intervals import CELL, VIEW, add_intervals, interval_table
 from analysis.period import Period
 from analysis.robustness import sessions_to_flip
 from analysis.rules import Thresholds
-from analysis.sessions import add_sessions, timeout_shares
+from analysis.sessions import add_sessions, stray_shares
 from analysis.states import judge_states, strength, wilson_bounds
 from analysis.words import LISTED
 
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
 _PROFILED = ["dns.loopback", "dns.bogon", "http.blockpage"]
 _CLASSES = ["blocked", "down", "ok", "unclear"]
+_STRAYS = ["timeout_share", "loose_share"]
 
 # What explains most blocked measurements of each interval; ties go to the earlier layer.
 _BLOCKED_RULES = """
 WITH spans AS (
   SELECT via, domain, probe_asn, interval, min(day) AS since, max(day) AS until
-  FROM interval_days GROUP BY ALL HAVING sum(blocked) > 0
+  FROM interval_days WHERE day >= ? AND day < ? GROUP BY ALL HAVING sum(blocked) > 0
 )
 SELECT c.via, o.domain::VARCHAR AS domain, o.probe_asn, c.interval,
        o.rule_id::VARCHAR AS rule_id, any_value(o.mechanism)::VARCHAR AS mechanism,
@@ -83,7 +84,7 @@ FROM sums s JOIN ends e USING (via, domain, probe_asn)
   LEFT JOIN cores c USING (via, domain, probe_asn, interval)
 ORDER BY s.via, s.domain, s.probe_asn, s.interval
 """
-_SUMMED = [*_CLASSES, "artefact", "firm", "timeout_dns", "timeout_tcp", "timeout_tls",
+_SUMMED = [*_CLASSES, "artefact", "firm", "loose", "timeout_dns", "timeout_tcp", "timeout_tls",
            "timeout_http"]  # fmt: skip
 
 # A cell is looked at as a whole, or through the country's resolvers only.
@@ -247,11 +248,10 @@ def judge_intervals(
     """
     add_sessions(connection, domestic_asns)
     add_intervals(connection, thresholds)
-    rules = _explaining_rules(connection)
-    timeouts = timeout_shares(connection)
+    strays = stray_shares(connection)
 
     def judge(period: Period) -> pd.DataFrame:
-        return _judge_intervals(connection, rules, timeouts, period, thresholds)
+        return _judge_intervals(connection, strays, period, thresholds)
 
     whole = _choose_view(connection, judge(periods["all"]))
     found = {name: whole if name == "all" else judge(periods[name]) for name in periods}
@@ -260,8 +260,7 @@ def judge_intervals(
 
 def _judge_intervals(
     connection: duckdb.DuckDBPyConnection,
-    rules: pd.DataFrame,
-    timeouts: pd.DataFrame,
+    strays: pd.DataFrame,
     period: Period,
     thresholds: Thresholds,
 ) -> pd.DataFrame:
@@ -269,27 +268,32 @@ def _judge_intervals(
     sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in _SUMMED)
     query = _INTERVAL_COUNTS.format(sums=sums)
     counts = connection.execute(query, [period.since, period.until]).df()
-    counts = counts.merge(timeouts, on="probe_asn", how="left")
-    counts["timeout_share"] = counts["timeout_share"].fillna(0.0)
+    counts = counts.merge(strays, on="probe_asn", how="left")
+    counts[_STRAYS] = counts[_STRAYS].fillna(0.0)
+    counts = counts.merge(_explaining_rules(connection, period), on=[*VIEW, "interval"], how="left")
     counts["state"] = judge_states(counts, thresholds)
     counts["state"] = _judge_together(counts, thresholds)
-    return counts.merge(rules, on=[*VIEW, "interval"], how="left")
+    return counts
 
 
 def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """States, where several short blocks of one site on one network meet the floor together.
 
-    A site blocked twice for a week each time is blocked: the intervals that are mostly blocked
-    and too short alone are judged on their sum.
+    A site blocked twice for a week each time is blocked: the intervals that are mostly blocked in
+    one way and too short alone are judged on their sum.
     """
     short = counts[
         (counts["state"] == "insufficient") & (2 * counts["blocked"] > counts[_CLASSES].sum(axis=1))
     ]
-    sums = [*_CLASSES, "artefact", "firm", "core", *[f"{c}_days" for c in [*_CLASSES, "failing"]]]
-    together = short.groupby(VIEW, sort=True)[sums].sum()
-    together["timeout_share"] = short.groupby(VIEW, sort=True)["timeout_share"].max()
+    sums = [
+        *_CLASSES, "artefact", "firm", "loose", "core",
+        *[f"{c}_days" for c in [*_CLASSES, "failing"]],
+    ]  # fmt: skip
+    key = [*VIEW, "mechanism"]
+    together = short.groupby(key, sort=True)[sums].sum()
+    together[_STRAYS] = short.groupby(key, sort=True)[_STRAYS].max()
     states = judge_states(together, thresholds)
-    found = short[VIEW].merge(states.rename("together").reset_index(), on=VIEW, how="left")
+    found = short[key].merge(states.rename("together").reset_index(), on=key, how="left")
     found.index = short.index
     is_listed = found["together"].isin(LISTED)
     return found["together"].where(is_listed).reindex(counts.index).fillna(counts["state"])
@@ -313,9 +317,9 @@ def _choose_view(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame) ->
     return judged[(judged["via"] == "domestic") == is_chosen].reset_index(drop=True)
 
 
-def _explaining_rules(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+def _explaining_rules(connection: duckdb.DuckDBPyConnection, period: Period) -> pd.DataFrame:
     """The rule and mechanism of most blocked sessions of each interval that has any."""
-    rules = connection.execute(_BLOCKED_RULES).df()
+    rules = connection.execute(_BLOCKED_RULES, [period.since, period.until]).df()
     ranked = rules.sort_values(
         [*VIEW, "interval", "sessions", "rule_order"],
         ascending=[True, True, True, True, False, True],
@@ -368,7 +372,9 @@ def _flips(
 ) -> pd.Series:
     """``sessions_to_flip`` of each cell, in the order of ``table``."""
     columns = [*_CLASSES, "artefact", "firm"]
-    whole = judged.groupby(CELL)[columns].sum().add_prefix("all_").reset_index()
+    whole = judged.groupby(CELL)[[*columns, "session_count"]].sum()
+    whole["none"] = whole["session_count"] - whole[_CLASSES].sum(axis=1)
+    whole = whole.add_prefix("all_").reset_index()
     counts = (
         table[CELL]
         .merge(strongest[[*CELL, "state", "mechanism", *columns]], on=CELL, how="left")

@@ -16,9 +16,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from analysis.fingerprints import Fingerprints
 from analysis.ingestion import ingest
-from analysis.observations import Observations, connect
+from analysis.observations import Observations, connect, limit_memory
 from analysis.outcomes import add_outcomes
 from analysis.period import Period
 from analysis.rules import Thresholds
@@ -110,7 +112,7 @@ def measure(sizes: tuple[Size, ...] = SIZES) -> list[dict[str, Any]]:
 
 def _in_a_process(path: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.judging", str(path)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
@@ -119,7 +121,7 @@ def judge(path: str) -> dict[str, Any]:
     """Judge the rows of one Parquet file, as a report does."""
     with tempfile.TemporaryDirectory() as scratch:
         connection = connect(Path(scratch) / "judged.duckdb", threads=2)
-        Observations.limit_memory(connection)
+        limit_memory(connection, pq.read_metadata(path).num_rows)
         connection.execute(f"CREATE VIEW observations AS SELECT * FROM read_parquet('{path}')")
         started = time.perf_counter()
         pairs = connection.execute(_GROUP_BY).fetchall()

@@ -22,7 +22,8 @@ def _counts(**given: float) -> pd.DataFrame:
     row |= {f"{name}_days": given.get(f"{name}_days", row[name]) for name in CLASSES}
     failing = row["blocked"] + row["down"] + row["unclear"]
     row["failing_days"] = given.get("failing_days", failing)
-    row["artefact"] = given.get("artefact", 0)
+    row |= {"artefact": given.get("artefact", 0), "loose": given.get("loose", 0),
+            "loose_share": given.get("loose_share", 0.0)}  # fmt: skip
     return pd.DataFrame([row])
 
 
