@@ -51,7 +51,7 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     # the same page elsewhere makes a block page look like the sites' own. And a new session can
     # move the cuts, so that a part of the stretch goes to its neighbour: the rest must still hold.
     ways = ways.assign(
-        recut=((holding - thresholds.floor_sessions - 1) // 2).where(
+        recut=((holding - thresholds.floor_sessions - 2) // 2).where(
             state != "insufficient", np.inf
         ),
         profile=np.where(is_listed & counts["is_profiled"], thresholds.floor_sessions, np.inf),
