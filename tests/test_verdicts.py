@@ -367,6 +367,59 @@ def test_what_fails_alike_on_every_network(rows: list[Row], expected: str) -> No
         assert found["set_aside_reason"] == "geo_restricted"
 
 
+def test_fewer_forged_sessions_than_printed_move_no_state() -> None:
+    """G10, by forging: one short of ``sessions_to_flip``, wherever in the block (or in the open
+    stretch) the forged days are put, the state for the whole period stays what it was."""
+    series = {
+        f"s-{size}-{around}-{letter.lower()}.example": "O" * around + letter * size + "O" * around
+        for size in (4, 6, 8, 9, 10, 12, 16, 24)
+        for around in (0, 2, 6, 14)
+        for letter in "BR"
+    }
+    series |= {f"o-{size}.example": "O" * size for size in (5, 9, 14, 24)}
+    usual = [row for n in range(90) for row in days("O" * 4, domain=f"usual-{n}.example")]
+    rows = [row for domain, letters in series.items() for row in days(letters, domain=domain)]
+    before = judge([*rows, *usual]).verdicts
+    before = before[before["period"] == "all"].set_index("domain")
+    forged, expected = [], {}
+    for domain, letters in series.items():
+        state, short = before["state"][domain], int(before["sessions_to_flip"][domain]) - 1
+        claim = "O" if state in ("blocked", "likely_blocked") else "B"
+        inside = [place for place, letter in enumerate(letters) if letter != "O"] or [*range(9)]
+        for first in inside[:: max(1, len(inside) // 5)]:
+            for step in (1, 3):
+                name = f"v{len(expected)}-{domain}"
+                expected[name] = state
+                forged += days(letters, domain=name)
+                for number in range(short):
+                    day = (first + step * number) % len(letters)
+                    forged += days(claim, start=day, domain=name, report_id=f"{name}-{number}")
+    after = judge([*forged, *usual]).verdicts
+    after = after[(after["period"] == "all") & after["domain"].isin(list(expected))]
+    moved = after[after["state"] != after["domain"].map(expected)]
+    assert moved[["domain", "state", "blocked_session_count", "ok_session_count"]].empty, moved
+    assert len(after) == len(expected) > 300
+
+
+def test_a_detour_through_anothers_resolver_acquits_nobody() -> None:
+    """G4: half the sessions ask another ISP's resolver, which answers well; the network's own does
+    not, and that is what its subscribers are given."""
+    own = days("L.L.L.L.L.L.L.L.")
+    borrowed = days(".O.O.O.O.O.O.O.O", resolver_asn=ALL_NETWORKS[1])
+    assert verdict(judge([*own, *borrowed]))["state"] == "blocked"
+
+
+@pytest.mark.parametrize(
+    ("letters", "expected"),
+    [("R" * 5 + "OOO", "impaired"), ("R" * 12, "likely_blocked"), ("B" * 5, "likely_blocked")],
+)
+def test_chance_on_a_flaky_network_is_no_block(letters: str, expected: str) -> None:
+    """Resets that the network's other sites meet as well are listed only where they are far more
+    common; a resolver's answer is no chance."""
+    others = [row for n in range(8) for row in days("OR" * 6, domain=f"usual-{n}.example")]
+    assert verdict(judge([*days(letters), *others]))["state"] == expected
+
+
 def test_an_answer_through_anothers_resolver_accuses_nobody() -> None:
     """G4: the note says whose resolver was asked; a public one is not named as the one at fault."""
     found = verdict(judge(days("L" * 10, resolver_asn=64999)))
