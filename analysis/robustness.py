@@ -20,7 +20,8 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     Args:
         counts: ``state``; the sessions of the interval that the state rests on (``blocked, down,
             ok, unclear, artefact, firm``) and of the whole period (``all_blocked, all_down, all_ok,
-            all_unclear, all_artefact``); ``is_profiled``: the mechanism rests on
+            all_unclear, all_artefact``, and ``all_none``, those that say nothing as yet);
+            ``is_profiled``: the mechanism rests on
             what other sessions saw too.
         thresholds: the evidence floor.
 
