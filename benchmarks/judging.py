@@ -68,7 +68,7 @@ class Size:
 
 
 SIZES = (
-    Size("0.24 million", share=6),
+    Size("0.24 million", share=5),
     Size("2.4 million", times=2),
     Size("24 million", times=18, rounds=1),
 )
