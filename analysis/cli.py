@@ -102,8 +102,8 @@ def judge(
     Exit status 3 where no measurement could be read at all.
     """
     from analysis.fingerprints import load
-    from analysis.ingestion import read_files
     from analysis.judging import as_json, as_text, judge_measurements, with_errors
+    from analysis.loose_files import read_files
     from analysis.rules import Thresholds
 
     known = load(fingerprints or None)

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from analysis.fingerprints import Fingerprints
-from analysis.ingestion import FileError
+from analysis.loose_files import FileError
 from analysis.observations import observations_from_table
 from analysis.outcomes import add_outcomes
 from analysis.rules import LAYERS, RULES_BY_ID, Thresholds

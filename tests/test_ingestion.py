@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from isal import igzip
 
-from analysis import ingestion
 from analysis.errors import ParameterError, SourceError
 from analysis.fingerprints import Fingerprint, Fingerprints
-from analysis.ingestion import ingest, read_files
+from analysis.ingestion import ingest
+from analysis.lines import Lines
+from analysis.loose_files import read_files
 from analysis.observations import Observations
 from analysis.period import Period
 from analysis.schema import SCHEMA_VERSION
@@ -228,11 +229,11 @@ def test_lines_are_found_wherever_the_stream_is_cut_into_pieces():
     for step in (100_001, 1 << 20, 1 << 30):
         numbers = [
             line.number
-            for line in ingestion.Lines(Stream(step), 4 << 20)
+            for line in Lines(Stream(step), 4 << 20)
             if line.content is not None and bytes(line.content) == lines[line.number - 1]
         ]
         assert numbers == list(range(1, len(lines) + 1))
-    limited = [line.content is None for line in ingestion.Lines(Stream(100_001), 2 << 20)]
+    limited = [line.content is None for line in Lines(Stream(100_001), 2 << 20)]
     assert limited == [len(line) > 2 << 20 for line in lines]
 
 
@@ -294,7 +295,7 @@ def test_files_of_an_older_schema_are_read_again(
     """They lack what the rules now ask for; another's store of that kind is refused in words."""
     _put(archive, _key(0), [_GOOD])
     with monkeypatch.context() as before:
-        before.setattr("analysis.ingestion.SCHEMA_VERSION", SCHEMA_VERSION - 1)
+        before.setattr("analysis.objects.SCHEMA_VERSION", SCHEMA_VERSION - 1)
         (older,) = _ingest(archive, store).files
     with pytest.raises(SourceError, match=f"not a file of observations of schema {SCHEMA_VERSION}"):
         _ingest(store, f"{store}-copy")
@@ -315,7 +316,7 @@ def test_the_number_of_workers_does_not_change_a_byte(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """One process or two, whichever is done first."""
-    monkeypatch.setattr(ingestion, "_WORTH_A_WORKER", 1)
+    monkeypatch.setattr("analysis.pools._WORTH_A_WORKER", 1)
     write_archive(archive, Size(objects=3, measurements=40, sites=20))
     told: list[tuple[int, int]] = []
     one = _ingest(archive, str(tmp_path / "one"))
