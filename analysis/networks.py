@@ -6,7 +6,6 @@ the name is what probes report, so ``kind_source`` says which of the two it was.
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from analysis.errors import ParameterError
+from analysis.network_names import MAX_ASN, clean_name
 from analysis.reference import REFERENCE, ReferenceFile, parse_country, read_csv
 
 KINDS = ("isp", "mobile", "education", "hosting", "vpn", "foreign", "unknown")
@@ -24,8 +24,7 @@ DOMESTIC = frozenset({"isp", "mobile", "education", "unknown"})
 RANKED = frozenset({"isp", "mobile", "unknown"})
 
 _COLUMNS = ("asn", "network", "operator", "kind", "source")
-_MAX_ASN = 2**32 - 1
-_NAME_LENGTH = 120
+_NO_NAMES: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def load_networks(path: str | Path | None, probe_cc: str) -> NetworkList:
 def _read_line(row: Mapping[str, str], file: Path, line: int) -> Network:
     where = f"line {line}: "
     digits = row["asn"].upper().removeprefix("AS")
-    if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:11]) <= _MAX_ASN):
+    if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:11]) <= MAX_ASN):
         raise ParameterError("NETWORKS", file, f"{where}asn {row['asn']!r} is not a number")
     if row["kind"] not in KINDS:
         accepted = f"kind {row['kind']!r} is none of {', '.join(KINDS)}"
@@ -186,34 +185,32 @@ def kind_by_name(name: str) -> tuple[str, str]:
     return "unknown", ""
 
 
-def clean_name(name: str | None) -> str:
-    """A reported network name on one line: no control or invisible characters, not too long."""
-    if not isinstance(name, str):
-        return ""
-    spaced = "".join(
-        " " if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Cs", "Co") else char
-        for char in name[: 8 * _NAME_LENGTH]
-    )
-    return " ".join(spaced.split())[:_NAME_LENGTH].rstrip()
-
-
-def describe(reported_names: Mapping[int, str | None], networks: NetworkList) -> pd.DataFrame:
+def describe(
+    reported_names: Mapping[int, str | None],
+    networks: NetworkList,
+    registered_names: Mapping[int, str] = _NO_NAMES,
+) -> pd.DataFrame:
     """Name and classify networks.
 
     Args:
         reported_names: for each probe_asn the network name that its probes report most, empty
             or None if they report none; it serves where the list does not name the network.
         networks: the list.
+        registered_names: what is shown as ``network`` where neither of the two says anything.
+            It moves nothing else: were operator or kind to follow it, a fresh snapshot could
+            move a verdict.
 
     Returns:
         One row per network, by probe_asn: ``probe_asn`` (int), ``network``, ``operator``,
         ``kind``, ``kind_source`` (``list``, ``name rule`` or ``none``). A list that says unknown
         leaves the kind to the name rules. AS0, an unknown network, has kind unknown.
     """
-    rows = [
-        (asn, *_describe_one(asn, reported_names[asn], networks.networks.get(asn)))
-        for asn in sorted(reported_names)
-    ]
+    rows = []
+    for asn in sorted(reported_names):
+        network, *judged = _describe_one(asn, reported_names[asn], networks.networks.get(asn))
+        if network == f"AS{asn}":
+            network = registered_names.get(asn, network)
+        rows.append((asn, network, *judged))
     columns = ["probe_asn", "network", "operator", "kind", "kind_source"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.astype({"probe_asn": "int64", **dict.fromkeys(columns[1:], "str")})

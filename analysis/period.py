@@ -32,6 +32,16 @@ def parse_date(name: str, value: str | date) -> date:
     return day
 
 
+def days_between(first: date, last: date) -> int:
+    """Days from one day to another; negative where the second comes first."""
+    return (last - first).days
+
+
+def month_before(day: date) -> date:
+    """The first day of the calendar month before that of a day."""
+    return (day.replace(day=1) - timedelta(days=1)).replace(day=1)
+
+
 @dataclass(frozen=True, order=True)
 class Period:
     """Days from ``since`` (in) until ``until`` (out), in UTC."""

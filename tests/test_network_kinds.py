@@ -7,12 +7,12 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.errors import ParameterError
+from analysis.network_names import clean_name
 from analysis.networks import (
     DOMESTIC,
     KINDS,
     NAME_RULES,
     RANKED,
-    clean_name,
     describe,
     kind_by_name,
     load_networks,
@@ -44,6 +44,10 @@ def test_a_list_comes_before_a_name(tmp_path: Path) -> None:
         columns=["probe_asn", "network", "operator", "kind", "kind_source"],
     )
     assert_frame_equal(describe(reported, load_networks(path, "QQ")), expected)
+    # A registered name is shown where nothing else says one, and moves nothing besides.
+    registered = {10: "A", 11: "B", 12: "Twelve VPN Ltd", 13: "C", 20: "D", 0: "E"}
+    expected.loc[3, "network"] = "Twelve VPN Ltd"
+    assert_frame_equal(describe(reported, load_networks(path, "QQ"), registered), expected)
     assert describe({}, load_networks(None, "QQ")).columns.tolist() == expected.columns.tolist()
 
 
