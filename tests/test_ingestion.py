@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stamina
 from isal import igzip
 
 from analysis.errors import ParameterError, SourceError
@@ -73,10 +74,9 @@ def store(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
+def bucket() -> Iterator[LoopbackS3]:
     """An S3 server with an empty bucket, which nobody has to wait for."""
-    monkeypatch.setattr("analysis.places.files._PAUSE", 0.001)
-    with loopback_s3() as server:
+    with stamina.set_testing(True, attempts=4), loopback_s3() as server:
         yield server
 
 
@@ -305,10 +305,10 @@ def test_files_of_an_older_schema_are_read_again(
 
 
 def _contents(store: str) -> dict[str, bytes]:
+    """The files of observations. The note of what was read knows the time of each."""
     return {
         path.relative_to(store).as_posix(): path.read_bytes()
-        for path in Path(store).rglob("*")
-        if path.is_file()
+        for path in Path(store).rglob("*.parquet")
     }
 
 
@@ -376,7 +376,7 @@ def test_the_digest_of_the_data_knows_no_place_and_no_time(archive: Path, tmp_pa
     ("source", "error", "message"),
     [
         ("", ParameterError, "SOURCE="),
-        ("ooni", ParameterError, "not built in yet"),
+        ("ooni", ParameterError, "OONI has nothing of QQ, a fictional country"),
         ("ftp://host/x", ParameterError, "a folder, s3://"),
         ("/no/such/folder", ParameterError, "no such folder"),
         ("s3://", ParameterError, "options are region"),
