@@ -16,7 +16,7 @@ import stamina
 from analysis.errors import SourceError
 from analysis.objects import Task
 from analysis.places.buckets import Bucket
-from analysis.places.files import ArchiveObject, CannotRead, Changed, Damaged, Unreachable
+from analysis.places.files import ArchiveObject, CannotRead, Changed, Damaged, Passing
 from analysis.places.folders import Folder
 from analysis.places.web import CONNECTIONS, at_once
 from analysis.pools import Result, reader
@@ -91,7 +91,7 @@ class _Landing:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return read(self._fetched(item, path))
-        except Unreachable as error:
+        except Passing as error:
             if not self.bucket.answers():
                 raise SourceError(f"the source stopped answering at {item.key}: {error}") from None
             return NotRead(item.key, str(error))

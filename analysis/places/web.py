@@ -162,8 +162,10 @@ class Download:
             with _in_words():
                 while self._offset < goal:
                     block = next(self._opened(), b"")
-                    if not block or self._offset + len(block) > self._size:
+                    if not block:
                         raise Passing("it is not as long as was listed")
+                    if self._offset + len(block) > self._size:
+                        raise CannotRead("it is longer than was listed")
                     parts.append(block)
                     self._offset += len(block)
                     self._server.check(deadline)
