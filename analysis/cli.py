@@ -1,6 +1,7 @@
 """The command line. Parameters are ``NAME=VALUE`` words, the same as make's."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,9 @@ app = typer.Typer(
     help="Turn a country's OONI measurements into a national internet-censorship report.",
 )
 _console = Console(stderr=True)
+_EACH = 60.0  # seconds between two lines where there is no terminal
 _WORDS_HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
+Step = Callable[[int, int, str], None]
 Words = Annotated[list[str] | None, typer.Argument(help=_WORDS_HELP, metavar="[NAME=VALUE]…")]
 
 
@@ -48,8 +51,7 @@ def report(words: Words = None) -> None:
     check(settings)
     _simulate_embedded(settings)
     check_lists(settings)
-    with _progress("reading the archive") as reading:
-        collection = _read(settings, reading)
+    collection = _read(settings)
     with _status("running the notebooks") as say:
         index = make_report(settings, collection, say)
     print(f"report: {_nearby(index)}")
@@ -62,11 +64,11 @@ def ingest(words: Words = None) -> None:
 
     settings = parse_settings(words or [])
     _simulate_embedded(settings)
-    with _progress("reading the archive") as reading:
-        collection = _read(settings, reading)
+    collection = _read(settings)
     ledger = Observations(collection, settings.probe_cc, settings.period).ledger()
     for reason, count in ledger.itertuples(index=False):
         print(f"{reason:<24}{count:>12,}")
+    _console.print(_objects_in_words(collection), highlight=False)
 
 
 @app.command()
@@ -86,7 +88,7 @@ def validate(words: Words = None) -> None:
     from analysis.validating import Simulator
     from analysis.validating import validate as run
 
-    with _progress("judging worlds whose truth is known") as step:
+    with _progress("judging worlds whose truth is known") as (step,):
         out = run(words or [], Simulator(write_world, add_forgeries), step)
     print(f"validation: {_nearby(out)}")
 
@@ -144,35 +146,55 @@ def _simulate(settings: Settings) -> None:
         )
 
 
-def _read(settings: Settings, progress: "Step") -> "Collection":
+def _read(settings: Settings) -> "Collection":
     from analysis.fingerprints import load
     from analysis.ingestion import ingest as read_archive
 
-    return read_archive(
-        settings.source,
-        settings.store,
-        settings.probe_cc,
-        fingerprints=load(settings.fingerprints or None),
-        jobs=settings.jobs,
-        progress=progress,
+    with _progress("listing the archive", "reading the archive") as (listing, reading):
+        return read_archive(
+            settings.source,
+            settings.store,
+            settings.probe_cc,
+            fingerprints=load(settings.fingerprints or None),
+            period=settings.period,
+            receipt_margin=settings.receipt_margin,
+            keep_raw=settings.keep_raw,
+            jobs=settings.jobs,
+            listing=listing,
+            progress=reading,
+        )
+
+
+def _objects_in_words(collection: "Collection") -> str:
+    missing = len(collection.not_read)
+    known = len(collection.files) + missing - collection.read_count
+    return (
+        f"{len(collection.files) + missing:,} objects: {known:,} known, "
+        f"{collection.read_count - missing:,} new, {missing:,} not read"
     )
 
 
-Step = Callable[[int, int, str], None]
-
-
 @contextmanager
-def _progress(what: str) -> Iterator[Step]:
-    """A bar on a terminal; nothing elsewhere, so that logs stay short."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-               TextColumn("{task.fields[item]}"))  # fmt: skip
+def _progress(*stages: str) -> Iterator[tuple[Step, ...]]:
+    """A bar for each stage, once it is told of, on a terminal; elsewhere a line each minute."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeRemainingColumn(), TextColumn("{task.fields[item]}"))  # fmt: skip
     with Progress(*columns, console=_console, disable=not _console.is_terminal) as bar:
-        task = bar.add_task(what, total=None, item="")
+        yield tuple(_step(bar, what, is_first=number == 0) for number, what in enumerate(stages))
 
-        def step(done: int, total: int, item: str) -> None:
-            bar.update(task, completed=done, total=total, item=item[-60:])
 
-        yield step
+def _step(bar: Progress, what: str, *, is_first: bool) -> Step:
+    task = bar.add_task(what, total=None, item="", visible=is_first)
+    said = time.monotonic()
+
+    def step(done: int, total: int, item: str) -> None:
+        nonlocal said
+        bar.update(task, completed=done, total=total, item=item[-60:], visible=True)
+        if bar.disable and time.monotonic() - said > _EACH:
+            said = time.monotonic()
+            print(f"{what}: {done:,} of {total:,}, {item}", file=sys.stderr, flush=True)
+
+    return step
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from analysis.errors import ParameterError, SourceError
 from analysis.hostnames import normalise, registrable_domain
 from analysis.judging import read_results, shown
 from analysis.period import Period
+from analysis.places.sources import OONI
 from analysis.rules import LAYERS, RULES_BY_ID, Thresholds
 from analysis.settings import Settings, parse_settings
 from analysis.states import strength, wilson_bounds
@@ -269,6 +270,9 @@ def _settings(words: Sequence[str], parameters: Mapping[str, Any]) -> Settings:
     given = {word.partition("=")[0]: word for word in words}
     for name in ("PROBE_CC", "SINCE", "UNTIL", "SPLIT"):
         given[name] = f"{name}={parameters.get(name.lower(), '')}"
+    if "receipt_margin" in parameters:
+        given.setdefault("SOURCE", f"SOURCE={OONI}")
+        given["RECEIPT_MARGIN"] = f"RECEIPT_MARGIN={parameters['receipt_margin']}"
     code = str(parameters["probe_cc"])
     if "SOURCE" not in given and not reference.is_fictional(code):
         # A store is a source too, and nothing is read from elsewhere here.

@@ -1,20 +1,34 @@
 """An archive → the observations of a country in the store, resumable."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 
-from analysis.errors import SourceError
+from analysis import reference
+from analysis.arrivals import arrived
+from analysis.catalogues import Catalogue
+from analysis.errors import ParameterError, SourceError
 from analysis.fingerprints import Fingerprints
 from analysis.handover import copied, source_id_of
 from analysis.objects import Task
+from analysis.period import Period
 from analysis.places import archive
-from analysis.places.files import ArchiveObject, Unreachable, open_source
+from analysis.places.buckets import Bucket
+from analysis.places.files import ArchiveObject, Source, Unreachable
+from analysis.places.ooni import Scope
+from analysis.places.sources import OONI, open_source
 from analysis.pools import mapped, worker_count
+from analysis.raw_files import RawFiles
 from analysis.store import FOLDER, Collection, NotRead, Provenance, Store, not_read_note
 
 Progress = Callable[[int, int, str], None]
+_Results = Generator[tuple[str, Provenance | NotRead], None, None]
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    pass
 
 
 def ingest(
@@ -23,67 +37,129 @@ def ingest(
     probe_cc: str,
     *,
     fingerprints: Fingerprints,
+    period: Period | None = None,
+    receipt_margin: int = archive.RECEIPT_MARGIN,
+    keep_raw: bool = False,
+    reopen: bool = False,
     jobs: int | None = None,
+    listing: Progress = _silent,
     progress: Progress | None = None,
 ) -> Collection:
     """Bring a country's observations into the store; what is there already is not read again.
 
     Args:
-        source: a folder, URL or bucket in the archive's layout, or another store.
+        source: ``ooni``, a folder, URL or bucket in the archive's layout, or another store.
         store: a folder or ``s3://`` URL.
         probe_cc: two capital letters.
         fingerprints: what the pages are matched against.
+        period: of the measurements. OONI's archive is asked for what it received in the period and
+            the margin; of any other source all objects of the country are read.
+        receipt_margin: days behind the period.
+        keep_raw: keep what a server sends, as it is.
+        reopen: where a server's objects were read before, ask it for nothing.
         jobs: worker processes; by default one a processor. The result does not depend on it.
-        progress: called with objects done, objects in all, and the key just done.
+        listing: called with days of the archive listed, days in all, and the day just listed.
+        progress: called with objects done, objects in all, and the MB and key just done.
 
     Raises:
-        ParameterError: the source is no place, or a store of several sources.
+        ParameterError: the source is no place, a store of several sources, or cannot have the
+            country.
         SourceError: it cannot be reached, or holds nothing of the country.
     """
-    opened = open_source(source)
     place = Store(store)
+    window = _window(source, probe_cc, period, receipt_margin)
+    opened = open_source(source, Scope(probe_cc, window, place, listing) if window else None)
+    catalogue = Catalogue(place, opened.id, probe_cc, window)
+    if reopen and isinstance(opened, Bucket):
+        known = catalogue.collection(fingerprints.digest)
+        if known is not None:
+            return known
     objects = opened.objects(partial(archive.is_wanted, probe_cc=probe_cc))
     if not objects:
-        raise SourceError(f"{source} holds no web_connectivity object of {probe_cc}")
+        received = f" received from {window.since} to {window.last_day}" if window else ""
+        raise SourceError(f"{source} holds no web_connectivity object of {probe_cc}{received}")
     stored = [item for item in objects if archive.store_key(item.key) is not None]
     source_id = source_id_of(opened, stored) if stored else opened.id
     place.remove_leftovers(f"{FOLDER}/{source_id}")
     if stored:
-        found, total = copied(opened, stored, place), len(stored)
+        there, results = {}, _taken_over(opened, stored, place)
     else:
+        there = _there(catalogue, source_id, objects, fingerprints.digest)
+        pending = [item for item in objects if item.key not in there]
         task = Task(opened, source_id, place, fingerprints)
-        found, total = _read(task, objects, jobs or os.cpu_count() or 1), len(objects)
-    results = []
-    for key, result in found:
-        results.append(result)
-        (progress or _silent)(len(results), total, key)
-    return _collected(place, source_id, probe_cc, results)
+        results = _read(task, pending, jobs or os.cpu_count() or 1, keep_raw, len(there))
+    with closing(results):
+        read = _followed(results, stored or objects, len(there), progress or _silent)
+    collection = _collected(place, source_id, probe_cc, [*there.values(), *read], len(read))
+    catalogue.write(collection)
+    return collection
 
 
-def _silent(done: int, total: int, key: str) -> None:
-    pass
+def _window(
+    source: str, probe_cc: str, period: Period | None, receipt_margin: int
+) -> Period | None:
+    """The days of receipt that OONI's archive is asked for; None where the source is another."""
+    if source != OONI:
+        return None
+    if reference.is_fictional(probe_cc):
+        raise ParameterError(
+            "SOURCE", source, f"OONI has nothing of {probe_cc}, a fictional country; give "
+            "PROBE_CC=<a real one>, or another source"
+        )  # fmt: skip
+    if period is None:
+        raise ParameterError("SINCE", "", f"must be given with SOURCE={OONI}")
+    return period.extended(receipt_margin)
+
+
+def _there(
+    catalogue: Catalogue, source_id: str, objects: Sequence[ArchiveObject], fingerprints: str
+) -> dict[str, Provenance]:
+    """The files that reading their object would give again, by key."""
+    files = catalogue.files(source_id, [item.key for item in objects])
+    return {
+        item.key: file
+        for item in objects
+        if (file := files.get(item.key))
+        and file.is_of(item.key, item.size, item.etag, fingerprints)
+    }
+
+
+def _taken_over(source: Source, stored: Sequence[ArchiveObject], store: Store) -> _Results:
+    yield from copied(source, stored, store)
 
 
 def _read(
-    task: Task, objects: Sequence[ArchiveObject], jobs: int
-) -> Iterator[tuple[str, Provenance | NotRead]]:
-    """What became of each object, by key; first of those whose file is there already."""
-    pending = []
-    digest = task.fingerprints.digest
-    for item in objects:
-        found = task.store.provenance(task.source_id, item.key)
-        if found is not None and found.is_of(item.key, item.size, item.etag, digest):
-            yield item.key, found
-        else:
-            pending.append(item)
-    for key, result in mapped(task, pending, worker_count(pending, jobs)):
+    task: Task, pending: list[ArchiveObject], jobs: int, keep_raw: bool, known_count: int
+) -> _Results:
+    """What became of each object, by key."""
+    workers = worker_count(pending, jobs)
+    if isinstance(task.source, Bucket):
+        raw = RawFiles(task.store, task.source_id) if keep_raw else None
+        results = arrived(task, task.source, pending, workers, known_count, raw)
+    else:
+        results = mapped(task, pending, workers)
+    for key, result in results:
         if isinstance(result, Unreachable):
             raise SourceError(f"the source stopped answering at {key}: {result}")
         yield key, result
 
 
+def _followed(
+    results: _Results, objects: Sequence[ArchiveObject], known_count: int, progress: Progress
+) -> list[Provenance | NotRead]:
+    """All results, told one by one."""
+    sizes = {item.key: item.size for item in objects}
+    found: list[Provenance | NotRead] = []
+    size = 0
+    for key, result in results:
+        found.append(result)
+        size += sizes.get(key, 0)
+        progress(known_count + len(found), len(objects), f"{size / 1e6:,.0f} MB {key}")
+    return found
+
+
 def _collected(
-    store: Store, source_id: str, probe_cc: str, results: Sequence[Provenance | NotRead]
+    store: Store, source_id: str, probe_cc: str, results: Sequence[Provenance | NotRead], count: int
 ) -> Collection:
     files = sorted((r for r in results if isinstance(r, Provenance)), key=lambda file: file.key)
     not_read = sorted((r for r in results if isinstance(r, NotRead)), key=lambda item: item.key)
@@ -93,7 +169,7 @@ def _collected(
             f"the first, {not_read[0].key}: {not_read[0].why}"
         )
     _write_not_read(store, source_id, probe_cc, not_read)
-    return Collection(store, source_id, tuple(files), tuple(not_read))
+    return Collection(store, source_id, tuple(files), tuple(not_read), count)
 
 
 def _write_not_read(

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 #: Lines longer than this are not read (bytes).
 LINE_LIMIT = 64 << 20
 
+#: A stream that holds more than this and a hundred times what it is packed in is a bomb. Pages
+#: pack ten times, and one measurement that packs better is no longer than a line may be.
+_MOST_UNPACKED = 2 * LINE_LIMIT
+_MOST_TIMES = 100
+
 _BUFFER = 1 << 20
 _PACKED_BLOCK = 1 << 17
 
@@ -160,13 +165,15 @@ class Unpacked:
     """What a gzip stream holds; several members follow each other.
 
     A stream that breaks off gives all that it holds up to the break, and then EOFError: no reader
-    of gzip files does, they drop what they have read so far of the block that was asked for.
+    of gzip files does, they drop what they have read so far of the block that was asked for. A
+    bomb breaks off too, before it takes hours.
     """
 
     def __init__(self, stream: RawIOBase | BinaryIO) -> None:
         self._stream = stream
         self._packed: bytes = b""
         self._is_over = False
+        self._taken = self._given = 0  # bytes
         self._begin()
 
     def _begin(self) -> None:
@@ -177,6 +184,7 @@ class Unpacked:
         while True:
             if not self._packed and not self._is_over:
                 self._packed = self._stream.read(_PACKED_BLOCK) or b""
+                self._taken += len(self._packed)
                 self._is_over = not self._packed
             if self._unpack.eof:
                 self._packed = self._packed.lstrip(b"\0")  # padding between or behind members
@@ -190,6 +198,9 @@ class Unpacked:
             self._is_begun = True
             content = self._unpack.decompress(self._packed, len(buffer))
             self._packed = self._unpack.unused_data or self._unpack.unconsumed_tail
+            self._given += len(content)
+            if self._given > max(_MOST_UNPACKED, _MOST_TIMES * self._taken):
+                raise EOFError("the stream is a bomb")
             if content:
                 buffer[: len(content)] = content
                 return len(content)

@@ -72,6 +72,14 @@ class Period:
     def last_day(self) -> date:
         return self.until - timedelta(days=1)
 
+    def days(self) -> Iterator[date]:
+        """Each day, in order."""
+        return (self.since + timedelta(days=count) for count in range(self.day_count))
+
+    def extended(self, days: int) -> "Period":
+        """The period with more days behind it."""
+        return Period(self.since, self.until + timedelta(days=days))
+
     def months(self) -> Iterator["Period"]:
         """The calendar months that the period touches, clipped to it, in order."""
         start = self.since

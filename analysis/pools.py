@@ -1,9 +1,11 @@
 """The same work on each object, in one process or several; the result does not depend on it."""
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -11,6 +13,8 @@ from analysis.errors import SourceError
 from analysis.objects import Task, ingest_object
 from analysis.places.files import ArchiveObject, Unreachable
 from analysis.store import NotRead, Provenance
+
+Result = Provenance | NotRead | Unreachable
 
 _WORTH_A_WORKER = 32 << 20  # bytes of objects, read in about half a second; a start takes one
 
@@ -21,17 +25,13 @@ def worker_count(pending: Sequence[ArchiveObject], jobs: int) -> int:
     return max(1, min(jobs, len(pending), worth))
 
 
-def mapped(
-    task: Task, items: list[ArchiveObject], jobs: int
-) -> Iterator[tuple[str, Provenance | NotRead | Unreachable]]:
+def mapped(task: Task, items: list[ArchiveObject], jobs: int) -> Iterator[tuple[str, Result]]:
+    """What became of each object, by key, in the order in which they are done."""
     if jobs < 2:
         for item in items:
             yield item.key, ingest_object(task, item)
         return
-    # Spawned, because a forked process would inherit the threads of pyarrow and DuckDB in
-    # whatever state they are.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_begin_worker, initargs=(task,)) as pool:
+    with _processes(task, jobs) as pool:
         futures = {pool.submit(_work, item): item.key for item in items}
         try:
             yield from ((futures[done], done.result()) for done in as_completed(futures))
@@ -39,6 +39,39 @@ def mapped(
             raise SourceError("a worker process was killed") from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def reader(task: Task, jobs: int) -> Iterator[Callable[[ArchiveObject], Result]]:
+    """A function for several threads that has an object read and waits for the result.
+
+    With one job they are read in this process, one at a time, so that memory stays that of one.
+    """
+    if jobs < 2:
+        lock = threading.Lock()
+
+        def read_here(item: ArchiveObject) -> Result:
+            with lock:
+                return ingest_object(task, item)
+
+        yield read_here
+        return
+    with _processes(task, jobs) as pool:
+
+        def read_there(item: ArchiveObject) -> Result:
+            try:
+                return pool.submit(_work, item).result()
+            except BrokenProcessPool:
+                raise SourceError("a worker process was killed") from None
+
+        yield read_there
+
+
+def _processes(task: Task, jobs: int) -> ProcessPoolExecutor:
+    # Spawned, because a forked process would inherit the threads of pyarrow and DuckDB in
+    # whatever state they are.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, context, initializer=_begin_worker, initargs=(task,))
 
 
 _task: Task | None = None
@@ -50,6 +83,6 @@ def _begin_worker(task: Task) -> None:
     pa.set_cpu_count(1)
 
 
-def _work(item: ArchiveObject) -> Provenance | NotRead | Unreachable:
+def _work(item: ArchiveObject) -> Result:
     assert _task is not None
     return ingest_object(_task, item)

@@ -11,6 +11,7 @@ from analysis.events import load_events
 from analysis.networks import load_networks
 from analysis.parameters import declared_parameters, read_value
 from analysis.period import Period
+from analysis.places.sources import OONI
 from analysis.publishing import PageContext, publish, refuse_foreign
 from analysis.reference import REPOSITORY
 from analysis.rules import RULES_VERSION
@@ -114,6 +115,7 @@ def _run(
             "since": settings.period.since.isoformat(),
             "until": settings.period.until.isoformat(),
             "split": second.since.isoformat(),
+            **({"receipt_margin": settings.receipt_margin} if settings.source == OONI else {}),
             **method,
         },
         "code_version": version("censorship-report-workbook"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from analysis import reference
 from analysis.errors import ParameterError
 from analysis.period import Period
+from analysis.places.archive import RECEIPT_MARGIN
 from analysis.reference import REPOSITORY
 
 #: Name → what it is, for the help text.
@@ -15,7 +16,11 @@ VARIABLES: Mapping[str, str] = {
     "SINCE": "first day, UTC, YYYY-MM-DD",
     "UNTIL": "day after the last, UTC",
     "SPLIT": "first day of the second half (default: the month start that halves the period)",
-    "SOURCE": "folder, URL or s3://bucket/prefix in the archive's key layout, or another store",
+    "SOURCE": "ooni (its live archive, or the mirror that OONI_ARCHIVE in the environment names); "
+    "or a folder, URL or s3://bucket/prefix in the archive's key layout; or another store",
+    "RECEIPT_MARGIN": "days after UNTIL that SOURCE=ooni looks for late uploads in (default "
+    f"{RECEIPT_MARGIN})",
+    "KEEP_RAW": "1: keep the files that a server sends in STORE/raw/",
     "STORE": "where observations are kept (default data/)",
     "OUT": "where the report goes (default reports/<cc>/<since>--<until>/)",
     "TEST_LIST": "Citizen Lab-shaped CSVs, comma-separated",
@@ -24,7 +29,7 @@ VARIABLES: Mapping[str, str] = {
     "EVENTS": "YAML with known events: date, title, kind, source",
     "JOBS": "processes for reading (default: one per processor)",
 }
-_LATER = {"SCHEDULER", "KEEP_RAW", "PREVIOUS", "REPORT_LANGUAGES"}
+_LATER = {"SCHEDULER", "PREVIOUS", "REPORT_LANGUAGES"}
 
 FICTIONAL = REPOSITORY / "data" / "fictional"
 _FICTIONAL_PERIOD = ("2024-01-01", "2025-01-01")
@@ -39,6 +44,8 @@ class Settings:
         period: the whole period.
         split: first day of the second half, or ``""``.
         source, store, out: places; relative ones are meant from the repository.
+        receipt_margin: days behind the period that OONI's archive is asked for.
+        keep_raw: keep what a server sends.
         test_list, networks, fingerprints, events: reference data, ``""`` where none is given.
         jobs: processes, or None for one per processor.
         is_embedded: the source is the embedded fictional country, to be simulated first.
@@ -51,6 +58,8 @@ class Settings:
     source: str
     store: str
     out: Path
+    receipt_margin: int
+    keep_raw: bool
     test_list: str
     networks: str
     fingerprints: str
@@ -68,6 +77,7 @@ class Settings:
             "split": self.split,
             "source": self.source,
             "store": self.store,
+            "receipt_margin": self.receipt_margin,
             "test_list": self.test_list,
             "networks": self.networks,
             "fingerprints": self.fingerprints,
@@ -93,6 +103,7 @@ def parse_settings(words: Iterable[str]) -> Settings:
     for name, value in (("SINCE", since), ("UNTIL", until)):
         if not value:
             raise ParameterError(name, "", "must be given with SOURCE: a UTC date, YYYY-MM-DD")
+    margin = _whole("RECEIPT_MARGIN", given, range(367))
     period = Period.parse(since, until)
     period.split(given.get("SPLIT"))
     out = given.get("OUT") or str(REPOSITORY / "reports" / code.lower() / str(period))
@@ -103,11 +114,13 @@ def parse_settings(words: Iterable[str]) -> Settings:
         source=_place(given.get("SOURCE") or str(FICTIONAL / code.lower() / "archive")),
         store=_place(given.get("STORE") or str(REPOSITORY / "data")),
         out=Path(_place(out)),
+        receipt_margin=RECEIPT_MARGIN if margin is None else margin,
+        keep_raw=_whole("KEEP_RAW", given, range(2)) == 1,
         test_list=",".join(_place(part) for part in given.get("TEST_LIST", "").split(",") if part),
         networks=_place(given.get("NETWORKS", "")),
         fingerprints=_place(given.get("FINGERPRINTS", "")),
         events=_place(given.get("EVENTS", "")),
-        jobs=_jobs(given.get("JOBS", "")),
+        jobs=_whole("JOBS", given, range(1, 1025)),
         is_embedded=is_embedded,
         method=method,
     )
@@ -137,8 +150,8 @@ def _split_words(words: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
 def _check_embedded(code: str, given: Mapping[str, str]) -> None:
     if not reference.is_fictional(code):
         raise ParameterError(
-            "SOURCE", "", f"must be given for {code}: a folder, URL or s3://bucket/prefix in the "
-            "archive's key layout, or another store"
+            "SOURCE", "", f"must be given for {code}: ooni, a folder, URL or s3://bucket/prefix in "
+            "the archive's key layout, or another store"
         )  # fmt: skip
 
 
@@ -159,9 +172,12 @@ def _place(text: str) -> str:
     return str(Path(text).expanduser().absolute())
 
 
-def _jobs(text: str) -> int | None:
+def _whole(name: str, given: Mapping[str, str], accepted: range) -> int | None:
+    """A whole number; None where the word is not given."""
+    text = given.get(name, "")
     if not text:
         return None
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise ParameterError("JOBS", text, "a whole number from 1 to 1024 is accepted")
+    if not (text.isascii() and text.isdecimal() and int(text[:9]) in accepted):
+        first, last = accepted[0], accepted[-1]
+        raise ParameterError(name, text, f"a whole number from {first} to {last} is accepted")
     return int(text)

@@ -136,6 +136,11 @@ class Store:
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
             return None
 
+    def stamps(self, source_id: str) -> dict[str, tuple[int, int]]:
+        """Bytes and time of change of each file of a source, by key."""
+        stamps = self._tree.stamps(_name(source_id))
+        return {k.removesuffix(_SUFFIX): v for k, v in stamps.items() if k.endswith(_SUFFIX)}
+
     def size(self, source_id: str, key: str) -> int | None:
         """Bytes of a file; None where there is none."""
         return self._tree.size(_name(source_id, f"{key}{_SUFFIX}"))
@@ -302,12 +307,14 @@ class Collection:
         files: provenance of each Parquet file, sorted by key.
         source_id: of the source.
         not_read: the objects that have no file, sorted by key.
+        read_count: the objects that were looked at in this run; the others were there already.
     """
 
     store: Store = field(compare=False)
     source_id: str
     files: tuple[Provenance, ...]
     not_read: tuple[NotRead, ...] = ()
+    read_count: int = field(default=0, compare=False)
 
     @property
     def digest(self) -> str:

@@ -19,6 +19,7 @@ from analysis.ingestion import ingest
 from analysis.networks import NetworkList
 from analysis.observations import Observations
 from analysis.period import Period
+from analysis.places.archive import RECEIPT_MARGIN
 from analysis.reference import LocalSites, TestLists
 from analysis.store import Collection
 
@@ -139,20 +140,26 @@ def open_study(
     split: str = "",
     source: str,
     store: str,
+    receipt_margin: int = RECEIPT_MARGIN,
     test_list: str = "",
     networks: str = "",
     fingerprints: str = "",
     events: str = "",
     jobs: int | None = None,
 ) -> Study:
-    """Read what is new in the source into the store, and open the period.
+    """Open the period, from the store where the source has been read before.
+
+    A folder is looked through each time. A server is asked only where the store does not hold what
+    it listed for the country, and with ``ooni`` for the period, when it was last read:
+    ``python -m analysis ingest`` brings that up to date.
 
     Args:
         probe_cc: two letters; fictional ones are AA and QM to QZ.
         since, until: UTC dates, ``until`` exclusive.
         split: first day of the second half; by default the month start that halves the period.
-        source: a folder or bucket in OONI's key layout, or another store.
+        source: ``ooni``, a folder or bucket in OONI's key layout, or another store.
         store: where the observations are kept.
+        receipt_margin: days behind the period that OONI's archive is asked for.
         test_list, networks, fingerprints, events: reference data, see the README.
         jobs: processes for reading; by default one per processor.
 
@@ -167,7 +174,10 @@ def open_study(
     listed = network_lists.load_networks(networks or None, code)
     lists = reference.load_test_lists(test_list or None, code)
     known_events = load_events(events or None, code)
-    collection = ingest(source, store, code, fingerprints=known, jobs=jobs)
+    collection = ingest(
+        source, store, code, fingerprints=known, period=period, receipt_margin=receipt_margin,
+        reopen=True, jobs=jobs,
+    )  # fmt: skip
     observations = Observations(collection, code, period)
     if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
         raise SourceError(

@@ -1,14 +1,19 @@
 """A small S3 server on loopback: a public bucket, listed in pages and read by ranges.
 
 It speaks what the workbook asks of S3: ListObjectsV2 with continuation tokens and URL-encoded
-keys, HEAD, ranged GET with If-Match, PUT in one piece or in parts. It asks for no signature.
+keys, HEAD, ranged GET with If-Match, PUT in one piece or in parts. It asks for no signature. And it
+fails in the ways that servers and the networks before them do (:class:`Fault`).
 """
 
 import hashlib
 import re
+import socket
+import struct
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase, BytesIO
 from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
@@ -18,14 +23,32 @@ _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _PAGE = 1000
 
 
+@dataclass
+class Fault:
+    """How a reply goes wrong, so many times.
+
+    ``status`` answers with one, and ``headers``. ``reset`` tears the connection down after
+    ``cut`` bytes. ``length`` sends ``cut`` bytes as if they were all, ``chunks`` adds one without
+    saying how many there are. ``drip`` sends a byte each twentieth of a second, ``silence``
+    nothing. ``body`` sends another one as if it were the object.
+    """
+
+    kind: str
+    times: int = 1 << 30
+    status: int = 503
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut: int = 0
+    body: bytes = b""
+
+
 class LoopbackS3:
     """What the server holds, and how it misbehaves.
 
     Attributes:
         objects: bytes by key, of the one bucket ``archive``.
         requests: method and path with query of every request, in order.
-        breaks: keys whose GET is cut after so many bytes, so many times.
-        statuses: keys whose GET is answered with a status instead.
+        faults: by key, or by ``?`` and the prefix of a listing.
+        is_down: every connection is closed without a word.
     """
 
     bucket = "archive"
@@ -33,8 +56,8 @@ class LoopbackS3:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.requests: list[str] = []
-        self.breaks: dict[str, tuple[int, int]] = {}
-        self.statuses: dict[str, int] = {}
+        self.faults: dict[str, Fault] = {}
+        self.is_down = False
         self.uploads: dict[str, dict[int, bytes]] = {}
         self.port = 0
 
@@ -50,7 +73,7 @@ class LoopbackS3:
 
     def etag(self, key: str) -> str:
         """As S3 gives it for an object sent in one piece."""
-        return hashlib.md5(self.objects[key], usedforsecurity=False).hexdigest()
+        return hashlib.md5(self.objects.get(key, b""), usedforsecurity=False).hexdigest()
 
     def listing(self, prefix: str, token: str, delimiter: str) -> str:
         """One page of ListObjectsV2."""
@@ -121,13 +144,19 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # or each reply waits 40 ms for the client's acknowledgement
     wbufsize = -1
     state: LoopbackS3
+    fault: Fault | None = None
 
     def log_message(self, *_: object) -> None:
         pass
 
     def do_GET(self) -> None:
         key, query = self._target()
-        if not self.path.startswith(f"/{self.state.bucket}"):
+        self.fault = self._fault(f"?{query.get('prefix', '')}" if query else key)
+        if self.state.is_down:
+            self.close_connection = True
+        elif self.fault and self.fault.kind != "reset":
+            self._fail(self.fault, self.state.objects.get(key, b""), self.state.etag(key))
+        elif not self.path.startswith(f"/{self.state.bucket}"):
             self._reply(404, b"")
         elif "list-type" in query:
             names = ("prefix", "continuation-token", "delimiter")
@@ -135,6 +164,44 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(200, page.encode(), "application/xml")
         else:
             self._send_object(key)
+
+    def _fault(self, name: str) -> Fault | None:
+        fault = self.state.faults.get(name)
+        if fault is None or not fault.times:
+            return None
+        fault.times -= 1
+        return fault
+
+    def _fail(self, fault: Fault, content: bytes, etag: str) -> None:
+        body, kind = fault.body or content, fault.kind
+        if kind in ("status", "body"):
+            status = fault.status if kind == "status" else 200
+            self._reply(status, fault.body, ETag=f'"{etag}"', **fault.headers)
+            return
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("ETag", f'"{etag}"')
+        if kind == "chunks":
+            self.send_header("Transfer-Encoding", "chunked")
+            body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body) + 1, body + b"x")
+        else:
+            self.send_header("Content-Length", str(fault.cut if kind == "length" else len(body)))
+        self.end_headers()
+        self.wfile.flush()
+        if kind in ("drip", "silence"):
+            self._dawdle(body if kind == "drip" else b"")
+            return
+        self.wfile.write(body[: fault.cut] if kind == "length" else body)
+
+    def _dawdle(self, body: bytes) -> None:
+        """Until the other side goes away, or for ten seconds."""
+        for index in range(200):
+            time.sleep(0.05)
+            try:
+                self.wfile.write(body[index : index + 1])
+                self.wfile.flush()
+            except OSError:
+                return
 
     def do_HEAD(self) -> None:
         key = self._target()[0]
@@ -185,9 +252,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_object(self, key: str) -> None:
         state = self.state
-        status = state.statuses.get(key, 200 if key in state.objects else 404)
-        if status != 200:
-            self._reply(status, b"")
+        if key not in state.objects:
+            self._reply(404, b"")
             return
         content, etag = state.objects[key], f'"{state.etag(key)}"'
         if self.headers.get("If-Match", etag) != etag:
@@ -200,11 +266,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"ETag": etag, "Last-Modified": "Mon, 01 Jul 2024 00:00:00 GMT"}
         if is_part:
             headers["Content-Range"] = f"bytes {first}-{first + len(part) - 1}/{len(content)}"
-        self._reply(206 if is_part else 200, part, "application/octet-stream", key, **headers)
+        self._reply(206 if is_part else 200, part, "application/octet-stream", **headers)
 
-    def _reply(
-        self, status: int, body: bytes, kind: str = "text/plain", key: str = "", **headers: str
-    ) -> None:
+    def _reply(self, status: int, body: bytes, kind: str = "text/plain", **headers: str) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -213,11 +277,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        cut, times = self.state.breaks.get(key, (0, 0))
-        if times:
-            self.state.breaks[key] = cut, times - 1
-            self.wfile.write(body[:cut])
+        if self.fault and self.fault.kind == "reset":
+            self.wfile.write(body[: self.fault.cut])
             self.wfile.flush()
-            self.close_connection = True
+            self._tear_down()
         else:
             self.wfile.write(body)
+
+    def _tear_down(self) -> None:
+        """Close the connection with a reset, and not in order."""
+        self.close_connection = True
+        option = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stamina
 from isal import igzip
 
 from analysis.errors import ParameterError, SourceError
@@ -22,7 +23,7 @@ from analysis.period import Period
 from analysis.schema import SCHEMA_VERSION
 from analysis.store import Collection, FileWriter, Store
 from benchmarks.generate import Size, write_archive
-from tests.loopback_s3 import LoopbackS3, loopback_s3
+from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 
 _CC = "QQ"
 _PERIOD = Period.parse("2024-07-01", "2024-08-01")
@@ -73,10 +74,9 @@ def store(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
+def bucket() -> Iterator[LoopbackS3]:
     """An S3 server with an empty bucket, which nobody has to wait for."""
-    monkeypatch.setattr("analysis.places.files._PAUSE", 0.001)
-    with loopback_s3() as server:
+    with stamina.set_testing(True, attempts=4), loopback_s3() as server:
         yield server
 
 
@@ -305,10 +305,10 @@ def test_files_of_an_older_schema_are_read_again(
 
 
 def _contents(store: str) -> dict[str, bytes]:
+    """The files of observations. The note of what was read knows the time of each."""
     return {
         path.relative_to(store).as_posix(): path.read_bytes()
-        for path in Path(store).rglob("*")
-        if path.is_file()
+        for path in Path(store).rglob("*.parquet")
     }
 
 
@@ -376,7 +376,7 @@ def test_the_digest_of_the_data_knows_no_place_and_no_time(archive: Path, tmp_pa
     ("source", "error", "message"),
     [
         ("", ParameterError, "SOURCE="),
-        ("ooni", ParameterError, "not built in yet"),
+        ("ooni", ParameterError, "OONI has nothing of QQ, a fictional country"),
         ("ftp://host/x", ParameterError, "a folder, s3://"),
         ("/no/such/folder", ParameterError, "no such folder"),
         ("s3://", ParameterError, "options are region"),
@@ -434,7 +434,7 @@ def test_a_broken_connection_is_resumed_where_it_broke(bucket: LoopbackS3, store
     """The rest is asked for by range; the digest is that of the whole."""
     content = gzip.compress(b"\n".join(_line(n, pad=os.urandom(900).hex()) for n in range(400)))
     bucket.objects[_key()] = content
-    bucket.breaks[_key()] = (len(content) // 3, 2)
+    bucket.faults[_key()] = Fault("reset", times=2, cut=len(content) // 3)
     collection = _ingest(bucket.url, store)
     assert _ledger(collection) == {"kept": 400, "total": 400}
     assert len([request for request in bucket.requests if "list-type" not in request]) == 3
@@ -446,8 +446,9 @@ def test_objects_that_cannot_be_read_are_listed_and_the_rest_is_kept(
     """Forbidden, gone, always broken or failing: a row each, no silent gap."""
     for index in range(6):
         bucket.objects[_key(index)] = _packed([_line(index)])
-    bucket.statuses = {_key(1): 403, _key(2): 404, _key(3): 503}
-    bucket.breaks = {_key(4): (10, 99)}
+    statuses = ((1, 403), (2, 404), (3, 503))
+    bucket.faults = {_key(n): Fault("status", status=status) for n, status in statuses}
+    bucket.faults[_key(4)] = Fault("reset", cut=10)
     collection = _ingest(bucket.url, store)
     with Observations(collection, _CC, _PERIOD) as observations:
         table = observations.objects_not_read()
@@ -456,7 +457,7 @@ def test_objects_that_cannot_be_read_are_listed_and_the_rest_is_kept(
         "permission denied", "no longer there", "the server answered 503",
         "the connection broke each time",
     ]  # fmt: skip
-    bucket.statuses, bucket.breaks = {}, {}
+    bucket.faults = {}
     again = _ingest(bucket.url, store)
     assert len(again.files) == 6
     assert not again.not_read

@@ -19,7 +19,7 @@ KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
     [
         (["PROBE_CC=KHM"], "PROBE_CC=KHM: "),
         (["PROBE_CC=K1"], "PROBE_CC=K1: "),
-        (["PROBE_CC=KH"], "SOURCE=: must be given for KH: a folder, URL or s3://"),
+        (["PROBE_CC=KH"], "SOURCE=: must be given for KH: ooni, a folder, URL or"),
         (["PROBE_CC=KH", "SOURCE=x", "UNTIL=2024-07-01"], "SINCE=: must be given with SOURCE"),
         (["PROBE_CC=KH", "SOURCE=x", "SINCE=2024-07-01"], "UNTIL=: must be given with SOURCE"),
         (["SINCE=2024-02-30"], "SINCE=2024-02-30: a date is written YYYY-MM-DD"),
@@ -34,6 +34,8 @@ KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
         ([*KH, "JOBS=-2"], "JOBS=-2: a whole number from 1 to 1024 is accepted"),
         ([*KH, "JOBS=1.5"], "JOBS=1.5: a whole number from 1 to 1024 is accepted"),
         ([*KH, "JOBS=9999"], "JOBS=9999: a whole number from 1 to 1024 is accepted"),
+        ([*KH, "KEEP_RAW=yes"], "KEEP_RAW=yes: a whole number from 0 to 1 is accepted"),
+        ([*KH, "RECEIPT_MARGIN=-1"], "RECEIPT_MARGIN=-1: a whole number from 0 to 366 is accepted"),
         (["CC=KH"], "CC=KH: there is no such parameter; there are PROBE_CC, SINCE, UNTIL, "),
         (["Floor=1"], "Floor=1: there is no such parameter"),
         (["PROBE_CC"], "parameter=PROBE_CC: write NAME=VALUE"),

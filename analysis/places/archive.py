@@ -10,7 +10,7 @@ those of receipt, not of the measurement.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from analysis.flags import Received
 
@@ -20,6 +20,13 @@ _DAY, _HOUR, _CC = r"(?P<day>\d{8})", r"(?P<hour>\d{2})", r"(?P<cc>[A-Z]{2})"
 _STORED = re.compile(
     r"(?:observations/)?(?:(?P<source>[a-z0-9-]+-[0-9a-f]{12})/)?(?P<key>.+\.jsonl\.gz)\.parquet"
 )
+#: Days behind a period whose objects may hold measurements of the period. A probe that could not
+#: submit a measurement tries again at its next run or start, which may be weeks later; and it is
+#: where OONI is blocked that submitting fails, so that leaving late ones out would make censorship
+#: look rarer.
+RECEIPT_MARGIN = 30
+#: The first day of the newer layout; the change fell into it, so that both may hold some of it.
+CHANGED = date(2020, 10, 20)
 _LAYOUTS = (
     re.compile(rf"(?:raw/)?{_DAY}/{_HOUR}/{_CC}/webconnectivity/{_NAME}", re.ASCII),
     re.compile(rf"(?:jsonl/)?webconnectivity/{_CC}/{_DAY}/{_HOUR}/{_NAME}", re.ASCII),
@@ -33,6 +40,19 @@ def holds_country(key: str, probe_cc: str) -> bool:
         return False
     name = found["name"]
     return not name.startswith(".") and len(name.encode("utf-8", "replace")) <= _NAME_LIMIT
+
+
+def prefixes(day: date, probe_cc: str, now: datetime) -> list[str]:
+    """Below which prefixes the objects of a day of receipt lie, up to the last full hour."""
+    found = []
+    if day <= CHANGED:
+        found.append(f"jsonl/webconnectivity/{probe_cc}/{day:%Y%m%d}/")
+    if day >= CHANGED:
+        hours = 24 if day < now.date() else now.hour
+        found += [
+            f"raw/{day:%Y%m%d}/{hour:02}/{probe_cc}/webconnectivity/" for hour in range(hours)
+        ]
+    return found
 
 
 def store_key(path: str) -> tuple[str, str] | None:

@@ -68,6 +68,13 @@ class Tree:
         infos = self._list(name, recursive=True)
         return sorted(i.path[start:] for i in infos if i.type == pyarrow.fs.FileType.File)
 
+    def stamps(self, name: str) -> dict[str, tuple[int, int]]:
+        """Bytes and time of change of each file below a folder, by path relative to it."""
+        start = len(self.path(name)) + 1
+        infos = self._list(name, recursive=True)
+        files = (info for info in infos if info.type == pyarrow.fs.FileType.File)
+        return {info.path[start:]: (info.size, info.mtime_ns or 0) for info in files}
+
     def _list(self, name: str, recursive: bool) -> list[pyarrow.fs.FileInfo]:
         selector = pyarrow.fs.FileSelector(self.path(name), allow_not_found=True)
         selector.recursive = recursive

@@ -1,0 +1,125 @@
+"""The objects of a server: some threads fetch them, and what has arrived is read meanwhile.
+
+An object is read when all of it is there and is what its ETag says, so that no worker waits for a
+server, and none reads what turns out to be damaged. Until then it lies in a temporary folder.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import stamina
+
+from analysis.errors import SourceError
+from analysis.objects import Task
+from analysis.places.buckets import Bucket
+from analysis.places.files import ArchiveObject, CannotRead, Changed, Damaged, Passing
+from analysis.places.folders import Folder
+from analysis.places.web import CONNECTIONS, at_once
+from analysis.pools import Result, reader
+from analysis.raw_files import RawFiles
+from analysis.store import NotRead
+
+#: So many objects that a server does not give, if they are most of all, are its own trouble.
+_TOO_MANY = 20
+
+_once_more = stamina.RetryingCaller(attempts=2, timeout=None).on(Damaged)
+
+
+def arrived(
+    task: Task,
+    bucket: Bucket,
+    items: Sequence[ArchiveObject],
+    jobs: int,
+    known_count: int,
+    raw: RawFiles | None,
+) -> Iterator[tuple[str, Result]]:
+    """What became of each object of a server, by key, in the order in which they are done.
+
+    Args:
+        task: where observations go.
+        bucket: the server's archive.
+        items: what to fetch.
+        jobs: worker processes.
+        known_count: objects that were read before, for the share of those that cannot be.
+        raw: keeps what was fetched; None to keep nothing.
+
+    Raises:
+        SourceError: the server stopped answering, or refuses most of what it lists.
+    """
+    with TemporaryDirectory(prefix="arrivals-", ignore_cleanup_errors=True) as folder:
+        here = replace(task, source=Folder(Path(folder)))
+        landing = _Landing(bucket, Path(folder), raw)
+        # Threads that wait for a worker fetch nothing, so there are as many more as workers.
+        threads = CONNECTIONS + jobs
+        with reader(here, jobs) as read:
+            work = partial(landing.read, read)
+            with closing(at_once(work, items, bucket.stop, threads)) as results:
+                yield from _refusing_most(results, known_count)
+
+
+def _refusing_most(
+    results: Iterable[tuple[ArchiveObject, Result]], known_count: int
+) -> Iterator[tuple[str, Result]]:
+    """Pass on results until most are that an object cannot be read."""
+    failed = 0
+    for count, (item, result) in enumerate(results, known_count + 1):
+        yield item.key, result
+        if isinstance(result, NotRead):
+            failed += 1
+            if failed >= _TOO_MANY and 2 * failed > count:
+                raise SourceError(
+                    f"{failed} of {count} objects could not be read; the last, {item.key}: "
+                    f"{result.why}"
+                )
+
+
+@dataclass(frozen=True)
+class _Landing:
+    """Where objects lie between being fetched and being read."""
+
+    bucket: Bucket
+    folder: Path
+    raw: RawFiles | None
+
+    def read(self, read: Callable[[ArchiveObject], Result], item: ArchiveObject) -> Result:
+        """Fetch one object and have it read."""
+        path = self.folder / item.key
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return read(self._fetched(item, path))
+        except Passing as error:
+            if not self.bucket.answers():
+                raise SourceError(f"the source stopped answering at {item.key}: {error}") from None
+            return NotRead(item.key, str(error))
+        except CannotRead as error:
+            return NotRead(item.key, str(error))
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise SourceError(f"{item.key} was fetched and cannot be put down: {reason}") from None
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _fetched(self, item: ArchiveObject, path: Path) -> ArchiveObject:
+        """Put an object at ``path`` as it is now, which may be another than was listed."""
+        try:
+            _once_more(self._fetch, item, path)
+        except Changed as error:
+            fresh = self.bucket.renewed(item)
+            if fresh is None or fresh == item:
+                raise error from None
+            item = fresh
+            _once_more(self._fetch, item, path)
+        return item
+
+    def _fetch(self, item: ArchiveObject, path: Path) -> None:
+        if self.raw and self.raw.copy(item, path):
+            return
+        with closing(self.bucket.open(item)) as stream, path.open("wb") as file:
+            while block := stream.read():
+                file.write(block)
+        if self.raw:
+            self.raw.keep(item, path, self.bucket.url(item), self.bucket.licence)

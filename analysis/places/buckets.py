@@ -1,0 +1,250 @@
+"""An S3 bucket in the archive's key layout, read without credentials.
+
+It is listed with ListObjectsV2 rather than through ``pyarrow.fs``, whose listing has no ETag, and
+an object is known by its ETag.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import SplitResult, parse_qs, quote, unquote_plus, urlsplit
+from xml.etree.ElementTree import Element, ParseError
+
+import httpx
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from analysis.errors import ParameterError, SourceError
+from analysis.places.files import ArchiveObject, CannotRead, Changed, Passing, source_id
+from analysis.places.web import Download, Server, patiently
+
+_LONGEST_PAGE = 16 << 20  # bytes; a page of 1000 keys has less than four million
+_MOST_PAGES = 100_000
+_MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_ETAG = re.compile(r"[!#-~]{0,200}", re.ASCII)
+_OPTIONS = {"region", "endpoint_override", "scheme"}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a bucket is: its own URL, its name, and the prefix that all keys share."""
+
+    url: str
+    bucket: str
+    prefix: str
+
+
+def parse_address(uri: str, parameter: str, accepted: str) -> Address:
+    """Read ``s3://bucket/prefix?…`` or ``http(s)://host/bucket/prefix``.
+
+    Raises:
+        ParameterError: no bucket, no host, or an option that is not known.
+    """
+    try:
+        parts = urlsplit(uri)
+        options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        if parts.scheme == "s3":
+            bucket, path = parts.netloc.rpartition("@")[2], parts.path
+        else:
+            bucket, _, path = parts.path.lstrip("/").partition("/")
+        url = _bucket_url(parts, options, bucket)
+        is_known = set(options) <= _OPTIONS and parts.scheme in ("s3", "http", "https")
+        if not is_known or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", bucket):
+            raise ValueError
+        if not httpx.URL(url).host:
+            raise ValueError
+    except (ValueError, httpx.InvalidURL):
+        options_are = f"options are region, endpoint_override, scheme; {accepted}"
+        raise ParameterError(parameter, uri, options_are) from None
+    prefix = path.strip("/")
+    return Address(url, bucket, f"{prefix}/" if prefix else "")
+
+
+def _bucket_url(parts: SplitResult, options: dict[str, str], bucket: str) -> str:
+    if parts.scheme != "s3":
+        return f"{parts.scheme}://{parts.netloc}/{bucket}"
+    endpoint = options.get("endpoint_override", "")
+    if endpoint:
+        scheme, _, host = endpoint.rpartition("://")
+        return f"{scheme or options.get('scheme', 'https')}://{host.rstrip('/')}/{bucket}"
+    region = options.get("region", "us-east-1")
+    return f"https://s3.{region}.amazonaws.com/{bucket}"
+
+
+@dataclass(frozen=True)
+class _Page:
+    """One page of a listing; ``token`` leads to the next one, empty at the last."""
+
+    objects: tuple[ArchiveObject, ...]
+    token: str
+
+
+class Bucket:
+    """An archive on an S3 server."""
+
+    #: What the objects may be used for, where that is known.
+    licence = "see the source"
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._server = Server()
+
+    @property
+    def name(self) -> str:
+        return self._address.prefix.rstrip("/").rpartition("/")[2] or self._address.bucket
+
+    @property
+    def id(self) -> str:
+        return source_id(self.name, f"{self._address.url}/{self._address.prefix}")
+
+    def url(self, item: ArchiveObject) -> str:
+        """The address of an object."""
+        return f"{self._address.url}/{quote(self._address.prefix + item.key)}"
+
+    def stop(self) -> None:
+        """Let requests in other threads end: somebody has given up."""
+        self._server.stop()
+
+    def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
+        """List the bucket.
+
+        Raises:
+            SourceError: it cannot be listed to its end.
+        """
+        return self.listed("", wanted)
+
+    def listed(self, prefix: str, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
+        """The objects below a prefix whose key is wanted, sorted by key.
+
+        Raises:
+            SourceError: they cannot be listed to their end.
+        """
+        found = {
+            item.key: item
+            for page in self._pages(prefix)
+            for item in page.objects
+            if item.key.startswith(prefix) and wanted(item.key)
+        }
+        return sorted(found.values())
+
+    def renewed(self, item: ArchiveObject) -> ArchiveObject | None:
+        """An object as it is listed now; None where it is no longer.
+
+        Raises:
+            CannotRead: it cannot be listed.
+        """
+        page = patiently(self._page, item.key, "")
+        return next((found for found in page.objects if found.key == item.key), None)
+
+    def answers(self) -> bool:
+        """Whether the server lists anything, when it does not give an object."""
+        try:
+            patiently(self._page, "", "")
+        except CannotRead:
+            return False
+        return True
+
+    def open(self, item: ArchiveObject) -> Download:
+        md5 = item.etag if _MD5.fullmatch(item.etag) else ""
+        return Download(self._server, lambda offset: self._reply(item, offset), item.size, md5)
+
+    def _pages(self, prefix: str) -> Iterator[_Page]:
+        token, seen = "", set[str]()
+        try:
+            for _ in range(_MOST_PAGES):
+                page = patiently(self._page, prefix, token)
+                yield page
+                token = page.token
+                if not token:
+                    return
+                marks = {token, page.objects[0].key if page.objects else ""}
+                if marks & seen:
+                    raise CannotRead("its listing repeats a page")
+                seen |= marks
+            raise CannotRead("its listing does not end")
+        except CannotRead as error:
+            place = f" below {prefix}" if prefix else ""
+            name = self._address.bucket
+            raise SourceError(f"the bucket {name} cannot be listed{place}: {error}") from None
+
+    def _page(self, prefix: str, token: str) -> _Page:
+        asked = {"prefix": self._address.prefix + prefix, "encoding-type": "url"}
+        if token:
+            asked["continuation-token"] = token
+        url = self._address.url
+        return _read_page(
+            self._server.body(url, _LONGEST_PAGE, **{"list-type": "2"}, **asked),
+            self._address.prefix,
+        )
+
+    def _reply(self, item: ArchiveObject, offset: int) -> httpx.Response:
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        if item.etag:
+            headers["If-Match"] = f'"{item.etag}"'
+        reply = self._server.open(self.url(item), headers)
+        try:
+            _check_reply(reply, item, offset)
+        except CannotRead:
+            reply.close()
+            raise
+        return reply
+
+
+def _check_reply(reply: httpx.Response, item: ArchiveObject, offset: int) -> None:
+    """Refuse another object than was listed, or another part than was asked for."""
+    etag = _bare_etag(reply.headers.get("ETag", ""))
+    if etag and item.etag and etag != item.etag:
+        raise Changed("changed while it was read")
+    if offset:
+        part = reply.headers.get("Content-Range", f"bytes {offset}-")
+        if reply.status_code != 206 or not part.startswith(f"bytes {offset}-"):
+            raise CannotRead("the server cannot resume")
+    length = reply.headers.get("Content-Length", "")
+    if length.isdecimal() and offset + int(length) != item.size:
+        raise Passing("it is not as long as was listed")
+
+
+def _bare_etag(text: str) -> str:
+    return text.removeprefix("W/").strip('"')
+
+
+def _read_page(xml: bytes, prefix: str) -> _Page:
+    """Read one page of a listing; keys outside ``prefix`` are left out.
+
+    Raises:
+        Passing: it is cut off.
+        CannotRead: it is no listing.
+    """
+    try:
+        root = fromstring(xml, forbid_dtd=True)
+    except DefusedXmlException:
+        raise CannotRead("its listing holds a DTD") from None
+    except ParseError:
+        raise Passing("its listing is cut off, or none; a plain web server is no source") from None
+    if root.tag.rpartition("}")[2] != "ListBucketResult":
+        raise CannotRead(
+            "it does not list like an S3 bucket; a plain web server cannot be a source, fetch its "
+            "files into a folder"
+        )
+    decode = unquote_plus if root.findtext("{*}EncodingType") == "url" else str
+    items = (_read_item(item, decode) for item in root.iterfind("{*}Contents"))
+    token = root.findtext("{*}NextContinuationToken") or ""
+    is_last = root.findtext("{*}IsTruncated") != "true"
+    if not is_last and not token:
+        raise CannotRead("its listing breaks off")
+    return _Page(tuple(_below(prefix, items)), "" if is_last else token)
+
+
+def _read_item(item: Element, decode: Callable[[str], str]) -> ArchiveObject:
+    key = decode(item.findtext("{*}Key") or "")
+    size = (item.findtext("{*}Size") or "").strip()
+    etag = _bare_etag((item.findtext("{*}ETag") or "").strip())
+    if not (size.isascii() and size.isdecimal() and len(size) < 16 and _ETAG.fullmatch(etag)):
+        raise CannotRead(f"its listing gives {key[:200]!r} no size or ETag that can be")
+    return ArchiveObject(key, int(size), etag)
+
+
+def _below(prefix: str, items: Iterator[ArchiveObject]) -> Iterator[ArchiveObject]:
+    for item in items:
+        if item.key.startswith(prefix):
+            yield ArchiveObject(item.key.removeprefix(prefix), item.size, item.etag)

@@ -1,0 +1,484 @@
+"""OONI's archive, live: what is asked of it, and what becomes of it when it is served badly.
+
+The server is on loopback, in the archive's layout, under the name that ``OONI_ARCHIVE`` gives it.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import stamina
+from isal import igzip
+
+from analysis.errors import ParameterError, SourceError
+from analysis.fingerprints import Fingerprints
+from analysis.ingestion import ingest
+from analysis.observations import Observations
+from analysis.period import Period
+from analysis.places.web import CONNECTIONS, Limits
+from analysis.reporting import REPOSITORY
+from analysis.store import Collection
+from analysis.study import open_study
+from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
+
+_CC = "KH"
+_DAY = date(2024, 7, 1)
+_PERIOD = Period(_DAY, _DAY + timedelta(days=1))
+
+
+def _measurement(number: int, day: date = _DAY, pad: int = 0) -> bytes:
+    return json.dumps({
+        "test_name": "web_connectivity", "report_id": f"r{number}",
+        "input": "https://news.example/", "measurement_start_time": f"{day} 10:00:00",
+        "probe_cc": _CC, "probe_asn": "AS64500",
+        "test_keys": {"blocking": False, "accessible": True},
+        "pad": random.Random(number).randbytes(pad).hex(),
+    }).encode()  # fmt: skip
+
+
+def _packed(*numbers: int, day: date = _DAY, pad: int = 0) -> bytes:
+    lines = [_measurement(number, day, pad) for number in numbers]
+    return gzip.compress(b"\n".join(lines) + b"\n", mtime=0)
+
+
+def _key(day: date = _DAY, hour: int = 0, number: int = 0, cc: str = _CC, test: str = "") -> str:
+    test = test or "webconnectivity"
+    stamp = f"{day:%Y%m%d}"
+    return f"raw/{stamp}/{hour:02}/{cc}/{test}/{stamp}{hour:02}_{cc}_{test}.n{number}.0.jsonl.gz"
+
+
+@pytest.fixture
+def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
+    """A server for which nobody waits long."""
+    with stamina.set_testing(True, attempts=3), loopback_s3() as server:
+        monkeypatch.setenv("OONI_ARCHIVE", server.url)
+        monkeypatch.setattr("analysis.places.web.LIMITS", Limits(5.0, 1.0, 2.0))
+        yield server
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    """A store that does not exist yet."""
+    return str(tmp_path / "store")
+
+
+def _ingest(store: str, period: Period = _PERIOD, **options: Any) -> Collection:
+    options = {"receipt_margin": 0, "fingerprints": Fingerprints(), "jobs": 1, **options}
+    return ingest("ooni", store, _CC, period=period, **options)
+
+
+def _ledger(collection: Collection, period: Period = _PERIOD) -> dict[str, int]:
+    with Observations(collection, _CC, period) as observations:
+        frame = observations.ledger()
+    counts = dict(zip(frame["reason"], frame["line_count"], strict=True))
+    return {reason: int(count) for reason, count in counts.items() if count and reason != "total"}
+
+
+def _asked(server: LoopbackS3) -> tuple[list[str], list[str]]:
+    """Prefixes that were listed and keys that were read, sorted."""
+    parts = [urlsplit(request.partition(" ")[2]) for request in server.requests]
+    listed = [parse_qs(part.query)["prefix"][0] for part in parts if part.query]
+    read = [part.path.removeprefix("/archive/") for part in parts if not part.query]
+    server.requests.clear()
+    return sorted(listed), sorted(read)
+
+
+def _files(folder: Path | str) -> dict[str, bytes]:
+    paths = Path(folder).rglob("*.parquet")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+# --- what is asked ------------------------------------------------------------------------------
+
+
+def test_only_the_hours_of_the_country_and_test_are_asked_for(archive: LoopbackS3, store: str):
+    """And a margin behind the period, in which late uploads are found; twice is not asked."""
+    later = _DAY + timedelta(days=1)
+    wanted = {
+        _key(hour=3): _packed(1),
+        _key(hour=23, number=1): _packed(2, 3),
+        _key(later, 5): _packed(4) + _packed(5, day=later),
+    }
+    archive.objects = wanted | {
+        _key(_DAY - timedelta(days=1), 23): _packed(6),
+        _key(later + timedelta(days=1)): _packed(7),
+        _key(cc="TH"): _packed(8),
+        _key(test="ndt"): _packed(9),
+        _key().replace("jsonl", "tar"): b"the same",
+    }
+    collection = _ingest(store, receipt_margin=1)
+    assert _ledger(collection) == {"kept": 4, "out_of_period": 1}
+    hours = [
+        f"raw/{day:%Y%m%d}/{hour:02}/{_CC}/webconnectivity/"
+        for day in (_DAY, later)
+        for hour in range(24)
+    ]
+    assert _asked(archive) == (hours, sorted(wanted))
+    again = _ingest(store, receipt_margin=1)
+    assert (again, again.digest, again.read_count) == (collection, collection.digest, 0)
+    assert _asked(archive) == ([], [])
+    assert (
+        len(_ingest(store, receipt_margin=0).files) == 2
+    )  # the store holds more than is asked for
+
+
+def test_a_period_across_the_change_of_layout_is_read_from_both(archive: LoopbackS3, store: str):
+    """Keys are of two shapes, before and after 2020-10-20."""
+    period = Period.parse("2020-10-19", "2020-10-22")
+    days = list(period.days())
+    archive.objects = {
+        f"jsonl/webconnectivity/KH/{days[0]:%Y%m%d}/00/a.jsonl.gz": _packed(1, day=days[0]),
+        f"jsonl/webconnectivity/KH/{days[1]:%Y%m%d}/00/b.jsonl.gz": _packed(2, day=days[1]),
+        _key(days[1], 7): _packed(3, day=days[1]),
+        _key(days[2], 7): _packed(4, day=days[2]),
+        _key(days[0], 7): b"not of this time",
+    }
+    assert _ledger(_ingest(store, period), period) == {"kept": 4}
+    listed, read = _asked(archive)
+    assert (len(listed), len(read)) == (2 + 2 * 24, 4)
+
+
+def test_a_growing_month_is_brought_up_to_date(archive: LoopbackS3, store: str):
+    """Hours long past are not listed again, young ones are; only what is new or new again is read.
+
+    Days to come are none of it.
+    """
+    now = datetime.now(UTC)
+    today = now.date()
+    old, young = today - timedelta(days=20), today - timedelta(days=2)
+    period = Period(old, today + timedelta(days=30))
+    archive.objects = {
+        _key(old): _packed(1, day=old),
+        _key(young): _packed(2, day=young),
+        _key(young, 1): _packed(3, day=young),
+        _key(today, now.hour): b"of an hour that is not over",
+    }
+    assert _ledger(_ingest(store, period), period) == {"kept": 3}
+    first, _ = _asked(archive)
+    assert len(first) == 20 * 24 + now.hour
+    archive.objects |= {
+        _key(old, 1): _packed(4, day=old),
+        _key(young, 1): _packed(3, 5, day=young),
+        _key(young, 2): _packed(6, day=young),
+    }
+    assert _ledger(_ingest(store, period), period) == {"kept": 5}
+    listed, read = _asked(archive)
+    assert 13 * 24 < len(listed) < 16 * 24
+    assert read == [_key(young, 1), _key(young, 2)]
+
+
+@pytest.mark.parametrize(
+    ("cc", "period", "mirror", "error", "words"),
+    [
+        ("QQ", _PERIOD, "", ParameterError, "OONI has nothing of QQ"),
+        ("KH", None, "", ParameterError, "SINCE=: must be given"),
+        ("KH", _PERIOD, "ftp://x/y", ParameterError, "OONI_ARCHIVE=ftp://x/y: "),
+        ("KH", _PERIOD, "http://:x/y", ParameterError, "OONI_ARCHIVE=http://:x/y: "),
+        ("KH", Period.parse("2900-01-01", "2900-01-02"), "", SourceError, "no measurement yet"),
+        ("KH", _PERIOD, "", SourceError, "of KH received from 2024-07-01 to 2024-07-01"),
+    ],
+)
+def test_what_the_archive_cannot_have_is_said_in_a_line(
+    archive, store, monkeypatch, cc, period, mirror, error, words
+):
+    """No other source is asked instead."""
+    monkeypatch.setenv("OONI_ARCHIVE", mirror or archive.url)
+    with pytest.raises(error) as caught:
+        ingest("ooni", store, cc, period=period, fingerprints=Fingerprints(), receipt_margin=0)
+    assert words in str(caught.value)
+    assert not _files(store)
+
+
+# --- objects served badly -----------------------------------------------------------------------
+
+_CONTENT = _packed(*range(10, 60), pad=2000)
+_BAD_OBJECTS: dict[str, tuple[Fault, str]] = {
+    "500 twice": (Fault("status", 2, 500), ""),
+    "503 with a pause": (Fault("status", 1, 503, {"Retry-After": "3600"}), ""),
+    "429 without a pause": (Fault("status", 2, 429), ""),
+    "429 with a pause that is none": (Fault("status", 1, 429, {"Retry-After": "soon"}), ""),
+    "reset once": (Fault("reset", 1, cut=len(_CONTENT) // 2), ""),
+    "reset before the first byte": (Fault("reset", 2), ""),
+    "too short once": (Fault("length", 1, cut=5000), ""),
+    "silence once": (Fault("silence", 1), ""),
+    "other bytes once": (Fault("body", 1, body=bytes(len(_CONTENT))), ""),
+    "503 each time": (Fault("status", status=503), "the server answered 503"),
+    "429 each time": (Fault("status", status=429), "the server asks for fewer requests"),
+    "403": (Fault("status", status=403), "permission denied"),
+    "404": (Fault("status", status=404), "no longer there"),
+    "302": (Fault("status", status=302, headers={"Location": "/x"}), "the server answered 302"),
+    "reset each time": (Fault("reset", cut=9), "the connection broke each time"),
+    "too short each time": (Fault("length", cut=5000), "it is not as long as was listed"),
+    "too long": (Fault("chunks"), "it is longer than was listed"),
+    "longer body": (Fault("body", body=_CONTENT * 2), "it is not as long as was listed"),
+    "slow drip": (Fault("drip"), "it comes too slowly"),
+    "other bytes": (
+        Fault("body", body=bytes(len(_CONTENT))), "its content is not what its ETag says",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _BAD_OBJECTS)
+def test_an_object_served_badly_is_read_right_or_named(archive: LoopbackS3, store: str, name: str):
+    """The right data or a row that says why there are none; the rest is read in any case."""
+    fault, why = _BAD_OBJECTS[name]
+    archive.objects = {_key(hour=1): _packed(1), _key(hour=2): _CONTENT, _key(hour=3): _packed(2)}
+    archive.faults[_key(hour=2)] = Fault(**vars(fault))
+    collection = _ingest(store)
+    assert _ledger(collection) == {"kept": 2 if why else 52}
+    assert [(row.key, row.why) for row in collection.not_read] == (
+        [(_key(hour=2), why)] if why else []
+    )
+    archive.faults.clear()
+    assert _ledger(_ingest(store)) == {"kept": 52}
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_object_that_changes_after_it_was_listed(
+    archive: LoopbackS3, store: str, is_there: bool
+):
+    """It is read as it is now, and known as that; the old listing is not trusted again."""
+    archive.objects = {_key(): _packed(1), _key(hour=1): _packed(2)}
+
+    def change(*_: object) -> None:
+        archive.objects[_key()] = _packed(1, 3, 4)
+        if not is_there:
+            archive.objects.pop(_key(hour=1), None)
+
+    collection = _ingest(store, listing=change)
+    changed = next(file for file in collection.files if file.key == _key())
+    content = archive.objects[_key()]
+    assert (changed.size, changed.etag) == (len(content), archive.etag(_key()))
+    assert changed.sha256 == hashlib.sha256(content).hexdigest()
+    gone = [] if is_there else [(_key(hour=1), "no longer there")]
+    assert [(row.key, row.why) for row in collection.not_read] == gone
+    archive.requests.clear()
+    again = _ingest(store)
+    assert (again.files, again.not_read, again.read_count) == (collection.files, (), 0)
+    assert _asked(archive)[1] == []
+
+
+def test_a_bomb_ends_and_its_rest_is_a_row_of_the_ledger(archive: LoopbackS3, store: str):
+    """Two million times the same bytes in a megabyte: neither memory nor time follows them."""
+    with igzip.open(Path(store).parent / "bomb", "wb", compresslevel=3) as stream:
+        stream.write(_measurement(1) + b"\n")
+        for _ in range(300):
+            stream.write(bytes(1 << 20))
+    archive.objects = {
+        _key(): (Path(store).parent / "bomb").read_bytes(), _key(hour=1): _packed(2),
+    }  # fmt: skip
+    tracemalloc.start()
+    collection = _ingest(store)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert _ledger(collection) == {"kept": 2, "truncated_file": 1}
+    assert peak < 250e6
+
+
+def test_a_server_that_refuses_most_objects_is_ill(archive: LoopbackS3, store: str):
+    """That is no matter of single objects: a clear stop, and running again resumes."""
+    archive.objects = {_key(hour=i % 24, number=i): _packed(i) for i in range(60)}
+    archive.faults = {key: Fault("status", status=403) for key in archive.objects}
+    with pytest.raises(SourceError, match="20 of 20 objects could not be read") as caught:
+        _ingest(store)
+    assert "permission denied" in str(caught.value)
+    assert len(_asked(archive)[1]) <= 20 + 2 * CONNECTIONS
+    archive.faults.clear()
+    assert len(_ingest(store).files) == 60
+
+
+@pytest.mark.parametrize("way", ["the server", "the user"])
+def test_a_run_that_is_given_up_midway_is_resumed(archive: LoopbackS3, store: str, way: str):
+    """What was read stays; the error names where it stopped."""
+    archive.objects = {_key(hour=i % 24, number=i): _packed(i) for i in range(40)}
+
+    def give_up(done: int, *_: object) -> None:
+        if done == 5:
+            archive.is_down = True
+            if way == "the user":
+                raise KeyboardInterrupt
+
+    error = SourceError if way == "the server" else KeyboardInterrupt
+    with pytest.raises(error) as caught:
+        _ingest(store, progress=give_up)
+    assert way == "the user" or "the source stopped answering at raw/2024" in str(caught.value)
+    there = _files(store)
+    assert 5 <= len(there) < 40
+    archive.is_down = False
+    archive.requests.clear()
+    assert _ledger(_ingest(store)) == {"kept": 40}
+    assert len(_asked(archive)[1]) == 40 - len(there)
+    assert there.items() <= _files(store).items()
+
+
+def test_the_number_of_workers_does_not_change_a_byte(
+    archive: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Threads fetch and processes read, whichever is done first."""
+    monkeypatch.setattr("analysis.pools._WORTH_A_WORKER", 1)
+    archive.objects = {_key(hour=i): _packed(i, 100 + i, pad=900) for i in range(24)}
+    one = _ingest(str(tmp_path / "one"))
+    two = _ingest(str(tmp_path / "two"), jobs=2)
+    assert one == two
+    assert _files(tmp_path / "one") == _files(tmp_path / "two")
+
+
+# --- listings served badly ----------------------------------------------------------------------
+
+
+def _page(keys: int, ending: str, size: str = "1") -> bytes:
+    contents = "".join(
+        f"<Contents><Key>{_key(hour=5, number=n)}</Key><Size>{size}</Size></Contents>"
+        for n in range(keys)
+    )
+    return f"<ListBucketResult>{contents}{ending}</ListBucketResult>".encode()
+
+
+_MORE = "<IsTruncated>true</IsTruncated>"
+_BAD_LISTINGS: dict[str, tuple[Fault, str]] = {
+    "cut off once": (Fault("body", 2, body=_page(2, "")[:-30]), ""),
+    "500 twice": (Fault("status", 2, 500), ""),
+    "429 twice": (Fault("status", 2, 429), ""),
+    "reset once": (Fault("reset", 1, cut=100), ""),
+    "cut off": (Fault("body", body=_page(2, "")[:-30]), "is cut off"),
+    "empty": (Fault("body", body=b" "), "is cut off"),
+    "a web page": (Fault("body", body=b"<html/>"), "does not list like an S3 bucket"),
+    "a page that repeats": (
+        Fault("body", body=_page(2, f"{_MORE}<NextContinuationToken>x</NextContinuationToken>")),
+        "repeats a page",
+    ),
+    "no way on": (Fault("body", body=_page(2, _MORE)), "breaks off"),
+    "no size": (Fault("body", body=_page(1, "", "-1")), "no size or ETag that can be"),
+    "a huge size": (Fault("body", body=_page(1, "", "9" * 5000)), "no size or ETag that can be"),
+    "entities": (
+        Fault("body", body=b'<!DOCTYPE a [<!ENTITY b "c">]>' + _page(1, "")), "holds a DTD",
+    ),
+    "entities in another spelling": (
+        Fault("body", body='<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'.encode("utf-16")),
+        "holds a DTD",
+    ),
+    "without end": (Fault("body", body=b" " * 300_000), "longer than 0 MB"),
+    "slow drip": (Fault("drip", body=bytes(999)), "too slowly"),
+    "403": (Fault("status", status=403), "permission denied"),
+    "503": (Fault("status", status=503), "the server answered 503"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _BAD_LISTINGS)
+def test_a_listing_served_badly_is_read_right_or_stops_the_run(
+    archive: LoopbackS3, store: str, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """What an hour holds is not known then, and a gap would be silent."""
+    monkeypatch.setattr("analysis.places.buckets._LONGEST_PAGE", 200_000)
+    fault, words = _BAD_LISTINGS[name]
+    prefix = f"raw/{_DAY:%Y%m%d}/05/{_CC}/webconnectivity/"
+    archive.objects = {_key(): _packed(1), _key(hour=5): _packed(2)}
+    archive.faults[f"?{prefix}"] = Fault(**vars(fault))
+    if not words:
+        assert _ledger(_ingest(store)) == {"kept": 2}
+        return
+    with pytest.raises(SourceError) as caught:
+        _ingest(store)
+    assert words in str(caught.value)
+    assert prefix in str(caught.value)
+    assert not _files(store)
+
+
+def test_keys_that_were_not_asked_for_are_left_out(archive: LoopbackS3, store: str, tmp_path: Path):
+    """Those of other hours, and those that would lead out of the store."""
+    stem = f"raw/{_DAY:%Y%m%d}/05/{_CC}/webconnectivity/"
+    keys = [f"{stem}../../x.jsonl.gz", f"{stem}..jsonl.gz", f"/{stem}a.jsonl.gz",
+            _key(hour=6), _key(hour=5)]  # fmt: skip
+    archive.objects = dict.fromkeys(keys, _packed(1))
+    contents = "".join(f"<Contents><Key>{key}</Key><Size>{len(_packed(1))}</Size></Contents>"
+                       for key in keys)  # fmt: skip
+    page = f"<ListBucketResult>{contents}</ListBucketResult>".encode()
+    archive.faults[f"?{stem}"] = Fault("body", body=page)
+    del archive.objects[_key(hour=6)]
+    collection = _ingest(store)
+    assert [file.key for file in collection.files] == [_key(hour=5)]
+    assert not collection.not_read
+    assert not list(tmp_path.rglob("x.jsonl.gz*"))
+
+
+# --- what is kept -------------------------------------------------------------------------------
+
+
+def test_raw_files_are_kept_and_read_instead_of_the_server(archive: LoopbackS3, store: str):
+    """As they were fetched, under their keys, with a sidecar that vouches for them."""
+    archive.objects = {_key(): _packed(1), _key(hour=1): _packed(2), _key(hour=2): _packed(3)}
+    archive.faults[_key(hour=2)] = Fault("body", body=bytes(len(_packed(3))))
+    collection = _ingest(store, keep_raw=True)
+    raw = Path(store, "raw", collection.source_id)
+    kept = {path.relative_to(raw).as_posix(): path.read_bytes() for path in raw.rglob("*.gz")}
+    assert kept == {key: archive.objects[key] for key in (_key(), _key(hour=1))}
+    sidecar = json.loads((raw / f"{_key()}.json").read_text())
+    assert sidecar.pop("fetched").startswith(f"{datetime.now(UTC).year}-")
+    assert sidecar == {
+        "url": f"{archive.url}/{_key()}", "size": len(kept[_key()]), "etag": archive.etag(_key()),
+        "sha256": hashlib.sha256(kept[_key()]).hexdigest(),
+        "licence": "CC BY-NC-SA 4.0, Open Observatory of Network Interference (OONI)",
+    }  # fmt: skip
+    (raw / _key(hour=1)).write_bytes(bytes(len(kept[_key(hour=1)])))  # whatever happened to it
+    archive.faults.clear()
+    before = _files(store)
+    for path in Path(store).rglob("*.parquet"):
+        path.unlink()
+    archive.requests.clear()
+    _ingest(store, keep_raw=True)
+    assert _asked(archive) == ([], [_key(hour=1), _key(hour=2)])
+    for path in Path(store).rglob("*.parquet"):
+        path.unlink()
+    archive.is_down = True
+    assert _ledger(_ingest(store, keep_raw=True)) == {"kept": 3}
+    assert before.items() <= _files(store).items()
+    assert len(ingest(str(raw), store, _CC, fingerprints=Fingerprints()).files) == 3
+
+
+def _study(store: str, source: str = "ooni", period: Period = _PERIOD) -> Any:
+    return open_study(probe_cc=_CC, since=period.since, until=period.until, source=source,
+                      store=store, receipt_margin=0)  # fmt: skip
+
+
+def test_a_study_is_opened_again_without_the_server(archive: LoopbackS3, store: str):
+    """A researcher on a train; what was never read is asked for, and that is said."""
+    period = Period(_DAY, _DAY + timedelta(days=2))
+    archive.objects = {_key(): _packed(1), _key(hour=1): _packed(2, day=_DAY + timedelta(days=1))}
+    archive.objects[_key(hour=2)] = b"x"
+    archive.faults[_key(hour=2)] = Fault("status", status=403)
+    collection = _ingest(store, period)
+    plain = ingest(archive.url, store, _CC, fingerprints=Fingerprints())
+    archive.is_down = True
+    study = _study(store, period=period)
+    assert (study.collection, study.collection.digest) == (collection, collection.digest)
+    assert [row.why for row in study.collection.not_read] == ["permission denied"]
+    assert _study(store, archive.url, period).collection == plain
+    with pytest.raises(SourceError, match="cannot be listed"):
+        _study(store, period=Period.parse("2024-08-01", "2024-08-03"))
+
+
+def test_the_command_brings_the_store_up_to_date(archive: LoopbackS3, tmp_path: Path):
+    """The ledger on one stream, what became of the objects on the other."""
+    archive.objects = {_key(): _packed(1, 2), _key(hour=1): b"x"}
+    archive.faults[_key(hour=1)] = Fault("status", status=403)
+    words = ["PROBE_CC=KH", f"SINCE={_DAY}", "UNTIL=2024-07-03", "SOURCE=ooni",
+             f"STORE={tmp_path}", "KEEP_RAW=1", "RECEIPT_MARGIN=1"]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "analysis", "ingest", *words], cwd=REPOSITORY, check=False,
+        capture_output=True, text=True, timeout=60, env={**os.environ, "NO_PROXY": "127.0.0.1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert dict(line.split() for line in done.stdout.splitlines())["kept"] == "2"
+    assert done.stderr == "2 objects: 0 known, 1 new, 1 not read\n"
+    assert [path.name for path in (tmp_path / "raw").rglob("*.gz")] == [_key().rpartition("/")[2]]
