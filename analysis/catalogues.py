@@ -6,51 +6,57 @@ Of a server's archive it is also how a study is opened again without asking the 
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from analysis.period import Period
 from analysis.store import Collection, NotRead, Provenance, Store
 
-Stamp = tuple[int, int]
+_Stamp = tuple[int, int]
+_Files = dict[str, tuple[Provenance, _Stamp]]
 
 
 class Catalogue:
     """The note about what was read of a source for a country, and for a window where there is one.
 
-    ``home`` is the id of the archive that was asked. Where that is somebody's store, ``source_id``
-    is another one's: of the archive whose observations it holds.
+    ``home`` is the id of the archive that was asked. Where that is somebody's store, the
+    observations are those of another archive.
     """
 
     def __init__(self, store: Store, home: str, probe_cc: str, window: Period | None) -> None:
         self._store = store
         self._home = home
         self._name = f"read-{probe_cc}{f'-{window}' if window else ''}.json"
-        self._note: dict[str, Any] = {}
-        self._files: dict[str, tuple[Provenance, Stamp]] = {}
-        self.source_id = home
+        self._source_id = home
+        self._noted: _Files = {}
+        self._not_read: tuple[NotRead, ...] = ()
         self._read()
 
     def _read(self) -> None:
         note = self._store.read_note(self._home, self._name)
         try:
             files = [(Provenance(**file), (size, time)) for file, size, time in note["files"]]
-            self.source_id = str(note["source_id"])
+            not_read = tuple(NotRead(**item) for item in note["not_read"])
+            self._source_id = str(note["source_id"])
         except (TypeError, KeyError, ValueError):
             return  # there is none, or an older program's
-        self._note = note
-        self._files = {file.key: (file, stamp) for file, stamp in files}
+        self._noted = {file.key: (file, stamp) for file, stamp in files}
+        self._not_read = not_read
 
     def files(self, source_id: str, keys: Sequence[str]) -> dict[str, Provenance]:
-        """What the files that there are were made from, by key."""
+        """What those files that there are were made from, by key."""
+        return {key: file for key, (file, _) in self._looked_at(source_id, keys).items()}
+
+    def _looked_at(self, source_id: str, keys: Sequence[str]) -> _Files:
         stamps = self._store.stamps(source_id)
-        noted = self._files if source_id == self.source_id else {}
+        noted = self._noted if source_id == self._source_id else {}
         found = {}
         for key in keys:
-            file, stamp = noted.get(key, (None, None))
-            if stamp != stamps.get(key):
-                file = self._store.provenance(source_id, key)
-            if file is not None and key in stamps:
-                found[key] = file
+            stamp, known = stamps.get(key), noted.get(key)
+            if stamp is None:
+                continue
+            is_noted = known is not None and known[1] == stamp
+            file = known[0] if known and is_noted else self._store.provenance(source_id, key)
+            if file is not None:
+                found[key] = file, stamp
         return found
 
     def collection(self, fingerprints: str) -> Collection | None:
@@ -59,24 +65,27 @@ class Catalogue:
         Args:
             fingerprints: digest of those that the observations have to be matched against.
         """
-        found = self.files(self.source_id, list(self._files))
-        for key, (noted, _) in self._files.items():
+        found = self.files(self._source_id, list(self._noted))
+        for key, (noted, _) in self._noted.items():
             file = found.get(key)
             if file is None or not file.is_of(key, noted.size, noted.etag, fingerprints):
                 return None
         if not found:
             return None
-        not_read = tuple(NotRead(**item) for item in self._note["not_read"])
-        return Collection(self._store, self.source_id, tuple(found.values()), not_read)
+        return Collection(self._store, self._source_id, tuple(found.values()), self._not_read)
 
     def write(self, read: Collection) -> None:
-        """Note what a source has been found to hold."""
-        stamps = self._store.stamps(read.source_id)
-        files = [[asdict(file), *stamps.get(file.key, (0, 0))] for file in read.files]
+        """Note what a source has been found to hold.
+
+        Files that were just written are opened once more: another run may have replaced them.
+        """
+        found = self._looked_at(read.source_id, [file.key for file in read.files])
+        is_noted = found == self._noted and read.not_read == self._not_read
+        if is_noted or read.files != tuple(file for file, _ in found.values()):
+            return
         note = {
             "source_id": read.source_id,
-            "files": files,
+            "files": [[asdict(file), *stamp] for file, stamp in found.values()],
             "not_read": [asdict(item) for item in read.not_read],
         }
-        if note != self._note:
-            self._store.write_note(self._home, self._name, note)
+        self._store.write_note(self._home, self._name, note)

@@ -80,7 +80,6 @@ def ingest(
         raise SourceError(f"{source} holds no web_connectivity object of {probe_cc}{received}")
     stored = [item for item in objects if archive.store_key(item.key) is not None]
     source_id = source_id_of(opened, stored) if stored else opened.id
-    place.remove_leftovers(f"{FOLDER}/{source_id}")
     if stored:
         there, results = {}, _taken_over(opened, stored, place)
     else:
@@ -88,6 +87,8 @@ def ingest(
         pending = [item for item in objects if item.key not in there]
         task = Task(opened, source_id, place, fingerprints)
         results = _read(task, pending, jobs or os.cpu_count() or 1, keep_raw, len(there))
+    if stored or len(there) < len(objects):
+        place.remove_leftovers(f"{FOLDER}/{source_id}")
     with closing(results):
         read = _followed(results, stored or objects, len(there), progress or _silent)
     collection = _collected(place, source_id, probe_cc, [*there.values(), *read], len(read))
