@@ -35,7 +35,8 @@ def arrived(
     items: Sequence[ArchiveObject],
     jobs: int,
     known_count: int,
-    raw: RawFiles | None,
+    *,
+    keep_raw: bool,
 ) -> Iterator[tuple[str, Result]]:
     """What became of each object of a server, by key, in the order in which they are done.
 
@@ -45,14 +46,15 @@ def arrived(
         items: what to fetch.
         jobs: worker processes.
         known_count: objects that were read before, for the share of those that cannot be.
-        raw: keeps what was fetched; None to keep nothing.
+        keep_raw: keep what was fetched. What was kept before is not fetched in any case.
 
     Raises:
         SourceError: the server stopped answering, or refuses most of what it lists.
     """
     with TemporaryDirectory(prefix="arrivals-", ignore_cleanup_errors=True) as folder:
         here = replace(task, source=Folder(Path(folder)))
-        landing = _Landing(bucket, Path(folder), raw)
+        raw = RawFiles(task.store, task.source_id)
+        landing = _Landing(bucket, Path(folder), raw, keep_raw)
         # Threads that wait for a worker fetch nothing, so there are as many more as workers.
         threads = CONNECTIONS + jobs
         with reader(here, jobs) as read:
@@ -83,7 +85,8 @@ class _Landing:
 
     bucket: Bucket
     folder: Path
-    raw: RawFiles | None
+    raw: RawFiles
+    keep_raw: bool
 
     def read(self, read: Callable[[ArchiveObject], Result], item: ArchiveObject) -> Result:
         """Fetch one object and have it read."""
@@ -116,10 +119,10 @@ class _Landing:
         return item
 
     def _fetch(self, item: ArchiveObject, path: Path) -> None:
-        if self.raw and self.raw.copy(item, path):
+        if self.raw.copy(item, path):
             return
         with closing(self.bucket.open(item)) as stream, path.open("wb") as file:
             while block := stream.read():
                 file.write(block)
-        if self.raw:
+        if self.keep_raw:
             self.raw.keep(item, path, self.bucket.url(item), self.bucket.licence)

@@ -150,7 +150,7 @@ def _read(settings: Settings) -> "Collection":
     from analysis.fingerprints import load
     from analysis.ingestion import ingest as read_archive
 
-    with _progress("listing the archive", "reading the archive") as (listing, reading):
+    with _progress("reading the archive", "listing the archive") as (reading, listing):
         return read_archive(
             settings.source,
             settings.store,
@@ -176,7 +176,8 @@ def _objects_in_words(collection: "Collection") -> str:
 
 @contextmanager
 def _progress(*stages: str) -> Iterator[tuple[Step, ...]]:
-    """A bar for each stage, once it is told of, on a terminal; elsewhere a line each minute."""
+    """A bar for each stage, on a terminal: the first, and others once told of. Elsewhere a line
+    each minute."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeRemainingColumn(), TextColumn("{task.fields[item]}"))  # fmt: skip
     with Progress(*columns, console=_console, disable=not _console.is_terminal) as bar:

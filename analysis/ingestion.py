@@ -20,7 +20,6 @@ from analysis.places.files import ArchiveObject, Source, Unreachable
 from analysis.places.ooni import Scope
 from analysis.places.sources import OONI, open_source
 from analysis.pools import mapped, worker_count
-from analysis.raw_files import RawFiles
 from analysis.store import FOLDER, Collection, NotRead, Provenance, Store, not_read_note
 
 Progress = Callable[[int, int, str], None]
@@ -135,8 +134,7 @@ def _read(
     """What became of each object, by key."""
     workers = worker_count(pending, jobs)
     if isinstance(task.source, Bucket):
-        raw = RawFiles(task.store, task.source_id) if keep_raw else None
-        results = arrived(task, task.source, pending, workers, known_count, raw)
+        results = arrived(task, task.source, pending, workers, known_count, keep_raw=keep_raw)
     else:
         results = mapped(task, pending, workers)
     for key, result in results:

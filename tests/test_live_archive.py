@@ -441,7 +441,7 @@ def test_raw_files_are_kept_and_read_instead_of_the_server(archive: LoopbackS3, 
     for path in Path(store).rglob("*.parquet"):
         path.unlink()
     archive.is_down = True
-    assert _ledger(_ingest(store, keep_raw=True)) == {"kept": 3}
+    assert _ledger(_ingest(store)) == {"kept": 3}
     assert before.items() <= _files(store).items()
     assert len(ingest(str(raw), store, _CC, fingerprints=Fingerprints()).files) == 3
 
