@@ -4,12 +4,15 @@ An object is read when all of it is there and is what its ETag says, so that no 
 server, and none reads what turns out to be damaged. Until then it lies in a temporary folder.
 """
 
+import fcntl
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import stamina
 
@@ -25,6 +28,8 @@ from analysis.store import NotRead
 
 #: So many objects that a server does not give, if they are most of all, are its own trouble.
 _TOO_MANY = 20
+
+_PREFIX = "workbook-arrivals-"
 
 _once_more = stamina.RetryingCaller(attempts=2, timeout=None).on(Damaged)
 
@@ -51,16 +56,37 @@ def arrived(
     Raises:
         SourceError: the server stopped answering, or refuses most of what it lists.
     """
-    with TemporaryDirectory(prefix="arrivals-", ignore_cleanup_errors=True) as folder:
-        here = replace(task, source=Folder(Path(folder)))
+    with _temporary_folder() as folder:
+        here = replace(task, source=Folder(folder))
         raw = RawFiles(task.store, task.source_id)
-        landing = _Landing(bucket, Path(folder), raw, keep_raw)
+        landing = _Landing(bucket, folder, raw, keep_raw)
         # Threads that wait for a worker fetch nothing, so there are as many more as workers.
         threads = CONNECTIONS + jobs
         with reader(here, jobs) as read:
             work = partial(landing.read, read)
             with closing(at_once(work, items, bucket.stop, threads)) as results:
                 yield from _refusing_most(results, known_count)
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder for a while. Those that killed runs have left, which nobody holds, are removed."""
+    for left in Path(gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError), _held(left):
+            shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name, _held(Path(name)):
+        yield Path(name)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder as long as this process lives, or OSError where another one does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _refusing_most(

@@ -3,6 +3,7 @@
 The server is on loopback, in the archive's layout, under the name that ``OONI_ARCHIVE`` gives it.
 """
 
+import fcntl
 import gzip
 import hashlib
 import json
@@ -320,6 +321,22 @@ def test_a_run_that_is_given_up_midway_is_resumed(archive: LoopbackS3, store: st
     assert _ledger(_ingest(store)) == {"kept": 40}
     assert len(_asked(archive)[1]) == 40 - len(there)
     assert there.items() <= _files(store).items()
+
+
+def test_what_a_killed_run_had_fetched_is_removed(
+    archive: LoopbackS3, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """But nothing of a run that goes on beside this one."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    archive.objects = {_key(): _packed(1)}
+    left, held = tmp_path / "workbook-arrivals-a", tmp_path / "workbook-arrivals-b"
+    for folder in (left, held):
+        (folder / "raw").mkdir(parents=True)
+    descriptor = os.open(held, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    _ingest(store)
+    os.close(descriptor)
+    assert list(tmp_path.glob("workbook-arrivals-*")) == [held]
 
 
 def test_the_number_of_workers_does_not_change_a_byte(
