@@ -13,9 +13,10 @@ uploaded twice   here once; at OONI twice, unless its table merged them  the led
 another flag     on both sides, where the totals are equal               differences that sum to 0
 ===============  ======================================================  ========================
 
-Each of the first three is taken for a month as a whole or not at all, whichever leaves least of
-the month's total over. What is left is called unexplained. Archive objects that could not be read
-are named beside it and explain nothing, since nobody knows how many rows they hold.
+What came later is certain. The unknown networks and the second uploads are each taken for a month
+as a whole or not at all, whichever leaves least of the month over. What is left is called
+unexplained. Archive objects that could not be read are named beside it and explain nothing, since
+nobody knows how many rows they hold.
 """
 
 from collections import Counter
@@ -43,10 +44,11 @@ NOT_OONI = (
 
 #: Name of a cause → its sign in *here − OONI*, and how it is said.
 _CAUSES: Mapping[str, tuple[int, str]] = {
-    "no_network": (1, "whose network is unknown, which OONI drops"),
     "later": (1, "received after OONI was asked"),
+    "no_network": (1, "whose network is unknown, which OONI drops"),
     "twice": (-1, "uploaded twice and counted twice by OONI"),
 }
+_CERTAIN = {"later"}
 _TOTAL = "all"
 _CELLS = (_TOTAL, *DISJOINT)
 
@@ -192,8 +194,8 @@ def _rows_of(
 ) -> Iterator[tuple[object, ...]]:
     """The rows of a month, in the order of ``_CELLS``."""
     left = {cell: ours.get(cell, 0) - theirs.get(cell, 0) for cell in _CELLS}
-    taken = {name: causes[name] for name in _best(left[_TOTAL], causes)}
-    left = {cell: left[cell] - sum(part.get(cell, 0) for part in taken.values()) for cell in left}
+    taken = _best(left, causes)
+    left = _without(left, taken)
     is_moved = left[_TOTAL] == 0
     for cell in _CELLS:
         here, ooni = ours.get(cell), theirs.get(cell)
@@ -212,11 +214,30 @@ def _rows_of(
         yield month, cell, here, ooni, difference, unexplained, words
 
 
-def _best(difference: int, causes: Mapping[str, Tally]) -> tuple[str, ...]:
-    """The causes that leave least of a month's total over; of equals the fewest."""
-    names = [name for name in _CAUSES if name in causes]
-    sets = [chosen for size in range(len(names) + 1) for chosen in combinations(names, size)]
-    return min(sets, key=lambda chosen: abs(difference - sum(causes[n][_TOTAL] for n in chosen)))
+def _best(differences: Tally, causes: Mapping[str, Tally]) -> Mapping[str, Tally]:
+    """Those causes that leave least of a month over: of its total, then of its flags, and of equals
+    the fewest."""
+    certain = [name for name in causes if name in _CERTAIN]
+    others = sorted(set(causes) - _CERTAIN)
+    sets = [
+        {name: causes[name] for name in (*certain, *chosen)}
+        for size in range(len(others) + 1)
+        for chosen in combinations(others, size)
+    ]
+
+    def left_over(taken: Mapping[str, Tally]) -> tuple[int, int]:
+        left = _without(differences, taken)
+        return abs(left[_TOTAL]), sum(map(abs, left.values()))
+
+    return min(sets, key=left_over)
+
+
+def _without(differences: Tally, taken: Mapping[str, Tally]) -> dict[str, int]:
+    """What is left of differences when causes are taken off."""
+    return {
+        cell: difference - sum(cause.get(cell, 0) for cause in taken.values())
+        for cell, difference in differences.items()
+    }
 
 
 def _explanation(amounts: Tally, not_read: int) -> str:
@@ -224,7 +245,7 @@ def _explanation(amounts: Tally, not_read: int) -> str:
     words |= {"moved": "under another flag at OONI", "unexplained": "unexplained"}
     said = [f"{abs(amounts[name]):,} {text}" for name, text in words.items() if amounts.get(name)]
     if amounts.get("unexplained", 0) < 0 and not_read:
-        said.append(f"{not_read:,} archive objects received in this month were not read whole")
+        said.append(f"archive objects of this month not read whole: {not_read:,}")
     return "; ".join(said) or "the same"
 
 
@@ -252,7 +273,7 @@ def _reading(counts: pd.DataFrame) -> str:
     over = counts.loc[counts["flag"] == _TOTAL, "unexplained"].abs().sum()
     return (
         f"OONI counts {ooni[_TOTAL]:,} measurements of the period, this report {here[_TOTAL]:,}, "
-        f"{more}; {over:,} are unexplained. OONI flags {_flagged(ooni)} of them as anomalous or "
+        f"{more} ({over:,} unexplained). OONI flags {_flagged(ooni)} of them as anomalous or "
         f"confirmed, this report {_flagged(here)}."
     )
 
