@@ -32,9 +32,9 @@ from analysis.places.api_requests import REPLY_SECONDS, Answer, Requests, Say, n
 ADDRESS = "https://api.ooni.io"
 VARIABLE = "OONI_API"
 
-#: Probes that cannot upload keep what they measured until they can, and interference is one reason
-#: why they cannot. Most do within the hour; after a month the stragglers are few, and whoever reads
-#: the archive later than the reply came counts them (``tieout``).
+#: A probe uploads as it measures; one that cannot keeps what it measured until it can, and
+#: interference is one reason why it cannot. Who reads the archive later than the reply came counts
+#: what came after (``tieout``).
 SETTLED_DAYS = 31
 
 By = Literal["month", "domain", "network", "period"]
