@@ -23,7 +23,7 @@ _DATES = {
     *("since", "until", "day", "month", "date", "first_day", "last_day"),
 }
 #: Columns of sentences rather than names.
-NOTES = {"note", "why", "comment", "claim", "meaning", "arithmetic"}
+NOTES = {"note", "why", "comment", "claim", "meaning", "arithmetic", "explanation"}
 # C0 and C1 controls, and the characters that reorder text; zero-width spaces and joiners stay,
 # since Khmer needs them.
 _UNSAFE = re.compile(

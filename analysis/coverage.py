@@ -6,17 +6,15 @@ import duckdb
 import pandas as pd
 
 from analysis.errors import ContractError
+from analysis.flags import DISJOINT, DISJOINT_SQL
 from analysis.period import Period
 
-# OONI's four counts are disjoint: failure before confirmed before anomaly.
-_BY_MONTH = """
-SELECT strftime(measurement_start_time, '%Y-%m') AS month,
-  count(*) AS measurement_count,
-  count(*) FILTER (NOT is_failure AND is_confirmed IS NOT TRUE AND NOT is_anomaly) AS ok_count,
-  count(*) FILTER (NOT is_failure AND is_confirmed IS NOT TRUE AND is_anomaly) AS anomaly_count,
-  count(*) FILTER (NOT is_failure AND is_confirmed) AS confirmed_count,
-  count(*) FILTER (is_failure) AS failure_count
-FROM observations GROUP BY 1 ORDER BY 1
+_FLAGS = ", ".join(f"count(*) FILTER (flag = '{flag}') AS {flag}_count" for flag in DISJOINT)
+
+_BY_MONTH = f"""
+SELECT strftime(measurement_start_time, '%Y-%m') AS month, count(*) AS measurement_count, {_FLAGS}
+FROM (SELECT measurement_start_time, {DISJOINT_SQL} AS flag FROM observations)
+GROUP BY 1 ORDER BY 1
 """
 
 _BY_NETWORK = """
@@ -56,7 +54,7 @@ def count_by_month(
             ``confirmed_count`` is empty rather than 0.
     """
     frame = connection.execute(_BY_MONTH).df()
-    parts = ["ok_count", "anomaly_count", "confirmed_count", "failure_count"]
+    parts = [f"{flag}_count" for flag in DISJOINT]
     off = frame[frame[parts].sum(axis=1) != frame["measurement_count"]]
     if len(off):
         month = off["month"].iloc[0]
@@ -71,9 +69,16 @@ def count_by_network(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     return connection.execute(_BY_NETWORK).df()
 
 
-def count_by_network_and_month(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """One row per ``probe_asn`` × ``month`` that was measured: ``measurement_count``."""
-    return connection.execute(_BY_NETWORK_MONTH).df()
+def count_by_network_and_month(
+    connection: duckdb.DuckDBPyConnection, networks: pd.DataFrame
+) -> pd.DataFrame:
+    """One row per ``probe_asn`` × ``month`` that was measured: ``measurement_count, network``.
+
+    ``network`` is the name in ``networks`` with the number, since several may have one name.
+    """
+    frame = connection.execute(_BY_NETWORK_MONTH).df().merge(networks[["probe_asn", "network"]])
+    frame["network"] += " (AS" + frame["probe_asn"].astype(str) + ")"
+    return frame
 
 
 def count_by_domain(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -13,6 +13,13 @@ from msgspec import UNSET
 
 from analysis.measurement import TestKeys
 
+#: The flags as OONI counts them: of each measurement one.
+DISJOINT = ("ok", "anomaly", "confirmed", "failure")
+
+#: A measurement's one flag, as SQL over the columns of an observation; null where they are not set.
+DISJOINT_SQL = """CASE WHEN is_failure THEN 'failure' WHEN is_confirmed THEN 'confirmed'
+  WHEN is_anomaly THEN 'anomaly' WHEN NOT is_failure AND NOT is_anomaly THEN 'ok' END"""
+
 _BLOCKING_TYPES = ("tcp_ip", "dns", "http-diff", "http-failure")
 _UNKNOWN = "unknown_failure"
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.errors import ContractError
+from analysis.flags import DISJOINT_SQL
 from analysis.period import Period
 from analysis.schema import SCHEMA_VERSION
 from analysis.store import REASONS, Collection
@@ -29,7 +30,9 @@ FOLDER = "packs"
 #: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB.
 _MEMORY = 400
 _ROWS_PER_MB = 6_000
-_META = "workbook"
+#: Where a pack keeps what was left out of it. A pack without it is made again: the name changes
+#: with what it holds.
+_META = "workbook_left_out"
 _STALE_AFTER = 24 * 3600  # seconds after which a pack that another one has replaced is removed
 
 
@@ -50,7 +53,8 @@ class Observations:
         self.connection = connect(scratch / "observations.duckdb", threads or os.cpu_count() or 1)
         limit_memory(self.connection, 0)
         pack = _pack(self.connection, collection, probe_cc, period, scratch)
-        self._counts = json.loads((pq.read_metadata(pack).metadata or {})[_META.encode()])
+        left_out = json.loads((pq.read_metadata(pack).metadata or {})[_META.encode()])
+        self._counts, self._duplicates = left_out["ledger"], left_out["duplicates"]
         limit_memory(self.connection, self._counts["kept"])
         self.connection.execute(
             f"CREATE VIEW observations AS SELECT * FROM read_parquet({_quoted(pack)})"
@@ -90,6 +94,13 @@ class Observations:
             raise ContractError(f"the ledger has {total} lines, the objects have {expected}")
         table = {**rows, **invalid, "total": total}
         return pd.DataFrame({"reason": list(table), "line_count": list(table.values())})
+
+    def duplicates(self) -> pd.DataFrame:
+        """The lines left out as duplicates: ``month, flag, line_count``, sorted.
+
+        ``flag`` is the one of :data:`flags.DISJOINT` under which OONI would count the line.
+        """
+        return pd.DataFrame(self._duplicates, columns=["month", "flag", "line_count"])
 
     def objects_not_read(self) -> pd.DataFrame:
         """One row an object that could not be read at all: ``key, why``, sorted by key."""
@@ -190,7 +201,7 @@ def _write(
     path: str,
     scratch: Path,
 ) -> None:
-    """Write a pack, with the ledger's counts of the rows left out in its metadata."""
+    """Write a pack, with the counts of the rows left out in its metadata."""
     paths = _local_paths(collection, scratch)
     names = pa.table({"filename": list(paths), "object_key": list(paths.values())})
     connection.register("object_names", names)
@@ -204,9 +215,11 @@ def _write(
         "until": period.until,
     }
     connection.execute(_SURPLUS, scope)
-    counted = connection.execute(_COUNTS, scope).fetchall()[0]
-    counts = json.dumps(dict(zip(REASONS[4:], map(int, counted), strict=True)))
-    options = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_META}: {_quoted(counts)}}}"
+    (counted,) = connection.execute(_COUNTS, scope).fetchall()
+    ledger = dict(zip(REASONS[4:], map(int, counted), strict=True))
+    duplicates = connection.execute(_DUPLICATES).fetchall()
+    left_out = json.dumps({"ledger": ledger, "duplicates": duplicates})
+    options = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_META}: {_quoted(left_out)}}}"
     connection.execute(f"COPY ({_OBSERVATIONS}) TO {_quoted(path)} ({options})", scope)
 
 
@@ -221,20 +234,25 @@ _IN_PERIOD = (
 _SURPLUS = f"""
 CREATE OR REPLACE TEMP TABLE surplus AS
 WITH scoped AS (
-    SELECT filename, line_number, report_id, input, measurement_start_time
+    SELECT filename, line_number, report_id, input, measurement_start_time, {DISJOINT_SQL} AS flag
     FROM {_ROWS} WHERE {_IN_COUNTRY} AND {_IN_PERIOD}
 ), repeated AS (
     SELECT report_id, input, measurement_start_time FROM scoped
     GROUP BY ALL HAVING count(*) > 1
 ), ranked AS (
-    SELECT filename, line_number, row_number() OVER (
+    SELECT filename, line_number, measurement_start_time, flag, row_number() OVER (
         PARTITION BY report_id, input, measurement_start_time ORDER BY object_key, line_number
     ) AS place
     FROM scoped
     SEMI JOIN repeated USING (report_id, input, measurement_start_time)
     JOIN object USING (filename)
 )
-SELECT filename, line_number FROM ranked WHERE place > 1
+SELECT filename, line_number, measurement_start_time, flag FROM ranked WHERE place > 1
+"""
+
+_DUPLICATES = """
+SELECT strftime(measurement_start_time, '%Y-%m') AS month, flag, count(*)
+FROM surplus GROUP BY ALL ORDER BY ALL
 """
 
 _OBSERVATIONS = f"""

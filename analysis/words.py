@@ -172,6 +172,14 @@ EVENT_KINDS: dict[str, str] = {
     "other": "Other",
 }
 
+FLAGS: dict[str, str] = {
+    "all": "All",
+    "ok": "Reachable",
+    "anomaly": "Anomaly",
+    "confirmed": "Confirmed",
+    "failure": "Failed",
+}
+
 PERIODS: dict[str, str] = {"all": "Whole period", "first": "First half", "second": "Second half"}
 
 #: Column → code → words. A code that is not listed is shown as it is.
@@ -180,6 +188,7 @@ VALUES: dict[str, dict[str, str]] = {
     "mechanisms": MECHANISMS,
     "kind": NETWORK_KINDS,
     "event_kind": EVENT_KINDS,
+    "flag": FLAGS,
     "period": PERIODS,
     "set_aside_reason": SET_ASIDE_REASONS,
     # several tables use these two columns; their codes do not clash
@@ -225,6 +234,7 @@ HEADINGS: dict[str, str] = {
     "first_state": "First half",
     "gained": "Sites gained",
     "gained_count": "Gained",
+    "here_count": "Here",
     "input": "Address tested",
     "is_artefact": "Leaves a trace",
     "is_blockpage": "Block page",
@@ -257,6 +267,7 @@ HEADINGS: dict[str, str] = {
     "ok_count": "Reachable measurements",
     "ok_session_count": "Reachable sessions",
     "ok_share": "Reachable, share",
+    "ooni_count": "At OONI",
     "operator": "Operator",
     "operator_count": "Operators",
     "period": "Period",

@@ -1,0 +1,490 @@
+"""OONI's API, served well and badly by real servers on loopback."""
+
+import gzip
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+import stamina
+
+from analysis.errors import ContractError, ParameterError, SourceError
+from analysis.period import Period
+from analysis.places.api import Api, Cells, Counts, read_cells
+
+_PERIOD = Period.parse("2024-01-15", "2024-04-01")
+_NOW = datetime(2026, 11, 25, 12, 20, tzinfo=UTC)
+
+Reply = Callable[[BaseHTTPRequestHandler], None]
+
+
+def _row(ok: int, anomaly: int = 0, confirmed: int = 0, failure: int = 0, **key: Any) -> dict:
+    return {
+        "ok_count": ok, "anomaly_count": anomaly, "confirmed_count": confirmed,
+        "failure_count": failure, "measurement_count": ok + anomaly + confirmed + failure, **key,
+    }  # fmt: skip
+
+
+_JANUARY = _row(5, 3, 2, 1, measurement_start_day="2024-01-01")
+_MARCH = _row(7, measurement_start_day="2024-03-01")
+
+
+def _result(result: Any) -> dict:
+    return {"v": 0, "dimension_count": 1, "db_stats": {"row_count": 3}, "result": result}
+
+
+def _send(content: Any, status: int = 200, length: int | None = None, **headers: str) -> Reply:
+    """Answer; with ``length`` larger than the body the connection breaks off."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Connection", "close")
+        handler.send_header("Content-Length", str(len(body) if length is None else length))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return reply
+
+
+_GOOD = _send(_result([_JANUARY, _MARCH]))
+_BUSY = _send({"error": "quota exceeded"}, 429)
+
+
+def _reset(handler: BaseHTTPRequestHandler) -> None:
+    """Break off within the body, at once."""
+    handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"v":0,')
+    handler.wfile.flush()
+    handler.connection.close()
+
+
+def _drip(head: bytes) -> Reply:
+    """Send a byte now and then, for ever, after a beginning."""
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(head)
+        try:
+            for _ in range(500):
+                handler.wfile.write(b" ")
+                handler.wfile.flush()
+                time.sleep(0.02)
+        except OSError:
+            pass
+
+    return reply
+
+
+class _Server:
+    """Answers with ``replies`` in order, the last of them for ever; notes what was asked."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.replies: list[Reply] = [_GOOD]
+        self.asked: list[str] = []
+        self.headers: dict[str, str] = {}
+
+    def reply(self, handler: BaseHTTPRequestHandler) -> None:
+        self.asked.append(handler.path)
+        self.headers = dict(handler.headers)
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        reply(handler)
+
+
+@pytest.fixture
+def server() -> Iterator[_Server]:
+    """A server whose attempts follow each other at once."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.reply(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        state = _Server(http.server_address[1])
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            with stamina.set_testing(True, attempts=3, cap=True):
+                yield state
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+class _Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = _NOW
+        self.slept: list[float] = []
+        self.said: list[str] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> _Time:
+    return _Time()
+
+
+@pytest.fixture
+def api(server: _Server, clock: _Time, tmp_path: Path) -> Api:
+    return _api(server, clock, tmp_path)
+
+
+def _api(server: _Server, clock: _Time, folder: Path, **more: Any) -> Api:
+    return Api(
+        folder, clock.said.append, address=server.url, clock=lambda: clock.now,
+        sleep=clock.sleep, **more,
+    )  # fmt: skip
+
+
+def _months(api: Api, period: Period = _PERIOD) -> Counts:
+    return api.count("KH", period, "month")
+
+
+def _message(api: Api, error: type[Exception] = SourceError) -> str:
+    with pytest.raises(error) as caught:
+        _months(api)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert len(message) < 400
+    return message
+
+
+# --- what is asked, and what a reply means --------------------------------------------------------
+
+
+def test_a_month_without_measurements_is_absent(api: Api, server: _Server) -> None:
+    """The period is asked for exactly, and a first month that is cut still goes by its name."""
+    found = _months(api)
+    assert found.cells == {"2024-01": Cells(5, 3, 2, 1), "2024-03": Cells(7, 0, 0, 0)}
+    assert found.cells["2024-01"].total == 11
+    assert found.asked_at == _NOW
+    path, _, query = server.asked[0].partition("?")
+    assert path == "/api/v1/aggregation"
+    assert dict(parse_qsl(query)) == {
+        "test_name": "web_connectivity", "probe_cc": "KH", "since": "2024-01-15",
+        "until": "2024-04-01", "axis_x": "measurement_start_day", "time_grain": "month",
+    }  # fmt: skip
+    assert server.headers["User-Agent"].startswith("censorship-report-workbook")
+
+
+@pytest.mark.parametrize(
+    ("by", "result", "axis", "expected"),
+    [
+        ("domain", [_row(1, domain="a.example"), _row(2, domain="b.example")], "domain",
+         {"a.example": 1, "b.example": 2}),
+        ("network", [_row(4, probe_asn=64500)], "probe_asn", {"AS64500": 4}),
+        ("period", _row(9), None, {"": 9}),
+    ],
+)  # fmt: skip
+def test_other_axes(api: Api, server: _Server, by, result, axis, expected) -> None:
+    """By domain, by network, or without any axis, where the result is one object. No category."""
+    server.replies = [_send(_result(result))]
+    found = api.count("KH", _PERIOD, by)
+    assert {key: cells.total for key, cells in found.cells.items()} == expected
+    query = dict(parse_qsl(urlsplit(server.asked[0]).query))
+    assert query.get("axis_x") == axis
+    assert "category_code" not in server.asked[0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence"),
+    [
+        (_send({"msg": "Invalid time grain", "v": 0}, 400),
+         "refused with status 400: Invalid time grain."),
+        (_send({"msg": "axis_x and axis_y cannot be the same", "v": 0}),
+         "sent no result: axis_x and axis_y cannot be the same."),
+        (_send({"detail": "no such country"}, 400), "refused with status 400: no such country."),
+        (_send({"detail": [{"loc": ["query", "since"], "msg": "not a date", "type": "x"}]}, 422),
+         "refused with status 422: since: not a date."),
+        (_send({"v": 0}), "sent no result: without saying why."),
+        (_send({"msg": "\x1b[2J\u202e\n" + "x" * 10_000, "v": 0}, 400), "400: �[2J��xxx"),
+        (_send({"detail": [7, None, {"loc": 3}, 4]}, 422), "with status 422: 7; None; None."),
+        (_send(b"<html>log in</html>"), "sent no JSON."),
+        (_send(b"<html>gone</html>", 404), "sent status 404 and no JSON."),
+        (_send(b"", 302, Location="http://192.0.2.1/"), "sent status 302 and no JSON."),
+        (_send(b'{"v":0,"result":[{"ok_count":1'), "sent no JSON."),
+        (_send(b'{"v":' + b"[" * 100_000), "sent no JSON."),
+        (_send(b'{"v":0,"msg":"\xff\xfe"}'), "sent no JSON."),
+        (_send([1, 2]), "sent no result: without saying why."),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_one_sentence(api: Api, server: _Server, tmp_path, reply, sentence) -> None:
+    """In each of its shapes; what the server says is cut and cannot act. Nothing of it is kept."""
+    server.replies = [reply]
+    message = _message(api)
+    assert f"OONI's API ({urlsplit(server.url).netloc}) " in message
+    assert sentence in message
+    assert len(server.asked) == 1
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("result", "sentence"),
+    [
+        ([{**_MARCH, "ok_count": 6}], "the flags of 2024-03 sum to 6, not to 7"),
+        ([{**_MARCH, "ok_count": -7}], "have another shape"),
+        ([{**_MARCH, "ok_count": "7"}], "have another shape"),
+        ([{**_MARCH, "ok_count": 10**30}], "have another shape"),
+        ([{**_MARCH, "ok_count": 7.5}], "have another shape"),
+        ([_MARCH, _MARCH], "two rows are of 2024-03"),
+        ([{**_MARCH, "measurement_start_day": "2024-04-01"}], "is of no month that was asked for"),
+        ([{**_MARCH, "measurement_start_day": None}], "is of no month that was asked for"),
+        ([{"measurement_start_day": "2024-03-01"}], "have another shape"),
+        (_MARCH, "have another shape"),
+        (None, "have another shape"),
+        ([[1]], "have another shape"),
+    ],
+)
+def test_what_cannot_be_counts_is_refused(
+    api: Api, server: _Server, tmp_path, result, sentence
+) -> None:
+    """A table made from it would lie. It is not kept either."""
+    server.replies = [_send(_result(result))]
+    assert sentence in _message(api, ContractError)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_recorded_replies(shared_data: Path) -> None:
+    """What OONI really sent is read, and its flags sum."""
+    paths = sorted((shared_data / "api-recordings/aggregation").glob("*.json"))
+    assert paths
+    for path in paths:
+        body = json.loads(path.read_text())["body"].encode()
+        days = json.loads(body)["result"]
+        assert [row["measurement_start_day"] for row in days][::2] == ["2022-03-01", "2022-03-03"]
+        first = json.dumps({"v": 0, "result": days[:1]}).encode()
+        cells = read_cells(first, Period.parse("2022-03-01", "2022-03-02"), "month")
+        assert cells == {"2022-03": Cells(1036684, 53651, 6739, 16283)}
+        with pytest.raises(ContractError, match="no month"):
+            read_cells(body, Period.parse("2022-03-01", "2022-03-04"), "month")
+
+
+# --- a server in trouble --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        _send({}, 500),
+        _send({}, 503),
+        _reset,
+        _send(_result([_MARCH]), length=10_000),
+        _send(gzip.compress(b"{}" * 999)[:-9], Content_Encoding="gzip"),
+    ],
+)
+def test_a_passing_trouble_is_sat_out(api: Api, server: _Server, trouble) -> None:
+    """An error of the server, a connection that breaks, a body that is cut: asked again."""
+    server.replies = [trouble, trouble, _GOOD]
+    assert _months(api).cells["2024-03"].ok == 7
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence"),
+    [
+        (_send({}, 503), "did not answer: the server answered 503 each time"),
+        (_reset, "did not answer: the connection broke each time"),
+        (_send(b"no gzip", Content_Encoding="gzip"), "what arrived is no gzip stream"),
+    ],
+)
+def test_a_lasting_trouble_is_said(api: Api, server: _Server, reply, sentence) -> None:
+    """After a few attempts, and with the way to resume."""
+    server.replies = [reply]
+    message = _message(api)
+    assert sentence in message
+    assert message.endswith("Running the same command again resumes.")
+    assert len(server.asked) == 3
+
+
+def test_no_server(clock: _Time, tmp_path: Path, server: _Server) -> None:
+    """A port that is taken, but nobody listens there."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        server.url = f"http://{place}"
+        message = _message(_api(server, clock, tmp_path))
+    assert message.startswith(f"OONI's API ({place}) did not answer: there is no connection")
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n"]
+)
+def test_a_slow_drip_ends(server: _Server, clock: _Time, tmp_path: Path, head: bytes) -> None:
+    """One limit holds for a whole reply, its headers too, however often a byte comes."""
+    server.replies = [_drip(head)]
+    message = _message(_api(server, clock, tmp_path, seconds=0.3))
+    assert "there was no whole reply within 0.3 seconds" in message
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "sentence"),
+    [
+        (gzip.compress(b" " * 40_000_000, 1), {"Content-Encoding": "gzip"}, "more than 16 MB"),
+        (b" " * 17_000_000, {}, "more than 16 MB"),
+        (b"x", {"Content-Encoding": "br"}, "packed its reply in a way that was not asked for"),
+    ],
+)
+def test_memory_is_bounded(api: Api, server: _Server, body, headers, sentence) -> None:
+    """A reply may grow on the way or when it is unpacked; neither is taken in."""
+    server.replies = [_send(body, **headers)]
+    assert sentence in _message(api)
+    assert len(server.asked) == 1
+
+
+def test_a_packed_reply_is_unpacked(api: Api, server: _Server) -> None:
+    packed = gzip.compress(json.dumps(_result([_MARCH])).encode())
+    server.replies = [_send(packed, Content_Encoding="gzip")]
+    assert _months(api).cells == {"2024-03": Cells(7, 0, 0, 0)}
+
+
+# --- the quota ------------------------------------------------------------------------------------
+
+
+def test_without_a_word_the_next_hour_is_awaited(api: Api, server: _Server, clock: _Time) -> None:
+    """429 as OONI sends it."""
+    server.replies = [_BUSY, _BUSY, _GOOD]
+    assert _months(api).asked_at == datetime(2026, 11, 25, 14, 1, tzinfo=UTC)
+    assert clock.slept == [41 * 60, 3600]
+    assert "waiting until 2026-11-25 13:01 UTC" in clock.said[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        (format_datetime(_NOW + timedelta(minutes=2), usegmt=True), 120),
+        ("soon", 41 * 60),
+        ("-5", 41 * 60),
+    ],
+)
+def test_retry_after_is_honoured(api: Api, server: _Server, clock: _Time, text, seconds) -> None:
+    """In seconds or as a date; what is neither counts as nothing said."""
+    server.replies = [_send({"error": "quota exceeded"}, 429, Retry_After=text), _GOOD]
+    _months(api)
+    assert clock.slept == [seconds]
+
+
+def test_waiting_has_an_end(api: Api, server: _Server, clock: _Time) -> None:
+    server.replies = [_BUSY]
+    assert "still refuses for its quota after 3 waits" in _message(api)
+    assert len(server.asked) == 4
+    server.replies = [_send({}, 429, Retry_After="999999999999999")]
+    assert "refuses until 2058-" in _message(api)
+    assert len(clock.slept) == 4  # three, and one for what was left of the first refusals
+
+
+def test_a_spent_quota_is_not_overdrawn(api: Api, server: _Server, clock: _Time) -> None:
+    """The reply that spends it is used; the next request waits."""
+    server.replies = [_send(_result([_MARCH]), X_RateLimit_Remaining="0"), _GOOD]
+    _months(api)
+    assert not clock.slept
+    _months(api, Period.parse("2024-01-01", "2024-04-01"))
+    assert clock.slept == [41 * 60]
+
+
+@pytest.mark.parametrize("left", ["3999", "", "many"])
+def test_a_quota_that_is_left_is_used(api: Api, server: _Server, clock: _Time, left: str) -> None:
+    server.replies = [_send(_result([_MARCH]), X_RateLimit_Remaining=left), _GOOD]
+    _months(api)
+    _months(api, Period.parse("2024-01-01", "2024-04-01"))
+    assert not clock.slept
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+def test_a_closed_period_is_asked_for_once(server: _Server, clock: _Time, tmp_path: Path) -> None:
+    """The reply lies as it was received, with where it comes from beside it."""
+    first = _months(_api(server, clock, tmp_path))
+    clock.now += timedelta(days=400)
+    again = _api(server, clock, tmp_path)
+    assert _months(again) == first
+    assert again.kept("KH", _PERIOD, "month") == first
+    assert len(server.asked) == 1
+    body, sidecar = sorted(tmp_path.rglob("*.json"))
+    assert json.loads(body.read_bytes()) == _result([_JANUARY, _MARCH])
+    about = json.loads(sidecar.read_bytes())
+    assert about["url"] == server.url + server.asked[0]
+    assert about["fetched_at"] == "2026-11-25T12:20:00Z"
+    assert about["size"] == body.stat().st_size
+    assert about["sha256"] == first.sha256
+    assert about["licence"] == "CC BY-NC-SA 4.0"
+
+
+@pytest.mark.parametrize(
+    ("asked", "requests"), [("2024-05-01", 2), ("2024-05-02", 1), ("2024-02-01", 2)]
+)
+def test_an_open_period_is_asked_for_again(
+    server: _Server, clock: _Time, tmp_path: Path, asked: str, requests: int
+) -> None:
+    """A reply is final only once it was asked for 31 days after the period's end."""
+    clock.now = datetime.fromisoformat(f"{asked}T01:00:00+00:00")
+    _months(_api(server, clock, tmp_path))
+    clock.now = _NOW
+    _months(_api(server, clock, tmp_path))
+    assert len(server.asked) == requests
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("damage", [b"", b'{"v":0,"result":[]}', None])
+def test_a_damaged_reply_is_asked_for_again(
+    server: _Server, clock: _Time, tmp_path: Path, victim: int, damage: bytes | None
+) -> None:
+    """Whether the reply or its sidecar is cut, changed or gone."""
+    first = _months(_api(server, clock, tmp_path))
+    path = sorted(tmp_path.rglob("*.json"))[victim]
+    path.unlink() if damage is None else path.write_bytes(damage)
+    api = _api(server, clock, tmp_path)
+    with pytest.raises(SourceError, match="not in the store"):
+        api.kept("KH", _PERIOD, "month")
+    assert _months(api) == first
+    assert _months(api) == first
+    assert len(server.asked) == 2
+    assert len(list(tmp_path.rglob("*"))) == 4  # folder, lock, reply, sidecar: nothing left over
+
+
+def test_replies_of_two_servers_do_not_mix(server: _Server, clock: _Time, tmp_path: Path) -> None:
+    _months(_api(server, clock, tmp_path))
+    server.url = server.url.replace("127.0.0.1", "localhost")
+    _months(_api(server, clock, tmp_path))
+    assert len(server.asked) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_named(server: _Server, clock: _Time, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    assert f"no reply can be kept in {tmp_path / 'file'}" in _message(
+        _api(server, clock, tmp_path / "file")
+    )
+    assert not server.asked
+
+
+@pytest.mark.parametrize(
+    "address", ["api.ooni.io", "ftp://api.ooni.io", "https://", "https://h/?a=b", "http://h:x/"]
+)
+def test_the_environment_names_another_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: _Server, address: str
+) -> None:
+    """``OONI_API``, which is checked like any other parameter."""
+    monkeypatch.setenv("OONI_API", address)
+    with pytest.raises(ParameterError, match="OONI_API="):
+        Api(tmp_path)
+    monkeypatch.setenv("OONI_API", f"{server.url}/")
+    _months(Api(tmp_path))
+    assert server.asked[0].startswith("/api/v1/aggregation?")

@@ -1,0 +1,293 @@
+"""Our counts against OONI's: what differs is explained by rows that were counted, or not at all."""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Response
+
+from analysis import coverage, tieout
+from analysis.errors import SourceError
+from analysis.period import Period
+from analysis.places.api import Api, Cells
+from analysis.study import Study, open_study
+
+_PERIOD = Period.parse("2024-01-16", "2024-03-01")
+_CELLS = ("all", "ok", "anomaly", "confirmed", "failure")
+
+
+# --- cell by cell ---------------------------------------------------------------------------------
+
+
+def _months(**months: tuple[int, int, int | None, int]) -> pd.DataFrame:
+    """``measurements_by_month``; ``None`` where nothing could be confirmed."""
+    rows = [
+        {"month": f"2024-{month[1:]}", "measurement_count": sum(count or 0 for count in counts),
+         "ok_count": counts[0], "anomaly_count": counts[1], "confirmed_count": counts[2],
+         "failure_count": counts[3]}
+        for month, counts in months.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows).astype({"confirmed_count": "Int64"})
+
+
+def _cause(sign: int, **flags: int) -> dict[str, int]:
+    signed = {flag: sign * count for flag, count in flags.items()}
+    return {**signed, "all": sum(signed.values())}
+
+
+def _compared(
+    ours: tuple[int, int, int | None, int], theirs: tuple[int, int, int, int],
+    causes: Mapping[str, Mapping[str, int]] | None = None, not_read: int = 0,
+) -> dict[str, tuple[Any, Any, str]]:  # fmt: skip
+    """Flag → difference, what is unexplained of it, and the explanation."""
+    frame = tieout.compare(
+        _months(m01=ours), {"2024-01": Cells(*theirs)}, {"2024-01": causes or {}},
+        {"2024-01": not_read},
+    )  # fmt: skip
+    assert list(frame["month"]) == ["2024-01"] * 5
+    return {
+        row.flag: (row.difference, row.unexplained, row.explanation)
+        for row in frame.itertuples(index=False)
+    }
+
+
+def test_equal_counts_are_the_same() -> None:
+    """Whatever could have explained a difference is not brought up where there is none."""
+    found = _compared((5, 3, 2, 1), (5, 3, 2, 1), {"no_network": _cause(1, ok=2)}, not_read=4)
+    assert found == dict.fromkeys(_CELLS, (0, 0, "the same"))
+
+
+def test_equal_totals_with_other_flags() -> None:
+    """The same measurements under another flag, as many as the cell differs by."""
+    assert _compared((5, 3, 2, 1), (6, 3, 0, 2)) == {
+        "all": (0, 0, "the same"),
+        "ok": (-1, 0, "1 under another flag at OONI"),
+        "anomaly": (0, 0, "the same"),
+        "confirmed": (2, 0, "2 under another flag at OONI"),
+        "failure": (-1, 0, "1 under another flag at OONI"),
+    }
+
+
+def test_each_cause_is_counted_in_its_cells() -> None:
+    """Ours has 3 that OONI drops and 1 that came later, OONI 2 of ours twice; one moved."""
+    causes = {
+        "no_network": _cause(1, ok=2, failure=1),
+        "later": _cause(1, ok=1),
+        "twice": _cause(-1, anomaly=2),
+    }
+    assert _compared((1_010, 5, 0, 4), (1_006, 8, 0, 3), causes) == {
+        "all": (2, 0, "1 received after OONI was asked; 3 whose network is unknown, which OONI "
+                      "drops; 2 uploaded twice and counted twice by OONI"),
+        "ok": (4, 0, "1 received after OONI was asked; 2 whose network is unknown, which OONI "
+                     "drops; 1 under another flag at OONI"),
+        "anomaly": (-3, 0, "2 uploaded twice and counted twice by OONI; 1 under another flag at "
+                           "OONI"),
+        "confirmed": (0, 0, "the same"),
+        "failure": (1, 0, "1 whose network is unknown, which OONI drops"),
+    }  # fmt: skip
+
+
+_DROPPED, _UNREAD = (
+    "10 whose network is unknown, which OONI drops",
+    "archive objects of this month not read whole: 2",
+)
+
+
+@pytest.mark.parametrize(
+    ("ours", "unexplained", "words"),
+    [
+        (104, 4, "4 unexplained"),
+        (106, -4, f"{_DROPPED}; 4 unexplained; {_UNREAD}"),
+        (110, 0, _DROPPED),
+        (120, 10, f"{_DROPPED}; 10 unexplained"),
+        (93, -7, f"7 unexplained; {_UNREAD}"),
+    ],
+)
+def test_what_no_count_backs_is_unexplained(ours: int, unexplained: int, words: str) -> None:
+    """A cause is taken whole or not at all, and none where it would leave more; objects that were
+    not read are named and explain nothing."""
+    causes = {"no_network": _cause(1, ok=10)}
+    found = _compared((ours, 0, 0, 0), (100, 0, 0, 0), causes, not_read=2)
+    assert found["all"] == found["ok"] == (ours - 100, unexplained, words)
+
+
+def test_what_came_later_is_certain() -> None:
+    """OONI cannot have it: where the counts are equal all the same, it has one that is not here."""
+    found = _compared((5, 0, 0, 0), (5, 0, 0, 0), {"later": _cause(1, ok=1)})
+    assert found["ok"] == (0, -1, "1 received after OONI was asked; 1 unexplained")
+
+
+def test_unequal_totals_leave_their_flags_unexplained() -> None:
+    """Nothing says then that it is the same measurements that have other flags."""
+    found = _compared((5, 3, 0, 0), (4, 5, 0, 0))
+    assert found["all"] == (-1, -1, "1 unexplained")
+    assert found["ok"] == (1, 1, "1 unexplained")
+    assert found["anomaly"] == (-2, -2, "2 unexplained")
+
+
+def test_without_a_fingerprint_list_confirmed_is_not_compared() -> None:
+    """What OONI confirms stands under other flags here."""
+    found = _compared((5, 3, None, 1), (5, 1, 2, 1))
+    assert found["anomaly"] == (2, 0, "2 under another flag at OONI")
+    difference, unexplained, words = found["confirmed"]
+    assert pd.isna(difference)
+    assert pd.isna(unexplained)
+    assert words == "without a fingerprint list none is confirmed here"
+
+
+def test_a_month_that_one_side_lacks() -> None:
+    """It is absent, not 0; all of the other side is unexplained."""
+    frame = tieout.compare(_months(m01=(1, 0, 0, 0)), {"2024-02": Cells(0, 2, 0, 0)}, {}, {})
+    totals = frame[frame["flag"] == "all"]
+    assert totals["month"].tolist() == ["2024-01", "2024-02"]
+    assert totals["here_count"].isna().tolist() == [False, True]
+    assert totals["ooni_count"].isna().tolist() == [True, False]
+    assert totals["difference"].isna().all()
+    assert totals["unexplained"].tolist() == [1, -2]
+    assert totals["explanation"].tolist() == [
+        "OONI has no measurement of this month", "nothing of this month was kept here",
+    ]  # fmt: skip
+
+
+# --- from an archive and a server -----------------------------------------------------------------
+
+
+def _measurement(number: int, start: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "test_name": "web_connectivity", "report_id": f"r{number}", "input": "https://a.example/",
+        "measurement_start_time": f"{start} 10:00:00", "probe_cc": "QQ", "probe_asn": "AS64500",
+        "test_keys": {"blocking": False, "accessible": True}, **changes,
+    }  # fmt: skip
+
+
+def _put(folder: Path, hour: str, lines: list[dict[str, Any]], cut: int = 0) -> None:
+    """Write an object that was received in an hour, such as ``2024012010``."""
+    name = f"{hour}_QQ_webconnectivity.n0.0.jsonl.gz"
+    path = folder / "raw" / hour[:8] / hour[8:] / "QQ" / "webconnectivity" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    packed = gzip.compress(b"".join(json.dumps(line).encode() + b"\n" for line in lines), mtime=0)
+    path.write_bytes(packed[: len(packed) - cut])
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Iterator[Study]:
+    """January: an ok, an anomaly that was uploaded twice, one of an unknown network, one received
+    in April. February: an ok and a failure, and an object that is cut."""
+    blocked = {"test_keys": {"blocking": "dns", "accessible": False}}
+    archive = tmp_path / "archive"
+    twice = _measurement(2, "2024-01-20", **blocked)
+    _put(archive, "2024012010", [_measurement(1, "2024-01-20"), twice])
+    _put(archive, "2024012011", [twice, _measurement(3, "2024-01-20", probe_asn="AS0")])
+    _put(archive, "2024041510", [_measurement(4, "2024-01-31", **blocked)])
+    null = {"test_keys": {"blocking": None, "accessible": None}}
+    _put(
+        archive,
+        "2024020510",
+        [_measurement(5, "2024-02-05"), _measurement(6, "2024-02-05", **null)],
+    )
+    _put(archive, "2024020511", [_measurement(7, "2024-02-05")], cut=12)
+    opened = open_study(
+        probe_cc="QQ", since=_PERIOD.since, until=_PERIOD.until, source=str(archive),
+        store=str(tmp_path / "store"), jobs=1,
+    )  # fmt: skip
+    yield opened
+    opened.observations.close()
+
+
+def _serve(server: HTTPServer, **months: tuple[int, int, int, int]) -> None:
+    rows = [
+        {"measurement_start_day": f"2024-{month[1:]}-01", "measurement_count": sum(counts),
+         "ok_count": counts[0], "anomaly_count": counts[1], "confirmed_count": counts[2],
+         "failure_count": counts[3]}
+        for month, counts in months.items()
+    ]  # fmt: skip
+    body = json.dumps({"v": 0, "dimension_count": 1, "result": rows})
+    server.expect_request("/api/v1/aggregation").respond_with_response(Response(body))
+
+
+@pytest.fixture
+def ooni(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> HTTPServer:
+    """OONI's server."""
+    monkeypatch.setenv("OONI_API", httpserver.url_for("").rstrip("/"))
+    return httpserver
+
+
+def _tied(study: Study, store: Path) -> tieout.TieOut:
+    months = coverage.count_by_month(study.connection, has_fingerprints=False)
+    return tieout.tie_out(study, months, str(store))
+
+
+def test_the_whole_way(study: Study, ooni: HTTPServer, tmp_path: Path) -> None:
+    """OONI was asked before the last upload. It has all others but the unknown network's, one of
+    them twice; in February one more, which the cut object may have held."""
+    _serve(ooni, m01=(1, 2, 0, 0), m02=(2, 0, 0, 1))
+    store = tmp_path / "store"
+    asked = datetime(2024, 4, 10, 12, tzinfo=UTC)
+    Api(tieout.replies_folder(str(store)), clock=lambda: asked).count("QQ", _PERIOD, "month")
+    tied = _tied(study, store)
+    assert len(ooni.log) == 1
+    assert ooni.log[0][0].args["since"] == "2024-01-16"
+    totals = tied.counts[tied.counts["flag"] == "all"].set_index("month")
+    assert totals["here_count"].to_dict() == {"2024-01": 4, "2024-02": 2}
+    assert totals["unexplained"].to_dict() == {"2024-01": 0, "2024-02": -1}
+    assert totals.at["2024-01", "explanation"] == (
+        "1 received after OONI was asked; 1 whose network is unknown, which OONI drops; "
+        "1 uploaded twice and counted twice by OONI"
+    )
+    assert totals.at["2024-02", "explanation"] == (
+        "1 unexplained; archive objects of this month not read whole: 1"
+    )
+    assert tied.claim == (
+        "4 of 8 counts by month and flag are the same at OONI; 2 differ for a reason that is not "
+        "known."
+    )
+    assert tied.reading == (
+        "OONI counts 6 measurements of the period, this report 6, as many (1 unexplained). OONI "
+        "flags 33.3% of them as anomalous or confirmed, this report 33.3%."
+    )
+    assert "OONI was asked on 2024-04-10." in tied.caveat
+    assert "The newest archive object read is of 2024-04-15 10:00 UTC" in tied.caveat
+    assert "uploads may still have followed" not in tied.caveat
+
+
+def test_fetching_asks_once_and_comparing_never(
+    study: Study, ooni: HTTPServer, tmp_path: Path
+) -> None:
+    """What a notebook shows hangs on no server, and says so where nobody has asked yet."""
+    store = tmp_path / "store"
+    with pytest.raises(SourceError, match="OONI's counts of QQ from 2024-01-16 to 2024-02-29"):
+        _tied(study, store)
+    _serve(ooni, m01=(2, 2, 0, 0), m02=(1, 0, 0, 1))
+    said: list[str] = []
+    for _ in range(2):
+        tieout.fetch("QQ", _PERIOD, str(store), said.append)
+    assert len(said) == len(ooni.log) == 1
+    ooni.clear()
+    tied = _tied(study, store)
+    assert tied.claim == "All 8 counts by month and flag are the same at OONI."
+    assert tied.counts.equals(_tied(study, store).counts)
+    digest = (store / "raw" / "api").rglob("*.json.json")
+    assert json.loads(next(digest).read_text())["sha256"] in tied.note
+
+
+def test_an_open_period_says_so(study: Study, ooni: HTTPServer, tmp_path: Path) -> None:
+    """Uploads may still come."""
+    _serve(ooni, m01=(2, 2, 0, 0), m02=(1, 0, 0, 1))
+    store = tmp_path / "store"
+    asked = datetime(2024, 3, 4, tzinfo=UTC)
+    Api(tieout.replies_folder(str(store)), clock=lambda: asked).count("QQ", _PERIOD, "month")
+    assert "That was 3 days after the period: uploads may still have followed." in (
+        _tied(study, store).caveat
+    )
+
+
+def test_replies_lie_beside_the_observations(tmp_path: Path, repository_root: Path) -> None:
+    """In the repository where the store is no folder."""
+    assert tieout.replies_folder(str(tmp_path)) == tmp_path / "raw" / "api"
+    assert tieout.replies_folder("s3://b/p") == repository_root / "data" / "raw" / "api"
