@@ -13,7 +13,7 @@ PYTHON ?=
 # Taken from the environment where they are not given to make. Every variable given to make is
 # passed on by whatever name, so that the command line can refuse a misspelt one.
 PARAMETERS := PROBE_CC SINCE UNTIL SPLIT SOURCE STORE OUT TEST_LIST NETWORKS FINGERPRINTS EVENTS \
-  JOBS SCHEDULER RECEIPT_MARGIN KEEP_RAW PREVIOUS REPORT_LANGUAGES
+  REFERENCE JOBS SCHEDULER RECEIPT_MARGIN KEEP_RAW PREVIOUS REPORT_LANGUAGES
 # These belong to make.
 OWN := PYTHON SHELL MAKEFLAGS MAKEOVERRIDES
 

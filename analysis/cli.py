@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from analysis.errors import SourceError, WorkbookError
+from analysis.errors import ParameterError, SourceError, WorkbookError
 from analysis.settings import FICTIONAL, VARIABLES, Settings, parse_settings
 
 if TYPE_CHECKING:
@@ -46,10 +46,12 @@ def main() -> None:
 def report(words: Words = None) -> None:
     """The whole way: read the archive, run the notebooks, publish the report."""
     settings = parse_settings(words or [])
-    from analysis.reporting import check, check_lists, make_report  # takes a second to load
+    # These take a second to load.
+    from analysis.reporting import check, check_lists, make_report, with_lists
 
     check(settings)
     _simulate_embedded(settings)
+    settings = with_lists(settings, _say)
     check_lists(settings)
     collection = _read(settings)
     with _status("running the notebooks") as say:
@@ -61,14 +63,30 @@ def report(words: Words = None) -> None:
 def ingest(words: Words = None) -> None:
     """The first stage alone: archive objects to Parquet and a ledger. Resumes."""
     from analysis.observations import Observations
+    from analysis.reporting import with_lists
 
     settings = parse_settings(words or [])
     _simulate_embedded(settings)
+    settings = with_lists(settings, _say)
     collection = _read(settings)
     ledger = Observations(collection, settings.probe_cc, settings.period).ledger()
     for reason, count in ledger.itertuples(index=False):
         print(f"{reason:<24}{count:>12,}")
     _console.print(_objects_in_words(collection), highlight=False)
+
+
+@app.command()
+def refresh(
+    words: Annotated[list[str] | None, typer.Argument(metavar="PROBE_CC=XX")] = None,
+) -> None:
+    """Fetch today's test lists, fingerprints and network names into a dated snapshot."""
+    from analysis.places.reference_data import refresh as fetched
+    from analysis.snapshots import SNAPSHOTS
+
+    given = {word.partition("=")[0]: word.partition("=")[2] for word in words or []}
+    for name in given.keys() - {"PROBE_CC"}:
+        raise ParameterError(name, given[name], "refresh takes PROBE_CC=XX alone")
+    print(f"snapshot: {_nearby(fetched(given.get('PROBE_CC', ''), SNAPSHOTS, _say).folder)}")
 
 
 @app.command()
@@ -147,11 +165,13 @@ def _simulate(settings: Settings) -> None:
 
 
 def _read(settings: Settings) -> "Collection":
+    """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
     from analysis.fingerprints import load
     from analysis.ingestion import ingest as read_archive
+    from analysis.places.sources import OONI
 
     with _progress("reading the archive", "listing the archive") as (reading, listing):
-        return read_archive(
+        collection = read_archive(
             settings.source,
             settings.store,
             settings.probe_cc,
@@ -163,6 +183,15 @@ def _read(settings: Settings) -> "Collection":
             listing=listing,
             progress=reading,
         )
+    if settings.source == OONI:
+        _ask_for_counts(settings)
+    return collection
+
+
+def _ask_for_counts(settings: Settings) -> None:
+    from analysis.tieout import fetch
+
+    fetch(settings.probe_cc, settings.period, settings.store, _say)
 
 
 def _objects_in_words(collection: "Collection") -> str:
@@ -206,6 +235,11 @@ def _status(what: str) -> Iterator[Callable[[str], None]]:
         return
     with _console.status(what) as status:
         yield status.update
+
+
+def _say(words: str) -> None:
+    """One line for whoever waits, on a terminal or in a log."""
+    _console.print(words, highlight=False, markup=False)
 
 
 def _nearby(path: Path) -> Path:

@@ -20,6 +20,7 @@ from analysis.hostnames import normalise, registrable_domain
 from analysis.judging import read_results, shown
 from analysis.period import Period
 from analysis.places.sources import OONI
+from analysis.reporting import with_lists
 from analysis.rules import LAYERS, RULES_BY_ID, Thresholds
 from analysis.settings import Settings, parse_settings
 from analysis.states import strength, wilson_bounds
@@ -270,6 +271,8 @@ def _settings(words: Sequence[str], parameters: Mapping[str, Any]) -> Settings:
     given = {word.partition("=")[0]: word for word in words}
     for name in ("PROBE_CC", "SINCE", "UNTIL", "SPLIT"):
         given[name] = f"{name}={parameters.get(name.lower(), '')}"
+    if "reference" in parameters:
+        given.setdefault("REFERENCE", f"REFERENCE={parameters['reference']}")
     if "receipt_margin" in parameters:
         given.setdefault("SOURCE", f"SOURCE={OONI}")
         given["RECEIPT_MARGIN"] = f"RECEIPT_MARGIN={parameters['receipt_margin']}"
@@ -290,7 +293,8 @@ def _study(settings: Settings) -> Study | str:
     if not any(store.keys(name, settings.probe_cc) for name in store.source_ids()):
         return f"the store holds no observations of {settings.probe_cc}. Name another one: STORE=…"
     try:
-        return open_study(**settings.notebook_parameters(), jobs=settings.jobs)  # type: ignore[arg-type]
+        parameters = with_lists(settings, lambda words: None).notebook_parameters()
+        return open_study(**parameters, jobs=settings.jobs)  # type: ignore[arg-type]
     except (ParameterError, SourceError) as error:
         return f"{error}"
 

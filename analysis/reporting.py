@@ -11,11 +11,13 @@ from analysis.events import load_events
 from analysis.networks import load_networks
 from analysis.parameters import declared_parameters, read_value
 from analysis.period import Period
+from analysis.places.reference_data import current
 from analysis.places.sources import OONI
 from analysis.publishing import PageContext, publish, refuse_foreign
 from analysis.reference import REPOSITORY
 from analysis.rules import RULES_VERSION
 from analysis.settings import Settings
+from analysis.snapshots import SNAPSHOTS, find
 from analysis.store import Collection
 
 NOTEBOOKS = REPOSITORY / "notebooks"
@@ -54,6 +56,24 @@ def check(settings: Settings) -> None:
     """
     read_method(settings, _notebooks())
     refuse_foreign(settings.out)
+
+
+def with_lists(settings: Settings, say: Callable[[str], None]) -> Settings:
+    """The settings with the snapshot of reference data that they ask for.
+
+    OONI's measurements are read with today's lists, unless others are handed in: a snapshot of the
+    last days is used, or one is fetched.
+
+    Raises:
+        ParameterError: there is no such snapshot.
+        SourceError: it cannot be fetched.
+        ContractError: a file of it is not what was fetched.
+    """
+    if settings.reference:
+        return settings.with_snapshot(find(settings.reference, settings.probe_cc))
+    if settings.source == OONI and not (settings.test_list and settings.fingerprints):
+        return settings.with_snapshot(current(settings.probe_cc, SNAPSHOTS, say))
+    return settings
 
 
 def check_lists(settings: Settings) -> None:
@@ -116,13 +136,28 @@ def _run(
             "until": settings.period.until.isoformat(),
             "split": second.since.isoformat(),
             **({"receipt_margin": settings.receipt_margin} if settings.source == OONI else {}),
+            **({"reference": str(settings.snapshot.day)} if settings.snapshot else {}),
             **method,
         },
         "code_version": version("censorship-report-workbook"),
         "rules_version": RULES_VERSION,
         "input_digest": collection.digest,
         "reference": _reference(settings),
+        **_snapshot(settings),
         "is_fictional": reference.is_fictional(settings.probe_cc),
+    }
+
+
+def _snapshot(settings: Settings) -> dict[str, object]:
+    """The snapshot of reference data in use: its day and those of its files that were used."""
+    if settings.snapshot is None:
+        return {}
+    files = settings.snapshot.files(settings.probe_cc, settings.snapshot_parts)
+    return {
+        "reference_snapshot": {
+            "date": str(settings.snapshot.day),
+            "files": [asdict(file) for file in files],
+        }
     }
 
 

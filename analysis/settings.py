@@ -1,7 +1,7 @@
 """The words of the command line: ``NAME=VALUE``, the same as make's."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis import reference
@@ -9,6 +9,7 @@ from analysis.errors import ParameterError
 from analysis.period import Period
 from analysis.places.archive import RECEIPT_MARGIN
 from analysis.reference import REPOSITORY
+from analysis.snapshots import Snapshot
 
 #: Name → what it is, for the help text.
 VARIABLES: Mapping[str, str] = {
@@ -27,6 +28,8 @@ VARIABLES: Mapping[str, str] = {
     "NETWORKS": "CSV asn,network,operator,kind,source",
     "FINGERPRINTS": "folder with OONI-shaped fingerprint CSVs",
     "EVENTS": "YAML with known events: date, title, kind, source",
+    "REFERENCE": "UTC date, for the newest snapshot of test lists and fingerprints until then; or "
+    "latest (default with SOURCE=ooni: one of the last 30 days, fetched where there is none)",
     "JOBS": "processes for reading (default: one per processor)",
 }
 _LATER = {"SCHEDULER", "PREVIOUS", "REPORT_LANGUAGES"}
@@ -47,6 +50,9 @@ class Settings:
         receipt_margin: days behind the period that OONI's archive is asked for.
         keep_raw: keep what a server sends.
         test_list, networks, fingerprints, events: reference data, ``""`` where none is given.
+        reference: the snapshot of reference data that is asked for, ``""`` for none.
+        network_names: registered names of networks, which only a snapshot brings.
+        snapshot, snapshot_parts: the snapshot in use, and the parameters that it gave.
         jobs: processes, or None for one per processor.
         is_embedded: the source is the embedded fictional country, to be simulated first.
         method: notebook parameters by their own names, still as text.
@@ -64,9 +70,23 @@ class Settings:
     networks: str
     fingerprints: str
     events: str
+    reference: str
     jobs: int | None
     is_embedded: bool
     method: Mapping[str, str]
+    network_names: str = ""
+    snapshot: Snapshot | None = None
+    snapshot_parts: tuple[str, ...] = ()
+
+    def with_snapshot(self, snapshot: Snapshot) -> "Settings":
+        """With the lists of a snapshot, wherever none was handed in."""
+        brought = {
+            name: path
+            for name, path in snapshot.parameters().items()
+            if path and not getattr(self, name.lower())
+        }
+        places = {name.lower(): path for name, path in brought.items()}
+        return replace(self, **places, snapshot=snapshot, snapshot_parts=tuple(brought))  # type: ignore[arg-type]
 
     def notebook_parameters(self) -> dict[str, object]:
         """What the notebooks are given, by the names in their parameters cells."""
@@ -81,6 +101,7 @@ class Settings:
             "test_list": self.test_list,
             "networks": self.networks,
             "fingerprints": self.fingerprints,
+            "network_names": self.network_names,
             "events": self.events,
         }
 
@@ -120,6 +141,7 @@ def parse_settings(words: Iterable[str]) -> Settings:
         networks=_place(given.get("NETWORKS", "")),
         fingerprints=_place(given.get("FINGERPRINTS", "")),
         events=_place(given.get("EVENTS", "")),
+        reference=given.get("REFERENCE", ""),
         jobs=_whole("JOBS", given, range(1, 1025)),
         is_embedded=is_embedded,
         method=method,

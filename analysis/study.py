@@ -16,6 +16,7 @@ from analysis.errors import SourceError
 from analysis.events import Event, EventList, load_events
 from analysis.fingerprints import Fingerprints
 from analysis.ingestion import ingest
+from analysis.network_names import NetworkNames, load_network_names
 from analysis.networks import NetworkList
 from analysis.observations import Observations
 from analysis.period import Period
@@ -33,7 +34,8 @@ class Study:
         periods: ``all``, and its halves ``first`` and ``second``.
         collection: the observations of the source, of whatever period.
         observations: those of the country and the period, each measurement once.
-        fingerprints, network_list, test_lists, event_list, local_sites: reference data.
+        fingerprints, network_list, network_names, test_lists, event_list, local_sites: reference
+            data.
     """
 
     probe_cc: str
@@ -42,6 +44,7 @@ class Study:
     observations: Observations
     fingerprints: Fingerprints
     network_list: NetworkList
+    network_names: NetworkNames = field(repr=False)
     test_lists: TestLists
     event_list: EventList
     local_sites: LocalSites = field(repr=False)
@@ -84,7 +87,7 @@ class Study:
         counts = coverage.count_by_network(self.connection)
         asns = counts["probe_asn"].astype(int)
         names = dict(zip(asns, counts["probe_network_name"], strict=True))
-        described = network_lists.describe(names, self.network_list)
+        described = network_lists.describe(names, self.network_list, self.network_names.names)
         described["is_domestic"] = described["kind"].isin(network_lists.DOMESTIC)
         return described.merge(
             counts[["probe_asn", "measurement_count", "domain_count"]], on="probe_asn"
@@ -110,7 +113,12 @@ class Study:
 
     def sources(self) -> dict[str, object]:
         """What the study read, for the provenance section: digests and dates, no path."""
-        files = [*self.test_lists.files, self.network_list.file, self.event_list.file]
+        files = [
+            *self.test_lists.files,
+            self.network_list.file,
+            self.network_names.file,
+            self.event_list.file,
+        ]
         return {
             "observations": f"sha256 {self.collection.digest}",
             "fingerprints": "none given"
@@ -144,6 +152,7 @@ def open_study(
     test_list: str = "",
     networks: str = "",
     fingerprints: str = "",
+    network_names: str = "",
     events: str = "",
     jobs: int | None = None,
 ) -> Study:
@@ -160,7 +169,7 @@ def open_study(
         source: ``ooni``, a folder or bucket in OONI's key layout, or another store.
         store: where the observations are kept.
         receipt_margin: days behind the period that OONI's archive is asked for.
-        test_list, networks, fingerprints, events: reference data, see the README.
+        test_list, networks, fingerprints, network_names, events: reference data, see the README.
         jobs: processes for reading; by default one per processor.
 
     Raises:
@@ -172,6 +181,7 @@ def open_study(
     first, second = period.split(split)
     known = fingerprint_lists.load(fingerprints or None)
     listed = network_lists.load_networks(networks or None, code)
+    named = load_network_names(network_names)
     lists = reference.load_test_lists(test_list or None, code)
     known_events = load_events(events or None, code)
     collection = ingest(
@@ -190,6 +200,7 @@ def open_study(
         observations=observations,
         fingerprints=known,
         network_list=listed,
+        network_names=named,
         test_lists=lists,
         event_list=known_events,
         local_sites=reference.load_local_sites(code),
