@@ -170,6 +170,7 @@ def _read(settings: Settings) -> "Collection":
     from analysis.ingestion import ingest as read_archive
     from analysis.places.sources import OONI
 
+    trouble = _ask_for_counts(settings) if settings.source == OONI else None
     with _progress("reading the archive", "listing the archive") as (reading, listing):
         collection = read_archive(
             settings.source,
@@ -183,15 +184,23 @@ def _read(settings: Settings) -> "Collection":
             listing=listing,
             progress=reading,
         )
-    if settings.source == OONI:
-        _ask_for_counts(settings)
+    if trouble:
+        raise trouble
     return collection
 
 
-def _ask_for_counts(settings: Settings) -> None:
+def _ask_for_counts(settings: Settings) -> SourceError | None:
+    """Ask before the archive is read, so that all that OONI has counted is in it.
+
+    Reading takes the longest, and need not wait for a service that is away.
+    """
     from analysis.tieout import fetch
 
-    fetch(settings.probe_cc, settings.period, settings.store, _say)
+    try:
+        fetch(settings.probe_cc, settings.period, settings.store, _say)
+    except SourceError as error:
+        return error
+    return None
 
 
 def _objects_in_words(collection: "Collection") -> str:
