@@ -429,12 +429,12 @@ def test_a_closed_period_is_asked_for_once(server: _Server, clock: _Time, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("asked", "requests"), [("2024-05-01", 2), ("2024-05-02", 1), ("2024-02-01", 2)]
+    ("asked", "requests"), [("2024-04-30", 2), ("2024-05-01", 1), ("2024-02-01", 2)]
 )
 def test_an_open_period_is_asked_for_again(
     server: _Server, clock: _Time, tmp_path: Path, asked: str, requests: int
 ) -> None:
-    """A reply is final only once it was asked for 31 days after the period's end."""
+    """A reply is final only once it was asked for 30 days after the period's end."""
     clock.now = datetime.fromisoformat(f"{asked}T01:00:00+00:00")
     _months(_api(server, clock, tmp_path))
     clock.now = _NOW

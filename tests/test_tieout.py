@@ -14,9 +14,11 @@ from werkzeug import Response
 
 from analysis import coverage, tieout
 from analysis.errors import SourceError
+from analysis.execution import execute
 from analysis.period import Period
 from analysis.places.api import Api, Cells
 from analysis.study import Study, open_study
+from tests.loopback_s3 import loopback_s3
 
 _PERIOD = Period.parse("2024-01-16", "2024-03-01")
 _CELLS = ("all", "ok", "anomaly", "confirmed", "failure")
@@ -166,10 +168,15 @@ def _measurement(number: int, start: str, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _key(hour: str, cc: str = "QQ") -> str:
+    """The object of an hour, such as ``2024012010``."""
+    name = f"{hour}_{cc}_webconnectivity.n0.0.jsonl.gz"
+    return f"raw/{hour[:8]}/{hour[8:]}/{cc}/webconnectivity/{name}"
+
+
 def _put(folder: Path, hour: str, lines: list[dict[str, Any]], cut: int = 0) -> None:
-    """Write an object that was received in an hour, such as ``2024012010``."""
-    name = f"{hour}_QQ_webconnectivity.n0.0.jsonl.gz"
-    path = folder / "raw" / hour[:8] / hour[8:] / "QQ" / "webconnectivity" / name
+    """Write the object that was received in an hour."""
+    path = folder / _key(hour)
     path.parent.mkdir(parents=True, exist_ok=True)
     packed = gzip.compress(b"".join(json.dumps(line).encode() + b"\n" for line in lines), mtime=0)
     path.write_bytes(packed[: len(packed) - cut])
@@ -285,6 +292,32 @@ def test_an_open_period_says_so(study: Study, ooni: HTTPServer, tmp_path: Path) 
     assert "That was 3 days after the period: uploads may still have followed." in (
         _tied(study, store).caveat
     )
+
+
+def test_the_page_shows_it_where_the_source_is_oonis(
+    ooni: HTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, repository_root: Path
+) -> None:
+    """The first notebook, from OONI's archive and OONI's counts as they were fetched."""
+    period = Period.parse("2024-01-20", "2024-01-22")
+    words = {"probe_cc": "KH", "since": "2024-01-20", "until": "2024-01-22", "source": "ooni",
+             "store": str(tmp_path / "store"), "receipt_margin": 0}  # fmt: skip
+    line = json.dumps(_measurement(1, "2024-01-20", probe_cc="KH")).encode()
+    with loopback_s3() as archive:
+        monkeypatch.setenv("OONI_ARCHIVE", archive.url)
+        archive.objects = {_key("2024012010", "KH"): gzip.compress(line, mtime=0)}
+        open_study(**words, jobs=1).observations.close()
+    _serve(ooni, m01=(2, 0, 0, 0))
+    tieout.fetch("KH", period, words["store"], print)
+    ooni.clear()
+    others = dict.fromkeys(("test_list", "networks", "fingerprints", "events"), "")
+    others["tables"] = str(tmp_path / "tables")
+    page = execute(repository_root / "notebooks" / "1-ingestion.ipynb", {**words, **others})
+    outputs = [output for cell in page.cells for output in cell.get("outputs", [])]
+    shown = "".join(output["data"].get("text/html", "") for output in outputs if "data" in output)
+    assert "2 of 4 counts by month and flag are the same at OONI; 2 differ for a reason" in shown
+    assert shown.count("1 unexplained") == 3
+    assert tieout.NOT_OONI.partition("'")[0] not in shown
+    assert not ooni.log
 
 
 def test_replies_lie_beside_the_observations(tmp_path: Path, repository_root: Path) -> None:

@@ -3,7 +3,8 @@
 ``archive`` knows the keys of OONI's archive; ``files`` says what a source is, ``sources`` opens
 one: a folder (``folders``), an S3 bucket (``buckets``) or OONI's own archive (``ooni``), by
 requests that are patient and bounded (``web``). ``trees`` is where a store lives.
-``reference_data`` fetches test lists, fingerprints and network names.
+``reference_data`` fetches test lists, fingerprints and network names; ``api`` asks OONI for its
+counts.
 """
 
 import logging

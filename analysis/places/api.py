@@ -28,14 +28,14 @@ from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.period import Period, days_between
 from analysis.places.api_replies import Replies, Reply
 from analysis.places.api_requests import REPLY_SECONDS, Answer, Requests, Say, name_of
+from analysis.places.archive import RECEIPT_MARGIN
 
 ADDRESS = "https://api.ooni.io"
 VARIABLE = "OONI_API"
 
-#: A probe uploads as it measures; one that cannot keeps what it measured until it can, and
-#: interference is one reason why it cannot. Who reads the archive later than the reply came counts
-#: what came after (``tieout``).
-SETTLED_DAYS = 31
+#: Days after a period for which its late uploads are awaited; the archive is read for as long. Who
+#: reads it later than the reply came counts what came after (``tieout``).
+SETTLED_DAYS = RECEIPT_MARGIN
 
 By = Literal["month", "domain", "network", "period"]
 
