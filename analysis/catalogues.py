@@ -44,14 +44,14 @@ class Catalogue:
         """What the files that there are were made from, by key."""
         stamps = self._store.stamps(source_id)
         noted = self._files if source_id == self.source_id else {}
-        found = {}
+        found, unknown = {}, {}
         for key in keys:
             file, stamp = noted.get(key, (None, None))
-            if stamp != stamps.get(key):
-                file = self._store.provenance(source_id, key)
-            if file is not None and key in stamps:
+            if file is not None and stamp == stamps.get(key):
                 found[key] = file
-        return found
+            elif key in stamps:
+                unknown[key] = stamps[key][0]
+        return {**found, **self._store.provenances(source_id, unknown)}
 
     def collection(self, fingerprints: str) -> Collection | None:
         """What was read before, asking nobody; None where some of it is no longer there.

@@ -8,6 +8,7 @@ from analysis import reference
 from analysis.errors import ParameterError
 from analysis.period import Period
 from analysis.places.archive import RECEIPT_MARGIN
+from analysis.places.schedulers import parse_address
 from analysis.reference import REPOSITORY
 
 #: Name → what it is, for the help text.
@@ -28,8 +29,9 @@ VARIABLES: Mapping[str, str] = {
     "FINGERPRINTS": "folder with OONI-shaped fingerprint CSVs",
     "EVENTS": "YAML with known events: date, title, kind, source",
     "JOBS": "processes for reading (default: one per processor)",
+    "SCHEDULER": "tcp://host:port of a Dask scheduler whose workers read instead, JOBS at once",
 }
-_LATER = {"SCHEDULER", "PREVIOUS", "REPORT_LANGUAGES"}
+_LATER = {"PREVIOUS", "REPORT_LANGUAGES"}
 
 FICTIONAL = REPOSITORY / "data" / "fictional"
 _FICTIONAL_PERIOD = ("2024-01-01", "2025-01-01")
@@ -48,6 +50,7 @@ class Settings:
         keep_raw: keep what a server sends.
         test_list, networks, fingerprints, events: reference data, ``""`` where none is given.
         jobs: processes, or None for one per processor.
+        scheduler: address of a Dask scheduler, or ``""``.
         is_embedded: the source is the embedded fictional country, to be simulated first.
         method: notebook parameters by their own names, still as text.
     """
@@ -65,6 +68,7 @@ class Settings:
     fingerprints: str
     events: str
     jobs: int | None
+    scheduler: str
     is_embedded: bool
     method: Mapping[str, str]
 
@@ -121,6 +125,7 @@ def parse_settings(words: Iterable[str]) -> Settings:
         fingerprints=_place(given.get("FINGERPRINTS", "")),
         events=_place(given.get("EVENTS", "")),
         jobs=_whole("JOBS", given, range(1, 1025)),
+        scheduler=parse_address(given["SCHEDULER"]) if given.get("SCHEDULER") else "",
         is_embedded=is_embedded,
         method=method,
     )
