@@ -236,7 +236,7 @@ def test_a_worker_with_other_code_is_refused(dask: _Dask, bucket: LoopbackS3, tm
         file.write("# another version\n")
     dask.start_worker(code=code)
     store = tmp_path / "store"
-    with pytest.raises((ParameterError, SourceError), match="worker .*needed is code "):
+    with pytest.raises((ParameterError, SourceError), match=r"worker .*needed is code "):
         _ingest(bucket, str(store), scheduler=dask.address)
     assert not [path for path in store.rglob("*") if path.is_file()]
 
