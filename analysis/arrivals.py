@@ -65,7 +65,8 @@ def arrived(
         with reader(here, jobs) as read:
             work = partial(landing.read, read)
             with closing(at_once(work, items, bucket.stop, threads)) as results:
-                yield from _refusing_most(results, known_count)
+                by_key = ((item.key, result) for item, result in results)
+                yield from refusing_most(by_key, known_count)
 
 
 @contextmanager
@@ -89,19 +90,18 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _refusing_most(
-    results: Iterable[tuple[ArchiveObject, Result]], known_count: int
+def refusing_most(
+    results: Iterable[tuple[str, Result]], known_count: int
 ) -> Iterator[tuple[str, Result]]:
-    """Pass on results until most are that an object cannot be read."""
+    """Pass on results, by key, until most are that an object cannot be read."""
     failed = 0
-    for count, (item, result) in enumerate(results, known_count + 1):
-        yield item.key, result
+    for count, (key, result) in enumerate(results, known_count + 1):
+        yield key, result
         if isinstance(result, NotRead):
             failed += 1
             if failed >= _TOO_MANY and 2 * failed > count:
                 raise SourceError(
-                    f"{failed} of {count} objects could not be read; the last, {item.key}: "
-                    f"{result.why}"
+                    f"{failed} of {count} objects could not be read; the last, {key}: {result.why}"
                 )
 
 

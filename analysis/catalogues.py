@@ -48,16 +48,11 @@ class Catalogue:
     def _looked_at(self, source_id: str, keys: Sequence[str]) -> _Files:
         stamps = self._store.stamps(source_id)
         noted = self._noted if source_id == self._source_id else {}
-        found = {}
-        for key in keys:
-            stamp, known = stamps.get(key), noted.get(key)
-            if stamp is None:
-                continue
-            is_noted = known is not None and known[1] == stamp
-            file = known[0] if known and is_noted else self._store.provenance(source_id, key)
-            if file is not None:
-                found[key] = file, stamp
-        return found
+        there = {key: stamps[key] for key in keys if key in stamps}
+        same = {k: noted[k][0] for k, stamp in there.items() if k in noted and noted[k][1] == stamp}
+        sizes = {key: size for key, (size, _) in there.items() if key not in same}
+        files = {**same, **self._store.provenances(source_id, sizes)}
+        return {key: (files[key], stamp) for key, stamp in there.items() if key in files}
 
     def collection(self, fingerprints: str) -> Collection | None:
         """What was read before, asking nobody; None where some of it is no longer there.

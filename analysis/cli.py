@@ -181,6 +181,7 @@ def _read(settings: Settings) -> "Collection":
             receipt_margin=settings.receipt_margin,
             keep_raw=settings.keep_raw,
             jobs=settings.jobs,
+            scheduler=settings.scheduler,
             listing=listing,
             progress=reading,
         )

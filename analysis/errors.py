@@ -6,11 +6,17 @@ WorkbookError
 └── ContractError         4  the data contradict a contract; a table would lie
 """
 
+import copyreg
+
 
 class WorkbookError(Exception):
     """Base class. ``str(error)`` is one sentence for the person at the terminal."""
 
     exit_status = 1
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A worker's error arrives as it was: not made anew from a sentence that is made already.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ParameterError(WorkbookError):

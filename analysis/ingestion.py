@@ -1,7 +1,7 @@
 """An archive → the observations of a country in the store, resumable."""
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
@@ -9,6 +9,7 @@ from functools import partial
 from analysis import reference
 from analysis.arrivals import arrived
 from analysis.catalogues import Catalogue
+from analysis.cluster import by_cluster
 from analysis.errors import ParameterError, SourceError
 from analysis.fingerprints import Fingerprints
 from analysis.handover import copied, source_id_of
@@ -19,7 +20,7 @@ from analysis.places.buckets import Bucket
 from analysis.places.files import ArchiveObject, Source, Unreachable
 from analysis.places.ooni import Scope
 from analysis.places.sources import OONI, open_source
-from analysis.pools import mapped, worker_count
+from analysis.pools import Result, mapped, worker_count
 from analysis.store import FOLDER, Collection, NotRead, Provenance, Store, not_read_note
 
 Progress = Callable[[int, int, str], None]
@@ -41,6 +42,7 @@ def ingest(
     keep_raw: bool = False,
     reopen: bool = False,
     jobs: int | None = None,
+    scheduler: str = "",
     listing: Progress = _silent,
     progress: Progress | None = None,
 ) -> Collection:
@@ -57,6 +59,7 @@ def ingest(
         keep_raw: keep what a server sends, as it is.
         reopen: where a server's objects were read before, ask it for nothing.
         jobs: worker processes; by default one a processor. The result does not depend on it.
+        scheduler: address of a Dask scheduler whose workers read instead, ``jobs`` objects at once.
         listing: called with days of the archive listed, days in all, and the day just listed.
         progress: called with objects done, objects in all, and the MB and key just done.
 
@@ -85,7 +88,10 @@ def ingest(
         there = _there(catalogue, source_id, objects, fingerprints.digest)
         pending = [item for item in objects if item.key not in there]
         task = Task(opened, source_id, place, fingerprints)
-        results = _read(task, pending, jobs or os.cpu_count() or 1, keep_raw, len(there))
+        if scheduler:
+            results = _reachable(by_cluster(task, pending, jobs, scheduler, len(there), keep_raw))
+        else:
+            results = _reachable(_read(task, pending, jobs, len(there), keep_raw=keep_raw))
     if stored or len(there) < len(objects):
         place.remove_leftovers(f"{FOLDER}/{source_id}")
     with closing(results):
@@ -129,14 +135,21 @@ def _taken_over(source: Source, stored: Sequence[ArchiveObject], store: Store) -
 
 
 def _read(
-    task: Task, pending: list[ArchiveObject], jobs: int, keep_raw: bool, known_count: int
-) -> _Results:
+    task: Task,
+    pending: list[ArchiveObject],
+    jobs: int | None,
+    known_count: int,
+    *,
+    keep_raw: bool,
+) -> Iterator[tuple[str, Result]]:
     """What became of each object, by key."""
-    workers = worker_count(pending, jobs)
+    workers = worker_count(pending, jobs or os.cpu_count() or 1)
     if isinstance(task.source, Bucket):
-        results = arrived(task, task.source, pending, workers, known_count, keep_raw=keep_raw)
-    else:
-        results = mapped(task, pending, workers)
+        return arrived(task, task.source, pending, workers, known_count, keep_raw=keep_raw)
+    return mapped(task, pending, workers)
+
+
+def _reachable(results: Iterator[tuple[str, Result]]) -> _Results:
     for key, result in results:
         if isinstance(result, Unreachable):
             raise SourceError(f"the source stopped answering at {key}: {result}")

@@ -11,7 +11,8 @@ import json
 import os
 import re
 import tempfile
-import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -23,7 +24,7 @@ from analysis.errors import ContractError
 from analysis.flags import DISJOINT_SQL
 from analysis.period import Period
 from analysis.schema import SCHEMA_VERSION
-from analysis.store import REASONS, Collection
+from analysis.store import REASONS, Collection, Store
 
 FOLDER = "packs"
 
@@ -153,30 +154,49 @@ def _pack(
     period: Period,
     scratch: Path,
 ) -> str:
-    """The path of the study's pack, which is made where it is not there yet.
+    """The local path of the study's pack, which is made where the store has none yet.
 
-    Where the store is no folder, or cannot be written, it is made in ``scratch``.
+    Where the store is no folder, or cannot be written, it lies in ``scratch``.
     """
     store = collection.store
     study = f"{probe_cc}-{period.since}-{period.until}-{collection.source_id}"
     files = sorted([f.key, f.size, f.sha256, f.fingerprints] for f in collection.files)
     digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, files]).encode()).hexdigest()[:16]
-    if store.is_local:
-        kept = Path(store.place(f"{FOLDER}/{study}-{digest}.parquet"))
-        if _is_whole(kept):
-            return str(kept)
-        try:
-            store.remove_leftovers(FOLDER)
-            with store.replacement(f"{FOLDER}/{kept.name}") as replacement:
-                _write(connection, collection, probe_cc, period, replacement.path, scratch)
-                replacement.commit()
-            _remove_replaced(kept, study)
-            return str(kept)
-        except (OSError, duckdb.IOException):
-            pass  # a store that others own, or a full disk
-    path = str(scratch / "pack.parquet")
-    _write(connection, collection, probe_cc, period, path, scratch)
+    name = f"{FOLDER}/{study}-{digest}.parquet"
+    path = scratch / "pack.parquet"
+
+    def write(path: str) -> None:
+        _write(connection, collection, probe_cc, period, path, scratch)
+
+    try:
+        if store.is_local:
+            path = _kept_in_folder(store, name, write)
+        else:
+            _kept_in_bucket(store, name, write, path)
+        store.remove_older(FOLDER, f"{study}-", name, _STALE_AFTER)
+    except (OSError, duckdb.IOException):  # a store that others own, or a full disk
+        if not _is_whole(path):
+            write(str(path))
+    return str(path)
+
+
+def _kept_in_folder(store: Store, name: str, write: Callable[[str], None]) -> Path:
+    path = Path(store.place(name))
+    if not _is_whole(path):
+        store.remove_leftovers(FOLDER)
+        with store.replacement(name) as replacement:
+            write(replacement.path)
+            replacement.commit()
     return path
+
+
+def _kept_in_bucket(store: Store, name: str, write: Callable[[str], None], path: Path) -> None:
+    """Fetched once for all questions: each of them reads most of it."""
+    with suppress(OSError):
+        store.fetch(name, path)
+    if not _is_whole(path):
+        write(str(path))
+        store.put(path, name)
 
 
 def _is_whole(path: Path) -> bool:
@@ -184,13 +204,6 @@ def _is_whole(path: Path) -> bool:
         return _META.encode() in (pq.read_metadata(path).metadata or {})
     except (OSError, pa.ArrowException):
         return False
-
-
-def _remove_replaced(kept: Path, study: str) -> None:
-    """Remove older packs of the same study, but none that somebody may be reading."""
-    for path in kept.parent.glob(f"{study}-*.parquet"):
-        if path != kept and time.time() - path.stat().st_mtime > _STALE_AFTER:
-            path.unlink(missing_ok=True)
 
 
 def _write(
@@ -275,15 +288,12 @@ FROM {_ROWS}
 
 def _local_paths(collection: Collection, scratch: Path) -> dict[str, str]:
     """Paths that DuckDB can read, with the key of the object that each was made from."""
-    store, paths = collection.store, {}
-    for index, file in enumerate(collection.files):
-        path = store.path(collection.source_id, file.key)
-        if not store.is_local:
-            # DuckDB would need an extension, fetched from the network, to read S3 itself.
-            path = str(scratch / f"{index}.parquet")
-            Path(path).write_bytes(store.read(collection.source_id, file.key))
-        paths[path] = file.key
-    return paths
+    store, source_id = collection.store, collection.source_id
+    keys = [file.key for file in collection.files]
+    if store.is_local:
+        return {store.path(source_id, key): key for key in keys}
+    # DuckDB would need an extension, fetched from the network, to read S3 itself.
+    return dict(zip(store.fetch_files(source_id, keys, scratch), keys, strict=True))
 
 
 def _without_glob(path: str) -> str:

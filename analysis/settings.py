@@ -8,6 +8,7 @@ from analysis import reference
 from analysis.errors import ParameterError
 from analysis.period import Period
 from analysis.places.archive import RECEIPT_MARGIN
+from analysis.places.schedulers import parse_address
 from analysis.reference import REPOSITORY
 from analysis.snapshots import Snapshot
 
@@ -31,8 +32,9 @@ VARIABLES: Mapping[str, str] = {
     "REFERENCE": "UTC date, for the newest snapshot of test lists and fingerprints until then; or "
     "latest (default with SOURCE=ooni: one of the last 30 days, fetched where there is none)",
     "JOBS": "processes for reading (default: one per processor)",
+    "SCHEDULER": "tcp://host:port of a Dask scheduler whose workers read instead, JOBS at once",
 }
-_LATER = {"SCHEDULER", "PREVIOUS", "REPORT_LANGUAGES"}
+_LATER = {"PREVIOUS", "REPORT_LANGUAGES"}
 
 FICTIONAL = REPOSITORY / "data" / "fictional"
 _FICTIONAL_PERIOD = ("2024-01-01", "2025-01-01")
@@ -54,6 +56,7 @@ class Settings:
         network_names: registered names of networks, which only a snapshot brings.
         snapshot, snapshot_parts: the snapshot in use, and the parameters that it gave.
         jobs: processes, or None for one per processor.
+        scheduler: address of a Dask scheduler, or ``""``.
         is_embedded: the source is the embedded fictional country, to be simulated first.
         method: notebook parameters by their own names, still as text.
     """
@@ -72,6 +75,7 @@ class Settings:
     events: str
     reference: str
     jobs: int | None
+    scheduler: str
     is_embedded: bool
     method: Mapping[str, str]
     network_names: str = ""
@@ -143,6 +147,7 @@ def parse_settings(words: Iterable[str]) -> Settings:
         events=_place(given.get("EVENTS", "")),
         reference=given.get("REFERENCE", ""),
         jobs=_whole("JOBS", given, range(1, 1025)),
+        scheduler=parse_address(given["SCHEDULER"]) if given.get("SCHEDULER") else "",
         is_embedded=is_embedded,
         method=method,
     )

@@ -4,16 +4,17 @@ A file is ``STORE/observations/<source_id>/<key>.parquet``. Its columns are
 ``schema.OBSERVATION``; its key-value metadata hold what it was made from and the ledger of the
 lines that gave no row, so that both appear in one rename and neither can go stale alone.
 
-``STORE`` is a folder or an ``s3://`` URL. An S3 object appears only when its upload is complete,
-so there it is written in place; in a folder, under a temporary name beside its place.
+``STORE`` is a folder or an ``s3://`` URL. A file is written under a temporary name: beside its
+place, or for S3 in this machine's temporary folder, and sent when it is whole.
 """
 
 import hashlib
 import json
 import os
 import platform
+import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate, chain
 from pathlib import Path
@@ -127,14 +128,22 @@ class Store:
         keys = (name.removesuffix(_SUFFIX) for name in files if name.endswith(_SUFFIX))
         return sorted(key for key in keys if archive.holds_country(key, probe_cc))
 
-    def provenance(self, source_id: str, key: str) -> Provenance | None:
-        """What a file was made from; None where there is none that can be used."""
+    def provenance(self, source_id: str, key: str, size: int | None = None) -> Provenance | None:
+        """What a file was made from; None where there is none that can be used.
+
+        ``size`` is that of the file, where it is known.
+        """
+        name = _name(source_id, f"{key}{_SUFFIX}")
         try:
-            with self._tree.open_input(_name(source_id, f"{key}{_SUFFIX}")) as stream:
-                metadata = pq.read_metadata(stream).metadata or {}
+            metadata = self._tree.parquet_metadata(name, size).metadata or {}
             return Provenance(**json.loads(metadata[_META]))
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
             return None
+
+    def provenances(self, source_id: str, sizes: Mapping[str, int]) -> dict[str, Provenance]:
+        """The same of many files, by key, given the sizes of all; without those of no use."""
+        found = self._tree.each(lambda key: self.provenance(source_id, key, sizes[key]), sizes)
+        return {key: made for key, made in zip(sizes, found, strict=True) if made is not None}
 
     def stamps(self, source_id: str) -> dict[str, tuple[int, int]]:
         """Bytes and time of change of each file of a source, by key."""
@@ -145,9 +154,16 @@ class Store:
         """Bytes of a file; None where there is none."""
         return self._tree.size(_name(source_id, f"{key}{_SUFFIX}"))
 
-    def read(self, source_id: str, key: str) -> bytes:
-        """A file as it is."""
-        return self._tree.read(_name(source_id, f"{key}{_SUFFIX}"))
+    def fetch_files(self, source_id: str, keys: Iterable[str], folder: Path) -> list[str]:
+        """Bring the files of objects into a folder; their paths there, in order."""
+
+        def fetch(numbered: tuple[int, str]) -> str:
+            number, key = numbered
+            path = str(folder / f"{number}{_SUFFIX}")
+            self._tree.fetch(_name(source_id, f"{key}{_SUFFIX}"), path)
+            return path
+
+        return list(self._tree.each(fetch, enumerate(keys)))
 
     def write(self, source_id: str, key: str) -> "FileWriter":
         """Begin the file of one object."""
@@ -172,6 +188,18 @@ class Store:
         """A file of any name in the store, that appears when it is whole."""
         return Replacement(self._tree, name)
 
+    def fetch(self, name: str, path: Path) -> None:
+        """Bring a file of any name into a local one, or FileNotFoundError."""
+        self._tree.fetch(name, str(path))
+
+    def put(self, path: Path, name: str) -> None:
+        """Send a local file, to appear under any name when it is whole."""
+        self._tree.put(str(path), name)
+
+    def remove_older(self, folder: str, start: str, kept: str, seconds: float) -> None:
+        """Remove the files of a folder that start so and are so old, but for one that is kept."""
+        self._tree.remove_older(folder, start, kept, seconds)
+
     def _replace(self, name: str, blocks: Iterable[bytes]) -> None:
         with Replacement(self._tree, name) as replacement:
             for block in blocks:
@@ -192,36 +220,40 @@ def _name(source_id: str, name: str = "") -> str:
 
 
 class Replacement:
-    """A file that takes its place when it is whole, or never."""
+    """A file that takes its place when it is whole, or never.
+
+    Attributes:
+        path: where it is while it is written: a local file that anybody can open.
+        stream: writes it.
+    """
 
     def __init__(self, tree: Tree, name: str) -> None:
         self._tree = tree
-        self._name = self._temporary = name
-        if tree.is_local:
-            folder, _, base = name.rpartition("/")
-            owner = f"{_machine()}-{os.getpid()}-{uuid4().hex[:8]}"
-            self._temporary = f"{folder}/.{base}.{owner}{_TEMPORARY}"
-        self.stream = tree.open_output(self._temporary)
+        self._name = name
+        folder, _, base = name.rpartition("/")
+        owner = f"{_machine()}-{os.getpid()}-{uuid4().hex[:8]}"
+        place = tree.path(folder) if tree.is_local else tempfile.gettempdir()
+        Path(place).mkdir(parents=True, exist_ok=True)
+        self.path = f"{place}/.{base}.{owner}{_TEMPORARY}"
+        self.stream = pa.OSFile(self.path, "wb")
         self._is_done = False
-
-    @property
-    def path(self) -> str:
-        """Where the file is while it is written; for a folder, one that anybody can open."""
-        return self._tree.path(self._temporary)
 
     def __enter__(self) -> "Replacement":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._is_done and self._tree.is_local:  # an unclosed upload to S3 never appears
+        if not self._is_done:
             self.stream.close()
-            Path(self._tree.path(self._temporary)).unlink(missing_ok=True)
+            Path(self.path).unlink(missing_ok=True)
 
     def commit(self) -> None:
         """Let the file appear."""
         self.stream.close()
         if self._tree.is_local:
-            Path(self._tree.path(self._temporary)).replace(self._tree.path(self._name))
+            Path(self.path).replace(self._tree.path(self._name))
+        else:
+            self._tree.put(self.path, self._name)
+            Path(self.path).unlink()
         self._is_done = True
 
 

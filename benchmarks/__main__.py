@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.fingerprints import load
-from benchmarks import ingestion, judging
+from benchmarks import ingestion, judging, scaling
 from benchmarks.generate import Size
 
 
@@ -14,6 +14,7 @@ def main() -> None:
     """Measure and print."""
     console = Console()
     console.print(_of_ingestion())
+    console.print(_of_scaling())
     console.print(_of_judging())
 
 
@@ -31,6 +32,19 @@ def _of_ingestion() -> Table:
     }
     for name, value in rows.items():
         table.add_row(name, value)
+    return table
+
+
+def _of_scaling() -> Table:
+    fingerprints = load(os.environ.get("FINGERPRINTS"))
+    figures = scaling.measure(Size(objects=24, measurements=250), fingerprints=fingerprints)
+    table = Table(title="Two Dask workers against a pool of two processes, medians of five rounds")
+    for name in ("", "objects/s", "measurements/s"):
+        table.add_column(name, justify="right")
+    for name in ("pool", "dask"):
+        rates = (figures[f"{name}_{what}_per_second"] for what in ("objects", "measurements"))
+        table.add_row(name, *(f"{rate:,.0f}" for rate in rates))
+    table.add_row("dask / pool", f"{figures['dask_against_pool']:.2f}", "")
     return table
 
 

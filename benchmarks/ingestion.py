@@ -37,7 +37,7 @@ def measure(
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "archive"
         byte_count = write_archive(archive, size) * days
-        _repeat(archive, days)
+        repeat(archive, days)
 
         def ingestion(jobs: int) -> Callable[[], object]:
             return lambda: _ingested(archive, fingerprints, jobs)
@@ -58,7 +58,8 @@ def measure(
     }
 
 
-def _repeat(archive: Path, days: int) -> None:
+def repeat(archive: Path, days: int) -> None:
+    """Have the objects of an archive again on later days, by hard links."""
     for path in sorted(archive.rglob("*.jsonl.gz")):
         first = path.relative_to(archive / "raw").parts[0]
         for day in range(1, days):

@@ -13,7 +13,7 @@ ISLAND = "simulate"
 DOORS = 7
 #: Whatever opens a connection. pyarrow's file systems reach S3.
 NETWORK = ("httpx", "requests", "socket", "ssl", "urllib.request", "urllib3", "http.client",
-           "ftplib", "aiohttp", "boto3", "pyarrow.fs")  # fmt: skip
+           "ftplib", "aiohttp", "boto3", "pyarrow.fs", "distributed", "dask")  # fmt: skip
 VAGUE = re.compile(r"(utils?|helpers?|common|misc|tools|core|base|lib|stuff)")
 #: The fictional country's code, and addresses, networks and names that exist only for
 #: documentation (AS65536 apart, whose number is a size more often).

