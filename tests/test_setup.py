@@ -32,9 +32,10 @@ def test_lock_and_constraints_name_the_same_versions(repository_root: Path) -> N
 def test_the_lock_covers_everything_that_the_project_asks_for(repository_root: Path) -> None:
     """Each dependency and the build back-end is pinned to a version that it accepts."""
     project = tomllib.loads((repository_root / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"].values()
     asked = [
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["dev"],
+        *(text for extra in extras for text in extra if project["project"]["name"] not in text),
         *project["build-system"]["requires"],
     ]
     pins: dict[str, list[Requirement]] = {}
@@ -48,7 +49,9 @@ def test_the_lock_covers_everything_that_the_project_asks_for(repository_root: P
         assert all(wanted.specifier.contains(version) for version in versions), text
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "constraints.txt", "tools/uv.txt"])
+@pytest.mark.parametrize(
+    "name", [*("requirements.lock", "constraints.txt"), *("tools/uv.txt", "tools/s3-server.txt")]
+)
 def test_pins_are_exact_and_name_no_index(repository_root: Path, name: str) -> None:
     """Every version is exact, hashed where pip allows it, and comes from wherever pip looks."""
     text = (repository_root / name).read_text(encoding="utf-8")
