@@ -400,9 +400,8 @@ def _set_aside_reasons(
     top = table[CELL].merge(problems.drop_duplicates(CELL), on=CELL, how="left")["problem"]
     top.index = table.index
     state = table["state"]
-    unexplained = state.where(state.isin(["insufficient", "impaired"]), "anomaly_unexplained")
-    # A rule does read these as blocking; there are too few of them.
-    unexplained = unexplained.mask((top == "blocked") & (state != "impaired"), "insufficient")
+    # Where enough was tested to say that the site is reached, a few failures are no want of tests.
+    unexplained = state.where(state != "ok", "anomaly_unexplained")
     is_refusal = (top == "geo_restricted") & table["domain"].isin(refusing)
     explained = ~top.isin(["blocked", "other", "geo_restricted"]) | is_refusal
     return top.where(explained, unexplained).where(top.notna() & ~state.isin(LISTED), "")
