@@ -21,7 +21,7 @@ SET_ASIDE_REASONS = {
     "not_domestic": "Seen only on networks that are not access networks of the country.",
     "impaired": "Not working for a cause that the measurements do not show.",
     "insufficient": "Too few sessions to say anything.",
-    "anomaly_unexplained": "OONI flags anomalies that no rule reads as blocking.",
+    "anomaly_unexplained": "The site is reached; what else was seen does not amount to a block.",
 }
 
 

@@ -141,3 +141,6 @@ def add_guards(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) ->
     if connection.execute(_DEFECTS.format(**numbers)).fetchall() != [(0,)]:
         connection.execute(_DEFECTS.format(**numbers))
     connection.execute(f"CREATE OR REPLACE TEMP TABLE shared_failures AS {_SHARED}")
+    # They hold a row for nearly every measurement, and nothing after this asks them.
+    for name in ("seen", "normal", "version_cells"):
+        connection.execute(f"DROP TABLE {name}")

@@ -28,9 +28,11 @@ from analysis.store import REASONS, Collection, Store
 
 FOLDER = "packs"
 
-#: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB.
-_MEMORY = 400
-_ROWS_PER_MB = 6_000
+#: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB where
+#: two threads work. Each further one holds blocks of its own.
+_MEMORY = 300
+_ROWS_PER_MB = 8_000
+_MEMORY_PER_THREAD = 40
 #: Where a pack keeps what was left out of it. A pack without it is made again: the name changes
 #: with what it holds.
 _META = "workbook_left_out"
@@ -131,7 +133,9 @@ def limit_memory(connection: duckdb.DuckDBPyConnection, row_count: int) -> None:
 
     Names and hash tables cannot go there, so that many more rows need more.
     """
-    connection.execute(f"SET memory_limit = '{max(_MEMORY, row_count // _ROWS_PER_MB)}MB'")
+    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    limit = max(_MEMORY, row_count // _ROWS_PER_MB) + _MEMORY_PER_THREAD * max(0, threads - 2)
+    connection.execute(f"SET memory_limit = '{limit}MB'")
 
 
 def observations_from_table(table: pa.Table, threads: int = 1) -> duckdb.DuckDBPyConnection:

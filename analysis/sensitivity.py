@@ -152,13 +152,12 @@ class _Judge:
         return self.known[key]
 
     def _judge(self, thresholds: Thresholds) -> Pairs:
-        judged = judge_intervals(
+        ((_, found),) = judge_intervals(
             self.connection,
             {"all": self.period},
             thresholds,
             domestic_asns=sorted(self.domestic_asns),
         )
-        found = judged["all"]
         listed = found[found["state"].isin(LISTED) & found["probe_asn"].isin(self.domestic_asns)]
         return frozenset(zip(listed["domain"], listed["probe_asn"].astype(int), strict=True))
 

@@ -1,6 +1,6 @@
 """The verdict on each site and network: state, mechanism, dates, counts and a witness."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -212,23 +212,22 @@ def judge_cells(
         domestic_asns: the country's access networks.
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
     """
-    judged = judge_intervals(connection, periods, thresholds, domestic_asns=domestic_asns)
+    judged_periods = judge_intervals(connection, periods, thresholds, domestic_asns=domestic_asns)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE measured AS {_MEASURED}")
     refusing = set(connection.execute(_REFUSALS.format(**vars(thresholds))).df()["domain"])
-    verdicts = pd.concat(
-        [
+    tables = []
+    for name, judged in judged_periods:
+        if name == "all":
+            intervals = interval_table(connection, judged)
+        tables.append(
             _verdicts_of(
-                connection, name, periods[name], judged[name], refusing, thresholds,
+                connection, name, periods[name], judged, refusing, thresholds,
                 has_explorer=has_explorer,
             )
-            for name in periods
-        ],
-        ignore_index=True,
-    )  # fmt: skip
-    return Judgement(
-        verdicts.sort_values([*CELL, "period"], ignore_index=True),
-        interval_table(connection, judged["all"]),
-    )
+        )  # fmt: skip
+    verdicts = pd.concat(tables, ignore_index=True)
+    tables.clear()
+    return Judgement(verdicts.sort_values([*CELL, "period"], ignore_index=True), intervals)
 
 
 def judge_intervals(
@@ -237,25 +236,31 @@ def judge_intervals(
     thresholds: Thresholds,
     *,
     domestic_asns: Iterable[int],
-) -> dict[str, pd.DataFrame]:
+) -> Iterator[tuple[str, pd.DataFrame]]:
     """The state of every interval of steady behaviour, before it becomes a verdict.
 
     Args: as for ``judge_cells``.
 
     Returns:
-        Period → one row per ``domain, probe_asn, interval`` with its counts and ``state``. The
-        connection then holds ``sessions``, ``session_days`` and ``interval_days``.
+        Each period's name with one row per ``domain, probe_asn, interval``: its counts and
+        ``state``. ``all`` comes first, and each is judged when it is asked for, so that one at a
+        time is in memory. The connection holds ``sessions``, ``session_days`` and
+        ``interval_days``.
     """
     add_sessions(connection, domestic_asns)
     add_intervals(connection, thresholds)
+    return _judge_periods(connection, periods, thresholds)
+
+
+def _judge_periods(
+    connection: duckdb.DuckDBPyConnection, periods: Mapping[str, Period], thresholds: Thresholds
+) -> Iterator[tuple[str, pd.DataFrame]]:
     strays = stray_shares(connection)
-
-    def judge(period: Period) -> pd.DataFrame:
-        return _judge_intervals(connection, strays, period, thresholds)
-
-    whole = _choose_view(connection, judge(periods["all"]))
-    found = {name: whole if name == "all" else judge(periods[name]) for name in periods}
-    return {name: withhold_unreached(connection, found[name], thresholds) for name in found}
+    for name in sorted(periods, key=lambda name: name != "all"):
+        judged = _judge_intervals(connection, strays, periods[name], thresholds)
+        if name == "all":
+            judged = _choose_view(connection, judged)
+        yield name, withhold_unreached(connection, judged, thresholds)
 
 
 def _judge_intervals(
@@ -395,9 +400,8 @@ def _set_aside_reasons(
     top = table[CELL].merge(problems.drop_duplicates(CELL), on=CELL, how="left")["problem"]
     top.index = table.index
     state = table["state"]
-    unexplained = state.where(state.isin(["insufficient", "impaired"]), "anomaly_unexplained")
-    # A rule does read these as blocking; there are too few of them.
-    unexplained = unexplained.mask((top == "blocked") & (state != "impaired"), "insufficient")
+    # Where enough was tested to say that the site is reached, a few failures are no want of tests.
+    unexplained = state.where(state != "ok", "anomaly_unexplained")
     is_refusal = (top == "geo_restricted") & table["domain"].isin(refusing)
     explained = ~top.isin(["blocked", "other", "geo_restricted"]) | is_refusal
     return top.where(explained, unexplained).where(top.notna() & ~state.isin(LISTED), "")

@@ -134,7 +134,7 @@ SET_ASIDE_REASONS: dict[str, str] = {
     "instrument": "A defect of the test software",
     "broken_session": "The connection itself was broken",
     "not_domestic": "Not seen on a domestic network",
-    "anomaly_unexplained": "Anomalies that no rule explains",
+    "anomaly_unexplained": "Anomalies that amount to no block",
 }
 
 LEDGER_REASONS: dict[str, str] = {

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -29,23 +30,46 @@ from analysis.verdicts import judge_cells
 
 PROBE_CC = "QQ"
 PERIOD = Period.parse("2024-01-01", "2025-01-01")
-#: 2,000 names on 31 networks, near enough: 16 times the country's names, twice its networks.
+#: About 2,000 names on 31 networks: 16 times the country's names, twice its networks.
 _NAMES, _NETWORKS = 16, 2
 
-_MULTIPLIED = """
+_BASE = """
+CREATE OR REPLACE TEMP TABLE base AS
+SELECT *, row_number() OVER (PARTITION BY report_id ORDER BY object_key, line_number) AS place
+FROM observations
+"""
+
+# Copies of reports, in no order that means anything, until there are as many measurements as asked
+# for; the last one is cut.
+_REPORTS = """
+CREATE OR REPLACE TEMP TABLE report AS
+WITH copies AS (
+  SELECT report_id, n.range AS name, a.range AS network, t.range AS time, count(*) AS row_count
+  FROM base, range({names}) n, range({networks}) a, range({times}) t GROUP BY ALL
+), summed AS (
+  SELECT *, sum(row_count) OVER (
+    ORDER BY hash(report_id, name, network, time), report_id, name, network, time) AS total
+  FROM copies
+)
+SELECT report_id, name, network, time,
+  least(row_count, {row_count} - (total - row_count)) AS row_count
+FROM summed WHERE total - row_count < {row_count}
+"""
+
+# A copy on a later day that would leave the period comes around to its beginning.
+_ROWS = """
 COPY (
-  SELECT b.* REPLACE (
-      concat('c', c.name, '-', b.domain) AS domain, b.probe_asn + 1000 * c.network AS probe_asn,
-      concat(b.report_id, '-', c.name, '-', c.network, '-', t.time) AS report_id,
-      replace(b.input, '://', concat('://c', c.name, '-')) AS input,
-      concat('c', c.name, '-', b.http_host) AS http_host,
-      concat('c', c.name, '-', b.redirect_host) AS redirect_host,
-      concat(c.name, '-', c.network, '-', t.time, '/', b.object_key) AS object_key,
-      b.measurement_start_time + to_days(t.time::INTEGER) AS measurement_start_time)
-  FROM observations b,
-    (SELECT n.range AS name, a.range AS network FROM range({names}) n, range({networks}) a) c,
-    (SELECT range AS time FROM range({times})) t
-  WHERE {share} = 1 OR hash(b.report_id) % {share} = 0
+  SELECT b.* EXCLUDE (place) REPLACE (
+      concat('c', r.name, '-', b.domain) AS domain, b.probe_asn + 1000 * r.network AS probe_asn,
+      concat(b.report_id, '-', r.name, '-', r.network, '-', r.time) AS report_id,
+      replace(b.input, '://', concat('://c', r.name, '-')) AS input,
+      concat('c', r.name, '-', b.http_host) AS http_host,
+      concat('c', r.name, '-', b.redirect_host) AS redirect_host,
+      concat(r.name, '-', r.network, '-', r.time, '/', b.object_key) AS object_key,
+      b.measurement_start_time + to_days(r.time::INTEGER - CASE
+        WHEN b.measurement_start_time + to_days(r.time::INTEGER) < '{until}'::TIMESTAMP THEN 0
+        ELSE {days} END) AS measurement_start_time)
+  FROM base b JOIN report r ON r.report_id = b.report_id AND b.place <= r.row_count
 ) TO '{path}' (FORMAT parquet, COMPRESSION zstd)
 """
 
@@ -59,55 +83,56 @@ FROM observations GROUP BY ALL
 
 @dataclass(frozen=True)
 class Size:
-    """How much to judge: every session ``times`` over, or one report in ``share``."""
+    """How many measurements to judge, and how often."""
 
-    name: str
-    times: int = 1
-    share: int = 1
+    row_count: int
     rounds: int = 3
 
 
-SIZES = (
-    Size("0.24 million", share=5),
-    Size("2.4 million", times=2),
-    Size("24 million", times=18, rounds=1),
-)
+SIZES = (Size(240_000), Size(2_400_000), Size(24_000_000, rounds=1))
 
 
 def measure(sizes: tuple[Size, ...] = SIZES) -> list[dict[str, Any]]:
     """Judge each size in a process of its own.
 
     Returns:
-        One mapping per size: ``size``, ``measurement_count``, ``pair_count`` (site × network),
-        ``seconds`` and ``group_by_seconds`` (medians), their median ``ratio`` and the highest
-        resident memory, ``peak_mb``.
+        One mapping per size: ``measurement_count``, ``pair_count`` (site × network), ``seconds``
+        and ``group_by_seconds`` (medians), their median ``ratio`` and the highest resident
+        memory, ``peak_mb``.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        write_world(folder / "world", probe_cc=PROBE_CC, since=PERIOD.since, until=PERIOD.until)
-        collection = ingest(str(folder / "world" / "archive"), str(folder / "store"), PROBE_CC,
-                            fingerprints=Fingerprints())  # fmt: skip
-        found = []
-        with Observations(collection, PROBE_CC, PERIOD) as observations:
-            for size in sizes:
-                path = folder / "rows.parquet"
-                query = _MULTIPLIED.format(
-                    names=_NAMES, networks=_NETWORKS, times=size.times, share=size.share, path=path
-                )
-                observations.connection.execute(query)
-                rounds = [_in_a_process(path) for _ in range(size.rounds)]
-                found.append(
-                    {
-                        "size": size.name,
-                        **{k: rounds[0][k] for k in ("measurement_count", "pair_count")},
-                        **{
-                            k: median(r[k] for r in rounds) for k in ("seconds", "group_by_seconds")
-                        },
-                        "ratio": median(r["seconds"] / r["group_by_seconds"] for r in rounds),
-                        "peak_mb": max(r["peak_mb"] for r in rounds),
-                    }
-                )
-    return found
+        paths = write_rows(Path(scratch), [size.row_count for size in sizes])
+        return [
+            _summary([_in_a_process(path) for _ in range(size.rounds)])
+            for size, path in zip(sizes, paths, strict=True)
+        ]
+
+
+def write_rows(folder: Path, row_counts: Sequence[int]) -> list[Path]:
+    """Write a Parquet file of observations for each count, and say where."""
+    write_world(folder / "world", probe_cc=PROBE_CC, since=PERIOD.since, until=PERIOD.until)
+    collection = ingest(str(folder / "world" / "archive"), str(folder / "store"), PROBE_CC,
+                        fingerprints=Fingerprints())  # fmt: skip
+    paths = [folder / f"{row_count}.parquet" for row_count in row_counts]
+    with Observations(collection, PROBE_CC, PERIOD) as observations:
+        connection = observations.connection
+        connection.execute(_BASE)
+        ((base_count,),) = connection.execute("SELECT count(*) FROM base").fetchall()
+        for row_count, path in zip(row_counts, paths, strict=True):
+            copies = {"names": _NAMES, "networks": _NETWORKS, "row_count": row_count}
+            times = -(-row_count // (base_count * _NAMES * _NETWORKS))
+            connection.execute(_REPORTS.format(**copies, times=times))
+            connection.execute(_ROWS.format(path=path, until=PERIOD.until, days=PERIOD.day_count))
+    return paths
+
+
+def _summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    counts = {name: rounds[0][name] for name in ("measurement_count", "pair_count")}
+    seconds = {
+        name: median(found[name] for found in rounds) for name in ("seconds", "group_by_seconds")
+    }
+    ratio = median(found["seconds"] / found["group_by_seconds"] for found in rounds)
+    return {**counts, **seconds, "ratio": ratio, "peak_mb": max(r["peak_mb"] for r in rounds)}
 
 
 def _in_a_process(path: Path) -> dict[str, Any]:
@@ -126,21 +151,23 @@ def judge(path: str) -> dict[str, Any]:
         started = time.perf_counter()
         pairs = connection.execute(_GROUP_BY).fetchall()
         grouped = time.perf_counter()
+        counts = {"measurement_count": sum(pair[2] for pair in pairs), "pair_count": len(pairs)}
+        networks = {pair[1] for pair in pairs}
+        del pairs  # tens of MB of rows that no report holds
         first, second = PERIOD.split("")
         add_outcomes(connection, Thresholds(), Fingerprints())
         judgement = judge_cells(
             connection,
             {"all": PERIOD, "first": first, "second": second},
             Thresholds(),
-            domestic_asns={pair[1] for pair in pairs},
+            domestic_asns=networks,
             has_explorer=True,
         )
         ended = time.perf_counter()
         assert len(judgement.verdicts)
         connection.close()
     return {
-        "measurement_count": sum(pair[2] for pair in pairs),
-        "pair_count": len(pairs),
+        **counts,
         "seconds": ended - grouped,
         "group_by_seconds": grouped - started,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

@@ -261,7 +261,8 @@ def test_a_block_of_another_site_is_not_this_sites() -> None:
 
 
 def test_why_a_site_is_set_aside() -> None:
-    """Each cell with problems that is not listed says what explains most of them."""
+    """Each cell with problems that is not listed says what explains most of them; a site that is
+    reached is never said to be tested too little."""
     gone = [{**dead(domain="gone.example"), "report_id": f"g{n}",
              "measurement_start_time": DAY_ONE + timedelta(days=n)} for n in range(6)]  # fmt: skip
     found = judge([
@@ -269,13 +270,15 @@ def test_why_a_site_is_set_aside() -> None:
         *days("D" * 10, domain="down.example", is_anomaly=True),
         *days("U" * 10, domain="odd.example"), *days("BB", domain="thin.example"),
         *days("OOOOOOOOOOOOOOOB", domain="once.example"),
+        *days("DDDDDDDDDDDDDB", domain="fades.example"),
         *days("B" * 10, domain="tunnel.example", probe_asn=VPN),
     ])  # fmt: skip
     whole = found.verdicts[found.verdicts["period"] == "all"]
     assert dict(zip(whole["domain"], whole["set_aside_reason"], strict=True)) == {
         NAME: "", "open.example": "", "gone.example": "name_does_not_exist",
         "down.example": "down", "odd.example": "impaired", "thin.example": "insufficient",
-        "once.example": "insufficient", "tunnel.example": "not_domestic",
+        "once.example": "anomaly_unexplained", "fades.example": "down",
+        "tunnel.example": "not_domestic",
     }  # fmt: skip
 
 
