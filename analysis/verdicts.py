@@ -225,6 +225,7 @@ def judge_cells(
                 has_explorer=has_explorer,
             )
         )  # fmt: skip
+    del judged  # joining and sorting the tables takes most memory of all
     verdicts = pd.concat(tables, ignore_index=True)
     tables.clear()
     return Judgement(verdicts.sort_values([*CELL, "period"], ignore_index=True), intervals)
