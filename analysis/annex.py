@@ -20,7 +20,7 @@ SET_ASIDE_REASONS = {
     "broken_session": "The failures come from sessions in which everything failed.",
     "not_domestic": "Seen only on networks that are not access networks of the country.",
     "impaired": "Not working for a cause that the measurements do not show.",
-    "insufficient": "Too few sessions to say anything.",
+    "insufficient": "Too few sessions, or too few that agree, to say anything.",
     "anomaly_unexplained": "The site is reached; what else was seen does not amount to a block.",
 }
 

@@ -33,7 +33,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINK = re.compile(r"https://[A-Za-z0-9.-]+(?:[/?#][!-~]*)?", re.ASCII)
 _PAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.html(?:#[\w-]+)?")
 _TABLE = re.compile(r"tables/[A-Za-z0-9][A-Za-z0-9_.-]*\.(?:csv|xlsx)")
-_HOSTS = {"domain", "registrable_domain"}
+_HOSTS = {"domain", "registrable_domain", "address"}
+#: Columns of names that are written with dots and underscores, and may break after these.
+_CODES = {"rule_id", "published_rule_id"}
+_AFTER = re.compile("(?<=[._])")
 _WHOLE_HOST = 32  # a host name up to this long is not broken on screen
 EMPTY = (
     '<span class="empty"><span aria-hidden="true">–</span><span class="unseen">none</span></span>'
@@ -200,7 +203,8 @@ def text_cell(column: str, text: str) -> str:
     if column in _HOSTS and len(words) <= _WHOLE_HOST:
         return f'<bdi class="whole host">{safe(words)}</bdi>'
     if len(words) <= longest:
-        return f"<bdi>{safe(words)}</bdi>"
+        text = safe(words)
+        return f"<bdi>{_AFTER.sub('<wbr>', text) if column in _CODES else text}</bdi>"
     half = longest // 2
     short = f"{words[:half]} … {words[-half:]}"
     return f'<bdi title="{safe(words[:2000])}">{safe(short)}</bdi>'

@@ -149,7 +149,8 @@ _QUERIES = {
     "sum(failing_name_count)::BIGINT AS failing_name_count "
     "FROM broken_sessions GROUP BY 1 ORDER BY 1",
     "defective_versions": "SELECT software, mechanism::VARCHAR AS mechanism, name_count, "
-    "session_count, shared_session_count, rate, usual_rate "
+    "session_count, shared_session_count, "
+    "rate AS failing_share, usual_rate AS usual_share "
     "FROM defective_versions ORDER BY software, mechanism",
     "rules_fired": "SELECT rule_id::VARCHAR AS rule_id, count(*) AS measurement_count "
     "FROM outcomes GROUP BY 1 ORDER BY 1",

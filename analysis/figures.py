@@ -168,7 +168,7 @@ def methods_by_network(frame: pd.DataFrame, *, title: str, footer: str) -> Figur
     label = "network" if "network" in frame else "probe_asn"
     named = frame.assign(
         row=_labels(frame[label]),
-        column=[textwrap.fill(_label(MECHANISMS.get(m, m)), 12) for m in frame["mechanism"]],
+        column=[textwrap.fill(_label(MECHANISMS.get(m, m)), 10) for m in frame["mechanism"]],
     )
     counts = named.pivot_table(
         index="row", columns="column", values="domain_count", aggfunc="sum", sort=False
@@ -326,7 +326,7 @@ def blocking_timeline(
     axes.set_yticks(range(len(shown)), shown)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     _events(axes, marks)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=8)  # an arrow leads out of the axes
     _timeline_legend(axes, order.get("state"))
     return figure
 
@@ -537,7 +537,10 @@ def _bars(
     faces = ["white" if empty else colour for empty in (hollow or [False] * len(labels))]
     widths = values.to_numpy(dtype=float)
     bars = axes.barh(places, widths, height=0.66, color=faces, edgecolor=colour, linewidth=1.0)
-    axes.bar_label(bars, labels=list(notes), padding=4, fontsize=9.5)
+    axes.bar_label(
+        bars, labels=list(notes), padding=4, fontsize=9.5,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # over the grid
+    )  # fmt: skip
     axes.set_yticks(places, labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(0, _room(labels, widths, notes))
@@ -557,6 +560,8 @@ def _methods(codes: object) -> str:
     listed = [MECHANISMS.get(c, c) for c in str(codes).split(";") if c and c != "nan"]
     if not listed:
         return ""
+    if len(listed) == 2:
+        return f" · {_label(listed[0], 30)}, {_label(listed[1], 30)}"
     more = f" and {len(listed) - 1} more" if len(listed) > 1 else ""
     return f" · {_label(listed[0], 30)}{more}"
 

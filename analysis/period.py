@@ -65,6 +65,11 @@ class Period:
         return f"{self.since}--{self.until}"
 
     @property
+    def in_words(self) -> str:
+        """First and last day, as a reader says them."""
+        return f"{self.since:%-d %B %Y} to {self.last_day:%-d %B %Y}"
+
+    @property
     def day_count(self) -> int:
         return (self.until - self.since).days
 

@@ -114,14 +114,10 @@ def page_context(probe_cc: str, period: Period) -> PageContext:
     """What the header of every page says."""
     return PageContext(
         country=reference.country_name(probe_cc),
-        period=f"{_in_words(period.since)} to {_in_words(period.last_day)}",
+        period=period.in_words,
         status="Fictional country" if reference.is_fictional(probe_cc) else "Draft",
         data_date=period.last_day.isoformat(),
     )
-
-
-def _in_words(day: object) -> str:
-    return f"{day:%-d %B %Y}"
 
 
 def _run(

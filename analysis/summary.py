@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.networks import DOMESTIC
 from analysis.period import Period
 from analysis.tables import read_table
 from analysis.words import MECHANISMS
@@ -28,7 +29,7 @@ def summarise(tables: str | Path, *, country: str, period: Period) -> dict[str, 
     whole = semesters.loc["all"]
     registrable = blocked["registrable_domain"].nunique()
     answer = (
-        f"From {period.since} to {period.last_day}, {len(blocked)} of {whole['domain_count']:,} "
+        f"From {period.in_words}, {len(blocked)} of {whole['domain_count']:,} "
         f"tested sites in {country} were blocked or likely blocked on at least one of the "
         "country's access networks."
     )
@@ -42,6 +43,7 @@ def summarise(tables: str | Path, *, country: str, period: Period) -> dict[str, 
 
 def _numbers(read: dict[str, pd.DataFrame], whole: Any, registrable: int) -> list[dict[str, Any]]:
     blocked = read["blocked_sites"]
+    access = read["networks"][read["networks"]["kind"].isin(DOMESTIC)]
     return [
         {
             "value": len(blocked),
@@ -54,9 +56,10 @@ def _numbers(read: dict[str, pd.DataFrame], whole: Any, registrable: int) -> lis
             "caveat": "by its top-level domain, its test list, or a sourced list",
         },
         {
-            "value": int((read["networks"]["blocked_domain_count"] > 0).sum()),
-            "label": "networks on which a listed site was seen blocked",
-            "caveat": f"of {whole['network_count']} that measured, VPNs and hosting included",
+            "value": int((access["blocked_domain_count"] > 0).sum()),
+            "label": "access networks on which a site was seen blocked",
+            "caveat": f"of {len(access)} that measured; "
+            f"{len(read['networks']) - len(access)} others are VPNs, hosting or abroad",
         },
         {
             "value": int(whole["measurement_count"]),
@@ -78,7 +81,10 @@ def _findings(read: dict[str, pd.DataFrame], semesters: pd.DataFrame) -> list[di
 def _finding_how(blocked: pd.DataFrame) -> dict[str, str]:
     mechanisms = blocked["mechanisms"].str.split(";").explode()
     counts = mechanisms[mechanisms != ""].value_counts()
-    top = ", ".join(f"{MECHANISMS[str(name)]} ({count})" for name, count in counts.head(3).items())
+    top = ", ".join(
+        f"{MECHANISMS[str(name)].replace(':', '')} ({count} {'site' if count == 1 else 'sites'})"
+        for name, count in counts.head(3).items()
+    )
     return {
         "claim": f"Sites are blocked in {len(counts)} ways"
         + (f"; most often: {top}." if top else "."),
@@ -92,16 +98,19 @@ def _finding_how(blocked: pd.DataFrame) -> dict[str, str]:
 def _finding_who(networks: pd.DataFrame) -> dict[str, str]:
     ranked = networks[networks["rank"].notna()]
     top = ranked.sort_values(["rank", "probe_asn"]).head(3)
-    words = ", ".join(
-        f"{row.network} ({row.probe_asn}): {row.blocked_domain_count}"
+    words = "; ".join(
+        f"{row.network} ({row.probe_asn}), {row.blocked_domain_count}"
         for row in top.itertuples()
         if row.blocked_domain_count
     )
-    none = int((ranked["blocked_domain_count"] == 0).sum())
+    access = networks[networks["kind"].isin(DOMESTIC)]
+    none = int((access["blocked_domain_count"] == 0).sum())
     return {
-        "claim": f"Most sites were seen blocked on {words}." if words else "No network blocks.",
-        "reading": f"On {none} of {len(ranked)} access networks no site meets the evidence floor "
-        "for blocking; on some of them too little was tested.",
+        "claim": f"The networks with the most blocked sites: {words}."
+        if words
+        else "No site was seen blocked on an access network.",
+        "reading": f"On {none} of {len(access)} access networks no site is listed; that may be for "
+        "want of tests.",
         "caveat": "Observed on a network does not say who ordered or carried out the blocking.",
         "evidence_page": "4-blocked-sites.html",
     }

@@ -155,7 +155,8 @@ class Results:
         """A share with its bounds, for a sentence."""
         frame = self.shares(measure, part=part)
         row = frame[frame["stratum"] == stratum].iloc[0]
-        return f"{row['share']:.1%} ({row['lower_share']:.1%} to {row['upper_share']:.1%})"
+        share, low, high = (f"{100 * row[n]:.1f}" for n in ("share", "lower_share", "upper_share"))
+        return f"{share} % ({low} to {high})"
 
     @property
     def rules_version(self) -> str:
