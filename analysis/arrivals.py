@@ -56,17 +56,25 @@ def arrived(
     Raises:
         SourceError: the server stopped answering, or refuses most of what it lists.
     """
+    # Threads that wait for a worker fetch nothing, so there are as many more as workers.
+    threads = CONNECTIONS + jobs
+    with (
+        landed(task, bucket, jobs, keep_raw=keep_raw) as read,
+        closing(at_once(read, items, bucket.stop, threads)) as results,
+    ):
+        yield from refusing_most(((item.key, result) for item, result in results), known_count)
+
+
+@contextmanager
+def landed(
+    task: Task, bucket: Bucket, jobs: int, *, keep_raw: bool
+) -> Iterator[Callable[[ArchiveObject], Result]]:
+    """A function that fetches an object and has it read, for several threads at once."""
     with _temporary_folder() as folder:
-        here = replace(task, source=Folder(folder))
         raw = RawFiles(task.store, task.source_id)
         landing = _Landing(bucket, folder, raw, keep_raw)
-        # Threads that wait for a worker fetch nothing, so there are as many more as workers.
-        threads = CONNECTIONS + jobs
-        with reader(here, jobs) as read:
-            work = partial(landing.read, read)
-            with closing(at_once(work, items, bucket.stop, threads)) as results:
-                by_key = ((item.key, result) for item, result in results)
-                yield from refusing_most(by_key, known_count)
+        with reader(replace(task, source=Folder(folder)), jobs) as read:
+            yield partial(landing.read, read)
 
 
 @contextmanager

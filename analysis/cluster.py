@@ -6,16 +6,16 @@ the same store and the same archive.
 
 import pickle
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
-from analysis.arrivals import arrived, refusing_most
+from analysis.arrivals import landed, refusing_most
 from analysis.errors import SourceError
 from analysis.objects import Task, ingest_object
 from analysis.places.buckets import Bucket
@@ -57,10 +57,11 @@ def by_cluster(
         return
     probe = next((item for item in items if _can_open(task, item)), None)
     with _marked(task) as mark:
-        order = _Order(code_identity(), pickle.dumps((task, keep_raw)), probe, mark, uuid4().hex)
+        order = _Order(code_identity(), pickle.dumps(task), keep_raw, probe, mark, uuid4().hex)
         named = {item.key: item for item in items}
         results = spread(scheduler, _work_on, unfit, pickle.dumps(order), named, jobs)
         yield from refusing_most(results, known_count)
+    task.store.remove_leftovers(f"{FOLDER}/{task.source_id}")  # of workers that were lost
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class _Order:
 
     Attributes:
         code: of :func:`code_identity`.
-        task: and whether fetched files are kept; pickled, so that another version's never has to be
-            understood.
+        task: pickled, so that another version's never has to be understood.
+        keep_raw: keep what a server sends.
         probe: a file that can be opened if the workers' SOURCE is this one; None for none.
         mark: a file that is there if the workers' STORE is this one; ``""`` for none.
         run: another one each time, so that no worker goes on with the connections of a run that
@@ -79,6 +80,7 @@ class _Order:
 
     code: str
     task: bytes
+    keep_raw: bool
     probe: ArchiveObject | None
     mark: str
     run: str
@@ -125,24 +127,31 @@ def unfit(order: bytes) -> str:
     if wanted.code != code_identity():
         return f"has {code_identity()}; needed is {wanted.code}"
     if wanted.mark and not Path(wanted.mark).exists():
-        store = _task_of(order)[0].store.uri
+        store = _task_of(order).store.uri
         return f"does not see the folder {store}; give a STORE that all share, such as s3://…"
-    if wanted.probe is not None and not _can_open(_task_of(order)[0], wanted.probe):
+    if wanted.probe is not None and not _can_open(_task_of(order), wanted.probe):
         return f"cannot open {wanted.probe.key} of the SOURCE, which can be opened here"
     return ""
 
 
 @lru_cache(maxsize=2)
-def _task_of(order: bytes) -> tuple[Task, bool]:
-    task: tuple[Task, bool] = pickle.loads(pickle.loads(order).task)
+def _task_of(order: bytes) -> Task:
+    task: Task = pickle.loads(pickle.loads(order).task)
     return task
+
+
+_until_the_end = ExitStack()  # of a worker's life
+
+
+@lru_cache(maxsize=2)
+def _reader_of(order: bytes) -> Callable[[ArchiveObject], Result]:
+    task, keep_raw = _task_of(order), pickle.loads(order).keep_raw
+    if isinstance(task.source, Bucket):
+        return _until_the_end.enter_context(landed(task, task.source, 1, keep_raw=keep_raw))
+    return partial(ingest_object, task)
 
 
 def _work_on(order: bytes, item: ArchiveObject) -> Result:
     if reason := unfit(order):  # a worker that came later than the others were asked
         raise SourceError(f"a worker {reason}")
-    task, keep_raw = _task_of(order)
-    if isinstance(task.source, Bucket):
-        ((_, result),) = arrived(task, task.source, [item], 1, 0, keep_raw=keep_raw)
-        return result
-    return ingest_object(task, item)
+    return _reader_of(order)(item)
