@@ -41,8 +41,8 @@ DRY_RUN := $(findstring n,$(firstword -$(MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup report ingest validate test check lab bench clean run-report run-ingest \
-  run-validate FORCE
+.PHONY: help setup report ingest share validate test check lab bench clean run-report run-ingest \
+  run-share run-validate FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | \
@@ -60,6 +60,9 @@ report: run-report  ## the whole report; without variables, of the embedded fict
 ingest: run-ingest  ## the first stage alone: archive to Parquet and ledger, resumable
 	$(finish)
 
+share: run-share  ## the observations of a period, packed for somebody else's SOURCE
+	$(finish)
+
 validate: run-validate  ## the method against fictional worlds with known truth, in minutes
 	$(finish)
 
@@ -68,6 +71,9 @@ run-report: $(STAMP)
 
 run-ingest: $(STAMP)
 	$(call run,ingest)
+
+run-share: $(STAMP)
+	$(call run,share)
 
 run-validate: $(STAMP)
 	$(call run,validate)
@@ -91,7 +97,7 @@ bench: $(STAMP)  ## the performance figures, printed as ratios
 	@$(PY) -m benchmarks
 
 clean:  ## remove what make built, never fetched raw data
-	@rm -rf .venv build reports data/observations data/packs data/work data/fictional
+	@rm -rf .venv build reports shared data/observations data/packs data/work data/fictional
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -5,13 +5,23 @@ Of a server's archive it is also how a study is opened again without asking the 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 
+import msgspec
+
+from analysis.errors import SourceError
 from analysis.period import Period
 from analysis.store import Collection, NotRead, Provenance, Store
 
 _Stamp = tuple[int, int]
 _Files = dict[str, tuple[Provenance, _Stamp]]
+
+
+class _Note(msgspec.Struct):
+    source_id: str
+    files: list[tuple[Provenance, int, int]]
+    not_read: list[NotRead]
 
 
 class Catalogue:
@@ -33,13 +43,12 @@ class Catalogue:
     def _read(self) -> None:
         note = self._store.read_note(self._home, self._name)
         try:
-            files = [(Provenance(**file), (size, time)) for file, size, time in note["files"]]
-            not_read = tuple(NotRead(**item) for item in note["not_read"])
-            self._source_id = str(note["source_id"])
-        except (TypeError, KeyError, ValueError):
-            return  # there is none, or an older program's
-        self._noted = {file.key: (file, stamp) for file, stamp in files}
-        self._not_read = not_read
+            read = msgspec.convert(note, _Note)
+        except msgspec.ValidationError:
+            return  # there is none, or another program's
+        self._source_id = read.source_id
+        self._noted = {file.key: (file, (size, time)) for file, size, time in read.files}
+        self._not_read = tuple(read.not_read)
 
     def files(self, source_id: str, keys: Sequence[str]) -> dict[str, Provenance]:
         """What those files that there are were made from, by key."""
@@ -50,8 +59,8 @@ class Catalogue:
         noted = self._noted if source_id == self._source_id else {}
         there = {key: stamps[key] for key in keys if key in stamps}
         same = {k: noted[k][0] for k, stamp in there.items() if k in noted and noted[k][1] == stamp}
-        sizes = {key: size for key, (size, _) in there.items() if key not in same}
-        files = {**same, **self._store.provenances(source_id, sizes)}
+        others = [key for key in there if key not in same]
+        files = {**same, **self._store.provenances(source_id, others)}
         return {key: (files[key], stamp) for key, stamp in there.items() if key in files}
 
     def collection(self, fingerprints: str) -> Collection | None:
@@ -83,4 +92,5 @@ class Catalogue:
             "files": [[asdict(file), *stamp] for file, stamp in found.values()],
             "not_read": [asdict(item) for item in read.not_read],
         }
-        self._store.write_note(self._home, self._name, note)
+        with suppress(SourceError):  # a disk that takes nothing more costs time, no more
+            self._store.write_note(self._home, self._name, note)

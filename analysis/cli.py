@@ -37,6 +37,11 @@ def main() -> None:
     except WorkbookError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
+    except OSError as error:  # a disk that is full, read-only or failing
+        place = f"{error.filename}: " if error.filename else ""
+        told = SourceError(f"{place}{error.strerror or error}")
+        print(f"{type(told).__name__}: {told}", file=sys.stderr)
+        sys.exit(told.exit_status)
     except KeyboardInterrupt:
         print("interrupted; running the same command again resumes", file=sys.stderr)
         sys.exit(130)
@@ -87,6 +92,23 @@ def refresh(
     for name in given.keys() - {"PROBE_CC"}:
         raise ParameterError(name, given[name], "refresh takes PROBE_CC=XX alone")
     print(f"snapshot: {_nearby(fetched(given.get('PROBE_CC', ''), SNAPSHOTS, _say).folder)}")
+
+
+@app.command()
+def share(words: Words = None) -> None:
+    """Pack the observations of a period into OUT, for somebody whose SOURCE it is to be."""
+    settings = parse_settings(words or [], outputs="shared")
+    from analysis.sharing import check
+    from analysis.sharing import share as write_share
+
+    check(settings.out)
+    _simulate_embedded(settings)
+    collection = _read(settings)
+    with _status("packing"):
+        manifest = write_share(collection, settings.probe_cc, settings.period, settings.out)
+    size = sum(file.size for file in manifest.files.values())
+    print(f"share: {_nearby(settings.out)}, {len(manifest.files)} files, {size / 1e6:,.1f} MB")
+    print(f"SHA-256 of its MANIFEST.json, to be told by another way: {manifest.digest}")
 
 
 @app.command()

@@ -23,6 +23,8 @@ KERNEL_ENVIRONMENT = {
     "MPLBACKEND": "agg",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
+#: What Python and DuckDB raise where a disk is full, read-only or failing.
+_OF_THE_DISK = {"OSError", "PermissionError", "IOException", "OutOfMemoryException"}
 _KNOWN_ERRORS = {error.__name__: error for error in (ContractError, SourceError, ParameterError)}
 
 
@@ -117,10 +119,10 @@ def _as_known_error(failure: PapermillExecutionError, notebook: str) -> Workbook
     """The project's own error that a cell raised, with its message as it was."""
     known = _KNOWN_ERRORS.get(failure.ename)
     if known is None:
-        return WorkbookError(
-            f"{notebook}: cell {failure.cell_index + 1} failed with "
-            f"{failure.ename}: {failure.evalue}"
-        )
+        where = f"{notebook}: cell {failure.cell_index + 1} failed with"
+        if failure.ename in _OF_THE_DISK:
+            return SourceError(f"{where} {failure.evalue.splitlines()[0]}")
+        return WorkbookError(f"{where} {failure.ename}: {failure.evalue}")
     error = known.__new__(known)  # the constructors would add to a message that is complete
     Exception.__init__(error, failure.evalue)
     if isinstance(error, ParameterError):

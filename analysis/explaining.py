@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import reference
+from analysis import handover, reference
 from analysis.annex import SET_ASIDE_REASONS as REASON_SENTENCES
 from analysis.cells import percent
 from analysis.confirmation import confirm
@@ -290,7 +290,7 @@ def _study(settings: Settings) -> Study | str:
     A store that holds nothing of the country is left alone: reading an archive takes hours.
     """
     store = Store(settings.store)
-    if not any(store.keys(name, settings.probe_cc) for name in store.source_ids()):
+    if not handover.holds(store, settings.probe_cc):
         return f"the store holds no observations of {settings.probe_cc}. Name another one: STORE=…"
     try:
         parameters = with_lists(settings, lambda words: None).notebook_parameters()

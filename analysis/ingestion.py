@@ -12,7 +12,7 @@ from analysis.catalogues import Catalogue
 from analysis.cluster import by_cluster
 from analysis.errors import ParameterError, SourceError
 from analysis.fingerprints import Fingerprints
-from analysis.handover import copied, source_id_of
+from analysis.handover import chosen, copied, is_share, is_wanted, never_read, received, reopened
 from analysis.objects import Task
 from analysis.period import Period
 from analysis.places import archive
@@ -66,24 +66,30 @@ def ingest(
     Raises:
         ParameterError: the source is no place, a store of several sources, or cannot have the
             country.
-        SourceError: it cannot be reached, or holds nothing of the country.
+        SourceError: it cannot be reached or holds nothing of the country, what it hands on is
+            damaged, or the store cannot be written.
     """
     place = Store(store)
     window = _window(source, probe_cc, period, receipt_margin)
     opened = open_source(source, Scope(probe_cc, window, place, listing) if window else None)
     catalogue = Catalogue(place, opened.id, probe_cc, window)
     if reopen and isinstance(opened, Bucket):
-        known = catalogue.collection(fingerprints.digest)
+        known = catalogue.collection(fingerprints.digest) or reopened(place, opened.id, probe_cc)
         if known is not None:
             return known
-    objects = opened.objects(partial(archive.is_wanted, probe_cc=probe_cc))
+    say = progress or _silent
+    listed = opened.objects(partial(is_wanted, probe_cc=probe_cc))
+    name, handed = chosen(opened, listed)
+    if handed and is_share(handed[0]):
+        return received(opened, handed[0], place, probe_cc, say)
+    objects = handed or [item for item in listed if archive.holds_country(item.key, probe_cc)]
     if not objects:
-        received = f" received from {window.since} to {window.last_day}" if window else ""
-        raise SourceError(f"{source} holds no web_connectivity object of {probe_cc}{received}")
-    stored = [item for item in objects if archive.store_key(item.key) is not None]
-    source_id = source_id_of(opened, stored) if stored else opened.id
-    if stored:
-        there, results = {}, _taken_over(opened, stored, place)
+        days = f" received from {window.since} to {window.last_day}" if window else ""
+        raise SourceError(f"{source} holds no web_connectivity object of {probe_cc}{days}")
+    source_id = name.rpartition("/")[2] or opened.id
+    there: dict[str, Provenance] = {}
+    if handed:
+        results = _taken_over(opened, handed, place, never_read(opened, listed, probe_cc))
     else:
         there = _there(catalogue, source_id, objects, fingerprints.digest)
         pending = [item for item in objects if item.key not in there]
@@ -92,10 +98,10 @@ def ingest(
             results = _reachable(by_cluster(task, pending, jobs, scheduler, len(there), keep_raw))
         else:
             results = _reachable(_read(task, pending, jobs, len(there), keep_raw=keep_raw))
-    if stored or len(there) < len(objects):
+    if handed or len(there) < len(objects):
         place.remove_leftovers(f"{FOLDER}/{source_id}")
     with closing(results):
-        read = _followed(results, stored or objects, len(there), progress or _silent)
+        read = _followed(results, objects, len(there), say)
     collection = _collected(place, source_id, probe_cc, [*there.values(), *read], len(read))
     catalogue.write(collection)
     return collection
@@ -130,8 +136,14 @@ def _there(
     }
 
 
-def _taken_over(source: Source, stored: Sequence[ArchiveObject], store: Store) -> _Results:
-    yield from copied(source, stored, store)
+def _taken_over(
+    source: Source, handed: Sequence[ArchiveObject], store: Store, missing: Sequence[NotRead]
+) -> _Results:
+    taken = set()
+    for key, result in copied(source, handed, store):
+        taken.add(key)
+        yield key, result
+    yield from ((item.key, item) for item in missing if item.key not in taken)
 
 
 def _read(

@@ -1,6 +1,7 @@
 """The same work on each object, in one process or several; the result does not depend on it."""
 
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -81,6 +82,15 @@ def _begin_worker(task: Task) -> None:
     global _task
     _task = task
     pa.set_cpu_count(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Workers whose parent was killed would wait for more work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(item: ArchiveObject) -> Result:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from analysis.places.files import ArchiveObject
 from analysis.places.trees import Tree
@@ -39,14 +39,14 @@ class RawFiles:
         except OSError:
             return False
         with stream, target.open("wb") as file:
-            _copy(stream.read, file, digest.update)
+            _copy(stream.read, file.write, digest.update)
         return digest.hexdigest() == sidecar.get("sha256")
 
     def keep(self, item: ArchiveObject, path: Path, url: str, licence: str) -> None:
         """Keep a fetched file, and then the sidecar that vouches for it."""
         digest = hashlib.sha256()
         with path.open("rb") as file, self._store.replacement(self._name(item)) as kept:
-            _copy(file.read, kept.stream, digest.update)
+            _copy(file.read, kept.write, digest.update)
             kept.commit()
         sidecar = {
             "url": url,
@@ -57,7 +57,7 @@ class RawFiles:
             "licence": licence,
         }
         with self._store.replacement(f"{self._name(item)}.json") as written:
-            written.stream.write(json.dumps(sidecar, indent=1).encode())
+            written.write(json.dumps(sidecar, indent=1).encode())
             written.commit()
 
     def _name(self, item: ArchiveObject) -> str:
@@ -71,8 +71,8 @@ class RawFiles:
         return found if isinstance(found, dict) else {}
 
 
-def _copy(read: Callable[[int], bytes], target: BinaryIO, told: Callable[[bytes], object]) -> None:
+def _copy(read: Callable[[int], bytes], *write: Callable[[bytes], object]) -> None:
     blocks: Iterator[bytes] = iter(partial(read, _BLOCK), b"")
     for block in blocks:
-        told(block)
-        target.write(block)
+        for one in write:
+            one(block)

@@ -24,7 +24,7 @@ VARIABLES: Mapping[str, str] = {
     f"{RECEIPT_MARGIN})",
     "KEEP_RAW": "1: keep the files that a server sends in STORE/raw/",
     "STORE": "where observations are kept (default data/)",
-    "OUT": "where the report goes (default reports/<cc>/<since>--<until>/)",
+    "OUT": "where the report or share goes (default reports/<cc>/<since>--<until>/, shared/…)",
     "TEST_LIST": "Citizen Lab-shaped CSVs, comma-separated",
     "NETWORKS": "CSV asn,network,operator,kind,source",
     "FINGERPRINTS": "folder with OONI-shaped fingerprint CSVs",
@@ -110,8 +110,12 @@ class Settings:
         }
 
 
-def parse_settings(words: Iterable[str]) -> Settings:
+def parse_settings(words: Iterable[str], outputs: str = "reports") -> Settings:
     """Read ``NAME=VALUE`` words.
+
+    Args:
+        words: as they were given.
+        outputs: the folder of the repository where OUT is, unless it is given.
 
     Raises:
         ParameterError: a word is no ``NAME=VALUE``, a name is unknown, or a value is wrong.
@@ -131,7 +135,7 @@ def parse_settings(words: Iterable[str]) -> Settings:
     margin = _whole("RECEIPT_MARGIN", given, range(367))
     period = Period.parse(since, until)
     period.split(given.get("SPLIT"))
-    out = given.get("OUT") or str(REPOSITORY / "reports" / code.lower() / str(period))
+    out = given.get("OUT") or str(REPOSITORY / outputs / code.lower() / str(period))
     return Settings(
         probe_cc=code,
         period=period,

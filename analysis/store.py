@@ -2,32 +2,29 @@
 
 A file is ``STORE/observations/<source_id>/<key>.parquet``. Its columns are
 ``schema.OBSERVATION``; its key-value metadata hold what it was made from and the ledger of the
-lines that gave no row, so that both appear in one rename and neither can go stale alone.
+lines that gave no row, so that both appear in one rename and neither can go stale alone. It is
+sealed: a file that is not as it was written counts as none.
 
-``STORE`` is a folder or an ``s3://`` URL. A file is written under a temporary name: beside its
-place, or for S3 in this machine's temporary folder, and sent when it is whole.
+``STORE`` is a folder or an ``s3://`` URL; ``whole_files`` says how a file appears in either.
 """
 
 import hashlib
 import json
-import os
-import platform
-import tempfile
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Annotated, Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.errors import ParameterError
-from analysis.places import archive
+from analysis import seals
+from analysis.period import Period
 from analysis.places.trees import Tree
 from analysis.schema import OBSERVATION, SCHEMA_VERSION
+from analysis.whole_files import Replacement, remove_leftovers
 
 #: Reasons of the ingestion ledger, in the contract's order.
 REASONS = (
@@ -44,27 +41,27 @@ REASONS = (
 FOLDER = "observations"
 _META = b"workbook"
 _SUFFIX = ".parquet"
-_TEMPORARY = ".part"
 _MANY_ROWS = 1000  # from here on a file is packed harder
-_STALE_AFTER = 24 * 3600  # seconds after which another machine's temporary file is abandoned
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 @dataclass(frozen=True)
 class Provenance:
     """What one Parquet file was made from, and the lines of the object that gave no row.
 
-    ``ledger`` counts by reason: truncated_file, not_json, other_test and invalid:<why>; and
-    ``row_count`` the lines that are rows.
+    ``ledger`` counts by reason: truncated_file, not_json, other_test and invalid:<why>, and in an
+    excerpt other_country and out_of_period; and ``row_count`` the lines that are rows.
     """
 
     key: str
-    size: int
+    size: Count
     etag: str
     sha256: str
     schema_version: int
     fingerprints: str
-    row_count: int
-    ledger: dict[str, int] = field(default_factory=dict)
+    row_count: Count
+    ledger: dict[str, Count] = field(default_factory=dict)
 
     def is_of(self, key: str, size: int, etag: str, fingerprints: str) -> bool:
         """Whether reading that object again would give the same file."""
@@ -110,87 +107,83 @@ class Store:
     def is_local(self) -> bool:
         return self._tree.is_local
 
-    def path(self, source_id: str, key: str) -> str:
-        """The path of a file; for a folder, one that anybody can open."""
-        return self._tree.path(_name(source_id, f"{key}{_SUFFIX}"))
-
-    def place(self, name: str) -> str:
+    def path(self, name: str) -> str:
         """The path of any file in the store; for a folder, one that anybody can open."""
         return self._tree.path(name)
 
-    def source_ids(self) -> list[str]:
-        """The sources that the store holds observations of."""
-        return self._tree.folders(FOLDER)
+    def files(self, folder: str) -> list[str]:
+        """The names of all files below a folder, sorted."""
+        return [f"{folder}/{name}" for name in self._tree.files(folder)]
 
-    def keys(self, source_id: str, probe_cc: str) -> list[str]:
-        """The keys of a country's objects that have a file, sorted."""
-        files = self._tree.files(_name(source_id))
-        keys = (name.removesuffix(_SUFFIX) for name in files if name.endswith(_SUFFIX))
-        return sorted(key for key in keys if archive.holds_country(key, probe_cc))
+    def provenance(self, source_id: str, key: str) -> Provenance | None:
+        """What a file was made from; None where there is none, or none that is whole."""
+        found = self.read(file_name(source_id, key))
+        return provenance_of(found, key) if found is not None else None
 
-    def provenance(self, source_id: str, key: str, size: int | None = None) -> Provenance | None:
-        """What a file was made from; None where there is none that can be used.
-
-        ``size`` is that of the file, where it is known.
-        """
-        name = _name(source_id, f"{key}{_SUFFIX}")
-        try:
-            metadata = self._tree.parquet_metadata(name, size).metadata or {}
-            return Provenance(**json.loads(metadata[_META]))
-        except (OSError, KeyError, ValueError, TypeError, pa.ArrowException):
-            return None
-
-    def provenances(self, source_id: str, sizes: Mapping[str, int]) -> dict[str, Provenance]:
-        """The same of many files, by key, given the sizes of all; without those of no use."""
-        found = self._tree.each(lambda key: self.provenance(source_id, key, sizes[key]), sizes)
-        return {key: made for key, made in zip(sizes, found, strict=True) if made is not None}
+    def provenances(self, source_id: str, keys: Sequence[str]) -> dict[str, Provenance]:
+        """The same of many files, by key; without those of no use."""
+        found = self._tree.each(lambda key: self.provenance(source_id, key), keys)
+        return {key: made for key, made in zip(keys, found, strict=True) if made is not None}
 
     def stamps(self, source_id: str) -> dict[str, tuple[int, int]]:
         """Bytes and time of change of each file of a source, by key."""
-        stamps = self._tree.stamps(_name(source_id))
+        stamps = self._tree.stamps(f"{FOLDER}/{source_id}")
         return {k.removesuffix(_SUFFIX): v for k, v in stamps.items() if k.endswith(_SUFFIX)}
-
-    def size(self, source_id: str, key: str) -> int | None:
-        """Bytes of a file; None where there is none."""
-        return self._tree.size(_name(source_id, f"{key}{_SUFFIX}"))
-
-    def fetch_files(self, source_id: str, keys: Iterable[str], folder: Path) -> list[str]:
-        """Bring the files of objects into a folder; their paths there, in order."""
-
-        def fetch(numbered: tuple[int, str]) -> str:
-            number, key = numbered
-            path = str(folder / f"{number}{_SUFFIX}")
-            self._tree.fetch(_name(source_id, f"{key}{_SUFFIX}"), path)
-            return path
-
-        return list(self._tree.each(fetch, enumerate(keys)))
 
     def write(self, source_id: str, key: str) -> "FileWriter":
         """Begin the file of one object."""
-        return FileWriter(Replacement(self._tree, _name(source_id, f"{key}{_SUFFIX}")))
+        return FileWriter(self.replacement(file_name(source_id, key)))
 
-    def replace_file(self, source_id: str, key: str, blocks: Iterable[bytes]) -> None:
-        """Take over a file as it is."""
-        self._replace(_name(source_id, f"{key}{_SUFFIX}"), blocks)
+    def read_file(self, source_id: str, key: str) -> bytes | None:
+        """The file of one object as it is; None where there is none."""
+        return self.read(file_name(source_id, key))
+
+    def write_file(self, source_id: str, key: str, content: bytes) -> None:
+        """Take over the file of one object as it is."""
+        self.replace(file_name(source_id, key), content)
 
     def read_note(self, source_id: str, name: str) -> Any:
         """A small JSON document beside the files of a source; None where there is none."""
         try:
-            return json.loads(self._tree.read(_name(source_id, name)))
-        except (OSError, ValueError):
+            return json.loads(self.read(f"{FOLDER}/{source_id}/{name}") or b"null")
+        except (ValueError, RecursionError):
             return None
 
     def write_note(self, source_id: str, name: str, value: object) -> None:
         """Replace a small JSON document beside the files of a source."""
-        self._replace(_name(source_id, name), [json.dumps(value, indent=1).encode()])
+        self.replace(f"{FOLDER}/{source_id}/{name}", json.dumps(value, indent=1).encode())
 
-    def replacement(self, name: str) -> "Replacement":
-        """A file of any name in the store, that appears when it is whole."""
-        return Replacement(self._tree, name)
+    def read(self, name: str) -> bytes | None:
+        """A file of any name in the store; None where there is none that can be read."""
+        try:
+            return self._tree.read(name)
+        except OSError:
+            return None
+
+    def digest(self, name: str) -> str | None:
+        """SHA-256 of a file of any name in the store; None where there is none."""
+        found = self.read(name)
+        return None if found is None else hashlib.sha256(found).hexdigest()
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Put a file of any name into the store."""
+        with self.replacement(name) as replacement:
+            replacement.write(content)
+            replacement.commit()
 
     def fetch(self, name: str, path: Path) -> None:
         """Bring a file of any name into a local one, or FileNotFoundError."""
         self._tree.fetch(name, str(path))
+
+    def fetch_all(self, names: Sequence[str], folder: Path) -> list[Path]:
+        """Bring files into a folder; their paths there, in order."""
+
+        def fetch(numbered: tuple[int, str]) -> Path:
+            number, name = numbered
+            self._tree.fetch(name, str(folder / f"{number}{_SUFFIX}"))
+            return folder / f"{number}{_SUFFIX}"
+
+        return list(self._tree.each(fetch, enumerate(names)))
 
     def put(self, path: Path, name: str) -> None:
         """Send a local file, to appear under any name when it is whole."""
@@ -200,94 +193,40 @@ class Store:
         """Remove the files of a folder that start so and are so old, but for one that is kept."""
         self._tree.remove_older(folder, start, kept, seconds)
 
-    def _replace(self, name: str, blocks: Iterable[bytes]) -> None:
-        with Replacement(self._tree, name) as replacement:
-            for block in blocks:
-                replacement.stream.write(block)
-            replacement.commit()
+    def replacement(self, name: str) -> Replacement:
+        """A file of any name in the store, that appears when it is whole."""
+        return Replacement(self._tree, name)
 
     def remove_leftovers(self, folder: str) -> None:
         """Remove the temporary files of killed runs below a folder; those of running ones stay."""
-        if not self.is_local:
-            return
-        for path in Path(self._tree.path(folder)).rglob(f".*{_TEMPORARY}"):
-            if _is_abandoned(path):
-                path.unlink(missing_ok=True)
+        if self.is_local:
+            remove_leftovers(Path(self._tree.path(folder)))
 
 
-def _name(source_id: str, name: str = "") -> str:
-    return f"{FOLDER}/{source_id}/{name}" if name else f"{FOLDER}/{source_id}"
+def file_name(source_id: str, key: str) -> str:
+    """Where in a store the file of an object is."""
+    return f"{FOLDER}/{source_id}/{key}{_SUFFIX}"
 
 
-class Replacement:
-    """A file that takes its place when it is whole, or never.
-
-    Attributes:
-        path: where it is while it is written: a local file that anybody can open.
-        stream: writes it.
-    """
-
-    def __init__(self, tree: Tree, name: str) -> None:
-        self._tree = tree
-        self._name = name
-        folder, _, base = name.rpartition("/")
-        owner = f"{_machine()}-{os.getpid()}-{uuid4().hex[:8]}"
-        place = tree.path(folder) if tree.is_local else tempfile.gettempdir()
-        Path(place).mkdir(parents=True, exist_ok=True)
-        self.path = f"{place}/.{base}.{owner}{_TEMPORARY}"
-        self.stream = pa.OSFile(self.path, "wb")
-        self._is_done = False
-
-    def __enter__(self) -> "Replacement":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if not self._is_done:
-            self.stream.close()
-            Path(self.path).unlink(missing_ok=True)
-
-    def commit(self) -> None:
-        """Let the file appear."""
-        self.stream.close()
-        if self._tree.is_local:
-            Path(self.path).replace(self._tree.path(self._name))
-        else:
-            self._tree.put(self.path, self._name)
-            Path(self.path).unlink()
-        self._is_done = True
-
-
-def _machine() -> str:
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-
-
-def _is_abandoned(path: Path) -> bool:
-    machine, pid = [*path.name.removesuffix(_TEMPORARY).rpartition(".")[2].split("-"), "", ""][:2]
-    if machine == _machine() and pid.isdigit():
-        return not _is_running(int(pid))
+def provenance_of(content: bytes, key: str) -> Provenance | None:
+    """What the file of an object was made from; None where it is damaged or of another object."""
+    metadata = seals.metadata(content) or {}
     try:
-        return time.time() - path.stat().st_mtime > _STALE_AFTER
-    except OSError:
-        return False
-
-
-def _is_running(pid: int) -> bool:
-    if pid == os.getpid():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        found = msgspec.json.decode(metadata.get(_META, b""), type=Provenance)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return found if found.key == key else None
 
 
 class FileWriter:
-    """The file of one object while it is written. Leaving the block without commit drops it."""
+    """The file of one object while it is written. Leaving the block without commit drops it.
+
+    It is made in memory, some hundred bytes a row, so that its seal can be set.
+    """
 
     def __init__(self, replacement: Replacement) -> None:
         self._replacement = replacement
+        self._buffer = pa.BufferOutputStream()
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> "FileWriter":
@@ -307,7 +246,7 @@ class FileWriter:
             # Some hundred columns of a few rows each: setting zstd up for each takes longer than
             # all the rest, and saves a tenth of the space.
             self._writer = pq.ParquetWriter(
-                self._replacement.stream,
+                self._buffer,
                 OBSERVATION,
                 compression="zstd" if row_count >= _MANY_ROWS else "snappy",
                 write_statistics=["measurement_start_time", "probe_cc"],
@@ -319,7 +258,9 @@ class FileWriter:
         """Finish the file, so that it appears whole."""
         writer = self._begun(0)
         writer.add_key_value_metadata({_META: json.dumps(asdict(provenance), sort_keys=True)})
+        writer.add_key_value_metadata({seals.KEY: seals.BLANK})
         writer.close()
+        self._replacement.write(seals.sealed(self._buffer.getvalue().to_pybytes()))
         self._replacement.commit()
 
 
@@ -332,14 +273,28 @@ class NotRead:
 
 
 @dataclass(frozen=True)
+class Excerpt:
+    """Observations of one country and period in a few files, instead of one file an object.
+
+    Attributes:
+        names: the files in the store; they hold ``object_key`` besides an observation's columns.
+    """
+
+    probe_cc: str
+    period: Period
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Collection:
     """The observations of one source for one country.
 
     Attributes:
-        files: provenance of each Parquet file, sorted by key.
+        files: provenance of each object's file, sorted by key.
         source_id: of the source.
         not_read: the objects that have no file, sorted by key.
         read_count: the objects that were looked at in this run; the others were there already.
+        excerpt: where the rows are, if not in a file for each object.
     """
 
     store: Store = field(compare=False)
@@ -347,6 +302,7 @@ class Collection:
     files: tuple[Provenance, ...]
     not_read: tuple[NotRead, ...] = ()
     read_count: int = field(default=0, compare=False)
+    excerpt: Excerpt | None = None
 
     @property
     def digest(self) -> str:
@@ -355,27 +311,11 @@ class Collection:
         missing = sorted(item.key for item in self.not_read)
         return hashlib.sha256(json.dumps([rows, missing]).encode()).hexdigest()
 
-    @property
-    def fingerprints(self) -> str | None:
-        """Digest of the fingerprints that the observations were matched against."""
-        return self.files[0].fingerprints if self.files else None
-
-
-def collection(store: str, source_id: str, probe_cc: str) -> Collection:
-    """Reopen what was ingested before.
-
-    Raises:
-        ParameterError: the store holds nothing of that source for the country.
-    """
-    place = Store(store)
-    pairs = [(key, place.provenance(source_id, key)) for key in place.keys(source_id, probe_cc)]
-    files = tuple(found for _, found in pairs if found is not None)
-    if not files:
-        known = ", ".join(f"{FOLDER}/{name}" for name in place.source_ids()) or "nothing"
-        accepted = f"holds no {probe_cc} observations of {source_id}; it holds {known}"
-        raise ParameterError("STORE", store, accepted)
-    notes = place.read_note(source_id, not_read_note(probe_cc)) or []
-    return Collection(place, source_id, files, tuple(NotRead(**note) for note in notes))
+    def names(self) -> list[tuple[str, str]]:
+        """The files that hold the rows, by their names in the store; and each one's object."""
+        if self.excerpt:
+            return [(name, "") for name in self.excerpt.names]
+        return [(file_name(self.source_id, file.key), file.key) for file in self.files]
 
 
 def not_read_note(probe_cc: str) -> str:

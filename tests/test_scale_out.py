@@ -297,7 +297,7 @@ def test_a_file_that_was_not_sent_whole_never_appears(shared_store: RealS3, tmp_
     """An exception while it is written leaves nothing, and neither does a kill while it is sent."""
     url = shared_store.url("partly")
     with suppress(ZeroDivisionError), Store(url).replacement("whole.parquet") as replacement:
-        replacement.stream.write(b"half")
+        replacement.write(b"half")
         raise ZeroDivisionError
     assert shared_store.contents("partly") == {}
     file = tmp_path / "file"

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import observations
+from analysis import packs, whole_files
 from analysis import store as stores
-from analysis.errors import ContractError, ParameterError
+from analysis.errors import ContractError
 from analysis.observations import Observations, observations_from_table
 from analysis.period import Period
 from analysis.schema import OBSERVATION, SCHEMA_VERSION
-from analysis.store import Collection, Provenance, Store, table_of
+from analysis.store import Collection, Provenance, Store, file_name, table_of
 
 _ID = "archive-0123456789ab"
 _CC = "QQ"
@@ -76,11 +76,11 @@ def test_nested_columns_come_back_as_they_went_in():
 def test_a_file_carries_its_provenance_and_its_columns(store: Store, count: int):
     """Both in one rename; a file without rows has them too."""
     provenance = _write(store, _key(), [_row(n) for n in range(count)], ledger={"not_json": 3})
-    path = store.path(_ID, _key())
+    path = store.path(file_name(_ID, _key()))
     assert store.provenance(_ID, _key()) == provenance
     assert pq.read_schema(path).names == OBSERVATION.names
     assert pq.read_metadata(path).num_rows == count
-    assert store.source_ids() == [_ID]
+    assert store.files(stores.FOLDER) == [file_name(_ID, _key())]
     assert store.provenance(_ID, _key(1)) is None
 
 
@@ -97,7 +97,7 @@ def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(store: Store
     folder.mkdir(parents=True)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    machine = stores._machine()
+    machine = whole_files._machine()
     names = {
         f".a.parquet.{machine}-{dead.pid}-1.part": False,
         f".a.parquet.{machine}-{os.getppid()}-1.part": True,
@@ -145,18 +145,6 @@ def test_a_ledger_that_does_not_add_up_is_refused(store: Store):
         opened.ledger()
 
 
-def test_a_store_is_reopened_without_its_source(store: Store):
-    """With what could not be read; a country that is not there is a wrong parameter."""
-    files = (_write(store, _key(0), [_row(1)]), _write(store, _key(1), [_row(2)]))
-    _write(store, _key(0, "QM"), [_row(3, probe_cc="QM")])
-    store.write_note(_ID, stores.not_read_note(_CC), [{"key": "k", "why": "gone"}])
-    found = stores.collection(store.uri, _ID, _CC)
-    assert found.files == files
-    assert found.not_read == (stores.NotRead("k", "gone"),)
-    with pytest.raises(ParameterError, match=f"it holds observations/{_ID}"):
-        stores.collection(store.uri, _ID, "QR")
-
-
 def test_rows_at_hand_are_judged_by_the_same_table(store: Store):
     """Every row, also duplicates, with the columns that come along."""
     table = table_of([_row(1), _row(1)]).append_column("source_file", pa.array(["a", "b"]))
@@ -166,8 +154,8 @@ def test_rows_at_hand_are_judged_by_the_same_table(store: Store):
     types = dict(connection.execute(
         "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'observations'"
     ).fetchall())  # fmt: skip
-    _write(store, _key(), [_row(1)])
-    with Observations(stores.collection(store.uri, _ID, _CC), _CC, _JULY) as opened:
+    files = (_write(store, _key(), [_row(1)]),)
+    with Observations(Collection(store, _ID, files), _CC, _JULY) as opened:
         stored = dict(opened.connection.execute(
             "SELECT column_name, data_type FROM duckdb_columns() "
             "WHERE table_name = 'observations' AND database_name = current_database()"
@@ -182,8 +170,9 @@ def test_the_time_zone_of_the_machine_does_not_move_a_day(store: Store):
     _write(store, _key(), [_row(1, measurement_start_time=first)])
     script = (
         "import sys; from analysis.observations import Observations\n"
-        "from analysis.store import collection; from analysis.period import Period\n"
-        f"found = collection(sys.argv[1], '{_ID}', '{_CC}')\n"
+        "from analysis.store import Collection, Store; from analysis.period import Period\n"
+        "store = Store(sys.argv[1])\n"
+        f"found = Collection(store, '{_ID}', (store.provenance('{_ID}', '{_key()}'),))\n"
         f"opened = Observations(found, '{_CC}', Period.parse('2024-07-01', '2024-07-02'))\n"
         "print(opened.connection.execute("
         "'SELECT measurement_start_time::DATE FROM observations').fetchone()[0])"
@@ -207,9 +196,9 @@ def test_a_pack_is_made_once_and_again_when_the_store_grows(store: Store):
         with Observations(Collection(store, _ID, tuple(files[:count])), _CC, _JULY) as found:
             rows = found.connection.execute("SELECT report_id FROM observations ORDER BY 1")
             ids = [report_id for (report_id,) in rows.fetchall()]
-            packs = sorted(Path(store.place(observations.FOLDER)).iterdir())
+            made = sorted(Path(store.path(packs.FOLDER)).iterdir())
             assert found.ledger().set_index("reason")["line_count"]["kept"] == len(ids)
-        return ids, [(pack.name, pack.stat().st_mtime_ns) for pack in packs]
+        return ids, [(pack.name, pack.stat().st_mtime_ns) for pack in made]
 
     one = opened(1)
     assert one[0] == ["r0", "r9"]
@@ -217,15 +206,20 @@ def test_a_pack_is_made_once_and_again_when_the_store_grows(store: Store):
     two = opened(2)
     assert two[0] == ["r0", "r1", "r9"]
     assert len(two[1]) == 2
-    for name, _ in one[1]:
-        (Path(store.place(observations.FOLDER)) / name).write_bytes(b"PAR1")
-    assert opened(1)[0] == one[0]
+    pack = Path(store.path(packs.FOLDER)) / one[1][0][0]
+    whole = pack.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 1
+    for damaged in (b"", b"PAR1", whole[:-9], bytes(flipped)):
+        pack.write_bytes(damaged)
+        assert opened(1)[0] == one[0]
+        assert pack.read_bytes() == whole
 
 
 def test_a_store_that_takes_no_pack_is_read_all_the_same(store: Store):
     """It is then made in a temporary folder, and nothing stays behind."""
     file = _write(store, _key(), [_row(1)])
-    Path(store.place(observations.FOLDER)).write_bytes(b"a file where the folder should be")
+    Path(store.path(packs.FOLDER)).write_bytes(b"a file where the folder should be")
     with Observations(Collection(store, _ID, (file,)), _CC, _JULY) as found:
         assert found.connection.execute("SELECT count(*) FROM observations").fetchall() == [(1,)]
-    assert Path(store.place(observations.FOLDER)).read_bytes().startswith(b"a file")
+    assert Path(store.path(packs.FOLDER)).read_bytes().startswith(b"a file")

@@ -10,8 +10,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import dataset, fs
+from pyarrow import fs
 
 from analysis.errors import ParameterError, SourceError
 
@@ -20,7 +19,6 @@ _SECRETS = (
     f"{_ACCEPTED}; keys do not belong into an address: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
     "in the environment, or ~/.aws, are used"
 )
-_PARQUET = dataset.ParquetFileFormat()
 _BLOCK = 16 << 20
 #: Requests under way at once: as many as pyarrow keeps connections for.
 CONNECTIONS = 24
@@ -71,11 +69,6 @@ class Tree:
         """A file to be read at any place."""
         return self._place()[0].open_input_file(self.path(name))
 
-    def parquet_metadata(self, name: str, size: int | None = None) -> pq.FileMetaData:
-        """The footer of a Parquet file, or FileNotFoundError; a known size spares a request."""
-        place = self._place()[0]
-        return _PARQUET.make_fragment(self.path(name), place, file_size=size).metadata
-
     def put(self, local: str, name: str) -> None:
         """Send a local file, which appears when it is whole."""
         # In one call, which nothing in Python interrupts: Arrow completes the upload of a stream
@@ -89,16 +82,6 @@ class Tree:
         with opened as source, Path(local).open("wb") as file:
             while block := source.read(_BLOCK):  # on S3, a request each
                 file.write(block)
-
-    def size(self, name: str) -> int | None:
-        """Bytes of a file; None where there is none."""
-        size: int | None = self._place()[0].get_file_info(self.path(name)).size
-        return size
-
-    def folders(self, name: str) -> list[str]:
-        """Names of the folders in a folder, sorted."""
-        infos = self._list(name, recursive=False)
-        return sorted(i.base_name for i in infos if i.type == fs.FileType.Directory)
 
     def files(self, name: str) -> list[str]:
         """Paths of the files below a folder, relative to it, sorted."""

@@ -1,0 +1,167 @@
+"""``python -m benchmarks.survival``: kill ingestion again and again, and look at what is left.
+
+Each kill is SIGKILL to the whole process group. Half of them come at a random moment, half in the
+middle of a write: when the temporary file of an object is seen, the processes are stopped, and
+killed where they stand. What then lies in the store must be whole; the next run must end with the
+bytes of a run that nobody disturbed.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.generate import PROBE_CC, Size, write_archive
+
+ROOT = Path(__file__).resolve().parents[1]
+WORDS = (f"PROBE_CC={PROBE_CC}", "SINCE=2024-07-01", "UNTIL=2024-08-01", "JOBS=1")
+_PATIENCE = 120.0  # seconds for one run
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When a run was killed: seconds after its start, and what it was at."""
+
+    seconds: float
+    phase: str
+    whole_count: int  # objects that had their file
+
+    def __str__(self) -> str:
+        return f"{self.seconds:6.2f} s  {self.whole_count:3} objects whole  {self.phase}"
+
+
+def command(archive: Path, store: Path) -> list[str]:
+    """One ingestion."""
+    words = (*WORDS, f"SOURCE={archive}", f"STORE={store}")
+    return [sys.executable, "-m", "analysis", "ingest", *words]
+
+
+def run(archive: Path, store: Path) -> None:
+    """Let an ingestion come to its end."""
+    subprocess.run(command(archive, store), cwd=ROOT, check=True, capture_output=True)
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    """Every file of a store, but for the note that knows when each of them was written."""
+    files = (p for p in store.rglob("*") if p.is_file() and not p.match("read-*.json"))
+    return {path.relative_to(store).as_posix(): path.read_bytes() for path in files}
+
+
+def kill(
+    arguments: Sequence[str], store: Path, object_count: int, is_time: Callable[[float], bool]
+) -> Kill:
+    """Start a run and kill it when it is time; ``is_time`` is asked with the seconds so far."""
+    started = time.monotonic()
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while True:
+        seconds = time.monotonic() - started
+        if is_time(seconds) or process.poll() is not None or seconds > _PATIENCE:
+            break
+        time.sleep(0.0005)
+    has_ended = process.poll() is not None
+    if not has_ended:
+        os.killpg(process.pid, signal.SIGSTOP)  # so that nothing moves while we look
+        time.sleep(0.01)
+    found = _phase(store, object_count, has_ended)
+    if not has_ended:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return Kill(seconds, *found)
+
+
+def _phase(store: Path, object_count: int, has_ended: bool) -> tuple[str, int]:
+    names = [path.relative_to(store) for path in store.rglob("*.p*")]
+    parts = [name for name in names if name.suffix == ".part"]
+    whole = [name for name in names if name.suffix == ".parquet"]
+    count = sum(name.parts[0] == "observations" for name in whole)
+    if has_ended:
+        phase = "after the end"
+    elif any(name.parts[0] == "packs" for name in parts):
+        phase = "in the middle of a write: the pack"
+    elif parts:
+        phase = "in the middle of a write: an object"
+    elif not count:
+        phase = "before the first object"
+    elif count < object_count:
+        phase = "between two objects"
+    else:
+        phase = "after the last object" if len(whole) == count else "after the pack"
+    return phase, count
+
+
+def at(moment: float) -> Callable[[float], bool]:
+    """Some seconds after the start."""
+    return lambda seconds: seconds >= moment
+
+
+def in_a_write(store: Path, folder: str, after: int, lag: float = 0) -> Callable[[float], bool]:
+    """When so many files are whole and another one is being written, and for some seconds now."""
+    seen: list[float] = []
+
+    def is_time(seconds: float) -> bool:
+        place = store / folder
+        if not seen and len(list(place.rglob("*.parquet"))) >= after and any(place.rglob("*.part")):
+            seen.append(seconds)
+        return bool(seen) and seconds >= seen[0] + lag
+
+    return is_time
+
+
+def refuse_halves(store: Path, undisturbed: Mapping[str, bytes]) -> None:
+    """Whatever has its name after a kill must be whole."""
+    for name, content in contents(store).items():
+        assert name.endswith(".part") or content == undisturbed[name], f"{name} is half-written"
+
+
+def refuse_traces(store: Path, undisturbed: Mapping[str, bytes]) -> None:
+    """After the next run, a store must be as if nothing had been."""
+    found = contents(store)
+    names = sorted(found.keys() | undisturbed.keys())
+    other = [name for name in names if found.get(name) != undisturbed.get(name)]
+    assert not other, f"another content: {other}"
+
+
+def main(kills: int = 30, seed: int = 1, objects: int = 20) -> None:
+    """Kill that often and print the log."""
+    chance = random.Random(seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        archive, store = Path(scratch) / "archive", Path(scratch) / "store"
+        write_archive(archive, Size(objects=objects, measurements=150))
+        started = time.monotonic()
+        run(archive, store)
+        duration = time.monotonic() - started
+        undisturbed = contents(store)
+        done = []
+        for number in range(kills):
+            shutil.rmtree(store)
+            if number % 2:
+                is_time = at(chance.uniform(0, duration))
+            else:
+                folder = "packs" if number % 10 == 8 else "observations"
+                after = chance.randrange(objects) if folder == "observations" else 0
+                is_time = in_a_write(store, folder, after, chance.uniform(0, 0.03))
+            done.append(kill(command(archive, store), store, objects, is_time))
+            refuse_halves(store, undisturbed)
+            run(archive, store)
+            refuse_traces(store, undisturbed)
+            print(f"{number + 1:3}  {done[-1]}", flush=True)
+    for phase, count in Counter(one.phase for one in done).most_common():
+        print(f"{count:3}  {phase}")
+    print(
+        f"{kills} kills; each next run ended with the same {len(undisturbed)} files, byte for byte"
+    )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,286 @@
+"""A share: whoever gets it reports what its sender would, or is told that it is damaged."""
+
+import gzip
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.errors import ParameterError, SourceError
+from analysis.fingerprints import Fingerprints
+from analysis.ingestion import ingest
+from analysis.observations import Observations
+from analysis.period import Period
+from analysis.shares import MANIFEST, Manifest
+from analysis.sharing import share
+from analysis.store import Collection
+from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
+
+_CC = "QQ"
+_SUMMER = Period.parse("2024-06-01", "2024-08-15")
+_JULY = Period.parse("2024-07-01", "2024-08-01")
+_PROBE = "198.51.100.77"
+_BODY = "a body that nobody hands on"
+
+
+def _line(number: int, start: str = "2024-07-01 10:00:00", **changes: Any) -> bytes:
+    exchange = {
+        "failure": None,
+        "request": {"url": "https://news.example/", "headers": {"X-Forwarded-For": _PROBE}},
+        "response": {"code": 200, "body": f"<title>News</title>{_BODY} {_PROBE}", "headers": {}},
+    }
+    keys = {"requests": [exchange], "client_resolver": _PROBE, "blocking": False,
+            "accessible": True}  # fmt: skip
+    return json.dumps({
+        "test_name": "web_connectivity", "report_id": f"r{number}", "probe_ip": _PROBE,
+        "input": f"https://{number % 7}.example/", "measurement_start_time": start,
+        "probe_cc": _CC, "probe_asn": "AS64500", "test_keys": keys, **changes,
+    }).encode()  # fmt: skip
+
+
+def _key(day: str, name: str = "n0.0") -> str:
+    return f"raw/{day}/00/{_CC}/webconnectivity/{day}00_{_CC}_webconnectivity.{name}.jsonl.gz"
+
+
+def _packed(lines: Iterable[bytes]) -> bytes:
+    return gzip.compress(b"\n".join(lines) + b"\n", mtime=0)
+
+
+#: Three months, with every reason of the ledger in and outside July.
+_OBJECTS = {
+    _key("20240601"): [_line(n, f"2024-06-01 10:00:{n:02}") for n in range(9)],
+    _key("20240701"): [*(_line(n) for n in range(20, 40)), b"{oops", b"[]", _line(20),
+                       _line(1, probe_cc="QM"), _line(2, test_name="ndt"),
+                       _line(3, "2024-06-30 23:59:59"), _line(4, "2023-01-01 00:00:00")],
+    _key("20240702"): [_line(21), _line(41, "2024-07-02 00:00:00"), _line(42, input=None)],
+    _key("20240801"): [_line(50, "2024-08-01 00:00:00"), _line(51, "2024-07-31 23:59:59")],
+}  # fmt: skip
+_UNREADABLE = _key("20240703")
+
+
+def _ingest(source: object, store: Path, probe_cc: str = _CC) -> Collection:
+    return ingest(str(source), str(store), probe_cc, fingerprints=Fingerprints(), jobs=1)
+
+
+@pytest.fixture
+def bucket() -> Iterator[LoopbackS3]:
+    """An S3 server with an empty bucket."""
+    with loopback_s3() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """What the sender has read of an archive with an object that nobody may read."""
+    with loopback_s3() as server:
+        server.objects = {f"ooni/{key}": _packed(lines) for key, lines in _OBJECTS.items()}
+        server.objects[f"ooni/{_key('20240701', 'n1.0')}"] = _packed(_line(9) for _ in "ab")[:-9]
+        server.objects[f"ooni/{_UNREADABLE}"] = _packed([_line(60)])
+        server.faults = {f"ooni/{_UNREADABLE}": Fault("status", status=403)}
+        return _ingest(f"{server.url}/ooni", tmp_path_factory.mktemp("theirs"))
+
+
+@pytest.fixture(scope="module")
+def summer(theirs: Collection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sender's share of the summer."""
+    folder = tmp_path_factory.mktemp("shared") / "summer"
+    share(theirs, _CC, _SUMMER, folder)
+    return folder
+
+
+@pytest.fixture
+def shared(summer: Path, tmp_path: Path) -> Path:
+    """The share as it has arrived."""
+    return Path(shutil.copytree(summer, tmp_path / "shared"))
+
+
+def _seen(collection: Collection, period: Period) -> dict[str, Any]:
+    """All that a report is made of."""
+    with Observations(collection, _CC, period, threads=2) as found:
+        types = found.connection.execute("DESCRIBE observations").fetchall()
+        rows = found.connection.execute("SELECT * FROM observations ORDER BY ALL").fetchall()
+        return {
+            "types": types, "rows": rows, "digest": collection.digest,
+            "ledger": found.ledger().to_csv(), "not_read": found.objects_not_read().to_csv(),
+        }  # fmt: skip
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("period", [_SUMMER, _JULY, Period.parse("2024-07-02", "2024-08-02")])
+def test_a_share_gives_what_the_archive_gives(
+    theirs: Collection, shared: Path, tmp_path: Path, period: Period
+):
+    """Rows, their types, the ledger of every line, what was not read, and the digest: for the
+    period of the share and for any part of it."""
+    ours = _ingest(shared, tmp_path / "ours")
+    assert ours.source_id == theirs.source_id
+    expected = _seen(theirs, period)
+    assert len(expected["rows"]) > 2
+    assert "permission denied" in expected["not_read"]
+    assert _seen(ours, period) == expected
+
+
+def test_a_share_of_a_share_is_the_share_that_the_sender_would_make(
+    theirs: Collection, shared: Path, tmp_path: Path
+):
+    """Byte for byte; and a store that holds nothing but a share is a source itself."""
+    _ingest(shared, tmp_path / "ours")
+    for source in (shared, tmp_path / "ours"):
+        again = tmp_path / f"again-{source.name}"
+        share(_ingest(source, tmp_path / "third"), _CC, _JULY, again)
+        share(theirs, _CC, _JULY, tmp_path / "direct")
+        assert _contents(again) == _contents(tmp_path / "direct")
+
+
+def test_other_days_and_another_country_are_refused(shared: Path, tmp_path: Path):
+    """Their lines were counted and left behind, so that a report on them would lie."""
+    ours = _ingest(shared, tmp_path / "ours")
+    for since, until, word in (
+        ("2024-05-31", "2024-08-15", "SINCE=2024-05-31"), ("2024-06-01", "2024-08-16", "UNTIL="),
+    ):  # fmt: skip
+        with pytest.raises(ParameterError, match=f"{word}.*of QQ, 2024-06-01 to 2024-08-14"):
+            Observations(ours, _CC, Period.parse(since, until))
+    with pytest.raises(SourceError, match=f"{MANIFEST} is of QQ, not of QM"):
+        _ingest(shared, tmp_path / "ours", "QM")
+
+
+def test_no_probe_address_and_no_body_is_handed_on(shared: Path):
+    """Nor the moment when a file of the sender was written; the licence goes with it."""
+    for path in shared.glob("*.parquet"):
+        table = pq.read_table(path)
+        told = json.dumps(table.to_pylist(), default=str)
+        assert table.num_rows
+        assert _PROBE not in told
+        assert _BODY not in told
+        assert not {"probe_ip", "client_resolver", "body", "etag"} & set(table.column_names)
+    manifest = json.loads((shared / MANIFEST).read_text())
+    assert (manifest["probe_cc"], manifest["since"]) == (_CC, "2024-06-01")
+    assert manifest["licence"].startswith("CC0")
+    assert manifest["ledger"]["kept"] == 34
+
+
+def test_only_what_is_new_goes_over_the_line(
+    theirs: Collection, bucket: LoopbackS3, tmp_path: Path
+):
+    """A second share of the same months fetches nothing but its manifest, a longer period only
+    the months that changed and the list of objects."""
+
+    def offer(period: Period) -> set[str]:
+        share(theirs, _CC, period, tmp_path / "shared")
+        bucket.objects = {f"team/{n}": c for n, c in _contents(tmp_path / "shared").items()}
+        bucket.requests.clear()
+        ours = _ingest(f"{bucket.url}/team", tmp_path / "ours")
+        assert _seen(ours, period) == _seen(theirs, period)
+        names = {request.rpartition("/")[2] for request in bucket.requests if "?" not in request}
+        return {re.sub(r"-[0-9a-f]{16}\.parquet", "", name) for name in names}
+
+    assert offer(_JULY) == {MANIFEST, "objects", "2024-07"}
+    assert offer(_JULY) == {MANIFEST}
+    bucket.requests.clear()
+    url, ours = f"{bucket.url}/team", str(tmp_path / "ours")
+    ingest(url, ours, _CC, fingerprints=Fingerprints(), reopen=True)  # as a notebook does
+    assert not bucket.requests
+    assert len(list((tmp_path / "shared").iterdir())) == 3
+    assert offer(_SUMMER) == {MANIFEST, "objects", "2024-06", "2024-07", "2024-08"}
+    assert offer(_JULY) == {MANIFEST}
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def _edit(folder: Path, **changes: Any) -> None:
+    path = folder / MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+_DAMAGE = {
+    "a flipped bit": (lambda f: _flip(next(f.glob("2024-07-*"))), "2024-07-.* it was altered, or"),
+    "an altered ledger": (lambda f: _flip(next(f.glob("objects-*"))), "objects-.* it was altered"),
+    "half a file": (
+        lambda f: (p := next(f.glob("2024-07-*"))).write_bytes(p.read_bytes()[:99]), "altered",
+    ),
+    "a longer file": (
+        lambda f: (p := next(f.glob("2024-07-*"))).write_bytes(p.read_bytes() + b"x"),
+        "2024-07-.* longer than it was listed",
+    ),
+    "a missing file": (lambda f: next(f.glob("2024-07-*")).unlink(), "2024-07-.* no longer there"),
+    "no manifest's shape": (lambda f: (f / MANIFEST).write_text("[]"), "no manifest of shared"),
+    "half a manifest": (lambda f: (f / MANIFEST).write_text('{"format"'), "no manifest of shared"),
+    "a nested manifest": (lambda f: (f / MANIFEST).write_text("[" * 99_999), "no manifest of sha"),
+    "a later format": (lambda f: _edit(f, format="2"), "no manifest of shared observations"),
+    "a later schema": (lambda f: _edit(f, schema_version=99), "of schema 99, this workbook reads"),
+    "a period of no day": (lambda f: _edit(f, since="2025-01-01"), "no manifest of shared obser"),
+    "a way out": (
+        lambda f: _edit(f, files={"../../x.parquet": {"size": 1, "sha256": "0" * 64}}),
+        "no manifest of shared observations",
+    ),
+    "another source": (lambda f: _edit(f, source_id="../x"), "no manifest of shared observations"),
+    "another digest": (
+        lambda f: _edit(f, observations_digest="0" * 64), "is not of the observations that",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _DAMAGE)
+def test_what_is_not_as_it_was_sent_is_refused_in_one_sentence(
+    shared: Path, tmp_path: Path, name: str
+):
+    """Nothing of it gets into the store: no manifest, no file that is not what its name says."""
+    damage, message = _DAMAGE[name]
+    damage(shared)
+    with pytest.raises(SourceError, match=message) as caught:
+        _ingest(shared, tmp_path / "ours")
+    assert str(caught.value).isprintable()
+    for path in (tmp_path / "ours").rglob("*.*"):
+        assert path.stem[-16:] == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def test_what_was_received_and_then_damaged_is_fetched_again(shared: Path, tmp_path: Path):
+    """Bit rot at home is no reason to stop."""
+    first = _seen(_ingest(shared, tmp_path / "ours"), _SUMMER)
+    for path in (tmp_path / "ours").rglob("*.parquet"):
+        _flip(path)
+    assert _seen(_ingest(shared, tmp_path / "ours"), _SUMMER) == first
+
+
+def test_an_interrupted_share_is_finished_and_a_foreign_folder_is_left_alone(
+    theirs: Collection, shared: Path, tmp_path: Path
+):
+    """Until the new manifest is there the earlier share stays whole."""
+    whole = _contents(shared)
+    (shared / MANIFEST).unlink()
+    (shared / "2024-09-0123456789abcdef.parquet").write_bytes(b"of a killed run")
+    manifest = share(theirs, _CC, _SUMMER, shared)
+    assert isinstance(manifest, Manifest)
+    assert _contents(shared) == whole
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("years of work")
+    for out in (tmp_path / "other", tmp_path / "other" / "thesis.txt"):
+        with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier share"):
+            share(theirs, _CC, _SUMMER, out)
+    with pytest.raises(SourceError, match="no measurement of QQ in 2019"):
+        share(theirs, _CC, Period.parse("2019-01-01", "2019-02-01"), tmp_path / "empty")
+    assert not (tmp_path / "empty").exists()
+
+
+def test_of_several_shares_one_is_named(theirs: Collection, shared: Path, tmp_path: Path):
+    """As of several sources in one store."""
+    share(theirs, _CC, _JULY, tmp_path / "july")
+    for source in (shared, tmp_path / "july"):
+        _ingest(source, tmp_path / "ours")
+    with pytest.raises(ParameterError, match=r"name one of them: shares/QQ-.*, shares/QQ-"):
+        _ingest(tmp_path / "ours", tmp_path / "fourth")
+    one = sorted((tmp_path / "ours" / "shares").iterdir())[0]
+    assert _ingest(one, tmp_path / "fourth").digest == theirs.digest

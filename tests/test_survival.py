@@ -1,0 +1,384 @@
+"""What a store lives through: kills, neighbours, full and read-only disks, older and damaged files.
+
+After the next run the observations are byte for byte those of a run that nobody disturbed, or the
+run has stopped with one sentence and its exit status; nothing is half-written.
+"""
+
+import ctypes
+import gzip
+import json
+import os
+import pickle
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pyarrow.parquet as pq
+import pytest
+
+from analysis import cli, seals
+from analysis.errors import ContractError, SourceError
+from analysis.fingerprints import Fingerprints
+from analysis.ingestion import ingest
+from analysis.observations import Observations
+from analysis.period import Period
+from analysis.schema import OBSERVATION
+from analysis.store import Collection, not_read_note
+from benchmarks import survival
+from benchmarks.generate import PROBE_CC, Size, write_archive
+from benchmarks.survival import at, command, contents, in_a_write, kill, refuse_halves
+
+_OBJECTS = 10
+_JULY = Period.parse("2024-07-01", "2024-08-01")
+_JOBS_2 = "import analysis.pools as p; p._WORTH_A_WORKER = 1\nfrom analysis.cli import main\nmain()"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten objects, each read in some hundredths of a second."""
+    folder = tmp_path_factory.mktemp("survival") / "archive"
+    write_archive(folder, Size(objects=_OBJECTS, measurements=60, sites=40))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The store of a run that nobody disturbed, with its pack."""
+    store = tmp_path_factory.mktemp("undisturbed") / "store"
+    found = _next_run(archive, store)
+    assert len(found) == _OBJECTS + 1
+    return found
+
+
+def _ingest(source: Path, store: Path) -> Collection:
+    return ingest(str(source), str(store), PROBE_CC, fingerprints=Fingerprints(), jobs=1)
+
+
+def _next_run(archive: Path, store: Path) -> dict[str, bytes]:
+    """What a store holds after a run that nobody disturbs."""
+    Observations(_ingest(archive, store), PROBE_CC, _JULY).close()
+    return contents(store)
+
+
+def _put(store: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (store / name).parent.mkdir(parents=True, exist_ok=True)
+        (store / name).write_bytes(content)
+
+
+def _run(archive: Path, store: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(archive, store), cwd=survival.ROOT, check=False, capture_output=True, text=True,
+        timeout=100, **options,
+    )  # fmt: skip
+
+
+def _refused(done: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
+    """One sentence and the exit status that belongs to it."""
+    assert done.returncode == status, done.stderr
+    (line,) = done.stderr.splitlines()
+    for word in words:
+        assert word in line
+
+
+# --- kills ----------------------------------------------------------------------------------------
+
+
+def test_killed_wherever_it_stood_the_next_run_ends_alike(
+    archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
+):
+    """Three kills in the middle of a write, two at any time, one after the other on one store.
+    ``python -m benchmarks.survival`` does it thirty times."""
+    store, chance = tmp_path / "store", random.Random(7)
+    moments = [in_a_write(store, "observations", 0), at(chance.uniform(0.1, 1)),
+               in_a_write(store, "observations", 2), at(chance.uniform(1, 2)),
+               in_a_write(store, "packs", 0)]  # fmt: skip
+    log = []
+    for is_time in moments:
+        log.append(kill(command(archive, store), store, _OBJECTS, is_time))
+        refuse_halves(store, undisturbed)
+    print(*log, sep="\n")
+    assert sum("in the middle" in one.phase for one in log) >= 2
+    assert _next_run(archive, store) == undisturbed
+
+
+def test_workers_end_with_a_parent_that_is_killed(
+    archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
+):
+    """They would wait for work for ever; and what they were writing could never be cleared away."""
+    store = tmp_path / "store"
+    arguments = [sys.executable, "-c", _JOBS_2, *command(archive, store)[3:]]
+    arguments = ["JOBS=2" if word == "JOBS=1" else word for word in arguments]
+    process = subprocess.Popen(arguments, cwd=survival.ROOT, start_new_session=True)
+    while process.poll() is None and not any(store.rglob("*.part")):
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while _is_group(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _is_group(process.pid)
+    refuse_halves(store, undisturbed)
+    assert _next_run(archive, store) == undisturbed
+
+
+def _is_group(process: int) -> bool:
+    try:
+        os.killpg(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_runs_side_by_side_do_not_disturb_each_other(
+    archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
+):
+    """Two of one source and one of another, into one store, each with its pack."""
+    store, other = tmp_path / "store", tmp_path / "other"
+    shutil.copytree(archive, other)
+    both = [command(archive, store), command(archive, store), command(other, store)]
+    running = [
+        subprocess.Popen(one, cwd=survival.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for one in both
+    ]
+    said = [process.communicate(timeout=100)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], said
+    found = contents(store)
+    assert len(found) == 2 * len(undisturbed)
+    assert {name: found[name] for name in undisturbed} == undisturbed
+
+
+# --- disks ----------------------------------------------------------------------------------------
+
+
+def _limited(size: int) -> Callable[[], None]:
+    """No file of this process grows beyond a size: the writes fail as on a full disk."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_full_disk_ends_a_run_in_one_sentence(
+    archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
+):
+    """In the middle of an object's file, or of the pack, for which there is no room elsewhere
+    either. Once there is room, the next run ends as if nothing had been."""
+    store = tmp_path / "store"
+    largest = max(len(content) for name, content in undisturbed.items() if "observ" in name)
+    (pack,) = (content for name, content in undisturbed.items() if name.startswith("packs"))
+    assert largest < len(pack)
+    done = _run(archive, store, preexec_fn=_limited(largest - 1))
+    _refused(done, 3, "SourceError: ", str(store), "cannot be written: File too large. Running")
+    refuse_halves(store, undisturbed)
+    assert not any(store.rglob("*.part"))
+    done = _run(archive, store, preexec_fn=_limited(largest))
+    _refused(done, 3, "SourceError: the observations cannot be packed: ")
+    assert contents(store) == {k: v for k, v in undisturbed.items() if "packs" not in k}
+    assert _next_run(archive, store) == undisturbed
+
+
+def _bound_by_permissions() -> None:
+    """Let permissions hold for root too (capability 1, DAC_OVERRIDE, from the next exec on)."""
+    if os.geteuid() == 0 and ctypes.CDLL(None).prctl(24, 1, 0, 0, 0):
+        os._exit(99)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path, undisturbed: dict[str, bytes]) -> Iterator[Path]:
+    """A whole store in which nothing can be written."""
+    store = tmp_path / "store"
+    _put(store, undisturbed)
+    folders = [store, *(path for path in store.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    yield store
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+def test_a_read_only_store_is_read_and_not_written(
+    archive: Path, undisturbed: dict[str, bytes], read_only: Path, tmp_path: Path
+):
+    """What is there is enough; something new is refused in one sentence; nothing changes."""
+    done = _run(archive, read_only, preexec_fn=_bound_by_permissions)
+    if done.returncode == 99 and not done.stdout:
+        pytest.skip("root cannot be bound by permissions here")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [f"{_OBJECTS} objects: {_OBJECTS} known, 0 new, 0 not read"]
+    more = archive.parent / "archive" / "raw/20240731/00/QQ/webconnectivity/x.jsonl.gz"
+    more.parent.mkdir(parents=True)
+    more.write_bytes(gzip.compress(b"{}\n"))
+    try:
+        done = _run(archive, read_only, preexec_fn=_bound_by_permissions)
+    finally:
+        shutil.rmtree(archive / "raw" / "20240731")
+    _refused(done, 3, "SourceError: ", str(read_only), "cannot be written: Permission denied")
+    assert contents(read_only) == undisturbed
+
+
+def test_trouble_that_nobody_has_words_for_is_one_sentence_at_the_door(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Whatever was read or written, the system says why and the file is named."""
+    monkeypatch.setattr(cli, "app", lambda: Path("/proc/nowhere").mkdir())
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 3
+    assert capsys.readouterr().err == (
+        "SourceError: /proc/nowhere: No such file or directory. "
+        "Running the same command again resumes.\n"
+    )
+
+
+def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
+    """A notebook finds no room for its table."""
+    out, notebook = tmp_path / "reports" / "one", tmp_path / "1-page.ipynb"
+    before = {"index.html": b"the report before", "run.json": b"{}"}
+    _put(out, before)
+    cells = [
+        nbformat.v4.new_markdown_cell("# A page\n\nIts question.", id="a"),
+        nbformat.v4.new_code_cell("tables: str = ''  # where", id="b",
+                                  metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("open(f'{tables}/t.csv', 'w').write('x' * 200_000)", id="c"),
+    ]  # fmt: skip
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
+    script = (
+        "import sys; from pathlib import Path; from analysis import cli\n"
+        "from analysis.publishing import PageContext, publish\n"
+        "page, (notebook, out) = PageContext('', '', '', ''), map(Path, sys.argv[1:])\n"
+        "cli.app = lambda: publish([notebook], {}, out, page, {})\n"
+        "cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(notebook), str(out)], cwd=survival.ROOT, check=False,
+        capture_output=True, text=True, preexec_fn=_limited(100_000),
+    )  # fmt: skip
+    _refused(done, 3, "SourceError: 1-page.ipynb: cell ", "File too large")
+    assert contents(out) == before
+    assert [path.name for path in out.parent.iterdir()] == ["one"]
+
+
+# --- what others left behind ----------------------------------------------------------------------
+
+
+def _sealed_again(content: bytes, **changes: Any) -> bytes:
+    """A whole file of another version of the workbook: the same rows, other provenance."""
+    told = json.loads((seals.metadata(content) or {})[b"workbook"])
+    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"sealed-{os.getpid()}.parquet"
+    with pq.ParquetWriter(path, OBSERVATION) as writer:
+        writer.add_key_value_metadata({b"workbook": json.dumps({**told, **changes})})
+        writer.add_key_value_metadata({seals.KEY: seals.BLANK})
+    seals.seal_file(path)
+    whole = path.read_bytes()
+    path.unlink()
+    return whole
+
+
+def _flipped(content: bytes, place: int) -> bytes:
+    flipped = bytearray(content)
+    flipped[place] ^= 1
+    return bytes(flipped)
+
+
+_LEFT: dict[str, Callable[[bytes], bytes]] = {
+    "nothing in it": lambda content: b"",
+    "half of it": lambda content: content[: len(content) // 2],
+    "without its end": lambda content: content[:-1],
+    "a flipped bit in a page": lambda content: _flipped(content, 3000),
+    "a flipped bit in the footer": lambda content: _flipped(content, len(content) - 2000),
+    "a flipped bit in the seal": lambda c: _flipped(c, c.rindex(b"workbook-seal:") + 20),
+    "a file of somebody else": lambda content: b"PAR1 and then a letter to a friend",
+    "before there were seals": lambda c: c.replace(b"workbook-seal:", b"something-else"),
+    "an older schema": lambda content: _sealed_again(content, schema_version=1),
+    "a later schema": lambda content: _sealed_again(content, schema_version=99),
+    "an object that has changed since": lambda content: _sealed_again(content, size=1),
+    "another object's file": lambda content: _sealed_again(content, key="raw/other"),
+    "counts that are none": lambda content: _sealed_again(content, ledger={"not_json": -1}),
+    "a ledger of another shape": lambda content: _sealed_again(content, ledger=[1]),
+}
+
+
+@pytest.mark.parametrize("name", _LEFT)
+def test_a_file_that_is_not_as_it_was_written_is_read_again(
+    archive: Path, undisturbed: dict[str, bytes], tmp_path: Path, name: str
+):
+    """As is one that an older or a later version has left, whole as it is. Of somebody else's
+    store it is not taken over, and stands in the list of what could not be read."""
+    store = tmp_path / "store"
+    damaged = sorted(name for name in undisturbed if "observations" in name)[4]
+    _put(store, {**undisturbed, damaged: _LEFT[name](undisturbed[damaged])})
+    ours = _ingest(store, tmp_path / "ours")
+    if name != "an object that has changed since":  # which only its archive can know
+        assert [item.key for item in ours.not_read] == [damaged.split("/", 2)[2][:-8]]
+        assert len(ours.files) == _OBJECTS - 1
+    assert not _ingest(archive, store).not_read
+    assert contents(store) == undisturbed
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(
+    archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
+):
+    """Nobody's folder is removed to make room."""
+    name = next(iter(sorted(undisturbed)))
+    (tmp_path / "store" / name).mkdir(parents=True)
+    with pytest.raises(SourceError, match=f"{name} cannot be written: Is a directory"):
+        _ingest(archive, tmp_path / "store")
+
+
+@pytest.mark.parametrize("note", ["", "{oops", '{"key": 1}', "[1]", "[" * 99_999])
+def test_a_note_of_another_shape_is_written_again(
+    archive: Path, undisturbed: dict[str, bytes], tmp_path: Path, note: str
+):
+    """What could not be read is known by reading; somebody else's list is refused."""
+    store = tmp_path / "store"
+    _put(store, undisturbed)
+    place = next(store.glob("observations/*")) / not_read_note(PROBE_CC)
+    place.write_text(note)
+    with pytest.raises(SourceError, match="no list of objects that could not be read"):
+        _ingest(store, tmp_path / "ours")
+    assert _ingest(archive, store).not_read == ()
+    place.unlink(missing_ok=True)
+    assert contents(store) == undisturbed
+
+
+def test_bits_that_rot_unseen_are_found_before_they_are_packed(
+    archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
+):
+    """Exit status 4, since a table would lie: neither size nor time of the file has changed."""
+    store = tmp_path / "store"
+    _put(store, {name: undisturbed[name] for name in undisturbed if "packs" not in name})
+    name, _ = _ingest(archive, store).names()[3]
+    place = store / name
+    times = place.stat()
+    place.write_bytes(_flipped(undisturbed[name], 3000))
+    os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(ContractError, match=f"{place} is damaged or gone: delete it and run aga"):
+        _next_run(archive, store)
+    assert not (store / "packs").exists()
+    place.unlink()
+    assert _next_run(archive, store) == undisturbed
+
+
+@pytest.mark.parametrize("note", ["{}", '{"source_id": 1}', '{"files": [[]]}', "[" * 99_999])
+def test_a_catalogue_of_another_shape_is_none(
+    archive: Path, undisturbed: dict[str, bytes], tmp_path: Path, note: str
+):
+    """What the files say counts."""
+    _next_run(archive, tmp_path / "store")
+    (place,) = (tmp_path / "store").rglob("read-*.json")
+    whole = place.read_bytes()
+    place.write_text(note)
+    assert _next_run(archive, tmp_path / "store") == undisturbed
+    assert place.read_bytes() == whole
+
+
+def test_an_error_keeps_its_sentence_on_the_way_from_a_worker():
+    """Pickled and unpickled, as a pool does."""
+    for error in (SourceError("the disk is full"), ContractError("rows 1 to 3")):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again)) == (type(error), str(error))
