@@ -98,7 +98,7 @@ def ingest(
             results = _reachable(by_cluster(task, pending, jobs, scheduler, len(there), keep_raw))
         else:
             results = _reachable(_read(task, pending, jobs, len(there), keep_raw=keep_raw))
-    if handed or len(there) < len(objects):
+    if not reopen:  # the run that the study belongs to has cleared them away
         place.remove_leftovers(f"{FOLDER}/{source_id}")
     with closing(results):
         read = _followed(results, objects, len(there), say)

@@ -200,7 +200,7 @@ class Store:
     def remove_leftovers(self, folder: str) -> None:
         """Remove the temporary files of killed runs below a folder; those of running ones stay."""
         if self.is_local:
-            remove_leftovers(Path(self._tree.path(folder)))
+            remove_leftovers(map(self.path, self.files(folder)))
 
 
 def file_name(source_id: str, key: str) -> str:

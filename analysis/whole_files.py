@@ -14,7 +14,7 @@ import platform
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -97,9 +97,9 @@ def reason(error: OSError) -> str:
     return os.strerror(number) if number else str(error)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of killed runs below a folder; those of running ones stay."""
-    for path in folder.rglob(f"*{_TEMPORARY}"):
+def remove_leftovers(paths: Iterable[str]) -> None:
+    """Remove those files that killed runs were writing; those of running ones stay."""
+    for path in map(Path, paths):
         owner = _OWNER.fullmatch(path.name)
         if owner and _is_abandoned(path, owner["machine"], int(owner["process"])):
             _drop(path)
