@@ -80,7 +80,9 @@ def show_table(
         summary = f"Show the other {len(rest):,} of {len(frame):,} rows"
         folded = _table(rest, f"{caption} – rows from {fold_after + 1:,}", words, kinds)
         parts.append(f'<details class="rows"><summary>{summary}</summary>{folded}</details>')
-    width = "" if len(words) <= 8 else " wide" if len(words) <= 11 else " widest"
+    # notes beside many columns need a page across
+    most = 8 if NOTES.intersection(words) else 11
+    width = "" if len(words) <= 8 else " wide" if len(words) <= most else " widest"
     _show(f'<div class="table{width}">{"".join(parts)}{_note(note)}</div>')
 
 
