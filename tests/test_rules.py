@@ -26,7 +26,7 @@ from tests.situations import fingerprints_for
 EACH_RULE = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.rule_id)
 PLACES = {
     "probe_cc", "since", "until", "split", "source", "store", "test_list", "networks",
-    "fingerprints", "tables", "events",
+    "fingerprints", "tables", "events", "receipt_margin", "network_names",
 }  # fmt: skip
 
 
