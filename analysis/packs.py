@@ -9,8 +9,9 @@ other fingerprints, another one is made. It is sealed, and made again where the 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from analysis.errors import ContractError, SourceError
 from analysis.flags import DISJOINT_SQL
 from analysis.period import Period
 from analysis.schema import SCHEMA_VERSION
-from analysis.store import REASONS, Collection
+from analysis.store import REASONS, Collection, Store
 
 FOLDER = "packs"
 #: Where a pack keeps what was left out of it. A pack without it is made again: the name changes
@@ -49,30 +50,35 @@ def pack_of(
     """
     study = f"{probe_cc}-{period.since}-{period.until}-{collection.source_id}"
     name = f"{FOLDER}/{study}-{_inputs(collection)}.parquet"
-    store, made = collection.store, scratch / "pack.parquet"
-    kept = Path(store.path(name)) if store.is_local else made
+    store, in_scratch = collection.store, scratch / "pack.parquet"
+    pack = Path(store.path(name)) if store.is_local else in_scratch
     if not store.is_local:
         with suppress(OSError):  # fetched once for all questions: each of them reads most of it
-            store.fetch(name, made)
-    if _is_whole(kept):
-        return str(kept)
+            store.fetch(name, pack)
+    if _is_whole(pack):
+        return str(pack)
+    write = partial(_write, connection, probe_cc, period)
     with saying():
         prepare(connection, collection, scratch)
         try:
-            if store.is_local:
-                store.remove_leftovers(FOLDER)
-                with store.replacement(name) as replacement:
-                    _write(connection, probe_cc, period, Path(replacement.path))
-                    replacement.commit()
-                made = kept
-            else:
-                _write(connection, probe_cc, period, made)
-                store.put(made, name)
+            _keep(store, name, pack, write)
             store.remove_older(FOLDER, f"{study}-", name, _STALE_AFTER)
         except (SourceError, OSError, duckdb.IOException):  # others own the store, or it is full
-            if not _is_whole(made):
-                _write(connection, probe_cc, period, made)
-    return str(made)
+            if not _is_whole(pack):
+                pack = in_scratch
+                write(pack)
+    return str(pack)
+
+
+def _keep(store: Store, name: str, pack: Path, write: Callable[[Path], None]) -> None:
+    if store.is_local:
+        store.remove_leftovers(FOLDER)
+        with store.replacement(name) as replacement:
+            write(Path(replacement.path))
+            replacement.commit()
+    else:
+        write(pack)
+        store.put(pack, name)
 
 
 def left_out_of(pack: str) -> dict[str, Any]:
