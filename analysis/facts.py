@@ -54,7 +54,7 @@ import hashlib
 import html
 import re
 from binascii import Error as Base64Error
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -63,7 +63,15 @@ from urllib.parse import quote_plus
 from analysis import addresses, hostnames, measurement
 from analysis.fingerprints import Fingerprints
 from analysis.flags import Received, accessible_or_none, flags
-from analysis.measurement import Connect, Control, Exchange, Handshake, Measurement, Query, TestKeys
+from analysis.measurement import (
+    Answer,
+    Connect,
+    Control,
+    Exchange,
+    Handshake,
+    Measurement,
+    TestKeys,
+)
 from analysis.schema import OBSERVATION
 
 #: Column names, in the order of the tuples that :func:`observe` returns.
@@ -189,7 +197,7 @@ def observe(
     keys = read.test_keys or _NO_KEYS
     control = _ControlView(keys)
     dns = _read_queries(keys, hostnames.normalise(url), fingerprints)
-    known = _Known(dns, control)
+    known = _Known(keys, dns, control)
     page = _look(keys, url, dns.host, fingerprints)
     tcp = _tcp_items(keys, dns, known, control)
     names = (*dns.fingerprints, *page.names)
@@ -271,10 +279,6 @@ def _int32(value: int | None) -> int | None:
     return value if value is not None and -(1 << 31) <= value < 1 << 31 else None
 
 
-def _asn_or_none(value: int | None) -> int | None:
-    return value if value and 0 < value < 1 << 32 else None
-
-
 @lru_cache(maxsize=1 << 14)
 def _lenient_asn(value: str | int | None) -> int:
     try:
@@ -307,11 +311,6 @@ class _Lookups:
         self.failures: list[tuple[str | None, str | None]] = []  # query type, failure
         self.has_answer = False
 
-    @property
-    def is_comparable(self) -> bool:
-        """Whether an address can be said to be, or not to be, one that the resolver gave."""
-        return bool(self.addresses) or self.failure() is not None
-
     def failure(self) -> str | None:
         if self.has_answer or not self.failures:
             return None
@@ -322,13 +321,12 @@ class _Lookups:
 class _Dns:
     """What one pass over ``queries`` found."""
 
-    __slots__ = ("asns", "fingerprints", "has_later_failure", "host", "system", "udp")
+    __slots__ = ("fingerprints", "has_later_failure", "host", "system", "udp")
 
     def __init__(self, host: str) -> None:
         self.host = host
         self.system = _Lookups()
         self.udp = _Lookups()
-        self.asns: dict[str, int] = {}
         self.fingerprints: list[str] = []
         self.has_later_failure = False
 
@@ -337,17 +335,19 @@ def _read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> _Dns
     dns = _Dns(host)
     names = fingerprints.dns_names
     for query in keys.queries or ():
-        found = _read_answers(query, dns, names) if query.answers else ()
-        tags = query.tags
+        tags, answers = query.tags, query.answers
+        if names and answers:
+            dns.fingerprints.extend(_listed(answers, names))
         if tags and "depth=0" not in tags and _depth(tags):
             dns.has_later_failure |= bool(query.failure)
             continue
         name = query.hostname
         if name != host and (name is None or hostnames.normalise(name) != host):
             continue
-        if query.engine in _SYSTEM_ENGINES:
+        engine = query.engine
+        if engine in _SYSTEM_ENGINES:
             lookups = dns.system
-        elif query.engine in _UDP_ENGINES:
+        elif engine in _UDP_ENGINES:
             lookups = dns.udp
         else:
             continue
@@ -355,27 +355,36 @@ def _read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> _Dns
             lookups.failures.append((query.query_type, _word(query.failure)))
         else:
             lookups.has_answer = True
-            lookups.addresses.update(dict.fromkeys(found))
+            for address, _ in _addressed(answers):
+                lookups.addresses[address] = None
     return dns
 
 
-def _read_answers(query: Query, dns: _Dns, names: Any) -> list[str]:
-    """The addresses of one lookup; notes ASNs and matching fingerprints on the way."""
-    found = []
-    asns, canonical = dns.asns, addresses.canonical
-    for answer in (query.answers or ())[:_LIST_LIMIT]:
+def _addressed(answers: list[Answer] | None) -> Iterator[tuple[str, Answer]]:
+    """The answers that are addresses."""
+    for answer in (answers or ())[:_LIST_LIMIT]:
         text = answer.ipv4 or answer.ipv6
-        if text:
-            address = canonical(text)
-            if address is not None:
-                found.append(address)
-                if answer.asn and address not in asns and 0 < answer.asn < 1 << 32:
-                    asns[address] = answer.asn
-        else:
-            text = answer.hostname
-        if names and text in names:
-            dns.fingerprints.extend(names[text])
-    return found
+        address = addresses.canonical(text) if text else None
+        if address is not None:
+            yield address, answer
+
+
+def _listed(answers: list[Answer], names: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """Names of the fingerprints that the answers match."""
+    for answer in answers[:_LIST_LIMIT]:
+        text = answer.ipv4 or answer.ipv6 or answer.hostname
+        if text is not None and text in names:
+            yield from names[text]
+
+
+def _annotated(keys: TestKeys) -> dict[str, int]:
+    """The ASN of each address as the probe annotated it; the first where it says several."""
+    asns: dict[str, int] = {}
+    for query in keys.queries or ():
+        for address, answer in _addressed(query.answers):
+            if answer.asn and address not in asns and 0 < answer.asn < 1 << 32:
+                asns[address] = answer.asn
+    return asns
 
 
 _Answer = tuple[str, int | None, str | None, str | None]  # in the order of schema's struct
@@ -387,32 +396,42 @@ class _Known(dict[str, tuple[_Answer, str | None, bool | None]]):
     A dictionary that fills itself, because each address occurs in many places of a measurement.
     """
 
-    __slots__ = ("_asns", "_control_addresses", "_control_asns", "_lookups")
+    __slots__ = ("_annotations", "_control", "_control_asns", "_keys", "_lookups")
 
-    def __init__(self, dns: _Dns, control: "_ControlView") -> None:
-        asns = dns.asns
-        asns.update(control.asns)
-        self._asns = asns
+    def __init__(self, keys: TestKeys, dns: _Dns, control: "_ControlView") -> None:
+        self._keys = keys
+        self._annotations: dict[str, int] | None = None
+        self._control = control
         self._lookups = dns.system
-        self._control_addresses = control.addresses
-        self._control_asns = {asns[a] for a in control.addresses if a in asns}
+        self._control_asns = {self._asn(address) for address in control.addresses}
+
+    def _asn(self, address: str) -> int | None:
+        number = self._control.asns.get(address)
+        if number is None:
+            # The control mostly knows them all, so that nobody has to go through the answers.
+            if self._annotations is None:
+                self._annotations = _annotated(self._keys)
+            number = self._annotations.get(address)
+        return number
 
     def __missing__(self, address: str) -> tuple[_Answer, str | None, bool | None]:
-        number = self._asns.get(address)
+        number = self._asn(address)
         match = None
-        if self._control_addresses:
-            match = "none"
-            if address in self._control_addresses:
-                match = "address"
-            elif number in self._control_asns:
-                match = "asn"
+        if address in self._control.addresses:
+            match = "address"
+        elif self._control.addresses:
+            is_near = number is not None and number in self._control_asns
+            match = "asn" if is_near else "none"
         answer = (address, number, addresses.special_kind(address), match)
         facts = self[address] = (answer, match, _is_among(address, self._lookups))
         return facts
 
 
 def _is_among(address: str, lookups: _Lookups) -> bool | None:
-    return address in lookups.addresses if lookups.is_comparable else None
+    """Whether the resolver gave an address; null where nothing is left to compare with."""
+    if lookups.addresses:
+        return address in lookups.addresses
+    return None if lookups.failure() is None else False
 
 
 def _dns_columns(lookups: _Lookups, known: _Known) -> tuple[Any, ...]:
@@ -433,6 +452,7 @@ class _ControlView:
         self.failure = _word(keys.control_failure) if keys.control_failure else None
         self.has_reply = control is not None and self.failure is None and _says_something(control)
         reply = control if control is not None and self.has_reply else _NO_CONTROL
+        canonical = addresses.canonical
         self._dns = reply.dns
         self._http = reply.http_request
         self.tcp = reply.tcp_connect or {}
@@ -440,13 +460,15 @@ class _ControlView:
         self.addresses: dict[str, None] = {}
         self.asns: dict[str, int] = {}
         for text in ((self._dns and self._dns.addrs) or ())[:_LIST_LIMIT]:
-            address = addresses.canonical(text)
+            address = canonical(text)
             if address is not None:
                 self.addresses[address] = None
         for text, info in (reply.ip_info or {}).items():
-            address = addresses.canonical(text)
-            if info is not None and info.asn and address is not None and 0 < info.asn < 1 << 32:
-                self.asns[address] = info.asn
+            number = info.asn if info is not None else None
+            if number and 0 < number < 1 << 32:
+                address = canonical(text)
+                if address is not None:
+                    self.asns[address] = number
 
     def dns_columns(self, known: _Known) -> tuple[Any, ...]:
         failure = self._dns.failure if self._dns else None
@@ -454,8 +476,10 @@ class _ControlView:
         return self.has_reply, self.failure, _word(failure) if failure else None, answers
 
     def tls_addresses(self) -> list[str]:
-        good = (_address_of(name) for name, end in self.tls.items() if _control_result(end)[0])
-        return list(dict.fromkeys(address for address in good if address is not None))[:_LIST_LIMIT]
+        good = dict.fromkeys(
+            _address_of(n) for n, end in self.tls.items() if _control_result(end)[0]
+        )
+        return [address for address in good if address is not None][:_LIST_LIMIT]
 
     def http_columns(self) -> tuple[Any, ...]:
         http = self._http
@@ -785,7 +809,12 @@ def title_of(body: bytes) -> str | None:
 
 
 def _tidy(title: str) -> str:
-    return " ".join(html.unescape(title[: 2 * _TEXT_LIMIT]).split())[:_TEXT_LIMIT]
+    return _tidied(title[: 2 * _TEXT_LIMIT])
+
+
+@lru_cache(maxsize=1 << 12)
+def _tidied(title: str) -> str:
+    return " ".join(html.unescape(title).split())[:_TEXT_LIMIT]
 
 
 def body_digest(body: bytes, own_words: Iterable[str]) -> str | None:

@@ -56,7 +56,7 @@ def write_archive(folder: Path, size: Size, seed: int = 1) -> int:
         path = folder / f"raw/202407{day:02}/{hour:02}/{PROBE_CC}/webconnectivity"
         path.mkdir(parents=True, exist_ok=True)
         name = f"202407{day:02}{hour:02}_{PROBE_CC}_webconnectivity.n0.{index}.jsonl.gz"
-        (path / name).write_bytes(gzip.compress(content, compresslevel=6, mtime=0))
+        (path / name).write_bytes(gzip.compress(content, compresslevel=9, mtime=0))
     return total
 
 
@@ -118,7 +118,7 @@ def _line(chance: random.Random, sites: list[dict[str, Any]], index: int, number
         "test_start_time": f"2024-07-{1 + index // 24:02} 00:00:00",
         "test_version": "0.5.28",
     }
-    return json.dumps(measurement, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(measurement, separators=(",", ":")).replace("/", "\\/").encode() + b"\n"
 
 
 def _test_keys(chance: random.Random, site: dict[str, Any]) -> dict[str, Any]:
