@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from analysis.fingerprints import Fingerprints
 from analysis.ingestion import ingest
 from analysis.objects import Task
-from analysis.places.files import open_source
+from analysis.places.sources import open_source
 from analysis.pools import mapped
 from analysis.store import Store
 from benchmarks.floor import read_folder

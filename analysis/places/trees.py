@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import dataset, fs
+from pyarrow import fs
 
 from analysis.errors import ParameterError, SourceError
 
@@ -20,7 +20,6 @@ _SECRETS = (
     f"{_ACCEPTED}; keys do not belong into an address: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
     "in the environment, or ~/.aws, are used"
 )
-_PARQUET = dataset.ParquetFileFormat()
 _BLOCK = 16 << 20
 #: Requests under way at once: as many as pyarrow keeps connections for.
 CONNECTIONS = 24
@@ -73,8 +72,10 @@ class Tree:
 
     def parquet_metadata(self, name: str, size: int | None = None) -> pq.FileMetaData:
         """The footer of a Parquet file, or FileNotFoundError; a known size spares a request."""
-        place = self._place()[0]
-        return _PARQUET.make_fragment(self.path(name), place, file_size=size).metadata
+        from pyarrow import dataset  # loads pandas, which those who only write need not wait for
+
+        place, parquet = self._place()[0], dataset.ParquetFileFormat()
+        return parquet.make_fragment(self.path(name), place, file_size=size).metadata
 
     def put(self, local: str, name: str) -> None:
         """Send a local file, which appears when it is whole."""
