@@ -97,6 +97,7 @@ _UDP_ENGINES = frozenset({"udp"})
 _TEXT_LIMIT = 512
 _URL_LIMIT = 8192
 _INPUT_LIMIT = 65_536
+_CACHED = 128  # characters; what is longer is not worth a place in a cache
 _LIST_LIMIT = 512  # items of one list of one measurement; real ones have some dozens
 _EXCHANGE_LIMIT = 20
 _SAME_BODY = 0.7  # above this the probe itself calls two bodies the same
@@ -255,7 +256,6 @@ def observe(
 # --- words and numbers ------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1 << 12)
 def _word(failure: str | bool) -> str | None:
     """A failure in one spelling; null where there was none."""
     if failure is False or failure == "":
@@ -279,7 +279,6 @@ def _int32(value: int | None) -> int | None:
     return value if value is not None and -(1 << 31) <= value < 1 << 31 else None
 
 
-@lru_cache(maxsize=1 << 14)
 def _lenient_asn(value: str | int | None) -> int:
     try:
         return asn(value)
@@ -606,10 +605,16 @@ def _endpoint(address: str, port: int | str | None) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-@lru_cache(maxsize=1 << 16)
 def _address_of(endpoint: str) -> str | None:
+    return _cached_address(endpoint) if len(endpoint) <= _CACHED else _read_address(endpoint)
+
+
+def _read_address(endpoint: str) -> str | None:
     host = endpoint.rpartition(":")[0]
     return addresses.canonical(host[1:-1] if host[:1] == "[" else host)
+
+
+_cached_address = lru_cache(maxsize=1 << 15)(_read_address)
 
 
 def _common_to_all(tcp: list[tuple[Any, ...]], control: _ControlView) -> tuple[Any, ...]:
