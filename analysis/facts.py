@@ -103,7 +103,6 @@ _EXCHANGE_LIMIT = 20
 _SAME_BODY = 0.7  # above this the probe itself calls two bodies the same
 
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE | re.ASCII)
-_CC = re.compile(r"[A-Za-z]{2}", re.ASCII)
 _START_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|\+00:00)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1)
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,500})", re.IGNORECASE)
@@ -158,7 +157,7 @@ def check(read: Measurement) -> tuple[int, str, int]:
         raise Invalid("no_test_name")
     started = start_time(read.measurement_start_time)
     country = read.probe_cc or ""
-    if not _CC.fullmatch(country):
+    if not (len(country) == 2 and country.isascii() and country.isalpha()):
         raise Invalid("bad_probe_cc")
     return started, country.upper(), asn(read.probe_asn)
 
@@ -476,7 +475,7 @@ class _ControlView:
 
     def tls_addresses(self) -> list[str]:
         good = dict.fromkeys(
-            _address_of(n) for n, end in self.tls.items() if _control_result(end)[0]
+            _parted(n)[0] for n, end in self.tls.items() if _control_result(end)[0]
         )
         return [address for address in good if address is not None][:_LIST_LIMIT]
 
@@ -563,11 +562,10 @@ def _tls_items(
             continue
         failure = _word(handshake.failure) if handshake.failure else None
         name, endpoint = _cut(handshake.server_name), handshake.address
-        address = _address_of(endpoint) if endpoint else None
+        address, spelt = _parted(endpoint) if endpoint else (None, "")
         if address is not None:
             _, match, is_answer = known[address]
-            port = (endpoint or "").rpartition(":")[2]
-            result = _control_result(results.get(_endpoint(address, port)))
+            result = _control_result(results.get(spelt))
             items.append((address, name, failure, match, is_answer, *result))
         elif endpoint:
             items.append((None, name, failure, None, None, None, None))
@@ -605,16 +603,18 @@ def _endpoint(address: str, port: int | str | None) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _address_of(endpoint: str) -> str | None:
-    return _cached_address(endpoint) if len(endpoint) <= _CACHED else _read_address(endpoint)
+def _parted(endpoint: str) -> tuple[str | None, str]:
+    """The address of an endpoint, and the endpoint as the control spells it."""
+    return _cached_parts(endpoint) if len(endpoint) <= _CACHED else _read_parts(endpoint)
 
 
-def _read_address(endpoint: str) -> str | None:
-    host = endpoint.rpartition(":")[0]
-    return addresses.canonical(host[1:-1] if host[:1] == "[" else host)
+def _read_parts(endpoint: str) -> tuple[str | None, str]:
+    host, _, port = endpoint.rpartition(":")
+    address = addresses.canonical(host[1:-1] if host[:1] == "[" else host)
+    return address, "" if address is None else _endpoint(address, port)
 
 
-_cached_address = lru_cache(maxsize=1 << 15)(_read_address)
+_cached_parts = lru_cache(maxsize=1 << 15)(_read_parts)
 
 
 def _common_to_all(tcp: list[tuple[Any, ...]], control: _ControlView) -> tuple[Any, ...]:
@@ -877,7 +877,7 @@ def _http_columns(keys: TestKeys, page: _Page, dns: _Dns) -> tuple[Any, ...]:
 
 def _is_answer(endpoint: str | None, dns: _Dns) -> bool | None:
     """Whether an endpoint's address is one that the system resolver gave; null: not known."""
-    address = _address_of(endpoint) if endpoint else None
+    address = _parted(endpoint)[0] if endpoint else None
     if address is None or address == dns.host:
         return None
     return _is_among(address, dns.system)
