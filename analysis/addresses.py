@@ -24,6 +24,7 @@ _SPECIAL = [
     ("link_local", "fe80::/10"),
     ("multicast", "ff00::/8"),
 ]
+_LONGEST = 64  # characters
 #: RFC 6052: how a network without IPv4 spells IPv4 addresses in its answers.
 _NAT64 = IPv6Network("64:ff9b::/96")
 _NETWORKS: list[tuple[str, IPv4Network | IPv6Network]] = [
@@ -31,18 +32,23 @@ _NETWORKS: list[tuple[str, IPv4Network | IPv6Network]] = [
 ]
 
 
-@lru_cache(maxsize=1 << 17)
 def canonical(text: str) -> str | None:
     """The one spelling of an address, or None where ``text`` is none (``[scrubbed]``, a name).
 
     An IPv4 address mapped into IPv6, or spelt for NAT64, is given as IPv4: it is the same server.
     A zone (``%eth0``) is dropped.
     """
+    # Looked at before the cache, which would keep whatever an archive calls an address.
+    return _canonical(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=1 << 15)
+def _canonical(text: str) -> str | None:
     address = _parse(text)
     return None if address is None else str(address)
 
 
-@lru_cache(maxsize=1 << 17)
+@lru_cache(maxsize=1 << 15)
 def special_kind(text: str) -> str | None:
     """The kind of a special-purpose address (a bogon), or None for a public one.
 
@@ -58,8 +64,6 @@ def special_kind(text: str) -> str | None:
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
-    if len(text) > 64:
-        return None
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

@@ -54,7 +54,7 @@ import hashlib
 import html
 import re
 from binascii import Error as Base64Error
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -63,7 +63,15 @@ from urllib.parse import quote_plus
 from analysis import addresses, hostnames, measurement
 from analysis.fingerprints import Fingerprints
 from analysis.flags import Received, accessible_or_none, flags
-from analysis.measurement import Connect, Control, Exchange, Handshake, Measurement, Query, TestKeys
+from analysis.measurement import (
+    Answer,
+    Connect,
+    Control,
+    Exchange,
+    Handshake,
+    Measurement,
+    TestKeys,
+)
 from analysis.schema import OBSERVATION
 
 #: Column names, in the order of the tuples that :func:`observe` returns.
@@ -89,12 +97,12 @@ _UDP_ENGINES = frozenset({"udp"})
 _TEXT_LIMIT = 512
 _URL_LIMIT = 8192
 _INPUT_LIMIT = 65_536
+_CACHED = 128  # characters; what is longer is not worth a place in a cache
 _LIST_LIMIT = 512  # items of one list of one measurement; real ones have some dozens
 _EXCHANGE_LIMIT = 20
 _SAME_BODY = 0.7  # above this the probe itself calls two bodies the same
 
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE | re.ASCII)
-_CC = re.compile(r"[A-Za-z]{2}", re.ASCII)
 _START_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|\+00:00)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1)
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,500})", re.IGNORECASE)
@@ -149,7 +157,7 @@ def check(read: Measurement) -> tuple[int, str, int]:
         raise Invalid("no_test_name")
     started = start_time(read.measurement_start_time)
     country = read.probe_cc or ""
-    if not _CC.fullmatch(country):
+    if not (len(country) == 2 and country.isascii() and country.isalpha()):
         raise Invalid("bad_probe_cc")
     return started, country.upper(), asn(read.probe_asn)
 
@@ -189,7 +197,7 @@ def observe(
     keys = read.test_keys or _NO_KEYS
     control = _ControlView(keys)
     dns = _read_queries(keys, hostnames.normalise(url), fingerprints)
-    known = _Known(dns, control)
+    known = _Known(keys, dns, control)
     page = _look(keys, url, dns.host, fingerprints)
     tcp = _tcp_items(keys, dns, known, control)
     names = (*dns.fingerprints, *page.names)
@@ -247,7 +255,6 @@ def observe(
 # --- words and numbers ------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1 << 12)
 def _word(failure: str | bool) -> str | None:
     """A failure in one spelling; null where there was none."""
     if failure is False or failure == "":
@@ -271,11 +278,6 @@ def _int32(value: int | None) -> int | None:
     return value if value is not None and -(1 << 31) <= value < 1 << 31 else None
 
 
-def _asn_or_none(value: int | None) -> int | None:
-    return value if value and 0 < value < 1 << 32 else None
-
-
-@lru_cache(maxsize=1 << 14)
 def _lenient_asn(value: str | int | None) -> int:
     try:
         return asn(value)
@@ -307,11 +309,6 @@ class _Lookups:
         self.failures: list[tuple[str | None, str | None]] = []  # query type, failure
         self.has_answer = False
 
-    @property
-    def is_comparable(self) -> bool:
-        """Whether an address can be said to be, or not to be, one that the resolver gave."""
-        return bool(self.addresses) or self.failure() is not None
-
     def failure(self) -> str | None:
         if self.has_answer or not self.failures:
             return None
@@ -322,13 +319,12 @@ class _Lookups:
 class _Dns:
     """What one pass over ``queries`` found."""
 
-    __slots__ = ("asns", "fingerprints", "has_later_failure", "host", "system", "udp")
+    __slots__ = ("fingerprints", "has_later_failure", "host", "system", "udp")
 
     def __init__(self, host: str) -> None:
         self.host = host
         self.system = _Lookups()
         self.udp = _Lookups()
-        self.asns: dict[str, int] = {}
         self.fingerprints: list[str] = []
         self.has_later_failure = False
 
@@ -337,17 +333,19 @@ def _read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> _Dns
     dns = _Dns(host)
     names = fingerprints.dns_names
     for query in keys.queries or ():
-        found = _read_answers(query, dns, names) if query.answers else ()
-        tags = query.tags
+        tags, answers = query.tags, query.answers
+        if names and answers:
+            dns.fingerprints.extend(_listed(answers, names))
         if tags and "depth=0" not in tags and _depth(tags):
             dns.has_later_failure |= bool(query.failure)
             continue
         name = query.hostname
         if name != host and (name is None or hostnames.normalise(name) != host):
             continue
-        if query.engine in _SYSTEM_ENGINES:
+        engine = query.engine
+        if engine in _SYSTEM_ENGINES:
             lookups = dns.system
-        elif query.engine in _UDP_ENGINES:
+        elif engine in _UDP_ENGINES:
             lookups = dns.udp
         else:
             continue
@@ -355,27 +353,36 @@ def _read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> _Dns
             lookups.failures.append((query.query_type, _word(query.failure)))
         else:
             lookups.has_answer = True
-            lookups.addresses.update(dict.fromkeys(found))
+            for address, _ in _addressed(answers):
+                lookups.addresses[address] = None
     return dns
 
 
-def _read_answers(query: Query, dns: _Dns, names: Any) -> list[str]:
-    """The addresses of one lookup; notes ASNs and matching fingerprints on the way."""
-    found = []
-    asns, canonical = dns.asns, addresses.canonical
-    for answer in (query.answers or ())[:_LIST_LIMIT]:
+def _addressed(answers: list[Answer] | None) -> Iterator[tuple[str, Answer]]:
+    """The answers that are addresses."""
+    for answer in (answers or ())[:_LIST_LIMIT]:
         text = answer.ipv4 or answer.ipv6
-        if text:
-            address = canonical(text)
-            if address is not None:
-                found.append(address)
-                if answer.asn and address not in asns and 0 < answer.asn < 1 << 32:
-                    asns[address] = answer.asn
-        else:
-            text = answer.hostname
-        if names and text in names:
-            dns.fingerprints.extend(names[text])
-    return found
+        address = addresses.canonical(text) if text else None
+        if address is not None:
+            yield address, answer
+
+
+def _listed(answers: list[Answer], names: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """Names of the fingerprints that the answers match."""
+    for answer in answers[:_LIST_LIMIT]:
+        text = answer.ipv4 or answer.ipv6 or answer.hostname
+        if text is not None and text in names:
+            yield from names[text]
+
+
+def _annotated(keys: TestKeys) -> dict[str, int]:
+    """The ASN of each address as the probe annotated it; the first where it says several."""
+    asns: dict[str, int] = {}
+    for query in keys.queries or ():
+        for address, answer in _addressed(query.answers):
+            if answer.asn and address not in asns and 0 < answer.asn < 1 << 32:
+                asns[address] = answer.asn
+    return asns
 
 
 _Answer = tuple[str, int | None, str | None, str | None]  # in the order of schema's struct
@@ -387,32 +394,42 @@ class _Known(dict[str, tuple[_Answer, str | None, bool | None]]):
     A dictionary that fills itself, because each address occurs in many places of a measurement.
     """
 
-    __slots__ = ("_asns", "_control_addresses", "_control_asns", "_lookups")
+    __slots__ = ("_annotations", "_control", "_control_asns", "_keys", "_lookups")
 
-    def __init__(self, dns: _Dns, control: "_ControlView") -> None:
-        asns = dns.asns
-        asns.update(control.asns)
-        self._asns = asns
+    def __init__(self, keys: TestKeys, dns: _Dns, control: "_ControlView") -> None:
+        self._keys = keys
+        self._annotations: dict[str, int] | None = None
+        self._control = control
         self._lookups = dns.system
-        self._control_addresses = control.addresses
-        self._control_asns = {asns[a] for a in control.addresses if a in asns}
+        self._control_asns = {self._asn(address) for address in control.addresses}
+
+    def _asn(self, address: str) -> int | None:
+        number = self._control.asns.get(address)
+        if number is None:
+            # The control mostly knows them all, so that nobody has to go through the answers.
+            if self._annotations is None:
+                self._annotations = _annotated(self._keys)
+            number = self._annotations.get(address)
+        return number
 
     def __missing__(self, address: str) -> tuple[_Answer, str | None, bool | None]:
-        number = self._asns.get(address)
+        number = self._asn(address)
         match = None
-        if self._control_addresses:
-            match = "none"
-            if address in self._control_addresses:
-                match = "address"
-            elif number in self._control_asns:
-                match = "asn"
+        if address in self._control.addresses:
+            match = "address"
+        elif self._control.addresses:
+            is_near = number is not None and number in self._control_asns
+            match = "asn" if is_near else "none"
         answer = (address, number, addresses.special_kind(address), match)
         facts = self[address] = (answer, match, _is_among(address, self._lookups))
         return facts
 
 
 def _is_among(address: str, lookups: _Lookups) -> bool | None:
-    return address in lookups.addresses if lookups.is_comparable else None
+    """Whether the resolver gave an address; null where nothing is left to compare with."""
+    if lookups.addresses:
+        return address in lookups.addresses
+    return None if lookups.failure() is None else False
 
 
 def _dns_columns(lookups: _Lookups, known: _Known) -> tuple[Any, ...]:
@@ -433,6 +450,7 @@ class _ControlView:
         self.failure = _word(keys.control_failure) if keys.control_failure else None
         self.has_reply = control is not None and self.failure is None and _says_something(control)
         reply = control if control is not None and self.has_reply else _NO_CONTROL
+        canonical = addresses.canonical
         self._dns = reply.dns
         self._http = reply.http_request
         self.tcp = reply.tcp_connect or {}
@@ -440,13 +458,15 @@ class _ControlView:
         self.addresses: dict[str, None] = {}
         self.asns: dict[str, int] = {}
         for text in ((self._dns and self._dns.addrs) or ())[:_LIST_LIMIT]:
-            address = addresses.canonical(text)
+            address = canonical(text)
             if address is not None:
                 self.addresses[address] = None
         for text, info in (reply.ip_info or {}).items():
-            address = addresses.canonical(text)
-            if info is not None and info.asn and address is not None and 0 < info.asn < 1 << 32:
-                self.asns[address] = info.asn
+            number = info.asn if info is not None else None
+            if number and 0 < number < 1 << 32:
+                address = canonical(text)
+                if address is not None:
+                    self.asns[address] = number
 
     def dns_columns(self, known: _Known) -> tuple[Any, ...]:
         failure = self._dns.failure if self._dns else None
@@ -454,8 +474,10 @@ class _ControlView:
         return self.has_reply, self.failure, _word(failure) if failure else None, answers
 
     def tls_addresses(self) -> list[str]:
-        good = (_address_of(name) for name, end in self.tls.items() if _control_result(end)[0])
-        return list(dict.fromkeys(address for address in good if address is not None))[:_LIST_LIMIT]
+        good = dict.fromkeys(
+            _parted(n)[0] for n, end in self.tls.items() if _control_result(end)[0]
+        )
+        return [address for address in good if address is not None][:_LIST_LIMIT]
 
     def http_columns(self) -> tuple[Any, ...]:
         http = self._http
@@ -540,11 +562,10 @@ def _tls_items(
             continue
         failure = _word(handshake.failure) if handshake.failure else None
         name, endpoint = _cut(handshake.server_name), handshake.address
-        address = _address_of(endpoint) if endpoint else None
+        address, spelt = _parted(endpoint) if endpoint else (None, "")
         if address is not None:
             _, match, is_answer = known[address]
-            port = (endpoint or "").rpartition(":")[2]
-            result = _control_result(results.get(_endpoint(address, port)))
+            result = _control_result(results.get(spelt))
             items.append((address, name, failure, match, is_answer, *result))
         elif endpoint:
             items.append((None, name, failure, None, None, None, None))
@@ -582,10 +603,18 @@ def _endpoint(address: str, port: int | str | None) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-@lru_cache(maxsize=1 << 16)
-def _address_of(endpoint: str) -> str | None:
-    host = endpoint.rpartition(":")[0]
-    return addresses.canonical(host[1:-1] if host[:1] == "[" else host)
+def _parted(endpoint: str) -> tuple[str | None, str]:
+    """The address of an endpoint, and the endpoint as the control spells it."""
+    return _cached_parts(endpoint) if len(endpoint) <= _CACHED else _read_parts(endpoint)
+
+
+def _read_parts(endpoint: str) -> tuple[str | None, str]:
+    host, _, port = endpoint.rpartition(":")
+    address = addresses.canonical(host[1:-1] if host[:1] == "[" else host)
+    return address, "" if address is None else _endpoint(address, port)
+
+
+_cached_parts = lru_cache(maxsize=1 << 15)(_read_parts)
 
 
 def _common_to_all(tcp: list[tuple[Any, ...]], control: _ControlView) -> tuple[Any, ...]:
@@ -785,7 +814,12 @@ def title_of(body: bytes) -> str | None:
 
 
 def _tidy(title: str) -> str:
-    return " ".join(html.unescape(title[: 2 * _TEXT_LIMIT]).split())[:_TEXT_LIMIT]
+    return _tidied(title[: 2 * _TEXT_LIMIT])
+
+
+@lru_cache(maxsize=1 << 12)
+def _tidied(title: str) -> str:
+    return " ".join(html.unescape(title).split())[:_TEXT_LIMIT]
 
 
 def body_digest(body: bytes, own_words: Iterable[str]) -> str | None:
@@ -843,7 +877,7 @@ def _http_columns(keys: TestKeys, page: _Page, dns: _Dns) -> tuple[Any, ...]:
 
 def _is_answer(endpoint: str | None, dns: _Dns) -> bool | None:
     """Whether an endpoint's address is one that the system resolver gave; null: not known."""
-    address = _address_of(endpoint) if endpoint else None
+    address = _parted(endpoint)[0] if endpoint else None
     if address is None or address == dns.host:
         return None
     return _is_among(address, dns.system)

@@ -13,10 +13,10 @@ from publicsuffixlist import PublicSuffixList
 from analysis.addresses import canonical
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_CACHED = 512  # characters of a URL
 _SUFFIXES = PublicSuffixList()
 
 
-@lru_cache(maxsize=1 << 16)
 def normalise(url: str) -> str:
     """The host name of a URL or of a bare host name, in its one spelling.
 
@@ -24,6 +24,11 @@ def normalise(url: str) -> str:
         A lower-case ASCII host name, an address in canonical text, or ``""`` where there is no
         usable host: impossible labels, over 253 characters, not a URL.
     """
+    # A cache of long ones would be a cache of what is never seen again.
+    return _cached(url) if len(url) <= _CACHED else _normalise(url)
+
+
+def _normalise(url: str) -> str:
     if len(url) > 8192:
         return ""
     text = url.strip()
@@ -48,7 +53,10 @@ def normalise(url: str) -> str:
     return host if all(_LABEL.fullmatch(label) for label in host.split(".")) else ""
 
 
-@lru_cache(maxsize=1 << 16)
+_cached = lru_cache(maxsize=1 << 14)(_normalise)
+
+
+@lru_cache(maxsize=1 << 14)
 def registrable_domain(host: str) -> str:
     """The name somebody registered, by the Public Suffix List; the host itself if there is none."""
     if canonical(host) is not None:

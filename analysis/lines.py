@@ -106,7 +106,8 @@ def _make_room(buffer: bytearray, start: int, end: int, limit: int) -> tuple[byt
     size = _BUFFER
     while size < 2 * length:
         size *= 2
-    size = min(size, limit + _BUFFER)
+    if 4 * size > limit:  # the last step at once: two large buffers beside each other are much
+        size = limit + _BUFFER
     if size == len(buffer):
         buffer[:length] = buffer[start:end]
         return buffer, 0, length

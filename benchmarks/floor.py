@@ -40,11 +40,12 @@ _decode = msgspec.json.Decoder(_Measurement).decode
 
 def read_folder(folder: Path) -> int:
     """Read every object of an archive on one core; returns the number of measurements."""
-    return sum(_read(path) for path in sorted(folder.rglob("*.jsonl.gz")))
+    buffer = bytearray(_BUFFER)
+    return sum(_read(path, buffer) for path in sorted(folder.rglob("*.jsonl.gz")))
 
 
-def _read(path: Path) -> int:
-    buffer, start, end, count = bytearray(_BUFFER), 0, 0, 0
+def _read(path: Path, buffer: bytearray) -> int:
+    start = end = count = 0
     with igzip.IGzipFile(path, "rb") as stream:  # type: ignore[no-untyped-call]
         while read := stream.readinto(memoryview(buffer)[end:]):
             end += read

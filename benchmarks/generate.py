@@ -1,4 +1,8 @@
-"""A seeded archive to measure with: web_connectivity 0.5 of about 60 KB, in OONI's key layout.
+"""A seeded archive to measure with: web_connectivity 0.5 in OONI's key layout.
+
+Objects are like real ones: some 110 measurements of 66 KB, 1.6 MB packed. (Cambodia's first half
+of 2022 is 289,365 measurements in 2,606 objects.) Lines are written as OONI's uploader writes
+them: nothing but ASCII, slashes escaped, packed at gzip's highest level.
 
 The mix is that of a country with some blocking: nine of ten sites work, most of them over HTTPS,
 a quarter of the pages hold letters outside ASCII, and the rest meet a sinkhole, NXDOMAIN, a
@@ -11,8 +15,11 @@ import gzip
 import json
 import random
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from analysis.fingerprints import Fingerprint, Fingerprints
 
 PROBE_CC = "QQ"
 
@@ -35,8 +42,8 @@ _BLOCK_PAGE = (
 class Size:
     """How much to generate."""
 
-    objects: int = 12
-    measurements: int = 250  # in each object
+    objects: int = 24
+    measurements: int = 110  # in each object
     sites: int = 120
 
 
@@ -49,24 +56,73 @@ def write_archive(folder: Path, size: Size, seed: int = 1) -> int:
     sites = [_site(chance, number) for number in range(size.sites)]
     total = 0
     for index in range(size.objects):
-        day, hour = 1 + index // 24, index % 24
         lines = [_line(chance, sites, index, number) for number in range(size.measurements)]
-        content = b"".join(lines)
-        total += len(content)
-        path = folder / f"raw/202407{day:02}/{hour:02}/{PROBE_CC}/webconnectivity"
-        path.mkdir(parents=True, exist_ok=True)
-        name = f"202407{day:02}{hour:02}_{PROBE_CC}_webconnectivity.n0.{index}.jsonl.gz"
-        (path / name).write_bytes(gzip.compress(content, compresslevel=6, mtime=0))
+        total += _write_object(folder, index, lines)
     return total
+
+
+def write_heavy_archive(folder: Path, objects: int = 4, seed: int = 1) -> None:
+    """Objects whose every page is of 850 KB, as the largest real ones, and one line of 60 MB."""
+    chance = random.Random(seed)
+    sites = [_site(chance, number) for number in range(12)]
+    for site in sites:
+        site["body"] *= 1 + 850_000 // len(site["body"])
+    for index in range(objects):
+        _write_object(folder, index, [_line(chance, sites, index, n) for n in range(24)])
+    huge = {**sites[1], "kind": "http", "body": sites[1]["body"] * 64}
+    _write_object(folder, objects, [_line(chance, [huge], objects, 0)])
+
+
+def object_path(index: int) -> Path:
+    """Where the object of an hour is, counted from July 2024."""
+    hour = datetime(2024, 7, 1) + timedelta(hours=index)
+    name = f"{hour:%Y%m%d%H}_{PROBE_CC}_webconnectivity.n0.{index}.jsonl.gz"
+    return Path(f"raw/{hour:%Y%m%d}/{hour:%H}/{PROBE_CC}/webconnectivity", name)
+
+
+def _write_object(folder: Path, index: int, lines: list[bytes]) -> int:
+    content = b"".join(lines)
+    path = folder / object_path(index)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(content, compresslevel=9, mtime=0))
+    return len(content)
+
+
+def as_archived(measurement: dict[str, Any]) -> bytes:
+    """One line, as OONI's uploader writes it."""
+    # A slash occurs only inside strings.
+    return json.dumps(measurement, separators=(",", ":")).replace("/", "\\/").encode() + b"\n"
+
+
+def fingerprints(seed: int = 1) -> Fingerprints:
+    """As many as OONI's list has, and as long; none of them is found in the archive."""
+    chance = random.Random(seed)
+    starts = ("<title>", "http://", "https://", "<html>", '<div id="', '<a href="', "</", ">", "")
+    found = []
+    for number in range(1700):
+        text = chance.choice(starts) + "-".join(chance.choices(_WORDS, k=60))
+        length = max(5, int(chance.lognormvariate(3.5, 0.6)))
+        is_body = number < 1300
+        found.append(
+            Fingerprint(
+                name=f"synthetic.{number}",
+                scope="nat",
+                location_found="body" if is_body else "header.location",
+                pattern_type="contains" if is_body else "prefix",
+                pattern=text[:length] if length > 20 else f"{text[: length - 4]}{number:04}",
+                expected_countries=(PROBE_CC,),
+            )
+        )
+    return Fingerprints(http=tuple(found))
 
 
 def _site(chance: random.Random, number: int) -> dict[str, Any]:
     words = _WORDS + list(_OTHER_WORDS) if number % 4 == 0 else _WORDS
-    length = int(chance.lognormvariate(10.2, 0.7))
+    length = int(chance.lognormvariate(10.3, 0.7))
     parts, used = [f"<!DOCTYPE html>\n<html><head><title>Site {number}</title></head><body>"], 0
     while used < length:
         word = chance.choice(words)
-        parts.append(f'<{word} id="{chance.randrange(10**6):x}">{chance.choice(words)}</{word}>\n')
+        parts.append(f'<{word} id="{chance.randrange(10**4):x}">{chance.choice(words)}</{word}>\n')
         used += len(parts[-1])
     certificates = [base64.b64encode(chance.randbytes(1200)).decode() for _ in range(3)]
     return {
@@ -118,7 +174,7 @@ def _line(chance: random.Random, sites: list[dict[str, Any]], index: int, number
         "test_start_time": f"2024-07-{1 + index // 24:02} 00:00:00",
         "test_version": "0.5.28",
     }
-    return json.dumps(measurement, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return as_archived(measurement)
 
 
 def _test_keys(chance: random.Random, site: dict[str, Any]) -> dict[str, Any]:

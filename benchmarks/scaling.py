@@ -29,7 +29,7 @@ def measure(
         size: of the archive that is generated.
         rounds: how often each is measured.
         fingerprints: what pages are matched against; by default nothing.
-        days: how often the archive is repeated under later days.
+        days: how often the archive is repeated at later hours.
 
     Returns:
         Medians over rounds: ``dask_against_pool`` (1.0: as fast as two processes), and
@@ -42,7 +42,7 @@ def measure(
     with tempfile.TemporaryDirectory() as scratch, _dask(Path(scratch)) as scheduler:
         archive = Path(scratch) / "archive"
         write_archive(archive, size)
-        repeat(archive, days)
+        repeat(archive, size, days)
         _seconds(archive, fingerprints, scheduler)  # the workers load what they need
         pool, dask = [], []
         for _ in range(rounds):
