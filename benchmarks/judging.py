@@ -74,7 +74,7 @@ COPY (
 """
 
 # What any report asks first of the same rows.
-_GROUP_BY = """
+GROUP_BY = """
 SELECT domain, probe_asn, count(*), count(*) FILTER (is_anomaly), count(*) FILTER (is_confirmed),
   count(*) FILTER (is_failure), count(DISTINCT report_id)
 FROM observations GROUP BY ALL
@@ -98,12 +98,20 @@ def measure(sizes: tuple[Size, ...] = SIZES) -> list[dict[str, Any]]:
     Returns:
         One mapping per size: ``measurement_count``, ``pair_count`` (site × network), ``seconds``
         and ``group_by_seconds`` (medians), their median ``ratio`` and the highest resident
-        memory, ``peak_mb``.
+        memory, ``peak_mb``; and the same of the counts of ``queries``, under ``query_``….
     """
     with tempfile.TemporaryDirectory() as scratch:
         paths = write_rows(Path(scratch), [size.row_count for size in sizes])
         return [
-            _summary([_in_a_process(path) for _ in range(size.rounds)])
+            {
+                **_summary([_in_a_process("judging", path) for _ in range(size.rounds)]),
+                **{
+                    f"query_{name}": value
+                    for name, value in _summary(
+                        [_in_a_process("queries", path) for _ in range(size.rounds)]
+                    ).items()
+                },
+            }
             for size, path in zip(sizes, paths, strict=True)
         ]
 
@@ -135,8 +143,8 @@ def _summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     return {**counts, **seconds, "ratio": ratio, "peak_mb": max(r["peak_mb"] for r in rounds)}
 
 
-def _in_a_process(path: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.judging", str(path)]
+def _in_a_process(what: str, path: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", f"benchmarks.{what}", str(path)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
@@ -149,7 +157,7 @@ def judge(path: str) -> dict[str, Any]:
         limit_memory(connection, pq.read_metadata(path).num_rows)
         connection.execute(f"CREATE VIEW observations AS SELECT * FROM read_parquet('{path}')")
         started = time.perf_counter()
-        pairs = connection.execute(_GROUP_BY).fetchall()
+        pairs = connection.execute(GROUP_BY).fetchall()
         grouped = time.perf_counter()
         counts = {"measurement_count": sum(pair[2] for pair in pairs), "pair_count": len(pairs)}
         networks = {pair[1] for pair in pairs}

@@ -1,0 +1,44 @@
+"""What a report asks of its observations, from Parquet, beside one group-by over the same rows."""
+
+import json
+import resource
+import sys
+import time
+from typing import Any
+
+from analysis import coverage
+from analysis.observations import connect, limit_memory
+from benchmarks.judging import GROUP_BY, PERIOD
+
+
+def ask(path: str) -> dict[str, Any]:
+    """Ask everything that notebooks 1 and 3 count, once, in a process that has read nothing.
+
+    Returns:
+        The same as ``judging.judge``.
+    """
+    connection = connect(threads=2)
+    limit_memory(connection, 0)
+    connection.execute(f"CREATE VIEW observations AS SELECT * FROM read_parquet('{path}')")
+    first, second = PERIOD.split("")
+    periods = {"all": PERIOD, "first": first, "second": second}
+    started = time.perf_counter()
+    pairs = connection.execute(GROUP_BY).fetchall()
+    grouped = time.perf_counter()
+    coverage.count_by_month(connection, has_fingerprints=True)
+    networks = coverage.count_by_network(connection).assign(network="")
+    coverage.count_by_network_and_month(connection, networks)
+    coverage.count_by_domain(connection)
+    coverage.count_in_halves(connection, periods)
+    coverage.count_in_periods(connection, periods)
+    return {
+        "measurement_count": sum(pair[2] for pair in pairs),
+        "pair_count": len(pairs),
+        "seconds": time.perf_counter() - grouped,
+        "group_by_seconds": grouped - started,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(ask(sys.argv[1])))
