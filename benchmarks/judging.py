@@ -40,9 +40,9 @@ FROM observations
 """
 
 # Copies of reports, in no order that means anything, until there are as many measurements as asked
-# for; the last one is cut.
+# for; the last one is cut. One row per report: a join that repeated the wide rows would be slow.
 _REPORTS = """
-CREATE OR REPLACE TEMP TABLE report AS
+CREATE OR REPLACE TEMP TABLE reports AS
 WITH copies AS (
   SELECT report_id, n.range AS name, a.range AS network, t.range AS time, count(*) AS row_count
   FROM base, range({names}) n, range({networks}) a, range({times}) t GROUP BY ALL
@@ -50,16 +50,18 @@ WITH copies AS (
   SELECT *, sum(row_count) OVER (
     ORDER BY hash(report_id, name, network, time), report_id, name, network, time) AS total
   FROM copies
+), taken AS (
+  SELECT report_id, name, network, time,
+    least(row_count, {row_count} - (total - row_count)) AS row_count
+  FROM summed WHERE total - row_count < {row_count}
 )
-SELECT report_id, name, network, time,
-  least(row_count, {row_count} - (total - row_count)) AS row_count
-FROM summed WHERE total - row_count < {row_count}
+SELECT report_id, list(taken) AS copies FROM taken GROUP BY report_id
 """
 
 # A copy on a later day that would leave the period comes around to its beginning.
 _ROWS = """
 COPY (
-  SELECT b.* EXCLUDE (place) REPLACE (
+  SELECT b.* EXCLUDE (place, copies, r) REPLACE (
       concat('c', r.name, '-', b.domain) AS domain, b.probe_asn + 1000 * r.network AS probe_asn,
       concat(b.report_id, '-', r.name, '-', r.network, '-', r.time) AS report_id,
       replace(b.input, '://', concat('://c', r.name, '-')) AS input,
@@ -69,7 +71,8 @@ COPY (
       b.measurement_start_time + to_days(r.time::INTEGER - CASE
         WHEN b.measurement_start_time + to_days(r.time::INTEGER) < '{until}'::TIMESTAMP THEN 0
         ELSE {days} END) AS measurement_start_time)
-  FROM base b JOIN report r ON r.report_id = b.report_id AND b.place <= r.row_count
+  FROM (SELECT *, unnest(copies) AS r FROM base JOIN reports USING (report_id)) b
+  WHERE b.place <= r.row_count
 ) TO '{path}' (FORMAT parquet, COMPRESSION zstd)
 """
 
