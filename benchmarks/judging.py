@@ -40,7 +40,7 @@ FROM observations
 """
 
 # Copies of reports, in no order that means anything, until there are as many measurements as asked
-# for; the last one is cut. One row per report: a join that repeated the wide rows would be slow.
+# for; the last one is cut. In lists, since a join that repeats the wide rows for each is slow.
 _REPORTS = """
 CREATE OR REPLACE TEMP TABLE reports AS
 WITH copies AS (
@@ -55,7 +55,7 @@ WITH copies AS (
     least(row_count, {row_count} - (total - row_count)) AS row_count
   FROM summed WHERE total - row_count < {row_count}
 )
-SELECT report_id, list(taken) AS copies FROM taken GROUP BY report_id
+SELECT report_id, list(taken) AS copies FROM taken GROUP BY report_id, name
 """
 
 # A copy on a later day that would leave the period comes around to its beginning.
