@@ -39,7 +39,9 @@ the layer is then what the failure's word says, and null for an https page that 
 *Looking at bodies* is what costs, so it is done only where a page may be somebody else's. A
 response is trusted if it came over HTTPS without failure from the registrable domain of the
 input (the certificate was verified). Every other response of the measurement is matched against
-the fingerprints. The newest response is described (``http_title``, ``http_body_digest``,
+the fingerprints; a page that the probe found to be like the control's, only in its first 8 KB:
+block pages are short, and a long page that is like the site's is the site's. The newest response is
+described (``http_title``, ``http_body_digest``,
 ``http_body_length``) unless it has a 2xx status and is like the control's: by the probe's own
 comparison of status, title and body, where one of a trusted page may be missing. A trusted page
 with a fingerprint in it is no block page, so ``is_confirmed`` leaves out what OONI might see
@@ -100,6 +102,7 @@ _INPUT_LIMIT = 65_536
 _CACHED = 128  # characters; what is longer is not worth a place in a cache
 _LIST_LIMIT = 512  # items of one list of one measurement; real ones have some dozens
 _EXCHANGE_LIMIT = 20
+_LIKE_LIMIT = 8192  # bytes of a page like the control's that are looked at
 _SAME_BODY = 0.7  # above this the probe itself calls two bodies the same
 
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE | re.ASCII)
@@ -740,10 +743,12 @@ def _look(keys: TestKeys, url: str, host: str, fingerprints: Fingerprints) -> _P
         if response is None or not response.code:
             continue
         is_trusted = _is_trusted(exchange, target, host)
-        is_described = index == 0 and not _is_like_control(keys, response.code, is_trusted)
+        is_like = index == 0 and _is_like_control(keys, response.code, is_trusted)
+        is_described = index == 0 and not is_like
         if is_described or not (is_trusted or fingerprints.is_empty):
             _look_at_headers(page, response, is_trusted, fingerprints)
-            body = _look_at_body(page, response, is_trusted, fingerprints)
+            limit = _LIKE_LIMIT if is_like else measurement.BODY_LIMIT
+            body = _look_at_body(page, response, is_trusted, fingerprints, limit)
             if is_described:
                 _describe(page, body, (url, _url(exchange), host, target))
     return page
@@ -783,10 +788,14 @@ def _look_at_headers(
 
 
 def _look_at_body(
-    page: _Page, response: measurement.HttpResponse, is_trusted: bool, fingerprints: Fingerprints
+    page: _Page,
+    response: measurement.HttpResponse,
+    is_trusted: bool,
+    fingerprints: Fingerprints,
+    limit: int,
 ) -> bytes | None:
     try:
-        body = measurement.body_bytes(response.body)
+        body = measurement.body_bytes(response.body, limit)
     except Base64Error:
         page.is_unreadable = True
         return None

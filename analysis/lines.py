@@ -29,6 +29,7 @@ _MOST_TIMES = 100
 
 _BUFFER = 1 << 20
 _PACKED_BLOCK = 1 << 17
+_UNPACKED_BLOCK = 1 << 18  # more at a time, and the processor's cache holds no block of it
 
 _BROKEN = (EOFError, gzip.BadGzipFile, isal_zlib.error)
 
@@ -108,11 +109,10 @@ def _make_room(buffer: bytearray, start: int, end: int, limit: int) -> tuple[byt
         size *= 2
     if 4 * size > limit:  # the last step at once: two large buffers beside each other are much
         size = limit + _BUFFER
-    if size == len(buffer):
-        buffer[:length] = buffer[start:end]
-        return buffer, 0, length
-    roomier = bytearray(size)
-    roomier[:length] = memoryview(buffer)[start:end]
+    roomier = buffer if size == len(buffer) else bytearray(size)
+    if start or roomier is not buffer:
+        # From view to view nothing is copied on the way, and they may overlap.
+        memoryview(roomier)[:length] = memoryview(buffer)[start:end]
     return roomier, 0, length
 
 
@@ -197,7 +197,7 @@ class Unpacked:
             if not self._packed and self._is_over and not self._is_begun:
                 return 0
             self._is_begun = True
-            content = self._unpack.decompress(self._packed, len(buffer))
+            content = self._unpack.decompress(self._packed, min(len(buffer), _UNPACKED_BLOCK))
             self._packed = self._unpack.unused_data or self._unpack.unconsumed_tail
             self._given += len(content)
             if self._given > max(_MOST_UNPACKED, _MOST_TIMES * self._taken):

@@ -300,8 +300,8 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def body_bytes(raw: Raw) -> bytes | None:
-    """The first :data:`BODY_LIMIT` bytes of a response body; None where there is no body.
+def body_bytes(raw: Raw, limit: int = BODY_LIMIT) -> bytes | None:
+    """The first ``limit`` bytes of a response body; None where there is no body.
 
     A body is a string, or ``{"format": "base64", "data": …}`` where it is not text.
 
@@ -311,9 +311,9 @@ def body_bytes(raw: Raw) -> bytes | None:
     view = memoryview(raw)
     kind = bytes(view[:1])
     if kind == b'"':
-        return _first_bytes(view, BODY_LIMIT)
+        return _first_bytes(view, limit)
     if kind == b"{":
-        return _base64_bytes(view, BODY_LIMIT)
+        return _base64_bytes(view, limit)
     return None
 
 

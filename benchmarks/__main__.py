@@ -14,7 +14,7 @@ from rich.table import Table
 
 from analysis.fingerprints import Fingerprints, load
 from analysis.reference import REPOSITORY
-from benchmarks import ingestion, judging, page, reporting, scaling
+from benchmarks import ingestion, judging, page, reporting, scaling, steps
 from benchmarks.generate import Size, fingerprints
 
 _DOCS = REPOSITORY / "docs"
@@ -39,6 +39,7 @@ def main() -> None:
 def _measured() -> Iterator[tuple[str, Any]]:
     matched = _fingerprints()
     yield "ingestion", ingestion.measure(matched)
+    yield "steps", steps.measure(matched)
     yield "memory", ingestion.peak_memory(matched)
     yield "scaling", scaling.measure(Size(), fingerprints=matched)
     yield "judging", judging.measure()

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from analysis import measurement
 from analysis.fingerprints import Fingerprints
 from analysis.ingestion import ingest
 from analysis.objects import Task
@@ -53,7 +54,8 @@ def measure(
 
     Returns:
         Medians over rounds, where a ``Cost`` holds one ratio by wall and one by processor time:
-        ``share_of_floor`` (1: as fast as the floor, one process), ``speedup`` (two processes
+        ``share_of_floor`` (1: as fast as the floor, one process), ``share_of_fields`` (the same
+        of a floor that decodes all the fields of an observation), ``speedup`` (two processes
         against one, their start included) and ``ceiling`` (two floors at once against one: what
         this machine makes of two processes); ``measurements_per_second`` and ``mb_per_second`` of
         JSON (one process, processor time).
@@ -64,6 +66,7 @@ def measure(
     one = median(row["one"].cpu for row in rows)
     return {
         "share_of_floor": _ratio(rows, lambda r: (r["floor"], r["one"])),
+        "share_of_fields": _ratio(rows, lambda r: (r["fields"], r["one"])),
         "speedup": _ratio(rows, lambda r: (r["one"], r["two"]), processes=2),
         "ceiling": _ratio(rows, lambda r: (r["floor_twice"], r["two_floors"]), processes=2),
         "measurements_per_second": size.objects * size.measurements * times / one,
@@ -87,6 +90,7 @@ def _one_round(archive: Path, fingerprints: Fingerprints) -> dict[str, Cost]:
     floor = _cost(lambda: read_folder(archive))
     return {
         "floor": floor,
+        "fields": _cost(lambda: read_folder(archive, measurement.decode)),
         "floor_twice": Cost(2 * floor.wall, 2 * floor.cpu),
         "one": _cost(lambda: _ingest(archive, fingerprints, 1)),
         "two": _cost(lambda: _ingest(archive, fingerprints, 2)),

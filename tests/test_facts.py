@@ -412,6 +412,22 @@ def test_a_described_page_has_its_title_and_length():
     assert _observe({**keys, **same})["http_title"] is None
 
 
+def test_a_long_page_like_the_controls_is_the_sites_own():
+    """A fingerprint far behind its start is not looked for; at its start, or on a page that the
+    probe found to differ, it is found."""
+    same = {"status_code_match": True, "title_match": True, "body_proportion": 0.98}
+    differs = same | {"title_match": False}
+    filler = "<p>news</p>" * 1000
+    for keys, body, names in (
+        (same, filler + _BLOCK_PAGE, []),
+        (same, _BLOCK_PAGE + filler, ["page"]),
+        (differs, filler + _BLOCK_PAGE, ["page"]),
+    ):
+        requests = [_exchange("http://news.example/", body)]
+        found = _observe({"requests": requests, **keys}, Fingerprints(http=(_PAGE,)))
+        assert found["http_fingerprints"] == names
+
+
 def test_a_huge_body_is_looked_at_only_at_its_start():
     """A cut inside an escape or a letter breaks nothing."""
     for piece in ("ក", "\\u00e9", "\\ud83d\\ude00", "\\\\", "x"):
