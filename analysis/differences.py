@@ -125,6 +125,21 @@ def flips(published: str | Path, verdicts: pd.DataFrame) -> pd.DataFrame:
     return moved.assign(change=change)[columns].sort_values(key, ignore_index=True)
 
 
+def gather(flipped: pd.DataFrame) -> pd.DataFrame:
+    """The same change of one site in one row.
+
+    Args:
+        flipped: as :func:`flips` gives it, of one period.
+
+    Returns:
+        One row per site and change, sorted: the columns of ``flipped`` but ``probe_asn``, and
+        ``probe_asns``, joined by ``;``.
+    """
+    key = [name for name in flipped if name not in ("probe_asn", "period")]
+    grouped = flipped.groupby(key)["probe_asn"]
+    return grouped.agg(";".join).rename("probe_asns").reset_index()
+
+
 def _as_text(asns: pd.Series) -> pd.Series:
     """Networks as ``AS123``, from numbers or from such texts."""
     return asns.map(lambda asn: asn if str(asn).startswith("AS") else f"AS{asn}").astype("str")

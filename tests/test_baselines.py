@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.baselines import DNS, TCP, TLS, baselines, imap_2024, ooni_anomaly, ooni_v5
-from analysis.differences import compare_methods, count_methods, count_reasons, flips
+from analysis.differences import compare_methods, count_methods, count_reasons, flips, gather
 from analysis.errors import ParameterError
 from analysis.features import add_features
 from analysis.fingerprints import Fingerprints
@@ -288,6 +288,26 @@ def test_flips_against_a_published_run(tmp_path: Path) -> None:
     ]
     with pytest.raises(ParameterError, match=r"verdicts\.csv is not in it"):
         flips(tmp_path / "nothing", after)
+
+
+def test_the_same_flip_on_several_networks_is_one_row() -> None:
+    """Each pair stands in one row; another reason or state is another row."""
+    columns = ["domain", "probe_asn", "period", "published_state", "state", "change",
+               "published_rule_id", "rule_id", "set_aside_reason"]  # fmt: skip
+    flipped = pd.DataFrame(
+        [
+            ["a.example", "AS1", "all", "ok", "blocked", "listed", "", "dns.sinkhole", ""],
+            ["a.example", "AS2", "all", "ok", "blocked", "listed", "", "dns.sinkhole", ""],
+            ["a.example", "AS3", "all", "down", "blocked", "listed", "", "dns.sinkhole", ""],
+        ],
+        columns=columns,
+    )  # fmt: skip
+    found = gather(flipped)
+    assert found[["domain", "published_state", "probe_asns"]].to_numpy().tolist() == [
+        ["a.example", "down", "AS3"],
+        ["a.example", "ok", "AS1;AS2"],
+    ]
+    assert list(gather(flipped.iloc[:0])) == list(found)
 
 
 # --- sensitivity --------------------------------------------------------------------------------
