@@ -157,11 +157,7 @@ class _Landing:
     def _fetch(self, item: ArchiveObject, path: Path) -> None:
         if self.raw.copy(item, path):
             return
-        with (
-            self.turns,
-            closing(self.bucket.open(item)) as stream,
-            path.open("wb") as file,
-        ):
+        with self.turns, closing(self.bucket.open(item)) as stream, path.open("wb") as file:
             while block := stream.read():
                 file.write(block)
         if self.keep_raw:

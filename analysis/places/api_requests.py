@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from io import BytesIO
 from urllib.parse import urlsplit
 
@@ -22,20 +23,25 @@ Say = Callable[[str], None]
 #: A large country's year takes OONI's database a minute or two.
 REPLY_SECONDS = 300.0
 
-_LIMITS = Limits(silence=150.0)
 _LARGEST = 16_000_000  # bytes; a year of a large country by domain has a twentieth of it
-_ANSWERS = [status for status in range(200, 500) if status != 408]
+_ANSWERS = range(200, 500)  # a refusal is one too
 _WAITS = 3  # for the quota, for one reply
 _LONGEST_WAIT = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server said: no status of 500 or above, and no 429."""
+    """What the server said: a status below 500, and not 429."""
 
     status: int
     body: bytes
     headers: Mapping[str, str]
+
+
+@cache
+def _server() -> Server:
+    """Made when somebody asks: most notebooks only read the replies that are kept."""
+    return Server("compares a report's counts with OONI's", "gzip", Limits(silence=150.0))
 
 
 class Requests:
@@ -59,7 +65,6 @@ class Requests:
         self._clock = clock
         self._sleep = sleep
         self._seconds = seconds
-        self._server = Server("compares a report's counts with OONI's", "gzip", _LIMITS)
         self._resume_at: datetime | None = None  # where the quota is spent
 
     def get(self, url: str) -> Answer:
@@ -72,23 +77,13 @@ class Requests:
         for _ in range(_WAITS + 1):
             self._wait()
             try:
-                answer = patiently(self._ask, url, self._server.deadline(self._seconds, late))
+                answer = patiently(_ask, url, _server().deadline(self._seconds, late))
             except CannotRead as error:
                 raise SourceError(f"{name_of(url)} did not answer: {error}") from None
             self._resume_at = self._resumption(url, answer)
             if answer.status != 429:
                 return answer
         raise SourceError(f"{name_of(url)} still refuses for its quota after {_WAITS} waits")
-
-    def _ask(self, url: str, deadline: Deadline) -> Answer:
-        with closing(self._server.open(url, deadline, accepts=_ANSWERS)) as reply:
-            body = b"".join(reply.blocks(_LARGEST, deadline))
-        encoding = reply.headers.get("Content-Encoding", "").lower()
-        if encoding == "gzip":
-            body = b"".join(unpacked(BytesIO(body), _LARGEST))
-        elif encoding not in ("", "identity"):
-            raise CannotRead("it packed its reply in a way that was not asked for")
-        return Answer(reply.status, body, reply.headers)
 
     def _wait(self) -> None:
         if self._resume_at is None:
@@ -124,3 +119,14 @@ def _is_spent(headers: Mapping[str, str]) -> bool:
         return float(headers.get("X-RateLimit-Remaining", "")) <= 0
     except ValueError:
         return False
+
+
+def _ask(url: str, deadline: Deadline) -> Answer:
+    with closing(_server().open(url, deadline, accepts=_ANSWERS)) as reply:
+        body = b"".join(reply.blocks(_LARGEST, deadline))
+    encoding = reply.headers.get("Content-Encoding", "").lower()
+    if encoding == "gzip":
+        body = b"".join(unpacked(BytesIO(body), _LARGEST))
+    elif encoding not in ("", "identity"):
+        raise CannotRead("it packed its reply in a way that was not asked for")
+    return Answer(reply.status, body, reply.headers)

@@ -6,6 +6,10 @@ import re
 from analysis.places.files import ArchiveObject, CannotRead, Changed, Damaged, Passing
 from analysis.places.web import Deadline, Reply, Server, patiently
 
+_DAMAGED = (
+    "its content is not what its ETag says; if that is said of every object, this server's ETags "
+    "are no MD5: fetch its files into a folder and give that as SOURCE"
+)
 _PIECE = 1 << 16
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -37,11 +41,7 @@ class Download:
         if self._offset == self._item.size:
             self.close()
             if self._md5 not in ("", self._hash.hexdigest()):
-                raise Damaged(
-                    "its content is not what its ETag says; if that is said of every object, this "
-                    "server's ETags are no MD5: fetch its files into a folder and give that as "
-                    "SOURCE"
-                )
+                raise Damaged(_DAMAGED)
         return b"".join(parts)
 
     def _receive(self, parts: list[bytes], goal: int, deadline: Deadline) -> None:

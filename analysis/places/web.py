@@ -32,6 +32,7 @@ from analysis.places.files import CannotRead, Changed, Passing, Unreachable
 #: So many at a time are asked of one server, whatever the number of processes.
 CONNECTIONS = 8
 
+_PROJECT = "censorship-report-workbook"
 _LONGEST_WAIT = 60.0  # seconds that a server may ask for between attempts
 _BLOCK = 1 << 18
 
@@ -169,10 +170,7 @@ class Server:
         self._stopped = threading.Event()
         # Proxies and certificates come from the environment as for any other tool.
         self._client = httpx.Client(
-            headers={
-                "User-Agent": f"censorship-report-workbook ({purpose})",
-                "Accept-Encoding": encoding,
-            },
+            headers={"User-Agent": f"{_PROJECT} ({purpose})", "Accept-Encoding": encoding},
             timeout=httpx.Timeout(self._limits.silence, connect=self._limits.connect, pool=None),
             # httpx reads where a redirect leads even if it does not go there, and may stumble.
             event_hooks={"response": [lambda reply: reply.headers.pop("Location", None)]},
