@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from threading import BoundedSemaphore
 
 import stamina
 
@@ -72,7 +73,7 @@ def landed(
     """A function that fetches an object and has it read, for several threads at once."""
     with _temporary_folder() as folder:
         raw = RawFiles(task.store, task.source_id)
-        landing = _Landing(bucket, folder, raw, keep_raw)
+        landing = _Landing(bucket, folder, raw, keep_raw, BoundedSemaphore(CONNECTIONS))
         with reader(replace(task, source=Folder(folder)), jobs) as read:
             yield partial(landing.read, read)
 
@@ -121,6 +122,7 @@ class _Landing:
     folder: Path
     raw: RawFiles
     keep_raw: bool
+    turns: BoundedSemaphore  # waited for before an object's time begins
 
     def read(self, read: Callable[[ArchiveObject], Result], item: ArchiveObject) -> Result:
         """Fetch one object and have it read."""
@@ -155,7 +157,7 @@ class _Landing:
     def _fetch(self, item: ArchiveObject, path: Path) -> None:
         if self.raw.copy(item, path):
             return
-        with closing(self.bucket.open(item)) as stream, path.open("wb") as file:
+        with self.turns, closing(self.bucket.open(item)) as stream, path.open("wb") as file:
             while block := stream.read():
                 file.write(block)
         if self.keep_raw:

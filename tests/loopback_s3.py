@@ -21,6 +21,7 @@ from xml.sax.saxutils import escape
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _PAGE = 1000
+_PIECE = 1 << 14
 
 
 @dataclass
@@ -30,7 +31,8 @@ class Fault:
     ``status`` answers with one, and ``headers``. ``reset`` tears the connection down after
     ``cut`` bytes. ``length`` sends ``cut`` bytes as if they were all, ``chunks`` adds one without
     saying how many there are. ``drip`` sends a byte each twentieth of a second, ``silence``
-    nothing. ``body`` sends another one as if it were the object.
+    nothing; ``head`` drips a header, ``chunk`` the length of a chunk. ``pace`` sends 16 KB each
+    twentieth of a second. ``body`` sends another one as if it were the object.
     """
 
     kind: str
@@ -181,15 +183,27 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.send_response(200)
         self.send_header("ETag", f'"{etag}"')
-        if kind == "chunks":
+        if kind == "head":
+            self.flush_headers()
+            self._dawdle(b"x" * 200)
+            return
+        if kind == "chunk":
+            self.send_header("Transfer-Encoding", "chunked")
+        elif kind == "chunks":
             self.send_header("Transfer-Encoding", "chunked")
             body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body) + 1, body + b"x")
         else:
             self.send_header("Content-Length", str(fault.cut if kind == "length" else len(body)))
         self.end_headers()
         self.wfile.flush()
-        if kind in ("drip", "silence"):
-            self._dawdle(body if kind == "drip" else b"")
+        if kind in ("drip", "silence", "chunk"):
+            self._dawdle({"drip": body, "chunk": b"1;" + b"x" * 200}.get(kind, b""))
+            return
+        if kind == "pace":
+            for start in range(0, len(body), _PIECE):
+                time.sleep(0.05)
+                self.wfile.write(body[start : start + _PIECE])
+                self.wfile.flush()
             return
         self.wfile.write(body[: fault.cut] if kind == "length" else body)
 

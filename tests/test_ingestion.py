@@ -457,7 +457,7 @@ def test_objects_that_cannot_be_read_are_listed_and_the_rest_is_kept(
         table = observations.objects_not_read()
     assert table["key"].tolist() == [_key(index) for index in (1, 2, 3, 4)]
     assert table["why"].tolist() == [
-        "permission denied", "no longer there", "the server answered 503",
+        "permission denied", "no longer there", "the server answered 503 each time",
         "the connection broke each time",
     ]  # fmt: skip
     bucket.faults = {}

@@ -215,18 +215,24 @@ _BAD_OBJECTS: dict[str, tuple[Fault, str]] = {
     "too short once": (Fault("length", 1, cut=5000), ""),
     "silence once": (Fault("silence", 1), ""),
     "other bytes once": (Fault("body", 1, body=bytes(len(_CONTENT))), ""),
-    "503 each time": (Fault("status", status=503), "the server answered 503"),
+    "503 each time": (Fault("status", status=503), "the server answered 503 each time"),
     "429 each time": (Fault("status", status=429), "the server asks for fewer requests"),
     "403": (Fault("status", status=403), "permission denied"),
     "404": (Fault("status", status=404), "no longer there"),
     "302": (Fault("status", status=302, headers={"Location": "/x"}), "the server answered 302"),
+    "302 to no address": (
+        Fault("status", status=302, headers={"Location": "http://xn--/?192.0.2.1"}),
+        "the server answered 302",
+    ),
     "reset each time": (Fault("reset", cut=9), "the connection broke each time"),
     "too short each time": (Fault("length", cut=5000), "it is not as long as was listed"),
     "too long": (Fault("chunks"), "it is longer than was listed"),
     "longer body": (Fault("body", body=_CONTENT * 2), "it is not as long as was listed"),
     "slow drip": (Fault("drip"), "it comes too slowly"),
     "other bytes": (
-        Fault("body", body=bytes(len(_CONTENT))), "its content is not what its ETag says",
+        Fault("body", body=bytes(len(_CONTENT))),
+        "its content is not what its ETag says; if that is said of every object, this server's "
+        "ETags are no MD5: fetch its files into a folder and give that as SOURCE",
     ),
 }  # fmt: skip
 
@@ -244,6 +250,47 @@ def test_an_object_served_badly_is_read_right_or_named(archive: LoopbackS3, stor
     )
     archive.faults.clear()
     assert _ledger(_ingest(store)) == {"kept": 52}
+
+
+@pytest.mark.parametrize("kind", ["head", "chunk"])
+@pytest.mark.parametrize("place", ["object", "listing"])
+def test_no_part_of_a_reply_can_be_dripped_for_ever(
+    archive: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch, kind: str, place: str
+):
+    """Neither headers nor the length of a chunk, of which a reader sees nothing while they come."""
+    monkeypatch.setattr("analysis.places.web.LIMITS", Limits(5.0, 1.0, 0.3))
+    archive.objects = {_key(): _packed(1), _key(hour=1): _packed(2)}
+    prefix = _key(hour=1).rpartition("/")[0] + "/"
+    archive.faults[_key(hour=1) if place == "object" else f"?{prefix}"] = Fault(kind)
+    if place == "object":
+        assert [row.why for row in _ingest(store).not_read] == ["it comes too slowly"]
+        return
+    with pytest.raises(SourceError, match="webconnectivity/: it comes too slowly"):
+        _ingest(store)
+
+
+def test_who_waits_for_a_connection_is_not_late(
+    archive: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch
+):
+    """On a slow line each object takes its time; that of the next begins when it is asked for."""
+    monkeypatch.setattr("analysis.places.web.LIMITS", Limits(5.0, 1.0, 0.4))
+    monkeypatch.setattr("analysis.arrivals.CONNECTIONS", 1)
+    archive.objects = {_key(hour=hour): _packed(hour, pad=140_000) for hour in range(2)}
+    archive.faults = {key: Fault("pace") for key in archive.objects}
+    assert _ledger(_ingest(store)) == {"kept": 2}
+
+
+def test_an_etag_that_is_no_md5_is_known_by_the_encryption(
+    archive: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch
+):
+    """S3 says how an object lies encrypted: where it is with a key of a KMS, the size must do."""
+    archive.objects = {_key(): _packed(1)}
+    monkeypatch.setattr(archive, "etag", lambda key: "0" * 32)
+    with pytest.raises(SourceError, match=r"none of .* fetch its files into a folder"):
+        _ingest(store)
+    encrypted = {"x-amz-server-side-encryption": "aws:kms"}
+    archive.faults[_key()] = Fault("body", body=_packed(1), headers=encrypted)
+    assert _ledger(_ingest(store)) == {"kept": 1}
 
 
 @pytest.mark.parametrize("is_there", [True, False])
@@ -386,10 +433,10 @@ _BAD_LISTINGS: dict[str, tuple[Fault, str]] = {
         Fault("body", body='<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'.encode("utf-16")),
         "holds a DTD",
     ),
-    "without end": (Fault("body", body=b" " * 300_000), "longer than 0 MB"),
+    "without end": (Fault("body", body=b" " * 300_000), "more than 0.2 MB"),
     "slow drip": (Fault("drip", body=bytes(999)), "too slowly"),
     "403": (Fault("status", status=403), "permission denied"),
-    "503": (Fault("status", status=503), "the server answered 503"),
+    "503": (Fault("status", status=503), "the server answered 503 each time"),
 }  # fmt: skip
 
 

@@ -17,7 +17,8 @@ import stamina
 from analysis import fingerprints
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.network_names import extract_names, load_network_names
-from analysis.places.downloads import CannotFetch, Limits, download
+from analysis.places.downloads import Limits, download
+from analysis.places.files import CannotRead
 from analysis.places.reference_data import current, refresh
 from analysis.places.reference_sources import ADDRESSES
 from analysis.reference import load_test_lists
@@ -100,9 +101,14 @@ def _send(body: bytes, status: int = 200, length: int | None = None, **headers: 
 
 
 def _drip(handler: BaseHTTPRequestHandler) -> None:
-    """Send a byte now and then, for ever."""
-    handler.send_response(200)
-    handler.end_headers()
+    """Send a byte of a body now and then, for ever."""
+    _drip_headers(handler, b"HTTP/1.1 200 OK\r\n\r\n")
+
+
+def _drip_headers(handler: BaseHTTPRequestHandler, head: bytes = b"HTTP/1.1 200 OK\r\nX-") -> None:
+    """The same of a header."""
+    handler.close_connection = True
+    handler.wfile.write(head)
     try:
         while True:
             handler.wfile.write(b"u")
@@ -264,6 +270,7 @@ def test_a_passing_fault_is_waited_out(server: _Server, tmp_path: Path, fault: R
         ("lists/kh.csv", _send(b"", 500), "country test list .* the server answered 500 each time"),
         ("lists/kh.csv", _send(b"", 404), "the server has no such file"),  # it had one before
         ("lists/kh.csv", _send(b"", 302, Location="/x"), "the server answered 302"),
+        ("lists/kh.csv", _send(b"", 302, Location="mailto:192.0.2.1"), "the server answered 302"),
         ("lists/kh.csv", _send(_sites(4)[:-9], length=999), "the connection broke each time"),
         (
             "lists/kh.csv",
@@ -331,13 +338,21 @@ def test_a_month_that_is_not_out_yet_falls_back(server: _Server, tmp_path: Path)
 def test_time_and_memory_are_bounded(server: _Server, tmp_path: Path) -> None:
     """A server that drips, and one that sends a bomb, are let go."""
     target = tmp_path / "file"
-    server.faults["drip"] = [_drip]
-    with pytest.raises(CannotFetch, match=r"did not arrive within 0\.2 seconds"):
-        download(f"{server.url}/drip", target, Limits(10**6, 10**6, 0.2))
+    for name, drip in (("body", _drip), ("headers", _drip_headers)):
+        server.faults[name] = [drip]
+        with pytest.raises(CannotRead, match=r"did not arrive within 0\.2 seconds"):
+            download(f"{server.url}/{name}", target, Limits(10**6, 10**6, 0.2))
     server.files["bomb"] = gzip.compress(bytes(10**7))
-    with pytest.raises(CannotFetch, match="more than 1 MB"):
+    with pytest.raises(CannotRead, match="more than 1 MB"):
         download(f"{server.url}/bomb", target, Limits(10**6, 10**6, 9))
     assert target.stat().st_size <= 10**6
+
+
+def test_an_address_of_no_server_is_said(tmp_path: Path) -> None:
+    """Whatever it is that cannot be read in it."""
+    for address in ("https://", "http://h:x/", "http://xn--/"):
+        with pytest.raises(CannotRead, match="its address is not one of a server"):
+            download(address, tmp_path / "file", Limits(1, 1, 1))
 
 
 def test_a_killed_process_publishes_nothing(server: _Server, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ an object is known by its ETag.
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qs, quote, unquote_plus, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote_plus, urlencode, urlsplit
 from xml.etree.ElementTree import Element, ParseError
 
 import httpx
@@ -15,12 +16,12 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from analysis.errors import ParameterError, SourceError
-from analysis.places.files import ArchiveObject, CannotRead, Changed, Passing, source_id
-from analysis.places.web import Download, Server, patiently
+from analysis.places.files import ArchiveObject, CannotRead, Passing, source_id
+from analysis.places.streams import Download, bare_etag
+from analysis.places.web import Deadline, Server, patiently
 
 _LONGEST_PAGE = 16 << 20  # bytes; a page of 1000 keys has less than four million
 _MOST_PAGES = 100_000
-_MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ETAG = re.compile(r"[!#-~]{0,200}", re.ASCII)
 _OPTIONS = {"region", "endpoint_override", "scheme"}
 
@@ -87,7 +88,11 @@ class Bucket:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._server = Server()
+        self._server = Server("reads OONI's archive layout")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A worker elsewhere opens objects; it lists nothing and tells nobody.
+        return Bucket, (self._address,)
 
     @property
     def name(self) -> str:
@@ -133,26 +138,25 @@ class Bucket:
         Raises:
             CannotRead: it cannot be listed.
         """
-        page = patiently(self._page, item.key, "")
+        page = self._page(item.key)
         return next((found for found in page.objects if found.key == item.key), None)
 
     def answers(self) -> bool:
         """Whether the server lists anything, when it does not give an object."""
         try:
-            patiently(self._page, "", "")
+            self._page("")
         except CannotRead:
             return False
         return True
 
     def open(self, item: ArchiveObject) -> Download:
-        md5 = item.etag if _MD5.fullmatch(item.etag) else ""
-        return Download(self._server, lambda offset: self._reply(item, offset), item.size, md5)
+        return Download(self._server, self.url(item), item)
 
     def _pages(self, prefix: str) -> Iterator[_Page]:
         token, seen = "", set[str]()
         try:
             for _ in range(_MOST_PAGES):
-                page = patiently(self._page, prefix, token)
+                page = self._page(prefix, token)
                 yield page
                 token = page.token
                 if not token:
@@ -167,45 +171,17 @@ class Bucket:
             name = self._address.bucket
             raise SourceError(f"the bucket {name} cannot be listed{place}: {error}") from None
 
-    def _page(self, prefix: str, token: str) -> _Page:
-        asked = {"prefix": self._address.prefix + prefix, "encoding-type": "url"}
+    def _page(self, prefix: str, token: str = "") -> _Page:
+        asked = {"list-type": "2", "prefix": self._address.prefix + prefix, "encoding-type": "url"}
         if token:
             asked["continuation-token"] = token
-        url = self._address.url
-        return _read_page(
-            self._server.body(url, _LONGEST_PAGE, **{"list-type": "2"}, **asked),
-            self._address.prefix,
-        )
+        url = f"{self._address.url}?{urlencode(asked)}"
+        return patiently(self._listed, url, self._server.deadline())
 
-    def _reply(self, item: ArchiveObject, offset: int) -> httpx.Response:
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
-        if item.etag:
-            headers["If-Match"] = f'"{item.etag}"'
-        reply = self._server.open(self.url(item), headers)
-        try:
-            _check_reply(reply, item, offset)
-        except CannotRead:
-            reply.close()
-            raise
-        return reply
-
-
-def _check_reply(reply: httpx.Response, item: ArchiveObject, offset: int) -> None:
-    """Refuse another object than was listed, or another part than was asked for."""
-    etag = _bare_etag(reply.headers.get("ETag", ""))
-    if etag and item.etag and etag != item.etag:
-        raise Changed("changed while it was read")
-    if offset:
-        part = reply.headers.get("Content-Range", f"bytes {offset}-")
-        if reply.status_code != 206 or not part.startswith(f"bytes {offset}-"):
-            raise CannotRead("the server cannot resume")
-    length = reply.headers.get("Content-Length", "")
-    if length.isdecimal() and offset + int(length) != item.size:
-        raise Passing("it is not as long as was listed")
-
-
-def _bare_etag(text: str) -> str:
-    return text.removeprefix("W/").strip('"')
+    def _listed(self, url: str, deadline: Deadline) -> _Page:
+        with closing(self._server.open(url, deadline)) as reply:
+            xml = b"".join(reply.blocks(_LONGEST_PAGE, deadline))
+        return _read_page(xml, self._address.prefix)
 
 
 def _read_page(xml: bytes, prefix: str) -> _Page:
@@ -238,7 +214,7 @@ def _read_page(xml: bytes, prefix: str) -> _Page:
 def _read_item(item: Element, decode: Callable[[str], str]) -> ArchiveObject:
     key = decode(item.findtext("{*}Key") or "")
     size = (item.findtext("{*}Size") or "").strip()
-    etag = _bare_etag((item.findtext("{*}ETag") or "").strip())
+    etag = bare_etag((item.findtext("{*}ETag") or "").strip())
     if not (size.isascii() and size.isdecimal() and len(size) < 16 and _ETAG.fullmatch(etag)):
         raise CannotRead(f"its listing gives {key[:200]!r} no size or ETag that can be")
     return ArchiveObject(key, int(size), etag)

@@ -50,10 +50,6 @@ class OoniArchive(Bucket):
         self._scope = scope
         self._now = datetime.now(UTC)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # A worker elsewhere opens objects; it lists nothing and tells nobody.
-        return Bucket, (self._address,)
-
     @property
     def name(self) -> str:
         return "ooni"

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from analysis.errors import ParameterError, SourceError
 from analysis.period import days_between
-from analysis.places.downloads import CannotFetch, Download, NotThere, download
+from analysis.places.downloads import Download, NotThere, download
+from analysis.places.files import CannotRead
 from analysis.places.reference_sources import Content, Item, items
 from analysis.reference import is_fictional, parse_country
 from analysis.snapshots import Sidecar, Snapshot, held, publish, snapshots, write_sidecar
@@ -104,7 +105,7 @@ def _add(build: Path, item: Item, code: str, folder: Path, now: datetime, say: S
     arriving.parent.mkdir(exist_ok=True)
     try:
         sidecar = _fetch(arriving, item, _before(item.name, folder), now)
-    except CannotFetch as error:
+    except CannotRead as error:
         message = f"the {item.role} cannot be fetched from {item.urls[-1]}: {error}"
         if item.may_fail:
             say(f"{message}; going on without")
@@ -134,7 +135,7 @@ def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: da
     """Fetch a file, read it as a report will, and describe it.
 
     Raises:
-        CannotFetch: it cannot be had, or cannot be what it should be.
+        CannotRead: it cannot be had, or cannot be what it should be.
     """
     origin = Sidecar(
         url=item.urls[-1],
@@ -187,14 +188,14 @@ def _read(target: Path, sent: Path, item: Item) -> Content:
     except ParameterError as error:
         # The parameter and the temporary path say nothing to anybody.
         what = str(error).rpartition(f"{target.parent}/")[2][:300]
-        raise CannotFetch(f"what arrived cannot be used: {what}") from None
+        raise CannotRead(f"what arrived cannot be used: {what}") from None
 
 
 def _refuse_shrunk(content: Content, before: tuple[str, Sidecar] | None) -> None:
     if not content.row_count:
-        raise CannotFetch("what arrived has no rows")
+        raise CannotRead("what arrived has no rows")
     if before and content.row_count < _KEPT_SHARE * before[1].row_count:
-        raise CannotFetch(
+        raise CannotRead(
             f"what arrived has {content.row_count} rows, less than half of the "
             f"{before[1].row_count} of {before[0]} (if that is right, move the older snapshots out "
             "of data/reference/snapshots)"

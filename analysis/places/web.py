@@ -1,32 +1,40 @@
-"""Requests to a server that may fail: a few at a time, patient, bounded in bytes and in time."""
+"""The one way to ask a server: bounded in bytes and in time, patient, and few at a time.
 
-import hashlib
+httpx's own limits are for each read, and a server that drips its headers, or the length of a
+chunk, stays within them for weeks. So time is bounded where bytes come in: every read, of headers
+and TLS too, ends by the :class:`Deadline` of what is being asked. (To look a name up is left to the
+system, which has limits of its own.) Redirects are not followed, and nothing of where one leads is
+said: networks write their users' addresses there.
+"""
+
+import gzip
 import random
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from ssl import SSLContext
+from typing import IO, Any, TypeVar
 
+import httpcore
 import httpx
 import stamina
 import stamina.instrumentation
 
-from analysis.places.files import CannotRead, Changed, Damaged, Passing, Unreachable
+from analysis.places.files import CannotRead, Changed, Passing, Unreachable
 
 #: So many at a time are asked of one server, whatever the number of processes.
 CONNECTIONS = 8
 
-_HEADERS = {
-    "User-Agent": "censorship-report-workbook (reads OONI's archive layout)",
-    "Accept-Encoding": "identity",  # an ETag is that of the bytes as they are stored
-}
-_LONGEST_WAIT = 60.0  # seconds that a server may ask for
-_PIECE = 1 << 16
+_PROJECT = "censorship-report-workbook"
+_LONGEST_WAIT = 60.0  # seconds that a server may ask for between attempts
+_BLOCK = 1 << 18
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -63,174 +71,228 @@ class Limits:
 LIMITS = Limits()
 
 
-class Server:
-    """Connections to servers, shared by a process's threads."""
+@dataclass(frozen=True)
+class Deadline:
+    """By when something must have been read, all attempts together.
 
-    def __init__(self) -> None:
-        self.limits = LIMITS
-        self._stopped = threading.Event()
-        # Proxies and certificates come from the environment as for any other tool.
-        self._client = httpx.Client(
-            headers=_HEADERS,
-            timeout=httpx.Timeout(LIMITS.silence, connect=LIMITS.connect, pool=None),
-            limits=httpx.Limits(max_connections=CONNECTIONS),
-        )
+    Attributes:
+        at: the end, of ``time.monotonic()``.
+        late: what is said of a server that does not keep it.
+        stopped: set where somebody has given up.
+    """
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return Server, ()
+    at: float
+    late: str
+    stopped: threading.Event
 
-    def stop(self) -> None:
-        """Let downloads end at their next byte: somebody has given up."""
-        self._stopped.set()
-
-    def open(self, url: str, headers: Mapping[str, str], **parameters: str) -> httpx.Response:
-        """Send one request; the body is still to come.
-
-        Raises:
-            CannotRead: there is no body, in words.
-        """
-        with _in_words():
-            request = self._client.build_request("GET", url, params=parameters, headers=headers)
-            reply = self._client.send(request, stream=True)
-        try:
-            _check_status(reply)
-        except CannotRead:
-            reply.close()
-            raise
-        return reply
-
-    def body(self, url: str, limit: int, **parameters: str) -> bytes:
-        """The whole of a body of at most ``limit`` bytes, as it was sent."""
-        reply, content = self.open(url, {}, **parameters), bytearray()
-        deadline = time.monotonic() + self.limits.piece
-        try:
-            with _in_words():
-                for block in reply.iter_raw():
-                    self.check(deadline)
-                    content += block
-                    if len(content) > limit:
-                        raise CannotRead(f"it is longer than {limit >> 20} MB")
-        finally:
-            reply.close()
-        return bytes(content)
-
-    def check(self, deadline: float) -> None:
-        """Refuse to go on with what takes too long, or when somebody has given up."""
-        if time.monotonic() > deadline:
-            raise CannotRead("it comes too slowly")
-        if self._stopped.is_set():
+    def left(self) -> float:
+        """Seconds left, or CannotRead."""
+        if self.stopped.is_set():
             raise CannotRead("given up")
+        left = self.at - time.monotonic()
+        if left <= 0:
+            raise CannotRead(self.late)
+        return left
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Let it hold for whatever is read; the troubles of a connection come in words."""
+        before = _deadline.set(self)
+        try:
+            yield
+        except httpx.TimeoutException:
+            self.left()
+            raise Unreachable("the server did not answer in time") from None
+        except httpx.ConnectError:
+            raise Unreachable("there is no connection to the server") from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
+            raise CannotRead("its address is not one of a server") from None
+        except httpx.HTTPError:
+            raise Passing("the connection broke each time") from None
+        finally:
+            _deadline.reset(before)
 
 
-class Download:
-    """The bytes of one object, in order; a broken connection is resumed where it broke.
+_deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
-    It ends when there are as many as were listed and they are what the ETag says. Each 64 KB may
-    take six attempts and two minutes, so that it ends in any case.
+
+def _within(timeout: float | None) -> float | None:
+    """Seconds for the next read or write of a socket."""
+    deadline = _deadline.get()
+    if deadline is None:
+        return timeout
+    return deadline.left() if timeout is None else min(timeout, deadline.left())
+
+
+class _Connection(httpcore.NetworkStream):
+    """A connection whose reads and writes end by the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+        self.close = stream.close  # type: ignore[method-assign]
+        self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _within(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _within(timeout))
+
+    def start_tls(
+        self, ssl_context: SSLContext, server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:  # fmt: skip
+        return _Connection(self._stream.start_tls(ssl_context, server_hostname, _within(timeout)))
+
+
+class _Network(httpcore.SyncBackend):
+    """Makes such connections."""
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, *more: Any, **options: Any
+    ) -> httpcore.NetworkStream:
+        return _Connection(super().connect_tcp(host, port, _within(timeout), *more, **options))
+
+
+class Server:
+    """Connections to servers, shared by a process's threads.
+
+    Args:
+        purpose: why it is asked, for whoever reads its log.
+        encoding: in which bodies may come; they are handed on as they came.
+        limits: seconds to wait; by default :data:`LIMITS`.
     """
 
     def __init__(
-        self, server: Server, open_at: Callable[[int], httpx.Response], size: int, md5: str
+        self, purpose: str, encoding: str = "identity", limits: Limits | None = None
     ) -> None:
-        self._server = server
-        self._open_at = open_at
-        self._size = size
-        self._md5 = md5
-        self._hash = hashlib.md5(usedforsecurity=False)
-        self._offset = 0
-        self._reply: httpx.Response | None = None
-        self._blocks: Iterator[bytes] = iter(())
+        self._limits = limits or LIMITS
+        self._stopped = threading.Event()
+        # Proxies and certificates come from the environment as for any other tool.
+        self._client = httpx.Client(
+            headers={"User-Agent": f"{_PROJECT} ({purpose})", "Accept-Encoding": encoding},
+            timeout=httpx.Timeout(self._limits.silence, connect=self._limits.connect, pool=None),
+            # httpx reads where a redirect leads even if it does not go there, and may stumble.
+            event_hooks={"response": [lambda reply: reply.headers.pop("Location", None)]},
+        )
+        # httpx gives nobody a way to name the network of the pools that it makes of all this, so
+        # they are told afterwards; the tests' dripping servers show that they listen.
+        for transport in (self._client._transport, *self._client._mounts.values()):
+            if isinstance(transport, httpx.HTTPTransport):
+                transport._pool._network_backend = _Network()
 
-    def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, about 64 KB whatever ``size``; empty at the end."""
-        parts: list[bytes] = []
-        if self._offset < self._size:
-            goal = min(self._offset + _PIECE, self._size)
-            deadline = time.monotonic() + self._server.limits.piece
-            patiently(self._receive, parts, goal, deadline)
-            for part in parts:
-                self._hash.update(part)
-        if self._offset == self._size:
-            self.close()
-            if self._md5 not in ("", self._hash.hexdigest()):
-                raise Damaged("its content is not what its ETag says")
-        return b"".join(parts)
+    def stop(self) -> None:
+        """Let what is being read end at its next byte: somebody has given up."""
+        self._stopped.set()
 
-    def _receive(self, parts: list[bytes], goal: int, deadline: float) -> None:
-        """Add what comes until ``goal``; what has come before a trouble stays."""
-        try:
-            with _in_words():
-                while self._offset < goal:
-                    block = next(self._opened(), b"")
-                    if not block:
-                        raise Passing("it is not as long as was listed")
-                    if self._offset + len(block) > self._size:
-                        raise CannotRead("it is longer than was listed")
-                    parts.append(block)
-                    self._offset += len(block)
-                    self._server.check(deadline)
-                if goal == self._size:
-                    next(self._blocks, b"")  # the connection is free when the end has been seen
-        except CannotRead:
-            self.close()
-            if self._offset < goal:
-                raise
+    def deadline(self, seconds: float = 0.0, late: str = "it comes too slowly") -> Deadline:
+        """So many seconds from now; by default as many as the next 64 KB may take."""
+        return Deadline(time.monotonic() + (seconds or self._limits.piece), late, self._stopped)
 
-    def _opened(self) -> Iterator[bytes]:
-        if self._reply is None:
-            self._reply = self._open_at(self._offset)
-            self._blocks = self._reply.iter_raw()  # as it comes: a block size would wait for more
-        return self._blocks
+    def open(
+        self,
+        url: str,
+        deadline: Deadline,
+        headers: Mapping[str, str] | None = None,
+        accepts: Container[int] = (200, 206),
+    ) -> "Reply":
+        """Send one request; the body is still to come.
 
-    def close(self) -> None:
-        if self._reply is not None:
-            self._reply.close()
-            self._reply = None
+        Raises:
+            CannotRead: there is no reply of a status that is accepted, in words.
+        """
+        with deadline.kept():
+            request = self._client.build_request("GET", url, headers=headers)
+            reply = Reply(self._client.send(request, stream=True))
+        if reply.status not in accepts:
+            reply.close()
+            raise _refusal(reply)
+        return reply
 
 
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """The troubles of a connection as what they mean for the reader."""
+class Reply:
+    """A reply whose body is being received.
+
+    Attributes:
+        status: its HTTP status.
+        headers: by name, in whatever case.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.close = response.close
+        self._blocks = response.iter_raw()  # as it comes: a block size would wait for more
+
+    def next(self, deadline: Deadline) -> bytes:
+        """The next bytes as they were sent; empty at the end."""
+        with deadline.kept():
+            return next(self._blocks, b"")
+
+    def blocks(self, limit: int, deadline: Deadline) -> Iterator[bytes]:
+        """All of them; CannotRead where they are more than ``limit`` bytes."""
+        size, length = 0, self.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > limit:
+            raise too_long(limit)
+        while block := self.next(deadline):
+            size += len(block)
+            if size > limit:
+                raise too_long(limit)
+            yield block
+
+
+def unpacked(packed: IO[bytes], limit: int) -> Iterator[bytes]:
+    """The content of a gzip stream; CannotRead where it is cut, or more than ``limit`` bytes.
+
+    httpx is not asked to unpack: it would do so without bounds, and take a cut stream for whole.
+    """
+    size = 0
     try:
-        yield
-    except httpx.TimeoutException:
-        raise Unreachable("the server did not answer in time") from None
-    except httpx.ConnectError:
-        raise Unreachable("no connection to the server") from None
-    except httpx.HTTPError:
-        raise Passing("the connection broke each time") from None
+        with gzip.GzipFile(fileobj=packed) as stream:
+            while block := stream.read(_BLOCK):
+                size += len(block)
+                if size > limit:
+                    raise too_long(limit)
+                yield block
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise Passing("what arrived is a cut or broken gzip file") from None
 
 
-def _check_status(reply: httpx.Response) -> None:
-    status = reply.status_code
-    if status in (200, 206):
-        return
+def too_long(limit: int) -> CannotRead:
+    """The error about more than ``limit`` bytes."""
+    return CannotRead(f"it holds more than {limit / 1e6:g} MB")
+
+
+def _refusal(reply: Reply) -> CannotRead:
+    status = reply.status
     if status in (401, 403):
-        raise CannotRead("permission denied")
+        return CannotRead("permission denied")
     if status in (404, 410):
-        raise Changed("no longer there")
+        return Changed("no longer there")
     if status == 412:
-        raise Changed("changed while it was read")
+        return Changed("changed while it was read")
     if status == 429:
         trouble: Passing = Unreachable("the server asks for fewer requests")
     elif status in (408, 425) or status >= 500:
-        trouble = Passing(f"the server answered {status}")
+        trouble = Passing(f"the server answered {status} each time")
     else:
-        raise CannotRead(f"the server answered {status}")
-    trouble.after = _asked_pause(reply.headers.get("Retry-After", ""))
-    raise trouble
+        return CannotRead(f"the server answered {status}")
+    pause = asked_pause(reply.headers, datetime.now(UTC)) or 0.0
+    trouble.after = min(max(pause, 0.0), _LONGEST_WAIT)
+    return trouble
 
 
-def _asked_pause(text: str) -> float:
-    """Seconds that a Retry-After asks for, up to a minute; 0 where it asks for nothing."""
+def asked_pause(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that ``Retry-After`` asks for, itself or as a date; None where it asks for none."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
     try:
-        if text.isdecimal():
-            seconds = float(text)
-        else:
-            seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+        found = parsedate_to_datetime(text)
+        found = found if found.tzinfo else found.replace(tzinfo=UTC)
+        return min((found - now).total_seconds(), 1e9)
     except (ValueError, TypeError, OverflowError):
-        return 0.0
-    return min(max(seconds, 0.0), _LONGEST_WAIT)
+        return None
 
 
 def at_once(
