@@ -90,7 +90,8 @@ def test_pages_are_silent_accessible_and_fit(
                 assert tab.evaluate("document.documentElement.scrollWidth") <= width
                 tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
                 assert tab.evaluate("document.documentElement.scrollWidth") <= width
-                found = Axe().run(tab, options=rules)
+                # What passed need not be listed: thousands of cells, by each rule.
+                found = Axe().run(tab, options={**rules, "resultTypes": ["violations"]})
                 assert found.violations_count == 0, found.generate_report()
                 assert not noise
                 tab.context.close()
