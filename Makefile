@@ -81,7 +81,7 @@ run-validate: $(STAMP)
 test: $(STAMP)  ## all tests
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \
 	  -r tools/s3-server.txt || echo 'no S3 server for this system: its tests will skip' >&2
-	@$(PY) -m pytest -n 2 --dist loadfile tests
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests
 
 check: $(STAMP)  ## lint, types, stripped notebooks, import directions
 	@$(PY) -m ruff check .

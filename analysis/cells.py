@@ -169,6 +169,15 @@ def state_mark(code: str) -> str:
     )
 
 
+def states_legend() -> str:
+    """The legend of the states as HTML, for pages that are notebooks and pages that are not."""
+    items = "".join(
+        f"<dt>{state_mark(code)} {safe(state.words)}</dt><dd>{safe(state.meaning)}</dd>"
+        for code, state in STATES.items()
+    )
+    return f'<dl class="legend">{items}</dl>'
+
+
 def list_cell(column: str, text: str) -> str:
     """A list joined by ``;``, each item kept whole where it is short."""
     items = [value_words(column, item.strip()) for item in text.split(";")]

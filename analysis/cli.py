@@ -52,7 +52,8 @@ def report(words: Words = None) -> None:
     """The whole way: read the archive, run the notebooks, publish the report."""
     settings = parse_settings(words or [])
     # These take a second to load.
-    from analysis.reporting import check, check_lists, make_report, with_lists
+    from analysis.lists import check_lists, with_lists
+    from analysis.reporting import check, make_report
 
     check(settings)
     _simulate_embedded(settings)
@@ -67,8 +68,8 @@ def report(words: Words = None) -> None:
 @app.command()
 def ingest(words: Words = None) -> None:
     """The first stage alone: archive objects to Parquet and a ledger. Resumes."""
+    from analysis.lists import with_lists
     from analysis.observations import Observations
-    from analysis.reporting import with_lists
 
     settings = parse_settings(words or [])
     _simulate_embedded(settings)

@@ -18,9 +18,9 @@ from analysis.confirmation import confirm
 from analysis.errors import ParameterError, SourceError
 from analysis.hostnames import normalise, registrable_domain
 from analysis.judging import read_results, shown
+from analysis.lists import with_lists
 from analysis.period import Period
 from analysis.places.sources import OONI
-from analysis.reporting import with_lists
 from analysis.rules import LAYERS, RULES_BY_ID, Thresholds
 from analysis.settings import Settings, parse_settings
 from analysis.states import strength, wilson_bounds

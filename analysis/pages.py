@@ -25,6 +25,7 @@ from analysis.cells import (
     number,
     safe,
     state_mark,
+    states_legend,
 )
 from analysis.figures import ordered_matrix, style
 from analysis.words import HEADINGS, LISTED, STATES, heading
@@ -192,15 +193,6 @@ def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> N
 def show_states() -> None:
     """Show the legend: every state with its mark and what it means."""
     _show(states_legend())
-
-
-def states_legend() -> str:
-    """The legend of the states as HTML, for pages that are not notebooks too."""
-    items = "".join(
-        f"<dt>{state_mark(code)} {safe(state.words)}</dt><dd>{safe(state.meaning)}</dd>"
-        for code, state in STATES.items()
-    )
-    return f'<dl class="legend">{items}</dl>'
 
 
 def show_matrix(

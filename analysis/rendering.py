@@ -19,9 +19,8 @@ import nbformat
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from nbconvert import HTMLExporter, TemplateExporter
 
-from analysis.cells import link, number, safe
+from analysis.cells import link, number, safe, states_legend
 from analysis.errors import ContractError
-from analysis.pages import states_legend
 
 TEMPLATES = Path(__file__).parent / "page"
 

@@ -11,14 +11,13 @@ from analysis.events import load_events
 from analysis.networks import load_networks
 from analysis.parameters import declared_parameters, read_value
 from analysis.period import Period
-from analysis.places.reference_data import current
 from analysis.places.sources import OONI
 from analysis.publishing import PageContext, publish, refuse_foreign
 from analysis.reference import REPOSITORY
 from analysis.rules import RULES_VERSION
 from analysis.settings import Settings
-from analysis.snapshots import SNAPSHOTS, find
 from analysis.store import Collection
+from analysis.study import open_observations
 
 NOTEBOOKS = REPOSITORY / "notebooks"
 
@@ -33,8 +32,11 @@ def make_report(settings: Settings, collection: Collection, say: Callable[[str],
 
     Raises:
         ParameterError: a parameter is unknown or wrong; nothing was written.
+        SourceError: the source has nothing of the country in the period.
         SourceError, ContractError: from a notebook; the report before is still in place.
     """
+    # Before any kernel starts; what is packed on the way is what the notebooks open.
+    open_observations(collection, settings.probe_cc, settings.period).close()
     notebooks = _notebooks()
     method = read_method(settings, notebooks)
     out = publish(
@@ -56,35 +58,6 @@ def check(settings: Settings) -> None:
     """
     read_method(settings, _notebooks())
     refuse_foreign(settings.out)
-
-
-def with_lists(settings: Settings, say: Callable[[str], None]) -> Settings:
-    """The settings with the snapshot of reference data that they ask for.
-
-    OONI's measurements are read with today's lists, unless others are handed in: a snapshot of the
-    last days is used, or one is fetched.
-
-    Raises:
-        ParameterError: there is no such snapshot.
-        SourceError: it cannot be fetched.
-        ContractError: a file of it is not what was fetched.
-    """
-    if settings.reference:
-        return settings.with_snapshot(find(settings.reference, settings.probe_cc))
-    if settings.source == OONI and not (settings.test_list and settings.fingerprints):
-        return settings.with_snapshot(current(settings.probe_cc, SNAPSHOTS, say))
-    return settings
-
-
-def check_lists(settings: Settings) -> None:
-    """Refuse reference data that cannot be read, before the archive is.
-
-    Raises:
-        ParameterError: a list is missing or has another shape.
-    """
-    reference.load_test_lists(settings.test_list or None, settings.probe_cc)
-    load_networks(settings.networks or None, settings.probe_cc)
-    load_events(settings.events or None, settings.probe_cc)
 
 
 def _notebooks() -> list[Path]:

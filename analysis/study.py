@@ -140,6 +140,21 @@ def study_of(parameters: Mapping[str, Any]) -> Study:
     return open_study(**{name: parameters[name] for name in names})
 
 
+def open_observations(collection: Collection, probe_cc: str, period: Period) -> Observations:
+    """The observations of a country and a period, of which there is at least one.
+
+    Raises:
+        SourceError: the source has none.
+    """
+    observations = Observations(collection, probe_cc, period)
+    if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
+        observations.close()
+        raise SourceError(
+            f"the source has no measurement of {probe_cc} from {period.since} to {period.last_day}"
+        )
+    return observations
+
+
 def open_study(
     *,
     probe_cc: str,
@@ -188,11 +203,7 @@ def open_study(
         source, store, code, fingerprints=known, period=period, receipt_margin=receipt_margin,
         reopen=True, jobs=jobs,
     )  # fmt: skip
-    observations = Observations(collection, code, period)
-    if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
-        raise SourceError(
-            f"the source has no measurement of {code} from {period.since} to {period.last_day}"
-        )
+    observations = open_observations(collection, code, period)
     return Study(
         probe_cc=code,
         periods={"all": period, "first": first, "second": second},

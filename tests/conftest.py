@@ -4,11 +4,13 @@ import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from analysis import cli
 from analysis.places.reference_sources import ADDRESSES
 
 # No test talks to anything but this machine: what is not given a server of its own finds none.
@@ -16,6 +18,21 @@ for _name in ("OONI_ARCHIVE", "OONI_API", *ADDRESSES):
     os.environ[_name] = f"http://127.0.0.1:9/{_name.lower()}"
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+#: The modules that take longest, the longest first: one that began late would leave the other
+#: worker without work. The two reports that others wait for are made side by side.
+_LONGEST = ("test_end_to_end", "test_hostile_archive", "test_browser", "test_mutations",
+            "test_survival", "test_verdicts", "test_publishing", "test_scale_out",
+            "test_live_archive")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest modules begin first; make test tells xdist to keep to that."""
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +52,25 @@ def shared_data() -> Path:
         if (folder / "test-lists").is_dir():
             return folder
     pytest.skip("real data are not here: set WORKBOOK_SHARED to the folder that holds them")
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """``python -m analysis WORDS…`` in this process: its exit status, what it says, what it
+    complains of.
+
+    A process of its own takes seconds to load. That ``-m analysis`` ends with the status is seen
+    in test_settings.py and test_survival.py.
+    """
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["analysis", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:  # typer ends with 0, too, by leaving
+            cli.main()
+        return ended.value.code, *capsys.readouterr()
+
+    return run
 
 
 def _markdown(text: str):

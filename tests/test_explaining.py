@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +11,8 @@ import pytest
 from analysis.errors import ParameterError
 from analysis.explaining import explain
 from analysis.tables import read_table
+from tests.conftest import Command
 
-ROOT = Path(__file__).resolve().parents[1]
 LISTED = ("blocked", "likely_blocked")
 
 pytestmark = pytest.mark.timeout(300)  # the first test to ask for the report waits for it
@@ -34,19 +32,17 @@ def no_store(tmp_path: Path) -> list[str]:
 
 
 def test_a_listing_leads_down_to_its_sessions(
-    fictional_report: Path, verdicts: pd.DataFrame
+    fictional_report: Path, verdicts: pd.DataFrame, command: Command
 ) -> None:
     """Through the command line: state, rule and why, counts, dates, and a line per session with
     what was seen; as many blocked ones as were published."""
     row = verdicts[verdicts["state"] == "blocked"].iloc[0]
     store = fictional_report.parent / "store"
-    done = subprocess.run(
-        [sys.executable, "-m", "analysis", "explain", f"https://{row.domain.upper()}/x",
-         f"STORE={store}", "--asn", row.probe_asn, "--out", str(fictional_report)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+    status, said, complaint = command(
+        "explain", f"https://{row.domain.upper()}/x", f"STORE={store}", "--asn", row.probe_asn,
+        "--out", str(fictional_report),
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    said = done.stdout
+    assert (status, complaint) == (0, "")
     assert said.startswith(f"{row.domain}  in ")
     assert "On the list: blocked on " in said
     assert f"rule {row.rule_id}: " in said

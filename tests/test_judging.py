@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from analysis.rules import RULES_BY_ID
+from tests.conftest import Command
 from tests.measurements import (
     DIFFERENT,
     HTTP,
@@ -221,13 +222,13 @@ SITUATIONS: dict[str, tuple[dict[str, Any], str, str]] = {
 }  # fmt: skip
 
 
-def _run(*words: str, status: int = 0) -> list[str]:
-    """The lines that ``judge`` prints."""
+def _run(*words: str) -> list[str]:
+    """The lines that ``judge`` prints, as it ends well."""
     done = subprocess.run(
         [sys.executable, "-m", "analysis", "judge", *words],
         capture_output=True, check=False, timeout=100,
     )  # fmt: skip
-    assert done.returncode == status, done.stderr.decode()
+    assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode().split("\n")[:-1]
 
 
@@ -311,12 +312,14 @@ def test_a_situation_of_the_probes_own_tests(
 
 
 def test_a_list_turns_the_warning_page_into_a_block_page(
-    real_files: list[Path], shared_data: Path
+    real_files: list[Path], shared_data: Path, command: Command
 ) -> None:
     """The list says whose page it is, the control that the site has another, the rule both."""
     (page,) = [path for path in real_files if "_ID_" in path.name]
     fingerprints = str(shared_data / "fingerprints")
-    (line,) = map(json.loads, _run("--json", "--fingerprints", fingerprints, str(page)))
+    status, said, _ = command("judge", "--json", "--fingerprints", fingerprints, str(page))
+    assert status == 0
+    line = json.loads(said)
     assert (line["class"], line["mechanism"]) == ("blocked", "http.blockpage")
 
 
@@ -347,7 +350,7 @@ def test_what_cannot_be_read_is_an_error_and_the_rest_is_judged(
     assert failed[1]["file"] == "/no/such/file.json"
 
 
-def test_lines_come_in_the_order_given(tmp_path: Path) -> None:
+def test_lines_come_in_the_order_given(tmp_path: Path, command: Command) -> None:
     """Files as given, their lines as they stand, errors in their place, a file twice as two."""
     good = [json.dumps(measurement) for measurement, _, _ in SITUATIONS.values()]
     first, second = tmp_path / "z.jsonl", tmp_path / "a.jsonl"
@@ -356,7 +359,9 @@ def test_lines_come_in_the_order_given(tmp_path: Path) -> None:
     indented = tmp_path / "m.json"
     indented.write_text(json.dumps(json.loads(good[5]), indent=2), encoding="utf-8-sig")
     paths = [str(path) for path in (first, tmp_path / "none", second, indented, first)]
-    lines = [json.loads(line) for line in _run("--json", *paths)]
+    status, said, _ = command("judge", "--json", *paths)
+    assert status == 0
+    lines = [json.loads(line) for line in said.splitlines()]
     found = [(line["file"], line["line"], line.get("class", "error")) for line in lines]
     a, none, b, c, _ = paths
     twice = [(a, 1, "unknown"), (a, 2, "error"), (a, 3, "down")]
@@ -364,12 +369,13 @@ def test_lines_come_in_the_order_given(tmp_path: Path) -> None:
     assert found == [*twice, *others, *twice]
 
 
-def test_nothing_read_is_exit_status_3(tmp_path: Path) -> None:
+def test_nothing_read_is_exit_status_3(tmp_path: Path, command: Command) -> None:
     """The reasons are printed all the same."""
     (tmp_path / "list.json").write_text("[1]")
-    lines = _run(str(tmp_path / "list.json"), str(tmp_path / "none.json"), status=3)
+    status, said, _ = command("judge", str(tmp_path / "list.json"), str(tmp_path / "none.json"))
+    assert status == 3
     reasons = ["invalid:not_an_object", "No such file or directory"]
-    assert [line.rpartition(": ")[2] for line in lines] == reasons
+    assert [line.rpartition(": ")[2] for line in said.splitlines()] == reasons
 
 
 def test_json_keeps_the_facts(hostile_lines: list[dict[str, Any]]) -> None:
@@ -378,9 +384,11 @@ def test_json_keeps_the_facts(hostile_lines: list[dict[str, Any]]) -> None:
 
 
 def test_no_control_character_reaches_a_terminal(
-    hostile_file: Path, hostile_text: list[str]
+    hostile_file: Path, hostile_text: list[str], command: Command
 ) -> None:
     """In either form: not from a measurement, not from the name of a file."""
-    for lines in (hostile_text, _run(str(hostile_file))):
+    status, said, _ = command("judge", str(hostile_file))
+    assert status == 0
+    for lines in (hostile_text, said.split("\n")[:-1]):
         assert lines
         assert all(line.isprintable() for line in lines)

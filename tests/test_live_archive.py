@@ -9,8 +9,6 @@ import hashlib
 import json
 import os
 import random
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -29,9 +27,9 @@ from analysis.ingestion import ingest
 from analysis.observations import Observations
 from analysis.period import Period
 from analysis.places.web import CONNECTIONS, Limits
-from analysis.reporting import REPOSITORY
 from analysis.store import Collection
 from analysis.study import open_study
+from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 
 _CC = "KH"
@@ -547,8 +545,9 @@ def _lists(folder: Path) -> list[str]:
 
 
 def test_the_command_brings_the_store_up_to_date(
-    archive: LoopbackS3, tmp_path: Path, httpserver: HTTPServer
-):
+    archive: LoopbackS3, tmp_path: Path, httpserver: HTTPServer, command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
     """The ledger on one stream, what became of the objects on the other.
 
     OONI's API refuses at first: the archive is read all the same, and the run says what is missing.
@@ -562,20 +561,17 @@ def test_the_command_brings_the_store_up_to_date(
         {**month, "failure_count": 0, "measurement_start_day": "2024-07-01"}]}  # fmt: skip
     httpserver.expect_request("/api/v1/aggregation").respond_with_json(reply)
 
-    def ingested(api: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "analysis", "ingest", *words], cwd=REPOSITORY, check=False,
-            capture_output=True, text=True, timeout=60,
-            env={**os.environ, "NO_PROXY": "127.0.0.1", "OONI_API": api},
-        )  # fmt: skip
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
     refusal = {"msg": "no", "v": 0}
     httpserver.expect_request("/ill/api/v1/aggregation").respond_with_json(refusal, status=400)
-    first = ingested(httpserver.url_for("/ill"))
-    assert (first.returncode, first.stdout) == (3, "")
-    assert "OONI's API" in first.stderr
-    done = ingested(httpserver.url_for("").rstrip("/"))
-    assert done.returncode == 0, done.stderr
-    assert dict(line.split() for line in done.stdout.splitlines())["kept"] == "2"
-    assert done.stderr.endswith("2 objects: 1 known, 0 new, 1 not read\n")
+    monkeypatch.setenv("OONI_API", httpserver.url_for("/ill"))
+    status, said, complaint = command("ingest", *words)
+    assert (status, said) == (3, "")
+    assert "OONI's API" in complaint
+    monkeypatch.setenv("OONI_API", httpserver.url_for("").rstrip("/"))
+    status, said, told = command("ingest", *words)
+    assert status == 0, told
+    assert dict(line.split() for line in said.splitlines())["kept"] == "2"
+    assert told.endswith("2 objects: 1 known, 0 new, 1 not read\n")
     assert [path.name for path in (tmp_path / "raw").rglob("*.gz")] == [_key().rpartition("/")[2]]

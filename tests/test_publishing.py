@@ -1,4 +1,7 @@
-"""Publication: whole or not at all, the same bytes everywhere, and no trace of the machine."""
+"""Publication: whole or not at all, and no trace of the machine.
+
+The same bytes everywhere: test_hostile_archive.py.
+"""
 
 import json
 import os
@@ -83,37 +86,6 @@ def test_every_heading_has_an_id_of_its_own(demo_report: Path) -> None:
         assert f'<a href="#{anchor}">' in html
     ids = [part.partition('"')[0] for part in html.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
-
-
-def test_the_same_bytes_on_another_machine(
-    demo_report: Path, demo_notebooks: list[Path], demo_page: PageContext, tmp_path: Path
-) -> None:
-    """Time zone, locale, hash seed, home, working folder, place of the report, the user's kernels
-    and start-up files leave no trace."""
-    kernel = tmp_path / "jupyter" / "kernels" / "python3"
-    kernel.mkdir(parents=True)
-    (kernel / "kernel.json").write_text('{"argv": ["/bin/false"], "display_name": "no"}')
-    start = tmp_path / "ipython" / "profile_default" / "startup"
-    start.mkdir(parents=True)
-    (start / "00.py").write_text("raise SystemExit('the user interferes')")
-    (tmp_path / "matplotlibrc").write_text("axes.facecolor: red\n")
-    script = (
-        "import sys\nfrom pathlib import Path\n"
-        "from analysis.publishing import PageContext, publish\n"
-        "publish([Path(p) for p in sys.argv[2:]], {'country': 'Nowhere', 'floor_sessions': 5}, "
-        f"Path(sys.argv[1]), {demo_page!r}, {{'parameters': {{'source': '/other/else'}}}})"
-    )
-    out = tmp_path / "elsewhere" / "r"
-    environment = os.environ | {
-        "TZ": "Asia/Phnom_Penh", "LC_ALL": "C", "PYTHONHASHSEED": "7", "HOME": str(tmp_path),
-        "JUPYTER_PATH": str(tmp_path / "jupyter"), "IPYTHONDIR": str(tmp_path / "ipython"),
-        "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
-    }  # fmt: skip
-    subprocess.run(
-        [sys.executable, "-c", script, str(out), *map(str, demo_notebooks)],
-        check=True, cwd=tmp_path, env=environment,
-    )  # fmt: skip
-    assert _contents(out) == _contents(demo_report)
 
 
 @pytest.mark.parametrize(
