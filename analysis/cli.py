@@ -75,7 +75,8 @@ def ingest(words: Words = None) -> None:
     _simulate_embedded(settings)
     settings = with_lists(settings, _say)
     collection = _read(settings)
-    ledger = Observations(collection, settings.probe_cc, settings.period).ledger()
+    with Observations(collection, settings.probe_cc, settings.period) as observations:
+        ledger = observations.ledger()
     for reason, count in ledger.itertuples(index=False):
         print(f"{reason:<24}{count:>12,}")
     _console.print(_objects_in_words(collection), highlight=False)

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
@@ -50,15 +51,19 @@ class Observations:
             raise SourceError(f"no temporary folder can be made: {reason(error)}") from None
         self.scratch = Path(self._folder.name)
         database = self.scratch / "observations.duckdb"
-        self.connection = connect(database, threads or os.cpu_count() or 1)
-        limit_memory(self.connection, 0)
-        pack = pack_of(self.connection, collection, probe_cc, period, self.scratch)
-        left_out = left_out_of(pack)
-        self._counts, self._duplicates = left_out["ledger"], left_out["duplicates"]
-        limit_memory(self.connection, self._counts["kept"])
-        self.connection.execute(
-            f"CREATE VIEW observations AS SELECT * FROM read_parquet({quoted(pack)})"
-        )
+        with ExitStack() as undo:
+            undo.callback(self._folder.cleanup)
+            self.connection = connect(database, threads or os.cpu_count() or 1)
+            undo.callback(self.connection.close)
+            limit_memory(self.connection, 0)
+            pack = pack_of(self.connection, collection, probe_cc, period, self.scratch)
+            left_out = left_out_of(pack)
+            self._counts, self._duplicates = left_out["ledger"], left_out["duplicates"]
+            limit_memory(self.connection, self._counts["kept"])
+            self.connection.execute(
+                f"CREATE VIEW observations AS SELECT * FROM read_parquet({quoted(pack)})"
+            )
+            self._to_undo = undo.pop_all()
 
     def __enter__(self) -> "Observations":
         return self
@@ -68,8 +73,7 @@ class Observations:
 
     def close(self) -> None:
         """Drop the connection and what it made on the way."""
-        self.connection.close()
-        self._folder.cleanup()
+        self._to_undo.close()
 
     def ledger(self) -> pd.DataFrame:
         """What became of every line of every object.

@@ -74,6 +74,7 @@ def test_hostile_names_are_drawn_as_they_are(name: str, monkeypatch: pytest.Monk
     before = frame.copy(deep=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # of whatever the collector finds just now
         first = figure_bytes(draw(frame, **WORDS), "svg")
         monkeypatch.setitem(mpl.rcParams, "font.size", 30.0)
         monkeypatch.setitem(mpl.rcParams, "axes.facecolor", "red")

@@ -510,8 +510,10 @@ def test_raw_files_are_kept_and_read_instead_of_the_server(archive: LoopbackS3, 
 
 
 def _study(store: str, source: str = "ooni", period: Period = _PERIOD) -> Any:
-    return open_study(probe_cc=_CC, since=period.since, until=period.until, source=source,
-                      store=store, receipt_margin=0)  # fmt: skip
+    study = open_study(probe_cc=_CC, since=period.since, until=period.until, source=source,
+                       store=store, receipt_margin=0)  # fmt: skip
+    study.observations.close()
+    return study
 
 
 def test_a_study_is_opened_again_without_the_server(archive: LoopbackS3, store: str):

@@ -11,6 +11,7 @@ import gzip
 import random
 import threading
 import time
+import weakref
 import zlib
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -175,6 +176,8 @@ class Server:
             # httpx reads where a redirect leads even if it does not go there, and may stumble.
             event_hooks={"response": [lambda reply: reply.headers.pop("Location", None)]},
         )
+        # Sources come and go without a word, and open sockets would stay until the collector comes.
+        weakref.finalize(self, self._client.close)
         # httpx gives nobody a way to name the network of the pools that it makes of all this, so
         # they are told afterwards; the tests' dripping servers show that they listen.
         for transport in (self._client._transport, *self._client._mounts.values()):
