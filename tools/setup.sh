@@ -41,7 +41,8 @@ venv=.venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 # uv installs in seconds what takes pip more than a minute; the result is the same.
 if "$venv" -m pip install --quiet --require-hashes -r tools/uv.txt && "$venv" -m uv --version >/dev/null 2>&1; then
-  "$venv" -m uv pip install --quiet --python "$venv" --require-hashes -r requirements.lock
+  "$venv" -m uv pip install --quiet --compile-bytecode --python "$venv" \
+    --require-hashes -r requirements.lock
   "$venv" -m uv pip install --quiet --python "$venv" --no-deps --no-build-isolation --editable .
 else
   say "uv cannot be installed here; pip does the same more slowly."
