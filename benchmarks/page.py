@@ -76,8 +76,8 @@ def _of_steps(found: Mapping[str, Mapping[str, float]]) -> Section:
         for name, step in found.items()
     ]
     note = (
-        "One process, processor time a measurement, medians; each step is what it adds to those "
-        "before it. Unpacking and decoding are libraries in C that leave nothing to gain: most of "
+        "One process, processor time a measurement, the least of nine rounds; each step is what "
+        "it adds to those before it. Unpacking and decoding are libraries in C that leave nothing to gain: most of "
         "decoding is walking over pages and certificates that nobody reads. What lies between "
         "reading and the aim is Python that walks over the lookups, connections and handshakes of "
         "each measurement, and some eighty columns written for each object of a hundred rows. The "
@@ -118,7 +118,6 @@ def _of_judging(found: Sequence[Results]) -> Section:
             f"{size['group_by_seconds']:.2f}",
             f"{size['query_seconds']:.2f}",
             f"{size['query_ratio']:.1f}",
-            f"{size['query_peak_mb']:,.0f}",
             f"{size['seconds']:.1f}",
             f"{size['ratio']:.0f}",
             f"{size['peak_mb']:,.0f}",
@@ -130,7 +129,7 @@ def _of_judging(found: Sequence[Results]) -> Section:
         "counts measurements and sessions by site and network; the counts are all those of "
         "notebooks 1 and 3; the verdicts come with their intervals."
     )
-    columns = ("measurements", "pairs", "group-by, s", "counts, s", "times a group-by", "MB",
+    columns = ("measurements", "pairs", "group-by, s", "counts, s", "times a group-by",
                "verdicts, s", "times a group-by", "MB")  # fmt: skip
     return Section("Queries and verdicts", note, columns, rows)
 

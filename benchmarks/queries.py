@@ -1,14 +1,13 @@
 """What a report asks of its observations, from Parquet, beside one group-by over the same rows."""
 
 import json
-import resource
 import sys
 import time
 from typing import Any
 
 from analysis import coverage
 from analysis.observations import connect, limit_memory
-from benchmarks.judging import GROUP_BY, PERIOD
+from benchmarks.judging import GROUP_BY, PERIOD, peak_mb
 
 
 def ask(path: str) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def ask(path: str) -> dict[str, Any]:
         "pair_count": len(pairs),
         "seconds": time.perf_counter() - grouped,
         "group_by_seconds": grouped - started,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
     }
 
 

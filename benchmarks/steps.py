@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 
 from analysis import measurement
 from analysis.fingerprints import Fingerprints
@@ -32,7 +31,7 @@ def measure(
 
     Returns:
         By the name of the step, in order: ``microseconds`` a measurement, and ``share`` of the
-        whole; medians over rounds.
+        whole; from the least of the rounds, since other work on the machine only adds.
     """
     size = size or Size()
     with tempfile.TemporaryDirectory() as scratch:
@@ -41,7 +40,7 @@ def measure(
         steps = _steps(archive, sorted(archive.rglob("*.jsonl.gz")), matched)
         times = [[_seconds(step) for step in steps.values()] for _ in range(rounds)]
     count = size.objects * size.measurements
-    up_to = [median(column) / count * 1e6 for column in zip(*times, strict=True)]
+    up_to = [min(column) / count * 1e6 for column in zip(*times, strict=True)]
     parts = [after - before for before, after in zip([0.0, *up_to], up_to, strict=False)]
     return {
         name: {"microseconds": part, "share": part / up_to[-1]}
