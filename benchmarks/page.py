@@ -77,11 +77,11 @@ def _of_steps(found: Mapping[str, Mapping[str, float]]) -> Section:
     ]
     note = (
         "One process, processor time a measurement, the least of nine rounds; each step is what "
-        "it adds to those before it. Unpacking and decoding are libraries in C that leave nothing to gain: most of "
-        "decoding is walking over pages and certificates that nobody reads. What lies between "
-        "reading and the aim is Python that walks over the lookups, connections and handshakes of "
-        "each measurement, and some eighty columns written for each object of a hundred rows. The "
-        "same by function: `python -m cProfile -s tottime -m benchmarks.steps`."
+        "it adds to those before it. Unpacking and decoding are libraries in C that leave nothing "
+        "to gain: most of decoding is walking over pages and certificates that nobody reads. What "
+        "lies between reading and the aim is Python that walks over the lookups, connections and "
+        "handshakes of each measurement, and some eighty columns written for each object of a "
+        "hundred rows. The same by function: `python -m cProfile -s tottime -m benchmarks.steps`."
     )
     return Section("What a measurement costs", note, ("step", "µs", "share"), rows)
 
