@@ -40,12 +40,11 @@ the layer is then what the failure's word says, and null for an https page that 
 response is trusted if it came over HTTPS without failure from the registrable domain of the
 input (the certificate was verified). Every other response of the measurement is matched against
 the fingerprints; a page that the probe found to be like the control's, only in its first 8 KB:
-block pages are short, and a long page that is like the site's is the site's. The newest response is
-described (``http_title``, ``http_body_digest``,
-``http_body_length``) unless it has a 2xx status and is like the control's: by the probe's own
-comparison of status, title and body, where one of a trusted page may be missing. A trusted page
-with a fingerprint in it is no block page, so ``is_confirmed`` leaves out what OONI might see
-there.
+block pages are short, and a long page that is like the site's is the site's. The newest response
+is described (``http_title``, ``http_body_digest``, ``http_body_length``) unless it has a 2xx status
+and is like the control's: by the probe's own comparison of status, title and body, where one of a
+trusted page may be missing. A fingerprint in what is not looked at shows no block page, so
+``is_confirmed`` leaves out what OONI might see there.
 
 *http_body_digest* ignores letter case, white space, digits, the letters a to f (so that no
 hexadecimal id is left) and the input's URL and host: one block page served for many names has
