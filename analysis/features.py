@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from analysis.hostnames import registrable_domain
 from analysis.rules import Thresholds, is_local_fault
+from analysis.schema import MATCH_VALUES
 
 #: Names that controls miss on a day's surroundings, see ``name_pool``.
 _NAME_MISSING = "('dns_nxdomain_error', 'dns_no_answer', 'dns_name_error')"
@@ -30,6 +31,13 @@ _NAMES = {
     "site_name": "SELECT registrable_domain FROM sites_at_hand",
 }
 
+# What is one of a few words in every row takes a byte this way.
+_WORDS = {
+    "control_word": ("silent", "resolves", "missing"),
+    "pool_word": ("exists", "missing"),
+    "match_word": MATCH_VALUES,
+}
+
 # A control whose own lookup broke, other than by missing the name, has lost its way: what fails for
 # it says nothing. The test helper says "no address" by an empty list and the page's failure.
 #
@@ -42,31 +50,65 @@ SELECT
     domain::host_name AS domain, http_host::host_name AS http_host,
     redirect_host::host_name AS redirect_host, object_key::object_name AS object_key,
     input::input_name AS input),
-  len(dns_answers) > 0 AND len([a.match FOR a IN dns_answers IF a.match = 'none'])
-    = len(dns_answers) AS dns_is_unmatched,
   CAST(measurement_start_time AS DATE) AS day,
   ({session})::session_name AS session,
-  CASE WHEN NOT has_control THEN 'silent'
+  (CASE WHEN NOT has_control THEN 'silent'
        WHEN len(control_answers) > 0 THEN 'resolves'
        WHEN control_dns_failure IN {missing} THEN 'missing'
        WHEN control_dns_failure IS NULL AND control_http_failure = 'dns_lookup_error' THEN 'missing'
-       ELSE 'silent' END AS control_name,
+       ELSE 'silent' END)::control_word AS control_name,
   {lost} AS control_is_lost,
   has_control AND control_http_failure IS NULL
     AND control_http_status IS NOT NULL AND control_http_status < 500 AS control_http_ok,
   has_control AND NOT ({lost})
     AND (control_http_failure IS NOT NULL OR coalesce(control_http_status, 0) >= 500)
     AS control_http_fails,
-  -- most measurements work, and there is nothing to look for among their attempts
+  list_any_value([a.special FOR a IN control_answers IF a.special IS NOT NULL])
+    AS control_special,
+  -- who hosts the site: the network of the control's first answer, or its address alone
+  coalesce('AS' || control_answers[1].asn, control_answers[1].address) AS control_hoster,
+  len(control_answers) > 0
+    AND len([a.address FOR a IN control_answers IF NOT contains(a.address, ':')]) = 0
+    AS control_is_ipv6_only,
+  -- dns
+  len(dns_answers)::USMALLINT AS dns_answer_count,
+  [a.address FOR a IN dns_answers] AS dns_addresses,
+  list_any_value([a.special FOR a IN dns_answers IF a.special IS NOT NULL]) AS dns_special,
+  -- 'address' < 'asn' < 'none': the best match among the answers
+  list_min([a.match FOR a IN dns_answers IF a.match IS NOT NULL])::match_word AS dns_match,
+  CASE WHEN dns_match <> 'none' THEN FALSE ELSE len(dns_answers) > 0
+    AND len([a.match FOR a IN dns_answers IF a.match = 'none']) = len(dns_answers) END
+    AS dns_is_unmatched,
+  coalesce(list_contains([a.asn FOR a IN dns_answers], probe_asn)
+    OR list_contains([a.asn FOR a IN dns_answers], resolver_asn), FALSE) AS dns_is_own_network,
+  coalesce(list_has_any([a.address FOR a IN dns_answers], control_tls_addresses), FALSE)
+    AS dns_is_verified,
+  len([t.address FOR t IN tls IF t.is_answer AND t.failure IS NULL]) > 0 AS dns_tls_valid,
+  -- connections and handshakes; most work, at addresses that the control knows, and there is
+  -- nothing to look for among them
+  len(tcp)::USMALLINT AS tcp_count,
+  len(tls)::USMALLINT AS tls_count,
   len([t.address FOR t IN tcp IF t.failure IS NOT NULL]) > 0 AS tcp_fails,
   len([t.address FOR t IN tls IF t.failure IS NOT NULL]) > 0 AS tls_fails,
-  len([t.address FOR t IN tcp IF coalesce(t.match, 'none') = 'none']) = 0 AS tcp_is_known,
-  len([t.address FOR t IN tls IF coalesce(t.match, 'none') = 'none']) = 0 AS tls_is_known,
+  is_ip_input OR len([t.address FOR t IN tcp IF coalesce(t.match, 'none') = 'none']) = 0
+    AS tcp_is_known,
+  is_ip_input OR len([t.address FOR t IN tls IF coalesce(t.match, 'none') = 'none']) = 0
+    AS tls_is_known,
+  CASE WHEN tcp_fails OR NOT tcp_is_known THEN tcp END AS tcp_doubtful,
+  CASE WHEN tls_fails OR NOT tls_is_known THEN tls END AS tls_doubtful,
   -- addresses that the name's own certificate proves, to the control or to this very probe
-  list_concat(control_tls_addresses, [t.address FOR t IN tls IF t.failure IS NULL])
-    AS proven_addresses,
-  coalesce(list_has_any([a.address FOR a IN dns_answers], control_tls_addresses), FALSE)
-    AS dns_is_verified
+  CASE WHEN NOT tcp_is_known OR NOT tls_is_known THEN
+    list_concat(control_tls_addresses, [t.address FOR t IN tls IF t.failure IS NULL])
+    END AS proven_addresses,
+  CASE WHEN tls_fails
+    THEN len([t.address FOR t IN tls IF t.is_answer AND starts_with(t.failure, 'ssl_')]) > 0
+    ELSE FALSE END AS dns_certificate_error,
+  CASE WHEN tcp_fails
+    THEN len([t.address FOR t IN tls IF t.failure IS NULL AND t.match = 'address']) > 0
+    ELSE FALSE END AS control_address_is_proven,
+  CASE WHEN http_failure IS NOT NULL OR http_status BETWEEN 300 AND 399
+    THEN len([t.address FOR t IN tls IF t.failure IS NULL AND t.server_name = http_host]) > 0
+    ELSE FALSE END AS http_host_is_proven
 FROM observations
 """
 _CONTROL_IS_LOST = """coalesce(len(control_answers), 0) = 0 AND control_dns_failure IS NOT NULL
@@ -92,7 +134,8 @@ WITH sessions AS (
                   RANGE BETWEEN INTERVAL {pool_days} DAYS PRECEDING
                             AND INTERVAL {pool_days} DAYS FOLLOWING)
 )
-SELECT domain, day, CASE WHEN missing > resolving THEN 'missing' ELSE 'exists' END AS name_pool
+SELECT domain, day,
+  (CASE WHEN missing > resolving THEN 'missing' ELSE 'exists' END)::pool_word AS name_pool
 FROM around
 """
 
@@ -113,13 +156,15 @@ WITH asked AS (
   FROM (SELECT session, domain, unnest(dns_answers) AS a, {same_page} AS is_good
         FROM controlled WHERE http_failure IS NOT NULL OR http_status IS NOT NULL)
   WHERE is_good OR a.match = 'none'
+), met AS MATERIALIZED (
+  FROM tried SEMI JOIN asked USING (address)
 ), sessions AS (
-  SELECT address, session, domain, bool_or(is_good) AS is_good
-  FROM tried SEMI JOIN asked USING (address) GROUP BY ALL
+  SELECT address, bool_or(is_good) AS is_good FROM met GROUP BY address, session
+), proven AS (
+  SELECT address FROM sessions GROUP BY address HAVING 2 * count(*) FILTER (is_good) > count(*)
 )
-SELECT address, list(DISTINCT domain) FILTER (is_good) AS domains
-FROM sessions GROUP BY address
-HAVING 2 * count(DISTINCT session) FILTER (is_good) > count(DISTINCT session)
+SELECT address, list(DISTINCT domain) AS domains
+FROM met SEMI JOIN proven USING (address) WHERE is_good GROUP BY address
 """
 
 # ... and it is vouched for a name where it served that name: a CDN's answer that the control did
@@ -148,46 +193,29 @@ SELECT
   concat_ws(' ', c.software_name, c.software_version)::software_name AS software,
   c.is_anomaly, c.is_confirmed, c.is_failure, c.has_control, c.control_name,
   n.name_pool, c.control_http_ok, c.control_http_fails, c.control_is_lost,
-  list_any_value([a.special FOR a IN c.control_answers IF a.special IS NOT NULL])
-    AS control_special,
-  -- who hosts the site: the network of the control's first answer, or its address alone
-  coalesce('AS' || c.control_answers[1].asn, c.control_answers[1].address) AS control_hoster,
-  len(c.control_answers) > 0
-    AND len([a.address FOR a IN c.control_answers IF NOT contains(a.address, ':')]) = 0
-    AS control_is_ipv6_only,
+  c.control_special, c.control_hoster, c.control_is_ipv6_only,
   -- dns
-  c.dns_failure, len(c.dns_answers) AS dns_answer_count,
-  [a.address FOR a IN c.dns_answers] AS dns_addresses,
-  [a.address FOR a IN c.udp_answers] AS udp_addresses,
-  coalesce(list_contains([a.asn FOR a IN c.dns_answers], c.probe_asn)
-    OR list_contains([a.asn FOR a IN c.dns_answers], c.resolver_asn), FALSE) AS dns_is_own_network,
-  list_any_value([a.special FOR a IN c.dns_answers IF a.special IS NOT NULL]) AS dns_special,
-  -- 'address' < 'asn' < 'none': the best match among the answers
-  list_min([a.match FOR a IN c.dns_answers IF a.match IS NOT NULL]) AS dns_match,
-  len([t.address FOR t IN c.tls IF t.is_answer AND t.failure IS NULL]) > 0 AS dns_tls_valid,
-  len([t.address FOR t IN c.tls IF t.is_answer AND starts_with(t.failure, 'ssl_')]) > 0
-    AS dns_certificate_error,
-  coalesce(list_has_any([a.address FOR a IN c.dns_answers], v.addresses), FALSE)
-    AS dns_is_vouched,
+  c.dns_failure, c.dns_answer_count, c.dns_addresses, c.dns_is_own_network,
+  c.dns_special, c.dns_match, c.dns_tls_valid, c.dns_certificate_error,
+  coalesce(list_has_any(c.dns_addresses, v.addresses), FALSE) AS dns_is_vouched,
   c.dns_is_verified,
-  -- tcp: an address is trusted where the control knows it or its network, where a certificate
-  -- proves it, or others vouch for it
-  len(c.tcp) AS tcp_count,
-  c.tcp_fails, CASE WHEN c.tcp_fails THEN [t FOR t IN c.tcp IF t.is_answer] END AS tcp_answers,
-  CASE WHEN c.tcp_is_known OR c.is_ip_input THEN c.tcp ELSE
-    list_filter(c.tcp, lambda t: t.match IN ('address', 'asn')
+  -- tcp and tls: an address is trusted where the control knows it or its network, where a
+  -- certificate proves it, or others vouch for it; null where all are and all work
+  c.tcp_count, c.tcp_fails,
+  CASE WHEN c.tcp_fails THEN [t FOR t IN c.tcp_doubtful IF t.is_answer] END AS tcp_answers,
+  CASE WHEN c.tcp_is_known THEN c.tcp_doubtful ELSE
+    list_filter(c.tcp_doubtful, lambda t: t.match IN ('address', 'asn')
                 OR coalesce(list_contains(c.proven_addresses, t.address), FALSE)
                 OR coalesce(list_contains(v.addresses, t.address), FALSE)) END AS tcp_trusted,
+  c.tls_count, c.tls_fails,
   -- old probes note no address with a handshake: it is then the resolver's answer
-  CASE WHEN c.tls_is_known OR c.is_ip_input THEN c.tls ELSE
-    list_filter(c.tls, lambda t: t.match IN ('address', 'asn')
+  CASE WHEN c.tls_is_known THEN c.tls_doubtful ELSE
+    list_filter(c.tls_doubtful, lambda t: t.match IN ('address', 'asn')
                 OR coalesce(list_contains(c.proven_addresses, t.address), FALSE)
                 OR coalesce(list_contains(v.addresses, t.address), FALSE)
-                OR (t.address IS NULL AND coalesce(c.dns_is_verified
-                  OR list_has_any([a.address FOR a IN c.dns_answers], v.addresses)
-                  OR len([a.match FOR a IN c.dns_answers IF a.match IN ('address', 'asn')]) > 0,
-                  FALSE))) END AS tls_trusted,
-  c.tls_fails, len(c.tls) AS tls_count, c.tls AS tls_all,
+                OR (t.address IS NULL AND (c.dns_is_verified OR dns_is_vouched
+                  OR coalesce(c.dns_match IN ('address', 'asn'), FALSE)))) END AS tls_trusted,
+  c.control_address_is_proven, c.http_host_is_proven,
   -- http
   c.dns_is_unmatched, c.http_failure, c.http_status, c.control_http_status, c.http_title,
   c.http_body_digest,
@@ -217,34 +245,34 @@ _IS_COUNTED = "NOT contains(t.address, ':') OR t.failure IS NULL OR coalesce(i.i
 
 _LAYERED = """
 SELECT
-  f.* EXCLUDE (tcp_trusted, tcp_answers, tls_trusted, tls_all, tcp_answers_seen, tcp_failing,
+  f.* EXCLUDE (tcp_trusted, tcp_answers, tls_trusted, tcp_answers_seen, tcp_failing,
     tcp_seen, tls_failing_here, dns_is_unmatched, body_proportion, status_code_match,
     headers_match, is_https_url, redirect_site, redirect_host, redirect_failure,
-    http_body_digest),
-  CASE WHEN tcp_fails THEN len([t.address FOR t IN tcp_trusted IF t.failure IS NULL])
-       ELSE len(tcp_trusted) END AS tcp_trusted_ok,
-  len(tcp_trusted) AS tcp_trusted_count,
-  len(tcp_seen) AS tcp_counted,
-  CASE WHEN tcp_fails THEN len([t.address FOR t IN tcp_seen IF {is_local_fault}]) ELSE 0 END
-    AS tcp_local_faults,
-  len([t.address FOR t IN tcp_failing IF t.control_ok]) AS tcp_blocked,
-  len([t.address FOR t IN tcp_failing IF NOT t.control_ok]) AS tcp_control_failing,
+    http_body_digest, control_address_is_proven, http_host_is_proven),
+  coalesce(len(tcp_trusted), tcp_count)::USMALLINT AS tcp_trusted_count,
+  CASE WHEN tcp_fails THEN len([t.address FOR t IN tcp_trusted IF t.failure IS NULL])::USMALLINT
+       ELSE tcp_trusted_count END AS tcp_trusted_ok,
+  coalesce(len(tcp_seen), tcp_count)::USMALLINT AS tcp_counted,
+  (CASE WHEN tcp_fails THEN len([t.address FOR t IN tcp_seen IF {is_local_fault}]) ELSE 0 END)
+    ::USMALLINT AS tcp_local_faults,
+  len([t.address FOR t IN tcp_failing IF t.control_ok])::USMALLINT AS tcp_blocked,
+  len([t.address FOR t IN tcp_failing IF NOT t.control_ok])::USMALLINT AS tcp_control_failing,
   list_first([t.failure FOR t IN tcp_failing IF t.control_ok]) AS tcp_failure,
-  CASE WHEN tls_fails THEN len([t.address FOR t IN tls_trusted IF t.failure IS NULL])
-       ELSE len(tls_trusted) END AS tls_trusted_ok,
-  len(tls_trusted) AS tls_trusted_count,
-  len(tls_failing_here) AS tls_blocked,
+  coalesce(len(tls_trusted), tls_count)::USMALLINT AS tls_trusted_count,
+  CASE WHEN tls_fails THEN len([t.address FOR t IN tls_trusted IF t.failure IS NULL])::USMALLINT
+       ELSE tls_trusted_count END AS tls_trusted_ok,
+  len(tls_failing_here)::USMALLINT AS tls_blocked,
   list_first([t.failure FOR t IN tls_failing_here]) AS tls_failure,
-  CASE WHEN tls_fails THEN len([t.address FOR t IN tls_trusted IF t.failure IS NOT NULL
+  (CASE WHEN tls_fails THEN len([t.address FOR t IN tls_trusted IF t.failure IS NOT NULL
     AND NOT f.control_is_lost AND NOT coalesce(t.control_ok, NOT f.control_http_fails)])
-    ELSE 0 END AS tls_control_failing,
+    ELSE 0 END)::USMALLINT AS tls_control_failing,
   coalesce(dns_match IN ('address', 'asn') OR dns_is_vouched OR dns_is_verified OR dns_tls_valid
     OR is_ip_input OR NOT http_first_is_answer, FALSE)
     AS is_address_trusted,
   -- Nothing of the answer connects, and the site is there at an address of the control.
   CASE WHEN len(tcp_answers_seen) > 0 THEN
     len([t.address FOR t IN tcp_answers_seen IF t.failure IS NULL OR {is_local_fault}]) = 0
-    AND (len([t.address FOR t IN tls_all IF t.failure IS NULL AND t.match = 'address']) > 0
+    AND (control_address_is_proven
       OR coalesce(NOT http_first_is_answer AND {control_page}, FALSE)) ELSE FALSE END
     AS is_dead_end,
   -- The page came from where the user's own resolver points, over a verified connection.
@@ -258,9 +286,10 @@ SELECT
     AND coalesce(body_proportion, 0) <= {body_match} AS is_sent_astray,
   {same_page}
     AS is_same_page,
-  -- Where the request ended, if with a page: at another site over https, or with this very body.
-  CASE WHEN http_failure IS NULL AND http_status IS NOT NULL THEN
-    CASE WHEN is_https_page THEN 'https://' || http_host
+  -- Where the request ended, if with a page: somewhere over https, or with this very body. Null
+  -- also where an https input ended over https: nobody between can send it anywhere.
+  CASE WHEN http_failure IS NULL AND http_status IS NOT NULL AND NOT (is_https AND is_https_page)
+    THEN CASE WHEN is_https_page THEN 'https://' || http_host
          WHEN http_body_digest IS NOT NULL THEN http_body_digest
          WHEN http_site <> registrable_domain THEN 'http://' || http_host END END AS landing,
   http_failure IS NOT NULL AND coalesce(redirect_site, http_site) <> registrable_domain
@@ -268,8 +297,7 @@ SELECT
   http_failure IS NOT NULL AND coalesce(redirect_host, http_host) <> f.domain
     AS fails_within_site,
   http_failure IS NOT NULL AND (coalesce(redirect_layer = 'tls', FALSE)
-    OR (redirect_layer IS NULL AND is_https_url
-      AND len([t.address FOR t IN tls_all IF t.failure IS NULL AND t.server_name = http_host]) = 0))
+    OR (redirect_layer IS NULL AND is_https_url AND NOT http_host_is_proven))
     AS fails_before_page
 FROM (
   SELECT v.*,
@@ -357,6 +385,8 @@ def _add_names(connection: duckdb.DuckDBPyConnection, session: str) -> None:
         "registrable_domain::site_name AS registrable_domain FROM sites_at_hand"
     )
     connection.unregister("sites_at_hand")
+    for name, words in _WORDS.items():
+        connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM {words}")
 
 
 def keep_table(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:

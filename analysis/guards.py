@@ -27,10 +27,16 @@ GROUP BY ALL HAVING 2 * count(*) FILTER (is_ok) > count(*)
 """
 
 _BROKEN = """
+WITH tried AS (
+  FROM seen SEMI JOIN normal USING (domain, probe_asn) WHERE is_ok OR is_failing
+), failing AS (
+  -- Few sessions fail on so many hosts, and names need not be counted in the others.
+  SELECT session, probe_asn FROM tried WHERE is_failing
+  GROUP BY ALL HAVING count(*) > {broken_share} * {broken_names}
+)
 SELECT session, probe_asn, count(DISTINCT registrable_domain) AS name_count,
   count(DISTINCT registrable_domain) FILTER (is_failing) AS failing_name_count
-FROM seen SEMI JOIN normal USING (domain, probe_asn)
-WHERE is_ok OR is_failing
+FROM tried SEMI JOIN failing USING (session, probe_asn)
 GROUP BY ALL
 HAVING name_count >= {broken_names} AND failing_name_count > {broken_share} * name_count
 """

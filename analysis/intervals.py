@@ -31,14 +31,16 @@ WITH cells AS (
     AND (sum(ok) > 0)::INTEGER + (sum(blocked) > 0)::INTEGER + (sum(down) > 0)::INTEGER
       + (sum(unclear) > 0)::INTEGER > 1
 )
-SELECT via, domain::VARCHAR AS domain, probe_asn, day, d.ok, d.blocked, d.down, d.unclear
+SELECT via::VARCHAR AS via, domain::VARCHAR AS domain, probe_asn, day, d.ok, d.blocked, d.down,
+  d.unclear
 FROM session_days d SEMI JOIN cells USING (via, domain, probe_asn)
 ORDER BY via, domain, probe_asn, day
 """
 _INTERVAL_DAYS = """
 SELECT d.*, coalesce(c.interval, 0)::INTEGER AS interval
-FROM session_days d LEFT JOIN cut_at_hand c ON c.via = d.via AND c.domain::host_name = d.domain
-  AND c.probe_asn = d.probe_asn AND d.day BETWEEN c.since AND c.until
+FROM session_days d LEFT JOIN cut_at_hand c
+  ON c.via::view_name = d.via AND c.domain::host_name = d.domain AND c.probe_asn = d.probe_asn
+  AND d.day BETWEEN c.since AND c.until
 """
 
 

@@ -18,7 +18,7 @@ from analysis.whole_files import reason
 
 #: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB where
 #: two threads work. Each further one holds blocks of its own.
-_MEMORY = 300
+_MEMORY = 400
 _ROWS_PER_MB = 8_000
 _MEMORY_PER_THREAD = 40
 
@@ -132,6 +132,9 @@ def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckD
     # each table twice as dear.
     connection.execute("SET preserve_insertion_order = false")
     connection.execute("SET TimeZone = 'UTC'")
+    # To find a part of a query that comes twice, it writes out every type with all the names in it
+    # (see ``features``): that takes longer than many a query, and finds nothing.
+    connection.execute("SET disabled_optimizers = 'common_subplan'")
     # The command line has a bar of its own. In a notebook there is none, and setting it fails.
     ((has_bar,),) = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
     if has_bar:
@@ -147,6 +150,8 @@ def limit_memory(connection: duckdb.DuckDBPyConnection, row_count: int) -> None:
     ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
     limit = max(_MEMORY, row_count // _ROWS_PER_MB) + _MEMORY_PER_THREAD * max(0, threads - 2)
     connection.execute(f"SET memory_limit = '{limit}MB'")
+    # Blocks that are kept for the next table instead of being given back to the system each time.
+    connection.execute(f"SET block_allocator_memory = '{limit}MB'")
 
 
 def observations_from_table(table: pa.Table, threads: int = 1) -> duckdb.DuckDBPyConnection:

@@ -61,8 +61,8 @@ HAVING count(DISTINCT registrable_domain) FILTER (page IS NOT NULL AND sessions 
 _PUBLIC_ADDRESSES = """
 WITH live AS (SELECT DISTINCT domain, address FROM suspects WHERE NOT is_missing),
 public AS (
-  SELECT domain, session, probe_asn, unnest(udp_addresses) AS address
-  FROM features SEMI JOIN live USING (domain)
+  SELECT domain, session, probe_asn, unnest(udp_answers).address AS address
+  FROM controlled SEMI JOIN live USING (domain)
   UNION ALL
   SELECT domain, session, probe_asn, unnest(dns_addresses)
   FROM features SEMI JOIN live USING (domain)
@@ -275,6 +275,10 @@ FROM suspects s
 GROUP BY ALL
 """
 
+# A page came, of a site that exists.
+_GOT_PAGE = """http_failure IS NULL AND http_status IS NOT NULL
+  AND registrable_domain IS NOT NULL AND coalesce(name_pool <> 'missing', TRUE)"""
+
 # One row: one page as one network served it: a body, or a site that plain requests are sent on to.
 # The names it replaced must be reached elsewhere, and most networks must not show it, or the page
 # may be the sites' own (a captcha, a refusal of the whole country, a variant, a parking page).
@@ -286,17 +290,17 @@ _PAGE_PROFILES = """
 WITH landed AS (
   SELECT session, day, probe_asn, registrable_domain,
     is_same_page OR is_https_own AS is_reached,
-    is_https_page AND NOT is_https_own AS is_sent_on, http_title, landing AS page,
-    CASE WHEN control_http_ok THEN control_hoster END AS hoster,
-    http_status >= 400 AS is_error, coalesce(http_site <> registrable_domain, FALSE) AS is_away
-  FROM features
-  WHERE http_failure IS NULL AND http_status IS NOT NULL AND registrable_domain IS NOT NULL
-    AND coalesce(name_pool <> 'missing', TRUE)
+    is_https_page AND NOT is_https_own AS is_sent_on, landing AS page
+  FROM features WHERE {got_page}
 ), pages AS (
-  SELECT probe_asn, page, registrable_domain, min(http_title) AS title, count(*) AS measurements,
-    mode(hoster ORDER BY hoster) AS hoster, count(*) FILTER (is_error) AS errors,
-    count(*) FILTER (is_away) AS arrivals
-  FROM landed WHERE page IS NOT NULL AND NOT is_reached GROUP BY ALL
+  SELECT probe_asn, landing AS page, registrable_domain, min(http_title) AS title,
+    count(*) AS measurements,
+    mode(control_hoster ORDER BY control_hoster) FILTER (control_http_ok) AS hoster,
+    count(*) FILTER (http_status >= 400) AS errors,
+    count(*) FILTER (http_site <> registrable_domain) AS arrivals
+  FROM features
+  WHERE {got_page} AND landing IS NOT NULL AND NOT is_same_page AND NOT is_https_own
+  GROUP BY ALL
 ), shared AS (
   SELECT page FROM pages GROUP BY page HAVING count(DISTINCT registrable_domain) > 1
 ), replaced AS (
@@ -369,8 +373,7 @@ WITH landings AS (
          WHEN NOT is_own AND control_http_ok AND NOT coalesce(title_match, FALSE)
            AND http_status < 400 AND is_address_trusted THEN landing END AS target
   FROM features
-  WHERE http_failure IS NULL AND http_status IS NOT NULL AND registrable_domain IS NOT NULL
-    AND coalesce(name_pool <> 'missing', TRUE) AND NOT is_https
+  WHERE {{got_page}} AND NOT is_https
 ), homes AS (
   SELECT registrable_domain, probe_asn,
     2 * count(DISTINCT session) FILTER (NOT is_away) > count(DISTINCT session) AS is_home,
@@ -444,7 +447,7 @@ def add_profiles(
 
     Sources of the method: guard G2; the common-address rule of CensorWatch (2023) and iMAP.
     """
-    numbers = vars(thresholds)
+    numbers = {**vars(thresholds), "got_page": _GOT_PAGE}
     _register_fingerprints(connection, fingerprints)
     _register_filters(connection)
     for name, query in (

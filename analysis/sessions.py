@@ -21,13 +21,14 @@ CLASSES = ("blocked", "down", "ok", "unclear", "none")
 _SESSIONS = """
 WITH rows AS (
   SELECT domain, probe_asn, session, day, resolver_asn,
+    evidence = 'scored' AND set_aside = 'geo_restricted' AS is_refused,
     CASE WHEN evidence <> 'scored' THEN 'none'
          WHEN class = 'unknown' OR is_about_target THEN 'unclear'
          ELSE class::VARCHAR END AS class,
     is_artefact, split_part(mechanism, '.', 1) AS family, mechanism LIKE '%.timeout' AS is_timeout
   FROM outcomes WHERE domain <> ''
 ), counted AS (
-  SELECT domain, probe_asn, session, min(day) AS day,
+  SELECT domain, probe_asn, session, min(day) AS day, bool_or(is_refused) AS is_refused,
     bool_and(resolver_asn = probe_asn) AS is_via_own,
     bool_and(resolver_asn IN (FROM domestic_resolvers)) AS is_via_domestic,
     count(*) FILTER (class = 'blocked') AS blocked, count(*) FILTER (class = 'down') AS down,
@@ -40,6 +41,7 @@ WITH rows AS (
   FROM rows GROUP BY domain, probe_asn, session
 )
 SELECT domain, probe_asn, session, day, is_via_own, is_via_domestic,
+  blocked + down + ok + unclear > 0 AS is_scored, is_refused,
   CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
        WHEN down > blocked AND down > ok THEN 'down'
        WHEN ok > blocked AND ok > down THEN 'ok'
@@ -64,7 +66,7 @@ WITH asked AS (
   SELECT domain, probe_asn, is_own FROM asked
   WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domestic END
 ), views AS (
-  SELECT 'all' AS via, domain, probe_asn, day, class, is_artefact, is_timeout, family
+  SELECT 'all'::view_name AS via, domain, probe_asn, day, class, is_artefact, is_timeout, family
   FROM sessions
   UNION ALL
   SELECT 'domestic', domain, probe_asn, day, class, is_artefact, is_timeout, family
@@ -93,7 +95,8 @@ def add_sessions(connection: duckdb.DuckDBPyConnection, domestic_asns: Iterable[
     """Create ``sessions`` and ``session_days`` from ``outcomes``.
 
     ``sessions``: one row per ``domain, probe_asn, session``, with the ``day`` on which it first
-    tested the site, its ``class``, and of a blocked one whether it carries an artefact, whether
+    tested the site, its ``class``, whether anything could be read (``is_scored``) and whether the
+    site refused (``is_refused``), and of a blocked one whether it carries an artefact, whether
     it times out, and the layer (``family``).
 
     ``session_days``: one row per ``domain`` × ``probe_asn`` × ``day`` that was tested, with
@@ -111,6 +114,7 @@ def add_sessions(connection: duckdb.DuckDBPyConnection, domestic_asns: Iterable[
     resolvers = pa.table({"asn": pa.array(sorted(map(int, domestic_asns)), pa.uint32())})
     keep_table(connection, "domestic_resolvers", resolvers)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE sessions AS {_SESSIONS}")
+    connection.execute("CREATE OR REPLACE TEMP TYPE view_name AS ENUM ('all', 'domestic')")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE session_days AS {_SESSION_DAYS}")
 
 

@@ -27,7 +27,7 @@ WITH spans AS (
   SELECT via, domain, probe_asn, interval, min(day) AS since, max(day) AS until
   FROM interval_days WHERE day >= ? AND day < ? GROUP BY ALL HAVING sum(blocked) > 0
 )
-SELECT c.via, o.domain::VARCHAR AS domain, o.probe_asn, c.interval,
+SELECT c.via::VARCHAR AS via, o.domain::VARCHAR AS domain, o.probe_asn, c.interval,
        o.rule_id::VARCHAR AS rule_id, any_value(o.mechanism)::VARCHAR AS mechanism,
        count(DISTINCT o.session) AS sessions, count(*) AS blocked_measurements,
        any_value(o.rule_order) AS rule_order
@@ -48,17 +48,20 @@ _INTERVAL_COUNTS = """
 WITH inside AS (SELECT * FROM interval_days WHERE day >= ? AND day < ?),
 sums AS (
   SELECT via, domain, probe_asn, interval, sum(session_count)::BIGINT AS session_count,
-    {sums},
-    count(*) FILTER (blocked > 0) AS blocked_days, count(*) FILTER (down > 0) AS down_days,
-    count(*) FILTER (ok > 0) AS ok_days, count(*) FILTER (unclear > 0) AS unclear_days,
-    count(*) FILTER (blocked + down + unclear > 0) AS failing_days
+    sum(ok)::BIGINT AS ok, count(*) FILTER (ok > 0) AS ok_days
   FROM inside GROUP BY ALL
+), failing AS (
+  -- most days have none, and most of what is counted is about them
+  SELECT via, domain, probe_asn, interval, {sums},
+    count(*) FILTER (blocked > 0) AS blocked_days, count(*) FILTER (down > 0) AS down_days,
+    count(*) FILTER (unclear > 0) AS unclear_days, count(*) AS failing_days
+  FROM inside WHERE blocked + down + unclear > 0 GROUP BY ALL
 ), layers AS (
   SELECT via, domain, probe_asn, interval,
     list_position(stalling, list_max(stalling)) AS layer,
     4 * list_max(stalling) >= blocked AS is_common
   FROM (SELECT *, [timeout_dns, timeout_tcp, timeout_tls, timeout_http] AS stalling
-        FROM sums WHERE blocked > 0)
+        FROM failing WHERE blocked > 0)
 ), marked AS (
   SELECT i.via, i.domain, i.probe_asn, i.interval, i.day, i.firm + CASE WHEN l.is_common
     THEN [i.timeout_dns, i.timeout_tcp, i.timeout_tls, i.timeout_http][l.layer] ELSE 0 END AS core
@@ -72,37 +75,43 @@ sums AS (
   SELECT via, domain, probe_asn, min(interval) AS first_interval, max(interval) AS last_interval
   FROM sums GROUP BY ALL
 )
-SELECT s.via, s.domain::VARCHAR AS domain, s.probe_asn, s.interval,
-  s.* EXCLUDE (via, domain, probe_asn, interval, timeout_dns, timeout_tcp, timeout_tls,
-    timeout_http),
-  coalesce(c.core, 0) AS core,
+SELECT s.via::VARCHAR AS via, s.domain::VARCHAR AS domain, s.probe_asn, s.interval,
+  s.session_count, s.ok, s.ok_days, {counted}, coalesce(c.core, 0) AS core,
   CASE WHEN s.interval = e.first_interval AND c.first_core IS NOT NULL THEN c.first_blocked
        ELSE c.first_core END AS blocked_from,
   CASE WHEN s.interval = e.last_interval AND c.last_core IS NOT NULL THEN c.last_blocked
        ELSE c.last_core END AS blocked_until
 FROM sums s JOIN ends e USING (via, domain, probe_asn)
+  LEFT JOIN failing f USING (via, domain, probe_asn, interval)
   LEFT JOIN cores c USING (via, domain, probe_asn, interval)
 ORDER BY s.via, s.domain, s.probe_asn, s.interval
 """
-_SUMMED = [*_CLASSES, "artefact", "firm", "loose", "timeout_dns", "timeout_tcp", "timeout_tls",
-           "timeout_http"]  # fmt: skip
+_SUMMED = ["blocked", "down", "unclear", "artefact", "firm", "loose"]
+_STALLING = ["timeout_dns", "timeout_tcp", "timeout_tls", "timeout_http"]
+_COUNTED = [*_SUMMED, "blocked_days", "down_days", "unclear_days", "failing_days"]
 
 # A cell is looked at as a whole, or through the country's resolvers only.
-_CHOSEN_DAYS = """
-SELECT d.* FROM interval_days d
-  LEFT JOIN (SELECT domain::host_name AS domain, probe_asn FROM chosen) c USING (domain, probe_asn)
-WHERE (d.via = 'domestic') = (c.domain IS NOT NULL)
+_DROP_OTHER_VIEW = """
+DELETE FROM interval_days
+WHERE (via = 'domestic')
+  <> ((domain, probe_asn) IN (SELECT domain::host_name, probe_asn FROM chosen))
 """
 
 # A session belongs to the day on which it began, and so do its measurements: a report that runs
 # over midnight must not leave a period with measurements and without a session.
 _MEASURED = """
-SELECT o.domain, o.probe_asn, s.day, o.class, o.set_aside,
+WITH long AS (
+  SELECT session FROM outcomes GROUP BY session HAVING min(day) < max(day)
+), begun AS (
+  SELECT domain, probe_asn, session, day FROM sessions SEMI JOIN long USING (session)
+)
+SELECT o.domain, o.probe_asn, coalesce(b.day, o.day) AS day, o.class, o.set_aside,
   CASE WHEN o.class = 'blocked' AND o.resolver_asn > 0 AND o.dns_rule = o.rule_id
     THEN o.resolver_asn END AS blocking_resolver_asn,
   o.is_anomaly OR o.is_confirmed OR o.class = 'blocked' OR o.set_aside = 'geo_restricted'
     AS is_problem
-FROM outcomes o JOIN sessions s USING (domain, probe_asn, session)
+FROM outcomes o LEFT JOIN begun b USING (domain, probe_asn, session)
+WHERE o.domain <> ''
 """
 
 _COUNTS = """
@@ -153,10 +162,8 @@ GROUP BY ALL ORDER BY domain, probe_asn, problem_count DESC, problem
 # G8: on how many of the networks that tell anything about a site it refuses most sessions.
 _REFUSALS = """
 WITH cells AS (
-  SELECT domain, probe_asn,
-    2 * count(DISTINCT session) FILTER (set_aside = 'geo_restricted')
-      > count(DISTINCT session) AS is_refusing
-  FROM outcomes WHERE domain <> '' AND evidence = 'scored' GROUP BY ALL
+  SELECT domain, probe_asn, 2 * count(*) FILTER (is_refused) > count(*) AS is_refusing
+  FROM sessions WHERE is_scored GROUP BY ALL
 )
 SELECT domain::VARCHAR AS domain FROM cells GROUP BY domain
 HAVING count(*) FILTER (is_refusing) >= {refusal_share} * count(*)
@@ -271,8 +278,9 @@ def _judge_intervals(
     thresholds: Thresholds,
 ) -> pd.DataFrame:
     """Each interval with its counts in the period, its state, and the rule that explains it."""
-    sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in _SUMMED)
-    query = _INTERVAL_COUNTS.format(sums=sums)
+    sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in [*_SUMMED, *_STALLING])
+    counted = ", ".join(f"coalesce(f.{name}, 0) AS {name}" for name in _COUNTED)
+    query = _INTERVAL_COUNTS.format(sums=sums, counted=counted)
     counts = connection.execute(query, [period.since, period.until]).df()
     counts = counts.merge(strays, on="probe_asn", how="left")
     counts[_STRAYS] = counts[_STRAYS].fillna(0.0)
@@ -317,7 +325,7 @@ def _choose_view(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame) ->
     through = rank[(rank["via"] == "domestic") & is_dns].groupby(CELL)["rank"].min()
     chosen = through[through < best.reindex(through.index)].index.to_frame(index=False)
     connection.register("chosen", chosen.astype({"domain": "str", "probe_asn": "uint32"}))
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE interval_days AS {_CHOSEN_DAYS}")
+    connection.execute(_DROP_OTHER_VIEW)
     connection.unregister("chosen")
     is_chosen = pd.MultiIndex.from_frame(judged[CELL]).isin(pd.MultiIndex.from_frame(chosen))
     return judged[(judged["via"] == "domestic") == is_chosen].reset_index(drop=True)
