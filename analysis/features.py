@@ -23,13 +23,15 @@ _ALONE = "concat(object_key, ':', line_number)"
 # Names are compared, counted and joined by the million. As an enumeration each is a small number
 # to DuckDB; it still reads and sorts as text.
 _NAMES = {
-    "host_name": "SELECT unnest([domain, http_host, redirect_host]) FROM observations",
+    "host_name": "SELECT unnest([host, '']) FROM sites_at_hand",
     "object_name": "SELECT object_key FROM observations",
     "input_name": "SELECT input FROM observations",
     "session_name": "SELECT {session} FROM observations",
     "software_name": "SELECT concat_ws(' ', software_name, software_version) FROM observations",
     "site_name": "SELECT registrable_domain FROM sites_at_hand",
 }
+
+_HOSTS = "SELECT unnest([domain, http_host, redirect_host]) FROM observations"
 
 # What is one of a few words in every row takes a byte this way.
 _WORDS = {
@@ -235,10 +237,8 @@ LEFT JOIN sites target ON target.host = c.redirect_host
 
 # A session whose IPv6 never connects anywhere is broken there, not blocked.
 _IPV6 = """
-SELECT session,
-       bool_or(len([t.address FOR t IN tcp IF t.failure IS NULL AND contains(t.address, ':')]) > 0)
-         AS ipv6_works
-FROM controlled GROUP BY ALL
+SELECT DISTINCT session, TRUE AS ipv6_works FROM controlled
+WHERE len([t.address FOR t IN tcp IF t.failure IS NULL AND contains(t.address, ':')]) > 0
 """
 
 _IS_COUNTED = "NOT contains(t.address, ':') OR t.failure IS NULL OR coalesce(i.ipv6_works, FALSE)"
@@ -365,7 +365,7 @@ def add_features(
 
 def _add_names(connection: duckdb.DuckDBPyConnection, session: str) -> None:
     """The enumerations ``_NAMES``; and ``sites``: each host name with its registrable domain."""
-    hosts = connection.execute(f"SELECT DISTINCT * FROM ({_NAMES['host_name']})").fetchall()
+    hosts = connection.execute(f"SELECT DISTINCT * FROM ({_HOSTS})").fetchall()
     names = sorted(host for (host,) in hosts if host)
     rows = pa.table(
         {

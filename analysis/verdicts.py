@@ -48,7 +48,8 @@ _INTERVAL_COUNTS = """
 WITH inside AS (SELECT * FROM interval_days WHERE day >= ? AND day < ?),
 sums AS (
   SELECT via, domain, probe_asn, interval, sum(session_count)::BIGINT AS session_count,
-    sum(ok)::BIGINT AS ok, count(*) FILTER (ok > 0) AS ok_days
+    sum(ok)::BIGINT AS ok, count(*) FILTER (ok > 0) AS ok_days,
+    max(day) FILTER (blocked + down + ok > 0) AS last_known, min(day) FILTER (ok > 0) AS first_open
   FROM inside GROUP BY ALL
 ), failing AS (
   -- most days have none, and most of what is counted is about them
@@ -76,7 +77,8 @@ sums AS (
   FROM sums GROUP BY ALL
 )
 SELECT s.via::VARCHAR AS via, s.domain::VARCHAR AS domain, s.probe_asn, s.interval,
-  s.session_count, s.ok, s.ok_days, {counted}, coalesce(c.core, 0) AS core,
+  s.session_count, s.ok, s.ok_days, s.last_known, s.first_open, {counted},
+  coalesce(c.core, 0) AS core,
   CASE WHEN s.interval = e.first_interval AND c.first_core IS NOT NULL THEN c.first_blocked
        ELSE c.first_core END AS blocked_from,
   CASE WHEN s.interval = e.last_interval AND c.last_core IS NOT NULL THEN c.last_blocked
@@ -138,14 +140,6 @@ SELECT domain::VARCHAR AS domain, probe_asn, m.* EXCLUDE (domain, probe_asn),
   s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns
 FROM counted m JOIN days s USING (domain, probe_asn)
   LEFT JOIN resolvers USING (domain, probe_asn)
-ORDER BY domain, probe_asn
-"""
-
-# The last day of a period on which anything is known of a cell, and the first seen open.
-_KNOWN = """
-SELECT domain::VARCHAR AS domain, probe_asn, max(day) AS last_known,
-  min(day) FILTER (ok > 0) AS first_open
-FROM interval_days WHERE day >= ? AND day < ? AND blocked + down + ok > 0 GROUP BY ALL
 ORDER BY domain, probe_asn
 """
 
@@ -374,7 +368,7 @@ def _verdicts_of(
     is_withheld = pd.MultiIndex.from_frame(table[CELL]).isin(withheld) & ~listed
     table["set_aside_reason"] = table["set_aside_reason"].mask(is_withheld, "geo_restricted")
     table = _add_share(table, judged, listed)
-    table = _add_dates(connection, table, judged, period, thresholds)
+    table = _add_dates(table, judged, period, thresholds)
     table["note"] = table["note"].mask(is_withheld, NOTE)
     table = _add_witness(connection, table, period, has_explorer=has_explorer)
     table["resolver_asns"] = table["resolver_asns"].where(listed, "")
@@ -430,7 +424,6 @@ def _add_share(table: pd.DataFrame, judged: pd.DataFrame, listed: pd.Series) -> 
 
 
 def _add_dates(
-    connection: duckdb.DuckDBPyConnection,
     table: pd.DataFrame,
     judged: pd.DataFrame,
     period: Period,
@@ -442,8 +435,11 @@ def _add_dates(
         blocked_from=("blocked_from", "min"), last_blocked=("blocked_until", "max")
     )
     table = table.merge(span.reset_index(), on=CELL, how="left")
-    known = connection.execute(_KNOWN, [period.since, period.until]).df()
-    table = table.merge(known, on=CELL, how="left")
+    # The last day on which anything is known of a cell, and the first on which it was seen open.
+    known = judged.groupby(CELL).agg(
+        last_known=("last_known", "max"), first_open=("first_open", "min")
+    )
+    table = table.merge(known.reset_index(), on=CELL, how="left")
     end, last, first = table["last_known"], table["last_blocked"], table["blocked_from"]
     is_listed = first.notna()
     to_the_end = is_listed & (last >= end)
