@@ -292,6 +292,8 @@ SELECT
     THEN CASE WHEN is_https_page THEN 'https://' || http_host
          WHEN http_body_digest IS NOT NULL THEN http_body_digest
          WHEN http_site <> registrable_domain THEN 'http://' || http_host END END AS landing,
+  -- the site's own page that is not the control's, over a connection that proves whose it is
+  CASE WHEN is_https_own AND http_site = registrable_domain THEN http_body_digest END AS own_page,
   http_failure IS NOT NULL AND coalesce(redirect_site, http_site) <> registrable_domain
     AS fails_at_target,
   http_failure IS NOT NULL AND coalesce(redirect_host, http_host) <> f.domain

@@ -284,8 +284,10 @@ _GOT_PAGE = """http_failure IS NULL AND http_status IS NOT NULL
 # may be the sites' own (a captcha, a refusal of the whole country, a variant, a parking page).
 # Where most networks do show it, it is no site's own if it stands at another site or the sites have
 # unrelated hosts, and if they were reached at other times; or if unrelated hosts show it and it is
-# no error. Shares of sessions, so that one forged session neither acquits a page nor makes a site
-# reachable.
+# no error. Where the names have few hosts, half of the networks are most: a host's challenge comes to
+# a whole country, and not to its hosters and VPNs. What one of the sites shows over a verified
+# connection as well is the sites' own. Shares or several sessions, so that one forged session neither
+# acquits a page nor makes a site reachable.
 _PAGE_PROFILES = """
 WITH landed AS (
   SELECT session, day, probe_asn, registrable_domain,
@@ -305,6 +307,11 @@ WITH landed AS (
   SELECT page FROM pages GROUP BY page HAVING count(DISTINCT registrable_domain) > 1
 ), replaced AS (
   SELECT DISTINCT page, registrable_domain FROM pages SEMI JOIN shared USING (page)
+), own AS (
+  SELECT own_page AS page
+  FROM features f SEMI JOIN replaced r
+    ON r.page = f.own_page AND r.registrable_domain = f.registrable_domain
+  GROUP BY own_page HAVING count(DISTINCT session) >= {floor_sessions}
 ), shown AS (
   SELECT page, probe_asn, min(day) AS since, max(day) AS until
   FROM landed SEMI JOIN shared USING (page) WHERE NOT is_reached GROUP BY ALL
@@ -349,9 +356,10 @@ WITH landed AS (
 )
 SELECT c.*, coalesce(s.network_count, 0) AS network_count,
   coalesce(s.scattered_share, 0) AS scattered_share, coalesce(t.showing_share, 0) AS showing_share,
-  coalesce(s.network_count, 0) >= 3 AND coalesce(t.showing_share, 0) >= {refusal_share}
+  coalesce(s.network_count, 0) >= 3 AND coalesce(t.showing_share, 0)
+    >= CASE WHEN c.hoster_count >= {blockpage_names} THEN {refusal_share} ELSE 0.5 END
     AS is_everywhere,
-  c.name_count >= {blockpage_names}
+  c.name_count >= {blockpage_names} AND c.page NOT IN (FROM own)
     AND NOT (coalesce(s.network_count, 0) >= 3 AND coalesce(s.scattered_share, 0) >= 0.5)
     AND CASE WHEN 2 * c.reached_elsewhere_count >= c.name_count
       THEN NOT is_everywhere OR c.is_away OR c.hoster_count >= {blockpage_names}

@@ -723,6 +723,16 @@ REAL_LIFE: tuple[Situation, ...] = (
       *_on_every_network(partial(other_page, http_body_digest="by order", http_status=403,
                                  status_code_match=False)),
       *[on(100 + n, row) for n, row in enumerate(_on_every_network(http_observation))]),
+    case("one refusal for three names of one host, but not on every network",
+      "http.refused_by_site", "unknown",
+      *_on_every_network(partial(other_page, http_body_digest="just a moment", http_status=403,
+                                 status_code_match=False), hosts=1),
+      *[on(100 + n, {**row, "probe_asn": row["probe_asn"] + 100})
+        for n, row in enumerate(_on_every_network(http_observation, hosts=1)[9:])]),
+    case("one page for three names that they show over https too", "http.diff", "unknown",
+      *_on_every_network(partial(other_page, http_body_digest="are you human")),
+      *[on(100 + n, row) for n, row in enumerate(_on_every_network(
+          partial(observation, http_body_digest="are you human", title_match=False)))]),
     case("one address even from public resolvers for names of three hosts", "dns.sinkhole",
       "blocked dns.sinkhole",
       *_on_every_network(partial(misled, ELSEWHERE,
