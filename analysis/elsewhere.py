@@ -10,7 +10,8 @@ from analysis.rules import Thresholds
 #: What no site can do to a visitor: a resolver's answer, a wrong certificate at the site's own
 #: address, a page that other networks do not get.
 _NOT_A_REFUSAL = ["dns.nxdomain", "dns.other", "dns.sinkhole", "tls.mitm", "http.blockpage"]
-#: What a lost route or a site's firewall does to a whole country: nothing tells a block apart.
+#: What a lost route or a site's firewall does to a whole country: nothing tells a block apart,
+#: except that the site is reached where the resolver is gone around.
 _NO_WAY_THERE = ["dns.timeout", "tcp.timeout", "tcp.refused"]
 NOTE = (
     "failed alike on nearly every access network that tested it at that time; an outage or a site "
@@ -64,6 +65,15 @@ WITH networks AS (
 SELECT row, count(*) AS changed_network_count FROM networks GROUP BY row ORDER BY row
 """
 
+# Where the resolvers did not answer: how often the same measurement reached the site all the same,
+# with its own certificate, at the address that the control got.
+_GONE_AROUND = """
+SELECT s.row, count(*) FILTER (o.tls_rule = 'tls.ok') AS reached_count, count(*) AS stalled_count
+FROM unreached s JOIN outcomes o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
+  AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.mechanism = 'dns.timeout'
+WHERE s.mechanism = 'dns.timeout' GROUP BY row ORDER BY row
+"""
+
 # Who hosts each unreached site: the network that most controls found it in.
 _HOSTERS = """
 SELECT domain::VARCHAR AS domain, mode(control_hoster ORDER BY control_hoster) AS hoster
@@ -85,10 +95,11 @@ def withhold_unreached(
 
     Two things still speak for a block where there is a way to the site: that those networks
     reached it at other times, and that unrelated sites with unrelated hosts fail by the same
-    mechanism on every network.
+    mechanism on every network. And where resolvers do not answer for its name, that the same
+    measurements reach it without them.
 
     Args:
-        connection: holds ``sessions``, ``domestic_resolvers`` and ``features``.
+        connection: holds ``sessions``, ``domestic_resolvers``, ``outcomes`` and ``features``.
         judged: one row per interval with ``state, mechanism, blocked_from, blocked_until``.
         thresholds: ``refusal_share``, ``firewall_names``, ``floor_sessions``.
 
@@ -116,6 +127,7 @@ def withhold_unreached(
     unreached = suspected.set_index("row").loc[others.index[is_unreached]]
     connection.register("unreached", unreached.reset_index())
     changed = connection.execute(_CHANGED.format(**vars(thresholds))).df().set_index("row")
+    around = connection.execute(_GONE_AROUND).df().set_index("row").reindex(unreached.index)
     hosters = connection.execute(_HOSTERS).df().set_index("domain")["hoster"]
     connection.unregister("unreached")
     changed_count = changed["changed_network_count"].reindex(unreached.index, fill_value=0)
@@ -123,7 +135,8 @@ def withhold_unreached(
     is_lost = (2 * others["lost_network_count"] >= failing).loc[unreached.index]
     is_connected = ~unreached["mechanism"].isin(_NO_WAY_THERE) & ~is_lost
     is_shared = _are_unrelated(unreached, hosters, thresholds)
-    withheld = unreached.index[~(is_connected & (has_changed | is_shared))]
+    is_reachable = 2 * around["reached_count"] >= around["stalled_count"]
+    withheld = unreached.index[~(is_connected & (has_changed | is_shared)) & ~is_reachable]
     is_withheld = judged.index.isin(withheld)
     return judged.assign(
         state=judged["state"].mask(is_withheld, "impaired"), is_withheld=is_withheld

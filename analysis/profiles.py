@@ -284,10 +284,10 @@ _GOT_PAGE = """http_failure IS NULL AND http_status IS NOT NULL
 # may be the sites' own (a captcha, a refusal of the whole country, a variant, a parking page).
 # Where most networks do show it, it is no site's own if it stands at another site or the sites have
 # unrelated hosts, and if they were reached at other times; or if unrelated hosts show it and it is
-# no error. Where the names have few hosts, half of the networks are most: a host's challenge comes to
-# a whole country, and not to its hosters and VPNs. What one of the sites shows over a verified
-# connection as well is the sites' own. Shares or several sessions, so that one forged session neither
-# acquits a page nor makes a site reachable.
+# no error. Where the names have few hosts, half of the networks are most: a host's challenge comes
+# to a whole country, and not to its hosters and VPNs. What one of the sites shows over a verified
+# connection as well is the sites' own. Shares or several sessions, so that one forged session
+# neither acquits a page nor makes a site reachable.
 _PAGE_PROFILES = """
 WITH landed AS (
   SELECT session, day, probe_asn, registrable_domain,

@@ -19,10 +19,9 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 
     Args:
         counts: ``state``; the sessions of the interval that the state rests on (``blocked, down,
-            ok, unclear, artefact, firm``) and of the whole period (``all_blocked, all_down, all_ok,
-            all_unclear, all_artefact``, and ``all_none``, those that say nothing as yet);
-            ``is_profiled``: the mechanism rests on
-            what other sessions saw too.
+            ok, unclear, artefact, firm, one_layer``) and of the whole period (``all_blocked,
+            all_down, all_ok, all_unclear, all_artefact``, and ``all_none``, those that say nothing
+            as yet); ``is_profiled``: the mechanism rests on what other sessions saw too.
         thresholds: the evidence floor.
 
     Returns:
@@ -73,7 +72,10 @@ def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:
 def _to_blur(counts: pd.DataFrame) -> pd.Series:
     """Sessions until a state's own majority is gone: artefacts, or blocked and down ones."""
     artefacts = 2 * counts["artefact"] - counts["blocked"] + 1
-    majority = counts["blocked"] - counts["down"] - counts["unclear"] + 1
+    majority = np.minimum(
+        counts["blocked"] - counts["down"] - counts["unclear"] + 1,
+        2 * counts["one_layer"] - counts["blocked"] + 1,
+    )
     named = counts["down"] - counts["unclear"] + 1
     return pd.Series(
         np.select(

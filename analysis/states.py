@@ -57,17 +57,19 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     Args:
         counts: sessions ``blocked, down, ok, unclear``; of the blocked ones ``artefact``,
             ``firm`` (those that do not time out), ``loose`` (that leave no trace and are no
-            resolver's answer) and ``core`` (the firm ones, and the time-outs of the
-            one layer that has most); for each class the days on which it was seen
-            (``blocked_days`` …, ``failing_days``); and ``timeout_share`` and ``loose_share``, how
-            often a usual site on the network fails so by chance.
+            resolver's answer), ``core`` (the firm ones, and the time-outs of the one layer that
+            has most) and ``one_layer`` (those of the one layer that has most); for each class
+            the days on which it was seen (``blocked_days`` …, ``failing_days``); and
+            ``timeout_share`` and ``loose_share``, how often a usual site on the network fails so
+            by chance.
         thresholds: the evidence floor: sessions, days, and the lower bound of the share.
 
     Returns:
         One of ``STATES`` a row. No row is *ok* for want of evidence: below the floor it is
         *insufficient*, whatever the few sessions show. Time-outs at different layers do not add
-        up to a block, and time-outs must be far more common than on the network's usual sites; any
-        failure that may be chance must be more common than it is there by itself.
+        up to a block, nor do failures of which no layer has half. Time-outs must be far more
+        common than on the network's usual sites; any failure that may be chance must be more
+        common than it is there by itself.
         What is firmer than a time-out may reach less than every session: not all of a network's
         ways out need be filtered.
     """
@@ -95,6 +97,7 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     is_blocked = (
         ~is_chance
         & (counts["core"] >= thresholds.floor_sessions)
+        & (2 * counts["one_layer"] >= counts["blocked"])
         & (counts["blocked_days"] >= thresholds.floor_days)
         & is_common
     )

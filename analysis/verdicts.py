@@ -153,11 +153,12 @@ FROM measured WHERE is_problem AND day >= ? AND day < ?
 GROUP BY ALL ORDER BY domain, probe_asn, problem_count DESC, problem
 """
 
-# G8: on how many of the networks that tell anything about a site it refuses most sessions.
+# G8: on how many of the access networks that tell anything about a site it refuses most sessions. A
+# site that refuses the country may well let its hosters and VPNs in.
 _REFUSALS = """
 WITH cells AS (
   SELECT domain, probe_asn, 2 * count(*) FILTER (is_refused) > count(*) AS is_refusing
-  FROM sessions WHERE is_scored GROUP BY ALL
+  FROM sessions WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
 )
 SELECT domain::VARCHAR AS domain FROM cells GROUP BY domain
 HAVING count(*) FILTER (is_refusing) >= {refusal_share} * count(*)
@@ -279,6 +280,7 @@ def _judge_intervals(
     counts = counts.merge(strays, on="probe_asn", how="left")
     counts[_STRAYS] = counts[_STRAYS].fillna(0.0)
     counts = counts.merge(_explaining_rules(connection, period), on=[*VIEW, "interval"], how="left")
+    counts["one_layer"] = counts["one_layer"].fillna(0)
     counts["state"] = judge_states(counts, thresholds)
     counts["state"] = _judge_together(counts, thresholds)
     return counts
@@ -294,7 +296,7 @@ def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         (counts["state"] == "insufficient") & (2 * counts["blocked"] > counts[_CLASSES].sum(axis=1))
     ]
     sums = [
-        *_CLASSES, "artefact", "firm", "loose", "core",
+        *_CLASSES, "artefact", "firm", "loose", "core", "one_layer",
         *[f"{c}_days" for c in [*_CLASSES, "failing"]],
     ]  # fmt: skip
     key = [*VIEW, "mechanism"]
@@ -310,14 +312,15 @@ def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 def _choose_view(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame) -> pd.DataFrame:
     """Keep one view per cell, here and in ``interval_days``: of all sessions, or of some.
 
-    Of those that used a resolver of the country where they show a stronger DNS block: what a
-    public resolver answers is no evidence against a block by the network's own.
+    Of those that used a resolver of the country where they show a DNS block that is no weaker: what
+    a public resolver answers is no evidence against a block by the network's own, nor that it began
+    later or has ended.
     """
     rank = judged.assign(rank=strength(judged["state"]))
     is_dns = rank["mechanism"].fillna("").str.startswith("dns.") & rank["state"].isin(LISTED)
     best = rank[rank["via"] == "all"].groupby(CELL)["rank"].min()
     through = rank[(rank["via"] == "domestic") & is_dns].groupby(CELL)["rank"].min()
-    chosen = through[through < best.reindex(through.index)].index.to_frame(index=False)
+    chosen = through[through <= best.reindex(through.index)].index.to_frame(index=False)
     connection.register("chosen", chosen.astype({"domain": "str", "probe_asn": "uint32"}))
     connection.execute(_DROP_OTHER_VIEW)
     connection.unregister("chosen")
@@ -333,8 +336,12 @@ def _explaining_rules(connection: duckdb.DuckDBPyConnection, period: Period) -> 
         ascending=[True, True, True, True, False, True],
     )
     totals = rules.groupby([*VIEW, "interval"])["blocked_measurements"].sum()
+    layer = rules["mechanism"].str.split(".").str[0].rename("layer")
+    by_layer = rules.groupby([*VIEW, "interval", layer])["sessions"].sum()
+    one_layer = by_layer.groupby(level=[*VIEW, "interval"]).max().rename("one_layer")
     top = ranked.drop_duplicates([*VIEW, "interval"])[[*VIEW, "interval", "rule_id", "mechanism"]]
-    return top.merge(totals.reset_index(), on=[*VIEW, "interval"])
+    found = pd.concat([totals, one_layer], axis=1).reset_index()
+    return top.merge(found, on=[*VIEW, "interval"])
 
 
 def _verdicts_of(
@@ -366,7 +373,6 @@ def _verdicts_of(
     table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing)
     withheld = pd.MultiIndex.from_frame(judged.loc[judged["is_withheld"], CELL])
     is_withheld = pd.MultiIndex.from_frame(table[CELL]).isin(withheld) & ~listed
-    table["set_aside_reason"] = table["set_aside_reason"].mask(is_withheld, "geo_restricted")
     table = _add_share(table, judged, listed)
     table = _add_dates(table, judged, period, thresholds)
     table["note"] = table["note"].mask(is_withheld, NOTE)
@@ -379,7 +385,7 @@ def _flips(
     table: pd.DataFrame, judged: pd.DataFrame, strongest: pd.DataFrame, thresholds: Thresholds
 ) -> pd.Series:
     """``sessions_to_flip`` of each cell, in the order of ``table``."""
-    columns = [*_CLASSES, "artefact", "firm"]
+    columns = [*_CLASSES, "artefact", "firm", "one_layer"]
     whole = judged.groupby(CELL)[[*columns, "session_count"]].sum()
     whole["none"] = whole["session_count"] - whole[_CLASSES].sum(axis=1)
     whole = whole.add_prefix("all_").reset_index()

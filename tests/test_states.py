@@ -18,6 +18,7 @@ def _counts(**given: float) -> pd.DataFrame:
     row = {name: given.get(name, 0) for name in CLASSES}
     row |= {"core": given.get("core", row["blocked"]),
             "firm": row["blocked"] - given.get("timeouts", 0),
+            "one_layer": given.get("one_layer", row["blocked"]),
             "timeout_share": given.get("timeout_share", 0.0)}  # fmt: skip
     row |= {f"{name}_days": given.get(f"{name}_days", row[name]) for name in CLASSES}
     failing = row["blocked"] + row["down"] + row["unclear"]
@@ -47,6 +48,8 @@ def _state(**given: float) -> str:
         ("impaired", {"unclear": 4}),
         ("insufficient", {"unclear": 3}),
         ("impaired", {"blocked": 3, "unclear": 5}),
+        ("impaired", {"blocked": 9, "one_layer": 4}),
+        ("likely_blocked", {"blocked": 9, "one_layer": 5}),
         ("ok", {"ok": 4}),
         ("insufficient", {"ok": 3}),
         ("insufficient", {"ok": 40, "ok_days": 2}),

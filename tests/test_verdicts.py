@@ -18,8 +18,10 @@ from analysis.verdicts import Judgement, explorer_url
 from tests.observations import (
     PROBE_NETWORK,
     Row,
+    connect,
     connection_with,
     control_answer,
+    handshake,
     no_control,
     observation,
 )
@@ -40,7 +42,8 @@ from tests.situations import (
 NAME, VPN = "news.example", 64510
 ALL_NETWORKS = [PROBE_NETWORK, PROBE_NETWORK + 1, PROBE_NETWORK + 2]
 #: One letter, one session: Blocked, Open, Down, Unclear, No control, Loopback, Reset, Time-out,
-#: Man in the middle, Stalled handshake.
+#: Man in the middle, Stalled handshake, Waiting for the resolver, the same and gone Around it,
+#: Forbidden by the site.
 LETTERS: dict[str, Row] = {
     "B": unresolved(NXDOMAIN),
     "O": observation(),
@@ -53,6 +56,10 @@ LETTERS: dict[str, Row] = {
     "T": unconnected(TIMEOUT),
     "M": unshaken("ssl_invalid_hostname"),
     "S": unshaken(TIMEOUT),
+    "W": unresolved(TIMEOUT),
+    "A": observation(dns_failure=TIMEOUT, dns_answers=[], tcp=[connect(is_answer=False)],
+                     tls=[handshake(is_answer=False)], http_first_is_answer=False),
+    "F": other_page(http_status=403, status_code_match=False),
 }  # fmt: skip
 DAY_ONE = datetime(2024, 1, 1, 8)
 
@@ -337,6 +344,8 @@ def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Ro
         (everywhere("R" * 12 + "O" * 12), "likely_blocked"),
         (everywhere("M" * 12), "likely_blocked"),
         (everywhere("B" * 12), "likely_blocked"),
+        (everywhere("W" * 12), "impaired"),
+        (everywhere("A" * 12), "likely_blocked"),
         ([*everywhere("R" * 12), *everywhere("R" * 12, "two.example", 64497),
           *everywhere("R" * 12, "three.example", 64498)], "likely_blocked"),
         ([*everywhere("R" * 12), *everywhere("R" * 12, "two.example"),
@@ -353,7 +362,8 @@ def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Ro
           *days("R" * 12, probe_asn=ALL_NETWORKS[2]), *days("O" * 12, probe_asn=VPN)], "impaired"),
     ],
     ids=["always reset", "always unreachable", "unreachable since", "reset since", "reset until",
-         "another's certificate", "no such name", "three sites of three hosts reset",
+         "another's certificate", "no such name", "silent resolvers",
+         "silent resolvers, and the site answers", "three sites of three hosts reset",
          "three sites of one host reset", "three sites of three hosts unreachable",
          "another way on one network", "unreachable, as another layer's time-out",
          "one network gets through", "only a tunnel gets through"],
@@ -367,7 +377,25 @@ def test_what_fails_alike_on_every_network(rows: list[Row], expected: str) -> No
     found = verdict(judge([*rows, *usual]))
     assert found["state"] == expected
     if expected == "impaired":
-        assert found["set_aside_reason"] == "geo_restricted"
+        assert found["set_aside_reason"] == "impaired"  # nobody knows that the site refuses
+        assert "looks the same" in found["note"]
+
+
+def test_a_site_that_refuses_the_country_may_let_a_tunnel_in() -> None:
+    """G8 asks the access networks: here all three are refused, and the one VPN is not."""
+    found = verdict(judge([*everywhere("F" * 12), *days("O" * 12, probe_asn=VPN)]))
+    assert (found["state"], found["set_aside_reason"]) == ("impaired", "geo_restricted")
+
+
+def test_what_another_resolver_answers_moves_no_date_of_a_dns_block() -> None:
+    """G4: the network's own resolver blocks to the end, while a public one tells the truth."""
+    own = days("O" * 10 + "B" * 20, resolver_asn=PROBE_NETWORK)
+    public = days("." * 12 + "O" + "." * 15 + "OO", per_day=2, domain=NAME, resolver_asn=64999)
+    public = [{**row, "report_id": row["report_id"] + "-public"} for row in public]
+    found = judge([*own, *public], until="2024-01-31", split="2024-01-16")
+    assert dates(found) == ("2024-01-11", "", "")
+    (interval,) = found.intervals.to_dict("records")
+    assert interval["first_seen_open_again"] == ""
 
 
 def test_fewer_forged_sessions_than_printed_move_no_state() -> None:
