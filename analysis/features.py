@@ -65,13 +65,8 @@ SELECT
   has_control AND NOT ({lost})
     AND (control_http_failure IS NOT NULL OR coalesce(control_http_status, 0) >= 500)
     AS control_http_fails,
-  list_any_value([a.special FOR a IN control_answers IF a.special IS NOT NULL])
-    AS control_special,
   -- who hosts the site: the network of the control's first answer, or its address alone
   coalesce('AS' || control_answers[1].asn, control_answers[1].address) AS control_hoster,
-  len(control_answers) > 0
-    AND len([a.address FOR a IN control_answers IF NOT contains(a.address, ':')]) = 0
-    AS control_is_ipv6_only,
   -- dns
   len(dns_answers)::USMALLINT AS dns_answer_count,
   [a.address FOR a IN dns_answers] AS dns_addresses,
@@ -81,10 +76,20 @@ SELECT
   CASE WHEN dns_match <> 'none' THEN FALSE ELSE len(dns_answers) > 0
     AND len([a.match FOR a IN dns_answers IF a.match = 'none']) = len(dns_answers) END
     AS dns_is_unmatched,
-  coalesce(list_contains([a.asn FOR a IN dns_answers], probe_asn)
-    OR list_contains([a.asn FOR a IN dns_answers], resolver_asn), FALSE) AS dns_is_own_network,
-  coalesce(list_has_any([a.address FOR a IN dns_answers], control_tls_addresses), FALSE)
-    AS dns_is_verified,
+  -- What decides only where no answer matches the control's is asked only there.
+  CASE WHEN dns_special IS NOT NULL
+    THEN list_any_value([a.special FOR a IN control_answers IF a.special IS NOT NULL]) END
+    AS control_special,
+  CASE WHEN dns_match IS NULL THEN len(control_answers) > 0
+    AND len([a.address FOR a IN control_answers IF NOT contains(a.address, ':')]) = 0
+    ELSE FALSE END AS control_is_ipv6_only,
+  CASE WHEN dns_match = 'none' THEN
+    coalesce(list_contains([a.asn FOR a IN dns_answers], probe_asn)
+      OR list_contains([a.asn FOR a IN dns_answers], resolver_asn), FALSE)
+    ELSE FALSE END AS dns_is_own_network,
+  CASE WHEN dns_match IN ('address', 'asn') THEN FALSE ELSE
+    coalesce(list_has_any([a.address FOR a IN dns_answers], control_tls_addresses), FALSE)
+    END AS dns_is_verified,
   len([t.address FOR t IN tls IF t.is_answer AND t.failure IS NULL]) > 0 AS dns_tls_valid,
   -- connections and handshakes; most work, at addresses that the control knows, and there is
   -- nothing to look for among them
@@ -199,7 +204,8 @@ SELECT
   -- dns
   c.dns_failure, c.dns_answer_count, c.dns_addresses, c.dns_is_own_network,
   c.dns_special, c.dns_match, c.dns_tls_valid, c.dns_certificate_error,
-  coalesce(list_has_any(c.dns_addresses, v.addresses), FALSE) AS dns_is_vouched,
+  CASE WHEN c.dns_match IN ('address', 'asn') THEN FALSE ELSE
+    coalesce(list_has_any(c.dns_addresses, v.addresses), FALSE) END AS dns_is_vouched,
   c.dns_is_verified,
   -- tcp and tls: an address is trusted where the control knows it or its network, where a
   -- certificate proves it, or others vouch for it; null where all are and all work
