@@ -76,10 +76,9 @@ SELECT
   CASE WHEN dns_match <> 'none' THEN FALSE ELSE len(dns_answers) > 0
     AND len([a.match FOR a IN dns_answers IF a.match = 'none']) = len(dns_answers) END
     AS dns_is_unmatched,
-  -- What decides only where no answer matches the control's is asked only there.
-  CASE WHEN dns_special IS NOT NULL
-    THEN list_any_value([a.special FOR a IN control_answers IF a.special IS NOT NULL]) END
+  list_any_value([a.special FOR a IN control_answers IF a.special IS NOT NULL])
     AS control_special,
+  -- What decides only where no answer matches the control's is asked only there.
   CASE WHEN dns_match IS NULL THEN len(control_answers) > 0
     AND len([a.address FOR a IN control_answers IF NOT contains(a.address, ':')]) = 0
     ELSE FALSE END AS control_is_ipv6_only,
