@@ -381,6 +381,13 @@ def test_what_fails_alike_on_every_network(rows: list[Row], expected: str) -> No
         assert "looks the same" in found["note"]
 
 
+def test_failures_of_which_no_layer_has_half_are_no_block() -> None:
+    """As many lookups, connections and handshakes fail: chance has many ways, a block has one."""
+    usual = [row for n in range(7) for row in days("O" * 4, domain=f"usual-{n}.example")]
+    assert verdict(judge([*days("BRT" * 4), *usual]))["state"] == "impaired"
+    assert verdict(judge([*days("BRB" * 4), *usual]))["state"] == "likely_blocked"
+
+
 def test_a_site_that_refuses_the_country_may_let_a_tunnel_in() -> None:
     """G8 asks the access networks: here all three are refused, and the one VPN is not."""
     found = verdict(judge([*everywhere("F" * 12), *days("O" * 12, probe_asn=VPN)]))
