@@ -13,6 +13,8 @@ _NOT_A_REFUSAL = ["dns.nxdomain", "dns.other", "dns.sinkhole", "tls.mitm", "http
 #: What a lost route or a site's firewall does to a whole country: nothing tells a block apart,
 #: except that the site is reached where the resolver is gone around.
 _NO_WAY_THERE = ["dns.timeout", "tcp.timeout", "tcp.refused"]
+#: What a box that reads the name does to it, by TLS and by plain HTTP: one act.
+_ONE_ACT = {"http.reset": "tls.reset", "http.timeout": "tls.timeout"}
 NOTE = (
     "failed alike on nearly every access network that tested it at that time; an outage or a site "
     "that refuses the country looks the same"
@@ -95,7 +97,8 @@ def withhold_unreached(
 
     Two things still speak for a block where there is a way to the site: that those networks
     reached it at other times, and that unrelated sites with unrelated hosts fail by the same
-    mechanism on every network. And where resolvers do not answer for its name, that the same
+    mechanism on every network; a name that is cut off in a handshake or in a plain request is
+    the same. And where resolvers do not answer for its name, that the same
     measurements reach it without them.
 
     Args:
@@ -146,9 +149,11 @@ def withhold_unreached(
 def _are_unrelated(
     unreached: pd.DataFrame, hosters: pd.Series, thresholds: Thresholds
 ) -> pd.Series:
-    """Whether enough sites with different owners and hosts fail by the row's mechanism."""
+    """Whether enough sites with different owners and hosts are cut off as the row's site is."""
     shared = unreached.assign(
-        site=unreached["domain"].map(registrable_domain), hoster=unreached["domain"].map(hosters)
+        act=unreached["mechanism"].replace(_ONE_ACT),
+        site=unreached["domain"].map(registrable_domain),
+        hoster=unreached["domain"].map(hosters),
     )
-    counts = shared.groupby("mechanism")[["site", "hoster"]].nunique().min(axis=1)
-    return unreached["mechanism"].map(counts) >= thresholds.firewall_names
+    counts = shared.groupby("act")[["site", "hoster"]].nunique().min(axis=1)
+    return shared["act"].map(counts) >= thresholds.firewall_names

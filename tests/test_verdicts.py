@@ -22,7 +22,9 @@ from tests.observations import (
     connection_with,
     control_answer,
     handshake,
+    http_observation,
     no_control,
+    no_response,
     observation,
 )
 from tests.situations import (
@@ -43,7 +45,7 @@ NAME, VPN = "news.example", 64510
 ALL_NETWORKS = [PROBE_NETWORK, PROBE_NETWORK + 1, PROBE_NETWORK + 2]
 #: One letter, one session: Blocked, Open, Down, Unclear, No control, Loopback, Reset, Time-out,
 #: Man in the middle, Stalled handshake, Waiting for the resolver, the same and gone Around it,
-#: Forbidden by the site.
+#: Forbidden by the site, the Page reset.
 LETTERS: dict[str, Row] = {
     "B": unresolved(NXDOMAIN),
     "O": observation(),
@@ -60,6 +62,7 @@ LETTERS: dict[str, Row] = {
     "A": observation(dns_failure=TIMEOUT, dns_answers=[], tcp=[connect(is_answer=False)],
                      tls=[handshake(is_answer=False)], http_first_is_answer=False),
     "F": other_page(http_status=403, status_code_match=False),
+    "P": http_observation(**no_response(http_failure="connection_reset")),
 }  # fmt: skip
 DAY_ONE = datetime(2024, 1, 1, 8)
 
@@ -73,7 +76,7 @@ def days(letters: str, *, per_day: int = 1, start: int = 0, **changes: Any) -> l
         for number in range(per_day * (letter != ".")):
             moment = DAY_ONE + timedelta(days=day, minutes=number)
             report = f"{moment:%Y%m%d}-{domain}-{asn}-{number}"
-            rows.append({**LETTERS[letter], "domain": domain, "input": f"https://{domain}/",
+            rows.append({**LETTERS[letter], "domain": domain, "http_host": domain, "input": f"https://{domain}/",
                          "measurement_start_time": moment, "report_id": report,
                          "http_body_digest": f"page of {domain}", **changes})  # fmt: skip
     return rows
@@ -348,6 +351,10 @@ def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Ro
         (everywhere("A" * 12), "likely_blocked"),
         ([*everywhere("R" * 12), *everywhere("R" * 12, "two.example", 64497),
           *everywhere("R" * 12, "three.example", 64498)], "likely_blocked"),
+        ([*everywhere("R" * 12), *everywhere("P" * 12, "two.example", 64497),
+          *everywhere("P" * 12, "three.example", 64498)], "likely_blocked"),
+        ([*everywhere("R" * 12), *everywhere("T" * 12, "two.example", 64497),
+          *everywhere("P" * 12, "three.example", 64498)], "impaired"),
         ([*everywhere("R" * 12), *everywhere("R" * 12, "two.example"),
           *everywhere("R" * 12, "three.example")], "impaired"),
         ([*everywhere("T" * 12), *everywhere("T" * 12, "two.example", 64497),
@@ -364,6 +371,7 @@ def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Ro
     ids=["always reset", "always unreachable", "unreachable since", "reset since", "reset until",
          "another's certificate", "no such name", "silent resolvers",
          "silent resolvers, and the site answers", "three sites of three hosts reset",
+         "a name reset in handshakes and in plain requests", "resets of two and a time-out",
          "three sites of one host reset", "three sites of three hosts unreachable",
          "another way on one network", "unreachable, as another layer's time-out",
          "one network gets through", "only a tunnel gets through"],
