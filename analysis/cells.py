@@ -30,6 +30,8 @@ _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
+#: What the links of a column lead to.
+_SHOWN = {"witness_url": "measurement", "countries_url": "by country"}
 _LINK = re.compile(r"https://[A-Za-z0-9.-]+(?:[/?#][!-~]*)?", re.ASCII)
 _PAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.html(?:#[\w-]+)?")
 _TABLE = re.compile(r"tables/[A-Za-z0-9][A-Za-z0-9_.-]*\.(?:csv|xlsx)")
@@ -199,9 +201,9 @@ def link(target: str, words: str) -> str:
 
 
 def _link_words(column: str, target: str) -> str:
-    """A witness is a measurement; of anything else the host tells a reader on paper who says so."""
-    if column == "witness_url":
-        return "measurement"
+    """What it leads to; of a source the host tells a reader on paper who says so."""
+    if column in _SHOWN:
+        return _SHOWN[column]
     return target.removeprefix("https://").partition("/")[0]
 
 

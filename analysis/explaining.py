@@ -16,6 +16,7 @@ from analysis.annex import SET_ASIDE_REASONS as REASON_SENTENCES
 from analysis.cells import percent
 from analysis.confirmation import confirm
 from analysis.errors import ParameterError, SourceError
+from analysis.explorer import countries_url
 from analysis.hostnames import normalise, registrable_domain
 from analysis.judging import read_results, shown
 from analysis.lists import with_lists
@@ -59,6 +60,7 @@ def explain(domain: str, asn: str, out: Path | None, words: Sequence[str]) -> st
     rows = _rows_of(read_table(tables, "verdicts"), domain, site, asn)
     thresholds = _thresholds(run["parameters"])
     lines = [*_heading(site, run["parameters"]), *_conclusion(tables, site)]
+    lines += _elsewhere(site, run["parameters"])
     sessions, why_none = _sessions(site, rows, run["parameters"], thresholds, words)
     intervals = read_table(tables, "blocking_intervals")
     networks = read_table(tables, "networks").set_index("probe_asn")
@@ -132,6 +134,13 @@ def _conclusion(tables: Path, site: str) -> Iterator[str]:
         yield f"Not on the list. {SET_ASIDE_REASONS[code]}: {REASON_SENTENCES[code]}"
     else:
         yield "Not on the list: no anomalies that ask for a reason."
+
+
+def _elsewhere(site: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Where to see how the site fares in other countries, if the country is a real one."""
+    if not reference.is_fictional(parameters["probe_cc"]):
+        period = Period.parse(parameters["since"], parameters["until"])
+        yield f"In other countries: {countries_url(site, period)}"
 
 
 def _state(code: str) -> str:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import duckdb
 import pandas as pd
 
 from analysis.elsewhere import NOTE, withhold_unreached
+from analysis.explorer import measurement_url
 from analysis.intervals import CELL, VIEW, add_intervals, interval_table
 from analysis.period import Period
 from analysis.robustness import sessions_to_flip
@@ -488,15 +488,7 @@ def _add_witness(
     table["witness_url"] = ""
     seen = table["witness_report_id"] != "" if has_explorer else table.index[:0]
     shown = table.loc[seen, ["witness_report_id", "witness_input"]]
-    table.loc[seen, "witness_url"] = [explorer_url(*pair) for pair in shown.itertuples(index=False)]
+    table.loc[seen, "witness_url"] = [
+        measurement_url(*pair) for pair in shown.itertuples(index=False)
+    ]
     return table
-
-
-def explorer_url(report_id: str, input_url: str) -> str:
-    """The measurement's page in OONI Explorer; empty where there is no report."""
-    if not report_id:
-        return ""
-    return (
-        f"https://explorer.ooni.org/measurement/{quote(report_id, safe='')}"
-        f"?input={quote(input_url, safe='')}"
-    )

@@ -315,6 +315,7 @@ HEADINGS: dict[str, str] = {
     "witness_input": "Witness, address tested",
     "witness_report_id": "Witness, report",
     "witness_url": "Witness",
+    "countries_url": "Elsewhere",
 }
 
 

@@ -63,7 +63,8 @@ SELECT report_id, list(taken) AS copies FROM taken GROUP BY report_id, name
 _ROWS = """
 COPY (
   SELECT b.* EXCLUDE (place, copies, r) REPLACE (
-      concat('c', r.name, '-', b.domain) AS domain, (b.probe_asn + 1000 * r.network)::UINTEGER AS probe_asn,
+      concat('c', r.name, '-', b.domain) AS domain,
+      (b.probe_asn + 1000 * r.network)::UINTEGER AS probe_asn,
       concat(b.report_id, '-', r.name, '-', r.network, '-', r.time) AS report_id,
       replace(b.input, '://', concat('://c', r.name, '-')) AS input,
       concat('c', r.name, '-', b.http_host) AS http_host,

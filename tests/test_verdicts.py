@@ -5,16 +5,18 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.confirmation import confirm
+from analysis.explorer import countries_url, measurement_url
 from analysis.period import Period
 from analysis.rules import Thresholds
 from analysis.study import Study
-from analysis.verdicts import Judgement, explorer_url
+from analysis.verdicts import Judgement
 from tests.observations import (
     PROBE_NETWORK,
     Row,
@@ -215,10 +217,22 @@ def test_a_fictional_country_has_no_witness_page() -> None:
 
 def test_an_address_of_a_witness_is_quoted() -> None:
     """A hostile input cannot leave its place in the link."""
-    url = explorer_url("a/../b", 'https://x.example/?a=b&c="><script>#f')
+    url = measurement_url("a/../b", 'https://x.example/?a=b&c="><script>#f')
     assert url.count("?") == url.count("=") == 1
     assert not set(url.partition("?input=")[2]) & set('&"<>#? ')
-    assert explorer_url("", "https://x.example/") == ""
+    assert measurement_url("", "https://x.example/") == ""
+
+
+def test_a_site_is_shown_by_country_for_the_days_of_the_report() -> None:
+    """G6: what fails in most countries is not blocked in one; the link cannot be led astray."""
+    period = Period.parse("2024-01-01", "2024-07-01")
+    url = urlsplit(countries_url('x.example&probe_cc=QQ"><script>', period))
+    assert parse_qs(url.query, strict_parsing=True) == {
+        "test_name": ["web_connectivity"], "domain": ['x.example&probe_cc=QQ"><script>'],
+        "since": ["2024-01-01"], "until": ["2024-07-01"], "time_grain": ["month"],
+        "axis_x": ["measurement_start_day"], "axis_y": ["probe_cc"],
+    }  # fmt: skip
+    assert not set(url.query) & set('"<> ')
 
 
 @pytest.mark.parametrize("count", [1, 500])
