@@ -160,3 +160,20 @@ def test_thresholds_are_those_of_the_run(
     (copy / "run.json").write_text(json.dumps(run), encoding="utf-8")
     said = explain(row.domain, row.probe_asn, copy, no_store)
     assert "evidence floor: 7 sessions of one class on 3 days" in said
+
+
+@pytest.mark.parametrize(("probe_cc", "count"), [("KH", 1), ("QQ", 0)])
+def test_a_reader_is_shown_how_a_site_of_a_real_country_fares_elsewhere(
+    fictional_report: Path, verdicts: pd.DataFrame, no_store: list[str], tmp_path: Path,
+    probe_cc: str, count: int,
+) -> None:  # fmt: skip
+    """G6: one country's data cannot tell; OONI's counts by country can, of those it knows."""
+    copy = tmp_path / "report"
+    shutil.copytree(fictional_report / "tables", copy / "tables")
+    run = json.loads((fictional_report / "run.json").read_text(encoding="utf-8"))
+    run["parameters"]["probe_cc"] = probe_cc
+    (copy / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    site = verdicts.iloc[0].domain
+    said = explain(site, "", copy, no_store)
+    link = "https://explorer.ooni.org/chart/mat?test_name=web_connectivity"
+    assert said.count(f"{link}&domain={site}&") == count
