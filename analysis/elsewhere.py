@@ -1,11 +1,13 @@
-"""What fails on every network of a country is not shown to be blocked in it (guard G6)."""
+"""What fails on every network, or on one for a few days, is not shown to be blocked (guard G6)."""
 
 import duckdb
 import numpy as np
 import pandas as pd
 
 from analysis.hostnames import registrable_domain
+from analysis.intervals import CELL, VIEW
 from analysis.rules import Thresholds
+from analysis.words import LISTED
 
 #: What no site can do to a visitor: a resolver's answer, a wrong certificate at the site's own
 #: address, a page that other networks do not get.
@@ -15,10 +17,11 @@ _NOT_A_REFUSAL = ["dns.nxdomain", "dns.other", "dns.sinkhole", "tls.mitm", "http
 _NO_WAY_THERE = ["dns.timeout", "tcp.timeout", "tcp.refused"]
 #: What a box that reads the name does to it, by TLS and by plain HTTP: one act.
 _ONE_ACT = {"http.reset": "tls.reset", "http.timeout": "tls.timeout"}
-NOTE = (
+_EVERYWHERE = (
     "failed alike on nearly every access network that tested it at that time; an outage or a site "
     "that refuses the country looks the same"
 )
+_FOR_DAYS = "timed out on this network alone, for a few days; a lost route looks the same"
 
 # What the other access networks saw of the site while it was blocked on this one. A VPN or a
 # foreign network is no witness: a site that refuses the country lets it in.
@@ -98,8 +101,8 @@ def withhold_unreached(
     Two things still speak for a block where there is a way to the site: that those networks
     reached it at other times, and that unrelated sites with unrelated hosts fail by the same
     mechanism on every network; a name that is cut off in a handshake or in a plain request is
-    the same. And where resolvers do not answer for its name, that the same
-    measurements reach it without them.
+    the same. And where resolvers do not answer for its name, that the same measurements reach it
+    without them.
 
     Args:
         connection: holds ``sessions``, ``domestic_resolvers``, ``outcomes`` and ``features``.
@@ -107,18 +110,11 @@ def withhold_unreached(
         thresholds: ``refusal_share``, ``firewall_names``, ``floor_sessions``.
 
     Returns:
-        ``judged`` with the column ``is_withheld``.
+        ``judged`` with the column ``withheld``: why a block is taken back, empty elsewhere.
     """
     is_suspected = (judged["state"] == "likely_blocked") & ~judged["mechanism"].isin(_NOT_A_REFUSAL)
-    columns = ["domain", "probe_asn", "blocked_from", "blocked_until", "mechanism"]
-    suspected = judged.loc[is_suspected, columns].assign(
-        row=judged.index[is_suspected],
-        family=judged.loc[is_suspected, "mechanism"].str.split(".").str[0],
-        is_timeout=judged.loc[is_suspected, "mechanism"].str.endswith(".timeout"),
-    )
-    connection.register("suspected", suspected)
-    others = connection.execute(_OTHERS).df().set_index("row")
-    connection.unregister("suspected")
+    suspected = _suspected(judged[is_suspected])
+    others = _others(connection, suspected)
     failing = others["failing_network_count"] + 1
     told = others["network_count"] + 1
     is_unreached = (
@@ -140,10 +136,67 @@ def withhold_unreached(
     is_shared = _are_unrelated(unreached, hosters, thresholds)
     is_reachable = 2 * around["reached_count"] >= around["stalled_count"]
     withheld = unreached.index[~(is_connected & (has_changed | is_shared)) & ~is_reachable]
-    is_withheld = judged.index.isin(withheld)
-    return judged.assign(
-        state=judged["state"].mask(is_withheld, "impaired"), is_withheld=is_withheld
+    return _withhold(judged.assign(withheld=""), judged.index.isin(withheld), _EVERYWHERE)
+
+
+def lost_routes(
+    connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame, thresholds: Thresholds
+) -> pd.MultiIndex:
+    """The intervals that may be a route that was lost for some days.
+
+    Time-outs on one network, once and for less than ``route_days``, while no other access network
+    had them: a way that is broken for a while. A block lasts, comes again, or is carried out by
+    several networks; a reset, an answer or a page has somebody who sends it.
+
+    Args:
+        connection: holds ``sessions`` and ``domestic_resolvers``.
+        judged: the whole period's intervals, since a half may hold the end of a long one.
+        thresholds: ``route_days``.
+
+    Returns:
+        ``via, domain, probe_asn, interval`` of each.
+    """
+    blocks = judged[judged["state"].isin(LISTED)]
+    is_short = (blocks["blocked_until"] - blocks["blocked_from"]).dt.days < thresholds.route_days
+    is_once = ~blocks.duplicated(CELL, keep=False)
+    is_timeout = (blocks["state"] == "likely_blocked") & blocks["mechanism"].str.endswith(
+        ".timeout"
     )
+    found = _suspected(blocks[is_short & is_once & is_timeout])
+    others = _others(connection, found)
+    alone = others["failing_network_count"].reindex(found["row"], fill_value=0) == 0
+    return pd.MultiIndex.from_frame(judged.loc[alone.index[alone], [*VIEW, "interval"]])
+
+
+def withhold_lost(judged: pd.DataFrame, routes: pd.MultiIndex) -> pd.DataFrame:
+    """Take back *likely blocked* of the intervals that ``lost_routes`` found."""
+    keys = pd.MultiIndex.from_frame(judged[[*VIEW, "interval"]])
+    return _withhold(judged, keys.isin(routes) & judged["state"].isin(LISTED), _FOR_DAYS)
+
+
+def _withhold(judged: pd.DataFrame, which: np.ndarray | pd.Series, why: str) -> pd.DataFrame:
+    return judged.assign(
+        state=judged["state"].mask(which, "impaired"),
+        withheld=judged["withheld"].mask(which, why),
+    )
+
+
+def _suspected(judged: pd.DataFrame) -> pd.DataFrame:
+    """The intervals that others are asked about; ``row`` is where each stands in ``judged``."""
+    columns = ["domain", "probe_asn", "blocked_from", "blocked_until", "mechanism"]
+    return judged[columns].assign(
+        row=judged.index,
+        family=judged["mechanism"].str.split(".").str[0],
+        is_timeout=judged["mechanism"].str.endswith(".timeout"),
+    )
+
+
+def _others(connection: duckdb.DuckDBPyConnection, suspected: pd.DataFrame) -> pd.DataFrame:
+    """What the other access networks saw meanwhile, by ``row``; none where nobody tested."""
+    connection.register("suspected", suspected)
+    others = connection.execute(_OTHERS).df().set_index("row")
+    connection.unregister("suspected")
+    return others
 
 
 def _are_unrelated(

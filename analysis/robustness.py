@@ -21,7 +21,8 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         counts: ``state``; the sessions of the interval that the state rests on (``blocked, down,
             ok, unclear, artefact, firm, one_layer``) and of the whole period (``all_blocked,
             all_down, all_ok, all_unclear, all_artefact``, and ``all_none``, those that say nothing
-            as yet); ``is_profiled``: the mechanism rests on what other sessions saw too.
+            as yet); ``is_profiled``: the mechanism rests on what other sessions saw too;
+            ``is_brief``: so short a stretch of time-outs that a few days more or less decide.
         thresholds: the evidence floor.
 
     Returns:
@@ -55,6 +56,8 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
             state != "insufficient", np.inf
         ),
         profile=np.where(is_listed & counts["is_profiled"], thresholds.floor_sessions, np.inf),
+        # One session moves an edge, and one on another network makes company.
+        brief=np.where(is_listed & counts["is_brief"], 1, np.inf),
     )
     return ways.min(axis=1).clip(lower=1).astype("int64")
 

@@ -55,6 +55,9 @@ class Thresholds:
     firewall_names: int = _number(
         3, "unrelated sites that fail alike on every network: a firewall, no refusal"
     )
+    route_days: int = _number(
+        7, "days that time-outs on one network must last: a lost route is back before"
+    )
     body_match: float = _number(0.7, "body length proportion that counts as the same page (OONI's)")
     pool_days: int = _number(15, "days either side over which controls are pooled for a name")
     change_penalty: float = _number(1.0, "price of one change of behaviour, in log(sessions)")

@@ -38,7 +38,7 @@ ACTS_ON: Mapping[str, frozenset[str]] = {
     ),
     **dict.fromkeys(
         ["share_floor", "firm_share_floor", "change_penalty", "firewall_names",
-         "not_tested_days"],
+         "route_days", "not_tested_days"],
         frozenset({"verdicts"}),
     ),
     **dict.fromkeys(["refusal_share", "floor_days"], frozenset({"profiles", "verdicts"})),
@@ -60,6 +60,7 @@ GRID: Mapping[str, tuple[float, ...]] = {
     "filter_share": (0.3, 0.45, 0.75, 0.9),
     "refusal_share": (0.6, 0.7, 0.9, 1.0),
     "firewall_names": (2, 4, 6, 10),
+    "route_days": (1, 4, 14, 28),
     "broken_names": (3, 4, 8, 12),
     "broken_share": (0.3, 0.4, 0.6, 0.7),
     "defect_names": (2, 4, 5, 8),

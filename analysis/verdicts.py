@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import duckdb
 import pandas as pd
 
-from analysis.elsewhere import NOTE, withhold_unreached
+from analysis.elsewhere import lost_routes, withhold_lost, withhold_unreached
 from analysis.explorer import measurement_url
 from analysis.intervals import CELL, VIEW, add_intervals, interval_table
 from analysis.period import Period
@@ -263,7 +263,10 @@ def _judge_periods(
         judged = _judge_intervals(connection, strays, periods[name], thresholds)
         if name == "all":
             judged = _choose_view(connection, judged)
-        yield name, withhold_unreached(connection, judged, thresholds)
+        judged = withhold_unreached(connection, judged, thresholds)
+        if name == "all":
+            routes = lost_routes(connection, judged, thresholds)
+        yield name, withhold_lost(judged, routes)
 
 
 def _judge_intervals(
@@ -371,11 +374,11 @@ def _verdicts_of(
     listed = table["state"].isin(LISTED)
     table.loc[~listed, ["rule_id", "mechanism"]] = ""
     table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing)
-    withheld = pd.MultiIndex.from_frame(judged.loc[judged["is_withheld"], CELL])
-    is_withheld = pd.MultiIndex.from_frame(table[CELL]).isin(withheld) & ~listed
+    withheld = judged[judged["withheld"] != ""].groupby(CELL)["withheld"].first()
+    why = withheld.reindex(pd.MultiIndex.from_frame(table[CELL])).set_axis(table.index)
     table = _add_share(table, judged, listed)
     table = _add_dates(table, judged, period, thresholds)
-    table["note"] = table["note"].mask(is_withheld, NOTE)
+    table["note"] = table["note"].mask(why.notna() & ~listed, why)
     table = _add_witness(connection, table, period, has_explorer=has_explorer)
     table["resolver_asns"] = table["resolver_asns"].where(listed, "")
     return table
@@ -391,10 +394,17 @@ def _flips(
     whole = whole.add_prefix("all_").reset_index()
     counts = (
         table[CELL]
-        .merge(strongest[[*CELL, "state", "mechanism", *columns]], on=CELL, how="left")
+        .merge(
+            strongest[[*CELL, "state", "mechanism", "blocked_from", "blocked_until", *columns]],
+            on=CELL,
+            how="left",
+        )
         .merge(whole, on=CELL, how="left")
     )
     counts["is_profiled"] = counts["mechanism"].isin(_PROFILED)
+    days = (counts["blocked_until"] - counts["blocked_from"]).dt.days
+    is_timeout = counts["mechanism"].fillna("").str.endswith(".timeout")
+    counts["is_brief"] = is_timeout & (days < 3 * thresholds.route_days)
     return sessions_to_flip(counts, thresholds).set_axis(table.index)
 
 

@@ -403,6 +403,44 @@ def test_what_fails_alike_on_every_network(rows: list[Row], expected: str) -> No
         assert "looks the same" in found["note"]
 
 
+@pytest.mark.parametrize(
+    ("mine", "others", "expected"),
+    [
+        ("O" * 20 + "T" * 6 + "O" * 14, "O" * 40, "impaired"),
+        ("O" * 20 + "S" * 6 + "O" * 14, "O" * 40, "impaired"),
+        ("O" * 34 + "T" * 6, "O" * 40, "impaired"),
+        ("O" * 20 + "T" * 6 + "O" * 14, "", "impaired"),
+        ("O" * 20 + "T" * 12 + "O" * 8, "O" * 40, "likely_blocked"),
+        ("O" * 20 + "R" * 6 + "O" * 14, "O" * 40, "likely_blocked"),
+        ("O" * 10 + "T" * 6 + "O" * 12 + "T" * 6 + "O" * 6, "O" * 40, "likely_blocked"),
+        ("O" * 20 + "T" * 6 + "O" * 14, "O" * 20 + "T" * 6 + "O" * 14, "likely_blocked"),
+    ],
+    ids=["time-outs for six days", "handshakes too", "the last six days", "nobody else tested",
+         "time-outs for twelve days", "resets for six days", "twice", "on two networks at once"],
+)  # fmt: skip
+def test_a_route_that_is_lost_for_days_is_no_block(mine: str, others: str, expected: str) -> None:
+    """G6: a few days of time-outs on one network, once; what lasts, comes again, has company or
+    has somebody who answers, is a block."""
+    usual = [row for asn in ALL_NETWORKS for n in range(7)
+             for row in days("O" * 4, domain=f"usual-{n}.example", probe_asn=asn)]  # fmt: skip
+    third = days("O" * len(others), probe_asn=ALL_NETWORKS[2])
+    found = verdict(judge([*days(mine), *days(others, probe_asn=ALL_NETWORKS[1]), *third, *usual]))
+    assert found["state"] == expected
+    if expected == "impaired":
+        assert found["set_aside_reason"] == "impaired"
+        assert "a lost route looks the same" in found["note"]
+    elif "T" in mine and len(mine.replace("O", "")) < 12:
+        assert found["sessions_to_flip"] == 1
+
+
+def test_a_long_block_is_one_in_the_half_that_holds_little_of_it() -> None:
+    """Six days before the split, and on: no lost route, in either half."""
+    usual = [row for n in range(7) for row in days("O" * 4, domain=f"usual-{n}.example")]
+    found = judge([*days("O" * 39 + "T" * 30), *usual])
+    for period in ("all", "first", "second"):
+        assert verdict(found, period)["state"] == "likely_blocked"
+
+
 def test_failures_of_which_no_layer_has_half_are_no_block() -> None:
     """As many lookups, connections and handshakes fail: chance has many ways, a block has one."""
     usual = [row for n in range(7) for row in days("O" * 4, domain=f"usual-{n}.example")]
@@ -434,7 +472,7 @@ def test_fewer_forged_sessions_than_printed_move_no_state() -> None:
         f"s-{size}-{around}-{letter.lower()}.example": "O" * around + letter * size + "O" * around
         for size in (4, 6, 8, 9, 10, 12, 16, 24)
         for around in (0, 2, 6, 14)
-        for letter in "BR"
+        for letter in "BRT"
     }
     series |= {f"o-{size}.example": "O" * size for size in (5, 9, 14, 24)}
     usual = [row for n in range(90) for row in days("O" * 4, domain=f"usual-{n}.example")]
