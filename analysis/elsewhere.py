@@ -50,6 +50,7 @@ WITH core AS (
 SELECT row, sum(ok)::BIGINT AS reaching_session_count, sum(sessions)::BIGINT AS session_count,
   count(*) AS network_count,
   count(*) FILTER (2 * alike > sessions) AS failing_network_count,
+  count(*) FILTER (2 * alike > sessions AND alike >= 2) AS company_network_count,
   count(*) FILTER (2 * lost > sessions) AS lost_network_count,
   count(*) FILTER (2 * otherwise > sessions) AS otherwise_network_count
 FROM seen GROUP BY row ORDER BY row
@@ -145,8 +146,8 @@ def lost_routes(
     """The intervals that may be a route that was lost for some days.
 
     Time-outs on one network, once and for less than ``route_days``, while no other access network
-    had them: a way that is broken for a while. A block lasts, comes again, or is carried out by
-    several networks; a reset, an answer or a page has somebody who sends it.
+    had them in more than a session: a way that is broken for a while. A block lasts, comes again,
+    or is carried out by several networks; a reset, an answer or a page has somebody who sends it.
 
     Args:
         connection: holds ``sessions`` and ``domestic_resolvers``.
@@ -164,7 +165,7 @@ def lost_routes(
     )
     found = _suspected(blocks[is_short & is_once & is_timeout])
     others = _others(connection, found)
-    alone = others["failing_network_count"].reindex(found["row"], fill_value=0) == 0
+    alone = others["company_network_count"].reindex(found["row"], fill_value=0) == 0
     return pd.MultiIndex.from_frame(judged.loc[alone.index[alone], [*VIEW, "interval"]])
 
 

@@ -410,12 +410,14 @@ def test_what_fails_alike_on_every_network(rows: list[Row], expected: str) -> No
         ("O" * 20 + "S" * 6 + "O" * 14, "O" * 40, "impaired"),
         ("O" * 34 + "T" * 6, "O" * 40, "impaired"),
         ("O" * 20 + "T" * 6 + "O" * 14, "", "impaired"),
+        ("O" * 20 + "T" * 6 + "O" * 14, "." * 22 + "T", "impaired"),
         ("O" * 20 + "T" * 12 + "O" * 8, "O" * 40, "likely_blocked"),
         ("O" * 20 + "R" * 6 + "O" * 14, "O" * 40, "likely_blocked"),
         ("O" * 10 + "T" * 6 + "O" * 12 + "T" * 6 + "O" * 6, "O" * 40, "likely_blocked"),
         ("O" * 20 + "T" * 6 + "O" * 14, "O" * 20 + "T" * 6 + "O" * 14, "likely_blocked"),
     ],
     ids=["time-outs for six days", "handshakes too", "the last six days", "nobody else tested",
+         "one session elsewhere",
          "time-outs for twelve days", "resets for six days", "twice", "on two networks at once"],
 )  # fmt: skip
 def test_a_route_that_is_lost_for_days_is_no_block(mine: str, others: str, expected: str) -> None:
