@@ -50,6 +50,7 @@ WITH core AS (
 SELECT row, sum(ok)::BIGINT AS reaching_session_count, sum(sessions)::BIGINT AS session_count,
   count(*) AS network_count,
   count(*) FILTER (2 * alike > sessions) AS failing_network_count,
+  sum(alike)::BIGINT AS alike_session_count,
   count(*) FILTER (2 * alike > sessions AND alike >= 2) AS company_network_count,
   count(*) FILTER (2 * lost > sessions) AS lost_network_count,
   count(*) FILTER (2 * otherwise > sessions) AS otherwise_network_count
@@ -120,6 +121,7 @@ def withhold_unreached(
     told = others["network_count"] + 1
     is_unreached = (
         (told >= 3)
+        & (others["alike_session_count"] >= thresholds.floor_sessions)
         & (failing >= thresholds.refusal_share * told)
         & (others["otherwise_network_count"] == 0)
         & (others["reaching_session_count"] < np.maximum(2, 0.1 * others["session_count"]))

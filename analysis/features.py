@@ -291,6 +291,9 @@ SELECT
     AND coalesce(body_proportion, 0) <= {body_match} AS is_sent_astray,
   {same_page}
     AS is_same_page,
+  coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL AND http_status IS NOT NULL
+    AND control_http_ok AND coalesce(status_code_match, FALSE)
+    AND coalesce(body_proportion, 0) > {body_match} AS is_same_length,
   -- Where the request ended, if with a page: somewhere over https, or with this very body. Null
   -- also where an https input ended over https: nobody between can send it anywhere.
   CASE WHEN http_failure IS NULL AND http_status IS NOT NULL AND NOT (is_https AND is_https_page)

@@ -39,6 +39,15 @@ SELECT session, probe_asn, count(DISTINCT registrable_domain) AS name_count,
 FROM tried SEMI JOIN failing USING (session, probe_asn)
 GROUP BY ALL
 HAVING name_count >= {broken_names} AND failing_name_count > {broken_share} * name_count
+UNION ALL
+-- A probe whose clock is wrong finds no valid certificate anywhere.
+SELECT session, probe_asn, count(DISTINCT registrable_domain), count(DISTINCT registrable_domain)
+  FILTER (tls_failure = 'ssl_invalid_certificate') AS false_name_count
+FROM features
+WHERE tls_count > 0
+  AND session IN (SELECT session FROM features WHERE tls_failure = 'ssl_invalid_certificate')
+GROUP BY session, probe_asn
+HAVING false_name_count >= 3 AND sum(tls_trusted_ok) = 0
 """
 
 # What the sessions of each probe version saw of each site, by what a failing one failed at.
@@ -95,13 +104,19 @@ cells AS (
       t USING (probe_asn)
     LEFT JOIN network_failing f USING (software, probe_asn, mechanism)
   GROUP BY ALL
+), found AS (
+  SELECT software, mechanism, names AS name_count, alone::BIGINT AS session_count,
+    together::BIGINT AS shared_session_count, alone / exposure.sessions AS rate,
+    expected_count / exposure.sessions AS usual_rate
+  FROM failing JOIN exposure USING (software) JOIN expected USING (software, mechanism)
+  WHERE names >= {defect_names} AND alone >= {floor_sessions} AND alone >= 3 * together
+    AND alone >= {defect_ratio} * expected_count AND rate >= 0.02
+), witnesses AS (
+  -- One report is one witness, however many sites it fails on.
+  SELECT software, mechanism FROM seen SEMI JOIN found USING (software, mechanism)
+  GROUP BY ALL HAVING count(DISTINCT session) >= {floor_sessions}
 )
-SELECT software, mechanism, names AS name_count, alone::BIGINT AS session_count,
-  together::BIGINT AS shared_session_count, alone / exposure.sessions AS rate,
-  expected_count / exposure.sessions AS usual_rate
-FROM failing JOIN exposure USING (software) JOIN expected USING (software, mechanism)
-WHERE names >= {defect_names} AND alone >= {floor_sessions} AND alone >= 3 * together
-  AND alone >= {defect_ratio} * expected_count AND rate >= 0.02
+FROM found SEMI JOIN witnesses USING (software, mechanism)
 """
 _NO_DEFECTS = """
 SELECT software, mechanism, 0::BIGINT AS name_count, 0::BIGINT AS session_count,

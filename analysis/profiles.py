@@ -37,14 +37,16 @@ HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value
 """
 
 # A sinkhole shows one page or none; a cache or a content network shows each site's own. Most of
-# the plain requests must get one, and a page counts if two sessions saw it: one forged or broken
-# session must not turn a sinkhole into a cache.
+# the requests that can tell must get one (over https a page is the site's, and tells nothing), and
+# a page counts if two sessions saw it: one forged or broken session must not turn a sinkhole into a
+# cache.
 _PAGE_ADDRESSES = """
 WITH shown AS (
   SELECT s.address, s.session, s.registrable_domain,
     f.landing AS page
   FROM suspects s JOIN features f USING (object_key, line_number)
-  WHERE NOT s.is_missing AND NOT f.is_https AND coalesce(f.http_first_is_answer, TRUE)
+  WHERE NOT s.is_missing AND NOT (f.is_https AND f.http_failure IS NULL)
+    AND coalesce(f.http_first_is_answer, TRUE)
 ), pages AS (
   SELECT address, registrable_domain, page, count(DISTINCT session) AS sessions
   FROM shown GROUP BY ALL
@@ -78,13 +80,29 @@ FROM live JOIN asked USING (domain) LEFT JOIN given USING (domain, address)
 GROUP BY address
 HAVING 2 * coalesce(sum(given.sessions), 0) > sum(asked.sessions)
   AND len(list_distinct(flatten(list(given.asns)))) >= 3
+  AND sum(given.sessions) >= {floor_sessions}
+"""
+
+# Pages without titles: no page of a block is as long as each of the sites that it replaces.
+_LENGTH_ADDRESSES = """
+WITH names AS (
+  SELECT s.address, s.registrable_domain,
+    count(DISTINCT s.session) FILTER (f.is_same_length) AS alike,
+    count(DISTINCT s.session) AS sessions
+  FROM suspects s JOIN features f USING (object_key, line_number)
+  WHERE NOT s.is_missing AND f.http_status IS NOT NULL GROUP BY ALL
+)
+SELECT address FROM names GROUP BY address
+HAVING count(*) FILTER (alike >= 2 AND 2 * alike > sessions) >= {sinkhole_names}
+   AND 2 * count(*) FILTER (alike >= 2 AND 2 * alike > sessions) > count(*)
 """
 
 _ADDRESSES = """
 SELECT DISTINCT address,
   address IN (FROM public_addresses) AS is_public,
   address IN (FROM control_addresses) AS is_in_control,
-  address IN (SELECT address FROM serving) OR address IN (FROM page_addresses) AS is_proven
+  address IN (SELECT address FROM serving) OR address IN (FROM page_addresses)
+    OR address IN (FROM length_addresses) AS is_proven
 FROM suspects
 """
 
@@ -124,30 +142,32 @@ FROM profiles p JOIN addresses a USING (address) LEFT JOIN country c USING (addr
 """
 
 
-def _spells(key: str, given: str) -> str:
+def _spells(key: str, given: str, software: str = "NULL") -> str:
     """SQL of ``spells``: the stretches in which something is given again and again.
 
     One row is one stretch of one ``key`` in the relation ``given`` (``key, session, day,
     is_given``): a block that is imposed twice is two of them, since enough open sessions in a row
     end a stretch; ``given_count`` and ``open_count`` are its sessions, ``day_count`` the days on
-    which it was given.
+    which it was given, from ``since`` to ``until``; ``version_count`` the kinds of ``software``
+    that were given it.
     """
     return f"""
 ordered AS (
-  SELECT {key}, day, is_given, count(*) FILTER (NOT is_given)
+  SELECT {key}, day, {software} AS software, is_given, count(*) FILTER (NOT is_given)
     OVER (PARTITION BY {key} ORDER BY day, session ROWS UNBOUNDED PRECEDING) AS open_before
   FROM {given}
 ), parted AS (
-  SELECT {key}, day, open_before, open_before - lag(open_before, 1, open_before)
+  SELECT {key}, day, software, open_before, open_before - lag(open_before, 1, open_before)
     OVER (PARTITION BY {key} ORDER BY day, open_before) >= {{floor_sessions}} AS begins
   FROM ordered WHERE is_given
 ), numbered AS (
-  SELECT {key}, day, open_before, count(*) FILTER (begins)
+  SELECT {key}, day, software, open_before, count(*) FILTER (begins)
     OVER (PARTITION BY {key} ORDER BY day, open_before) AS spell
   FROM parted
 ), spells AS (
   SELECT {key}, count(*) AS given_count, max(open_before) - min(open_before) AS open_count,
-    count(DISTINCT day) AS day_count
+    count(DISTINCT day) AS day_count, min(day) AS since, max(day) AS until,
+    count(DISTINCT software) AS version_count
   FROM numbered GROUP BY {key}, spell
 )"""
 
@@ -187,12 +207,15 @@ WITH sent AS (
 ), networks AS (
   SELECT domain, probe_asn,
     2 * count(DISTINCT session) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
-      > count(DISTINCT session) AS is_matching
+      > count(DISTINCT session) AS is_matching,
+    count(DISTINCT session) AS sessions
   FROM features WHERE control_name = 'resolves' AND domain IN (SELECT domain FROM shares)
   GROUP BY ALL
 ), elsewhere AS (
   SELECT domain FROM networks GROUP BY domain
-  HAVING count(*) FILTER (is_matching) >= 2 AND 2 * count(*) FILTER (is_matching) >= count(*)
+  -- one session is no network's vote against
+  HAVING count(*) FILTER (is_matching) >= 2
+    AND 2 * count(*) FILTER (is_matching) >= count(*) FILTER (is_matching OR sessions >= 2)
 )
 SELECT domain, resolver_asn, address,
   is_persistent AND resolver_asn IN (FROM well) AS is_persistent,
@@ -204,8 +227,11 @@ FROM shares JOIN addresses a USING (address)
 # G3. A filter that a user, a school or an office chose answers for its own sessions only; a network
 # that blocks answers all of them. One row: one special-purpose address as sessions of one network
 # got it through one resolver, over the names and days on which it was given. A session counts as
-# open where it got the address for less than half of those names that it tried.
-_SPECIAL_PROFILES = """
+# open where it got the address for less than half of those names that it tried. Where the probes
+# that get the address are those that do not at other times, what nearly all sessions of several
+# versions get for a while (``stretches``) is the network's, also if it is lifted and imposed again:
+# no user's filter comes and goes for everybody.
+_SPECIAL_PROFILES = f"""
 WITH given AS (
   SELECT probe_asn, resolver_asn, address, domain, min(day) AS since, max(day) AS until
   FROM (SELECT *, unnest(dns_addresses) AS address FROM features
@@ -213,7 +239,7 @@ WITH given AS (
   GROUP BY ALL
 ), asked AS (
   SELECT g.probe_asn, g.resolver_asn, g.address, f.session, g.domain,
-         min(f.software) AS software,
+         min(f.software) AS software, min(f.day) AS day,
          bool_or(list_contains(f.dns_addresses, g.address)) AS is_given
   FROM given g JOIN features f
     ON f.probe_asn = g.probe_asn AND f.resolver_asn = g.resolver_asn AND f.domain = g.domain
@@ -222,8 +248,11 @@ WITH given AS (
   GROUP BY ALL
 ), sessions AS (
   SELECT probe_asn, resolver_asn, address, session, min(software) AS software,
-    2 * count(*) FILTER (is_given) >= count(*) AS is_given
+    min(day) AS day, 2 * count(*) FILTER (is_given) >= count(*) AS is_given
   FROM asked GROUP BY ALL
+), {_spells("probe_asn, resolver_asn, address", "sessions", "software")}, lasting AS (
+  SELECT probe_asn, resolver_asn, address, list((since, until)) AS stretches
+  FROM spells WHERE {_IS_STEADY} AND version_count >= 2 GROUP BY ALL
 ), kinds AS (
   SELECT probe_asn, resolver_asn, address, software, count(*) FILTER (is_given) AS given,
     count(*) FILTER (NOT is_given) AS open
@@ -238,19 +267,23 @@ WITH given AS (
 SELECT *,
   -- Some sessions only; or nearly all of them, where those that got the address and those that
   -- did not are different probes: one busy probe behind its owner's filter is no network.
-  open_session_count >= {floor_sessions}
-    AND (given_session_count < {filter_share} * (given_session_count + open_session_count)
-         OR 4 * mixed_count <= open_session_count) AS is_local_filter
+  open_session_count >= {{floor_sessions}}
+    AND (given_session_count < {{filter_share}} * (given_session_count + open_session_count)
+         OR 4 * mixed_count <= open_session_count) AS is_local_filter,
+  CASE WHEN 4 * mixed_count > open_session_count THEN stretches END AS stretches
 FROM counted JOIN names USING (probe_asn, resolver_asn, address)
+  LEFT JOIN lasting USING (probe_asn, resolver_asn, address)
 """
 
 _FILTERED = """
 SELECT DISTINCT object_key, line_number FROM (
   SELECT f.object_key, f.line_number
-  FROM (SELECT object_key, line_number, probe_asn, resolver_asn,
+  FROM (SELECT object_key, line_number, probe_asn, resolver_asn, day,
                unnest(dns_addresses) AS address
         FROM features WHERE dns_special IS NOT NULL) f
-  JOIN special_profiles s USING (probe_asn, resolver_asn, address) WHERE s.is_local_filter
+  JOIN special_profiles s USING (probe_asn, resolver_asn, address)
+  WHERE s.is_local_filter AND coalesce(
+    len([true FOR one IN s.stretches IF f.day BETWEEN one[1] AND one[2]]) = 0, TRUE)
   UNION ALL
   SELECT f.object_key, f.line_number
   FROM (SELECT object_key, line_number, unnest(dns_addresses) AS address
@@ -314,7 +347,8 @@ WITH landed AS (
   GROUP BY own_page HAVING count(DISTINCT session) >= {floor_sessions}
 ), shown AS (
   SELECT page, probe_asn, min(day) AS since, max(day) AS until
-  FROM landed SEMI JOIN shared USING (page) WHERE NOT is_reached GROUP BY ALL
+  FROM landed SEMI JOIN shared USING (page) WHERE NOT is_reached
+  GROUP BY ALL HAVING count(DISTINCT session) >= 2
 ), exposure AS (
   -- What the names' sessions saw while the page was about: a block shows it to most of them, a
   -- variant of the sites' own page to some of them on every network.
@@ -385,12 +419,15 @@ WITH landings AS (
 ), homes AS (
   SELECT registrable_domain, probe_asn,
     2 * count(DISTINCT session) FILTER (NOT is_away) > count(DISTINCT session) AS is_home,
-    2 * count(DISTINCT session) FILTER (is_own) > count(DISTINCT session) AS is_own
+    2 * count(DISTINCT session) FILTER (is_own) > count(DISTINCT session) AS is_own,
+    count(DISTINCT session) AS sessions
   FROM landings GROUP BY ALL
 ), reached AS (
   SELECT registrable_domain,
-    count(*) FILTER (is_home) >= 2 AND 2 * count(*) FILTER (is_home) >= count(*) AS is_home,
-    count(*) FILTER (is_own) >= 2 AND 2 * count(*) FILTER (is_own) >= count(*) AS is_own
+    count(*) FILTER (is_home) >= 2 AND 2 * count(*) FILTER (is_home)
+      >= count(*) FILTER (is_home OR sessions >= 2) AS is_home,
+    count(*) FILTER (is_own) >= 2 AND 2 * count(*) FILTER (is_own)
+      >= count(*) FILTER (is_own OR sessions >= 2) AS is_own
   FROM homes GROUP BY ALL HAVING count(*) FILTER (is_home) >= 2
 ), targets AS (
   SELECT DISTINCT probe_asn, registrable_domain, target, is_away
@@ -462,7 +499,8 @@ def add_profiles(
         ("suspects", _SUSPECTS),
         ("control_addresses", _CONTROL_ADDRESSES),
         ("page_addresses", _PAGE_ADDRESSES),
-        ("public_addresses", _PUBLIC_ADDRESSES),
+        ("length_addresses", _LENGTH_ADDRESSES.format(**numbers)),
+        ("public_addresses", _PUBLIC_ADDRESSES.format(**numbers)),
         ("addresses", _ADDRESSES),
         ("answer_profiles", _ANSWER_PROFILES.format(**numbers)),
         ("steady", _STEADY.format(**numbers)),

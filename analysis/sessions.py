@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.features import keep_table
+from analysis.rules import Thresholds
 
 #: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``
 #: (nothing that can be interpreted) are both *unknown* in the published tables.
@@ -58,11 +59,14 @@ FROM counted
 # ``domestic``: the same cells as through the country's own resolvers, where others were used too.
 _SESSION_DAYS = """
 WITH asked AS (
-  SELECT domain, probe_asn, bool_or(is_via_own) AS is_own, bool_and(is_via_own) AS is_all_own,
+  -- A few sessions are not enough to speak for a network.
+  SELECT domain, probe_asn, bool_and(is_via_own) AS is_all_own,
+    count(*) FILTER (is_via_own AND class <> 'none') >= {floor_sessions}
+      AND count(DISTINCT day) FILTER (is_via_own AND class <> 'none') >= {floor_days} AS is_own,
     bool_or(is_via_domestic) AS is_domestic, bool_and(is_via_domestic) AS is_all_domestic
   FROM sessions GROUP BY ALL
 ), mixed AS (
-  -- The network's own resolver speaks for it; where nobody asked it, those of the country do.
+  -- The network's own resolver speaks for it; where it was hardly asked, those of the country do.
   SELECT domain, probe_asn, is_own FROM asked
   WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domestic END
 ), views AS (
@@ -91,7 +95,9 @@ FROM views GROUP BY ALL
 """
 
 
-def add_sessions(connection: duckdb.DuckDBPyConnection, domestic_asns: Iterable[int]) -> None:
+def add_sessions(
+    connection: duckdb.DuckDBPyConnection, domestic_asns: Iterable[int], thresholds: Thresholds
+) -> None:
     """Create ``sessions`` and ``session_days`` from ``outcomes``.
 
     ``sessions``: one row per ``domain, probe_asn, session``, with the ``day`` on which it first
@@ -103,19 +109,21 @@ def add_sessions(connection: duckdb.DuckDBPyConnection, domestic_asns: Iterable[
     ``session_count`` and the sessions in each class (``blocked, down, ok, unclear``) and, of the
     blocked ones, those that carry an ``artefact``, those that do not just time out (``firm``),
     and those that time out at each layer (``timeout_dns`` …). ``via`` is *all*; where some
-    sessions of a cell used the network's own resolver (or, where none did, one of the country)
-    and some another one, the former stand a second time under *domestic*: what another resolver
-    answers is no evidence against a block by the network's own (guard G4).
+    sessions of a cell used the network's own resolver (or, where hardly any did, one of the
+    country) and some another one, the former stand a second time under *domestic*: what another
+    resolver answers is no evidence against a block by the network's own (guard G4).
 
     Args:
         connection: holds ``outcomes``.
         domestic_asns: the country's access networks, whose resolvers its subscribers are given.
+        thresholds: ``floor_sessions`` and ``floor_days``, from which on the own resolver speaks.
     """
     resolvers = pa.table({"asn": pa.array(sorted(map(int, domestic_asns)), pa.uint32())})
     keep_table(connection, "domestic_resolvers", resolvers)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE sessions AS {_SESSIONS}")
     connection.execute("CREATE OR REPLACE TEMP TYPE view_name AS ENUM ('all', 'domestic')")
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE session_days AS {_SESSION_DAYS}")
+    days = _SESSION_DAYS.format(**vars(thresholds))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE session_days AS {days}")
 
 
 # The median site's share of sessions that end in a time-out is the network's own, blocking apart.

@@ -17,7 +17,7 @@ from analysis.states import judge_states, strength, wilson_bounds
 from analysis.words import LISTED
 
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
-_PROFILED = ["dns.loopback", "dns.bogon", "http.blockpage"]
+_PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.other", "http.blockpage"]
 _CLASSES = ["blocked", "down", "ok", "unclear"]
 _STRAYS = ["timeout_share", "loose_share"]
 
@@ -91,6 +91,12 @@ ORDER BY s.via, s.domain, s.probe_asn, s.interval
 _SUMMED = ["blocked", "down", "unclear", "artefact", "firm", "loose"]
 _STALLING = ["timeout_dns", "timeout_tcp", "timeout_tls", "timeout_http"]
 _COUNTED = [*_SUMMED, "blocked_days", "down_days", "unclear_days", "failing_days"]
+
+# Where the country's own resolvers block, on whatever network.
+_VIA_DOMESTIC = """
+SELECT domain::VARCHAR AS domain, probe_asn FROM sessions
+WHERE class = 'blocked' AND is_via_domestic GROUP BY ALL HAVING count(*) >= {floor_sessions}
+"""
 
 # A cell is looked at as a whole, or through the country's resolvers only.
 _DROP_OTHER_VIEW = """
@@ -250,7 +256,7 @@ def judge_intervals(
         time is in memory. The connection holds ``sessions``, ``session_days`` and
         ``interval_days``.
     """
-    add_sessions(connection, domestic_asns)
+    add_sessions(connection, domestic_asns, thresholds)
     add_intervals(connection, thresholds)
     return _judge_periods(connection, periods, thresholds)
 
@@ -262,7 +268,7 @@ def _judge_periods(
     for name in sorted(periods, key=lambda name: name != "all"):
         judged = _judge_intervals(connection, strays, periods[name], thresholds)
         if name == "all":
-            judged = _choose_view(connection, judged)
+            judged = _choose_view(connection, judged, thresholds)
         judged = withhold_unreached(connection, judged, thresholds)
         if name == "all":
             routes = lost_routes(connection, judged, thresholds)
@@ -312,18 +318,29 @@ def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     return found["together"].where(is_listed).reindex(counts.index).fillna(counts["state"])
 
 
-def _choose_view(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame) -> pd.DataFrame:
+def _choose_view(
+    connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame, thresholds: Thresholds
+) -> pd.DataFrame:
     """Keep one view per cell, here and in ``interval_days``: of all sessions, or of some.
 
     Of those that used a resolver of the country where they show a DNS block that is no weaker: what
     a public resolver answers is no evidence against a block by the network's own, nor that it began
-    later or has ended.
+    later or has ended. And where they reach the site and only sessions through resolvers outside
+    the country's networks meet a DNS block: what a filter that a user chose answers is no evidence
+    against the network.
     """
     rank = judged.assign(rank=strength(judged["state"]))
     is_dns = rank["mechanism"].fillna("").str.startswith("dns.") & rank["state"].isin(LISTED)
     best = rank[rank["via"] == "all"].groupby(CELL)["rank"].min()
     through = rank[(rank["via"] == "domestic") & is_dns].groupby(CELL)["rank"].min()
-    chosen = through[through <= best.reindex(through.index)].index.to_frame(index=False)
+    chosen = through[through <= best.reindex(through.index)].index
+    accused = rank[(rank["via"] == "all") & is_dns].set_index(CELL).index
+    own = rank[rank["via"] == "domestic"].sort_values("rank").groupby(CELL)["state"].first()
+    blocking = connection.execute(_VIA_DOMESTIC.format(**vars(thresholds))).df()
+    cleared = accused.intersection(own[own == "ok"].index).difference(
+        pd.MultiIndex.from_frame(blocking)
+    )
+    chosen = chosen.union(cleared).to_frame(index=False)
     connection.register("chosen", chosen.astype({"domain": "str", "probe_asn": "uint32"}))
     connection.execute(_DROP_OTHER_VIEW)
     connection.unregister("chosen")
@@ -339,7 +356,8 @@ def _explaining_rules(connection: duckdb.DuckDBPyConnection, period: Period) -> 
         ascending=[True, True, True, True, False, True],
     )
     totals = rules.groupby([*VIEW, "interval"])["blocked_measurements"].sum()
-    layer = rules["mechanism"].str.split(".").str[0].rename("layer")
+    # A box that reads the name cuts a handshake or a plain request, whichever a probe makes.
+    layer = rules["mechanism"].str.split(".").str[0].replace("http", "tls").rename("layer")
     by_layer = rules.groupby([*VIEW, "interval", layer])["sessions"].sum()
     one_layer = by_layer.groupby(level=[*VIEW, "interval"]).max().rename("one_layer")
     top = ranked.drop_duplicates([*VIEW, "interval"])[[*VIEW, "interval", "rule_id", "mechanism"]]
@@ -370,6 +388,8 @@ def _verdicts_of(
     table = counts.merge(
         strongest[[*CELL, "state", "rule_id", "mechanism"]], on=CELL, how="left"
     ).assign(period=name)
+    # In a half the view that was chosen for the whole may have nothing to show.
+    table["state"] = table["state"].fillna("insufficient")
     table["sessions_to_flip"] = _flips(table, judged, strongest, thresholds)
     listed = table["state"].isin(LISTED)
     table.loc[~listed, ["rule_id", "mechanism"]] = ""

@@ -235,6 +235,15 @@ def sent_elsewhere(**changes: Any) -> Row:
     return other_page(**{**there, **changes})
 
 
+def _by_a_broken_version(version: str, *sessions: int) -> list[Row]:
+    """Sessions of one version that fail on three of five names that others reach."""
+    failing = [on(n, unshaken("eof_error", domain=d, software_version=version), day=1)
+               for n in sessions for d in names("one", "two", "three")]  # fmt: skip
+    working = [on(n, observation(domain=d, software_version=version), day=1)
+               for n in sessions for d in names("four", "five")]  # fmt: skip
+    return [*failing, *working, *_well_known("one", "two", "three", "four", "five")]
+
+
 def _by_one_network(row: Row) -> list[Row]:
     """Five sessions that meet it, on a network whose neighbours reach the site."""
     neighbours = [
@@ -304,11 +313,17 @@ _SESSION = [
         for d in names("two", "three", "four", "five", "six")],
       *_well_known("one", "two", "three", "four", "five", "six")),
     case("a version that fails alone on three names", "session.instrument", "unknown",
-      *[on(n, unshaken("eof_error", domain=d, software_version="3.9.9-broken"), day=1)
-        for n in (1, 2) for d in names("one", "two", "three")],
-      *[on(n, observation(domain=d, software_version="3.9.9-broken"), day=1)
-        for n in (1, 2) for d in names("four", "five")],
-      *_well_known("one", "two", "three", "four", "five")),
+      *_by_a_broken_version("3.9.9-broken", 1, 2, 3, 4)),
+    case("two reports that fail on three names", "tls.reset", "blocked tls.reset",
+      *_by_a_broken_version("3.9.9-forged", 1, 2)),
+    case("a clock that is wrong", "session.broken", "unknown",
+      *[on(1, unshaken("ssl_invalid_certificate", domain=d), day=1)
+        for d in names("one", "two", "three")],
+      *[on(1, http_observation(domain=d), day=1) for d in names("four", "five", "six", "seven")]),
+    case("three expired certificates among valid ones", "tls.mitm", "blocked tls.mitm",
+      *[on(1, unshaken("ssl_invalid_certificate", domain=d), day=1)
+        for d in names("one", "two", "three")],
+      *[on(1, observation(domain=d), day=1) for d in names("four", "five", "six", "seven")]),
 ]  # fmt: skip
 
 _DNS = [

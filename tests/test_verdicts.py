@@ -17,9 +17,11 @@ from analysis.period import Period
 from analysis.rules import Thresholds
 from analysis.study import Study
 from analysis.verdicts import Judgement
+from analysis.words import LISTED
 from tests.observations import (
     PROBE_NETWORK,
     Row,
+    answer,
     connect,
     connection_with,
     control_answer,
@@ -448,12 +450,103 @@ def test_failures_of_which_no_layer_has_half_are_no_block() -> None:
     usual = [row for n in range(7) for row in days("O" * 4, domain=f"usual-{n}.example")]
     assert verdict(judge([*days("BRT" * 4), *usual]))["state"] == "impaired"
     assert verdict(judge([*days("BRB" * 4), *usual]))["state"] == "likely_blocked"
+    # a box that reads the name cuts handshakes and plain requests: that is one way
+    assert verdict(judge([*days("RPT" * 4), *usual]))["state"] == "likely_blocked"
 
 
 def test_a_site_that_refuses_the_country_may_let_a_tunnel_in() -> None:
     """G8 asks the access networks: here all three are refused, and the one VPN is not."""
     found = verdict(judge([*everywhere("F" * 12), *days("O" * 12, probe_asn=VPN)]))
     assert (found["state"], found["set_aside_reason"]) == ("impaired", "geo_restricted")
+
+
+@pytest.mark.parametrize(
+    ("letter", "resolver", "expected"),
+    [("L", 64999, "ok"), ("B", 64999, "ok"), ("L", ALL_NETWORKS[1], "blocked")],
+    ids=["a filter abroad", "no such name, abroad", "another network of the country"],
+)
+def test_a_resolver_that_a_user_chose_accuses_no_network(
+    letter: str, resolver: int, expected: str
+) -> None:
+    """G3, G4: the network's own resolver gives the site; only one of the country says otherwise."""
+    own = days("O" * 30)
+    chosen = [
+        {**row, "report_id": f"{row['report_id']}-chosen"}
+        for row in days(letter * 30, per_day=2, resolver_asn=resolver)
+    ]
+    assert verdict(judge([*own, *chosen]))["state"] == expected
+
+
+def test_few_sessions_through_its_own_resolver_do_not_speak_for_a_network() -> None:
+    """Its subscribers use a sister's resolver, which blocks; a public one does not."""
+    sister = days("B." * 20, resolver_asn=ALL_NETWORKS[1])
+    public = days(".O" * 20, resolver_asn=64999)
+    own = days("........B", report_id="own")
+    for rows in ([*sister, *public], [*sister, *public, *own]):
+        assert verdict(judge(rows))["state"] == "likely_blocked"
+
+
+def test_a_half_without_a_session_through_the_countrys_resolvers_is_insufficient() -> None:
+    """The first half is seen through its own resolver, the second through a public one."""
+    own = days("B" * 30)
+    public = days("." * 50 + "O" * 30, resolver_asn=64999)
+    found = judge([*own, *public])
+    states = {period: verdict(found, period)["state"] for period in ("all", "first", "second")}
+    assert states == {
+        "all": "likely_blocked", "first": "likely_blocked", "second": "insufficient",
+    }  # fmt: skip
+
+
+def test_single_sessions_of_thin_networks_take_nothing_back() -> None:
+    """G6 needs as many sessions elsewhere as a state needs here."""
+    mine = days("R" * 40)
+    for count, expected in ((1, "likely_blocked"), (2, "impaired")):
+        thin = [
+            row for asn in ALL_NETWORKS[1:]
+            for row in days("." * 9 + "R" * count, probe_asn=asn, resolver_asn=asn)
+        ]  # fmt: skip
+        assert verdict(judge([*mine, *thin]))["state"] == expected
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"), [(("3.20.0", "3.23.0"), "blocked"), (("3.20.0",), "impaired")]
+)
+def test_a_private_answer_that_is_lifted_and_imposed_again(
+    versions: tuple[str, ...], expected: str
+) -> None:
+    """G3: what sessions of several versions get for a while is the network's; what those of one
+    do may be a user's filter, who is alone there for a week."""
+    rows = days("O" * 10 + "L" * 10 + "O" * 25 + "L" * 12 + "O" * 10)
+    found = judge(
+        {**row, "software_version": versions[n % len(versions)]} for n, row in enumerate(rows)
+    )
+    assert verdict(found)["state"] == expected
+    if expected == "blocked":
+        assert found.intervals["blocked_from"].tolist() == ["2024-01-11", "2024-02-15"]
+        assert found.intervals["blocked_until"].tolist() == ["2024-01-20", "2024-02-26"]
+
+
+def test_pages_as_long_as_each_site_are_no_block_pages() -> None:
+    """Five sites without titles on an address that no control is given, on every network: whoever
+    parks or caches them serves each its own."""
+
+    def rows(proportion: float) -> list[Row]:
+        edge = answer("198.51.100.7", 64499, match="none")
+        page = http_observation(
+            dns_answers=[edge], tcp=[connect("198.51.100.7", port=80, match="none")],
+            http_title=None, title_match=None, body_proportion=proportion,
+        )  # fmt: skip
+        return [
+            {**page, "http_body_digest": "one page", **changes}
+            for asn in ALL_NETWORKS for n in range(5)
+            for changes in ({key: row[key] for key in (
+                "domain", "http_host", "input", "measurement_start_time", "report_id",
+                "probe_asn", "resolver_asn")} for row in days(
+                    "O" * 8, domain=f"p{n}.example", probe_asn=asn, resolver_asn=asn))
+        ]  # fmt: skip
+
+    assert verdict(judge(rows(1.0)), domain="p1.example")["state"] not in LISTED
+    assert verdict(judge(rows(0.1)), domain="p1.example")["state"] == "blocked"
 
 
 def test_what_another_resolver_answers_moves_no_date_of_a_dns_block() -> None:
