@@ -40,7 +40,10 @@ WITH core AS (
       AND (o.family = s.family OR (s.is_timeout AND o.is_timeout))) AS alike,
     count(*) FILTER (o.class = 'blocked' AND o.is_timeout AND o.family IN ('dns', 'tcp')) AS lost,
     count(*) FILTER (o.class = 'blocked' AND NOT o.is_timeout
-      AND (o.family <> s.family OR o.is_artefact)) AS otherwise
+      AND (o.family <> s.family OR o.is_artefact)) AS otherwise,
+    -- One network answers with a reset or a refusal where the other lets the packets disappear.
+    count(*) FILTER (o.class = 'blocked' AND o.family = s.family
+      AND o.is_timeout <> s.is_timeout) AS other_manner
   FROM core s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
     AND o.day BETWEEN s.since AND s.until
     AND o.class IN ('blocked', 'ok', 'unclear')
@@ -53,7 +56,9 @@ SELECT row, sum(ok)::BIGINT AS reaching_session_count, sum(sessions)::BIGINT AS 
   sum(alike)::BIGINT AS alike_session_count,
   count(*) FILTER (2 * alike > sessions AND alike >= 2) AS company_network_count,
   count(*) FILTER (2 * lost > sessions) AS lost_network_count,
-  count(*) FILTER (2 * otherwise > sessions) AS otherwise_network_count
+  count(*) FILTER (2 * otherwise > sessions
+    OR (2 * other_manner > sessions AND other_manner >= {floor_sessions}))
+    AS otherwise_network_count
 FROM seen GROUP BY row ORDER BY row
 """
 
@@ -97,8 +102,9 @@ def withhold_unreached(
     The measurements of one country cannot tell a block on all its networks from a site that is
     away or refuses all of them, unless something distinctive is seen. Where at least two other
     access networks tested the site during the block, nearly all failed as well, and next to no
-    session got through, the interval is *impaired*. They must have failed at the same layer: a
-    site that refuses a country shows one symptom, networks that block each have their own way.
+    session got through, the interval is *impaired*. They must have failed at the same layer and in
+    the same manner, by time-outs or by answers: a site that refuses a country shows one symptom,
+    networks that block each have their own way.
 
     Two things still speak for a block where there is a way to the site: that those networks
     reached it at other times, and that unrelated sites with unrelated hosts fail by the same
@@ -116,7 +122,7 @@ def withhold_unreached(
     """
     is_suspected = (judged["state"] == "likely_blocked") & ~judged["mechanism"].isin(_NOT_A_REFUSAL)
     suspected = _suspected(judged[is_suspected])
-    others = _others(connection, suspected)
+    others = _others(connection, suspected, thresholds)
     failing = others["failing_network_count"] + 1
     told = others["network_count"] + 1
     is_unreached = (
@@ -137,7 +143,13 @@ def withhold_unreached(
     is_lost = (2 * others["lost_network_count"] >= failing).loc[unreached.index]
     is_connected = ~unreached["mechanism"].isin(_NO_WAY_THERE) & ~is_lost
     is_shared = _are_unrelated(unreached, hosters, thresholds)
-    is_reachable = 2 * around["reached_count"] >= around["stalled_count"]
+    # A site is there or it is not, whichever network a probe asked from.
+    around = around.groupby(unreached["domain"])[["reached_count", "stalled_count"]].transform(
+        "sum"
+    )
+    is_reachable = (unreached["mechanism"] == "dns.timeout") & (
+        2 * around["reached_count"] >= around["stalled_count"]
+    )
     withheld = unreached.index[~(is_connected & (has_changed | is_shared)) & ~is_reachable]
     return _withhold(judged.assign(withheld=""), judged.index.isin(withheld), _EVERYWHERE)
 
@@ -166,7 +178,7 @@ def lost_routes(
         ".timeout"
     )
     found = _suspected(blocks[is_short & is_once & is_timeout])
-    others = _others(connection, found)
+    others = _others(connection, found, thresholds)
     alone = others["company_network_count"].reindex(found["row"], fill_value=0) == 0
     return pd.MultiIndex.from_frame(judged.loc[alone.index[alone], [*VIEW, "interval"]])
 
@@ -194,10 +206,12 @@ def _suspected(judged: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _others(connection: duckdb.DuckDBPyConnection, suspected: pd.DataFrame) -> pd.DataFrame:
+def _others(
+    connection: duckdb.DuckDBPyConnection, suspected: pd.DataFrame, thresholds: Thresholds
+) -> pd.DataFrame:
     """What the other access networks saw meanwhile, by ``row``; none where nobody tested."""
     connection.register("suspected", suspected)
-    others = connection.execute(_OTHERS).df().set_index("row")
+    others = connection.execute(_OTHERS.format(**vars(thresholds))).df().set_index("row")
     connection.unregister("suspected")
     return others
 

@@ -60,7 +60,8 @@ WHERE is_ok OR is_failing GROUP BY domain, probe_asn, quarter, software, mechani
 
 # Where others reach a site on the same network in the same quarter, its failures are the probe's.
 # A version is defective for a mechanism where it fails so on several names, many times as often as
-# the others do on the same networks, and mostly where others succeed. No defect makes a block page
+# the others do on the same networks, and mostly where others succeed, or on most of the names that
+# it tries: a block that began when the version came out takes a few. No defect makes a block page
 # or a sinkhole.
 _DEFECTS = """
 INSERT INTO defective_versions
@@ -79,7 +80,8 @@ cells AS (
   SELECT software, probe_asn, mechanism, others_reach, sessions, registrable_domain
   FROM told JOIN others USING (domain, probe_asn, quarter, software)
 ), exposure AS (
-  SELECT software, sum(sessions) AS sessions FROM paired WHERE others_reach GROUP BY ALL
+  SELECT software, sum(sessions) AS sessions, count(DISTINCT registrable_domain) AS name_count
+  FROM paired WHERE others_reach GROUP BY ALL
 ), failing AS (
   SELECT software, mechanism,
     coalesce(sum(sessions) FILTER (others_reach), 0) AS alone,
@@ -109,7 +111,8 @@ cells AS (
     together::BIGINT AS shared_session_count, alone / exposure.sessions AS rate,
     expected_count / exposure.sessions AS usual_rate
   FROM failing JOIN exposure USING (software) JOIN expected USING (software, mechanism)
-  WHERE names >= {defect_names} AND alone >= {floor_sessions} AND alone >= 3 * together
+  WHERE names >= {defect_names} AND alone >= {floor_sessions}
+    AND (alone >= 3 * together OR 2 * names >= exposure.name_count)
     AND alone >= {defect_ratio} * expected_count AND rate >= 0.02
 ), witnesses AS (
   -- One report is one witness, however many sites it fails on.

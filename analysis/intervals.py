@@ -32,7 +32,7 @@ WITH cells AS (
       + (sum(unclear) > 0)::INTEGER > 1
 )
 SELECT via::VARCHAR AS via, domain::VARCHAR AS domain, probe_asn, day, d.ok, d.blocked, d.down,
-  d.unclear
+  d.unclear, d.artefact
 FROM session_days d SEMI JOIN cells USING (via, domain, probe_asn)
 ORDER BY via, domain, probe_asn, day
 """
@@ -66,10 +66,14 @@ def _cut(days: pd.DataFrame, thresholds: Thresholds) -> pa.Table:
     interval`` and its first and last tested day, ``since`` and ``until``.
     """
     counts = days[["ok", "blocked", "down", "unclear"]].to_numpy(np.int64)
+    # What only a block leaves is another behaviour than failures that chance has as well.
+    artefacts = days["artefact"].to_numpy(np.int64)
+    behaviours = np.column_stack([counts, artefacts])
+    behaviours[:, 1] -= artefacts
     keys = days[VIEW]
     starts = np.flatnonzero((keys != keys.shift()).any(axis=1).to_numpy())
     found: list[tuple[int, int, int]] = []
-    cuts = segment(counts, starts, thresholds.change_penalty)
+    cuts = segment(behaviours, starts, thresholds.change_penalty)
     for start, ranges in zip(starts.tolist(), cuts, strict=True):
         ranges = _without_short_openings(ranges, counts[start:], thresholds)
         if len(ranges) > 1:

@@ -231,38 +231,42 @@ FROM shares JOIN addresses a USING (address)
 # that get the address are those that do not at other times, what nearly all sessions of several
 # versions get for a while (``stretches``) is the network's, also if it is lifted and imposed again:
 # no user's filter comes and goes for everybody.
-_SPECIAL_PROFILES = f"""
+_SPECIAL_ASKED = """
 WITH given AS (
   SELECT probe_asn, resolver_asn, address, domain, min(day) AS since, max(day) AS until
   FROM (SELECT *, unnest(dns_addresses) AS address FROM features
         WHERE dns_special IS NOT NULL AND control_name = 'resolves')
   GROUP BY ALL
-), asked AS (
-  SELECT g.probe_asn, g.resolver_asn, g.address, f.session, g.domain,
-         min(f.software) AS software, min(f.day) AS day,
-         bool_or(list_contains(f.dns_addresses, g.address)) AS is_given
-  FROM given g JOIN features f
-    ON f.probe_asn = g.probe_asn AND f.resolver_asn = g.resolver_asn AND f.domain = g.domain
-   AND f.day BETWEEN g.since AND g.until AND f.control_name = 'resolves'
-   AND (f.dns_failure IS NOT NULL OR f.dns_answer_count > 0)
-  GROUP BY ALL
-), sessions AS (
-  SELECT probe_asn, resolver_asn, address, session, min(software) AS software,
-    min(day) AS day, 2 * count(*) FILTER (is_given) >= count(*) AS is_given
-  FROM asked GROUP BY ALL
-), {_spells("probe_asn, resolver_asn, address", "sessions", "software")}, lasting AS (
+)
+SELECT g.probe_asn, g.resolver_asn, g.address, f.session, g.domain,
+       min(f.software) AS software, min(f.day) AS day,
+       bool_or(list_contains(f.dns_addresses, g.address)) AS is_given
+FROM given g JOIN features f
+  ON f.probe_asn = g.probe_asn AND f.resolver_asn = g.resolver_asn AND f.domain = g.domain
+ AND f.day BETWEEN g.since AND g.until AND f.control_name = 'resolves'
+ AND (f.dns_failure IS NOT NULL OR f.dns_answer_count > 0)
+GROUP BY ALL
+"""
+_SPECIAL_SESSIONS = """
+SELECT probe_asn, resolver_asn, address, session, min(software) AS software,
+  min(day) AS day, 2 * count(*) FILTER (is_given) >= count(*) AS is_given
+FROM special_asked GROUP BY ALL
+"""
+_SPECIAL_PROFILES = f"""
+WITH {_spells("probe_asn, resolver_asn, address", "special_sessions", "software")}, lasting AS (
   SELECT probe_asn, resolver_asn, address, list((since, until)) AS stretches
   FROM spells WHERE {_IS_STEADY} AND version_count >= 2 GROUP BY ALL
 ), kinds AS (
   SELECT probe_asn, resolver_asn, address, software, count(*) FILTER (is_given) AS given,
     count(*) FILTER (NOT is_given) AS open
-  FROM sessions GROUP BY ALL
+  FROM special_sessions GROUP BY ALL
 ), counted AS (
   SELECT probe_asn, resolver_asn, address, sum(given)::BIGINT AS given_session_count,
     sum(open)::BIGINT AS open_session_count, sum(least(given, open))::BIGINT AS mixed_count
   FROM kinds GROUP BY ALL
 ), names AS (
-  SELECT probe_asn, resolver_asn, address, count(*) AS name_count FROM given GROUP BY ALL
+  SELECT probe_asn, resolver_asn, address, count(DISTINCT domain) AS name_count
+  FROM special_asked GROUP BY ALL
 )
 SELECT *,
   -- Some sessions only; or nearly all of them, where those that got the address and those that
@@ -275,13 +279,25 @@ FROM counted JOIN names USING (probe_asn, resolver_asn, address)
   LEFT JOIN lasting USING (probe_asn, resolver_asn, address)
 """
 
+# What sessions without a filter get for a name nearly always is the network's own answer, even if
+# the filters of others there give the same address for names of theirs.
+_NETWORK_NAMES = """
+SELECT a.probe_asn, a.resolver_asn, a.address, a.domain
+FROM special_asked a JOIN special_sessions s USING (probe_asn, resolver_asn, address, session)
+WHERE NOT s.is_given GROUP BY ALL
+HAVING count(*) FILTER (a.is_given) >= {floor_sessions}
+  AND count(*) FILTER (a.is_given) >= {persistence_share} * count(*)
+"""
+
 _FILTERED = """
 SELECT DISTINCT object_key, line_number FROM (
   SELECT f.object_key, f.line_number
-  FROM (SELECT object_key, line_number, probe_asn, resolver_asn, day,
+  FROM (SELECT object_key, line_number, probe_asn, resolver_asn, day, domain,
                unnest(dns_addresses) AS address
         FROM features WHERE dns_special IS NOT NULL) f
   JOIN special_profiles s USING (probe_asn, resolver_asn, address)
+  ANTI JOIN network_names n ON n.probe_asn = f.probe_asn AND n.resolver_asn = f.resolver_asn
+    AND n.address = f.address AND n.domain = f.domain
   WHERE s.is_local_filter AND coalesce(
     len([true FOR one IN s.stretches IF f.day BETWEEN one[1] AND one[2]]) = 0, TRUE)
   UNION ALL
@@ -504,7 +520,10 @@ def add_profiles(
         ("addresses", _ADDRESSES),
         ("answer_profiles", _ANSWER_PROFILES.format(**numbers)),
         ("steady", _STEADY.format(**numbers)),
+        ("special_asked", _SPECIAL_ASKED),
+        ("special_sessions", _SPECIAL_SESSIONS),
         ("special_profiles", _SPECIAL_PROFILES.format(**numbers)),
+        ("network_names", _NETWORK_NAMES.format(**numbers)),
         ("filtered", _FILTERED),
         ("suspect_flags", _SUSPECT_FLAGS),
         ("replaced", _REPLACED.format(**numbers)),

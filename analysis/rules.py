@@ -377,7 +377,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "dns.timeout",
-        f"dns_failure IN {_TIMEOUT}",
+        # EAI_AGAIN is what the system says where its resolver did not answer in time
+        f"dns_failure IN {_TIMEOUT} OR dns_failure = 'dns_temporary_failure'",
         "blocked",
         "The resolver does not answer for this name; the control resolves it.",
         mechanism="dns.timeout",

@@ -26,7 +26,9 @@ WITH rows AS (
     CASE WHEN evidence <> 'scored' THEN 'none'
          WHEN class = 'unknown' OR is_about_target THEN 'unclear'
          ELSE class::VARCHAR END AS class,
-    is_artefact, split_part(mechanism, '.', 1) AS family, mechanism LIKE '%.timeout' AS is_timeout
+    is_artefact, split_part(mechanism, '.', 1) AS family, mechanism LIKE '%.timeout' AS is_timeout,
+    -- No trace, and no answer of a resolver: a failed lookup is none.
+    mechanism NOT LIKE 'dns.%' OR mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' AS is_loose
   FROM outcomes WHERE domain <> ''
 ), counted AS (
   SELECT domain, probe_asn, session, min(day) AS day, bool_or(is_refused) AS is_refused,
@@ -36,6 +38,7 @@ WITH rows AS (
     count(*) FILTER (class = 'ok') AS ok, count(*) FILTER (class = 'unclear') AS unclear,
     count(*) FILTER (class = 'blocked' AND is_artefact) AS artefact,
     count(*) FILTER (class = 'blocked' AND is_timeout) AS timeouts,
+    count(*) FILTER (class = 'blocked' AND is_loose) AS loose,
     count(*) FILTER (class = 'blocked' AND family = 'dns') AS dns,
     count(*) FILTER (class = 'blocked' AND family = 'tcp') AS tcp,
     count(*) FILTER (class = 'blocked' AND family = 'tls') AS tls
@@ -51,6 +54,7 @@ SELECT domain, probe_asn, session, day, is_via_own, is_via_domestic,
        ELSE 'none' END AS class,
   2 * artefact >= blocked AND blocked > 0 AS is_artefact,
   2 * timeouts > blocked AS is_timeout,
+  2 * loose > blocked AND 2 * artefact < blocked AS is_loose,
   CASE WHEN 2 * dns >= blocked THEN 'dns' WHEN 2 * tcp >= blocked THEN 'tcp'
        WHEN 2 * tls >= blocked THEN 'tls' ELSE 'http' END AS family
 FROM counted
@@ -70,10 +74,11 @@ WITH asked AS (
   SELECT domain, probe_asn, is_own FROM asked
   WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domestic END
 ), views AS (
-  SELECT 'all'::view_name AS via, domain, probe_asn, day, class, is_artefact, is_timeout, family
+  SELECT 'all'::view_name AS via, domain, probe_asn, day, class, is_artefact, is_timeout,
+    is_loose, family
   FROM sessions
   UNION ALL
-  SELECT 'domestic', domain, probe_asn, day, class, is_artefact, is_timeout, family
+  SELECT 'domestic', domain, probe_asn, day, class, is_artefact, is_timeout, is_loose, family
   FROM sessions JOIN mixed USING (domain, probe_asn)
   WHERE CASE WHEN is_own THEN is_via_own ELSE is_via_domestic END
 )
@@ -85,8 +90,7 @@ SELECT via, domain, probe_asn, day,
   count(*) FILTER (class = 'unclear')::INTEGER AS unclear,
   count(*) FILTER (class = 'blocked' AND is_artefact)::INTEGER AS artefact,
   count(*) FILTER (class = 'blocked' AND NOT is_timeout)::INTEGER AS firm,
-  count(*) FILTER (class = 'blocked' AND NOT is_artefact
-    AND (is_timeout OR family <> 'dns'))::INTEGER AS loose,
+  count(*) FILTER (class = 'blocked' AND is_loose)::INTEGER AS loose,
   count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'dns')::INTEGER AS timeout_dns,
   count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tcp')::INTEGER AS timeout_tcp,
   count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tls')::INTEGER AS timeout_tls,
@@ -133,8 +137,7 @@ _STRAYS = """
 WITH sites AS (
   SELECT domain, probe_asn,
     count(*) FILTER (class = 'blocked' AND is_timeout) / count(*) AS timeout_share,
-    count(*) FILTER (class = 'blocked' AND NOT is_artefact AND (is_timeout OR family <> 'dns'))
-      / count(*) AS loose_share
+    count(*) FILTER (class = 'blocked' AND is_loose) / count(*) AS loose_share
   FROM sessions WHERE class <> 'none' GROUP BY ALL HAVING count(*) >= 3
 )
 SELECT probe_asn, median(timeout_share) AS timeout_share,

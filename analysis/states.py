@@ -86,16 +86,15 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         )
 
     low, _ = wilson_bounds(counts["blocked"], everything)
+    low_core, _ = wilson_bounds(counts["core"], everything)
     is_stalling = 2 * counts["firm"] < counts["blocked"]
     is_common = np.where(
         is_stalling,
-        (low >= thresholds.share_floor) & (low >= 3 * counts["timeout_share"]),
+        (low_core >= thresholds.share_floor) & (low_core >= 3 * counts["timeout_share"]),
         (low >= thresholds.firm_share_floor) & (2 * counts["blocked"] >= everything),
     )
-    low_at_all, _ = wilson_bounds(counts["blocked"], everything, _Z_STRAY)
-    is_chance = (2 * counts["loose"] >= counts["blocked"]) & (low_at_all < counts["loose_share"])
     is_blocked = (
-        ~is_chance
+        ~may_be_chance(counts)
         & (counts["core"] >= thresholds.floor_sessions)
         & (2 * counts["one_layer"] >= counts["blocked"])
         & (counts["blocked_days"] >= thresholds.floor_days)
@@ -115,6 +114,18 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         ),
         index=counts.index,
     )
+
+
+def may_be_chance(counts: pd.DataFrame) -> pd.Series:
+    """Whether failures without a trace are no more common than the network's usual site has them.
+
+    ``counts`` holds sessions ``blocked, down, ok, unclear``, of the blocked ones ``loose``, and
+    ``loose_share``.
+    """
+    everything = counts[["blocked", "down", "ok", "unclear"]].sum(axis=1)
+    low, _ = wilson_bounds(counts["blocked"], everything, _Z_STRAY)
+    found: pd.Series = (2 * counts["loose"] >= counts["blocked"]) & (low < counts["loose_share"])
+    return found
 
 
 def strength(states: pd.Series) -> pd.Series:

@@ -13,7 +13,7 @@ from analysis.period import Period
 from analysis.robustness import sessions_to_flip
 from analysis.rules import Thresholds
 from analysis.sessions import add_sessions, stray_shares
-from analysis.states import judge_states, strength, wilson_bounds
+from analysis.states import judge_states, may_be_chance, strength, wilson_bounds
 from analysis.words import LISTED
 
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
@@ -299,7 +299,8 @@ def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """States, where several short blocks of one site on one network meet the floor together.
 
     A site blocked twice for a week each time is blocked: the intervals that are mostly blocked in
-    one way and too short alone are judged on their sum.
+    one way and too short alone are judged on their sum. They have been picked out for being
+    blocked, so that beside all of the cell's sessions they must be more than chance as well.
     """
     short = counts[
         (counts["state"] == "insufficient") & (2 * counts["blocked"] > counts[_CLASSES].sum(axis=1))
@@ -311,7 +312,10 @@ def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     key = [*VIEW, "mechanism"]
     together = short.groupby(key, sort=True)[sums].sum()
     together[_STRAYS] = short.groupby(key, sort=True)[_STRAYS].max()
-    states = judge_states(together, thresholds)
+    whole = counts.groupby(VIEW)[_CLASSES].sum()
+    beside = together.drop(columns=_CLASSES).join(whole, on=VIEW)
+    beside["blocked"] = together["blocked"]
+    states = judge_states(together, thresholds).mask(may_be_chance(beside), "insufficient")
     found = short[key].merge(states.rename("together").reset_index(), on=key, how="left")
     found.index = short.index
     is_listed = found["together"].isin(LISTED)

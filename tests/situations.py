@@ -314,6 +314,13 @@ _SESSION = [
       *_well_known("one", "two", "three", "four", "five", "six")),
     case("a version that fails alone on three names", "session.instrument", "unknown",
       *_by_a_broken_version("3.9.9-broken", 1, 2, 3, 4)),
+    case("a version that fails alone on three names, and with others on three that are blocked",
+      "session.instrument", "unknown",
+      *_by_a_broken_version("3.9.9-broken-2", 1, 2, 3, 4),
+      *[on(n, unshaken("eof_error", domain=d, software_version="3.9.9-broken-2"), day=1)
+        for n in (1, 2, 3, 4) for d in names("six", "seven", "eight")],
+      *[on(n, unshaken("eof_error", domain=d), day=1)
+        for n in (31, 32, 33, 34) for d in names("six", "seven", "eight")]),
     case("two reports that fail on three names", "tls.reset", "blocked tls.reset",
       *_by_a_broken_version("3.9.9-forged", 1, 2)),
     case("a clock that is wrong", "session.broken", "unknown",

@@ -49,7 +49,7 @@ NAME, VPN = "news.example", 64510
 ALL_NETWORKS = [PROBE_NETWORK, PROBE_NETWORK + 1, PROBE_NETWORK + 2]
 #: One letter, one session: Blocked, Open, Down, Unclear, No control, Loopback, Reset, Time-out,
 #: Man in the middle, Stalled handshake, Waiting for the resolver, the same and gone Around it,
-#: Forbidden by the site, the Page reset.
+#: Forbidden by the site, the Page reset, serVer failure, the resolver late (EAI_AGAIN).
 LETTERS: dict[str, Row] = {
     "B": unresolved(NXDOMAIN),
     "O": observation(),
@@ -67,6 +67,8 @@ LETTERS: dict[str, Row] = {
                      tls=[handshake(is_answer=False)], http_first_is_answer=False),
     "F": other_page(http_status=403, status_code_match=False),
     "P": http_observation(**no_response(http_failure="connection_reset")),
+    "V": unresolved("dns_server_misbehaving"),
+    "E": unresolved("dns_temporary_failure"),
 }  # fmt: skip
 DAY_ONE = datetime(2024, 1, 1, 8)
 
@@ -380,6 +382,10 @@ def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Ro
         ([*days("O" * 12 + "S" * 12), *days("O" * 12 + "T" * 12, probe_asn=ALL_NETWORKS[1]),
           *days("O" * 12 + "T" * 12, probe_asn=ALL_NETWORKS[2])], "impaired"),
         ([*days("R" * 12), *days("R" * 12, probe_asn=ALL_NETWORKS[1]),
+          *days("S" * 12, probe_asn=ALL_NETWORKS[2])], "likely_blocked"),
+        ([*days("R" * 12), *days("R" * 12, probe_asn=ALL_NETWORKS[1]),
+          *days("S..S..S", probe_asn=ALL_NETWORKS[2])], "impaired"),
+        ([*days("R" * 12), *days("R" * 12, probe_asn=ALL_NETWORKS[1]),
           *days("O" * 12, probe_asn=ALL_NETWORKS[2])], "likely_blocked"),
         ([*days("R" * 12), *days("R" * 12, probe_asn=ALL_NETWORKS[1]),
           *days("R" * 12, probe_asn=ALL_NETWORKS[2]), *days("O" * 12, probe_asn=VPN)], "impaired"),
@@ -390,6 +396,7 @@ def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Ro
          "a name reset in handshakes and in plain requests", "resets of two and a time-out",
          "three sites of one host reset", "three sites of three hosts unreachable",
          "another way on one network", "unreachable, as another layer's time-out",
+         "time-outs where others reset", "a few of them",
          "one network gets through", "only a tunnel gets through"],
 )  # fmt: skip
 def test_what_fails_alike_on_every_network(rows: list[Row], expected: str) -> None:
@@ -452,6 +459,41 @@ def test_failures_of_which_no_layer_has_half_are_no_block() -> None:
     assert verdict(judge([*days("BRB" * 4), *usual]))["state"] == "likely_blocked"
     # a box that reads the name cuts handshakes and plain requests: that is one way
     assert verdict(judge([*days("RPT" * 4), *usual]))["state"] == "likely_blocked"
+
+
+def test_failures_of_every_kind_are_no_block_by_the_kind_that_is_firmest() -> None:
+    """Two server failures among time-outs of three layers: half of the sessions have one cause."""
+    usual = [row for n in range(7) for row in days("O" * 4, domain=f"usual-{n}.example")]
+    assert verdict(judge([*days("VEWTVTSO"), *usual]))["state"] == "impaired"
+    assert verdict(judge([*days("VEWEVWEO" * 2), *usual]))["state"] == "likely_blocked"
+
+
+def test_days_that_were_picked_for_failing_must_be_more_than_chance() -> None:
+    """Two pairs of failed lookups in a month of a site that is down, on a flaky network."""
+    letters = "D" * 12 + "VV" + "D" * 9 + "VV" + "D" * 9
+    flaky = [row for n in range(8) for row in days("OOOV" * 6, domain=f"usual-{n}.example")]
+    assert verdict(judge([*days(letters), *flaky]))["state"] == "down"
+
+
+def test_time_outs_between_two_blocks_do_not_join_them() -> None:
+    """What only a block leaves began and ended twice; stray time-outs come all the time."""
+    found = judge(days("O" * 15 + "L" * 15 + "TOT" * 5 + "L" * 15 + "O" * 15))
+    blocks = found.intervals[found.intervals["mechanism"] == "dns.loopback"]
+    assert blocks["blocked_from"].tolist() == ["2024-01-16", "2024-02-15"]
+    assert blocks["blocked_until"].tolist() == ["2024-01-30", "2024-02-29"]
+
+
+def test_a_networks_own_private_answer_beside_users_filters_that_give_the_same() -> None:
+    """G3: everybody gets it for five names, and some for seven more, which are a filter's."""
+    rows = []
+    for day in range(24):
+        for user in ("plain", "filtered")[: 1 + (day % 3 == 0)]:
+            for n in range(12):
+                letter = "L" if n < 5 or user == "filtered" else "O"
+                rows += days(letter, start=day, domain=f"n{n}.example", report_id=f"{user}-{day}")
+    found = judge(rows)
+    assert verdict(found, domain="n1.example")["state"] == "blocked"
+    assert verdict(found, domain="n9.example")["state"] not in LISTED
 
 
 def test_a_site_that_refuses_the_country_may_let_a_tunnel_in() -> None:
