@@ -23,7 +23,7 @@ from analysis.lists import with_lists
 from analysis.period import Period
 from analysis.places.sources import OONI
 from analysis.rules import LAYERS, RULES_BY_ID, Thresholds
-from analysis.settings import Settings, parse_settings
+from analysis.settings import FICTIONAL, Settings, parse_settings
 from analysis.states import strength, wilson_bounds
 from analysis.store import Store
 from analysis.study import Study, open_study
@@ -285,8 +285,10 @@ def _settings(words: Sequence[str], parameters: Mapping[str, Any]) -> Settings:
     if "receipt_margin" in parameters:
         given.setdefault("SOURCE", f"SOURCE={OONI}")
         given["RECEIPT_MARGIN"] = f"RECEIPT_MARGIN={parameters['receipt_margin']}"
+    given.setdefault("EVENTS", "EVENTS=")  # no event takes part in a verdict
     code = str(parameters["probe_cc"])
-    if "SOURCE" not in given and not reference.is_fictional(code):
+    is_embedded = reference.is_fictional(code) and (FICTIONAL / code.lower()).is_dir()
+    if "SOURCE" not in given and not is_embedded:
         # A store is a source too, and nothing is read from elsewhere here.
         store = given.get("STORE", "").partition("=")[2] or str(reference.REPOSITORY / "data")
         given["SOURCE"] = f"SOURCE={store}"

@@ -294,12 +294,12 @@ SELECT
   coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL AND http_status IS NOT NULL
     AND control_http_ok AND coalesce(status_code_match, FALSE)
     AND coalesce(body_proportion, 0) > {body_match} AS is_same_length,
-  -- Where the request ended, if with a page: somewhere over https, or with this very body. Null
+  -- Where the request ended, if with a page: somewhere else, or with this very body. Null
   -- also where an https input ended over https: nobody between can send it anywhere.
   CASE WHEN http_failure IS NULL AND http_status IS NOT NULL AND NOT (is_https AND is_https_page)
     THEN CASE WHEN is_https_page THEN 'https://' || http_host
-         WHEN http_body_digest IS NOT NULL THEN http_body_digest
-         WHEN http_site <> registrable_domain THEN 'http://' || http_host END END AS landing,
+         WHEN http_site <> registrable_domain THEN 'http://' || http_host
+         ELSE http_body_digest END END AS landing,
   -- the site's own page that is not the control's, over a connection that proves whose it is
   CASE WHEN is_https_own AND http_site = registrable_domain THEN http_body_digest END AS own_page,
   http_failure IS NOT NULL AND coalesce(redirect_site, http_site) <> registrable_domain

@@ -15,6 +15,7 @@ SELECT domain, any_value(registrable_domain) AS registrable_domain, probe_asn, s
   bool_or(class = 'ok') AS is_ok,
   bool_or(class = 'blocked' OR (class = 'unknown' AND (evidence = 'scored' OR is_failing)))
     AND NOT bool_or(class = 'ok') AS is_failing,
+  bool_or(class = 'blocked' AND mechanism = 'dns.nxdomain') AS is_unnamed,
   min(CASE WHEN class = 'blocked' AND NOT is_artefact AND mechanism NOT LIKE 'dns.%'
     THEN mechanism END) AS mechanism
 FROM outcomes WHERE domain <> '' GROUP BY domain, probe_asn, session
@@ -39,6 +40,10 @@ SELECT session, probe_asn, count(DISTINCT registrable_domain) AS name_count,
 FROM tried SEMI JOIN failing USING (session, probe_asn)
 GROUP BY ALL
 HAVING name_count >= {broken_names} AND failing_name_count > {broken_share} * name_count
+  -- A resolver that knows some names and not others is no dead link: many may be blocked at once.
+  AND (NOT bool_or(is_ok)
+    OR 2 * count(DISTINCT registrable_domain) FILTER (is_failing AND is_unnamed)
+      < failing_name_count)
 UNION ALL
 -- A probe whose clock is wrong finds no valid certificate anywhere.
 SELECT session, probe_asn, count(DISTINCT registrable_domain), count(DISTINCT registrable_domain)

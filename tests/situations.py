@@ -312,6 +312,16 @@ _SESSION = [
       *[on(1, unconnected(TIMEOUT, domain=d))
         for d in names("two", "three", "four", "five", "six")],
       *_well_known("one", "two", "three", "four", "five", "six")),
+    case("a session in which the resolver knows no well-known name", "session.broken", "unknown",
+      *[on(1, unresolved(NXDOMAIN) | {"domain": d})
+        for d in names("one", "two", "three", "four", "five", "six")],
+      *_well_known("one", "two", "three", "four", "five", "six")),
+    case("a session in which the resolver knows two of seven well-known names", "dns.nxdomain",
+      "blocked dns.nxdomain",
+      *[on(1, unresolved(NXDOMAIN) | {"domain": d})
+        for d in names("one", "two", "three", "four", "five")],
+      *[on(1, observation(domain=d)) for d in names("six", "seven")],
+      *_well_known("one", "two", "three", "four", "five", "six", "seven")),
     case("a version that fails alone on three names", "session.instrument", "unknown",
       *_by_a_broken_version("3.9.9-broken", 1, 2, 3, 4)),
     case("a version that fails alone on three names, and with others on three that are blocked",
@@ -477,6 +487,11 @@ _HTTP = [
     case("one page for three names that are reached elsewhere", "http.blockpage",
       "blocked http.blockpage",
       *_pages("block page", "one", "two", "three"), *_reached("one", "two", "three")),
+    case("three names that are sent to one site, whose page says when", "http.blockpage",
+      "blocked http.blockpage",
+      *[row | {"http_host": "by-order.example", "http_body_digest": f"notice {n}"}
+        for n, row in enumerate(_pages("", "one", "two", "three"))],
+      *_reached("one", "two", "three")),
     case("a refusal by the site's own address over https", "http.refused_by_site", "unknown",
       observation(http_status=403, status_code_match=False, body_proportion=0.1,
                   title_match=False)),

@@ -469,8 +469,8 @@ def test_failures_of_every_kind_are_no_block_by_the_kind_that_is_firmest() -> No
 
 
 def test_days_that_were_picked_for_failing_must_be_more_than_chance() -> None:
-    """Two pairs of failed lookups in a month of a site that is down, on a flaky network."""
-    letters = "D" * 12 + "VV" + "D" * 9 + "VV" + "D" * 9
+    """Six failed lookups in two months of a site that is down, on a flaky network."""
+    letters = "D" * 20 + "VVV" + "D" * 9 + "VVV" + "D" * 20
     flaky = [row for n in range(8) for row in days("OOOV" * 6, domain=f"usual-{n}.example")]
     assert verdict(judge([*days(letters), *flaky]))["state"] == "down"
 
