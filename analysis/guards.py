@@ -8,17 +8,22 @@ import duckdb
 
 from analysis.rules import Thresholds
 
-# What each session saw of each site, before any guard.
+# What each session saw of each site, before any guard. A site that refuses the visitor has been
+# reached as far as the probe goes.
 _SEEN = """
+WITH told AS (
+  SELECT *, class = 'ok' OR (evidence = 'scored' AND set_aside = 'geo_restricted') AS is_reached
+  FROM outcomes WHERE domain <> ''
+)
 SELECT domain, any_value(registrable_domain) AS registrable_domain, probe_asn, session,
   date_trunc('quarter', min(day)) AS quarter, min(software) AS software,
-  bool_or(class = 'ok') AS is_ok,
+  bool_or(is_reached) AS is_ok,
   bool_or(class = 'blocked' OR (class = 'unknown' AND (evidence = 'scored' OR is_failing)))
-    AND NOT bool_or(class = 'ok') AS is_failing,
+    AND NOT bool_or(is_reached) AS is_failing,
   bool_or(class = 'blocked' AND mechanism = 'dns.nxdomain') AS is_unnamed,
   min(CASE WHEN class = 'blocked' AND NOT is_artefact AND mechanism NOT LIKE 'dns.%'
     THEN mechanism END) AS mechanism
-FROM outcomes WHERE domain <> '' GROUP BY domain, probe_asn, session
+FROM told GROUP BY domain, probe_asn, session
 """
 
 # A name is normally reached on a network where most of the sessions that could tell reached it.

@@ -331,6 +331,12 @@ _SESSION = [
         for n in (1, 2, 3, 4) for d in names("six", "seven", "eight")],
       *[on(n, unshaken("eof_error", domain=d), day=1)
         for n in (31, 32, 33, 34) for d in names("six", "seven", "eight")]),
+    case("a version that fails alone on sites that refuse everybody else", "session.instrument",
+      "unknown",
+      *[on(n, unshaken("eof_error", domain=d, software_version="3.9.9-broken-3"), day=1)
+        for n in (1, 2, 3, 4) for d in names("one", "two", "three")],
+      *[on(70 + n, other_page(domain=d, http_status=403, status_code_match=False), day=1)
+        for n in range(4) for d in names("one", "two", "three")]),
     case("two reports that fail on three names", "tls.reset", "blocked tls.reset",
       *_by_a_broken_version("3.9.9-forged", 1, 2)),
     case("a clock that is wrong", "session.broken", "unknown",
