@@ -84,6 +84,7 @@ SWEEP: Mapping[str, tuple[float, ...]] = {
     "defect_ratio": (3.0, 10.0),
     "refusal_share": (0.6, 0.9),
     "firewall_names": (2, 6),
+    "route_days": (1, 14),
     "substitution_dead_share": (0.3, 0.7),
 }
 
