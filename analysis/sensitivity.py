@@ -81,7 +81,8 @@ _TRACES = {
       is_persistent, is_lone, has_dns_fingerprint, is_local_filter, is_blockpage,
       is_sent_elsewhere, is_replaced)) FROM profiled""",
     "rules": """SELECT bit_xor(hash(object_key, line_number, domain, probe_asn, resolver_asn,
-      session, day, class, evidence, mechanism, is_artefact, is_about_target, tls_rule))
+      session, day, class, evidence, rule_id, mechanism, is_artefact, is_about_target,
+      tls_rule))
       FROM outcomes""",
 }
 
