@@ -337,14 +337,14 @@ def _choose_view(
     is_dns = rank["mechanism"].fillna("").str.startswith("dns.") & rank["state"].isin(LISTED)
     best = rank[rank["via"] == "all"].groupby(CELL)["rank"].min()
     through = rank[(rank["via"] == "domestic") & is_dns].groupby(CELL)["rank"].min()
-    chosen = through[through <= best.reindex(through.index)].index
+    no_weaker = through[through <= best.reindex(through.index)].index
     accused = rank[(rank["via"] == "all") & is_dns].set_index(CELL).index
     own = rank[rank["via"] == "domestic"].sort_values("rank").groupby(CELL)["state"].first()
     blocking = connection.execute(_VIA_DOMESTIC.format(**vars(thresholds))).df()
     cleared = accused.intersection(own[own == "ok"].index).difference(
         pd.MultiIndex.from_frame(blocking)
     )
-    chosen = chosen.union(cleared).to_frame(index=False)
+    chosen = no_weaker.union(cleared).to_frame(index=False)
     connection.register("chosen", chosen.astype({"domain": "str", "probe_asn": "uint32"}))
     connection.execute(_DROP_OTHER_VIEW)
     connection.unregister("chosen")
