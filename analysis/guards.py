@@ -39,25 +39,28 @@ WITH tried AS (
   -- Few sessions fail on so many hosts, and names need not be counted in the others.
   SELECT session, probe_asn FROM tried WHERE is_failing
   GROUP BY ALL HAVING count(*) > {broken_share} * {broken_names}
+), lost AS (
+  SELECT session, probe_asn, count(DISTINCT registrable_domain) AS name_count,
+    count(DISTINCT registrable_domain) FILTER (is_failing) AS failing_name_count
+  FROM tried SEMI JOIN failing USING (session, probe_asn)
+  GROUP BY ALL
+  HAVING name_count >= {broken_names} AND failing_name_count > {broken_share} * name_count
+    -- A resolver that knows some names and not others is no dead link: many may be blocked at once.
+    AND (NOT bool_or(is_ok)
+      OR 2 * count(DISTINCT registrable_domain) FILTER (is_failing AND is_unnamed)
+        < failing_name_count)
+), mistimed AS (
+  -- A probe whose clock is wrong finds no valid certificate anywhere.
+  SELECT session, probe_asn, count(DISTINCT registrable_domain) AS name_count,
+    count(DISTINCT registrable_domain)
+      FILTER (tls_failure = 'ssl_invalid_certificate') AS failing_name_count
+  FROM features
+  WHERE tls_count > 0
+    AND session IN (SELECT session FROM features WHERE tls_failure = 'ssl_invalid_certificate')
+  GROUP BY session, probe_asn
+  HAVING failing_name_count >= {defect_names} AND sum(tls_trusted_ok) = 0
 )
-SELECT session, probe_asn, count(DISTINCT registrable_domain) AS name_count,
-  count(DISTINCT registrable_domain) FILTER (is_failing) AS failing_name_count
-FROM tried SEMI JOIN failing USING (session, probe_asn)
-GROUP BY ALL
-HAVING name_count >= {broken_names} AND failing_name_count > {broken_share} * name_count
-  -- A resolver that knows some names and not others is no dead link: many may be blocked at once.
-  AND (NOT bool_or(is_ok)
-    OR 2 * count(DISTINCT registrable_domain) FILTER (is_failing AND is_unnamed)
-      < failing_name_count)
-UNION ALL
--- A probe whose clock is wrong finds no valid certificate anywhere.
-SELECT session, probe_asn, count(DISTINCT registrable_domain), count(DISTINCT registrable_domain)
-  FILTER (tls_failure = 'ssl_invalid_certificate') AS false_name_count
-FROM features
-WHERE tls_count > 0
-  AND session IN (SELECT session FROM features WHERE tls_failure = 'ssl_invalid_certificate')
-GROUP BY session, probe_asn
-HAVING false_name_count >= 3 AND sum(tls_trusted_ok) = 0
+FROM lost UNION ALL FROM mistimed ANTI JOIN lost USING (session, probe_asn)
 """
 
 # What the sessions of each probe version saw of each site, by what a failing one failed at.
