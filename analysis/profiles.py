@@ -279,14 +279,22 @@ FROM counted JOIN names USING (probe_asn, resolver_asn, address)
   LEFT JOIN lasting USING (probe_asn, resolver_asn, address)
 """
 
-# What sessions without a filter get for a name nearly always is the network's own answer, even if
-# the filters of others there give the same address for names of theirs.
-_NETWORK_NAMES = """
-SELECT a.probe_asn, a.resolver_asn, a.address, a.domain
-FROM special_asked a JOIN special_sessions s USING (probe_asn, resolver_asn, address, session)
-WHERE NOT s.is_given GROUP BY ALL
-HAVING count(*) FILTER (a.is_given) >= {floor_sessions}
-  AND count(*) FILTER (a.is_given) >= {persistence_share} * count(*)
+# What sessions without a filter get for a name nearly always, or several versions of them for a
+# while, is the network's own answer, even if the filters of others there give the same address for
+# names of theirs.
+_NETWORK_NAMES = f"""
+WITH plain AS (
+  SELECT a.* FROM special_asked a
+    JOIN special_sessions s USING (probe_asn, resolver_asn, address, session)
+  WHERE NOT s.is_given
+), {_spells("probe_asn, resolver_asn, address, domain", "plain", "software")}
+SELECT probe_asn, resolver_asn, address, domain, min(day) AS since, max(day) AS until
+FROM plain GROUP BY ALL
+HAVING count(*) FILTER (is_given) >= {{floor_sessions}}
+  AND count(*) FILTER (is_given) >= {{persistence_share}} * count(*)
+UNION
+SELECT probe_asn, resolver_asn, address, domain, since, until
+FROM spells WHERE {_IS_STEADY} AND version_count >= 2
 """
 
 _FILTERED = """
@@ -297,7 +305,7 @@ SELECT DISTINCT object_key, line_number FROM (
         FROM features WHERE dns_special IS NOT NULL) f
   JOIN special_profiles s USING (probe_asn, resolver_asn, address)
   ANTI JOIN network_names n ON n.probe_asn = f.probe_asn AND n.resolver_asn = f.resolver_asn
-    AND n.address = f.address AND n.domain = f.domain
+    AND n.address = f.address AND n.domain = f.domain AND f.day BETWEEN n.since AND n.until
   WHERE s.is_local_filter AND coalesce(
     len([true FOR one IN s.stretches IF f.day BETWEEN one[1] AND one[2]]) = 0, TRUE)
   UNION ALL
