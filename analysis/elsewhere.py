@@ -56,10 +56,14 @@ SELECT row, sum(ok)::BIGINT AS reaching_session_count, sum(sessions)::BIGINT AS 
   sum(alike)::BIGINT AS alike_session_count,
   count(*) FILTER (2 * alike > sessions AND alike >= 2) AS company_network_count,
   count(*) FILTER (2 * lost > sessions) AS lost_network_count,
-  count(*) FILTER (2 * otherwise > sessions
-    OR (2 * other_manner > sessions AND other_manner >= {floor_sessions}))
-    AS otherwise_network_count
-FROM seen GROUP BY row ORDER BY row
+  count(*) FILTER (margin > 0) AS otherwise_network_count,
+  -- sessions that would take these networks' majorities away
+  coalesce(sum(margin) FILTER (margin > 0), 0)::BIGINT AS otherwise_margin
+FROM (
+  SELECT *, greatest(2 * otherwise - sessions, CASE WHEN other_manner >= {floor_sessions}
+    THEN 2 * other_manner - sessions ELSE 0 END) AS margin
+  FROM seen
+) GROUP BY row ORDER BY row
 """
 
 # On how many of the networks that failed the site was open at other times.
@@ -118,19 +122,22 @@ def withhold_unreached(
         thresholds: ``refusal_share``, ``firewall_names``, ``floor_sessions``.
 
     Returns:
-        ``judged`` with the column ``withheld``: why a block is taken back, empty elsewhere.
+        ``judged`` with the columns ``withheld``, why a block is taken back, empty elsewhere; and
+        ``leaning``, how many sessions of other cells keep it from that, without end elsewhere.
     """
     is_suspected = (judged["state"] == "likely_blocked") & ~judged["mechanism"].isin(_NOT_A_REFUSAL)
     suspected = _suspected(judged[is_suspected])
     others = _others(connection, suspected, thresholds)
     failing = others["failing_network_count"] + 1
     told = others["network_count"] + 1
+    is_away = (told >= 3) & (
+        others["reaching_session_count"] < np.maximum(2, 0.1 * others["session_count"])
+    )
     is_unreached = (
-        (told >= 3)
+        is_away
         & (others["alike_session_count"] >= thresholds.floor_sessions)
         & (failing >= thresholds.refusal_share * told)
         & (others["otherwise_network_count"] == 0)
-        & (others["reaching_session_count"] < np.maximum(2, 0.1 * others["session_count"]))
     )
     unreached = suspected.set_index("row").loc[others.index[is_unreached]]
     connection.register("unreached", unreached.reset_index())
@@ -151,7 +158,11 @@ def withhold_unreached(
         2 * around["reached_count"] >= around["stalled_count"]
     )
     withheld = unreached.index[~(is_connected & (has_changed | is_shared)) & ~is_reachable]
-    return _withhold(judged.assign(withheld=""), judged.index.isin(withheld), _EVERYWHERE)
+    # Two sessions that claim to reach a site leave one fewer that fails alike.
+    leaning = others["otherwise_margin"].where(is_away & (others["otherwise_network_count"] > 0))
+    leaning[unreached.index.difference(withheld)] = 2
+    known = judged.assign(withheld="", leaning=leaning.reindex(judged.index).fillna(np.inf))
+    return _withhold(known, judged.index.isin(withheld), _EVERYWHERE)
 
 
 def lost_routes(

@@ -22,7 +22,8 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
             ok, unclear, artefact, firm, one_layer``) and of the whole period (``all_blocked,
             all_down, all_ok, all_unclear, all_artefact``, and ``all_none``, those that say nothing
             as yet); ``is_profiled``: the mechanism rests on what other sessions saw too;
-            ``is_brief``: so short a stretch of time-outs that a few days more or less decide.
+            ``is_brief``: so short a stretch of time-outs that a few days more or less decide;
+            ``leaning``: the sessions of other cells that keep it on the list.
         thresholds: the evidence floor.
 
     Returns:
@@ -56,6 +57,7 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
             state != "insufficient", np.inf
         ),
         profile=np.where(is_listed & counts["is_profiled"], thresholds.floor_sessions, np.inf),
+        leaning=counts["leaning"].where(is_listed, np.inf),
         # One session moves an edge, and one on another network makes company.
         brief=np.where(is_listed & counts["is_brief"], 1, np.inf),
     )

@@ -419,7 +419,9 @@ def _flips(
     counts = (
         table[CELL]
         .merge(
-            strongest[[*CELL, "state", "mechanism", "blocked_from", "blocked_until", *columns]],
+            strongest[
+                [*CELL, "state", "mechanism", "blocked_from", "blocked_until", "leaning", *columns]
+            ],
             on=CELL,
             how="left",
         )

@@ -461,6 +461,21 @@ def test_failures_of_which_no_layer_has_half_are_no_block() -> None:
     assert verdict(judge([*days("RPT" * 4), *usual]))["state"] == "likely_blocked"
 
 
+def test_a_listing_that_leans_on_another_network_falls_as_soon_as_that_one_does() -> None:
+    """G10 across networks: time-outs on a third network keep 40 resets on two listed; whoever
+    forges resets there takes that away, and not with fewer than the number says."""
+    mine = [*days("R" * 40), *days("R" * 40, probe_asn=ALL_NETWORKS[1])]
+    third = days("." * 12 + "SSRSSRSSR", probe_asn=ALL_NETWORKS[2])
+    printed = int(verdict(judge([*mine, *third]))["sessions_to_flip"])
+    assert printed == 3
+    for count, expected in ((printed - 1, "likely_blocked"), (printed, "impaired")):
+        forged = days("." * 12 + "R" * count, probe_asn=ALL_NETWORKS[2])
+        forged = [{**row, "report_id": f"forged-{n}"} for n, row in enumerate(forged)]
+        assert verdict(judge([*mine, *third, *forged]))["state"] == expected
+    shared = [row for n in range(3) for row in everywhere("R" * 40, f"s{n}.example", 64496 + n)]
+    assert verdict(judge(shared), domain="s0.example")["sessions_to_flip"] == 2
+
+
 def test_failures_of_every_kind_are_no_block_by_the_kind_that_is_firmest() -> None:
     """Two server failures among time-outs of three layers: half of the sessions have one cause."""
     usual = [row for n in range(7) for row in days("O" * 4, domain=f"usual-{n}.example")]
