@@ -17,7 +17,7 @@ SET_ASIDE_REASONS = {
     "geo_restricted": "The site itself refuses the country.",
     "down": "The site is down for the control too.",
     "instrument": "The failures follow a software version.",
-    "broken_session": "The failures come from sessions in which everything failed.",
+    "broken_session": "The failures come from sessions in which most sites failed.",
     "not_domestic": "Seen only on networks that are not access networks of the country.",
     "impaired": "Not working for a cause that the measurements do not show.",
     "insufficient": "Too few sessions, or too few that agree, to say anything.",
