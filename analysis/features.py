@@ -129,13 +129,15 @@ WITH sessions AS (
          bool_or(control_name = 'resolves') AS resolves,
          bool_or(control_name = 'missing') AS misses
   FROM controlled WHERE domain <> '' AND control_name <> 'silent' GROUP BY ALL
-), days AS (
+), days AS MATERIALIZED (
   SELECT domain, day, count(*) FILTER (resolves) AS resolving, count(*) FILTER (misses) AS missing
   FROM sessions GROUP BY ALL
+), doubted AS (
+  SELECT DISTINCT domain FROM days WHERE missing > 0
 ), around AS (
   SELECT domain, day,
          sum(resolving) OVER near AS resolving, sum(missing) OVER near AS missing
-  FROM days
+  FROM days SEMI JOIN doubted USING (domain)
   WINDOW near AS (PARTITION BY domain ORDER BY day
                   RANGE BETWEEN INTERVAL {pool_days} DAYS PRECEDING
                             AND INTERVAL {pool_days} DAYS FOLLOWING)
@@ -143,6 +145,9 @@ WITH sessions AS (
 SELECT domain, day,
   (CASE WHEN missing > resolving THEN 'missing' ELSE 'exists' END)::pool_word AS name_pool
 FROM around
+UNION ALL
+-- most names are never missed
+SELECT domain, day, 'exists'::pool_word FROM days ANTI JOIN doubted USING (domain)
 """
 
 # An address serves sites where most sessions that tried it got a valid certificate or the page that

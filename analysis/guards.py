@@ -54,9 +54,11 @@ WITH tried AS (
   SELECT session, probe_asn, count(DISTINCT registrable_domain) AS name_count,
     count(DISTINCT registrable_domain)
       FILTER (tls_failure = 'ssl_invalid_certificate') AS failing_name_count
-  FROM features
+  FROM features SEMI JOIN (
+    SELECT session FROM features WHERE tls_failure = 'ssl_invalid_certificate'
+    GROUP BY session HAVING count(*) >= {defect_names}
+  ) USING (session)
   WHERE tls_count > 0
-    AND session IN (SELECT session FROM features WHERE tls_failure = 'ssl_invalid_certificate')
   GROUP BY session, probe_asn
   HAVING failing_name_count >= {defect_names} AND sum(tls_trusted_ok) = 0
 )

@@ -62,13 +62,21 @@ FROM counted
 
 # ``domestic``: the same cells as through the country's own resolvers, where others were used too.
 _SESSION_DAYS = """
-WITH asked AS (
-  -- A few sessions are not enough to speak for a network.
-  SELECT domain, probe_asn, bool_and(is_via_own) AS is_all_own,
-    count(*) FILTER (is_via_own AND class <> 'none') >= {floor_sessions}
-      AND count(DISTINCT day) FILTER (is_via_own AND class <> 'none') >= {floor_days} AS is_own,
-    bool_or(is_via_domestic) AS is_domestic, bool_and(is_via_domestic) AS is_all_domestic
+WITH counted AS (
+  SELECT domain, probe_asn, count(*) FILTER (is_via_own AND class <> 'none') AS own_count,
+    bool_and(is_via_own) AS is_all_own, bool_or(is_via_domestic) AS is_domestic,
+    bool_and(is_via_domestic) AS is_all_domestic
   FROM sessions GROUP BY ALL
+), asked AS (
+  -- A few sessions are not enough to speak for a network.
+  SELECT c.*, coalesce(day_count, 0) >= {floor_days} AS is_own
+  FROM counted c LEFT JOIN (
+    SELECT domain, probe_asn, count(DISTINCT day) AS day_count
+    FROM sessions SEMI JOIN (
+      FROM counted WHERE own_count >= {floor_sessions} AND NOT is_all_own
+    ) USING (domain, probe_asn)
+    WHERE is_via_own AND class <> 'none' GROUP BY ALL
+  ) USING (domain, probe_asn)
 ), mixed AS (
   -- The network's own resolver speaks for it; where it was hardly asked, those of the country do.
   SELECT domain, probe_asn, is_own FROM asked
@@ -107,7 +115,8 @@ def add_sessions(
     ``sessions``: one row per ``domain, probe_asn, session``, with the ``day`` on which it first
     tested the site, its ``class``, whether anything could be read (``is_scored``) and whether the
     site refused (``is_refused``), and of a blocked one whether it carries an artefact, whether
-    it times out, and the layer (``family``).
+    it times out, whether it may be chance (``is_loose``: no trace and no resolver's answer), and
+    the layer (``family``).
 
     ``session_days``: one row per ``domain`` × ``probe_asn`` × ``day`` that was tested, with
     ``session_count`` and the sessions in each class (``blocked, down, ok, unclear``) and, of the
