@@ -91,18 +91,21 @@ cells AS (
   SELECT c.domain, c.probe_asn, c.quarter, c.software,
     2 * (t.ok - c.ok) > t.sessions - c.sessions AS others_reach
   FROM cells c JOIN totals t USING (domain, probe_asn, quarter) WHERE t.sessions > c.sessions
-), paired AS (
+), paired AS MATERIALIZED (
   SELECT software, probe_asn, mechanism, others_reach, sessions, registrable_domain
   FROM told JOIN others USING (domain, probe_asn, quarter, software)
 ), exposure AS (
-  SELECT software, sum(sessions) AS sessions, count(DISTINCT registrable_domain) AS name_count
-  FROM paired WHERE others_reach GROUP BY ALL
+  SELECT software, sum(sessions) AS sessions FROM paired WHERE others_reach GROUP BY ALL
 ), failing AS (
   SELECT software, mechanism,
     coalesce(sum(sessions) FILTER (others_reach), 0) AS alone,
     coalesce(sum(sessions) FILTER (NOT others_reach), 0) AS together,
     count(DISTINCT registrable_domain) FILTER (others_reach) AS names
-  FROM paired WHERE mechanism IS NOT NULL GROUP BY ALL
+  FROM paired WHERE mechanism IS NOT NULL
+  GROUP BY ALL HAVING names >= {defect_names} AND alone >= {floor_sessions}
+), tried AS (
+  SELECT software, count(DISTINCT registrable_domain) AS name_count
+  FROM paired WHERE others_reach AND software IN (SELECT software FROM failing) GROUP BY ALL
 ), network_exposure AS (
   SELECT software, probe_asn, sum(sessions) AS sessions FROM paired WHERE others_reach GROUP BY ALL
 ), network_failing AS (
@@ -121,13 +124,13 @@ cells AS (
       t USING (probe_asn)
     LEFT JOIN network_failing f USING (software, probe_asn, mechanism)
   GROUP BY ALL
-), found AS (
+), found AS MATERIALIZED (
   SELECT software, mechanism, names AS name_count, alone::BIGINT AS session_count,
     together::BIGINT AS shared_session_count, alone / exposure.sessions AS rate,
     expected_count / exposure.sessions AS usual_rate
-  FROM failing JOIN exposure USING (software) JOIN expected USING (software, mechanism)
-  WHERE names >= {defect_names} AND alone >= {floor_sessions}
-    AND (alone >= 3 * together OR 2 * names >= exposure.name_count)
+  FROM failing JOIN exposure USING (software) JOIN tried USING (software)
+    JOIN expected USING (software, mechanism)
+  WHERE (alone >= 3 * together OR 2 * names >= tried.name_count)
     AND alone >= {defect_ratio} * expected_count AND rate >= 0.02
 ), witnesses AS (
   -- One report is one witness, however many sites it fails on.
