@@ -81,13 +81,15 @@ WITH networks AS (
 SELECT row, count(*) AS changed_network_count FROM networks GROUP BY row ORDER BY row
 """
 
-# Where the resolvers did not answer: how often the same measurement reached the site all the same,
-# with its own certificate, at the address that the control got.
+# Where the resolvers did not answer: the sites that the same measurements mostly reached all the
+# same, with their own certificate, at the address that the control got. A site is there or it is
+# not, whichever network a probe asked from.
 _GONE_AROUND = """
-SELECT s.row, count(*) FILTER (o.tls_rule = 'tls.ok') AS reached_count, count(*) AS stalled_count
+SELECT s.domain
 FROM unreached s JOIN outcomes o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
   AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.mechanism = 'dns.timeout'
-WHERE s.mechanism = 'dns.timeout' GROUP BY row ORDER BY row
+WHERE s.mechanism = 'dns.timeout'
+GROUP BY s.domain HAVING 2 * count(*) FILTER (o.tls_rule = 'tls.ok') >= count(*)
 """
 
 # Who hosts each unreached site: the network that most controls found it in.
@@ -142,7 +144,7 @@ def withhold_unreached(
     unreached = suspected.set_index("row").loc[others.index[is_unreached]]
     connection.register("unreached", unreached.reset_index())
     changed = connection.execute(_CHANGED.format(**vars(thresholds))).df().set_index("row")
-    around = connection.execute(_GONE_AROUND).df().set_index("row").reindex(unreached.index)
+    around = connection.execute(_GONE_AROUND).df()["domain"]
     hosters = connection.execute(_HOSTERS).df().set_index("domain")["hoster"]
     connection.unregister("unreached")
     changed_count = changed["changed_network_count"].reindex(unreached.index, fill_value=0)
@@ -150,13 +152,7 @@ def withhold_unreached(
     is_lost = (2 * others["lost_network_count"] >= failing).loc[unreached.index]
     is_connected = ~unreached["mechanism"].isin(_NO_WAY_THERE) & ~is_lost
     is_shared = _are_unrelated(unreached, hosters, thresholds)
-    # A site is there or it is not, whichever network a probe asked from.
-    around = around.groupby(unreached["domain"])[["reached_count", "stalled_count"]].transform(
-        "sum"
-    )
-    is_reachable = (unreached["mechanism"] == "dns.timeout") & (
-        2 * around["reached_count"] >= around["stalled_count"]
-    )
+    is_reachable = (unreached["mechanism"] == "dns.timeout") & unreached["domain"].isin(around)
     withheld = unreached.index[~(is_connected & (has_changed | is_shared)) & ~is_reachable]
     # Two sessions that claim to reach a site leave one fewer that fails alike.
     leaning = others["otherwise_margin"].where(is_away & (others["otherwise_network_count"] > 0))

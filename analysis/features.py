@@ -189,10 +189,11 @@ FROM (SELECT address, unnest(domains) AS domain FROM serving) WHERE domain <> ''
 # that the control knows and where no other site stands at the end: a block page may well be as
 # long as a small site's.
 _SAME_PAGE = """coalesce(http_first_is_answer, TRUE) AND {control_page}"""
-_CONTROL_PAGE = """http_failure IS NULL
-  AND http_status IS NOT NULL AND control_http_ok AND coalesce(status_code_match, FALSE)
+_SAME_STATUS = """http_failure IS NULL
+  AND http_status IS NOT NULL AND control_http_ok AND coalesce(status_code_match, FALSE)"""
+_CONTROL_PAGE = f"""{_SAME_STATUS}
   AND (coalesce(title_match, FALSE)
-       OR (coalesce(body_proportion, 0) > {body_match} AND NOT dns_is_unmatched
+       OR (coalesce(body_proportion, 0) > {{body_match}} AND NOT dns_is_unmatched
            AND (http_host = domain OR http_host = 'www.' || domain
                 OR domain = 'www.' || http_host)))"""
 
@@ -296,8 +297,7 @@ SELECT
     AND coalesce(body_proportion, 0) <= {body_match} AS is_sent_astray,
   {same_page}
     AS is_same_page,
-  coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL AND http_status IS NOT NULL
-    AND control_http_ok AND coalesce(status_code_match, FALSE)
+  coalesce(http_first_is_answer, TRUE) AND {same_status}
     AND coalesce(body_proportion, 0) > {body_match} AS is_same_length,
   -- Where the request ended, if with a page: somewhere else, or with this very body. Null
   -- also where an https input ended over https: nobody between can send it anywhere.
@@ -370,6 +370,7 @@ def add_features(
     connection.execute(f"CREATE OR REPLACE TEMP VIEW features_raw AS {_FEATURES}")
     layered = _LAYERED.format(
         same_page=same_page,
+        same_status=_SAME_STATUS,
         control_page=control_page,
         body_match=body_match,
         is_local_fault=is_local_fault("t.failure"),

@@ -162,7 +162,7 @@ WHERE t.sessions - c.sessions >= 2 AND 2 * (t.ok - c.ok) < t.sessions - c.sessio
 
 
 def add_guards(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> None:
-    """Create ``broken_sessions`` and ``defective_versions`` from the table ``outcomes``.
+    """Create ``broken_sessions`` and ``defective_versions`` from ``outcomes`` and ``features``.
 
     ``broken_sessions``: one row per session and network, with the names that it failed on.
     ``defective_versions``: one row per software version and mechanism, with the rate at which

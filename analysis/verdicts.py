@@ -413,7 +413,7 @@ def _flips(
 ) -> pd.Series:
     """``sessions_to_flip`` of each cell, in the order of ``table``."""
     columns = [*_CLASSES, "artefact", "firm", "one_layer"]
-    whole = judged.groupby(CELL)[[*columns, "session_count"]].sum()
+    whole = judged.groupby(CELL)[[*_CLASSES, "artefact", "session_count"]].sum()
     whole["none"] = whole["session_count"] - whole[_CLASSES].sum(axis=1)
     whole = whole.add_prefix("all_").reset_index()
     counts = (

@@ -353,6 +353,8 @@ _DNS = [
     case("an address instead of a name", "dns.not_measured", "ok",
       observation(domain="192.0.2.10", is_ip_input=True, dns_answers=[], udp_answers=[],
                   control_answers=[], tcp=[connect(match=None)], tls=[handshake(match=None)])),
+    case("the system says that its resolver did not answer in time", "dns.timeout",
+      "blocked dns.timeout", unresolved("dns_temporary_failure")),
     case("a dead name that does not resolve", "dns.name_does_not_exist", "down", dead()),
     case("a certificate proves the answer", "dns.tls_valid", "ok", observation()),
     case("one control of three misses a live name", "dns.control_missing", "unknown",
