@@ -19,7 +19,7 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 
     Args:
         counts: ``state``; the sessions of the interval that the state rests on (``blocked, down,
-            ok, unclear, artefact, firm, one_layer``) and of the whole period (``all_blocked,
+            ok, unclear, artefact, firm, core, one_layer``) and of the whole period (``all_blocked,
             all_down, all_ok, all_unclear, all_artefact``, and ``all_none``, those that say nothing
             as yet); ``is_profiled``: the mechanism rests on what other sessions saw too;
             ``is_brief``: so short a stretch of time-outs that a few days more or less decide;
@@ -46,7 +46,9 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     firm = np.minimum(
         _to_thin_out(holding, among, thresholds.firm_share_floor), 2 * holding - among + 1
     )
-    thin = _to_thin_out(holding, among, thresholds.share_floor).mask(is_firm, firm)
+    # Time-outs hold a block by those of one layer.
+    weighed = counts["core"].where(is_listed & ~is_firm, holding)
+    thin = _to_thin_out(weighed, among, thresholds.share_floor).mask(is_firm, firm)
     thin = thin.where(state != "insufficient", np.inf)
     ways = pd.concat([thin, _to_blur(counts), _to_make_up(counts, thresholds)], axis=1)
     # Open sessions through the same resolver make a private address look like a local filter, and

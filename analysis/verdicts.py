@@ -412,7 +412,7 @@ def _flips(
     table: pd.DataFrame, judged: pd.DataFrame, strongest: pd.DataFrame, thresholds: Thresholds
 ) -> pd.Series:
     """``sessions_to_flip`` of each cell, in the order of ``table``."""
-    columns = [*_CLASSES, "artefact", "firm", "one_layer"]
+    columns = [*_CLASSES, "artefact", "firm", "core", "one_layer"]
     whole = judged.groupby(CELL)[[*_CLASSES, "artefact", "session_count"]].sum()
     whole["none"] = whole["session_count"] - whole[_CLASSES].sum(axis=1)
     whole = whole.add_prefix("all_").reset_index()

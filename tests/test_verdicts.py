@@ -476,6 +476,20 @@ def test_a_listing_that_leans_on_another_network_falls_as_soon_as_that_one_does(
     assert verdict(judge(shared), domain="s0.example")["sessions_to_flip"] == 2
 
 
+def test_time_outs_of_two_layers_fall_with_the_layer_that_holds() -> None:
+    """G10: nine in ten time out, a fifth of them at another layer, which does not hold the block:
+    fewer forged sessions than all of them would bear take it away, and none below the number."""
+    usual = [row for n in range(7) for row in days("O" * 4, domain=f"usual-{n}.example")]
+    stalling = days(".".join("TTTTSTTTTSTTTTSTTTTSOO"))
+    printed = int(verdict(judge([*stalling, *usual]))["sessions_to_flip"])
+    for count, is_listed in ((printed - 1, True), (3, False)):
+        forged = [
+            row for n in range(count) for row in days("O", start=20 + n, report_id=f"forged-{n}")
+        ]
+        found = verdict(judge([*stalling, *forged, *usual]))
+        assert (found["state"] == "likely_blocked") == is_listed
+
+
 def test_failures_of_every_kind_are_no_block_by_the_kind_that_is_firmest() -> None:
     """Two server failures among time-outs of three layers: half of the sessions have one cause."""
     usual = [row for n in range(7) for row in days("O" * 4, domain=f"usual-{n}.example")]
