@@ -27,6 +27,8 @@ _SPECIAL = [
 _LONGEST = 64  # characters
 #: RFC 6052: how a network without IPv4 spells IPv4 addresses in its answers.
 _NAT64 = IPv6Network("64:ff9b::/96")
+#: Kinds of special-purpose addresses.
+SPECIAL_KINDS = tuple(dict.fromkeys(kind for kind, _ in _SPECIAL))
 _NETWORKS: list[tuple[str, IPv4Network | IPv6Network]] = [
     (kind, ip_network(network)) for kind, network in _SPECIAL
 ]

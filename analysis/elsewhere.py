@@ -28,7 +28,8 @@ _FOR_DAYS = "timed out on this network alone, for a few days; a lost route looks
 _OTHERS = """
 WITH core AS (
   -- A stray failure before or after an outage would stretch it over days on which the site worked.
-  SELECT s.row, s.domain::host_name AS domain, s.probe_asn, s.family, s.is_timeout,
+  SELECT s.row, s.domain::host_name AS domain, s.probe_asn, s.family::layer_word AS family,
+    s.is_timeout,
     quantile_disc(o.day, 0.15) AS since, quantile_disc(o.day, 0.85) AS until
   FROM suspected s JOIN sessions o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
     AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.class = 'blocked'

@@ -7,6 +7,7 @@ a year of a country and a single file for ``judge`` take the same way.
 import duckdb
 import pyarrow as pa
 
+from analysis.addresses import SPECIAL_KINDS
 from analysis.hostnames import registrable_domain
 from analysis.rules import Thresholds, is_local_fault
 from analysis.schema import MATCH_VALUES
@@ -20,6 +21,9 @@ _SESSION = """CASE WHEN report_id <> '' THEN report_id
      ELSE concat('AS', probe_asn, ' ', CAST(measurement_start_time AS DATE)) END"""
 _ALONE = "concat(object_key, ':', line_number)"
 
+# Who hosts the site: the network of the control's first answer, or its address alone.
+_HOSTER = "coalesce('AS' || control_answers[1].asn, control_answers[1].address)"
+
 # Names are compared, counted and joined by the million. As an enumeration each is a small number
 # to DuckDB; it still reads and sorts as text.
 _NAMES = {
@@ -29,6 +33,8 @@ _NAMES = {
     "session_name": "SELECT {session} FROM observations",
     "software_name": "SELECT concat_ws(' ', software_name, software_version) FROM observations",
     "site_name": "SELECT registrable_domain FROM sites_at_hand",
+    "country_name": "SELECT probe_cc FROM observations",
+    "hoster_name": f"SELECT {_HOSTER} FROM observations",
 }
 
 _HOSTS = "SELECT unnest([domain, http_host, redirect_host]) FROM observations"
@@ -38,6 +44,12 @@ _WORDS = {
     "control_word": ("silent", "resolves", "missing"),
     "pool_word": ("exists", "missing"),
     "match_word": MATCH_VALUES,
+    "special_word": SPECIAL_KINDS,
+    "layer_word": ("dns", "tcp", "tls", "http"),
+    # What one attempt to connect or to shake hands tells, the most telling first: it works, it
+    # fails here only, it fails for the control too, the probe's own machine failed, no control
+    # says what it should have been, IPv6 that works nowhere, an address that nobody vouches for.
+    "try_word": ("works", "blocked", "down", "local", "untold", "no_ipv6", "untrusted"),
 }
 
 # A control whose own lookup broke, other than by missing the name, has lost its way: what fails for
@@ -51,7 +63,8 @@ SELECT
       THEN coalesce(redirect_failure, http_experiment_failure) END) AS http_failure,
     domain::host_name AS domain, http_host::host_name AS http_host,
     redirect_host::host_name AS redirect_host, object_key::object_name AS object_key,
-    input::input_name AS input),
+    input::input_name AS input, probe_cc::country_name AS probe_cc,
+    redirect_layer::layer_word AS redirect_layer),
   CAST(measurement_start_time AS DATE) AS day,
   ({session})::session_name AS session,
   (CASE WHEN NOT has_control THEN 'silent'
@@ -65,19 +78,19 @@ SELECT
   has_control AND NOT ({lost})
     AND (control_http_failure IS NOT NULL OR coalesce(control_http_status, 0) >= 500)
     AS control_http_fails,
-  -- who hosts the site: the network of the control's first answer, or its address alone
-  coalesce('AS' || control_answers[1].asn, control_answers[1].address) AS control_hoster,
+  ({hoster})::hoster_name AS control_hoster,
   -- dns
-  len(dns_answers)::USMALLINT AS dns_answer_count,
+  len(dns_answers) > 0 AS dns_has_answer,
   [a.address FOR a IN dns_answers] AS dns_addresses,
-  list_any_value([a.special FOR a IN dns_answers IF a.special IS NOT NULL]) AS dns_special,
+  list_any_value([a.special FOR a IN dns_answers IF a.special IS NOT NULL])::special_word
+    AS dns_special,
   -- 'address' < 'asn' < 'none': the best match among the answers
   list_min([a.match FOR a IN dns_answers IF a.match IS NOT NULL])::match_word AS dns_match,
   CASE WHEN dns_match <> 'none' THEN FALSE ELSE len(dns_answers) > 0
     AND len([a.match FOR a IN dns_answers IF a.match = 'none']) = len(dns_answers) END
     AS dns_is_unmatched,
   list_any_value([a.special FOR a IN control_answers IF a.special IS NOT NULL])
-    AS control_special,
+    ::special_word AS control_special,
   -- What decides only where no answer matches the control's is asked only there.
   CASE WHEN dns_match IS NULL THEN len(control_answers) > 0
     AND len([a.address FOR a IN control_answers IF NOT contains(a.address, ':')]) = 0
@@ -92,16 +105,12 @@ SELECT
   len([t.address FOR t IN tls IF t.is_answer AND t.failure IS NULL]) > 0 AS dns_tls_valid,
   -- connections and handshakes; most work, at addresses that the control knows, and there is
   -- nothing to look for among them
-  len(tcp)::USMALLINT AS tcp_count,
-  len(tls)::USMALLINT AS tls_count,
   len([t.address FOR t IN tcp IF t.failure IS NOT NULL]) > 0 AS tcp_fails,
   len([t.address FOR t IN tls IF t.failure IS NOT NULL]) > 0 AS tls_fails,
   is_ip_input OR len([t.address FOR t IN tcp IF coalesce(t.match, 'none') = 'none']) = 0
     AS tcp_is_known,
   is_ip_input OR len([t.address FOR t IN tls IF coalesce(t.match, 'none') = 'none']) = 0
     AS tls_is_known,
-  CASE WHEN tcp_fails OR NOT tcp_is_known THEN tcp END AS tcp_doubtful,
-  CASE WHEN tls_fails OR NOT tls_is_known THEN tls END AS tls_doubtful,
   -- addresses that the name's own certificate proves, to the control or to this very probe
   CASE WHEN NOT tcp_is_known OR NOT tls_is_known THEN
     list_concat(control_tls_addresses, [t.address FOR t IN tls IF t.failure IS NULL])
@@ -124,20 +133,24 @@ _CONTROL_IS_LOST = """coalesce(len(control_answers), 0) = 0 AND control_dns_fail
 # by most sessions of the days around. A single session is all that there is where nobody else
 # tested the name.
 _NAME_POOL = """
-WITH sessions AS (
+WITH told AS MATERIALIZED (
+  SELECT domain, day, session, control_name
+  FROM controlled WHERE domain <> '' AND control_name <> 'silent'
+), doubted AS (
+  -- most names are never missed
+  SELECT DISTINCT domain FROM told WHERE control_name = 'missing'
+), sessions AS (
   SELECT domain, day, session,
          bool_or(control_name = 'resolves') AS resolves,
          bool_or(control_name = 'missing') AS misses
-  FROM controlled WHERE domain <> '' AND control_name <> 'silent' GROUP BY ALL
-), days AS MATERIALIZED (
+  FROM told SEMI JOIN doubted USING (domain) GROUP BY ALL
+), days AS (
   SELECT domain, day, count(*) FILTER (resolves) AS resolving, count(*) FILTER (misses) AS missing
   FROM sessions GROUP BY ALL
-), doubted AS (
-  SELECT DISTINCT domain FROM days WHERE missing > 0
 ), around AS (
   SELECT domain, day,
          sum(resolving) OVER near AS resolving, sum(missing) OVER near AS missing
-  FROM days SEMI JOIN doubted USING (domain)
+  FROM days
   WINDOW near AS (PARTITION BY domain ORDER BY day
                   RANGE BETWEEN INTERVAL {pool_days} DAYS PRECEDING
                             AND INTERVAL {pool_days} DAYS FOLLOWING)
@@ -146,8 +159,7 @@ SELECT domain, day,
   (CASE WHEN missing > resolving THEN 'missing' ELSE 'exists' END)::pool_word AS name_pool
 FROM around
 UNION ALL
--- most names are never missed
-SELECT domain, day, 'exists'::pool_word FROM days ANTI JOIN doubted USING (domain)
+SELECT DISTINCT domain, day, 'exists'::pool_word FROM told ANTI JOIN doubted USING (domain)
 """
 
 # An address serves sites where most sessions that tried it got a valid certificate or the page that
@@ -207,33 +219,33 @@ SELECT
   n.name_pool, c.control_http_ok, c.control_http_fails, c.control_is_lost,
   c.control_special, c.control_hoster, c.control_is_ipv6_only,
   -- dns
-  c.dns_failure, c.dns_answer_count, c.dns_addresses, c.dns_is_own_network,
+  c.dns_failure, c.dns_has_answer, c.dns_addresses, c.dns_is_own_network,
   c.dns_special, c.dns_match, c.dns_tls_valid, c.dns_certificate_error,
   CASE WHEN c.dns_match IN ('address', 'asn') THEN FALSE ELSE
     coalesce(list_has_any(c.dns_addresses, v.addresses), FALSE) END AS dns_is_vouched,
   c.dns_is_verified,
   -- tcp and tls: an address is trusted where the control knows it or its network, where a
-  -- certificate proves it, or others vouch for it; null where all are and all work
-  c.tcp_count, c.tcp_fails,
-  CASE WHEN c.tcp_fails THEN [t FOR t IN c.tcp_doubtful IF t.is_answer] END AS tcp_answers,
-  CASE WHEN c.tcp_is_known THEN c.tcp_doubtful ELSE
-    list_filter(c.tcp_doubtful, lambda t: t.match IN ('address', 'asn')
-                OR coalesce(list_contains(c.proven_addresses, t.address), FALSE)
-                OR coalesce(list_contains(v.addresses, t.address), FALSE)) END AS tcp_trusted,
-  c.tls_count, c.tls_fails,
+  -- certificate proves it, or others vouch for it; most are, and all of them work
+  c.tcp, CASE WHEN c.tcp_is_known AND NOT c.tcp_fails THEN NULL
+    WHEN c.tcp_is_known THEN [{tcp_word} FOR t IN c.tcp]
+    ELSE [CASE WHEN {is_trusted} THEN {tcp_word} ELSE 'untrusted' END FOR t IN c.tcp] END
+    AS tcp_tries,
+  CASE WHEN c.tcp_fails AND (c.control_address_is_proven
+      OR coalesce(NOT http_first_is_answer AND {control_page}, FALSE))
+    THEN [{tcp_word} FOR t IN c.tcp IF t.is_answer] END AS tcp_answers,
   -- old probes note no address with a handshake: it is then the resolver's answer
-  CASE WHEN c.tls_is_known THEN c.tls_doubtful ELSE
-    list_filter(c.tls_doubtful, lambda t: t.match IN ('address', 'asn')
-                OR coalesce(list_contains(c.proven_addresses, t.address), FALSE)
-                OR coalesce(list_contains(v.addresses, t.address), FALSE)
-                OR (t.address IS NULL AND (c.dns_is_verified OR dns_is_vouched
-                  OR coalesce(c.dns_match IN ('address', 'asn'), FALSE)))) END AS tls_trusted,
-  c.control_address_is_proven, c.http_host_is_proven,
+  c.tls, CASE WHEN c.tls_is_known AND NOT c.tls_fails THEN NULL
+    WHEN c.tls_is_known THEN [{tls_word} FOR t IN c.tls]
+    ELSE [CASE WHEN {is_trusted}
+       OR (t.address IS NULL AND (c.dns_is_verified OR dns_is_vouched
+         OR coalesce(c.dns_match IN ('address', 'asn'), FALSE)))
+     THEN {tls_word} ELSE 'untrusted' END FOR t IN c.tls] END AS tls_tries,
+  c.http_host_is_proven,
   -- http
   c.dns_is_unmatched, c.http_failure, c.http_status, c.control_http_status, c.http_title,
   c.http_body_digest,
   c.http_host,
-  c.http_fingerprints, c.http_first_is_answer, c.redirect_layer, c.redirect_host,
+  c.http_first_is_answer, c.redirect_layer, c.redirect_host,
   c.redirect_failure, c.body_proportion, c.status_code_match, c.title_match, c.headers_match,
   starts_with(c.http_url, 'https://') AS is_https_url,
   http_site.registrable_domain AS http_site,
@@ -241,6 +253,7 @@ SELECT
 FROM controlled c
 LEFT JOIN name_pool n USING (domain, day)
 LEFT JOIN vouched v USING (domain)
+LEFT JOIN ipv6 i USING (session)
 LEFT JOIN sites site ON site.host = c.domain
 LEFT JOIN sites http_site ON http_site.host = c.http_host
 LEFT JOIN sites target ON target.host = c.redirect_host
@@ -252,39 +265,41 @@ SELECT DISTINCT session, TRUE AS ipv6_works FROM controlled
 WHERE len([t.address FOR t IN tcp IF t.failure IS NULL AND contains(t.address, ':')]) > 0
 """
 
-_IS_COUNTED = "NOT contains(t.address, ':') OR t.failure IS NULL OR coalesce(i.ipv6_works, FALSE)"
+_IS_TRUSTED = """t.match IN ('address', 'asn')
+  OR coalesce(list_contains(c.proven_addresses, t.address), FALSE)
+  OR coalesce(list_contains(v.addresses, t.address), FALSE)"""
+_TCP_WORD = """(CASE WHEN t.failure IS NULL THEN 'works'
+  WHEN contains(t.address, ':') AND i.ipv6_works IS NULL THEN 'no_ipv6'
+  WHEN {is_local_fault} THEN 'local'
+  WHEN c.control_is_lost OR t.control_ok IS NULL THEN 'untold'
+  WHEN t.control_ok THEN 'blocked' ELSE 'down' END)::try_word"""
+_TLS_WORD = """(CASE WHEN t.failure IS NULL THEN 'works'
+  WHEN c.control_is_lost THEN 'untold'
+  WHEN coalesce(t.control_ok, c.control_http_ok) THEN 'blocked'
+  WHEN coalesce(NOT t.control_ok, c.control_http_fails) THEN 'down'
+  ELSE 'untold' END)::try_word"""
 
 _LAYERED = """
 SELECT
-  f.* EXCLUDE (tcp_trusted, tcp_answers, tls_trusted, tcp_answers_seen, tcp_failing,
-    tcp_seen, tls_failing_here, dns_is_unmatched, body_proportion, status_code_match,
+  f.* EXCLUDE (tcp, tcp_tries, tcp_answers, tls, tls_tries,
+    dns_is_unmatched, body_proportion, status_code_match,
     headers_match, is_https_url, redirect_site, redirect_host, redirect_failure,
-    http_body_digest, control_address_is_proven, http_host_is_proven),
-  coalesce(len(tcp_trusted), tcp_count)::USMALLINT AS tcp_trusted_count,
-  CASE WHEN tcp_fails THEN len([t.address FOR t IN tcp_trusted IF t.failure IS NULL])::USMALLINT
-       ELSE tcp_trusted_count END AS tcp_trusted_ok,
-  coalesce(len(tcp_seen), tcp_count)::USMALLINT AS tcp_counted,
-  (CASE WHEN tcp_fails THEN len([t.address FOR t IN tcp_seen IF {is_local_fault}]) ELSE 0 END)
-    ::USMALLINT AS tcp_local_faults,
-  len([t.address FOR t IN tcp_failing IF t.control_ok])::USMALLINT AS tcp_blocked,
-  len([t.address FOR t IN tcp_failing IF NOT t.control_ok])::USMALLINT AS tcp_control_failing,
-  list_first([t.failure FOR t IN tcp_failing IF t.control_ok]) AS tcp_failure,
-  coalesce(len(tls_trusted), tls_count)::USMALLINT AS tls_trusted_count,
-  CASE WHEN tls_fails THEN len([t.address FOR t IN tls_trusted IF t.failure IS NULL])::USMALLINT
-       ELSE tls_trusted_count END AS tls_trusted_ok,
-  len(tls_failing_here)::USMALLINT AS tls_blocked,
-  list_first([t.failure FOR t IN tls_failing_here]) AS tls_failure,
-  (CASE WHEN tls_fails THEN len([t.address FOR t IN tls_trusted IF t.failure IS NOT NULL
-    AND NOT f.control_is_lost AND NOT coalesce(t.control_ok, NOT f.control_http_fails)])
-    ELSE 0 END)::USMALLINT AS tls_control_failing,
+    http_body_digest, http_host_is_proven),
+  -- the most telling of the attempts; null where there was none
+  CASE WHEN tcp_tries IS NOT NULL THEN {tcp_result}
+       WHEN len(tcp) > 0 THEN 'works'::try_word END AS tcp_result,
+  CASE WHEN tcp_result = 'blocked' THEN
+    [t.failure FOR t IN tcp][list_position(tcp_tries, 'blocked'::try_word)] END AS tcp_failure,
+  CASE WHEN tls_tries IS NOT NULL THEN {tls_result}
+       WHEN len(tls) > 0 THEN 'works'::try_word END AS tls_result,
+  CASE WHEN tls_result = 'blocked' THEN
+    [t.failure FOR t IN tls][list_position(tls_tries, 'blocked'::try_word)] END AS tls_failure,
   coalesce(dns_match IN ('address', 'asn') OR dns_is_vouched OR dns_is_verified OR dns_tls_valid
     OR is_ip_input OR NOT http_first_is_answer, FALSE)
     AS is_address_trusted,
   -- Nothing of the answer connects, and the site is there at an address of the control.
-  CASE WHEN len(tcp_answers_seen) > 0 THEN
-    len([t.address FOR t IN tcp_answers_seen IF t.failure IS NULL OR {is_local_fault}]) = 0
-    AND (control_address_is_proven
-      OR coalesce(NOT http_first_is_answer AND {control_page}, FALSE)) ELSE FALSE END
+  CASE WHEN tcp_answers IS NOT NULL THEN NOT list_contains(tcp_answers, 'local'::try_word)
+    AND coalesce({answers_result} NOT IN ('works', 'no_ipv6'), FALSE) ELSE FALSE END
     AS is_dead_end,
   -- The page came from where the user's own resolver points, over a verified connection.
   coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL AND http_status IS NOT NULL
@@ -314,21 +329,7 @@ SELECT
   http_failure IS NOT NULL AND (coalesce(redirect_layer = 'tls', FALSE)
     OR (redirect_layer IS NULL AND is_https_url AND NOT http_host_is_proven))
     AS fails_before_page
-FROM (
-  SELECT v.*,
-    CASE WHEN tcp_fails THEN list_filter(tcp_trusted, lambda t: {is_counted})
-         ELSE tcp_trusted END AS tcp_seen,
-    CASE WHEN tcp_fails THEN list_filter(tcp_answers, lambda t: {is_counted})
-         ELSE [] END AS tcp_answers_seen,
-    -- what fails here and may be held against the network or the site
-    CASE WHEN tcp_fails THEN list_filter(tcp_seen, lambda t: t.failure IS NOT NULL
-           AND NOT {is_local_fault} AND NOT v.control_is_lost)
-         ELSE [] END AS tcp_failing,
-    CASE WHEN tls_fails THEN list_filter(tls_trusted, lambda t: t.failure IS NOT NULL
-           AND NOT v.control_is_lost AND coalesce(t.control_ok, v.control_http_ok))
-         ELSE [] END AS tls_failing_here
-  FROM features_raw v LEFT JOIN ipv6 i USING (session)
-) f
+FROM features_raw f
 """
 
 
@@ -352,7 +353,7 @@ def add_features(
     session = _SESSION if is_pooled else _ALONE
     _add_names(connection, session)
     lost = _CONTROL_IS_LOST.format(missing=_NAME_MISSING)
-    control = _CONTROL.format(missing=_NAME_MISSING, lost=lost, session=session)
+    control = _CONTROL.format(missing=_NAME_MISSING, lost=lost, session=session, hoster=_HOSTER)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW controlled AS {control}")
     pool = _NAME_POOL.format(pool_days=int(thresholds.pool_days))
     connection.execute(f"CREATE OR REPLACE TEMP TABLE name_pool AS {pool}")
@@ -367,16 +368,32 @@ def add_features(
     if not is_pooled:
         connection.execute("DELETE FROM serving")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE vouched AS {_VOUCHED}")
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW features_raw AS {_FEATURES}")
+    local = is_local_fault("t.failure")
+    features = _FEATURES.format(
+        tcp_word=_TCP_WORD.format(is_local_fault=local),
+        tls_word=_TLS_WORD,
+        is_trusted=_IS_TRUSTED,
+        control_page=control_page,
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW features_raw AS {features}")
     layered = _LAYERED.format(
         same_page=same_page,
         same_status=_SAME_STATUS,
-        control_page=control_page,
         body_match=body_match,
-        is_local_fault=is_local_fault("t.failure"),
-        is_counted=_IS_COUNTED,
+        tcp_result=_first_word("tcp_tries"),
+        tls_result=_first_word("tls_tries"),
+        answers_result=_first_word("tcp_answers"),
     )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE features AS {layered}")
+
+
+def _first_word(tries: str) -> str:
+    """SQL: the most telling word of a list of attempts."""
+    arms = " ".join(
+        f"WHEN list_contains({tries}, '{word}'::try_word) THEN '{word}'::try_word"
+        for word in _WORDS["try_word"]
+    )
+    return f"CASE {arms} END"
 
 
 def _add_names(connection: duckdb.DuckDBPyConnection, session: str) -> None:

@@ -58,9 +58,9 @@ WITH tried AS (
     SELECT session FROM features WHERE tls_failure = 'ssl_invalid_certificate'
     GROUP BY session HAVING count(*) >= {defect_names}
   ) USING (session)
-  WHERE tls_count > 0
+  WHERE tls_result IS NOT NULL
   GROUP BY session, probe_asn
-  HAVING failing_name_count >= {defect_names} AND sum(tls_trusted_ok) = 0
+  HAVING failing_name_count >= {defect_names} AND NOT bool_or(tls_result = 'works')
 )
 FROM lost UNION ALL FROM mistimed ANTI JOIN lost USING (session, probe_asn)
 """

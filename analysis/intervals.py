@@ -36,18 +36,19 @@ SELECT via::VARCHAR AS via, domain::VARCHAR AS domain, probe_asn, day, d.ok, d.b
 FROM session_days d SEMI JOIN cells USING (via, domain, probe_asn)
 ORDER BY via, domain, probe_asn, day
 """
-_INTERVAL_DAYS = """
-SELECT d.*, coalesce(c.interval, 0)::INTEGER AS interval
-FROM session_days d LEFT JOIN cut_at_hand c
-  ON c.via::view_name = d.via AND c.domain::host_name = d.domain AND c.probe_asn = d.probe_asn
-  AND d.day BETWEEN c.since AND c.until
+_NUMBER = """
+UPDATE session_days SET interval = c.interval FROM cut_at_hand c
+WHERE c.via::view_name = session_days.via AND c.domain::host_name = session_days.domain
+  AND c.probe_asn = session_days.probe_asn AND session_days.day BETWEEN c.since AND c.until
 """
+_INTERVAL_DAYS = "SELECT * EXCLUDE (is_looked_at) FROM session_days WHERE is_looked_at"
 
 
 def add_intervals(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> None:
-    """Create ``interval_days``: ``session_days`` with the interval of steady behaviour of each day.
+    """Number the intervals of steady behaviour in ``session_days``, and make ``interval_days``.
 
-    ``interval`` counts from 0 in time order within the cell's view.
+    ``interval`` counts from 0 in time order within the cell's view. ``interval_days`` is the view
+    of ``session_days`` without the rows that are no longer looked at, see ``verdicts``.
 
     Args:
         connection: holds ``session_days``, see ``sessions.add_sessions``.
@@ -55,7 +56,8 @@ def add_intervals(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds)
     """
     days = connection.execute(_CHANGING.format(**vars(thresholds))).df()
     connection.register("cut_at_hand", _cut(days, thresholds))
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE interval_days AS {_INTERVAL_DAYS}")
+    connection.execute(_NUMBER)
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW interval_days AS {_INTERVAL_DAYS}")
     connection.unregister("cut_at_hand")
 
 

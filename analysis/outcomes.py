@@ -168,7 +168,7 @@ def _register_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ..
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE rules (rule_id rule_name, class class_name, "
         "mechanism mechanism_name, evidence evidence_name, is_artefact BOOLEAN, "
-        "is_about_target BOOLEAN, set_aside reason_name, rule_order INTEGER)"
+        "is_about_target BOOLEAN, set_aside reason_name, rule_order UTINYINT)"
     )
     values_of = [
         (

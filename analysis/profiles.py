@@ -20,7 +20,7 @@ SELECT object_key, line_number, probe_cc, session, day, domain, registrable_doma
        unnest(dns_addresses) AS address,
        coalesce(name_pool = 'missing', control_name = 'missing') AS is_missing, control_hoster
 FROM features
-WHERE dns_answer_count > 0 AND dns_special IS NULL AND domain <> ''
+WHERE dns_has_answer AND dns_special IS NULL AND domain <> ''
   AND (dns_match = 'none' OR control_name = 'missing' OR name_pool = 'missing')
 """
 
@@ -188,7 +188,7 @@ WITH sent AS (
     bool_or(list_contains(f.dns_addresses, s.address)) AS is_given, min(f.day) AS day
   FROM sent s JOIN features f ON f.domain = s.domain AND f.resolver_asn = s.resolver_asn
     AND f.day BETWEEN s.since AND s.until AND f.control_name = 'resolves'
-    AND (f.dns_answer_count > 0 OR f.dns_failure IS NOT NULL)
+    AND (f.dns_has_answer OR f.dns_failure IS NOT NULL)
   GROUP BY ALL
 ), {_spells("domain, resolver_asn, address", "asked")}, shares AS (
   SELECT domain, resolver_asn, address,
@@ -244,7 +244,7 @@ SELECT g.probe_asn, g.resolver_asn, g.address, f.session, g.domain,
 FROM given g JOIN features f
   ON f.probe_asn = g.probe_asn AND f.resolver_asn = g.resolver_asn AND f.domain = g.domain
  AND f.day BETWEEN g.since AND g.until AND f.control_name = 'resolves'
- AND (f.dns_failure IS NOT NULL OR f.dns_answer_count > 0)
+ AND (f.dns_failure IS NOT NULL OR f.dns_has_answer)
 GROUP BY ALL
 """
 _SPECIAL_SESSIONS = """
@@ -475,6 +475,13 @@ WITH landings AS (
 FROM steady_ones ANTI JOIN variants USING (registrable_domain, target)
 """
 
+# Pages with a fingerprint that counts in the country.
+_FINGERPRINTED = """
+SELECT object_key::object_name AS object_key, line_number
+FROM observations o JOIN http_names h ON h.probe_cc = o.probe_cc
+WHERE list_has_any(o.http_fingerprints, h.names)
+"""
+
 _PROFILED = """
 SELECT f.*,
   coalesce(s.is_sinkhole, FALSE) AND f.dns_match = 'none' AS is_sinkhole,
@@ -486,13 +493,13 @@ SELECT f.*,
   coalesce(e.is_away, FALSE) AS is_sent_elsewhere,
   NOT coalesce(e.is_away, TRUE) AND NOT f.is_same_page AND NOT f.is_https_own AS is_replaced,
   coalesce(f.http_failure IS NULL AND NOT f.is_https_own
-    AND (p.is_blockpage OR list_has_any(f.http_fingerprints, h.names)), FALSE) AS is_blockpage
+    AND (p.is_blockpage OR g.line_number IS NOT NULL), FALSE) AS is_blockpage
 FROM features f
   LEFT JOIN suspect_flags s USING (object_key, line_number)
   LEFT JOIN filtered l USING (object_key, line_number)
   LEFT JOIN page_profiles p ON p.probe_asn = f.probe_asn AND p.is_blockpage
     AND p.page = f.landing
-  LEFT JOIN http_names h ON h.probe_cc = f.probe_cc
+  LEFT JOIN fingerprinted g USING (object_key, line_number)
   LEFT JOIN replaced e ON e.probe_asn = f.probe_asn AND NOT f.is_https
     AND e.registrable_domain = f.registrable_domain AND f.http_failure IS NULL AND e.target =
       CASE WHEN f.http_site <> f.registrable_domain THEN 'http://' || f.http_site
@@ -536,6 +543,7 @@ def add_profiles(
         ("suspect_flags", _SUSPECT_FLAGS),
         ("replaced", _REPLACED.format(**numbers)),
         ("page_profiles", _PAGE_PROFILES.format(**numbers)),
+        ("fingerprinted", _FINGERPRINTED),
     ):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
     connection.execute(f"CREATE OR REPLACE TEMP VIEW profiled AS {_PROFILED}")

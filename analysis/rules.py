@@ -173,7 +173,7 @@ RULES: tuple[Rule, ...] = (
     # --- dns ---------------------------------------------------------------------------------
     Rule(
         "dns.not_measured",
-        "dns_failure IS NULL AND dns_answer_count = 0",
+        "dns_failure IS NULL AND NOT dns_has_answer",
         "unknown",
         "No lookup of the name, or none that left an answer or a failure.",
         evidence="none",
@@ -401,15 +401,15 @@ RULES: tuple[Rule, ...] = (
     # --- tcp ---------------------------------------------------------------------------------
     Rule(
         "tcp.not_measured",
-        "tcp_count = 0",
+        "tcp_result IS NULL",
         "unknown",
         "No connection was tried.",
         evidence="none",
     ),
-    Rule("tcp.ok", "tcp_trusted_ok > 0", "ok", "An address of the site accepts the connection."),
+    Rule("tcp.ok", "tcp_result = 'works'", "ok", "An address of the site accepts the connection."),
     Rule(
         "tcp.untrusted",
-        "tcp_trusted_count = 0",
+        "tcp_result = 'untrusted'",
         "unknown",
         "Only addresses that the control does not know were tried; what happens there says "
         "nothing about the site.",
@@ -417,42 +417,42 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "tcp.ipv6_broken",
-        "tcp_counted = 0",
+        "tcp_result = 'no_ipv6'",
         "unknown",
         "Only IPv6 was tried, in a session in which no IPv6 connection ever worked.",
         evidence="discarded",
     ),
     Rule(
         "tcp.refused",
-        f"tcp_blocked > 0 AND tcp_failure IN {_REFUSED}",
+        f"tcp_failure IN {_REFUSED}",
         "blocked",
         "The site's address refuses or its host is unreachable; the control connects to it.",
         mechanism="tcp.refused",
     ),
     Rule(
         "tcp.reset",
-        f"tcp_blocked > 0 AND tcp_failure IN {_RESET}",
+        f"tcp_failure IN {_RESET}",
         "blocked",
         "The connection to the site's address is reset; the control connects to it.",
         mechanism="tcp.reset",
     ),
     Rule(
         "tcp.timeout",
-        "tcp_blocked > 0",
+        "tcp_result = 'blocked'",
         "blocked",
         "The connection to the site's address does not come about; the control connects to it.",
         mechanism="tcp.timeout",
     ),
     Rule(
         "tcp.fails_for_control_too",
-        "tcp_control_failing > 0",
+        "tcp_result = 'down'",
         "down",
         "The control cannot connect to the address either.",
         set_aside="down",
     ),
     Rule(
         "tcp.local_fault",
-        "tcp_local_faults > 0",
+        "tcp_result = 'local'",
         "unknown",
         "The connection fails on the probe's own machine or link, or in words that nobody knows.",
         evidence="discarded",
@@ -467,29 +467,29 @@ RULES: tuple[Rule, ...] = (
     # --- tls ---------------------------------------------------------------------------------
     Rule(
         "tls.not_measured",
-        "tls_count = 0",
+        "tls_result IS NULL",
         "unknown",
         "No handshake was tried.",
         evidence="none",
     ),
-    Rule("tls.ok", "tls_trusted_ok > 0", "ok", "A handshake with a valid certificate."),
+    Rule("tls.ok", "tls_result = 'works'", "ok", "A handshake with a valid certificate."),
     Rule(
         "tls.untrusted",
-        "tls_trusted_count = 0",
+        "tls_result = 'untrusted'",
         "unknown",
         "Only addresses that the control does not know were tried.",
         evidence="discarded",
     ),
     Rule(
         "tls.fails_for_control_too",
-        "tls_blocked = 0 AND tls_control_failing > 0",
+        "tls_result = 'down'",
         "down",
         "The control's handshake fails too, as with an expired certificate.",
         set_aside="down",
     ),
     Rule(
         "tls.no_control",
-        "tls_blocked = 0",
+        "tls_result = 'untold'",
         "unknown",
         "The handshake fails and no control says what it should have been.",
         evidence="discarded",
@@ -677,7 +677,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "http.not_connected",
-        "tcp_count > 0 AND tcp_trusted_ok = 0",
+        "tcp_result <> 'works'",
         "unknown",
         "No address of the site accepted the connection; what that means, the rules on "
         "connections say.",

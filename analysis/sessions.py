@@ -46,17 +46,17 @@ WITH rows AS (
 )
 SELECT domain, probe_asn, session, day, is_via_own, is_via_domestic,
   blocked + down + ok + unclear > 0 AS is_scored, is_refused,
-  CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
-       WHEN down > blocked AND down > ok THEN 'down'
-       WHEN ok > blocked AND ok > down THEN 'ok'
-       WHEN blocked + down + ok > 0 THEN 'none'
-       WHEN unclear > 0 THEN 'unclear'
-       ELSE 'none' END AS class,
+  (CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
+        WHEN down > blocked AND down > ok THEN 'down'
+        WHEN ok > blocked AND ok > down THEN 'ok'
+        WHEN blocked + down + ok > 0 THEN 'none'
+        WHEN unclear > 0 THEN 'unclear'
+        ELSE 'none' END)::session_class AS class,
   2 * artefact >= blocked AND blocked > 0 AS is_artefact,
   2 * timeouts > blocked AS is_timeout,
   2 * loose > blocked AND 2 * artefact < blocked AS is_loose,
-  CASE WHEN 2 * dns >= blocked THEN 'dns' WHEN 2 * tcp >= blocked THEN 'tcp'
-       WHEN 2 * tls >= blocked THEN 'tls' ELSE 'http' END AS family
+  (CASE WHEN 2 * dns >= blocked THEN 'dns' WHEN 2 * tcp >= blocked THEN 'tcp'
+        WHEN 2 * tls >= blocked THEN 'tls' ELSE 'http' END)::layer_word AS family
 FROM counted
 """
 
@@ -102,8 +102,9 @@ SELECT via, domain, probe_asn, day,
   count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'dns')::INTEGER AS timeout_dns,
   count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tcp')::INTEGER AS timeout_tcp,
   count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tls')::INTEGER AS timeout_tls,
-  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'http')::INTEGER AS timeout_http
-FROM views GROUP BY ALL
+  count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'http')::INTEGER AS timeout_http,
+  0::USMALLINT AS interval, TRUE AS is_looked_at
+FROM views GROUP BY via, domain, probe_asn, day
 """
 
 
@@ -125,6 +126,7 @@ def add_sessions(
     sessions of a cell used the network's own resolver (or, where hardly any did, one of the
     country) and some another one, the former stand a second time under *domestic*: what another
     resolver answers is no evidence against a block by the network's own (guard G4).
+    ``interval`` and ``is_looked_at`` are set later, see ``intervals`` and ``verdicts``.
 
     Args:
         connection: holds ``outcomes``.
@@ -133,6 +135,7 @@ def add_sessions(
     """
     resolvers = pa.table({"asn": pa.array(sorted(map(int, domestic_asns)), pa.uint32())})
     keep_table(connection, "domestic_resolvers", resolvers)
+    connection.execute(f"CREATE OR REPLACE TEMP TYPE session_class AS ENUM {CLASSES}")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE sessions AS {_SESSIONS}")
     connection.execute("CREATE OR REPLACE TEMP TYPE view_name AS ENUM ('all', 'domestic')")
     days = _SESSION_DAYS.format(**vars(thresholds))

@@ -99,42 +99,40 @@ WHERE class = 'blocked' AND is_via_domestic GROUP BY ALL HAVING count(*) >= {flo
 """
 
 # A cell is looked at as a whole, or through the country's resolvers only.
-_DROP_OTHER_VIEW = """
-DELETE FROM interval_days
+_LOOK_AT_CHOSEN = """
+UPDATE session_days SET is_looked_at = FALSE
 WHERE (via = 'domestic')
   <> ((domain, probe_asn) IN (SELECT domain::host_name, probe_asn FROM chosen))
 """
 
-# A session belongs to the day on which it began, and so do its measurements: a report that runs
-# over midnight must not leave a period with measurements and without a session.
+# Measurements of each part of the time that no period's edge divides, by what they show; ``part`` is
+# its first day. A session belongs to the day on which it began, and so do its measurements: a
+# report that runs over midnight must not leave a period with measurements and without a session.
 _MEASURED = """
 WITH long AS (
   SELECT session FROM outcomes GROUP BY session HAVING min(day) < max(day)
 ), begun AS (
   SELECT domain, probe_asn, session, day FROM sessions SEMI JOIN long USING (session)
 )
-SELECT o.domain, o.probe_asn, coalesce(b.day, o.day) AS day, o.class, o.set_aside,
+SELECT o.domain, o.probe_asn, {part} AS part, o.class, o.set_aside,
   CASE WHEN o.class = 'blocked' AND o.resolver_asn > 0 AND o.dns_rule = o.rule_id
     THEN o.resolver_asn END AS blocking_resolver_asn,
   o.is_anomaly OR o.is_confirmed OR o.class = 'blocked' OR o.set_aside = 'geo_restricted'
-    AS is_problem
+    AS is_problem,
+  count(*) AS measurement_count
 FROM outcomes o LEFT JOIN begun b USING (domain, probe_asn, session)
-WHERE o.domain <> ''
+WHERE o.domain <> '' GROUP BY ALL
 """
-
 _COUNTS = """
 WITH counted AS (
   SELECT domain, probe_asn,
-    count(*) AS measurement_count,
-    count(*) FILTER (class = 'blocked') AS blocked_count,
-    count(*) FILTER (class = 'down') AS down_count,
-    count(*) FILTER (class = 'ok') AS ok_count,
-    count(*) FILTER (class = 'unknown') AS unknown_count
-  FROM measured WHERE day >= $since AND day < $until GROUP BY ALL
+    sum(measurement_count)::BIGINT AS measurement_count,
+    {class_counts}
+  FROM measured WHERE part >= $since AND part < $until GROUP BY ALL
 ), resolvers AS (
   SELECT domain, probe_asn, string_agg('AS' || asn, ';' ORDER BY asn) AS resolver_asns
   FROM (SELECT DISTINCT domain, probe_asn, blocking_resolver_asn AS asn FROM measured
-        WHERE blocking_resolver_asn IS NOT NULL AND day >= $since AND day < $until)
+        WHERE blocking_resolver_asn IS NOT NULL AND part >= $since AND part < $until)
   GROUP BY ALL
 ), days AS (
   SELECT domain, probe_asn, count(*) AS day_count, sum(session_count)::BIGINT AS session_count,
@@ -154,8 +152,8 @@ _PROBLEMS = """
 SELECT domain::VARCHAR AS domain, probe_asn,
   CASE WHEN set_aside <> '' THEN set_aside::VARCHAR WHEN class = 'blocked' THEN 'blocked'
        ELSE 'other' END AS problem,
-  count(*) AS problem_count
-FROM measured WHERE is_problem AND day >= ? AND day < ?
+  sum(measurement_count)::BIGINT AS problem_count
+FROM measured WHERE is_problem AND part >= ? AND part < ?
 GROUP BY ALL ORDER BY domain, probe_asn, problem_count DESC, problem
 """
 
@@ -221,7 +219,8 @@ def judge_cells(
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
     """
     judged_periods = judge_intervals(connection, periods, thresholds, domestic_asns=domestic_asns)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE measured AS {_MEASURED}")
+    measured = _MEASURED.format(part=_part_of(periods.values()))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE measured AS {measured}")
     refusing = set(connection.execute(_REFUSALS.format(**vars(thresholds))).df()["domain"])
     tables = []
     for name, judged in judged_periods:
@@ -237,6 +236,15 @@ def judge_cells(
     verdicts = pd.concat(tables, ignore_index=True)
     tables.clear()
     return Judgement(verdicts.sort_values([*CELL, "period"], ignore_index=True), intervals)
+
+
+def _part_of(periods: Iterable[Period]) -> str:
+    """SQL: the latest edge of a period that is not after the day on which a session began."""
+    edges = sorted({edge for period in periods for edge in (period.since, period.until)})
+    arms = " ".join(
+        f"WHEN coalesce(b.day, o.day) >= DATE '{edge}' THEN DATE '{edge}'" for edge in edges[::-1]
+    )
+    return f"CASE {arms} END"
 
 
 def judge_intervals(
@@ -346,7 +354,7 @@ def _choose_view(
     )
     chosen = no_weaker.union(cleared).to_frame(index=False)
     connection.register("chosen", chosen.astype({"domain": "str", "probe_asn": "uint32"}))
-    connection.execute(_DROP_OTHER_VIEW)
+    connection.execute(_LOOK_AT_CHOSEN)
     connection.unregister("chosen")
     is_chosen = pd.MultiIndex.from_frame(judged[CELL]).isin(pd.MultiIndex.from_frame(chosen))
     return judged[(judged["via"] == "domestic") == is_chosen].reset_index(drop=True)
@@ -381,7 +389,11 @@ def _verdicts_of(
 ) -> pd.DataFrame:
     """One period's rows of ``verdicts``."""
     inside = {"since": period.since, "until": period.until}
-    counts = connection.execute(_COUNTS, inside).df()
+    class_counts = ", ".join(
+        f"coalesce(sum(measurement_count) FILTER (class = '{name}'), 0)::BIGINT AS {name}_count"
+        for name in ("blocked", "down", "ok", "unknown")
+    )
+    counts = connection.execute(_COUNTS.format(class_counts=class_counts), inside).df()
     strongest = (
         judged.assign(rank=strength(judged["state"]))
         .sort_values(
