@@ -6,6 +6,7 @@ them best: the exact optimum of a piecewise-constant multinomial model (optimal 
 Jackson et al. 2005), each cut paid for with ``penalty × log(sessions)``.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import duckdb
@@ -14,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from analysis.period import Period
 from analysis.rules import Thresholds
 from analysis.words import LISTED
 
@@ -41,24 +43,66 @@ UPDATE session_days SET interval = c.interval FROM cut_at_hand c
 WHERE c.via::view_name = session_days.via AND c.domain::host_name = session_days.domain
   AND c.probe_asn = session_days.probe_asn AND session_days.day BETWEEN c.since AND c.until
 """
-_INTERVAL_DAYS = "SELECT * EXCLUDE (is_looked_at) FROM session_days WHERE is_looked_at"
+
+#: What is summed of a day, and on how many days there was any.
+SUMMED = ("session_count", "ok", "blocked", "down", "unclear", "artefact", "firm", "loose",
+          "timeout_dns", "timeout_tcp", "timeout_tls", "timeout_http")  # fmt: skip
+COUNTED_DAYS = ("day_count", "ok_days", "blocked_days", "down_days", "unclear_days", "failing_days")
+
+_PARTS = """
+WITH everything AS (
+  SELECT via, domain, probe_asn, interval, {part} AS part, min(day) AS since, max(day) AS until,
+    sum(session_count)::BIGINT AS session_count, sum(ok)::BIGINT AS ok, count(*) AS day_count,
+    count(*) FILTER (ok > 0) AS ok_days,
+    max(day) FILTER (blocked + down + ok > 0) AS last_known, min(day) FILTER (ok > 0) AS first_open
+  FROM session_days GROUP BY ALL
+), failing AS (
+  -- most days have none, and most of what is counted is about them
+  SELECT via, domain, probe_asn, interval, {part} AS part, {sums},
+    count(*) FILTER (blocked > 0) AS blocked_days, count(*) FILTER (down > 0) AS down_days,
+    count(*) FILTER (unclear > 0) AS unclear_days, count(*) AS failing_days
+  FROM session_days WHERE blocked + down + unclear > 0 GROUP BY ALL
+)
+SELECT e.*, {failing}, TRUE AS is_looked_at
+FROM everything e LEFT JOIN failing f USING (via, domain, probe_asn, interval, part)
+"""
 
 
-def add_intervals(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> None:
-    """Number the intervals of steady behaviour in ``session_days``, and make ``interval_days``.
+def part_of(periods: Iterable[Period], day: str) -> str:
+    """SQL: the first day of the part of the time, which no period's edge divides, of that day."""
+    edges = sorted({edge for period in periods for edge in (period.since, period.until)})
+    arms = " ".join(f"WHEN {day} >= DATE '{edge}' THEN DATE '{edge}'" for edge in edges[::-1])
+    return f"CASE {arms} END"
 
-    ``interval`` counts from 0 in time order within the cell's view. ``interval_days`` is the view
-    of ``session_days`` without the rows that are no longer looked at, see ``verdicts``.
+
+def add_intervals(
+    connection: duckdb.DuckDBPyConnection, periods: Iterable[Period], thresholds: Thresholds
+) -> None:
+    """Number the intervals of steady behaviour in ``session_days``, and sum them up by part.
+
+    ``interval`` counts from 0 in time order within the cell's view. ``interval_parts``: one row
+    per ``via, domain, probe_asn, interval`` and ``part`` (of the time that no period's edge
+    divides: its first day), with the first and last tested day (``since, until``), the sums of
+    ``session_days``, the days that they lie on, and the last day on which anything could be
+    interpreted (``last_known``) and the first one with access (``first_open``).
 
     Args:
         connection: holds ``session_days``, see ``sessions.add_sessions``.
+        periods: what will be asked for.
         thresholds: ``change_penalty`` and the evidence floor.
     """
     days = connection.execute(_CHANGING.format(**vars(thresholds))).df()
     connection.register("cut_at_hand", _cut(days, thresholds))
     connection.execute(_NUMBER)
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW interval_days AS {_INTERVAL_DAYS}")
     connection.unregister("cut_at_hand")
+    seldom = [name for name in SUMMED if name not in ("session_count", "ok")]
+    counted = ["blocked_days", "down_days", "unclear_days", "failing_days"]
+    parts = _PARTS.format(
+        part=part_of(periods, "day"),
+        sums=", ".join(f"sum({name})::BIGINT AS {name}" for name in seldom),
+        failing=", ".join(f"coalesce(f.{name}, 0) AS {name}" for name in [*seldom, *counted]),
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE interval_parts AS {parts}")
 
 
 def _cut(days: pd.DataFrame, thresholds: Thresholds) -> pa.Table:
@@ -219,10 +263,10 @@ def _walk_back(previous: list[int]) -> list[int]:
 # One row per listed interval, with the tested days around and inside it.
 _TABLE = """
 WITH stretches AS (
-  SELECT domain::host_name AS domain, * EXCLUDE (domain) FROM listed
+  SELECT via::view_name AS via, domain::host_name AS domain, * EXCLUDE (via, domain) FROM listed
 ), tested AS (
   SELECT domain, probe_asn, day, ok > 0 AS is_open
-  FROM interval_days SEMI JOIN stretches USING (domain, probe_asn)
+  FROM session_days SEMI JOIN stretches USING (via, domain, probe_asn)
 ), gaps AS (
   SELECT s.domain, s.probe_asn, s.blocked_from,
     date_diff('day', lag(t.day) OVER inside, t.day) AS gap_days
@@ -253,12 +297,12 @@ def interval_table(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame) 
     """The contract's ``blocking_intervals``: one row per listed interval of a site on a network.
 
     Args:
-        connection: holds ``interval_days``, for the days on which the site was seen open around.
+        connection: holds ``session_days``, for the days on which the site was seen open around.
         judged: one row per interval with ``state, mechanism, blocked_from, blocked_until``, its
             blocked sessions, days and measurements.
     """
     columns = [
-        *CELL, "mechanism", "blocked_from", "blocked_until", "blocked_measurements", "blocked",
+        *VIEW, "mechanism", "blocked_from", "blocked_until", "blocked_measurements", "blocked",
         "blocked_days",
     ]  # fmt: skip
     listed = judged.loc[judged["state"].isin(LISTED), columns]

@@ -103,7 +103,7 @@ SELECT via, domain, probe_asn, day,
   count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tcp')::INTEGER AS timeout_tcp,
   count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'tls')::INTEGER AS timeout_tls,
   count(*) FILTER (class = 'blocked' AND is_timeout AND family = 'http')::INTEGER AS timeout_http,
-  0::USMALLINT AS interval, TRUE AS is_looked_at
+  0::USMALLINT AS interval
 FROM views GROUP BY via, domain, probe_asn, day
 """
 
@@ -126,7 +126,7 @@ def add_sessions(
     sessions of a cell used the network's own resolver (or, where hardly any did, one of the
     country) and some another one, the former stand a second time under *domestic*: what another
     resolver answers is no evidence against a block by the network's own (guard G4).
-    ``interval`` and ``is_looked_at`` are set later, see ``intervals`` and ``verdicts``.
+    ``interval`` is set later, see ``intervals``.
 
     Args:
         connection: holds ``outcomes``.

@@ -246,8 +246,10 @@ def _open(code: str, world: Path, store: Path) -> Study:
 
 # The days of the listed intervals, as the judgement left them.
 _BLOCKED_DAYS = """
+WITH looked_at AS (FROM interval_parts WHERE is_looked_at)
 SELECT d.domain::VARCHAR AS domain, concat('AS', d.probe_asn) AS probe_asn, d.blocked, d.ok
-FROM interval_days d JOIN listed i ON d.domain::VARCHAR = i.domain AND d.probe_asn = i.probe_asn
+FROM session_days d SEMI JOIN looked_at USING (via, domain, probe_asn, interval)
+  JOIN listed i ON d.domain::VARCHAR = i.domain AND d.probe_asn = i.probe_asn
   AND d.day BETWEEN i.blocked_from::DATE AND i.blocked_until::DATE
 WHERE d.blocked + d.ok > 0 ORDER BY d.domain, d.probe_asn, d.day
 """

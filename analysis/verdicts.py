@@ -8,7 +8,15 @@ import pandas as pd
 
 from analysis.elsewhere import lost_routes, withhold_lost, withhold_unreached
 from analysis.explorer import measurement_url
-from analysis.intervals import CELL, VIEW, add_intervals, interval_table
+from analysis.intervals import (
+    CELL,
+    COUNTED_DAYS,
+    SUMMED,
+    VIEW,
+    add_intervals,
+    interval_table,
+    part_of,
+)
 from analysis.period import Period
 from analysis.robustness import sessions_to_flip
 from analysis.rules import Thresholds
@@ -24,8 +32,9 @@ _STRAYS = ["timeout_share", "loose_share"]
 # What explains most blocked measurements of each interval; ties go to the earlier layer.
 _BLOCKED_RULES = """
 WITH spans AS (
-  SELECT via, domain, probe_asn, interval, min(day) AS since, max(day) AS until
-  FROM interval_days WHERE day >= ? AND day < ? GROUP BY ALL HAVING sum(blocked) > 0
+  SELECT via, domain, probe_asn, interval, min(since) AS since, max(until) AS until
+  FROM interval_parts WHERE is_looked_at AND part >= $since AND part < $until
+  GROUP BY ALL HAVING sum(blocked) > 0
 )
 SELECT c.via::VARCHAR AS via, o.domain::VARCHAR AS domain, o.probe_asn, c.interval,
        o.rule_id::VARCHAR AS rule_id, any_value(o.mechanism)::VARCHAR AS mechanism,
@@ -45,28 +54,21 @@ GROUP BY ALL
 # not move the block's edge; one in a cell's first or last interval, beyond which nothing was seen,
 # does.
 _INTERVAL_COUNTS = """
-WITH inside AS (SELECT * FROM interval_days WHERE day >= ? AND day < ?),
-sums AS (
-  SELECT via, domain, probe_asn, interval, sum(session_count)::BIGINT AS session_count,
-    sum(ok)::BIGINT AS ok, count(*) FILTER (ok > 0) AS ok_days,
-    max(day) FILTER (blocked + down + ok > 0) AS last_known, min(day) FILTER (ok > 0) AS first_open
-  FROM inside GROUP BY ALL
-), failing AS (
-  -- most days have none, and most of what is counted is about them
-  SELECT via, domain, probe_asn, interval, {sums},
-    count(*) FILTER (blocked > 0) AS blocked_days, count(*) FILTER (down > 0) AS down_days,
-    count(*) FILTER (unclear > 0) AS unclear_days, count(*) AS failing_days
-  FROM inside WHERE blocked + down + unclear > 0 GROUP BY ALL
+WITH sums AS (
+  SELECT via, domain, probe_asn, interval, {sums}, max(last_known) AS last_known,
+    min(first_open) AS first_open
+  FROM interval_parts WHERE is_looked_at AND part >= $since AND part < $until GROUP BY ALL
 ), layers AS (
   SELECT via, domain, probe_asn, interval,
     list_position(stalling, list_max(stalling)) AS layer,
     4 * list_max(stalling) >= blocked AS is_common
   FROM (SELECT *, [timeout_dns, timeout_tcp, timeout_tls, timeout_http] AS stalling
-        FROM failing WHERE blocked > 0)
+        FROM sums WHERE blocked > 0)
 ), marked AS (
-  SELECT i.via, i.domain, i.probe_asn, i.interval, i.day, i.firm + CASE WHEN l.is_common
-    THEN [i.timeout_dns, i.timeout_tcp, i.timeout_tls, i.timeout_http][l.layer] ELSE 0 END AS core
-  FROM inside i JOIN layers l USING (via, domain, probe_asn, interval) WHERE i.blocked > 0
+  SELECT d.via, d.domain, d.probe_asn, d.interval, d.day, d.firm + CASE WHEN l.is_common
+    THEN [d.timeout_dns, d.timeout_tcp, d.timeout_tls, d.timeout_http][l.layer] ELSE 0 END AS core
+  FROM session_days d JOIN layers l USING (via, domain, probe_asn, interval)
+  WHERE d.blocked > 0 AND d.day >= $since AND d.day < $until
 ), cores AS (
   SELECT via, domain, probe_asn, interval, sum(core)::BIGINT AS core,
     min(day) AS first_blocked, max(day) AS last_blocked,
@@ -76,21 +78,15 @@ sums AS (
   SELECT via, domain, probe_asn, min(interval) AS first_interval, max(interval) AS last_interval
   FROM sums GROUP BY ALL
 )
-SELECT s.via::VARCHAR AS via, s.domain::VARCHAR AS domain, s.probe_asn, s.interval,
-  s.session_count, s.ok, s.ok_days, s.last_known, s.first_open, {counted},
-  coalesce(c.core, 0) AS core,
+SELECT s.* REPLACE (via::VARCHAR AS via, domain::VARCHAR AS domain), coalesce(c.core, 0) AS core,
   CASE WHEN s.interval = e.first_interval AND c.first_core IS NOT NULL THEN c.first_blocked
        ELSE c.first_core END AS blocked_from,
   CASE WHEN s.interval = e.last_interval AND c.last_core IS NOT NULL THEN c.last_blocked
        ELSE c.last_core END AS blocked_until
 FROM sums s JOIN ends e USING (via, domain, probe_asn)
-  LEFT JOIN failing f USING (via, domain, probe_asn, interval)
   LEFT JOIN cores c USING (via, domain, probe_asn, interval)
 ORDER BY s.via, s.domain, s.probe_asn, s.interval
 """
-_SUMMED = ["blocked", "down", "unclear", "artefact", "firm", "loose"]
-_STALLING = ["timeout_dns", "timeout_tcp", "timeout_tls", "timeout_http"]
-_COUNTED = [*_SUMMED, "blocked_days", "down_days", "unclear_days", "failing_days"]
 
 # Where the country's own resolvers block, on whatever network.
 _VIA_DOMESTIC = """
@@ -100,7 +96,7 @@ WHERE class = 'blocked' AND is_via_domestic GROUP BY ALL HAVING count(*) >= {flo
 
 # A cell is looked at as a whole, or through the country's resolvers only.
 _LOOK_AT_CHOSEN = """
-UPDATE session_days SET is_looked_at = FALSE
+UPDATE interval_parts SET is_looked_at = FALSE
 WHERE (via = 'domestic')
   <> ((domain, probe_asn) IN (SELECT domain::host_name, probe_asn FROM chosen))
 """
@@ -135,10 +131,10 @@ WITH counted AS (
         WHERE blocking_resolver_asn IS NOT NULL AND part >= $since AND part < $until)
   GROUP BY ALL
 ), days AS (
-  SELECT domain, probe_asn, count(*) AS day_count, sum(session_count)::BIGINT AS session_count,
-    sum(blocked)::BIGINT AS blocked_session_count, sum(down)::BIGINT AS down_session_count,
-    sum(ok)::BIGINT AS ok_session_count
-  FROM session_days WHERE via = 'all' AND day >= $since AND day < $until GROUP BY ALL
+  SELECT domain, probe_asn, sum(day_count)::BIGINT AS day_count,
+    sum(session_count)::BIGINT AS session_count, sum(blocked)::BIGINT AS blocked_session_count,
+    sum(down)::BIGINT AS down_session_count, sum(ok)::BIGINT AS ok_session_count
+  FROM interval_parts WHERE via = 'all' AND part >= $since AND part < $until GROUP BY ALL
 )
 SELECT domain::VARCHAR AS domain, probe_asn, m.* EXCLUDE (domain, probe_asn),
   s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns
@@ -219,7 +215,7 @@ def judge_cells(
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
     """
     judged_periods = judge_intervals(connection, periods, thresholds, domestic_asns=domestic_asns)
-    measured = _MEASURED.format(part=_part_of(periods.values()))
+    measured = _MEASURED.format(part=part_of(periods.values(), "coalesce(b.day, o.day)"))
     connection.execute(f"CREATE OR REPLACE TEMP TABLE measured AS {measured}")
     refusing = set(connection.execute(_REFUSALS.format(**vars(thresholds))).df()["domain"])
     tables = []
@@ -238,15 +234,6 @@ def judge_cells(
     return Judgement(verdicts.sort_values([*CELL, "period"], ignore_index=True), intervals)
 
 
-def _part_of(periods: Iterable[Period]) -> str:
-    """SQL: the latest edge of a period that is not after the day on which a session began."""
-    edges = sorted({edge for period in periods for edge in (period.since, period.until)})
-    arms = " ".join(
-        f"WHEN coalesce(b.day, o.day) >= DATE '{edge}' THEN DATE '{edge}'" for edge in edges[::-1]
-    )
-    return f"CASE {arms} END"
-
-
 def judge_intervals(
     connection: duckdb.DuckDBPyConnection,
     periods: Mapping[str, Period],
@@ -262,10 +249,10 @@ def judge_intervals(
         Each period's name with one row per ``domain, probe_asn, interval``: its counts and
         ``state``. ``all`` comes first, and each is judged when it is asked for, so that one at a
         time is in memory. The connection holds ``sessions``, ``session_days`` and
-        ``interval_days``.
+        ``interval_parts``.
     """
     add_sessions(connection, domestic_asns, thresholds)
-    add_intervals(connection, thresholds)
+    add_intervals(connection, periods.values(), thresholds)
     return _judge_periods(connection, periods, thresholds)
 
 
@@ -290,10 +277,9 @@ def _judge_intervals(
     thresholds: Thresholds,
 ) -> pd.DataFrame:
     """Each interval with its counts in the period, its state, and the rule that explains it."""
-    sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in [*_SUMMED, *_STALLING])
-    counted = ", ".join(f"coalesce(f.{name}, 0) AS {name}" for name in _COUNTED)
-    query = _INTERVAL_COUNTS.format(sums=sums, counted=counted)
-    counts = connection.execute(query, [period.since, period.until]).df()
+    sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in [*SUMMED, *COUNTED_DAYS])
+    inside = {"since": period.since, "until": period.until}
+    counts = connection.execute(_INTERVAL_COUNTS.format(sums=sums), inside).df()
     counts = counts.merge(strays, on="probe_asn", how="left")
     counts[_STRAYS] = counts[_STRAYS].fillna(0.0)
     counts = counts.merge(_explaining_rules(connection, period), on=[*VIEW, "interval"], how="left")
@@ -333,7 +319,7 @@ def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 def _choose_view(
     connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame, thresholds: Thresholds
 ) -> pd.DataFrame:
-    """Keep one view per cell, here and in ``interval_days``: of all sessions, or of some.
+    """Keep one view per cell, here and in ``interval_parts``: of all sessions, or of some.
 
     Of those that used a resolver of the country where they show a DNS block that is no weaker: what
     a public resolver answers is no evidence against a block by the network's own, nor that it began
@@ -362,7 +348,8 @@ def _choose_view(
 
 def _explaining_rules(connection: duckdb.DuckDBPyConnection, period: Period) -> pd.DataFrame:
     """The rule and mechanism of most blocked sessions of each interval that has any."""
-    rules = connection.execute(_BLOCKED_RULES, [period.since, period.until]).df()
+    inside = {"since": period.since, "until": period.until}
+    rules = connection.execute(_BLOCKED_RULES, inside).df()
     ranked = rules.sort_values(
         [*VIEW, "interval", "sessions", "rule_order"],
         ascending=[True, True, True, True, False, True],
