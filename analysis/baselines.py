@@ -212,8 +212,8 @@ def _flagged(frame: pd.DataFrame, counts: pd.Series, is_listed: pd.Series) -> pd
 # successes over the day, as OONI pools it.
 _OBSERVED = """
 WITH listed AS (
-  SELECT object_key, line_number, domain, probe_asn, probe_cc, session, day, dns_failure,
-    dns_answers, tcp, tls,
+  SELECT object_key::object_name AS object_key, line_number, domain, probe_asn, probe_cc, session,
+    day, dns_failure, dns_answers, tcp, tls,
     list_distinct(list_concat([a.address FOR a IN dns_answers], [t.address FOR t IN tcp],
       [t.address FOR t IN tls IF t.address IS NOT NULL])) AS addresses,
     avg(CASE WHEN has_control THEN (len(control_answers) > 0)::INT END)

@@ -62,8 +62,7 @@ SELECT
   * REPLACE (coalesce(http_failure, CASE WHEN http_status BETWEEN 300 AND 399
       THEN coalesce(redirect_failure, http_experiment_failure) END) AS http_failure,
     domain::host_name AS domain, http_host::host_name AS http_host,
-    redirect_host::host_name AS redirect_host, object_key::object_name AS object_key,
-    input::input_name AS input, probe_cc::country_name AS probe_cc,
+    redirect_host::host_name AS redirect_host, probe_cc::country_name AS probe_cc,
     redirect_layer::layer_word AS redirect_layer),
   CAST(measurement_start_time AS DATE) AS day,
   ({session})::session_name AS session,
@@ -211,7 +210,8 @@ _CONTROL_PAGE = f"""{_SAME_STATUS}
 
 _FEATURES = """
 SELECT
-  c.object_key, c.line_number, c.report_id <> '' AS has_report, c.input,
+  c.object_key::object_name AS object_key, c.line_number, c.report_id <> '' AS has_report,
+  c.input::input_name AS input,
   c.measurement_start_time, c.day, c.session, c.domain, site.registrable_domain, c.probe_cc,
   c.probe_asn, c.resolver_asn, c.is_https, c.is_ip_input,
   concat_ws(' ', c.software_name, c.software_version)::software_name AS software,
@@ -243,9 +243,7 @@ SELECT
   c.http_host_is_proven,
   -- http
   c.dns_is_unmatched, c.http_failure, c.http_status, c.control_http_status, c.http_title,
-  c.http_body_digest,
-  c.http_host,
-  c.http_first_is_answer, c.redirect_layer, c.redirect_host,
+  c.http_body_digest, c.http_host, c.http_first_is_answer, c.redirect_layer, c.redirect_host,
   c.redirect_failure, c.body_proportion, c.status_code_match, c.title_match, c.headers_match,
   starts_with(c.http_url, 'https://') AS is_https_url,
   http_site.registrable_domain AS http_site,
@@ -281,10 +279,9 @@ _TLS_WORD = """(CASE WHEN t.failure IS NULL THEN 'works'
 
 _LAYERED = """
 SELECT
-  f.* EXCLUDE (tcp, tcp_tries, tcp_answers, tls, tls_tries,
-    dns_is_unmatched, body_proportion, status_code_match,
-    headers_match, is_https_url, redirect_site, redirect_host, redirect_failure,
-    http_body_digest, http_host_is_proven),
+  f.* EXCLUDE (tcp, tcp_tries, tcp_answers, tls, tls_tries, dns_is_unmatched, body_proportion,
+    status_code_match, headers_match, is_https_url, redirect_site, redirect_host,
+    redirect_failure, http_body_digest, http_host_is_proven),
   -- the most telling of the attempts; null where there was none
   CASE WHEN tcp_tries IS NOT NULL THEN {tcp_result}
        WHEN len(tcp) > 0 THEN 'works'::try_word END AS tcp_result,

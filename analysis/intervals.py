@@ -47,7 +47,8 @@ WHERE c.via::view_name = session_days.via AND c.domain::host_name = session_days
 #: What is summed of a day, and on how many days there was any.
 SUMMED = ("session_count", "ok", "blocked", "down", "unclear", "artefact", "firm", "loose",
           "timeout_dns", "timeout_tcp", "timeout_tls", "timeout_http")  # fmt: skip
-COUNTED_DAYS = ("day_count", "ok_days", "blocked_days", "down_days", "unclear_days", "failing_days")
+_FAILING_DAYS = ("blocked_days", "down_days", "unclear_days", "failing_days")
+COUNTED_DAYS = ("day_count", "ok_days", *_FAILING_DAYS)
 
 _PARTS = """
 WITH everything AS (
@@ -96,11 +97,10 @@ def add_intervals(
     connection.execute(_NUMBER)
     connection.unregister("cut_at_hand")
     seldom = [name for name in SUMMED if name not in ("session_count", "ok")]
-    counted = ["blocked_days", "down_days", "unclear_days", "failing_days"]
     parts = _PARTS.format(
         part=part_of(periods, "day"),
         sums=", ".join(f"sum({name})::BIGINT AS {name}" for name in seldom),
-        failing=", ".join(f"coalesce(f.{name}, 0) AS {name}" for name in [*seldom, *counted]),
+        failing=", ".join(f"coalesce(f.{name}, 0) AS {name}" for name in [*seldom, *_FAILING_DAYS]),
     )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE interval_parts AS {parts}")
 

@@ -22,7 +22,8 @@ _JUDGED = """
 SELECT o.*, c.* EXCLUDE (object_key, line_number, input, measurement_start_time, domain,
                          probe_asn, resolver_asn, day, session, is_https, is_anomaly,
                          is_confirmed, is_failure)
-FROM outcomes o JOIN controlled c USING (object_key, line_number)
+FROM outcomes o
+  JOIN controlled c ON c.object_key::object_name = o.object_key AND c.line_number = o.line_number
 WHERE (o.domain = $domain OR $domain IS NULL) AND (o.probe_asn = $probe_asn OR $probe_asn IS NULL)
 ORDER BY o.object_key, o.line_number
 """

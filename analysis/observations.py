@@ -132,9 +132,10 @@ def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckD
     # each table twice as dear.
     connection.execute("SET preserve_insertion_order = false")
     connection.execute("SET TimeZone = 'UTC'")
-    # To find a part of a query that comes twice, it writes out every type with all the names in it
-    # (see ``features``): that takes longer than many a query, and finds nothing.
-    connection.execute("SET disabled_optimizers = 'common_subplan'")
+    # To find a part of a query that comes twice, the first writes out every type with all the names
+    # in it (see ``features``): that takes longer than many a query, and finds nothing. The second
+    # makes of each count of distinct sessions a query of its own and joins them, which is slower.
+    connection.execute("SET disabled_optimizers = 'common_subplan,distinct_aggregate_rewrite'")
     # The command line has a bar of its own. In a notebook there is none, and setting it fails.
     ((has_bar,),) = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
     if has_bar:

@@ -101,9 +101,9 @@ WHERE (via = 'domestic')
   <> ((domain, probe_asn) IN (SELECT domain::host_name, probe_asn FROM chosen))
 """
 
-# Measurements of each part of the time that no period's edge divides, by what they show; ``part`` is
-# its first day. A session belongs to the day on which it began, and so do its measurements: a
-# report that runs over midnight must not leave a period with measurements and without a session.
+# Measurements of each part of the time, see ``intervals.part_of``, by what they show. A session
+# belongs to the day on which it began, and so do its measurements: a report that runs over midnight
+# must not leave a period with measurements and without a session.
 _MEASURED = """
 WITH long AS (
   SELECT session FROM outcomes GROUP BY session HAVING min(day) < max(day)
@@ -119,6 +119,7 @@ SELECT o.domain, o.probe_asn, {part} AS part, o.class, o.set_aside,
 FROM outcomes o LEFT JOIN begun b USING (domain, probe_asn, session)
 WHERE o.domain <> '' GROUP BY ALL
 """
+
 _COUNTS = """
 WITH counted AS (
   SELECT domain, probe_asn,

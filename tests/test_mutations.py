@@ -25,8 +25,6 @@ EQUIVALENT = {
     "dns.known_address: NOT is_substitution": "dns.substitution stands before it",
     "dns.certificate_of_another: dns_match = 'none'":
         "what the control got has fired before, and a failed lookup leaves no address",
-    "tcp.refused: tcp_blocked > 0": "tcp_failure is null where nothing is blocked",
-    "tcp.reset: tcp_blocked > 0": "tcp_failure is null where nothing is blocked",
 }  # fmt: skip
 
 
