@@ -12,9 +12,12 @@ from analysis.words import LISTED
 #: What no site can do to a visitor: a resolver's answer, a wrong certificate at the site's own
 #: address, a page that other networks do not get.
 _NOT_A_REFUSAL = ["dns.nxdomain", "dns.other", "dns.sinkhole", "tls.mitm", "http.blockpage"]
+#: A resolver that is silent or fails: it does so too where the site's own name servers leave the
+#: country's resolvers without an answer.
+_NO_ANSWER = ["dns.timeout", "dns.failure"]
 #: What a lost route or a site's firewall does to a whole country: nothing tells a block apart,
 #: except that the site is reached where the resolver is gone around.
-_NO_WAY_THERE = ["dns.timeout", "tcp.timeout", "tcp.refused"]
+_NO_WAY_THERE = ["tcp.timeout", "tcp.refused"]
 #: What a box that reads the name does to it, by TLS and by plain HTTP: one act.
 _ONE_ACT = {"http.reset": "tls.reset", "http.timeout": "tls.timeout"}
 _EVERYWHERE = (
@@ -29,7 +32,7 @@ _OTHERS = """
 WITH core AS (
   -- A stray failure before or after an outage would stretch it over days on which the site worked.
   SELECT s.row, s.domain::host_name AS domain, s.probe_asn, s.family::layer_word AS family,
-    s.is_timeout,
+    s.is_timeout, s.is_silent,
     quantile_disc(o.day, 0.15) AS since, quantile_disc(o.day, 0.85) AS until
   FROM suspected s JOIN sessions o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
     AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.class = 'blocked'
@@ -41,10 +44,12 @@ WITH core AS (
       AND (o.family = s.family OR (s.is_timeout AND o.is_timeout))) AS alike,
     count(*) FILTER (o.class = 'blocked' AND o.is_timeout AND o.family IN ('dns', 'tcp')) AS lost,
     count(*) FILTER (o.class = 'blocked' AND NOT o.is_timeout
-      AND (o.family <> s.family OR o.is_artefact)) AS otherwise,
-    -- One network answers with a reset or a refusal where the other lets the packets disappear.
-    count(*) FILTER (o.class = 'blocked' AND o.family = s.family
-      AND o.is_timeout <> s.is_timeout) AS other_manner
+      AND (o.family <> s.family OR o.is_artefact OR (s.is_silent AND NOT o.is_loose)))
+      AS otherwise,
+    -- One network answers with a reset or a refusal where the other lets the packets disappear;
+    -- resolvers that get no answer do one or the other by themselves.
+    count(*) FILTER (o.class = 'blocked' AND o.family = s.family AND o.is_timeout <> s.is_timeout
+      AND NOT (s.is_silent AND o.is_loose)) AS other_manner
   FROM core s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
     AND o.day BETWEEN s.since AND s.until
     AND o.class IN ('blocked', 'ok', 'unclear')
@@ -82,14 +87,15 @@ WITH networks AS (
 SELECT row, count(*) AS changed_network_count FROM networks GROUP BY row ORDER BY row
 """
 
-# Where the resolvers did not answer: the sites that the same measurements mostly reached all the
+# Where the resolvers gave no answer: the sites that the same measurements mostly reached all the
 # same, with their own certificate, at the address that the control got. A site is there or it is
 # not, whichever network a probe asked from.
 _GONE_AROUND = """
 SELECT s.domain
 FROM unreached s JOIN outcomes o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
-  AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.mechanism = 'dns.timeout'
-WHERE s.mechanism = 'dns.timeout'
+  AND o.day BETWEEN s.blocked_from AND s.blocked_until
+  AND o.rule_id::VARCHAR IN ('dns.timeout', 'dns.failure')
+WHERE s.is_silent
 GROUP BY s.domain HAVING 2 * count(*) FILTER (o.tls_rule = 'tls.ok') >= count(*)
 """
 
@@ -116,19 +122,23 @@ def withhold_unreached(
     Two things still speak for a block where there is a way to the site: that those networks
     reached it at other times, and that unrelated sites with unrelated hosts fail by the same
     mechanism on every network; a name that is cut off in a handshake or in a plain request is
-    the same. And where resolvers do not answer for its name, that the same measurements reach it
-    without them.
+    the same. And where resolvers are silent or fail for its name, that the same measurements reach
+    it without them.
 
     Args:
         connection: holds ``sessions``, ``domestic_resolvers``, ``outcomes`` and ``features``.
-        judged: one row per interval with ``state, mechanism, blocked_from, blocked_until``.
+        judged: one row per interval with ``state, rule_id, mechanism, blocked_from,
+            blocked_until``.
         thresholds: ``refusal_share``, ``firewall_names``, ``floor_sessions``.
 
     Returns:
         ``judged`` with the columns ``withheld``, why a block is taken back, empty elsewhere; and
         ``leaning``, how many sessions of other cells keep it from that, without end elsewhere.
     """
-    is_suspected = (judged["state"] == "likely_blocked") & ~judged["mechanism"].isin(_NOT_A_REFUSAL)
+    is_silent = judged["rule_id"].isin(_NO_ANSWER)
+    is_suspected = (judged["state"] == "likely_blocked") & (
+        is_silent | ~judged["mechanism"].isin(_NOT_A_REFUSAL)
+    )
     suspected = _suspected(judged[is_suspected])
     others = _others(connection, suspected, thresholds)
     failing = others["failing_network_count"] + 1
@@ -151,9 +161,9 @@ def withhold_unreached(
     changed_count = changed["changed_network_count"].reindex(unreached.index, fill_value=0)
     has_changed = 2 * changed_count >= failing.loc[unreached.index]
     is_lost = (2 * others["lost_network_count"] >= failing).loc[unreached.index]
-    is_connected = ~unreached["mechanism"].isin(_NO_WAY_THERE) & ~is_lost
+    is_connected = ~(unreached["mechanism"].isin(_NO_WAY_THERE) | unreached["is_silent"] | is_lost)
     is_shared = _are_unrelated(unreached, hosters, thresholds)
-    is_reachable = (unreached["mechanism"] == "dns.timeout") & unreached["domain"].isin(around)
+    is_reachable = unreached["is_silent"] & unreached["domain"].isin(around)
     withheld = unreached.index[~(is_connected & (has_changed | is_shared)) & ~is_reachable]
     # Two sessions that claim to reach a site leave one fewer that fails alike.
     leaning = others["otherwise_margin"].where(is_away & (others["otherwise_network_count"] > 0))
@@ -209,6 +219,7 @@ def _suspected(judged: pd.DataFrame) -> pd.DataFrame:
     columns = ["domain", "probe_asn", "blocked_from", "blocked_until", "mechanism"]
     return judged[columns].assign(
         row=judged.index,
+        is_silent=judged["rule_id"].isin(_NO_ANSWER),
         family=judged["mechanism"].str.split(".").str[0],
         is_timeout=judged["mechanism"].str.endswith(".timeout"),
     )

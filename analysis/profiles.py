@@ -322,6 +322,7 @@ SELECT s.object_key, s.line_number,
   bool_or(p.profile = 'substitution') AS is_substitution,
   coalesce(bool_or(t.is_persistent), FALSE) AS is_persistent,
   coalesce(bool_or(t.is_lone), FALSE) AS is_lone,
+  bool_or(p.is_public) AS is_public_answer,
   bool_or(d.pattern IS NOT NULL) AS has_dns_fingerprint
 FROM suspects s
   JOIN answer_profiles p ON p.resolver_asn = s.resolver_asn AND p.address = s.address
@@ -488,6 +489,7 @@ SELECT f.*,
   coalesce(s.is_substitution, FALSE) AND f.dns_match = 'none' AS is_substitution,
   coalesce(s.is_persistent, FALSE) AS is_persistent,
   coalesce(s.is_lone, FALSE) AND f.dns_match = 'none' AS is_lone,
+  coalesce(s.is_public_answer, FALSE) AS is_public_answer,
   coalesce(s.has_dns_fingerprint, FALSE) AS has_dns_fingerprint,
   l.line_number IS NOT NULL AS is_local_filter,
   coalesce(e.is_away, FALSE) AS is_sent_elsewhere,
@@ -518,8 +520,8 @@ def add_profiles(
     ``special_profiles``: one row per probe network, resolver network and special address.
     ``page_profiles``: one row per probe network and page.
     ``profiled``: the rows of ``features`` with what the profiles say of each
-    (``is_sinkhole, is_substitution, is_persistent, is_lone, has_dns_fingerprint, is_local_filter,
-    is_blockpage, is_sent_elsewhere, is_replaced``).
+    (``is_sinkhole, is_substitution, is_persistent, is_lone, is_public_answer,
+    has_dns_fingerprint, is_local_filter, is_blockpage, is_sent_elsewhere, is_replaced``).
 
     Sources of the method: guard G2; the common-address rule of CensorWatch (2023) and iMAP.
     """

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pandas as pd
 
 #: Counts up with every change that can move a verdict; printed with each report.
-RULES_VERSION = 5
+RULES_VERSION = 6
 
 Layer = Literal["dns", "tcp", "tls", "http"]
 LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")
@@ -128,6 +128,9 @@ _TIMEOUT = (
     "('generic_timeout_error', 'timed_out', "
     "'tcp_timed_out_error', 'deferred_timeout_error', 'task_timed_out')"
 )
+# A resolver's own word. ``dns_non_recoverable_failure`` is how the C library tells of a refusal; of
+# a failure of the server it says that one may try again.
+_DENIED = "('dns_no_answer', 'dns_refused_error', 'dns_non_recoverable_failure')"
 _REFUSED = "('connection_refused', 'host_unreachable', 'connection_refused_error')"
 
 # What the system says of the probe's own machine or link: no route, no socket, no permission.
@@ -333,18 +336,20 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "dns.certificate_of_another",
-        "dns_match = 'none' AND dns_certificate_error AND control_http_ok",
+        "dns_match = 'none' AND dns_certificate_error AND control_http_ok "
+        "AND NOT is_public_answer",
         "blocked",
-        "The answer is not the control's, and what answers there cannot show the name's "
-        "certificate, while the control reaches the site.",
+        "The answer is neither the control's nor that of public resolvers, and what answers there "
+        "cannot show the name's certificate, while the control reaches the site.",
         mechanism="dns.other",
     ),
     Rule(
         "dns.dead_end",
-        "is_dead_end",
+        "is_dead_end AND NOT is_public_answer",
         "blocked",
-        "The answer is not the control's and nothing there connects, while the same probe reaches "
-        "the site at the control's address: only the resolver stands in the way.",
+        "The answer is neither the control's nor that of public resolvers and nothing there "
+        "connects, while the same probe reaches the site at the control's address: only the "
+        "resolver stands in the way.",
         mechanism="dns.other",
     ),
     Rule(
@@ -384,10 +389,18 @@ RULES: tuple[Rule, ...] = (
         mechanism="dns.timeout",
     ),
     Rule(
+        "dns.refused",
+        f"dns_failure IN {_DENIED}",
+        "blocked",
+        "The resolver refuses to answer for this name, or says that it has no address; the control "
+        "resolves it.",
+        mechanism="dns.other",
+    ),
+    Rule(
         "dns.failure",
         "dns_failure IS NOT NULL",
         "blocked",
-        "The lookup fails in another way (refused, server failure, no address); the control "
+        "The lookup fails in another way, most often by a failure of the server; the control "
         "resolves the name.",
         mechanism="dns.other",
     ),

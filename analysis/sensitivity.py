@@ -78,8 +78,8 @@ ENDS: Mapping[str, tuple[float, ...]] = {
 _TRACES = {
     "features": "SELECT bit_xor(hash(f)) FROM features f",
     "profiles": """SELECT bit_xor(hash(object_key, line_number, is_sinkhole, is_substitution,
-      is_persistent, is_lone, has_dns_fingerprint, is_local_filter, is_blockpage,
-      is_sent_elsewhere, is_replaced)) FROM profiled""",
+      is_persistent, is_lone, is_public_answer, has_dns_fingerprint, is_local_filter,
+      is_blockpage, is_sent_elsewhere, is_replaced)) FROM profiled""",
     "rules": """SELECT bit_xor(hash(object_key, line_number, domain, probe_asn, resolver_asn,
       session, day, class, evidence, rule_id, mechanism, is_artefact, is_about_target,
       tls_rule))

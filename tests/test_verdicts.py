@@ -45,11 +45,18 @@ from tests.situations import (
     unshaken,
 )
 
+def gone_around(failure: str) -> Row:
+    """The lookup fails, and the site answers at the control's address with its certificate."""
+    return observation(dns_failure=failure, dns_answers=[], tcp=[connect(is_answer=False)],
+                       tls=[handshake(is_answer=False)], http_first_is_answer=False)  # fmt: skip
+
+
 NAME, VPN = "news.example", 64510
 ALL_NETWORKS = [PROBE_NETWORK, PROBE_NETWORK + 1, PROBE_NETWORK + 2]
 #: One letter, one session: Blocked, Open, Down, Unclear, No control, Loopback, Reset, Time-out,
 #: Man in the middle, Stalled handshake, Waiting for the resolver, the same and gone Around it,
-#: Forbidden by the site, the Page reset, serVer failure, the resolver late (EAI_AGAIN).
+#: Forbidden by the site, the Page reset, serVer failure, the same and Gone around, the resolver late
+#: (EAI_AGAIN).
 LETTERS: dict[str, Row] = {
     "B": unresolved(NXDOMAIN),
     "O": observation(),
@@ -63,8 +70,8 @@ LETTERS: dict[str, Row] = {
     "M": unshaken("ssl_invalid_hostname"),
     "S": unshaken(TIMEOUT),
     "W": unresolved(TIMEOUT),
-    "A": observation(dns_failure=TIMEOUT, dns_answers=[], tcp=[connect(is_answer=False)],
-                     tls=[handshake(is_answer=False)], http_first_is_answer=False),
+    "A": gone_around(TIMEOUT),
+    "G": gone_around("dns_server_misbehaving"),
     "F": other_page(http_status=403, status_code_match=False),
     "P": http_observation(**no_response(http_failure="connection_reset")),
     "V": unresolved("dns_server_misbehaving"),
@@ -367,6 +374,12 @@ def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Ro
         (everywhere("B" * 12), "likely_blocked"),
         (everywhere("W" * 12), "impaired"),
         (everywhere("A" * 12), "likely_blocked"),
+        (everywhere("V" * 12), "impaired"),
+        (everywhere("G" * 12), "likely_blocked"),
+        ([*days("V" * 12), *days("W" * 12, probe_asn=ALL_NETWORKS[1]),
+          *days("V" * 12, probe_asn=ALL_NETWORKS[2])], "impaired"),
+        ([*days("V" * 12), *days("B" * 12, probe_asn=ALL_NETWORKS[1]),
+          *days("V" * 12, probe_asn=ALL_NETWORKS[2])], "likely_blocked"),
         ([*everywhere("R" * 12), *everywhere("R" * 12, "two.example", 64497),
           *everywhere("R" * 12, "three.example", 64498)], "likely_blocked"),
         ([*everywhere("R" * 12), *everywhere("P" * 12, "two.example", 64497),
@@ -392,7 +405,9 @@ def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Ro
     ],
     ids=["always reset", "always unreachable", "unreachable since", "reset since", "reset until",
          "another's certificate", "no such name", "silent resolvers",
-         "silent resolvers, and the site answers", "three sites of three hosts reset",
+         "silent resolvers, and the site answers", "failing resolvers",
+         "failing resolvers, and the site answers", "failing or silent resolvers",
+         "failing resolvers, and one that denies the name", "three sites of three hosts reset",
          "a name reset in handshakes and in plain requests", "resets of two and a time-out",
          "three sites of one host reset", "three sites of three hosts unreachable",
          "another way on one network", "unreachable, as another layer's time-out",
