@@ -336,8 +336,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "dns.certificate_of_another",
-        "dns_match = 'none' AND dns_certificate_error AND control_http_ok "
-        "AND NOT is_public_answer",
+        "dns_match = 'none' AND dns_certificate_error AND control_http_ok AND NOT is_public_answer",
         "blocked",
         "The answer is neither the control's nor that of public resolvers, and what answers there "
         "cannot show the name's certificate, while the control reaches the site.",

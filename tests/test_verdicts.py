@@ -45,6 +45,7 @@ from tests.situations import (
     unshaken,
 )
 
+
 def gone_around(failure: str) -> Row:
     """The lookup fails, and the site answers at the control's address with its certificate."""
     return observation(dns_failure=failure, dns_answers=[], tcp=[connect(is_answer=False)],
@@ -55,8 +56,8 @@ NAME, VPN = "news.example", 64510
 ALL_NETWORKS = [PROBE_NETWORK, PROBE_NETWORK + 1, PROBE_NETWORK + 2]
 #: One letter, one session: Blocked, Open, Down, Unclear, No control, Loopback, Reset, Time-out,
 #: Man in the middle, Stalled handshake, Waiting for the resolver, the same and gone Around it,
-#: Forbidden by the site, the Page reset, serVer failure, the same and Gone around, the resolver late
-#: (EAI_AGAIN).
+#: Forbidden by the site, the Page reset, serVer failure, the same and Gone around, the resolver
+#: latE (EAI_AGAIN).
 LETTERS: dict[str, Row] = {
     "B": unresolved(NXDOMAIN),
     "O": observation(),
