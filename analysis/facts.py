@@ -47,8 +47,8 @@ trusted page may be missing. A fingerprint in what is not looked at shows no blo
 ``is_confirmed`` leaves out what OONI might see there.
 
 *http_body_digest* ignores letter case, white space, digits, the letters a to f (so that no
-hexadecimal id is left) and the input's URL and host: one block page served for many names has
-one digest. Empty bodies have none.
+hexadecimal id is left), the input's URL and host and what is left of an address that shows the
+host alone: one block page served for many names has one digest. Empty bodies have none.
 """
 
 import hashlib
@@ -108,7 +108,8 @@ _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE | re.ASCII)
 _START_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|\+00:00)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1)
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,500})", re.IGNORECASE)
-_NOT_CONTENT = b"0123456789abcdef \t\r\n\f\v"
+_NOT_CONTENT = b"0123456789abcdef/% \t\r\n\f\v"
+_SCHEMES = (b"https://", b"http://", b"https%3a%2f%2f", b"http%3a%2f%2f")
 
 
 class Invalid(ValueError):
@@ -846,6 +847,9 @@ def body_digest(body: bytes, own_words: Iterable[str]) -> str | None:
         encoded = word.encode()
         for spelling in {encoded: None, quote_plus(word).lower().encode(): None}:
             content = content.replace(spelling, b"")
+    # A page may show the site's front page where another one was asked for.
+    for scheme in _SCHEMES:
+        content = content.replace(scheme, b"")
     content = content.translate(None, _NOT_CONTENT)
     return hashlib.sha256(content).hexdigest()[:32] if content else None
 

@@ -390,14 +390,16 @@ def test_pages_that_may_be_somebody_elses_are_looked_at(requests, names, is_conf
 def test_one_block_page_for_many_names_has_one_digest():
     """What differs with the name, the hour or a counter does not count; another page differs."""
 
-    def digest(host: str, body: str) -> Any:
-        url = f"http://{host}/"
+    def digest(host: str, body: str, path: str = "") -> Any:
+        url = f"http://{host}/{path}"
         return _observe({"requests": [_exchange(url, body)]}, input=url)["http_body_digest"]
 
     page = "<h1>Blocked</h1> {} at 10:0{} ref {} <a href='?u=http%3A%2F%2F{}%2F'>"
     one = digest("a.example", page.format("http://a.example/", 1, "deadbeef01", "a.example"))
     two = digest("b.test", page.format("http://B.test/", 2, "00c0ffee", "b.test"))
-    assert one == two
+    # of an input with a path it may show the front page
+    three = digest("c.test", page.format("http://c.test/", 3, "ba5eba11", "c.test"), "news?id=3")
+    assert one == two == three
     assert one != digest("a.example", "<h1>Welcome</h1>")
     assert digest("a.example", "") is None
 
