@@ -90,11 +90,11 @@ SELECT row, count(*) AS changed_network_count FROM networks GROUP BY row ORDER B
 # Where the resolvers gave no answer: the sites that the same measurements mostly reached all the
 # same, with their own certificate, at the address that the control got. A site is there or it is
 # not, whichever network a probe asked from.
-_GONE_AROUND = """
+_GONE_AROUND = f"""
 SELECT s.domain
 FROM unreached s JOIN outcomes o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
   AND o.day BETWEEN s.blocked_from AND s.blocked_until
-  AND o.rule_id::VARCHAR IN ('dns.timeout', 'dns.failure')
+  AND o.rule_id::VARCHAR IN {tuple(_NO_ANSWER)}
 WHERE s.is_silent
 GROUP BY s.domain HAVING 2 * count(*) FILTER (o.tls_rule = 'tls.ok') >= count(*)
 """
@@ -135,11 +135,8 @@ def withhold_unreached(
         ``judged`` with the columns ``withheld``, why a block is taken back, empty elsewhere; and
         ``leaning``, how many sessions of other cells keep it from that, without end elsewhere.
     """
-    is_silent = judged["rule_id"].isin(_NO_ANSWER)
-    is_suspected = (judged["state"] == "likely_blocked") & (
-        is_silent | ~judged["mechanism"].isin(_NOT_A_REFUSAL)
-    )
-    suspected = _suspected(judged[is_suspected])
+    suspected = _suspected(judged[judged["state"] == "likely_blocked"])
+    suspected = suspected[suspected["is_silent"] | ~suspected["mechanism"].isin(_NOT_A_REFUSAL)]
     others = _others(connection, suspected, thresholds)
     failing = others["failing_network_count"] + 1
     told = others["network_count"] + 1

@@ -244,7 +244,7 @@ SELECT
   -- http
   c.dns_is_unmatched, c.http_failure, c.http_status, c.control_http_status, c.http_title,
   c.http_body_digest, c.http_host, c.http_first_is_answer, c.redirect_layer, c.redirect_host,
-  c.redirect_failure, c.body_proportion, c.status_code_match, c.title_match, c.headers_match,
+  c.body_proportion, c.status_code_match, c.title_match,
   starts_with(c.http_url, 'https://') AS is_https_url,
   http_site.registrable_domain AS http_site,
   target.registrable_domain AS redirect_site
@@ -280,8 +280,8 @@ _TLS_WORD = """(CASE WHEN t.failure IS NULL THEN 'works'
 _LAYERED = """
 SELECT
   f.* EXCLUDE (tcp, tcp_tries, tcp_answers, tls, tls_tries, dns_is_unmatched, body_proportion,
-    status_code_match, headers_match, is_https_url, redirect_site, redirect_host,
-    redirect_failure, http_body_digest, http_host_is_proven),
+    status_code_match, is_https_url, redirect_site, redirect_host, http_body_digest,
+    http_host_is_proven),
   -- the most telling of the attempts; null where there was none
   CASE WHEN tcp_tries IS NOT NULL THEN {tcp_result}
        WHEN len(tcp) > 0 THEN 'works'::try_word END AS tcp_result,
