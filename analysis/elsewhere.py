@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.hostnames import registrable_domain
-from analysis.intervals import CELL, VIEW
+from analysis.intervals import CELL
 from analysis.rules import Thresholds
 from analysis.words import LISTED
 
@@ -169,10 +169,10 @@ def withhold_unreached(
     return _withhold(known, judged.index.isin(withheld), _EVERYWHERE)
 
 
-def lost_routes(
+def withhold_lost(
     connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame, thresholds: Thresholds
-) -> pd.MultiIndex:
-    """The intervals that may be a route that was lost for some days.
+) -> pd.DataFrame:
+    """Take back *likely blocked* where it may be a route that was lost for some days.
 
     Time-outs on one network, once and for less than ``route_days``, while no other access network
     had them in more than a session: a way that is broken for a while. A block lasts, comes again,
@@ -180,11 +180,8 @@ def lost_routes(
 
     Args:
         connection: holds ``sessions`` and ``domestic_resolvers``.
-        judged: the whole period's intervals, since a half may hold the end of a long one.
+        judged: as ``withhold_unreached`` returns it.
         thresholds: ``route_days``.
-
-    Returns:
-        ``via, domain, probe_asn, interval`` of each.
     """
     blocks = judged[judged["state"].isin(LISTED)]
     is_short = (blocks["blocked_until"] - blocks["blocked_from"]).dt.days < thresholds.route_days
@@ -195,13 +192,7 @@ def lost_routes(
     found = _suspected(blocks[is_short & is_once & is_timeout])
     others = _others(connection, found, thresholds)
     alone = others["company_network_count"].reindex(found["row"], fill_value=0) == 0
-    return pd.MultiIndex.from_frame(judged.loc[alone.index[alone], [*VIEW, "interval"]])
-
-
-def withhold_lost(judged: pd.DataFrame, routes: pd.MultiIndex) -> pd.DataFrame:
-    """Take back *likely blocked* of the intervals that ``lost_routes`` found."""
-    keys = pd.MultiIndex.from_frame(judged[[*VIEW, "interval"]])
-    return _withhold(judged, keys.isin(routes) & judged["state"].isin(LISTED), _FOR_DAYS)
+    return _withhold(judged, judged.index.isin(alone.index[alone]), _FOR_DAYS)
 
 
 def _withhold(judged: pd.DataFrame, which: np.ndarray | pd.Series, why: str) -> pd.DataFrame:

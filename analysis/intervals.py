@@ -112,14 +112,10 @@ def _cut(days: pd.DataFrame, thresholds: Thresholds) -> pa.Table:
     interval`` and its first and last tested day, ``since`` and ``until``.
     """
     counts = days[["ok", "blocked", "down", "unclear"]].to_numpy(np.int64)
-    # What only a block leaves is another behaviour than failures that chance has as well.
-    artefacts = days["artefact"].to_numpy(np.int64)
-    behaviours = np.column_stack([counts, artefacts])
-    behaviours[:, 1] -= artefacts
     keys = days[VIEW]
     starts = np.flatnonzero((keys != keys.shift()).any(axis=1).to_numpy())
     found: list[tuple[int, int, int]] = []
-    cuts = segment(behaviours, starts, thresholds.change_penalty)
+    cuts = segment(_behaviours(days), starts, thresholds.change_penalty)
     for start, ranges in zip(starts.tolist(), cuts, strict=True):
         ranges = _without_short_openings(ranges, counts[start:], thresholds)
         if len(ranges) > 1:
@@ -240,6 +236,51 @@ def _possible_edges(
     return np.concatenate([rows, ends])[order], np.concatenate([series, np.arange(len(starts))])[
         order
     ]
+
+
+def sessions_to_merge(intervals: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """How many more sessions it takes, at least, to join each interval to one or both beside it.
+
+    A session adds at most 1 + log(sessions) to what a stretch costs alone, and takes nothing from
+    what the stretches cost together: so many times does that go into what the cuts gain beyond
+    their price.
+
+    Args:
+        intervals: one row per interval, sorted by ``via, domain, probe_asn, interval``, with its
+            sessions ``ok, blocked, down, unclear, artefact``.
+        thresholds: ``change_penalty``.
+
+    Returns:
+        Whole numbers from 1; without end where a cell has one interval.
+    """
+    counts = _behaviours(intervals)
+    cell = intervals.groupby(VIEW, sort=False).ngroup().to_numpy()
+    total = pd.Series(counts.sum(axis=1)).groupby(cell).transform("sum").to_numpy()
+    price = thresholds.change_penalty * np.log(np.maximum(total, 2))
+    fewest = np.full(len(intervals), np.inf)
+    for length in (2, 3):
+        if len(intervals) < length:
+            break
+        windows = np.lib.stride_tricks.sliding_window_view(counts, length, axis=0)
+        joined = windows.sum(axis=-1)
+        alone = _cost(np.moveaxis(windows, -1, -2)).sum(axis=-1)
+        places = np.arange(len(windows))
+        gain = _cost(joined) - alone - (length - 1) * price[places]
+        needed = np.floor(np.maximum(gain, 0) / (1 + np.log(np.maximum(joined.sum(axis=1), 1)))) + 1
+        needed[cell[places] != cell[places + length - 1]] = np.inf
+        for place in range(length):
+            np.minimum.at(fewest, places + place, needed)
+    return pd.Series(fewest, index=intervals.index)
+
+
+def _behaviours(counts: pd.DataFrame) -> NDArray[np.int64]:
+    """Sessions by behaviour: *ok*, *blocked* without an artefact, *down*, *unclear*, artefacts.
+
+    What only a block leaves is another behaviour than failures that chance has as well.
+    """
+    artefacts = counts["artefact"]
+    columns = counts[["ok", "blocked", "down", "unclear", "artefact"]]
+    return columns.assign(blocked=counts["blocked"] - artefacts).to_numpy(np.int64)
 
 
 def _cost(counts: NDArray[np.int64]) -> NDArray[np.float64]:

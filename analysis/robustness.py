@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.rules import Thresholds
+from analysis.states import holding_sessions
+from analysis.words import LISTED
 
 _Z = 1.959963984540054
 
@@ -19,9 +21,12 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 
     Args:
         counts: ``state``; the sessions of the interval that the state rests on (``blocked, down,
-            ok, unclear, artefact, firm, core, one_layer``) and of the whole period (``all_blocked,
-            all_down, all_ok, all_unclear, all_artefact``, and ``all_none``, those that say nothing
-            as yet); ``is_profiled``: the mechanism rests on what other sessions saw too;
+            ok, unclear, artefact, firm, core, one_layer``), those of them that lie in the period
+            that is asked about (``blocked_inside, down_inside, ok_inside, unclear_inside,
+            artefact_inside``), and all of the period's (``all_blocked, all_down, all_ok,
+            all_unclear, all_artefact``, and ``all_none``, those that say nothing as yet);
+            ``sessions_to_merge``: see ``intervals``;
+            ``is_profiled``: the mechanism rests on what other sessions saw too;
             ``is_brief``: so short a stretch of time-outs that a few days more or less decide;
             ``leaning``: the sessions of other cells that keep it on the list.
         thresholds: the evidence floor.
@@ -30,17 +35,9 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         Whole numbers from 1.
     """
     state = counts["state"]
-    failing = counts["blocked"] + counts["down"] + counts["unclear"]
-    everything = failing + counts["ok"]
-    is_listed = state.isin(["blocked", "likely_blocked"])
-    holding = pd.Series(
-        np.select(
-            [is_listed, state == "down", state == "impaired", state == "ok"],
-            [counts["blocked"], counts["down"], failing, counts["ok"]],
-            default=0,
-        ),
-        index=counts.index,
-    )
+    everything = counts[["blocked", "down", "unclear", "ok"]].sum(axis=1)
+    is_listed = state.isin(LISTED)
+    holding = holding_sessions(counts)
     among = everything.where(state != "down", everything - counts["unclear"])
     is_firm = is_listed & (2 * counts["firm"] >= counts["blocked"])
     firm = np.minimum(
@@ -51,13 +48,17 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     thin = _to_thin_out(weighed, among, thresholds.share_floor).mask(is_firm, firm)
     thin = thin.where(state != "insufficient", np.inf)
     ways = pd.concat([thin, _to_blur(counts), _to_make_up(counts, thresholds)], axis=1)
+    # What a block is told by must be left in the period when a cut has moved.
+    inside = holding_sessions(counts, "_inside")
+    inside = inside.where(state != "blocked", counts["artefact_inside"])
     # Open sessions through the same resolver make a private address look like a local filter, and
     # the same page elsewhere makes a block page look like the sites' own. And a new session can
     # move the cuts, so that a part of the stretch goes to its neighbour: the rest must still hold.
     ways = ways.assign(
-        recut=((holding - thresholds.floor_sessions - 2) // 2).where(
+        recut=((inside - thresholds.floor_sessions - 2) // 2).where(
             state != "insufficient", np.inf
         ),
+        merged=counts["sessions_to_merge"].where(state != "insufficient", np.inf),
         profile=np.where(is_listed & counts["is_profiled"], thresholds.floor_sessions, np.inf),
         leaning=counts["leaning"].where(is_listed, np.inf),
         # One session moves an edge, and one on another network makes company.
@@ -118,15 +119,12 @@ def _to_make_up(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
                 -np.inf,
                 counts["all_artefact"] + counts["all_unclear"] + counts["all_none"],
                 counts["all_blocked"] + counts["all_unclear"] + counts["all_none"],
-                counts["all_blocked"] + counts["all_unclear"] + counts["all_none"],
+                # beside two more failures, sessions that found the site down make it impaired
+                counts["all_blocked"] + counts["all_unclear"] + counts["all_none"] + 2,
                 failing + counts["all_none"],
             ],
             default=np.maximum(failing, counts["all_ok"]) + counts["all_none"],
         ),
         index=counts.index,
     )
-    # What a block lacks in artefacts can be forged as well.
-    artefacts = (counts["blocked"] - 2 * counts["artefact"]).where(
-        counts["state"] == "likely_blocked", np.inf
-    )
-    return (thresholds.floor_sessions - there).clip(upper=artefacts)
+    return thresholds.floor_sessions - there

@@ -155,7 +155,7 @@ class _Judge:
         return self.known[key]
 
     def _judge(self, thresholds: Thresholds) -> Pairs:
-        ((_, found),) = judge_intervals(
+        found = judge_intervals(
             self.connection,
             {"all": self.period},
             thresholds,

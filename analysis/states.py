@@ -100,7 +100,9 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         & (counts["blocked_days"] >= thresholds.floor_days)
         & is_common
     )
-    has_artefact = 2 * counts["artefact"] >= counts["blocked"]
+    has_artefact = (2 * counts["artefact"] >= counts["blocked"]) & (
+        counts["artefact"] >= thresholds.floor_sessions
+    )
     is_down = holds(counts["down"], counts["down_days"], interpretable) & (
         counts["down"] >= counts["unclear"]
     )
@@ -114,6 +116,32 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         ),
         index=counts.index,
     )
+
+
+def meets_floor(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """Whether the sessions that tell of each row's ``state`` meet the evidence floor.
+
+    For a part of an interval whose state is known from the whole of it: the floor in sessions and
+    days; the share is the interval's. ``counts`` holds ``state``, sessions ``blocked, down, ok,
+    unclear`` and ``blocked_days, down_days, ok_days, failing_days``.
+    """
+    state = counts["state"]
+    kinds = [state.isin(words.LISTED), state == "down", state == "impaired", state == "ok"]
+    days = [counts[f"{name}_days"] for name in ("blocked", "down", "failing", "ok")]
+    return (holding_sessions(counts) >= thresholds.floor_sessions) & (
+        np.select(kinds, days, default=0) >= thresholds.floor_days
+    )
+
+
+def holding_sessions(counts: pd.DataFrame, suffix: str = "") -> pd.Series:
+    """The sessions that show what each row's ``state`` says, of those with the suffix."""
+    state = counts["state"]
+    blocked, down, unclear, ok = (
+        counts[name + suffix] for name in ("blocked", "down", "unclear", "ok")
+    )
+    kinds = [state.isin(words.LISTED), state == "down", state == "impaired", state == "ok"]
+    hits = [blocked, down, blocked + down + unclear, ok]
+    return pd.Series(np.select(kinds, hits, default=0), index=counts.index)
 
 
 def may_be_chance(counts: pd.DataFrame) -> pd.Series:

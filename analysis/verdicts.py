@@ -1,12 +1,12 @@
 """The verdict on each site and network: state, mechanism, dates, counts and a witness."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import duckdb
 import pandas as pd
 
-from analysis.elsewhere import lost_routes, withhold_lost, withhold_unreached
+from analysis.elsewhere import withhold_lost, withhold_unreached
 from analysis.explorer import measurement_url
 from analysis.intervals import (
     CELL,
@@ -16,12 +16,13 @@ from analysis.intervals import (
     add_intervals,
     interval_table,
     part_of,
+    sessions_to_merge,
 )
 from analysis.period import Period
 from analysis.robustness import sessions_to_flip
 from analysis.rules import Thresholds
 from analysis.sessions import add_sessions, stray_shares
-from analysis.states import judge_states, may_be_chance, strength, wilson_bounds
+from analysis.states import judge_states, may_be_chance, meets_floor, strength, wilson_bounds
 from analysis.words import LISTED
 
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
@@ -215,21 +216,21 @@ def judge_cells(
         domestic_asns: the country's access networks.
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
     """
-    judged_periods = judge_intervals(connection, periods, thresholds, domestic_asns=domestic_asns)
+    judged = judge_intervals(connection, periods, thresholds, domestic_asns=domestic_asns)
     measured = _MEASURED.format(part=part_of(periods.values(), "coalesce(b.day, o.day)"))
     connection.execute(f"CREATE OR REPLACE TEMP TABLE measured AS {measured}")
     refusing = set(connection.execute(_REFUSALS.format(**vars(thresholds))).df()["domain"])
+    intervals = interval_table(connection, judged)
     tables = []
-    for name, judged in judged_periods:
-        if name == "all":
-            intervals = interval_table(connection, judged)
+    for name, period in periods.items():
+        inside = judged if name == "all" else _inside(connection, judged, period, thresholds)
         tables.append(
             _verdicts_of(
-                connection, name, periods[name], judged, refusing, thresholds,
+                connection, name, period, inside, judged, refusing, thresholds,
                 has_explorer=has_explorer,
             )
         )  # fmt: skip
-    del judged  # joining and sorting the tables takes most memory of all
+    del judged, inside  # joining and sorting the tables takes most memory of all
     verdicts = pd.concat(tables, ignore_index=True)
     tables.clear()
     return Judgement(verdicts.sort_values([*CELL, "period"], ignore_index=True), intervals)
@@ -241,57 +242,66 @@ def judge_intervals(
     thresholds: Thresholds,
     *,
     domestic_asns: Iterable[int],
-) -> Iterator[tuple[str, pd.DataFrame]]:
+) -> pd.DataFrame:
     """The state of every interval of steady behaviour, before it becomes a verdict.
 
     Args: as for ``judge_cells``.
 
     Returns:
-        Each period's name with one row per ``domain, probe_asn, interval``: its counts and
-        ``state``. ``all`` comes first, and each is judged when it is asked for, so that one at a
-        time is in memory. The connection holds ``sessions``, ``session_days`` and
-        ``interval_parts``.
+        One row per ``domain, probe_asn, interval`` of the period ``all``: its counts, ``state``,
+        the rule and mechanism of most of its blocked sessions, and its dates. The connection holds
+        ``sessions``, ``session_days`` and ``interval_parts``, summed up so that each of
+        ``periods`` can be told apart.
     """
     add_sessions(connection, domestic_asns, thresholds)
     add_intervals(connection, periods.values(), thresholds)
-    return _judge_periods(connection, periods, thresholds)
+    counts = _count_intervals(connection, periods["all"])
+    counts = counts.merge(stray_shares(connection), on="probe_asn", how="left")
+    counts[_STRAYS] = counts[_STRAYS].fillna(0.0)
+    counts["state"] = judge_states(counts, thresholds)
+    together = _judge_together(counts, thresholds)
+    counts = counts.assign(
+        state=together.fillna(counts["state"]),
+        together=counts["mechanism"].where(together.notna(), ""),
+    )
+    judged = _choose_view(connection, counts, thresholds)
+    judged = withhold_unreached(connection, judged, thresholds)
+    judged = withhold_lost(connection, judged, thresholds)
+    return judged.assign(sessions_to_merge=sessions_to_merge(judged, thresholds))
 
 
-def _judge_periods(
-    connection: duckdb.DuckDBPyConnection, periods: Mapping[str, Period], thresholds: Thresholds
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    strays = stray_shares(connection)
-    for name in sorted(periods, key=lambda name: name != "all"):
-        judged = _judge_intervals(connection, strays, periods[name], thresholds)
-        if name == "all":
-            judged = _choose_view(connection, judged, thresholds)
-        judged = withhold_unreached(connection, judged, thresholds)
-        if name == "all":
-            routes = lost_routes(connection, judged, thresholds)
-        yield name, withhold_lost(judged, routes)
-
-
-def _judge_intervals(
-    connection: duckdb.DuckDBPyConnection,
-    strays: pd.DataFrame,
-    period: Period,
-    thresholds: Thresholds,
-) -> pd.DataFrame:
-    """Each interval with its counts in the period, its state, and the rule that explains it."""
+def _count_intervals(connection: duckdb.DuckDBPyConnection, period: Period) -> pd.DataFrame:
+    """Each interval with its counts and dates in the period, and the rule that explains it."""
     sums = ", ".join(f"sum({name})::BIGINT AS {name}" for name in [*SUMMED, *COUNTED_DAYS])
     inside = {"since": period.since, "until": period.until}
     counts = connection.execute(_INTERVAL_COUNTS.format(sums=sums), inside).df()
-    counts = counts.merge(strays, on="probe_asn", how="left")
-    counts[_STRAYS] = counts[_STRAYS].fillna(0.0)
     counts = counts.merge(_explaining_rules(connection, period), on=[*VIEW, "interval"], how="left")
-    counts["one_layer"] = counts["one_layer"].fillna(0)
-    counts["state"] = judge_states(counts, thresholds)
-    counts["state"] = _judge_together(counts, thresholds)
-    return counts
+    return counts.fillna({"one_layer": 0})
+
+
+def _inside(
+    connection: duckdb.DuckDBPyConnection,
+    judged: pd.DataFrame,
+    period: Period,
+    thresholds: Thresholds,
+) -> pd.DataFrame:
+    """The intervals as far as they lie in a half, with what is known of each from the whole.
+
+    An interval is one behaviour and has one state. In a half it has it where the sessions and days
+    that tell of it meet the floor there too; else it is *insufficient*. Several short blocks that
+    met the floor together meet it together.
+    """
+    known = [*VIEW, "interval", "state", "together", "withheld"]
+    counts = _count_intervals(connection, period).merge(judged[known], on=[*VIEW, "interval"])
+    sums = ["blocked", "blocked_days"]
+    together = counts.groupby([*VIEW, "together"])[sums].transform("sum")
+    holding = counts.assign(**together.where(counts["together"] != "", counts[sums]))
+    is_met = meets_floor(holding, thresholds)
+    return counts.assign(state=counts["state"].where(is_met, "insufficient"))
 
 
 def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """States, where several short blocks of one site on one network meet the floor together.
+    """The state of several short blocks of one site on one network; NaN for all other intervals.
 
     A site blocked twice for a week each time is blocked: the intervals that are mostly blocked in
     one way and too short alone are judged on their sum. They have been picked out for being
@@ -314,7 +324,7 @@ def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     found = short[key].merge(states.rename("together").reset_index(), on=key, how="left")
     found.index = short.index
     is_listed = found["together"].isin(LISTED)
-    return found["together"].where(is_listed).reindex(counts.index).fillna(counts["state"])
+    return found["together"].where(is_listed).reindex(counts.index)
 
 
 def _choose_view(
@@ -370,12 +380,13 @@ def _verdicts_of(
     name: str,
     period: Period,
     judged: pd.DataFrame,
+    whole: pd.DataFrame,
     refusing: set[str],
     thresholds: Thresholds,
     *,
     has_explorer: bool,
 ) -> pd.DataFrame:
-    """One period's rows of ``verdicts``."""
+    """One period's rows of ``verdicts``, from its own intervals and those of the whole."""
     inside = {"since": period.since, "until": period.until}
     class_counts = ", ".join(
         f"coalesce(sum(measurement_count) FILTER (class = '{name}'), 0)::BIGINT AS {name}_count"
@@ -394,7 +405,7 @@ def _verdicts_of(
     ).assign(period=name)
     # In a half the view that was chosen for the whole may have nothing to show.
     table["state"] = table["state"].fillna("insufficient")
-    table["sessions_to_flip"] = _flips(table, judged, strongest, thresholds)
+    table["sessions_to_flip"] = _flips(table, judged, strongest, whole, thresholds)
     listed = table["state"].isin(LISTED)
     table.loc[~listed, ["rule_id", "mechanism"]] = ""
     table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing)
@@ -409,24 +420,27 @@ def _verdicts_of(
 
 
 def _flips(
-    table: pd.DataFrame, judged: pd.DataFrame, strongest: pd.DataFrame, thresholds: Thresholds
+    table: pd.DataFrame,
+    judged: pd.DataFrame,
+    strongest: pd.DataFrame,
+    whole: pd.DataFrame,
+    thresholds: Thresholds,
 ) -> pd.Series:
-    """``sessions_to_flip`` of each cell, in the order of ``table``."""
-    columns = [*_CLASSES, "artefact", "firm", "core", "one_layer"]
-    whole = judged.groupby(CELL)[[*_CLASSES, "artefact", "session_count"]].sum()
-    whole["none"] = whole["session_count"] - whole[_CLASSES].sum(axis=1)
-    whole = whole.add_prefix("all_").reset_index()
-    counts = (
-        table[CELL]
-        .merge(
-            strongest[
-                [*CELL, "state", "mechanism", "blocked_from", "blocked_until", "leaning", *columns]
-            ],
-            on=CELL,
-            how="left",
-        )
-        .merge(whole, on=CELL, how="left")
+    """``sessions_to_flip`` of each cell, in the order of ``table``.
+
+    A state rests on its interval's sessions, the whole of them, and on those in the period.
+    """
+    behind = whole.drop(columns="state").merge(
+        strongest[[*CELL, "interval", "state", *_CLASSES, "artefact"]],
+        on=[*CELL, "interval"],
+        suffixes=("", "_inside"),
     )
+    there = judged.groupby(CELL)[[*_CLASSES, "session_count"]].sum()
+    there["none"] = there["session_count"] - there[_CLASSES].sum(axis=1)
+    # What a block in the other half shows may become this one's too.
+    there["artefact"] = whole.groupby(CELL)["artefact"].sum()
+    there = there.add_prefix("all_").reset_index()
+    counts = table[CELL].merge(behind, on=CELL, how="left").merge(there, on=CELL, how="left")
     counts["is_profiled"] = counts["mechanism"].isin(_PROFILED)
     days = (counts["blocked_until"] - counts["blocked_from"]).dt.days
     is_timeout = counts["mechanism"].fillna("").str.endswith(".timeout")
