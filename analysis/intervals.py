@@ -19,6 +19,8 @@ from analysis.period import Period
 from analysis.rules import Thresholds
 from analysis.words import LISTED
 
+#: Columns of what ``_behaviours`` returns.
+_BLOCKED, _ARTEFACT = 1, 4
 CELL = ["domain", "probe_asn"]
 VIEW = ["via", *CELL]
 
@@ -111,29 +113,40 @@ def _cut(days: pd.DataFrame, thresholds: Thresholds) -> pa.Table:
     ``days`` is sorted by view and day. One row is one interval: ``via, domain, probe_asn,
     interval`` and its first and last tested day, ``since`` and ``until``.
     """
-    counts = days[["ok", "blocked", "down", "unclear"]].to_numpy(np.int64)
+    behaviours = _behaviours(days)
     keys = days[VIEW]
     starts = np.flatnonzero((keys != keys.shift()).any(axis=1).to_numpy())
     found: list[tuple[int, int, int]] = []
-    cuts = segment(_behaviours(days), starts, thresholds.change_penalty)
-    for start, ranges in zip(starts.tolist(), cuts, strict=True):
-        ranges = _without_short_openings(ranges, counts[start:], thresholds)
+    cuts = segment(behaviours, starts, thresholds.change_penalty)
+    edges = [*starts.tolist(), len(days)]
+    for (start, end), ranges in zip(pairwise(edges), cuts, strict=True):
+        ranges = _without_short_openings(ranges, behaviours[start:end], thresholds)
         if len(ranges) > 1:
             found += [
                 (n, start + left, start + right - 1) for n, (left, right) in enumerate(ranges)
             ]
     number, first, last = np.array(found, np.int64).reshape(-1, 3).T
-    edges = days[[*VIEW, "day"]].iloc[first].reset_index(drop=True)
+    rows = days[[*VIEW, "day"]].iloc[first].reset_index(drop=True)
     return pa.table(
         {
-            "via": pa.array(edges["via"], pa.string()),
-            "domain": pa.array(edges["domain"], pa.string()),
-            "probe_asn": pa.array(edges["probe_asn"], pa.uint32()),
+            "via": pa.array(rows["via"], pa.string()),
+            "domain": pa.array(rows["domain"], pa.string()),
+            "probe_asn": pa.array(rows["probe_asn"], pa.uint32()),
             "interval": pa.array(number, pa.int32()),
-            "since": pa.array(edges["day"], pa.date32()),
+            "since": pa.array(rows["day"], pa.date32()),
             "until": pa.array(days["day"].iloc[last], pa.date32()),
         }
     )
+
+
+def _behaviours(counts: pd.DataFrame) -> NDArray[np.int64]:
+    """Sessions by behaviour: *ok*, *blocked* without an artefact, *down*, *unclear*, and artefacts.
+
+    What only a block leaves is another behaviour than failures that chance has as well.
+    """
+    artefacts = counts["artefact"]
+    columns = counts[["ok", "blocked", "down", "unclear", "artefact"]]
+    return columns.assign(blocked=counts["blocked"] - artefacts).to_numpy(np.int64)
 
 
 def _without_short_openings(
@@ -142,13 +155,14 @@ def _without_short_openings(
     """Join what a stretch below the evidence floor would tear apart.
 
     Two sessions on one day that claim access in the middle of a long block are no lifting of it.
-    ``counts`` has the class *ok* in column 0 and *blocked* in column 1.
+    Where the block before and the one after differ, the cut between them stays. ``counts``: the
+    series' days by behaviour.
     """
     joined: list[tuple[int, int]] = []
     for left, right in ranges:
         joined.append((left, right))
         while len(joined) >= 3 and _is_torn(joined[-3:], counts, thresholds):
-            joined[-3:] = [(joined[-3][0], joined[-1][1])]
+            joined[-3:] = _mended(joined[-3:], counts, thresholds)
     return joined
 
 
@@ -157,11 +171,28 @@ def _is_torn(
 ) -> bool:
     """Whether the middle one of three stretches is too thin to part two blocked ones."""
     sums = [counts[left:right].sum(axis=0) for left, right in ranges]
-    before, middle, after = (2 * int(one[1]) > int(one.sum()) for one in sums)
+    before, middle, after = (
+        2 * int(one[[_BLOCKED, _ARTEFACT]].sum()) > int(one.sum()) for one in sums
+    )
     left, right = ranges[1]
     # A session on each of the floor's days is enough to part: it moves dates, and no state.
     is_thin = min(sums[1].sum(), right - left) < thresholds.floor_days
     return before and after and not middle and bool(is_thin)
+
+
+def _mended(
+    ranges: list[tuple[int, int]], counts: NDArray[np.int64], thresholds: Thresholds
+) -> list[tuple[int, int]]:
+    """Three stretches without the middle one: joined, or cut before or after it."""
+    (start, _), (left, right), (_, end) = ranges
+    price = thresholds.change_penalty * np.log(max(2, int(counts.sum())))
+    ways = [[(start, end)], [(start, left), (left, end)], [(start, right), (right, end)]]
+    return min(
+        ways,
+        key=lambda way: (
+            len(way) * price + sum(float(_cost(counts[a:b].sum(axis=0))) for a, b in way)
+        ),
+    )
 
 
 def segment(
@@ -271,16 +302,6 @@ def sessions_to_merge(intervals: pd.DataFrame, thresholds: Thresholds) -> pd.Ser
         for place in range(length):
             np.minimum.at(fewest, places + place, needed)
     return pd.Series(fewest, index=intervals.index)
-
-
-def _behaviours(counts: pd.DataFrame) -> NDArray[np.int64]:
-    """Sessions by behaviour: *ok*, *blocked* without an artefact, *down*, *unclear*, artefacts.
-
-    What only a block leaves is another behaviour than failures that chance has as well.
-    """
-    artefacts = counts["artefact"]
-    columns = counts[["ok", "blocked", "down", "unclear", "artefact"]]
-    return columns.assign(blocked=counts["blocked"] - artefacts).to_numpy(np.int64)
 
 
 def _cost(counts: NDArray[np.int64]) -> NDArray[np.float64]:
