@@ -27,7 +27,7 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
             all_unclear, all_artefact``, and ``all_none``, those that say nothing as yet);
             ``sessions_to_merge``: see ``intervals``;
             ``is_profiled``: the mechanism rests on what other sessions saw too;
-            ``is_brief``: so short a stretch of time-outs that a few days more or less decide;
+            ``is_frail``: time-outs, of which a few days or sessions more or less decide;
             ``leaning``: the sessions of other cells that keep it on the list.
         thresholds: the evidence floor.
 
@@ -46,6 +46,7 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     # Time-outs hold a block by those of one layer.
     weighed = counts["core"].where(is_listed & ~is_firm, holding)
     thin = _to_thin_out(weighed, among, thresholds.share_floor).mask(is_firm, firm)
+    thin = thin / (1 + _drawn_along(everything, holding))
     thin = thin.where(state != "insufficient", np.inf)
     ways = pd.concat([thin, _to_blur(counts), _to_make_up(counts, thresholds)], axis=1)
     # What a block is told by must be left in the period when a cut has moved.
@@ -62,9 +63,21 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         profile=np.where(is_listed & counts["is_profiled"], thresholds.floor_sessions, np.inf),
         leaning=counts["leaning"].where(is_listed, np.inf),
         # One session moves an edge, and one on another network makes company.
-        brief=np.where(is_listed & counts["is_brief"], 1, np.inf),
+        frail=np.where(is_listed & counts["is_frail"], 1, np.inf),
     )
-    return ways.min(axis=1).clip(lower=1).astype("int64")
+    return pd.Series(np.ceil(ways.min(axis=1))).clip(lower=1).astype("int64")
+
+
+def _drawn_along(total: pd.Series, hits: pd.Series) -> pd.Series:
+    """How many other sessions one forged session brings over a stretch's edge, at most.
+
+    A failure that is forged a little after a block moves its end there, over the days of access
+    between; one of another kind at its edge takes some of the block's own away. It does so where
+    what that costs (−log of their share in the block, each) is less than what the session costs
+    where it is, 1 + log(sessions).
+    """
+    share = (total - hits + 1) / (total + 1)
+    return pd.Series((1 + np.log(total.clip(lower=1))) / -np.log(share.clip(upper=0.99)))
 
 
 def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from analysis.elsewhere import withhold_lost, withhold_unreached
@@ -444,7 +445,12 @@ def _flips(
     counts["is_profiled"] = counts["mechanism"].isin(_PROFILED)
     days = (counts["blocked_until"] - counts["blocked_from"]).dt.days
     is_timeout = counts["mechanism"].fillna("").str.endswith(".timeout")
-    counts["is_brief"] = is_timeout & (days < 3 * thresholds.route_days)
+    is_brief = is_timeout & (days < 4 * thresholds.route_days)
+    # A cut between time-outs and firmer failures leaves the time-outs alone.
+    lesser = np.minimum(counts["firm"], counts["blocked"] - counts["firm"])
+    counts["is_frail"] = is_brief | (
+        (counts["state"] == "likely_blocked") & (lesser >= thresholds.floor_sessions)
+    )
     return sessions_to_flip(counts, thresholds).set_axis(table.index)
 
 

@@ -37,8 +37,9 @@ def _state(**given: float) -> str:
     [
         ("insufficient", {}),
         ("blocked", {"blocked": 4, "artefact": 4}),
-        ("blocked", {"blocked": 6, "artefact": 3}),
-        ("likely_blocked", {"blocked": 6, "artefact": 2}),
+        ("blocked", {"blocked": 8, "artefact": 4}),
+        ("likely_blocked", {"blocked": 8, "artefact": 3}),
+        ("likely_blocked", {"blocked": 6, "artefact": 3}),
         ("likely_blocked", {"blocked": 4}),
         ("insufficient", {"blocked": 3}),
         ("insufficient", {"blocked": 4, "blocked_days": 2, "failing_days": 2}),

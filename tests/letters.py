@@ -1,0 +1,131 @@
+"""Days of sessions, written down as letters, and what is judged of them."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pandas as pd
+
+from analysis.confirmation import confirm
+from analysis.period import Period
+from analysis.rules import Thresholds
+from analysis.study import Study
+from analysis.verdicts import Judgement
+from tests.observations import (
+    PROBE_NETWORK,
+    Row,
+    connect,
+    connection_with,
+    control_answer,
+    handshake,
+    http_observation,
+    no_control,
+    no_response,
+    observation,
+)
+from tests.situations import (
+    NXDOMAIN,
+    TIMEOUT,
+    fingerprints_for,
+    misled,
+    other_page,
+    site_down,
+    unconnected,
+    unresolved,
+    unshaken,
+)
+
+
+def gone_around(failure: str) -> Row:
+    """The lookup fails, and the site answers at the control's address with its certificate."""
+    return observation(dns_failure=failure, dns_answers=[], tcp=[connect(is_answer=False)],
+                       tls=[handshake(is_answer=False)], http_first_is_answer=False)  # fmt: skip
+
+
+NAME, VPN = "news.example", 64510
+ALL_NETWORKS = [PROBE_NETWORK, PROBE_NETWORK + 1, PROBE_NETWORK + 2]
+#: One letter, one session: Blocked, Open, Down, Unclear, No control, Loopback, Reset, Time-out,
+#: Man in the middle, Stalled handshake, Waiting for the resolver, the same and gone Around it,
+#: Forbidden by the site, the Page reset, serVer failure, the same and Gone around, the resolver
+#: latE (EAI_AGAIN).
+LETTERS: dict[str, Row] = {
+    "B": unresolved(NXDOMAIN),
+    "O": observation(),
+    "D": unconnected(TIMEOUT, control_ok=False, **site_down()),
+    "U": other_page(),
+    "N": {**unresolved(NXDOMAIN), **no_control()},
+    "L": misled("127.0.0.1", dns_answers=[
+        {"address": "127.0.0.1", "asn": None, "special": "loopback", "match": "none"}]),
+    "R": unshaken("connection_reset"),
+    "T": unconnected(TIMEOUT),
+    "M": unshaken("ssl_invalid_hostname"),
+    "S": unshaken(TIMEOUT),
+    "W": unresolved(TIMEOUT),
+    "A": gone_around(TIMEOUT),
+    "G": gone_around("dns_server_misbehaving"),
+    "F": other_page(http_status=403, status_code_match=False),
+    "P": http_observation(**no_response(http_failure="connection_reset")),
+    "V": unresolved("dns_server_misbehaving"),
+    "E": unresolved("dns_temporary_failure"),
+}  # fmt: skip
+DAY_ONE = datetime(2024, 1, 1, 8)
+
+
+def days(letters: str, *, per_day: int = 1, start: int = 0, **changes: Any) -> list[Row]:
+    """One session (or more) a letter, one letter a day; ``.`` is a day without a test."""
+    rows = []
+    domain = changes.get("domain", NAME)
+    asn = changes.get("probe_asn", PROBE_NETWORK)
+    for day, letter in enumerate(letters, start=start):
+        for number in range(per_day * (letter != ".")):
+            moment = DAY_ONE + timedelta(days=day, minutes=number)
+            report = f"{moment:%Y%m%d}-{domain}-{asn}-{number}"
+            rows.append({**LETTERS[letter], "domain": domain, "http_host": domain, "input": f"https://{domain}/",
+                         "measurement_start_time": moment, "report_id": report,
+                         "http_body_digest": f"page of {domain}", **changes})  # fmt: skip
+    return rows
+
+
+def judge(
+    rows: Iterable[Row], *, until: str = "2024-04-01", split: str = "2024-02-15",
+    is_fictional: bool = False,
+) -> Judgement:  # fmt: skip
+    """The judgement of a study from 1 January 2024, of which ``confirm`` reads four things."""
+    whole = Period.parse("2024-01-01", until)
+    first, second = whole.split(split)
+    networks = pd.DataFrame({
+        "probe_asn": [*ALL_NETWORKS, VPN], "operator": ["One", "Two", "Three", "Tunnel"],
+        "is_domestic": [True, True, True, False],
+    })  # fmt: skip
+    study = SimpleNamespace(
+        connection=connection_with(rows), is_fictional=is_fictional,
+        periods={"all": whole, "first": first, "second": second}, fingerprints=fingerprints_for(1),
+    )  # fmt: skip
+    return confirm(cast(Study, study), networks, Thresholds())
+
+
+def verdict(found: Judgement, period: str = "all", domain: str = NAME,
+            asn: int = PROBE_NETWORK) -> Any:  # fmt: skip
+    """The one row of a site on a network in a period."""
+    table = found.verdicts
+    rows = table[
+        (table["domain"] == domain) & (table["probe_asn"] == asn) & (table["period"] == period)
+    ]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def dates(found: Judgement, period: str = "all") -> tuple[str, str, str]:
+    row = verdict(found, period)
+    return row["blocked_from"], row["blocked_until"], row["note"]
+
+
+def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Row]:
+    """The same days on every access network, of a site in a hoster's network."""
+    return [
+        row
+        for asn in ALL_NETWORKS
+        for row in days(letters, domain=domain, probe_asn=asn, resolver_asn=asn,
+                        control_answers=[control_answer("192.0.2.10", hoster)])
+    ]  # fmt: skip

@@ -1,0 +1,154 @@
+"""What forged reports can do to a verdict (guard G10), found out by forging."""
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from tests.letters import ALL_NETWORKS, DAY_ONE, days, everywhere, judge, verdict
+from tests.observations import (
+    Row,
+)
+
+
+@pytest.mark.parametrize("count", [1, 500])
+def test_one_report_of_any_size_lists_nothing(count: int) -> None:
+    """G10: one report is one witness, however many rows it holds."""
+    row = days("B")[0]
+    rows = [
+        {**row, "measurement_start_time": DAY_ONE + timedelta(days=n % 40, seconds=n)}
+        for n in range(count)
+    ]
+    found = verdict(judge(rows))
+    assert found["state"] == "insufficient"
+    assert (found["measurement_count"], found["session_count"]) == (count, 1)
+
+
+def test_any_number_of_reports_on_two_days_lists_nothing() -> None:
+    """A verdict needs days, which a flood does not buy."""
+    assert verdict(judge(days("BB", per_day=40)))["state"] == "insufficient"
+
+
+def test_measurements_without_a_report_are_one_session_a_day() -> None:
+    """What cannot be told apart is not counted twice."""
+    found = verdict(judge(days("BBB", per_day=20, report_id="")))
+    assert (found["measurement_count"], found["session_count"]) == (60, 3)
+    assert found["state"] == "insufficient"
+
+
+def test_a_listing_that_leans_on_another_network_falls_as_soon_as_that_one_does() -> None:
+    """G10 across networks: time-outs on a third network keep 40 resets on two listed; whoever
+    forges resets there takes that away, and not with fewer than the number says."""
+    mine = [*days("R" * 40), *days("R" * 40, probe_asn=ALL_NETWORKS[1])]
+    third = days("." * 12 + "SSRSSRSSR", probe_asn=ALL_NETWORKS[2])
+    printed = int(verdict(judge([*mine, *third]))["sessions_to_flip"])
+    assert printed == 3
+    for count, expected in ((printed - 1, "likely_blocked"), (printed, "impaired")):
+        forged = days("." * 12 + "R" * count, probe_asn=ALL_NETWORKS[2])
+        forged = [{**row, "report_id": f"forged-{n}"} for n, row in enumerate(forged)]
+        assert verdict(judge([*mine, *third, *forged]))["state"] == expected
+    shared = [row for n in range(3) for row in everywhere("R" * 40, f"s{n}.example", 64496 + n)]
+    assert verdict(judge(shared), domain="s0.example")["sessions_to_flip"] == 2
+
+
+def test_time_outs_of_two_layers_fall_with_the_layer_that_holds() -> None:
+    """G10: nine in ten time out, a fifth of them at another layer, which does not hold the block:
+    fewer forged sessions than all of them would bear take it away, and none below the number."""
+    usual = [row for n in range(7) for row in days("O" * 4, domain=f"usual-{n}.example")]
+    stalling = days(".".join("TTTTSTTTTSTTTTSTTTTSOO"))
+    printed = int(verdict(judge([*stalling, *usual]))["sessions_to_flip"])
+    for count, is_listed in ((printed - 1, True), (3, False)):
+        forged = [
+            row for n in range(count) for row in days("O", start=20 + n, report_id=f"forged-{n}")
+        ]
+        found = verdict(judge([*stalling, *forged, *usual]))
+        assert (found["state"] == "likely_blocked") == is_listed
+
+
+def test_fewer_forged_sessions_than_printed_move_no_state() -> None:
+    """G10, by forging: one short of ``sessions_to_flip``, wherever in the block (or in the open
+    stretch) the forged days are put, the state for the whole period stays what it was."""
+    series = {
+        f"s-{size}-{around}-{letter.lower()}.example": "O" * around + letter * size + "O" * around
+        for size in (4, 6, 8, 9, 10, 12, 16, 24)
+        for around in (0, 2, 6, 14)
+        for letter in "BRT"
+    }
+    series |= {f"o-{size}.example": "O" * size for size in (5, 9, 14, 24)}
+    usual = [row for n in range(90) for row in days("O" * 4, domain=f"usual-{n}.example")]
+    rows = [row for domain, letters in series.items() for row in days(letters, domain=domain)]
+    before = judge([*rows, *usual]).verdicts
+    before = before[before["period"] == "all"].set_index("domain")
+    forged, expected = [], {}
+    for domain, letters in series.items():
+        state, short = before["state"][domain], int(before["sessions_to_flip"][domain]) - 1
+        claim = "O" if state in ("blocked", "likely_blocked") else "B"
+        inside = [place for place, letter in enumerate(letters) if letter != "O"] or [*range(9)]
+        for first in inside[:: max(1, len(inside) // 5)]:
+            for step in (1, 3):
+                name = f"v{len(expected)}-{domain}"
+                expected[name] = state
+                forged += days(letters, domain=name)
+                for number in range(short):
+                    day = (first + step * number) % len(letters)
+                    forged += days(claim, start=day, domain=name, report_id=f"{name}-{number}")
+    after = judge([*forged, *usual]).verdicts
+    after = after[(after["period"] == "all") & after["domain"].isin(list(expected))]
+    moved = after[after["state"] != after["domain"].map(expected)]
+    assert moved[["domain", "state", "blocked_session_count", "ok_session_count"]].empty, moved
+    assert len(after) == len(expected) > 300
+
+
+def histories(chance: random.Random) -> dict[int, str]:
+    """What a site showed on each network: a few stretches, each of one behaviour or of two."""
+
+    def one() -> str:
+        stretches = []
+        for _ in range(chance.choice([1, 2, 2, 3])):
+            kinds = chance.choice(["O", "O", "B", "R", "T", "S", "D", "U", "OB", "OR", "OT", "L"])
+            kinds += "." * (chance.random() < 0.3)
+            stretches.append("".join(chance.choices(kinds, k=chance.choice([3, 5, 8, 12, 16, 24]))))
+        return "".join(stretches)[:60]
+
+    same = one()
+    return {asn: same if chance.random() < 0.5 else one() for asn in ALL_NETWORKS}
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_whatever_is_forged_moves_no_state_before_its_number(seed: int) -> None:
+    """G10, by forging at random: one session short of ``sessions_to_flip``, of any kind, on any day
+    and network, no state of the whole period or of a half is another one."""
+    chance = random.Random(seed)
+
+    def seen(name: str, history: dict[int, str]) -> list[Row]:
+        return [
+            row for asn, letters in history.items()
+            for row in days(letters, domain=name, probe_asn=asn, resolver_asn=asn)
+        ]  # fmt: skip
+
+    sites = {f"s{n}.example": histories(chance) for n in range(50)}
+    usual = [
+        row for n in range(60)
+        for row in seen(f"usual-{n}.example", dict.fromkeys(ALL_NETWORKS, "OOOO"))
+    ]  # fmt: skip
+    true = [row for name, history in sites.items() for row in seen(name, history)]
+    key = ["domain", "probe_asn", "period"]
+    before = judge([*true, *usual], split="2024-01-19").verdicts.set_index(key)
+    rows, expected = [], {}
+    for (site, asn, period), row in before.sort_index().iterrows():
+        for _ in range(3 * (row["sessions_to_flip"] > 1)):
+            name = f"v{len(expected)}-{site}"
+            rows += seen(name, sites[site])
+            claim, is_here = chance.choice("OBTLRSDUP"), chance.random() < 0.6
+            for number in range(row["sessions_to_flip"] - 1):
+                network = asn if is_here else chance.choice(ALL_NETWORKS)
+                rows += days(
+                    claim if chance.random() < 0.8 else chance.choice("OBTLRSD"),
+                    start=chance.randrange(len(sites[site][asn]) + 2), domain=name,
+                    probe_asn=network, resolver_asn=network, report_id=f"{name}-{number}",
+                )  # fmt: skip
+            expected[name, asn, period] = row["state"]
+    after = judge([*rows, *usual], split="2024-01-19").verdicts.set_index(key)["state"]
+    moved = {cell: (state, after[cell]) for cell, state in expected.items() if after[cell] != state}
+    assert moved == {}
+    assert len(expected) > 200
