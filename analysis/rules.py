@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pandas as pd
 
 #: Counts up with every change that can move a verdict; printed with each report.
-RULES_VERSION = 6
+RULES_VERSION = 7
 
 Layer = Literal["dns", "tcp", "tls", "http"]
 LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")
