@@ -62,7 +62,6 @@ SELECT row, sum(ok)::BIGINT AS reaching_session_count, sum(sessions)::BIGINT AS 
   sum(alike)::BIGINT AS alike_session_count,
   count(*) FILTER (2 * alike > sessions AND alike >= 2) AS company_network_count,
   count(*) FILTER (2 * lost > sessions) AS lost_network_count,
-  count(*) FILTER (margin > 0) AS otherwise_network_count,
   -- sessions that would take these networks' majorities away
   coalesce(sum(margin) FILTER (margin > 0), 0)::BIGINT AS otherwise_margin
 FROM (
@@ -128,26 +127,29 @@ def withhold_unreached(
     Args:
         connection: holds ``sessions``, ``domestic_resolvers``, ``outcomes`` and ``features``.
         judged: one row per interval with ``state, rule_id, mechanism, blocked_from,
-            blocked_until``.
+            blocked_until``, its sessions ``blocked``, and ``rule_sessions``, those by that rule.
         thresholds: ``refusal_share``, ``firewall_names``, ``floor_sessions``.
 
     Returns:
         ``judged`` with the columns ``withheld``, why a block is taken back, empty elsewhere; and
-        ``leaning``, how many sessions of other cells keep it from that, without end elsewhere.
+        ``leaning``, how many forged sessions would take it back, without end where others reach
+        the site.
     """
     suspected = _suspected(judged[judged["state"] == "likely_blocked"])
     suspected = suspected[suspected["is_silent"] | ~suspected["mechanism"].isin(_NOT_A_REFUSAL)]
     others = _others(connection, suspected, thresholds)
     failing = others["failing_network_count"] + 1
     told = others["network_count"] + 1
-    is_away = (told >= 3) & (
-        others["reaching_session_count"] < np.maximum(2, 0.1 * others["session_count"])
-    )
+    is_away = others["reaching_session_count"] < np.maximum(2, 0.1 * others["session_count"])
+    # What speaks for a block: too little that fails alike, and networks with a way of their own.
+    short = thresholds.floor_sessions - others["alike_session_count"]
+    otherwise = others["otherwise_margin"]
     is_unreached = (
         is_away
-        & (others["alike_session_count"] >= thresholds.floor_sessions)
+        & (told >= 3)
+        & (short <= 0)
         & (failing >= thresholds.refusal_share * told)
-        & (others["otherwise_network_count"] == 0)
+        & (otherwise == 0)
     )
     unreached = suspected.set_index("row").loc[others.index[is_unreached]]
     connection.register("unreached", unreached.reset_index())
@@ -162,9 +164,13 @@ def withhold_unreached(
     is_shared = _are_unrelated(unreached, hosters, thresholds)
     is_reachable = unreached["is_silent"] & unreached["domain"].isin(around)
     withheld = unreached.index[~(is_connected & (has_changed | is_shared)) & ~is_reachable]
-    # Two sessions that claim to reach a site leave one fewer that fails alike.
-    leaning = others["otherwise_margin"].where(is_away & (others["otherwise_network_count"] > 0))
+    # One session on a network more, or on one that is in doubt, and nearly all fail alike; two that
+    # claim to reach a site leave one fewer that does. And blocks are compared by the mechanism of
+    # most of their sessions.
+    leaning = pd.concat([short, otherwise], axis=1).max(axis=1).clip(lower=1).where(is_away)
     leaning[unreached.index.difference(withheld)] = 2
+    own = suspected.set_index("row").loc[others.index]
+    leaning = leaning.clip(upper=(2 * own["rule_sessions"] - own["blocked"]).clip(lower=1))
     known = judged.assign(withheld="", leaning=leaning.reindex(judged.index).fillna(np.inf))
     return _withhold(known, judged.index.isin(withheld), _EVERYWHERE)
 
@@ -204,7 +210,9 @@ def _withhold(judged: pd.DataFrame, which: np.ndarray | pd.Series, why: str) -> 
 
 def _suspected(judged: pd.DataFrame) -> pd.DataFrame:
     """The intervals that others are asked about; ``row`` is where each stands in ``judged``."""
-    columns = ["domain", "probe_asn", "blocked_from", "blocked_until", "mechanism"]
+    columns = [
+        *CELL, "blocked_from", "blocked_until", "mechanism", "rule_sessions", "blocked",
+    ]  # fmt: skip
     return judged[columns].assign(
         row=judged.index,
         is_silent=judged["rule_id"].isin(_NO_ANSWER),

@@ -2,8 +2,9 @@
 
 Anybody may submit a measurement. The number beside a verdict is a lower bound on the sessions
 that somebody would have to forge to move it: fewer cannot. It is computed from the counts that the
-state rests on, for the cheapest of three ways: to thin out the class that holds, to take away what
-makes a block distinctive, or to make up enough sessions of a stronger state.
+state rests on, for the cheapest of several ways: to thin out the class that holds, to take away
+what makes a block distinctive, to make up enough sessions of another state, to move a cut or take
+one away, and to make other networks look alike.
 """
 
 import numpy as np
@@ -23,31 +24,28 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         counts: ``state``; the sessions of the interval that the state rests on (``blocked, down,
             ok, unclear, artefact, firm, core, one_layer``), those of them that lie in the period
             that is asked about (``blocked_inside, down_inside, ok_inside, unclear_inside,
-            artefact_inside``), and all of the period's (``all_blocked, all_down, all_ok,
-            all_unclear, all_artefact``, and ``all_none``, those that say nothing as yet);
+            artefact_inside``), and all of that period's (``all_blocked, all_down, all_ok,
+            all_unclear``, and ``all_none``, those that say nothing as yet); ``all_traceable``:
+            of the whole period, artefacts and what may yet be read as such;
             ``sessions_to_merge``: see ``intervals``;
             ``is_profiled``: the mechanism rests on what other sessions saw too;
-            ``is_frail``: time-outs, of which a few days or sessions more or less decide;
-            ``leaning``: the sessions of other cells that keep it on the list.
+            ``is_frail``: a few days or sessions more or less make it another block;
+            ``leaning``: see ``elsewhere.withhold_unreached``.
         thresholds: the evidence floor.
 
     Returns:
         Whole numbers from 1.
     """
     state = counts["state"]
-    everything = counts[["blocked", "down", "unclear", "ok"]].sum(axis=1)
     is_listed = state.isin(LISTED)
-    holding = holding_sessions(counts)
-    among = everything.where(state != "down", everything - counts["unclear"])
-    is_firm = is_listed & (2 * counts["firm"] >= counts["blocked"])
-    firm = np.minimum(
-        _to_thin_out(holding, among, thresholds.firm_share_floor), 2 * holding - among + 1
-    )
-    # Time-outs hold a block by those of one layer.
-    weighed = counts["core"].where(is_listed & ~is_firm, holding)
-    thin = _to_thin_out(weighed, among, thresholds.share_floor).mask(is_firm, firm)
-    thin = thin / (1 + _drawn_along(everything, holding))
-    thin = thin.where(state != "insufficient", np.inf)
+    # A state needs its share of the interval, and of what lies in the period.
+    thin = pd.concat(
+        [
+            _to_thin(counts, counts["core"], "", thresholds),
+            _to_thin(counts, counts["blocked_inside"], "_inside", thresholds),
+        ],
+        axis=1,
+    ).where(state != "insufficient", np.inf)
     ways = pd.concat([thin, _to_blur(counts), _to_make_up(counts, thresholds)], axis=1)
     # What a block is told by must be left in the period when a cut has moved.
     inside = holding_sessions(counts, "_inside")
@@ -66,6 +64,27 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         frail=np.where(is_listed & counts["is_frail"], 1, np.inf),
     )
     return pd.Series(np.ceil(ways.min(axis=1))).clip(lower=1).astype("int64")
+
+
+def _to_thin(
+    counts: pd.DataFrame, core: pd.Series, suffix: str, thresholds: Thresholds
+) -> pd.Series:
+    """Sessions until the share of those that hold the state, with the suffix, is too low.
+
+    ``core``: the sessions that hold a block by time-outs, those of one layer.
+    """
+    state, holding = counts["state"], holding_sessions(counts, suffix)
+    classes = [name + suffix for name in ("blocked", "down", "unclear", "ok")]
+    everything = counts[classes].sum(axis=1)
+    among = everything - counts["unclear" + suffix].where(state == "down", 0)
+    is_listed = state.isin(LISTED)
+    is_firm = is_listed & (2 * counts["firm"] >= counts["blocked"])
+    firm = np.minimum(
+        _to_thin_out(holding, among, thresholds.firm_share_floor), 2 * holding - among + 1
+    )
+    weighed = core.where(is_listed, holding)
+    thin = _to_thin_out(weighed, among, thresholds.share_floor).mask(is_firm, firm)
+    return pd.Series(thin / (1 + _drawn_along(everything, holding)))
 
 
 def _drawn_along(total: pd.Series, hits: pd.Series) -> pd.Series:
@@ -113,12 +132,13 @@ def _to_blur(counts: pd.DataFrame) -> pd.Series:
 
 
 def _to_make_up(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """Sessions of a stronger state, or of any for *insufficient*, that the floor still lacks.
+    """Sessions of another state, or of any for *insufficient*, that the floor still lacks.
 
     Sessions that no rule explains, or that were discarded, may be read otherwise once forged ones
     have changed a profile: they count as the forger's own.
     """
     failing = counts["all_blocked"] + counts["all_down"] + counts["all_unclear"]
+    others = counts["all_blocked"] + counts["all_unclear"] + counts["all_none"]
     there = pd.Series(
         np.select(
             [
@@ -130,10 +150,11 @@ def _to_make_up(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
             ],
             [
                 -np.inf,
-                counts["all_artefact"] + counts["all_unclear"] + counts["all_none"],
-                counts["all_blocked"] + counts["all_unclear"] + counts["all_none"],
+                counts["all_traceable"],
+                # down is weaker, but is said first where its sessions suffice
+                np.maximum(others, counts["all_down"]),
                 # beside two more failures, sessions that found the site down make it impaired
-                counts["all_blocked"] + counts["all_unclear"] + counts["all_none"] + 2,
+                others + np.maximum(2, counts["all_down"] - counts["down_inside"]),
                 failing + counts["all_none"],
             ],
             default=np.maximum(failing, counts["all_ok"]) + counts["all_none"],

@@ -100,9 +100,6 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         & (counts["blocked_days"] >= thresholds.floor_days)
         & is_common
     )
-    has_artefact = (2 * counts["artefact"] >= counts["blocked"]) & (
-        counts["artefact"] >= thresholds.floor_sessions
-    )
     is_down = holds(counts["down"], counts["down_days"], interpretable) & (
         counts["down"] >= counts["unclear"]
     )
@@ -110,7 +107,13 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     is_ok = holds(counts["ok"], counts["ok_days"], everything)
     return pd.Series(
         np.select(
-            [is_blocked & has_artefact, is_blocked, is_down, is_impaired, is_ok],
+            [
+                is_blocked & is_told_by_artefacts(counts, thresholds),
+                is_blocked,
+                is_down,
+                is_impaired,
+                is_ok,
+            ],
             ["blocked", "likely_blocked", "down", "impaired", "ok"],
             default="insufficient",
         ),
@@ -118,30 +121,49 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     )
 
 
+def is_told_by_artefacts(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """Whether a block leaves what only blocking does: in half of its sessions, and in enough."""
+    artefacts = counts["artefact"]
+    found: pd.Series = (2 * artefacts >= counts["blocked"]) & (
+        artefacts >= thresholds.floor_sessions
+    )
+    return found
+
+
 def meets_floor(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """Whether the sessions that tell of each row's ``state`` meet the evidence floor.
 
-    For a part of an interval whose state is known from the whole of it: the floor in sessions and
-    days; the share is the interval's. ``counts`` holds ``state``, sessions ``blocked, down, ok,
-    unclear`` and ``blocked_days, down_days, ok_days, failing_days``.
+    For a part of an interval whose state is known from the whole of it. ``counts`` holds
+    ``state``, sessions ``blocked, down, ok, unclear, firm`` and ``blocked_days, down_days, ok_days,
+    failing_days``.
     """
-    state = counts["state"]
-    kinds = [state.isin(words.LISTED), state == "down", state == "impaired", state == "ok"]
+    state, hits = counts["state"], holding_sessions(counts)
     days = [counts[f"{name}_days"] for name in ("blocked", "down", "failing", "ok")]
-    return (holding_sessions(counts) >= thresholds.floor_sessions) & (
-        np.select(kinds, days, default=0) >= thresholds.floor_days
+    among = counts[["blocked", "down", "ok", "unclear"]].sum(axis=1)
+    among -= counts["unclear"].where(state == "down", 0)
+    is_firm = state.isin(words.LISTED) & (2 * counts["firm"] >= counts["blocked"])
+    least = np.where(is_firm, thresholds.firm_share_floor, thresholds.share_floor)
+    low, _ = wilson_bounds(hits, among)
+    return (
+        (hits >= thresholds.floor_sessions)
+        & (np.select(_kinds(state), days, default=0) >= thresholds.floor_days)
+        & (low >= least)
+        & (2 * hits >= among)
     )
 
 
 def holding_sessions(counts: pd.DataFrame, suffix: str = "") -> pd.Series:
     """The sessions that show what each row's ``state`` says, of those with the suffix."""
-    state = counts["state"]
     blocked, down, unclear, ok = (
         counts[name + suffix] for name in ("blocked", "down", "unclear", "ok")
     )
-    kinds = [state.isin(words.LISTED), state == "down", state == "impaired", state == "ok"]
     hits = [blocked, down, blocked + down + unclear, ok]
-    return pd.Series(np.select(kinds, hits, default=0), index=counts.index)
+    return pd.Series(np.select(_kinds(counts["state"]), hits, default=0), index=counts.index)
+
+
+def _kinds(state: pd.Series) -> list[pd.Series]:
+    """Which rows are listed, down, impaired or ok."""
+    return [state.isin(words.LISTED), state == "down", state == "impaired", state == "ok"]
 
 
 def may_be_chance(counts: pd.DataFrame) -> pd.Series:

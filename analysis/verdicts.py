@@ -23,7 +23,14 @@ from analysis.period import Period
 from analysis.robustness import sessions_to_flip
 from analysis.rules import Thresholds
 from analysis.sessions import add_sessions, stray_shares
-from analysis.states import judge_states, may_be_chance, meets_floor, strength, wilson_bounds
+from analysis.states import (
+    is_told_by_artefacts,
+    judge_states,
+    may_be_chance,
+    meets_floor,
+    strength,
+    wilson_bounds,
+)
 from analysis.words import LISTED
 
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
@@ -221,6 +228,7 @@ def judge_cells(
     measured = _MEASURED.format(part=part_of(periods.values(), "coalesce(b.day, o.day)"))
     connection.execute(f"CREATE OR REPLACE TEMP TABLE measured AS {measured}")
     refusing = set(connection.execute(_REFUSALS.format(**vars(thresholds))).df()["domain"])
+    judged["sessions_to_merge"] = sessions_to_merge(judged, thresholds)
     intervals = interval_table(connection, judged)
     tables = []
     for name, period in periods.items():
@@ -267,8 +275,7 @@ def judge_intervals(
     )
     judged = _choose_view(connection, counts, thresholds)
     judged = withhold_unreached(connection, judged, thresholds)
-    judged = withhold_lost(connection, judged, thresholds)
-    return judged.assign(sessions_to_merge=sessions_to_merge(judged, thresholds))
+    return withhold_lost(connection, judged, thresholds)
 
 
 def _count_intervals(connection: duckdb.DuckDBPyConnection, period: Period) -> pd.DataFrame:
@@ -288,17 +295,23 @@ def _inside(
 ) -> pd.DataFrame:
     """The intervals as far as they lie in a half, with what is known of each from the whole.
 
-    An interval is one behaviour and has one state. In a half it has it where the sessions and days
-    that tell of it meet the floor there too; else it is *insufficient*. Several short blocks that
-    met the floor together meet it together.
+    An interval is one behaviour and has one state. In a half it has it where the half's own
+    sessions meet the floor for it; else it is *insufficient*. Several short blocks that met the
+    floor together may meet it together there. *blocked* is *likely blocked* where the half lacks
+    the artefacts.
     """
     known = [*VIEW, "interval", "state", "together", "withheld"]
     counts = _count_intervals(connection, period).merge(judged[known], on=[*VIEW, "interval"])
-    sums = ["blocked", "blocked_days"]
+    sums = [*_CLASSES, "artefact", "firm", "blocked_days", "failing_days"]
     together = counts.groupby([*VIEW, "together"])[sums].transform("sum")
     holding = counts.assign(**together.where(counts["together"] != "", counts[sums]))
-    is_met = meets_floor(holding, thresholds)
-    return counts.assign(state=counts["state"].where(is_met, "insufficient"))
+    is_listed = counts["state"].isin(LISTED)
+    # A report that runs over the half's edge leaves its session on one side, and may leave the
+    # measurement that shows the block on the other.
+    is_met = meets_floor(holding, thresholds) & (counts["rule_id"].notna() | ~is_listed)
+    is_bare = (counts["state"] == "blocked") & ~is_told_by_artefacts(holding, thresholds)
+    state = counts["state"].mask(is_bare, "likely_blocked").where(is_met, "insufficient")
+    return counts.assign(state=state, withheld=counts["withheld"].where(is_met, ""))
 
 
 def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
@@ -371,7 +384,9 @@ def _explaining_rules(connection: duckdb.DuckDBPyConnection, period: Period) -> 
     layer = rules["mechanism"].str.split(".").str[0].replace("http", "tls").rename("layer")
     by_layer = rules.groupby([*VIEW, "interval", layer])["sessions"].sum()
     one_layer = by_layer.groupby(level=[*VIEW, "interval"]).max().rename("one_layer")
-    top = ranked.drop_duplicates([*VIEW, "interval"])[[*VIEW, "interval", "rule_id", "mechanism"]]
+    columns = [*VIEW, "interval", "rule_id", "mechanism", "sessions"]
+    top = ranked.drop_duplicates([*VIEW, "interval"])[columns]
+    top = top.rename(columns={"sessions": "rule_sessions"})
     found = pd.concat([totals, one_layer], axis=1).reset_index()
     return top.merge(found, on=[*VIEW, "interval"])
 
@@ -438,19 +453,25 @@ def _flips(
     )
     there = judged.groupby(CELL)[[*_CLASSES, "session_count"]].sum()
     there["none"] = there["session_count"] - there[_CLASSES].sum(axis=1)
-    # What a block in the other half shows may become this one's too.
-    there["artefact"] = whole.groupby(CELL)["artefact"].sum()
+    # What the other half shows, or may come to show, may make one block of both.
+    everywhere = whole.groupby(CELL)[[*_CLASSES, "artefact", "session_count"]].sum()
+    there["traceable"] = (
+        everywhere["artefact"] + everywhere["session_count"]
+        - everywhere[["blocked", "down", "ok"]].sum(axis=1)
+    )  # fmt: skip
     there = there.add_prefix("all_").reset_index()
     counts = table[CELL].merge(behind, on=CELL, how="left").merge(there, on=CELL, how="left")
     counts["is_profiled"] = counts["mechanism"].isin(_PROFILED)
     days = (counts["blocked_until"] - counts["blocked_from"]).dt.days
     is_timeout = counts["mechanism"].fillna("").str.endswith(".timeout")
     is_brief = is_timeout & (days < 4 * thresholds.route_days)
-    # A cut between time-outs and firmer failures leaves the time-outs alone.
+    # A cut between time-outs and firmer failures leaves the time-outs alone, and what has most
+    # sessions of several mechanisms is soon another.
     lesser = np.minimum(counts["firm"], counts["blocked"] - counts["firm"])
-    counts["is_frail"] = is_brief | (
-        (counts["state"] == "likely_blocked") & (lesser >= thresholds.floor_sessions)
+    is_mixed = (lesser >= thresholds.floor_sessions) | (
+        2 * counts["rule_sessions"] <= counts["blocked"]
     )
+    counts["is_frail"] = is_brief | ((counts["state"] == "likely_blocked") & is_mixed)
     return sessions_to_flip(counts, thresholds).set_axis(table.index)
 
 

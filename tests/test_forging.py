@@ -99,6 +99,63 @@ def test_fewer_forged_sessions_than_printed_move_no_state() -> None:
     assert len(after) == len(expected) > 300
 
 
+def test_a_network_that_never_tested_may_be_made_to_agree() -> None:
+    """G10: two sessions on a third network make resets on two look like a refusal. One does not,
+    but a bound may be lower than what it takes."""
+    mine = [*days("R" * 80), *days("R" * 80, probe_asn=ALL_NETWORKS[1])]
+    forged = days("." * 20 + "RR", probe_asn=ALL_NETWORKS[2])
+    before, after = judge(mine), judge([*mine, *forged])
+    for period in ("all", "first", "second"):
+        assert verdict(before, period)["state"] == "likely_blocked"
+        assert verdict(before, period)["sessions_to_flip"] <= 2
+        assert verdict(after, period)["state"] == "impaired"
+
+
+@pytest.mark.parametrize("letters", ["DDBDDDDBDD", "DDBDDDBDD", "BDDDBDDDUD"])
+def test_what_is_nearly_down_may_be_made_so(letters: str) -> None:
+    """G10: a weaker state that is said first where its sessions suffice."""
+    before = verdict(judge(days(letters)))
+    assert (before["state"], before["sessions_to_flip"]) == ("impaired", 1)
+
+
+#: What one network showed where forging once moved a state of the year or of a half too early.
+MOVED = (
+    "DD.D.DD.DDDD..DDDDD.DDDD", "DDDDDDD.DD..DDDDRRR", "OOTOOOO.DDDDDDDDDDDDDDDDDDDD.DD.",
+    "BBB...B.B.BBB.BB.BBBBBBBD.DD.DDD", "TTTTTTTTTTTTRRRRRRRRTTT.TOTO",
+    "BOBOOBBOOOB.OBBBBOBB.BOOTT.TTTTOTOTTTTOORRRRRRR.R.RRR.RRR...",
+    ".OOO.BBBB.B.BBBBBOOOBOOOBOOBBOOBOOOB.BBBO", "ORORROROBB.BBB.BOO.OOOOO.OOOOOOO",
+    "LLLLLLLLL.LLLLLLLLLLLLLLBBBBBBBBBBBB.BBBRRRR.",
+    "LLL.R.RRRRR..RRRRRRLLL.LLLLLLLLLLLLLLLLLLLL",
+    ".LLLL.LLLLLLLLL.TTTTTTT.TTTTTTT.TT.T.TTTOOBOOBBOBOOO",
+    "RORRO.OORORRORRROROROOOROOROORRORRROROR.RRRRO",
+    "OOOOOOOOOOOOOOBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB",
+)  # fmt: skip
+
+
+def test_what_forging_moved_once_stays() -> None:
+    """G10: every claim, in every place, one session short of the number, for all three periods."""
+    usual = [row for n in range(90) for row in days("O" * 4, domain=f"usual-{n}.example")]
+    sites = {f"m{n}.example": letters for n, letters in enumerate(MOVED)}
+    true = [row for name, letters in sites.items() for row in days(letters, domain=name)]
+    key = ["domain", "period"]
+    before = judge([*true, *usual], split="2024-01-19").verdicts.set_index(key)
+    rows, expected = [], {}
+    for (site, period), row in before.loc[list(sites)].iterrows():
+        letters, short = sites[site], row["sessions_to_flip"] - 1
+        ways = [(claim, first, step) for claim in "OBTL" for first in range(0, len(letters), 2)
+                for step in (0, 1)]  # fmt: skip
+        for claim, first, step in ways if short else []:
+            name = f"v{len(expected)}-{site}"
+            expected[name, period] = row["state"]
+            rows += days(letters, domain=name)
+            for n in range(short):
+                rows += days(claim, start=first + step * n, domain=name, report_id=f"{name}-{n}")
+    after = judge([*rows, *usual], split="2024-01-19").verdicts.set_index(key)["state"]
+    moved = {cell: (state, after[cell]) for cell, state in expected.items() if after[cell] != state}
+    assert moved == {}
+    assert len(expected) > 1000
+
+
 def histories(chance: random.Random) -> dict[int, str]:
     """What a site showed on each network: a few stretches, each of one behaviour or of two."""
 

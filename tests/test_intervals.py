@@ -3,11 +3,14 @@
 from itertools import combinations, pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.intervals import segment as segment_all
+from analysis.intervals import sessions_to_merge
+from analysis.rules import Thresholds
 
 SERIES = st.integers(1, 8).flatmap(
     lambda days: st.lists(
@@ -111,3 +114,43 @@ def test_changes_come_out_with_their_days(
     """Two sessions a day, clean changes: the dates are exact, and one stray day is no change."""
     counts = np.array([(n, 0, 2 - n, 0) for n in blocked], np.int64)
     assert segment(counts, 1.5) == expected
+
+
+STRETCH = st.lists(st.integers(0, 30), min_size=3, max_size=3).filter(any)
+STRETCHES = st.lists(st.lists(STRETCH, min_size=1, max_size=4), min_size=1, max_size=3)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(STRETCHES, st.integers(0, 3), st.integers(0, 2))
+def test_fewer_sessions_join_no_stretches(
+    cells: list[list[list[int]]], place: int, behaviour: int
+) -> None:
+    """One session short of what ``sessions_to_merge`` says, in any stretch: its cuts still gain
+    more than they cost. Stretches of different cells are not beside one another."""
+    rows = [
+        ("all", f"s{n}.example", 1, number, *counts)
+        for n, cell in enumerate(cells) for number, counts in enumerate(cell)
+    ]  # fmt: skip
+    names = ["via", "domain", "probe_asn", "interval", "ok", "blocked", "down"]
+    table = pd.DataFrame(rows, columns=names).assign(unclear=0, artefact=0)
+    needed = sessions_to_merge(table, Thresholds())
+    first = 0
+    for cell in cells:
+        counts, own = np.array(cell, np.int64), needed.iloc[first:][: len(cell)].tolist()
+        first += len(cell)
+        assert all(np.isinf(number) for number in own) == (len(cell) == 1)
+        for size in (2, 3):
+            for left in range(len(cell) - size + 1):
+                stretches = list(range(left, left + size))
+                cut = [(at, at + 1) for at in stretches]
+                gain = _joined(counts, stretches) - _cost(counts, cut, 1.0)
+                if gain <= 0:
+                    assert max(own[left : left + size]) == 1 or size == 3
+                    continue
+                more = counts.copy()
+                more[stretches[place % size], behaviour] += int(min(own[left : left + size])) - 1
+                assert _joined(more, stretches) > _cost(more, cut, 1.0) - 1e-9
+
+
+def _joined(counts: np.ndarray, stretches: list[int]) -> float:
+    return _misfit(counts[stretches[0] : stretches[-1] + 1])

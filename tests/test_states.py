@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
 
 from analysis.rules import Thresholds
-from analysis.states import STATES, bootstrap_bounds, judge_states, strength, wilson_bounds
+from analysis.states import (
+    STATES,
+    bootstrap_bounds,
+    judge_states,
+    meets_floor,
+    strength,
+    wilson_bounds,
+)
 
 CLASSES = ("blocked", "down", "ok", "unclear")
 FLOOR = Thresholds()
@@ -77,6 +84,24 @@ def test_state(expected: str, given: dict[str, float]) -> None:
     Time-outs at different layers do not add up, nor do those that the network's usual sites have.
     """
     assert _state(**given) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "given"),
+    [
+        (True, {"blocked": 4}),
+        (False, {"blocked": 3}),
+        (False, {"blocked": 6, "blocked_days": 2}),
+        (True, {"blocked": 8, "ok": 3}),
+        (False, {"blocked": 5, "ok": 2}),
+        (False, {"blocked": 8, "ok": 3, "timeouts": 8}),
+        (False, {"blocked": 24, "ok": 25}),
+    ],
+)
+def test_the_floor_holds_for_a_part_of_a_block(expected: bool, given: dict[str, float]) -> None:
+    """Sessions, days and share, as for the whole of it."""
+    part = _counts(**given).assign(state="likely_blocked")
+    assert meets_floor(part, FLOOR).tolist() == [expected]
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)

@@ -203,6 +203,8 @@ def test_a_half_has_the_state_of_the_interval_that_reaches_into_it() -> None:
         late = judge(days("." * (45 - before) + "B" * (before + 9)))
         assert verdict(late, "first")["state"] == expected
         assert verdict(late, "second")["state"] == "likely_blocked"
+    two_days = judge([*days("." * 43 + "BB", per_day=3), *days("." * 45 + "B" * 9)])
+    assert verdict(two_days, "first")["state"] == "insufficient"
     away = judge(everywhere("." * 25 + "R" * 40))
     assert set(away.verdicts["state"]) == {"impaired"}
 
@@ -213,6 +215,42 @@ def test_short_blocks_that_meet_the_floor_together_do_so_in_the_half_that_holds_
     found = judge([*days("O" * 12 + "BBB" + "O" * 12 + "BBB" + "O" * 30), *usual])
     states = {period: verdict(found, period)["state"] for period in ("all", "first", "second")}
     assert states == {"all": "likely_blocked", "first": "likely_blocked", "second": "ok"}
+
+
+def test_what_is_withheld_is_withheld_in_a_half_that_shows_it() -> None:
+    """G6: short time-outs on every network, twice, are *impaired* in the half that holds them; the
+    half that shows access says nothing of them."""
+    usual = [row for n in range(9) for row in everywhere("OOOO", f"usual-{n}.example")]
+    outage = everywhere("O" * 10 + "TT" + "O" * 10 + "TT" + "O" * 10)
+    thrice = [{**row, "report_id": f"{row['report_id']}-{n}"} for row in outage for n in range(3)]
+    short = judge([*thrice, *usual])
+    assert verdict(short)["state"] == verdict(short, "first")["state"] == "impaired"
+    late = judge([*everywhere("O" * 30 + "." * 14 + "T" * 30), *usual])
+    assert verdict(late)["note"] == verdict(late, "second")["note"] != ""
+    assert (verdict(late, "first")["state"], verdict(late, "first")["note"]) == ("ok", "")
+
+
+def test_a_half_is_told_by_its_own_artefacts() -> None:
+    """What only a block leaves was met in the first half: the second is likely blocked."""
+    found = judge(days("." * 36 + "L" * 9 + "LBBBB"))
+    states = {period: verdict(found, period)["state"] for period in ("all", "first", "second")}
+    assert states == {"all": "blocked", "first": "blocked", "second": "likely_blocked"}
+
+
+def test_no_half_is_listed_without_a_rule() -> None:
+    """Reports that begin before the split and meet the block after it: the sessions are the first
+    half's, what shows the block is the second's."""
+    rows = days("." * 45 + "B" * 20)
+    for number in range(5):
+        report = {"report_id": f"long-{number}"}
+        rows += days("N", start=38 + number, **report) + days("B", start=46 + number, **report)
+    found = judge(rows)
+    for period in ("all", "first", "second"):
+        row = verdict(found, period)
+        assert (
+            (row["state"] in LISTED) == (row["rule_id"] != "") == (row["witness_report_id"] != "")
+        )
+    assert verdict(found, "first")["blocked_session_count"] == 5
 
 
 def test_nothing_measured_is_never_ok_and_never_nought() -> None:
