@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.rules import Thresholds
-from analysis.states import holding_sessions
+from analysis.states import Z_95, holding_sessions
 from analysis.words import LISTED
-
-_Z = 1.959963984540054
 
 
 def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
@@ -104,7 +102,7 @@ def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:
 
     Wilson's lower bound is at least ``floor`` as long as hits − floor·n ≥ z·√(floor(1−floor)·n).
     """
-    c = _Z * np.sqrt(floor * (1 - floor))
+    c = Z_95 * np.sqrt(floor * (1 - floor))
     root = (-c + np.sqrt(c**2 + 4 * floor * hits)) / (2 * floor)
     return pd.Series(np.floor(root**2 + 1e-9) + 1 - total)
 

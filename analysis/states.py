@@ -8,11 +8,14 @@ from analysis.rules import Thresholds
 
 #: Strongest first.
 STATES = tuple(state for state in words.STATES if state)
-_Z = 1.959963984540054  # two-sided 95 %
+#: Two-sided 95 %.
+Z_95 = 1.959963984540054
 _Z_STRAY = 3.090232306167813  # one-sided 99.9 %
 
 
-def wilson_bounds(hits: pd.Series, total: pd.Series, z: float = _Z) -> tuple[pd.Series, pd.Series]:
+def wilson_bounds(
+    hits: pd.Series, total: pd.Series, z: float = Z_95
+) -> tuple[pd.Series, pd.Series]:
     """Wilson's score interval for ``hits`` of ``total``, at 95 % by default; NaN where total is 0.
 
     Source: Wilson (1927); recommended for small counts by Brown, Cai and DasGupta (2001).

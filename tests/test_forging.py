@@ -6,9 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.letters import ALL_NETWORKS, DAY_ONE, days, everywhere, judge, verdict
-from tests.observations import (
-    Row,
-)
+from tests.observations import Row
 
 
 @pytest.mark.parametrize("count", [1, 500])
@@ -133,7 +131,7 @@ MOVED = (
 
 
 def test_what_forging_moved_once_stays() -> None:
-    """G10: every claim, in every place, one session short of the number, for all three periods."""
+    """G10: four claims, from every other day on, one session short of the number."""
     usual = [row for n in range(90) for row in days("O" * 4, domain=f"usual-{n}.example")]
     sites = {f"m{n}.example": letters for n, letters in enumerate(MOVED)}
     true = [row for name, letters in sites.items() for row in days(letters, domain=name)]

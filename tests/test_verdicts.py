@@ -14,18 +14,8 @@ from analysis.period import Period
 from analysis.states import STATES
 from analysis.words import LISTED
 from tests.letters import ALL_NETWORKS, DAY_ONE, NAME, VPN, dates, days, everywhere, judge, verdict
-from tests.observations import (
-    PROBE_NETWORK,
-    Row,
-    answer,
-    connect,
-    http_observation,
-    observation,
-)
-from tests.situations import (
-    dead,
-    redirected,
-)
+from tests.observations import PROBE_NETWORK, Row, answer, connect, http_observation, observation
+from tests.situations import dead, redirected
 
 
 @pytest.mark.parametrize(
