@@ -109,6 +109,35 @@ def test_a_network_that_never_tested_may_be_made_to_agree() -> None:
         assert verdict(after, period)["state"] == "impaired"
 
 
+def test_time_outs_beside_resets_may_be_cut_off_from_them() -> None:
+    """G10: three sessions part a block's stalled handshakes from its resets; what is left of the
+    first half is what two more networks show as well."""
+    others = [row for asn in ALL_NETWORKS[1:] for row in days("TTTT.TTTTTTTT", probe_asn=asn)]
+    mine = days("SSSSSSSS.SS.SSSSRR.RRRRRRRRRRRR.")
+    usual = [row for n in range(60) for row in everywhere("OOOO", f"usual-{n}.example")]
+    before = verdict(judge([*mine, *others, *usual], split="2024-01-19"), "first")
+    assert (before["state"], before["sessions_to_flip"]) == ("likely_blocked", 1)
+    forged = [
+        row for n, (claim, day) in enumerate([("D", 13), ("L", 31), ("L", 29)])
+        for row in days(claim, start=day, report_id=f"forged-{n}")
+    ]  # fmt: skip
+    after = judge([*mine, *others, *usual, *forged], split="2024-01-19")
+    assert verdict(after, "first")["state"] == "impaired"
+
+
+def test_what_no_mechanism_has_most_of_is_soon_another_block() -> None:
+    """G10: requests and handshakes that are cut off, then forged certificates, on every network:
+    three open days leave fewer of the certificates, which no site can be blamed for."""
+    mixed = everywhere("PPRRRRPRPPRRRPPRPRPRRPPR" + "M" * 16)
+    usual = [row for n in range(60) for row in everywhere("OOOO", f"usual-{n}.example")]
+    before = verdict(judge([*mixed, *usual], split="2024-01-19"), "second")
+    assert (before["state"], before["sessions_to_flip"]) == ("likely_blocked", 1)
+    forged = days("OOO", start=36, report_id="forged")
+    forged = [{**row, "report_id": f"forged-{n}"} for n, row in enumerate(forged)]
+    after = judge([*mixed, *usual, *forged], split="2024-01-19")
+    assert verdict(after, "second")["state"] == "impaired"
+
+
 @pytest.mark.parametrize("letters", ["DDBDDDDBDD", "DDBDDDBDD", "BDDDBDDDUD"])
 def test_what_is_nearly_down_may_be_made_so(letters: str) -> None:
     """G10: a weaker state that is said first where its sessions suffice."""

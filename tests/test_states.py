@@ -95,7 +95,7 @@ def test_state(expected: str, given: dict[str, float]) -> None:
         (True, {"blocked": 8, "ok": 3}),
         (False, {"blocked": 5, "ok": 2}),
         (False, {"blocked": 8, "ok": 3, "timeouts": 8}),
-        (False, {"blocked": 24, "ok": 25}),
+        (False, {"blocked": 100, "ok": 110}),
     ],
 )
 def test_the_floor_holds_for_a_part_of_a_block(expected: bool, given: dict[str, float]) -> None:
