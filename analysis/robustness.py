@@ -1,10 +1,10 @@
 """How many forged sessions it would take to change a verdict (guard G10).
 
-Anybody may submit a measurement. The number beside a verdict is a lower bound on the sessions
-that somebody would have to forge to move it: fewer cannot. It is computed from the counts that the
-state rests on, for the cheapest of several ways: to thin out the class that holds, to take away
-what makes a block distinctive, to make up enough sessions of another state, to move a cut or take
-one away, and to make other networks look alike.
+Anybody may submit a measurement. The number beside a verdict is meant as a lower bound on the
+sessions that somebody would have to forge to move it. It is computed from the counts that the state
+rests on, for the cheapest of several ways: to thin out the class that holds, to take away what
+makes a block distinctive, to make up enough sessions of another state, to move a cut or take one
+away, and to make other networks look alike. It is what forging taught, not a proof.
 """
 
 import numpy as np

@@ -77,16 +77,9 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         ways out need be filtered.
     """
     everything = counts[["blocked", "down", "ok", "unclear"]].sum(axis=1)
-    interpretable = everything - counts["unclear"]
-    failing = everything - counts["ok"]
 
-    def holds(hits: pd.Series, days: pd.Series, total: pd.Series) -> pd.Series:
-        low, _ = wilson_bounds(hits, total)
-        return (
-            (hits >= thresholds.floor_sessions)
-            & (days >= thresholds.floor_days)
-            & (low >= thresholds.share_floor)
-        )
+    def holds(state: str) -> pd.Series:
+        return meets_floor(counts.assign(state=state), thresholds)
 
     low, _ = wilson_bounds(counts["blocked"], everything)
     low_core, _ = wilson_bounds(counts["core"], everything)
@@ -103,19 +96,15 @@ def judge_states(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         & (counts["blocked_days"] >= thresholds.floor_days)
         & is_common
     )
-    is_down = holds(counts["down"], counts["down_days"], interpretable) & (
-        counts["down"] >= counts["unclear"]
-    )
-    is_impaired = holds(failing, counts["failing_days"], everything)
-    is_ok = holds(counts["ok"], counts["ok_days"], everything)
+    is_down = holds("down") & (counts["down"] >= counts["unclear"])
     return pd.Series(
         np.select(
             [
                 is_blocked & is_told_by_artefacts(counts, thresholds),
                 is_blocked,
                 is_down,
-                is_impaired,
-                is_ok,
+                holds("impaired"),
+                holds("ok"),
             ],
             ["blocked", "likely_blocked", "down", "impaired", "ok"],
             default="insufficient",
@@ -136,7 +125,7 @@ def is_told_by_artefacts(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Ser
 def meets_floor(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """Whether the sessions that tell of each row's ``state`` meet the evidence floor.
 
-    For a part of an interval whose state is known from the whole of it. ``counts`` holds
+    Of an interval, or of a part of one whose state is known from the whole. ``counts`` holds
     ``state``, sessions ``blocked, down, ok, unclear, firm`` and ``blocked_days, down_days, ok_days,
     failing_days``.
     """
@@ -151,7 +140,7 @@ def meets_floor(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
         (hits >= thresholds.floor_sessions)
         & (np.select(_kinds(state), days, default=0) >= thresholds.floor_days)
         & (low >= least)
-        & (2 * hits >= among)
+        & (~is_firm | (2 * hits >= among))
     )
 
 

@@ -145,7 +145,7 @@ def test_fewer_sessions_join_no_stretches(
                 cut = [(at, at + 1) for at in stretches]
                 gain = _joined(counts, stretches) - _cost(counts, cut, 1.0)
                 if gain <= 0:
-                    assert max(own[left : left + size]) == 1 or size == 3
+                    assert max(own[left : left + size]) == 1
                     continue
                 more = counts.copy()
                 more[stretches[place % size], behaviour] += int(min(own[left : left + size])) - 1
