@@ -125,8 +125,9 @@ STRETCHES = st.lists(st.lists(STRETCH, min_size=1, max_size=4), min_size=1, max_
 def test_fewer_sessions_join_no_stretches(
     cells: list[list[list[int]]], place: int, behaviour: int
 ) -> None:
-    """One session short of what ``sessions_to_merge`` says, in any stretch: its cuts still gain
-    more than they cost. Stretches of different cells are not beside one another."""
+    """One session short of what ``sessions_to_merge`` says, in any stretch: its cuts, on one side
+    or on both, still gain more than they cost. Those of different cells are not beside each other.
+    """
     rows = [
         ("all", f"s{n}.example", 1, number, *counts)
         for n, cell in enumerate(cells) for number, counts in enumerate(cell)
@@ -154,3 +155,19 @@ def test_fewer_sessions_join_no_stretches(
 
 def _joined(counts: np.ndarray, stretches: list[int]) -> float:
     return _misfit(counts[stretches[0] : stretches[-1] + 1])
+
+
+def test_a_short_stretch_is_joined_to_both_beside_it_before_it_is_to_one() -> None:
+    """Five blocked sessions between thirty open ones and thirty: two cuts fall together."""
+    table = pd.DataFrame({"via": "all", "domain": "a.example", "probe_asn": 1, "interval": range(3),
+                          "ok": [30, 0, 30], "blocked": [0, 5, 0]})  # fmt: skip
+    table = table.assign(down=0, unclear=0, artefact=0)
+    counts = table[["ok", "blocked"]].to_numpy(np.int64)
+
+    def needed(stretches: list[int]) -> int:
+        cut = [(at, at + 1) for at in stretches]
+        gain = _joined(counts, stretches) - _cost(counts, cut, 1.0)
+        return int(gain // (1 + np.log(counts[stretches].sum()))) + 1
+
+    assert needed([0, 1]) == needed([1, 2]) > needed([0, 1, 2])
+    assert sessions_to_merge(table, Thresholds()).tolist() == [needed([0, 1, 2])] * 3
