@@ -1,4 +1,19 @@
 """From a country's OONI measurements to a national internet-censorship report.
 
-The layers, lowest first, are described in docs/architecture.md.
+A folder imports only from folders above it in this list, and from the modules beside it, which all
+of them speak: ``errors``, ``period``, ``hosts``, ``tables``, ``vocabulary``.
+
+``observations``  one JSON line → one observation
+``reference``     countries, test lists, networks, events: what is known besides the measurements
+``sources``       the only code that talks to a network
+``store``         observations in Parquet, opened by DuckDB
+``ingestion``     archive objects → the store
+``outcomes``      observations → what each measurement shows at each layer
+``verdicts``      outcomes → a verdict for each site and network, with its dates
+``display``       a frame in, something to look at out
+``findings``      what the notebooks call
+``publishing``    notebooks → pages
+``validation``    the method against worlds with known truth
+``simulate``      the fictional country; it knows the ground alone
+``commands``      the command line
 """

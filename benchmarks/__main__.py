@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from analysis.fingerprints import Fingerprints, load
-from analysis.reference import REPOSITORY
+from analysis.observations.fingerprints import Fingerprints, load
+from analysis.reference.files import REPOSITORY
 from benchmarks import ingestion, judging, page, reporting, scaling, steps
 from benchmarks.generate import Size, fingerprints
 

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from analysis.fingerprints import Fingerprint, Fingerprints
+from analysis.observations.fingerprints import Fingerprint, Fingerprints
 
 PROBE_CC = "QQ"
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from analysis import measurement
-from analysis.fingerprints import Fingerprints
-from analysis.ingestion import ingest
-from analysis.objects import Task
-from analysis.places.sources import open_source
-from analysis.pools import mapped
-from analysis.store import Store
+from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.objects import Task
+from analysis.ingestion.workers import mapped
+from analysis.observations import messages
+from analysis.observations.fingerprints import Fingerprints
+from analysis.sources.opening import open_source
+from analysis.store.store import Store
 from benchmarks.floor import read_folder
 from benchmarks.generate import (
     PROBE_CC,
@@ -90,7 +90,7 @@ def _one_round(archive: Path, fingerprints: Fingerprints) -> dict[str, Cost]:
     floor = _cost(lambda: read_folder(archive))
     return {
         "floor": floor,
-        "fields": _cost(lambda: read_folder(archive, measurement.decode)),
+        "fields": _cost(lambda: read_folder(archive, messages.decode)),
         "floor_twice": Cost(2 * floor.wall, 2 * floor.cpu),
         "one": _cost(lambda: _ingest(archive, fingerprints, 1)),
         "two": _cost(lambda: _ingest(archive, fingerprints, 2)),

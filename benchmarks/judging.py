@@ -20,14 +20,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from analysis.fingerprints import Fingerprints
-from analysis.ingestion import ingest
-from analysis.observations import Observations, connect, limit_memory
-from analysis.outcomes import add_outcomes
+from analysis.ingestion.ingestion import ingest
+from analysis.observations.fingerprints import Fingerprints
+from analysis.outcomes.outcomes import add_outcomes
+from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.rules import Thresholds
-from analysis.simulate import write_world
-from analysis.verdicts import judge_cells
+from analysis.simulate.writing import write_world
+from analysis.store.database import Observations, connect, limit_memory
+from analysis.verdicts.verdicts import judge_cells
 
 PROBE_CC = "QQ"
 PERIOD = Period.parse("2024-01-01", "2025-01-01")

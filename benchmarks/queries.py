@@ -5,8 +5,8 @@ import sys
 import time
 from typing import Any
 
-from analysis import coverage
-from analysis.observations import connect, limit_memory
+from analysis.findings import coverage
+from analysis.store.database import connect, limit_memory
 from benchmarks.judging import GROUP_BY, PERIOD, peak_mb
 
 

@@ -12,11 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from analysis import seals
-from analysis.fingerprints import Fingerprints
-from analysis.observations import connect
-from analysis.schema import OBSERVATION, SCHEMA_VERSION
-from analysis.store import Provenance, Store, file_name
+from analysis.observations.fingerprints import Fingerprints
+from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
+from analysis.store import atomic_files
+from analysis.store.database import connect
+from analysis.store.provenance import Provenance, file_name
+from analysis.store.store import Store
 from benchmarks.judging import PERIOD, PROBE_CC, write_rows
 
 _KEY = "raw/20240101/00/QQ/webconnectivity/2024010100_QQ_webconnectivity.n0.0.jsonl.gz"
@@ -62,7 +63,7 @@ def write_store(rows: Path, store: Path) -> int:
     )
     connection.execute(
         f"COPY (SELECT {columns} FROM '{rows}') TO '{place}' (FORMAT parquet, COMPRESSION zstd, "
-        f"KV_METADATA {{workbook: '{said}', {seals.KEY}: '{seals.BLANK}'}})"
+        f"KV_METADATA {{workbook: '{said}', {atomic_files.KEY}: '{atomic_files.BLANK}'}})"
     )
-    seals.seal_file(place)
+    atomic_files.seal_file(place)
     return int(count)

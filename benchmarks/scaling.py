@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from analysis.fingerprints import Fingerprints
-from analysis.ingestion import ingest
+from analysis.ingestion.ingestion import ingest
+from analysis.observations.fingerprints import Fingerprints
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from benchmarks.ingestion import repeat
 

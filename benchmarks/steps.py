@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from analysis import measurement
-from analysis.fingerprints import Fingerprints
-from analysis.ingestion import ingest
-from analysis.lines import Hashed, Line, Lines, Unpacked
-from analysis.objects import read_line
+from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.lines import Hashed, Line, Lines, Unpacked
+from analysis.ingestion.objects import read_line
+from analysis.observations import messages
+from analysis.observations.fingerprints import Fingerprints
 from benchmarks.generate import PROBE_CC, Size, fingerprints, write_archive
 
 _BLOCK = 1 << 20
@@ -56,7 +56,7 @@ def _steps(
         "unpack, by isal": lambda: _unpack(paths),
         "find lines, check UTF-8, take the digest": lambda: _for_lines(paths, lambda line: None),
         "decode the fields that verdicts need": lambda: _for_lines(
-            paths, lambda line: measurement.decode(line.content or b"")
+            paths, lambda line: messages.decode(line.content or b"")
         ),
         "facts": lambda: _for_lines(paths, lambda line: read_line(line, nothing, None)),
         "fingerprints": lambda: _for_lines(paths, lambda line: read_line(line, matched, None)),

@@ -10,8 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from analysis import cli
-from analysis.places.reference_sources import ADDRESSES
+from analysis.commands import cli
+from analysis.sources.reference_data import ADDRESSES
 
 # No test talks to anything but this machine: what is not given a server of its own finds none.
 for _name in ("OONI_ARCHIVE", "OONI_API", *ADDRESSES):
@@ -101,18 +101,18 @@ def _tables_notebook(folder: Path) -> Path:
                   "Which tests can this report rest on?"),
         _code(parameters, "parameters"),
         _code("import json\nfrom pathlib import Path\nimport pandas as pd\n"
-              "from analysis import figures, pages", "setup"),
+              "from analysis.display import bars, grids, show", "setup"),
         _markdown("## Months\n\nThe archive <b>holds</b> them."),
         _code("months = pd.DataFrame({'month': ['2023-07', '2023-08', '2023-10'], "
               "'measurement_count': [12345, 2000, 900], 'ok_count': [12000, 1800, 800], "
               "'anomaly_count': [300, 150, 80], 'confirmed_count': [5, 10, 0], "
               "'failure_count': [40, 40, 20]})\n"
               "months.to_csv(Path(tables) / 'measurements_by_month.csv', index=False)"),
-        _code("pages.show_figure(figures.results_by_month(months, title='Few tests fail', "
+        _code("show.show_figure(bars.results_by_month(months, title='Few tests fail', "
               "footer=f'Source: made for a test. n = {months.measurement_count.sum():,}'), "
               "alt='Stacked bars: most tests found the site reachable.', "
               "caption='Results by month; nothing was tested in September.')"),
-        _code("pages.show_table(months, caption='Measurements by month')"),
+        _code("show.show_table(months, caption='Measurements by month')"),
         _markdown("## Sites\n\n### ខ្មែរ ភាសា\n\n### ខ្មែរ ភាសា"),
         _code(
             "hostile = ['<script>alert(1)</script>', '=HYPERLINK(1)', 'x' * 300, "
@@ -128,12 +128,12 @@ def _tables_notebook(folder: Path) -> Path:
             "sites['blocked_from'] = '2023-07-17'\n"
             "sites['witness_url'] = 'https://explorer.ooni.org/m/1'\n"
             "sites['note'] = 'at least since; not tested since'"),
-        _code("pages.show_table(sites, caption='Sites', note='Made up.')"),
+        _code("show.show_table(sites, caption='Sites', note='Made up.')"),
         _code("pairs = pd.DataFrame([{'domain': d, 'probe_asn': f'AS{n}', "
               "'state': states[(i * n) % 6]}"
               " for i, d in enumerate(sites.domain[:30]) for n in (1, 22, 333, 4444)])\n"
-              "pages.show_matrix(pairs, caption='Sites by network', names={'AS1': 'One'})"),
-        _code("pages.show_figure(figures.site_by_network(pairs, {'AS1': hostile[3]}, "
+              "show.show_matrix(pairs, caption='Sites by network', names={'AS1': 'One'})"),
+        _code("show.show_figure(grids.site_by_network(pairs, {'AS1': hostile[3]}, "
               "title='Blocks gather', footer='n'), alt='Matrix.', caption='Matrix as a figure.')"),
         _code("folder = Path(tables).parent / 'findings'\n"
               "(folder / '1-tables.json').write_text(json.dumps({'total': {'value': "
@@ -147,19 +147,19 @@ def _findings_notebook(folder: Path) -> Path:
         _markdown("# What was found\n\nWhich sites were blocked?"),
         _code('tables: str = "."  # the folder that the stages share', "parameters"),
         _code("import json\nfrom pathlib import Path\nimport pandas as pd\n"
-              "from analysis import pages\n"
+              "from analysis.display import show\n"
               "months = pd.read_csv(Path(tables) / 'measurements_by_month.csv')", "setup"),
         _markdown("## Findings"),
         _code("total = int(months.measurement_count.sum())\n"
-              "pages.show_numbers([(total, 'measurements', 'Few, so read with care.'), "
+              "show.show_numbers([(total, 'measurements', 'Few, so read with care.'), "
               "('3 of 4', 'months tested', '')])\n"
-              "pages.show_finding(1, f'{total:,} measurements were kept', 'It is a count.', "
+              "show.show_finding(1, f'{total:,} measurements were kept', 'It is a count.', "
               "'Made for a test.', '1-tables.html#months')"),
         _markdown("## Method\n\n## How to read it\n\n| a | b |\n|---|---|\n| 1 | 2 |"),
-        _code("pages.show_states()\n"
-              "pages.show_parameters({'floor_sessions': 4}, {'floor_sessions': 'Fewest.'})\n"
-              "pages.show_provenance({'Rows': total, 'Lists': ['one', 'two'], "
-              "'Digests': {'input': 'ab' * 32}})\npages.show_text('Plain <b>text</b>.')"),
+        _code("show.show_states()\n"
+              "show.show_parameters({'floor_sessions': 4}, {'floor_sessions': 'Fewest.'})\n"
+              "show.show_provenance({'Rows': total, 'Lists': ['one', 'two'], "
+              "'Digests': {'input': 'ab' * 32}})\nshow.show_text('Plain <b>text</b>.')"),
         _code("summary = {'answer': 'Yes: one site of four was blocked on every network.', "
               "'numbers': [{'value': total, 'label': 'measurements', 'caveat': 'Few.'}, "
               "{'value': '3 of 4', 'label': 'months with tests', 'caveat': 'No September.'}], "
@@ -180,7 +180,9 @@ def demo_notebooks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def demo_page():
-    from analysis.publishing import PageContext  # matplotlib and nbconvert take seconds to load
+    from analysis.publishing.rendering import (
+        PageContext,  # matplotlib and nbconvert take seconds to load
+    )
 
     return PageContext(
         country="Nowhere", period="1 July to 31 October 2023", status="Fictional country",
@@ -193,7 +195,7 @@ def demo_report(
     tmp_path_factory: pytest.TempPathFactory, demo_notebooks: list[Path], demo_page
 ) -> Path:
     """The two notebooks as a published report."""
-    from analysis.publishing import publish
+    from analysis.publishing.publishing import publish
 
     out = tmp_path_factory.mktemp("reports") / "demo"
     return publish(

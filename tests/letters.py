@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import pandas as pd
 
-from analysis.confirmation import confirm
+from analysis.findings.confirmation import confirm
+from analysis.findings.study import Study
+from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.rules import Thresholds
-from analysis.study import Study
-from analysis.verdicts import Judgement
+from analysis.verdicts.verdicts import Judgement
 from tests.observations import (
     PROBE_NETWORK,
     Row,

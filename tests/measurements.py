@@ -8,12 +8,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from analysis.facts import observe
-from analysis.fingerprints import Fingerprints
-from analysis.judging import judge_measurements
-from analysis.measurement import decode
-from analysis.rules import Thresholds
-from analysis.store import table_of
+from analysis.commands.judge_file import judge_measurements
+from analysis.observations.fingerprints import Fingerprints
+from analysis.observations.messages import decode
+from analysis.observations.observation import observe
+from analysis.outcomes.thresholds import Thresholds
+from analysis.store.store import table_of
 
 HOST, SITE, OTHER, NAT64 = "www.example", "192.0.2.10", "198.51.100.20", "64:ff9b::192.0.2.10"
 HTTP, HTTPS = f"http://{HOST}/", f"https://{HOST}/"

@@ -7,8 +7,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from analysis.observations import observations_from_table
-from analysis.schema import OBSERVATION
+from analysis.observations.schema import OBSERVATION
+from analysis.store.database import observations_from_table
 
 Row = dict[str, Any]
 

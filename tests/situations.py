@@ -14,9 +14,9 @@ from typing import Any
 
 import duckdb
 
-from analysis.fingerprints import Fingerprint, Fingerprints
-from analysis.outcomes import add_outcomes
-from analysis.rules import Thresholds
+from analysis.observations.fingerprints import Fingerprint, Fingerprints
+from analysis.outcomes.outcomes import add_outcomes
+from analysis.outcomes.thresholds import Thresholds
 from tests.observations import (
     ADDRESS,
     PROBE_NETWORK,

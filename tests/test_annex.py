@@ -8,17 +8,22 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from analysis import words
-from analysis.annex import (
+from analysis import vocabulary
+from analysis.display.spreadsheet import write_spreadsheet
+from analysis.findings.annex import (
     SET_ASIDE_REASONS,
     blocked_sites,
     count_categories,
     rank_networks,
     set_aside,
 )
-from analysis.coverage import count_by_domain, count_by_month, count_in_halves, count_in_periods
+from analysis.findings.coverage import (
+    count_by_domain,
+    count_by_month,
+    count_in_halves,
+    count_in_periods,
+)
 from analysis.period import Period
-from analysis.spreadsheet import write_spreadsheet
 from analysis.tables import write_table
 from tests.observations import connection_with, observation
 
@@ -124,7 +129,7 @@ def test_each_reason_can_be_given_and_is_explained(reason: str) -> None:
     verdicts = pd.DataFrame([_aside("a.example", "AS1", reason)])
     aside = set_aside(verdicts, NETWORKS, DOMAINS).iloc[0]
     assert (aside["reason"], aside["note"]) == (reason, SET_ASIDE_REASONS[reason])
-    assert reason in words.SET_ASIDE_REASONS
+    assert reason in vocabulary.SET_ASIDE_REASONS
 
 
 def test_the_reason_is_that_of_most_measurements() -> None:
@@ -258,7 +263,7 @@ def test_the_spreadsheet_holds_texts_that_nothing_runs(tmp_path: Path) -> None:
     assert "hyperlink" not in sheet.lower()
     assert not [name for name in names if "externalLink" in name]
     assert "'=1+1" in strings
-    assert f"{words.STATES['blocked'].mark} {words.STATES['blocked'].words}" in strings
+    assert f"{vocabulary.STATES['blocked'].mark} {vocabulary.STATES['blocked'].words}" in strings
 
 
 def test_an_empty_annex_is_a_spreadsheet_too(tmp_path: Path) -> None:

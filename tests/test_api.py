@@ -18,7 +18,7 @@ import stamina
 
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.period import Period
-from analysis.places.api import Api, Cells, Counts, read_cells
+from analysis.sources.api import Api, Cells, Counts, read_cells
 
 _PERIOD = Period.parse("2024-01-15", "2024-04-01")
 _NOW = datetime(2026, 11, 25, 12, 20, tzinfo=UTC)

@@ -1,8 +1,10 @@
-"""The order of layers in docs/architecture.md, and what no module may do or name."""
+"""Which folder may import which, read from the folders themselves; and what none may do or name."""
 
 import ast
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ANALYSIS = ROOT / "analysis"
 ISLAND = "simulate"
-DOORS = 7
+DOORS = "commands"
+#: What stands right under analysis/: all the others speak it.
+GROUND = {path.stem for path in ANALYSIS.glob("[a-z]*.py")}
+#: What these folders may import besides the ground. They know no study.
+APART = {ISLAND: set(), "display": {"reference"}, "publishing": {"display"}}
+#: Lines of a module; the rules are one list that is read from top to bottom.
+LONGEST, SHORTEST, LONG_ON_PURPOSE = 400, 40, {"outcomes/rules.py"}
 #: Whatever opens a connection. pyarrow's file systems reach S3.
 NETWORK = ("httpx", "requests", "socket", "ssl", "urllib.request", "urllib3", "http.client",
            "ftplib", "aiohttp", "boto3", "pyarrow.fs", "distributed", "dask")  # fmt: skip
@@ -24,18 +32,6 @@ FICTION = re.compile(
 )
 
 
-def _rows() -> dict[str, int]:
-    """Row number of each module in the table of docs/architecture.md."""
-    rows: dict[str, int] = {}
-    for line in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").splitlines():
-        cells = re.fullmatch(r"\| (\d) [^|]*\|([^|]*)\|[^|]*\|", line)
-        if cells:
-            names = re.findall(r"`([a-z_]+)`", cells[2])
-            rows.update(dict.fromkeys(names, int(cells[1])))
-    return rows
-
-
-ROWS = _rows()
 FILES = sorted(ANALYSIS.rglob("*.py"))
 
 
@@ -56,33 +52,81 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (f"{start}.{name.name}" for name in node.names)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ANALYSIS)))
-def test_a_module_imports_only_from_its_row_or_above(path: Path) -> None:
-    """Every module stands in a row; lower layers know nothing of higher ones."""
-    module = _module(path)
-    if module == "__init__":
-        assert not list(_imports(path))
-        return
-    assert module == ISLAND or module in ROWS, f"{module} is in no row of docs/architecture.md"
-    imported = {name.split(".")[1] for name in _imports(path) if name.startswith("analysis.")}
-    for other in sorted(imported - {module}):
-        if other == ISLAND:
-            assert module == "cli", f"{module} imports simulate"
+def _folders() -> Mapping[str, dict[str, str]]:
+    """Folder → the folders it imports, each with one file that does so."""
+    graph: dict[str, dict[str, str]] = defaultdict(dict)
+    for path in FILES:
+        importing = _module(path)
+        if importing in ("__init__", "__main__"):
             continue
-        assert other in ROWS, f"{module} imports {other}, which is in no row"
-        allowed = 0 if module == ISLAND else ROWS[module]
-        assert ROWS[other] <= allowed, f"{module} imports {other} from a row below its own"
+        for name in _imports(path):
+            if name.startswith("analysis.") and name.split(".")[1] != importing:
+                graph[importing][name.split(".")[1]] = str(path.relative_to(ANALYSIS))
+    return graph
+
+
+def test_no_folder_imports_one_that_imports_it() -> None:
+    """The folders stand above each other: what happens in one can be read without those above.
+
+    A circle raises CycleError, which names it.
+    """
+    graph = _folders()
+    order = list(TopologicalSorter(graph).static_order())
+    assert set(order) >= {"errors", "observations", "outcomes", "verdicts", "commands"}
+
+
+def test_the_package_lists_its_folders_in_that_order() -> None:
+    """The list a reader finds in ``analysis/__init__`` is complete, and true of every import."""
+    text = ast.get_docstring(ast.parse((ANALYSIS / "__init__.py").read_bytes())) or ""
+    listed = re.findall(r"^``(\w+)``", text, re.MULTILINE)
+    folders = {path.parent.name for path in ANALYSIS.glob("*/__init__.py")}
+    assert sorted(listed) == sorted(folders)
+    for importing, imported in _folders().items():
+        for name in sorted(imported.keys() - GROUND):
+            assert listed.index(name) < listed.index(importing), imported[name]
+
+
+def test_the_ground_imports_nothing_above_it() -> None:
+    for name in GROUND - {"__main__"}:
+        assert set(_folders().get(name, {})) <= GROUND, name
+
+
+@pytest.mark.parametrize("folder", sorted(APART))
+def test_a_folder_that_knows_no_study(folder: str) -> None:
+    """Display and publication could serve another report; the simulator must not know the judge."""
+    foreign = {k: v for k, v in _folders()[folder].items() if k not in GROUND | APART[folder]}
+    assert not foreign
+
+
+def test_only_the_command_line_knows_the_simulator() -> None:
+    assert {name for name, imported in _folders().items() if ISLAND in imported} == {DOORS}
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent for path in ANALYSIS.glob("*/__init__.py")))
+def test_a_folder_says_what_comes_in_and_what_goes_out(folder: Path) -> None:
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_bytes())) or ""
+    assert len([line for line in text.splitlines() if line]) >= 5
+    for part in ("In: ", "Out: ", "Start at "):
+        assert part in text
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ANALYSIS)))
-def test_only_places_touches_a_network(path: Path) -> None:
+def test_a_module_is_neither_long_nor_a_crumb(path: Path) -> None:
+    """A long one holds two things; a short one belongs to its neighbour."""
+    if path.stem in ("__init__", "__main__") or str(path.relative_to(ANALYSIS)) in LONG_ON_PURPOSE:
+        return
+    assert SHORTEST <= len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ANALYSIS)))
+def test_only_sources_touches_a_network(path: Path) -> None:
     """What a report is made of can be seen in one package."""
     found = {
         name
         for name in _imports(path)
         if any(f"{name}.".startswith(f"{prefix}.") for prefix in NETWORK)
     }
-    assert _module(path) == "places" or not found
+    assert _module(path) == "sources" or not found
 
 
 def _read_by_people(tree: ast.Module) -> set[ast.AST]:
@@ -105,7 +149,7 @@ def test_nothing_outside_the_simulator_names_the_fictional_country(path: Path) -
     """
     if _module(path) == ISLAND:
         return
-    is_door = ROWS.get(_module(path)) == DOORS
+    is_door = _module(path) == DOORS
     tree = ast.parse(path.read_bytes())
     spoken = _read_by_people(tree)
     for node in ast.walk(tree):
@@ -127,11 +171,3 @@ def test_names_say_what_a_module_is_for() -> None:
     """A module named utils collects what has no place."""
     vague = [path.name for path in FILES if VAGUE.fullmatch(path.stem)]
     assert not vague
-
-
-def test_rows_are_read_from_the_table() -> None:
-    """The table is there and has its rows, or the tests above would check nothing."""
-    assert ROWS["errors"] == 0
-    assert ROWS["places"] == 2
-    assert ROWS["cli"] == DOORS
-    assert FILES

@@ -10,18 +10,32 @@ import duckdb
 import pandas as pd
 import pytest
 
-from analysis.baselines import DNS, TCP, TLS, baselines, imap_2024, ooni_anomaly, ooni_v5
-from analysis.differences import compare_methods, count_methods, count_reasons, flips, gather
 from analysis.errors import ParameterError
-from analysis.features import add_features
-from analysis.fingerprints import Fingerprints
-from analysis.outcomes import add_outcomes
+from analysis.findings.differences import (
+    compare_methods,
+    count_methods,
+    count_reasons,
+    flips,
+    gather,
+)
+from analysis.findings.other_methods import (
+    DNS,
+    TCP,
+    TLS,
+    baselines,
+    imap_2024,
+    ooni_anomaly,
+    ooni_v5,
+)
+from analysis.findings.sensitivity import ACTS_ON, ENDS, GRID, sweep
+from analysis.observations.fingerprints import Fingerprints
+from analysis.outcomes.features import add_features
+from analysis.outcomes.outcomes import add_outcomes
+from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.rules import Thresholds
-from analysis.sensitivity import ACTS_ON, ENDS, GRID, sweep
 from analysis.tables import TABLES, write_table
-from analysis.verdicts import judge_cells
-from analysis.words import LISTED, METHODS
+from analysis.verdicts.verdicts import judge_cells
+from analysis.vocabulary import LISTED, METHODS
 from tests.observations import (
     PROBE_NETWORK,
     Row,
@@ -314,8 +328,12 @@ def test_the_same_flip_on_several_networks_is_one_row() -> None:
 
 #: The modules of each stage. What ``robustness`` counts moves no state.
 MODULES = {
-    "features": ["features"], "profiles": ["profiles"], "rules": ["outcomes", "guards"],
-    "verdicts": ["sessions", "intervals", "states", "verdicts", "elsewhere"],
+    "features": ["outcomes/features", "outcomes/controls"],
+    "profiles": [f"outcomes/{name}" for name in (
+        "profiles", "answers", "filters", "block_pages", "macros")],
+    "rules": ["outcomes/outcomes", "outcomes/guards"],
+    "verdicts": [f"verdicts/{name}" for name in (
+        "sessions", "intervals", "changepoints", "states", "blocks", "verdicts", "withholding")],
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from analysis.comparison import (
+from analysis.findings.semesters import (
     compare_networks,
     compare_semesters,
     count_panel,

@@ -16,9 +16,9 @@ import pandas as pd
 import papermill
 import pytest
 
+from analysis.commands.reporting import check
+from analysis.commands.settings import parse_settings
 from analysis.errors import ParameterError
-from analysis.reporting import check
-from analysis.settings import parse_settings
 from tests.conftest import Command
 
 pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import ParameterError
-from analysis.events import Event, EventList, event_table, in_words, load_events
 from analysis.period import Period
-from analysis.reference import REFERENCE
+from analysis.reference.events import Event, EventList, event_table, in_words, load_events
+from analysis.reference.files import REFERENCE
 from analysis.simulate.reference import write_events
 
 GOOD = "{date: 2023-07-23, title: Election, kind: election, source: 'https://a.org/b'}"

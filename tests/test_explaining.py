@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.commands.explaining import explain
 from analysis.errors import ParameterError
-from analysis.explaining import explain
 from analysis.tables import read_table
 from tests.conftest import Command
 

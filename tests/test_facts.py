@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from analysis import facts, measurement
-from analysis.fingerprints import Fingerprint, Fingerprints
-from analysis.store import table_of
+from analysis.observations import messages, observation
+from analysis.observations.fingerprints import Fingerprint, Fingerprints
+from analysis.store.store import table_of
 
 _SITE, _OTHER, _SINKHOLE = "192.0.2.1", "192.0.2.2", "203.0.113.7"
 
@@ -42,8 +42,8 @@ def _observe(
         "measurement_start_time": "2024-07-01 10:00:00", "probe_cc": "QQ", "probe_asn": "AS64500",
         "test_keys": test_keys, **changes,
     }  # fmt: skip
-    read = measurement.decode(json.dumps(line).encode())
-    row = facts.observe(read, line_number=1, fingerprints=fingerprints or Fingerprints())
+    read = messages.decode(json.dumps(line).encode())
+    row = observation.observe(read, line_number=1, fingerprints=fingerprints or Fingerprints())
     found: dict[str, Any] = table_of([row]).to_pylist()[0]
     return found
 
@@ -434,11 +434,11 @@ def test_a_huge_body_is_looked_at_only_at_its_start():
     """A cut inside an escape or a letter breaks nothing."""
     for piece in ("ក", "\\u00e9", "\\ud83d\\ude00", "\\\\", "x"):
         letter, count = json.loads(f'"{piece}"').encode(), 2_000_000 // len(piece.encode())
-        body = measurement.body_bytes(Raw(b'"' + piece.encode() * count + b'"'))
+        body = messages.body_bytes(Raw(b'"' + piece.encode() * count + b'"'))
         assert body is not None
         assert body == (letter * count)[: len(body)]
         looked_at = len(body) / len(letter) * len(piece.encode())
-        assert measurement.BODY_LIMIT - 16 < looked_at <= measurement.BODY_LIMIT
+        assert messages.BODY_LIMIT - 16 < looked_at <= messages.BODY_LIMIT
 
 
 # --- what is refused ----------------------------------------------------------------------------
@@ -466,7 +466,7 @@ def test_a_huge_body_is_looked_at_only_at_its_start():
 )
 def test_a_measurement_that_cannot_be_placed_is_refused(changes, why):
     """With the word for it in the ledger."""
-    with pytest.raises(facts.Invalid, match=f"^{why}$"):
+    with pytest.raises(observation.Invalid, match=f"^{why}$"):
         _observe({}, **changes)
 
 
@@ -481,7 +481,7 @@ def test_a_measurement_that_cannot_be_placed_is_refused(changes, why):
 )
 def test_start_times_are_utc(text, expected):
     """As probes write them and as the API does."""
-    assert facts.start_time(text) == expected
+    assert observation.start_time(text) == expected
 
 
 # --- hostile and broken corners -----------------------------------------------------------------
@@ -497,7 +497,7 @@ def test_a_corner_of_the_wrong_type_does_not_lose_the_measurement(wrong):
         "tcp_connect": [{"ip": _SITE, "port": 443, "status": {"success": True}, "tags": []}],
         "tls_handshakes": [{"server_name": "news.example"}], "blocking": False, "accessible": True,
     }  # fmt: skip
-    for name in (*measurement.TestKeys.__struct_fields__, "unheard_of"):
+    for name in (*messages.TestKeys.__struct_fields__, "unheard_of"):
         assert _observe({**base, name: wrong})["domain"] == "news.example"
     for name in base:
         inner = base[name][0] if isinstance(base[name], list) else base[name]
@@ -534,8 +534,8 @@ def test_every_real_measurement_is_read(shared_data: Path):
     paths = sorted((shared_data / "measurements").glob("web_connectivity-*/*.json"))
     assert len(paths) >= 17
     for path in paths:
-        read = measurement.decode(json.dumps(json.loads(path.read_text())).encode())
-        row = facts.observe(read, line_number=1, fingerprints=Fingerprints())
+        read = messages.decode(json.dumps(json.loads(path.read_text())).encode())
+        row = observation.observe(read, line_number=1, fingerprints=Fingerprints())
         found = table_of([row]).to_pylist()[0]
         assert found["domain"], path.name
         assert found["dns_answers"] or found["dns_failure"] or found["is_ip_input"], path.name

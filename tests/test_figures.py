@@ -11,9 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analysis import figures
-from analysis.events import Event
-from analysis.pages import figure_bytes
+from analysis.display import bars, grids, timeline
+from analysis.display.show import figure_bytes
+from analysis.reference.events import Event
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
 EVIL = ["$\\frac{", "$$", "ok\u202e\x00\n", "ខ្មែរ", "<script>", "x" * 300, "_^\\"]
@@ -40,27 +40,27 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
     states = ["blocked", "likely_blocked", "impaired", "down", "ok", "insufficient", "odd"]
     pairs = pd.DataFrame({"domain": EVIL, "probe_asn": asns, "state": states})
     return {
-        "results_by_month": (figures.results_by_month, months),
-        "coverage": (figures.coverage, tested.assign(month="2023-07", measurement_count=[*count])),
-        "methods_by_network": (figures.methods_by_network, tested.assign(mechanism=EVIL)),
+        "results_by_month": (bars.results_by_month, months),
+        "coverage": (grids.coverage, tested.assign(month="2023-07", measurement_count=[*count])),
+        "methods_by_network": (grids.methods_by_network, tested.assign(mechanism=EVIL)),
         "site_by_network": (
-            lambda frame, **named: figures.site_by_network(frame, names, **named),
+            lambda frame, **named: grids.site_by_network(frame, names, **named),
             pairs,
         ),
-        "blocked_by_category": (figures.blocked_by_category, blocked),
+        "blocked_by_category": (bars.blocked_by_category, blocked),
         "semester_changes": (
-            figures.semester_changes, pd.DataFrame({"change": ["mixed"], "count": [1]}),
+            bars.semester_changes, pd.DataFrame({"change": ["mixed"], "count": [1]}),
         ),
-        "networks_ranked": (figures.networks_ranked, blocked),
-        "blocking_timeline": (figures.blocking_timeline, intervals),
+        "networks_ranked": (bars.networks_ranked, blocked),
+        "blocking_timeline": (timeline.blocking_timeline, intervals),
         "methods_compared": (
-            lambda frame, **named: figures.methods_compared(
+            lambda frame, **named: bars.methods_compared(
                 frame, dict(zip(asns, EVIL, strict=True)), **named
             ),
             pd.DataFrame({asn: [place % 2 == 0, place % 3 == 0] for place, asn in enumerate(asns)}),
         ),
         "thresholds_swept": (
-            figures.thresholds_swept,
+            bars.thresholds_swept,
             pd.DataFrame({"threshold": EVIL, "value": 0.5, "is_used": True,
                           "blocked_pair_count": [*count]}),
         ),
@@ -107,7 +107,7 @@ def test_coverage_shows_absence_as_absence() -> None:
         "month": ["2023-07", "2023-09", "2023-09"], "network": ["A", "A", "B"],
         "measurement_count": [12345, 7, 987],
     })  # fmt: skip
-    figure = figures.coverage(frame, **WORDS)
+    figure = grids.coverage(frame, **WORDS)
     axes = figure.axes[0]
     assert [text.get_text() for text in axes.texts] == ["12k", "7", "987"]
     colours = axes.collections[0].get_array()
@@ -122,7 +122,7 @@ def test_matrix_shows_the_most_blocked_and_says_how_many_it_left_out() -> None:
         "state": ["ok"] * 69 + ["blocked"], "period": "all",
     })  # fmt: skip
     other = frame.assign(period="first", state="blocked")
-    figure = figures.site_by_network(pd.concat([frame, other]), {}, **WORDS)
+    figure = grids.site_by_network(pd.concat([frame, other]), {}, **WORDS)
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels[:2] == ["s69", "s00"]
     assert len(labels) == 60
@@ -136,7 +136,7 @@ def test_timeline_ends_are_open_where_the_day_is_unknown() -> None:
         "blocked_until": ["", "2023-07-25"], "last_seen_open": ["", "2023-07-12"],
         "first_seen_open_again": ["", ""],
     })  # fmt: skip
-    figure = figures.blocking_timeline(
+    figure = timeline.blocking_timeline(
         frame, since=date(2023, 7, 1), until=date(2023, 8, 1), **WORDS
     )
     axes = figure.axes[0]
@@ -161,7 +161,7 @@ def test_timeline_has_a_vertical_for_each_event_at_its_day() -> None:
         for day, title in zip(days, titles, strict=True)
     ]
     period = {"since": date(2023, 7, 1), "until": date(2024, 7, 1)}
-    figure = figures.blocking_timeline(frame, events=events, **period, **WORDS)
+    figure = timeline.blocking_timeline(frame, events=events, **period, **WORDS)
     axes = figure.axes[0]
     uprights = [line.get_xdata() for line in axes.lines if list(line.get_ydata()) == [0, 1]]
     assert [x[0] for x in uprights] == days[1:4]
@@ -175,7 +175,7 @@ def test_timeline_has_a_vertical_for_each_event_at_its_day() -> None:
     assert key[1].endswith("W…")
     assert key[2] == "4  2024-02-25  Senate <b>"
     svg = figure_bytes(figure, "svg")
-    again = figures.blocking_timeline(frame, events=events, **period, **WORDS)
+    again = timeline.blocking_timeline(frame, events=events, **period, **WORDS)
     assert figure_bytes(again, "svg") == svg
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels == ["a  1 network", "b  3 networks"]

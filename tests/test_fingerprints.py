@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import ParameterError
-from analysis.fingerprints import Fingerprint, Fingerprints, load
+from analysis.observations.fingerprints import Fingerprint, Fingerprints, load
 
 _HEADER = "name,scope,location_found,pattern_type,pattern,expected_countries\n"
 

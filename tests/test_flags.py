@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from analysis import facts, measurement
-from analysis.fingerprints import load
-from analysis.flags import Received, flags
-from analysis.measurement import TestKeys
+from analysis.observations import messages, observation
+from analysis.observations.fingerprints import load
+from analysis.observations.flags import Received, flags
+from analysis.observations.messages import TestKeys
 
 _HOUR = 3600
 _YEAR = 365 * 24 * _HOUR
@@ -95,9 +95,9 @@ def test_the_flags_are_those_that_oonis_api_gave(shared_data: Path):
         published = json.loads(published) if isinstance(published, str) else published
         if published.get("test_name") != "web_connectivity":
             continue
-        read = measurement.decode(published["raw_measurement"].encode())
-        row = facts.observe(read, line_number=1, fingerprints=fingerprints)
-        ours = dict(zip(facts.COLUMNS, row, strict=True))
+        read = messages.decode(published["raw_measurement"].encode())
+        row = observation.observe(read, line_number=1, fingerprints=fingerprints)
+        ours = dict(zip(observation.COLUMNS, row, strict=True))
         expected = {
             "is_anomaly": published["anomaly"],
             "is_confirmed": published["confirmed"],

@@ -17,7 +17,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from analysis.simulate import write_world
+from analysis.simulate.writing import write_world
 from tests.conftest import Command
 
 pytestmark = pytest.mark.timeout(300)  # the first test waits for two reports

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.addresses import canonical, special_kind
-from analysis.hostnames import normalise, registrable_domain
+from analysis.hosts import canonical, normalise, registrable_domain, special_kind
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,16 @@ import stamina
 from isal import igzip
 
 from analysis.errors import ParameterError, SourceError
-from analysis.fingerprints import Fingerprint, Fingerprints
-from analysis.ingestion import ingest
-from analysis.lines import Lines
-from analysis.loose_files import read_files
-from analysis.observations import Observations
+from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.lines import Lines
+from analysis.ingestion.loose_files import read_files
+from analysis.observations.fingerprints import Fingerprint, Fingerprints
+from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
-from analysis.schema import SCHEMA_VERSION
-from analysis.store import FOLDER, Collection, FileWriter, Store
+from analysis.store.collection import Collection
+from analysis.store.database import Observations
+from analysis.store.provenance import FOLDER
+from analysis.store.store import FileWriter, Store
 from benchmarks.generate import Size, write_archive
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 
@@ -296,7 +298,7 @@ def test_files_of_an_older_schema_are_read_again(
     """They lack what the rules now ask for; another's store of that kind is refused in words."""
     _put(archive, _key(0), [_GOOD])
     with monkeypatch.context() as before:
-        before.setattr("analysis.objects.SCHEMA_VERSION", SCHEMA_VERSION - 1)
+        before.setattr("analysis.ingestion.objects.SCHEMA_VERSION", SCHEMA_VERSION - 1)
         (older,) = _ingest(archive, store).files
     with pytest.raises(
         SourceError, match=f"not a whole file of observations of schema {SCHEMA_VERSION}"
@@ -319,7 +321,7 @@ def test_the_number_of_workers_does_not_change_a_byte(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """One process or two, whichever is done first."""
-    monkeypatch.setattr("analysis.pools._WORTH_A_WORKER", 1)
+    monkeypatch.setattr("analysis.ingestion.workers._WORTH_A_WORKER", 1)
     write_archive(archive, Size(objects=3, measurements=40, sites=20))
     told: list[tuple[int, int]] = []
     one = _ingest(archive, str(tmp_path / "one"))

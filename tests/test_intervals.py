@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.intervals import segment as segment_all
-from analysis.intervals import sessions_to_merge
-from analysis.rules import Thresholds
+from analysis.outcomes.thresholds import Thresholds
+from analysis.verdicts.changepoints import segment as segment_all
+from analysis.verdicts.intervals import sessions_to_merge
 
 SERIES = st.integers(1, 8).flatmap(
     lambda days: st.lists(

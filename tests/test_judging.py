@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analysis.rules import RULES_BY_ID
+from analysis.outcomes.rules import RULES_BY_ID
 from tests.conftest import Command
 from tests.measurements import (
     DIFFERENT,

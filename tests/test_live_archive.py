@@ -22,13 +22,13 @@ from isal import igzip
 from pytest_httpserver import HTTPServer
 
 from analysis.errors import ParameterError, SourceError
-from analysis.fingerprints import Fingerprints
-from analysis.ingestion import ingest
-from analysis.observations import Observations
+from analysis.findings.study import open_study
+from analysis.ingestion.ingestion import ingest
+from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
-from analysis.places.web import CONNECTIONS, Limits
-from analysis.store import Collection
-from analysis.study import open_study
+from analysis.sources.web import CONNECTIONS, Limits
+from analysis.store.collection import Collection
+from analysis.store.database import Observations
 from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 
@@ -63,7 +63,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
     """A server for which nobody waits long."""
     with stamina.set_testing(True, attempts=3), loopback_s3() as server:
         monkeypatch.setenv("OONI_ARCHIVE", server.url)
-        monkeypatch.setattr("analysis.places.web.LIMITS", Limits(5.0, 1.0, 2.0))
+        monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 2.0))
         yield server
 
 
@@ -256,7 +256,7 @@ def test_no_part_of_a_reply_can_be_dripped_for_ever(
     archive: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch, kind: str, place: str
 ):
     """Neither headers nor the length of a chunk, of which a reader sees nothing while they come."""
-    monkeypatch.setattr("analysis.places.web.LIMITS", Limits(5.0, 1.0, 0.3))
+    monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 0.3))
     archive.objects = {_key(): _packed(1), _key(hour=1): _packed(2)}
     prefix = _key(hour=1).rpartition("/")[0] + "/"
     archive.faults[_key(hour=1) if place == "object" else f"?{prefix}"] = Fault(kind)
@@ -271,8 +271,8 @@ def test_who_waits_for_a_connection_is_not_late(
     archive: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch
 ):
     """On a slow line each object takes its time; that of the next begins when it is asked for."""
-    monkeypatch.setattr("analysis.places.web.LIMITS", Limits(5.0, 1.0, 0.4))
-    monkeypatch.setattr("analysis.arrivals.CONNECTIONS", 1)
+    monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 0.4))
+    monkeypatch.setattr("analysis.ingestion.workers.CONNECTIONS", 1)
     archive.objects = {_key(hour=hour): _packed(hour, pad=140_000) for hour in range(2)}
     archive.faults = {key: Fault("pace") for key in archive.objects}
     assert _ledger(_ingest(store)) == {"kept": 2}
@@ -389,7 +389,7 @@ def test_the_number_of_workers_does_not_change_a_byte(
     archive: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Threads fetch and processes read, whichever is done first."""
-    monkeypatch.setattr("analysis.pools._WORTH_A_WORKER", 1)
+    monkeypatch.setattr("analysis.ingestion.workers._WORTH_A_WORKER", 1)
     archive.objects = {_key(hour=i): _packed(i, 100 + i, pad=900) for i in range(24)}
     one = _ingest(str(tmp_path / "one"))
     two = _ingest(str(tmp_path / "two"), jobs=2)
@@ -443,7 +443,7 @@ def test_a_listing_served_badly_is_read_right_or_stops_the_run(
     archive: LoopbackS3, store: str, name: str, monkeypatch: pytest.MonkeyPatch
 ):
     """What an hour holds is not known then, and a gap would be silent."""
-    monkeypatch.setattr("analysis.places.buckets._LONGEST_PAGE", 200_000)
+    monkeypatch.setattr("analysis.sources.objectstore._LONGEST_PAGE", 200_000)
     fault, words = _BAD_LISTINGS[name]
     prefix = f"raw/{_DAY:%Y%m%d}/05/{_CC}/webconnectivity/"
     archive.objects = {_key(): _packed(1), _key(hour=5): _packed(2)}

@@ -10,8 +10,9 @@ from dataclasses import replace
 import duckdb
 import pytest
 
-from analysis.outcomes import apply_rules
-from analysis.rules import RULES, Rule, Thresholds
+from analysis.outcomes.outcomes import apply_rules
+from analysis.outcomes.rules import RULES, Rule
+from analysis.outcomes.thresholds import Thresholds
 from tests.situations import REAL_LIFE, SITUATIONS, judged, mistakes, results
 
 ALL = (*SITUATIONS, *REAL_LIFE)

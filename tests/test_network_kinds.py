@@ -7,17 +7,17 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.errors import ParameterError
-from analysis.network_names import clean_name
-from analysis.networks import (
+from analysis.reference.files import REFERENCE
+from analysis.reference.networks import (
     DOMESTIC,
     KINDS,
     NAME_RULES,
     RANKED,
+    clean_name,
     describe,
     kind_by_name,
     load_networks,
 )
-from analysis.reference import REFERENCE
 
 HEADER = "asn,network,operator,kind,source\n"
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from analysis.outcomes import add_outcomes
-from analysis.rules import RULES, Thresholds
+from analysis.outcomes.outcomes import add_outcomes
+from analysis.outcomes.rules import RULES
+from analysis.outcomes.thresholds import Thresholds
 from tests.observations import connection_with, http_observation, observation
 from tests.situations import (
     REAL_LIFE,

@@ -10,9 +10,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
-from analysis import figures, pages
-from analysis.cells import cell, column_kind, percent
-from analysis.words import STATES
+from analysis.display import bars, grids, show
+from analysis.display.cells import cell, column_kind, percent
+from analysis.vocabulary import STATES
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -70,16 +70,16 @@ def _everything(text: str) -> Iterator[Callable[[], object]]:
     columns = ["domain", "state", "networks", "witness_url", "blocked_from", "is_local", "note"]
     table = pd.DataFrame({name: [text] for name in [*columns, "probe_asn", "blocked_share"]})
     table[text] = text
-    yield lambda: pages.show_table(table, caption=text, note=text)
-    yield lambda: pages.show_table(table.iloc[:0], caption=text, note=text)
+    yield lambda: show.show_table(table, caption=text, note=text)
+    yield lambda: show.show_table(table.iloc[:0], caption=text, note=text)
     pairs = pd.DataFrame({"domain": [text], "probe_asn": [text], "state": [text]})
-    yield lambda: pages.show_matrix(pairs, caption=text, names={text: text}, note=text)
-    yield lambda: pages.show_finding(1, text, text, text, text)
-    yield lambda: pages.show_numbers([(text, text, text)])
-    yield lambda: pages.show_text(text)
-    yield lambda: pages.show_sources({text: text})
-    yield lambda: pages.show_provenance({text: [text, {text: text}], "b": {text: text}})
-    yield lambda: pages.show_parameters({text: text}, {text: text})
+    yield lambda: show.show_matrix(pairs, caption=text, names={text: text}, note=text)
+    yield lambda: show.show_finding(1, text, text, text, text)
+    yield lambda: show.show_numbers([(text, text, text)])
+    yield lambda: show.show_text(text)
+    yield lambda: show.show_sources({text: text})
+    yield lambda: show.show_provenance({text: [text, {text: text}], "b": {text: text}})
+    yield lambda: show.show_parameters({text: text}, {text: text})
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -140,7 +140,7 @@ def test_only_a_true_one_reads_100_per_cent(share: float, text: str) -> None:
 def test_folded_rows_are_all_there() -> None:
     """Folding hides rows and loses none; the frame stays as it was."""
     frame = pd.DataFrame({"domain": [f"site{i}" for i in range(7)]})
-    html = shown(lambda: pages.show_table(frame, caption="Sites", fold_after=3))
+    html = shown(lambda: show.show_table(frame, caption="Sites", fold_after=3))
     assert [html.count(f">site{i}<") for i in range(7)] == [1] * 7
     assert html.index("<details") < html.index(">site3<")
     assert "Show the other 4 of 7 rows" in html
@@ -153,8 +153,8 @@ def test_matrix_says_every_cell_in_words() -> None:
         [("open", 1, "ok"), ("open", 2, "insufficient"), ("shut", 2, "blocked")],
         columns=["domain", "probe_asn", "state"],
     )
-    html = shown(lambda: pages.show_matrix(frame, caption="Matrix", names={"AS2": "Two"}))
-    assert list(figures.ordered_matrix(frame)) == ["AS2", "AS1"]
+    html = shown(lambda: show.show_matrix(frame, caption="Matrix", names={"AS2": "Two"}))
+    assert list(grids.ordered_matrix(frame)) == ["AS2", "AS1"]
     assert html.index(">shut<") < html.index(">open<")
     for words in ("Blocked", "Reachable", "Not enough tests", "Not tested"):
         assert html.count(f'title="{words}"') == 1
@@ -175,10 +175,10 @@ def test_a_figure_carries_its_words(is_dense: bool, mime: str) -> None:
     frame = pd.DataFrame({"change": ["mixed"], "count": [3]})
 
     def once() -> tuple[str, dict[str, str]]:
-        figure = figures.semester_changes(frame, title="Three", footer="n = 3")
+        figure = bars.semester_changes(frame, title="Three", footer="n = 3")
         figure.is_dense = is_dense  # type: ignore[attr-defined]
         with capture_output() as captured:
-            pages.show_figure(figure, alt="Three sites.", caption="Changes.")
+            show.show_figure(figure, alt="Three sites.", caption="Changes.")
         (output,) = captured.outputs
         return output.data[mime], output.metadata[mime]
 
@@ -188,6 +188,6 @@ def test_a_figure_carries_its_words(is_dense: bool, mime: str) -> None:
 
 def test_a_figure_without_words_is_refused() -> None:
     """A reader who cannot see it would get nothing."""
-    figure = figures.semester_changes(pd.DataFrame(), title="None", footer="")
+    figure = bars.semester_changes(pd.DataFrame(), title="None", footer="")
     with pytest.raises(ValueError, match="no alternative text"):
-        pages.show_figure(figure, alt=" ", caption="Changes.")
+        show.show_figure(figure, alt=" ", caption="Changes.")

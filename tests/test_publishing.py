@@ -17,9 +17,20 @@ import nbformat
 import pytest
 
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
-from analysis.parameters import Declared, check_parameters, declared_parameters, read_value
-from analysis.publishing import PageContext, publish
-from analysis.rendering import Summary, describe, render_page, render_summary
+from analysis.publishing.parameters import (
+    Declared,
+    check_parameters,
+    declared_parameters,
+    read_value,
+)
+from analysis.publishing.publishing import publish
+from analysis.publishing.rendering import (
+    PageContext,
+    Summary,
+    describe,
+    render_page,
+    render_summary,
+)
 
 PARAMETERS = "parameters"
 
@@ -59,7 +70,7 @@ def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
 def test_pages_show_code_but_not_the_machine(demo_report: Path) -> None:
     """Code is folded under its output; setup and parameters, which hold paths, are left out."""
     html = (demo_report / "1-tables.html").read_text(encoding="utf-8")
-    assert "figures.results_by_month(months" in html
+    assert "bars.results_by_month(months" in html
     assert "floor_sessions" not in html
     assert "import pandas" not in html
     for name, content in _contents(demo_report).items():

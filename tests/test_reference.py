@@ -7,22 +7,18 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import ContractError, ParameterError
-from analysis.hostnames import normalise
-from analysis.reference import (
-    REFERENCE,
-    UNCATEGORISED,
-    TestLists,
-    category_names,
+from analysis.hosts import normalise
+from analysis.reference.countries import (
     countries,
     country_name,
     country_tlds,
     is_fictional,
-    is_local,
-    load_local_sites,
-    load_test_lists,
     parse_country,
 )
-from analysis.snapshots import SNAPSHOTS
+from analysis.reference.files import REFERENCE
+from analysis.reference.local_sites import is_local, load_local_sites
+from analysis.reference.snapshots import SNAPSHOTS
+from analysis.reference.test_lists import UNCATEGORISED, TestLists, category_names, load_test_lists
 
 HEADER = "url,category_code,category_description,date_added,source,notes\n"
 

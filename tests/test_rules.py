@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from analysis import words
-from analysis.annex import SET_ASIDE_REASONS
-from analysis.outcomes import add_outcomes
-from analysis.parameters import declared_parameters
-from analysis.rules import (
+from analysis import vocabulary
+from analysis.findings.annex import SET_ASIDE_REASONS
+from analysis.outcomes.outcomes import add_outcomes
+from analysis.outcomes.rules import (
     LAYERS,
     RULES,
     RULES_BY_ID,
     RULES_VERSION,
     Rule,
-    Thresholds,
     rule_table,
     rules_of,
 )
+from analysis.outcomes.thresholds import Thresholds
+from analysis.publishing.parameters import declared_parameters
 from tests.observations import connection_with, observation
 from tests.situations import fingerprints_for
 
@@ -54,7 +54,7 @@ def test_a_rule_gives_its_reason(rule: Rule) -> None:
 def test_only_a_block_has_a_mechanism(rule: Rule) -> None:
     """Each mechanism is in the vocabulary, each blocked rule has one, and nothing else does."""
     if rule.outcome == "blocked":
-        assert rule.mechanism in words.MECHANISMS
+        assert rule.mechanism in vocabulary.MECHANISMS
         assert rule.evidence == "scored"
         assert not rule.set_aside
     else:
@@ -67,7 +67,7 @@ def test_only_a_block_has_a_mechanism(rule: Rule) -> None:
 def test_a_set_aside_reason_is_in_the_vocabulary(rule: Rule) -> None:
     """What explains an anomaly away can be shown in words."""
     if rule.set_aside:
-        assert rule.set_aside in words.SET_ASIDE_REASONS
+        assert rule.set_aside in vocabulary.SET_ASIDE_REASONS
         assert rule.set_aside in SET_ASIDE_REASONS
 
 

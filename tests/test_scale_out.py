@@ -16,18 +16,18 @@ from typing import Any
 
 import pytest
 
-from analysis import cluster
 from analysis.errors import ParameterError, SourceError
-from analysis.fingerprints import Fingerprints
-from analysis.ingestion import ingest
-from analysis.objects import Task
-from analysis.observations import Observations
+from analysis.ingestion import cluster
+from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.objects import Task
+from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
-from analysis.places import schedulers
-from analysis.places.files import ArchiveObject
-from analysis.places.folders import Folder
-from analysis.places.trees import Tree
-from analysis.store import Collection, Store
+from analysis.sources import schedulers
+from analysis.sources.files import ArchiveObject
+from analysis.sources.objectstore import Folder, Tree
+from analysis.store.collection import Collection
+from analysis.store.database import Observations
+from analysis.store.store import Store
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from tests.loopback_s3 import LoopbackS3, loopback_s3
 from tests.real_s3 import KEYS, RealS3, real_s3
@@ -65,7 +65,7 @@ def locally(bucket: LoopbackS3, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The store that two processes of this machine make of the archive."""
     store = tmp_path_factory.mktemp("locally") / "store"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analysis.pools._WORTH_A_WORKER", 1)
+        patch.setattr("analysis.ingestion.workers._WORTH_A_WORKER", 1)
         _ingest(bucket, str(store), jobs=2)
     return store
 
@@ -231,7 +231,7 @@ def test_a_worker_with_other_code_is_refused(dask: _Dask, bucket: LoopbackS3, tm
     """Its bytes could differ, and nobody would see it. Nothing has been written by then."""
     code = tmp_path / "code"
     shutil.copytree(_ROOT / "analysis", code / "analysis")
-    with (code / "analysis" / "facts.py").open("a") as file:
+    with (code / "analysis" / "observations" / "observation.py").open("a") as file:
         file.write("# another version\n")
     dask.start_worker(code=code)
     store = tmp_path / "store"
@@ -284,7 +284,7 @@ def test_an_address_that_is_none_is_a_wrong_parameter(text: str):
 
 _SEND = """
 import sys
-from analysis.places.trees import Tree
+from analysis.sources.objectstore import Tree
 tree = Tree(sys.argv[1])
 tree.files("")
 print("ready", flush=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from analysis.commands.reporting import read_method
+from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
-from analysis.reference import REPOSITORY
-from analysis.reporting import read_method
-from analysis.settings import VARIABLES, parse_settings
+from analysis.reference.files import REPOSITORY
 
 KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
 

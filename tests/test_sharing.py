@@ -13,13 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.errors import ParameterError, SourceError
-from analysis.fingerprints import Fingerprints
-from analysis.ingestion import ingest
-from analysis.observations import Observations
+from analysis.ingestion.ingestion import ingest
+from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
-from analysis.shares import MANIFEST, Manifest
-from analysis.sharing import share
-from analysis.store import Collection
+from analysis.store.collection import Collection
+from analysis.store.database import Observations
+from analysis.store.shares import MANIFEST, Manifest, share
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 
 _CC = "QQ"

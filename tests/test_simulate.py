@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from analysis.errors import ParameterError
-from analysis.hostnames import normalise
-from analysis.simulate import ForgedClaim, Summary, add_forgeries, write_world
+from analysis.hosts import normalise
+from analysis.simulate.forgery import ForgedClaim
+from analysis.simulate.writing import Summary, add_forgeries, write_world
 
 PERIOD = {"since": "2024-01-20", "until": "2024-04-10"}
 SMALL = {"since": "2024-02-01", "until": "2024-02-16", "scale": 0.7}
@@ -108,7 +109,7 @@ def tree_digest(folder: Path) -> str:
 
 def test_the_same_bytes_whatever_the_environment(tmp_path: Path) -> None:
     """Hash seed, time zone and locale leave no trace in a world."""
-    script = f"from analysis.simulate import write_world; write_world('qq', **{SMALL!r})"
+    script = f"from analysis.simulate.writing import write_world; write_world('qq', **{SMALL!r})"
     digests = set()
     for hash_seed, zone in (("0", "UTC"), ("7", "Pacific/Auckland")):
         folder = tmp_path / hash_seed
@@ -387,7 +388,7 @@ def test_the_seed_decides_who_does_what(tmp_path: Path) -> None:
 
 def test_the_simulator_does_not_know_the_judge(repository_root: Path) -> None:
     """It imports three modules of words from outside itself, and nothing that judges."""
-    allowed = {"analysis.errors", "analysis.hostnames", "analysis.period"}
+    allowed = {"analysis.errors", "analysis.hosts", "analysis.period"}
     for path in (repository_root / "analysis" / "simulate").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

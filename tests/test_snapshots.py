@@ -14,15 +14,14 @@ from pathlib import Path
 import pytest
 import stamina
 
-from analysis import fingerprints
 from analysis.errors import ContractError, ParameterError, SourceError
-from analysis.network_names import extract_names, load_network_names
-from analysis.places.downloads import Limits, download
-from analysis.places.files import CannotRead
-from analysis.places.reference_data import current, refresh
-from analysis.places.reference_sources import ADDRESSES
-from analysis.reference import load_test_lists
-from analysis.snapshots import find
+from analysis.observations import fingerprints
+from analysis.reference.networks import extract_names, load_network_names
+from analysis.reference.snapshots import find
+from analysis.reference.test_lists import load_test_lists
+from analysis.sources.downloads import Limits, download
+from analysis.sources.files import CannotRead
+from analysis.sources.reference_data import ADDRESSES, current, refresh
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 _HEADER = "url,category_code,category_description,date_added,source,notes\n"
@@ -359,7 +358,7 @@ def test_a_killed_process_publishes_nothing(server: _Server, tmp_path: Path) -> 
     """What it left behind is cleared away by the next."""
     server.faults[_DNS] = [_drip]
     code = (
-        "import pathlib, sys; from analysis.places.reference_data import refresh;"
+        "import pathlib, sys; from analysis.sources.reference_data import refresh;"
         "refresh('KH', pathlib.Path(sys.argv[1]), lambda words: print(words, flush=True))"
     )
     process = subprocess.Popen(

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
 
-from analysis.rules import Thresholds
-from analysis.states import (
+from analysis.outcomes.thresholds import Thresholds
+from analysis.verdicts.states import (
     STATES,
     bootstrap_bounds,
     judge_states,

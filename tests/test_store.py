@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import packs, whole_files
-from analysis import store as stores
 from analysis.errors import ContractError
-from analysis.observations import Observations, observations_from_table
+from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
-from analysis.schema import OBSERVATION, SCHEMA_VERSION
-from analysis.store import Collection, Provenance, Store, file_name, table_of
+from analysis.store import atomic_files, study_file
+from analysis.store.collection import Collection
+from analysis.store.database import Observations, observations_from_table
+from analysis.store.provenance import FOLDER, Provenance, file_name
+from analysis.store.store import Store, table_of
 
 _ID = "archive-0123456789ab"
 _CC = "QQ"
@@ -80,7 +81,7 @@ def test_a_file_carries_its_provenance_and_its_columns(store: Store, count: int)
     assert store.provenance(_ID, _key()) == provenance
     assert pq.read_schema(path).names == OBSERVATION.names
     assert pq.read_metadata(path).num_rows == count
-    assert store.files(stores.FOLDER) == [file_name(_ID, _key())]
+    assert store.files(FOLDER) == [file_name(_ID, _key())]
     assert store.provenance(_ID, _key(1)) is None
 
 
@@ -93,11 +94,11 @@ def test_a_block_left_early_leaves_nothing(store: Store):
 
 def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(store: Store):
     """Also another machine's, once they are a day old."""
-    folder = Path(store.uri) / stores.FOLDER / _ID
+    folder = Path(store.uri) / FOLDER / _ID
     folder.mkdir(parents=True)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    machine = whole_files._machine()
+    machine = atomic_files._machine()
     names = {
         f".a.parquet.{machine}-{dead.pid}-1.part": False,
         f".a.parquet.{machine}-{os.getppid()}-1.part": True,
@@ -108,7 +109,7 @@ def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(store: Store
     for name in names:
         (folder / name).write_bytes(b"")
     os.utime(folder / ".b.parquet.feedbeef-1-1.part", (0, 0))
-    store.remove_leftovers(f"{stores.FOLDER}/{_ID}")
+    store.remove_leftovers(f"{FOLDER}/{_ID}")
     assert {name: (folder / name).exists() for name in names} == names
 
 
@@ -169,8 +170,9 @@ def test_the_time_zone_of_the_machine_does_not_move_a_day(store: Store):
     first = int((datetime(2024, 7, 1) - datetime(1970, 1, 1)).total_seconds())
     _write(store, _key(), [_row(1, measurement_start_time=first)])
     script = (
-        "import sys; from analysis.observations import Observations\n"
-        "from analysis.store import Collection, Store; from analysis.period import Period\n"
+        "import sys; from analysis.store.database import Observations\n"
+        "from analysis.store.collection import Collection\nfrom analysis.store.store import Store\n"
+        "from analysis.period import Period\n"
         "store = Store(sys.argv[1])\n"
         f"found = Collection(store, '{_ID}', (store.provenance('{_ID}', '{_key()}'),))\n"
         f"opened = Observations(found, '{_CC}', Period.parse('2024-07-01', '2024-07-02'))\n"
@@ -196,7 +198,7 @@ def test_a_pack_is_made_once_and_again_when_the_store_grows(store: Store):
         with Observations(Collection(store, _ID, tuple(files[:count])), _CC, _JULY) as found:
             rows = found.connection.execute("SELECT report_id FROM observations ORDER BY 1")
             ids = [report_id for (report_id,) in rows.fetchall()]
-            made = sorted(Path(store.path(packs.FOLDER)).iterdir())
+            made = sorted(Path(store.path(study_file.FOLDER)).iterdir())
             assert found.ledger().set_index("reason")["line_count"]["kept"] == len(ids)
         return ids, [(pack.name, pack.stat().st_mtime_ns) for pack in made]
 
@@ -206,7 +208,7 @@ def test_a_pack_is_made_once_and_again_when_the_store_grows(store: Store):
     two = opened(2)
     assert two[0] == ["r0", "r1", "r9"]
     assert len(two[1]) == 2
-    pack = Path(store.path(packs.FOLDER)) / one[1][0][0]
+    pack = Path(store.path(study_file.FOLDER)) / one[1][0][0]
     whole = pack.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 3] ^= 1
@@ -219,7 +221,7 @@ def test_a_pack_is_made_once_and_again_when_the_store_grows(store: Store):
 def test_a_store_that_takes_no_pack_is_read_all_the_same(store: Store):
     """It is then made in a temporary folder, and nothing stays behind."""
     file = _write(store, _key(), [_row(1)])
-    Path(store.path(packs.FOLDER)).write_bytes(b"a file where the folder should be")
+    Path(store.path(study_file.FOLDER)).write_bytes(b"a file where the folder should be")
     with Observations(Collection(store, _ID, (file,)), _CC, _JULY) as found:
         assert found.connection.execute("SELECT count(*) FROM observations").fetchall() == [(1,)]
-    assert Path(store.path(packs.FOLDER)).read_bytes().startswith(b"a file")
+    assert Path(store.path(study_file.FOLDER)).read_bytes().startswith(b"a file")

@@ -23,21 +23,25 @@ import nbformat
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import cli, seals
+from analysis.commands import cli
 from analysis.errors import ContractError, SourceError
-from analysis.fingerprints import Fingerprints
-from analysis.ingestion import ingest
-from analysis.observations import Observations
+from analysis.ingestion.ingestion import ingest
+from analysis.observations.fingerprints import Fingerprints
+from analysis.observations.schema import OBSERVATION
 from analysis.period import Period
-from analysis.schema import OBSERVATION
-from analysis.store import Collection, not_read_note
+from analysis.store import atomic_files
+from analysis.store.collection import Collection
+from analysis.store.database import Observations
+from analysis.store.provenance import not_read_note
 from benchmarks import survival
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from benchmarks.survival import at, command, contents, in_a_write, kill, refuse_halves
 
 _OBJECTS = 10
 _JULY = Period.parse("2024-07-01", "2024-08-01")
-_JOBS_2 = "import analysis.pools as p; p._WORTH_A_WORKER = 1\nfrom analysis.cli import main\nmain()"
+_JOBS_2 = """import analysis.ingestion.workers as w; w._WORTH_A_WORKER = 1
+from analysis.commands.cli import main
+main()"""
 
 
 @pytest.fixture(scope="module")
@@ -248,8 +252,8 @@ def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
     ]  # fmt: skip
     nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
     script = (
-        "import sys; from pathlib import Path; from analysis import cli\n"
-        "from analysis.publishing import PageContext, publish\n"
+        "import sys; from pathlib import Path; from analysis.commands import cli\n"
+        "from analysis.publishing.publishing import PageContext, publish\n"
         "page, (notebook, out) = PageContext('', '', '', ''), map(Path, sys.argv[1:])\n"
         "cli.app = lambda: publish([notebook], {}, out, page, {})\n"
         "cli.main()"
@@ -268,12 +272,12 @@ def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
 
 def _sealed_again(content: bytes, **changes: Any) -> bytes:
     """A whole file of another version of the workbook: the same rows, other provenance."""
-    told = json.loads((seals.metadata(content) or {})[b"workbook"])
+    told = json.loads((atomic_files.metadata(content) or {})[b"workbook"])
     path = Path(os.environ.get("TMPDIR", "/tmp")) / f"sealed-{os.getpid()}.parquet"
     with pq.ParquetWriter(path, OBSERVATION) as writer:
         writer.add_key_value_metadata({b"workbook": json.dumps({**told, **changes})})
-        writer.add_key_value_metadata({seals.KEY: seals.BLANK})
-    seals.seal_file(path)
+        writer.add_key_value_metadata({atomic_files.KEY: atomic_files.BLANK})
+    atomic_files.seal_file(path)
     whole = path.read_bytes()
     path.unlink()
     return whole

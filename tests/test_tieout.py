@@ -12,12 +12,12 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from analysis import coverage, tieout
 from analysis.errors import SourceError
-from analysis.execution import execute
+from analysis.findings import coverage, tieout
+from analysis.findings.study import Study, open_study
 from analysis.period import Period
-from analysis.places.api import Api, Cells
-from analysis.study import Study, open_study
+from analysis.publishing.execution import execute
+from analysis.sources.api import Api, Cells
 from tests.loopback_s3 import loopback_s3
 
 _PERIOD = Period.parse("2024-01-16", "2024-03-01")

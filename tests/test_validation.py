@@ -8,12 +8,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import validation
 from analysis.errors import ParameterError
-from analysis.rules import Thresholds
-from analysis.simulate import add_forgeries, write_world
+from analysis.outcomes.thresholds import Thresholds
+from analysis.simulate.writing import add_forgeries, write_world
 from analysis.tables import TABLES, write_table
-from analysis.validating import (
+from analysis.validation import measures
+from analysis.validation.measures import wilson
+from analysis.validation.results import read_results
+from analysis.validation.scores import Score, score, stratum_of
+from analysis.validation.worlds import (
     COUNTRIES,
     Simulator,
     Task,
@@ -23,7 +26,6 @@ from analysis.validating import (
     run_world,
     write_results,
 )
-from analysis.validation import Score, read_results, score, stratum_of, wilson
 
 #: domain, network, state, mechanism, blocked sessions, ok sessions
 VERDICTS = [
@@ -101,14 +103,14 @@ def test_pairs_stand_beside_the_truth(tmp_path: Path) -> None:
     }  # fmt: skip
     assert pairs["is_listed"].to_list() == [True, False, True, False, True]
     assert pairs["true_session_count"].to_list() == [2, 1, 0, 0, 1]
-    table = validation.accuracy(scored).set_index(["measure", "stratum"])
+    table = measures.accuracy(scored).set_index(["measure", "stratum"])
     counts = table[["success_count", "trial_count"]].apply(tuple, axis=1)
     assert counts["recall of pairs", "all"] == (2, 3)
     assert counts["precision of pairs", "all"] == (2, 3)
     assert counts["precision of pairs", "4–5"] == (1, 2)
     assert counts["mechanism exact", "all"] == (1, 2)
     assert counts["mechanism family", "all"] == (2, 2)
-    false = validation.false_positives(scored).set_index(["measure", "stratum"])
+    false = measures.false_positives(scored).set_index(["measure", "stratum"])
     assert false.loc[("pair listed, by situation", "geo"), "success_count"] == 1
     assert false.loc[("pair listed, by forged claim", "blocked"), "trial_count"] == 1
 
@@ -166,12 +168,12 @@ def test_forgery_breaks_a_promise_only_below_the_number(tmp_path: Path) -> None:
     clean = forged.pairs.copy()
     at = clean["domain"] == "d.test"
     clean.loc[at, "state"] = "ok"
-    moved = validation.moved_by_forgery(clean, forged)
+    moved = measures.moved_by_forgery(clean, forged)
     assert moved[["domain", "is_moved", "is_broken"]].to_numpy().tolist() == [
         ["d.test", True, True]
     ]
     clean.loc[at, "sessions_to_flip"] = 2
-    assert not validation.moved_by_forgery(clean, forged)["is_broken"].any()
+    assert not measures.moved_by_forgery(clean, forged)["is_broken"].any()
 
 
 @pytest.mark.parametrize(

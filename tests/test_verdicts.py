@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from analysis.explorer import countries_url, measurement_url
 from analysis.period import Period
-from analysis.states import STATES
-from analysis.words import LISTED
+from analysis.verdicts.states import STATES
+from analysis.verdicts.witnesses import countries_url, measurement_url
+from analysis.vocabulary import LISTED
 from tests.letters import ALL_NETWORKS, DAY_ONE, NAME, VPN, dates, days, everywhere, judge, verdict
 from tests.observations import PROBE_NETWORK, Row, answer, connect, http_observation, observation
 from tests.situations import dead, redirected

@@ -21,9 +21,8 @@ from analysis.simulate.internet import (
 )
 from analysis.simulate.names import NAME_COUNT, Site
 from analysis.simulate.networks import Network
-from analysis.simulate.numbering import CONTENT_ASNS
+from analysis.simulate.numbering import CONTENT_ASNS, stream
 from analysis.simulate.pages import WISHES, Page, make_page
-from analysis.simulate.randomness import stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from ipaddress import ip_address
 from typing import Any
 
 from analysis.simulate.internet import NXDOMAIN, REFUSED, Client, Internet, Lookup
+from analysis.simulate.numbering import stream
 from analysis.simulate.pages import Page
-from analysis.simulate.randomness import stream
 from analysis.simulate.urls import Target, endpoint, parse
 
 Json = dict[str, Any]

@@ -17,7 +17,7 @@ from analysis.simulate.control import Control, Helper
 from analysis.simulate.internet import NXDOMAIN, RESET, Lookup
 from analysis.simulate.names import Site
 from analysis.simulate.networks import Network
-from analysis.simulate.randomness import stream
+from analysis.simulate.numbering import stream
 from analysis.simulate.urls import Target, endpoint
 
 

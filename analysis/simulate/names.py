@@ -8,10 +8,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
-from analysis.hostnames import normalise
-from analysis.simulate.numbering import CONTENT_ASNS, AddressPlan
+from analysis.hosts import normalise
+from analysis.simulate.numbering import CONTENT_ASNS, AddressPlan, stream
 from analysis.simulate.pages import Page, site_page
-from analysis.simulate.randomness import stream
 
 _ONSETS = ("m", "t", "v", "l", "r", "s", "k", "n", "p", "d", "b", "f", "z", "g")
 _VOWELS = ("a", "e", "i", "o", "u")
@@ -64,7 +63,6 @@ _PLAN = (
     ("late", 6, 4, "NEWS POLR HUMR"),
     ("shy", 2, 1, "GOVT COMM"),
 )
-
 
 #: Situations of sites that are tested without TLS.
 _PLAIN = {"plain_http", "cdn_http", "geo_refused_http", "varying_page", "localised_title",

@@ -4,8 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from analysis.errors import ParameterError
-from analysis.simulate.numbering import ACCESS_ASNS, AddressPlan
-from analysis.simulate.randomness import stream
+from analysis.simulate.numbering import ACCESS_ASNS, AddressPlan, stream
 
 #: style (what the network does), kind, share of the country's sessions
 _PLAN = (

@@ -3,11 +3,29 @@
 Addresses come from RFC 5737 and RFC 3849, AS numbers from RFC 5398 (and, past the sixteenth
 network, from the private range of RFC 6996), so that nothing in a fictional archive can be
 mistaken for a real network.
+
+Seeded streams of chance, one for each thing that happens.
+
+A stream of its own for each part of the world keeps the rest of the world as it was when one
+part is changed. Strings seed ``random.Random`` through SHA-512, so no stream depends on
+PYTHONHASHSEED.
 """
 
 from ipaddress import ip_network
+from random import Random
 
-from analysis.simulate.randomness import stream
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def stream(seed: int, *labels: object) -> Random:
+    """The stream of chance for what ``labels`` name, in the world of ``seed``."""
+    return Random("/".join(str(label) for label in (seed, *labels)))
+
+
+def token(rng: Random, length: int = 16) -> str:
+    """A random name such as the ones that a collector gives to reports."""
+    return "".join(rng.choices(_ALPHABET, k=length))
+
 
 #: Networks that hold probes; most worlds use the first of them.
 ACCESS_ASNS = tuple(range(64496, 64528))

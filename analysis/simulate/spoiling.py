@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from analysis.period import Period
-from analysis.simulate.randomness import stream
+from analysis.simulate.numbering import stream
 
 Json = dict[str, Any]
 

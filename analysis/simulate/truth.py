@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.hostnames import normalise
+from analysis.hosts import normalise
 from analysis.simulate.censorship import GATEWAY, Block, Censorship
 from analysis.simulate.forgery import Forgery
 from analysis.simulate.names import Site

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from analysis.hostnames import normalise
+from analysis.hosts import normalise
 
 
 @dataclass(frozen=True, slots=True)

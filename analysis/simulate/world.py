@@ -13,12 +13,11 @@ from analysis.simulate.forgery import Forgery, LyingHelper, plan_forgeries
 from analysis.simulate.internet import Internet
 from analysis.simulate.names import NAME_COUNT, Site, make_sites
 from analysis.simulate.networks import NETWORK_COUNT, Network, make_networks
-from analysis.simulate.numbering import CONTENT_ASNS, AddressPlan
+from analysis.simulate.numbering import CONTENT_ASNS, AddressPlan, stream, token
 from analysis.simulate.pages import make_page
 from analysis.simulate.path import Path as NetworkPath
 from analysis.simulate.path import Resolver
 from analysis.simulate.probe import Probe, Session
-from analysis.simulate.randomness import stream, token
 from analysis.simulate.records import Names
 from analysis.simulate.software import pick, weigh
 

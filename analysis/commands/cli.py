@@ -1,0 +1,285 @@
+"""The command line. Parameters are ``NAME=VALUE`` words, the same as make's."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from analysis.commands.settings import FICTIONAL, VARIABLES, Settings, parse_settings
+from analysis.errors import ParameterError, SourceError, WorkbookError
+
+if TYPE_CHECKING:
+    from analysis.store.collection import Collection
+
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Turn a country's OONI measurements into a national internet-censorship report.",
+)
+_console = Console(stderr=True)
+_EACH = 60.0  # seconds between two lines where there is no terminal
+_WORDS_HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
+Step = Callable[[int, int, str], None]
+Words = Annotated[list[str] | None, typer.Argument(help=_WORDS_HELP, metavar="[NAME=VALUE]…")]
+
+
+def main() -> None:
+    """Run the command line; a mistake foreseen is one line and its exit status."""
+    try:
+        app()
+    except WorkbookError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except OSError as error:  # a disk that is full, read-only or failing
+        place = f"{error.filename}: " if error.filename else ""
+        told = SourceError(f"{place}{error.strerror or error}")
+        print(f"{type(told).__name__}: {told}", file=sys.stderr)
+        sys.exit(told.exit_status)
+    except KeyboardInterrupt:
+        print("interrupted; running the same command again resumes", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def report(words: Words = None) -> None:
+    """The whole way: read the archive, run the notebooks, publish the report."""
+    settings = parse_settings(words or [])
+    # These take a second to load.
+    from analysis.commands.lists import check_lists, with_lists
+    from analysis.commands.reporting import check, make_report
+
+    check(settings)
+    _simulate_embedded(settings)
+    settings = with_lists(settings, _say)
+    check_lists(settings)
+    collection = _read(settings)
+    with _status("running the notebooks") as say:
+        index = make_report(settings, collection, say)
+    print(f"report: {_nearby(index)}")
+
+
+@app.command()
+def ingest(words: Words = None) -> None:
+    """The first stage alone: archive objects to Parquet and a ledger. Resumes."""
+    from analysis.commands.lists import with_lists
+    from analysis.store.database import Observations
+
+    settings = parse_settings(words or [])
+    _simulate_embedded(settings)
+    settings = with_lists(settings, _say)
+    collection = _read(settings)
+    with Observations(collection, settings.probe_cc, settings.period) as observations:
+        ledger = observations.ledger()
+    for reason, count in ledger.itertuples(index=False):
+        print(f"{reason:<24}{count:>12,}")
+    _console.print(_objects_in_words(collection), highlight=False)
+
+
+@app.command()
+def refresh(
+    words: Annotated[list[str] | None, typer.Argument(metavar="PROBE_CC=XX")] = None,
+) -> None:
+    """Fetch today's test lists, fingerprints and network names into a dated snapshot."""
+    from analysis.reference.snapshots import SNAPSHOTS
+    from analysis.sources.reference_data import refresh as fetched
+
+    given = {word.partition("=")[0]: word.partition("=")[2] for word in words or []}
+    for name in given.keys() - {"PROBE_CC"}:
+        raise ParameterError(name, given[name], "refresh takes PROBE_CC=XX alone")
+    print(f"snapshot: {_nearby(fetched(given.get('PROBE_CC', ''), SNAPSHOTS, _say).folder)}")
+
+
+@app.command()
+def share(words: Words = None) -> None:
+    """Pack the observations of a period into OUT, for somebody whose SOURCE it is to be."""
+    settings = parse_settings(words or [], outputs="shared")
+    from analysis.store.shares import check
+    from analysis.store.shares import share as write_share
+
+    check(settings.out)
+    _simulate_embedded(settings)
+    collection = _read(settings)
+    with _status("packing"):
+        manifest = write_share(collection, settings.probe_cc, settings.period, settings.out)
+    size = sum(file.size for file in manifest.files.values())
+    print(f"share: {_nearby(settings.out)}, {len(manifest.files)} files, {size / 1e6:,.1f} MB")
+    print(f"SHA-256 of its MANIFEST.json, to be told by another way: {manifest.digest}")
+
+
+@app.command()
+def simulate(words: Words = None) -> None:
+    """Write the fictional country into data/fictional/<cc>: an archive with its truth beside it."""
+    _simulate(parse_settings(words or []))
+
+
+@app.command()
+def validate(words: Words = None) -> None:
+    """The method against fictional worlds whose truth is known, in minutes.
+
+    Takes OUT (default data/reference/validation), STORE (where the worlds are kept), JOBS, and
+    the method's numbers.
+    """
+    from analysis.simulate.writing import add_forgeries, write_world
+    from analysis.validation.worlds import Simulator
+    from analysis.validation.worlds import validate as run
+
+    with _progress("judging worlds whose truth is known") as (step,):
+        out = run(words or [], Simulator(write_world, add_forgeries), step)
+    print(f"validation: {_nearby(out)}")
+
+
+@app.command()
+def judge(
+    files: Annotated[list[Path], typer.Argument(help=".json, .jsonl or .jsonl.gz files")],
+    as_lines: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+    fingerprints: Annotated[str, typer.Option(help="folder with OONI-shaped fingerprints")] = "",
+) -> None:
+    """How each measurement is judged, layer by layer, in the order of the files and their lines.
+
+    Exit status 3 where no measurement could be read at all.
+    """
+    from analysis.commands.judge_file import as_json, as_text, judge_measurements, with_errors
+    from analysis.ingestion.loose_files import read_files
+    from analysis.observations.fingerprints import load
+    from analysis.outcomes.thresholds import Thresholds
+
+    known = load(fingerprints or None)
+    table, errors = read_files(files, known)
+    for result in with_errors(judge_measurements(table, known, Thresholds()), errors):
+        print(as_json(result) if as_lines else as_text(result))
+    if not table.num_rows:
+        raise typer.Exit(SourceError.exit_status)
+
+
+@app.command()
+def explain(
+    domain: Annotated[str, typer.Argument(help="host name or URL")],
+    words: Words = None,
+    asn: Annotated[str, typer.Option(help="one network, such as AS123")] = "",
+    out: Annotated[Path | None, typer.Option(help="the report's folder")] = None,
+) -> None:
+    """Why a site is on a report's list or is not: from the verdict down to its measurements."""
+    from analysis.commands.explaining import explain as explained
+
+    print(explained(domain, asn, out, words or []))
+
+
+def _simulate_embedded(settings: Settings) -> None:
+    if settings.is_embedded:
+        _simulate(settings)
+
+
+def _simulate(settings: Settings) -> None:
+    from analysis.simulate.writing import write_world
+
+    with _progress("simulating the fictional country"):
+        write_world(
+            FICTIONAL / settings.probe_cc.lower(),
+            probe_cc=settings.probe_cc,
+            since=settings.period.since,
+            until=settings.period.until,
+        )
+
+
+def _read(settings: Settings) -> "Collection":
+    """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
+    from analysis.ingestion.ingestion import ingest as read_archive
+    from analysis.observations.fingerprints import load
+    from analysis.sources.opening import OONI
+
+    trouble = _ask_for_counts(settings) if settings.source == OONI else None
+    with _progress("reading the archive", "listing the archive") as (reading, listing):
+        collection = read_archive(
+            settings.source,
+            settings.store,
+            settings.probe_cc,
+            fingerprints=load(settings.fingerprints or None),
+            period=settings.period,
+            receipt_margin=settings.receipt_margin,
+            keep_raw=settings.keep_raw,
+            jobs=settings.jobs,
+            scheduler=settings.scheduler,
+            listing=listing,
+            progress=reading,
+        )
+    if trouble:
+        raise trouble
+    return collection
+
+
+def _ask_for_counts(settings: Settings) -> SourceError | None:
+    """Ask before the archive is read, so that all that OONI has counted is in it.
+
+    Reading takes the longest, and need not wait for a service that is away.
+    """
+    from analysis.findings.tieout import fetch
+
+    try:
+        fetch(settings.probe_cc, settings.period, settings.store, _say)
+    except SourceError as error:
+        return error
+    return None
+
+
+def _objects_in_words(collection: "Collection") -> str:
+    missing = len(collection.not_read)
+    known = len(collection.files) + missing - collection.read_count
+    return (
+        f"{len(collection.files) + missing:,} objects: {known:,} known, "
+        f"{collection.read_count - missing:,} new, {missing:,} not read"
+    )
+
+
+@contextmanager
+def _progress(*stages: str) -> Iterator[tuple[Step, ...]]:
+    """A bar for each stage, on a terminal: the first, and others once told of. Elsewhere a line
+    each minute."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeRemainingColumn(), TextColumn("{task.fields[item]}"))  # fmt: skip
+    with Progress(*columns, console=_console, disable=not _console.is_terminal) as bar:
+        yield tuple(_step(bar, what, is_first=number == 0) for number, what in enumerate(stages))
+
+
+def _step(bar: Progress, what: str, *, is_first: bool) -> Step:
+    task = bar.add_task(what, total=None, item="", visible=is_first)
+    said = time.monotonic()
+
+    def step(done: int, total: int, item: str) -> None:
+        nonlocal said
+        bar.update(task, completed=done, total=total, item=item[-60:], visible=True)
+        if bar.disable and time.monotonic() - said > _EACH:
+            said = time.monotonic()
+            print(f"{what}: {done:,} of {total:,}, {item}", file=sys.stderr, flush=True)
+
+    return step
+
+
+@contextmanager
+def _status(what: str) -> Iterator[Callable[[str], None]]:
+    """One line that says what is being done, on a terminal only."""
+    if not _console.is_terminal:
+        yield lambda words: None
+        return
+    with _console.status(what) as status:
+        yield status.update
+
+
+def _say(words: str) -> None:
+    """One line for whoever waits, on a terminal or in a log."""
+    _console.print(words, highlight=False, markup=False)
+
+
+def _nearby(path: Path) -> Path:
+    """A path as short as a reader wants it."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path

@@ -1,0 +1,357 @@
+"""``explain DOMAIN``: the chain from a published verdict down to its measurements.
+
+What is said of a site comes from the report's own tables. Its measurements come from the store:
+they are judged again, and listed only where they give the counts that were published.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.commands.judge_file import read_results, shown
+from analysis.commands.lists import with_lists
+from analysis.commands.settings import FICTIONAL, Settings, parse_settings
+from analysis.display.cells import percent
+from analysis.errors import ParameterError, SourceError
+from analysis.findings.annex import SET_ASIDE_REASONS as REASON_SENTENCES
+from analysis.findings.confirmation import confirm
+from analysis.findings.study import Study, open_study
+from analysis.hosts import normalise, registrable_domain
+from analysis.outcomes.rules import LAYERS, RULES_BY_ID
+from analysis.outcomes.thresholds import Thresholds
+from analysis.period import Period
+from analysis.reference import countries, files
+from analysis.sources.opening import OONI
+from analysis.store import imports
+from analysis.store.store import Store
+from analysis.tables import read_table
+from analysis.verdicts.states import strength, wilson_bounds
+from analysis.verdicts.witnesses import countries_url
+from analysis.vocabulary import (
+    LISTED,
+    MECHANISMS,
+    NETWORK_KINDS,
+    PERIODS,
+    SET_ASIDE_REASONS,
+    STATES,
+)
+
+#: Sessions listed per network where no network is asked for.
+_A_FEW = 5
+_CLASSES = {"ok": "reachable", "unclear": "unclear", "none": "tells nothing"}
+
+Row = Any  # one row of a table, as itertuples gives it
+
+
+def explain(domain: str, asn: str, out: Path | None, words: Sequence[str]) -> str:
+    """Why a site is on the list of a report, or why it is not.
+
+    Args:
+        domain: a host name or URL.
+        asn: one network, as ``123`` or ``AS123``; all where it is empty.
+        out: the report's folder; by default that which the words name.
+        words: ``NAME=VALUE`` as for ``report``: STORE, SOURCE, NETWORKS, FINGERPRINTS … say where
+            the observations and lists are that the report was made from.
+
+    Returns:
+        Lines for a terminal; no character of a measurement can act there.
+
+    Raises:
+        ParameterError: there is no report, or the site or network was not tested in it.
+    """
+    folder = out or parse_settings(words).out
+    run = _read_run(folder)
+    tables = folder / "tables"
+    site = normalise(domain)
+    rows = _rows_of(read_table(tables, "verdicts"), domain, site, asn)
+    thresholds = _thresholds(run["parameters"])
+    lines = [*_heading(site, run["parameters"]), *_conclusion(tables, site)]
+    lines += _elsewhere(site, run["parameters"])
+    sessions, why_none = _sessions(site, rows, run["parameters"], thresholds, words)
+    intervals = read_table(tables, "blocking_intervals")
+    networks = read_table(tables, "networks").set_index("probe_asn")
+    whole = rows[rows["period"] == "all"].assign(rank=lambda frame: strength(frame["state"]))
+    for row in whole.sort_values(["rank", "probe_asn"]).itertuples(index=False):
+        lines += ["", _network_line(row, networks), *_verdict_lines(row, thresholds)]
+        lines += _half_lines(rows[rows["probe_asn"] == row.probe_asn])
+        lines += _interval_lines(intervals, row)
+        lines += _session_lines(sessions.get(str(row.probe_asn), []), 0 if asn else _A_FEW)
+    lines += ["", *([why_none] if why_none else [])]
+    return "\n".join(shown(line) for line in lines).rstrip()
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
+    path = folder / "run.json"
+    if not path.is_file():
+        raise ParameterError("--out", folder, "holds no report (no run.json); make one first")
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        Period.parse(run["parameters"]["since"], run["parameters"]["until"])
+    except (ValueError, KeyError, TypeError):
+        raise ParameterError("--out", folder, "its run.json is not that of a report") from None
+    return dict(run)
+
+
+def _rows_of(verdicts: pd.DataFrame, given: str, site: str, asn: str) -> pd.DataFrame:
+    """The verdicts on the site, on one network or on all."""
+    if not site:
+        raise ParameterError("DOMAIN", shown(given), "a host name or a URL is accepted")
+    rows = verdicts[verdicts["domain"] == site]
+    if rows.empty:
+        tested = pd.Series(verdicts["domain"].unique())
+        near = tested[tested.map(registrable_domain) == registrable_domain(site)].tolist()
+        also = f"; tested under the same name: {', '.join(near[:5])}" if near else ""
+        raise ParameterError(
+            "DOMAIN", site,
+            f"was never tested in this report, which says nothing about its being reachable{also}",
+        )  # fmt: skip
+    if not asn:
+        return rows
+    number = asn.upper().removeprefix("AS")
+    found = rows[rows["probe_asn"] == f"AS{number}"]
+    if found.empty:
+        known = ", ".join(sorted(set(rows["probe_asn"]), key=lambda text: int(text[2:])))
+        raise ParameterError("--asn", shown(asn), f"{site} was tested on {known}")
+    return found
+
+
+def _thresholds(parameters: Mapping[str, Any]) -> Thresholds:
+    """Those that the report was made with: the defaults, but for what its run says."""
+    numbers = {name: parameters[name] for name in Thresholds.help() if name in parameters}
+    return Thresholds(**numbers)
+
+
+def _heading(site: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    period = Period.parse(parameters["since"], parameters["until"])
+    country = countries.country_name(parameters["probe_cc"])
+    yield f"{site}  in {country}, {period.since} to {period.last_day}"
+
+
+def _conclusion(tables: Path, site: str) -> Iterator[str]:
+    """Whether the site is in the annex, and if it is not, why."""
+    annex = read_table(tables, "blocked_sites").set_index("domain")
+    aside = read_table(tables, "set_aside").set_index("domain")
+    if site in annex.index:
+        row = annex.loc[site]
+        state, count = _state(str(row["state"])), len(str(row["probe_asns"]).split(";"))
+        yield f"On the list: {state} on {count} of the country's access networks."
+    elif site in aside.index:
+        code = str(aside.loc[site, "reason"])
+        yield f"Not on the list. {SET_ASIDE_REASONS[code]}: {REASON_SENTENCES[code]}"
+    else:
+        yield "Not on the list: no anomalies that ask for a reason."
+
+
+def _elsewhere(site: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Where to see how the site fares in other countries, if the country is a real one."""
+    if not countries.is_fictional(parameters["probe_cc"]):
+        period = Period.parse(parameters["since"], parameters["until"])
+        yield f"In other countries: {countries_url(site, period)}"
+
+
+def _state(code: str) -> str:
+    return STATES[code].words.lower()
+
+
+def _network_line(row: Row, networks: pd.DataFrame) -> str:
+    if row.probe_asn not in networks.index:
+        return str(row.probe_asn)
+    found = networks.loc[row.probe_asn]
+    return f"{row.probe_asn}  {found['network']}  ({NETWORK_KINDS[found['kind']].lower()})"
+
+
+def _verdict_lines(row: Row, thresholds: Thresholds) -> Iterator[str]:
+    """State, rule, counts with their denominators, dates, resolvers and witness."""
+    how = f", by {MECHANISMS[row.mechanism]}" if row.mechanism else ""
+    yield f"  {STATES[row.state].words}{how}"
+    if row.rule_id:
+        yield f"  rule {row.rule_id}: {RULES_BY_ID[row.rule_id].comment}"
+    if row.set_aside_reason:
+        reason = SET_ASIDE_REASONS[row.set_aside_reason]
+        yield f"  set aside: {reason}. {REASON_SENTENCES[row.set_aside_reason]}"
+    yield (
+        f"  sessions: {row.blocked_session_count} blocked, {row.down_session_count} down, "
+        f"{row.ok_session_count} reachable, of {row.session_count} on {row.day_count} days"
+    )
+    yield (
+        f"  measurements: {row.blocked_count} blocked, {row.down_count} down, {row.ok_count} "
+        f"reachable, {row.unknown_count} without a conclusion, of {row.measurement_count}"
+    )
+    if pd.notna(row.blocked_share):
+        low, high = percent(row.blocked_share_low), percent(row.blocked_share_high)
+        yield (
+            f"  blocked share of the sessions that were blocked or reachable: "
+            f"{percent(row.blocked_share)} (95 %: {low} to {high})"
+        )
+    if row.state in LISTED:
+        until = row.blocked_until or "the last tests"
+        yield f"  blocked from {row.blocked_from} until {until}"
+    elif row.blocked_session_count or row.state == "insufficient":
+        yield _shortfall(row, thresholds)
+    many = "reports" if row.sessions_to_flip != 1 else "report"
+    yield f"  sessions to flip: {row.sessions_to_flip} forged {many} could change the state"
+    if row.resolver_asns:
+        yield f"  resolvers of the blocked sessions: {row.resolver_asns.replace(';', ', ')}"
+    if row.note:
+        yield f"  note: {row.note}"
+    if row.witness_report_id:
+        where = f"  {row.witness_url}" if row.witness_url else ""
+        yield f"  witness: {row.witness_report_id}  {row.witness_input}{where}"
+
+
+def _shortfall(row: Row, thresholds: Thresholds) -> str:
+    """What a state needs, beside the numbers that there are."""
+    counts = pd.Series(
+        [row.blocked_session_count, row.down_session_count, row.ok_session_count],
+        ["blocked", "down", "reachable"], dtype="int64",
+    )  # fmt: skip
+    low, _ = wilson_bounds(counts, pd.Series(int(row.session_count), counts.index))
+    here = "; ".join(
+        f"{counts[name]} {name} (lower bound {percent(low[name])})" for name in counts.index
+    )
+    return (
+        f"  evidence floor: {thresholds.floor_sessions} sessions of one class on "
+        f"{thresholds.floor_days} days, and a lower bound of {percent(thresholds.share_floor)} for "
+        f"its share ({percent(thresholds.firm_share_floor)} for blocking that is firmer than a "
+        f"time-out); here {here}"
+    )
+
+
+def _half_lines(rows: pd.DataFrame) -> Iterator[str]:
+    """The states of the two halves, in one line."""
+    halves = rows[rows["period"] != "all"].sort_values("period")
+    parts = [
+        f"{PERIODS[str(row.period)].lower()}: {_state(str(row.state))} "
+        f"({row.session_count} sessions)"
+        for row in halves.itertuples(index=False)
+    ]
+    if parts:
+        yield f"  {'; '.join(parts)}"
+
+
+def _interval_lines(intervals: pd.DataFrame, row: Row) -> Iterator[str]:
+    """Each blocked interval with the tests on either side of it."""
+    found = intervals[
+        (intervals["domain"] == row.domain) & (intervals["probe_asn"] == row.probe_asn)
+    ]
+    for one in found.itertuples(index=False):
+        before = one.last_seen_open or "never before"
+        after = one.first_seen_open_again or "not again"
+        yield (
+            f"  interval {one.blocked_from} to {one.blocked_until}, {MECHANISMS[one.mechanism]}: "
+            f"seen open {before}, then {after}; {one.session_count} sessions on {one.day_count} "
+            f"days, longest gap {one.longest_gap_days} days"
+        )
+
+
+def _session_lines(sessions: Sequence[str], most: int) -> Iterator[str]:
+    if not sessions:
+        return
+    shown_ones = list(sessions)[-most:] if most else list(sessions)
+    left = len(sessions) - len(shown_ones)
+    more = f", the last {most} of {len(sessions)}; --asn lists all" if left else ""
+    yield f"  sessions{more}:"
+    yield from (f"    {line}" for line in shown_ones)
+
+
+def _sessions(
+    site: str,
+    rows: pd.DataFrame,
+    parameters: Mapping[str, Any],
+    thresholds: Thresholds,
+    words: Sequence[str],
+) -> tuple[dict[str, list[str]], str]:
+    """Network → a line per session; or nothing, and the sentence that says why."""
+    study = _study(_settings(words, parameters))
+    if isinstance(study, str):
+        return {}, f"From the tables alone: {study}"
+    verdicts = confirm(study, study.networks(), thresholds).verdicts
+    again = verdicts[verdicts["domain"] == site].assign(
+        probe_asn=lambda frame: "AS" + frame["probe_asn"].astype(str)
+    )
+    columns = ["probe_asn", "period", "state", "measurement_count", "session_count"]
+    both = rows[columns].merge(again[columns], how="left", indicator=True)
+    if (both["_merge"] != "both").any():
+        return {}, (
+            "From the tables alone: the observations in the store, judged with the lists given, "
+            "do not give the published counts. Name the STORE, SOURCE, NETWORKS and FINGERPRINTS "
+            "that the report was made from."
+        )
+    asns = rows["probe_asn"].unique()
+    return {asn: list(_told(study, site, int(asn.removeprefix("AS")))) for asn in asns}, ""
+
+
+def _settings(words: Sequence[str], parameters: Mapping[str, Any]) -> Settings:
+    """The words, with what the report's own run says of country and period."""
+    given = {word.partition("=")[0]: word for word in words}
+    for name in ("PROBE_CC", "SINCE", "UNTIL", "SPLIT"):
+        given[name] = f"{name}={parameters.get(name.lower(), '')}"
+    if "reference" in parameters:
+        given.setdefault("REFERENCE", f"REFERENCE={parameters['reference']}")
+    if "receipt_margin" in parameters:
+        given.setdefault("SOURCE", f"SOURCE={OONI}")
+        given["RECEIPT_MARGIN"] = f"RECEIPT_MARGIN={parameters['receipt_margin']}"
+    given.setdefault("EVENTS", "EVENTS=")  # no event takes part in a verdict
+    code = str(parameters["probe_cc"])
+    is_embedded = countries.is_fictional(code) and (FICTIONAL / code.lower()).is_dir()
+    if "SOURCE" not in given and not is_embedded:
+        # A store is a source too, and nothing is read from elsewhere here.
+        store = given.get("STORE", "").partition("=")[2] or str(files.REPOSITORY / "data")
+        given["SOURCE"] = f"SOURCE={store}"
+    return parse_settings(list(given.values()))
+
+
+def _study(settings: Settings) -> Study | str:
+    """The observations that the report was made from; or why they are not to be had.
+
+    A store that holds nothing of the country is left alone: reading an archive takes hours.
+    """
+    store = Store(settings.store)
+    if not imports.holds(store, settings.probe_cc):
+        return f"the store holds no observations of {settings.probe_cc}. Name another one: STORE=…"
+    try:
+        parameters = with_lists(settings, lambda words: None).notebook_parameters()
+        return open_study(**parameters, jobs=settings.jobs)  # type: ignore[arg-type]
+    except (ParameterError, SourceError) as error:
+        return f"{error}"
+
+
+def _told(study: Study, site: str, asn: int) -> Iterator[str]:
+    """One line per session, by day: what it shows, by which rule, and what was seen."""
+    classes = {
+        session: (day, found)
+        for session, day, found in study.connection.execute(
+            "SELECT session, day, class FROM sessions WHERE domain = ? AND probe_asn = ? "
+            "ORDER BY day, session",
+            [site, asn],
+        ).fetchall()
+    }
+    results: dict[str, list[dict[str, Any]]] = {}
+    for result in read_results(study.connection, site, asn):
+        results.setdefault(result["session"], []).append(result)
+    for session, (day, found) in classes.items():
+        told = _typical(results[session], found)
+        count = len(results[session])
+        times = f" ({count} measurements)" if count > 1 else ""
+        yield (
+            f"{day:%Y-%m-%d}  {_CLASSES.get(found, found):<13} {told['rule_id']}{times}: "
+            f"{told['layers'][_layer(told)]['seen']}"
+        )
+
+
+def _typical(results: Iterable[dict[str, Any]], found: str) -> dict[str, Any]:
+    """The first measurement that shows what its session does, or the first of all."""
+    every = list(results)
+    return next((one for one in every if one["class"] == found), every[0])
+
+
+def _layer(result: Mapping[str, Any]) -> str:
+    """The layer that explains a measurement; for a discarded session, the first that fails."""
+    own = RULES_BY_ID[result["rule_id"]].layer
+    if own in LAYERS:
+        return own
+    layers: Mapping[str, Mapping[str, str]] = result["layers"]
+    return next((name for name in LAYERS if layers[name]["class"] == "blocked"), "http")

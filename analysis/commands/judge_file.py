@@ -1,0 +1,212 @@
+"""``judge FILE…``: how single measurements are judged, layer by layer.
+
+Each measurement is judged alone, by its own control: what only many measurements can show (a
+sinkhole, a name that other sessions' controls miss) stays unknown here and says so.
+"""
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from analysis.ingestion.loose_files import FileError
+from analysis.observations.fingerprints import Fingerprints
+from analysis.outcomes.outcomes import add_outcomes
+from analysis.outcomes.rules import LAYERS, RULES_BY_ID
+from analysis.outcomes.thresholds import Thresholds
+from analysis.store.database import observations_from_table
+
+_JUDGED = """
+SELECT o.*, c.* EXCLUDE (object_key, line_number, input, measurement_start_time, domain,
+                         probe_asn, resolver_asn, day, session, is_https, is_anomaly,
+                         is_confirmed, is_failure)
+FROM outcomes o
+  JOIN controlled c ON c.object_key::object_name = o.object_key AND c.line_number = o.line_number
+WHERE (o.domain = $domain OR $domain IS NULL) AND (o.probe_asn = $probe_asn OR $probe_asn IS NULL)
+ORDER BY o.object_key, o.line_number
+"""
+
+
+def judge_measurements(
+    observations: pa.Table, fingerprints: Fingerprints, thresholds: Thresholds
+) -> Iterator[dict[str, Any]]:
+    """Judge measurements one by one.
+
+    Args:
+        observations: rows of ``schema.OBSERVATION`` with ``source_file``, where they come from, as
+            ``ingestion.read_files`` gives them. The same line may be there more than once.
+        fingerprints: OONI's blocking fingerprints.
+        thresholds: the method's numbers.
+
+    Yields:
+        One mapping per measurement, in the order of the rows: ``file, line, report_id,
+        input, probe_cc, probe_asn, class, mechanism, rule_id`` and ``layers``, which gives for
+        dns, tcp, tls and http its ``class``, ``rule_id``, level of ``evidence`` (none, discarded,
+        scored) and what was ``seen``, in words.
+    """
+    files = observations["source_file"].to_pylist()
+    # A file may be given twice, so that its name is no key; the row's number is, and keeps order.
+    keys = pa.array([f"{number:012}" for number in range(len(files))], pa.string())
+    connection = observations_from_table(observations.append_column("object_key", keys))
+    add_outcomes(connection, thresholds, fingerprints, is_pooled=False)
+    for file, result in zip(files, read_results(connection), strict=True):
+        yield {**result, "file": file}
+
+
+def with_errors(
+    results: Iterable[Mapping[str, Any]], errors: Iterable[FileError]
+) -> Iterator[Mapping[str, Any]]:
+    """Judged measurements, and in their places what could not be read: ``file, line, error``."""
+    waiting = deque(errors)
+    for place, result in enumerate(results):
+        while waiting and waiting[0].place <= place:
+            yield _error(waiting.popleft())
+        yield result
+    yield from map(_error, waiting)
+
+
+def _error(error: FileError) -> Mapping[str, Any]:
+    return {
+        "file": error.source_file,
+        "line": error.line_number or None,
+        "error": error.error,
+    }
+
+
+def read_results(
+    connection: duckdb.DuckDBPyConnection, domain: str | None = None, probe_asn: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """How measurements were judged, of one site or network or of all.
+
+    Args:
+        connection: holds ``outcomes`` and ``controlled``.
+        domain, probe_asn: leave out all others.
+
+    Yields:
+        What ``judge_measurements`` does, with ``day`` and ``session`` besides.
+    """
+    rows = connection.execute(_JUDGED, {"domain": domain, "probe_asn": probe_asn})
+    columns = [column[0] for column in rows.description or []]
+    for values in rows.fetchall():
+        yield _result(dict(zip(columns, values, strict=True)))
+
+
+def _result(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "file": row["object_key"],
+        "line": row["line_number"],
+        "report_id": row["report_id"],
+        "input": row["input"],
+        "probe_cc": row["probe_cc"],
+        "probe_asn": f"AS{row['probe_asn']}",
+        "day": row["day"],
+        "session": row["session"],
+        "class": row["class"],
+        "mechanism": row["mechanism"],
+        "rule_id": row["rule_id"],
+        "layers": {layer: _layer(layer, row) for layer in LAYERS},
+    }
+
+
+def _layer(layer: str, row: Mapping[str, Any]) -> dict[str, str]:
+    rule = RULES_BY_ID[row[f"{layer}_rule"]]
+    return {
+        "class": rule.outcome,
+        "rule_id": rule.rule_id,
+        "evidence": rule.evidence,
+        "seen": _SEEN[layer](row),
+    }
+
+
+def _dns_evidence(row: Mapping[str, Any]) -> str:
+    seen = row["dns_failure"] or _addresses(row["dns_answers"]) or "not measured"
+    if not row["has_control"]:
+        return f"resolver: {seen}; control: none ({row['control_failure'] or 'empty'})"
+    control = row["control_dns_failure"] or _addresses(row["control_answers"]) or "no answer"
+    return f"resolver: {seen}; control: {control}"
+
+
+def _addresses(answers: list[Mapping[str, Any]] | None) -> str:
+    return ", ".join(
+        answer["address"] + (f" (AS{answer['asn']})" if answer["asn"] else "")
+        for answer in (answers or [])[:8]
+    )
+
+
+def _tcp_evidence(row: Mapping[str, Any]) -> str:
+    return _attempts(row["tcp"], lambda item: f"{item['address']} port {item['port']}")
+
+
+def _tls_evidence(row: Mapping[str, Any]) -> str:
+    return _attempts(row["tls"], lambda item: f"{item['address']} for {item['server_name']}")
+
+
+def _attempts(items: list[Mapping[str, Any]] | None, name: Any) -> str:
+    words = {True: "control: ok", False: "control: fails", None: "control: not tried"}
+    return "; ".join(
+        f"{name(item)}: {item['failure'] or 'ok'} ({words[item['control_ok']]})"
+        for item in (items or [])[:6]
+    ) or "not measured"  # fmt: skip
+
+
+def _http_evidence(row: Mapping[str, Any]) -> str:
+    if row["http_failure"] is None and row["http_status"] is None:
+        return "not measured"
+    page = row["http_failure"] or _page(row["http_status"], row["http_body_length"])
+    control = row["control_http_failure"] or (
+        _page(row["control_http_status"], row["control_http_body_length"])
+        if row["control_http_status"] is not None
+        else "none"
+    )
+    names = ", ".join(row["http_fingerprints"] or [])
+    matched = f"; fingerprints: {names}" if names else ""
+    host = row["http_host"]
+    where = f" at {host}" if host and host != row["domain"] else ""
+    return f"page{where}: {page}; control: {control}{matched}"
+
+
+def _page(status: int, length: int | None) -> str:
+    """A response in words; the length of a body that nobody looked at is not kept."""
+    return f"status {status}" + (f", {length} bytes" if length is not None else "")
+
+
+_SEEN = {
+    "dns": _dns_evidence,
+    "tcp": _tcp_evidence,
+    "tls": _tls_evidence,
+    "http": _http_evidence,
+}
+
+_KEYS = ("file", "line", "report_id", "input", "probe_cc", "probe_asn", "class", "mechanism",
+         "layers", "error")  # fmt: skip
+
+
+def as_json(result: Mapping[str, Any]) -> str:
+    """The contract's line of ``judge --json``, with the place that it tells of."""
+    return json.dumps({key: result[key] for key in _KEYS if key in result}, ensure_ascii=True)
+
+
+def as_text(result: Mapping[str, Any]) -> str:
+    """A few lines for the terminal; strings of the measurement are shown escaped."""
+    if "error" in result:
+        line = f":{result['line']}" if result["line"] else ""
+        return shown(f"{result['file']}{line}: {result['error']}")
+    rule = RULES_BY_ID[result["rule_id"]]
+    how = f" by {result['mechanism']}" if result["mechanism"] else ""
+    lines = [
+        f"{shown(result['input'])}  {result['probe_asn']} {shown(result['probe_cc'])}",
+        f"  {result['class']}{how}  [{rule.rule_id}] {rule.comment}",
+    ]
+    lines += [
+        f"  {layer:<5}{found['class']:<8} {found['rule_id']:<28} {shown(found['seen'])}"
+        for layer, found in result["layers"].items()
+    ]
+    return "\n".join(lines)
+
+
+def shown(text: str) -> str:
+    """A text as a terminal may show it: no control character of a measurement reaches it."""
+    return "".join(char if char.isprintable() else "�" for char in text)[:400]

@@ -1,0 +1,229 @@
+"""One value of a table → inert HTML. Every string may come from a measurement and be hostile."""
+
+import math
+import re
+from collections.abc import Hashable
+from datetime import date, datetime
+from html import escape
+from typing import Literal
+
+import pandas as pd
+
+from analysis.vocabulary import STATES, value_words
+
+Kind = Literal["number", "share", "asn", "date", "flag", "state", "list", "link", "text"]
+
+#: Longer text is elided in the middle; the whole stands in the element's title.
+LONGEST_TEXT = 120
+LONGEST_NOTE = 600
+
+_LISTS = {"mechanisms", "networks", "probe_asns", "resolver_asns", "matched_networks"}
+_DATES = {
+    *("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again"),
+    *("since", "until", "day", "month", "date", "first_day", "last_day"),
+}
+#: Columns of sentences rather than names.
+NOTES = {"note", "why", "comment", "claim", "meaning", "arithmetic", "explanation"}
+# C0 and C1 controls, and the characters that reorder text; zero-width spaces and joiners stay,
+# since Khmer needs them.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+#: What the links of a column lead to.
+_SHOWN = {"witness_url": "measurement", "countries_url": "by country"}
+_LINK = re.compile(r"https://[A-Za-z0-9.-]+(?:[/?#][!-~]*)?", re.ASCII)
+_PAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.html(?:#[\w-]+)?")
+_TABLE = re.compile(r"tables/[A-Za-z0-9][A-Za-z0-9_.-]*\.(?:csv|xlsx)")
+_HOSTS = {"domain", "registrable_domain", "address"}
+#: Columns of names that are written with dots and underscores, and may break after these.
+_CODES = {"rule_id", "published_rule_id"}
+_AFTER = re.compile("(?<=[._])")
+_WHOLE_HOST = 32  # a host name up to this long is not broken on screen
+EMPTY = (
+    '<span class="empty"><span aria-hidden="true">–</span><span class="unseen">none</span></span>'
+)
+
+
+def visible(text: str) -> str:
+    """The text with control and reordering characters written out, so that none can act."""
+    text = _SURROGATE.sub("\ufffd", text)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def safe(text: object) -> str:
+    """Text that is inert in HTML, in an element as in a quoted attribute."""
+    return escape(visible(str(text)), quote=True)
+
+
+def is_empty(value: object) -> bool:
+    """Whether a cell holds nothing: None, NaN, NaT, NA or an empty string."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    if isinstance(value, float):
+        return math.isnan(value)
+    return isinstance(value, str) and not value.strip()
+
+
+def column_kind(name: Hashable, values: pd.Series) -> Kind:
+    """How a column is shown: by its name where the contract fixes one, else by its type."""
+    column = str(name)
+    named: tuple[tuple[bool, Kind], ...] = (
+        (column == "state" or column.endswith("_state"), "state"),
+        (column in _LISTS, "list"),
+        (column.endswith("_asn") or column == "asn", "asn"),
+        (column.endswith("_url"), "link"),
+        (column in _DATES or pd.api.types.is_datetime64_any_dtype(values), "date"),
+        (column.startswith(("is_", "has_")) or pd.api.types.is_bool_dtype(values), "flag"),
+        ("_share" in column or column == "share", "share"),
+        (column.endswith("_count") or column in {"count", "rank"}, "number"),
+        (pd.api.types.is_numeric_dtype(values), "number"),
+    )
+    return next((kind for applies, kind in named if applies), "text")
+
+
+def cell(column: str, kind: Kind, value: object) -> str:
+    """One value as HTML. A value that does not fit its column's kind is shown as text."""
+    if kind == "state":
+        return state_cell("" if is_empty(value) else str(value))
+    if is_empty(value):
+        return EMPTY
+    if kind == "number":
+        return safe(number(value))
+    if kind == "share":
+        return safe(percent(value))
+    if kind == "asn":
+        return f'<span class="whole">{safe(network_number(value))}</span>'
+    if kind == "date":
+        return f'<span class="whole">{safe(plain_date(value))}</span>'
+    if kind == "flag":
+        return yes_no(value)
+    if kind == "list":
+        return list_cell(column, str(value))
+    if kind == "link":
+        return link(str(value), _link_words(column, str(value)))
+    return text_cell(column, str(value))
+
+
+def number(value: object) -> str:
+    """Thousands by comma; a whole number without decimals, another with two at most."""
+    if isinstance(value, bool) or not _is_number(value):
+        return str(value)
+    amount = float(str(value))
+    if not math.isfinite(amount):
+        return str(value)
+    if amount == int(amount):
+        return f"{int(amount) if abs(amount) > 1e15 else int(str(value).partition('.')[0]):,}"
+    return f"{amount:,.2f}".rstrip("0").rstrip(".")
+
+
+def percent(value: object) -> str:
+    """A share from 0 to 1 as per cent with one decimal; only a true 0 or 1 reads 0 % or 100 %."""
+    if not _is_number(value):
+        return str(value)
+    share = float(str(value))
+    if share in (0.0, 1.0):
+        return f"{share:.0%}".replace("%", " %")
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
+    return f"{share * 100:,.1f} %"
+
+
+def network_number(value: object) -> str:
+    """``AS123`` from 123, 123.0, "123" or "AS123"."""
+    text = str(value).removesuffix(".0")
+    return f"AS{int(text)}" if text.isascii() and text.isdigit() else text
+
+
+def plain_date(value: object) -> str:
+    """An ISO day; the time of day is shown only where it is not midnight."""
+    if isinstance(value, datetime):
+        midnight = (value.hour, value.minute, value.second) == (0, 0, 0)
+        return value.strftime("%Y-%m-%d" if midnight else "%Y-%m-%d %H:%M:%S")
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def yes_no(value: object) -> str:
+    """``yes`` or ``no`` from a boolean or from the contract's ``true`` and ``false``."""
+    return {"true": "yes", "false": "no", "1": "yes", "0": "no"}.get(
+        str(value).lower(), safe(value)
+    )
+
+
+def state_cell(code: str) -> str:
+    """A state as mark and word."""
+    state = STATES.get(code)
+    if state is None:
+        return safe(code)
+    return f'<span class="state">{state_mark(code)} {safe(state.words)}</span>'
+
+
+def state_mark(code: str) -> str:
+    """The coloured mark of a state, hidden from screen readers since the word stands beside it."""
+    state = STATES[code]
+    if not state.shape:
+        return ""
+    return (
+        f'<svg class="mark" viewBox="0 0 10 10" width="11" height="11" color="{state.colour}" '
+        f'aria-hidden="true" focusable="false">{state.shape}</svg>'
+    )
+
+
+def states_legend() -> str:
+    """The legend of the states as HTML, for pages that are notebooks and pages that are not."""
+    items = "".join(
+        f"<dt>{state_mark(code)} {safe(state.words)}</dt><dd>{safe(state.meaning)}</dd>"
+        for code, state in STATES.items()
+    )
+    return f'<dl class="legend">{items}</dl>'
+
+
+def list_cell(column: str, text: str) -> str:
+    """A list joined by ``;``, each item kept whole where it is short."""
+    items = [value_words(column, item.strip()) for item in text.split(";")]
+    last = len(items) - 1
+    return " ".join(
+        f'<span class="{"whole" if len(item) <= 24 else "item"}">'
+        f"{text_cell(column, item)}{',' if place < last else ''}</span>"
+        for place, item in enumerate(items)
+    )
+
+
+def link(target: str, words: str) -> str:
+    """A link to an https address or to a file of the same report; anything else is plain text."""
+    if _LINK.fullmatch(target):
+        return f'<a class="whole" href="{safe(target)}" rel="noopener noreferrer">{safe(words)}</a>'
+    if _PAGE.fullmatch(target) or _TABLE.fullmatch(target):
+        return f'<a href="{safe(target)}">{safe(words)}</a>'
+    return text_cell("", target)
+
+
+def _link_words(column: str, target: str) -> str:
+    """What it leads to; of a source the host tells a reader on paper who says so."""
+    if column in _SHOWN:
+        return _SHOWN[column]
+    return target.removeprefix("https://").partition("/")[0]
+
+
+def text_cell(column: str, text: str) -> str:
+    """Text in its own direction, elided in the middle where it is long."""
+    words = value_words(column, text)
+    longest = LONGEST_NOTE if column in NOTES else LONGEST_TEXT
+    if column in _HOSTS and len(words) <= _WHOLE_HOST:
+        return f'<bdi class="whole host">{safe(words)}</bdi>'
+    if len(words) <= longest:
+        text = safe(words)
+        return f"<bdi>{_AFTER.sub('<wbr>', text) if column in _CODES else text}</bdi>"
+    half = longest // 2
+    short = f"{words[:half]} … {words[-half:]}"
+    return f'<bdi title="{safe(words[:2000])}">{safe(short)}</bdi>'
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,166 @@
+"""The annex of blocked sites, what was set aside and why, and counts by network and category."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from analysis.findings.semesters import listed_domestic
+from analysis.hosts import registrable_domain
+from analysis.reference.networks import RANKED
+from analysis.verdicts.states import STATES
+
+#: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
+SET_ASIDE_REASONS = {
+    "name_does_not_exist": "The controls cannot resolve the name: there is no site to block.",
+    "nxdomain_substitution": "The answers are what the resolver gives for names that do not exist.",
+    "local_filter": "The answers are a local filter's.",
+    "geo_restricted": "The site itself refuses the country.",
+    "down": "The site is down for the control too.",
+    "instrument": "The failures follow a software version.",
+    "broken_session": "The failures come from sessions in which most sites failed.",
+    "not_domestic": "Seen only on networks that are not access networks of the country.",
+    "impaired": "Not working for a cause that the measurements do not show.",
+    "insufficient": "Too few sessions, or too few that agree, to say anything.",
+    "anomaly_unexplained": "The site is reached; what else was seen does not amount to a block.",
+}
+
+
+def blocked_sites(
+    verdicts: pd.DataFrame, networks: pd.DataFrame, domains: pd.DataFrame
+) -> pd.DataFrame:
+    """The contract's ``blocked_sites``: one row per domain listed on a domestic network.
+
+    Args:
+        verdicts: the contract's ``verdicts``.
+        networks: the contract's ``networks``.
+        domains: ``domain, category_code, category, is_local``.
+
+    Counts are summed over the networks that list the site.
+    """
+    listed = listed_domestic(verdicts[verdicts["period"] == "all"], networks)
+    names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
+    facts = domains.set_index("domain")
+    rows = [
+        {
+            "domain": domain,
+            "registrable_domain": registrable_domain(str(domain)),
+            **facts.loc[domain, ["category_code", "category", "is_local"]].to_dict(),
+            **_summarise(rows, names),
+        }
+        for domain, rows in listed.groupby("domain", sort=True)
+    ]
+    columns = [
+        "domain", "registrable_domain", "category_code", "category", "is_local", "state",
+        "mechanisms", "probe_asns", "networks", "blocked_from", "blocked_until",
+        "measurement_count", "blocked_count", "session_count", "witness_url", "note",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _summarise(rows: pd.DataFrame, names: Mapping[str, str]) -> dict[str, object]:
+    """What the networks that list one site say together."""
+    states = [state for state in STATES if (rows["state"] == state).any()]
+    is_ongoing = (rows["blocked_until"] == "").any()
+    witness = rows.sort_values(
+        ["blocked_session_count", "probe_asn"], ascending=[False, True]
+    ).iloc[0]
+    notes = [
+        f"{row.probe_asn}: {row.note}"
+        for row in rows.sort_values("probe_asn").itertuples()
+        if row.note
+    ]
+    return {
+        "state": states[0],
+        "mechanisms": ";".join(sorted(set(rows["mechanism"]))),
+        "probe_asns": ";".join(sorted(rows["probe_asn"])),
+        "networks": ";".join(names.get(asn) or asn for asn in sorted(rows["probe_asn"])),
+        "blocked_from": rows["blocked_from"].min(),
+        "blocked_until": "" if is_ongoing else rows["blocked_until"].max(),
+        "measurement_count": rows["measurement_count"].sum(),
+        "blocked_count": rows["blocked_count"].sum(),
+        "session_count": rows["session_count"].sum(),
+        "witness_url": witness["witness_url"],
+        "note": "; ".join(notes),
+    }
+
+
+def set_aside(
+    verdicts: pd.DataFrame, networks: pd.DataFrame, domains: pd.DataFrame
+) -> pd.DataFrame:
+    """The contract's ``set_aside``: domains with anomalies that are not in the annex, and why.
+
+    The reason is that of the cells with most measurements that are not ok; ``networks`` are
+    those that carry it.
+    """
+    whole = verdicts[verdicts["period"] == "all"]
+    annexed = set(listed_domestic(whole, networks)["domain"])
+    names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
+    cells = whole[(whole["set_aside_reason"] != "") & ~whole["domain"].isin(annexed)]
+    cells = cells.assign(weight=cells["measurement_count"] - cells["ok_count"])
+    counts = domains.set_index("domain")
+    order = {reason: rank for rank, reason in enumerate(SET_ASIDE_REASONS)}
+    rows = []
+    for domain, rows_of in cells.groupby("domain", sort=True):
+        weights = rows_of.groupby("set_aside_reason")["weight"].sum()
+        reason = min(weights.index, key=lambda name: (-weights[name], order[name]))
+        asns = sorted(rows_of.loc[rows_of["set_aside_reason"] == reason, "probe_asn"])
+        rows.append(
+            {
+                "domain": domain,
+                "reason": reason,
+                "measurement_count": counts["measurement_count"][domain],
+                "anomaly_count": counts["anomaly_count"][domain],
+                "networks": ";".join(names.get(asn) or asn for asn in asns),
+                "note": SET_ASIDE_REASONS[reason],
+            }
+        )
+    columns = ["domain", "reason", "measurement_count", "anomaly_count", "networks", "note"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def rank_networks(networks: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The contract's ``networks``: who measured, who blocks how much, and how.
+
+    Args:
+        networks: ``Study.networks``.
+        verdicts: the contract's ``verdicts``.
+
+    Returns:
+        ``rank`` counts from 1 by blocked domains, equal ranks for equal numbers, and only for
+        access networks: a VPN's exit is no country's ISP.
+    """
+    listed = verdicts[
+        (verdicts["period"] == "all") & verdicts["state"].isin(["blocked", "likely_blocked"])
+    ]
+    per_network = listed.groupby("probe_asn").agg(
+        blocked_domain_count=("domain", "nunique"),
+        mechanisms=("mechanism", lambda names: ";".join(sorted(set(names)))),
+    )
+    named = networks.assign(probe_asn="AS" + networks["probe_asn"].astype(str))
+    table = named.merge(per_network.reset_index(), on="probe_asn", how="left")
+    table["blocked_domain_count"] = table["blocked_domain_count"].fillna(0).astype("int64")
+    table["mechanisms"] = table["mechanisms"].fillna("")
+    is_ranked = table["kind"].isin(RANKED) & (table["probe_asn"] != "AS0")
+    ranked = table.loc[is_ranked, "blocked_domain_count"]
+    ranks = ranked.rank(method="min", ascending=False)
+    table["rank"] = ranks.astype("Int64").reindex(table.index)
+    return table
+
+
+def count_categories(domains: pd.DataFrame, blocked: pd.DataFrame) -> pd.DataFrame:
+    """The contract's ``categories``: the columns sum to all sites and all measurements.
+
+    Args:
+        domains: ``domain, category_code, category, measurement_count``; the domain ``""`` stands
+            for measurements without a usable host name and counts as no site.
+        blocked: the contract's ``blocked_sites``.
+    """
+    marked = domains.assign(
+        is_site=domains["domain"] != "", is_blocked=domains["domain"].isin(set(blocked["domain"]))
+    )
+    grouped = marked.groupby(["category_code", "category"], sort=True)
+    return grouped.agg(
+        domain_count=("is_site", "sum"),
+        blocked_domain_count=("is_blocked", "sum"),
+        measurement_count=("measurement_count", "sum"),
+    ).reset_index()

@@ -1,0 +1,179 @@
+"""The confirmation stage in one call: from observations to verdicts."""
+
+from collections.abc import Hashable
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+
+from analysis.findings.study import Study
+from analysis.outcomes.outcomes import add_outcomes
+from analysis.outcomes.rules import RULES, Rule
+from analysis.outcomes.thresholds import Thresholds
+from analysis.verdicts.verdicts import Judgement, judge_cells
+from analysis.vocabulary import LISTED
+
+
+def confirm(
+    study: Study,
+    networks: pd.DataFrame,
+    thresholds: Thresholds,
+    rules: tuple[Rule, ...] = RULES,
+) -> Judgement:
+    """Judge every site on every network.
+
+    Args:
+        study: its connection afterwards holds ``outcomes`` (one row per measurement) as well,
+            and what ``evidence`` reads.
+        networks: ``Study.networks``.
+        thresholds: the method's numbers.
+        rules: the method's rules, in order.
+
+    Returns:
+        ``verdicts`` with the operator of each network; a listed site on a network that is no
+        access network of the country is set aside as *not_domestic*.
+    """
+    add_outcomes(study.connection, thresholds, study.fingerprints, rules)
+    judgement = judge_cells(
+        study.connection,
+        study.periods,
+        thresholds,
+        domestic_asns=networks.loc[networks["is_domestic"], "probe_asn"],
+        has_explorer=not study.is_fictional,
+    )
+    verdicts = judgement.verdicts.merge(
+        networks[["probe_asn", "operator", "is_domestic"]], on="probe_asn", how="left"
+    )
+    verdicts["note"] = _with_resolvers(verdicts)
+    is_listed = verdicts["state"].isin(LISTED)
+    elsewhere = is_listed & ~verdicts["is_domestic"].astype(bool)
+    verdicts.loc[elsewhere, "set_aside_reason"] = "not_domestic"
+    return Judgement(verdicts, judgement.intervals)
+
+
+def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:
+    """Notes that say through whose resolver a DNS block was seen (guard G4).
+
+    A forged answer that seems to come from a public resolver was put in on the path, so the note
+    names the way that was measured and accuses nobody.
+    """
+    own = "AS" + verdicts["probe_asn"].astype(str)
+    others = [
+        [asn for asn in asns.split(";") if asn and asn != mine]
+        for asns, mine in zip(verdicts["resolver_asns"], own, strict=True)
+    ]
+    words = pd.Series(
+        [f"seen through the resolver of {', '.join(names)}" if names else "" for names in others],
+        index=verdicts.index,
+    )
+    joined = verdicts["note"] + "; " + words
+    return joined.where((verdicts["note"] != "") & (words != ""), verdicts["note"] + words)
+
+
+def spans_by_site(intervals: pd.DataFrame) -> pd.DataFrame:
+    """One row per stretch of days in which a site was seen blocked on some network.
+
+    Intervals of one site are joined where they share a day or follow each other. A stretch begins
+    and ends where the network does that saw it first and last, and takes its last and first open
+    day from there. Several blocks of one site remain several rows.
+
+    Args:
+        intervals: ``domain, probe_asn, state, blocked_from, blocked_until, last_seen_open,
+            first_seen_open_again``, days as ISO text; an empty ``blocked_until`` means blocked to
+            the end, of the other two that no such day was seen.
+
+    Returns:
+        The same columns by site and first day, but ``network_count`` for ``probe_asn``: the
+        networks of all the site's stretches. ``state`` is blocked where one interval is.
+    """
+    rows: list[dict[str, Any]] = []
+    for _, of_site in intervals.sort_values(["domain", "blocked_from"]).groupby("domain"):
+        count = of_site["probe_asn"].nunique()
+        stretches: list[list[dict[Hashable, Any]]] = []
+        end = ""
+        for found in of_site.to_dict("records"):
+            if not stretches or _day_after(end) < found["blocked_from"]:
+                stretches.append([])
+                end = found["blocked_until"] or _NEVER
+            stretches[-1].append(found)
+            end = max(end, found["blocked_until"] or _NEVER)
+        rows += [{**_joined(stretch), "network_count": count} for stretch in stretches]
+    return pd.DataFrame(rows, columns=_SPAN)
+
+
+_NEVER = "9999-12-31"
+_SPAN = ["domain", "network_count", "state", "blocked_from", "blocked_until", "last_seen_open",
+         "first_seen_open_again"]  # fmt: skip
+
+
+def _joined(stretch: list[dict[Hashable, Any]]) -> dict[str, Any]:
+    first = min(found["blocked_from"] for found in stretch)
+    last = max(found["blocked_until"] or _NEVER for found in stretch)
+    closing = [f for f in stretch if (f["blocked_until"] or _NEVER) == last]
+    states = {found["state"] for found in stretch}
+    return {
+        "domain": stretch[0]["domain"],
+        "state": "blocked" if "blocked" in states else min(states),
+        "blocked_from": first,
+        "blocked_until": "" if last == _NEVER else last,
+        "last_seen_open": max(f["last_seen_open"] for f in stretch if f["blocked_from"] == first),
+        "first_seen_open_again": min(
+            (f["first_seen_open_again"] for f in closing if f["first_seen_open_again"]), default=""
+        ),
+    }
+
+
+def _day_after(day: str) -> str:
+    return day if day == _NEVER else str(date.fromisoformat(day) + timedelta(days=1))
+
+
+#: What the rules rest on, by name, with what the reader is told.
+EVIDENCE = {
+    "answers": "Answers that no control vouched for, by resolver network and quarter",
+    "private_answers": "Private and loopback answers, by network and resolver",
+    "pages": "Pages served in place of several sites, by network",
+    "broken_sessions": "Broken sessions, by network",
+    "defective_versions": "Probe versions that fail where others succeed",
+    "rules_fired": "Measurements by the rule that explains them",
+}
+_QUERIES = {
+    "answers": "SELECT * FROM answer_profiles "
+    "ORDER BY measurement_count DESC, address, resolver_asn, quarter",
+    "private_answers": "SELECT probe_asn, resolver_asn, address, name_count, "
+    "given_session_count, open_session_count, is_local_filter FROM special_profiles "
+    "ORDER BY given_session_count DESC, probe_asn, resolver_asn, address",
+    "pages": "SELECT probe_asn, title, name_count, reached_elsewhere_count, network_count, "
+    "scattered_share, showing_share, measurement_count, is_blockpage FROM page_profiles "
+    "WHERE name_count > 1 ORDER BY is_blockpage DESC, name_count DESC, page, probe_asn",
+    "broken_sessions": "SELECT probe_asn, count(*) AS session_count, "
+    "sum(name_count)::BIGINT AS domain_count, "
+    "sum(failing_name_count)::BIGINT AS failing_name_count "
+    "FROM broken_sessions GROUP BY 1 ORDER BY 1",
+    "defective_versions": "SELECT software, mechanism::VARCHAR AS mechanism, name_count, "
+    "session_count, shared_session_count, "
+    "rate AS failing_share, usual_rate AS usual_share "
+    "FROM defective_versions ORDER BY software, mechanism",
+    "rules_fired": "SELECT rule_id::VARCHAR AS rule_id, count(*) AS measurement_count "
+    "FROM outcomes GROUP BY 1 ORDER BY 1",
+}
+
+
+def evidence(study: Study, name: str) -> pd.DataFrame:
+    """One of the tables that the rules rest on, in an order that does not change.
+
+    Args:
+        study: after ``confirm``.
+        name: ``answers`` (one row per resolver network, answer address and quarter),
+            ``private_answers`` (per network, resolver network and special-purpose address),
+            ``pages`` (per network and page), ``broken_sessions`` (per network: no session is
+            listed by its report), ``defective_versions`` (per version and mechanism),
+            ``rules_fired`` (per rule).
+
+    Returns:
+        The table, with networks as ``AS123``.
+    """
+    frame = study.connection.execute(_QUERIES[name]).df()
+    for column in ("probe_asn", "resolver_asn"):
+        if column in frame:
+            frame[column] = "AS" + frame[column].astype(str)
+    return frame

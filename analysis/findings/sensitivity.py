@@ -1,0 +1,269 @@
+"""How the list moves with each number of the method, one at a time.
+
+A threshold acts on one stage and on what follows from it, so only that much is computed again,
+from the observations at hand: the archive is never read. Where a stage comes out as it did
+before, so does everything after it, and the earlier answer is given again.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import duckdb
+import pandas as pd
+
+from analysis.observations.fingerprints import Fingerprints
+from analysis.outcomes.features import add_features
+from analysis.outcomes.outcomes import apply_rules
+from analysis.outcomes.profiles import add_profiles
+from analysis.outcomes.rules import RULES, Rule
+from analysis.outcomes.thresholds import Thresholds
+from analysis.period import Period
+from analysis.verdicts.blocks import judge_intervals
+from analysis.vocabulary import LISTED
+
+_STAGES = ("features", "profiles", "rules", "verdicts")
+_ALL = frozenset(_STAGES)
+
+#: The stages on which each threshold acts. One that is not named here is taken to act on all.
+ACTS_ON: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(["body_match", "pool_days"], frozenset({"features"})),
+    **dict.fromkeys(
+        ["sinkhole_names", "blockpage_names", "substitution_dead_share", "persistence_share",
+         "filter_share"], frozenset({"profiles"}),
+    ),
+    **dict.fromkeys(
+        ["broken_names", "broken_share", "defect_names", "defect_ratio"], frozenset({"rules"})
+    ),
+    **dict.fromkeys(
+        ["share_floor", "firm_share_floor", "change_penalty", "firewall_names",
+         "route_days", "not_tested_days"],
+        frozenset({"verdicts"}),
+    ),
+    **dict.fromkeys(["refusal_share", "floor_days"], frozenset({"profiles", "verdicts"})),
+    "floor_sessions": frozenset({"profiles", "rules", "verdicts"}),
+}  # fmt: skip
+
+#: What each threshold is tried at; the value in use is added. ``not_tested_days`` is left out: it
+#: moves a date and never a state.
+GRID: Mapping[str, tuple[float, ...]] = {
+    "floor_sessions": (2, 3, 5, 6),
+    "floor_days": (1, 2, 4, 5),
+    "share_floor": (0.3, 0.4, 0.6, 0.7),
+    "firm_share_floor": (0.1, 0.2, 0.4, 0.5),
+    "change_penalty": (0.5, 0.75, 1.5, 2.0),
+    "sinkhole_names": (2, 5, 8, 11),
+    "blockpage_names": (2, 4, 6, 8),
+    "substitution_dead_share": (0.2, 0.35, 0.65, 0.8),
+    "persistence_share": (0.7, 0.8, 0.95, 1.0),
+    "filter_share": (0.3, 0.45, 0.75, 0.9),
+    "refusal_share": (0.6, 0.7, 0.9, 1.0),
+    "firewall_names": (2, 4, 6, 10),
+    "route_days": (1, 4, 14, 28),
+    "broken_names": (3, 4, 8, 12),
+    "broken_share": (0.3, 0.4, 0.6, 0.7),
+    "defect_names": (2, 4, 5, 8),
+    "defect_ratio": (2.5, 3.5, 8.0, 12.0),
+    "body_match": (0.5, 0.6, 0.8, 0.9),
+    "pool_days": (3, 7, 30, 60),
+}
+
+#: The lowest and the highest of them.
+ENDS: Mapping[str, tuple[float, ...]] = {
+    name: (min(values), max(values)) for name, values in GRID.items()
+}
+
+#: Of a stage's result, all that the next one reads, in one number.
+_TRACES = {
+    "features": "SELECT bit_xor(hash(f)) FROM features f",
+    "profiles": """SELECT bit_xor(hash(object_key, line_number, is_sinkhole, is_substitution,
+      is_persistent, is_lone, is_public_answer, has_dns_fingerprint, is_local_filter,
+      is_blockpage, is_sent_elsewhere, is_replaced)) FROM profiled""",
+    "rules": """SELECT bit_xor(hash(object_key, line_number, domain, probe_asn, resolver_asn,
+      session, day, class, evidence, rule_id, mechanism, is_artefact, is_about_target,
+      tls_rule))
+      FROM outcomes""",
+}
+
+#: Judges that work side by side; each holds the observations' features once more.
+_JUDGES = 2
+
+Pairs = frozenset[tuple[str, int]]
+_Key = tuple[object, ...]
+
+
+@dataclass
+class _Judge:
+    """Judges the same observations by other numbers, and does nothing twice.
+
+    ``known`` holds what was found before, by stage, the numbers that act on it and the trace of
+    the stage before; ``held`` what the connection's tables were made from.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    period: Period
+    domestic_asns: frozenset[int]
+    fingerprints: Fingerprints
+    rules: tuple[Rule, ...]
+    known: dict[_Key, int | Pairs] = field(default_factory=dict)
+    held: dict[str, _Key] = field(default_factory=dict)
+
+    def listed(self, thresholds: Thresholds) -> Pairs:
+        """The pairs of site and access network that are listed for the whole period."""
+        key = self._key("verdicts", thresholds)
+        if key not in self.known:
+            self.hold("rules", thresholds)
+            self.known[key] = self._judge(thresholds)
+        found = self.known[key]
+        assert isinstance(found, frozenset)
+        return found
+
+    def hold(self, stage: str, thresholds: Thresholds) -> None:
+        """Make the connection hold a stage's tables as the thresholds make them."""
+        place = _STAGES.index(stage)
+        key = self._key(stage, thresholds)
+        if self.held.get(stage) == key:
+            return
+        if place:
+            self.hold(_STAGES[place - 1], thresholds)
+        if stage == "features":
+            add_features(self.connection, thresholds)
+        elif stage == "profiles":
+            add_profiles(self.connection, thresholds, self.fingerprints)
+        else:
+            apply_rules(self.connection, thresholds, self.rules)
+        self.held = {name: self.held[name] for name in _STAGES[:place] if name in self.held}
+        self.held[stage] = key
+
+    def _key(self, stage: str, thresholds: Thresholds) -> _Key:
+        """What decides a stage's result: its own numbers, and what the stage before it gave."""
+        numbers = tuple(
+            (name, value)
+            for name, value in vars(thresholds).items()
+            if stage in ACTS_ON.get(name, _ALL)
+        )
+        place = _STAGES.index(stage)
+        return (stage, numbers, self._trace(_STAGES[place - 1], thresholds) if place else 0)
+
+    def _trace(self, stage: str, thresholds: Thresholds) -> int | Pairs:
+        key = self._key(stage, thresholds)
+        if key not in self.known:
+            self.hold(stage, thresholds)
+            ((trace,),) = self.connection.execute(_TRACES[stage]).fetchall()
+            self.known[key] = trace
+        return self.known[key]
+
+    def _judge(self, thresholds: Thresholds) -> Pairs:
+        found = judge_intervals(
+            self.connection,
+            {"all": self.period},
+            thresholds,
+            domestic_asns=sorted(self.domestic_asns),
+        )
+        listed = found[found["state"].isin(LISTED) & found["probe_asn"].isin(self.domestic_asns)]
+        return frozenset(zip(listed["domain"], listed["probe_asn"].astype(int), strict=True))
+
+
+def sweep(
+    connection: duckdb.DuckDBPyConnection,
+    period: Period,
+    networks: pd.DataFrame,
+    fingerprints: Fingerprints,
+    thresholds: Thresholds,
+    grid: Mapping[str, Iterable[float]] = GRID,
+    rules: tuple[Rule, ...] = RULES,
+) -> pd.DataFrame:
+    """List the sites again with each threshold at each value, the others as they are.
+
+    Args:
+        connection: holds the table ``observations``; what else it holds stays as it is.
+        period: the whole period.
+        networks: ``probe_asn`` (number), ``is_domestic``.
+        fingerprints: OONI's blocking fingerprints.
+        thresholds: the numbers in use.
+        grid: threshold → values; the value in use is added.
+        rules: the method's rules, in order.
+
+    Returns:
+        One row per threshold and value, in the order of the grid and by value: ``threshold,
+        value, is_used`` (the value in use), ``blocked_domain_count`` and ``blocked_pair_count``
+        (listed sites, and pairs of site and access network), ``gained_count, lost_count`` and
+        ``gained, lost`` (sites against those of the values in use, joined by ``;``).
+    """
+    domestic = networks.loc[networks["is_domestic"].astype(bool), "probe_asn"]
+    judge = _Judge(connection.cursor(), period, frozenset(map(int, domestic)), fingerprints, rules)
+    standing = judge.listed(thresholds)
+    values = {name: sorted({*grid[name], getattr(thresholds, name)}) for name in grid}
+    # Those that act late come first: the stages before them are then still at hand.
+    waiting = deque(
+        sorted(values, key=lambda name: -min(map(_STAGES.index, ACTS_ON.get(name, _ALL))))
+    )
+    found: dict[tuple[str, float], Pairs] = {}
+    # One judgement is too small a task for several threads; several judges share the thresholds.
+    with _single_threaded(connection), ThreadPoolExecutor(_JUDGES) as pool:
+        judges = [replace(judge, connection=connection.cursor(), held={}) for _ in range(_JUDGES)]
+        for done in [pool.submit(_work, one, thresholds, waiting, values) for one in judges]:
+            found.update(done.result())
+        for one in judges:
+            one.connection.close()
+    judge.connection.close()
+    return pd.DataFrame(
+        [
+            _row(name, value, value == getattr(thresholds, name), found[name, value], standing)
+            for name in values
+            for value in values[name]
+        ]
+    )
+
+
+@contextmanager
+def _single_threaded(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """DuckDB with one thread a query, for a while."""
+    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    connection.execute("SET threads = 1")
+    try:
+        yield
+    finally:
+        connection.execute(f"SET threads = {int(threads)}")
+
+
+def _work(
+    judge: _Judge,
+    thresholds: Thresholds,
+    waiting: deque[str],
+    values: Mapping[str, Sequence[float]],
+) -> dict[tuple[str, float], Pairs]:
+    """Take thresholds from the queue until it is empty."""
+    found: dict[tuple[str, float], Pairs] = {}
+    while True:
+        try:
+            name = waiting.popleft()
+        except IndexError:
+            return found
+        for value in values[name]:
+            found[name, value] = judge.listed(_with(thresholds, name, value))
+
+
+def _with(thresholds: Thresholds, name: str, value: float) -> Thresholds:
+    kind = type(getattr(thresholds, name))
+    return replace(thresholds, **{name: kind(value)})
+
+
+def _row(
+    name: str, value: float, is_used: bool, pairs: Pairs, standing: Pairs
+) -> dict[str, object]:
+    sites, before = {site for site, _ in pairs}, {site for site, _ in standing}
+    gained, lost = sorted(sites - before), sorted(before - sites)
+    return {
+        "threshold": name,
+        "value": float(value),
+        "is_used": is_used,
+        "blocked_domain_count": len(sites),
+        "blocked_pair_count": len(pairs),
+        "gained_count": len(gained),
+        "lost_count": len(lost),
+        "gained": ";".join(gained),
+        "lost": ";".join(lost),
+    }

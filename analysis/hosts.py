@@ -1,0 +1,140 @@
+"""One spelling per site (guard G11 of the method: one site, one row).
+
+Host names are compared in lower case, without a trailing dot, port or user, in their ASCII
+(IDNA) form. ``www`` and the bare name stay apart; they share a registrable domain.
+
+Kinds of IP addresses that no public site can have."""
+
+import re
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import urlsplit
+
+from publicsuffixlist import PublicSuffixList
+
+# IANA special-purpose registries (RFC 6890 and its updates). The documentation ranges of
+# RFC 5737 and RFC 3849 are left out on purpose: fictional archives use them as if they were
+# public, and nothing else may treat a fictional country differently from a real one.
+_SPECIAL = [
+    ("zero", "0.0.0.0/8"),
+    ("loopback", "127.0.0.0/8"),
+    ("private", "10.0.0.0/8"),
+    ("private", "172.16.0.0/12"),
+    ("private", "192.168.0.0/16"),
+    ("cgn", "100.64.0.0/10"),
+    ("link_local", "169.254.0.0/16"),
+    ("reserved", "192.0.0.0/24"),
+    ("reserved", "198.18.0.0/15"),
+    ("multicast", "224.0.0.0/4"),
+    ("reserved", "240.0.0.0/4"),
+    ("zero", "::/128"),
+    ("loopback", "::1/128"),
+    ("private", "fc00::/7"),
+    ("link_local", "fe80::/10"),
+    ("multicast", "ff00::/8"),
+]
+_LONGEST = 64  # characters
+#: RFC 6052: how a network without IPv4 spells IPv4 addresses in its answers.
+_NAT64 = IPv6Network("64:ff9b::/96")
+#: Kinds of special-purpose addresses.
+SPECIAL_KINDS = tuple(dict.fromkeys(kind for kind, _ in _SPECIAL))
+_NETWORKS: list[tuple[str, IPv4Network | IPv6Network]] = [
+    (kind, ip_network(network)) for kind, network in _SPECIAL
+]
+
+
+def canonical(text: str) -> str | None:
+    """The one spelling of an address, or None where ``text`` is none (``[scrubbed]``, a name).
+
+    An IPv4 address mapped into IPv6, or spelt for NAT64, is given as IPv4: it is the same server.
+    A zone (``%eth0``) is dropped.
+    """
+    # Looked at before the cache, which would keep whatever an archive calls an address.
+    return _canonical(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=1 << 15)
+def _canonical(text: str) -> str | None:
+    address = _parse(text)
+    return None if address is None else str(address)
+
+
+@lru_cache(maxsize=1 << 15)
+def special_kind(text: str) -> str | None:
+    """The kind of a special-purpose address (a bogon), or None for a public one.
+
+    Kinds: zero, loopback, private, cgn, link_local, multicast, reserved.
+    """
+    address = _parse(text)
+    if address is None:
+        return None
+    for kind, network in _NETWORKS:
+        if address.version == network.version and address in network:
+            return kind
+    return None
+
+
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return _embedded(address) if isinstance(address, IPv6Address) else address
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | IPv6Address:
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address
+
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_CACHED = 512  # characters of a URL
+_SUFFIXES = PublicSuffixList()
+
+
+def normalise(url: str) -> str:
+    """The host name of a URL or of a bare host name, in its one spelling.
+
+    Returns:
+        A lower-case ASCII host name, an address in canonical text, or ``""`` where there is no
+        usable host: impossible labels, over 253 characters, not a URL.
+    """
+    # A cache of long ones would be a cache of what is never seen again.
+    return _cached(url) if len(url) <= _CACHED else _normalise(url)
+
+
+def _normalise(url: str) -> str:
+    if len(url) > 8192:
+        return ""
+    text = url.strip()
+    bare = canonical(text)
+    if bare is not None:  # an IPv6 address without brackets is no URL, yet names a host
+        return bare
+    try:
+        host = urlsplit(text if "://" in text else f"//{text}").hostname or ""
+    except ValueError:
+        return ""
+    address = canonical(host)
+    if address is not None:
+        return address
+    host = host.rstrip(".").lower()
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode("ascii").lower()
+        except UnicodeError:
+            return ""
+    if len(host) > 253 or "." not in host:
+        return ""
+    return host if all(_LABEL.fullmatch(label) for label in host.split(".")) else ""
+
+
+_cached = lru_cache(maxsize=1 << 14)(_normalise)
+
+
+@lru_cache(maxsize=1 << 14)
+def registrable_domain(host: str) -> str:
+    """The name somebody registered, by the Public Suffix List; the host itself if there is none."""
+    if canonical(host) is not None:
+        return host
+    return _SUFFIXES.privatesuffix(host) or host

@@ -1,0 +1,210 @@
+"""The lines of a gzip stream, in bounded memory whatever it holds.
+
+It is unpacked in blocks into one reused buffer, and a line is looked at while it lies there. No
+line of more than :data:`LINE_LIMIT` bytes is held.
+"""
+
+import gzip
+import hashlib
+from array import array
+from collections.abc import Iterator
+from io import RawIOBase
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+
+import pyarrow as pa
+from isal import isal_zlib
+
+from analysis.sources.files import CannotRead, Stream
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+#: Lines longer than this are not read (bytes).
+LINE_LIMIT = 64 << 20
+
+#: A stream that holds more than this and a hundred times what it is packed in is a bomb. Pages
+#: pack ten times, and one measurement that packs better is no longer than a line may be.
+_MOST_UNPACKED = 2 * LINE_LIMIT
+_MOST_TIMES = 100
+
+_BUFFER = 1 << 20
+_PACKED_BLOCK = 1 << 17
+_UNPACKED_BLOCK = 1 << 18  # more at a time, and the processor's cache holds no block of it
+
+_BROKEN = (EOFError, gzip.BadGzipFile, isal_zlib.error)
+
+
+class Readable(Protocol):
+    """Something that fills a buffer."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill the start of ``buffer``; 0 at the end."""
+
+
+class Line(NamedTuple):
+    """One line: its number from 1, and its bytes, valid until the next line is asked for.
+
+    ``content`` is None where the line is too long. ``is_cut`` marks the rest of a stream that
+    broke off.
+    """
+
+    number: int
+    content: memoryview | None
+    is_utf8: bool
+    is_cut: bool
+
+
+class Lines:
+    """The lines of a stream of text, through one buffer.
+
+    After iteration ``is_truncated`` tells whether the stream broke off.
+    """
+
+    def __init__(self, stream: Readable, limit: int = LINE_LIMIT) -> None:
+        self._stream = stream
+        self._limit = limit
+        self.is_truncated = False
+
+    def __iter__(self) -> Iterator[Line]:
+        buffer = bytearray(_BUFFER)
+        start = end = number = 0
+        is_too_long = False
+        while True:
+            read = self._read_into(buffer, end)
+            scan, end = end, end + read
+            view = memoryview(buffer)
+            # One look at all complete lines spares one at each.
+            whole = buffer.rfind(b"\n", scan, end) + 1
+            are_utf8 = whole == 0 or is_utf8(view[start:whole])
+            while (newline := buffer.find(b"\n", scan, end)) >= 0:
+                number += 1
+                is_too_long = is_too_long or newline - start > self._limit
+                content = None if is_too_long else view[start:newline]
+                yield Line(number, content, are_utf8 or is_utf8(view[start:newline]), False)
+                is_too_long = False
+                start = scan = newline + 1
+            if not read:
+                break
+            if is_too_long or end - start > self._limit:
+                is_too_long = True
+                end = start
+            buffer, start, end = _make_room(buffer, start, end, self._limit)
+        if end > start or is_too_long:
+            content = None if is_too_long else view[start:end]
+            yield Line(number + 1, content, is_utf8(view[start:end]), self.is_truncated)
+
+    def _read_into(self, buffer: bytearray, end: int) -> int:
+        try:
+            return self._stream.readinto(memoryview(buffer)[end:]) or 0
+        except _BROKEN:  # type: ignore[misc]  # the stubs call isal's error an instance
+            self.is_truncated = True
+            return 0
+
+
+def _make_room(buffer: bytearray, start: int, end: int, limit: int) -> tuple[bytearray, int, int]:
+    """Move the unfinished line to the front of a buffer with room for more of it."""
+    length = end - start
+    size = _BUFFER
+    while size < 2 * length:
+        size *= 2
+    if 4 * size > limit:  # the last step at once: two large buffers beside each other are much
+        size = limit + _BUFFER
+    roomier = buffer if size == len(buffer) else bytearray(size)
+    if start or roomier is not buffer:
+        # From view to view nothing is copied on the way, and they may overlap.
+        memoryview(roomier)[:length] = memoryview(buffer)[start:end]
+    return roomier, 0, length
+
+
+def is_utf8(content: memoryview) -> bool:
+    """Whether bytes are UTF-8."""
+    # Arrow validates without making a string of it. msgspec leaves out what it skips.
+    offsets = pa.py_buffer(array("q", [0, len(content)]))
+    blob = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(content)])
+    try:
+        blob.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+class Hashed(RawIOBase):
+    """Passes a stream through and takes its digest."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "Buffer", /) -> int:
+        room = memoryview(buffer)
+        if not self._rest:
+            self._rest = memoryview(self._read(len(room)))
+            self._hash.update(self._rest)
+        count = min(len(room), len(self._rest))
+        room[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except OSError as error:
+            raise CannotRead(error.strerror or type(error).__name__) from None
+
+    def digest(self) -> str:
+        """SHA-256 of the whole stream; reads what nobody has read yet."""
+        while block := self._read(_PACKED_BLOCK):
+            self._hash.update(block)
+        return self._hash.hexdigest()
+
+
+class Unpacked:
+    """What a gzip stream holds; several members follow each other.
+
+    A stream that breaks off gives all that it holds up to the break, and then EOFError: no reader
+    of gzip files does, they drop what they have read so far of the block that was asked for. A
+    bomb breaks off too, before it takes hours.
+    """
+
+    def __init__(self, stream: RawIOBase | BinaryIO) -> None:
+        self._stream = stream
+        self._packed: bytes = b""
+        self._is_over = False
+        self._taken = self._given = 0  # bytes
+        self._begin()
+
+    def _begin(self) -> None:
+        self._unpack = isal_zlib.decompressobj(wbits=31)
+        self._is_begun = False
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        while True:
+            if not self._packed and not self._is_over:
+                self._packed = self._stream.read(_PACKED_BLOCK) or b""
+                self._taken += len(self._packed)
+                self._is_over = not self._packed
+            if self._unpack.eof:
+                self._packed = self._packed.lstrip(b"\0")  # padding between or behind members
+                if self._packed:
+                    self._begin()
+                elif self._is_over:
+                    return 0
+                continue
+            if not self._packed and self._is_over and not self._is_begun:
+                return 0
+            self._is_begun = True
+            content = self._unpack.decompress(self._packed, min(len(buffer), _UNPACKED_BLOCK))
+            self._packed = self._unpack.unused_data or self._unpack.unconsumed_tail
+            self._given += len(content)
+            if self._given > max(_MOST_UNPACKED, _MOST_TIMES * self._taken):
+                raise EOFError("the stream is a bomb")
+            if content:
+                buffer[: len(content)] = content
+                return len(content)
+            if not self._packed and self._is_over and not self._unpack.eof:
+                raise EOFError("the stream ended before its end-of-stream marker")

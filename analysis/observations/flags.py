@@ -1,0 +1,93 @@
+"""OONI's published flags, recomputed from the measurement alone.
+
+The rules are those by which OONI scores a web_connectivity measurement when it receives it. They
+are kept as they are and never mixed with the verdicts. Rows that OONI scored under older rules,
+and never again, may differ.
+
+OONI's API counts the flags disjointly: a failure first, else confirmed, else an anomaly.
+"""
+
+from typing import NamedTuple
+
+from msgspec import UNSET
+
+from analysis.observations.messages import TestKeys
+
+#: The flags as OONI counts them: of each measurement one.
+DISJOINT = ("ok", "anomaly", "confirmed", "failure")
+
+#: A measurement's one flag, as SQL over the columns of an observation; null where they are not set.
+DISJOINT_SQL = """CASE WHEN is_failure THEN 'failure' WHEN is_confirmed THEN 'confirmed'
+  WHEN is_anomaly THEN 'anomaly' WHEN NOT is_failure AND NOT is_anomaly THEN 'ok' END"""
+
+_BLOCKING_TYPES = ("tcp_ip", "dns", "http-diff", "http-failure")
+_UNKNOWN = "unknown_failure"
+
+_HOUR = 3600
+_YEAR = 365 * 24 * _HOUR
+
+
+class Flags(NamedTuple):
+    """The three flags, as OONI stores them: not disjoint (confirmed implies anomaly)."""
+
+    is_anomaly: bool
+    is_confirmed: bool
+    is_failure: bool
+
+
+class Received(NamedTuple):
+    """When OONI received a measurement, in seconds since 1970 UTC: at or after ``since``, before
+    ``until``. The key of an archive object gives the hour."""
+
+    since: int
+    until: int
+
+
+def flags(
+    test_keys: TestKeys | None,
+    *,
+    has_match: bool,
+    is_confirmed: bool,
+    start_time: int,
+    received: Received | None = None,
+    has_bad_body: bool = False,
+) -> Flags:
+    """Flag one measurement.
+
+    Args:
+        test_keys: the result; none is a failure.
+        has_match: some fingerprint matches, whatever its scope or countries.
+        is_confirmed: :meth:`Fingerprints.confirms` of the matches.
+        start_time: of the measurement, in seconds since 1970 UTC.
+        received: when OONI received it; where it is not known, its age is not judged.
+        has_bad_body: a body that should be base64 is not.
+    """
+    late = received is not None and (
+        start_time > received.until + _HOUR or start_time < received.since - _YEAR
+    )
+    if test_keys is None:
+        return Flags(False, False, True)
+    blocking = test_keys.blocking
+    is_blocked = blocking in _BLOCKING_TYPES
+    undetermined = (blocking is None or test_keys.accessible is None) and not has_match
+    unsupported = not (is_blocked or blocking is None or blocking is False)
+    is_failure = (
+        late or has_bad_body or undetermined or unsupported or _has_unknown_failure(test_keys)
+    )
+    return Flags(is_blocked or is_confirmed, is_confirmed, is_failure)
+
+
+def _has_unknown_failure(test_keys: TestKeys) -> bool:
+    for failure in (
+        test_keys.control_failure,
+        test_keys.dns_experiment_failure,
+        test_keys.http_experiment_failure,
+    ):
+        if failure and isinstance(failure, str) and failure.startswith(_UNKNOWN):
+            return True
+    return False
+
+
+def accessible_or_none(test_keys: TestKeys) -> bool | None:
+    """``accessible`` with an absent key read as null."""
+    return None if test_keys.accessible is UNSET else test_keys.accessible

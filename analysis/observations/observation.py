@@ -1,0 +1,241 @@
+r"""One measurement → one observation: a tuple in the order of ``schema.OBSERVATION``.
+
+What stands in the columns, where OONI's versions differ:
+
+*System resolver.* Engines ``system``, ``getaddrinfo``, ``golang_net_resolver``, ``unknown`` and,
+before 0.4, none named. Only lookups of the input's own host name (and, where 0.5 tags them,
+``depth=0``) count. Engine ``udp`` fills the ``udp_*`` columns. DNS over HTTPS says nothing about
+the network's resolver and is left out.
+
+*dns_failure* is null if any system lookup answered, also with a CNAME alone or with an address
+that was scrubbed; then ``dns_answers`` is empty. If all failed it is the failure of the first
+lookup that was not for AAAA, else of the first.
+
+*Failures.* OONI's words are kept, cut at 512 characters. Spellings of "the name does not exist"
+become ``dns_nxdomain_error``, see :data:`NXDOMAIN_SPELLINGS`.
+
+*match* compares with the control's answers for the same name: ``address``, ``asn``, ``none``;
+null where the control has no address. The ASN of an address is the control's, else the probe's
+annotation of any answer in the same measurement.
+
+*tcp, tls.* 0.5: attempts tagged ``depth=0``. 0.4 has no such tags: TCP attempts at addresses
+that the input's host resolved to, for the probe or the control (all, if neither has any), and
+handshakes for the input's host name. 0.4 does not say which address a handshake went to; its
+``address`` is null, and ``match``, ``is_answer``, ``control_ok`` are given where they are the
+same for every address. A handshake that did not verify the certificate is left out.
+``is_answer`` and ``http_first_is_answer`` are null where the system resolver's lookup is missing,
+or answered without an address that can be compared.
+
+*control.* ``has_control`` is false where there is no reply, ``control_failure`` is set, or the
+reply is made of empty defaults; then every control column is null or empty. A status code of -1
+or 0 is null. ``control_tls_addresses`` come from its handshakes with its own answers and with the
+addresses that the probe sent it.
+
+*redirect_\*.* In 0.5, the lowest depth > 0 where all attempts of a layer failed, and the first
+such layer; attempts that were to fetch no page (``fetch_body=false``, port 443 beside a plain
+target) are left out. In 0.4, the newest request, if it failed at a host other than the input's;
+the layer is then what the failure's word says, and null for an https page that was cut or stalled.
+
+*Looking at bodies* is what costs, so it is done only where a page may be somebody else's. A
+response is trusted if it came over HTTPS without failure from the registrable domain of the
+input (the certificate was verified). Every other response of the measurement is matched against
+the fingerprints; a page that the probe found to be like the control's, only in its first 8 KB:
+block pages are short, and a long page that is like the site's is the site's. The newest response
+is described (``http_title``, ``http_body_digest``, ``http_body_length``) unless it has a 2xx status
+and is like the control's: by the probe's own comparison of status, title and body, where one of a
+trusted page may be missing. A fingerprint in what is not looked at shows no block page, so
+``is_confirmed`` leaves out what OONI might see there.
+
+*http_body_digest* ignores letter case, white space, digits, the letters a to f (so that no
+hexadecimal id is left), the input's URL and host and what is left of an address that shows the
+host alone: one block page served for many names has one digest. Empty bodies have none.
+"""
+
+import re
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from analysis import hosts
+from analysis.observations.attempts import (
+    ControlView,
+    KnownAddresses,
+    dns_columns,
+    read_queries,
+    tcp_items,
+    tls_items,
+)
+from analysis.observations.fingerprints import Fingerprints
+from analysis.observations.flags import Received, accessible_or_none, flags
+from analysis.observations.messages import Measurement, TestKeys
+from analysis.observations.pages import http_columns, read_pages
+from analysis.observations.redirects import redirect_columns
+from analysis.observations.schema import OBSERVATION
+from analysis.observations.values import (
+    TEXT_LIMIT,
+    blocking_text,
+    clip_text,
+    int32_or_none,
+    normalise_failure,
+)
+
+#: Column names, in the order of the tuples that :func:`observe` returns.
+COLUMNS: Final = tuple(OBSERVATION.names)
+_INPUT_LIMIT = 65_536
+
+_ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE | re.ASCII)
+_START_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|\+00:00)?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1)
+
+
+class Invalid(ValueError):
+    """The measurement has no place in the store; ``str(error)`` is the ledger's word for why."""
+
+
+def start_time(value: str | None) -> int:
+    """Seconds since 1970 UTC of a ``measurement_start_time``.
+
+    Raises:
+        Invalid: it is missing or no time.
+    """
+    if not value:
+        raise Invalid("no_start_time")
+    try:
+        if len(value) > 40 or not _START_TIME.fullmatch(value):
+            raise ValueError
+        since = datetime.fromisoformat(value[:19]) - _EPOCH
+    except ValueError:
+        raise Invalid("bad_start_time") from None
+    return since.days * 86_400 + since.seconds
+
+
+@lru_cache(maxsize=1 << 14)
+def asn(value: str | int | None) -> int:
+    """The number of an ASN written ``AS123`` or ``123``; 0 where there is none.
+
+    Raises:
+        Invalid: it is something else.
+    """
+    if value is None or value == "":
+        return 0
+    found = _ASN.fullmatch(str(value)) if len(str(value)) < 16 else None
+    number = int(found[1]) if found else -1
+    if not 0 <= number < 1 << 32:
+        raise Invalid("bad_probe_asn")
+    return number
+
+
+def check(read: Measurement) -> tuple[int, str, int]:
+    """Start time, country and ASN of a measurement of any test.
+
+    Raises:
+        Invalid: the first thing wrong: no_test_name, no_start_time, bad_start_time,
+            bad_probe_cc, bad_probe_asn.
+    """
+    if not read.test_name:
+        raise Invalid("no_test_name")
+    started = start_time(read.measurement_start_time)
+    country = read.probe_cc or ""
+    if not (len(country) == 2 and country.isascii() and country.isalpha()):
+        raise Invalid("bad_probe_cc")
+    return started, country.upper(), asn(read.probe_asn)
+
+
+def check_web_connectivity(read: Measurement) -> None:
+    """What a web_connectivity measurement needs besides.
+
+    Raises:
+        Invalid: no_input, input_too_long, report_id_too_long.
+    """
+    if not read.input:
+        raise Invalid("no_input")
+    if len(read.input) > _INPUT_LIMIT:
+        raise Invalid("input_too_long")
+    if read.report_id is not None and len(read.report_id) > TEXT_LIMIT:
+        raise Invalid("report_id_too_long")
+
+
+def observe(
+    read: Measurement,
+    *,
+    line_number: int,
+    fingerprints: Fingerprints,
+    received: Received | None = None,
+) -> tuple[Any, ...]:
+    """The observation of one web_connectivity measurement, in the order of :data:`COLUMNS`.
+
+    List columns hold tuples in the order of their struct's fields. Bodies are read from the line
+    that ``read`` was decoded from, which must not have changed.
+
+    Raises:
+        Invalid: see :func:`check` and :func:`check_web_connectivity`.
+    """
+    started, country, probe_asn = check(read)
+    check_web_connectivity(read)
+    url = read.input or ""
+    keys = read.test_keys or _NO_KEYS
+    control = ControlView(keys)
+    dns = read_queries(keys, hosts.normalise(url), fingerprints)
+    known = KnownAddresses(keys, dns, control)
+    page = read_pages(keys, url, dns.host, fingerprints)
+    tcp = tcp_items(keys, dns, known, control)
+    names = (*dns.fingerprints, *page.names)
+    flag = flags(
+        read.test_keys,
+        has_match=bool(names),
+        is_confirmed=bool(names) and fingerprints.confirms(names, country),
+        start_time=started,
+        received=received,
+        has_bad_body=page.is_unreadable,
+    )
+    return (
+        read.report_id or "",
+        url,
+        started,
+        line_number,
+        country,
+        probe_asn,
+        clip_text(read.probe_network_name),
+        _lenient_asn(read.resolver_asn),
+        clip_text(read.software_name),
+        clip_text(read.software_version),
+        clip_text(read.test_version),
+        clip_text(read.annotations.platform) if read.annotations else None,
+        dns.host,
+        url[:8].lower() == "https://",
+        bool(dns.host) and hosts.canonical(dns.host) is not None,
+        *dns_columns(dns.system, known),
+        *dns_columns(dns.udp, known),
+        *control.dns_columns(known),
+        control.tls_addresses(),
+        tcp,
+        tls_items(keys, dns, known, control, tcp),
+        *redirect_columns(keys, dns),
+        *http_columns(keys, page, dns),
+        *control.http_columns(),
+        keys.body_proportion,
+        keys.status_code_match,
+        keys.headers_match,
+        keys.title_match,
+        normalise_failure(keys.dns_experiment_failure) if keys.dns_experiment_failure else None,
+        normalise_failure(keys.http_experiment_failure) if keys.http_experiment_failure else None,
+        clip_text(keys.dns_consistency),
+        blocking_text(keys.blocking),
+        accessible_or_none(keys),
+        int32_or_none(keys.x_blocking_flags),
+        int32_or_none(keys.x_dns_flags),
+        int32_or_none(keys.x_null_null_flags),
+        flag.is_anomaly,
+        None if fingerprints.is_empty else flag.is_confirmed,
+        flag.is_failure,
+    )
+
+
+def _lenient_asn(value: str | int | None) -> int:
+    try:
+        return asn(value)
+    except Invalid:
+        return 0
+
+
+_NO_KEYS: Final = TestKeys()

@@ -1,0 +1,195 @@
+"""What came back over HTTP: pages described so that one served for many sites is recognised."""
+
+import hashlib
+import re
+from binascii import Error as Base64Error
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote_plus
+
+from analysis import hosts
+from analysis.observations import messages
+from analysis.observations.attempts import QueryResults, is_among, split_endpoint
+from analysis.observations.fingerprints import Fingerprints
+from analysis.observations.messages import Exchange, TestKeys
+from analysis.observations.values import normalise_failure, request_url, tidy_title
+
+_URL_LIMIT = 8192
+_EXCHANGE_LIMIT = 20
+_LIKE_LIMIT = 8192  # bytes of a page like the control's that are looked at
+_SAME_BODY = 0.7  # above this the probe itself calls two bodies the same
+_TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,500})", re.IGNORECASE)
+_NOT_CONTENT = b"0123456789abcdef/% \t\r\n\f\v"
+_SCHEMES = (b"https://", b"http://", b"https%3a%2f%2f", b"http%3a%2f%2f")
+
+
+# --- http ---------------------------------------------------------------------------------------
+
+
+class _Page:
+    """What was seen of the responses."""
+
+    __slots__ = ("digest", "host", "is_unreadable", "length", "names", "title", "was_matched")
+
+    def __init__(self) -> None:
+        self.host: str | None = None
+        self.names: list[str] = []
+        self.was_matched = False
+        self.title: str | None = None
+        self.digest: str | None = None
+        self.length: int | None = None
+        self.is_unreadable = False
+
+
+def read_pages(keys: TestKeys, url: str, host: str, fingerprints: Fingerprints) -> _Page:
+    """Look at the responses that may be somebody else's, see the head of this module."""
+    page = _Page()
+    for index, exchange in enumerate((keys.requests or ())[:_EXCHANGE_LIMIT]):
+        target = hosts.normalise(request_url(exchange))
+        if index == 0:
+            page.host = target or None
+        response = exchange.response
+        if response is None or not response.code:
+            continue
+        is_trusted = _is_trusted(exchange, target, host)
+        is_like = index == 0 and _is_like_control(keys, response.code, is_trusted)
+        is_described = index == 0 and not is_like
+        if is_described or not (is_trusted or fingerprints.is_empty):
+            _look_at_headers(page, response, is_trusted, fingerprints)
+            limit = _LIKE_LIMIT if is_like else messages.BODY_LIMIT
+            body = _look_at_body(page, response, is_trusted, fingerprints, limit)
+            if is_described:
+                _describe(page, body, (url, request_url(exchange), host, target))
+    return page
+
+
+def _is_trusted(exchange: Exchange, target: str, host: str) -> bool:
+    """Whether the page came from the input's own site, proved by its certificate."""
+    if exchange.failure or not target or request_url(exchange)[:8].lower() != "https://":
+        return False
+    return target == host or (
+        bool(host) and hosts.registrable_domain(target) == hosts.registrable_domain(host)
+    )
+
+
+def _is_like_control(keys: TestKeys, status: int, is_trusted: bool) -> bool:
+    """Whether the newest page needs no description: it is a page, and what the control got.
+
+    The probe must have compared them and found no difference; on a trusted page it is enough
+    that it found none.
+    """
+    if not 200 <= status < 300 or keys.title_match is False or keys.status_code_match is False:
+        return False
+    if is_trusted:
+        return True
+    share = keys.body_proportion
+    return keys.status_code_match is True and share is not None and share > _SAME_BODY
+
+
+def _look_at_headers(
+    page: _Page, response: messages.HttpResponse, is_trusted: bool, fingerprints: Fingerprints
+) -> None:
+    if is_trusted or not fingerprints.header_names:
+        return
+    values = messages.header_values(response.headers, fingerprints.header_names)
+    for name, value in values.items():
+        page.names.extend(fingerprints.match(f"header.{name}", value))
+
+
+def _look_at_body(
+    page: _Page,
+    response: messages.HttpResponse,
+    is_trusted: bool,
+    fingerprints: Fingerprints,
+    limit: int,
+) -> bytes | None:
+    try:
+        body = messages.body_bytes(response.body, limit)
+    except Base64Error:
+        page.is_unreadable = True
+        return None
+    if not is_trusted and not fingerprints.is_empty:
+        page.was_matched = True
+        if body:
+            page.names.extend(fingerprints.match("body", body))
+    return body
+
+
+def _describe(page: _Page, body: bytes | None, own_words: tuple[str, str, str, str]) -> None:
+    if body is None:
+        return
+    page.length = len(body)
+    page.title = title_of(body)
+    page.digest = body_digest(body, own_words)
+
+
+def title_of(body: bytes) -> str | None:
+    """The text of the first title element; null where there is none."""
+    found = _TITLE.search(body)
+    if found is None:
+        return None
+    return tidy_title(found[1].decode("utf-8", "replace"))
+
+
+def body_digest(body: bytes, own_words: Iterable[str]) -> str | None:
+    """A digest that is the same for one page served in the place of many.
+
+    Args:
+        body: the page.
+        own_words: what differs with the site that was asked for: its URL and host name.
+
+    Returns:
+        32 hexadecimal digits, or None where nothing is left of the page.
+    """
+    content = body.lower()
+    # The longest first, so that a host name does not break the URL it stands in.
+    for word in sorted({w.lower() for w in own_words if w}, key=len, reverse=True):
+        encoded = word.encode()
+        for spelling in {encoded: None, quote_plus(word).lower().encode(): None}:
+            content = content.replace(spelling, b"")
+    # A page may show the site's front page where another one was asked for.
+    for scheme in _SCHEMES:
+        content = content.replace(scheme, b"")
+    content = content.translate(None, _NOT_CONTENT)
+    return hashlib.sha256(content).hexdigest()[:32] if content else None
+
+
+def http_columns(keys: TestKeys, page: _Page, dns: QueryResults) -> tuple[Any, ...]:
+    requests = keys.requests or ()
+    names = sorted(set(page.names)) if page.was_matched else None
+    if not requests:
+        failure = keys.http_experiment_failure
+        return (
+            normalise_failure(failure) if failure else None,
+            None,
+            None,
+            None,
+            0,
+            None,
+            None,
+            None,
+            None,
+            names,
+        )
+    newest = requests[0]
+    status = newest.response.code if newest.response else None
+    return (
+        normalise_failure(newest.failure) if newest.failure else None,
+        request_url(newest)[:_URL_LIMIT] or None,
+        page.host,
+        status if status is not None and 100 <= status < 1000 else None,
+        min(len(requests), 65_535),
+        _is_answer(requests[-1].address, dns),
+        page.length,
+        page.title,
+        page.digest,
+        names,
+    )
+
+
+def _is_answer(endpoint: str | None, dns: QueryResults) -> bool | None:
+    """Whether an endpoint's address is one that the system resolver gave; null: not known."""
+    address = split_endpoint(endpoint)[0] if endpoint else None
+    if address is None or address == dns.host:
+        return None
+    return is_among(address, dns.system)

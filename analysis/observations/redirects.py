@@ -1,0 +1,84 @@
+"""The first failure at the target of a redirect: its layer, host and failure."""
+
+from collections.abc import Sequence
+
+from analysis import hosts
+from analysis import hosts as hostnames
+from analysis.observations.attempts import SYSTEM_ENGINES, QueryResults, connect_failure
+from analysis.observations.messages import Exchange, TestKeys
+from analysis.observations.values import LIST_LIMIT, normalise_failure, redirect_depth, request_url
+
+# --- redirects ----------------------------------------------------------------------------------
+
+
+def redirect_columns(
+    keys: TestKeys, dns: QueryResults
+) -> tuple[str | None, str | None, str | None]:
+    """Layer, host and failure of the first failure at a redirect's target."""
+    exchanges = (keys.requests or ())[:LIST_LIMIT]
+    newest = exchanges[0] if exchanges else None
+    if newest is not None and newest.failure and redirect_depth(newest.tags) is None:
+        host = hosts.normalise(request_url(newest))
+        failure = normalise_failure(newest.failure)
+        if host and host != dns.host and failure:
+            return _layer_of(failure, request_url(newest)), host, failure
+        return None, None, None
+    if not dns.has_later_failure and not (newest is not None and newest.failure):
+        return None, None, None
+    return _first_later_failure(keys, exchanges)
+
+
+def _layer_of(failure: str, url: str) -> str | None:
+    """The layer that a failure's word names; null where an https page may have failed in two."""
+    if failure.startswith("dns_"):
+        return "dns"
+    if failure.startswith("ssl_"):
+        return "tls"
+    unreached = ("connection_refused", "host_unreachable", "network_unreachable")
+    if failure.startswith(unreached):
+        return "tcp"
+    return None if url[:8].lower() == "https://" else "http"
+
+
+def _first_later_failure(
+    keys: TestKeys, exchanges: Sequence[Exchange]
+) -> tuple[str | None, str | None, str | None]:
+    attempts: dict[tuple[int, int], list[tuple[str, str | None]]] = {}
+    for query in keys.queries or ():
+        if query.engine in SYSTEM_ENGINES:
+            failure = normalise_failure(query.failure) if query.failure else None
+            _note(attempts, query.tags, 0, query.hostname or "", failure)
+    for connect in keys.tcp_connect or ():
+        _note(attempts, connect.tags, 1, "", connect_failure(connect))
+    for handshake in keys.tls_handshakes or ():
+        failure = normalise_failure(handshake.failure) if handshake.failure else None
+        _note(attempts, handshake.tags, 2, handshake.server_name or "", failure)
+    for exchange in exchanges:
+        failure = normalise_failure(exchange.failure) if exchange.failure else None
+        _note(attempts, exchange.tags, 3, request_url(exchange), failure)
+    host = ""
+    for depth, layer in sorted(attempts):
+        results = attempts[depth, layer]
+        host = hosts.normalise(results[0][0]) or host
+        if all(failure for _, failure in results):
+            named = host or _host_at(attempts, depth)
+            return ("dns", "tcp", "tls", "http")[layer], named or None, results[0][1]
+    return None, None, None
+
+
+def _note(
+    attempts: dict[tuple[int, int], list[tuple[str, str | None]]],
+    tags: list[str] | None,
+    layer: int,
+    host: str,
+    failure: str | None,
+) -> None:
+    depth = redirect_depth(tags)
+    if depth and "fetch_body=false" not in (tags or ()):
+        attempts.setdefault((depth, layer), []).append((host, failure))
+
+
+def _host_at(attempts: dict[tuple[int, int], list[tuple[str, str | None]]], depth: int) -> str:
+    """The host of a depth where no lookup named it: that of its handshakes or requests."""
+    hosts = (attempts.get((depth, layer), [("", None)])[0][0] for layer in (2, 3))
+    return next((name for name in map(hostnames.normalise, hosts) if name), "")

@@ -1,0 +1,316 @@
+"""An executed notebook → one self-contained HTML page; the findings → the report's first page.
+
+No script, no font and no style sheet from elsewhere: each page holds all it shows, and its
+content security policy lets nothing else load. Code is folded under the output that it led to.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from html import unescape
+from pathlib import Path
+from typing import Any, TypedDict
+
+import mistune
+import nbformat
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from nbconvert import HTMLExporter, TemplateExporter
+
+from analysis.display.cells import link, number, safe, states_legend
+from analysis.errors import ContractError
+
+TEMPLATES = Path(__file__).parent / "page"
+
+#: Cells that are not shown: they hold paths and job counts, which differ between machines.
+HIDDEN_TAGS = frozenset({"setup", "parameters", "injected-parameters"})
+_SHOWN = {"text/html", "image/svg+xml", "image/png", "text/plain"}
+
+GLOSSARY: dict[str, str] = {
+    "Measurement": "One test of one address by one probe at one time.",
+    "Session": "One run of a probe, told apart by its report; the best stand-in for an "
+    "independent witness.",
+    "Network": "An autonomous system (AS), the unit in which the internet is run. One operator "
+    "may run several.",
+    "Anomaly": "OONI's flag that something differed from what its control saw. It is a hint, not "
+    "a finding: many anomalies are not blocking.",
+    "Confirmed": "OONI's flag for a known block page or a known blocking address.",
+    "Control": "The same test made at the same time from a network without censorship.",
+    "Blocked share": "Blocked sessions among those that were either blocked or reachable, with "
+    "bounds that hold it with 95 % probability.",
+    "Sessions to flip": "How many forged sessions it would take to change the state.",
+    "Witness": "A measurement that anyone can look up and that shows what is claimed.",
+    "Annex": "The list of sites found blocked or likely blocked on at least one domestic network.",
+}
+
+
+@dataclass(frozen=True)
+class PageContext:
+    """What the header of every page says."""
+
+    country: str  # name of the country
+    period: str  # in words: "1 July 2023 to 30 June 2024"
+    status: str  # in words: "Fictional country", "Draft 2"
+    data_date: str  # day the data were fetched, or the last day that they hold
+    title: str = "Internet censorship report"
+    language: str = "en"
+
+
+@dataclass(frozen=True)
+class SetItem:
+    """One page of the set, as navigation and the first page name it."""
+
+    file: str
+    title: str  # the notebook's first heading
+    line: str  # its first paragraph
+
+
+class Number(TypedDict, total=False):
+    """One big number: what it is, what it counts out of what, why it may mislead."""
+
+    value: object
+    label: str
+    caveat: str
+
+
+class Finding(TypedDict, total=False):
+    """One numbered finding; its number is its place in the list."""
+
+    claim: str
+    reading: str
+    caveat: str
+    evidence_page: str  # "4-blocked-sites.html#F1" or "tables/verdicts.csv"
+
+
+class Summary(TypedDict, total=False):
+    """What ``findings/index.json`` holds, written by a notebook: the content of the first page."""
+
+    answer: str  # one sentence that answers the report's question
+    numbers: list[Number]
+    findings: list[Finding]
+    unknowns: list[str]
+
+
+def describe(notebook: Path) -> SetItem:
+    """How a notebook is named in the set: its first heading and first paragraph.
+
+    Raises:
+        ContractError: the notebook does not start with a heading of the first level.
+    """
+    cells = nbformat.read(notebook, as_version=4).cells  # type: ignore[no-untyped-call]
+    text = cells[0].source if cells and cells[0].cell_type == "markdown" else ""
+    found = re.match(r"#\s+(.+)\n*((?:(?!#).+\n?)*)", text)
+    if not found:
+        raise ContractError(f"{notebook.name}: the first cell does not start with “# title”")
+    line = re.sub(r"[*_`]|\[([^]]*)\]\([^)]*\)", r"\1", " ".join(found[2].split()))
+    return SetItem(f"{notebook.stem}.html", found[1].strip(), line)
+
+
+def render_page(
+    executed: nbformat.NotebookNode, item: SetItem, page: PageContext, every: Sequence[SetItem]
+) -> str:
+    """An executed notebook as a page.
+
+    Raises:
+        ContractError: a figure has no alternative text, or an output is of a kind that a page
+            without scripts cannot show.
+    """
+    executed = _without_hidden(executed)
+    _check_outputs(executed, item.file)
+    prose, contents = _prose(executed)
+    exporter: Any = _Exporter(  # type: ignore[no-untyped-call]
+        template_name="page", extra_template_basedirs=[str(TEMPLATES.parent)]
+    )
+    exporter.register_filter("figure_words", _figure_words)
+    resources = {
+        "page": asdict(page),
+        "style": stylesheet(),
+        "set": [asdict(one) for one in every],
+        "current": item.file,
+        "title": item.title,
+        "toc": contents,
+        "prose": prose,
+        "code": _code(executed),
+    }
+    html, _ = exporter.from_notebook_node(executed, resources)
+    return _tidy(str(html))
+
+
+def render_summary(
+    summary: Summary, page: PageContext, every: Sequence[SetItem], tables: Mapping[str, int | None]
+) -> str:
+    """The report's first page.
+
+    Args:
+        tables: file name → number of rows, None for a file that is no table.
+    """
+    loader = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=False
+    )
+    loader.filters |= {
+        "clean": safe,
+        "evidence": lambda target: link(str(target), _target_words(str(target), every)),
+        "amount": lambda value: safe(value if isinstance(value, str) else number(value)),
+    }
+    empty: Summary = {"answer": "", "numbers": [], "findings": [], "unknowns": []}
+    html = loader.get_template("summary.html.j2").render(
+        index=_complete({**empty, **summary}),
+        page=asdict(page),
+        style=stylesheet(),
+        set=[asdict(one) for one in every],
+        tables=tables,
+        legend=states_legend(),
+        glossary=GLOSSARY,
+    )
+    return _tidy(html)
+
+
+@lru_cache(maxsize=1)
+def stylesheet() -> str:
+    """The style of every page."""
+    return (TEMPLATES / "style.css").read_text(encoding="utf-8")
+
+
+class _Exporter(HTMLExporter):
+    """Writes what the template says: the stock exporter parses the page again and gives an image
+    without words a placeholder that passes for words."""
+
+    def from_notebook_node(
+        self, nb: nbformat.NotebookNode, resources: Any = None, **options: Any
+    ) -> Any:
+        return TemplateExporter.from_notebook_node(self, nb, resources, **options)
+
+
+class _Prose(mistune.HTMLRenderer):
+    """Markdown with an id on each heading; raw HTML is inert; the first title is left out, since
+    the page's header shows it."""
+
+    def __init__(self) -> None:
+        super().__init__(escape=True)
+        self.contents: list[dict[str, Any]] = []
+        self._used = {"main", "F"}
+        self._has_title = False
+
+    def heading(self, text: str, level: int, **attributes: Any) -> str:
+        if level == 1 and not self._has_title:
+            self._has_title = True
+            return ""
+        plain = re.sub(r"<[^>]*>", "", text)
+        anchor = self._anchor(unescape(plain))
+        if level <= 3:
+            words = unescape(plain)
+            self.contents.append({"level": level, "text": words, "id": anchor})
+        return f'<h{level} id="{anchor}">{text}</h{level}>\n'
+
+    def _anchor(self, words: str) -> str:
+        anchor = first = slug(words)
+        count = 1
+        while anchor in self._used:
+            count += 1
+            anchor = f"{first}-{count}"
+        self._used.add(anchor)
+        return anchor
+
+
+def slug(words: str) -> str:
+    """An id from a heading: letters, their marks and digits of any script, joined by hyphens."""
+    kept = "".join(
+        c if unicodedata.category(c)[0] in "LMN" else "-"
+        for c in unicodedata.normalize("NFC", words)
+    )
+    return re.sub("-+", "-", kept).strip("-").lower() or "section"
+
+
+def _prose(executed: nbformat.NotebookNode) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    renderer = _Prose()
+    markdown = mistune.create_markdown(renderer=renderer, plugins=["table", "footnotes"])
+    prose = {
+        cell.id: str(markdown(cell.source)).strip() + "\n"
+        for cell in executed.cells
+        if cell.cell_type == "markdown"
+    }
+    return {name: text if text.strip() else "" for name, text in prose.items()}, renderer.contents
+
+
+def _code(executed: nbformat.NotebookNode) -> dict[str, str]:
+    """Cell id → the code to fold under its output: its own, after that of the silent cells
+    before it."""
+    code: dict[str, str] = {}
+    waiting: list[str] = []
+    for cell in executed.cells:
+        if cell.cell_type != "code":
+            continue
+        waiting.append(cell.source.strip())
+        code[cell.id] = ""
+        if any(output.output_type != "stream" for output in cell.outputs):
+            code[cell.id] = "\n\n".join(part for part in waiting if part)
+            waiting = []
+    return code
+
+
+def _without_hidden(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    shown = [
+        cell
+        for cell in executed.cells
+        if not HIDDEN_TAGS.intersection(cell.metadata.get("tags", []))
+    ]
+    page = deepcopy(executed)
+    page.cells = shown
+    return page
+
+
+def _check_outputs(executed: nbformat.NotebookNode, file: str) -> None:
+    for place, cell in enumerate(executed.cells, start=1):
+        for output in cell.get("outputs", []):
+            kinds = set(output.get("data", {}))
+            if kinds and not kinds & _SHOWN:
+                raise ContractError(
+                    f"{file}: cell {place} shows {', '.join(sorted(kinds))}, "
+                    "which a page without scripts cannot show"
+                )
+            for mime in sorted(kinds & {"image/svg+xml", "image/png"}):
+                if not str(output.metadata.get(mime, {}).get("alt", "")).strip():
+                    raise ContractError(
+                        f"{file}: the figure in cell {place} has no alternative text; "
+                        "show it with pages.show_figure"
+                    )
+
+
+def _figure_words(output: nbformat.NotebookNode, which: str, mime: str) -> str:
+    words = str(output.metadata.get(mime, {}).get(which, "")).strip()
+    if not words:
+        raise ContractError(f"a figure has no {which}")
+    return words
+
+
+def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary with every optional field there, so that a mistyped one is an error."""
+    fields = {
+        "numbers": ("value", "label", "caveat"),
+        "findings": ("claim", "reading", "caveat", "evidence_page"),
+    }
+    known = {"answer", "unknowns", *fields}
+    unknown = summary.keys() - known
+    for name, keys in fields.items():
+        unknown |= {f"{name}.{key}" for entry in summary[name] for key in entry.keys() - set(keys)}
+    if unknown:
+        raise ContractError(f"findings/index.json: no such field: {', '.join(sorted(unknown))}")
+    return dict(summary) | {
+        name: [{key: entry.get(key, "") for key in keys} for entry in summary[name]]
+        for name, keys in fields.items()
+    }
+
+
+def _target_words(target: str, every: Sequence[SetItem]) -> str:
+    """A link to a page of the set in the page's own title."""
+    file, _, anchor = target.partition("#")
+    titles = {item.file: item.title for item in every}
+    return f"{titles.get(file, file)}{f', {anchor}' if anchor else ''}"
+
+
+def _tidy(html: str) -> str:
+    """No trailing space, one line feed at the end: the same bytes from any template layout."""
+    lines = (line.rstrip() for line in html.replace("\r\n", "\n").split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"

@@ -1,0 +1,105 @@
+"""Reference data: countries, test lists, categories and local sites, each with its digest.
+
+What ships lies in ``data/reference`` and is found from this file, so that a notebook's working
+folder does not matter. What a person hands in (``TEST_LIST``) is checked line by line: a list
+that is read wrongly would silently change which sites count as local.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from analysis.errors import ParameterError
+
+#: The folder that holds ``analysis/``, ``data/`` and ``notebooks/``.
+REPOSITORY = Path(__file__).resolve().parents[2]
+#: Shipped reference data; ``sources.csv`` in it says where each file comes from.
+REFERENCE = REPOSITORY / "data" / "reference"
+REQUIRED_COLUMNS = ("url", "category_code", "category_description")
+
+Role = Literal["country", "general"]
+
+
+# Reading files -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReferenceFile:
+    """One file of reference data, as ``run.json`` names it.
+
+    Attributes:
+        name: file name without its folder, which is nobody else's business.
+        role: what the file is used for, for example ``country test list``.
+        digest: SHA-256 of its bytes, in hexadecimal.
+        row_count: rows or entries read from it.
+        date: the latest date inside the file, ISO; empty where it holds none.
+    """
+
+    name: str
+    role: str
+    digest: str
+    row_count: int
+    date: str = ""
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """A CSV file as read: ``rows`` are (line number, cells by column name), in file order."""
+
+    digest: str
+    rows: tuple[tuple[int, Mapping[str, str]], ...]
+
+
+def read_csv(path: Path, required: Sequence[str], parameter: str) -> CsvTable:
+    """Read a UTF-8 CSV file with a header row; blank lines are skipped, cells are stripped.
+
+    Args:
+        path: the file.
+        required: columns that must be there; others are kept as they are.
+        parameter: the parameter that named the file, for the error.
+
+    Raises:
+        ParameterError: the file is missing, not UTF-8, not CSV, lacks a column, or a line has
+            more or fewer cells than the header; names the file, the line and what is wrong.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ParameterError(parameter, path, f"cannot be read: {reason}") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ParameterError(parameter, path, f"line {line}: not UTF-8 text") from None
+    lines = _csv_lines(text, path, parameter)
+    _, header = next(lines, (1, []))
+    missing = [column for column in required if column not in header]
+    if missing:
+        raise ParameterError(parameter, path, f"line 1: no column {', '.join(missing)}")
+    if len(set(header)) != len(header):
+        raise ParameterError(parameter, path, "line 1: two columns have the same name")
+    rows: list[tuple[int, Mapping[str, str]]] = []
+    for line, cells in lines:
+        if len(cells) != len(header):
+            message = f"line {line}: {len(cells)} cells where the header has {len(header)}"
+            raise ParameterError(parameter, path, message)
+        rows.append((line, MappingProxyType(dict(zip(header, cells, strict=True)))))
+    return CsvTable(hashlib.sha256(data).hexdigest(), tuple(rows))
+
+
+def _csv_lines(text: str, path: Path, parameter: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield line, [cell.strip() for cell in cells]
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ParameterError(parameter, path, f"line {line}: not CSV: {error}") from None

@@ -1,0 +1,345 @@
+"""Who runs a network, and whether it is one that people in the country go online through.
+
+A list that a person wrote (``NETWORKS``, or the shipped ``networks/<cc>.csv``) comes first. A
+network that it does not name, or whose kind it does not know, is judged by words in its name;
+the name is what probes report, so ``kind_source`` says which of the two it was.
+
+What networks are called by those who register them: AS number → name.
+
+A snapshot holds these names for the whole Internet, drawn from a table of address ranges. They
+serve where neither a list of networks nor the probes say what a network is called.
+"""
+
+import csv
+import hashlib
+import io
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+
+from analysis.errors import ParameterError
+from analysis.reference.countries import parse_country
+from analysis.reference.files import REFERENCE, ReferenceFile, read_csv
+
+MAX_ASN = 2**32 - 1
+
+_NUMBER = re.compile(r"\d{1,10}", re.ASCII)
+_NAME_LENGTH = 120
+_NAME_COLUMNS = ("asn", "name")
+_TYPES = pyarrow.csv.ConvertOptions(
+    column_types={"asn": pa.uint32(), "name": pa.string()}, include_columns=_NAME_COLUMNS
+)
+#: The parameter that errors name: it is the snapshot that brings these files.
+_PARAMETER = "REFERENCE"
+
+
+@dataclass(frozen=True)
+class NetworkNames:
+    """Registered names by AS number; ``file`` is None where there are none."""
+
+    names: Mapping[int, str]
+    file: ReferenceFile | None = None
+
+
+def clean_name(name: str | None) -> str:
+    """A reported network name on one line: no control or invisible characters, not too long."""
+    if not isinstance(name, str):
+        return ""
+    spaced = "".join(
+        " " if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Cs", "Co") else char
+        for char in name[: 8 * _NAME_LENGTH]
+    )
+    return " ".join(spaced.split())[:_NAME_LENGTH].rstrip()
+
+
+def load_network_names(path: str | Path | None) -> NetworkNames:
+    """Read registered names, CSV ``asn,name``; none where ``path`` is empty.
+
+    Raises:
+        ParameterError: the file cannot be read or a line is wrong; names the file.
+    """
+    if not path:
+        return NetworkNames(MappingProxyType({}))
+    file = Path(path)
+    try:
+        data = file.read_bytes()
+        table = pyarrow.csv.read_csv(io.BytesIO(data), convert_options=_TYPES)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ParameterError(_PARAMETER, file, f"cannot be read as asn,name: {reason}") from None
+    names = dict(zip(*(table[column].to_pylist() for column in _NAME_COLUMNS), strict=True))
+    digest = hashlib.sha256(data).hexdigest()
+    described = ReferenceFile(file.name, "network names", digest, len(names))
+    return NetworkNames(MappingProxyType(names), described)
+
+
+def extract_names(ranges: Path, target: Path) -> None:
+    """Draw the names from a table of address ranges: rows of first, last, asn, name; no header.
+
+    A network with several names keeps the one of most ranges, then the longest, then the first
+    by the alphabet. Number 0 and empty names are left out.
+
+    Args:
+        ranges: the table, as DB-IP and ip-location-db publish it.
+        target: CSV ``asn,name``, by number.
+
+    Raises:
+        ParameterError: a line is no such row; names the file and the line.
+    """
+    counts: dict[int, Counter[str]] = {}
+    for asn, name in _ranges(ranges):
+        if asn and name:
+            counts.setdefault(asn, Counter())[name] += 1
+    with target.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(_NAME_COLUMNS)
+        for asn in sorted(counts):
+            found = counts[asn]
+            writer.writerow((asn, min(found, key=lambda name: (-found[name], -len(name), name))))
+
+
+def _ranges(file: Path) -> Iterator[tuple[int, str]]:
+    """AS number and name of each row, checked."""
+    line = 1
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream, strict=True)
+            cleaned: dict[str, str] = {}  # a name stands in many rows
+            for row in reader:
+                if len(row) != 4:
+                    message = f"line {line}: {len(row)} cells instead of first, last, asn, name"
+                    raise ParameterError(_PARAMETER, file, message)
+                name = row[3]
+                if name not in cleaned:
+                    cleaned[name] = clean_name(name)
+                yield _asn(row[2], file, line), cleaned[name]
+                line = reader.line_num + 1
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ParameterError(_PARAMETER, file, f"line {line}: not CSV: {error}") from None
+
+
+def _asn(text: str, file: Path, line: int) -> int:
+    if not _NUMBER.fullmatch(text) or int(text) > MAX_ASN:
+        raise ParameterError(_PARAMETER, file, f"line {line}: asn {text[:40]!r} is not a number")
+    return int(text)
+
+
+KINDS = ("isp", "mobile", "education", "hosting", "vpn", "foreign", "unknown")
+#: Networks whose blocking counts as blocking in the country (guard G5: not an access network).
+DOMESTIC = frozenset({"isp", "mobile", "education", "unknown"})
+#: Networks that are ranked against each other.
+RANKED = frozenset({"isp", "mobile", "unknown"})
+
+_COLUMNS = ("asn", "network", "operator", "kind", "source")
+_NO_NAMES: Mapping[int, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class NameRule:
+    """Words in a network's name that tell its kind.
+
+    Attributes:
+        rule_id: stable name.
+        kind: what the words stand for.
+        pattern: searched in the lower-case name, words only.
+        comment: why.
+    """
+
+    rule_id: str
+    kind: str
+    pattern: re.Pattern[str]
+    comment: str
+
+
+def _words(alternatives: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![a-z0-9])(?:{alternatives})(?![a-z0-9])")
+
+
+#: The first rule that matches decides. Only words that hardly ever mean anything else are here:
+#: a domestic network taken for a foreign one would lose its verdicts.
+NAME_RULES = (
+    NameRule(
+        "vpn_word",
+        "vpn",
+        _words("vpn|[a-z]+vpn|vpn[a-z]+|private internet access|proxy"),
+        "the name says so",
+    ),
+    NameRule(
+        "vpn_exit",
+        "vpn",
+        _words(
+            "m247|datacamp|cdn77|packethub|tefincom|31173 services|mullvad|proton ag"
+            "|windscribe|cloudflare|cloudflarenet|zscaler"
+        ),
+        "exits of VPN services; a probe inside Cloudflare is on its WARP",
+    ),
+    NameRule(
+        "hosting_word",
+        "hosting",
+        _words(
+            "(?:web)?hosting|hosted|vps|[a-z]*servers?|colocation|colo|cdn|content delivery"
+            "|data ?cent(?:er|re)s?|cloud"
+        ),
+        "machines in racks, not people at home",
+    ),
+    NameRule(
+        "hosting_company",
+        "hosting",
+        _words(
+            "amazon(?:-[a-z0-9]+)?|aws|google llc|google-cloud[a-z-]*|microsoft[a-z-]*"
+            "|oracle[a-z-]*|digitalocean[a-z-]*|linode[a-z-]*|akamai[a-z-]*|fastly|edgecast"
+            "|edgio|(?:as-)?vultr|(?:as-)?choopa|constant company|ovh|hetzner[a-z-]*|contabo"
+            "|leaseweb[a-z-]*|clouvider|performive|quadranet[a-z-]*|colocrossing|zenlayer|ipxo"
+            "|scaleway|alibaba[a-z-]*|aliyun|tencent[a-z-]*|huawei clouds?|psychz|gthost"
+            "|hostpapa|godaddy[a-z-]*|upcloud"
+        ),
+        "companies that rent machines or deliver content",
+    ),
+    NameRule(
+        "education_word",
+        "education",
+        _words(
+            "universit[a-zäéàó]+|univ|polytechnic|college|faculty|academy|school|education"
+            "|institute of technology"
+        ),
+        "a campus may filter on its own account, so it is not ranked",
+    ),
+    NameRule(
+        "mobile_word",
+        "mobile",
+        _words("mobile|[a-z]-mobile|cellular|[a-z]*gsm|lte|[345]g"),
+        "people on telephones",
+    ),
+    NameRule(
+        "isp_word",
+        "isp",
+        _words("[a-z]*isp|internet service providers?|broadband|telecoms?|telecommunications?"),
+        "access providers say what they sell",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as a list names it; ``source`` says where its line comes from."""
+
+    asn: int
+    network: str
+    operator: str
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True)
+class NetworkList:
+    """The listed networks by ASN; ``file`` is None where the country has no list."""
+
+    networks: Mapping[int, Network]
+    file: ReferenceFile | None = None
+
+
+def load_networks(path: str | Path | None, probe_cc: str) -> NetworkList:
+    """Read a network list, CSV ``asn,network,operator,kind,source``.
+
+    Args:
+        path: the file; by default the shipped ``networks/<cc>.csv``, if there is one.
+        probe_cc: the country.
+
+    Raises:
+        ParameterError: the file cannot be read or a line is wrong; names NETWORKS, the file, the
+            line and what is accepted.
+    """
+    code = parse_country(probe_cc)
+    shipped = REFERENCE / "networks" / f"{code.lower()}.csv"
+    if not path and not shipped.is_file():
+        return NetworkList(MappingProxyType({}))
+    file = Path(path).expanduser() if path else shipped
+    table = read_csv(file, _COLUMNS, "NETWORKS")
+    networks: dict[int, Network] = {}
+    for line, row in table.rows:
+        network = _read_line(row, file, line)
+        if network.asn in networks:
+            raise ParameterError("NETWORKS", file, f"line {line}: AS{network.asn} is listed twice")
+        networks[network.asn] = network
+    described = ReferenceFile(file.name, "networks", table.digest, len(networks))
+    return NetworkList(MappingProxyType(networks), described)
+
+
+def _read_line(row: Mapping[str, str], file: Path, line: int) -> Network:
+    where = f"line {line}: "
+    digits = row["asn"].upper().removeprefix("AS")
+    if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:11]) <= MAX_ASN):
+        raise ParameterError("NETWORKS", file, f"{where}asn {row['asn']!r} is not a number")
+    if row["kind"] not in KINDS:
+        accepted = f"kind {row['kind']!r} is none of {', '.join(KINDS)}"
+        raise ParameterError("NETWORKS", file, where + accepted)
+    if not row["source"]:
+        raise ParameterError("NETWORKS", file, f"{where}source is empty: say where it comes from")
+    network = row["network"] or f"AS{int(digits)}"
+    return Network(int(digits), network, row["operator"] or network, row["kind"], row["source"])
+
+
+def kind_by_name(name: str) -> tuple[str, str]:
+    """The kind that words in a network's name tell, and the rule that says so.
+
+    Returns:
+        ``(kind, rule_id)``; ``("unknown", "")`` where no rule matches.
+    """
+    text = clean_name(name).lower()
+    for rule in NAME_RULES:
+        if rule.pattern.search(text):
+            return rule.kind, rule.rule_id
+    return "unknown", ""
+
+
+def describe(
+    reported_names: Mapping[int, str | None],
+    networks: NetworkList,
+    registered_names: Mapping[int, str] = _NO_NAMES,
+) -> pd.DataFrame:
+    """Name and classify networks.
+
+    Args:
+        reported_names: for each probe_asn the network name that its probes report most, empty
+            or None if they report none; it serves where the list does not name the network.
+        networks: the list.
+        registered_names: what is shown as ``network`` where neither of the two says anything.
+            It moves nothing else: were operator or kind to follow it, a fresh snapshot could
+            move a verdict.
+
+    Returns:
+        One row per network, by probe_asn: ``probe_asn`` (int), ``network``, ``operator``,
+        ``kind``, ``kind_source`` (``list``, ``name rule`` or ``none``). A list that says unknown
+        leaves the kind to the name rules. AS0, an unknown network, has kind unknown.
+    """
+    rows = []
+    for asn in sorted(reported_names):
+        network, *judged = _describe_one(asn, reported_names[asn], networks.networks.get(asn))
+        if network == f"AS{asn}":
+            network = registered_names.get(asn, network)
+        rows.append((asn, network, *judged))
+    columns = ["probe_asn", "network", "operator", "kind", "kind_source"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype({"probe_asn": "int64", **dict.fromkeys(columns[1:], "str")})
+
+
+def _describe_one(
+    asn: int, reported: str | None, listed: Network | None
+) -> tuple[str, str, str, str]:
+    """Network, operator, kind and kind_source of one network."""
+    if asn == 0:
+        return "unknown network", "unknown network", "unknown", "none"
+    name = listed.network if listed else clean_name(reported) or f"AS{asn}"
+    operator = listed.operator if listed else name
+    if listed and listed.kind != "unknown":
+        return name, operator, listed.kind, "list"
+    kind, rule_id = kind_by_name(name)
+    return name, operator, kind, "name rule" if rule_id else "none"

@@ -1,0 +1,243 @@
+"""Citizen Lab test lists: categories of sites, and what is on a country's own list."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from analysis.errors import ParameterError
+from analysis.hosts import normalise
+from analysis.reference.countries import countries, is_fictional, parse_country
+from analysis.reference.files import REFERENCE, REQUIRED_COLUMNS, ReferenceFile, Role, read_csv
+
+#: What ``TestLists.category_of`` gives for a domain that no list names.
+UNCATEGORISED = ("NONE", "Not on a test list")
+_CATEGORY_CODE = re.compile(r"[A-Z0-9]{2,8}", re.ASCII)
+
+
+# Categories and test lists -----------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def category_names() -> Mapping[str, str]:
+    """The name of each of Citizen Lab's category codes, from ``data/reference/categories.csv``."""
+    table = read_csv(REFERENCE / "categories.csv", ("category_code", "category"), "TEST_LIST")
+    return MappingProxyType({row["category_code"]: row["category"] for _, row in table.rows})
+
+
+@dataclass(frozen=True)
+class ListEntry:
+    """One line of a test list; ``domain`` is the normalised host of ``url``."""
+
+    role: Role
+    url: str
+    domain: str
+    category_code: str
+    category: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
+class TestLists:
+    """The test lists of one country: its own list and the general ones (Citizen Lab's global).
+
+    Attributes:
+        probe_cc: the country.
+        entries: all lines, country list first, in file order.
+        files: the files they come from, with digest, row count and latest ``date_added``.
+    """
+
+    __test__ = False  # pytest takes any class called Test… for a test
+
+    probe_cc: str
+    entries: tuple[ListEntry, ...] = ()
+    files: tuple[ReferenceFile, ...] = ()
+    _by_domain: Mapping[str, tuple[ListEntry, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        grouped: dict[str, list[ListEntry]] = {}
+        for entry in self.entries:
+            grouped.setdefault(entry.domain, []).append(entry)
+        frozen = MappingProxyType({name: tuple(found) for name, found in grouped.items()})
+        object.__setattr__(self, "_by_domain", frozen)
+
+    @property
+    def date(self) -> str:
+        """The latest date of any list, ISO; empty where there is no list."""
+        return max((file.date for file in self.files), default="")
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per line of a list: role, url, domain, category_code, category, file, line."""
+        columns = ["role", "url", "domain", "category_code", "category", "file", "line"]
+        rows = [[getattr(entry, column) for column in columns] for entry in self.entries]
+        frame = pd.DataFrame(rows, columns=columns)
+        text = dict.fromkeys(columns[:-1], "str")
+        return frame.astype({**text, "line": "int64"})
+
+    def is_on_country_list(self, domain: str) -> bool:
+        """Whether a line of the country's own list has this very host name."""
+        return any(entry.role == "country" for entry in self._by_domain.get(domain, ()))
+
+    def is_listed(self, domain: str) -> bool:
+        """Whether a line of any list has this very host name."""
+        return domain in self._by_domain
+
+    def category_of(self, domain: str, inputs: Iterable[str] = ()) -> tuple[str, str]:
+        """The one category of a domain.
+
+        The exact URL on the country list comes first, then the host on it, then the general
+        lists; what still ties goes by the alphabet of the codes.
+
+        Args:
+            domain: a normalised host name.
+            inputs: the URLs that were measured. Without them the exact URL is the site's front
+                page.
+
+        Returns:
+            Code and name; ``UNCATEGORISED`` for a domain that no list names.
+        """
+        exact = {_with_path(url) for url in inputs}
+        found = self._by_domain.get(domain, ())
+        if not found:
+            return UNCATEGORISED
+
+        def rank(entry: ListEntry) -> tuple[int, str, str]:
+            if entry.role != "country":
+                return 2, entry.category_code, entry.category
+            is_exact = entry.url in exact if exact else _is_front_page(entry.url)
+            return 0 if is_exact else 1, entry.category_code, entry.category
+
+        first = min(found, key=rank)
+        return first.category_code, first.category
+
+
+def load_test_lists(
+    paths: str | Path | Sequence[str | Path] | None, probe_cc: str, parameter: str = "TEST_LIST"
+) -> TestLists:
+    """Read Citizen Lab-shaped test lists.
+
+    Args:
+        paths: CSV files, or folders that hold ``<cc>.csv``, ``global.csv`` or both; a text may
+            name several, separated by commas; nothing gives no list. A file named for the
+            country (``kh.csv``, ``kh-2026.csv``) is the country's own list; every other file
+            is a general one.
+        probe_cc: the country.
+        parameter: the parameter that named the files, for the errors.
+
+    Raises:
+        ParameterError: a file cannot be read, is another country's list, or one of its lines is
+            wrong; names the file, the line and what is wrong.
+    """
+    code = parse_country(probe_cc)
+    entries: list[ListEntry] = []
+    files: list[ReferenceFile] = []
+    for path in _list_files(paths, code, parameter):
+        role = _role_of(path, code, parameter)
+        found, file = _read_list(path, role, parameter)
+        entries.extend(found)
+        files.append(file)
+    entries.sort(key=lambda entry: entry.role != "country")  # stable: file order stays
+    return TestLists(code, tuple(entries), tuple(files))
+
+
+def _list_files(
+    paths: str | Path | Sequence[str | Path] | None, code: str, parameter: str
+) -> list[Path]:
+    if paths is None:
+        return []
+    items: Iterable[str | Path] = [paths] if isinstance(paths, str | Path) else paths
+    found: list[Path] = []
+    for item in items:
+        whole = Path(item).expanduser()
+        # A comma in a file's name is allowed where such a file exists.
+        if isinstance(item, str) and "," in item and not whole.exists():
+            parts = [Path(part.strip()).expanduser() for part in item.split(",") if part.strip()]
+        else:
+            parts = [whole] if str(item).strip() else []
+        for part in parts:
+            found.extend(_folder_lists(part, code, parameter) if part.is_dir() else [part])
+    names = [path.resolve() for path in found]
+    return [path for place, path in enumerate(found) if names[place] not in names[:place]]
+
+
+def _folder_lists(folder: Path, code: str, parameter: str) -> list[Path]:
+    names = (f"{code.lower()}.csv", "global.csv")
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if not found:
+        raise ParameterError(parameter, folder, f"the folder holds neither {' nor '.join(names)}")
+    return found
+
+
+def _role_of(path: Path, code: str, parameter: str) -> Role:
+    prefix = re.split(r"[^a-z]", path.stem.lower(), maxsplit=1)[0].upper()
+    if prefix == code:
+        return "country"
+    if prefix in countries() or is_fictional(prefix):
+        raise ParameterError(parameter, path, f"is the list of {prefix}, not of {code}")
+    return "general"
+
+
+def _read_list(path: Path, role: Role, parameter: str) -> tuple[list[ListEntry], ReferenceFile]:
+    table = read_csv(path, REQUIRED_COLUMNS, parameter)
+    entries: list[ListEntry] = []
+    latest = ""
+    for line, row in table.rows:
+        fault = _line_fault(row)
+        if fault:
+            raise ParameterError(parameter, path, f"line {line}: {fault}")
+        code = row["category_code"]
+        name = category_names().get(code) or row["category_description"] or code
+        url = row["url"]
+        entries.append(
+            ListEntry(role, _with_path(url), normalise(url), code, name, path.name, line)
+        )
+        latest = max(latest, row.get("date_added", ""))
+    file = ReferenceFile(path.name, f"{role} test list", table.digest, len(entries), latest)
+    return entries, file
+
+
+def _line_fault(row: Mapping[str, str]) -> str:
+    """What is wrong with a line of a test list, or nothing."""
+    if not row["url"].lower().startswith(("http://", "https://")):
+        return f"url {row['url']!r} does not start with http:// or https://"
+    if not normalise(row["url"]):
+        return f"url {row['url']!r} has no usable host name"
+    if not _CATEGORY_CODE.fullmatch(row["category_code"]):
+        return f"category_code {row['category_code']!r} is not 2 to 8 capital letters or digits"
+    added = row.get("date_added", "")
+    if added and not _is_iso_date(added):
+        return f"date_added {added!r} is not written YYYY-MM-DD"
+    return ""
+
+
+def _is_iso_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _with_path(url: str) -> str:
+    """The URL with ``/`` where it names no path, as OONI's probes write it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    if parts.scheme and parts.netloc and not (parts.path or parts.query or parts.fragment):
+        return f"{url}/"
+    return url
+
+
+def _is_front_page(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.path in ("", "/") and not parts.query

@@ -1,0 +1,92 @@
+"""One file over HTTP onto the disk."""
+
+import hashlib
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from analysis.sources.files import CannotRead
+from analysis.sources.web import Deadline, Server, patiently, too_long, unpacked
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class NotThere(CannotRead):
+    """The server says that there is no such file."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may cost.
+
+    Attributes:
+        sent: bytes, as the server sends them.
+        unpacked: bytes on the disk.
+        seconds: for all attempts together.
+    """
+
+    sent: int
+    unpacked: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Download:
+    """What was fetched: ``size`` and ``sha256`` are of the bytes that the server sent."""
+
+    url: str
+    etag: str
+    last_modified: str
+    size: int
+    sha256: str
+
+
+@cache
+def _server() -> Server:
+    """One for all files: each new one reads all certificates again."""
+    return Server("fetches reference data", "gzip")
+
+
+def download(url: str, target: Path, limits: Limits) -> Download:
+    """Fetch a file; what comes packed with gzip, by whatever name, is unpacked.
+
+    Raises:
+        NotThere: the server has no such file.
+        CannotRead: it cannot be had, or is larger or slower than the limits allow.
+    """
+    late = f"it did not arrive within {limits.seconds:g} seconds"
+    deadline = _server().deadline(limits.seconds, late)
+    received = patiently(_receive, url, target, limits.sent, deadline)
+    with target.open("rb") as stream:
+        is_packed = stream.read(2) == _GZIP_MAGIC
+    if is_packed:
+        _unpack(target, limits.unpacked)
+    elif received.size > limits.unpacked:
+        raise too_long(limits.unpacked)
+    return received
+
+
+def _receive(url: str, target: Path, limit: int, deadline: Deadline) -> Download:
+    with closing(_server().open(url, deadline, accepts=(200, 404, 410))) as reply:
+        if reply.status != 200:
+            raise NotThere(f"the server has no such file ({reply.status})")
+        size, digest = 0, hashlib.sha256()
+        with target.open("wb") as stream:
+            for block in reply.blocks(limit, deadline):
+                size += len(block)
+                digest.update(block)
+                stream.write(block)
+    etag, modified = (reply.headers.get(name, "") for name in ("ETag", "Last-Modified"))
+    return Download(url, etag[:200], modified[:200], size, digest.hexdigest())
+
+
+def _unpack(path: Path, limit: int) -> None:
+    """Replace a gzip file by its content."""
+    packed = path.with_name(f"{path.name}.gz")
+    path.rename(packed)
+    try:
+        with packed.open("rb") as source, path.open("wb") as stream:
+            stream.writelines(unpacked(source, limit))
+    finally:
+        packed.unlink()

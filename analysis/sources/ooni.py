@@ -1,0 +1,182 @@
+"""OONI's own archive, or a mirror of it: listed by the hours of one country and one test.
+
+Listing it whole would take millions of keys of other countries. An hour is one request, and
+nothing is asked again about days long past: their listing is kept as a note in the store.
+
+The keys of OONI's archive: which objects hold a country's web_connectivity measurements.
+
+Two layouts exist, both under a prefix that the source may or may not repeat::
+
+    raw/YYYYMMDD/HH/CC/webconnectivity/<name>.jsonl.gz      since 2020-10-20
+    jsonl/webconnectivity/CC/YYYYMMDD/HH/<name>.jsonl.gz    before
+
+The ``.tar.gz`` objects beside them hold the same measurements and are left out. Day and hour are
+those of receipt, not of the measurement.
+"""
+
+import re
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from analysis.errors import SourceError
+from analysis.observations.flags import Received
+from analysis.period import Period
+from analysis.sources.files import ArchiveObject, Notes
+from analysis.sources.objectstore import Address, Bucket
+from analysis.sources.web import at_once
+
+_NAME = r"(?P<name>[^/\\\x00-\x1f\x7f]{1,200}\.jsonl\.gz)"
+_NAME_LIMIT = 200  # bytes; file systems take 255, and a store's file names are longer
+_DAY, _HOUR, _CC = r"(?P<day>\d{8})", r"(?P<hour>\d{2})", r"(?P<cc>[A-Z]{2})"
+_STORED = re.compile(
+    r"(?:observations/)?(?:(?P<source>[a-z0-9-]+-[0-9a-f]{12})/)?(?P<key>.+\.jsonl\.gz)\.parquet"
+)
+#: Days behind a period whose objects may hold measurements of the period. A probe that could not
+#: submit a measurement tries again at its next run or start, which may be weeks later; and it is
+#: where OONI is blocked that submitting fails, so that leaving late ones out would make censorship
+#: look rarer.
+RECEIPT_MARGIN = 30
+#: The first day of the newer layout; the change fell into it, so that both may hold some of it.
+CHANGED = date(2020, 10, 20)
+_LAYOUTS = (
+    re.compile(rf"(?:raw/)?{_DAY}/{_HOUR}/{_CC}/webconnectivity/{_NAME}", re.ASCII),
+    re.compile(rf"(?:jsonl/)?webconnectivity/{_CC}/{_DAY}/{_HOUR}/{_NAME}", re.ASCII),
+)
+
+
+def holds_country(key: str, probe_cc: str) -> bool:
+    """Whether an object holds web_connectivity measurements of a country."""
+    found = _parsed(key)
+    if found is None or found["cc"] != probe_cc:
+        return False
+    name = found["name"]
+    return not name.startswith(".") and len(name.encode("utf-8", "replace")) <= _NAME_LIMIT
+
+
+def list_prefixes(day: date, probe_cc: str, now: datetime) -> list[str]:
+    """Below which prefixes the objects of a day of receipt lie, up to the last full hour."""
+    found = []
+    if day <= CHANGED:
+        found.append(f"jsonl/webconnectivity/{probe_cc}/{day:%Y%m%d}/")
+    if day >= CHANGED:
+        hours = 24 if day < now.date() else now.hour
+        found += [
+            f"raw/{day:%Y%m%d}/{hour:02}/{probe_cc}/webconnectivity/" for hour in range(hours)
+        ]
+    return found
+
+
+def store_key(path: str) -> tuple[str, str] | None:
+    """Source id (empty where the path does not say) and key of a file in a store."""
+    found = _STORED.fullmatch(path)
+    return (found["source"] or "", found["key"]) if found else None
+
+
+def is_wanted(path: str, probe_cc: str) -> bool:
+    """Whether a path is an object of a country, or a store's file made from one."""
+    stored = store_key(path)
+    return holds_country(stored[1] if stored else path, probe_cc)
+
+
+def parse_receipt(key: str) -> Received | None:
+    """When the measurements of an object were received; None where the key does not say so."""
+    found = _parsed(key)
+    if found is None:
+        return None
+    try:
+        since = datetime.strptime(found["day"], "%Y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    start = int(since.timestamp())
+    if found.re is _LAYOUTS[0] and int(found["hour"]) < 24:
+        start += int(found["hour"]) * 3600
+        return Received(start, start + 3600)
+    return Received(start, start + 24 * 3600)  # the older layout has one folder a day
+
+
+def _parsed(key: str) -> re.Match[str] | None:
+    return next((found for layout in _LAYOUTS if (found := layout.fullmatch(key))), None)
+
+
+ADDRESS = Address("https://ooni-data-eu-fra.s3.eu-central-1.amazonaws.com", "ooni-data-eu-fra", "")
+
+#: An hour's objects appear within the next one. After an outage they come later; a day that was
+#: listed so long after its end is not listed again.
+SETTLED = timedelta(days=14)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is asked of the archive.
+
+    Attributes:
+        probe_cc: the country.
+        window: days of receipt.
+        notes: where listings are kept.
+        told: called with days listed, days in all, and the day just listed.
+    """
+
+    probe_cc: str
+    window: Period
+    notes: Notes
+    told: Callable[[int, int, str], None]
+
+
+class OoniArchive(Bucket):
+    """The hours of one country, up to the last full hour."""
+
+    licence = "CC BY-NC-SA 4.0, Open Observatory of Network Interference (OONI)"
+
+    def __init__(self, address: Address, scope: Scope) -> None:
+        super().__init__(address)
+        self._scope = scope
+        self._now = datetime.now(UTC)
+
+    @property
+    def name(self) -> str:
+        return "ooni"
+
+    def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
+        """List the days of the window, several at a time.
+
+        Raises:
+            SourceError: the window has not begun, or a day cannot be listed.
+        """
+        today = self._now.date()
+        days = [day for day in self._scope.window.days() if day <= today]
+        if not days:
+            raise SourceError(f"there is no measurement yet of {self._scope.window.since}")
+        found: list[ArchiveObject] = []
+        with closing(at_once(self._day, days, self.stop)) as listed:
+            for count, (day, items) in enumerate(listed, 1):
+                found += (item for item in items if wanted(item.key))
+                self._scope.told(count, len(days), day.isoformat())
+        return sorted(found)
+
+    def renewed(self, item: ArchiveObject) -> ArchiveObject | None:
+        """An object as it is now. The note that says otherwise is dropped."""
+        received = parse_receipt(item.key)
+        if received is not None:
+            day = datetime.fromtimestamp(received.since, UTC).date()
+            self._scope.notes.write_note(self.id, self._note(day), None)
+        return super().renewed(item)
+
+    def _note(self, day: date) -> str:
+        return f"listings/{self._scope.probe_cc}/{day}.json"
+
+    def _day(self, day: date) -> list[ArchiveObject]:
+        noted = self._scope.notes.read_note(self.id, self._note(day))
+        if isinstance(noted, list):
+            return [ArchiveObject(*item) for item in noted]
+        prefixes = list_prefixes(day, self._scope.probe_cc, self._now)
+        items = [item for prefix in prefixes for item in self.listed(prefix, _is_any)]
+        if self._now - datetime.combine(day, time.max, UTC) > SETTLED:
+            note = [[item.key, item.size, item.etag] for item in items]
+            self._scope.notes.write_note(self.id, self._note(day), note)
+        return items
+
+
+def _is_any(key: str) -> bool:
+    return True

@@ -1,0 +1,346 @@
+"""Fetching reference data into the snapshot of the day, whole or not at all.
+
+Which reference data a snapshot holds, from where, and how each file is read.
+
+The addresses can be replaced by environment variables, for a mirror where a source is blocked, or
+to pin a commit; docs/decisions/0018 says why these sources.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from analysis.errors import ParameterError, SourceError
+from analysis.observations import fingerprints
+from analysis.period import days_between, month_before
+from analysis.reference.countries import is_fictional, parse_country
+from analysis.reference.files import read_csv
+from analysis.reference.networks import extract_names, load_network_names
+from analysis.reference.snapshots import (
+    DNS_FINGERPRINTS,
+    GLOBAL_LIST,
+    HTTP_FINGERPRINTS,
+    LEGEND,
+    NETWORK_NAMES,
+    Sidecar,
+    Snapshot,
+    country_list,
+    held,
+    publish,
+    snapshots,
+    write_sidecar,
+)
+from analysis.reference.test_lists import load_test_lists
+from analysis.sources.downloads import Download, Limits, NotThere, download
+from analysis.sources.files import CannotRead
+
+#: Environment variable → address. ``{month}`` stands for the month, YYYY-MM.
+ADDRESSES = {
+    "WORKBOOK_TEST_LISTS_URL": (
+        "https://raw.githubusercontent.com/citizenlab/test-lists/master/lists"
+    ),
+    "WORKBOOK_FINGERPRINTS_URL": (
+        "https://raw.githubusercontent.com/ooni/blocking-fingerprints/main"
+    ),
+    "WORKBOOK_NETWORK_NAMES_URL": (
+        "https://download.db-ip.com/free/dbip-asn-lite-{month}.csv.gz"
+    ),
+}  # fmt: skip
+
+_NC = "CC BY-NC-SA 4.0"
+_LIST_LIMITS = Limits(sent=16_000_000, unpacked=16_000_000, seconds=300)
+_NAMES_LIMITS = Limits(sent=64_000_000, unpacked=256_000_000, seconds=1800)
+_LEGEND_COLUMNS = ("Category Description", "New Code")
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a report reads from a file: rows, and the latest date inside."""
+
+    row_count: int
+    date: str = ""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file of a snapshot.
+
+    Attributes:
+        name: its name in the snapshot.
+        role: what it is used for.
+        licence: that of the source.
+        urls: addresses; the first that has the file is taken.
+        limits: what it may cost.
+        read: reads it as a report does; raises ParameterError where a report could not.
+        draw: makes the file from a larger one that is fetched.
+        may_not_exist: the source has it for some countries only.
+        may_fail: a report does without it.
+    """
+
+    name: str
+    role: str
+    licence: str
+    urls: tuple[str, ...]
+    limits: Limits
+    read: Callable[[Path], Content]
+    draw: Callable[[Path, Path], None] | None = None
+    may_not_exist: bool = False
+    may_fail: bool = False
+
+
+def items(code: str, today: date) -> tuple[Item, ...]:
+    """The files of a snapshot for a country.
+
+    Raises:
+        ParameterError: an address in the environment is none.
+    """
+    lists, known, names = (_address(variable) for variable in ADDRESSES)
+    months = (today, month_before(today))  # a month's table comes out some time on its first day
+    own = country_list(code)
+
+    def of_citizen_lab(name: str, role: str, read: Callable[[Path], Content]) -> Item:
+        url = f"{lists}/{Path(name).name}"
+        is_own = name == own
+        return Item(name, role, _NC, (url,), _LIST_LIMITS, read, may_not_exist=is_own)
+
+    def of_ooni(name: str, role: str, kind: str) -> Item:
+        url = f"{known}/{Path(name).name}"
+        return Item(
+            name, role, _NC, (url,), _LIST_LIMITS, lambda path: _read_fingerprints(path, kind)
+        )
+
+    return (
+        of_citizen_lab(LEGEND, "categories of the test lists", _read_legend),
+        of_citizen_lab(GLOBAL_LIST, "general test list", lambda path: _read_test_list(path, code)),
+        of_citizen_lab(own, "country test list", lambda path: _read_test_list(path, code)),
+        of_ooni(DNS_FINGERPRINTS, "DNS fingerprints", "dns"),
+        of_ooni(HTTP_FINGERPRINTS, "HTTP fingerprints", "http"),
+        Item(
+            NETWORK_NAMES,
+            "network names",
+            "CC BY 4.0, DB-IP",
+            tuple(dict.fromkeys(names.replace("{month}", f"{day:%Y-%m}") for day in months)),
+            _NAMES_LIMITS,
+            _read_names,
+            draw=extract_names,
+            may_fail=True,
+        ),
+    )
+
+
+def _address(variable: str) -> str:
+    address = (os.environ.get(variable) or ADDRESSES[variable]).rstrip("/")
+    if not address.startswith(("http://", "https://")):
+        raise ParameterError(variable, address, "an address that starts with https:// or http://")
+    return address
+
+
+def _read_legend(path: Path) -> Content:
+    return Content(len(read_csv(path, _LEGEND_COLUMNS, "TEST_LIST").rows))
+
+
+def _read_test_list(path: Path, code: str) -> Content:
+    file = load_test_lists([path], code).files[0]
+    return Content(file.row_count, file.date)
+
+
+def _read_fingerprints(path: Path, kind: str) -> Content:
+    # The loader takes a cut row for one with empty cells; this does not.
+    read_csv(path, ("name", "pattern"), "FINGERPRINTS")
+    return Content(len(getattr(fingerprints.load(str(path.parent)), kind)))
+
+
+def _read_names(path: Path) -> Content:
+    return Content(len(load_network_names(path).names))
+
+
+#: A snapshot younger than this is used as it is: within a month the lists change by a few rows,
+#: the network names not at all, and other fingerprints would have the whole archive read again.
+FRESH_DAYS = 30
+
+#: A list with less than this share of its rows before is taken for a fault of the source.
+_KEPT_SHARE = 0.5
+
+Say = Callable[[str], None]
+
+
+def current(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) -> Snapshot:
+    """The newest snapshot for a country; fetched where there is none of the last 30 days.
+
+    Args:
+        probe_cc: the country, none of the fictional ones.
+        folder: where the snapshots lie.
+        say: is told what is being fetched, and what could not be.
+        now: the time, UTC.
+
+    Raises:
+        ParameterError: the country is fictional, or an address in the environment is none.
+        SourceError: a source could not be reached, or sent what cannot be used.
+        ContractError: a file of the snapshot is not what was fetched.
+    """
+    code, now = _real_country(probe_cc), now or datetime.now(UTC)
+    newest = next(reversed(held(code, folder)), None)
+    if newest is None or days_between(newest.day, now.date()) >= FRESH_DAYS:
+        return refresh(code, folder, say, now)
+    newest.check(code)
+    return newest
+
+
+def refresh(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) -> Snapshot:
+    """Fetch what the snapshot of the day has not got yet, whole or not at all.
+
+    Arguments and errors are those of :func:`current`. What the day's snapshot has is not fetched
+    again; another country's list is added to it.
+    """
+    code, now = _real_country(probe_cc), now or datetime.now(UTC)
+    wanted = items(code, now.date())
+    today = Snapshot(folder / now.date().isoformat())
+    with _alone(folder), tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as place:
+        build = Path(place) / today.folder.name
+        lacking = [item for item in wanted if today.sidecar(item.name) is None]
+        fetched = [item.name for item in lacking if _add(build, item, code, folder, now, say)]
+        if fetched:
+            publish(build, today.folder, fetched)
+    today.check(code)
+    return today
+
+
+def _real_country(probe_cc: str) -> str:
+    code = parse_country(probe_cc)
+    if is_fictional(code):
+        raise ParameterError("PROBE_CC", code, "nobody keeps reference data of a fictional country")
+    return code
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from fetching into the same folder, and clear away what they left."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for left in folder.glob(".fetching-*"):
+                shutil.rmtree(left, ignore_errors=True)
+            yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SourceError(f"no snapshot can be written to {folder}: {reason}") from None
+
+
+def _add(build: Path, item: Item, code: str, folder: Path, now: datetime, say: Say) -> bool:
+    """Fetch one file with its sidecar into the folder that is being built; whether it came.
+
+    Raises:
+        SourceError: it did not, and a report cannot do without.
+    """
+    say(f"fetching {item.role}")
+    target = build / item.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    arriving = build.with_name("arriving") / target.name
+    arriving.parent.mkdir(exist_ok=True)
+    try:
+        sidecar = _fetch(arriving, item, _before(item.name, folder), now)
+    except CannotRead as error:
+        message = f"the {item.role} cannot be fetched from {item.urls[-1]}: {error}"
+        if item.may_fail:
+            say(f"{message}; going on without")
+            return False
+        raise SourceError(message + _instead(code, folder)) from None
+    if sidecar.status == 200:
+        arriving.rename(target)
+    write_sidecar(build, item.name, sidecar)
+    return True
+
+
+def _instead(code: str, folder: Path) -> str:
+    days = [snapshot.folder.name for snapshot in held(code, folder)]
+    return f"; REFERENCE={days[-1]} takes the snapshot of that day instead" if days else ""
+
+
+def _before(name: str, folder: Path) -> tuple[str, Sidecar] | None:
+    """Day and sidecar of the newest snapshot that has a file."""
+    for snapshot in reversed(snapshots(folder)):
+        sidecar = snapshot.sidecar(name)
+        if sidecar and sidecar.status == 200:
+            return snapshot.folder.name, sidecar
+    return None
+
+
+def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: datetime) -> Sidecar:
+    """Fetch a file, read it as a report will, and describe it.
+
+    Raises:
+        CannotRead: it cannot be had, or cannot be what it should be.
+    """
+    origin = Sidecar(
+        url=item.urls[-1],
+        fetched_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        role=item.role,
+        licence=item.licence,
+        status=404,
+    )
+    sent = target.with_name(f"{target.name}.sent") if item.draw else target
+    try:
+        reply = _first(item, sent)
+    except NotThere:
+        if item.may_not_exist and not before:
+            return origin
+        raise
+    content = _read(target, sent, item)
+    _refuse_shrunk(content, before)
+    data = target.read_bytes()
+    return replace(
+        origin,
+        url=reply.url,
+        status=200,
+        etag=reply.etag,
+        last_modified=reply.last_modified,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        row_count=content.row_count,
+        date=content.date,
+        source_size=reply.size if item.draw else 0,
+        source_sha256=reply.sha256 if item.draw else "",
+    )
+
+
+def _first(item: Item, target: Path) -> Download:
+    """Download from the first address that has the file."""
+    for url in item.urls[:-1]:
+        try:
+            return download(url, target, item.limits)
+        except NotThere:
+            pass
+    return download(item.urls[-1], target, item.limits)
+
+
+def _read(target: Path, sent: Path, item: Item) -> Content:
+    """Read a fetched file as a report will, drawing it first where it is part of a larger one."""
+    try:
+        if item.draw:
+            item.draw(sent, target)
+        return item.read(target)
+    except ParameterError as error:
+        # The parameter and the temporary path say nothing to anybody.
+        what = str(error).rpartition(f"{target.parent}/")[2][:300]
+        raise CannotRead(f"what arrived cannot be used: {what}") from None
+
+
+def _refuse_shrunk(content: Content, before: tuple[str, Sidecar] | None) -> None:
+    if not content.row_count:
+        raise CannotRead("what arrived has no rows")
+    if before and content.row_count < _KEPT_SHARE * before[1].row_count:
+        raise CannotRead(
+            f"what arrived has {content.row_count} rows, less than half of the "
+            f"{before[1].row_count} of {before[0]} (if that is right, move the older snapshots out "
+            "of data/reference/snapshots)"
+        )

@@ -1,0 +1,177 @@
+"""A running Dask scheduler: the same call on many machines.
+
+Dask is asked for little: to run a call for each item, again where a worker is lost. Everything
+that must last lies in the store, so a scheduler that is started anew loses nothing but the items
+that were under way.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+from analysis.errors import ParameterError, SourceError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+
+_ADDRESS = re.compile(r"(tcp|tls)://([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", re.ASCII)
+_CONNECT = 15  # seconds for a scheduler to answer
+_RESTART = 60  # the same for one that was there before
+_PATIENCE = 60  # seconds without a worker, or for one to answer a first question
+_AHEAD = 1000  # items that the scheduler knows of at once
+_ROUNDS = 3  # connections lost one after the other before anything was done
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class _Lost(Exception):
+    """The scheduler forgot what it was asked for."""
+
+
+def parse_address(text: str) -> str:
+    """The address of a scheduler, as Dask writes it.
+
+    Raises:
+        ParameterError: it is none, or Dask is not installed.
+    """
+    if not _ADDRESS.fullmatch(text):
+        raise ParameterError("SCHEDULER", text, "tcp://host:port of a Dask scheduler is accepted")
+    if find_spec("distributed") is None:
+        accepted = "needs Dask, which comes with: pip install -e '.[cluster]'"
+        raise ParameterError("SCHEDULER", text, accepted)
+    return text
+
+
+def spread(
+    address: str,
+    call: Callable[[bytes, _Item], _Result],
+    check: Callable[[bytes], str],
+    shared: bytes,
+    items: Mapping[str, _Item],
+    limit: int | None = None,
+) -> Iterator[tuple[str, _Result]]:
+    """Call for each item on the scheduler's workers; results come by name, as they are done.
+
+    Args:
+        address: of the scheduler.
+        call: a function of a module that the workers have too.
+        check: what makes a worker unfit; ``""`` where nothing does. Asked of each that is there.
+        shared: what every call is given, sent to each worker once.
+        items: what there is to do, by name.
+        limit: calls under way at once; by default as many as the workers take.
+
+    Raises:
+        ParameterError: a worker is unfit.
+        SourceError: the scheduler or all its workers are gone, or an item ends its worker.
+    """
+    waiting, seconds, idle_rounds = dict(items), _CONNECT, 0
+    while waiting:
+        with _connected(address, seconds) as client:
+            _require_fit(client, address, check, shared)
+            count = len(waiting)
+            try:
+                for name, result in _results(client, call, shared, waiting, limit or _AHEAD):
+                    del waiting[name]
+                    yield name, result
+            except _Lost:
+                idle_rounds = idle_rounds + 1 if count == len(waiting) else 0
+        if idle_rounds == _ROUNDS:
+            raise SourceError(f"the scheduler {address} forgets what it is asked for")
+        seconds = _RESTART
+
+
+@contextmanager
+def _connected(address: str, seconds: float) -> Iterator["Client"]:
+    from distributed import Client  # half a second to load, and rarely needed
+
+    # What goes wrong is said here, in one line.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    try:
+        client = Client(address, timeout=seconds, set_as_default=False)
+    except (OSError, ValueError) as error:
+        reason = "does not answer" if isinstance(error, OSError) else str(error)
+        raise SourceError(f"the Dask scheduler {address} {reason}") from None
+    try:
+        yield client
+    finally:
+        client.close(timeout=5)
+
+
+def _require_fit(
+    client: "Client", address: str, check: Callable[[bytes], str], shared: bytes
+) -> None:
+    try:
+        answers: dict[str, Any] = client.run(check, shared, on_error="return")
+    except OSError:
+        return  # a worker or the scheduler just went; each call checks again
+    for worker, answer in sorted(answers.items()):
+        if isinstance(answer, OSError):
+            continue
+        if answer:
+            reason = answer if isinstance(answer, str) else f"cannot run this: {answer}"
+            raise ParameterError("SCHEDULER", address, f"its worker {worker} {reason}")
+
+
+def _results(
+    client: "Client",
+    call: Callable[[bytes, _Item], _Result],
+    shared: bytes,
+    items: Mapping[str, _Item],
+    limit: int,
+) -> Iterator[tuple[str, _Result]]:
+    # A task and not scattered data, which would be gone with the worker that holds it.
+    given = client.submit(_itself, shared, key=f"shared-{uuid4().hex}")
+    done: SimpleQueue[Future[Any]] = SimpleQueue()
+    running: dict[Any, tuple[str, Future[Any]]] = {}
+    waiting = iter(list(items.items()))
+
+    def submit(count: int) -> None:
+        for name, item in islice(waiting, count):
+            future = client.submit(call, given, item, key=f"object-{uuid4().hex}")
+            running[future.key] = name, future
+            future.add_done_callback(done.put)
+
+    submit(limit)
+    while running:
+        name, future = running.pop(_next(client, done).key)
+        submit(1)
+        yield name, _result(future, name)
+
+
+def _itself(shared: bytes) -> bytes:
+    return shared
+
+
+def _next(client: "Client", done: "SimpleQueue[Future[Any]]") -> "Future[Any]":
+    """The next call that ended, as long as there is a worker to wait for."""
+    was_empty = False
+    while True:
+        try:
+            return done.get(timeout=_PATIENCE / 2)
+        except Empty:
+            is_empty = not client.nthreads()
+            if is_empty and was_empty:
+                raise SourceError("the Dask scheduler has no workers") from None
+            was_empty = is_empty
+
+
+def _result(future: "Future[_Result]", name: str) -> _Result:
+    from distributed.scheduler import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker:
+        raise SourceError(f"each worker that tried {name} was lost; see their logs") from None
+    except (CancelledError, OSError):
+        if future.status == "error":  # the call's own
+            raise
+        raise _Lost from None

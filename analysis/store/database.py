@@ -1,0 +1,169 @@
+"""The observations of one study: a country, a period, each measurement once."""
+
+import os
+import tempfile
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from analysis.errors import ContractError, ParameterError, SourceError
+from analysis.period import Period
+from analysis.store.atomic_files import reason
+from analysis.store.collection import Collection, Excerpt
+from analysis.store.provenance import REASONS
+from analysis.store.study_file import left_out_of, pack_of, quoted
+
+#: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB where
+#: two threads work. Each further one holds blocks of its own.
+_MEMORY = 400
+_ROWS_PER_MB = 8_000
+_MEMORY_PER_THREAD = 40
+
+
+class Observations:
+    """The observations that a report is about.
+
+    ``connection`` holds the view ``observations``: the columns of ``schema.OBSERVATION`` and
+    ``object_key``, one row a measurement (identity: report_id, input, measurement_start_time),
+    in no order. It works in the temporary folder ``scratch``, which goes with :meth:`close` or with
+    the object.
+    """
+
+    def __init__(
+        self, collection: Collection, probe_cc: str, period: Period, threads: int | None = None
+    ) -> None:
+        """Open them.
+
+        Raises:
+            ParameterError: an excerpt is of another country, or not of all the days asked for.
+            SourceError: there is no room to work in.
+            ContractError: a file of the store is damaged.
+        """
+        if collection.excerpt:
+            _refuse_more_than(collection.excerpt, probe_cc, period)
+        self._collection = collection
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="observations-")
+        except OSError as error:
+            raise SourceError(f"no temporary folder can be made: {reason(error)}") from None
+        self.scratch = Path(self._folder.name)
+        database = self.scratch / "observations.duckdb"
+        with ExitStack() as undo:
+            undo.callback(self._folder.cleanup)
+            self.connection = connect(database, threads or os.cpu_count() or 1)
+            undo.callback(self.connection.close)
+            limit_memory(self.connection, 0)
+            pack = pack_of(self.connection, collection, probe_cc, period, self.scratch)
+            left_out = left_out_of(pack)
+            self._counts, self._duplicates = left_out["ledger"], left_out["duplicates"]
+            limit_memory(self.connection, self._counts["kept"])
+            self.connection.execute(
+                f"CREATE VIEW observations AS SELECT * FROM read_parquet({quoted(pack)})"
+            )
+            self._to_undo = undo.pop_all()
+
+    def __enter__(self) -> "Observations":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the connection and what it made on the way."""
+        self._to_undo.close()
+
+    def ledger(self) -> pd.DataFrame:
+        """What became of every line of every object.
+
+        Returns:
+            One row a reason (``reason, line_count``): all of :data:`store.REASONS` in order, then
+            the ``invalid:<why>`` that occur, sorted, then ``total``.
+
+        Raises:
+            ContractError: the reasons do not add up to the lines.
+        """
+        counts = Counter(self._counts)
+        for file in self._collection.files:
+            counts.update(file.ledger)
+        invalid = {k: v for k, v in sorted(counts.items()) if k.startswith("invalid:")}
+        counts["invalid"] = sum(invalid.values())
+        rows = {reason: counts[reason] for reason in REASONS}
+        total = sum(rows.values())
+        expected = sum(f.row_count + sum(f.ledger.values()) for f in self._collection.files)
+        if total != expected:
+            raise ContractError(f"the ledger has {total} lines, the objects have {expected}")
+        table = {**rows, **invalid, "total": total}
+        return pd.DataFrame({"reason": list(table), "line_count": list(table.values())})
+
+    def duplicates(self) -> pd.DataFrame:
+        """The lines left out as duplicates: ``month, flag, line_count``, sorted.
+
+        ``flag`` is the one of :data:`flags.DISJOINT` under which OONI would count the line.
+        """
+        return pd.DataFrame(self._duplicates, columns=["month", "flag", "line_count"])
+
+    def objects_not_read(self) -> pd.DataFrame:
+        """One row an object that could not be read at all: ``key, why``, sorted by key."""
+        items = self._collection.not_read
+        return pd.DataFrame(
+            {"key": [i.key for i in items], "why": [i.why for i in items]}, dtype="str"
+        )
+
+
+def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:
+    held = f"what was handed on is of {excerpt.probe_cc}, {excerpt.period.since} to "
+    held += f"{excerpt.period.last_day}"
+    if probe_cc != excerpt.probe_cc:
+        raise ParameterError("PROBE_CC", probe_cc, held)
+    if period.since < excerpt.period.since:
+        raise ParameterError("SINCE", period.since, held)
+    if period.until > excerpt.period.until:
+        raise ParameterError("UNTIL", period.until, held)
+
+
+def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection whose answers do not depend on the machine's settings."""
+    connection = duckdb.connect(str(database))
+    connection.execute(f"SET threads = {int(threads)}")
+    # Rows come in any order, and every query that cares says which: keeping that of the files makes
+    # each table twice as dear.
+    connection.execute("SET preserve_insertion_order = false")
+    connection.execute("SET TimeZone = 'UTC'")
+    # To find a part of a query that comes twice, the first writes out every type with all the names
+    # in it (see ``features``): that takes longer than many a query, and finds nothing. The second
+    # makes of each count of distinct sessions a query of its own and joins them, which is slower.
+    connection.execute("SET disabled_optimizers = 'common_subplan,distinct_aggregate_rewrite'")
+    # The command line has a bar of its own. In a notebook there is none, and setting it fails.
+    ((has_bar,),) = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
+    if has_bar:
+        connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+def limit_memory(connection: duckdb.DuckDBPyConnection, row_count: int) -> None:
+    """Let what does not fit go to the connection's folder, so that a small machine will do.
+
+    Names and hash tables cannot go there, so that many more rows need more.
+    """
+    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    limit = max(_MEMORY, row_count // _ROWS_PER_MB) + _MEMORY_PER_THREAD * max(0, threads - 2)
+    connection.execute(f"SET memory_limit = '{limit}MB'")
+    # Blocks that are kept for the next table instead of being given back to the system each time.
+    connection.execute(f"SET block_allocator_memory = '{limit}MB'")
+
+
+def observations_from_table(table: pa.Table, threads: int = 1) -> duckdb.DuckDBPyConnection:
+    """A connection with the table ``observations`` made of rows at hand.
+
+    ``table`` has the columns of ``schema.OBSERVATION`` and any others, which are kept. No row is
+    left out.
+    """
+    connection = connect(threads=threads)
+    connection.register("rows_at_hand", table)
+    connection.execute("CREATE TABLE observations AS SELECT * FROM rows_at_hand")
+    connection.unregister("rows_at_hand")
+    return connection

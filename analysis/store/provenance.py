@@ -1,0 +1,83 @@
+"""What a Parquet file of observations says of itself: source, object, ledger."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
+
+from analysis.observations.schema import SCHEMA_VERSION
+from analysis.store import atomic_files
+
+#: Reasons of the ingestion ledger, in the contract's order.
+REASONS = (
+    "truncated_file",
+    "not_json",
+    "invalid",
+    "other_test",
+    "other_country",
+    "out_of_period",
+    "duplicate",
+    "kept",
+)
+
+FOLDER = "observations"
+METADATA_KEY = b"workbook"
+SUFFIX = ".parquet"
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What one Parquet file was made from, and the lines of the object that gave no row.
+
+    ``ledger`` counts by reason: truncated_file, not_json, other_test and invalid:<why>, and in an
+    excerpt other_country and out_of_period; and ``row_count`` the lines that are rows.
+    """
+
+    key: str
+    size: Count
+    etag: str
+    sha256: str
+    schema_version: int
+    fingerprints: str
+    row_count: Count
+    ledger: dict[str, Count] = field(default_factory=dict)
+
+    def is_of(self, key: str, size: int, etag: str, fingerprints: str) -> bool:
+        """Whether reading that object again would give the same file."""
+        return (self.key, self.size, self.etag, self.schema_version, self.fingerprints) == (
+            key,
+            size,
+            etag,
+            SCHEMA_VERSION,
+            fingerprints,
+        )
+
+
+def file_name(source_id: str, key: str) -> str:
+    """Where in a store the file of an object is."""
+    return f"{FOLDER}/{source_id}/{key}{SUFFIX}"
+
+
+def provenance_of(content: bytes, key: str) -> Provenance | None:
+    """What the file of an object was made from; None where it is damaged or of another object."""
+    metadata = atomic_files.metadata(content) or {}
+    try:
+        found = msgspec.json.decode(metadata.get(METADATA_KEY, b""), type=Provenance)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return found if found.key == key else None
+
+
+@dataclass(frozen=True)
+class NotRead:
+    """An object that could not be read at all."""
+
+    key: str
+    why: str
+
+
+def not_read_note(probe_cc: str) -> str:
+    """Name of the note that lists the objects that could not be read."""
+    return f"not-read-{probe_cc}.json"

@@ -1,0 +1,308 @@
+"""Shared observations: those of a country and a period, small enough for a thin line.
+
+A share is a folder, on a disk or behind a URL::
+
+    MANIFEST.json               what it is, under what licence, and each file's size and SHA-256
+    objects-<digest>.parquet    one row an archive object, with the ledger of its other lines
+    2024-01-<digest>.parquet    the observations of a month, with the object of each
+
+Lines of other days and countries are counted in the ledger and left out. A measurement that came
+twice is there twice, so that any part of the period can be reported as if from the archive.
+
+Pack a country's observations of a period to hand them on: ``make share``."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.errors import ParameterError, SourceError
+from analysis.observations.schema import SCHEMA_VERSION
+from analysis.period import Period
+from analysis.reference import countries
+from analysis.store import study_file
+from analysis.store.collection import Collection, Excerpt
+from analysis.store.database import Observations
+from analysis.store.provenance import Count, NotRead, Provenance
+from analysis.store.store import Store
+
+MANIFEST = "MANIFEST.json"
+FORMAT = "censorship-report-workbook, shared observations, 1"
+FOLDER = "shares"
+OBJECTS = "objects"
+
+#: What a file of a share is called.
+NAME = re.compile(rf"(?:{OBJECTS}|\d{{4}}-\d{{2}})-[0-9a-f]{{16}}\.parquet")
+
+_Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+_Country = Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")]
+_SourceId = Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,60}$")]
+
+
+class SharedFile(msgspec.Struct, frozen=True):
+    """Bytes and SHA-256 of one file."""
+
+    size: Count
+    sha256: _Digest
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a share is. Without a hash that came another way, it proves no sender."""
+
+    format: str
+    probe_cc: _Country
+    since: date
+    until: date
+    source_id: _SourceId
+    observations_digest: _Digest  # Collection.digest
+    schema_version: int
+    code_version: str
+    licence: str
+    attribution: str
+    ledger: dict[str, Count]  # of the country and the period
+    files: dict[str, SharedFile]
+
+    @property
+    def period(self) -> Period:
+        return Period(self.since, self.until)
+
+    @property
+    def place(self) -> str:
+        """Where a store keeps what it received."""
+        return f"{FOLDER}/{self.probe_cc}-{self.period}-{self.source_id}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the ``MANIFEST.json``, which vouches for all files."""
+        return hashlib.sha256(self.encoded()).hexdigest()
+
+    def encoded(self) -> bytes:
+        """The content of a ``MANIFEST.json``."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+
+def read_manifest(content: bytes, name: str) -> Manifest:
+    """Read a ``MANIFEST.json``.
+
+    Raises:
+        SourceError: it is none, or of another version of the workbook.
+    """
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+        names = list(manifest.files)
+        is_one = manifest.period and all(map(NAME.fullmatch, names))
+        is_one = is_one and [n.partition("-")[0] for n in names].count(OBJECTS) == 1
+    except (msgspec.DecodeError, ParameterError, RecursionError):
+        is_one = False
+    if not is_one or manifest.format != FORMAT:
+        raise SourceError(f"{name} is no manifest of shared observations that can be read")
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise SourceError(
+            f"{name} is of observations of schema {manifest.schema_version}, this workbook reads "
+            f"{SCHEMA_VERSION}: ask for them once more, packed with the same version"
+        )
+    return manifest
+
+
+def table_of_objects(files: Sequence[Provenance], not_read: Sequence[NotRead]) -> pa.Table:
+    """One row an object, by key; ``why`` says of those that could not be read why not.
+
+    The ETag stays behind: it says when a file of somebody's disk was written.
+    """
+    rows: list[tuple[Any, ...]] = [
+        (f.key, f.size, f.sha256, f.fingerprints, f.row_count, sorted(f.ledger.items()), None)
+        for f in files
+    ]
+    rows += [(item.key, 0, "", "", 0, [], item.why) for item in not_read]
+    columns: list[Sequence[Any]] = list(zip(*sorted(rows), strict=True))
+    arrays = [
+        pa.array(values, column.type) for values, column in zip(columns, _OBJECTS, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=_OBJECTS)
+
+
+_OBJECTS = pa.schema(
+    [
+        ("key", pa.string()),
+        ("size", pa.int64()),
+        ("sha256", pa.string()),
+        ("fingerprints", pa.string()),
+        ("row_count", pa.int64()),
+        ("ledger", pa.map_(pa.string(), pa.int64())),
+        ("why", pa.string()),
+    ]
+)
+
+
+def collection_of(store: Store, manifest: Manifest) -> Collection:
+    """The observations of a share that lies in a store.
+
+    Raises:
+        SourceError: the objects are not those of the manifest.
+    """
+    names = {name: f"{manifest.place}/{name}" for name in sorted(manifest.files)}
+    objects = next(name for name in names if name.startswith(OBJECTS))
+    months = tuple(place for name, place in names.items() if name != objects)
+    files, not_read = _objects(store.read(names[objects]) or b"", objects)
+    excerpt = Excerpt(manifest.probe_cc, manifest.period, months)
+    found = Collection(store, manifest.source_id, files, not_read, excerpt=excerpt)
+    if not months or found.digest != manifest.observations_digest:
+        raise SourceError(f"{objects} is not of the observations that {MANIFEST} speaks of")
+    return found
+
+
+def _objects(content: bytes, name: str) -> tuple[tuple[Provenance, ...], tuple[NotRead, ...]]:
+    try:
+        rows = pq.read_table(pa.BufferReader(content)).cast(_OBJECTS).to_pylist()
+        not_read = [NotRead(row["key"], row["why"]) for row in rows if row["why"] is not None]
+        values = [
+            {**row, "ledger": dict(row["ledger"]), "etag": "", "schema_version": SCHEMA_VERSION}
+            for row in rows
+            if row["why"] is None
+        ]
+        return tuple(msgspec.convert(values, list[Provenance])), tuple(not_read)
+    except (pa.ArrowException, OSError, ValueError, TypeError):
+        raise SourceError(f"{name} is no list of objects") from None
+
+
+def trimmed(file: Provenance, other_country: int, out_of_period: int) -> Provenance:
+    """The provenance of an object of which some rows are left out."""
+    left_out = {"other_country": other_country, "out_of_period": out_of_period}
+    ledger = {
+        reason: file.ledger.get(reason, 0) + left_out.get(reason, 0)
+        for reason in sorted(file.ledger.keys() | left_out)
+    }
+    return replace(
+        file,
+        row_count=file.row_count - other_country - out_of_period,
+        ledger={reason: count for reason, count in ledger.items() if count},
+    )
+
+
+_OONI = (
+    "CC BY-NC-SA 4.0, https://creativecommons.org/licenses/by-nc-sa/4.0/",
+    "Adapted from the measurements of the Open Observatory of Network Interference (OONI), "
+    "https://ooni.org/data/: what each layer showed was extracted, and bodies were left out.",
+)
+_FICTIONAL = (
+    "CC0 1.0, https://creativecommons.org/publicdomain/zero/1.0/",
+    "A fictional country: no real network, site or person.",
+)
+# Sites' answers resemble each other more than the answers that one probe met.
+_ROWS = f"""
+SELECT * FROM every_row WHERE {study_file.IN_COUNTRY} AND {study_file.IN_PERIOD}
+ORDER BY domain, probe_asn, measurement_start_time, object_key, line_number
+"""
+_LEFT_OUT = f"""
+SELECT object_key, count(*) FILTER (NOT {study_file.IN_COUNTRY}),
+    count(*) FILTER ({study_file.IN_COUNTRY} AND NOT {study_file.IN_PERIOD})
+FROM every_row GROUP BY ALL
+"""
+_LEVEL = ", COMPRESSION_LEVEL 19"  # packed once, and sent over thin lines
+
+
+def check(out: Path) -> None:
+    """Refuse a place that holds something else.
+
+    Raises:
+        ParameterError: ``out`` is a file, or a folder with content but without a manifest.
+    """
+    if out.exists() and not (out.is_dir() and ((out / MANIFEST).is_file() or _is_bare(out))):
+        raise ParameterError("OUT", out, "must be new, empty, or hold an earlier share")
+
+
+def _is_bare(folder: Path) -> bool:
+    """Whether there is nothing but what an interrupted run has written."""
+    names = [path.name for path in folder.iterdir()]
+    return all(NAME.fullmatch(name) or name.endswith(".part") for name in names)
+
+
+def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> Manifest:
+    """Write a share into ``out``; what was there stays valid until the new one is whole.
+
+    Files are named by what they hold: a month that did not change is the same file, and need not
+    be sent again.
+
+    Raises:
+        ParameterError: ``out`` holds something else.
+        SourceError: there is no observation in the period, or ``out`` cannot be written.
+    """
+    check(out)
+    place = Store(str(out))
+    place.remove_leftovers(".")
+    with (
+        Observations(collection, probe_cc, period) as observations,
+        study_file.saying(),
+    ):
+        ledger = {reason: int(n) for reason, n in observations.ledger().itertuples(index=False)}
+        if not ledger["kept"]:
+            raise SourceError(f"the source has no measurement of {probe_cc} in {period}")
+        study_file.prepare(observations.connection, collection, observations.scratch)
+        made = _written(observations, collection, probe_cc, period)
+        files = dict(_put(place, stem, path) for stem, path in made)
+    manifest = _manifest(collection, probe_cc, period, ledger, files)
+    place.replace(MANIFEST, manifest.encoded())
+    for path in out.iterdir():
+        if NAME.fullmatch(path.name) and path.name not in files:
+            path.unlink(missing_ok=True)
+    return manifest
+
+
+def _written(
+    observations: Observations, collection: Collection, probe_cc: str, period: Period
+) -> Iterator[tuple[str, Path]]:
+    """The files, one after the other: what each is of, and where it is for the moment."""
+    connection, path = observations.connection, observations.scratch / "shared.parquet"
+    for month in period.months():
+        scope = {"cc": probe_cc, "since": month.since, "until": month.until}
+        study_file.write_parquet(connection, _ROWS, scope, path, {}, _LEVEL)
+        if pq.read_metadata(path).num_rows:
+            yield f"{month.since:%Y-%m}", path
+    scope = {"cc": probe_cc, "since": period.since, "until": period.until}
+    left_out = {key: counts for key, *counts in connection.execute(_LEFT_OUT, scope).fetchall()}
+    files = [trimmed(file, *left_out.get(file.key, (0, 0))) for file in collection.files]
+    connection.register("objects", table_of_objects(files, collection.not_read))
+    study_file.write_parquet(connection, "SELECT * FROM objects", {}, path, {}, _LEVEL)
+    connection.unregister("objects")
+    yield OBJECTS, path
+
+
+def _put(place: Store, stem: str, path: Path) -> tuple[str, SharedFile]:
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"{stem}-{digest[:16]}.parquet"
+    if place.digest(name) != digest:
+        place.replace(name, content)
+    return name, SharedFile(len(content), digest)
+
+
+def _manifest(
+    collection: Collection,
+    probe_cc: str,
+    period: Period,
+    ledger: dict[str, int],
+    files: dict[str, SharedFile],
+) -> Manifest:
+    licence, attribution = _FICTIONAL if countries.is_fictional(probe_cc) else _OONI
+    return Manifest(
+        format=FORMAT,
+        probe_cc=probe_cc,
+        since=period.since,
+        until=period.until,
+        source_id=collection.source_id,
+        observations_digest=collection.digest,
+        schema_version=SCHEMA_VERSION,
+        code_version=version("censorship-report-workbook"),
+        licence=licence,
+        attribution=attribution,
+        ledger=ledger,
+        files=dict(sorted(files.items())),
+    )

@@ -1,0 +1,104 @@
+"""Figures of the validation page, in the style of the others."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import ScaledTranslation, blended_transform_factory
+
+from analysis.display.style import INK, RULE, SOFT_INK, WIDTH, style
+
+#: What is drawn of each measure: colour on white at least 3:1, and a shape of its own.
+_MARKS = (("#1F7A8C", "o"), ("#8C1127", "s"), ("#B7791F", "D"))
+
+
+def shares_by_stratum(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
+    """Shares with their bounds, one row a stratum, one mark a measure.
+
+    Args:
+        frame: ``measure, stratum, success_count, trial_count, share, lower_share,
+            upper_share``;
+            the strata are drawn from the top in the order in which they stand.
+    """
+    shown = frame[frame["trial_count"] > 0]
+    measures = list(dict.fromkeys(shown["measure"]))
+    strata = list(dict.fromkeys(shown["stratum"]))
+    with style():
+        figure, axes = _canvas(title, footer, 0.55 * len(strata) + 1.3)
+        for place, measure in enumerate(measures):
+            rows = shown[shown["measure"] == measure]
+            offset = 0.18 * (place - (len(measures) - 1) / 2)
+            colour, mark = _MARKS[place % len(_MARKS)]
+            heights = [strata.index(stratum) + offset for stratum in rows["stratum"]]
+            axes.hlines(
+                heights, rows["lower_share"], rows["upper_share"], color=colour, linewidth=1.6
+            )
+            axes.plot(rows["share"], heights, mark, color=colour, label=measure.capitalize())
+            for height, row in zip(heights, rows.itertuples(), strict=True):
+                axes.annotate(f"{row.success_count:,} of {row.trial_count:,}", (1.01, height),
+                              xycoords=("axes fraction", "data"), va="center", fontsize=8.5,
+                              color=SOFT_INK)  # fmt: skip
+        axes.set_yticks(range(len(strata)), strata)
+        axes.set_ylim(len(strata) - 0.5, -0.5)
+        axes.set_xlim(0, 1.01)
+        axes.xaxis.set_major_formatter("{x:.0%}")
+        axes.set_ylabel("Blocked sessions")
+        _legend(figure, axes, len(measures), 30)
+        return _finish(figure)
+
+
+def errors_by_threshold(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
+    """Bars of what goes wrong at each value of each threshold; the value in use is in bold.
+
+    Args:
+        frame: ``threshold, value, is_used, false_site_count, missed_pair_count,
+            edge_outside_count``, sorted.
+    """
+    series = {
+        "Sites listed wrongly": ("false_site_count", "#8C1127", ""),
+        "Blocked pairs missed": ("missed_pair_count", "#1F7A8C", "////"),
+        "Dates outside their bracket": ("edge_outside_count", "#8A8A8A", ""),
+    }
+    with style():
+        figure, axes = _canvas(title, footer, 0.2 * len(frame) + 1.2)
+        base = [0.0] * len(frame)
+        for words, (column, colour, hatch) in series.items():
+            values = frame[column].astype("float64").tolist()
+            axes.barh(range(len(frame)), values, left=base, color=colour, hatch=hatch,
+                      edgecolor="white", height=0.72, label=words)  # fmt: skip
+            base = [low + value for low, value in zip(base, values, strict=True)]
+        labels = [f"{row.threshold} = {row.value:g}" for row in frame.itertuples()]
+        axes.set_yticks(range(len(frame)), labels, fontsize=8.5)
+        for label, is_used in zip(axes.get_yticklabels(), frame["is_used"], strict=True):
+            label.set_fontweight("bold" if is_used else "normal")
+        axes.set_ylim(len(frame) - 0.4, -0.6)
+        axes.set_xlabel("Count over the worlds for fitting")
+        _legend(figure, axes, len(series), 44)
+        return _finish(figure)
+
+
+def _canvas(title: str, footer: str, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height + 0.6), layout="constrained")
+    figure.suptitle(title, x=0.012, ha="left", fontsize=11.5, fontweight="bold", color=INK)
+    figure.supxlabel(footer, x=0.012, ha="left", fontsize=8.5, color=SOFT_INK)
+    axes = figure.add_subplot()
+    axes.grid(axis="x", color=RULE)
+    axes.tick_params(axis="both", length=0)
+    return figure, axes
+
+
+def _legend(figure: Figure, axes: Axes, columns: int, drop: float) -> None:
+    """A legend ``drop`` points under the axes, from the figure's left edge."""
+    below = ScaledTranslation(0, -drop / 72, figure.dpi_scale_trans)
+    anchor = blended_transform_factory(figure.transFigure, axes.transAxes) + below
+    axes.legend(loc="upper left", bbox_to_anchor=(0.006, 0), bbox_transform=anchor, ncols=columns,
+                borderaxespad=0)  # fmt: skip
+
+
+def _finish(figure: Figure) -> Figure:
+    """Lay out once, so that the same frame gives the same bytes; no text is mathematics."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    return figure

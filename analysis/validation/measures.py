@@ -1,0 +1,232 @@
+"""Shares with bounds, summed up over compared pairs, sites and edges."""
+
+from math import sqrt
+
+import numpy as np
+import pandas as pd
+
+from analysis.validation.scores import PAIR_KEY, STRATA, Z_95, Score, stratum_of
+
+
+def accuracy(scored: Score) -> pd.DataFrame:
+    """Every share of the validation, with its bounds.
+
+    Returns:
+        One row per ``measure`` and ``stratum``: ``success_count, trial_count, share, lower_share,
+        upper_share`` (Wilson, 95 %).
+    """
+    pairs, sites = scored.pairs.assign(is_spared=~scored.pairs["is_listed"]), scored.sites
+    blocked, listed = pairs[pairs["is_blocked"]], pairs[pairs["is_listed"]]
+    right = pairs[pairs["is_blocked"] & pairs["is_listed"]].assign(
+        is_same=lambda f: f["mechanism"] == f["true_mechanism"],
+        is_family=lambda f: _family(f["mechanism"]) == _family(f["true_mechanism"]),
+        is_covered=lambda f: (
+            (f["blocked_share_low"] <= f["true_share"] + 1e-9)
+            & (f["blocked_share_high"] >= f["true_share"] - 1e-9)
+        ),
+        is_covered_by_bootstrap=lambda f: (
+            (f["bootstrap_low"] <= f["true_share"] + 1e-9)
+            & (f["bootstrap_high"] >= f["true_share"] - 1e-9)
+        ),
+    )
+    drawn = right[right["bootstrap_low"].notna()]
+    by_seen = listed.assign(stratum=stratum_of(listed["blocked_session_count"].fillna(0)))
+    is_well = blocked["true_session_count"] >= 6
+    edges, well = scored.edges, scored.edges["blocked_session_count"] >= 6
+    claims, is_forged = scored.claims, scored.claims["is_forged_open"].notna()
+    parts = [
+        share_by("recall of pairs", blocked, "is_listed", "stratum"),
+        share_by("recall of pairs, 6 or more sessions", blocked[is_well], "is_listed"),
+        share_by(
+            "recall by mechanism, 6 or more sessions", blocked[is_well], "is_listed",
+            "true_mechanism",
+        ),
+        share_by("precision of pairs", by_seen, "is_blocked", "stratum"),
+        share_by("unblocked pairs not listed", pairs[~pairs["is_blocked"]], "is_spared"),
+        share_by("precision by mechanism", listed, "is_blocked", "mechanism"),
+        share_by("recall of sites", sites[sites["is_blocked"]], "is_listed", "stratum"),
+        share_by("precision of sites", sites[sites["is_listed"]], "is_blocked"),
+        share_by("mechanism exact", right, "is_same", "stratum"),
+        share_by("mechanism exact, by mechanism", right, "is_same", "true_mechanism"),
+        share_by("mechanism family", right, "is_family", "stratum"),
+        share_by(
+            "bounds of the share hold it", right[~right["is_forged_open"]], "is_covered", "stratum"
+        ),
+        share_by(
+            "bounds hold a share below 1", right[right["true_share"] < 1], "is_covered", "stratum"
+        ),
+        share_by(
+            "bounds by a bootstrap over days hold it", drawn[~drawn["is_forged_open"]],
+            "is_covered_by_bootstrap", "stratum",
+        ),
+        share_by(
+            "bounds by a bootstrap over days hold a share below 1", drawn[drawn["true_share"] < 1],
+            "is_covered_by_bootstrap", "stratum",
+        ),
+        share_by("edge found", edges, "is_found", "edge"),
+        share_by("edge inside bracket", edges[edges["is_found"]], "is_inside", "edge"),
+        share_by(
+            "edge inside bracket, 6 or more sessions",
+            edges[edges["is_found"] & well], "is_inside", "edge",
+        ),
+        share_by(
+            "bracket as narrow as tests allow", _bracketed(edges), "is_narrow", "edge",
+        ),
+        share_by("claimed edge is true", claims[~is_forged], "is_true", "edge"),
+        share_by("claimed edge is true despite forged openness", claims[is_forged], "is_true"),
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def _bracketed(edges: pd.DataFrame) -> pd.DataFrame:
+    inside = edges[edges["is_found"] & edges["is_inside"]]
+    width = pd.to_numeric(inside["width_days"])
+    narrowest = pd.to_numeric(inside["narrowest_days"])
+    return inside.assign(is_narrow=width <= narrowest)
+
+
+def _family(mechanisms: pd.Series) -> pd.Series:
+    return mechanisms.fillna("").str.partition(".")[0]
+
+
+def share_by(
+    measure: str, frame: pd.DataFrame, success: str, stratum: str | None = None
+) -> pd.DataFrame:
+    """How often ``success`` is true: all together, and by stratum where one is named."""
+    values = frame[success].astype("bool")
+    rows = [_share_row(measure, "all", values)]
+    if stratum is not None:
+        groups = dict(list(values.groupby(frame[stratum].astype("str"), sort=True)))
+        known = list(STRATA.values())
+        names = sorted(groups, key=lambda name: (known.index(name) if name in known else 0, name))
+        rows += [_share_row(measure, name, groups[name]) for name in names]
+    return pd.DataFrame(rows)
+
+
+def _share_row(measure: str, stratum: str, values: pd.Series) -> dict[str, object]:
+    hits, count = int(values.sum()), len(values)
+    low, high = wilson(hits, count)
+    return {"measure": measure, "stratum": stratum, "success_count": hits, "trial_count": count,
+            "share": hits / count if count else np.nan,
+            "lower_share": low, "upper_share": high}  # fmt: skip
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % bounds of a share (Wilson 1927); 0 and 1 where nothing was tried."""
+    if not trials:
+        return 0.0, 1.0
+    share, square = successes / trials, Z_95 * Z_95
+    centre = share + square / (2 * trials)
+    margin = Z_95 * sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
+    scale = 1 + square / trials
+    return max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale)
+
+
+def tally(scored: Score) -> dict[str, int]:
+    """The counts by which thresholds are compared, over pairs with 6 or more blocked sessions.
+
+    ``false_pair_count`` is of all listed pairs. ``error_count`` weighs a site wrongly listed five
+    times a missed pair, since it discredits the list; pairs of one site go wrong together.
+    """
+    pairs, sites, edges = scored.pairs, scored.sites, scored.edges
+    well = pairs[pairs["is_blocked"] & (pairs["true_session_count"] >= 6)]
+    right = pairs[pairs["is_blocked"] & pairs["is_listed"]]
+    found = edges[edges["is_found"].astype("bool")]
+    counts = {
+        "listed_pair_count": pairs["is_listed"].sum(),
+        "false_pair_count": (pairs["is_listed"] & ~pairs["is_blocked"]).sum(),
+        "blocked_pair_count": len(well),
+        "missed_pair_count": (~well["is_listed"]).sum(),
+        "false_site_count": (sites["is_listed"] & ~sites["is_blocked"]).sum(),
+        "missed_site_count": (
+            sites["is_blocked"] & ~sites["is_listed"] & (sites["true_session_count"] >= 6)
+        ).sum(),
+        "wrong_mechanism_count": (right["mechanism"] != right["true_mechanism"]).sum(),
+        "edge_count": len(edges),
+        "edge_not_found_count": len(edges) - len(found),
+        "edge_outside_count": (~found["is_inside"].astype("bool")).sum(),
+        "false_edge_count": (~scored.claims["is_true"].astype("bool")).sum(),
+    }
+    result = {name: int(count) for name, count in counts.items()}
+    result["error_count"] = (
+        5 * result["false_site_count"]
+        + result["missed_pair_count"]
+        + result["wrong_mechanism_count"]
+        + result["edge_outside_count"]
+    )
+    return result
+
+
+def false_positives(scored: Score) -> pd.DataFrame:
+    """Pairs and sites that are listed and not blocked, by what is going on with the name.
+
+    Returns:
+        One row per ``measure`` and ``stratum`` (situation, network role, authority or forged
+        claim): ``success_count`` listed of ``trial_count`` that are not blocked.
+    """
+    pairs = scored.pairs[~scored.pairs["is_blocked"]]
+    sites = scored.sites[~scored.sites["is_blocked"]]
+    forged = scored.forged[~scored.forged["is_blocked"].fillna(False).astype("bool")]
+    parts = [
+        share_by("pair listed, by situation", pairs, "is_listed", "situation"),
+        share_by("pair listed, by network", pairs, "is_listed", "role"),
+        share_by("pair listed, by authority", pairs, "is_listed", "authority"),
+        share_by("pair listed, by forged claim", forged, "is_listed", "claim"),
+        share_by("site listed, by situation", sites, "is_listed", "situation"),
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def edge_errors(scored: Score) -> pd.DataFrame:
+    """How far onsets and endings lie from the truth, and how wide their brackets are, in days.
+
+    Returns:
+        One row per ``edge`` and ``stratum`` of sessions while the block held.
+    """
+    found = scored.edges[scored.edges["error_days"].notna()].assign(
+        size=lambda f: pd.to_numeric(f["error_days"]).abs(),
+        width=lambda f: pd.to_numeric(f["width_days"]),
+        narrowest=lambda f: pd.to_numeric(f["narrowest_days"]),
+    )
+    return found.groupby(["edge", "stratum"], sort=True).agg(
+        edge_count=("size", "size"), error_median=("size", "median"),
+        error_p90=("size", lambda days: days.quantile(0.9)), error_max=("size", "max"),
+        width_median=("width", "median"), narrowest_median=("narrowest", "median"),
+    ).reset_index()  # fmt: skip
+
+
+def unlisted_states(scored: Score) -> pd.DataFrame:
+    """What is said of pairs that are not listed: ``situation, is_blocked, state, pair_count``."""
+    rest = scored.pairs[~scored.pairs["is_listed"]]
+    keys = ["situation", "is_blocked", "state"]
+    rest = rest.assign(state=rest["state"].fillna(""))
+    return rest.groupby(keys, sort=True).size().reset_index(name="pair_count")
+
+
+def moved_by_forgery(clean: pd.DataFrame, forged: Score) -> pd.DataFrame:
+    """Whether forged reports moved a state that its ``sessions_to_flip`` says they could not.
+
+    Args:
+        clean: the pairs of the same world without the forged reports.
+        forged: the world with them.
+
+    Returns:
+        One row per pair that forged reports speak of or whose state differs: ``claim, state,
+        state_forged, sessions_to_flip, forged_session_count``, ``is_moved``, and ``is_broken``
+        where fewer forged sessions than ``sessions_to_flip`` moved it.
+    """
+    counts = forged.forged.groupby(PAIR_KEY, sort=True).agg(
+        claim=("claim", lambda claims: ";".join(sorted(set(claims)))),
+        forged_session_count=("forged_session_count", "sum"),
+    )
+    rows = clean[[*PAIR_KEY, "is_blocked", "state", "is_listed", "sessions_to_flip"]].merge(
+        forged.pairs[[*PAIR_KEY, "state", "is_listed"]], on=PAIR_KEY, suffixes=("", "_forged")
+    )
+    rows = rows.merge(counts.reset_index(), on=PAIR_KEY, how="left").dropna(subset=["state"])
+    rows["forged_session_count"] = rows["forged_session_count"].fillna(0).astype("int64")
+    rows["claim"] = rows["claim"].fillna("")
+    rows["is_moved"] = rows["state"] != rows["state_forged"]
+    few = rows["forged_session_count"] < rows["sessions_to_flip"].fillna(0).astype("int64")
+    rows["is_broken"] = rows["is_moved"] & few
+    spoken_of = rows["forged_session_count"] > 0
+    return rows[spoken_of | rows["is_moved"]].reset_index(drop=True)

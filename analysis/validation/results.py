@@ -1,0 +1,99 @@
+"""The validation's published results, as the page reads them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.errors import ParameterError
+from analysis.reference.files import REPOSITORY
+
+#: Where the last validation lies.
+RESULTS = REPOSITORY / "data" / "reference" / "validation"
+
+#: Columns of the results in which an empty cell is no number.
+_NUMBERS = {name: [""] for name in ("share", "new_share", "width_median", "narrowest_median")}
+
+
+def read_results(name: str, folder: str | Path = "") -> pd.DataFrame:
+    """A table of the last ``validate``: the one that ships, or that of another folder.
+
+    Raises:
+        ParameterError: it is not there.
+    """
+    path = Path(folder or RESULTS) / f"{name}.csv"
+    if not path.is_file():
+        raise ParameterError("results", path.parent, f"{name}.csv is not in it; run make validate")
+    kinds = {"value": "str"} if name == "settings" else None
+    return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=_NUMBERS)
+
+
+#: What a reader of the results is told of their columns.
+HEADINGS = {
+    "measure": "Measure",
+    "stratum": "Which",
+    "success_count": "Of them",
+    "trial_count": "All",
+    "share": "Share",
+    "lower_share": "Lower bound",
+    "upper_share": "Upper bound",
+    "pair_count": "Pairs",
+    "moved_count": "State moved",
+    "newly_listed_count": "Newly listed",
+    "broken_count": "Promises broken",
+    "is_blocked": "Truly blocked",
+    "coverage": "Coverage",
+}
+
+#: Measures of ``accuracy`` that are shown together.
+WAYS = (
+    "recall by mechanism, 6 or more sessions",
+    "precision by mechanism",
+    "mechanism exact, by mechanism",
+)
+DATES = (
+    "edge found",
+    "edge inside bracket",
+    "edge inside bracket, 6 or more sessions",
+    "bracket as narrow as tests allow",
+    "claimed edge is true",
+    "claimed edge is true despite forged openness",
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables of one ``validate``, in the words of the validation page."""
+
+    folder: str | Path = ""
+
+    def read(self, name: str, part: str = "") -> pd.DataFrame:
+        """A table, or the rows of it for one part: ``fit``, ``report`` or ``limit``."""
+        frame = read_results(name, self.folder)
+        return frame[frame["part"] == part].drop(columns="part") if part else frame
+
+    def shares(self, *measures: str, part: str = "report") -> pd.DataFrame:
+        """The rows of these measures, in their order."""
+        frame = self.read("accuracy", part)
+        return pd.concat([frame[frame["measure"] == name] for name in measures], ignore_index=True)
+
+    def say(self, measure: str, stratum: str = "all", part: str = "report") -> str:
+        """A share with its bounds, for a sentence."""
+        frame = self.shares(measure, part=part)
+        row = frame[frame["stratum"] == stratum].iloc[0]
+        share, low, high = (f"{100 * row[n]:.1f}" for n in ("share", "lower_share", "upper_share"))
+        return f"{share} % ({low} to {high})"
+
+    @property
+    def rules_version(self) -> str:
+        """The version of the rules that were judged by."""
+        return self._settings()["rules_version"]
+
+    @property
+    def thresholds(self) -> dict[str, str]:
+        """The thresholds that were judged by."""
+        return {name: v for name, v in self._settings().items() if name != "rules_version"}
+
+    def _settings(self) -> dict[str, str]:
+        frame = self.read("settings")
+        return dict(zip(frame["name"], frame["value"], strict=True))
