@@ -27,11 +27,11 @@ from analysis.findings.other_methods import (
     ooni_anomaly,
     ooni_v5,
 )
-from analysis.findings.sensitivity import ACTS_ON, ENDS, GRID, sweep
+from analysis.findings.sensitivity import ENDS, GRID, sweep
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import add_features
 from analysis.outcomes.outcomes import add_outcomes
-from analysis.outcomes.thresholds import Thresholds
+from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.period import Period
 from analysis.tables import TABLES, write_table
 from analysis.verdicts.verdicts import judge_cells
@@ -347,7 +347,7 @@ def test_each_threshold_acts_where_it_is_said_to_act(name: str) -> None:
         for module in modules
         if used.search((ROOT / "analysis" / f"{module}.py").read_text(encoding="utf-8"))
     }
-    assert found == ACTS_ON[name]
+    assert found == DECLARATIONS[name].stages
 
 
 def test_every_threshold_that_moves_a_state_is_swept() -> None:

@@ -368,7 +368,7 @@ def test_a_researcher_changes_a_threshold(
     [
         ("COLOUR=red", "there is no such parameter"),
         ("SINCE=2024-02-30", "a date is written YYYY-MM-DD"),
-        ("floor_sessions=x", "a whole number is accepted"),
+        ("floor_sessions=x", "a whole number from 1 to 1000 is accepted"),
         ("SOURCE=/no/such", "there is no such folder"),
         ("TEST_LIST=/no/such/list.csv", "cannot be read"),
         ("EVENTS=/no/such/events.yml", "cannot be read"),

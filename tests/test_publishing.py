@@ -226,7 +226,7 @@ def interrupt(tmp_path: Path, demo_page: PageContext) -> Callable[[Path], Path]:
     notebook = _notebook(tmp_path, _code("import time\ntime.sleep(60)"), name="slow.ipynb")
     script = (
         "import sys\nfrom pathlib import Path\n"
-        "from analysis.publishing import PageContext, publish\n"
+        "from analysis.publishing.publishing import PageContext, publish\n"
         f"publish([Path({str(notebook)!r})], {{}}, Path(sys.argv[1]), {demo_page!r}, {{}})"
     )
 

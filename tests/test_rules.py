@@ -1,12 +1,13 @@
 """What holds for all rules, whatever they say."""
 
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from analysis import vocabulary
+from analysis.errors import ParameterError
 from analysis.findings.annex import SET_ASIDE_REASONS
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import (
@@ -18,16 +19,12 @@ from analysis.outcomes.rules import (
     rule_table,
     rules_of,
 )
-from analysis.outcomes.thresholds import Thresholds
+from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.publishing.parameters import declared_parameters
 from tests.observations import connection_with, observation
 from tests.situations import fingerprints_for
 
 EACH_RULE = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.rule_id)
-PLACES = {
-    "probe_cc", "since", "until", "split", "source", "store", "test_list", "networks",
-    "fingerprints", "tables", "events", "receipt_margin", "network_names",
-}  # fmt: skip
 
 
 def _place(rule_id: str) -> int:
@@ -184,38 +181,54 @@ def test_a_layer_without_a_rule_is_not_judged_at_all() -> None:
     assert connection.execute("SELECT count(*) FROM outcomes").fetchone() == (0,)
 
 
-def test_every_threshold_says_what_it_decides() -> None:
-    """A number without a sentence cannot be argued with."""
-    help_texts = Thresholds.help()
-    assert set(help_texts) == {field.name for field in fields(Thresholds)}
-    assert all(len(text) > 15 for text in help_texts.values())
+@pytest.mark.parametrize("name", DECLARATIONS)
+def test_every_threshold_says_what_it_decides_and_what_it_may_be(name: str) -> None:
+    """A number without a sentence cannot be argued with; one that is swept is swept on both sides,
+    inside its range; and each end of the range is accepted, and nothing beyond it."""
+    declared, value = DECLARATIONS[name], getattr(Thresholds(), name)
+    assert len(declared.meaning) > 15
+    assert declared.stages
+    assert declared.least <= value <= declared.most
+    if declared.tried:
+        assert declared.least <= min(declared.tried) < value < max(declared.tried) <= declared.most
+    kind = type(value)
+    for end, beyond in ((declared.least, declared.least - 1), (declared.most, declared.most + 1)):
+        assert getattr(Thresholds(**{name: kind(end)}), name) == end
+        with pytest.raises(ParameterError, match=f"^{name}=.* is accepted"):
+            Thresholds(**{name: kind(beyond)})
 
 
-def test_thresholds_are_read_from_among_other_parameters() -> None:
-    """One that is missing is an error, not a default in disguise."""
-    given = {**vars(Thresholds()), "floor_days": 9, "probe_cc": "QQ"}
-    assert Thresholds.of(given) == Thresholds(floor_days=9)
-    del given["floor_days"]
-    with pytest.raises(KeyError, match="floor_days"):
-        Thresholds.of(given)
+@pytest.mark.parametrize("value", [True, None, "4", float("nan"), float("inf"), [4], 4.5])
+def test_what_is_no_number_of_its_kind_is_no_threshold(value: object) -> None:
+    with pytest.raises(ParameterError, match=r"floor_sessions=.*a whole number from 1 to 1000"):
+        Thresholds(floor_sessions=value)
+    if value != 4.5:
+        with pytest.raises(ParameterError, match=r"defect_ratio=.*a number from 1 to 1000"):
+            Thresholds(defect_ratio=value)
 
 
-def test_the_notebook_has_every_threshold_with_the_same_default(repository_root: Path) -> None:
-    """Thresholds live in one place and are notebook parameters; neither may drift."""
-    notebook = repository_root / "notebooks" / "2-confirmation.ipynb"
-    declared = declared_parameters(notebook)
-    method = {name: found.default for name, found in declared.items() if name not in PLACES}
-    assert method == vars(Thresholds())
-    assert all(type(v) is type(vars(Thresholds())[name]) for name, v in method.items())
-    assert all(declared[name].help for name in method)
+def test_a_notebook_names_only_what_differs_from_the_published_numbers() -> None:
+    """In the mapping ``thresholds``, or by its own name as papermill hands it in."""
+    assert Thresholds.of({"thresholds": {}, "probe_cc": "QQ"}) == Thresholds()
+    given = {"thresholds": {"floor_days": 9}, "share_floor": 0.6, "probe_cc": "QQ"}
+    changed = Thresholds.of(given)
+    assert changed == Thresholds(floor_days=9, share_floor=0.6)
+    assert changed.changes() == {"floor_days": 9, "share_floor": 0.6}
+    with pytest.raises(ParameterError, match=r"^floor_day=9: .* there are floor_days, "):
+        Thresholds.of({"thresholds": {"floor_day": 9}})
 
 
-def test_thresholds_are_declared_once_and_handed_on(repository_root: Path) -> None:
-    """A second copy of a default would make two notebooks of one report judge differently."""
+def test_no_notebook_holds_a_threshold_of_its_own(repository_root: Path) -> None:
+    """Defaults live in one place: a number saved in a notebook would judge unseen."""
+    for notebook in sorted((repository_root / "notebooks").glob("*.ipynb")):
+        declared = declared_parameters(notebook)
+        assert not declared.keys() & DECLARATIONS.keys(), notebook.name
+        assert not (declared["thresholds"].default if "thresholds" in declared else {})
+
+
+def test_the_numbers_of_a_run_are_read_back_from_its_table() -> None:
     changed = Thresholds(floor_days=9, share_floor=0.55)
     assert Thresholds.read(changed.table()) == changed
-    for notebook in sorted((repository_root / "notebooks").glob("[!2]*.ipynb")):
-        assert not declared_parameters(notebook).keys() & vars(changed).keys(), notebook.name
 
 
 def test_the_table_of_rules_is_complete() -> None:

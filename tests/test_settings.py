@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.commands.reporting import read_method
+from analysis.commands.reporting import read_thresholds
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
 from analysis.reference.files import REPOSITORY
@@ -100,31 +100,33 @@ def test_a_real_country_gets_no_fictional_list() -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("floor_session=5", "floor_session=5: no notebook has it; there are "),
-        ("floor_sessions=many", "floor_sessions=many: "),
-        ("floor_sessions=4.5", "floor_sessions=4.5: "),
+        (
+            "floor_session=5",
+            "floor_session=5: there is no such threshold; there ",
+        ),
+        ("floor_sessions=many", "floor_sessions=many: a whole number from 1 to 1000 is accepted"),
+        ("floor_sessions=4.5", "floor_sessions=4.5: a whole number from 1 to 1000 is accepted"),
+        ("floor_sessions=0", "floor_sessions=0: a whole number from 1 to 1000 is accepted"),
+        ("share_floor=1.5", "share_floor=1.5: a number from 0 to 1 is accepted"),
+        ("share_floor=nan", "share_floor=nan: a number from 0 to 1 is accepted"),
         ("share_floor=", "share_floor=: "),
-        ("tables=x", "tables=x: no notebook has it"),
-        ("probe_cc=KH", "probe_cc=KH: no notebook has it"),
+        ("tables=x", "tables=x: there is no such threshold"),
+        ("probe_cc=KH", "probe_cc=KH: there is no such threshold"),
     ],
 )
-def test_a_wrong_number_of_the_method_is_one_line(
-    word: str, message: str, repository_root: Path
-) -> None:
-    """The method's numbers go by the names in the notebooks, and only those."""
-    notebooks = sorted((repository_root / "notebooks").glob("[0-9]*.ipynb"))
+def test_a_wrong_threshold_is_one_line(word: str, message: str) -> None:
+    """Whether the name or the value is wrong."""
     with pytest.raises(ParameterError) as found:
-        read_method(parse_settings([*KH, word]), notebooks)
+        read_thresholds(parse_settings([*KH, word]))
     assert str(found.value).startswith(message)
+    assert len(str(found.value).splitlines()) == 1
 
 
-def test_the_methods_numbers_are_read_in_their_types(repository_root: Path) -> None:
+def test_thresholds_are_read_in_their_types() -> None:
     """A whole number stays whole."""
-    notebooks = sorted((repository_root / "notebooks").glob("[0-9]*.ipynb"))
-    settings = parse_settings([*KH, "floor_sessions=6", "share_floor=0.4"])
-    method = read_method(settings, notebooks)
-    assert method == {"floor_sessions": 6, "share_floor": 0.4}
-    assert type(method["floor_sessions"]) is int
+    settings = parse_settings([*KH, "floor_sessions=6", "share_floor=0.45"])
+    assert read_thresholds(settings).changes() == {"floor_sessions": 6, "share_floor": 0.45}
+    assert type(read_thresholds(settings).floor_sessions) is int
 
 
 def test_the_command_says_it_in_one_line_and_writes_nothing(tmp_path: Path) -> None:

@@ -203,8 +203,8 @@ def test_strata_are_named_by_their_fewest_sessions() -> None:
     ("word", "message"),
     [
         ("PROBE_CC=KH", "PROBE_CC=KH: validate takes OUT, STORE, JOBS, floor_sessions"),
-        ("floor_sessions=four", "floor_sessions=four: a whole number is accepted"),
-        ("share_floor=half", "share_floor=half: a number is accepted"),
+        ("floor_sessions=four", "floor_sessions=four: a whole number from 1 to 1000 is accepted"),
+        ("share_floor=half", "share_floor=half: a number from 0 to 1 is accepted"),
         ("JOBS=0", "JOBS=0: a whole number from 1 to 1024 is accepted"),
     ],
 )

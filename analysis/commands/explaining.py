@@ -21,7 +21,7 @@ from analysis.findings.confirmation import confirm
 from analysis.findings.study import Study, open_study
 from analysis.hosts import normalise, registrable_domain
 from analysis.outcomes.rules import LAYERS, RULES_BY_ID
-from analysis.outcomes.thresholds import Thresholds
+from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.period import Period
 from analysis.reference import countries, files
 from analysis.sources.opening import OONI
@@ -120,8 +120,9 @@ def _rows_of(verdicts: pd.DataFrame, given: str, site: str, asn: str) -> pd.Data
 
 def _thresholds(parameters: Mapping[str, Any]) -> Thresholds:
     """Those that the report was made with: the defaults, but for what its run says."""
-    numbers = {name: parameters[name] for name in Thresholds.help() if name in parameters}
-    return Thresholds(**numbers)
+    return Thresholds().changed_by(
+        {name: value for name, value in parameters.items() if name in DECLARATIONS}
+    )
 
 
 def _heading(site: str, parameters: Mapping[str, Any]) -> Iterator[str]:

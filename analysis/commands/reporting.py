@@ -1,17 +1,16 @@
 """From checked settings to a published report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
 from analysis.commands.settings import Settings
-from analysis.errors import ParameterError
 from analysis.findings.study import open_observations
 from analysis.observations import fingerprints
 from analysis.outcomes.rules import RULES_VERSION
+from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.publishing.parameters import declared_parameters, read_value
 from analysis.publishing.publishing import publish, refuse_foreign
 from analysis.publishing.rendering import PageContext
 from analysis.reference import countries, test_lists
@@ -39,14 +38,13 @@ def make_report(settings: Settings, collection: Collection, say: Callable[[str],
     """
     # Before any kernel starts; what is packed on the way is what the notebooks open.
     open_observations(collection, settings.probe_cc, settings.period).close()
-    notebooks = _notebooks()
-    method = read_method(settings, notebooks)
+    changes = read_thresholds(settings).changes()
     out = publish(
-        notebooks,
-        {**settings.notebook_parameters(), **method},
+        _notebooks(),
+        {**settings.notebook_parameters(), "thresholds": changes},
         settings.out,
         page_context(settings.probe_cc, settings.period),
-        _run(settings, method, collection),
+        _run(settings, changes, collection),
         say,
     )
     return out / "index.html"
@@ -58,7 +56,7 @@ def check(settings: Settings) -> None:
     Raises:
         ParameterError: a number of the method is unknown or wrong, or OUT holds something else.
     """
-    read_method(settings, _notebooks())
+    read_thresholds(settings)
     refuse_foreign(settings.out)
 
 
@@ -66,23 +64,13 @@ def _notebooks() -> list[Path]:
     return sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 
 
-def read_method(settings: Settings, notebooks: list[Path]) -> dict[str, object]:
-    """The method's numbers that were given, in the types that the notebooks declare.
+def read_thresholds(settings: Settings) -> Thresholds:
+    """The method's numbers, with those that were given in the place of the published ones.
 
     Raises:
-        ParameterError: no notebook declares a name, or its value does not fit.
+        ParameterError: a name is unknown, or a value is not accepted.
     """
-    declared = {
-        name: found for path in notebooks for name, found in declared_parameters(path).items()
-    }
-    places = set(settings.notebook_parameters()) | {"tables"}
-    numbers = sorted(set(declared) - places)
-    method = {}
-    for name, text in settings.method.items():
-        if name not in numbers:
-            raise ParameterError(name, text, f"no notebook has it; there are {', '.join(numbers)}")
-        method[name] = read_value(declared[name], text)
-    return method
+    return Thresholds().changed_by(settings.method)
 
 
 def page_context(probe_cc: str, period: Period) -> PageContext:
@@ -96,7 +84,7 @@ def page_context(probe_cc: str, period: Period) -> PageContext:
 
 
 def _run(
-    settings: Settings, method: dict[str, object], collection: Collection
+    settings: Settings, changes: Mapping[str, float], collection: Collection
 ) -> dict[str, object]:
     """What ``run.json`` says of the run; no place of this machine."""
     _, second = settings.period.split(settings.split)
@@ -108,7 +96,7 @@ def _run(
             "split": second.since.isoformat(),
             **({"receipt_margin": settings.receipt_margin} if settings.source == OONI else {}),
             **({"reference": str(settings.snapshot.day)} if settings.snapshot else {}),
-            **method,
+            **changes,
         },
         "code_version": version("censorship-report-workbook"),
         "rules_version": RULES_VERSION,

@@ -19,55 +19,14 @@ from analysis.outcomes.features import add_features
 from analysis.outcomes.outcomes import apply_rules
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import RULES, Rule
-from analysis.outcomes.thresholds import Thresholds
+from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.period import Period
 from analysis.verdicts.blocks import judge_intervals
 from analysis.vocabulary import LISTED
 
-_STAGES = ("features", "profiles", "rules", "verdicts")
-_ALL = frozenset(_STAGES)
-
-#: The stages on which each threshold acts. One that is not named here is taken to act on all.
-ACTS_ON: Mapping[str, frozenset[str]] = {
-    **dict.fromkeys(["body_match", "pool_days"], frozenset({"features"})),
-    **dict.fromkeys(
-        ["sinkhole_names", "blockpage_names", "substitution_dead_share", "persistence_share",
-         "filter_share"], frozenset({"profiles"}),
-    ),
-    **dict.fromkeys(
-        ["broken_names", "broken_share", "defect_names", "defect_ratio"], frozenset({"rules"})
-    ),
-    **dict.fromkeys(
-        ["share_floor", "firm_share_floor", "change_penalty", "firewall_names",
-         "route_days", "not_tested_days"],
-        frozenset({"verdicts"}),
-    ),
-    **dict.fromkeys(["refusal_share", "floor_days"], frozenset({"profiles", "verdicts"})),
-    "floor_sessions": frozenset({"profiles", "rules", "verdicts"}),
-}  # fmt: skip
-
-#: What each threshold is tried at; the value in use is added. ``not_tested_days`` is left out: it
-#: moves a date and never a state.
+#: What each threshold is tried at; the value in use is added. One that moves no state is left out.
 GRID: Mapping[str, tuple[float, ...]] = {
-    "floor_sessions": (2, 3, 5, 6),
-    "floor_days": (1, 2, 4, 5),
-    "share_floor": (0.3, 0.4, 0.6, 0.7),
-    "firm_share_floor": (0.1, 0.2, 0.4, 0.5),
-    "change_penalty": (0.5, 0.75, 1.5, 2.0),
-    "sinkhole_names": (2, 5, 8, 11),
-    "blockpage_names": (2, 4, 6, 8),
-    "substitution_dead_share": (0.2, 0.35, 0.65, 0.8),
-    "persistence_share": (0.7, 0.8, 0.95, 1.0),
-    "filter_share": (0.3, 0.45, 0.75, 0.9),
-    "refusal_share": (0.6, 0.7, 0.9, 1.0),
-    "firewall_names": (2, 4, 6, 10),
-    "route_days": (1, 4, 14, 28),
-    "broken_names": (3, 4, 8, 12),
-    "broken_share": (0.3, 0.4, 0.6, 0.7),
-    "defect_names": (2, 4, 5, 8),
-    "defect_ratio": (2.5, 3.5, 8.0, 12.0),
-    "body_match": (0.5, 0.6, 0.8, 0.9),
-    "pool_days": (3, 7, 30, 60),
+    name: declared.tried for name, declared in DECLARATIONS.items() if declared.tried
 }
 
 #: The lowest and the highest of them.
@@ -120,34 +79,34 @@ class _Judge:
         assert isinstance(found, frozenset)
         return found
 
-    def hold(self, stage: str, thresholds: Thresholds) -> None:
+    def hold(self, stage: Stage, thresholds: Thresholds) -> None:
         """Make the connection hold a stage's tables as the thresholds make them."""
-        place = _STAGES.index(stage)
+        place = STAGES.index(stage)
         key = self._key(stage, thresholds)
         if self.held.get(stage) == key:
             return
         if place:
-            self.hold(_STAGES[place - 1], thresholds)
+            self.hold(STAGES[place - 1], thresholds)
         if stage == "features":
             add_features(self.connection, thresholds)
         elif stage == "profiles":
             add_profiles(self.connection, thresholds, self.fingerprints)
         else:
             apply_rules(self.connection, thresholds, self.rules)
-        self.held = {name: self.held[name] for name in _STAGES[:place] if name in self.held}
+        self.held = {name: self.held[name] for name in STAGES[:place] if name in self.held}
         self.held[stage] = key
 
-    def _key(self, stage: str, thresholds: Thresholds) -> _Key:
+    def _key(self, stage: Stage, thresholds: Thresholds) -> _Key:
         """What decides a stage's result: its own numbers, and what the stage before it gave."""
         numbers = tuple(
             (name, value)
             for name, value in vars(thresholds).items()
-            if stage in ACTS_ON.get(name, _ALL)
+            if stage in DECLARATIONS[name].stages
         )
-        place = _STAGES.index(stage)
-        return (stage, numbers, self._trace(_STAGES[place - 1], thresholds) if place else 0)
+        place = STAGES.index(stage)
+        return (stage, numbers, self._trace(STAGES[place - 1], thresholds) if place else 0)
 
-    def _trace(self, stage: str, thresholds: Thresholds) -> int | Pairs:
+    def _trace(self, stage: Stage, thresholds: Thresholds) -> int | Pairs:
         key = self._key(stage, thresholds)
         if key not in self.known:
             self.hold(stage, thresholds)
@@ -198,7 +157,7 @@ def sweep(
     values = {name: sorted({*grid[name], getattr(thresholds, name)}) for name in grid}
     # Those that act late come first: the stages before them are then still at hand.
     waiting = deque(
-        sorted(values, key=lambda name: -min(map(_STAGES.index, ACTS_ON.get(name, _ALL))))
+        sorted(values, key=lambda name: -min(map(STAGES.index, DECLARATIONS[name].stages)))
     )
     found: dict[tuple[str, float], Pairs] = {}
     # One judgement is too small a task for several threads; several judges share the thresholds.
@@ -243,12 +202,7 @@ def _work(
         except IndexError:
             return found
         for value in values[name]:
-            found[name, value] = judge.listed(_with(thresholds, name, value))
-
-
-def _with(thresholds: Thresholds, name: str, value: float) -> Thresholds:
-    kind = type(getattr(thresholds, name))
-    return replace(thresholds, **{name: kind(value)})
+            found[name, value] = judge.listed(thresholds.changed_by({name: value}))
 
 
 def _row(

@@ -1,6 +1,5 @@
 """Which rule each layer of a measurement fires, and what the measurement shows as a whole."""
 
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -63,6 +62,13 @@ _NO_PROFILES: dict[str, Any] = {
 }
 
 
+class _Unreachable(Thresholds):
+    """Numbers beyond every range, on purpose."""
+
+    def __post_init__(self) -> None:
+        """Nothing is checked."""
+
+
 def add_outcomes(
     connection: duckdb.DuckDBPyConnection,
     thresholds: Thresholds,
@@ -83,7 +89,7 @@ def add_outcomes(
     """
     add_features(connection, thresholds, is_pooled=is_pooled)
     if not is_pooled:
-        thresholds = replace(thresholds, **_NO_PROFILES)
+        thresholds = _Unreachable(**{**vars(thresholds), **_NO_PROFILES})
     add_profiles(connection, thresholds, fingerprints)
     apply_rules(connection, thresholds, rules)
 

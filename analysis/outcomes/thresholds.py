@@ -1,73 +1,253 @@
-"""Every number that the method uses, declared once."""
+"""Every number that the method uses, declared once: value, range, meaning, stages, values to try.
 
+What else needs to know of a threshold asks here: the command line and the notebooks whether a value
+is accepted, the sweep what to try and which stages to make again, a page what to print.
+"""
+
+import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 import pandas as pd
 
+from analysis.errors import ParameterError
 
-def _number(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+#: What is computed one after the other; a threshold acts on some of them and on all that follow.
+Stage = Literal["features", "profiles", "rules", "verdicts"]
+STAGES: tuple[Stage, ...] = ("features", "profiles", "rules", "verdicts")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What is known of one threshold besides its value.
+
+    Attributes:
+        meaning: what the number decides, in words.
+        least, most: the range that is accepted, both ends included.
+        stages: what has to be computed again where the number changes.
+        tried: the values that the sweep tries beside the one in use; none where the number moves a
+            date and never a state.
+        group: under which heading it stands.
+    """
+
+    meaning: str
+    least: float
+    most: float
+    stages: frozenset[Stage]
+    tried: tuple[float, ...]
+    group: str
+
+
+def _declare(
+    default: float,
+    meaning: str,
+    *,
+    range: tuple[float, float],
+    stages: tuple[Stage, ...],
+    tried: tuple[float, ...] = (),
+    group: str,
+) -> Any:
+    declaration = Declaration(meaning, *range, frozenset(stages), tried, group)
+    return field(default=default, metadata={"declaration": declaration})
+
+
+_FLOOR = "The evidence floor"
+_SHARED = "What many names share"
+_PROBES = "Probes that say nothing"
+_ALIKE = "What every network shows"
+_TIME = "Time"
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Every number the method uses, fitted on fictional countries (``make validate``)."""
+    """Every number the method uses, fitted on fictional countries (``make validate``).
 
-    floor_sessions: int = _number(4, "sessions of one class that a state needs")
-    floor_days: int = _number(3, "days on which those sessions must lie")
-    share_floor: float = _number(0.5, "lower 95 % bound of the class's share over sessions")
-    firm_share_floor: float = _number(
-        0.4, "the same where most failures are no time-outs, and at least half of all sessions fail"
-    )
-    sinkhole_names: int = _number(3, "unrelated live names on one address: a sinkhole")
-    blockpage_names: int = _number(3, "unrelated names on one page: a block page")
-    substitution_dead_share: float = _number(
-        0.5, "share of an address's names that controls miss: a substitution"
-    )
-    persistence_share: float = _number(
-        0.9, "share of a live name's sessions on a substitution address: not a lapse"
-    )
-    filter_share: float = _number(
-        0.6, "share of a resolver's sessions below which a private address is a local filter"
-    )
-    broken_names: int = _number(5, "normally reachable names that a broken session must have tried")
-    broken_share: float = _number(0.5, "share of them that fail in a broken session")
-    defect_names: int = _number(3, "names on which a probe version must fail alone")
-    defect_ratio: float = _number(5.0, "times as often as other versions, for a defect")
-    refusal_share: float = _number(0.8, "share of networks on which a site refuses the country")
-    firewall_names: int = _number(
-        3, "unrelated sites that fail alike on every network: a firewall, no refusal"
-    )
-    route_days: int = _number(
-        7, "days that time-outs on one network must last: a lost route is back before"
-    )
-    body_match: float = _number(0.7, "body length proportion that counts as the same page (OONI's)")
-    pool_days: int = _number(15, "days either side over which controls are pooled for a name")
-    change_penalty: float = _number(1.0, "price of one change of behaviour, in log(sessions)")
-    not_tested_days: int = _number(
-        30, "days without a test at the period's end after which an ending is unknown"
-    )
+    Raises:
+        ParameterError: a value is no number of the right kind, or out of its range.
+    """
+
+    floor_sessions: int = _declare(
+        4, "sessions of one class that a state needs",
+        range=(1, 1000), stages=("profiles", "rules", "verdicts"), tried=(2, 3, 5, 6), group=_FLOOR,
+    )  # fmt: skip
+    floor_days: int = _declare(
+        3, "days on which those sessions must lie",
+        range=(1, 366), stages=("profiles", "verdicts"), tried=(1, 2, 4, 5), group=_FLOOR,
+    )  # fmt: skip
+    share_floor: float = _declare(
+        0.5, "lower 95 % bound of the class's share over sessions",
+        range=(0, 1), stages=("verdicts",), tried=(0.3, 0.4, 0.6, 0.7), group=_FLOOR,
+    )  # fmt: skip
+    firm_share_floor: float = _declare(
+        0.4,
+        "the same where most failures are no time-outs, and at least half of all sessions fail",
+        range=(0, 1), stages=("verdicts",), tried=(0.1, 0.2, 0.4, 0.5), group=_FLOOR,
+    )  # fmt: skip
+    sinkhole_names: int = _declare(
+        3, "unrelated live names on one address: a sinkhole",
+        range=(2, 1000), stages=("profiles",), tried=(2, 5, 8, 11), group=_SHARED,
+    )  # fmt: skip
+    blockpage_names: int = _declare(
+        3, "unrelated names on one page: a block page",
+        range=(2, 1000), stages=("profiles",), tried=(2, 4, 6, 8), group=_SHARED,
+    )  # fmt: skip
+    substitution_dead_share: float = _declare(
+        0.5, "share of an address's names that controls miss: a substitution",
+        range=(0, 1), stages=("profiles",), tried=(0.2, 0.35, 0.65, 0.8), group=_SHARED,
+    )  # fmt: skip
+    persistence_share: float = _declare(
+        0.9, "share of a live name's sessions on a substitution address: not a lapse",
+        range=(0, 1), stages=("profiles",), tried=(0.7, 0.8, 0.95, 1.0), group=_SHARED,
+    )  # fmt: skip
+    filter_share: float = _declare(
+        0.6, "share of a resolver's sessions below which a private address is a local filter",
+        range=(0, 1), stages=("profiles",), tried=(0.3, 0.45, 0.75, 0.9), group=_SHARED,
+    )  # fmt: skip
+    broken_names: int = _declare(
+        5, "normally reachable names that a broken session must have tried",
+        range=(1, 1000), stages=("rules",), tried=(3, 4, 8, 12), group=_PROBES,
+    )  # fmt: skip
+    broken_share: float = _declare(
+        0.5, "share of them that fail in a broken session",
+        range=(0, 1), stages=("rules",), tried=(0.3, 0.4, 0.6, 0.7), group=_PROBES,
+    )  # fmt: skip
+    defect_names: int = _declare(
+        3, "names on which a probe version must fail alone",
+        range=(1, 1000), stages=("rules",), tried=(2, 4, 5, 8), group=_PROBES,
+    )  # fmt: skip
+    defect_ratio: float = _declare(
+        5.0, "times as often as other versions, for a defect",
+        range=(1, 1000), stages=("rules",), tried=(2.5, 3.5, 8.0, 12.0), group=_PROBES,
+    )  # fmt: skip
+    refusal_share: float = _declare(
+        0.8, "share of networks on which a site refuses the country",
+        range=(0, 1), stages=("profiles", "verdicts"), tried=(0.6, 0.7, 0.9, 1.0), group=_ALIKE,
+    )  # fmt: skip
+    firewall_names: int = _declare(
+        3, "unrelated sites that fail alike on every network: a firewall, no refusal",
+        range=(1, 1000), stages=("verdicts",), tried=(2, 4, 6, 10), group=_ALIKE,
+    )  # fmt: skip
+    route_days: int = _declare(
+        7, "days that time-outs on one network must last: a lost route is back before",
+        range=(0, 366), stages=("verdicts",), tried=(1, 4, 14, 28), group=_TIME,
+    )  # fmt: skip
+    body_match: float = _declare(
+        0.7, "body length proportion that counts as the same page (OONI's)",
+        range=(0, 1), stages=("features",), tried=(0.5, 0.6, 0.8, 0.9), group=_SHARED,
+    )  # fmt: skip
+    pool_days: int = _declare(
+        15, "days either side over which controls are pooled for a name",
+        range=(0, 366), stages=("features",), tried=(3, 7, 30, 60), group=_TIME,
+    )  # fmt: skip
+    change_penalty: float = _declare(
+        1.0, "price of one change of behaviour, in log(sessions)",
+        range=(0.1, 100), stages=("verdicts",), tried=(0.5, 0.75, 1.5, 2.0), group=_TIME,
+    )  # fmt: skip
+    not_tested_days: int = _declare(
+        30, "days without a test at the period's end after which an ending is unknown",
+        range=(0, 366), stages=("verdicts",), group=_TIME,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            object.__setattr__(self, one.name, _checked(one.name, getattr(self, one.name)))
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "Thresholds":
-        """The numbers among a notebook's parameters, such as ``Thresholds.of(globals())``."""
-        return cls(**{field.name: parameters[field.name] for field in fields(cls)})
+        """The numbers of a notebook, ``Thresholds.of(globals())``.
+
+        Args:
+            parameters: the mapping ``thresholds`` holds the numbers that differ from the published
+                ones; a threshold that stands there by its own name, as papermill's ``-p`` puts it,
+                counts as well.
+
+        Raises:
+            ParameterError: a name is unknown, or a value is not accepted.
+        """
+        named = {one.name: parameters[one.name] for one in fields(cls) if one.name in parameters}
+        return cls().changed_by({**parameters.get("thresholds", {}), **named})
 
     @classmethod
     def read(cls, table: pd.DataFrame) -> "Thresholds":
         """The numbers of a run, from its published table ``thresholds``."""
-        texts = dict(zip(table["name"], table["value"], strict=True))
-        return cls(**{name: type(value)(texts[name]) for name, value in vars(cls()).items()})
+        return cls().changed_by(dict(zip(table["name"], table["value"].astype(str), strict=True)))
+
+    def changed_by(self, values: Mapping[str, object]) -> "Thresholds":
+        """These numbers with others in their place; a text is read as the number it spells.
+
+        Raises:
+            ParameterError: a name is unknown, or a value is not accepted.
+        """
+        for name, value in values.items():
+            if name not in DECLARATIONS:
+                near = difflib.get_close_matches(name, DECLARATIONS, n=3, cutoff=0.5)
+                raise ParameterError(
+                    name, value, "there is no such threshold; "
+                    + ("there are " if len(near) != 1 else "there is ")
+                    + ", ".join(near or DECLARATIONS)
+                )  # fmt: skip
+        return replace(self, **{name: _number(name, value) for name, value in values.items()})  # type: ignore[arg-type]
+
+    def changes(self) -> dict[str, float]:
+        """The numbers that differ from the published method, by name, in order."""
+        published = vars(Thresholds())
+        return {name: value for name, value in vars(self).items() if value != published[name]}
 
     def table(self) -> pd.DataFrame:
-        """One row per number, in order: ``name, value, meaning``."""
-        help = self.help()
-        rows = [(name, str(value), help[name]) for name, value in vars(self).items()]
-        return pd.DataFrame(rows, columns=["name", "value", "meaning"])
+        """One row per number, in order: ``name, value, meaning, published_value, least, most``.
 
-    @classmethod
-    def help(cls) -> dict[str, str]:
-        """Name → what the number decides."""
-        return {field.name: str(field.metadata["help"]) for field in fields(cls)}
+        All of them are text, so that a whole number stays one.
+        """
+        published = vars(Thresholds())
+        rows = [
+            (name, str(value), d.meaning, str(published[name]), f"{d.least:g}", f"{d.most:g}")
+            for (name, value), d in zip(vars(self).items(), DECLARATIONS.values(), strict=True)
+        ]
+        columns = ["name", "value", "meaning", "published_value", "least", "most"]
+        return pd.DataFrame(rows, columns=columns)
+
+
+#: Name → what is known of the threshold, in the order in which they stand above.
+DECLARATIONS: Mapping[str, Declaration] = {
+    one.name: one.metadata["declaration"] for one in fields(Thresholds)
+}
+
+#: Name → what the number decides.
+MEANINGS: Mapping[str, str] = {name: one.meaning for name, one in DECLARATIONS.items()}
+
+
+def accepted_values(name: str) -> str:
+    """What a threshold may be, in words."""
+    declared = DECLARATIONS[name]
+    kind = "a whole number" if _is_whole(name) else "a number"
+    return f"{kind} from {declared.least:g} to {declared.most:g} is accepted ({declared.meaning})"
+
+
+def _is_whole(name: str) -> bool:
+    return isinstance(getattr(Thresholds, name), int)
+
+
+def _number(name: str, value: object) -> object:
+    """A number that a text spells; anything else as it is, to be checked."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return int(value) if _is_whole(name) else float(value)
+    except ValueError:
+        raise ParameterError(name, value, accepted_values(name)) from None
+
+
+def _checked(name: str, value: Any) -> float:
+    """The value, if it is of the right kind and in its range.
+
+    Raises:
+        ParameterError: it is not; says what is accepted.
+    """
+    declared, is_whole = DECLARATIONS[name], _is_whole(name)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or (is_whole and not isinstance(value, int)):
+        raise ParameterError(name, value, accepted_values(name))
+    if not declared.least <= value <= declared.most:
+        raise ParameterError(name, value, accepted_values(name))
+    return int(value) if is_whole else float(value)

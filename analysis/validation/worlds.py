@@ -7,7 +7,7 @@ reported as the method's accuracy comes from the other seeds.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from multiprocessing import get_context
 from os import cpu_count
@@ -22,7 +22,7 @@ from analysis.findings import annex
 from analysis.findings.confirmation import confirm
 from analysis.findings.study import Study, open_study
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.outcomes.thresholds import Thresholds
+from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.reference.files import REPOSITORY
 from analysis.tables import write_table
 from analysis.validation import measures, results, scores
@@ -152,38 +152,29 @@ def validate(
 
 
 def _parse(words: Iterable[str]) -> tuple[Path, Path, int, Thresholds]:
-    known = {field.name: field for field in fields(Thresholds)}
     places = {
         "OUT": str(results.RESULTS),
         "STORE": str(WORKSPACE),
         "JOBS": str(cpu_count() or 1),
     }
-    numbers: dict[str, float] = {}
+    numbers: dict[str, str] = {}
     for word in words:
         name, _, value = word.partition("=")
         if name in places:
             places[name] = value.strip() or places[name]
-        elif name in known:
-            numbers[name] = _number(name, value, isinstance(known[name].default, int))
+        elif name in DECLARATIONS:
+            numbers[name] = value.strip()
         else:
-            accepted = ", ".join([*places, *known])
+            accepted = ", ".join([*places, *DECLARATIONS])
             raise ParameterError(name, value, f"validate takes {accepted}")
     if not places["JOBS"].isdecimal() or not 1 <= int(places["JOBS"]) <= 1024:
         raise ParameterError("JOBS", places["JOBS"], "a whole number from 1 to 1024 is accepted")
     folders = [Path(places[name]).expanduser().absolute() for name in ("OUT", "STORE")]
-    return folders[0], folders[1], int(places["JOBS"]), _with(Thresholds(), numbers)
+    return folders[0], folders[1], int(places["JOBS"]), Thresholds().changed_by(numbers)
 
 
 def _with(thresholds: Thresholds, numbers: Mapping[str, float]) -> Thresholds:
     return Thresholds(**{**vars(thresholds), **numbers})
-
-
-def _number(name: str, text: str, is_whole: bool) -> float:
-    try:
-        return int(text) if is_whole else float(text)
-    except ValueError:
-        kind = "a whole number" if is_whole else "a number"
-        raise ParameterError(name, text, f"{kind} is accepted") from None
 
 
 def plan(thresholds: Thresholds) -> list[Task]:
