@@ -24,7 +24,7 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.sources import schedulers
 from analysis.sources.files import ArchiveObject
-from analysis.sources.objectstore import Folder, Tree
+from analysis.sources.objectstore import Folder, Storage
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.store import Store
@@ -284,12 +284,12 @@ def test_an_address_that_is_none_is_a_wrong_parameter(text: str):
 
 _SEND = """
 import sys
-from analysis.sources.objectstore import Tree
-tree = Tree(sys.argv[1])
-tree.files("")
+from analysis.sources.objectstore import Storage
+storage = Storage(sys.argv[1])
+storage.files("")
 print("ready", flush=True)
 sys.stdin.readline()
-tree.put(sys.argv[2], "whole.parquet")
+storage.put(sys.argv[2], "whole.parquet")
 """
 
 
@@ -316,5 +316,5 @@ def test_a_file_that_was_not_sent_whole_never_appears(shared_store: RealS3, tmp_
             process.kill()
             process.wait()
     assert shared_store.contents("partly") == {}
-    Tree(url).put(str(file), "whole.parquet")
+    Storage(url).put(str(file), "whole.parquet")
     assert shared_store.contents("partly") == {"whole.parquet": file.read_bytes()}

@@ -38,7 +38,7 @@ import stamina
 from analysis.errors import SourceError
 from analysis.ingestion.objects import Task, ingest_object
 from analysis.sources.files import ArchiveObject, CannotRead, Changed, Damaged, Passing, Unreachable
-from analysis.sources.objectstore import Bucket, Folder, Tree
+from analysis.sources.objectstore import Bucket, Folder, Storage
 from analysis.sources.web import CONNECTIONS, at_once
 from analysis.store.provenance import NotRead, Provenance
 from analysis.store.store import Store
@@ -148,7 +148,7 @@ class RawFiles:
 
     def __init__(self, store: Store, source_id: str) -> None:
         self._store = store
-        self._tree = Tree(store.uri)
+        self._storage = Storage(store.uri)
         self._folder = f"{FOLDER}/{source_id}"
 
     def copy(self, item: ArchiveObject, target: Path) -> bool:
@@ -158,7 +158,7 @@ class RawFiles:
             return False
         digest = hashlib.sha256()
         try:
-            stream = self._tree.open_input(self._name(item))
+            stream = self._storage.open_input(self._name(item))
         except OSError:
             return False
         with stream, target.open("wb") as file:
@@ -188,7 +188,7 @@ class RawFiles:
 
     def _sidecar(self, item: ArchiveObject) -> dict[str, Any]:
         try:
-            found = json.loads(self._tree.read(f"{self._name(item)}.json"))
+            found = json.loads(self._storage.read(f"{self._name(item)}.json"))
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}

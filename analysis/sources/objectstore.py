@@ -198,7 +198,7 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-class Tree:
+class Storage:
     """Files under a root; paths are relative to it, with slashes.
 
     An ``s3://bucket/prefix`` takes ``region``, ``scheme`` and ``endpoint_override`` as options,

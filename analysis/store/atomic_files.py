@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.errors import SourceError
-from analysis.sources.objectstore import Tree
+from analysis.sources.objectstore import Storage
 
 _PREFIX = b"workbook-seal:"
 _SEAL = re.compile(re.escape(_PREFIX) + rb"[0-9a-f]{64}")
@@ -108,11 +108,11 @@ class Replacement:
         SourceError: from each method, where the place cannot be written.
     """
 
-    def __init__(self, tree: Tree, name: str) -> None:
-        self._tree = tree
+    def __init__(self, storage: Storage, name: str) -> None:
+        self._storage = storage
         self._name = name
         folder, _, base = name.rpartition("/")
-        place = Path(tree.path(folder) if tree.is_local else tempfile.gettempdir())
+        place = Path(storage.path(folder) if storage.is_local else tempfile.gettempdir())
         owner = f"{_machine()}-{os.getpid()}-{uuid4().hex[:8]}"
         self._path = place / f".{base}.{owner}{_TEMPORARY}"
         self._is_done = False
@@ -126,7 +126,7 @@ class Replacement:
         try:
             yield
         except OSError as error:
-            place = self._tree.path(self._name)
+            place = self._storage.path(self._name)
             raise SourceError(f"{place} cannot be written: {reason(error)}") from None
 
     @property
@@ -143,10 +143,10 @@ class Replacement:
         """Let the file appear."""
         with self._saying():
             self._stream.close()
-            if self._tree.is_local:
-                self._path.replace(self._tree.path(self._name))
+            if self._storage.is_local:
+                self._path.replace(self._storage.path(self._name))
             else:
-                self._tree.put(self.path, self._name)
+                self._storage.put(self.path, self._name)
                 self._path.unlink()
         self._is_done = True
         _begun.discard(self._path.name)

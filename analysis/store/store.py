@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.observations.schema import OBSERVATION
-from analysis.sources.objectstore import Tree
+from analysis.sources.objectstore import Storage
 from analysis.store import atomic_files
 from analysis.store.atomic_files import Replacement, remove_leftovers
 from analysis.store.provenance import (
@@ -46,19 +46,19 @@ class Store:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self._tree = Tree(uri)
+        self._storage = Storage(uri)
 
     @property
     def is_local(self) -> bool:
-        return self._tree.is_local
+        return self._storage.is_local
 
     def path(self, name: str) -> str:
         """The path of any file in the store; for a folder, one that anybody can open."""
-        return self._tree.path(name)
+        return self._storage.path(name)
 
     def files(self, folder: str) -> list[str]:
         """The names of all files below a folder, sorted."""
-        return [f"{folder}/{name}" for name in self._tree.files(folder)]
+        return [f"{folder}/{name}" for name in self._storage.files(folder)]
 
     def provenance(self, source_id: str, key: str) -> Provenance | None:
         """What a file was made from; None where there is none, or none that is whole."""
@@ -67,12 +67,12 @@ class Store:
 
     def provenances(self, source_id: str, keys: Sequence[str]) -> dict[str, Provenance]:
         """The same of many files, by key; without those of no use."""
-        found = self._tree.each(lambda key: self.provenance(source_id, key), keys)
+        found = self._storage.each(lambda key: self.provenance(source_id, key), keys)
         return {key: made for key, made in zip(keys, found, strict=True) if made is not None}
 
     def stamps(self, source_id: str) -> dict[str, tuple[int, int]]:
         """Bytes and time of change of each file of a source, by key."""
-        stamps = self._tree.stamps(f"{FOLDER}/{source_id}")
+        stamps = self._storage.stamps(f"{FOLDER}/{source_id}")
         return {k.removesuffix(SUFFIX): v for k, v in stamps.items() if k.endswith(SUFFIX)}
 
     def write(self, source_id: str, key: str) -> "FileWriter":
@@ -101,7 +101,7 @@ class Store:
     def read(self, name: str) -> bytes | None:
         """A file of any name in the store; None where there is none that can be read."""
         try:
-            return self._tree.read(name)
+            return self._storage.read(name)
         except OSError:
             return None
 
@@ -118,29 +118,29 @@ class Store:
 
     def fetch(self, name: str, path: Path) -> None:
         """Bring a file of any name into a local one, or FileNotFoundError."""
-        self._tree.fetch(name, str(path))
+        self._storage.fetch(name, str(path))
 
     def fetch_all(self, names: Sequence[str], folder: Path) -> list[Path]:
         """Bring files into a folder; their paths there, in order."""
 
         def fetch(numbered: tuple[int, str]) -> Path:
             number, name = numbered
-            self._tree.fetch(name, str(folder / f"{number}{SUFFIX}"))
+            self._storage.fetch(name, str(folder / f"{number}{SUFFIX}"))
             return folder / f"{number}{SUFFIX}"
 
-        return list(self._tree.each(fetch, enumerate(names)))
+        return list(self._storage.each(fetch, enumerate(names)))
 
     def put(self, path: Path, name: str) -> None:
         """Send a local file, to appear under any name when it is whole."""
-        self._tree.put(str(path), name)
+        self._storage.put(str(path), name)
 
     def remove_older(self, folder: str, start: str, kept: str, seconds: float) -> None:
         """Remove the files of a folder that start so and are so old, but for one that is kept."""
-        self._tree.remove_older(folder, start, kept, seconds)
+        self._storage.remove_older(folder, start, kept, seconds)
 
     def replacement(self, name: str) -> Replacement:
         """A file of any name in the store, that appears when it is whole."""
-        return Replacement(self._tree, name)
+        return Replacement(self._storage, name)
 
     def remove_leftovers(self, folder: str) -> None:
         """Remove the temporary files of killed runs below a folder; those of running ones stay."""
