@@ -1,4 +1,4 @@
-# `make` lists the targets. Everything runs in .venv, built from the hashed lock.
+# `make` lists the targets. Everything runs in .venv, built from the hashed locks.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -7,6 +7,8 @@ SHELL := /bin/sh
 # Relative on purpose: the folder's name may hold spaces, and scripts in .venv/bin would not start.
 PY := .venv/bin/python
 STAMP := .venv/.installed-from-lock
+# What tests, checks, benchmarks and a cluster need besides.
+DEV_STAMP := .venv/.installed-from-dev-lock
 # Which Python builds .venv; empty means the first of those that is new enough.
 PYTHON ?=
 
@@ -41,18 +43,20 @@ DRY_RUN := $(findstring n,$(firstword -$(MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup report ingest share validate test check lab bench clean run-report run-ingest \
+.PHONY: help setup setup-dev report ingest share validate test check lab bench clean run-report run-ingest \
   run-share run-validate FORCE
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | \
-	  while IFS='	' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | \
+	  while IFS='	' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo '  make report PROBE_CC=KH SINCE=2023-07-01 UNTIL=2024-07-01 SOURCE=ooni'
 	@echo '  variables: $(PARAMETERS)'
 	@echo '  and the method thresholds that the notebooks show; steps one by one: $(PY) -m analysis --help'
 
-setup: $(STAMP)  ## the environment, from the hashed lock
+setup: $(STAMP)  ## the environment that a report and JupyterLab need, from the hashed lock
+
+setup-dev: $(DEV_STAMP)  ## what tests, checks and a cluster (SCHEDULER) need besides
 
 report: run-report  ## the whole report; without variables, of the embedded fictional country
 	$(finish)
@@ -66,6 +70,9 @@ share: run-share  ## the observations of a period, packed for somebody else's SO
 validate: run-validate  ## the method against fictional worlds with known truth, in minutes
 	$(finish)
 
+# A cluster is spoken to by Dask, which no other report needs.
+run-report run-ingest: $(if $(SCHEDULER),$(DEV_STAMP))
+
 run-report: $(STAMP)
 	$(call run,report)
 
@@ -78,12 +85,12 @@ run-share: $(STAMP)
 run-validate: $(STAMP)
 	$(call run,validate)
 
-test: $(STAMP)  ## all tests
+test: $(DEV_STAMP)  ## all tests
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \
 	  -r tools/s3-server.txt || echo 'no S3 server for this system: its tests will skip' >&2
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests
 
-check: $(STAMP)  ## lint, types, stripped notebooks, import directions
+check: $(DEV_STAMP)  ## lint, types, stripped notebooks, import directions
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -93,12 +100,14 @@ check: $(STAMP)  ## lint, types, stripped notebooks, import directions
 lab: $(STAMP)  ## JupyterLab on notebooks/
 	@$(PY) -m jupyterlab --notebook-dir=notebooks
 
-bench: $(STAMP)  ## the performance figures, printed as ratios
+bench: $(DEV_STAMP)  ## the performance figures, printed as ratios
 	@$(PY) -m benchmarks
 
 clean:  ## remove what make built, never fetched raw data
-	@rm -rf .venv build reports shared data/observations data/packs data/work data/fictional
+	@rm -rf .venv build shared data/observations data/packs data/work data/fictional
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	@if [ -d reports ]; then \
+	  find reports -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +; fi
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A copied or moved folder brings a .venv that still points to the old place: build it again.
@@ -108,3 +117,6 @@ endif
 
 $(STAMP): requirements.lock pyproject.toml tools/uv.txt tools/setup.sh
 	@sh tools/setup.sh $(call quote,$(PYTHON)) $(STAMP)
+
+$(DEV_STAMP): $(STAMP) requirements-dev.lock
+	@sh tools/setup.sh --dev $(DEV_STAMP)

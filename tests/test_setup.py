@@ -7,12 +7,16 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 MAKE = shutil.which("make")
+GIT = shutil.which("git")
+#: What a report needs, and what tests, checks and a cluster need besides.
+LOCKS = ("requirements.lock", "requirements-dev.lock")
 needs_make = pytest.mark.skipif(MAKE is None, reason="make is not installed")
 
 
@@ -23,34 +27,46 @@ def _pins(path: Path) -> list[Requirement]:
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
-def test_lock_and_constraints_name_the_same_versions(repository_root: Path) -> None:
+def test_locks_and_constraints_name_the_same_versions(repository_root: Path) -> None:
     """A conda user and a pip user read each other's numbers."""
-    lock = [str(pin) for pin in _pins(repository_root / "requirements.lock")]
-    assert lock == [str(pin) for pin in _pins(repository_root / "constraints.txt")]
+    locked, constraints = (
+        {(pin.name, str(pin.specifier)) for name in names for pin in _pins(repository_root / name)}
+        for names in (LOCKS, ("constraints.txt",))
+    )
+    assert locked == constraints
 
 
-def test_the_lock_covers_everything_that_the_project_asks_for(repository_root: Path) -> None:
-    """Each dependency and the build back-end is pinned to a version that it accepts."""
-    project = tomllib.loads((repository_root / "pyproject.toml").read_text(encoding="utf-8"))
-    extras = project["project"]["optional-dependencies"].values()
-    asked = [
-        *project["project"]["dependencies"],
-        *(text for extra in extras for text in extra if project["project"]["name"] not in text),
-        *project["build-system"]["requires"],
-    ]
+def _check_pinned(root: Path, texts: list[str], *locks: str) -> None:
     pins: dict[str, list[Requirement]] = {}
-    for pin in _pins(repository_root / "requirements.lock"):
+    for pin in (pin for lock in locks for pin in _pins(root / lock)):
         pins.setdefault(canonicalize_name(pin.name), []).append(pin)
-    for text in asked:
+    for text in texts:
         wanted = Requirement(text)
-        found = pins.get(canonicalize_name(wanted.name), [])
-        versions = [spec.version for pin in found for spec in pin.specifier]
-        assert versions, f"{wanted} is not in requirements.lock: run tools/lock.sh"
+        pinned = pins.get(canonicalize_name(wanted.name), [])
+        versions = [spec.version for pin in pinned for spec in pin.specifier]
+        assert versions, f"{wanted} is not in {' or '.join(locks)}: run tools/lock.sh"
         assert all(wanted.specifier.contains(version) for version in versions), text
 
 
+def test_the_locks_cover_everything_that_the_project_asks_for(repository_root: Path) -> None:
+    """Each dependency and the build back-end is pinned to a version that it accepts, those of a
+    report in the lock that ``make report`` installs."""
+    content = tomllib.loads((repository_root / "pyproject.toml").read_text(encoding="utf-8"))
+    project, back_end = content["project"], content["build-system"]["requires"]
+    extras = project["optional-dependencies"].values()
+    besides = [text for extra in extras for text in extra if project["name"] not in text]
+    _check_pinned(repository_root, [*project["dependencies"], *back_end], LOCKS[0])
+    _check_pinned(repository_root, besides, *LOCKS)
+
+
+def test_a_report_installs_no_tool_of_developers(repository_root: Path) -> None:
+    """The browser driver alone is as large as a quarter of what a report needs."""
+    pinned = {pin.name for pin in _pins(repository_root / LOCKS[0])}
+    assert not pinned & {"playwright", "mypy", "ruff", "pytest", "hypothesis", "dask", "openpyxl"}
+
+
 @pytest.mark.parametrize(
-    "name", [*("requirements.lock", "constraints.txt"), *("tools/uv.txt", "tools/s3-server.txt")]
+    "name", [*LOCKS, *("constraints.txt", "tools/uv.txt", "tools/s3-server.txt")]
 )
 def test_pins_are_exact_and_name_no_index(repository_root: Path, name: str) -> None:
     """Every version is exact, hashed where pip allows it, and comes from wherever pip looks."""
@@ -70,7 +86,46 @@ def test_conda_takes_the_constraints(repository_root: Path) -> None:
     content = yaml.safe_load((repository_root / "environment.yml").read_text(encoding="utf-8"))
     *packages, pip = content["dependencies"]
     assert packages == ["python>=3.11,<3.14", "pip"]
-    assert pip == {"pip": ["-c constraints.txt", "-e .[dev]"]}
+    assert pip == {"pip": ["-c constraints.txt", "-e ."]}
+
+
+def test_a_save_in_jupyterlab_is_no_difference(repository_root: Path) -> None:
+    """Git's filter takes away what JupyterLab writes into a notebook that was only run."""
+    for path in sorted((repository_root / "notebooks").glob("*.ipynb")):
+        stored = path.read_bytes()
+        saved = nbformat.reads(stored.decode(), as_version=4)
+        for count, cell in enumerate(saved.cells):
+            cell.id = f"{count:08x}"
+            if cell.cell_type == "code":
+                cell.execution_count = count + 1
+                cell.outputs = [nbformat.v4.new_output("stream", text="42\n")]
+        saved.metadata["language_info"] = {
+            "codemirror_mode": {"name": "ipython", "version": 3}, "file_extension": ".py",
+            "mimetype": "text/x-python", "name": "python", "nbconvert_exporter": "python",
+            "pygments_lexer": "ipython3", "version": "3.12.1",
+        }  # fmt: skip
+        done = subprocess.run(
+            ["sh", "tools/strip-notebook.sh"], cwd=repository_root, check=True, timeout=60,
+            input=nbformat.writes(saved).encode(), stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert done.stdout == stored, path.name
+
+
+@pytest.mark.skipif(not GIT, reason="git is not installed")
+def test_setup_sets_the_filter_that_strips_notebooks(repository_root: Path) -> None:
+    """The attribute names the filter that ``make setup`` defines."""
+    script = (repository_root / "tools" / "setup.sh").read_text(encoding="utf-8")
+    defined = re.search(r"git config filter\.([\w-]+)\.clean 'sh (\S+)'", script)
+    assert defined
+    assert (repository_root / defined[2]).is_file()
+    assert GIT
+    named = subprocess.run(
+        [GIT, "check-attr", "filter", "--", "notebooks/1-ingestion.ipynb"],
+        cwd=repository_root, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    if named.returncode:
+        pytest.skip("this is no git checkout")
+    assert named.stdout.strip().endswith(f"filter: {defined[1]}")
 
 
 # make, with a stand-in for the environment's Python that prints its arguments -------------------
@@ -82,10 +137,11 @@ def house(tmp_path: Path, repository_root: Path) -> Path:
     folder = tmp_path / "the house"
     (folder / ".venv" / "bin").mkdir(parents=True)
     shutil.copytree(repository_root / "tools", folder / "tools")
-    for name in ("requirements.lock", "pyproject.toml", "Makefile"):
+    for name in (*LOCKS, "pyproject.toml", "Makefile"):
         shutil.copy(repository_root / name, folder / name)
     _script(folder / ".venv/bin/python", 'for a; do printf "[%s]\\n" "$a"; done; exit $STATUS')
-    (folder / ".venv" / ".installed-from-lock").write_text(f"{folder.resolve()}\n")
+    for stamp in (".installed-from-lock", ".installed-from-dev-lock"):
+        (folder / ".venv" / stamp).write_text(f"{folder.resolve()}\n")
     return folder
 
 
@@ -148,7 +204,7 @@ def test_a_value_of_two_lines_runs_nothing(house: Path) -> None:
 def test_make_alone_lists_the_targets(house: Path) -> None:
     """Whoever types make learns what there is, and each target is there."""
     code, lines = _make(house)
-    listed = {line.split()[1] for line in lines if re.match(r"  make \w+ {2,}\w", line)}
+    listed = {line.split()[1] for line in lines if re.match(r"  make [\w-]+ +\w", line)}
     assert code == 0
     assert listed >= {"setup", "report", "ingest", "test", "check", "lab", "bench", "clean"}
     rules = (house / "Makefile").read_text(encoding="utf-8")
@@ -158,14 +214,50 @@ def test_make_alone_lists_the_targets(house: Path) -> None:
 @needs_make
 def test_make_clean_keeps_what_was_fetched(house: Path) -> None:
     """Raw data cost hours of somebody else's line; all else is built again."""
-    kept = ["data/raw/x.jsonl.gz", "data/reference/y.csv", "Makefile"]
+    kept = ["data/raw/x.jsonl.gz", "data/reference/y.csv", "reports/README.md", "Makefile"]
     gone = ["data/observations/x.parquet", "reports/qq/index.html", "analysis/__pycache__/a.pyc"]
-    for name in kept[:2] + gone:
+    for name in kept[:3] + gone:
         (house / name).parent.mkdir(parents=True, exist_ok=True)
         (house / name).touch()
     assert _make(house, "clean")[0] == 0
     assert all((house / name).exists() for name in kept)
     assert not any((house / name).exists() for name in [*gone, ".venv"])
+
+
+def test_the_folder_of_reports_says_what_lies_there(repository_root: Path) -> None:
+    """It stands in the tree before the first report does, and git keeps nothing else of it."""
+    text = (repository_root / "reports" / "README.md").read_text(encoding="utf-8")
+    assert all(name in text for name in ("index.html", "tables/", "run.json", "docs/tables.md"))
+    ignored = (repository_root / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert ignored.index("/reports/*") < ignored.index("!/reports/README.md")
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("target", "words", "installs"),
+    [
+        ("report", [], False),
+        ("lab", [], False),
+        ("ingest", ["SCHEDULER=tcp://host:8786"], True),
+        ("check", [], True),
+        ("bench", [], True),
+    ],
+)
+def test_what_tests_need_comes_with_those_who_need_it(
+    house: Path, target: str, words: list[str], installs: bool
+) -> None:
+    """A report is made without the second lock; tests, checks and a cluster bring it along."""
+    (house / ".venv" / ".installed-from-dev-lock").unlink()
+    _, lines = _make(house, target, *words)
+    assert any("[requirements-dev.lock]" in line for line in lines) == installs
+
+
+@pytest.mark.parametrize("name", [".github/workflows/ci.yml", ".gitlab-ci.yml"])
+def test_a_forge_runs_what_everybody_runs(repository_root: Path, name: str) -> None:
+    """What a change must pass stands in one place."""
+    content = (repository_root / name).read_text(encoding="utf-8")
+    assert yaml.safe_load(content)
+    assert content.rstrip().endswith(".ci/run")
 
 
 @needs_make

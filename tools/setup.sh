@@ -1,11 +1,14 @@
 #!/bin/sh
-# Builds .venv from the hashed lock; `make setup` calls it.
+# Builds .venv from the hashed locks; `make setup` and `make setup-dev` call it.
 #
-#   tools/setup.sh PYTHON STAMP     PYTHON may be empty; STAMP is written last
+#   tools/setup.sh PYTHON STAMP     what a report needs; PYTHON may be empty, STAMP is written last
+#   tools/setup.sh --dev STAMP      what tests, checks and a cluster need besides
 set -eu
 cd "$(dirname "$0")/.."
 wanted=$1
 stamp=$2
+venv=.venv/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -27,8 +30,30 @@ find_python() {
   exit 1
 }
 
+# uv installs in seconds what takes pip more than a minute; the result is the same. pip compiles by
+# itself.
+install() {
+  if "$venv" -m uv --version >/dev/null 2>&1; then
+    "$venv" -m uv pip install --quiet --compile-bytecode --python "$venv" "$@"
+  else
+    "$venv" -m pip install --quiet "$@"
+  fi
+}
+
+# Git leaves outputs out of what is staged, so that a save in JupyterLab is no difference.
+set_notebook_filter() {
+  [ -e .git ] && command -v git >/dev/null || return 0
+  git config filter.strip-notebook.clean 'sh tools/strip-notebook.sh' 2>/dev/null || return 0
+}
+
 rm -f "$stamp"
-if [ -n "$wanted" ] || ! is_new_enough .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+if [ "$wanted" = --dev ]; then
+  install --require-hashes -r requirements.lock -r requirements-dev.lock
+  pwd -P >"$stamp"
+  exit
+fi
+
+if [ -n "$wanted" ] || ! is_new_enough "$venv" || ! "$venv" -m pip --version >/dev/null 2>&1; then
   find_python
   if ! "$python" -m venv --clear .venv; then
     rm -rf .venv
@@ -37,16 +62,9 @@ if [ -n "$wanted" ] || ! is_new_enough .venv/bin/python || ! .venv/bin/python -m
   fi
 fi
 
-venv=.venv/bin/python
-export PIP_DISABLE_PIP_VERSION_CHECK=1
-# uv installs in seconds what takes pip more than a minute; the result is the same.
-if "$venv" -m pip install --quiet --require-hashes -r tools/uv.txt && "$venv" -m uv --version >/dev/null 2>&1; then
-  "$venv" -m uv pip install --quiet --compile-bytecode --python "$venv" \
-    --require-hashes -r requirements.lock
-  "$venv" -m uv pip install --quiet --python "$venv" --no-deps --no-build-isolation --editable .
-else
+"$venv" -m pip install --quiet --require-hashes -r tools/uv.txt ||
   say "uv cannot be installed here; pip does the same more slowly."
-  "$venv" -m pip install --quiet --require-hashes -r requirements.lock
-  "$venv" -m pip install --quiet --no-deps --no-build-isolation --editable .
-fi
+install --require-hashes -r requirements.lock
+install --no-deps --no-build-isolation --editable .
+set_notebook_filter
 pwd -P >"$stamp"
