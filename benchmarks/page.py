@@ -138,7 +138,7 @@ def _of_report(found: Results) -> Section:
     rows = [(f"{found['measurement_count']:,}", f"{found['first_seconds']:,.0f}",
              f"{found['seconds']:,.0f}")]  # fmt: skip
     note = (
-        "From another store: the first time it is taken over and packed. Most of a report is the "
+        "From another store: the first time it is imported into one file. Most of a report is the "
         "sweep of all thresholds in notebook 5, which judges every site some forty times."
     )
     return Section("A report from Parquet", note, ("measurements", "first, s", "again, s"), rows)
