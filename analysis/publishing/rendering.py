@@ -54,6 +54,8 @@ class PageContext:
     period: str  # in words: "1 July 2023 to 30 June 2024"
     status: str  # in words: "Fictional country", "Draft 2"
     data_date: str  # day the data were fetched, or the last day that they hold
+    #: numbers that differ from the published method: each with its value, and what it decides
+    method_changes: tuple[tuple[str, str], ...] = ()
     title: str = "Internet censorship report"
     language: str = "en"
 
