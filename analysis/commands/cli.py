@@ -39,10 +39,10 @@ def main() -> None:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     except OSError as error:  # a disk that is full, read-only or failing
-        place = f"{error.filename}: " if error.filename else ""
-        told = SourceError(f"{place}{error.strerror or error}")
-        print(f"{type(told).__name__}: {told}", file=sys.stderr)
-        sys.exit(told.exit_status)
+        path = f"{error.filename}: " if error.filename else ""
+        known = SourceError(f"{path}{error.strerror or error}")
+        print(f"{type(known).__name__}: {known}", file=sys.stderr)
+        sys.exit(known.exit_status)
     except KeyboardInterrupt:
         print("interrupted; running the same command again resumes", file=sys.stderr)
         sys.exit(130)
@@ -269,15 +269,15 @@ def _step(bar: Progress, what: str, *, is_first: bool) -> Step:
 def _status(what: str) -> Iterator[Callable[[str], None]]:
     """One line that says what is being done, on a terminal only."""
     if not _console.is_terminal:
-        yield lambda words: None
+        yield lambda text: None
         return
     with _console.status(what) as status:
         yield status.update
 
 
-def _say(words: str) -> None:
+def _say(text: str) -> None:
     """One line for whoever waits, on a terminal or in a log."""
-    _console.print(words, highlight=False, markup=False)
+    _console.print(text, highlight=False, markup=False)
 
 
 def _nearby(path: Path) -> Path:

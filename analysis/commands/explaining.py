@@ -69,7 +69,7 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
     rows = _rows_of(read_table(tables, "verdicts"), domain, site, asn)
     thresholds = _thresholds(run["parameters"])
     lines = [*_heading(site, run["parameters"]), *_conclusion(tables, site)]
-    lines += _elsewhere(site, run["parameters"])
+    lines += _other_countries(site, run["parameters"])
     sessions, why_none = _sessions(site, rows, run["parameters"], thresholds, arguments)
     intervals = read_table(tables, "blocking_intervals")
     networks = read_table(tables, "networks").set_index("probe_asn")
@@ -111,11 +111,11 @@ def _rows_of(verdicts: pd.DataFrame, given: str, site: str, asn: str) -> pd.Data
     if not asn:
         return rows
     number = asn.upper().removeprefix("AS")
-    found = rows[rows["probe_asn"] == f"AS{number}"]
-    if found.empty:
+    of_network = rows[rows["probe_asn"] == f"AS{number}"]
+    if of_network.empty:
         known = ", ".join(sorted(set(rows["probe_asn"]), key=lambda text: int(text[2:])))
         raise ParameterError("--asn", shown(asn), f"{site} was tested on {known}")
-    return found
+    return of_network
 
 
 def _thresholds(parameters: Mapping[str, Any]) -> Thresholds:
@@ -146,7 +146,7 @@ def _conclusion(tables: Path, site: str) -> Iterator[str]:
         yield "Not on the list: no anomalies that ask for a reason."
 
 
-def _elsewhere(site: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+def _other_countries(site: str, parameters: Mapping[str, Any]) -> Iterator[str]:
     """Where to see how the site fares in other countries, if the country is a real one."""
     if not countries.is_fictional(parameters["probe_cc"]):
         period = Period.parse(parameters["since"], parameters["until"])
@@ -160,8 +160,8 @@ def _state(code: str) -> str:
 def _network_line(row: Row, networks: pd.DataFrame) -> str:
     if row.probe_asn not in networks.index:
         return str(row.probe_asn)
-    found = networks.loc[row.probe_asn]
-    return f"{row.probe_asn}  {found['network']}  ({NETWORK_KINDS[found['kind']].lower()})"
+    network = networks.loc[row.probe_asn]
+    return f"{row.probe_asn}  {network['network']}  ({NETWORK_KINDS[network['kind']].lower()})"
 
 
 def _verdict_lines(row: Row, thresholds: Thresholds) -> Iterator[str]:
@@ -235,10 +235,10 @@ def _half_lines(rows: pd.DataFrame) -> Iterator[str]:
 
 def _interval_lines(intervals: pd.DataFrame, row: Row) -> Iterator[str]:
     """Each blocked interval with the tests on either side of it."""
-    found = intervals[
+    of_pair = intervals[
         (intervals["domain"] == row.domain) & (intervals["probe_asn"] == row.probe_asn)
     ]
-    for one in found.itertuples(index=False):
+    for one in of_pair.itertuples(index=False):
         before = one.last_seen_open or "never before"
         after = one.first_seen_open_again or "not again"
         yield (
@@ -282,7 +282,9 @@ def _sessions(
             "that the report was made from."
         )
     asns = rows["probe_asn"].unique()
-    return {asn: list(_told(study, site, int(asn.removeprefix("AS")))) for asn in asns}, ""
+    return {
+        asn: list(_session_evidence(study, site, int(asn.removeprefix("AS")))) for asn in asns
+    }, ""
 
 
 def _settings(arguments: Sequence[str], parameters: Mapping[str, Any]) -> Settings:
@@ -324,11 +326,11 @@ def _study(settings: Settings) -> Study | str:
         return f"{error}"
 
 
-def _told(study: Study, site: str, asn: int) -> Iterator[str]:
+def _session_evidence(study: Study, site: str, asn: int) -> Iterator[str]:
     """One line per session, by day: what it shows, by which rule, and what was seen."""
     classes = {
-        session: (day, found)
-        for session, day, found in study.connection.execute(
+        session: (day, kind)
+        for session, day, kind in study.connection.execute(
             "SELECT session, day, class FROM sessions WHERE domain = ? AND probe_asn = ? "
             "ORDER BY day, session",
             [site, asn],
@@ -337,20 +339,20 @@ def _told(study: Study, site: str, asn: int) -> Iterator[str]:
     results: dict[str, list[dict[str, Any]]] = {}
     for result in read_results(study.connection, site, asn):
         results.setdefault(result["session"], []).append(result)
-    for session, (day, found) in classes.items():
-        told = _typical(results[session], found)
+    for session, (day, kind) in classes.items():
+        typical = _typical(results[session], kind)
         count = len(results[session])
         times = f" ({count} measurements)" if count > 1 else ""
         yield (
-            f"{day:%Y-%m-%d}  {_CLASSES.get(found, found):<13} {told['rule_id']}{times}: "
-            f"{told['layers'][_layer(told)]['seen']}"
+            f"{day:%Y-%m-%d}  {_CLASSES.get(kind, kind):<13} {typical['rule_id']}{times}: "
+            f"{typical['layers'][_layer(typical)]['seen']}"
         )
 
 
-def _typical(results: Iterable[dict[str, Any]], found: str) -> dict[str, Any]:
+def _typical(results: Iterable[dict[str, Any]], kind: str) -> dict[str, Any]:
     """The first measurement that shows what its session does, or the first of all."""
     every = list(results)
-    return next((one for one in every if one["class"] == found), every[0])
+    return next((one for one in every if one["class"] == kind), every[0])
 
 
 def _layer(result: Mapping[str, Any]) -> str:

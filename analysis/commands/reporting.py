@@ -75,7 +75,7 @@ def page_context(study: StudyParameters) -> PageContext:
 
 
 def _run(settings: Settings, collection: Collection) -> dict[str, object]:
-    """What ``run.json`` says of the run; no place of this machine."""
+    """What ``run.json`` says of the run; no path of this machine."""
     study = settings.study
     _, second = study.period.split(study.split)
     changes = study.thresholds.changes()

@@ -62,7 +62,7 @@ class Settings:
         return self.study.period
 
     def with_snapshot(self, snapshot: Snapshot) -> "Settings":
-        """With the lists of a snapshot, wherever none was handed in."""
+        """With the lists of a snapshot, wherever none was given."""
         study = self.study.with_snapshot(snapshot)
         names = tuple(
             name.upper() for name in LISTS if getattr(study, name) != getattr(self.study, name)

@@ -26,7 +26,7 @@ _FICTIONAL_PERIOD = ("2024-01-01", "2025-01-01")
 _FICTIONAL = REPOSITORY / "data" / "fictional"
 _WORK = REPOSITORY / "data" / "work"
 
-#: The lists that can be handed in: as parameters, or together as a snapshot.
+#: The lists that can be given: as parameters, or together as a snapshot.
 LISTS = ("test_list", "networks", "fingerprints", "network_names", "events")
 _LONGEST_NAME = 200  # file systems take 255 bytes, and publication adds some
 
@@ -283,9 +283,9 @@ def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]
     return {"source": folder / "archive", **lists, **dated}
 
 
-def _absolute(place: str | Path) -> str:
+def _absolute(path: str | Path) -> str:
     """An absolute path for a relative one; URLs and ``ooni`` stay as they are."""
-    text = str(place)
+    text = str(path)
     if text in ("", OONI) or "://" in text:
         return text
     return str(Path(text).expanduser().absolute())

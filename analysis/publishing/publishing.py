@@ -74,7 +74,7 @@ def publish(
         ContractError, SourceError: a notebook raised it; the earlier report is still in place.
         WorkbookError: a cell failed otherwise; likewise.
     """
-    say = progress or (lambda words: None)
+    say = progress or (lambda text: None)
     out = out.resolve()
     given = distribute_parameters(notebooks, {"tables": "", **parameters})
     items = [describe(notebook) for notebook in notebooks]

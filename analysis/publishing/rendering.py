@@ -103,11 +103,11 @@ def describe(notebook: Path) -> SetItem:
     """
     cells = nbformat.read(notebook, as_version=4).cells  # type: ignore[no-untyped-call]
     text = cells[0].source if cells and cells[0].cell_type == "markdown" else ""
-    found = re.match(r"#\s+(.+)\n*((?:(?!#).+\n?)*)", text)
-    if not found:
+    start = re.match(r"#\s+(.+)\n*((?:(?!#).+\n?)*)", text)
+    if not start:
         raise ContractError(f"{notebook.name}: the first cell does not start with “# title”")
-    line = re.sub(r"[*_`]|\[([^]]*)\]\([^)]*\)", r"\1", " ".join(found[2].split()))
-    return SetItem(f"{notebook.stem}.html", found[1].strip(), line)
+    line = re.sub(r"[*_`]|\[([^]]*)\]\([^)]*\)", r"\1", " ".join(start[2].split()))
+    return SetItem(f"{notebook.stem}.html", start[1].strip(), line)
 
 
 def render_page(
