@@ -25,7 +25,7 @@ from tests.conftest import Command
 pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[1-9]*.ipynb"))
 LISTED = ("blocked", "likely_blocked")
 ACCESS = ("isp", "mobile", "education", "unknown")
 ENOUGH = 6  # blocked sessions with which a truly blocked site has to be listed

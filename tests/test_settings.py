@@ -20,6 +20,7 @@ from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
 from analysis.findings import parameters
 from analysis.findings.parameters import StudyParameters
+from analysis.findings.reference_lists import load_lists
 from analysis.findings.study import study_of
 from analysis.outcomes.thresholds import DECLARATIONS
 from analysis.publishing.parameters import declared_parameters, distribute_parameters
@@ -188,14 +189,15 @@ def test_a_run_states_its_changed_numbers(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(reporting, "open_observations", lambda *_: SimpleNamespace(close=str))
     monkeypatch.setattr(reporting, "publish", lambda *values: given.extend(values) or Path())
     collection: Any = SimpleNamespace(digest="d")
-    reporting.make_report(parse_settings([*KH, "floor_sessions=6"]), collection, print)
+    changed, usual = parse_settings([*KH, "floor_sessions=6"]), parse_settings(KH)
+    reporting.make_report(changed, load_lists(changed.study), collection, print)
     notebooks, parameters, _, page, run, _ = given
     assert parameters["thresholds"] == run["changed_thresholds"] == {"floor_sessions": 6}
     assert [text for text, _ in page.method_changes] == ["floor_sessions 6 (published: 4)"]
     for notebook, values in distribute_parameters(notebooks, {**parameters, "tables": ""}).items():
         assert values.keys() == declared_parameters(notebook).keys()
     given.clear()
-    reporting.make_report(parse_settings(KH), collection, print)
+    reporting.make_report(usual, load_lists(usual.study), collection, print)
     assert (given[4]["changed_thresholds"], given[3].method_changes) == ({}, ())
 
 
@@ -207,7 +209,7 @@ def test_a_number_saved_in_a_notebook_changes_no_report(tmp_path: Path, saved: s
     cell = nbformat.v4.new_code_cell(saved, metadata={"tags": ["parameters"]})
     notebook = tmp_path / "2-confirmation.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), notebook)
-    shipped = sorted(reporting.NOTEBOOKS.glob("[0-9]*.ipynb"))
+    shipped = sorted(reporting.NOTEBOOKS.glob("[1-9]*.ipynb"))
     values = {**parse_settings(KH).study.for_notebooks(), **reporting.NOTEBOOK_OPTIONS}
     if saved.startswith("thresholds"):
         assert distribute_parameters([*shipped, notebook], values | {"tables": ""})[notebook] == {

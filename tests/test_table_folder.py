@@ -27,9 +27,11 @@ def _study(tables: Path, digest: str = "d", lists: str = "l", **changed: Any) ->
         thresholds=parameters.thresholds,
         periods={"all": parameters.period, "first": first, "second": second},
         collection=SimpleNamespace(digest=digest),
-        reference_files=[ReferenceFile("kh.csv", "country test list", lists, 3)],
-        fingerprints=SimpleNamespace(digest="f"),
-        local_sites=SimpleNamespace(file=None),
+        lists=SimpleNamespace(
+            files=[ReferenceFile("kh.csv", "country test list", lists, 3)],
+            fingerprint_file=None,
+            local_sites=SimpleNamespace(file=None),
+        ),
     )
 
 

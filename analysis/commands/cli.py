@@ -53,16 +53,17 @@ def report(arguments: Arguments = None) -> None:
     """The whole way: read the archive, run the notebooks, publish the report."""
     settings = parse_settings(arguments or [])
     # These take a second to load.
-    from analysis.commands.reporting import check_lists, make_report
+    from analysis.commands.reporting import make_report
+    from analysis.findings.reference_lists import load_lists
     from analysis.publishing.replacing import refuse_foreign
 
     refuse_foreign(settings.out)
     _simulate_embedded(settings)
     settings = with_lists(settings, _say)
-    check_lists(settings)
+    lists = load_lists(settings.study)  # before the archive is read, which takes longest
     collection = _read(settings)
     with _status("running the notebooks") as say:
-        index = make_report(settings, collection, say)
+        index = make_report(settings, lists, collection, say)
     print(f"report: {_nearby(index)}")
 
 

@@ -7,15 +7,13 @@ from pathlib import Path
 
 from analysis.commands.settings import Settings
 from analysis.findings.parameters import StudyParameters, changed_numbers
+from analysis.findings.reference_lists import ReferenceLists
 from analysis.findings.study import open_observations
-from analysis.observations import fingerprints
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.publishing.publishing import publish
 from analysis.publishing.rendering import PageContext
-from analysis.reference import countries, test_lists
-from analysis.reference.events import load_events
-from analysis.reference.files import REPOSITORY, ReferenceFile
-from analysis.reference.networks import load_networks
+from analysis.reference import countries
+from analysis.reference.files import REPOSITORY
 from analysis.sources.opening import OONI
 from analysis.store.collection import Collection
 
@@ -25,11 +23,14 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "sweep_all": False, "results": ""}
 
 
-def make_report(settings: Settings, collection: Collection, say: Callable[[str], None]) -> Path:
+def make_report(
+    settings: Settings, lists: ReferenceLists, collection: Collection, say: Callable[[str], None]
+) -> Path:
     """Run the notebooks and publish their pages; returns the first page.
 
     Args:
         settings: of the run.
+        lists: what its parameters name.
         collection: what was read of the source, for the digest of the input.
         say: is told what is being done.
 
@@ -41,26 +42,14 @@ def make_report(settings: Settings, collection: Collection, say: Callable[[str],
     # Before any kernel starts; what is packed on the way is what the notebooks open.
     open_observations(collection, settings.probe_cc, settings.period).close()
     out = publish(
-        sorted(NOTEBOOKS.glob("[0-9]*.ipynb")),
+        sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
         {**settings.study.for_notebooks(), **NOTEBOOK_OPTIONS},
         settings.out,
         page_context(settings.study),
-        _run(settings, collection),
+        _run(settings, lists, collection),
         say,
     )
     return out / "index.html"
-
-
-def check_lists(settings: Settings) -> None:
-    """Refuse reference data that cannot be read, before the archive is.
-
-    Raises:
-        ParameterError: a list is missing or has another shape.
-    """
-    study = settings.study
-    test_lists.load_test_lists(study.test_list or None, study.probe_cc)
-    load_networks(study.networks or None, study.probe_cc)
-    load_events(study.events or None, study.probe_cc)
 
 
 def page_context(study: StudyParameters) -> PageContext:
@@ -74,7 +63,7 @@ def page_context(study: StudyParameters) -> PageContext:
     )
 
 
-def _run(settings: Settings, collection: Collection) -> dict[str, object]:
+def _run(settings: Settings, lists: ReferenceLists, collection: Collection) -> dict[str, object]:
     """What ``run.json`` says of the run; no path of this machine."""
     study = settings.study
     _, second = study.period.split(study.split)
@@ -93,7 +82,7 @@ def _run(settings: Settings, collection: Collection) -> dict[str, object]:
         "code_version": version("censorship-report-workbook"),
         "rules_version": RULES_VERSION,
         "input_digest": collection.digest,
-        "reference": _reference(study),
+        "reference": _reference(lists),
         **_snapshot(settings),
         "is_fictional": countries.is_fictional(study.probe_cc),
     }
@@ -112,14 +101,10 @@ def _snapshot(settings: Settings) -> dict[str, object]:
     }
 
 
-def _reference(study: StudyParameters) -> list[dict[str, object]]:
-    """What reference data the run used: name, role, digest, rows and newest date of each file."""
-    lists = test_lists.load_test_lists(study.test_list or None, study.probe_cc)
-    networks = load_networks(study.networks or None, study.probe_cc).file
-    events = load_events(study.events or None, study.probe_cc).file
-    known = fingerprints.load(study.fingerprints or None)
-    files = [file for file in (*lists.files, networks, events) if file]
-    if not known.is_empty:
-        count = len(known.dns) + len(known.http)
-        files.append(ReferenceFile("fingerprints", "fingerprints", known.digest, count))
-    return [asdict(file) for file in files]
+def _reference(lists: ReferenceLists) -> list[dict[str, object]]:
+    """What reference data the run used: name, role, digest, rows and newest date of each file.
+
+    The names of networks stand with the snapshot that they are of.
+    """
+    files = [file for file in lists.files if file != lists.network_names.file]
+    return [asdict(file) for file in (*files, lists.fingerprint_file) if file]

@@ -185,6 +185,11 @@ class StudyParameters:
         missing = {name: path for name, path in lists.items() if not getattr(self, name)}
         return replace(self, **missing)  # type: ignore[arg-type]
 
+    def method_changes(self) -> dict[str, object]:
+        """What a page's provenance says of changed numbers; nothing where none was changed."""
+        changes = [change for change, _ in changed_numbers(self.thresholds)]
+        return {"method changed": changes} if changes else {}
+
     def for_notebooks(self) -> dict[str, object]:
         """Every parameter by name, as a notebook's cell takes it; ``tables`` is the caller's."""
         values = {name: getattr(self, name) for name in PARAMETERS if name != "tables"}

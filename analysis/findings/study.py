@@ -9,19 +9,16 @@ import pandas as pd
 
 from analysis.errors import ParameterError, SourceError
 from analysis.findings import coverage
-from analysis.findings.parameters import StudyParameters, changed_numbers, find_lists
+from analysis.findings.parameters import StudyParameters, find_lists
+from analysis.findings.reference_lists import ReferenceLists, load_lists
 from analysis.ingestion.ingestion import ingest
-from analysis.observations import fingerprints as fingerprint_lists
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.reference import countries, local_sites, test_lists
-from analysis.reference import networks as network_lists
-from analysis.reference.events import Event, EventList, load_events
-from analysis.reference.files import ReferenceFile
-from analysis.reference.local_sites import LocalSites
-from analysis.reference.networks import NetworkList, NetworkNames, load_network_names
-from analysis.reference.test_lists import TestLists
+from analysis.reference import countries
+from analysis.reference.events import Event
+from analysis.reference.local_sites import is_local
+from analysis.reference.networks import DOMESTIC, describe
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
 
@@ -36,8 +33,7 @@ class Study:
         periods: ``all``, and its halves ``first`` and ``second``.
         collection: the observations of the source, of whatever period.
         observations: those of the country and the period, each measurement once.
-        fingerprints, network_list, network_names, test_lists, event_list, local_sites: reference
-            data.
+        lists: what is known besides.
     """
 
     parameters: StudyParameters = field(repr=False)
@@ -45,17 +41,17 @@ class Study:
     periods: Mapping[str, Period]
     collection: Collection
     observations: Observations
-    fingerprints: Fingerprints
-    network_list: NetworkList
-    network_names: NetworkNames = field(repr=False)
-    test_lists: TestLists
-    event_list: EventList
-    local_sites: LocalSites = field(repr=False)
+    lists: ReferenceLists = field(repr=False)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """DuckDB with the relation ``observations``."""
         return self.observations.connection
+
+    @property
+    def fingerprints(self) -> Fingerprints:
+        """OONI's signs of blocking: empty where none are given."""
+        return self.lists.fingerprints
 
     @property
     def country(self) -> str:
@@ -79,18 +75,12 @@ class Study:
     @property
     def known_events(self) -> tuple[Event, ...]:
         """Known events of the country within the period, by day."""
-        return self.event_list.within(self.periods["all"])
+        return self.lists.events.within(self.periods["all"])
 
     @property
     def thresholds(self) -> Thresholds:
         """The method's numbers for this study."""
         return self.parameters.thresholds
-
-    @property
-    def reference_files(self) -> list[ReferenceFile]:
-        """The lists in use, without the fingerprints."""
-        files = (self.network_list.file, self.network_names.file, self.event_list.file)
-        return [*self.test_lists.files, *(file for file in files if file)]
 
     def networks(self) -> pd.DataFrame:
         """One row per network that measured, by number.
@@ -101,8 +91,8 @@ class Study:
         counts = coverage.count_by_network(self.connection)
         asns = counts["probe_asn"].astype(int)
         names = dict(zip(asns, counts["probe_network_name"], strict=True))
-        described = network_lists.describe(names, self.network_list, self.network_names.names)
-        described["is_domestic"] = described["kind"].isin(network_lists.DOMESTIC)
+        described = describe(names, self.lists.networks, self.lists.network_names.names)
+        described["is_domestic"] = described["kind"].isin(DOMESTIC)
         return described.merge(
             counts[["probe_asn", "measurement_count", "domain_count"]], on="probe_asn"
         )
@@ -114,22 +104,21 @@ class Study:
         """
         frame = coverage.count_by_domain(self.connection)
         categories = [
-            self.test_lists.category_of(domain, inputs)
+            self.lists.test_lists.category_of(domain, inputs)
             for domain, inputs in zip(frame["domain"], frame["inputs"], strict=True)
         ]
         frame["category_code"] = [code for code, _ in categories]
         frame["category"] = [name for _, name in categories]
         frame["is_local"] = [
-            local_sites.is_local(domain, self.probe_cc, self.test_lists, self.local_sites)
+            is_local(domain, self.probe_cc, self.lists.test_lists, self.lists.local_sites)
             for domain in frame["domain"]
         ]
         return frame.drop(columns="inputs")
 
     def sources(self) -> dict[str, object]:
         """What the study read, for the provenance section: digests and dates, no path."""
-        changes = [text for text, _ in changed_numbers(self.thresholds)]
         return {
-            **({"method changed": changes} if changes else {}),
+            **self.parameters.method_changes(),
             "observations": f"sha256 {self.collection.digest}",
             "fingerprints": "none given"
             if self.fingerprints.is_empty
@@ -138,7 +127,7 @@ class Study:
             **{
                 f"{file.role} list {file.name}": f"{file.row_count} rows, sha256 {file.digest}"
                 + (f", newest entry {file.date}" if file.date else "")
-                for file in self.reference_files
+                for file in self.lists.files
             },
         }
 
@@ -190,18 +179,14 @@ def open_study(parameters: StudyParameters, *, jobs: int | None = None) -> Study
         ParameterError: a parameter is wrong.
         SourceError: the source has nothing for the country in the period, or could not be read.
     """
-    code, period = countries.parse_country(parameters.probe_cc), parameters.period
+    code, period = parameters.probe_cc, parameters.period
     first, second = period.split(parameters.split)
-    known = fingerprint_lists.load(parameters.fingerprints or None)
-    listed = network_lists.load_networks(parameters.networks or None, code)
-    named = load_network_names(parameters.network_names)
-    lists = test_lists.load_test_lists(parameters.test_list or None, code)
-    known_events = load_events(parameters.events or None, code)
+    lists = load_lists(parameters)
     collection = ingest(
         parameters.source,
         parameters.store,
         code,
-        fingerprints=known,
+        fingerprints=lists.fingerprints,
         period=period,
         receipt_margin=parameters.receipt_margin,
         reopen=True,
@@ -213,10 +198,5 @@ def open_study(parameters: StudyParameters, *, jobs: int | None = None) -> Study
         periods={"all": period, "first": first, "second": second},
         collection=collection,
         observations=open_observations(collection, code, period),
-        fingerprints=known,
-        network_list=listed,
-        network_names=named,
-        test_lists=lists,
-        event_list=known_events,
-        local_sites=local_sites.load_local_sites(code),
+        lists=lists,
     )

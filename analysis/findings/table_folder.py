@@ -59,12 +59,11 @@ def check_tables(study: Study) -> str:
 def made_from(study: Study) -> dict[str, Any]:
     """All that a study's tables depend on, by what it is; digests, no path."""
     second = study.periods["second"]
-    files = [asdict(file) for file in study.reference_files]
-    local = study.local_sites.file
+    files = [*study.lists.files, study.lists.fingerprint_file, study.lists.local_sites.file]
     return {
         "country or period": f"{study.probe_cc} {study.periods['all']} {second.since}",
         "observations": study.collection.digest,
-        "lists": [*files, study.fingerprints.digest, asdict(local) if local else None],
+        "lists": [asdict(file) for file in files if file],
         "rules": RULES_VERSION,
         "thresholds": vars(study.thresholds),
     }
