@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import ParameterError
-from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
+from analysis.outcomes.thresholds import MEANINGS, Thresholds
 from analysis.period import Period
 from analysis.reference import countries
 from analysis.reference.files import REPOSITORY
@@ -32,7 +32,7 @@ _LONGEST_NAME = 200  # file systems take 255 bytes, and publication adds some
 
 
 @dataclass(frozen=True)
-class Declaration:
+class Parameter:
     """What is known of a parameter besides its name, type and default.
 
     Attributes:
@@ -56,8 +56,8 @@ def _declare(
     is_variable: bool = True,
     needs_country: bool = True,
 ) -> Any:
-    declaration = Declaration(help, group, is_variable, needs_country)
-    return field(default=default, metadata={"declaration": declaration})
+    parameter = Parameter(help, group, is_variable, needs_country)
+    return field(default=default, metadata={"parameter": parameter})
 
 
 _STUDY, _WHERE, _LISTS, _METHOD = "The study", "Where it is", "Lists", "The method"
@@ -103,7 +103,7 @@ class StudyParameters:
     thresholds: Thresholds = field(
         default_factory=Thresholds,
         metadata={
-            "declaration": Declaration(
+            "parameter": Parameter(
                 'numbers that differ from the published ones: {"floor_sessions": 6}',
                 _METHOD, is_variable=False, needs_country=False,
             )
@@ -122,36 +122,26 @@ class StudyParameters:
         Raises:
             ParameterError: a value is wrong, or one is missing.
         """
-        thresholds = _read_thresholds(values)
-        names = PARAMETERS.keys() - {"thresholds"}
+        names = [name for name in PARAMETERS if name != "thresholds"]
         given = {name: values[name] for name in names if values.get(name) not in (None, "")}
         _check_country_is_given(given)
         code = countries.parse_country(given.get("probe_cc", FICTIONAL_COUNTRY))
         if "source" not in given:
             given = _of_fictional_country(code, given)
-        for name in ("since", "until"):
-            if name not in given:
-                accepted = "must be given with SOURCE: a UTC date, YYYY-MM-DD"
-                raise ParameterError(name.upper(), "", accepted)
-        period = Period.parse(given["since"], given["until"])
-        period.split(given.get("split"))
+        period = _read_period(given)
         margin = given.get("receipt_margin", RECEIPT_MARGIN)
         study = cls(
             probe_cc=code,
             since=str(period.since),
             until=str(period.until),
             split=str(given.get("split", "")),
-            source=_absolute(given["source"]),
             receipt_margin=whole_number("RECEIPT_MARGIN", margin, range(367)),
-            store=_absolute(given.get("store", REPOSITORY / "data")),
-            test_list=",".join(
-                _absolute(part) for part in str(given.get("test_list", "")).split(",") if part
-            ),
-            **{name: _absolute(given.get(name, "")) for name in LISTS if name != "test_list"},
+            **_read_paths({"store": REPOSITORY / "data", **given}),
             reference=str(given.get("reference", "")),
-            thresholds=thresholds,
+            thresholds=_read_thresholds(values),
         )
-        return replace(study, tables=_absolute(given.get("tables", _WORK / study.label / "tables")))
+        tables = given.get("tables", _WORK / study.label / "tables")
+        return replace(study, tables=_absolute(tables))
 
     @property
     def period(self) -> Period:
@@ -198,8 +188,8 @@ class StudyParameters:
 
 
 #: Name → what is known of the parameter, in the order of the notebooks' cells.
-PARAMETERS: Mapping[str, Declaration] = {
-    one.name: one.metadata["declaration"] for one in fields(StudyParameters)
+PARAMETERS: Mapping[str, Parameter] = {
+    one.name: one.metadata["parameter"] for one in fields(StudyParameters)
 }
 
 
@@ -229,7 +219,7 @@ def changed_numbers(thresholds: Thresholds) -> list[tuple[str, str]]:
     and what it decides."""
     published = vars(Thresholds())
     return [
-        (f"{name} {value} (published: {published[name]})", DECLARATIONS[name].meaning)
+        (f"{name} {value} (published: {published[name]})", MEANINGS[name])
         for name, value in thresholds.changes().items()
     ]
 
@@ -286,6 +276,24 @@ def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]
         "events": folder / "reference" / "events.yml",
     }
     return {"source": folder / "archive", **lists, **dated}
+
+
+def _read_period(given: Mapping[str, Any]) -> Period:
+    """The whole period, which ``split`` can halve."""
+    for name in ("since", "until"):
+        if name not in given:
+            accepted = "must be given with SOURCE: a UTC date, YYYY-MM-DD"
+            raise ParameterError(name.upper(), "", accepted)
+    period = Period.parse(given["since"], given["until"])
+    period.split(given.get("split"))
+    return period
+
+
+def _read_paths(given: Mapping[str, Any]) -> dict[str, str]:
+    """Source, store and lists with absolute paths; of test lists there may be several."""
+    paths = {name: _absolute(given.get(name, "")) for name in ("source", "store", *LISTS)}
+    lists = [part for part in str(given.get("test_list", "")).split(",") if part]
+    return {**paths, "test_list": ",".join(_absolute(part) for part in lists)}
 
 
 def _absolute(path: str | Path) -> str:
