@@ -35,7 +35,7 @@ KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
     [
         (["PROBE_CC=KHM"], "PROBE_CC=KHM: "),
         (["PROBE_CC=K1"], "PROBE_CC=K1: "),
-        (["PROBE_CC=KH"], "SOURCE=: must be given for KH (and SINCE AND UNTIL, UTC dates): ooni, "),
+        (["PROBE_CC=KH"], "SOURCE=: must be given for KH (with SINCE and UNTIL, UTC dates): ooni, "),
         (KH[:1] + KH[2:], "SOURCE=: must be given for KH: ooni, a folder, URL or s3://"),
         (["PROBE_CC=KH", "SOURCE=x", "UNTIL=2024-07-01"], "SINCE=: must be given with SOURCE"),
         (["PROBE_CC=KH", "SOURCE=x", "SINCE=2024-07-01"], "UNTIL=: must be given with SOURCE"),
@@ -238,7 +238,7 @@ def test_a_notebook_opens_what_make_report_left() -> None:
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ({"probe_cc": "KE"}, "SOURCE=: must be given for KE (and SINCE AND UNTIL, UTC dates): "),
+        ({"probe_cc": "KE"}, "SOURCE=: must be given for KE (with SINCE and UNTIL, UTC dates): "),
         ({"probe_cc": "KE", "source": "ooni"}, "SINCE=: must be given with SOURCE"),
         ({"since": "2023-07-01"}, "SINCE=2023-07-01: give PROBE_CC as well"),
         ({"probe_cc": "QQ", "since": 2023}, "SINCE=2023: a date is written YYYY-MM-DD"),

@@ -259,8 +259,8 @@ def _check_country_is_given(given: Mapping[str, Any]) -> None:
 def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Period, archive and lists of the fictional country, where others are not given."""
     if not countries.is_fictional(code):
-        missing = [name for name in ("since", "until") if name not in given]
-        also = f" (and {' and '.join(missing).upper()}, UTC dates)" if missing else ""
+        missing = [name.upper() for name in ("since", "until") if name not in given]
+        also = f" (with {' and '.join(missing)}, UTC dates)" if missing else ""
         raise ParameterError(
             "SOURCE", "", f"must be given for {code}{also}: ooni, a folder, URL or "
             "s3://bucket/prefix in the archive's key layout, or another store"
