@@ -14,8 +14,8 @@ PYTHON ?=
 
 # Taken from the environment where they are not given to make. Every variable given to make is
 # passed on by whatever name, so that the command line can refuse a misspelt one.
-PARAMETERS := PROBE_CC SINCE UNTIL SPLIT SOURCE STORE OUT TEST_LIST NETWORKS FINGERPRINTS EVENTS \
-  REFERENCE JOBS SCHEDULER RECEIPT_MARGIN KEEP_RAW PREVIOUS REPORT_LANGUAGES
+PARAMETERS := PROBE_CC SINCE UNTIL SPLIT SOURCE RECEIPT_MARGIN STORE TEST_LIST NETWORKS \
+  FINGERPRINTS EVENTS REFERENCE OUT KEEP_RAW JOBS SCHEDULER PREVIOUS REPORT_LANGUAGES
 # These belong to make.
 OWN := PYTHON SHELL MAKEFLAGS MAKEOVERRIDES
 
@@ -32,13 +32,13 @@ inherited = $(foreach v,$(PARAMETERS),\
 quote = '$(subst ','\'',$1)'
 one_line = $(if $(findstring $(NEWLINE),$(value $1)),\
   $(error $1: a value is one line of text; exit status 2),$(value $1))
-words = $(foreach v,$(given) $(inherited),$(call quote,$v=$(call one_line,$v)))
+arguments = $(foreach v,$(given) $(inherited),$(call quote,$v=$(call one_line,$v)))
 
 # make reports a failed recipe as "Error 2" and cannot be told otherwise, so the recipe that runs
 # the program notes its exit status, and the target itself fails with it as make's last line.
 NOTE = .venv/.exit-status-$(MAKE_ID)
 MAKE_ID := $(shell echo $$PPID)
-run = @$(PY) -m analysis $1 $(words); echo $$? > $(NOTE)
+run = @$(PY) -m analysis $1 $(arguments); echo $$? > $(NOTE)
 DRY_RUN := $(findstring n,$(firstword -$(MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))

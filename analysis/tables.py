@@ -113,6 +113,18 @@ TABLES = {
     )
 }
 
+#: Table → the notebook that writes it.
+WRITTEN_BY: Mapping[str, str] = {
+    name: notebook
+    for notebook, names in {
+        "1-ingestion": "ingestion_ledger objects_not_read measurements_by_month",
+        "2-confirmation": "thresholds verdicts blocking_intervals networks",
+        "3-semester-comparison": "semesters semester_changes network_changes",
+        "4-blocked-sites": "blocked_sites set_aside categories",
+    }.items()
+    for name in names.split()
+}
+
 
 def write_table(folder: str | Path, name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Check a table against its contract and write it as ``folder/name.csv``.
@@ -166,8 +178,9 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
     path = Path(folder) / f"{name}.csv"
     if not path.is_file():
         raise ParameterError(
-            "tables", folder, f"{name}.csv is not in it; run the notebook before this one first"
-        )
+            "tables", folder,
+            f"{name}.csv is not in it; run {WRITTEN_BY[name]} first, with the same parameters",
+        )  # fmt: skip
     frame = pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
     for column, kind in table.columns.items():
         frame[column] = _typed(frame[column], kind)
@@ -191,12 +204,12 @@ def record_findings(tables: str | Path, stage: str, **findings: tuple[Any, str])
     content = {
         name: {"value": _plain(value), "table": table} for name, (value, table) in findings.items()
     }
-    _write_json(Path(tables).parent / "findings" / f"{stage}.json", content)
+    write_json(Path(tables).parent / "findings" / f"{stage}.json", content)
 
 
 def record_summary(tables: str | Path, summary: Mapping[str, Any]) -> None:
     """Hand the content of the report's first page (``summary.summarise``) to publication."""
-    _write_json(Path(tables).parent / "findings" / "index.json", summary)
+    write_json(Path(tables).parent / "findings" / "index.json", summary)
 
 
 def _plain(value: Any) -> Any:
@@ -204,7 +217,8 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all; the same bytes for the same content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_aside(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 

@@ -56,15 +56,15 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """``python -m analysis WORDS…`` in this process: its exit status, what it says, what it
+    """``python -m analysis ARGUMENTS…`` in this process: its exit status, what it says, what it
     complains of.
 
     A process of its own takes seconds to load. That ``-m analysis`` ends with the status is seen
     in test_settings.py and test_survival.py.
     """
 
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["analysis", *words])
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["analysis", *arguments])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:  # typer ends with 0, too, by leaving
             cli.main()
@@ -218,9 +218,9 @@ def fictional_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         log = folder / "log.txt"
         if not log.exists():
-            words = [f"STORE={folder / 'store'}", f"OUT={folder / 'report'}"]
+            arguments = [f"STORE={folder / 'store'}", f"OUT={folder / 'report'}"]
             done = subprocess.run(
-                [sys.executable, "-m", "analysis", "report", *words],
+                [sys.executable, "-m", "analysis", "report", *arguments],
                 cwd=_REPOSITORY, capture_output=True, text=True, check=False,
             )  # fmt: skip
             log.write_text(f"{done.returncode}\n{done.stdout}{done.stderr}", encoding="utf-8")

@@ -16,15 +16,16 @@ import pandas as pd
 import papermill
 import pytest
 
-from analysis.commands.reporting import check
 from analysis.commands.settings import parse_settings
 from analysis.errors import ParameterError
+from analysis.publishing.execution import execute
+from analysis.publishing.replacing import refuse_foreign
 from tests.conftest import Command
 
 pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[1-9]*.ipynb"))
 LISTED = ("blocked", "likely_blocked")
 ACCESS = ("isp", "mobile", "education", "unknown")
 ENOUGH = 6  # blocked sessions with which a truly blocked site has to be listed
@@ -343,21 +344,30 @@ def test_a_researcher_changes_a_threshold(
     fictional_report: Path, tables: dict[str, pd.DataFrame], tmp_path: Path
 ) -> None:
     """A notebook runs where it lies, with its own defaults and one number changed: with a higher
-    floor more pairs have too few tests, and none is listed on fewer blocked sessions than it."""
+    floor more pairs have too few tests, and none is listed on fewer blocked sessions than it. Its
+    page says so, and no notebook with other numbers takes its tables."""
     notebook = ROOT / "notebooks" / "2-confirmation.ipynb"
     before = notebook.read_bytes(), sorted(notebook.parent.iterdir())
-    (tmp_path / "tables").mkdir()
-    papermill.execute_notebook(
+    folder = tmp_path / "tables"
+    places = {"tables": str(folder), "store": str(fictional_report.parent / "store")}
+    done = papermill.execute_notebook(
         notebook, tmp_path / "done.ipynb", kernel_name="python3", progress_bar=False,
-        cwd=str(notebook.parent),
-        parameters={"floor_sessions": 8, "tables": str(tmp_path / "tables"),
-                    "store": str(fictional_report.parent / "store")},
+        cwd=str(notebook.parent), parameters={"floor_sessions": 8, **places},
     )  # fmt: skip
     assert (notebook.read_bytes(), sorted(notebook.parent.iterdir())) == before
-    strict, usual = _read(tmp_path / "tables" / "verdicts.csv"), tables["verdicts"]
+    strict, usual = _read(folder / "verdicts.csv"), tables["verdicts"]
     assert (_listed(strict)["blocked_session_count"].astype(int) >= 8).all()
     thin, thin_before = (frame["state"] == "insufficient" for frame in (strict, usual))
     assert set(strict.index[thin]) > set(usual.index[thin_before])
+    provenance = done.cells[-1].outputs[-1]["data"]["text/html"]
+    assert "floor_sessions 8 (published: 4)" in provenance
+    following = notebook.with_name("3-semester-comparison.ipynb")
+    with pytest.raises(ParameterError) as refusal:
+        execute(following, places)
+    assert str(refusal.value) == (
+        f"tables={folder}: the tables in it are of other thresholds; run 1-ingestion and "
+        '2-confirmation first, with probe_cc="QQ", since="2024-01-01", until="2025-01-01"'
+    )
 
 
 # --- what the command line refuses --------------------------------------------------------------
@@ -378,8 +388,8 @@ def test_a_wrong_parameter_is_named_and_nothing_is_written(
     fictional_report: Path, tmp_path: Path, command: Command, word: str, message: str
 ) -> None:
     """Status 2, and one line that names the parameter, its value and what is accepted; neither
-    store nor report is begun. Other words, and a process of its own: test_settings.py."""
-    usual = ["SINCE=2024-01-01", "UNTIL=2025-01-01",
+    store nor report is begun. Others, and a process of its own: test_settings.py."""
+    usual = ["PROBE_CC=QQ", "SINCE=2024-01-01", "UNTIL=2025-01-01",
              f"STORE={tmp_path / 'store'}", f"OUT={tmp_path / 'report'}"]  # fmt: skip
     status, said, complaint = command("report", *usual, word)
     assert status == 2, complaint
@@ -394,4 +404,4 @@ def test_a_report_does_not_replace_what_is_no_report(tmp_path: Path) -> None:
     """OUT that holds somebody's files is refused before anything is read."""
     (tmp_path / "chapter.txt").write_text("mine")
     with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier report"):
-        check(parse_settings([f"OUT={tmp_path}"]))
+        refuse_foreign(parse_settings([f"OUT={tmp_path}"]).out)

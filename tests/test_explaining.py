@@ -27,7 +27,7 @@ def verdicts(fictional_report: Path) -> pd.DataFrame:
 
 @pytest.fixture
 def no_store(tmp_path: Path) -> list[str]:
-    """Words that name a store with nothing in it."""
+    """Arguments that name a store with nothing in it."""
     return [f"STORE={tmp_path / 'empty'}"]
 
 
@@ -88,8 +88,8 @@ def test_another_store_is_not_passed_off_as_the_reports(
     text = path.read_text(encoding="utf-8")
     assert old + count in text
     path.write_text(text.replace(old + count, f"{old}{row.measurement_count + 1},"), "utf-8")
-    words = [f"STORE={fictional_report.parent / 'store'}"]
-    said = explain(row.domain, row.probe_asn, copy, words)
+    arguments = [f"STORE={fictional_report.parent / 'store'}"]
+    said = explain(row.domain, row.probe_asn, copy, arguments)
     assert "do not give the published counts" in said
     assert not re.search(r"^    \d{4}-", said, re.M)
 
@@ -121,6 +121,12 @@ def test_a_missing_report_is_named(
         (tmp_path / "run.json").write_text(content, encoding="utf-8")
     with pytest.raises(ParameterError, match=f"^--out={re.escape(str(tmp_path))}: {message}"):
         explain(domain, "", tmp_path, [])
+
+
+def test_a_report_with_changed_numbers_is_found_by_its_arguments() -> None:
+    """It lies beside the published one, under the name that the same arguments give it."""
+    with pytest.raises(ParameterError, match=r"01\.floor_days=77\.route_days=1: holds no report"):
+        explain("a.example", "", None, ["route_days=1", "floor_days=77"])
 
 
 @pytest.mark.parametrize("domain", ["", "\x1b[31m", "a b", "x" * 9000, "no-dot"])

@@ -22,6 +22,7 @@ from isal import igzip
 from pytest_httpserver import HTTPServer
 
 from analysis.errors import ParameterError, SourceError
+from analysis.findings.parameters import StudyParameters
 from analysis.findings.study import open_study
 from analysis.ingestion.ingestion import ingest
 from analysis.observations.fingerprints import Fingerprints
@@ -510,8 +511,9 @@ def test_raw_files_are_kept_and_read_instead_of_the_server(archive: LoopbackS3, 
 
 
 def _study(store: str, source: str = "ooni", period: Period = _PERIOD) -> Any:
-    study = open_study(probe_cc=_CC, since=period.since, until=period.until, source=source,
-                       store=store, receipt_margin=0)  # fmt: skip
+    parameters = StudyParameters(probe_cc=_CC, since=str(period.since), until=str(period.until),
+                                 source=source, store=store, receipt_margin=0)  # fmt: skip
+    study = open_study(parameters)
     study.observations.close()
     return study
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,7 @@ import nbformat
 import pytest
 
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
-from analysis.publishing.parameters import (
-    Declared,
-    check_parameters,
-    declared_parameters,
-    read_value,
-)
+from analysis.publishing.parameters import declared_parameters, distribute_parameters
 from analysis.publishing.publishing import publish
 from analysis.publishing.rendering import (
     PageContext,
@@ -102,7 +98,12 @@ def test_every_heading_has_an_id_of_its_own(demo_report: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"floor": 4}, "floor=4: 1-page.ipynb accepts only: floor_sessions, share, country"),
+        ({"floor": 4}, "floor=4: no notebook has it; accepted: country, floor_sessions, share"),
+        (
+            {"country": "NO", "share": 1},
+            "floor_sessions=4: 1-page.ipynb declares it and the report "
+            "does not give it; what is saved in a notebook changes no report",
+        ),
         ({"floor_sessions": "4"}, "a whole number is accepted (n >= this = floor)"),
         ({"floor_sessions": True}, "a whole number is accepted"),
         ({"share": "half"}, "a number is accepted"),
@@ -110,30 +111,16 @@ def test_every_heading_has_an_id_of_its_own(demo_report: Path) -> None:
     ],
 )
 def test_wrong_parameters_are_named(tmp_path: Path, given: dict[str, object], message: str) -> None:
-    """The name, the value and what is accepted, before anything runs."""
+    """The name, the value and what is accepted, before anything runs; and none is left out."""
     source = (
         "floor_sessions: int = 4  # n >= this = floor\nshare: float = 0.5\ncountry: str = 'a=b'"
     )
     notebook = _notebook(tmp_path, _code(source, PARAMETERS))
+    whole = {"floor_sessions": 3, "share": 1, "country": "NO"}
     with pytest.raises(ParameterError) as error:
-        check_parameters(notebook, given)
+        distribute_parameters([notebook], given if len(given) == 2 else {**whole, **given})
     assert message in str(error.value)
-    check_parameters(notebook, {"floor_sessions": 3, "share": 1, "country": "NO"})
-
-
-def test_parameters_are_read_from_the_command_line() -> None:
-    """Text becomes the declared type, or an error that says what is accepted."""
-
-    def declared(type_name: str) -> Declared:
-        return Declared("x", type_name, None, "")
-
-    assert read_value(declared("int"), "4") == 4
-    assert read_value(declared("float"), "0.5") == 0.5
-    assert read_value(declared("bool"), "No") is False
-    assert read_value(declared("list"), "en, km") == ["en", "km"]
-    for type_name, text in (("int", "4.5"), ("bool", "maybe"), ("float", ""), ("dict", "{}")):
-        with pytest.raises(ParameterError):
-            read_value(declared(type_name), text)
+    assert distribute_parameters([notebook], whole) == {notebook: whole}
 
 
 def test_a_parameters_cell_holds_parameters_only(tmp_path: Path) -> None:
@@ -215,8 +202,41 @@ def test_only_a_report_is_replaced(
     (tmp_path / "thesis.txt").write_text("years of work")
     for out in (tmp_path, tmp_path / "thesis.txt"):
         with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier report"):
-            publish(demo_notebooks, {}, out, demo_page, {})
+            publish(demo_notebooks, {"country": "", "floor_sessions": 5}, out, demo_page, {})
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_every_page_says_what_was_changed_of_the_method(
+    demo_report: Path, demo_page: PageContext, tmp_path: Path
+) -> None:
+    """In its header; the first page also what the number decides. Otherwise nothing is said."""
+    changes = (
+        ("floor_sessions 6 (published: 4)", "sessions needed"),
+        ("x 1 (published: 2)", "<b>"),
+    )
+    changed = replace(demo_page, method_changes=changes)
+    notebook = _notebook(tmp_path)
+    executed = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    item = describe(notebook)
+    header = "Method changed: floor_sessions 6 (published: 4); x 1 (published: 2)</p>"
+    assert header in render_page(executed, item, changed, [item])
+    first = render_summary({}, changed, [], {})
+    assert header in first
+    assert "<li>floor_sessions 6 (published: 4): sessions needed</li>" in first
+    assert "<li>x 1 (published: 2): &lt;b&gt;</li>" in first
+    for page in demo_report.glob("*.html"):
+        assert "Method changed" not in page.read_text(encoding="utf-8")
+
+
+def test_a_note_between_notebooks_is_not_published(tmp_path: Path, demo_page: PageContext) -> None:
+    """Only tables are, of what lies in their folder."""
+    cells = (
+        _code('tables: str = ""', PARAMETERS),
+        _code("from pathlib import Path\n"
+              "for name in ('.made-from.json', 'a.csv'): (Path(tables) / name).write_text('x')"),
+    )  # fmt: skip
+    out = publish([_notebook(tmp_path, *cells)], {}, tmp_path / "r", demo_page, {})
+    assert [path.name for path in (out / "tables").iterdir()] == ["a.csv"]
 
 
 @pytest.fixture

@@ -1,32 +1,51 @@
-"""The words of the command line: what is wrong is said in one line, before anything is written."""
+"""Parameters: what is wrong is said in one line, before anything is written; and where they go.
 
+Of the command line and of notebooks, which are two ways to give the same ones.
+"""
+
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import nbformat
+import pandas as pd
 import pytest
 
-from analysis.commands.reporting import read_thresholds
+from analysis.commands import reporting
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
+from analysis.findings import parameters
+from analysis.findings.parameters import StudyParameters
+from analysis.findings.reference_lists import load_lists
+from analysis.findings.study import study_of
+from analysis.outcomes.thresholds import DECLARATIONS
+from analysis.publishing.parameters import declared_parameters, distribute_parameters
 from analysis.reference.files import REPOSITORY
+from analysis.reference.snapshots import Snapshot
 
 KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["PROBE_CC=KHM"], "PROBE_CC=KHM: "),
         (["PROBE_CC=K1"], "PROBE_CC=K1: "),
-        (["PROBE_CC=KH"], "SOURCE=: must be given for KH: ooni, a folder, URL or"),
+        (["PROBE_CC=KH"], "SOURCE=: must be given for KH (with SINCE and UNTIL, UTC dates): ooni, "),
+        (KH[:1] + KH[2:], "SOURCE=: must be given for KH: ooni, a folder, URL or s3://"),
         (["PROBE_CC=KH", "SOURCE=x", "UNTIL=2024-07-01"], "SINCE=: must be given with SOURCE"),
         (["PROBE_CC=KH", "SOURCE=x", "SINCE=2024-07-01"], "UNTIL=: must be given with SOURCE"),
-        (["SINCE=2024-02-30"], "SINCE=2024-02-30: a date is written YYYY-MM-DD"),
-        (["SINCE=1.7.2024"], "SINCE=1.7.2024: a date is written YYYY-MM-DD"),
-        (["UNTIL=20240701"], "UNTIL=20240701: a date is written YYYY-MM-DD"),
-        (["SINCE=2024-07-01", "UNTIL=2024-07-01"], "UNTIL=2024-07-01: must lie after SINCE"),
-        (["SINCE=2024-07-02", "UNTIL=2024-07-01"], "UNTIL=2024-07-01: must lie after SINCE"),
+        (["PROBE_CC=QQ", "SINCE=2024-02-30"], "SINCE=2024-02-30: a date is written YYYY-MM-DD"),
+        (["PROBE_CC=QQ", "SINCE=1.7.2024"], "SINCE=1.7.2024: a date is written YYYY-MM-DD"),
+        (["PROBE_CC=QQ", "UNTIL=20240701"], "UNTIL=20240701: a date is written YYYY-MM-DD"),
+        (["PROBE_CC=QQ", "SINCE=2024-07-01", "UNTIL=2024-07-01"],
+         "UNTIL=2024-07-01: must lie after SINCE"),
+        (["PROBE_CC=QQ", "SINCE=2024-07-02", "UNTIL=2024-07-01"],
+         "UNTIL=2024-07-01: must lie after SINCE"),
         ([*KH, "SPLIT=2023-07-01"], "SPLIT=2023-07-01: must lie after 2023-07-01 and before"),
         ([*KH, "SPLIT=2024-07-01"], "SPLIT=2024-07-01: must lie after 2023-07-01 and before"),
         ([*KH, "SPLIT=January"], "SPLIT=January: a date is written YYYY-MM-DD"),
@@ -38,30 +57,31 @@ KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
         ([*KH, "RECEIPT_MARGIN=-1"], "RECEIPT_MARGIN=-1: a whole number from 0 to 366 is accepted"),
         (["CC=KH"], "CC=KH: there is no such parameter; there are PROBE_CC, SINCE, UNTIL, "),
         (["Floor=1"], "Floor=1: there is no such parameter"),
-        (["PROBE_CC"], "parameter=PROBE_CC: write NAME=VALUE"),
-        (["=KH"], "parameter==KH: write NAME=VALUE"),
-        (["PROBE-CC=KH"], "parameter=PROBE-CC=KH: write NAME=VALUE"),
+        (["PROBE_CC"], "argument=PROBE_CC: write NAME=VALUE"),
+        (["=KH"], "argument==KH: write NAME=VALUE"),
+        (["PROBE-CC=KH"], "argument=PROBE-CC=KH: write NAME=VALUE"),
+        (["STATUS=Draft 2"], "STATUS=Draft 2: this is not built yet"),
     ],
 )  # fmt: skip
-def test_a_wrong_word_is_one_line(words: list[str], message: str) -> None:
+def test_a_wrong_argument_is_one_line(arguments: list[str], message: str) -> None:
     """It names the parameter, shows the value and says what is accepted."""
-    with pytest.raises(ParameterError) as found:
-        parse_settings(words)
-    assert str(found.value).startswith(message)
-    assert len(str(found.value)) > len(message) or message.endswith("accepted")
-    assert found.value.exit_status == 2
+    with pytest.raises(ParameterError) as error:
+        parse_settings(arguments)
+    assert str(error.value).startswith(message)
+    assert len(str(error.value)) > len(message) or message.endswith("accepted")
+    assert error.value.exit_status == 2
 
 
 def test_a_value_with_lines_of_its_own_stays_one_line() -> None:
     """Whatever somebody pastes, a script that reads the error reads one line."""
-    with pytest.raises(ParameterError) as found:
+    with pytest.raises(ParameterError) as error:
         parse_settings(["PROBE_CC=K\nH\x1b[31m"])
-    assert str(found.value).isprintable()
+    assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize("name", sorted(set(VARIABLES) - {"PROBE_CC", "SOURCE", "SINCE", "UNTIL"}))
-def test_an_empty_word_is_none(name: str) -> None:
-    """make passes variables that were not set as empty words."""
+def test_an_empty_argument_is_none(name: str) -> None:
+    """make passes variables that were not set as empty ones."""
     assert parse_settings([*KH, f"{name}="]) == parse_settings(KH)
 
 
@@ -71,34 +91,229 @@ def test_settings_of_a_country() -> None:
                                "floor_sessions=5", "SPLIT=2024-01-01"])  # fmt: skip
     assert settings.probe_cc == "KH"
     assert str(settings.period) == "2023-07-01--2024-07-01"
-    assert settings.source == str(Path("archive").absolute())
-    assert settings.store == "s3://bucket/prefix"
-    assert settings.test_list == f"{Path('a.csv').absolute()},{Path('b.csv').absolute()}"
-    assert settings.out == REPOSITORY / "reports" / "kh" / "2023-07-01--2024-07-01"
+    assert settings.study.source == str(Path("archive").absolute())
+    assert settings.study.store == "s3://bucket/prefix"
+    assert settings.study.test_list == f"{Path('a.csv').absolute()},{Path('b.csv').absolute()}"
     assert (settings.jobs, settings.is_embedded) == (3, False)
-    assert settings.method == {"floor_sessions": "5"}
-    assert settings.notebook_parameters()["split"] == "2024-01-01"
+    assert settings.study.thresholds.changes() == {"floor_sessions": 5}
+    assert settings.study.split == "2024-01-01"
 
 
-def test_without_a_word_the_fictional_country_is_reported() -> None:
-    """``make report`` alone needs nothing."""
-    settings = parse_settings([])
+@pytest.mark.parametrize("arguments", [[], ["floor_sessions=6", "STORE=x", "OUT=y", "JOBS=1"]])
+def test_without_a_country_the_fictional_one_is_reported(arguments: list[str]) -> None:
+    """``make report`` alone needs nothing; numbers and places can be given."""
+    settings = parse_settings(arguments)
     assert settings.is_embedded
-    assert settings.probe_cc == "QQ"
-    assert settings.test_list
-    assert settings.fingerprints
-    assert settings.events
-
-
-def test_a_real_country_gets_no_fictional_list() -> None:
-    """What was not given is not filled from elsewhere."""
-    settings = parse_settings(KH)
-    lists = (settings.test_list, settings.networks, settings.fingerprints, settings.events)
-    assert lists == ("", "", "", "")
+    assert settings.study.label.startswith("qq/2024-01-01--2025-01-01")
+    assert settings.study.test_list
+    assert settings.study.fingerprints
+    assert settings.study.events
 
 
 @pytest.mark.parametrize(
-    ("word", "message"),
+    "argument",
+    ["SINCE=2023-07-01", "UNTIL=2024-07-01", "SPLIT=2024-05-01", "SOURCE=archive", "EVENTS=e.yml",
+     "TEST_LIST=a.csv", "NETWORKS=n.csv", "FINGERPRINTS=f", "REFERENCE=latest",
+     "RECEIPT_MARGIN=3"],
+)  # fmt: skip
+def test_a_study_of_no_country_is_refused(argument: str) -> None:
+    """Whoever forgets PROBE_CC does not get the fictional country in the place of a study."""
+    with pytest.raises(ParameterError) as error:
+        parse_settings([argument])
+    assert str(error.value) == (
+        f"{argument}: give PROBE_CC as well, the country that is meant (QQ is the fictional one)"
+    )
+    parse_settings(["PROBE_CC=QQ", "SINCE=2024-01-01", "UNTIL=2025-01-01", argument])
+
+
+def test_another_fictional_country_has_a_folder_of_its_own() -> None:
+    """The archive of the usual one is not overwritten."""
+    usual = parse_settings([]).study
+    later = parse_settings(["PROBE_CC=QQ", "SINCE=2025-01-01", "UNTIL=2026-01-01"]).study
+    other = parse_settings(["PROBE_CC=QZ"]).study
+    names = [study.fictional_folder.name for study in (usual, later, other)]
+    assert names == ["qq", "qq-2025-01-01--2026-01-01", "qz"]
+    assert later.source == str(later.fictional_folder / "archive")
+    assert str(later.fictional_folder) in later.networks
+
+
+def test_a_list_can_be_left_out_of_the_fictional_country() -> None:
+    """Given as empty it is none, for the notebooks too."""
+    study = parse_settings(["FINGERPRINTS="]).study
+    assert (study.fingerprints, bool(study.networks)) == ("", True)
+    assert StudyParameters.of({**study.for_notebooks(), "tables": study.tables}) == study
+
+
+def test_a_real_country_gets_no_fictional_list() -> None:
+    """What was not given is not filled from another country."""
+    study = parse_settings(KH).study
+    lists = (study.test_list, study.networks, study.fingerprints, study.events)
+    assert lists == ("", "", "", "")
+
+
+# changed numbers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("numbers", "folder"),
+    [
+        ([], "2023-07-01--2024-07-01"),
+        (["floor_sessions=4"], "2023-07-01--2024-07-01"),  # as published
+        (["share_floor=0.45", "floor_sessions=6"],
+         "2023-07-01--2024-07-01.floor_sessions=6.share_floor=0.45"),
+    ],
+)  # fmt: skip
+def test_changed_numbers_never_replace_the_published_report(
+    numbers: list[str], folder: str
+) -> None:
+    """The folder says what was changed, in the order of declaration, for reports and for tables."""
+    settings = parse_settings([*KH, *numbers])
+    assert settings.out == REPOSITORY / "reports" / "kh" / folder
+    assert settings.study.tables == str(REPOSITORY / "data" / "work" / "kh" / folder / "tables")
+    shared = parse_settings([*KH, *numbers], outputs="shared")
+    assert shared.out == REPOSITORY / "shared" / "kh" / "2023-07-01--2024-07-01"
+
+
+def test_many_changed_numbers_fit_into_the_name_of_a_folder() -> None:
+    """A file system takes 255 bytes."""
+    many = [f"{name}={declared.most:g}" for name, declared in DECLARATIONS.items()]
+    out = parse_settings([*KH, *many]).out
+    assert len(out.name) < 100
+    assert out != parse_settings([*KH, *many[1:]]).out
+
+
+def test_a_run_states_its_changed_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the notebooks, in run.json and in the header of each page; and with every other
+    parameter of every notebook, so that nothing saved in one of them counts."""
+    given: list[Any] = []
+    monkeypatch.setattr(reporting, "open_observations", lambda *_: SimpleNamespace(close=str))
+    monkeypatch.setattr(reporting, "publish", lambda *values: given.extend(values) or Path())
+    collection: Any = SimpleNamespace(digest="d")
+    changed, usual = parse_settings([*KH, "floor_sessions=6"]), parse_settings(KH)
+    reporting.make_report(changed, load_lists(changed.study), collection, print)
+    notebooks, parameters, _, page, run, _ = given
+    assert parameters["thresholds"] == run["changed_thresholds"] == {"floor_sessions": 6}
+    assert [text for text, _ in page.method_changes] == ["floor_sessions 6 (published: 4)"]
+    for notebook, values in distribute_parameters(notebooks, {**parameters, "tables": ""}).items():
+        assert values.keys() == declared_parameters(notebook).keys()
+    given.clear()
+    reporting.make_report(usual, load_lists(usual.study), collection, print)
+    assert (given[4]["changed_thresholds"], given[3].method_changes) == ({}, ())
+
+
+@pytest.mark.parametrize(
+    "saved", ["thresholds: dict = {'floor_sessions': 8}", "floor_days: int = 9"]
+)
+def test_a_number_saved_in_a_notebook_changes_no_report(tmp_path: Path, saved: str) -> None:
+    """The run's own numbers take its place, or it is refused where a run has no such parameter."""
+    cell = nbformat.v4.new_code_cell(saved, metadata={"tags": ["parameters"]})
+    notebook = tmp_path / "2-confirmation.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), notebook)
+    shipped = sorted(reporting.NOTEBOOKS.glob("[1-9]*.ipynb"))
+    values = {**parse_settings(KH).study.for_notebooks(), **reporting.NOTEBOOK_OPTIONS}
+    if saved.startswith("thresholds"):
+        assert distribute_parameters([*shipped, notebook], values | {"tables": ""})[notebook] == {
+            "thresholds": {}
+        }
+        return
+    with pytest.raises(ParameterError, match=r"^floor_days=9: .*changes no report"):
+        distribute_parameters([*shipped, notebook], values | {"tables": ""})
+
+
+# the same in a notebook -------------------------------------------------------------------------
+
+
+def _cell(**changed: Any) -> dict[str, Any]:
+    """The names of a notebook after its parameters cell, with some values typed in."""
+    notebook = reporting.NOTEBOOKS / "2-confirmation.ipynb"
+    defaults = {name: one.default for name, one in declared_parameters(notebook).items()}
+    return {**defaults, "pd": pd, **changed}
+
+
+def test_a_notebook_opens_what_make_report_left() -> None:
+    """Without a parameter: the same country, lists and places as the command's."""
+    assert StudyParameters.of(_cell()) == parse_settings([]).study
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ({"probe_cc": "KE"}, "SOURCE=: must be given for KE (with SINCE and UNTIL, UTC dates): "),
+        ({"probe_cc": "KE", "source": "ooni"}, "SINCE=: must be given with SOURCE"),
+        ({"since": "2023-07-01"}, "SINCE=2023-07-01: give PROBE_CC as well"),
+        ({"probe_cc": "QQ", "since": 2023}, "SINCE=2023: a date is written YYYY-MM-DD"),
+        ({"receipt_margin": 400}, "RECEIPT_MARGIN=400: "),
+        ({"thresholds": {"floor_session": 6}}, "floor_session=6: there is no such threshold"),
+        ({"floor_sessions": 0}, "floor_sessions=0: a whole number from 1 to 1000 is accepted"),
+    ],
+)  # fmt: skip
+def test_a_wrong_parameter_in_a_notebook_is_one_line(typed: dict[str, Any], message: str) -> None:
+    """It names what was typed, and no list that was not."""
+    with pytest.raises(ParameterError) as error:
+        StudyParameters.of(_cell(**typed))
+    assert str(error.value).startswith(message)
+
+
+def test_a_threshold_is_changed_in_the_mapping_or_by_its_name() -> None:
+    """By its name as papermill's ``-p`` puts it; and a setup cell can be run twice."""
+    for typed in ({"thresholds": {"floor_days": 2}}, {"floor_days": 2}):
+        study = StudyParameters.of(_cell(**typed))
+        assert study.thresholds.changes() == {"floor_days": 2}
+        assert StudyParameters.of(_cell(**typed, tables=study.tables)) == study
+    assert StudyParameters.of(_cell(thresholds=study.thresholds)).thresholds == study.thresholds
+
+
+def test_a_fictional_country_that_was_not_made_is_named() -> None:
+    """Not the first of its lists that cannot be read."""
+    with pytest.raises(ParameterError, match=r"^PROBE_CC=QX: this fictional country .*make report"):
+        study_of(_cell(probe_cc="QX", since="2031-01-01", until="2032-01-01"))
+
+
+def test_a_notebook_takes_the_newest_lists_that_were_fetched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """For OONI's archive, as the command does, without a network; or none where there are none."""
+    study = StudyParameters.of(
+        {"probe_cc": "KH", "source": "ooni", "since": "2024-01-01", "until": "2024-07-01"}
+    )
+    monkeypatch.setattr(parameters, "held", lambda code: [])
+    assert parameters.find_lists(study) == study
+    monkeypatch.setattr(parameters, "held", lambda code: [code])
+    monkeypatch.setattr(parameters, "find", lambda day, code: Snapshot(tmp_path / day))
+    listed = parameters.find_lists(study)
+    assert listed.fingerprints == str(tmp_path / "latest" / "fingerprints")
+    dated = parameters.find_lists(replace(study, reference="2026-11-01"))
+    assert dated.fingerprints == str(tmp_path / "2026-11-01" / "fingerprints")
+    given = replace(study, test_list="a.csv", fingerprints="f")
+    assert parameters.find_lists(given) == given
+
+
+# declared once ----------------------------------------------------------------------------------
+
+
+def test_the_notebooks_hold_the_cell_that_is_declared(repository_root: Path) -> None:
+    """Every name, default and comment, and the names of all thresholds without a value."""
+    done = subprocess.run(
+        [sys.executable, repository_root / "tools" / "parameters_cells.py", "--check"],
+        capture_output=True, check=False, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.split()) == (0, []), "run tools/parameters_cells.py"
+
+
+def test_make_and_the_readme_list_what_there_is(repository_root: Path) -> None:
+    """Three lists of variables for three readers."""
+    makefile = (repository_root / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    listed = re.search(r"^PARAMETERS := (.*)$", makefile, re.MULTILINE)
+    assert listed
+    assert set(listed[1].split()) == set(VARIABLES) | {"PREVIOUS", "REPORT_LANGUAGES"}
+    readme = (repository_root / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("| variable | what it is |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", "".join(rows))) == set(VARIABLES)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
     [
         (
             "floor_session=5",
@@ -114,19 +329,19 @@ def test_a_real_country_gets_no_fictional_list() -> None:
         ("probe_cc=KH", "probe_cc=KH: there is no such threshold"),
     ],
 )
-def test_a_wrong_threshold_is_one_line(word: str, message: str) -> None:
+def test_a_wrong_threshold_is_one_line(argument: str, message: str) -> None:
     """Whether the name or the value is wrong."""
-    with pytest.raises(ParameterError) as found:
-        read_thresholds(parse_settings([*KH, word]))
-    assert str(found.value).startswith(message)
-    assert len(str(found.value).splitlines()) == 1
+    with pytest.raises(ParameterError) as error:
+        parse_settings([*KH, argument])
+    assert str(error.value).startswith(message)
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_thresholds_are_read_in_their_types() -> None:
     """A whole number stays whole."""
     settings = parse_settings([*KH, "floor_sessions=6", "share_floor=0.45"])
-    assert read_thresholds(settings).changes() == {"floor_sessions": 6, "share_floor": 0.45}
-    assert type(read_thresholds(settings).floor_sessions) is int
+    assert settings.study.thresholds.changes() == {"floor_sessions": 6, "share_floor": 0.45}
+    assert type(settings.study.thresholds.floor_sessions) is int
 
 
 def test_the_command_says_it_in_one_line_and_writes_nothing(tmp_path: Path) -> None:

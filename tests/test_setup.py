@@ -150,12 +150,14 @@ def _script(path: Path, body: str) -> None:
     path.chmod(0o755)
 
 
-def _make(house: Path, *words: str, status: int = 0, **environment: str) -> tuple[int, list[str]]:
+def _make(
+    house: Path, *arguments: str, status: int = 0, **environment: str
+) -> tuple[int, list[str]]:
     """Run make; give its exit code and the lines that it printed."""
     assert MAKE
     clean = {"PATH": os.environ["PATH"], "STATUS": str(status), **environment}
     done = subprocess.run(
-        [MAKE, *words], cwd=house, env=clean, text=True, check=False, timeout=60,
+        [MAKE, *arguments], cwd=house, env=clean, text=True, check=False, timeout=60,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     return done.returncode, done.stdout.splitlines()
@@ -177,7 +179,7 @@ def test_make_hands_on_every_variable_as_it_was_typed(house: Path, target: str) 
     assert code == 0
     assert lines[:3] == ["[-m]", "[analysis]", f"[{target}]"]
     assert sorted(lines[3:]) == sorted(
-        f"[{word}]" for word in [*given, "SOURCE=from $the environment"]
+        f"[{argument}]" for argument in [*given, "SOURCE=from $the environment"]
     )
 
 

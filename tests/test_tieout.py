@@ -14,6 +14,7 @@ from werkzeug import Response
 
 from analysis.errors import SourceError
 from analysis.findings import coverage, tieout
+from analysis.findings.parameters import StudyParameters
 from analysis.findings.study import Study, open_study
 from analysis.period import Period
 from analysis.publishing.execution import execute
@@ -199,10 +200,11 @@ def study(tmp_path: Path) -> Iterator[Study]:
         [_measurement(5, "2024-02-05"), _measurement(6, "2024-02-05", **null)],
     )
     _put(archive, "2024020511", [_measurement(7, "2024-02-05")], cut=12)
-    opened = open_study(
-        probe_cc="QQ", since=_PERIOD.since, until=_PERIOD.until, source=str(archive),
-        store=str(tmp_path / "store"), jobs=1,
+    parameters = StudyParameters(
+        probe_cc="QQ", since=str(_PERIOD.since), until=str(_PERIOD.until), source=str(archive),
+        store=str(tmp_path / "store"),
     )  # fmt: skip
+    opened = open_study(parameters, jobs=1)
     yield opened
     opened.observations.close()
 
@@ -305,7 +307,7 @@ def test_the_page_shows_it_where_the_source_is_oonis(
     with loopback_s3() as archive:
         monkeypatch.setenv("OONI_ARCHIVE", archive.url)
         archive.objects = {_key("2024012010", "KH"): gzip.compress(line, mtime=0)}
-        open_study(**words, jobs=1).observations.close()
+        open_study(StudyParameters(**words), jobs=1).observations.close()
     _serve(ooni, m01=(2, 0, 0, 0))
     tieout.fetch("KH", period, words["store"], print)
     ooni.clear()

@@ -1,4 +1,4 @@
-"""The command line. Parameters are ``NAME=VALUE`` words, the same as make's."""
+"""The command line. Arguments are ``NAME=VALUE``, the same as make's variables."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from analysis.commands.settings import FICTIONAL, VARIABLES, Settings, parse_settings
+from analysis.commands.settings import VARIABLES, Settings, parse_settings, with_lists
 from analysis.errors import ParameterError, SourceError, WorkbookError
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ app = typer.Typer(
 )
 _console = Console(stderr=True)
 _EACH = 60.0  # seconds between two lines where there is no terminal
-_WORDS_HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
+_HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
 Step = Callable[[int, int, str], None]
-Words = Annotated[list[str] | None, typer.Argument(help=_WORDS_HELP, metavar="[NAME=VALUE]…")]
+Arguments = Annotated[list[str] | None, typer.Argument(help=_HELP, metavar="[NAME=VALUE]…")]
 
 
 def main() -> None:
@@ -39,40 +39,40 @@ def main() -> None:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     except OSError as error:  # a disk that is full, read-only or failing
-        place = f"{error.filename}: " if error.filename else ""
-        told = SourceError(f"{place}{error.strerror or error}")
-        print(f"{type(told).__name__}: {told}", file=sys.stderr)
-        sys.exit(told.exit_status)
+        path = f"{error.filename}: " if error.filename else ""
+        known = SourceError(f"{path}{error.strerror or error}")
+        print(f"{type(known).__name__}: {known}", file=sys.stderr)
+        sys.exit(known.exit_status)
     except KeyboardInterrupt:
         print("interrupted; running the same command again resumes", file=sys.stderr)
         sys.exit(130)
 
 
 @app.command()
-def report(words: Words = None) -> None:
+def report(arguments: Arguments = None) -> None:
     """The whole way: read the archive, run the notebooks, publish the report."""
-    settings = parse_settings(words or [])
+    settings = parse_settings(arguments or [])
     # These take a second to load.
-    from analysis.commands.lists import check_lists, with_lists
-    from analysis.commands.reporting import check, make_report
+    from analysis.commands.reporting import make_report
+    from analysis.findings.reference_lists import load_lists
+    from analysis.publishing.replacing import refuse_foreign
 
-    check(settings)
+    refuse_foreign(settings.out)
     _simulate_embedded(settings)
     settings = with_lists(settings, _say)
-    check_lists(settings)
+    lists = load_lists(settings.study)  # before the archive is read, which takes longest
     collection = _read(settings)
     with _status("running the notebooks") as say:
-        index = make_report(settings, collection, say)
+        index = make_report(settings, lists, collection, say)
     print(f"report: {_nearby(index)}")
 
 
 @app.command()
-def ingest(words: Words = None) -> None:
+def ingest(arguments: Arguments = None) -> None:
     """The first stage alone: archive objects to Parquet and a ledger. Resumes."""
-    from analysis.commands.lists import with_lists
     from analysis.store.database import Observations
 
-    settings = parse_settings(words or [])
+    settings = parse_settings(arguments or [])
     _simulate_embedded(settings)
     settings = with_lists(settings, _say)
     collection = _read(settings)
@@ -85,22 +85,22 @@ def ingest(words: Words = None) -> None:
 
 @app.command()
 def refresh(
-    words: Annotated[list[str] | None, typer.Argument(metavar="PROBE_CC=XX")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="PROBE_CC=XX")] = None,
 ) -> None:
     """Fetch today's test lists, fingerprints and network names into a dated snapshot."""
     from analysis.reference.snapshots import SNAPSHOTS
     from analysis.sources.reference_data import refresh as fetched
 
-    given = {word.partition("=")[0]: word.partition("=")[2] for word in words or []}
+    given = {text.partition("=")[0]: text.partition("=")[2] for text in arguments or []}
     for name in given.keys() - {"PROBE_CC"}:
         raise ParameterError(name, given[name], "refresh takes PROBE_CC=XX alone")
     print(f"snapshot: {_nearby(fetched(given.get('PROBE_CC', ''), SNAPSHOTS, _say).folder)}")
 
 
 @app.command()
-def share(words: Words = None) -> None:
+def share(arguments: Arguments = None) -> None:
     """Pack the observations of a period into OUT, for somebody whose SOURCE it is to be."""
-    settings = parse_settings(words or [], outputs="shared")
+    settings = parse_settings(arguments or [], outputs="shared")
     from analysis.store.shares import check
     from analysis.store.shares import share as write_share
 
@@ -115,13 +115,16 @@ def share(words: Words = None) -> None:
 
 
 @app.command()
-def simulate(words: Words = None) -> None:
-    """Write the fictional country into data/fictional/<cc>: an archive with its truth beside it."""
-    _simulate(parse_settings(words or []))
+def simulate(arguments: Arguments = None) -> None:
+    """Write the fictional country into data/fictional/<cc>: an archive with its truth beside it.
+
+    That of another period than the usual one goes into data/fictional/<cc>-<since>--<until>.
+    """
+    _simulate(parse_settings(arguments or []))
 
 
 @app.command()
-def validate(words: Words = None) -> None:
+def validate(arguments: Arguments = None) -> None:
     """The method against fictional worlds whose truth is known, in minutes.
 
     Takes OUT (default data/reference/validation), STORE (where the worlds are kept), JOBS, and
@@ -132,7 +135,7 @@ def validate(words: Words = None) -> None:
     from analysis.validation.worlds import validate as run
 
     with _progress("judging worlds whose truth is known") as (step,):
-        out = run(words or [], Simulator(write_world, add_forgeries), step)
+        out = run(arguments or [], Simulator(write_world, add_forgeries), step)
     print(f"validation: {_nearby(out)}")
 
 
@@ -162,14 +165,14 @@ def judge(
 @app.command()
 def explain(
     domain: Annotated[str, typer.Argument(help="host name or URL")],
-    words: Words = None,
+    arguments: Arguments = None,
     asn: Annotated[str, typer.Option(help="one network, such as AS123")] = "",
     out: Annotated[Path | None, typer.Option(help="the report's folder")] = None,
 ) -> None:
     """Why a site is on a report's list or is not: from the verdict down to its measurements."""
     from analysis.commands.explaining import explain as explained
 
-    print(explained(domain, asn, out, words or []))
+    print(explained(domain, asn, out, arguments or []))
 
 
 def _simulate_embedded(settings: Settings) -> None:
@@ -182,7 +185,7 @@ def _simulate(settings: Settings) -> None:
 
     with _progress("simulating the fictional country"):
         write_world(
-            FICTIONAL / settings.probe_cc.lower(),
+            settings.study.fictional_folder,
             probe_cc=settings.probe_cc,
             since=settings.period.since,
             until=settings.period.until,
@@ -195,15 +198,16 @@ def _read(settings: Settings) -> "Collection":
     from analysis.observations.fingerprints import load
     from analysis.sources.opening import OONI
 
-    trouble = _ask_for_counts(settings) if settings.source == OONI else None
+    trouble = _ask_for_counts(settings) if settings.study.source == OONI else None
     with _progress("reading the archive", "listing the archive") as (reading, listing):
+        study = settings.study
         collection = read_archive(
-            settings.source,
-            settings.store,
-            settings.probe_cc,
-            fingerprints=load(settings.fingerprints or None),
-            period=settings.period,
-            receipt_margin=settings.receipt_margin,
+            study.source,
+            study.store,
+            study.probe_cc,
+            fingerprints=load(study.fingerprints or None),
+            period=study.period,
+            receipt_margin=study.receipt_margin,
             keep_raw=settings.keep_raw,
             jobs=settings.jobs,
             scheduler=settings.scheduler,
@@ -223,7 +227,7 @@ def _ask_for_counts(settings: Settings) -> SourceError | None:
     from analysis.findings.tieout import fetch
 
     try:
-        fetch(settings.probe_cc, settings.period, settings.store, _say)
+        fetch(settings.probe_cc, settings.period, settings.study.store, _say)
     except SourceError as error:
         return error
     return None
@@ -266,15 +270,15 @@ def _step(bar: Progress, what: str, *, is_first: bool) -> Step:
 def _status(what: str) -> Iterator[Callable[[str], None]]:
     """One line that says what is being done, on a terminal only."""
     if not _console.is_terminal:
-        yield lambda words: None
+        yield lambda text: None
         return
     with _console.status(what) as status:
         yield status.update
 
 
-def _say(words: str) -> None:
+def _say(text: str) -> None:
     """One line for whoever waits, on a terminal or in a log."""
-    _console.print(words, highlight=False, markup=False)
+    _console.print(text, highlight=False, markup=False)
 
 
 def _nearby(path: Path) -> Path:

@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.commands.judge_file import read_results, shown
-from analysis.commands.lists import with_lists
-from analysis.commands.settings import FICTIONAL, Settings, parse_settings
+from analysis.commands.settings import Settings, parse_settings
 from analysis.display.cells import percent
 from analysis.errors import ParameterError, SourceError
 from analysis.findings.annex import SET_ASIDE_REASONS as REASON_SENTENCES
 from analysis.findings.confirmation import confirm
+from analysis.findings.parameters import StudyParameters, find_lists
 from analysis.findings.study import Study, open_study
 from analysis.hosts import normalise, registrable_domain
 from analysis.outcomes.rules import LAYERS, RULES_BY_ID
@@ -46,15 +46,15 @@ _CLASSES = {"ok": "reachable", "unclear": "unclear", "none": "tells nothing"}
 Row = Any  # one row of a table, as itertuples gives it
 
 
-def explain(domain: str, asn: str, out: Path | None, words: Sequence[str]) -> str:
+def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -> str:
     """Why a site is on the list of a report, or why it is not.
 
     Args:
         domain: a host name or URL.
         asn: one network, as ``123`` or ``AS123``; all where it is empty.
-        out: the report's folder; by default that which the words name.
-        words: ``NAME=VALUE`` as for ``report``: STORE, SOURCE, NETWORKS, FINGERPRINTS … say where
-            the observations and lists are that the report was made from.
+        out: the report's folder; by default that which the arguments name.
+        arguments: ``NAME=VALUE`` as for ``report``: STORE, SOURCE, NETWORKS, FINGERPRINTS … say
+            where the observations and lists are that the report was made from.
 
     Returns:
         Lines for a terminal; no character of a measurement can act there.
@@ -62,15 +62,15 @@ def explain(domain: str, asn: str, out: Path | None, words: Sequence[str]) -> st
     Raises:
         ParameterError: there is no report, or the site or network was not tested in it.
     """
-    folder = out or parse_settings(words).out
+    folder = out or parse_settings(arguments).out
     run = _read_run(folder)
     tables = folder / "tables"
     site = normalise(domain)
     rows = _rows_of(read_table(tables, "verdicts"), domain, site, asn)
     thresholds = _thresholds(run["parameters"])
     lines = [*_heading(site, run["parameters"]), *_conclusion(tables, site)]
-    lines += _elsewhere(site, run["parameters"])
-    sessions, why_none = _sessions(site, rows, run["parameters"], thresholds, words)
+    lines += _other_countries(site, run["parameters"])
+    sessions, why_none = _sessions(site, rows, run["parameters"], thresholds, arguments)
     intervals = read_table(tables, "blocking_intervals")
     networks = read_table(tables, "networks").set_index("probe_asn")
     whole = rows[rows["period"] == "all"].assign(rank=lambda frame: strength(frame["state"]))
@@ -111,11 +111,11 @@ def _rows_of(verdicts: pd.DataFrame, given: str, site: str, asn: str) -> pd.Data
     if not asn:
         return rows
     number = asn.upper().removeprefix("AS")
-    found = rows[rows["probe_asn"] == f"AS{number}"]
-    if found.empty:
+    of_network = rows[rows["probe_asn"] == f"AS{number}"]
+    if of_network.empty:
         known = ", ".join(sorted(set(rows["probe_asn"]), key=lambda text: int(text[2:])))
         raise ParameterError("--asn", shown(asn), f"{site} was tested on {known}")
-    return found
+    return of_network
 
 
 def _thresholds(parameters: Mapping[str, Any]) -> Thresholds:
@@ -146,7 +146,7 @@ def _conclusion(tables: Path, site: str) -> Iterator[str]:
         yield "Not on the list: no anomalies that ask for a reason."
 
 
-def _elsewhere(site: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+def _other_countries(site: str, parameters: Mapping[str, Any]) -> Iterator[str]:
     """Where to see how the site fares in other countries, if the country is a real one."""
     if not countries.is_fictional(parameters["probe_cc"]):
         period = Period.parse(parameters["since"], parameters["until"])
@@ -160,8 +160,8 @@ def _state(code: str) -> str:
 def _network_line(row: Row, networks: pd.DataFrame) -> str:
     if row.probe_asn not in networks.index:
         return str(row.probe_asn)
-    found = networks.loc[row.probe_asn]
-    return f"{row.probe_asn}  {found['network']}  ({NETWORK_KINDS[found['kind']].lower()})"
+    network = networks.loc[row.probe_asn]
+    return f"{row.probe_asn}  {network['network']}  ({NETWORK_KINDS[network['kind']].lower()})"
 
 
 def _verdict_lines(row: Row, thresholds: Thresholds) -> Iterator[str]:
@@ -235,10 +235,10 @@ def _half_lines(rows: pd.DataFrame) -> Iterator[str]:
 
 def _interval_lines(intervals: pd.DataFrame, row: Row) -> Iterator[str]:
     """Each blocked interval with the tests on either side of it."""
-    found = intervals[
+    of_pair = intervals[
         (intervals["domain"] == row.domain) & (intervals["probe_asn"] == row.probe_asn)
     ]
-    for one in found.itertuples(index=False):
+    for one in of_pair.itertuples(index=False):
         before = one.last_seen_open or "never before"
         after = one.first_seen_open_again or "not again"
         yield (
@@ -263,10 +263,10 @@ def _sessions(
     rows: pd.DataFrame,
     parameters: Mapping[str, Any],
     thresholds: Thresholds,
-    words: Sequence[str],
+    arguments: Sequence[str],
 ) -> tuple[dict[str, list[str]], str]:
     """Network → a line per session; or nothing, and the sentence that says why."""
-    study = _study(_settings(words, parameters))
+    study = _study(_settings(arguments, parameters))
     if isinstance(study, str):
         return {}, f"From the tables alone: {study}"
     verdicts = confirm(study, study.networks(), thresholds).verdicts
@@ -282,12 +282,14 @@ def _sessions(
             "that the report was made from."
         )
     asns = rows["probe_asn"].unique()
-    return {asn: list(_told(study, site, int(asn.removeprefix("AS")))) for asn in asns}, ""
+    return {
+        asn: list(_session_evidence(study, site, int(asn.removeprefix("AS")))) for asn in asns
+    }, ""
 
 
-def _settings(words: Sequence[str], parameters: Mapping[str, Any]) -> Settings:
-    """The words, with what the report's own run says of country and period."""
-    given = {word.partition("=")[0]: word for word in words}
+def _settings(arguments: Sequence[str], parameters: Mapping[str, Any]) -> Settings:
+    """The arguments, with what the report's own run says of country and period."""
+    given = {argument.partition("=")[0]: argument for argument in arguments}
     for name in ("PROBE_CC", "SINCE", "UNTIL", "SPLIT"):
         given[name] = f"{name}={parameters.get(name.lower(), '')}"
     if "reference" in parameters:
@@ -296,13 +298,18 @@ def _settings(words: Sequence[str], parameters: Mapping[str, Any]) -> Settings:
         given.setdefault("SOURCE", f"SOURCE={OONI}")
         given["RECEIPT_MARGIN"] = f"RECEIPT_MARGIN={parameters['receipt_margin']}"
     given.setdefault("EVENTS", "EVENTS=")  # no event takes part in a verdict
-    code = str(parameters["probe_cc"])
-    is_embedded = countries.is_fictional(code) and (FICTIONAL / code.lower()).is_dir()
-    if "SOURCE" not in given and not is_embedded:
+    if "SOURCE" not in given and not _is_embedded(parameters):
         # A store is a source too, and nothing is read from elsewhere here.
         store = given.get("STORE", "").partition("=")[2] or str(files.REPOSITORY / "data")
         given["SOURCE"] = f"SOURCE={store}"
     return parse_settings(list(given.values()))
+
+
+def _is_embedded(parameters: Mapping[str, Any]) -> bool:
+    """Whether the report is on a fictional country that was made on this machine."""
+    code, since, until = (str(parameters[name]) for name in ("probe_cc", "since", "until"))
+    folder = StudyParameters(probe_cc=code, since=since, until=until).fictional_folder
+    return countries.is_fictional(code) and folder.is_dir()
 
 
 def _study(settings: Settings) -> Study | str:
@@ -310,21 +317,20 @@ def _study(settings: Settings) -> Study | str:
 
     A store that holds nothing of the country is left alone: reading an archive takes hours.
     """
-    store = Store(settings.store)
+    store = Store(settings.study.store)
     if not imports.holds(store, settings.probe_cc):
         return f"the store holds no observations of {settings.probe_cc}. Name another one: STORE=…"
     try:
-        parameters = with_lists(settings, lambda words: None).notebook_parameters()
-        return open_study(**parameters, jobs=settings.jobs)  # type: ignore[arg-type]
+        return open_study(find_lists(settings.study), jobs=settings.jobs)
     except (ParameterError, SourceError) as error:
         return f"{error}"
 
 
-def _told(study: Study, site: str, asn: int) -> Iterator[str]:
+def _session_evidence(study: Study, site: str, asn: int) -> Iterator[str]:
     """One line per session, by day: what it shows, by which rule, and what was seen."""
     classes = {
-        session: (day, found)
-        for session, day, found in study.connection.execute(
+        session: (day, kind)
+        for session, day, kind in study.connection.execute(
             "SELECT session, day, class FROM sessions WHERE domain = ? AND probe_asn = ? "
             "ORDER BY day, session",
             [site, asn],
@@ -333,20 +339,20 @@ def _told(study: Study, site: str, asn: int) -> Iterator[str]:
     results: dict[str, list[dict[str, Any]]] = {}
     for result in read_results(study.connection, site, asn):
         results.setdefault(result["session"], []).append(result)
-    for session, (day, found) in classes.items():
-        told = _typical(results[session], found)
+    for session, (day, kind) in classes.items():
+        typical = _typical(results[session], kind)
         count = len(results[session])
         times = f" ({count} measurements)" if count > 1 else ""
         yield (
-            f"{day:%Y-%m-%d}  {_CLASSES.get(found, found):<13} {told['rule_id']}{times}: "
-            f"{told['layers'][_layer(told)]['seen']}"
+            f"{day:%Y-%m-%d}  {_CLASSES.get(kind, kind):<13} {typical['rule_id']}{times}: "
+            f"{typical['layers'][_layer(typical)]['seen']}"
         )
 
 
-def _typical(results: Iterable[dict[str, Any]], found: str) -> dict[str, Any]:
+def _typical(results: Iterable[dict[str, Any]], kind: str) -> dict[str, Any]:
     """The first measurement that shows what its session does, or the first of all."""
     every = list(results)
-    return next((one for one in every if one["class"] == found), every[0])
+    return next((one for one in every if one["class"] == kind), every[0])
 
 
 def _layer(result: Mapping[str, Any]) -> str:

@@ -201,8 +201,8 @@ def as_text(result: Mapping[str, Any]) -> str:
         f"  {result['class']}{how}  [{rule.rule_id}] {rule.comment}",
     ]
     lines += [
-        f"  {layer:<5}{found['class']:<8} {found['rule_id']:<28} {shown(found['seen'])}"
-        for layer, found in result["layers"].items()
+        f"  {layer:<5}{shows['class']:<8} {shows['rule_id']:<28} {shown(shows['seen'])}"
+        for layer, shows in result["layers"].items()
     ]
     return "\n".join(lines)
 

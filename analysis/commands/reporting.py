@@ -6,28 +6,31 @@ from importlib.metadata import version
 from pathlib import Path
 
 from analysis.commands.settings import Settings
+from analysis.findings.parameters import StudyParameters, changed_numbers
+from analysis.findings.reference_lists import ReferenceLists
 from analysis.findings.study import open_observations
-from analysis.observations import fingerprints
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.outcomes.thresholds import Thresholds
-from analysis.period import Period
-from analysis.publishing.publishing import publish, refuse_foreign
+from analysis.publishing.publishing import publish
 from analysis.publishing.rendering import PageContext
-from analysis.reference import countries, test_lists
-from analysis.reference.events import load_events
-from analysis.reference.files import REPOSITORY, ReferenceFile
-from analysis.reference.networks import load_networks
+from analysis.reference import countries
+from analysis.reference.files import REPOSITORY
 from analysis.sources.opening import OONI
 from analysis.store.collection import Collection
 
 NOTEBOOKS = REPOSITORY / "notebooks"
+#: What single notebooks let a researcher choose besides the study's parameters. A report states
+#: these as well: it takes nothing from what somebody saved in a notebook.
+NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "sweep_all": False, "results": ""}
 
 
-def make_report(settings: Settings, collection: Collection, say: Callable[[str], None]) -> Path:
+def make_report(
+    settings: Settings, lists: ReferenceLists, collection: Collection, say: Callable[[str], None]
+) -> Path:
     """Run the notebooks and publish their pages; returns the first page.
 
     Args:
-        settings: the run's parameters.
+        settings: of the run.
+        lists: what its parameters name.
         collection: what was read of the source, for the digest of the input.
         say: is told what is being done.
 
@@ -38,72 +41,50 @@ def make_report(settings: Settings, collection: Collection, say: Callable[[str],
     """
     # Before any kernel starts; what is packed on the way is what the notebooks open.
     open_observations(collection, settings.probe_cc, settings.period).close()
-    changes = read_thresholds(settings).changes()
     out = publish(
-        _notebooks(),
-        {**settings.notebook_parameters(), "thresholds": changes},
+        sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
+        {**settings.study.for_notebooks(), **NOTEBOOK_OPTIONS},
         settings.out,
-        page_context(settings.probe_cc, settings.period),
-        _run(settings, changes, collection),
+        page_context(settings.study),
+        _run(settings, lists, collection),
         say,
     )
     return out / "index.html"
 
 
-def check(settings: Settings) -> None:
-    """Refuse what can be refused before anything is read or written.
-
-    Raises:
-        ParameterError: a number of the method is unknown or wrong, or OUT holds something else.
-    """
-    read_thresholds(settings)
-    refuse_foreign(settings.out)
-
-
-def _notebooks() -> list[Path]:
-    return sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
-
-
-def read_thresholds(settings: Settings) -> Thresholds:
-    """The method's numbers, with those that were given in the place of the published ones.
-
-    Raises:
-        ParameterError: a name is unknown, or a value is not accepted.
-    """
-    return Thresholds().changed_by(settings.method)
-
-
-def page_context(probe_cc: str, period: Period) -> PageContext:
+def page_context(study: StudyParameters) -> PageContext:
     """What the header of every page says."""
     return PageContext(
-        country=countries.country_name(probe_cc),
-        period=period.in_words,
-        status="Fictional country" if countries.is_fictional(probe_cc) else "Draft",
-        data_date=period.last_day.isoformat(),
+        country=countries.country_name(study.probe_cc),
+        period=study.period.in_words,
+        status="Fictional country" if countries.is_fictional(study.probe_cc) else "Draft",
+        data_date=study.period.last_day.isoformat(),
+        method_changes=tuple(changed_numbers(study.thresholds)),
     )
 
 
-def _run(
-    settings: Settings, changes: Mapping[str, float], collection: Collection
-) -> dict[str, object]:
-    """What ``run.json`` says of the run; no place of this machine."""
-    _, second = settings.period.split(settings.split)
+def _run(settings: Settings, lists: ReferenceLists, collection: Collection) -> dict[str, object]:
+    """What ``run.json`` says of the run; no path of this machine."""
+    study = settings.study
+    _, second = study.period.split(study.split)
+    changes = study.thresholds.changes()
     return {
         "parameters": {
-            "probe_cc": settings.probe_cc,
-            "since": settings.period.since.isoformat(),
-            "until": settings.period.until.isoformat(),
+            "probe_cc": study.probe_cc,
+            "since": study.since,
+            "until": study.until,
             "split": second.since.isoformat(),
-            **({"receipt_margin": settings.receipt_margin} if settings.source == OONI else {}),
+            **({"receipt_margin": study.receipt_margin} if study.source == OONI else {}),
             **({"reference": str(settings.snapshot.day)} if settings.snapshot else {}),
             **changes,
         },
+        "changed_thresholds": changes,
         "code_version": version("censorship-report-workbook"),
         "rules_version": RULES_VERSION,
         "input_digest": collection.digest,
-        "reference": _reference(settings),
+        "reference": _reference(lists),
         **_snapshot(settings),
-        "is_fictional": countries.is_fictional(settings.probe_cc),
+        "is_fictional": countries.is_fictional(study.probe_cc),
     }
 
 
@@ -111,7 +92,7 @@ def _snapshot(settings: Settings) -> dict[str, object]:
     """The snapshot of reference data in use: its day and those of its files that were used."""
     if settings.snapshot is None:
         return {}
-    files = settings.snapshot.files(settings.probe_cc, settings.snapshot_parts)
+    files = settings.snapshot.files(settings.probe_cc, settings.lists_of_snapshot)
     return {
         "reference_snapshot": {
             "date": str(settings.snapshot.day),
@@ -120,15 +101,10 @@ def _snapshot(settings: Settings) -> dict[str, object]:
     }
 
 
-def _reference(settings: Settings) -> list[dict[str, object]]:
-    """What reference data the run used: name, role, digest, rows and newest date of each file."""
-    lists = test_lists.load_test_lists(settings.test_list or None, settings.probe_cc)
-    networks = load_networks(settings.networks or None, settings.probe_cc).file
-    events = load_events(settings.events or None, settings.probe_cc).file
-    known = fingerprints.load(settings.fingerprints or None)
-    files = [asdict(file) for file in (*lists.files, networks, events) if file]
-    if known.is_empty:
-        return files
-    count = len(known.dns) + len(known.http)
-    found = ReferenceFile("fingerprints", "fingerprints", known.digest, count)
-    return [*files, asdict(found)]
+def _reference(lists: ReferenceLists) -> list[dict[str, object]]:
+    """What reference data the run used: name, role, digest, rows and newest date of each file.
+
+    The names of networks stand with the snapshot that they are of.
+    """
+    files = [file for file in lists.files if file != lists.network_names.file]
+    return [asdict(file) for file in (*files, lists.fingerprint_file) if file]

@@ -1,214 +1,145 @@
-"""The words of the command line: ``NAME=VALUE``, the same as make's."""
+"""The arguments of the command line: ``NAME=VALUE``, the same as make's variables."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.errors import ParameterError
+from analysis.findings.parameters import (
+    LISTS,
+    PARAMETERS,
+    StudyParameters,
+    wants_snapshot,
+    whole_number,
+)
 from analysis.period import Period
-from analysis.reference import countries
 from analysis.reference.files import REPOSITORY
-from analysis.reference.snapshots import Snapshot
-from analysis.sources.ooni import RECEIPT_MARGIN
+from analysis.reference.snapshots import SNAPSHOTS, Snapshot, find
 from analysis.sources.schedulers import parse_address
 
-#: Name → what it is, for the help text.
+#: Name → what it is, for the help text: a study's parameters, then what concerns the run alone.
 VARIABLES: Mapping[str, str] = {
-    "PROBE_CC": "country, two letters (default QQ, the embedded fictional country)",
-    "SINCE": "first day, UTC, YYYY-MM-DD",
-    "UNTIL": "day after the last, UTC",
-    "SPLIT": "first day of the second half (default: the month start that halves the period)",
-    "SOURCE": "ooni (its live archive, or the mirror that OONI_ARCHIVE in the environment names); "
-    "or a folder, URL or s3://bucket/prefix in the archive's key layout; or another store",
-    "RECEIPT_MARGIN": "days after UNTIL that SOURCE=ooni looks for late uploads in (default "
-    f"{RECEIPT_MARGIN})",
-    "KEEP_RAW": "1: keep the files that a server sends in STORE/raw/",
-    "STORE": "where observations are kept (default data/)",
+    **{name.upper(): one.help for name, one in PARAMETERS.items() if one.is_variable},
     "OUT": "where the report or share goes (default reports/<cc>/<since>--<until>/, shared/…)",
-    "TEST_LIST": "Citizen Lab-shaped CSVs, comma-separated",
-    "NETWORKS": "CSV asn,network,operator,kind,source",
-    "FINGERPRINTS": "folder with OONI-shaped fingerprint CSVs",
-    "EVENTS": "YAML with known events: date, title, kind, source",
-    "REFERENCE": "UTC date, for the newest snapshot of test lists and fingerprints until then; or "
-    "latest (default with SOURCE=ooni: one of the last 30 days, fetched where there is none)",
+    "KEEP_RAW": "1: keep the files that a server sends in STORE/raw/",
     "JOBS": "processes for reading (default: one per processor)",
     "SCHEDULER": "tcp://host:port of a Dask scheduler whose workers read instead, JOBS at once",
 }
-_LATER = {"PREVIOUS", "REPORT_LANGUAGES"}
-
-FICTIONAL = REPOSITORY / "data" / "fictional"
-_FICTIONAL_PERIOD = ("2024-01-01", "2025-01-01")
+_NOT_BUILT = {"PREVIOUS", "REPORT_LANGUAGES", "STATUS"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The parameters of one run, checked as far as that is possible without reading anything.
+    """One run, checked as far as that is possible without reading anything.
 
     Attributes:
-        probe_cc: the country's code.
-        period: the whole period.
-        split: first day of the second half, or ``""``.
-        source, store, out: places; relative ones are meant from the repository.
-        receipt_margin: days behind the period that OONI's archive is asked for.
+        study: the study's parameters.
+        out: the folder of the report or the share.
         keep_raw: keep what a server sends.
-        test_list, networks, fingerprints, events: reference data, ``""`` where none is given.
-        reference: the snapshot of reference data that is asked for, ``""`` for none.
-        network_names: registered names of networks, which only a snapshot brings.
-        snapshot, snapshot_parts: the snapshot in use, and the parameters that it gave.
         jobs: processes, or None for one per processor.
         scheduler: address of a Dask scheduler, or ``""``.
-        is_embedded: the source is the embedded fictional country, to be simulated first.
-        method: notebook parameters by their own names, still as text.
+        is_embedded: the source is the fictional country, to be simulated first.
+        snapshot: the snapshot of reference data in use.
     """
 
-    probe_cc: str
-    period: Period
-    split: str
-    source: str
-    store: str
+    study: StudyParameters
     out: Path
-    receipt_margin: int
     keep_raw: bool
-    test_list: str
-    networks: str
-    fingerprints: str
-    events: str
-    reference: str
     jobs: int | None
     scheduler: str
     is_embedded: bool
-    method: Mapping[str, str]
-    network_names: str = ""
     snapshot: Snapshot | None = None
-    snapshot_parts: tuple[str, ...] = ()
+    lists_of_snapshot: tuple[str, ...] = ()
+
+    @property
+    def probe_cc(self) -> str:
+        """The country's code."""
+        return self.study.probe_cc
+
+    @property
+    def period(self) -> Period:
+        """The whole period."""
+        return self.study.period
 
     def with_snapshot(self, snapshot: Snapshot) -> "Settings":
-        """With the lists of a snapshot, wherever none was handed in."""
-        brought = {
-            name: path
-            for name, path in snapshot.parameters().items()
-            if path and not getattr(self, name.lower())
-        }
-        places = {name.lower(): path for name, path in brought.items()}
-        return replace(self, **places, snapshot=snapshot, snapshot_parts=tuple(brought))  # type: ignore[arg-type]
-
-    def notebook_parameters(self) -> dict[str, object]:
-        """What the notebooks are given, by the names in their parameters cells."""
-        return {
-            "probe_cc": self.probe_cc,
-            "since": self.period.since.isoformat(),
-            "until": self.period.until.isoformat(),
-            "split": self.split,
-            "source": self.source,
-            "store": self.store,
-            "receipt_margin": self.receipt_margin,
-            "test_list": self.test_list,
-            "networks": self.networks,
-            "fingerprints": self.fingerprints,
-            "network_names": self.network_names,
-            "events": self.events,
-        }
+        """With the lists of a snapshot, wherever none was given."""
+        study = self.study.with_snapshot(snapshot)
+        names = tuple(
+            name.upper() for name in LISTS if getattr(study, name) != getattr(self.study, name)
+        )
+        return replace(self, study=study, snapshot=snapshot, lists_of_snapshot=names)
 
 
-def parse_settings(words: Iterable[str], outputs: str = "reports") -> Settings:
-    """Read ``NAME=VALUE`` words.
+def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settings:
+    """Read ``NAME=VALUE`` arguments.
 
     Args:
-        words: as they were given.
+        arguments: as they were given.
         outputs: the folder of the repository where OUT is, unless it is given.
 
     Raises:
-        ParameterError: a word is no ``NAME=VALUE``, a name is unknown, or a value is wrong.
+        ParameterError: an argument is no ``NAME=VALUE``, a name is unknown, or a value is wrong.
     """
-    given, method = _split_words(words)
-    code = countries.parse_country(given.get("PROBE_CC") or "QQ")
-    is_embedded = not given.get("SOURCE")
-    if is_embedded:
-        _check_embedded(code, given)
-        for name, place in _embedded_lists(code).items():
-            given.setdefault(name, place)
-    since = given.get("SINCE") or (_FICTIONAL_PERIOD[0] if is_embedded else "")
-    until = given.get("UNTIL") or (_FICTIONAL_PERIOD[1] if is_embedded else "")
-    for name, value in (("SINCE", since), ("UNTIL", until)):
-        if not value:
-            raise ParameterError(name, "", "must be given with SOURCE: a UTC date, YYYY-MM-DD")
-    margin = _whole("RECEIPT_MARGIN", given, range(367))
-    period = Period.parse(since, until)
-    period.split(given.get("SPLIT"))
-    out = given.get("OUT") or str(REPOSITORY / outputs / code.lower() / str(period))
+    given, thresholds = _split_arguments(arguments)
+    values = {name.lower(): value for name, value in given.items()}
+    study = StudyParameters.of({**values, "thresholds": thresholds})
+    # a list that is given as empty is none, for the fictional country too
+    empty = dict.fromkeys((name for name in LISTS if values.get(name) == ""), "")
+    study = replace(study, **empty)  # type: ignore[arg-type]
+    # what is shared does not depend on the method
+    label = study.label if outputs == "reports" else f"{study.probe_cc.lower()}/{study.period}"
+    out = Path(given.get("OUT") or REPOSITORY / outputs / label)
     return Settings(
-        probe_cc=code,
-        period=period,
-        split=given.get("SPLIT", ""),
-        source=_place(given.get("SOURCE") or str(FICTIONAL / code.lower() / "archive")),
-        store=_place(given.get("STORE") or str(REPOSITORY / "data")),
-        out=Path(_place(out)),
-        receipt_margin=RECEIPT_MARGIN if margin is None else margin,
+        study=study,
+        out=out.expanduser().absolute(),
         keep_raw=_whole("KEEP_RAW", given, range(2)) == 1,
-        test_list=",".join(_place(part) for part in given.get("TEST_LIST", "").split(",") if part),
-        networks=_place(given.get("NETWORKS", "")),
-        fingerprints=_place(given.get("FINGERPRINTS", "")),
-        events=_place(given.get("EVENTS", "")),
-        reference=given.get("REFERENCE", ""),
         jobs=_whole("JOBS", given, range(1, 1025)),
         scheduler=parse_address(given["SCHEDULER"]) if given.get("SCHEDULER") else "",
-        is_embedded=is_embedded,
-        method=method,
+        is_embedded=not given.get("SOURCE"),
     )
 
 
-def _split_words(words: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+def with_lists(settings: Settings, say: Callable[[str], None]) -> Settings:
+    """The settings with the snapshot of reference data that they ask for.
+
+    For OONI's archive a snapshot of the last days is used, or one is fetched.
+
+    Raises:
+        ParameterError: there is no such snapshot.
+        SourceError: it cannot be fetched.
+        ContractError: a file of it is not what was fetched.
+    """
+    from analysis.sources.reference_data import current  # takes a second to load
+
+    if settings.study.reference:
+        return settings.with_snapshot(find(settings.study.reference, settings.probe_cc))
+    if wants_snapshot(settings.study):
+        return settings.with_snapshot(current(settings.probe_cc, SNAPSHOTS, say))
+    return settings
+
+
+def _split_arguments(arguments: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Variables and thresholds by name; a name given twice has its last value."""
     given: dict[str, str] = {}
-    method: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
+    thresholds: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
         if not equals or not name.isidentifier():
-            raise ParameterError("parameter", word, "write NAME=VALUE, such as PROBE_CC=KH")
-        if name in _LATER:
+            raise ParameterError("argument", argument, "write NAME=VALUE, such as PROBE_CC=KH")
+        if name in _NOT_BUILT:
             raise ParameterError(name, value, "this is not built yet; leave it out")
         if name in VARIABLES:
             given[name] = value.strip()
         elif name.islower():
-            method[name] = value.strip()
+            thresholds[name] = value.strip()
         else:
             raise ParameterError(
                 name, value, f"there is no such parameter; there are {', '.join(VARIABLES)}, and "
                 "the method's numbers by the lower-case names in the notebooks"
             )  # fmt: skip
-    return given, method
-
-
-def _check_embedded(code: str, given: Mapping[str, str]) -> None:
-    if not countries.is_fictional(code):
-        raise ParameterError(
-            "SOURCE", "", f"must be given for {code}: ooni, a folder, URL or s3://bucket/prefix in "
-            "the archive's key layout, or another store"
-        )  # fmt: skip
-
-
-def _embedded_lists(code: str) -> dict[str, str]:
-    folder = FICTIONAL / code.lower() / "reference"
-    return {
-        "TEST_LIST": str(folder / "test-lists"),
-        "NETWORKS": str(folder / "networks.csv"),
-        "FINGERPRINTS": str(folder / "fingerprints"),
-        "EVENTS": str(folder / "events.yml"),
-    }
-
-
-def _place(text: str) -> str:
-    """An absolute path for a relative one; URLs and ``ooni`` stay. make runs in the repository."""
-    if text in ("", "ooni") or "://" in text:
-        return text
-    return str(Path(text).expanduser().absolute())
+    return given, thresholds
 
 
 def _whole(name: str, given: Mapping[str, str], accepted: range) -> int | None:
-    """A whole number; None where the word is not given."""
-    text = given.get(name, "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdecimal() and int(text[:9]) in accepted):
-        first, last = accepted[0], accepted[-1]
-        raise ParameterError(name, text, f"a whole number from {first} to {last} is accepted")
-    return int(text)
+    """A whole number; None where it is not given."""
+    return whole_number(name, given[name], accepted) if given.get(name) else None

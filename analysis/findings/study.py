@@ -1,27 +1,24 @@
 """What all notebooks of a run share: a country, a period with its halves, and the observations."""
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 import duckdb
 import pandas as pd
 
-from analysis.errors import SourceError
+from analysis.errors import ParameterError, SourceError
 from analysis.findings import coverage
+from analysis.findings.parameters import StudyParameters, find_lists
+from analysis.findings.reference_lists import ReferenceLists, load_lists
 from analysis.ingestion.ingestion import ingest
-from analysis.observations import fingerprints as fingerprint_lists
 from analysis.observations.fingerprints import Fingerprints
+from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.reference import countries, local_sites, test_lists
-from analysis.reference import networks as network_lists
-from analysis.reference.events import Event, EventList, load_events
-from analysis.reference.local_sites import LocalSites
-from analysis.reference.networks import NetworkList, NetworkNames, load_network_names
-from analysis.reference.test_lists import TestLists
-from analysis.sources.ooni import RECEIPT_MARGIN
+from analysis.reference import countries
+from analysis.reference.events import Event
+from analysis.reference.local_sites import is_local
+from analysis.reference.networks import DOMESTIC, describe
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
 
@@ -31,29 +28,30 @@ class Study:
     """A country and a period, with everything that is read once.
 
     Attributes:
+        parameters: what it was opened with.
         probe_cc: the country.
         periods: ``all``, and its halves ``first`` and ``second``.
         collection: the observations of the source, of whatever period.
         observations: those of the country and the period, each measurement once.
-        fingerprints, network_list, network_names, test_lists, event_list, local_sites: reference
-            data.
+        lists: what is known besides.
     """
 
+    parameters: StudyParameters = field(repr=False)
     probe_cc: str
     periods: Mapping[str, Period]
     collection: Collection
     observations: Observations
-    fingerprints: Fingerprints
-    network_list: NetworkList
-    network_names: NetworkNames = field(repr=False)
-    test_lists: TestLists
-    event_list: EventList
-    local_sites: LocalSites = field(repr=False)
+    lists: ReferenceLists = field(repr=False)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """DuckDB with the relation ``observations``."""
         return self.observations.connection
+
+    @property
+    def fingerprints(self) -> Fingerprints:
+        """OONI's signs of blocking: empty where none are given."""
+        return self.lists.fingerprints
 
     @property
     def country(self) -> str:
@@ -77,7 +75,12 @@ class Study:
     @property
     def known_events(self) -> tuple[Event, ...]:
         """Known events of the country within the period, by day."""
-        return self.event_list.within(self.periods["all"])
+        return self.lists.events.within(self.periods["all"])
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The method's numbers for this study."""
+        return self.parameters.thresholds
 
     def networks(self) -> pd.DataFrame:
         """One row per network that measured, by number.
@@ -88,8 +91,8 @@ class Study:
         counts = coverage.count_by_network(self.connection)
         asns = counts["probe_asn"].astype(int)
         names = dict(zip(asns, counts["probe_network_name"], strict=True))
-        described = network_lists.describe(names, self.network_list, self.network_names.names)
-        described["is_domestic"] = described["kind"].isin(network_lists.DOMESTIC)
+        described = describe(names, self.lists.networks, self.lists.network_names.names)
+        described["is_domestic"] = described["kind"].isin(DOMESTIC)
         return described.merge(
             counts[["probe_asn", "measurement_count", "domain_count"]], on="probe_asn"
         )
@@ -101,26 +104,21 @@ class Study:
         """
         frame = coverage.count_by_domain(self.connection)
         categories = [
-            self.test_lists.category_of(domain, inputs)
+            self.lists.test_lists.category_of(domain, inputs)
             for domain, inputs in zip(frame["domain"], frame["inputs"], strict=True)
         ]
         frame["category_code"] = [code for code, _ in categories]
         frame["category"] = [name for _, name in categories]
         frame["is_local"] = [
-            local_sites.is_local(domain, self.probe_cc, self.test_lists, self.local_sites)
+            is_local(domain, self.probe_cc, self.lists.test_lists, self.lists.local_sites)
             for domain in frame["domain"]
         ]
         return frame.drop(columns="inputs")
 
     def sources(self) -> dict[str, object]:
         """What the study read, for the provenance section: digests and dates, no path."""
-        files = [
-            *self.test_lists.files,
-            self.network_list.file,
-            self.network_names.file,
-            self.event_list.file,
-        ]
         return {
+            **self.parameters.method_changes(),
             "observations": f"sha256 {self.collection.digest}",
             "fingerprints": "none given"
             if self.fingerprints.is_empty
@@ -129,16 +127,26 @@ class Study:
             **{
                 f"{file.role} list {file.name}": f"{file.row_count} rows, sha256 {file.digest}"
                 + (f", newest entry {file.date}" if file.date else "")
-                for file in files
-                if file
+                for file in self.lists.files
             },
         }
 
 
-def study_of(parameters: Mapping[str, Any]) -> Study:
-    """Open the study that a notebook's parameters describe: ``study_of(globals())``."""
-    names = inspect.signature(open_study).parameters.keys() - {"jobs"}
-    return open_study(**{name: parameters[name] for name in names})
+def study_of(values: Mapping[str, Any]) -> Study:
+    """Open the study that a notebook's parameters describe: ``study_of(globals())``.
+
+    Raises:
+        ParameterError: a parameter is wrong, or the fictional country has not been made yet.
+        SourceError: the source has nothing for the country in the period, or could not be read.
+    """
+    parameters = StudyParameters.of(values)
+    archive = parameters.fictional_folder / "archive"
+    if parameters.source == str(archive) and not archive.is_dir():
+        raise ParameterError(
+            "PROBE_CC", parameters.probe_cc, f"this fictional country of {parameters.period} is "
+            "not there yet: 'make report' with the same parameters makes it"
+        )  # fmt: skip
+    return open_study(find_lists(parameters))
 
 
 def open_observations(collection: Collection, probe_cc: str, period: Period) -> Observations:
@@ -156,22 +164,7 @@ def open_observations(collection: Collection, probe_cc: str, period: Period) -> 
     return observations
 
 
-def open_study(
-    *,
-    probe_cc: str,
-    since: str | date,
-    until: str | date,
-    split: str = "",
-    source: str,
-    store: str,
-    receipt_margin: int = RECEIPT_MARGIN,
-    test_list: str = "",
-    networks: str = "",
-    fingerprints: str = "",
-    network_names: str = "",
-    events: str = "",
-    jobs: int | None = None,
-) -> Study:
+def open_study(parameters: StudyParameters, *, jobs: int | None = None) -> Study:
     """Open the period, from the store where the source has been read before.
 
     A folder is looked through each time. A server is asked only where the store does not hold what
@@ -179,41 +172,31 @@ def open_study(
     ``python -m analysis ingest`` brings that up to date.
 
     Args:
-        probe_cc: two letters; fictional ones are AA and QM to QZ.
-        since, until: UTC dates, ``until`` exclusive.
-        split: first day of the second half; by default the month start that halves the period.
-        source: ``ooni``, a folder or bucket in OONI's key layout, or another store.
-        store: where the observations are kept.
-        receipt_margin: days behind the period that OONI's archive is asked for.
-        test_list, networks, fingerprints, network_names, events: reference data, see the README.
+        parameters: what the study is of, where it lies, with which lists.
         jobs: processes for reading; by default one per processor.
 
     Raises:
         ParameterError: a parameter is wrong.
         SourceError: the source has nothing for the country in the period, or could not be read.
     """
-    code = countries.parse_country(probe_cc)
-    period = Period.parse(since, until)
-    first, second = period.split(split)
-    known = fingerprint_lists.load(fingerprints or None)
-    listed = network_lists.load_networks(networks or None, code)
-    named = load_network_names(network_names)
-    lists = test_lists.load_test_lists(test_list or None, code)
-    known_events = load_events(events or None, code)
+    code, period = parameters.probe_cc, parameters.period
+    first, second = period.split(parameters.split)
+    lists = load_lists(parameters)
     collection = ingest(
-        source, store, code, fingerprints=known, period=period, receipt_margin=receipt_margin,
-        reopen=True, jobs=jobs,
-    )  # fmt: skip
-    observations = open_observations(collection, code, period)
+        parameters.source,
+        parameters.store,
+        code,
+        fingerprints=lists.fingerprints,
+        period=period,
+        receipt_margin=parameters.receipt_margin,
+        reopen=True,
+        jobs=jobs,
+    )
     return Study(
+        parameters=parameters,
         probe_cc=code,
         periods={"all": period, "first": first, "second": second},
         collection=collection,
-        observations=observations,
-        fingerprints=known,
-        network_list=listed,
-        network_names=named,
-        test_lists=lists,
-        event_list=known_events,
-        local_sites=local_sites.load_local_sites(code),
+        observations=open_observations(collection, code, period),
+        lists=lists,
     )

@@ -69,7 +69,7 @@ def execute(notebook: Path, parameters: Mapping[str, object]) -> nbformat.Notebo
 
     Args:
         notebook: stays as it is.
-        parameters: already checked (``parameters.check_parameters``). Paths should be absolute.
+        parameters: checked already, by ``distribute_parameters``. Paths should be absolute.
 
     Returns:
         The executed notebook, free of errors.

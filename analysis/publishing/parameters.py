@@ -65,62 +65,36 @@ def declared_parameters(notebook: Path) -> dict[str, Declared]:
     return {}
 
 
-def check_parameters(notebook: Path, parameters: Mapping[str, object]) -> None:
-    """Refuse parameters that a notebook does not declare, or declares with another type.
-
-    Raises:
-        ParameterError: names the parameter, its value and what is accepted.
-    """
-    declared = declared_parameters(notebook)
-    for name, value in parameters.items():
-        if name not in declared:
-            known = ", ".join(declared) or "none"
-            raise ParameterError(name, value, f"{notebook.name} accepts only: {known}")
-        _check_type(declared[name], value)
-
-
-def share_out(
+def distribute_parameters(
     notebooks: Iterable[Path], parameters: Mapping[str, object]
 ) -> dict[Path, dict[str, object]]:
     """Each notebook with those of the parameters that it declares.
 
+    A parameter that is declared and not given is refused: the value saved in the notebook would
+    change a report unseen.
+
     Raises:
-        ParameterError: no notebook declares a parameter, or its type is wrong.
+        ParameterError: no notebook declares a parameter, its type is wrong, or it is not given.
     """
     declared = {notebook: declared_parameters(notebook) for notebook in notebooks}
-    known = sorted({name for names in declared.values() for name in names})
+    known = sorted({name for names in declared.values() for name in names} | {"tables"})
     for name, value in parameters.items():
         if name not in known:
             raise ParameterError(name, value, f"no notebook has it; accepted: {', '.join(known)}")
-    for names in declared.values():
-        for name in names.keys() & parameters.keys():
-            _check_type(names[name], parameters[name])
     return {
-        notebook: {name: value for name, value in parameters.items() if name in names}
+        notebook: {name: _given(one, parameters, notebook.name) for name, one in names.items()}
         for notebook, names in declared.items()
     }
 
 
-def read_value(declared: Declared, text: str) -> object:
-    """A value from the command line, in the type that the notebook declares.
-
-    Raises:
-        ParameterError: the text does not read as that type.
-    """
-    try:
-        if declared.type_name == "bool":
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
-                text.strip().lower()
-            ]
-        if declared.type_name in ("int", "float"):
-            return int(text) if declared.type_name == "int" else float(text)
-        if declared.type_name == "list":
-            return [item.strip() for item in text.split(",") if item.strip()]
-        if declared.type_name == "str":
-            return text
-    except (KeyError, ValueError):
-        pass
-    raise ParameterError(declared.name, text, declared.accepted)
+def _given(declared: Declared, parameters: Mapping[str, object], notebook: str) -> object:
+    if declared.name not in parameters:
+        raise ParameterError(
+            declared.name, declared.default, f"{notebook} declares it and the report does not give "
+            "it; what is saved in a notebook changes no report"
+        )  # fmt: skip
+    _check_type(declared, parameters[declared.name])
+    return parameters[declared.name]
 
 
 def _declarations(source: str, notebook: str) -> dict[str, Declared]:

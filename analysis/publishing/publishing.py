@@ -12,25 +12,22 @@ What a notebook hands over, besides the tables it writes into its ``tables`` fol
 * ``findings/index.json``, from one notebook: the content of the first page, in the shape of
   ``rendering.Summary``.
 
-The folder ``findings`` lies beside ``tables`` and is not published.
+The folder ``findings`` lies beside ``tables`` and is not published, nor is a file in ``tables``
+whose name begins with a dot: a notebook's note to those after it.
 """
 
 import csv
-import ctypes
 import hashlib
 import json
 import logging
-import os
-import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import ContractError, ParameterError
+from analysis.errors import ContractError
 from analysis.publishing.execution import execute
-from analysis.publishing.parameters import declared_parameters, share_out
+from analysis.publishing.parameters import distribute_parameters
 from analysis.publishing.rendering import (
     PageContext,
     SetItem,
@@ -39,6 +36,7 @@ from analysis.publishing.rendering import (
     render_page,
     render_summary,
 )
+from analysis.publishing.replacing import build_folder, recover, refuse_foreign, swap
 
 Progress = Callable[[str], None]
 
@@ -58,8 +56,9 @@ def publish(
 
     Args:
         notebooks: each reads the tables that the ones before it wrote.
-        parameters: each notebook gets those that its parameters cell declares. ``tables`` is set
-            here. Paths should be absolute: a notebook runs in its own folder.
+        parameters: each notebook gets those that its parameters cell declares, and may declare no
+            others. ``tables`` is set here. Paths should be absolute: a notebook runs in its own
+            folder.
         out: the report's folder; an earlier report there is replaced, anything else is refused.
         page: what each page's header says.
         run: what ``run.json`` says besides ``findings`` and ``tables``; of an absolute path only
@@ -70,25 +69,26 @@ def publish(
         ``out``, resolved.
 
     Raises:
-        ParameterError: a parameter is unknown or of the wrong type, or ``out`` holds something
-            else than a report; nothing was written.
+        ParameterError: a parameter is unknown, missing or of the wrong type, or ``out`` holds
+            something else than a report; nothing was written.
         ContractError, SourceError: a notebook raised it; the earlier report is still in place.
         WorkbookError: a cell failed otherwise; likewise.
     """
-    say = progress or (lambda words: None)
+    say = progress or (lambda text: None)
     out = out.resolve()
-    shares = share_out(notebooks, parameters)
+    given = distribute_parameters(notebooks, {"tables": "", **parameters})
     items = [describe(notebook) for notebook in notebooks]
-    _recover(out)
+    recover(out)
     refuse_foreign(out)
-    with _build_folder(out) as build:
+    with build_folder(out) as build:
         tables, findings = build / "tables", build / "findings"
         tables.mkdir()
         findings.mkdir()
         for notebook, item in zip(notebooks, items, strict=True):
             say(f"{notebook.stem}: running")
-            given = shares[notebook] | _tables_parameter(notebook, tables)
-            executed = execute(notebook, given)
+            if "tables" in given[notebook]:
+                given[notebook]["tables"] = str(tables)
+            executed = execute(notebook, given[notebook])
             _report_warnings(notebook.stem, executed)
             html = render_page(executed, item, page, [_SUMMARY_ITEM, *items])
             _write(build / item.file, html)
@@ -96,42 +96,40 @@ def publish(
         _finish(build, page, [_SUMMARY_ITEM, *items], run)
         _refuse_machine_names(build)
         say("publishing")
-        _swap(build, out)
+        swap(build, out)
     return out
-
-
-def _tables_parameter(notebook: Path, tables: Path) -> dict[str, object]:
-    return {"tables": str(tables)} if "tables" in declared_parameters(notebook) else {}
 
 
 def _finish(
     build: Path, page: PageContext, every: Sequence[SetItem], run: Mapping[str, object]
 ) -> None:
     """Write what stands beside the pages: the first page and ``run.json``."""
-    summary, found = _findings(build / "findings")
+    summary, findings = _findings(build / "findings")
     shutil.rmtree(build / "findings")
+    for note in (build / "tables").glob(".*"):
+        note.unlink()
     tables = _tables(build / "tables")
     counts = {name: facts.get("row_count") for name, facts in tables.items()}
     _write(build / "index.html", render_summary(summary, page, every, counts))
-    record = {**_portable(dict(run)), "findings": found, "tables": tables}
+    record = {**_portable(dict(run)), "findings": findings, "tables": tables}
     text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     _write(build / "run.json", f"{text}\n")
 
 
 def _findings(folder: Path) -> tuple[Summary, dict[str, Any]]:
     """The first page's content, and every notebook's findings as one mapping."""
-    found: dict[str, Any] = {}
+    findings: dict[str, Any] = {}
     summary: Summary = {}
     for path in sorted(folder.glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         if path.stem == "index":
             summary = content
             continue
-        twice = sorted(found.keys() & content.keys())
+        twice = sorted(findings.keys() & content.keys())
         if twice:
             raise ContractError(f"{path.stem} states findings that another page states: {twice}")
-        found |= content
-    return summary, found
+        findings |= content
+    return summary, findings
 
 
 def _tables(folder: Path) -> dict[str, dict[str, Any]]:
@@ -181,86 +179,3 @@ def _refuse_machine_names(build: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
-
-
-@contextmanager
-def _build_folder(out: Path) -> Iterator[Path]:
-    """A new folder beside ``out`` that is gone afterwards, whatever happens."""
-    build = out.with_name(f".{out.name}.building-{os.getpid()}")
-    try:
-        build.mkdir(parents=True)
-        yield build
-    finally:
-        shutil.rmtree(build, ignore_errors=True)
-
-
-def refuse_foreign(out: Path) -> None:
-    """Refuse to replace what is no report.
-
-    Raises:
-        ParameterError: ``out`` is a file, or a folder with content but without ``run.json``.
-    """
-    if not out.exists() and not out.is_symlink():
-        return
-    if not out.is_dir() or (any(out.iterdir()) and not (out / "run.json").is_file()):
-        raise ParameterError("OUT", out, "must be new, empty, or hold an earlier report")
-
-
-def _recover(out: Path) -> None:
-    """Undo what an interrupted run left: put an old report back, drop folders of dead runs."""
-    old = _aside(out)
-    if old.exists():
-        if out.exists():
-            shutil.rmtree(old)
-        else:
-            old.rename(out)
-    for folder in out.parent.glob(f".{_escaped(out.name)}.building-*"):
-        process = folder.name.rpartition("-")[2]
-        # our own number on a folder that is there already is that of an earlier process
-        if not process.isdigit() or int(process) == os.getpid() or not _is_alive(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", name)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
-def _aside(out: Path) -> Path:
-    return out.with_name(f".{out.name}.previous")
-
-
-def _swap(build: Path, out: Path) -> None:
-    """Put the new report in place of the old one; at any moment one of them is there whole."""
-    if not out.exists():
-        build.rename(out)
-        return
-    if _exchange(build, out):
-        return  # the old report now lies in the build folder, which is removed
-    old = _aside(out)
-    out.rename(old)
-    try:
-        build.rename(out)
-    except BaseException:
-        old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change names in one step, where the system can (Linux)."""
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError):
-        return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)

@@ -54,6 +54,8 @@ class PageContext:
     period: str  # in words: "1 July 2023 to 30 June 2024"
     status: str  # in words: "Fictional country", "Draft 2"
     data_date: str  # day the data were fetched, or the last day that they hold
+    #: numbers that differ from the published method: each with its value, and what it decides
+    method_changes: tuple[tuple[str, str], ...] = ()
     title: str = "Internet censorship report"
     language: str = "en"
 
@@ -101,11 +103,11 @@ def describe(notebook: Path) -> SetItem:
     """
     cells = nbformat.read(notebook, as_version=4).cells  # type: ignore[no-untyped-call]
     text = cells[0].source if cells and cells[0].cell_type == "markdown" else ""
-    found = re.match(r"#\s+(.+)\n*((?:(?!#).+\n?)*)", text)
-    if not found:
+    start = re.match(r"#\s+(.+)\n*((?:(?!#).+\n?)*)", text)
+    if not start:
         raise ContractError(f"{notebook.name}: the first cell does not start with “# title”")
-    line = re.sub(r"[*_`]|\[([^]]*)\]\([^)]*\)", r"\1", " ".join(found[2].split()))
-    return SetItem(f"{notebook.stem}.html", found[1].strip(), line)
+    line = re.sub(r"[*_`]|\[([^]]*)\]\([^)]*\)", r"\1", " ".join(start[2].split()))
+    return SetItem(f"{notebook.stem}.html", start[1].strip(), line)
 
 
 def render_page(

@@ -20,6 +20,7 @@ import pandas as pd
 from analysis.errors import ParameterError
 from analysis.findings import annex
 from analysis.findings.confirmation import confirm
+from analysis.findings.parameters import StudyParameters
 from analysis.findings.study import Study, open_study
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
@@ -222,7 +223,7 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
 
 def _open(code: str, world: Path, store: Path) -> Study:
     lists = world / "reference"
-    study = open_study(
+    parameters = StudyParameters(
         probe_cc=code,
         since=_SINCE,
         until=_UNTIL,
@@ -231,8 +232,8 @@ def _open(code: str, world: Path, store: Path) -> Study:
         test_list=str(lists / "test-lists"),
         networks=str(lists / "networks.csv"),
         fingerprints=str(lists / "fingerprints"),
-        jobs=1,
     )
+    study = open_study(parameters, jobs=1)
     study.connection.execute("SET threads = 1")  # worlds run side by side
     return study
 

@@ -1,0 +1,58 @@
+"""The lists that a study is read with: what is known of a country besides its measurements."""
+
+from dataclasses import dataclass, field
+
+from analysis.findings.parameters import StudyParameters
+from analysis.observations import fingerprints
+from analysis.observations.fingerprints import Fingerprints
+from analysis.reference import local_sites, networks, test_lists
+from analysis.reference.events import EventList, load_events
+from analysis.reference.files import ReferenceFile
+from analysis.reference.local_sites import LocalSites
+from analysis.reference.networks import NetworkList, NetworkNames
+from analysis.reference.test_lists import TestLists
+
+
+@dataclass(frozen=True)
+class ReferenceLists:
+    """All lists of one study; one that was not given is empty, or the one that ships."""
+
+    fingerprints: Fingerprints
+    networks: NetworkList
+    network_names: NetworkNames = field(repr=False)
+    test_lists: TestLists
+    events: EventList
+    local_sites: LocalSites = field(repr=False)
+
+    @property
+    def files(self) -> list[ReferenceFile]:
+        """The files that were read for the study: test lists, networks, their names, events."""
+        files = (self.networks.file, self.network_names.file, self.events.file)
+        return [*self.test_lists.files, *(file for file in files if file)]
+
+    @property
+    def fingerprint_file(self) -> ReferenceFile | None:
+        """The fingerprints as if they were one file; None where there are none."""
+        known = self.fingerprints
+        count = len(known.dns) + len(known.http)
+        if known.is_empty:
+            return None
+        return ReferenceFile("fingerprints", "fingerprints", known.digest, count)
+
+
+def load_lists(parameters: StudyParameters) -> ReferenceLists:
+    """Read the lists that the parameters name.
+
+    Raises:
+        ParameterError: a list is missing or has another shape.
+        ContractError: one that ships has.
+    """
+    code = parameters.probe_cc
+    return ReferenceLists(
+        fingerprints=fingerprints.load(parameters.fingerprints or None),
+        networks=networks.load_networks(parameters.networks or None, code),
+        network_names=networks.load_network_names(parameters.network_names),
+        test_lists=test_lists.load_test_lists(parameters.test_list or None, code),
+        events=load_events(parameters.events or None, code),
+        local_sites=local_sites.load_local_sites(code),
+    )

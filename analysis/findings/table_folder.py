@@ -1,0 +1,85 @@
+"""The folder through which notebooks hand tables on: it holds those of one study, and says which.
+
+``1-ingestion`` and ``2-confirmation`` begin it and the notebooks after them check it, so that none
+reads what another country, another period or another threshold left there.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import ParameterError
+from analysis.findings.study import Study
+from analysis.outcomes.rules import RULES_VERSION
+from analysis.tables import TABLES, write_json
+
+#: Lies among the tables; what begins with a dot is not published.
+MADE_FROM = ".made-from.json"
+
+
+def start_tables(study: Study) -> str:
+    """The study's folder for tables, emptied of those of another study.
+
+    Raises:
+        ParameterError: it holds tables that no notebook left there.
+    """
+    folder = Path(study.parameters.tables)
+    before, now = _read_made_from(folder), made_from(study)
+    tables = [path for name in TABLES for path in folder.glob(f"{name}.*")]
+    if tables and before is None:
+        accepted = f"{tables[0].name} in it is not of a notebook; give a folder of its own"
+        raise ParameterError("tables", folder, accepted)
+    if before != now:
+        for path in tables:
+            path.unlink()
+        write_json(folder / MADE_FROM, now)
+    return str(folder)
+
+
+def check_tables(study: Study) -> str:
+    """The study's folder for tables, where the notebooks before this one left them.
+
+    Raises:
+        ParameterError: there are none, or they were made of something else; says what to run.
+    """
+    folder = Path(study.parameters.tables)
+    before, now = _read_made_from(folder), made_from(study)
+    run = f"run 1-ingestion and 2-confirmation first, with {_parameters_in_words(study)}"
+    if before is None:
+        raise ParameterError("tables", folder, f"there are no tables of this study; {run}")
+    other = [what for what, value in now.items() if before.get(what) != value]
+    if other:
+        raise ParameterError(
+            "tables", folder, f"the tables in it are of other {' and '.join(other)}; {run}"
+        )
+    return str(folder)
+
+
+def made_from(study: Study) -> dict[str, Any]:
+    """All that a study's tables depend on, by what it is; digests, no path."""
+    second = study.periods["second"]
+    files = [*study.lists.files, study.lists.fingerprint_file, study.lists.local_sites.file]
+    return {
+        "country or period": f"{study.probe_cc} {study.periods['all']} {second.since}",
+        "observations": study.collection.digest,
+        "lists": [asdict(file) for file in files if file],
+        "rules": RULES_VERSION,
+        "thresholds": vars(study.thresholds),
+    }
+
+
+def _read_made_from(folder: Path) -> dict[str, Any] | None:
+    """What the tables in a folder were made from; None where nothing says so."""
+    try:
+        content = json.loads((folder / MADE_FROM).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _parameters_in_words(study: Study) -> str:
+    given = study.parameters
+    changes = given.thresholds.changes()
+    numbers = f", thresholds={json.dumps(changes)}" if changes else ""
+    return f'probe_cc="{given.probe_cc}", since="{given.since}", until="{given.until}"{numbers}'
