@@ -16,7 +16,7 @@ from analysis.commands.lists import with_lists
 from analysis.commands.settings import FICTIONAL, Settings, parse_settings
 from analysis.display.cells import percent
 from analysis.errors import ParameterError, SourceError
-from analysis.findings.annex import SET_ASIDE_REASONS as REASON_SENTENCES
+from analysis.findings.annex import REASON_SENTENCES
 from analysis.findings.confirmation import confirm
 from analysis.findings.study import Study, open_study
 from analysis.hosts import normalise, registrable_domain

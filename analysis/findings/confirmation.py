@@ -46,13 +46,13 @@ def confirm(
     )
     verdicts["note"] = _with_resolvers(verdicts)
     is_listed = verdicts["state"].isin(LISTED)
-    elsewhere = is_listed & ~verdicts["is_domestic"].astype(bool)
-    verdicts.loc[elsewhere, "set_aside_reason"] = "not_domestic"
+    is_foreign = is_listed & ~verdicts["is_domestic"].astype(bool)
+    verdicts.loc[is_foreign, "set_aside_reason"] = "not_domestic"
     return Judgement(verdicts, judgement.intervals)
 
 
 def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:
-    """Notes that say through whose resolver a DNS block was seen (guard G4).
+    """Notes that say through whose resolver a DNS block was seen.
 
     A forged answer that seems to come from a public resolver was put in on the path, so the note
     names the way that was measured and accuses nobody.
@@ -91,12 +91,12 @@ def spans_by_site(intervals: pd.DataFrame) -> pd.DataFrame:
         count = of_site["probe_asn"].nunique()
         stretches: list[list[dict[Hashable, Any]]] = []
         end = ""
-        for found in of_site.to_dict("records"):
-            if not stretches or _day_after(end) < found["blocked_from"]:
+        for interval in of_site.to_dict("records"):
+            if not stretches or _day_after(end) < interval["blocked_from"]:
                 stretches.append([])
-                end = found["blocked_until"] or _NEVER
-            stretches[-1].append(found)
-            end = max(end, found["blocked_until"] or _NEVER)
+                end = interval["blocked_until"] or _NEVER
+            stretches[-1].append(interval)
+            end = max(end, interval["blocked_until"] or _NEVER)
         rows += [{**_joined(stretch), "network_count": count} for stretch in stretches]
     return pd.DataFrame(rows, columns=_SPAN)
 
@@ -107,18 +107,20 @@ _SPAN = ["domain", "network_count", "state", "blocked_from", "blocked_until", "l
 
 
 def _joined(stretch: list[dict[Hashable, Any]]) -> dict[str, Any]:
-    first = min(found["blocked_from"] for found in stretch)
-    last = max(found["blocked_until"] or _NEVER for found in stretch)
-    closing = [f for f in stretch if (f["blocked_until"] or _NEVER) == last]
-    states = {found["state"] for found in stretch}
+    first = min(one["blocked_from"] for one in stretch)
+    last = max(one["blocked_until"] or _NEVER for one in stretch)
+    opening = [one for one in stretch if one["blocked_from"] == first]
+    closing = [one for one in stretch if (one["blocked_until"] or _NEVER) == last]
+    states = {one["state"] for one in stretch}
     return {
         "domain": stretch[0]["domain"],
         "state": "blocked" if "blocked" in states else min(states),
         "blocked_from": first,
         "blocked_until": "" if last == _NEVER else last,
-        "last_seen_open": max(f["last_seen_open"] for f in stretch if f["blocked_from"] == first),
+        "last_seen_open": max(one["last_seen_open"] for one in opening),
         "first_seen_open_again": min(
-            (f["first_seen_open_again"] for f in closing if f["first_seen_open_again"]), default=""
+            (one["first_seen_open_again"] for one in closing if one["first_seen_open_again"]),
+            default="",
         ),
     }
 
