@@ -145,8 +145,8 @@ def test_the_style_goes_along_once(monkeypatch: pytest.MonkeyPatch) -> None:
     page, which has a style of its own."""
     monkeypatch.setattr(show, "_style", show._Style())
     sent = []
-    for cell, run in (("a", "1"), ("a", "1"), ("b", "2"), ("a", "3"), ("b", "4"), ("", "5")):
-        monkeypatch.setattr(show, "_current_cell", lambda now=(cell, run): now)
+    for now in (("a", "1"), ("a", "1"), ("b", "2"), ("a", "3"), ("b", "4"), ("", "5")):
+        monkeypatch.setattr(show, "_current_cell", lambda now=now: now)
         sent.append(shown(lambda: show.show_text("text")).count("<style>"))
     assert sent == [1, 0, 0, 1, 0, 0]
     monkeypatch.setattr(show, "_style", show._Style())

@@ -61,7 +61,7 @@ def check(settings: Settings) -> None:
 
 
 def _notebooks() -> list[Path]:
-    return sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+    return sorted(NOTEBOOKS.glob("[1-9]*.ipynb"))
 
 
 def read_thresholds(settings: Settings) -> Thresholds:

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 import pandas as pd
 
 from analysis.findings.halves import listed_domestic
+from analysis.findings.study import Study
 from analysis.hosts import registrable_domain
 from analysis.reference.networks import RANKED
 from analysis.verdicts.states import STATES
+from analysis.verdicts.witnesses import countries_url
 
 #: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
 REASON_SENTENCES = {
@@ -82,6 +84,23 @@ def _summarise(rows: pd.DataFrame, names: Mapping[str, str]) -> dict[str, object
         "witness_url": witness["witness_url"],
         "note": "; ".join(notes),
     }
+
+
+def select_shown(blocked: pd.DataFrame, *, is_fictional: bool) -> pd.DataFrame:
+    """The columns of ``blocked_sites`` for a page; a fictional country has no witness pages."""
+    unseen = ["registrable_domain", "category_code", "is_local", "probe_asns"]
+    return blocked.drop(columns=[*unseen, *(["witness_url"] if is_fictional else [])])
+
+
+def link_countries(aside: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """``set_aside`` with ``countries_url``, OONI's counts of each site in all countries.
+
+    OONI knows no fictional country: of one the table stays as it is.
+    """
+    if study.is_fictional:
+        return aside
+    period = study.periods["all"]
+    return aside.assign(countries_url=[countries_url(site, period) for site in aside["domain"]])
 
 
 def set_aside(

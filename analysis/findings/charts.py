@@ -12,6 +12,7 @@ from analysis.display.show import show_figure, show_table
 from analysis.findings.confirmation import spans_by_site
 from analysis.findings.study import Study
 from analysis.reference.events import event_table, in_words
+from analysis.reference.networks import DOMESTIC
 from analysis.vocabulary import METHODS
 
 
@@ -66,6 +67,18 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
         note="The kind decides whether a network counts as one of the country's access networks; "
         "it comes from a list, from a word in the network's name, or from nowhere.",
     )
+
+
+def show_tested_categories(sites: pd.DataFrame) -> None:
+    """Show what was tested by category.
+
+    Args:
+        sites: ``Study.domains``.
+    """
+    named = sites[sites["domain"] != ""].assign(domain_count=1)
+    counts = ["domain_count", "measurement_count", "anomaly_count"]
+    by_category = named.groupby(["category_code", "category"])[counts].sum().reset_index()
+    show_table(by_category, caption="Sites and measurements by category")
 
 
 def show_changes(study: Study, changes: pd.DataFrame, counts: Mapping[str, int]) -> None:
@@ -143,15 +156,17 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
     )
 
 
-def show_timeline(study: Study, intervals: pd.DataFrame) -> None:
-    """Show when each site was blocked on some network, with the known events of the period.
+def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -> None:
+    """Show when each site was blocked on some access network, with the known events of the period.
 
     Args:
         study: whose period the axis spans; it holds the events.
-        intervals: the contract's ``blocking_intervals`` with the ``state`` of each pair.
+        intervals: the contract's ``blocking_intervals``.
+        listed: ``domain, probe_asn, state, kind``, one row per listed pair.
     """
     period, events = study.periods["all"], study.known_events
-    spans = spans_by_site(intervals)
+    domestic = listed[listed["kind"].isin(DOMESTIC)]
+    spans = spans_by_site(intervals.merge(domestic[["domain", "probe_asn", "state"]]))
     stretches = spans["domain"].value_counts()
     title = (
         f"{len(stretches)} sites were seen blocked or likely blocked, "

@@ -1,9 +1,10 @@
-"""The confirmation stage in one call: from observations to verdicts."""
+"""The confirmation stage in one call: from observations to verdicts, and the tables behind them."""
 
 from collections.abc import Hashable
 from datetime import date, timedelta
 from typing import Any
 
+import duckdb
 import pandas as pd
 
 from analysis.findings.study import Study
@@ -127,6 +128,43 @@ def _joined(stretch: list[dict[Hashable, Any]]) -> dict[str, Any]:
 
 def _day_after(day: str) -> str:
     return day if day == _NEVER else str(date.fromisoformat(day) + timedelta(days=1))
+
+
+#: The way of a measurement: table → what one row is.
+_ROWS = {
+    "observations": "a measurement: what it recorded at each layer, and what its control saw",
+    "outcomes": "a measurement: the rule that each layer fired, and what it shows of the site",
+    "sessions": "a site in one run of a probe: what most of its measurements show",
+    "session_days": "a site on a network on a day: its sessions by what they show",
+    "verdicts": "a site on a network, for the whole period and each half: its state",
+    "intervals": "a stretch of days in which a site was blocked on a network",
+}
+
+
+def name_tables(connection: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -> pd.DataFrame:
+    """Every table that a connection holds, those on a measurement's way first.
+
+    Args:
+        connection: that of a study.
+        frames: frames that can be asked beside them, by name.
+
+    Returns:
+        One row per table: ``table, row_count, column_count``, and what one row is, empty for steps
+        between.
+    """
+    names = connection.execute(
+        "SELECT table_name FROM duckdb_tables() UNION ALL "
+        "SELECT view_name FROM duckdb_views() WHERE NOT internal"
+    ).fetchall()
+    counts = {name: (len(frame), len(frame.columns)) for name, frame in frames.items()}
+    for (name,) in names:
+        relation = connection.table(name)
+        counts[name] = (relation.count("*").fetchall()[0][0], len(relation.columns))
+    order = [*_ROWS, *sorted(counts.keys() - _ROWS.keys())]
+    return pd.DataFrame(
+        [(name, *counts[name], _ROWS.get(name, "")) for name in order if name in counts],
+        columns=["table", "row_count", "column_count", "one_row_is"],
+    )
 
 
 #: What the rules rest on, by name, with what the reader is told.

@@ -5,11 +5,13 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.display.cells import network_number
 from analysis.display.series import session_series
 from analysis.display.show import show_figure, show_finding, show_text
 from analysis.findings.study import Study
 from analysis.outcomes.rules import RULES_BY_ID
 from analysis.reference.networks import DOMESTIC
+from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED, MECHANISMS, STATES
 
 _DAYS = """
@@ -27,11 +29,11 @@ class Followed:
     """A site on a network, with what its verdict was made from.
 
     Attributes:
-        verdict: the row of ``verdicts`` for the whole period, with ``network``, the name.
+        verdict: the row of ``Judgement.verdicts`` for the whole period, with the ``network``.
         days: one row per day with a test, in order: ``day, session_count,
             blocked_session_count, ok_session_count, down_session_count, unclear_session_count``;
             the last four sum to less where a session says nothing.
-        stretches: the rows of ``blocking_intervals``, in order, with ``state``.
+        stretches: the rows of ``Judgement.intervals``, in order, with the ``state``.
     """
 
     verdict: Any
@@ -41,13 +43,13 @@ class Followed:
     @property
     def name(self) -> str:
         """The site and the network, in words."""
-        return f"{self.verdict.domain} on {self.verdict.network} ({self.verdict.probe_asn})"
+        asn = network_number(self.verdict.probe_asn)
+        return f"{self.verdict.domain} on {self.verdict.network} ({asn})"
 
 
 def follow(
     study: Study,
-    verdicts: pd.DataFrame,
-    intervals: pd.DataFrame,
+    judgement: Judgement,
     networks: pd.DataFrame,
     domain: str = "",
     probe_asn: str = "",
@@ -59,31 +61,33 @@ def follow(
 
     Args:
         study: after ``confirm``, whose sessions it holds.
-        verdicts, intervals, networks: the contract's ``verdicts``, ``blocking_intervals`` and
-            ``networks``.
+        judgement: what ``confirm`` returned.
+        networks: ``Study.networks``.
         domain: a site; empty for the one with most to show.
         probe_asn: a network, as ``AS123``; empty for the one with most to show.
 
     Returns:
         None where no such pair was judged.
     """
-    whole = verdicts[verdicts["period"] == "all"].merge(
-        networks[["probe_asn", "network", "kind"]], on="probe_asn"
-    )
-    for column, wanted in (("domain", domain), ("probe_asn", probe_asn)):
-        whole = whole[whole[column] == wanted] if wanted else whole
-    ranked = _rank(whole, intervals)
+    verdicts = judgement.verdicts[judgement.verdicts["period"] == "all"]
+    whole = verdicts.merge(networks[["probe_asn", "network", "kind"]], on="probe_asn")
+    ranked = _rank(whole[_is_wanted(whole, domain, probe_asn)], judgement.intervals)
     if ranked.empty:
         return None
     verdict: Any = next(ranked.itertuples(index=False))
-    cell = {"domain": verdict.domain, "probe_asn": int(verdict.probe_asn.removeprefix("AS"))}
-    is_of_cell = (intervals["domain"] == verdict.domain) & (
-        intervals["probe_asn"] == verdict.probe_asn
-    )
+    cell = {"domain": verdict.domain, "probe_asn": int(verdict.probe_asn)}
+    stretches = judgement.intervals.merge(pd.DataFrame([cell]), on=["domain", "probe_asn"])
     return Followed(
         verdict=verdict,
         days=study.connection.execute(_DAYS, cell).df(),
-        stretches=intervals[is_of_cell].assign(state=verdict.state).reset_index(drop=True),
+        stretches=stretches.assign(state=verdict.state),
+    )
+
+
+def _is_wanted(whole: pd.DataFrame, domain: str, probe_asn: str) -> pd.Series:
+    asns = whole["probe_asn"].map(network_number)
+    return whole["domain"].isin([domain] if domain else whole["domain"]) & asns.isin(
+        [network_number(probe_asn)] if probe_asn else asns
     )
 
 
@@ -128,36 +132,43 @@ def show_followed(study: Study, followed: Followed | None, number: int | str) ->
 
 
 def _claim(followed: Followed) -> str:
-    verdict = followed.verdict
-    dates = ""
-    if verdict.state in LISTED:
-        dates = f" from {verdict.blocked_from} to {verdict.blocked_until or 'the last tests'}"
-    return f"{followed.name}: {STATES[verdict.state].words.lower()}{dates}."
+    """The state, and from when to when each stretch was blocked."""
+    verdict, stretches = followed.verdict, followed.stretches
+    untils = list(stretches["blocked_until"])
+    if untils and not verdict.blocked_until:
+        untils[-1] = "the last tests"
+    dates = [
+        f"from {first} to {last}"
+        for first, last in zip(stretches["blocked_from"], untils, strict=True)
+    ]
+    words = STATES[verdict.state].words.lower()
+    return f"{followed.name}: {' '.join([words, ' and '.join(dates)]).strip()}."
 
 
 def _reading(followed: Followed) -> str:
     """The counts, where the series was cut, and which rule fired."""
     verdict = followed.verdict
-    told = (
-        f"{verdict.session_count} sessions tested the site on {verdict.day_count} days: "
-        f"{verdict.blocked_session_count} were blocked, {verdict.ok_session_count} reached it, "
-        f"and for {verdict.down_session_count} it was down for the control too."
-    )
+    counts = {
+        "were blocked": verdict.blocked_session_count,
+        "reached it": verdict.ok_session_count,
+        "found it down, as the control did": verdict.down_session_count,
+    }
+    counts["say nothing clear"] = verdict.session_count - sum(counts.values())
+    shown = [f"{count} {words}" for words, count in counts.items() if count]
+    tested = f"{verdict.session_count} sessions tested the site on {verdict.day_count} days: "
     cuts = [_cut(stretch) for stretch in followed.stretches.itertuples(index=False)]
-    return " ".join([told, *cuts, *_rule(verdict)])
+    return " ".join([f"{tested}{', '.join(shown)}.", *cuts, *_rule(verdict)])
 
 
 def _cut(stretch: Any) -> str:
-    before = (
-        f"after {stretch.last_seen_open}, when it was last seen open"
-        if stretch.last_seen_open
-        else "and was never seen open before"
-    )
-    again = stretch.first_seen_open_again
-    after = f"; it was seen open again on {again}" if again else ""
+    before, again = stretch.last_seen_open, stretch.first_seen_open_again
+    edges = [
+        f"it was last seen open before on {before}" if before else "it was not seen open before",
+        f"and open again on {again}" if again else "and not again after it",
+    ]
     return (
         f"The stretch from {stretch.blocked_from} to {stretch.blocked_until} holds "
-        f"{stretch.session_count} blocked sessions on {stretch.day_count} days, {before}{after}."
+        f"{stretch.session_count} blocked sessions on {stretch.day_count} days; {', '.join(edges)}."
     )
 
 
@@ -166,7 +177,7 @@ def _rule(verdict: Any) -> list[str]:
         return []
     rule = RULES_BY_ID[verdict.rule_id]
     mechanism = MECHANISMS.get(verdict.mechanism, verdict.mechanism)
-    return [f"Most of them fired the rule {rule.rule_id} ({mechanism}): {rule.comment}"]
+    return [f"Most blocked sessions fired the rule {rule.rule_id} ({mechanism}): {rule.comment}"]
 
 
 def _caveat(followed: Followed) -> str:
