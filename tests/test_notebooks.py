@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report wait
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 MOST_CODE = 60  # lines, the parameters apart
-LEAST_PROSE = 15  # words of prose for a line of code
+LEAST_PROSE = 18  # words of prose for a line of code
 
 
 def _cells(notebook: Path, kind: str) -> list[Any]:

@@ -80,7 +80,6 @@ def _everything(text: str) -> Iterator[Callable[[], object]]:
     yield lambda: show.show_finding(1, text, text, text, text)
     yield lambda: show.show_numbers([(text, text, text)])
     yield lambda: show.show_text(text)
-    yield lambda: show.show_sources({text: text})
     yield lambda: show.show_provenance({text: [text, {text: text}], "b": {text: text}})
     yield lambda: show.show_parameters({text: text}, {text: text})
 

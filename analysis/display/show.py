@@ -109,11 +109,6 @@ def show_text(*paragraphs: str) -> None:
     _show(blocks().paragraphs(paragraphs))
 
 
-def show_sources(sources: Mapping[str, object]) -> None:
-    """Show what a page used: name of the source → rows, period, digest, licence."""
-    _show(blocks().definitions(_entries(sources), "sources"))
-
-
 def show_provenance(mapping: Mapping[str, object]) -> None:
     """Show where a page comes from: versions, digests, counts. Values may be lists or mappings."""
     _show(blocks().definitions(_entries(mapping), "provenance"))

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.display import bars, grids, timeline
 from analysis.display.show import show_figure, show_table
 from analysis.findings.confirmation import spans_by_site
+from analysis.findings.differences import count_reasons
 from analysis.findings.study import Study
 from analysis.reference.events import event_table, in_words
 from analysis.reference.networks import DOMESTIC
@@ -137,6 +138,18 @@ def show_ranking(study: Study, networks: pd.DataFrame, blocked_count: int) -> No
     show_table(by_rank, caption="Networks, sites tested and sites blocked", fold_after=60)
 
 
+def show_set_aside(aside: pd.DataFrame) -> None:
+    """Show the sites that have anomalies and are not listed, and how many for each reason.
+
+    Args:
+        aside: ``annex.link_countries``.
+    """
+    reasons = aside.groupby("reason").size().rename("domain_count").reset_index()
+    reasons = reasons.sort_values(["domain_count", "reason"], ascending=[False, True])
+    show_table(reasons, caption="Sites set aside by reason", headings={"domain_count": "Sites"})
+    show_table(aside, caption="Sites set aside", fold_after=25)
+
+
 def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
     """Show how each network blocks.
 
@@ -204,6 +217,24 @@ def show_agreement(study: Study, compared: pd.DataFrame) -> None:
         "same.",
         caption="Sites by the methods that list them.",
     )
+
+
+def show_disagreement(compared: pd.DataFrame) -> None:
+    """Show on which sites the methods differ, and why.
+
+    Args:
+        compared: ``differences.compare_methods``.
+    """
+    show_table(
+        count_reasons(compared),
+        caption="Sites that others list and this method does not, by its reason",
+        note="Without a reason: reachable there, or not tested enough, and without an anomaly.",
+    )
+    differing = compared[~compared[list(METHODS)].all(axis=1)]
+    flags = differing.drop(columns="why")
+    show_table(flags, caption="Sites on which the methods differ", fold_after=25)
+    reasons = differing[["domain", "why"]]
+    show_table(reasons, caption="What each method would say", fold_after=10)
 
 
 def show_sweep(study: Study, swept: pd.DataFrame, site_count: int) -> None:

@@ -278,7 +278,7 @@ def _check_outputs(executed: nbformat.NotebookNode, file: str) -> None:
                 if not str(output.metadata.get(mime, {}).get("alt", "")).strip():
                     raise ContractError(
                         f"{file}: the figure in cell {place} has no alternative text; "
-                        "show it with pages.show_figure"
+                        "show it with show.show_figure"
                     )
 
 

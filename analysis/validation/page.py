@@ -1,9 +1,18 @@
 """What the page on validation shows: its findings and figures, with all that belongs to each."""
 
 from analysis.display.show import show_figure, show_finding, show_table
+from analysis.errors import ContractError
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.validation.figures import errors_by_threshold, shares_by_stratum
 from analysis.validation.results import HEADINGS, Results
+
+#: Measures of ``accuracy``: how often the bounds of the blocked share hold the true one.
+BOUNDS = (
+    "bounds of the share hold it",
+    "bounds hold a share below 1",
+    "bounds by a bootstrap over days hold it",
+    "bounds by a bootstrap over days hold a share below 1",
+)
 
 
 def _footer(validation: Results) -> str:
@@ -39,6 +48,20 @@ def show_coverage(validation: Results) -> None:
         caption="Recall and precision by coverage.",
     )
     show_table(pairs, caption="Pairs of site and network, by blocked sessions", headings=HEADINGS)
+
+
+def show_listed_wrongly(validation: Results) -> None:
+    """Show what is listed though it is not blocked, by what it looks like.
+
+    Raises:
+        ContractError: the situations do not sum to all pairs that are listed wrongly.
+    """
+    wrong = validation.read("false_positives", "report")
+    totals = wrong[wrong["stratum"] == "all"].set_index("measure")["success_count"]
+    spared = validation.shares("unblocked pairs not listed").iloc[0]
+    if totals["pair listed, by situation"] != spared["trial_count"] - spared["success_count"]:
+        raise ContractError("false_positives: the situations do not sum")
+    show_table(wrong, caption="Listed though not blocked", fold_after=25, headings=HEADINGS)
 
 
 def claim_forgery(validation: Results) -> None:
