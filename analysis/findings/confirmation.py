@@ -132,12 +132,12 @@ def _day_after(day: str) -> str:
 
 #: The way of a measurement: table → what one row is.
 _ROWS = {
-    "observations": "a measurement: what it recorded at each layer, and what its control saw",
-    "outcomes": "a measurement: the rule that each layer fired, and what it shows of the site",
-    "sessions": "a site in one run of a probe: what most of its measurements show",
-    "session_days": "a site on a network on a day: its sessions by what they show",
-    "verdicts": "a site on a network, for the whole period and each half: its state",
-    "intervals": "a stretch of days in which a site was blocked on a network",
+    "observations": "a measurement: what it recorded",
+    "outcomes": "a measurement: which rules it fired",
+    "sessions": "a site in one run of a probe: what it shows",
+    "session_days": "a site on a network on one day",
+    "verdicts": "a site on a network in a period: its state",
+    "intervals": "days in which a network blocked a site",
 }
 
 
