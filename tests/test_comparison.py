@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from analysis.findings.semesters import (
+from analysis.findings.halves import (
     compare_networks,
     compare_semesters,
     count_panel,

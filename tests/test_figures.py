@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analysis.display import bars, grids, timeline
+from analysis.display import bars, grids, series, timeline
 from analysis.display.show import figure_bytes
 from analysis.reference.events import Event
 
@@ -53,6 +53,15 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
         ),
         "networks_ranked": (bars.networks_ranked, blocked),
         "blocking_timeline": (timeline.blocking_timeline, intervals),
+        "session_series": (
+            lambda frame, **named: series.session_series(
+                frame, intervals.iloc[:2].fillna(""), since=date(2023, 7, 1),
+                until=date(2023, 9, 1), **named,
+            ),
+            pd.DataFrame({"day": ["2023-07-17", "2023-08-31"], "blocked_session_count": [1, 0],
+                          "ok_session_count": [0, 9], "down_session_count": [0, 1],
+                          "unclear_session_count": [2, 0]}),
+        ),
         "methods_compared": (
             lambda frame, **named: bars.methods_compared(
                 frame, dict(zip(asns, EVIL, strict=True)), **named

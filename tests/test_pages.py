@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import date
 from html.parser import HTMLParser
+from itertools import accumulate
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from traitlets.config import Config
 
 from analysis.display import bars, grids, show
 from analysis.display.cells import cell, column_kind, percent
+from analysis.display.markup import PUBLISHING, notebook_style
 from analysis.vocabulary import STATES
 
 HOSTILE = [
@@ -36,6 +38,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     options.HistoryManager.enabled = False
     options.InteractiveShell.ipython_dir = str(tmp_path_factory.mktemp("ipython"))
     InteractiveShell.instance(config=options)
+    shown(lambda: show.show_text("the style goes along with what is shown first"))
     yield
     InteractiveShell.clear_instance()
 
@@ -77,7 +80,6 @@ def _everything(text: str) -> Iterator[Callable[[], object]]:
     yield lambda: show.show_finding(1, text, text, text, text)
     yield lambda: show.show_numbers([(text, text, text)])
     yield lambda: show.show_text(text)
-    yield lambda: show.show_sources({text: text})
     yield lambda: show.show_provenance({text: [text, {text: text}], "b": {text: text}})
     yield lambda: show.show_parameters({text: text}, {text: text})
 
@@ -101,14 +103,14 @@ def test_no_string_acts_as_markup(text: str) -> None:
     [
         ("measurement_count", 1234567, "1,234,567"),
         ("measurement_count", 12.0, "12"),  # a column with a gap is read as float
-        ("measurement_count", float("nan"), "–none"),
+        ("measurement_count", float("nan"), "–"),
         ("blocked_share", 0.97125, "97.1 %"),
-        ("blocked_share", None, "–none"),
+        ("blocked_share", None, "–"),
         ("probe_asn", 38901, "AS38901"),
         ("probe_asn", "AS38901", "AS38901"),
         ("blocked_from", date(2023, 7, 17), "2023-07-17"),
         ("blocked_from", pd.Timestamp("2023-07-17"), "2023-07-17"),
-        ("blocked_until", "", "–none"),
+        ("blocked_until", "", "–"),
         ("is_local", True, "yes"),
         ("is_local", "false", "no"),
         ("state", "likely_blocked", " Likely blocked"),
@@ -135,6 +137,44 @@ def test_values_read_as_what_they_are(column: str, value: object, text: str) -> 
 def test_only_a_true_one_reads_100_per_cent(share: float, text: str) -> None:
     """Rounding must not turn "nearly all" into "all"."""
     assert percent(share) == text
+
+
+def test_the_style_goes_along_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the first cell that shows something, again when that cell is run again, never for a
+    page, which has a style of its own."""
+    monkeypatch.setattr(show, "_style", show._Style())
+    sent = []
+    for now in (("a", "1"), ("a", "1"), ("b", "2"), ("a", "3"), ("b", "4"), ("", "5")):
+        monkeypatch.setattr(show, "_current_cell", lambda now=now: now)
+        sent.append(shown(lambda: show.show_text("text")).count("<style>"))
+    assert sent == [1, 0, 0, 1, 0, 0]
+    monkeypatch.setattr(show, "_style", show._Style())
+    monkeypatch.setenv(PUBLISHING, "1")
+    assert "<style>" not in shown(lambda: show.show_text("text"))
+
+
+def test_the_style_of_a_notebook_holds_for_what_is_shown_alone() -> None:
+    """Every rule stands within the class; no rule of a page, no colour scheme, nothing fetched."""
+    style = notebook_style().removeprefix("<style>").removesuffix("</style>").strip()
+    assert style.startswith(".workbook.workbook.workbook {")
+    assert style.count("{") == style.count("}")
+    depths = list(accumulate((c == "{") - (c == "}") for c in style))
+    assert depths.index(0, 30) == len(style) - 1
+    for foreign in (":root", "@page", "@import", "url(", "<"):
+        assert foreign not in style
+
+
+def test_without_a_style_nothing_is_said_twice() -> None:
+    """What is there for those who cannot see stands in attributes: text would be shown, and copied,
+    where no style hides it."""
+    frame = pd.DataFrame({"domain": ["a.test"], "probe_asn": [1], "blocked_from": [None]})
+    table = shown(lambda: show.show_table(frame, caption="Empty"))
+    assert "–none" not in _Elements(table).text
+    assert 'aria-label="none"' in table
+    pairs = frame.assign(state="blocked")
+    matrix = _Elements(shown(lambda: show.show_matrix(pairs, caption="Matrix")))
+    assert matrix.text.count("Blocked") == 1  # the row of totals
+    assert ("aria-label", "Blocked") in matrix.attributes
 
 
 def test_folded_rows_are_all_there() -> None:

@@ -15,7 +15,7 @@ from analysis.commands.judge_file import read_results, shown
 from analysis.commands.settings import Settings, parse_settings
 from analysis.display.cells import percent
 from analysis.errors import ParameterError, SourceError
-from analysis.findings.annex import SET_ASIDE_REASONS as REASON_SENTENCES
+from analysis.findings.annex import REASON_SENTENCES
 from analysis.findings.confirmation import confirm
 from analysis.findings.parameters import StudyParameters, find_lists
 from analysis.findings.study import Study, open_study

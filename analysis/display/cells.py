@@ -4,11 +4,12 @@ import math
 import re
 from collections.abc import Hashable
 from datetime import date, datetime
-from html import escape
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
+from markupsafe import Markup
 
+from analysis.display.markup import macros, visible
 from analysis.vocabulary import STATES, value_words
 
 Kind = Literal["number", "share", "asn", "date", "flag", "state", "list", "link", "text"]
@@ -24,12 +25,6 @@ _DATES = {
 }
 #: Columns of sentences rather than names.
 NOTES = {"note", "why", "comment", "claim", "meaning", "arithmetic", "explanation"}
-# C0 and C1 controls, and the characters that reorder text; zero-width spaces and joiners stay,
-# since Khmer needs them.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 #: What the links of a column lead to.
 _SHOWN = {"witness_url": "measurement", "countries_url": "by country"}
 _LINK = re.compile(r"https://[A-Za-z0-9.-]+(?:[/?#][!-~]*)?", re.ASCII)
@@ -40,20 +35,7 @@ _HOSTS = {"domain", "registrable_domain", "address"}
 _CODES = {"rule_id", "published_rule_id"}
 _AFTER = re.compile("(?<=[._])")
 _WHOLE_HOST = 32  # a host name up to this long is not broken on screen
-EMPTY = (
-    '<span class="empty"><span aria-hidden="true">–</span><span class="unseen">none</span></span>'
-)
-
-
-def visible(text: str) -> str:
-    """The text with control and reordering characters written out, so that none can act."""
-    text = _SURROGATE.sub("\ufffd", text)
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
-
-
-def safe(text: object) -> str:
-    """Text that is inert in HTML, in an element as in a quoted attribute."""
-    return escape(visible(str(text)), quote=True)
+_SHORT_ITEM = 24
 
 
 def is_empty(value: object) -> bool:
@@ -82,27 +64,29 @@ def column_kind(name: Hashable, values: pd.Series) -> Kind:
     return next((kind for applies, kind in named if applies), "text")
 
 
-def cell(column: str, kind: Kind, value: object) -> str:
+def cell(column: str, kind: Kind, value: object) -> Markup:
     """One value as HTML. A value that does not fit its column's kind is shown as text."""
     if kind == "state":
         return state_cell("" if is_empty(value) else str(value))
     if is_empty(value):
-        return EMPTY
-    if kind == "number":
-        return safe(number(value))
-    if kind == "share":
-        return safe(percent(value))
+        return _macro("empty")
     if kind == "asn":
-        return f'<span class="whole">{safe(network_number(value))}</span>'
+        return _macro("whole", network_number(value))
     if kind == "date":
-        return f'<span class="whole">{safe(plain_date(value))}</span>'
-    if kind == "flag":
-        return yes_no(value)
+        return _macro("whole", plain_date(value))
     if kind == "list":
         return list_cell(column, str(value))
     if kind == "link":
         return link(str(value), _link_words(column, str(value)))
-    return text_cell(column, str(value))
+    if kind == "text":
+        return text_cell(column, str(value))
+    plain = {"number": number, "share": percent, "flag": yes_no}[kind](value)
+    return Markup.escape(visible(plain))
+
+
+def _macro(name: str, *values: Any, **named: Any) -> Markup:
+    markup: Markup = getattr(macros("values.html.j2"), name)(*values, **named)
+    return markup
 
 
 def number(value: object) -> str:
@@ -115,6 +99,11 @@ def number(value: object) -> str:
     if amount == int(amount):
         return f"{int(amount) if abs(amount) > 1e15 else int(str(value).partition('.')[0]):,}"
     return f"{amount:,.2f}".rstrip("0").rstrip(".")
+
+
+def amount(value: object) -> str:
+    """A number with its thousands; a text as it is."""
+    return value if isinstance(value, str) else number(value)
 
 
 def percent(value: object) -> str:
@@ -147,56 +136,35 @@ def plain_date(value: object) -> str:
 
 def yes_no(value: object) -> str:
     """``yes`` or ``no`` from a boolean or from the contract's ``true`` and ``false``."""
-    return {"true": "yes", "false": "no", "1": "yes", "0": "no"}.get(
-        str(value).lower(), safe(value)
-    )
+    words = {"true": "yes", "false": "no", "1": "yes", "0": "no"}
+    return words.get(str(value).lower(), str(value))
 
 
-def state_cell(code: str) -> str:
+def state_cell(code: str) -> Markup:
     """A state as mark and word."""
-    state = STATES.get(code)
-    if state is None:
-        return safe(code)
-    return f'<span class="state">{state_mark(code)} {safe(state.words)}</span>'
+    if code not in STATES:
+        return Markup.escape(visible(code))
+    return _macro("state", STATES[code])
 
 
-def state_mark(code: str) -> str:
-    """The coloured mark of a state, hidden from screen readers since the word stands beside it."""
-    state = STATES[code]
-    if not state.shape:
-        return ""
-    return (
-        f'<svg class="mark" viewBox="0 0 10 10" width="11" height="11" color="{state.colour}" '
-        f'aria-hidden="true" focusable="false">{state.shape}</svg>'
-    )
-
-
-def states_legend() -> str:
-    """The legend of the states as HTML, for pages that are notebooks and pages that are not."""
-    items = "".join(
-        f"<dt>{state_mark(code)} {safe(state.words)}</dt><dd>{safe(state.meaning)}</dd>"
-        for code, state in STATES.items()
-    )
-    return f'<dl class="legend">{items}</dl>'
-
-
-def list_cell(column: str, text: str) -> str:
+def list_cell(column: str, text: str) -> Markup:
     """A list joined by ``;``, each item kept whole where it is short."""
     items = [value_words(column, item.strip()) for item in text.split(";")]
-    last = len(items) - 1
-    return " ".join(
-        f'<span class="{"whole" if len(item) <= 24 else "item"}">'
-        f"{text_cell(column, item)}{',' if place < last else ''}</span>"
-        for place, item in enumerate(items)
+    return _macro(
+        "items",
+        [
+            {"content": text_cell(column, item), "is_short": len(item) <= _SHORT_ITEM}
+            for item in items
+        ],
     )
 
 
-def link(target: str, words: str) -> str:
+def link(target: str, words: str) -> Markup:
     """A link to an https address or to a file of the same report; anything else is plain text."""
     if _LINK.fullmatch(target):
-        return f'<a class="whole" href="{safe(target)}" rel="noopener noreferrer">{safe(words)}</a>'
+        return _macro("outward", target, words)
     if _PAGE.fullmatch(target) or _TABLE.fullmatch(target):
-        return f'<a href="{safe(target)}">{safe(words)}</a>'
+        return _macro("inward", target, words)
     return text_cell("", target)
 
 
@@ -207,18 +175,16 @@ def _link_words(column: str, target: str) -> str:
     return target.removeprefix("https://").partition("/")[0]
 
 
-def text_cell(column: str, text: str) -> str:
+def text_cell(column: str, text: str) -> Markup:
     """Text in its own direction, elided in the middle where it is long."""
     words = value_words(column, text)
     longest = LONGEST_NOTE if column in NOTES else LONGEST_TEXT
     if column in _HOSTS and len(words) <= _WHOLE_HOST:
-        return f'<bdi class="whole host">{safe(words)}</bdi>'
+        return _macro("text", [words], host=True)
     if len(words) <= longest:
-        text = safe(words)
-        return f"<bdi>{_AFTER.sub('<wbr>', text) if column in _CODES else text}</bdi>"
+        return _macro("text", _AFTER.split(words) if column in _CODES else [words])
     half = longest // 2
-    short = f"{words[:half]} … {words[-half:]}"
-    return f'<bdi title="{safe(words[:2000])}">{safe(short)}</bdi>'
+    return _macro("text", [f"{words[:half]} … {words[-half:]}"], title=words[:2000])
 
 
 def _is_number(value: object) -> bool:

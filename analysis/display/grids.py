@@ -164,10 +164,11 @@ def _marks(axes: Axes, code: str, x: Sequence[int], y: Sequence[int]) -> Artist:
             x, y, s=46, facecolors="none", edgecolors=colour, linestyles=":", linewidths=1.2,
             label=words,
         )  # fmt: skip
-    return axes.plot(x, y, label=words, **_marker(code))[0]
+    return axes.plot(x, y, label=words, **marker(code))[0]
 
 
-def _marker(code: str) -> dict[str, Any]:
+def marker(code: str) -> dict[str, Any]:
+    """How matplotlib draws the mark of a state."""
     shape = {"blocked": "s", "likely_blocked": "s", "impaired": "^", "down": "x", "ok": "o"}
     filled = "left" if code == "likely_blocked" else "full"
     colour = STATES[code].colour

@@ -1,38 +1,26 @@
 """What a notebook calls to show something. Each call displays and returns nothing.
 
-The HTML carries classes and no style: ``page/style.css`` gives it its look when the notebook is
-published, and a notebook open in JupyterLab shows it plainly. Everything is escaped here, at the
-source; no string that comes in can act as markup.
+Everything is escaped here, at the source; no string that comes in can act as markup. A page brings
+the style sheet that gives it its look; to an open notebook the style is sent along.
 """
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
+from IPython.core.getipython import get_ipython
 from IPython.display import display
+from markupsafe import Markup
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from analysis.display.cells import (
-    NOTES,
-    Kind,
-    cell,
-    column_kind,
-    is_empty,
-    link,
-    number,
-    safe,
-    state_mark,
-    states_legend,
-)
-from analysis.display.grids import ordered_matrix
+from analysis.display.cells import amount, is_empty, link, number
+from analysis.display.markup import is_publishing, notebook_style
 from analysis.display.style import style
-from analysis.vocabulary import LISTED, STATES, heading
-
-_WIDTHS: dict[Kind, str] = {kind: f' class="{kind}"' for kind in ("list", "text", "state")}
-_RIGHT: frozenset[Kind] = frozenset({"number", "share"})
+from analysis.display.tables import blocks, render_matrix, render_table
+from analysis.vocabulary import STATES
 
 
 def show_table(
@@ -51,26 +39,9 @@ def show_table(
         caption: what the table is, in one line; unique on the page.
         note: a sentence under it.
         fold_after: rows past this many are folded (and printed).
-        headings: words for columns that differ from the vocabulary (``words.HEADINGS``).
+        headings: words for columns that differ from the vocabulary (``vocabulary.HEADINGS``).
     """
-    if frame.empty:
-        _show(
-            f'<div class="table nothing"><p class="caption">{safe(caption)}</p>'
-            f"<p>No rows.</p>{_note(note)}</div>"
-        )
-        return
-    words = {str(name): (headings or {}).get(str(name), heading(str(name))) for name in frame}
-    kinds = {str(name): column_kind(name, frame[name]) for name in frame}
-    first, rest = frame.iloc[:fold_after], frame.iloc[fold_after:]
-    parts = [_table(first, caption, words, kinds)]
-    if len(rest):
-        summary = f"Show the other {len(rest):,} of {len(frame):,} rows"
-        folded = _table(rest, f"{caption} – rows from {fold_after + 1:,}", words, kinds)
-        parts.append(f'<details class="rows"><summary>{summary}</summary>{folded}</details>')
-    # notes beside many columns need a page across
-    most = 8 if NOTES.intersection(words) else 11
-    width = "" if len(words) <= 8 else " wide" if len(words) <= most else " widest"
-    _show(f'<div class="table{width}">{"".join(parts)}{_note(note)}</div>')
+    _show(render_table(frame, caption, note, fold_after, headings or {}))
 
 
 def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
@@ -118,45 +89,29 @@ def show_finding(
         evidence: a file of the report (``4-blocked-sites.html#F2``, ``tables/verdicts.csv``),
             which becomes a link, or plain words.
     """
-    name = _finding_name(number)
-    paragraphs = [("reading", safe(reading)), ("caveat", safe(caveat))]
-    if evidence:
-        paragraphs.append(("evidence", f"Evidence: {link(evidence, evidence)}"))
-    _show(
-        f'<div class="finding" id="{name}"><p class="claim"><span class="name">{name}</span> '
-        f"<strong>{safe(claim)}</strong></p>"
-        + "".join(f'<p class="{kind}">{text}</p>' for kind, text in paragraphs if text)
-        + "</div>"
-    )
+    target = link(evidence, evidence) if evidence else ""
+    _show(blocks().finding(_finding_name(number), claim, reading, caveat, target))
 
 
 def show_numbers(numbers: Iterable[tuple[object, str, str]]) -> None:
     """Show big numbers, each ``(value, label, caveat)``: what it counts, out of what, and why
     it may mislead."""
-    items = "".join(
-        f'<li><span class="value">{safe(_amount(value))}</span> '
-        f'<span class="label">{safe(label)}</span>'
-        + (f' <span class="caveat">{safe(caveat)}</span>' if caveat else "")
-        + "</li>"
-        for value, label, caveat in numbers
+    _show(
+        blocks().numbers(
+            {"value": amount(value), "label": label, "caveat": caveat}
+            for value, label, caveat in numbers
+        )
     )
-    _show(f'<ul class="numbers">{items}</ul>')
 
 
 def show_text(*paragraphs: str) -> None:
     """Show plain paragraphs; nothing in them is markup."""
-    text = "".join(f"<p>{safe(paragraph)}</p>" for paragraph in paragraphs)
-    _show(f'<div class="prose">{text}</div>')
-
-
-def show_sources(sources: Mapping[str, object]) -> None:
-    """Show what a page used: name of the source → rows, period, digest, licence."""
-    _show(_definitions(sources, "sources"))
+    _show(blocks().paragraphs(paragraphs))
 
 
 def show_provenance(mapping: Mapping[str, object]) -> None:
     """Show where a page comes from: versions, digests, counts. Values may be lists or mappings."""
-    _show(_definitions(mapping, "provenance"))
+    _show(blocks().definitions(_entries(mapping), "provenance"))
 
 
 def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> None:
@@ -178,7 +133,7 @@ def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> N
 
 def show_states() -> None:
     """Show the legend: every state with its mark and what it means."""
-    _show(states_legend())
+    _show(blocks().legend(STATES.values()))
 
 
 def show_matrix(
@@ -198,88 +153,8 @@ def show_matrix(
     """
     if frame.empty:
         show_table(frame, caption=caption, note=note)
-        return
-    states = ordered_matrix(frame)
-    first, rest = states.iloc[:fold_after], states.iloc[fold_after:]
-    parts = [_matrix(first, states, caption, names or {})]
-    if len(rest):
-        folded = _matrix(rest, rest, f"{caption} – sites from {fold_after + 1:,}", names or {})
-        summary = f"Show the other {len(rest):,} of {len(states):,} sites"
-        parts.append(f'<details class="rows"><summary>{summary}</summary>{folded}</details>')
-    width = " widest" if len(states.columns) > 12 else ""
-    _show(f'<div class="table{width}">{"".join(parts)}{_note(note)}</div>')
-
-
-def _table(
-    frame: pd.DataFrame, caption: str, words: Mapping[str, str], kinds: Mapping[str, Kind]
-) -> str:
-    head = "".join(
-        f'<th scope="col"{_align(kinds[name])}>{safe(text)}</th>' for name, text in words.items()
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            _cell(place, name, kinds[name], value)
-            for place, (name, value) in enumerate(zip(words, row, strict=True))
-        )
-        + "</tr>"
-        for row in frame.itertuples(index=False, name=None)
-    )
-    return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="Table: {safe(caption)}">'
-        f"<table><caption>{safe(caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _matrix(
-    states: pd.DataFrame, counted: pd.DataFrame, caption: str, names: Mapping[str, str]
-) -> str:
-    """A matrix; the last row counts the listed sites of ``counted`` on each network."""
-    head = "".join(
-        f'<th scope="col"><span class="turned">{safe(asn)} {safe(names.get(asn, ""))}</span></th>'
-        for asn in states.columns
-    )
-    body = "".join(
-        f'<tr><th scope="row">{cell("domain", "text", site)}</th>'
-        + "".join(_mark_cell(code) for code in row)
-        + f'<td class="number">{sum(code in LISTED for code in row)}</td></tr>'
-        for site, row in zip(states.index, states.itertuples(index=False, name=None), strict=True)
-    )
-    totals = counted.isin(LISTED).sum()
-    foot = "".join(f"<td>{number(int(count))}</td>" for count in totals)
-    return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="Table: {safe(caption)}">'
-        f'<table class="matrix"><caption>{safe(caption)}</caption>'
-        f'<thead><tr><th scope="col">Site</th>{head}'
-        '<th scope="col" class="number"><span class="turned">Networks</span></th></tr></thead>'
-        f'<tbody>{body}</tbody><tfoot><tr><th scope="row">Blocked or likely blocked</th>{foot}'
-        f'<td class="number">{number(int(totals.sum()))}</td></tr></tfoot></table></div>'
-    )
-
-
-def _mark_cell(code: str) -> str:
-    words = safe(STATES[code].words) if code in STATES else safe(code)
-    mark = state_mark(code) if code in STATES else ""
-    return f'<td title="{words}">{mark}<span class="unseen">{words}</span></td>'
-
-
-def _cell(place: int, name: str, kind: Kind, value: object) -> str:
-    content = cell(name, kind, value)
-    if place == 0 and not is_empty(value):
-        return f'<th scope="row"{_align(kind)}>{content}</th>'
-    width = _WIDTHS.get(kind, _align(kind))
-    if name in NOTES:
-        width = ' class="long"'
-    return f"<td{width}>{content}</td>"
-
-
-def _align(kind: Kind) -> str:
-    return ' class="number"' if kind in _RIGHT else ""
-
-
-def _note(note: str) -> str:
-    return f'<p class="note">{safe(note)}</p>' if note else ""
+    else:
+        _show(render_matrix(frame, caption, note, fold_after, names or {}))
 
 
 def _finding_name(number: int | str) -> str:
@@ -289,23 +164,17 @@ def _finding_name(number: int | str) -> str:
     return f"F{digits}"
 
 
-def _amount(value: object) -> str:
-    return value if isinstance(value, str) else number(value)
+def _entries(mapping: Mapping[str, object]) -> list[tuple[str, dict[str, Any]]]:
+    """Name → its lines, or the entries of a mapping in it."""
+    return [(name, _entry(value)) for name, value in mapping.items()]
 
 
-def _definitions(mapping: Mapping[str, object], kind: str) -> str:
-    items = "".join(
-        f"<dt>{safe(name)}</dt><dd>{_definition(value)}</dd>" for name, value in mapping.items()
-    )
-    return f'<dl class="{kind}">{items}</dl>'
-
-
-def _definition(value: object) -> str:
-    if isinstance(value, Mapping):
-        return _definitions(value, "inner") if value else "none"
+def _entry(value: object) -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {"entries": _entries(value)}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "<br>".join(safe(_plain(item)) for item in value) or "none"
-    return safe(_plain(value))
+        return {"lines": [_plain(item) for item in value] or ["none"]}
+    return {"lines": ["none" if isinstance(value, Mapping) else _plain(value)]}
 
 
 def _plain(value: object) -> str:
@@ -318,8 +187,40 @@ def _plain(value: object) -> str:
     return "none" if is_empty(value) else str(value)
 
 
-def _show(html: str) -> None:
-    _display("text/html", html, {})
+class _Style:
+    """The look of what is shown, sent once to an open notebook.
+
+    It travels with the first cell that shows something, and again whenever that cell is run again,
+    since its output is then replaced.
+    """
+
+    def __init__(self) -> None:
+        self._cell: str | None = None
+        self._run = ""
+
+    def take(self) -> Markup:
+        """The style, where it is due."""
+        cell, run = _current_cell()
+        is_again = bool(cell) and cell == self._cell and run != self._run
+        if is_publishing() or not (self._cell is None or is_again):
+            return Markup("")
+        self._cell, self._run = cell, run
+        return notebook_style()
+
+
+def _current_cell() -> tuple[str, str]:
+    """The cell that is running, and this run of it; empty where no front end says so."""
+    request: dict[str, Any] = getattr(get_ipython(), "get_parent", dict)()
+    cell = request.get("metadata", {}).get("cellId", "")
+    return cell, request.get("header", {}).get("msg_id", "")
+
+
+_style = _Style()
+
+
+def _show(html: Markup) -> None:
+    wrapped = Markup('<div class="workbook">{}</div>').format(html)
+    _display("text/html", f"{_style.take()}{wrapped}", {})
 
 
 def _display(mime: str, data: str, words: Mapping[str, str]) -> None:

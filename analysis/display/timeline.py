@@ -69,7 +69,7 @@ def blocking_timeline(
     place = {line: row for row, line in enumerate(shown)}
     for interval in order[order["line"].isin(place)].to_dict("records"):
         _interval(axes, place[interval["line"]], interval, start, end)
-    _time_axis(axes, start, end)
+    draw_time_axis(axes, start, end)
     axes.set_yticks(range(len(shown)), shown)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     _events(axes, marks)
@@ -121,7 +121,8 @@ def _end(
     )  # fmt: skip
 
 
-def _time_axis(axes: Axes, start: pd.Timestamp, end: pd.Timestamp) -> None:
+def draw_time_axis(axes: Axes, start: pd.Timestamp, end: pd.Timestamp) -> None:
+    """Months as ticks, from one day to the day before another."""
     months = max((end - start).days // 30, 1)
     every = max(1, -(-months // 12))
     axes.xaxis.set_major_locator(mdates.MonthLocator(interval=every))  # type: ignore[no-untyped-call]

@@ -3,5 +3,6 @@
 In: verdicts and the opened study. Out: the contract's tables, findings and their sentences.
 Nothing here decides a verdict.
 Start at ``study.study_of``, which opens everything a notebook works on, by its ``parameters``;
-then one module a page: ``confirmation``, ``semesters``, ``annex``, ``differences`` …
+then one module a page: ``confirmation``, ``halves``, ``annex``, ``differences`` … ``claims`` words
+their findings and ``charts`` draws their figures; ``following`` and ``flips`` are for who doubts.
 """

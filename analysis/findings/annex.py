@@ -4,13 +4,15 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.findings.semesters import listed_domestic
+from analysis.findings.halves import listed_domestic
+from analysis.findings.study import Study
 from analysis.hosts import registrable_domain
 from analysis.reference.networks import RANKED
 from analysis.verdicts.states import STATES
+from analysis.verdicts.witnesses import countries_url
 
 #: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
-SET_ASIDE_REASONS = {
+REASON_SENTENCES = {
     "name_does_not_exist": "The controls cannot resolve the name: there is no site to block.",
     "nxdomain_substitution": "The answers are what the resolver gives for names that do not exist.",
     "local_filter": "The answers are a local filter's.",
@@ -84,6 +86,23 @@ def _summarise(rows: pd.DataFrame, names: Mapping[str, str]) -> dict[str, object
     }
 
 
+def select_shown(blocked: pd.DataFrame, *, is_fictional: bool) -> pd.DataFrame:
+    """The columns of ``blocked_sites`` for a page; a fictional country has no witness pages."""
+    unseen = ["registrable_domain", "category_code", "is_local", "probe_asns"]
+    return blocked.drop(columns=[*unseen, *(["witness_url"] if is_fictional else [])])
+
+
+def link_countries(aside: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """``set_aside`` with ``countries_url``, OONI's counts of each site in all countries.
+
+    OONI knows no fictional country: of one the table stays as it is.
+    """
+    if study.is_fictional:
+        return aside
+    period = study.periods["all"]
+    return aside.assign(countries_url=[countries_url(site, period) for site in aside["domain"]])
+
+
 def set_aside(
     verdicts: pd.DataFrame, networks: pd.DataFrame, domains: pd.DataFrame
 ) -> pd.DataFrame:
@@ -98,7 +117,7 @@ def set_aside(
     cells = whole[(whole["set_aside_reason"] != "") & ~whole["domain"].isin(annexed)]
     cells = cells.assign(weight=cells["measurement_count"] - cells["ok_count"])
     counts = domains.set_index("domain")
-    order = {reason: rank for rank, reason in enumerate(SET_ASIDE_REASONS)}
+    order = {reason: rank for rank, reason in enumerate(REASON_SENTENCES)}
     rows = []
     for domain, rows_of in cells.groupby("domain", sort=True):
         weights = rows_of.groupby("set_aside_reason")["weight"].sum()
@@ -111,7 +130,7 @@ def set_aside(
                 "measurement_count": counts["measurement_count"][domain],
                 "anomaly_count": counts["anomaly_count"][domain],
                 "networks": ";".join(names.get(asn) or asn for asn in asns),
-                "note": SET_ASIDE_REASONS[reason],
+                "note": REASON_SENTENCES[reason],
             }
         )
     columns = ["domain", "reason", "measurement_count", "anomaly_count", "networks", "note"]

@@ -1,16 +1,153 @@
-"""Figures of a page with all that belongs to one: what its title claims, footer, words, caption.
+"""Figures of a page with all that belongs to one: title, footer, alternative text, caption, table.
 
-A notebook calls one of these for a section's claim; ``figures`` draws, ``pages`` shows.
+A notebook calls one of these for a section; ``display`` draws and shows.
 """
+
+from collections.abc import Mapping
 
 import pandas as pd
 
 from analysis.display import bars, grids, timeline
 from analysis.display.show import show_figure, show_table
 from analysis.findings.confirmation import spans_by_site
+from analysis.findings.differences import count_reasons
 from analysis.findings.study import Study
 from analysis.reference.events import event_table, in_words
+from analysis.reference.networks import DOMESTIC
 from analysis.vocabulary import METHODS
+
+
+def show_months(study: Study, months: pd.DataFrame) -> None:
+    """Show what was measured month by month, and how OONI flags it.
+
+    Args:
+        study: whose period and country the footer names.
+        months: the contract's ``measurements_by_month``.
+    """
+    total = int(months["measurement_count"].sum())
+    title = f"{total:,} measurements, {flagged(months) / total:.1%} of them flagged"
+    show_figure(
+        bars.results_by_month(months, title=title, footer=study.footer(total, "measurements")),
+        alt="Stacked bars by month: ok, anomaly, confirmed, failure; the table below has the "
+        "numbers.",
+        caption="Measurements by month and OONI flag.",
+    )
+    is_known = months["confirmed_count"].notna().all()
+    show_table(
+        months,
+        caption="Measurements by month and OONI flag, in numbers",
+        note="" if is_known else "Without fingerprints none is confirmed.",
+    )
+
+
+def flagged(months: pd.DataFrame) -> int:
+    """Measurements that OONI flags as anomalous or confirmed."""
+    return int(months["anomaly_count"].sum() + months["confirmed_count"].fillna(0).sum())
+
+
+def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -> None:
+    """Show what was measured on each network, by month and in all.
+
+    Args:
+        study: whose period and country the footer names.
+        monthly: ``coverage.count_by_network_and_month``.
+        networks: ``Study.networks``.
+    """
+    total = int(monthly["measurement_count"].sum())
+    title = f"Tests on {len(networks)} networks, month by month"
+    show_figure(
+        grids.coverage(monthly, title=title, footer=study.footer(total, "measurements")),
+        alt="Heat map of measurements by network and month; an empty cell was not tested.",
+        caption="Coverage: measurements by network and month.",
+    )
+    show_table(
+        networks.drop(columns="is_domestic").assign(
+            probe_asn="AS" + networks["probe_asn"].astype(str)
+        ),
+        caption="Networks that measured",
+        note="The kind decides whether a network counts as one of the country's access networks; "
+        "it comes from a list, from a word in the network's name, or from nowhere.",
+    )
+
+
+def show_tested_categories(sites: pd.DataFrame) -> None:
+    """Show what was tested by category.
+
+    Args:
+        sites: ``Study.domains``.
+    """
+    named = sites[sites["domain"] != ""].assign(domain_count=1)
+    counts = ["domain_count", "measurement_count", "anomaly_count"]
+    by_category = named.groupby(["category_code", "category"])[counts].sum().reset_index()
+    show_table(by_category, caption="Sites and measurements by category")
+
+
+def show_changes(study: Study, changes: pd.DataFrame, counts: Mapping[str, int]) -> None:
+    """Show how each listed site changed between the halves.
+
+    Args:
+        study: whose period and country the footer names.
+        changes: the contract's ``semester_changes``.
+        counts: change → its sites, in the order of ``vocabulary.CHANGES``.
+    """
+    title = f"{counts['not_comparable']} of {len(changes)} listed sites cannot be compared"
+    frame = pd.DataFrame({"change": list(counts), "count": list(counts.values())})
+    footer = study.footer(len(changes), "listed sites")
+    show_figure(
+        bars.semester_changes(frame, title=title, footer=footer),
+        alt="Bars of the number of sites by change between the halves; the table below names them.",
+        caption="Sites by change between the halves.",
+    )
+    show_table(changes, caption="Listed sites, first half against second")
+
+
+def show_categories(study: Study, categories: pd.DataFrame) -> None:
+    """Show the blocked sites by category, beside what was tested.
+
+    Args:
+        study: whose period and country the footer names.
+        categories: the contract's ``categories``.
+    """
+    blocked_count = int(categories["blocked_domain_count"].sum())
+    title = f"{blocked_count} blocked sites by category"
+    footer = study.footer(blocked_count, "blocked sites")
+    show_figure(
+        bars.blocked_by_category(categories, title=title, footer=footer),
+        alt="Bars of the number of blocked sites by category; the table below has the numbers.",
+        caption="Blocked sites by category.",
+    )
+    show_table(categories, caption="Tested and blocked sites by category", fold_after=60)
+
+
+def show_ranking(study: Study, networks: pd.DataFrame, blocked_count: int) -> None:
+    """Show the access networks by number of blocked sites, and all networks that measured.
+
+    Args:
+        study: whose period and country the footer names.
+        networks: the contract's ``networks``.
+        blocked_count: sites on the list.
+    """
+    title = "Access networks by number of blocked sites"
+    footer = study.footer(blocked_count, "blocked sites")
+    show_figure(
+        bars.networks_ranked(networks, title=title, footer=footer),
+        alt="Bars of the number of blocked sites by network; the table below has the numbers.",
+        caption="Blocked sites by network, ranked networks only.",
+    )
+    by_rank = networks.sort_values(["rank", "probe_asn"], na_position="last")
+    show_table(by_rank, caption="Networks, sites tested and sites blocked", fold_after=60)
+
+
+def show_set_aside(aside: pd.DataFrame) -> None:
+    """Show the sites that have anomalies and are not listed, and how many for each reason.
+
+    Args:
+        aside: ``annex.link_countries``.
+    """
+    reasons = aside.groupby("reason").size().rename("domain_count").reset_index()
+    reasons = reasons.sort_values(["domain_count", "reason"], ascending=[False, True])
+    show_table(reasons, caption="Sites set aside by reason", headings={"domain_count": "Sites"})
+    show_table(aside, caption="Sites set aside", fold_after=25)
 
 
 def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
@@ -32,15 +169,17 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
     )
 
 
-def show_timeline(study: Study, intervals: pd.DataFrame) -> None:
-    """Show when each site was blocked on some network, with the known events of the period.
+def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -> None:
+    """Show when each site was blocked on some access network, with the known events of the period.
 
     Args:
         study: whose period the axis spans; it holds the events.
-        intervals: the contract's ``blocking_intervals`` with the ``state`` of each pair.
+        intervals: the contract's ``blocking_intervals``.
+        listed: ``domain, probe_asn, state, kind``, one row per listed pair.
     """
     period, events = study.periods["all"], study.known_events
-    spans = spans_by_site(intervals)
+    domestic = listed[listed["kind"].isin(DOMESTIC)]
+    spans = spans_by_site(intervals.merge(domestic[["domain", "probe_asn", "state"]]))
     stretches = spans["domain"].value_counts()
     title = (
         f"{len(stretches)} sites were seen blocked or likely blocked, "
@@ -78,6 +217,24 @@ def show_agreement(study: Study, compared: pd.DataFrame) -> None:
         "same.",
         caption="Sites by the methods that list them.",
     )
+
+
+def show_disagreement(compared: pd.DataFrame) -> None:
+    """Show on which sites the methods differ, and why.
+
+    Args:
+        compared: ``differences.compare_methods``.
+    """
+    show_table(
+        count_reasons(compared),
+        caption="Sites that others list and this method does not, by its reason",
+        note="Without a reason: reachable there, or not tested enough, and without an anomaly.",
+    )
+    differing = compared[~compared[list(METHODS)].all(axis=1)]
+    flags = differing.drop(columns="why")
+    show_table(flags, caption="Sites on which the methods differ", fold_after=25)
+    reasons = differing[["domain", "why"]]
+    show_table(reasons, caption="What each method would say", fold_after=10)
 
 
 def show_sweep(study: Study, swept: pd.DataFrame, site_count: int) -> None:

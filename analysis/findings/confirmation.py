@@ -1,9 +1,10 @@
-"""The confirmation stage in one call: from observations to verdicts."""
+"""The confirmation stage in one call: from observations to verdicts, and the tables behind them."""
 
 from collections.abc import Hashable
 from datetime import date, timedelta
 from typing import Any
 
+import duckdb
 import pandas as pd
 
 from analysis.findings.study import Study
@@ -46,13 +47,13 @@ def confirm(
     )
     verdicts["note"] = _with_resolvers(verdicts)
     is_listed = verdicts["state"].isin(LISTED)
-    elsewhere = is_listed & ~verdicts["is_domestic"].astype(bool)
-    verdicts.loc[elsewhere, "set_aside_reason"] = "not_domestic"
+    is_foreign = is_listed & ~verdicts["is_domestic"].astype(bool)
+    verdicts.loc[is_foreign, "set_aside_reason"] = "not_domestic"
     return Judgement(verdicts, judgement.intervals)
 
 
 def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:
-    """Notes that say through whose resolver a DNS block was seen (guard G4).
+    """Notes that say through whose resolver a DNS block was seen.
 
     A forged answer that seems to come from a public resolver was put in on the path, so the note
     names the way that was measured and accuses nobody.
@@ -91,12 +92,12 @@ def spans_by_site(intervals: pd.DataFrame) -> pd.DataFrame:
         count = of_site["probe_asn"].nunique()
         stretches: list[list[dict[Hashable, Any]]] = []
         end = ""
-        for found in of_site.to_dict("records"):
-            if not stretches or _day_after(end) < found["blocked_from"]:
+        for interval in of_site.to_dict("records"):
+            if not stretches or _day_after(end) < interval["blocked_from"]:
                 stretches.append([])
-                end = found["blocked_until"] or _NEVER
-            stretches[-1].append(found)
-            end = max(end, found["blocked_until"] or _NEVER)
+                end = interval["blocked_until"] or _NEVER
+            stretches[-1].append(interval)
+            end = max(end, interval["blocked_until"] or _NEVER)
         rows += [{**_joined(stretch), "network_count": count} for stretch in stretches]
     return pd.DataFrame(rows, columns=_SPAN)
 
@@ -107,24 +108,63 @@ _SPAN = ["domain", "network_count", "state", "blocked_from", "blocked_until", "l
 
 
 def _joined(stretch: list[dict[Hashable, Any]]) -> dict[str, Any]:
-    first = min(found["blocked_from"] for found in stretch)
-    last = max(found["blocked_until"] or _NEVER for found in stretch)
-    closing = [f for f in stretch if (f["blocked_until"] or _NEVER) == last]
-    states = {found["state"] for found in stretch}
+    first = min(one["blocked_from"] for one in stretch)
+    last = max(one["blocked_until"] or _NEVER for one in stretch)
+    opening = [one for one in stretch if one["blocked_from"] == first]
+    closing = [one for one in stretch if (one["blocked_until"] or _NEVER) == last]
+    states = {one["state"] for one in stretch}
     return {
         "domain": stretch[0]["domain"],
         "state": "blocked" if "blocked" in states else min(states),
         "blocked_from": first,
         "blocked_until": "" if last == _NEVER else last,
-        "last_seen_open": max(f["last_seen_open"] for f in stretch if f["blocked_from"] == first),
+        "last_seen_open": max(one["last_seen_open"] for one in opening),
         "first_seen_open_again": min(
-            (f["first_seen_open_again"] for f in closing if f["first_seen_open_again"]), default=""
+            (one["first_seen_open_again"] for one in closing if one["first_seen_open_again"]),
+            default="",
         ),
     }
 
 
 def _day_after(day: str) -> str:
     return day if day == _NEVER else str(date.fromisoformat(day) + timedelta(days=1))
+
+
+#: The way of a measurement: table → what one row is.
+_ROWS = {
+    "observations": "a measurement: what it recorded",
+    "outcomes": "a measurement: which rules it fired",
+    "sessions": "a site in one run of a probe: what it shows",
+    "session_days": "a site on a network on one day",
+    "verdicts": "a site on a network in a period: its state",
+    "intervals": "days in which a network blocked a site",
+}
+
+
+def name_tables(connection: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -> pd.DataFrame:
+    """Every table that a connection holds, those on a measurement's way first.
+
+    Args:
+        connection: that of a study.
+        frames: frames that can be asked beside them, by name.
+
+    Returns:
+        One row per table: ``table, row_count, column_count``, and what one row is, empty for steps
+        between.
+    """
+    names = connection.execute(
+        "SELECT table_name FROM duckdb_tables() UNION ALL "
+        "SELECT view_name FROM duckdb_views() WHERE NOT internal"
+    ).fetchall()
+    counts = {name: (len(frame), len(frame.columns)) for name, frame in frames.items()}
+    for (name,) in names:
+        relation = connection.table(name)
+        counts[name] = (relation.count("*").fetchall()[0][0], len(relation.columns))
+    order = [*_ROWS, *sorted(counts.keys() - _ROWS.keys())]
+    return pd.DataFrame(
+        [(name, *counts[name], _ROWS.get(name, "")) for name in order if name in counts],
+        columns=["table", "row_count", "column_count", "one_row_is"],
+    )
 
 
 #: What the rules rest on, by name, with what the reader is told.

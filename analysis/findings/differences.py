@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.tables import read_table
 from analysis.verdicts.states import STATES
-from analysis.vocabulary import LISTED, METHODS, SET_ASIDE_REASONS
+from analysis.vocabulary import FLIPS, LISTED, METHODS, SET_ASIDE_REASONS
 from analysis.vocabulary import STATES as STATE_WORDS
 
 _CELL = ["domain", "probe_asn"]
@@ -22,7 +22,7 @@ def compare_methods(
 
     Args:
         verdicts: the contract's ``verdicts``.
-        methods: key of ``words.METHODS`` → what ``baselines.baselines`` gives for it.
+        methods: key of ``vocabulary.METHODS`` → what ``other_methods.baselines`` gives for it.
         networks: ``probe_asn, is_domestic``. Our list counts the country's access networks only;
             the published methods do not tell them from VPNs, hosting and foreign networks.
 
@@ -109,9 +109,14 @@ def flips(published: str | Path, verdicts: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ParameterError: there are no verdicts in the folder.
     """
+    return compare_verdicts(read_table(published, "verdicts"), verdicts)
+
+
+def compare_verdicts(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """The rows of two runs whose state differs, as :func:`flips` returns them."""
     key = [*_CELL, "period"]
-    before = read_table(published, "verdicts")[[*key, "state", "rule_id"]]
-    after = verdicts.assign(probe_asn=_as_text(verdicts["probe_asn"]))
+    before = before.assign(probe_asn=_as_text(before["probe_asn"]))[[*key, "state", "rule_id"]]
+    after = after.assign(probe_asn=_as_text(after["probe_asn"]))
     after = after[[*key, "state", "rule_id", "set_aside_reason"]]
     both = before.rename(
         columns={"state": "published_state", "rule_id": "published_rule_id"}
@@ -132,12 +137,18 @@ def gather(flipped: pd.DataFrame) -> pd.DataFrame:
         flipped: as :func:`flips` gives it, of one period.
 
     Returns:
-        One row per site and change, sorted: the columns of ``flipped`` but ``probe_asn``, and
-        ``probe_asns``, joined by ``;``.
+        One row per site and change: what comes on the list, what leaves it, then other changes,
+        each sorted. The columns of ``flipped`` but ``probe_asn``, and ``probe_asns``, joined by
+        ``;``.
     """
-    key = [name for name in flipped if name not in ("probe_asn", "period")]
-    grouped = flipped.groupby(key)["probe_asn"]
-    return grouped.agg(";".join).rename("probe_asns").reset_index()
+    key = [str(name) for name in flipped if name not in ("probe_asn", "period")]
+    rows = flipped.groupby(key)["probe_asn"].agg(";".join).rename("probe_asns").reset_index()
+    order = rows["change"].map(list(FLIPS).index)
+    return (
+        rows.assign(order=order)
+        .sort_values(["order", *key], ignore_index=True)
+        .drop(columns="order")
+    )
 
 
 def _as_text(asns: pd.Series) -> pd.Series:
@@ -177,8 +188,8 @@ def _explain(
     for key, frame in methods.items():
         cells = frame.merge(whole[[*_CELL, "measurement_count", "state"]], on=_CELL)
         there = cells.merge(most[_CELL], on=_CELL)
-        elsewhere = cells[cells["is_listed"].astype(bool) & ~cells["domain"].isin(listed)]
-        busiest = elsewhere.sort_values(["domain", "measurement_count", "probe_asn"],
+        unlisted = cells[cells["is_listed"].astype(bool) & ~cells["domain"].isin(listed)]
+        busiest = unlisted.sort_values(["domain", "measurement_count", "probe_asn"],
                                         ascending=[True, False, True])  # fmt: skip
         chosen = pd.concat([there, busiest.drop_duplicates("domain")])
         said[key] = {

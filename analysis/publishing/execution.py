@@ -13,6 +13,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
 
+from analysis.display.markup import PUBLISHING
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
 
 #: What the result must not depend on is fixed for the kernel.
@@ -22,6 +23,7 @@ KERNEL_ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
     "MPLBACKEND": "agg",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    PUBLISHING: "1",
 }
 #: What Python and DuckDB raise where a disk is full, read-only or failing.
 _OF_THE_DISK = {"OSError", "PermissionError", "IOException", "OutOfMemoryException"}

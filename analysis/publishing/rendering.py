@@ -16,11 +16,13 @@ from typing import Any, TypedDict
 
 import mistune
 import nbformat
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from nbconvert import HTMLExporter, TemplateExporter
 
-from analysis.display.cells import link, number, safe, states_legend
+from analysis.display import markup
+from analysis.display.cells import amount, link
 from analysis.errors import ContractError
+from analysis.vocabulary import STATES
 
 TEMPLATES = Path(__file__).parent / "page"
 
@@ -148,31 +150,30 @@ def render_summary(
     Args:
         tables: file name → number of rows, None for a file that is no table.
     """
-    loader = Environment(
-        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=False
-    )
-    loader.filters |= {
-        "clean": safe,
+    templates = markup.make_environment(TEMPLATES)
+    templates.filters |= {
+        "amount": amount,
         "evidence": lambda target: link(str(target), _target_words(str(target), every)),
-        "amount": lambda value: safe(value if isinstance(value, str) else number(value)),
     }
     empty: Summary = {"answer": "", "numbers": [], "findings": [], "unknowns": []}
-    html = loader.get_template("summary.html.j2").render(
-        index=_complete({**empty, **summary}),
+    index = _complete({**empty, **summary})
+    html = templates.get_template("summary.html.j2").render(
+        index=index,
+        amounts=[{**number, "value": amount(number["value"])} for number in index["numbers"]],
         page=asdict(page),
         style=stylesheet(),
         set=[asdict(one) for one in every],
         tables=tables,
-        legend=states_legend(),
+        states=STATES.values(),
         glossary=GLOSSARY,
     )
     return _tidy(html)
 
 
 @lru_cache(maxsize=1)
-def stylesheet() -> str:
-    """The style of every page."""
-    return (TEMPLATES / "style.css").read_text(encoding="utf-8")
+def stylesheet() -> Markup:
+    """The style of every page, and of what a notebook shows on it."""
+    return Markup(markup.stylesheet() + (TEMPLATES / "style.css").read_text(encoding="utf-8"))
 
 
 class _Exporter(HTMLExporter):
@@ -183,6 +184,9 @@ class _Exporter(HTMLExporter):
         self, nb: nbformat.NotebookNode, resources: Any = None, **options: Any
     ) -> Any:
         return TemplateExporter.from_notebook_node(self, nb, resources, **options)
+
+    def _create_environment(self) -> Any:
+        return markup.make_inert(super()._create_environment())  # type: ignore[no-untyped-call]
 
 
 class _Prose(mistune.HTMLRenderer):
@@ -225,15 +229,15 @@ def slug(words: str) -> str:
     return re.sub("-+", "-", kept).strip("-").lower() or "section"
 
 
-def _prose(executed: nbformat.NotebookNode) -> tuple[dict[str, str], list[dict[str, Any]]]:
+def _prose(executed: nbformat.NotebookNode) -> tuple[dict[str, Markup], list[dict[str, Any]]]:
     renderer = _Prose()
     markdown = mistune.create_markdown(renderer=renderer, plugins=["table", "footnotes"])
     prose = {
-        cell.id: str(markdown(cell.source)).strip() + "\n"
+        cell.id: Markup(str(markdown(cell.source)).strip())
         for cell in executed.cells
         if cell.cell_type == "markdown"
     }
-    return {name: text if text.strip() else "" for name, text in prose.items()}, renderer.contents
+    return prose, renderer.contents
 
 
 def _code(executed: nbformat.NotebookNode) -> dict[str, str]:
@@ -276,7 +280,7 @@ def _check_outputs(executed: nbformat.NotebookNode, file: str) -> None:
                 if not str(output.metadata.get(mime, {}).get("alt", "")).strip():
                     raise ContractError(
                         f"{file}: the figure in cell {place} has no alternative text; "
-                        "show it with pages.show_figure"
+                        "show it with show.show_figure"
                     )
 
 

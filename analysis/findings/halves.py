@@ -1,14 +1,58 @@
-"""One semester against the other, on networks that can be compared."""
+"""One half of the period against the other, on networks that can be compared."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from analysis.findings import coverage
+from analysis.findings.study import Study
 from analysis.period import Period
 from analysis.reference.networks import DOMESTIC
 from analysis.verdicts.states import STATES
-from analysis.vocabulary import LISTED
+from analysis.vocabulary import CHANGES, LISTED
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Two halves beside each other.
+
+    Attributes:
+        semesters, changes, network_changes: the contract's ``semesters``, ``semester_changes`` and
+            ``network_changes``.
+        panel: see :func:`count_panel`.
+    """
+
+    semesters: pd.DataFrame
+    changes: pd.DataFrame
+    panel: pd.DataFrame
+    network_changes: pd.DataFrame
+
+
+def compare_halves(study: Study, verdicts: pd.DataFrame, networks: pd.DataFrame) -> Halves:
+    """Compare what was measured and listed in the halves of a study.
+
+    Args:
+        study: its observations and its periods.
+        verdicts, networks: the contract's.
+    """
+    sites = study.domains()
+    local = set(sites.loc[sites["is_local"], "domain"])
+    measured = coverage.count_in_periods(study.connection, study.periods)
+    tests = coverage.count_in_halves(study.connection, study.periods)
+    return Halves(
+        semesters=count_semesters(measured, study.periods, verdicts, networks, local),
+        changes=compare_semesters(verdicts, networks, local),
+        panel=count_panel(verdicts, networks, local),
+        network_changes=compare_networks(tests, networks),
+    )
+
+
+def count_changes(changes: pd.DataFrame) -> dict[str, int]:
+    """Change → its sites, every change in the order of ``vocabulary.CHANGES``."""
+    counts = changes["change"].value_counts()
+    return {change: int(counts.get(change, 0)) for change in CHANGES}
 
 
 def count_semesters(

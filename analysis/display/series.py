@@ -1,0 +1,72 @@
+"""The sessions of one site on one network, day by day, and the stretches they were cut into."""
+
+from datetime import date
+
+import pandas as pd
+from matplotlib import dates as mdates
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.display.grids import marker
+from analysis.display.style import INK, RULE, SOFT_INK, new_canvas, styled
+from analysis.display.timeline import draw_time_axis
+from analysis.vocabulary import LISTED, STATES
+
+#: Column → state whose mark stands for such a session, and the words beside its line.
+CLASSES = {
+    "blocked_session_count": ("blocked", "blocked"),
+    "unclear_session_count": ("impaired", "cause unclear"),
+    "down_session_count": ("down", "site down"),
+    "ok_session_count": ("ok", "reachable"),
+}
+
+
+@styled
+def session_series(
+    days: pd.DataFrame,
+    stretches: pd.DataFrame,
+    *,
+    title: str,
+    footer: str,
+    since: date,
+    until: date,
+) -> Figure:
+    """A line per class of session on a time axis, a mark for each day that had some, and bands for
+    the blocked stretches.
+
+    Args:
+        days: ``day`` and the columns of ``CLASSES``; a day without a test has no row.
+        stretches: ``state, blocked_from, blocked_until`` (empty: to the end).
+        since, until: edges of the time axis, half-open.
+    """
+    figure, axes = new_canvas(title, footer, 2.3)
+    for stretch in stretches.to_dict("records"):
+        _draw_stretch(axes, str(stretch["state"]), stretch["blocked_from"],
+                      stretch["blocked_until"] or until)  # fmt: skip
+    for row, (column, (state, _)) in enumerate(CLASSES.items()):
+        _draw_class(axes, row, days["day"], days[column], state)
+    draw_time_axis(axes, pd.Timestamp(since), pd.Timestamp(until))
+    axes.set_yticks(range(len(CLASSES)), [f"Sessions: {words}" for _, words in CLASSES.values()])
+    axes.set_ylim(len(CLASSES) - 0.5, -0.9)
+    axes.tick_params(length=0)
+    return figure
+
+
+def _draw_class(axes: Axes, row: int, days: pd.Series, counts: pd.Series, state: str) -> None:
+    """The days of one class; the more sessions, the larger the mark."""
+    axes.axhline(row, color=RULE, linewidth=0.5, zorder=0)
+    for day, count in zip(mdates.date2num(pd.to_datetime(days)), counts, strict=True):  # type: ignore[no-untyped-call]
+        if count:
+            size = 4.0 + 1.5 * min(int(count) - 1, 4)
+            axes.plot([day], [row], **{**marker(state), "markersize": size}, clip_on=False)
+
+
+def _draw_stretch(axes: Axes, state: str, first: object, last: object) -> None:
+    colour = STATES[state if state in LISTED else "blocked"].colour
+    start, end = pd.Timestamp(str(first)), pd.Timestamp(str(last)) + pd.Timedelta(days=1)
+    axes.axvspan(start, end, color=colour, alpha=0.1, linewidth=0)  # type: ignore[arg-type]
+    axes.axvline(start, color=INK, linewidth=0.8)  # type: ignore[arg-type]
+    axes.annotate(
+        STATES[state].words, (start, 0), xycoords=("data", "axes fraction"), xytext=(3, 4),
+        textcoords="offset points", fontsize=8.5, color=SOFT_INK, va="bottom",
+    ).set_in_layout(False)  # fmt: skip

@@ -1,0 +1,119 @@
+"""A frame → a table or a matrix as HTML: what each cell holds, and what is folded."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from analysis.display.cells import NOTES, Kind, cell, column_kind, is_empty, number
+from analysis.display.grids import ordered_matrix
+from analysis.display.markup import macros
+from analysis.vocabulary import LISTED, STATES, State, heading
+
+#: What its class lets the style sheet do with a column's cells.
+_CLASSES: dict[Kind, str] = {
+    **{kind: kind for kind in ("list", "text", "state")},
+    **dict.fromkeys(("number", "share"), "number"),
+}
+#: Columns that fit a page upright, and across; notes beside many need the latter sooner.
+_UPRIGHT, _ACROSS, _ACROSS_WITH_NOTES = 8, 11, 8
+_MOST_NETWORKS = 12
+
+
+def blocks() -> Any:
+    """The templates of what stands on a page."""
+    return macros("blocks.html.j2")
+
+
+def render_table(
+    frame: pd.DataFrame, caption: str, note: str, fold_after: int, headings: Mapping[str, str]
+) -> Markup:
+    """A frame as a table; see ``show.show_table``."""
+    if frame.empty:
+        return Markup(blocks().nothing(caption, note))
+    names = [str(name) for name in frame]
+    kinds = {str(name): column_kind(name, frame[name]) for name in frame}
+    heads = [
+        {"text": headings.get(name) or heading(name), "class": _align(kinds[name])}
+        for name in names
+    ]
+    parts = [
+        {**part, "content": blocks().table(part["caption"], heads, _rows(rows, kinds))}
+        for rows, part in _folded(frame, caption, fold_after, "rows")
+    ]
+    return Markup(blocks().parts(parts, _width(names), note))
+
+
+def render_matrix(
+    frame: pd.DataFrame, caption: str, note: str, fold_after: int, names: Mapping[str, str]
+) -> Markup:
+    """Sites × networks as marks; see ``show.show_matrix``."""
+    states = ordered_matrix(frame)
+    heads = [f"{asn} {names.get(asn, '')}" for asn in states.columns]
+    squares = {
+        code: blocks().square(STATES.get(code, State(code, "", "", "", "")))
+        for code in pd.unique(states.to_numpy().ravel())
+    }
+    parts = []
+    for shown, part in _folded(states, caption, fold_after, "sites"):
+        # the totals of what is unfolded are those of all
+        totals = (states if shown.index[0] == states.index[0] else shown).isin(LISTED).sum()
+        rows = list(_matrix_rows(shown, squares))
+        counts, total = [number(int(count)) for count in totals], number(int(totals.sum()))
+        content = blocks().matrix(part["caption"], heads, rows, counts, total)
+        parts.append({**part, "content": content})
+    width = " widest" if len(states.columns) > _MOST_NETWORKS else ""
+    return Markup(blocks().parts(parts, width, note))
+
+
+def _folded(
+    frame: pd.DataFrame, caption: str, fold_after: int, what: str
+) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
+    """The first rows, and those that are folded, with what each part is called."""
+    first, rest = frame.iloc[:fold_after], frame.iloc[fold_after:]
+    yield first, {"caption": caption}
+    if len(rest):
+        yield (
+            rest,
+            {
+                "caption": f"{caption} – {what} from {fold_after + 1:,}",
+                "summary": f"Show the other {len(rest):,} of {len(frame):,} {what}",
+            },
+        )
+
+
+def _rows(frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> Iterator[list[dict[str, Any]]]:
+    """The cells of each row; the first one heads it, unless it is empty."""
+    for row in frame.itertuples(index=False, name=None):
+        yield [
+            _cell(name, kind, value, is_first=place == 0)
+            for place, ((name, kind), value) in enumerate(zip(kinds.items(), row, strict=True))
+        ]
+
+
+def _cell(name: str, kind: Kind, value: object, *, is_first: bool) -> dict[str, Any]:
+    content = cell(name, kind, value)
+    if is_first and not is_empty(value):
+        return {"content": content, "is_head": True, "class": _align(kind)}
+    long = "long" if name in NOTES else _CLASSES.get(kind, "")
+    return {"content": content, "is_head": False, "class": long}
+
+
+def _align(kind: Kind) -> str:
+    return "number" if _CLASSES.get(kind) == "number" else ""
+
+
+def _width(names: Sequence[str]) -> str:
+    """How much of a page a table needs, as a class: upright, upright and small, or across."""
+    most = _ACROSS_WITH_NOTES if NOTES.intersection(names) else _ACROSS
+    return "" if len(names) <= _UPRIGHT else " wide" if len(names) <= most else " widest"
+
+
+def _matrix_rows(states: pd.DataFrame, squares: Mapping[str, Markup]) -> Iterator[dict[str, Any]]:
+    for site, row in zip(states.index, states.itertuples(index=False, name=None), strict=True):
+        yield {
+            "site": cell("domain", "text", site),
+            "squares": Markup("").join(squares[code] for code in row),
+            "count": sum(code in LISTED for code in row),
+        }

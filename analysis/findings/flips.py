@@ -1,0 +1,96 @@
+"""What this run says otherwise than the published one."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.display.markup import is_publishing
+from analysis.display.show import show_finding, show_table, show_text
+from analysis.findings.confirmation import confirm
+from analysis.findings.differences import compare_verdicts, gather
+from analysis.findings.study import Study
+from analysis.outcomes.thresholds import Thresholds
+from analysis.reference.files import REPOSITORY
+from analysis.tables import read_table
+
+_NOTHING_TO_COMPARE = (
+    "This run has the numbers and rules that are published with the workbook: it is the published "
+    "run, and there is nothing to compare it with."
+)
+
+
+def find_published(study: Study) -> Path:
+    """The folder of the tables that ``make report`` publishes of this country and period."""
+    reports = REPOSITORY / "reports"
+    return reports / study.probe_cc.lower() / str(study.periods["all"]) / "tables"
+
+
+def read_published(
+    study: Study, networks: pd.DataFrame, thresholds: Thresholds
+) -> tuple[pd.DataFrame, str] | None:
+    """The verdicts of the published run, and what they are, in words.
+
+    In a notebook that somebody has opened they are those of the published report, where there is
+    one: it tells a changed rule as well as a changed number. A page must not depend on what lies on
+    a disk: with other numbers the sites are judged again by the published ones, and then the
+    study's connection holds what those say.
+
+    Args:
+        networks: ``Study.networks``.
+        thresholds: the numbers of this run.
+
+    Returns:
+        None where this run is the published one.
+    """
+    published = find_published(study)
+    if not is_publishing() and (published / "verdicts.csv").is_file():
+        return read_table(published, "verdicts"), "the published report"
+    if thresholds.changes():
+        return confirm(study, networks, Thresholds()).verdicts, "the published numbers"
+    return None
+
+
+def show_flips(
+    study: Study,
+    networks: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    thresholds: Thresholds,
+    number: int,
+) -> pd.DataFrame:
+    """Show which pairs of site and network another verdict stands for than in the published run.
+
+    Args:
+        networks: ``Study.networks``.
+        verdicts: those of this run.
+        thresholds: the numbers of this run.
+        number: of the finding.
+
+    Returns:
+        ``differences.flips`` of the whole period; no rows where nothing differs.
+    """
+    published = read_published(study, networks, thresholds)
+    before, against = published or (verdicts, "")
+    flipped = compare_verdicts(before, verdicts)
+    flipped = flipped[flipped["period"] == "all"].drop(columns="period")
+    if not published:
+        show_text(_NOTHING_TO_COMPARE)
+    elif flipped.empty:
+        show_text(f"Against {against} no pair of site and network changes its state.")
+    else:
+        _show_changes(flipped, against, number)
+    return flipped
+
+
+def _show_changes(flipped: pd.DataFrame, against: str, number: int) -> None:
+    counts = flipped["change"].value_counts()
+    sites = flipped.groupby("change")["domain"].nunique()
+    show_finding(
+        number,
+        f"Against {against}, {counts.get('listed', 0)} pairs of site and network come on the list "
+        f"and {counts.get('unlisted', 0)} leave it.",
+        f"The former are pairs of {sites.get('listed', 0)} sites, the latter of "
+        f"{sites.get('unlisted', 0)}; {counts.get('restated', 0)} pairs change their state in "
+        "another way.",
+        "A pair without a state in one of the two runs was not tested in what that run read.",
+    )
+    show_table(gather(flipped), caption="Verdicts that flip, whole period", fold_after=25)

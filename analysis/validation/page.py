@@ -1,0 +1,91 @@
+"""What the page on validation shows: its findings and figures, with all that belongs to each."""
+
+from analysis.display.show import show_figure, show_finding, show_table
+from analysis.errors import ContractError
+from analysis.outcomes.rules import RULES_VERSION
+from analysis.validation.figures import errors_by_threshold, shares_by_stratum
+from analysis.validation.results import HEADINGS, Results
+
+#: Measures of ``accuracy``: how often the bounds of the blocked share hold the true one.
+BOUNDS = (
+    "bounds of the share hold it",
+    "bounds hold a share below 1",
+    "bounds by a bootstrap over days hold it",
+    "bounds by a bootstrap over days hold a share below 1",
+)
+
+
+def _footer(validation: Results) -> str:
+    version = validation.rules_version
+    return f"Source: simulated countries, rules version {version}. Bars: 95 % bounds (Wilson)."
+
+
+def claim_precision(validation: Results) -> None:
+    """Show how often the list is right, and how much of what is blocked is on it."""
+    worlds = validation.read("worlds", "report")
+    show_finding(
+        1,
+        f"Of the sites listed, {validation.say('precision of sites')} are blocked; of the pairs of "
+        "site and network blocked in 6 or more sessions, "
+        f"{validation.say('recall of pairs, 6 or more sessions')} are found.",
+        f"Counted on {len(worlds)} worlds with {worlds['measurement_count'].sum():,} measurements, "
+        "none of which served to choose a threshold. Its rules: version "
+        f"{validation.rules_version}; this report's: version {RULES_VERSION}.",
+        "Simulated countries hold the faults that somebody thought of: the figures say that the "
+        "method does what it claims on those, not that a real country holds no others.",
+    )
+
+
+def show_coverage(validation: Results) -> None:
+    """Show precision and recall by the number of sessions in which a pair was blocked."""
+    pairs = validation.shares("recall of pairs", "precision of pairs")
+    found_share = validation.say("recall of pairs", "12+")
+    title = f"With 12 or more sessions, {found_share} of blocks are found"
+    show_figure(
+        shares_by_stratum(pairs, title=title, footer=_footer(validation)),
+        alt="Recall and precision of pairs by blocked sessions; the table below has the same "
+        "numbers.",
+        caption="Recall and precision by coverage.",
+    )
+    show_table(pairs, caption="Pairs of site and network, by blocked sessions", headings=HEADINGS)
+
+
+def show_listed_wrongly(validation: Results) -> None:
+    """Show what is listed though it is not blocked, by what it looks like.
+
+    Raises:
+        ContractError: the situations do not sum to all pairs that are listed wrongly.
+    """
+    wrong = validation.read("false_positives", "report")
+    totals = wrong[wrong["stratum"] == "all"].set_index("measure")["success_count"]
+    spared = validation.shares("unblocked pairs not listed").iloc[0]
+    if totals["pair listed, by situation"] != spared["trial_count"] - spared["success_count"]:
+        raise ContractError("false_positives: the situations do not sum")
+    show_table(wrong, caption="Listed though not blocked", fold_after=25, headings=HEADINGS)
+
+
+def claim_forgery(validation: Results) -> None:
+    """Show what forged reports moved."""
+    forgery = validation.read("forgery")
+    broken, listed = forgery[["broken_count", "newly_listed_count"]].sum()
+    show_finding(
+        2,
+        f"Of {forgery['pair_count'].sum():,} pairs that forgers spoke of, {listed} came onto the "
+        f"list, and {broken} moved under fewer sessions than promised.",
+    )
+    show_table(forgery, caption="What forged reports moved", headings=HEADINGS)
+
+
+def show_thresholds_tried(validation: Results) -> None:
+    """Show the errors at each value of each threshold, on the worlds for fitting."""
+    tried = validation.read("sensitivity")
+    used = tried[tried["is_used"]].iloc[0]
+    better = (tried["error_count"] < used["error_count"]).sum()
+    title = f"{better} of {(~tried['is_used']).sum()} other values err less than those in use"
+    footer = f"{_footer(validation)} n = {used['blocked_pair_count']:,} blocked pairs."
+    show_figure(
+        errors_by_threshold(tried, title=title, footer=footer),
+        alt="Bars of errors at each value of each threshold; the table below has the same numbers.",
+        caption="Errors by threshold, on the worlds for fitting.",
+    )
+    show_table(tried, caption="Every value tried", fold_after=12, headings=HEADINGS)

@@ -1,0 +1,118 @@
+"""One site followed from its sessions to its verdict: which one, what is counted, what is said."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from analysis.findings.following import Followed, _claim, _reading, follow
+from analysis.verdicts.verdicts import Judgement
+
+NETWORKS = pd.DataFrame({
+    "probe_asn": [1, 2, 9], "network": ["One", "Two", "Tunnel"], "kind": ["isp", "mobile", "vpn"],
+})  # fmt: skip
+
+
+def _verdict(domain: str, asn: int, state: str, session_count: int) -> dict[str, Any]:
+    is_listed = state in ("blocked", "likely_blocked")
+    return {
+        "domain": domain, "probe_asn": asn, "period": "all", "state": state,
+        "session_count": session_count, "blocked_session_count": 4 * is_listed,
+        "ok_session_count": 1, "down_session_count": 0, "day_count": 3, "sessions_to_flip": 2,
+        "rule_id": "dns.loopback" if is_listed else "",
+        "mechanism": "dns.loopback" if is_listed else "", "blocked_until": "",
+    }  # fmt: skip
+
+
+def _interval(domain: str, asn: int, before: str, again: str) -> dict[str, Any]:
+    return {
+        "domain": domain, "probe_asn": asn, "blocked_from": "2024-01-05",
+        "blocked_until": "2024-01-20", "last_seen_open": before, "first_seen_open_again": again,
+        "session_count": 4, "day_count": 3,
+    }  # fmt: skip
+
+
+def _judgement(verdicts: list[dict[str, Any]], intervals: list[dict[str, Any]]) -> Judgement:
+    columns = list(_interval("", 0, "", ""))
+    return Judgement(pd.DataFrame(verdicts), pd.DataFrame(intervals, columns=columns))
+
+
+@pytest.fixture
+def study() -> Any:
+    """A connection that holds sessions of one pair: two on one day, and one of another site."""
+    connection = duckdb.connect()
+    connection.execute(
+        "CREATE TABLE sessions AS SELECT * FROM (VALUES "
+        "('a.test', 1, DATE '2024-01-05', 'blocked'), ('a.test', 1, DATE '2024-01-05', 'none'), "
+        "('a.test', 1, DATE '2024-01-02', 'ok'), ('b.test', 1, DATE '2024-01-02', 'ok')"
+        ") AS t(domain, probe_asn, day, class)"
+    )
+    return SimpleNamespace(connection=connection)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "intervals", "chosen"),
+    [
+        # Of those that changed the one with most sessions, though another has more.
+        (
+            [_verdict("a.test", 1, "blocked", 9), _verdict("b.test", 1, "blocked", 50),
+             _verdict("c.test", 1, "likely_blocked", 10)],
+            [_interval("a.test", 1, "2024-01-02", ""), _interval("b.test", 1, "", ""),
+             _interval("c.test", 1, "", "2024-02-01")],
+            ("c.test", 1),
+        ),
+        # A VPN's exit comes after the country's own networks; equals stand by name.
+        (
+            [_verdict("a.test", 9, "blocked", 9), _verdict("b.test", 2, "blocked", 5),
+             _verdict("b.test", 1, "blocked", 5)],
+            [_interval("a.test", 9, "2024-01-02", "")],
+            ("b.test", 1),
+        ),
+        # Where nothing is listed, the pair that was tested most.
+        ([_verdict("a.test", 1, "ok", 3), _verdict("b.test", 1, "down", 5)], [], ("b.test", 1)),
+    ],
+)  # fmt: skip
+def test_the_pair_that_has_most_to_show(
+    study: Any, verdicts: list[Any], intervals: list[Any], chosen: tuple[str, int]
+) -> None:
+    followed = follow(study, _judgement(verdicts, intervals), NETWORKS)
+    assert followed is not None
+    assert (followed.verdict.domain, followed.verdict.probe_asn) == chosen
+
+
+def _followed(study: Any, **named: str) -> Followed | None:
+    judgement = _judgement(
+        [_verdict("a.test", 1, "blocked", 5), _verdict("b.test", 1, "blocked", 50)],
+        [_interval("a.test", 1, "2024-01-02", "")],
+    )
+    return follow(study, judgement, NETWORKS, **named)
+
+
+def test_sessions_are_counted_by_day(study: Any) -> None:
+    """In the order of time, each class apart; a session that says nothing counts in the sum."""
+    followed = _followed(study, domain="a.test", probe_asn="AS1")
+    assert followed is not None
+    assert followed.days.to_numpy().tolist() == [
+        ["2024-01-02", 1, 0, 1, 0, 0], ["2024-01-05", 2, 1, 0, 0, 0],
+    ]  # fmt: skip
+    assert followed.stretches["state"].tolist() == ["blocked"]
+
+
+def test_a_site_that_was_not_judged_is_not_followed(study: Any) -> None:
+    assert _followed(study, domain="a.test", probe_asn="AS2") is None
+    assert _followed(study, domain="z.test") is None
+
+
+def test_what_is_said_is_counted(study: Any) -> None:
+    """Dates, counts and the rule; what did not occur is not mentioned."""
+    followed = _followed(study)
+    assert followed is not None
+    assert _claim(followed) == "a.test on One (AS1): blocked from 2024-01-05 to the last tests."
+    told = _reading(followed)
+    assert told.startswith(
+        "5 sessions tested the site on 3 days: 4 were blocked, 1 reached it. The stretch from "
+        "2024-01-05 to 2024-01-20 holds 4 blocked sessions on 3 days; it was last seen open before "
+        "on 2024-01-02, and not again after it. Most blocked sessions fired the rule dns.loopback "
+    )

@@ -1,0 +1,91 @@
+"""The notebooks as articles, and the one that is there to look around."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import nbformat
+import pandas as pd
+import papermill
+import pytest
+
+from analysis.findings.confirmation import name_tables
+
+pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+MOST_CODE = 60  # lines, the parameters apart
+LEAST_PROSE = 18  # words of prose for a line of code
+
+
+def _cells(notebook: Path, kind: str) -> list[Any]:
+    cells = nbformat.read(notebook, as_version=4).cells  # type: ignore[no-untyped-call]
+    return [
+        cell
+        for cell in cells
+        if cell.cell_type == kind and "parameters" not in cell.metadata.get("tags", [])
+    ]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_reads_like_an_article(notebook: Path) -> None:
+    """Little code, without a function of its own, and prose that says what is computed and why."""
+    code = "\n".join(cell.source for cell in _cells(notebook, "code"))
+    prose = " ".join(cell.source for cell in _cells(notebook, "markdown"))
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert len(lines) <= MOST_CODE
+    assert not re.search(r"^\s*(def|class|lambda)\b", code, re.MULTILINE)
+    assert len(re.findall(r"\w[\w'’.-]*", prose)) >= LEAST_PROSE * len(lines)
+
+
+@pytest.fixture(scope="module")
+def looked_around(fictional_report: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """The outputs of 0-start, run as JupyterLab runs it, on what the report was made from."""
+    start = NOTEBOOKS[0]
+    before = start.read_bytes(), sorted(start.parent.iterdir())
+    executed = papermill.execute_notebook(
+        start, tmp_path_factory.mktemp("start") / "done.ipynb", kernel_name="python3",
+        progress_bar=False, cwd=str(start.parent),
+        parameters={"store": str(fictional_report.parent / "store")},
+    )  # fmt: skip
+    assert (start.read_bytes(), sorted(start.parent.iterdir())) == before
+    return [output for cell in executed.cells for output in cell.get("outputs", [])]
+
+
+def test_one_can_look_around(looked_around: list[Any]) -> None:
+    """It runs, ends its cells in plain frames, and names the tables on a measurement's way."""
+    frames = [o.data["text/plain"] for o in looked_around if o.output_type == "execute_result"]
+    assert len(frames) >= 6
+    (tables,) = [frame for frame in frames if "row_count" in frame and "outcomes" in frame]
+    for name in ("observations", "outcomes", "sessions", "session_days", "verdicts", "intervals"):
+        assert re.search(rf"\b{name}\b", tables), name
+    assert any("unlisted" in frame for frame in frames)
+
+
+def test_an_open_notebook_gets_the_style_once(looked_around: list[Any]) -> None:
+    """What is shown has the look of a page, and no dash is followed by a hidden word."""
+    html = [o.data["text/html"] for o in looked_around
+            if o.output_type == "display_data" and "text/html" in o.data]  # fmt: skip
+    assert sum(part.count("<style>") for part in html) == 1
+    assert html[0].startswith("<style>")
+    assert all('<div class="workbook">' in part for part in html)
+    assert not any("none</" in part for part in html)
+
+
+def test_a_start_is_no_page(fictional_report: Path) -> None:
+    assert not list(fictional_report.glob("0-*"))
+
+
+def test_every_table_is_named() -> None:
+    """Temporary ones, views and frames too; those on a measurement's way come first."""
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE addresses AS SELECT 1 AS a, 2 AS b")
+    connection.execute("CREATE TEMP TABLE sessions AS FROM range(3)")
+    connection.execute("CREATE VIEW observations AS FROM range(5)")
+    frames = {"verdicts": pd.DataFrame({"domain": ["a.test"]})}
+    named = name_tables(connection, **frames)
+    assert named[["table", "row_count", "column_count"]].to_numpy().tolist() == [
+        ["observations", 5, 1], ["sessions", 3, 1], ["verdicts", 1, 1], ["addresses", 1, 2],
+    ]  # fmt: skip
+    assert (named["one_row_is"] == "").tolist() == [False, False, False, True]
