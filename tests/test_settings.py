@@ -35,7 +35,7 @@ KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
     [
         (["PROBE_CC=KHM"], "PROBE_CC=KHM: "),
         (["PROBE_CC=K1"], "PROBE_CC=K1: "),
-        (["PROBE_CC=KH"], "SOURCE=: must be given for KH (with SINCE and UNTIL, UTC dates): ooni, "),
+        (["PROBE_CC=KH"], "SOURCE=: must be given for KH (with SINCE and UNTIL, UTC dates): "),
         (KH[:1] + KH[2:], "SOURCE=: must be given for KH: ooni, a folder, URL or s3://"),
         (["PROBE_CC=KH", "SOURCE=x", "UNTIL=2024-07-01"], "SINCE=: must be given with SOURCE"),
         (["PROBE_CC=KH", "SOURCE=x", "SINCE=2024-07-01"], "UNTIL=: must be given with SOURCE"),
