@@ -23,8 +23,8 @@ from analysis.ingestion.objects import Task
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.sources import schedulers
-from analysis.sources.files import ArchiveObject
-from analysis.sources.objectstore import Folder, Storage
+from analysis.sources.files import ArchiveObject, Folder
+from analysis.sources.objectstore import Storage
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.store import Store

@@ -23,8 +23,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from analysis.errors import SourceError
 from analysis.observations.flags import Received
 from analysis.period import Period
+from analysis.sources.addresses import Address
+from analysis.sources.buckets import Bucket
 from analysis.sources.files import ArchiveObject, Notes
-from analysis.sources.objectstore import Address, Bucket
 from analysis.sources.web import at_once
 
 _NAME = r"(?P<name>[^/\\\x00-\x1f\x7f]{1,200}\.jsonl\.gz)"

@@ -4,11 +4,9 @@
 
     ooni                                              OONI's own archive
     archive/                                          a folder
-    s3://bucket/prefix?region=eu-central-1            a public bucket of AWS
-    s3://bucket/prefix?endpoint_override=host:port    one of another S3 server (scheme=http|https)
-    http://host:port/bucket/prefix                    the same, as a URL
+    s3://…, http(s)://…                               a public bucket (``addresses``)
 
-The environment's ``OONI_ARCHIVE`` names a mirror of OONI's archive, in one of the last three forms.
+The environment's ``OONI_ARCHIVE`` names a mirror of OONI's archive, in the last form.
 """
 
 import os
@@ -16,8 +14,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from analysis.errors import ParameterError
-from analysis.sources.files import Source
-from analysis.sources.objectstore import Bucket, Folder, parse_address
+from analysis.sources.addresses import parse_address
+from analysis.sources.buckets import Bucket
+from analysis.sources.files import Folder, Source
 from analysis.sources.ooni import ADDRESS, OoniArchive, Scope
 
 #: The word for OONI's own archive.
