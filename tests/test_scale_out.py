@@ -267,11 +267,10 @@ def test_where_nobody_answers_the_run_ends(
     dask: _Dask, bucket: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """No scheduler, and a scheduler without workers: exit status 3 in bounded time."""
-    monkeypatch.setattr(schedulers, "_PATIENCE", 1)
+    monkeypatch.setattr(schedulers, "LIMITS", schedulers.Limits(connect=1, workers=1))
     with pytest.raises(SourceError, match="has no workers"):
         _ingest(bucket, str(tmp_path / "store"), scheduler=dask.address)
     dask.stop()
-    monkeypatch.setattr(schedulers, "_CONNECT", 1)
     with pytest.raises(SourceError, match=f"scheduler {dask.address} does not answer"):
         _ingest(bucket, str(tmp_path / "store"), scheduler=dask.address)
 

@@ -16,13 +16,29 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from analysis.errors import SourceError
-from analysis.sources.addresses import Address
 from analysis.sources.files import ArchiveObject, CannotRead, Passing, source_id
-from analysis.sources.object_streams import ObjectStream, bare_etag
-from analysis.sources.web import Deadline, Server, patiently
+from analysis.sources.object_streams import ObjectStream, strip_etag
+from analysis.sources.web import Deadline, Server, retry
 
 _MOST_PAGES = 100_000
 _ETAG = re.compile(r"[!#-~]{0,200}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a bucket is.
+
+    Attributes:
+        url: that of the bucket.
+        bucket: its name.
+        prefix: what all keys begin with; empty, or ends in a slash.
+        region: of AWS; empty where nothing is said.
+    """
+
+    url: str
+    bucket: str
+    prefix: str
+    region: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class Bucket:
         self._server = Server("reads OONI's archive layout")
 
     def __reduce__(self) -> tuple[object, ...]:
-        # A worker elsewhere opens objects; it lists nothing and tells nobody.
+        # A worker opens objects; it lists nothing and tells nobody.
         return Bucket, (self._address,)
 
     @property
@@ -69,9 +85,9 @@ class Bucket:
         Raises:
             SourceError: it cannot be listed to its end.
         """
-        return self.listed("", wanted)
+        return self.list_below("", wanted)
 
-    def listed(self, prefix: str, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
+    def list_below(self, prefix: str, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
         """The objects below a prefix whose key is wanted, sorted by key.
 
         Raises:
@@ -79,7 +95,7 @@ class Bucket:
         """
         items = {
             item.key: item
-            for page in self._pages(prefix)
+            for page in self._list_pages(prefix)
             for item in page.objects
             if item.key.startswith(prefix) and wanted(item.key)
         }
@@ -91,13 +107,13 @@ class Bucket:
         Raises:
             CannotRead: it cannot be listed.
         """
-        page = self._page(item.key)
+        page = self._list_page(item.key)
         return next((other for other in page.objects if other.key == item.key), None)
 
     def answers(self) -> bool:
         """Whether the server lists anything, when it does not give an object."""
         try:
-            self._page("")
+            self._list_page("")
         except CannotRead:
             return False
         return True
@@ -105,11 +121,11 @@ class Bucket:
     def open(self, item: ArchiveObject) -> ObjectStream:
         return ObjectStream(self._server, self.url(item), item)
 
-    def _pages(self, prefix: str) -> Iterator[_Page]:
+    def _list_pages(self, prefix: str) -> Iterator[_Page]:
         token, seen = "", set[str]()
         try:
             for _ in range(_MOST_PAGES):
-                page = self._page(prefix, token)
+                page = self._list_page(prefix, token)
                 yield page
                 token = page.token
                 if not token:
@@ -120,18 +136,18 @@ class Bucket:
                 seen |= marks
             raise CannotRead("its listing does not end")
         except CannotRead as error:
-            place = f" below {prefix}" if prefix else ""
+            below = f" below {prefix}" if prefix else ""
             name = self._address.bucket
-            raise SourceError(f"the bucket {name} cannot be listed{place}: {error}") from None
+            raise SourceError(f"the bucket {name} cannot be listed{below}: {error}") from None
 
-    def _page(self, prefix: str, token: str = "") -> _Page:
+    def _list_page(self, prefix: str, token: str = "") -> _Page:
         asked = {"list-type": "2", "prefix": self._address.prefix + prefix, "encoding-type": "url"}
         if token:
             asked["continuation-token"] = token
         url = f"{self._address.url}?{urlencode(asked)}"
-        return patiently(self._listed, url, self._server.deadline())
+        return retry(self._fetch_page, url, self._server.deadline())
 
-    def _listed(self, url: str, deadline: Deadline) -> _Page:
+    def _fetch_page(self, url: str, deadline: Deadline) -> _Page:
         with closing(self._server.open(url, deadline)) as reply:
             xml = b"".join(reply.blocks(self._server.limits.page, deadline))
         return _read_page(xml, self._address.prefix)
@@ -161,19 +177,19 @@ def _read_page(xml: bytes, prefix: str) -> _Page:
     is_last = root.findtext("{*}IsTruncated") != "true"
     if not is_last and not token:
         raise CannotRead("its listing breaks off")
-    return _Page(tuple(_below(prefix, items)), "" if is_last else token)
+    return _Page(tuple(_keep_below(prefix, items)), "" if is_last else token)
 
 
 def _read_item(item: Element, decode: Callable[[str], str]) -> ArchiveObject:
     key = decode(item.findtext("{*}Key") or "")
     size = (item.findtext("{*}Size") or "").strip()
-    etag = bare_etag((item.findtext("{*}ETag") or "").strip())
+    etag = strip_etag((item.findtext("{*}ETag") or "").strip())
     if not (size.isascii() and size.isdecimal() and len(size) < 16 and _ETAG.fullmatch(etag)):
         raise CannotRead(f"its listing gives {key[:200]!r} no size or ETag that can be")
     return ArchiveObject(key, int(size), etag)
 
 
-def _below(prefix: str, items: Iterator[ArchiveObject]) -> Iterator[ArchiveObject]:
+def _keep_below(prefix: str, items: Iterator[ArchiveObject]) -> Iterator[ArchiveObject]:
     for item in items:
         if item.key.startswith(prefix):
             yield ArchiveObject(item.key.removeprefix(prefix), item.size, item.etag)

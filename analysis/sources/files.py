@@ -3,10 +3,12 @@
 The simplest one is here, a folder; ``buckets`` has those of servers.
 """
 
+import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -81,6 +83,23 @@ class Notes(Protocol):
 
     def write_note(self, source_id: str, name: str, value: object) -> None:
         """Replace a note."""
+
+
+@contextmanager
+def lock_folder(folder: Path, what: str) -> Iterator[None]:
+    """Make a folder and keep other processes that lock it out.
+
+    Raises:
+        SourceError: something in it cannot be written, which is said of ``what``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SourceError(f"no {what} {folder}: {reason}") from None
 
 
 def source_id(name: str, location: str) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import re
 
 from analysis.sources.files import ArchiveObject, CannotRead, Changed, Damaged, Passing
-from analysis.sources.web import Deadline, Reply, Server, patiently
+from analysis.sources.web import Deadline, Reply, Server, retry
 
 _DAMAGED = (
     "its content is not what its ETag says; if that is said of every object, this server's ETags "
@@ -35,7 +35,7 @@ class ObjectStream:
         parts: list[bytes] = []
         if self._offset < self._item.size:
             goal = min(self._offset + _PIECE, self._item.size)
-            patiently(self._receive, parts, goal, self._server.deadline())
+            retry(self._receive, parts, goal, self._server.deadline())
             for part in parts:
                 self._hash.update(part)
         if self._offset == self._item.size:
@@ -47,7 +47,7 @@ class ObjectStream:
     def _receive(self, parts: list[bytes], goal: int, deadline: Deadline) -> None:
         """Add what comes until ``goal``; what has come before a trouble stays."""
         try:
-            reply = self._reply or self._opened(deadline)
+            reply = self._reply or self._ask(deadline)
             while self._offset < goal:
                 block = reply.next(deadline)
                 if not block:
@@ -63,14 +63,14 @@ class ObjectStream:
             if self._offset < goal:
                 raise
 
-    def _opened(self, deadline: Deadline) -> Reply:
+    def _ask(self, deadline: Deadline) -> Reply:
         """Ask for what is still to come; what is no part of the object as listed is refused."""
         offset, etag = self._offset, self._item.etag
         asked = {"Range": f"bytes={offset}-"} if offset else {}
         if etag:
             asked["If-Match"] = f'"{etag}"'
         reply = self._reply = self._server.open(self._url, deadline, asked)
-        if bare_etag(reply.headers.get("ETag", "")) not in ("", etag) and etag:
+        if strip_etag(reply.headers.get("ETag", "")) not in ("", etag) and etag:
             raise Changed("changed while it was read")
         if offset:
             part = reply.headers.get("Content-Range", f"bytes {offset}-")
@@ -90,6 +90,6 @@ class ObjectStream:
             self._reply = None
 
 
-def bare_etag(text: str) -> str:
+def strip_etag(text: str) -> str:
     """An ETag without its quotes."""
     return text.removeprefix("W/").strip('"')

@@ -22,8 +22,9 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import S3Store
 
 from analysis.errors import ParameterError, SourceError
-from analysis.sources.addresses import Address, parse_address
+from analysis.sources.buckets import Address
 from analysis.sources.files import CannotRead
+from analysis.sources.opening import parse_address
 from analysis.sources.web import Server
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ _Result = TypeVar("_Result")
 class Storage:
     """Files under a root; paths are relative to it, with slashes.
 
-    An ``s3://bucket/prefix`` takes the options of :func:`addresses.parse_address`. Credentials are
+    An ``s3://bucket/prefix`` takes the options of :func:`opening.parse_address`. Credentials are
     those of AWS's own tools: of the environment, ``~/.aws/credentials``, or the machine's role.
     ``s3://anonymous@bucket`` sends none.
 

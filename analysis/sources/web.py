@@ -42,17 +42,17 @@ _Work: TypeAlias = Coroutine[Any, Any, _Result]
 stamina.instrumentation.set_on_retry_hooks([])
 
 
-def _pause_before_another(error: Exception) -> bool | float:
+def _wait_before_another(error: Exception) -> bool | float:
     """Whether another attempt is worth it, or the pause that the server asks for."""
     if not isinstance(error, Passing):
         return False
     return error.after + random.uniform(0.0, 1.0) if error.after else True
 
 
-#: Calls a function until it gets through, six times within about twenty seconds.
-patiently = stamina.RetryingCaller(
+#: Calls a function again until it gets through, six times within about twenty seconds.
+retry = stamina.RetryingCaller(
     attempts=6, timeout=None, wait_initial=0.5, wait_max=20.0, wait_jitter=1.0
-).on(_pause_before_another)
+).on(_wait_before_another)
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ class Reply:
             yield block
 
 
-def unpacked(packed: IO[bytes], limit: int) -> Iterator[bytes]:
+def unpack(packed: IO[bytes], limit: int) -> Iterator[bytes]:
     """The content of a gzip stream; CannotRead where it is cut, or more than ``limit`` bytes.
 
     httpx is not asked to unpack: it would do so without bounds, and take a cut stream for whole.
@@ -278,12 +278,12 @@ def _refusal(reply: Reply) -> CannotRead:
         trouble = Passing(f"the server answered {status} each time")
     else:
         return CannotRead(f"the server answered {status}")
-    pause = asked_pause(reply.headers, datetime.now(UTC)) or 0.0
+    pause = read_pause(reply.headers, datetime.now(UTC)) or 0.0
     trouble.after = min(max(pause, 0.0), _LONGEST_WAIT)
     return trouble
 
 
-def asked_pause(headers: Mapping[str, str], now: datetime) -> float | None:
+def read_pause(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds that ``Retry-After`` asks for, itself or as a date; None where it asks for none."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
