@@ -5,7 +5,6 @@ trusted as far as not to lie about what is there.
 """
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import S3Store
+from obstore.store import LocalStore, S3Store
 
 from analysis.errors import ParameterError, SourceError
 from analysis.sources.buckets import Address
@@ -28,6 +27,7 @@ from analysis.sources.opening import parse_address
 from analysis.sources.web import Server
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
 _ACCEPTED = "a folder or s3://bucket/prefix"
@@ -71,29 +71,33 @@ class Storage:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.is_local = "://" not in uri
-        if not self.is_local:
-            self._address = _parse_store(uri)
+        self._address = None if self.is_local else _parse_store(uri)
 
     def __getstate__(self) -> dict[str, object]:
         # Who receives it connects with the credentials that are there.
-        return {name: value for name, value in self.__dict__.items() if name != "_bucket"}
+        return {name: value for name, value in self.__dict__.items() if name != "_store"}
 
     @cached_property
-    def _bucket(self) -> S3Store:
+    def _store(self) -> LocalStore | S3Store:
+        if self._address is None:
+            return LocalStore()  # of the whole disk: the root may not be there yet
         return _connect(self._address, is_anonymous=_user(self.uri) == "anonymous")
 
     def path(self, name: str) -> str:
         """The path of a file, bucket included; for a folder, one that anybody can open."""
-        if self.is_local:
+        if self._address is None:
             return f"{self.uri.rstrip('/') or '.'}/{name}"
         return f"{self._address.bucket}/{self._address.prefix}{name}"
 
+    def _key(self, name: str) -> str:
+        if self._address is None:
+            return Path(self.path(name)).resolve().as_posix().lstrip("/")
+        return name
+
     def read(self, name: str) -> bytes:
         """The bytes of a file."""
-        if self.is_local:
-            return Path(self.path(name)).read_bytes()
         with _as_oserror():
-            return bytes(self._bucket.get(name).bytes())
+            return bytes(self._store.get(self._key(name)).bytes())
 
     def open_input(self, name: str) -> IO[bytes]:
         """A file to be read block by block."""
@@ -106,27 +110,19 @@ class Storage:
 
     def fetch(self, name: str, local: str) -> None:
         """Bring a file into a local one."""
-        if self.is_local:
-            shutil.copyfile(self.path(name), local)
-        else:
-            with Path(local).open("wb") as file:
-                self._download(name, file)
+        with Path(local).open("wb") as file:
+            self._download(name, file)
 
     def _download(self, name: str, file: IO[bytes]) -> None:
         with _as_oserror():
-            reader = obstore.open_reader(self._bucket, name, buffer_size=_BLOCK)
+            reader = obstore.open_reader(self._store, self._key(name), buffer_size=_BLOCK)
             while block := bytes(reader.read(_BLOCK)):  # a request each
                 file.write(block)
 
     def put(self, local: str, name: str) -> None:
         """Send a local file, which appears when it is whole."""
-        if self.is_local:
-            aside = Path(self.path(f"{name}.part"))
-            shutil.copyfile(local, aside)
-            aside.replace(self.path(name))
-        else:
-            with _as_oserror():
-                self._bucket.put(name, Path(local))
+        with _as_oserror():
+            self._store.put(self._key(name), Path(local))
 
     def files(self, name: str) -> list[str]:
         """Paths of the files below a folder, relative to it, sorted."""
@@ -138,25 +134,17 @@ class Storage:
         Raises:
             SourceError: they cannot be listed.
         """
+        root = self._key(name)
         try:
-            return dict(self._walk(self.path(name)) if self.is_local else self._list(name))
+            with _as_oserror():
+                pages = self._store.list(root or None, chunk_size=1000)
+                items = [item for page in pages for item in page]
         except OSError as error:
             raise SourceError(f"the store {self.uri} cannot be listed: {error}") from None
-
-    def _walk(self, root: str) -> Iterator[tuple[str, tuple[int, int]]]:
-        for folder, _, names in os.walk(root, onerror=_raise_unless_gone, followlinks=True):
-            for name in names:
-                path = Path(folder, name)
-                with suppress(FileNotFoundError):  # removed by now, or a link to nothing
-                    status = path.stat()
-                    yield path.relative_to(root).as_posix(), (status.st_size, status.st_mtime_ns)
-
-    def _list(self, name: str) -> Iterator[tuple[str, tuple[int, int]]]:
-        with _as_oserror():
-            for page in self._bucket.list(name or None, chunk_size=1000):
-                for item in page:
-                    changed = round(item["last_modified"].timestamp() * 1e6) * 1000
-                    yield item["path"].removeprefix(f"{name}/"), (item["size"], changed)
+        return {
+            item["path"].removeprefix(f"{root}/"): (item["size"], _nanoseconds(item))
+            for item in items
+        }
 
     def remove_older(self, folder: str, start: str, kept: str, seconds: float) -> None:
         """Remove the files of a folder that start so and are so old, but for one that is kept."""
@@ -164,15 +152,8 @@ class Storage:
         for name, (_, changed) in self.stamps(folder).items():
             is_old = changed / 1e9 < latest
             if name.startswith(start) and f"{folder}/{name}" != kept and is_old:
-                with suppress(FileNotFoundError):
-                    self._remove(f"{folder}/{name}")
-
-    def _remove(self, name: str) -> None:
-        if self.is_local:
-            Path(self.path(name)).unlink()
-        else:
-            with _as_oserror():
-                self._bucket.delete(name)
+                with suppress(FileNotFoundError), _as_oserror():
+                    self._store.delete(self._key(f"{folder}/{name}"))
 
     def each(self, call: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
         """The results of a call that reads or writes here, in order; several at once on S3."""
@@ -183,9 +164,8 @@ class Storage:
                 yield from pool.map(call, items)
 
 
-def _raise_unless_gone(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
+def _nanoseconds(item: "ObjectMeta") -> int:
+    return round(item["last_modified"].timestamp() * 1e6) * 1000
 
 
 @contextmanager
