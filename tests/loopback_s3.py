@@ -50,6 +50,7 @@ class LoopbackS3:
     Attributes:
         objects: bytes by key, of the one bucket ``archive``.
         requests: method and path with query of every request, in order.
+        signatures: the Authorization header of each, empty where there is none.
         faults: by key, or by ``?`` and the prefix of a listing.
         is_down: every connection is closed without a word.
     """
@@ -59,6 +60,7 @@ class LoopbackS3:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.signatures: list[str] = []
         self.faults: dict[str, Fault] = {}
         self.is_down = False
         self.uploads: dict[str, dict[int, bytes]] = {}
@@ -265,6 +267,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _target(self) -> tuple[str, dict[str, str]]:
         self.state.requests.append(f"{self.command} {self.path}")
+        self.state.signatures.append(self.headers.get("Authorization", ""))
         parts = urlsplit(self.path)
         query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
         return unquote(parts.path).removeprefix(f"/{self.state.bucket}").strip("/"), query

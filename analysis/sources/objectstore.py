@@ -179,7 +179,7 @@ def _as_oserror() -> Iterator[None]:
         raise PermissionError("permission denied") from None
     except (BaseError, ValueError) as error:
         why = str(error).partition("\n")[0].rpartition(" - ")[2]
-        raise OSError(why.strip(" :")) from None
+        raise OSError(why.removeprefix("Generic S3 error: ").strip(" :")) from None
 
 
 def _user(uri: str) -> str:
