@@ -36,7 +36,8 @@ _SECRETS = (
     "in the environment, or ~/.aws, are used"
 )
 _KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-_BLOCK = 16 << 20
+_BLOCK = 16 << 20  # bytes of one request that reads
+_PART = 10 << 20  # and of one that writes; a smaller file is sent in one
 #: Of one request, which is for 16 MB at most: a line of 30 KB a second gets them through.
 LIMITS: "ClientConfig" = {
     "connect_timeout": timedelta(seconds=15),
@@ -116,13 +117,13 @@ class Storage:
     def _download(self, name: str, file: IO[bytes]) -> None:
         with _as_oserror():
             reader = obstore.open_reader(self._store, self._key(name), buffer_size=_BLOCK)
-            while block := bytes(reader.read(_BLOCK)):  # a request each
+            while block := bytes(reader.read(_BLOCK)):
                 file.write(block)
 
     def put(self, local: str, name: str) -> None:
         """Send a local file, which appears when it is whole."""
         with _as_oserror():
-            self._store.put(self._key(name), Path(local))
+            self._store.put(self._key(name), Path(local), chunk_size=_PART, max_concurrency=4)
 
     def files(self, name: str) -> list[str]:
         """Paths of the files below a folder, relative to it, sorted."""
