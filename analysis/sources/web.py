@@ -193,6 +193,7 @@ async def _forget_redirect(response: httpx.Response) -> None:
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
+    loop.run_until_complete(_finish())
     loop.close()
 
 
@@ -202,6 +203,15 @@ def _end(loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> None:
         loop.stop()
 
     asyncio.run_coroutine_threadsafe(close(), loop)
+
+
+async def _finish() -> None:
+    """Let what was begun end, or asyncio complains."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class Reply:
