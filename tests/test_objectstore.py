@@ -118,7 +118,7 @@ def test_keys_come_from_the_environment_or_the_file_of_aws(
 ):
     """As AWS's own tools have it; who is anonymous sends none."""
     file = tmp_path / "credentials"
-    keys = "aws_access_key_id = {}\naws_secret_access_key = a%b\n"
+    keys = "aws_access_key_id = {}\naws_secret_access_key = a%b\naws_session_token = c\n"
     file.write_text(f"[default]\n{keys.format('mine')}[team]\n{keys.format('ours')}")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
 
