@@ -444,7 +444,7 @@ def test_a_listing_served_badly_is_read_right_or_stops_the_run(
     archive: LoopbackS3, store: str, name: str, monkeypatch: pytest.MonkeyPatch
 ):
     """What an hour holds is not known then, and a gap would be silent."""
-    monkeypatch.setattr("analysis.sources.objectstore._LONGEST_PAGE", 200_000)
+    monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 2.0, page=200_000))
     fault, words = _BAD_LISTINGS[name]
     prefix = f"raw/{_DAY:%Y%m%d}/05/{_CC}/webconnectivity/"
     archive.objects = {_key(): _packed(1), _key(hour=5): _packed(2)}

@@ -23,8 +23,8 @@ from analysis.ingestion.objects import Task
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.sources import schedulers
-from analysis.sources.files import ArchiveObject
-from analysis.sources.objectstore import Folder, Storage
+from analysis.sources.files import ArchiveObject, Folder
+from analysis.sources.objectstore import Storage
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.store import Store
@@ -267,11 +267,10 @@ def test_where_nobody_answers_the_run_ends(
     dask: _Dask, bucket: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """No scheduler, and a scheduler without workers: exit status 3 in bounded time."""
-    monkeypatch.setattr(schedulers, "_PATIENCE", 1)
+    monkeypatch.setattr(schedulers, "LIMITS", schedulers.Limits(connect=1, workers=1))
     with pytest.raises(SourceError, match="has no workers"):
         _ingest(bucket, str(tmp_path / "store"), scheduler=dask.address)
     dask.stop()
-    monkeypatch.setattr(schedulers, "_CONNECT", 1)
     with pytest.raises(SourceError, match=f"scheduler {dask.address} does not answer"):
         _ingest(bucket, str(tmp_path / "store"), scheduler=dask.address)
 

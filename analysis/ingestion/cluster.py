@@ -19,8 +19,8 @@ from analysis.errors import SourceError
 from analysis.ingestion.objects import Task, ingest_object
 from analysis.ingestion.workers import Result, landed, refusing_most
 from analysis.observations.schema import SCHEMA_VERSION
-from analysis.sources.files import ArchiveObject, CannotRead
-from analysis.sources.objectstore import Bucket, Folder
+from analysis.sources.buckets import Bucket
+from analysis.sources.files import ArchiveObject, CannotRead, Folder
 from analysis.sources.schedulers import spread
 from analysis.store.provenance import FOLDER
 

@@ -14,8 +14,8 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.reference import countries
 from analysis.sources import ooni
+from analysis.sources.buckets import Bucket
 from analysis.sources.files import ArchiveObject, Source, Unreachable
-from analysis.sources.objectstore import Bucket
 from analysis.sources.ooni import Scope
 from analysis.sources.opening import OONI, open_source
 from analysis.store.catalogue import Catalogue

@@ -37,8 +37,17 @@ import stamina
 
 from analysis.errors import SourceError
 from analysis.ingestion.objects import Task, ingest_object
-from analysis.sources.files import ArchiveObject, CannotRead, Changed, Damaged, Passing, Unreachable
-from analysis.sources.objectstore import Bucket, Folder, Storage
+from analysis.sources.buckets import Bucket
+from analysis.sources.files import (
+    ArchiveObject,
+    CannotRead,
+    Changed,
+    Damaged,
+    Folder,
+    Passing,
+    Unreachable,
+)
+from analysis.sources.objectstore import Storage
 from analysis.sources.web import CONNECTIONS, at_once
 from analysis.store.provenance import NotRead, Provenance
 from analysis.store.store import Store

@@ -1,9 +1,10 @@
 """Where measurements come from: the only code that touches a network.
 
-In: what ``SOURCE`` and ``STORE`` name. Out: objects of an archive, a tree of files, API replies.
+In: what ``SOURCE`` and ``STORE`` name. Out: objects of an archive, files of a store, API replies.
 Every wait, size and retry is bounded; an error says which host and why, in one line.
-Start at ``opening.open_source``; ``objectstore`` is folders and buckets, ``ooni`` OONI's archive,
-``web`` the one way to ask over HTTP, ``api`` OONI's counts, ``reference_data`` the lists of others.
+Start at ``opening.open_source``. ``buckets`` and ``ooni`` are archives on servers, ``web`` the one
+way to ask over HTTP, ``objectstore`` where a store lives, ``api`` OONI's counts, ``reference_data``
+the lists of others, ``schedulers`` a cluster.
 """
 
 import logging

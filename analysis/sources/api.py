@@ -33,7 +33,7 @@ from analysis.sources.api_requests import (
     Reply,
     Requests,
     Say,
-    name_of,
+    name_server,
 )
 from analysis.sources.ooni import RECEIPT_MARGIN
 
@@ -52,7 +52,7 @@ _AXES: Mapping[By, Mapping[str, str]] = {
     "network": {"axis_x": "probe_asn"},
     "period": {},  # no axis: one sum
 }
-_LONGEST = 200  # characters of words that are not ours
+_LONGEST = 200  # characters of a text that is not ours
 
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
 
@@ -124,14 +124,14 @@ class Api:
     def __init__(
         self,
         folder: Path,
-        say: Say = lambda words: None,
+        say: Say = lambda text: None,
         *,
         address: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
         seconds: float = REPLY_SECONDS,
     ) -> None:
-        self._address = _checked(address or os.environ.get(VARIABLE) or ADDRESS)
+        self._address = _check(address or os.environ.get(VARIABLE) or ADDRESS)
         self._replies = Replies(folder)
         self._requests = Requests(say, clock, sleep, seconds)
         self._clock = clock
@@ -144,12 +144,12 @@ class Api:
             SourceError: OONI did not answer, or refused, or sent no JSON.
             ContractError: what it sent cannot be counts.
         """
-        with self._replies.alone():
+        with self._replies.lock():
             kept = self._find(probe_cc, period, by)
             if kept and days_between(period.until, kept.asked_at.date()) >= SETTLED_DAYS:
                 return _counts(kept, period, by)
             url = self._url(probe_cc, period, by)
-            self._say(f"asking {name_of(url)} for its counts by {by}")
+            self._say(f"asking {name_server(url)} for its counts by {by}")
             answer = self._requests.get(url)
             asked_at = self._clock()
             _refuse_error(url, answer)
@@ -164,13 +164,13 @@ class Api:
         Raises:
             SourceError: they were never asked for.
         """
-        found = self._find(probe_cc, period, by)
-        if found is None:
+        reply = self._find(probe_cc, period, by)
+        if reply is None:
             raise SourceError(
                 f"OONI's counts of {probe_cc} from {period.since} to {period.last_day} by {by} are "
-                "not in the store; 'make ingest' with the same words asks for them"
+                "not in the store; 'make ingest' with the same parameters asks for them"
             )
-        return _counts(found, period, by)
+        return _counts(reply, period, by)
 
     def _find(self, probe_cc: str, period: Period, by: By) -> Reply | None:
         url = self._url(probe_cc, period, by)
@@ -187,7 +187,7 @@ class Api:
         return f"{self._address}/api/v1/aggregation?{urlencode(query)}"
 
 
-def _checked(address: str) -> str:
+def _check(address: str) -> str:
     accepted = f"the address of a server with OONI's API, such as {ADDRESS}"
     try:
         parts = urlsplit(address)
@@ -223,26 +223,27 @@ def _refuse_error(url: str, answer: Answer) -> None:
         reply = _Reply()  # JSON, but no object
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         what = f"status {answer.status} and no JSON" if answer.status != 200 else "no JSON"
-        raise SourceError(f"{name_of(url)} sent {what}") from None
-    said = _said(reply)
+        raise SourceError(f"{name_server(url)} sent {what}") from None
+    said = _read_reason(reply)
     if answer.status != 200:
-        raise SourceError(f"{name_of(url)} refused with status {answer.status}: {said}")
+        raise SourceError(f"{name_server(url)} refused with status {answer.status}: {said}")
     if reply.result is UNSET:
-        raise SourceError(f"{name_of(url)} sent no result: {said}")
+        raise SourceError(f"{name_server(url)} sent no result: {said}")
 
 
-def _said(reply: _Reply) -> str:
+def _read_reason(reply: _Reply) -> str:
     """Why the server refuses, in its words: printable and short."""
-    words = next((w for w in (reply.msg, reply.detail, reply.error) if w), "without saying why")
-    if isinstance(words, list):  # one item a parameter
-        items = [item if isinstance(item, dict) else {"msg": item} for item in words[:3]]
-        words = "; ".join(f"{_last(item.get('loc'))}{item.get('msg')}" for item in items)
-    return _shown(words)
+    reason = next((r for r in (reply.msg, reply.detail, reply.error) if r), "without saying why")
+    if isinstance(reason, list):  # one item a parameter
+        items = [item if isinstance(item, dict) else {"msg": item} for item in reason[:3]]
+        reason = "; ".join(f"{_name_parameter(item)}{item.get('msg')}" for item in items)
+    return _show(reason)
 
 
-def _last(place: Any) -> str:
+def _name_parameter(item: dict[str, Any]) -> str:
     """The parameter that an item of a 422 is about."""
-    return f"{place[-1]}: " if isinstance(place, list) and place else ""
+    path = item.get("loc")
+    return f"{path[-1]}: " if isinstance(path, list) and path else ""
 
 
 def _counts(reply: Reply, period: Period, by: By) -> Counts:
@@ -264,15 +265,15 @@ def read_cells(body: bytes, period: Period, by: By) -> dict[str, Cells]:
         if key is None or (by == "month" and key not in months):
             raise ContractError(f"OONI's counts by {by}: a row is of no {by} that was asked for")
         key = key[:7] if by == "month" else key
-        found = Cells(row.ok_count, row.anomaly_count, row.confirmed_count, row.failure_count)
+        flags = Cells(row.ok_count, row.anomaly_count, row.confirmed_count, row.failure_count)
         if key in cells:
-            raise ContractError(f"OONI's counts by {by}: two rows are of {_shown(key)}")
-        if found.total != row.measurement_count:
+            raise ContractError(f"OONI's counts by {by}: two rows are of {_show(key)}")
+        if flags.total != row.measurement_count:
             raise ContractError(
-                f"OONI's counts by {by}: the flags of {_shown(key) or 'the period'} sum to "
-                f"{found.total}, not to {row.measurement_count}"
+                f"OONI's counts by {by}: the flags of {_show(key) or 'the period'} sum to "
+                f"{flags.total}, not to {row.measurement_count}"
             )
-        cells[key] = found
+        cells[key] = flags
     return cells
 
 
@@ -285,7 +286,7 @@ def _rows(body: bytes, by: By) -> Iterable[_Row]:
             return [msgspec.json.decode(raw, type=_Row)]
         return msgspec.json.decode(raw, type=list[_Row])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ContractError(f"OONI's counts by {by} have another shape: {_shown(error)}") from None
+        raise ContractError(f"OONI's counts by {by} have another shape: {_show(error)}") from None
 
 
 def _key(row: _Row, by: By) -> str | None:
@@ -299,7 +300,7 @@ def _key(row: _Row, by: By) -> str | None:
     return ""
 
 
-def _shown(text: object) -> str:
+def _show(text: object) -> str:
     """Words of the server, printable and short."""
     shown = "".join(char if char.isprintable() else "�" for char in str(text))
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"

@@ -2,29 +2,26 @@
 
 The quota is counted by the hour, in server time spent on one client. Every reply says what is left
 of it (``X-RateLimit-Remaining``); who asks for more is answered 429, as a rule without saying when
-to come back.
+to come back. Replies are kept on disk as they were received, each with a sidecar that says whence.
+"""
 
-Replies of OONI's API on disk, as they were received, each with a sidecar that says whence."""
-
-import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import urlsplit
 
 import msgspec
 
 from analysis.errors import SourceError
 from analysis.reference.snapshots import Sidecar
-from analysis.sources.files import CannotRead
-from analysis.sources.web import Deadline, Limits, Server, asked_pause, patiently, unpacked
+from analysis.sources.files import CannotRead, lock_folder
+from analysis.sources.web import Deadline, Limits, Server, read_pause, retry, unpack
 
 _LICENCE = "CC BY-NC-SA 4.0"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -45,21 +42,12 @@ class Replies:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Keep other processes from asking with the same folder: one request at a time.
 
-        Raises:
-            SourceError: the folder cannot be written.
+        SourceError is raised within where a reply cannot be kept.
         """
-        with ExitStack() as stack:
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context((self._folder / ".lock").open("w"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            except OSError as error:
-                self._cannot_write(error)
-            yield
+        return lock_folder(self._folder, "reply can be kept in")
 
     def find(self, name: str, url: str) -> Reply | None:
         """What was kept of an address; None where nothing was, or not as it was received."""
@@ -76,11 +64,7 @@ class Replies:
         return Reply(body, asked_at, sha256)
 
     def keep(self, name: str, url: str, role: str, body: bytes, asked_at: datetime) -> Reply:
-        """Keep a reply. Where the two files are not of one reply, the sidecar's digest tells.
-
-        Raises:
-            SourceError: the folder cannot be written.
-        """
+        """Keep a reply. Where the two files are not of one reply, the sidecar's digest tells."""
         sha256 = hashlib.sha256(body).hexdigest()
         sidecar = Sidecar(
             url=url,
@@ -92,16 +76,9 @@ class Replies:
             sha256=sha256,
         )
         text = msgspec.json.format(msgspec.json.encode(sidecar), indent=2) + b"\n"
-        try:
-            _replace(self._folder / name, body)
-            _replace(self._folder / f"{name}.json", text)
-        except OSError as error:
-            self._cannot_write(error)
+        _replace(self._folder / name, body)
+        _replace(self._folder / f"{name}.json", text)
         return Reply(body, asked_at.replace(microsecond=0), sha256)
-
-    def _cannot_write(self, error: OSError) -> NoReturn:
-        reason = (error.strerror or str(error)).lower()
-        raise SourceError(f"no reply can be kept in {self._folder}: {reason}") from None
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -175,13 +152,13 @@ class Requests:
         for _ in range(_WAITS + 1):
             self._wait()
             try:
-                answer = patiently(_ask, url, _server().deadline(self._seconds, late))
+                answer = retry(_ask, url, _server().deadline(self._seconds, late))
             except CannotRead as error:
-                raise SourceError(f"{name_of(url)} did not answer: {error}") from None
+                raise SourceError(f"{name_server(url)} did not answer: {error}") from None
             self._resume_at = self._resumption(url, answer)
             if answer.status != 429:
                 return answer
-        raise SourceError(f"{name_of(url)} still refuses for its quota after {_WAITS} waits")
+        raise SourceError(f"{name_server(url)} still refuses for its quota after {_WAITS} waits")
 
     def _wait(self) -> None:
         if self._resume_at is None:
@@ -195,11 +172,13 @@ class Requests:
     def _resumption(self, url: str, answer: Answer) -> datetime | None:
         """When the next request may be made; None for at once."""
         now = self._clock()
-        pause = asked_pause(answer.headers, now) if answer.status == 429 else None
+        pause = read_pause(answer.headers, now) if answer.status == 429 else None
         if pause is not None:
             asked_for = now + timedelta(seconds=pause)
             if asked_for - now > _LONGEST_WAIT:
-                raise SourceError(f"{name_of(url)} refuses until {asked_for:%Y-%m-%d %H:%M} UTC")
+                raise SourceError(
+                    f"{name_server(url)} refuses until {asked_for:%Y-%m-%d %H:%M} UTC"
+                )
             return asked_for
         if answer.status == 429 or _is_spent(answer.headers):
             # A minute over the hour: the server's clock is not this one's.
@@ -207,7 +186,7 @@ class Requests:
         return None
 
 
-def name_of(url: str) -> str:
+def name_server(url: str) -> str:
     """OONI's API in an error message, by its host."""
     return f"OONI's API ({urlsplit(url).netloc})"
 
@@ -224,7 +203,7 @@ def _ask(url: str, deadline: Deadline) -> Answer:
         body = b"".join(reply.blocks(_LARGEST, deadline))
     encoding = reply.headers.get("Content-Encoding", "").lower()
     if encoding == "gzip":
-        body = b"".join(unpacked(BytesIO(body), _LARGEST))
+        body = b"".join(unpack(BytesIO(body), _LARGEST))
     elif encoding not in ("", "identity"):
         raise CannotRead("it packed its reply in a way that was not asked for")
     return Answer(reply.status, body, reply.headers)

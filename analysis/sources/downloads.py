@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from analysis.sources.files import CannotRead
-from analysis.sources.web import Deadline, Server, patiently, too_long, unpacked
+from analysis.sources.web import Deadline, Server, retry, too_long, unpack
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -57,7 +57,7 @@ def download(url: str, target: Path, limits: Limits) -> Download:
     """
     late = f"it did not arrive within {limits.seconds:g} seconds"
     deadline = _server().deadline(limits.seconds, late)
-    received = patiently(_receive, url, target, limits.sent, deadline)
+    received = retry(_receive, url, target, limits.sent, deadline)
     with target.open("rb") as stream:
         is_packed = stream.read(2) == _GZIP_MAGIC
     if is_packed:
@@ -87,6 +87,6 @@ def _unpack(path: Path, limit: int) -> None:
     path.rename(packed)
     try:
         with packed.open("rb") as source, path.open("wb") as stream:
-            stream.writelines(unpacked(source, limit))
+            stream.writelines(unpack(source, limit))
     finally:
         packed.unlink()

@@ -1,10 +1,19 @@
-"""What a source of measurements is: its objects, their bytes, and why they may not be had."""
+"""What a source of measurements is: its objects, their bytes, and why they may not be had.
 
+The simplest one is here, a folder; ``buckets`` has those of servers.
+"""
+
+import fcntl
 import hashlib
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from analysis.errors import SourceError
 
 
 @dataclass(frozen=True, order=True)
@@ -76,7 +85,79 @@ class Notes(Protocol):
         """Replace a note."""
 
 
+@contextmanager
+def lock_folder(folder: Path, what: str) -> Iterator[None]:
+    """Make a folder and keep other processes that lock it out.
+
+    Raises:
+        SourceError: something in it cannot be written, which is said of ``what``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SourceError(f"no {what} {folder}: {reason}") from None
+
+
 def source_id(name: str, location: str) -> str:
     """A readable, collision-free folder name for a source."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "source"
     return f"{slug}-{hashlib.sha256(location.encode()).hexdigest()[:12]}"
+
+
+class Folder:
+    """An archive on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def name(self) -> str:
+        return self._path.resolve().name
+
+    @property
+    def id(self) -> str:
+        return source_id(self.name, str(self._path.resolve()))
+
+    def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
+        """Walk the folder.
+
+        Raises:
+            SourceError: a folder below it cannot be listed.
+        """
+        items = []
+        for folder, _, names in os.walk(self._path, onerror=_cannot_list):
+            for name in names:
+                path = Path(folder, name)
+                key = path.relative_to(self._path).as_posix()
+                if wanted(key):
+                    items.append(self._describe(path, key))
+        return sorted(items)
+
+    def _describe(self, path: Path, key: str) -> ArchiveObject:
+        try:
+            status = path.stat()
+        except OSError:
+            return ArchiveObject(key, 0, "")  # reading it will say why it cannot be read
+        return ArchiveObject(key, status.st_size, str(status.st_mtime_ns))
+
+    def open(self, item: ArchiveObject) -> Stream:
+        try:
+            return (self._path / item.key).open("rb", buffering=0)
+        except OSError as error:
+            raise CannotRead(_reason(error)) from None
+
+
+def _cannot_list(error: OSError) -> NoReturn:
+    raise SourceError(f"the folder {error.filename} cannot be listed: {_reason(error)}")
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if isinstance(error, FileNotFoundError):
+        return "no longer there"
+    return error.strerror or type(error).__name__

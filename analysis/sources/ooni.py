@@ -23,8 +23,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from analysis.errors import SourceError
 from analysis.observations.flags import Received
 from analysis.period import Period
+from analysis.sources.buckets import Address, Bucket
 from analysis.sources.files import ArchiveObject, Notes
-from analysis.sources.objectstore import Address, Bucket
 from analysis.sources.web import at_once
 
 _NAME = r"(?P<name>[^/\\\x00-\x1f\x7f]{1,200}\.jsonl\.gz)"
@@ -48,30 +48,30 @@ _LAYOUTS = (
 
 def holds_country(key: str, probe_cc: str) -> bool:
     """Whether an object holds web_connectivity measurements of a country."""
-    found = _parsed(key)
-    if found is None or found["cc"] != probe_cc:
+    parts = _parse(key)
+    if parts is None or parts["cc"] != probe_cc:
         return False
-    name = found["name"]
+    name = parts["name"]
     return not name.startswith(".") and len(name.encode("utf-8", "replace")) <= _NAME_LIMIT
 
 
 def list_prefixes(day: date, probe_cc: str, now: datetime) -> list[str]:
     """Below which prefixes the objects of a day of receipt lie, up to the last full hour."""
-    found = []
+    prefixes = []
     if day <= CHANGED:
-        found.append(f"jsonl/webconnectivity/{probe_cc}/{day:%Y%m%d}/")
+        prefixes.append(f"jsonl/webconnectivity/{probe_cc}/{day:%Y%m%d}/")
     if day >= CHANGED:
         hours = 24 if day < now.date() else now.hour
-        found += [
+        prefixes += [
             f"raw/{day:%Y%m%d}/{hour:02}/{probe_cc}/webconnectivity/" for hour in range(hours)
         ]
-    return found
+    return prefixes
 
 
 def store_key(path: str) -> tuple[str, str] | None:
     """Source id (empty where the path does not say) and key of a file in a store."""
-    found = _STORED.fullmatch(path)
-    return (found["source"] or "", found["key"]) if found else None
+    parts = _STORED.fullmatch(path)
+    return (parts["source"] or "", parts["key"]) if parts else None
 
 
 def is_wanted(path: str, probe_cc: str) -> bool:
@@ -82,22 +82,22 @@ def is_wanted(path: str, probe_cc: str) -> bool:
 
 def parse_receipt(key: str) -> Received | None:
     """When the measurements of an object were received; None where the key does not say so."""
-    found = _parsed(key)
-    if found is None:
+    parts = _parse(key)
+    if parts is None:
         return None
     try:
-        since = datetime.strptime(found["day"], "%Y%m%d").replace(tzinfo=UTC)
+        since = datetime.strptime(parts["day"], "%Y%m%d").replace(tzinfo=UTC)
     except ValueError:
         return None
     start = int(since.timestamp())
-    if found.re is _LAYOUTS[0] and int(found["hour"]) < 24:
-        start += int(found["hour"]) * 3600
+    if parts.re is _LAYOUTS[0] and int(parts["hour"]) < 24:
+        start += int(parts["hour"]) * 3600
         return Received(start, start + 3600)
     return Received(start, start + 24 * 3600)  # the older layout has one folder a day
 
 
-def _parsed(key: str) -> re.Match[str] | None:
-    return next((found for layout in _LAYOUTS if (found := layout.fullmatch(key))), None)
+def _parse(key: str) -> re.Match[str] | None:
+    return next((parts for layout in _LAYOUTS if (parts := layout.fullmatch(key))), None)
 
 
 ADDRESS = Address("https://ooni-data-eu-fra.s3.eu-central-1.amazonaws.com", "ooni-data-eu-fra", "")
@@ -148,12 +148,12 @@ class OoniArchive(Bucket):
         days = [day for day in self._scope.window.days() if day <= today]
         if not days:
             raise SourceError(f"there is no measurement yet of {self._scope.window.since}")
-        found: list[ArchiveObject] = []
-        with closing(at_once(self._day, days, self.stop)) as listed:
+        objects: list[ArchiveObject] = []
+        with closing(at_once(self._list_day, days, self.stop)) as listed:
             for count, (day, items) in enumerate(listed, 1):
-                found += (item for item in items if wanted(item.key))
+                objects += (item for item in items if wanted(item.key))
                 self._scope.told(count, len(days), day.isoformat())
-        return sorted(found)
+        return sorted(objects)
 
     def renewed(self, item: ArchiveObject) -> ArchiveObject | None:
         """An object as it is now. The note that says otherwise is dropped."""
@@ -166,12 +166,12 @@ class OoniArchive(Bucket):
     def _note(self, day: date) -> str:
         return f"listings/{self._scope.probe_cc}/{day}.json"
 
-    def _day(self, day: date) -> list[ArchiveObject]:
+    def _list_day(self, day: date) -> list[ArchiveObject]:
         noted = self._scope.notes.read_note(self.id, self._note(day))
         if isinstance(noted, list):
             return [ArchiveObject(*item) for item in noted]
         prefixes = list_prefixes(day, self._scope.probe_cc, self._now)
-        items = [item for prefix in prefixes for item in self.listed(prefix, _is_any)]
+        items = [item for prefix in prefixes for item in self.list_below(prefix, _is_any)]
         if self._now - datetime.combine(day, time.max, UTC) > SETTLED:
             note = [[item.key, item.size, item.etag] for item in items]
             self._scope.notes.write_note(self.id, self._note(day), note)

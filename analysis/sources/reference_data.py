@@ -6,13 +6,11 @@ The addresses can be replaced by environment variables, for a mirror where a sou
 to pin a commit; docs/decisions/0018 says why these sources.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -41,7 +39,7 @@ from analysis.reference.snapshots import (
 )
 from analysis.reference.test_lists import load_test_lists
 from analysis.sources.downloads import Download, Limits, NotThere, download
-from analysis.sources.files import CannotRead
+from analysis.sources.files import CannotRead, lock_folder
 
 #: Environment variable → address. ``{month}`` stands for the month, YYYY-MM.
 ADDRESSES = {
@@ -204,8 +202,14 @@ def refresh(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) 
     code, now = _real_country(probe_cc), now or datetime.now(UTC)
     wanted = items(code, now.date())
     today = Snapshot(folder / now.date().isoformat())
-    with _alone(folder), tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as place:
-        build = Path(place) / today.folder.name
+    with (
+        lock_folder(folder, "snapshot can be written to"),
+        tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as parent,
+    ):
+        for left in folder.glob(".fetching-*"):  # by runs that were killed
+            if left != Path(parent):
+                shutil.rmtree(left, ignore_errors=True)
+        build = Path(parent) / today.folder.name
         lacking = [item for item in wanted if today.sidecar(item.name) is None]
         fetched = [item.name for item in lacking if _add(build, item, code, folder, now, say)]
         if fetched:
@@ -221,21 +225,6 @@ def _real_country(probe_cc: str) -> str:
     return code
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from fetching into the same folder, and clear away what they left."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for left in folder.glob(".fetching-*"):
-                shutil.rmtree(left, ignore_errors=True)
-            yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise SourceError(f"no snapshot can be written to {folder}: {reason}") from None
-
-
 def _add(build: Path, item: Item, code: str, folder: Path, now: datetime, say: Say) -> bool:
     """Fetch one file with its sidecar into the folder that is being built; whether it came.
 
@@ -245,10 +234,10 @@ def _add(build: Path, item: Item, code: str, folder: Path, now: datetime, say: S
     say(f"fetching {item.role}")
     target = build / item.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    arriving = build.with_name("arriving") / target.name
-    arriving.parent.mkdir(exist_ok=True)
+    fetched = build.with_name("fetched") / target.name
+    fetched.parent.mkdir(exist_ok=True)
     try:
-        sidecar = _fetch(arriving, item, _before(item.name, folder), now)
+        sidecar = _fetch(fetched, item, _before(item.name, folder), now)
     except CannotRead as error:
         message = f"the {item.role} cannot be fetched from {item.urls[-1]}: {error}"
         if item.may_fail:
@@ -256,7 +245,7 @@ def _add(build: Path, item: Item, code: str, folder: Path, now: datetime, say: S
             return False
         raise SourceError(message + _instead(code, folder)) from None
     if sidecar.status == 200:
-        arriving.rename(target)
+        fetched.rename(target)
     write_sidecar(build, item.name, sidecar)
     return True
 

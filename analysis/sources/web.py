@@ -1,29 +1,27 @@
 """The one way to ask a server: bounded in bytes and in time, patient, and few at a time.
 
 httpx's own limits are for each read, and a server that drips its headers, or the length of a
-chunk, stays within them for weeks. So time is bounded where bytes come in: every read, of headers
-and TLS too, ends by the :class:`Deadline` of what is being asked. (To look a name up is left to the
-system, which has limits of its own.) Redirects are not followed, and nothing of where one leads is
-said: networks write their users' addresses there.
+chunk, stays within them for weeks. So requests run on an event loop, in a thread of each
+:class:`Server`: there, whatever is awaited can be cancelled, and is when its :class:`Deadline`
+comes or somebody gives up. Callers wait for it and need not know. Redirects are not followed, and
+nothing of where one leads is said: networks write their users' addresses there.
 """
 
+import asyncio
 import gzip
 import random
 import threading
 import time
 import weakref
 import zlib
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Container, Coroutine, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from ssl import SSLContext
-from typing import IO, Any, TypeVar
+from functools import partial
+from typing import IO, Any, TypeAlias, TypeVar
 
-import httpcore
 import httpx
 import stamina.instrumentation
 
@@ -38,34 +36,41 @@ _BLOCK = 1 << 18
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_Work: TypeAlias = Coroutine[Any, Any, _Result]
 
 # Attempts are the program's business; a line on the terminal for each would bury its own.
 stamina.instrumentation.set_on_retry_hooks([])
 
 
-def _pause_before_another(error: Exception) -> bool | float:
+def _wait_before_another(error: Exception) -> bool | float:
     """Whether another attempt is worth it, or the pause that the server asks for."""
     if not isinstance(error, Passing):
         return False
     return error.after + random.uniform(0.0, 1.0) if error.after else True
 
 
-#: Calls a function until it gets through, six times within about twenty seconds.
-patiently = stamina.RetryingCaller(
+#: Calls a function again until it gets through, six times within about twenty seconds.
+retry = stamina.RetryingCaller(
     attempts=6, timeout=None, wait_initial=0.5, wait_max=20.0, wait_jitter=1.0
-).on(_pause_before_another)
+).on(_wait_before_another)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds to wait: for a connection, for any byte, and for the next 64 KB.
+    """What is waited for, and how much is taken.
 
-    The last asks for half a kilobyte a second, which eight downloads get through a modem.
+    Attributes:
+        connect: seconds for a connection.
+        silence: seconds for any byte.
+        piece: seconds for the next 64 KB, all attempts together. Half a kilobyte a second is what
+            eight downloads get through a modem.
+        page: bytes of one page of a listing; 1000 keys have less than four million.
     """
 
     connect: float = 15.0
     silence: float = 30.0
     piece: float = 120.0
+    page: int = 16 << 20
 
 
 LIMITS = Limits()
@@ -78,80 +83,10 @@ class Deadline:
     Attributes:
         at: the end, of ``time.monotonic()``.
         late: what is said of a server that does not keep it.
-        stopped: set where somebody has given up.
     """
 
     at: float
     late: str
-    stopped: threading.Event
-
-    def left(self) -> float:
-        """Seconds left, or CannotRead."""
-        if self.stopped.is_set():
-            raise CannotRead("given up")
-        left = self.at - time.monotonic()
-        if left <= 0:
-            raise CannotRead(self.late)
-        return left
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Let it hold for whatever is read; the troubles of a connection come in words."""
-        before = _deadline.set(self)
-        try:
-            yield
-        except httpx.TimeoutException:
-            self.left()
-            raise Unreachable("the server did not answer in time") from None
-        except httpx.ConnectError:
-            raise Unreachable("there is no connection to the server") from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
-            raise CannotRead("its address is not one of a server") from None
-        except httpx.HTTPError:
-            raise Passing("the connection broke each time") from None
-        finally:
-            _deadline.reset(before)
-
-
-_deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
-
-
-def _within(timeout: float | None) -> float | None:
-    """Seconds for the next read or write of a socket."""
-    deadline = _deadline.get()
-    if deadline is None:
-        return timeout
-    return deadline.left() if timeout is None else min(timeout, deadline.left())
-
-
-class _Connection(httpcore.NetworkStream):
-    """A connection whose reads and writes end by the deadline."""
-
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
-        self._stream = stream
-        self.close = stream.close  # type: ignore[method-assign]
-        self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _within(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _within(timeout))
-
-    def start_tls(
-        self, ssl_context: SSLContext, server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:  # fmt: skip
-        return _Connection(self._stream.start_tls(ssl_context, server_hostname, _within(timeout)))
-
-
-class _Network(httpcore.SyncBackend):
-    """Makes such connections."""
-
-    def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, *more: Any, **options: Any
-    ) -> httpcore.NetworkStream:
-        return _Connection(super().connect_tcp(host, port, _within(timeout), *more, **options))
 
 
 class Server:
@@ -160,36 +95,35 @@ class Server:
     Args:
         purpose: why it is asked, for whoever reads its log.
         encoding: in which bodies may come; they are handed on as they came.
-        limits: seconds to wait; by default :data:`LIMITS`.
+        limits: by default :data:`LIMITS`.
     """
 
     def __init__(
         self, purpose: str, encoding: str = "identity", limits: Limits | None = None
     ) -> None:
-        self._limits = limits or LIMITS
-        self._stopped = threading.Event()
+        self.limits = limits or LIMITS
+        self._is_stopped = False
+        self._awaited = set[Future[Any]]()
         # Proxies and certificates come from the environment as for any other tool.
-        self._client = httpx.Client(
+        self._client = httpx.AsyncClient(
             headers={"User-Agent": f"{_PROJECT} ({purpose})", "Accept-Encoding": encoding},
-            timeout=httpx.Timeout(self._limits.silence, connect=self._limits.connect, pool=None),
-            # httpx reads where a redirect leads even if it does not go there, and may stumble.
-            event_hooks={"response": [lambda reply: reply.headers.pop("Location", None)]},
+            timeout=httpx.Timeout(self.limits.silence, connect=self.limits.connect, pool=None),
+            event_hooks={"response": [_forget_redirect]},
         )
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=_run, args=(self._loop,), daemon=True).start()
         # Sources come and go without a word, and open sockets would stay until the collector comes.
-        weakref.finalize(self, self._client.close)
-        # httpx gives nobody a way to name the network of the pools that it makes of all this, so
-        # they are told afterwards; the tests' dripping servers show that they listen.
-        for transport in (self._client._transport, *self._client._mounts.values()):
-            if isinstance(transport, httpx.HTTPTransport):
-                transport._pool._network_backend = _Network()
+        weakref.finalize(self, _end, self._loop, self._client)
 
     def stop(self) -> None:
-        """Let what is being read end at its next byte: somebody has given up."""
-        self._stopped.set()
+        """Let what is being read end now: somebody has given up."""
+        self._is_stopped = True
+        for result in list(self._awaited):
+            result.cancel()
 
     def deadline(self, seconds: float = 0.0, late: str = "it comes too slowly") -> Deadline:
         """So many seconds from now; by default as many as the next 64 KB may take."""
-        return Deadline(time.monotonic() + (seconds or self._limits.piece), late, self._stopped)
+        return Deadline(time.monotonic() + (seconds or self.limits.piece), late)
 
     def open(
         self,
@@ -203,13 +137,81 @@ class Server:
         Raises:
             CannotRead: there is no reply of a status that is accepted, in words.
         """
-        with deadline.kept():
-            request = self._client.build_request("GET", url, headers=headers)
-            reply = Reply(self._client.send(request, stream=True))
+        reply = Reply(self, self.run(partial(self._send, url, headers), deadline))
         if reply.status not in accepts:
             reply.close()
             raise _refusal(reply)
         return reply
+
+    async def _send(self, url: str, headers: Mapping[str, str] | None) -> httpx.Response:
+        request = self._client.build_request("GET", url, headers=headers)
+        return await self._client.send(request, stream=True)
+
+    def run(self, call: Callable[[], _Work[_Result]], deadline: Deadline) -> _Result:
+        """Call something on the loop, and wait for its result.
+
+        Raises:
+            CannotRead: the deadline came first, or somebody gave up, or the connection is in
+                trouble; in words.
+        """
+        result = self.begin(_by(deadline, call))
+        self._awaited.add(result)
+        if self._is_stopped:
+            result.cancel()
+        try:
+            return result.result()
+        except CancelledError:
+            raise CannotRead("given up") from None
+        except TimeoutError:
+            raise CannotRead(deadline.late) from None
+        except httpx.TimeoutException:
+            raise Unreachable("the server did not answer in time") from None
+        except httpx.ConnectError:
+            raise Unreachable("there is no connection to the server") from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
+            raise CannotRead("its address is not one of a server") from None
+        except httpx.HTTPError:
+            raise Passing("the connection broke each time") from None
+        finally:
+            result.cancel()  # the caller may have been interrupted
+            self._awaited.discard(result)
+
+    def begin(self, work: _Work[_Result]) -> "Future[_Result]":
+        """Let something run on the loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+async def _by(deadline: Deadline, call: Callable[[], _Work[_Result]]) -> _Result:
+    async with asyncio.timeout(deadline.at - time.monotonic()):
+        return await call()
+
+
+async def _forget_redirect(response: httpx.Response) -> None:
+    # httpx reads where a redirect leads even if it does not go there, and may stumble.
+    response.headers.pop("Location", None)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.run_until_complete(_finish())
+    loop.close()
+
+
+def _end(loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> None:
+    async def close() -> None:
+        await client.aclose()
+        loop.stop()
+
+    asyncio.run_coroutine_threadsafe(close(), loop)
+
+
+async def _finish() -> None:
+    """Let what was begun end, or asyncio complains."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class Reply:
@@ -220,16 +222,23 @@ class Reply:
         headers: by name, in whatever case.
     """
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, server: Server, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.close = response.close
-        self._blocks = response.iter_raw()  # as it comes: a block size would wait for more
+        self._server = server
+        self._response = response
+        self._blocks = response.aiter_raw()  # as it comes: a block size would wait for more
 
     def next(self, deadline: Deadline) -> bytes:
         """The next bytes as they were sent; empty at the end."""
-        with deadline.kept():
-            return next(self._blocks, b"")
+        return self._server.run(self._next, deadline)
+
+    async def _next(self) -> bytes:
+        return await anext(self._blocks, b"")
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._server.begin(self._response.aclose())
 
     def blocks(self, limit: int, deadline: Deadline) -> Iterator[bytes]:
         """All of them; CannotRead where they are more than ``limit`` bytes."""
@@ -243,7 +252,7 @@ class Reply:
             yield block
 
 
-def unpacked(packed: IO[bytes], limit: int) -> Iterator[bytes]:
+def unpack(packed: IO[bytes], limit: int) -> Iterator[bytes]:
     """The content of a gzip stream; CannotRead where it is cut, or more than ``limit`` bytes.
 
     httpx is not asked to unpack: it would do so without bounds, and take a cut stream for whole.
@@ -279,20 +288,20 @@ def _refusal(reply: Reply) -> CannotRead:
         trouble = Passing(f"the server answered {status} each time")
     else:
         return CannotRead(f"the server answered {status}")
-    pause = asked_pause(reply.headers, datetime.now(UTC)) or 0.0
+    pause = read_pause(reply.headers, datetime.now(UTC)) or 0.0
     trouble.after = min(max(pause, 0.0), _LONGEST_WAIT)
     return trouble
 
 
-def asked_pause(headers: Mapping[str, str], now: datetime) -> float | None:
+def read_pause(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds that ``Retry-After`` asks for, itself or as a date; None where it asks for none."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
-        found = parsedate_to_datetime(text)
-        found = found if found.tzinfo else found.replace(tzinfo=UTC)
-        return min((found - now).total_seconds(), 1e9)
+        date = parsedate_to_datetime(text)
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        return min((date - now).total_seconds(), 1e9)
     except (ValueError, TypeError, OverflowError):
         return None
 

@@ -1,0 +1,195 @@
+"""An archive in a public bucket of an S3 server, listed and read without credentials.
+
+What a bucket says and sends is taken for hostile. So it is asked over ``web``, which bounds both,
+and not through the library that keeps a store (``objectstore``): that one takes a web page for an
+empty listing, and goes where a redirect leads (decision 0009).
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_plus, urlencode
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from analysis.errors import SourceError
+from analysis.sources.files import ArchiveObject, CannotRead, Passing, source_id
+from analysis.sources.object_streams import ObjectStream, strip_etag
+from analysis.sources.web import Deadline, Server, retry
+
+_MOST_PAGES = 100_000
+_ETAG = re.compile(r"[!#-~]{0,200}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a bucket is.
+
+    Attributes:
+        url: that of the bucket.
+        bucket: its name.
+        prefix: what all keys begin with; empty, or ends in a slash.
+        region: of AWS; empty where nothing is said.
+    """
+
+    url: str
+    bucket: str
+    prefix: str
+    region: str = ""
+
+
+@dataclass(frozen=True)
+class _Page:
+    """One page of a listing; ``token`` leads to the next one, empty at the last."""
+
+    objects: tuple[ArchiveObject, ...]
+    token: str
+
+
+class Bucket:
+    """An archive on an S3 server."""
+
+    #: What the objects may be used for, where that is known.
+    licence = "see the source"
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._server = Server("reads OONI's archive layout")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A worker opens objects; it lists nothing and tells nobody.
+        return Bucket, (self._address,)
+
+    @property
+    def name(self) -> str:
+        return self._address.prefix.rstrip("/").rpartition("/")[2] or self._address.bucket
+
+    @property
+    def id(self) -> str:
+        return source_id(self.name, f"{self._address.url}/{self._address.prefix}")
+
+    def url(self, item: ArchiveObject) -> str:
+        """The address of an object."""
+        return f"{self._address.url}/{quote(self._address.prefix + item.key)}"
+
+    def stop(self) -> None:
+        """Let requests in other threads end: somebody has given up."""
+        self._server.stop()
+
+    def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
+        """List the bucket.
+
+        Raises:
+            SourceError: it cannot be listed to its end.
+        """
+        return self.list_below("", wanted)
+
+    def list_below(self, prefix: str, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
+        """The objects below a prefix whose key is wanted, sorted by key.
+
+        Raises:
+            SourceError: they cannot be listed to their end.
+        """
+        items = {
+            item.key: item
+            for page in self._list_pages(prefix)
+            for item in page.objects
+            if item.key.startswith(prefix) and wanted(item.key)
+        }
+        return sorted(items.values())
+
+    def renewed(self, item: ArchiveObject) -> ArchiveObject | None:
+        """An object as it is listed now; None where it is no longer.
+
+        Raises:
+            CannotRead: it cannot be listed.
+        """
+        page = self._list_page(item.key)
+        return next((other for other in page.objects if other.key == item.key), None)
+
+    def answers(self) -> bool:
+        """Whether the server lists anything, when it does not give an object."""
+        try:
+            self._list_page("")
+        except CannotRead:
+            return False
+        return True
+
+    def open(self, item: ArchiveObject) -> ObjectStream:
+        return ObjectStream(self._server, self.url(item), item)
+
+    def _list_pages(self, prefix: str) -> Iterator[_Page]:
+        token, seen = "", set[str]()
+        try:
+            for _ in range(_MOST_PAGES):
+                page = self._list_page(prefix, token)
+                yield page
+                token = page.token
+                if not token:
+                    return
+                marks = {token, page.objects[0].key if page.objects else ""}
+                if marks & seen:
+                    raise CannotRead("its listing repeats a page")
+                seen |= marks
+            raise CannotRead("its listing does not end")
+        except CannotRead as error:
+            below = f" below {prefix}" if prefix else ""
+            name = self._address.bucket
+            raise SourceError(f"the bucket {name} cannot be listed{below}: {error}") from None
+
+    def _list_page(self, prefix: str, token: str = "") -> _Page:
+        asked = {"list-type": "2", "prefix": self._address.prefix + prefix, "encoding-type": "url"}
+        if token:
+            asked["continuation-token"] = token
+        url = f"{self._address.url}?{urlencode(asked)}"
+        return retry(self._fetch_page, url, self._server.deadline())
+
+    def _fetch_page(self, url: str, deadline: Deadline) -> _Page:
+        with closing(self._server.open(url, deadline)) as reply:
+            xml = b"".join(reply.blocks(self._server.limits.page, deadline))
+        return _read_page(xml, self._address.prefix)
+
+
+def _read_page(xml: bytes, prefix: str) -> _Page:
+    """Read one page of a listing; keys outside ``prefix`` are left out.
+
+    Raises:
+        Passing: it is cut off.
+        CannotRead: it is no listing.
+    """
+    try:
+        root = fromstring(xml, forbid_dtd=True)
+    except DefusedXmlException:
+        raise CannotRead("its listing holds a DTD") from None
+    except ParseError:
+        raise Passing("its listing is cut off, or none; a plain web server is no source") from None
+    if root.tag.rpartition("}")[2] != "ListBucketResult":
+        raise CannotRead(
+            "it does not list like an S3 bucket; a plain web server cannot be a source, fetch its "
+            "files into a folder"
+        )
+    decode = unquote_plus if root.findtext("{*}EncodingType") == "url" else str
+    items = (_read_item(item, decode) for item in root.iterfind("{*}Contents"))
+    token = root.findtext("{*}NextContinuationToken") or ""
+    is_last = root.findtext("{*}IsTruncated") != "true"
+    if not is_last and not token:
+        raise CannotRead("its listing breaks off")
+    return _Page(tuple(_keep_below(prefix, items)), "" if is_last else token)
+
+
+def _read_item(item: Element, decode: Callable[[str], str]) -> ArchiveObject:
+    key = decode(item.findtext("{*}Key") or "")
+    size = (item.findtext("{*}Size") or "").strip()
+    etag = strip_etag((item.findtext("{*}ETag") or "").strip())
+    if not (size.isascii() and size.isdecimal() and len(size) < 16 and _ETAG.fullmatch(etag)):
+        raise CannotRead(f"its listing gives {key[:200]!r} no size or ETag that can be")
+    return ArchiveObject(key, int(size), etag)
+
+
+def _keep_below(prefix: str, items: Iterator[ArchiveObject]) -> Iterator[ArchiveObject]:
+    for item in items:
+        if item.key.startswith(prefix):
+            yield ArchiveObject(item.key.removeprefix(prefix), item.size, item.etag)

@@ -1,0 +1,155 @@
+"""Where a store lives: the same in a folder and on S3, and what becomes of it on a bad server."""
+
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from analysis.errors import ParameterError, SourceError
+from analysis.sources.objectstore import Storage
+from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
+
+_NAMES = ["a b/c+d.parquet", "a b/c%20d.parquet", "ភ្នំ/[1]*?.parquet", "ភ្នំ/.x.part"]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
+    """An S3 server for which nobody waits long, and no credentials but those that a test gives."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    limits = {"read_timeout": timedelta(seconds=0.5), "timeout": timedelta(seconds=1)}
+    monkeypatch.setattr("analysis.sources.objectstore.LIMITS", limits)
+    backoff = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=2)}
+    monkeypatch.setattr(
+        "analysis.sources.objectstore.RETRIES", {"max_retries": 2, "backoff": backoff}
+    )
+    with loopback_s3() as state:
+        yield state
+
+
+def _anonymous(server: LoopbackS3, prefix: str = "") -> str:
+    return server.s3_url.replace("s3://archive", f"s3://anonymous@archive/{prefix}")
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def storage(
+    request: pytest.FixtureRequest, server: LoopbackS3, tmp_path: Path
+) -> Callable[[], Storage]:
+    """One with nothing in it."""
+    is_bucket = request.param == "bucket"
+    uri = _anonymous(server, "our store") if is_bucket else str(tmp_path / "our store")
+    return lambda: Storage(uri)
+
+
+def test_a_folder_and_a_bucket_hold_the_same(storage: Callable[[], Storage], tmp_path: Path):
+    """Whatever the names, whoever reads: also a process to which the storage was sent."""
+    store, file = storage(), tmp_path / "file"
+    assert store.files("") == store.files("none") == []
+    for number, name in enumerate(_NAMES):
+        file.write_bytes(bytes([number]) * 1000)
+        store.put(str(file), f"top/{name}")
+    other: Storage = pickle.loads(pickle.dumps(store))
+    assert other.files("top") == sorted(_NAMES)
+    assert {size for size, _ in other.stamps("top").values()} == {1000}
+    for number, name in enumerate(_NAMES):
+        content = bytes([number]) * 1000
+        with other.open_input(f"top/{name}") as stream:
+            assert stream.read(10) + stream.read() == content
+        other.fetch(f"top/{name}", str(file))
+        assert other.read(f"top/{name}") == file.read_bytes() == content
+    other.remove_older("top", "a b/", f"top/{_NAMES[0]}", seconds=-60)
+    assert store.files("top") == sorted({*_NAMES} - {_NAMES[1]})
+    for read in (store.read, store.open_input, lambda name: store.fetch(name, str(file))):
+        with pytest.raises(FileNotFoundError):
+            read("top/none")
+
+
+def test_what_a_killed_write_left_is_no_file(tmp_path: Path):
+    """obstore writes beside the name, with a number behind it."""
+    (tmp_path / "a.parquet#1").write_bytes(b"half")
+    (tmp_path / "a.parquet").write_bytes(b"whole")
+    assert Storage(str(tmp_path)).files("") == ["a.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (Fault("status", 2, 503), ""),
+        (Fault("reset", 2, cut=100), ""),
+        (Fault("silence", 1), ""),
+        (Fault("status", status=503), "503 Service Unavailable"),
+        (Fault("status", status=403), "permission denied"),
+        (Fault("reset"), "HTTP error"),
+        (Fault("silence"), "Content-Range"),
+        (Fault("drip"), "Content-Range"),
+        (Fault("head"), "HTTP error"),
+    ],
+)
+def test_a_bad_server_is_asked_again_and_then_named(server: LoopbackS3, fault: Fault, why: str):
+    """In bounded time and one line, which quotes no address.
+
+    A body that stops is asked for from where it stopped, of which these faults know nothing.
+    """
+    server.objects["x/y"] = bytes(5000)
+    server.faults["x/y"] = fault
+    start, storage = time.monotonic(), Storage(_anonymous(server))
+    if not why:
+        assert storage.read("x/y") == bytes(5000)
+    else:
+        with pytest.raises(OSError, match=why) as caught:
+            storage.read("x/y")
+        assert "\n" not in str(caught.value)
+        assert "127.0.0.1" not in str(caught.value)
+    assert time.monotonic() - start < 8
+
+
+def test_a_store_that_cannot_be_listed_is_named(server: LoopbackS3):
+    server.faults["?x/"] = Fault("status", status=403)
+    with pytest.raises(SourceError, match=r"the store s3://.* cannot be listed: .*403"):
+        Storage(_anonymous(server)).files("x")
+
+
+def test_keys_come_from_the_environment_or_the_file_of_aws(
+    server: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As AWS's own tools have it; who is anonymous sends none."""
+    file = tmp_path / "credentials"
+    keys = "aws_access_key_id = {}\naws_secret_access_key = a%b\naws_session_token = c\n"
+    file.write_text(f"[default]\n{keys.format('mine')}[team]\n{keys.format('ours')}")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+
+    def signer(uri: str) -> str:
+        Storage(uri).files("")
+        return server.signatures[-1].partition("Credential=")[2].partition("/")[0]
+
+    assert signer(_anonymous(server)) == ""
+    assert signer(server.s3_url) == "mine"
+    monkeypatch.setenv("AWS_PROFILE", "team")
+    assert signer(server.s3_url) == "ours"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "yours")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    assert signer(server.s3_url) == "yours"
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("gs://bucket", "a folder or s3://bucket/prefix"),
+        ("http://host/bucket", "a folder or s3://bucket/prefix"),
+        ("s3://", "options are region"),
+        ("s3://[", "options are region"),
+        ("s3://bucket?key=1", "options are region"),
+        ("s3://id:secret@bucket", "keys do not belong into an address"),
+    ],
+)
+def test_a_store_that_is_none_is_a_wrong_parameter(uri: str, why: str):
+    """And a secret is not repeated."""
+    with pytest.raises(ParameterError) as caught:
+        Storage(uri)
+    assert why in str(caught.value)
+    assert "secret" not in str(caught.value).partition(":")[0]
+    assert "id:secret" not in str(caught.value)
