@@ -97,7 +97,7 @@ bench: $(STAMP)  ## the performance figures, printed as ratios
 	@$(PY) -m benchmarks
 
 clean:  ## remove what make built, never fetched raw data
-	@rm -rf .venv build reports shared data/observations data/packs data/work data/fictional
+	@rm -rf .venv build reports shared data/observations data/studies data/work data/fictional
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

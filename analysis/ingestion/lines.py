@@ -8,17 +8,12 @@ import gzip
 import hashlib
 from array import array
 from collections.abc import Iterator
-from io import RawIOBase
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 from isal import isal_zlib
 
 from analysis.sources.files import CannotRead, Stream
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
 
 #: Lines longer than this are not read (bytes).
 LINE_LIMIT = 64 << 20
@@ -129,41 +124,7 @@ def is_utf8(content: memoryview) -> bool:
     return True
 
 
-class Hashed(RawIOBase):
-    """Passes a stream through and takes its digest."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._hash = hashlib.sha256()
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "Buffer", /) -> int:
-        room = memoryview(buffer)
-        if not self._rest:
-            self._rest = memoryview(self._read(len(room)))
-            self._hash.update(self._rest)
-        count = min(len(room), len(self._rest))
-        room[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def _read(self, size: int) -> bytes:
-        try:
-            return self._stream.read(size)
-        except OSError as error:
-            raise CannotRead(error.strerror or type(error).__name__) from None
-
-    def digest(self) -> str:
-        """SHA-256 of the whole stream; reads what nobody has read yet."""
-        while block := self._read(_PACKED_BLOCK):
-            self._hash.update(block)
-        return self._hash.hexdigest()
-
-
-class Unpacked:
+class Decompressed:
     """What a gzip stream holds; several members follow each other.
 
     A stream that breaks off gives all that it holds up to the break, and then EOFError: no reader
@@ -171,24 +132,24 @@ class Unpacked:
     bomb breaks off too, before it takes hours.
     """
 
-    def __init__(self, stream: RawIOBase | BinaryIO) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self._hash = hashlib.sha256()
         self._packed: bytes = b""
         self._is_over = False
         self._taken = self._given = 0  # bytes
         self._begin()
 
     def _begin(self) -> None:
-        self._unpack = isal_zlib.decompressobj(wbits=31)
+        self._member = isal_zlib.decompressobj(wbits=31)
         self._is_begun = False
 
     def readinto(self, buffer: memoryview, /) -> int:
         while True:
             if not self._packed and not self._is_over:
-                self._packed = self._stream.read(_PACKED_BLOCK) or b""
-                self._taken += len(self._packed)
+                self._packed = self._read()
                 self._is_over = not self._packed
-            if self._unpack.eof:
+            if self._member.eof:
                 self._packed = self._packed.lstrip(b"\0")  # padding between or behind members
                 if self._packed:
                     self._begin()
@@ -198,13 +159,28 @@ class Unpacked:
             if not self._packed and self._is_over and not self._is_begun:
                 return 0
             self._is_begun = True
-            content = self._unpack.decompress(self._packed, min(len(buffer), _UNPACKED_BLOCK))
-            self._packed = self._unpack.unused_data or self._unpack.unconsumed_tail
+            content = self._member.decompress(self._packed, min(len(buffer), _UNPACKED_BLOCK))
+            self._packed = self._member.unused_data or self._member.unconsumed_tail
             self._given += len(content)
             if self._given > max(_MOST_UNPACKED, _MOST_TIMES * self._taken):
                 raise EOFError("the stream is a bomb")
             if content:
                 buffer[: len(content)] = content
                 return len(content)
-            if not self._packed and self._is_over and not self._unpack.eof:
+            if not self._packed and self._is_over and not self._member.eof:
                 raise EOFError("the stream ended before its end-of-stream marker")
+
+    def _read(self) -> bytes:
+        try:
+            block = self._stream.read(_PACKED_BLOCK)
+        except OSError as error:
+            raise CannotRead(error.strerror or type(error).__name__) from None
+        self._hash.update(block)
+        self._taken += len(block)
+        return block
+
+    def digest(self) -> str:
+        """SHA-256 of the whole stream as it came; reads what nobody has read yet."""
+        while self._read():
+            pass
+        return self._hash.hexdigest()

@@ -1,0 +1,128 @@
+"""The objects of a server: some threads fetch them, and what is there is read meanwhile.
+
+An object is read when all of it is there and is what its ETag says, so that no worker waits for a
+server, and none reads what turns out to be damaged. Until then it lies in a temporary folder.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+from threading import BoundedSemaphore
+
+import stamina
+
+from analysis.errors import SourceError
+from analysis.ingestion.objects import Result, Task
+from analysis.ingestion.raw_files import RawFiles
+from analysis.ingestion.workers import start_reader
+from analysis.sources.files import ArchiveObject, CannotRead, Changed, Damaged, Passing
+from analysis.sources.objectstore import Bucket, Folder
+from analysis.sources.web import CONNECTIONS, at_once
+from analysis.store.atomic_files import lock
+from analysis.store.provenance import NotRead
+
+#: What the names of temporary folders begin with.
+PREFIX = "workbook-downloads-"
+
+_once_more = stamina.RetryingCaller(attempts=2, timeout=None).on(Damaged)
+
+
+def fetch_and_read_objects(
+    task: Task, bucket: Bucket, items: Sequence[ArchiveObject], jobs: int, *, keep_raw: bool
+) -> Iterator[tuple[str, Result]]:
+    """What became of each object of a server, by key, in the order in which they are done.
+
+    Args:
+        task: where observations go.
+        bucket: the server's archive.
+        items: what to fetch.
+        jobs: worker processes.
+        keep_raw: keep what was fetched. What was kept before is not fetched in any case.
+
+    Raises:
+        SourceError: the server stopped answering.
+    """
+    # Threads that wait for a worker fetch nothing, so there are as many more as workers.
+    threads = CONNECTIONS + jobs
+    with (
+        start_fetching_reader(task, bucket, jobs, keep_raw=keep_raw) as read,
+        closing(at_once(read, items, bucket.stop, threads)) as results,
+    ):
+        yield from ((item.key, result) for item, result in results)
+
+
+@contextmanager
+def start_fetching_reader(
+    task: Task, bucket: Bucket, jobs: int, *, keep_raw: bool
+) -> Iterator[Callable[[ArchiveObject], Result]]:
+    """A function that fetches an object and has it read, for several threads at once."""
+    with _temporary_folder() as folder:
+        raw = RawFiles(task.store, task.source_id)
+        downloads = _Downloads(bucket, folder, raw, keep_raw, BoundedSemaphore(CONNECTIONS))
+        with start_reader(replace(task, source=Folder(folder)), jobs) as read:
+            yield partial(downloads.fetch_and_read, read)
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder for a while. Those that killed runs have left, which nobody holds, are removed."""
+    for left in Path(gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError), lock(left):
+            shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name, lock(Path(name)):
+        yield Path(name)
+
+
+@dataclass(frozen=True)
+class _Downloads:
+    """Where objects lie between being fetched and being read."""
+
+    bucket: Bucket
+    folder: Path
+    raw: RawFiles
+    keep_raw: bool
+    turns: BoundedSemaphore  # waited for before an object's time begins
+
+    def fetch_and_read(
+        self, read: Callable[[ArchiveObject], Result], item: ArchiveObject
+    ) -> Result:
+        path = self.folder / item.key
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return read(self._fetch_current(item, path))
+        except Passing as error:
+            if not self.bucket.answers():
+                raise SourceError(f"the source stopped answering at {item.key}: {error}") from None
+            return NotRead(item.key, str(error))
+        except CannotRead as error:
+            return NotRead(item.key, str(error))
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise SourceError(f"{item.key} was fetched and cannot be put down: {reason}") from None
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _fetch_current(self, item: ArchiveObject, path: Path) -> ArchiveObject:
+        """Put an object at ``path`` as it is now, which may be another than was listed."""
+        try:
+            _once_more(self._fetch, item, path)
+        except Changed as error:
+            fresh = self.bucket.renewed(item)
+            if fresh is None or fresh == item:
+                raise error from None
+            item = fresh
+            _once_more(self._fetch, item, path)
+        return item
+
+    def _fetch(self, item: ArchiveObject, path: Path) -> None:
+        if self.raw.copy(item, path):
+            return
+        with self.turns, closing(self.bucket.open(item)) as stream, path.open("wb") as file:
+            while block := stream.read():
+                file.write(block)
+        if self.keep_raw:
+            self.raw.keep(item, path, self.bucket.url(item), self.bucket.licence)
