@@ -48,7 +48,7 @@ def ingest(
     jobs: int | None = None,
     scheduler: str = "",
     listing: Progress = _silent,
-    progress: Progress | None = None,
+    progress: Progress = _silent,
 ) -> Collection:
     """Bring a country's observations into the store; what is there already is not read again.
 
@@ -74,7 +74,7 @@ def ingest(
             damaged, or the store cannot be written.
     """
     target = Store(store)
-    window = _window(source, probe_cc, period, receipt_margin)
+    window = _choose_window(source, probe_cc, period, receipt_margin)
     opened = open_source(source, Scope(probe_cc, window, target, listing) if window else None)
     catalogue = Catalogue(target, opened.id, probe_cc, window)
     if reopen and isinstance(opened, Bucket):
@@ -83,7 +83,6 @@ def ingest(
             return read_before
     listed = opened.objects(partial(imports.is_wanted, probe_cc=probe_cc))
     folder, offered = imports.find_import(opened, listed)
-    progress = progress or _silent
     if offered and imports.is_share(offered[0]):
         collection = imports.import_share(opened, offered[0], target, probe_cc, progress)
     else:
@@ -108,7 +107,7 @@ def ingest(
     return collection
 
 
-def _window(
+def _choose_window(
     source: str, probe_cc: str, period: Period | None, receipt_margin: int
 ) -> Period | None:
     """The days of receipt that OONI's archive is asked for; None where the source is another."""

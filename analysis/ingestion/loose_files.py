@@ -11,6 +11,7 @@ import pyarrow as pa
 from analysis.ingestion.lines import LINE_LIMIT, Decompressed, Line, Lines, Readable, is_utf8
 from analysis.ingestion.objects import Refusal, read_line
 from analysis.observations.fingerprints import Fingerprints
+from analysis.sources.files import CannotRead
 from analysis.store.store import table_of
 
 
@@ -54,9 +55,9 @@ def _read_file(
 ) -> Iterator[tuple[int, tuple[Any, ...] | Refusal]]:
     try:
         with Path(path).open("rb") as stream:
-            is_packed = stream.read(2) == b"\x1f\x8b"
+            is_gzip = stream.read(2) == b"\x1f\x8b"
             stream.seek(0)
-            if not is_packed:
+            if not is_gzip:
                 whole = stream.read(LINE_LIMIT + 1)
                 stream.seek(0)
                 if len(whole) <= LINE_LIMIT and _is_one_value(whole):
@@ -65,7 +66,9 @@ def _read_file(
                     yield 1, read_line(line, fingerprints, None)
                     return
                 del whole
-            yield from _read_lines(Decompressed(stream) if is_packed else stream, fingerprints)
+            yield from _read_lines(Decompressed(stream) if is_gzip else stream, fingerprints)
+    except CannotRead as error:
+        yield 0, Refusal(f"cannot be read: {error}")
     except OSError as error:
         yield 0, Refusal(f"cannot be read: {error.strerror or type(error).__name__}")
 

@@ -42,9 +42,12 @@ BLANK_CHECKSUM = (_PREFIX + b"0" * 64).decode()
 
 def set_checksum(path: Path) -> None:
     """Fill in the checksum of a Parquet file whose last metadata are the blank one."""
-    with path.open("r+b") as stream, mmap.mmap(stream.fileno(), 0) as content:
-        start = content.rfind(BLANK_CHECKSUM.encode())
-        content[start : start + len(BLANK_CHECKSUM)] = _checksum(content, start)
+    with path.open("r+b") as stream:
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            start = content.rfind(BLANK_CHECKSUM.encode())
+            checksum = _checksum(content, start)
+        stream.seek(start)
+        stream.write(checksum)
 
 
 def _checksum(content: "bytes | mmap.mmap", start: int) -> bytes:
@@ -136,7 +139,8 @@ def _create_locked(path: Path) -> int:
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold a file or folder for as long as this process lives, or OSError where another does."""
-    descriptor = os.open(path, os.O_RDONLY)
+    # A lock that goes over the network wants a file that can be written; a folder cannot be.
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -65,16 +65,16 @@ class Catalogue:
         record = self._record
         if record.share:
             return shares.reopen_share(self._store, record.share)
-        files = tuple(file for file, *_ in record.files)
-        there = self.read_provenances(record.source_id, [file.key for file in files])
-        for file in files:
-            now = there.get(file.key)
-            if now is None or not now.is_current(file.size, file.etag, fingerprints):
-                return None
-        if not files:
+        on_record = {file.key: file for file, *_ in record.files}
+        files = self.read_provenances(record.source_id, list(on_record))
+        is_whole = files and files.keys() == on_record.keys()
+        if not is_whole or not all(
+            file.is_current(on_record[key].size, on_record[key].etag, fingerprints)
+            for key, file in files.items()
+        ):
             return None
         return Collection(
-            self._store, record.source_id, tuple(there.values()), tuple(record.not_read)
+            self._store, record.source_id, tuple(files.values()), tuple(record.not_read)
         )
 
     def write(self, collection: Collection) -> None:

@@ -106,10 +106,8 @@ class Observations:
 
     def objects_not_read(self) -> pd.DataFrame:
         """One row an object that could not be read at all: ``key, why``, sorted by key."""
-        items = self._collection.not_read
-        return pd.DataFrame(
-            {"key": [i.key for i in items], "why": [i.why for i in items]}, dtype="str"
-        )
+        rows = [(item.key, item.why) for item in self._collection.not_read]
+        return pd.DataFrame(rows, columns=["key", "why"], dtype="str")
 
 
 def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:

@@ -96,17 +96,11 @@ def import_files(
     store: Store,
     probe_cc: str,
 ) -> Generator[tuple[str, Provenance | NotRead], None, None]:
-    """Copy the files of another store; then come the objects that its owner could not read.
-
-    Args:
-        source: the other store.
-        files: of one archive.
-        listed: everything in it.
-        store: where they are copied to; a file that is there already is not fetched.
-        probe_cc: the country.
+    """Copy those of all ``listed`` files of another store that were made from one archive.
 
     Returns:
-        What became of each object, by key, in order.
+        What became of each object, by key, in order; then the objects that its owner could not
+        read. A file that is there already is not fetched.
     """
     not_read = _fetch_not_read(source, listed, probe_cc)
     keys = set()

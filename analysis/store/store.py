@@ -43,7 +43,7 @@ Rows = Sequence[tuple[Any, ...]]
 
 
 def table_of(rows: Rows) -> pa.Table:
-    """Observations, as :func:`facts.observe` gives them, in columns."""
+    """Observations, as :func:`observation.observe` gives them, in columns."""
     # As one array of structs: a call for each column and each of its children takes longer.
     return pa.Table.from_struct_array(pa.array(rows, _ROW))
 
@@ -111,14 +111,9 @@ class Store(Storage):
         groups: Iterable[Rows],
         provenance_of: Callable[[int], Provenance],
     ) -> Provenance:
-        """Write the file of one object.
+        """Write the file of one object; each group of rows leaves memory as a row group.
 
-        Args:
-            source_id: of the source.
-            key: of the object.
-            groups: its rows; each group leaves memory as a row group of its own.
-            provenance_of: what it was made from; asked with the number of rows, once all are
-                written.
+        ``provenance_of`` is asked with the number of rows once all are written.
         """
         with self.write(file_name(source_id, key)) as path:
             groups, row_count = iter(groups), 0

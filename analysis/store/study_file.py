@@ -121,15 +121,18 @@ def add_every_row(
         ContractError: a file is not as it was written.
     """
     keys = _local_files(collection, scratch)
-    rows = connection.read_parquet(list(map(without_glob, keys)), filename=True)
-    rows.create_view("every_file_row", replace=True)
+    paths = list(map(without_glob, keys))
+    connection.execute("SET parquet_metadata_cache = true")
+    connection.execute(_MACROS)
+    if collection.excerpt:
+        connection.read_parquet(paths).create_view("every_row", replace=True)
+        return
+    connection.read_parquet(paths, filename=True).create_view("every_file_row", replace=True)
     names = pa.table({"filename": list(keys), "object_key": list(keys.values())})
     connection.register("object_names", names)
     connection.execute("CREATE OR REPLACE TEMP TABLE object AS SELECT * FROM object_names")
     connection.unregister("object_names")
-    connection.execute("SET parquet_metadata_cache = true")
-    connection.execute(_ROWS_OF_AN_EXCERPT if collection.excerpt else _ROWS_OF_OBJECTS)
-    connection.execute(_MACROS)
+    connection.execute(_ROWS_OF_OBJECTS)
 
 
 def _local_files(collection: Collection, scratch: Path) -> dict[str, str]:
@@ -175,13 +178,7 @@ def write_parquet(
 ) -> None:
     """Write the rows of a query into a file with a checksum: the same rows, the same bytes.
 
-    Args:
-        connection: where the query is run.
-        query: in the order that the file is to have.
-        scope: the query's parameters.
-        path: a file that nobody else knows yet.
-        metadata: more of them, by name.
-        level: of zstd.
+    ``scope`` are the query's parameters; ``path`` is known to nobody else yet; ``level`` is zstd's.
     """
     parameters = {
         **scope,
@@ -219,10 +216,6 @@ _ROWS_OF_OBJECTS = """
 CREATE OR REPLACE TEMP VIEW every_row AS
 SELECT every_file_row.* EXCLUDE (filename), object.object_key
 FROM every_file_row JOIN object USING (filename)
-"""
-
-_ROWS_OF_AN_EXCERPT = """
-CREATE OR REPLACE TEMP VIEW every_row AS SELECT * EXCLUDE (filename) FROM every_file_row
 """
 
 _MACROS = f"""
