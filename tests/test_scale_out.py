@@ -254,7 +254,6 @@ def test_what_makes_a_worker_unfit(tmp_path: Path, change: dict[str, Any], reaso
     order = {
         "code": cluster.describe_code(),
         "task": pickle.dumps(task),
-        "keep_raw": False,
         "probe": None,
         "mark": "",
         "run": "",

@@ -10,18 +10,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
 from analysis.errors import SourceError
-from analysis.ingestion.downloads import start_fetching_reader
-from analysis.ingestion.objects import Result, Task, ingest_object
+from analysis.ingestion.objects import Result, Task
+from analysis.ingestion.workers import start_reader
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.sources.files import ArchiveObject, CannotRead
-from analysis.sources.objectstore import Bucket, Folder
+from analysis.sources.objectstore import Folder
 from analysis.sources.schedulers import spread
 from analysis.store.atomic_files import temporary_file
 from analysis.store.provenance import FOLDER
@@ -32,12 +32,7 @@ _MODULES = ("*.py", "observations/*.py", "sources/*.py", "store/*.py", "ingestio
 
 
 def read_on_cluster(
-    task: Task,
-    items: Sequence[ArchiveObject],
-    jobs: int | None,
-    scheduler: str,
-    *,
-    keep_raw: bool,
+    task: Task, items: Sequence[ArchiveObject], jobs: int | None, scheduler: str
 ) -> Iterator[tuple[str, Result]]:
     """What became of each object, by key, in the order in which they are done.
 
@@ -46,7 +41,6 @@ def read_on_cluster(
         items: the objects.
         jobs: how many may be read at once; by default as many as there are workers for.
         scheduler: its address.
-        keep_raw: keep what a server sends.
 
     Raises:
         ParameterError: a worker would give other bytes.
@@ -56,7 +50,7 @@ def read_on_cluster(
         return
     probe = next((item for item in items if _can_open(task, item)), None)
     with _mark_store(task) as mark:
-        order = _Order(describe_code(), pickle.dumps(task), keep_raw, probe, mark, uuid4().hex)
+        order = _Order(describe_code(), pickle.dumps(task), probe, mark, uuid4().hex)
         by_key = {item.key: item for item in items}
         yield from spread(scheduler, _work_on, check_worker, pickle.dumps(order), by_key, jobs)
     task.store.remove_leftovers(f"{FOLDER}/{task.source_id}")  # of workers that were lost
@@ -69,7 +63,6 @@ class _Order:
     Attributes:
         code: of :func:`describe_code`.
         task: pickled, so that another version's never has to be understood.
-        keep_raw: keep what a server sends.
         probe: a file that can be opened if the workers' SOURCE is this one; None for none.
         mark: a file that is there if the workers' STORE is this one; ``""`` for none.
         run: another one each time, so that no worker goes on with the connections of a run that
@@ -78,7 +71,6 @@ class _Order:
 
     code: str
     task: bytes
-    keep_raw: bool
     probe: ArchiveObject | None
     mark: str
     run: str
@@ -152,12 +144,8 @@ _until_the_end = ExitStack()  # of a worker's life
 
 @lru_cache(maxsize=2)
 def _start_reader(order: bytes) -> Callable[[ArchiveObject], Result]:
-    wanted: _Order = pickle.loads(order)
-    task: Task = pickle.loads(wanted.task)
-    if isinstance(task.source, Bucket):
-        reader = start_fetching_reader(task, task.source, 1, keep_raw=wanted.keep_raw)
-        return _until_the_end.enter_context(reader)
-    return partial(ingest_object, task)
+    task: Task = pickle.loads(pickle.loads(order).task)
+    return _until_the_end.enter_context(start_reader(task, 1))
 
 
 def _work_on(order: bytes, item: ArchiveObject) -> Result:

@@ -5,10 +5,9 @@ server, and none reads what turns out to be damaged. Until then it lies in a tem
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from threading import BoundedSemaphore
@@ -16,14 +15,14 @@ from threading import BoundedSemaphore
 import stamina
 
 from analysis.errors import SourceError
-from analysis.ingestion.objects import Result, Task
+from analysis.ingestion.objects import Result
 from analysis.ingestion.raw_files import RawFiles
-from analysis.ingestion.workers import start_reader
 from analysis.sources.files import ArchiveObject, CannotRead, Changed, Damaged, Passing
-from analysis.sources.objectstore import Bucket, Folder
-from analysis.sources.web import CONNECTIONS, at_once
+from analysis.sources.objectstore import Bucket
+from analysis.sources.web import CONNECTIONS
 from analysis.store.atomic_files import lock
 from analysis.store.provenance import NotRead
+from analysis.store.store import Store
 
 #: What the names of temporary folders begin with.
 PREFIX = "workbook-downloads-"
@@ -31,40 +30,17 @@ PREFIX = "workbook-downloads-"
 _once_more = stamina.RetryingCaller(attempts=2, timeout=None).on(Damaged)
 
 
-def fetch_and_read_objects(
-    task: Task, bucket: Bucket, items: Sequence[ArchiveObject], jobs: int, *, keep_raw: bool
-) -> Iterator[tuple[str, Result]]:
-    """What became of each object of a server, by key, in the order in which they are done.
-
-    Args:
-        task: where observations go.
-        bucket: the server's archive.
-        items: what to fetch.
-        jobs: worker processes.
-        keep_raw: keep what was fetched. What was kept before is not fetched in any case.
-
-    Raises:
-        SourceError: the server stopped answering.
-    """
-    # Threads that wait for a worker fetch nothing, so there are as many more as workers.
-    threads = CONNECTIONS + jobs
-    with (
-        start_fetching_reader(task, bucket, jobs, keep_raw=keep_raw) as read,
-        closing(at_once(read, items, bucket.stop, threads)) as results,
-    ):
-        yield from ((item.key, result) for item, result in results)
-
-
 @contextmanager
-def start_fetching_reader(
-    task: Task, bucket: Bucket, jobs: int, *, keep_raw: bool
-) -> Iterator[Callable[[ArchiveObject], Result]]:
-    """A function that fetches an object and has it read, for several threads at once."""
+def start_downloads(
+    bucket: Bucket, store: Store, source_id: str, keep_raw: bool
+) -> Iterator["Downloads"]:
+    """Fetch objects of a server into a temporary folder, which goes at the end.
+
+    What is fetched is kept where that is asked for; what was kept before is not fetched again.
+    """
     with _temporary_folder() as folder:
-        raw = RawFiles(task.store, task.source_id)
-        downloads = _Downloads(bucket, folder, raw, keep_raw, BoundedSemaphore(CONNECTIONS))
-        with start_reader(replace(task, source=Folder(folder)), jobs) as read:
-            yield partial(downloads.fetch_and_read, read)
+        raw = RawFiles(store, source_id)
+        yield Downloads(bucket, folder, raw, keep_raw, BoundedSemaphore(CONNECTIONS))
 
 
 @contextmanager
@@ -78,7 +54,7 @@ def _temporary_folder() -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class _Downloads:
+class Downloads:
     """Where objects lie between being fetched and being read."""
 
     bucket: Bucket
@@ -90,6 +66,11 @@ class _Downloads:
     def fetch_and_read(
         self, read: Callable[[ArchiveObject], Result], item: ArchiveObject
     ) -> Result:
+        """Fetch one object and have it read.
+
+        Raises:
+            SourceError: the server stopped answering, or there is no room.
+        """
         path = self.folder / item.key
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ from functools import partial
 
 from analysis.errors import ParameterError, SourceError
 from analysis.ingestion.cluster import read_on_cluster
-from analysis.ingestion.downloads import fetch_and_read_objects
 from analysis.ingestion.objects import Task
 from analysis.ingestion.workers import count_workers, read_objects
 from analysis.observations.fingerprints import Fingerprints
@@ -90,7 +89,7 @@ def ingest(
         if not objects:
             days = f" received from {window.since} to {window.last_day}" if window else ""
             raise SourceError(f"{source} holds no web_connectivity object of {probe_cc}{days}")
-        task = Task(opened, folder.rpartition("/")[2] or opened.id, target, fingerprints)
+        task = Task(opened, folder.rpartition("/")[2] or opened.id, target, fingerprints, keep_raw)
         if not reopen:  # the run that the study belongs to has cleared them away
             target.remove_leftovers(f"{FOLDER}/{task.source_id}")
         known: dict[str, Provenance] = {}
@@ -99,7 +98,7 @@ def ingest(
         else:
             known = _find_known(catalogue, task, objects)
             pending = [item for item in objects if item.key not in known]
-            results = _read(task, pending, jobs, scheduler, len(known), keep_raw=keep_raw)
+            results = _read(task, pending, jobs, scheduler, len(known))
         with closing(results):
             read = _follow(results, objects, len(known), progress)
         collection = _collect(task, probe_cc, [*known.values(), *read], len(read))
@@ -142,20 +141,16 @@ def _read(
     jobs: int | None,
     scheduler: str,
     known_count: int,
-    *,
-    keep_raw: bool,
 ) -> _Results:
     """What became of each object, by key, as long as the source gives any.
 
     Raises:
         SourceError: the source stopped answering, or a server refuses most of what it lists.
     """
-    workers = count_workers(pending, jobs or os.cpu_count() or 1)
     if scheduler:
-        results = read_on_cluster(task, pending, jobs, scheduler, keep_raw=keep_raw)
-    elif isinstance(task.source, Bucket):
-        results = fetch_and_read_objects(task, task.source, pending, workers, keep_raw=keep_raw)
+        results = read_on_cluster(task, pending, jobs, scheduler)
     else:
+        workers = count_workers(pending, jobs or os.cpu_count() or 1)
         results = read_objects(task, pending, workers)
     failed = 0
     for count, (key, result) in enumerate(results, known_count + 1):

@@ -57,12 +57,20 @@ def read_line(
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker needs to know besides the object."""
+    """What a worker needs to know besides the object.
+
+    Attributes:
+        source: where objects are; what a server sends is kept as it is where ``keep_raw`` is set.
+        source_id: of the archive that they are from.
+        store: where observations go.
+        fingerprints: what pages are matched against.
+    """
 
     source: Source
     source_id: str
     store: Store
     fingerprints: Fingerprints
+    keep_raw: bool = False
 
 
 #: What became of an object: it has a file, cannot be read, or was not to be had for now.

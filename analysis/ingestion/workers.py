@@ -8,14 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
 from importlib.abc import MetaPathFinder
 
 import pyarrow as pa
 
 from analysis.errors import SourceError
+from analysis.ingestion.downloads import start_downloads
 from analysis.ingestion.objects import Result, Task, ingest_object
 from analysis.sources.files import ArchiveObject
-from analysis.sources.web import at_once
+from analysis.sources.objectstore import Bucket, Folder
+from analysis.sources.web import CONNECTIONS, at_once
 
 #: Bytes of objects for which another process is started. They are read in about half a second; to
 #: start takes one.
@@ -31,18 +35,42 @@ def count_workers(pending: Sequence[ArchiveObject], jobs: int) -> int:
 def read_objects(
     task: Task, items: Sequence[ArchiveObject], jobs: int
 ) -> Iterator[tuple[str, Result]]:
-    """What became of each object, by key, in the order in which they are done."""
+    """What became of each object, by key, in the order in which they are done.
+
+    Raises:
+        SourceError: a server stopped answering, a worker was killed, or the store takes no more.
+    """
+    source = task.source
     with start_reader(task, jobs) as read:
-        if jobs < 2:
+        if jobs < 2 and not isinstance(source, Bucket):
             yield from ((item.key, read(item)) for item in items)
             return
-        # Twice as many threads as processes: there is always an object waiting for each.
-        with closing(at_once(read, items, lambda: None, 2 * jobs)) as results:
+        # Threads that wait for a worker fetch nothing, so there are more of them than either.
+        stop, fetching = (source.stop, CONNECTIONS) if isinstance(source, Bucket) else (_stop, jobs)
+        with closing(at_once(read, items, stop, fetching + jobs)) as results:
             yield from ((item.key, result) for item, result in results)
+
+
+def _stop() -> None:
+    """Objects on a disk need not be told."""
 
 
 @contextmanager
 def start_reader(task: Task, jobs: int) -> Iterator[Callable[[ArchiveObject], Result]]:
+    """A function for several threads that has an object read, and of a server fetched before."""
+    if not isinstance(task.source, Bucket):
+        with _start_workers(task, jobs) as read:
+            yield read
+        return
+    with (
+        start_downloads(task.source, task.store, task.source_id, task.keep_raw) as downloads,
+        _start_workers(replace(task, source=Folder(downloads.folder)), jobs) as read,
+    ):
+        yield partial(downloads.fetch_and_read, read)
+
+
+@contextmanager
+def _start_workers(task: Task, jobs: int) -> Iterator[Callable[[ArchiveObject], Result]]:
     """A function for several threads that has an object read and waits for the result.
 
     With one job they are read in this process, one at a time, so that memory stays that of one.
