@@ -246,3 +246,18 @@ def test_a_store_that_takes_no_study_file_is_read_all_the_same(store: Store):
     with Observations(Collection(store, _ID, (file,)), _CC, _JULY) as opened:
         assert opened.connection.execute("SELECT count(*) FROM observations").fetchall() == [(1,)]
     assert Path(store.path(study_file.FOLDER)).read_bytes().startswith(b"a file")
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path):
+    """DuckDB takes brackets and stars for patterns, and ``a=b`` for a column."""
+    store = Store(str(tmp_path / "q=1" / "[a]*? 'b'"))
+    file = _write(store, _key(), [_row(1)])
+    for _ in range(2):  # the study's file is made, and then opened
+        with Observations(Collection(store, _ID, (file,)), _CC, _JULY) as opened:
+            columns = [
+                name for name, *_ in opened.connection.sql("DESCRIBE observations").fetchall()
+            ]
+            assert opened.connection.sql("SELECT report_id FROM observations").fetchall() == [
+                ("r1",)
+            ]
+    assert columns == [*OBSERVATION.names, "object_key"]
