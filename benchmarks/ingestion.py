@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from analysis.ingestion.ingestion import ingest
 from analysis.ingestion.objects import Task
-from analysis.ingestion.workers import mapped
+from analysis.ingestion.workers import read_objects
 from analysis.observations import messages
 from analysis.observations.fingerprints import Fingerprints
 from analysis.sources.opening import open_source
@@ -175,6 +175,6 @@ def _peak_of_workers(archive: Path, fingerprints: Fingerprints) -> float:
     source = open_source(str(archive))
     with tempfile.TemporaryDirectory() as store:
         task = Task(source, source.id, Store(store), fingerprints)
-        for _ in mapped(task, source.objects(lambda key: True), jobs=2):
+        for _ in read_objects(task, source.objects(lambda key: True), jobs=2):
             pass
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024

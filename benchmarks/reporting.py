@@ -14,7 +14,7 @@ from typing import Any
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
-from analysis.store import atomic_files
+from analysis.store.atomic_files import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
 from analysis.store.database import connect
 from analysis.store.provenance import Provenance, file_name
 from analysis.store.store import Store
@@ -24,7 +24,7 @@ _KEY = "raw/20240101/00/QQ/webconnectivity/2024010100_QQ_webconnectivity.n0.0.js
 
 
 def measure(row_count: int = 240_000) -> dict[str, Any]:
-    """Publish a report twice: the second run finds the pack that the first has made.
+    """Publish a report twice: the second run finds the study's file that the first has made.
 
     Returns:
         ``measurement_count``, ``first_seconds``, and ``seconds`` of the second report.
@@ -63,7 +63,7 @@ def write_store(rows: Path, store: Path) -> int:
     )
     connection.execute(
         f"COPY (SELECT {columns} FROM '{rows}') TO '{place}' (FORMAT parquet, COMPRESSION zstd, "
-        f"KV_METADATA {{workbook: '{said}', {atomic_files.KEY}: '{atomic_files.BLANK}'}})"
+        f"KV_METADATA {{workbook: '{said}', {CHECKSUM_KEY}: '{BLANK_CHECKSUM}'}})"
     )
-    atomic_files.seal_file(place)
+    set_checksum(place)
     return int(count)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from analysis.ingestion.ingestion import ingest
-from analysis.ingestion.lines import Hashed, Line, Lines, Unpacked
+from analysis.ingestion.lines import Decompressed, Line, Lines
 from analysis.ingestion.objects import read_line
 from analysis.observations import messages
 from analysis.observations.fingerprints import Fingerprints
@@ -53,14 +53,14 @@ def _steps(
 ) -> dict[str, Callable[[], None]]:
     nothing = Fingerprints()
     return {
-        "unpack, by isal": lambda: _unpack(paths),
-        "find lines, check UTF-8, take the digest": lambda: _for_lines(paths, lambda line: None),
+        "unpack by isal, take the digest": lambda: _unpack(paths),
+        "find lines, check UTF-8": lambda: _for_lines(paths, lambda line: None),
         "decode the fields that verdicts need": lambda: _for_lines(
             paths, lambda line: messages.decode(line.content or b"")
         ),
         "facts": lambda: _for_lines(paths, lambda line: read_line(line, nothing, None)),
         "fingerprints": lambda: _for_lines(paths, lambda line: read_line(line, matched, None)),
-        "Parquet and the store's notes": lambda: _ingest(archive, matched),
+        "Parquet and the store's records": lambda: _ingest(archive, matched),
     }
 
 
@@ -68,8 +68,8 @@ def _unpack(paths: list[Path]) -> None:
     block = memoryview(bytearray(_BLOCK))
     for path in paths:
         with path.open("rb", buffering=0) as stream:
-            unpacked = Unpacked(stream)
-            while unpacked.readinto(block):
+            content = Decompressed(stream)
+            while content.readinto(block):
                 pass
 
 
@@ -81,7 +81,7 @@ def _for_lines(paths: list[Path], look: Callable[[Line], object]) -> None:
 def _lines(paths: list[Path]) -> Iterator[Line]:
     for path in paths:
         with path.open("rb", buffering=0) as stream:
-            yield from Lines(Unpacked(Hashed(stream)))
+            yield from Lines(Decompressed(stream))
 
 
 def _ingest(archive: Path, matched: Fingerprints) -> None:

@@ -50,7 +50,7 @@ def run(archive: Path, store: Path) -> None:
 
 
 def contents(store: Path) -> dict[str, bytes]:
-    """Every file of a store, but for the note that knows when each of them was written."""
+    """Every file of a store, but for the record that knows when each of them was written."""
     files = (p for p in store.rglob("*") if p.is_file() and not p.match("read-*.json"))
     return {path.relative_to(store).as_posix(): path.read_bytes() for path in files}
 
@@ -87,8 +87,8 @@ def _phase(store: Path, object_count: int, has_ended: bool) -> tuple[str, int]:
     count = sum(name.parts[0] == "observations" for name in whole)
     if has_ended:
         phase = "after the end"
-    elif any(name.parts[0] == "packs" for name in parts):
-        phase = "in the middle of a write: the pack"
+    elif any(name.parts[0] == "studies" for name in parts):
+        phase = "in the middle of a write: the study's file"
     elif parts:
         phase = "in the middle of a write: an object"
     elif not count:
@@ -96,7 +96,7 @@ def _phase(store: Path, object_count: int, has_ended: bool) -> tuple[str, int]:
     elif count < object_count:
         phase = "between two objects"
     else:
-        phase = "after the last object" if len(whole) == count else "after the pack"
+        phase = "after the last object" if len(whole) == count else "after the study's file"
     return phase, count
 
 
@@ -148,7 +148,7 @@ def main(kills: int = 30, seed: int = 1, objects: int = 20) -> None:
             if number % 2:
                 is_time = at(chance.uniform(0, duration))
             else:
-                folder = "packs" if number % 10 == 8 else "observations"
+                folder = "studies" if number % 10 == 8 else "observations"
                 after = chance.randrange(objects) if folder == "observations" else 0
                 is_time = in_a_write(store, folder, after, chance.uniform(0, 0.03))
             done.append(kill(command(archive, store), store, objects, is_time))

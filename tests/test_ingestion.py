@@ -20,10 +20,11 @@ from analysis.ingestion.loose_files import read_files
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
+from analysis.store import store as store_module
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.provenance import FOLDER
-from analysis.store.store import FileWriter, Store
+from analysis.store.store import Store
 from benchmarks.generate import Size, write_archive
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 
@@ -310,7 +311,7 @@ def test_files_of_an_older_schema_are_read_again(
 
 
 def _contents(store: str) -> dict[str, bytes]:
-    """The files of observations. The note of what was read knows the time of each."""
+    """The files of observations. The record of what was read knows the time of each."""
     return {
         path.relative_to(store).as_posix(): path.read_bytes()
         for path in Path(store).rglob("*.parquet")
@@ -321,7 +322,7 @@ def test_the_number_of_workers_does_not_change_a_byte(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """One process or two, whichever is done first."""
-    monkeypatch.setattr("analysis.ingestion.workers._WORTH_A_WORKER", 1)
+    monkeypatch.setattr("analysis.ingestion.workers.WORTH_A_WORKER", 1)
     write_archive(archive, Size(objects=3, measurements=40, sites=20))
     told: list[tuple[int, int]] = []
     one = _ingest(archive, str(tmp_path / "one"))
@@ -337,7 +338,7 @@ def _die_in_the_second_object(archive: str, store: str) -> None:
         os._exit(9)
 
     def progress(*_: object) -> None:
-        FileWriter.commit = die  # type: ignore[method-assign,assignment]
+        store_module.set_checksum = die  # type: ignore[assignment]
 
     _ingest(archive, store, progress=progress)
 
@@ -535,7 +536,9 @@ def test_a_store_on_s3_holds_the_same(
     assert there == here
     assert _ledger(there) == _ledger(here)
     assert _ingest(archive, uri) == here
-    assert {name for name, _ in here.names()} <= set(Store(uri).files(FOLDER))
+    assert {name for name, _ in here.names()} <= {
+        f"{FOLDER}/{name}" for name in Store(uri).files(FOLDER)
+    }
 
 
 # --- loose files and real data ------------------------------------------------------------------

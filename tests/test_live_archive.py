@@ -273,7 +273,7 @@ def test_who_waits_for_a_connection_is_not_late(
 ):
     """On a slow line each object takes its time; that of the next begins when it is asked for."""
     monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 0.4))
-    monkeypatch.setattr("analysis.ingestion.workers.CONNECTIONS", 1)
+    monkeypatch.setattr("analysis.ingestion.downloads.CONNECTIONS", 1)
     archive.objects = {_key(hour=hour): _packed(hour, pad=140_000) for hour in range(2)}
     archive.faults = {key: Fault("pace") for key in archive.objects}
     assert _ledger(_ingest(store)) == {"kept": 2}
@@ -376,21 +376,21 @@ def test_what_a_killed_run_had_fetched_is_removed(
     """But nothing of a run that goes on beside this one."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     archive.objects = {_key(): _packed(1)}
-    left, held = tmp_path / "workbook-arrivals-a", tmp_path / "workbook-arrivals-b"
+    left, held = tmp_path / "workbook-downloads-a", tmp_path / "workbook-downloads-b"
     for folder in (left, held):
         (folder / "raw").mkdir(parents=True)
     descriptor = os.open(held, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     _ingest(store)
     os.close(descriptor)
-    assert list(tmp_path.glob("workbook-arrivals-*")) == [held]
+    assert list(tmp_path.glob("workbook-downloads-*")) == [held]
 
 
 def test_the_number_of_workers_does_not_change_a_byte(
     archive: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Threads fetch and processes read, whichever is done first."""
-    monkeypatch.setattr("analysis.ingestion.workers._WORTH_A_WORKER", 1)
+    monkeypatch.setattr("analysis.ingestion.workers.WORTH_A_WORKER", 1)
     archive.objects = {_key(hour=i): _packed(i, 100 + i, pad=900) for i in range(24)}
     one = _ingest(str(tmp_path / "one"))
     two = _ingest(str(tmp_path / "two"), jobs=2)

@@ -57,13 +57,11 @@ def test_a_folder_and_a_bucket_hold_the_same(storage: Callable[[], Storage], tmp
     assert {size for size, _ in other.stamps("top").values()} == {1000}
     for number, name in enumerate(_NAMES):
         content = bytes([number]) * 1000
-        with other.open_input(f"top/{name}") as stream:
-            assert stream.read(10) + stream.read() == content
         other.fetch(f"top/{name}", str(file))
         assert other.read(f"top/{name}") == file.read_bytes() == content
     other.remove_older("top", "a b/", f"top/{_NAMES[0]}", seconds=-60)
     assert store.files("top") == sorted({*_NAMES} - {_NAMES[1]})
-    for read in (store.read, store.open_input, lambda name: store.fetch(name, str(file))):
+    for read in (store.read, lambda name: store.fetch(name, str(file))):
         with pytest.raises(FileNotFoundError):
             read("top/none")
 

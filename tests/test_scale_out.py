@@ -65,7 +65,7 @@ def locally(bucket: LoopbackS3, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The store that two processes of this machine make of the archive."""
     store = tmp_path_factory.mktemp("locally") / "store"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analysis.ingestion.workers._WORTH_A_WORKER", 1)
+        patch.setattr("analysis.ingestion.workers.WORTH_A_WORKER", 1)
         _ingest(bucket, str(store), jobs=2)
     return store
 
@@ -84,7 +84,7 @@ def _ingest(bucket: LoopbackS3, store: str, **options: Any) -> Collection:
 
 
 def _observations(contents: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Without the notes beside them, which know when a file was written."""
+    """Without the records beside them, which know when a file was written."""
     return {name: content for name, content in contents.items() if not name.endswith(".json")}
 
 
@@ -101,9 +101,9 @@ class _Dask:
         self._folder = folder
         self._scheduler: subprocess.Popen[bytes] | None = None
         self._workers: list[subprocess.Popen[bytes]] = []
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.address = f"tcp://127.0.0.1:{found.getsockname()[1]}"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
 
     def _start(self, *words: str, code: Path = _ROOT) -> subprocess.Popen[bytes]:
         # From a folder of their own: nothing may depend on where a worker was started.
@@ -175,7 +175,7 @@ def test_two_workers_one_of_them_killed_give_the_bytes_of_the_local_pool(
     dask.start_worker()
     lost = dask.start_worker()
     store = shared_store.url("study")
-    found = _ingest(
+    collection = _ingest(
         bucket, store, scheduler=dask.address,
         progress=_at(_OBJECTS // 3, lambda: lost.send_signal(signal.SIGKILL)),
     )  # fmt: skip
@@ -185,22 +185,22 @@ def test_two_workers_one_of_them_killed_give_the_bytes_of_the_local_pool(
     assert len(counts) == _OBJECTS
     assert sum(counts.values()) < 1.5 * _OBJECTS
     before = sum(counts.values())
-    assert _ingest(bucket, store) == found  # nothing is left to do, so no scheduler is needed
+    assert _ingest(bucket, store) == collection  # nothing is left to do, so no scheduler is needed
     assert sum(reads().values()) == before
 
 
-def test_a_pack_is_made_once_for_all_who_share_the_store(
+def test_a_study_file_is_made_once_for_all_who_share_the_store(
     bucket: LoopbackS3, locally: Path, shared_store: RealS3
 ):
     """DuckDB asks the shared store and the folder alike; the second to ask fetches one file."""
-    store = shared_store.url("packed")
+    store = shared_store.url("team")
     tables = []
     for place in (str(locally), store, store):
         with Observations(_ingest(bucket, place), PROBE_CC, _PERIOD) as opened:
             rows = opened.connection.sql("SELECT * FROM observations ORDER BY ALL")
             tables.append((opened.ledger(), rows.to_arrow_table()))
-        packs = shared_store.contents("packed/packs")
-        assert len(packs) == (place == store)
+        studies = shared_store.contents("team/studies")
+        assert len(studies) == (place == store)
     for ledger, rows in tables[1:]:
         assert ledger.equals(tables[0][0])
         assert rows.equals(tables[0][1])
@@ -232,7 +232,7 @@ def test_a_worker_with_other_code_is_refused(dask: _Dask, bucket: LoopbackS3, tm
     code = tmp_path / "code"
     shutil.copytree(_ROOT / "analysis", code / "analysis")
     with (code / "analysis" / "observations" / "observation.py").open("a") as file:
-        file.write("# another version\n")
+        file.write("# another version\nanother = 1\n")
     dask.start_worker(code=code)
     store = tmp_path / "store"
     with pytest.raises((ParameterError, SourceError), match=r"worker .*needed is code "):
@@ -252,15 +252,22 @@ def test_what_makes_a_worker_unfit(tmp_path: Path, change: dict[str, Any], reaso
     """Other code, another folder under the store's name, an archive that it cannot see."""
     task = Task(Folder(tmp_path), "a-0123456789ab", Store(str(tmp_path)), Fingerprints())
     order = {
-        "code": cluster.code_identity(),
+        "code": cluster.describe_code(),
         "task": pickle.dumps(task),
-        "keep_raw": False,
         "probe": None,
         "mark": "",
         "run": "",
     }
-    assert cluster.unfit(pickle.dumps(cluster._Order(**order))) == ""
-    assert reason in cluster.unfit(pickle.dumps(cluster._Order(**{**order, **change})))
+    assert cluster.check_worker(pickle.dumps(cluster._Order(**order))) == ""
+    assert reason in cluster.check_worker(pickle.dumps(cluster._Order(**{**order, **change})))
+
+
+def test_comments_make_no_other_code():
+    """Nor do docstrings and line breaks; whatever is done does."""
+    module = b'"""A module."""\ndef f(a):\n    """A function."""\n    return a + 1\n'
+    same = b'# Why.\n"""Other words."""\n\n\ndef f(\n    a\n):\n    """More."""\n    return a + 1'
+    told = [cluster._without_comments(source) for source in (module, same, module + b"f(2)")]
+    assert told[0] == told[1] != told[2]
 
 
 def test_where_nobody_answers_the_run_ends(
@@ -295,8 +302,8 @@ storage.put(sys.argv[2], "whole.parquet")
 def test_a_file_that_was_not_sent_whole_never_appears(shared_store: RealS3, tmp_path: Path):
     """An exception while it is written leaves nothing, and neither does a kill while it is sent."""
     url = shared_store.url("partly")
-    with suppress(ZeroDivisionError), Store(url).replacement("whole.parquet") as replacement:
-        replacement.write(b"half")
+    with suppress(ZeroDivisionError), Store(url).write("whole.parquet") as path:
+        path.write_bytes(b"half")
         raise ZeroDivisionError
     assert shared_store.contents("partly") == {}
     file = tmp_path / "file"

@@ -101,12 +101,12 @@ def shared(summer: Path, tmp_path: Path) -> Path:
 
 def _seen(collection: Collection, period: Period) -> dict[str, Any]:
     """All that a report is made of."""
-    with Observations(collection, _CC, period, threads=2) as found:
-        types = found.connection.execute("DESCRIBE observations").fetchall()
-        rows = found.connection.execute("SELECT * FROM observations ORDER BY ALL").fetchall()
+    with Observations(collection, _CC, period, threads=2) as opened:
+        types = opened.connection.execute("DESCRIBE observations").fetchall()
+        rows = opened.connection.execute("SELECT * FROM observations ORDER BY ALL").fetchall()
         return {
             "types": types, "rows": rows, "digest": collection.digest,
-            "ledger": found.ledger().to_csv(), "not_read": found.objects_not_read().to_csv(),
+            "ledger": opened.ledger().to_csv(), "not_read": opened.objects_not_read().to_csv(),
         }  # fmt: skip
 
 

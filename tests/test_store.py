@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,7 @@ def _write(store: Store, key: str, rows: list[tuple[Any, ...]], **values: Any) -
     known = {"size": 1, "etag": "e", "sha256": "s", "schema_version": SCHEMA_VERSION,
              "fingerprints": "f", "row_count": len(rows), "ledger": {}, **values}  # fmt: skip
     provenance = Provenance(key=key, **known)
-    with store.write(_ID, key) as writer:
-        if rows:
-            writer.append(rows)
-        writer.commit(provenance)
-    return provenance
+    return store.write_observations(_ID, key, filter(None, [rows]), lambda row_count: provenance)
 
 
 @pytest.fixture
@@ -78,39 +75,62 @@ def test_a_file_carries_its_provenance_and_its_columns(store: Store, count: int)
     """Both in one rename; a file without rows has them too."""
     provenance = _write(store, _key(), [_row(n) for n in range(count)], ledger={"not_json": 3})
     path = store.path(file_name(_ID, _key()))
-    assert store.provenance(_ID, _key()) == provenance
+    assert store.read_provenances(_ID, [_key(), _key(1)]) == {_key(): provenance}
     assert pq.read_schema(path).names == OBSERVATION.names
     assert pq.read_metadata(path).num_rows == count
-    assert store.files(FOLDER) == [file_name(_ID, _key())]
-    assert store.provenance(_ID, _key(1)) is None
+    assert [f"{FOLDER}/{name}" for name in store.files(FOLDER)] == [file_name(_ID, _key())]
 
 
 def test_a_block_left_early_leaves_nothing(store: Store):
-    """Without commit, as by an exception, the half-written file is dropped."""
-    with store.write(_ID, _key()) as writer:
-        writer.append([_row()])
+    """By an exception of whoever gives the rows: the half-written file is dropped."""
+
+    def rows() -> Iterator[list[tuple[Any, ...]]]:
+        yield [_row()]
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.write_observations(_ID, _key(), rows(), lambda row_count: pytest.fail("not whole"))
     assert not [path for path in Path(store.uri).rglob("*") if path.is_file()]
 
 
+_WRITE_FOR_EVER = """
+import sys; from pathlib import Path; from analysis.store.atomic_files import temporary_file
+with temporary_file(Path(sys.argv[1]), "a.parquet") as path:
+    print(path.name, flush=True)
+    sys.stdin.read()
+"""
+
+
 def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(store: Store):
-    """Also another machine's, once they are a day old."""
+    """Those of this process too; and another machine's go, once they are a day old."""
     folder = Path(store.uri) / FOLDER / _ID
     folder.mkdir(parents=True)
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    machine = atomic_files._machine()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WRITE_FOR_EVER, str(folder)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    dead, live = (process.stdout.readline().strip() for process in processes if process.stdout)
+    processes[0].kill()
+    processes[0].wait()
     names = {
-        f".a.parquet.{machine}-{dead.pid}-1.part": False,
-        f".a.parquet.{machine}-{os.getppid()}-1.part": True,
+        dead: False,
+        live: True,
         ".a.parquet.feedbeef-1-1.part": True,
         ".b.parquet.feedbeef-1-1.part": False,
         "a.parquet": True,
     }
     for name in names:
-        (folder / name).write_bytes(b"")
+        (folder / name).touch()
     os.utime(folder / ".b.parquet.feedbeef-1-1.part", (0, 0))
-    store.remove_leftovers(f"{FOLDER}/{_ID}")
+    with atomic_files.temporary_file(folder, "c.parquet") as ours:
+        store.remove_leftovers(f"{FOLDER}/{_ID}")
+        assert ours.exists()
     assert {name: (folder / name).exists() for name in names} == names
+    processes[1].communicate("")
+    assert not (folder / live).exists()
 
 
 def test_opening_picks_country_and_period_and_counts_the_rest(store: Store):
@@ -174,8 +194,9 @@ def test_the_time_zone_of_the_machine_does_not_move_a_day(store: Store):
         "from analysis.store.collection import Collection\nfrom analysis.store.store import Store\n"
         "from analysis.period import Period\n"
         "store = Store(sys.argv[1])\n"
-        f"found = Collection(store, '{_ID}', (store.provenance('{_ID}', '{_key()}'),))\n"
-        f"opened = Observations(found, '{_CC}', Period.parse('2024-07-01', '2024-07-02'))\n"
+        f"files = tuple(store.read_provenances('{_ID}', ['{_key()}']).values())\n"
+        "day = Period.parse('2024-07-01', '2024-07-02')\n"
+        f"opened = Observations(Collection(store, '{_ID}', files), '{_CC}', day)\n"
         "print(opened.connection.execute("
         "'SELECT measurement_start_time::DATE FROM observations').fetchone()[0])"
     )
@@ -190,17 +211,17 @@ def test_the_time_zone_of_the_machine_does_not_move_a_day(store: Store):
         assert done.stdout.strip() == str(date(2024, 7, 1))
 
 
-def test_a_pack_is_made_once_and_again_when_the_store_grows(store: Store):
-    """Opening twice writes once; a new object, a broken pack and a changed schema make another."""
+def test_a_study_file_is_made_once_and_again_when_the_store_grows(store: Store):
+    """Opening twice writes once; a new object, a broken file and a changed schema make another."""
     files = [_write(store, _key(n), [_row(n), _row(9, line_number=2)]) for n in range(2)]
 
     def opened(count: int) -> tuple[list[str], list[tuple[str, int]]]:
-        with Observations(Collection(store, _ID, tuple(files[:count])), _CC, _JULY) as found:
-            rows = found.connection.execute("SELECT report_id FROM observations ORDER BY 1")
+        with Observations(Collection(store, _ID, tuple(files[:count])), _CC, _JULY) as observations:
+            rows = observations.connection.execute("SELECT report_id FROM observations ORDER BY 1")
             ids = [report_id for (report_id,) in rows.fetchall()]
             made = sorted(Path(store.path(study_file.FOLDER)).iterdir())
-            assert found.ledger().set_index("reason")["line_count"]["kept"] == len(ids)
-        return ids, [(pack.name, pack.stat().st_mtime_ns) for pack in made]
+            assert observations.ledger().set_index("reason")["line_count"]["kept"] == len(ids)
+        return ids, [(file.name, file.stat().st_mtime_ns) for file in made]
 
     one = opened(1)
     assert one[0] == ["r0", "r9"]
@@ -208,20 +229,35 @@ def test_a_pack_is_made_once_and_again_when_the_store_grows(store: Store):
     two = opened(2)
     assert two[0] == ["r0", "r1", "r9"]
     assert len(two[1]) == 2
-    pack = Path(store.path(study_file.FOLDER)) / one[1][0][0]
-    whole = pack.read_bytes()
+    study = Path(store.path(study_file.FOLDER)) / one[1][0][0]
+    whole = study.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 3] ^= 1
     for damaged in (b"", b"PAR1", whole[:-9], bytes(flipped)):
-        pack.write_bytes(damaged)
+        study.write_bytes(damaged)
         assert opened(1)[0] == one[0]
-        assert pack.read_bytes() == whole
+        assert study.read_bytes() == whole
 
 
-def test_a_store_that_takes_no_pack_is_read_all_the_same(store: Store):
+def test_a_store_that_takes_no_study_file_is_read_all_the_same(store: Store):
     """It is then made in a temporary folder, and nothing stays behind."""
     file = _write(store, _key(), [_row(1)])
     Path(store.path(study_file.FOLDER)).write_bytes(b"a file where the folder should be")
-    with Observations(Collection(store, _ID, (file,)), _CC, _JULY) as found:
-        assert found.connection.execute("SELECT count(*) FROM observations").fetchall() == [(1,)]
+    with Observations(Collection(store, _ID, (file,)), _CC, _JULY) as opened:
+        assert opened.connection.execute("SELECT count(*) FROM observations").fetchall() == [(1,)]
     assert Path(store.path(study_file.FOLDER)).read_bytes().startswith(b"a file")
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path):
+    """DuckDB takes brackets and stars for patterns, and ``a=b`` for a column."""
+    store = Store(str(tmp_path / "q=1" / "[a]*? 'b'"))
+    file = _write(store, _key(), [_row(1)])
+    for _ in range(2):  # the study's file is made, and then opened
+        with Observations(Collection(store, _ID, (file,)), _CC, _JULY) as opened:
+            columns = [
+                name for name, *_ in opened.connection.sql("DESCRIBE observations").fetchall()
+            ]
+            assert opened.connection.sql("SELECT report_id FROM observations").fetchall() == [
+                ("r1",)
+            ]
+    assert columns == [*OBSERVATION.names, "object_key"]

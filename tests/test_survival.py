@@ -32,14 +32,14 @@ from analysis.period import Period
 from analysis.store import atomic_files
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
-from analysis.store.provenance import not_read_note
+from analysis.store.provenance import not_read_name
 from benchmarks import survival
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from benchmarks.survival import at, command, contents, in_a_write, kill, refuse_halves
 
 _OBJECTS = 10
 _JULY = Period.parse("2024-07-01", "2024-08-01")
-_JOBS_2 = """import analysis.ingestion.workers as w; w._WORTH_A_WORKER = 1
+_JOBS_2 = """import analysis.ingestion.workers as w; w.WORTH_A_WORKER = 1
 from analysis.commands.cli import main
 main()"""
 
@@ -54,11 +54,11 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The store of a run that nobody disturbed, with its pack."""
+    """The store of a run that nobody disturbed, with its study's file."""
     store = tmp_path_factory.mktemp("undisturbed") / "store"
-    found = _next_run(archive, store)
-    assert len(found) == _OBJECTS + 1
-    return found
+    whole = _next_run(archive, store)
+    assert len(whole) == _OBJECTS + 1
+    return whole
 
 
 def _ingest(source: Path, store: Path) -> Collection:
@@ -103,7 +103,7 @@ def test_killed_wherever_it_stood_the_next_run_ends_alike(
     store, chance = tmp_path / "store", random.Random(7)
     moments = [in_a_write(store, "observations", 0), at(chance.uniform(0.1, 1)),
                in_a_write(store, "observations", 2), at(chance.uniform(1, 2)),
-               in_a_write(store, "packs", 0)]  # fmt: skip
+               in_a_write(store, "studies", 0)]  # fmt: skip
     log = []
     for is_time in moments:
         log.append(kill(command(archive, store), store, _OBJECTS, is_time))
@@ -144,7 +144,7 @@ def _is_group(process: int) -> bool:
 def test_runs_side_by_side_do_not_disturb_each_other(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ):
-    """Two of one source and one of another, into one store, each with its pack."""
+    """Two of one source and one of another, into one store, each with its study's file."""
     store, other = tmp_path / "store", tmp_path / "other"
     shutil.copytree(archive, other)
     both = [command(archive, store), command(archive, store), command(other, store)]
@@ -154,9 +154,9 @@ def test_runs_side_by_side_do_not_disturb_each_other(
     ]
     said = [process.communicate(timeout=100)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], said
-    found = contents(store)
-    assert len(found) == 2 * len(undisturbed)
-    assert {name: found[name] for name in undisturbed} == undisturbed
+    after = contents(store)
+    assert len(after) == 2 * len(undisturbed)
+    assert {name: after[name] for name in undisturbed} == undisturbed
 
 
 # --- disks ----------------------------------------------------------------------------------------
@@ -170,19 +170,19 @@ def _limited(size: int) -> Callable[[], None]:
 def test_a_full_disk_ends_a_run_in_one_sentence(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ):
-    """In the middle of an object's file, or of the pack, for which there is no room elsewhere
-    either. Once there is room, the next run ends as if nothing had been."""
+    """In the middle of an object's file, or of the study's file, for which there is no room
+    elsewhere either. Once there is room, the next run ends as if nothing had been."""
     store = tmp_path / "store"
     largest = max(len(content) for name, content in undisturbed.items() if "observ" in name)
-    (pack,) = (content for name, content in undisturbed.items() if name.startswith("packs"))
-    assert largest < len(pack)
+    (study,) = (content for name, content in undisturbed.items() if name.startswith("studies"))
+    assert largest < len(study)
     done = _run(archive, store, preexec_fn=_limited(largest - 1))
     _refused(done, 3, "SourceError: ", str(store), "cannot be written: File too large. Running")
     refuse_halves(store, undisturbed)
     assert not any(store.rglob("*.part"))
     done = _run(archive, store, preexec_fn=_limited(largest))
-    _refused(done, 3, "SourceError: the observations cannot be packed: ")
-    assert contents(store) == {k: v for k, v in undisturbed.items() if "packs" not in k}
+    _refused(done, 3, "SourceError: the observations cannot be written to one file: ")
+    assert contents(store) == {k: v for k, v in undisturbed.items() if "studies" not in k}
     assert _next_run(archive, store) == undisturbed
 
 
@@ -270,14 +270,14 @@ def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
 # --- what others left behind ----------------------------------------------------------------------
 
 
-def _sealed_again(content: bytes, **changes: Any) -> bytes:
+def _written_again(content: bytes, **changes: Any) -> bytes:
     """A whole file of another version of the workbook: the same rows, other provenance."""
-    told = json.loads((atomic_files.metadata(content) or {})[b"workbook"])
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"sealed-{os.getpid()}.parquet"
+    told = json.loads((atomic_files.read_metadata(content) or {})[b"workbook"])
+    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"written-{os.getpid()}.parquet"
     with pq.ParquetWriter(path, OBSERVATION) as writer:
         writer.add_key_value_metadata({b"workbook": json.dumps({**told, **changes})})
-        writer.add_key_value_metadata({atomic_files.KEY: atomic_files.BLANK})
-    atomic_files.seal_file(path)
+        writer.add_key_value_metadata({atomic_files.CHECKSUM_KEY: atomic_files.BLANK_CHECKSUM})
+    atomic_files.set_checksum(path)
     whole = path.read_bytes()
     path.unlink()
     return whole
@@ -295,15 +295,15 @@ _LEFT: dict[str, Callable[[bytes], bytes]] = {
     "without its end": lambda content: content[:-1],
     "a flipped bit in a page": lambda content: _flipped(content, 3000),
     "a flipped bit in the footer": lambda content: _flipped(content, len(content) - 2000),
-    "a flipped bit in the seal": lambda c: _flipped(c, c.rindex(b"workbook-seal:") + 20),
+    "a flipped bit in the checksum": lambda c: _flipped(c, c.rindex(b"workbook-seal:") + 20),
     "a file of somebody else": lambda content: b"PAR1 and then a letter to a friend",
-    "before there were seals": lambda c: c.replace(b"workbook-seal:", b"something-else"),
-    "an older schema": lambda content: _sealed_again(content, schema_version=1),
-    "a later schema": lambda content: _sealed_again(content, schema_version=99),
-    "an object that has changed since": lambda content: _sealed_again(content, size=1),
-    "another object's file": lambda content: _sealed_again(content, key="raw/other"),
-    "counts that are none": lambda content: _sealed_again(content, ledger={"not_json": -1}),
-    "a ledger of another shape": lambda content: _sealed_again(content, ledger=[1]),
+    "before there were checksums": lambda c: c.replace(b"workbook-seal:", b"something-else"),
+    "an older schema": lambda content: _written_again(content, schema_version=1),
+    "a later schema": lambda content: _written_again(content, schema_version=99),
+    "an object that has changed since": lambda content: _written_again(content, size=1),
+    "another object's file": lambda content: _written_again(content, key="raw/other"),
+    "counts that are none": lambda content: _written_again(content, ledger={"not_json": -1}),
+    "a ledger of another shape": lambda content: _written_again(content, ledger=[1]),
 }
 
 
@@ -335,13 +335,13 @@ def test_a_folder_in_the_place_of_a_file_is_named(
 
 
 @pytest.mark.parametrize("note", ["", "{oops", '{"key": 1}', "[1]", "[" * 99_999])
-def test_a_note_of_another_shape_is_written_again(
+def test_a_list_of_another_shape_is_written_again(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path, note: str
 ):
     """What could not be read is known by reading; somebody else's list is refused."""
     store = tmp_path / "store"
     _put(store, undisturbed)
-    place = next(store.glob("observations/*")) / not_read_note(PROBE_CC)
+    place = next(store.glob("observations/*")) / not_read_name(PROBE_CC)
     place.write_text(note)
     with pytest.raises(SourceError, match="no list of objects that could not be read"):
         _ingest(store, tmp_path / "ours")
@@ -350,12 +350,12 @@ def test_a_note_of_another_shape_is_written_again(
     assert contents(store) == undisturbed
 
 
-def test_bits_that_rot_unseen_are_found_before_they_are_packed(
+def test_bits_that_rot_unseen_are_found_before_a_study_is_written(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ):
     """Exit status 4, since a table would lie: neither size nor time of the file has changed."""
     store = tmp_path / "store"
-    _put(store, {name: undisturbed[name] for name in undisturbed if "packs" not in name})
+    _put(store, {name: undisturbed[name] for name in undisturbed if "studies" not in name})
     name, _ = _ingest(archive, store).names()[3]
     place = store / name
     times = place.stat()
@@ -363,7 +363,7 @@ def test_bits_that_rot_unseen_are_found_before_they_are_packed(
     os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(ContractError, match=f"{place} is damaged or gone: delete it and run aga"):
         _next_run(archive, store)
-    assert not (store / "packs").exists()
+    assert not (store / "studies").exists()
     place.unlink()
     assert _next_run(archive, store) == undisturbed
 

@@ -1,7 +1,7 @@
-"""From archive objects to the store: lines, objects, worker processes, a cluster.
+"""From archive objects to the store: lines, objects, downloads, worker processes, a cluster.
 
 In: what ``SOURCE`` names. Out: a ``store.collection.Collection``, and a ledger row a line.
 Resumes where it stopped; the result does not depend on the number of workers.
-Start at ``ingestion.ingest``; ``lines`` reads one gzip stream in bounded memory,
-``objects`` turns one archive object into one Parquet file.
+Start at ``ingestion.ingest``; ``objects`` turns one archive object into one Parquet file, ``lines``
+reads its gzip stream in bounded memory.
 """

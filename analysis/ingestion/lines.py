@@ -1,6 +1,6 @@
 """The lines of a gzip stream, in bounded memory whatever it holds.
 
-It is unpacked in blocks into one reused buffer, and a line is looked at while it lies there. No
+It is decompressed in blocks into one reused buffer, and a line is looked at while it lies there. No
 line of more than :data:`LINE_LIMIT` bytes is held.
 """
 
@@ -8,29 +8,24 @@ import gzip
 import hashlib
 from array import array
 from collections.abc import Iterator
-from io import RawIOBase
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 from isal import isal_zlib
 
 from analysis.sources.files import CannotRead, Stream
 
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
-
 #: Lines longer than this are not read (bytes).
 LINE_LIMIT = 64 << 20
 
-#: A stream that holds more than this and a hundred times what it is packed in is a bomb. Pages
-#: pack ten times, and one measurement that packs better is no longer than a line may be.
-_MOST_UNPACKED = 2 * LINE_LIMIT
+#: A stream that holds more than this and a hundred times its compressed size is a bomb. Pages
+#: shrink to a tenth, and one measurement that shrinks more is no longer than a line may be.
+_MOST_DECOMPRESSED = 2 * LINE_LIMIT
 _MOST_TIMES = 100
 
 _BUFFER = 1 << 20
-_PACKED_BLOCK = 1 << 17
-_UNPACKED_BLOCK = 1 << 18  # more at a time, and the processor's cache holds no block of it
+_COMPRESSED_BLOCK = 1 << 17
+_DECOMPRESSED_BLOCK = 1 << 18  # more at a time, and the processor's cache holds no block of it
 
 _BROKEN = (EOFError, gzip.BadGzipFile, isal_zlib.error)
 
@@ -129,41 +124,7 @@ def is_utf8(content: memoryview) -> bool:
     return True
 
 
-class Hashed(RawIOBase):
-    """Passes a stream through and takes its digest."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._hash = hashlib.sha256()
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "Buffer", /) -> int:
-        room = memoryview(buffer)
-        if not self._rest:
-            self._rest = memoryview(self._read(len(room)))
-            self._hash.update(self._rest)
-        count = min(len(room), len(self._rest))
-        room[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-    def _read(self, size: int) -> bytes:
-        try:
-            return self._stream.read(size)
-        except OSError as error:
-            raise CannotRead(error.strerror or type(error).__name__) from None
-
-    def digest(self) -> str:
-        """SHA-256 of the whole stream; reads what nobody has read yet."""
-        while block := self._read(_PACKED_BLOCK):
-            self._hash.update(block)
-        return self._hash.hexdigest()
-
-
-class Unpacked:
+class Decompressed:
     """What a gzip stream holds; several members follow each other.
 
     A stream that breaks off gives all that it holds up to the break, and then EOFError: no reader
@@ -171,40 +132,59 @@ class Unpacked:
     bomb breaks off too, before it takes hours.
     """
 
-    def __init__(self, stream: RawIOBase | BinaryIO) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._packed: bytes = b""
+        self._hash = hashlib.sha256()
+        self._compressed: bytes = b""
         self._is_over = False
         self._taken = self._given = 0  # bytes
         self._begin()
 
     def _begin(self) -> None:
-        self._unpack = isal_zlib.decompressobj(wbits=31)
+        self._member = isal_zlib.decompressobj(wbits=31)
         self._is_begun = False
 
     def readinto(self, buffer: memoryview, /) -> int:
         while True:
-            if not self._packed and not self._is_over:
-                self._packed = self._stream.read(_PACKED_BLOCK) or b""
-                self._taken += len(self._packed)
-                self._is_over = not self._packed
-            if self._unpack.eof:
-                self._packed = self._packed.lstrip(b"\0")  # padding between or behind members
-                if self._packed:
+            if not self._compressed and not self._is_over:
+                self._compressed = self._read()
+                self._is_over = not self._compressed
+            if self._member.eof:
+                self._compressed = self._compressed.lstrip(
+                    b"\0"
+                )  # padding between or behind members
+                if self._compressed:
                     self._begin()
                 elif self._is_over:
                     return 0
                 continue
-            if not self._packed and self._is_over and not self._is_begun:
+            if not self._compressed and self._is_over and not self._is_begun:
                 return 0
             self._is_begun = True
-            content = self._unpack.decompress(self._packed, min(len(buffer), _UNPACKED_BLOCK))
-            self._packed = self._unpack.unused_data or self._unpack.unconsumed_tail
+            content = self._member.decompress(
+                self._compressed, min(len(buffer), _DECOMPRESSED_BLOCK)
+            )
+            self._compressed = self._member.unused_data or self._member.unconsumed_tail
             self._given += len(content)
-            if self._given > max(_MOST_UNPACKED, _MOST_TIMES * self._taken):
+            if self._given > max(_MOST_DECOMPRESSED, _MOST_TIMES * self._taken):
                 raise EOFError("the stream is a bomb")
             if content:
                 buffer[: len(content)] = content
                 return len(content)
-            if not self._packed and self._is_over and not self._unpack.eof:
+            if not self._compressed and self._is_over and not self._member.eof:
                 raise EOFError("the stream ended before its end-of-stream marker")
+
+    def _read(self) -> bytes:
+        try:
+            block = self._stream.read(_COMPRESSED_BLOCK)
+        except OSError as error:
+            raise CannotRead(error.strerror or type(error).__name__) from None
+        self._hash.update(block)
+        self._taken += len(block)
+        return block
+
+    def digest(self) -> str:
+        """SHA-256 of the whole stream as it came; reads what nobody has read yet."""
+        while self._read():
+            pass
+        return self._hash.hexdigest()

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from analysis.ingestion.lines import LINE_LIMIT, Line, Lines, Readable, Unpacked, is_utf8
+from analysis.ingestion.lines import LINE_LIMIT, Decompressed, Line, Lines, Readable, is_utf8
 from analysis.ingestion.objects import Refusal, read_line
 from analysis.observations.fingerprints import Fingerprints
+from analysis.sources.files import CannotRead
 from analysis.store.store import table_of
 
 
@@ -54,23 +55,20 @@ def _read_file(
 ) -> Iterator[tuple[int, tuple[Any, ...] | Refusal]]:
     try:
         with Path(path).open("rb") as stream:
-            is_packed = stream.read(2) == b"\x1f\x8b"
+            is_gzip = stream.read(2) == b"\x1f\x8b"
             stream.seek(0)
-            if not is_packed:
+            if not is_gzip:
                 whole = stream.read(LINE_LIMIT + 1)
                 stream.seek(0)
                 if len(whole) <= LINE_LIMIT and _is_one_value(whole):
-                    yield (
-                        1,
-                        read_line(
-                            Line(1, memoryview(whole), is_utf8(memoryview(whole)), False),
-                            fingerprints,
-                            None,
-                        ),
-                    )
+                    content = memoryview(whole)
+                    line = Line(1, content, is_utf8(content), False)
+                    yield 1, read_line(line, fingerprints, None)
                     return
                 del whole
-            yield from _read_lines(Unpacked(stream) if is_packed else stream, fingerprints)
+            yield from _read_lines(Decompressed(stream) if is_gzip else stream, fingerprints)
+    except CannotRead as error:
+        yield 0, Refusal(f"cannot be read: {error}")
     except OSError as error:
         yield 0, Refusal(f"cannot be read: {error.strerror or type(error).__name__}")
 

@@ -6,11 +6,11 @@ Rows leave in row groups, so that memory does not grow with the object.
 import gc
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.errors import SourceError
-from analysis.ingestion.lines import Hashed, Line, Lines, Unpacked
+from analysis.ingestion.lines import Decompressed, Line, Lines
 from analysis.observations import messages, observation
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received
@@ -57,66 +57,70 @@ def read_line(
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker needs to know besides the object."""
+    """What a worker needs to know besides the object.
+
+    Attributes:
+        source: where objects are; what a server sends is kept as it is where ``keep_raw`` is set.
+        source_id: of the archive that they are from.
+        store: where observations go.
+        fingerprints: what pages are matched against.
+    """
 
     source: Source
     source_id: str
     store: Store
     fingerprints: Fingerprints
+    keep_raw: bool = False
 
 
-def ingest_object(task: Task, item: ArchiveObject) -> Provenance | NotRead | Unreachable:
+#: What became of an object: it has a file, cannot be read, or was not to be had for now.
+Result = Provenance | NotRead | Unreachable
+
+
+def ingest_object(task: Task, item: ArchiveObject) -> Result:
     """Read one object and write its file."""
     # Rows live until their group is written; the collector would look at each again and again,
     # and nothing here makes cycles.
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        stream = task.source.open(item)
-        try:
+        with closing(task.source.open(item)) as stream:
             return _write_object(task, item, stream)
-        finally:
-            stream.close()
     except Unreachable as error:
         return error
     except CannotRead as error:
         return NotRead(item.key, str(error))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SourceError(f"the store {task.store.uri} cannot be written: {reason}") from None
     finally:
         if was_enabled:
             gc.enable()
 
 
 def _write_object(task: Task, item: ArchiveObject, stream: Stream) -> Provenance:
-    hashed = Hashed(stream)
+    content = Decompressed(stream)
     ledger: Counter[str] = Counter()
-    row_count = 0
-    with task.store.write(task.source_id, item.key) as writer:
-        for rows in _groups(hashed, item.key, task.fingerprints, ledger):
-            writer.append(rows)
-            row_count += len(rows)
-        provenance = Provenance(
+
+    def provenance_of(row_count: int) -> Provenance:
+        return Provenance(
             key=item.key,
             size=item.size,
             etag=item.etag,
-            sha256=hashed.digest(),
+            sha256=content.digest(),
             schema_version=SCHEMA_VERSION,
             fingerprints=task.fingerprints.digest,
             row_count=row_count,
             ledger=dict(sorted(ledger.items())),
         )
-        writer.commit(provenance)
-    return provenance
+
+    groups = _read_groups(content, item.key, task.fingerprints, ledger)
+    return task.store.write_observations(task.source_id, item.key, groups, provenance_of)
 
 
-def _groups(
-    stream: Hashed, key: str, fingerprints: Fingerprints, ledger: Counter[str]
+def _read_groups(
+    content: Decompressed, key: str, fingerprints: Fingerprints, ledger: Counter[str]
 ) -> Iterator[list[tuple[Any, ...]]]:
     """The observations of an object in groups; counts the other lines."""
     received = ooni.parse_receipt(key)
-    lines = Lines(Unpacked(stream))
+    lines = Lines(content)
     rows: list[tuple[Any, ...]] = []
     for line in lines:
         if line.content is not None and not line.content:

@@ -13,8 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -100,22 +99,9 @@ class Storage:
         with _as_oserror():
             return bytes(self._store.get(self._key(name)).bytes())
 
-    def open_input(self, name: str) -> IO[bytes]:
-        """A file to be read block by block."""
-        if self.is_local:
-            return Path(self.path(name)).open("rb")
-        file = TemporaryFile()  # noqa: SIM115 - the caller closes it
-        self._download(name, file)
-        file.seek(0)
-        return file
-
     def fetch(self, name: str, local: str) -> None:
         """Bring a file into a local one."""
-        with Path(local).open("wb") as file:
-            self._download(name, file)
-
-    def _download(self, name: str, file: IO[bytes]) -> None:
-        with _as_oserror():
+        with Path(local).open("wb") as file, _as_oserror():
             reader = obstore.open_reader(self._store, self._key(name), buffer_size=_BLOCK)
             while block := bytes(reader.read(_BLOCK)):
                 file.write(block)

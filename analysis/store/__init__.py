@@ -3,5 +3,5 @@
 In: tables of observations with their ledger. Out: a DuckDB connection over those of one study.
 Files appear whole or not at all, and each carries the checksum of its own content.
 Start at ``store.Store`` for writing and ``database.Observations`` for reading.
-``shares`` packs a study for somebody else, ``imports`` takes one over.
+``shares`` writes a study for somebody else, ``imports`` copies what somebody else has.
 """

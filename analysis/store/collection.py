@@ -14,11 +14,13 @@ class Excerpt:
     """Observations of one country and period in a few files, instead of one file an object.
 
     Attributes:
-        names: the files in the store; they hold ``object_key`` besides an observation's columns.
+        folder: where the files are in the store.
+        names: theirs, in that folder; they hold ``object_key`` besides an observation's columns.
     """
 
     probe_cc: str
     period: Period
+    folder: str
     names: tuple[str, ...]
 
 
@@ -51,5 +53,5 @@ class Collection:
     def names(self) -> list[tuple[str, str]]:
         """The files that hold the rows, by their names in the store; and each one's object."""
         if self.excerpt:
-            return [(name, "") for name in self.excerpt.names]
+            return [(f"{self.excerpt.folder}/{name}", "") for name in self.excerpt.names]
         return [(file_name(self.source_id, file.key), file.key) for file in self.files]

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.period import Period
-from analysis.store.atomic_files import reason
+from analysis.store.atomic_files import describe_error
 from analysis.store.collection import Collection, Excerpt
 from analysis.store.provenance import REASONS
-from analysis.store.study_file import left_out_of, pack_of, quoted
+from analysis.store.study_file import prepare_study, read_left_out, without_glob
 
 #: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB where
 #: two threads work. Each further one holds blocks of its own.
@@ -49,7 +49,7 @@ class Observations:
         try:
             self._folder = tempfile.TemporaryDirectory(prefix="observations-")
         except OSError as error:
-            raise SourceError(f"no temporary folder can be made: {reason(error)}") from None
+            raise SourceError(f"no temporary folder can be made: {describe_error(error)}") from None
         self.scratch = Path(self._folder.name)
         database = self.scratch / "observations.duckdb"
         with ExitStack() as undo:
@@ -57,13 +57,11 @@ class Observations:
             self.connection = connect(database, threads or os.cpu_count() or 1)
             undo.callback(self.connection.close)
             limit_memory(self.connection, 0)
-            pack = pack_of(self.connection, collection, probe_cc, period, self.scratch)
-            left_out = left_out_of(pack)
+            path = prepare_study(self.connection, collection, probe_cc, period, self.scratch)
+            left_out = read_left_out(path)
             self._counts, self._duplicates = left_out["ledger"], left_out["duplicates"]
             limit_memory(self.connection, self._counts["kept"])
-            self.connection.execute(
-                f"CREATE VIEW observations AS SELECT * FROM read_parquet({quoted(pack)})"
-            )
+            self.connection.read_parquet(without_glob(str(path))).create_view("observations")
             self._to_undo = undo.pop_all()
 
     def __enter__(self) -> "Observations":
@@ -108,14 +106,12 @@ class Observations:
 
     def objects_not_read(self) -> pd.DataFrame:
         """One row an object that could not be read at all: ``key, why``, sorted by key."""
-        items = self._collection.not_read
-        return pd.DataFrame(
-            {"key": [i.key for i in items], "why": [i.why for i in items]}, dtype="str"
-        )
+        rows = [(item.key, item.why) for item in self._collection.not_read]
+        return pd.DataFrame(rows, columns=["key", "why"], dtype="str")
 
 
 def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:
-    held = f"what was handed on is of {excerpt.probe_cc}, {excerpt.period.since} to "
+    held = f"the share is of {excerpt.probe_cc}, {excerpt.period.since} to "
     held += f"{excerpt.period.last_day}"
     if probe_cc != excerpt.probe_cc:
         raise ParameterError("PROBE_CC", probe_cc, held)

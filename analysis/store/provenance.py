@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from analysis.observations.schema import SCHEMA_VERSION
-from analysis.store import atomic_files
+from analysis.store.atomic_files import read_metadata
 
 #: Reasons of the ingestion ledger, in the contract's order.
 REASONS = (
@@ -44,15 +44,10 @@ class Provenance:
     row_count: Count
     ledger: dict[str, Count] = field(default_factory=dict)
 
-    def is_of(self, key: str, size: int, etag: str, fingerprints: str) -> bool:
-        """Whether reading that object again would give the same file."""
-        return (self.key, self.size, self.etag, self.schema_version, self.fingerprints) == (
-            key,
-            size,
-            etag,
-            SCHEMA_VERSION,
-            fingerprints,
-        )
+    def is_current(self, size: int, etag: str, fingerprints: str) -> bool:
+        """Whether reading the object, as it is now, would give the same file again."""
+        told = (self.size, self.etag, self.fingerprints, self.schema_version)
+        return told == (size, etag, fingerprints, SCHEMA_VERSION)
 
 
 def file_name(source_id: str, key: str) -> str:
@@ -60,14 +55,14 @@ def file_name(source_id: str, key: str) -> str:
     return f"{FOLDER}/{source_id}/{key}{SUFFIX}"
 
 
-def provenance_of(content: bytes, key: str) -> Provenance | None:
+def read_provenance(content: bytes, key: str) -> Provenance | None:
     """What the file of an object was made from; None where it is damaged or of another object."""
-    metadata = atomic_files.metadata(content) or {}
+    metadata = read_metadata(content) or {}
     try:
-        found = msgspec.json.decode(metadata.get(METADATA_KEY, b""), type=Provenance)
+        told = msgspec.json.decode(metadata.get(METADATA_KEY, b""), type=Provenance)
     except (msgspec.DecodeError, RecursionError):
         return None
-    return found if found.key == key else None
+    return told if told.key == key else None
 
 
 @dataclass(frozen=True)
@@ -78,6 +73,6 @@ class NotRead:
     why: str
 
 
-def not_read_note(probe_cc: str) -> str:
-    """Name of the note that lists the objects that could not be read."""
+def not_read_name(probe_cc: str) -> str:
+    """Name of the record that lists the objects that could not be read."""
     return f"not-read-{probe_cc}.json"

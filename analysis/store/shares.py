@@ -8,17 +8,17 @@ A share is a folder, on a disk or behind a URL::
 
 Lines of other days and countries are counted in the ledger and left out. A measurement that came
 twice is there twice, so that any part of the period can be reported as if from the archive.
-
-Pack a country's observations of a period to hand them on: ``make share``."""
+"""
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import pyarrow as pa
@@ -28,11 +28,11 @@ from analysis.errors import ParameterError, SourceError
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference import countries
-from analysis.store import study_file
 from analysis.store.collection import Collection, Excerpt
 from analysis.store.database import Observations
 from analysis.store.provenance import Count, NotRead, Provenance
 from analysis.store.store import Store
+from analysis.store.study_file import add_every_row, explain_failures, write_parquet
 
 MANIFEST = "MANIFEST.json"
 FORMAT = "censorship-report-workbook, shared observations, 1"
@@ -75,8 +75,8 @@ class Manifest(msgspec.Struct, frozen=True):
         return Period(self.since, self.until)
 
     @property
-    def place(self) -> str:
-        """Where a store keeps what it received."""
+    def folder(self) -> str:
+        """Where a store keeps what it imported."""
         return f"{FOLDER}/{self.probe_cc}-{self.period}-{self.source_id}"
 
     @property
@@ -107,26 +107,38 @@ def read_manifest(content: bytes, name: str) -> Manifest:
     if manifest.schema_version != SCHEMA_VERSION:
         raise SourceError(
             f"{name} is of observations of schema {manifest.schema_version}, this workbook reads "
-            f"{SCHEMA_VERSION}: ask for them once more, packed with the same version"
+            f"{SCHEMA_VERSION}: ask for them once more, shared by the same version"
         )
     return manifest
 
 
-def table_of_objects(files: Sequence[Provenance], not_read: Sequence[NotRead]) -> pa.Table:
-    """One row an object, by key; ``why`` says of those that could not be read why not.
+def open_share(store: Store, manifest: Manifest) -> Collection:
+    """The observations of a share that lies in a store.
 
-    The ETag stays behind: it says when a file of somebody's disk was written.
+    Raises:
+        SourceError: the objects are not those of the manifest.
     """
-    rows: list[tuple[Any, ...]] = [
-        (f.key, f.size, f.sha256, f.fingerprints, f.row_count, sorted(f.ledger.items()), None)
-        for f in files
-    ]
-    rows += [(item.key, 0, "", "", 0, [], item.why) for item in not_read]
-    columns: list[Sequence[Any]] = list(zip(*sorted(rows), strict=True))
-    arrays = [
-        pa.array(values, column.type) for values, column in zip(columns, _OBJECTS, strict=True)
-    ]
-    return pa.Table.from_arrays(arrays, schema=_OBJECTS)
+    names = sorted(manifest.files)
+    objects = next(name for name in names if name.startswith(OBJECTS))
+    months = tuple(name for name in names if name != objects)
+    files, not_read = _read_objects(store.try_read(f"{manifest.folder}/{objects}") or b"", objects)
+    excerpt = Excerpt(manifest.probe_cc, manifest.period, manifest.folder, months)
+    collection = Collection(store, manifest.source_id, files, not_read, excerpt=excerpt)
+    if not months or collection.digest != manifest.observations_digest:
+        raise SourceError(f"{objects} is not of the observations that {MANIFEST} speaks of")
+    return collection
+
+
+def reopen_share(store: Store, folder: str) -> Collection | None:
+    """A share that was imported into a folder of the store; None where it is not as it was."""
+    content = store.try_read(f"{folder}/{MANIFEST}")
+    if content is None:
+        return None
+    manifest = read_manifest(content, f"{folder}/{MANIFEST}")
+    for name, told in manifest.files.items():
+        if manifest.folder != folder or store.digest(f"{folder}/{name}") != told.sha256:
+            return None
+    return open_share(store, manifest)
 
 
 _OBJECTS = pa.schema(
@@ -142,49 +154,28 @@ _OBJECTS = pa.schema(
 )
 
 
-def collection_of(store: Store, manifest: Manifest) -> Collection:
-    """The observations of a share that lies in a store.
+def _table_of_objects(files: Sequence[Provenance], not_read: Sequence[NotRead]) -> pa.Table:
+    """One row an object, by key; ``why`` says of those that could not be read why not.
 
-    Raises:
-        SourceError: the objects are not those of the manifest.
+    The ETag stays behind: it says when a file of somebody's disk was written.
     """
-    names = {name: f"{manifest.place}/{name}" for name in sorted(manifest.files)}
-    objects = next(name for name in names if name.startswith(OBJECTS))
-    months = tuple(place for name, place in names.items() if name != objects)
-    files, not_read = _objects(store.read(names[objects]) or b"", objects)
-    excerpt = Excerpt(manifest.probe_cc, manifest.period, months)
-    found = Collection(store, manifest.source_id, files, not_read, excerpt=excerpt)
-    if not months or found.digest != manifest.observations_digest:
-        raise SourceError(f"{objects} is not of the observations that {MANIFEST} speaks of")
-    return found
+    rows = [asdict(file) | {"ledger": sorted(file.ledger.items())} for file in files]
+    nothing = {"size": 0, "sha256": "", "fingerprints": "", "row_count": 0, "ledger": []}
+    rows += [asdict(item) | nothing for item in not_read]
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["key"]), _OBJECTS)
 
 
-def _objects(content: bytes, name: str) -> tuple[tuple[Provenance, ...], tuple[NotRead, ...]]:
+def _read_objects(content: bytes, name: str) -> tuple[tuple[Provenance, ...], tuple[NotRead, ...]]:
+    same = {"etag": "", "schema_version": SCHEMA_VERSION}
     try:
         rows = pq.read_table(pa.BufferReader(content)).cast(_OBJECTS).to_pylist()
         not_read = [NotRead(row["key"], row["why"]) for row in rows if row["why"] is not None]
         values = [
-            {**row, "ledger": dict(row["ledger"]), "etag": "", "schema_version": SCHEMA_VERSION}
-            for row in rows
-            if row["why"] is None
+            {**row, **same, "ledger": dict(row["ledger"])} for row in rows if row["why"] is None
         ]
         return tuple(msgspec.convert(values, list[Provenance])), tuple(not_read)
     except (pa.ArrowException, OSError, ValueError, TypeError):
         raise SourceError(f"{name} is no list of objects") from None
-
-
-def trimmed(file: Provenance, other_country: int, out_of_period: int) -> Provenance:
-    """The provenance of an object of which some rows are left out."""
-    left_out = {"other_country": other_country, "out_of_period": out_of_period}
-    ledger = {
-        reason: file.ledger.get(reason, 0) + left_out.get(reason, 0)
-        for reason in sorted(file.ledger.keys() | left_out)
-    }
-    return replace(
-        file,
-        row_count=file.row_count - other_country - out_of_period,
-        ledger={reason: count for reason, count in ledger.items() if count},
-    )
 
 
 _OONI = (
@@ -197,20 +188,23 @@ _FICTIONAL = (
     "A fictional country: no real network, site or person.",
 )
 # Sites' answers resemble each other more than the answers that one probe met.
-_ROWS = f"""
-SELECT * FROM every_row WHERE {study_file.IN_COUNTRY} AND {study_file.IN_PERIOD}
+_ROWS = """
+SELECT * FROM every_row
+WHERE probe_cc = $cc AND is_in_period(measurement_start_time, $since, $until)
 ORDER BY domain, probe_asn, measurement_start_time, object_key, line_number
 """
-_LEFT_OUT = f"""
-SELECT object_key, count(*) FILTER (NOT {study_file.IN_COUNTRY}),
-    count(*) FILTER ({study_file.IN_COUNTRY} AND NOT {study_file.IN_PERIOD})
+_LEFT_OUT = """
+SELECT object_key, count(*) FILTER (probe_cc <> $cc) AS other_country,
+    count(*) FILTER (
+        probe_cc = $cc AND NOT is_in_period(measurement_start_time, $since, $until)
+    ) AS out_of_period
 FROM every_row GROUP BY ALL
 """
-_LEVEL = ", COMPRESSION_LEVEL 19"  # packed once, and sent over thin lines
+_LEVEL = 19  # of zstd: written once, and sent over thin lines
 
 
 def check(out: Path) -> None:
-    """Refuse a place that holds something else.
+    """Refuse a folder that holds something else.
 
     Raises:
         ParameterError: ``out`` is a file, or a folder with content but without a manifest.
@@ -236,55 +230,59 @@ def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> M
         SourceError: there is no observation in the period, or ``out`` cannot be written.
     """
     check(out)
-    place = Store(str(out))
-    place.remove_leftovers(".")
-    with (
-        Observations(collection, probe_cc, period) as observations,
-        study_file.saying(),
-    ):
+    target = Store(str(out))
+    target.remove_leftovers(".")
+    with Observations(collection, probe_cc, period) as observations, explain_failures():
         ledger = {reason: int(n) for reason, n in observations.ledger().itertuples(index=False)}
         if not ledger["kept"]:
             raise SourceError(f"the source has no measurement of {probe_cc} in {period}")
-        study_file.prepare(observations.connection, collection, observations.scratch)
-        made = _written(observations, collection, probe_cc, period)
-        files = dict(_put(place, stem, path) for stem, path in made)
-    manifest = _manifest(collection, probe_cc, period, ledger, files)
-    place.replace(MANIFEST, manifest.encoded())
+        add_every_row(observations.connection, collection, observations.scratch)
+        parts = _write_parts(observations, collection, probe_cc, period)
+        files = dict(_put(target, stem, path) for stem, path in parts)
+    manifest = _describe(collection, probe_cc, period, ledger, files)
+    target.write_bytes(MANIFEST, manifest.encoded())
     for path in out.iterdir():
         if NAME.fullmatch(path.name) and path.name not in files:
             path.unlink(missing_ok=True)
     return manifest
 
 
-def _written(
+def _write_parts(
     observations: Observations, collection: Collection, probe_cc: str, period: Period
 ) -> Iterator[tuple[str, Path]]:
     """The files, one after the other: what each is of, and where it is for the moment."""
     connection, path = observations.connection, observations.scratch / "shared.parquet"
     for month in period.months():
         scope = {"cc": probe_cc, "since": month.since, "until": month.until}
-        study_file.write_parquet(connection, _ROWS, scope, path, {}, _LEVEL)
+        write_parquet(connection, _ROWS, scope, path, level=_LEVEL)
         if pq.read_metadata(path).num_rows:
             yield f"{month.since:%Y-%m}", path
     scope = {"cc": probe_cc, "since": period.since, "until": period.until}
     left_out = {key: counts for key, *counts in connection.execute(_LEFT_OUT, scope).fetchall()}
-    files = [trimmed(file, *left_out.get(file.key, (0, 0))) for file in collection.files]
-    connection.register("objects", table_of_objects(files, collection.not_read))
-    study_file.write_parquet(connection, "SELECT * FROM objects", {}, path, {}, _LEVEL)
+    files = [_trim(file, *left_out.get(file.key, (0, 0))) for file in collection.files]
+    connection.register("objects", _table_of_objects(files, collection.not_read))
+    write_parquet(connection, "SELECT * FROM objects", {}, path, level=_LEVEL)
     connection.unregister("objects")
     yield OBJECTS, path
 
 
-def _put(place: Store, stem: str, path: Path) -> tuple[str, SharedFile]:
+def _trim(file: Provenance, other_country: int, out_of_period: int) -> Provenance:
+    """The provenance of an object of which some rows are left out."""
+    left_out = Counter(other_country=other_country, out_of_period=out_of_period)
+    ledger = dict(sorted((Counter(file.ledger) + left_out).items()))
+    return replace(file, row_count=file.row_count - left_out.total(), ledger=ledger)
+
+
+def _put(target: Store, stem: str, path: Path) -> tuple[str, SharedFile]:
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     name = f"{stem}-{digest[:16]}.parquet"
-    if place.digest(name) != digest:
-        place.replace(name, content)
+    if target.digest(name) != digest:
+        target.write_bytes(name, content)
     return name, SharedFile(len(content), digest)
 
 
-def _manifest(
+def _describe(
     collection: Collection,
     probe_cc: str,
     period: Period,

@@ -1,17 +1,16 @@
-"""A study's observations in one file: ``STORE/packs/<study>-<digest>.parquet``.
+"""A study's observations in one file: ``STORE/studies/<study>-<digest>.parquet``.
 
 A store holds a small file for each archive object, thousands of them for a year, and opening them
-all takes longer than any question that is asked of them. So they are packed once, and each notebook
-opens the pack. It is named by all that went into it: where the store has grown, or is read with
-other fingerprints, another one is made. It is sealed, and made again where the seal is broken.
+all takes longer than any question that is asked of them. So a study's rows are written once more
+into one file, which each notebook opens. It is named by all that went into it: where the store has
+grown, or is read with other fingerprints, another one is made. One that is damaged is made again.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +22,30 @@ from analysis.errors import ContractError, SourceError
 from analysis.observations.flags import DISJOINT_SQL
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
-from analysis.store import atomic_files
+from analysis.store.atomic_files import (
+    BLANK_CHECKSUM,
+    CHECKSUM_KEY,
+    read_metadata_of,
+    set_checksum,
+)
 from analysis.store.collection import Collection
 from analysis.store.provenance import REASONS
-from analysis.store.store import Store
 
-FOLDER = "packs"
-#: Where a pack keeps what was left out of it. A pack without it is made again: the name changes
-#: with what it holds.
-_META = "workbook_left_out"
-_STALE_AFTER = 24 * 3600  # seconds after which a pack that another one has replaced is removed
+FOLDER = "studies"
+#: Where a study's file says what was left out of it. One without it is made again: the name
+#: changes with what it holds.
+_LEFT_OUT = "workbook_left_out"
+_STALE_AFTER = 24 * 3600  # seconds after which a file that another one has replaced is removed
 
 
-def pack_of(
+def prepare_study(
     connection: duckdb.DuckDBPyConnection,
     collection: Collection,
     probe_cc: str,
     period: Period,
     scratch: Path,
-) -> str:
-    """The path of the study's pack, which is made where it is not there yet.
+) -> Path:
+    """Where the study's file is, which is made where it is not there yet.
 
     Where the store is no folder, or cannot be written, it is made in ``scratch``.
 
@@ -51,80 +54,50 @@ def pack_of(
         ContractError: a file of the store is damaged.
     """
     study = f"{probe_cc}-{period.since}-{period.until}-{collection.source_id}"
-    name = f"{FOLDER}/{study}-{_inputs(collection)}.parquet"
-    store, in_scratch = collection.store, scratch / "pack.parquet"
-    pack = Path(store.path(name)) if store.is_local else in_scratch
+    name = f"{FOLDER}/{study}-{_digest_inputs(collection)}.parquet"
+    store, in_scratch = collection.store, scratch / "study.parquet"
+    path = Path(store.path(name)) if store.is_local else in_scratch
     if not store.is_local:
         with suppress(OSError):  # fetched once for all questions: each of them reads most of it
-            store.fetch(name, pack)
-    if _is_whole(pack):
-        return str(pack)
-    write = partial(_write, connection, probe_cc, period)
-    with saying():
-        prepare(connection, collection, scratch)
+            store.fetch(name, str(path))
+    if _is_whole(path):
+        return path
+    with explain_failures():
+        add_every_row(connection, collection, scratch)
         try:
-            _keep(store, name, pack, write)
+            if store.is_local:
+                store.remove_leftovers(FOLDER)
+                with store.write(name) as written:
+                    _write_study(connection, probe_cc, period, written)
+            else:
+                _write_study(connection, probe_cc, period, path)
+                store.put(str(path), name)
             store.remove_older(FOLDER, f"{study}-", name, _STALE_AFTER)
         except (SourceError, OSError, duckdb.IOException):  # others own the store, or it is full
-            if not _is_whole(pack):
-                pack = in_scratch
-                write(pack)
-    return str(pack)
+            if not _is_whole(path):
+                path = in_scratch
+                _write_study(connection, probe_cc, period, path)
+    return path
 
 
-def _keep(store: Store, name: str, pack: Path, write: Callable[[Path], None]) -> None:
-    if store.is_local:
-        store.remove_leftovers(FOLDER)
-        with store.replacement(name) as replacement:
-            write(Path(replacement.path))
-            replacement.commit()
-    else:
-        write(pack)
-        store.put(pack, name)
-
-
-def left_out_of(pack: str) -> dict[str, Any]:
-    """What was left out of a pack: the ledger's counts of rows, and the duplicates."""
-    left_out: dict[str, Any] = json.loads(pq.read_metadata(pack).metadata[_META.encode()])
+def read_left_out(study_file: Path) -> dict[str, Any]:
+    """What was left out of a study's file: the ledger's counts of rows, and the duplicates."""
+    left_out: dict[str, Any] = json.loads(pq.read_metadata(study_file).metadata[_LEFT_OUT.encode()])
     return left_out
 
 
 def _is_whole(path: Path) -> bool:
-    return _META.encode() in (atomic_files.metadata_of_file(path) or {})
+    return _LEFT_OUT.encode() in (read_metadata_of(path) or {})
 
 
-def _inputs(collection: Collection) -> str:
+def _digest_inputs(collection: Collection) -> str:
     files = sorted([f.key, f.size, f.sha256, f.fingerprints] for f in collection.files)
-    excerpt = collection.excerpt and collection.excerpt.names
+    excerpt = collection.excerpt and [name for name, _ in collection.names()]
     return hashlib.sha256(json.dumps([SCHEMA_VERSION, files, excerpt]).encode()).hexdigest()[:16]
 
 
-def prepare(connection: duckdb.DuckDBPyConnection, collection: Collection, scratch: Path) -> None:
-    """Make the view ``every_row``: all rows of a collection.
-
-    Its columns are those of ``schema.OBSERVATION`` and ``object_key``.
-
-    Raises:
-        ContractError: a file is not as it was written.
-    """
-    paths = _local_paths(collection, scratch)
-    files = ", ".join(quoted(_without_glob(path)) for path in paths)
-    query = f"SELECT * FROM read_parquet([{files}])"
-    if not collection.excerpt:
-        names = pa.table({"filename": list(paths), "object_key": list(paths.values())})
-        connection.register("object_names", names)
-        connection.execute("CREATE OR REPLACE TEMP TABLE object AS SELECT * FROM object_names")
-        connection.unregister("object_names")
-        query = f"""
-            SELECT rows.* EXCLUDE (filename), object.object_key
-            FROM read_parquet([{files}], filename = true) AS rows JOIN object USING (filename)
-        """
-    connection.execute("SET parquet_metadata_cache = true")
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW every_row AS {query}")
-
-
 @contextmanager
-def saying() -> Iterator[None]:
+def explain_failures() -> Iterator[None]:
     """Say it in one sentence where DuckDB could not read or write.
 
     Raises:
@@ -134,20 +107,65 @@ def saying() -> Iterator[None]:
         yield
     except duckdb.OperationalError as error:
         said = str(error).splitlines()[0]
-        raise SourceError(f"the observations cannot be packed: {said}") from None
+        raise SourceError(f"the observations cannot be written to one file: {said}") from None
 
 
-def _write(
+def add_every_row(
+    connection: duckdb.DuckDBPyConnection, collection: Collection, scratch: Path
+) -> None:
+    """Make the view ``every_row``: all rows of a collection; and the macros that choose of them.
+
+    Its columns are those of ``schema.OBSERVATION`` and ``object_key``.
+
+    Raises:
+        ContractError: a file is not as it was written.
+    """
+    keys = _local_files(collection, scratch)
+    paths = list(map(without_glob, keys))
+    connection.execute("SET parquet_metadata_cache = true")
+    connection.execute(_MACROS)
+    if collection.excerpt:
+        connection.read_parquet(paths).create_view("every_row", replace=True)
+        return
+    connection.read_parquet(paths, filename=True).create_view("every_file_row", replace=True)
+    names = pa.table({"filename": list(keys), "object_key": list(keys.values())})
+    connection.register("object_names", names)
+    connection.execute("CREATE OR REPLACE TEMP TABLE object AS SELECT * FROM object_names")
+    connection.unregister("object_names")
+    connection.execute(_ROWS_OF_OBJECTS)
+
+
+def _local_files(collection: Collection, scratch: Path) -> dict[str, str]:
+    """Paths that DuckDB can read, with the key of the object that each was made from."""
+    store = collection.store
+    names, keys = zip(*collection.names(), strict=True)
+    if store.is_local:
+        paths = [Path(store.path(name)) for name in names]
+    else:
+        # DuckDB would need an extension, fetched from the network, to read S3 itself.
+        paths = store.fetch_all(names, scratch)
+    for name, path in zip(names, paths, strict=True):
+        if read_metadata_of(path) is None:
+            raise ContractError(f"{store.path(name)} is damaged or gone: delete it and run again")
+    return dict(zip(map(str, paths), keys, strict=True))
+
+
+def without_glob(path: str) -> str:
+    """A path that DuckDB takes as it is."""
+    return re.sub(r"[*?\[]", lambda character: f"[{character[0]}]", path)
+
+
+def _write_study(
     connection: duckdb.DuckDBPyConnection, probe_cc: str, period: Period, path: Path
 ) -> None:
-    """Write a pack of ``every_row``, with the ledger's counts of the rows left out."""
+    """Write the rows of a study, with the ledger's counts of those left out."""
     scope = {"cc": probe_cc, "since": period.since, "until": period.until}
-    connection.execute(_SURPLUS, scope)
+    connection.execute(_REPEATED_ROWS, scope)
     (counted,) = connection.execute(_COUNTS, scope).fetchall()
     ledger = dict(zip(REASONS[4:], map(int, counted), strict=True))
     duplicates = connection.execute(_DUPLICATES).fetchall()
     left_out = json.dumps({"ledger": ledger, "duplicates": duplicates})
-    write_parquet(connection, _OBSERVATIONS, scope, path, {_META: left_out})
+    write_parquet(connection, _OBSERVATIONS, scope, path, {_LEFT_OUT: left_out})
 
 
 def write_parquet(
@@ -155,19 +173,22 @@ def write_parquet(
     query: str,
     scope: Mapping[str, object],
     path: Path,
-    metadata: Mapping[str, str],
-    options: str = "",
+    metadata: Mapping[str, str] | None = None,
+    level: int = 3,
 ) -> None:
-    """Write what a query finds into a sealed file: the same rows, the same bytes."""
-    pairs = {**metadata, atomic_files.KEY: atomic_files.BLANK}.items()
-    notes = ", ".join(f"{name}: {quoted(value)}" for name, value in pairs)
-    # The file is known to nobody yet; a temporary one of DuckDB's own would outlive a kill.
-    format_ = f"FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false, KV_METADATA {{{notes}}}"
-    format_ += options
-    copy = f"COPY ({query}) TO {quoted(str(path))} ({format_})"
+    """Write the rows of a query into a file with a checksum: the same rows, the same bytes.
+
+    ``scope`` are the query's parameters; ``path`` is known to nobody else yet; ``level`` is zstd's.
+    """
+    parameters = {
+        **scope,
+        "path": str(path),
+        "metadata": {**(metadata or {}), CHECKSUM_KEY: BLANK_CHECKSUM},
+        "level": level,
+    }
     with _in_order(connection):
-        connection.execute(copy, dict(scope))
-    atomic_files.seal_file(path)
+        connection.execute(f"COPY ({query}) TO $path ({_FORMAT})", parameters)
+    set_checksum(path)
 
 
 @contextmanager
@@ -185,74 +206,68 @@ def _in_order(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         connection.execute("SET disabled_optimizers = ''")
 
 
-#: Whether a row is of the country, and of the period.
-IN_COUNTRY = "probe_cc = $cc"
-IN_PERIOD = (
-    "(measurement_start_time >= $since::TIMESTAMP AND measurement_start_time < $until::TIMESTAMP)"
-)
+# A temporary file of DuckDB's own would outlive a kill.
+_FORMAT = """
+FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL $level, USE_TMP_FILE false,
+KV_METADATA $metadata
+"""
 
-# Most measurements occur once. Repeated identities are found on the narrow columns, so that only
-# their rows are ranked.
-_SURPLUS = f"""
-CREATE OR REPLACE TEMP TABLE surplus AS
+_ROWS_OF_OBJECTS = """
+CREATE OR REPLACE TEMP VIEW every_row AS
+SELECT every_file_row.* EXCLUDE (filename), object.object_key
+FROM every_file_row JOIN object USING (filename)
+"""
+
+_MACROS = f"""
+CREATE OR REPLACE TEMP MACRO is_in_period(start_time, since, until) AS
+    start_time >= since::TIMESTAMP AND start_time < until::TIMESTAMP;
+CREATE OR REPLACE TEMP MACRO disjoint_flag(is_failure, is_confirmed, is_anomaly) AS
+    {DISJOINT_SQL};
+"""
+
+# Most measurements occur once. Repeated identities are looked for in the narrow columns, so that
+# only their rows are ranked.
+_REPEATED_ROWS = """
+CREATE OR REPLACE TEMP TABLE repeated_row AS
 WITH scoped AS (
     SELECT object_key, line_number, report_id, input, measurement_start_time,
-        {DISJOINT_SQL} AS flag
-    FROM every_row WHERE {IN_COUNTRY} AND {IN_PERIOD}
+        disjoint_flag(is_failure, is_confirmed, is_anomaly) AS flag
+    FROM every_row
+    WHERE probe_cc = $cc AND is_in_period(measurement_start_time, $since, $until)
 ), repeated AS (
     SELECT report_id, input, measurement_start_time FROM scoped
     GROUP BY ALL HAVING count(*) > 1
 ), ranked AS (
     SELECT object_key, line_number, measurement_start_time, flag, row_number() OVER (
         PARTITION BY report_id, input, measurement_start_time ORDER BY object_key, line_number
-    ) AS place
+    ) AS occurrence
     FROM scoped
     SEMI JOIN repeated USING (report_id, input, measurement_start_time)
 )
-SELECT object_key, line_number, measurement_start_time, flag FROM ranked WHERE place > 1
+SELECT object_key, line_number, measurement_start_time, flag FROM ranked WHERE occurrence > 1
 """
 
 _DUPLICATES = """
 SELECT strftime(measurement_start_time, '%Y-%m') AS month, flag, count(*)
-FROM surplus GROUP BY ALL ORDER BY ALL
+FROM repeated_row GROUP BY ALL ORDER BY ALL
 """
 
-_OBSERVATIONS = f"""
+_OBSERVATIONS = """
 SELECT every_row.* FROM every_row
-ANTI JOIN surplus USING (object_key, line_number)
-WHERE {IN_COUNTRY} AND {IN_PERIOD}
+ANTI JOIN repeated_row USING (object_key, line_number)
+WHERE probe_cc = $cc AND is_in_period(measurement_start_time, $since, $until)
 """
 
-_COUNTS = f"""
+_COUNTS = """
+WITH classified AS (
+    SELECT probe_cc = $cc AS is_of_country,
+        is_in_period(measurement_start_time, $since, $until) AS is_of_period
+    FROM every_row
+)
 SELECT
-    count(*) FILTER (NOT {IN_COUNTRY}),
-    count(*) FILTER ({IN_COUNTRY} AND NOT {IN_PERIOD}),
-    (SELECT count(*) FROM surplus),
-    count(*) FILTER ({IN_COUNTRY} AND {IN_PERIOD}) - (SELECT count(*) FROM surplus)
-FROM every_row
+    count(*) FILTER (NOT is_of_country),
+    count(*) FILTER (is_of_country AND NOT is_of_period),
+    (SELECT count(*) FROM repeated_row),
+    count(*) FILTER (is_of_country AND is_of_period) - (SELECT count(*) FROM repeated_row)
+FROM classified
 """
-
-
-def _local_paths(collection: Collection, scratch: Path) -> dict[str, str]:
-    """Paths that DuckDB can read, with the key of the object that each was made from."""
-    store = collection.store
-    names = [name for name, _ in collection.names()]
-    if store.is_local:
-        paths = [Path(store.path(name)) for name in names]
-    else:
-        # DuckDB would need an extension, fetched from the network, to read S3 itself.
-        paths = store.fetch_all(names, scratch)
-    for name, path in zip(names, paths, strict=True):
-        if atomic_files.metadata_of_file(path) is None:
-            raise ContractError(f"{store.path(name)} is damaged or gone: delete it and run again")
-    keys = (key for _, key in collection.names())
-    return dict(zip(map(str, paths), keys, strict=True))
-
-
-def _without_glob(path: str) -> str:
-    return re.sub(r"[*?\[]", lambda found: f"[{found[0]}]", path)
-
-
-def quoted(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
