@@ -4,6 +4,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (f"{start}.{name.name}" for name in node.names)
 
 
+@cache
 def _folders() -> Mapping[str, dict[str, str]]:
     """Folder → the folders it imports, each with one file that does so."""
     graph: dict[str, dict[str, str]] = defaultdict(dict)

@@ -30,8 +30,9 @@ with open("pyproject.toml", "rb") as file:
 PY
 
 # Everything is resolved at once, so that what the tests add changes no version of a report's. The
-# file that is overwritten names the versions to keep.
-cat requirements.lock requirements-dev.lock >"$scratch/all.lock" 2>/dev/null || true
+# file that is overwritten names the versions to keep; marks of a merge are passed over.
+cat requirements.lock requirements-dev.lock 2>/dev/null |
+  grep -E '^([a-zA-Z0-9]|    --hash=)' >"$scratch/all.lock" || true
 "${compile[@]}" "$@" --extra dev pyproject.toml "$scratch/build.in" \
   --output-file "$scratch/all.lock" >/dev/null
 sed -n 's/ *\\$//; /^[a-zA-Z0-9]/p' "$scratch/all.lock" >"$scratch/pins.txt"
