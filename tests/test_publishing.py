@@ -64,10 +64,11 @@ def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
 
 
 def test_pages_show_code_but_not_the_machine(demo_report: Path) -> None:
-    """Code is folded under its output; setup and parameters, which hold paths, are left out."""
+    """Code is folded under its output, and so are parameters but for folders; setup is left out."""
     html = (demo_report / "1-tables.html").read_text(encoding="utf-8")
     assert "bars.results_by_month(months" in html
-    assert "floor_sessions" not in html
+    assert "country = &#39;Nowhere&#39;\nfloor_sessions = 5</code>" in html
+    assert "sessions &gt;= this are needed" not in html
     assert "import pandas" not in html
     for name, content in _contents(demo_report).items():
         for trace in (sys.prefix, str(Path.home()), str(demo_report.parent), "building-"):

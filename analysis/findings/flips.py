@@ -66,7 +66,7 @@ def show_flips(
         number: of the finding.
 
     Returns:
-        ``differences.flips`` of the whole period; no rows where nothing differs.
+        ``differences.gather`` of the whole period; no rows where nothing differs.
     """
     published = read_published(study, networks, thresholds)
     before, against = published or (verdicts, "")
@@ -78,19 +78,18 @@ def show_flips(
         show_text(f"Against {against} no pair of site and network changes its state.")
     else:
         _show_changes(flipped, against, number)
-    return flipped
+    return gather(flipped)
 
 
 def _show_changes(flipped: pd.DataFrame, against: str, number: int) -> None:
     counts = flipped["change"].value_counts()
-    sites = flipped.groupby("change")["domain"].nunique()
+    site_count = flipped.loc[flipped["change"] != "restated", "domain"].nunique()
     show_finding(
         number,
         f"Against {against}, {counts.get('listed', 0)} pairs of site and network come on the list "
         f"and {counts.get('unlisted', 0)} leave it.",
-        f"The former are pairs of {sites.get('listed', 0)} sites, the latter of "
-        f"{sites.get('unlisted', 0)}; {counts.get('restated', 0)} pairs change their state in "
-        "another way.",
+        f"They belong to {site_count} sites; {counts.get('restated', 0)} further pairs change "
+        "their state in another way.",
         "A pair without a state in one of the two runs was not tested in what that run read.",
     )
     show_table(gather(flipped), caption="Verdicts that flip, whole period", fold_after=25)

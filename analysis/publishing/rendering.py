@@ -121,6 +121,7 @@ def render_page(
         ContractError: a figure has no alternative text, or an output is of a kind that a page
             without scripts cannot show.
     """
+    parameters = _shown_parameters(executed)
     executed = _without_hidden(executed)
     _check_outputs(executed, item.file)
     prose, contents = _prose(executed)
@@ -137,6 +138,8 @@ def render_page(
         "toc": contents,
         "prose": prose,
         "code": _code(executed),
+        "parameters": parameters,
+        "opening": executed.cells[0].id if executed.cells else "",
     }
     html, _ = exporter.from_notebook_node(executed, resources)
     return _tidy(str(html))
@@ -254,6 +257,15 @@ def _code(executed: nbformat.NotebookNode) -> dict[str, str]:
             code[cell.id] = "\n\n".join(part for part in waiting if part)
             waiting = []
     return code
+
+
+def _shown_parameters(executed: nbformat.NotebookNode) -> str:
+    """What the notebook was given, a line each, but for addresses and folders, which differ between
+    machines."""
+    given = executed.metadata.get("papermill", {}).get("parameters", {})
+    return "\n".join(
+        f"{name} = {value!r}" for name, value in given.items() if value and "/" not in str(value)
+    )
 
 
 def _without_hidden(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
