@@ -170,8 +170,8 @@ def test_no_data_never_outranks_data() -> None:
     ]
     connection = connection_with(rows)
     add_outcomes(connection, Thresholds(), fingerprints_for(1))
-    found = connection.execute("SELECT rule_id, evidence FROM outcomes").fetchall()
-    assert not [rule_id for rule_id, evidence in found if evidence == "none"]
+    explained = connection.execute("SELECT rule_id, evidence FROM outcomes").fetchall()
+    assert not [rule_id for rule_id, evidence in explained if evidence == "none"]
 
 
 def _rule(**changes: Any) -> Rule:

@@ -52,7 +52,7 @@ def confirm(
 
 
 def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:
-    """Notes that say through whose resolver a DNS block was seen (guard G4).
+    """Notes that say through whose resolver a DNS block was seen.
 
     A forged answer that seems to come from a public resolver was put in on the path, so the note
     names the way that was measured and accuses nobody.
