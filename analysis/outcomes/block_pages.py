@@ -70,8 +70,8 @@ FROM steady_pages ANTI JOIN variants USING (registrable_domain, target)
 """,
 }
 
-#: Steps over ``features`` to the profiles of pages, in order.
-PAGE_STEPS = {
+#: What the steps to the profiles of pages read; as a table it would be as long as ``features``.
+PAGE_VIEWS = {
     # Where each request for a site that exists ended, if with a page.
     "page_landings": """
 SELECT session, day, probe_asn, registrable_domain,
@@ -79,6 +79,10 @@ SELECT session, day, probe_asn, registrable_domain,
   is_https_page AND NOT is_https_own AS is_sent_on, landing AS page
 FROM features WHERE has_page
 """,
+}
+
+#: Steps over ``features`` to the profiles of pages, in order.
+PAGE_STEPS = {
     # What came in place of each site, by network.
     "strange_pages": """
 SELECT probe_asn, landing AS page, registrable_domain, min(http_title) AS title,

@@ -12,6 +12,7 @@ from analysis.outcomes.answers import ANSWER_STEPS, LONE_ANSWER_STEPS
 from analysis.outcomes.block_pages import (
     FINGERPRINT_STEPS,
     PAGE_STEPS,
+    PAGE_VIEWS,
     REPLACEMENT_STEPS,
     add_fingerprints,
 )
@@ -72,6 +73,7 @@ def add_profiles(
     add_fingerprints(connection, fingerprints)
     add_known_filters(connection)
     create_tables(connection, LONE_ANSWER_STEPS | KNOWN_FILTER_STEPS | FINGERPRINT_STEPS, numbers)
+    create_views(connection, PAGE_VIEWS)
     pooled = ANSWER_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS
     create_tables(connection, pooled, numbers, is_filled=is_pooled)
     create_views(connection, {"profiled": _PROFILED})
