@@ -1,4 +1,4 @@
-"""One spelling per site (guard G11 of the method: one site, one row).
+"""One spelling per site (one site, one row).
 
 Host names are compared in lower case, without a trailing dot, port or user, in their ASCII
 (IDNA) form. ``www`` and the bare name stay apart; they share a registrable domain.

@@ -971,11 +971,11 @@ def results(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
     return {row["object_key"]: row for row in rows}
 
 
-def mistakes(situations: Iterable[Situation], found: dict[str, dict[str, Any]]) -> list[str]:
+def mistakes(situations: Iterable[Situation], outcomes: dict[str, dict[str, Any]]) -> list[str]:
     """What is not as the situations say, in words."""
     wrong = []
     for situation in situations:
-        row = found.get(situation.name)
+        row = outcomes.get(situation.name)
         if row is None:
             wrong.append(f"{situation.name}: not judged")
             continue

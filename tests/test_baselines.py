@@ -328,7 +328,7 @@ def test_the_same_flip_on_several_networks_is_one_row() -> None:
 
 #: The modules of each stage. What ``robustness`` counts moves no state.
 MODULES = {
-    "features": ["outcomes/features", "outcomes/controls"],
+    "features": ["outcomes/features", "outcomes/controls", "outcomes/enumerations"],
     "profiles": [f"outcomes/{name}" for name in (
         "profiles", "answers", "filters", "block_pages", "macros")],
     "rules": ["outcomes/outcomes", "outcomes/guards"],
@@ -340,7 +340,7 @@ MODULES = {
 @pytest.mark.parametrize("name", [field.name for field in fields(Thresholds)])
 def test_each_threshold_acts_where_it_is_said_to_act(name: str) -> None:
     """Whoever uses a threshold in another stage has to say so, or the sweep would miss it."""
-    used = re.compile(rf"thresholds\.{name}\b|\{{{name}\}}|int\(thresholds\.{name}\)")
+    used = re.compile(rf"thresholds\.{name}\b|\{{{name}\}}|\${name}\b")
     found = {
         stage
         for stage, modules in MODULES.items()

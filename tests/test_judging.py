@@ -330,11 +330,11 @@ def test_a_line_has_the_contracts_keys(real_lines: dict[str, dict[str, Any]]) ->
         assert line["probe_asn"].startswith("AS")
         assert line["class"] in ("blocked", "down", "ok", "unknown")
         assert list(line["layers"]) == ["dns", "tcp", "tls", "http"]
-        for layer, found in line["layers"].items():
-            rule = RULES_BY_ID[found["rule_id"]]
-            assert (rule.layer, rule.outcome) == (layer, found["class"])
-            assert found["evidence"] == rule.evidence
-            assert found["evidence"] in ("none", "discarded", "scored")
+        for layer, judged_layer in line["layers"].items():
+            rule = RULES_BY_ID[judged_layer["rule_id"]]
+            assert (rule.layer, rule.outcome) == (layer, judged_layer["class"])
+            assert judged_layer["evidence"] == rule.evidence
+            assert judged_layer["evidence"] in ("none", "discarded", "scored")
 
 
 def test_what_cannot_be_read_is_an_error_and_the_rest_is_judged(
@@ -362,11 +362,11 @@ def test_lines_come_in_the_order_given(tmp_path: Path, command: Command) -> None
     status, said, _ = command("judge", "--json", *paths)
     assert status == 0
     lines = [json.loads(line) for line in said.splitlines()]
-    found = [(line["file"], line["line"], line.get("class", "error")) for line in lines]
+    summary = [(line["file"], line["line"], line.get("class", "error")) for line in lines]
     a, none, b, c, _ = paths
     twice = [(a, 1, "unknown"), (a, 2, "error"), (a, 3, "down")]
     others = [(none, None, "error"), (b, 1, "blocked"), (b, 2, "error"), (c, 1, "blocked")]
-    assert found == [*twice, *others, *twice]
+    assert summary == [*twice, *others, *twice]
 
 
 def test_nothing_read_is_exit_status_3(tmp_path: Path, command: Command) -> None:

@@ -12,6 +12,7 @@ from tests.situations import (
     REAL_LIFE,
     SITUATIONS,
     Situation,
+    apart,
     fingerprints_for,
     judged,
     mistakes,
@@ -22,7 +23,7 @@ ALL = (*SITUATIONS, *REAL_LIFE)
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, dict[str, Any]]:
+def judged_situations() -> dict[str, dict[str, Any]]:
     """What every situation came to."""
     return {
         **results(judged(ALL, is_alone=False)),
@@ -31,9 +32,9 @@ def found() -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("situation", ALL, ids=lambda situation: situation.name)
-def test_situation(situation: Situation, found: dict[str, dict[str, Any]]) -> None:
+def test_situation(situation: Situation, judged_situations: dict[str, dict[str, Any]]) -> None:
     """The rule fires at its layer, and the whole measurement is what a person would say."""
-    assert not mistakes([situation], found)
+    assert not mistakes([situation], judged_situations)
 
 
 def test_every_rule_has_a_situation() -> None:
@@ -52,6 +53,25 @@ def test_every_measurement_is_judged_once() -> None:
     assert lines == [(1,), (2,), (3,), (4,), (5,)]
 
 
+def test_judged_alone_nothing_rests_on_other_measurements() -> None:
+    """No rule fires for which it takes many, and the tables that hold many are empty."""
+    rows = [row for n, s in enumerate(ALL) for row in apart(s.rows, n, s.name)]
+    connection = connection_with(rows)
+    add_outcomes(connection, Thresholds(), fingerprints_for(len(ALL)), is_pooled=False)
+    query = """SELECT count(*) FROM profiled WHERE is_sinkhole OR is_substitution OR is_persistent
+      OR is_lone OR is_public_answer OR is_sent_elsewhere OR is_replaced OR dns_is_vouched
+      OR name_pool IS NOT NULL"""
+    assert connection.execute(query).fetchone() == (0,)
+    for table in ("answer_profiles", "page_profiles", "special_profiles", "broken_sessions",
+                  "defective_versions", "shared_failures"):  # fmt: skip
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    fired = {
+        row[0] for row in connection.execute("SELECT DISTINCT dns_rule FROM outcomes").fetchall()
+    }
+    assert fired >= {"dns.known_address", "dns.local_filter", "dns.blockpage"}
+    assert connection.execute("SELECT count(*) FROM outcomes").fetchone() == (len(rows),)
+
+
 def test_a_row_of_nulls_is_unknown_at_every_layer() -> None:
     """A measurement whose test keys are null is a failure, never a finding."""
     kept = ("measurement_start_time", "probe_cc", "probe_asn", "resolver_asn", "domain", "input",
@@ -63,8 +83,8 @@ def test_a_row_of_nulls_is_unknown_at_every_layer() -> None:
              "has_control": False, "is_failure": True, "is_anomaly": False}  # fmt: skip
     connection = connection_with([empty])
     add_outcomes(connection, Thresholds(), fingerprints_for(1))
-    found = connection.execute(
+    judged_row = connection.execute(
         "SELECT class, evidence, dns_rule, tcp_rule, tls_rule, http_rule FROM outcomes"
     ).fetchone()
     layers = ("dns", "tcp", "tls", "http")
-    assert found == ("unknown", "none", *(f"{layer}.not_measured" for layer in layers))
+    assert judged_row == ("unknown", "none", *(f"{layer}.not_measured" for layer in layers))

@@ -1,8 +1,8 @@
 """What holds for all rules, whatever they say."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +16,7 @@ from analysis.outcomes.rules import (
     RULES_BY_ID,
     RULES_VERSION,
     Rule,
+    RuleError,
     rule_table,
     rules_of,
 )
@@ -78,7 +79,7 @@ def test_what_says_nothing_is_unknown(rule: Rule) -> None:
 @pytest.mark.parametrize("layer", LAYERS)
 def test_no_data_is_the_first_rule_and_a_catch_all_the_last(layer: str) -> None:
     """Each layer of each measurement gets exactly one rule; none means: nothing was measured."""
-    rules = rules_of(layer)
+    rules = rules_of(layer, RULES)
     assert rules[0].rule_id == f"{layer}.not_measured"
     assert [r.rule_id for r in rules if r.evidence == "none"] == [f"{layer}.not_measured"]
     assert [n for n, r in enumerate(rules, start=1) if r.condition == "TRUE"] == [len(rules)]
@@ -169,16 +170,62 @@ def test_no_data_never_outranks_data() -> None:
     ]
     connection = connection_with(rows)
     add_outcomes(connection, Thresholds(), fingerprints_for(1))
-    found = connection.execute("SELECT rule_id, evidence FROM outcomes").fetchall()
-    assert not [rule_id for rule_id, evidence in found if evidence == "none"]
+    explained = connection.execute("SELECT rule_id, evidence FROM outcomes").fetchall()
+    assert not [rule_id for rule_id, evidence in explained if evidence == "none"]
 
 
-def test_a_layer_without_a_rule_is_not_judged_at_all() -> None:
-    """Why the catch-alls must stay: without one the measurement would be lost, not unknown."""
-    gone = tuple(replace(r, condition="FALSE") if r.layer == "tcp" else r for r in RULES)
+def _rule(**changes: Any) -> Rule:
+    """A rule that works, with changes."""
+    return Rule(**{
+        "rule_id": "dns.odd", "condition": "dns_special = 'loopback'", "outcome": "blocked",
+        "mechanism": "dns.loopback", "comment": "An odd answer.", **changes,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rule_id": "ntp.odd"}, "rule ntp.odd: its id begins with no layer; there are session,"),
+        ({"mechanism": ""}, "rule dns.odd: a rule that blocks names its mechanism"),
+        ({"mechanism": "dns.magic"}, "rule dns.odd: there is no mechanism dns.magic; there are"),
+        ({"set_aside": "down"}, "rule dns.odd: a block is not set aside"),
+        ({"outcome": "ok"}, "rule dns.odd: only a rule that blocks has a mechanism"),
+        ({"outcome": "ok", "mechanism": "", "is_artefact": True}, "rule dns.odd: only a rule that"),
+        ({"outcome": "unknown", "mechanism": "", "set_aside": "bored"},
+         "rule dns.odd: there is no reason bored; there are name_does_not_exist, "),
+        ({"outcome": "down", "mechanism": "", "evidence": "discarded"},
+         "rule dns.odd: without evidence the outcome is unknown"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_cannot_work_fails_where_it_is_written(
+    changes: dict[str, Any], message: str
+) -> None:
+    assert _rule()
+    with pytest.raises(RuleError, match=f"^{re.escape(message)}"):
+        _rule(**changes)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ((*RULES, RULES[5]), f"rule {RULES[5].rule_id}: 2 rules have this id"),
+        (tuple(r for r in RULES if r.rule_id != "tcp.no_control"),
+         "rule tcp.local_fault: the last rule of tcp has the condition TRUE"),
+        (tuple(r for r in RULES if r.layer != "tls"), "rule tls.…: the last rule of tls"),
+        ((_rule(condition="TRUE"), *RULES), "rule dns.odd: the rules after it can never match"),
+        ((_rule(condition="dns_failure = "), *RULES), "rule dns.odd: its condition is no SQL"),
+        ((_rule(condition="dns_failur IS NULL"), *RULES),
+         'rule dns.odd: its condition is no SQL over the columns of features.md: Binder Error: '
+         'Referenced column "dns_failur"'),
+        ((_rule(condition="is_rset(dns_failure)"), *RULES), "rule dns.odd: its condition is no"),
+        ((_rule(rule_id="session.odd", condition="is_odd"), *RULES), "rule session.odd: its condi"),
+    ],
+)  # fmt: skip
+def test_rules_that_cannot_work_together_are_refused(rules: tuple[Rule, ...], message: str) -> None:
+    """Without a catch-all a measurement would be lost, not unknown."""
     connection = connection_with([observation()])
-    add_outcomes(connection, Thresholds(), fingerprints_for(1), gone)
-    assert connection.execute("SELECT count(*) FROM outcomes").fetchone() == (0,)
+    with pytest.raises(RuleError, match=f"^{re.escape(message)}"):
+        add_outcomes(connection, Thresholds(), fingerprints_for(1), rules)
 
 
 @pytest.mark.parametrize("name", DECLARATIONS)

@@ -34,8 +34,8 @@ ENDS: Mapping[str, tuple[float, ...]] = {
     name: (min(values), max(values)) for name, values in GRID.items()
 }
 
-#: Of a stage's result, all that the next one reads, in one number.
-_TRACES = {
+#: Stage → the checksum of all that the next one reads of its result.
+_CHECKSUMS = {
     "features": "SELECT bit_xor(hash(f)) FROM features f",
     "profiles": """SELECT bit_xor(hash(object_key, line_number, is_sinkhole, is_substitution,
       is_persistent, is_lone, is_public_answer, has_dns_fingerprint, is_local_filter,
@@ -49,16 +49,18 @@ _TRACES = {
 #: Judges that work side by side; each holds the observations' features once more.
 _JUDGES = 2
 
+#: Listed sites, each with an access network.
 Pairs = frozenset[tuple[str, int]]
+#: What decides a stage's result.
 _Key = tuple[object, ...]
 
 
 @dataclass
 class _Judge:
-    """Judges the same observations by other numbers, and does nothing twice.
+    """Judges the same observations by other numbers, and no stage of it twice.
 
-    ``known`` holds what was found before, by stage, the numbers that act on it and the trace of
-    the stage before; ``held`` what the connection's tables were made from.
+    ``results`` caches what came of each stage and its key: the sites listed, or a checksum.
+    ``tables`` says by which key the connection's tables of a stage were made.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -66,35 +68,35 @@ class _Judge:
     domestic_asns: frozenset[int]
     fingerprints: Fingerprints
     rules: tuple[Rule, ...]
-    known: dict[_Key, int | Pairs] = field(default_factory=dict)
-    held: dict[str, _Key] = field(default_factory=dict)
+    results: dict[_Key, int | Pairs] = field(default_factory=dict)
+    tables: dict[str, _Key] = field(default_factory=dict)
 
-    def listed(self, thresholds: Thresholds) -> Pairs:
+    def list_pairs(self, thresholds: Thresholds) -> Pairs:
         """The pairs of site and access network that are listed for the whole period."""
         key = self._key("verdicts", thresholds)
-        if key not in self.known:
-            self.hold("rules", thresholds)
-            self.known[key] = self._judge(thresholds)
-        found = self.known[key]
-        assert isinstance(found, frozenset)
-        return found
+        if key not in self.results:
+            self._make_tables("rules", thresholds)
+            self.results[key] = self._judge(thresholds)
+        pairs = self.results[key]
+        assert isinstance(pairs, frozenset)
+        return pairs
 
-    def hold(self, stage: Stage, thresholds: Thresholds) -> None:
+    def _make_tables(self, stage: Stage, thresholds: Thresholds) -> None:
         """Make the connection hold a stage's tables as the thresholds make them."""
-        place = STAGES.index(stage)
+        number = STAGES.index(stage)
         key = self._key(stage, thresholds)
-        if self.held.get(stage) == key:
+        if self.tables.get(stage) == key:
             return
-        if place:
-            self.hold(STAGES[place - 1], thresholds)
+        if number:
+            self._make_tables(STAGES[number - 1], thresholds)
         if stage == "features":
             add_features(self.connection, thresholds)
         elif stage == "profiles":
             add_profiles(self.connection, thresholds, self.fingerprints)
         else:
             apply_rules(self.connection, thresholds, self.rules)
-        self.held = {name: self.held[name] for name in STAGES[:place] if name in self.held}
-        self.held[stage] = key
+        self.tables = {name: self.tables[name] for name in STAGES[:number] if name in self.tables}
+        self.tables[stage] = key
 
     def _key(self, stage: Stage, thresholds: Thresholds) -> _Key:
         """What decides a stage's result: its own numbers, and what the stage before it gave."""
@@ -103,25 +105,26 @@ class _Judge:
             for name, value in vars(thresholds).items()
             if stage in DECLARATIONS[name].stages
         )
-        place = STAGES.index(stage)
-        return (stage, numbers, self._trace(STAGES[place - 1], thresholds) if place else 0)
+        number = STAGES.index(stage)
+        return (stage, numbers, self._checksum(STAGES[number - 1], thresholds) if number else 0)
 
-    def _trace(self, stage: Stage, thresholds: Thresholds) -> int | Pairs:
+    def _checksum(self, stage: Stage, thresholds: Thresholds) -> int | Pairs:
         key = self._key(stage, thresholds)
-        if key not in self.known:
-            self.hold(stage, thresholds)
-            ((trace,),) = self.connection.execute(_TRACES[stage]).fetchall()
-            self.known[key] = trace
-        return self.known[key]
+        if key not in self.results:
+            self._make_tables(stage, thresholds)
+            ((checksum,),) = self.connection.execute(_CHECKSUMS[stage]).fetchall()
+            self.results[key] = checksum
+        return self.results[key]
 
     def _judge(self, thresholds: Thresholds) -> Pairs:
-        found = judge_intervals(
+        judged = judge_intervals(
             self.connection,
             {"all": self.period},
             thresholds,
             domestic_asns=sorted(self.domestic_asns),
         )
-        listed = found[found["state"].isin(LISTED) & found["probe_asn"].isin(self.domestic_asns)]
+        is_listed = judged["state"].isin(LISTED) & judged["probe_asn"].isin(self.domestic_asns)
+        listed = judged[is_listed]
         return frozenset(zip(listed["domain"], listed["probe_asn"].astype(int), strict=True))
 
 
@@ -153,24 +156,24 @@ def sweep(
     """
     domestic = networks.loc[networks["is_domestic"].astype(bool), "probe_asn"]
     judge = _Judge(connection.cursor(), period, frozenset(map(int, domestic)), fingerprints, rules)
-    standing = judge.listed(thresholds)
+    standing = judge.list_pairs(thresholds)
     values = {name: sorted({*grid[name], getattr(thresholds, name)}) for name in grid}
     # Those that act late come first: the stages before them are then still at hand.
     waiting = deque(
         sorted(values, key=lambda name: -min(map(STAGES.index, DECLARATIONS[name].stages)))
     )
-    found: dict[tuple[str, float], Pairs] = {}
+    pairs: dict[tuple[str, float], Pairs] = {}
     # One judgement is too small a task for several threads; several judges share the thresholds.
     with _single_threaded(connection), ThreadPoolExecutor(_JUDGES) as pool:
-        judges = [replace(judge, connection=connection.cursor(), held={}) for _ in range(_JUDGES)]
+        judges = [replace(judge, connection=connection.cursor(), tables={}) for _ in range(_JUDGES)]
         for done in [pool.submit(_work, one, thresholds, waiting, values) for one in judges]:
-            found.update(done.result())
+            pairs.update(done.result())
         for one in judges:
             one.connection.close()
     judge.connection.close()
     return pd.DataFrame(
         [
-            _row(name, value, value == getattr(thresholds, name), found[name, value], standing)
+            _row(name, value, value == getattr(thresholds, name), pairs[name, value], standing)
             for name in values
             for value in values[name]
         ]
@@ -195,14 +198,14 @@ def _work(
     values: Mapping[str, Sequence[float]],
 ) -> dict[tuple[str, float], Pairs]:
     """Take thresholds from the queue until it is empty."""
-    found: dict[tuple[str, float], Pairs] = {}
+    pairs: dict[tuple[str, float], Pairs] = {}
     while True:
         try:
             name = waiting.popleft()
         except IndexError:
-            return found
+            return pairs
         for value in values[name]:
-            found[name, value] = judge.listed(thresholds.changed_by({name: value}))
+            pairs[name, value] = judge.list_pairs(thresholds.changed_by({name: value}))
 
 
 def _row(

@@ -1,20 +1,9 @@
 """What an answered address does over many names: sinkhole, substitution, content network."""
 
-from analysis.outcomes.macros import IS_STEADY, spells
-
-# Answers that the control did not vouch for. Special-purpose addresses have rules of their own.
-SUSPECTS = """
-SELECT object_key, line_number, probe_cc, session, day, domain, registrable_domain,
-       probe_asn, resolver_asn, date_trunc('quarter', day) AS quarter,
-       unnest(dns_addresses) AS address,
-       coalesce(name_pool = 'missing', control_name = 'missing') AS is_missing, control_hoster
-FROM features
-WHERE dns_has_answer AND dns_special IS NULL AND domain <> ''
-  AND (dns_match = 'none' OR control_name = 'missing' OR name_pool = 'missing')
-"""
-
-# Controls are relayed by probes: one of them vouches for nothing.
-CONTROL_ADDRESSES = """
+#: Steps over ``features`` and ``controlled``, in order. All need many measurements.
+ANSWER_STEPS = {
+    # Controls are relayed by probes: one of them vouches for nothing.
+    "control_addresses": """
 WITH met AS (
   SELECT address, count(DISTINCT session) AS sessions FROM suspects GROUP BY address
 )
@@ -23,13 +12,12 @@ FROM (SELECT session, unnest(control_answers).address AS address FROM controlled
 JOIN met USING (address)
 GROUP BY address
 HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value(met.sessions)
-"""
-
-# A sinkhole shows one page or none; a cache or a content network shows each site's own. Most of
-# the requests that can tell must get one (over https a page is the site's, and tells nothing), and
-# a page counts if two sessions saw it: one forged or broken session must not turn a sinkhole into a
-# cache.
-PAGE_ADDRESSES = """
+""",
+    # A sinkhole shows one page or none; a cache or a content network shows each site's own. Most of
+    # the requests that can tell must get one (over https a page is the site's, and tells nothing),
+    # and a page counts if two sessions saw it: one forged or broken session must not turn a
+    # sinkhole into a cache.
+    "page_addresses": """
 WITH shown AS (
   SELECT s.address, s.session, s.registrable_domain,
     f.landing AS page
@@ -45,11 +33,23 @@ HAVING count(DISTINCT registrable_domain) FILTER (page IS NOT NULL AND sessions 
    AND 2 * count(DISTINCT page) FILTER (sessions >= 2)
      > count(DISTINCT registrable_domain) FILTER (page IS NOT NULL AND sessions >= 2)
    AND 2 * sum(sessions) FILTER (page IS NOT NULL) > sum(sessions)
-"""
-
-# What public resolvers give for the name on several networks is no resolver's block. They answer
-# over plain UDP (0.5), or where the system itself asks one.
-PUBLIC_ADDRESSES = """
+""",
+    # Pages without titles: no page of a block is as long as each of the sites that it replaces.
+    "length_addresses": """
+WITH names AS (
+  SELECT s.address, s.registrable_domain,
+    count(DISTINCT s.session) FILTER (f.is_same_length) AS alike,
+    count(DISTINCT s.session) AS sessions
+  FROM suspects s JOIN features f USING (object_key, line_number)
+  WHERE NOT s.is_missing AND f.http_status IS NOT NULL GROUP BY ALL
+)
+SELECT address FROM names GROUP BY address
+HAVING count(*) FILTER (alike >= 2 AND 2 * alike > sessions) >= $sinkhole_names
+   AND 2 * count(*) FILTER (alike >= 2 AND 2 * alike > sessions) > count(*)
+""",
+    # What public resolvers give for the name on several networks is no resolver's block. They
+    # answer over plain UDP (0.5), or where the system itself asks one.
+    "public_addresses": """
 WITH live AS (SELECT DISTINCT domain, address FROM suspects WHERE NOT is_missing),
 public AS (
   SELECT domain, session, probe_asn, unnest(udp_answers).address AS address
@@ -69,129 +69,147 @@ FROM live JOIN asked USING (domain) LEFT JOIN given USING (domain, address)
 GROUP BY address
 HAVING 2 * coalesce(sum(given.sessions), 0) > sum(asked.sessions)
   AND len(list_distinct(flatten(list(given.asns)))) >= 3
-  AND sum(given.sessions) >= {floor_sessions}
-"""
-
-# Pages without titles: no page of a block is as long as each of the sites that it replaces.
-LENGTH_ADDRESSES = """
-WITH names AS (
-  SELECT s.address, s.registrable_domain,
-    count(DISTINCT s.session) FILTER (f.is_same_length) AS alike,
-    count(DISTINCT s.session) AS sessions
-  FROM suspects s JOIN features f USING (object_key, line_number)
-  WHERE NOT s.is_missing AND f.http_status IS NOT NULL GROUP BY ALL
-)
-SELECT address FROM names GROUP BY address
-HAVING count(*) FILTER (alike >= 2 AND 2 * alike > sessions) >= {sinkhole_names}
-   AND 2 * count(*) FILTER (alike >= 2 AND 2 * alike > sessions) > count(*)
-"""
-
-ADDRESSES = """
+  AND sum(given.sessions) >= $floor_sessions
+""",
+    "addresses": """
 SELECT DISTINCT address,
   address IN (FROM public_addresses) AS is_public,
   address IN (FROM control_addresses) AS is_in_control,
   address IN (SELECT address FROM serving) OR address IN (FROM page_addresses)
     OR address IN (FROM length_addresses) AS is_proven
 FROM suspects
-"""
-
-# One row: one address as one resolver network gave it in one quarter (guard G2). Sessions decide,
-# not names: one forged report can name hundreds of dead names.
-ANSWER_PROFILES = """
-WITH names AS (
-  SELECT resolver_asn, address, quarter, registrable_domain,
-         2 * count(DISTINCT session) FILTER (is_missing) > count(DISTINCT session) AS is_dead
-  FROM suspects GROUP BY ALL
-), profiles AS (
-  SELECT s.resolver_asn, s.address, s.quarter,
-    count(DISTINCT s.registrable_domain) AS name_count,
-    count(DISTINCT s.registrable_domain) FILTER (n.is_dead) AS dead_name_count,
-    count(DISTINCT s.session) FILTER (n.is_dead) AS dead_session_count,
-    count(DISTINCT s.session) FILTER (NOT n.is_dead) AS live_session_count,
+""",
+    # The names that a resolver network answered with an address in a quarter, and whether most of
+    # the sessions found each of them missing.
+    "suspect_names": """
+SELECT resolver_asn, address, quarter, registrable_domain,
+  2 * count(DISTINCT session) FILTER (is_missing) > count(DISTINCT session) AS is_dead
+FROM suspects GROUP BY ALL
+""",
+    # What an address was given for in the whole country, of names that exist.
+    "live_addresses": """
+SELECT address, count(DISTINCT registrable_domain) AS live_name_count,
+  count(DISTINCT control_hoster) AS live_hoster_count
+FROM suspects JOIN suspect_names USING (resolver_asn, address, quarter, registrable_domain)
+WHERE NOT is_dead GROUP BY ALL
+""",
+    # One row: one address as one resolver network gave it in one quarter. Sessions decide whether
+    # it is a substitution, not names: one forged report can name hundreds of dead names. Sites of
+    # unrelated hosts do not meet on a public address: that answer was put in on the path.
+    "answer_profiles": """
+WITH profiles AS (
+  SELECT resolver_asn, address, quarter,
+    count(DISTINCT registrable_domain) AS name_count,
+    count(DISTINCT registrable_domain) FILTER (is_dead) AS dead_name_count,
+    count(DISTINCT session) FILTER (is_dead) AS dead_session_count,
+    count(DISTINCT session) FILTER (NOT is_dead) AS live_session_count,
     count(*) AS measurement_count
-  FROM suspects s JOIN names n USING (resolver_asn, address, quarter, registrable_domain)
+  FROM suspects JOIN suspect_names USING (resolver_asn, address, quarter, registrable_domain)
   GROUP BY ALL
-), country AS (
-  SELECT address, count(DISTINCT s.registrable_domain) AS live_name_count,
-    count(DISTINCT s.control_hoster) AS live_hoster_count
-  FROM suspects s JOIN names n USING (resolver_asn, address, quarter, registrable_domain)
-  WHERE NOT n.is_dead GROUP BY ALL
 )
 SELECT p.resolver_asn, p.address, strftime(p.quarter, '%Y-%m-%d') AS quarter, p.name_count,
   p.dead_name_count, coalesce(c.live_name_count, 0) AS live_name_count, p.dead_session_count,
   p.live_session_count, p.measurement_count, a.is_in_control, a.is_proven, a.is_public,
   CASE WHEN a.is_proven OR a.is_in_control THEN 'serves sites'
-       WHEN p.dead_name_count >= 2 AND p.dead_session_count >= {substitution_dead_share}
+       WHEN p.dead_name_count >= 2 AND p.dead_session_count >= $substitution_dead_share
             * (p.dead_session_count + p.live_session_count) THEN 'substitution'
-       -- Sites of unrelated hosts do not meet on one address: that answer was put in on the path.
-       WHEN a.is_public AND coalesce(c.live_hoster_count, 0) < {sinkhole_names} THEN 'public'
-       WHEN c.live_name_count >= {sinkhole_names} THEN 'sinkhole'
+       WHEN a.is_public AND coalesce(c.live_hoster_count, 0) < $sinkhole_names THEN 'public'
+       WHEN c.live_name_count >= $sinkhole_names THEN 'sinkhole'
        ELSE 'unclear' END AS profile
-FROM profiles p JOIN addresses a USING (address) LEFT JOIN country c USING (address)
-"""
-
-# What a resolver gives for a live name nearly always is no lapse: ``is_persistent`` from the first
-# day to the last on which it gives it, while it answers other live names well. ``is_lone``: for a
-# while nearly always, nobody ever reached a site there and no control
-# got it, and most of the other networks get the control's answer.
-STEADY = f"""
+FROM profiles p JOIN addresses a USING (address) LEFT JOIN live_addresses c USING (address)
+""",
+    # The sessions that asked a resolver for a live name, from the first day to the last on which it
+    # gave the address, and whether they got it.
+    "asked_answers": """
 WITH sent AS (
   SELECT domain, resolver_asn, address, min(day) AS since, max(day) AS until
   FROM suspects WHERE NOT is_missing GROUP BY ALL
+)
+SELECT {'domain': s.domain, 'resolver_asn': s.resolver_asn, 'address': s.address} AS key,
+  f.session, min(f.day) AS day, NULL AS software,
+  bool_or(list_contains(f.dns_addresses, s.address)) AS is_given
+FROM sent s JOIN features f ON f.domain = s.domain AND f.resolver_asn = s.resolver_asn
+  AND f.day BETWEEN s.since AND s.until AND f.control_name = 'resolves'
+  AND (f.dns_has_answer OR f.dns_failure IS NOT NULL)
+GROUP BY ALL
+""",
+    # Of those that were given often enough: whether nearly always, and whether for a while.
+    "answer_shares": """
+WITH stretches AS (
+  FROM find_stretches('asked_answers', $persistence_share, $floor_sessions, $floor_days)
 ), asked AS (
-  SELECT s.domain, s.resolver_asn, s.address, f.session,
-    bool_or(list_contains(f.dns_addresses, s.address)) AS is_given, min(f.day) AS day
-  FROM sent s JOIN features f ON f.domain = s.domain AND f.resolver_asn = s.resolver_asn
-    AND f.day BETWEEN s.since AND s.until AND f.control_name = 'resolves'
-    AND (f.dns_has_answer OR f.dns_failure IS NOT NULL)
-  GROUP BY ALL
-), {spells("domain, resolver_asn, address", "asked")}, shares AS (
-  SELECT domain, resolver_asn, address,
-    sum(given_count) >= {{persistence_share}} * any_value(a.sessions) AS is_persistent,
-    bool_or({IS_STEADY}) AS is_steady
-  FROM spells JOIN (
-    SELECT domain, resolver_asn, address, count(*) AS sessions FROM asked GROUP BY ALL
-  ) a USING (domain, resolver_asn, address)
-  GROUP BY ALL HAVING sum(given_count) >= {{floor_sessions}} AND sum(day_count) >= {{floor_days}}
-), well AS (
-  SELECT resolver_asn FROM features
-  WHERE control_name = 'resolves' AND coalesce(name_pool <> 'missing', TRUE)
-  GROUP BY ALL
-  HAVING 2 * count(DISTINCT domain) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
-    >= count(DISTINCT domain)
-), networks AS (
+  SELECT key, count(*) AS sessions FROM asked_answers GROUP BY key
+)
+SELECT unnest(key),
+  sum(given_count) >= $persistence_share * any_value(asked.sessions) AS is_persistent,
+  bool_or(is_steady) AS is_steady
+FROM stretches JOIN asked USING (key)
+GROUP BY key HAVING sum(given_count) >= $floor_sessions AND sum(day_count) >= $floor_days
+""",
+    # Resolver networks that answer most live names well.
+    "good_resolvers": """
+SELECT resolver_asn FROM features
+WHERE control_name = 'resolves' AND coalesce(name_pool <> 'missing', TRUE)
+GROUP BY ALL
+HAVING 2 * count(DISTINCT domain) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
+  >= count(DISTINCT domain)
+""",
+    # Names for which most networks get the control's answer. One session is no network's vote
+    # against.
+    "matching_names": """
+WITH networks AS (
   SELECT domain, probe_asn,
     2 * count(DISTINCT session) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
       > count(DISTINCT session) AS is_matching,
     count(DISTINCT session) AS sessions
-  FROM features WHERE control_name = 'resolves' AND domain IN (SELECT domain FROM shares)
+  FROM features WHERE control_name = 'resolves' AND domain IN (SELECT domain FROM answer_shares)
   GROUP BY ALL
-), elsewhere AS (
-  SELECT domain FROM networks GROUP BY domain
-  -- one session is no network's vote against
-  HAVING count(*) FILTER (is_matching) >= 2
-    AND 2 * count(*) FILTER (is_matching) >= count(*) FILTER (is_matching OR sessions >= 2)
 )
+SELECT domain FROM networks GROUP BY domain
+HAVING count(*) FILTER (is_matching) >= 2
+  AND 2 * count(*) FILTER (is_matching) >= count(*) FILTER (is_matching OR sessions >= 2)
+""",
+    # What a resolver gives for a live name nearly always is no lapse. It is persistent where the
+    # resolver answers other live names well; and lone where it lasts for a while, nobody ever
+    # reached a site there, no control got it, and most other networks get the control's answer.
+    "steady_answers": """
 SELECT domain, resolver_asn, address,
-  is_persistent AND resolver_asn IN (FROM well) AS is_persistent,
-  is_steady AND domain IN (FROM elsewhere)
+  is_persistent AND resolver_asn IN (FROM good_resolvers) AS is_persistent,
+  is_steady AND domain IN (FROM matching_names)
     AND NOT (a.is_in_control OR a.is_proven OR a.is_public) AS is_lone
-FROM shares JOIN addresses a USING (address)
-"""
-
-SUSPECT_FLAGS = """
+FROM answer_shares JOIN addresses a USING (address)
+""",
+    "suspect_flags": """
 SELECT s.object_key, s.line_number,
   bool_or(p.profile = 'sinkhole') AS is_sinkhole,
   bool_or(p.profile = 'substitution') AS is_substitution,
   coalesce(bool_or(t.is_persistent), FALSE) AS is_persistent,
   coalesce(bool_or(t.is_lone), FALSE) AS is_lone,
-  bool_or(p.is_public) AS is_public_answer,
-  bool_or(d.pattern IS NOT NULL) AS has_dns_fingerprint
+  bool_or(p.is_public) AS is_public_answer
 FROM suspects s
   JOIN answer_profiles p ON p.resolver_asn = s.resolver_asn AND p.address = s.address
     AND p.quarter = strftime(s.quarter, '%Y-%m-%d')
-  LEFT JOIN steady t ON t.domain = s.domain AND t.resolver_asn = s.resolver_asn
+  LEFT JOIN steady_answers t ON t.domain = s.domain AND t.resolver_asn = s.resolver_asn
     AND t.address = s.address
-  LEFT JOIN dns_patterns d ON d.probe_cc = s.probe_cc AND d.pattern = s.address
 GROUP BY ALL
-"""
+""",
+}
+
+#: Steps that one measurement is enough for.
+LONE_ANSWER_STEPS = {
+    # Answers that the control did not vouch for. Special-purpose addresses have rules of their own.
+    "suspects": """
+SELECT object_key, line_number, probe_cc, session, day, domain, registrable_domain,
+       probe_asn, resolver_asn, date_trunc('quarter', day) AS quarter,
+       unnest(dns_addresses) AS address,
+       coalesce(name_pool = 'missing', control_name = 'missing') AS is_missing, control_hoster
+FROM features
+WHERE dns_has_answer AND dns_special IS NULL AND domain <> ''
+  AND (dns_match = 'none' OR control_name = 'missing' OR name_pool = 'missing')
+""",
+    # Those that OONI lists as an answer of a block in the country.
+    "listed_answers": """
+SELECT DISTINCT object_key, line_number
+FROM suspects s JOIN dns_patterns d ON d.probe_cc = s.probe_cc AND d.pattern = s.address
+""",
+}

@@ -4,172 +4,211 @@ import duckdb
 import pyarrow as pa
 
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.macros import IS_STEADY, keep_table, spells
+from analysis.outcomes.macros import keep_table
 
-# A page came, of a site that exists.
-GOT_PAGE = """http_failure IS NULL AND http_status IS NOT NULL
-  AND registrable_domain IS NOT NULL AND coalesce(name_pool <> 'missing', TRUE)"""
-
-# One row: one page as one network served it: a body, or a site that plain requests are sent on to.
-# The names it replaced must be reached elsewhere, and most networks must not show it, or the page
-# may be the sites' own (a captcha, a refusal of the whole country, a variant, a parking page).
-# Where most networks do show it, it is no site's own if it stands at another site or the sites have
-# unrelated hosts, and if they were reached at other times; or if unrelated hosts show it and it is
-# no error. Where the names have few hosts, half of the networks are most: a host's challenge comes
-# to a whole country, and not to its hosters and VPNs. What one of the sites shows over a verified
-# connection as well is the sites' own. Shares or several sessions, so that one forged session
-# neither acquits a page nor makes a site reachable.
-PAGE_PROFILES = """
-WITH landed AS (
-  SELECT session, day, probe_asn, registrable_domain,
-    is_same_page OR is_https_own AS is_reached,
-    is_https_page AND NOT is_https_own AS is_sent_on, landing AS page
-  FROM features WHERE {got_page}
-), pages AS (
-  SELECT probe_asn, landing AS page, registrable_domain, min(http_title) AS title,
-    count(*) AS measurements,
-    mode(control_hoster ORDER BY control_hoster) FILTER (control_http_ok) AS hoster,
-    count(*) FILTER (http_status >= 400) AS errors,
-    count(*) FILTER (http_site <> registrable_domain) AS arrivals
-  FROM features
-  WHERE {got_page} AND landing IS NOT NULL AND NOT is_same_page AND NOT is_https_own
-  GROUP BY ALL
-), shared AS (
-  SELECT page FROM pages GROUP BY page HAVING count(DISTINCT registrable_domain) > 1
-), replaced AS (
-  SELECT DISTINCT page, registrable_domain FROM pages SEMI JOIN shared USING (page)
-), own AS (
-  SELECT own_page AS page
-  FROM features f SEMI JOIN replaced r
-    ON r.page = f.own_page AND r.registrable_domain = f.registrable_domain
-  GROUP BY own_page HAVING count(DISTINCT session) >= {floor_sessions}
-), shown AS (
-  SELECT page, probe_asn, min(day) AS since, max(day) AS until
-  FROM landed SEMI JOIN shared USING (page) WHERE NOT is_reached
-  GROUP BY ALL HAVING count(DISTINCT session) >= 2
-), exposure AS (
-  -- What the names' sessions saw while the page was about: a block shows it to most of them, a
-  -- variant of the sites' own page to some of them on every network.
-  SELECT r.page, l.probe_asn, count(DISTINCT l.session) AS sessions,
-    count(DISTINCT l.session) FILTER (l.page = r.page AND NOT l.is_reached) AS showing
-  FROM landed l JOIN replaced r USING (registrable_domain)
-    JOIN shown s ON s.page = r.page AND s.probe_asn = l.probe_asn
-      AND l.day BETWEEN s.since AND s.until
-  GROUP BY ALL
-), spread AS (
-  SELECT page, count(*) AS network_count,
-    sum(showing) FILTER (2 * showing < sessions) / sum(showing) AS scattered_share
-  FROM exposure GROUP BY page
-), testing AS (
-  SELECT r.page, count(DISTINCT s.probe_asn) / count(DISTINCT l.probe_asn) AS showing_share
-  FROM landed l JOIN replaced r USING (registrable_domain)
-    LEFT JOIN shown s ON s.page = r.page AND s.probe_asn = l.probe_asn
-  GROUP BY r.page
-), arrivals AS (
-  SELECT registrable_domain, count(DISTINCT session) AS sessions,
-    count(DISTINCT session) FILTER (is_reached) AS reached
-  FROM landed GROUP BY ALL
-), targets AS (
-  SELECT registrable_domain, page, count(DISTINCT session) AS sessions
-  FROM landed WHERE is_sent_on GROUP BY ALL
-), reached AS (
-  SELECT a.registrable_domain,
-    a.reached >= 2 AND 10 * a.reached >= a.sessions AS is_reached,
-    list(t.page) FILTER (t.sessions >= 2 AND 10 * t.sessions >= a.sessions) AS targets
-  FROM arrivals a LEFT JOIN targets t USING (registrable_domain) GROUP BY ALL
-), counted AS (
-  SELECT probe_asn, page, min(title) AS title, count(*) AS name_count,
-    count(*) FILTER (r.is_reached OR len(list_filter(r.targets, lambda t: t <> page)) > 0)
-      AS reached_elsewhere_count,
-    count(DISTINCT hoster) AS hoster_count, 2 * sum(errors) > sum(measurements) AS is_error,
-    2 * sum(arrivals) > sum(measurements) AS is_away,
-    sum(measurements)::BIGINT AS measurement_count
-  FROM pages JOIN reached r USING (registrable_domain) GROUP BY probe_asn, page
-)
-SELECT c.*, coalesce(s.network_count, 0) AS network_count,
-  coalesce(s.scattered_share, 0) AS scattered_share, coalesce(t.showing_share, 0) AS showing_share,
-  coalesce(s.network_count, 0) >= 3 AND coalesce(t.showing_share, 0)
-    >= CASE WHEN c.hoster_count >= {blockpage_names} THEN {refusal_share} ELSE 0.5 END
-    AS is_everywhere,
-  c.name_count >= {blockpage_names} AND c.page NOT IN (FROM own)
-    AND NOT (coalesce(s.network_count, 0) >= 3 AND coalesce(s.scattered_share, 0) >= 0.5)
-    AND CASE WHEN 2 * c.reached_elsewhere_count >= c.name_count
-      THEN NOT is_everywhere OR c.is_away OR c.hoster_count >= {blockpage_names}
-      ELSE is_everywhere AND c.hoster_count >= {blockpage_names} AND (c.is_away OR NOT c.is_error)
-      END
-    AS is_blockpage
-FROM counted c LEFT JOIN spread s USING (page) LEFT JOIN testing t USING (page)
-"""
-
-# Plain requests for one site that one network answers nearly always, for a while, by another site
-# or by one page that is not the control's, while other networks get the site itself.
-REPLACED = f"""
-WITH landings AS (
-  SELECT probe_asn, registrable_domain, session, day,
-    coalesce(http_site <> registrable_domain, FALSE) AS is_away,
-    is_same_page OR is_https_own AS is_own,
-    -- An error may be the site's own word to this network.
-    CASE WHEN is_away THEN 'http://' || http_site
-         WHEN NOT is_own AND control_http_ok AND NOT coalesce(title_match, FALSE)
-           AND http_status < 400 AND is_address_trusted THEN landing END AS target
-  FROM features
-  WHERE {{got_page}} AND NOT is_https
-), homes AS (
+#: Steps over ``features`` that take in every site which one network replaces, in order: plain
+#: requests for one site that one network answers nearly always, for a while, by another site or by
+#: one page that is not the control's, while other networks get the site itself.
+REPLACEMENT_STEPS = {
+    # Where plain requests for a site that exists ended. An error may be the site's own answer to
+    # this network.
+    "plain_landings": """
+SELECT probe_asn, registrable_domain, session, day,
+  coalesce(http_site <> registrable_domain, FALSE) AS is_away,
+  is_same_page OR is_https_own AS is_own,
+  CASE WHEN is_away THEN 'http://' || http_site
+       WHEN NOT is_own AND control_http_ok AND NOT coalesce(title_match, FALSE)
+         AND http_status < 400 AND is_address_trusted THEN landing END AS target
+FROM features WHERE has_page AND NOT is_https
+""",
+    # Sites that most networks reach at home, and by the control's page. One session is no network's
+    # vote against.
+    "homes": """
+WITH networks AS (
   SELECT registrable_domain, probe_asn,
     2 * count(DISTINCT session) FILTER (NOT is_away) > count(DISTINCT session) AS is_home,
     2 * count(DISTINCT session) FILTER (is_own) > count(DISTINCT session) AS is_own,
     count(DISTINCT session) AS sessions
-  FROM landings GROUP BY ALL
-), reached AS (
-  SELECT registrable_domain,
-    count(*) FILTER (is_home) >= 2 AND 2 * count(*) FILTER (is_home)
-      >= count(*) FILTER (is_home OR sessions >= 2) AS is_home,
-    count(*) FILTER (is_own) >= 2 AND 2 * count(*) FILTER (is_own)
-      >= count(*) FILTER (is_own OR sessions >= 2) AS is_own
-  FROM homes GROUP BY ALL HAVING count(*) FILTER (is_home) >= 2
-), targets AS (
+  FROM plain_landings GROUP BY ALL
+)
+SELECT registrable_domain,
+  count(*) FILTER (is_home) >= 2 AND 2 * count(*) FILTER (is_home)
+    >= count(*) FILTER (is_home OR sessions >= 2) AS is_home,
+  count(*) FILTER (is_own) >= 2 AND 2 * count(*) FILTER (is_own)
+    >= count(*) FILTER (is_own OR sessions >= 2) AS is_own
+FROM networks GROUP BY ALL HAVING count(*) FILTER (is_home) >= 2
+""",
+    # The sessions that asked for such a site, for each page or site that came in its place.
+    "asked_pages": """
+WITH targets AS (
   SELECT DISTINCT probe_asn, registrable_domain, target, is_away
-  FROM landings JOIN reached r USING (registrable_domain)
-  WHERE target IS NOT NULL AND CASE WHEN is_away THEN r.is_home ELSE r.is_own END
-), asked AS (
-  SELECT probe_asn, registrable_domain, t.target, t.is_away, l.session, min(l.day) AS day,
-    bool_or(l.target IS NOT DISTINCT FROM t.target) AS is_given
-  FROM targets t JOIN landings l USING (probe_asn, registrable_domain) GROUP BY ALL
-), {spells("probe_asn, registrable_domain, target, is_away", "asked")}
-, steady_ones AS (
-  SELECT DISTINCT probe_asn, registrable_domain, target, is_away FROM spells WHERE {IS_STEADY}
+  FROM plain_landings JOIN homes h USING (registrable_domain)
+  WHERE target IS NOT NULL AND CASE WHEN is_away THEN h.is_home ELSE h.is_own END
+)
+SELECT {'probe_asn': probe_asn, 'registrable_domain': registrable_domain, 'target': t.target,
+    'is_away': t.is_away} AS key,
+  l.session, min(l.day) AS day, NULL AS software,
+  bool_or(l.target IS NOT DISTINCT FROM t.target) AS is_given
+FROM targets t JOIN plain_landings l USING (probe_asn, registrable_domain) GROUP BY ALL
+""",
+    # A variant of the site's own page comes and goes on every network.
+    "replaced": """
+WITH steady_pages AS (
+  SELECT unnest(key) FROM (
+    SELECT DISTINCT key
+    FROM find_stretches('asked_pages', $persistence_share, $floor_sessions, $floor_days)
+    WHERE is_steady
+  )
 ), variants AS (
-  -- A variant of the site's own page comes and goes on every network.
   SELECT l.registrable_domain, l.target
-  FROM landings l LEFT JOIN steady_ones s USING (probe_asn, registrable_domain, target)
+  FROM plain_landings l LEFT JOIN steady_pages s USING (probe_asn, registrable_domain, target)
   WHERE l.target IS NOT NULL AND NOT l.is_away GROUP BY ALL
   HAVING 4 * count(DISTINCT l.session) FILTER (s.target IS NULL)
     > count(DISTINCT l.session) FILTER (s.target IS NOT NULL)
 )
-FROM steady_ones ANTI JOIN variants USING (registrable_domain, target)
-"""
+FROM steady_pages ANTI JOIN variants USING (registrable_domain, target)
+""",
+}
 
-# Pages with a fingerprint that counts in the country.
-FINGERPRINTED = """
+#: What the steps to the profiles of pages read; as a table it would be as long as ``features``.
+PAGE_VIEWS = {
+    # Where each request for a site that exists ended, if with a page.
+    "page_landings": """
+SELECT session, day, probe_asn, registrable_domain,
+  is_same_page OR is_https_own AS is_reached,
+  is_https_page AND NOT is_https_own AS is_sent_on, landing AS page
+FROM features WHERE has_page
+""",
+}
+
+#: Steps over ``features`` to the profiles of pages, in order.
+PAGE_STEPS = {
+    # What came in place of each site, by network.
+    "strange_pages": """
+SELECT probe_asn, landing AS page, registrable_domain, min(http_title) AS title,
+  count(*) AS measurements,
+  mode(control_hoster ORDER BY control_hoster) FILTER (control_http_ok) AS hoster,
+  count(*) FILTER (http_status >= 400) AS errors,
+  count(*) FILTER (http_site <> registrable_domain) AS away
+FROM features
+WHERE has_page AND landing IS NOT NULL AND NOT is_same_page AND NOT is_https_own
+GROUP BY ALL
+""",
+    # Pages that came in place of several sites, with each of the sites.
+    "shared_pages": """
+SELECT DISTINCT page, registrable_domain FROM strange_pages SEMI JOIN (
+  SELECT page FROM strange_pages GROUP BY page HAVING count(DISTINCT registrable_domain) > 1
+) USING (page)
+""",
+    # What one of the sites shows over a verified connection as well is the sites' own. Several
+    # sessions, so that one forged session does not acquit a page.
+    "own_pages": """
+SELECT own_page AS page
+FROM features f SEMI JOIN shared_pages s
+  ON s.page = f.own_page AND s.registrable_domain = f.registrable_domain
+GROUP BY own_page HAVING count(DISTINCT session) >= $floor_sessions
+""",
+    "shown_pages": """
+SELECT page, probe_asn, min(day) AS since, max(day) AS until
+FROM page_landings SEMI JOIN shared_pages USING (page) WHERE NOT is_reached
+GROUP BY ALL HAVING count(DISTINCT session) >= 2
+""",
+    # What the sites' sessions saw while the page was about: a block shows it to most of them, a
+    # variant of the sites' own page to some of them on every network.
+    "page_spread": """
+WITH exposure AS (
+  SELECT r.page, l.probe_asn, count(DISTINCT l.session) AS sessions,
+    count(DISTINCT l.session) FILTER (l.page = r.page AND NOT l.is_reached) AS showing
+  FROM page_landings l JOIN shared_pages r USING (registrable_domain)
+    JOIN shown_pages s ON s.page = r.page AND s.probe_asn = l.probe_asn
+      AND l.day BETWEEN s.since AND s.until
+  GROUP BY ALL
+)
+SELECT page, count(*) AS network_count,
+  sum(showing) FILTER (2 * showing < sessions) / sum(showing) AS scattered_share
+FROM exposure GROUP BY page
+""",
+    # On what share of the networks that tested the sites the page was shown.
+    "page_reach": """
+SELECT r.page, count(DISTINCT s.probe_asn) / count(DISTINCT l.probe_asn) AS showing_share
+FROM page_landings l JOIN shared_pages r USING (registrable_domain)
+  LEFT JOIN shown_pages s ON s.page = r.page AND s.probe_asn = l.probe_asn
+GROUP BY r.page
+""",
+    # Sites that were reached at other times, and the other sites to which their requests were sent
+    # on over verified connections. Shares and several sessions, so that one forged session does not
+    # make a site reachable.
+    "reached_sites": """
+WITH visits AS (
+  SELECT registrable_domain, count(DISTINCT session) AS sessions,
+    count(DISTINCT session) FILTER (is_reached) AS reached
+  FROM page_landings GROUP BY ALL
+), targets AS (
+  SELECT registrable_domain, page, count(DISTINCT session) AS sessions
+  FROM page_landings WHERE is_sent_on GROUP BY ALL
+)
+SELECT v.registrable_domain,
+  v.reached >= 2 AND 10 * v.reached >= v.sessions AS is_reached,
+  list(t.page) FILTER (t.sessions >= 2 AND 10 * t.sessions >= v.sessions) AS targets
+FROM visits v LEFT JOIN targets t USING (registrable_domain) GROUP BY ALL
+""",
+    "page_counts": """
+SELECT probe_asn, page, min(title) AS title, count(*) AS name_count,
+  count(*) FILTER (r.is_reached OR len(list_filter(r.targets, lambda t: t <> page)) > 0)
+    AS reached_elsewhere_count,
+  count(DISTINCT hoster) AS hoster_count, 2 * sum(errors) > sum(measurements) AS is_error,
+  2 * sum(away) > sum(measurements) AS is_away,
+  sum(measurements)::BIGINT AS measurement_count
+FROM strange_pages JOIN reached_sites r USING (registrable_domain) GROUP BY probe_asn, page
+""",
+    # One row: one page as one network served it: a body, or a site that plain requests are sent on
+    # to. The names it replaced must be reached elsewhere, and most networks must not show it, or
+    # the page may be the sites' own (a captcha, a refusal of the whole country, a variant, a
+    # parking page). Where most networks do show it, it is no site's own if it stands at another
+    # site or the sites have unrelated hosts, and if they were reached at other times; or if
+    # unrelated hosts show it and it is no error. Where the names have few hosts, half of the
+    # networks are most: a host's challenge comes to a whole country, and not to its hosters and
+    # VPNs.
+    "page_profiles": """
+SELECT c.*, coalesce(s.network_count, 0) AS network_count,
+  coalesce(s.scattered_share, 0) AS scattered_share, coalesce(t.showing_share, 0) AS showing_share,
+  coalesce(s.network_count, 0) >= 3 AND coalesce(t.showing_share, 0)
+    >= CASE WHEN c.hoster_count >= $blockpage_names THEN $refusal_share ELSE 0.5 END
+    AS is_everywhere,
+  c.name_count >= $blockpage_names AND c.page NOT IN (FROM own_pages)
+    AND NOT (coalesce(s.network_count, 0) >= 3 AND coalesce(s.scattered_share, 0) >= 0.5)
+    AND CASE WHEN 2 * c.reached_elsewhere_count >= c.name_count
+      THEN NOT is_everywhere OR c.is_away OR c.hoster_count >= $blockpage_names
+      ELSE is_everywhere AND c.hoster_count >= $blockpage_names AND (c.is_away OR NOT c.is_error)
+      END
+    AS is_blockpage
+FROM page_counts c LEFT JOIN page_spread s USING (page) LEFT JOIN page_reach t USING (page)
+""",
+}
+
+#: Pages with a fingerprint that counts in the country; one measurement is enough.
+FINGERPRINT_STEPS = {
+    "fingerprinted": """
 SELECT object_key::object_name AS object_key, line_number
 FROM observations o JOIN http_names h ON h.probe_cc = o.probe_cc
 WHERE list_has_any(o.http_fingerprints, h.names)
-"""
+""",
+}
 
 
-def register_fingerprints(
-    connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints
-) -> None:
-    """``dns_patterns``: address × country; ``http_names``: the names that count in a country."""
-    found = connection.execute("SELECT DISTINCT probe_cc FROM features ORDER BY 1").fetchall()
-    countries = [cc for (cc,) in found]
-    # OONI counts a fingerprint of scope isp or nat as confirmed anywhere; a verdict needs one that
-    # is expected in the country itself.
+def add_fingerprints(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -> None:
+    """``dns_patterns``: address × country; ``http_names``: the names that count in a country.
+
+    OONI counts a fingerprint of scope isp or nat as confirmed anywhere; a verdict needs one that is
+    expected in the country itself.
+    """
+    rows = connection.execute("SELECT DISTINCT probe_cc FROM features ORDER BY 1").fetchall()
+    countries = [cc for (cc,) in rows]
     addresses = [
-        {"probe_cc": cc, "pattern": found.pattern}
+        {"probe_cc": cc, "pattern": fingerprint.pattern}
         for cc in countries
-        for found in fingerprints.dns
-        if cc in found.expected_countries and found.pattern_type == "full"
+        for fingerprint in fingerprints.dns
+        if cc in fingerprint.expected_countries and fingerprint.pattern_type == "full"
     ]
     names = [
         {"probe_cc": cc, "names": [f.name for f in fingerprints.http if cc in f.expected_countries]}

@@ -1,50 +1,66 @@
-"""What the controls around a measurement say of its name: there, missing, or silent."""
+"""What a measurement and its control say by themselves, layer by layer, and the pooled controls."""
 
-#: Names that controls miss on a day's surroundings, see ``name_pool``.
-NAME_MISSING = "('dns_nxdomain_error', 'dns_no_answer', 'dns_name_error')"
+import duckdb
 
-# Who hosts the site: the network of the control's first answer, or its address alone.
-HOSTER = "coalesce('AS' || control_answers[1].asn, control_answers[1].address)"
+from analysis.outcomes.enumerations import create_enumerations
+from analysis.outcomes.macros import create_macros, create_tables, create_views
+from analysis.outcomes.thresholds import Thresholds
 
-# A control whose own lookup broke, other than by missing the name, has lost its way: what fails for
-# it says nothing. The test helper says "no address" by an empty list and the page's failure.
-#
-# A chain of redirects fails where its last step does: the newest response is then a redirect, and
-# what went wrong behind it left no request of its own (0.5).
-CONTROL = """
+# A session stands in for an independent run; without a report the network's day does.
+_POOLED_SESSIONS = """
+SELECT *, CASE WHEN report_id <> '' THEN report_id
+  ELSE concat('AS', probe_asn, ' ', CAST(measurement_start_time AS DATE)) END AS session
+FROM observations
+"""
+# A measurement that is judged alone is a session of its own.
+_LONE_SESSIONS = "SELECT *, concat(object_key, ':', line_number) AS session FROM observations"
+
+_VIEWS = {
+    # A chain of redirects fails where its last step does: the newest response is then a redirect,
+    # and what went wrong behind it left no request of its own (0.5).
+    "typed_observations": """
 SELECT
   * REPLACE (coalesce(http_failure, CASE WHEN http_status BETWEEN 300 AND 399
       THEN coalesce(redirect_failure, http_experiment_failure) END) AS http_failure,
     domain::host_name AS domain, http_host::host_name AS http_host,
     redirect_host::host_name AS redirect_host, probe_cc::country_name AS probe_cc,
-    redirect_layer::layer_word AS redirect_layer),
-  CAST(measurement_start_time AS DATE) AS day,
-  ({session})::session_name AS session,
+    redirect_layer::layer_word AS redirect_layer, session::session_name AS session),
+  CAST(measurement_start_time AS DATE) AS day
+FROM session_observations
+""",
+    # A control whose own lookup broke, other than by missing the name, has lost its way: what fails
+    # for it says nothing. The test helper says "no address" by an empty list and the page's
+    # failure.
+    "observed_controls": """
+SELECT *,
   (CASE WHEN NOT has_control THEN 'silent'
        WHEN len(control_answers) > 0 THEN 'resolves'
-       WHEN control_dns_failure IN {missing} THEN 'missing'
+       WHEN is_name_missing(control_dns_failure) THEN 'missing'
        WHEN control_dns_failure IS NULL AND control_http_failure = 'dns_lookup_error' THEN 'missing'
-       ELSE 'silent' END)::control_word AS control_name,
-  {lost} AS control_is_lost,
+       ELSE 'silent' END)::control_answer AS control_name,
+  coalesce(len(control_answers), 0) = 0 AND control_dns_failure IS NOT NULL
+    AND NOT is_name_missing(control_dns_failure) AS control_is_lost,
   has_control AND control_http_failure IS NULL
     AND control_http_status IS NOT NULL AND control_http_status < 500 AS control_http_ok,
-  has_control AND NOT ({lost})
+  has_control AND NOT control_is_lost
     AND (control_http_failure IS NOT NULL OR coalesce(control_http_status, 0) >= 500)
     AS control_http_fails,
-  ({hoster})::hoster_name AS control_hoster,
-  -- dns
+  hoster_of(control_answers)::hoster_name AS control_hoster,
+  list_any_value([a.special FOR a IN control_answers IF a.special IS NOT NULL])
+    ::special_kind AS control_special
+FROM typed_observations
+""",
+    # What decides only where no answer matches the control's is asked only there.
+    "observed_answers": """
+SELECT *,
   len(dns_answers) > 0 AS dns_has_answer,
   [a.address FOR a IN dns_answers] AS dns_addresses,
-  list_any_value([a.special FOR a IN dns_answers IF a.special IS NOT NULL])::special_word
+  list_any_value([a.special FOR a IN dns_answers IF a.special IS NOT NULL])::special_kind
     AS dns_special,
-  -- 'address' < 'asn' < 'none': the best match among the answers
-  list_min([a.match FOR a IN dns_answers IF a.match IS NOT NULL])::match_word AS dns_match,
+  list_min([a.match FOR a IN dns_answers IF a.match IS NOT NULL])::match_value AS dns_match,
   CASE WHEN dns_match <> 'none' THEN FALSE ELSE len(dns_answers) > 0
     AND len([a.match FOR a IN dns_answers IF a.match = 'none']) = len(dns_answers) END
     AS dns_is_unmatched,
-  list_any_value([a.special FOR a IN control_answers IF a.special IS NOT NULL])
-    ::special_word AS control_special,
-  -- What decides only where no answer matches the control's is asked only there.
   CASE WHEN dns_match IS NULL THEN len(control_answers) > 0
     AND len([a.address FOR a IN control_answers IF NOT contains(a.address, ':')]) = 0
     ELSE FALSE END AS control_is_ipv6_only,
@@ -55,16 +71,19 @@ SELECT
   CASE WHEN dns_match IN ('address', 'asn') THEN FALSE ELSE
     coalesce(list_has_any([a.address FOR a IN dns_answers], control_tls_addresses), FALSE)
     END AS dns_is_verified,
-  len([t.address FOR t IN tls IF t.is_answer AND t.failure IS NULL]) > 0 AS dns_tls_valid,
-  -- connections and handshakes; most work, at addresses that the control knows, and there is
-  -- nothing to look for among them
+  len([t.address FOR t IN tls IF t.is_answer AND t.failure IS NULL]) > 0 AS dns_tls_valid
+FROM observed_controls
+""",
+    # Most connections and handshakes work, at addresses that the control knows: there is nothing to
+    # look for among them. A certificate proves an address to the control or to this very probe.
+    "observed_attempts": """
+SELECT *,
   len([t.address FOR t IN tcp IF t.failure IS NOT NULL]) > 0 AS tcp_fails,
   len([t.address FOR t IN tls IF t.failure IS NOT NULL]) > 0 AS tls_fails,
   is_ip_input OR len([t.address FOR t IN tcp IF coalesce(t.match, 'none') = 'none']) = 0
     AS tcp_is_known,
   is_ip_input OR len([t.address FOR t IN tls IF coalesce(t.match, 'none') = 'none']) = 0
     AS tls_is_known,
-  -- addresses that the name's own certificate proves, to the control or to this very probe
   CASE WHEN NOT tcp_is_known OR NOT tls_is_known THEN
     list_concat(control_tls_addresses, [t.address FOR t IN tls IF t.failure IS NULL])
     END AS proven_addresses,
@@ -77,20 +96,28 @@ SELECT
   CASE WHEN http_failure IS NOT NULL OR http_status BETWEEN 300 AND 399
     THEN len([t.address FOR t IN tls IF t.failure IS NULL AND t.server_name = http_host]) > 0
     ELSE FALSE END AS http_host_is_proven
-FROM observations
-"""
-CONTROL_IS_LOST = """coalesce(len(control_answers), 0) = 0 AND control_dns_failure IS NOT NULL
-    AND control_dns_failure NOT IN {missing}"""
+FROM observed_answers
+""",
+    # A page may be the control's by its length alone only at an address that the control knows and
+    # where no other site stands at the end.
+    "controlled": """
+SELECT *,
+  http_failure IS NULL AND http_status IS NOT NULL AND control_http_ok
+    AND coalesce(status_code_match, FALSE) AS has_control_status,
+  NOT dns_is_unmatched AND (http_host = domain OR http_host = 'www.' || domain
+    OR domain = 'www.' || http_host) AS may_compare_length
+FROM observed_attempts
+""",
+}
 
-# G1. The controls are relayed by probes, so one of them can be forged or wrong: names are judged
-# by most sessions of the days around. A single session is all that there is where nobody else
-# tested the name.
-NAME_POOL = """
+# The controls are relayed by probes, so one of them can be forged or wrong: names are judged by
+# most sessions of the days around. A single session is all that there is where nobody else tested
+# the name. Most names are never missed.
+_NAME_POOL = """
 WITH told AS MATERIALIZED (
   SELECT domain, day, session, control_name
   FROM controlled WHERE domain <> '' AND control_name <> 'silent'
 ), doubted AS (
-  -- most names are never missed
   SELECT DISTINCT domain FROM told WHERE control_name = 'missing'
 ), sessions AS (
   SELECT domain, day, session,
@@ -105,12 +132,29 @@ WITH told AS MATERIALIZED (
          sum(resolving) OVER near AS resolving, sum(missing) OVER near AS missing
   FROM days
   WINDOW near AS (PARTITION BY domain ORDER BY day
-                  RANGE BETWEEN INTERVAL {pool_days} DAYS PRECEDING
-                            AND INTERVAL {pool_days} DAYS FOLLOWING)
+                  RANGE BETWEEN to_days($pool_days) PRECEDING AND to_days($pool_days) FOLLOWING)
 )
 SELECT domain, day,
-  (CASE WHEN missing > resolving THEN 'missing' ELSE 'exists' END)::pool_word AS name_pool
+  (CASE WHEN missing > resolving THEN 'missing' ELSE 'exists' END)::pool_answer AS name_pool
 FROM around
 UNION ALL
-SELECT DISTINCT domain, day, 'exists'::pool_word FROM told ANTI JOIN doubted USING (domain)
+SELECT DISTINCT domain, day, 'exists'::pool_answer FROM told ANTI JOIN doubted USING (domain)
 """
+
+
+def add_controls(
+    connection: duckdb.DuckDBPyConnection, thresholds: Thresholds, *, is_pooled: bool
+) -> None:
+    """Create the macros, the types, the view ``controlled`` and the table ``name_pool``.
+
+    ``controlled``: one row per measurement, with all columns of ``observations`` and what it says
+    by itself of its control, its answers, its connections and handshakes, and its page.
+    ``name_pool``: one row per site and day that a control spoke of, with ``name_pool`` (``exists``
+    or ``missing``): the word of most sessions within ``pool_days`` days. Empty unless pooled.
+    """
+    create_macros(connection)
+    sessions = _POOLED_SESSIONS if is_pooled else _LONE_SESSIONS
+    create_views(connection, {"session_observations": sessions})
+    create_enumerations(connection)
+    create_views(connection, _VIEWS)
+    create_tables(connection, {"name_pool": _NAME_POOL}, vars(thresholds), is_filled=is_pooled)

@@ -6,17 +6,16 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 import duckdb
 import pyarrow as pa
 
-from analysis.outcomes.macros import IS_STEADY, keep_table, spells
+from analysis.outcomes.macros import keep_table
 from analysis.reference.files import REFERENCE, read_csv
 
-# G3. A filter that a user, a school or an office chose answers for its own sessions only; a network
-# that blocks answers all of them. One row: one special-purpose address as sessions of one network
-# got it through one resolver, over the names and days on which it was given. A session counts as
-# open where it got the address for less than half of those names that it tried. Where the probes
-# that get the address are those that do not at other times, what nearly all sessions of several
-# versions get for a while (``stretches``) is the network's, also if it is lifted and imposed again:
-# no user's filter comes and goes for everybody.
-SPECIAL_ASKED = """
+#: Steps over ``features``, in order: which special-purpose addresses are given by a filter that a
+#: user, a school or an office chose, which answers for its own sessions only; a network that blocks
+#: answers all of them.
+FILTER_STEPS = {
+    # The sessions that asked a resolver for a name, from the first day to the last on which it gave
+    # a special-purpose address, and whether they got it.
+    "special_asked": """
 WITH given AS (
   SELECT probe_asn, resolver_asn, address, domain, min(day) AS since, max(day) AS until
   FROM (SELECT *, unnest(dns_addresses) AS address FROM features
@@ -31,17 +30,27 @@ FROM given g JOIN features f
  AND f.day BETWEEN g.since AND g.until AND f.control_name = 'resolves'
  AND (f.dns_failure IS NOT NULL OR f.dns_has_answer)
 GROUP BY ALL
-"""
-SPECIAL_SESSIONS = """
-SELECT probe_asn, resolver_asn, address, session, min(software) AS software,
+""",
+    # A session is open where it got the address for less than half of the names that it tried.
+    "special_sessions": """
+SELECT {'probe_asn': probe_asn, 'resolver_asn': resolver_asn, 'address': address} AS key,
+  probe_asn, resolver_asn, address, session, min(software) AS software,
   min(day) AS day, 2 * count(*) FILTER (is_given) >= count(*) AS is_given
 FROM special_asked GROUP BY ALL
-"""
-SPECIAL_PROFILES = f"""
-WITH {spells("probe_asn, resolver_asn, address", "special_sessions", "software")}, lasting AS (
-  SELECT probe_asn, resolver_asn, address, list((since, until)) AS stretches
-  FROM spells WHERE {IS_STEADY} AND version_count >= 2 GROUP BY ALL
-), kinds AS (
+""",
+    # What nearly all sessions of several versions get for a while is the network's, also if it is
+    # lifted and imposed again: no user's filter comes and goes for everybody.
+    "special_stretches": """
+SELECT unnest(key), list((since, until)) AS stretches
+FROM find_stretches('special_sessions', $persistence_share, $floor_sessions, $floor_days)
+WHERE is_steady AND version_count >= 2 GROUP BY key
+""",
+    # One row: one special-purpose address as sessions of one network got it through one resolver,
+    # over the names and days on which it was given. A filter's is got by some sessions only; or by
+    # nearly all of them, where those that got the address and those that did not are different
+    # probes: one busy probe behind its owner's filter is no network.
+    "special_profiles": """
+WITH kinds AS (
   SELECT probe_asn, resolver_asn, address, software, count(*) FILTER (is_given) AS given,
     count(*) FILTER (NOT is_given) AS open
   FROM special_sessions GROUP BY ALL
@@ -54,63 +63,67 @@ WITH {spells("probe_asn, resolver_asn, address", "special_sessions", "software")
   FROM special_asked GROUP BY ALL
 )
 SELECT *,
-  -- Some sessions only; or nearly all of them, where those that got the address and those that
-  -- did not are different probes: one busy probe behind its owner's filter is no network.
-  open_session_count >= {{floor_sessions}}
-    AND (given_session_count < {{filter_share}} * (given_session_count + open_session_count)
-         OR 4 * mixed_count <= open_session_count) AS is_local_filter,
-  CASE WHEN 4 * mixed_count > open_session_count THEN stretches END AS stretches
+  open_session_count >= $floor_sessions
+    AND (given_session_count < $filter_share * (given_session_count + open_session_count)
+         OR 4 * mixed_count <= open_session_count) AS is_local_filter
 FROM counted JOIN names USING (probe_asn, resolver_asn, address)
-  LEFT JOIN lasting USING (probe_asn, resolver_asn, address)
-"""
-
-# What sessions without a filter get for a name nearly always, or several versions of them for a
-# while, is the network's own answer, even if the filters of others there give the same address for
-# names of theirs.
-NETWORK_NAMES = f"""
-WITH plain AS (
-  SELECT a.* FROM special_asked a
-    JOIN special_sessions s USING (probe_asn, resolver_asn, address, session)
-  WHERE NOT s.is_given
-), {spells("probe_asn, resolver_asn, address, domain", "plain", "software")}
-SELECT probe_asn, resolver_asn, address, domain, min(day) AS since, max(day) AS until
-FROM plain GROUP BY ALL
-HAVING count(*) FILTER (is_given) >= {{floor_sessions}}
-  AND count(*) FILTER (is_given) >= {{persistence_share}} * count(*)
+  LEFT JOIN special_stretches USING (probe_asn, resolver_asn, address)
+""",
+    # Sessions without a filter, name by name.
+    "unfiltered_sessions": """
+SELECT {'probe_asn': a.probe_asn, 'resolver_asn': a.resolver_asn, 'address': a.address,
+    'domain': a.domain} AS key, a.session, a.day, a.software, a.is_given
+FROM special_asked a JOIN special_sessions s USING (probe_asn, resolver_asn, address, session)
+WHERE NOT s.is_given
+""",
+    # What they get for a name nearly always, or several versions of them for a while, is the
+    # network's own answer, even if the filters of others there give the same address for names of
+    # theirs.
+    "network_names": """
+SELECT unnest(key), min(day) AS since, max(day) AS until
+FROM unfiltered_sessions GROUP BY key
+HAVING count(*) FILTER (is_given) >= $floor_sessions
+  AND count(*) FILTER (is_given) >= $persistence_share * count(*)
 UNION
-SELECT probe_asn, resolver_asn, address, domain, since, until
-FROM spells WHERE {IS_STEADY} AND version_count >= 2
+SELECT unnest(key), since, until
+FROM find_stretches('unfiltered_sessions', $persistence_share, $floor_sessions, $floor_days)
+WHERE is_steady AND version_count >= 2
+""",
+    # The measurements that got such an address.
+    "filtered": """
+SELECT DISTINCT f.object_key, f.line_number
+FROM (SELECT object_key, line_number, probe_asn, resolver_asn, day, domain,
+             unnest(dns_addresses) AS address
+      FROM features WHERE dns_special IS NOT NULL) f
+JOIN special_profiles s USING (probe_asn, resolver_asn, address)
+ANTI JOIN network_names n ON n.probe_asn = f.probe_asn AND n.resolver_asn = f.resolver_asn
+  AND n.address = f.address AND n.domain = f.domain AND f.day BETWEEN n.since AND n.until
+WHERE s.is_local_filter AND coalesce(
+  len([true FOR one IN s.stretches IF f.day BETWEEN one[1] AND one[2]]) = 0, TRUE)
+""",
+}
+
+#: Answers of well-known filters; one measurement is enough.
+KNOWN_FILTER_STEPS = {
+    "known_filtered": """
+SELECT DISTINCT f.object_key, f.line_number
+FROM (SELECT object_key, line_number, unnest(dns_addresses) AS address
+      FROM features WHERE dns_special IS NOT NULL OR dns_match = 'none') f
+JOIN filter_addresses USING (address)
+""",
+}
+
+_ANSWERS = """
+SELECT DISTINCT unnest(dns_addresses) FROM features
+WHERE dns_special IS NOT NULL OR dns_match = 'none'
 """
 
-FILTERED = """
-SELECT DISTINCT object_key, line_number FROM (
-  SELECT f.object_key, f.line_number
-  FROM (SELECT object_key, line_number, probe_asn, resolver_asn, day, domain,
-               unnest(dns_addresses) AS address
-        FROM features WHERE dns_special IS NOT NULL) f
-  JOIN special_profiles s USING (probe_asn, resolver_asn, address)
-  ANTI JOIN network_names n ON n.probe_asn = f.probe_asn AND n.resolver_asn = f.resolver_asn
-    AND n.address = f.address AND n.domain = f.domain AND f.day BETWEEN n.since AND n.until
-  WHERE s.is_local_filter AND coalesce(
-    len([true FOR one IN s.stretches IF f.day BETWEEN one[1] AND one[2]]) = 0, TRUE)
-  UNION ALL
-  SELECT f.object_key, f.line_number
-  FROM (SELECT object_key, line_number, unnest(dns_addresses) AS address
-        FROM features WHERE dns_special IS NOT NULL OR dns_match = 'none') f
-  JOIN filter_addresses USING (address)
-)
-"""
 
-
-def register_filters(connection: duckdb.DuckDBPyConnection) -> None:
+def add_known_filters(connection: duckdb.DuckDBPyConnection) -> None:
     """``filter_addresses``: the answers that belong to a well-known DNS filter."""
-    found = connection.execute(
-        "SELECT DISTINCT unnest(dns_addresses) FROM features "
-        "WHERE dns_special IS NOT NULL OR dns_match = 'none'"
-    ).fetchall()
-    filters = pa.table(
-        {"address": pa.array(sorted(a for (a,) in found if local_filter_of(a)), pa.string())}
-    )
+    answers = [address for (address,) in connection.execute(_ANSWERS).fetchall()]
+    addresses = sorted(address for address in answers if local_filter_of(address))
+    filters = pa.table({"address": pa.array(addresses, pa.string())})
     keep_table(connection, "filter_addresses", filters)
 
 
@@ -118,7 +131,7 @@ def register_filters(connection: duckdb.DuckDBPyConnection) -> None:
 def local_filters() -> tuple[tuple[IPv4Network | IPv6Network, str], ...]:
     """Networks whose addresses well-known DNS filters answer with, and the filter's name.
 
-    Such a filter is chosen by a user, a school or an office, not by the network (guard G3).
+    Such a filter is chosen by a user, a school or an office, not by the network.
     """
     table = read_csv(REFERENCE / "local_filters.csv", ("network", "name", "source"), "reference")
     return tuple((ip_network(row["network"]), row["name"]) for _, row in table.rows)

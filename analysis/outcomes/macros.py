@@ -1,113 +1,156 @@
-"""SQL that several steps share."""
+"""SQL that several steps share: DuckDB macros, and how a step becomes a table.
+
+A macro is an expression (or, ``AS TABLE``, a query) with a name and arguments. They belong to the
+connection, so that every step, every rule and every notebook can call them by name.
+"""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from analysis.hosts import SPECIAL_KINDS, registrable_domain
-from analysis.observations.schema import MATCH_VALUES
-from analysis.outcomes.controls import HOSTER
+# Failures are OONI's words (ooni/spec df-007), and those of ooniprobe 2.
+_FAILURES = {
+    "is_reset": (
+        "connection_reset", "eof_error", "connection_aborted", "connection_lost_error",
+        "connection_done", "response_never_received",
+    ),
+    "is_timeout": (
+        "generic_timeout_error", "timed_out", "tcp_timed_out_error", "deferred_timeout_error",
+        "task_timed_out",
+    ),
+    "is_refusal": ("connection_refused", "host_unreachable", "connection_refused_error"),
+    # A resolver's own answer. ``dns_non_recoverable_failure`` is how the C library tells of a
+    # refusal; of a failure of the server it says that one may try again.
+    "is_denial": ("dns_no_answer", "dns_refused_error", "dns_non_recoverable_failure"),
+    # How a control says that there is no such name.
+    "is_name_missing": ("dns_nxdomain_error", "dns_no_answer", "dns_name_error"),
+    # The probe's own machine or link: no route, no socket, no permission.
+    "is_machine_fault": (
+        "address_family_not_supported", "address_in_use", "address_not_available", "bad_address",
+        "bad_file_descriptor", "destination_address_required", "interrupted", "invalid_argument",
+        "message_size", "network_down", "network_reset", "network_unreachable", "no_buffer_space",
+        "no_protocol_option", "not_a_socket", "operation_would_block", "permission_denied",
+        "protocol_not_supported", "wrong_protocol_type", "address_family_not_supported_error",
+    ),
+}  # fmt: skip
 
-# Names are compared, counted and joined by the million. As an enumeration each is a small number
-# to DuckDB; it still reads and sorts as text.
-_NAMES = {
-    "host_name": "SELECT unnest([host, '']) FROM sites_at_hand",
-    "object_name": "SELECT object_key FROM observations",
-    "input_name": "SELECT input FROM observations",
-    "session_name": "SELECT {session} FROM observations",
-    "software_name": "SELECT concat_ws(' ', software_name, software_version) FROM observations",
-    "site_name": "SELECT registrable_domain FROM sites_at_hand",
-    "country_name": "SELECT probe_cc FROM observations",
-    "hoster_name": f"SELECT {HOSTER} FROM observations",
-}
+#: Name and arguments → body, in an order in which each finds those that it calls.
+SCALAR_MACROS: Mapping[str, str] = {
+    **{f"{name}(failure)": f"failure IN {failures}" for name, failures in _FAILURES.items()},
+    # The failure says nothing of the network or the site: the probe's own machine failed, or the
+    # system said so in words that nobody maps, too many open files and the messages of a localised
+    # Windows among them. A bare "unknown_failure" is what old probes say of a connection that just
+    # did not come about; it is none of these.
+    "is_local_fault(failure)":
+        "is_machine_fault(failure) OR starts_with(failure, 'unknown_failure:')",
+    # Who hosts the site: the network of the control's first answer, or its address alone.
+    "hoster_of(answers)": "coalesce('AS' || answers[1].asn, answers[1].address)",
+    # What one attempt to connect tells; the values of ``attempt_result``.
+    "connection_result(failure, is_ipv6_broken, control_ok, control_is_lost)": """
+        (CASE WHEN failure IS NULL THEN 'works'
+          WHEN is_ipv6_broken THEN 'no_ipv6'
+          WHEN is_local_fault(failure) THEN 'local'
+          WHEN control_is_lost OR control_ok IS NULL THEN 'untold'
+          WHEN control_ok THEN 'blocked' ELSE 'down' END)::attempt_result""",
+    # ... and one attempt to shake hands. Without a handshake of the control, its page speaks.
+    "handshake_result(failure, control_ok, control_is_lost, page_ok, page_fails)": """
+        (CASE WHEN failure IS NULL THEN 'works'
+          WHEN control_is_lost THEN 'untold'
+          WHEN coalesce(control_ok, page_ok) THEN 'blocked'
+          WHEN coalesce(NOT control_ok, page_fails) THEN 'down'
+          ELSE 'untold' END)::attempt_result""",
+    # The control knows the address or its network, a certificate proves it, or others vouch for it.
+    "is_trusted_address(address, match, proven_addresses, vouched_addresses)": """
+        match IN ('address', 'asn')
+          OR coalesce(list_contains(proven_addresses, address), FALSE)
+          OR coalesce(list_contains(vouched_addresses, address), FALSE)""",
+    # The page is the control's by its title; by its length alone (OONI's other way) only where
+    # nothing speaks against it: a block page may well be as long as a small site's.
+    "is_control_page(has_control_status, title_match, proportion, may_compare_length, body_match)":
+        """
+        has_control_status AND (coalesce(title_match, FALSE)
+          OR (coalesce(proportion, 0) > body_match AND may_compare_length))""",
+}  # fmt: skip
 
-_HOSTS = "SELECT unnest([domain, http_host, redirect_host]) FROM observations"
-
-# What is one of a few words in every row takes a byte this way.
-_WORDS = {
-    "control_word": ("silent", "resolves", "missing"),
-    "pool_word": ("exists", "missing"),
-    "match_word": MATCH_VALUES,
-    "special_word": SPECIAL_KINDS,
-    "layer_word": ("dns", "tcp", "tls", "http"),
-    # What one attempt to connect or to shake hands tells, the most telling first: it works, it
-    # fails here only, it fails for the control too, the probe's own machine failed, no control
-    # says what it should have been, IPv6 that works nowhere, an address that nobody vouches for.
-    "try_word": ("works", "blocked", "down", "local", "untold", "no_ipv6", "untrusted"),
-}
-
-
-def first_word(tries: str) -> str:
-    """SQL: the most telling word of a list of attempts."""
-    arms = " ".join(
-        f"WHEN list_contains({tries}, '{word}'::try_word) THEN '{word}'::try_word"
-        for word in _WORDS["try_word"]
-    )
-    return f"CASE {arms} END"
-
-
-def add_names(connection: duckdb.DuckDBPyConnection, session: str) -> None:
-    """The enumerations ``_NAMES``; and ``sites``: each host name with its registrable domain."""
-    hosts = connection.execute(f"SELECT DISTINCT * FROM ({_HOSTS})").fetchall()
-    names = sorted(host for (host,) in hosts if host)
-    rows = pa.table(
-        {
-            "host": pa.array(names, pa.string()),
-            "registrable_domain": pa.array([registrable_domain(n) for n in names], pa.string()),
-        }
-    )
-    connection.register("sites_at_hand", rows)
-    for name, query in _NAMES.items():
-        values = f"SELECT * FROM ({query.format(session=session)}) AS found(name)"
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM "
-            f"(SELECT DISTINCT name FROM ({values}) WHERE name IS NOT NULL ORDER BY name)"
+#: Name and arguments → query.
+TABLE_MACROS: Mapping[str, str] = {
+    # The stretches in which something is given again and again. ``given``: the name of a relation
+    # with a row a key and session (key, a struct; session, day, is_given, software). One row is one
+    # stretch of one key: a block that is imposed twice is two of them, since ``floor_sessions``
+    # open sessions in a row end a stretch. ``given_count`` and ``open_count`` are its sessions,
+    # ``day_count`` the days on which it was given, from ``since`` to ``until``; ``version_count``
+    # the kinds of software that were given it; ``is_steady``: nearly always, and often enough.
+    "find_stretches(given, persistence_share, floor_sessions, floor_days)": """
+        WITH ordered AS (
+          SELECT key, day, software, is_given, count(*) FILTER (NOT is_given)
+            OVER (PARTITION BY key ORDER BY day, session ROWS UNBOUNDED PRECEDING) AS open_before
+          FROM query_table(given)
+        ), parted AS (
+          SELECT key, day, software, open_before, open_before - lag(open_before, 1, open_before)
+            OVER (PARTITION BY key ORDER BY day, open_before) >= floor_sessions AS begins
+          FROM ordered WHERE is_given
+        ), numbered AS (
+          SELECT key, day, software, open_before, count(*) FILTER (begins)
+            OVER (PARTITION BY key ORDER BY day, open_before) AS stretch
+          FROM parted
+        ), stretches AS (
+          SELECT key, count(*) AS given_count, max(open_before) - min(open_before) AS open_count,
+            count(DISTINCT day) AS day_count, min(day) AS since, max(day) AS until,
+            count(DISTINCT software) AS version_count
+          FROM numbered GROUP BY key, stretch
         )
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE sites AS SELECT host::host_name AS host, "
-        "registrable_domain::site_name AS registrable_domain FROM sites_at_hand"
-    )
-    connection.unregister("sites_at_hand")
-    for name, words in _WORDS.items():
-        connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM {words}")
+        SELECT *, given_count >= persistence_share * (given_count + open_count)
+          AND given_count >= floor_sessions AND day_count >= floor_days AS is_steady
+        FROM stretches""",
+}  # fmt: skip
+
+
+def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create all macros, or create them again; a cursor has none of its connection's."""
+    for signature, body in SCALAR_MACROS.items():
+        connection.execute(f"CREATE OR REPLACE TEMP MACRO {signature} AS ({body})")
+    for signature, query in TABLE_MACROS.items():
+        connection.execute(f"CREATE OR REPLACE TEMP MACRO {signature} AS TABLE {query}")
+
+
+def create_tables(
+    connection: duckdb.DuckDBPyConnection,
+    steps: Mapping[str, str],
+    parameters: Mapping[str, Any],
+    *,
+    is_filled: bool = True,
+) -> None:
+    """Make one temporary table of each step, in order, in the place of the one before.
+
+    Args:
+        connection: holds what the steps read.
+        steps: name of the table → its query, which may name ``$parameters``.
+        parameters: their values; a step is handed those that it names. A fraction counts as the
+            decimal that it is written as: 0.9 of 30 is 27, which it is not in binary.
+        is_filled: false leaves the tables empty, with the same columns.
+    """
+    filling = "" if is_filled else "WITH NO DATA"
+    for name, query in steps.items():
+        named = {key: _exact(parameters[key]) for key in re.findall(r"\$(\w+)", query)}
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query} {filling}", named)
+
+
+def _exact(value: Any) -> Any:
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+def create_views(connection: duckdb.DuckDBPyConnection, steps: Mapping[str, str]) -> None:
+    """Make one temporary view of each step, in order: name of the view → its query."""
+    for name, query in steps.items():
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
 
 
 def keep_table(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
-    """Keep rows at hand as a temporary table of DuckDB."""
+    """Keep rows at hand as a temporary table of DuckDB, each once."""
     connection.register("rows_at_hand", rows)
-    distinct = "SELECT DISTINCT * FROM rows_at_hand"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {distinct}")
+    create_tables(connection, {name: "SELECT DISTINCT * FROM rows_at_hand"}, {})
     connection.unregister("rows_at_hand")
-
-
-def spells(key: str, given: str, software: str = "NULL") -> str:
-    """SQL of ``spells``: the stretches in which something is given again and again.
-
-    One row is one stretch of one ``key`` in the relation ``given`` (``key, session, day,
-    is_given``): a block that is imposed twice is two of them, since enough open sessions in a row
-    end a stretch; ``given_count`` and ``open_count`` are its sessions, ``day_count`` the days on
-    which it was given, from ``since`` to ``until``; ``version_count`` the kinds of ``software``
-    that were given it.
-    """
-    return f"""
-ordered AS (
-  SELECT {key}, day, {software} AS software, is_given, count(*) FILTER (NOT is_given)
-    OVER (PARTITION BY {key} ORDER BY day, session ROWS UNBOUNDED PRECEDING) AS open_before
-  FROM {given}
-), parted AS (
-  SELECT {key}, day, software, open_before, open_before - lag(open_before, 1, open_before)
-    OVER (PARTITION BY {key} ORDER BY day, open_before) >= {{floor_sessions}} AS begins
-  FROM ordered WHERE is_given
-), numbered AS (
-  SELECT {key}, day, software, open_before, count(*) FILTER (begins)
-    OVER (PARTITION BY {key} ORDER BY day, open_before) AS spell
-  FROM parted
-), spells AS (
-  SELECT {key}, count(*) AS given_count, max(open_before) - min(open_before) AS open_count,
-    count(DISTINCT day) AS day_count, min(day) AS since, max(day) AS until,
-    count(DISTINCT software) AS version_count
-  FROM numbered GROUP BY {key}, spell
-)"""
-
-
-IS_STEADY = """given_count >= {persistence_share} * (given_count + open_count)
-  AND given_count >= {floor_sessions} AND day_count >= {floor_days}"""

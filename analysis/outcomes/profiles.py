@@ -8,32 +8,16 @@ ever gets them, and in whether a site is ever reached through them.
 import duckdb
 
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.answers import (
-    ADDRESSES,
-    ANSWER_PROFILES,
-    CONTROL_ADDRESSES,
-    LENGTH_ADDRESSES,
-    PAGE_ADDRESSES,
-    PUBLIC_ADDRESSES,
-    STEADY,
-    SUSPECT_FLAGS,
-    SUSPECTS,
-)
+from analysis.outcomes.answers import ANSWER_STEPS, LONE_ANSWER_STEPS
 from analysis.outcomes.block_pages import (
-    FINGERPRINTED,
-    GOT_PAGE,
-    PAGE_PROFILES,
-    REPLACED,
-    register_fingerprints,
+    FINGERPRINT_STEPS,
+    PAGE_STEPS,
+    PAGE_VIEWS,
+    REPLACEMENT_STEPS,
+    add_fingerprints,
 )
-from analysis.outcomes.filters import (
-    FILTERED,
-    NETWORK_NAMES,
-    SPECIAL_ASKED,
-    SPECIAL_PROFILES,
-    SPECIAL_SESSIONS,
-    register_filters,
-)
+from analysis.outcomes.filters import FILTER_STEPS, KNOWN_FILTER_STEPS, add_known_filters
+from analysis.outcomes.macros import create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 
 _PROFILED = """
@@ -43,15 +27,17 @@ SELECT f.*,
   coalesce(s.is_persistent, FALSE) AS is_persistent,
   coalesce(s.is_lone, FALSE) AND f.dns_match = 'none' AS is_lone,
   coalesce(s.is_public_answer, FALSE) AS is_public_answer,
-  coalesce(s.has_dns_fingerprint, FALSE) AS has_dns_fingerprint,
-  l.line_number IS NOT NULL AS is_local_filter,
+  d.line_number IS NOT NULL AS has_dns_fingerprint,
+  l.line_number IS NOT NULL OR k.line_number IS NOT NULL AS is_local_filter,
   coalesce(e.is_away, FALSE) AS is_sent_elsewhere,
   NOT coalesce(e.is_away, TRUE) AND NOT f.is_same_page AND NOT f.is_https_own AS is_replaced,
   coalesce(f.http_failure IS NULL AND NOT f.is_https_own
     AND (p.is_blockpage OR g.line_number IS NOT NULL), FALSE) AS is_blockpage
 FROM features f
   LEFT JOIN suspect_flags s USING (object_key, line_number)
+  LEFT JOIN listed_answers d USING (object_key, line_number)
   LEFT JOIN filtered l USING (object_key, line_number)
+  LEFT JOIN known_filtered k USING (object_key, line_number)
   LEFT JOIN page_profiles p ON p.probe_asn = f.probe_asn AND p.is_blockpage
     AND p.page = f.landing
   LEFT JOIN fingerprinted g USING (object_key, line_number)
@@ -66,8 +52,10 @@ def add_profiles(
     connection: duckdb.DuckDBPyConnection,
     thresholds: Thresholds,
     fingerprints: Fingerprints,
+    *,
+    is_pooled: bool = True,
 ) -> None:
-    """Create ``answer_profiles``, ``page_profiles`` and the view ``profiled``.
+    """Create ``answer_profiles``, ``special_profiles``, ``page_profiles`` and view ``profiled``.
 
     ``answer_profiles``: one row per resolver network, answer address and quarter.
     ``special_profiles``: one row per probe network, resolver network and special address.
@@ -75,30 +63,17 @@ def add_profiles(
     ``profiled``: the rows of ``features`` with what the profiles say of each
     (``is_sinkhole, is_substitution, is_persistent, is_lone, is_public_answer,
     has_dns_fingerprint, is_local_filter, is_blockpage, is_sent_elsewhere, is_replaced``).
+    Unless pooled, only what one measurement shows by itself is true of any: an address or a page
+    on one of the lists.
 
-    Sources of the method: guard G2; the common-address rule of CensorWatch (2023) and iMAP.
+    Sources of the method: substitution and sinkhole are told apart over many names; the
+    common-address rule of CensorWatch (2023) and iMAP.
     """
-    numbers = {**vars(thresholds), "got_page": GOT_PAGE}
-    register_fingerprints(connection, fingerprints)
-    register_filters(connection)
-    for name, query in (
-        ("suspects", SUSPECTS),
-        ("control_addresses", CONTROL_ADDRESSES),
-        ("page_addresses", PAGE_ADDRESSES),
-        ("length_addresses", LENGTH_ADDRESSES.format(**numbers)),
-        ("public_addresses", PUBLIC_ADDRESSES.format(**numbers)),
-        ("addresses", ADDRESSES),
-        ("answer_profiles", ANSWER_PROFILES.format(**numbers)),
-        ("steady", STEADY.format(**numbers)),
-        ("special_asked", SPECIAL_ASKED),
-        ("special_sessions", SPECIAL_SESSIONS),
-        ("special_profiles", SPECIAL_PROFILES.format(**numbers)),
-        ("network_names", NETWORK_NAMES.format(**numbers)),
-        ("filtered", FILTERED),
-        ("suspect_flags", SUSPECT_FLAGS),
-        ("replaced", REPLACED.format(**numbers)),
-        ("page_profiles", PAGE_PROFILES.format(**numbers)),
-        ("fingerprinted", FINGERPRINTED),
-    ):
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW profiled AS {_PROFILED}")
+    numbers = vars(thresholds)
+    add_fingerprints(connection, fingerprints)
+    add_known_filters(connection)
+    create_tables(connection, LONE_ANSWER_STEPS | KNOWN_FILTER_STEPS | FINGERPRINT_STEPS, numbers)
+    create_views(connection, PAGE_VIEWS)
+    pooled = ANSWER_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS
+    create_tables(connection, pooled, numbers, is_filled=is_pooled)
+    create_views(connection, {"profiled": _PROFILED})

@@ -133,7 +133,7 @@ def _asn(text: str, file: Path, line: int) -> int:
 
 
 KINDS = ("isp", "mobile", "education", "hosting", "vpn", "foreign", "unknown")
-#: Networks whose blocking counts as blocking in the country (guard G5: not an access network).
+#: Networks whose blocking counts as blocking in the country (others are no access networks).
 DOMESTIC = frozenset({"isp", "mobile", "education", "unknown"})
 #: Networks that are ranked against each other.
 RANKED = frozenset({"isp", "mobile", "unknown"})

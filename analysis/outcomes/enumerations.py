@@ -1,0 +1,71 @@
+"""Enumerations: names and small vocabularies that DuckDB compares and counts as numbers.
+
+Names are compared, counted and joined by the million. As an enumeration each is a small number to
+DuckDB; it still reads and sorts as text.
+"""
+
+import duckdb
+import pyarrow as pa
+
+from analysis.hosts import SPECIAL_KINDS, registrable_domain
+from analysis.observations.schema import MATCH_VALUES
+
+_HOSTS = """
+SELECT DISTINCT host FROM (SELECT unnest([domain, http_host, redirect_host]) AS host
+                           FROM observations)
+WHERE host <> '' ORDER BY host
+"""
+
+# Type → its names, some of them null.
+_NAMES = {
+    "host_name": "SELECT unnest([host, '']) AS name FROM hosts_at_hand",
+    "site_name": "SELECT registrable_domain AS name FROM hosts_at_hand",
+    "object_name": "SELECT object_key AS name FROM observations",
+    "input_name": "SELECT input AS name FROM observations",
+    "session_name": "SELECT session AS name FROM session_observations",
+    "software_name":
+        "SELECT concat_ws(' ', software_name, software_version) AS name FROM observations",
+    "country_name": "SELECT probe_cc AS name FROM observations",
+    "hoster_name": "SELECT hoster_of(control_answers) AS name FROM observations",
+}  # fmt: skip
+
+# Type → its values in their order, a byte each.
+_VALUES = {
+    # what the session's control, and the controls of the days around, say of a name
+    "control_answer": ("silent", "resolves", "missing"),
+    "pool_answer": ("exists", "missing"),
+    # 'address' < 'asn' < 'none': the least of them is the best match
+    "match_value": MATCH_VALUES,
+    "special_kind": SPECIAL_KINDS,
+    "layer_word": ("dns", "tcp", "tls", "http"),
+    # What one attempt to connect or to shake hands tells, the most telling first: it works, it
+    # fails here only, it fails for the control too, the probe's own machine failed, no control
+    # says what it should have been, IPv6 that works nowhere, an address that nobody vouches for.
+    "attempt_result": ("works", "blocked", "down", "local", "untold", "no_ipv6", "untrusted"),
+}
+
+_SITES = """
+CREATE OR REPLACE TEMP TABLE sites AS
+SELECT host::host_name AS host, registrable_domain::site_name AS registrable_domain
+FROM hosts_at_hand
+"""
+
+
+def create_enumerations(connection: duckdb.DuckDBPyConnection) -> None:
+    """The types of ``_NAMES`` and ``_VALUES``; ``sites``: each host and its registrable domain.
+
+    Args:
+        connection: holds ``observations``, ``session_observations`` and the macros.
+    """
+    hosts = [host for (host,) in connection.execute(_HOSTS).fetchall()]
+    domains = [registrable_domain(host) for host in hosts]
+    columns = {"host": hosts, "registrable_domain": domains}
+    rows = pa.table({name: pa.array(texts, pa.string()) for name, texts in columns.items()})
+    connection.register("hosts_at_hand", rows)
+    for name, query in _NAMES.items():
+        distinct = f"SELECT DISTINCT name FROM ({query}) WHERE name IS NOT NULL ORDER BY name"
+        connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM ({distinct})")
+    connection.execute(_SITES)
+    connection.unregister("hosts_at_hand")
+    for name, values in _VALUES.items():
+        connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM {values}")
