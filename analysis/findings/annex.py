@@ -7,7 +7,7 @@ import pandas as pd
 from analysis.findings.semesters import listed_domestic
 from analysis.hosts import registrable_domain
 from analysis.reference.networks import RANKED
-from analysis.verdicts.states import STATES
+from analysis.verdicts.states import STATES_BY_STRENGTH
 
 #: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
 SET_ASIDE_REASONS = {
@@ -59,7 +59,7 @@ def blocked_sites(
 
 def _summarise(rows: pd.DataFrame, names: Mapping[str, str]) -> dict[str, object]:
     """What the networks that list one site say together."""
-    states = [state for state in STATES if (rows["state"] == state).any()]
+    states = [state for state in STATES_BY_STRENGTH if (rows["state"] == state).any()]
     is_ongoing = (rows["blocked_until"] == "").any()
     witness = rows.sort_values(
         ["blocked_session_count", "probe_asn"], ascending=[False, True]

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.tables import read_table
-from analysis.verdicts.states import STATES
-from analysis.vocabulary import LISTED, METHODS, SET_ASIDE_REASONS
-from analysis.vocabulary import STATES as STATE_WORDS
+from analysis.verdicts.states import STATES_BY_STRENGTH
+from analysis.vocabulary import LISTED, METHODS, SET_ASIDE_REASONS, STATES
 
 _CELL = ["domain", "probe_asn"]
 
@@ -147,7 +146,7 @@ def _as_text(asns: pd.Series) -> pd.Series:
 
 def _strongest(cells: pd.DataFrame) -> dict[str, str]:
     """Site → the strongest state on any of the networks."""
-    rank = cells["state"].map({state: place for place, state in enumerate(STATES)})
+    rank = cells["state"].map({state: place for place, state in enumerate(STATES_BY_STRENGTH)})
     ranked = cells.assign(rank=rank).sort_values(["domain", "rank"])
     return dict(ranked.drop_duplicates("domain")[["domain", "state"]].to_numpy())
 
@@ -189,7 +188,7 @@ def _explain(
 
 
 def _in_words(state: str) -> str:
-    return STATE_WORDS[state].words.lower()
+    return STATES[state].words.lower()
 
 
 def _sentences(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.period import Period
 from analysis.reference.networks import DOMESTIC
-from analysis.verdicts.states import STATES
+from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.vocabulary import LISTED
 
 
@@ -142,7 +142,7 @@ def _change_of(
 
 
 def _strongest(states: pd.Series) -> str:
-    seen = [state for state in STATES if (states == state).any()]
+    seen = [state for state in STATES_BY_STRENGTH if (states == state).any()]
     return seen[0] if seen else ""
 
 
