@@ -129,7 +129,7 @@ def test_each_reason_can_be_given_and_is_explained(reason: str) -> None:
     verdicts = pd.DataFrame([_aside("a.example", "AS1", reason)])
     aside = set_aside(verdicts, NETWORKS, DOMAINS).iloc[0]
     assert (aside["reason"], aside["note"]) == (reason, SET_ASIDE_NOTES[reason])
-    assert reason in vocabulary.SET_ASIDE_NOTES
+    assert reason in vocabulary.SET_ASIDE_REASONS
 
 
 def test_the_reason_is_that_of_most_measurements() -> None:

@@ -64,7 +64,7 @@ def test_only_a_block_has_a_mechanism(rule: Rule) -> None:
 def test_a_set_aside_reason_is_in_the_vocabulary(rule: Rule) -> None:
     """What explains an anomaly away can be shown in words."""
     if rule.set_aside:
-        assert rule.set_aside in vocabulary.SET_ASIDE_NOTES
+        assert rule.set_aside in vocabulary.SET_ASIDE_REASONS
         assert rule.set_aside in SET_ASIDE_NOTES
 
 
