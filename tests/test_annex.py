@@ -11,7 +11,7 @@ from pandas.testing import assert_frame_equal
 from analysis import vocabulary
 from analysis.display.spreadsheet import write_spreadsheet
 from analysis.findings.annex import (
-    SET_ASIDE_NOTES,
+    SET_ASIDE_REASONS,
     blocked_sites,
     count_categories,
     rank_networks,
@@ -123,12 +123,12 @@ def test_the_annex_and_what_is_set_aside_never_overlap() -> None:
     assert list(set_aside(verdicts, NETWORKS, DOMAINS)["domain"]) == ["b.example"]
 
 
-@pytest.mark.parametrize("reason", SET_ASIDE_NOTES)
+@pytest.mark.parametrize("reason", SET_ASIDE_REASONS)
 def test_each_reason_can_be_given_and_is_explained(reason: str) -> None:
     """Every reason of the contract has its words for the page and its sentence for the table."""
     verdicts = pd.DataFrame([_aside("a.example", "AS1", reason)])
     aside = set_aside(verdicts, NETWORKS, DOMAINS).iloc[0]
-    assert (aside["reason"], aside["note"]) == (reason, SET_ASIDE_NOTES[reason])
+    assert (aside["reason"], aside["note"]) == (reason, SET_ASIDE_REASONS[reason])
     assert reason in vocabulary.SET_ASIDE_REASONS
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from analysis import vocabulary
 from analysis.errors import ParameterError
-from analysis.findings.annex import SET_ASIDE_NOTES
+from analysis.findings.annex import SET_ASIDE_REASONS
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import (
     LAYERS,
@@ -65,7 +65,7 @@ def test_a_set_aside_reason_is_in_the_vocabulary(rule: Rule) -> None:
     """What explains an anomaly away can be shown in words."""
     if rule.set_aside:
         assert rule.set_aside in vocabulary.SET_ASIDE_REASONS
-        assert rule.set_aside in SET_ASIDE_NOTES
+        assert rule.set_aside in SET_ASIDE_REASONS
 
 
 @EACH_RULE

@@ -16,7 +16,7 @@ from analysis.commands.lists import with_lists
 from analysis.commands.settings import FICTIONAL, Settings, parse_settings
 from analysis.display.cells import percent
 from analysis.errors import ParameterError, SourceError
-from analysis.findings.annex import SET_ASIDE_NOTES
+from analysis.findings.annex import SET_ASIDE_REASONS as REASON_SENTENCES
 from analysis.findings.confirmation import confirm
 from analysis.findings.study import Study, open_study
 from analysis.hosts import normalise, registrable_domain
@@ -141,7 +141,7 @@ def _conclusion(tables: Path, site: str) -> Iterator[str]:
         yield f"On the list: {state} on {count} of the country's access networks."
     elif site in aside.index:
         code = str(aside.loc[site, "reason"])
-        yield f"Not on the list. {SET_ASIDE_REASONS[code]}: {SET_ASIDE_NOTES[code]}"
+        yield f"Not on the list. {SET_ASIDE_REASONS[code]}: {REASON_SENTENCES[code]}"
     else:
         yield "Not on the list: no anomalies that ask for a reason."
 
@@ -172,7 +172,7 @@ def _verdict_lines(row: Row, thresholds: Thresholds) -> Iterator[str]:
         yield f"  rule {row.rule_id}: {RULES_BY_ID[row.rule_id].comment}"
     if row.set_aside_reason:
         reason = SET_ASIDE_REASONS[row.set_aside_reason]
-        yield f"  set aside: {reason}. {SET_ASIDE_NOTES[row.set_aside_reason]}"
+        yield f"  set aside: {reason}. {REASON_SENTENCES[row.set_aside_reason]}"
     yield (
         f"  sessions: {row.blocked_session_count} blocked, {row.down_session_count} down, "
         f"{row.ok_session_count} reachable, of {row.session_count} on {row.day_count} days"

@@ -10,7 +10,7 @@ from analysis.reference.networks import RANKED
 from analysis.verdicts.states import STATES_BY_STRENGTH
 
 #: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
-SET_ASIDE_NOTES = {
+SET_ASIDE_REASONS = {
     "name_does_not_exist": "The controls cannot resolve the name: there is no site to block.",
     "nxdomain_substitution": "The answers are what the resolver gives for names that do not exist.",
     "local_filter": "The answers are a local filter's.",
@@ -98,7 +98,7 @@ def set_aside(
     cells = whole[(whole["set_aside_reason"] != "") & ~whole["domain"].isin(annexed)]
     cells = cells.assign(weight=cells["measurement_count"] - cells["ok_count"])
     counts = domains.set_index("domain")
-    order = {reason: rank for rank, reason in enumerate(SET_ASIDE_NOTES)}
+    order = {reason: rank for rank, reason in enumerate(SET_ASIDE_REASONS)}
     rows = []
     for domain, rows_of in cells.groupby("domain", sort=True):
         weights = rows_of.groupby("set_aside_reason")["weight"].sum()
@@ -111,7 +111,7 @@ def set_aside(
                 "measurement_count": counts["measurement_count"][domain],
                 "anomaly_count": counts["anomaly_count"][domain],
                 "networks": ";".join(names.get(asn) or asn for asn in asns),
-                "note": SET_ASIDE_NOTES[reason],
+                "note": SET_ASIDE_REASONS[reason],
             }
         )
     columns = ["domain", "reason", "measurement_count", "anomaly_count", "networks", "note"]

@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis.tables import read_table
 from analysis.verdicts.states import STATES_BY_STRENGTH
-from analysis.vocabulary import LISTED, METHODS, SET_ASIDE_REASONS, STATES
+from analysis.vocabulary import LISTED, METHODS, SET_ASIDE_REASONS
+from analysis.vocabulary import STATES as STATE_WORDS
 
 _CELL = ["domain", "probe_asn"]
 
@@ -188,7 +189,7 @@ def _explain(
 
 
 def _in_words(state: str) -> str:
-    return STATES[state].words.lower()
+    return STATE_WORDS[state].words.lower()
 
 
 def _sentences(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 import duckdb
 import numpy as np
@@ -129,7 +130,8 @@ def judge_cells(
     """
     judged = judge_intervals(connection, periods, thresholds, domestic_asns=domestic_asns)
     connection.execute(_MEASUREMENT_COUNTS)
-    share = {"refusal_share": thresholds.refusal_share}
+    # As the decimal that it is written as: 0.9 of 30 networks are 27, which they are not in binary.
+    share = {"refusal_share": Decimal(repr(thresholds.refusal_share))}
     refusing = set(connection.execute(_REFUSING_SITES, share).df()["domain"])
     judged["sessions_to_merge"] = sessions_to_merge(judged, thresholds)
     intervals = interval_table(connection, judged)
