@@ -196,11 +196,11 @@ def _variants(thresholds: Thresholds) -> Iterator[tuple[str, float]]:
 
 
 def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
-    """Simulate, read, judge and score one world; then sweep thresholds, or forge, where asked."""
+    """Simulate, read, judge and score one world; then sweep or forge, as the task says."""
     folder = workspace / task.label
     world = folder / "world"
-    asked = {"seed": task.seed, "sessions_per_day": task.sessions_per_day, **task.country}
-    made = simulator.write_world(world, since=_SINCE, until=_UNTIL, **asked)
+    options = {"seed": task.seed, "sessions_per_day": task.sessions_per_day, **task.country}
+    made = simulator.write_world(world, since=_SINCE, until=_UNTIL, **options)
     code = made.parameters["probe_cc"]
     study = _open(code, world, folder / "store")
     judgement = _judge(study, task.thresholds, folder / "tables")
@@ -217,7 +217,7 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
         varied = scores.score(folder / "variant", world / "truth")
         result.variants.append({"threshold": name, "value": value, **measures.tally(varied)})
     if task.has_forging:
-        result.moves = _forge(task, code, folder, simulator, asked, scored)
+        result.moves = _forge(task, code, folder, simulator, options, scored)
     return result
 
 
@@ -274,12 +274,12 @@ def _forge(
     code: str,
     folder: Path,
     simulator: Simulator,
-    asked: Mapping[str, Any],
+    options: Mapping[str, Any],
     forged: Score,
 ) -> pd.DataFrame:
     """Whether forgers move states: those of the world, and one who knows ``sessions_to_flip``."""
     world = folder / "clean"
-    simulator.write_world(world, since=_SINCE, until=_UNTIL, has_forgeries=False, **asked)
+    simulator.write_world(world, since=_SINCE, until=_UNTIL, has_forgeries=False, **options)
     _judge(_open(code, world, folder / "store"), task.thresholds, folder / "clean-tables")
     clean = scores.score(folder / "clean-tables", world / "truth").pairs
     copy = folder / "forged"

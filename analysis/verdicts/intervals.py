@@ -228,12 +228,12 @@ def sessions_to_merge(intervals: pd.DataFrame, thresholds: Thresholds) -> pd.Ser
         windows = np.lib.stride_tricks.sliding_window_view(counts, length, axis=0)
         joined = windows.sum(axis=-1)
         alone = segment_cost(np.moveaxis(windows, -1, -2)).sum(axis=-1)
-        places = np.arange(len(windows))
-        gain = segment_cost(joined) - alone - (length - 1) * price[places]
+        starts = np.arange(len(windows))
+        gain = segment_cost(joined) - alone - (length - 1) * price[starts]
         needed = np.floor(np.maximum(gain, 0) / (1 + np.log(np.maximum(joined.sum(axis=1), 1)))) + 1
-        needed[cell[places] != cell[places + length - 1]] = np.inf
-        for place in range(length):
-            np.minimum.at(fewest, places + place, needed)
+        needed[cell[starts] != cell[starts + length - 1]] = np.inf
+        for offset in range(length):
+            np.minimum.at(fewest, starts + offset, needed)
     return pd.Series(fewest, index=intervals.index)
 
 

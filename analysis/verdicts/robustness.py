@@ -1,4 +1,4 @@
-"""How many forged sessions it would take to change a verdict (guard G10).
+"""How many forged sessions it would take to change a verdict.
 
 Anybody may submit a measurement. The number beside a verdict is meant as a lower bound on the
 sessions that somebody would have to forge to move it. It is computed from the counts that the state

@@ -147,8 +147,7 @@ def add_sessions(
     chance (``loose_sessions``), and those that time out at each layer (``dns_timeout_sessions``
     …). ``via`` is *all*; where some sessions of a cell used the network's own resolver (or, where
     hardly any did, one of the country) and some another one, the former stand a second time under
-    *domestic*: what another resolver answers is no evidence against a block by the network's own
-    (guard G4).
+    *domestic*: what another resolver answers is no evidence against a block by the network's own.
 
     Args:
         connection: holds ``outcomes``.

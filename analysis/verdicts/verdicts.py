@@ -84,7 +84,7 @@ FROM measurement_counts WHERE is_problem AND part >= $since AND part < $until
 GROUP BY ALL ORDER BY domain, probe_asn, problem_count DESC, problem
 """
 
-# G8: on how many of the access networks that tell anything about a site it refuses most sessions. A
+# On how many of the access networks that tell anything about a site it refuses most sessions. A
 # site that refuses the country may well let its hosters and VPNs in.
 _REFUSING_SITES = """
 WITH cells AS (
@@ -99,7 +99,7 @@ HAVING count(*) FILTER (is_refusing) >= $refusal_share * count(*)
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the confirmation stage found.
+    """What the confirmation stage says.
 
     Attributes:
         verdicts: one row per ``domain, probe_asn, period``; the contract's ``verdicts.csv``

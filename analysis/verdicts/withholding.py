@@ -1,4 +1,4 @@
-"""What fails on every network, or on one for a few days, is not shown to be blocked (guard G6)."""
+"""What fails on every network, or on one for a few days, is not shown to be blocked."""
 
 import duckdb
 import numpy as np
