@@ -82,13 +82,19 @@ CREATE OR REPLACE TEMP TABLE domestic_cells AS
 WITH counted AS (
   SELECT domain, probe_asn,
     count(*) FILTER (is_via_own AND class <> 'none') AS own_session_count,
-    count(DISTINCT day) FILTER (is_via_own AND class <> 'none') AS own_day_count,
     bool_and(is_via_own) AS is_all_own, bool_or(is_via_domestic) AS is_domestic,
     bool_and(is_via_domestic) AS is_all_domestic
   FROM sessions GROUP BY ALL
+), mixed AS (
+  FROM counted WHERE own_session_count >= $floor_sessions AND NOT is_all_own
+), own_days AS (
+  -- distinct days are dear, so that they are counted only where they decide
+  SELECT domain, probe_asn, count(DISTINCT day) AS own_day_count
+  FROM sessions SEMI JOIN mixed USING (domain, probe_asn)
+  WHERE is_via_own AND class <> 'none' GROUP BY ALL
 ), asked AS (
-  SELECT *, own_session_count >= $floor_sessions AND own_day_count >= $floor_days AS is_own
-  FROM counted
+  SELECT c.*, coalesce(own_day_count, 0) >= $floor_days AS is_own
+  FROM counted c LEFT JOIN own_days USING (domain, probe_asn)
 )
 SELECT domain, probe_asn, is_own FROM asked
 WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domestic END
