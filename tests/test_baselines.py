@@ -18,14 +18,11 @@ from analysis.findings.differences import (
     flips,
     gather,
 )
+from analysis.findings.ooni_v5 import DNS, TCP, TLS, ooni_v5
 from analysis.findings.other_methods import (
-    DNS,
-    TCP,
-    TLS,
     baselines,
     imap_2024,
     ooni_anomaly,
-    ooni_v5,
 )
 from analysis.findings.sensitivity import ENDS, GRID, sweep
 from analysis.observations.fingerprints import Fingerprints

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.observations import messages, observation
 from analysis.observations.fingerprints import load
-from analysis.observations.flags import Received, flags
+from analysis.observations.flags import Received, compute_flags
 from analysis.observations.messages import TestKeys
 
 _HOUR = 3600
@@ -48,14 +48,20 @@ _OK: dict[str, Any] = {"blocking": False, "accessible": True}
 def test_flags_follow_the_published_rules(keys, has_match, is_confirmed, expected):
     """Blocking decides the anomaly, fingerprints confirm, what is undetermined is a failure."""
     assert (
-        flags(TestKeys(**keys), has_match=has_match, is_confirmed=is_confirmed, start_time=0)
+        compute_flags(
+            TestKeys(**keys), has_match=has_match, is_confirmed=is_confirmed, start_time=0
+        )
         == expected
     )
 
 
 def test_no_result_is_a_failure():
     """A measurement whose test_keys are null is kept, as a failure."""
-    assert flags(None, has_match=False, is_confirmed=False, start_time=0) == (False, False, True)
+    assert compute_flags(None, has_match=False, is_confirmed=False, start_time=0) == (
+        False,
+        False,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +77,7 @@ def test_no_result_is_a_failure():
 def test_a_start_far_from_receipt_is_a_failure(start_time, is_failure):
     """More than an hour after receipt or a year before it; the key knows receipt to the hour."""
     received = Received(2 * _YEAR, 2 * _YEAR + _HOUR)
-    found = flags(
+    found = compute_flags(
         TestKeys(**_OK), has_match=False, is_confirmed=False, start_time=start_time,
         received=received,
     )  # fmt: skip

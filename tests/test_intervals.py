@@ -132,8 +132,9 @@ def test_fewer_sessions_join_no_stretches(
         ("all", f"s{n}.example", 1, number, *counts)
         for n, cell in enumerate(cells) for number, counts in enumerate(cell)
     ]  # fmt: skip
-    names = ["via", "domain", "probe_asn", "interval", "ok", "blocked", "down"]
-    table = pd.DataFrame(rows, columns=names).assign(unclear=0, artefact=0)
+    names = ["via", "domain", "probe_asn", "interval",
+             "ok_sessions", "blocked_sessions", "down_sessions"]  # fmt: skip
+    table = pd.DataFrame(rows, columns=names).assign(unclear_sessions=0, artefact_sessions=0)
     needed = sessions_to_merge(table, Thresholds())
     first = 0
     for cell in cells:
@@ -160,9 +161,10 @@ def _joined(counts: np.ndarray, stretches: list[int]) -> float:
 def test_a_short_stretch_is_joined_to_both_beside_it_before_it_is_to_one() -> None:
     """Five blocked sessions between thirty open ones and thirty: two cuts fall together."""
     table = pd.DataFrame({"via": "all", "domain": "a.example", "probe_asn": 1, "interval": range(3),
-                          "ok": [30, 0, 30], "blocked": [0, 5, 0]})  # fmt: skip
-    table = table.assign(down=0, unclear=0, artefact=0)
-    counts = table[["ok", "blocked"]].to_numpy(np.int64)
+                          "ok_sessions": [30, 0, 30], "blocked_sessions": [0, 5, 0],
+                          })  # fmt: skip
+    table = table.assign(down_sessions=0, unclear_sessions=0, artefact_sessions=0)
+    counts = table[["ok_sessions", "blocked_sessions"]].to_numpy(np.int64)
 
     def needed(stretches: list[int]) -> int:
         cut = [(at, at + 1) for at in stretches]

@@ -4,12 +4,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pandas.testing import assert_frame_equal, assert_series_equal
+from pandas.testing import assert_series_equal
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.states import (
-    STATES,
-    bootstrap_bounds,
+    STATES_BY_STRENGTH,
     judge_states,
     meets_floor,
     strength,
@@ -22,16 +21,20 @@ FLOOR = Thresholds()
 
 def _counts(**given: float) -> pd.DataFrame:
     """One row of counted sessions; days as many as sessions, unless said otherwise."""
-    row = {name: given.get(name, 0) for name in CLASSES}
-    row |= {"core": given.get("core", row["blocked"]),
-            "firm": row["blocked"] - given.get("timeouts", 0),
-            "one_layer": given.get("one_layer", row["blocked"]),
-            "timeout_share": given.get("timeout_share", 0.0)}  # fmt: skip
-    row |= {f"{name}_days": given.get(f"{name}_days", row[name]) for name in CLASSES}
-    failing = row["blocked"] + row["down"] + row["unclear"]
-    row["failing_days"] = given.get("failing_days", failing)
-    row |= {"artefact": given.get("artefact", 0), "loose": given.get("loose", 0),
-            "loose_share": given.get("loose_share", 0.0)}  # fmt: skip
+    sessions = {name: given.get(name, 0) for name in CLASSES}
+    blocked, failing = sessions["blocked"], sum(sessions.values()) - sessions["ok"]
+    row = {f"{name}_sessions": count for name, count in sessions.items()}
+    row |= {
+        "core_sessions": given.get("core", blocked),
+        "firm_sessions": blocked - given.get("timeouts", 0),
+        "one_layer_sessions": given.get("one_layer", blocked),
+        "artefact_sessions": given.get("artefact", 0),
+        "loose_sessions": given.get("loose", 0),
+        "timeout_share": given.get("timeout_share", 0.0),
+        "loose_share": given.get("loose_share", 0.0),
+        "failing_days": given.get("failing_days", failing),
+    }
+    row |= {f"{name}_days": given.get(f"{name}_days", n) for name, n in sessions.items()}
     return pd.DataFrame([row])
 
 
@@ -143,9 +146,9 @@ def test_two_days_carry_no_verdict(sessions: dict[str, int]) -> None:
 )
 def test_wilson_bounds(hits: int, total: int, low: float, high: float) -> None:
     """Known values of the score interval at 95 %."""
-    found_low, found_high = wilson_bounds(pd.Series([hits]), pd.Series([total]))
-    assert found_low[0] == pytest.approx(low, abs=6e-5)
-    assert found_high[0] == pytest.approx(high, abs=6e-5)
+    lower, upper = wilson_bounds(pd.Series([hits]), pd.Series([total]))
+    assert lower[0] == pytest.approx(low, abs=6e-5)
+    assert upper[0] == pytest.approx(high, abs=6e-5)
 
 
 def test_nothing_has_no_bounds() -> None:
@@ -163,18 +166,13 @@ def test_the_floor_can_be_moved() -> None:
 
 def test_states_are_ordered_by_strength() -> None:
     """The contract's order; insufficient is weaker than anything that was found."""
-    assert STATES == ("blocked", "likely_blocked", "impaired", "down", "ok", "insufficient")
+    assert STATES_BY_STRENGTH == (
+        "blocked",
+        "likely_blocked",
+        "impaired",
+        "down",
+        "ok",
+        "insufficient",
+    )
     ranks = strength(pd.Series(["ok", "blocked", "insufficient"]))
     assert_series_equal(ranks, pd.Series([4, 0, 5]))
-
-
-def test_a_bootstrap_over_days_keeps_a_day_together() -> None:
-    """Ten sessions that agree on each of two days are no twenty witnesses, and a pure block has
-    no width at all."""
-    days = pd.DataFrame({
-        "domain": ["a"] * 2 + ["b"] * 3, "probe_asn": ["AS1"] * 5,
-        "blocked": [10, 0, 4, 1, 2], "ok": [0, 10, 0, 0, 0],
-    })  # fmt: skip
-    found = bootstrap_bounds(days)
-    assert found.to_numpy().tolist() == [["a", "AS1", 0.0, 1.0], ["b", "AS1", 1.0, 1.0]]
-    assert_frame_equal(found, bootstrap_bounds(days))

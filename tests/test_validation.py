@@ -7,21 +7,22 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import Thresholds
 from analysis.simulate.writing import add_forgeries, write_world
 from analysis.tables import TABLES, write_table
 from analysis.validation import measures
-from analysis.validation.measures import wilson
+from analysis.validation.measures import bootstrap_bounds, share_by
 from analysis.validation.results import read_results
 from analysis.validation.scores import Score, score, stratum_of
 from analysis.validation.worlds import (
     COUNTRIES,
     Simulator,
     Task,
-    _parse,
     choose_claims,
+    parse_arguments,
     plan,
     run_world,
     write_results,
@@ -148,8 +149,8 @@ def test_edges_lie_in_their_brackets_or_not(
     rows = edges[edges["domain"] == "a.test"].set_index("edge")
     for edge, (is_inside, error, width) in {"onset": onset, "ending": ending}.items():
         row = rows.loc[edge]
-        found = [None if pd.isna(row[c]) else row[c] for c in ("error_days", "width_days")]
-        assert (row["is_inside"], *found) == (is_inside, error, width)
+        days = [None if pd.isna(row[c]) else row[c] for c in ("error_days", "width_days")]
+        assert (row["is_inside"], *days) == (is_inside, error, width)
     assert rows["narrowest_days"].to_dict() == {"onset": 7, "ending": 15}
     # b.test was blocked from before the period, and no interval says so
     assert edges[edges["domain"] == "b.test"]["is_found"].to_list() == [False]
@@ -182,7 +183,22 @@ def test_forgery_breaks_a_promise_only_below_the_number(tmp_path: Path) -> None:
 )
 def test_bounds_of_a_share(hits: int, count: int, low: float, high: float) -> None:
     """Wilson's score interval; nothing tried says nothing."""
-    assert wilson(hits, count) == pytest.approx((low, high), abs=5e-5)
+    frame = pd.DataFrame({"is_hit": [True] * hits + [False] * (count - hits)})
+    row = share_by("a measure", frame, "is_hit").iloc[0]
+    assert (row["success_count"], row["trial_count"]) == (hits, count)
+    assert (row["lower_share"], row["upper_share"]) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_a_bootstrap_over_days_keeps_a_day_together() -> None:
+    """Ten sessions that agree on each of two days are no twenty witnesses, and a pure block has
+    no width at all."""
+    days = pd.DataFrame({
+        "domain": ["a"] * 2 + ["b"] * 3, "probe_asn": ["AS1"] * 5,
+        "blocked_sessions": [10, 0, 4, 1, 2], "ok_sessions": [0, 10, 0, 0, 0],
+    })  # fmt: skip
+    bounds = bootstrap_bounds(days)
+    assert bounds.to_numpy().tolist() == [["a", "AS1", 0.0, 1.0], ["b", "AS1", 1.0, 1.0]]
+    assert_frame_equal(bounds, bootstrap_bounds(days))
 
 
 def test_strata_are_named_by_their_fewest_sessions() -> None:
@@ -200,7 +216,7 @@ def test_strata_are_named_by_their_fewest_sessions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "message"),
+    ("argument", "message"),
     [
         ("PROBE_CC=KH", "PROBE_CC=KH: validate takes OUT, STORE, JOBS, floor_sessions"),
         ("floor_sessions=four", "floor_sessions=four: a whole number from 1 to 1000 is accepted"),
@@ -208,9 +224,9 @@ def test_strata_are_named_by_their_fewest_sessions() -> None:
         ("JOBS=0", "JOBS=0: a whole number from 1 to 1024 is accepted"),
     ],
 )
-def test_wrong_words_are_refused(word: str, message: str) -> None:
+def test_wrong_arguments_are_refused(argument: str, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
-        _parse([word])
+        parse_arguments([argument])
 
 
 def test_thresholds_are_fitted_on_other_seeds_than_reported() -> None:

@@ -10,7 +10,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.period import Period
-from analysis.verdicts.states import STATES
+from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.witnesses import countries_url, measurement_url
 from analysis.vocabulary import LISTED
 from tests.letters import ALL_NETWORKS, DAY_ONE, NAME, VPN, dates, days, everywhere, judge, verdict
@@ -273,7 +273,8 @@ def test_nothing_measured_is_never_ok_and_never_nought() -> None:
         assert row.state != "ok" or counts["O"] >= 4
         assert row.state not in ("blocked", "likely_blocked") or counts["B"] >= 4
         assert row.state == "insufficient" or sum(counts.values()) - counts["N"] >= 4
-        assert STATES.index(whole[row.domain]) <= STATES.index(row.state)
+        order = STATES_BY_STRENGTH.index
+        assert order(whole[row.domain]) <= order(row.state)
         assert pd.isna(row.blocked_share) == (counts["B"] + counts["O"] == 0)
         if pd.notna(row.blocked_share):
             low, high = row.blocked_share_low, row.blocked_share_high

@@ -8,7 +8,7 @@ from analysis.findings.halves import listed_domestic
 from analysis.findings.study import Study
 from analysis.hosts import registrable_domain
 from analysis.reference.networks import RANKED
-from analysis.verdicts.states import STATES
+from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.witnesses import countries_url
 
 #: Set-aside reasons in the order in which a tie is decided, with what the reader is told.
@@ -61,7 +61,7 @@ def blocked_sites(
 
 def _summarise(rows: pd.DataFrame, names: Mapping[str, str]) -> dict[str, object]:
     """What the networks that list one site say together."""
-    states = [state for state in STATES if (rows["state"] == state).any()]
+    states = [state for state in STATES_BY_STRENGTH if (rows["state"] == state).any()]
     is_ongoing = (rows["blocked_until"] == "").any()
     witness = rows.sort_values(
         ["blocked_session_count", "probe_asn"], ascending=[False, True]

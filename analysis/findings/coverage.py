@@ -39,7 +39,14 @@ FROM observations GROUP BY 1 ORDER BY 1
 
 _IN_PERIOD = """
 SELECT count(*), count(DISTINCT domain) FILTER (domain <> ''), list_sort(list(DISTINCT probe_asn))
-FROM observations WHERE measurement_start_time >= ? AND measurement_start_time < ?
+FROM observations WHERE measurement_start_time >= $since AND measurement_start_time < $until
+"""
+
+_IN_HALVES = """
+SELECT concat('AS', probe_asn) AS probe_asn,
+  count(*) FILTER (measurement_start_time < $split) AS first_measurement_count,
+  count(*) FILTER (measurement_start_time >= $split) AS second_measurement_count
+FROM observations GROUP BY 1 ORDER BY 1
 """
 
 
@@ -96,26 +103,20 @@ def count_in_halves(
 
     Columns: ``probe_asn, first_measurement_count, second_measurement_count``.
     """
-    return connection.execute(
-        "SELECT concat('AS', probe_asn) AS probe_asn, "
-        "count(*) FILTER (measurement_start_time < $split) AS first_measurement_count, "
-        "count(*) FILTER (measurement_start_time >= $split) AS second_measurement_count "
-        "FROM observations GROUP BY 1 ORDER BY 1",
-        {"split": periods["second"].since},
-    ).df()
+    return connection.execute(_IN_HALVES, {"split": periods["second"].since}).df()
 
 
 def count_in_periods(
     connection: duckdb.DuckDBPyConnection, periods: Mapping[str, Period]
 ) -> dict[str, dict[str, object]]:
     """Period → ``measurement_count, domain_count`` and ``network_asns`` (as ``AS123``)."""
-    found = {}
+    counts: dict[str, dict[str, object]] = {}
     for name, period in periods.items():
-        rows = connection.execute(_IN_PERIOD, [period.since, period.until]).fetchall()
-        measurements, domains, asns = rows[0]
-        found[name] = {
+        inside = {"since": period.since, "until": period.until}
+        ((measurements, domains, asns),) = connection.execute(_IN_PERIOD, inside).fetchall()
+        counts[name] = {
             "measurement_count": measurements,
             "domain_count": domains,
             "network_asns": [f"AS{asn}" for asn in asns or []],
         }
-    return found
+    return counts

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.tables import read_table
-from analysis.verdicts.states import STATES
+from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.vocabulary import FLIPS, LISTED, METHODS, SET_ASIDE_REASONS
 from analysis.vocabulary import STATES as STATE_WORDS
 
@@ -158,7 +158,7 @@ def _as_text(asns: pd.Series) -> pd.Series:
 
 def _strongest(cells: pd.DataFrame) -> dict[str, str]:
     """Site → the strongest state on any of the networks."""
-    rank = cells["state"].map({state: place for place, state in enumerate(STATES)})
+    rank = cells["state"].map({state: place for place, state in enumerate(STATES_BY_STRENGTH)})
     ranked = cells.assign(rank=rank).sort_values(["domain", "rank"])
     return dict(ranked.drop_duplicates("domain")[["domain", "state"]].to_numpy())
 

@@ -10,7 +10,7 @@ from analysis.findings import coverage
 from analysis.findings.study import Study
 from analysis.period import Period
 from analysis.reference.networks import DOMESTIC
-from analysis.verdicts.states import STATES
+from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.vocabulary import CHANGES, LISTED
 
 
@@ -186,7 +186,7 @@ def _change_of(
 
 
 def _strongest(states: pd.Series) -> str:
-    seen = [state for state in STATES if (states == state).any()]
+    seen = [state for state in STATES_BY_STRENGTH if (states == state).any()]
     return seen[0] if seen else ""
 
 

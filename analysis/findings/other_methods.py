@@ -9,87 +9,24 @@ All return one row per site and network: ``domain, probe_asn`` (``AS123``), ``is
 """
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import pandas as pd
-import pyarrow as pa
 
+from analysis.findings.ooni_v5 import ooni_v5
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.macros import keep_table
 
 #: iMAP 2024: names on one answer address, names on one body, and the weighted anomaly share above
 #: which a network is taken to block.
 _SUSPECT_NAMES, _BODY_NAMES, _WEIGHTED_SHARE = 10, 2, 0.9
 _ANOMALY_SHARE = 0.3
-#: OONI v5: the site is more likely blocked than not.
-_MORE_LIKELY = 0.5
-
-
-@dataclass(frozen=True)
-class Triple:
-    """One line of OONI v5: how far an observation speaks for blocked, down and ok.
-
-    Attributes:
-        rule_id: OONI's name of the rule, after its layer.
-        condition: SQL over one address of one measurement (``_OBSERVED``); first match wins.
-        blocked, down, ok: weights from 0 to 1.
-        is_scored: false where the rule says that nothing can be said.
-    """
-
-    rule_id: str
-    condition: str
-    blocked: float
-    down: float
-    ok: float
-    is_scored: bool = True
-
-
-_UNTRUSTED = "NOT is_trusted AND dns_blocked > 0 AND dns_ok <= dns_blocked + dns_down"
-
-#: ooni/data, oonipipeline/analysis/rules.py, RULES_VERSION 2, in its order.
-DNS: tuple[Triple, ...] = (
-    Triple("dns.no_data", "NOT is_answer AND dns_failure IS NULL", 0, 0, 0, is_scored=False),
-    Triple("dns.country_fingerprint", "is_fingerprint", 1, 0, 0),
-    Triple("dns.tls_consistent", "is_answer AND tls_valid", 0, 0, 1),
-    Triple("dns.bogon_not_in_control", "is_bogon AND NOT in_control", 0.95, 0.05, 0),
-    Triple("dns.bogon_in_control", "is_bogon", 0.1, 0.9, 0),
-    Triple("dns.tls_inconsistent", "tls_invalid AND is_answer AND NOT in_control", 0.9, 0.05, 0.05),
-    Triple("dns.in_control", "in_control", 0, 0, 0.9),
-    Triple("dns.asn_in_control", "same_network", 0.2, 0, 0.8),
-    Triple("dns.control_fails_too", "dns_failure IS NOT NULL AND dns_control <= 0.5", 0.1, 0.9, 0),
-    Triple("dns.failure", "dns_failure IS NOT NULL AND dns_control > 0.5", 0.9, 0.1, 0),
-    Triple("dns.failure_no_control", "dns_failure IS NOT NULL", 0.5, 0.5, 0),
-    Triple("dns.unmatched", "TRUE", 0.75, 0, 0.25),
-)
-TCP: tuple[Triple, ...] = (
-    Triple("tcp.no_data", "tcp_count = 0", 0, 0, 0, is_scored=False),
-    Triple("tcp.ok", "tcp_ok", 0, 0, 1),
-    Triple("tcp.ipv6_broken", "is_ipv6 AND ipv6_failing > 0.5", 0, 0, 0, is_scored=False),
-    Triple("tcp.failure", "tcp_control > 0.5", 0.75, 0.25, 0),
-    Triple("tcp.untrusted", _UNTRUSTED, 0, 0, 0, is_scored=False),
-    Triple("tcp.control_fails_too", "tcp_control <= 0.5", 0.25, 0.75, 0),
-    Triple("tcp.no_control", "TRUE", 0, 0, 0, is_scored=False),
-)
-TLS: tuple[Triple, ...] = (
-    Triple("tls.no_data", "tls_count = 0", 0, 0, 0, is_scored=False),
-    Triple("tls.valid", "tls_valid", 0, 0, 1),
-    Triple("tls.certificate", "tls_control > 0.5 AND tls_invalid", 0.9, 0.1, 0),
-    Triple("tls.reset", "tls_control > 0.5 AND tls_failure = 'connection_reset'", 0.8, 0.2, 0),
-    Triple("tls.failure", "tls_control > 0.5", 0.7, 0.3, 0),
-    Triple("tls.untrusted", _UNTRUSTED, 0, 0, 0, is_scored=False),
-    Triple("tls.tcp_blocked", "tcp_blocked > 0 AND tcp_ok_score <= tcp_blocked + tcp_down",
-           0, 0, 0, is_scored=False),
-    Triple("tls.control_fails_too", "tls_control <= 0.5", 0.2, 0.8, 0),
-    Triple("tls.no_control", "TRUE", 0, 0, 0, is_scored=False),
-)  # fmt: skip
 
 
 def baselines(
     connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints
 ) -> dict[str, pd.DataFrame]:
-    """Every method but ours, by its key in ``words.METHODS``.
+    """Every method but ours, by its key in ``vocabulary.METHODS``.
 
     Args:
         connection: holds ``observations`` and ``controlled`` (after ``features.add_features``).
@@ -105,7 +42,8 @@ def baselines(
 
 
 # OONI's counts per site and network: a failed measurement counts in the denominator only.
-_FLAGS = """
+_FLAG_COUNTS = """
+CREATE OR REPLACE TEMP VIEW flag_counts AS
 SELECT domain, concat('AS', probe_asn) AS probe_asn, probe_asn AS asn,
   count(*) AS measurement_count,
   count(*) FILTER (NOT is_failure AND (is_anomaly OR is_confirmed IS TRUE)) AS anomaly_count,
@@ -113,37 +51,50 @@ SELECT domain, concat('AS', probe_asn) AS probe_asn, probe_asn AS asn,
 FROM observations WHERE domain <> '' GROUP BY ALL
 """
 
-_IMAP = """
-WITH flags AS ({flags}),
-suspects AS (
+# The suspect address that answers for most names, of each site and network.
+_SUSPECT_ADDRESSES = """
+CREATE OR REPLACE TEMP TABLE suspect_addresses AS
+WITH first_answers AS (
+  SELECT domain, list_first([a.address FOR a IN dns_answers IF NOT contains(a.address, ':')])
+    AS address
+  FROM observations WHERE domain <> '' AND blocking = 'dns'
+), suspects AS (
   SELECT address, count(DISTINCT domain) AS names
-  FROM (SELECT domain, list_first([a.address FOR a IN dns_answers IF NOT contains(a.address, ':')])
-          AS address
-        FROM observations WHERE domain <> '' AND blocking = 'dns')
-  WHERE address IS NOT NULL GROUP BY address HAVING names > {suspect_names}
-), bodies AS (
-  SELECT http_body_digest AS digest, count(DISTINCT domain) AS names
+  FROM first_answers WHERE address IS NOT NULL
+  GROUP BY address HAVING names > $suspect_names
+), answers AS (
+  SELECT domain, probe_asn AS asn, unnest([a.address FOR a IN dns_answers]) AS address
+  FROM observations WHERE domain <> ''
+)
+SELECT domain, asn, arg_max(address, (names, address)) AS address, max(names) AS address_names
+FROM answers JOIN suspects USING (address) GROUP BY ALL
+"""
+
+_SUSPECT_BODIES = """
+CREATE OR REPLACE TEMP TABLE suspect_bodies AS
+WITH anomalies AS (
+  SELECT domain, probe_asn AS asn, http_body_digest AS digest
   FROM observations WHERE domain <> '' AND is_anomaly AND http_body_digest IS NOT NULL
-  GROUP BY ALL HAVING names > {body_names}
-), answered AS (
-  SELECT domain, probe_asn AS asn, arg_max(address, (names, address)) AS address,
-    max(names) AS address_names
-  FROM (SELECT domain, probe_asn, unnest([a.address FOR a IN dns_answers]) AS address
-        FROM observations WHERE domain <> '') JOIN suspects USING (address) GROUP BY ALL
-), served AS (
-  SELECT domain, probe_asn AS asn, max(names) AS body_names
-  FROM observations o JOIN bodies b ON b.digest = o.http_body_digest
-  WHERE domain <> '' AND is_anomaly GROUP BY ALL
-), weighted AS (
+), suspects AS (
+  SELECT digest, count(DISTINCT domain) AS names FROM anomalies
+  GROUP BY ALL HAVING names > $body_names
+)
+SELECT domain, asn, max(names) AS body_names
+FROM anomalies JOIN suspects USING (digest) GROUP BY ALL
+"""
+
+_IMAP = """
+WITH weighted AS (
   SELECT *, anomaly_count / measurement_count * CASE WHEN measurement_count > 5
       AND measurement_count >= quantile_cont(measurement_count, 0.4) OVER (PARTITION BY domain)
       THEN 1.0 ELSE 0.3 END AS weighted_share
-  FROM flags
+  FROM flag_counts
 )
 SELECT w.*, quantile_cont(weighted_share, 0.90) OVER (PARTITION BY domain) AS p90_share,
   quantile_cont(weighted_share, 0.95) OVER (PARTITION BY domain) AS p95_share,
-  a.address, a.address_names, s.body_names
-FROM weighted w LEFT JOIN answered a USING (domain, asn) LEFT JOIN served s USING (domain, asn)
+  a.address, a.address_names, b.body_names
+FROM weighted w LEFT JOIN suspect_addresses a USING (domain, asn)
+  LEFT JOIN suspect_bodies b USING (domain, asn)
 ORDER BY domain, asn
 """
 
@@ -163,9 +114,10 @@ def imap_2024(connection: duckdb.DuckDBPyConnection, *, accepts_suspects: bool) 
         Besides the common columns ``weighted_share`` and, over the site's networks, its 90th and
         95th percentile, ``p90_share, p95_share``.
     """
-    frame = connection.execute(
-        _IMAP.format(flags=_FLAGS, suspect_names=_SUSPECT_NAMES, body_names=_BODY_NAMES)
-    ).df()
+    connection.execute(_FLAG_COUNTS)
+    connection.execute(_SUSPECT_ADDRESSES, {"suspect_names": _SUSPECT_NAMES})
+    connection.execute(_SUSPECT_BODIES, {"body_names": _BODY_NAMES})
+    frame = connection.execute(_IMAP).df()
     hits = [
         (_imap_hit(row, accepts_suspects), row["weighted_share"])
         for row in frame.to_dict("records")
@@ -191,161 +143,23 @@ def _imap_hit(row: Mapping[Hashable, Any], accepts_suspects: bool) -> str:
 
 def ooni_confirmed(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """OONI's flag *confirmed*: one measurement that matches a fingerprint is enough."""
-    frame = connection.execute(f"{_FLAGS} ORDER BY domain, asn").df()
+    frame = _count_flags(connection)
     return _flagged(frame, frame["confirmed_count"], frame["confirmed_count"] > 0)
 
 
 def ooni_anomaly(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """OONI's flag *anomaly* (confirmed ones included) on at least 30 % of the measurements."""
-    frame = connection.execute(f"{_FLAGS} ORDER BY domain, asn").df()
+    frame = _count_flags(connection)
     many = frame["anomaly_count"] >= _ANOMALY_SHARE * frame["measurement_count"]
     return _flagged(frame, frame["anomaly_count"], many)
+
+
+def _count_flags(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    connection.execute(_FLAG_COUNTS)
+    return connection.execute("FROM flag_counts ORDER BY domain, asn").df()
 
 
 def _flagged(frame: pd.DataFrame, counts: pd.Series, is_listed: pd.Series) -> pd.DataFrame:
     totals = frame["measurement_count"]
     reasons = [f"{n} of {total} measurements" for n, total in zip(counts, totals, strict=True)]
     return frame[["domain", "probe_asn"]].assign(is_listed=is_listed, reason=reasons)
-
-
-# One row: one address of one measurement, or its failed lookup. A control counts by its share of
-# successes over the day, as OONI pools it.
-_OBSERVED = """
-WITH listed AS (
-  SELECT object_key::object_name AS object_key, line_number, domain, probe_asn, probe_cc, session,
-    day, dns_failure, dns_answers, tcp, tls,
-    list_distinct(list_concat([a.address FOR a IN dns_answers], [t.address FOR t IN tcp],
-      [t.address FOR t IN tls IF t.address IS NOT NULL])) AS addresses,
-    avg(CASE WHEN has_control THEN (len(control_answers) > 0)::INT END)
-      OVER (PARTITION BY domain, day) AS dns_control
-  FROM controlled WHERE domain <> ''
-), single AS (
-  SELECT * EXCLUDE (addresses, dns_failure), unnest(addresses) AS address,
-    NULL::VARCHAR AS dns_failure FROM listed
-  UNION ALL BY NAME
-  SELECT * EXCLUDE (addresses), NULL::VARCHAR AS address FROM listed
-  WHERE dns_failure IS NOT NULL OR len(addresses) = 0
-), narrowed AS (
-  SELECT * EXCLUDE (dns_answers, tcp, tls),
-    list_first(list_filter(dns_answers, lambda a: a.address = address)) AS answer,
-    list_filter(tcp, lambda t: t.address = address) AS tcp,
-    list_filter(tls, lambda t: t.address = address OR (t.address IS NULL AND address IS NOT NULL))
-      AS tls,
-    coalesce(contains(address, ':'), FALSE) AS is_ipv6
-  FROM single
-), seen AS (
-  SELECT * EXCLUDE (answer, tcp, tls),
-    answer IS NOT NULL AS is_answer,
-    answer.special IS NOT NULL AS is_bogon,
-    coalesce(answer.match = 'address', FALSE) AS in_control,
-    coalesce(answer.match = 'asn', FALSE) AS same_network,
-    f.address IS NOT NULL AND answer IS NOT NULL AS is_fingerprint,
-    len(tcp) AS tcp_count,
-    len([t.address FOR t IN tcp IF t.failure IS NULL]) > 0 AS tcp_ok,
-    list_bool_or([t.control_ok FOR t IN tcp]) AS tcp_control_ok,
-    len(tls) AS tls_count,
-    len([t.address FOR t IN tls IF t.failure IS NULL]) > 0 AS tls_valid,
-    len([t.address FOR t IN tls IF starts_with(t.failure, 'ssl_')]) > 0 AS tls_invalid,
-    list_first([t.failure FOR t IN tls IF t.failure IS NOT NULL]) AS tls_failure,
-    list_bool_or([t.control_ok FOR t IN tls]) AS tls_control_ok
-  FROM narrowed n LEFT JOIN v5_fingerprints f USING (probe_cc, address)
-)
-SELECT *, in_control OR tls_valid AS is_trusted,
-  avg(tcp_control_ok::INT) OVER (PARTITION BY domain, day, address) AS tcp_control,
-  avg(tls_control_ok::INT) OVER (PARTITION BY domain, day, address) AS tls_control,
-  avg((is_ipv6 AND NOT tcp_ok)::INT) FILTER (is_ipv6 AND tcp_count > 0)
-    OVER (PARTITION BY session) AS ipv6_failing
-FROM seen
-"""
-
-_MEASURED = """
-WITH dns AS (
-  SELECT *, max(v.blocked) OVER one AS dns_blocked, max(v.down) OVER one AS dns_down,
-    max(v.ok) OVER one AS dns_ok
-  FROM (SELECT *, {dns} AS v FROM v5_observed) WINDOW one AS (PARTITION BY object_key, line_number)
-), tcp AS (
-  SELECT * EXCLUDE (v), v AS d, {tcp} AS t FROM dns
-), tls AS (
-  SELECT *, {tls} AS s
-  FROM (SELECT *, t.blocked AS tcp_blocked, t.down AS tcp_down, t.ok AS tcp_ok_score FROM tcp)
-), scores AS (
-  SELECT object_key, line_number, domain, probe_asn, session, unnest([d, t, s]) AS score FROM tls
-), measured AS (
-  SELECT domain, probe_asn, session, max(score.blocked) AS blocked,
-    arg_max(score.rule_id, (score.blocked, score.rule_id)) AS rule_id
-  FROM scores WHERE score.is_scored GROUP BY object_key, line_number, domain, probe_asn, session
-)
-SELECT domain, probe_asn, session, round(avg(blocked), 9) AS blocked,
-  arg_max(rule_id, (blocked, rule_id)) AS rule_id
-FROM measured GROUP BY domain, probe_asn, session
-"""
-
-# Rounded, since the order in which floats are added up would decide ties.
-_V5 = """
-SELECT c.domain, concat('AS', c.probe_asn) AS probe_asn, c.probe_asn AS asn,
-  round(avg(s.blocked), 9) AS blocked_mean, count(s.session) AS session_count,
-  mode(s.rule_id ORDER BY s.rule_id) FILTER (s.blocked >= {more_likely}) AS rule_id
-FROM (SELECT DISTINCT domain, probe_asn FROM observations WHERE domain <> '') c
-  LEFT JOIN v5_sessions s USING (domain, probe_asn)
-GROUP BY ALL ORDER BY c.domain, asn
-"""
-
-
-def ooni_v5(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -> pd.DataFrame:
-    """OONI's pipeline v5: weights per observation, the most blocked address and layer counts.
-
-    OONI publishes the weights per measurement and leaves the rest to its readers. Here a
-    session's weight is the mean of its measurements', a pair's that of its sessions, and the site
-    is listed where it is more likely blocked than not.
-
-    Args:
-        connection: holds ``observations`` and ``controlled``.
-        fingerprints: OONI's blocking fingerprints.
-
-    Returns:
-        Besides the common columns ``blocked_mean`` and ``session_count``, the sessions in which
-        anything could be scored.
-    """
-    keep_table(connection, "v5_fingerprints", _fingerprint_table(fingerprints))
-    measured = _MEASURED.format(dns=_triples(DNS), tcp=_triples(TCP), tls=_triples(TLS))
-    for name, query in (("v5_observed", _OBSERVED), ("v5_sessions", measured)):
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
-    frame = connection.execute(_V5.format(more_likely=_MORE_LIKELY)).df()
-    connection.execute("DROP TABLE v5_observed")
-    reasons = [
-        f"{rule + ', ' if isinstance(rule, str) else ''}blocked {mean:.2f} over {n} sessions"
-        if n
-        else "nothing could be scored"
-        for rule, mean, n in zip(
-            frame["rule_id"], frame["blocked_mean"], frame["session_count"], strict=True
-        )
-    ]
-    return frame[["domain", "probe_asn"]].assign(
-        is_listed=frame["blocked_mean"] >= _MORE_LIKELY,
-        reason=reasons,
-        **frame[["blocked_mean", "session_count"]],
-    )
-
-
-def _triples(rules: tuple[Triple, ...]) -> str:
-    """A CASE that gives the first matching rule as a struct."""
-    arms = "\n".join(
-        f"WHEN {rule.condition} THEN {{'rule_id': '{rule.rule_id}', "
-        f"'blocked': {float(rule.blocked)}::DOUBLE, 'down': {float(rule.down)}::DOUBLE, "
-        f"'ok': {float(rule.ok)}::DOUBLE, 'is_scored': {rule.is_scored}}}"
-        for rule in rules
-    )
-    return f"CASE {arms} END"
-
-
-def _fingerprint_table(fingerprints: Fingerprints) -> pa.Table:
-    """Country × address that OONI lists as a block answer there."""
-    rows = [
-        {"probe_cc": cc, "address": found.pattern}
-        for found in fingerprints.dns
-        if found.pattern_type == "full"
-        for cc in sorted(found.expected_countries)
-    ]
-    return pa.Table.from_pylist(
-        rows, pa.schema([("probe_cc", pa.string()), ("address", pa.string())])
-    )

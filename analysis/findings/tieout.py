@@ -194,7 +194,7 @@ def _rows_of(
 ) -> Iterator[tuple[object, ...]]:
     """The rows of a month, in the order of ``_CELLS``."""
     left = {cell: ours.get(cell, 0) - theirs.get(cell, 0) for cell in _CELLS}
-    taken = _best(left, causes)
+    taken = _choose_causes(left, causes)
     left = _without(left, taken)
     is_moved = left[_TOTAL] == 0
     for cell in _CELLS:
@@ -203,20 +203,23 @@ def _rows_of(
         amounts["moved" if is_moved else "unexplained"] = left[cell]
         unexplained: int | None = amounts.get("unexplained", 0)
         if not ours:
-            words = "nothing of this month was kept here"
+            explanation = "nothing of this month was kept here"
         elif not theirs:
-            words = "OONI has no measurement of this month"
+            explanation = "OONI has no measurement of this month"
         elif here is None:
-            words, unexplained = "without a fingerprint list none is confirmed here", None
+            explanation = "without a fingerprint list none is confirmed here"
+            unexplained = None
         else:
-            words = _explanation(amounts, not_read)
+            explanation = _explain(amounts, not_read)
         difference = None if here is None or ooni is None else here - ooni
-        yield month, cell, here, ooni, difference, unexplained, words
+        yield month, cell, here, ooni, difference, unexplained, explanation
 
 
-def _best(differences: Tally, causes: Mapping[str, Tally]) -> Mapping[str, Tally]:
-    """Those causes that leave least of a month over: of its total, then of its flags, and of equals
-    the fewest."""
+def _choose_causes(differences: Tally, causes: Mapping[str, Tally]) -> Mapping[str, Tally]:
+    """Those causes that leave least of a month over, of equals the fewest.
+
+    Of the month's total, then of its flags.
+    """
     certain = [name for name in causes if name in _CERTAIN]
     others = sorted(set(causes) - _CERTAIN)
     sets = [
@@ -240,10 +243,10 @@ def _without(differences: Tally, taken: Mapping[str, Tally]) -> dict[str, int]:
     }
 
 
-def _explanation(amounts: Tally, not_read: int) -> str:
-    words = {name: text for name, (_, text) in _CAUSES.items()}
-    words |= {"moved": "under another flag at OONI", "unexplained": "unexplained"}
-    said = [f"{abs(amounts[name]):,} {text}" for name, text in words.items() if amounts.get(name)]
+def _explain(amounts: Tally, not_read: int) -> str:
+    texts = {name: text for name, (_, text) in _CAUSES.items()}
+    texts |= {"moved": "under another flag at OONI", "unexplained": "unexplained"}
+    said = [f"{abs(amounts[name]):,} {text}" for name, text in texts.items() if amounts.get(name)]
     if amounts.get("unexplained", 0) < 0 and not_read:
         said.append(f"archive objects of this month not read whole: {not_read:,}")
     return "; ".join(said) or "the same"

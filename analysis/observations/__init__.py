@@ -2,6 +2,6 @@
 
 In: the bytes of a measurement, and OONI's fingerprints. Out: a tuple in the order of ``schema``.
 Pure: no file and no network; every text from outside is bounded here.
-Start at ``observation.observe``; ``messages`` is OONI's JSON, ``attempts`` what a probe and the
-control tried, ``pages`` what came back.
+Start at ``observation.observe``; ``messages`` is OONI's JSON, ``attempts`` what a probe tried,
+``control`` what the test helper saw, ``pages`` what came back.
 """

@@ -1,32 +1,30 @@
-"""What a probe and the control tried, layer by layer: names, connections, handshakes, redirects."""
+"""What a probe tried, layer by layer: lookups, connections, handshakes."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from analysis import hosts
-from analysis.observations import messages
+from analysis.observations.control import ControlView, read_result, spell_endpoint, split_endpoint
 from analysis.observations.fingerprints import Fingerprints
-from analysis.observations.messages import Answer, Connect, Control, Handshake, TestKeys
+from analysis.observations.messages import Answer, Connect, Handshake, TestKeys
 from analysis.observations.values import (
     LIST_LIMIT,
     UNNAMED_FAILURE,
     clip_text,
     normalise_failure,
     redirect_depth,
-    tidy_title,
 )
 
 SYSTEM_ENGINES = frozenset({None, "", "system", "getaddrinfo", "golang_net_resolver", "unknown"})
 _UDP_ENGINES = frozenset({"udp"})
-_CACHED = 128  # characters; what is longer is not worth a place in a cache
+_MATCH, _IS_ANSWER = 3, 4  # where they stand in an item of the column ``tcp``
 
 
 # --- dns ----------------------------------------------------------------------------------------
 
 
-class _Lookups:
-    """Lookups of the input's host by one kind of resolver."""
+class Lookups:
+    """Lookups of the input's host by one kind of resolver; ``addresses`` in order, each once."""
 
     __slots__ = ("addresses", "failures", "has_answer")
 
@@ -36,6 +34,7 @@ class _Lookups:
         self.has_answer = False
 
     def failure(self) -> str | None:
+        """Null where any lookup answered; else that of the first that was not for AAAA."""
         if self.has_answer or not self.failures:
             return None
         ours = (failure for kind, failure in self.failures if kind != "AAAA")
@@ -43,25 +42,30 @@ class _Lookups:
 
 
 class QueryResults:
-    """What one pass over ``queries`` found."""
+    """What one pass over ``queries`` gives, for the input's ``host``.
+
+    ``has_later_failure``: some lookup, connection or handshake failed after a redirect; those that
+    read connections and handshakes set it too.
+    """
 
     __slots__ = ("fingerprints", "has_later_failure", "host", "system", "udp")
 
     def __init__(self, host: str) -> None:
         self.host = host
-        self.system = _Lookups()
-        self.udp = _Lookups()
+        self.system = Lookups()
+        self.udp = Lookups()
         self.fingerprints: list[str] = []
         self.has_later_failure = False
 
 
 def read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> QueryResults:
+    """The lookups of the input's host, and the fingerprints that any answer matches."""
     dns = QueryResults(host)
     names = fingerprints.dns_names
     for query in keys.queries or ():
         tags, answers = query.tags, query.answers
         if names and answers:
-            dns.fingerprints.extend(_listed(answers, names))
+            dns.fingerprints.extend(_matching(answers, names))
         if tags and "depth=0" not in tags and redirect_depth(tags):
             dns.has_later_failure |= bool(query.failure)
             continue
@@ -79,13 +83,13 @@ def read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> Query
             lookups.failures.append((query.query_type, normalise_failure(query.failure)))
         else:
             lookups.has_answer = True
-            for address, _ in _addressed(answers):
+            for address, _ in _addresses(answers):
                 lookups.addresses[address] = None
     return dns
 
 
-def _addressed(answers: list[Answer] | None) -> Iterator[tuple[str, Answer]]:
-    """The answers that are addresses."""
+def _addresses(answers: list[Answer] | None) -> Iterator[tuple[str, Answer]]:
+    """The answers that are addresses, each with its address in canonical spelling."""
     for answer in (answers or ())[:LIST_LIMIT]:
         text = answer.ipv4 or answer.ipv6
         address = hosts.canonical(text) if text else None
@@ -93,7 +97,7 @@ def _addressed(answers: list[Answer] | None) -> Iterator[tuple[str, Answer]]:
             yield address, answer
 
 
-def _listed(answers: list[Answer], names: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def _matching(answers: list[Answer], names: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     """Names of the fingerprints that the answers match."""
     for answer in answers[:LIST_LIMIT]:
         text = answer.ipv4 or answer.ipv6 or answer.hostname
@@ -101,17 +105,18 @@ def _listed(answers: list[Answer], names: Mapping[str, tuple[str, ...]]) -> Iter
             yield from names[text]
 
 
-def _annotated(keys: TestKeys) -> dict[str, int]:
+def _annotated_asns(keys: TestKeys) -> dict[str, int]:
     """The ASN of each address as the probe annotated it; the first where it says several."""
     asns: dict[str, int] = {}
     for query in keys.queries or ():
-        for address, answer in _addressed(query.answers):
+        for address, answer in _addresses(query.answers):
             if answer.asn and address not in asns and 0 < answer.asn < 1 << 32:
                 asns[address] = answer.asn
     return asns
 
 
-_Answer = tuple[str, int | None, str | None, str | None]  # in the order of schema's struct
+#: Address, ASN, kind of special-purpose address, match: in the order of the schema's struct.
+_Answer = tuple[str, int | None, str | None, str | None]
 
 
 class KnownAddresses(dict[str, tuple[_Answer, str | None, bool | None]]):
@@ -122,7 +127,7 @@ class KnownAddresses(dict[str, tuple[_Answer, str | None, bool | None]]):
 
     __slots__ = ("_annotations", "_control", "_control_asns", "_keys", "_lookups")
 
-    def __init__(self, keys: TestKeys, dns: QueryResults, control: "ControlView") -> None:
+    def __init__(self, keys: TestKeys, dns: QueryResults, control: ControlView) -> None:
         self._keys = keys
         self._annotations: dict[str, int] | None = None
         self._control = control
@@ -134,7 +139,7 @@ class KnownAddresses(dict[str, tuple[_Answer, str | None, bool | None]]):
         if number is None:
             # The control mostly knows them all, so that nobody has to go through the answers.
             if self._annotations is None:
-                self._annotations = _annotated(self._keys)
+                self._annotations = _annotated_asns(self._keys)
             number = self._annotations.get(address)
         return number
 
@@ -147,101 +152,30 @@ class KnownAddresses(dict[str, tuple[_Answer, str | None, bool | None]]):
             is_near = number is not None and number in self._control_asns
             match = "asn" if is_near else "none"
         answer = (address, number, hosts.special_kind(address), match)
-        facts = self[address] = (answer, match, is_among(address, self._lookups))
-        return facts
+        known = self[address] = (answer, match, is_among(address, self._lookups))
+        return known
 
 
-def is_among(address: str, lookups: _Lookups) -> bool | None:
+def is_among(address: str, lookups: Lookups) -> bool | None:
     """Whether the resolver gave an address; null where nothing is left to compare with."""
     if lookups.addresses:
         return address in lookups.addresses
     return None if lookups.failure() is None else False
 
 
-def dns_columns(lookups: _Lookups, known: KnownAddresses) -> tuple[Any, ...]:
+def dns_columns(lookups: Lookups, known: KnownAddresses) -> tuple[Any, ...]:
+    """``dns_failure, dns_answers``, or the same of lookups over UDP."""
     answers = [known[address][0] for address in lookups.addresses]
     return lookups.failure(), answers[:LIST_LIMIT]
-
-
-# --- control ------------------------------------------------------------------------------------
-
-
-class ControlView:
-    """What the control saw; empty where its reply says nothing."""
-
-    __slots__ = ("_dns", "_http", "addresses", "asns", "failure", "has_reply", "tcp", "tls")
-
-    def __init__(self, keys: TestKeys) -> None:
-        control = keys.control
-        self.failure = normalise_failure(keys.control_failure) if keys.control_failure else None
-        self.has_reply = control is not None and self.failure is None and _says_something(control)
-        reply = control if control is not None and self.has_reply else _NO_CONTROL
-        canonical = hosts.canonical
-        self._dns = reply.dns
-        self._http = reply.http_request
-        self.tcp = reply.tcp_connect or {}
-        self.tls = reply.tls_handshake or {}
-        self.addresses: dict[str, None] = {}
-        self.asns: dict[str, int] = {}
-        for text in ((self._dns and self._dns.addrs) or ())[:LIST_LIMIT]:
-            address = canonical(text)
-            if address is not None:
-                self.addresses[address] = None
-        for text, info in (reply.ip_info or {}).items():
-            number = info.asn if info is not None else None
-            if number and 0 < number < 1 << 32:
-                address = canonical(text)
-                if address is not None:
-                    self.asns[address] = number
-
-    def dns_columns(self, known: KnownAddresses) -> tuple[Any, ...]:
-        failure = self._dns.failure if self._dns else None
-        answers = [known[address][0][:3] for address in self.addresses]
-        return (
-            self.has_reply,
-            self.failure,
-            normalise_failure(failure) if failure else None,
-            answers,
-        )
-
-    def tls_addresses(self) -> list[str]:
-        good = dict.fromkeys(
-            split_endpoint(n)[0] for n, end in self.tls.items() if _control_result(end)[0]
-        )
-        return [address for address in good if address is not None][:LIST_LIMIT]
-
-    def http_columns(self) -> tuple[Any, ...]:
-        http = self._http
-        if http is None:
-            return None, None, None, None
-        status = http.status_code
-        if status is None or not 100 <= status < 1000:
-            return normalise_failure(http.failure) if http.failure else None, None, None, None
-        length = http.body_length
-        return (
-            normalise_failure(http.failure) if http.failure else None,
-            status,
-            length if length is not None and 0 <= length < 1 << 62 else None,
-            tidy_title(http.title) if http.title is not None else None,
-        )
-
-
-def _says_something(control: Control) -> bool:
-    """Whether any part of a control reply is more than its empty default."""
-    dns, http = control.dns, control.http_request
-    return bool(
-        (dns is not None and (dns.failure or dns.addrs))
-        or (http is not None and (http.failure or http.status_code))
-        or control.tcp_connect
-    )
 
 
 # --- tcp and tls --------------------------------------------------------------------------------
 
 
-def tcp_items(
+def list_connects(
     keys: TestKeys, dns: QueryResults, known: KnownAddresses, control: ControlView
 ) -> list[tuple[Any, ...]]:
+    """The column ``tcp``: attempts to connect to the input's host."""
     items: list[tuple[Any, ...]] = []
     results, canonical = control.tcp, hosts.canonical
     for connect in (keys.tcp_connect or ())[:LIST_LIMIT]:
@@ -260,7 +194,7 @@ def tcp_items(
             items.append((None, port, failure, None, None, None, None))
             continue
         _, match, is_answer = known[address]
-        result = _control_result(results.get(_endpoint(address, port)))
+        result = read_result(results.get(spell_endpoint(address, port)))
         items.append((address, port, failure, match, is_answer, *result))
     return items
 
@@ -272,13 +206,14 @@ def _may_be_first(address: str | None, dns: QueryResults, control: ControlView) 
     return address in dns.system.addresses or address in control.addresses
 
 
-def tls_items(
+def list_handshakes(
     keys: TestKeys,
     dns: QueryResults,
     known: KnownAddresses,
     control: ControlView,
     tcp: list[tuple[Any, ...]],
 ) -> list[tuple[Any, ...]]:
+    """The column ``tls``: handshakes for the input's host that verified the certificate."""
     items: list[tuple[Any, ...]] = []
     results = control.tls
     for handshake in (keys.tls_handshakes or ())[:LIST_LIMIT]:
@@ -296,7 +231,7 @@ def tls_items(
         address, spelt = split_endpoint(endpoint) if endpoint else (None, "")
         if address is not None:
             _, match, is_answer = known[address]
-            result = _control_result(results.get(spelt))
+            result = read_result(results.get(spelt))
             items.append((address, name, failure, match, is_answer, *result))
         elif endpoint:
             items.append((None, name, failure, None, None, None, None))
@@ -311,6 +246,7 @@ def _is_for(handshake: Handshake, host: str) -> bool:
 
 
 def connect_failure(connect: Connect) -> str | None:
+    """How a connection failed; null where it did not."""
     status = connect.status
     if status is None:
         return UNNAMED_FAILURE
@@ -319,41 +255,12 @@ def connect_failure(connect: Connect) -> str | None:
     return UNNAMED_FAILURE if status.success is False else None
 
 
-def _control_result(endpoint: messages.ControlEndpoint | None) -> tuple[bool | None, str | None]:
-    if endpoint is None:
-        return None, None
-    if endpoint.status is True and not endpoint.failure:
-        return True, None
-    failure = normalise_failure(endpoint.failure) if endpoint.failure else None
-    status = endpoint.status
-    return (failure is None if status is None and failure else status), failure
-
-
-def _endpoint(address: str, port: int | str | None) -> str:
-    """An endpoint as the control spells it."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def split_endpoint(endpoint: str) -> tuple[str | None, str]:
-    """The address of an endpoint, and the endpoint as the control spells it."""
-    return _cached_parts(endpoint) if len(endpoint) <= _CACHED else _read_parts(endpoint)
-
-
-def _read_parts(endpoint: str) -> tuple[str | None, str]:
-    host, _, port = endpoint.rpartition(":")
-    address = hosts.canonical(host[1:-1] if host[:1] == "[" else host)
-    return address, "" if address is None else _endpoint(address, port)
-
-
-_cached_parts = lru_cache(maxsize=1 << 15)(_read_parts)
-
-
 def _common_to_all(tcp: list[tuple[Any, ...]], control: ControlView) -> tuple[Any, ...]:
     """Match, is_answer, control_ok and control_failure, each where it is the same for all."""
-    results = [_control_result(endpoint) for endpoint in control.tls.values()]
+    results = [read_result(endpoint) for endpoint in control.tls.values()]
     return (
-        _only(item[3] for item in tcp),
-        _only(item[4] for item in tcp),
+        _only(item[_MATCH] for item in tcp),
+        _only(item[_IS_ANSWER] for item in tcp),
         _only(ok for ok, _ in results),
         _only(failure for _, failure in results),
     )
@@ -362,6 +269,3 @@ def _common_to_all(tcp: list[tuple[Any, ...]], control: ControlView) -> tuple[An
 def _only(values: Iterable[Any]) -> Any:
     distinct = set(values)
     return distinct.pop() if len(distinct) == 1 else None
-
-
-_NO_CONTROL: Final = Control()

@@ -3,7 +3,7 @@
 The lists are OONI-shaped CSVs (``fingerprints_dns.csv``, ``fingerprints_http.csv``). A match is
 evidence, not a verdict: only :meth:`Fingerprints.confirms` repeats what OONI publishes.
 
-All literal patterns of one place (the body, one header) are found in one Aho-Corasick pass. The
+All literal patterns of one location (the body, one header) are found in one Aho-Corasick pass. The
 few regular expressions are literals joined by ``.*``; they are searched piece by piece, in linear
 time, because a page may be written to make a backtracking matcher hang.
 """
@@ -84,8 +84,12 @@ class Fingerprints:
     def header_names(self) -> frozenset[str]:
         """Lower-case names of the headers that some fingerprint looks at."""
         prefix = "header."
-        places = (f.location_found for f in self.http)
-        return frozenset(p.removeprefix(prefix).lower() for p in places if p.startswith(prefix))
+        locations = (f.location_found for f in self.http)
+        return frozenset(
+            location.removeprefix(prefix).lower()
+            for location in locations
+            if location.startswith(prefix)
+        )
 
     def match(self, location: str, content: bytes) -> list[str]:
         """Names of the fingerprints found in a body (``body``) or header (``header.<name>``)."""
@@ -103,9 +107,9 @@ class Fingerprints:
         """
         by_name = self._by_name
         return any(
-            found.scope in _CONFIRMING_SCOPES
-            or (probe_cc != "ZZ" and probe_cc in found.expected_countries)
-            for found in (by_name[name] for name in names if name in by_name)
+            match.scope in _CONFIRMING_SCOPES
+            or (probe_cc != "ZZ" and probe_cc in match.expected_countries)
+            for match in (by_name[name] for name in names if name in by_name)
         )
 
     @cached_property
@@ -122,7 +126,7 @@ class Fingerprints:
 
 
 class _Matcher:
-    """All patterns of one place."""
+    """All patterns of one location."""
 
     def __init__(self, fingerprints: list[Fingerprint]) -> None:
         self._literals: list[bytes] = []
@@ -150,20 +154,20 @@ class _Matcher:
         """Sorted names of what is found in ``content``."""
         if self._automaton is None:
             return []
-        found: set[str] = set()
+        names: set[str] = set()
         hits = self._automaton.find_matches_as_indexes(content, overlapping=True)
         tried: set[int] = set()
         for index, start, end in hits:
             name, kind, pieces = self._targets[index]
-            if name in found:
+            if name in names:
                 continue
             if kind == "regexp":
                 if index not in tried and _has_in_order(content, pieces):
-                    found.add(name)
+                    names.add(name)
                 tried.add(index)
             elif kind == "contains" or (start == 0 and (kind == "prefix" or end == len(content))):
-                found.add(name)
-        return sorted(found)
+                names.add(name)
+        return sorted(names)
 
 
 def _pieces(pattern: str) -> tuple[bytes, tuple[re.Pattern[bytes], ...]] | None:
@@ -200,10 +204,10 @@ def _has_in_order(content: bytes, pieces: tuple[re.Pattern[bytes], ...]) -> bool
         line_end = len(content) if line_end < 0 else line_end
         at = first.end()
         for piece in pieces[1:]:
-            found = piece.search(content, at, line_end)
-            if found is None:
+            match = piece.search(content, at, line_end)
+            if match is None:
                 break
-            at = found.end()
+            at = match.end()
         else:
             return True
         position = line_end
@@ -218,8 +222,7 @@ def load(folder: str | None) -> Fingerprints:
     """
     if not folder:
         return Fingerprints()
-    place = Path(folder)
-    files = [place / _DNS_FILE, place / _HTTP_FILE]
+    files = [Path(folder) / _DNS_FILE, Path(folder) / _HTTP_FILE]
     if not any(file.is_file() for file in files):
         raise ParameterError("FINGERPRINTS", folder, f"a folder with {_DNS_FILE} or {_HTTP_FILE}")
     dns, http = (_read(file) if file.is_file() else () for file in files)

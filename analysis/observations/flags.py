@@ -36,14 +36,16 @@ class Flags(NamedTuple):
 
 
 class Received(NamedTuple):
-    """When OONI received a measurement, in seconds since 1970 UTC: at or after ``since``, before
-    ``until``. The key of an archive object gives the hour."""
+    """When OONI received a measurement: at or after ``since``, before ``until``.
+
+    In seconds since 1970 UTC. The key of an archive object gives the hour.
+    """
 
     since: int
     until: int
 
 
-def flags(
+def compute_flags(
     test_keys: TestKeys | None,
     *,
     has_match: bool,

@@ -366,12 +366,12 @@ def header_values(raw: Raw, names: frozenset[str]) -> dict[str, bytes]:
         headers = _decode_object(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return {}
-    found = {}
+    values = {}
     for name, value in headers.items():
         lower = name.lower()
         if lower in names:
             try:
-                found[lower] = body_bytes(value) or b""
+                values[lower] = body_bytes(value) or b""
             except Base64Error:
                 continue
-    return found
+    return values

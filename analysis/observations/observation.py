@@ -11,8 +11,8 @@ the network's resolver and is left out.
 that was scrubbed; then ``dns_answers`` is empty. If all failed it is the failure of the first
 lookup that was not for AAAA, else of the first.
 
-*Failures.* OONI's words are kept, cut at 512 characters. Spellings of "the name does not exist"
-become ``dns_nxdomain_error``, see :data:`NXDOMAIN_SPELLINGS`.
+*Failures.* OONI's names are kept, cut at 512 characters. Spellings of "the name does not exist"
+become ``dns_nxdomain_error``, see :data:`values.NXDOMAIN_SPELLINGS`.
 
 *match* compares with the control's answers for the same name: ``address``, ``asn``, ``none``;
 null where the control has no address. The ASN of an address is the control's, else the probe's
@@ -34,7 +34,7 @@ addresses that the probe sent it.
 *redirect_\*.* In 0.5, the lowest depth > 0 where all attempts of a layer failed, and the first
 such layer; attempts that were to fetch no page (``fetch_body=false``, port 443 beside a plain
 target) are left out. In 0.4, the newest request, if it failed at a host other than the input's;
-the layer is then what the failure's word says, and null for an https page that was cut or stalled.
+the layer is then the one that the failure names, null for an https page that was cut or stalled.
 
 *Looking at bodies* is what costs, so it is done only where a page may be somebody else's. A
 response is trusted if it came over HTTPS without failure from the registrable domain of the
@@ -58,18 +58,18 @@ from typing import Any, Final
 
 from analysis import hosts
 from analysis.observations.attempts import (
-    ControlView,
     KnownAddresses,
     dns_columns,
+    list_connects,
+    list_handshakes,
     read_queries,
-    tcp_items,
-    tls_items,
 )
+from analysis.observations.control import ControlView
 from analysis.observations.fingerprints import Fingerprints
-from analysis.observations.flags import Received, accessible_or_none, flags
+from analysis.observations.flags import Received, accessible_or_none, compute_flags
 from analysis.observations.messages import Measurement, TestKeys
 from analysis.observations.pages import http_columns, read_pages
-from analysis.observations.redirects import redirect_columns
+from analysis.observations.redirects import find_redirect_failure
 from analysis.observations.schema import OBSERVATION
 from analysis.observations.values import (
     TEXT_LIMIT,
@@ -89,10 +89,10 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 class Invalid(ValueError):
-    """The measurement has no place in the store; ``str(error)`` is the ledger's word for why."""
+    """The measurement cannot be stored; ``str(error)`` is the ledger's reason for it."""
 
 
-def start_time(value: str | None) -> int:
+def parse_start_time(value: str | None) -> int:
     """Seconds since 1970 UTC of a ``measurement_start_time``.
 
     Raises:
@@ -110,7 +110,7 @@ def start_time(value: str | None) -> int:
 
 
 @lru_cache(maxsize=1 << 14)
-def asn(value: str | int | None) -> int:
+def parse_asn(value: str | int | None) -> int:
     """The number of an ASN written ``AS123`` or ``123``; 0 where there is none.
 
     Raises:
@@ -118,8 +118,8 @@ def asn(value: str | int | None) -> int:
     """
     if value is None or value == "":
         return 0
-    found = _ASN.fullmatch(str(value)) if len(str(value)) < 16 else None
-    number = int(found[1]) if found else -1
+    spelt = _ASN.fullmatch(str(value)) if len(str(value)) < 16 else None
+    number = int(spelt[1]) if spelt else -1
     if not 0 <= number < 1 << 32:
         raise Invalid("bad_probe_asn")
     return number
@@ -134,11 +134,11 @@ def check(read: Measurement) -> tuple[int, str, int]:
     """
     if not read.test_name:
         raise Invalid("no_test_name")
-    started = start_time(read.measurement_start_time)
+    started = parse_start_time(read.measurement_start_time)
     country = read.probe_cc or ""
     if not (len(country) == 2 and country.isascii() and country.isalpha()):
         raise Invalid("bad_probe_cc")
-    return started, country.upper(), asn(read.probe_asn)
+    return started, country.upper(), parse_asn(read.probe_asn)
 
 
 def check_web_connectivity(read: Measurement) -> None:
@@ -178,9 +178,9 @@ def observe(
     dns = read_queries(keys, hosts.normalise(url), fingerprints)
     known = KnownAddresses(keys, dns, control)
     page = read_pages(keys, url, dns.host, fingerprints)
-    tcp = tcp_items(keys, dns, known, control)
+    tcp = list_connects(keys, dns, known, control)
     names = (*dns.fingerprints, *page.names)
-    flag = flags(
+    flags = compute_flags(
         read.test_keys,
         has_match=bool(names),
         is_confirmed=bool(names) and fingerprints.confirms(names, country),
@@ -209,8 +209,8 @@ def observe(
         *control.dns_columns(known),
         control.tls_addresses(),
         tcp,
-        tls_items(keys, dns, known, control, tcp),
-        *redirect_columns(keys, dns),
+        list_handshakes(keys, dns, known, control, tcp),
+        *find_redirect_failure(keys, dns),
         *http_columns(keys, page, dns),
         *control.http_columns(),
         keys.body_proportion,
@@ -225,15 +225,15 @@ def observe(
         int32_or_none(keys.x_blocking_flags),
         int32_or_none(keys.x_dns_flags),
         int32_or_none(keys.x_null_null_flags),
-        flag.is_anomaly,
-        None if fingerprints.is_empty else flag.is_confirmed,
-        flag.is_failure,
+        flags.is_anomaly,
+        None if fingerprints.is_empty else flags.is_confirmed,
+        flags.is_failure,
     )
 
 
 def _lenient_asn(value: str | int | None) -> int:
     try:
-        return asn(value)
+        return parse_asn(value)
     except Invalid:
         return 0
 

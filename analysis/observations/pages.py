@@ -9,7 +9,8 @@ from urllib.parse import quote_plus
 
 from analysis import hosts
 from analysis.observations import messages
-from analysis.observations.attempts import QueryResults, is_among, split_endpoint
+from analysis.observations.attempts import QueryResults, is_among
+from analysis.observations.control import split_endpoint
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messages import Exchange, TestKeys
 from analysis.observations.values import normalise_failure, request_url, tidy_title
@@ -23,11 +24,13 @@ _NOT_CONTENT = b"0123456789abcdef/% \t\r\n\f\v"
 _SCHEMES = (b"https://", b"http://", b"https%3a%2f%2f", b"http%3a%2f%2f")
 
 
-# --- http ---------------------------------------------------------------------------------------
+class Page:
+    """What was seen of the responses.
 
-
-class _Page:
-    """What was seen of the responses."""
+    ``names``: of the fingerprints that match, where any response was matched (``was_matched``);
+    ``host, title, digest, length``: of the newest, as far as it was described;
+    ``is_unreadable``: a body that should be base64 is not.
+    """
 
     __slots__ = ("digest", "host", "is_unreadable", "length", "names", "title", "was_matched")
 
@@ -41,9 +44,9 @@ class _Page:
         self.is_unreadable = False
 
 
-def read_pages(keys: TestKeys, url: str, host: str, fingerprints: Fingerprints) -> _Page:
-    """Look at the responses that may be somebody else's, see the head of this module."""
-    page = _Page()
+def read_pages(keys: TestKeys, url: str, host: str, fingerprints: Fingerprints) -> Page:
+    """Look at the responses that may be somebody else's, see the head of ``observation``."""
+    page = Page()
     for index, exchange in enumerate((keys.requests or ())[:_EXCHANGE_LIMIT]):
         target = hosts.normalise(request_url(exchange))
         if index == 0:
@@ -55,9 +58,9 @@ def read_pages(keys: TestKeys, url: str, host: str, fingerprints: Fingerprints) 
         is_like = index == 0 and _is_like_control(keys, response.code, is_trusted)
         is_described = index == 0 and not is_like
         if is_described or not (is_trusted or fingerprints.is_empty):
-            _look_at_headers(page, response, is_trusted, fingerprints)
+            _match_headers(page, response, is_trusted, fingerprints)
             limit = _LIKE_LIMIT if is_like else messages.BODY_LIMIT
-            body = _look_at_body(page, response, is_trusted, fingerprints, limit)
+            body = _read_body(page, response, is_trusted, fingerprints, limit)
             if is_described:
                 _describe(page, body, (url, request_url(exchange), host, target))
     return page
@@ -86,8 +89,8 @@ def _is_like_control(keys: TestKeys, status: int, is_trusted: bool) -> bool:
     return keys.status_code_match is True and share is not None and share > _SAME_BODY
 
 
-def _look_at_headers(
-    page: _Page, response: messages.HttpResponse, is_trusted: bool, fingerprints: Fingerprints
+def _match_headers(
+    page: Page, response: messages.HttpResponse, is_trusted: bool, fingerprints: Fingerprints
 ) -> None:
     if is_trusted or not fingerprints.header_names:
         return
@@ -96,8 +99,8 @@ def _look_at_headers(
         page.names.extend(fingerprints.match(f"header.{name}", value))
 
 
-def _look_at_body(
-    page: _Page,
+def _read_body(
+    page: Page,
     response: messages.HttpResponse,
     is_trusted: bool,
     fingerprints: Fingerprints,
@@ -115,37 +118,34 @@ def _look_at_body(
     return body
 
 
-def _describe(page: _Page, body: bytes | None, own_words: tuple[str, str, str, str]) -> None:
+def _describe(page: Page, body: bytes | None, own_names: tuple[str, str, str, str]) -> None:
     if body is None:
         return
     page.length = len(body)
     page.title = title_of(body)
-    page.digest = body_digest(body, own_words)
+    page.digest = body_digest(body, own_names)
 
 
 def title_of(body: bytes) -> str | None:
     """The text of the first title element; null where there is none."""
-    found = _TITLE.search(body)
-    if found is None:
-        return None
-    return tidy_title(found[1].decode("utf-8", "replace"))
+    title = _TITLE.search(body)
+    return None if title is None else tidy_title(title[1].decode("utf-8", "replace"))
 
 
-def body_digest(body: bytes, own_words: Iterable[str]) -> str | None:
+def body_digest(body: bytes, own_names: Iterable[str]) -> str | None:
     """A digest that is the same for one page served in the place of many.
 
     Args:
         body: the page.
-        own_words: what differs with the site that was asked for: its URL and host name.
+        own_names: what differs with the site that was asked for: its URL and host name.
 
     Returns:
         32 hexadecimal digits, or None where nothing is left of the page.
     """
     content = body.lower()
     # The longest first, so that a host name does not break the URL it stands in.
-    for word in sorted({w.lower() for w in own_words if w}, key=len, reverse=True):
-        encoded = word.encode()
-        for spelling in {encoded: None, quote_plus(word).lower().encode(): None}:
+    for name in sorted({one.lower() for one in own_names if one}, key=len, reverse=True):
+        for spelling in {name.encode(): None, quote_plus(name).lower().encode(): None}:
             content = content.replace(spelling, b"")
     # A page may show the site's front page where another one was asked for.
     for scheme in _SCHEMES:
@@ -154,23 +154,14 @@ def body_digest(body: bytes, own_words: Iterable[str]) -> str | None:
     return hashlib.sha256(content).hexdigest()[:32] if content else None
 
 
-def http_columns(keys: TestKeys, page: _Page, dns: QueryResults) -> tuple[Any, ...]:
+def http_columns(keys: TestKeys, page: Page, dns: QueryResults) -> tuple[Any, ...]:
+    """The columns from ``http_failure`` to ``http_fingerprints``."""
     requests = keys.requests or ()
     names = sorted(set(page.names)) if page.was_matched else None
     if not requests:
         failure = keys.http_experiment_failure
-        return (
-            normalise_failure(failure) if failure else None,
-            None,
-            None,
-            None,
-            0,
-            None,
-            None,
-            None,
-            None,
-            names,
-        )
+        failed = normalise_failure(failure) if failure else None
+        return failed, None, None, None, 0, None, None, None, None, names
     newest = requests[0]
     status = newest.response.code if newest.response else None
     return (

@@ -1,17 +1,29 @@
 """The first failure at the target of a redirect: its layer, host and failure."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from analysis import hosts
-from analysis import hosts as hostnames
 from analysis.observations.attempts import SYSTEM_ENGINES, QueryResults, connect_failure
 from analysis.observations.messages import Exchange, TestKeys
 from analysis.observations.values import LIST_LIMIT, normalise_failure, redirect_depth, request_url
 
-# --- redirects ----------------------------------------------------------------------------------
+_LAYERS = ("dns", "tcp", "tls", "http")
+_DNS, _TCP, _TLS, _HTTP = range(4)
 
 
-def redirect_columns(
+class _Attempt(NamedTuple):
+    """One attempt after a redirect: the host that it names, if any, and how it failed."""
+
+    host: str
+    failure: str | None
+
+
+#: Depth (redirects before it) and layer → attempts, in their order.
+_Attempts = dict[tuple[int, int], list[_Attempt]]
+
+
+def find_redirect_failure(
     keys: TestKeys, dns: QueryResults
 ) -> tuple[str | None, str | None, str | None]:
     """Layer, host and failure of the first failure at a redirect's target."""
@@ -29,7 +41,7 @@ def redirect_columns(
 
 
 def _layer_of(failure: str, url: str) -> str | None:
-    """The layer that a failure's word names; null where an https page may have failed in two."""
+    """The layer that a failure names; null where an https page may have failed in two."""
     if failure.startswith("dns_"):
         return "dns"
     if failure.startswith("ssl_"):
@@ -43,31 +55,32 @@ def _layer_of(failure: str, url: str) -> str | None:
 def _first_later_failure(
     keys: TestKeys, exchanges: Sequence[Exchange]
 ) -> tuple[str | None, str | None, str | None]:
-    attempts: dict[tuple[int, int], list[tuple[str, str | None]]] = {}
+    """The lowest depth at which all attempts of a layer failed, and the first such layer."""
+    attempts: _Attempts = {}
     for query in keys.queries or ():
         if query.engine in SYSTEM_ENGINES:
             failure = normalise_failure(query.failure) if query.failure else None
-            _note(attempts, query.tags, 0, query.hostname or "", failure)
+            _add_attempt(attempts, query.tags, _DNS, query.hostname or "", failure)
     for connect in keys.tcp_connect or ():
-        _note(attempts, connect.tags, 1, "", connect_failure(connect))
+        _add_attempt(attempts, connect.tags, _TCP, "", connect_failure(connect))
     for handshake in keys.tls_handshakes or ():
         failure = normalise_failure(handshake.failure) if handshake.failure else None
-        _note(attempts, handshake.tags, 2, handshake.server_name or "", failure)
+        _add_attempt(attempts, handshake.tags, _TLS, handshake.server_name or "", failure)
     for exchange in exchanges:
         failure = normalise_failure(exchange.failure) if exchange.failure else None
-        _note(attempts, exchange.tags, 3, request_url(exchange), failure)
+        _add_attempt(attempts, exchange.tags, _HTTP, request_url(exchange), failure)
     host = ""
     for depth, layer in sorted(attempts):
         results = attempts[depth, layer]
-        host = hosts.normalise(results[0][0]) or host
-        if all(failure for _, failure in results):
+        host = hosts.normalise(results[0].host) or host
+        if all(attempt.failure for attempt in results):
             named = host or _host_at(attempts, depth)
-            return ("dns", "tcp", "tls", "http")[layer], named or None, results[0][1]
+            return _LAYERS[layer], named or None, results[0].failure
     return None, None, None
 
 
-def _note(
-    attempts: dict[tuple[int, int], list[tuple[str, str | None]]],
+def _add_attempt(
+    attempts: _Attempts,
     tags: list[str] | None,
     layer: int,
     host: str,
@@ -75,10 +88,10 @@ def _note(
 ) -> None:
     depth = redirect_depth(tags)
     if depth and "fetch_body=false" not in (tags or ()):
-        attempts.setdefault((depth, layer), []).append((host, failure))
+        attempts.setdefault((depth, layer), []).append(_Attempt(host, failure))
 
 
-def _host_at(attempts: dict[tuple[int, int], list[tuple[str, str | None]]], depth: int) -> str:
+def _host_at(attempts: _Attempts, depth: int) -> str:
     """The host of a depth where no lookup named it: that of its handshakes or requests."""
-    hosts = (attempts.get((depth, layer), [("", None)])[0][0] for layer in (2, 3))
-    return next((name for name in map(hostnames.normalise, hosts) if name), "")
+    first = (attempts.get((depth, layer), [_Attempt("", None)])[0] for layer in (_TLS, _HTTP))
+    return next((name for one in first if (name := hosts.normalise(one.host))), "")

@@ -20,7 +20,7 @@ _ANSWER = pa.struct(
     [
         ("address", pa.string()),  # canonical text of an IPv4 or IPv6 address
         ("asn", pa.uint32()),  # as the probe or the control annotated it; null if neither did
-        ("special", pa.string()),  # kind of special-purpose address, see addresses.special_kind
+        ("special", pa.string()),  # kind of special-purpose address, see hosts.special_kind
         ("match", pa.string()),  # one of MATCH_VALUES
     ]
 )
@@ -71,7 +71,7 @@ OBSERVATION = pa.schema(
         ("test_version", pa.string()),
         ("platform", pa.string()),
         # what was measured
-        ("domain", pa.string()),  # hostnames.normalise(input); "" where there is no host name
+        ("domain", pa.string()),  # hosts.normalise(input); "" where there is no host name
         ("is_https", pa.bool_()),  # scheme of the input
         ("is_ip_input", pa.bool_()),  # the input names an address, so that DNS plays no part
         # dns: the system resolver's view of the input's host name
@@ -105,7 +105,7 @@ OBSERVATION = pa.schema(
         # or no lookup left anything to compare with
         ("http_first_is_answer", pa.bool_()),
         ("http_body_length", pa.int64()),  # of the newest response; null: no response
-        ("http_title", pa.string()),  # only where the body was looked at, see facts.py
+        ("http_title", pa.string()),  # only where the body was looked at, see observation.py
         ("http_body_digest", pa.string()),  # normalised body; only where it was looked at
         ("http_fingerprints", pa.list_(pa.string())),  # names; only where it was looked at
         ("control_http_failure", pa.string()),
@@ -116,7 +116,7 @@ OBSERVATION = pa.schema(
         ("status_code_match", pa.bool_()),
         ("headers_match", pa.bool_()),
         ("title_match", pa.bool_()),
-        # the probe's own words
+        # the probe's own conclusions
         ("dns_experiment_failure", pa.string()),
         ("http_experiment_failure", pa.string()),
         ("dns_consistency", pa.string()),

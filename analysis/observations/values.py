@@ -24,9 +24,6 @@ TEXT_LIMIT = 512
 LIST_LIMIT = 512  # items of one list of one measurement; real ones have some dozens
 
 
-# --- words and numbers ------------------------------------------------------------------------
-
-
 def normalise_failure(failure: str | bool) -> str | None:
     """A failure in one spelling; null where there was none."""
     if failure is False or failure == "":
@@ -37,16 +34,19 @@ def normalise_failure(failure: str | bool) -> str | None:
 
 
 def clip_text(text: str | None) -> str | None:
+    """A text of at most ``TEXT_LIMIT`` characters."""
     return text if text is None or len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT]
 
 
 def blocking_text(value: str | bool | None) -> str | None:
+    """The key ``blocking``, which may be a text or false, as a text."""
     if value is None or isinstance(value, str):
         return clip_text(value)
     return "true" if value else "false"
 
 
 def int32_or_none(value: int | None) -> int | None:
+    """A number, where the column can hold it."""
     return value if value is not None and -(1 << 31) <= value < 1 << 31 else None
 
 
@@ -62,10 +62,12 @@ def redirect_depth(tags: list[str] | None) -> int | None:
 
 
 def request_url(exchange: Exchange) -> str:
+    """The URL that was asked for; empty where there is none."""
     return (exchange.request.url or "") if exchange.request else ""
 
 
 def tidy_title(title: str) -> str:
+    """The title without entities and needless white space, of bounded length."""
     return _tidied(title[: 2 * TEXT_LIMIT])
 
 

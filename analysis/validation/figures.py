@@ -25,10 +25,10 @@ def shares_by_stratum(frame: pd.DataFrame, *, title: str, footer: str) -> Figure
     strata = list(dict.fromkeys(shown["stratum"]))
     with style():
         figure, axes = _canvas(title, footer, 0.55 * len(strata) + 1.3)
-        for place, measure in enumerate(measures):
+        for position, measure in enumerate(measures):
             rows = shown[shown["measure"] == measure]
-            offset = 0.18 * (place - (len(measures) - 1) / 2)
-            colour, mark = _MARKS[place % len(_MARKS)]
+            offset = 0.18 * (position - (len(measures) - 1) / 2)
+            colour, mark = _MARKS[position % len(_MARKS)]
             heights = [strata.index(stratum) + offset for stratum in rows["stratum"]]
             axes.hlines(
                 heights, rows["lower_share"], rows["upper_share"], color=colour, linewidth=1.6
@@ -62,15 +62,15 @@ def errors_by_threshold(frame: pd.DataFrame, *, title: str, footer: str) -> Figu
     with style():
         figure, axes = _canvas(title, footer, 0.2 * len(frame) + 1.2)
         base = [0.0] * len(frame)
-        for words, (column, colour, hatch) in series.items():
+        for label, (column, colour, hatch) in series.items():
             values = frame[column].astype("float64").tolist()
             axes.barh(range(len(frame)), values, left=base, color=colour, hatch=hatch,
-                      edgecolor="white", height=0.72, label=words)  # fmt: skip
+                      edgecolor="white", height=0.72, label=label)  # fmt: skip
             base = [low + value for low, value in zip(base, values, strict=True)]
         labels = [f"{row.threshold} = {row.value:g}" for row in frame.itertuples()]
         axes.set_yticks(range(len(frame)), labels, fontsize=8.5)
-        for label, is_used in zip(axes.get_yticklabels(), frame["is_used"], strict=True):
-            label.set_fontweight("bold" if is_used else "normal")
+        for tick, is_used in zip(axes.get_yticklabels(), frame["is_used"], strict=True):
+            tick.set_fontweight("bold" if is_used else "normal")
         axes.set_ylim(len(frame) - 0.4, -0.6)
         axes.set_xlabel("Count over the worlds for fitting")
         _legend(figure, axes, len(series), 44)

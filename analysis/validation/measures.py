@@ -1,11 +1,10 @@
 """Shares with bounds, summed up over compared pairs, sites and edges."""
 
-from math import sqrt
-
 import numpy as np
 import pandas as pd
 
-from analysis.validation.scores import PAIR_KEY, STRATA, Z_95, Score, stratum_of
+from analysis.validation.scores import PAIR_KEY, STRATA, Score, stratum_of
+from analysis.verdicts.states import wilson_bounds
 
 
 def accuracy(scored: Score) -> pd.DataFrame:
@@ -92,34 +91,53 @@ def _family(mechanisms: pd.Series) -> pd.Series:
 def share_by(
     measure: str, frame: pd.DataFrame, success: str, stratum: str | None = None
 ) -> pd.DataFrame:
-    """How often ``success`` is true: all together, and by stratum where one is named."""
+    """How often ``success`` is true: all together, and by stratum where one is named.
+
+    Returns:
+        The columns of :func:`accuracy`. Where nothing was tried the bounds are 0 and 1.
+    """
     values = frame[success].astype("bool")
-    rows = [_share_row(measure, "all", values)]
+    groups = {"all": values}
     if stratum is not None:
-        groups = dict(list(values.groupby(frame[stratum].astype("str"), sort=True)))
-        known = list(STRATA.values())
-        names = sorted(groups, key=lambda name: (known.index(name) if name in known else 0, name))
-        rows += [_share_row(measure, name, groups[name]) for name in names]
-    return pd.DataFrame(rows)
+        by_stratum = dict(list(values.groupby(frame[stratum].astype("str"), sort=True)))
+        coverage = {name: rank for rank, name in enumerate(STRATA.values())}
+        names = sorted(by_stratum, key=lambda name: (coverage.get(name, 0), name))
+        groups |= {name: by_stratum[name] for name in names}
+    hits = pd.Series([int(one.sum()) for one in groups.values()])
+    total = pd.Series([len(one) for one in groups.values()])
+    low, high = wilson_bounds(hits, total)
+    return pd.DataFrame(
+        {"measure": measure, "stratum": list(groups), "success_count": hits, "trial_count": total,
+         "share": hits / total.where(total > 0),
+         "lower_share": low.fillna(0.0), "upper_share": high.fillna(1.0)}
+    )  # fmt: skip
 
 
-def _share_row(measure: str, stratum: str, values: pd.Series) -> dict[str, object]:
-    hits, count = int(values.sum()), len(values)
-    low, high = wilson(hits, count)
-    return {"measure": measure, "stratum": stratum, "success_count": hits, "trial_count": count,
-            "share": hits / count if count else np.nan,
-            "lower_share": low, "upper_share": high}  # fmt: skip
+def bootstrap_bounds(days: pd.DataFrame, draws: int = 500, seed: int = 1) -> pd.DataFrame:
+    """Bounds of the blocked share at 95 % that keep the sessions of a day together.
 
+    They stand beside Wilson's, for which every session is independent.
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % bounds of a share (Wilson 1927); 0 and 1 where nothing was tried."""
-    if not trials:
-        return 0.0, 1.0
-    share, square = successes / trials, Z_95 * Z_95
-    centre = share + square / (2 * trials)
-    margin = Z_95 * sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
-    scale = 1 + square / trials
-    return max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale)
+    Args:
+        days: one row per day of a site on a network: ``domain, probe_asn, blocked_sessions,
+            ok_sessions``.
+        draws: how often the days of each are drawn anew, with replacement.
+        seed: of the draws; the same days and seed give the same bounds.
+
+    Returns:
+        One row per site and network, sorted: ``domain, probe_asn, bootstrap_low, bootstrap_high``.
+
+    Source of the method: the block bootstrap (Künsch 1989), a day a block; percentiles.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for (domain, asn), cell in days.groupby(["domain", "probe_asn"], sort=True):
+        counts = cell[["blocked_sessions", "ok_sessions"]].to_numpy(np.int64)
+        sums = counts[rng.integers(0, len(counts), (draws, len(counts)))].sum(axis=1)
+        low, high = np.percentile(sums[:, 0] / sums.sum(axis=1), [2.5, 97.5])
+        rows.append((domain, asn, low, high))
+    columns = ["domain", "probe_asn", "bootstrap_low", "bootstrap_high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def tally(scored: Score) -> dict[str, int]:
@@ -131,7 +149,7 @@ def tally(scored: Score) -> dict[str, int]:
     pairs, sites, edges = scored.pairs, scored.sites, scored.edges
     well = pairs[pairs["is_blocked"] & (pairs["true_session_count"] >= 6)]
     right = pairs[pairs["is_blocked"] & pairs["is_listed"]]
-    found = edges[edges["is_found"].astype("bool")]
+    located = edges[edges["is_found"].astype("bool")]
     counts = {
         "listed_pair_count": pairs["is_listed"].sum(),
         "false_pair_count": (pairs["is_listed"] & ~pairs["is_blocked"]).sum(),
@@ -143,8 +161,8 @@ def tally(scored: Score) -> dict[str, int]:
         ).sum(),
         "wrong_mechanism_count": (right["mechanism"] != right["true_mechanism"]).sum(),
         "edge_count": len(edges),
-        "edge_not_found_count": len(edges) - len(found),
-        "edge_outside_count": (~found["is_inside"].astype("bool")).sum(),
+        "edge_not_found_count": len(edges) - len(located),
+        "edge_outside_count": (~located["is_inside"].astype("bool")).sum(),
         "false_edge_count": (~scored.claims["is_true"].astype("bool")).sum(),
     }
     result = {name: int(count) for name, count in counts.items()}
@@ -183,12 +201,12 @@ def edge_errors(scored: Score) -> pd.DataFrame:
     Returns:
         One row per ``edge`` and ``stratum`` of sessions while the block held.
     """
-    found = scored.edges[scored.edges["error_days"].notna()].assign(
+    located = scored.edges[scored.edges["error_days"].notna()].assign(
         size=lambda f: pd.to_numeric(f["error_days"]).abs(),
         width=lambda f: pd.to_numeric(f["width_days"]),
         narrowest=lambda f: pd.to_numeric(f["narrowest_days"]),
     )
-    return found.groupby(["edge", "stratum"], sort=True).agg(
+    return located.groupby(["edge", "stratum"], sort=True).agg(
         edge_count=("size", "size"), error_median=("size", "median"),
         error_p90=("size", lambda days: days.quantile(0.9)), error_max=("size", "max"),
         width_median=("width", "median"), narrowest_median=("narrowest", "median"),

@@ -29,7 +29,6 @@ from analysis.vocabulary import LISTED
 
 #: Strata of coverage: the fewest sound sessions while a block held.
 STRATA: Mapping[int, str] = {0: "0–3", 4: "4–5", 6: "6–11", 12: "12+"}
-Z_95 = 1.959963984540054  # of a two-sided 95 % interval
 PAIR_KEY = ["domain", "probe_asn"]
 
 
@@ -58,11 +57,11 @@ def score(tables: str | Path, truth: str | Path, bootstrap: pd.DataFrame | None 
     Args:
         tables: ``verdicts``, ``blocking_intervals``, ``blocked_sites`` and ``set_aside``.
         truth: the world's truth, see above.
-        bootstrap: ``states.bootstrap_bounds`` of the listed pairs.
+        bootstrap: ``measures.bootstrap_bounds`` of the listed pairs.
     """
-    found = _Truth.read(truth)
+    known = _Truth.read(truth)
     verdicts = read_table(tables, "verdicts")
-    pairs = _compare_pairs(verdicts[verdicts["period"] == "all"], found)
+    pairs = _compare_pairs(verdicts[verdicts["period"] == "all"], known)
     if bootstrap is None:
         pairs = pairs.assign(bootstrap_low=np.nan, bootstrap_high=np.nan)
     else:
@@ -71,11 +70,11 @@ def score(tables: str | Path, truth: str | Path, bootstrap: pd.DataFrame | None 
     return Score(
         pairs=pairs,
         sites=_compare_sites(
-            pairs, read_table(tables, "blocked_sites"), read_table(tables, "set_aside"), found
+            pairs, read_table(tables, "blocked_sites"), read_table(tables, "set_aside"), known
         ),
-        edges=_compare_edges(intervals, found),
-        claims=_check_claims(intervals, found),
-        forged=_check_forged(pairs, found),
+        edges=_compare_edges(intervals, known),
+        claims=_check_claims(intervals, known),
+        forged=_check_forged(pairs, known),
     )
 
 
@@ -256,10 +255,15 @@ def _compare_edges(intervals: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
     ):
         tests.setdefault((domain, asn), {})[_day(day) or 1] = count
     rows = [
-        {"domain": key[0], "probe_asn": key[1], **edge, **_place(edge, block, claimed.get(key, []))}
+        {
+            "domain": key[0],
+            "probe_asn": key[1],
+            **edge,
+            **_locate(edge, block, claimed.get(key, [])),
+        }
         for key, blocks in _true_spans(truth).items()
-        for place, block in enumerate(blocks)
-        for edge in _edges_of(blocks, place, tests.get(key, {}))
+        for number, block in enumerate(blocks)
+        for edge in _edges_of(blocks, number, tests.get(key, {}))
     ]
     columns = [
         *PAIR_KEY, "edge", "mechanism", "true_day", "blocked_session_count", "open_session_count",
@@ -271,12 +275,12 @@ def _compare_edges(intervals: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
 
 
 def _edges_of(
-    blocks: list[_Span], place: int, tests: Mapping[int, int]
+    blocks: list[_Span], number: int, tests: Mapping[int, int]
 ) -> Iterable[dict[str, object]]:
     """The onset and the ending of one block, where sound tests lie on both sides."""
-    block = blocks[place]
-    opened = blocks[place - 1].until if place else 1
-    closed = blocks[place + 1].since if place + 1 < len(blocks) else _NEVER
+    block = blocks[number]
+    opened = blocks[number - 1].until if number else 1
+    closed = blocks[number + 1].since if number + 1 < len(blocks) else _NEVER
     held = [day for day in tests if block.since <= day < block.until]
     before = [day for day in tests if opened <= day < block.since]
     after = [day for day in tests if block.until <= day < closed]
@@ -294,7 +298,7 @@ def _edges_of(
                "narrowest_days": min(after) - max(held)}  # fmt: skip
 
 
-def _place(edge: Mapping[str, object], block: _Span, claimed: list[_Span]) -> dict[str, object]:
+def _locate(edge: Mapping[str, object], block: _Span, claimed: list[_Span]) -> dict[str, object]:
     """Where the interval that meets the block puts one of its edges."""
     met = [span for span in claimed if span.since < block.until and span.until > block.since]
     if not met:

@@ -28,7 +28,6 @@ from analysis.reference.files import REPOSITORY
 from analysis.tables import write_table
 from analysis.validation import measures, results, scores
 from analysis.validation.scores import Score
-from analysis.verdicts.states import bootstrap_bounds
 from analysis.verdicts.verdicts import Judgement
 
 WORKSPACE = REPOSITORY / "data" / "work" / "validation"
@@ -126,19 +125,19 @@ class Result:
 
 
 def validate(
-    words: Iterable[str], simulator: Simulator, say: Callable[[int, int, str], None]
+    arguments: Iterable[str], simulator: Simulator, say: Callable[[int, int, str], None]
 ) -> Path:
     """Run all worlds and write the result's small tables; returns their folder.
 
     Args:
-        words: ``NAME=VALUE``: OUT, STORE (where worlds are kept), JOBS, and thresholds.
+        arguments: ``NAME=VALUE``: OUT, STORE (where worlds are kept), JOBS, and thresholds.
         simulator: makes worlds.
         say: called with worlds done, all worlds, and the last one's label.
 
     Raises:
-        ParameterError: a word is wrong; nothing was written.
+        ParameterError: an argument is wrong; nothing was written.
     """
-    out, workspace, jobs, thresholds = _parse(words)
+    out, workspace, jobs, thresholds = parse_arguments(arguments)
     tasks = plan(thresholds)
     results: dict[str, Result] = {}
     context = get_context("spawn")
@@ -152,30 +151,32 @@ def validate(
     return out
 
 
-def _parse(words: Iterable[str]) -> tuple[Path, Path, int, Thresholds]:
-    places = {
+def parse_arguments(arguments: Iterable[str]) -> tuple[Path, Path, int, Thresholds]:
+    """OUT, STORE, JOBS and the thresholds.
+
+    Raises:
+        ParameterError: an argument is none of these, or its value is not accepted.
+    """
+    options = {
         "OUT": str(results.RESULTS),
         "STORE": str(WORKSPACE),
         "JOBS": str(cpu_count() or 1),
     }
     numbers: dict[str, str] = {}
-    for word in words:
-        name, _, value = word.partition("=")
-        if name in places:
-            places[name] = value.strip() or places[name]
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name in options:
+            options[name] = value.strip() or options[name]
         elif name in DECLARATIONS:
             numbers[name] = value.strip()
         else:
-            accepted = ", ".join([*places, *DECLARATIONS])
+            accepted = ", ".join([*options, *DECLARATIONS])
             raise ParameterError(name, value, f"validate takes {accepted}")
-    if not places["JOBS"].isdecimal() or not 1 <= int(places["JOBS"]) <= 1024:
-        raise ParameterError("JOBS", places["JOBS"], "a whole number from 1 to 1024 is accepted")
-    folders = [Path(places[name]).expanduser().absolute() for name in ("OUT", "STORE")]
-    return folders[0], folders[1], int(places["JOBS"]), Thresholds().changed_by(numbers)
-
-
-def _with(thresholds: Thresholds, numbers: Mapping[str, float]) -> Thresholds:
-    return Thresholds(**{**vars(thresholds), **numbers})
+    jobs = options["JOBS"]
+    if not jobs.isdecimal() or not 1 <= int(jobs) <= 1024:
+        raise ParameterError("JOBS", jobs, "a whole number from 1 to 1024 is accepted")
+    out, store = (Path(options[name]).expanduser().absolute() for name in ("OUT", "STORE"))
+    return out, store, int(jobs), Thresholds().changed_by(numbers)
 
 
 def plan(thresholds: Thresholds) -> list[Task]:
@@ -196,11 +197,11 @@ def _variants(thresholds: Thresholds) -> Iterator[tuple[str, float]]:
 
 
 def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
-    """Simulate, read, judge and score one world; then sweep thresholds, or forge, where asked."""
+    """Simulate, read, judge and score one world; then sweep or forge, as the task says."""
     folder = workspace / task.label
     world = folder / "world"
-    asked = {"seed": task.seed, "sessions_per_day": task.sessions_per_day, **task.country}
-    made = simulator.write_world(world, since=_SINCE, until=_UNTIL, **asked)
+    options = {"seed": task.seed, "sessions_per_day": task.sessions_per_day, **task.country}
+    made = simulator.write_world(world, since=_SINCE, until=_UNTIL, **options)
     code = made.parameters["probe_cc"]
     study = _open(code, world, folder / "store")
     judgement = _judge(study, task.thresholds, folder / "tables")
@@ -213,11 +214,11 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
     }  # fmt: skip
     result = Result(task, facts, scored)
     for name, value in task.variants:
-        _judge(study, _with(task.thresholds, {name: value}), folder / "variant")
+        _judge(study, task.thresholds.changed_by({name: value}), folder / "variant")
         varied = scores.score(folder / "variant", world / "truth")
         result.variants.append({"threshold": name, "value": value, **measures.tally(varied)})
     if task.has_forging:
-        result.moves = _forge(task, code, folder, simulator, asked, scored)
+        result.moves = _forge(task, code, folder, simulator, options, scored)
     return result
 
 
@@ -240,12 +241,12 @@ def _open(code: str, world: Path, store: Path) -> Study:
 
 # The days of the listed intervals, as the judgement left them.
 _BLOCKED_DAYS = """
-WITH looked_at AS (FROM interval_parts WHERE is_looked_at)
-SELECT d.domain::VARCHAR AS domain, concat('AS', d.probe_asn) AS probe_asn, d.blocked, d.ok
-FROM session_days d SEMI JOIN looked_at USING (via, domain, probe_asn, interval)
+SELECT d.domain::VARCHAR AS domain, concat('AS', d.probe_asn) AS probe_asn, d.blocked_sessions,
+  d.ok_sessions
+FROM interval_days d SEMI JOIN chosen_parts USING (via, domain, probe_asn, interval)
   JOIN listed i ON d.domain::VARCHAR = i.domain AND d.probe_asn = i.probe_asn
   AND d.day BETWEEN i.blocked_from::DATE AND i.blocked_until::DATE
-WHERE d.blocked + d.ok > 0 ORDER BY d.domain, d.probe_asn, d.day
+WHERE d.blocked_sessions + d.ok_sessions > 0 ORDER BY d.domain, d.probe_asn, d.day
 """
 
 
@@ -253,7 +254,7 @@ def _bootstrap(study: Study, judgement: Judgement) -> pd.DataFrame:
     study.connection.register("listed", judgement.intervals)
     days = study.connection.execute(_BLOCKED_DAYS).df()
     study.connection.unregister("listed")
-    return bootstrap_bounds(days)
+    return measures.bootstrap_bounds(days)
 
 
 def _judge(study: Study, thresholds: Thresholds, tables: Path) -> Judgement:
@@ -274,12 +275,12 @@ def _forge(
     code: str,
     folder: Path,
     simulator: Simulator,
-    asked: Mapping[str, Any],
+    options: Mapping[str, Any],
     forged: Score,
 ) -> pd.DataFrame:
     """Whether forgers move states: those of the world, and one who knows ``sessions_to_flip``."""
     world = folder / "clean"
-    simulator.write_world(world, since=_SINCE, until=_UNTIL, has_forgeries=False, **asked)
+    simulator.write_world(world, since=_SINCE, until=_UNTIL, has_forgeries=False, **options)
     _judge(_open(code, world, folder / "store"), task.thresholds, folder / "clean-tables")
     clean = scores.score(folder / "clean-tables", world / "truth").pairs
     copy = folder / "forged"

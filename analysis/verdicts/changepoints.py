@@ -32,11 +32,9 @@ def segment(
         # A few million cells of counts at a time, however many series there are.
         for part in np.array_split(members, 1 + len(members) * int(edge_count) // 500_000):
             edges = rows[first[part][:, None] + np.arange(edge_count)]
-            for place, cuts in zip(part, _best_cuts(sums[edges], penalty), strict=True):
-                own = edges[place == part][0] - starts[place]
-                ranges[place] = [
-                    (int(own[left]), int(own[right])) for left, right in pairwise(cuts)
-                ]
+            for one, cuts in zip(part, _best_cuts(sums[edges], penalty), strict=True):
+                own = edges[part == one][0] - starts[one]
+                ranges[one] = [(int(own[left]), int(own[right])) for left, right in pairwise(cuts)]
     return ranges
 
 

@@ -15,97 +15,104 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from analysis.outcomes.macros import keep_table
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.verdicts.changepoints import segment, segment_cost
 from analysis.vocabulary import LISTED
 
-#: Columns of what ``_behaviours`` returns.
+#: Columns of what ``_behaviours`` returns, and where two of them stand.
+_BEHAVIOURS = [
+    "ok_sessions", "blocked_sessions", "down_sessions", "unclear_sessions", "artefact_sessions",
+]  # fmt: skip
 _BLOCKED, _ARTEFACT = 1, 4
 CELL = ["domain", "probe_asn"]
 VIEW = ["via", *CELL]
+INTERVAL = [*VIEW, "interval"]
 
 # Only where failing sessions would meet the floor, and something else was seen as well, can a
 # change matter; the rest is one interval.
-_CHANGING = """
+_CHANGING_DAYS = """
 WITH cells AS (
-  SELECT via, domain, probe_asn, sum(ok) AS ok, sum(blocked) AS blocked, sum(down) AS down,
-    sum(unclear) AS unclear
+  SELECT via, domain, probe_asn, sum(ok_sessions) AS ok, sum(blocked_sessions) AS blocked,
+    sum(down_sessions) AS down, sum(unclear_sessions) AS unclear
   FROM session_days GROUP BY ALL
-  HAVING sum(blocked + down + unclear) >= {floor_sessions}
-    AND (sum(ok) > 0)::INTEGER + (sum(blocked) > 0)::INTEGER + (sum(down) > 0)::INTEGER
-      + (sum(unclear) > 0)::INTEGER > 1
+), changing AS (
+  FROM cells WHERE blocked + down + unclear >= $floor_sessions
+    AND (ok > 0)::INTEGER + (blocked > 0)::INTEGER + (down > 0)::INTEGER
+      + (unclear > 0)::INTEGER > 1
 )
-SELECT via::VARCHAR AS via, domain::VARCHAR AS domain, probe_asn, day, d.ok, d.blocked, d.down,
-  d.unclear, d.artefact
-FROM session_days d SEMI JOIN cells USING (via, domain, probe_asn)
+SELECT via::VARCHAR AS via, domain::VARCHAR AS domain, probe_asn, day, ok_sessions,
+  blocked_sessions, down_sessions, unclear_sessions, artefact_sessions
+FROM session_days SEMI JOIN changing USING (via, domain, probe_asn)
 ORDER BY via, domain, probe_asn, day
 """
-_NUMBER = """
-UPDATE session_days SET interval = c.interval FROM cut_at_hand c
-WHERE c.via::view_name = session_days.via AND c.domain::host_name = session_days.domain
-  AND c.probe_asn = session_days.probe_asn AND session_days.day BETWEEN c.since AND c.until
-"""
 
-#: What is summed of a day, and on how many days there was any.
-SUMMED = ("session_count", "ok", "blocked", "down", "unclear", "artefact", "firm", "loose",
-          "timeout_dns", "timeout_tcp", "timeout_tls", "timeout_http")  # fmt: skip
-_FAILING_DAYS = ("blocked_days", "down_days", "unclear_days", "failing_days")
-COUNTED_DAYS = ("day_count", "ok_days", *_FAILING_DAYS)
-
-_PARTS = """
-WITH everything AS (
-  SELECT via, domain, probe_asn, interval, {part} AS part, min(day) AS since, max(day) AS until,
-    sum(session_count)::BIGINT AS session_count, sum(ok)::BIGINT AS ok, count(*) AS day_count,
-    count(*) FILTER (ok > 0) AS ok_days,
-    max(day) FILTER (blocked + down + ok > 0) AS last_known, min(day) FILTER (ok > 0) AS first_open
-  FROM session_days GROUP BY ALL
-), failing AS (
-  -- most days have none, and most of what is counted is about them
-  SELECT via, domain, probe_asn, interval, {part} AS part, {sums},
-    count(*) FILTER (blocked > 0) AS blocked_days, count(*) FILTER (down > 0) AS down_days,
-    count(*) FILTER (unclear > 0) AS unclear_days, count(*) AS failing_days
-  FROM session_days WHERE blocked + down + unclear > 0 GROUP BY ALL
+_INTERVAL_DAYS = """
+CREATE OR REPLACE TEMP TABLE interval_days AS
+WITH cuts AS (
+  SELECT via::view_name AS via, domain::host_name AS domain, probe_asn, interval, since, until
+  FROM cuts_at_hand
 )
-SELECT e.*, {failing}, TRUE AS is_looked_at
-FROM everything e LEFT JOIN failing f USING (via, domain, probe_asn, interval, part)
+SELECT d.*, coalesce(c.interval, 0)::USMALLINT AS interval
+FROM session_days d LEFT JOIN cuts c ON c.via = d.via AND c.domain = d.domain
+  AND c.probe_asn = d.probe_asn AND d.day BETWEEN c.since AND c.until
+"""
+
+_INTERVAL_PARTS = r"""
+CREATE OR REPLACE TEMP TABLE interval_parts AS
+SELECT via, domain, probe_asn, interval, part, min(day) AS since, max(day) AS until,
+  sum(session_count)::BIGINT AS session_count, sum(COLUMNS('_sessions$'))::BIGINT AS '\0',
+  count(*) AS day_count,
+  count(*) FILTER (ok_sessions > 0) AS ok_days,
+  count(*) FILTER (blocked_sessions > 0) AS blocked_days,
+  count(*) FILTER (down_sessions > 0) AS down_days,
+  count(*) FILTER (unclear_sessions > 0) AS unclear_days,
+  count(*) FILTER (blocked_sessions + down_sessions + unclear_sessions > 0) AS failing_days,
+  max(day) FILTER (blocked_sessions + down_sessions + ok_sessions > 0) AS last_known,
+  min(day) FILTER (ok_sessions > 0) AS first_open
+FROM interval_days JOIN period_parts ON day >= part AND day < next_part
+GROUP BY via, domain, probe_asn, interval, part
 """
 
 
-def part_of(periods: Iterable[Period], day: str) -> str:
-    """SQL: the first day of the part of the time, which no period's edge divides, of that day."""
+def add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[Period]) -> None:
+    """Create ``period_parts``: one row a stretch of time that no period's edge divides.
+
+    ``part`` is its first day, ``next_part`` the first day of the one after it.
+    """
     edges = sorted({edge for period in periods for edge in (period.since, period.until)})
-    arms = " ".join(f"WHEN {day} >= DATE '{edge}' THEN DATE '{edge}'" for edge in edges[::-1])
-    return f"CASE {arms} END"
+    part, next_part = pa.array(edges[:-1], pa.date32()), pa.array(edges[1:], pa.date32())
+    rows = pa.table({"part": part, "next_part": next_part})
+    keep_table(connection, "period_parts", rows)
 
 
 def add_intervals(
     connection: duckdb.DuckDBPyConnection, periods: Iterable[Period], thresholds: Thresholds
 ) -> None:
-    """Number the intervals of steady behaviour in ``session_days``, and sum them up by part.
+    """Number the intervals of steady behaviour, and sum them up by part of the time.
 
-    ``interval`` counts from 0 in time order within the cell's view. ``interval_parts``: one row
-    per ``via, domain, probe_asn, interval`` and ``part`` (of the time that no period's edge
-    divides: its first day), with the first and last tested day (``since, until``), the sums of
-    ``session_days``, the days that they lie on, and the last day on which anything could be
-    interpreted (``last_known``) and the first one with access (``first_open``).
+    ``interval_days``: ``session_days``, which it replaces, with ``interval``, which counts from 0
+    in time order within the cell's view.
+
+    ``interval_parts``: one row per ``via, domain, probe_asn, interval`` and ``part`` (see
+    ``add_period_parts``), with the first and last tested day (``since, until``), the sums of
+    ``interval_days``, the days that they lie on (``day_count, ok_days`` …), the last day on which
+    anything could be interpreted (``last_known``) and the first one with access (``first_open``).
 
     Args:
         connection: holds ``session_days``, see ``sessions.add_sessions``.
         periods: what will be asked for.
         thresholds: ``change_penalty`` and the evidence floor.
     """
-    days = connection.execute(_CHANGING.format(**vars(thresholds))).df()
-    connection.register("cut_at_hand", _cut(days, thresholds))
-    connection.execute(_NUMBER)
-    connection.unregister("cut_at_hand")
-    seldom = [name for name in SUMMED if name not in ("session_count", "ok")]
-    parts = _PARTS.format(
-        part=part_of(periods, "day"),
-        sums=", ".join(f"sum({name})::BIGINT AS {name}" for name in seldom),
-        failing=", ".join(f"coalesce(f.{name}, 0) AS {name}" for name in [*seldom, *_FAILING_DAYS]),
-    )
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE interval_parts AS {parts}")
+    floor = {"floor_sessions": thresholds.floor_sessions}
+    days = connection.execute(_CHANGING_DAYS, floor).df()
+    connection.register("cuts_at_hand", _cut(days, thresholds))
+    connection.execute(_INTERVAL_DAYS)
+    connection.unregister("cuts_at_hand")
+    connection.execute("DROP TABLE session_days")
+    add_period_parts(connection, periods)
+    connection.execute(_INTERVAL_PARTS)
 
 
 def _cut(days: pd.DataFrame, thresholds: Thresholds) -> pa.Table:
@@ -117,16 +124,16 @@ def _cut(days: pd.DataFrame, thresholds: Thresholds) -> pa.Table:
     behaviours = _behaviours(days)
     keys = days[VIEW]
     starts = np.flatnonzero((keys != keys.shift()).any(axis=1).to_numpy())
-    found: list[tuple[int, int, int]] = []
+    intervals: list[tuple[int, int, int]] = []  # number, first row, last row
     cuts = segment(behaviours, starts, thresholds.change_penalty)
     edges = [*starts.tolist(), len(days)]
     for (start, end), ranges in zip(pairwise(edges), cuts, strict=True):
         ranges = _without_short_openings(ranges, behaviours[start:end], thresholds)
         if len(ranges) > 1:
-            found += [
+            intervals += [
                 (n, start + left, start + right - 1) for n, (left, right) in enumerate(ranges)
             ]
-    number, first, last = np.array(found, np.int64).reshape(-1, 3).T
+    number, first, last = np.array(intervals, np.int64).reshape(-1, 3).T
     rows = days[[*VIEW, "day"]].iloc[first].reset_index(drop=True)
     return pa.table(
         {
@@ -145,9 +152,8 @@ def _behaviours(counts: pd.DataFrame) -> NDArray[np.int64]:
 
     What only a block leaves is another behaviour than failures that chance has as well.
     """
-    artefacts = counts["artefact"]
-    columns = counts[["ok", "blocked", "down", "unclear", "artefact"]]
-    return columns.assign(blocked=counts["blocked"] - artefacts).to_numpy(np.int64)
+    bare = counts["blocked_sessions"] - counts["artefact_sessions"]
+    return counts[_BEHAVIOURS].assign(blocked_sessions=bare).to_numpy(np.int64)
 
 
 def _without_short_openings(
@@ -204,8 +210,8 @@ def sessions_to_merge(intervals: pd.DataFrame, thresholds: Thresholds) -> pd.Ser
     their price.
 
     Args:
-        intervals: one row per interval, sorted by ``via, domain, probe_asn, interval``, with its
-            sessions ``ok, blocked, down, unclear, artefact``.
+        intervals: one row per interval, sorted by ``via, domain, probe_asn, interval``, with
+            ``ok_sessions, blocked_sessions, down_sessions, unclear_sessions, artefact_sessions``.
         thresholds: ``change_penalty``.
 
     Returns:
@@ -222,22 +228,22 @@ def sessions_to_merge(intervals: pd.DataFrame, thresholds: Thresholds) -> pd.Ser
         windows = np.lib.stride_tricks.sliding_window_view(counts, length, axis=0)
         joined = windows.sum(axis=-1)
         alone = segment_cost(np.moveaxis(windows, -1, -2)).sum(axis=-1)
-        places = np.arange(len(windows))
-        gain = segment_cost(joined) - alone - (length - 1) * price[places]
+        starts = np.arange(len(windows))
+        gain = segment_cost(joined) - alone - (length - 1) * price[starts]
         needed = np.floor(np.maximum(gain, 0) / (1 + np.log(np.maximum(joined.sum(axis=1), 1)))) + 1
-        needed[cell[places] != cell[places + length - 1]] = np.inf
-        for place in range(length):
-            np.minimum.at(fewest, places + place, needed)
+        needed[cell[starts] != cell[starts + length - 1]] = np.inf
+        for offset in range(length):
+            np.minimum.at(fewest, starts + offset, needed)
     return pd.Series(fewest, index=intervals.index)
 
 
 # One row per listed interval, with the tested days around and inside it.
-_TABLE = """
+_INTERVAL_TABLE = """
 WITH stretches AS (
   SELECT via::view_name AS via, domain::host_name AS domain, * EXCLUDE (via, domain) FROM listed
 ), tested AS (
-  SELECT domain, probe_asn, day, ok > 0 AS is_open
-  FROM session_days SEMI JOIN stretches USING (via, domain, probe_asn)
+  SELECT domain, probe_asn, day, ok_sessions > 0 AS is_open
+  FROM interval_days SEMI JOIN stretches USING (via, domain, probe_asn)
 ), gaps AS (
   SELECT s.domain, s.probe_asn, s.blocked_from,
     date_diff('day', lag(t.day) OVER inside, t.day) AS gap_days
@@ -256,8 +262,8 @@ SELECT domain::VARCHAR AS domain, probe_asn, strftime(blocked_from, '%Y-%m-%d') 
   mechanism, coalesce(strftime(last_seen_open, '%Y-%m-%d'), '') AS last_seen_open,
   strftime(blocked_until, '%Y-%m-%d') AS blocked_until,
   coalesce(strftime(first_seen_open_again, '%Y-%m-%d'), '') AS first_seen_open_again,
-  blocked_measurements AS measurement_count, blocked AS session_count, blocked_days AS day_count,
-  coalesce(longest_gap_days, 0) AS longest_gap_days
+  blocked_measurements AS measurement_count, blocked_sessions AS session_count,
+  blocked_days AS day_count, coalesce(longest_gap_days, 0) AS longest_gap_days
 FROM stretches JOIN around USING (domain, probe_asn, blocked_from)
   JOIN longest USING (domain, probe_asn, blocked_from)
 ORDER BY 1, 2, 3
@@ -268,13 +274,13 @@ def interval_table(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame) 
     """The contract's ``blocking_intervals``: one row per listed interval of a site on a network.
 
     Args:
-        connection: holds ``session_days``, for the days on which the site was seen open around.
-        judged: one row per interval with ``state, mechanism, blocked_from, blocked_until``, its
-            blocked sessions, days and measurements.
+        connection: holds ``interval_days``, for the days on which the site was seen open around.
+        judged: one row per interval with ``state, mechanism, blocked_from, blocked_until,
+            blocked_sessions, blocked_days, blocked_measurements``.
     """
     columns = [
-        *VIEW, "mechanism", "blocked_from", "blocked_until", "blocked_measurements", "blocked",
-        "blocked_days",
+        *VIEW, "mechanism", "blocked_from", "blocked_until", "blocked_measurements",
+        "blocked_sessions", "blocked_days",
     ]  # fmt: skip
     listed = judged.loc[judged["state"].isin(LISTED), columns]
     dates = {
@@ -282,6 +288,6 @@ def interval_table(connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame) 
     }
     counts = {"blocked_measurements": listed["blocked_measurements"].astype("int64")}
     connection.register("listed", listed.assign(**dates, **counts))
-    table = connection.execute(_TABLE).df()
+    table = connection.execute(_INTERVAL_TABLE).df()
     connection.unregister("listed")
     return table

@@ -1,4 +1,4 @@
-"""How many forged sessions it would take to change a verdict (guard G10).
+"""How many forged sessions it would take to change a verdict.
 
 Anybody may submit a measurement. The number beside a verdict is meant as a lower bound on the
 sessions that somebody would have to forge to move it. It is computed from the counts that the state
@@ -19,16 +19,17 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """The smallest number of forged sessions that could move each state.
 
     Args:
-        counts: ``state``; the sessions of the interval that the state rests on (``blocked, down,
-            ok, unclear, artefact, firm, core, one_layer``), those of them that lie in the period
-            that is asked about (``blocked_inside, down_inside, ok_inside, unclear_inside,
-            artefact_inside``), and all of that period's (``all_blocked, all_down, all_ok,
-            all_unclear``, and ``all_none``, those that say nothing as yet); ``all_traceable``:
-            of the whole period, artefacts and what may yet be read as such;
-            ``sessions_to_merge``: see ``intervals``;
+        counts: ``state``; the sessions of the interval that the state rests on
+            (``blocked_sessions, down_sessions, ok_sessions, unclear_sessions, artefact_sessions,
+            firm_sessions, core_sessions, one_layer_sessions``); those of them that lie in the
+            period that is asked about (``blocked_sessions_inside`` …, of the classes and of
+            artefacts), and all of that period's (``all_blocked_sessions`` …, and
+            ``all_none_sessions``, those that say nothing as yet);
+            ``all_artefact_sessions``: of the whole period, artefacts and what may yet be read as
+            such; ``sessions_to_merge``: see ``intervals``;
             ``is_profiled``: the mechanism rests on what other sessions saw too;
             ``is_frail``: a few days or sessions more or less make it another block;
-            ``leaning``: see ``elsewhere.withhold_unreached``.
+            ``leaning``: see ``withholding.withhold_unreached``.
         thresholds: the evidence floor.
 
     Returns:
@@ -39,15 +40,15 @@ def sessions_to_flip(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     # A state needs its share of the interval, and of what lies in the period.
     thin = pd.concat(
         [
-            _to_thin(counts, counts["core"], "", thresholds),
-            _to_thin(counts, counts["blocked_inside"], "_inside", thresholds),
+            _to_thin(counts, counts["core_sessions"], "", thresholds),
+            _to_thin(counts, counts["blocked_sessions_inside"], "_inside", thresholds),
         ],
         axis=1,
     ).where(state != "insufficient", np.inf)
     ways = pd.concat([thin, _to_blur(counts), _to_make_up(counts, thresholds)], axis=1)
     # What a block is told by must be left in the period when a cut has moved.
     inside = holding_sessions(counts, "_inside")
-    inside = inside.where(state != "blocked", counts["artefact_inside"])
+    inside = inside.where(state != "blocked", counts["artefact_sessions_inside"])
     # Open sessions through the same resolver make a private address look like a local filter, and
     # the same page elsewhere makes a block page look like the sites' own. And a new session can
     # move the cuts, so that a part of the stretch goes to its neighbour: the rest must still hold.
@@ -72,11 +73,11 @@ def _to_thin(
     ``core``: the sessions that hold a block by time-outs, those of one layer.
     """
     state, holding = counts["state"], holding_sessions(counts, suffix)
-    classes = [name + suffix for name in ("blocked", "down", "unclear", "ok")]
+    classes = [f"{name}_sessions{suffix}" for name in ("blocked", "down", "unclear", "ok")]
     everything = counts[classes].sum(axis=1)
-    among = everything - counts["unclear" + suffix].where(state == "down", 0)
+    among = everything - counts["unclear_sessions" + suffix].where(state == "down", 0)
     is_listed = state.isin(LISTED)
-    is_firm = is_listed & (2 * counts["firm"] >= counts["blocked"])
+    is_firm = is_listed & (2 * counts["firm_sessions"] >= counts["blocked_sessions"])
     firm = np.minimum(
         _to_thin_out(holding, among, thresholds.firm_share_floor), 2 * holding - among + 1
     )
@@ -109,12 +110,12 @@ def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:
 
 def _to_blur(counts: pd.DataFrame) -> pd.Series:
     """Sessions until a state's own majority is gone: artefacts, or blocked and down ones."""
-    artefacts = 2 * counts["artefact"] - counts["blocked"] + 1
+    artefacts = 2 * counts["artefact_sessions"] - counts["blocked_sessions"] + 1
     majority = np.minimum(
-        counts["blocked"] - counts["down"] - counts["unclear"] + 1,
-        2 * counts["one_layer"] - counts["blocked"] + 1,
+        counts["blocked_sessions"] - counts["down_sessions"] - counts["unclear_sessions"] + 1,
+        2 * counts["one_layer_sessions"] - counts["blocked_sessions"] + 1,
     )
-    named = counts["down"] - counts["unclear"] + 1
+    named = counts["down_sessions"] - counts["unclear_sessions"] + 1
     return pd.Series(
         np.select(
             [
@@ -135,8 +136,8 @@ def _to_make_up(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     Sessions that no rule explains, or that were discarded, may be read otherwise once forged ones
     have changed a profile: they count as the forger's own.
     """
-    failing = counts["all_blocked"] + counts["all_down"] + counts["all_unclear"]
-    others = counts["all_blocked"] + counts["all_unclear"] + counts["all_none"]
+    down, none = counts["all_down_sessions"], counts["all_none_sessions"]
+    undecided = counts["all_blocked_sessions"] + counts["all_unclear_sessions"]
     there = pd.Series(
         np.select(
             [
@@ -148,14 +149,14 @@ def _to_make_up(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
             ],
             [
                 -np.inf,
-                counts["all_traceable"],
+                counts["all_artefact_sessions"],
                 # down is weaker, but is said first where its sessions suffice
-                np.maximum(others, counts["all_down"]),
+                np.maximum(undecided + none, down),
                 # beside two more failures, sessions that found the site down make it impaired
-                others + np.maximum(2, counts["all_down"] - counts["down_inside"]),
-                failing + counts["all_none"],
+                undecided + none + np.maximum(2, down - counts["down_sessions_inside"]),
+                undecided + down + none,
             ],
-            default=np.maximum(failing, counts["all_ok"]) + counts["all_none"],
+            default=np.maximum(undecided + down, counts["all_ok_sessions"]) + none,
         ),
         index=counts.index,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 import duckdb
 import numpy as np
@@ -9,8 +10,8 @@ import pandas as pd
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts.blocks import COUNTED_CLASSES, count_inside, judge_intervals
-from analysis.verdicts.intervals import CELL, interval_table, part_of, sessions_to_merge
+from analysis.verdicts.blocks import CLASS_SESSIONS, count_inside, judge_intervals
+from analysis.verdicts.intervals import CELL, interval_table, sessions_to_merge
 from analysis.verdicts.robustness import sessions_to_flip
 from analysis.verdicts.states import strength, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
@@ -19,40 +20,51 @@ from analysis.vocabulary import LISTED
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
 _PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.other", "http.blockpage"]
 
-# Measurements of each part of the time, see ``intervals.part_of``, by what they show. A session
-# belongs to the day on which it began, and so do its measurements: a report that runs over midnight
-# must not leave a period with measurements and without a session.
-_MEASURED = """
+# Measurements of each part of the time, see ``intervals.add_period_parts``, by what they show. A
+# session belongs to the day on which it began, and so do its measurements: a report that runs over
+# midnight must not leave a period with measurements and without a session.
+_MEASUREMENT_COUNTS = """
+CREATE OR REPLACE TEMP TABLE measurement_counts AS
 WITH long AS (
   SELECT session FROM outcomes GROUP BY session HAVING min(day) < max(day)
 ), begun AS (
   SELECT domain, probe_asn, session, day FROM sessions SEMI JOIN long USING (session)
+), dated AS (
+  SELECT o.*, coalesce(b.day, o.day) AS session_day
+  FROM outcomes o LEFT JOIN begun b USING (domain, probe_asn, session)
+  WHERE o.domain <> ''
 )
-SELECT o.domain, o.probe_asn, {part} AS part, o.class, o.set_aside,
-  CASE WHEN o.class = 'blocked' AND o.resolver_asn > 0 AND o.dns_rule = o.rule_id
-    THEN o.resolver_asn END AS blocking_resolver_asn,
-  o.is_anomaly OR o.is_confirmed OR o.class = 'blocked' OR o.set_aside = 'geo_restricted'
-    AS is_problem,
+SELECT domain, probe_asn, part, class, set_aside,
+  CASE WHEN class = 'blocked' AND resolver_asn > 0 AND dns_rule = rule_id
+    THEN resolver_asn END AS blocking_resolver_asn,
+  -- what OONI flags, and what a rule reads as blocking or as a refusal
+  is_anomaly OR is_confirmed OR class = 'blocked' OR set_aside = 'geo_restricted' AS is_problem,
   count(*) AS measurement_count
-FROM outcomes o LEFT JOIN begun b USING (domain, probe_asn, session)
-WHERE o.domain <> '' GROUP BY ALL
+FROM dated JOIN period_parts ON session_day >= part AND session_day < next_part
+GROUP BY ALL
 """
 
-_COUNTS = """
-WITH counted AS (
+_CELL_COUNTS = """
+WITH inside AS (
+  FROM measurement_counts WHERE part >= $since AND part < $until
+), counted AS (
   SELECT domain, probe_asn,
     sum(measurement_count)::BIGINT AS measurement_count,
-    {class_counts}
-  FROM measured WHERE part >= $since AND part < $until GROUP BY ALL
+    coalesce(sum(measurement_count) FILTER (class = 'blocked'), 0)::BIGINT AS blocked_count,
+    coalesce(sum(measurement_count) FILTER (class = 'down'), 0)::BIGINT AS down_count,
+    coalesce(sum(measurement_count) FILTER (class = 'ok'), 0)::BIGINT AS ok_count,
+    coalesce(sum(measurement_count) FILTER (class = 'unknown'), 0)::BIGINT AS unknown_count
+  FROM inside GROUP BY ALL
 ), resolvers AS (
   SELECT domain, probe_asn, string_agg('AS' || asn, ';' ORDER BY asn) AS resolver_asns
-  FROM (SELECT DISTINCT domain, probe_asn, blocking_resolver_asn AS asn FROM measured
-        WHERE blocking_resolver_asn IS NOT NULL AND part >= $since AND part < $until)
-  GROUP BY ALL
+  FROM (SELECT DISTINCT domain, probe_asn, blocking_resolver_asn AS asn FROM inside)
+  WHERE asn IS NOT NULL GROUP BY ALL
 ), days AS (
   SELECT domain, probe_asn, sum(day_count)::BIGINT AS day_count,
-    sum(session_count)::BIGINT AS session_count, sum(blocked)::BIGINT AS blocked_session_count,
-    sum(down)::BIGINT AS down_session_count, sum(ok)::BIGINT AS ok_session_count
+    sum(session_count)::BIGINT AS session_count,
+    sum(blocked_sessions)::BIGINT AS blocked_session_count,
+    sum(down_sessions)::BIGINT AS down_session_count,
+    sum(ok_sessions)::BIGINT AS ok_session_count
   FROM interval_parts WHERE via = 'all' AND part >= $since AND part < $until GROUP BY ALL
 )
 SELECT domain::VARCHAR AS domain, probe_asn, m.* EXCLUDE (domain, probe_asn),
@@ -62,32 +74,32 @@ FROM counted m JOIN days s USING (domain, probe_asn)
 ORDER BY domain, probe_asn
 """
 
-# Problems are what OONI flags and what a rule reads as blocking or as a refusal.
+# What most of a cell's problems are: the first row of each.
 _PROBLEMS = """
 SELECT domain::VARCHAR AS domain, probe_asn,
   CASE WHEN set_aside <> '' THEN set_aside::VARCHAR WHEN class = 'blocked' THEN 'blocked'
        ELSE 'other' END AS problem,
   sum(measurement_count)::BIGINT AS problem_count
-FROM measured WHERE is_problem AND part >= ? AND part < ?
+FROM measurement_counts WHERE is_problem AND part >= $since AND part < $until
 GROUP BY ALL ORDER BY domain, probe_asn, problem_count DESC, problem
 """
 
-# G8: on how many of the access networks that tell anything about a site it refuses most sessions. A
+# On how many of the access networks that tell anything about a site it refuses most sessions. A
 # site that refuses the country may well let its hosters and VPNs in.
-_REFUSALS = """
+_REFUSING_SITES = """
 WITH cells AS (
   SELECT domain, probe_asn, 2 * count(*) FILTER (is_refused) > count(*) AS is_refusing
   FROM sessions WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
 )
 SELECT domain::VARCHAR AS domain FROM cells GROUP BY domain
-HAVING count(*) FILTER (is_refusing) >= {refusal_share} * count(*)
+HAVING count(*) FILTER (is_refusing) >= $refusal_share * count(*)
    AND count(*) FILTER (is_refusing) > 0 ORDER BY domain
 """
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the confirmation stage found.
+    """What the confirmation stage says.
 
     Attributes:
         verdicts: one row per ``domain, probe_asn, period``; the contract's ``verdicts.csv``
@@ -117,9 +129,10 @@ def judge_cells(
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
     """
     judged = judge_intervals(connection, periods, thresholds, domestic_asns=domestic_asns)
-    measured = _MEASURED.format(part=part_of(periods.values(), "coalesce(b.day, o.day)"))
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE measured AS {measured}")
-    refusing = set(connection.execute(_REFUSALS.format(**vars(thresholds))).df()["domain"])
+    connection.execute(_MEASUREMENT_COUNTS)
+    # As the decimal that it is written as: 0.9 of 30 networks are 27, which they are not in binary.
+    share = {"refusal_share": Decimal(repr(thresholds.refusal_share))}
+    refusing = set(connection.execute(_REFUSING_SITES, share).df()["domain"])
     judged["sessions_to_merge"] = sessions_to_merge(judged, thresholds)
     intervals = interval_table(connection, judged)
     tables = []
@@ -150,15 +163,12 @@ def _verdicts_of(
 ) -> pd.DataFrame:
     """One period's rows of ``verdicts``, from its own intervals and those of the whole."""
     inside = {"since": period.since, "until": period.until}
-    class_counts = ", ".join(
-        f"coalesce(sum(measurement_count) FILTER (class = '{name}'), 0)::BIGINT AS {name}_count"
-        for name in ("blocked", "down", "ok", "unknown")
-    )
-    counts = connection.execute(_COUNTS.format(class_counts=class_counts), inside).df()
+    counts = connection.execute(_CELL_COUNTS, inside).df()
     strongest = (
         judged.assign(rank=strength(judged["state"]))
         .sort_values(
-            [*CELL, "rank", "blocked", "interval"], ascending=[True, True, True, False, True]
+            [*CELL, "rank", "blocked_sessions", "interval"],
+            ascending=[True, True, True, False, True],
         )
         .drop_duplicates(CELL)
     )
@@ -193,17 +203,17 @@ def _flips(
     A state rests on its interval's sessions, the whole of them, and on those in the period.
     """
     behind = whole.drop(columns="state").merge(
-        strongest[[*CELL, "interval", "state", *COUNTED_CLASSES, "artefact"]],
+        strongest[[*CELL, "interval", "state", *CLASS_SESSIONS, "artefact_sessions"]],
         on=[*CELL, "interval"],
         suffixes=("", "_inside"),
     )
-    there = judged.groupby(CELL)[[*COUNTED_CLASSES, "session_count"]].sum()
-    there["none"] = there["session_count"] - there[COUNTED_CLASSES].sum(axis=1)
+    there = judged.groupby(CELL)[[*CLASS_SESSIONS, "session_count"]].sum()
+    there["none_sessions"] = there["session_count"] - there[CLASS_SESSIONS].sum(axis=1)
     # What the other half shows, or may come to show, may make one block of both.
-    everywhere = whole.groupby(CELL)[[*COUNTED_CLASSES, "artefact", "session_count"]].sum()
-    there["traceable"] = (
-        everywhere["artefact"] + everywhere["session_count"]
-        - everywhere[["blocked", "down", "ok"]].sum(axis=1)
+    everywhere = whole.groupby(CELL)[[*CLASS_SESSIONS, "artefact_sessions", "session_count"]].sum()
+    there["artefact_sessions"] = (
+        everywhere["artefact_sessions"] + everywhere["session_count"]
+        - everywhere[["blocked_sessions", "down_sessions", "ok_sessions"]].sum(axis=1)
     )  # fmt: skip
     there = there.add_prefix("all_").reset_index()
     counts = table[CELL].merge(behind, on=CELL, how="left").merge(there, on=CELL, how="left")
@@ -213,10 +223,9 @@ def _flips(
     is_brief = is_timeout & (days < 4 * thresholds.route_days)
     # A cut between time-outs and firmer failures leaves the time-outs alone, and what has most
     # sessions of several mechanisms is soon another.
-    lesser = np.minimum(counts["firm"], counts["blocked"] - counts["firm"])
-    is_mixed = (lesser >= thresholds.floor_sessions) | (
-        2 * counts["rule_sessions"] <= counts["blocked"]
-    )
+    firm, blocked = counts["firm_sessions"], counts["blocked_sessions"]
+    lesser = np.minimum(firm, blocked - firm)
+    is_mixed = (lesser >= thresholds.floor_sessions) | (2 * counts["rule_sessions"] <= blocked)
     counts["is_frail"] = is_brief | ((counts["state"] == "likely_blocked") & is_mixed)
     return sessions_to_flip(counts, thresholds).set_axis(table.index)
 
@@ -228,7 +237,8 @@ def _set_aside_reasons(
     refusing: set[str],
 ) -> pd.Series:
     """Why a cell with problems is not listed: what explains most of them."""
-    problems = connection.execute(_PROBLEMS, [period.since, period.until]).df()
+    inside = {"since": period.since, "until": period.until}
+    problems = connection.execute(_PROBLEMS, inside).df()
     top = table[CELL].merge(problems.drop_duplicates(CELL), on=CELL, how="left")["problem"]
     top.index = table.index
     state = table["state"]
@@ -241,14 +251,15 @@ def _set_aside_reasons(
 
 def _add_share(table: pd.DataFrame, judged: pd.DataFrame, listed: pd.Series) -> pd.DataFrame:
     """Blocked sessions over blocked and ok ones: inside the interval, or over the period."""
-    inside = judged[judged["state"].isin(LISTED)].groupby(CELL)[["blocked", "ok"]].sum()
+    columns = ["blocked_sessions", "ok_sessions"]
+    inside = judged[judged["state"].isin(LISTED)].groupby(CELL)[columns].sum()
     table = table.merge(inside.reset_index(), on=CELL, how="left")
-    hits = table["blocked"].where(listed, table["blocked_session_count"])
-    total = hits + table["ok"].where(listed, table["ok_session_count"])
+    hits = table["blocked_sessions"].where(listed, table["blocked_session_count"])
+    total = hits + table["ok_sessions"].where(listed, table["ok_session_count"])
     low, high = wilson_bounds(hits, total)
     share = (hits / total.where(total > 0)).astype("float64")
     return table.assign(blocked_share=share, blocked_share_low=low, blocked_share_high=high).drop(
-        columns=["blocked", "ok"]
+        columns=columns
     )
 
 

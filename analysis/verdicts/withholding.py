@@ -1,4 +1,4 @@
-"""What fails on every network, or on one for a few days, is not shown to be blocked (guard G6)."""
+"""What fails on every network, or on one for a few days, is not shown to be blocked."""
 
 import duckdb
 import numpy as np
@@ -26,49 +26,63 @@ _EVERYWHERE = (
 )
 _FOR_DAYS = "timed out on this network alone, for a few days; a lost route looks the same"
 
-# What the other access networks saw of the site while it was blocked on this one. A VPN or a
-# foreign network is no witness: a site that refuses the country lets it in.
-_OTHERS = """
-WITH core AS (
-  -- A stray failure before or after an outage would stretch it over days on which the site worked.
-  SELECT s.row, s.domain::host_name AS domain, s.probe_asn, s.family::layer_word AS family,
-    s.is_timeout, s.is_silent,
-    quantile_disc(o.day, 0.15) AS since, quantile_disc(o.day, 0.85) AS until
-  FROM suspected s JOIN sessions o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
-    AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.class = 'blocked'
-  GROUP BY ALL
-), seen AS (
-  SELECT s.row, o.probe_asn, count(*) FILTER (o.class = 'ok') AS ok, count(*) AS sessions,
-    -- A lost route shows as a time-out at whatever layer a probe's version writes it down.
-    count(*) FILTER (o.class = 'blocked'
-      AND (o.family = s.family OR (s.is_timeout AND o.is_timeout))) AS alike,
-    count(*) FILTER (o.class = 'blocked' AND o.is_timeout AND o.family IN ('dns', 'tcp')) AS lost,
-    count(*) FILTER (o.class = 'blocked' AND NOT o.is_timeout
-      AND (o.family <> s.family OR o.is_artefact OR (s.is_silent AND NOT o.is_loose)))
-      AS otherwise,
-    -- One network answers with a reset or a refusal where the other lets the packets disappear;
-    -- resolvers that get no answer do one or the other by themselves.
-    count(*) FILTER (o.class = 'blocked' AND o.family = s.family AND o.is_timeout <> s.is_timeout
-      AND NOT (s.is_silent AND o.is_loose)) AS other_manner
-  FROM core s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
+# The days around which each block lies. A stray failure before or after an outage would stretch it
+# over days on which the site worked.
+_SUSPECTED_DAYS = """
+CREATE OR REPLACE TEMP TABLE suspected_days AS
+SELECT s.row, s.domain::host_name AS domain, s.probe_asn, s.layer::layer_word AS layer,
+  s.is_timeout, s.is_silent,
+  quantile_disc(o.day, 0.15) AS since, quantile_disc(o.day, 0.85) AS until
+FROM suspected s JOIN sessions o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
+  AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.class = 'blocked'
+GROUP BY ALL
+"""
+
+# What each other access network saw of the site meanwhile. A VPN or a foreign network is no
+# witness: a site that refuses the country lets it in. A lost route shows as a time-out at whatever
+# layer a probe's version writes it down. One network answers with a reset or a refusal where the
+# other lets the packets disappear; resolvers that get no answer do one or the other by themselves.
+_NETWORKS_MEANWHILE = """
+CREATE OR REPLACE TEMP TABLE networks_meanwhile AS
+WITH compared AS (
+  SELECT s.row, o.probe_asn, o.class, o.is_timeout, o.layer IN ('dns', 'tcp') AS is_early,
+    o.layer = s.layer AS is_same_layer, o.is_timeout = s.is_timeout AS is_same_manner,
+    s.is_timeout AND o.is_timeout AS is_timeout_twice,
+    s.is_silent AND o.is_loose AS is_silent_too,
+    o.is_artefact OR (s.is_silent AND NOT o.is_loose) AS is_distinctive
+  FROM suspected_days s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
     AND o.day BETWEEN s.since AND s.until
-    AND o.class IN ('blocked', 'ok', 'unclear')
-    AND o.probe_asn IN (FROM domestic_resolvers)
-  GROUP BY ALL
+  WHERE o.class IN ('blocked', 'ok', 'unclear') AND o.probe_asn IN (FROM domestic_resolvers)
 )
-SELECT row, sum(ok)::BIGINT AS reaching_session_count, sum(sessions)::BIGINT AS session_count,
-  count(*) AS network_count,
-  count(*) FILTER (2 * alike > sessions) AS failing_network_count,
-  sum(alike)::BIGINT AS alike_session_count,
-  count(*) FILTER (2 * alike > sessions AND alike >= 2) AS company_network_count,
-  count(*) FILTER (2 * lost > sessions) AS lost_network_count,
-  -- sessions that would take these networks' majorities away
+SELECT row, probe_asn, count(*) AS sessions,
+  count(*) FILTER (class = 'ok') AS ok_sessions,
+  count(*) FILTER (class = 'blocked' AND (is_same_layer OR is_timeout_twice)) AS alike_sessions,
+  count(*) FILTER (class = 'blocked' AND is_timeout AND is_early) AS lost_sessions,
+  count(*) FILTER (class = 'blocked' AND NOT is_timeout AND (NOT is_same_layer OR is_distinctive))
+    AS otherwise_sessions,
+  count(*) FILTER (class = 'blocked' AND is_same_layer AND NOT is_same_manner
+    AND NOT is_silent_too) AS other_manner_sessions
+FROM compared GROUP BY row, probe_asn
+"""
+
+# ``otherwise_margin``: sessions that would take away the majorities of those networks on which the
+# site failed in another way.
+_OTHERS = """
+WITH told AS (
+  SELECT *, 2 * alike_sessions > sessions AS is_failing,
+    greatest(2 * otherwise_sessions - sessions,
+      CASE WHEN other_manner_sessions >= $floor_sessions
+        THEN 2 * other_manner_sessions - sessions ELSE 0 END) AS margin
+  FROM networks_meanwhile
+)
+SELECT row, sum(ok_sessions)::BIGINT AS reaching_session_count,
+  sum(sessions)::BIGINT AS session_count, count(*) AS network_count,
+  count(*) FILTER (is_failing) AS failing_network_count,
+  sum(alike_sessions)::BIGINT AS alike_session_count,
+  count(*) FILTER (is_failing AND alike_sessions >= 2) AS company_network_count,
+  count(*) FILTER (2 * lost_sessions > sessions) AS lost_network_count,
   coalesce(sum(margin) FILTER (margin > 0), 0)::BIGINT AS otherwise_margin
-FROM (
-  SELECT *, greatest(2 * otherwise - sessions, CASE WHEN other_manner >= {floor_sessions}
-    THEN 2 * other_manner - sessions ELSE 0 END) AS margin
-  FROM seen
-) GROUP BY row ORDER BY row
+FROM told GROUP BY row ORDER BY row
 """
 
 # On how many of the networks that failed the site was open at other times.
@@ -78,10 +92,10 @@ WITH networks AS (
   FROM unreached s JOIN sessions o ON o.domain = s.domain::host_name
   WHERE o.probe_asn IN (FROM domestic_resolvers)
   GROUP BY ALL
-  HAVING bool_or(o.class = 'blocked' AND o.family = s.family
+  HAVING bool_or(o.class = 'blocked' AND o.layer = s.layer::layer_word
       AND o.day BETWEEN s.blocked_from AND s.blocked_until)
     AND count(*) FILTER (o.class = 'ok' AND o.day NOT BETWEEN s.blocked_from AND s.blocked_until)
-      >= {floor_sessions}
+      >= $floor_sessions
 )
 SELECT row, count(*) AS changed_network_count FROM networks GROUP BY row ORDER BY row
 """
@@ -127,7 +141,7 @@ def withhold_unreached(
     Args:
         connection: holds ``sessions``, ``domestic_resolvers``, ``outcomes`` and ``features``.
         judged: one row per interval with ``state, rule_id, mechanism, blocked_from,
-            blocked_until``, its sessions ``blocked``, and ``rule_sessions``, those by that rule.
+            blocked_until``, its ``blocked_sessions``, and ``rule_sessions``, those by that rule.
         thresholds: ``refusal_share``, ``firewall_names``, ``floor_sessions``.
 
     Returns:
@@ -153,7 +167,8 @@ def withhold_unreached(
     )
     unreached = suspected.set_index("row").loc[others.index[is_unreached]]
     connection.register("unreached", unreached.reset_index())
-    changed = connection.execute(_CHANGED.format(**vars(thresholds))).df().set_index("row")
+    floor = {"floor_sessions": thresholds.floor_sessions}
+    changed = connection.execute(_CHANGED, floor).df().set_index("row")
     around = connection.execute(_GONE_AROUND).df()["domain"]
     hosters = connection.execute(_HOSTERS).df().set_index("domain")["hoster"]
     connection.unregister("unreached")
@@ -170,7 +185,7 @@ def withhold_unreached(
     leaning = pd.concat([short, otherwise], axis=1).max(axis=1).clip(lower=1).where(is_away)
     leaning[unreached.index.difference(withheld)] = 2
     own = suspected.set_index("row").loc[others.index]
-    leaning = leaning.clip(upper=(2 * own["rule_sessions"] - own["blocked"]).clip(lower=1))
+    leaning = leaning.clip(upper=(2 * own["rule_sessions"] - own["blocked_sessions"]).clip(lower=1))
     known = judged.assign(withheld="", leaning=leaning.reindex(judged.index).fillna(np.inf))
     return _withhold(known, judged.index.isin(withheld), _EVERYWHERE)
 
@@ -195,9 +210,9 @@ def withhold_lost(
     is_timeout = (blocks["state"] == "likely_blocked") & blocks["mechanism"].str.endswith(
         ".timeout"
     )
-    found = _suspected(blocks[is_short & is_once & is_timeout])
-    others = _others(connection, found, thresholds)
-    alone = others["company_network_count"].reindex(found["row"], fill_value=0) == 0
+    suspected = _suspected(blocks[is_short & is_once & is_timeout])
+    others = _others(connection, suspected, thresholds)
+    alone = others["company_network_count"].reindex(suspected["row"], fill_value=0) == 0
     return _withhold(judged, judged.index.isin(alone.index[alone]), _FOR_DAYS)
 
 
@@ -211,12 +226,12 @@ def _withhold(judged: pd.DataFrame, which: np.ndarray | pd.Series, why: str) -> 
 def _suspected(judged: pd.DataFrame) -> pd.DataFrame:
     """The intervals that others are asked about; ``row`` is where each stands in ``judged``."""
     columns = [
-        *CELL, "blocked_from", "blocked_until", "mechanism", "rule_sessions", "blocked",
+        *CELL, "blocked_from", "blocked_until", "mechanism", "rule_sessions", "blocked_sessions",
     ]  # fmt: skip
     return judged[columns].assign(
         row=judged.index,
         is_silent=judged["rule_id"].isin(_NO_ANSWER),
-        family=judged["mechanism"].str.split(".").str[0],
+        layer=judged["mechanism"].str.split(".").str[0],
         is_timeout=judged["mechanism"].str.endswith(".timeout"),
     )
 
@@ -226,9 +241,11 @@ def _others(
 ) -> pd.DataFrame:
     """What the other access networks saw meanwhile, by ``row``; none where nobody tested."""
     connection.register("suspected", suspected)
-    others = connection.execute(_OTHERS.format(**vars(thresholds))).df().set_index("row")
+    connection.execute(_SUSPECTED_DAYS)
     connection.unregister("suspected")
-    return others
+    connection.execute(_NETWORKS_MEANWHILE)
+    floor = {"floor_sessions": thresholds.floor_sessions}
+    return connection.execute(_OTHERS, floor).df().set_index("row")
 
 
 def _are_unrelated(

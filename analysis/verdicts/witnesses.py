@@ -21,10 +21,10 @@ def measurement_url(report_id: str, input_url: str) -> str:
 def countries_url(domain: str, period: Period) -> str:
     """OONI's own counts of a site by country and day.
 
-    What fails in most countries is not blocked in one of them (guard G6), and no measurement of
-    that one country can tell.
+    What fails in most countries is not blocked in one of them, and no measurement of that one
+    country can tell.
     """
-    asked = {
+    query = {
         "test_name": "web_connectivity",
         "domain": domain,
         "since": period.since.isoformat(),
@@ -33,7 +33,7 @@ def countries_url(domain: str, period: Period) -> str:
         "axis_x": "measurement_start_day",
         "axis_y": "probe_cc",
     }
-    return f"{_EXPLORER}/chart/mat?{urlencode(asked, quote_via=quote, safe='')}"
+    return f"{_EXPLORER}/chart/mat?{urlencode(query, quote_via=quote, safe='')}"
 
 
 # The witness is the middle one of the measurements that fired the verdict's own rule inside its

@@ -481,7 +481,7 @@ def test_a_measurement_that_cannot_be_placed_is_refused(changes, why):
 )
 def test_start_times_are_utc(text, expected):
     """As probes write them and as the API does."""
-    assert observation.start_time(text) == expected
+    assert observation.parse_start_time(text) == expected
 
 
 # --- hostile and broken corners -----------------------------------------------------------------
