@@ -58,7 +58,18 @@ def test_one_can_look_around(looked_around: list[Any]) -> None:
     frames = [o.data["text/plain"] for o in looked_around if o.output_type == "execute_result"]
     assert len(frames) >= 6
     (tables,) = [frame for frame in frames if "row_count" in frame and "outcomes" in frame]
-    for name in ("observations", "outcomes", "sessions", "session_days", "verdicts", "intervals"):
+    for name in (
+        "observations",
+        "profiled",
+        "outcomes",
+        "sessions",
+        "interval_days",
+        "verdicts",
+        "intervals",
+        "rules",
+        "answer_profiles",
+        "broken_sessions",
+    ):
         assert re.search(rf"\b{name}\b", tables), name
     assert any("unlisted" in frame for frame in frames)
 
@@ -77,15 +88,14 @@ def test_a_start_is_no_page(fictional_report: Path) -> None:
     assert not list(fictional_report.glob("0-*"))
 
 
-def test_every_table_is_named() -> None:
-    """Temporary ones, views and frames too; those on a measurement's way come first."""
+def test_the_tables_worth_asking_are_named() -> None:
+    """Temporary ones, views and frames too, in the order of a measurement's way; no steps between."""
     connection = duckdb.connect()
-    connection.execute("CREATE TABLE addresses AS SELECT 1 AS a, 2 AS b")
+    connection.execute("CREATE TABLE a_step_between AS SELECT 1 AS a, 2 AS b")
     connection.execute("CREATE TEMP TABLE sessions AS FROM range(3)")
     connection.execute("CREATE VIEW observations AS FROM range(5)")
-    frames = {"verdicts": pd.DataFrame({"domain": ["a.test"]})}
-    named = name_tables(connection, **frames)
+    named = name_tables(connection, verdicts=pd.DataFrame({"domain": ["a.test"]}))
     assert named[["table", "row_count", "column_count"]].to_numpy().tolist() == [
-        ["observations", 5, 1], ["sessions", 3, 1], ["verdicts", 1, 1], ["addresses", 1, 2],
+        ["observations", 5, 1], ["sessions", 3, 1], ["verdicts", 1, 1],
     ]  # fmt: skip
-    assert (named["one_row_is"] == "").tolist() == [False, False, False, True]
+    assert (named["one_row_is"] != "").all()

@@ -65,7 +65,7 @@ def test_only_a_block_has_a_mechanism(rule: Rule) -> None:
 def test_a_set_aside_reason_is_in_the_vocabulary(rule: Rule) -> None:
     """What explains an anomaly away can be shown in words."""
     if rule.set_aside:
-        assert rule.set_aside in vocabulary.REASON_SENTENCES
+        assert rule.set_aside in vocabulary.SET_ASIDE_REASONS
         assert rule.set_aside in REASON_SENTENCES
 
 

@@ -307,7 +307,7 @@ def test_make_and_the_readme_list_what_there_is(repository_root: Path) -> None:
     assert listed
     assert set(listed[1].split()) == set(VARIABLES) | {"PREVIOUS", "REPORT_LANGUAGES"}
     readme = (repository_root / "README.md").read_text(encoding="utf-8")
-    table = readme.partition("| variable | what it is |")[2].partition("\n\n")[0]
+    table = readme.partition("| parameter | what it is |")[2].partition("\n\n")[0]
     rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     assert set(re.findall(r"`(\w+)`", "".join(rows))) == set(VARIABLES)
 

@@ -133,24 +133,33 @@ def _day_after(day: str) -> str:
 #: The way of a measurement: table → what one row is.
 _ROWS = {
     "observations": "a measurement: what it recorded",
+    "profiled": "a measurement: the columns that rules ask (outcomes/features.md)",
     "outcomes": "a measurement: which rules it fired",
     "sessions": "a site in one run of a probe: what it shows",
-    "session_days": "a site on a network on one day",
+    "interval_days": "a site on a network on one day, and the interval it is in",
     "verdicts": "a site on a network in a period: its state",
     "intervals": "days in which a network blocked a site",
+    "rules": "a rule of the method",
+    "answer_profiles": "an address as one resolver network gave it in a quarter",
+    "special_profiles": "an address no public site has, as one resolver gave it",
+    "page_profiles": "a page as one network served it",
+    "broken_sessions": "a session that failed where others did not",
+    "defective_versions": "a version of the probe that fails alone",
 }
 
 
 def name_tables(connection: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -> pd.DataFrame:
-    """Every table that a connection holds, those on a measurement's way first.
+    """The tables worth asking, those on a measurement's way first.
+
+    Steps between have tables of their own, named in ``analysis/outcomes`` and ``analysis/verdicts``
+    beside the SQL that makes them.
 
     Args:
-        connection: that of a study.
+        connection: that of a study, after ``confirm``.
         frames: frames that can be asked beside them, by name.
 
     Returns:
-        One row per table: ``table, row_count, column_count``, and what one row is, empty for steps
-        between.
+        One row per table that is there: ``table, row_count, column_count, one_row_is``.
     """
     names = connection.execute(
         "SELECT table_name FROM duckdb_tables() UNION ALL "
@@ -158,11 +167,11 @@ def name_tables(connection: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -
     ).fetchall()
     counts = {name: (len(frame), len(frame.columns)) for name, frame in frames.items()}
     for (name,) in names:
-        relation = connection.table(name)
-        counts[name] = (relation.count("*").fetchall()[0][0], len(relation.columns))
-    order = [*_ROWS, *sorted(counts.keys() - _ROWS.keys())]
+        if name in _ROWS:
+            relation = connection.table(name)
+            counts[name] = (relation.count("*").fetchall()[0][0], len(relation.columns))
     return pd.DataFrame(
-        [(name, *counts[name], _ROWS.get(name, "")) for name in order if name in counts],
+        [(name, *counts[name], one_row) for name, one_row in _ROWS.items() if name in counts],
         columns=["table", "row_count", "column_count", "one_row_is"],
     )
 
