@@ -102,7 +102,7 @@ def test_www_is_a_name_of_its_own_under_one_registrable_domain() -> None:
 
 
 def test_a_site_seen_blocked_only_abroad_is_set_aside() -> None:
-    """G5: a VPN's exit is no network of the country."""
+    """Access networks only: a VPN's exit is no network of the country."""
     verdicts = pd.DataFrame([
         _verdict("a.example", "AS9", set_aside_reason="not_domestic"),
         _aside("a.example", "AS1", "insufficient", measurement_count=6),

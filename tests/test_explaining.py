@@ -173,7 +173,8 @@ def test_a_reader_is_shown_how_a_site_of_a_real_country_fares_elsewhere(
     fictional_report: Path, verdicts: pd.DataFrame, no_store: list[str], tmp_path: Path,
     probe_cc: str, count: int,
 ) -> None:  # fmt: skip
-    """G6: one country's data cannot tell; OONI's counts by country can, of those it knows."""
+    """What every network shows: one country's data cannot tell; OONI's counts by country can, of
+    those it knows."""
     copy = tmp_path / "report"
     shutil.copytree(fictional_report / "tables", copy / "tables")
     run = json.loads((fictional_report / "run.json").read_text(encoding="utf-8"))

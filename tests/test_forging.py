@@ -1,4 +1,4 @@
-"""What forged reports can do to a verdict (guard G10), found out by forging."""
+"""What forged reports can do to a verdict found out by forging."""
 
 import random
 from datetime import timedelta
@@ -11,7 +11,7 @@ from tests.observations import Row
 
 @pytest.mark.parametrize("count", [1, 500])
 def test_one_report_of_any_size_lists_nothing(count: int) -> None:
-    """G10: one report is one witness, however many rows it holds."""
+    """Forged reports: one report is one witness, however many rows it holds."""
     row = days("B")[0]
     rows = [
         {**row, "measurement_start_time": DAY_ONE + timedelta(days=n % 40, seconds=n)}
@@ -35,8 +35,8 @@ def test_measurements_without_a_report_are_one_session_a_day() -> None:
 
 
 def test_a_listing_that_leans_on_another_network_falls_as_soon_as_that_one_does() -> None:
-    """G10 across networks: time-outs on a third network keep 40 resets on two listed; whoever
-    forges resets there takes that away, and not with fewer than the number says."""
+    """Forged reports across networks: time-outs on a third network keep 40 resets on two listed;
+    whoever forges resets there takes that away, and not with fewer than the number says."""
     mine = [*days("R" * 40), *days("R" * 40, probe_asn=ALL_NETWORKS[1])]
     third = days("." * 12 + "SSRSSRSSR", probe_asn=ALL_NETWORKS[2])
     printed = int(verdict(judge([*mine, *third]))["sessions_to_flip"])
@@ -50,8 +50,9 @@ def test_a_listing_that_leans_on_another_network_falls_as_soon_as_that_one_does(
 
 
 def test_time_outs_of_two_layers_fall_with_the_layer_that_holds() -> None:
-    """G10: nine in ten time out, a fifth of them at another layer, which does not hold the block:
-    fewer forged sessions than all of them would bear take it away, and none below the number."""
+    """Forged reports: nine in ten time out, a fifth of them at another layer, which does not hold
+    the block: fewer forged sessions than all of them would bear take it away, and none below the
+    number."""
     usual = [row for n in range(7) for row in days("O" * 4, domain=f"usual-{n}.example")]
     stalling = days(".".join("TTTTSTTTTSTTTTSTTTTSOO"))
     printed = int(verdict(judge([*stalling, *usual]))["sessions_to_flip"])
@@ -64,7 +65,7 @@ def test_time_outs_of_two_layers_fall_with_the_layer_that_holds() -> None:
 
 
 def test_fewer_forged_sessions_than_printed_move_no_state() -> None:
-    """G10, by forging: one short of ``sessions_to_flip``, wherever in the block (or in the open
+    """By forging: one short of ``sessions_to_flip``, wherever in the block (or in the open
     stretch) the forged days are put, the state for the whole period stays what it was."""
     series = {
         f"s-{size}-{around}-{letter.lower()}.example": "O" * around + letter * size + "O" * around
@@ -98,8 +99,8 @@ def test_fewer_forged_sessions_than_printed_move_no_state() -> None:
 
 
 def test_a_network_that_never_tested_may_be_made_to_agree() -> None:
-    """G10: two sessions on a third network make resets on two look like a refusal. One does not,
-    but a bound may be lower than what it takes."""
+    """Forged reports: two sessions on a third network make resets on two look like a refusal. One
+    does not, but a bound may be lower than what it takes."""
     mine = [*days("R" * 80), *days("R" * 80, probe_asn=ALL_NETWORKS[1])]
     forged = days("." * 20 + "RR", probe_asn=ALL_NETWORKS[2])
     before, after = judge(mine), judge([*mine, *forged])
@@ -110,8 +111,8 @@ def test_a_network_that_never_tested_may_be_made_to_agree() -> None:
 
 
 def test_time_outs_beside_resets_may_be_cut_off_from_them() -> None:
-    """G10: three sessions part a block's stalled handshakes from its resets; what is left of the
-    first half is what two more networks show as well."""
+    """Forged reports: three sessions part a block's stalled handshakes from its resets; what is
+    left of the first half is what two more networks show as well."""
     others = [row for asn in ALL_NETWORKS[1:] for row in days("TTTT.TTTTTTTT", probe_asn=asn)]
     mine = days("SSSSSSSS.SS.SSSSRR.RRRRRRRRRRRR.")
     usual = [row for n in range(60) for row in everywhere("OOOO", f"usual-{n}.example")]
@@ -126,8 +127,8 @@ def test_time_outs_beside_resets_may_be_cut_off_from_them() -> None:
 
 
 def test_what_no_mechanism_has_most_of_is_soon_another_block() -> None:
-    """G10: requests and handshakes that are cut off, then forged certificates, on every network:
-    three open days leave fewer of the certificates, which no site can be blamed for."""
+    """Forged reports: requests and handshakes that are cut off, then forged certificates, on every
+    network: three open days leave fewer of the certificates, which no site can be blamed for."""
     mixed = everywhere("PPRRRRPRPPRRRPPRPRPRRPPR" + "M" * 16)
     usual = [row for n in range(60) for row in everywhere("OOOO", f"usual-{n}.example")]
     before = verdict(judge([*mixed, *usual], split="2024-01-19"), "second")
@@ -140,7 +141,7 @@ def test_what_no_mechanism_has_most_of_is_soon_another_block() -> None:
 
 @pytest.mark.parametrize("letters", ["DDBDDDDBDD", "DDBDDDBDD", "BDDDBDDDUD"])
 def test_what_is_nearly_down_may_be_made_so(letters: str) -> None:
-    """G10: a weaker state that is said first where its sessions suffice."""
+    """Forged reports: a weaker state that is said first where its sessions suffice."""
     before = verdict(judge(days(letters)))
     assert (before["state"], before["sessions_to_flip"]) == ("impaired", 1)
 
@@ -160,7 +161,7 @@ MOVED = (
 
 
 def test_what_forging_moved_once_stays() -> None:
-    """G10: four claims, from every other day on, one session short of the number."""
+    """Forged reports: four claims, from every other day on, one session short of the number."""
     usual = [row for n in range(90) for row in days("O" * 4, domain=f"usual-{n}.example")]
     sites = {f"m{n}.example": letters for n, letters in enumerate(MOVED)}
     true = [row for name, letters in sites.items() for row in days(letters, domain=name)]
@@ -200,7 +201,7 @@ def histories(chance: random.Random) -> dict[int, str]:
 
 @pytest.mark.parametrize("seed", [3, 4])
 def test_whatever_is_forged_moves_no_state_before_its_number(seed: int) -> None:
-    """G10, by forging at random: one session short of ``sessions_to_flip``, of any kind, on any day
+    """By forging at random: one session short of ``sessions_to_flip``, of any kind, on any day
     and network, no state of the whole period or of a half is another one."""
     chance = random.Random(seed)
 

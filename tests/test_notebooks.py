@@ -89,7 +89,7 @@ def test_a_start_is_no_page(fictional_report: Path) -> None:
 
 
 def test_the_tables_worth_asking_are_named() -> None:
-    """Temporary ones, views and frames too, in the order of a measurement's way; no steps between."""
+    """Temporary ones, views and frames, in the order of a measurement's way; no steps between."""
     connection = duckdb.connect()
     connection.execute("CREATE TABLE a_step_between AS SELECT 1 AS a, 2 AS b")
     connection.execute("CREATE TEMP TABLE sessions AS FROM range(3)")

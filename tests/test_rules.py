@@ -238,6 +238,7 @@ def test_every_threshold_says_what_it_decides_and_what_it_may_be(name: str) -> N
     assert declared.least <= value <= declared.most
     if declared.tried:
         assert declared.least <= min(declared.tried) < value < max(declared.tried) <= declared.most
+    assert all(declared.least <= one <= declared.most for one in declared.tried_in_worlds)
     kind = type(value)
     for end, beyond in ((declared.least, declared.least - 1), (declared.most, declared.most + 1)):
         assert getattr(Thresholds(**{name: kind(end)}), name) == end

@@ -124,7 +124,8 @@ def test_an_address_of_a_witness_is_quoted() -> None:
 
 
 def test_a_site_is_shown_by_country_for_the_days_of_the_report() -> None:
-    """G6: what fails in most countries is not blocked in one; the link cannot be led astray."""
+    """What every network shows: what fails in most countries is not blocked in one; the link cannot
+    be led astray."""
     period = Period.parse("2024-01-01", "2024-07-01")
     url = urlsplit(countries_url('x.example&probe_cc=QQ"><script>', period))
     assert parse_qs(url.query, strict_parsing=True) == {
@@ -208,8 +209,8 @@ def test_short_blocks_that_meet_the_floor_together_do_so_in_the_half_that_holds_
 
 
 def test_what_is_withheld_is_withheld_in_a_half_that_shows_it() -> None:
-    """G6: short time-outs on every network, twice, are *impaired* in the half that holds them; the
-    half that shows access says nothing of them."""
+    """What every network shows: short time-outs on every network, twice, are *impaired* in the half
+    that holds them; the half that shows access says nothing of them."""
     usual = [row for n in range(9) for row in everywhere("OOOO", f"usual-{n}.example")]
     outage = everywhere("O" * 10 + "TT" + "O" * 10 + "TT" + "O" * 10)
     thrice = [{**row, "report_id": f"{row['report_id']}-{n}"} for row in outage for n in range(3)]
@@ -334,8 +335,9 @@ def test_nothing_measured_is_never_ok_and_never_nought() -> None:
          "one network gets through", "only a tunnel gets through"],
 )  # fmt: skip
 def test_what_fails_alike_on_every_network(rows: list[Row], expected: str) -> None:
-    """G6, G8: a site that is away, or refuses the country, looks the same and is not listed; what
-    no site can do, what began while it was tested, and what many hosts cannot share, is."""
+    """Sites that refuse, and what every network shows: a site that is away, or refuses the country,
+    looks the same and is not listed; what no site can do, what began while it was tested, and what
+    many hosts cannot share, is."""
     # A time-out counts where the network's usual site does not time out.
     usual = [row for asn in ALL_NETWORKS for n in range(7)
              for row in days("O" * 4, domain=f"usual-{n}.example", probe_asn=asn)]  # fmt: skip
@@ -364,8 +366,8 @@ def test_what_fails_alike_on_every_network(rows: list[Row], expected: str) -> No
          "time-outs for twelve days", "resets for six days", "twice", "on two networks at once"],
 )  # fmt: skip
 def test_a_route_that_is_lost_for_days_is_no_block(mine: str, others: str, expected: str) -> None:
-    """G6: a few days of time-outs on one network, once; what lasts, comes again, has company or
-    has somebody who answers, is a block."""
+    """What every network shows: a few days of time-outs on one network, once; what lasts, comes
+    again, has company or has somebody who answers, is a block."""
     usual = [row for asn in ALL_NETWORKS for n in range(7)
              for row in days("O" * 4, domain=f"usual-{n}.example", probe_asn=asn)]  # fmt: skip
     third = days("O" * len(others), probe_asn=ALL_NETWORKS[2])
@@ -418,7 +420,8 @@ def test_time_outs_between_two_blocks_do_not_join_them() -> None:
 
 
 def test_a_networks_own_private_answer_beside_users_filters_that_give_the_same() -> None:
-    """G3: everybody gets it for five names, and some for seven more, which are a filter's."""
+    """Local filters: everybody gets it for five names, and some for seven more, which are a
+    filter's."""
     rows = []
     for day in range(24):
         for user in ("plain", "filtered")[: 1 + (day % 3 == 0)]:
@@ -439,7 +442,8 @@ def test_a_networks_own_private_answer_beside_users_filters_that_give_the_same()
 
 
 def test_a_site_that_refuses_the_country_may_let_a_tunnel_in() -> None:
-    """G8 asks the access networks: here all three are refused, and the one VPN is not."""
+    """A refusal is asked of the access networks: here all three are refused, and the one VPN is
+    not."""
     found = verdict(judge([*everywhere("F" * 12), *days("O" * 12, probe_asn=VPN)]))
     assert (found["state"], found["set_aside_reason"]) == ("impaired", "geo_restricted")
 
@@ -452,7 +456,8 @@ def test_a_site_that_refuses_the_country_may_let_a_tunnel_in() -> None:
 def test_a_resolver_that_a_user_chose_accuses_no_network(
     letter: str, resolver: int, expected: str
 ) -> None:
-    """G3, G4: the network's own resolver gives the site; only one of the country says otherwise."""
+    """Whose resolver: the network's own resolver gives the site; only one of the country says
+    otherwise."""
     own = days("O" * 30)
     chosen = [
         {**row, "report_id": f"{row['report_id']}-chosen"}
@@ -482,7 +487,7 @@ def test_a_half_without_a_session_through_the_countrys_resolvers_is_insufficient
 
 
 def test_single_sessions_of_thin_networks_take_nothing_back() -> None:
-    """G6 needs as many sessions elsewhere as a state needs here."""
+    """What every network shows needs as many sessions elsewhere as a state needs here."""
     mine = days("R" * 40)
     for count, expected in ((1, "likely_blocked"), (2, "impaired")):
         thin = [
@@ -498,8 +503,8 @@ def test_single_sessions_of_thin_networks_take_nothing_back() -> None:
 def test_a_private_answer_that_is_lifted_and_imposed_again(
     versions: tuple[str, ...], expected: str
 ) -> None:
-    """G3: what sessions of several versions get for a while is the network's; what those of one
-    do may be a user's filter, who is alone there for a week."""
+    """Local filters: what sessions of several versions get for a while is the network's; what those
+    of one do may be a user's filter, who is alone there for a week."""
     rows = days("O" * 10 + "L" * 10 + "O" * 25 + "L" * 12 + "O" * 10)
     found = judge(
         {**row, "software_version": versions[n % len(versions)]} for n, row in enumerate(rows)
@@ -534,7 +539,8 @@ def test_pages_as_long_as_each_site_are_no_block_pages() -> None:
 
 
 def test_what_another_resolver_answers_moves_no_date_of_a_dns_block() -> None:
-    """G4: the network's own resolver blocks to the end, while a public one tells the truth."""
+    """Whose resolver: the network's own resolver blocks to the end, while a public one tells the
+    truth."""
     own = days("O" * 10 + "B" * 20, resolver_asn=PROBE_NETWORK)
     public = days("." * 12 + "O" + "." * 15 + "OO", per_day=2, domain=NAME, resolver_asn=64999)
     public = [{**row, "report_id": row["report_id"] + "-public"} for row in public]
@@ -545,8 +551,8 @@ def test_what_another_resolver_answers_moves_no_date_of_a_dns_block() -> None:
 
 
 def test_a_detour_through_anothers_resolver_acquits_nobody() -> None:
-    """G4: half the sessions ask another ISP's resolver, which answers well; the network's own does
-    not, and that is what its subscribers are given."""
+    """Whose resolver: half the sessions ask another ISP's resolver, which answers well; the
+    network's own does not, and that is what its subscribers are given."""
     own = days("L.L.L.L.L.L.L.L.")
     borrowed = days(".O.O.O.O.O.O.O.O", resolver_asn=ALL_NETWORKS[1])
     assert verdict(judge([*own, *borrowed]))["state"] == "blocked"
@@ -564,7 +570,8 @@ def test_chance_on_a_flaky_network_is_no_block(letters: str, expected: str) -> N
 
 
 def test_an_answer_through_anothers_resolver_accuses_nobody() -> None:
-    """G4: the note says whose resolver was asked; a public one is not named as the one at fault."""
+    """Whose resolver: the note says whose resolver was asked; a public one is not named as the one
+    at fault."""
     found = verdict(judge(days("L" * 10, resolver_asn=64999)))
     assert found["state"] == "blocked"
     assert found["resolver_asns"] == "AS64999"

@@ -28,6 +28,7 @@ class Declaration:
         stages: what has to be computed again where the number changes.
         tried: the values that the sweep tries beside the one in use; none where the number moves a
             date and never a state.
+        tried_in_worlds: the values that ``make validate`` tries on worlds whose truth is known.
         group: under which heading it stands.
     """
 
@@ -36,6 +37,7 @@ class Declaration:
     most: float
     stages: frozenset[Stage]
     tried: tuple[float, ...]
+    tried_in_worlds: tuple[float, ...]
     group: str
 
 
@@ -46,9 +48,10 @@ def _declare(
     range: tuple[float, float],
     stages: tuple[Stage, ...],
     tried: tuple[float, ...] = (),
+    tried_in_worlds: tuple[float, ...] = (),
     group: str,
 ) -> Any:
-    declaration = Declaration(meaning, *range, frozenset(stages), tried, group)
+    declaration = Declaration(meaning, *range, frozenset(stages), tried, tried_in_worlds, group)
     return field(default=default, metadata={"declaration": declaration})
 
 
@@ -69,32 +72,39 @@ class Thresholds:
 
     floor_sessions: int = _declare(
         4, "sessions of one class that a state needs",
-        range=(1, 1000), stages=("profiles", "rules", "verdicts"), tried=(2, 3, 5, 6), group=_FLOOR,
+        range=(1, 1000), stages=("profiles", "rules", "verdicts"), tried=(2, 3, 5, 6),
+        tried_in_worlds=(3, 5, 6), group=_FLOOR,
     )  # fmt: skip
     floor_days: int = _declare(
         3, "days on which those sessions must lie",
-        range=(1, 366), stages=("profiles", "verdicts"), tried=(1, 2, 4, 5), group=_FLOOR,
+        range=(1, 366), stages=("profiles", "verdicts"), tried=(1, 2, 4, 5),
+        tried_in_worlds=(2, 4), group=_FLOOR,
     )  # fmt: skip
     share_floor: float = _declare(
         0.5, "lower 95 % bound of the class's share over sessions",
-        range=(0, 1), stages=("verdicts",), tried=(0.3, 0.4, 0.6, 0.7), group=_FLOOR,
+        range=(0, 1), stages=("verdicts",), tried=(0.3, 0.4, 0.6, 0.7),
+        tried_in_worlds=(0.3, 0.4, 0.6), group=_FLOOR,
     )  # fmt: skip
     firm_share_floor: float = _declare(
         0.4,
         "the same where most failures are no time-outs, and at least half of all sessions fail",
-        range=(0, 1), stages=("verdicts",), tried=(0.1, 0.2, 0.4, 0.5), group=_FLOOR,
+        range=(0, 1), stages=("verdicts",), tried=(0.1, 0.2, 0.4, 0.5),
+        tried_in_worlds=(0.2, 0.4, 0.5), group=_FLOOR,
     )  # fmt: skip
     sinkhole_names: int = _declare(
         3, "unrelated live names on one address: a sinkhole",
-        range=(2, 1000), stages=("profiles",), tried=(2, 5, 8, 11), group=_SHARED,
+        range=(2, 1000), stages=("profiles",), tried=(2, 5, 8, 11),
+        tried_in_worlds=(2, 5), group=_SHARED,
     )  # fmt: skip
     blockpage_names: int = _declare(
         3, "unrelated names on one page: a block page",
-        range=(2, 1000), stages=("profiles",), tried=(2, 4, 6, 8), group=_SHARED,
+        range=(2, 1000), stages=("profiles",), tried=(2, 4, 6, 8),
+        tried_in_worlds=(2, 5), group=_SHARED,
     )  # fmt: skip
     substitution_dead_share: float = _declare(
         0.5, "share of an address's names that controls miss: a substitution",
-        range=(0, 1), stages=("profiles",), tried=(0.2, 0.35, 0.65, 0.8), group=_SHARED,
+        range=(0, 1), stages=("profiles",), tried=(0.2, 0.35, 0.65, 0.8),
+        tried_in_worlds=(0.3, 0.7), group=_SHARED,
     )  # fmt: skip
     persistence_share: float = _declare(
         0.9, "share of a live name's sessions on a substitution address: not a lapse",
@@ -102,7 +112,8 @@ class Thresholds:
     )  # fmt: skip
     filter_share: float = _declare(
         0.6, "share of a resolver's sessions below which a private address is a local filter",
-        range=(0, 1), stages=("profiles",), tried=(0.3, 0.45, 0.75, 0.9), group=_SHARED,
+        range=(0, 1), stages=("profiles",), tried=(0.3, 0.45, 0.75, 0.9),
+        tried_in_worlds=(0.8, 0.95), group=_SHARED,
     )  # fmt: skip
     broken_names: int = _declare(
         5, "normally reachable names that a broken session must have tried",
@@ -110,7 +121,8 @@ class Thresholds:
     )  # fmt: skip
     broken_share: float = _declare(
         0.5, "share of them that fail in a broken session",
-        range=(0, 1), stages=("rules",), tried=(0.3, 0.4, 0.6, 0.7), group=_PROBES,
+        range=(0, 1), stages=("rules",), tried=(0.3, 0.4, 0.6, 0.7),
+        tried_in_worlds=(0.35, 0.7), group=_PROBES,
     )  # fmt: skip
     defect_names: int = _declare(
         3, "names on which a probe version must fail alone",
@@ -118,19 +130,23 @@ class Thresholds:
     )  # fmt: skip
     defect_ratio: float = _declare(
         5.0, "times as often as other versions, for a defect",
-        range=(1, 1000), stages=("rules",), tried=(2.5, 3.5, 8.0, 12.0), group=_PROBES,
+        range=(1, 1000), stages=("rules",), tried=(2.5, 3.5, 8.0, 12.0),
+        tried_in_worlds=(3.0, 10.0), group=_PROBES,
     )  # fmt: skip
     refusal_share: float = _declare(
         0.8, "share of networks on which a site refuses the country",
-        range=(0, 1), stages=("profiles", "verdicts"), tried=(0.6, 0.7, 0.9, 1.0), group=_ALIKE,
+        range=(0, 1), stages=("profiles", "verdicts"), tried=(0.6, 0.7, 0.9, 1.0),
+        tried_in_worlds=(0.6, 0.9), group=_ALIKE,
     )  # fmt: skip
     firewall_names: int = _declare(
         3, "unrelated sites that fail alike on every network: a firewall, no refusal",
-        range=(1, 1000), stages=("verdicts",), tried=(2, 4, 6, 10), group=_ALIKE,
+        range=(1, 1000), stages=("verdicts",), tried=(2, 4, 6, 10),
+        tried_in_worlds=(2, 6), group=_ALIKE,
     )  # fmt: skip
     route_days: int = _declare(
         7, "days that time-outs on one network must last: a lost route is back before",
-        range=(0, 366), stages=("verdicts",), tried=(1, 4, 14, 28), group=_TIME,
+        range=(0, 366), stages=("verdicts",), tried=(1, 4, 14, 28),
+        tried_in_worlds=(1, 14), group=_TIME,
     )  # fmt: skip
     body_match: float = _declare(
         0.7, "body length proportion that counts as the same page (OONI's)",
@@ -142,7 +158,8 @@ class Thresholds:
     )  # fmt: skip
     change_penalty: float = _declare(
         1.0, "price of one change of behaviour, in log(sessions)",
-        range=(0.1, 100), stages=("verdicts",), tried=(0.5, 0.75, 1.5, 2.0), group=_TIME,
+        range=(0.1, 100), stages=("verdicts",), tried=(0.5, 0.75, 1.5, 2.0),
+        tried_in_worlds=(0.75, 1.5, 2.0, 3.0), group=_TIME,
     )  # fmt: skip
     not_tested_days: int = _declare(
         30, "days without a test at the period's end after which an ending is unknown",

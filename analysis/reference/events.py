@@ -79,15 +79,15 @@ def load_events(path: str | Path | None, probe_cc: str) -> EventList:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ParameterError("EVENTS", file, f"cannot be read: {reason}") from None
-    found: dict[tuple[date, str], tuple[int, Event]] = {}
+    by_day_and_title: dict[tuple[date, str], tuple[int, Event]] = {}
     for place, node in enumerate(_entries(data, file), start=1):
         where = f"event {place}, line {node.start_mark.line + 1}"
         event = _event(node, file, where, is_invented=is_fictional(code))
-        twin, _ = found.setdefault((event.day, event.title.casefold()), (place, event))
+        twin, _ = by_day_and_title.setdefault((event.day, event.title.casefold()), (place, event))
         if twin != place:
             message = f"{where}: the same day and title as event {twin}"
             raise ParameterError("EVENTS", file, message)
-    events = tuple(sorted(event for _, event in found.values()))
+    events = tuple(sorted(event for _, event in by_day_and_title.values()))
     newest = events[-1].day.isoformat() if events else ""
     digest = hashlib.sha256(data).hexdigest()
     return EventList(events, ReferenceFile(file.name, "events", digest, len(events), newest))

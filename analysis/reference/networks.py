@@ -102,8 +102,8 @@ def extract_names(ranges: Path, target: Path) -> None:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(_NAME_COLUMNS)
         for asn in sorted(counts):
-            found = counts[asn]
-            writer.writerow((asn, min(found, key=lambda name: (-found[name], -len(name), name))))
+            names = counts[asn]
+            writer.writerow((asn, min(names, key=lambda name: (-names[name], -len(name), name))))
 
 
 def _ranges(file: Path) -> Iterator[tuple[int, str]]:

@@ -67,7 +67,7 @@ class TestLists:
         grouped: dict[str, list[ListEntry]] = {}
         for entry in self.entries:
             grouped.setdefault(entry.domain, []).append(entry)
-        frozen = MappingProxyType({name: tuple(found) for name, found in grouped.items()})
+        frozen = MappingProxyType({name: tuple(listed) for name, listed in grouped.items()})
         object.__setattr__(self, "_by_domain", frozen)
 
     @property
@@ -107,8 +107,8 @@ class TestLists:
             Code and name; ``UNCATEGORISED`` for a domain that no list names.
         """
         exact = {_with_path(url) for url in inputs}
-        found = self._by_domain.get(domain, ())
-        if not found:
+        listed = self._by_domain.get(domain, ())
+        if not listed:
             return UNCATEGORISED
 
         def rank(entry: ListEntry) -> tuple[int, str, str]:
@@ -117,7 +117,7 @@ class TestLists:
             is_exact = entry.url in exact if exact else _is_front_page(entry.url)
             return 0 if is_exact else 1, entry.category_code, entry.category
 
-        first = min(found, key=rank)
+        first = min(listed, key=rank)
         return first.category_code, first.category
 
 
@@ -143,8 +143,8 @@ def load_test_lists(
     files: list[ReferenceFile] = []
     for path in _list_files(paths, code, parameter):
         role = _role_of(path, code, parameter)
-        found, file = _read_list(path, role, parameter)
-        entries.extend(found)
+        rows, file = _read_list(path, role, parameter)
+        entries.extend(rows)
         files.append(file)
     entries.sort(key=lambda entry: entry.role != "country")  # stable: file order stays
     return TestLists(code, tuple(entries), tuple(files))
@@ -156,7 +156,7 @@ def _list_files(
     if paths is None:
         return []
     items: Iterable[str | Path] = [paths] if isinstance(paths, str | Path) else paths
-    found: list[Path] = []
+    lists: list[Path] = []
     for item in items:
         whole = Path(item).expanduser()
         # A comma in a file's name is allowed where such a file exists.
@@ -165,17 +165,17 @@ def _list_files(
         else:
             parts = [whole] if str(item).strip() else []
         for part in parts:
-            found.extend(_folder_lists(part, code, parameter) if part.is_dir() else [part])
-    names = [path.resolve() for path in found]
-    return [path for place, path in enumerate(found) if names[place] not in names[:place]]
+            lists.extend(_folder_lists(part, code, parameter) if part.is_dir() else [part])
+    names = [path.resolve() for path in lists]
+    return [path for place, path in enumerate(lists) if names[place] not in names[:place]]
 
 
 def _folder_lists(folder: Path, code: str, parameter: str) -> list[Path]:
     names = (f"{code.lower()}.csv", "global.csv")
-    found = [folder / name for name in names if (folder / name).is_file()]
-    if not found:
+    files = [folder / name for name in names if (folder / name).is_file()]
+    if not files:
         raise ParameterError(parameter, folder, f"the folder holds neither {' nor '.join(names)}")
-    return found
+    return files
 
 
 def _role_of(path: Path, code: str, parameter: str) -> Role:

@@ -75,8 +75,8 @@ class Censorship:
 
     def at(self, asn: int, address: str, day: int) -> Block | None:
         """The block that closes an address to a network on a day."""
-        found = self._by_address.get((asn, address), ())
-        return next((block for block in found if block.is_on(day)), None)
+        blocks = self._by_address.get((asn, address), ())
+        return next((block for block in blocks if block.is_on(day)), None)
 
 
 #: What the filtering gateway of one network calls itself.

@@ -129,14 +129,14 @@ def _victims(
         if block.asn == network.asn and block.start <= 0 and block.stop >= day_count
     }
     if claim == "blocked":
-        found = [s.host for s in sites if s.situation in ("live", "plain_http")
+        hosts = [s.host for s in sites if s.situation in ("live", "plain_http")
                  and s.host not in blocked]  # fmt: skip
     elif claim == "control_alive":
-        found = [site.host for site in sites if site.situation == "dead"]
+        hosts = [site.host for site in sites if site.situation == "dead"]
     else:
-        found = [site.host for site in sites if site.host in always]
-    rng.shuffle(found)
-    return found
+        hosts = [site.host for site in sites if site.host in always]
+    rng.shuffle(hosts)
+    return hosts
 
 
 def _reports(

@@ -137,8 +137,8 @@ class Tally:
         self.ledger["kept"] += 1
         self.months[month][flag] += 1
         self.measurements[asn] += 1
-        found, sound = self.tests[normalise(document["input"]), asn].setdefault(day, (set(), set()))
-        found.add(document["report_id"])
+        tested, sound = self.tests[normalise(document["input"]), asn].setdefault(day, (set(), set()))
+        tested.add(document["report_id"])
         if is_sound:
             sound.add(document["report_id"])
 
@@ -203,16 +203,16 @@ def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:
     ]
     return (
         block.host, f"AS{block.asn}", block.mechanism, *_days(world, block.start, block.stop),
-        block.detail, sum(len(found) for found, _ in days), len(days),
+        block.detail, sum(len(tested) for tested, _ in days), len(days),
         sum(len(sound) for _, sound in days), block.share,
     )  # fmt: skip
 
 
 def _test_rows(tally: Tally) -> list[tuple[object, ...]]:
     return [
-        (domain, f"AS{asn}", day, len(found), len(sound))
+        (domain, f"AS{asn}", day, len(tested), len(sound))
         for (domain, asn), days in sorted(tally.tests.items())
-        for day, (found, sound) in sorted(days.items())
+        for day, (tested, sound) in sorted(days.items())
     ]
 
 

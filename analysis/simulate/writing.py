@@ -110,9 +110,9 @@ def write_world(
     }
     del parameters["period"]
     stamp = {"fictional": True, "parameters": parameters, "source_digest": source_digest()}
-    found = _read_stamp(out)
-    if found and {key: found[key] for key in stamp} == stamp:
-        return Summary(out, False, parameters, **found["counts"])
+    written = _read_stamp(out)
+    if written and {key: written[key] for key in stamp} == stamp:
+        return Summary(out, False, parameters, **written["counts"])
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     world = make_world(design)
@@ -202,14 +202,14 @@ def _check_design(design: Design) -> None:
 
 def _read_stamp(out: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads((out / _STAMP).read_text(encoding="utf-8"))
+        stamp = json.loads((out / _STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     wanted = ("fictional", "parameters", "source_digest", "counts")
-    if not isinstance(found, dict) or not all(key in found for key in wanted):
+    if not isinstance(stamp, dict) or not all(key in stamp for key in wanted):
         return None
     parts = (out / "archive" / "raw", out / "reference" / "networks.csv", out / "truth")
-    return found if all(part.exists() for part in parts) else None
+    return stamp if all(part.exists() for part in parts) else None
 
 
 def _replace(partial: Path, out: Path) -> None:

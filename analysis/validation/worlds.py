@@ -72,24 +72,6 @@ COUNTRIES: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
     },
 }
 
-#: Values to which each threshold is set in turn while the others stay as they are.
-SWEEP: Mapping[str, tuple[float, ...]] = {
-    "change_penalty": (0.75, 1.5, 2.0, 3.0),
-    "floor_sessions": (3, 5, 6),
-    "floor_days": (2, 4),
-    "firm_share_floor": (0.2, 0.4, 0.5),
-    "share_floor": (0.3, 0.4, 0.6),
-    "sinkhole_names": (2, 5),
-    "blockpage_names": (2, 5),
-    "filter_share": (0.8, 0.95),
-    "broken_share": (0.35, 0.7),
-    "defect_ratio": (3.0, 10.0),
-    "refusal_share": (0.6, 0.9),
-    "firewall_names": (2, 6),
-    "route_days": (1, 14),
-    "substitution_dead_share": (0.3, 0.7),
-}
-
 
 @dataclass(frozen=True)
 class Task:
@@ -192,7 +174,8 @@ def plan(thresholds: Thresholds) -> list[Task]:
 
 
 def _variants(thresholds: Thresholds) -> Iterator[tuple[str, float]]:
-    for name, values in SWEEP.items():
+    for name, declared in DECLARATIONS.items():
+        values = declared.tried_in_worlds
         yield from ((name, value) for value in values if value != getattr(thresholds, name))
 
 
@@ -350,7 +333,8 @@ def sensitivity(results: Sequence[Result], thresholds: Thresholds) -> pd.DataFra
     standing = [measures.tally(result.score) for result in fitted]
     rows = [
         {"threshold": name, "value": getattr(thresholds, name), "is_used": True, **counts}
-        for name in SWEEP
+        for name, declared in DECLARATIONS.items()
+        if declared.tried_in_worlds
         for counts in standing
     ]
     rows += [{**row, "is_used": False} for result in fitted for row in result.variants]
