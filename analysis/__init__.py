@@ -1,7 +1,7 @@
 """From a country's OONI measurements to a national internet-censorship report.
 
-A folder imports only from folders above it in this list, and from the modules beside it, which all
-of them speak: ``errors``, ``period``, ``hosts``, ``tables``, ``vocabulary``.
+A folder imports only from folders above it in this list, and from the modules beside them, which
+every folder may import: ``errors``, ``period``, ``hosts``, ``tables``, ``vocabulary``.
 
 ``observations``  one JSON line → one observation
 ``reference``     countries, test lists, networks, events: what is known besides the measurements
@@ -14,6 +14,6 @@ of them speak: ``errors``, ``period``, ``hosts``, ``tables``, ``vocabulary``.
 ``findings``      what the notebooks call
 ``publishing``    notebooks → pages
 ``validation``    the method against worlds with known truth
-``simulate``      the fictional country; it knows the ground alone
+``simulate``      the fictional country; it imports none of the others
 ``commands``      the command line
 """

@@ -53,7 +53,7 @@ TABLES = {
             "month",
             "month measurement_count# ok_count# anomaly_count# confirmed_count# failure_count#",
         ),
-        _table("thresholds", "name", "name value meaning"),
+        _table("thresholds", "name", "name value meaning published_value least most"),
         _table(
             "verdicts",
             "domain probe_asn period",

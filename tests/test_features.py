@@ -88,7 +88,7 @@ def _names_in(condition: str) -> set[str]:
 
 def expected_line(name: str) -> str:
     """What must stand under a column's heading: its type, who makes it and which rules use it."""
-    makers = ", ".join(_makers(name)) or "the archive"
+    makers = ", ".join(_makers(name)) or "`observations`"
     rules = ", ".join(f"`{r.rule_id}`" for r in RULES if name in _names_in(r.condition))
     return f"{_kind(name)} · made by {makers} · used by {rules or 'no rule directly'}"
 

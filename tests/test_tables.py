@@ -133,7 +133,7 @@ def test_a_nul_does_not_end_a_file(tmp_path: Path) -> None:
 
 def test_a_table_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
     """The notebook that writes it has to run first."""
-    with pytest.raises(ParameterError, match=r"verdicts\.csv is not in it; run the notebook"):
+    with pytest.raises(ParameterError, match=r"verdicts\.csv is not in it; run 2-confirmation"):
         read_table(tmp_path, "verdicts")
 
 

@@ -3,5 +3,5 @@
 In: ``NAME=VALUE`` arguments. Out: an exit status, and files.
 The one place that knows both the method and the simulator.
 Start at ``cli``, one function a command; ``settings`` checks the arguments.
-Each command's work stands in a module of its own.
+What takes more than a call stands in a module of its own.
 """

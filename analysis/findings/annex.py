@@ -7,7 +7,7 @@ import pandas as pd
 from analysis.findings.halves import listed_domestic
 from analysis.findings.study import Study
 from analysis.hosts import registrable_domain
-from analysis.reference.networks import RANKED
+from analysis.reference.networks import DOMESTIC, RANKED
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.witnesses import countries_url
 
@@ -135,6 +135,12 @@ def set_aside(
         )
     columns = ["domain", "reason", "measurement_count", "anomaly_count", "networks", "note"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def count_blocking_networks(networks: pd.DataFrame) -> int:
+    """How many access networks list a site; ``networks`` is the contract's."""
+    is_access = networks["kind"].isin(DOMESTIC)
+    return int((is_access & (networks["blocked_domain_count"] > 0)).sum())
 
 
 def rank_networks(networks: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:

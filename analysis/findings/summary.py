@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.findings.annex import count_blocking_networks
 from analysis.period import Period
 from analysis.reference.networks import DOMESTIC
 from analysis.tables import read_table
@@ -56,7 +57,7 @@ def _numbers(read: dict[str, pd.DataFrame], whole: Any, registrable: int) -> lis
             "caveat": "by its top-level domain, its test list, or a sourced list",
         },
         {
-            "value": int((access["blocked_domain_count"] > 0).sum()),
+            "value": count_blocking_networks(read["networks"]),
             "label": "access networks on which a site was seen blocked",
             "caveat": f"of {len(access)} that measured; "
             f"{len(read['networks']) - len(access)} others are VPNs, hosting or abroad",

@@ -1,7 +1,7 @@
 """One JSON line of OONI's archive becomes one observation: a row of typed columns.
 
 In: the bytes of a measurement, and OONI's fingerprints. Out: a tuple in the order of ``schema``.
-Pure: no file and no network; every text from outside is bounded here.
+No network, and of files only the fingerprints; every text from outside is bounded here.
 Start at ``observation.observe``; ``messages`` is OONI's JSON, ``attempts`` what a probe tried,
 ``control`` what the test helper saw, ``pages`` what came back.
 """

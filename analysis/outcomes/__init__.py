@@ -2,7 +2,8 @@
 
 In: the table ``observations``. Out: the table ``outcomes``, one row a measurement.
 The method is data: ``rules`` (with ``thresholds``); the columns they use: ``features.md``.
-Start at ``outcomes.add_outcomes``; ``controls`` and ``features`` compute columns from one
-measurement, ``profiles`` (``answers``, ``filters``, ``block_pages``) those that only many show,
-``guards`` takes broken sessions back. A step is a named query; ``macros`` runs it.
+Start at ``outcomes.add_outcomes``; ``controls`` and ``features`` compute a measurement's own
+columns, ``profiles`` (``answers``, ``filters``, ``block_pages``) what addresses and pages do over
+many names, ``guards`` discards what broken sessions and defective probe versions say. A step is a
+named query; ``macros`` runs it.
 """

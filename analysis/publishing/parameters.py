@@ -3,7 +3,7 @@
 A notebook declares its parameters in the cell tagged ``parameters``, one annotated assignment a
 line with a comment that says what it means::
 
-    floor_sessions: int = 4  # fewest sessions that a verdict may rest on
+    receipt_margin: int = 30  # days after the period that are looked through
 
 papermill reads the same cell line by line; it only warns about a name that is not there, checks
 no type, and overlooks a line whose comment holds an equals sign. Hence the cell is parsed here.

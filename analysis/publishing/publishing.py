@@ -7,8 +7,8 @@ input give the same bytes.
 
 What a notebook hands over, besides the tables it writes into its ``tables`` folder:
 
-* ``findings/<its name>.json``: finding name → ``{"value": …, "table": …, "text": …}``; merged
-  into ``run.json`` under ``findings``.
+* ``findings/<its name>.json``: finding name → ``{"value": …, "table": …}``; merged into
+  ``run.json`` under ``findings``.
 * ``findings/index.json``, from one notebook: the content of the first page, in the shape of
   ``rendering.Summary``.
 

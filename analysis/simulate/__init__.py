@@ -2,6 +2,6 @@
 
 In: a seed, a country code and a period. Out: an archive, and the truth in a folder beside it.
 Simulated from the network up: names and servers, networks with resolvers, boxes and bad links,
-probes and a test helper. Nothing here knows how a judge judges, and no judge imports anything.
+probes and a test helper. Nothing here knows how a judge judges, and no judge imports it.
 Start at ``writing.write_world``; ``world`` says what happens in it.
 """
