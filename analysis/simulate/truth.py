@@ -137,7 +137,9 @@ class Tally:
         self.ledger["kept"] += 1
         self.months[month][flag] += 1
         self.measurements[asn] += 1
-        tested, sound = self.tests[normalise(document["input"]), asn].setdefault(day, (set(), set()))
+        tested, sound = self.tests[normalise(document["input"]), asn].setdefault(
+            day, (set(), set())
+        )
         tested.add(document["report_id"])
         if is_sound:
             sound.add(document["report_id"])

@@ -39,7 +39,8 @@ from analysis.store.provenance import (
 _MANY_ROWS = 1000  # from here on a file is compressed harder
 _ROW = pa.struct(list(OBSERVATION))
 
-Rows = Sequence[tuple[Any, ...]]
+Row = tuple[Any, ...]
+Rows = Sequence[Row]
 
 
 def table_of(rows: Rows) -> pa.Table:
