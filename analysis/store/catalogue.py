@@ -65,17 +65,16 @@ class Catalogue:
         record = self._record
         if record.share:
             return shares.reopen_share(self._store, record.share)
-        on_record = {file.key: file for file, *_ in record.files}
-        files = self.read_provenances(record.source_id, list(on_record))
-        is_whole = files and files.keys() == on_record.keys()
-        if not is_whole or not all(
-            file.is_current(on_record[key].size, on_record[key].etag, fingerprints)
-            for key, file in files.items()
-        ):
-            return None
-        return Collection(
-            self._store, record.source_id, tuple(files.values()), tuple(record.not_read)
+        on_record = [(file.key, file.size, file.etag) for file, *_ in record.files]
+        files = self.read_provenances(record.source_id, [key for key, *_ in on_record])
+        current = tuple(
+            files[key]
+            for key, size, etag in on_record
+            if key in files and files[key].is_current(size, etag, fingerprints)
         )
+        if not current or len(current) < len(on_record):
+            return None
+        return Collection(self._store, record.source_id, current, tuple(record.not_read))
 
     def write(self, collection: Collection) -> None:
         """Record what a source holds, and beside its files what could not be read of it.

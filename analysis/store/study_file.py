@@ -137,16 +137,13 @@ def add_every_row(
 
 def _local_files(collection: Collection, scratch: Path) -> dict[str, str]:
     """Paths that DuckDB can read, with the key of the object that each was made from."""
-    store = collection.store
     names, keys = zip(*collection.names(), strict=True)
-    if store.is_local:
-        paths = [Path(store.path(name)) for name in names]
-    else:
-        # DuckDB would need an extension, fetched from the network, to read S3 itself.
-        paths = store.fetch_all(names, scratch)
+    # DuckDB would need an extension, fetched from the network, to read S3 itself.
+    paths = collection.store.local_paths(names, scratch)
     for name, path in zip(names, paths, strict=True):
         if read_metadata_of(path) is None:
-            raise ContractError(f"{store.path(name)} is damaged or gone: delete it and run again")
+            where = collection.store.path(name)
+            raise ContractError(f"{where} is damaged or gone: delete it and run again")
     return dict(zip(map(str, paths), keys, strict=True))
 
 
