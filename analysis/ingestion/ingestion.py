@@ -96,7 +96,7 @@ def ingest(
         if offered:
             results = imports.import_files(opened, offered, listed, target, probe_cc)
         else:
-            known = _find_known(catalogue, task, objects)
+            known = catalogue.find_current(task.source_id, objects, fingerprints.digest)
             pending = [item for item in objects if item.key not in known]
             results = _read(task, pending, jobs, scheduler, len(known))
         with closing(results):
@@ -120,19 +120,6 @@ def _choose_window(
     if period is None:
         raise ParameterError("SINCE", "", f"must be given with SOURCE={OONI}")
     return period.extended(receipt_margin)
-
-
-def _find_known(
-    catalogue: Catalogue, task: Task, objects: Sequence[ArchiveObject]
-) -> dict[str, Provenance]:
-    """The files that reading their object would give again, by key."""
-    files = catalogue.read_provenances(task.source_id, [item.key for item in objects])
-    return {
-        item.key: files[item.key]
-        for item in objects
-        if item.key in files
-        and files[item.key].is_current(item.size, item.etag, task.fingerprints.digest)
-    }
 
 
 def _read(

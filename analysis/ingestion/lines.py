@@ -136,9 +136,8 @@ class Decompressed:
                 self._compressed = self._read()
                 self._is_over = not self._compressed
             if self._member.eof:
-                self._compressed = self._compressed.lstrip(
-                    b"\0"
-                )  # padding between or behind members
+                # There may be padding between or behind members.
+                self._compressed = self._compressed.lstrip(b"\0")
                 if self._compressed:
                     self._begin()
                 elif self._is_over:

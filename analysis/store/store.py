@@ -120,8 +120,7 @@ class Store(Storage):
         """What the files of objects were made from, by key; without those that are of no use."""
 
         def read(key: str) -> Provenance | None:
-            content = self.try_read(file_name(source_id, key))
-            return None if content is None else read_provenance(content, key)
+            return read_provenance(self.try_read(file_name(source_id, key)) or b"", key)
 
         read_ones = zip(keys, self.each(read, keys), strict=True)
         return {key: provenance for key, provenance in read_ones if provenance is not None}

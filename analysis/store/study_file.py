@@ -193,15 +193,17 @@ def _in_order(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Let rows come as the query has them, and columns be declared alike whatever is in them."""
     # Rows of several threads come in any order. One thread that keeps the order is quicker than
     # two that have to put it right, and holds no more than a row group.
-    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    ((threads, disabled),) = connection.execute(_SETTINGS).fetchall()
     connection.execute("SET threads = 1; SET preserve_insertion_order = true")
     connection.execute("SET disabled_optimizers = 'statistics_propagation'")
     try:
         yield
     finally:
         connection.execute(f"SET threads = {threads}; SET preserve_insertion_order = false")
-        connection.execute("SET disabled_optimizers = ''")
+        connection.execute(f"SET disabled_optimizers = '{disabled}'")
 
+
+_SETTINGS = "SELECT current_setting('threads'), current_setting('disabled_optimizers')"
 
 # A temporary file of DuckDB's own would outlive a kill.
 _FORMAT = """
