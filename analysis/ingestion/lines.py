@@ -121,43 +121,33 @@ class Decompressed:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._hash = hashlib.sha256()
-        self._compressed: bytes = b""
-        self._is_over = False
-        self._taken = self._given = 0  # bytes
-        self._begin()
-
-    def _begin(self) -> None:
         self._member = isal_zlib.decompressobj(wbits=31)
-        self._is_begun = False
+        self._compressed: bytes = b""
+        self._taken = self._given = 0  # bytes
 
     def readinto(self, buffer: memoryview, /) -> int:
-        while True:
-            if not self._compressed and not self._is_over:
-                self._compressed = self._read()
-                self._is_over = not self._compressed
+        size = min(len(buffer), _DECOMPRESSED_BLOCK)
+        content = b""
+        while not content:
+            self._compressed = self._compressed or self._read()
+            is_over = not self._compressed
+            if is_over and (self._member.eof or not self._taken):
+                return 0
             if self._member.eof:
                 # There may be padding between or behind members.
                 self._compressed = self._compressed.lstrip(b"\0")
                 if self._compressed:
-                    self._begin()
-                elif self._is_over:
-                    return 0
+                    self._member = isal_zlib.decompressobj(wbits=31)
                 continue
-            if not self._compressed and self._is_over and not self._is_begun:
-                return 0
-            self._is_begun = True
-            content = self._member.decompress(
-                self._compressed, min(len(buffer), _DECOMPRESSED_BLOCK)
-            )
+            content = self._member.decompress(self._compressed, size)
             self._compressed = self._member.unused_data or self._member.unconsumed_tail
             self._given += len(content)
             if self._given > max(_MOST_DECOMPRESSED, _MOST_TIMES * self._taken):
                 raise EOFError("the stream is a bomb")
-            if content:
-                buffer[: len(content)] = content
-                return len(content)
-            if not self._compressed and self._is_over and not self._member.eof:
+            if is_over and not content and not self._member.eof:
                 raise EOFError("the stream ended before its end-of-stream marker")
+        buffer[: len(content)] = content
+        return len(content)
 
     def _read(self) -> bytes:
         try:
