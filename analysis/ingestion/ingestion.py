@@ -7,14 +7,14 @@ from functools import partial
 
 from analysis.errors import ParameterError, SourceError
 from analysis.ingestion.cluster import read_on_cluster
-from analysis.ingestion.objects import Task
+from analysis.ingestion.objects import Result, Task
 from analysis.ingestion.workers import count_workers, read_objects
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.reference import countries
 from analysis.sources import ooni
 from analysis.sources.buckets import Bucket
-from analysis.sources.files import ArchiveObject, Unreachable
+from analysis.sources.files import ArchiveObject
 from analysis.sources.ooni import Scope
 from analysis.sources.opening import OONI, open_source
 from analysis.store import imports
@@ -27,7 +27,7 @@ from analysis.store.store import Store
 TOO_MANY = 20
 
 Progress = Callable[[int, int, str], None]
-_Results = Generator[tuple[str, Provenance | NotRead], None, None]
+_Results = Generator[tuple[str, Result], None, None]
 
 
 def _silent(done: int, total: int, what: str) -> None:
@@ -141,8 +141,6 @@ def _read(
         results = read_objects(task, pending, workers)
     failed = 0
     for count, (key, result) in enumerate(results, known_count + 1):
-        if isinstance(result, Unreachable):
-            raise SourceError(f"the source stopped answering at {key}: {result}")
         yield key, result
         if isinstance(result, NotRead) and (scheduler or isinstance(task.source, Bucket)):
             failed += 1
@@ -154,10 +152,10 @@ def _read(
 
 def _follow(
     results: _Results, objects: Sequence[ArchiveObject], known_count: int, progress: Progress
-) -> list[Provenance | NotRead]:
+) -> list[Result]:
     """All results, told one by one."""
     sizes = {item.key: item.size for item in objects}
-    read: list[Provenance | NotRead] = []
+    read: list[Result] = []
     size = 0
     for key, result in results:
         read.append(result)
@@ -166,9 +164,7 @@ def _follow(
     return read
 
 
-def _collect(
-    task: Task, probe_cc: str, results: Sequence[Provenance | NotRead], count: int
-) -> Collection:
+def _collect(task: Task, probe_cc: str, results: Sequence[Result], count: int) -> Collection:
     files = sorted((r for r in results if isinstance(r, Provenance)), key=lambda file: file.key)
     not_read = sorted((r for r in results if isinstance(r, NotRead)), key=lambda item: item.key)
     if not files:

@@ -15,7 +15,7 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.sources import ooni
-from analysis.sources.files import ArchiveObject, CannotRead, Source, Stream, Unreachable
+from analysis.sources.files import ArchiveObject, CannotRead, Source, Stream
 from analysis.store.provenance import NotRead, Provenance
 from analysis.store.store import Row, Rows, Store
 
@@ -66,10 +66,11 @@ class Task:
     """What a worker needs to know besides the object.
 
     Attributes:
-        source: where objects are; what a server sends is kept as it is where ``keep_raw`` is set.
+        source: where objects are; who reads one is given a folder, of what was fetched of a server.
         source_id: of the archive that they are from.
         store: where observations go.
         fingerprints: what pages are matched against.
+        keep_raw: whether what a server sends is kept as it is.
     """
 
     source: Source
@@ -79,8 +80,8 @@ class Task:
     keep_raw: bool = False
 
 
-#: What became of an object: it has a file, cannot be read, or was not to be had for now.
-Result = Provenance | NotRead | Unreachable
+#: What became of an object: it has a file, or cannot be read.
+Result = Provenance | NotRead
 
 
 def ingest_object(task: Task, item: ArchiveObject) -> Result:
@@ -92,8 +93,6 @@ def ingest_object(task: Task, item: ArchiveObject) -> Result:
     try:
         with closing(task.source.open(item)) as stream:
             return _write_object(task, item, stream)
-    except Unreachable as error:
-        return error
     except CannotRead as error:
         return NotRead(item.key, str(error))
     finally:
