@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from analysis.ingestion.ingestion import ingest
-from analysis.ingestion.lines import Decompressed, Line, Lines
+from analysis.ingestion.lines import Decompressed, Line, split_lines
 from analysis.ingestion.objects import read_line
 from analysis.observations import messages
 from analysis.observations.fingerprints import Fingerprints
@@ -81,7 +81,7 @@ def _for_lines(paths: list[Path], look: Callable[[Line], object]) -> None:
 def _lines(paths: list[Path]) -> Iterator[Line]:
     for path in paths:
         with path.open("rb", buffering=0) as stream:
-            yield from Lines(Decompressed(stream))
+            yield from split_lines(Decompressed(stream))
 
 
 def _ingest(archive: Path, matched: Fingerprints) -> None:

@@ -15,7 +15,7 @@ from isal import igzip
 
 from analysis.errors import ParameterError, SourceError
 from analysis.ingestion.ingestion import ingest
-from analysis.ingestion.lines import Lines
+from analysis.ingestion.lines import split_lines
 from analysis.ingestion.loose_files import read_files
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
 from analysis.observations.schema import SCHEMA_VERSION
@@ -232,11 +232,11 @@ def test_lines_are_found_wherever_the_stream_is_cut_into_pieces():
     for step in (100_001, 1 << 20, 1 << 30):
         numbers = [
             line.number
-            for line in Lines(Stream(step), 4 << 20)
+            for line in split_lines(Stream(step), 4 << 20)
             if line.content is not None and bytes(line.content) == lines[line.number - 1]
         ]
         assert numbers == list(range(1, len(lines) + 1))
-    limited = [line.content is None for line in Lines(Stream(100_001), 2 << 20)]
+    limited = [line.content is None for line in split_lines(Stream(100_001), 2 << 20)]
     assert limited == [len(line) > 2 << 20 for line in lines]
 
 

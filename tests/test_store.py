@@ -239,6 +239,20 @@ def test_a_study_file_is_made_once_and_again_when_the_store_grows(store: Store):
         assert study.read_bytes() == whole
 
 
+def test_making_the_study_file_leaves_the_connection_as_it_was(store: Store):
+    """Queries run under the same settings where it was there already."""
+    files = (_write(store, _key(), [_row(1)]),)
+
+    def settings() -> list[tuple[str, str]]:
+        with Observations(Collection(store, _ID, files), _CC, _JULY) as opened:
+            return opened.connection.execute(
+                "SELECT name, value FROM duckdb_settings() WHERE name IN "
+                "('threads', 'preserve_insertion_order', 'disabled_optimizers') ORDER BY ALL"
+            ).fetchall()
+
+    assert settings() == settings()
+
+
 def test_a_store_that_takes_no_study_file_is_read_all_the_same(store: Store):
     """It is then made in a temporary folder, and nothing stays behind."""
     file = _write(store, _key(), [_row(1)])

@@ -109,9 +109,6 @@ def describe_code() -> str:
     return f"code {code}, schema {SCHEMA_VERSION}, Python {python}, {packages}"
 
 
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
 def _without_comments(source: bytes) -> str:
     """What a module does, whatever its comments, docstrings and line breaks."""
     tree = ast.parse(source)

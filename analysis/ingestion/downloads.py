@@ -7,7 +7,6 @@ server, and none reads what turns out to be damaged. Until then it lies in a tem
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from threading import BoundedSemaphore
@@ -15,14 +14,13 @@ from threading import BoundedSemaphore
 import stamina
 
 from analysis.errors import SourceError
-from analysis.ingestion.objects import Result
+from analysis.ingestion.objects import Result, Task
 from analysis.ingestion.raw_files import RawFiles
 from analysis.sources.buckets import Bucket
 from analysis.sources.files import ArchiveObject, CannotRead, Changed, Damaged, Passing
 from analysis.sources.web import CONNECTIONS
 from analysis.store.atomic_files import lock
 from analysis.store.provenance import NotRead
-from analysis.store.store import Store
 
 #: What the names of temporary folders begin with.
 PREFIX = "workbook-downloads-"
@@ -31,20 +29,7 @@ _once_more = stamina.RetryingCaller(attempts=2, timeout=None).on(Damaged)
 
 
 @contextmanager
-def start_downloads(
-    bucket: Bucket, store: Store, source_id: str, keep_raw: bool
-) -> Iterator["Downloads"]:
-    """Fetch objects of a server into a temporary folder, which goes at the end.
-
-    What is fetched is kept where that is asked for; what was kept before is not fetched again.
-    """
-    with _temporary_folder() as folder:
-        raw = RawFiles(store, source_id)
-        yield Downloads(bucket, folder, raw, keep_raw, BoundedSemaphore(CONNECTIONS))
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
     """A folder for a while. Those that killed runs have left, which nobody holds, are removed."""
     for left in Path(gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError), lock(left):
@@ -53,15 +38,18 @@ def _temporary_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@dataclass(frozen=True)
 class Downloads:
-    """Where objects lie between being fetched and being read."""
+    """Objects of a server, which lie in a folder between being fetched and being read.
 
-    bucket: Bucket
-    folder: Path
-    raw: RawFiles
-    keep_raw: bool
-    turns: BoundedSemaphore  # waited for before an object's time begins
+    What is fetched is kept where the task says so; what was kept before is not fetched again.
+    """
+
+    def __init__(self, bucket: Bucket, task: Task, folder: Path) -> None:
+        self._bucket = bucket
+        self._folder = folder
+        self._raw = RawFiles(task.store, task.source_id)
+        self._keep_raw = task.keep_raw
+        self._turns = BoundedSemaphore(CONNECTIONS)  # waited for before an object's time begins
 
     def fetch_and_read(
         self, read: Callable[[ArchiveObject], Result], item: ArchiveObject
@@ -71,12 +59,12 @@ class Downloads:
         Raises:
             SourceError: the server stopped answering, or there is no room.
         """
-        path = self.folder / item.key
+        path = self._folder / item.key
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return read(self._fetch_current(item, path))
         except Passing as error:
-            if not self.bucket.answers():
+            if not self._bucket.answers():
                 raise SourceError(f"the source stopped answering at {item.key}: {error}") from None
             return NotRead(item.key, str(error))
         except CannotRead as error:
@@ -92,7 +80,7 @@ class Downloads:
         try:
             _once_more(self._fetch, item, path)
         except Changed as error:
-            fresh = self.bucket.renewed(item)
+            fresh = self._bucket.renewed(item)
             if fresh is None or fresh == item:
                 raise error from None
             item = fresh
@@ -100,10 +88,10 @@ class Downloads:
         return item
 
     def _fetch(self, item: ArchiveObject, path: Path) -> None:
-        if self.raw.copy(item, path):
+        if self._raw.copy(item, path):
             return
-        with self.turns, closing(self.bucket.open(item)) as stream, path.open("wb") as file:
+        with self._turns, closing(self._bucket.open(item)) as stream, path.open("wb") as file:
             while block := stream.read():
                 file.write(block)
-        if self.keep_raw:
-            self.raw.keep(item, path, self.bucket.url(item), self.bucket.licence)
+        if self._keep_raw:
+            self._raw.keep(item, path, self._bucket.url(item), self._bucket.licence)

@@ -7,14 +7,14 @@ from functools import partial
 
 from analysis.errors import ParameterError, SourceError
 from analysis.ingestion.cluster import read_on_cluster
-from analysis.ingestion.objects import Task
+from analysis.ingestion.objects import Result, Task
 from analysis.ingestion.workers import count_workers, read_objects
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.reference import countries
 from analysis.sources import ooni
 from analysis.sources.buckets import Bucket
-from analysis.sources.files import ArchiveObject, Unreachable
+from analysis.sources.files import ArchiveObject
 from analysis.sources.ooni import Scope
 from analysis.sources.opening import OONI, open_source
 from analysis.store import imports
@@ -27,7 +27,7 @@ from analysis.store.store import Store
 TOO_MANY = 20
 
 Progress = Callable[[int, int, str], None]
-_Results = Generator[tuple[str, Provenance | NotRead], None, None]
+_Results = Generator[tuple[str, Result], None, None]
 
 
 def _silent(done: int, total: int, what: str) -> None:
@@ -96,7 +96,7 @@ def ingest(
         if offered:
             results = imports.import_files(opened, offered, listed, target, probe_cc)
         else:
-            known = _find_known(catalogue, task, objects)
+            known = catalogue.find_current(task.source_id, objects, fingerprints.digest)
             pending = [item for item in objects if item.key not in known]
             results = _read(task, pending, jobs, scheduler, len(known))
         with closing(results):
@@ -122,19 +122,6 @@ def _choose_window(
     return period.extended(receipt_margin)
 
 
-def _find_known(
-    catalogue: Catalogue, task: Task, objects: Sequence[ArchiveObject]
-) -> dict[str, Provenance]:
-    """The files that reading their object would give again, by key."""
-    files = catalogue.read_provenances(task.source_id, [item.key for item in objects])
-    return {
-        item.key: files[item.key]
-        for item in objects
-        if item.key in files
-        and files[item.key].is_current(item.size, item.etag, task.fingerprints.digest)
-    }
-
-
 def _read(
     task: Task,
     pending: list[ArchiveObject],
@@ -154,8 +141,6 @@ def _read(
         results = read_objects(task, pending, workers)
     failed = 0
     for count, (key, result) in enumerate(results, known_count + 1):
-        if isinstance(result, Unreachable):
-            raise SourceError(f"the source stopped answering at {key}: {result}")
         yield key, result
         if isinstance(result, NotRead) and (scheduler or isinstance(task.source, Bucket)):
             failed += 1
@@ -167,10 +152,10 @@ def _read(
 
 def _follow(
     results: _Results, objects: Sequence[ArchiveObject], known_count: int, progress: Progress
-) -> list[Provenance | NotRead]:
+) -> list[Result]:
     """All results, told one by one."""
     sizes = {item.key: item.size for item in objects}
-    read: list[Provenance | NotRead] = []
+    read: list[Result] = []
     size = 0
     for key, result in results:
         read.append(result)
@@ -179,9 +164,7 @@ def _follow(
     return read
 
 
-def _collect(
-    task: Task, probe_cc: str, results: Sequence[Provenance | NotRead], count: int
-) -> Collection:
+def _collect(task: Task, probe_cc: str, results: Sequence[Result], count: int) -> Collection:
     files = sorted((r for r in results if isinstance(r, Provenance)), key=lambda file: file.key)
     not_read = sorted((r for r in results if isinstance(r, NotRead)), key=lambda item: item.key)
     if not files:

@@ -40,8 +40,8 @@ class Readable(Protocol):
 class Line(NamedTuple):
     """One line: its number from 1, and its bytes, valid until the next line is asked for.
 
-    ``content`` is None where the line is too long. ``is_cut`` marks the rest of a stream that
-    broke off.
+    ``content`` is None where the line is too long. ``is_cut`` marks the last line of a stream that
+    broke off: what had come of it, which may be nothing.
     """
 
     number: int
@@ -50,51 +50,37 @@ class Line(NamedTuple):
     is_cut: bool
 
 
-class Lines:
-    """The lines of a stream of text, through one buffer.
-
-    After iteration ``is_truncated`` tells whether the stream broke off.
-    """
-
-    def __init__(self, stream: Readable, limit: int = LINE_LIMIT) -> None:
-        self._stream = stream
-        self._limit = limit
-        self.is_truncated = False
-
-    def __iter__(self) -> Iterator[Line]:
-        buffer = bytearray(_BUFFER)
-        start = end = number = 0
-        is_too_long = False
-        while True:
-            read = self._read_into(buffer, end)
-            scan, end = end, end + read
-            view = memoryview(buffer)
-            # One look at all complete lines spares one at each.
-            whole = buffer.rfind(b"\n", scan, end) + 1
-            are_utf8 = whole == 0 or is_utf8(view[start:whole])
-            while (newline := buffer.find(b"\n", scan, end)) >= 0:
-                number += 1
-                is_too_long = is_too_long or newline - start > self._limit
-                content = None if is_too_long else view[start:newline]
-                yield Line(number, content, are_utf8 or is_utf8(view[start:newline]), False)
-                is_too_long = False
-                start = scan = newline + 1
-            if not read:
-                break
-            if is_too_long or end - start > self._limit:
-                is_too_long = True
-                end = start
-            buffer, start, end = _make_room(buffer, start, end, self._limit)
-        if end > start or is_too_long:
-            content = None if is_too_long else view[start:end]
-            yield Line(number + 1, content, is_utf8(view[start:end]), self.is_truncated)
-
-    def _read_into(self, buffer: bytearray, end: int) -> int:
+def split_lines(stream: Readable, limit: int = LINE_LIMIT) -> Iterator[Line]:
+    """The lines of a stream of text, through one buffer."""
+    buffer = bytearray(_BUFFER)
+    start = end = number = 0
+    is_too_long = is_cut = False
+    while True:
         try:
-            return self._stream.readinto(memoryview(buffer)[end:]) or 0
+            read = stream.readinto(memoryview(buffer)[end:]) or 0
         except _BROKEN:  # type: ignore[misc]  # the stubs call isal's error an instance
-            self.is_truncated = True
-            return 0
+            read, is_cut = 0, True
+        scan, end = end, end + read
+        view = memoryview(buffer)
+        # One look at all complete lines spares one at each.
+        whole = buffer.rfind(b"\n", scan, end) + 1
+        are_utf8 = whole == 0 or is_utf8(view[start:whole])
+        while (newline := buffer.find(b"\n", scan, end)) >= 0:
+            number += 1
+            is_too_long = is_too_long or newline - start > limit
+            content = None if is_too_long else view[start:newline]
+            yield Line(number, content, are_utf8 or is_utf8(view[start:newline]), False)
+            is_too_long = False
+            start = scan = newline + 1
+        if not read:
+            break
+        if is_too_long or end - start > limit:
+            is_too_long = True
+            end = start
+        buffer, start, end = _make_room(buffer, start, end, limit)
+    if end > start or is_too_long or is_cut:
+        content = None if is_too_long else view[start:end]
+        yield Line(number + 1, content, is_utf8(view[start:end]), is_cut)
 
 
 def _make_room(buffer: bytearray, start: int, end: int, limit: int) -> tuple[bytearray, int, int]:
@@ -135,44 +121,33 @@ class Decompressed:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._hash = hashlib.sha256()
-        self._compressed: bytes = b""
-        self._is_over = False
-        self._taken = self._given = 0  # bytes
-        self._begin()
-
-    def _begin(self) -> None:
         self._member = isal_zlib.decompressobj(wbits=31)
-        self._is_begun = False
+        self._compressed: bytes = b""
+        self._taken = self._given = 0  # bytes
 
     def readinto(self, buffer: memoryview, /) -> int:
-        while True:
-            if not self._compressed and not self._is_over:
-                self._compressed = self._read()
-                self._is_over = not self._compressed
-            if self._member.eof:
-                self._compressed = self._compressed.lstrip(
-                    b"\0"
-                )  # padding between or behind members
-                if self._compressed:
-                    self._begin()
-                elif self._is_over:
-                    return 0
-                continue
-            if not self._compressed and self._is_over and not self._is_begun:
+        size = min(len(buffer), _DECOMPRESSED_BLOCK)
+        content = b""
+        while not content:
+            self._compressed = self._compressed or self._read()
+            is_over = not self._compressed
+            if is_over and (self._member.eof or not self._taken):
                 return 0
-            self._is_begun = True
-            content = self._member.decompress(
-                self._compressed, min(len(buffer), _DECOMPRESSED_BLOCK)
-            )
+            if self._member.eof:
+                # There may be padding between or behind members.
+                self._compressed = self._compressed.lstrip(b"\0")
+                if self._compressed:
+                    self._member = isal_zlib.decompressobj(wbits=31)
+                continue
+            content = self._member.decompress(self._compressed, size)
             self._compressed = self._member.unused_data or self._member.unconsumed_tail
             self._given += len(content)
             if self._given > max(_MOST_DECOMPRESSED, _MOST_TIMES * self._taken):
                 raise EOFError("the stream is a bomb")
-            if content:
-                buffer[: len(content)] = content
-                return len(content)
-            if not self._compressed and self._is_over and not self._member.eof:
+            if is_over and not content and not self._member.eof:
                 raise EOFError("the stream ended before its end-of-stream marker")
+        buffer[: len(content)] = content
+        return len(content)
 
     def _read(self) -> bytes:
         try:

@@ -3,16 +3,17 @@
 import codecs
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
 
-from analysis.ingestion.lines import LINE_LIMIT, Decompressed, Line, Lines, Readable, is_utf8
-from analysis.ingestion.objects import Refusal, read_line
+from analysis.ingestion.lines import LINE_LIMIT, Decompressed, Line, is_utf8
+from analysis.ingestion.objects import read_line, read_lines
 from analysis.observations.fingerprints import Fingerprints
 from analysis.sources.files import CannotRead
-from analysis.store.store import table_of
+from analysis.store.atomic_files import describe_error
+from analysis.store.store import Row, table_of
 
 
 class FileError(NamedTuple):
@@ -36,7 +37,7 @@ def read_files(
         A table with the columns of ``schema.OBSERVATION`` and ``source_file``, one row a
         measurement, in the order of the files and lines; and what could not be read, likewise.
     """
-    rows: list[tuple[Any, ...]] = []
+    rows: list[Row] = []
     names: list[str] = []
     errors: list[FileError] = []
     for path in map(str, paths):
@@ -45,32 +46,31 @@ def read_files(
                 rows.append(result)
                 names.append(path)
             else:
-                errors.append(FileError(path, number, result.reason, len(rows)))
+                errors.append(FileError(path, number, result, len(rows)))
     table = table_of(rows)
     return table.append_column("source_file", pa.array(names, pa.string())), errors
 
 
-def _read_file(
-    path: str, fingerprints: Fingerprints
-) -> Iterator[tuple[int, tuple[Any, ...] | Refusal]]:
+def _read_file(path: str, fingerprints: Fingerprints) -> Iterator[tuple[int, Row | str]]:
     try:
         with Path(path).open("rb") as stream:
             is_gzip = stream.read(2) == b"\x1f\x8b"
             stream.seek(0)
-            if not is_gzip:
-                whole = stream.read(LINE_LIMIT + 1)
-                stream.seek(0)
-                if len(whole) <= LINE_LIMIT and _is_one_value(whole):
-                    content = memoryview(whole)
-                    line = Line(1, content, is_utf8(content), False)
-                    yield 1, read_line(line, fingerprints, None)
-                    return
-                del whole
-            yield from _read_lines(Decompressed(stream) if is_gzip else stream, fingerprints)
+            if is_gzip:
+                yield from read_lines(Decompressed(stream), fingerprints)
+                return
+            whole = stream.read(LINE_LIMIT + 1)
+            stream.seek(0)
+            if len(whole) <= LINE_LIMIT and _is_one_value(whole):
+                line = Line(1, memoryview(whole), is_utf8(memoryview(whole)), False)
+                yield 1, read_line(line, fingerprints, None)
+                return
+            del whole
+            yield from read_lines(stream, fingerprints)
     except CannotRead as error:
-        yield 0, Refusal(f"cannot be read: {error}")
+        yield 0, f"cannot be read: {error}"
     except OSError as error:
-        yield 0, Refusal(f"cannot be read: {error.strerror or type(error).__name__}")
+        yield 0, f"cannot be read: {describe_error(error)}"
 
 
 def _is_one_value(content: bytes) -> bool:
@@ -81,18 +81,3 @@ def _is_one_value(content: bytes) -> bool:
     except msgspec.DecodeError:
         return False
     return True
-
-
-def _read_lines(
-    stream: Readable, fingerprints: Fingerprints
-) -> Iterator[tuple[int, tuple[Any, ...] | Refusal]]:
-    lines = Lines(stream)
-    number = 0
-    for line in lines:
-        number = line.number
-        if line.content is None or line.content:
-            result = read_line(line, fingerprints, None)
-            if isinstance(result, tuple) or not line.is_cut:
-                yield number, result
-    if lines.is_truncated:
-        yield number + 1, Refusal("truncated_file")

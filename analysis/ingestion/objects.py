@@ -8,51 +8,57 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
-from analysis.ingestion.lines import Decompressed, Line, Lines
+from analysis.ingestion.lines import Decompressed, Line, Readable, split_lines
 from analysis.observations import messages, observation
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.sources import ooni
-from analysis.sources.files import ArchiveObject, CannotRead, Source, Stream, Unreachable
+from analysis.sources.files import ArchiveObject, CannotRead, Source, Stream
 from analysis.store.provenance import NotRead, Provenance
-from analysis.store.store import Store
+from analysis.store.store import Row, Rows, Store
 
 _GROUP = 8192  # rows of a row group
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """Why a line is no observation, in the ledger's words."""
-
-    reason: str
-
-
-def read_line(
-    line: Line, fingerprints: Fingerprints, received: Received | None
-) -> tuple[Any, ...] | Refusal:
-    """The observation of one line, or why there is none."""
+def read_line(line: Line, fingerprints: Fingerprints, received: Received | None) -> Row | str:
+    """The observation of one line or, in the ledger's words, why there is none."""
     content = line.content
     if content is None:
-        return Refusal("invalid:line_too_long")
+        return "invalid:line_too_long"
     if not line.is_utf8:
-        return Refusal("not_json")
+        return "not_json"
     try:
         read = messages.decode(content)
         if read.test_name != "web_connectivity":
             observation.check(read)
-            return Refusal("other_test")
+            return "other_test"
         return observation.observe(
             read, line_number=line.number, fingerprints=fingerprints, received=received
         )
     except messages.NotJson:
-        return Refusal("not_json")
+        return "not_json"
     except messages.NotAnObject:
-        return Refusal("invalid:not_an_object")
+        return "invalid:not_an_object"
     except observation.Invalid as error:
-        return Refusal(f"invalid:{error}")
+        return f"invalid:{error}"
+
+
+def read_lines(
+    stream: Readable, fingerprints: Fingerprints, received: Received | None = None
+) -> Iterator[tuple[int, Row | str]]:
+    """Number and observation of each line that is not empty, or why there is none.
+
+    What had come of the line where a stream broke off is an observation or nothing.
+    """
+    for line in split_lines(stream):
+        if line.content is None or line.content:
+            result = read_line(line, fingerprints, received)
+            if isinstance(result, tuple) or not line.is_cut:
+                yield line.number, result
+        if line.is_cut:
+            yield line.number, "truncated_file"
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,11 @@ class Task:
     """What a worker needs to know besides the object.
 
     Attributes:
-        source: where objects are; what a server sends is kept as it is where ``keep_raw`` is set.
+        source: where objects are; who reads one is given a folder, of what was fetched of a server.
         source_id: of the archive that they are from.
         store: where observations go.
         fingerprints: what pages are matched against.
+        keep_raw: whether what a server sends is kept as it is.
     """
 
     source: Source
@@ -73,8 +80,8 @@ class Task:
     keep_raw: bool = False
 
 
-#: What became of an object: it has a file, cannot be read, or was not to be had for now.
-Result = Provenance | NotRead | Unreachable
+#: What became of an object: it has a file, or cannot be read.
+Result = Provenance | NotRead
 
 
 def ingest_object(task: Task, item: ArchiveObject) -> Result:
@@ -86,8 +93,6 @@ def ingest_object(task: Task, item: ArchiveObject) -> Result:
     try:
         with closing(task.source.open(item)) as stream:
             return _write_object(task, item, stream)
-    except Unreachable as error:
-        return error
     except CannotRead as error:
         return NotRead(item.key, str(error))
     finally:
@@ -117,23 +122,16 @@ def _write_object(task: Task, item: ArchiveObject, stream: Stream) -> Provenance
 
 def _read_groups(
     content: Decompressed, key: str, fingerprints: Fingerprints, ledger: Counter[str]
-) -> Iterator[list[tuple[Any, ...]]]:
+) -> Iterator[Rows]:
     """The observations of an object in groups; counts the other lines."""
-    received = ooni.parse_receipt(key)
-    lines = Lines(content)
-    rows: list[tuple[Any, ...]] = []
-    for line in lines:
-        if line.content is not None and not line.content:
-            continue
-        result = read_line(line, fingerprints, received)
-        if isinstance(result, tuple):
+    rows: list[Row] = []
+    for _, result in read_lines(content, fingerprints, ooni.parse_receipt(key)):
+        if isinstance(result, str):
+            ledger[result] += 1
+        else:
             rows.append(result)
-        elif not line.is_cut:
-            ledger[result.reason] += 1
         if len(rows) >= _GROUP:
             yield rows
             rows = []
     if rows:
         yield rows
-    if lines.is_truncated:
-        ledger["truncated_file"] += 1

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from analysis.sources.files import ArchiveObject
 from analysis.store.store import Store
 
@@ -26,12 +28,13 @@ class RawFiles:
 
     def copy(self, item: ArchiveObject, target: Path) -> bool:
         """Put the file of an object at ``target``; False where there is none, or a damaged one."""
-        sidecar = self._read_sidecar(item)
-        if (sidecar.get("size"), sidecar.get("etag")) != (item.size, item.etag):
-            return False
+        name = self._name(item)
         try:
-            self._store.fetch(self._name(item), str(target))
-        except OSError:
+            sidecar = msgspec.json.decode(self._store.read(f"{name}.json"), type=dict[str, Any])
+            if (sidecar.get("size"), sidecar.get("etag")) != (item.size, item.etag):
+                return False
+            self._store.fetch(name, str(target))
+        except (OSError, msgspec.DecodeError, RecursionError):
             return False
         return _digest(target) == sidecar.get("sha256")
 
@@ -52,13 +55,6 @@ class RawFiles:
 
     def _name(self, item: ArchiveObject) -> str:
         return f"{FOLDER}/{self._source_id}/{item.key}"
-
-    def _read_sidecar(self, item: ArchiveObject) -> dict[str, Any]:
-        try:
-            sidecar = json.loads(self._store.read(f"{self._name(item)}.json"))
-        except (OSError, ValueError):
-            return {}
-        return sidecar if isinstance(sidecar, dict) else {}
 
 
 def _digest(path: Path) -> str:

@@ -15,7 +15,7 @@ from importlib.abc import MetaPathFinder
 import pyarrow as pa
 
 from analysis.errors import SourceError
-from analysis.ingestion.downloads import start_downloads
+from analysis.ingestion.downloads import Downloads, temporary_folder
 from analysis.ingestion.objects import Result, Task, ingest_object
 from analysis.sources.buckets import Bucket
 from analysis.sources.files import ArchiveObject, Folder
@@ -45,14 +45,10 @@ def read_objects(
         if jobs < 2 and not isinstance(source, Bucket):
             yield from ((item.key, read(item)) for item in items)
             return
+        stop = source.stop if isinstance(source, Bucket) else lambda: None
         # Threads that wait for a worker fetch nothing, so there are more of them than either.
-        stop, fetching = (source.stop, CONNECTIONS) if isinstance(source, Bucket) else (_stop, jobs)
-        with closing(at_once(read, items, stop, fetching + jobs)) as results:
+        with closing(at_once(read, items, stop, CONNECTIONS + jobs)) as results:
             yield from ((item.key, result) for item, result in results)
-
-
-def _stop() -> None:
-    """Objects on a disk need not be told."""
 
 
 @contextmanager
@@ -63,10 +59,10 @@ def start_reader(task: Task, jobs: int) -> Iterator[Callable[[ArchiveObject], Re
             yield read
         return
     with (
-        start_downloads(task.source, task.store, task.source_id, task.keep_raw) as downloads,
-        _start_workers(replace(task, source=Folder(downloads.folder)), jobs) as read,
+        temporary_folder() as folder,
+        _start_workers(replace(task, source=Folder(folder)), jobs) as read,
     ):
-        yield partial(downloads.fetch_and_read, read)
+        yield partial(Downloads(task.source, task, folder).fetch_and_read, read)
 
 
 @contextmanager
@@ -105,6 +101,7 @@ class _WithoutPandas(MetaPathFinder):
     most of the time and a quarter of the memory that a worker takes to start.
     """
 
+    # Arrow would take a None in sys.modules for the module itself.
     def find_spec(self, name: str, *_: object) -> None:
         if name == "pandas":
             raise ModuleNotFoundError("a worker needs no pandas", name=name)

@@ -18,7 +18,6 @@ import mmap
 import os
 import platform
 import re
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,9 +26,6 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from analysis.errors import SourceError
-from analysis.sources.objectstore import Storage
 
 # As it is spelt in the files of every store and share there is.
 _PREFIX = b"workbook-seal:"
@@ -88,27 +84,6 @@ def read_metadata_of(path: Path) -> dict[bytes, bytes] | None:
 _SUFFIX = ".part"
 _TEMPORARY = re.compile(rf".+\.(?P<machine>[0-9a-f]{{8}})-[0-9a-f-]+{_SUFFIX}")
 _STALE_AFTER = 24 * 3600  # seconds without a write after which a temporary file is abandoned
-
-
-@contextmanager
-def write_atomically(storage: Storage, name: str) -> Iterator[Path]:
-    """A local file to be written: it appears as ``name`` when the block ends, or never.
-
-    Raises:
-        SourceError: something cannot be written, in the block or at the end.
-    """
-    folder, _, base = name.rpartition("/")
-    place = Path(storage.path(folder) if storage.is_local else tempfile.gettempdir())
-    try:
-        with temporary_file(place, base) as path:
-            yield path
-            if storage.is_local:
-                path.replace(storage.path(name))
-            else:
-                storage.put(str(path), name)
-    except OSError as error:
-        where = storage.path(name)
-        raise SourceError(f"{where} cannot be written: {describe_error(error)}") from None
 
 
 @contextmanager

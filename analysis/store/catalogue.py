@@ -11,6 +11,7 @@ import msgspec
 
 from analysis.errors import SourceError
 from analysis.period import Period
+from analysis.sources.files import ArchiveObject
 from analysis.store import shares
 from analysis.store.collection import Collection
 from analysis.store.provenance import FOLDER, SUFFIX, NotRead, Provenance, not_read_name
@@ -43,9 +44,13 @@ class Catalogue:
         except msgspec.ValidationError:  # there is none, or another program's
             self._record = _Record()
 
-    def read_provenances(self, source_id: str, keys: Sequence[str]) -> dict[str, Provenance]:
-        """What those files that there are were made from, by key."""
-        return {entry[0].key: entry[0] for entry in self._look_at(source_id, keys)}
+    def find_current(
+        self, source_id: str, objects: Sequence[ArchiveObject], fingerprints: str
+    ) -> dict[str, Provenance]:
+        """The files that reading their object would give again, by key."""
+        by_key = {item.key: item for item in objects}
+        files = [file for file, *_ in self._look_at(source_id, list(by_key))]
+        return {f.key: f for f in files if f.is_current(by_key[f.key], fingerprints)}
 
     def _look_at(self, source_id: str, keys: Sequence[str]) -> list[_Entry]:
         stamps = self._store.stamps(f"{FOLDER}/{source_id}")
@@ -65,17 +70,12 @@ class Catalogue:
         record = self._record
         if record.share:
             return shares.reopen_share(self._store, record.share)
-        on_record = {file.key: file for file, *_ in record.files}
-        files = self.read_provenances(record.source_id, list(on_record))
-        is_whole = files and files.keys() == on_record.keys()
-        if not is_whole or not all(
-            file.is_current(on_record[key].size, on_record[key].etag, fingerprints)
-            for key, file in files.items()
-        ):
+        on_record = [ArchiveObject(file.key, file.size, file.etag) for file, *_ in record.files]
+        files = self.find_current(record.source_id, on_record, fingerprints)
+        if not files or len(files) < len(on_record):
             return None
-        return Collection(
-            self._store, record.source_id, tuple(files.values()), tuple(record.not_read)
-        )
+        not_read = tuple(record.not_read)
+        return Collection(self._store, record.source_id, tuple(files.values()), not_read)
 
     def write(self, collection: Collection) -> None:
         """Record what a source holds, and beside its files what could not be read of it.

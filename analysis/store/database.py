@@ -152,14 +152,12 @@ def limit_memory(connection: duckdb.DuckDBPyConnection, row_count: int) -> None:
     connection.execute(f"SET block_allocator_memory = '{limit}MB'")
 
 
-def observations_from_table(table: pa.Table, threads: int = 1) -> duckdb.DuckDBPyConnection:
+def observations_from_table(table: pa.Table) -> duckdb.DuckDBPyConnection:
     """A connection with the table ``observations`` made of rows at hand.
 
     ``table`` has the columns of ``schema.OBSERVATION`` and any others, which are kept. No row is
     left out.
     """
-    connection = connect(threads=threads)
-    connection.register("rows_at_hand", table)
-    connection.execute("CREATE TABLE observations AS SELECT * FROM rows_at_hand")
-    connection.unregister("rows_at_hand")
+    connection = connect()
+    connection.from_arrow(table).create("observations")
     return connection

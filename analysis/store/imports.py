@@ -133,25 +133,19 @@ def _import_file(
     name = file_name(source_id, key)
     ours = store.try_read(name)
     if ours is not None and _may_be_same(ours, item):
-        provenance = _read_current(ours, key)
+        provenance = read_provenance(ours, key)
         if provenance is not None:
             return provenance
     try:
         theirs = _fetch(source, item)
     except CannotRead as error:
         return NotRead(key, str(error))
-    provenance = _read_current(theirs, key)
+    provenance = read_provenance(theirs, key)
     if provenance is None:
         return NotRead(key, f"not a whole file of observations of schema {SCHEMA_VERSION}")
     if theirs != ours:
         store.write_bytes(name, theirs)
     return provenance
-
-
-def _read_current(content: bytes, key: str) -> Provenance | None:
-    provenance = read_provenance(content, key)
-    is_current = provenance is not None and provenance.schema_version == SCHEMA_VERSION
-    return provenance if is_current else None
 
 
 def _may_be_same(ours: bytes, item: ArchiveObject) -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from analysis.observations.schema import SCHEMA_VERSION
+from analysis.sources.files import ArchiveObject
 from analysis.store.atomic_files import read_metadata
 
 #: Reasons of the ingestion ledger, in the contract's order.
@@ -44,10 +45,10 @@ class Provenance:
     row_count: Count
     ledger: dict[str, Count] = field(default_factory=dict)
 
-    def is_current(self, size: int, etag: str, fingerprints: str) -> bool:
+    def is_current(self, item: ArchiveObject, fingerprints: str) -> bool:
         """Whether reading the object, as it is now, would give the same file again."""
         told = (self.size, self.etag, self.fingerprints, self.schema_version)
-        return told == (size, etag, fingerprints, SCHEMA_VERSION)
+        return told == (item.size, item.etag, fingerprints, SCHEMA_VERSION)
 
 
 def file_name(source_id: str, key: str) -> str:
@@ -56,13 +57,16 @@ def file_name(source_id: str, key: str) -> str:
 
 
 def read_provenance(content: bytes, key: str) -> Provenance | None:
-    """What the file of an object was made from; None where it is damaged or of another object."""
+    """What the file of an object was made from.
+
+    None where it is damaged, of another object, or of another schema.
+    """
     metadata = read_metadata(content) or {}
     try:
         told = msgspec.json.decode(metadata.get(METADATA_KEY, b""), type=Provenance)
     except (msgspec.DecodeError, RecursionError):
         return None
-    return told if told.key == key else None
+    return told if (told.key, told.schema_version) == (key, SCHEMA_VERSION) else None
 
 
 @dataclass(frozen=True)

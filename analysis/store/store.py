@@ -8,24 +8,27 @@ checksum is not that of its content counts as none.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.errors import SourceError
 from analysis.observations.schema import OBSERVATION
 from analysis.sources.objectstore import Storage
 from analysis.store.atomic_files import (
     BLANK_CHECKSUM,
     CHECKSUM_KEY,
+    describe_error,
     remove_leftovers,
     set_checksum,
-    write_atomically,
+    temporary_file,
 )
 from analysis.store.provenance import (
     FOLDER,
@@ -39,7 +42,8 @@ from analysis.store.provenance import (
 _MANY_ROWS = 1000  # from here on a file is compressed harder
 _ROW = pa.struct(list(OBSERVATION))
 
-Rows = Sequence[tuple[Any, ...]]
+Row = tuple[Any, ...]
+Rows = Sequence[Row]
 
 
 def table_of(rows: Rows) -> pa.Table:
@@ -63,17 +67,35 @@ class Store(Storage):
         content = self.try_read(name)
         return None if content is None else hashlib.sha256(content).hexdigest()
 
-    def write(self, name: str) -> AbstractContextManager[Path]:
-        """A local file to be written: it appears in the store when the block ends, or never."""
-        return write_atomically(self, name)
+    @contextmanager
+    def write(self, name: str) -> Iterator[Path]:
+        """A local file to be written: it appears in the store when the block ends, or never.
+
+        Raises:
+            SourceError: something cannot be written, in the block or at the end.
+        """
+        folder, _, base = name.rpartition("/")
+        beside = Path(self.path(folder) if self.is_local else gettempdir())
+        try:
+            with temporary_file(beside, base) as path:
+                yield path
+                if self.is_local:
+                    path.replace(self.path(name))
+                else:
+                    self.put(str(path), name)
+        except OSError as error:
+            reason = describe_error(error)
+            raise SourceError(f"{self.path(name)} cannot be written: {reason}") from None
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a whole file."""
         with self.write(name) as path:
             path.write_bytes(content)
 
-    def fetch_all(self, names: Sequence[str], folder: Path) -> list[Path]:
-        """Bring files into a folder; their paths there, in order."""
+    def local_paths(self, names: Sequence[str], folder: Path) -> list[Path]:
+        """Where files are on this machine: those of a server's store are brought to ``folder``."""
+        if self.is_local:
+            return [Path(self.path(name)) for name in names]
         paths = [folder / f"{number}{SUFFIX}" for number, _ in enumerate(names)]
         list(self.each(lambda pair: self.fetch(*pair), zip(names, map(str, paths), strict=True)))
         return paths
@@ -98,8 +120,7 @@ class Store(Storage):
         """What the files of objects were made from, by key; without those that are of no use."""
 
         def read(key: str) -> Provenance | None:
-            content = self.try_read(file_name(source_id, key))
-            return None if content is None else read_provenance(content, key)
+            return read_provenance(self.try_read(file_name(source_id, key)) or b"", key)
 
         read_ones = zip(keys, self.each(read, keys), strict=True)
         return {key: provenance for key, provenance in read_ones if provenance is not None}

@@ -137,16 +137,13 @@ def add_every_row(
 
 def _local_files(collection: Collection, scratch: Path) -> dict[str, str]:
     """Paths that DuckDB can read, with the key of the object that each was made from."""
-    store = collection.store
     names, keys = zip(*collection.names(), strict=True)
-    if store.is_local:
-        paths = [Path(store.path(name)) for name in names]
-    else:
-        # DuckDB would need an extension, fetched from the network, to read S3 itself.
-        paths = store.fetch_all(names, scratch)
+    # DuckDB would need an extension, fetched from the network, to read S3 itself.
+    paths = collection.store.local_paths(names, scratch)
     for name, path in zip(names, paths, strict=True):
         if read_metadata_of(path) is None:
-            raise ContractError(f"{store.path(name)} is damaged or gone: delete it and run again")
+            where = collection.store.path(name)
+            raise ContractError(f"{where} is damaged or gone: delete it and run again")
     return dict(zip(map(str, paths), keys, strict=True))
 
 
@@ -196,15 +193,17 @@ def _in_order(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Let rows come as the query has them, and columns be declared alike whatever is in them."""
     # Rows of several threads come in any order. One thread that keeps the order is quicker than
     # two that have to put it right, and holds no more than a row group.
-    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    ((threads, disabled),) = connection.execute(_SETTINGS).fetchall()
     connection.execute("SET threads = 1; SET preserve_insertion_order = true")
     connection.execute("SET disabled_optimizers = 'statistics_propagation'")
     try:
         yield
     finally:
         connection.execute(f"SET threads = {threads}; SET preserve_insertion_order = false")
-        connection.execute("SET disabled_optimizers = ''")
+        connection.execute(f"SET disabled_optimizers = '{disabled}'")
 
+
+_SETTINGS = "SELECT current_setting('threads'), current_setting('disabled_optimizers')"
 
 # A temporary file of DuckDB's own would outlive a kill.
 _FORMAT = """
