@@ -11,8 +11,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -104,24 +106,18 @@ def items(code: str, today: date) -> tuple[Item, ...]:
     lists, known, names = (_address(variable) for variable in ADDRESSES)
     months = (today, month_before(today))  # a month's table comes out some time on its first day
     own = country_list(code)
+    read_list = partial(_read_test_list, code=code)
 
-    def of_citizen_lab(name: str, role: str, read: Callable[[Path], Content]) -> Item:
-        url = f"{lists}/{Path(name).name}"
-        is_own = name == own
-        return Item(name, role, _NC, (url,), _LIST_LIMITS, read, may_not_exist=is_own)
-
-    def of_ooni(name: str, role: str, kind: str) -> Item:
-        url = f"{known}/{Path(name).name}"
-        return Item(
-            name, role, _NC, (url,), _LIST_LIMITS, lambda path: _read_fingerprints(path, kind)
-        )
+    def listed(folder: str, name: str, role: str, read: Callable[[Path], Content]) -> Item:
+        url = f"{folder}/{Path(name).name}"
+        return Item(name, role, _NC, (url,), _LIST_LIMITS, read, may_not_exist=name == own)
 
     return (
-        of_citizen_lab(LEGEND, "categories of the test lists", _read_legend),
-        of_citizen_lab(GLOBAL_LIST, "general test list", lambda path: _read_test_list(path, code)),
-        of_citizen_lab(own, "country test list", lambda path: _read_test_list(path, code)),
-        of_ooni(DNS_FINGERPRINTS, "DNS fingerprints", "dns"),
-        of_ooni(HTTP_FINGERPRINTS, "HTTP fingerprints", "http"),
+        listed(lists, LEGEND, "categories of the test lists", _read_legend),
+        listed(lists, GLOBAL_LIST, "general test list", read_list),
+        listed(lists, own, "country test list", read_list),
+        listed(known, DNS_FINGERPRINTS, "DNS fingerprints", partial(_read_marks, kind="dns")),
+        listed(known, HTTP_FINGERPRINTS, "HTTP fingerprints", partial(_read_marks, kind="http")),
         Item(
             NETWORK_NAMES,
             "network names",
@@ -151,7 +147,7 @@ def _read_test_list(path: Path, code: str) -> Content:
     return Content(file.row_count, file.date)
 
 
-def _read_fingerprints(path: Path, kind: str) -> Content:
+def _read_marks(path: Path, kind: str) -> Content:
     # The loader takes a cut row for one with empty cells; this does not.
     read_csv(path, ("name", "pattern"), "FINGERPRINTS")
     return Content(len(getattr(fingerprints.load(str(path.parent)), kind)))
@@ -234,18 +230,15 @@ def _add(build: Path, item: Item, code: str, folder: Path, now: datetime, say: S
     say(f"fetching {item.role}")
     target = build / item.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    fetched = build.with_name("fetched") / target.name
-    fetched.parent.mkdir(exist_ok=True)
     try:
-        sidecar = _fetch(fetched, item, _before(item.name, folder), now)
+        sidecar = _fetch(target, build.with_name("sent"), item, _before(item.name, folder), now)
     except CannotRead as error:
         message = f"the {item.role} cannot be fetched from {item.urls[-1]}: {error}"
         if item.may_fail:
+            target.unlink(missing_ok=True)
             say(f"{message}; going on without")
             return False
         raise SourceError(message + _instead(code, folder)) from None
-    if sidecar.status == 200:
-        fetched.rename(target)
     write_sidecar(build, item.name, sidecar)
     return True
 
@@ -264,8 +257,10 @@ def _before(name: str, folder: Path) -> tuple[str, Sidecar] | None:
     return None
 
 
-def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: datetime) -> Sidecar:
-    """Fetch a file, read it as a report will, and describe it.
+def _fetch(
+    target: Path, sent: Path, item: Item, before: tuple[str, Sidecar] | None, now: datetime
+) -> Sidecar:
+    """Fetch a file, read it as a report will, and describe it; ``sent`` is for what is sent.
 
     Raises:
         CannotRead: it cannot be had, or cannot be what it should be.
@@ -277,7 +272,6 @@ def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: da
         licence=item.licence,
         status=404,
     )
-    sent = target.with_name(f"{target.name}.sent") if item.draw else target
     try:
         reply = _first(item, sent)
     except NotThere:
@@ -304,19 +298,17 @@ def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: da
 
 def _first(item: Item, target: Path) -> Download:
     """Download from the first address that has the file."""
-    for url in item.urls[:-1]:
-        try:
+    *others, last = item.urls
+    for url in others:
+        with suppress(NotThere):
             return download(url, target, item.limits)
-        except NotThere:
-            pass
-    return download(item.urls[-1], target, item.limits)
+    return download(last, target, item.limits)
 
 
 def _read(target: Path, sent: Path, item: Item) -> Content:
     """Read a fetched file as a report will, drawing it first where it is part of a larger one."""
     try:
-        if item.draw:
-            item.draw(sent, target)
+        (item.draw or os.replace)(sent, target)
         return item.read(target)
     except ParameterError as error:
         # The parameter and the temporary path say nothing to anybody.

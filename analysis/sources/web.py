@@ -1,10 +1,10 @@
 """The one way to ask a server: bounded in bytes and in time, patient, and few at a time.
 
 httpx's own limits are for each read, and a server that drips its headers, or the length of a
-chunk, stays within them for weeks. So requests run on an event loop, in a thread of each
-:class:`Server`: there, whatever is awaited can be cancelled, and is when its :class:`Deadline`
-comes or somebody gives up. Callers wait for it and need not know. Redirects are not followed, and
-nothing of where one leads is said: networks write their users' addresses there.
+chunk, stays within them for weeks. So requests run on an event loop, in a thread of its own: there,
+whatever is awaited can be cancelled, and is when its :class:`Deadline` comes or somebody gives up.
+Callers wait for it and need not know. Redirects are not followed, and nothing of where one leads is
+said: networks write their users' addresses there.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_co
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import cache, partial
 from typing import IO, Any, TypeAlias, TypeVar
 
 import httpx
@@ -110,10 +110,9 @@ class Server:
             timeout=httpx.Timeout(self.limits.silence, connect=self.limits.connect, pool=None),
             event_hooks={"response": [_forget_redirect]},
         )
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=_run, args=(self._loop,), daemon=True).start()
         # Sources come and go without a word, and open sockets would stay until the collector comes.
-        weakref.finalize(self, _end, self._loop, self._client)
+        client = self._client
+        weakref.finalize(self, lambda: _begin(client.aclose())).atexit = False
 
     def stop(self) -> None:
         """Let what is being read end now: somebody has given up."""
@@ -154,7 +153,7 @@ class Server:
             CannotRead: the deadline came first, or somebody gave up, or the connection is in
                 trouble; in words.
         """
-        result = self.begin(_by(deadline, call))
+        result = _begin(_by(deadline, call))
         self._awaited.add(result)
         if self._is_stopped:
             result.cancel()
@@ -176,9 +175,23 @@ class Server:
             result.cancel()  # the caller may have been interrupted
             self._awaited.discard(result)
 
-    def begin(self, work: _Work[_Result]) -> "Future[_Result]":
-        """Let something run on the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+_starting = threading.RLock()  # the collector may come in between, and close a client
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The event loop of this process, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    return loop
+
+
+def _begin(work: _Work[_Result]) -> Future[_Result]:
+    """Let something run on the loop, which the first to come starts."""
+    with _starting:
+        loop = _loop()
+    return asyncio.run_coroutine_threadsafe(work, loop)
 
 
 async def _by(deadline: Deadline, call: Callable[[], _Work[_Result]]) -> _Result:
@@ -189,29 +202,6 @@ async def _by(deadline: Deadline, call: Callable[[], _Work[_Result]]) -> _Result
 async def _forget_redirect(response: httpx.Response) -> None:
     # httpx reads where a redirect leads even if it does not go there, and may stumble.
     response.headers.pop("Location", None)
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    loop.run_forever()
-    loop.run_until_complete(_finish())
-    loop.close()
-
-
-def _end(loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> None:
-    async def close() -> None:
-        await client.aclose()
-        loop.stop()
-
-    asyncio.run_coroutine_threadsafe(close(), loop)
-
-
-async def _finish() -> None:
-    """Let what was begun end, or asyncio complains."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class Reply:
@@ -238,7 +228,7 @@ class Reply:
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._server.begin(self._response.aclose())
+        _begin(self._response.aclose())
 
     def blocks(self, limit: int, deadline: Deadline) -> Iterator[bytes]:
         """All of them; CannotRead where they are more than ``limit`` bytes."""
