@@ -171,12 +171,8 @@ class OoniArchive(Bucket):
         if isinstance(noted, list):
             return [ArchiveObject(*item) for item in noted]
         prefixes = list_prefixes(day, self._scope.probe_cc, self._now)
-        items = [item for prefix in prefixes for item in self.list_below(prefix, _is_any)]
+        items = {item.key: item for prefix in prefixes for item in self.list_below(prefix)}
         if self._now - datetime.combine(day, time.max, UTC) > SETTLED:
-            note = [[item.key, item.size, item.etag] for item in items]
+            note = [[item.key, item.size, item.etag] for item in items.values()]
             self._scope.notes.write_note(self.id, self._note(day), note)
-        return items
-
-
-def _is_any(key: str) -> bool:
-    return True
+        return list(items.values())
