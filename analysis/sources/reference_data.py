@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-
-from msgspec.structs import replace
+from typing import TypeAlias
 
 from analysis.errors import ParameterError, SourceError
 from analysis.observations import fingerprints
@@ -62,12 +61,8 @@ _NAMES_LIMITS = Limits(sent=64_000_000, unpacked=256_000_000, seconds=1800)
 _LEGEND_COLUMNS = ("Category Description", "New Code")
 
 
-@dataclass(frozen=True)
-class Content:
-    """What a report reads from a file: rows, and the latest date inside."""
-
-    row_count: int
-    date: str = ""
+#: What a report reads from a file: the number of rows, and the latest date inside, ISO or empty.
+Content: TypeAlias = tuple[int, str]
 
 
 @dataclass(frozen=True)
@@ -139,22 +134,22 @@ def _address(variable: str) -> str:
 
 
 def _read_legend(path: Path) -> Content:
-    return Content(len(read_csv(path, _LEGEND_COLUMNS, "TEST_LIST").rows))
+    return len(read_csv(path, _LEGEND_COLUMNS, "TEST_LIST").rows), ""
 
 
 def _read_test_list(path: Path, code: str) -> Content:
     file = load_test_lists([path], code).files[0]
-    return Content(file.row_count, file.date)
+    return file.row_count, file.date
 
 
 def _read_marks(path: Path, kind: str) -> Content:
     # The loader takes a cut row for one with empty cells; this does not.
     read_csv(path, ("name", "pattern"), "FINGERPRINTS")
-    return Content(len(getattr(fingerprints.load(str(path.parent)), kind)))
+    return len(getattr(fingerprints.load(str(path.parent)), kind)), ""
 
 
 def _read_names(path: Path) -> Content:
-    return Content(len(load_network_names(path).names))
+    return len(load_network_names(path).names), ""
 
 
 #: A snapshot younger than this is used as it is: within a month the lists change by a few rows,
@@ -265,32 +260,27 @@ def _fetch(
     Raises:
         CannotRead: it cannot be had, or cannot be what it should be.
     """
-    origin = Sidecar(
-        url=item.urls[-1],
-        fetched_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        role=item.role,
-        licence=item.licence,
-        status=404,
+    about = partial(
+        Sidecar, fetched_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"), role=item.role, licence=item.licence
     )
     try:
         reply = _first(item, sent)
     except NotThere:
         if item.may_not_exist and not before:
-            return origin
+            return about(url=item.urls[-1], status=404)
         raise
-    content = _read(target, sent, item)
-    _refuse_shrunk(content, before)
+    row_count, latest = _read(target, sent, item)
+    _refuse_shrunk(row_count, before)
     data = target.read_bytes()
-    return replace(
-        origin,
+    return about(
         url=reply.url,
         status=200,
         etag=reply.etag,
         last_modified=reply.last_modified,
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        row_count=content.row_count,
-        date=content.date,
+        row_count=row_count,
+        date=latest,
         source_size=reply.size if item.draw else 0,
         source_sha256=reply.sha256 if item.draw else "",
     )
@@ -316,12 +306,12 @@ def _read(target: Path, sent: Path, item: Item) -> Content:
         raise CannotRead(f"what arrived cannot be used: {what}") from None
 
 
-def _refuse_shrunk(content: Content, before: tuple[str, Sidecar] | None) -> None:
-    if not content.row_count:
+def _refuse_shrunk(row_count: int, before: tuple[str, Sidecar] | None) -> None:
+    if not row_count:
         raise CannotRead("what arrived has no rows")
-    if before and content.row_count < _KEPT_SHARE * before[1].row_count:
+    if before and row_count < _KEPT_SHARE * before[1].row_count:
         raise CannotRead(
-            f"what arrived has {content.row_count} rows, less than half of the "
+            f"what arrived has {row_count} rows, less than half of the "
             f"{before[1].row_count} of {before[0]} (if that is right, move the older snapshots out "
             "of data/reference/snapshots)"
         )
