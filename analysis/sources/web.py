@@ -14,13 +14,13 @@ import threading
 import time
 import weakref
 import zlib
-from collections.abc import Callable, Container, Coroutine, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, partial
-from typing import IO, Any, TypeAlias, TypeVar
+from typing import IO, Any, TypeVar
 
 import httpx
 import stamina.instrumentation
@@ -36,7 +36,6 @@ _BLOCK = 1 << 18
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-_Work: TypeAlias = Coroutine[Any, Any, _Result]
 
 # Attempts are the program's business; a line on the terminal for each would bury its own.
 stamina.instrumentation.set_on_retry_hooks([])
@@ -129,7 +128,7 @@ class Server:
         url: str,
         deadline: Deadline,
         headers: Mapping[str, str] | None = None,
-        accepts: Container[int] = (200, 206),
+        accepts: tuple[int, ...] | range = (200, 206),
     ) -> "Reply":
         """Send one request; the body is still to come.
 
@@ -146,7 +145,7 @@ class Server:
         request = self._client.build_request("GET", url, headers=headers)
         return await self._client.send(request, stream=True)
 
-    def run(self, call: Callable[[], _Work[_Result]], deadline: Deadline) -> _Result:
+    def run(self, call: Callable[[], Awaitable[_Result]], deadline: Deadline) -> _Result:
         """Call something on the loop, and wait for its result.
 
         Raises:
@@ -187,14 +186,14 @@ def _loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def _begin(work: _Work[_Result]) -> Future[_Result]:
+def _begin(work: Coroutine[Any, Any, _Result]) -> Future[_Result]:
     """Let something run on the loop, which the first to come starts."""
     with _starting:
         loop = _loop()
     return asyncio.run_coroutine_threadsafe(work, loop)
 
 
-async def _by(deadline: Deadline, call: Callable[[], _Work[_Result]]) -> _Result:
+async def _by(deadline: Deadline, call: Callable[[], Awaitable[_Result]]) -> _Result:
     async with asyncio.timeout(deadline.at - time.monotonic()):
         return await call()
 
@@ -221,10 +220,7 @@ class Reply:
 
     def next(self, deadline: Deadline) -> bytes:
         """The next bytes as they were sent; empty at the end."""
-        return self._server.run(self._next, deadline)
-
-    async def _next(self) -> bytes:
-        return await anext(self._blocks, b"")
+        return self._server.run(lambda: anext(self._blocks, b""), deadline)
 
     def close(self) -> None:
         """Let go of the connection."""
