@@ -240,7 +240,7 @@ def test_the_whole_way(
     _serve(ooni, m01=(1, 2, 0, 0), m02=(2, 0, 0, 1))
     store = tmp_path / "store"
     asked = datetime(2024, 4, 10, 12, tzinfo=UTC)
-    monkeypatch.setattr("analysis.sources.api_requests._now", lambda: asked)
+    monkeypatch.setattr("analysis.sources.api._now", lambda: asked)
     tieout.fetch("QQ", _PERIOD, str(store), print)
     tied = _tied(study, store)
     assert len(ooni.log) == 1
@@ -295,7 +295,7 @@ def test_an_open_period_says_so(
     _serve(ooni, m01=(2, 2, 0, 0), m02=(1, 0, 0, 1))
     store = tmp_path / "store"
     asked = datetime(2024, 3, 4, tzinfo=UTC)
-    monkeypatch.setattr("analysis.sources.api_requests._now", lambda: asked)
+    monkeypatch.setattr("analysis.sources.api._now", lambda: asked)
     tieout.fetch("QQ", _PERIOD, str(store), print)
     assert "That was 3 days after the period: uploads may still have followed." in (
         _tied(study, store).caveat

@@ -109,14 +109,13 @@ def describe_code() -> str:
     return f"code {code}, schema {SCHEMA_VERSION}, Python {python}, {packages}"
 
 
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
 def _without_comments(source: bytes) -> str:
     """What a module does, whatever its comments, docstrings and line breaks."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
             del node.body[0]
     return ast.dump(tree)
 

@@ -6,17 +6,22 @@ same API.
 
 A reply is kept as it was received, with a sidecar that says whence. It is final once it was asked
 for :data:`SETTLED_DAYS` after the end of its period, and then never asked for again.
+
+OONI's quota is counted by the hour, in server time spent on one client. Who asks for more is
+answered 429, as a rule without saying when to come back.
 """
 
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -24,9 +29,9 @@ from msgspec import UNSET, Meta, UnsetType
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.period import Period, days_between
 from analysis.reference.snapshots import Sidecar, write_sidecar
-from analysis.sources.api_requests import Answer, Say, ask, name_server
-from analysis.sources.files import lock_folder
+from analysis.sources.files import CannotRead, lock_folder
 from analysis.sources.ooni import RECEIPT_MARGIN
+from analysis.sources.web import Deadline, Limits, Server, read_pause, retry
 
 ADDRESS = "https://api.ooni.io"
 VARIABLE = "OONI_API"
@@ -36,7 +41,15 @@ _ADDRESS = re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[\w./~
 #: reads it later than the reply came counts what came after (``tieout``).
 SETTLED_DAYS = RECEIPT_MARGIN
 
-_LONGEST = 200  # characters of a text that is not ours
+#: Seconds for one reply from the first byte sent to the last one received, all attempts together.
+#: A large country's year takes OONI's database a minute or two.
+REPLY_SECONDS = 300.0
+
+_LARGEST = 16_000_000  # bytes; a month takes some two hundred
+_ANSWERS = range(200, 500)  # a refusal is one too
+_WAITS = 3  # for the quota
+_LONGEST_WAIT = timedelta(hours=2)
+_LONGEST_TEXT = 200  # characters that are not ours
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -71,6 +84,16 @@ class Counts:
     sha256: str
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What the server said and when, UTC, to the second: a status below 500, and not 429."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+    received_at: datetime
+
+
 class _Row(msgspec.Struct):
     measurement_count: _Count
     ok_count: _Count
@@ -93,7 +116,7 @@ class _Reply(msgspec.Struct):
     error: Any = None
 
 
-def fetch_counts(folder: Path, probe_cc: str, period: Period, say: Say) -> Counts:
+def fetch_counts(folder: Path, probe_cc: str, period: Period, say: Callable[[str], None]) -> Counts:
     """Count the measurements of a country, asking OONI unless a final reply is kept.
 
     Args:
@@ -113,8 +136,8 @@ def fetch_counts(folder: Path, probe_cc: str, period: Period, say: Say) -> Count
         kept = _find(folder, name, url, period)
         if kept and days_between(period.until, kept.asked_at.date()) >= SETTLED_DAYS:
             return kept
-        say(f"asking {name_server(url)} for its counts by month")
-        answer = ask(url, say)
+        say(f"asking {_name_server(url)} for its counts by month")
+        answer = _ask(url, say)
         _refuse_error(url, answer)
         cells = read_cells(answer.body, period)  # what cannot be read is not kept
         return Counts(cells, answer.received_at, _keep(folder, name, url, answer))
@@ -172,7 +195,7 @@ def _find(folder: Path, name: str, url: str, period: Period) -> Counts | None:
     return Counts(read_cells(body, period), asked_at, digest)
 
 
-def _keep(folder: Path, name: str, url: str, answer: Answer) -> str:
+def _keep(folder: Path, name: str, url: str, answer: _Answer) -> str:
     """Keep a reply; where it is not written whole, its digest in the sidecar will tell."""
     digest = sha256(answer.body).hexdigest()
     sidecar = Sidecar(
@@ -189,7 +212,59 @@ def _keep(folder: Path, name: str, url: str, answer: Answer) -> str:
     return digest
 
 
-def _refuse_error(url: str, answer: Answer) -> None:
+def _ask(url: str, say: Callable[[str], None]) -> _Answer:
+    """Ask for an address; ``say`` is told of every wait for the quota.
+
+    Raises:
+        SourceError: the server did not answer, too much, or refuses again and again.
+    """
+    server = Server("compares a report's counts with OONI's", limits=Limits(silence=150.0))
+    late = f"there was no whole reply within {REPLY_SECONDS:g} seconds"
+    for attempt in range(_WAITS + 1):
+        try:
+            answer = retry(_receive, server, url, server.deadline(REPLY_SECONDS, late))
+        except CannotRead as error:
+            raise SourceError(f"{_name_server(url)} did not answer: {error}") from None
+        if answer.status != 429:
+            return answer
+        if attempt < _WAITS:
+            _wait(url, answer, say)
+    raise SourceError(f"{_name_server(url)} still refuses for its quota after {_WAITS} waits")
+
+
+def _wait(url: str, answer: _Answer, say: Callable[[str], None]) -> None:
+    """Wait until the next request may be made."""
+    now = _now()
+    pause = read_pause(answer.headers, now)
+    if pause is None:
+        # A minute over the hour: the server's clock is not this one's.
+        until = now.replace(minute=1, second=0, microsecond=0) + timedelta(hours=1)
+    else:
+        until = now + timedelta(seconds=max(pause, 0.0))
+    if until - now > _LONGEST_WAIT:
+        raise SourceError(f"{_name_server(url)} refuses until {until:%Y-%m-%d %H:%M} UTC")
+    say(f"the quota of OONI's API is spent; waiting until {until:%Y-%m-%d %H:%M} UTC")
+    time.sleep((until - now).total_seconds())
+
+
+def _name_server(url: str) -> str:
+    """OONI's API in an error message, by its host."""
+    return f"OONI's API ({urlsplit(url).netloc})"
+
+
+def _receive(server: Server, url: str, deadline: Deadline) -> _Answer:
+    with closing(server.open(url, deadline, accepts=_ANSWERS)) as reply:
+        body = b"".join(reply.blocks(_LARGEST, deadline))
+    if reply.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise CannotRead("it packed its reply, which was not asked for")
+    return _Answer(reply.status, body, reply.headers, _now().replace(microsecond=0))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _refuse_error(url: str, answer: _Answer) -> None:
     """Tell a refusal from a reply. OONI has four shapes of it, one of them with status 200.
 
     Raises:
@@ -201,12 +276,12 @@ def _refuse_error(url: str, answer: Answer) -> None:
         reply = _Reply()  # JSON, but no object
     except _NOT_JSON:
         what = f"status {answer.status} and no JSON" if answer.status != 200 else "no JSON"
-        raise SourceError(f"{name_server(url)} sent {what}") from None
+        raise SourceError(f"{_name_server(url)} sent {what}") from None
     reason = _show(reply.msg or reply.detail or reply.error or "without saying why")
     if answer.status != 200:
-        raise SourceError(f"{name_server(url)} refused with status {answer.status}: {reason}")
+        raise SourceError(f"{_name_server(url)} refused with status {answer.status}: {reason}")
     if reply.result is UNSET:
-        raise SourceError(f"{name_server(url)} sent no result: {reason}")
+        raise SourceError(f"{_name_server(url)} sent no result: {reason}")
 
 
 def read_cells(body: bytes, period: Period) -> dict[str, Cells]:
@@ -241,4 +316,4 @@ def read_cells(body: bytes, period: Period) -> dict[str, Cells]:
 def _show(text: object) -> str:
     """Words of the server, printable and short."""
     shown = "".join(char if char.isprintable() else "�" for char in str(text))
-    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+    return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]}…"
