@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from analysis.sources.files import CannotRead
-from analysis.sources.web import Deadline, Server, retry, too_long, unpack
+from analysis.sources.web import Deadline, Server, retry, unpack
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -21,13 +21,11 @@ class Limits:
     """What a file may cost.
 
     Attributes:
-        sent: bytes, as the server sends them.
-        unpacked: bytes on the disk.
+        size: bytes, as the server sends them and unpacked.
         seconds: for all attempts together.
     """
 
-    sent: int
-    unpacked: int
+    size: int
     seconds: float
 
 
@@ -57,13 +55,11 @@ def download(url: str, target: Path, limits: Limits) -> Download:
     """
     late = f"it did not arrive within {limits.seconds:g} seconds"
     deadline = _server().deadline(limits.seconds, late)
-    received = retry(_receive, url, target, limits.sent, deadline)
+    received = retry(_receive, url, target, limits.size, deadline)
     with target.open("rb") as stream:
         is_packed = stream.read(2) == _GZIP_MAGIC
     if is_packed:
-        _unpack(target, limits.unpacked)
-    elif received.size > limits.unpacked:
-        raise too_long(limits.unpacked)
+        _unpack(target, limits.size)
     return received
 
 

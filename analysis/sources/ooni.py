@@ -74,12 +74,6 @@ def store_key(path: str) -> tuple[str, str] | None:
     return (parts["source"] or "", parts["key"]) if parts else None
 
 
-def is_wanted(path: str, probe_cc: str) -> bool:
-    """Whether a path is an object of a country, or a store's file made from one."""
-    stored = store_key(path)
-    return holds_country(stored[1] if stored else path, probe_cc)
-
-
 def parse_receipt(key: str) -> Received | None:
     """When the measurements of an object were received; None where the key does not say so."""
     parts = _parse(key)

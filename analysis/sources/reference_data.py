@@ -56,8 +56,8 @@ ADDRESSES = {
 }  # fmt: skip
 
 _NC = "CC BY-NC-SA 4.0"
-_LIST_LIMITS = Limits(sent=16_000_000, unpacked=16_000_000, seconds=300)
-_NAMES_LIMITS = Limits(sent=64_000_000, unpacked=256_000_000, seconds=1800)
+_LIST_LIMITS = Limits(size=16_000_000, seconds=300)
+_NAMES_LIMITS = Limits(size=256_000_000, seconds=1800)
 _LEGEND_COLUMNS = ("Category Description", "New Code")
 
 

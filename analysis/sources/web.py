@@ -230,11 +230,11 @@ class Reply:
         """All of them; CannotRead where they are more than ``limit`` bytes."""
         size, length = 0, self.headers.get("Content-Length", "")
         if length.isdecimal() and int(length) > limit:
-            raise too_long(limit)
+            raise _too_long(limit)
         while block := self.next(deadline):
             size += len(block)
             if size > limit:
-                raise too_long(limit)
+                raise _too_long(limit)
             yield block
 
 
@@ -249,13 +249,13 @@ def unpack(packed: IO[bytes], limit: int) -> Iterator[bytes]:
             while block := stream.read(_BLOCK):
                 size += len(block)
                 if size > limit:
-                    raise too_long(limit)
+                    raise _too_long(limit)
                 yield block
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise Passing("what arrived is a cut or broken gzip file") from None
 
 
-def too_long(limit: int) -> CannotRead:
+def _too_long(limit: int) -> CannotRead:
     """The error about more than ``limit`` bytes."""
     return CannotRead(f"it holds more than {limit / 1e6:g} MB")
 
