@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -39,7 +38,7 @@ from analysis.reference.snapshots import (
     write_sidecar,
 )
 from analysis.reference.test_lists import load_test_lists
-from analysis.sources.downloads import Download, Limits, NotThere, download
+from analysis.sources.downloads import Limits, download
 from analysis.sources.files import CannotRead, lock_folder
 
 #: Environment variable → address. ``{month}`` stands for the month, YYYY-MM.
@@ -263,12 +262,12 @@ def _fetch(
     about = partial(
         Sidecar, fetched_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"), role=item.role, licence=item.licence
     )
-    try:
-        reply = _first(item, sent)
-    except NotThere:
+    replies = (download(url, sent, item.limits) for url in item.urls)
+    reply = next(filter(None, replies), None)
+    if reply is None:
         if item.may_not_exist and not before:
             return about(url=item.urls[-1], status=404)
-        raise
+        raise CannotRead("the server has no such file")
     row_count, latest = _read(target, sent, item)
     _refuse_shrunk(row_count, before)
     data = target.read_bytes()
@@ -284,15 +283,6 @@ def _fetch(
         source_size=reply.size if item.draw else 0,
         source_sha256=reply.sha256 if item.draw else "",
     )
-
-
-def _first(item: Item, target: Path) -> Download:
-    """Download from the first address that has the file."""
-    *others, last = item.urls
-    for url in others:
-        with suppress(NotThere):
-            return download(url, target, item.limits)
-    return download(last, target, item.limits)
 
 
 def _read(target: Path, sent: Path, item: Item) -> Content:
