@@ -18,7 +18,7 @@ import stamina
 
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.period import Period
-from analysis.sources.api import Api, Cells, Counts, read_cells
+from analysis.sources.api import Cells, Counts, fetch_counts, read_cells, read_counts
 
 _PERIOD = Period.parse("2024-01-15", "2024-04-01")
 _NOW = datetime(2026, 11, 25, 12, 20, tzinfo=UTC)
@@ -129,7 +129,6 @@ class _Time:
     def __init__(self) -> None:
         self.now = _NOW
         self.slept: list[float] = []
-        self.said: list[str] = []
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -137,29 +136,33 @@ class _Time:
 
 
 @pytest.fixture
-def clock() -> _Time:
-    return _Time()
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Time:
+    clock = _Time()
+    monkeypatch.setattr("analysis.sources.api._now", lambda: clock.now)
+    monkeypatch.setattr("analysis.sources.api.time", clock)
+    return clock
+
+
+class _Api:
+    """What a report asks of the server; ``said`` is what it told meanwhile."""
+
+    def __init__(self, server: _Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OONI_API", server.url)
+        self.folder = folder
+        self.said: list[str] = []
+
+    def months(self) -> Counts:
+        return fetch_counts(self.folder, "KH", _PERIOD, self.said.append)
 
 
 @pytest.fixture
-def api(server: _Server, clock: _Time, tmp_path: Path) -> Api:
-    return _api(server, clock, tmp_path)
+def api(server: _Server, clock: _Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Api:
+    return _Api(server, tmp_path, monkeypatch)
 
 
-def _api(server: _Server, clock: _Time, folder: Path, **more: Any) -> Api:
-    return Api(
-        folder, clock.said.append, address=server.url, clock=lambda: clock.now,
-        sleep=clock.sleep, **more,
-    )  # fmt: skip
-
-
-def _months(api: Api, period: Period = _PERIOD) -> Counts:
-    return api.count("KH", period, "month")
-
-
-def _message(api: Api, error: type[Exception] = SourceError) -> str:
+def _message(api: _Api, error: type[Exception] = SourceError) -> str:
     with pytest.raises(error) as caught:
-        _months(api)
+        api.months()
     message = str(caught.value)
     assert message.isprintable()
     assert len(message) < 400
@@ -169,9 +172,9 @@ def _message(api: Api, error: type[Exception] = SourceError) -> str:
 # --- what is asked, and what a reply means --------------------------------------------------------
 
 
-def test_a_month_without_measurements_is_absent(api: Api, server: _Server) -> None:
+def test_a_month_without_measurements_is_absent(api: _Api, server: _Server) -> None:
     """The period is asked for exactly, and a first month that is cut still goes by its name."""
-    found = _months(api)
+    found = api.months()
     assert found.cells == {"2024-01": Cells(5, 3, 2, 1), "2024-03": Cells(7, 0, 0, 0)}
     assert found.cells["2024-01"].total == 11
     assert found.asked_at == _NOW
@@ -185,25 +188,6 @@ def test_a_month_without_measurements_is_absent(api: Api, server: _Server) -> No
 
 
 @pytest.mark.parametrize(
-    ("by", "result", "axis", "expected"),
-    [
-        ("domain", [_row(1, domain="a.example"), _row(2, domain="b.example")], "domain",
-         {"a.example": 1, "b.example": 2}),
-        ("network", [_row(4, probe_asn=64500)], "probe_asn", {"AS64500": 4}),
-        ("period", _row(9), None, {"": 9}),
-    ],
-)  # fmt: skip
-def test_other_axes(api: Api, server: _Server, by, result, axis, expected) -> None:
-    """By domain, by network, or without any axis, where the result is one object. No category."""
-    server.replies = [_send(_result(result))]
-    found = api.count("KH", _PERIOD, by)
-    assert {key: cells.total for key, cells in found.cells.items()} == expected
-    query = dict(parse_qsl(urlsplit(server.asked[0]).query))
-    assert query.get("axis_x") == axis
-    assert "category_code" not in server.asked[0]
-
-
-@pytest.mark.parametrize(
     ("reply", "sentence"),
     [
         (_send({"msg": "Invalid time grain", "v": 0}, 400),
@@ -212,10 +196,9 @@ def test_other_axes(api: Api, server: _Server, by, result, axis, expected) -> No
          "sent no result: axis_x and axis_y cannot be the same."),
         (_send({"detail": "no such country"}, 400), "refused with status 400: no such country."),
         (_send({"detail": [{"loc": ["query", "since"], "msg": "not a date", "type": "x"}]}, 422),
-         "refused with status 422: since: not a date."),
+         "refused with status 422: [{'loc': ['query', 'since'], 'msg': 'not a date'"),
         (_send({"v": 0}), "sent no result: without saying why."),
         (_send({"msg": "\x1b[2J\u202e\n" + "x" * 10_000, "v": 0}, 400), "400: �[2J��xxx"),
-        (_send({"detail": [7, None, {"loc": 3}, 4]}, 422), "with status 422: 7; None; None."),
         (_send(b"<html>log in</html>"), "sent no JSON."),
         (_send(b"<html>gone</html>", 404), "sent status 404 and no JSON."),
         (_send(b"", 302, Location="http://192.0.2.1/"), "sent status 302 and no JSON."),
@@ -226,7 +209,7 @@ def test_other_axes(api: Api, server: _Server, by, result, axis, expected) -> No
         (_send([1, 2]), "sent no result: without saying why."),
     ],
 )  # fmt: skip
-def test_a_refusal_is_one_sentence(api: Api, server: _Server, tmp_path, reply, sentence) -> None:
+def test_a_refusal_is_one_sentence(api: _Api, server: _Server, tmp_path, reply, sentence) -> None:
     """In each of its shapes; what the server says is cut and cannot act. Nothing of it is kept."""
     server.replies = [reply]
     message = _message(api)
@@ -254,7 +237,7 @@ def test_a_refusal_is_one_sentence(api: Api, server: _Server, tmp_path, reply, s
     ],
 )
 def test_what_cannot_be_counts_is_refused(
-    api: Api, server: _Server, tmp_path, result, sentence
+    api: _Api, server: _Server, tmp_path, result, sentence
 ) -> None:
     """A table made from it would lie. It is not kept either."""
     server.replies = [_send(_result(result))]
@@ -271,10 +254,10 @@ def test_recorded_replies(shared_data: Path) -> None:
         days = json.loads(body)["result"]
         assert [row["measurement_start_day"] for row in days][::2] == ["2022-03-01", "2022-03-03"]
         first = json.dumps({"v": 0, "result": days[:1]}).encode()
-        cells = read_cells(first, Period.parse("2022-03-01", "2022-03-02"), "month")
+        cells = read_cells(first, Period.parse("2022-03-01", "2022-03-02"))
         assert cells == {"2022-03": Cells(1036684, 53651, 6739, 16283)}
         with pytest.raises(ContractError, match="no month"):
-            read_cells(body, Period.parse("2022-03-01", "2022-03-04"), "month")
+            read_cells(body, Period.parse("2022-03-01", "2022-03-04"))
 
 
 # --- a server in trouble --------------------------------------------------------------------------
@@ -287,13 +270,12 @@ def test_recorded_replies(shared_data: Path) -> None:
         _send({}, 503),
         _reset,
         _send(_result([_MARCH]), length=10_000),
-        _send(gzip.compress(b"{}" * 999)[:-9], Content_Encoding="gzip"),
     ],
 )
-def test_a_passing_trouble_is_sat_out(api: Api, server: _Server, trouble) -> None:
+def test_a_passing_trouble_is_sat_out(api: _Api, server: _Server, trouble) -> None:
     """An error of the server, a connection that breaks, a body that is cut: asked again."""
     server.replies = [trouble, trouble, _GOOD]
-    assert _months(api).cells["2024-03"].ok == 7
+    assert api.months().cells["2024-03"].ok == 7
     assert len(server.asked) == 3
 
 
@@ -302,10 +284,9 @@ def test_a_passing_trouble_is_sat_out(api: Api, server: _Server, trouble) -> Non
     [
         (_send({}, 503), "did not answer: the server answered 503 each time"),
         (_reset, "did not answer: the connection broke each time"),
-        (_send(b"no gzip", Content_Encoding="gzip"), "what arrived is a cut or broken gzip file"),
     ],
 )
-def test_a_lasting_trouble_is_said(api: Api, server: _Server, reply, sentence) -> None:
+def test_a_lasting_trouble_is_said(api: _Api, server: _Server, reply, sentence) -> None:
     """After a few attempts, and with the way to resume."""
     server.replies = [reply]
     message = _message(api)
@@ -314,13 +295,13 @@ def test_a_lasting_trouble_is_said(api: Api, server: _Server, reply, sentence) -
     assert len(server.asked) == 3
 
 
-def test_no_server(clock: _Time, tmp_path: Path, server: _Server) -> None:
+def test_no_server(api: _Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """A port that is taken, but nobody listens there."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{taken.getsockname()[1]}"
-        server.url = f"http://{place}"
-        message = _message(_api(server, clock, tmp_path))
+        monkeypatch.setenv("OONI_API", f"http://{place}")
+        message = _message(api)
     assert message.startswith(f"OONI's API ({place}) did not answer: there is no connection")
 
 
@@ -332,43 +313,43 @@ def test_no_server(clock: _Time, tmp_path: Path, server: _Server) -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
     ],
 )
-def test_a_slow_drip_ends(server: _Server, clock: _Time, tmp_path: Path, head: bytes) -> None:
+def test_a_slow_drip_ends(
+    api: _Api, server: _Server, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
     """One limit holds for a whole reply, its headers too, however often a byte comes."""
     server.replies = [_drip(head)]
-    message = _message(_api(server, clock, tmp_path, seconds=0.3))
+    monkeypatch.setattr("analysis.sources.api.REPLY_SECONDS", 0.3)
+    message = _message(api)
     assert "there was no whole reply within 0.3 seconds" in message
 
 
 @pytest.mark.parametrize(
     ("body", "headers", "sentence"),
     [
-        (gzip.compress(b" " * 40_000_000, 1), {"Content-Encoding": "gzip"}, "more than 16 MB"),
         (b" " * 17_000_000, {}, "more than 16 MB"),
-        (b"x", {"Content-Encoding": "br"}, "packed its reply in a way that was not asked for"),
+        (
+            gzip.compress(b"{}"),
+            {"Content-Encoding": "gzip"},
+            "packed its reply, which was not asked",
+        ),
     ],
 )
-def test_memory_is_bounded(api: Api, server: _Server, body, headers, sentence) -> None:
-    """A reply may grow on the way or when it is unpacked; neither is taken in."""
+def test_memory_is_bounded(api: _Api, server: _Server, body, headers, sentence) -> None:
+    """A reply may grow on the way, and would when it is unpacked; neither is taken in."""
     server.replies = [_send(body, **headers)]
     assert sentence in _message(api)
     assert len(server.asked) == 1
 
 
-def test_a_packed_reply_is_unpacked(api: Api, server: _Server) -> None:
-    packed = gzip.compress(json.dumps(_result([_MARCH])).encode())
-    server.replies = [_send(packed, Content_Encoding="gzip")]
-    assert _months(api).cells == {"2024-03": Cells(7, 0, 0, 0)}
-
-
 # --- the quota ------------------------------------------------------------------------------------
 
 
-def test_without_a_word_the_next_hour_is_awaited(api: Api, server: _Server, clock: _Time) -> None:
+def test_without_a_word_the_next_hour_is_awaited(api: _Api, server: _Server, clock: _Time) -> None:
     """429 as OONI sends it."""
     server.replies = [_BUSY, _BUSY, _GOOD]
-    assert _months(api).asked_at == datetime(2026, 11, 25, 14, 1, tzinfo=UTC)
+    assert api.months().asked_at == datetime(2026, 11, 25, 14, 1, tzinfo=UTC)
     assert clock.slept == [41 * 60, 3600]
-    assert "waiting until 2026-11-25 13:01 UTC" in clock.said[1]
+    assert "waiting until 2026-11-25 13:01 UTC" in api.said[1]
 
 
 @pytest.mark.parametrize(
@@ -381,49 +362,33 @@ def test_without_a_word_the_next_hour_is_awaited(api: Api, server: _Server, cloc
         ("Wed, 25 Nov 2026 13:00:00 +99999999999999", 41 * 60),
     ],
 )
-def test_retry_after_is_honoured(api: Api, server: _Server, clock: _Time, text, seconds) -> None:
+def test_retry_after_is_honoured(api: _Api, server: _Server, clock: _Time, text, seconds) -> None:
     """In seconds or as a date; what is neither counts as nothing said."""
     server.replies = [_send({"error": "quota exceeded"}, 429, Retry_After=text), _GOOD]
-    _months(api)
+    api.months()
     assert clock.slept == [seconds]
 
 
-def test_waiting_has_an_end(api: Api, server: _Server, clock: _Time) -> None:
+def test_waiting_has_an_end(api: _Api, server: _Server, clock: _Time) -> None:
     server.replies = [_BUSY]
     assert "still refuses for its quota after 3 waits" in _message(api)
     assert len(server.asked) == 4
     server.replies = [_send({}, 429, Retry_After="999999999999999")]
     assert "refuses until 2058-" in _message(api)
-    assert len(clock.slept) == 4  # three, and one for what was left of the first refusals
-
-
-def test_a_spent_quota_is_not_overdrawn(api: Api, server: _Server, clock: _Time) -> None:
-    """The reply that spends it is used; the next request waits."""
-    server.replies = [_send(_result([_MARCH]), X_RateLimit_Remaining="0"), _GOOD]
-    _months(api)
-    assert not clock.slept
-    _months(api, Period.parse("2024-01-01", "2024-04-01"))
-    assert clock.slept == [41 * 60]
-
-
-@pytest.mark.parametrize("left", ["3999", "", "many"])
-def test_a_quota_that_is_left_is_used(api: Api, server: _Server, clock: _Time, left: str) -> None:
-    server.replies = [_send(_result([_MARCH]), X_RateLimit_Remaining=left), _GOOD]
-    _months(api)
-    _months(api, Period.parse("2024-01-01", "2024-04-01"))
-    assert not clock.slept
+    assert len(clock.slept) == 3  # none for a time that is too far off
 
 
 # --- what is kept ---------------------------------------------------------------------------------
 
 
-def test_a_closed_period_is_asked_for_once(server: _Server, clock: _Time, tmp_path: Path) -> None:
+def test_a_closed_period_is_asked_for_once(
+    api: _Api, server: _Server, clock: _Time, tmp_path: Path
+) -> None:
     """The reply lies as it was received, with where it comes from beside it."""
-    first = _months(_api(server, clock, tmp_path))
+    first = api.months()
     clock.now += timedelta(days=400)
-    again = _api(server, clock, tmp_path)
-    assert _months(again) == first
-    assert again.kept("KH", _PERIOD, "month") == first
+    assert api.months() == first
+    assert read_counts(tmp_path, "KH", _PERIOD) == first
     assert len(server.asked) == 1
     body, sidecar = sorted(tmp_path.rglob("*.json"))
     assert json.loads(body.read_bytes()) == _result([_JANUARY, _MARCH])
@@ -439,46 +404,46 @@ def test_a_closed_period_is_asked_for_once(server: _Server, clock: _Time, tmp_pa
     ("asked", "requests"), [("2024-04-30", 2), ("2024-05-01", 1), ("2024-02-01", 2)]
 )
 def test_an_open_period_is_asked_for_again(
-    server: _Server, clock: _Time, tmp_path: Path, asked: str, requests: int
+    api: _Api, server: _Server, clock: _Time, asked: str, requests: int
 ) -> None:
     """A reply is final only once it was asked for 30 days after the period's end."""
     clock.now = datetime.fromisoformat(f"{asked}T01:00:00+00:00")
-    _months(_api(server, clock, tmp_path))
+    api.months()
     clock.now = _NOW
-    _months(_api(server, clock, tmp_path))
+    api.months()
     assert len(server.asked) == requests
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("damage", [b"", b'{"v":0,"result":[]}', None])
 def test_a_damaged_reply_is_asked_for_again(
-    server: _Server, clock: _Time, tmp_path: Path, victim: int, damage: bytes | None
+    api: _Api, server: _Server, tmp_path: Path, victim: int, damage: bytes | None
 ) -> None:
     """Whether the reply or its sidecar is cut, changed or gone."""
-    first = _months(_api(server, clock, tmp_path))
+    first = api.months()
     path = sorted(tmp_path.rglob("*.json"))[victim]
     path.unlink() if damage is None else path.write_bytes(damage)
-    api = _api(server, clock, tmp_path)
     with pytest.raises(SourceError, match="not in the store"):
-        api.kept("KH", _PERIOD, "month")
-    assert _months(api) == first
-    assert _months(api) == first
+        read_counts(tmp_path, "KH", _PERIOD)
+    assert api.months() == first
+    assert api.months() == first
     assert len(server.asked) == 2
     assert len(list(tmp_path.rglob("*"))) == 4  # folder, lock, reply, sidecar: nothing left over
 
 
-def test_replies_of_two_servers_do_not_mix(server: _Server, clock: _Time, tmp_path: Path) -> None:
-    _months(_api(server, clock, tmp_path))
-    server.url = server.url.replace("127.0.0.1", "localhost")
-    _months(_api(server, clock, tmp_path))
+def test_replies_of_two_servers_do_not_mix(
+    api: _Api, server: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.months()
+    monkeypatch.setenv("OONI_API", server.url.replace("127.0.0.1", "localhost"))
+    api.months()
     assert len(server.asked) == 2
 
 
-def test_a_folder_that_cannot_be_written_is_named(server: _Server, clock: _Time, tmp_path) -> None:
-    (tmp_path / "file").write_text("")
-    assert f"no reply can be kept in {tmp_path / 'file'}" in _message(
-        _api(server, clock, tmp_path / "file")
-    )
+def test_a_folder_that_cannot_be_written_is_named(api: _Api, server: _Server) -> None:
+    api.folder /= "file"
+    api.folder.write_text("")
+    assert f"no reply can be kept in {api.folder}" in _message(api)
     assert not server.asked
 
 
@@ -486,12 +451,12 @@ def test_a_folder_that_cannot_be_written_is_named(server: _Server, clock: _Time,
     "address", ["api.ooni.io", "ftp://api.ooni.io", "https://", "https://h/?a=b", "http://h:x/"]
 )
 def test_the_environment_names_another_server(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: _Server, address: str
+    api: _Api, monkeypatch: pytest.MonkeyPatch, server: _Server, address: str
 ) -> None:
     """``OONI_API``, which is checked like any other parameter."""
     monkeypatch.setenv("OONI_API", address)
     with pytest.raises(ParameterError, match="OONI_API="):
-        Api(tmp_path)
+        api.months()
     monkeypatch.setenv("OONI_API", f"{server.url}/")
-    _months(Api(tmp_path))
+    api.months()
     assert server.asked[0].startswith("/api/v1/aggregation?")

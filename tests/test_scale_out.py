@@ -274,7 +274,8 @@ def test_where_nobody_answers_the_run_ends(
     dask: _Dask, bucket: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """No scheduler, and a scheduler without workers: exit status 3 in bounded time."""
-    monkeypatch.setattr(schedulers, "LIMITS", schedulers.Limits(connect=1, workers=1))
+    monkeypatch.setattr(schedulers, "CONNECT", 1.0)
+    monkeypatch.setattr(schedulers, "NO_WORKERS", 1.0)
     with pytest.raises(SourceError, match="has no workers"):
         _ingest(bucket, str(tmp_path / "store"), scheduler=dask.address)
     dask.stop()

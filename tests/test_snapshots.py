@@ -340,10 +340,10 @@ def test_time_and_memory_are_bounded(server: _Server, tmp_path: Path) -> None:
     for name, drip in (("body", _drip), ("headers", _drip_headers)):
         server.faults[name] = [drip]
         with pytest.raises(CannotRead, match=r"did not arrive within 0\.2 seconds"):
-            download(f"{server.url}/{name}", target, Limits(10**6, 10**6, 0.2))
+            download(f"{server.url}/{name}", target, Limits(10**6, 0.2))
     server.files["bomb"] = gzip.compress(bytes(10**7))
     with pytest.raises(CannotRead, match="more than 1 MB"):
-        download(f"{server.url}/bomb", target, Limits(10**6, 10**6, 9))
+        download(f"{server.url}/bomb", target, Limits(10**6, 9))
     assert target.stat().st_size <= 10**6
 
 
@@ -351,7 +351,7 @@ def test_an_address_of_no_server_is_said(tmp_path: Path) -> None:
     """Whatever it is that cannot be read in it."""
     for address in ("https://", "http://h:x/", "http://xn--/"):
         with pytest.raises(CannotRead, match="its address is not one of a server"):
-            download(address, tmp_path / "file", Limits(1, 1, 1))
+            download(address, tmp_path / "file", Limits(1, 1))
 
 
 def test_a_killed_process_publishes_nothing(server: _Server, tmp_path: Path) -> None:

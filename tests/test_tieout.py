@@ -18,7 +18,7 @@ from analysis.findings.parameters import StudyParameters
 from analysis.findings.study import Study, open_study
 from analysis.period import Period
 from analysis.publishing.execution import execute
-from analysis.sources.api import Api, Cells
+from analysis.sources.api import Cells
 from tests.loopback_s3 import loopback_s3
 
 _PERIOD = Period.parse("2024-01-16", "2024-03-01")
@@ -232,13 +232,16 @@ def _tied(study: Study, store: Path) -> tieout.TieOut:
     return tieout.tie_out(study, months, str(store))
 
 
-def test_the_whole_way(study: Study, ooni: HTTPServer, tmp_path: Path) -> None:
+def test_the_whole_way(
+    study: Study, ooni: HTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """OONI was asked before the last upload. It has all others but the unknown network's, one of
     them twice; in February one more, which the cut object may have held."""
     _serve(ooni, m01=(1, 2, 0, 0), m02=(2, 0, 0, 1))
     store = tmp_path / "store"
     asked = datetime(2024, 4, 10, 12, tzinfo=UTC)
-    Api(tieout.replies_folder(str(store)), clock=lambda: asked).count("QQ", _PERIOD, "month")
+    monkeypatch.setattr("analysis.sources.api._now", lambda: asked)
+    tieout.fetch("QQ", _PERIOD, str(store), print)
     tied = _tied(study, store)
     assert len(ooni.log) == 1
     assert ooni.log[0][0].args["since"] == "2024-01-16"
@@ -285,12 +288,15 @@ def test_fetching_asks_once_and_comparing_never(
     assert json.loads(next(digest).read_text())["sha256"] in tied.note
 
 
-def test_an_open_period_says_so(study: Study, ooni: HTTPServer, tmp_path: Path) -> None:
+def test_an_open_period_says_so(
+    study: Study, ooni: HTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Uploads may still come."""
     _serve(ooni, m01=(2, 2, 0, 0), m02=(1, 0, 0, 1))
     store = tmp_path / "store"
     asked = datetime(2024, 3, 4, tzinfo=UTC)
-    Api(tieout.replies_folder(str(store)), clock=lambda: asked).count("QQ", _PERIOD, "month")
+    monkeypatch.setattr("analysis.sources.api._now", lambda: asked)
+    tieout.fetch("QQ", _PERIOD, str(store), print)
     assert "That was 3 days after the period: uploads may still have followed." in (
         _tied(study, store).caveat
     )

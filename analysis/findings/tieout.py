@@ -33,7 +33,7 @@ from analysis.observations.flags import DISJOINT, DISJOINT_SQL
 from analysis.period import Period, days_between
 from analysis.reference.files import REPOSITORY
 from analysis.sources import ooni
-from analysis.sources.api import SETTLED_DAYS, Api, Cells
+from analysis.sources.api import SETTLED_DAYS, Cells, fetch_counts, read_counts
 from analysis.store.collection import Collection
 
 #: What a report says that has nothing to compare with.
@@ -106,7 +106,7 @@ def fetch(probe_cc: str, period: Period, store: str, say: Callable[[str], None])
         SourceError: OONI did not answer, or refused.
         ContractError: what it sent cannot be counts.
     """
-    Api(replies_folder(store), say).count(probe_cc, period, "month")
+    fetch_counts(replies_folder(store), probe_cc, period, say)
 
 
 def tie_out(study: Study, months: pd.DataFrame, store: str) -> TieOut:
@@ -121,7 +121,7 @@ def tie_out(study: Study, months: pd.DataFrame, store: str) -> TieOut:
         SourceError: OONI's counts were never asked for.
     """
     period = study.periods["all"]
-    published = Api(replies_folder(store)).kept(study.probe_cc, period, "month")
+    published = read_counts(replies_folder(store), study.probe_cc, period)
     causes = find_causes(study, published.asked_at)
     counts = compare(months, published.cells, causes, _not_read(study.collection))
     caveats = [

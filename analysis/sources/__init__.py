@@ -6,8 +6,3 @@ Start at ``opening.open_source``. ``buckets`` and ``ooni`` are archives on serve
 way to ask over HTTP, ``objectstore`` where a store lives, ``api`` OONI's counts, ``reference_data``
 the lists of others, ``schedulers`` a cluster.
 """
-
-import logging
-
-# Each retry is logged as a warning, and Python prints those that nobody takes.
-logging.getLogger("stamina").addHandler(logging.NullHandler())

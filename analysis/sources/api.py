@@ -1,24 +1,26 @@
 """OONI's published counts of web_connectivity measurements, from its aggregation API.
 
-``https://api.ooni.io/api/v1/aggregation`` counts the measurements of a country and a period under
-OONI's four flags. The environment variable ``OONI_API`` names another server with the same API.
+``https://api.ooni.io/api/v1/aggregation`` counts the measurements of a country and a period by
+month under OONI's four flags. The environment variable ``OONI_API`` names another server with the
+same API.
 
-Nothing here ever asks by category: OONI joins its test lists without looking at the country, so
-that an address on several lists is counted several times. Categories are those of the lists at
-hand (``reference``).
+A reply is kept as it was received, with a sidecar that says whence. It is final once it was asked
+for :data:`SETTLED_DAYS` after the end of its period, and then never asked for again.
 
-A reply is kept as it was received. It is final once it was asked for :data:`SETTLED_DAYS` after the
-end of its period, and then never asked for again.
+OONI's quota is counted by the hour, in server time spent on one client. Who asks for more is
+answered 429, as a rule without saying when to come back.
 """
 
 import os
+import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -26,35 +28,32 @@ from msgspec import UNSET, Meta, UnsetType
 
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.period import Period, days_between
-from analysis.sources.api_requests import (
-    REPLY_SECONDS,
-    Answer,
-    Replies,
-    Reply,
-    Requests,
-    Say,
-    name_server,
-)
+from analysis.reference.snapshots import Sidecar, write_sidecar
+from analysis.sources.files import CannotRead, lock_folder
 from analysis.sources.ooni import RECEIPT_MARGIN
+from analysis.sources.web import Deadline, Limits, Server, read_pause, retry
 
 ADDRESS = "https://api.ooni.io"
 VARIABLE = "OONI_API"
+_ADDRESS = re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[\w./~%+-]*)?", re.ASCII)
 
 #: Days after a period for which its late uploads are awaited; the archive is read for as long. Who
 #: reads it later than the reply came counts what came after (``tieout``).
 SETTLED_DAYS = RECEIPT_MARGIN
 
-By = Literal["month", "domain", "network", "period"]
+#: Seconds for one reply from the first byte sent to the last one received, all attempts together.
+#: A large country's year takes OONI's database a minute or two.
+REPLY_SECONDS = 300.0
 
-_AXES: Mapping[By, Mapping[str, str]] = {
-    "month": {"axis_x": "measurement_start_day", "time_grain": "month"},
-    "domain": {"axis_x": "domain"},
-    "network": {"axis_x": "probe_asn"},
-    "period": {},  # no axis: one sum
-}
-_LONGEST = 200  # characters of a text that is not ours
+_LARGEST = 16_000_000  # bytes; a month takes some two hundred
+_ANSWERS = range(200, 500)  # a refusal is one too
+_WAITS = 3  # for the quota
+_LONGEST_WAIT = timedelta(hours=2)
+_LONGEST_TEXT = 200  # characters that are not ours
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Cells(NamedTuple):
@@ -75,8 +74,7 @@ class Counts:
     """OONI's counts of a country and a period.
 
     Attributes:
-        cells: by month (``2024-01``), domain, network (``AS123``), or ``""`` for the whole period.
-            What has no measurement is absent.
+        cells: by month (``2024-01``). What has no measurement is absent.
         asked_at: when, UTC.
         sha256: of the reply.
     """
@@ -86,6 +84,16 @@ class Counts:
     sha256: str
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What the server said and when, UTC, to the second: a status below 500, and not 429."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+    received_at: datetime
+
+
 class _Row(msgspec.Struct):
     measurement_count: _Count
     ok_count: _Count
@@ -93,8 +101,10 @@ class _Row(msgspec.Struct):
     confirmed_count: _Count
     failure_count: _Count
     measurement_start_day: str | None = None
-    domain: str | None = None
-    probe_asn: _Count | None = None
+
+
+class _Result(msgspec.Struct):
+    result: list[_Row]
 
 
 class _Reply(msgspec.Struct):
@@ -106,112 +116,155 @@ class _Reply(msgspec.Struct):
     error: Any = None
 
 
-class Api:
-    """OONI's API, with a folder in which its replies are kept.
+def fetch_counts(folder: Path, probe_cc: str, period: Period, say: Callable[[str], None]) -> Counts:
+    """Count the measurements of a country, asking OONI unless a final reply is kept.
 
     Args:
-        folder: made where it is not there.
+        folder: where replies are kept; made where it is not there.
+        probe_cc: the country.
+        period: of the measurements.
         say: is told what is asked and of every wait.
-        address: the server; by default ``OONI_API`` or OONI's own.
-        clock: the time now, UTC.
-        sleep: waits for so many seconds.
-        seconds: what one reply may take.
 
     Raises:
-        ParameterError: the address is no server's.
+        ParameterError: ``OONI_API`` is no server's address.
+        SourceError: OONI did not answer, or refused, or sent no JSON; or nothing can be kept.
+        ContractError: what it sent cannot be counts.
     """
-
-    def __init__(
-        self,
-        folder: Path,
-        say: Say = lambda text: None,
-        *,
-        address: str = "",
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        sleep: Callable[[float], None] = time.sleep,
-        seconds: float = REPLY_SECONDS,
-    ) -> None:
-        self._address = _check(address or os.environ.get(VARIABLE) or ADDRESS)
-        self._replies = Replies(folder)
-        self._requests = Requests(say, clock, sleep, seconds)
-        self._clock = clock
-        self._say = say
-
-    def count(self, probe_cc: str, period: Period, by: By) -> Counts:
-        """Count the measurements of a country, asking OONI unless a final reply is kept.
-
-        Raises:
-            SourceError: OONI did not answer, or refused, or sent no JSON.
-            ContractError: what it sent cannot be counts.
-        """
-        with self._replies.lock():
-            kept = self._find(probe_cc, period, by)
-            if kept and days_between(period.until, kept.asked_at.date()) >= SETTLED_DAYS:
-                return _counts(kept, period, by)
-            url = self._url(probe_cc, period, by)
-            self._say(f"asking {name_server(url)} for its counts by {by}")
-            answer = self._requests.get(url)
-            asked_at = self._clock()
-            _refuse_error(url, answer)
-            read_cells(answer.body, period, by)  # what cannot be read is not kept
-            role = f"OONI's counts by {by}"
-            name = _name(url, probe_cc, period, by)
-            return _counts(self._replies.keep(name, url, role, answer.body, asked_at), period, by)
-
-    def kept(self, probe_cc: str, period: Period, by: By) -> Counts:
-        """The counts that were asked for last; no network is touched.
-
-        Raises:
-            SourceError: they were never asked for.
-        """
-        reply = self._find(probe_cc, period, by)
-        if reply is None:
-            raise SourceError(
-                f"OONI's counts of {probe_cc} from {period.since} to {period.last_day} by {by} are "
-                "not in the store; 'make ingest' with the same parameters asks for them"
-            )
-        return _counts(reply, period, by)
-
-    def _find(self, probe_cc: str, period: Period, by: By) -> Reply | None:
-        url = self._url(probe_cc, period, by)
-        return self._replies.find(_name(url, probe_cc, period, by), url)
-
-    def _url(self, probe_cc: str, period: Period, by: By) -> str:
-        query = {
-            "test_name": "web_connectivity",
-            "probe_cc": probe_cc,
-            "since": period.since.isoformat(),
-            "until": period.until.isoformat(),  # exclusive here too
-            **_AXES[by],
-        }
-        return f"{self._address}/api/v1/aggregation?{urlencode(query)}"
+    url = _url(probe_cc, period)
+    name = _name(url, probe_cc, period)
+    with lock_folder(folder, "reply can be kept in"):  # one request at a time
+        kept = _find(folder, name, url, period)
+        if kept and days_between(period.until, kept.asked_at.date()) >= SETTLED_DAYS:
+            return kept
+        say(f"asking {_name_server(url)} for its counts by month")
+        answer = _ask(url, say)
+        _refuse_error(url, answer)
+        cells = read_cells(answer.body, period)  # what cannot be read is not kept
+        return Counts(cells, answer.received_at, _keep(folder, name, url, answer))
 
 
-def _check(address: str) -> str:
-    accepted = f"the address of a server with OONI's API, such as {ADDRESS}"
-    try:
-        parts = urlsplit(address)
-        is_server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        is_server = False
-    if (
-        not is_server
-        or parts.query
-        or parts.fragment
-        or parts.username
-        or not address.isprintable()
-    ):
+def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
+    """The counts that were fetched last; no network is touched.
+
+    Raises:
+        SourceError: they were never asked for.
+    """
+    url = _url(probe_cc, period)
+    counts = _find(folder, _name(url, probe_cc, period), url, period)
+    if counts is None:
+        raise SourceError(
+            f"OONI's counts of {probe_cc} from {period.since} to {period.last_day} by month are "
+            "not in the store; 'make ingest' with the same parameters asks for them"
+        )
+    return counts
+
+
+def _url(probe_cc: str, period: Period) -> str:
+    address = os.environ.get(VARIABLE) or ADDRESS
+    if not _ADDRESS.fullmatch(address):
+        accepted = f"the address of a server with OONI's API, such as {ADDRESS}"
         raise ParameterError(VARIABLE, address, accepted)
-    return address.rstrip("/")
+    query = {
+        "test_name": "web_connectivity",
+        "probe_cc": probe_cc,
+        "since": period.since.isoformat(),
+        "until": period.until.isoformat(),  # exclusive here too
+        "axis_x": "measurement_start_day",
+        "time_grain": "month",
+    }
+    return f"{address.rstrip('/')}/api/v1/aggregation?{urlencode(query)}"
 
 
-def _name(url: str, probe_cc: str, period: Period, by: By) -> str:
+def _name(url: str, probe_cc: str, period: Period) -> str:
     """Name of the file for an address: readable, and another one for each server."""
     digest = sha256(url.encode()).hexdigest()[:8]
-    return f"aggregation/{probe_cc.lower()}-{by}-{period}-{digest}.json"
+    return f"aggregation/{probe_cc.lower()}-month-{period}-{digest}.json"
 
 
-def _refuse_error(url: str, answer: Answer) -> None:
+def _find(folder: Path, name: str, url: str, period: Period) -> Counts | None:
+    """What was kept of an address; None where nothing was, or not as it was received."""
+    try:
+        body = (folder / name).read_bytes()
+        sidecar = msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=Sidecar)
+        asked_at = datetime.strptime(sidecar.fetched_at, _TIME).replace(tzinfo=UTC)
+    except (OSError, msgspec.MsgspecError, ValueError):
+        return None
+    digest = sha256(body).hexdigest()
+    if (sidecar.url, sidecar.sha256) != (url, digest):
+        return None
+    return Counts(read_cells(body, period), asked_at, digest)
+
+
+def _keep(folder: Path, name: str, url: str, answer: _Answer) -> str:
+    """Keep a reply; where it is not written whole, its digest in the sidecar will tell."""
+    digest = sha256(answer.body).hexdigest()
+    sidecar = Sidecar(
+        url=url,
+        fetched_at=answer.received_at.strftime(_TIME),
+        role="OONI's counts by month",
+        licence="CC BY-NC-SA 4.0",
+        status=200,
+        size=len(answer.body),
+        sha256=digest,
+    )
+    write_sidecar(folder, name, sidecar)
+    (folder / name).write_bytes(answer.body)
+    return digest
+
+
+def _ask(url: str, say: Callable[[str], None]) -> _Answer:
+    """Ask for an address; ``say`` is told of every wait for the quota.
+
+    Raises:
+        SourceError: the server did not answer, too much, or refuses again and again.
+    """
+    server = Server("compares a report's counts with OONI's", limits=Limits(silence=150.0))
+    late = f"there was no whole reply within {REPLY_SECONDS:g} seconds"
+    for attempt in range(_WAITS + 1):
+        try:
+            answer = retry(_receive, server, url, server.deadline(REPLY_SECONDS, late))
+        except CannotRead as error:
+            raise SourceError(f"{_name_server(url)} did not answer: {error}") from None
+        if answer.status != 429:
+            return answer
+        if attempt < _WAITS:
+            _wait(url, answer, say)
+    raise SourceError(f"{_name_server(url)} still refuses for its quota after {_WAITS} waits")
+
+
+def _wait(url: str, answer: _Answer, say: Callable[[str], None]) -> None:
+    """Wait until the next request may be made."""
+    now = _now()
+    pause = read_pause(answer.headers, now)
+    if pause is None:
+        # A minute over the hour: the server's clock is not this one's.
+        until = now.replace(minute=1, second=0, microsecond=0) + timedelta(hours=1)
+    else:
+        until = now + timedelta(seconds=max(pause, 0.0))
+    if until - now > _LONGEST_WAIT:
+        raise SourceError(f"{_name_server(url)} refuses until {until:%Y-%m-%d %H:%M} UTC")
+    say(f"the quota of OONI's API is spent; waiting until {until:%Y-%m-%d %H:%M} UTC")
+    time.sleep((until - now).total_seconds())
+
+
+def _name_server(url: str) -> str:
+    """OONI's API in an error message, by its host."""
+    return f"OONI's API ({urlsplit(url).netloc})"
+
+
+def _receive(server: Server, url: str, deadline: Deadline) -> _Answer:
+    with closing(server.open(url, deadline, accepts=_ANSWERS)) as reply:
+        body = b"".join(reply.blocks(_LARGEST, deadline))
+    if reply.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise CannotRead("it packed its reply, which was not asked for")
+    return _Answer(reply.status, body, reply.headers, _now().replace(microsecond=0))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _refuse_error(url: str, answer: _Answer) -> None:
     """Tell a refusal from a reply. OONI has four shapes of it, one of them with status 200.
 
     Raises:
@@ -221,86 +274,46 @@ def _refuse_error(url: str, answer: Answer) -> None:
         reply = msgspec.json.decode(answer.body, type=_Reply)
     except msgspec.ValidationError:
         reply = _Reply()  # JSON, but no object
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _NOT_JSON:
         what = f"status {answer.status} and no JSON" if answer.status != 200 else "no JSON"
-        raise SourceError(f"{name_server(url)} sent {what}") from None
-    said = _read_reason(reply)
+        raise SourceError(f"{_name_server(url)} sent {what}") from None
+    reason = _show(reply.msg or reply.detail or reply.error or "without saying why")
     if answer.status != 200:
-        raise SourceError(f"{name_server(url)} refused with status {answer.status}: {said}")
+        raise SourceError(f"{_name_server(url)} refused with status {answer.status}: {reason}")
     if reply.result is UNSET:
-        raise SourceError(f"{name_server(url)} sent no result: {said}")
+        raise SourceError(f"{_name_server(url)} sent no result: {reason}")
 
 
-def _read_reason(reply: _Reply) -> str:
-    """Why the server refuses, in its words: printable and short."""
-    reason = next((r for r in (reply.msg, reply.detail, reply.error) if r), "without saying why")
-    if isinstance(reason, list):  # one item a parameter
-        items = [item if isinstance(item, dict) else {"msg": item} for item in reason[:3]]
-        reason = "; ".join(f"{_name_parameter(item)}{item.get('msg')}" for item in items)
-    return _show(reason)
-
-
-def _name_parameter(item: dict[str, Any]) -> str:
-    """The parameter that an item of a 422 is about."""
-    path = item.get("loc")
-    return f"{path[-1]}: " if isinstance(path, list) and path else ""
-
-
-def _counts(reply: Reply, period: Period, by: By) -> Counts:
-    return Counts(read_cells(reply.body, period, by), reply.asked_at, reply.sha256)
-
-
-def read_cells(body: bytes, period: Period, by: By) -> dict[str, Cells]:
+def read_cells(body: bytes, period: Period) -> dict[str, Cells]:
     """Read a reply that holds a result.
 
     Raises:
         ContractError: it has another shape, a row stands twice or lies outside the period, or the
             flags of a row do not sum.
     """
-    rows = _rows(body, by)
-    months = {month.since.replace(day=1).isoformat() for month in period.months()}
+    try:
+        rows = msgspec.json.decode(body, type=_Result).result
+    except _NOT_JSON as error:
+        raise ContractError(f"OONI's counts by month have another shape: {_show(error)}") from None
+    months = {f"{month.since:%Y-%m}-01": f"{month.since:%Y-%m}" for month in period.months()}
     cells: dict[str, Cells] = {}
     for row in rows:
-        key = _key(row, by)
-        if key is None or (by == "month" and key not in months):
-            raise ContractError(f"OONI's counts by {by}: a row is of no {by} that was asked for")
-        key = key[:7] if by == "month" else key
+        month = months.get(row.measurement_start_day or "")
+        if month is None:
+            raise ContractError("OONI's counts by month: a row is of no month that was asked for")
         flags = Cells(row.ok_count, row.anomaly_count, row.confirmed_count, row.failure_count)
-        if key in cells:
-            raise ContractError(f"OONI's counts by {by}: two rows are of {_show(key)}")
+        if month in cells:
+            raise ContractError(f"OONI's counts by month: two rows are of {month}")
         if flags.total != row.measurement_count:
             raise ContractError(
-                f"OONI's counts by {by}: the flags of {_show(key) or 'the period'} sum to "
-                f"{flags.total}, not to {row.measurement_count}"
+                f"OONI's counts by month: the flags of {month} sum to {flags.total}, not to "
+                f"{row.measurement_count}"
             )
-        cells[key] = flags
+        cells[month] = flags
     return cells
-
-
-def _rows(body: bytes, by: By) -> Iterable[_Row]:
-    """The rows of a result: a list, or where no axis was asked for one object."""
-    try:
-        result = msgspec.json.decode(body, type=_Reply).result
-        raw = b"null" if result is UNSET else bytes(result)
-        if by == "period":
-            return [msgspec.json.decode(raw, type=_Row)]
-        return msgspec.json.decode(raw, type=list[_Row])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ContractError(f"OONI's counts by {by} have another shape: {_show(error)}") from None
-
-
-def _key(row: _Row, by: By) -> str | None:
-    """What a row counts; None where it does not say."""
-    if by == "month":
-        return row.measurement_start_day
-    if by == "domain":
-        return row.domain
-    if by == "network":
-        return None if row.probe_asn is None else f"AS{row.probe_asn}"
-    return ""
 
 
 def _show(text: object) -> str:
     """Words of the server, printable and short."""
     shown = "".join(char if char.isprintable() else "�" for char in str(text))
-    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+    return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]}…"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeAlias
 from urllib.parse import quote, unquote_plus, urlencode
 from xml.etree.ElementTree import Element, ParseError
 
@@ -41,12 +42,8 @@ class Address:
     region: str = ""
 
 
-@dataclass(frozen=True)
-class _Page:
-    """One page of a listing; ``token`` leads to the next one, empty at the last."""
-
-    objects: tuple[ArchiveObject, ...]
-    token: str
+#: Objects of one page of a listing, and what leads to the next one; empty at the last.
+_Page: TypeAlias = tuple[list[ArchiveObject], str]
 
 
 class Bucket:
@@ -85,20 +82,7 @@ class Bucket:
         Raises:
             SourceError: it cannot be listed to its end.
         """
-        return self.list_below("", wanted)
-
-    def list_below(self, prefix: str, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
-        """The objects below a prefix whose key is wanted, sorted by key.
-
-        Raises:
-            SourceError: they cannot be listed to their end.
-        """
-        items = {
-            item.key: item
-            for page in self._list_pages(prefix)
-            for item in page.objects
-            if item.key.startswith(prefix) and wanted(item.key)
-        }
+        items = {item.key: item for item in self.list_below("") if wanted(item.key)}
         return sorted(items.values())
 
     def renewed(self, item: ArchiveObject) -> ArchiveObject | None:
@@ -107,8 +91,8 @@ class Bucket:
         Raises:
             CannotRead: it cannot be listed.
         """
-        page = self._list_page(item.key)
-        return next((other for other in page.objects if other.key == item.key), None)
+        items, _ = self._list_page(item.key)
+        return next((other for other in items if other.key == item.key), None)
 
     def answers(self) -> bool:
         """Whether the server lists anything, when it does not give an object."""
@@ -121,16 +105,20 @@ class Bucket:
     def open(self, item: ArchiveObject) -> ObjectStream:
         return ObjectStream(self._server, self.url(item), item)
 
-    def _list_pages(self, prefix: str) -> Iterator[_Page]:
+    def list_below(self, prefix: str) -> Iterator[ArchiveObject]:
+        """The objects below a prefix, as they are listed.
+
+        Raises:
+            SourceError: they cannot be listed to their end.
+        """
         token, seen = "", set[str]()
         try:
             for _ in range(_MOST_PAGES):
-                page = self._list_page(prefix, token)
-                yield page
-                token = page.token
+                items, token = self._list_page(prefix, token)
+                yield from (item for item in items if item.key.startswith(prefix))
                 if not token:
                     return
-                marks = {token, page.objects[0].key if page.objects else ""}
+                marks = {token, items[0].key if items else ""}
                 if marks & seen:
                     raise CannotRead("its listing repeats a page")
                 seen |= marks
@@ -171,25 +159,20 @@ def _read_page(xml: bytes, prefix: str) -> _Page:
             "it does not list like an S3 bucket; a plain web server cannot be a source, fetch its "
             "files into a folder"
         )
-    decode = unquote_plus if root.findtext("{*}EncodingType") == "url" else str
-    items = (_read_item(item, decode) for item in root.iterfind("{*}Contents"))
     token = root.findtext("{*}NextContinuationToken") or ""
     is_last = root.findtext("{*}IsTruncated") != "true"
     if not is_last and not token:
         raise CannotRead("its listing breaks off")
-    return _Page(tuple(_keep_below(prefix, items)), "" if is_last else token)
+    return list(_read_items(root, prefix)), "" if is_last else token
 
 
-def _read_item(item: Element, decode: Callable[[str], str]) -> ArchiveObject:
-    key = decode(item.findtext("{*}Key") or "")
-    size = (item.findtext("{*}Size") or "").strip()
-    etag = strip_etag((item.findtext("{*}ETag") or "").strip())
-    if not (size.isascii() and size.isdecimal() and len(size) < 16 and _ETAG.fullmatch(etag)):
-        raise CannotRead(f"its listing gives {key[:200]!r} no size or ETag that can be")
-    return ArchiveObject(key, int(size), etag)
-
-
-def _keep_below(prefix: str, items: Iterator[ArchiveObject]) -> Iterator[ArchiveObject]:
-    for item in items:
-        if item.key.startswith(prefix):
-            yield ArchiveObject(item.key.removeprefix(prefix), item.size, item.etag)
+def _read_items(root: Element, prefix: str) -> Iterator[ArchiveObject]:
+    decode = unquote_plus if root.findtext("{*}EncodingType") == "url" else str
+    for item in root.iterfind("{*}Contents"):
+        key = decode(item.findtext("{*}Key") or "")
+        size = (item.findtext("{*}Size") or "").strip()
+        etag = strip_etag((item.findtext("{*}ETag") or "").strip())
+        if not (size.isascii() and size.isdecimal() and len(size) < 16 and _ETAG.fullmatch(etag)):
+            raise CannotRead(f"its listing gives {key[:200]!r} no size or ETag that can be")
+        if key.startswith(prefix):
+            yield ArchiveObject(key.removeprefix(prefix), int(size), etag)

@@ -6,14 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from analysis.sources.files import CannotRead
-from analysis.sources.web import Deadline, Server, retry, too_long, unpack
+from analysis.sources.web import Deadline, Server, retry, unpack
 
 _GZIP_MAGIC = b"\x1f\x8b"
-
-
-class NotThere(CannotRead):
-    """The server says that there is no such file."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +16,11 @@ class Limits:
     """What a file may cost.
 
     Attributes:
-        sent: bytes, as the server sends them.
-        unpacked: bytes on the disk.
+        size: bytes, as the server sends them and unpacked.
         seconds: for all attempts together.
     """
 
-    sent: int
-    unpacked: int
+    size: int
     seconds: float
 
 
@@ -48,29 +41,30 @@ def _server() -> Server:
     return Server("fetches reference data", "gzip")
 
 
-def download(url: str, target: Path, limits: Limits) -> Download:
-    """Fetch a file; what comes packed with gzip, by whatever name, is unpacked.
+def download(url: str, target: Path, limits: Limits) -> Download | None:
+    """Fetch a file; None where the server has no such file.
+
+    What comes packed with gzip, by whatever name, is unpacked.
 
     Raises:
-        NotThere: the server has no such file.
         CannotRead: it cannot be had, or is larger or slower than the limits allow.
     """
     late = f"it did not arrive within {limits.seconds:g} seconds"
     deadline = _server().deadline(limits.seconds, late)
-    received = retry(_receive, url, target, limits.sent, deadline)
+    received = retry(_receive, url, target, limits.size, deadline)
+    if received is None:
+        return None
     with target.open("rb") as stream:
         is_packed = stream.read(2) == _GZIP_MAGIC
     if is_packed:
-        _unpack(target, limits.unpacked)
-    elif received.size > limits.unpacked:
-        raise too_long(limits.unpacked)
+        _unpack(target, limits.size)
     return received
 
 
-def _receive(url: str, target: Path, limit: int, deadline: Deadline) -> Download:
+def _receive(url: str, target: Path, limit: int, deadline: Deadline) -> Download | None:
     with closing(_server().open(url, deadline, accepts=(200, 404, 410))) as reply:
         if reply.status != 200:
-            raise NotThere(f"the server has no such file ({reply.status})")
+            return None
         size, digest = 0, hashlib.sha256()
         with target.open("wb") as stream:
             for block in reply.blocks(limit, deadline):

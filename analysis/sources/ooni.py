@@ -74,12 +74,6 @@ def store_key(path: str) -> tuple[str, str] | None:
     return (parts["source"] or "", parts["key"]) if parts else None
 
 
-def is_wanted(path: str, probe_cc: str) -> bool:
-    """Whether a path is an object of a country, or a store's file made from one."""
-    stored = store_key(path)
-    return holds_country(stored[1] if stored else path, probe_cc)
-
-
 def parse_receipt(key: str) -> Received | None:
     """When the measurements of an object were received; None where the key does not say so."""
     parts = _parse(key)
@@ -171,12 +165,8 @@ class OoniArchive(Bucket):
         if isinstance(noted, list):
             return [ArchiveObject(*item) for item in noted]
         prefixes = list_prefixes(day, self._scope.probe_cc, self._now)
-        items = [item for prefix in prefixes for item in self.list_below(prefix, _is_any)]
+        items = {item.key: item for prefix in prefixes for item in self.list_below(prefix)}
         if self._now - datetime.combine(day, time.max, UTC) > SETTLED:
-            note = [[item.key, item.size, item.etag] for item in items]
+            note = [[item.key, item.size, item.etag] for item in items.values()]
             self._scope.notes.write_note(self.id, self._note(day), note)
-        return items
-
-
-def _is_any(key: str) -> bool:
-    return True
+        return list(items.values())

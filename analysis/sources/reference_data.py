@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
-
-from msgspec.structs import replace
+from typing import TypeAlias
 
 from analysis.errors import ParameterError, SourceError
 from analysis.observations import fingerprints
@@ -38,7 +38,7 @@ from analysis.reference.snapshots import (
     write_sidecar,
 )
 from analysis.reference.test_lists import load_test_lists
-from analysis.sources.downloads import Download, Limits, NotThere, download
+from analysis.sources.downloads import Limits, download
 from analysis.sources.files import CannotRead, lock_folder
 
 #: Environment variable → address. ``{month}`` stands for the month, YYYY-MM.
@@ -55,17 +55,13 @@ ADDRESSES = {
 }  # fmt: skip
 
 _NC = "CC BY-NC-SA 4.0"
-_LIST_LIMITS = Limits(sent=16_000_000, unpacked=16_000_000, seconds=300)
-_NAMES_LIMITS = Limits(sent=64_000_000, unpacked=256_000_000, seconds=1800)
+_LIST_LIMITS = Limits(size=16_000_000, seconds=300)
+_NAMES_LIMITS = Limits(size=256_000_000, seconds=1800)
 _LEGEND_COLUMNS = ("Category Description", "New Code")
 
 
-@dataclass(frozen=True)
-class Content:
-    """What a report reads from a file: rows, and the latest date inside."""
-
-    row_count: int
-    date: str = ""
+#: What a report reads from a file: the number of rows, and the latest date inside, ISO or empty.
+Content: TypeAlias = tuple[int, str]
 
 
 @dataclass(frozen=True)
@@ -104,24 +100,18 @@ def items(code: str, today: date) -> tuple[Item, ...]:
     lists, known, names = (_address(variable) for variable in ADDRESSES)
     months = (today, month_before(today))  # a month's table comes out some time on its first day
     own = country_list(code)
+    read_list = partial(_read_test_list, code=code)
 
-    def of_citizen_lab(name: str, role: str, read: Callable[[Path], Content]) -> Item:
-        url = f"{lists}/{Path(name).name}"
-        is_own = name == own
-        return Item(name, role, _NC, (url,), _LIST_LIMITS, read, may_not_exist=is_own)
-
-    def of_ooni(name: str, role: str, kind: str) -> Item:
-        url = f"{known}/{Path(name).name}"
-        return Item(
-            name, role, _NC, (url,), _LIST_LIMITS, lambda path: _read_fingerprints(path, kind)
-        )
+    def listed(folder: str, name: str, role: str, read: Callable[[Path], Content]) -> Item:
+        url = f"{folder}/{Path(name).name}"
+        return Item(name, role, _NC, (url,), _LIST_LIMITS, read, may_not_exist=name == own)
 
     return (
-        of_citizen_lab(LEGEND, "categories of the test lists", _read_legend),
-        of_citizen_lab(GLOBAL_LIST, "general test list", lambda path: _read_test_list(path, code)),
-        of_citizen_lab(own, "country test list", lambda path: _read_test_list(path, code)),
-        of_ooni(DNS_FINGERPRINTS, "DNS fingerprints", "dns"),
-        of_ooni(HTTP_FINGERPRINTS, "HTTP fingerprints", "http"),
+        listed(lists, LEGEND, "categories of the test lists", _read_legend),
+        listed(lists, GLOBAL_LIST, "general test list", read_list),
+        listed(lists, own, "country test list", read_list),
+        listed(known, DNS_FINGERPRINTS, "DNS fingerprints", partial(_read_marks, kind="dns")),
+        listed(known, HTTP_FINGERPRINTS, "HTTP fingerprints", partial(_read_marks, kind="http")),
         Item(
             NETWORK_NAMES,
             "network names",
@@ -143,22 +133,22 @@ def _address(variable: str) -> str:
 
 
 def _read_legend(path: Path) -> Content:
-    return Content(len(read_csv(path, _LEGEND_COLUMNS, "TEST_LIST").rows))
+    return len(read_csv(path, _LEGEND_COLUMNS, "TEST_LIST").rows), ""
 
 
 def _read_test_list(path: Path, code: str) -> Content:
     file = load_test_lists([path], code).files[0]
-    return Content(file.row_count, file.date)
+    return file.row_count, file.date
 
 
-def _read_fingerprints(path: Path, kind: str) -> Content:
+def _read_marks(path: Path, kind: str) -> Content:
     # The loader takes a cut row for one with empty cells; this does not.
     read_csv(path, ("name", "pattern"), "FINGERPRINTS")
-    return Content(len(getattr(fingerprints.load(str(path.parent)), kind)))
+    return len(getattr(fingerprints.load(str(path.parent)), kind)), ""
 
 
 def _read_names(path: Path) -> Content:
-    return Content(len(load_network_names(path).names))
+    return len(load_network_names(path).names), ""
 
 
 #: A snapshot younger than this is used as it is: within a month the lists change by a few rows,
@@ -234,18 +224,15 @@ def _add(build: Path, item: Item, code: str, folder: Path, now: datetime, say: S
     say(f"fetching {item.role}")
     target = build / item.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    fetched = build.with_name("fetched") / target.name
-    fetched.parent.mkdir(exist_ok=True)
     try:
-        sidecar = _fetch(fetched, item, _before(item.name, folder), now)
+        sidecar = _fetch(target, build.with_name("sent"), item, _before(item.name, folder), now)
     except CannotRead as error:
         message = f"the {item.role} cannot be fetched from {item.urls[-1]}: {error}"
         if item.may_fail:
+            target.unlink(missing_ok=True)
             say(f"{message}; going on without")
             return False
         raise SourceError(message + _instead(code, folder)) from None
-    if sidecar.status == 200:
-        fetched.rename(target)
     write_sidecar(build, item.name, sidecar)
     return True
 
@@ -264,59 +251,44 @@ def _before(name: str, folder: Path) -> tuple[str, Sidecar] | None:
     return None
 
 
-def _fetch(target: Path, item: Item, before: tuple[str, Sidecar] | None, now: datetime) -> Sidecar:
-    """Fetch a file, read it as a report will, and describe it.
+def _fetch(
+    target: Path, sent: Path, item: Item, before: tuple[str, Sidecar] | None, now: datetime
+) -> Sidecar:
+    """Fetch a file, read it as a report will, and describe it; ``sent`` is for what is sent.
 
     Raises:
         CannotRead: it cannot be had, or cannot be what it should be.
     """
-    origin = Sidecar(
-        url=item.urls[-1],
-        fetched_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        role=item.role,
-        licence=item.licence,
-        status=404,
+    about = partial(
+        Sidecar, fetched_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"), role=item.role, licence=item.licence
     )
-    sent = target.with_name(f"{target.name}.sent") if item.draw else target
-    try:
-        reply = _first(item, sent)
-    except NotThere:
+    replies = (download(url, sent, item.limits) for url in item.urls)
+    reply = next(filter(None, replies), None)
+    if reply is None:
         if item.may_not_exist and not before:
-            return origin
-        raise
-    content = _read(target, sent, item)
-    _refuse_shrunk(content, before)
+            return about(url=item.urls[-1], status=404)
+        raise CannotRead("the server has no such file")
+    row_count, latest = _read(target, sent, item)
+    _refuse_shrunk(row_count, before)
     data = target.read_bytes()
-    return replace(
-        origin,
+    return about(
         url=reply.url,
         status=200,
         etag=reply.etag,
         last_modified=reply.last_modified,
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        row_count=content.row_count,
-        date=content.date,
+        row_count=row_count,
+        date=latest,
         source_size=reply.size if item.draw else 0,
         source_sha256=reply.sha256 if item.draw else "",
     )
 
 
-def _first(item: Item, target: Path) -> Download:
-    """Download from the first address that has the file."""
-    for url in item.urls[:-1]:
-        try:
-            return download(url, target, item.limits)
-        except NotThere:
-            pass
-    return download(item.urls[-1], target, item.limits)
-
-
 def _read(target: Path, sent: Path, item: Item) -> Content:
     """Read a fetched file as a report will, drawing it first where it is part of a larger one."""
     try:
-        if item.draw:
-            item.draw(sent, target)
+        (item.draw or os.replace)(sent, target)
         return item.read(target)
     except ParameterError as error:
         # The parameter and the temporary path say nothing to anybody.
@@ -324,12 +296,12 @@ def _read(target: Path, sent: Path, item: Item) -> Content:
         raise CannotRead(f"what arrived cannot be used: {what}") from None
 
 
-def _refuse_shrunk(content: Content, before: tuple[str, Sidecar] | None) -> None:
-    if not content.row_count:
+def _refuse_shrunk(row_count: int, before: tuple[str, Sidecar] | None) -> None:
+    if not row_count:
         raise CannotRead("what arrived has no rows")
-    if before and content.row_count < _KEPT_SHARE * before[1].row_count:
+    if before and row_count < _KEPT_SHARE * before[1].row_count:
         raise CannotRead(
-            f"what arrived has {content.row_count} rows, less than half of the "
+            f"what arrived has {row_count} rows, less than half of the "
             f"{before[1].row_count} of {before[0]} (if that is right, move the older snapshots out "
             "of data/reference/snapshots)"
         )

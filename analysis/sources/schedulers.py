@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -28,22 +27,9 @@ _AHEAD = 1000  # items that the scheduler knows of at once
 _ROUNDS = 3  # connections lost one after the other before anything was done
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Seconds to wait.
-
-    Attributes:
-        connect: for a scheduler to answer.
-        restart: for one that was there before.
-        workers: without any worker.
-    """
-
-    connect: float = 15.0
-    restart: float = 60.0
-    workers: float = 60.0
-
-
-LIMITS = Limits()
+#: Seconds for a scheduler to answer, for one to come back that was there before, and without any
+#: worker.
+CONNECT, RESTART, NO_WORKERS = 15.0, 60.0, 60.0
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -89,7 +75,7 @@ def spread(
         ParameterError: a worker is unfit.
         SourceError: the scheduler or all its workers are gone, or an item ends its worker.
     """
-    waiting, seconds, idle_rounds = dict(items), LIMITS.connect, 0
+    waiting, seconds, idle_rounds = dict(items), CONNECT, 0
     while waiting:
         with _connected(address, seconds) as client:
             _require_fit(client, address, check, shared)
@@ -102,7 +88,7 @@ def spread(
                 idle_rounds = idle_rounds + 1 if count == len(waiting) else 0
         if idle_rounds == _ROUNDS:
             raise SourceError(f"the scheduler {address} forgets what it is asked for")
-        seconds = LIMITS.restart
+        seconds = RESTART
 
 
 @contextmanager
@@ -172,7 +158,7 @@ def _next(client: "Client", done: "SimpleQueue[Future[Any]]") -> "Future[Any]":
     was_empty = False
     while True:
         try:
-            return done.get(timeout=LIMITS.workers / 2)
+            return done.get(timeout=NO_WORKERS / 2)
         except Empty:
             is_empty = not client.nthreads()
             if is_empty and was_empty:

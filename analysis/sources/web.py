@@ -1,10 +1,10 @@
 """The one way to ask a server: bounded in bytes and in time, patient, and few at a time.
 
 httpx's own limits are for each read, and a server that drips its headers, or the length of a
-chunk, stays within them for weeks. So requests run on an event loop, in a thread of each
-:class:`Server`: there, whatever is awaited can be cancelled, and is when its :class:`Deadline`
-comes or somebody gives up. Callers wait for it and need not know. Redirects are not followed, and
-nothing of where one leads is said: networks write their users' addresses there.
+chunk, stays within them for weeks. So requests run on an event loop, in a thread of its own: there,
+whatever is awaited can be cancelled, and is when its :class:`Deadline` comes or somebody gives up.
+Callers wait for it and need not know. Redirects are not followed, and nothing of where one leads is
+said: networks write their users' addresses there.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ import threading
 import time
 import weakref
 import zlib
-from collections.abc import Callable, Container, Coroutine, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
-from typing import IO, Any, TypeAlias, TypeVar
+from functools import cache, partial
+from typing import IO, Any, TypeVar
 
 import httpx
 import stamina.instrumentation
@@ -36,7 +36,6 @@ _BLOCK = 1 << 18
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-_Work: TypeAlias = Coroutine[Any, Any, _Result]
 
 # Attempts are the program's business; a line on the terminal for each would bury its own.
 stamina.instrumentation.set_on_retry_hooks([])
@@ -110,10 +109,9 @@ class Server:
             timeout=httpx.Timeout(self.limits.silence, connect=self.limits.connect, pool=None),
             event_hooks={"response": [_forget_redirect]},
         )
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=_run, args=(self._loop,), daemon=True).start()
         # Sources come and go without a word, and open sockets would stay until the collector comes.
-        weakref.finalize(self, _end, self._loop, self._client)
+        client = self._client
+        weakref.finalize(self, lambda: _begin(client.aclose())).atexit = False
 
     def stop(self) -> None:
         """Let what is being read end now: somebody has given up."""
@@ -130,7 +128,7 @@ class Server:
         url: str,
         deadline: Deadline,
         headers: Mapping[str, str] | None = None,
-        accepts: Container[int] = (200, 206),
+        accepts: tuple[int, ...] | range = (200, 206),
     ) -> "Reply":
         """Send one request; the body is still to come.
 
@@ -147,14 +145,14 @@ class Server:
         request = self._client.build_request("GET", url, headers=headers)
         return await self._client.send(request, stream=True)
 
-    def run(self, call: Callable[[], _Work[_Result]], deadline: Deadline) -> _Result:
+    def run(self, call: Callable[[], Awaitable[_Result]], deadline: Deadline) -> _Result:
         """Call something on the loop, and wait for its result.
 
         Raises:
             CannotRead: the deadline came first, or somebody gave up, or the connection is in
                 trouble; in words.
         """
-        result = self.begin(_by(deadline, call))
+        result = _begin(_by(deadline, call))
         self._awaited.add(result)
         if self._is_stopped:
             result.cancel()
@@ -176,12 +174,26 @@ class Server:
             result.cancel()  # the caller may have been interrupted
             self._awaited.discard(result)
 
-    def begin(self, work: _Work[_Result]) -> "Future[_Result]":
-        """Let something run on the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+_starting = threading.RLock()  # the collector may come in between, and close a client
 
 
-async def _by(deadline: Deadline, call: Callable[[], _Work[_Result]]) -> _Result:
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The event loop of this process, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    return loop
+
+
+def _begin(work: Coroutine[Any, Any, _Result]) -> Future[_Result]:
+    """Let something run on the loop, which the first to come starts."""
+    with _starting:
+        loop = _loop()
+    return asyncio.run_coroutine_threadsafe(work, loop)
+
+
+async def _by(deadline: Deadline, call: Callable[[], Awaitable[_Result]]) -> _Result:
     async with asyncio.timeout(deadline.at - time.monotonic()):
         return await call()
 
@@ -189,29 +201,6 @@ async def _by(deadline: Deadline, call: Callable[[], _Work[_Result]]) -> _Result
 async def _forget_redirect(response: httpx.Response) -> None:
     # httpx reads where a redirect leads even if it does not go there, and may stumble.
     response.headers.pop("Location", None)
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    loop.run_forever()
-    loop.run_until_complete(_finish())
-    loop.close()
-
-
-def _end(loop: asyncio.AbstractEventLoop, client: httpx.AsyncClient) -> None:
-    async def close() -> None:
-        await client.aclose()
-        loop.stop()
-
-    asyncio.run_coroutine_threadsafe(close(), loop)
-
-
-async def _finish() -> None:
-    """Let what was begun end, or asyncio complains."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class Reply:
@@ -231,24 +220,21 @@ class Reply:
 
     def next(self, deadline: Deadline) -> bytes:
         """The next bytes as they were sent; empty at the end."""
-        return self._server.run(self._next, deadline)
-
-    async def _next(self) -> bytes:
-        return await anext(self._blocks, b"")
+        return self._server.run(lambda: anext(self._blocks, b""), deadline)
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._server.begin(self._response.aclose())
+        _begin(self._response.aclose())
 
     def blocks(self, limit: int, deadline: Deadline) -> Iterator[bytes]:
         """All of them; CannotRead where they are more than ``limit`` bytes."""
         size, length = 0, self.headers.get("Content-Length", "")
         if length.isdecimal() and int(length) > limit:
-            raise too_long(limit)
+            raise _too_long(limit)
         while block := self.next(deadline):
             size += len(block)
             if size > limit:
-                raise too_long(limit)
+                raise _too_long(limit)
             yield block
 
 
@@ -263,13 +249,13 @@ def unpack(packed: IO[bytes], limit: int) -> Iterator[bytes]:
             while block := stream.read(_BLOCK):
                 size += len(block)
                 if size > limit:
-                    raise too_long(limit)
+                    raise _too_long(limit)
                 yield block
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise Passing("what arrived is a cut or broken gzip file") from None
 
 
-def too_long(limit: int) -> CannotRead:
+def _too_long(limit: int) -> CannotRead:
     """The error about more than ``limit`` bytes."""
     return CannotRead(f"it holds more than {limit / 1e6:g} MB")
 

@@ -43,7 +43,8 @@ def is_wanted(path: str, probe_cc: str) -> bool:
     shared = _MANIFEST.fullmatch(path)
     if shared:
         return shared[1] in (None, probe_cc)
-    return ooni.is_wanted(path, probe_cc) or _lists_not_read(path, probe_cc)
+    _, key = ooni.store_key(path) or ("", path)
+    return ooni.holds_country(key, probe_cc) or _lists_not_read(path, probe_cc)
 
 
 def _lists_not_read(path: str, probe_cc: str) -> bool:
