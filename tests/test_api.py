@@ -333,6 +333,7 @@ def test_a_slow_drip_ends(
             "packed its reply, which was not asked",
         ),
     ],
+    ids=["long", "packed"],
 )
 def test_memory_is_bounded(api: _Api, server: _Server, body, headers, sentence) -> None:
     """A reply may grow on the way, and would when it is unpacked; neither is taken in."""
