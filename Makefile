@@ -64,7 +64,7 @@ report: run-report  ## the whole report; without variables, of the embedded fict
 ingest: run-ingest  ## the first stage alone: archive to Parquet and ledger, resumable
 	$(finish)
 
-share: run-share  ## the observations of a period, packed for somebody else's SOURCE
+share: run-share  ## the observations of a period, written for somebody else's SOURCE
 	$(finish)
 
 validate: run-validate  ## the method against fictional worlds with known truth, in minutes

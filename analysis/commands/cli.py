@@ -99,7 +99,7 @@ def refresh(
 
 @app.command()
 def share(arguments: Arguments = None) -> None:
-    """Pack the observations of a period into OUT, for somebody whose SOURCE it is to be."""
+    """Write the observations of a period into OUT, for somebody whose SOURCE it is to be."""
     settings = parse_settings(arguments or [], outputs="shared")
     from analysis.store.shares import check
     from analysis.store.shares import share as write_share
@@ -107,7 +107,7 @@ def share(arguments: Arguments = None) -> None:
     check(settings.out)
     _simulate_embedded(settings)
     collection = _read(settings)
-    with _status("packing"):
+    with _status("writing the share"):
         manifest = write_share(collection, settings.probe_cc, settings.period, settings.out)
     size = sum(file.size for file in manifest.files.values())
     print(f"share: {_nearby(settings.out)}, {len(manifest.files)} files, {size / 1e6:,.1f} MB")

@@ -39,7 +39,7 @@ def make_report(
         SourceError: the source has nothing of the country in the period.
         SourceError, ContractError: from a notebook; the report before is still in place.
     """
-    # Before any kernel starts; what is packed on the way is what the notebooks open.
+    # Before any kernel starts; the study's file that this writes is what the notebooks open.
     open_observations(collection, settings.probe_cc, settings.period).close()
     out = publish(
         sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
