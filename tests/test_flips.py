@@ -10,8 +10,8 @@ import pytest
 from analysis.display.markup import PUBLISHING
 from analysis.findings import flips
 from analysis.findings.differences import gather
+from analysis.findings.parameters import StudyParameters
 from analysis.outcomes.thresholds import Thresholds
-from analysis.period import Period
 
 STRICT = Thresholds(floor_sessions=9)
 
@@ -41,7 +41,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A study whose report would lie in a folder of the test's own; nothing is judged."""
     monkeypatch.setattr(flips, "REPOSITORY", tmp_path)
     monkeypatch.setattr(flips, "confirm", lambda *_: SimpleNamespace(verdicts=BEFORE))
-    return SimpleNamespace(probe_cc="AA", periods={"all": Period.parse("2024-01-01", "2025-01-01")})
+    return SimpleNamespace(parameters=StudyParameters("AA", "2024-01-01", "2025-01-01"))
 
 
 def _publish(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:

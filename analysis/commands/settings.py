@@ -87,7 +87,7 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
     empty = dict.fromkeys((name for name in LISTS if values.get(name) == ""), "")
     study = replace(study, **empty)  # type: ignore[arg-type]
     # what is shared does not depend on the method
-    label = study.label if outputs == "reports" else f"{study.probe_cc.lower()}/{study.period}"
+    label = study.label if outputs == "reports" else study.published_label
     out = Path(given.get("OUT") or REPOSITORY / outputs / label)
     return Settings(
         study=study,

@@ -21,8 +21,7 @@ _NOTHING_TO_COMPARE = (
 
 def find_published(study: Study) -> Path:
     """The folder of the tables that ``make report`` publishes of this country and period."""
-    reports = REPOSITORY / "reports"
-    return reports / study.probe_cc.lower() / str(study.periods["all"]) / "tables"
+    return REPOSITORY / "reports" / study.parameters.published_label / "tables"
 
 
 def read_published(

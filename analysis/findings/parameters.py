@@ -149,6 +149,11 @@ class StudyParameters:
         return Period.parse(self.since, self.until)
 
     @property
+    def published_label(self) -> str:
+        """A folder for the study, by the published method: ``kh/2023-07-01--2024-07-01``."""
+        return f"{self.probe_cc.lower()}/{self.period}"
+
+    @property
     def label(self) -> str:
         """A folder for the study, which says what was changed of the method.
 
@@ -157,7 +162,7 @@ class StudyParameters:
         changes = "".join(f".{name}={value}" for name, value in self.thresholds.changes().items())
         if len(changes) > _LONGEST_NAME:
             changes = f".thresholds={hashlib.sha256(changes.encode()).hexdigest()[:12]}"
-        return f"{self.probe_cc.lower()}/{self.period}{changes}"
+        return f"{self.published_label}{changes}"
 
     @property
     def fictional_folder(self) -> Path:
