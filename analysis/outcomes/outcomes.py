@@ -89,9 +89,10 @@ def add_outcomes(
 
     One row is one measurement: its identity, ``measurement_start_time`` (UTC), ``domain``,
     ``probe_asn``, ``resolver_asn``, ``site_asn`` (where the site is), ``software`` (name and
-    version of the probe), ``day``, ``session``, OONI's flags, the rule of each layer (``dns_rule`` …), and the rule that
-    explains the whole (``rule_id``) with its ``class`` (blocked, down, ok, unknown),
-    ``mechanism``, ``evidence``, ``is_artefact`` and ``is_about_target``. Order is not defined.
+    version of the probe), ``day``, ``session``, OONI's flags, the rule of each layer
+    (``dns_rule`` …), and the rule that explains the whole (``rule_id``) with its ``class``
+    (blocked, down, ok, unknown), ``mechanism``, ``evidence``, ``is_artefact`` and
+    ``is_about_target``. Order is not defined.
 
     Raises:
         RuleError: a rule cannot work.
