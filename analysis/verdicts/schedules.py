@@ -109,9 +109,10 @@ def find_schedule(times: Times, is_hit: Flags, rates: Numbers) -> Schedule | Non
     if not _may_have_hours(times, is_hit):
         return None
     series = _Series.of(times, is_hit, rates)
-    least = _best_stretch_of_days(series, times, is_hit, rates) + MARGIN + search_price()
-    if np.maximum(series.scores, 0).sum() < least:
+    price = MARGIN + search_price()
+    if np.maximum(series.scores, 0).sum() < price:
         return None
+    least = _best_stretch_of_days(series, times, is_hit, rates) + price
     found = max((_refine(series, *start) for start in _starts(series)), key=lambda one: one.score)
     return _claim(series, found, times, is_hit, least)
 
@@ -232,7 +233,7 @@ def _best_stretch_of_days(series: _Series, times: Times, is_hit: Flags, rates: N
     """The most that a range of whole days explains, on all weekdays or a run of them."""
     index = np.searchsorted(series.days, times.astype("datetime64[D]"))
     shares = [np.bincount(index, _score(index, is_hit, rates, q)) for q in STRETCH_SHARES]
-    by_day: Numbers = np.array(shares)[:, None] * _RUN_DAYS[:, series.weekdays]
+    by_day = np.array(shares, np.float64)[:, None] * _RUN_DAYS[:, series.weekdays]
     return float(_best_range(by_day)[0].max())
 
 
