@@ -43,6 +43,14 @@ def _table(name: str, key: str, columns: str) -> Table:
     return Table(name, tuple(key.split()), parsed)
 
 
+_INTERVAL_KEY = "domain probe_asn blocked_from blocked_from_time"
+_INTERVAL_COLUMNS = (
+    "domain probe_asn! blocked_from@ mechanism last_seen_open@ blocked_until@ "
+    "first_seen_open_again@ measurement_count# session_count# day_count# longest_gap_days# "
+    "state schedule chance last_seen_open_time blocked_from_time blocked_until_time "
+    "first_seen_open_again_time"
+)
+
 TABLES = {
     table.name: table
     for table in (
@@ -61,15 +69,11 @@ TABLES = {
             "down_count# ok_count# unknown_count# session_count# blocked_session_count# "
             "down_session_count# ok_session_count# day_count# blocked_share% blocked_share_low% "
             "blocked_share_high% blocked_from@ blocked_until@ sessions_to_flip# resolver_asns "
-            "operator set_aside_reason note witness_report_id witness_input witness_url",
+            "operator set_aside_reason note witness_report_id witness_input witness_url chance "
+            "schedule insufficient_reason",
         ),
-        _table(
-            "blocking_intervals",
-            "domain probe_asn blocked_from",
-            "domain probe_asn! blocked_from@ mechanism last_seen_open@ blocked_until@ "
-            "first_seen_open_again@ measurement_count# session_count# day_count# "
-            "longest_gap_days#",
-        ),
+        _table("blocking_intervals", _INTERVAL_KEY, _INTERVAL_COLUMNS),
+        _table("withheld_intervals", _INTERVAL_KEY, f"{_INTERVAL_COLUMNS} reason"),
         _table(
             "blocked_sites",
             "domain",
@@ -118,7 +122,7 @@ WRITTEN_BY: Mapping[str, str] = {
     name: notebook
     for notebook, names in {
         "1-ingestion": "ingestion_ledger objects_not_read measurements_by_month",
-        "2-confirmation": "thresholds verdicts blocking_intervals networks",
+        "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals networks",
         "3-semester-comparison": "semesters semester_changes network_changes",
         "4-blocked-sites": "blocked_sites set_aside categories",
     }.items()

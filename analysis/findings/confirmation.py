@@ -4,6 +4,8 @@ from collections.abc import Hashable
 from datetime import date, timedelta
 from typing import Any
 
+from dataclasses import replace
+
 import duckdb
 import pandas as pd
 
@@ -40,6 +42,7 @@ def confirm(
         study.periods,
         thresholds,
         domestic_asns=networks.loc[networks["is_domestic"], "probe_asn"],
+        operators=dict(zip(networks["probe_asn"], networks["operator"], strict=True)),
         has_explorer=not study.is_fictional,
     )
     verdicts = judgement.verdicts.merge(
@@ -49,7 +52,7 @@ def confirm(
     is_listed = verdicts["state"].isin(LISTED)
     is_foreign = is_listed & ~verdicts["is_domestic"].astype(bool)
     verdicts.loc[is_foreign, "set_aside_reason"] = "not_domestic"
-    return Judgement(verdicts, judgement.intervals)
+    return replace(judgement, verdicts=verdicts)
 
 
 def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:

@@ -85,11 +85,10 @@ class Thresholds:
         range=(0, 1), stages=("verdicts",), tried=(0.3, 0.4, 0.6, 0.7),
         tried_in_worlds=(0.3, 0.4, 0.6), group=_FLOOR,
     )  # fmt: skip
-    firm_share_floor: float = _declare(
-        0.4,
-        "the same where most failures are no time-outs, and at least half of all sessions fail",
-        range=(0, 1), stages=("verdicts",), tried=(0.1, 0.2, 0.4, 0.5),
-        tried_in_worlds=(0.2, 0.4, 0.5), group=_FLOOR,
+    chance_share: float = _declare(
+        0.01, "share of the listed, at most, that is there by chance",
+        range=(0.000001, 0.5), stages=("verdicts",), tried=(0.001, 0.003, 0.03, 0.1),
+        tried_in_worlds=(0.001, 0.1), group=_FLOOR,
     )  # fmt: skip
     sinkhole_names: int = _declare(
         3, "unrelated live names on one address: a sinkhole",
@@ -156,10 +155,10 @@ class Thresholds:
         15, "days either side over which controls are pooled for a name",
         range=(0, 366), stages=("features",), tried=(3, 7, 30, 60), group=_TIME,
     )  # fmt: skip
-    change_penalty: float = _declare(
-        1.0, "price of one change of behaviour, in log(sessions)",
-        range=(0.1, 100), stages=("verdicts",), tried=(0.5, 0.75, 1.5, 2.0),
-        tried_in_worlds=(0.75, 1.5, 2.0, 3.0), group=_TIME,
+    change_cost: float = _declare(
+        2.0, "price of one change of behaviour, beside ln(sessions)",
+        range=(0, 100), stages=("verdicts",), tried=(0.0, 1.0, 3.0, 5.0),
+        tried_in_worlds=(0.0, 1.0, 4.0), group=_TIME,
     )  # fmt: skip
     not_tested_days: int = _declare(
         30, "days without a test at the period's end after which an ending is unknown",

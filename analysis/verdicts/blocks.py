@@ -1,255 +1,205 @@
-"""The state of each interval: counted, judged alone and with others like it, in one view."""
+"""The stretches in which a network may block a site, and which of them are listed.
 
-from collections.abc import Iterable, Mapping
+Each cell is seen once for each kind of failure (``series``). Its chance decides whether the
+failures of that kind are a surprise at all, a two-state chain when they began and ended, and the
+evidence floor whether they are enough to say so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import duckdb
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.period import Period
-from analysis.verdicts.intervals import CELL, INTERVAL, VIEW, add_intervals
-from analysis.verdicts.sessions import add_sessions, stray_shares
-from analysis.verdicts.states import (
-    is_told_by_artefacts,
-    judge_states,
-    may_be_chance,
-    meets_floor,
-    strength,
-)
-from analysis.verdicts.withholding import withhold_lost, withhold_unreached
-from analysis.vocabulary import LISTED
+from analysis.verdicts import chance
+from analysis.verdicts.rates import estimate_rates
+from analysis.verdicts.schedules import Schedule, find_schedules, search_price
+from analysis.verdicts.series import FAILING, MARK, Series, find_candidates, read_series
+from analysis.verdicts.sessions import KINDS
+from analysis.verdicts.states import is_most
+from analysis.verdicts.stretches import find_stretches
 
-#: Sessions of each class that counts, and the days with any.
-CLASS_SESSIONS = ["blocked_sessions", "down_sessions", "ok_sessions", "unclear_sessions"]
-_CLASS_DAYS = ["blocked_days", "down_days", "ok_days", "unclear_days", "failing_days"]
-_STRAY_SHARES = ["timeout_share", "loose_share"]
+#: What does not work for whatever reason has no rate of chance: more sessions than not.
+_EVEN = 0.1
+#: The share of sessions inside a block that fail, for its edges.
+_EDGE_SHARE = 0.9
 
-# Sessions and days of each interval as far as it lies in the period, of all views or the chosen.
-_INTERVAL_SUMS = r"""
-CREATE OR REPLACE TEMP TABLE interval_sums AS
-SELECT via, domain, probe_asn, interval, min(since) AS since, max(until) AS until,
-  sum(COLUMNS('_(sessions|days)$|^session_count$|^day_count$'))::BIGINT AS '\0',
-  max(last_known) AS last_known, min(first_open) AS first_open
-FROM query_table($parts) WHERE part >= $since AND part < $until
-GROUP BY via, domain, probe_asn, interval
-"""
-
-# What explains most blocked measurements of each interval; ties go to the earlier layer.
-_BLOCKED_RULES = """
-SELECT i.via::VARCHAR AS via, o.domain::VARCHAR AS domain, o.probe_asn, i.interval,
-  o.rule_id::VARCHAR AS rule_id, any_value(o.mechanism)::VARCHAR AS mechanism,
-  count(DISTINCT o.session) AS sessions, count(*) AS blocked_measurements,
-  any_value(o.rule_order) AS rule_order
-FROM outcomes o JOIN interval_sums i ON i.domain = o.domain AND i.probe_asn = o.probe_asn
-  AND i.blocked_sessions > 0 AND o.day BETWEEN i.since AND i.until
-  AND (i.via = 'all' OR o.resolver_asn IN (FROM domestic_resolvers))
-WHERE o.class = 'blocked' AND NOT o.is_about_target AND o.evidence = 'scored'
-GROUP BY ALL
-"""
-
-# A block is one thing: time-outs count at the one layer that has most of them, and beside firmer
-# failures only where they are common. What counts of the blocked sessions is the block's core.
-_CORE_DAYS = """
-CREATE OR REPLACE TEMP VIEW core_days AS
-WITH timeouts AS (
-  SELECT via, domain, probe_asn, interval, blocked_sessions, [dns_timeout_sessions,
-    tcp_timeout_sessions, tls_timeout_sessions, http_timeout_sessions] AS by_layer
-  FROM interval_sums WHERE blocked_sessions > 0
-), layers AS (
-  SELECT via, domain, probe_asn, interval, list_position(by_layer, list_max(by_layer)) AS layer,
-    4 * list_max(by_layer) >= blocked_sessions AS is_common
-  FROM timeouts
-)
-SELECT via, domain, probe_asn, interval, d.day, d.firm_sessions + CASE WHEN l.is_common
-  THEN [d.dns_timeout_sessions, d.tcp_timeout_sessions, d.tls_timeout_sessions,
-    d.http_timeout_sessions][l.layer] ELSE 0 END AS core_sessions
-FROM interval_days d JOIN layers l USING (via, domain, probe_asn, interval)
-WHERE d.blocked_sessions > 0
-"""
-
-# A stray time-out between access and a block does not move the block's edge; one in a cell's first
-# or last interval, beyond which nothing was seen, does.
-_INTERVAL_COUNTS = """
-WITH cores AS (
-  SELECT via, domain, probe_asn, interval, sum(core_sessions)::BIGINT AS core_sessions,
-    min(day) AS first_blocked, max(day) AS last_blocked,
-    min(day) FILTER (core_sessions > 0) AS first_core,
-    max(day) FILTER (core_sessions > 0) AS last_core
-  FROM core_days WHERE day >= $since AND day < $until GROUP BY ALL
-), ends AS (
-  SELECT via, domain, probe_asn, min(interval) AS first_interval, max(interval) AS last_interval
-  FROM interval_sums GROUP BY ALL
-)
-SELECT s.* EXCLUDE (since, until)
-    REPLACE (via::VARCHAR AS via, domain::VARCHAR AS domain),
-  coalesce(c.core_sessions, 0) AS core_sessions,
-  CASE WHEN s.interval = e.first_interval AND c.first_core IS NOT NULL THEN c.first_blocked
-       ELSE c.first_core END AS blocked_from,
-  CASE WHEN s.interval = e.last_interval AND c.last_core IS NOT NULL THEN c.last_blocked
-       ELSE c.last_core END AS blocked_until
-FROM interval_sums s JOIN ends e USING (via, domain, probe_asn)
-  LEFT JOIN cores c USING (via, domain, probe_asn, interval)
-ORDER BY s.via, s.domain, s.probe_asn, s.interval
-"""
-
-# Where the country's own resolvers block, on whatever network.
-_BLOCKED_BY_DOMESTIC_RESOLVERS = """
-SELECT domain::VARCHAR AS domain, probe_asn FROM sessions
-WHERE class = 'blocked' AND is_via_domestic GROUP BY ALL HAVING count(*) >= $floor_sessions
-"""
-
-# A cell is looked at as a whole, or through the country's resolvers only.
-_CHOSEN_PARTS = """
-CREATE OR REPLACE TEMP TABLE chosen_parts AS
-FROM interval_parts
-WHERE (via = 'domestic')
-  = ((domain, probe_asn) IN (SELECT domain::host_name, probe_asn FROM domestic_at_hand))
+# What could be listed, whether or not anything failed: every cell with enough sessions.
+_TESTED_CELLS = """
+SELECT count(*) FROM (
+  SELECT 1 FROM heard_sessions WHERE class <> 'none' GROUP BY domain, probe_asn
+  HAVING count(*) >= $floor_sessions)
 """
 
 
-def judge_intervals(
-    connection: duckdb.DuckDBPyConnection,
-    periods: Mapping[str, Period],
-    thresholds: Thresholds,
-    *,
-    domestic_asns: Iterable[int],
-) -> pd.DataFrame:
-    """The state of every interval of steady behaviour, before it becomes a verdict.
+@dataclass(frozen=True)
+class Evidence:
+    """How surprising the failures of each series are.
 
-    Args: as for ``judge_cells``.
-
-    Returns:
-        One row per ``domain, probe_asn, interval`` of the period ``all``: its counts, ``state``,
-        the rule and mechanism of most of its blocked sessions, and its dates. The connection holds
-        ``sessions``, ``interval_days``, ``interval_parts``, and ``chosen_parts``, those of the
-        view that each cell is judged by.
+    Attributes:
+        series: see there.
+        rates: of each of its sessions.
+        log_evidence: the logarithm of each series' e-value.
+        by_day: what each tested day of each series weighs, see ``chance.weigh_evidence``.
+        schedules: the hours of the week at which a series holds, by its number.
+        line: the logarithm of the e-value from which on a series is listed.
+        stretches: one row a stretch: ``series, kind, cell``, and the places ``first, last`` of its
+            first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
+            of the sessions at its hours.
     """
-    add_sessions(connection, domestic_asns, thresholds)
-    add_intervals(connection, periods.values(), thresholds)
-    counts = _count_intervals(connection, "interval_parts", periods["all"])
-    counts = counts.merge(stray_shares(connection), on="probe_asn", how="left")
-    counts[_STRAY_SHARES] = counts[_STRAY_SHARES].fillna(0.0)
-    counts["state"] = judge_states(counts, thresholds)
-    together = _judge_together(counts, thresholds)
-    counts = counts.assign(
-        state=together.fillna(counts["state"]),
-        together=counts["mechanism"].where(together.notna(), ""),
-    )
-    judged = _choose_view(connection, counts, thresholds)
-    judged = withhold_unreached(connection, judged, thresholds)
-    return withhold_lost(connection, judged, thresholds)
+
+    series: Series
+    rates: NDArray[np.float64]
+    log_evidence: NDArray[np.float64]
+    by_day: NDArray[np.float64]
+    schedules: Mapping[int, Schedule]
+    line: float
+    stretches: pd.DataFrame
+
+    @property
+    def is_surprising(self) -> NDArray[np.bool_]:
+        """Which series are no chance: by a mark, or by the model."""
+        kind = self.series.kind
+        return (kind == MARK) | ((kind < FAILING) & (self.log_evidence >= self.line))
 
 
-def _count_intervals(
-    connection: duckdb.DuckDBPyConnection, parts: str, period: Period
-) -> pd.DataFrame:
-    """Each interval with its counts and dates in the period, and the rule that explains it."""
-    inside = {"since": period.since, "until": period.until}
-    connection.execute(_INTERVAL_SUMS, {"parts": parts, **inside})
-    connection.execute(_CORE_DAYS)
-    counts = connection.execute(_INTERVAL_COUNTS, inside).df()
-    counts = counts.merge(_explaining_rules(connection), on=INTERVAL, how="left")
-    return counts.fillna({"one_layer_sessions": 0})
+def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> Evidence:
+    """Read the series, and say how surprising each is and where its stretches lie.
 
-
-def count_inside(
-    connection: duckdb.DuckDBPyConnection,
-    judged: pd.DataFrame,
-    period: Period,
-    thresholds: Thresholds,
-) -> pd.DataFrame:
-    """The intervals as far as they lie in a half, with what is known of each from the whole.
-
-    An interval is one behaviour and has one state. In a half it has it where the half's own
-    sessions meet the floor for it; else it is *insufficient*. Several short blocks that met the
-    floor together may meet it together there. *blocked* is *likely blocked* where the half lacks
-    the artefacts.
+    Args:
+        connection: holds what ``sessions.add_sessions`` makes.
+        thresholds: the evidence floor, ``chance_share`` and ``change_cost``.
     """
-    known = [*INTERVAL, "state", "together", "withheld"]
-    counts = _count_intervals(connection, "chosen_parts", period).merge(judged[known], on=INTERVAL)
-    sums = [*CLASS_SESSIONS, "artefact_sessions", "firm_sessions", "blocked_days", "failing_days"]
-    together = counts.groupby([*VIEW, "together"])[sums].transform("sum")
-    holding = counts.assign(**together.where(counts["together"] != "", counts[sums]))
-    is_listed = counts["state"].isin(LISTED)
-    # A report that runs over the half's edge leaves its session on one side, and may leave the
-    # measurement that shows the block on the other.
-    is_met = meets_floor(holding, thresholds) & (counts["rule_id"].notna() | ~is_listed)
-    is_bare = (counts["state"] == "blocked") & ~is_told_by_artefacts(holding, thresholds)
-    state = counts["state"].mask(is_bare, "likely_blocked").where(is_met, "insufficient")
-    return counts.assign(state=state, withheld=counts["withheld"].where(is_met, ""))
-
-
-def _judge_together(counts: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """The state of several short blocks of one site on one network; NaN for all other intervals.
-
-    A site blocked twice for a week each time is blocked: the intervals that are mostly blocked in
-    one way and too short alone are judged on their sum. They have been picked out for being
-    blocked, so that beside all of the cell's sessions they must be more than chance as well.
-    """
-    short = counts[
-        (counts["state"] == "insufficient")
-        & (2 * counts["blocked_sessions"] > counts[CLASS_SESSIONS].sum(axis=1))
-    ]
-    sums = [
-        *CLASS_SESSIONS, "artefact_sessions", "firm_sessions", "loose_sessions", "core_sessions",
-        "one_layer_sessions", *_CLASS_DAYS,
-    ]  # fmt: skip
-    key = [*VIEW, "mechanism"]
-    together = short.groupby(key, sort=True)[sums].sum()
-    together[_STRAY_SHARES] = short.groupby(key, sort=True)[_STRAY_SHARES].max()
-    whole = counts.groupby(VIEW)[CLASS_SESSIONS].sum()
-    beside = together.drop(columns=CLASS_SESSIONS).join(whole, on=VIEW)
-    beside["blocked_sessions"] = together["blocked_sessions"]
-    states = judge_states(together, thresholds).mask(may_be_chance(beside), "insufficient")
-    judged = short[key].merge(states.rename("together").reset_index(), on=key, how="left")
-    state = judged["together"].set_axis(short.index)
-    return state.where(state.isin(LISTED)).reindex(counts.index)
-
-
-def _choose_view(
-    connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame, thresholds: Thresholds
-) -> pd.DataFrame:
-    """Keep one view per cell, here and as ``chosen_parts``: of all sessions, or of some.
-
-    Of those that used a resolver of the country where they show a DNS block that is no weaker: what
-    a public resolver answers is no evidence against a block by the network's own, nor that it began
-    later or has ended. And where they reach the site and only sessions through resolvers outside
-    the country's networks meet a DNS block: what a filter that a user chose answers is no evidence
-    against the network.
-    """
-    rank = judged.assign(rank=strength(judged["state"]))
-    is_dns = rank["mechanism"].fillna("").str.startswith("dns.") & rank["state"].isin(LISTED)
-    best = rank[rank["via"] == "all"].groupby(CELL)["rank"].min()
-    through = rank[(rank["via"] == "domestic") & is_dns].groupby(CELL)["rank"].min()
-    no_weaker = through[through <= best.reindex(through.index)].index
-    accused = rank[(rank["via"] == "all") & is_dns].set_index(CELL).index
-    own = rank[rank["via"] == "domestic"].sort_values("rank").groupby(CELL)["state"].first()
+    series = read_series(connection, thresholds)
+    rates = estimate_rates(connection, series, find_candidates(series))
+    log_evidence, by_day = chance.weigh_evidence(series, rates)
+    schedules = _find_schedules(series, rates)
+    for number, schedule in schedules.items():
+        log_evidence[number] = max(log_evidence[number], _weigh_schedule(series, number, schedule))
     floor = {"floor_sessions": thresholds.floor_sessions}
-    blocking = connection.execute(_BLOCKED_BY_DOMESTIC_RESOLVERS, floor).df()
-    cleared = accused.intersection(own[own == "ok"].index).difference(
-        pd.MultiIndex.from_frame(blocking)
+    ((cell_count,),) = connection.execute(_TESTED_CELLS, floor).fetchall()
+    is_judged = (series.kind != MARK) & (series.kind < FAILING)
+    line = chance.find_line(
+        log_evidence[is_judged], cell_count * (len(KINDS) - 1), thresholds.chance_share
     )
-    domestic = no_weaker.union(cleared).to_frame(index=False)
-    rows = domestic.astype({"domain": "str", "probe_asn": "uint32"})
-    connection.register("domestic_at_hand", rows)
-    connection.execute(_CHOSEN_PARTS)
-    connection.unregister("domestic_at_hand")
-    is_domestic = pd.MultiIndex.from_frame(judged[CELL]).isin(pd.MultiIndex.from_frame(domestic))
-    return judged[(judged["via"] == "domestic") == is_domestic].reset_index(drop=True)
+    which = np.repeat(series.kind, series.lengths)
+    edge_rates = np.where(which == FAILING, _EVEN, rates)
+    ratios = chance.log_ratios(series.is_hit, edge_rates, _EDGE_SHARE)
+    places = find_stretches(series, ratios, thresholds.change_cost)
+    stretches = _between_hits(series, places)
+    stretches = stretches[~stretches["series"].isin(list(schedules))]
+    scheduled = _between_hits(series, _scheduled_places(series, schedules))
+    stretches = pd.concat([stretches, scheduled], ignore_index=True)
+    return Evidence(series, rates, log_evidence, by_day, schedules, line, stretches)
 
 
-def _explaining_rules(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """The rule and mechanism of most blocked sessions of each interval that has any."""
-    rules = connection.execute(_BLOCKED_RULES).df()
-    ranked = rules.sort_values(
-        [*INTERVAL, "sessions", "rule_order"], ascending=[True, True, True, True, False, True]
+def _find_schedules(series: Series, rates: NDArray[np.float64]) -> dict[int, Schedule]:
+    """The schedules of each site and kind, on the networks that have one."""
+    domain = series.sessions["domain"].to_numpy()[series.first_rows()]
+    time = series.column("time").astype("datetime64[s]")
+    found: dict[int, Schedule] = {}
+    is_sought = series.kind < FAILING
+    members = pd.Series(np.flatnonzero(is_sought)).groupby(
+        [domain[is_sought], series.kind[is_sought]]
     )
-    totals = rules.groupby(INTERVAL)["blocked_measurements"].sum()
-    # A box that reads the name cuts a handshake or a plain request, whichever a probe makes.
-    layer = rules["mechanism"].str.split(".").str[0].replace("http", "tls").rename("layer")
-    by_layer = rules.groupby([*INTERVAL, layer])["sessions"].sum()
-    one_layer = by_layer.groupby(level=INTERVAL).max().rename("one_layer_sessions")
-    top = ranked.drop_duplicates(INTERVAL)[[*INTERVAL, "rule_id", "mechanism", "sessions"]]
-    top = top.rename(columns={"sessions": "rule_sessions"})
-    counts = pd.concat([totals, one_layer], axis=1).reset_index()
-    return top.merge(counts, on=INTERVAL)
+    for _, numbers in members:
+        parts = {number: slice(*series.starts[number : number + 2]) for number in numbers}
+        found |= find_schedules(
+            {number: (time[at], series.is_hit[at], rates[at]) for number, at in parts.items()}
+        )
+    return found
+
+
+def _weigh_schedule(series: Series, number: int, schedule: Schedule) -> float:
+    """The logarithm of the e-value of a schedule, after the price of the search for it."""
+    at = slice(*series.starts[number : number + 2])
+    days = np.unique(series.column("day")[at])
+    price = search_price() + chance.log_stretch_count(np.array([len(days)]))[0]
+    return float(schedule.log_ratio - price)
+
+
+def _scheduled_places(series: Series, schedules: Mapping[int, Schedule]) -> NDArray[np.int64]:
+    """The first and the last hit inside of each schedule."""
+    time = series.column("time").astype("datetime64[s]")
+    places = []
+    for number, schedule in sorted(schedules.items()):
+        start, end = series.starts[number : number + 2]
+        inside = start + np.flatnonzero(
+            schedule.is_inside(time[start:end]) & series.is_hit[start:end]
+        )
+        places.append((inside[0], inside[-1]))
+    return np.array(places, np.int64).reshape(-1, 2)
+
+
+def _between_hits(series: Series, places: NDArray[np.int64]) -> pd.DataFrame:
+    """The stretches from their first hit to their last; those without a hit are left out."""
+    hits = np.flatnonzero(series.is_hit)
+    first = np.searchsorted(hits, places[:, 0])
+    last = np.searchsorted(hits, places[:, 1], side="right") - 1
+    is_kept = last >= first
+    first, last = hits[first[is_kept]], hits[last[is_kept]]
+    which = series.series[first]
+    return pd.DataFrame(
+        {"series": which, "kind": series.kind[which], "cell": series.cell[which], "first": first,
+         "last": last}
+    )  # fmt: skip
+
+
+def elements_of(evidence: Evidence, stretches: pd.DataFrame) -> pd.DataFrame:
+    """The sessions of each stretch: ``stretch`` (its label), ``place, row, day, is_hit``."""
+    length = (stretches["last"] - stretches["first"] + 1).to_numpy()
+    place = np.repeat(stretches["first"].to_numpy(), length)
+    place += np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+    series = evidence.series
+    row = series.row[place]
+    elements = pd.DataFrame({
+        "stretch": np.repeat(stretches.index.to_numpy(), length), "place": place, "row": row,
+        "day": series.sessions["day"].to_numpy()[row], "is_hit": series.is_hit[place],
+    })  # fmt: skip
+    return elements[_is_at_its_hours(evidence, elements)]
+
+
+def _is_at_its_hours(evidence: Evidence, elements: pd.DataFrame) -> NDArray[np.bool_]:
+    which = evidence.series.series[elements["place"]]
+    time = evidence.series.sessions["time"].to_numpy().astype("datetime64[s]")
+    inside = np.ones(len(elements), bool)
+    for number, schedule in evidence.schedules.items():
+        members = np.flatnonzero(which == number)
+        inside[members] = schedule.is_inside(time[elements["row"].to_numpy()[members]])
+    return inside
+
+
+def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataFrame:
+    """``stretches`` with their ``hits``, ``misses`` and ``hit_days`` among ``elements``."""
+    hits = elements[elements["is_hit"]]
+    by_stretch = {
+        "hits": hits.groupby("stretch").size(),
+        "misses": elements[~elements["is_hit"]].groupby("stretch").size(),
+        "hit_days": hits.groupby("stretch")["day"].nunique(),
+    }
+    counts = {name: found.reindex(stretches.index, fill_value=0) for name, found in by_stretch.items()}
+    return stretches.assign(**counts)
+
+
+def find_blocks(evidence: Evidence, counted: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """Which stretches are blocks: surprising, mostly failing, and enough of them.
+
+    Stretches of one kind on one network are judged together: a site that is blocked for two days
+    and, later, for two more is blocked. The floor of days is there against chance and forgery, not
+    against short blocks.
+
+    Args:
+        counted: stretches as ``count_stretches`` returns them.
+    """
+    is_failing = (counted["hits"] > 0) & is_most(
+        counted["hits"], counted["hits"] + counted["misses"], thresholds
+    )
+    is_kept = is_failing & evidence.is_surprising[counted["series"]]
+    together = counted[is_kept].groupby("series")[["hits", "hit_days"]].sum()
+    is_enough = (together["hits"] >= thresholds.floor_sessions) & (
+        together["hit_days"] >= thresholds.floor_days
+    )
+    return is_kept & counted["series"].map(is_enough).fillna(False).astype(bool)

@@ -4,81 +4,78 @@ One report holds many rows and one person may run hundreds of tests a day; a ses
 ``report_id``) is the best stand-in for an independent witness.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analysis.outcomes.macros import keep_table
+from analysis.outcomes.macros import create_tables, keep_table
 from analysis.outcomes.thresholds import Thresholds
 
 #: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``
 #: (nothing that can be interpreted) are both *unknown* in the published tables.
 CLASSES = ("blocked", "down", "ok", "unclear", "none")
+#: How a blocked session failed: what only blocking leaves (a mark); else the act that failed, a
+#: lookup, a connection, or the naming of the site in a handshake or a request (a box that reads
+#: names cuts either), and whether somebody answered or nobody did. Sessions of two kinds do not
+#: add up to one block. A lookup that fails without saying that the name is missing is silence.
+KINDS = ("mark", "dns_sent", "dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 
 # What each measurement says of the site in its session. What fails at another site that the input
 # redirects to is not evidence about this one.
 _SESSION_MEASUREMENTS = """
 CREATE OR REPLACE TEMP VIEW session_measurements AS
-SELECT domain, probe_asn, session, day, resolver_asn,
+SELECT domain, probe_asn, session, day, measurement_start_time, software, resolver_asn,
   evidence = 'scored' AND set_aside = 'geo_restricted' AS is_refused,
   CASE WHEN evidence <> 'scored' THEN 'none'
        WHEN class = 'unknown' OR is_about_target THEN 'unclear'
        ELSE class::VARCHAR END AS class,
-  is_artefact, split_part(mechanism, '.', 1) AS layer, mechanism LIKE '%.timeout' AS is_timeout,
-  -- No artefact, and no answer of a resolver: a failed lookup is none.
-  mechanism NOT LIKE 'dns.%' OR mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' AS is_loose
+  starts_with(mechanism, 'dns.') AS is_dns,
+  CASE WHEN is_artefact THEN 'mark'
+       ELSE CASE split_part(mechanism, '.', 1) WHEN 'dns' THEN 'dns_' WHEN 'tcp' THEN 'tcp_'
+              ELSE 'name_' END
+         || CASE WHEN mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' THEN 'silent'
+              ELSE 'sent' END END AS kind
 FROM outcomes WHERE domain <> ''
 """
 
 _SESSION_COUNTS = """
 CREATE OR REPLACE TEMP VIEW session_counts AS
-SELECT domain, probe_asn, session, min(day) AS day, bool_or(is_refused) AS is_refused,
+SELECT domain, probe_asn, session, min(day) AS day, min(measurement_start_time) AS time,
+  min(software) AS software, bool_or(is_refused) AS is_refused,
   bool_and(resolver_asn = probe_asn) AS is_via_own,
   bool_and(resolver_asn IN (FROM domestic_resolvers)) AS is_via_domestic,
-  count(*) FILTER (class = 'blocked') AS blocked_measurements,
-  count(*) FILTER (class = 'down') AS down_measurements,
-  count(*) FILTER (class = 'ok') AS ok_measurements,
-  count(*) FILTER (class = 'unclear') AS unclear_measurements,
-  count(*) FILTER (class = 'blocked' AND is_artefact) AS artefact_measurements,
-  count(*) FILTER (class = 'blocked' AND is_timeout) AS timeout_measurements,
-  count(*) FILTER (class = 'blocked' AND is_loose) AS loose_measurements,
-  count(*) FILTER (class = 'blocked' AND layer = 'dns') AS dns_measurements,
-  count(*) FILTER (class = 'blocked' AND layer = 'tcp') AS tcp_measurements,
-  count(*) FILTER (class = 'blocked' AND layer = 'tls') AS tls_measurements
+  count(*) FILTER (class = 'blocked') AS blocked,
+  count(*) FILTER (class = 'down') AS down,
+  count(*) FILTER (class = 'ok') AS ok,
+  count(*) FILTER (class = 'unclear') AS unclear,
+  2 * count(*) FILTER (class = 'blocked' AND is_dns) > count(*) FILTER (class = 'blocked')
+    AS is_dns,
+  -- the kind of most failures; of several with as many, the first of ``KINDS``
+  mode(kind::failure_kind ORDER BY kind::failure_kind) FILTER (class = 'blocked') AS kind
 FROM session_measurements GROUP BY domain, probe_asn, session
 """
 
 # The class of most interpretable measurements; a tie is unknown.
 _SESSIONS = """
 CREATE OR REPLACE TEMP TABLE sessions AS
-WITH counted AS (
-  SELECT * EXCLUDE (blocked_measurements, down_measurements, ok_measurements),
-    blocked_measurements AS blocked, down_measurements AS down, ok_measurements AS ok
-  FROM session_counts
-)
-SELECT domain, probe_asn, session, day, is_via_own, is_via_domestic,
-  blocked + down + ok + unclear_measurements > 0 AS is_scored, is_refused,
+SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domestic,
+  blocked + down + ok + unclear > 0 AS is_scored, is_refused,
   (CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
         WHEN down > blocked AND down > ok THEN 'down'
         WHEN ok > blocked AND ok > down THEN 'ok'
         WHEN blocked + down + ok > 0 THEN 'none'
-        WHEN unclear_measurements > 0 THEN 'unclear'
+        WHEN unclear > 0 THEN 'unclear'
         ELSE 'none' END)::session_class AS class,
-  2 * artefact_measurements >= blocked AND blocked > 0 AS is_artefact,
-  2 * timeout_measurements > blocked AS is_timeout,
-  2 * loose_measurements > blocked AND 2 * artefact_measurements < blocked AS is_loose,
-  (CASE WHEN 2 * dns_measurements >= blocked THEN 'dns'
-        WHEN 2 * tcp_measurements >= blocked THEN 'tcp'
-        WHEN 2 * tls_measurements >= blocked THEN 'tls' ELSE 'http' END)::layer_word AS layer
-FROM counted
+  CASE WHEN blocked > down AND blocked > ok THEN kind END AS kind, is_dns
+FROM session_counts
 """
 
 # A few sessions are not enough to speak for a network. Where its own resolver was hardly asked,
 # those of the country speak for it.
-_DOMESTIC_CELLS = """
-CREATE OR REPLACE TEMP TABLE domestic_cells AS
+_RESOLVER_CELLS = """
 WITH counted AS (
   SELECT domain, probe_asn,
     count(*) FILTER (is_via_own AND class <> 'none') AS own_session_count,
@@ -100,102 +97,77 @@ SELECT domain, probe_asn, is_own FROM asked
 WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domestic END
 """
 
-# ``domestic``: the same cells as through the country's own resolvers, where others were used too.
-_VIEWED_SESSIONS = """
-CREATE OR REPLACE TEMP VIEW viewed_sessions AS
-SELECT 'all'::view_name AS via, domain, probe_asn, day, class, is_artefact, is_timeout, is_loose,
-  layer
-FROM sessions
-UNION ALL
-SELECT 'domestic', domain, probe_asn, day, class, is_artefact, is_timeout, is_loose, layer
-FROM sessions JOIN domestic_cells USING (domain, probe_asn)
-WHERE CASE WHEN is_own THEN is_via_own ELSE is_via_domestic END
+# Where the network's resolvers give the site and only others fail for its name, a user's filter
+# failed, and what those sessions show is nothing about the network.
+_CLEARED_CELLS = """
+SELECT domain, probe_asn
+FROM sessions JOIN resolver_cells USING (domain, probe_asn)
+GROUP BY ALL
+HAVING count(*) FILTER (class = 'ok' AND CASE WHEN is_own THEN is_via_own ELSE is_via_domestic END)
+    >= $floor_sessions
+  AND count(*) FILTER (class = 'blocked' AND is_dns AND is_via_domestic) < $floor_sessions
 """
 
-_SESSION_DAYS = """
-CREATE OR REPLACE TEMP TABLE session_days AS
-WITH blocked AS (
-  SELECT *, class = 'blocked' AS is_blocked, class = 'blocked' AND is_timeout AS is_timed_out
-  FROM viewed_sessions
+# ``is_speaking``: through a resolver that answers for the network. What another one answers is no
+# evidence against a block by the network's own.
+_HEARD_SESSIONS = """
+CREATE OR REPLACE TEMP VIEW heard_sessions AS
+WITH told AS (
+  SELECT s.rowid AS place, s.*, coalesce(CASE r.is_own WHEN TRUE THEN is_via_own WHEN FALSE THEN is_via_domestic END,
+      TRUE) AS is_speaking
+  FROM sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
 )
-SELECT via, domain, probe_asn, day,
-  count(*)::INTEGER AS session_count,
-  count(*) FILTER (is_blocked)::INTEGER AS blocked_sessions,
-  count(*) FILTER (class = 'down')::INTEGER AS down_sessions,
-  count(*) FILTER (class = 'ok')::INTEGER AS ok_sessions,
-  count(*) FILTER (class = 'unclear')::INTEGER AS unclear_sessions,
-  count(*) FILTER (is_blocked AND is_artefact)::INTEGER AS artefact_sessions,
-  count(*) FILTER (is_blocked AND NOT is_timeout)::INTEGER AS firm_sessions,
-  count(*) FILTER (is_blocked AND is_loose)::INTEGER AS loose_sessions,
-  count(*) FILTER (is_timed_out AND layer = 'dns')::INTEGER AS dns_timeout_sessions,
-  count(*) FILTER (is_timed_out AND layer = 'tcp')::INTEGER AS tcp_timeout_sessions,
-  count(*) FILTER (is_timed_out AND layer = 'tls')::INTEGER AS tls_timeout_sessions,
-  count(*) FILTER (is_timed_out AND layer = 'http')::INTEGER AS http_timeout_sessions
-FROM blocked GROUP BY via, domain, probe_asn, day
+SELECT t.* FROM told t LEFT JOIN cleared_cells c USING (domain, probe_asn)
+WHERE is_speaking OR c.domain IS NULL
 """
 
 
 def add_sessions(
-    connection: duckdb.DuckDBPyConnection, domestic_asns: Iterable[int], thresholds: Thresholds
+    connection: duckdb.DuckDBPyConnection,
+    domestic_asns: Iterable[int],
+    operators: Mapping[int, str],
+    thresholds: Thresholds,
 ) -> None:
-    """Create ``sessions`` and ``session_days`` from ``outcomes``.
+    """Create ``sessions`` from ``outcomes``, the view ``heard_sessions``, and ``networks``.
 
-    ``sessions``: one row per ``domain, probe_asn, session``, with the ``day`` on which it first
-    tested the site, its ``class``, whether anything could be read (``is_scored``) and whether the
-    site refused (``is_refused``), and of a blocked one whether it carries an artefact, whether
-    it times out, whether it may be chance (``is_loose``: no artefact and no resolver's answer),
-    and the ``layer``.
+    ``sessions``: one row per ``domain, probe_asn, session``, with the ``day`` and ``time`` at
+    which it first tested the site, its ``class`` (``CLASSES``), whether anything could be read
+    (``is_scored``), whether the site refused (``is_refused``), and of a blocked one its ``kind``
+    (``KINDS``) and whether the lookup failed (``is_dns``).
 
-    ``session_days``: one row per ``via, domain, probe_asn, day`` that was tested, with
-    ``session_count``, the sessions of each class (``blocked_sessions, down_sessions, ok_sessions,
-    unclear_sessions``) and, of the blocked ones, those that carry an artefact
-    (``artefact_sessions``), those that do not just time out (``firm_sessions``), those that may be
-    chance (``loose_sessions``), and those that time out at each layer (``dns_timeout_sessions``
-    …). ``via`` is *all*; where some sessions of a cell used the network's own resolver (or, where
-    hardly any did, one of the country) and some another one, the former stand a second time under
-    *domestic*: what another resolver answers is no evidence against a block by the network's own.
+    ``heard_sessions``: those that say something about the network, with ``is_speaking`` and their
+    ``place``, the row of ``sessions``.
+
+    ``networks``: ``probe_asn``, ``operator`` (a number: networks of one operator share it) and
+    ``is_domestic``, of every network with a session.
 
     Args:
         connection: holds ``outcomes``.
         domestic_asns: the country's access networks, whose resolvers its subscribers are given.
+        operators: who runs each network; one that is not there is its own operator.
         thresholds: ``floor_sessions`` and ``floor_days``, from which on the own resolver speaks.
     """
-    resolvers = pa.table({"asn": pa.array(sorted(map(int, domestic_asns)), pa.uint32())})
-    keep_table(connection, "domestic_resolvers", resolvers)
+    domestic = sorted(map(int, domestic_asns))
+    keep_table(connection, "domestic_resolvers", pa.table({"asn": pa.array(domestic, pa.uint32())}))
     connection.execute(f"CREATE OR REPLACE TEMP TYPE session_class AS ENUM {CLASSES}")
-    connection.execute("CREATE OR REPLACE TEMP TYPE view_name AS ENUM ('all', 'domestic')")
+    connection.execute(f"CREATE OR REPLACE TEMP TYPE failure_kind AS ENUM {KINDS}")
     connection.execute(_SESSION_MEASUREMENTS)
     connection.execute(_SESSION_COUNTS)
     connection.execute(_SESSIONS)
     floor = {"floor_sessions": thresholds.floor_sessions, "floor_days": thresholds.floor_days}
-    connection.execute(_DOMESTIC_CELLS, floor)
-    connection.execute(_VIEWED_SESSIONS)
-    connection.execute(_SESSION_DAYS)
+    steps = {"resolver_cells": _RESOLVER_CELLS, "cleared_cells": _CLEARED_CELLS}
+    create_tables(connection, steps, floor)
+    connection.execute(_HEARD_SESSIONS)
+    keep_table(connection, "networks", _networks(connection, set(domestic), operators))
 
 
-# The median site's share of sessions that end in a time-out is the network's own, blocking apart.
-# Of failures that leave no artefact and that no resolver answered (``loose``) it is the share that
-# three quarters of the sites exceed: a network may well block half of what is tested.
-_STRAYS = """
-WITH sites AS (
-  SELECT domain, probe_asn,
-    count(*) FILTER (class = 'blocked' AND is_timeout) / count(*) AS timeout_share,
-    count(*) FILTER (class = 'blocked' AND is_loose) / count(*) AS loose_share
-  FROM sessions WHERE class <> 'none' GROUP BY ALL HAVING count(*) >= 3
-)
-SELECT probe_asn, median(timeout_share) AS timeout_share,
-  CASE WHEN count(*) >= 5 THEN quantile_disc(loose_share, 0.25) ELSE 0 END AS loose_share
-FROM sites GROUP BY ALL ORDER BY probe_asn
-"""
-
-
-def stray_shares(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """How often a usual site fails by chance on each network.
-
-    Columns: ``probe_asn, timeout_share`` (time-outs) and ``loose_share`` (all failures that leave
-    no artefact and are no resolver's answer).
-
-    Needs the table ``sessions``. Networks without a site that was tested in three sessions have
-    no row.
-    """
-    return connection.execute(_STRAYS).df()
+def _networks(
+    connection: duckdb.DuckDBPyConnection, domestic: set[int], operators: Mapping[int, str]
+) -> pa.Table:
+    asns = [asn for (asn,) in connection.execute("SELECT DISTINCT probe_asn FROM sessions ORDER BY 1").fetchall()]
+    names, _ = pd.factorize(np.array([operators.get(asn, f"AS{asn}") for asn in asns], object))
+    return pa.table({
+        "probe_asn": pa.array(asns, pa.uint32()),
+        "operator": pa.array(names, pa.int32()),
+        "is_domestic": pa.array([asn in domestic for asn in asns], pa.bool_()),
+    })  # fmt: skip

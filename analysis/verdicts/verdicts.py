@@ -7,20 +7,47 @@ from decimal import Decimal
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
 
+from analysis.outcomes.macros import keep_table
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts.blocks import CLASS_SESSIONS, count_inside, judge_intervals
-from analysis.verdicts.intervals import CELL, interval_table, sessions_to_merge
+from analysis.verdicts import chance
+from analysis.verdicts.blocks import Evidence, gather_evidence
+from analysis.verdicts.cells import Inside, judge_inside, look_inside
+from analysis.verdicts.intervals import (
+    CELL, explain_hits, interval_table, judge_stretches, withheld_table,
+)
 from analysis.verdicts.robustness import sessions_to_flip
-from analysis.verdicts.states import strength, wilson_bounds
+from analysis.verdicts.series import FAILING, MARK
+from analysis.verdicts.sessions import KINDS, add_sessions
+from analysis.verdicts.states import meets_floor, strength, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
 from analysis.vocabulary import LISTED
 
-#: Mechanisms that rest on what other sessions saw as well as on the cell's own.
-_PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.other", "http.blockpage"]
+# Sessions of each part of the time by class, and the days on which they lie.
+_CELL_PARTS = """
+CREATE OR REPLACE TEMP TABLE cell_parts AS
+WITH session_days AS (
+  SELECT domain, probe_asn, day, count(*) AS session_count,
+    count(*) FILTER (class = 'blocked') AS blocked_sessions,
+    count(*) FILTER (class = 'down') AS down_sessions,
+    count(*) FILTER (class = 'ok') AS ok_sessions,
+    count(*) FILTER (class = 'unclear') AS unclear_sessions
+  FROM sessions GROUP BY ALL
+)
+SELECT domain, probe_asn, part, count(*) AS day_count, count(*) FILTER (ok_sessions > 0) AS ok_days,
+  sum(session_count)::BIGINT AS session_count, sum(blocked_sessions)::BIGINT AS blocked_sessions,
+  sum(down_sessions)::BIGINT AS down_sessions, sum(ok_sessions)::BIGINT AS ok_sessions,
+  sum(unclear_sessions)::BIGINT AS unclear_sessions,
+  max(day) FILTER (blocked_sessions + down_sessions + ok_sessions > 0) AS last_known,
+  min(day) FILTER (ok_sessions > 0) AS first_open
+FROM session_days JOIN period_parts ON day >= part AND day < next_part
+GROUP BY domain, probe_asn, part
+"""
 
-# Measurements of each part of the time, see ``intervals.add_period_parts``, by what they show. A
+# Measurements of each part of the time, see ``add_period_parts``, by what they show. A
 # session belongs to the day on which it began, and so do its measurements: a report that runs over
 # midnight must not leave a period with measurements and without a session.
 _MEASUREMENT_COUNTS = """
@@ -60,12 +87,14 @@ WITH inside AS (
   FROM (SELECT DISTINCT domain, probe_asn, blocking_resolver_asn AS asn FROM inside)
   WHERE asn IS NOT NULL GROUP BY ALL
 ), days AS (
-  SELECT domain, probe_asn, sum(day_count)::BIGINT AS day_count,
+  SELECT domain, probe_asn, sum(day_count)::BIGINT AS day_count, sum(ok_days)::BIGINT AS ok_days,
     sum(session_count)::BIGINT AS session_count,
     sum(blocked_sessions)::BIGINT AS blocked_session_count,
     sum(down_sessions)::BIGINT AS down_session_count,
-    sum(ok_sessions)::BIGINT AS ok_session_count
-  FROM interval_parts WHERE via = 'all' AND part >= $since AND part < $until GROUP BY ALL
+    sum(ok_sessions)::BIGINT AS ok_session_count,
+    sum(unclear_sessions)::BIGINT AS unclear_sessions,
+    max(last_known) AS last_known, min(first_open) AS first_open
+  FROM cell_parts WHERE part >= $since AND part < $until GROUP BY ALL
 )
 SELECT domain::VARCHAR AS domain, probe_asn, m.* EXCLUDE (domain, probe_asn),
   s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns
@@ -105,10 +134,45 @@ class Judgement:
         verdicts: one row per ``domain, probe_asn, period``; the contract's ``verdicts.csv``
             without ``operator``.
         intervals: one row per listed interval; the contract's ``blocking_intervals.csv``.
+        withheld: one row per surprising stretch that is not listed; ``withheld_intervals.csv``.
+        chances: one row per ``domain, probe_asn, kind`` with enough failures to be weighed, marks
+            left out: ``chance``.
     """
 
     verdicts: pd.DataFrame
     intervals: pd.DataFrame
+    withheld: pd.DataFrame
+    chances: pd.DataFrame
+
+
+def add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[Period]) -> None:
+    """Create ``period_parts``: one row a stretch of time that no period's edge divides.
+
+    ``part`` is its first day, ``next_part`` the first day of the one after it.
+    """
+    edges = sorted({edge for period in periods for edge in (period.since, period.until)})
+    part, next_part = pa.array(edges[:-1], pa.date32()), pa.array(edges[1:], pa.date32())
+    keep_table(connection, "period_parts", pa.table({"part": part, "next_part": next_part}))
+
+
+def list_pairs(
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Thresholds,
+    *,
+    domestic_asns: Iterable[int],
+    operators: Mapping[int, str],
+) -> frozenset[tuple[str, int]]:
+    """The pairs of site and network that are listed for the whole period, and no more of them.
+
+    Args: as for ``judge_cells``.
+    """
+    add_sessions(connection, domestic_asns, operators, thresholds)
+    evidence = gather_evidence(connection, thresholds)
+    stretches = judge_stretches(connection, evidence, thresholds)
+    row = evidence.series.row[stretches.loc[stretches["is_listed"], "first"]]
+    sessions = evidence.series.sessions
+    names = _host_names(connection)[sessions["domain"].to_numpy()[row]]
+    return frozenset(zip(names, sessions["probe_asn"].to_numpy()[row].tolist(), strict=True))
 
 
 def judge_cells(
@@ -117,117 +181,145 @@ def judge_cells(
     thresholds: Thresholds,
     *,
     domestic_asns: Iterable[int],
+    operators: Mapping[int, str],
     has_explorer: bool,
 ) -> Judgement:
-    """Judge every site on every network, over intervals, for each named period.
+    """Judge every site on every network, over stretches of time, for each named period.
 
     Args:
         connection: holds ``outcomes``.
         periods: ``all``, ``first`` and ``second``; ``all`` spans the others.
         thresholds: the method's numbers.
         domestic_asns: the country's access networks.
+        operators: who runs each network; one that is not there is its own operator.
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
     """
-    judged = judge_intervals(connection, periods, thresholds, domestic_asns=domestic_asns)
+    add_sessions(connection, domestic_asns, operators, thresholds)
+    add_period_parts(connection, periods.values())
+    connection.execute(_CELL_PARTS)
     connection.execute(_MEASUREMENT_COUNTS)
     # As the decimal that it is written as: 0.9 of 30 networks are 27, which they are not in binary.
     share = {"refusal_share": Decimal(repr(thresholds.refusal_share))}
     refusing = set(connection.execute(_REFUSING_SITES, share).df()["domain"])
-    judged["sessions_to_merge"] = sessions_to_merge(judged, thresholds)
-    intervals = interval_table(connection, judged)
-    tables = []
-    for name, period in periods.items():
-        inside = judged if name == "all" else count_inside(connection, judged, period, thresholds)
-        tables.append(
-            _verdicts_of(
-                connection, name, period, inside, judged, refusing, thresholds,
-                has_explorer=has_explorer,
-            )
-        )  # fmt: skip
-    del judged, inside  # joining and sorting the tables takes most memory of all
+    evidence = gather_evidence(connection, thresholds)
+    stretches = judge_stretches(connection, evidence, thresholds)
+    names = _host_names(connection)
+    tables = [
+        _verdicts_of(connection, name, period, evidence, stretches, names, refusing, thresholds,
+                     has_explorer=has_explorer)
+        for name, period in periods.items()
+    ]  # fmt: skip
     verdicts = pd.concat(tables, ignore_index=True)
     tables.clear()
-    return Judgement(verdicts.sort_values([*CELL, "period"], ignore_index=True), intervals)
+    return Judgement(
+        verdicts.sort_values([*CELL, "period"], ignore_index=True),
+        interval_table(connection, evidence, stretches, names),
+        withheld_table(connection, evidence, stretches, names),
+        _chances(evidence, names),
+    )
+
+
+def _host_names(connection: duckdb.DuckDBPyConnection) -> NDArray[np.object_]:
+    """The names of the sites, by their number in an enumeration."""
+    query = "SELECT unnest(enum_range(NULL::host_name))::VARCHAR AS name"
+    return connection.execute(query).df()["name"].to_numpy(object)
+
+
+def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
+    series = evidence.series
+    row, is_weighed = series.first_rows(), (series.kind != MARK) & (series.kind < FAILING)
+    return pd.DataFrame({
+        "domain": names[series.sessions["domain"].to_numpy()[row]],
+        "probe_asn": series.sessions["probe_asn"].to_numpy()[row],
+        "kind": [KINDS[kind] if kind < FAILING else "" for kind in series.kind],
+        "chance": chance.chance_of(evidence.log_evidence),
+    })[is_weighed].sort_values([*CELL, "kind"], ignore_index=True)  # fmt: skip
 
 
 def _verdicts_of(
     connection: duckdb.DuckDBPyConnection,
     name: str,
     period: Period,
-    judged: pd.DataFrame,
-    whole: pd.DataFrame,
+    evidence: Evidence,
+    stretches: pd.DataFrame,
+    names: NDArray[np.object_],
     refusing: set[str],
     thresholds: Thresholds,
     *,
     has_explorer: bool,
 ) -> pd.DataFrame:
-    """One period's rows of ``verdicts``, from its own intervals and those of the whole."""
-    inside = {"since": period.since, "until": period.until}
-    counts = connection.execute(_CELL_COUNTS, inside).df()
-    strongest = (
-        judged.assign(rank=strength(judged["state"]))
-        .sort_values(
-            [*CELL, "rank", "blocked_sessions", "interval"],
-            ascending=[True, True, True, False, True],
-        )
-        .drop_duplicates(CELL)
-    )
-    table = counts.merge(
-        strongest[[*CELL, "state", "rule_id", "mechanism"]], on=CELL, how="left"
-    ).assign(period=name)
-    # In a half the view that was chosen for the whole may have nothing to show.
-    table["state"] = table["state"].fillna("insufficient")
-    table["sessions_to_flip"] = _flips(table, judged, strongest, whole, thresholds)
-    listed = table["state"].isin(LISTED)
-    table.loc[~listed, ["rule_id", "mechanism"]] = ""
-    table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing)
-    withheld = judged[judged["withheld"] != ""].groupby(CELL)["withheld"].first()
-    why = withheld.reindex(pd.MultiIndex.from_frame(table[CELL])).set_axis(table.index)
-    table = _add_share(table, judged, listed)
-    table = _add_dates(table, judged, period, thresholds)
-    table["note"] = table["note"].mask(why.notna() & ~listed, why)
-    table = add_witness(connection, table, period, has_explorer=has_explorer)
-    table["resolver_asns"] = table["resolver_asns"].where(listed, "")
-    return table
+    """One period's rows of ``verdicts``.
 
-
-def _flips(
-    table: pd.DataFrame,
-    judged: pd.DataFrame,
-    strongest: pd.DataFrame,
-    whole: pd.DataFrame,
-    thresholds: Thresholds,
-) -> pd.Series:
-    """``sessions_to_flip`` of each cell, in the order of ``table``.
-
-    A state rests on its interval's sessions, the whole of them, and on those in the period.
+    A stretch is judged once, over the whole of it. In a half it counts where the half's own
+    sessions meet the floor.
     """
-    behind = whole.drop(columns="state").merge(
-        strongest[[*CELL, "interval", "state", *CLASS_SESSIONS, "artefact_sessions"]],
-        on=[*CELL, "interval"],
-        suffixes=("", "_inside"),
-    )
-    there = judged.groupby(CELL)[[*CLASS_SESSIONS, "session_count"]].sum()
-    there["none_sessions"] = there["session_count"] - there[CLASS_SESSIONS].sum(axis=1)
-    # What the other half shows, or may come to show, may make one block of both.
-    everywhere = whole.groupby(CELL)[[*CLASS_SESSIONS, "artefact_sessions", "session_count"]].sum()
-    there["artefact_sessions"] = (
-        everywhere["artefact_sessions"] + everywhere["session_count"]
-        - everywhere[["blocked_sessions", "down_sessions", "ok_sessions"]].sum(axis=1)
+    dates = {"since": period.since, "until": period.until}
+    table = connection.execute(_CELL_COUNTS, dates).df().assign(period=name)
+    inside = look_inside(evidence, stretches, period, thresholds)
+    cells = judge_inside(evidence, inside, period, thresholds)
+    cells = cells.join(_rules_of_cells(connection, evidence, inside))
+    cells["domain"] = names[cells.pop("domain_code")]
+    table = table.merge(cells.astype({"probe_asn": "uint32"}), on=CELL, how="left")
+    table["state"] = _fill_states(table, thresholds)
+    is_listed = table["state"].isin(LISTED)
+    table["sessions_to_flip"] = sessions_to_flip(table, thresholds)
+    table["insufficient_reason"] = _why_insufficient(table, thresholds)
+    table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing)
+    table = _add_share(table, is_listed)
+    table = _add_dates(table, is_listed, period, thresholds)
+    table["note"] = table["note"].where(is_listed, table["reason"].fillna(""))
+    table = add_witness(connection, table, period, has_explorer=has_explorer)
+    for column in ("resolver_asns", "chance", "schedule"):
+        table[column] = table[column].where(is_listed, "").fillna("")
+    return table.drop(columns=[
+        "ok_days", "unclear_sessions", "last_known", "first_open", "is_open", "reason", "hits",
+        "open_inside", "first_hit", "last_hit", "stretch",
+    ])  # fmt: skip
+
+
+def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """The states, where nothing says that a cell is listed or fails: ok or insufficient."""
+    total = (
+        table["blocked_session_count"] + table["down_session_count"] + table["ok_session_count"]
+        + table["unclear_sessions"]
     )  # fmt: skip
-    there = there.add_prefix("all_").reset_index()
-    counts = table[CELL].merge(behind, on=CELL, how="left").merge(there, on=CELL, how="left")
-    counts["is_profiled"] = counts["mechanism"].isin(_PROFILED)
-    days = (counts["blocked_until"] - counts["blocked_from"]).dt.days
-    is_timeout = counts["mechanism"].fillna("").str.endswith(".timeout")
-    is_brief = is_timeout & (days < 4 * thresholds.route_days)
-    # A cut between time-outs and firmer failures leaves the time-outs alone, and what has most
-    # sessions of several mechanisms is soon another.
-    firm, blocked = counts["firm_sessions"], counts["blocked_sessions"]
-    lesser = np.minimum(firm, blocked - firm)
-    is_mixed = (lesser >= thresholds.floor_sessions) | (2 * counts["rule_sessions"] <= blocked)
-    counts["is_frail"] = is_brief | ((counts["state"] == "likely_blocked") & is_mixed)
-    return sessions_to_flip(counts, thresholds).set_axis(table.index)
+    is_open = meets_floor(table["ok_session_count"], table["ok_days"], total, thresholds)
+    is_open = is_open.mask(table["is_open"].notna(), table["is_open"] == True)  # noqa: E712
+    otherwise = is_open.map({True: "ok", False: "insufficient"})
+    return table["state"].where(table["state"].fillna("") != "", otherwise)
+
+
+def _why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """Which it is: too few sessions, too few days, or tests that disagree."""
+    total = (
+        table["blocked_session_count"] + table["down_session_count"] + table["ok_session_count"]
+        + table["unclear_sessions"]
+    )  # fmt: skip
+    few = [total < thresholds.floor_sessions, table["day_count"] < thresholds.floor_days]
+    why = pd.Series(np.select(few, ["few_sessions", "few_days"], "mixed"), table.index)
+    return why.where(table["state"] == "insufficient", "")
+
+
+def _rules_of_cells(
+    connection: duckdb.DuckDBPyConnection, evidence: Evidence, inside: Inside
+) -> pd.DataFrame:
+    """By cell: rule and mechanism of most listed sessions, the least chance, the schedule."""
+    elements = inside.listed_elements()
+    hits = elements[elements["is_hit"]]
+    place = evidence.series.sessions["place"].to_numpy()[hits["row"]]
+    groups = pd.DataFrame({"number": hits["cell"].to_numpy(), "place": place})
+    rules = explain_hits(connection, groups)[["rule_id", "mechanism"]]
+    listed = inside.listed
+    log_evidence = pd.Series(evidence.log_evidence[listed["series"]], listed.index)
+    text = pd.Series([f"{value:.1e}" for value in chance.chance_of(
+        log_evidence.groupby(listed["cell"]).max().to_numpy())],
+        log_evidence.groupby(listed["cell"]).max().index, dtype=object)  # fmt: skip
+    has_mark = (listed["kind"] == MARK).groupby(listed["cell"]).any()
+    schedule = listed["series"].map(lambda one: str(evidence.schedules.get(one, "")))
+    of_cell = schedule.groupby(listed["cell"]).agg(
+        lambda several: several.iloc[0] if several.nunique() == 1 else ""
+    )
+    return rules.join(pd.DataFrame({"chance": text.mask(has_mark, ""), "schedule": of_cell}))
 
 
 def _set_aside_reasons(
@@ -249,39 +341,24 @@ def _set_aside_reasons(
     return top.where(explained, unexplained).where(top.notna() & ~state.isin(LISTED), "")
 
 
-def _add_share(table: pd.DataFrame, judged: pd.DataFrame, listed: pd.Series) -> pd.DataFrame:
+
+
+def _add_share(table: pd.DataFrame, is_listed: pd.Series) -> pd.DataFrame:
     """Blocked sessions over blocked and ok ones: inside the interval, or over the period."""
-    columns = ["blocked_sessions", "ok_sessions"]
-    inside = judged[judged["state"].isin(LISTED)].groupby(CELL)[columns].sum()
-    table = table.merge(inside.reset_index(), on=CELL, how="left")
-    hits = table["blocked_sessions"].where(listed, table["blocked_session_count"])
-    total = hits + table["ok_sessions"].where(listed, table["ok_session_count"])
-    low, high = wilson_bounds(hits, total)
-    share = (hits / total.where(total > 0)).astype("float64")
-    return table.assign(blocked_share=share, blocked_share_low=low, blocked_share_high=high).drop(
-        columns=columns
-    )
+    hits = table["hits"].where(is_listed, table["blocked_session_count"])
+    opened = table["open_inside"].fillna(0).where(is_listed, table["ok_session_count"])
+    low, high = wilson_bounds(hits, hits + opened)
+    share = (hits / (hits + opened).where(hits + opened > 0)).astype("float64")
+    return table.assign(blocked_share=share, blocked_share_low=low, blocked_share_high=high)
 
 
 def _add_dates(
-    table: pd.DataFrame,
-    judged: pd.DataFrame,
-    period: Period,
-    thresholds: Thresholds,
+    table: pd.DataFrame, is_listed: pd.Series, period: Period, thresholds: Thresholds
 ) -> pd.DataFrame:
     """First and last day of blocking over the listed intervals, and what to know about them."""
-    listed = judged[judged["state"].isin(LISTED)]
-    span = listed.groupby(CELL, sort=True).agg(
-        blocked_from=("blocked_from", "min"), last_blocked=("blocked_until", "max")
-    )
-    table = table.merge(span.reset_index(), on=CELL, how="left")
-    # The last day on which anything is known of a cell, and the first on which it was seen open.
-    known = judged.groupby(CELL).agg(
-        last_known=("last_known", "max"), first_open=("first_open", "min")
-    )
-    table = table.merge(known.reset_index(), on=CELL, how="left")
-    end, last, first = table["last_known"], table["last_blocked"], table["blocked_from"]
-    is_listed = first.notna()
+    first = table["first_hit"].where(is_listed).astype("datetime64[s]")
+    last = table["last_hit"].where(is_listed).astype("datetime64[s]")
+    end = table["last_known"].astype("datetime64[s]")
     to_the_end = is_listed & (last >= end)
     is_recent = (pd.Timestamp(period.until) - end).dt.days <= thresholds.not_tested_days
     unseen_before = is_listed & ~(table["first_open"] < first)
@@ -291,7 +368,7 @@ def _add_dates(
         blocked_from=_iso(first),
         blocked_until=_iso(last.mask(to_the_end & is_recent)),
         note=since + pd.Series("; ", table.index).where((since != "") & (until != ""), "") + until,
-    ).drop(columns=["last_blocked", "last_known", "first_open"])
+    )
 
 
 def _iso(days: pd.Series) -> pd.Series:

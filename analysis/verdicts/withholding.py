@@ -5,159 +5,201 @@ import numpy as np
 import pandas as pd
 
 from analysis.hosts import registrable_domain
+from analysis.outcomes.macros import create_tables
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.intervals import CELL
-from analysis.vocabulary import LISTED
 
-#: What no site can do to a visitor: a resolver's answer, a wrong certificate at the site's own
-#: address, a page that other networks do not get.
-_NOT_A_REFUSAL = ["dns.nxdomain", "dns.other", "dns.sinkhole", "tls.mitm", "http.blockpage"]
-#: A resolver that is silent or fails: it does so too where the site's own name servers leave the
-#: country's resolvers without an answer.
-_NO_ANSWER = ["dns.timeout", "dns.failure"]
-#: What a lost route or a site's firewall does to a whole country: nothing tells a block apart,
-#: except that the site is reached where the resolver is gone around.
-_NO_WAY_THERE = ["tcp.timeout", "tcp.refused"]
-#: What a box that reads the name does to it, by TLS and by plain HTTP: one act.
-_ONE_ACT = {"http.reset": "tls.reset", "http.timeout": "tls.timeout"}
-_EVERYWHERE = (
+#: Words for why a surprising stretch is not listed.
+EVERYWHERE = (
     "failed alike on nearly every access network that tested it at that time; an outage or a site "
     "that refuses the country looks the same"
 )
-_FOR_DAYS = "timed out on this network alone, for a few days; a lost route looks the same"
+ROUTE_LOST = (
+    "timed out on this network alone, for a few days, and so did other sites in the same hosting "
+    "network; a lost route looks the same"
+)
+ROUTE_UNKNOWN = (
+    "timed out for a few days, and no other site in the same hosting network was tested from this "
+    "network then; a lost route looks the same"
+)
+ALONE = "; no other network tested it then"
 
 # The days around which each block lies. A stray failure before or after an outage would stretch it
 # over days on which the site worked.
-_SUSPECTED_DAYS = """
-CREATE OR REPLACE TEMP TABLE suspected_days AS
-SELECT s.row, s.domain::host_name AS domain, s.probe_asn, s.layer::layer_word AS layer,
-  s.is_timeout, s.is_silent,
-  quantile_disc(o.day, 0.15) AS since, quantile_disc(o.day, 0.85) AS until
-FROM suspected s JOIN sessions o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
-  AND o.day BETWEEN s.blocked_from AND s.blocked_until AND o.class = 'blocked'
+_SUSPECTED = """
+SELECT b.stretch, s.domain, s.probe_asn, n.operator, b.kind::failure_kind AS kind,
+  split_part(b.kind, '_', 1) AS act, ends_with(b.kind, 'silent') AS is_silent,
+  min(s.day) AS first_day, max(s.day) AS last_day,
+  quantile_disc(s.day, 0.15) AS since, quantile_disc(s.day, 0.85) AS until
+FROM blocks_at_hand b JOIN stretch_sessions h USING (stretch)
+  JOIN sessions s USING (domain, probe_asn, session) JOIN networks n USING (probe_asn)
 GROUP BY ALL
 """
 
-# What each other access network saw of the site meanwhile. A VPN or a foreign network is no
-# witness: a site that refuses the country lets it in. A lost route shows as a time-out at whatever
-# layer a probe's version writes it down. One network answers with a reset or a refusal where the
-# other lets the packets disappear; resolvers that get no answer do one or the other by themselves.
-_NETWORKS_MEANWHILE = """
-CREATE OR REPLACE TEMP TABLE networks_meanwhile AS
+# What each other operator's access networks saw of the site meanwhile. A VPN or a foreign network
+# is no witness: a site that refuses the country lets it in. A lost route shows as a time-out at
+# whatever layer a probe's version writes it down.
+_OPERATORS_MEANWHILE = """
 WITH compared AS (
-  SELECT s.row, o.probe_asn, o.class, o.is_timeout, o.layer IN ('dns', 'tcp') AS is_early,
-    o.layer = s.layer AS is_same_layer, o.is_timeout = s.is_timeout AS is_same_manner,
-    s.is_timeout AND o.is_timeout AS is_timeout_twice,
-    s.is_silent AND o.is_loose AS is_silent_too,
-    o.is_artefact OR (s.is_silent AND NOT o.is_loose) AS is_distinctive
-  FROM suspected_days s JOIN sessions o ON o.domain = s.domain AND o.probe_asn <> s.probe_asn
-    AND o.day BETWEEN s.since AND s.until
-  WHERE o.class IN ('blocked', 'ok', 'unclear') AND o.probe_asn IN (FROM domestic_resolvers)
+  SELECT b.stretch, n.operator, o.class, split_part(o.kind, '_', 1) = b.act AS is_same_act,
+    coalesce(ends_with(o.kind, 'silent'), FALSE) AS is_silent, b.is_silent AS is_silent_here,
+    b.kind = 'dns_silent' AS is_lookup, o.kind = 'mark' AS is_mark, o.kind = b.kind AS is_same_kind
+  FROM suspected b JOIN sessions o ON o.domain = b.domain AND o.day BETWEEN b.since AND b.until
+    JOIN networks n ON n.probe_asn = o.probe_asn
+  WHERE n.is_domestic AND n.operator <> b.operator AND o.class IN ('blocked', 'ok', 'unclear')
 )
-SELECT row, probe_asn, count(*) AS sessions,
+SELECT stretch, operator, count(*) AS sessions,
   count(*) FILTER (class = 'ok') AS ok_sessions,
-  count(*) FILTER (class = 'blocked' AND (is_same_layer OR is_timeout_twice)) AS alike_sessions,
-  count(*) FILTER (class = 'blocked' AND is_timeout AND is_early) AS lost_sessions,
-  count(*) FILTER (class = 'blocked' AND NOT is_timeout AND (NOT is_same_layer OR is_distinctive))
-    AS otherwise_sessions,
-  count(*) FILTER (class = 'blocked' AND is_same_layer AND NOT is_same_manner
-    AND NOT is_silent_too) AS other_manner_sessions
-FROM compared GROUP BY row, probe_asn
+  count(*) FILTER (class = 'blocked' AND NOT is_mark
+    AND (is_same_act OR (is_silent AND is_silent_here))) AS alike_sessions,
+  count(*) FILTER (class = 'blocked' AND NOT is_silent
+    AND (NOT is_same_act OR is_mark OR is_lookup)) AS otherwise_sessions,
+  count(*) FILTER (class = 'blocked' AND is_same_act AND NOT is_same_kind AND NOT is_lookup)
+    AS other_manner_sessions
+FROM compared GROUP BY stretch, operator
 """
 
-# ``otherwise_margin``: sessions that would take away the majorities of those networks on which the
-# site failed in another way.
+# ``otherwise_margin``: sessions that would take away the majorities of those operators with whom
+# the site failed in another way.
 _OTHERS = """
 WITH told AS (
   SELECT *, 2 * alike_sessions > sessions AS is_failing,
     greatest(2 * otherwise_sessions - sessions,
       CASE WHEN other_manner_sessions >= $floor_sessions
         THEN 2 * other_manner_sessions - sessions ELSE 0 END) AS margin
-  FROM networks_meanwhile
+  FROM operators_meanwhile
 )
-SELECT row, sum(ok_sessions)::BIGINT AS reaching_session_count,
-  sum(sessions)::BIGINT AS session_count, count(*) AS network_count,
-  count(*) FILTER (is_failing) AS failing_network_count,
+SELECT stretch, sum(ok_sessions)::BIGINT AS reaching_session_count,
+  sum(sessions)::BIGINT AS session_count, count(*) AS operator_count,
+  count(*) FILTER (is_failing) AS failing_operator_count,
   sum(alike_sessions)::BIGINT AS alike_session_count,
-  count(*) FILTER (is_failing AND alike_sessions >= 2) AS company_network_count,
-  count(*) FILTER (2 * lost_sessions > sessions) AS lost_network_count,
+  count(*) FILTER (is_failing AND alike_sessions >= 2) AS company_count,
   coalesce(sum(margin) FILTER (margin > 0), 0)::BIGINT AS otherwise_margin
-FROM told GROUP BY row ORDER BY row
+FROM told GROUP BY stretch ORDER BY stretch
 """
 
-# On how many of the networks that failed the site was open at other times.
+# With how many of the operators that failed the site was open at other times.
 _CHANGED = """
-WITH networks AS (
-  SELECT s.row, o.probe_asn
-  FROM unreached s JOIN sessions o ON o.domain = s.domain::host_name
-  WHERE o.probe_asn IN (FROM domestic_resolvers)
+WITH changed AS (
+  SELECT b.stretch, n.operator
+  FROM suspected b JOIN sessions o ON o.domain = b.domain
+    JOIN networks n ON n.probe_asn = o.probe_asn
+  WHERE n.is_domestic
   GROUP BY ALL
-  HAVING bool_or(o.class = 'blocked' AND o.layer = s.layer::layer_word
-      AND o.day BETWEEN s.blocked_from AND s.blocked_until)
-    AND count(*) FILTER (o.class = 'ok' AND o.day NOT BETWEEN s.blocked_from AND s.blocked_until)
+  HAVING bool_or(o.class = 'blocked' AND split_part(o.kind, '_', 1) = b.act
+      AND o.day BETWEEN b.first_day AND b.last_day)
+    AND count(*) FILTER (o.class = 'ok' AND o.day NOT BETWEEN b.first_day AND b.last_day)
       >= $floor_sessions
 )
-SELECT row, count(*) AS changed_network_count FROM networks GROUP BY row ORDER BY row
+SELECT stretch, count(*) AS changed_count FROM changed GROUP BY stretch ORDER BY stretch
 """
 
 # Where the resolvers gave no answer: the sites that the same measurements mostly reached all the
 # same, with their own certificate, at the address that the control got. A site is there or it is
 # not, whichever network a probe asked from.
-_GONE_AROUND = f"""
-SELECT s.domain
-FROM unreached s JOIN outcomes o ON o.domain = s.domain::host_name AND o.probe_asn = s.probe_asn
-  AND o.day BETWEEN s.blocked_from AND s.blocked_until
-  AND o.rule_id::VARCHAR IN {tuple(_NO_ANSWER)}
-WHERE s.is_silent
-GROUP BY s.domain HAVING 2 * count(*) FILTER (o.tls_rule = 'tls.ok') >= count(*)
+_GONE_AROUND = """
+SELECT b.domain::VARCHAR AS domain
+FROM suspected b JOIN outcomes o ON o.domain = b.domain AND o.probe_asn = b.probe_asn
+  AND o.day BETWEEN b.first_day AND b.last_day AND o.rule_id::VARCHAR IN ('dns.timeout', 'dns.failure')
+WHERE b.kind = 'dns_silent'
+GROUP BY b.domain HAVING 2 * count(*) FILTER (o.tls_rule = 'tls.ok') >= count(*)
 """
 
-# Who hosts each unreached site: the network that most controls found it in.
-_HOSTERS = """
-SELECT domain::VARCHAR AS domain, mode(control_hoster ORDER BY control_hoster) AS hoster
-FROM features SEMI JOIN (SELECT domain::host_name AS domain FROM unreached) USING (domain)
-WHERE control_hoster IS NOT NULL GROUP BY domain ORDER BY domain
+# The network that each site is in: the one that most measurements found it in.
+_SITE_NETWORKS = """
+SELECT domain, mode(site_asn ORDER BY site_asn) AS site_asn
+FROM outcomes WHERE site_asn IS NOT NULL GROUP BY domain
+"""
+
+# What the same network saw, on the same days, of other sites in the same hosting network.
+_NEIGHBOURS = """
+WITH near AS (
+  SELECT b.stretch, b.probe_asn, b.first_day, b.last_day, other.domain
+  FROM suspected b JOIN site_networks own USING (domain)
+    JOIN site_networks other ON other.site_asn = own.site_asn AND other.domain <> own.domain
+  WHERE b.is_silent
+)
+SELECT n.stretch, count(*) FILTER (o.class IN ('ok', 'unclear')) AS reached_count,
+  count(*) FILTER (o.class = 'blocked' AND ends_with(o.kind, 'silent')) AS silent_count
+FROM near n JOIN sessions o ON o.domain = n.domain AND o.probe_asn = n.probe_asn
+  AND o.day BETWEEN n.first_day AND n.last_day
+GROUP BY n.stretch ORDER BY n.stretch
 """
 
 
-def withhold_unreached(
-    connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame, thresholds: Thresholds
+def withhold(
+    connection: duckdb.DuckDBPyConnection, blocks: pd.DataFrame, thresholds: Thresholds
 ) -> pd.DataFrame:
-    """Take back *likely blocked* where, at that time, no access network reached the site.
+    """Why a block is not listed all the same, and how far each leans on what others saw.
 
     The measurements of one country cannot tell a block on all its networks from a site that is
     away or refuses all of them, unless something distinctive is seen. Where at least two other
-    access networks tested the site during the block, nearly all failed as well, and next to no
-    session got through, the interval is *impaired*. They must have failed at the same layer and in
-    the same manner, by time-outs or by answers: a site that refuses a country shows one symptom,
-    networks that block each have their own way.
+    operators tested the site during the block, nearly all failed as well, and next to no session
+    got through, the block is withheld. They must have failed by the same act and in the same
+    manner: a site that refuses a country shows one symptom, operators that block each have their
+    own way. Two things still speak for a block where there is a way to the site: that they reached
+    it at other times, and that unrelated sites with unrelated hosts fail by the same act on every
+    network. And where resolvers are silent for its name, that the same measurements reach it.
 
-    Two things still speak for a block where there is a way to the site: that those networks
-    reached it at other times, and that unrelated sites with unrelated hosts fail by the same
-    mechanism on every network; a name that is cut off in a handshake or in a plain request is
-    the same. And where resolvers are silent or fail for its name, that the same measurements reach
-    it without them.
+    Silence on one network alone for less than ``route_days`` is a lost route, unless other sites in
+    the same hosting network were reached from there meanwhile.
 
     Args:
-        connection: holds ``sessions``, ``domestic_resolvers``, ``outcomes`` and ``features``.
-        judged: one row per interval with ``state, rule_id, mechanism, blocked_from,
-            blocked_until``, its ``blocked_sessions``, and ``rule_sessions``, those by that rule.
-        thresholds: ``refusal_share``, ``firewall_names``, ``floor_sessions``.
+        connection: holds ``sessions``, ``networks``, ``outcomes`` and ``stretch_sessions``, the
+            hits of each block.
+        blocks: by number of the stretch, ``kind`` and ``mechanism``, of the blocks to be asked
+            about.
+        thresholds: ``refusal_share``, ``firewall_names``, ``floor_sessions``, ``route_days``.
 
     Returns:
-        ``judged`` with the columns ``withheld``, why a block is taken back, empty elsewhere; and
-        ``leaning``, how many forged sessions would take it back, without end where others reach
-        the site.
+        By number of the stretch: ``reason``, empty where it is listed; ``leaning``, how many forged
+        sessions would take it back, without end where others reach the site.
     """
-    suspected = _suspected(judged[judged["state"] == "likely_blocked"])
-    suspected = suspected[suspected["is_silent"] | ~suspected["mechanism"].isin(_NOT_A_REFUSAL)]
-    others = _others(connection, suspected, thresholds)
-    failing = others["failing_network_count"] + 1
-    told = others["network_count"] + 1
-    is_away = others["reaching_session_count"] < np.maximum(2, 0.1 * others["session_count"])
-    # What speaks for a block: too little that fails alike, and networks with a way of their own.
-    short = thresholds.floor_sessions - others["alike_session_count"]
-    otherwise = others["otherwise_margin"]
+    asked = blocks[~blocks["kind"].isin(["mark", "dns_sent"]) & (blocks["mechanism"] != "tls.mitm")]
+    suspected = _ask_others(connection, asked, thresholds)
+    away, leaning = _find_unreached(connection, suspected, thresholds)
+    lost = _find_lost_routes(connection, suspected[~suspected.index.isin(away)], blocks, thresholds)
+    reason = pd.Series("", blocks.index)
+    reason[away] = EVERYWHERE
+    reason.update(lost)
+    alone = suspected.index[suspected["operator_count"] == 0]
+    named = reason[reason.index.isin(alone) & (reason != "")]
+    reason[named.index] = named + ALONE
+    return pd.DataFrame({"reason": reason, "leaning": leaning.reindex(blocks.index, fill_value=np.inf)})
+
+
+def _ask_others(
+    connection: duckdb.DuckDBPyConnection, asked: pd.DataFrame, thresholds: Thresholds
+) -> pd.DataFrame:
+    """The blocks in doubt, by stretch, with what other operators saw of the site meanwhile."""
+    connection.register("blocks_at_hand", asked[["kind"]].rename_axis("stretch").reset_index())
+    floor = {"floor_sessions": thresholds.floor_sessions}
+    steps = {
+        "suspected": _SUSPECTED, "operators_meanwhile": _OPERATORS_MEANWHILE,
+        "site_networks": _SITE_NETWORKS,
+    }  # fmt: skip
+    create_tables(connection, steps, floor)
+    connection.unregister("blocks_at_hand")
+    suspected = connection.execute(
+        "SELECT * REPLACE (domain::VARCHAR AS domain, kind::VARCHAR AS kind) FROM suspected "
+        "ORDER BY stretch"
+    ).df().set_index("stretch")
+    others = connection.execute(_OTHERS, floor).df().set_index("stretch")
+    hosts = connection.execute("SELECT domain::VARCHAR AS domain, site_asn FROM site_networks").df()
+    return suspected.join(others).fillna(dict.fromkeys(others.columns, 0)).join(
+        hosts.set_index("domain")["site_asn"], on="domain"
+    ).join(asked["mechanism"])
+
+
+def _find_unreached(
+    connection: duckdb.DuckDBPyConnection, suspected: pd.DataFrame, thresholds: Thresholds
+) -> tuple[pd.Index, pd.Series]:
+    """The blocks during which no operator reached the site, and how far each leans on others."""
+    failing = suspected["failing_operator_count"] + 1
+    told = suspected["operator_count"] + 1
+    is_away = suspected["reaching_session_count"] < np.maximum(2, 0.1 * suspected["session_count"])
+    # What speaks for a block: too little that fails alike, and operators with a way of their own.
+    short = thresholds.floor_sessions - suspected["alike_session_count"]
+    otherwise = suspected["otherwise_margin"]
     is_unreached = (
         is_away
         & (told >= 3)
@@ -165,97 +207,46 @@ def withhold_unreached(
         & (failing >= thresholds.refusal_share * told)
         & (otherwise == 0)
     )
-    unreached = suspected.set_index("row").loc[others.index[is_unreached]]
-    connection.register("unreached", unreached.reset_index())
     floor = {"floor_sessions": thresholds.floor_sessions}
-    changed = connection.execute(_CHANGED, floor).df().set_index("row")
+    changed = connection.execute(_CHANGED, floor).df().set_index("stretch")["changed_count"]
     around = connection.execute(_GONE_AROUND).df()["domain"]
-    hosters = connection.execute(_HOSTERS).df().set_index("domain")["hoster"]
-    connection.unregister("unreached")
-    changed_count = changed["changed_network_count"].reindex(unreached.index, fill_value=0)
-    has_changed = 2 * changed_count >= failing.loc[unreached.index]
-    is_lost = (2 * others["lost_network_count"] >= failing).loc[unreached.index]
-    is_connected = ~(unreached["mechanism"].isin(_NO_WAY_THERE) | unreached["is_silent"] | is_lost)
-    is_shared = _are_unrelated(unreached, hosters, thresholds)
-    is_reachable = unreached["is_silent"] & unreached["domain"].isin(around)
-    withheld = unreached.index[~(is_connected & (has_changed | is_shared)) & ~is_reachable]
-    # One session on a network more, or on one that is in doubt, and nearly all fail alike; two that
-    # claim to reach a site leave one fewer that does. And blocks are compared by the mechanism of
-    # most of their sessions.
-    leaning = pd.concat([short, otherwise], axis=1).max(axis=1).clip(lower=1).where(is_away)
-    leaning[unreached.index.difference(withheld)] = 2
-    own = suspected.set_index("row").loc[others.index]
-    leaning = leaning.clip(upper=(2 * own["rule_sessions"] - own["blocked_sessions"]).clip(lower=1))
-    known = judged.assign(withheld="", leaning=leaning.reindex(judged.index).fillna(np.inf))
-    return _withhold(known, judged.index.isin(withheld), _EVERYWHERE)
-
-
-def withhold_lost(
-    connection: duckdb.DuckDBPyConnection, judged: pd.DataFrame, thresholds: Thresholds
-) -> pd.DataFrame:
-    """Take back *likely blocked* where it may be a route that was lost for some days.
-
-    Time-outs on one network, once and for less than ``route_days``, while no other access network
-    had them in more than a session: a way that is broken for a while. A block lasts, comes again,
-    or is carried out by several networks; a reset, an answer or a page has somebody who sends it.
-
-    Args:
-        connection: holds ``sessions`` and ``domestic_resolvers``.
-        judged: as ``withhold_unreached`` returns it.
-        thresholds: ``route_days``.
-    """
-    blocks = judged[judged["state"].isin(LISTED)]
-    is_short = (blocks["blocked_until"] - blocks["blocked_from"]).dt.days < thresholds.route_days
-    is_once = ~blocks.duplicated(CELL, keep=False)
-    is_timeout = (blocks["state"] == "likely_blocked") & blocks["mechanism"].str.endswith(
-        ".timeout"
+    has_changed = 2 * changed.reindex(suspected.index, fill_value=0) >= failing
+    is_connected = suspected["act"] == "name"
+    is_shared = _are_unrelated(suspected[is_unreached], thresholds).reindex(
+        suspected.index, fill_value=False
     )
-    suspected = _suspected(blocks[is_short & is_once & is_timeout])
-    others = _others(connection, suspected, thresholds)
-    alone = others["company_network_count"].reindex(suspected["row"], fill_value=0) == 0
-    return _withhold(judged, judged.index.isin(alone.index[alone]), _FOR_DAYS)
+    is_reached = (suspected["kind"] == "dns_silent") & suspected["domain"].isin(around)
+    is_cleared = (is_connected & (has_changed | is_shared)) | is_reached
+    # One session with another operator more, or with one that is in doubt, and nearly all fail
+    # alike; two that claim to reach a site leave one fewer that does.
+    leaning = pd.concat([short, otherwise], axis=1).max(axis=1).clip(lower=1).astype("float64")
+    leaning = leaning.where(is_away, np.inf).mask(is_unreached & is_cleared, 2)
+    return suspected.index[is_unreached & ~is_cleared], leaning
 
 
-def _withhold(judged: pd.DataFrame, which: np.ndarray | pd.Series, why: str) -> pd.DataFrame:
-    return judged.assign(
-        state=judged["state"].mask(which, "impaired"),
-        withheld=judged["withheld"].mask(which, why),
-    )
-
-
-def _suspected(judged: pd.DataFrame) -> pd.DataFrame:
-    """The intervals that others are asked about; ``row`` is where each stands in ``judged``."""
-    columns = [
-        *CELL, "blocked_from", "blocked_until", "mechanism", "rule_sessions", "blocked_sessions",
-    ]  # fmt: skip
-    return judged[columns].assign(
-        row=judged.index,
-        is_silent=judged["rule_id"].isin(_NO_ANSWER),
-        layer=judged["mechanism"].str.split(".").str[0],
-        is_timeout=judged["mechanism"].str.endswith(".timeout"),
-    )
-
-
-def _others(
-    connection: duckdb.DuckDBPyConnection, suspected: pd.DataFrame, thresholds: Thresholds
-) -> pd.DataFrame:
-    """What the other access networks saw meanwhile, by ``row``; none where nobody tested."""
-    connection.register("suspected", suspected)
-    connection.execute(_SUSPECTED_DAYS)
-    connection.unregister("suspected")
-    connection.execute(_NETWORKS_MEANWHILE)
-    floor = {"floor_sessions": thresholds.floor_sessions}
-    return connection.execute(_OTHERS, floor).df().set_index("row")
-
-
-def _are_unrelated(
-    unreached: pd.DataFrame, hosters: pd.Series, thresholds: Thresholds
+def _find_lost_routes(
+    connection: duckdb.DuckDBPyConnection,
+    suspected: pd.DataFrame,
+    blocks: pd.DataFrame,
+    thresholds: Thresholds,
 ) -> pd.Series:
+    """The brief silences of one network that nothing tells from a lost route, with the reason."""
+    span = (suspected["last_day"] - suspected["first_day"]).dt.days
+    is_once = ~suspected.duplicated(["domain", "probe_asn"], keep=False)
+    is_brief = suspected["is_silent"] & (span < thresholds.route_days)
+    alone = suspected[is_brief & is_once & (suspected["company_count"] == 0)]
+    near = connection.execute(_NEIGHBOURS).df().set_index("stretch").reindex(alone.index).fillna(0)
+    is_reached = near["reached_count"] > near["silent_count"]
+    is_tested = near["reached_count"] + near["silent_count"] > 0
+    reason = pd.Series(np.where(is_tested, ROUTE_LOST, ROUTE_UNKNOWN), alone.index, dtype=object)
+    return reason[~is_reached]
+
+
+def _are_unrelated(unreached: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """Whether enough sites with different owners and hosts are cut off as the row's site is."""
     shared = unreached.assign(
-        act=unreached["mechanism"].replace(_ONE_ACT),
+        act=unreached["act"] + "_" + unreached["is_silent"].astype(str),
         site=unreached["domain"].map(registrable_domain),
-        hoster=unreached["domain"].map(hosters),
     )
-    counts = shared.groupby("act")[["site", "hoster"]].nunique().min(axis=1)
+    counts = shared.groupby("act")[["site", "site_asn"]].nunique().min(axis=1)
     return shared["act"].map(counts) >= thresholds.firewall_names

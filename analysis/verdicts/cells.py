@@ -1,0 +1,141 @@
+"""What each site on each network is in a period: the strongest of its stretches, or open."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.outcomes.thresholds import Thresholds
+from analysis.period import Period
+from analysis.verdicts.blocks import Evidence, count_stretches, elements_of, find_blocks
+from analysis.verdicts.series import DOWN, FAILING, MARK, OK
+from analysis.verdicts.states import meets_floor, strength
+
+
+@dataclass(frozen=True)
+class Inside:
+    """The stretches as far as they lie in a period.
+
+    Attributes:
+        elements: their sessions, see ``blocks.elements_of``.
+        counted: one row a stretch, with the counts of the period and ``is_listed`` for it.
+    """
+
+    elements: pd.DataFrame
+    counted: pd.DataFrame
+
+    @property
+    def listed(self) -> pd.DataFrame:
+        """The listed stretches."""
+        return self.counted[self.counted["is_listed"]]
+
+    def listed_elements(self) -> pd.DataFrame:
+        """The sessions of listed stretches, with their ``cell``, each once."""
+        elements = self.elements[self.elements["stretch"].isin(self.listed.index)]
+        elements = elements.assign(cell=self.listed["cell"].reindex(elements["stretch"]).to_numpy())
+        ordered = elements.sort_values("is_hit", ascending=False, kind="stable")
+        return ordered.drop_duplicates(["cell", "row"]).sort_index()
+
+
+def look_inside(
+    evidence: Evidence, stretches: pd.DataFrame, period: Period, thresholds: Thresholds
+) -> Inside:
+    """The stretches in a period; one is listed where the period's own sessions meet the floor.
+
+    Args:
+        stretches: as ``intervals.judge_stretches`` returns them, for the whole period.
+    """
+    elements = elements_of(evidence, stretches)
+    elements = elements[_lies_in(elements["day"], period)].reset_index(drop=True)
+    counted = count_stretches(stretches.drop(columns=["hits", "misses", "hit_days"]), elements)
+    is_listed = counted["is_listed"] & find_blocks(evidence, counted, thresholds)
+    return Inside(elements, counted.assign(is_listed=is_listed))
+
+
+def _lies_in(day: pd.Series, period: Period) -> pd.Series:
+    return (day >= pd.Timestamp(period.since)) & (day < pd.Timestamp(period.until))
+
+
+def judge_inside(
+    evidence: Evidence, inside: Inside, period: Period, thresholds: Thresholds
+) -> pd.DataFrame:
+    """The state of each cell in which anything fails.
+
+    Returns:
+        One row a cell, by its number: ``domain_code, probe_asn``; ``state`` (empty where it is
+        neither listed nor failing), the ``stretch`` that it rests on; ``is_open``, whether it is
+        open outside what fails; ``reason``, why something surprising is not listed; and of its
+        listed stretches ``hits, open_inside, first_hit, last_hit``.
+    """
+    sessions = evidence.series.sessions
+    first = sessions.drop_duplicates("cell").set_index("cell")
+    cells = first[["domain", "probe_asn"]].rename(columns={"domain": "domain_code"})
+    is_failing = _find_failing(inside, thresholds)
+    told = inside.counted.assign(state=_states(evidence, inside, is_failing, thresholds))
+    told = told[told["state"] != ""]
+    ranked = told.assign(rank=strength(told["state"])).sort_values(
+        ["cell", "rank", "hits", "first"], ascending=[True, True, False, True]
+    )
+    best = ranked.drop_duplicates("cell").rename_axis("stretch").reset_index().set_index("cell")
+    why = inside.counted[(inside.counted["reason"] != "") & (inside.counted["hits"] > 0)]
+    elements = inside.elements
+    rows = elements.loc[elements["stretch"].isin(inside.counted.index[is_failing]), "row"]
+    return (
+        cells.join(best[["state", "stretch"]])
+        .fillna({"state": ""})
+        .join(_find_open(evidence, rows.unique(), period, thresholds))
+        .join(why.groupby("cell")["reason"].first())
+        .join(_sum_listed(evidence, inside))
+    )
+
+
+def _find_failing(inside: Inside, thresholds: Thresholds) -> pd.Series:
+    """Which stretches do not work, for whatever reason, in enough sessions to say so."""
+    counted = inside.counted
+    return (counted["kind"] == FAILING) & meets_floor(
+        counted["hits"], counted["hit_days"], counted["hits"] + counted["misses"], thresholds
+    )
+
+
+def _states(
+    evidence: Evidence, inside: Inside, is_failing: pd.Series, thresholds: Thresholds
+) -> NDArray[np.object_]:
+    counted, elements = inside.counted, inside.elements
+    is_down = evidence.series.sessions["class"].to_numpy()[elements["row"]] == DOWN
+    down = elements[is_down].groupby("stretch").size().reindex(counted.index, fill_value=0)
+    is_withheld = (counted["reason"] != "") & (counted["hits"] >= thresholds.floor_sessions)
+    cases = {
+        "blocked": counted["is_listed"] & (counted["kind"] == MARK),
+        "likely_blocked": counted["is_listed"],
+        "down": is_failing & (2 * down >= counted["hits"]),
+        "impaired": is_withheld | is_failing,
+    }
+    return np.select(list(cases.values()), list(cases), default="")
+
+
+def _find_open(
+    evidence: Evidence, failing_rows: NDArray[np.int64], period: Period, thresholds: Thresholds
+) -> pd.Series:
+    """By cell: whether it is open in enough sessions outside the stretches that fail."""
+    sessions = evidence.series.sessions
+    is_outside = _lies_in(sessions["day"], period)
+    is_outside.iloc[failing_rows] = False
+    outside = sessions.loc[is_outside, ["cell", "class", "day"]]
+    opened = outside[outside["class"] == OK].groupby("cell")["day"]
+    counts = pd.DataFrame({"total": outside.groupby("cell").size(), "ok": opened.size(),
+                           "days": opened.nunique()}).fillna(0)  # fmt: skip
+    is_open = meets_floor(counts["ok"], counts["days"], counts["total"], thresholds)
+    every = pd.Index(range(int(sessions["cell"].max()) + 1 if len(sessions) else 0), name="cell")
+    return is_open.reindex(every, fill_value=False).rename("is_open")
+
+
+def _sum_listed(evidence: Evidence, inside: Inside) -> pd.DataFrame:
+    """By cell: hits and open sessions inside the listed stretches, the first and last hit's day."""
+    elements = inside.listed_elements()
+    state = evidence.series.sessions["class"].to_numpy()[elements["row"]]
+    hits = elements[elements["is_hit"]].groupby("cell")
+    return pd.DataFrame({
+        "hits": hits.size(), "open_inside": elements[state == OK].groupby("cell").size(),
+        "first_hit": hits["day"].min(), "last_hit": hits["day"].max(),
+    })  # fmt: skip

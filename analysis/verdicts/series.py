@@ -1,0 +1,156 @@
+"""The sessions of one site on one network, in order, seen as hits and misses of one kind."""
+
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.outcomes.thresholds import Thresholds
+from analysis.verdicts.sessions import KINDS
+
+#: Places in ``sessions.CLASSES``.
+BLOCKED, DOWN, OK, UNCLEAR = range(4)
+MARK = KINDS.index("mark")
+#: Not a kind of its own: whatever does not work, the control's failures included.
+FAILING = len(KINDS)
+
+# The sessions of each cell in which enough failed for a state other than ok.
+_FAILING_CELLS = """
+CREATE OR REPLACE TEMP TABLE failing_cells AS
+SELECT domain, probe_asn FROM heard_sessions GROUP BY ALL
+HAVING count(*) FILTER (class IN ('blocked', 'down', 'unclear')) >= $floor_sessions
+"""
+
+_TOLD = """
+SELECT place, enum_code(domain)::INTEGER AS domain, probe_asn::INTEGER AS probe_asn,
+  enum_code(session)::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day,
+  enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind,
+  is_dns, is_speaking, operator, is_domestic
+FROM heard_sessions SEMI JOIN failing_cells USING (domain, probe_asn)
+  JOIN networks USING (probe_asn)
+WHERE class <> 'none'
+ORDER BY domain, probe_asn, time, session
+"""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Series of sessions, one after the other; each of one cell and one kind, in order of time.
+
+    Attributes:
+        sessions: what can be interpreted of the cells in which anything fails, one row a session:
+            numbers for ``domain, probe_asn, session, software, operator``, ``time, day, class,
+            kind``; sorted by cell and time; ``cell`` numbers the cells from 0.
+        kind: the kind of each series, a place in ``KINDS`` or ``FAILING``.
+        starts: where each series begins in ``row``; with the end of the last.
+        row: the place of each session of a series in ``sessions``.
+        is_hit: it failed in this kind; else it reached the site, or nothing says that it did not.
+    """
+
+    sessions: pd.DataFrame
+    kind: NDArray[np.int8]
+    starts: NDArray[np.int64]
+    row: NDArray[np.int64]
+    is_hit: NDArray[np.bool_]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.diff(self.starts)
+
+    @property
+    def series(self) -> NDArray[np.int64]:
+        """The series of each session."""
+        return np.repeat(np.arange(len(self.kind)), self.lengths)
+
+    def column(self, name: str) -> NDArray[np.generic]:
+        """A column of ``sessions``, for each session of each series."""
+        values: NDArray[np.generic] = self.sessions[name].to_numpy()[self.row]
+        return values
+
+    def first_rows(self) -> NDArray[np.int64]:
+        return self.row[self.starts[:-1]]
+
+    @property
+    def cell(self) -> NDArray[np.int64]:
+        """The cell of each series."""
+        return self.sessions["cell"].to_numpy()[self.row[self.starts[:-1]]]
+
+
+def read_series(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> Series:
+    """The series of every cell and kind with as many hits as a state needs.
+
+    A session that found the site down too, or that failed in another kind, is in none but the
+    series of what does not work: it is neither a hit nor access. Nor is one through a resolver
+    that does not speak for the network, where lookups are what fails.
+
+    Args:
+        connection: holds ``heard_sessions`` and ``networks``.
+        thresholds: ``floor_sessions``.
+    """
+    floor = {"floor_sessions": thresholds.floor_sessions}
+    connection.execute(_FAILING_CELLS, floor)
+    sessions = connection.execute(_TOLD).df()
+    domain, asn = sessions["domain"].to_numpy(), sessions["probe_asn"].to_numpy()
+    is_first = np.ones(len(sessions), bool)
+    is_first[1:] = (domain[1:] != domain[:-1]) | (asn[1:] != asn[:-1])
+    sessions["cell"] = np.cumsum(is_first) - 1
+    kinds = [*range(len(KINDS)), FAILING]
+    parts = [_of_one_kind(sessions, kind, thresholds.floor_sessions) for kind in kinds]
+    rows = np.concatenate([row for row, _ in parts])
+    which = np.repeat(np.array(kinds, np.int8), [len(row) for row, _ in parts])
+    cell = sessions["cell"].to_numpy()[rows]
+    starts = np.flatnonzero(
+        np.concatenate([[True], (cell[1:] != cell[:-1]) | (which[1:] != which[:-1])])[: len(rows)]
+    )
+    return Series(
+        sessions, which[starts], np.append(starts, len(rows)), rows,
+        np.concatenate([is_hit for _, is_hit in parts]),
+    )  # fmt: skip
+
+
+def _of_one_kind(
+    sessions: pd.DataFrame, kind: int, least: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The rows that count for a kind, of the cells with enough hits, and which are hits."""
+    state, cell = sessions["class"].to_numpy(), sessions["cell"].to_numpy()
+    is_open = (state == OK) | (state == UNCLEAR)
+    if kind == FAILING:
+        is_hit, counts = state != OK, np.ones(len(sessions), bool)
+    else:
+        is_hit = (state == BLOCKED) & (sessions["kind"].to_numpy() == kind)
+        is_lookup = np.bincount(cell, is_hit & sessions["is_dns"]) * 2 > np.bincount(cell, is_hit)
+        counts = is_hit | (is_open & (sessions["is_speaking"].to_numpy() | ~is_lookup[cell]))
+    is_enough = np.bincount(cell, is_hit) >= least
+    row = np.flatnonzero(counts & is_enough[cell])
+    return row, is_hit[row]
+
+
+def find_candidates(series: Series) -> NDArray[np.bool_]:
+    """Which sessions lie in a stretch that may be a block: these teach nothing about chance.
+
+    In each series the segment of largest sum, +1 for a hit and −1 otherwise, where it is 4 or
+    more. Needs no rate of failure, so that nothing is circular: a block of part of a year does not
+    excuse itself, nor a network that blocks half of what is tested.
+    """
+    steps = np.where(series.is_hit, 1, -1)
+    sums = np.concatenate([[0], np.cumsum(steps)])
+    which, size = series.series, len(steps) + 1
+    # Each series lies below the one before it, so that the least sum so far is always its own.
+    before = sums[:-1] - which * (2 * size)
+    after = sums[1:] - which * (2 * size)
+    lowest = np.minimum.accumulate(before)
+    gain = after - lowest
+    best = np.maximum.reduceat(gain, series.starts[:-1]) if len(steps) else gain
+    place = np.arange(len(steps))
+    end = np.full(len(series.kind), -1)
+    at_best = np.flatnonzero((gain == best[which]) & (best[which] >= _CANDIDATE_GAIN))
+    end[which[at_best[::-1]]] = at_best[::-1]
+    start_of = np.maximum.accumulate(np.where(before == lowest, place, 0))
+    begin = np.where(end >= 0, start_of[end], 0)
+    inside: NDArray[np.bool_] = (place >= begin[which]) & (place <= end[which])
+    return inside
+
+
+_CANDIDATE_GAIN = 4

@@ -1,0 +1,51 @@
+"""Where a series changes between open and failing: the likeliest stretches of a two-state chain."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.verdicts.series import Series
+
+
+def find_stretches(
+    series: Series, ratios: NDArray[np.float64], change_cost: float
+) -> NDArray[np.int64]:
+    """The stretches in which each series fails.
+
+    Each session inside counts its log ratio, one outside nothing, and each change of state costs
+    ln(sessions) + ``change_cost``: the exact optimum (Viterbi 1967). Series are walked side by side.
+
+    Returns:
+        One row a stretch, in order: the places in ``series.row`` of its first session and its last.
+    """
+    lengths, starts = series.lengths, series.starts[:-1]
+    price = np.log(np.maximum(lengths, 2)) + change_cost
+    order = np.argsort(-lengths, kind="stable")
+    is_open, failing = np.zeros(len(lengths)), -price.copy()
+    into_open = np.zeros(len(ratios), bool)  # the best way to be open here was to fail before
+    into_failing = np.zeros(len(ratios), bool)
+    for place in range(int(lengths.max(initial=0))):
+        active = order[: np.searchsorted(-lengths[order], -place, side="left")]
+        here = starts[active] + place
+        was_open, was_failing = is_open[active], failing[active]
+        cost = price[active]
+        if place:
+            into_open[here] = was_failing - cost > was_open
+            into_failing[here] = was_open - cost > was_failing
+            was_open, was_failing = (
+                np.maximum(was_open, was_failing - cost), np.maximum(was_failing, was_open - cost)
+            )  # fmt: skip
+        is_open[active], failing[active] = was_open, was_failing + ratios[here]
+    fails = np.zeros(len(ratios), bool)
+    state = failing - 0 > is_open
+    for place in range(int(lengths.max(initial=0)) - 1, -1, -1):
+        active = order[: np.searchsorted(-lengths[order], -place, side="left")]
+        here = starts[active] + place
+        now = state[active]
+        fails[here] = now
+        state[active] = np.where(now, ~into_failing[here], into_open[here])
+    which = series.series
+    begins = fails.copy()
+    begins[1:] &= ~fails[:-1] | (which[1:] != which[:-1])
+    ends = fails.copy()
+    ends[:-1] &= ~fails[1:] | (which[1:] != which[:-1])
+    return np.stack([np.flatnonzero(begins), np.flatnonzero(ends)], axis=1)
