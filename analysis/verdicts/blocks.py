@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
-from analysis.verdicts.rates import estimate_rates
+from analysis.verdicts.rates import estimate_rates, raise_by_own
 from analysis.verdicts.schedules import Schedule, find_schedules, search_price
 from analysis.verdicts.series import FAILING, MARK, Series, find_candidates, read_series
 from analysis.verdicts.sessions import KINDS
@@ -59,6 +59,10 @@ class Evidence:
     line: float
     stretches: pd.DataFrame
 
+    def elements_of(self, stretches: pd.DataFrame) -> pd.DataFrame:
+        """The sessions of stretches, see ``elements_of``."""
+        return elements_of(self.series, self.schedules, stretches)
+
     @property
     def is_surprising(self) -> NDArray[np.bool_]:
         """Which series are no chance: by a mark, or by the model."""
@@ -75,8 +79,11 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
     """
     series = read_series(connection, thresholds)
     rates = estimate_rates(connection, series, find_candidates(series))
-    log_evidence, by_day = chance.weigh_evidence(series, rates)
+    # What fails outside of a cell's stretches is what fails there by itself.
     schedules = _find_schedules(series, rates)
+    stretches = _find_stretches(series, rates, schedules, thresholds)
+    rates = raise_by_own(series, rates, _is_inside(series, stretches, schedules))
+    log_evidence, by_day = chance.weigh_evidence(series, rates)
     for number, schedule in schedules.items():
         log_evidence[number] = max(log_evidence[number], _weigh_schedule(series, number, schedule))
     floor = {"floor_sessions": thresholds.floor_sessions}
@@ -85,15 +92,31 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
     line = chance.find_line(
         log_evidence[is_judged], cell_count * (len(KINDS) - 1), thresholds.chance_share
     )
-    which = np.repeat(series.kind, series.lengths)
-    edge_rates = np.where(which == FAILING, _EVEN, rates)
+    stretches = _find_stretches(series, rates, schedules, thresholds)
+    return Evidence(series, rates, log_evidence, by_day, schedules, line, stretches)
+
+
+def _find_stretches(
+    series: Series, rates: NDArray[np.float64], schedules: Mapping[int, Schedule],
+    thresholds: Thresholds,
+) -> pd.DataFrame:  # fmt: skip
+    """The stretches of all series; of one with a schedule, its one."""
+    edge_rates = np.where(np.repeat(series.kind, series.lengths) == FAILING, _EVEN, rates)
     ratios = chance.log_ratios(series.is_hit, edge_rates, _EDGE_SHARE)
     places = find_stretches(series, ratios, thresholds.change_cost)
     stretches = _between_hits(series, places)
     stretches = stretches[~stretches["series"].isin(list(schedules))]
     scheduled = _between_hits(series, _scheduled_places(series, schedules))
-    stretches = pd.concat([stretches, scheduled], ignore_index=True)
-    return Evidence(series, rates, log_evidence, by_day, schedules, line, stretches)
+    return pd.concat([stretches, scheduled], ignore_index=True)
+
+
+def _is_inside(
+    series: Series, stretches: pd.DataFrame, schedules: Mapping[int, Schedule]
+) -> NDArray[np.bool_]:
+    """Which sessions of the series lie in a stretch, and at its hours."""
+    inside = np.zeros(len(series.row), bool)
+    inside[elements_of(series, schedules, stretches)["place"]] = True
+    return inside
 
 
 def _find_schedules(series: Series, rates: NDArray[np.float64]) -> dict[int, Schedule]:
@@ -148,25 +171,28 @@ def _between_hits(series: Series, places: NDArray[np.int64]) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def elements_of(evidence: Evidence, stretches: pd.DataFrame) -> pd.DataFrame:
+def elements_of(
+    series: Series, schedules: Mapping[int, Schedule], stretches: pd.DataFrame
+) -> pd.DataFrame:
     """The sessions of each stretch: ``stretch`` (its label), ``place, row, day, is_hit``."""
     length = (stretches["last"] - stretches["first"] + 1).to_numpy()
     place = np.repeat(stretches["first"].to_numpy(), length)
     place += np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-    series = evidence.series
     row = series.row[place]
     elements = pd.DataFrame({
         "stretch": np.repeat(stretches.index.to_numpy(), length), "place": place, "row": row,
         "day": series.sessions["day"].to_numpy()[row], "is_hit": series.is_hit[place],
     })  # fmt: skip
-    return elements[_is_at_its_hours(evidence, elements)]
+    return elements[_is_at_its_hours(series, schedules, elements)]
 
 
-def _is_at_its_hours(evidence: Evidence, elements: pd.DataFrame) -> NDArray[np.bool_]:
-    which = evidence.series.series[elements["place"]]
-    time = evidence.series.sessions["time"].to_numpy().astype("datetime64[s]")
+def _is_at_its_hours(
+    series: Series, schedules: Mapping[int, Schedule], elements: pd.DataFrame
+) -> NDArray[np.bool_]:
+    which = series.series[elements["place"]]
+    time = series.sessions["time"].to_numpy().astype("datetime64[s]")
     inside = np.ones(len(elements), bool)
-    for number, schedule in evidence.schedules.items():
+    for number, schedule in schedules.items():
         members = np.flatnonzero(which == number)
         inside[members] = schedule.is_inside(time[elements["row"].to_numpy()[members]])
     return inside

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts.blocks import Evidence, count_stretches, elements_of, find_blocks
+from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks
 from analysis.verdicts.series import DOWN, FAILING, MARK, OK
 from analysis.verdicts.states import meets_floor, strength
 
@@ -46,7 +46,7 @@ def look_inside(
     Args:
         stretches: as ``intervals.judge_stretches`` returns them, for the whole period.
     """
-    elements = elements_of(evidence, stretches)
+    elements = evidence.elements_of(stretches)
     elements = elements[_lies_in(elements["day"], period)].reset_index(drop=True)
     counted = count_stretches(stretches.drop(columns=["hits", "misses", "hit_days"]), elements)
     is_listed = counted["is_listed"] & find_blocks(evidence, counted, thresholds)

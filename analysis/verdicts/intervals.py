@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
-from analysis.verdicts.blocks import Evidence, count_stretches, elements_of, find_blocks
+from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks
 from analysis.verdicts.series import FAILING, MARK, OK
 from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import is_most
@@ -66,7 +66,7 @@ def judge_stretches(
         others), ``leaning`` (see ``withholding.withhold``), and the ``interval`` that a listed one
         is part of, −1 of others.
     """
-    elements = elements_of(evidence, evidence.stretches)
+    elements = evidence.elements_of(evidence.stretches)
     stretches = count_stretches(evidence.stretches, elements)
     is_block = find_blocks(evidence, stretches, thresholds)
     blocks = stretches[is_block].assign(kind=[KINDS[k] for k in stretches.loc[is_block, "kind"]])
@@ -160,7 +160,7 @@ def _describe(
 ) -> pd.DataFrame:
     """Dates, moments, counts and chance of each ``number`` of stretches."""
     series, sessions = evidence.series, evidence.series.sessions
-    elements = elements_of(evidence, stretches)
+    elements = evidence.elements_of(stretches)
     elements["number"] = stretches["number"].reindex(elements["stretch"]).to_numpy()
     hits = elements[elements["is_hit"]]
     by_number = hits.groupby("number")

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.outcomes.macros import create_tables
 from analysis.verdicts.series import MARK, Series
 from analysis.verdicts.sessions import KINDS
 
@@ -24,6 +25,9 @@ _PSEUDO = 4
 #: What is taken for usual where nothing teaches.
 _PRIOR = 0.02
 _NEAR_DAYS = 10
+#: A route is lost for days, whatever layer a version of the probe writes it down at.
+_ROUTE_DAYS = 3
+_ON_THE_WAY = ("tcp_silent", "name_silent")
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -63,6 +67,18 @@ SELECT probe_asn::INTEGER AS probe_asn, enum_code(session)::INTEGER AS session,
 FROM sessions WHERE class IN ('blocked', 'ok', 'unclear') GROUP BY ALL
 """
 
+# The network that each site is in: the one that most measurements found it in.
+_SITE_NETWORKS = """
+SELECT domain, mode(site_asn ORDER BY site_asn) AS site_asn
+FROM outcomes WHERE site_asn IS NOT NULL GROUP BY domain
+"""
+
+_ROUTES = """
+SELECT site_asn::BIGINT AS site_asn, probe_asn::INTEGER AS probe_asn, day, count(*) AS sessions
+FROM sessions JOIN site_networks USING (domain)
+WHERE class IN ('blocked', 'ok', 'unclear') GROUP BY ALL
+"""
+
 _DAYS = """
 SELECT enum_code(domain)::INTEGER AS domain, operator, day, count(*) AS sessions
 FROM counted_sessions SEMI JOIN failing_cells USING (domain) GROUP BY ALL
@@ -78,6 +94,7 @@ class _Facts:
     versions: pd.DataFrame
     reports: pd.DataFrame
     days: pd.DataFrame
+    routes: pd.DataFrame
 
 
 def estimate_rates(
@@ -94,14 +111,17 @@ def estimate_rates(
         Numbers from ``LEAST`` to ``MOST``, in the order of ``series.row``.
     """
     connection.execute(_COUNTED)
+    create_tables(connection, {"site_networks": _SITE_NETWORKS}, {})
     told = series.sessions.assign(
         is_told=series.sessions["is_domestic"] & (series.sessions["class"] != 1), place=series.sessions.index
     )
     strays = connection.execute(_STRAY_FAILURES).df().assign(is_told=True, place=-1)
     facts = _Facts(
         pd.concat([told, strays], ignore_index=True).fillna({"class": 0}),
-        *(connection.execute(query).df() for query in (_SITES, _VERSIONS, _REPORTS, _DAYS)),
+        *(connection.execute(query).df() for query in (_SITES, _VERSIONS, _REPORTS, _DAYS, _ROUTES)),
     )
+    hosts = connection.execute("SELECT enum_code(domain)::INTEGER AS domain, site_asn FROM site_networks").df()
+    facts.rows["site_asn"] = facts.rows["domain"].map(hosts.set_index("domain")["site_asn"]).fillna(-1).astype("int64")
     rates = np.full(len(series.row), LEAST)
     which = np.repeat(series.kind, series.lengths)
     for kind in range(len(KINDS)):
@@ -111,6 +131,24 @@ def estimate_rates(
             is_candidate[series.row[members[candidates[members]]]] = True
             rates[members] = _rates_of(facts, kind, is_candidate, series.row[members])
     return rates.clip(LEAST, MOST)
+
+
+def raise_by_own(series: Series, rates: Floats, is_inside: NDArray[np.bool_]) -> Floats:
+    """The rates, at least as high as what fails in the series outside of its stretches.
+
+    A site may fail on one network for reasons that no other operator and no other site shows.
+
+    Args:
+        is_inside: which sessions of the series lie in a stretch.
+    """
+    count = len(series.kind)
+    which = series.series
+    hits = np.bincount(which, series.is_hit & ~is_inside, count)
+    sessions = np.bincount(which, ~is_inside, count)
+    usual = np.bincount(which, rates, count) / np.maximum(series.lengths, 1)
+    own = _draw(hits, sessions, usual)
+    return np.where(np.repeat(series.kind == MARK, series.lengths), rates,
+                    np.maximum(rates, own[which])).clip(LEAST, MOST)  # fmt: skip
 
 
 def _rates_of(
@@ -130,6 +168,8 @@ def _rates_of(
     rate = np.maximum(site, version)
     if KINDS[kind].endswith("silent"):
         rate = np.maximum(rate, _near(facts.days, rows, near, own, site))
+    if KINDS[kind] in _ON_THE_WAY:
+        rate = np.maximum(rate, _of_the_route(facts, own, usual))
     probe = _of_the_probe(facts.reports, rows, teaches, is_hit, own, usual)
     return 1 - (1 - rate) * (1 - probe)
 
@@ -188,7 +228,26 @@ def _near(
     return _draw(hits - own_hits, sessions - own_sessions, broader)
 
 
-def _around(sums: pd.DataFrame, own: pd.DataFrame, keys: list[str]) -> tuple[Floats, Floats]:
+def _of_the_route(facts: _Facts, own: pd.DataFrame, broader: float) -> Floats:
+    """How often other sites in the same hosting network are silent on this network meanwhile."""
+    rows = facts.rows
+    is_counted = (rows["class"] != 1).to_numpy()
+    silent = [KINDS.index(kind) for kind in _ON_THE_WAY]
+    is_silent = (rows["class"] == 0).to_numpy() & rows["kind"].isin(silent).to_numpy()
+    is_other = (rows["class"] == 0).to_numpy() & ~is_silent
+    keys = ["site_asn", "probe_asn"]
+    lesson = _Lesson(is_silent, is_other)
+    hits, sessions = _around(_sums(facts.routes, [*keys, "day"], rows, lesson), own, keys, _ROUTE_DAYS)
+    mine = rows[is_counted & ~is_other].assign(sessions=1)
+    cell = ["domain", "probe_asn"]
+    table = mine.groupby([*cell, "day"])["sessions"].sum().to_frame()
+    table["hits"] = rows[is_silent].groupby([*cell, "day"]).size()
+    own_hits, own_sessions = _around(table.fillna(0.0), own, cell, _ROUTE_DAYS)
+    rate = _draw(hits - own_hits, sessions - own_sessions, broader)
+    return np.where(own["site_asn"] >= 0, rate, 0.0)
+
+
+def _around(sums: pd.DataFrame, own: pd.DataFrame, keys: list[str], near: int = _NEAR_DAYS) -> tuple[Floats, Floats]:
     """Sums over the days around each row of ``own``."""
     table = sums.reset_index()
     day = table["day"].to_numpy().astype("datetime64[D]").astype(np.int64)
@@ -200,8 +259,8 @@ def _around(sums: pd.DataFrame, own: pd.DataFrame, keys: list[str]) -> tuple[Flo
     place = code[: len(table)] * width + day - first
     order = np.argsort(place, kind="stable")
     centre = code[len(table) :] * width + asked - first
-    left = np.searchsorted(place[order], centre - _NEAR_DAYS, side="left")
-    right = np.searchsorted(place[order], centre + _NEAR_DAYS, side="right")
+    left = np.searchsorted(place[order], centre - near, side="left")
+    right = np.searchsorted(place[order], centre + near, side="right")
     totals = []
     for name in ("hits", "sessions"):
         total = np.concatenate([[0.0], np.cumsum(table[name].to_numpy()[order])])

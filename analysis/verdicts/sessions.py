@@ -97,8 +97,8 @@ SELECT domain, probe_asn, is_own FROM asked
 WHERE CASE WHEN is_own THEN NOT is_all_own ELSE is_domestic AND NOT is_all_domestic END
 """
 
-# Where the network's resolvers give the site and only others fail for its name, a user's filter
-# failed, and what those sessions show is nothing about the network.
+# Where the network's resolvers give the site and only others fail for its name, a filter that a
+# user chose failed, and those lookups show nothing about the network.
 _CLEARED_CELLS = """
 SELECT domain, probe_asn
 FROM sessions JOIN resolver_cells USING (domain, probe_asn)
@@ -118,7 +118,7 @@ WITH told AS (
   FROM sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
 )
 SELECT t.* FROM told t LEFT JOIN cleared_cells c USING (domain, probe_asn)
-WHERE is_speaking OR c.domain IS NULL
+WHERE is_speaking OR c.domain IS NULL OR class <> 'blocked' OR NOT is_dns
 """
 
 

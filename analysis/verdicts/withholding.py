@@ -104,12 +104,6 @@ WHERE b.kind = 'dns_silent'
 GROUP BY b.domain HAVING 2 * count(*) FILTER (o.tls_rule = 'tls.ok') >= count(*)
 """
 
-# The network that each site is in: the one that most measurements found it in.
-_SITE_NETWORKS = """
-SELECT domain, mode(site_asn ORDER BY site_asn) AS site_asn
-FROM outcomes WHERE site_asn IS NOT NULL GROUP BY domain
-"""
-
 # What the same network saw, on the same days, of other sites in the same hosting network.
 _NEIGHBOURS = """
 WITH near AS (
@@ -175,8 +169,7 @@ def _ask_others(
     floor = {"floor_sessions": thresholds.floor_sessions}
     steps = {
         "suspected": _SUSPECTED, "operators_meanwhile": _OPERATORS_MEANWHILE,
-        "site_networks": _SITE_NETWORKS,
-    }  # fmt: skip
+    }
     create_tables(connection, steps, floor)
     connection.unregister("blocks_at_hand")
     suspected = connection.execute(
