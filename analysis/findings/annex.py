@@ -108,21 +108,17 @@ def set_aside(
 ) -> pd.DataFrame:
     """The contract's ``set_aside``: domains with anomalies that are not in the annex, and why.
 
-    The reason is that of the cells with most measurements that are not ok; ``networks`` are
-    those that carry it.
+    The reason is the verdicts', which have one a site; ``networks`` are those with anomalies.
     """
     whole = verdicts[verdicts["period"] == "all"]
     annexed = set(listed_domestic(whole, networks)["domain"])
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     cells = whole[(whole["set_aside_reason"] != "") & ~whole["domain"].isin(annexed)]
-    cells = cells.assign(weight=cells["measurement_count"] - cells["ok_count"])
     counts = domains.set_index("domain")
-    order = {reason: rank for rank, reason in enumerate(REASON_SENTENCES)}
     rows = []
     for domain, rows_of in cells.groupby("domain", sort=True):
-        weights = rows_of.groupby("set_aside_reason")["weight"].sum()
-        reason = min(weights.index, key=lambda name: (-weights[name], order[name]))
-        asns = sorted(rows_of.loc[rows_of["set_aside_reason"] == reason, "probe_asn"])
+        reason = rows_of["set_aside_reason"].iloc[0]
+        asns = sorted(rows_of["probe_asn"])
         rows.append(
             {
                 "domain": domain,

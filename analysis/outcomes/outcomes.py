@@ -64,13 +64,8 @@ FROM layer_outcomes
 """
 
 _GUARDED = """
-SELECT f.*, b.session IS NOT NULL AS is_broken_session,
-  d.software IS NOT NULL AND r.class = 'blocked' AND x.software IS NULL AS is_defective_version
-FROM first_reading f JOIN rules r USING (rule_id)
-  LEFT JOIN broken_sessions b USING (session, probe_asn)
-  LEFT JOIN defective_versions d ON d.software = f.software AND d.mechanism = r.mechanism
-  LEFT JOIN shared_failures x ON x.domain = f.domain AND x.probe_asn = f.probe_asn
-    AND x.software = f.software AND x.quarter = date_trunc('quarter', f.day)
+SELECT f.*, b.session IS NOT NULL AS is_broken_session
+FROM first_reading f LEFT JOIN broken_sessions b USING (session, probe_asn)
 """
 
 
@@ -155,7 +150,7 @@ decided AS (
   SELECT * REPLACE (coalesce({_first_match(rules_of("session", rules))}, rule_id) AS rule_id)
   FROM guarded
 )
-SELECT d.* EXCLUDE (is_broken_session, is_defective_version), r.* EXCLUDE (rule_id)
+SELECT d.* EXCLUDE (is_broken_session), r.* EXCLUDE (rule_id)
 FROM decided d JOIN rules r USING (rule_id)
 """
 

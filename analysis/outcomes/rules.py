@@ -104,15 +104,6 @@ SESSION_RULES: tuple[Rule, ...] = (
         comment="A broken session: most names that are normally reached fail in it. A dead link, "
         "a captive portal, a spent data plan.",
     ),
-    Rule(
-        rule_id="session.instrument",
-        condition="is_defective_version",
-        outcome="unknown",
-        evidence="discarded",
-        set_aside="instrument",
-        comment="A defective probe version: the failure follows it, not the network; others reach "
-        "the same sites on the same networks in the same quarter.",
-    ),
 )
 
 #: What the lookup of the name shows.

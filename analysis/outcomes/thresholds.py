@@ -123,15 +123,6 @@ class Thresholds:
         range=(0, 1), stages=("rules",), tried=(0.3, 0.4, 0.6, 0.7),
         tried_in_worlds=(0.35, 0.7), group=_PROBES,
     )  # fmt: skip
-    defect_names: int = _declare(
-        3, "names on which a probe version must fail alone",
-        range=(1, 1000), stages=("rules",), tried=(2, 4, 5, 8), group=_PROBES,
-    )  # fmt: skip
-    defect_ratio: float = _declare(
-        5.0, "times as often as other versions, for a defect",
-        range=(1, 1000), stages=("rules",), tried=(2.5, 3.5, 8.0, 12.0),
-        tried_in_worlds=(3.0, 10.0), group=_PROBES,
-    )  # fmt: skip
     refusal_share: float = _declare(
         0.8, "share of networks on which a site refuses the country",
         range=(0, 1), stages=("profiles", "verdicts"), tried=(0.6, 0.7, 0.9, 1.0),

@@ -49,6 +49,7 @@ class Evidence:
         stretches: one row a stretch: ``series, kind, cell``, and the places ``first, last`` of its
             first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
             of the sessions at its hours.
+        defects: the rows of ``series.sessions`` that failed as the probe's version mostly does.
     """
 
     series: Series
@@ -58,6 +59,7 @@ class Evidence:
     schedules: Mapping[int, Schedule]
     line: float
     stretches: pd.DataFrame
+    defects: NDArray[np.int64]
 
     def elements_of(self, stretches: pd.DataFrame) -> pd.DataFrame:
         """The sessions of stretches, see ``elements_of``."""
@@ -78,7 +80,7 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
         thresholds: the evidence floor, ``chance_share`` and ``change_cost``.
     """
     series = read_series(connection, thresholds)
-    rates = estimate_rates(connection, series, find_candidates(series))
+    rates, is_of_version = estimate_rates(connection, series, find_candidates(series))
     # What fails outside of a cell's stretches is what fails there by itself.
     schedules = _find_schedules(series, rates)
     stretches = _find_stretches(series, rates, schedules, thresholds)
@@ -93,7 +95,8 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
         log_evidence[is_judged], cell_count * (len(KINDS) - 1), thresholds.chance_share
     )
     stretches = _find_stretches(series, rates, schedules, thresholds)
-    return Evidence(series, rates, log_evidence, by_day, schedules, line, stretches)
+    defects = series.row[is_of_version & series.is_hit]
+    return Evidence(series, rates, log_evidence, by_day, schedules, line, stretches, defects)
 
 
 def _find_stretches(

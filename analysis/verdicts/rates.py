@@ -99,7 +99,7 @@ class _Facts:
 
 def estimate_rates(
     connection: duckdb.DuckDBPyConnection, series: Series, candidates: NDArray[np.bool_]
-) -> Floats:
+) -> tuple[Floats, NDArray[np.bool_]]:
     """The rate of each session of each series; the least there is for marks, which need none.
 
     Args:
@@ -108,7 +108,8 @@ def estimate_rates(
         candidates: which of its sessions do not teach.
 
     Returns:
-        Numbers from ``LEAST`` to ``MOST``, in the order of ``series.row``.
+        In the order of ``series.row``: numbers from ``LEAST`` to ``MOST``, and whether it is the
+        probe's version that mostly fails so.
     """
     connection.execute(_COUNTED)
     create_tables(connection, {"site_networks": _SITE_NETWORKS}, {})
@@ -123,14 +124,15 @@ def estimate_rates(
     hosts = connection.execute("SELECT enum_code(domain)::INTEGER AS domain, site_asn FROM site_networks").df()
     facts.rows["site_asn"] = facts.rows["domain"].map(hosts.set_index("domain")["site_asn"]).fillna(-1).astype("int64")
     rates = np.full(len(series.row), LEAST)
+    is_of_version = np.zeros(len(rates), bool)
     which = np.repeat(series.kind, series.lengths)
     for kind in range(len(KINDS)):
         members = np.flatnonzero(which == kind)
         if kind != MARK and len(members):
             is_candidate = np.zeros(len(facts.rows), bool)
             is_candidate[series.row[members[candidates[members]]]] = True
-            rates[members] = _rates_of(facts, kind, is_candidate, series.row[members])
-    return rates.clip(LEAST, MOST)
+            rates[members], is_of_version[members] = _rates_of(facts, kind, is_candidate, series.row[members])
+    return rates.clip(LEAST, MOST), is_of_version
 
 
 def raise_by_own(series: Series, rates: Floats, is_inside: NDArray[np.bool_]) -> Floats:
@@ -153,7 +155,7 @@ def raise_by_own(series: Series, rates: Floats, is_inside: NDArray[np.bool_]) ->
 
 def _rates_of(
     facts: _Facts, kind: int, is_candidate: NDArray[np.bool_], asked: Ints
-) -> Floats:
+) -> tuple[Floats, NDArray[np.bool_]]:
     """The rates of the sessions ``asked`` of one kind, places in ``facts.rows``."""
     rows = facts.rows
     is_hit = (rows["class"] == 0).to_numpy() & (rows["kind"] == kind).to_numpy()
@@ -171,7 +173,8 @@ def _rates_of(
     if KINDS[kind] in _ON_THE_WAY:
         rate = np.maximum(rate, _of_the_route(facts, own, usual))
     probe = _of_the_probe(facts.reports, rows, teaches, is_hit, own, usual)
-    return 1 - (1 - rate) * (1 - probe)
+    is_of_version = (version >= 0.2) & (version >= 3 * site)
+    return 1 - (1 - rate) * (1 - probe), is_of_version
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from analysis.verdicts.intervals import (
 from analysis.verdicts.robustness import sessions_to_flip
 from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.sessions import KINDS, add_sessions
-from analysis.verdicts.states import meets_floor, strength, wilson_bounds
+from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
-from analysis.vocabulary import LISTED
+from analysis.vocabulary import LISTED, SET_ASIDE_REASONS
 
 # Sessions of each part of the time by class, and the days on which they lie.
 _CELL_PARTS = """
@@ -61,7 +61,7 @@ WITH long AS (
   FROM outcomes o LEFT JOIN begun b USING (domain, probe_asn, session)
   WHERE o.domain <> ''
 )
-SELECT domain, probe_asn, part, class, set_aside,
+SELECT domain, probe_asn, part, class, set_aside, mechanism,
   CASE WHEN class = 'blocked' AND resolver_asn > 0 AND dns_rule = rule_id
     THEN resolver_asn END AS blocking_resolver_asn,
   -- what OONI flags, and what a rule reads as blocking or as a refusal
@@ -103,14 +103,19 @@ FROM counted m JOIN days s USING (domain, probe_asn)
 ORDER BY domain, probe_asn
 """
 
-# What most of a cell's problems are: the first row of each.
+# What failed at each site, by the reason that a rule gives, else by mechanism.
 _PROBLEMS = """
-SELECT domain::VARCHAR AS domain, probe_asn,
-  CASE WHEN set_aside <> '' THEN set_aside::VARCHAR WHEN class = 'blocked' THEN 'blocked'
-       ELSE 'other' END AS problem,
+SELECT domain::VARCHAR AS domain,
+  CASE WHEN set_aside <> '' THEN set_aside::VARCHAR ELSE mechanism::VARCHAR END AS problem,
   sum(measurement_count)::BIGINT AS problem_count
-FROM measurement_counts WHERE is_problem AND part >= $since AND part < $until
-GROUP BY ALL ORDER BY domain, probe_asn, problem_count DESC, problem
+FROM measurement_counts
+WHERE (is_problem OR set_aside <> '') AND part >= $since AND part < $until
+GROUP BY ALL ORDER BY domain, problem
+"""
+
+_PROBLEM_CELLS = """
+SELECT DISTINCT domain::VARCHAR AS domain, probe_asn, TRUE AS has_problem FROM measurement_counts
+WHERE is_problem AND part >= $since AND part < $until
 """
 
 # On how many of the access networks that tell anything about a site it refuses most sessions. A
@@ -264,7 +269,8 @@ def _verdicts_of(
     is_listed = table["state"].isin(LISTED)
     table["sessions_to_flip"] = sessions_to_flip(table, thresholds)
     table["insufficient_reason"] = _why_insufficient(table, thresholds)
-    table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing)
+    defects = _count_defects(evidence, period, names)
+    table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing, defects)
     table = _add_share(table, is_listed)
     table = _add_dates(table, is_listed, period, thresholds)
     table["note"] = table["note"].where(is_listed, table["reason"].fillna(""))
@@ -300,6 +306,16 @@ def _why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     return why.where(table["state"] == "insufficient", "")
 
 
+def _count_defects(
+    evidence: Evidence, period: Period, names: NDArray[np.object_]
+) -> pd.DataFrame:
+    sessions = evidence.series.sessions.iloc[np.unique(evidence.defects)]
+    day = sessions["day"]
+    is_inside = (day >= pd.Timestamp(period.since)) & (day < pd.Timestamp(period.until))
+    counts = sessions[is_inside].groupby("domain").size().rename("problem_count").reset_index()
+    return counts.assign(domain=names[counts["domain"]])
+
+
 def _rules_of_cells(
     connection: duckdb.DuckDBPyConnection, evidence: Evidence, inside: Inside
 ) -> pd.DataFrame:
@@ -327,20 +343,49 @@ def _set_aside_reasons(
     table: pd.DataFrame,
     period: Period,
     refusing: set[str],
+    defects: pd.DataFrame,
 ) -> pd.Series:
-    """Why a cell with problems is not listed: what explains most of them."""
+    """Why a site with problems is not listed: one reason a site, the one that explains most.
+
+    Args:
+        refusing: the sites that refuse the country.
+        defects: ``domain, problem_count``: sessions that failed as the probe's version does.
+    """
     inside = {"since": period.since, "until": period.until}
     problems = connection.execute(_PROBLEMS, inside).df()
-    top = table[CELL].merge(problems.drop_duplicates(CELL), on=CELL, how="left")["problem"]
-    top.index = table.index
-    state = table["state"]
-    # Where enough was tested to say that the site is reached, a few failures are no want of tests.
-    unexplained = state.where(state != "ok", "anomaly_unexplained")
-    is_refusal = (top == "geo_restricted") & table["domain"].isin(refusing)
-    explained = ~top.isin(["blocked", "other", "geo_restricted"]) | is_refusal
-    return top.where(explained, unexplained).where(top.notna() & ~state.isin(LISTED), "")
+    problems = pd.concat([problems, defects.assign(problem="instrument")], ignore_index=True)
+    is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
+    problems["problem"] = problems["problem"].where(is_refusal, "")
+    # Broken sessions are no site's own: they explain it where they are more than all the rest.
+    is_broken = problems["problem"] == "broken_session"
+    rest = problems[~is_broken].groupby("domain")["problem_count"].sum()
+    is_less = is_broken & (problems["problem_count"] <= problems["domain"].map(rest).fillna(0))
+    largest = (
+        problems[~is_less]
+        .sort_values(["domain", "problem_count", "problem"], ascending=[True, False, True])
+        .drop_duplicates("domain")
+        .set_index("domain")["problem"]
+    )
+    reason = table["domain"].map(largest.where(largest.isin(SET_ASIDE_REASONS)))
+    flagged = connection.execute(_PROBLEM_CELLS, inside).df()
+    is_asked = table[CELL].merge(flagged, on=CELL, how="left")["has_problem"].notna()
+    is_asked = is_asked.set_axis(table.index) & ~table["state"].isin(LISTED)
+    unexplained = _by_state(table[is_asked])
+    return reason.fillna(table["domain"].map(unexplained)).where(is_asked, "").fillna("")
 
 
+def _by_state(table: pd.DataFrame) -> pd.Series:
+    """The reason of each site that nothing explains, from what its cells are."""
+    state = table["state"].where(
+        (table["state"] != "insufficient") | (table["insufficient_reason"] != "mixed"), "mixed"
+    )
+    of_site = pd.crosstab(table["domain"], state)
+    def has(name: str) -> pd.Series:
+        return of_site[name] > 0 if name in of_site else pd.Series(False, of_site.index)
+
+    is_told = has("ok") | has("mixed")
+    cases = {"impaired": has("impaired"), "down": has("down"), "anomaly_unexplained": is_told}
+    return pd.Series(np.select(list(cases.values()), list(cases), "insufficient"), of_site.index)
 
 
 def _add_share(table: pd.DataFrame, is_listed: pd.Series) -> pd.DataFrame:
