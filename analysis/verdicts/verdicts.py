@@ -275,7 +275,7 @@ def _verdicts_of(
     table = _add_dates(table, is_listed, period, thresholds)
     table["note"] = table["note"].where(is_listed, table["reason"].fillna(""))
     table = add_witness(connection, table, period, has_explorer=has_explorer)
-    for column in ("resolver_asns", "chance", "schedule"):
+    for column in ("rule_id", "mechanism", "resolver_asns", "chance", "schedule"):
         table[column] = table[column].where(is_listed, "").fillna("")
     return table.drop(columns=[
         "ok_days", "unclear_sessions", "last_known", "first_open", "is_open", "reason", "hits",
