@@ -22,11 +22,10 @@ def series_of(
         days: the number of the day of each session of each cell.
     """
     lengths = [len(cell) for cell in cells]
-    hits = np.concatenate([np.asarray(cell, bool) for cell in cells])
-    number = np.concatenate([
-        np.asarray(own, np.int64) for own in (days or [range(length) for length in lengths])
-    ])  # fmt: skip
-    cell = np.repeat(np.arange(len(cells)), lengths)
+    hits = np.array([hit for cell in cells for hit in cell], bool)
+    numbers = days or [range(length) for length in lengths]
+    number = np.array([day for own in numbers for day in own], np.int64)
+    cell = np.repeat(np.arange(len(cells)), np.array(lengths, np.int64))
     time = DAY_ONE + number * 86_400
     sessions = pd.DataFrame({
         "place": np.arange(len(hits)), "domain": cell, "probe_asn": 64500, "cell": cell,
@@ -36,6 +35,6 @@ def series_of(
         "kind": np.where(hits, KINDS.index(kind), -1), "is_dns": kind.startswith("dns"),
         "is_speaking": True, "operator": 0, "is_domestic": True,
     })  # fmt: skip
-    starts = np.concatenate([[0], np.cumsum(lengths)])
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     kinds = np.full(len(cells), KINDS.index(kind), np.int8)
     return Series(sessions, kinds, starts, np.arange(len(hits)), hits)
