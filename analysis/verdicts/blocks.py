@@ -231,4 +231,4 @@ def find_blocks(evidence: Evidence, counted: pd.DataFrame, thresholds: Threshold
     is_enough = (together["hits"] >= thresholds.floor_sessions) & (
         together["hit_days"] >= thresholds.floor_days
     )
-    return is_kept & counted["series"].map(is_enough).fillna(False).astype(bool)
+    return is_kept & counted["series"].isin(is_enough.index[is_enough])
