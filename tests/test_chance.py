@@ -1,5 +1,4 @@
-"""How surprising failures are: an e-value whatever stretch one looks at, and the line of the list.
-"""
+"""How surprising failures are: an e-value whatever stretch one looks at, and the line of the list."""
 
 from itertools import pairwise
 

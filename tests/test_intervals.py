@@ -1,5 +1,4 @@
-"""Where a site begins and ceases to fail: the stretches of a chain, and what may itself be a block.
-"""
+"""Where a site begins and ceases to fail: the stretches of a chain, and what may itself be a block."""
 
 from itertools import product
 
@@ -21,7 +20,9 @@ def _score(states: tuple[int, ...], ratios: list[float], cost: float) -> float:
     """What a way to cut a series is worth, from the definition; it is open before it begins."""
     changes = sum(one != other for one, other in zip((0, *states), states, strict=False))
     price = float(np.log(max(len(ratios), 2))) + cost
-    return sum(ratio for state, ratio in zip(states, ratios, strict=True) if state) - changes * price
+    return (
+        sum(ratio for state, ratio in zip(states, ratios, strict=True) if state) - changes * price
+    )
 
 
 def _states(places: np.ndarray, length: int) -> tuple[int, ...]:
@@ -59,9 +60,7 @@ def test_no_other_partition_is_better(cells: list[list[float]], cost: float) -> 
     ids=["imposed", "lifted", "imposed twice", "three in a row", "two stray failures",
          "one that got through", "open for five", "open for three", "nothing"],
 )  # fmt: skip
-def test_changes_come_out_at_their_sessions(
-    letters: str, expected: list[tuple[int, int]]
-) -> None:
+def test_changes_come_out_at_their_sessions(letters: str, expected: list[tuple[int, int]]) -> None:
     """The first session that fails and the last, at a rate of 2 % and the price in use."""
     series = series_of([letter == "x" for letter in letters])
     ratios = log_ratios(series.is_hit, np.full(len(letters), 0.02), 0.9)
