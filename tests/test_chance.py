@@ -1,4 +1,4 @@
-"""How surprising failures are: an e-value whatever stretch one looks at, and the line of the list."""
+"""How surprising failures are, whatever stretch one looks at, and the line of the list."""
 
 from itertools import pairwise
 
@@ -102,7 +102,7 @@ def test_the_line(evidence: list[float], listed: int) -> None:
 
 
 def test_at_most_the_share_is_listed_by_chance() -> None:
-    """Worlds of 400 series of which 20 are blocked: the mean share of false ones among the listed."""
+    """Worlds of 400 series of which 20 are blocked: the mean share of false ones listed."""
     rng = np.random.default_rng(2)
     shares = []
     for _ in range(60):

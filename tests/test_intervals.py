@@ -1,4 +1,4 @@
-"""Where a site begins and ceases to fail: the stretches of a chain, and what may itself be a block."""
+"""Where a site begins and ceases to fail, and what may itself be a block."""
 
 from itertools import product
 

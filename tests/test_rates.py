@@ -86,7 +86,7 @@ MINE = (Outcome("reset", 6), Outcome("ok", 6, first_day=6))
 STALLS = (Outcome("stall", 6, first_day=40), Outcome("ok", 6, first_day=46))
 #: Other sites, which every network reaches.
 USUAL = tuple(
-    Outcome("ok", 30, site=f"usual-{n}.example", asn=asn, first_day=20 * (n % 2), site_asn=64000 + n)
+    Outcome("ok", 30, f"usual-{n}.example", asn, first_day=20 * (n % 2), site_asn=64000 + n)
     for n in range(4) for asn in (ONE, TWO)
 )  # fmt: skip
 
@@ -142,15 +142,15 @@ def test_a_version_that_fails_elsewhere() -> None:
 
 def test_near_days_teach_of_silence_only() -> None:
     """An outage: the site stalls for all at once. A reset for all at once may be an order."""
-    stalls = rates_of(*STALLS, Outcome("ok", 35, asn=TWO), Outcome("stall", 6, asn=TWO, first_day=40),
-                      *USUAL)  # fmt: skip
+    meanwhile = Outcome("stall", 6, asn=TWO, first_day=40)
+    stalls = rates_of(*STALLS, Outcome("ok", 35, asn=TWO), meanwhile, *USUAL)
     assert stalls[:6].min() > 0.2
     resets = rates_of(*(replace(one, shows=one.shows.replace("stall", "reset")) for one in STALLS),
                       Outcome("ok", 35, asn=TWO), Outcome("reset", 6, asn=TWO, first_day=40),
                       *USUAL)  # fmt: skip
     assert resets.max() < 0.03
-    long_ago = rates_of(*STALLS, Outcome("stall", 6, asn=TWO), Outcome("ok", 90, asn=TWO, first_day=6),
-                        *USUAL)  # fmt: skip
+    since = Outcome("ok", 90, asn=TWO, first_day=6)
+    long_ago = rates_of(*STALLS, Outcome("stall", 6, asn=TWO), since, *USUAL)
     assert long_ago.max() < 0.05
 
 
@@ -175,8 +175,7 @@ def test_a_report_has_one_vote() -> None:
 def test_the_session_itself() -> None:
     """In the run in which everything else fails, a failure is no surprise."""
     spent = [Outcome("reset", site=f"other-{n}.example", session="spent") for n in range(8)]
-    mine = [Outcome("reset", session="spent"), *(Outcome("reset", first_day=day) for day in range(1, 6)),
-            MINE[1]]  # fmt: skip
+    mine = [Outcome("reset", session="spent"), Outcome("reset", 5, first_day=1), MINE[1]]
     rates = rates_of(*mine, *spent, *USUAL)
     assert rates[0] > 0.6
     assert rates[1:].max() < 0.2

@@ -43,7 +43,14 @@ def country() -> Judgement:
         for asn, own in zip(ALL_NETWORKS, letters, strict=True)
         for row in _site(name, own, asn=asn)
     ]  # fmt: skip
-    return judge([*usual, *sites, *open_elsewhere, *routes, *_short_ones(), *_by_hours()])
+    others = [
+        *_site("with-a-hole", "B" * 10 + "." * 40 + "B" * 10), *_site("loop", "L" * 10),
+        *_site("two-ways", "B" * 9 + "R" * 8), *_site("tie", "BRBRBRBR"),
+        *_site("all-along", "B" * 90),
+    ]  # fmt: skip
+    return judge([
+        *usual, *sites, *open_elsewhere, *routes, *others, *_short_ones(), *_by_hours()
+    ])  # fmt: skip
 
 
 def _site(name: str, letters: str, *, asn: int = PROBE_NETWORK, **options: Any) -> list[Row]:
@@ -105,18 +112,19 @@ def test_a_block_imposed_twice_is_two_intervals() -> None:
 
 def test_a_gap_in_testing_stays_a_gap() -> None:
     """Two stretches of blocking with nothing between them are one interval with a hole in it."""
-    found = judge(days("B" * 10 + "." * 40 + "B" * 10))
-    assert found.intervals["longest_gap_days"].tolist() == [41]
-    assert verdict(found)["day_count"] == 20
+    assert _intervals("with-a-hole")["longest_gap_days"].tolist() == [41]
+    assert seen("with-a-hole")["day_count"] == 20
 
 
 def _short_ones() -> list[Row]:
     """Two days of seven sessions each, a month before eleven days of two; and two days alone."""
-    beside = [*_site("short-beside-long", "O" * 20), *_site("short-beside-long", "RR", start=20, per_day=7),
+    beside = [*_site("short-beside-long", "O" * 20),
+              *_site("short-beside-long", "RR", start=20, per_day=7),
               *_site("short-beside-long", "O" * 28, start=22),
               *_site("short-beside-long", "R" * 11, start=50, per_day=2),
               *_site("short-beside-long", "O" * 20, start=61)]  # fmt: skip
-    alone = [*_site("short-alone", "O" * 6, start=14), *_site("short-alone", "RR", start=20, per_day=7),
+    alone = [*_site("short-alone", "O" * 6, start=14),
+             *_site("short-alone", "RR", start=20, per_day=7),
              *_site("short-alone", "O" * 6, start=22)]  # fmt: skip
     thrice = [*_site("short-thrice", "O" * 12), *_site("short-thrice", "BB", start=12, per_day=3),
               *_site("short-thrice", "O" * 9, start=14),
@@ -188,38 +196,34 @@ def test_a_block_imposed_at_the_split_leaves_the_first_half_open() -> None:
 
 
 def test_a_verdict_names_its_rule_only_if_it_is_listed() -> None:
-    """Mechanism, rule and witness belong to blocks."""
-    found = judge([*days("B" * 10), *days("O" * 10, domain="open.example"),
-                   *days("L" * 10, domain="loop.example")])  # fmt: skip
-    blocked, opened = verdict(found), verdict(found, domain="open.example")
+    """Mechanism, rule, chance and witness belong to blocks; a mark needs no chance."""
+    blocked, opened, loop = seen("imposed"), seen("never-blocked"), seen("loop")
     assert (blocked["rule_id"], blocked["mechanism"]) == ("dns.nxdomain", "dns.nxdomain")
     assert blocked["witness_url"].startswith("https://explorer.ooni.org/measurement/")
     assert blocked["resolver_asns"] == f"AS{PROBE_NETWORK}"
-    assert not any(opened[c] for c in ("rule_id", "mechanism", "witness_report_id",
-                                       "witness_url", "resolver_asns"))  # fmt: skip
-    assert verdict(found, domain="loop.example")["state"] == "blocked"
+    assert float(blocked["chance"]) < 1e-6
+    assert not any(opened[c] for c in ("rule_id", "mechanism", "witness_report_id", "witness_url",
+                                       "resolver_asns", "chance", "schedule"))  # fmt: skip
+    assert (loop["state"], loop["chance"]) == ("blocked", "")
 
 
 def test_the_mechanism_is_that_of_most_blocked_sessions() -> None:
     """Sessions count, not rows, and a tie goes to the earlier layer."""
-    found = judge([*days("B" * 6), *days("R" * 5, start=6),
-                   *days("BRBRBRBR", domain="tie.example")])  # fmt: skip
-    assert verdict(found)["mechanism"] == "dns.nxdomain"
-    assert verdict(found, domain="tie.example")["mechanism"] == "dns.nxdomain"
+    assert seen("two-ways")["mechanism"] == "dns.nxdomain"
+    assert seen("tie")["mechanism"] == "dns.nxdomain"
 
 
 def test_the_witness_is_typical_and_of_the_verdicts_own_rule() -> None:
     """Neither the first nor the last, which a forger would choose, nor of another rule."""
-    found = judge([*days("B" * 9), *days("RR", start=9)])
-    assert verdict(found)["witness_report_id"] == f"20240105-{NAME}-{PROBE_NETWORK}-0"
+    report = f"20240105-two-ways.example-{PROBE_NETWORK}-0"
+    assert seen("two-ways")["witness_report_id"] == report
 
 
 def test_the_witness_lies_in_the_period() -> None:
     """A block that goes on after the first half is witnessed in the first half all the same."""
-    found = judge(days("B" * 90), split="2024-01-21")
-    assert verdict(found, "first")["blocked_until"] == ""
-    assert verdict(found, "first")["witness_report_id"] < "20240121"
-    assert verdict(found, "second")["witness_report_id"] >= "20240121"
+    assert seen("all-along", "first")["blocked_until"] == ""
+    assert seen("all-along", "first")["witness_report_id"] < "20240215"
+    assert seen("all-along", "second")["witness_report_id"] >= "20240215"
 
 
 def test_a_fictional_country_has_no_witness_page() -> None:
@@ -581,42 +585,66 @@ def test_a_site_that_refuses_the_country_may_let_a_tunnel_in() -> None:
     assert (found["state"], found["set_aside_reason"]) == ("impaired", "geo_restricted")
 
 
+@cache
+def resolvers() -> Judgement:
+    """Sites seen through the network's own resolver, those of the country, and one abroad."""
+    abroad, country_s = 64999, ALL_NETWORKS[1]
+
+    def asked(name: str, letters: str, resolver: int) -> list[Row]:
+        return [
+            {**row, "resolver_asn": resolver, "report_id": f"{name}-{resolver}-{n}"}
+            for n, row in enumerate(_site(name, letters))
+        ]
+
+    own = PROBE_NETWORK
+    return judge([
+        *(row for n in range(7) for row in everywhere("O" * 40, f"usual-{n}.example")),
+        *asked("denied-abroad", "O" * 30, own), *asked("denied-abroad", "B" * 60, abroad),
+        *asked("sisters", "B." * 20, country_s), *asked("sisters", ".O" * 20, abroad),
+        *asked("hardly-own", "B." * 20, country_s), *asked("hardly-own", ".O" * 20, abroad),
+        *asked("hardly-own", "........B", own),
+        *asked("changed", "B" * 30, own), *asked("changed", "." * 50 + "O" * 30, abroad),
+        *asked("detour", "B.B.B.B.B.B.B.B.", own), *asked("detour", ".O.O.O.O.O.O.O.O", country_s),
+        *asked("until-the-end", "." * 60 + "O" * 11 + "B" * 20, own),
+        *asked("until-the-end", "." * 75 + "O" + "." * 13 + "OO", abroad),
+    ])  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("letter", "resolver", "expected"),
-    [("L", 64999, "ok"), ("B", 64999, "ok"), ("L", ALL_NETWORKS[1], "blocked")],
-    ids=["a filter abroad", "no such name, abroad", "another network of the country"],
+    ("name", "expected"),
+    [
+        ("denied-abroad", ["ok", "ok", "insufficient"]),
+        ("sisters", ["likely_blocked", "likely_blocked", ""]),
+        ("hardly-own", ["likely_blocked", "likely_blocked", ""]),
+        ("changed", ["likely_blocked", "likely_blocked", "insufficient"]),
+        ("detour", ["likely_blocked", "likely_blocked", ""]),
+        ("until-the-end", ["likely_blocked", "", "likely_blocked"]),
+    ],
 )
-def test_a_resolver_that_a_user_chose_accuses_no_network(
-    letter: str, resolver: int, expected: str
-) -> None:
-    """Whose resolver: the network's own resolver gives the site; only one of the country says
-    otherwise."""
-    own = days("O" * 30)
+def test_whose_resolver_speaks_for_a_network(name: str, expected: list[str]) -> None:
+    """Its own, or those of the country where it was hardly asked: what a resolver abroad answers
+    neither accuses the network nor acquits it, in the whole or in a half."""
+    table = resolvers().verdicts
+    states = table[table["domain"] == f"{name}.example"].set_index("period")["state"]
+    assert [states.get(period, "") for period in ("all", "first", "second")] == expected
+
+
+def test_what_another_resolver_answers_moves_no_date_of_a_dns_block() -> None:
+    """The network's own resolver blocks to the end, while a public one tells the truth."""
+    row = verdict(resolvers(), domain="until-the-end.example")
+    assert (row["blocked_from"], row["blocked_until"], row["note"]) == ("2024-03-12", "", "")
+    (interval,) = _intervals("until-the-end", resolvers()).to_dict("records")
+    assert interval["first_seen_open_again"] == ""
+
+
+@pytest.mark.parametrize(("resolver", "expected"), [(64999, "ok"), (ALL_NETWORKS[1], "blocked")])
+def test_a_filter_that_a_user_chose_accuses_no_network(resolver: int, expected: str) -> None:
+    """The network's own resolver gives the site; only one of the country says otherwise."""
     chosen = [
         {**row, "report_id": f"{row['report_id']}-chosen"}
-        for row in days(letter * 30, per_day=2, resolver_asn=resolver)
+        for row in days("L" * 30, per_day=2, resolver_asn=resolver)
     ]
-    assert verdict(judge([*own, *chosen]))["state"] == expected
-
-
-def test_few_sessions_through_its_own_resolver_do_not_speak_for_a_network() -> None:
-    """Its subscribers use a sister's resolver, which blocks; a public one does not."""
-    sister = days("B." * 20, resolver_asn=ALL_NETWORKS[1])
-    public = days(".O" * 20, resolver_asn=64999)
-    own = days("........B", report_id="own")
-    for rows in ([*sister, *public], [*sister, *public, *own]):
-        assert verdict(judge(rows))["state"] == "likely_blocked"
-
-
-def test_a_half_without_a_session_through_the_countrys_resolvers_is_insufficient() -> None:
-    """The first half is seen through its own resolver, the second through a public one."""
-    own = days("B" * 30)
-    public = days("." * 50 + "O" * 30, resolver_asn=64999)
-    found = judge([*own, *public])
-    states = {period: verdict(found, period)["state"] for period in ("all", "first", "second")}
-    assert states == {
-        "all": "likely_blocked", "first": "likely_blocked", "second": "insufficient",
-    }  # fmt: skip
+    assert verdict(judge([*days("O" * 30), *chosen]))["state"] == expected
 
 
 @pytest.mark.parametrize(
@@ -660,32 +688,14 @@ def test_pages_as_long_as_each_site_are_no_block_pages() -> None:
     assert verdict(judge(rows(0.1)), domain="p1.example")["state"] == "blocked"
 
 
-def test_what_another_resolver_answers_moves_no_date_of_a_dns_block() -> None:
-    """Whose resolver: the network's own resolver blocks to the end, while a public one tells the
-    truth."""
-    own = days("O" * 10 + "B" * 20, resolver_asn=PROBE_NETWORK)
-    public = days("." * 12 + "O" + "." * 15 + "OO", per_day=2, domain=NAME, resolver_asn=64999)
-    public = [{**row, "report_id": row["report_id"] + "-public"} for row in public]
-    found = judge([*own, *public], until="2024-01-31", split="2024-01-16")
-    assert dates(found) == ("2024-01-11", "", "")
-    (interval,) = found.intervals.to_dict("records")
-    assert interval["first_seen_open_again"] == ""
-
-
-def test_a_detour_through_anothers_resolver_acquits_nobody() -> None:
-    """Whose resolver: half the sessions ask another ISP's resolver, which answers well; the
-    network's own does not, and that is what its subscribers are given."""
-    own = days("L.L.L.L.L.L.L.L.")
-    borrowed = days(".O.O.O.O.O.O.O.O", resolver_asn=ALL_NETWORKS[1])
-    assert verdict(judge([*own, *borrowed]))["state"] == "blocked"
-
-
 def test_chance_on_a_flaky_network_is_no_block() -> None:
     """Resets that the network's other sites meet as well are listed only where they are far more
     common; a resolver's answer is no chance."""
     sites = {"a-dozen": "R" * 12, "sixty": "R" * 60, "no-such-name": "B" * 6, "half": "OR" * 12}
     others = [row for n in range(8) for row in days("OR" * 6, domain=f"usual-{n}.example")]
-    found = judge([*others, *(row for name, letters in sites.items() for row in _site(name, letters))])
+    found = judge(
+        [*others, *(row for name, letters in sites.items() for row in _site(name, letters))]
+    )
     states = {name: verdict(found, domain=f"{name}.example")["state"] for name in sites}
     assert states == {
         "a-dozen": "impaired", "sixty": "likely_blocked", "no-such-name": "likely_blocked",
@@ -721,3 +731,5 @@ def test_the_order_of_rows_changes_nothing() -> None:
     one, other = judge(rows), judge(shuffled)
     assert_frame_equal(one.verdicts, other.verdicts)
     assert_frame_equal(one.intervals, other.intervals)
+    assert_frame_equal(one.withheld, other.withheld)
+    assert_frame_equal(one.chances, other.chances)
