@@ -19,21 +19,13 @@ from analysis.verdicts.rates import estimate_rates, raise_by_own
 from analysis.verdicts.schedules import Schedule, find_schedules, search_price
 from analysis.verdicts.series import FAILING, MARK, Series, find_candidates, read_series
 from analysis.verdicts.sessions import KINDS
-from analysis.verdicts.states import is_most
+from analysis.verdicts.states import is_most, wilson_bounds
 from analysis.verdicts.stretches import find_stretches
 
 #: What does not work for whatever reason has no rate of chance: more sessions than not.
 _EVEN = 0.1
 #: The share of sessions inside a block that fail, for its edges.
 _EDGE_SHARE = 0.9
-
-# What could be listed, whether or not anything failed: every cell with enough sessions.
-_TESTED_CELLS = """
-SELECT count(*) FROM (
-  SELECT 1 FROM heard_sessions WHERE class <> 'none' GROUP BY domain, probe_asn
-  HAVING count(*) >= $floor_sessions)
-"""
-
 
 @dataclass(frozen=True)
 class Evidence:
@@ -88,14 +80,14 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
     log_evidence, by_day = chance.weigh_evidence(series, rates)
     for number, schedule in schedules.items():
         log_evidence[number] = max(log_evidence[number], _weigh_schedule(series, number, schedule))
-    floor = {"floor_sessions": thresholds.floor_sessions}
-    ((cell_count,),) = connection.execute(_TESTED_CELLS, floor).fetchall()
+    # What could be listed, whether or not anything failed.
+    ((cell_count,),) = connection.execute("SELECT count(*) FROM tested_cells").fetchall()
     is_judged = (series.kind != MARK) & (series.kind < FAILING)
     line = chance.find_line(
         log_evidence[is_judged], cell_count * (len(KINDS) - 1), thresholds.chance_share
     )
     stretches = _find_stretches(series, rates, schedules, thresholds)
-    defects = series.row[is_of_version & series.is_hit]
+    defects = series.row[series.is_hit & (is_of_version | follow_version(series))]
     return Evidence(series, rates, log_evidence, by_day, schedules, line, stretches, defects)
 
 
@@ -199,6 +191,38 @@ def _is_at_its_hours(
         members = np.flatnonzero(which == number)
         inside[members] = schedule.is_inside(time[elements["row"].to_numpy()[members]])
     return inside
+
+
+def follow_version(series: Series) -> NDArray[np.bool_]:
+    """Which sessions are of a version that fails in its cell and kind where no other does."""
+    frame = pd.DataFrame({"series": series.series, "software": series.column("software"),
+                          "hits": series.is_hit, "sessions": 1})  # fmt: skip
+    sums = frame.groupby(["series", "software"])[["hits", "sessions"]].sum()
+    others = sums.groupby(level="series").transform("sum") - sums
+    is_alone = is_alone_in_failing(sums, others)
+    return frame.join(is_alone.rename("is_alone"), on=["series", "software"])["is_alone"].to_numpy()
+
+
+def is_alone_in_failing(own: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
+    """Whether a version fails mostly, and the others together hardly ever.
+
+    Args:
+        own, others: ``hits`` and ``sessions``, of the version and of all others.
+    """
+    _, high = wilson_bounds(others["hits"], others["sessions"])
+    return (2 * own["hits"] > own["sessions"]) & (high.fillna(1.0) < 0.5)
+
+
+def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
+    """By stretch: whether it is one version of the probe that fails, where others do not."""
+    frame = pd.DataFrame({
+        "stretch": elements["stretch"], "hits": elements["is_hit"], "sessions": 1,
+        "software": evidence.series.sessions["software"].to_numpy()[elements["row"]],
+    })  # fmt: skip
+    sums = frame.groupby(["stretch", "software"])[["hits", "sessions"]].sum()
+    others = sums.groupby(level="stretch").transform("sum") - sums
+    is_alone = is_alone_in_failing(sums, others) & (sums["hits"] > 0)
+    return is_alone.groupby(level="stretch").any()
 
 
 def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataFrame:

@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
-from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks
+from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks, find_versions
 from analysis.verdicts.series import FAILING, MARK, OK
 from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import is_most
 from analysis.verdicts.withholding import withhold
 
 CELL = ["domain", "probe_asn"]
+ONE_VERSION = "one version of the probe failed; others reached the site on this network meanwhile"
 TOO_FEW = "surprising, but too few sessions or days to say so"
 
 # What explains most blocked sessions of each group; ties go to the earlier layer.
@@ -84,6 +85,8 @@ def judge_stretches(
     )
     reason = pd.Series("", stretches.index).mask(is_few, TOO_FEW)
     reason.update(withheld["reason"])
+    is_version = find_versions(evidence, elements).reindex(stretches.index, fill_value=False)
+    reason = reason.mask(is_block & is_version & (stretches["kind"] != MARK), ONE_VERSION)
     stretches = stretches.join(blocks["mechanism"]).assign(
         reason=reason,
         is_listed=is_block & (reason == ""),

@@ -32,12 +32,12 @@ _ON_THE_WAY = ("tcp_silent", "name_silent")
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Sessions of the country's access networks that count, by what they teach. Failures stand in
-# ``failures``, one by one.
+# Sessions of the country's access networks that count. A cell that has too few to be judged does
+# not teach: three failures there may be the block itself.
 _COUNTED = """
 CREATE OR REPLACE TEMP VIEW counted_sessions AS
 SELECT s.domain, s.probe_asn, s.session, s.software, s.day, s.class, s.kind, n.operator
-FROM sessions s JOIN networks n USING (probe_asn)
+FROM sessions s JOIN networks n USING (probe_asn) SEMI JOIN tested_cells USING (domain, probe_asn)
 WHERE n.is_domestic AND s.class IN ('blocked', 'ok', 'unclear')
 """
 
@@ -224,11 +224,18 @@ def _elsewhere(
 def _near(
     counted: pd.DataFrame, rows: pd.DataFrame, lesson: _Lesson, own: pd.DataFrame, broader: Floats
 ) -> Floats:
-    """How often it fails for other operators within ten days."""
-    hits, sessions = _around(_sums(counted, ["domain", "day"], rows, lesson), own, ["domain"])
-    keys = ["domain", "operator"]
-    own_hits, own_sessions = _around(_sums(counted, [*keys, "day"], rows, lesson), own, keys)
-    return _draw(hits - own_hits, sessions - own_sessions, broader)
+    """How often it fails for other operators within ten days.
+
+    No operator is heard for more than a few sessions: one that tests much is still one.
+    """
+    sums = _sums(counted, ["domain", "operator", "day"], rows, lesson)
+    hits, sessions = np.zeros(len(own)), np.zeros(len(own))
+    for operator, of_operator in sums.groupby(level="operator"):
+        failed, tested = _around(of_operator.droplevel("operator"), own, ["domain"])
+        heard = np.minimum(tested, _PSEUDO) * (own["operator"].to_numpy() != operator)
+        hits += heard * np.divide(failed, tested, out=np.zeros(len(own)), where=tested > 0)
+        sessions += heard
+    return _draw(hits, sessions, broader)
 
 
 def _of_the_route(facts: _Facts, own: pd.DataFrame, broader: float) -> Floats:
