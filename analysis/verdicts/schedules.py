@@ -74,12 +74,14 @@ class Schedule:
 
     def is_inside(self, times: Times) -> Flags:
         """Whether the block holds at these moments, by weekday, hour and range of days."""
-        days, weekdays, hours = _split(times)
+        days, _, _ = _split(times)
+        return self.is_at_its_hours(times) & (days >= self.first_day) & (days <= self.last_day)
+
+    def is_at_its_hours(self, times: Times) -> Flags:
+        """Whether these moments lie at the hours of the week, in whatever range of days."""
+        _, weekdays, hours = _split(times)
         is_in_window = _hours_of(self.windows)[hours]
-        is_in_range = (days >= self.first_day) & (days <= self.last_day)
-        return (
-            _holds_on(self.first_weekday, self.last_weekday, weekdays) & is_in_window & is_in_range
-        )
+        return _holds_on(self.first_weekday, self.last_weekday, weekdays) & is_in_window
 
     def __str__(self) -> str:
         """Such as ``Mon-Fri 04:00-08:00, 10:00-14:00``."""
