@@ -15,7 +15,7 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "down": ("down",),
     "outage": ("down",),
     "unreachable": ("down", "impaired"),
-    "overloaded": ("down", "impaired"),
+    "overloaded": ("down", "impaired", "insufficient"),
     "geo_refused": ("geo_restricted",),
     "geo_refused_http": ("geo_restricted",),
     "geo_refused_tcp": ("geo_restricted", "impaired"),
