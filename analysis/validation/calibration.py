@@ -11,7 +11,7 @@ from analysis.validation.scores import PAIR_KEY, Score
 LEVELS = (1e-2, 1e-3, 1e-4)
 #: Bands of the chance of what is listed: the largest of each; the last one is of marks.
 _BANDS = {1e-2: "above 1e-04", 1e-4: "above 1e-06", 1e-6: "up to 1e-06"}
-#: Sites that turn the whole country away, or that it lost its way to: no accident, and no block.
+#: Sites that turn the whole country away, or to which it lost its way: no accident, and no block.
 _REFUSING = ("geo_refused", "geo_refused_http", "geo_refused_tcp", "geo_refused_tls", "unreachable")
 _BY_MARK, _NOT_GIVEN = "by a mark", "no chance given"
 
@@ -58,8 +58,8 @@ def mark_chances(chances: pd.DataFrame | None, scored: Score) -> pd.DataFrame:
         scored: the pairs of the same judgement.
 
     Returns:
-        ``domain, probe_asn, kind, chance, situation, is_blocked, is_forged``. A cell without a row, which
-        nothing surprising was seen in, has a chance of 1.
+        ``domain, probe_asn, kind, chance, situation, is_blocked, is_forged``. A cell without
+        a row, which nothing surprising was seen in, has a chance of 1.
     """
     columns = [*PAIR_KEY, "kind", "chance"]
     given = pd.DataFrame(columns=columns) if chances is None else chances[columns]
