@@ -194,13 +194,18 @@ def _is_at_its_hours(
 
 
 def follow_version(series: Series) -> NDArray[np.bool_]:
-    """Which sessions are of a version that fails in its cell and kind where no other does."""
+    """Which sessions are of a version that fails in its cell and kind where no other does.
+
+    What a resolver answers does not depend on the probe.
+    """
     frame = pd.DataFrame({"series": series.series, "software": series.column("software"),
                           "hits": series.is_hit, "sessions": 1})  # fmt: skip
     sums = frame.groupby(["series", "software"])[["hits", "sessions"]].sum()
     others = sums.groupby(level="series").transform("sum") - sums
     is_alone = is_alone_in_failing(sums, others)
-    return frame.join(is_alone.rename("is_alone"), on=["series", "software"])["is_alone"].to_numpy()
+    is_lookup = np.array([kind.startswith("dns") for kind in (*KINDS, "")])[series.kind]
+    found = frame.join(is_alone.rename("is_alone"), on=["series", "software"])["is_alone"].to_numpy()
+    return found & ~is_lookup[series.series]
 
 
 def is_alone_in_failing(own: pd.DataFrame, others: pd.DataFrame) -> pd.Series:

@@ -173,7 +173,7 @@ def _rates_of(
     if KINDS[kind] in _ON_THE_WAY:
         rate = np.maximum(rate, _of_the_route(facts, own, usual))
     probe = _of_the_probe(facts.reports, rows, teaches, is_hit, own, usual)
-    is_of_version = (version >= 0.2) & (version >= 3 * site)
+    is_of_version = (not KINDS[kind].startswith("dns")) & (version >= 0.2) & (version >= 3 * site)
     return 1 - (1 - rate) * (1 - probe), is_of_version
 
 

@@ -353,7 +353,7 @@ def _set_aside_reasons(
     """
     inside = {"since": period.since, "until": period.until}
     problems = connection.execute(_PROBLEMS, inside).df()
-    problems = pd.concat([problems, defects.assign(problem="instrument")], ignore_index=True)
+    problems = _with_defects(problems, defects)
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
     # Broken sessions are no site's own: they explain it where they are more than all the rest.
@@ -372,6 +372,18 @@ def _set_aside_reasons(
     is_asked = is_asked.set_axis(table.index) & ~table["state"].isin(LISTED)
     unexplained = _by_state(table[is_asked])
     return reason.fillna(table["domain"].map(unexplained)).where(is_asked, "").fillna("")
+
+
+def _with_defects(problems: pd.DataFrame, defects: pd.DataFrame) -> pd.DataFrame:
+    """``problems`` with the reason *instrument*, taken from what a site's failures mostly are."""
+    unexplained = problems[~problems["problem"].isin(SET_ASIDE_REASONS)]
+    most = unexplained.loc[unexplained.groupby("domain")["problem_count"].idxmax()]
+    taken = most[["domain"]].merge(defects, on="domain", how="left").set_index(most.index)
+    rest = problems["problem_count"].sub(taken["problem_count"], fill_value=0)
+    return pd.concat(
+        [problems.assign(problem_count=rest), defects.assign(problem="instrument")],
+        ignore_index=True,
+    )
 
 
 def _by_state(table: pd.DataFrame) -> pd.Series:
