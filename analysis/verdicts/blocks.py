@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
-from analysis.verdicts.rates import estimate_rates, raise_by_own
+from analysis.verdicts.rates import Lessons, learn, raise_by_own
 from analysis.verdicts.schedules import Schedule, find_schedules, search_price
 from analysis.verdicts.series import FAILING, MARK, Series, find_candidates, read_series
 from analysis.verdicts.sessions import KINDS
@@ -42,6 +42,7 @@ class Evidence:
             first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
             of the sessions at its hours.
         defects: the rows of ``series.sessions`` that failed as the probe's version mostly does.
+        lessons: what the rates are learnt from.
     """
 
     series: Series
@@ -52,6 +53,7 @@ class Evidence:
     line: float
     stretches: pd.DataFrame
     defects: NDArray[np.int64]
+    lessons: Lessons
 
     def elements_of(self, stretches: pd.DataFrame) -> pd.DataFrame:
         """The sessions of stretches, see ``elements_of``."""
@@ -72,7 +74,8 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
         thresholds: the evidence floor, ``chance_share`` and ``change_cost``.
     """
     series = read_series(connection, thresholds)
-    rates, is_of_version = estimate_rates(connection, series, find_candidates(series))
+    lessons = learn(connection, series, find_candidates(series))
+    rates = lessons.rates()
     # What fails outside of a cell's stretches is what fails there by itself.
     schedules = _find_schedules(series, rates)
     stretches = _find_stretches(series, rates, schedules, thresholds)
@@ -87,8 +90,8 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
         log_evidence[is_judged], cell_count * (len(KINDS) - 1), thresholds.chance_share
     )
     stretches = _find_stretches(series, rates, schedules, thresholds)
-    defects = series.row[series.is_hit & (is_of_version | follow_version(series))]
-    return Evidence(series, rates, log_evidence, by_day, schedules, line, stretches, defects)
+    defects = series.row[series.is_hit & (lessons.is_of_version | follow_version(series))]
+    return Evidence(series, rates, log_evidence, by_day, schedules, line, stretches, defects, lessons)
 
 
 def _find_stretches(
