@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
 from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks, find_versions
-from analysis.verdicts.series import FAILING, MARK, OK
+from analysis.verdicts.series import BLOCKED, FAILING, MARK, OK
 from analysis.verdicts.sessions import KINDS
-from analysis.verdicts.states import is_most
+from analysis.verdicts.states import is_most, meets_floor
 from analysis.verdicts.withholding import withhold
 
 CELL = ["domain", "probe_asn"]
 ONE_VERSION = "one version of the probe failed; others reached the site on this network meanwhile"
+CHANCE = "fails as it would by chance: the site elsewhere, or other sites here, fail alike by themselves"
 TOO_FEW = "surprising, but too few sessions or days to say so"
 
 # What explains most blocked sessions of each group; ties go to the earlier layer.
@@ -92,7 +93,25 @@ def judge_stretches(
         is_listed=is_block & (reason == ""),
         leaning=withheld["leaning"].reindex(stretches.index, fill_value=np.inf),
     )
-    return stretches.assign(interval=_join(evidence, stretches))
+    stretches = stretches.assign(interval=_join(evidence, stretches))
+    is_unexplained = _find_unexplained(evidence, stretches, elements, thresholds)
+    return stretches.assign(reason=stretches["reason"].mask(is_unexplained, CHANCE))
+
+
+def _find_unexplained(
+    evidence: Evidence, stretches: pd.DataFrame, elements: pd.DataFrame, thresholds: Thresholds
+) -> pd.Series:
+    """Stretches that mostly fail, not for the control too, and that no kind of failure explains."""
+    state = evidence.series.sessions["class"].to_numpy()[elements["row"]]
+    blocked = elements[state == BLOCKED].groupby("stretch").size()
+    is_blocked = 2 * blocked.reindex(stretches.index, fill_value=0) > stretches["hits"]
+    is_failing = (stretches["kind"] == FAILING) & meets_floor(
+        stretches["hits"], stretches["hit_days"], stretches["hits"] + stretches["misses"], thresholds
+    )
+    told = stretches[stretches["is_listed"] | (stretches["reason"] != "")]
+    told_rows = elements.loc[elements["stretch"].isin(told.index), "row"]
+    is_told = elements["row"].isin(told_rows).groupby(elements["stretch"]).any()
+    return is_failing & is_blocked & ~is_told.reindex(stretches.index, fill_value=False)
 
 
 def _hits_of(evidence: Evidence, elements: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from analysis.verdicts.cells import Inside, judge_inside, look_inside
 from analysis.verdicts.intervals import (
     CELL, explain_hits, interval_table, judge_stretches, withheld_table,
 )
-from analysis.verdicts.robustness import sessions_to_flip
+from analysis.verdicts.robustness import sessions_to_flip, weigh_forging
 from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.sessions import KINDS, add_sessions
 from analysis.verdicts.states import meets_floor, wilson_bounds
@@ -208,9 +208,9 @@ def judge_cells(
     refusing = set(connection.execute(_REFUSING_SITES, share).df()["domain"])
     evidence = gather_evidence(connection, thresholds)
     stretches = judge_stretches(connection, evidence, thresholds)
-    names = _host_names(connection)
+    names, forging = _host_names(connection), weigh_forging(evidence)
     tables = [
-        _verdicts_of(connection, name, period, evidence, stretches, names, refusing, thresholds,
+        _verdicts_of(connection, name, period, evidence, stretches, names, refusing, forging, thresholds,
                      has_explorer=has_explorer)
         for name, period in periods.items()
     ]  # fmt: skip
@@ -249,6 +249,7 @@ def _verdicts_of(
     stretches: pd.DataFrame,
     names: NDArray[np.object_],
     refusing: set[str],
+    forging: pd.DataFrame,
     thresholds: Thresholds,
     *,
     has_explorer: bool,
@@ -264,10 +265,11 @@ def _verdicts_of(
     cells = judge_inside(evidence, inside, period, thresholds)
     cells = cells.join(_rules_of_cells(connection, evidence, inside))
     cells["domain"] = names[cells.pop("domain_code")]
+    cells = cells.rename_axis("cell").reset_index()
     table = table.merge(cells.astype({"probe_asn": "uint32"}), on=CELL, how="left")
     table["state"] = _fill_states(table, thresholds)
     is_listed = table["state"].isin(LISTED)
-    table["sessions_to_flip"] = sessions_to_flip(table, thresholds)
+    table["sessions_to_flip"] = sessions_to_flip(table, inside, forging, thresholds)
     table["insufficient_reason"] = _why_insufficient(table, thresholds)
     defects = _count_defects(evidence, period, names)
     table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing, defects)
@@ -280,6 +282,7 @@ def _verdicts_of(
     return table.drop(columns=[
         "ok_days", "unclear_sessions", "last_known", "first_open", "is_open", "reason", "hits",
         "open_inside", "first_hit", "last_hit", "stretch",
+        "cell",
     ])  # fmt: skip
 
 
