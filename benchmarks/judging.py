@@ -174,6 +174,7 @@ def judge(path: str) -> dict[str, Any]:
             {"all": PERIOD, "first": first, "second": second},
             Thresholds(),
             domestic_asns=networks,
+            operators={},
             has_explorer=True,
         )
         ended = time.perf_counter()

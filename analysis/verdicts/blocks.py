@@ -173,8 +173,9 @@ def elements_of(
     series: Series, schedules: Mapping[int, Schedule], stretches: pd.DataFrame
 ) -> pd.DataFrame:
     """The sessions of each stretch: ``stretch`` (its label), ``place, row, day, is_hit``."""
-    length = (stretches["last"] - stretches["first"] + 1).to_numpy()
-    place = np.repeat(stretches["first"].to_numpy(), length)
+    first = stretches["first"].to_numpy(np.int64)
+    length = stretches["last"].to_numpy(np.int64) - first + 1
+    place = np.repeat(first, length)
     place += np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
     row = series.row[place]
     elements = pd.DataFrame({
@@ -263,4 +264,4 @@ def find_blocks(evidence: Evidence, counted: pd.DataFrame, thresholds: Threshold
     is_enough = (together["hits"] >= thresholds.floor_sessions) & (
         together["hit_days"] >= thresholds.floor_days
     )
-    return is_kept & counted["series"].map(is_enough).fillna(False).astype(bool)
+    return is_kept & counted["series"].isin(is_enough.index[is_enough])

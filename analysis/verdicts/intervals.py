@@ -71,7 +71,8 @@ def judge_stretches(
     elements = evidence.elements_of(evidence.stretches)
     stretches = count_stretches(evidence.stretches, elements)
     is_block = find_blocks(evidence, stretches, thresholds)
-    blocks = stretches[is_block].assign(kind=[KINDS[k] for k in stretches.loc[is_block, "kind"]])
+    kinds = np.array(KINDS)[stretches.loc[is_block, "kind"].to_numpy(np.int64)]
+    blocks = stretches[is_block].assign(kind=pd.Series(kinds, stretches.index[is_block], dtype=str))
     hits = _hits_of(evidence, elements[elements["stretch"].isin(blocks.index)])
     blocks = blocks.join(explain_hits(connection, hits)["mechanism"])
     connection.register("hits_at_hand", hits)

@@ -68,7 +68,7 @@ class Series:
     @property
     def series(self) -> NDArray[np.int64]:
         """The series of each session."""
-        return np.repeat(np.arange(len(self.kind)), self.lengths)
+        return np.repeat(np.arange(len(self.kind), dtype=np.int64), self.lengths)
 
     def column(self, name: str) -> NDArray[np.generic]:
         """A column of ``sessions``, for each session of each series."""
@@ -105,7 +105,7 @@ def read_series(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -
     sessions["cell"] = np.cumsum(is_first) - 1
     kinds = [*range(len(KINDS)), FAILING]
     parts = [_of_one_kind(sessions, kind, thresholds.floor_sessions) for kind in kinds]
-    rows = np.concatenate([row for row, _ in parts])
+    rows = np.concatenate([row for row, _ in parts]).astype(np.int64)
     which = np.repeat(np.array(kinds, np.int8), [len(row) for row, _ in parts])
     cell = sessions["cell"].to_numpy()[rows]
     starts = np.flatnonzero(

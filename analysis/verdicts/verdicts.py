@@ -400,7 +400,8 @@ def _by_state(table: pd.DataFrame) -> pd.Series:
 
     is_told = has("ok") | has("mixed")
     cases = {"impaired": has("impaired"), "down": has("down"), "anomaly_unexplained": is_told}
-    return pd.Series(np.select(list(cases.values()), list(cases), "insufficient"), of_site.index)
+    why = np.select(list(cases.values()), list(cases), "insufficient")
+    return pd.Series(why, of_site.index, dtype=str)
 
 
 def _add_share(table: pd.DataFrame, is_listed: pd.Series) -> pd.DataFrame:
