@@ -91,7 +91,7 @@ def judge_stretches(
     reason = reason.mask(is_block & is_version & (stretches["kind"] != MARK), ONE_VERSION)
     stretches = stretches.join(blocks["mechanism"]).assign(
         reason=reason,
-        is_listed=is_block & (reason == ""),
+        is_listed=(is_block & (reason == "")).astype(bool),
         leaning=withheld["leaning"].reindex(stretches.index, fill_value=np.inf),
     )
     stretches = stretches.assign(interval=_join(evidence, stretches))
