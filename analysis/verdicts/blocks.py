@@ -59,6 +59,12 @@ class Evidence:
         """The sessions of stretches, see ``elements_of``."""
         return elements_of(self.series, self.schedules, stretches)
 
+    def schedule_text(self, series: pd.Series, group: pd.Series) -> pd.Series:
+        """The hours of each group of stretches, empty unless all of them have the same."""
+        text = series.map({n: str(one) for n, one in self.schedules.items()}).fillna("")
+        by_group = text.groupby(group)
+        return by_group.first().where(by_group.nunique() == 1, "")
+
     @property
     def is_surprising(self) -> NDArray[np.bool_]:
         """Which series are no chance: by a mark, or by the model."""

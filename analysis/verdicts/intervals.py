@@ -91,7 +91,7 @@ def judge_stretches(
     reason = reason.mask(is_block & is_version & (stretches["kind"] != MARK), ONE_VERSION)
     stretches = stretches.join(blocks["mechanism"]).assign(
         reason=reason,
-        is_listed=(is_block & (reason == "")).astype(bool),
+        is_listed=is_block & (reason == ""),
         leaning=withheld["leaning"].reindex(stretches.index, fill_value=np.inf),
     )
     stretches = stretches.assign(interval=_join(evidence, stretches))
@@ -143,7 +143,7 @@ def interval_table(
     names: NDArray[np.object_],
 ) -> pd.DataFrame:
     """The contract's ``blocking_intervals``: one row per listed interval of a site on a network."""
-    listed = stretches[stretches["is_listed"]].assign(number=stretches["interval"])
+    listed = stretches.assign(number=stretches["interval"])[stretches["is_listed"]]
     table = _describe(connection, evidence, listed, names)
     state = listed.groupby("number")["kind"].min().map(lambda kind: "blocked" if kind == MARK else "likely_blocked")
     return _ordered(table.assign(state=state))
@@ -210,12 +210,9 @@ def _describe(
         table[f"{name}_time"] = np.where(at >= 0, moments, "")
         days = sessions["day"].to_numpy().astype("datetime64[D]")[at.clip(0)]
         table[name] = np.where(at >= 0, np.datetime_as_string(days) if len(at) else "", "")
-    schedule = stretches["series"].map(lambda one: str(evidence.schedules.get(one, "")))
-    table["schedule"] = schedule.groupby(stretches["number"]).agg(
-        lambda several: several.iloc[0] if several.nunique() == 1 else ""
-    )
+    table["schedule"] = evidence.schedule_text(stretches["series"], stretches["number"])
     log_evidence = pd.Series(_stretch_evidence(evidence, stretches), stretches.index)
-    table["chance"] = _chance_text(
+    table["chance"] = chance_text(
         log_evidence.groupby(stretches["number"]).max(),
         (stretches["kind"] == MARK).groupby(stretches["number"]).any(),
     )
@@ -235,7 +232,7 @@ def _stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np
     return np.where(scheduled, evidence.log_evidence[stretches["series"]], own)
 
 
-def _chance_text(log_evidence: pd.Series, has_mark: pd.Series) -> pd.Series:
+def chance_text(log_evidence: pd.Series, has_mark: pd.Series) -> pd.Series:
     """Two significant digits; empty where a mark decides."""
     text = chance.chance_of(log_evidence.to_numpy())
     return pd.Series([f"{value:.1e}" for value in text], log_evidence.index).mask(has_mark, "")

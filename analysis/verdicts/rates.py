@@ -278,11 +278,12 @@ def raise_by_own(series: Series, rates: Floats, is_inside: NDArray[np.bool_]) ->
 
 def _sums(frame: pd.DataFrame, keys: list[str], rows: pd.DataFrame, lesson: _Lesson) -> pd.DataFrame:
     """Sessions that teach and those of them that fail, by key."""
-    counted = frame.groupby(keys)["sessions"].sum().rename("sessions")
-    hits = rows[lesson.hits].groupby(keys).size().rename("hits")
-    out = rows[lesson.out].groupby(keys).size().rename("out")
-    sums = pd.concat([counted, hits, out], axis=1).fillna(0.0)
-    return pd.DataFrame({"sessions": sums["sessions"] - sums["out"], "hits": sums["hits"]})
+    weighed = pd.concat([
+        frame[keys].assign(sessions=frame["sessions"], hits=0),
+        rows.loc[lesson.hits, keys].assign(sessions=0, hits=1),
+        rows.loc[lesson.out, keys].assign(sessions=-1, hits=0),
+    ])  # fmt: skip
+    return weighed.groupby(keys)[["sessions", "hits"]].sum().astype("float64")
 
 
 def _look_up(sums: pd.DataFrame, own: pd.DataFrame, keys: list[str]) -> tuple[Floats, Floats]:

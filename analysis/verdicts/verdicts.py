@@ -17,7 +17,7 @@ from analysis.verdicts import chance
 from analysis.verdicts.blocks import Evidence, gather_evidence
 from analysis.verdicts.cells import Inside, judge_inside, look_inside
 from analysis.verdicts.intervals import (
-    CELL, explain_hits, interval_table, judge_stretches, withheld_table,
+    CELL, chance_text, explain_hits, interval_table, judge_stretches, withheld_table,
 )
 from analysis.verdicts.robustness import sessions_to_flip, weigh_forging
 from analysis.verdicts.series import FAILING, MARK
@@ -330,15 +330,12 @@ def _rules_of_cells(
     rules = explain_hits(connection, groups)[["rule_id", "mechanism"]]
     listed = inside.listed
     log_evidence = pd.Series(evidence.log_evidence[listed["series"]], listed.index)
-    text = pd.Series([f"{value:.1e}" for value in chance.chance_of(
-        log_evidence.groupby(listed["cell"]).max().to_numpy())],
-        log_evidence.groupby(listed["cell"]).max().index, dtype=object)  # fmt: skip
-    has_mark = (listed["kind"] == MARK).groupby(listed["cell"]).any()
-    schedule = listed["series"].map(lambda one: str(evidence.schedules.get(one, "")))
-    of_cell = schedule.groupby(listed["cell"]).agg(
-        lambda several: several.iloc[0] if several.nunique() == 1 else ""
+    text = chance_text(
+        log_evidence.groupby(listed["cell"]).max(),
+        (listed["kind"] == MARK).groupby(listed["cell"]).any(),
     )
-    return rules.join(pd.DataFrame({"chance": text.mask(has_mark, ""), "schedule": of_cell}))
+    of_cell = evidence.schedule_text(listed["series"], listed["cell"])
+    return rules.join(pd.DataFrame({"chance": text, "schedule": of_cell}))
 
 
 def _set_aside_reasons(
