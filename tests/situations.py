@@ -235,15 +235,6 @@ def sent_elsewhere(**changes: Any) -> Row:
     return other_page(**{**there, **changes})
 
 
-def _by_a_broken_version(version: str, *sessions: int) -> list[Row]:
-    """Sessions of one version that fail on three of five names that others reach."""
-    failing = [on(n, unshaken("eof_error", domain=d, software_version=version), day=1)
-               for n in sessions for d in names("one", "two", "three")]  # fmt: skip
-    working = [on(n, observation(domain=d, software_version=version), day=1)
-               for n in sessions for d in names("four", "five")]  # fmt: skip
-    return [*failing, *working, *_well_known("one", "two", "three", "four", "five")]
-
-
 def _by_one_network(row: Row) -> list[Row]:
     """Five sessions that meet it, on a network whose neighbours reach the site."""
     neighbours = [
@@ -329,31 +320,14 @@ _SESSION = [
         for d in names("one", "two", "three", "four", "five")],
       *[on(1, observation(domain=d)) for d in names("six", "seven")],
       *_well_known("one", "two", "three", "four", "five", "six", "seven")),
-    case("a version that fails alone on three names", "session.instrument", "unknown",
-      *_by_a_broken_version("3.9.9-broken", 1, 2, 3, 4)),
-    case("a version that fails alone on three names, and with others on three that are blocked",
-      "session.instrument", "unknown",
-      *_by_a_broken_version("3.9.9-broken-2", 1, 2, 3, 4),
-      *[on(n, unshaken("eof_error", domain=d, software_version="3.9.9-broken-2"), day=1)
-        for n in (1, 2, 3, 4) for d in names("six", "seven", "eight")],
-      *[on(n, unshaken("eof_error", domain=d), day=1)
-        for n in (31, 32, 33, 34) for d in names("six", "seven", "eight")]),
-    case("a version that fails alone on sites that refuse everybody else", "session.instrument",
-      "unknown",
-      *[on(n, unshaken("eof_error", domain=d, software_version="3.9.9-broken-3"), day=1)
-        for n in (1, 2, 3, 4) for d in names("one", "two", "three")],
-      *[on(70 + n, other_page(domain=d, http_status=403, status_code_match=False), day=1)
-        for n in range(4) for d in names("one", "two", "three")]),
-    case("two reports that fail on three names", "tls.reset", "blocked tls.reset",
-      *_by_a_broken_version("3.9.9-forged", 1, 2)),
     case("a clock that is wrong", "session.broken", "unknown",
       *[on(1, unshaken("ssl_invalid_certificate", domain=d), day=1)
-        for d in names("one", "two", "three")],
-      *[on(1, http_observation(domain=d), day=1) for d in names("four", "five", "six", "seven")]),
-    case("three expired certificates among valid ones", "tls.mitm", "blocked tls.mitm",
+        for d in names("one", "two", "three", "four", "five")],
+      *[on(1, http_observation(domain=d), day=1) for d in names("six", "seven", "eight", "nine")]),
+    case("five expired certificates among valid ones", "tls.mitm", "blocked tls.mitm",
       *[on(1, unshaken("ssl_invalid_certificate", domain=d), day=1)
-        for d in names("one", "two", "three")],
-      *[on(1, observation(domain=d), day=1) for d in names("four", "five", "six", "seven")]),
+        for d in names("one", "two", "three", "four", "five")],
+      *[on(1, observation(domain=d), day=1) for d in names("six", "seven", "eight", "nine")]),
 ]  # fmt: skip
 
 _DNS = [

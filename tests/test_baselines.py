@@ -323,14 +323,15 @@ def test_the_same_flip_on_several_networks_is_one_row() -> None:
 
 # --- sensitivity --------------------------------------------------------------------------------
 
-#: The modules of each stage. What ``robustness`` counts moves no state.
+#: The modules of each stage that use any. What ``robustness`` counts moves no state.
 MODULES = {
     "features": ["outcomes/features", "outcomes/controls", "outcomes/enumerations"],
     "profiles": [f"outcomes/{name}" for name in (
         "profiles", "answers", "filters", "block_pages", "macros")],
     "rules": ["outcomes/outcomes", "outcomes/guards"],
     "verdicts": [f"verdicts/{name}" for name in (
-        "sessions", "intervals", "changepoints", "states", "blocks", "verdicts", "withholding")],
+        "sessions", "series", "blocks", "intervals", "cells", "states", "verdicts",
+        "withholding")],
 }  # fmt: skip
 
 
@@ -375,10 +376,12 @@ def test_a_sweep_finds_what_a_whole_run_finds() -> None:
     """Only the stages that a threshold acts on are computed again, with the same result."""
     connection = connection_with(_world())
     period = Period.parse("2024-01-01", "2024-03-01")
-    networks = pd.DataFrame({"probe_asn": [PROBE_NETWORK], "is_domestic": [True]})
+    networks = pd.DataFrame({
+        "probe_asn": [PROBE_NETWORK], "operator": ["One"], "is_domestic": [True],
+    })  # fmt: skip
     grid = {"floor_sessions": (3, 7), "sinkhole_names": (4,), "broken_names": (2,),
             "pool_days": (3,), "share_floor": (0.9,)}  # fmt: skip
-    swept = sweep(connection, period, networks, Fingerprints(), Thresholds(), grid)
+    swept = sweep(connection, networks, Fingerprints(), Thresholds(), grid)
     assert swept.groupby("threshold")["is_used"].sum().eq(1).all()
     standing = set()
     for row in swept.sort_values("is_used", ascending=False).itertuples():
@@ -387,7 +390,7 @@ def test_a_sweep_finds_what_a_whole_run_finds() -> None:
         add_outcomes(connection, thresholds, Fingerprints())
         found = judge_cells(
             connection, {"all": period}, thresholds, domestic_asns=[PROBE_NETWORK],
-            has_explorer=False,
+            operators={PROBE_NETWORK: "One"}, has_explorer=False,
         ).verdicts  # fmt: skip
         sites = set(found.loc[found["state"].isin(LISTED), "domain"])
         standing = standing or sites

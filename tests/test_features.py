@@ -62,9 +62,8 @@ def columns(table: str) -> Mapping[str, str]:
 
 
 def usable_columns() -> Mapping[str, str]:
-    """Those that rules may use; the last two only rules of ``session``."""
-    guards = ("is_broken_session", "is_defective_version")
-    return {**columns("profiled"), **dict.fromkeys(guards, "BOOLEAN")}
+    """Those that rules may use; the last one only rules of ``session``."""
+    return {**columns("profiled"), "is_broken_session": "BOOLEAN"}
 
 
 def _kind(name: str) -> str:

@@ -63,7 +63,6 @@ def test_one_can_look_around(looked_around: list[Any]) -> None:
         "profiled",
         "outcomes",
         "sessions",
-        "interval_days",
         "verdicts",
         "intervals",
         "rules",

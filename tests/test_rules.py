@@ -251,8 +251,8 @@ def test_what_is_no_number_of_its_kind_is_no_threshold(value: object) -> None:
     with pytest.raises(ParameterError, match=r"floor_sessions=.*a whole number from 1 to 1000"):
         Thresholds(floor_sessions=value)
     if value != 4.5:
-        with pytest.raises(ParameterError, match=r"defect_ratio=.*a number from 1 to 1000"):
-            Thresholds(defect_ratio=value)
+        with pytest.raises(ParameterError, match=r"change_cost=.*a number from 0 to 100"):
+            Thresholds(change_cost=value)
 
 
 def test_a_notebook_names_only_what_differs_from_the_published_numbers() -> None:

@@ -20,9 +20,7 @@ from analysis.outcomes.outcomes import apply_rules
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
-from analysis.period import Period
-from analysis.verdicts.blocks import judge_intervals
-from analysis.vocabulary import LISTED
+from analysis.verdicts import verdicts
 
 #: What each threshold is tried at; the value in use is added. One that moves no state is left out.
 GRID: Mapping[str, tuple[float, ...]] = {
@@ -64,8 +62,8 @@ class _Judge:
     """
 
     connection: duckdb.DuckDBPyConnection
-    period: Period
     domestic_asns: frozenset[int]
+    operators: Mapping[int, str]
     fingerprints: Fingerprints
     rules: tuple[Rule, ...]
     results: dict[_Key, int | Pairs] = field(default_factory=dict)
@@ -117,20 +115,17 @@ class _Judge:
         return self.results[key]
 
     def _judge(self, thresholds: Thresholds) -> Pairs:
-        judged = judge_intervals(
+        listed = verdicts.list_pairs(
             self.connection,
-            {"all": self.period},
             thresholds,
-            domestic_asns=sorted(self.domestic_asns),
+            domestic_asns=self.domestic_asns,
+            operators=self.operators,
         )
-        is_listed = judged["state"].isin(LISTED) & judged["probe_asn"].isin(self.domestic_asns)
-        listed = judged[is_listed]
-        return frozenset(zip(listed["domain"], listed["probe_asn"].astype(int), strict=True))
+        return frozenset((site, asn) for site, asn in listed if asn in self.domestic_asns)
 
 
 def sweep(
     connection: duckdb.DuckDBPyConnection,
-    period: Period,
     networks: pd.DataFrame,
     fingerprints: Fingerprints,
     thresholds: Thresholds,
@@ -141,8 +136,7 @@ def sweep(
 
     Args:
         connection: holds the table ``observations``; what else it holds stays as it is.
-        period: the whole period.
-        networks: ``probe_asn`` (number), ``is_domestic``.
+        networks: ``probe_asn`` (number), ``operator``, ``is_domestic``.
         fingerprints: OONI's blocking fingerprints.
         thresholds: the numbers in use.
         grid: threshold → values; the value in use is added.
@@ -155,7 +149,10 @@ def sweep(
         ``gained, lost`` (sites against those of the values in use, joined by ``;``).
     """
     domestic = networks.loc[networks["is_domestic"].astype(bool), "probe_asn"]
-    judge = _Judge(connection.cursor(), period, frozenset(map(int, domestic)), fingerprints, rules)
+    operators = dict(zip(networks["probe_asn"], networks["operator"], strict=True))
+    judge = _Judge(
+        connection.cursor(), frozenset(map(int, domestic)), operators, fingerprints, rules
+    )
     standing = judge.list_pairs(thresholds)
     values = {name: sorted({*grid[name], getattr(thresholds, name)}) for name in grid}
     # Those that act late come first: the stages before them are then still at hand.

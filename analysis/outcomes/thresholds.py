@@ -72,7 +72,7 @@ class Thresholds:
 
     floor_sessions: int = _declare(
         4, "sessions of one class that a state needs",
-        range=(1, 1000), stages=("profiles", "rules", "verdicts"), tried=(2, 3, 5, 6),
+        range=(1, 1000), stages=("profiles", "verdicts"), tried=(2, 3, 5, 6),
         tried_in_worlds=(3, 5, 6), group=_FLOOR,
     )  # fmt: skip
     floor_days: int = _declare(

@@ -251,14 +251,15 @@ def _open(code: str, world: Path, store: Path) -> Study:
     return study
 
 
-# The days of the listed intervals, as the judgement left them.
+# The days of the listed intervals. Those of a block by hours hold sessions outside of its hours.
 _BLOCKED_DAYS = """
-SELECT d.domain::VARCHAR AS domain, concat('AS', d.probe_asn) AS probe_asn, d.blocked_sessions,
-  d.ok_sessions
-FROM interval_days d SEMI JOIN chosen_parts USING (via, domain, probe_asn, interval)
-  JOIN listed i ON d.domain::VARCHAR = i.domain AND d.probe_asn = i.probe_asn
-  AND d.day BETWEEN i.blocked_from::DATE AND i.blocked_until::DATE
-WHERE d.blocked_sessions + d.ok_sessions > 0 ORDER BY d.domain, d.probe_asn, d.day
+SELECT s.domain::VARCHAR AS domain, concat('AS', s.probe_asn) AS probe_asn, s.day,
+  count(*) FILTER (s.class = 'blocked') AS blocked_sessions,
+  count(*) FILTER (s.class = 'ok') AS ok_sessions
+FROM sessions s SEMI JOIN listed i
+  ON s.domain::VARCHAR = i.domain AND s.probe_asn = i.probe_asn
+  AND s.day BETWEEN i.blocked_from::DATE AND i.blocked_until::DATE AND i.schedule = ''
+WHERE s.class IN ('blocked', 'ok') GROUP BY ALL ORDER BY s.domain, s.probe_asn, s.day
 """
 
 

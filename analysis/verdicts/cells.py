@@ -10,6 +10,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks
 from analysis.verdicts.series import DOWN, FAILING, MARK, OK
+from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import meets_floor, strength
 
 
@@ -118,8 +119,11 @@ def _find_open(
     evidence: Evidence, failing_rows: NDArray[np.int64], period: Period, thresholds: Thresholds
 ) -> pd.Series:
     """By cell: whether it is open in enough sessions outside the stretches that fail."""
-    sessions = evidence.series.sessions
+    series, sessions = evidence.series, evidence.series.sessions
+    # Where lookups fail, one through another resolver does not show the network to be open.
+    lookups = series.cell[[name.startswith("dns") for name in np.array([*KINDS, ""])[series.kind]]]
     is_outside = _lies_in(sessions["day"], period)
+    is_outside &= sessions["is_speaking"] | ~sessions["cell"].isin(lookups)
     is_outside.iloc[failing_rows] = False
     outside = sessions.loc[is_outside, ["cell", "class", "day"]]
     opened = outside[outside["class"] == OK].groupby("cell")["day"]

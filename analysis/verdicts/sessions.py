@@ -108,6 +108,16 @@ HAVING count(*) FILTER (class = 'ok' AND CASE WHEN is_own THEN is_via_own ELSE i
   AND count(*) FILTER (class = 'blocked' AND is_dns AND is_via_domestic) < $floor_sessions
 """
 
+# Lookups through a resolver that does not answer for the network, where those that do give the site.
+_UNHEARD_SESSIONS = """
+CREATE OR REPLACE TEMP TABLE unheard_sessions AS
+SELECT s.domain, s.probe_asn, s.day
+FROM sessions s JOIN cleared_cells USING (domain, probe_asn)
+  JOIN resolver_cells r USING (domain, probe_asn)
+WHERE s.class = 'blocked' AND s.is_dns
+  AND NOT CASE WHEN r.is_own THEN s.is_via_own ELSE s.is_via_domestic END
+"""
+
 # ``is_speaking``: through a resolver that answers for the network. What another one answers is no
 # evidence against a block by the network's own.
 _HEARD_SESSIONS = """
@@ -128,7 +138,7 @@ def add_sessions(
     operators: Mapping[int, str],
     thresholds: Thresholds,
 ) -> None:
-    """Create ``sessions`` from ``outcomes``, the view ``heard_sessions``, and ``networks``.
+    """Create ``sessions`` and ``networks`` from ``outcomes``, and which sessions are heard.
 
     ``sessions``: one row per ``domain, probe_asn, session``, with the ``day`` and ``time`` at
     which it first tested the site, its ``class`` (``CLASSES``), whether anything could be read
@@ -136,7 +146,7 @@ def add_sessions(
     (``KINDS``) and whether the lookup failed (``is_dns``).
 
     ``heard_sessions``: those that say something about the network, with ``is_speaking`` and their
-    ``place``, the row of ``sessions``.
+    ``place``, the row of ``sessions``. ``unheard_sessions``: ``domain, probe_asn, day`` of the rest.
 
     ``networks``: ``probe_asn``, ``operator`` (a number: networks of one operator share it) and
     ``is_domestic``, of every network with a session.
@@ -157,6 +167,7 @@ def add_sessions(
     floor = {"floor_sessions": thresholds.floor_sessions, "floor_days": thresholds.floor_days}
     steps = {"resolver_cells": _RESOLVER_CELLS, "cleared_cells": _CLEARED_CELLS}
     create_tables(connection, steps, floor)
+    connection.execute(_UNHEARD_SESSIONS)
     connection.execute(_HEARD_SESSIONS)
     keep_table(connection, "networks", _networks(connection, set(domestic), operators))
 

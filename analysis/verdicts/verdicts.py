@@ -95,11 +95,15 @@ WITH inside AS (
     sum(unclear_sessions)::BIGINT AS unclear_sessions,
     max(last_known) AS last_known, min(first_open) AS first_open
   FROM cell_parts WHERE part >= $since AND part < $until GROUP BY ALL
+), unheard AS (
+  SELECT domain, probe_asn, count(*) AS unheard_sessions FROM unheard_sessions
+  WHERE day >= $since AND day < $until GROUP BY ALL
 )
 SELECT domain::VARCHAR AS domain, probe_asn, m.* EXCLUDE (domain, probe_asn),
-  s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns
+  s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns,
+  coalesce(unheard_sessions, 0) AS unheard_sessions
 FROM counted m JOIN days s USING (domain, probe_asn)
-  LEFT JOIN resolvers USING (domain, probe_asn)
+  LEFT JOIN resolvers USING (domain, probe_asn) LEFT JOIN unheard USING (domain, probe_asn)
 ORDER BY domain, probe_asn
 """
 
@@ -276,11 +280,11 @@ def _verdicts_of(
     table = _add_share(table, is_listed)
     table = _add_dates(table, is_listed, period, thresholds)
     table["note"] = table["note"].where(is_listed, table["reason"].fillna(""))
-    table = add_witness(connection, table, period, has_explorer=has_explorer)
-    for column in ("resolver_asns", "chance", "schedule"):
+    for column in ("rule_id", "mechanism", "resolver_asns", "chance", "schedule"):
         table[column] = table[column].where(is_listed, "").fillna("")
+    table = add_witness(connection, table, period, has_explorer=has_explorer)
     return table.drop(columns=[
-        "ok_days", "unclear_sessions", "last_known", "first_open", "is_open", "reason", "hits",
+        "ok_days", "unclear_sessions", "unheard_sessions", "last_known", "first_open", "is_open", "reason", "hits",
         "open_inside", "first_hit", "last_hit", "stretch",
         "cell",
     ])  # fmt: skip
@@ -288,22 +292,24 @@ def _verdicts_of(
 
 def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """The states, where nothing says that a cell is listed or fails: ok or insufficient."""
-    total = (
-        table["blocked_session_count"] + table["down_session_count"] + table["ok_session_count"]
-        + table["unclear_sessions"]
-    )  # fmt: skip
+    total = _heard(table)
     is_open = meets_floor(table["ok_session_count"], table["ok_days"], total, thresholds)
     is_open = is_open.mask(table["is_open"].notna(), table["is_open"] == True)  # noqa: E712
     otherwise = is_open.map({True: "ok", False: "insufficient"})
     return table["state"].where(table["state"].fillna("") != "", otherwise)
 
 
+def _heard(table: pd.DataFrame) -> pd.Series:
+    """Sessions that say something about the network."""
+    return (
+        table["blocked_session_count"] + table["down_session_count"] + table["ok_session_count"]
+        + table["unclear_sessions"] - table["unheard_sessions"]
+    )  # fmt: skip
+
+
 def _why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """Which it is: too few sessions, too few days, or tests that disagree."""
-    total = (
-        table["blocked_session_count"] + table["down_session_count"] + table["ok_session_count"]
-        + table["unclear_sessions"]
-    )  # fmt: skip
+    total = _heard(table)
     few = [total < thresholds.floor_sessions, table["day_count"] < thresholds.floor_days]
     why = pd.Series(np.select(few, ["few_sessions", "few_days"], "mixed"), table.index)
     return why.where(table["state"] == "insufficient", "")
@@ -371,7 +377,8 @@ def _set_aside_reasons(
     is_asked = table[CELL].merge(flagged, on=CELL, how="left")["has_problem"].notna()
     is_asked = is_asked.set_axis(table.index) & ~table["state"].isin(LISTED)
     unexplained = _by_state(table[is_asked])
-    return reason.fillna(table["domain"].map(unexplained)).where(is_asked, "").fillna("")
+    otherwise = table["domain"].map(unexplained)
+    return reason.where(reason.notna(), otherwise).where(is_asked, "").fillna("")
 
 
 def _with_defects(problems: pd.DataFrame, defects: pd.DataFrame) -> pd.DataFrame:

@@ -165,7 +165,8 @@ def _ask_others(
     connection: duckdb.DuckDBPyConnection, asked: pd.DataFrame, thresholds: Thresholds
 ) -> pd.DataFrame:
     """The blocks in doubt, by stretch, with what other operators saw of the site meanwhile."""
-    connection.register("blocks_at_hand", asked[["kind"]].rename_axis("stretch").reset_index())
+    at_hand = asked[["kind"]].astype("str").rename_axis("stretch").reset_index()
+    connection.register("blocks_at_hand", at_hand)
     floor = {"floor_sessions": thresholds.floor_sessions}
     steps = {
         "suspected": _SUSPECTED, "operators_meanwhile": _OPERATORS_MEANWHILE,
