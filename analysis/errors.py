@@ -2,11 +2,14 @@
 
 WorkbookError
 ├── ParameterError        2  a parameter is wrong; nothing was written
-├── SourceError           3  a source could not be reached or ran dry; running again resumes
+├── SourceError           3  a source could not be reached or ran dry; running again may resume
 └── ContractError         4  the data contradict a contract; a table would lie
 """
 
 import copyreg
+
+#: Said where what was done so far is kept, and done no more.
+RESUMES = "Running the same command again resumes"
 
 
 class WorkbookError(Exception):
@@ -32,12 +35,16 @@ class ParameterError(WorkbookError):
 
 
 class SourceError(WorkbookError):
-    """A source could not be reached or ran dry: says what is missing."""
+    """A source could not be reached or ran dry: says what is missing.
+
+    ``resumes`` is False where the same command would end the same way.
+    """
 
     exit_status = 3
 
-    def __init__(self, message: str) -> None:
-        super().__init__(f"{message.rstrip('.')}. Running the same command again resumes.")
+    def __init__(self, message: str, *, resumes: bool = True) -> None:
+        also = f" {RESUMES}." if resumes else ""
+        super().__init__(f"{message.rstrip('.')}.{also}")
 
 
 class ContractError(WorkbookError):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from analysis.errors import ParameterError
 
@@ -30,6 +30,11 @@ def parse_date(name: str, value: str | date) -> date:
         accepted = "a date is written YYYY-MM-DD, in UTC, from 1970 to 2999"
         raise ParameterError(name, value, accepted) from None
     return day
+
+
+def today() -> date:
+    """The day, in UTC, that is not over yet."""
+    return datetime.now(UTC).date()
 
 
 def days_between(first: date, last: date) -> int:

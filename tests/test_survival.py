@@ -233,16 +233,14 @@ def test_trouble_that_nobody_has_words_for_is_one_sentence_at_the_door(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 3
-    assert capsys.readouterr().err == (
-        "SourceError: /proc/nowhere: No such file or directory. "
-        "Running the same command again resumes.\n"
-    )
+    assert capsys.readouterr().err == ("SourceError: /proc/nowhere: No such file or directory.\n")
 
 
 def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
     """A notebook finds no room for its table."""
     out, notebook = tmp_path / "reports" / "one", tmp_path / "1-page.ipynb"
-    before = {"index.html": b"the report before", "run.json": b"{}"}
+    record = b'{"files": ["index.html"], "findings": {}, "tables": {}}'
+    before = {"index.html": b"the report before", "run.json": record}
     _put(out, before)
     cells = [
         nbformat.v4.new_markdown_cell("# A page\n\nIts question.", id="a"),

@@ -1,10 +1,12 @@
 """The command line. Arguments are ``NAME=VALUE``, the same as make's variables."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from analysis.commands.settings import VARIABLES, Settings, parse_settings, with_lists
-from analysis.errors import ParameterError, SourceError, WorkbookError
+from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError
 
 if TYPE_CHECKING:
     from analysis.store.collection import Collection
@@ -25,27 +27,50 @@ app = typer.Typer(
     help="Turn a country's OONI measurements into a national internet-censorship report.",
 )
 _console = Console(stderr=True)
+#: What goes on where it stopped, when it is given again.
+_RESUMABLE = ("report", "ingest", "share")
 _EACH = 60.0  # seconds between two lines where there is no terminal
 _HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
 Step = Callable[[int, int, str], None]
 Arguments = Annotated[list[str] | None, typer.Argument(help=_HELP, metavar="[NAME=VALUE]…")]
 
 
+class _Stopped(SystemExit):
+    """A signal has come."""
+
+
 def main() -> None:
     """Run the command line; a mistake foreseen is one line and its exit status."""
+    _stop_by_signals()
     try:
         app()
+    except _Stopped as stopped:
+        resumes = f". {RESUMES}." if sys.argv[1:2] and sys.argv[1] in _RESUMABLE else ""
+        print(f"stopped{resumes}", file=sys.stderr)
+        sys.exit(stopped.code)
     except WorkbookError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     except OSError as error:  # a disk that is full, read-only or failing
         path = f"{error.filename}: " if error.filename else ""
-        known = SourceError(f"{path}{error.strerror or error}")
+        known = SourceError(f"{path}{error.strerror or error}", resumes=False)
         print(f"{type(known).__name__}: {known}", file=sys.stderr)
         sys.exit(known.exit_status)
-    except KeyboardInterrupt:
-        print("interrupted; running the same command again resumes", file=sys.stderr)
-        sys.exit(130)
+
+
+def _stop_by_signals() -> None:
+    """Let a signal end the program as an exception does: everything unfinished is cleared away."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for one in heard:
+            signal.signal(one, signal.SIG_IGN)  # a second one would cut the clearing short
+        raise _Stopped(128 + number)
+
+    # what nohup has told to be ignored stays ignored
+    every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, stop)
 
 
 @app.command()

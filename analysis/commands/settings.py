@@ -126,6 +126,8 @@ def _split_arguments(arguments: Iterable[str]) -> tuple[dict[str, str], dict[str
         name, equals, value = argument.partition("=")
         if not equals or not name.isidentifier():
             raise ParameterError("argument", argument, "write NAME=VALUE, such as PROBE_CC=KH")
+        if any("\ud800" <= char <= "\udfff" for char in value):  # bytes that are no text
+            raise ParameterError(name, value, "text in UTF-8 is accepted")
         if name in _NOT_BUILT:
             raise ParameterError(name, value, "this is not built yet; leave it out")
         if name in VARIABLES:

@@ -13,7 +13,7 @@ from typing import Any
 
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import MEANINGS, Thresholds
-from analysis.period import Period
+from analysis.period import Period, today
 from analysis.reference import countries
 from analysis.reference.files import REPOSITORY
 from analysis.reference.snapshots import LATEST, Snapshot, find, held
@@ -128,7 +128,7 @@ class StudyParameters:
         code = countries.parse_country(given.get("probe_cc", FICTIONAL_COUNTRY))
         if "source" not in given:
             given = _of_fictional_country(code, given)
-        period = _read_period(given)
+        period = _read_period(code, given)
         margin = given.get("receipt_margin", RECEIPT_MARGIN)
         study = cls(
             probe_cc=code,
@@ -236,7 +236,7 @@ def whole_number(name: str, value: object, accepted: range) -> int:
         ParameterError: it is none.
     """
     text = str(value)
-    if not (text.isascii() and text.isdecimal() and int(text[:9]) in accepted):
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) in accepted):
         first, last = accepted[0], accepted[-1]
         raise ParameterError(name, value, f"a whole number from {first} to {last} is accepted")
     return int(text)
@@ -283,13 +283,17 @@ def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]
     return {"source": folder / "archive", **lists, **dated}
 
 
-def _read_period(given: Mapping[str, Any]) -> Period:
+def _read_period(code: str, given: Mapping[str, Any]) -> Period:
     """The whole period, which ``split`` can halve."""
     for name in ("since", "until"):
         if name not in given:
             accepted = "must be given with SOURCE: a UTC date, YYYY-MM-DD"
             raise ParameterError(name.upper(), "", accepted)
     period = Period.parse(given["since"], given["until"])
+    # Not cut short: what a report is of, and where it lies, does not hang on the day it is made.
+    if period.until > today() and not countries.is_fictional(code):
+        accepted = f"lies ahead; {today()} is accepted at the latest: its eve is over (UTC)"
+        raise ParameterError("UNTIL", period.until, accepted)
     period.split(given.get("split"))
     return period
 

@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,12 @@ import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from analysis.display.markup import PUBLISHING
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
+from analysis.temporary_folders import TemporaryFolder
 
 #: What the result must not depend on is fixed for the kernel.
 KERNEL_ENVIRONMENT = {
@@ -83,7 +84,7 @@ def execute(notebook: Path, parameters: Mapping[str, object]) -> nbformat.Notebo
     for name in ("papermill", "papermill.translators", "traitlets"):
         logging.getLogger(name).setLevel(logging.ERROR)
     source = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
-    with tempfile.TemporaryDirectory(prefix="workbook-") as scratch:
+    with TemporaryFolder("workbook-kernel-") as scratch:
         # a start-up file or an extension in the user's profile would change what a cell means
         try:
             executed: nbformat.NotebookNode = papermill.execute_notebook(
@@ -94,10 +95,14 @@ def execute(notebook: Path, parameters: Mapping[str, object]) -> nbformat.Notebo
                 language="python",
                 progress_bar=False,
                 resources={"metadata": {"path": str(notebook.parent.resolve())}},
-                kernel_manager_class=_manager({**KERNEL_ENVIRONMENT, "IPYTHONDIR": scratch}),
+                kernel_manager_class=_manager({**KERNEL_ENVIRONMENT, "IPYTHONDIR": str(scratch)}),
             )
         except PapermillExecutionError as failure:
             raise _as_known_error(failure, notebook.name) from failure
+        except DeadKernelError:
+            raise WorkbookError(
+                f"{notebook.name}: its kernel was killed; perhaps there was no memory left"
+            ) from None
     refuse_failed(executed, notebook.name)
     return executed
 
@@ -123,7 +128,8 @@ def _as_known_error(failure: PapermillExecutionError, notebook: str) -> Workbook
     if known is None:
         where = f"{notebook}: cell {failure.cell_index + 1} failed with"
         if failure.ename in _OF_THE_DISK:
-            return SourceError(f"{where} {failure.evalue.splitlines()[0]}")
+            said, *_ = failure.evalue.splitlines() or [failure.ename]
+            return SourceError(f"{where} {said}")
         return WorkbookError(f"{where} {failure.ename}: {failure.evalue}")
     error = known.__new__(known)  # the constructors would add to a message that is complete
     Exception.__init__(error, failure.evalue)

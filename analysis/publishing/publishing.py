@@ -16,7 +16,6 @@ The folder ``findings`` lies beside ``tables`` and is not published, nor is a fi
 whose name begins with a dot: a notebook's note to those after it.
 """
 
-import csv
 import hashlib
 import json
 import logging
@@ -36,7 +35,14 @@ from analysis.publishing.rendering import (
     render_page,
     render_summary,
 )
-from analysis.publishing.replacing import build_folder, recover, refuse_foreign, swap
+from analysis.publishing.replacing import (
+    RECORD,
+    build_folder,
+    published_files,
+    recover,
+    refuse_foreign,
+    swap,
+)
 
 Progress = Callable[[str], None]
 
@@ -94,7 +100,7 @@ def publish(
             _write(build / item.file, html)
         say("first page")
         _finish(build, page, [_SUMMARY_ITEM, *items], run)
-        _refuse_machine_names(build)
+        _refuse_build_folder(build)
         say("publishing")
         swap(build, out)
     return out
@@ -111,9 +117,10 @@ def _finish(
     tables = _tables(build / "tables")
     counts = {name: facts.get("row_count") for name, facts in tables.items()}
     _write(build / "index.html", render_summary(summary, page, every, counts))
-    record = {**_portable(dict(run)), "findings": findings, "tables": tables}
+    written = {"findings": findings, "tables": tables, "files": published_files(build)}
+    record = {**_portable(dict(run)), **written}
     text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    _write(build / "run.json", f"{text}\n")
+    _write(build / RECORD, f"{text}\n")
 
 
 def _findings(folder: Path) -> tuple[Summary, dict[str, Any]]:
@@ -140,9 +147,18 @@ def _tables(folder: Path) -> dict[str, dict[str, Any]]:
             continue
         facts[path.name] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         if path.suffix == ".csv":
-            with path.open(encoding="utf-8", newline="") as lines:
-                facts[path.name]["row_count"] = max(sum(1 for _ in csv.reader(lines)) - 1, 0)
+            facts[path.name]["row_count"] = _count_rows(path)
     return facts
+
+
+def _count_rows(path: Path) -> int:
+    """Rows under the header. A cell may be as long as it likes, and hold line breaks."""
+    row_count, is_quoted = -1, False
+    with path.open("rb") as lines:
+        for line in lines:
+            is_quoted ^= line.count(b'"') % 2 == 1
+            row_count += not is_quoted
+    return max(row_count, 0)
 
 
 def _portable(value: Any) -> Any:
@@ -166,14 +182,16 @@ def _report_warnings(stem: str, executed: Any) -> None:
                 _log.warning("%s: %s", stem, output.text.strip())
 
 
-def _refuse_machine_names(build: Path) -> None:
+def _refuse_build_folder(build: Path) -> None:
     """No published text may name the folder that it was built in.
+
+    Its name is drawn when the run begins, so that no measurement can hold it.
 
     Raises:
         ContractError: says which file does.
     """
     for path in sorted(build.rglob("*")):
-        if path.suffix in {".html", ".json", ".csv"} and build.name in path.read_text("utf-8"):
+        if path.is_file() and build.name.encode() in path.read_bytes():
             raise ContractError(f"{path.name} names a folder of this machine")
 
 

@@ -154,7 +154,8 @@ def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
     if counts is None:
         raise SourceError(
             f"OONI's counts of {probe_cc} from {period.since} to {period.last_day} by month are "
-            "not in the store; 'make ingest' with the same parameters asks for them"
+            "not in the store; 'make ingest' with the same parameters asks for them",
+            resumes=False,
         )
     return counts
 

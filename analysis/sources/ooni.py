@@ -141,7 +141,9 @@ class OoniArchive(Bucket):
         today = self._now.date()
         days = [day for day in self._scope.window.days() if day <= today]
         if not days:
-            raise SourceError(f"there is no measurement yet of {self._scope.window.since}")
+            raise SourceError(
+                f"there is no measurement yet of {self._scope.window.since}", resumes=False
+            )
         objects: list[ArchiveObject] = []
         with closing(at_once(self._list_day, days, self.stop)) as listed:
             for count, (day, items) in enumerate(listed, 1):

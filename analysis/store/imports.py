@@ -118,7 +118,9 @@ def _fetch_not_read(
     try:
         every = [msgspec.json.decode(_fetch(source, item), type=list[NotRead]) for item in lists]
     except (CannotRead, msgspec.DecodeError, RecursionError):
-        raise SourceError(f"{lists[0].key} is no list of objects that could not be read") from None
+        raise SourceError(
+            f"{lists[0].key} is no list of objects that could not be read", resumes=False
+        ) from None
     return [one for some in every for one in some if ooni.holds_country(one.key, probe_cc)]
 
 
@@ -198,7 +200,9 @@ def import_share(
         content = _fetch(source, item, _MANIFEST_LIMIT)
         manifest = shares.read_manifest(content, item.key)
         if manifest.probe_cc != probe_cc:
-            raise SourceError(f"{item.key} is of {manifest.probe_cc}, not of {probe_cc}")
+            raise SourceError(
+                f"{item.key} is of {manifest.probe_cc}, not of {probe_cc}", resumes=False
+            )
         store.remove_leftovers(manifest.folder)
         for done, name in enumerate(manifest.files, 1):
             _import_shared(source, item.key.removesuffix(MANIFEST), store, manifest, name)
@@ -225,6 +229,7 @@ def _import_shared(
     if hashlib.sha256(content).hexdigest() != told.sha256:
         raise SourceError(
             f"{name} is not the file that {MANIFEST} speaks of: it was altered, or has not "
-            "arrived whole"
+            "arrived whole",
+            resumes=False,
         )
     store.write_bytes(f"{manifest.folder}/{name}", content)

@@ -103,11 +103,14 @@ def read_manifest(content: bytes, name: str) -> Manifest:
     except (msgspec.DecodeError, ParameterError, RecursionError):
         is_one = False
     if not is_one or manifest.format != FORMAT:
-        raise SourceError(f"{name} is no manifest of shared observations that can be read")
+        raise SourceError(
+            f"{name} is no manifest of shared observations that can be read", resumes=False
+        )
     if manifest.schema_version != SCHEMA_VERSION:
         raise SourceError(
             f"{name} is of observations of schema {manifest.schema_version}, this workbook reads "
-            f"{SCHEMA_VERSION}: ask for them once more, shared by the same version"
+            f"{SCHEMA_VERSION}: ask for them once more, shared by the same version",
+            resumes=False,
         )
     return manifest
 
@@ -125,7 +128,9 @@ def open_share(store: Store, manifest: Manifest) -> Collection:
     excerpt = Excerpt(manifest.probe_cc, manifest.period, manifest.folder, months)
     collection = Collection(store, manifest.source_id, files, not_read, excerpt=excerpt)
     if not months or collection.digest != manifest.observations_digest:
-        raise SourceError(f"{objects} is not of the observations that {MANIFEST} speaks of")
+        raise SourceError(
+            f"{objects} is not of the observations that {MANIFEST} speaks of", resumes=False
+        )
     return collection
 
 
@@ -175,7 +180,7 @@ def _read_objects(content: bytes, name: str) -> tuple[tuple[Provenance, ...], tu
         ]
         return tuple(msgspec.convert(values, list[Provenance])), tuple(not_read)
     except (pa.ArrowException, OSError, ValueError, TypeError):
-        raise SourceError(f"{name} is no list of objects") from None
+        raise SourceError(f"{name} is no list of objects", resumes=False) from None
 
 
 _OONI = (
@@ -235,7 +240,9 @@ def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> M
     with Observations(collection, probe_cc, period) as observations, explain_failures():
         ledger = {reason: int(n) for reason, n in observations.ledger().itertuples(index=False)}
         if not ledger["kept"]:
-            raise SourceError(f"the source has no measurement of {probe_cc} in {period}")
+            raise SourceError(
+                f"the source has no measurement of {probe_cc} in {period}", resumes=False
+            )
         add_every_row(observations.connection, collection, observations.scratch)
         parts = _write_parts(observations, collection, probe_cc, period)
         files = dict(_put(target, stem, path) for stem, path in parts)
