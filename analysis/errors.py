@@ -11,6 +11,8 @@ import copyreg
 #: Said where what was done so far is kept, and done no more.
 RESUMES = "Running the same command again resumes"
 
+_LONGEST = 300  # characters of a value that are shown
+
 
 class WorkbookError(Exception):
     """Base class. ``str(error)`` is one sentence for the person at the terminal."""
@@ -28,8 +30,10 @@ class ParameterError(WorkbookError):
     exit_status = 2
 
     def __init__(self, name: str, value: object, accepted: str) -> None:
-        # one line, whatever the value holds
-        shown = "".join(char if char.isprintable() else "�" for char in str(value))
+        # one line, whatever the value holds and however long it is
+        text = str(value)
+        shown = "".join(char if char.isprintable() else "�" for char in text[:_LONGEST])
+        shown += "…" if len(text) > _LONGEST else ""
         super().__init__(f"{name}={shown}: {accepted}")
         self.name = name
 

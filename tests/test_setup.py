@@ -204,9 +204,12 @@ def test_make_ends_with_the_exit_status(house: Path, status: int) -> None:
 @pytest.mark.parametrize("target", ["report", "setup"])
 def test_a_value_is_text_for_make(house: Path, name: str, target: str) -> None:
     """Whatever it holds, nothing of it is run: not where it is given, nor where it is exported."""
-    given = f"{name}=$(shell touch {house}/run)${{shell touch run}}`touch run`$(eval X:=$(shell touch run))"
+    value = (
+        f"$(shell touch {house}/run)${{shell touch run}}`touch run`$(eval X:=$(shell touch run))"
+    )
+    given = f"{name}={value}"
     _make(house, target, given)
-    _make(house, target, "-e", **dict([given.split("=", 1)]))
+    _make(house, target, "-e", **{name: value})
     assert not (house / "run").exists()
     if target == "report" and name != "PYTHON":
         assert f"[{given}]" in _make(house, target, given)[1]

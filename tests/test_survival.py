@@ -265,6 +265,31 @@ def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
     assert [path.name for path in out.parent.iterdir()] == ["one"]
 
 
+def test_a_read_only_place_for_reports_is_one_sentence(tmp_path: Path):
+    """Where a report can be read and not replaced, it stays, and nothing runs before that is said."""
+    out = tmp_path / "reports" / "one"
+    record = b'{"files": [], "findings": {}, "tables": {}}'
+    _put(out, {"run.json": record})
+    script = (
+        "from pathlib import Path; import sys; from analysis.commands import cli\n"
+        "from analysis.publishing.replacing import build_folder\n"
+        "cli.app = lambda: build_folder(Path(sys.argv[1])).remove()\n"
+        "cli.main()"
+    )
+    out.parent.chmod(0o555)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(out)], cwd=survival.ROOT, check=False,
+            capture_output=True, text=True, preexec_fn=_bound_by_permissions,
+        )  # fmt: skip
+    finally:
+        out.parent.chmod(0o755)
+    if done.returncode == 99:
+        pytest.skip("root cannot be bound by permissions here")
+    _refused(done, 3, f"SourceError: {out.parent}/.one.building-", "Permission denied")
+    assert contents(out) == {"run.json": record}
+
+
 # --- what others left behind ----------------------------------------------------------------------
 
 
