@@ -266,7 +266,7 @@ def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
 
 
 def test_a_read_only_place_for_reports_is_one_sentence(tmp_path: Path):
-    """Where a report can be read and not replaced, it stays, and nothing runs before that is said."""
+    """Where a report can be read and not replaced, it stays, and nothing runs before."""
     out = tmp_path / "reports" / "one"
     record = b'{"files": [], "findings": {}, "tables": {}}'
     _put(out, {"run.json": record})
