@@ -295,3 +295,103 @@ def test_a_half_done_swap_is_undone(tmp_path: Path, demo_page: PageContext) -> N
     with pytest.raises(WorkbookError):
         publish([failing], {}, out, demo_page, {})
     assert not aside.exists()
+
+
+# --- side by side -------------------------------------------------------------------------------
+
+_AT_TABLES = 'tables: str = ""'
+_MEET = """
+import os, time
+from pathlib import Path
+folder = Path(tables).parent / "findings"
+def wait_for(name):
+    until = time.monotonic() + 60
+    while not (folder / name).exists():
+        assert time.monotonic() < until, f"{name} never came"
+        time.sleep(0.02)
+"""
+
+
+def _meeting(folder: Path, name: str, then: str) -> Path:
+    return _notebook(folder, _code(_AT_TABLES, PARAMETERS), _code(_MEET + then), name=name)
+
+
+def test_notebooks_run_side_by_side_unless_one_needs_another(
+    tmp_path: Path, demo_page: PageContext
+) -> None:
+    """Two wait for each other, and the one of which nothing is said begins after both."""
+    notebooks = [
+        _meeting(tmp_path, "1-a.ipynb", "(folder / 'a').touch()\nwait_for('b')"),
+        _meeting(tmp_path, "2-b.ipynb", "(folder / 'b').touch()\nwait_for('a')\n"
+                 "time.sleep(0.5)\n(folder / 'c').touch()"),
+        _meeting(tmp_path, "3-c.ipynb", "assert (folder / 'c').exists()"),
+    ]  # fmt: skip
+    reads: dict[str, tuple[str, ...]] = {"1-a": (), "2-b": ()}
+    out = publish(notebooks, {}, tmp_path / "r", demo_page, {}, reads=reads, jobs=2)
+    assert {"1-a.html", "2-b.html", "3-c.html"} <= _contents(out).keys()
+    with pytest.raises(ContractError, match="2-b reads the tables of 3-c, which is not before it"):
+        publish(notebooks, {}, out, demo_page, {}, reads={"2-b": ("3-c",)})
+
+
+def test_the_first_error_ends_the_others(tmp_path: Path, demo_page: PageContext) -> None:
+    """It is told as it is when it runs alone, at once, and no kernel is left."""
+    number = tmp_path / "number"
+    asleep = f"Path({str(number)!r}).write_text(str(os.getpid()))\n(folder / 'a').touch()"
+    notebooks = [
+        _meeting(tmp_path, "1-a.ipynb", asleep + "\ntime.sleep(300)"),
+        _meeting(tmp_path, "2-b.ipynb", "wait_for('a')\n1 / 0"),
+    ]
+    begun = time.monotonic()
+    with pytest.raises(WorkbookError, match=r"2-b\.ipynb: cell 4 failed with ZeroDivisionError"):
+        publish(notebooks, {}, tmp_path / "r", demo_page, {}, reads={"2-b": ()}, jobs=2)
+    assert time.monotonic() - begun < 200
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(number.read_text()), 0)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".ipynb", ".ipynb"]
+
+
+def test_a_run_that_is_told_to_end_leaves_nothing(tmp_path: Path, demo_page: PageContext) -> None:
+    """Neither a process nor a folder, wherever its notebooks stand; the old report stays."""
+    out = tmp_path / "reports" / "r"
+    out.mkdir(parents=True)
+    (out / "run.json").write_text("{}")
+    asleep = "import os, subprocess, tempfile, time\nfrom pathlib import Path\n" \
+        "tempfile.mkdtemp()\nchild = subprocess.Popen(['sleep', '300'])\n" \
+        "Path(f'{os.getpid()}.number').write_text(str(child.pid))\ntime.sleep(300)"  # fmt: skip
+    notebooks = [_notebook(tmp_path, _code(asleep), name=f"{n}-a.ipynb") for n in (1, 2)]
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom analysis.commands import cli\n"
+        "from analysis.publishing.publishing import PageContext, publish\n"
+        f"cli.app = lambda: publish([Path(p) for p in sys.argv[2:]], {{}}, Path(sys.argv[1]), "
+        f"{demo_page!r}, {{}}, reads={{'2-a': ()}}, jobs=2)\ncli.main()"
+    )
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(out), *map(str, notebooks)],
+        env={**os.environ, "TMPDIR": str(scratch)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("*.number"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.1)
+    process.terminate()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert said == "interrupted; running the same command again resumes\n"
+    numbers = list(tmp_path.glob("*.number"))
+    assert len(numbers) == 2
+    for number in numbers:
+        for pid in (int(number.stem), int(number.read_text())):
+            assert not _runs(pid)
+    assert [path.name for path in out.parent.iterdir()] == ["r"]
+    assert list(scratch.iterdir()) == []
+
+
+def _runs(process: int) -> bool:
+    """Whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
