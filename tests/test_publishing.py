@@ -326,7 +326,8 @@ from pathlib import Path
 from analysis.commands import cli
 from analysis.publishing.publishing import PageContext, publish
 page, (out, *notebooks) = PageContext("", "", "", ""), map(Path, sys.argv[1:])
-cli.app = lambda: publish(notebooks, {}, out, page, {})
+reads = {notebook.stem: () for notebook in notebooks}
+cli.app = lambda: publish(notebooks, {}, out, page, {}, reads=reads, jobs=2)
 cli.main()
 """
 
@@ -395,21 +396,57 @@ def test_killed_at_any_moment_the_report_before_stands(
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_stopped_run_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
-    """No kernel that runs on, no build folder; the report before stands, and the status is that of
-    the signal."""
-    out = _earlier(tmp_path / "reports" / "r")
+_ASLEEP = """
+import os, subprocess, tempfile, time
+from pathlib import Path
+tempfile.mkdtemp()
+child = subprocess.Popen(["sleep", "300"])
+new = Path(f"{os.getpid()}.new")
+new.write_text(str(child.pid))
+new.rename(f"{os.getpid()}.number")
+time.sleep(300)
+"""
+
+
+def test_a_stopped_run_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No kernel that runs on, nor what it started, nor a folder; the report before stands."""
+    out, scratch = _earlier(tmp_path / "reports" / "r"), tmp_path / "scratch"
     before = _contents(out)
-    notebook, running = _kernel(tmp_path)
-    process = _start(out, notebook)
-    _wait(lambda: running.exists() and running.read_text())
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    notebooks = [_notebook(tmp_path, _code(_ASLEEP), name=f"{n}-page.ipynb") for n in (1, 2)]
+    process = _start(out, *notebooks)
+    _wait(lambda: len(list(tmp_path.glob("*.number"))) == 2)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.splitlines()) == (143, ["stopped"])
+    for number in tmp_path.glob("*.number"):
+        for pid in (number.stem, number.read_text()):
+            _wait(lambda pid=pid: not _is_running(pid), 10)
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert list(scratch.iterdir()) == []
+    assert _contents(out) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_is_an_exit_status(tmp_path: Path, number: signal.Signals) -> None:
+    """And lets whatever is unfinished be cleared away."""
+    script = (
+        "import pathlib, sys, time; from analysis.commands import cli\n"
+        "from analysis.temporary_folders import TemporaryFolder\n"
+        "def app():\n with TemporaryFolder('x-', pathlib.Path(sys.argv[1])): time.sleep(60)\n"
+        "cli.app = app; cli.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, text=True
+    )
+    _wait(lambda: list(tmp_path.iterdir()))
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert (process.returncode, said.splitlines()) == (128 + number, ["stopped"])
-    _wait(lambda: not _is_running(running.read_text()), 10)
-    assert [path.name for path in out.parent.iterdir()] == [out.name]
-    assert _contents(out) == before
+    assert (process.returncode, said) == (128 + number, "stopped\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_two_runs_at_once_publish_one_whole_report(tmp_path: Path) -> None:
@@ -437,3 +474,56 @@ def test_a_half_done_swap_is_undone(tmp_path: Path, demo_page: PageContext) -> N
     with pytest.raises(WorkbookError):
         publish([failing], {}, out, demo_page, {})
     assert not aside.exists()
+
+
+# --- side by side -------------------------------------------------------------------------------
+
+_AT_TABLES = 'tables: str = ""'
+_MEET = """
+import os, time
+from pathlib import Path
+folder = Path(tables).parent / "findings"
+def wait_for(name):
+    until = time.monotonic() + 60
+    while not (folder / name).exists():
+        assert time.monotonic() < until, f"{name} never came"
+        time.sleep(0.02)
+"""
+
+
+def _meeting(folder: Path, name: str, then: str) -> Path:
+    return _notebook(folder, _code(_AT_TABLES, PARAMETERS), _code(_MEET + then), name=name)
+
+
+def test_notebooks_run_side_by_side_unless_one_needs_another(
+    tmp_path: Path, demo_page: PageContext
+) -> None:
+    """Two wait for each other, and the one of which nothing is said begins after both."""
+    notebooks = [
+        _meeting(tmp_path, "1-a.ipynb", "(folder / 'a').touch()\nwait_for('b')"),
+        _meeting(tmp_path, "2-b.ipynb", "(folder / 'b').touch()\nwait_for('a')\n"
+                 "time.sleep(0.5)\n(folder / 'c').touch()"),
+        _meeting(tmp_path, "3-c.ipynb", "assert (folder / 'c').exists()"),
+    ]  # fmt: skip
+    reads: dict[str, tuple[str, ...]] = {"1-a": (), "2-b": ()}
+    out = publish(notebooks, {}, tmp_path / "r", demo_page, {}, reads=reads, jobs=2)
+    assert {"1-a.html", "2-b.html", "3-c.html"} <= _contents(out).keys()
+    with pytest.raises(ContractError, match="2-b reads the tables of 3-c, which is not before it"):
+        publish(notebooks, {}, out, demo_page, {}, reads={"2-b": ("3-c",)})
+
+
+def test_the_first_error_ends_the_others(tmp_path: Path, demo_page: PageContext) -> None:
+    """It is told as it is when it runs alone, at once, and no kernel is left."""
+    number = tmp_path / "number"
+    asleep = f"Path({str(number)!r}).write_text(str(os.getpid()))\n(folder / 'a').touch()"
+    notebooks = [
+        _meeting(tmp_path, "1-a.ipynb", asleep + "\ntime.sleep(300)"),
+        _meeting(tmp_path, "2-b.ipynb", "wait_for('a')\n1 / 0"),
+    ]
+    begun = time.monotonic()
+    with pytest.raises(WorkbookError, match=r"2-b\.ipynb: cell 4 failed with ZeroDivisionError"):
+        publish(notebooks, {}, tmp_path / "r", demo_page, {}, reads={"2-b": ()}, jobs=2)
+    assert time.monotonic() - begun < 200
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(number.read_text()), 0)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".ipynb", ".ipynb"]

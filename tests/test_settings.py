@@ -24,6 +24,7 @@ from analysis.findings.reference_lists import load_lists
 from analysis.findings.study import study_of
 from analysis.outcomes.thresholds import DECLARATIONS
 from analysis.publishing.parameters import declared_parameters, distribute_parameters
+from analysis.publishing.scheduling import Silent
 from analysis.reference.files import REPOSITORY
 from analysis.reference.snapshots import Snapshot
 
@@ -199,17 +200,17 @@ def test_a_run_states_its_changed_numbers(monkeypatch: pytest.MonkeyPatch) -> No
     parameter of every notebook, so that nothing saved in one of them counts."""
     given: list[Any] = []
     monkeypatch.setattr(reporting, "open_observations", lambda *_: SimpleNamespace(close=str))
-    monkeypatch.setattr(reporting, "publish", lambda *values: given.extend(values) or Path())
+    monkeypatch.setattr(reporting, "publish", lambda *values, **_: given.extend(values) or Path())
     collection: Any = SimpleNamespace(digest="d")
     changed, usual = parse_settings([*KH, "floor_sessions=6"]), parse_settings(KH)
-    reporting.make_report(changed, load_lists(changed.study), collection, print)
+    reporting.make_report(changed, load_lists(changed.study), collection, Silent())
     notebooks, parameters, _, page, run, _ = given
     assert parameters["thresholds"] == run["changed_thresholds"] == {"floor_sessions": 6}
     assert [text for text, _ in page.method_changes] == ["floor_sessions 6 (published: 4)"]
     for notebook, values in distribute_parameters(notebooks, {**parameters, "tables": ""}).items():
         assert values.keys() == declared_parameters(notebook).keys()
     given.clear()
-    reporting.make_report(usual, load_lists(usual.study), collection, print)
+    reporting.make_report(usual, load_lists(usual.study), collection, Silent())
     assert (given[4]["changed_thresholds"], given[3].method_changes) == ({}, ())
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.status import Status
+from rich.text import Text
 
 from analysis.commands.settings import VARIABLES, Settings, parse_settings, with_lists
 from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError
@@ -30,6 +32,7 @@ _console = Console(stderr=True)
 #: What goes on where it stopped, when it is given again.
 _RESUMABLE = ("report", "ingest", "share")
 _EACH = 60.0  # seconds between two lines where there is no terminal
+_OFTEN = 10.0  # the same while notebooks run
 _HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
 Step = Callable[[int, int, str], None]
 Arguments = Annotated[list[str] | None, typer.Argument(help=_HELP, metavar="[NAME=VALUE]…")]
@@ -87,8 +90,8 @@ def report(arguments: Arguments = None) -> None:
     settings = with_lists(settings, _say)
     lists = load_lists(settings.study)  # before the archive is read, which takes longest
     collection = _read(settings)
-    with _status("running the notebooks") as say:
-        index = make_report(settings, lists, collection, say)
+    with _display("running the notebooks") as display:
+        index = make_report(settings, lists, collection, display)
     print(f"report: {_nearby(index)}")
 
 
@@ -132,7 +135,7 @@ def share(arguments: Arguments = None) -> None:
     check(settings.out)
     _simulate_embedded(settings)
     collection = _read(settings)
-    with _status("writing the share"):
+    with _display("writing the share"):
         manifest = write_share(collection, settings.probe_cc, settings.period, settings.out)
     size = sum(file.size for file in manifest.files.values())
     print(f"share: {_nearby(settings.out)}, {len(manifest.files)} files, {size / 1e6:,.1f} MB")
@@ -291,19 +294,47 @@ def _step(bar: Progress, what: str, *, is_first: bool) -> Step:
     return step
 
 
+class _Lines:
+    """Progress in a log: the lines that stay, and now and then what is being done."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def log(self, text: str) -> None:
+        self._said = time.monotonic()
+        _say(text)
+
+    def update(self, text: str) -> None:
+        if time.monotonic() - self._said > _OFTEN:
+            self.log(text)
+
+
+class _StatusLine:
+    """Progress on a terminal: the lines that stay above one that changes."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def log(self, text: str) -> None:
+        _say(text)
+
+    def update(self, text: str) -> None:
+        self._status.update(Text(text, overflow="ellipsis", no_wrap=True))
+
+
 @contextmanager
-def _status(what: str) -> Iterator[Callable[[str], None]]:
-    """One line that says what is being done, on a terminal only."""
+def _display(what: str) -> Iterator[_Lines | _StatusLine]:
+    """Where a command says what it is doing: a line that changes on a terminal, a log elsewhere."""
     if not _console.is_terminal:
-        yield lambda text: None
+        yield _Lines()
         return
     with _console.status(what) as status:
-        yield status.update
+        yield _StatusLine(status)
 
 
 def _say(text: str) -> None:
     """One line for whoever waits, on a terminal or in a log."""
-    _console.print(text, highlight=False, markup=False)
+    _console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _nearby(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """From checked settings to a published report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection as Group
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,7 @@ from analysis.findings.study import open_observations
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.publishing.publishing import publish
 from analysis.publishing.rendering import PageContext
+from analysis.publishing.scheduling import Display
 from analysis.reference import countries
 from analysis.reference.files import REPOSITORY
 from analysis.sources.opening import OONI
@@ -22,9 +24,20 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 #: these as well: it takes nothing from what somebody saved in a notebook.
 NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "sweep_all": False, "results": ""}
 
+#: Notebook → those whose tables it reads, itself or by the functions that it calls. They run side
+#: by side as far as this allows; one that is not named here begins when all before it are done.
+READS: Mapping[str, Group[str]] = {
+    "1-ingestion": (),
+    "2-confirmation": (),
+    "3-semester-comparison": ("2-confirmation",),
+    "4-blocked-sites": ("1-ingestion", "2-confirmation", "3-semester-comparison"),
+    "5-method-comparison": ("2-confirmation",),
+    "6-validation": (),
+}
+
 
 def make_report(
-    settings: Settings, lists: ReferenceLists, collection: Collection, say: Callable[[str], None]
+    settings: Settings, lists: ReferenceLists, collection: Collection, display: Display
 ) -> Path:
     """Run the notebooks and publish their pages; returns the first page.
 
@@ -32,7 +45,7 @@ def make_report(
         settings: of the run.
         lists: what its parameters name.
         collection: what was read of the source, for the digest of the input.
-        say: is told what is being done.
+        display: where it is said what is being done.
 
     Raises:
         ParameterError: a parameter is unknown or wrong; nothing was written.
@@ -47,7 +60,9 @@ def make_report(
         settings.out,
         page_context(settings.study),
         _run(settings, lists, collection),
-        say,
+        display,
+        reads=READS,
+        jobs=settings.jobs,
     )
     return out / "index.html"
 

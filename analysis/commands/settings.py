@@ -22,7 +22,7 @@ VARIABLES: Mapping[str, str] = {
     **{name.upper(): one.help for name, one in PARAMETERS.items() if one.is_variable},
     "OUT": "where the report or share goes (default reports/<cc>/<since>--<until>/, shared/…)",
     "KEEP_RAW": "1: keep the files that a server sends in STORE/raw/",
-    "JOBS": "processes for reading (default: one per processor)",
+    "JOBS": "processes for reading, and notebooks at a time (default: one per processor)",
     "SCHEDULER": "tcp://host:port of a Dask scheduler whose workers read instead, JOBS at once",
 }
 _NOT_BUILT = {"PREVIOUS", "REPORT_LANGUAGES", "STATUS"}
@@ -36,7 +36,7 @@ class Settings:
         study: the study's parameters.
         out: the folder of the report or the share.
         keep_raw: keep what a server sends.
-        jobs: processes, or None for one per processor.
+        jobs: processes and notebooks at a time, or None for one per processor.
         scheduler: address of a Dask scheduler, or ``""``.
         is_embedded: the source is the fictional country, to be simulated first.
         snapshot: the snapshot of reference data in use.

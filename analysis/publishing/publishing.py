@@ -19,13 +19,18 @@ whose name begins with a dot: a notebook's note to those after it.
 import hashlib
 import json
 import logging
+import os
+import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from analysis.errors import ContractError
-from analysis.publishing.execution import execute
+from analysis.publishing.execution import Kernels, execute
 from analysis.publishing.parameters import distribute_parameters
 from analysis.publishing.rendering import (
     PageContext,
@@ -43,8 +48,13 @@ from analysis.publishing.replacing import (
     refuse_foreign,
     swap,
 )
-
-Progress = Callable[[str], None]
+from analysis.publishing.scheduling import (
+    Display,
+    Progress,
+    Silent,
+    find_order,
+    run_side_by_side,
+)
 
 _log = logging.getLogger(__name__)
 _SUMMARY_ITEM = SetItem("index.html", "Summary", "")
@@ -56,12 +66,15 @@ def publish(
     out: Path,
     page: PageContext,
     run: Mapping[str, object],
-    progress: Progress | None = None,
+    display: Display | None = None,
+    *,
+    reads: Mapping[str, Collection[str]] | None = None,
+    jobs: int | None = None,
 ) -> Path:
-    """Execute the notebooks in order and publish their pages.
+    """Execute the notebooks, side by side where they may, and publish their pages.
 
     Args:
-        notebooks: each reads the tables that the ones before it wrote.
+        notebooks: in the order of their pages.
         parameters: each notebook gets those that its parameters cell declares, and may declare no
             others. ``tables`` is set here. Paths should be absolute: a notebook runs in its own
             folder.
@@ -69,7 +82,10 @@ def publish(
         page: what each page's header says.
         run: what ``run.json`` says besides ``findings`` and ``tables``; of an absolute path only
             the last part is published.
-        progress: is told what is being done, in a few words.
+        display: where it is said what is being done.
+        reads: notebook → those before it whose tables it reads. One that is not named here begins
+            when all before it are done.
+        jobs: how many notebooks run at a time; by default one per processor.
 
     Returns:
         ``out``, resolved.
@@ -80,30 +96,56 @@ def publish(
         ContractError, SourceError: a notebook raised it; the earlier report is still in place.
         WorkbookError: a cell failed otherwise; likewise.
     """
-    say = progress or (lambda text: None)
-    out = out.resolve()
+    out, display = out.resolve(), display or Silent()
     given = distribute_parameters(notebooks, {"tables": "", **parameters})
-    items = [describe(notebook) for notebook in notebooks]
+    items = {notebook.stem: describe(notebook) for notebook in notebooks}
+    every = [_SUMMARY_ITEM, *items.values()]
+    order = find_order(list(items), reads or {})
+    at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
+    kernels, progress = Kernels(at_once), Progress(display, len(notebooks))
     recover(out)
     refuse_foreign(out)
     with build_folder(out) as build:
         tables, findings = build / "tables", build / "findings"
         tables.mkdir()
         findings.mkdir()
-        for notebook, item in zip(notebooks, items, strict=True):
-            say(f"{notebook.stem}: running")
-            if "tables" in given[notebook]:
-                given[notebook]["tables"] = str(tables)
-            executed = execute(notebook, given[notebook])
+
+        def make_page(notebook: Path) -> None:
+            values = dict(given[notebook])
+            if "tables" in values:
+                values["tables"] = str(tables)
+            at = partial(_note_section, progress.sections, notebook.stem, _headings(notebook))
+            executed = execute(notebook, values, kernels, at)
             _report_warnings(notebook.stem, executed)
-            html = render_page(executed, item, page, [_SUMMARY_ITEM, *items])
-            _write(build / item.file, html)
-        say("first page")
-        _finish(build, page, [_SUMMARY_ITEM, *items], run)
+            item = items[notebook.stem]
+            _write(build / item.file, render_page(executed, item, page, every))
+
+        works = {notebook.stem: partial(make_page, notebook) for notebook in notebooks}
+        run_side_by_side(works, order, at_once, kernels.kill, progress)
+        display.update("first page")
+        _finish(build, page, every, run)
         _refuse_build_folder(build)
-        say("publishing")
+        display.update("publishing")
         swap(build, out)
     return out
+
+
+def _headings(notebook: Path) -> dict[str, str]:
+    """Cell id → the heading of the section that it stands in."""
+    headings: dict[str, str] = {}
+    heading = ""
+    for cell in nbformat.read(notebook, as_version=4).cells:  # type: ignore[no-untyped-call]
+        if cell.cell_type == "markdown":
+            found = re.findall(r"^#+\s+(.+?)\s*$", cell.source, re.MULTILINE)
+            heading = found[-1] if found else heading
+        headings[cell.id] = heading
+    return headings
+
+
+def _note_section(
+    sections: dict[str, str], name: str, headings: Mapping[str, str], cell: str
+) -> None:
+    sections[name] = headings.get(cell, "")
 
 
 def _finish(
