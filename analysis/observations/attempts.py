@@ -1,6 +1,6 @@
 """What a probe tried, layer by layer: lookups, connections, handshakes."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis import hosts
@@ -97,7 +97,7 @@ def _addresses(answers: list[Answer] | None) -> Iterator[tuple[str, Answer]]:
             yield address, answer
 
 
-def _matching(answers: list[Answer], names: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def _matching(answers: list[Answer], names: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Names of the fingerprints that the answers match."""
     for answer in answers[:LIST_LIMIT]:
         text = answer.ipv4 or answer.ipv6 or answer.hostname

@@ -21,7 +21,8 @@ from analysis.sources.files import ArchiveObject, CannotRead, Passing, source_id
 from analysis.sources.object_streams import ObjectStream, strip_etag
 from analysis.sources.web import Deadline, Server, retry
 
-_MOST_PAGES = 100_000
+_PAGE_MARKS = 200_000  # of elements and attributes; 1000 objects have some 20,000
+_FULL_PAGES = 100  # as many keys as that may come before a page without an object of ours counts
 _ETAG = re.compile(r"[!#-~]{0,200}", re.ASCII)
 
 
