@@ -5,6 +5,7 @@ The simplest one is here, a folder; ``buckets`` has those of servers.
 
 import fcntl
 import hashlib
+import io
 import os
 import re
 import stat
@@ -17,7 +18,7 @@ from typing import Any, NoReturn, Protocol
 from analysis.errors import ParameterError, SourceError
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class ArchiveObject:
     """One object of an archive: its key below the source, bytes, and ETag or modification time."""
 
@@ -176,7 +177,7 @@ class Folder:
 
     def open(self, item: ArchiveObject) -> Stream:
         try:
-            stream = open(self._path / item.key, "rb", buffering=0, opener=_open_at_once)
+            stream = io.FileIO(self._path / item.key, opener=_open_at_once)
         except FileNotFoundError:
             is_text = "\ufffd" not in item.key
             raise CannotRead("no longer there" if is_text else "its name is not UTF-8") from None
