@@ -54,8 +54,8 @@ def open_foreign(path: Path, name: str, schema: pa.Schema) -> Iterator[duckdb.Du
             for column in found.keys() - set(schema.names):
                 raise ContractError(f"{name}: there is no column {column}")
             yield connection
-        except duckdb.Error as error:
-            raise ContractError(f"{name} cannot be read: {str(error).splitlines()[0]}") from None
+        except (duckdb.Error, RuntimeError, ValueError) as error:  # names that are not UTF-8 too
+            raise ContractError(f"{name} cannot be read: {str(error)[:300]}") from None
 
 
 @cache
