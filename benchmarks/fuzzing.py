@@ -44,7 +44,7 @@ from analysis.store.store import Store
 
 _CC = "QQ"
 _KEY = f"raw/20240701/00/{_CC}/webconnectivity/2024070100_{_CC}_webconnectivity.n0.0.jsonl.gz"
-_LINES = 200  # of one object
+_LINES = 600  # of one object
 _SECONDS, _MEGABYTES = 30.0, 600  # for one object or file, and for all of the process
 
 TEXTS = (
