@@ -13,6 +13,7 @@ import json
 import math
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NoReturn
@@ -236,15 +237,12 @@ def decode(line: bytes | bytearray | memoryview) -> Measurement:
 
 def _clip_lists(keys: TestKeys) -> None:
     """Leave as many items in each list as are looked at, so that time does not grow with them."""
-    lists: list[list[Any] | None] = [keys.queries, keys.tcp_connect, keys.tls_handshakes]
-    for items in lists:
-        if items is not None and len(items) > LIST_LIMIT:
-            del items[LIST_LIMIT:]
-    if keys.control is not None:
-        for name in ("tcp_connect", "tls_handshake", "ip_info"):
-            ends = getattr(keys.control, name)
-            if ends is not None and len(ends) > LIST_LIMIT:
-                setattr(keys.control, name, dict(islice(ends.items(), LIST_LIMIT)))
+    for name in ("queries", "tcp_connect", "tls_handshakes"):
+        del (getattr(keys, name) or [])[LIST_LIMIT:]
+    for name in ("tcp_connect", "tls_handshake", "ip_info"):
+        ends = getattr(keys.control, name, None) or {}
+        if len(ends) > LIST_LIMIT:
+            setattr(keys.control, name, dict(islice(ends.items(), LIST_LIMIT)))
 
 
 def _decode_tolerantly(line: bytes | bytearray | memoryview) -> Measurement:
@@ -361,10 +359,8 @@ def _first_bytes(view: memoryview, limit: int) -> bytes:
 
 
 def _text(string: bytes | memoryview) -> str | None:
-    try:
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
         return _decode_text(string)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
     try:
         text = json.loads(str(string, "utf-8", "replace"))
     except ValueError:
@@ -400,8 +396,6 @@ def header_values(raw: Raw, names: frozenset[str]) -> dict[str, bytes]:
     for name, value in headers.items():
         lower = name.lower()
         if lower in names:
-            try:
+            with suppress(Base64Error):
                 values[lower] = body_bytes(value) or b""
-            except Base64Error:
-                continue
     return values
