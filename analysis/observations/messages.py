@@ -394,8 +394,7 @@ def header_values(raw: Raw, names: frozenset[str]) -> dict[str, bytes]:
         return {}
     values = {}
     for name, value in headers.items():
-        lower = name.lower()
-        if lower in names:
+        if (lower := name.lower()) in names:
             with suppress(Base64Error):
                 values[lower] = body_bytes(value) or b""
     return values
