@@ -11,13 +11,20 @@ import copyreg
 #: Said where what was done so far is kept, and done no more.
 RESUMES = "Running the same command again resumes"
 
-_LONGEST = 300  # characters of a value that are shown
+
+def printable(text: object, limit: int = 2000) -> str:
+    """A text of anybody's as a terminal may show it: one line, nothing that it would obey."""
+    shown = "".join(char if char.isprintable() else "�" for char in str(text)[: limit + 1])
+    return shown if len(shown) <= limit else f"{shown[:limit]}…"
 
 
 class WorkbookError(Exception):
     """Base class. ``str(error)`` is one sentence for the person at the terminal."""
 
     exit_status = 1
+
+    def __init__(self, message: object) -> None:
+        super().__init__(printable(message))
 
     def __reduce__(self) -> tuple[object, ...]:
         # A worker's error arrives as it was: not made anew from a sentence that is made already.
@@ -30,11 +37,7 @@ class ParameterError(WorkbookError):
     exit_status = 2
 
     def __init__(self, name: str, value: object, accepted: str) -> None:
-        # one line, whatever the value holds and however long it is
-        text = str(value)
-        shown = "".join(char if char.isprintable() else "�" for char in text[:_LONGEST])
-        shown += "…" if len(text) > _LONGEST else ""
-        super().__init__(f"{name}={shown}: {accepted}")
+        super().__init__(f"{printable(name, 60)}={printable(value, 300)}: {accepted}")
         self.name = name
 
 
@@ -47,8 +50,8 @@ class SourceError(WorkbookError):
     exit_status = 3
 
     def __init__(self, message: str, *, resumes: bool = True) -> None:
-        also = f" {RESUMES}." if resumes else ""
-        super().__init__(f"{message.rstrip('.')}.{also}")
+        told = printable(message, 1900).rstrip(".")
+        super().__init__(f"{told}. {RESUMES}." if resumes else f"{told}.")
 
 
 class ContractError(WorkbookError):

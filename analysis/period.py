@@ -107,8 +107,10 @@ class Period:
                 month is halved by days.
 
         Raises:
-            ParameterError: ``at`` does not lie inside the period.
+            ParameterError: ``at`` does not lie inside the period, or it is a single day.
         """
+        if self.day_count < 2:
+            raise ParameterError("UNTIL", self.until, "a report compares halves: give two days")
         if at:
             middle = parse_date("SPLIT", at)
         else:

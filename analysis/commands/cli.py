@@ -16,7 +16,7 @@ from rich.status import Status
 from rich.text import Text
 
 from analysis.commands.settings import VARIABLES, Settings, parse_settings, with_lists
-from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError
+from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError, printable
 
 if TYPE_CHECKING:
     from analysis.store.collection import Collection
@@ -85,6 +85,7 @@ def report(arguments: Arguments = None) -> None:
     from analysis.findings.reference_lists import load_lists
     from analysis.publishing.replacing import refuse_foreign
 
+    settings.period.split(settings.study.split)  # what cannot be halved ends here
     refuse_foreign(settings.out)
     _simulate_embedded(settings)
     settings = with_lists(settings, _say)
@@ -275,7 +276,7 @@ def _progress(*stages: str) -> Iterator[tuple[Step, ...]]:
     """A bar for each stage, on a terminal: the first, and others once told of. Elsewhere a line
     each minute."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn(), TextColumn("{task.fields[item]}"))  # fmt: skip
+               TimeRemainingColumn(), TextColumn("{task.fields[item]}", markup=False))  # fmt: skip
     with Progress(*columns, console=_console, disable=not _console.is_terminal) as bar:
         yield tuple(_step(bar, what, is_first=number == 0) for number, what in enumerate(stages))
 
@@ -286,6 +287,7 @@ def _step(bar: Progress, what: str, *, is_first: bool) -> Step:
 
     def step(done: int, total: int, item: str) -> None:
         nonlocal said
+        item = printable(item)  # a key, which whoever fills a bucket has made up
         bar.update(task, completed=done, total=total, item=item[-60:], visible=True)
         if bar.disable and time.monotonic() - said > _EACH:
             said = time.monotonic()
@@ -319,7 +321,7 @@ class _StatusLine:
         _say(text)
 
     def update(self, text: str) -> None:
-        self._status.update(Text(text, overflow="ellipsis", no_wrap=True))
+        self._status.update(Text(printable(text), overflow="ellipsis", no_wrap=True))
 
 
 @contextmanager
@@ -334,7 +336,7 @@ def _display(what: str) -> Iterator[_Lines | _StatusLine]:
 
 def _say(text: str) -> None:
     """One line for whoever waits, on a terminal or in a log."""
-    _console.print(text, highlight=False, markup=False, soft_wrap=True)
+    _console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def _nearby(path: Path) -> Path:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.commands.judge_file import read_results, shown
+from analysis.commands.judge_file import read_results
 from analysis.commands.settings import Settings, parse_settings
 from analysis.display.cells import percent
-from analysis.errors import ParameterError, SourceError
+from analysis.errors import ParameterError, SourceError, printable
 from analysis.findings.annex import REASON_SENTENCES
 from analysis.findings.confirmation import confirm
 from analysis.findings.parameters import StudyParameters, find_lists
@@ -80,7 +80,7 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
         lines += _interval_lines(intervals, row)
         lines += _session_lines(sessions.get(str(row.probe_asn), []), 0 if asn else _A_FEW)
     lines += ["", *([why_none] if why_none else [])]
-    return "\n".join(shown(line) for line in lines).rstrip()
+    return "\n".join(printable(line, 400) for line in lines).rstrip()
 
 
 def _read_run(folder: Path) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
 def _rows_of(verdicts: pd.DataFrame, given: str, site: str, asn: str) -> pd.DataFrame:
     """The verdicts on the site, on one network or on all."""
     if not site:
-        raise ParameterError("DOMAIN", shown(given), "a host name or a URL is accepted")
+        raise ParameterError("DOMAIN", given, "a host name or a URL is accepted")
     rows = verdicts[verdicts["domain"] == site]
     if rows.empty:
         tested = pd.Series(verdicts["domain"].unique())
@@ -114,7 +114,7 @@ def _rows_of(verdicts: pd.DataFrame, given: str, site: str, asn: str) -> pd.Data
     of_network = rows[rows["probe_asn"] == f"AS{number}"]
     if of_network.empty:
         known = ", ".join(sorted(set(rows["probe_asn"]), key=lambda text: int(text[2:])))
-        raise ParameterError("--asn", shown(asn), f"{site} was tested on {known}")
+        raise ParameterError("--asn", asn, f"{site} was tested on {known}")
     return of_network
 
 

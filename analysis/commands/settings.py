@@ -9,6 +9,7 @@ from analysis.findings.parameters import (
     LISTS,
     PARAMETERS,
     StudyParameters,
+    absolute,
     wants_snapshot,
     whole_number,
 )
@@ -88,10 +89,10 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
     study = replace(study, **empty)  # type: ignore[arg-type]
     # what is shared does not depend on the method
     label = study.label if outputs == "reports" else study.published_label
-    out = Path(given.get("OUT") or REPOSITORY / outputs / label)
+    out = Path(absolute("out", given.get("OUT") or REPOSITORY / outputs / label))
     return Settings(
         study=study,
-        out=out.expanduser().absolute(),
+        out=out,
         keep_raw=_whole("KEEP_RAW", given, range(2)) == 1,
         jobs=_whole("JOBS", given, range(1, 1025)),
         scheduler=parse_address(given["SCHEDULER"]) if given.get("SCHEDULER") else "",

@@ -13,7 +13,9 @@ import json
 import math
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from contextlib import suppress
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NoReturn
 
 import msgspec
@@ -23,11 +25,21 @@ from msgspec import inspect as types
 #: At most so many bytes of a body are looked at; block pages are small.
 BODY_LIMIT = 1 << 20
 
+#: The tolerant path builds all of a line, in up to a dozen times as much memory.
+TOLERANT_LIMIT = 16 << 20
+
+#: Items of one list of one measurement that are looked at; real ones have some dozens.
+LIST_LIMIT = 512
+
 _NOTHING = Raw(b"null")
 
 
 class NotJson(ValueError):
     """The line is not one JSON value in UTF-8."""
+
+
+class TooLong(ValueError):
+    """The line has a type that no version has, and is too long for the tolerant path."""
 
 
 class NotAnObject(ValueError):
@@ -212,14 +224,30 @@ def decode(line: bytes | bytearray | memoryview) -> Measurement:
     Raises:
         NotJson: ``line`` is not one JSON value.
         NotAnObject: it is one, but not an object.
+        TooLong: it needs the tolerant path, and is longer than :data:`TOLERANT_LIMIT`.
     """
     try:
-        return _decode_measurement(line)
+        measurement = _decode_measurement(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_tolerantly(line)
+        measurement = _decode_tolerantly(line)
+    if measurement.test_keys is not None:
+        _clip_lists(measurement.test_keys)
+    return measurement
+
+
+def _clip_lists(keys: TestKeys) -> None:
+    """Leave as many items in each list as are looked at, so that time does not grow with them."""
+    for name in ("queries", "tcp_connect", "tls_handshakes"):
+        del (getattr(keys, name) or [])[LIST_LIMIT:]
+    for name in ("tcp_connect", "tls_handshake", "ip_info"):
+        ends = getattr(keys.control, name, None) or {}
+        if len(ends) > LIST_LIMIT:
+            setattr(keys.control, name, dict(islice(ends.items(), LIST_LIMIT)))
 
 
 def _decode_tolerantly(line: bytes | bytearray | memoryview) -> Measurement:
+    if len(line) > TOLERANT_LIMIT:
+        raise TooLong(f"more than {TOLERANT_LIMIT >> 20} MB")
     try:
         # Windows tools begin a text with a byte order mark, which is no part of the JSON.
         value = json.loads(str(line, "utf-8-sig"), parse_constant=_refuse)
@@ -331,10 +359,8 @@ def _first_bytes(view: memoryview, limit: int) -> bytes:
 
 
 def _text(string: bytes | memoryview) -> str | None:
-    try:
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
         return _decode_text(string)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
     try:
         text = json.loads(str(string, "utf-8", "replace"))
     except ValueError:
@@ -368,10 +394,7 @@ def header_values(raw: Raw, names: frozenset[str]) -> dict[str, bytes]:
         return {}
     values = {}
     for name, value in headers.items():
-        lower = name.lower()
-        if lower in names:
-            try:
+        if (lower := name.lower()) in names:
+            with suppress(Base64Error):
                 values[lower] = body_bytes(value) or b""
-            except Base64Error:
-                continue
     return values
