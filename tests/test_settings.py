@@ -191,7 +191,7 @@ def test_a_run_states_its_changed_numbers(monkeypatch: pytest.MonkeyPatch) -> No
     collection: Any = SimpleNamespace(digest="d")
     changed, usual = parse_settings([*KH, "floor_sessions=6"]), parse_settings(KH)
     reporting.make_report(changed, load_lists(changed.study), collection, print)
-    notebooks, parameters, _, page, run, _ = given
+    notebooks, parameters, _, page, run, *_ = given
     assert parameters["thresholds"] == run["changed_thresholds"] == {"floor_sessions": 6}
     assert [text for text, _ in page.method_changes] == ["floor_sessions 6 (published: 4)"]
     for notebook, values in distribute_parameters(notebooks, {**parameters, "tables": ""}).items():
@@ -305,7 +305,7 @@ def test_make_and_the_readme_list_what_there_is(repository_root: Path) -> None:
     makefile = (repository_root / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
     listed = re.search(r"^PARAMETERS := (.*)$", makefile, re.MULTILINE)
     assert listed
-    assert set(listed[1].split()) == set(VARIABLES) | {"PREVIOUS", "REPORT_LANGUAGES"}
+    assert set(listed[1].split()) == set(VARIABLES) | {"REPORT_LANGUAGES"}
     readme = (repository_root / "README.md").read_text(encoding="utf-8")
     table = readme.partition("| parameter | what it is |")[2].partition("\n\n")[0]
     rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]

@@ -53,17 +53,18 @@ def report(arguments: Arguments = None) -> None:
     """The whole way: read the archive, run the notebooks, publish the report."""
     settings = parse_settings(arguments or [])
     # These take a second to load.
-    from analysis.commands.reporting import make_report
+    from analysis.commands.reporting import make_report, read_earlier
     from analysis.findings.reference_lists import load_lists
     from analysis.publishing.replacing import refuse_foreign
 
     refuse_foreign(settings.out)
+    earlier = read_earlier(settings)
     _simulate_embedded(settings)
     settings = with_lists(settings, _say)
     lists = load_lists(settings.study)  # before the archive is read, which takes longest
     collection = _read(settings)
     with _status("running the notebooks") as say:
-        index = make_report(settings, lists, collection, say)
+        index = make_report(settings, lists, collection, say, earlier)
     print(f"report: {_nearby(index)}")
 
 
@@ -173,6 +174,29 @@ def explain(
     from analysis.commands.explaining import explain as explained
 
     print(explained(domain, asn, out, arguments or []))
+
+
+@app.command()
+def audit(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="CLAIMS=FILE [REPORT=FOLDER] [OUT=FOLDER]")
+    ] = None,
+) -> None:
+    """A draft's statements, held against arithmetic, published counts and a report's tables."""
+    from analysis.commands.auditing import audit as audited
+
+    print(audited(arguments or []))
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="an earlier report's folder", metavar="A")],
+    after: Annotated[Path, typer.Argument(help="a later report's folder", metavar="B")],
+) -> None:
+    """Two reports: numbers, findings and sites that differ, each with what may have caused it."""
+    from analysis.commands.auditing import compare as compared
+
+    print(compared(before, after))
 
 
 def _simulate_embedded(settings: Settings) -> None:

@@ -22,6 +22,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,12 @@ from analysis.publishing.execution import execute
 from analysis.publishing.parameters import distribute_parameters
 from analysis.publishing.rendering import (
     PageContext,
+    Section,
     SetItem,
     Summary,
     describe,
     render_page,
+    render_sections,
     render_summary,
 )
 from analysis.publishing.replacing import build_folder, recover, refuse_foreign, swap
@@ -44,6 +47,25 @@ _log = logging.getLogger(__name__)
 _SUMMARY_ITEM = SetItem("index.html", "Summary", "")
 
 
+@dataclass(frozen=True)
+class Appendix:
+    """A page that is no notebook's: made of the tables once all notebooks have run.
+
+    Attributes:
+        item: the page.
+        make: is given the folder of the tables, where it may leave its own; returns the page's
+            sections.
+    """
+
+    item: SetItem
+    make: Callable[[Path], Sequence[Section]]
+
+
+#: Compares with an earlier report: is given the folder of the tables, where it may leave its own,
+#: and what ``run.json`` will say; returns the section that stands after the findings.
+Comparison = Callable[[Path, Mapping[str, Any]], Section]
+
+
 def publish(
     notebooks: Sequence[Path],
     parameters: Mapping[str, object],
@@ -51,6 +73,8 @@ def publish(
     page: PageContext,
     run: Mapping[str, object],
     progress: Progress | None = None,
+    appendices: Sequence[Appendix] = (),
+    comparison: Comparison | None = None,
 ) -> Path:
     """Execute the notebooks in order and publish their pages.
 
@@ -64,6 +88,8 @@ def publish(
         run: what ``run.json`` says besides ``findings`` and ``tables``; of an absolute path only
             the last part is published.
         progress: is told what is being done, in a few words.
+        appendices: pages that follow those of the notebooks.
+        comparison: with an earlier report, if there is one.
 
     Returns:
         ``out``, resolved.
@@ -78,6 +104,7 @@ def publish(
     out = out.resolve()
     given = distribute_parameters(notebooks, {"tables": "", **parameters})
     items = [describe(notebook) for notebook in notebooks]
+    every = [_SUMMARY_ITEM, *items, *(appendix.item for appendix in appendices)]
     recover(out)
     refuse_foreign(out)
     with build_folder(out) as build:
@@ -90,10 +117,13 @@ def publish(
                 given[notebook]["tables"] = str(tables)
             executed = execute(notebook, given[notebook])
             _report_warnings(notebook.stem, executed)
-            html = render_page(executed, item, page, [_SUMMARY_ITEM, *items])
+            html = render_page(executed, item, page, every)
             _write(build / item.file, html)
+        for appendix in appendices:
+            html = render_sections(appendix.make(tables), appendix.item, page, every)
+            _write(build / appendix.item.file, html)
         say("first page")
-        _finish(build, page, [_SUMMARY_ITEM, *items], run)
+        _finish(build, page, every, run, comparison)
         _refuse_machine_names(build)
         say("publishing")
         swap(build, out)
@@ -101,19 +131,24 @@ def publish(
 
 
 def _finish(
-    build: Path, page: PageContext, every: Sequence[SetItem], run: Mapping[str, object]
+    build: Path,
+    page: PageContext,
+    every: Sequence[SetItem],
+    run: Mapping[str, object],
+    comparison: Comparison | None,
 ) -> None:
     """Write what stands beside the pages: the first page and ``run.json``."""
     summary, findings = _findings(build / "findings")
     shutil.rmtree(build / "findings")
     for note in (build / "tables").glob(".*"):
         note.unlink()
-    tables = _tables(build / "tables")
+    claims = {f"F{n}": one["claim"] for n, one in enumerate(summary.get("findings", []), start=1)}
+    record = {**_portable(dict(run)), "findings": findings, "finding_claims": claims}
+    changes = comparison(build / "tables", record) if comparison else None
+    tables = list_tables(build / "tables")
     counts = {name: facts.get("row_count") for name, facts in tables.items()}
-    _write(build / "index.html", render_summary(summary, page, every, counts))
-    record = {**_portable(dict(run)), "findings": findings, "tables": tables}
-    text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    _write(build / "run.json", f"{text}\n")
+    _write(build / "index.html", render_summary(summary, page, every, counts, changes))
+    write_run(build, {**record, "tables": tables})
 
 
 def _findings(folder: Path) -> tuple[Summary, dict[str, Any]]:
@@ -132,7 +167,13 @@ def _findings(folder: Path) -> tuple[Summary, dict[str, Any]]:
     return summary, findings
 
 
-def _tables(folder: Path) -> dict[str, dict[str, Any]]:
+def write_run(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write ``run.json``; the same bytes for the same record."""
+    text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    _write(folder / "run.json", f"{text}\n")
+
+
+def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
     """File name → digest, and the number of rows where it is a CSV."""
     facts: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.iterdir()):
