@@ -17,6 +17,8 @@ from analysis.vocabulary import AUDIT_RESULTS
 #: The page and its title.
 PAGE, TITLE = "claims-audit.html", "Claims of a draft"
 LINE = "What a draft says, held against arithmetic, published counts and the tables of the report."
+#: Columns of the page, what matters first.
+_SHOWN = ["claim_id", "claim", "arithmetic", "where", "relation"]
 
 
 def audit_claims(draft: Draft, report: Report | None) -> pd.DataFrame:
@@ -61,7 +63,7 @@ def show_audit(draft: Draft, audited: pd.DataFrame) -> list[tuple[str, Markup]]:
     )
     sections = [("", opening)]
     for result, words in AUDIT_RESULTS.items():
-        rows = audited[audited["result"] == result].drop(columns=["result", "relation"])
+        rows = audited.loc[audited["result"] == result, _SHOWN]
         if len(rows):
             table = render_table(rows, f"Statements: {words.lower()}", "", 60, {})
             sections.append((f"{words} ({len(rows)})", table))

@@ -5,7 +5,7 @@ put down to one of them.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import pandas as pd
@@ -144,13 +144,12 @@ Values = Mapping[str, str]
 
 def _values(before: Report, after: Report) -> Iterator[tuple[str, Values, Values]]:
     """Kind → item → what each report says of it."""
-    for kind, read in (
-        ("number", _numbers),
-        ("finding", _findings),
-        ("site", _sites),
-        ("site_network", _site_networks),
-    ):
-        yield kind, read(before), read(after)
+    yield "number", _numbers(before), _numbers(after)
+    if _findings(before) and _findings(after):  # an earlier version tells of none
+        yield "finding", _findings(before), _findings(after)
+    either = {*_listed(before), *_listed(after)}
+    yield "site", _sites(before, either), _sites(after, either)
+    yield "site_network", _site_networks(before), _site_networks(after)
 
 
 def _differences(before: Values, after: Values) -> Iterator[tuple[str, str, str]]:
@@ -168,12 +167,15 @@ def _findings(report: Report) -> Values:
     return {name: str(claim) for name, claim in report.run.get("finding_claims", {}).items()}
 
 
-def _sites(report: Report) -> Values:
-    """Every tested site: its state on the list, or that it is not on it."""
-    tested = read_table(report.tables, "verdicts")["domain"].unique()
-    listed = read_table(report.tables, "blocked_sites").set_index("domain")["state"]
-    states = {str(domain): STATES[str(state)].words for domain, state in listed.items()}
-    return {name: states.get(name, _NOT_LISTED) for name in sorted({*tested, *states})}
+def _listed(report: Report) -> Values:
+    states = read_table(report.tables, "blocked_sites").set_index("domain")["state"]
+    return {str(domain): STATES[str(state)].words for domain, state in states.items()}
+
+
+def _sites(report: Report, names: Set[str]) -> Values:
+    """Of these sites the state on the list, or that a tested one is not on it."""
+    tested = {*read_table(report.tables, "verdicts")["domain"]} & names
+    return {**dict.fromkeys(tested, _NOT_LISTED), **_listed(report)}
 
 
 def _site_networks(report: Report) -> Values:

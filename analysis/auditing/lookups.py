@@ -1,5 +1,6 @@
 """Where a number stands: a cell, a sum or a count in a published table or in a report's."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -61,6 +62,11 @@ class Report:
     def tables(self) -> Path:
         """The folder of its tables."""
         return self.folder / "tables"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its ``run.json``, which holds the digests of its tables."""
+        return hashlib.sha256((self.folder / "run.json").read_bytes()).hexdigest()
 
     @property
     def probe_cc(self) -> str:

@@ -124,6 +124,7 @@ def _run(
         "reference": _reference(lists),
         **_snapshot(settings),
         **({"claims": asdict(earlier.draft.file)} if earlier.draft else {}),
+        **({"previous_digest": earlier.previous.digest} if earlier.previous else {}),
         "is_fictional": countries.is_fictional(study.probe_cc),
     }
 
