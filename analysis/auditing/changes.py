@@ -91,6 +91,8 @@ def show_changes(changes: pd.DataFrame, before: Report, after: Report) -> Markup
     opening.append(" ".join(_counts(changes)))
     content = Markup(blocks().paragraphs(opening))
     shown = changes[changes["kind"] != "site_network"]
+    if shown["note"].nunique() < 2:  # the opening says it
+        shown = shown.drop(columns="note")
     for kind, words in KINDS.items():
         rows = shown[shown["kind"] == kind].drop(columns="kind")
         if len(rows):
@@ -134,9 +136,9 @@ def _counts(changes: pd.DataFrame) -> Iterator[str]:
     listed = [STATES[state].words for state in LISTED]
     came = (~sites["before"].isin(listed) & sites["after"].isin(listed)).sum()
     left = (sites["before"].isin(listed) & ~sites["after"].isin(listed)).sum()
-    yield f"{came} sites came on the list and {left} left it."
-    yield f"{counts.get('number', 0)} numbers and {counts.get('finding', 0)} findings changed,"
-    yield f"and {counts.get('site_network', 0)} pairs of site and network (tables/changes.csv)."
+    yield f"Sites that came on the list: {came}; that left it: {left}."
+    yield f"Numbers that changed: {counts.get('number', 0)}; findings: {counts.get('finding', 0)};"
+    yield f"pairs of site and network: {counts.get('site_network', 0)} (tables/changes.csv)."
 
 
 Values = Mapping[str, str]
