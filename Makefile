@@ -21,7 +21,7 @@ PYTHON ?=
 # Taken from the environment where they are not given to make. Every variable given to make is
 # passed on by whatever name, so that the command line can refuse a misspelt one.
 PARAMETERS := PROBE_CC SINCE UNTIL SPLIT SOURCE RECEIPT_MARGIN STORE TEST_LIST NETWORKS \
-  FINGERPRINTS EVENTS REFERENCE OUT KEEP_RAW JOBS SCHEDULER PREVIOUS REPORT_LANGUAGES
+  FINGERPRINTS EVENTS REFERENCE OUT KEEP_RAW JOBS SCHEDULER PREVIOUS CLAIMS REPORT_LANGUAGES
 # These belong to make.
 OWN := PYTHON SHELL MAKEFLAGS MAKEOVERRIDES
 
@@ -51,8 +51,8 @@ DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup setup-dev report ingest share validate test check lab bench clean run-report run-ingest \
-  run-share run-validate FORCE
+.PHONY: help setup setup-dev report ingest share validate audit test check lab bench clean run-report \
+  run-ingest run-share run-validate run-audit FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | \
@@ -78,6 +78,9 @@ share: run-share  ## the observations of a period, written for somebody else's S
 validate: run-validate  ## the method against fictional worlds with known truth, in minutes
 	$(finish)
 
+audit: run-audit  ## a draft's statements (CLAIMS) held against sums, published counts, a REPORT
+	$(finish)
+
 # A cluster is spoken to by Dask, which no other report needs.
 run-report run-ingest: $(if $(value SCHEDULER),$(DEV_STAMP))
 
@@ -92,6 +95,12 @@ run-share: $(STAMP)
 
 run-validate: $(STAMP)
 	$(call run,validate)
+
+# Takes no variable of a report, even where the environment holds one.
+run-audit: inherited = $(foreach v,CLAIMS REPORT OUT,\
+  $(if $(filter environment,$(firstword $(origin $v))),$(if $(value $v),$v)))
+run-audit: $(STAMP)
+	$(call run,audit)
 
 test: $(DEV_STAMP)  ## all tests
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \

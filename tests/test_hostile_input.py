@@ -215,8 +215,8 @@ def test_a_terminal_obeys_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     with cli._progress("reading") as (step,):
         step(1, 2, "[red]key[/red]\x1b]0;title\x07")
     cli._say("[red]\x1b]0;title\x07")
-    with cli._status("notebooks") as say:
-        say("[bold]\x1b]0;title\x07")
+    with cli._display("notebooks") as display:
+        display.update("[bold]\x1b]0;title\x07")
     assert "[red]key[/red]�]0;title" in shown.getvalue()
     assert "\x1b]0;" not in shown.getvalue()
     error = ParameterError("SOURCE", "\x1b[31m", "\x1b[31m" * 9_999)

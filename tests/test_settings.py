@@ -57,7 +57,7 @@ KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
         ([*KH, "KEEP_RAW=yes"], "KEEP_RAW=yes: a whole number from 0 to 1 is accepted"),
         ([*KH, "JOBS=0000000019999999999"], "JOBS=0000000019999999999: a whole number from 1 to"),
         ([*KH, "JOBS=\u0661"], "JOBS=\u0661: a whole number from 1 to 1024 is accepted"),
-        ([*KH, "STORE=a\udcff"], "STORE=a\ufffd: text in UTF-8 is accepted"),
+        ([*KH, "STORE=a\udcff"], "a\ufffd: a path or URL in UTF-8"),
         ([*KH[:3], "UNTIL=2999-01-01"], "UNTIL=2999-01-01: lies ahead; 20"),
         (["floor_sessions=-1"], "floor_sessions=-1: a whole number from 1 to 1000 is accepted"),
         (["floor_sessions=1e9"], "floor_sessions=1e9: a whole number from 1 to 1000 is accepted"),
@@ -204,7 +204,7 @@ def test_a_run_states_its_changed_numbers(monkeypatch: pytest.MonkeyPatch) -> No
     collection: Any = SimpleNamespace(digest="d")
     changed, usual = parse_settings([*KH, "floor_sessions=6"]), parse_settings(KH)
     reporting.make_report(changed, load_lists(changed.study), collection, Silent())
-    notebooks, parameters, _, page, run, _ = given
+    notebooks, parameters, _, page, run, *_ = given
     assert parameters["thresholds"] == run["changed_thresholds"] == {"floor_sessions": 6}
     assert [text for text, _ in page.method_changes] == ["floor_sessions 6 (published: 4)"]
     for notebook, values in distribute_parameters(notebooks, {**parameters, "tables": ""}).items():
@@ -318,7 +318,7 @@ def test_make_and_the_readme_list_what_there_is(repository_root: Path) -> None:
     makefile = (repository_root / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
     listed = re.search(r"^PARAMETERS := (.*)$", makefile, re.MULTILINE)
     assert listed
-    assert set(listed[1].split()) == set(VARIABLES) | {"PREVIOUS", "REPORT_LANGUAGES"}
+    assert set(listed[1].split()) == set(VARIABLES) | {"REPORT_LANGUAGES"}
     readme = (repository_root / "README.md").read_text(encoding="utf-8")
     table = readme.partition("| parameter | what it is |")[2].partition("\n\n")[0]
     rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]

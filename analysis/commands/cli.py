@@ -81,18 +81,19 @@ def report(arguments: Arguments = None) -> None:
     """The whole way: read the archive, run the notebooks, publish the report."""
     settings = parse_settings(arguments or [])
     # These take a second to load.
-    from analysis.commands.reporting import make_report
+    from analysis.commands.reporting import make_report, read_earlier
     from analysis.findings.reference_lists import load_lists
     from analysis.publishing.replacing import refuse_foreign
 
     settings.period.split(settings.study.split)  # what cannot be halved ends here
     refuse_foreign(settings.out)
+    earlier = read_earlier(settings)
     _simulate_embedded(settings)
     settings = with_lists(settings, _say)
     lists = load_lists(settings.study)  # before the archive is read, which takes longest
     collection = _read(settings)
     with _display("running the notebooks") as display:
-        index = make_report(settings, lists, collection, display)
+        index = make_report(settings, lists, collection, display, earlier)
     print(f"report: {_nearby(index)}")
 
 
@@ -202,6 +203,29 @@ def explain(
     from analysis.commands.explaining import explain as explained
 
     print(explained(domain, asn, out, arguments or []))
+
+
+@app.command()
+def audit(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="CLAIMS=FILE [REPORT=FOLDER] [OUT=FOLDER]")
+    ] = None,
+) -> None:
+    """A draft's statements, held against arithmetic, published counts and a report's tables."""
+    from analysis.commands.auditing import audit as audited
+
+    print(audited(arguments or []))
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="an earlier report's folder", metavar="A")],
+    after: Annotated[Path, typer.Argument(help="a later report's folder", metavar="B")],
+) -> None:
+    """Two reports: numbers, findings and sites that differ, each with what may have caused it."""
+    from analysis.commands.auditing import compare as compared
+
+    print(compared(before, after))
 
 
 def _simulate_embedded(settings: Settings) -> None:

@@ -22,7 +22,8 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,12 @@ from analysis.publishing.execution import Kernels, execute
 from analysis.publishing.parameters import distribute_parameters
 from analysis.publishing.rendering import (
     PageContext,
+    Section,
     SetItem,
     Summary,
     describe,
     render_page,
+    render_sections,
     render_summary,
 )
 from analysis.publishing.replacing import (
@@ -60,6 +63,25 @@ _log = logging.getLogger(__name__)
 _SUMMARY_ITEM = SetItem("index.html", "Summary", "")
 
 
+@dataclass(frozen=True)
+class Appendix:
+    """A page that is no notebook's: made of the tables once all notebooks have run.
+
+    Attributes:
+        item: the page.
+        make: is given the folder of the tables, where it may leave its own; returns the page's
+            sections.
+    """
+
+    item: SetItem
+    make: Callable[[Path], Sequence[Section]]
+
+
+#: Compares with an earlier report: is given the folder of the tables, where it may leave its own,
+#: and what ``run.json`` will say; returns the section that stands after the findings.
+Comparison = Callable[[Path, Mapping[str, Any]], Section]
+
+
 def publish(
     notebooks: Sequence[Path],
     parameters: Mapping[str, object],
@@ -70,6 +92,8 @@ def publish(
     *,
     reads: Mapping[str, Collection[str]] | None = None,
     jobs: int | None = None,
+    appendices: Sequence[Appendix] = (),
+    comparison: Comparison | None = None,
 ) -> Path:
     """Execute the notebooks, side by side where they may, and publish their pages.
 
@@ -86,6 +110,8 @@ def publish(
         reads: notebook → those before it whose tables it reads. One that is not named here begins
             when all before it are done.
         jobs: how many notebooks run at a time; by default one per processor.
+        appendices: pages that follow those of the notebooks.
+        comparison: with an earlier report, if there is one.
 
     Returns:
         ``out``, resolved.
@@ -99,7 +125,7 @@ def publish(
     out, display = out.resolve(), display or Silent()
     given = distribute_parameters(notebooks, {"tables": "", **parameters})
     items = {notebook.stem: describe(notebook) for notebook in notebooks}
-    every = [_SUMMARY_ITEM, *items.values()]
+    every = [_SUMMARY_ITEM, *items.values(), *(appendix.item for appendix in appendices)]
     order = find_order(list(items), reads or {})
     at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
     kernels, progress = Kernels(at_once), Progress(display, len(notebooks))
@@ -123,7 +149,10 @@ def publish(
         works = {notebook.stem: partial(make_page, notebook) for notebook in notebooks}
         run_side_by_side(works, order, at_once, kernels.kill, progress)
         display.update("first page")
-        _finish(build, page, every, run)
+        for appendix in appendices:
+            html = render_sections(appendix.make(tables), appendix.item, page, every)
+            _write(build / appendix.item.file, html)
+        _finish(build, page, every, run, comparison)
         _refuse_build_folder(build)
         display.update("publishing")
         swap(build, out)
@@ -149,20 +178,24 @@ def _note_section(
 
 
 def _finish(
-    build: Path, page: PageContext, every: Sequence[SetItem], run: Mapping[str, object]
+    build: Path,
+    page: PageContext,
+    every: Sequence[SetItem],
+    run: Mapping[str, object],
+    comparison: Comparison | None,
 ) -> None:
     """Write what stands beside the pages: the first page and ``run.json``."""
     summary, findings = _findings(build / "findings")
     shutil.rmtree(build / "findings")
     for note in (build / "tables").glob(".*"):
         note.unlink()
-    tables = _tables(build / "tables")
+    claims = {f"F{n}": one["claim"] for n, one in enumerate(summary.get("findings", []), start=1)}
+    record = {**_portable(dict(run)), "findings": findings, "finding_claims": claims}
+    changes = comparison(build / "tables", record) if comparison else None
+    tables = list_tables(build / "tables")
     counts = {name: facts.get("row_count") for name, facts in tables.items()}
-    _write(build / "index.html", render_summary(summary, page, every, counts))
-    written = {"findings": findings, "tables": tables, "files": published_files(build)}
-    record = {**_portable(dict(run)), **written}
-    text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    _write(build / RECORD, f"{text}\n")
+    _write(build / "index.html", render_summary(summary, page, every, counts, changes))
+    write_run(build, {**record, "tables": tables})
 
 
 def _findings(folder: Path) -> tuple[Summary, dict[str, Any]]:
@@ -181,7 +214,14 @@ def _findings(folder: Path) -> tuple[Summary, dict[str, Any]]:
     return summary, findings
 
 
-def _tables(folder: Path) -> dict[str, dict[str, Any]]:
+def write_run(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write ``run.json`` last: it names every other file; the same bytes for the same record."""
+    whole = {**record, "files": published_files(folder)}
+    text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    _write(folder / RECORD, f"{text}\n")
+
+
+def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
     """File name → digest, and the number of rows where it is a CSV."""
     facts: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.iterdir()):

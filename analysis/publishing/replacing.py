@@ -13,7 +13,7 @@ from analysis.temporary_folders import TemporaryFolder
 
 RECORD = "run.json"
 #: What publication itself writes into the record, whatever the run says besides.
-_WRITTEN = ("files", "findings", "tables")
+_WRITTEN = ("files", "tables")
 #: What file managers put into a folder that somebody looks at.
 _OF_THE_DESKTOP = {".DS_Store", "Thumbs.db"}
 
