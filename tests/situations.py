@@ -284,6 +284,13 @@ def _on_every_network(row: Callable[..., Row], hosts: int = 3) -> list[Row]:
     return rows
 
 
+def _shown_to_controls(title: str, count: int) -> list[Row]:
+    """Sessions of the same days and site whose controls got this page, and the probe none."""
+    failed = no_response(http_failure=RESET)
+    return [on(len(title) * 10 + n, http_observation(**failed, control_http_title=title), day=n)
+            for n in range(count)]  # fmt: skip
+
+
 def _reached(*labels: str) -> list[Row]:
     """The same names, reached on another network, by two sessions each."""
     return [
@@ -533,6 +540,21 @@ _HTTP = [
     case("a page without a control", "http.no_control", "unknown",
       http_observation(**no_control(), tcp=[connect(port=80, match=None, control_ok=None)],
                        dns_answers=[answer("192.0.2.10", match=None)])),
+    case("without a control, the page that others' controls got", "http.page_of_controls", "ok",
+      http_observation(**no_control()), *_shown_to_controls("News", 2)),
+    case("without a control, a page that one control got", "http.no_control", "unknown",
+      http_observation(**no_control()), *_shown_to_controls("News", 1)),
+    case("without a control, a page that few controls got", "http.no_control", "unknown",
+      http_observation(**no_control()), *_shown_to_controls("News", 2),
+      *_shown_to_controls("Nouvelles", 3)),
+    case("without a control, their page with another status", "http.no_control", "unknown",
+      http_observation(**no_control(), http_status=403), *_shown_to_controls("News", 2)),
+    case("without a control, their page at the helper's address", "http.no_control", "unknown",
+      http_observation(**no_control(), http_first_is_answer=False),
+      *_shown_to_controls("News", 2)),
+    case("without a control, a listed block page under their title", "http.no_control", "unknown",
+      http_observation(**no_control(), http_fingerprints=[LISTED_PAGE]),
+      *_shown_to_controls("News", 2)),
     case("a page that fails for the control too", "http.fails_for_control_too", "down",
       http_observation(**no_response(http_failure=RESET), **site_down())),
     case("a server error for the control too", "http.error_for_control_too", "down",

@@ -36,7 +36,8 @@ STEPS: Mapping[str, Mapping[str, str]] = {
     "features": {**features._VIEWS, "features": features._FEATURES},
     "answers": answers.LONE_ANSWER_STEPS | answers.ANSWER_STEPS,
     "filters": filters.FILTER_STEPS,
-    "block_pages": block_pages.REPLACEMENT_STEPS | block_pages.PAGE_STEPS,
+    "block_pages": block_pages.REPLACEMENT_STEPS | block_pages.CONTROL_PAGE_STEPS
+        | block_pages.PAGE_STEPS,
     "profiles": {"profiled": profiles._PROFILED},
     "outcomes": {"guarded": outcomes._GUARDED},
 }  # fmt: skip

@@ -10,6 +10,8 @@ from msgspec import Raw
 
 from analysis.observations import messages, observation
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
+from analysis.period import Period
+from analysis.simulate.world import Design, make_world, run_sessions
 from analysis.store.store import table_of
 
 _SITE, _OTHER, _SINKHOLE = "192.0.2.1", "192.0.2.2", "203.0.113.7"
@@ -334,13 +336,50 @@ def test_without_a_request_the_experiments_failure_is_the_http_failure():
 
 @pytest.mark.parametrize(
     ("address", "expected"),
-    [(f"{_SITE}:443", True), (f"{_OTHER}:443", False), (None, None)],
+    [(f"{_SITE}:443", True), (f"{_OTHER}:443", False)],
 )
 def test_the_first_request_went_to_an_address_of_the_resolver_or_of_the_control(address, expected):
-    """The oldest request is the last of the list; only 0.5 says where it went."""
+    """The oldest request is the last of the list."""
     requests = [_exchange(address=f"{_OTHER}:443"), _exchange(address=address)]
     found = _observe({"queries": [_query()], "requests": requests})
     assert found["http_first_is_answer"] is expected
+
+
+def _nxdomain() -> dict:
+    return _query(None, "dns_nxdomain_error")
+
+
+def _connect(ip: str, number: int, *tags: str) -> dict:
+    return {"ip": ip, "port": 443, "status": {"success": True, "failure": None},
+            "tags": [*tags, "depth=0"], "transaction_id": number}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("queries", "request_keys", "expected"),
+    [
+        ([_query()], {"transaction_id": 50001}, True),
+        ([_query()], {"transaction_id": 50002}, False),
+        ([_query()], {"tags": ["classic", "depth=0"]}, True),
+        ([_query()], {"transaction_id": 7}, False),  # no such connection, but others are tagged
+        ([_nxdomain()], {"transaction_id": 50002}, False),
+        ([_nxdomain()], {}, False),
+        ([_nxdomain()], {"tags": None}, None),  # before 0.5: the same way, by a lookup of its own
+        ([_query("[scrubbed]")], {"transaction_id": 50001}, None),
+    ],
+)
+def test_a_request_that_does_not_say_where_it_went_is_placed_by_its_connection(
+    queries, request_keys, expected
+):
+    """``address`` is optional in df-001. After a failed lookup nothing went where it pointed."""
+    connects = [_connect(_SITE, 50001, "classic"), _connect(_OTHER, 50002)]
+    keys = {"queries": queries, "tcp_connect": connects, "requests": [_exchange(**request_keys)]}
+    assert _observe(keys)["http_first_is_answer"] is expected
+
+
+def test_a_probe_that_knows_no_tag_is_not_taken_at_its_silence():
+    """Early probes of 0.5 tag no connection as following from the system resolver."""
+    keys = {"queries": [_query()], "tcp_connect": [_connect(_SITE, 4)], "requests": [_exchange()]}
+    assert _observe(keys)["http_first_is_answer"] is None
 
 
 _PAGE = Fingerprint("page", "nat", "body", "contains", "Blocked by order", ())
@@ -541,3 +580,41 @@ def test_every_real_measurement_is_read(shared_data: Path):
         assert found["dns_answers"] or found["dns_failure"] or found["is_ip_input"], path.name
         assert found["tcp"] or found["dns_failure"], path.name
         assert found["has_control"] or found["control_failure"], path.name
+
+
+def _without_addresses(line: dict[str, Any]) -> dict[str, Any]:
+    """The measurement as a probe writes it that names no address in a request."""
+    keys = line["test_keys"] or {}
+    requests = [
+        {name: value for name, value in one.items() if name != "address"}
+        for one in keys.get("requests") or ()
+    ]
+    return {**line, "test_keys": {**keys, "requests": requests}}
+
+
+def _rows(lines: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    none = Fingerprints()
+    return [
+        observation.observe(
+            messages.decode(json.dumps(line).encode()), line_number=1, fingerprints=none
+        )
+        for line in lines
+    ]
+
+
+def test_real_requests_without_their_address_are_observed_alike(shared_data: Path):
+    """The connection of each says where it went, in probes with the tag and before it."""
+    paths = sorted((shared_data / "measurements").glob("web_connectivity-0.5-*/*.json"))
+    lines = [json.loads(path.read_text()) for path in paths]
+    assert len(lines) >= 12
+    assert _rows([_without_addresses(line) for line in lines]) == _rows(lines)
+
+
+def test_simulated_requests_without_their_address_are_observed_alike():
+    """A month of a fictional country with many ways of blocking; not one column differs."""
+    design = Design("QQ", Period.parse("2024-01-01", "2024-02-01"), 1, new_share=1.0)
+    batches = run_sessions(make_world(design), sessions_per_day=4.5, batch_size=12)
+    lines = [test.document for batch in batches for test in batch.tests]
+    stripped = [_without_addresses(line) for line in lines]
+    assert sum(line != bare for line, bare in zip(lines, stripped, strict=True)) > 100
+    assert _rows(stripped) == _rows(lines)

@@ -80,6 +80,7 @@ class Connect(Struct, gc=False):
     port: int | None = None
     status: ConnectStatus | None = None
     tags: list[str] | None = None
+    transaction_id: int | None = None
 
 
 class Handshake(Struct, gc=False):
@@ -107,13 +108,17 @@ class HttpResponse(Struct, gc=False):
 
 
 class Exchange(Struct, gc=False):
-    """One item of ``requests``: a request and its response; before 0.5 without the endpoint."""
+    """One item of ``requests``: a request and its response; before 0.5 without the endpoint.
+
+    Connections, handshakes and requests over one connection have one ``transaction_id`` (0.5).
+    """
 
     failure: str | bool | None = None
     address: str | None = None
     request: HttpRequest | None = None
     response: HttpResponse | None = None
     tags: list[str] | None = None
+    transaction_id: int | None = None
 
 
 class ControlDns(Struct, gc=False):

@@ -24,7 +24,9 @@ handshakes for the input's host name. 0.4 does not say which address a handshake
 ``address`` is null, and ``match``, ``is_answer``, ``control_ok`` are given where they are the
 same for every address. A handshake that did not verify the certificate is left out.
 ``is_answer`` and ``http_first_is_answer`` are null where the system resolver's lookup is missing,
-or answered without an address that can be compared.
+or answered without an address that can be compared. Where a request of 0.5 does not say where it
+went, its connection does (``transaction_id``), else the tag ``classic``, which marks what follows
+from the system resolver: after a failed lookup nothing does.
 
 *control.* ``has_control`` is false where there is no reply, ``control_failure`` is set, or the
 reply is made of empty defaults; then every control column is null or empty. A status code of -1

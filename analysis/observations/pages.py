@@ -18,6 +18,7 @@ from analysis.observations.values import normalise_failure, request_url, tidy_ti
 _URL_LIMIT = 8192
 _EXCHANGE_LIMIT = 20
 _LIKE_LIMIT = 8192  # bytes of a page like the control's that are looked at
+_CLASSIC = "classic"  # 0.5: follows from what the system resolver gave
 _SAME_BODY = 0.7  # above this the probe itself calls two bodies the same
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,500})", re.IGNORECASE)
 _NOT_CONTENT = b"0123456789abcdef/% \t\r\n\f\v"
@@ -170,7 +171,7 @@ def http_columns(keys: TestKeys, page: Page, dns: QueryResults) -> tuple[Any, ..
         page.host,
         status if status is not None and 100 <= status < 1000 else None,
         min(len(requests), 65_535),
-        _is_answer(requests[-1].address, dns),
+        _went_to_answer(requests[-1], keys, dns),
         page.length,
         page.title,
         page.digest,
@@ -178,9 +179,33 @@ def http_columns(keys: TestKeys, page: Page, dns: QueryResults) -> tuple[Any, ..
     )
 
 
-def _is_answer(endpoint: str | None, dns: QueryResults) -> bool | None:
-    """Whether an endpoint's address is one that the system resolver gave; null: not known."""
-    address = split_endpoint(endpoint)[0] if endpoint else None
-    if address is None or address == dns.host:
+def _went_to_answer(exchange: Exchange, keys: TestKeys, dns: QueryResults) -> bool | None:
+    """Whether a request went to an address that the system resolver gave; null: not known.
+
+    A request need not say where it went (``address`` is optional in df-001). Then its connection
+    says it, else the tag of what follows from the system resolver. Before 0.5 there are no tags.
+    """
+    if hosts.canonical(dns.host) is not None:
         return None
-    return is_among(address, dns.system)
+    address = _address_of(exchange, keys)
+    if address is not None:
+        return is_among(address, dns.system)
+    if not exchange.tags:
+        return None
+    if not dns.system.addresses:
+        return None if dns.system.failure() is None else False
+    if _CLASSIC in exchange.tags:
+        return True
+    # early probes of 0.5 did not know the tag
+    is_tagged = any(_CLASSIC in (one.tags or ()) for one in keys.tcp_connect or ())
+    return False if is_tagged else None
+
+
+def _address_of(exchange: Exchange, keys: TestKeys) -> str | None:
+    """The address that a request was sent to, by itself or by its connection."""
+    if exchange.address:
+        return split_endpoint(exchange.address)[0]
+    number = exchange.transaction_id
+    connects = (keys.tcp_connect or ()) if number else ()
+    ips = {one.ip for one in connects if one.transaction_id == number and one.ip}
+    return hosts.canonical(ips.pop()) if len(ips) == 1 else None

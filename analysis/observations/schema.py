@@ -9,7 +9,7 @@ has one.
 import pyarrow as pa
 
 #: Raised when a column is added, dropped or changes meaning: older files are then read again.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 #: How an address relates to what the control resolved for the same name:
 #: ``address`` the control got this very address, ``asn`` one in the same network,
@@ -101,8 +101,8 @@ OBSERVATION = pa.schema(
         ("http_status", pa.int32()),  # null: no response
         ("http_request_count", pa.uint16()),
         # the first (oldest) request went to an address that the system resolver gave; false: to
-        # one that only the control knew (0.5); null: not recorded (before 0.5, always the former),
-        # or no lookup left anything to compare with
+        # one that only the control knew (0.5); null: nothing says where it went (before 0.5, always
+        # the former), or no lookup left anything to compare with
         ("http_first_is_answer", pa.bool_()),
         ("http_body_length", pa.int64()),  # of the newest response; null: no response
         ("http_title", pa.string()),  # only where the body was looked at, see observation.py

@@ -70,6 +70,29 @@ FROM steady_pages ANTI JOIN variants USING (registrable_domain, target)
 """,
 }
 
+#: What the controls got where some session has none of its own to compare its page with.
+CONTROL_PAGE_STEPS = {
+    "untold_pages": """
+SELECT DISTINCT domain FROM features
+WHERE NOT control_http_ok AND http_failure IS NULL AND http_title <> ''
+""",
+    # The page that the controls of most sessions got in the quarter, by its status and title. They
+    # are relayed by probes: one of them vouches for nothing.
+    "control_pages": """
+WITH shown AS (
+  SELECT domain, date_trunc('quarter', day) AS quarter, session,
+    control_http_status AS status, control_http_title AS title
+  FROM controlled SEMI JOIN untold_pages USING (domain) WHERE control_http_ok
+), sessions AS (
+  SELECT domain, quarter, count(DISTINCT session) AS sessions FROM shown GROUP BY ALL
+)
+SELECT domain, quarter, status, title
+FROM shown JOIN sessions USING (domain, quarter) WHERE title <> ''
+GROUP BY domain, quarter, status, title
+HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value(sessions)
+""",
+}
+
 #: What the steps to the profiles of pages read; as a table it would be as long as ``features``.
 PAGE_VIEWS = {
     # Where each request for a site that exists ended, if with a page.

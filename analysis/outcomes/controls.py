@@ -46,6 +46,7 @@ SELECT *,
     AND (control_http_failure IS NOT NULL OR coalesce(control_http_status, 0) >= 500)
     AS control_http_fails,
   hoster_of(control_answers)::hoster_name AS control_hoster,
+  site_network(control_answers, dns_answers, tcp) AS site_asn,
   list_any_value([a.special FOR a IN control_answers IF a.special IS NOT NULL])
     ::special_kind AS control_special
 FROM typed_observations

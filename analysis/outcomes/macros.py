@@ -49,6 +49,12 @@ SCALAR_MACROS: Mapping[str, str] = {
         "is_machine_fault(failure) OR starts_with(failure, 'unknown_failure:')",
     # Who hosts the site: the network of the control's first answer, or its address alone.
     "hoster_of(answers)": "coalesce('AS' || answers[1].asn, answers[1].address)",
+    # The network in which the site is: of the control's answers; of the resolver's answers that
+    # connected where the control has none.
+    "site_network(control_answers, answers, attempts)": """
+        CASE WHEN len(control_answers) > 0 THEN list_any_value([a.asn FOR a IN control_answers])
+          ELSE list_any_value([a.asn FOR a IN answers IF list_contains(
+            [t.address FOR t IN attempts IF t.failure IS NULL], a.address)]) END""",
     # What one attempt to connect tells; the values of ``attempt_result``.
     "connection_result(failure, is_ipv6_broken, control_ok, control_is_lost)": """
         (CASE WHEN failure IS NULL THEN 'works'

@@ -87,10 +87,12 @@ def add_outcomes(
     With ``is_pooled`` false each measurement is judged alone: what only many measurements can
     show (a sinkhole, a substitution, a page served for many names, a pooled control) is unknown.
 
-    One row is one measurement: its identity, ``domain``, ``probe_asn``, ``resolver_asn``,
-    ``day``, ``session``, OONI's flags, the rule of each layer (``dns_rule`` …), and the rule that
-    explains the whole (``rule_id``) with its ``class`` (blocked, down, ok, unknown),
-    ``mechanism``, ``evidence``, ``is_artefact`` and ``is_about_target``. Order is not defined.
+    One row is one measurement: its identity, ``measurement_start_time`` (UTC), ``domain``,
+    ``probe_asn``, ``resolver_asn``, ``site_asn`` (where the site is), ``software`` (name and
+    version of the probe), ``day``, ``session``, OONI's flags, the rule of each layer
+    (``dns_rule`` …), and the rule that explains the whole (``rule_id``) with its ``class``
+    (blocked, down, ok, unknown), ``mechanism``, ``evidence``, ``is_artefact`` and
+    ``is_about_target``. Order is not defined.
 
     Raises:
         RuleError: a rule cannot work.
@@ -138,7 +140,7 @@ def _fired(rules: tuple[Rule, ...]) -> str:
     firing = ",\n".join(f"{_first_match(rules_of(name, rules))} AS {name}_rule" for name in LAYERS)
     return f"""
 SELECT object_key, line_number, has_report, input, measurement_start_time, day, session,
-  domain, registrable_domain, probe_asn, resolver_asn, is_https,
+  domain, registrable_domain, probe_asn, resolver_asn, site_asn, is_https,
   software, is_anomaly, is_confirmed, is_failure,
   coalesce(dns_failure, http_failure) IS NOT NULL AS is_failing, {firing}
 FROM profiled

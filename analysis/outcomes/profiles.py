@@ -10,6 +10,7 @@ import duckdb
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.answers import ANSWER_STEPS, LONE_ANSWER_STEPS
 from analysis.outcomes.block_pages import (
+    CONTROL_PAGE_STEPS,
     FINGERPRINT_STEPS,
     PAGE_STEPS,
     PAGE_VIEWS,
@@ -32,7 +33,8 @@ SELECT f.*,
   coalesce(e.is_away, FALSE) AS is_sent_elsewhere,
   NOT coalesce(e.is_away, TRUE) AND NOT f.is_same_page AND NOT f.is_https_own AS is_replaced,
   coalesce(f.http_failure IS NULL AND NOT f.is_https_own
-    AND (p.is_blockpage OR g.line_number IS NOT NULL), FALSE) AS is_blockpage
+    AND (p.is_blockpage OR g.line_number IS NOT NULL), FALSE) AS is_blockpage,
+  w.title IS NOT NULL AND coalesce(f.http_first_is_answer, TRUE) AS is_page_of_controls
 FROM features f
   LEFT JOIN suspect_flags s USING (object_key, line_number)
   LEFT JOIN listed_answers d USING (object_key, line_number)
@@ -41,6 +43,8 @@ FROM features f
   LEFT JOIN page_profiles p ON p.probe_asn = f.probe_asn AND p.is_blockpage
     AND p.page = f.landing
   LEFT JOIN fingerprinted g USING (object_key, line_number)
+  LEFT JOIN control_pages w ON w.domain = f.domain AND w.quarter = date_trunc('quarter', f.day)
+    AND w.status = f.http_status AND w.title = f.http_title AND f.http_failure IS NULL
   LEFT JOIN replaced e ON e.probe_asn = f.probe_asn AND NOT f.is_https
     AND e.registrable_domain = f.registrable_domain AND f.http_failure IS NULL AND e.target =
       CASE WHEN f.http_site <> f.registrable_domain THEN 'http://' || f.http_site
@@ -62,7 +66,8 @@ def add_profiles(
     ``page_profiles``: one row per probe network and page.
     ``profiled``: the rows of ``features`` with what the profiles say of each
     (``is_sinkhole, is_substitution, is_persistent, is_lone, is_public_answer,
-    has_dns_fingerprint, is_local_filter, is_blockpage, is_sent_elsewhere, is_replaced``).
+    has_dns_fingerprint, is_local_filter, is_blockpage, is_page_of_controls, is_sent_elsewhere,
+    is_replaced``).
     Unless pooled, only what one measurement shows by itself is true of any: an address or a page
     on one of the lists.
 
@@ -74,6 +79,6 @@ def add_profiles(
     add_known_filters(connection)
     create_tables(connection, LONE_ANSWER_STEPS | KNOWN_FILTER_STEPS | FINGERPRINT_STEPS, numbers)
     create_views(connection, PAGE_VIEWS)
-    pooled = ANSWER_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS
+    pooled = ANSWER_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS | CONTROL_PAGE_STEPS
     create_tables(connection, pooled, numbers, is_filled=is_pooled)
     create_views(connection, {"profiled": _PROFILED})

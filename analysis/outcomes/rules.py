@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.vocabulary import MECHANISMS, SET_ASIDE_REASONS
 
 #: Counts up with every change that can move a verdict; printed with each report.
-RULES_VERSION = 7
+RULES_VERSION = 8
 
 Layer = Literal["dns", "tcp", "tls", "http"]
 LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")
@@ -568,6 +568,13 @@ HTTP_RULES: tuple[Rule, ...] = (
         condition="is_same_page",
         outcome="ok",
         comment="The page is the one that the control saw.",
+    ),
+    Rule(
+        rule_id="http.page_of_controls",
+        condition="is_page_of_controls AND NOT control_http_ok AND NOT is_blockpage",
+        outcome="ok",
+        comment="Without a page of its own control, the page is by its title and status the one "
+        "that the controls of most other sessions got: the site was reached.",
     ),
     Rule(
         rule_id="http.no_control",
