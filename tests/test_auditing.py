@@ -16,6 +16,7 @@ from analysis.auditing.claims import DRAFTS, Draft, load_draft
 from analysis.auditing.lookups import Report, read_report
 from analysis.auditing.relations import RELATIONS, check
 from analysis.errors import ParameterError
+from analysis.publishing.publishing import list_tables, write_run
 from analysis.tables import TABLES, read_table, write_table
 
 HEAD = """\
@@ -68,9 +69,11 @@ def _report(folder: Path, states: dict[str, str], **run: Any) -> Report:
         "input_digest": "a",
         "rules_version": 1,
         "findings": {"blocked_domain_count": {"value": len(listed), "table": "blocked_sites"}},
+        "tables": list_tables(folder / "tables"),
         **run,
     }
-    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    (folder / "index.html").write_text("the summary", encoding="utf-8")
+    write_run(folder, record)
     return read_report(folder, "REPORT")
 
 
@@ -217,7 +220,6 @@ def test_the_command_writes_a_page_and_its_table(command: Any, tmp_path: Path) -
     """Alone into OUT; with a report into it, the rest of which is as it was."""
     _draft(tmp_path, _claim("sum", "{whole: 3, parts: [1, 1]}"))
     report = _report(tmp_path / "report", {"a.org": "blocked"})
-    (report.folder / "index.html").write_text("the summary", encoding="utf-8")
     claims, out = f"CLAIMS={tmp_path / 'draft.yml'}", tmp_path / "out"
     status, printed, _ = command("audit", claims, f"OUT={out}")
     assert (status, printed.splitlines()[0]) == (0, "Does not hold: 1")

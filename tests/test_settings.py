@@ -57,7 +57,7 @@ KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
         ([*KH, "KEEP_RAW=yes"], "KEEP_RAW=yes: a whole number from 0 to 1 is accepted"),
         ([*KH, "JOBS=0000000019999999999"], "JOBS=0000000019999999999: a whole number from 1 to"),
         ([*KH, "JOBS=\u0661"], "JOBS=\u0661: a whole number from 1 to 1024 is accepted"),
-        ([*KH, "STORE=a\udcff"], "a\ufffd: a path or URL in UTF-8"),
+        ([*KH, "STORE=a\udcff"], "STORE=a\ufffd: a path or URL in UTF-8"),
         ([*KH[:3], "UNTIL=2999-01-01"], "UNTIL=2999-01-01: lies ahead; 20"),
         (["floor_sessions=-1"], "floor_sessions=-1: a whole number from 1 to 1000 is accepted"),
         (["floor_sessions=1e9"], "floor_sessions=1e9: a whole number from 1 to 1000 is accepted"),

@@ -230,8 +230,9 @@ def test_what_make_is_built_of_cannot_be_given(house: Path, name: str) -> None:
 def test_a_signal_to_make_reaches_the_program(house: Path, number: signal.Signals) -> None:
     """make waits until the program has cleared away, and nothing runs on or stays behind."""
     (house / ".venv/bin/python").unlink()
-    code = "import os, time; open('running', 'w').write(str(os.getpid()))\nprint('x', flush=True)\n"
-    code += "try: time.sleep(60)\nfinally: time.sleep(0.5); os.remove('running')"
+    code = "import os, time; open('running', 'w').write(str(os.getpid()))\n"
+    code += "try: print('x', flush=True); time.sleep(60)\n"
+    code += "finally: time.sleep(0.5); os.remove('running')"
     stand_in = f"import cli; cli.app = lambda: exec({code!r}); cli.main()"
     stand_in = stand_in.replace("import cli", "from analysis.commands import cli")
     _script(house / ".venv/bin/python", f"exec '{sys.executable}' -c \"$CODE\"")

@@ -96,7 +96,7 @@ def read_report(folder: Path, parameter: str) -> Report:
         run = json.loads(path.read_text(encoding="utf-8"))
         report = Report(folder, run)
         _ = (report.probe_cc, report.period)
-    except (ValueError, KeyError, TypeError, ParameterError):
+    except (ValueError, KeyError, TypeError, RecursionError, ParameterError):
         raise ParameterError(parameter, folder, "its run.json is not that of a report") from None
     return report
 

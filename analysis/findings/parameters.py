@@ -322,5 +322,5 @@ def absolute(name: str, path: str | Path) -> str:
         raise ParameterError(name.upper(), path, str(error)) from None
     if _NO_TEXT.search(text):
         accepted = "a path or URL in UTF-8, without control characters, is accepted"
-        raise ParameterError(name.upper(), text, accepted)
+        raise ParameterError(name.upper(), path, accepted)
     return text
