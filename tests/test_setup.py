@@ -93,7 +93,8 @@ def test_conda_takes_the_constraints(repository_root: Path) -> None:
 
 def test_a_save_in_jupyterlab_is_no_difference(repository_root: Path) -> None:
     """Git's filter takes away what JupyterLab writes into a notebook that was only run."""
-    for path in sorted((repository_root / "notebooks").glob("*.ipynb")):
+    for name in ("0-start", "2-confirmation"):
+        path = repository_root / "notebooks" / f"{name}.ipynb"
         stored = path.read_bytes()
         saved = nbformat.reads(stored.decode(), as_version=4)
         for count, cell in enumerate(saved.cells):
