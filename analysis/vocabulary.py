@@ -180,6 +180,21 @@ FLAGS: dict[str, str] = {
     "failure": "Failed",
 }
 
+#: What came of a statement that was held against something, the most telling first.
+AUDIT_RESULTS: dict[str, str] = {
+    "does_not_hold": "Does not hold",
+    "cannot_be_checked": "Cannot be checked",
+    "holds": "Holds",
+}
+
+#: Why two reports differ, by what differs between their runs.
+CAUSES: dict[str, str] = {
+    "data": "Data",
+    "method": "Method",
+    "reference": "Reference lists",
+    "decision": "Decision",
+}
+
 PERIODS: dict[str, str] = {"all": "Whole period", "first": "First half", "second": "Second half"}
 
 #: Column → code → words. A code that is not listed is shown as it is.
@@ -188,6 +203,8 @@ VALUES: dict[str, dict[str, str]] = {
     "mechanisms": MECHANISMS,
     "kind": NETWORK_KINDS,
     "event_kind": EVENT_KINDS,
+    "result": AUDIT_RESULTS,
+    "cause": CAUSES,
     "flag": FLAGS,
     "period": PERIODS,
     "set_aside_reason": SET_ASIDE_REASONS,
@@ -214,7 +231,9 @@ HEADINGS: dict[str, str] = {
     "blocked_until": "Blocked until",
     "category": "Category",
     "category_code": "Category code",
+    "cause": "Cause",
     "change": "Change",
+    "claim_id": "Statement",
     "confirmed_count": "Confirmed",
     "confirmed_share": "Confirmed, share",
     "count": "Count",

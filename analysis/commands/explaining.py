@@ -4,17 +4,17 @@ What is said of a site comes from the report's own tables. Its measurements come
 they are judged again, and listed only where they give the counts that were published.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis.commands.judge_file import read_results, shown
+from analysis.auditing.lookups import read_report
+from analysis.commands.judge_file import read_results
 from analysis.commands.settings import Settings, parse_settings
 from analysis.display.cells import percent
-from analysis.errors import ParameterError, SourceError
+from analysis.errors import ParameterError, SourceError, printable
 from analysis.findings.annex import REASON_SENTENCES
 from analysis.findings.confirmation import confirm
 from analysis.findings.parameters import StudyParameters, find_lists
@@ -63,7 +63,7 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
         ParameterError: there is no report, or the site or network was not tested in it.
     """
     folder = out or parse_settings(arguments).out
-    run = _read_run(folder)
+    run = read_report(folder, "--out").run
     tables = folder / "tables"
     site = normalise(domain)
     rows = _rows_of(read_table(tables, "verdicts"), domain, site, asn)
@@ -80,25 +80,13 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
         lines += _interval_lines(intervals, row)
         lines += _session_lines(sessions.get(str(row.probe_asn), []), 0 if asn else _A_FEW)
     lines += ["", *([why_none] if why_none else [])]
-    return "\n".join(shown(line) for line in lines).rstrip()
-
-
-def _read_run(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
-    if not path.is_file():
-        raise ParameterError("--out", folder, "holds no report (no run.json); make one first")
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        Period.parse(run["parameters"]["since"], run["parameters"]["until"])
-    except (ValueError, KeyError, TypeError):
-        raise ParameterError("--out", folder, "its run.json is not that of a report") from None
-    return dict(run)
+    return "\n".join(printable(line, 400) for line in lines).rstrip()
 
 
 def _rows_of(verdicts: pd.DataFrame, given: str, site: str, asn: str) -> pd.DataFrame:
     """The verdicts on the site, on one network or on all."""
     if not site:
-        raise ParameterError("DOMAIN", shown(given), "a host name or a URL is accepted")
+        raise ParameterError("DOMAIN", given, "a host name or a URL is accepted")
     rows = verdicts[verdicts["domain"] == site]
     if rows.empty:
         tested = pd.Series(verdicts["domain"].unique())
@@ -114,7 +102,7 @@ def _rows_of(verdicts: pd.DataFrame, given: str, site: str, asn: str) -> pd.Data
     of_network = rows[rows["probe_asn"] == f"AS{number}"]
     if of_network.empty:
         known = ", ".join(sorted(set(rows["probe_asn"]), key=lambda text: int(text[2:])))
-        raise ParameterError("--asn", shown(asn), f"{site} was tested on {known}")
+        raise ParameterError("--asn", asn, f"{site} was tested on {known}")
     return of_network
 
 

@@ -18,13 +18,23 @@ Kind = Literal["number", "share", "asn", "date", "flag", "state", "list", "link"
 LONGEST_TEXT = 120
 LONGEST_NOTE = 600
 
-_LISTS = {"mechanisms", "networks", "probe_asns", "resolver_asns", "matched_networks"}
+_LISTS = {"cause", "mechanisms", "networks", "probe_asns", "resolver_asns", "matched_networks"}
 _DATES = {
     *("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again"),
     *("since", "until", "day", "month", "date", "first_day", "last_day"),
 }
 #: Columns of sentences rather than names.
-NOTES = {"note", "why", "comment", "claim", "meaning", "arithmetic", "explanation"}
+NOTES = {
+    "note",
+    "why",
+    "comment",
+    "claim",
+    "meaning",
+    "arithmetic",
+    "explanation",
+    "before",
+    "after",
+}
 #: What the links of a column lead to.
 _SHOWN = {"witness_url": "measurement", "countries_url": "by country"}
 _LINK = re.compile(r"https://[A-Za-z0-9.-]+(?:[/?#][!-~]*)?", re.ASCII)

@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.errors import ParameterError
 from analysis.findings import annex
 from analysis.findings.confirmation import confirm
-from analysis.findings.parameters import StudyParameters
+from analysis.findings.parameters import StudyParameters, whole_number
 from analysis.findings.study import Study, open_study
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
@@ -176,11 +176,9 @@ def parse_arguments(arguments: Iterable[str]) -> tuple[Path, Path, int, Threshol
         else:
             accepted = ", ".join([*options, *DECLARATIONS])
             raise ParameterError(name, value, f"validate takes {accepted}")
-    jobs = options["JOBS"]
-    if not jobs.isdecimal() or not 1 <= int(jobs) <= 1024:
-        raise ParameterError("JOBS", jobs, "a whole number from 1 to 1024 is accepted")
+    jobs = whole_number("JOBS", options["JOBS"], range(1, 1025))
     out, store = (Path(options[name]).expanduser().absolute() for name in ("OUT", "STORE"))
-    return out, store, int(jobs), Thresholds().changed_by(numbers)
+    return out, store, jobs, Thresholds().changed_by(numbers)
 
 
 def plan(thresholds: Thresholds) -> list[Task]:
