@@ -146,12 +146,17 @@ class Judgement:
         withheld: one row per surprising stretch that is not listed; ``withheld_intervals.csv``.
         chances: one row per ``domain, probe_asn, kind`` with enough failures to be weighed, marks
             left out: ``chance``.
+        defects: one row per ``software, kind`` whose sessions fail as other versions do not:
+            ``site_count, session_count``.
+        evidence: what all of it rests on, for a case to be worked through.
     """
 
     verdicts: pd.DataFrame
     intervals: pd.DataFrame
     withheld: pd.DataFrame
     chances: pd.DataFrame
+    defects: pd.DataFrame
+    evidence: Evidence
 
 
 def add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[Period]) -> None:
@@ -225,6 +230,8 @@ def judge_cells(
         interval_table(connection, evidence, stretches, names),
         withheld_table(connection, evidence, stretches, names),
         _chances(evidence, names),
+        _defects(connection, evidence),
+        evidence,
     )
 
 
@@ -243,6 +250,21 @@ def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
         "kind": [KINDS[kind] if kind < FAILING else "" for kind in series.kind],
         "chance": chance.chance_of(evidence.log_evidence),
     })[is_weighed].sort_values([*CELL, "kind"], ignore_index=True)  # fmt: skip
+
+
+def _defects(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> pd.DataFrame:
+    """The versions of the probe that fail alone, by what fails."""
+    query = "SELECT unnest(enum_range(NULL::software_name))::VARCHAR AS name"
+    software = connection.execute(query).df()["name"].to_numpy(object)
+    rows = evidence.series.sessions.iloc[np.unique(evidence.defects)]
+    found = pd.DataFrame({
+        "software": software[rows["software"].to_numpy()],
+        "kind": np.array(KINDS, object)[rows["kind"].to_numpy()],
+        "domain": rows["domain"].to_numpy(),
+    })  # fmt: skip
+    by_version = found.groupby(["software", "kind"])["domain"].agg(["nunique", "size"])
+    by_version.columns = pd.Index(["site_count", "session_count"])
+    return by_version.reset_index()
 
 
 def _verdicts_of(
