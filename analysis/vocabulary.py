@@ -190,7 +190,7 @@ TEACHERS: dict[str, str] = {
     "near": "this site, other operators, within ten days",
     "route": "other sites in the same hosting network, within three days",
     "own": "this site here, outside the block",
-    "network": "other sites on this network",
+    "network": "other sites on this network, by report",
     "session": "other sites in this session",
 }
 

@@ -230,9 +230,9 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
     show_table(
         _gather_alike(shown),
         caption="Surprising, and not listed",
-        note="Where a site failed alike on many networks it has one row: the first day and the last "
-        "on any of them, all sessions, the least chance. withheld_intervals.csv has a row for each "
-        "network.",
+        note="Where a site failed alike on many networks it has one row: the first day and the "
+        "last on any of them, all sessions, the least chance. withheld_intervals.csv has a row for "
+        "each network.",
         fold_after=15,
         headings={"why": "Not listed, because it", "blocked_from": "Failed from",
                   "blocked_until": "Failed until", "mechanism": "How", "probe_asns": "Networks"},

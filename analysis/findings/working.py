@@ -6,20 +6,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from analysis.display.cells import one_in
+from analysis.display.cells import number, one_in
 from analysis.display.series import evidence_series
 from analysis.display.show import show_figure, show_finding, show_table, show_text
 from analysis.findings.following import Followed
 from analysis.findings.study import Study
 from analysis.verdicts import chance
 from analysis.verdicts.blocks import Evidence
-from analysis.verdicts.rates import trace_rates
-from analysis.verdicts.series import FAILING, MARK, find_candidates
+from analysis.verdicts.rates import TERMS
+from analysis.verdicts.schedules import BLOCKED_SHARE, Schedule
+from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED, TEACHERS
 
-_SITE, _PROBE = ["site", "version", "near", "route"], ["network", "session"]
 #: The share of blocked sessions for which the table shows what each session weighs.
 _SHARE = 0.95
 
@@ -88,20 +89,18 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
         None where nothing is weighed: too few sessions failed in one way, or a mark decides.
     """
     evidence = judgement.evidence
-    number = _find_series(study, evidence, verdict)
-    if number is None:
+    which = _find_series(study, evidence, verdict)
+    if which is None:
         return None
-    series, at = evidence.series, slice(*evidence.series.starts[number : number + 2])
+    series, at = evidence.series, slice(*evidence.series.starts[which : which + 2])
     is_hit, rates = series.is_hit[at], evidence.rates[at]
-    candidates = find_candidates(series)
-    learnt = trace_rates(study.connection, series, candidates, number)
     sessions = pd.DataFrame({"time": series.column("time")[at], "is_hit": is_hit, "rate": rates})
-    sessions = sessions.join(_name_teachers(learnt, rates)).assign(
+    sessions = sessions.join(_name_teachers(evidence, at)).assign(
         weight=np.exp(chance.log_ratios(is_hit, rates, _SHARE))
     )
-    schedule = evidence.schedules.get(number)
+    schedule = evidence.schedules.get(which)
     return Working(
-        sessions, _add_up(evidence, number), exp(min(evidence.log_evidence[number], 700.0)),
+        sessions, _add_up(evidence, which), exp(min(evidence.log_evidence[which], 700.0)),
         exp(min(evidence.line, 700.0)), str(schedule or ""),
     )  # fmt: skip
 
@@ -120,22 +119,49 @@ def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
     return int(numbers[np.argmax(evidence.log_evidence[numbers])])
 
 
-def _name_teachers(learnt: pd.DataFrame, rates: np.ndarray) -> pd.DataFrame:
-    """The larger of the shares that make up each rate, and where they come from, in words."""
-    site, probe = learnt[_SITE].max(axis=1), learnt[_PROBE].max(axis=1)
-    is_own = rates > (1 - (1 - site) * (1 - probe)).clip(0.01, 0.99) + 1e-9
-    names = learnt[_SITE].idxmax(axis=1).mask(is_own, "own").map(TEACHERS)
+def _name_teachers(evidence: Evidence, at: slice) -> pd.DataFrame:
+    """The larger of the shares that make up each rate, and what they were learnt from, in words."""
+    shares = evidence.lessons.shares()[:, at]
+    site, probe = shares[:4].argmax(axis=0), 4 + shares[4:].argmax(axis=0)
+    place = np.arange(shares.shape[1])
+    is_own = evidence.rates[at] > evidence.lessons.rates()[at] + 1e-9
     return pd.DataFrame({
-        "site_rate": site.mask(is_own, pd.Series(rates)), "site_teacher": names,
-        "probe_rate": probe.mask(is_own), "probe_teacher":
-            learnt[_PROBE].idxmax(axis=1).map(TEACHERS).mask(is_own, ""),
+        "site_rate": np.where(is_own, evidence.rates[at], shares[site, place]),
+        "site_teacher": np.where(is_own, TEACHERS["own"], _teachers_in_words(evidence, at, site)),
+        "probe_rate": np.where(is_own, np.nan, shares[probe, place]),
+        "probe_teacher": np.where(is_own, "", _teachers_in_words(evidence, at, probe)),
     })  # fmt: skip
 
 
-def _add_up(evidence: Evidence, number: int) -> pd.DataFrame:
+def _teachers_in_words(evidence: Evidence, at: slice, terms: NDArray[np.int64]) -> list[str]:
+    """Such as: this site, other operators: 3 of 812 sessions. A network's sessions are reports."""
+    lessons, places = evidence.lessons, np.arange(at.start, at.stop)
+    hits, sessions = lessons.hits[terms, places], lessons.sessions[terms, places]
+    return [
+        f"{TEACHERS[TERMS[term]]}: {number(round(failed, 1))} of {number(round(heard))}"
+        for term, failed, heard in zip(terms, hits, sessions, strict=True)
+    ]
+
+
+def _add_up_hours(evidence: Evidence, which: int, schedule: Schedule) -> pd.DataFrame:
+    """The e-value of hours of the week as the days of a series add up."""
+    series, at = evidence.series, slice(*evidence.series.starts[which : which + 2])
+    inside = schedule.is_inside(series.column("time")[at].astype("datetime64[s]"))
+    ratios = chance.log_ratios(series.is_hit[at], evidence.lessons.rates()[at], BLOCKED_SHARE)
+    day = pd.Series(series.column("day")[at][inside])
+    weights = chance.weigh_days(ratios[inside], np.flatnonzero(day.ne(day.shift())))
+    # From its end, so that the last day has what the schedule was claimed with.
+    sums = evidence.log_evidence[which] - weights.sum() + weights.cumsum()
+    return pd.DataFrame({"day": day.unique(), "evidence": np.exp(np.clip(sums, -700, 700))})
+
+
+def _add_up(evidence: Evidence, which: int) -> pd.DataFrame:
     """The e-value as the days of a series add up."""
+    schedule = evidence.schedules.get(which)
+    if schedule:
+        return _add_up_hours(evidence, which, schedule)
     series, days = evidence.series, chance.find_days(evidence.series)
-    first, last = np.searchsorted(days, series.starts[number : number + 2])
+    first, last = np.searchsorted(days, series.starts[which : which + 2])
     running = np.full(evidence.by_day.shape[1], -np.inf)
     sums, total = [], running.copy()
     for day in evidence.by_day[first:last]:
@@ -187,16 +213,20 @@ def show_working(study: Study, judgement: Judgement, followed: Followed | None) 
 def _explain(working: Working) -> str:
     """The sum in words."""
     failed, days = working.sessions[working.sessions["is_hit"]], len(working.days)
-    hours = f" at its hours of the week, {working.schedule} UTC" if working.schedule else ""
+    search = (
+        f"the price of searching for hours of the week is taken off. At {working.schedule} UTC it"
+        if working.schedule
+        else f"the mean is taken over all {days * (days + 1) // 2:,} stretches of the {days} tested "
+        "days, whichever one would have picked. It"
+    )
     return (
         f"{len(working.sessions)} sessions count here: {len(failed)} failed in one way, the others "
         "reached the site; what failed in another way says nothing. Going by what others see, "
         f"sessions like those that failed do so by themselves in {_span(failed['rate'])} of all "
         "cases. Each failure therefore counts as many times likelier as it is under a block, "
         "and each session that got through as many times less likely. The days are multiplied, "
-        f"and the mean is taken over all {days * (days + 1) // 2:,} stretches of the {days} tested "
-        f"days{hours}, whichever one would have picked. It comes to {_power(working.evidence)}; "
-        f"where nobody blocks it is 1 on average. So of {one_in(1 / working.evidence)} pairs that "
+        f"and {search} comes to {_power(working.evidence)}; "
+        f"where nobody blocks it is no more than 1 on average. So of {one_in(1 / working.evidence)} pairs that "
         "nobody blocks, at most about one would look like this. The line for the list is "
         f"{_power(working.line)}."
     )
@@ -211,9 +241,11 @@ def _show_sessions(working: Working, name: str) -> None:
     ordered = sessions.assign(shows=shows).sort_values("is_hit", ascending=False, kind="stable")
     show_table(
         ordered[columns].rename(columns=shares),
-        caption=f"What each session of {name} is compared with, failures first",
+        caption=f"Sessions of {name}, and what each is compared with",
         note="It would fail by itself in 1 − (1 − site) · (1 − probe) of all cases, taken as "
-        "1 % at least and 99 % at most. The weight is that for a block which holds in 95 of 100 "
+        "1 % at least and 99 % at most; behind each share stand the failures and the sessions (on a "
+        "network the reports, each one vote) that it was learnt from, four more being lent by what "
+        "is usual. The weight is that for a block which holds in 95 of 100 "
         "sessions; 75 and 50 are tried besides, and the mean of the three counts. The sessions of "
         "one day count no more than the clearest of them twice.",
         fold_after=5,

@@ -133,6 +133,13 @@ class Lessons:
             failures: sessions that somebody forges, in every proportion, to raise the rates.
             successes: the same to lower them.
         """
+        terms = self.shares(failures, successes)
+        site, probe = terms[:4].max(axis=0), terms[4:].max(axis=0)
+        rate: Floats = 1 - (1 - site) * (1 - probe)
+        return rate.clip(LEAST, MOST)
+
+    def shares(self, failures: int = 0, successes: int = 0) -> Floats:
+        """The share that each of ``TERMS`` teaches (a row each), 0 where one does not apply."""
         site, version, near, route, network, session = range(len(TERMS))
 
         def draw(term: int, broader: Floats) -> Floats:
@@ -140,12 +147,11 @@ class Lessons:
             rate: Floats = (hits + _PSEUDO * broader) / (sessions + _PSEUDO)
             return np.where(np.isnan(rate), 0.0, rate)
 
-        of_site = draw(site, self.usual)
-        terms = [of_site, draw(version, of_site), draw(near, of_site), draw(route, self.usual)]
-        of_network = draw(network, self.usual)
-        of_probe = np.maximum(of_network, draw(session, of_network))
-        rate: Floats = 1 - (1 - np.maximum.reduce(terms)) * (1 - of_probe)
-        return rate.clip(LEAST, MOST)
+        of_site, of_network = draw(site, self.usual), draw(network, self.usual)
+        return np.stack([
+            of_site, draw(version, of_site), draw(near, of_site), draw(route, self.usual),
+            of_network, draw(session, of_network),
+        ])  # fmt: skip
 
     @property
     def is_of_version(self) -> NDArray[np.bool_]:
