@@ -214,7 +214,7 @@ def _explain(working: Working) -> str:
     """The sum in words."""
     failed, days = working.sessions[working.sessions["is_hit"]], len(working.days)
     search = (
-        f"the price of searching for hours of the week is taken off. At {working.schedule} UTC it"
+        f"the price of the search for hours of the week taken off. At {working.schedule} UTC it"
         if working.schedule
         else f"the mean is taken over all {days * (days + 1) // 2:,} stretches of the {days} tested "
         "days, whichever one would have picked. It"
