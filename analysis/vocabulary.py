@@ -192,6 +192,7 @@ TEACHERS: dict[str, str] = {
     "own": "this site here, outside the block",
     "network": "other sites on this network, by report",
     "session": "other sites in this session",
+    "usual": "nobody: what is usual for any site",
 }
 
 LEDGER_REASONS: dict[str, str] = {

@@ -22,9 +22,10 @@ def add_local_hours(table: pd.DataFrame, probe_cc: str) -> pd.DataFrame:
     zone = countries.capital_zone(probe_cc)
     if zone is None or not (table["schedule"] != "").any():
         return table
+    columns = (table[name] for name in ("schedule", "blocked_from", "blocked_until"))
     local = [
-        local_schedule(row.schedule, zone, row.blocked_from, row.blocked_until)
-        for row in table.itertuples(index=False)
+        local_schedule(hours, zone, first, last)
+        for hours, first, last in zip(*columns, strict=True)
     ]
     place = list(table.columns).index("schedule") + 1
     added = table.copy()

@@ -139,6 +139,8 @@ def _teachers_in_words(evidence: Evidence, at: slice, terms: NDArray[np.int64]) 
     hits, sessions = lessons.hits[terms, places], lessons.sessions[terms, places]
     return [
         f"{TEACHERS[TERMS[term]]}: {number(round(failed, 1))} of {number(round(heard))}"
+        if heard
+        else TEACHERS["usual"]
         for term, failed, heard in zip(terms, hits, sessions, strict=True)
     ]
 
@@ -212,23 +214,26 @@ def show_working(study: Study, judgement: Judgement, followed: Followed | None) 
 
 def _explain(working: Working) -> str:
     """The sum in words."""
-    failed, days = working.sessions[working.sessions["is_hit"]], len(working.days)
-    search = (
-        f"the price of the search for hours of the week taken off. At {working.schedule} UTC it"
-        if working.schedule
-        else f"the mean is taken over all {days * (days + 1) // 2:,} stretches of the {days} tested "
-        "days, whichever one would have picked. It"
+    sessions, days = working.sessions, len(working.days)
+    failed = sessions[sessions["is_hit"]]
+    mean = (
+        f"the mean is taken over all {days * (days + 1) // 2:,} stretches of the {days} tested "
+        "days, whichever one would have picked. It comes to"
     )
+    if working.schedule:
+        mean = (
+            f"for {working.schedule} UTC, after the price of the search among all hours of the "
+            "week, the product is"
+        )
     return (
-        f"{len(working.sessions)} sessions count here: {len(failed)} failed in one way, the others "
-        "reached the site; what failed in another way says nothing. Going by what others see, "
-        f"sessions like those that failed do so by themselves in {_span(failed['rate'])} of all "
-        "cases. Each failure therefore counts as many times likelier as it is under a block, "
-        "and each session that got through as many times less likely. The days are multiplied, "
-        f"and {search} comes to {_power(working.evidence)}; "
-        f"where nobody blocks it is no more than 1 on average. So of {one_in(1 / working.evidence)} pairs that "
-        "nobody blocks, at most about one would look like this. The line for the list is "
-        f"{_power(working.line)}."
+        f"{len(sessions)} sessions count here: {len(failed)} failed in one way, the others reached "
+        "the site; what failed in another way says nothing. Going by what others see, sessions "
+        f"like those that failed do so by themselves in {_span(failed['rate'])} of all cases. Each "
+        "failure therefore counts as many times likelier as it is under a block, and each session "
+        "that got through as many times less likely. The days are multiplied, and "
+        f"{mean} {_power(working.evidence)}; where nobody blocks it is no more than 1 on average. "
+        f"So of {one_in(1 / working.evidence)} pairs that nobody blocks, at most about one would "
+        f"look like this. The line for the list is {_power(working.line)}."
     )
 
 
@@ -243,11 +248,11 @@ def _show_sessions(working: Working, name: str) -> None:
         ordered[columns].rename(columns=shares),
         caption=f"Sessions of {name}, and what each is compared with",
         note="It would fail by itself in 1 − (1 − site) · (1 − probe) of all cases, taken as "
-        "1 % at least and 99 % at most; behind each share stand the failures and the sessions (on a "
-        "network the reports, each one vote) that it was learnt from, four more being lent by what "
-        "is usual. The weight is that for a block which holds in 95 of 100 "
-        "sessions; 75 and 50 are tried besides, and the mean of the three counts. The sessions of "
-        "one day count no more than the clearest of them twice.",
+        "1 % at least and 99 % at most. Behind each share stand the failures and the sessions (on "
+        "a network the reports, each one vote) that it was learnt from; four more are lent by "
+        "what is usual. The weight is that for a block which holds in 95 of 100 sessions; 75 and "
+        "50 are tried besides, and the mean of the three counts. The sessions of one day count no "
+        "more than the clearest of them twice.",
         fold_after=5,
         headings={
             "time": "Began, UTC", "shows": "The site was", "share": "Fails by itself",
