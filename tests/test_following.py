@@ -23,7 +23,7 @@ def _verdict(domain: str, asn: int, state: str, session_count: int) -> dict[str,
         "ok_session_count": 1, "down_session_count": 0, "day_count": 3, "sessions_to_flip": 2,
         "rule_id": "dns.loopback" if is_listed else "",
         "mechanism": "dns.loopback" if is_listed else "", "blocked_until": "",
-        "chance": "1.0e-09" if state == "likely_blocked" else "",
+        "schedule": "", "chance": "1.0e-09" if state == "likely_blocked" else "",
     }  # fmt: skip
 
 

@@ -69,8 +69,8 @@ def _draw_stretch(axes: Axes, state: str, first: object, last: object) -> None:
     axes.axvspan(start, end, color=colour, alpha=0.1, linewidth=0)  # type: ignore[arg-type]
     axes.axvline(start, color=INK, linewidth=0.8)  # type: ignore[arg-type]
     axes.annotate(
-        STATES[state].words, (start, 0), xycoords=("data", "axes fraction"), xytext=(3, 4),
-        textcoords="offset points", fontsize=8.5, color=SOFT_INK, va="bottom",
+        STATES[state].words, (start, 1), xycoords=("data", "axes fraction"), xytext=(3, -3),
+        textcoords="offset points", fontsize=8.5, color=SOFT_INK, va="top",
     ).set_in_layout(False)  # fmt: skip
 
 

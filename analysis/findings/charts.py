@@ -15,6 +15,7 @@ from analysis.findings.local_time import add_local_hours
 from analysis.findings.study import Study
 from analysis.reference.events import event_table, in_words
 from analysis.reference.networks import DOMESTIC
+from analysis.verdicts.intervals import CHANCE
 from analysis.verdicts.withholding import EVERYWHERE
 from analysis.vocabulary import METHODS
 
@@ -220,7 +221,7 @@ def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
 
 
 def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
-    """Show what chance does not explain and is not listed all the same, with dates and reason.
+    """Show what failed and is not listed all the same, with dates and reason.
 
     Args:
         study: whose country's clocks show the local hours.
@@ -229,33 +230,36 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
     shown = _dated(withheld.drop(columns="state").rename(columns={"reason": "why"}), study)
     show_table(
         _gather_alike(shown),
-        caption="Surprising, and not listed",
-        note="Where a site failed alike on many networks it has one row: the first day and the "
-        "last on any of them, all sessions, the least chance. withheld_intervals.csv has a row for "
-        "each network.",
+        caption="Failing, and not listed",
+        note="Where a site failed for one reason on many networks it has one row: the first day "
+        "and the last on any of them, all sessions, the least chance. withheld_intervals.csv has a "
+        "row for each network.",
         fold_after=15,
-        headings={"why": "Not listed, because it", "blocked_from": "Failed from",
+        headings={"why": "Why it is not listed", "blocked_from": "Failed from",
                   "blocked_until": "Failed until", "mechanism": "How", "probe_asns": "Networks"},
     )  # fmt: skip
 
 
 def _gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
-    """One row for what failed alike on many networks."""
-    is_alike = withheld["why"].str.startswith(EVERYWHERE)
-    network = withheld["probe_asn"].mask(is_alike, "")
-    keys = ["domain", "why", "mechanism"]
+    """One row for what failed for one reason on many networks; what is no surprise comes last."""
+    is_alike = withheld["why"].str.startswith((EVERYWHERE, CHANCE))
+    apart = withheld.index.where(~is_alike, -1)
+    keys = [withheld["why"].str.startswith(CHANCE), *(withheld[name] for name in _ALIKE), apart]
     rows = [
         {**rows_of.iloc[0], "probe_asn": ";".join(rows_of["probe_asn"]),
          "blocked_from": rows_of["blocked_from"].min(),
          "blocked_until": rows_of["blocked_until"].max(),
          "last_seen_open": rows_of["last_seen_open"].min(),
          "first_seen_open_again": rows_of["first_seen_open_again"].max(),
-         "session_count": rows_of["session_count"].sum(), "day_count": rows_of["day_count"].max(),
+         "session_count": rows_of["session_count"].sum(),
          "chance": min(rows_of["chance"], key=lambda text: float(text or 1))}
-        for _, rows_of in withheld.groupby([*keys, network, withheld.index.where(~is_alike, -1)])
+        for _, rows_of in withheld.groupby(keys)
     ]  # fmt: skip
     gathered = pd.DataFrame(rows, columns=withheld.columns)
     return gathered.drop(columns="day_count").rename(columns={"probe_asn": "probe_asns"})
+
+
+_ALIKE = ["domain", "why", "mechanism"]
 
 
 def _dated(intervals: pd.DataFrame, study: Study) -> pd.DataFrame:

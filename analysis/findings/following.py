@@ -57,7 +57,7 @@ def follow(
     """Gather what the verdict on one site was made from.
 
     Without a name it is the pair that has most to show: one that an access network lists, whose
-    behaviour changed and for which no mark decides; of these the one with most sessions, of equals
+    behaviour changed, for which no mark decides and which holds at all hours; of these the one with most sessions, of equals
     the first by name.
 
     Args:
@@ -99,7 +99,9 @@ def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     is_listed = whole["state"].isin(LISTED) & whole["kind"].isin(DOMESTIC)
     is_changing = pd.MultiIndex.from_frame(whole[["domain", "probe_asn"]]).isin(changing)
     ranked = whole.assign(
-        is_listed=is_listed, is_changing=is_listed & is_changing, is_weighed=whole["chance"] != ""
+        is_listed=is_listed,
+        is_changing=is_listed & is_changing,
+        is_weighed=(whole["chance"] != "") & (whole["schedule"] == ""),
     )
     return ranked.sort_values(
         ["is_changing", "is_listed", "is_weighed", "session_count", "domain", "probe_asn"],

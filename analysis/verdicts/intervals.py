@@ -214,7 +214,7 @@ def _describe(
     log_evidence = pd.Series(_stretch_evidence(evidence, stretches), stretches.index)
     table["chance"] = chance_text(
         log_evidence.groupby(stretches["number"]).max(),
-        (stretches["kind"] == MARK).groupby(stretches["number"]).any(),
+        stretches["kind"].isin([MARK, FAILING]).groupby(stretches["number"]).any(),
     )
     return table
 
@@ -232,10 +232,10 @@ def _stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np
     return np.where(scheduled, evidence.log_evidence[stretches["series"]], own)
 
 
-def chance_text(log_evidence: pd.Series, has_mark: pd.Series) -> pd.Series:
-    """Two significant digits; empty where a mark decides."""
+def chance_text(log_evidence: pd.Series, is_unweighed: pd.Series) -> pd.Series:
+    """Two significant digits; empty where a mark decides, or what failed is of no one kind."""
     text = chance.chance_of(log_evidence.to_numpy())
-    return pd.Series([f"{value:.1e}" for value in text], log_evidence.index).mask(has_mark, "")
+    return pd.Series([f"{value:.1e}" for value in text], log_evidence.index).mask(is_unweighed, "")
 
 
 def _longest_gaps(elements: pd.DataFrame) -> pd.Series:
