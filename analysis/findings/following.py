@@ -57,8 +57,8 @@ def follow(
     """Gather what the verdict on one site was made from.
 
     Without a name it is the pair that has most to show: one that an access network lists, whose
-    behaviour changed, for which no mark decides and which holds at all hours; of these the one with most sessions, of equals
-    the first by name.
+    behaviour changed, for which no mark decides and which holds at all hours; of these the one with
+    most sessions, of equals the first by name.
 
     Args:
         study: after ``confirm``, whose sessions it holds.
