@@ -4,6 +4,12 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
 
+# What the rules below are made of; no parameter is called so.
+override MADE_HERE := PY STAMP DEV_STAMP PARAMETERS OWN NEWLINE given inherited quote one_line \
+  arguments NOTE MAKE_ID run DRY_RUN noted finish
+$(foreach v,$(MADE_HERE),$(if $(filter command,$(firstword $(origin $v))),\
+  $(error $v: there is no such parameter; exit status 2)))
+
 # Relative on purpose: the folder's name may hold spaces, and scripts in .venv/bin would not start.
 PY := .venv/bin/python
 STAMP := .venv/.installed-from-lock
@@ -15,7 +21,7 @@ PYTHON ?=
 # Taken from the environment where they are not given to make. Every variable given to make is
 # passed on by whatever name, so that the command line can refuse a misspelt one.
 PARAMETERS := PROBE_CC SINCE UNTIL SPLIT SOURCE RECEIPT_MARGIN STORE TEST_LIST NETWORKS \
-  FINGERPRINTS EVENTS REFERENCE OUT KEEP_RAW JOBS SCHEDULER PREVIOUS REPORT_LANGUAGES
+  FINGERPRINTS EVENTS REFERENCE OUT KEEP_RAW JOBS SCHEDULER PREVIOUS CLAIMS REPORT_LANGUAGES
 # These belong to make.
 OWN := PYTHON SHELL MAKEFLAGS MAKEOVERRIDES
 
@@ -33,18 +39,20 @@ quote = '$(subst ','\'',$1)'
 one_line = $(if $(findstring $(NEWLINE),$(value $1)),\
   $(error $1: a value is one line of text; exit status 2),$(value $1))
 arguments = $(foreach v,$(given) $(inherited),$(call quote,$v=$(call one_line,$v)))
+# What is exported is expanded first: $(shell ...) in a value would run.
+unexport $(given) PYTHON
 
-# make reports a failed recipe as "Error 2" and cannot be told otherwise, so the recipe that runs
-# the program notes its exit status, and the target itself fails with it as make's last line.
+# make ends with status 2 whatever the program's was, so the program notes its own in a file, and
+# the target fails with it as make's last line. A shell in between would keep signals to itself.
 NOTE = .venv/.exit-status-$(MAKE_ID)
 MAKE_ID := $(shell echo $$PPID)
-run = @$(PY) -m analysis $1 $(arguments); echo $$? > $(NOTE)
-DRY_RUN := $(findstring n,$(firstword -$(MAKEFLAGS)))
+run = @EXIT_STATUS_FILE=$(NOTE) exec $(PY) -m analysis $1 $(arguments)
+DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup setup-dev report ingest share validate test check lab bench clean run-report run-ingest \
-  run-share run-validate FORCE
+.PHONY: help setup setup-dev report ingest share validate audit test check lab bench clean run-report \
+  run-ingest run-share run-validate run-audit FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | \
@@ -70,8 +78,11 @@ share: run-share  ## the observations of a period, written for somebody else's S
 validate: run-validate  ## the method against fictional worlds with known truth, in minutes
 	$(finish)
 
+audit: run-audit  ## a draft's statements (CLAIMS) held against sums, published counts, a REPORT
+	$(finish)
+
 # A cluster is spoken to by Dask, which no other report needs.
-run-report run-ingest: $(if $(SCHEDULER),$(DEV_STAMP))
+run-report run-ingest: $(if $(value SCHEDULER),$(DEV_STAMP))
 
 run-report: $(STAMP)
 	$(call run,report)
@@ -84,6 +95,12 @@ run-share: $(STAMP)
 
 run-validate: $(STAMP)
 	$(call run,validate)
+
+# Takes no variable of a report, even where the environment holds one.
+run-audit: inherited = $(foreach v,CLAIMS REPORT OUT,\
+  $(if $(filter environment,$(firstword $(origin $v))),$(if $(value $v),$v)))
+run-audit: $(STAMP)
+	$(call run,audit)
 
 test: $(DEV_STAMP)  ## all tests
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \
@@ -98,7 +115,10 @@ check: $(DEV_STAMP)  ## lint, types, stripped notebooks, import directions
 	@$(PY) -m pytest -q -p no:cacheprovider tests/test_architecture.py
 
 lab: $(STAMP)  ## JupyterLab on notebooks/
-	@$(PY) -m jupyterlab --notebook-dir=notebooks
+	@if [ "$$(id -u)" = 0 ]; then \
+	  echo 'JupyterLab does not start for root: use another account or, in a container,' >&2; \
+	  echo '  $(PY) -m jupyterlab --allow-root --notebook-dir=notebooks' >&2; exit 1; fi
+	@exec $(PY) -m jupyterlab --notebook-dir=notebooks
 
 bench: $(DEV_STAMP)  ## the performance figures, printed as ratios
 	@$(PY) -m benchmarks
@@ -116,7 +136,7 @@ $(STAMP): FORCE
 endif
 
 $(STAMP): requirements.lock pyproject.toml tools/uv.txt tools/setup.sh
-	@sh tools/setup.sh $(call quote,$(PYTHON)) $(STAMP)
+	@sh tools/setup.sh $(call quote,$(call one_line,PYTHON)) $(STAMP)
 
 $(DEV_STAMP): $(STAMP) requirements-dev.lock
 	@sh tools/setup.sh --dev $(DEV_STAMP)

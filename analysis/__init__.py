@@ -1,7 +1,8 @@
 """From a country's OONI measurements to a national internet-censorship report.
 
 A folder imports only from folders above it in this list, and from the modules beside them, which
-every folder may import: ``errors``, ``period``, ``hosts``, ``tables``, ``vocabulary``.
+every folder may import: ``errors``, ``period``, ``hosts``, ``tables``, ``temporary_folders`` and
+the ``vocabulary``.
 
 ``observations``  one JSON line → one observation
 ``reference``     countries, test lists, networks, events: what is known besides the measurements
@@ -13,6 +14,7 @@ every folder may import: ``errors``, ``period``, ``hosts``, ``tables``, ``vocabu
 ``display``       a frame in, something to look at out
 ``findings``      what the notebooks call
 ``publishing``    notebooks → pages
+``auditing``      a draft's statements, and an earlier report, held against a report's tables
 ``validation``    the method against worlds with known truth
 ``simulate``      the fictional country; it imports none of the others
 ``commands``      the command line

@@ -2,17 +2,29 @@
 
 WorkbookError
 ├── ParameterError        2  a parameter is wrong; nothing was written
-├── SourceError           3  a source could not be reached or ran dry; running again resumes
+├── SourceError           3  a source could not be reached or ran dry; running again may resume
 └── ContractError         4  the data contradict a contract; a table would lie
 """
 
 import copyreg
+
+#: Said where what was done so far is kept, and done no more.
+RESUMES = "Running the same command again resumes"
+
+
+def printable(text: object, limit: int = 2000) -> str:
+    """A text of anybody's as a terminal may show it: one line, nothing that it would obey."""
+    shown = "".join(char if char.isprintable() else "�" for char in str(text)[: limit + 1])
+    return shown if len(shown) <= limit else f"{shown[:limit]}…"
 
 
 class WorkbookError(Exception):
     """Base class. ``str(error)`` is one sentence for the person at the terminal."""
 
     exit_status = 1
+
+    def __init__(self, message: object) -> None:
+        super().__init__(printable(message))
 
     def __reduce__(self) -> tuple[object, ...]:
         # A worker's error arrives as it was: not made anew from a sentence that is made already.
@@ -25,19 +37,21 @@ class ParameterError(WorkbookError):
     exit_status = 2
 
     def __init__(self, name: str, value: object, accepted: str) -> None:
-        # one line, whatever the value holds
-        shown = "".join(char if char.isprintable() else "�" for char in str(value))
-        super().__init__(f"{name}={shown}: {accepted}")
+        super().__init__(f"{printable(name, 60)}={printable(value, 300)}: {accepted}")
         self.name = name
 
 
 class SourceError(WorkbookError):
-    """A source could not be reached or ran dry: says what is missing."""
+    """A source could not be reached or ran dry: says what is missing.
+
+    ``resumes`` is False where the same command would end the same way.
+    """
 
     exit_status = 3
 
-    def __init__(self, message: str) -> None:
-        super().__init__(f"{message.rstrip('.')}. Running the same command again resumes.")
+    def __init__(self, message: str, *, resumes: bool = True) -> None:
+        told = printable(message, 1900).rstrip(".")
+        super().__init__(f"{told}. {RESUMES}." if resumes else f"{told}.")
 
 
 class ContractError(WorkbookError):

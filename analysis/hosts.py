@@ -119,6 +119,8 @@ def _normalise(url: str) -> str:
     if address is not None:
         return address
     host = host.rstrip(".").lower()
+    if len(host) > 253:  # before it is spelt in ASCII, which takes longer than it grows
+        return ""
     if not host.isascii():
         try:
             host = host.encode("idna").decode("ascii").lower()

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from analysis.errors import ParameterError
 
@@ -30,6 +30,11 @@ def parse_date(name: str, value: str | date) -> date:
         accepted = "a date is written YYYY-MM-DD, in UTC, from 1970 to 2999"
         raise ParameterError(name, value, accepted) from None
     return day
+
+
+def today() -> date:
+    """The day, in UTC, that is not over yet."""
+    return datetime.now(UTC).date()
 
 
 def days_between(first: date, last: date) -> int:
@@ -102,8 +107,10 @@ class Period:
                 month is halved by days.
 
         Raises:
-            ParameterError: ``at`` does not lie inside the period.
+            ParameterError: ``at`` does not lie inside the period, or it is a single day.
         """
+        if self.day_count < 2:
+            raise ParameterError("UNTIL", self.until, "a report compares halves: give two days")
         if at:
             middle = parse_date("SPLIT", at)
         else:

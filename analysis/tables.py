@@ -114,10 +114,12 @@ TABLES = {
             "category_code",
             "category_code category domain_count# blocked_domain_count# measurement_count#",
         ),
+        _table("claims_audit", "claim_id", "claim_id where claim relation result arithmetic"),
+        _table("changes", "kind item", "kind item before after cause note"),
     )
 }
 
-#: Table → the notebook that writes it.
+#: Table → the notebook that writes it. No notebook writes ``claims_audit`` and ``changes``.
 WRITTEN_BY: Mapping[str, str] = {
     name: notebook
     for notebook, names in {
@@ -181,10 +183,12 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
     table = TABLES[name]
     path = Path(folder) / f"{name}.csv"
     if not path.is_file():
-        raise ParameterError(
-            "tables", folder,
-            f"{name}.csv is not in it; run {WRITTEN_BY[name]} first, with the same parameters",
-        )  # fmt: skip
+        how = (
+            f"; run {WRITTEN_BY[name]} first, with the same parameters"
+            if name in WRITTEN_BY
+            else ""
+        )
+        raise ParameterError("tables", folder, f"{name}.csv is not in it{how}")
     frame = pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
     for column, kind in table.columns.items():
         frame[column] = _typed(frame[column], kind)

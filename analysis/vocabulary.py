@@ -18,6 +18,11 @@ class State:
     meaning: str  # one sentence for the legend
 
 
+_DOTTED = (
+    '<circle cx="5" cy="5" r="3.6" fill="none" stroke="currentColor" stroke-width="1.3" '
+    'stroke-dasharray="1.1 1.16"/>'
+)
+
 #: In order of strength, the strongest first; "insufficient" and "" carry no conclusion.
 STATES: dict[str, State] = {
     "blocked": State(
@@ -59,15 +64,45 @@ STATES: dict[str, State] = {
         "The site answered as it does elsewhere.",
     ),
     "insufficient": State(
-        "Not enough tests",
+        "No conclusion",
         "#767676",
         "◌",
-        '<circle cx="5" cy="5" r="3.6" fill="none" stroke="currentColor" stroke-width="1.3" '
-        'stroke-dasharray="1.1 1.16"/>',
-        "Tested, but too rarely to say anything. It is not evidence of access.",
+        _DOTTED,
+        "Tested, but too rarely, or by tests that disagree. It is not evidence of access.",
     ),
     "": State("Not tested", "", "", "", "No measurement in the period."),
 }
+
+#: Why there is no conclusion, each as a state of its own where a page can say it.
+INSUFFICIENT: dict[str, State] = {
+    "few_sessions": State(
+        "Not enough tests: too few sessions",
+        "#767676",
+        "◌",
+        _DOTTED,
+        "Tested, but too rarely to say anything. It is not evidence of access.",
+    ),
+    "few_days": State(
+        "Not enough tests: too few days",
+        "#767676",
+        "◌",
+        _DOTTED,
+        "Tested often, but on so few days that a passing fault would look the same.",
+    ),
+    "mixed": State(
+        "Tests that disagree",
+        "#767676",
+        "◍",
+        f'{_DOTTED}<circle cx="5" cy="5" r="1.5" fill="currentColor"/>',
+        "Tested enough, but some tests reached the site and some did not, and neither is clearly "
+        "the rule. It is not evidence of access.",
+    ),
+}
+
+#: What a matrix may show: ``insufficient:mixed`` where the reason is known.
+MATRIX_STATES = {
+    **STATES, **{f"insufficient:{reason}": state for reason, state in INSUFFICIENT.items()},
+}  # fmt: skip
 
 #: The states that put a site on the list.
 LISTED = ("blocked", "likely_blocked")
@@ -137,6 +172,29 @@ SET_ASIDE_REASONS: dict[str, str] = {
     "anomaly_unexplained": "Anomalies that amount to no block",
 }
 
+#: How a session fails; sessions of two kinds do not add up to one block.
+FAILURE_KINDS: dict[str, str] = {
+    "mark": "A mark of blocking",
+    "dns_sent": "Lookup: a false answer or a refusal",
+    "dns_silent": "Lookup: no answer",
+    "tcp_sent": "Connection: reset or refused",
+    "tcp_silent": "Connection: no answer",
+    "name_sent": "Site named: cut off or false",
+    "name_silent": "Site named: no answer",
+}
+
+#: From whom a rate of failure is learnt.
+TEACHERS: dict[str, str] = {
+    "site": "this site, other operators",
+    "version": "this site, same version of the probe, other operators",
+    "near": "this site, other operators, within ten days",
+    "route": "other sites in the same hosting network, within three days",
+    "own": "this site here, outside the block",
+    "network": "other sites on this network, by report",
+    "session": "other sites in this session",
+    "usual": "nobody: what is usual for any site",
+}
+
 LEDGER_REASONS: dict[str, str] = {
     "truncated_file": "Unreadable rest of a file",
     "not_json": "Not JSON",
@@ -180,6 +238,21 @@ FLAGS: dict[str, str] = {
     "failure": "Failed",
 }
 
+#: What came of a statement that was held against something, the most telling first.
+AUDIT_RESULTS: dict[str, str] = {
+    "does_not_hold": "Does not hold",
+    "cannot_be_checked": "Cannot be checked",
+    "holds": "Holds",
+}
+
+#: Why two reports differ, by what differs between their runs.
+CAUSES: dict[str, str] = {
+    "data": "Data",
+    "method": "Method",
+    "reference": "Reference lists",
+    "decision": "Decision",
+}
+
 PERIODS: dict[str, str] = {"all": "Whole period", "first": "First half", "second": "Second half"}
 
 #: Column → code → words. A code that is not listed is shown as it is.
@@ -188,9 +261,13 @@ VALUES: dict[str, dict[str, str]] = {
     "mechanisms": MECHANISMS,
     "kind": NETWORK_KINDS,
     "event_kind": EVENT_KINDS,
+    "result": AUDIT_RESULTS,
+    "cause": CAUSES,
     "flag": FLAGS,
     "period": PERIODS,
     "set_aside_reason": SET_ASIDE_REASONS,
+    "insufficient_reason": {code: state.words for code, state in INSUFFICIENT.items()},
+    "failure_kind": FAILURE_KINDS,
     "stratum": MECHANISMS,
     # several tables use these two columns; their codes do not clash
     "change": CHANGES | NETWORK_CHANGES | FLIPS,
@@ -205,6 +282,7 @@ HEADINGS: dict[str, str] = {
     "blocked_count": "Blocked measurements",
     "blocked_domain_count": "Blocked sites",
     "blocked_from": "Blocked from",
+    "blocked_from_time": "Blocked from, UTC",
     "blocked_local_domain_count": "Blocked local sites",
     "blocked_pair_count": "Listed pairs",
     "blocked_session_count": "Blocked sessions",
@@ -212,9 +290,13 @@ HEADINGS: dict[str, str] = {
     "blocked_share_high": "Upper 95 % bound",
     "blocked_share_low": "Lower 95 % bound",
     "blocked_until": "Blocked until",
+    "blocked_until_time": "Blocked until, UTC",
     "category": "Category",
     "category_code": "Category code",
+    "cause": "Cause",
+    "chance": "Chance",
     "change": "Change",
+    "claim_id": "Statement",
     "confirmed_count": "Confirmed",
     "confirmed_share": "Confirmed, share",
     "count": "Count",
@@ -230,17 +312,19 @@ HEADINGS: dict[str, str] = {
     "event_kind": "Kind of event",
     "extra_count": "This method does not list",
     "failing_name_count": "Sites that failed",
-    "failing_share": "Sessions that fail",
+    "failure_kind": "What fails",
     "failure_count": "Failed measurements",
     "failure_share": "Failed, share",
     "first_measurement_count": "Measurements, first half",
     "first_seen_open_again": "First seen open again",
+    "first_seen_open_again_time": "First seen open again, UTC",
     "first_state": "First half",
     "gained": "Sites gained",
     "gained_count": "Gained",
     "given_session_count": "Sessions that got it",
     "here_count": "Here",
     "input": "Address tested",
+    "insufficient_reason": "Why no conclusion",
     "is_artefact": "Leaves a trace",
     "is_blockpage": "Block page",
     "is_in_control": "Given to a control",
@@ -254,8 +338,10 @@ HEADINGS: dict[str, str] = {
     "kind_source": "Source of the kind",
     "lacking_count": "Only this method lists",
     "last_seen_open": "Last seen open",
+    "last_seen_open_time": "Last seen open, UTC",
     "line_count": "Lines",
     "live_name_count": "Names that exist",
+    "local_schedule": "Hours, local time",
     "live_session_count": "Sessions on names that exist",
     "longest_gap_days": "Longest gap, days",
     "lost": "Sites lost",
@@ -294,22 +380,22 @@ HEADINGS: dict[str, str] = {
     "resolver_asns": "Networks of the resolvers",
     "rule_id": "Rule",
     "scattered_share": "Shown now and then",
+    "schedule": "Hours of the week, UTC",
     "second_measurement_count": "Measurements, second half",
     "second_state": "Second half",
     "session_count": "Sessions",
     "sessions_to_flip": "Sessions to flip",
     "set_aside_reason": "Set aside because",
     "shared_count": "This method lists too",
-    "shared_session_count": "Sessions where others fail too",
     "showing_share": "Networks that show it",
     "since": "Since",
     "site_count": "Sites",
+    "software": "Version of the probe",
     "source_url": "Source",
     "state": "State",
     "threshold": "Threshold",
     "unknown_count": "Measurements without a conclusion",
     "until": "Until (not included)",
-    "usual_share": "Sessions of others that fail",
     "value": "Value",
     "why": "Why",
     "witness_input": "Witness, address tested",

@@ -27,6 +27,7 @@ Command = Callable[..., tuple[int, str, str]]
 _LONGEST = ("test_end_to_end", "test_hostile_archive", "test_verdicts", "test_browser",
             "test_forging", "test_simulate", "test_survival", "test_states", "test_validation",
             "test_mutations", "test_baselines", "test_scale_out", "test_live_archive",
+            "test_hostile_input",
             "test_explaining", "test_publishing", "test_ingestion", "test_setup",
             "test_recipes")  # fmt: skip
 

@@ -1,8 +1,10 @@
 """The annex: one row a site, counts that sum, and a reason for everything that is not in it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zipfile import ZipFile
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
@@ -15,6 +17,7 @@ from analysis.findings.annex import (
     blocked_sites,
     count_categories,
     rank_networks,
+    select_shown,
     set_aside,
 )
 from analysis.findings.coverage import (
@@ -23,6 +26,7 @@ from analysis.findings.coverage import (
     count_in_halves,
     count_in_periods,
 )
+from analysis.findings.local_time import local_schedule
 from analysis.period import Period
 from analysis.tables import write_table
 from tests.observations import connection_with, observation
@@ -132,18 +136,51 @@ def test_each_reason_can_be_given_and_is_explained(reason: str) -> None:
     assert reason in vocabulary.SET_ASIDE_REASONS
 
 
-def test_the_reason_is_that_of_most_measurements() -> None:
-    """Networks differ; what explains most of what is not ok is told, ties in a fixed order."""
+def test_the_reason_is_the_one_that_the_verdicts_give() -> None:
+    """It is the same on every page; the networks are those with anomalies."""
     verdicts = pd.DataFrame([
-        _aside("a.example", "AS1", "down", measurement_count=10, ok_count=0),
-        _aside("a.example", "AS2", "down", measurement_count=10, ok_count=0),
-        _aside("a.example", "AS3", "insufficient", measurement_count=100, ok_count=85),
-        _aside("b.example", "AS1", "insufficient", measurement_count=10, ok_count=0),
-        _aside("b.example", "AS2", "name_does_not_exist", measurement_count=10, ok_count=0),
+        _aside("a.example", "AS1", "down"), _aside("a.example", "AS2", "down"),
+        _aside("a.example", "AS3", ""), _aside("b.example", "AS2", "insufficient"),
     ])  # fmt: skip
     aside = set_aside(verdicts, NETWORKS, DOMAINS)
-    assert list(aside["reason"]) == ["down", "name_does_not_exist"]
+    assert list(aside["reason"]) == ["down", "insufficient"]
     assert list(aside["networks"]) == ["One;Two", "Two"]
+
+
+def test_the_annex_shows_hours_and_chance() -> None:
+    """The hours by the capital's clocks; the least chance, and none where a mark decides."""
+    verdicts = pd.DataFrame([
+        _verdict("a.example", "AS1", chance="2.0e-06", schedule="Mon-Fri 04:00-08:00"),
+        _verdict("a.example", "AS2", chance="1.0e-09", schedule=""),
+        _verdict("b.example", "AS1", chance="2.0e-06", schedule=""),
+        _verdict("b.example", "AS2", chance="", schedule=""),
+    ])  # fmt: skip
+    study: Any = SimpleNamespace(is_fictional=False, probe_cc="KE")
+    shown = select_shown(blocked_sites(verdicts, NETWORKS, DOMAINS), verdicts, study)
+    assert list(shown["chance"]) == ["1.0e-09", ""]
+    assert list(shown["schedule"]) == ["Mon-Fri 04:00-08:00", ""]
+    assert list(shown["local_schedule"]) == ["Mon-Fri 07:00-11:00", ""]
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "last", "local"),
+    [
+        ("Africa/Nairobi", "2024-11-01", "2024-11-20",
+         "Mon-Fri 07:00-11:00; Tue-Sat 00:00-03:00"),
+        ("Asia/Kathmandu", "2024-11-01", "2024-11-20",
+         "Mon-Fri 09:45-13:45; Tue-Sat 02:45-05:45"),
+        ("America/Santiago", "2024-04-01", "2024-04-20",
+         "Mon-Fri 01:00-05:00, 18:00-21:00; when the clocks change: "
+         "Mon-Fri 00:00-04:00, 17:00-20:00"),
+    ],
+)  # fmt: skip
+def test_hours_read_by_the_clocks_of_the_capital(
+    zone: str, first: str, last: str, local: str
+) -> None:
+    """Past midnight it is another day of the week; half hours and changing clocks are told."""
+    schedule = "Mon-Fri 04:00-08:00, 21:00-24:00"
+    assert local_schedule(schedule, ZoneInfo(zone), first, last) == local
+    assert local_schedule("Mon-Sun 22:00-24:00", ZoneInfo(zone), first).startswith("Mon-Sun ")
 
 
 def test_only_access_networks_are_ranked() -> None:

@@ -23,6 +23,7 @@ def _verdict(domain: str, asn: int, state: str, session_count: int) -> dict[str,
         "ok_session_count": 1, "down_session_count": 0, "day_count": 3, "sessions_to_flip": 2,
         "rule_id": "dns.loopback" if is_listed else "",
         "mechanism": "dns.loopback" if is_listed else "", "blocked_until": "",
+        "schedule": "", "chance": "1.0e-09" if state == "likely_blocked" else "",
     }  # fmt: skip
 
 
@@ -30,13 +31,14 @@ def _interval(domain: str, asn: int, before: str, again: str) -> dict[str, Any]:
     return {
         "domain": domain, "probe_asn": asn, "blocked_from": "2024-01-05",
         "blocked_until": "2024-01-20", "last_seen_open": before, "first_seen_open_again": again,
-        "session_count": 4, "day_count": 3,
+        "session_count": 4, "day_count": 3, "schedule": "", "state": "blocked",
     }  # fmt: skip
 
 
 def _judgement(verdicts: list[dict[str, Any]], intervals: list[dict[str, Any]]) -> Judgement:
     columns = list(_interval("", 0, "", ""))
-    return Judgement(pd.DataFrame(verdicts), pd.DataFrame(intervals, columns=columns))
+    rest: Any = (pd.DataFrame(),) * 3 + (None,)
+    return Judgement(pd.DataFrame(verdicts), pd.DataFrame(intervals, columns=columns), *rest)
 
 
 @pytest.fixture
@@ -55,9 +57,9 @@ def study() -> Any:
 @pytest.mark.parametrize(
     ("verdicts", "intervals", "chosen"),
     [
-        # Of those that changed the one with most sessions, though another has more.
+        # Of those that changed one that no mark decides, though others have more sessions.
         (
-            [_verdict("a.test", 1, "blocked", 9), _verdict("b.test", 1, "blocked", 50),
+            [_verdict("a.test", 1, "blocked", 19), _verdict("b.test", 1, "blocked", 50),
              _verdict("c.test", 1, "likely_blocked", 10)],
             [_interval("a.test", 1, "2024-01-02", ""), _interval("b.test", 1, "", ""),
              _interval("c.test", 1, "", "2024-02-01")],

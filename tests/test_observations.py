@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from analysis.observations import messages, observation
+from analysis.observations import bodies, messages, observation
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
 from analysis.period import Period
 from analysis.simulate.world import Design, make_world, run_sessions
@@ -473,11 +473,11 @@ def test_a_huge_body_is_looked_at_only_at_its_start():
     """A cut inside an escape or a letter breaks nothing."""
     for piece in ("ក", "\\u00e9", "\\ud83d\\ude00", "\\\\", "x"):
         letter, count = json.loads(f'"{piece}"').encode(), 2_000_000 // len(piece.encode())
-        body = messages.body_bytes(Raw(b'"' + piece.encode() * count + b'"'))
+        body = bodies.body_bytes(Raw(b'"' + piece.encode() * count + b'"'))
         assert body is not None
         assert body == (letter * count)[: len(body)]
         looked_at = len(body) / len(letter) * len(piece.encode())
-        assert messages.BODY_LIMIT - 16 < looked_at <= messages.BODY_LIMIT
+        assert bodies.BODY_LIMIT - 16 < looked_at <= bodies.BODY_LIMIT
 
 
 # --- what is refused ----------------------------------------------------------------------------

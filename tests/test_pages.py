@@ -114,7 +114,7 @@ def test_no_string_acts_as_markup(text: str) -> None:
         ("is_local", True, "yes"),
         ("is_local", "false", "no"),
         ("state", "likely_blocked", " Likely blocked"),
-        ("state", "insufficient", " Not enough tests"),
+        ("state", "insufficient", " No conclusion"),
         ("mechanisms", "dns.sinkhole;tls.reset", "DNS: sinkhole address, TLS: reset"),
         ("change", "newly_blocked", "Newly blocked"),
         ("witness_url", "https://explorer.ooni.org/m/1", "measurement"),
@@ -122,6 +122,10 @@ def test_no_string_acts_as_markup(text: str) -> None:
         ("source_url", "https://news.example/a/b?c", "news.example"),
         ("source_url", "invented", "invented"),
         ("median_days", 3.5, "3.5"),
+        ("chance", "4.9e-05", "1 in 20,000"),
+        ("chance", "1.0e-09", "1 in 1,000,000,000"),
+        ("chance", "3.2e-20", "< 1 in a billion"),
+        ("chance", "", "–"),
     ],
 )
 def test_values_read_as_what_they_are(column: str, value: object, text: str) -> None:
@@ -190,14 +194,17 @@ def test_folded_rows_are_all_there() -> None:
 def test_matrix_says_every_cell_in_words() -> None:
     """Blocks gather at the top left; an untested pair says so, and is not called reachable."""
     frame = pd.DataFrame(
-        [("open", 1, "ok"), ("open", 2, "insufficient"), ("shut", 2, "blocked")],
-        columns=["domain", "probe_asn", "state"],
-    )
+        [("open", 1, "ok", ""), ("open", 2, "insufficient", "mixed"), ("shut", 2, "blocked", ""),
+         ("thin", 2, "insufficient", "few_sessions")],
+        columns=["domain", "probe_asn", "state", "insufficient_reason"],
+    )  # fmt: skip
     html = shown(lambda: show.show_matrix(frame, caption="Matrix", names={"AS2": "Two"}))
     assert list(grids.ordered_matrix(frame)) == ["AS2", "AS1"]
     assert html.index(">shut<") < html.index(">open<")
-    for words in ("Blocked", "Reachable", "Not enough tests", "Not tested"):
+    for words in ("Blocked", "Reachable", "Not enough tests: too few sessions",
+                  "Tests that disagree"):  # fmt: skip
         assert html.count(f'title="{words}"') == 1
+    assert html.count('title="Not tested"') == 2
     assert "AS2 Two" in html
 
 

@@ -73,7 +73,7 @@ def test_what_is_no_date_is_refused_by_name(text: str) -> None:
         ("2024-02-01", "2024-01-01", None, "UNTIL=2024-01-01: must lie after SINCE, 2024-02-01"),
         ("2024-01-01", "2024-03-01", "2024-01-01", "SPLIT=2024-01-01: must lie after 2024-01-01"),
         ("2024-01-01", "2024-03-01", "2024-03-01", "SPLIT=2024-03-01: must lie after 2024-01-01"),
-        ("2024-01-01", "2024-01-02", None, "SPLIT="),  # one day has no halves
+        ("2024-01-01", "2024-01-02", None, "UNTIL=2024-01-02: a report compares halves"),
     ],
 )
 def test_a_period_or_half_without_days_is_refused(

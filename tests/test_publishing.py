@@ -4,8 +4,9 @@ The same bytes everywhere: test_hostile_archive.py.
 """
 
 import json
-import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ import pytest
 
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
 from analysis.publishing.parameters import declared_parameters, distribute_parameters
-from analysis.publishing.publishing import publish
+from analysis.publishing.publishing import _count_rows, publish
 from analysis.publishing.rendering import (
     PageContext,
     Summary,
@@ -27,6 +28,7 @@ from analysis.publishing.rendering import (
     render_page,
     render_summary,
 )
+from analysis.publishing.replacing import refuse_foreign
 
 PARAMETERS = "parameters"
 
@@ -48,6 +50,15 @@ def _code(source: str, *tags: str, outputs: tuple[Any, ...] = ()) -> Any:
 def _contents(folder: Path) -> dict[str, bytes]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def _earlier(out: Path) -> Path:
+    """An earlier report, of one page."""
+    out.mkdir(parents=True)
+    (out / "index.html").write_text("the report before")
+    record = {"files": ["index.html"], "findings": {}, "tables": {}}
+    (out / "run.json").write_text(json.dumps(record))
+    return out
 
 
 def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
@@ -154,16 +165,14 @@ def test_a_failed_notebook_leaves_the_old_report(
     tmp_path: Path, demo_page: PageContext, cell: str, kind: type[WorkbookError], message: str
 ) -> None:
     """The error comes out as it was raised, and nothing of the new report stays behind."""
-    out = tmp_path / "r"
-    out.mkdir()
-    (out / "run.json").write_text("{}")
+    out = _earlier(tmp_path / "r")
     notebook = _notebook(tmp_path, _code(f"from analysis import errors\n{cell}"))
     with pytest.raises(kind) as error:
         publish([notebook], {}, out, demo_page, {})
     assert type(error.value) is kind
     assert message in str(error.value)
     assert str(error.value).count("Running the same command") <= 1
-    assert _contents(tmp_path).keys() == {"1-page.ipynb", "r/run.json"}
+    assert _contents(tmp_path).keys() == {"1-page.ipynb", "r/index.html", "r/run.json"}
 
 
 @pytest.mark.parametrize(
@@ -196,15 +205,86 @@ def test_a_mistyped_summary_field_is_refused(demo_page: PageContext) -> None:
     assert "How to read this" in render_summary(empty, demo_page, [], {})
 
 
+_SOMEBODY_S = {
+    "thesis.txt": "years of work",
+    "run.json": '{"lr": 0.1}',
+    "run.json and notes": "",
+    "tables/notes.csv": "by hand",
+    ".git/config": "",
+}
+
+
+@pytest.mark.parametrize("name", _SOMEBODY_S)
+@pytest.mark.parametrize("has_report", [False, True])
 def test_only_a_report_is_replaced(
-    tmp_path: Path, demo_notebooks: list[Path], demo_page: PageContext
+    tmp_path: Path, demo_page: PageContext, demo_report: Path, name: str, has_report: bool
 ) -> None:
-    """A mistyped OUT must not cost anyone a folder."""
-    (tmp_path / "thesis.txt").write_text("years of work")
-    for out in (tmp_path, tmp_path / "thesis.txt"):
-        with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier report"):
-            publish(demo_notebooks, {"country": "", "floor_sessions": 5}, out, demo_page, {})
-    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    """A mistyped OUT costs nobody a file: neither a folder with a ``run.json`` of another program,
+    nor what lies in or beside a report; nor what is put there while the report is made."""
+    out = tmp_path / "r"
+    notebook = _notebook(tmp_path, _code("1"))
+    if has_report:
+        shutil.copytree(demo_report, out)
+        (out / ".DS_Store").touch()
+        refuse_foreign(out)  # it is a report, though a file manager looked at it
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).write_text(_SOMEBODY_S[name])
+    before = _contents(out)
+    with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier report"):
+        publish([notebook], {}, out, demo_page, {})
+    assert _contents(out) == before
+    assert not list(tmp_path.glob(".r.*"))
+
+
+def test_what_comes_while_a_report_is_made_is_kept(tmp_path: Path, demo_page: PageContext) -> None:
+    """And so is a folder that only has the name of an earlier report put aside."""
+    out = _earlier(tmp_path / "r")
+    notebook = _notebook(tmp_path, _code(f"open({str(out / 'mine.txt')!r}, 'w').write('mine')"))
+    with pytest.raises(ParameterError, match=r"no report wrote its mine\.txt"):
+        publish([notebook], {}, out, demo_page, {})
+    assert (out / "mine.txt").read_text() == "mine"
+    (out / "mine.txt").unlink()
+    aside = tmp_path / ".r.previous"
+    aside.mkdir()
+    (aside / "mine.txt").touch()
+    with pytest.raises(ParameterError, match=r"\.r\.previous: must be new"):
+        publish([notebook], {}, out, demo_page, {})
+    assert (aside / "mine.txt").exists()
+
+
+def test_no_text_of_a_measurement_stops_publication(tmp_path: Path, demo_page: PageContext) -> None:
+    """Not the build folder's name, of whatever process; not a cell of any length, nor line breaks
+    in one; not bytes that are no text."""
+    names = [f".r.building-{number}" for number in range(1, 200)] + [".r.building-" + "0" * 32]
+    content = "a,b\n" + "".join(f'"{name}","x\n""y"\n' for name in names) + f"{'z' * 200_000},\n"
+    cells = (
+        _code('tables: str = ""', PARAMETERS),
+        _code(f"open(f'{{tables}}/a.csv', 'w').write({content!r})\n"
+              "open(f'{tables}/b.csv', 'wb').write(b'c\\n\\xff')\n"
+              f"print({' '.join(names)!r})"),
+    )  # fmt: skip
+    out = publish([_notebook(tmp_path, *cells)], {}, tmp_path / "r", demo_page, {})
+    tables = json.loads((out / "run.json").read_text(encoding="utf-8"))["tables"]
+    assert [tables[name]["row_count"] for name in ("a.csv", "b.csv")] == [201, 1]
+    assert names[-1] in (out / "1-page.html").read_text(encoding="utf-8")
+
+
+def test_the_name_of_the_build_folder_is_not_published(
+    tmp_path: Path, demo_page: PageContext
+) -> None:
+    """Where a page shows its own folder, the report is refused."""
+    cells = (_code('tables: str = ""', PARAMETERS), _code("print(tables)"))
+    with pytest.raises(ContractError, match=r"1-page\.html names a folder of this machine"):
+        publish([_notebook(tmp_path, *cells)], {}, tmp_path / "r", demo_page, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("", 0), ("a\n", 0), ("a\n1\n", 1), ("a\n1", 1), ('a\n"1\n2"\n3\n', 2)]
+)
+def test_rows_are_counted_by_records(tmp_path: Path, text: str, count: int) -> None:
+    """The header is none."""
+    (tmp_path / "a.csv").write_text(text)
+    assert _count_rows(tmp_path / "a.csv") == count
 
 
 def test_every_page_says_what_was_changed_of_the_method(
@@ -240,58 +320,209 @@ def test_a_note_between_notebooks_is_not_published(tmp_path: Path, demo_page: Pa
     assert [path.name for path in (out / "tables").iterdir()] == ["a.csv"]
 
 
-@pytest.fixture
-def interrupt(tmp_path: Path, demo_page: PageContext) -> Callable[[Path], Path]:
-    """Starts a publication in another process and kills it in the middle of a notebook; returns
-    the build folder that it left."""
-    notebook = _notebook(tmp_path, _code("import time\ntime.sleep(60)"), name="slow.ipynb")
-    script = (
-        "import sys\nfrom pathlib import Path\n"
-        "from analysis.publishing.publishing import PageContext, publish\n"
-        f"publish([Path({str(notebook)!r})], {{}}, Path(sys.argv[1]), {demo_page!r}, {{}})"
-    )
+_PUBLISH = """
+import sys
+from pathlib import Path
+from analysis.commands import cli
+from analysis.publishing.publishing import PageContext, publish
+page, (out, *notebooks) = PageContext("", "", "", ""), map(Path, sys.argv[1:])
+reads = {notebook.stem: () for notebook in notebooks}
+cli.app = lambda: publish(notebooks, {}, out, page, {}, reads=reads, jobs=2)
+cli.main()
+"""
 
-    def start(out: Path) -> Path:
-        process = subprocess.Popen([sys.executable, "-c", script, str(out)])
-        build = out.with_name(f".{out.name}.building-{process.pid}")
-        deadline = time.monotonic() + 60
-        while not (build / "tables").is_dir() and time.monotonic() < deadline:
-            time.sleep(0.05)
+
+def _start(out: Path, *notebooks: Path) -> "subprocess.Popen[str]":
+    """A publication in a process of its own."""
+    arguments = [sys.executable, "-c", _PUBLISH, str(out), *map(str, notebooks)]
+    return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def _builds(out: Path) -> list[Path]:
+    return list(out.parent.glob(f".{out.name.replace('[', '[[]')}.building-*"))
+
+
+def _wait(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _kernel(tmp_path: Path) -> tuple[Path, Path]:
+    """A notebook that sleeps, and the file into which it puts the number of its process."""
+    running = tmp_path / "running"
+    code = f"import os, time\nopen({str(running)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    return _notebook(tmp_path, _code(code), name="slow.ipynb"), running
+
+
+def _is_running(process: str) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def test_killed_at_any_moment_the_report_before_stands(
+    tmp_path: Path, demo_page: PageContext
+) -> None:
+    """After kill -9 one report is there whole, the earlier or the new one; the next run ends right
+    and removes what was left, but not what belongs to a run that goes on."""
+    out, chance = _earlier(tmp_path / "reports" / "r [1]"), random.Random(5)
+    before = _contents(out)
+    notebook, running = _kernel(tmp_path)
+    quick = _notebook(tmp_path, _code("1"))
+    killed = _start(out, notebook)
+    _wait(running.exists)
+    killed.kill()
+    killed.wait()
+    assert _builds(out)
+    for moment in (chance.uniform(0.5, 5) for _ in range(2)):
+        process = _start(out, quick)
+        time.sleep(moment)
         process.kill()
         process.wait()
-        return build
-
-    return start
-
-
-def test_a_killed_run_leaves_the_old_report_and_is_swept_up(
-    tmp_path: Path, demo_page: PageContext, interrupt: Callable[[Path], Path]
-) -> None:
-    """After kill -9 the old report stands; the next run replaces it and removes what was left,
-    but not what belongs to a process that lives."""
-    out = tmp_path / "reports" / "r [1]"
-    out.mkdir(parents=True)
-    (out / "run.json").write_text("{}")
-    left = interrupt(out)
-    alive = out.with_name(f".{out.name}.building-{os.getppid()}")
-    alive.mkdir()
-    assert left.is_dir()
-    assert _contents(out).keys() == {"run.json"}
-    publish([_notebook(tmp_path, _code("1"))], {}, out, demo_page, {})
+        found = _contents(out)
+        assert found == before or found.keys() == {"run.json", "index.html", "1-page.html"}
+    running.unlink()
+    going_on = _start(out, notebook)
+    _wait(running.exists)
+    publish([quick], {}, out, demo_page, {})
     assert _contents(out).keys() == {"run.json", "index.html", "1-page.html"}
-    assert sorted(path.name for path in out.parent.iterdir()) == sorted([out.name, alive.name])
+    assert len(_builds(out)) == 1
+    going_on.kill()
+    going_on.wait()
+    publish([quick], {}, out, demo_page, {})
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+_ASLEEP = """
+import os, subprocess, tempfile, time
+from pathlib import Path
+tempfile.mkdtemp()
+child = subprocess.Popen(["sleep", "300"])
+new = Path(f"{os.getpid()}.new")
+new.write_text(str(child.pid))
+new.rename(f"{os.getpid()}.number")
+time.sleep(300)
+"""
+
+
+def test_a_stopped_run_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No kernel that runs on, nor what it started, nor a folder; the report before stands."""
+    out, scratch = _earlier(tmp_path / "reports" / "r"), tmp_path / "scratch"
+    before = _contents(out)
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    notebooks = [_notebook(tmp_path, _code(_ASLEEP), name=f"{n}-page.ipynb") for n in (1, 2)]
+    process = _start(out, *notebooks)
+    _wait(lambda: len(list(tmp_path.glob("*.number"))) == 2)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.splitlines()) == (143, ["stopped"])
+    for number in tmp_path.glob("*.number"):
+        for pid in (number.stem, number.read_text()):
+            _wait(lambda pid=pid: not _is_running(pid), 10)
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert list(scratch.iterdir()) == []
+    assert _contents(out) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_is_an_exit_status(tmp_path: Path, number: signal.Signals) -> None:
+    """And lets whatever is unfinished be cleared away."""
+    script = (
+        "import pathlib, sys, time; from analysis.commands import cli\n"
+        "from analysis.temporary_folders import TemporaryFolder\n"
+        "def app():\n with TemporaryFolder('x-', pathlib.Path(sys.argv[1])): time.sleep(60)\n"
+        "cli.app = app; cli.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, text=True
+    )
+    _wait(lambda: list(tmp_path.iterdir()))
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (128 + number, "stopped\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_runs_at_once_publish_one_whole_report(tmp_path: Path) -> None:
+    """That of the run that ends last."""
+    out = tmp_path / "reports" / "r"
+    one, other = (
+        _notebook(tmp_path, _code("1"), name=f"1-{name}.ipynb") for name in ("one", "other")
+    )
+    both = [_start(out, one), _start(out, other)]
+    said = [process.communicate(timeout=60)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    pages = _contents(out).keys() - {"run.json", "index.html"}
+    assert pages in ({"1-one.html"}, {"1-other.html"})
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
 def test_a_half_done_swap_is_undone(tmp_path: Path, demo_page: PageContext) -> None:
     """Where the old report was moved aside and the new one never came, the old one returns."""
-    out, aside = tmp_path / "r", tmp_path / ".r.previous"
-    aside.mkdir()
-    (aside / "run.json").write_text("{}")
+    out, aside = tmp_path / "r", _earlier(tmp_path / ".r.previous")
     failing = _notebook(tmp_path, _code("1 / 0"))
     with pytest.raises(WorkbookError):
         publish([failing], {}, out, demo_page, {})
-    assert _contents(out).keys() == {"run.json"}
+    assert _contents(out).keys() == {"run.json", "index.html"}
     shutil.copytree(out, aside)  # the other half: the new one came, the old one is still there
     with pytest.raises(WorkbookError):
         publish([failing], {}, out, demo_page, {})
     assert not aside.exists()
+
+
+# --- side by side -------------------------------------------------------------------------------
+
+_AT_TABLES = 'tables: str = ""'
+_MEET = """
+import os, time
+from pathlib import Path
+folder = Path(tables).parent / "findings"
+def wait_for(name):
+    until = time.monotonic() + 60
+    while not (folder / name).exists():
+        assert time.monotonic() < until, f"{name} never came"
+        time.sleep(0.02)
+"""
+
+
+def _meeting(folder: Path, name: str, then: str) -> Path:
+    return _notebook(folder, _code(_AT_TABLES, PARAMETERS), _code(_MEET + then), name=name)
+
+
+def test_notebooks_run_side_by_side_unless_one_needs_another(
+    tmp_path: Path, demo_page: PageContext
+) -> None:
+    """Two wait for each other, and the one of which nothing is said begins after both."""
+    notebooks = [
+        _meeting(tmp_path, "1-a.ipynb", "(folder / 'a').touch()\nwait_for('b')"),
+        _meeting(tmp_path, "2-b.ipynb", "(folder / 'b').touch()\nwait_for('a')\n"
+                 "time.sleep(0.5)\n(folder / 'c').touch()"),
+        _meeting(tmp_path, "3-c.ipynb", "assert (folder / 'c').exists()"),
+    ]  # fmt: skip
+    reads: dict[str, tuple[str, ...]] = {"1-a": (), "2-b": ()}
+    out = publish(notebooks, {}, tmp_path / "r", demo_page, {}, reads=reads, jobs=2)
+    assert {"1-a.html", "2-b.html", "3-c.html"} <= _contents(out).keys()
+    with pytest.raises(ContractError, match="2-b reads the tables of 3-c, which is not before it"):
+        publish(notebooks, {}, out, demo_page, {}, reads={"2-b": ("3-c",)})
+
+
+def test_the_first_error_ends_the_others(tmp_path: Path, demo_page: PageContext) -> None:
+    """It is told as it is when it runs alone, at once, and no kernel is left."""
+    number = tmp_path / "number"
+    asleep = f"Path({str(number)!r}).write_text(str(os.getpid()))\n(folder / 'a').touch()"
+    notebooks = [
+        _meeting(tmp_path, "1-a.ipynb", asleep + "\ntime.sleep(300)"),
+        _meeting(tmp_path, "2-b.ipynb", "wait_for('a')\n1 / 0"),
+    ]
+    begun = time.monotonic()
+    with pytest.raises(WorkbookError, match=r"2-b\.ipynb: cell 4 failed with ZeroDivisionError"):
+        publish(notebooks, {}, tmp_path / "r", demo_page, {}, reads={"2-b": ()}, jobs=2)
+    assert time.monotonic() - begun < 200
+    assert not _is_running(number.read_text())
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".ipynb", ".ipynb"]

@@ -3,12 +3,14 @@
 import csv
 from fnmatch import fnmatch
 from pathlib import Path
+from zoneinfo import available_timezones
 
 import pytest
 
 from analysis.errors import ContractError, ParameterError
 from analysis.hosts import normalise
 from analysis.reference.countries import (
+    capital_zone,
     countries,
     country_name,
     country_tlds,
@@ -199,6 +201,10 @@ def test_countries() -> None:
     assert country_name("KH") == "Cambodia"
     assert country_name("NO") == "Norway"
     assert country_tlds("GB") == ("uk",)
+    assert [capital_zone(cc) and str(capital_zone(cc)) for cc in ("KE", "RU", "AQ", "QQ")] == [
+        "Africa/Nairobi", "Europe/Moscow", None, None,
+    ]  # fmt: skip
+    assert {country.zone for country in countries().values()} - {""} <= available_timezones()
     assert country_name("qq") == "Fictional country QQ"
     fictional = [cc for a in "ABQZ" for b in "ALMNQZ" if is_fictional(cc := a + b)]
     assert fictional == ["AA", "QM", "QN", "QQ", "QZ"]

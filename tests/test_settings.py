@@ -24,6 +24,7 @@ from analysis.findings.reference_lists import load_lists
 from analysis.findings.study import study_of
 from analysis.outcomes.thresholds import DECLARATIONS
 from analysis.publishing.parameters import declared_parameters, distribute_parameters
+from analysis.publishing.scheduling import Silent
 from analysis.reference.files import REPOSITORY
 from analysis.reference.snapshots import Snapshot
 
@@ -54,6 +55,18 @@ KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
         ([*KH, "JOBS=1.5"], "JOBS=1.5: a whole number from 1 to 1024 is accepted"),
         ([*KH, "JOBS=9999"], "JOBS=9999: a whole number from 1 to 1024 is accepted"),
         ([*KH, "KEEP_RAW=yes"], "KEEP_RAW=yes: a whole number from 0 to 1 is accepted"),
+        ([*KH, "JOBS=0000000019999999999"], "JOBS=0000000019999999999: a whole number from 1 to"),
+        ([*KH, "JOBS=\u0661"], "JOBS=\u0661: a whole number from 1 to 1024 is accepted"),
+        ([*KH, "STORE=a\udcff"], "STORE=a\ufffd: a path or URL in UTF-8"),
+        ([*KH[:3], "UNTIL=2999-01-01"], "UNTIL=2999-01-01: lies ahead; 20"),
+        (["floor_sessions=-1"], "floor_sessions=-1: a whole number from 1 to 1000 is accepted"),
+        (["floor_sessions=1e9"], "floor_sessions=1e9: a whole number from 1 to 1000 is accepted"),
+        (["share_floor=5"], "share_floor=5.0: a number from 0 to 1 is accepted"),
+        (["share_floor=nan"], "share_floor=nan: a number from 0 to 1 is accepted"),
+        (["defect_ratio=inf"], "defect_ratio=inf: a number from 1 to 1000 is accepted"),
+        (["defect_ratio=-inf"], "defect_ratio=-inf: a number from 1 to 1000 is accepted"),
+        (["change_penalty=1e-400"], "change_penalty=0.0: a number from 0.1 to 100 is accepted"),
+        (["route_days=" + "9" * 5000], f"route_days={'9' * 300}…: a whole number from 0 to 366 is"),
         ([*KH, "RECEIPT_MARGIN=-1"], "RECEIPT_MARGIN=-1: a whole number from 0 to 366 is accepted"),
         (["CC=KH"], "CC=KH: there is no such parameter; there are PROBE_CC, SINCE, UNTIL, "),
         (["Floor=1"], "Floor=1: there is no such parameter"),
@@ -187,17 +200,17 @@ def test_a_run_states_its_changed_numbers(monkeypatch: pytest.MonkeyPatch) -> No
     parameter of every notebook, so that nothing saved in one of them counts."""
     given: list[Any] = []
     monkeypatch.setattr(reporting, "open_observations", lambda *_: SimpleNamespace(close=str))
-    monkeypatch.setattr(reporting, "publish", lambda *values: given.extend(values) or Path())
+    monkeypatch.setattr(reporting, "publish", lambda *values, **_: given.extend(values) or Path())
     collection: Any = SimpleNamespace(digest="d")
     changed, usual = parse_settings([*KH, "floor_sessions=6"]), parse_settings(KH)
-    reporting.make_report(changed, load_lists(changed.study), collection, print)
-    notebooks, parameters, _, page, run, _ = given
+    reporting.make_report(changed, load_lists(changed.study), collection, Silent())
+    notebooks, parameters, _, page, run, *_ = given
     assert parameters["thresholds"] == run["changed_thresholds"] == {"floor_sessions": 6}
     assert [text for text, _ in page.method_changes] == ["floor_sessions 6 (published: 4)"]
     for notebook, values in distribute_parameters(notebooks, {**parameters, "tables": ""}).items():
         assert values.keys() == declared_parameters(notebook).keys()
     given.clear()
-    reporting.make_report(usual, load_lists(usual.study), collection, print)
+    reporting.make_report(usual, load_lists(usual.study), collection, Silent())
     assert (given[4]["changed_thresholds"], given[3].method_changes) == ({}, ())
 
 
@@ -305,7 +318,7 @@ def test_make_and_the_readme_list_what_there_is(repository_root: Path) -> None:
     makefile = (repository_root / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
     listed = re.search(r"^PARAMETERS := (.*)$", makefile, re.MULTILINE)
     assert listed
-    assert set(listed[1].split()) == set(VARIABLES) | {"PREVIOUS", "REPORT_LANGUAGES"}
+    assert set(listed[1].split()) == set(VARIABLES) | {"REPORT_LANGUAGES"}
     readme = (repository_root / "README.md").read_text(encoding="utf-8")
     table = readme.partition("| parameter | what it is |")[2].partition("\n\n")[0]
     rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]

@@ -3,7 +3,9 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -91,7 +93,8 @@ def test_conda_takes_the_constraints(repository_root: Path) -> None:
 
 def test_a_save_in_jupyterlab_is_no_difference(repository_root: Path) -> None:
     """Git's filter takes away what JupyterLab writes into a notebook that was only run."""
-    for path in sorted((repository_root / "notebooks").glob("*.ipynb")):
+    for name in ("0-start", "2-confirmation"):
+        path = repository_root / "notebooks" / f"{name}.ipynb"
         stored = path.read_bytes()
         saved = nbformat.reads(stored.decode(), as_version=4)
         for count, cell in enumerate(saved.cells):
@@ -139,7 +142,11 @@ def house(tmp_path: Path, repository_root: Path) -> Path:
     shutil.copytree(repository_root / "tools", folder / "tools")
     for name in (*LOCKS, "pyproject.toml", "Makefile"):
         shutil.copy(repository_root / name, folder / name)
-    _script(folder / ".venv/bin/python", 'for a; do printf "[%s]\\n" "$a"; done; exit $STATUS')
+    body = """
+for a; do printf "[%s]\\n" "$a"; done
+[ -z "$EXIT_STATUS_FILE" ] || { echo "$STATUS" >"$EXIT_STATUS_FILE"; exit 0; }
+exit $STATUS"""
+    _script(folder / ".venv/bin/python", body)
     for stamp in (".installed-from-lock", ".installed-from-dev-lock"):
         (folder / ".venv" / stamp).write_text(f"{folder.resolve()}\n")
     return folder
@@ -194,6 +201,72 @@ def test_make_ends_with_the_exit_status(house: Path, status: int) -> None:
 
 
 @needs_make
+@pytest.mark.parametrize("name", ["OUT", "SCHEDULER", "PYTHON", "floor_sessions", "TERM"])
+@pytest.mark.parametrize("target", ["report", "setup"])
+def test_a_value_is_text_for_make(house: Path, name: str, target: str) -> None:
+    """Whatever it holds, nothing of it is run: not where it is given, nor where it is exported."""
+    value = (
+        f"$(shell touch {house}/run)${{shell touch run}}`touch run`$(eval X:=$(shell touch run))"
+    )
+    given = f"{name}={value}"
+    _make(house, target, given)
+    _make(house, target, "-e", **{name: value})
+    assert not (house / "run").exists()
+    if target == "report" and name != "PYTHON":
+        assert f"[{given}]" in _make(house, target, given)[1]
+
+
+@needs_make
+@pytest.mark.parametrize("name", ["PY", "STAMP", "NOTE", "run", "arguments"])
+def test_what_make_is_built_of_cannot_be_given(house: Path, name: str) -> None:
+    """Another program would run, or nothing would be handed on."""
+    code, lines = _make(house, "report", f"{name}=echo")
+    assert code == 2
+    assert lines == [f"Makefile:{lines[0].split(':')[1]}: *** {name}: there is no such parameter; "
+                     "exit status 2.  Stop."]  # fmt: skip
+
+
+@needs_make
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_make_reaches_the_program(house: Path, number: signal.Signals) -> None:
+    """make waits until the program has cleared away, and nothing runs on or stays behind."""
+    (house / ".venv/bin/python").unlink()
+    code = "import os, time; open('running', 'w').write(str(os.getpid()))\n"
+    code += "try: print('x', flush=True); time.sleep(60)\n"
+    code += "finally: time.sleep(0.5); os.remove('running')"
+    stand_in = f"import cli; cli.app = lambda: exec({code!r}); cli.main()"
+    stand_in = stand_in.replace("import cli", "from analysis.commands import cli")
+    _script(house / ".venv/bin/python", f"exec '{sys.executable}' -c \"$CODE\"")
+    assert MAKE
+    process = subprocess.Popen(
+        [MAKE, "report", "PROBE_CC=QQ"], cwd=house, env={**os.environ, "CODE": stand_in}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "x\n"
+    if number == signal.SIGTERM:
+        process.send_signal(number)
+    else:
+        os.killpg(process.pid, number)  # as a terminal does
+    assert process.wait(timeout=60)
+    assert not (house / "running").exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert not list((house / ".venv").glob(".exit-status-*"))
+
+
+@needs_make
+@pytest.mark.skipif(os.geteuid() != 0, reason="JupyterLab starts for others than root")
+def test_lab_tells_root_what_to_do(house: Path) -> None:
+    """JupyterLab's own words name a switch that make has no place for."""
+    code, lines = _make(house, "lab")
+    assert code == 2
+    assert lines[0].startswith("JupyterLab does not start for root: use another account")
+    assert "--allow-root" in lines[1]
+    assert not any("jupyterlab]" in line for line in lines)
+
+
+@needs_make
 def test_a_value_of_two_lines_runs_nothing(house: Path) -> None:
     """It could otherwise become a second command."""
     code, lines = _make(house, "report", "OUT=a\ntouch b")
@@ -239,7 +312,6 @@ def test_the_folder_of_reports_says_what_lies_there(repository_root: Path) -> No
     ("target", "words", "installs"),
     [
         ("report", [], False),
-        ("lab", [], False),
         ("ingest", ["SCHEDULER=tcp://host:8786"], True),
         ("check", [], True),
         ("bench", [], True),

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import zlib
 from collections import Counter, defaultdict
-from datetime import date
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 
 from analysis.errors import ParameterError
 from analysis.hosts import normalise
+from analysis.simulate.cases import CASES
 from analysis.simulate.forgery import ForgedClaim
 from analysis.simulate.writing import Summary, add_forgeries, write_world
 
@@ -493,14 +495,67 @@ def test_worlds_come_in_other_sizes(
         assert versions == {"0.5" if asked["new_share"] else "0.4"}
 
 
-def test_tests_are_counted_by_day(world: Path, measurements: list[dict[str, Any]]) -> None:
-    """``tests.csv`` has a row for each name, network and day, and knows which sessions say much."""
-    sessions: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+def test_tests_are_counted_by_hour(world: Path, measurements: list[dict[str, Any]]) -> None:
+    """``tests.csv`` has a row a name, network and hour, and knows which sessions say much."""
+    sessions: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
     for found in measurements:
-        day = found["measurement_start_time"][:10]
-        sessions[normalise(found["input"]), found["probe_asn"], day].add(found["report_id"])
+        day, hour = found["measurement_start_time"][:10], found["measurement_start_time"][11:13]
+        sessions[normalise(found["input"]), found["probe_asn"], day, str(int(hour))].add(
+            found["report_id"]
+        )
     rows = read_csv(world / "truth" / "tests.csv")
-    counts = {(r["domain"], r["probe_asn"], r["day"]): int(r["session_count"]) for r in rows}
+    counts = {
+        (r["domain"], r["probe_asn"], r["day"], r["hour"]): int(r["session_count"]) for r in rows
+    }
     assert counts == {key: len(found) for key, found in sessions.items()}
     sound = sum(int(row["sound_session_count"]) for row in rows)
     assert 0.85 < sound / sum(counts.values()) < 0.99
+
+
+def test_hard_cases_are_what_they_say(tmp_path: Path) -> None:
+    """Each case shows in the archive as its name says, and the truth tells when."""
+    period = {"since": "2024-01-01", "until": "2024-04-01", "sessions_per_day": 1.5}
+    cases = sorted(CASES)
+    out = write_world(tmp_path / "qq", **period, name_count=40, cases=cases, new_share=0.6).path
+    blocks = read_csv(out / "truth" / "blocks.csv")
+    hours = Counter(row["schedule"] for row in blocks if row["schedule"])
+    assert hours == {"Mon-Fri 04:00-08:00, 10:00-14:00": 1, "Sun-Thu 05:00-09:00": 2}
+    first, second = (row for row in blocks if row["detail"] == "short")
+    assert date.fromisoformat(first["since"]).weekday() == 3
+    assert first["since_time"].endswith("T09:00:00")
+    assert date.fromisoformat(second["since"]) - date.fromisoformat(first["until"]) == timedelta(2)
+    exams = next(row for row in blocks if row["schedule"].startswith("Mon"))
+    failed: Counter[bool] = Counter()
+    tested: Counter[bool] = Counter()
+    asked = lost = 0
+    addresses: Counter[bool] = Counter()
+    roles = {row["probe_asn"]: row["role"] for row in read_csv(out / "truth" / "networks.csv")}
+    for line in kept_documents(out):
+        keys, moment = line["test_keys"], datetime.fromisoformat(line["measurement_start_time"])
+        if keys is None:
+            continue
+        if roles[line["probe_asn"]] == "sinkhole":
+            asked, lost = asked + 1, lost + (keys["control_failure"] is not None)
+        if line["test_version"].startswith("0.5"):
+            addresses.update("address" in request for request in keys["requests"])
+        if normalise(line["input"]) == exams["domain"] and line["probe_asn"] == exams["probe_asn"]:
+            day, is_inside = moment.isoformat(), moment.hour in (4, 5, 6, 7, 10, 11, 12, 13)
+            if exams["since_time"] <= day < exams["until_time"] and moment.weekday() < 5:
+                tested[is_inside] += 1
+                failed[is_inside] += keys["http_experiment_failure"] is not None
+    assert failed[True] > 0.9 * tested[True] > 20
+    assert failed[False] < 0.1 * tested[False]
+    assert 0.35 < lost / asked < 0.65
+    assert 0.15 < addresses[False] / addresses.total() < 0.55
+    assert Counter(r["situation"] for r in read_csv(out / "truth" / "names.csv"))["overloaded"] >= 1
+
+
+def kept_documents(world: Path) -> Iterator[dict[str, Any]]:
+    """The measurements of a world's archive that can be read, forged reports apart."""
+    for path in objects(world):
+        for line in read_object(path)[0]:
+            if line.startswith(b"{") and line.endswith(b"}"):
+                found = json.loads(line)
+                is_ours = (found.get("test_name"), found["probe_cc"]) == ("web_connectivity", "QQ")
+                if is_ours and found["measurement_start_time"].startswith("2024-"):
+                    yield found

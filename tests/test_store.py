@@ -42,8 +42,8 @@ def _key(hour: int = 0, cc: str = _CC) -> str:
 
 
 def _write(store: Store, key: str, rows: list[tuple[Any, ...]], **values: Any) -> Provenance:
-    known = {"size": 1, "etag": "e", "sha256": "s", "schema_version": SCHEMA_VERSION,
-             "fingerprints": "f", "row_count": len(rows), "ledger": {}, **values}  # fmt: skip
+    known = {"size": 1, "etag": "e", "sha256": "a" * 64, "schema_version": SCHEMA_VERSION,
+             "fingerprints": "f" * 64, "row_count": len(rows), "ledger": {}, **values}  # fmt: skip
     provenance = Provenance(key=key, **known)
     return store.write_observations(_ID, key, filter(None, [rows]), lambda row_count: provenance)
 

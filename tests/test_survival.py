@@ -233,16 +233,14 @@ def test_trouble_that_nobody_has_words_for_is_one_sentence_at_the_door(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 3
-    assert capsys.readouterr().err == (
-        "SourceError: /proc/nowhere: No such file or directory. "
-        "Running the same command again resumes.\n"
-    )
+    assert capsys.readouterr().err == ("SourceError: /proc/nowhere: No such file or directory.\n")
 
 
 def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
     """A notebook finds no room for its table."""
     out, notebook = tmp_path / "reports" / "one", tmp_path / "1-page.ipynb"
-    before = {"index.html": b"the report before", "run.json": b"{}"}
+    record = b'{"files": ["index.html"], "findings": {}, "tables": {}}'
+    before = {"index.html": b"the report before", "run.json": record}
     _put(out, before)
     cells = [
         nbformat.v4.new_markdown_cell("# A page\n\nIts question.", id="a"),
@@ -265,6 +263,31 @@ def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
     _refused(done, 3, "SourceError: 1-page.ipynb: cell ", "File too large")
     assert contents(out) == before
     assert [path.name for path in out.parent.iterdir()] == ["one"]
+
+
+def test_a_read_only_place_for_reports_is_one_sentence(tmp_path: Path):
+    """Where a report can be read and not replaced, it stays, and nothing runs before."""
+    out = tmp_path / "reports" / "one"
+    record = b'{"files": [], "findings": {}, "tables": {}}'
+    _put(out, {"run.json": record})
+    script = (
+        "from pathlib import Path; import sys; from analysis.commands import cli\n"
+        "from analysis.publishing.replacing import build_folder\n"
+        "cli.app = lambda: build_folder(Path(sys.argv[1])).remove()\n"
+        "cli.main()"
+    )
+    out.parent.chmod(0o555)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(out)], cwd=survival.ROOT, check=False,
+            capture_output=True, text=True, preexec_fn=_bound_by_permissions,
+        )  # fmt: skip
+    finally:
+        out.parent.chmod(0o755)
+    if done.returncode == 99:
+        pytest.skip("root cannot be bound by permissions here")
+    _refused(done, 3, f"SourceError: {out.parent}/.one.building-", "Permission denied")
+    assert contents(out) == {"run.json": record}
 
 
 # --- what others left behind ----------------------------------------------------------------------

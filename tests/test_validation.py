@@ -1,6 +1,7 @@
 """Verdicts held against a known truth, and the plan of worlds that does it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.simulate.writing import add_forgeries, write_world
 from analysis.tables import TABLES, write_table
 from analysis.validation import measures
+from analysis.validation.calibration import calibrate, mark_chances
+from analysis.validation.hours import compare_hours
 from analysis.validation.measures import bootstrap_bounds, share_by
 from analysis.validation.results import read_results
-from analysis.validation.scores import Score, score, stratum_of
+from analysis.validation.scores import Score, _compare_edges, _Truth, score, stratum_of
 from analysis.validation.worlds import (
     COUNTRIES,
     Simulator,
@@ -161,6 +164,58 @@ def test_a_claimed_change_that_never_was_is_counted(tmp_path: Path) -> None:
     false = {**INTERVAL, "domain": "c.test"}
     claims = _scored(tmp_path, [INTERVAL, false]).claims
     assert claims.groupby("domain")["is_true"].sum().to_dict() == {"a.test": 2, "c.test": 0}
+
+
+def test_edges_are_held_by_moments_where_they_are_known(tmp_path: Path) -> None:
+    """On the day of an order, a test at six and one at ten bracket what began at nine."""
+    blocks = [("a.test", "AS1", "dns.sinkhole", "2024-03-15", "2024-05-21",
+               "2024-03-15T09:00:00", "2024-05-20T18:00:00")]  # fmt: skip
+    _scored(tmp_path, [INTERVAL])
+    header = "domain,probe_asn,mechanism,since,until,since_time,until_time"
+    _csv(tmp_path / "truth" / "blocks.csv", header, list(blocks))
+    truth = _Truth.read(tmp_path / "truth")
+    moments = {
+        "last_seen_open": "2024-03-15", "first_seen_open_again": "2024-05-20",
+        "blocked_from_time": "2024-03-15T10:00:00", "blocked_until_time": "2024-05-20T17:00:00",
+        "last_seen_open_time": "2024-03-15T06:00:00",
+        "first_seen_open_again_time": "2024-05-20T19:00:00",
+    }  # fmt: skip
+    late = {"last_seen_open_time": "2024-03-15T09:30:00"}
+    for change, is_inside in (({}, [True, True]), (late, [False, True])):
+        intervals = pd.DataFrame([{**INTERVAL, **moments, **change}])
+        edges = _compare_edges(intervals, truth)
+        assert edges[edges["is_found"]]["is_inside"].to_list() == is_inside
+
+
+def test_hours_are_true_within_an_hour() -> None:
+    """Found, missed, an edge too far, and hours that nobody keeps."""
+    blocks = pd.DataFrame({
+        "domain": ["a", "b", "c"], "probe_asn": "AS1", "sound_session_count": 30,
+        "schedule": ["Mon-Fri 04:00-08:00, 10:00-14:00", "Sun-Thu 05:00-09:00", "Mon 05:00-09:00"],
+    })  # fmt: skip
+    intervals = pd.DataFrame({
+        "domain": ["a", "c", "d", "e"], "probe_asn": "AS1",
+        "schedule": ["Mon-Fri 05:00-08:00, 10:00-13:00", "Mon 05:00-11:00", "Sat 00:00-24:00", ""],
+    })  # fmt: skip
+    found = compare_hours(intervals, blocks).set_index("domain")["is_near"]
+    assert found.to_dict() == {"a": True, "b": False, "c": False, "d": False}
+
+
+def test_calibration_counts_cells_that_nobody_blocks(tmp_path: Path) -> None:
+    """Blocked pairs and those that forgers speak of are no accidents; no row is no surprise."""
+    scored = _scored(tmp_path, [INTERVAL])
+    chances = pd.DataFrame({
+        "domain": ["a.test", "c.test", "c.test", "d.test"], "probe_asn": 1,
+        "kind": ["dns", "dns", "tls", "dns"], "chance": [1e-9, 5e-4, 1.0, 1e-9],
+    })  # fmt: skip
+    marked = mark_chances(chances, scored)
+    table = calibrate(replace(scored, chances=marked)).set_index(["measure", "stratum"])
+    counts = table[["success_count", "trial_count"]].apply(tuple, axis=1)
+    measure = "unblocked cells with such a chance"
+    assert [counts[measure, level] for level in ("1e-02", "1e-03", "1e-04")] == [
+        (1, 2), (1, 2), (0, 2)
+    ]  # fmt: skip
+    assert counts["listed though not blocked, by chance", "by a mark"] == (1, 3)
 
 
 def test_forgery_breaks_a_promise_only_below_the_number(tmp_path: Path) -> None:

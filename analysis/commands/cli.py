@@ -1,18 +1,22 @@
 """The command line. Arguments are ``NAME=VALUE``, the same as make's variables."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.status import Status
+from rich.text import Text
 
 from analysis.commands.settings import VARIABLES, Settings, parse_settings, with_lists
-from analysis.errors import ParameterError, SourceError, WorkbookError
+from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError, printable
 
 if TYPE_CHECKING:
     from analysis.store.collection import Collection
@@ -25,27 +29,51 @@ app = typer.Typer(
     help="Turn a country's OONI measurements into a national internet-censorship report.",
 )
 _console = Console(stderr=True)
+#: What goes on where it stopped, when it is given again.
+_RESUMABLE = ("report", "ingest", "share")
 _EACH = 60.0  # seconds between two lines where there is no terminal
+_OFTEN = 10.0  # the same while notebooks run
 _HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
 Step = Callable[[int, int, str], None]
 Arguments = Annotated[list[str] | None, typer.Argument(help=_HELP, metavar="[NAME=VALUE]…")]
 
 
+class _Stopped(SystemExit):
+    """A signal has come."""
+
+
 def main() -> None:
     """Run the command line; a mistake foreseen is one line and its exit status."""
+    _stop_by_signals()
     try:
         app()
+    except _Stopped as stopped:
+        resumes = f". {RESUMES}." if sys.argv[1:2] and sys.argv[1] in _RESUMABLE else ""
+        print(f"stopped{resumes}", file=sys.stderr)
+        sys.exit(stopped.code)
     except WorkbookError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     except OSError as error:  # a disk that is full, read-only or failing
         path = f"{error.filename}: " if error.filename else ""
-        known = SourceError(f"{path}{error.strerror or error}")
+        known = SourceError(f"{path}{error.strerror or error}", resumes=False)
         print(f"{type(known).__name__}: {known}", file=sys.stderr)
         sys.exit(known.exit_status)
-    except KeyboardInterrupt:
-        print("interrupted; running the same command again resumes", file=sys.stderr)
-        sys.exit(130)
+
+
+def _stop_by_signals() -> None:
+    """Let a signal end the program as an exception does: everything unfinished is cleared away."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for one in heard:
+            signal.signal(one, signal.SIG_IGN)  # a second one would cut the clearing short
+        raise _Stopped(128 + number)
+
+    # what nohup has told to be ignored stays ignored
+    every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, stop)
 
 
 @app.command()
@@ -53,17 +81,19 @@ def report(arguments: Arguments = None) -> None:
     """The whole way: read the archive, run the notebooks, publish the report."""
     settings = parse_settings(arguments or [])
     # These take a second to load.
-    from analysis.commands.reporting import make_report
+    from analysis.commands.reporting import make_report, read_earlier
     from analysis.findings.reference_lists import load_lists
     from analysis.publishing.replacing import refuse_foreign
 
+    settings.period.split(settings.study.split)  # what cannot be halved ends here
     refuse_foreign(settings.out)
+    earlier = read_earlier(settings)
     _simulate_embedded(settings)
     settings = with_lists(settings, _say)
     lists = load_lists(settings.study)  # before the archive is read, which takes longest
     collection = _read(settings)
-    with _status("running the notebooks") as say:
-        index = make_report(settings, lists, collection, say)
+    with _display("running the notebooks") as display:
+        index = make_report(settings, lists, collection, display, earlier)
     print(f"report: {_nearby(index)}")
 
 
@@ -107,7 +137,7 @@ def share(arguments: Arguments = None) -> None:
     check(settings.out)
     _simulate_embedded(settings)
     collection = _read(settings)
-    with _status("writing the share"):
+    with _display("writing the share"):
         manifest = write_share(collection, settings.probe_cc, settings.period, settings.out)
     size = sum(file.size for file in manifest.files.values())
     print(f"share: {_nearby(settings.out)}, {len(manifest.files)} files, {size / 1e6:,.1f} MB")
@@ -173,6 +203,29 @@ def explain(
     from analysis.commands.explaining import explain as explained
 
     print(explained(domain, asn, out, arguments or []))
+
+
+@app.command()
+def audit(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="CLAIMS=FILE [REPORT=FOLDER] [OUT=FOLDER]")
+    ] = None,
+) -> None:
+    """A draft's statements, held against arithmetic, published counts and a report's tables."""
+    from analysis.commands.auditing import audit as audited
+
+    print(audited(arguments or []))
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="an earlier report's folder", metavar="A")],
+    after: Annotated[Path, typer.Argument(help="a later report's folder", metavar="B")],
+) -> None:
+    """Two reports: numbers, findings and sites that differ, each with what may have caused it."""
+    from analysis.commands.auditing import compare as compared
+
+    print(compared(before, after))
 
 
 def _simulate_embedded(settings: Settings) -> None:
@@ -247,7 +300,7 @@ def _progress(*stages: str) -> Iterator[tuple[Step, ...]]:
     """A bar for each stage, on a terminal: the first, and others once told of. Elsewhere a line
     each minute."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn(), TextColumn("{task.fields[item]}"))  # fmt: skip
+               TimeRemainingColumn(), TextColumn("{task.fields[item]}", markup=False))  # fmt: skip
     with Progress(*columns, console=_console, disable=not _console.is_terminal) as bar:
         yield tuple(_step(bar, what, is_first=number == 0) for number, what in enumerate(stages))
 
@@ -258,6 +311,7 @@ def _step(bar: Progress, what: str, *, is_first: bool) -> Step:
 
     def step(done: int, total: int, item: str) -> None:
         nonlocal said
+        item = printable(item)  # a key, which whoever fills a bucket has made up
         bar.update(task, completed=done, total=total, item=item[-60:], visible=True)
         if bar.disable and time.monotonic() - said > _EACH:
             said = time.monotonic()
@@ -266,19 +320,47 @@ def _step(bar: Progress, what: str, *, is_first: bool) -> Step:
     return step
 
 
+class _Lines:
+    """Progress in a log: the lines that stay, and now and then what is being done."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def log(self, text: str) -> None:
+        self._said = time.monotonic()
+        _say(text)
+
+    def update(self, text: str) -> None:
+        if time.monotonic() - self._said > _OFTEN:
+            self.log(text)
+
+
+class _StatusLine:
+    """Progress on a terminal: the lines that stay above one that changes."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def log(self, text: str) -> None:
+        _say(text)
+
+    def update(self, text: str) -> None:
+        self._status.update(Text(printable(text), overflow="ellipsis", no_wrap=True))
+
+
 @contextmanager
-def _status(what: str) -> Iterator[Callable[[str], None]]:
-    """One line that says what is being done, on a terminal only."""
+def _display(what: str) -> Iterator[_Lines | _StatusLine]:
+    """Where a command says what it is doing: a line that changes on a terminal, a log elsewhere."""
     if not _console.is_terminal:
-        yield lambda text: None
+        yield _Lines()
         return
     with _console.status(what) as status:
-        yield status.update
+        yield _StatusLine(status)
 
 
 def _say(text: str) -> None:
     """One line for whoever waits, on a terminal or in a log."""
-    _console.print(text, highlight=False, markup=False)
+    _console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def _nearby(path: Path) -> Path:

@@ -4,19 +4,21 @@ What is said of a site comes from the report's own tables. Its measurements come
 they are judged again, and listed only where they give the counts that were published.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from analysis.commands.judge_file import read_results, shown
+from analysis.auditing.lookups import read_report
+from analysis.commands.judge_file import read_results
 from analysis.commands.settings import Settings, parse_settings
-from analysis.display.cells import percent
-from analysis.errors import ParameterError, SourceError
+from analysis.display.cells import one_in, percent
+from analysis.errors import ParameterError, SourceError, printable
 from analysis.findings.annex import REASON_SENTENCES
 from analysis.findings.confirmation import confirm
+from analysis.findings.local_time import local_schedule
 from analysis.findings.parameters import StudyParameters, find_lists
 from analysis.findings.study import Study, open_study
 from analysis.hosts import normalise, registrable_domain
@@ -31,6 +33,7 @@ from analysis.tables import read_table
 from analysis.verdicts.states import strength, wilson_bounds
 from analysis.verdicts.witnesses import countries_url
 from analysis.vocabulary import (
+    INSUFFICIENT,
     LISTED,
     MECHANISMS,
     NETWORK_KINDS,
@@ -63,7 +66,7 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
         ParameterError: there is no report, or the site or network was not tested in it.
     """
     folder = out or parse_settings(arguments).out
-    run = _read_run(folder)
+    run = read_report(folder, "--out").run
     tables = folder / "tables"
     site = normalise(domain)
     rows = _rows_of(read_table(tables, "verdicts"), domain, site, asn)
@@ -72,33 +75,25 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
     lines += _other_countries(site, run["parameters"])
     sessions, why_none = _sessions(site, rows, run["parameters"], thresholds, arguments)
     intervals = read_table(tables, "blocking_intervals")
+    withheld = read_table(tables, "withheld_intervals")
+    zone = countries.capital_zone(run["parameters"]["probe_cc"])
     networks = read_table(tables, "networks").set_index("probe_asn")
     whole = rows[rows["period"] == "all"].assign(rank=lambda frame: strength(frame["state"]))
     for row in whole.sort_values(["rank", "probe_asn"]).itertuples(index=False):
         lines += ["", _network_line(row, networks), *_verdict_lines(row, thresholds)]
+        lines += _chance_lines(row, zone)
         lines += _half_lines(rows[rows["probe_asn"] == row.probe_asn])
-        lines += _interval_lines(intervals, row)
+        lines += _interval_lines(intervals, row, "interval")
+        lines += _interval_lines(withheld, row, "withheld")
         lines += _session_lines(sessions.get(str(row.probe_asn), []), 0 if asn else _A_FEW)
     lines += ["", *([why_none] if why_none else [])]
-    return "\n".join(shown(line) for line in lines).rstrip()
-
-
-def _read_run(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
-    if not path.is_file():
-        raise ParameterError("--out", folder, "holds no report (no run.json); make one first")
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        Period.parse(run["parameters"]["since"], run["parameters"]["until"])
-    except (ValueError, KeyError, TypeError):
-        raise ParameterError("--out", folder, "its run.json is not that of a report") from None
-    return dict(run)
+    return "\n".join(printable(line, 400) for line in lines).rstrip()
 
 
 def _rows_of(verdicts: pd.DataFrame, given: str, site: str, asn: str) -> pd.DataFrame:
     """The verdicts on the site, on one network or on all."""
     if not site:
-        raise ParameterError("DOMAIN", shown(given), "a host name or a URL is accepted")
+        raise ParameterError("DOMAIN", given, "a host name or a URL is accepted")
     rows = verdicts[verdicts["domain"] == site]
     if rows.empty:
         tested = pd.Series(verdicts["domain"].unique())
@@ -114,7 +109,7 @@ def _rows_of(verdicts: pd.DataFrame, given: str, site: str, asn: str) -> pd.Data
     of_network = rows[rows["probe_asn"] == f"AS{number}"]
     if of_network.empty:
         known = ", ".join(sorted(set(rows["probe_asn"]), key=lambda text: int(text[2:])))
-        raise ParameterError("--asn", shown(asn), f"{site} was tested on {known}")
+        raise ParameterError("--asn", asn, f"{site} was tested on {known}")
     return of_network
 
 
@@ -167,7 +162,8 @@ def _network_line(row: Row, networks: pd.DataFrame) -> str:
 def _verdict_lines(row: Row, thresholds: Thresholds) -> Iterator[str]:
     """State, rule, counts with their denominators, dates, resolvers and witness."""
     how = f", by {MECHANISMS[row.mechanism]}" if row.mechanism else ""
-    yield f"  {STATES[row.state].words}{how}"
+    why = f": {INSUFFICIENT[row.insufficient_reason].words}" if row.insufficient_reason else ""
+    yield f"  {STATES[row.state].words}{how}{why}"
     if row.rule_id:
         yield f"  rule {row.rule_id}: {RULES_BY_ID[row.rule_id].comment}"
     if row.set_aside_reason:
@@ -203,6 +199,21 @@ def _verdict_lines(row: Row, thresholds: Thresholds) -> Iterator[str]:
         yield f"  witness: {row.witness_report_id}  {row.witness_input}{where}"
 
 
+def _chance_lines(row: Row, zone: ZoneInfo | None) -> Iterator[str]:
+    """How surprising it is if nobody blocks, and at which hours of the week it holds."""
+    if row.chance:
+        yield (
+            f"  chance {row.chance}: of {one_in(float(row.chance))} pairs of site and network that "
+            "nobody blocks, at most about one would look like this"
+        )
+    elif row.state in LISTED:
+        yield "  chance: not asked, a mark that only blocking leaves decides"
+    if row.schedule:
+        local = local_schedule(row.schedule, zone, row.blocked_from) if zone else ""
+        clocks = f" ({local} by the clocks of the capital)" if local else ""
+        yield f"  hours of the week: {row.schedule} UTC{clocks}"
+
+
 def _shortfall(row: Row, thresholds: Thresholds) -> str:
     """What a state needs, beside the numbers that there are."""
     counts = pd.Series(
@@ -216,8 +227,7 @@ def _shortfall(row: Row, thresholds: Thresholds) -> str:
     return (
         f"  evidence floor: {thresholds.floor_sessions} sessions of one class on "
         f"{thresholds.floor_days} days, and a lower bound of {percent(thresholds.share_floor)} for "
-        f"its share ({percent(thresholds.firm_share_floor)} for blocking that is firmer than a "
-        f"time-out); here {here}"
+        f"its share; here {here}"
     )
 
 
@@ -233,19 +243,28 @@ def _half_lines(rows: pd.DataFrame) -> Iterator[str]:
         yield f"  {'; '.join(parts)}"
 
 
-def _interval_lines(intervals: pd.DataFrame, row: Row) -> Iterator[str]:
-    """Each blocked interval with the tests on either side of it."""
+def _interval_lines(intervals: pd.DataFrame, row: Row, kind: str) -> Iterator[str]:
+    """Each interval with its moments and the tests on either side of it.
+
+    Args:
+        kind: what the lines begin with; *withheld* ones say why they are not listed.
+    """
     of_pair = intervals[
         (intervals["domain"] == row.domain) & (intervals["probe_asn"] == row.probe_asn)
     ]
     for one in of_pair.itertuples(index=False):
-        before = one.last_seen_open or "never before"
-        after = one.first_seen_open_again or "not again"
+        before = one.last_seen_open_time or "never before"
+        after = one.first_seen_open_again_time or "not again"
+        mechanism = MECHANISMS.get(one.mechanism, "several ways")
         yield (
-            f"  interval {one.blocked_from} to {one.blocked_until}, {MECHANISMS[one.mechanism]}: "
+            f"  {kind} {one.blocked_from_time} to {one.blocked_until_time} UTC, {mechanism}: "
             f"seen open {before}, then {after}; {one.session_count} sessions on {one.day_count} "
             f"days, longest gap {one.longest_gap_days} days"
+            f"{f', {one.schedule} UTC' if one.schedule else ''}"
+            f"{f', chance {one.chance}' if one.chance else ''}"
         )
+        if kind == "withheld":
+            yield f"    not listed: {one.reason}"
 
 
 def _session_lines(sessions: Sequence[str], most: int) -> Iterator[str]:

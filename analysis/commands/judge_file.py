@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from analysis.errors import printable
 from analysis.ingestion.loose_files import FileError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.outcomes import add_outcomes
@@ -193,20 +194,15 @@ def as_text(result: Mapping[str, Any]) -> str:
     """A few lines for the terminal; strings of the measurement are shown escaped."""
     if "error" in result:
         line = f":{result['line']}" if result["line"] else ""
-        return shown(f"{result['file']}{line}: {result['error']}")
+        return printable(f"{result['file']}{line}: {result['error']}", 400)
     rule = RULES_BY_ID[result["rule_id"]]
     how = f" by {result['mechanism']}" if result["mechanism"] else ""
     lines = [
-        f"{shown(result['input'])}  {result['probe_asn']} {shown(result['probe_cc'])}",
+        f"{printable(result['input'], 400)}  {result['probe_asn']} {printable(result['probe_cc'])}",
         f"  {result['class']}{how}  [{rule.rule_id}] {rule.comment}",
     ]
     lines += [
-        f"  {layer:<5}{shows['class']:<8} {shows['rule_id']:<28} {shown(shows['seen'])}"
+        f"  {layer:<5}{shows['class']:<8} {shows['rule_id']:<28} {printable(shows['seen'], 400)}"
         for layer, shows in result["layers"].items()
     ]
     return "\n".join(lines)
-
-
-def shown(text: str) -> str:
-    """A text as a terminal may show it: no control character of a measurement reaches it."""
-    return "".join(char if char.isprintable() else "�" for char in text)[:400]

@@ -1,30 +1,76 @@
 """From checked settings to a published report."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Collection as Group
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from analysis.auditing.claims import Draft, find_draft, load_draft
+from analysis.auditing.lookups import Report, read_report
+from analysis.commands.auditing import NOTEBOOKS, audit_page, comparison_with
 from analysis.commands.settings import Settings
+from analysis.errors import ParameterError
 from analysis.findings.parameters import StudyParameters, changed_numbers
 from analysis.findings.reference_lists import ReferenceLists
 from analysis.findings.study import open_observations
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.publishing.publishing import publish
 from analysis.publishing.rendering import PageContext
+from analysis.publishing.scheduling import Display
 from analysis.reference import countries
-from analysis.reference.files import REPOSITORY
 from analysis.sources.opening import OONI
 from analysis.store.collection import Collection
 
-NOTEBOOKS = REPOSITORY / "notebooks"
 #: What single notebooks let a researcher choose besides the study's parameters. A report states
 #: these as well: it takes nothing from what somebody saved in a notebook.
 NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "sweep_all": False, "results": ""}
 
+#: Notebook → those whose tables it reads, itself or by the functions that it calls. They run side
+#: by side as far as this allows; one that is not named here begins when all before it are done.
+READS: Mapping[str, Group[str]] = {
+    "1-ingestion": (),
+    "2-confirmation": (),
+    "3-semester-comparison": ("2-confirmation",),
+    "4-blocked-sites": ("1-ingestion", "2-confirmation", "3-semester-comparison"),
+    "5-method-comparison": ("2-confirmation",),
+    "6-validation": (),
+}
+
+
+@dataclass(frozen=True)
+class HeldAgainst:
+    """What somebody said before that a report is held against, each if there is one."""
+
+    draft: Draft | None = None
+    previous: Report | None = None
+
+
+NOTHING = HeldAgainst()
+
+
+def read_earlier(settings: Settings) -> HeldAgainst:
+    """The draft and the earlier report that the settings name; the fictional country has a draft.
+
+    Raises:
+        ParameterError: one of them cannot be read, or the report is of another country.
+    """
+    claims = settings.claims
+    if claims is None and settings.is_embedded:
+        claims = find_draft(settings.probe_cc, settings.period)
+    previous = read_report(settings.previous, "PREVIOUS") if settings.previous else None
+    if previous and previous.probe_cc != settings.probe_cc:
+        accepted = f"is a report of {previous.probe_cc}; one of {settings.probe_cc} is accepted"
+        raise ParameterError("PREVIOUS", settings.previous, accepted)
+    return HeldAgainst(load_draft(claims) if claims else None, previous)
+
 
 def make_report(
-    settings: Settings, lists: ReferenceLists, collection: Collection, say: Callable[[str], None]
+    settings: Settings,
+    lists: ReferenceLists,
+    collection: Collection,
+    display: Display,
+    earlier: HeldAgainst = NOTHING,
 ) -> Path:
     """Run the notebooks and publish their pages; returns the first page.
 
@@ -32,7 +78,8 @@ def make_report(
         settings: of the run.
         lists: what its parameters name.
         collection: what was read of the source, for the digest of the input.
-        say: is told what is being done.
+        display: where it is said what is being done.
+        earlier: what the report is held against.
 
     Raises:
         ParameterError: a parameter is unknown or wrong; nothing was written.
@@ -41,13 +88,18 @@ def make_report(
     """
     # Before any kernel starts; the study's file that this writes is what the notebooks open.
     open_observations(collection, settings.probe_cc, settings.period).close()
+    run = _run(settings, lists, collection, earlier)
     out = publish(
         sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
         {**settings.study.for_notebooks(), **NOTEBOOK_OPTIONS},
         settings.out,
         page_context(settings.study),
-        _run(settings, lists, collection),
-        say,
+        run,
+        display,
+        reads=READS,
+        jobs=settings.jobs,
+        appendices=[audit_page(earlier.draft, run)] if earlier.draft else [],
+        comparison=comparison_with(earlier.previous) if earlier.previous else None,
     )
     return out / "index.html"
 
@@ -63,7 +115,9 @@ def page_context(study: StudyParameters) -> PageContext:
     )
 
 
-def _run(settings: Settings, lists: ReferenceLists, collection: Collection) -> dict[str, object]:
+def _run(
+    settings: Settings, lists: ReferenceLists, collection: Collection, earlier: HeldAgainst
+) -> dict[str, object]:
     """What ``run.json`` says of the run; no path of this machine."""
     study = settings.study
     _, second = study.period.split(study.split)
@@ -84,6 +138,8 @@ def _run(settings: Settings, lists: ReferenceLists, collection: Collection) -> d
         "input_digest": collection.digest,
         "reference": _reference(lists),
         **_snapshot(settings),
+        **({"claims": asdict(earlier.draft.file)} if earlier.draft else {}),
+        **({"previous_digest": earlier.previous.digest} if earlier.previous else {}),
         "is_fictional": countries.is_fictional(study.probe_cc),
     }
 

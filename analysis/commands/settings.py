@@ -9,6 +9,7 @@ from analysis.findings.parameters import (
     LISTS,
     PARAMETERS,
     StudyParameters,
+    absolute,
     wants_snapshot,
     whole_number,
 )
@@ -21,11 +22,13 @@ from analysis.sources.schedulers import parse_address
 VARIABLES: Mapping[str, str] = {
     **{name.upper(): one.help for name, one in PARAMETERS.items() if one.is_variable},
     "OUT": "where the report or share goes (default reports/<cc>/<since>--<until>/, shared/…)",
+    "PREVIOUS": "an earlier report's folder: what changed since stands on the first page",
+    "CLAIMS": "a draft's statements (data/claims/….yml) that the report's tables are held against",
     "KEEP_RAW": "1: keep the files that a server sends in STORE/raw/",
-    "JOBS": "processes for reading (default: one per processor)",
+    "JOBS": "processes for reading, and notebooks at a time (default: one per processor)",
     "SCHEDULER": "tcp://host:port of a Dask scheduler whose workers read instead, JOBS at once",
 }
-_NOT_BUILT = {"PREVIOUS", "REPORT_LANGUAGES", "STATUS"}
+_NOT_BUILT = {"REPORT_LANGUAGES", "STATUS"}
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,10 @@ class Settings:
     Attributes:
         study: the study's parameters.
         out: the folder of the report or the share.
+        previous: the folder of an earlier report, or None.
+        claims: the file of a draft's statements, or None.
         keep_raw: keep what a server sends.
-        jobs: processes, or None for one per processor.
+        jobs: processes and notebooks at a time, or None for one per processor.
         scheduler: address of a Dask scheduler, or ``""``.
         is_embedded: the source is the fictional country, to be simulated first.
         snapshot: the snapshot of reference data in use.
@@ -44,6 +49,8 @@ class Settings:
 
     study: StudyParameters
     out: Path
+    previous: Path | None
+    claims: Path | None
     keep_raw: bool
     jobs: int | None
     scheduler: str
@@ -88,10 +95,12 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
     study = replace(study, **empty)  # type: ignore[arg-type]
     # what is shared does not depend on the method
     label = study.label if outputs == "reports" else study.published_label
-    out = Path(given.get("OUT") or REPOSITORY / outputs / label)
+    out = Path(absolute("out", given.get("OUT") or REPOSITORY / outputs / label))
     return Settings(
         study=study,
-        out=out.expanduser().absolute(),
+        out=out,
+        previous=_path("PREVIOUS", given),
+        claims=_path("CLAIMS", given),
         keep_raw=_whole("KEEP_RAW", given, range(2)) == 1,
         jobs=_whole("JOBS", given, range(1, 1025)),
         scheduler=parse_address(given["SCHEDULER"]) if given.get("SCHEDULER") else "",
@@ -143,3 +152,8 @@ def _split_arguments(arguments: Iterable[str]) -> tuple[dict[str, str], dict[str
 def _whole(name: str, given: Mapping[str, str], accepted: range) -> int | None:
     """A whole number; None where it is not given."""
     return whole_number(name, given[name], accepted) if given.get(name) else None
+
+
+def _path(name: str, given: Mapping[str, str]) -> Path | None:
+    """A file or folder; None where it is not given."""
+    return Path(absolute(name, given[name])) if given.get(name) else None

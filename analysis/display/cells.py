@@ -18,13 +18,23 @@ Kind = Literal["number", "share", "asn", "date", "flag", "state", "list", "link"
 LONGEST_TEXT = 120
 LONGEST_NOTE = 600
 
-_LISTS = {"mechanisms", "networks", "probe_asns", "resolver_asns", "matched_networks"}
+_LISTS = {"cause", "mechanisms", "networks", "probe_asns", "resolver_asns", "matched_networks"}
 _DATES = {
     *("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again"),
     *("since", "until", "day", "month", "date", "first_day", "last_day"),
 }
 #: Columns of sentences rather than names.
-NOTES = {"note", "why", "comment", "claim", "meaning", "arithmetic", "explanation"}
+NOTES = {
+    "note",
+    "why",
+    "comment",
+    "claim",
+    "meaning",
+    "arithmetic",
+    "explanation",
+    "before",
+    "after",
+}
 #: What the links of a column lead to.
 _SHOWN = {"witness_url": "measurement", "countries_url": "by country"}
 _LINK = re.compile(r"https://[A-Za-z0-9.-]+(?:[/?#][!-~]*)?", re.ASCII)
@@ -34,6 +44,8 @@ _HOSTS = {"domain", "registrable_domain", "address"}
 #: Columns of names that are written with dots and underscores, and may break after these.
 _CODES = {"rule_id", "published_rule_id"}
 _AFTER = re.compile("(?<=[._])")
+#: A chance below this is not told from others below it.
+_LEAST_CHANCE, MANY = 1e-9, "a billion"
 _WHOLE_HOST = 32  # a host name up to this long is not broken on screen
 _SHORT_ITEM = 24
 
@@ -78,6 +90,8 @@ def cell(column: str, kind: Kind, value: object) -> Markup:
         return list_cell(column, str(value))
     if kind == "link":
         return link(str(value), _link_words(column, str(value)))
+    if column == "chance":
+        return Markup.escape(chance_words(str(value)))
     if kind == "text":
         return text_cell(column, str(value))
     plain = {"number": number, "share": percent, "flag": yes_no}[kind](value)
@@ -118,6 +132,24 @@ def percent(value: object) -> str:
     if 0.9995 <= share < 1:
         return "> 99.9 %"
     return f"{share * 100:,.1f} %"
+
+
+def chance_words(text: str) -> str:
+    """A chance as the tables write it, ``4.9e-05``, as 1 in so many; another text as it is."""
+    if not _is_number(text):
+        return visible(text)
+    chance = float(text)
+    return f"< 1 in {MANY}" if chance < _LEAST_CHANCE else f"1 in {one_in(chance)}"
+
+
+def one_in(chance: float) -> str:
+    """Of how many one has this chance: 20,000 for 4.9e-05. Two digits, rounded down, and
+    at most a billion, since no model of the world is right further out."""
+    if chance < _LEAST_CHANCE:
+        return MANY
+    many = 1 / max(chance, _LEAST_CHANCE) * (1 + 1e-9)
+    step = 10 ** max(int(math.log10(many)) - 1, 0)
+    return f"{int(many // step * step):,}"
 
 
 def network_number(value: object) -> str:

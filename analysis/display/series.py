@@ -2,13 +2,15 @@
 
 from datetime import date
 
+import numpy as np
 import pandas as pd
 from matplotlib import dates as mdates
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.display.grids import marker
-from analysis.display.style import INK, RULE, SOFT_INK, new_canvas, styled
+from analysis.display.style import INK, RULE, SOFT_INK, add_legend, new_canvas, styled
 from analysis.display.timeline import draw_time_axis
 from analysis.vocabulary import LISTED, STATES
 
@@ -67,6 +69,66 @@ def _draw_stretch(axes: Axes, state: str, first: object, last: object) -> None:
     axes.axvspan(start, end, color=colour, alpha=0.1, linewidth=0)  # type: ignore[arg-type]
     axes.axvline(start, color=INK, linewidth=0.8)  # type: ignore[arg-type]
     axes.annotate(
-        STATES[state].words, (start, 0), xycoords=("data", "axes fraction"), xytext=(3, 4),
-        textcoords="offset points", fontsize=8.5, color=SOFT_INK, va="bottom",
+        STATES[state].words, (start, 1), xycoords=("data", "axes fraction"), xytext=(3, -3),
+        textcoords="offset points", fontsize=8.5, color=SOFT_INK, va="top",
     ).set_in_layout(False)  # fmt: skip
+
+
+@styled
+def evidence_series(
+    sessions: pd.DataFrame,
+    days: pd.DataFrame,
+    *,
+    line: float,
+    title: str,
+    footer: str,
+    since: date,
+    until: date,
+) -> Figure:
+    """Two axes over time: how likely each session was to fail, and the evidence as days add up.
+
+    Args:
+        sessions: ``time, is_hit, rate``.
+        days: ``day, evidence`` (an e-value, more than 0), in order.
+        line: the e-value from which on a pair is listed.
+        since, until: edges of the time axis, half-open.
+    """
+    figure, axes = new_canvas(title, footer, 4.2)
+    axes.remove()
+    above, below = figure.subplots(2, sharex=True, height_ratios=[1, 1.2])
+    for is_hit, state, words in ((True, "blocked", "failed"), (False, "ok", "reached")):
+        some = sessions[sessions["is_hit"] == is_hit]
+        at = mdates.date2num(pd.to_datetime(some["time"]))  # type: ignore[no-untyped-call]
+        above.plot(
+            at, 100 * some["rate"], **marker(state), label=f"Session: {words}", clip_on=False
+        )
+    above.set_ylim(0, max(10.0, 108 * sessions["rate"].max()))
+    above.set_ylabel("Fails by itself,\nper cent")
+    above.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
+    above.grid(axis="y")
+    _draw_evidence(below, days, line)
+    draw_time_axis(below, pd.Timestamp(since), pd.Timestamp(until))
+    for each in (above, below):
+        each.tick_params(length=0)
+    add_legend(below, 3, 36, [*above.get_lines(), *below.get_lines()[1:]])
+    return figure
+
+
+def _draw_evidence(axes: Axes, days: pd.DataFrame, line: float) -> None:
+    """The evidence in powers of ten, level between tested days, with the line for the list."""
+    at = mdates.date2num(pd.to_datetime(days["day"]))  # type: ignore[no-untyped-call]
+    axes.step(at, np.log10(days["evidence"]), where="post", color=INK, linewidth=1.4)
+    axes.axhline(np.log10(line), color=STATES["blocked"].colour, linewidth=1.1,
+                 linestyle=(0, (4, 2)), label="Line for the list")  # fmt: skip
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _power_of_ten(value)))
+    axes.set_ylabel("Evidence")
+    axes.grid(axis="y")
+
+
+def _power_of_ten(exponent: float) -> str:
+    """1, 10⁵, 10¹⁰."""
+    if not exponent:
+        return "1"
+    digits = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return f"10{str(int(exponent)).translate(digits)}"

@@ -20,7 +20,7 @@ from analysis.display.cells import amount, is_empty, link, number
 from analysis.display.markup import is_publishing, notebook_style
 from analysis.display.style import style
 from analysis.display.tables import blocks, render_matrix, render_table
-from analysis.vocabulary import STATES
+from analysis.vocabulary import MATRIX_STATES
 
 
 def show_table(
@@ -133,7 +133,7 @@ def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> N
 
 def show_states() -> None:
     """Show the legend: every state with its mark and what it means."""
-    _show(blocks().legend(STATES.values()))
+    _show(blocks().legend(state for code, state in MATRIX_STATES.items() if code != "insufficient"))
 
 
 def show_matrix(
@@ -147,7 +147,8 @@ def show_matrix(
     """Show sites × networks as marks, the most blocked first; every cell has words as well.
 
     Args:
-        frame: ``domain, probe_asn, state``; one row per pair, a missing pair is not tested.
+        frame: ``domain, probe_asn, state``, and ``insufficient_reason`` where the words shall say
+            it; one row per pair, a missing pair is not tested.
         names: ``AS123`` → name of the network.
         fold_after: sites past this many are folded (and printed).
     """

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from analysis.display.cells import NOTES, Kind, cell, column_kind, is_empty, number
 from analysis.display.grids import ordered_matrix
 from analysis.display.markup import macros
-from analysis.vocabulary import LISTED, STATES, State, heading
+from analysis.vocabulary import LISTED, MATRIX_STATES, State, heading
 
 #: What its class lets the style sheet do with a column's cells.
 _CLASSES: dict[Kind, str] = {
@@ -49,10 +49,14 @@ def render_matrix(
     frame: pd.DataFrame, caption: str, note: str, fold_after: int, names: Mapping[str, str]
 ) -> Markup:
     """Sites × networks as marks; see ``show.show_matrix``."""
+    if "insufficient_reason" in frame:
+        reason = frame["insufficient_reason"]
+        words = frame["state"] + (":" + reason).where(reason != "", "")
+        frame = frame.assign(state=words)
     states = ordered_matrix(frame)
     heads = [f"{asn} {names.get(asn, '')}" for asn in states.columns]
     squares = {
-        code: blocks().square(STATES.get(code, State(code, "", "", "", "")))
+        code: blocks().square(MATRIX_STATES.get(code, State(code, "", "", "", "")))
         for code in pd.unique(states.to_numpy().ravel())
     }
     parts = []

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from analysis.findings.halves import listed_domestic
+from analysis.findings.local_time import add_local_hours
 from analysis.findings.study import Study
 from analysis.hosts import registrable_domain
 from analysis.reference.networks import DOMESTIC, RANKED
@@ -22,7 +23,7 @@ REASON_SENTENCES = {
     "broken_session": "The failures come from sessions in which most sites failed.",
     "not_domestic": "Seen only on networks that are not access networks of the country.",
     "impaired": "Not working for a cause that the measurements do not show.",
-    "insufficient": "Too few sessions, or too few that agree, to say anything.",
+    "insufficient": "Too few sessions, or too few days, to say anything.",
     "anomaly_unexplained": "The site is reached; what else was seen does not amount to a block.",
 }
 
@@ -86,10 +87,39 @@ def _summarise(rows: pd.DataFrame, names: Mapping[str, str]) -> dict[str, object
     }
 
 
-def select_shown(blocked: pd.DataFrame, *, is_fictional: bool) -> pd.DataFrame:
-    """The columns of ``blocked_sites`` for a page; a fictional country has no witness pages."""
-    unseen = ["registrable_domain", "category_code", "is_local", "probe_asns"]
-    return blocked.drop(columns=[*unseen, *(["witness_url"] if is_fictional else [])])
+def select_shown(blocked: pd.DataFrame, verdicts: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """The columns of ``blocked_sites`` for a page, with hours of the week and chance.
+
+    The chance is the least on any network that lists the site, and left out where a mark decides
+    on one. Sessions are shown, measurements stay in the file. A fictional country has no witness
+    pages.
+
+    Args:
+        blocked: the contract's ``blocked_sites``.
+        verdicts: the contract's ``verdicts``.
+        study: whose country's clocks show the local hours.
+    """
+    unseen = ["registrable_domain", "category_code", "is_local", "probe_asns",
+              "measurement_count", "blocked_count"]  # fmt: skip
+    shown = blocked.drop(columns=[*unseen, *(["witness_url"] if study.is_fictional else [])])
+    listed = blocked.assign(probe_asn=blocked["probe_asns"].str.split(";")).explode("probe_asn")
+    whole = verdicts[verdicts["period"] == "all"]
+    pairs = listed[["domain", "probe_asn"]].merge(whole, on=["domain", "probe_asn"])
+    pairs = add_local_hours(pairs, study.probe_cc)
+    of_site = pairs.groupby("domain")
+    for column in ("schedule", "local_schedule"):
+        if column in pairs and (pairs[column] != "").any():
+            shown[column] = shown["domain"].map(of_site[column].agg(_join_texts))
+    shown["chance"] = shown["domain"].map(of_site["chance"].agg(_least))
+    return shown[[*shown.columns.drop("note"), "note"]]
+
+
+def _join_texts(texts: pd.Series) -> str:
+    return "; ".join(sorted(set(texts) - {""}))
+
+
+def _least(chances: pd.Series) -> str:
+    return "" if (chances == "").any() else min(chances, key=float)
 
 
 def link_countries(aside: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -108,7 +138,8 @@ def set_aside(
 ) -> pd.DataFrame:
     """The contract's ``set_aside``: domains with anomalies that are not in the annex, and why.
 
-    The reason is the verdicts', which have one a site; ``networks`` are those with anomalies.
+    The reason is the verdicts', which have one a site, but that a site which is listed outside of
+    the access networks alone is *not_domestic*; ``networks`` are those that carry it.
     """
     whole = verdicts[verdicts["period"] == "all"]
     annexed = set(listed_domestic(whole, networks)["domain"])
@@ -117,8 +148,9 @@ def set_aside(
     counts = domains.set_index("domain")
     rows = []
     for domain, rows_of in cells.groupby("domain", sort=True):
-        reason = rows_of["set_aside_reason"].iloc[0]
-        asns = sorted(rows_of["probe_asn"])
+        reasons = rows_of["set_aside_reason"]
+        reason = "not_domestic" if (reasons == "not_domestic").any() else reasons.iloc[0]
+        asns = sorted(rows_of.loc[reasons == reason, "probe_asn"])
         rows.append(
             {
                 "domain": domain,

@@ -11,9 +11,12 @@ from analysis.display import bars, grids, timeline
 from analysis.display.show import show_figure, show_table
 from analysis.findings.confirmation import spans_by_site
 from analysis.findings.differences import count_reasons
+from analysis.findings.local_time import add_local_hours
 from analysis.findings.study import Study
 from analysis.reference.events import event_table, in_words
 from analysis.reference.networks import DOMESTIC
+from analysis.verdicts.intervals import CHANCE
+from analysis.verdicts.withholding import EVERYWHERE
 from analysis.vocabulary import METHODS
 
 
@@ -175,11 +178,11 @@ def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -
     Args:
         study: whose period the axis spans; it holds the events.
         intervals: the contract's ``blocking_intervals``.
-        listed: ``domain, probe_asn, state, kind``, one row per listed pair.
+        listed: ``domain, probe_asn, kind``, one row per listed pair.
     """
     period, events = study.periods["all"], study.known_events
     domestic = listed[listed["kind"].isin(DOMESTIC)]
-    spans = spans_by_site(intervals.merge(domestic[["domain", "probe_asn", "state"]]))
+    spans = spans_by_site(intervals.merge(domestic[["domain", "probe_asn"]]))
     stretches = spans["domain"].value_counts()
     title = (
         f"{len(stretches)} sites were seen blocked or likely blocked, "
@@ -199,6 +202,80 @@ def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -
             caption="Known events in the period",
             note="A day that coincides with the beginning or the end of a block proves no cause.",
         )
+
+
+def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
+    """Show each stretch of blocking with the tests around it and its hours of the week.
+
+    Args:
+        study: whose country's clocks show the local hours.
+        intervals: the contract's ``blocking_intervals``.
+    """
+    show_table(
+        _dated(intervals, study),
+        caption="Intervals and the tests around them",
+        note="Chance: at most this share of pairs that nobody blocks would look so; empty where a "
+        "mark of blocking decides. blocking_intervals.csv has the moments of all edges.",
+        fold_after=25,
+    )
+
+
+def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
+    """Show what failed and is not listed all the same, with dates and reason.
+
+    Args:
+        study: whose country's clocks show the local hours.
+        withheld: the contract's ``withheld_intervals``.
+    """
+    shown = _dated(withheld.drop(columns="state").rename(columns={"reason": "why"}), study)
+    show_table(
+        _gather_alike(shown),
+        caption="Failing, and not listed",
+        note="Where a site failed for one reason on many networks it has one row: the first day "
+        "and the last on any of them, all sessions, the least chance. withheld_intervals.csv has a "
+        "row for each network.",
+        fold_after=15,
+        headings={"why": "Why it is not listed", "blocked_from": "Failed from",
+                  "blocked_until": "Failed until", "mechanism": "How", "probe_asns": "Networks"},
+    )  # fmt: skip
+
+
+def _gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
+    """One row for what failed for one reason on many networks; what is no surprise comes last."""
+    is_alike = withheld["why"].str.startswith((EVERYWHERE, CHANCE))
+    apart = withheld.index.where(~is_alike, -1)
+    keys = [withheld["why"].str.startswith(CHANCE), *(withheld[name] for name in _ALIKE), apart]
+    rows = [
+        {**rows_of.iloc[0], "probe_asn": ";".join(rows_of["probe_asn"]),
+         "blocked_from": rows_of["blocked_from"].min(),
+         "blocked_until": rows_of["blocked_until"].max(),
+         "last_seen_open": rows_of["last_seen_open"].min(),
+         "first_seen_open_again": rows_of["first_seen_open_again"].max(),
+         "session_count": rows_of["session_count"].sum(),
+         "chance": min(rows_of["chance"], key=lambda text: float(text or 1))}
+        for _, rows_of in withheld.groupby(keys)
+    ]  # fmt: skip
+    gathered = pd.DataFrame(rows, columns=withheld.columns)
+    return gathered.drop(columns="day_count").rename(columns={"probe_asn": "probe_asns"})
+
+
+_ALIKE = ["domain", "why", "mechanism"]
+
+
+def _dated(intervals: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """The columns that a page shows; moments where an edge is known to a day or so."""
+    shown = add_local_hours(intervals, study.probe_cc)
+    days = [("last_seen_open", "blocked_from"), ("blocked_until", "first_seen_open_again")]
+    for before, after in days:
+        apart = pd.to_datetime(shown[after]) - pd.to_datetime(shown[before])
+        is_close = apart <= pd.Timedelta(days=1)
+        for name in (before, after):
+            moment = shown[f"{name}_time"].str.slice(0, 16).str.replace("T", " ")
+            shown = shown.assign(**{name: moment.where(is_close, shown[name])})
+    if not (shown["schedule"] != "").any():
+        shown = shown.drop(columns="schedule")
+    moments = [name for name in shown if str(name).endswith("_time")]
+    return shown.drop(columns=[*moments, "measurement_count", "longest_gap_days"])
 
 
 def show_agreement(study: Study, compared: pd.DataFrame) -> None:

@@ -42,13 +42,15 @@ def claim_verdicts(whole: pd.DataFrame, listed: pd.DataFrame) -> None:
     """
     domestic = listed[listed["kind"].isin(DOMESTIC)]
     states = whole["state"].value_counts()
+    disagreeing = int((whole["insufficient_reason"] == "mixed").sum())
+    thin = states.get("insufficient", 0) - disagreeing
     show_finding(
         1,
         f"{domestic['domain'].nunique()} sites were blocked or likely blocked on "
         f"{domestic['probe_asn'].nunique()} of the country's access networks.",
         f"{len(whole):,} pairs of site and network were judged; on "
-        f"{states.get('insufficient', 0):,} of them too little was tested to say anything, and "
-        f"{states.get('ok', 0):,} are reachable.",
+        f"{thin:,} of them too little was tested to say anything, on {disagreeing:,} the tests "
+        f"disagree, and {states.get('ok', 0):,} are reachable.",
         "Observed on a network is not ordered by it: an answer may come from a resolver or a path "
         "that another operator runs.",
     )

@@ -1,10 +1,9 @@
 """The confirmation stage in one call: from observations to verdicts, and the tables behind them."""
 
 from collections.abc import Hashable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
-
-from dataclasses import replace
 
 import duckdb
 import pandas as pd
@@ -139,15 +138,15 @@ _ROWS = {
     "profiled": "a measurement: the columns that rules ask (outcomes/features.md)",
     "outcomes": "a measurement: which rules it fired",
     "sessions": "a site in one run of a probe: what it shows",
-    "interval_days": "a site on a network on one day, and the interval it is in",
+    "chances": "a site on a network and a way of failing: its chance if nobody blocks",
     "verdicts": "a site on a network in a period: its state",
-    "intervals": "days in which a network blocked a site",
+    "intervals": "a stretch of time in which a network blocked a site",
+    "withheld": "a stretch that is surprising and not listed, with the reason",
     "rules": "a rule of the method",
     "answer_profiles": "an address as one resolver network gave it in a quarter",
     "special_profiles": "an address no public site has, as one resolver gave it",
     "page_profiles": "a page as one network served it",
     "broken_sessions": "a session that failed where others did not",
-    "defective_versions": "a version of the probe that fails alone",
 }
 
 
@@ -185,7 +184,6 @@ EVIDENCE = {
     "private_answers": "Private and loopback answers, by network and resolver",
     "pages": "Pages served in place of several sites, by network",
     "broken_sessions": "Broken sessions, by network",
-    "defective_versions": "Probe versions that fail where others succeed",
     "rules_fired": "Measurements by the rule that explains them",
 }
 _QUERIES = {
@@ -201,10 +199,6 @@ _QUERIES = {
     "sum(name_count)::BIGINT AS domain_count, "
     "sum(failing_name_count)::BIGINT AS failing_name_count "
     "FROM broken_sessions GROUP BY 1 ORDER BY 1",
-    "defective_versions": "SELECT software, mechanism::VARCHAR AS mechanism, name_count, "
-    "session_count, shared_session_count, "
-    "rate AS failing_share, usual_rate AS usual_share "
-    "FROM defective_versions ORDER BY software, mechanism",
     "rules_fired": "SELECT rule_id::VARCHAR AS rule_id, count(*) AS measurement_count "
     "FROM outcomes GROUP BY 1 ORDER BY 1",
 }
@@ -218,8 +212,7 @@ def evidence(study: Study, name: str) -> pd.DataFrame:
         name: ``answers`` (one row per resolver network, answer address and quarter),
             ``private_answers`` (per network, resolver network and special-purpose address),
             ``pages`` (per network and page), ``broken_sessions`` (per network: no session is
-            listed by its report), ``defective_versions`` (per version and mechanism),
-            ``rules_fired`` (per rule).
+            listed by its report), ``rules_fired`` (per rule).
 
     Returns:
         The table, with networks as ``AS123``.

@@ -33,7 +33,7 @@ class Followed:
         days: one row per day with a test, in order: ``day, session_count,
             blocked_session_count, ok_session_count, down_session_count, unclear_session_count``;
             the last four sum to less where a session says nothing.
-        stretches: the rows of ``Judgement.intervals``, in order, with the ``state``.
+        stretches: the rows of ``Judgement.intervals``, in order.
     """
 
     verdict: Any
@@ -56,8 +56,9 @@ def follow(
 ) -> Followed | None:
     """Gather what the verdict on one site was made from.
 
-    Without a name it is the pair that has most to show: one that an access network lists and whose
-    behaviour changed, of these the one with most sessions, of equals the first by name.
+    Without a name it is the pair that has most to show: one that an access network lists, whose
+    behaviour changed, for which no mark decides and which holds at all hours; of these the one with
+    most sessions, of equals the first by name.
 
     Args:
         study: after ``confirm``, whose sessions it holds.
@@ -80,7 +81,7 @@ def follow(
     return Followed(
         verdict=verdict,
         days=study.connection.execute(_DAYS, cell).df(),
-        stretches=stretches.assign(state=verdict.state),
+        stretches=stretches,
     )
 
 
@@ -97,9 +98,14 @@ def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     changing = pd.MultiIndex.from_frame(intervals.loc[seen_open, ["domain", "probe_asn"]])
     is_listed = whole["state"].isin(LISTED) & whole["kind"].isin(DOMESTIC)
     is_changing = pd.MultiIndex.from_frame(whole[["domain", "probe_asn"]]).isin(changing)
-    return whole.assign(is_listed=is_listed, is_changing=is_listed & is_changing).sort_values(
-        ["is_changing", "is_listed", "session_count", "domain", "probe_asn"],
-        ascending=[False, False, False, True, True],
+    ranked = whole.assign(
+        is_listed=is_listed,
+        is_changing=is_listed & is_changing,
+        is_weighed=(whole["chance"] != "") & (whole["schedule"] == ""),
+    )
+    return ranked.sort_values(
+        ["is_changing", "is_listed", "is_weighed", "session_count", "domain", "probe_asn"],
+        ascending=[False, False, False, False, True, True],
     )
 
 
@@ -168,7 +174,8 @@ def _cut(stretch: Any) -> str:
     ]
     return (
         f"The stretch from {stretch.blocked_from} to {stretch.blocked_until} holds "
-        f"{stretch.session_count} blocked sessions on {stretch.day_count} days; {', '.join(edges)}."
+        f"{stretch.session_count} blocked sessions on {stretch.day_count} days"
+        f"{f', at {stretch.schedule} UTC only' if stretch.schedule else ''}; {', '.join(edges)}."
     )
 
 

@@ -198,7 +198,7 @@ def _why_not(states: pd.DataFrame) -> str:
         return "not tested in the second semester"
     thin = states.isin(["insufficient"]) | states.isna()
     if thin.any(axis=1).all():
-        return "no network has enough tests in both semesters"
+        return "no network has enough tests that agree in both semesters"
     return "where it was blocked in one semester, the other shows neither blocking nor access"
 
 

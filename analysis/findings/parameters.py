@@ -6,6 +6,7 @@ cells from the declarations.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import MEANINGS, Thresholds
-from analysis.period import Period
+from analysis.period import Period, today
 from analysis.reference import countries
 from analysis.reference.files import REPOSITORY
 from analysis.reference.snapshots import LATEST, Snapshot, find, held
@@ -29,6 +30,7 @@ _WORK = REPOSITORY / "data" / "work"
 #: The lists that can be given: as parameters, or together as a snapshot.
 LISTS = ("test_list", "networks", "fingerprints", "network_names", "events")
 _LONGEST_NAME = 200  # file systems take 255 bytes, and publication adds some
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class StudyParameters:
         code = countries.parse_country(given.get("probe_cc", FICTIONAL_COUNTRY))
         if "source" not in given:
             given = _of_fictional_country(code, given)
-        period = _read_period(given)
+        period = _read_period(code, given)
         margin = given.get("receipt_margin", RECEIPT_MARGIN)
         study = cls(
             probe_cc=code,
@@ -141,7 +143,7 @@ class StudyParameters:
             thresholds=_read_thresholds(values),
         )
         tables = given.get("tables", _WORK / study.label / "tables")
-        return replace(study, tables=_absolute(tables))
+        return replace(study, tables=absolute("tables", tables))
 
     @property
     def period(self) -> Period:
@@ -236,7 +238,7 @@ def whole_number(name: str, value: object, accepted: range) -> int:
         ParameterError: it is none.
     """
     text = str(value)
-    if not (text.isascii() and text.isdecimal() and int(text[:9]) in accepted):
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) in accepted):
         first, last = accepted[0], accepted[-1]
         raise ParameterError(name, value, f"a whole number from {first} to {last} is accepted")
     return int(text)
@@ -283,27 +285,42 @@ def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]
     return {"source": folder / "archive", **lists, **dated}
 
 
-def _read_period(given: Mapping[str, Any]) -> Period:
-    """The whole period, which ``split`` can halve."""
+def _read_period(code: str, given: Mapping[str, Any]) -> Period:
+    """The whole period, which ``split`` can halve where it is more than a day."""
     for name in ("since", "until"):
         if name not in given:
             accepted = "must be given with SOURCE: a UTC date, YYYY-MM-DD"
             raise ParameterError(name.upper(), "", accepted)
     period = Period.parse(given["since"], given["until"])
-    period.split(given.get("split"))
+    # Not cut short: what a report is of, and where it lies, does not hang on the day it is made.
+    if period.until > today() and not countries.is_fictional(code):
+        accepted = f"lies ahead; {today()} is accepted at the latest: its eve is over (UTC)"
+        raise ParameterError("UNTIL", period.until, accepted)
+    if "split" in given or period.day_count > 1:  # one day can be ingested and shared
+        period.split(given.get("split"))
     return period
 
 
 def _read_paths(given: Mapping[str, Any]) -> dict[str, str]:
     """Source, store and lists with absolute paths; of test lists there may be several."""
-    paths = {name: _absolute(given.get(name, "")) for name in ("source", "store", *LISTS)}
+    paths = {name: absolute(name, given.get(name, "")) for name in ("source", "store", *LISTS)}
     lists = [part for part in str(given.get("test_list", "")).split(",") if part]
-    return {**paths, "test_list": ",".join(_absolute(part) for part in lists)}
+    return {**paths, "test_list": ",".join(absolute("test_list", part) for part in lists)}
 
 
-def _absolute(path: str | Path) -> str:
-    """An absolute path for a relative one; URLs and ``ooni`` stay as they are."""
+def absolute(name: str, path: str | Path) -> str:
+    """An absolute path for a relative one; URLs and ``ooni`` stay as they are.
+
+    Raises:
+        ParameterError: it holds control characters or is not UTF-8, or nobody has that home.
+    """
     text = str(path)
-    if text in ("", OONI) or "://" in text:
-        return text
-    return str(Path(text).expanduser().absolute())
+    try:
+        if text not in ("", OONI) and "://" not in text:
+            text = str(Path(text).expanduser().absolute())
+    except RuntimeError as error:
+        raise ParameterError(name.upper(), path, str(error)) from None
+    if _NO_TEXT.search(text):
+        accepted = "a path or URL in UTF-8, without control characters, is accepted"
+        raise ParameterError(name.upper(), path, accepted)
+    return text

@@ -159,7 +159,8 @@ def open_observations(collection: Collection, probe_cc: str, period: Period) -> 
     if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
         observations.close()
         raise SourceError(
-            f"the source has no measurement of {probe_cc} from {period.since} to {period.last_day}"
+            f"the source has no measurement of {probe_cc} from {period.since} to {period.last_day}",
+            resumes=False,
         )
     return observations
 

@@ -147,8 +147,8 @@ def _unknowns(read: dict[str, pd.DataFrame]) -> list[str]:
     whole = read["verdicts"][read["verdicts"]["period"] == "all"]
     thin = int((whole["state"] == "insufficient").sum())
     unknowns = [
-        f"{thin:,} of {len(whole):,} tested pairs of site and network have too few tests for any "
-        "statement.",
+        f"{thin:,} of {len(whole):,} tested pairs of site and network have too few tests, or "
+        "tests that disagree, for any statement.",
         "Sites that nobody tested, and networks on which nobody measured, are not in this report.",
         "Who ordered a block, and why, cannot be measured.",
     ]

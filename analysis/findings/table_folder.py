@@ -4,7 +4,11 @@
 reads what another country, another period or another threshold left there.
 """
 
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +29,25 @@ def start_tables(study: Study) -> str:
         ParameterError: it holds tables that no notebook left there.
     """
     folder = Path(study.parameters.tables)
-    before, now = _read_made_from(folder), made_from(study)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        _begin(folder, made_from(study))
+    return str(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Notebooks that run side by side begin the folder one after the other."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _begin(folder: Path, now: dict[str, Any]) -> None:
+    before = _read_made_from(folder)
     tables = [path for name in TABLES for path in folder.glob(f"{name}.*")]
     if tables and before is None:
         accepted = f"{tables[0].name} in it is not of a notebook; give a folder of its own"
@@ -34,7 +56,6 @@ def start_tables(study: Study) -> str:
         for path in tables:
             path.unlink()
         write_json(folder / MADE_FROM, now)
-    return str(folder)
 
 
 def check_tables(study: Study) -> str:

@@ -4,11 +4,9 @@ An object is read when all of it is there and is what its ETag says, so that no 
 server, and none reads what turns out to be damaged. Until then it lies in a temporary folder.
 """
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
 from threading import BoundedSemaphore
 
 import stamina
@@ -19,23 +17,12 @@ from analysis.ingestion.raw_files import RawFiles
 from analysis.sources.buckets import Bucket
 from analysis.sources.files import ArchiveObject, CannotRead, Changed, Damaged, Passing
 from analysis.sources.web import CONNECTIONS
-from analysis.store.atomic_files import lock
 from analysis.store.provenance import NotRead
 
-#: What the names of temporary folders begin with.
+#: What the name of the temporary folder begins with.
 PREFIX = "workbook-downloads-"
 
 _once_more = stamina.RetryingCaller(attempts=2, timeout=None).on(Damaged)
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder for a while. Those that killed runs have left, which nobody holds, are removed."""
-    for left in Path(gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError), lock(left):
-            shutil.rmtree(left, ignore_errors=True)
-    with TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name, lock(Path(name)):
-        yield Path(name)
 
 
 class Downloads:

@@ -88,7 +88,9 @@ def ingest(
         objects = offered or [item for item in listed if ooni.holds_country(item.key, probe_cc)]
         if not objects:
             days = f" received from {window.since} to {window.last_day}" if window else ""
-            raise SourceError(f"{source} holds no web_connectivity object of {probe_cc}{days}")
+            raise SourceError(
+                f"{source} holds no web_connectivity object of {probe_cc}{days}", resumes=False
+            )
         task = Task(opened, folder.rpartition("/")[2] or opened.id, target, fingerprints, keep_raw)
         if not reopen:  # the run that the study belongs to has cleared them away
             target.remove_leftovers(f"{FOLDER}/{task.source_id}")

@@ -6,8 +6,10 @@ line of more than :data:`LINE_LIMIT` bytes is held.
 
 import gzip
 import hashlib
+import re
 from array import array
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
@@ -18,10 +20,16 @@ from analysis.sources.files import CannotRead, Stream
 #: Lines longer than this are not read (bytes).
 LINE_LIMIT = 64 << 20
 
+#: A line with more values than this is not decoded: each takes up to a hundred bytes. Real ones
+#: have some thousands.
+VALUE_LIMIT = 1 << 18
+
 #: A stream that holds more than this and a hundred times its compressed size is a bomb. Pages
 #: shrink to a tenth, and one measurement that shrinks more is no longer than a line may be.
 _MOST_DECOMPRESSED = 2 * LINE_LIMIT
 _MOST_TIMES = 100
+#: So does one with more lines than this and one for each ten compressed bytes.
+_MOST_LINES, _BYTES_OF_A_LINE = 100_000, 10
 
 _BUFFER = 1 << 20
 _COMPRESSED_BLOCK = 1 << 17
@@ -110,6 +118,21 @@ def is_utf8(content: memoryview) -> bool:
     return True
 
 
+_STRING_OR_VALUE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{,]', re.DOTALL)
+
+
+def has_too_many_values(content: memoryview) -> bool:
+    """Whether a line of JSON holds more than :data:`VALUE_LIMIT` values."""
+    if len(content) <= VALUE_LIMIT:
+        return False
+    pieces = (bytes(content[at : at + _BUFFER]) for at in range(0, len(content), _BUFFER))
+    if sum(piece.count(mark) for piece in pieces for mark in (b",", b"[", b"{")) <= VALUE_LIMIT:
+        return False
+    # There may be as many commas in the pages alone.
+    values = (found for found in _STRING_OR_VALUE.finditer(content) if content[found.start()] != 34)
+    return next(islice(values, VALUE_LIMIT, None), None) is not None
+
+
 class Decompressed:
     """What a gzip stream holds; several members follow each other.
 
@@ -124,6 +147,7 @@ class Decompressed:
         self._member = isal_zlib.decompressobj(wbits=31)
         self._compressed: bytes = b""
         self._taken = self._given = 0  # bytes
+        self._lines = 0
 
     def readinto(self, buffer: memoryview, /) -> int:
         size = min(len(buffer), _DECOMPRESSED_BLOCK)
@@ -142,7 +166,10 @@ class Decompressed:
             content = self._member.decompress(self._compressed, size)
             self._compressed = self._member.unused_data or self._member.unconsumed_tail
             self._given += len(content)
-            if self._given > max(_MOST_DECOMPRESSED, _MOST_TIMES * self._taken):
+            self._lines += content.count(b"\n")
+            if self._given > max(
+                _MOST_DECOMPRESSED, _MOST_TIMES * self._taken
+            ) or self._lines > max(_MOST_LINES, self._taken // _BYTES_OF_A_LINE):
                 raise EOFError("the stream is a bomb")
             if is_over and not content and not self._member.eof:
                 raise EOFError("the stream ended before its end-of-stream marker")

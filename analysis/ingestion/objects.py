@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from analysis.ingestion.lines import Decompressed, Line, Readable, split_lines
+from analysis.ingestion.lines import (
+    Decompressed,
+    Line,
+    Readable,
+    has_too_many_values,
+    split_lines,
+)
 from analysis.observations import messages, observation
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received
@@ -29,6 +35,8 @@ def read_line(line: Line, fingerprints: Fingerprints, received: Received | None)
         return "invalid:line_too_long"
     if not line.is_utf8:
         return "not_json"
+    if has_too_many_values(content):
+        return "invalid:too_many_values"
     try:
         read = messages.decode(content)
         if read.test_name != "web_connectivity":
@@ -39,6 +47,8 @@ def read_line(line: Line, fingerprints: Fingerprints, received: Received | None)
         )
     except messages.NotJson:
         return "not_json"
+    except messages.TooLong:
+        return "invalid:line_too_long"
     except messages.NotAnObject:
         return "invalid:not_an_object"
     except observation.Invalid as error:

@@ -15,11 +15,12 @@ from importlib.abc import MetaPathFinder
 import pyarrow as pa
 
 from analysis.errors import SourceError
-from analysis.ingestion.downloads import Downloads, temporary_folder
+from analysis.ingestion.downloads import PREFIX, Downloads
 from analysis.ingestion.objects import Result, Task, ingest_object
 from analysis.sources.buckets import Bucket
 from analysis.sources.files import ArchiveObject, Folder
 from analysis.sources.web import CONNECTIONS, at_once
+from analysis.temporary_folders import TemporaryFolder
 
 #: Bytes of objects for which another process is started. They are read in about half a second; to
 #: start takes one.
@@ -59,7 +60,7 @@ def start_reader(task: Task, jobs: int) -> Iterator[Callable[[ArchiveObject], Re
             yield read
         return
     with (
-        temporary_folder() as folder,
+        TemporaryFolder(PREFIX) as folder,
         _start_workers(replace(task, source=Folder(folder)), jobs) as read,
     ):
         yield partial(Downloads(task.source, task, folder).fetch_and_read, read)

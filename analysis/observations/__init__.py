@@ -2,6 +2,7 @@
 
 In: the bytes of a measurement, and OONI's fingerprints. Out: a tuple in the order of ``schema``.
 No network, and of files only the fingerprints; every text from outside is bounded here.
-Start at ``observation.observe``; ``messages`` is OONI's JSON, ``attempts`` what a probe tried,
-``control`` what the test helper saw, ``pages`` what came back.
+Start at ``observation.observe``; ``messages`` is OONI's JSON, ``bodies`` the parts of it that are
+decoded late, ``attempts`` what a probe tried, ``control`` what the test helper saw, ``pages`` what
+came back.
 """

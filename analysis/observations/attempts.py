@@ -1,14 +1,13 @@
 """What a probe tried, layer by layer: lookups, connections, handshakes."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis import hosts
 from analysis.observations.control import ControlView, read_result, spell_endpoint, split_endpoint
 from analysis.observations.fingerprints import Fingerprints
-from analysis.observations.messages import Answer, Connect, Handshake, TestKeys
+from analysis.observations.messages import LIST_LIMIT, Answer, Connect, Handshake, TestKeys
 from analysis.observations.values import (
-    LIST_LIMIT,
     UNNAMED_FAILURE,
     clip_text,
     normalise_failure,
@@ -97,7 +96,7 @@ def _addresses(answers: list[Answer] | None) -> Iterator[tuple[str, Answer]]:
             yield address, answer
 
 
-def _matching(answers: list[Answer], names: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def _matching(answers: list[Answer], names: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Names of the fingerprints that the answers match."""
     for answer in answers[:LIST_LIMIT]:
         text = answer.ipv4 or answer.ipv6 or answer.hostname
@@ -178,7 +177,7 @@ def list_connects(
     """The column ``tcp``: attempts to connect to the input's host."""
     items: list[tuple[Any, ...]] = []
     results, canonical = control.tcp, hosts.canonical
-    for connect in (keys.tcp_connect or ())[:LIST_LIMIT]:
+    for connect in keys.tcp_connect or ():
         status, tags = connect.status, connect.tags
         is_success = status is not None and status.success is True and not status.failure
         failure = None if is_success else connect_failure(connect)
@@ -216,7 +215,7 @@ def list_handshakes(
     """The column ``tls``: handshakes for the input's host that verified the certificate."""
     items: list[tuple[Any, ...]] = []
     results = control.tls
-    for handshake in (keys.tls_handshakes or ())[:LIST_LIMIT]:
+    for handshake in keys.tls_handshakes or ():
         tags = handshake.tags
         if not tags or "depth=0" not in tags:
             if redirect_depth(tags):

@@ -5,8 +5,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from analysis import hosts
-from analysis.observations.messages import Control, ControlEndpoint, TestKeys
-from analysis.observations.values import LIST_LIMIT, normalise_failure, tidy_title
+from analysis.observations.messages import LIST_LIMIT, Control, ControlEndpoint, TestKeys
+from analysis.observations.values import normalise_failure, tidy_title
 
 _CACHED = 128  # characters; what is longer is not worth keeping in a cache
 _NO_CONTROL: Final = Control()
@@ -60,7 +60,7 @@ class ControlView:
         good = dict.fromkeys(
             split_endpoint(n)[0] for n, end in self.tls.items() if read_result(end)[0]
         )
-        return [address for address in good if address is not None][:LIST_LIMIT]
+        return [address for address in good if address is not None]
 
     def http_columns(self) -> tuple[Any, ...]:
         """``control_http_failure`` and status, body length and title."""

@@ -10,9 +10,11 @@ time, because a page may be written to make a backtracking matcher hang.
 
 import csv
 import hashlib
+import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +27,12 @@ PATTERN_TYPES = ("full", "prefix", "contains", "regexp")
 
 _DNS_FILE, _HTTP_FILE = "fingerprints_dns.csv", "fingerprints_http.csv"
 _COLUMNS = ("name", "scope", "location_found", "pattern_type", "pattern", "expected_countries")
+
+#: Bounds of a list; OONI's has 400 KB, patterns of 831 characters, expressions of 82, and three
+#: patterns at most that end alike.
+LIST_LIMIT, PATTERN_LIMIT, REGEXP_LIMIT, ALIKE_LIMIT = 4_000_000, 2_000, 200, 16
+_WINDOW = 1 << 15  # bytes of a page that are looked at in one go
+_DFA_LIMIT = 200_000  # bytes of patterns; a DFA takes a KB for each
 
 # Scopes that mean blocking wherever they are seen: by a provider, by a country.
 _CONFIRMING_SCOPES = ("isp", "nat")
@@ -73,11 +81,11 @@ class Fingerprints:
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     @cached_property
-    def dns_names(self) -> Mapping[str, tuple[str, ...]]:
+    def dns_names(self) -> Mapping[str, Sequence[str]]:
         """Names by the answer (an address or a host name) that they stand for."""
-        names: dict[str, tuple[str, ...]] = {}
+        names: dict[str, list[str]] = {}
         for fingerprint in self.dns:
-            names[fingerprint.pattern] = (*names.get(fingerprint.pattern, ()), fingerprint.name)
+            names.setdefault(fingerprint.pattern, []).append(fingerprint.name)
         return names
 
     @cached_property
@@ -128,15 +136,19 @@ class Fingerprints:
 class _Matcher:
     """All patterns of one location."""
 
-    def __init__(self, fingerprints: list[Fingerprint]) -> None:
-        self._literals: list[bytes] = []
-        self._targets: list[tuple[str, str, tuple[re.Pattern[bytes], ...]]] = []
+    def __init__(self, fingerprints: Iterable[Fingerprint]) -> None:
+        self.literals: list[bytes] = []
+        self._targets: list[tuple[Fingerprint, Sequence[re.Pattern[bytes]]]] = []
         for fingerprint in fingerprints:
             self._add(fingerprint)
-        self._automaton = None
-        if self._literals:
-            # The DFA takes tens of MB for OONI's list, and scans more than twice as fast.
-            self._automaton = BytesAhoCorasick(self._literals, implementation=Implementation.DFA)
+        self._longest = max(map(len, self.literals), default=0)
+
+    @cached_property
+    def _automaton(self) -> BytesAhoCorasick:
+        # The DFA takes tens of MB for OONI's list, and scans more than twice as fast.
+        is_small = sum(map(len, self.literals)) <= _DFA_LIMIT
+        chosen = Implementation.DFA if is_small else Implementation.ContiguousNFA
+        return BytesAhoCorasick(self.literals, implementation=chosen)
 
     def _add(self, fingerprint: Fingerprint) -> None:
         literal = fingerprint.pattern.encode()
@@ -147,27 +159,40 @@ class _Matcher:
                 return
             literal, pieces = parsed
         if literal:
-            self._literals.append(literal)
-            self._targets.append((fingerprint.name, fingerprint.pattern_type, pieces))
+            self.literals.append(literal)
+            self._targets.append((fingerprint, pieces))
 
-    def names_in(self, content: bytes) -> list[str]:
-        """Sorted names of what is found in ``content``."""
-        if self._automaton is None:
-            return []
+    def most_at_once(self) -> int:
+        """How many patterns can end at one place of a page: those that end like the same one."""
+        ends = Counter(self.literals)
+        return max((sum(ends[one[n:]] for n in range(len(one))) for one in ends), default=0)
+
+    def names_in(self, content: bytes, begin: int = 0) -> list[str]:
+        """Sorted names of what is found in ``content`` from ``begin`` on."""
         names: set[str] = set()
-        hits = self._automaton.find_matches_as_indexes(content, overlapping=True)
-        tried: set[int] = set()
-        for index, start, end in hits:
-            name, kind, pieces = self._targets[index]
-            if name in names:
-                continue
-            if kind == "regexp":
-                if index not in tried and _has_in_order(content, pieces):
-                    names.add(name)
-                tried.add(index)
-            elif kind == "contains" or (start == 0 and (kind == "prefix" or end == len(content))):
-                names.add(name)
+        done: set[int] = set()
+        for at in range(begin, len(content) if self.literals else 0, _WINDOW):
+            window = content[at : at + _WINDOW + self._longest - 1]
+            hits = self._automaton.find_matches_as_indexes(window, overlapping=True)
+            for index, start, end in hits:
+                if index not in done:
+                    one, pieces = self._targets[index]
+                    if _is_found(one.pattern_type, pieces, content, at + start, at + end):
+                        names.add(one.name)
+                    done.add(index)
+            if len(hits) > _WINDOW:  # a page that is full of them: go on without these
+                rest = (one for n, (one, _) in enumerate(self._targets) if n not in done)
+                return sorted(names.union(_Matcher(rest).names_in(content, at + _WINDOW)))
         return sorted(names)
+
+
+def _is_found(
+    kind: str, pieces: Sequence[re.Pattern[bytes]], content: bytes, start: int, end: int
+) -> bool:
+    """Whether a pattern is in a page, where the first of its literal is known."""
+    if kind == "regexp":
+        return _has_in_order(content, pieces)
+    return kind == "contains" or (start == 0 and (kind == "prefix" or end == len(content)))
 
 
 def _pieces(pattern: str) -> tuple[bytes, tuple[re.Pattern[bytes], ...]] | None:
@@ -196,7 +221,7 @@ def _pieces(pattern: str) -> tuple[bytes, tuple[re.Pattern[bytes], ...]] | None:
     return max(literals, key=len), compiled
 
 
-def _has_in_order(content: bytes, pieces: tuple[re.Pattern[bytes], ...]) -> bool:
+def _has_in_order(content: bytes, pieces: Sequence[re.Pattern[bytes]]) -> bool:
     """Whether one line of ``content`` holds all pieces in order."""
     position = 0
     while first := pieces[0].search(content, position):
@@ -218,7 +243,8 @@ def load(folder: str | None) -> Fingerprints:
     """Read the fingerprints of a folder; none where ``folder`` is empty.
 
     Raises:
-        ParameterError: the folder holds neither file, or a row cannot be used.
+        ParameterError: the folder holds neither file, a row cannot be used, or patterns are too
+            large, or too many that end alike.
     """
     if not folder:
         return Fingerprints()
@@ -226,17 +252,25 @@ def load(folder: str | None) -> Fingerprints:
     if not any(file.is_file() for file in files):
         raise ParameterError("FINGERPRINTS", folder, f"a folder with {_DNS_FILE} or {_HTTP_FILE}")
     dns, http = (_read(file) if file.is_file() else () for file in files)
+    for location in sorted({one.location_found for one in http}):
+        alike = _Matcher(one for one in http if one.location_found == location).most_at_once()
+        if alike > ALIKE_LIMIT:
+            what = f"{alike} patterns of {location} end alike; {ALIKE_LIMIT} are accepted"
+            raise ParameterError("FINGERPRINTS", files[1], what)
     return Fingerprints(dns=dns, http=http)
 
 
 def _read(file: Path) -> tuple[Fingerprint, ...]:
     try:
-        with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-            rows = csv.DictReader(stream)
-            missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                raise ParameterError("FINGERPRINTS", file, f"lacks the columns {missing}")
-            return tuple(_fingerprint(file, row) for row in rows)
+        with file.open("rb") as stream:
+            data = stream.read(LIST_LIMIT + 1)
+        if len(data) > LIST_LIMIT:
+            raise ParameterError("FINGERPRINTS", file, f"is larger than {LIST_LIMIT / 1e6:g} MB")
+        rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""))
+        missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
+        if missing:
+            raise ParameterError("FINGERPRINTS", file, f"lacks the columns {missing}")
+        return tuple(_fingerprint(file, row) for row in rows)
     except csv.Error as error:
         raise ParameterError("FINGERPRINTS", file, f"cannot be read as CSV: {error}") from None
 
@@ -245,6 +279,10 @@ def _fingerprint(file: Path, row: Mapping[str, str | None]) -> Fingerprint:
     cells = {name: row.get(name) or "" for name in _COLUMNS}
     if not cells["name"] or cells["pattern_type"] not in PATTERN_TYPES:
         accepted = f"row {cells['name']!r}: pattern_type must be one of {PATTERN_TYPES}"
+        raise ParameterError("FINGERPRINTS", file, accepted)
+    limit = REGEXP_LIMIT if cells["pattern_type"] == "regexp" else PATTERN_LIMIT
+    if len(cells["pattern"]) > limit:
+        accepted = f"row {cells['name']!r}: a pattern of up to {limit} characters is accepted"
         raise ParameterError("FINGERPRINTS", file, accepted)
     countries = {code.strip().upper() for code in cells["expected_countries"].split(",")}
     return Fingerprint(

@@ -1,7 +1,7 @@
 """OONI's web_connectivity JSON as partial structs: only the fields that an observation needs.
 
 Versions 0.0 to 0.5 of the test share these names (ooni/spec ts-017, df-001 to df-008). Bodies and
-headers stay :class:`msgspec.Raw` slices of the line and are decoded only when somebody looks.
+headers stay :class:`msgspec.Raw` slices of the line, which ``bodies`` decodes.
 
 A line is decoded twice at most. The strict path is one msgspec pass and serves nearly all lines.
 Where a field has a type that no version of the specification gives it, the tolerant path reads
@@ -11,23 +11,29 @@ not lose a measurement.
 
 import json
 import math
-from binascii import Error as Base64Error
-from binascii import a2b_base64
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NoReturn
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec import inspect as types
 
-#: At most so many bytes of a body are looked at; block pages are small.
-BODY_LIMIT = 1 << 20
+#: The tolerant path builds all of a line, in up to a dozen times as much memory.
+TOLERANT_LIMIT = 16 << 20
+
+#: Items of one list of one measurement that are looked at; real ones have some dozens.
+LIST_LIMIT = 512
 
 _NOTHING = Raw(b"null")
 
 
 class NotJson(ValueError):
     """The line is not one JSON value in UTF-8."""
+
+
+class TooLong(ValueError):
+    """The line has a type that no version has, and is too long for the tolerant path."""
 
 
 class NotAnObject(ValueError):
@@ -198,15 +204,7 @@ class Measurement(Struct, gc=False):
     measurement_uid: str | None = None
 
 
-class _Base64(Struct, gc=False):
-    format: str | None = None
-    data: Raw = _NOTHING
-
-
 _decode_measurement = msgspec.json.Decoder(Measurement).decode
-_decode_text = msgspec.json.Decoder(str).decode
-_decode_base64 = msgspec.json.Decoder(_Base64).decode
-_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def decode(line: bytes | bytearray | memoryview) -> Measurement:
@@ -217,14 +215,30 @@ def decode(line: bytes | bytearray | memoryview) -> Measurement:
     Raises:
         NotJson: ``line`` is not one JSON value.
         NotAnObject: it is one, but not an object.
+        TooLong: it needs the tolerant path, and is longer than :data:`TOLERANT_LIMIT`.
     """
     try:
-        return _decode_measurement(line)
+        measurement = _decode_measurement(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_tolerantly(line)
+        measurement = _decode_tolerantly(line)
+    if measurement.test_keys is not None:
+        _clip_lists(measurement.test_keys)
+    return measurement
+
+
+def _clip_lists(keys: TestKeys) -> None:
+    """Leave as many items in each list as are looked at, so that time does not grow with them."""
+    for name in ("queries", "tcp_connect", "tls_handshakes"):
+        del (getattr(keys, name) or [])[LIST_LIMIT:]
+    for name in ("tcp_connect", "tls_handshake", "ip_info"):
+        ends = getattr(keys.control, name, None) or {}
+        if len(ends) > LIST_LIMIT:
+            setattr(keys.control, name, dict(islice(ends.items(), LIST_LIMIT)))
 
 
 def _decode_tolerantly(line: bytes | bytearray | memoryview) -> Measurement:
+    if len(line) > TOLERANT_LIMIT:
+        raise TooLong(f"more than {TOLERANT_LIMIT >> 20} MB")
     try:
         # Windows tools begin a text with a byte order mark, which is no part of the JSON.
         value = json.loads(str(line, "utf-8-sig"), parse_constant=_refuse)
@@ -265,7 +279,7 @@ def _fitted(kind: types.Type, value: Any) -> Any:
     if isinstance(kind, types.DictType):
         if not isinstance(value, dict):
             return _UNFIT
-        pairs = ((_clean(key), _fitted(kind.value_type, item)) for key, item in value.items())
+        pairs = ((clean(key), _fitted(kind.value_type, item)) for key, item in value.items())
         return {key: item for key, item in pairs if item is not _UNFIT}
     return _fitted_scalar(kind, value)
 
@@ -290,7 +304,7 @@ def _fitted_scalar(kind: types.Type, value: Any) -> Any:
     if isinstance(kind, types.BoolType) and isinstance(value, bool):
         return value
     if isinstance(kind, types.StrType) and isinstance(value, str):
-        return _clean(value)
+        return clean(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return _UNFIT
     if isinstance(kind, types.IntType) and isinstance(value, int):
@@ -300,83 +314,6 @@ def _fitted_scalar(kind: types.Type, value: Any) -> Any:
     return _UNFIT
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """A half surrogate is legal in a JSON escape but cannot be stored as UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def body_bytes(raw: Raw, limit: int = BODY_LIMIT) -> bytes | None:
-    """The first ``limit`` bytes of a response body; None where there is no body.
-
-    A body is a string, or ``{"format": "base64", "data": …}`` where it is not text.
-
-    Raises:
-        binascii.Error: the base64 cannot be read.
-    """
-    view = memoryview(raw)
-    kind = bytes(view[:1])
-    if kind == b'"':
-        return _first_bytes(view, limit)
-    if kind == b"{":
-        return _base64_bytes(view, limit)
-    return None
-
-
-def _first_bytes(view: memoryview, limit: int) -> bytes:
-    """Decode a JSON string without decoding more than ``limit`` bytes of it."""
-    if len(view) <= limit:
-        text = _text(view)
-        return b"" if text is None else text.encode()
-    # The cut may fall into a letter or an escape of up to 12 bytes (a surrogate pair).
-    for end in range(limit, limit - 13, -1):
-        text = _text(bytes(view[:end]) + b'"')
-        if text is not None:
-            return text.encode()
-    return b""
-
-
-def _text(string: bytes | memoryview) -> str | None:
-    try:
-        return _decode_text(string)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    try:
-        text = json.loads(str(string, "utf-8", "replace"))
-    except ValueError:
-        return None
-    return _clean(text)
-
-
-def _base64_bytes(view: memoryview, limit: int) -> bytes | None:
-    try:
-        wrapped = _decode_base64(view)
-    except msgspec.DecodeError:
-        return None
-    data = memoryview(wrapped.data)
-    if wrapped.format != "base64" or bytes(data[:1]) != b'"':
-        return None
-    encoded_limit = limit // 3 * 4
-    # Escaped slashes make the text longer, never shorter, so that cutting it early is safe.
-    encoded = _first_bytes(data, encoded_limit)
-    if len(data) > encoded_limit:
-        encoded = encoded[: len(encoded) // 4 * 4]
-    return a2b_base64(encoded)
-
-
-def header_values(raw: Raw, names: frozenset[str]) -> dict[str, bytes]:
-    """The headers with the given lower-case names; a value may be a string or base64."""
-    if bytes(memoryview(raw)[:1]) != b"{":
-        return {}
-    try:
-        headers = _decode_object(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return {}
-    values = {}
-    for name, value in headers.items():
-        lower = name.lower()
-        if lower in names:
-            try:
-                values[lower] = body_bytes(value) or b""
-            except Base64Error:
-                continue
-    return values

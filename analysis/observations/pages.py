@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from analysis import hosts
-from analysis.observations import messages
 from analysis.observations.attempts import QueryResults, is_among
+from analysis.observations.bodies import BODY_LIMIT, body_bytes, header_values
 from analysis.observations.control import split_endpoint
 from analysis.observations.fingerprints import Fingerprints
-from analysis.observations.messages import Exchange, TestKeys
+from analysis.observations.messages import Exchange, HttpResponse, TestKeys
 from analysis.observations.values import normalise_failure, request_url, tidy_title
 
 _URL_LIMIT = 8192
@@ -60,7 +60,7 @@ def read_pages(keys: TestKeys, url: str, host: str, fingerprints: Fingerprints) 
         is_described = index == 0 and not is_like
         if is_described or not (is_trusted or fingerprints.is_empty):
             _match_headers(page, response, is_trusted, fingerprints)
-            limit = _LIKE_LIMIT if is_like else messages.BODY_LIMIT
+            limit = _LIKE_LIMIT if is_like else BODY_LIMIT
             body = _read_body(page, response, is_trusted, fingerprints, limit)
             if is_described:
                 _describe(page, body, (url, request_url(exchange), host, target))
@@ -91,24 +91,24 @@ def _is_like_control(keys: TestKeys, status: int, is_trusted: bool) -> bool:
 
 
 def _match_headers(
-    page: Page, response: messages.HttpResponse, is_trusted: bool, fingerprints: Fingerprints
+    page: Page, response: HttpResponse, is_trusted: bool, fingerprints: Fingerprints
 ) -> None:
     if is_trusted or not fingerprints.header_names:
         return
-    values = messages.header_values(response.headers, fingerprints.header_names)
+    values = header_values(response.headers, fingerprints.header_names)
     for name, value in values.items():
         page.names.extend(fingerprints.match(f"header.{name}", value))
 
 
 def _read_body(
     page: Page,
-    response: messages.HttpResponse,
+    response: HttpResponse,
     is_trusted: bool,
     fingerprints: Fingerprints,
     limit: int,
 ) -> bytes | None:
     try:
-        body = messages.body_bytes(response.body, limit)
+        body = body_bytes(response.body, limit)
     except Base64Error:
         page.is_unreadable = True
         return None

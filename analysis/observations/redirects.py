@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from analysis import hosts
 from analysis.observations.attempts import SYSTEM_ENGINES, QueryResults, connect_failure
-from analysis.observations.messages import Exchange, TestKeys
-from analysis.observations.values import LIST_LIMIT, normalise_failure, redirect_depth, request_url
+from analysis.observations.messages import LIST_LIMIT, Exchange, TestKeys
+from analysis.observations.values import normalise_failure, redirect_depth, request_url
 
 _LAYERS = ("dns", "tcp", "tls", "http")
 _DNS, _TCP, _TLS, _HTTP = range(4)

@@ -21,7 +21,6 @@ NXDOMAIN: Final = "dns_nxdomain_error"
 UNNAMED_FAILURE: Final = "unknown_failure"
 
 TEXT_LIMIT = 512
-LIST_LIMIT = 512  # items of one list of one measurement; real ones have some dozens
 
 
 def normalise_failure(failure: str | bool) -> str | None:

@@ -16,32 +16,70 @@ The folder ``findings`` lies beside ``tables`` and is not published, nor is a fi
 whose name begins with a dot: a notebook's note to those after it.
 """
 
-import csv
 import hashlib
 import json
 import logging
+import os
+import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from analysis.errors import ContractError
-from analysis.publishing.execution import execute
+from analysis.publishing.execution import Kernels, execute
 from analysis.publishing.parameters import distribute_parameters
 from analysis.publishing.rendering import (
     PageContext,
+    Section,
     SetItem,
     Summary,
     describe,
     render_page,
+    render_sections,
     render_summary,
 )
-from analysis.publishing.replacing import build_folder, recover, refuse_foreign, swap
-
-Progress = Callable[[str], None]
+from analysis.publishing.replacing import (
+    RECORD,
+    build_folder,
+    published_files,
+    recover,
+    refuse_foreign,
+    swap,
+)
+from analysis.publishing.scheduling import (
+    Display,
+    Progress,
+    Silent,
+    find_order,
+    run_side_by_side,
+)
 
 _log = logging.getLogger(__name__)
 _SUMMARY_ITEM = SetItem("index.html", "Summary", "")
+
+
+@dataclass(frozen=True)
+class Appendix:
+    """A page that is no notebook's: made of the tables once all notebooks have run.
+
+    Attributes:
+        item: the page.
+        make: is given the folder of the tables, where it may leave its own; returns the page's
+            sections.
+    """
+
+    item: SetItem
+    make: Callable[[Path], Sequence[Section]]
+
+
+#: Compares with an earlier report: is given the folder of the tables, where it may leave its own,
+#: and what ``run.json`` will say; returns the section that stands after the findings.
+Comparison = Callable[[Path, Mapping[str, Any]], Section]
 
 
 def publish(
@@ -50,12 +88,17 @@ def publish(
     out: Path,
     page: PageContext,
     run: Mapping[str, object],
-    progress: Progress | None = None,
+    display: Display | None = None,
+    *,
+    reads: Mapping[str, Collection[str]] | None = None,
+    jobs: int | None = None,
+    appendices: Sequence[Appendix] = (),
+    comparison: Comparison | None = None,
 ) -> Path:
-    """Execute the notebooks in order and publish their pages.
+    """Execute the notebooks, side by side where they may, and publish their pages.
 
     Args:
-        notebooks: each reads the tables that the ones before it wrote.
+        notebooks: in the order of their pages.
         parameters: each notebook gets those that its parameters cell declares, and may declare no
             others. ``tables`` is set here. Paths should be absolute: a notebook runs in its own
             folder.
@@ -63,7 +106,12 @@ def publish(
         page: what each page's header says.
         run: what ``run.json`` says besides ``findings`` and ``tables``; of an absolute path only
             the last part is published.
-        progress: is told what is being done, in a few words.
+        display: where it is said what is being done.
+        reads: notebook → those before it whose tables it reads. One that is not named here begins
+            when all before it are done.
+        jobs: how many notebooks run at a time; by default one per processor.
+        appendices: pages that follow those of the notebooks.
+        comparison: with an earlier report, if there is one.
 
     Returns:
         ``out``, resolved.
@@ -74,46 +122,80 @@ def publish(
         ContractError, SourceError: a notebook raised it; the earlier report is still in place.
         WorkbookError: a cell failed otherwise; likewise.
     """
-    say = progress or (lambda text: None)
-    out = out.resolve()
+    out, display = out.resolve(), display or Silent()
     given = distribute_parameters(notebooks, {"tables": "", **parameters})
-    items = [describe(notebook) for notebook in notebooks]
+    items = {notebook.stem: describe(notebook) for notebook in notebooks}
+    every = [_SUMMARY_ITEM, *items.values(), *(appendix.item for appendix in appendices)]
+    order = find_order(list(items), reads or {})
+    at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
+    kernels, progress = Kernels(at_once), Progress(display, len(notebooks))
     recover(out)
     refuse_foreign(out)
     with build_folder(out) as build:
         tables, findings = build / "tables", build / "findings"
         tables.mkdir()
         findings.mkdir()
-        for notebook, item in zip(notebooks, items, strict=True):
-            say(f"{notebook.stem}: running")
-            if "tables" in given[notebook]:
-                given[notebook]["tables"] = str(tables)
-            executed = execute(notebook, given[notebook])
+
+        def make_page(notebook: Path) -> None:
+            values = dict(given[notebook])
+            if "tables" in values:
+                values["tables"] = str(tables)
+            at = partial(_note_section, progress.sections, notebook.stem, _headings(notebook))
+            executed = execute(notebook, values, kernels, at)
             _report_warnings(notebook.stem, executed)
-            html = render_page(executed, item, page, [_SUMMARY_ITEM, *items])
-            _write(build / item.file, html)
-        say("first page")
-        _finish(build, page, [_SUMMARY_ITEM, *items], run)
-        _refuse_machine_names(build)
-        say("publishing")
+            item = items[notebook.stem]
+            _write(build / item.file, render_page(executed, item, page, every))
+
+        works = {notebook.stem: partial(make_page, notebook) for notebook in notebooks}
+        run_side_by_side(works, order, at_once, kernels.kill, progress)
+        display.update("first page")
+        for appendix in appendices:
+            html = render_sections(appendix.make(tables), appendix.item, page, every)
+            _write(build / appendix.item.file, html)
+        _finish(build, page, every, run, comparison)
+        _refuse_build_folder(build)
+        display.update("publishing")
         swap(build, out)
     return out
 
 
+def _headings(notebook: Path) -> dict[str, str]:
+    """Cell id → the heading of the section that it stands in."""
+    headings: dict[str, str] = {}
+    heading = ""
+    for cell in nbformat.read(notebook, as_version=4).cells:  # type: ignore[no-untyped-call]
+        if cell.cell_type == "markdown":
+            found = re.findall(r"^#+\s+(.+?)\s*$", cell.source, re.MULTILINE)
+            heading = found[-1] if found else heading
+        headings[cell.id] = heading
+    return headings
+
+
+def _note_section(
+    sections: dict[str, str], name: str, headings: Mapping[str, str], cell: str
+) -> None:
+    sections[name] = headings.get(cell, "")
+
+
 def _finish(
-    build: Path, page: PageContext, every: Sequence[SetItem], run: Mapping[str, object]
+    build: Path,
+    page: PageContext,
+    every: Sequence[SetItem],
+    run: Mapping[str, object],
+    comparison: Comparison | None,
 ) -> None:
     """Write what stands beside the pages: the first page and ``run.json``."""
     summary, findings = _findings(build / "findings")
     shutil.rmtree(build / "findings")
     for note in (build / "tables").glob(".*"):
         note.unlink()
-    tables = _tables(build / "tables")
+    claims = {f"F{n}": one["claim"] for n, one in enumerate(summary.get("findings", []), start=1)}
+    record = {**_portable(dict(run)), "findings": findings, "finding_claims": claims}
+    changes = comparison(build / "tables", record) if comparison else None
+    tables = list_tables(build / "tables")
     counts = {name: facts.get("row_count") for name, facts in tables.items()}
-    _write(build / "index.html", render_summary(summary, page, every, counts))
-    record = {**_portable(dict(run)), "findings": findings, "tables": tables}
-    text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    _write(build / "run.json", f"{text}\n")
+    _write(build / "index.html", render_summary(summary, page, every, counts, changes))
+    write_run(build, {**record, "tables": tables})
 
 
 def _findings(folder: Path) -> tuple[Summary, dict[str, Any]]:
@@ -132,7 +214,14 @@ def _findings(folder: Path) -> tuple[Summary, dict[str, Any]]:
     return summary, findings
 
 
-def _tables(folder: Path) -> dict[str, dict[str, Any]]:
+def write_run(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write ``run.json`` last: it names every other file; the same bytes for the same record."""
+    whole = {**record, "files": published_files(folder)}
+    text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    _write(folder / RECORD, f"{text}\n")
+
+
+def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
     """File name → digest, and the number of rows where it is a CSV."""
     facts: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.iterdir()):
@@ -140,9 +229,18 @@ def _tables(folder: Path) -> dict[str, dict[str, Any]]:
             continue
         facts[path.name] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         if path.suffix == ".csv":
-            with path.open(encoding="utf-8", newline="") as lines:
-                facts[path.name]["row_count"] = max(sum(1 for _ in csv.reader(lines)) - 1, 0)
+            facts[path.name]["row_count"] = _count_rows(path)
     return facts
+
+
+def _count_rows(path: Path) -> int:
+    """Rows under the header. A cell may be as long as it likes, and hold line breaks."""
+    row_count, is_quoted = -1, False
+    with path.open("rb") as lines:
+        for line in lines:
+            is_quoted ^= line.count(b'"') % 2 == 1
+            row_count += not is_quoted
+    return max(row_count, 0)
 
 
 def _portable(value: Any) -> Any:
@@ -166,14 +264,16 @@ def _report_warnings(stem: str, executed: Any) -> None:
                 _log.warning("%s: %s", stem, output.text.strip())
 
 
-def _refuse_machine_names(build: Path) -> None:
+def _refuse_build_folder(build: Path) -> None:
     """No published text may name the folder that it was built in.
+
+    Its name is drawn when the run begins, so that no measurement can hold it.
 
     Raises:
         ContractError: says which file does.
     """
     for path in sorted(build.rglob("*")):
-        if path.suffix in {".html", ".json", ".csv"} and build.name in path.read_text("utf-8"):
+        if path.is_file() and build.name.encode() in path.read_bytes():
             raise ContractError(f"{path.name} names a folder of this machine")
 
 

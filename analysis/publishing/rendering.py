@@ -71,6 +71,10 @@ class SetItem:
     line: str  # its first paragraph
 
 
+#: A heading (none: the page's opening), and what stands under it.
+Section = tuple[str, Markup]
+
+
 class Number(TypedDict, total=False):
     """One big number: what it is, what it counts out of what, why it may mislead."""
 
@@ -145,13 +149,36 @@ def render_page(
     return _tidy(str(html))
 
 
+def render_sections(
+    sections: Sequence[Section], item: SetItem, page: PageContext, every: Sequence[SetItem]
+) -> str:
+    """A page that is no notebook's: sections, each with its heading and what stands under it."""
+    html = (
+        markup.make_environment(TEMPLATES)
+        .get_template("sections.html.j2")
+        .render(
+            sections=[{"id": slug(head), "head": head, "content": body} for head, body in sections],
+            page=asdict(page),
+            style=stylesheet(),
+            set=[asdict(one) for one in every],
+            item=asdict(item),
+        )
+    )
+    return _tidy(html)
+
+
 def render_summary(
-    summary: Summary, page: PageContext, every: Sequence[SetItem], tables: Mapping[str, int | None]
+    summary: Summary,
+    page: PageContext,
+    every: Sequence[SetItem],
+    tables: Mapping[str, int | None],
+    changes: Section | None = None,
 ) -> str:
     """The report's first page.
 
     Args:
         tables: file name → number of rows, None for a file that is no table.
+        changes: what changed since an earlier draft; stands after the findings.
     """
     templates = markup.make_environment(TEMPLATES)
     templates.filters |= {
@@ -167,6 +194,7 @@ def render_summary(
         style=stylesheet(),
         set=[asdict(one) for one in every],
         tables=tables,
+        changes=changes,
         states=STATES.values(),
         glossary=GLOSSARY,
     )

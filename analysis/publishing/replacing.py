@@ -1,66 +1,88 @@
 """A report is made in a folder beside its place and put there in one step, whole or not at all."""
 
 import ctypes
+import json
 import os
-import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from analysis.errors import ParameterError
+from analysis.temporary_folders import TemporaryFolder
+
+RECORD = "run.json"
+#: What publication itself writes into the record, whatever the run says besides.
+_WRITTEN = ("files", "tables")
+#: What file managers put into a folder that somebody looks at.
+_OF_THE_DESKTOP = {".DS_Store", "Thumbs.db"}
 
 
-@contextmanager
-def build_folder(out: Path) -> Iterator[Path]:
+def build_folder(out: Path) -> TemporaryFolder:
     """A new folder beside ``out`` that is gone afterwards, whatever happens."""
-    build = out.with_name(f".{out.name}.building-{os.getpid()}")
-    try:
-        build.mkdir(parents=True)
-        yield build
-    finally:
-        shutil.rmtree(build, ignore_errors=True)
+    return TemporaryFolder(f".{out.name}.building-", out.parent, mode=0o777)
+
+
+def published_files(folder: Path) -> list[str]:
+    """What lies in a folder besides the record, folders apart: relative names, sorted."""
+    names = (path.relative_to(folder).as_posix() for path in _files(folder))
+    return sorted(name for name in names if name != RECORD)
 
 
 def refuse_foreign(out: Path) -> None:
-    """Refuse to replace what is no report.
+    """Refuse to replace what the workbook did not write.
+
+    A report is known by its record, which names every file that was published with it.
 
     Raises:
-        ParameterError: ``out`` is a file, or a folder with content but without ``run.json``.
+        ParameterError: ``out`` is a file, a folder with content but without the record of a report,
+            or there is a file in it that the record does not name.
     """
     if not out.exists() and not out.is_symlink():
         return
-    if not out.is_dir() or (any(out.iterdir()) and not (out / "run.json").is_file()):
-        raise ParameterError("OUT", out, "must be new, empty, or hold an earlier report")
+    accepted = "must be new, empty, or hold an earlier report"
+    if not out.is_dir():
+        raise ParameterError("OUT", out, accepted)
+    known = _recorded_files(out / RECORD)
+    foreign = [name for name in published_files(out) if name not in known | _OF_THE_DESKTOP]
+    if foreign:
+        raise ParameterError(
+            "OUT", out, f"{accepted} and nothing else; no report wrote its {foreign[0]}"
+        )
+    if not known and (out / RECORD).exists():
+        raise ParameterError("OUT", out, f"{accepted}; its {RECORD} is not of a report")
+
+
+def _files(folder: Path) -> list[Path]:
+    """Every file below a folder, and every link, wherever it leads."""
+    return [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+
+
+def _recorded_files(record: Path) -> frozenset[str]:
+    """What a report's record names; nothing where it is no such record."""
+    try:
+        written: Any = json.loads(record.read_bytes()) if record.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return frozenset()
+    if not isinstance(written, dict) or any(name not in written for name in _WRITTEN):
+        return frozenset()
+    files = written["files"]
+    return frozenset(map(str, files)) if isinstance(files, list) else frozenset()
 
 
 def recover(out: Path) -> None:
-    """Undo what an interrupted run left: put an old report back, drop folders of dead runs."""
+    """Undo what an interrupted run left: put an old report back.
+
+    Raises:
+        ParameterError: something else than a report stands where the old one would.
+    """
     old = _aside(out)
     if old.exists():
+        refuse_foreign(old)
         if out.exists():
             shutil.rmtree(old)
         else:
             old.rename(out)
-    for folder in out.parent.glob(f".{_escaped(out.name)}.building-*"):
-        process = folder.name.rpartition("-")[2]
-        # our own number on a folder that is there already is that of an earlier process
-        if not process.isdigit() or int(process) == os.getpid() or not _is_alive(int(process)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", name)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _aside(out: Path) -> Path:
@@ -68,10 +90,16 @@ def _aside(out: Path) -> Path:
 
 
 def swap(build: Path, out: Path) -> None:
-    """Put the new report in place of the old one; at any moment one of them is there whole."""
+    """Put the new report in place of the old one; at any moment one of them is there whole.
+
+    Raises:
+        ParameterError: somebody has put something there while the report was made.
+    """
+    refuse_foreign(out)
     if not out.exists():
-        build.rename(out)
-        return
+        with suppress(OSError):  # another run was quicker: its report is replaced
+            build.rename(out)
+            return
     if _exchange(build, out):
         return  # the old report now lies in the build folder, which is removed
     old = _aside(out)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from zoneinfo import ZoneInfo
 
 from analysis.errors import ParameterError
 from analysis.reference.files import REFERENCE, read_csv
@@ -19,22 +20,24 @@ _COUNTRY_CODE = re.compile(r"[A-Z]{2}", re.ASCII)
 
 @dataclass(frozen=True)
 class Country:
-    """A country: ISO 3166-1 alpha-2 code, English short name, its top-level domains."""
+    """A country: ISO 3166-1 alpha-2 code, English short name, its top-level domains, and the IANA
+    time zone of its capital (empty where it has none)."""
 
     code: str
     name: str
     tlds: tuple[str, ...]
+    zone: str
 
 
 @lru_cache(maxsize=1)
 def countries() -> Mapping[str, Country]:
     """All countries by code, from ``data/reference/countries.csv``; fictional ones are not in."""
-    table = read_csv(REFERENCE / "countries.csv", ("code", "name", "tlds"), "PROBE_CC")
+    table = read_csv(REFERENCE / "countries.csv", ("code", "name", "tlds", "zone"), "PROBE_CC")
     return MappingProxyType(
         {
-            row["code"]: Country(row["code"], row["name"], tuple(row["tlds"].split(";")))
-            if row["tlds"]
-            else Country(row["code"], row["name"], ())
+            row["code"]: Country(
+                row["code"], row["name"], tuple(filter(None, row["tlds"].split(";"))), row["zone"]
+            )
             for _, row in table.rows
         }
     )
@@ -72,3 +75,10 @@ def country_tlds(probe_cc: str) -> tuple[str, ...]:
     """The top-level domains of a country in ASCII form, for example ``("ru", "xn--p1ai")``."""
     code = parse_country(probe_cc)
     return (code.lower(),) if is_fictional(code) else countries()[code].tlds
+
+
+def capital_zone(probe_cc: str) -> ZoneInfo | None:
+    """The time zone of a country's capital; None for a fictional country, which has no clocks."""
+    code = parse_country(probe_cc)
+    name = "" if is_fictional(code) else countries()[code].zone
+    return ZoneInfo(name) if name else None

@@ -17,7 +17,7 @@ import yaml
 from analysis.errors import ParameterError
 from analysis.period import Period, parse_date
 from analysis.reference.countries import is_fictional, parse_country
-from analysis.reference.files import REFERENCE, ReferenceFile
+from analysis.reference.files import REFERENCE, ReferenceFile, read_file
 from analysis.vocabulary import EVENT_KINDS
 
 #: What stands for a source where the country is fictional, and only there.
@@ -25,6 +25,7 @@ INVENTED = "invented"
 
 _KEYS = ("date", "title", "kind", "source")
 _SOURCE = re.compile(r"https://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?:[/?#][!-~]*)?", re.ASCII)
+_LARGEST = 1_000_000  # bytes; some thousands of events, which take YAML seconds to read
 _LONGEST_TITLE = 120
 _LONGEST_SOURCE = 500
 
@@ -74,11 +75,7 @@ def load_events(path: str | Path | None, probe_cc: str) -> EventList:
     if not path and not shipped.is_file():
         return EventList()
     file = Path(path).expanduser() if path else shipped
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ParameterError("EVENTS", file, f"cannot be read: {reason}") from None
+    data = read_file(file, "EVENTS", _LARGEST)
     by_day_and_title: dict[tuple[date, str], tuple[int, Event]] = {}
     for place, node in enumerate(_entries(data, file), start=1):
         where = f"event {place}, line {node.start_mark.line + 1}"

@@ -20,6 +20,8 @@ from analysis.errors import ParameterError
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: Shipped reference data; ``sources.csv`` in it says where each file comes from.
 REFERENCE = REPOSITORY / "data" / "reference"
+#: Bytes of a file of reference data; registered names of all networks are 10 MB.
+FILE_LIMIT = 100_000_000
 REQUIRED_COLUMNS = ("url", "category_code", "category_description")
 
 Role = Literal["country", "general"]
@@ -55,6 +57,25 @@ class CsvTable:
     rows: tuple[tuple[int, Mapping[str, str]], ...]
 
 
+def read_file(path: Path, parameter: str, limit: int = FILE_LIMIT) -> bytes:
+    """The bytes of a file that somebody hands in.
+
+    Raises:
+        ParameterError: it cannot be read, is no file (a pipe, a device), or is too large.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise ParameterError(parameter, path, "cannot be read: not a file")
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ParameterError(parameter, path, f"cannot be read: {reason}") from None
+    if len(data) > limit:
+        raise ParameterError(parameter, path, f"is larger than {limit / 1e6:g} MB")
+    return data
+
+
 def read_csv(path: Path, required: Sequence[str], parameter: str) -> CsvTable:
     """Read a UTF-8 CSV file with a header row; blank lines are skipped, cells are stripped.
 
@@ -67,11 +88,7 @@ def read_csv(path: Path, required: Sequence[str], parameter: str) -> CsvTable:
         ParameterError: the file is missing, not UTF-8, not CSV, lacks a column, or a line has
             more or fewer cells than the header; names the file, the line and what is wrong.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ParameterError(parameter, path, f"cannot be read: {reason}") from None
+    data = read_file(path, parameter)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -81,7 +98,11 @@ def read_csv(path: Path, required: Sequence[str], parameter: str) -> CsvTable:
     _, header = next(lines, (1, []))
     missing = [column for column in required if column not in header]
     if missing:
-        raise ParameterError(parameter, path, f"line 1: no column {', '.join(missing)}")
+        message = f"line 1: no column {', '.join(missing)}"
+        other = next((mark for mark in ";\t|" if any(mark in cell for cell in header)), "")
+        if other:
+            message += f"; its cells seem to be separated by {other!r}, save it with commas"
+        raise ParameterError(parameter, path, message)
     if len(set(header)) != len(header):
         raise ParameterError(parameter, path, "line 1: two columns have the same name")
     rows: list[tuple[int, Mapping[str, str]]] = []

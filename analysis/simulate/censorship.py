@@ -7,6 +7,7 @@ the place of others, resets a TLS handshake by its server name, or answers a pla
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from random import Random
 
 from analysis.simulate.internet import (
@@ -26,17 +27,38 @@ from analysis.simulate.pages import WISHES, Page, make_page
 
 
 @dataclass(frozen=True, slots=True)
+class WeekHours:
+    """Hours of the week, UTC: windows of whole hours on a run of weekdays (0 is Monday)."""
+
+    first: int
+    last: int
+    windows: tuple[tuple[int, int], ...]
+
+    def hold(self, moment: datetime) -> bool:
+        is_day = (moment.weekday() - self.first) % 7 <= (self.last - self.first) % 7
+        return is_day and any(since <= moment.hour < until for since, until in self.windows)
+
+    def __str__(self) -> str:
+        days = [
+            ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[n] for n in (self.first, self.last)
+        ]
+        windows = (f"{since:02}:00-{until:02}:00" for since, until in self.windows)
+        return f"{'-'.join(dict.fromkeys(days))} {', '.join(windows)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """One site blocked on one network, from day ``start`` (in) to day ``stop`` (out).
 
-    ``share`` is the share of the network's sessions whose way leads past a box that blocks.
+    A part of a day is a part of 1. ``share`` is the share of the network's sessions whose way
+    leads past a box that blocks; ``hours`` are those of the week at which it does, if not all.
     """
 
     host: str
     asn: int
     mechanism: str
-    start: int
-    stop: int
+    start: float
+    stop: float
     detail: str = ""
     lie: str = ""  # the address, or failure, that the network's resolver answers
     injected: str = ""  # the failure that the path answers to any resolver's query
@@ -47,9 +69,13 @@ class Block:
     http_page: Page | None = None
     addresses: tuple[str, ...] = ()  # closed to all connections
     share: float = 1.0
+    hours: WeekHours | None = None
 
-    def is_on(self, day: int) -> bool:
-        return self.start <= day < self.stop
+    def is_on(self, day: int, moment: datetime) -> bool:
+        """Whether it holds at a moment, which lies on this day of the period."""
+        time = timedelta(hours=moment.hour, minutes=moment.minute, seconds=moment.second)
+        is_in_span = self.start <= day + time / timedelta(days=1) < self.stop
+        return is_in_span and (self.hours is None or self.hours.hold(moment))
 
 
 class Censorship:
@@ -66,17 +92,17 @@ class Censorship:
             for address in block.addresses:
                 self._by_address.setdefault((block.asn, address), []).append(block)
 
-    def on(self, asn: int, host: str, day: int) -> Block | None:
-        """The block of a site on a network on a day."""
+    def on(self, asn: int, host: str, day: int, moment: datetime) -> Block | None:
+        """The block of a site on a network at a moment of a day."""
         for block in self._by_place.get((asn, host), ()):
-            if block.is_on(day):
+            if block.is_on(day, moment):
                 return block
         return None
 
-    def at(self, asn: int, address: str, day: int) -> Block | None:
-        """The block that closes an address to a network on a day."""
+    def at(self, asn: int, address: str, day: int, moment: datetime) -> Block | None:
+        """The block that closes an address to a network at a moment of a day."""
         blocks = self._by_address.get((asn, address), ())
-        return next((block for block in blocks if block.is_on(day)), None)
+        return next((block for block in blocks if block.is_on(day, moment)), None)
 
 
 #: What the filtering gateway of one network calls itself.

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
-from analysis.simulate.internet import NXDOMAIN, REFUSED, Client, Internet, Lookup
+from analysis.simulate.internet import NXDOMAIN, REFUSED, TIMED_OUT, Client, Internet, Lookup
 from analysis.simulate.numbering import stream
 from analysis.simulate.pages import Page
 from analysis.simulate.urls import Target, endpoint, parse
@@ -71,6 +71,9 @@ class Helper:
             failure = self.internet.handshake(address, target.host, self._client)
         if failure is not None:
             control.http_failure = _HTTP_WORDS.get(failure, failure)
+            return
+        if self.internet.is_overloaded(target.host, self._rng):
+            control.http_failure = TIMED_OUT
             return
         page = self.internet.fetch(address, target.host, target.is_https, self._client, self._rng)
         location = dict(page.headers).get("Location")

@@ -99,6 +99,11 @@ class Internet:
             return WRONG_HOST
         return RESET if site.refuses == "tls" and client.is_inside else None
 
+    def is_overloaded(self, host: str, rng: Random) -> bool:
+        """Whether the site is too busy to answer this request in time."""
+        site = self.sites.get(host)
+        return site is not None and site.overload > 0 and rng.random() < site.overload
+
     def fetch(self, address: str, host: str, is_tls: bool, client: Client, rng: Random) -> Page:
         """The answer to ``GET /`` on a good connection."""
         server = self.servers[address]

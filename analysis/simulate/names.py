@@ -77,6 +77,7 @@ class Site:
     ``edges`` are a CDN's addresses by the AS of the client who asks. ``refuses`` is how the
     server itself turns away clients from the country: with a page, or at "tcp" or "tls".
     ``cut_off`` is a range of days on which no way leads from the country to the server.
+    ``overload`` is the share of requests that it is too busy to answer.
     """
 
     host: str
@@ -96,6 +97,7 @@ class Site:
     refusal: Page | None = None
     refuses: str = ""
     cut_off: tuple[int, int] | None = None
+    overload: float = 0.0
     tested_from: int = 0
     is_alone: bool = True  # no other site on its addresses
 

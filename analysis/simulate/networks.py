@@ -113,6 +113,7 @@ class Network:
     has_v6: bool = False
     is_v6_broken: bool = False
     fleet_share: float = 0.0  # of its sessions that one fleet of outdated probes ran
+    lost_control_share: float = 0.0  # of its tests, for which the helper cannot be reached
     bad_spell: tuple[int, int] | None = None  # days on which its lines were much worse
 
 

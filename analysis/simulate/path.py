@@ -6,6 +6,7 @@ see; it never learns why.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 
 from analysis.simulate.censorship import Block, Censorship
@@ -57,6 +58,7 @@ class Path:
         internet: Internet,
         censorship: Censorship,
         day: int,
+        moment: datetime,
         rng: Random,
         state: str = "good",
         lacks_authority: bool = False,
@@ -65,6 +67,7 @@ class Path:
         self.resolver = resolver
         self.internet = internet
         self.day = day
+        self.moment = moment  # moves on as the probe measures
         self.rng = rng
         self.state = state
         self.client = Client(network.asn, network.is_inside)
@@ -82,7 +85,7 @@ class Path:
     def _block(self, host: str) -> Block | None:
         if host in self.lies:
             return self.lies[host]
-        block = self._censorship.on(self.network.asn, host, self.day)
+        block = self._censorship.on(self.network.asn, host, self.day, self.moment)
         return block if block is not None and self._way_out < block.share else None
 
     def _times_out(self) -> bool:
@@ -143,7 +146,7 @@ class Path:
             return TIMED_OUT
         if self.state == "portal":
             address = self._censorship.machines.portal
-        block = self._censorship.at(self.network.asn, address, self.day)
+        block = self._censorship.at(self.network.asn, address, self.day, self.moment)
         if block is not None and block.host not in self.lies:
             return block.tcp_failure
         return self.internet.connect(address, port, self.day, self.client)
@@ -178,4 +181,7 @@ class Path:
             return block.http_failure
         if block is not None and block.http_page is not None:
             return addressed(block.http_page, host)
+        if self.internet.is_overloaded(host, self.rng):
+            self.timeout_count += 1
+            return TIMED_OUT
         return self.internet.fetch(address, host, is_tls, self.client, self.rng)

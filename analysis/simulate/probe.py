@@ -61,6 +61,7 @@ class Probe:
         session, path = self._session, self._session.path
         rng = path.rng
         self._now += timedelta(seconds=rng.randint(2, 7))
+        path.moment = self._now
         target = parse(url)
         ask = self._ask_helper(rng)
         path.timeout_count = 0

@@ -24,6 +24,7 @@ class Software:
     lacks_authority: bool = False
     trusts_loopback: bool = False
     names_nxdomain: str = "dns_nxdomain_error"
+    omits_address: bool = False  # of requests: the field is optional
     words: str = ""  # a system language other than English shows in failures
 
     def annotations(self, network_type: str) -> dict[str, Any]:

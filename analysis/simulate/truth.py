@@ -5,7 +5,9 @@ The totals are counted from what was written, before anybody reads it back. In e
 reaches past the period.
 
 * ``blocks.csv``: one row a block (a name on a network over one stretch of days);
-  ``session_count`` and ``day_count`` say how often the name was tested while it held, and
+  ``since_time`` and ``until_time`` are the exact moments, ``schedule`` the hours of the week
+  at which alone it holds; ``session_count`` and ``day_count`` say how often the name was tested
+  while it held, and
   ``sound_session_count`` in how many of the sessions nothing else went wrong; ``share`` is the
   share of sessions that it meets. A name that one
   network's resolver blocks on others has a row for each.
@@ -16,7 +18,7 @@ reaches past the period.
   ``portal``, ``home_filter``, a build that ``lacks_authority``, or a ``forged`` report.
 * ``forgeries.csv``: one row a name in a forged report: what it claims of the name (``blocked``,
   ``open``, or by a false control ``control_dead`` and ``control_alive``), and the kind of forgery.
-* ``tests.csv``: one row a name, network and day on which the name was tested there.
+* ``tests.csv``: one row a name, network, day and hour in which the name was tested there.
 * ``ledger.csv`` and ``measurements_by_month.csv``: totals of the archive.
 """
 
@@ -24,6 +26,8 @@ import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +110,8 @@ class Tally:
     ledger: Counter[str] = field(default_factory=Counter)
     months: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     measurements: Counter[int] = field(default_factory=Counter)
-    #: (domain, asn) -> date -> the sessions that tested the one on the other, and the sound ones
-    tests: defaultdict[tuple[str, int], dict[str, tuple[set[str], set[str]]]] = field(
+    #: (domain, asn) -> hour -> the sessions that tested the one on the other, and the sound ones
+    tests: defaultdict[tuple[str, int], dict[datetime, tuple[set[str], set[str]]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
     odd_sessions: list[tuple[str, str, str, str]] = field(default_factory=list)
@@ -133,12 +137,13 @@ class Tally:
 
     def keep(self, month: str, flag: str, document: Json, is_sound: bool) -> None:
         """Count one measurement that a reader should keep."""
-        asn, day = int(document["probe_asn"][2:]), document["measurement_start_time"][:10]
+        asn = int(document["probe_asn"][2:])
+        hour = datetime.fromisoformat(document["measurement_start_time"][:13])
         self.ledger["kept"] += 1
         self.months[month][flag] += 1
         self.measurements[asn] += 1
         tested, sound = self.tests[normalise(document["input"]), asn].setdefault(
-            day, (set(), set())
+            hour, (set(), set())
         )
         tested.add(document["report_id"])
         if is_sound:
@@ -163,8 +168,8 @@ class Tally:
 
 
 _BLOCK_HEADER = (
-    "domain", "probe_asn", "mechanism", "since", "until", "detail", "session_count", "day_count",
-    "sound_session_count", "share",
+    "domain", "probe_asn", "mechanism", "since", "until", "since_time", "until_time", "schedule",
+    "detail", "session_count", "day_count", "sound_session_count", "share",
 )  # fmt: skip
 _NAME_HEADER = (
     "domain", "situation", "category_code", "is_local", "since", "until", "tested_since",
@@ -175,7 +180,7 @@ _NETWORK_HEADER = (
 )  # fmt: skip
 _SESSION_HEADER = ("report_id", "probe_asn", "faults", "software_version")
 _FORGERY_HEADER = ("report_id", "day", "probe_asn", "domain", "claim", "kind")
-_TEST_HEADER = ("domain", "probe_asn", "day", "session_count", "sound_session_count")
+_TEST_HEADER = ("domain", "probe_asn", "day", "hour", "session_count", "sound_session_count")
 
 
 def write_truth(folder: Path, world: World, tally: Tally) -> None:
@@ -197,24 +202,38 @@ def write_truth(folder: Path, world: World, tally: Tally) -> None:
 
 def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:
     """A block, and how many sessions tested the name while it held."""
-    first, last = world.date_of(block.start), world.date_of(block.stop)
-    days = [
-        sessions
-        for day, sessions in tally.tests[block.host, block.asn].items()
-        if str(first) <= day < str(last)
-    ]
+    met = {
+        hour: sessions
+        for hour, sessions in tally.tests[block.host, block.asn].items()
+        if block.is_on((hour.date() - world.period.since).days, hour)
+    }
     return (
         block.host, f"AS{block.asn}", block.mechanism, *_days(world, block.start, block.stop),
-        block.detail, sum(len(tested) for tested, _ in days), len(days),
-        sum(len(sound) for _, sound in days), block.share,
+        *_moments(world, block), block.hours or "", block.detail,
+        sum(len(tested) for tested, _ in met.values()), len({hour.date() for hour in met}),
+        sum(len(sound) for _, sound in met.values()), block.share,
     )  # fmt: skip
+
+
+def _moments(world: World, block: Block) -> tuple[str, str]:
+    """The first moment of a block, and the first one after it; at its hours if it has any."""
+    midnight = datetime.combine(world.period.since, datetime.min.time())
+    since, until = (midnight + timedelta(days=day) for day in (block.start, block.stop))
+    if block.hours is not None:
+        hour = timedelta(hours=1)
+        while not block.hours.hold(since):
+            since += hour
+        while not block.hours.hold(until - hour):
+            until -= hour
+    first = since.isoformat() if block.start > 0 else ""
+    return first, until.isoformat() if block.stop < world.period.day_count else ""
 
 
 def _test_rows(tally: Tally) -> list[tuple[object, ...]]:
     return [
-        (domain, f"AS{asn}", day, len(tested), len(sound))
-        for (domain, asn), days in sorted(tally.tests.items())
-        for day, (tested, sound) in sorted(days.items())
+        (domain, f"AS{asn}", hour.date(), hour.hour, len(tested), len(sound))
+        for (domain, asn), hours in sorted(tally.tests.items())
+        for hour, (tested, sound) in sorted(hours.items())
     ]
 
 
@@ -228,8 +247,8 @@ def _name_row(world: World, site: Site) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _days(world: World, start: int, stop: int) -> tuple[str, str]:
+def _days(world: World, start: float, stop: float) -> tuple[str, str]:
     """First day and the day after the last; empty where it reaches past the period."""
-    first = str(world.date_of(start)) if start > 0 else ""
-    last = str(world.date_of(stop)) if stop < world.period.day_count else ""
+    first = str(world.date_of(int(start))) if start > 0 else ""
+    last = str(world.date_of(ceil(stop))) if stop < world.period.day_count else ""
     return first, last

@@ -272,7 +272,9 @@ def _record_request(
     referer: str,
     t0: float,
 ) -> None:
-    item: Json = {"network": "tcp", "address": endpoint(flow.address, flow.port)}
+    item: Json = {"network": "tcp"}
+    if not run.software.omits_address:
+        item["address"] = endpoint(flow.address, flow.port)
     if flow.port == 443:
         item["alpn"] = "http/1.1"
     item |= {

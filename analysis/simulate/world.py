@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from analysis.period import Period
+from analysis.simulate.cases import Watch, add_cases, change_networks, change_sites
 from analysis.simulate.censorship import Censorship, make_censorship
 from analysis.simulate.control import Helper
 from analysis.simulate.forgery import Forgery, LyingHelper, plan_forgeries
@@ -46,6 +47,7 @@ class Design:
     new_share: float | None = None
     flaky_share: float | None = None
     has_forgeries: bool = True
+    cases: tuple[str, ...] = ()  # hard cases, by name
     national_count: int = 0  # sites that a gateway at the border blocks for all networks
 
 
@@ -64,6 +66,8 @@ class World:
     helper: Helper
     names: Names
     forgeries: list[Forgery]
+    watches: list[Watch]
+    omission_share: float  # of sessions that do not say where requests went
 
     def date_of(self, day: int) -> date:
         """The date of a day counted from the period's first."""
@@ -97,7 +101,9 @@ def make_world(design: Design) -> World:
     networks = make_networks(
         seed, plan, design.network_count, design.mechanisms, design.flaky_share
     )
+    change_networks(design.cases, networks)
     sites = make_sites(seed, plan, period.day_count, design.name_count)
+    change_sites(design.cases, seed, sites)
     _spread_caches(seed, sites, networks, plan)
     _refuse_visitors(sites)
     _write_in_old_letters(sites)
@@ -105,6 +111,10 @@ def make_world(design: Design) -> World:
     censorship = make_censorship(seed, internet, networks, period.day_count, design.mechanisms,
         design.national_count,
     )  # fmt: skip
+    added = add_cases(design.cases, seed, period, networks, sites, censorship, design.mechanisms)
+    censorship = Censorship(
+        [*censorship.blocks, *added.blocks], censorship.machines, censorship.order_day
+    )
     forgeries = (
         plan_forgeries(seed, networks, sites, censorship, period.day_count)
         if design.has_forgeries
@@ -126,6 +136,8 @@ def make_world(design: Design) -> World:
         helper=Helper(seed, internet, helper_asn),
         names=Names(plan, names, udp, "https://doh.example/dns-query"),
         forgeries=forgeries,
+        watches=added.watches,
+        omission_share=0.33 if "no_addresses" in design.cases else 0.0,
     )
 
 
@@ -222,13 +234,30 @@ def run_sessions(world: World, sessions_per_day: float, batch_size: int) -> Iter
     for day in range(world.period.day_count):
         for number, (network, hour) in enumerate(schedule.on_day(day)):
             rng = stream(world.seed, "session", day, number)
-            session = _open_session(world, network, day, hour, rng)
+            start = _start_by_timer(world, day, hour, rng)
+            session = _open_session(world, network, day, start, rng)
             probe = Probe(world.probe_cc, session, world.helper, world.names)
             tests = [_test(probe, session, site, rng) for site in schedule.deal(network, day)]
             yield Batch(session, day, _receipt(session.start, rng), tests)
+        for number, watch in enumerate(world.watches):
+            if watch.start <= day < watch.stop:
+                yield from _keep_watch(world, watch, number, day)
         for number, forgery in enumerate(world.forgeries):
             if forgery.day == day:
                 yield forge(world, forgery, number)
+
+
+def _keep_watch(world: World, watch: Watch, number: int, day: int) -> Iterator[Batch]:
+    """The sessions of a day on one network that test what is watched, and nothing else."""
+    network = next(one for one in world.networks if one.asn == watch.asn)
+    rng = stream(world.seed, "watch", number, day)
+    midnight = datetime.combine(world.date_of(day), datetime.min.time())
+    for second in sorted(rng.randrange(86_000) for _ in range(watch.sessions_per_day)):
+        start = midnight + timedelta(seconds=second)
+        session = _open_session(world, network, day, start, rng)
+        probe = Probe(world.probe_cc, session, world.helper, world.names)
+        sites = [world.internet.sites[host] for host in watch.hosts]
+        yield Batch(session, day, session.start, [_test(probe, session, s, rng) for s in sites])
 
 
 def forge(world: World, forgery: Forgery, number: int) -> Batch:
@@ -236,8 +265,10 @@ def forge(world: World, forgery: Forgery, number: int) -> Batch:
     rng = stream(world.seed, "forged", forgery.claim, forgery.kind, forgery.day, number)
     network = next(one for one in world.networks if one.asn == forgery.asn)
     calm = replace(network, timeout_rate=0.0, dead_session_rate=0.0, portal_session_rate=0.0,
-                   filter_session_rate=0.0, fleet_share=0.0)  # fmt: skip
-    session = _open_session(world, calm, forgery.day, rng.choice(_HOURS), rng)
+                   filter_session_rate=0.0, fleet_share=0.0,
+                   lost_control_share=0.0)  # fmt: skip
+    start = _start_by_timer(world, forgery.day, rng.choice(_HOURS), rng)
+    session = _open_session(world, calm, forgery.day, start, rng)
     session.report_id = session.report_id or _report_id(world, session.start, network, rng)
     session.helper_failure_rate = 0.0
     session.path.lies = forgery.lies
@@ -266,10 +297,17 @@ def _spelling(site: Site, rng: Random) -> str:
     return site.inputs[0] if len(site.inputs) == 1 else rng.choice(site.inputs)
 
 
-def _open_session(world: World, network: Network, day: int, hour: int, rng: Random) -> Session:
+def _start_by_timer(world: World, day: int, hour: int, rng: Random) -> datetime:
     start = datetime.combine(world.date_of(day), datetime.min.time())
-    start += timedelta(hours=hour, minutes=rng.randint(0, 44), seconds=rng.randint(0, 59))
+    return start + timedelta(hours=hour, minutes=rng.randint(0, 44), seconds=rng.randint(0, 59))
+
+
+def _open_session(
+    world: World, network: Network, day: int, start: datetime, rng: Random
+) -> Session:
     software = pick(rng, world.fleet, network.fleet_share)
+    if world.omission_share and stream(world.seed, "omits", start).random() < world.omission_share:
+        software = replace(software, omits_address=True)
     resolver = Resolver(network.resolver_asn, network.resolver_address)
     if rng.random() < network.filter_session_rate:
         resolver.home_filter = rng.choice(world.censorship.machines.home_filters)
@@ -281,7 +319,7 @@ def _open_session(world: World, network: Network, day: int, hour: int, rng: Rand
     elif chance < network.dead_session_rate + network.portal_session_rate:
         state = "portal"
     path = NetworkPath(
-        network, resolver, world.internet, world.censorship, day, rng, state,
+        network, resolver, world.internet, world.censorship, day, start, rng, state,
         software.lacks_authority,
     )  # fmt: skip
     report_id = _report_id(world, start, network, rng)
@@ -289,6 +327,7 @@ def _open_session(world: World, network: Network, day: int, hour: int, rng: Rand
         report_id = ""  # the collector could not be reached to open a report
     mobile = network.kind == "mobile" and software.platform == "android"
     rate = 0.6 if stream(world.seed, "helper", day).random() < 0.015 else 0.02
+    rate = max(rate, network.lost_control_share)
     return Session(report_id, start, software, path, "mobile" if mobile else "wifi", rate)
 
 

@@ -14,6 +14,7 @@ from analysis.errors import ParameterError
 from analysis.period import Period
 from analysis.simulate import reference
 from analysis.simulate.archive import compress, compress_cut, object_key, write_object
+from analysis.simulate.cases import check_cases
 from analysis.simulate.forgery import ForgedClaim, order_forgeries
 from analysis.simulate.names import NAME_COUNT
 from analysis.simulate.networks import NETWORK_COUNT, check_mechanisms
@@ -31,6 +32,8 @@ from analysis.simulate.world import (
 )
 
 FICTIONAL_CODES = ("AA", *(f"Q{letter}" for letter in "MNOPQRSTUVWXYZ"))
+#: The hard cases of a world for which none are named.
+USUAL_CASES = ("exam_hours",)
 _STAMP = "world.json"
 _LINES_PER_OBJECT = 120
 #: Objects with forged reports are numbered from here on.
@@ -68,6 +71,7 @@ def write_world(
     flaky_share: float | None = None,
     has_forgeries: bool = True,
     national_count: int = 0,
+    cases: Sequence[str] = USUAL_CASES,
 ) -> Summary:
     """Write a fictional country's archive, reference data and truth.
 
@@ -85,6 +89,7 @@ def write_world(
         mechanisms: the ways of blocking that exist; all that its networks know by default.
         new_share: share of probes that run web_connectivity 0.5.
         flaky_share: share of networks that are flaky.
+        cases: names in ``cases.CASES``; what they add changes nothing else.
         national_count: sites that a gateway at the border blocks for all networks at once.
         has_forgeries: whether somebody submits forged reports. Nothing else depends on it.
 
@@ -96,12 +101,13 @@ def write_world(
     names = None if mechanisms is None else tuple(sorted(mechanisms))
     design = Design(
         probe_cc, period, seed, network_count, name_count, names, new_share, flaky_share,
-        has_forgeries, national_count,
+        has_forgeries, tuple(sorted(cases)), national_count,
     )  # fmt: skip
     _check(out, design, sessions_per_day, scale, coverage)
     parameters = {
         **asdict(design),
         "mechanisms": mechanisms if mechanisms is None else sorted(mechanisms),
+        "cases": sorted(cases),
         "since": str(period.since),
         "until": str(period.until),
         "sessions_per_day": sessions_per_day,
@@ -160,6 +166,7 @@ def _design_of(parameters: dict[str, Any]) -> Design:
     chosen = {name: parameters[name] for name in known}
     if chosen["mechanisms"] is not None:
         chosen["mechanisms"] = tuple(chosen["mechanisms"])
+    chosen["cases"] = tuple(chosen["cases"])
     period = Period.parse(parameters["since"], parameters["until"])
     return Design(**chosen, period=period)
 
@@ -198,6 +205,7 @@ def _check_design(design: Design) -> None:
         if share is not None and not 0 <= share <= 1:
             raise ParameterError(name, share, "a share from 0 to 1")
     check_mechanisms(design.mechanisms or ())
+    check_cases(design.cases)
 
 
 def _read_stamp(out: Path) -> dict[str, Any] | None:

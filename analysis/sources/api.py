@@ -26,7 +26,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from analysis.errors import ContractError, ParameterError, SourceError
+from analysis.errors import ContractError, ParameterError, SourceError, printable
 from analysis.period import Period, days_between
 from analysis.reference.snapshots import Sidecar, write_sidecar
 from analysis.sources.files import CannotRead, lock_folder
@@ -154,7 +154,8 @@ def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
     if counts is None:
         raise SourceError(
             f"OONI's counts of {probe_cc} from {period.since} to {period.last_day} by month are "
-            "not in the store; 'make ingest' with the same parameters asks for them"
+            "not in the store; 'make ingest' with the same parameters asks for them",
+            resumes=False,
         )
     return counts
 
@@ -277,7 +278,9 @@ def _refuse_error(url: str, answer: _Answer) -> None:
     except _NOT_JSON:
         what = f"status {answer.status} and no JSON" if answer.status != 200 else "no JSON"
         raise SourceError(f"{_name_server(url)} sent {what}") from None
-    reason = _show(reply.msg or reply.detail or reply.error or "without saying why")
+    reason = printable(
+        reply.msg or reply.detail or reply.error or "without saying why", _LONGEST_TEXT
+    )
     if answer.status != 200:
         raise SourceError(f"{_name_server(url)} refused with status {answer.status}: {reason}")
     if reply.result is UNSET:
@@ -294,7 +297,7 @@ def read_cells(body: bytes, period: Period) -> dict[str, Cells]:
     try:
         rows = msgspec.json.decode(body, type=_Result).result
     except _NOT_JSON as error:
-        raise ContractError(f"OONI's counts by month have another shape: {_show(error)}") from None
+        raise ContractError(f"OONI's counts by month have another shape: {error}") from None
     months = {f"{month.since:%Y-%m}-01": f"{month.since:%Y-%m}" for month in period.months()}
     cells: dict[str, Cells] = {}
     for row in rows:
@@ -311,9 +314,3 @@ def read_cells(body: bytes, period: Period) -> dict[str, Cells]:
             )
         cells[month] = flags
     return cells
-
-
-def _show(text: object) -> str:
-    """Words of the server, printable and short."""
-    shown = "".join(char if char.isprintable() else "�" for char in str(text))
-    return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]}…"

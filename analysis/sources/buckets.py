@@ -17,11 +17,22 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from analysis.errors import SourceError
-from analysis.sources.files import ArchiveObject, CannotRead, Passing, source_id
+from analysis.sources.files import (
+    OBJECTS_PER_HOUR,
+    ArchiveObject,
+    CannotRead,
+    Passing,
+    limit_of,
+    refuse_large,
+    source_id,
+)
 from analysis.sources.object_streams import ObjectStream, strip_etag
 from analysis.sources.web import Deadline, Server, retry
 
-_MOST_PAGES = 100_000
+_PAGE_MARKS = 200_000  # of elements and attributes; 1000 objects have some 20,000
+_YEAR = 24 * 366  # hours for which a bucket of no known period may hold objects
+_LONGEST_KEY = 1024  # S3 allows no longer one
+_LONGEST_TOKEN = 4096
 _ETAG = re.compile(r"[!#-~]{0,200}", re.ASCII)
 
 
@@ -82,8 +93,7 @@ class Bucket:
         Raises:
             SourceError: it cannot be listed to its end.
         """
-        items = {item.key: item for item in self.list_below("") if wanted(item.key)}
-        return sorted(items.values())
+        return self.list_below("", wanted, _YEAR)
 
     def renewed(self, item: ArchiveObject) -> ArchiveObject | None:
         """An object as it is listed now; None where it is no longer.
@@ -103,21 +113,31 @@ class Bucket:
         return True
 
     def open(self, item: ArchiveObject) -> ObjectStream:
+        refuse_large(item.size)
         return ObjectStream(self._server, self.url(item), item)
 
-    def list_below(self, prefix: str) -> Iterator[ArchiveObject]:
-        """The objects below a prefix, as they are listed.
+    def list_below(
+        self, prefix: str, wanted: Callable[[str], bool], hours: int
+    ) -> list[ArchiveObject]:
+        """The objects below a prefix whose key is wanted, sorted; they are of so many hours.
 
         Raises:
-            SourceError: they cannot be listed to their end.
+            SourceError: they are too many, or cannot be listed to their end.
         """
+        per_hour = limit_of("OBJECTS_PER_HOUR", OBJECTS_PER_HOUR)
+        found: dict[str, ArchiveObject] = {}
         token, seen = "", set[str]()
         try:
-            for _ in range(_MOST_PAGES):
+            for _ in range(100 + per_hour * hours // 10):  # a page holds 1000, of all countries
                 items, token = self._list_page(prefix, token)
-                yield from (item for item in items if item.key.startswith(prefix))
+                ours = (i for i in items if i.key.startswith(prefix) and wanted(i.key))
+                found |= {item.key: item for item in ours}
+                if len(found) > per_hour * hours:
+                    raise CannotRead(
+                        f"it lists more than the OBJECTS_PER_HOUR={per_hour} that are taken"
+                    )
                 if not token:
-                    return
+                    return sorted(found.values())
                 marks = {token, items[0].key if items else ""}
                 if marks & seen:
                     raise CannotRead("its listing repeats a page")
@@ -148,6 +168,8 @@ def _read_page(xml: bytes, prefix: str) -> _Page:
         Passing: it is cut off.
         CannotRead: it is no listing.
     """
+    if xml.count(b"<") + xml.count(b"=") > _PAGE_MARKS:  # each takes a hundred bytes of memory
+        raise CannotRead("a page of its listing holds more than 1000 objects")
     try:
         root = fromstring(xml, forbid_dtd=True)
     except DefusedXmlException:
@@ -161,7 +183,7 @@ def _read_page(xml: bytes, prefix: str) -> _Page:
         )
     token = root.findtext("{*}NextContinuationToken") or ""
     is_last = root.findtext("{*}IsTruncated") != "true"
-    if not is_last and not token:
+    if not is_last and not 0 < len(token) <= _LONGEST_TOKEN:
         raise CannotRead("its listing breaks off")
     return list(_read_items(root, prefix)), "" if is_last else token
 
@@ -172,7 +194,10 @@ def _read_items(root: Element, prefix: str) -> Iterator[ArchiveObject]:
         key = decode(item.findtext("{*}Key") or "")
         size = (item.findtext("{*}Size") or "").strip()
         etag = strip_etag((item.findtext("{*}ETag") or "").strip())
-        if not (size.isascii() and size.isdecimal() and len(size) < 16 and _ETAG.fullmatch(etag)):
-            raise CannotRead(f"its listing gives {key[:200]!r} no size or ETag that can be")
+        if not (
+            size.isascii() and size.isdecimal() and len(size) < 16 and _ETAG.fullmatch(etag)
+            and len(key.encode("utf-8", "replace")) <= _LONGEST_KEY
+        ):  # fmt: skip
+            raise CannotRead(f"its listing gives {key[:200]!r} no key, size or ETag that can be")
         if key.startswith(prefix):
             yield ArchiveObject(key.removeprefix(prefix), int(size), etag)

@@ -5,24 +5,55 @@ The simplest one is here, a folder; ``buckets`` has those of servers.
 
 import fcntl
 import hashlib
+import io
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from analysis.errors import SourceError
+from analysis.errors import ParameterError, SourceError
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class ArchiveObject:
     """One object of an archive: its key below the source, bytes, and ETag or modification time."""
 
     key: str
     size: int
     etag: str
+
+
+#: What a listing may say: objects of a country for each hour, and bytes of one. Real ones have
+#: some dozens at most, and 100 MB. The environment's ``OBJECTS_PER_HOUR`` and ``OBJECT_BYTES``
+#: change it.
+OBJECTS_PER_HOUR, OBJECT_BYTES = 100, 2_000_000_000
+
+
+def limit_of(name: str, published: int) -> int:
+    """A bound, as the environment has it.
+
+    Raises:
+        ParameterError: what the environment says is no number.
+    """
+    text = os.environ.get(name) or str(published)
+    if not re.fullmatch(r"[1-9][0-9]{0,14}", text, re.ASCII):
+        raise ParameterError(name, text, "a whole number from 1 to 999999999999999 is accepted")
+    return int(text)
+
+
+def refuse_large(size: int) -> None:
+    """Refuse an object for what is said of its size.
+
+    Raises:
+        CannotRead: it has more bytes than are read.
+    """
+    limit = limit_of("OBJECT_BYTES", OBJECT_BYTES)
+    if size > limit:
+        raise CannotRead(f"{size} bytes, more than the OBJECT_BYTES={limit} that are read of one")
 
 
 class CannotRead(Exception):
@@ -123,7 +154,7 @@ class Folder:
         return source_id(self.name, str(self._path.resolve()))
 
     def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
-        """Walk the folder.
+        """Walk the folder. In a name that is not UTF-8 the wrong bytes are shown as U+FFFD.
 
         Raises:
             SourceError: a folder below it cannot be listed.
@@ -132,7 +163,7 @@ class Folder:
         for folder, _, names in os.walk(self._path, onerror=_cannot_list):
             for name in names:
                 path = Path(folder, name)
-                key = path.relative_to(self._path).as_posix()
+                key = os.fsencode(path.relative_to(self._path)).decode("utf-8", "replace")
                 if wanted(key):
                     items.append(self._describe(path, key))
         return sorted(items)
@@ -146,9 +177,26 @@ class Folder:
 
     def open(self, item: ArchiveObject) -> Stream:
         try:
-            return (self._path / item.key).open("rb", buffering=0)
+            stream = io.FileIO(self._path / item.key, opener=_open_at_once)
+        except FileNotFoundError:
+            is_text = "\ufffd" not in item.key
+            raise CannotRead("no longer there" if is_text else "its name is not UTF-8") from None
         except OSError as error:
             raise CannotRead(_reason(error)) from None
+        try:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise CannotRead("not a file")
+            refuse_large(status.st_size)
+        except CannotRead:
+            stream.close()
+            raise
+        return stream
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting: a pipe would wait for its other end."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _cannot_list(error: OSError) -> NoReturn:
@@ -158,6 +206,4 @@ def _cannot_list(error: OSError) -> NoReturn:
 def _reason(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return "permission denied"
-    if isinstance(error, FileNotFoundError):
-        return "no longer there"
     return error.strerror or type(error).__name__

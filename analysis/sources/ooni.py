@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 
 from analysis.errors import SourceError
 from analysis.observations.flags import Received
@@ -141,11 +142,13 @@ class OoniArchive(Bucket):
         today = self._now.date()
         days = [day for day in self._scope.window.days() if day <= today]
         if not days:
-            raise SourceError(f"there is no measurement yet of {self._scope.window.since}")
+            raise SourceError(
+                f"there is no measurement yet of {self._scope.window.since}", resumes=False
+            )
         objects: list[ArchiveObject] = []
-        with closing(at_once(self._list_day, days, self.stop)) as listed:
+        with closing(at_once(partial(self._list_day, wanted), days, self.stop)) as listed:
             for count, (day, items) in enumerate(listed, 1):
-                objects += (item for item in items if wanted(item.key))
+                objects += items
                 self._scope.told(count, len(days), day.isoformat())
         return sorted(objects)
 
@@ -160,13 +163,15 @@ class OoniArchive(Bucket):
     def _note(self, day: date) -> str:
         return f"listings/{self._scope.probe_cc}/{day}.json"
 
-    def _list_day(self, day: date) -> list[ArchiveObject]:
+    def _list_day(self, wanted: Callable[[str], bool], day: date) -> list[ArchiveObject]:
         noted = self._scope.notes.read_note(self.id, self._note(day))
         if isinstance(noted, list):
-            return [ArchiveObject(*item) for item in noted]
-        prefixes = list_prefixes(day, self._scope.probe_cc, self._now)
-        items = {item.key: item for prefix in prefixes for item in self.list_below(prefix)}
+            return [item for item in (ArchiveObject(*one) for one in noted) if wanted(item.key)]
+        items: list[ArchiveObject] = []
+        for prefix in list_prefixes(day, self._scope.probe_cc, self._now):
+            hours = 1 if prefix.startswith("raw/") else 24
+            items += self.list_below(prefix, wanted, hours)
         if self._now - datetime.combine(day, time.max, UTC) > SETTLED:
-            note = [[item.key, item.size, item.etag] for item in items.values()]
+            note = [[item.key, item.size, item.etag] for item in items]
             self._scope.notes.write_note(self.id, self._note(day), note)
-        return list(items.values())
+        return items

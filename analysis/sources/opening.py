@@ -53,6 +53,8 @@ def open_source(uri: str, scope: Scope | None = None) -> Source:
     if not uri or scheme not in ("", "file"):
         raise ParameterError("SOURCE", uri, _ACCEPTED)
     path = Path(urlsplit(uri).path) if scheme else Path(uri)
+    if path.name.lower() == OONI and not path.exists():
+        raise ParameterError("SOURCE", path.name, f"OONI's archive is written {OONI}")
     if not path.is_dir():
         raise ParameterError("SOURCE", path, f"there is no such folder; give {_ACCEPTED}")
     return Folder(path)

@@ -8,8 +8,6 @@ to pin a commit; docs/decisions/0018 says why these sources.
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -40,6 +38,7 @@ from analysis.reference.snapshots import (
 from analysis.reference.test_lists import load_test_lists
 from analysis.sources.downloads import Limits, download
 from analysis.sources.files import CannotRead, lock_folder
+from analysis.temporary_folders import TemporaryFolder
 
 #: Environment variable → address. ``{month}`` stands for the month, YYYY-MM.
 ADDRESSES = {
@@ -194,12 +193,9 @@ def refresh(probe_cc: str, folder: Path, say: Say, now: datetime | None = None) 
     today = Snapshot(folder / now.date().isoformat())
     with (
         lock_folder(folder, "snapshot can be written to"),
-        tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as parent,
+        TemporaryFolder(".fetching-", folder) as parent,
     ):
-        for left in folder.glob(".fetching-*"):  # by runs that were killed
-            if left != Path(parent):
-                shutil.rmtree(left, ignore_errors=True)
-        build = Path(parent) / today.folder.name
+        build = parent / today.folder.name
         lacking = [item for item in wanted if today.sidecar(item.name) is None]
         fetched = [item.name for item in lacking if _add(build, item, code, folder, now, say)]
         if fetched:

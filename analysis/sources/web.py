@@ -69,7 +69,7 @@ class Limits:
     connect: float = 15.0
     silence: float = 30.0
     piece: float = 120.0
-    page: int = 16 << 20
+    page: int = 8 << 20
 
 
 LIMITS = Limits()

@@ -64,7 +64,7 @@ def read_metadata(content: "bytes | mmap.mmap") -> dict[bytes, bytes] | None:
     if not told or told[0] != _checksum(content, told.start()):
         return None
     try:
-        return dict(pq.read_metadata(pa.BufferReader(content)).metadata)
+        return dict(pq.read_metadata(pa.BufferReader(content)).metadata or {})
     except (OSError, pa.ArrowException):
         return None
 

@@ -1,7 +1,6 @@
 """The observations of one study: a country, a period, each measurement once."""
 
 import os
-import tempfile
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ from analysis.store.atomic_files import describe_error
 from analysis.store.collection import Collection, Excerpt
 from analysis.store.provenance import REASONS
 from analysis.store.study_file import prepare_study, read_left_out, without_glob
+from analysis.temporary_folders import TemporaryFolder
 
 #: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB where
 #: two threads work. Each further one holds blocks of its own.
@@ -47,14 +47,14 @@ class Observations:
             _refuse_more_than(collection.excerpt, probe_cc, period)
         self._collection = collection
         try:
-            self._folder = tempfile.TemporaryDirectory(prefix="observations-")
+            self._folder = TemporaryFolder("workbook-observations-")
         except OSError as error:
             raise SourceError(f"no temporary folder can be made: {describe_error(error)}") from None
-        self.scratch = Path(self._folder.name)
+        self.scratch = self._folder.path
         database = self.scratch / "observations.duckdb"
         with ExitStack() as undo:
-            undo.callback(self._folder.cleanup)
-            self.connection = connect(database, threads or os.cpu_count() or 1)
+            undo.callback(self._folder.remove)
+            self.connection = connect(database, threads or _default_threads())
             undo.callback(self.connection.close)
             limit_memory(self.connection, 0)
             path = prepare_study(self.connection, collection, probe_cc, period, self.scratch)
@@ -108,6 +108,12 @@ class Observations:
         """One row an object that could not be read at all: ``key, why``, sorted by key."""
         rows = [(item.key, item.why) for item in self._collection.not_read]
         return pd.DataFrame(rows, columns=["key", "why"], dtype="str")
+
+
+def _default_threads() -> int:
+    """As many as OpenMP would take: what the environment says, or one per processor."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(given) if given.isdecimal() else os.cpu_count() or 1)
 
 
 def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:

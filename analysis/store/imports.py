@@ -11,15 +11,16 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
-from analysis.errors import ParameterError, SourceError
+from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.sources import ooni
 from analysis.sources.files import ArchiveObject, CannotRead, Source, Unreachable
 from analysis.store import shares
-from analysis.store.atomic_files import describe_error
+from analysis.store.checking import check_observations
 from analysis.store.collection import Collection
 from analysis.store.provenance import (
     FOLDER,
@@ -31,9 +32,10 @@ from analysis.store.provenance import (
 )
 from analysis.store.shares import MANIFEST, Manifest
 from analysis.store.store import Store
+from analysis.temporary_folders import TemporaryFolder
 
 _BLOCK = 1 << 20
-_MANIFEST_LIMIT = 4 << 20  # bytes; a century of months takes a tenth of that
+_DOCUMENT_LIMIT = 4 << 20  # bytes; the manifest of a century of months takes a tenth of that
 _MANIFEST = re.compile(rf"(?:{shares.FOLDER}/([A-Z]{{2}})-[^/]+/)?{re.escape(MANIFEST)}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -116,9 +118,12 @@ def _fetch_not_read(
 ) -> list[NotRead]:
     lists = [item for item in listed if _lists_not_read(item.key, probe_cc)]
     try:
-        every = [msgspec.json.decode(_fetch(source, item), type=list[NotRead]) for item in lists]
-    except (CannotRead, msgspec.DecodeError, RecursionError):
-        raise SourceError(f"{lists[0].key} is no list of objects that could not be read") from None
+        contents = [_fetch_small(source, item) for item in lists]
+        every = [msgspec.json.decode(content, type=list[NotRead]) for content in contents]
+    except (CannotRead, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise SourceError(
+            f"{lists[0].key} is no list of objects that could not be read", resumes=False
+        ) from None
     return [one for some in every for one in some if ooni.holds_country(one.key, probe_cc)]
 
 
@@ -138,14 +143,16 @@ def _import_file(
         if provenance is not None:
             return provenance
     try:
-        theirs = _fetch(source, item)
-    except CannotRead as error:
+        with store.write(name) as path:
+            _fetch(source, item, path, item.size)
+            provenance = read_provenance(path, key)
+            if provenance is None:
+                raise CannotRead(f"not a whole file of observations of schema {SCHEMA_VERSION}")
+            counted = check_observations(path, key).get("", 0)
+            if counted != provenance.row_count:
+                raise CannotRead(f"{provenance.row_count} rows by its ledger, {counted} in it")
+    except (CannotRead, ContractError) as error:
         return NotRead(key, str(error))
-    provenance = read_provenance(theirs, key)
-    if provenance is None:
-        return NotRead(key, f"not a whole file of observations of schema {SCHEMA_VERSION}")
-    if theirs != ours:
-        store.write_bytes(name, theirs)
     return provenance
 
 
@@ -158,25 +165,33 @@ def _may_be_same(ours: bytes, item: ArchiveObject) -> bool:
     return not is_md5 or item.etag == hashlib.md5(ours, usedforsecurity=False).hexdigest()
 
 
-def _fetch(source: Source, item: ArchiveObject, limit: int | None = None) -> bytes:
-    """The bytes of a file, no more than ``limit`` or than were listed.
+def _fetch(source: Source, item: ArchiveObject, path: Path, limit: int) -> str:
+    """Put a file of at most ``limit`` bytes at ``path``; returns its SHA-256.
 
     Raises:
         SourceError: the source does not answer.
         CannotRead: this file cannot be read.
     """
-    content = bytearray()
+    digest, size = hashlib.sha256(), 0
     try:
-        with closing(source.open(item)) as stream:
+        with closing(source.open(item)) as stream, path.open("wb") as file:
             for block in iter(partial(stream.read, _BLOCK), b""):
-                content += block
-                if len(content) > (item.size if limit is None else limit):
+                size += len(block)
+                if size > limit:
                     raise CannotRead("longer than it was listed")
+                digest.update(block)
+                file.write(block)
     except Unreachable as error:
         raise SourceError(f"{item.key}: {error}") from None
-    except OSError as error:
-        raise CannotRead(describe_error(error)) from None
-    return bytes(content)
+    return digest.hexdigest()
+
+
+def _fetch_small(source: Source, item: ArchiveObject) -> bytes:
+    """The bytes of a file that is a document."""
+    with TemporaryFolder("workbook-import-") as folder:
+        path = folder / "document"
+        _fetch(source, item, path, _DOCUMENT_LIMIT)
+        return path.read_bytes()
 
 
 # --- a share --------------------------------------------------------------------------------------
@@ -193,22 +208,28 @@ def import_share(
 
     Raises:
         SourceError: a file is missing or altered, or the share is of another country or version.
+        ContractError: a file is not what a workbook would have written.
     """
     try:
-        content = _fetch(source, item, _MANIFEST_LIMIT)
+        content = _fetch_small(source, item)
         manifest = shares.read_manifest(content, item.key)
         if manifest.probe_cc != probe_cc:
-            raise SourceError(f"{item.key} is of {manifest.probe_cc}, not of {probe_cc}")
+            raise SourceError(
+                f"{item.key} is of {manifest.probe_cc}, not of {probe_cc}", resumes=False
+            )
+        name = f"{manifest.folder}/{MANIFEST}"
+        known = store.try_read(name) == content and shares.reopen_share(store, manifest.folder)
+        if known:
+            return known
         store.remove_leftovers(manifest.folder)
-        for done, name in enumerate(manifest.files, 1):
-            _import_shared(source, item.key.removesuffix(MANIFEST), store, manifest, name)
-            progress(done, len(manifest.files), name)
+        for done, file in enumerate(manifest.files, 1):
+            _import_shared(source, item.key.removesuffix(MANIFEST), store, manifest, file)
+            progress(done, len(manifest.files), file)
     except CannotRead as error:
         raise SourceError(f"the share cannot be read: {error}") from None
     collection = shares.open_share(store, manifest)
-    name = f"{manifest.folder}/{MANIFEST}"
-    if store.try_read(name) != content:
-        store.write_bytes(name, content)
+    shares.check_rows(collection, manifest)
+    store.write_bytes(name, content)
     return collection
 
 
@@ -218,13 +239,14 @@ def _import_shared(
     told = manifest.files[name]
     if store.digest(f"{manifest.folder}/{name}") == told.sha256:
         return
+    item = ArchiveObject(f"{folder}{name}", told.size, "")
     try:
-        content = _fetch(source, ArchiveObject(f"{folder}{name}", told.size, ""))
+        with store.write(f"{manifest.folder}/{name}") as path:
+            if _fetch(source, item, path, told.size) != told.sha256:
+                raise SourceError(
+                    f"{name} is not the file that {MANIFEST} speaks of: it was altered, or has "
+                    "not arrived whole",
+                    resumes=False,
+                )
     except CannotRead as error:
         raise CannotRead(f"{name}: {error}") from None
-    if hashlib.sha256(content).hexdigest() != told.sha256:
-        raise SourceError(
-            f"{name} is not the file that {MANIFEST} speaks of: it was altered, or has not "
-            "arrived whole"
-        )
-    store.write_bytes(f"{manifest.folder}/{name}", content)

@@ -1,13 +1,14 @@
 """What a Parquet file of observations says of itself: source, object, ledger."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.sources.files import ArchiveObject
-from analysis.store.atomic_files import read_metadata
+from analysis.store.atomic_files import read_metadata, read_metadata_of
 
 #: Reasons of the ingestion ledger, in the contract's order.
 REASONS = (
@@ -25,7 +26,17 @@ FOLDER = "observations"
 METADATA_KEY = b"workbook"
 SUFFIX = ".parquet"
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+#: Who writes a store or a share that is handed on may be anybody: nothing else is taken.
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Reason = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(truncated_file|not_json|other_test|other_country|out_of_period"
+        r"|invalid:[a-z0-9_]{1,40})\Z"
+    ),
+]
+Text = Annotated[str, msgspec.Meta(max_length=1024)]
 
 
 @dataclass(frozen=True)
@@ -36,14 +47,14 @@ class Provenance:
     excerpt other_country and out_of_period; and ``row_count`` the lines that are rows.
     """
 
-    key: str
+    key: Text
     size: Count
-    etag: str
-    sha256: str
+    etag: Text
+    sha256: Digest
     schema_version: int
-    fingerprints: str
+    fingerprints: Digest
     row_count: Count
-    ledger: dict[str, Count] = field(default_factory=dict)
+    ledger: dict[Reason, Count] = field(default_factory=dict)
 
     def is_current(self, item: ArchiveObject, fingerprints: str) -> bool:
         """Whether reading the object, as it is now, would give the same file again."""
@@ -56,12 +67,12 @@ def file_name(source_id: str, key: str) -> str:
     return f"{FOLDER}/{source_id}/{key}{SUFFIX}"
 
 
-def read_provenance(content: bytes, key: str) -> Provenance | None:
-    """What the file of an object was made from.
+def read_provenance(file: bytes | Path, key: str) -> Provenance | None:
+    """What the file of an object, or its content, was made from.
 
     None where it is damaged, of another object, or of another schema.
     """
-    metadata = read_metadata(content) or {}
+    metadata = (read_metadata_of if isinstance(file, Path) else read_metadata)(file) or {}  # type: ignore[arg-type]
     try:
         told = msgspec.json.decode(metadata.get(METADATA_KEY, b""), type=Provenance)
     except (msgspec.DecodeError, RecursionError):
@@ -73,8 +84,8 @@ def read_provenance(content: bytes, key: str) -> Provenance | None:
 class NotRead:
     """An object that could not be read at all."""
 
-    key: str
-    why: str
+    key: Text
+    why: Text
 
 
 def not_read_name(probe_cc: str) -> str:

@@ -24,15 +24,19 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.errors import ParameterError, SourceError
+from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference import countries
+from analysis.sources import ooni
+from analysis.sources.files import OBJECT_BYTES, limit_of
+from analysis.store.checking import check_observations, open_foreign
 from analysis.store.collection import Collection, Excerpt
 from analysis.store.database import Observations
-from analysis.store.provenance import Count, NotRead, Provenance
+from analysis.store.provenance import Count, Digest, NotRead, Provenance
 from analysis.store.store import Store
 from analysis.store.study_file import add_every_row, explain_failures, write_parquet
+from analysis.temporary_folders import TemporaryFolder
 
 MANIFEST = "MANIFEST.json"
 FORMAT = "censorship-report-workbook, shared observations, 1"
@@ -42,16 +46,16 @@ OBJECTS = "objects"
 #: What a file of a share is called.
 NAME = re.compile(rf"(?:{OBJECTS}|\d{{4}}-\d{{2}})-[0-9a-f]{{16}}\.parquet")
 
-_Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-_Country = Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")]
-_SourceId = Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{1,60}$")]
+_Country = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z")]
+_SourceId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,60}\Z")]
+_MOST_FILES = 10  # of the largest size, in all of a share
 
 
 class SharedFile(msgspec.Struct, frozen=True):
     """Bytes and SHA-256 of one file."""
 
     size: Count
-    sha256: _Digest
+    sha256: Digest
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -62,7 +66,7 @@ class Manifest(msgspec.Struct, frozen=True):
     since: date
     until: date
     source_id: _SourceId
-    observations_digest: _Digest  # Collection.digest
+    observations_digest: Digest  # Collection.digest
     schema_version: int
     code_version: str
     licence: str
@@ -98,16 +102,26 @@ def read_manifest(content: bytes, name: str) -> Manifest:
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
         names = list(manifest.files)
-        is_one = manifest.period and all(map(NAME.fullmatch, names))
-        is_one = is_one and [n.partition("-")[0] for n in names].count(OBJECTS) == 1
-    except (msgspec.DecodeError, ParameterError, RecursionError):
+        stems = [name[: -len("-0123456789abcdef.parquet")] for name in names]
+        wanted = {OBJECTS, *(f"{month.since:%Y-%m}" for month in manifest.period.months())}
+        is_one = all(map(NAME.fullmatch, names)) and OBJECTS in stems and wanted.issuperset(stems)
+        is_one = is_one and len(set(stems)) == len(stems)
+    except (msgspec.DecodeError, UnicodeDecodeError, ParameterError, RecursionError):
         is_one = False
     if not is_one or manifest.format != FORMAT:
-        raise SourceError(f"{name} is no manifest of shared observations that can be read")
+        raise SourceError(
+            f"{name} is no manifest of shared observations that can be read", resumes=False
+        )
+    size = sum(file.size for file in manifest.files.values())
+    limit = limit_of("OBJECT_BYTES", OBJECT_BYTES)
+    if size > _MOST_FILES * limit:
+        most = f"{_MOST_FILES} times OBJECT_BYTES={limit}"
+        raise SourceError(f"{name}: the share has {size} bytes, more than {most}", resumes=False)
     if manifest.schema_version != SCHEMA_VERSION:
         raise SourceError(
             f"{name} is of observations of schema {manifest.schema_version}, this workbook reads "
-            f"{SCHEMA_VERSION}: ask for them once more, shared by the same version"
+            f"{SCHEMA_VERSION}: ask for them once more, shared by the same version",
+            resumes=False,
         )
     return manifest
 
@@ -117,15 +131,18 @@ def open_share(store: Store, manifest: Manifest) -> Collection:
 
     Raises:
         SourceError: the objects are not those of the manifest.
+        ContractError: they are no objects.
     """
     names = sorted(manifest.files)
     objects = next(name for name in names if name.startswith(OBJECTS))
     months = tuple(name for name in names if name != objects)
-    files, not_read = _read_objects(store.try_read(f"{manifest.folder}/{objects}") or b"", objects)
+    files, not_read = _read_objects(store, manifest, objects)
     excerpt = Excerpt(manifest.probe_cc, manifest.period, manifest.folder, months)
     collection = Collection(store, manifest.source_id, files, not_read, excerpt=excerpt)
     if not months or collection.digest != manifest.observations_digest:
-        raise SourceError(f"{objects} is not of the observations that {MANIFEST} speaks of")
+        raise SourceError(
+            f"{objects} is not of the observations that {MANIFEST} speaks of", resumes=False
+        )
     return collection
 
 
@@ -165,17 +182,66 @@ def _table_of_objects(files: Sequence[Provenance], not_read: Sequence[NotRead]) 
     return pa.Table.from_pylist(sorted(rows, key=lambda row: row["key"]), _OBJECTS)
 
 
-def _read_objects(content: bytes, name: str) -> tuple[tuple[Provenance, ...], tuple[NotRead, ...]]:
+def _read_objects(
+    store: Store, manifest: Manifest, name: str
+) -> tuple[tuple[Provenance, ...], tuple[NotRead, ...]]:
+    """Raises ContractError where it is no list of objects of the country."""
     same = {"etag": "", "schema_version": SCHEMA_VERSION}
+    with TemporaryFolder("workbook-import-") as scratch:
+        (path,) = store.local_paths([f"{manifest.folder}/{name}"], scratch)
+        with open_foreign(path, name, _OBJECTS) as connection:
+            ((is_bounded,),) = connection.execute(_LONGEST_OBJECT).fetchall()
+            if not is_bounded:
+                raise ContractError(f"{name}: its keys, reasons or ledgers are none")
+            rows: pa.Table = connection.view("foreign_row").order("key").to_arrow_table()
     try:
-        rows = pq.read_table(pa.BufferReader(content)).cast(_OBJECTS).to_pylist()
-        not_read = [NotRead(row["key"], row["why"]) for row in rows if row["why"] is not None]
-        values = [
-            {**row, **same, "ledger": dict(row["ledger"])} for row in rows if row["why"] is None
-        ]
-        return tuple(msgspec.convert(values, list[Provenance])), tuple(not_read)
-    except (pa.ArrowException, OSError, ValueError, TypeError):
-        raise SourceError(f"{name} is no list of objects") from None
+        values = [{**r, "ledger": dict(r["ledger"])} for r in rows.cast(_OBJECTS).to_pylist()]
+        not_read = msgspec.convert([r for r in values if r["why"] is not None], list[NotRead])
+        read = [r | same for r in values if r["why"] is None]
+        files = msgspec.convert(read, list[Provenance])
+        keys = [row["key"] for row in values]
+        if len(set(keys)) < len(keys):
+            raise ValueError("a key stands twice")
+        if not all(ooni.holds_country(key, manifest.probe_cc) for key in keys):
+            raise ValueError(f"a key is none of {manifest.probe_cc}")
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise ContractError(f"{name} is no list of objects: {error}") from None
+    return tuple(files), tuple(not_read)
+
+
+# Looked at before anything of it is held.
+_LONGEST_OBJECT = """
+SELECT count(*) <= 2_000_000 AND coalesce(max(len(key)), 0) <= 1024
+    AND coalesce(max(len(why)), 0) <= 1024 AND coalesce(max(cardinality(ledger)), 0) <= 100
+FROM foreign_row
+"""
+
+
+def check_rows(collection: Collection, manifest: Manifest) -> None:
+    """Check the months of a share: each column, and that there are as many rows as the ledger says.
+
+    Raises:
+        ContractError: names the file and the column, or the object.
+    """
+    counts: Counter[str] = Counter()
+    months = {f"{month.since:%Y-%m}": month for month in manifest.period.months()}
+    with TemporaryFolder("workbook-import-") as scratch:
+        names = [name for name, _ in collection.names()]
+        paths = collection.store.local_paths(names, scratch)
+        for name, path in zip(names, paths, strict=True):
+            base = name.rpartition("/")[2]
+            month = months[base[:7]]
+            scope = {"cc": manifest.probe_cc, "since": month.since, "until": month.until}
+            counts.update(check_observations(path, base, scope, _OBJECT_KEY))
+    for file in collection.files:
+        found = counts.pop(file.key, 0)
+        if found != file.row_count:
+            raise ContractError(f"{file.key} has {file.row_count} rows by its ledger, not {found}")
+    if counts:
+        raise ContractError(f"column object_key names no object: {next(iter(counts))}")
+
+
+_OBJECT_KEY = pa.schema([("object_key", pa.string())])
 
 
 _OONI = (
@@ -235,7 +301,9 @@ def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> M
     with Observations(collection, probe_cc, period) as observations, explain_failures():
         ledger = {reason: int(n) for reason, n in observations.ledger().itertuples(index=False)}
         if not ledger["kept"]:
-            raise SourceError(f"the source has no measurement of {probe_cc} in {period}")
+            raise SourceError(
+                f"the source has no measurement of {probe_cc} in {period}", resumes=False
+            )
         add_every_row(observations.connection, collection, observations.scratch)
         parts = _write_parts(observations, collection, probe_cc, period)
         files = dict(_put(target, stem, path) for stem, path in parts)

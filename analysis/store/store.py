@@ -64,8 +64,13 @@ class Store(Storage):
 
     def digest(self, name: str) -> str | None:
         """SHA-256 of a file; None where there is none."""
-        content = self.try_read(name)
-        return None if content is None else hashlib.sha256(content).hexdigest()
+        try:
+            if not self.is_local:
+                return hashlib.sha256(self.read(name)).hexdigest()
+            with Path(self.path(name)).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return None
 
     @contextmanager
     def write(self, name: str) -> Iterator[Path]:

@@ -47,6 +47,37 @@ def shares_by_stratum(frame: pd.DataFrame, *, title: str, footer: str) -> Figure
         return _finish(figure)
 
 
+def chances_against_truth(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
+    """How often cells that nobody blocks had a chance so small, beside how often they may.
+
+    Args:
+        frame: ``stratum`` (the chance), ``success_count, trial_count, share, lower_share,
+            upper_share``, from the largest chance down.
+    """
+    colour, mark = _MARKS[0]
+    levels = frame["stratum"].astype("float64")
+    heights = list(range(len(frame)))
+    with style():
+        figure, axes = _canvas(title, footer, 0.55 * len(frame) + 1.3)
+        axes.hlines(heights, frame["lower_share"].clip(lower=1e-6), frame["upper_share"],
+                    color=colour, linewidth=1.6)  # fmt: skip
+        seen = frame["share"].where(frame["share"] > 0)
+        axes.plot(seen, heights, mark, color=colour, label="Seen, with 95 % bounds")
+        axes.plot(levels, heights, "|", color=_MARKS[1][0], markersize=16, label="At most")
+        for height, row in zip(heights, frame.itertuples(), strict=True):
+            axes.annotate(f"{row.success_count:,} of {row.trial_count:,}", (1.01, height),
+                          xycoords=("axes fraction", "data"), va="center", fontsize=8.5,
+                          color=SOFT_INK)  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_xlim(1e-6, 1)
+        axes.set_yticks(heights, [f"{level:g} or less" for level in levels])
+        axes.set_ylim(len(frame) - 0.5, -0.5)
+        axes.set_ylabel("Chance given")
+        axes.set_xlabel("Share of cells that nobody blocks")
+        _legend(figure, axes, 2, 44)
+        return _finish(figure)
+
+
 def errors_by_threshold(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
     """Bars of what goes wrong at each value of each threshold; the value in use is in bold.
 

@@ -1,10 +1,29 @@
 """Shares with bounds, summed up over compared pairs, sites and edges."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from analysis.validation.scores import PAIR_KEY, STRATA, Score, stratum_of
 from analysis.verdicts.states import wilson_bounds
+
+#: Why a site in each situation is rightly set aside, where there is a cause to name.
+REASONS: Mapping[str, tuple[str, ...]] = {
+    "dead": ("name_does_not_exist", "nxdomain_substitution"),
+    "dies": ("name_does_not_exist", "nxdomain_substitution"),
+    "down": ("down",),
+    "outage": ("down",),
+    "unreachable": ("down", "impaired"),
+    "overloaded": ("down", "impaired", "insufficient"),
+    "geo_refused": ("geo_restricted",),
+    "geo_refused_http": ("geo_restricted",),
+    "geo_refused_tcp": ("geo_restricted", "impaired"),
+    "geo_refused_tls": ("geo_restricted", "impaired"),
+    "ad_like": ("local_filter",),
+}
+#: Hours of the week can be found where this many sound sessions met the block.
+_MANY = 20
 
 
 def accuracy(scored: Score) -> pd.DataFrame:
@@ -32,6 +51,9 @@ def accuracy(scored: Score) -> pd.DataFrame:
     by_seen = listed.assign(stratum=stratum_of(listed["blocked_session_count"].fillna(0)))
     is_well = blocked["true_session_count"] >= 6
     edges, well = scored.edges, scored.edges["blocked_session_count"] >= 6
+    hours = scored.hours
+    well_met = hours[(hours["true_schedule"] != "") & (hours["sound_session_count"] >= _MANY)]
+    reasons = _check_reasons(sites)
     claims, is_forged = scored.claims, scored.claims["is_forged_open"].notna()
     parts = [
         share_by("recall of pairs", blocked, "is_listed", "stratum"),
@@ -71,10 +93,21 @@ def accuracy(scored: Score) -> pd.DataFrame:
         share_by(
             "bracket as narrow as tests allow", _bracketed(edges), "is_narrow", "edge",
         ),
+        share_by("hours found within an hour", well_met, "is_near"),
+        share_by("claimed hours are true", hours[hours["schedule"] != ""], "is_near"),
+        share_by("set aside for the right reason", reasons, "is_right", "situation"),
         share_by("claimed edge is true", claims[~is_forged], "is_true", "edge"),
         share_by("claimed edge is true despite forged openness", claims[is_forged], "is_true"),
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True)
+
+
+def _check_reasons(sites: pd.DataFrame) -> pd.DataFrame:
+    """The sites set aside whose situation says why they should be."""
+    known = sites[~sites["is_blocked"] & (sites["set_aside_reason"] != "")]
+    known = known[known["situation"].isin(list(REASONS))]
+    pairs = zip(known["situation"], known["set_aside_reason"], strict=True)
+    return known.assign(is_right=[reason in REASONS[situation] for situation, reason in pairs])
 
 
 def _bracketed(edges: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,11 @@
 from analysis.display.show import show_figure, show_finding, show_table
 from analysis.errors import ContractError
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.validation.figures import errors_by_threshold, shares_by_stratum
+from analysis.validation.figures import (
+    chances_against_truth,
+    errors_by_threshold,
+    shares_by_stratum,
+)
 from analysis.validation.results import HEADINGS, Results
 
 #: Measures of ``accuracy``: how often the bounds of the blocked share hold the true one.
@@ -62,6 +66,24 @@ def show_listed_wrongly(validation: Results) -> None:
     if totals["pair listed, by situation"] != spared["trial_count"] - spared["success_count"]:
         raise ContractError("false_positives: the situations do not sum")
     show_table(wrong, caption="Listed though not blocked", fold_after=25, headings=HEADINGS)
+
+
+def show_calibration(validation: Results) -> None:
+    """Show whether cells that nobody blocks look surprising no more often than they may."""
+    table = validation.read("calibration", "report")
+    cells = table[table["measure"] == "unblocked cells with such a chance"]
+    if not cells["trial_count"].sum():
+        show_table(table, caption="Listed though not blocked", headings=HEADINGS)
+        return
+    over = (cells["share"] > cells["stratum"].astype("float64")).sum()
+    title = f"Chance is exceeded at {over} of {len(cells)} levels"
+    show_figure(
+        chances_against_truth(cells, title=title, footer=_footer(validation)),
+        alt="Share of unblocked cells with a chance of at most 0.01, 0.001 and 0.0001, beside "
+        "these numbers; the table below has the same.",
+        caption="Of cells that nobody blocks, how many look as surprising.",
+    )
+    show_table(table, caption="Chances given, and what is listed wrongly", headings=HEADINGS)
 
 
 def claim_forgery(validation: Results) -> None:

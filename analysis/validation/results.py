@@ -61,6 +61,16 @@ DATES = (
 )
 
 
+HARD = (
+    "precision of pairs",
+    "recall of pairs, 6 or more sessions",
+    "hours found within an hour",
+    "claimed hours are true",
+    "edge inside bracket",
+    "set aside for the right reason",
+)
+
+
 @dataclass(frozen=True)
 class Results:
     """The tables of one ``validate``, in the words of the validation page."""

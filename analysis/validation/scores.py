@@ -5,7 +5,10 @@ A world's truth is a folder of CSVs that was written with its archive, before an
 * ``blocks.csv``: ``domain, probe_asn, mechanism, since, until`` and, where known, ``share`` (of
   the sessions that the block met; 1 where there is no such column). ``since`` is the first day
   and ``until`` the day after the last; either is empty where the block reaches past the period.
-* ``tests.csv``: ``domain, probe_asn, day, session_count, sound_session_count``; sound sessions
+  Where known, ``since_time`` and ``until_time`` are the exact moments, and ``schedule`` the hours
+  of the week at which alone it holds, as in ``verdicts.csv``.
+* ``tests.csv``: ``domain, probe_asn, day, session_count, sound_session_count`` and, where known,
+  ``hour``: a row an hour in place of a row a day; sound sessions
   are those in which nothing but, perhaps, a block got in the way.
 * ``names.csv``: ``domain, situation`` and, where known, ``authority``.
 * ``networks.csv``: ``probe_asn, kind, role``.
@@ -16,7 +19,7 @@ Nothing here knows how worlds are made or verdicts reached: it reads the publish
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
 
@@ -25,6 +28,7 @@ import pandas as pd
 
 from analysis.reference.networks import DOMESTIC
 from analysis.tables import read_table
+from analysis.validation.hours import compare_hours, read_hours
 from analysis.vocabulary import LISTED
 
 #: Strata of coverage: the fewest sound sessions while a block held.
@@ -42,6 +46,8 @@ class Score:
         edges: one row per true onset or ending of a block with a sound test in it.
         claims: one row per onset or ending that ``blocking_intervals`` brackets on both sides.
         forged: one row per site and network that forged reports speak of.
+        hours: one row per site and network that is blocked, or said to be, at hours of the week.
+        chances: one row per site, network and kind of failure; see ``calibration``.
     """
 
     pairs: pd.DataFrame
@@ -49,6 +55,8 @@ class Score:
     edges: pd.DataFrame
     claims: pd.DataFrame
     forged: pd.DataFrame
+    hours: pd.DataFrame
+    chances: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def score(tables: str | Path, truth: str | Path, bootstrap: pd.DataFrame | None = None) -> Score:
@@ -75,6 +83,7 @@ def score(tables: str | Path, truth: str | Path, bootstrap: pd.DataFrame | None 
         edges=_compare_edges(intervals, known),
         claims=_check_claims(intervals, known),
         forged=_check_forged(pairs, known),
+        hours=compare_hours(intervals, known.blocks),
     )
 
 
@@ -82,11 +91,11 @@ def pool(scores: Mapping[str, Score]) -> Score:
     """The rows of several worlds together, with the world's label in ``world``."""
     return Score(
         **{
-            field.name: pd.concat(
-                [getattr(one, field.name).assign(world=label) for label, one in scores.items()],
+            one.name: pd.concat(
+                [getattr(score, one.name).assign(world=label) for label, score in scores.items()],
                 ignore_index=True,
             )
-            for field in fields(Score)
+            for one in fields(Score)
         }
     )
 
@@ -104,7 +113,12 @@ class _Truth:
         folder = Path(folder)
         blocks = _read(folder / "blocks.csv")
         blocks["share"] = pd.to_numeric(blocks["share"]) if "share" in blocks else 1.0
+        for column, day in (("since_time", "since"), ("until_time", "until")):
+            if column not in blocks:
+                blocks[column] = blocks[day].where(blocks[day] == "", blocks[day] + "T00:00:00")
+        blocks["schedule"] = blocks.get("schedule", "")
         tests = _read(folder / "tests.csv")
+        tests["hour"] = tests["hour"].astype("int64") if "hour" in tests else 0
         for column in ("session_count", "sound_session_count"):
             tests[column] = tests[column].astype("int64")
         names = _read(folder / "names.csv")
@@ -124,9 +138,16 @@ def _read(path: Path) -> pd.DataFrame:
 def _count_sessions(blocks: pd.DataFrame, tests: pd.DataFrame) -> pd.DataFrame:
     """``sound_session_count`` of each block: sound sessions that tested the name while it held."""
     rows = blocks.drop(columns="sound_session_count", errors="ignore").reset_index(names="block")
-    met = rows[["block", *PAIR_KEY, "since", "until"]].merge(tests, on=PAIR_KEY)
-    # ISO days sort as text, and an empty end lies past all of them.
-    met = met[(met["day"] >= met["since"]) & (met["day"] < met["until"].replace("", "9999"))]
+    met = rows[["block", *PAIR_KEY, "since_time", "until_time", "schedule"]].merge(
+        tests, on=PAIR_KEY
+    )
+    # ISO moments sort as text, and an empty end lies past all of them.
+    moment = met["day"] + "T" + met["hour"].map("{:02}:59:59".format)
+    is_met = (moment >= met["since_time"]) & (moment < met["until_time"].replace("", "9999"))
+    met = met[is_met]
+    hours = met["schedule"].map(read_hours)
+    places = zip(hours, met["day"], met["hour"], strict=True)
+    met = met[[one.is_inside(day, hour) for one, day, hour in places]]
     counts = met.groupby("block")["sound_session_count"].sum()
     rows["sound_session_count"] = rows["block"].map(counts).fillna(0).astype("int64")
     return rows
@@ -139,6 +160,7 @@ def _compare_pairs(verdicts: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
          "ok_session_count", "blocked_share_low", "blocked_share_high", "sessions_to_flip",
          "set_aside_reason"]
     ]  # fmt: skip
+    said = said.assign(chance=pd.to_numeric(verdicts["chance"]) if "chance" in verdicts else np.nan)
     ordered = truth.blocks.sort_values("sound_session_count", ascending=False, kind="stable")
     true = ordered.groupby(PAIR_KEY, sort=True).agg(
         true_mechanism=("mechanism", "first"),
@@ -189,7 +211,8 @@ class _Span:
     """A stretch of blocking in days since the year 1; ``until`` is the day after the last.
 
     Of an interval, ``open_before`` is the last day seen open before it and ``open_after`` the
-    first one after it; None where there is none.
+    first one after it; None where there is none. ``moments`` are the same four in this order as
+    ISO text, where they are known.
     """
 
     since: int
@@ -197,10 +220,13 @@ class _Span:
     mechanism: str = ""
     open_before: int | None = None
     open_after: int | None = None
+    moments: tuple[str, ...] = ()
 
 
 _Pair = tuple[str, str]
 _NEVER = date.max.toordinal()
+#: What a report's table says of an interval by day, and the order of the moments beside it.
+_EDGES = ("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again")
 
 
 def _day(text: str) -> int | None:
@@ -217,27 +243,47 @@ def _group(frame: pd.DataFrame, rows: Iterable[_Span]) -> dict[_Pair, list[_Span
 
 
 def _true_spans(truth: _Truth) -> dict[_Pair, list[_Span]]:
-    blocks = truth.blocks
+    columns = ("since", "until", "mechanism", "since_time", "until_time")
     return _group(
-        blocks,
+        truth.blocks,
         (
-            _Span(_day(since) or 1, _day(until) or _NEVER, mechanism)
-            for since, until, mechanism in zip(
-                blocks["since"], blocks["until"], blocks["mechanism"], strict=True
+            _Span(_day(since) or 1, _day(until) or _NEVER, mechanism, moments=tuple(moments))
+            for since, until, mechanism, *moments in zip(
+                *(truth.blocks[c] for c in columns), strict=True
             )
         ),
     )
 
 
 def _claimed_spans(intervals: pd.DataFrame) -> dict[_Pair, list[_Span]]:
-    columns = ("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again")
+    moments = [f"{column}_time" for column in _EDGES if f"{column}_time" in intervals]
+    times = intervals[moments].itertuples(index=False, name=None)
     return _group(
         intervals,
         (
-            _Span(_day(first) or 1, (_day(last) or _NEVER - 1) + 1, "", _day(before), _day(after))
-            for first, last, before, after in zip(*(intervals[c] for c in columns), strict=True)
+            _Span(_day(first) or 1, (_day(last) or _NEVER - 1) + 1, "", _day(before), _day(after),
+                  moments)
+            for first, last, before, after, moments in zip(
+                *(intervals[c] for c in _EDGES), times, strict=True
+            )
         ),
-    )
+    )  # fmt: skip
+
+
+def _holds_onset(span: _Span, block: _Span) -> bool:
+    """Whether the block begins after the interval's last open session, and by its first one."""
+    if span.moments:
+        first, _, before, _ = span.moments
+        return before < block.moments[0] <= first if before else block.moments[0] <= first
+    return (span.open_before or 0) < block.since <= span.since
+
+
+def _holds_ending(span: _Span, block: _Span) -> bool:
+    """Whether the block ends after the interval's last session, and by the first open one."""
+    if span.moments:
+        _, last, _, after = span.moments
+        return last < block.moments[1] and (not after or block.moments[1] <= after)
+    return span.until <= block.until <= (span.open_after or _NEVER)
 
 
 def _compare_edges(intervals: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
@@ -306,14 +352,14 @@ def _locate(edge: Mapping[str, object], block: _Span, claimed: list[_Span]) -> d
     if edge["edge"] == "onset":
         span = min(met, key=lambda span: abs(span.since - block.since))
         error, other = span.since - block.since, span.open_before
-        is_inside = error >= 0 and (other is None or other < block.since)
+        is_inside = _holds_onset(span, block)
         width = None if other is None else span.since - other
     else:
         span = min(met, key=lambda span: abs(span.until - block.until))
         if span.until == _NEVER:
             return {"is_found": True, "is_inside": False}
         error, other = span.until - block.until, span.open_after
-        is_inside = error <= 0 and (other is None or other >= block.until)
+        is_inside = _holds_ending(span, block)
         width = None if other is None else other - (span.until - 1)
     return {"is_found": True, "is_inside": is_inside, "error_days": error, "width_days": width}
 
@@ -326,12 +372,11 @@ def _check_claims(intervals: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
         blocks = true.get(key, [])
         head = {"domain": key[0], "probe_asn": key[1], "is_blocked": bool(blocks)}
         for span in spans:
-            before, after = span.open_before, span.open_after
-            if before is not None:
-                is_true = any(before < block.since <= span.since for block in blocks)
+            if span.open_before is not None:
+                is_true = any(_holds_onset(span, block) for block in blocks)
                 rows.append({**head, "edge": "onset", "is_true": is_true})
-            if after is not None and span.until != _NEVER:
-                is_true = any(span.until <= block.until <= after for block in blocks)
+            if span.open_after is not None and span.until != _NEVER:
+                is_true = any(_holds_ending(span, block) for block in blocks)
                 rows.append({**head, "edge": "ending", "is_true": is_true})
     frame = pd.DataFrame(rows, columns=[*PAIR_KEY, "is_blocked", "edge", "is_true"])
     return frame.merge(_forged_openness(truth), on=PAIR_KEY, how="left")

@@ -7,7 +7,7 @@ reported as the method's accuracy comes from the other seeds.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from multiprocessing import get_context
 from os import cpu_count
@@ -20,13 +20,14 @@ import pandas as pd
 from analysis.errors import ParameterError
 from analysis.findings import annex
 from analysis.findings.confirmation import confirm
-from analysis.findings.parameters import StudyParameters
+from analysis.findings.parameters import StudyParameters, whole_number
 from analysis.findings.study import Study, open_study
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.reference.files import REPOSITORY
 from analysis.tables import write_table
 from analysis.validation import measures, results, scores
+from analysis.validation.calibration import calibrate, mark_chances
 from analysis.validation.scores import Score
 from analysis.verdicts.verdicts import Judgement
 
@@ -65,6 +66,27 @@ COUNTRIES: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
         31: {"network_count": 16, "name_count": 119, "new_share": 0.5},
         32: {"network_count": 10, "name_count": 70, "new_share": 0.0, "flaky_share": 0.2},
         33: {"network_count": 20, "name_count": 100, "new_share": 1.0},
+    },
+    # Situations that a method gets wrong for one common cause each, one of every kind a country.
+    "hard": {
+        51: {
+            "network_count": 9,
+            "name_count": 70,
+            "new_share": 0.5,
+            "cases": ("exam_hours", "short_stretches", "overloaded_sites"),
+        },
+        52: {
+            "network_count": 9,
+            "name_count": 70,
+            "new_share": 0.6,
+            "cases": ("shared_exam_hours", "mixed_versions", "lost_controls"),
+        },
+        53: {
+            "network_count": 9,
+            "name_count": 70,
+            "new_share": 1.0,
+            "cases": ("exam_hours", "shared_exam_hours", "no_addresses", "overloaded_sites"),
+        },
     },
     # What cannot be told apart: a gateway at the border looks like sites that refuse the country.
     "limit": {
@@ -154,11 +176,9 @@ def parse_arguments(arguments: Iterable[str]) -> tuple[Path, Path, int, Threshol
         else:
             accepted = ", ".join([*options, *DECLARATIONS])
             raise ParameterError(name, value, f"validate takes {accepted}")
-    jobs = options["JOBS"]
-    if not jobs.isdecimal() or not 1 <= int(jobs) <= 1024:
-        raise ParameterError("JOBS", jobs, "a whole number from 1 to 1024 is accepted")
+    jobs = whole_number("JOBS", options["JOBS"], range(1, 1025))
     out, store = (Path(options[name]).expanduser().absolute() for name in ("OUT", "STORE"))
-    return out, store, int(jobs), Thresholds().changed_by(numbers)
+    return out, store, jobs, Thresholds().changed_by(numbers)
 
 
 def plan(thresholds: Thresholds) -> list[Task]:
@@ -166,11 +186,15 @@ def plan(thresholds: Thresholds) -> list[Task]:
     tasks = []
     for part, countries in COUNTRIES.items():
         for seed, country in countries.items():
-            for level in LEVELS if part != "limit" else ("rich",):
+            for level in _levels_of(part):
                 variants = tuple(_variants(thresholds)) if part == "fit" else ()
-                has_forging = level == "middle"
+                has_forging = level == "middle" and part != "hard"
                 tasks.append(Task(part, seed, level, country, thresholds, variants, has_forging))
     return sorted(tasks, key=lambda task: (not task.variants, -task.sessions_per_day))
+
+
+def _levels_of(part: str) -> Iterable[str]:
+    return {"limit": ("rich",), "hard": ("middle", "rich")}.get(part, LEVELS)
 
 
 def _variants(thresholds: Thresholds) -> Iterator[tuple[str, float]]:
@@ -183,12 +207,15 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
     """Simulate, read, judge and score one world; then sweep or forge, as the task says."""
     folder = workspace / task.label
     world = folder / "world"
-    options = {"seed": task.seed, "sessions_per_day": task.sessions_per_day, **task.country}
+    plain = {"seed": task.seed, "sessions_per_day": task.sessions_per_day, "cases": ()}
+    options = {**plain, **task.country}
     made = simulator.write_world(world, since=_SINCE, until=_UNTIL, **options)
     code = made.parameters["probe_cc"]
     study = _open(code, world, folder / "store")
     judgement = _judge(study, task.thresholds, folder / "tables")
     scored = scores.score(folder / "tables", world / "truth", _bootstrap(study, judgement))
+    chances = mark_chances(getattr(judgement, "chances", None), scored)
+    scored = replace(scored, chances=chances)
     facts = {
         "world": task.label, "part": task.part, "seed": task.seed, "coverage": task.level,
         "network_count": task.country["network_count"], "name_count": task.country["name_count"],
@@ -322,6 +349,7 @@ def write_results(out: Path, results: Sequence[Result], thresholds: Thresholds) 
 def _summaries(pooled: Score) -> dict[str, pd.DataFrame]:
     return {
         "accuracy": measures.accuracy(pooled),
+        "calibration": calibrate(pooled),
         "false_positives": measures.false_positives(pooled),
         "edge_errors": measures.edge_errors(pooled),
         "unlisted_states": measures.unlisted_states(pooled),

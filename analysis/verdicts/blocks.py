@@ -15,25 +15,17 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
-from analysis.verdicts.rates import estimate_rates, raise_by_own
+from analysis.verdicts.rates import Lessons, learn, raise_by_own
 from analysis.verdicts.schedules import Schedule, find_schedules, search_price
 from analysis.verdicts.series import FAILING, MARK, Series, find_candidates, read_series
 from analysis.verdicts.sessions import KINDS
-from analysis.verdicts.states import is_most
+from analysis.verdicts.states import is_most, wilson_bounds
 from analysis.verdicts.stretches import find_stretches
 
 #: What does not work for whatever reason has no rate of chance: more sessions than not.
 _EVEN = 0.1
 #: The share of sessions inside a block that fail, for its edges.
 _EDGE_SHARE = 0.9
-
-# What could be listed, whether or not anything failed: every cell with enough sessions.
-_TESTED_CELLS = """
-SELECT count(*) FROM (
-  SELECT 1 FROM heard_sessions WHERE class <> 'none' GROUP BY domain, probe_asn
-  HAVING count(*) >= $floor_sessions)
-"""
-
 
 @dataclass(frozen=True)
 class Evidence:
@@ -50,6 +42,7 @@ class Evidence:
             first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
             of the sessions at its hours.
         defects: the rows of ``series.sessions`` that failed as the probe's version mostly does.
+        lessons: what the rates are learnt from.
     """
 
     series: Series
@@ -60,10 +53,17 @@ class Evidence:
     line: float
     stretches: pd.DataFrame
     defects: NDArray[np.int64]
+    lessons: Lessons
 
     def elements_of(self, stretches: pd.DataFrame) -> pd.DataFrame:
         """The sessions of stretches, see ``elements_of``."""
         return elements_of(self.series, self.schedules, stretches)
+
+    def schedule_text(self, series: pd.Series, group: pd.Series) -> pd.Series:
+        """The hours of each group of stretches, empty unless all of them have the same."""
+        text = series.map({n: str(one) for n, one in self.schedules.items()}).fillna("")
+        by_group = text.groupby(group)
+        return by_group.first().where(by_group.nunique() == 1, "")
 
     @property
     def is_surprising(self) -> NDArray[np.bool_]:
@@ -80,7 +80,8 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
         thresholds: the evidence floor, ``chance_share`` and ``change_cost``.
     """
     series = read_series(connection, thresholds)
-    rates, is_of_version = estimate_rates(connection, series, find_candidates(series))
+    lessons = learn(connection, series, find_candidates(series))
+    rates = lessons.rates()
     # What fails outside of a cell's stretches is what fails there by itself.
     schedules = _find_schedules(series, rates)
     stretches = _find_stretches(series, rates, schedules, thresholds)
@@ -88,15 +89,15 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
     log_evidence, by_day = chance.weigh_evidence(series, rates)
     for number, schedule in schedules.items():
         log_evidence[number] = max(log_evidence[number], _weigh_schedule(series, number, schedule))
-    floor = {"floor_sessions": thresholds.floor_sessions}
-    ((cell_count,),) = connection.execute(_TESTED_CELLS, floor).fetchall()
+    # What could be listed, whether or not anything failed.
+    ((cell_count,),) = connection.execute("SELECT count(*) FROM tested_cells").fetchall()
     is_judged = (series.kind != MARK) & (series.kind < FAILING)
     line = chance.find_line(
         log_evidence[is_judged], cell_count * (len(KINDS) - 1), thresholds.chance_share
     )
     stretches = _find_stretches(series, rates, schedules, thresholds)
-    defects = series.row[is_of_version & series.is_hit]
-    return Evidence(series, rates, log_evidence, by_day, schedules, line, stretches, defects)
+    defects = series.row[series.is_hit & (lessons.is_of_version | follow_version(series))]
+    return Evidence(series, rates, log_evidence, by_day, schedules, line, stretches, defects, lessons)
 
 
 def _find_stretches(
@@ -178,8 +179,9 @@ def elements_of(
     series: Series, schedules: Mapping[int, Schedule], stretches: pd.DataFrame
 ) -> pd.DataFrame:
     """The sessions of each stretch: ``stretch`` (its label), ``place, row, day, is_hit``."""
-    length = (stretches["last"] - stretches["first"] + 1).to_numpy()
-    place = np.repeat(stretches["first"].to_numpy(), length)
+    first = stretches["first"].to_numpy(np.int64)
+    length = stretches["last"].to_numpy(np.int64) - first + 1
+    place = np.repeat(first, length)
     place += np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
     row = series.row[place]
     elements = pd.DataFrame({
@@ -199,6 +201,43 @@ def _is_at_its_hours(
         members = np.flatnonzero(which == number)
         inside[members] = schedule.is_inside(time[elements["row"].to_numpy()[members]])
     return inside
+
+
+def follow_version(series: Series) -> NDArray[np.bool_]:
+    """Which sessions are of a version that fails in its cell and kind where no other does.
+
+    What a resolver answers does not depend on the probe.
+    """
+    frame = pd.DataFrame({"series": series.series, "software": series.column("software"),
+                          "hits": series.is_hit, "sessions": 1})  # fmt: skip
+    sums = frame.groupby(["series", "software"])[["hits", "sessions"]].sum()
+    others = sums.groupby(level="series").transform("sum") - sums
+    is_alone = is_alone_in_failing(sums, others)
+    is_lookup = np.array([kind.startswith("dns") for kind in (*KINDS, "")])[series.kind]
+    found = frame.join(is_alone.rename("is_alone"), on=["series", "software"])["is_alone"].to_numpy()
+    return found & ~is_lookup[series.series]
+
+
+def is_alone_in_failing(own: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
+    """Whether a version fails mostly, and the others together hardly ever.
+
+    Args:
+        own, others: ``hits`` and ``sessions``, of the version and of all others.
+    """
+    _, high = wilson_bounds(others["hits"], others["sessions"])
+    return (2 * own["hits"] > own["sessions"]) & (high.fillna(1.0) < 0.5)
+
+
+def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
+    """By stretch: whether it is one version of the probe that fails, where others do not."""
+    frame = pd.DataFrame({
+        "stretch": elements["stretch"], "hits": elements["is_hit"], "sessions": 1,
+        "software": evidence.series.sessions["software"].to_numpy()[elements["row"]],
+    })  # fmt: skip
+    sums = frame.groupby(["stretch", "software"])[["hits", "sessions"]].sum()
+    others = sums.groupby(level="stretch").transform("sum") - sums
+    is_alone = is_alone_in_failing(sums, others) & (sums["hits"] > 0)
+    return is_alone.groupby(level="stretch").any()
 
 
 def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataFrame:

@@ -7,13 +7,15 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
-from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks
-from analysis.verdicts.series import FAILING, MARK, OK
+from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks, find_versions
+from analysis.verdicts.series import BLOCKED, FAILING, MARK, OK
 from analysis.verdicts.sessions import KINDS
-from analysis.verdicts.states import is_most
+from analysis.verdicts.states import is_most, meets_floor
 from analysis.verdicts.withholding import withhold
 
 CELL = ["domain", "probe_asn"]
+ONE_VERSION = "one version of the probe failed; others reached the site on this network meanwhile"
+CHANCE = "fails as it would by chance: the site elsewhere, or other sites here, fail alike by themselves"
 TOO_FEW = "surprising, but too few sessions or days to say so"
 
 # What explains most blocked sessions of each group; ties go to the earlier layer.
@@ -69,7 +71,8 @@ def judge_stretches(
     elements = evidence.elements_of(evidence.stretches)
     stretches = count_stretches(evidence.stretches, elements)
     is_block = find_blocks(evidence, stretches, thresholds)
-    blocks = stretches[is_block].assign(kind=[KINDS[k] for k in stretches.loc[is_block, "kind"]])
+    kinds = np.array(KINDS)[stretches.loc[is_block, "kind"].to_numpy(np.int64)]
+    blocks = stretches[is_block].assign(kind=pd.Series(kinds, stretches.index[is_block], dtype=str))
     hits = _hits_of(evidence, elements[elements["stretch"].isin(blocks.index)])
     blocks = blocks.join(explain_hits(connection, hits)["mechanism"])
     connection.register("hits_at_hand", hits)
@@ -84,12 +87,32 @@ def judge_stretches(
     )
     reason = pd.Series("", stretches.index).mask(is_few, TOO_FEW)
     reason.update(withheld["reason"])
+    is_version = find_versions(evidence, elements).reindex(stretches.index, fill_value=False)
+    reason = reason.mask(is_block & is_version & (stretches["kind"] != MARK), ONE_VERSION)
     stretches = stretches.join(blocks["mechanism"]).assign(
         reason=reason,
         is_listed=is_block & (reason == ""),
         leaning=withheld["leaning"].reindex(stretches.index, fill_value=np.inf),
     )
-    return stretches.assign(interval=_join(evidence, stretches))
+    stretches = stretches.assign(interval=_join(evidence, stretches))
+    is_unexplained = _find_unexplained(evidence, stretches, elements, thresholds)
+    return stretches.assign(reason=stretches["reason"].mask(is_unexplained, CHANCE))
+
+
+def _find_unexplained(
+    evidence: Evidence, stretches: pd.DataFrame, elements: pd.DataFrame, thresholds: Thresholds
+) -> pd.Series:
+    """Stretches that mostly fail, not for the control too, and that no kind of failure explains."""
+    state = evidence.series.sessions["class"].to_numpy()[elements["row"]]
+    blocked = elements[state == BLOCKED].groupby("stretch").size()
+    is_blocked = 2 * blocked.reindex(stretches.index, fill_value=0) > stretches["hits"]
+    is_failing = (stretches["kind"] == FAILING) & meets_floor(
+        stretches["hits"], stretches["hit_days"], stretches["hits"] + stretches["misses"], thresholds
+    )
+    told = stretches[stretches["is_listed"] | (stretches["reason"] != "")]
+    told_rows = elements.loc[elements["stretch"].isin(told.index), "row"]
+    is_told = elements["row"].isin(told_rows).groupby(elements["stretch"]).any()
+    return is_failing & is_blocked & ~is_told.reindex(stretches.index, fill_value=False)
 
 
 def _hits_of(evidence: Evidence, elements: pd.DataFrame) -> pd.DataFrame:
@@ -187,14 +210,11 @@ def _describe(
         table[f"{name}_time"] = np.where(at >= 0, moments, "")
         days = sessions["day"].to_numpy().astype("datetime64[D]")[at.clip(0)]
         table[name] = np.where(at >= 0, np.datetime_as_string(days) if len(at) else "", "")
-    schedule = stretches["series"].map(lambda one: str(evidence.schedules.get(one, "")))
-    table["schedule"] = schedule.groupby(stretches["number"]).agg(
-        lambda several: several.iloc[0] if several.nunique() == 1 else ""
-    )
+    table["schedule"] = evidence.schedule_text(stretches["series"], stretches["number"])
     log_evidence = pd.Series(_stretch_evidence(evidence, stretches), stretches.index)
-    table["chance"] = _chance_text(
+    table["chance"] = chance_text(
         log_evidence.groupby(stretches["number"]).max(),
-        (stretches["kind"] == MARK).groupby(stretches["number"]).any(),
+        stretches["kind"].isin([MARK, FAILING]).groupby(stretches["number"]).any(),
     )
     return table
 
@@ -212,10 +232,10 @@ def _stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np
     return np.where(scheduled, evidence.log_evidence[stretches["series"]], own)
 
 
-def _chance_text(log_evidence: pd.Series, has_mark: pd.Series) -> pd.Series:
-    """Two significant digits; empty where a mark decides."""
+def chance_text(log_evidence: pd.Series, is_unweighed: pd.Series) -> pd.Series:
+    """Two significant digits; empty where a mark decides, or what failed is of no one kind."""
     text = chance.chance_of(log_evidence.to_numpy())
-    return pd.Series([f"{value:.1e}" for value in text], log_evidence.index).mask(has_mark, "")
+    return pd.Series([f"{value:.1e}" for value in text], log_evidence.index).mask(is_unweighed, "")
 
 
 def _longest_gaps(elements: pd.DataFrame) -> pd.Series:

@@ -8,6 +8,7 @@ but for the silence of near days: an outage looks like a block to everybody at o
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import duckdb
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.outcomes.macros import create_tables
-from analysis.verdicts.series import MARK, Series
+from analysis.verdicts.series import BLOCKED, DOWN, MARK, Series
 from analysis.verdicts.sessions import KINDS
 
 #: Between these a rate lies: nothing fails never or always.
@@ -28,16 +29,18 @@ _NEAR_DAYS = 10
 #: A route is lost for days, whatever layer a version of the probe writes it down at.
 _ROUTE_DAYS = 3
 _ON_THE_WAY = ("tcp_silent", "name_silent")
+#: What a rate is the larger of: the first four speak of the site, the others of the probe.
+TERMS = ("site", "version", "near", "route", "network", "session")
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Sessions of the country's access networks that count, by what they teach. Failures stand in
-# ``failures``, one by one.
+# Sessions of the country's access networks that count. A cell that has too few to be judged does
+# not teach: three failures there may be the block itself.
 _COUNTED = """
 CREATE OR REPLACE TEMP VIEW counted_sessions AS
 SELECT s.domain, s.probe_asn, s.session, s.software, s.day, s.class, s.kind, n.operator
-FROM sessions s JOIN networks n USING (probe_asn)
+FROM sessions s JOIN networks n USING (probe_asn) SEMI JOIN tested_cells USING (domain, probe_asn)
 WHERE n.is_domestic AND s.class IN ('blocked', 'ok', 'unclear')
 """
 
@@ -79,10 +82,22 @@ FROM sessions JOIN site_networks USING (domain)
 WHERE class IN ('blocked', 'ok', 'unclear') GROUP BY ALL
 """
 
+_HOSTS = """
+SELECT enum_code(domain)::INTEGER AS domain, site_asn FROM site_networks
+"""
+
 _DAYS = """
 SELECT enum_code(domain)::INTEGER AS domain, operator, day, count(*) AS sessions
 FROM counted_sessions SEMI JOIN failing_cells USING (domain) GROUP BY ALL
 """
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """Which rows teach as failures (``hits``), and which are taken out of what was counted."""
+
+    hits: NDArray[np.bool_]
+    out: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -97,42 +112,156 @@ class _Facts:
     routes: pd.DataFrame
 
 
-def estimate_rates(
+@dataclass(frozen=True)
+class Lessons:
+    """What the rate of each session of each series is learnt from.
+
+    Attributes:
+        hits, sessions: failures and sessions behind each proportion, a row for each of ``TERMS``
+            and a column for each session; no sessions where a term does not apply.
+        usual: how often any site fails in this kind.
+    """
+
+    hits: Floats
+    sessions: Floats
+    usual: Floats
+
+    def rates(self, failures: int = 0, successes: int = 0) -> Floats:
+        """The rate of each session, between ``LEAST`` and ``MOST``.
+
+        Args:
+            failures: sessions that somebody forges, in every proportion, to raise the rates.
+            successes: the same to lower them.
+        """
+        terms = self.shares(failures, successes)
+        site, probe = terms[:4].max(axis=0), terms[4:].max(axis=0)
+        rate: Floats = 1 - (1 - site) * (1 - probe)
+        return rate.clip(LEAST, MOST)
+
+    def shares(self, failures: int = 0, successes: int = 0) -> Floats:
+        """The share that each of ``TERMS`` teaches (a row each), 0 where one does not apply."""
+        site, version, near, route, network, session = range(len(TERMS))
+
+        def draw(term: int, broader: Floats) -> Floats:
+            hits, sessions = self.hits[term] + failures, self.sessions[term] + failures + successes
+            rate: Floats = (hits + _PSEUDO * broader) / (sessions + _PSEUDO)
+            return np.where(np.isnan(rate), 0.0, rate)
+
+        of_site, of_network = draw(site, self.usual), draw(network, self.usual)
+        return np.stack([
+            of_site, draw(version, of_site), draw(near, of_site), draw(route, self.usual),
+            of_network, draw(session, of_network),
+        ])  # fmt: skip
+
+    @property
+    def is_of_version(self) -> NDArray[np.bool_]:
+        """Where it is the probe's version that mostly fails so."""
+        site = (self.hits[0] + _PSEUDO * self.usual) / (self.sessions[0] + _PSEUDO)
+        version = (self.hits[1] + _PSEUDO * site) / (self.sessions[1] + _PSEUDO)
+        return (version >= 0.2) & (version >= 3 * site)
+
+
+def learn(
     connection: duckdb.DuckDBPyConnection, series: Series, candidates: NDArray[np.bool_]
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """The rate of each session of each series; the least there is for marks, which need none.
+) -> Lessons:
+    """What each session of each series would be expected to do if nobody blocked.
 
     Args:
-        connection: holds ``sessions``, ``networks`` and ``failing_cells``.
-        series: see ``series.read_series``.
+        connection: holds ``sessions``, ``networks``, ``tested_cells`` and ``failing_cells``.
+        series: see ``series.read_series``; those of marks and of what fails for any reason learn
+            nothing, and their rates are the least.
         candidates: which of its sessions do not teach.
-
-    Returns:
-        In the order of ``series.row``: numbers from ``LEAST`` to ``MOST``, and whether it is the
-        probe's version that mostly fails so.
     """
-    connection.execute(_COUNTED)
-    create_tables(connection, {"site_networks": _SITE_NETWORKS}, {})
-    told = series.sessions.assign(
-        is_told=series.sessions["is_domestic"] & (series.sessions["class"] != 1), place=series.sessions.index
-    )
-    strays = connection.execute(_STRAY_FAILURES).df().assign(is_told=True, place=-1)
-    facts = _Facts(
-        pd.concat([told, strays], ignore_index=True).fillna({"class": 0}),
-        *(connection.execute(query).df() for query in (_SITES, _VERSIONS, _REPORTS, _DAYS, _ROUTES)),
-    )
-    hosts = connection.execute("SELECT enum_code(domain)::INTEGER AS domain, site_asn FROM site_networks").df()
-    facts.rows["site_asn"] = facts.rows["domain"].map(hosts.set_index("domain")["site_asn"]).fillna(-1).astype("int64")
-    rates = np.full(len(series.row), LEAST)
-    is_of_version = np.zeros(len(rates), bool)
+    facts = _read_facts(connection, series)
+    shape = (len(TERMS), len(series.row))
+    lessons = Lessons(np.zeros(shape), np.zeros(shape), np.zeros(shape[1]))
     which = np.repeat(series.kind, series.lengths)
     for kind in range(len(KINDS)):
         members = np.flatnonzero(which == kind)
         if kind != MARK and len(members):
             is_candidate = np.zeros(len(facts.rows), bool)
             is_candidate[series.row[members[candidates[members]]]] = True
-            rates[members], is_of_version[members] = _rates_of(facts, kind, is_candidate, series.row[members])
-    return rates.clip(LEAST, MOST), is_of_version
+            teaching = _Teaching(facts, kind, is_candidate, facts.rows.iloc[series.row[members]])
+            lessons.usual[members] = teaching.usual
+            for term, name in enumerate(TERMS):
+                hits, sessions = teaching.ask(name)
+                lessons.hits[term, members] = hits.clip(0)
+                lessons.sessions[term, members] = sessions.clip(0)
+    return lessons
+
+
+def _read_facts(connection: duckdb.DuckDBPyConnection, series: Series) -> _Facts:
+    connection.execute(_COUNTED)
+    create_tables(connection, {"site_networks": _SITE_NETWORKS}, {})
+    hosts = connection.execute(_HOSTS).df().set_index("domain")["site_asn"]
+    told = series.sessions.assign(
+        teaches=series.sessions["is_domestic"] & (series.sessions["class"] != DOWN)
+    )
+    strays = connection.execute(_STRAY_FAILURES).df().assign(teaches=True)
+    rows = pd.concat([told, strays], ignore_index=True)
+    is_failure = (rows["class"].fillna(BLOCKED) == BLOCKED).to_numpy()
+    rows = rows.assign(
+        is_failure=is_failure, is_counted=(rows["class"] != DOWN).to_numpy(),
+        site_asn=rows["domain"].map(hosts).fillna(-1).astype("int64"),
+    )  # fmt: skip
+    queries = (_SITES, _VERSIONS, _REPORTS, _DAYS, _ROUTES)
+    return _Facts(rows, *(connection.execute(query).df() for query in queries))
+
+
+@dataclass(frozen=True)
+class _Teaching:
+    """What teaches of one kind, for the sessions ``asked`` (rows of ``facts.rows``)."""
+
+    facts: _Facts
+    kind: int
+    is_candidate: NDArray[np.bool_]
+    asked: pd.DataFrame
+
+    @cached_property
+    def is_hit(self) -> NDArray[np.bool_]:
+        rows = self.facts.rows
+        return (rows["is_failure"] & (rows["kind"] == self.kind)).to_numpy()
+
+    @cached_property
+    def lesson(self) -> _Lesson:
+        teaches, other = self.facts.rows["teaches"].to_numpy(), self._fails_otherwise()
+        is_out = teaches & (other | self.is_candidate)
+        return _Lesson(teaches & self.is_hit & ~self.is_candidate, is_out)
+
+    @cached_property
+    def near_lesson(self) -> _Lesson:
+        """Of the silence of near days every session teaches, candidates too."""
+        teaches = self.facts.rows["teaches"].to_numpy()
+        return _Lesson(teaches & self.is_hit, teaches & self._fails_otherwise())
+
+    def _fails_otherwise(self) -> NDArray[np.bool_]:
+        return self.facts.rows["is_failure"].to_numpy() & ~self.is_hit
+
+    @cached_property
+    def usual(self) -> float:
+        counted = self.facts.sites["sessions"].sum() - self.lesson.out.sum()
+        return float((self.lesson.hits.sum() + _PSEUDO * _PRIOR) / (counted + _PSEUDO))
+
+    def ask(self, term: str) -> tuple[Floats, Floats]:
+        """Failures and sessions behind one of ``TERMS``."""
+        facts, rows, asked, name = self.facts, self.facts.rows, self.asked, KINDS[self.kind]
+        nothing = np.zeros(len(asked)), np.zeros(len(asked))
+        if term == "site":
+            return _elsewhere(facts.sites, ["domain"], rows, self.lesson, asked)
+        if term == "version":
+            if name.startswith("dns"):  # what a resolver answers does not depend on the probe
+                return nothing
+            return _elsewhere(facts.versions, ["domain", "software"], rows, self.lesson, asked)
+        if term == "near":
+            is_silent = name.endswith("silent")
+            return _near(facts.days, rows, self.near_lesson, asked) if is_silent else nothing
+        if term == "route":
+            return _of_the_route(facts, asked) if name in _ON_THE_WAY else nothing
+        return self._probe[term]
+
+    @cached_property
+    def _probe(self) -> dict[str, tuple[Floats, Floats]]:
+        return _of_the_probe(self.facts.reports, self.facts.rows, self.lesson, self.asked)
 
 
 def raise_by_own(series: Series, rates: Floats, is_inside: NDArray[np.bool_]) -> Floats:
@@ -148,60 +277,19 @@ def raise_by_own(series: Series, rates: Floats, is_inside: NDArray[np.bool_]) ->
     hits = np.bincount(which, series.is_hit & ~is_inside, count)
     sessions = np.bincount(which, ~is_inside, count)
     usual = np.bincount(which, rates, count) / np.maximum(series.lengths, 1)
-    own = _draw(hits, sessions, usual)
+    own = (hits + _PSEUDO * usual) / (sessions + _PSEUDO)
     return np.where(np.repeat(series.kind == MARK, series.lengths), rates,
                     np.maximum(rates, own[which])).clip(LEAST, MOST)  # fmt: skip
 
 
-def _rates_of(
-    facts: _Facts, kind: int, is_candidate: NDArray[np.bool_], asked: Ints
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """The rates of the sessions ``asked`` of one kind, places in ``facts.rows``."""
-    rows = facts.rows
-    is_hit = (rows["class"] == 0).to_numpy() & (rows["kind"] == kind).to_numpy()
-    is_told = rows["is_told"].to_numpy()
-    teaches = _Lesson(is_told & is_hit & ~is_candidate,
-                      is_told & (((rows["class"] == 0).to_numpy() & ~is_hit) | is_candidate))  # fmt: skip
-    near = _Lesson(is_told & is_hit, is_told & (rows["class"] == 0).to_numpy() & ~is_hit)
-    usual = teaches.usual(facts.sites["sessions"].sum())
-    own = rows.iloc[asked]
-    site = _elsewhere(facts.sites, ["domain"], rows, teaches, own, usual)
-    version = _elsewhere(facts.versions, ["domain", "software"], rows, teaches, own, site)
-    rate = np.maximum(site, version)
-    if KINDS[kind].endswith("silent"):
-        rate = np.maximum(rate, _near(facts.days, rows, near, own, site))
-    if KINDS[kind] in _ON_THE_WAY:
-        rate = np.maximum(rate, _of_the_route(facts, own, usual))
-    probe = _of_the_probe(facts.reports, rows, teaches, is_hit, own, usual)
-    is_of_version = (version >= 0.2) & (version >= 3 * site)
-    return 1 - (1 - rate) * (1 - probe), is_of_version
-
-
-@dataclass(frozen=True)
-class _Lesson:
-    """Which rows teach as failures (``hits``), and which are taken out of what was counted."""
-
-    hits: NDArray[np.bool_]
-    out: NDArray[np.bool_]
-
-    def usual(self, counted: int) -> float:
-        return float(
-            (self.hits.sum() + _PSEUDO * _PRIOR) / (counted - self.out.sum() + _PSEUDO)
-        )
-
-
-def _draw(hits: Floats, sessions: Floats, broader: Floats | float) -> Floats:
-    """A proportion, drawn towards a broader one."""
-    return (hits + _PSEUDO * broader) / (np.maximum(sessions, 0) + _PSEUDO)
-
-
 def _sums(frame: pd.DataFrame, keys: list[str], rows: pd.DataFrame, lesson: _Lesson) -> pd.DataFrame:
     """Sessions that teach and those of them that fail, by key."""
-    counted = frame.groupby(keys)["sessions"].sum().rename("sessions")
-    hits = rows[lesson.hits].groupby(keys).size().rename("hits")
-    out = rows[lesson.out].groupby(keys).size().rename("out")
-    sums = pd.concat([counted, hits, out], axis=1).fillna(0.0)
-    return pd.DataFrame({"sessions": sums["sessions"] - sums["out"], "hits": sums["hits"]})
+    weighed = pd.concat([
+        frame[keys].assign(sessions=frame["sessions"], hits=0),
+        rows.loc[lesson.hits, keys].assign(sessions=0, hits=1),
+        rows.loc[lesson.out, keys].assign(sessions=-1, hits=0),
+    ])  # fmt: skip
+    return weighed.groupby(keys)[["sessions", "hits"]].sum().astype("float64")
 
 
 def _look_up(sums: pd.DataFrame, own: pd.DataFrame, keys: list[str]) -> tuple[Floats, Floats]:
@@ -211,46 +299,53 @@ def _look_up(sums: pd.DataFrame, own: pd.DataFrame, keys: list[str]) -> tuple[Fl
 
 
 def _elsewhere(
-    counted: pd.DataFrame, keys: list[str], rows: pd.DataFrame, lesson: _Lesson,
-    own: pd.DataFrame, broader: Floats | float,
-) -> Floats:  # fmt: skip
+    counted: pd.DataFrame, keys: list[str], rows: pd.DataFrame, lesson: _Lesson, asked: pd.DataFrame
+) -> tuple[Floats, Floats]:
     """How often it fails for operators other than the session's own."""
-    hits, sessions = _look_up(_sums(counted, keys, rows, lesson), own, keys)
-    with_operator = [*keys, "operator"]
-    own_hits, own_sessions = _look_up(_sums(counted, with_operator, rows, lesson), own, with_operator)
-    return _draw(hits - own_hits, sessions - own_sessions, broader)
+    hits, sessions = _look_up(_sums(counted, keys, rows, lesson), asked, keys)
+    keys = [*keys, "operator"]
+    own_hits, own_sessions = _look_up(_sums(counted, keys, rows, lesson), asked, keys)
+    return hits - own_hits, sessions - own_sessions
 
 
 def _near(
-    counted: pd.DataFrame, rows: pd.DataFrame, lesson: _Lesson, own: pd.DataFrame, broader: Floats
-) -> Floats:
-    """How often it fails for other operators within ten days."""
-    hits, sessions = _around(_sums(counted, ["domain", "day"], rows, lesson), own, ["domain"])
-    keys = ["domain", "operator"]
-    own_hits, own_sessions = _around(_sums(counted, [*keys, "day"], rows, lesson), own, keys)
-    return _draw(hits - own_hits, sessions - own_sessions, broader)
+    counted: pd.DataFrame, rows: pd.DataFrame, lesson: _Lesson, asked: pd.DataFrame
+) -> tuple[Floats, Floats]:
+    """How often it fails for other operators within ten days.
+
+    No operator is heard for more than a few sessions: one that tests much is still one.
+    """
+    sums = _sums(counted, ["domain", "operator", "day"], rows, lesson)
+    hits, sessions = np.zeros(len(asked)), np.zeros(len(asked))
+    for operator, of_operator in sums.groupby(level="operator"):
+        days = of_operator.droplevel("operator")
+        failed, tested = _around(days, asked, ["domain"], _NEAR_DAYS)
+        heard = np.minimum(tested, _PSEUDO) * (asked["operator"].to_numpy() != operator)
+        hits += heard * np.divide(failed, tested, out=np.zeros(len(asked)), where=tested > 0)
+        sessions += heard
+    return hits, sessions
 
 
-def _of_the_route(facts: _Facts, own: pd.DataFrame, broader: float) -> Floats:
+def _of_the_route(facts: _Facts, asked: pd.DataFrame) -> tuple[Floats, Floats]:
     """How often other sites in the same hosting network are silent on this network meanwhile."""
     rows = facts.rows
-    is_counted = (rows["class"] != 1).to_numpy()
     silent = [KINDS.index(kind) for kind in _ON_THE_WAY]
-    is_silent = (rows["class"] == 0).to_numpy() & rows["kind"].isin(silent).to_numpy()
-    is_other = (rows["class"] == 0).to_numpy() & ~is_silent
-    keys = ["site_asn", "probe_asn"]
-    lesson = _Lesson(is_silent, is_other)
-    hits, sessions = _around(_sums(facts.routes, [*keys, "day"], rows, lesson), own, keys, _ROUTE_DAYS)
-    mine = rows[is_counted & ~is_other].assign(sessions=1)
-    cell = ["domain", "probe_asn"]
-    table = mine.groupby([*cell, "day"])["sessions"].sum().to_frame()
-    table["hits"] = rows[is_silent].groupby([*cell, "day"]).size()
-    own_hits, own_sessions = _around(table.fillna(0.0), own, cell, _ROUTE_DAYS)
-    rate = _draw(hits - own_hits, sessions - own_sessions, broader)
-    return np.where(own["site_asn"] >= 0, rate, 0.0)
+    is_silent = (rows["is_failure"] & rows["kind"].isin(silent)).to_numpy()
+    is_other = rows["is_failure"].to_numpy() & ~is_silent
+    keys, cell = ["site_asn", "probe_asn"], ["domain", "probe_asn"]
+    sums = _sums(facts.routes, [*keys, "day"], rows, _Lesson(is_silent, is_other))
+    hits, sessions = _around(sums, asked, keys, _ROUTE_DAYS)
+    mine = rows[rows["is_counted"].to_numpy() & ~is_other].groupby([*cell, "day"]).size()
+    own = mine.rename("sessions").to_frame()
+    own["hits"] = rows[is_silent].groupby([*cell, "day"]).size()
+    own_hits, own_sessions = _around(own.fillna(0.0), asked, cell, _ROUTE_DAYS)
+    is_known = (asked["site_asn"] >= 0).to_numpy()
+    return (hits - own_hits) * is_known, (sessions - own_sessions) * is_known
 
 
-def _around(sums: pd.DataFrame, own: pd.DataFrame, keys: list[str], near: int = _NEAR_DAYS) -> tuple[Floats, Floats]:
+def _around(
+    sums: pd.DataFrame, own: pd.DataFrame, keys: list[str], near: int
+) -> tuple[Floats, Floats]:
     """Sums over the days around each row of ``own``."""
     table = sums.reset_index()
     day = table["day"].to_numpy().astype("datetime64[D]").astype(np.int64)
@@ -272,36 +367,32 @@ def _around(sums: pd.DataFrame, own: pd.DataFrame, keys: list[str], near: int = 
 
 
 def _of_the_probe(
-    reports: pd.DataFrame, rows: pd.DataFrame, lesson: _Lesson, is_hit: NDArray[np.bool_],
-    own: pd.DataFrame, usual: float,
-) -> Floats:  # fmt: skip
-    """How often other sites fail on the network, and in this very session.
+    reports: pd.DataFrame, rows: pd.DataFrame, lesson: _Lesson, asked: pd.DataFrame
+) -> dict[str, tuple[Floats, Floats]]:
+    """How often other sites fail on the network (``network``), and in this very ``session``.
 
     Each report has one vote on its network, the share of other sites that fail in it: a forged
     report in which two hundred fail is one vote.
     """
-    keys = ["probe_asn", "session"]
-    everywhere = _Lesson(lesson.hits | (is_hit & False), lesson.out)
-    sums = _sums(reports, keys, rows, everywhere)
+    keys, cell = ["probe_asn", "session"], ["domain", "probe_asn"]
+    sums = _sums(reports, keys, rows, lesson)
     sums["vote"] = (sums["hits"] / sums["sessions"].where(sums["sessions"] > 0)).to_numpy()
     votes = sums.groupby(level="probe_asn")["vote"].agg(["sum", "count"])
     # The votes without the site itself, for the sessions that tested it.
-    mine = rows[keys].join(sums, on=keys)
-    teaches = ~lesson.out
-    others = mine["sessions"].to_numpy() - teaches
-    other_hits = mine["hits"].to_numpy() - lesson.hits
+    mine = rows[keys].join(sums, on=keys).fillna(0.0)
+    others = mine["sessions"].to_numpy() - ~lesson.out
+    other_hits = (mine["hits"].to_numpy() - lesson.hits).clip(0)
     vote = np.divide(other_hits, others, out=np.zeros(len(rows)), where=others > 0)
-    shift = vote - np.nan_to_num(mine["vote"].to_numpy())
-    alone = (others <= 0) & (mine["sessions"].to_numpy() > 0)
-    moved = pd.DataFrame({"domain": rows["domain"], "probe_asn": rows["probe_asn"],
-                          "shift": shift, "alone": alone})  # fmt: skip
-    moved = moved.groupby(["domain", "probe_asn"])[["shift", "alone"]].sum()
-    total = own[["probe_asn"]].join(votes, on="probe_asn").fillna(0.0)
-    change = own[["domain", "probe_asn"]].join(moved, on=["domain", "probe_asn"]).fillna(0.0)
-    network = _draw(
-        (total["sum"] + change["shift"]).to_numpy(), (total["count"] - change["alone"]).to_numpy(), usual
+    moved = rows[cell].assign(
+        shift=vote - mine["vote"].to_numpy(),
+        alone=(others <= 0) & (mine["sessions"].to_numpy() > 0),
     )
-    place = own.index.to_numpy()
-    session = _draw(other_hits[place].clip(0), others[place], network)
-    result: Floats = np.maximum(network, session)
-    return result
+    moved = moved.groupby(cell)[["shift", "alone"]].sum()
+    total = asked[["probe_asn"]].join(votes, on="probe_asn").fillna(0.0)
+    change = asked[cell].join(moved, on=cell).fillna(0.0)
+    place = asked.index.to_numpy()
+    return {
+        "network": ((total["sum"] + change["shift"]).to_numpy(),
+                    (total["count"] - change["alone"]).to_numpy(float)),
+        "session": (other_hits[place], others[place].astype(float)),
+    }  # fmt: skip

@@ -1,10 +1,139 @@
-"""How many forged sessions it would take to change a verdict."""
+"""How many forged sessions it would take, at least, to change a verdict.
 
+Anybody may submit a measurement. Forged sessions act in two places: within the cell, where each
+moves the evidence of its series by at most twice ln(0.95 / 0.01), whichever stretch is looked at
+(twice, because a day counts at most the square of its best session); and elsewhere, where they teach
+the rates. Rates rise with each forged failure and fall with each forged success, so the evidence is
+weighed again with some of them in every proportion at once. The number is the fewest that, split
+between both in any way, take a series over a line twice as strict, or that take away what the floor
+of sessions, days and share needs. It is a bound for these ways, not a proof: how forging moves the
+edges of a stretch, what is a candidate, the profiles of addresses and pages, and the line itself
+are bounded by what forging tests found.
+"""
+
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
+from analysis.verdicts import chance
+from analysis.verdicts.blocks import Evidence
+from analysis.verdicts.cells import Inside
+from analysis.verdicts.rates import LEAST
+from analysis.verdicts.series import FAILING, MARK
+from analysis.verdicts.states import Z_95
+from analysis.vocabulary import LISTED
+
+#: More than so many are not told apart.
+MOST = 6
+_STEP = 2 * np.log(0.95 / LEAST)
+#: Mechanisms that rest on what other sessions saw as well as on the cell's own.
+_PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.other", "http.blockpage"]
 
 
-def sessions_to_flip(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """The smallest number of forged sessions that could move each state."""
-    return pd.Series(1, table.index)
+def weigh_forging(evidence: Evidence) -> pd.DataFrame:
+    """How many forged sessions take each series over the line, by what they teach and what they are.
+
+    Returns:
+        By number of the series: ``to_chance``, until one that is surprising is none, and
+        ``to_surprise``, the other way round; ``MOST + 1`` where more are needed.
+    """
+    down = _weigh(evidence, [{"failures": count} for count in range(MOST + 1)])
+    up = _weigh(evidence, [{"successes": count} for count in range(MOST + 1)])
+    line = evidence.line
+    return pd.DataFrame({
+        "to_chance": _fewest(down, lambda log_evidence, own: log_evidence - own < line + np.log(2)),
+        "to_surprise": _fewest(up, lambda log_evidence, own: log_evidence + own >= line - np.log(2)),
+    })  # fmt: skip
+
+
+def _weigh(evidence: Evidence, forgings: list[dict[str, int]]) -> NDArray[np.float64]:
+    """The evidence of each series (columns) with more and more forged elsewhere (rows)."""
+    rows = []
+    for forged in forgings:
+        shift = evidence.lessons.rates(**forged) / evidence.lessons.rates()
+        rates = (evidence.rates * shift).clip(LEAST, 0.99)
+        weight, _ = chance.weigh_evidence(evidence.series, rates)
+        rows.append(weight)
+    weights = np.array(rows)
+    for number in evidence.schedules:
+        weights[:, number] += evidence.log_evidence[number] - weights[0, number]
+    return weights
+
+
+def _fewest(weights: NDArray[np.float64], is_over: object) -> NDArray[np.int64]:
+    """The fewest sessions, some elsewhere and the others within, that take each over the line."""
+    fewest = np.full(weights.shape[1], MOST + 1)
+    for elsewhere in range(MOST, -1, -1):
+        for within in range(MOST - elsewhere, -1, -1):
+            reached = is_over(weights[elsewhere], within * _STEP)  # type: ignore[operator]
+            fewest = np.where(reached, np.minimum(fewest, elsewhere + within), fewest)
+    return fewest
+
+
+def sessions_to_flip(
+    table: pd.DataFrame, inside: Inside, forging: pd.DataFrame, thresholds: Thresholds
+) -> pd.Series:
+    """The smallest number of forged sessions that could move each state.
+
+    Args:
+        table: ``state, stretch`` (that it rests on), ``mechanism``, the sessions of each class
+            (``blocked_session_count`` …) and ``unclear_sessions``, of the period.
+        inside: the stretches as far as they lie in the period.
+        forging: see ``weigh_forging``.
+        thresholds: the evidence floor.
+
+    Returns:
+        Whole numbers from 1.
+    """
+    counted = inside.counted.join(forging, on="series")
+    rests = counted.reindex(table["stretch"]).set_axis(table.index)
+    is_listed = table["state"].isin(LISTED)
+    hits, total = rests["hits"], rests["hits"] + rests["misses"]
+    thin = _to_thin_out(hits, total, thresholds.share_floor)
+    recut = (hits - thresholds.floor_sessions - 2) // 2
+    by_chance = rests["to_chance"].where(rests["kind"] != MARK, np.inf)
+    profile = pd.Series(np.where(table["mechanism"].isin(_PROFILED), thresholds.floor_sessions, np.inf), table.index)
+    listed = pd.concat([thin, recut, by_chance, profile, rests["leaning"]], axis=1).min(axis=1)
+    surprise = counted[(counted["kind"] != MARK) & (counted["kind"] < FAILING)].groupby("cell")
+    to_surprise = table["cell"].map(surprise["to_surprise"].min()).fillna(np.inf)
+    failing = pd.concat([thin, recut, to_surprise, _to_make_up(table, thresholds)], axis=1).min(axis=1)
+    other = pd.concat([to_surprise, _to_make_up(table, thresholds)], axis=1).min(axis=1)
+    ways = np.select(
+        [is_listed, table["state"].isin(["impaired", "down"])], [listed, failing], default=other
+    )
+    return pd.Series(np.floor(ways), table.index).fillna(1).clip(1, MOST + 1).astype("int64")
+
+
+def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:
+    """Sessions of another class until the lower bound of ``hits / total`` falls below ``floor``.
+
+    Wilson's lower bound is at least ``floor`` as long as hits − floor·n ≥ z·√(floor(1−floor)·n).
+    """
+    if floor == 0:
+        return pd.Series(np.inf, hits.index)
+    c = Z_95 * np.sqrt(floor * (1 - floor))
+    root = (-c + np.sqrt(c**2 + 4 * floor * hits)) / (2 * floor)
+    return pd.Series(np.floor(root**2 + 1e-9) + 1 - total)
+
+
+def _to_make_up(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """Sessions of another state, or of any for *insufficient*, that the floor still lacks.
+
+    Sessions that no rule explains, or that were discarded, may be read otherwise once forged ones
+    have changed a profile: they count as the forger's own.
+    """
+    blocked, down, ok = (
+        table[f"{name}_session_count"] for name in ("blocked", "down", "ok")
+    )
+    none = table["session_count"] - blocked - down - ok
+    undecided = blocked + none
+    there = pd.Series(
+        np.select(
+            [table["state"] == "impaired", table["state"] == "down", table["state"] == "ok"],
+            [np.maximum(undecided, down), undecided + np.maximum(2, down), undecided + down],
+            default=np.maximum(undecided + down, ok),
+        ),
+        table.index,
+    )
+    return thresholds.floor_sessions - there

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.outcomes.macros import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.sessions import KINDS
 
@@ -18,9 +19,14 @@ FAILING = len(KINDS)
 
 # The sessions of each cell in which enough failed for a state other than ok.
 _FAILING_CELLS = """
-CREATE OR REPLACE TEMP TABLE failing_cells AS
 SELECT domain, probe_asn FROM heard_sessions GROUP BY ALL
 HAVING count(*) FILTER (class IN ('blocked', 'down', 'unclear')) >= $floor_sessions
+"""
+
+# The cells that can be judged at all.
+_TESTED_CELLS = """
+SELECT domain, probe_asn FROM heard_sessions WHERE class <> 'none' GROUP BY ALL
+HAVING count(*) >= $floor_sessions
 """
 
 _TOLD = """
@@ -62,7 +68,7 @@ class Series:
     @property
     def series(self) -> NDArray[np.int64]:
         """The series of each session."""
-        return np.repeat(np.arange(len(self.kind)), self.lengths)
+        return np.repeat(np.arange(len(self.kind), dtype=np.int64), self.lengths)
 
     def column(self, name: str) -> NDArray[np.generic]:
         """A column of ``sessions``, for each session of each series."""
@@ -90,7 +96,8 @@ def read_series(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -
         thresholds: ``floor_sessions``.
     """
     floor = {"floor_sessions": thresholds.floor_sessions}
-    connection.execute(_FAILING_CELLS, floor)
+    steps = {"tested_cells": _TESTED_CELLS, "failing_cells": _FAILING_CELLS}
+    create_tables(connection, steps, floor)
     sessions = connection.execute(_TOLD).df()
     domain, asn = sessions["domain"].to_numpy(), sessions["probe_asn"].to_numpy()
     is_first = np.ones(len(sessions), bool)
@@ -98,7 +105,7 @@ def read_series(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -
     sessions["cell"] = np.cumsum(is_first) - 1
     kinds = [*range(len(KINDS)), FAILING]
     parts = [_of_one_kind(sessions, kind, thresholds.floor_sessions) for kind in kinds]
-    rows = np.concatenate([row for row, _ in parts])
+    rows = np.concatenate([row for row, _ in parts]).astype(np.int64)
     which = np.repeat(np.array(kinds, np.int8), [len(row) for row, _ in parts])
     cell = sessions["cell"].to_numpy()[rows]
     starts = np.flatnonzero(

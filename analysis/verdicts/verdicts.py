@@ -17,9 +17,9 @@ from analysis.verdicts import chance
 from analysis.verdicts.blocks import Evidence, gather_evidence
 from analysis.verdicts.cells import Inside, judge_inside, look_inside
 from analysis.verdicts.intervals import (
-    CELL, explain_hits, interval_table, judge_stretches, withheld_table,
+    CELL, chance_text, explain_hits, interval_table, judge_stretches, withheld_table,
 )
-from analysis.verdicts.robustness import sessions_to_flip
+from analysis.verdicts.robustness import sessions_to_flip, weigh_forging
 from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.sessions import KINDS, add_sessions
 from analysis.verdicts.states import meets_floor, wilson_bounds
@@ -146,12 +146,17 @@ class Judgement:
         withheld: one row per surprising stretch that is not listed; ``withheld_intervals.csv``.
         chances: one row per ``domain, probe_asn, kind`` with enough failures to be weighed, marks
             left out: ``chance``.
+        defects: one row per ``software, kind`` whose sessions fail as other versions do not:
+            ``site_count, session_count``.
+        evidence: what all of it rests on, for a case to be worked through.
     """
 
     verdicts: pd.DataFrame
     intervals: pd.DataFrame
     withheld: pd.DataFrame
     chances: pd.DataFrame
+    defects: pd.DataFrame
+    evidence: Evidence
 
 
 def add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[Period]) -> None:
@@ -212,9 +217,9 @@ def judge_cells(
     refusing = set(connection.execute(_REFUSING_SITES, share).df()["domain"])
     evidence = gather_evidence(connection, thresholds)
     stretches = judge_stretches(connection, evidence, thresholds)
-    names = _host_names(connection)
+    names, forging = _host_names(connection), weigh_forging(evidence)
     tables = [
-        _verdicts_of(connection, name, period, evidence, stretches, names, refusing, thresholds,
+        _verdicts_of(connection, name, period, evidence, stretches, names, refusing, forging, thresholds,
                      has_explorer=has_explorer)
         for name, period in periods.items()
     ]  # fmt: skip
@@ -225,6 +230,8 @@ def judge_cells(
         interval_table(connection, evidence, stretches, names),
         withheld_table(connection, evidence, stretches, names),
         _chances(evidence, names),
+        _defects(connection, evidence),
+        evidence,
     )
 
 
@@ -245,6 +252,21 @@ def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
     })[is_weighed].sort_values([*CELL, "kind"], ignore_index=True)  # fmt: skip
 
 
+def _defects(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> pd.DataFrame:
+    """The versions of the probe that fail alone, by what fails."""
+    query = "SELECT unnest(enum_range(NULL::software_name))::VARCHAR AS name"
+    software = connection.execute(query).df()["name"].to_numpy(object)
+    rows = evidence.series.sessions.iloc[np.unique(evidence.defects)]
+    found = pd.DataFrame({
+        "software": software[rows["software"].to_numpy()],
+        "kind": np.array(KINDS, object)[rows["kind"].to_numpy()],
+        "domain": rows["domain"].to_numpy(),
+    })  # fmt: skip
+    by_version = found.groupby(["software", "kind"])["domain"].agg(["nunique", "size"])
+    by_version.columns = pd.Index(["site_count", "session_count"])
+    return by_version.reset_index()
+
+
 def _verdicts_of(
     connection: duckdb.DuckDBPyConnection,
     name: str,
@@ -253,6 +275,7 @@ def _verdicts_of(
     stretches: pd.DataFrame,
     names: NDArray[np.object_],
     refusing: set[str],
+    forging: pd.DataFrame,
     thresholds: Thresholds,
     *,
     has_explorer: bool,
@@ -268,10 +291,11 @@ def _verdicts_of(
     cells = judge_inside(evidence, inside, period, thresholds)
     cells = cells.join(_rules_of_cells(connection, evidence, inside))
     cells["domain"] = names[cells.pop("domain_code")]
+    cells = cells.rename_axis("cell").reset_index()
     table = table.merge(cells.astype({"probe_asn": "uint32"}), on=CELL, how="left")
     table["state"] = _fill_states(table, thresholds)
     is_listed = table["state"].isin(LISTED)
-    table["sessions_to_flip"] = sessions_to_flip(table, thresholds)
+    table["sessions_to_flip"] = sessions_to_flip(table, inside, forging, thresholds)
     table["insufficient_reason"] = _why_insufficient(table, thresholds)
     defects = _count_defects(evidence, period, names)
     table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing, defects)
@@ -284,6 +308,7 @@ def _verdicts_of(
     return table.drop(columns=[
         "ok_days", "unclear_sessions", "unheard_sessions", "last_known", "first_open", "is_open", "reason", "hits",
         "open_inside", "first_hit", "last_hit", "stretch",
+        "cell",
     ])  # fmt: skip
 
 
@@ -333,15 +358,12 @@ def _rules_of_cells(
     rules = explain_hits(connection, groups)[["rule_id", "mechanism"]]
     listed = inside.listed
     log_evidence = pd.Series(evidence.log_evidence[listed["series"]], listed.index)
-    text = pd.Series([f"{value:.1e}" for value in chance.chance_of(
-        log_evidence.groupby(listed["cell"]).max().to_numpy())],
-        log_evidence.groupby(listed["cell"]).max().index, dtype=object)  # fmt: skip
-    has_mark = (listed["kind"] == MARK).groupby(listed["cell"]).any()
-    schedule = listed["series"].map(lambda one: str(evidence.schedules.get(one, "")))
-    of_cell = schedule.groupby(listed["cell"]).agg(
-        lambda several: several.iloc[0] if several.nunique() == 1 else ""
+    text = chance_text(
+        log_evidence.groupby(listed["cell"]).max(),
+        (listed["kind"] == MARK).groupby(listed["cell"]).any(),
     )
-    return rules.join(pd.DataFrame({"chance": text.mask(has_mark, ""), "schedule": of_cell}))
+    of_cell = evidence.schedule_text(listed["series"], listed["cell"])
+    return rules.join(pd.DataFrame({"chance": text, "schedule": of_cell}))
 
 
 def _set_aside_reasons(
@@ -359,7 +381,7 @@ def _set_aside_reasons(
     """
     inside = {"since": period.since, "until": period.until}
     problems = connection.execute(_PROBLEMS, inside).df()
-    problems = pd.concat([problems, defects.assign(problem="instrument")], ignore_index=True)
+    problems = _with_defects(problems, defects)
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
     # Broken sessions are no site's own: they explain it where they are more than all the rest.
@@ -381,6 +403,18 @@ def _set_aside_reasons(
     return reason.where(reason.notna(), otherwise).where(is_asked, "").fillna("")
 
 
+def _with_defects(problems: pd.DataFrame, defects: pd.DataFrame) -> pd.DataFrame:
+    """``problems`` with the reason *instrument*, taken from what a site's failures mostly are."""
+    unexplained = problems[~problems["problem"].isin(SET_ASIDE_REASONS)]
+    most = unexplained.loc[unexplained.groupby("domain")["problem_count"].idxmax()]
+    taken = most[["domain"]].merge(defects, on="domain", how="left").set_index(most.index)
+    rest = problems["problem_count"].sub(taken["problem_count"], fill_value=0)
+    return pd.concat(
+        [problems.assign(problem_count=rest), defects.assign(problem="instrument")],
+        ignore_index=True,
+    )
+
+
 def _by_state(table: pd.DataFrame) -> pd.Series:
     """The reason of each site that nothing explains, from what its cells are."""
     state = table["state"].where(
@@ -392,7 +426,8 @@ def _by_state(table: pd.DataFrame) -> pd.Series:
 
     is_told = has("ok") | has("mixed")
     cases = {"impaired": has("impaired"), "down": has("down"), "anomaly_unexplained": is_told}
-    return pd.Series(np.select(list(cases.values()), list(cases), "insufficient"), of_site.index)
+    why = np.select(list(cases.values()), list(cases), "insufficient")
+    return pd.Series(why, of_site.index, dtype=str)
 
 
 def _add_share(table: pd.DataFrame, is_listed: pd.Series) -> pd.DataFrame:

@@ -1,0 +1,217 @@
+"""Two reports of one country: which numbers, findings and sites differ, and what may be the cause.
+
+The cause is read from what differs between the two runs. Where several things differ, no change is
+put down to one of them.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from analysis.auditing.lookups import Report
+from analysis.display.tables import blocks, render_table
+from analysis.errors import ParameterError
+from analysis.reference.countries import country_name
+from analysis.tables import read_table
+from analysis.vocabulary import CAUSES, LISTED, STATES
+
+HEADING = "What changed since the last draft"
+#: Kinds of change, in the order in which they are shown.
+KINDS = {
+    "number": "Numbers",
+    "finding": "Findings",
+    "site": "Sites",
+    "site_network": "Sites on one network",
+}
+#: Cause → what in ``run.json`` differs where it is one, each with its words.
+_OF_RUN: Mapping[str, Mapping[str, str]] = {
+    "data": {"input_digest": "observations", "period": "period"},
+    "method": {
+        "rules_version": "rules",
+        "code_version": "version of the workbook",
+        "changed_thresholds": "thresholds",
+    },
+    "reference": {"reference": "reference lists", "reference_snapshot": "snapshot of lists"},
+}
+_NOT_LISTED = "not listed"
+_COLUMNS = ["kind", "item", "before", "after", "cause", "note"]
+
+
+def compare_reports(before: Report, after: Report) -> pd.DataFrame:
+    """What differs between two reports.
+
+    Args:
+        before: the earlier one.
+        after: the later one.
+
+    Returns:
+        The contract's ``changes``: numbers of ``run.json``, findings of the first page, sites whose
+        state on the list changed, and their networks. ``cause`` joins all that may have caused it.
+
+    Raises:
+        ParameterError: they are of two countries, or one has no tables.
+    """
+    if before.probe_cc != after.probe_cc:
+        raise ParameterError(
+            "PREVIOUS", before.folder.name,
+            f"is of {country_name(before.probe_cc)}, not of {country_name(after.probe_cc)}",
+        )  # fmt: skip
+    causes = find_causes(before, after)
+    # a difference that the runs do not explain is in what judges
+    cause, note = ";".join(causes) or "method", "; ".join(filter(None, causes.values()))
+    rows = [
+        {"kind": kind, "item": item, "before": old, "after": new, "cause": cause, "note": note}
+        for kind, old_values, new_values in _values(before, after)
+        for item, old, new in _differences(old_values, new_values)
+    ]
+    return _with_decisions(pd.DataFrame(rows, columns=_COLUMNS, dtype="str"), before, after)
+
+
+def find_causes(before: Report, after: Report) -> dict[str, str]:
+    """What differs between the runs: cause → in words; empty where nothing does."""
+    found = {}
+    for cause, keys in _OF_RUN.items():
+        words = [
+            words for key, words in keys.items() if _of_run(before, key) != _of_run(after, key)
+        ]
+        if words:
+            found[cause] = f"differs: {', '.join(words)}"
+    return found
+
+
+def show_changes(changes: pd.DataFrame, before: Report, after: Report) -> Markup:
+    """The section of the first page: what differs between the runs, and the changes by kind.
+
+    Changes on single networks are counted; the table has them.
+    """
+    opening = [f"Compared with the draft of {before.period.in_words}. {_runs(before, after)}"]
+    opening.append(" ".join(_counts(changes)))
+    content = Markup(blocks().paragraphs(opening))
+    shown = changes[changes["kind"] != "site_network"]
+    if shown["note"].nunique() < 2:  # the opening says it
+        shown = shown.drop(columns="note")
+    for kind, words in KINDS.items():
+        rows = shown[shown["kind"] == kind].drop(columns="kind")
+        if len(rows):
+            content += render_table(
+                rows, f"{words} that changed", "", 12,
+                {"item": words.rstrip("s"), "before": "Before", "after": "Now"},
+            )  # fmt: skip
+    return content
+
+
+def as_text(changes: pd.DataFrame, before: Report, after: Report) -> Iterator[str]:
+    """The same for a terminal, a line a change; no character of a measurement can act there."""
+    yield _runs(before, after)
+    for kind, words in KINDS.items():
+        rows = changes[changes["kind"] == kind]
+        yield f"{words}: {len(rows):,} changed"
+        for row in rows.itertuples(index=False):
+            yield f"  {row.item}: {row.before or '–'} → {row.after or '–'}  [{row.cause}]"
+
+
+def _of_run(report: Report, key: str) -> Any:
+    if key == "period":
+        names = ("since", "until", "split", "receipt_margin")
+        return [report.run["parameters"].get(name) for name in names]
+    value = report.run.get(key)
+    return json.dumps(value, sort_keys=True) if value else ""
+
+
+def _runs(before: Report, after: Report) -> str:
+    causes = find_causes(before, after)
+    if not causes:
+        return "Nothing differs between the two runs that run.json tells of."
+    parts = [f"{CAUSES[cause]} ({words})" for cause, words in causes.items()]
+    several = " Which of them caused a change is not told apart." if len(causes) > 1 else ""
+    return f"Between the two runs: {'; '.join(parts)}.{several}"
+
+
+def _counts(changes: pd.DataFrame) -> Iterator[str]:
+    counts = changes["kind"].value_counts()
+    sites = changes[changes["kind"] == "site"]
+    listed = [STATES[state].words for state in LISTED]
+    came = (~sites["before"].isin(listed) & sites["after"].isin(listed)).sum()
+    left = (sites["before"].isin(listed) & ~sites["after"].isin(listed)).sum()
+    yield f"Sites that came on the list: {came}; that left it: {left}."
+    yield f"Numbers that changed: {counts.get('number', 0)}; findings: {counts.get('finding', 0)};"
+    yield f"pairs of site and network: {counts.get('site_network', 0)} (tables/changes.csv)."
+
+
+Values = Mapping[str, str]
+
+
+def _values(before: Report, after: Report) -> Iterator[tuple[str, Values, Values]]:
+    """Kind → item → what each report says of it."""
+    yield "number", _numbers(before), _numbers(after)
+    if _findings(before) and _findings(after):  # an earlier version tells of none
+        yield "finding", _findings(before), _findings(after)
+    either = {*_listed(before), *_listed(after)}
+    yield "site", _sites(before, either), _sites(after, either)
+    yield "site_network", _site_networks(before), _site_networks(after)
+
+
+def _differences(before: Values, after: Values) -> Iterator[tuple[str, str, str]]:
+    for item in sorted(before.keys() | after.keys()):
+        old, new = before.get(item, ""), after.get(item, "")
+        if old != new:
+            yield item, old, new
+
+
+def _numbers(report: Report) -> Values:
+    return {name: str(one["value"]) for name, one in report.run.get("findings", {}).items()}
+
+
+def _findings(report: Report) -> Values:
+    return {name: str(claim) for name, claim in report.run.get("finding_claims", {}).items()}
+
+
+def _listed(report: Report) -> Values:
+    states = read_table(report.tables, "blocked_sites").set_index("domain")["state"]
+    return {str(domain): STATES[str(state)].words for domain, state in states.items()}
+
+
+def _sites(report: Report, names: Set[str]) -> Values:
+    """Of these sites the state on the list, or that a tested one is not on it."""
+    tested = {*read_table(report.tables, "verdicts")["domain"]} & names
+    return {**dict.fromkeys(tested, _NOT_LISTED), **_listed(report)}
+
+
+def _site_networks(report: Report) -> Values:
+    verdicts = read_table(report.tables, "verdicts")
+    cells = verdicts[(verdicts["period"] == "all") & verdicts["state"].isin(LISTED)]
+    return {
+        f"{row.domain} {row.probe_asn}": STATES[str(row.state)].words
+        for row in cells.itertuples(index=False)
+    }
+
+
+def _decisions(report: Report) -> Values:
+    """Item → what a meeting decided of it."""
+    path = report.tables / "decisions.csv"
+    if not path.is_file():
+        return {}
+    frame = pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
+    return dict(zip(frame["item"], frame["decision"], strict=True))
+
+
+def _with_decisions(changes: pd.DataFrame, before: Report, after: Report) -> pd.DataFrame:
+    """With what a meeting decided meanwhile: it marks a finding or a site and moves no number."""
+    by_key: dict[tuple[str, str], dict[str, str]] = {
+        (row["kind"], row["item"]): {name: str(row[name]) for name in _COLUMNS}
+        for row in changes.to_dict("records")
+    }
+    for item, old, new in _differences(_decisions(before), _decisions(after)):
+        kind = "finding" if item[:1] == "F" and item[1:].isdigit() else "site"
+        note = f"decided: {new or 'withdrawn'}"
+        row = by_key.get((kind, item))
+        if row:
+            row |= {"cause": f"{row['cause']};decision", "note": f"{row['note']}; {note}"}
+        else:
+            changed = {"before": old, "after": new, "cause": "decision", "note": note}
+            by_key[kind, item] = {"kind": kind, "item": item, **changed}
+    rows = pd.DataFrame(list(by_key.values()), columns=_COLUMNS, dtype="str")
+    return rows.sort_values(["kind", "item"], ignore_index=True)

@@ -1,0 +1,181 @@
+"""``audit`` and ``compare``: a draft's statements, and two reports, held against tables."""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.auditing.audit import LINE, PAGE, TITLE, audit_claims, count_results, show_audit
+from analysis.auditing.changes import HEADING, as_text, compare_reports, show_changes
+from analysis.auditing.claims import Draft, load_draft
+from analysis.auditing.lookups import Report, read_report
+from analysis.errors import ParameterError, printable
+from analysis.findings.parameters import absolute, changed_numbers
+from analysis.outcomes.thresholds import Thresholds
+from analysis.publishing.publishing import Appendix, Comparison, list_tables, write_run
+from analysis.publishing.rendering import PageContext, Section, SetItem, describe, render_sections
+from analysis.publishing.replacing import build_folder, recover, refuse_foreign, swap
+from analysis.reference.countries import country_name, is_fictional
+from analysis.reference.files import REPOSITORY
+from analysis.tables import write_table
+from analysis.vocabulary import AUDIT_RESULTS
+
+NOTEBOOKS = REPOSITORY / "notebooks"
+_VARIABLES = ("CLAIMS", "REPORT", "OUT")
+_ITEM = SetItem(PAGE, TITLE, LINE)
+
+
+def audit(arguments: Iterable[str]) -> str:
+    """Hold a draft's statements against what is known, and write the page and its table.
+
+    Args:
+        arguments: ``CLAIMS=`` a file, ``REPORT=`` a report's folder, ``OUT=`` another folder for
+            the page (default: the report's own, or ``reports/audit/<name>/``).
+
+    Returns:
+        Lines for a terminal.
+
+    Raises:
+        ParameterError: an argument or the file is wrong; nothing was written.
+    """
+    given = _parse(arguments)
+    draft = load_draft(_path("CLAIMS", given))
+    report = read_report(_path("REPORT", given), "REPORT") if given.get("REPORT") else None
+    audited = audit_claims(draft, report)
+    if report and not given.get("OUT"):
+        page = _add_to_report(draft, report, audited)
+    else:
+        name = Path(given["CLAIMS"]).stem
+        default = REPOSITORY / "reports" / "audit" / name
+        out = _path("OUT", given) if given.get("OUT") else default
+        page = _publish_alone(draft, report, audited, out)
+    return "\n".join(printable(line) for line in _lines(audited, page))
+
+
+def compare(before: Path, after: Path) -> str:
+    """What differs between two reports, as lines for a terminal.
+
+    Raises:
+        ParameterError: one is no report, or they are of two countries.
+    """
+    first, second = (read_report(one, name) for one, name in ((before, "A"), (after, "B")))
+    changes = compare_reports(first, second)
+    return "\n".join(printable(line) for line in as_text(changes, first, second))
+
+
+def audit_page(draft: Draft, run: Mapping[str, Any]) -> Appendix:
+    """The page of a report that is being made."""
+
+    def make(tables: Path) -> list[Section]:
+        audited = audit_claims(draft, Report(tables.parent, run))
+        write_table(tables, "claims_audit", audited)
+        return show_audit(draft, audited)
+
+    return Appendix(_ITEM, make)
+
+
+def comparison_with(previous: Report) -> Comparison:
+    """What a report that is being made says of an earlier one."""
+
+    def make(tables: Path, run: Mapping[str, Any]) -> Section:
+        now = Report(tables.parent, run)
+        changes = write_table(tables, "changes", compare_reports(previous, now))
+        return HEADING, show_changes(changes, previous, now)
+
+    return make
+
+
+def _parse(arguments: Iterable[str]) -> dict[str, str]:
+    given = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals or name not in _VARIABLES:
+            raise ParameterError(
+                name or "argument", value, f"audit takes {', '.join(_VARIABLES)} as NAME=VALUE"
+            )
+        given[name] = value.strip()
+    if not given.get("CLAIMS"):
+        raise ParameterError("CLAIMS", "", "must be given: a file such as data/claims/….yml")
+    return given
+
+
+def _path(name: str, given: Mapping[str, str]) -> Path:
+    return Path(absolute(name, given[name]))
+
+
+def _lines(audited: pd.DataFrame, page: Path) -> Iterator[str]:
+    for result, words in AUDIT_RESULTS.items():
+        rows = audited[audited["result"] == result]
+        yield f"{words}: {len(rows)}"
+        for row in rows.itertuples(index=False):
+            if result != "holds":
+                yield f"  {row.claim_id}  {row.claim}  [{row.arithmetic}]"
+    yield f"page: {page}"
+
+
+def _publish_alone(draft: Draft, report: Report | None, audited: pd.DataFrame, out: Path) -> Path:
+    """A folder of its own: the page, its table and ``run.json``."""
+    recover(out)
+    refuse_foreign(out)
+    item = replace(_ITEM, file="index.html")
+    page = PageContext(
+        country=country_name(draft.probe_cc),
+        period=draft.period.in_words,
+        status="Fictional country" if is_fictional(draft.probe_cc) else "Audit of a draft",
+        data_date=draft.period.last_day.isoformat(),
+        title=TITLE,
+    )
+    with build_folder(out) as build:
+        write_table(build / "tables", "claims_audit", audited)
+        html = render_sections(show_audit(draft, audited), item, page, [item])
+        (build / item.file).write_text(html, encoding="utf-8", newline="\n")
+        against = report.run.get("tables", {}) if report else {}
+        record = {
+            "parameters": {
+                "probe_cc": draft.probe_cc,
+                "since": draft.period.since.isoformat(),
+                "until": draft.period.until.isoformat(),
+            },
+            "code_version": version("censorship-report-workbook"),
+            "claims": asdict(draft.file),
+            "results": count_results(audited),
+            "report": {name: facts.get("sha256") for name, facts in against.items()},
+            "tables": list_tables(build / "tables"),
+        }
+        write_run(build, record)
+        swap(build, out)
+    return out / item.file
+
+
+def _add_to_report(draft: Draft, report: Report, audited: pd.DataFrame) -> Path:
+    """The page and its table in a report's folder, which changes place as a whole."""
+    out = report.folder.resolve()
+    files = [describe(notebook) for notebook in sorted(NOTEBOOKS.glob("[1-9]*.ipynb"))]
+    every = [item for item in files if (out / item.file).is_file()]
+    recover(out)
+    refuse_foreign(out)
+    with build_folder(out) as build:
+        shutil.copytree(out, build, dirs_exist_ok=True)
+        write_table(build / "tables", "claims_audit", audited)
+        pages = [SetItem("index.html", "Summary", ""), *every, _ITEM]
+        html = render_sections(show_audit(draft, audited), _ITEM, _context(report), pages)
+        (build / PAGE).write_text(html, encoding="utf-8", newline="\n")
+        tables = list_tables(build / "tables")
+        write_run(build, {**report.run, "claims": asdict(draft.file), "tables": tables})
+        swap(build, out)
+    return out / PAGE
+
+
+def _context(report: Report) -> PageContext:
+    thresholds = Thresholds().changed_by(report.run.get("changed_thresholds", {}))
+    return PageContext(
+        country=country_name(report.probe_cc),
+        period=report.period.in_words,
+        status="Fictional country" if is_fictional(report.probe_cc) else "Draft",
+        data_date=report.period.last_day.isoformat(),
+        method_changes=tuple(changed_numbers(thresholds)),
+    )

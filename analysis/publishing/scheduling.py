@@ -1,0 +1,148 @@
+"""Notebooks side by side: each begins as soon as those are done whose tables it reads."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from analysis.errors import ContractError
+
+_TICK = 1.0  # seconds between two looks at what is running
+_LONG = 10.0  # seconds after which a notebook says what it is doing
+
+
+class Display(Protocol):
+    """Where progress is shown."""
+
+    def update(self, text: str) -> None:
+        """Show what is being done now, in the place of what was shown before."""
+
+    def log(self, text: str) -> None:
+        """Show a line that stays."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def update(self, text: str) -> None:
+        pass
+
+    def log(self, text: str) -> None:
+        pass
+
+
+@dataclass
+class Progress:
+    """Which of how many notebooks are done, for how long the others run, and at what.
+
+    Attributes:
+        display: where it is shown.
+        count: of all notebooks.
+        sections: notebook → heading of the section that it is at; may be written by any thread.
+    """
+
+    display: Display
+    count: int
+    sections: dict[str, str] = field(default_factory=dict)
+    _started: dict[str, float] = field(default_factory=dict)
+    _done: int = 0
+    _since: float = field(default_factory=time.monotonic)
+
+    def start(self, name: str) -> None:
+        """A notebook begins."""
+        self._started[name] = time.monotonic()
+        self.show()
+
+    def end(self, name: str) -> None:
+        """A notebook is done."""
+        self._done += 1
+        took = time.monotonic() - self._started.pop(name)
+        self.display.log(f"{name}: done in {took:.0f} s, {self._done} of {self.count} notebooks")
+        self.show()
+
+    def show(self) -> None:
+        """Say what is being done at the moment."""
+        now = time.monotonic()
+        running = ", ".join(self._doing(name, now - then) for name, then in self._started.items())
+        self.display.update(
+            f"{self._done} of {self.count} notebooks, {now - self._since:.0f} s: {running}"
+        )
+
+    def _doing(self, name: str, seconds: float) -> str:
+        section = self.sections.get(name)
+        if seconds < _LONG or not section:
+            return name
+        return f"{name} ({seconds:.0f} s, at “{section}”)"
+
+
+def find_order(
+    names: Sequence[str], reads: Mapping[str, Collection[str]]
+) -> dict[str, frozenset[str]]:
+    """Notebook → those that must be done before it begins.
+
+    Args:
+        names: all notebooks, in order.
+        reads: notebook → those before it whose tables it reads; all before it, where it is not
+            named.
+
+    Raises:
+        ContractError: a notebook reads what is not made before it.
+    """
+    order = {}
+    for place, name in enumerate(names):
+        before = frozenset(names[:place])
+        order[name] = frozenset(reads.get(name, before))
+        if unknown := sorted(order[name] - before):
+            raise ContractError(f"{name} reads the tables of {unknown[0]}, which is not before it")
+    return order
+
+
+def run_side_by_side(
+    works: Mapping[str, Callable[[], None]],
+    order: Mapping[str, Collection[str]],
+    jobs: int,
+    stop: Callable[[], None],
+    progress: Progress,
+) -> None:
+    """Do all works, up to ``jobs`` at a time, in threads.
+
+    The first failure stops what is running and is raised; of several at once, that of the earliest
+    work. An interrupt does the same.
+
+    Args:
+        works: name → what is to be done, in the order in which they begin where they may.
+        order: name → the works that must be done before (``find_order``).
+        jobs: how many at a time.
+        stop: makes the works that are running fail; called until all have ended.
+        progress: is told.
+    """
+    waiting = dict(works)
+    running: dict[Future[None], str] = {}
+    done: set[str] = set()
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="notebook")
+    try:
+        while waiting or running:
+            ready = [name for name in waiting if done.issuperset(order[name])]
+            for name in ready[: jobs - len(running)]:
+                running[pool.submit(waiting.pop(name))] = name
+                progress.start(name)
+            ended, _ = wait(running, timeout=_TICK, return_when=FIRST_COMPLETED)
+            for name in _take(running, ended):
+                done.add(name)
+                progress.end(name)
+            progress.show()
+    finally:
+        while not all(future.done() for future in running):
+            stop()
+            wait(running, timeout=_TICK / 5)
+        pool.shutdown()
+
+
+def _take(running: dict[Future[None], str], ended: Iterable[Future[None]]) -> list[str]:
+    """Take those that have ended out of those that run; the earliest one's failure is raised."""
+    names = []
+    for future in [one for one in running if one in set(ended)]:
+        names.append(running.pop(future))
+        future.result()
+    return names

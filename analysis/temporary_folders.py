@@ -1,0 +1,83 @@
+"""Temporary folders that outlive nobody: what a killed run leaves, the next one removes."""
+
+import fcntl
+import os
+import re
+import shutil
+import time
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from tempfile import gettempdir
+from uuid import uuid4
+
+_STALE_AFTER = 24 * 3600  # seconds after which a folder is abandoned, where nothing can be locked
+
+
+class TemporaryFolder:
+    """A new folder with a name that nobody can foretell, locked for as long as it is in use.
+
+    It goes with the ``with`` block, with ``remove``, with the object or with the process, whichever
+    ends first. Those with the same prefix that killed processes have left go when it is made.
+    """
+
+    def __init__(self, prefix: str, parent: Path | None = None, mode: int = 0o700) -> None:
+        """Make it in ``parent``, by default the system's folder for temporary files.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        parent = parent or Path(gettempdir())
+        parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(prefix, parent)
+        self.path, descriptor = _create_locked(prefix, parent, mode)
+        self.remove = weakref.finalize(self, _remove, self.path, descriptor)
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def _create_locked(prefix: str, parent: Path, mode: int) -> tuple[Path, int]:
+    while True:
+        folder = parent / f"{prefix}{uuid4().hex}"
+        folder.mkdir(mode)
+        with suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # some network file systems have no locks: its age decides
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, descriptor
+            os.close(descriptor)  # another run took it for a leftover before it was locked
+
+
+def _remove(folder: Path, descriptor: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(descriptor)
+
+
+def _remove_abandoned(prefix: str, parent: Path) -> None:
+    named = re.compile(re.escape(prefix) + "[0-9a-f]{32}")
+    with suppress(OSError):
+        for folder in parent.iterdir():
+            if named.fullmatch(folder.name):
+                with suppress(OSError):
+                    _remove_unless_held(folder)
+
+
+def _remove_unless_held(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_abandoned = True
+    except BlockingIOError:
+        is_abandoned = False
+    except OSError:
+        is_abandoned = time.time() - folder.stat().st_mtime > _STALE_AFTER
+    try:
+        if is_abandoned:
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,342 @@
+"""``python -m benchmarks.fuzzing [CASES] [SEED]``: hostile values in every field of every entry.
+
+A case may end in a result or in an error of the workbook's own, whose sentence a terminal can show.
+Whatever else comes out, a line that is in no ledger, memory or time without bound, or a file
+outside the store, ends the run with the case.
+"""
+
+import gzip
+import hashlib
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from msgspec import inspect as types
+
+from analysis.commands.judge_file import as_json, as_text, judge_measurements
+from analysis.commands.settings import VARIABLES, parse_settings
+from analysis.errors import WorkbookError
+from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.loose_files import read_files
+from analysis.ingestion.objects import Task, ingest_object
+from analysis.observations import fingerprints, messages
+from analysis.outcomes.thresholds import Thresholds
+from analysis.period import Period
+from analysis.reference.events import load_events
+from analysis.reference.test_lists import load_test_lists
+from analysis.sources.buckets import _read_page
+from analysis.sources.files import ArchiveObject, CannotRead, Folder
+from analysis.sources.ooni import holds_country
+from analysis.store.provenance import Provenance
+from analysis.store.shares import MANIFEST, read_manifest, share
+from analysis.store.store import Store
+
+_CC = "QQ"
+_KEY = f"raw/20240701/00/{_CC}/webconnectivity/2024070100_{_CC}_webconnectivity.n0.0.jsonl.gz"
+_LINES = 600  # of one object
+_SECONDS, _MEGABYTES = 30.0, 600  # for one object or file, and for all of the process
+
+TEXTS = (
+    "", " ", "\x1b[31mred\x1b]0;title\x07", "\x9b2J", "a\nb\r\nc", "\u202egnp", "\x00", "\ud800",
+    "[link=http://a.example]x[/link]", "../../../etc/passwd", "=HYPERLINK(1)", "'; DROP TABLE x",
+    "<script>alert(1)</script>", "{{ x }}", "%n%s", "a" * 70_000, "é" * 9_000, "\U0001f600" * 300,
+    "http://[::1", "http://xn--a.example/", "1.2.3.4", "::ffff:1.2.3.4%eth0", "[1.2.3.4]:99999",
+    "depth=0", "depth=99", "9" * 30, "-1", "2024-02-30 00:00:00", "0001-01-01 00:00:00", "AS-1",
+    "s3://a:b@c/", "NaN", "true", "~nobody-has-this/x", "𝟙", "\ufeff", "a,b;c\td|e",
+)  # fmt: skip
+OTHERS: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1, 2**31, 2**53 + 1, 2**63, 2**64, 10**30, -(10**300), 0.5, 1e308,
+    float("nan"), float("inf"), [], {}, [[]], [None], [{}] * 600, [{"": None}], {"": {}}, [1, "a"],
+    {"format": "base64", "data": "!"}, {"format": "base64", "data": "YQ=="}, [["a"] * 20] * 20,
+    {"a": {"status": True}}, [{"tags": ["depth=1"] * 50, "failure": True}] * 20,
+)  # fmt: skip
+
+
+def sample(kind: types.Type) -> Any:
+    """A plain value that has every field of a type of :mod:`messages`."""
+    if isinstance(kind, types.UnionType):
+        return sample(max(kind.types, key=lambda one: isinstance(one, _CONTAINERS)))
+    if isinstance(kind, types.StructType):
+        return {field.encode_name: sample(field.type) for field in kind.fields}
+    if isinstance(kind, types.ListType):
+        return [sample(kind.item_type)]
+    if isinstance(kind, types.DictType):
+        return {"192.0.2.10:443": sample(kind.value_type)}
+    plain = ((types.IntType, 7), (types.FloatType, 0.5), (types.BoolType, False))
+    return next((value for one, value in plain if isinstance(kind, one)), "text")
+
+
+_CONTAINERS = (types.StructType, types.ListType, types.DictType)
+
+
+def measurement(version: str) -> dict[str, Any]:
+    """A whole measurement of one version, with every field that is read."""
+    found: dict[str, Any] = sample(types.type_info(messages.Measurement))
+    found |= {
+        "test_name": "web_connectivity", "input": "http://site.example/", "probe_cc": _CC,
+        "probe_asn": "AS64500", "measurement_start_time": "2024-07-01 10:00:00",
+        "report_id": "r", "test_version": version,
+    }  # fmt: skip
+    keys = found["test_keys"]
+    answer = {"ipv4": "192.0.2.10", "ipv6": None, "hostname": None, "asn": 64500}
+    keys["queries"][0] |= {"engine": "system", "hostname": "site.example", "answers": [answer]}
+    keys["requests"][0]["response"] |= {"code": 200, "body": "<title>x</title>", "headers": {}}
+    for name in ("queries", "tcp_connect", "tls_handshakes", "requests"):
+        keys[name][0]["tags"] = ["depth=0"] if version == "0.5" else None
+    return found
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of each value inside a plain value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for name, inner in list(items):
+        yield (*path, name)
+        if isinstance(inner, dict | list):
+            yield from places(inner, (*path, name))
+
+
+def spoilt(chance: random.Random, value: Any, path: tuple[Any, ...]) -> Any:
+    """A copy with something hostile at one place: a value, or the name of the place."""
+    copy = json.loads(json.dumps(value))
+    inner = copy
+    for name in path[:-1]:
+        inner = inner[name]
+    hostile = chance.choice(TEXTS) if chance.random() < 0.6 else chance.choice(OTHERS)
+    inner[path[-1]] = hostile
+    if isinstance(inner, dict) and chance.random() < 0.1:
+        inner[chance.choice(TEXTS)] = inner.pop(path[-1])
+    return copy
+
+
+class Fuzzer:
+    """Entries, one method each, that take a number of cases and say how they ended."""
+
+    def __init__(self, scratch: Path, seed: int) -> None:
+        self.scratch = scratch
+        self.chance = random.Random(seed)
+        self.ends: Counter[str] = Counter()
+        self._store = Store(str(scratch / "store"))
+        page = fingerprints.Fingerprint("f", "nat", "body", "contains", "title", (_CC,))
+        self._known = fingerprints.Fingerprints(http=(page,))
+        self._templates = [measurement(version) for version in ("0.4", "0.5")]
+        self._paths = [list(places(one)) for one in self._templates]
+        self._turn = 0
+
+    def run(self, name: str, case: Callable[[], object]) -> None:
+        """One case; whatever is not foreseen is raised."""
+        started = time.monotonic()
+        try:
+            case()
+            end = "taken"
+        except (WorkbookError, CannotRead) as error:
+            # Why an object cannot be read is said in an error of the workbook, or in a table.
+            told = error if isinstance(error, WorkbookError) else WorkbookError(error)
+            if not str(told).isprintable():
+                raise AssertionError(f"{name}: {error!r}") from None
+            end = type(error).__name__
+        self.ends[f"{name}: {end}"] += 1
+        assert time.monotonic() - started < _SECONDS, name
+
+    def text(self) -> str:
+        return self.chance.choice(TEXTS)
+
+    def line(self) -> bytes:
+        """One line of an archive: each field in its turn; now and then with wrong bytes."""
+        self._turn += 1
+        which = self._turn % 2
+        paths = self._paths[which]
+        found = spoilt(self.chance, self._templates[which], paths[self._turn // 2 % len(paths)])
+        line = bytearray(json.dumps(found, ensure_ascii=self.chance.random() < 0.5).encode(
+            "utf-8", "surrogatepass"))  # fmt: skip
+        if self.chance.random() < 0.1:
+            line[self.chance.randrange(len(line))] = self.chance.randrange(256)
+        return bytes(line).replace(b"\n", b" ")
+
+    def measurements(self, count: int) -> None:
+        """Every line is a row or in the ledger, and what ``judge`` says of it can be shown."""
+        folder = self.scratch / "archive"
+        for _ in range(0, count, _LINES):
+            lines = [self.line() for _ in range(_LINES)]
+            path = folder / _KEY
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(gzip.compress(b"\n".join(lines), 1))
+            task = Task(Folder(folder), "fuzz-0123456789ab", self._store, self._known)
+            self.run("object", partial(self._object, task, _LINES))
+            table, errors = read_files([path], self._known)
+            assert table.num_rows + len(errors) == len(lines)
+            for result in judge_measurements(table, self._known, Thresholds()):
+                assert as_json(result).isprintable()
+                assert all(shown.isprintable() for shown in as_text(result).split("\n"))
+            self.ends["line"] += len(lines)
+
+    def _object(self, task: Task, count: int) -> None:
+        result = ingest_object(task, ArchiveObject(_KEY, 1, ""))
+        assert isinstance(result, Provenance), result
+        assert result.row_count + sum(result.ledger.values()) == count, result.ledger
+
+    def listings(self, count: int) -> None:
+        """Pages of a bucket's listing with hostile keys, sizes, ETags and tokens."""
+        for _ in range(count):
+            fields = {"Key": _KEY, "Size": "1", "ETag": '"a"', "IsTruncated": "false",
+                      "NextContinuationToken": "t", "EncodingType": "url"}  # fmt: skip
+            fields[self.chance.choice(list(fields))] = self.text()
+            inner = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in fields.items())
+            xml = f"<ListBucketResult>{inner}<Contents>{inner}</Contents></ListBucketResult>"
+            content = bytearray(xml.encode("utf-8", "replace"))
+            if self.chance.random() < 0.3:
+                content[self.chance.randrange(len(content))] = self.chance.randrange(256)
+            self.run("listing", partial(self._listing, bytes(content)))
+
+    def _listing(self, content: bytes) -> None:
+        items, token = _read_page(content, "")
+        assert len(items) < 2
+        assert len(token) <= 4096
+        for item in items:
+            assert not holds_country(item.key, _CC) or ".." not in item.key.split("/")
+
+    def manifests(self, count: int, manifest: bytes) -> None:
+        """A manifest with something hostile in every field."""
+        told = json.loads(manifest)
+        paths = list(places(told))
+        for number in range(count):
+            content = json.dumps(spoilt(self.chance, told, paths[number % len(paths)])).encode()
+            self.run("manifest", partial(read_manifest, content, "M"))
+
+    def shares(self, count: int, folder: Path) -> None:
+        """A share's tables with other columns, types and values, and a manifest that says so."""
+        columns = [(path, name) for path in sorted(folder.glob("*.parquet"))
+                   for name in pq.read_schema(path).names]  # fmt: skip
+        for number in range(count):
+            copy = self.scratch / "share" / str(number)
+            copy.mkdir(parents=True)
+            told = json.loads((folder / MANIFEST).read_text())
+            path, column = columns[number % len(columns)]
+            for other in folder.glob("*.parquet"):
+                content = self._table(other, column) if other == path else other.read_bytes()
+                digest = hashlib.sha256(content).hexdigest()
+                name = f"{other.name[: -len('-0123456789abcdef.parquet')]}-{digest[:16]}.parquet"
+                del told["files"][other.name]
+                told["files"][name] = {"size": len(content), "sha256": digest}
+                (copy / name).write_bytes(content)
+            (copy / MANIFEST).write_text(json.dumps(told))
+            self.run("share", partial(
+                    ingest, str(copy), self._store.uri, _CC, fingerprints=self._known, jobs=1
+                ))  # fmt: skip
+
+    def _table(self, path: Path, column: str) -> bytes:
+        table = pq.read_table(path)
+        place, rows = table.schema.get_field_index(column), table.num_rows
+        field = table.schema.field(column)
+        texts = pa.array([self.text().encode("utf-8", "replace").decode()] * rows)
+        replacements: Sequence[Any] = (
+            texts, pa.array([self.chance.choice([-1, 0, 2**62])] * rows, pa.int64()),
+            pa.nulls(rows, field.type), pa.array([b"\xff\x1b"] * rows, pa.binary()),
+            pa.array([[1]] * rows), texts.dictionary_encode(),
+        )  # fmt: skip
+        kind = self.chance.randrange(len(replacements) + 2)
+        if kind < len(replacements):
+            table = table.set_column(place, column, replacements[kind])
+        elif kind == len(replacements):
+            table = table.drop_columns([column])
+        else:
+            table = pa.concat_tables([table, table.slice(0, 1)])
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        content = bytearray(sink.getvalue().to_pybytes())
+        if self.chance.random() < 0.1:
+            content[self.chance.randrange(len(content))] ^= 1 << self.chance.randrange(8)
+        return bytes(content)
+
+    def lists(self, count: int) -> None:
+        """A test list, an events file, and a list of fingerprints."""
+        folder = self.scratch / "lists"
+        folder.mkdir()
+        csv, events = folder / "qq.csv", folder / "events.yml"
+        http = folder / "fingerprints_http.csv"
+        for _ in range(count):
+            row = ["http://a.example/", "NEWS", "News", "2024-01-01"]
+            row[self.chance.randrange(4)] = self.text()
+            head = self.chance.choice(["url,category_code,category_description,date_added"] * 3
+                                      + ["url;category_code", self.text()])  # fmt: skip
+            _write(csv, f"{head}\n{','.join(row)}\n")
+            entry = {"date": "2024-01-01", "title": "x", "kind": "law", "source": "invented"}
+            entry[self.chance.choice(list(entry))] = self.text()
+            shown = [f"{name}: {self.chance.choice([text, json.dumps(text)])}"
+                     for name, text in entry.items()]  # fmt: skip
+            _write(events, "events:\n- " + "\n  ".join(shown) + "\n")
+            cells = ["f", "nat", "body", "regexp", "a.*b", _CC]
+            cells[self.chance.randrange(6)] = self.text()
+            columns = "name,scope,location_found,pattern_type,pattern,expected_countries"
+            _write(http, f"{columns}\n{','.join(cells)}\n")
+            self.run("test list", lambda: load_test_lists(csv, _CC))
+            self.run("events", lambda: load_events(events, _CC))
+            self.run("fingerprints", lambda: fingerprints.load(str(folder)).match("body", b"a"))
+
+    def arguments(self, count: int) -> None:
+        """The command line: every variable, thresholds, and words that are neither."""
+        names = [*VARIABLES, "floor_sessions", "share_floor", "x", "PATH", ""]
+        for number in range(count):
+            words = [f"{names[number % len(names)]}={self.text()}", "PROBE_CC=QQ"]
+            words = words[:: self.chance.choice([1, -1])]
+            self.run("argument", partial(parse_settings, words))
+            self.run("argument", lambda: parse_settings([self.text()]))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def _write_share(scratch: Path) -> Path:
+    """A small share to begin with."""
+    lines = [measurement(version) | {"report_id": str(n)} for n in range(5)
+             for version in ("0.4", "0.5")]  # fmt: skip
+    path = scratch / "honest" / _KEY
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress(b"\n".join(json.dumps(one).encode() for one in lines)))
+    none = fingerprints.Fingerprints()
+    store = str(scratch / "honest-store")
+    collection = ingest(str(scratch / "honest"), store, _CC, fingerprints=none, jobs=1)
+    share(collection, _CC, Period.parse("2024-07-01", "2024-08-01"), scratch / "shared")
+    return scratch / "shared"
+
+
+def fuzz(cases: int, seed: int = 1) -> Counter[str]:
+    """Run some cases, spread over all entries, and return how they ended."""
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        shared = _write_share(scratch)
+        fuzzer = Fuzzer(scratch, seed)
+        fuzzer.measurements(cases * 6 // 10)
+        fuzzer.listings(cases // 10)
+        fuzzer.manifests(cases // 10, (shared / MANIFEST).read_bytes())
+        fuzzer.lists(cases // 30)
+        fuzzer.arguments(cases // 20)
+        fuzzer.shares(cases // 100, shared)
+        written = {path.name for path in scratch.iterdir()}
+        assert written <= {"archive", "honest", "honest-store", "lists", "share", "shared", "store"}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        fuzzer.ends["MB at most"] = round(peak)
+        return fuzzer.ends
+
+
+def main(cases: int = 100_000, seed: int = 1) -> None:
+    """Run, and print how cases ended."""
+    started = time.monotonic()
+    for end, count in sorted(fuzz(cases, seed).items()):
+        print(f"{count:8}  {end}")
+    print(f"{time.monotonic() - started:8.0f}  seconds")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

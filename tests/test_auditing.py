@@ -1,0 +1,295 @@
+"""Statements of a draft held against tables, and one report against another."""
+
+import json
+import re
+import shutil
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.auditing.audit import audit_claims, count_results, show_audit
+from analysis.auditing.changes import compare_reports, find_causes
+from analysis.auditing.claims import DRAFTS, Draft, load_draft
+from analysis.auditing.lookups import Report, read_report
+from analysis.auditing.relations import RELATIONS, check
+from analysis.errors import ParameterError
+from analysis.publishing.publishing import list_tables, write_run
+from analysis.tables import TABLES, read_table, write_table
+
+HEAD = """\
+document: A draft
+source: invented
+probe_cc: KH
+since: 2024-01-01
+until: 2024-07-01
+claims:
+"""
+N = Decimal
+
+
+def _draft(folder: Path, *claims: str) -> Draft:
+    path = folder / "draft.yml"
+    path.write_text(HEAD + "".join(claims), encoding="utf-8")
+    return load_draft(path)
+
+
+def _claim(relation: str, values: str, id: str = "one", claim: str = "Something.") -> str:
+    return (
+        f"  - id: {id}\n    where: page 1\n    claim: {json.dumps(claim)}\n"
+        f"    relation: {relation}\n    values: {values}\n"
+    )
+
+
+def _rows(name: str, *rows: dict[str, Any]) -> pd.DataFrame:
+    empty = {
+        column: 0 if kind in ("count", "share") else False if kind == "flag" else ""
+        for column, kind in TABLES[name].columns.items()
+    }
+    return pd.DataFrame([{**empty, **row} for row in rows], columns=list(empty))
+
+
+def _report(folder: Path, states: dict[str, str], **run: Any) -> Report:
+    """A report in which each site was judged on AS1 and is listed where it was found blocked."""
+    cells = [
+        {"domain": domain, "probe_asn": "AS1", "period": "all", "state": state}
+        for domain, state in states.items()
+    ]
+    listed = [
+        {"domain": cell["domain"], "state": cell["state"], "probe_asns": "AS1"}
+        for cell in cells
+        if cell["state"] in ("blocked", "likely_blocked")
+    ]
+    write_table(folder / "tables", "verdicts", _rows("verdicts", *cells))
+    write_table(folder / "tables", "blocked_sites", _rows("blocked_sites", *listed))
+    record = {
+        "parameters": {"probe_cc": "KH", "since": "2024-01-01", "until": "2024-07-01"},
+        "input_digest": "a",
+        "rules_version": 1,
+        "findings": {"blocked_domain_count": {"value": len(listed), "table": "blocked_sites"}},
+        "tables": list_tables(folder / "tables"),
+        **run,
+    }
+    (folder / "index.html").write_text("the summary", encoding="utf-8")
+    write_run(folder, record)
+    return read_report(folder, "REPORT")
+
+
+# relations --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("relation", "values", "result"),
+    [
+        ("sum", {"whole": N(5), "parts": [N(2), N(3)]}, "holds"),
+        ("sum", {"whole": N(6), "parts": [N(2), N(3)]}, "does_not_hold"),
+        ("equal", {"said": N("5.0"), "found": N(5)}, "holds"),
+        ("equal", {"said": "S.I Group", "found": "s.i group"}, "holds"),
+        ("equal", {"said": N(5), "found": "five"}, "does_not_hold"),
+        ("at_most", {"part": N(5), "whole": N(5)}, "holds"),
+        ("less_than", {"part": N(5), "whole": N(5)}, "does_not_hold"),
+        ("less_than", {"part": N(4), "whole": N(5)}, "holds"),
+        ("share", {"percent": N("2.9"), "part": N(8305), "whole": N(289357)}, "holds"),
+        ("share", {"percent": N("2.90"), "part": N(8305), "whole": N(289357)}, "does_not_hold"),
+        ("share", {"percent": N(82), "whole": N(77)}, "holds"),
+        ("share", {"percent": N(50), "whole": N(3)}, "does_not_hold"),
+        ("share", {"percent": N(50), "part": N(0), "whole": N(0)}, "cannot_be_checked"),
+        ("union", {"whole": N(63), "parts": [N(64), N(58)]}, "does_not_hold"),
+        ("union", {"whole": N(65), "parts": [N(64), N(58)]}, "cannot_be_checked"),
+        ("union", {"whole": N(123), "parts": [N(64), N(58)]}, "does_not_hold"),
+        ("union", {"whole": N(28), "parts": [N(21), N(27)], "shared": N(20)}, "holds"),
+        ("union", {"whole": N(31), "parts": [N(21), N(27)], "shared": N(21)}, "does_not_hold"),
+        ("distinct", {"count": N(2), "names": ["a.org", "https://A.org/", "b.org"]}, "holds"),
+        ("distinct", {"count": N(2), "names": ["a.org", "aa.org"], "same_as": {"aa.org": "a.org"}},
+         "does_not_hold"),
+        ("largest", {"counts": [N(5), N(3)], "whole": N(17), "classes": N(5)}, "holds"),
+        ("largest", {"counts": [N(5), N(3)], "whole": N(18), "classes": N(5)}, "does_not_hold"),
+        ("largest", {"counts": [N(5), N(3)], "whole": N(7), "classes": N(5)}, "does_not_hold"),
+        ("at_most", {"part": N(5), "whole": "many"}, "cannot_be_checked"),
+        ("not_checkable", {"why": "Nobody counted."}, "cannot_be_checked"),
+    ],
+)  # fmt: skip
+def test_a_relation(relation: str, values: dict[str, Any], result: str) -> None:
+    assert check(relation, values)[0] == result
+
+
+def test_the_sum_is_shown() -> None:
+    found = check("sum", {"whole": N(2440169), "parts": [N(1199828), N(1226546)]})
+    assert found[1] == "1,199,828 + 1,226,546 = 2,426,374; said: 2,440,169, 13,795 more"
+
+
+# a draft ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("  - id: one\n", "line 7: a claim must have exactly id, where, claim, relation, values"),
+        (_claim("sums", "{}"), "line 10: 'sums' is none of sum, equal"),
+        (_claim("sum", "{whole: 1}"), "line 11: values of sum must have exactly whole, parts"),
+        (_claim("sum", "{whole: 1, whole: 1, parts: [1]}"), "line 11: values of sum must have"),
+        (_claim("sum", "{whole: many, parts: [1]}"), "line 11: 'many' is no number"),
+        (_claim("sum", "{whole: 1, parts: 1}"), "line 11: values must be a list"),
+        (_claim("sum", "{whole: &a 1, parts: [*b]}"), "line 11: not YAML: found undefined alias"),
+        (_claim("sum", "{whole: 1, parts: [1]}") * 2, "line 12: the id one is there already"),
+        (_claim("equal", "{said: 1, found: {report: nothing, sum: x}}"), "a report has no table"),
+        (_claim("equal", "{said: 1, found: {report: networks, sum: x}}"), "has no column x"),
+        (_claim("equal", "{said: 1, found: {published: ../../x.csv, sum: x}}"), "no CSV"),
+        (_claim("equal", "{said: 1, found: [1"), "not YAML"),
+    ],
+)
+def test_a_mistake_in_the_file_names_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ParameterError, match=r"^CLAIMS=.*draft\.yml: line \d+: ") as error:
+        _draft(tmp_path, text)
+    assert message in str(error.value)
+
+
+def test_a_draft_is_held_against_published_counts_and_a_report(tmp_path: Path) -> None:
+    """One of another country or period says nothing; nor is one needed for arithmetic."""
+    (tmp_path / "own.csv").write_text("year,runs\n2023,40\n2024,2\n", encoding="utf-8")
+    listed = "{said: 1, found: {report: blocked_sites, count: domain}}"
+    draft = _draft(
+        tmp_path,
+        _claim("equal", "{said: 42, found: {published: own.csv, sum: runs}}", "sum"),
+        _claim("sum", "{whole: 42, parts: [{published: own.csv, each: runs}]}", "each"),
+        _claim("equal", "{said: 2, found: {published: own.csv, value: runs}}", "value"),
+        _claim("equal", listed, "listed"),
+        _claim("equal", "{said: blocked, found: {report: blocked_sites, value: state, "
+               "where: {domain: [b.org]}}}", "state"),
+    )  # fmt: skip
+    report = _report(tmp_path / "report", {"a.org": "blocked", "b.org": "ok"})
+    alone, held = (audit_claims(draft, one).set_index("claim_id") for one in (None, report))
+    assert held["result"].to_dict() == {
+        "sum": "holds", "each": "holds", "value": "cannot_be_checked", "listed": "holds",
+        "state": "cannot_be_checked",
+    }  # fmt: skip
+    assert alone.loc["listed", "result"] == "cannot_be_checked"
+    other = Report(report.folder, {"parameters": {**report.run["parameters"], "probe_cc": "TH"}})
+    foreign = audit_claims(draft, other).set_index("claim_id").loc["listed"]
+    assert foreign["result"] == "cannot_be_checked"
+    assert "the report is of Thailand" in foreign["arithmetic"]
+
+
+def test_hostile_statements_are_inert(tmp_path: Path) -> None:
+    """Markup, formulas and characters that reorder text, in a statement, a value and a table."""
+    evil = "=cmd()<script>alert(1)</script>\u202e"
+    (tmp_path / "own.csv").write_text(f'name\n"{evil}{"x" * 9000}"\n1E999999999\n', "utf-8")
+    lookup = "{published: own.csv, value: name, where: {name: 1E999999999}}"
+    draft = _draft(
+        tmp_path,
+        _claim("equal", json.dumps({"said": evil, "found": evil}), "same", evil),
+        _claim("distinct", "{count: 2, names: [{published: own.csv, each: name}]}", "names"),
+        _claim("equal", f"{{said: 1, found: {lookup}}}", "huge"),
+    )
+    audited = write_table(tmp_path, "claims_audit", audit_claims(draft, None))
+    assert audited["arithmetic"].str.len().max() < 2_000
+    html = "".join(content for _, content in show_audit(draft, audited))
+    assert "<script" not in html
+    assert "\u202e" not in html
+    assert "\n=cmd" not in (tmp_path / "claims_audit.csv").read_text("utf-8").replace(",", "\n")
+
+
+@pytest.mark.parametrize("path", sorted(DRAFTS.glob("*.yml")), ids=lambda path: path.stem)
+def test_shipped_drafts_are_read(path: Path) -> None:
+    """Without a report, arithmetic and published counts are enough to find something wrong."""
+    draft = load_draft(path)
+    counts = count_results(audit_claims(draft, None))
+    assert sum(counts.values()) == draft.file.row_count
+    assert counts["does_not_hold"] > 0
+
+
+def test_what_the_source_document_says() -> None:
+    """More than thirty statements can be checked, and many do not hold."""
+    audited = audit_claims(load_draft(DRAFTS / "kh-2024-api.yml"), None).set_index("claim_id")
+    counts = count_results(audited)
+    assert counts["holds"] + counts["does_not_hold"] > 30
+    results = audited["result"]
+    wrong = ["month-8", "year-2", "isps-1", "isps-2", "category-2", "names-1", "people-1", "imap-2"]
+    assert set(results[wrong]) == {"does_not_hold"}
+    assert set(results[["month-1", "year-1", "year-3", "blocked-2"]]) == {"holds"}
+
+
+def test_the_readme_lists_the_relations() -> None:
+    text = (DRAFTS / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| .+ \| .+ \|$", text, re.MULTILINE) == list(RELATIONS)
+
+
+def test_the_command_writes_a_page_and_its_table(command: Any, tmp_path: Path) -> None:
+    """Alone into OUT; with a report into it, the rest of which is as it was."""
+    _draft(tmp_path, _claim("sum", "{whole: 3, parts: [1, 1]}"))
+    report = _report(tmp_path / "report", {"a.org": "blocked"})
+    claims, out = f"CLAIMS={tmp_path / 'draft.yml'}", tmp_path / "out"
+    status, printed, _ = command("audit", claims, f"OUT={out}")
+    assert (status, printed.splitlines()[0]) == (0, "Does not hold: 1")
+    assert "1 + 1 = 2; said: 3" in (out / "index.html").read_text(encoding="utf-8")
+    before = sorted(path.name for path in report.folder.rglob("*.*"))
+    assert command("audit", claims, f"REPORT={report.folder}")[0] == 0
+    added = {path.name for path in report.folder.rglob("*.*")} - set(before)
+    assert added == {"claims-audit.html", "claims_audit.csv"}
+    assert len(read_table(report.tables, "claims_audit")) == 1
+    assert "claims_audit.csv" in read_report(report.folder, "REPORT").run["tables"]
+    for wrong in ("OUT=x", "CLAIMS=nowhere.yml", "PROBE_CC=KH"):
+        assert command("audit", wrong)[0] == 2
+
+
+# two reports ------------------------------------------------------------------------------------
+
+
+def test_a_change_has_the_cause_that_differs(tmp_path: Path) -> None:
+    before = _report(tmp_path / "a", {"in.org": "ok", "out.org": "blocked", "same.org": "blocked"})
+    states = {"in.org": "likely_blocked", "same.org": "blocked"}
+    after = _report(tmp_path / "b", states, input_digest="b")
+    changes = compare_reports(before, after)
+    rows = changes.set_index(["kind", "item"])[["before", "after"]].to_numpy().tolist()
+    assert dict(zip(zip(changes["kind"], changes["item"], strict=True), rows, strict=True)) == {
+        ("site", "in.org"): ["not listed", "Likely blocked"],
+        ("site", "out.org"): ["Blocked", ""],
+        ("site_network", "in.org AS1"): ["", "Likely blocked"],
+        ("site_network", "out.org AS1"): ["Blocked", ""],
+    }
+    assert set(changes["cause"]) == {"data"}
+    assert list(write_table(tmp_path, "changes", changes)) == list(TABLES["changes"].columns)
+
+
+@pytest.mark.parametrize(
+    ("run", "causes"),
+    [
+        ({}, []),
+        ({"rules_version": 2}, ["method"]),
+        ({"changed_thresholds": {"floor_sessions": 8}}, ["method"]),
+        ({"reference": [{"digest": "c"}]}, ["reference"]),
+        ({"input_digest": "b", "code_version": "2"}, ["data", "method"]),
+    ],
+)
+def test_causes_are_read_from_the_runs(
+    tmp_path: Path, run: dict[str, Any], causes: list[str]
+) -> None:
+    before = _report(tmp_path / "a", {"a.org": "blocked"})
+    after = _report(tmp_path / "b", {"a.org": "ok"}, **run)
+    assert list(find_causes(before, after)) == causes
+    assert set(compare_reports(before, after)["cause"]) == {";".join(causes) or "method"}
+
+
+def test_a_decision_is_a_cause(tmp_path: Path) -> None:
+    """It stands beside what else moved the site."""
+    before = _report(tmp_path / "a", {"a.org": "blocked", "b.org": "blocked"})
+    after = _report(tmp_path / "b", {"a.org": "ok", "b.org": "blocked"}, input_digest="b")
+    (after.tables / "decisions.csv").write_text(
+        "item,decision\na.org,relabel\nb.org,leave out\nF2,reword\n", encoding="utf-8"
+    )
+    changes = compare_reports(before, after).set_index(["kind", "item"])["cause"].to_dict()
+    assert changes[("site", "a.org")] == "data;decision"
+    assert changes[("site", "b.org")] == changes[("finding", "F2")] == "decision"
+
+
+def test_reports_of_two_countries_are_refused(command: Any, tmp_path: Path) -> None:
+    before = _report(tmp_path / "a", {"a.org": "ok"})
+    shutil.copytree(before.folder, tmp_path / "b")
+    run = {**before.run, "parameters": {**before.run["parameters"], "probe_cc": "TH"}}
+    (tmp_path / "b" / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    assert command("compare", str(tmp_path / "a"), str(tmp_path / "b"))[0] == 2
+    assert command("compare", str(tmp_path / "a"), str(tmp_path))[0] == 2
+    status, printed, _ = command("compare", str(tmp_path / "a"), str(tmp_path / "a"))
+    assert (status, printed.count("0 changed")) == (0, 4)

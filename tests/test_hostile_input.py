@@ -1,0 +1,247 @@
+"""Whoever fills a bucket, sends a share or submits a measurement: bounds, and words about them."""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from analysis.commands import cli
+from analysis.commands.settings import parse_settings
+from analysis.errors import ContractError, ParameterError, SourceError
+from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.lines import VALUE_LIMIT, has_too_many_values
+from analysis.observations.fingerprints import ALIKE_LIMIT, Fingerprint, Fingerprints, load
+from analysis.period import Period
+from analysis.reference.test_lists import load_test_lists
+from analysis.sources.opening import open_source
+from analysis.store.collection import Collection
+from analysis.store.shares import MANIFEST, share
+from benchmarks.fuzzing import fuzz, measurement
+from tests.loopback_s3 import loopback_s3
+
+_FOLDER = "raw/20240701/00/QQ/webconnectivity"
+_KEY = f"{_FOLDER}/2024070100_QQ_webconnectivity.n0.0.jsonl.gz"
+_GOOD = json.dumps(measurement("0.5")).encode()
+
+
+def _ingest(source: object, store: Path) -> Collection:
+    return ingest(str(source), str(store), "QQ", fingerprints=Fingerprints(), jobs=1)
+
+
+def _archive(folder: Path, content: bytes) -> Path:
+    path = folder / _KEY
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress(content))
+    return path.parent
+
+
+def test_thousands_of_hostile_values_end_in_the_ledger_or_in_a_sentence() -> None:
+    """The long run is ``python -m benchmarks.fuzzing``."""
+    ends = fuzz(3_000, seed=7)
+    assert ends["line"] >= 1_800
+    assert ends["share: ContractError"]
+
+
+def test_a_server_cannot_list_or_send_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the bound, which the environment changes."""
+    with loopback_s3() as server:
+        server.objects = {_KEY: gzip.compress(_GOOD)}
+        monkeypatch.setenv("OBJECT_BYTES", "100")
+        with pytest.raises(SourceError, match="more than the OBJECT_BYTES=100 that are read"):
+            _ingest(server.url, tmp_path / "store")
+        assert not [one for one in server.requests if "?" not in one]  # nothing was fetched
+        monkeypatch.setenv("OBJECT_BYTES", "much")
+        with pytest.raises(ParameterError, match="OBJECT_BYTES=much: a whole number"):
+            _ingest(server.url, tmp_path / "store")
+        monkeypatch.setenv("OBJECTS_PER_HOUR", "1")
+        names = (_KEY.replace("n0.0", f"n{n}.0") for n in range(24 * 366 + 1))
+        server.objects |= dict.fromkeys(names, b"")
+        with pytest.raises(SourceError, match="more than the OBJECTS_PER_HOUR=1 that are taken"):
+            open_source(server.url).objects(lambda _: True)
+
+
+def test_what_is_no_file_or_has_no_name_is_not_read(tmp_path: Path) -> None:
+    """A pipe, a link to a device and a name in another encoding; the rest of the archive is."""
+    folder = _archive(tmp_path / "archive", _GOOD)
+    os.mkfifo(folder / "pipe.jsonl.gz")
+    (folder / "zero.jsonl.gz").symlink_to("/dev/zero")
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.jsonl.gz")).write_bytes(b"")
+    collection = _ingest(tmp_path / "archive", tmp_path / "store")
+    assert len(collection.files) == 1
+    why = {item.key.rpartition("/")[2]: item.why for item in collection.not_read}
+    assert why == {"caf\ufffd.jsonl.gz": "its name is not UTF-8", "pipe.jsonl.gz": "not a file",
+                   "zero.jsonl.gz": "not a file"}  # fmt: skip
+    assert _ingest(tmp_path / "archive", tmp_path / "store").not_read == collection.not_read
+    (tmp_path / "share").mkdir()
+    os.mkfifo(tmp_path / "share" / MANIFEST)
+    with pytest.raises(SourceError, match="the share cannot be read: not a file"):
+        _ingest(tmp_path / "share", tmp_path / "store")
+
+
+def test_a_line_of_too_many_values_is_not_decoded(tmp_path: Path) -> None:
+    """62 MB of them took 1.8 GB; as many commas in a page are no values."""
+    many = measurement("0.5")
+    many["test_keys"]["queries"] = [{}] * (VALUE_LIMIT + 1)
+    page = measurement("0.5")
+    page["test_keys"]["requests"][0]["response"]["body"] = ',[{"\\' * VALUE_LIMIT
+    lines = [json.dumps(one).encode() for one in (many, page)]
+    assert [has_too_many_values(memoryview(line)) for line in lines] == [True, False]
+    _archive(tmp_path / "archive", b"\n".join(lines))
+    (file,) = _ingest(tmp_path / "archive", tmp_path / "store").files
+    assert (file.row_count, file.ledger) == (1, {"invalid:too_many_values": 1})
+
+
+@pytest.mark.parametrize("line", [b"\n", b"{}\n"])
+def test_packed_lines_of_nothing_take_no_time(tmp_path: Path, line: bytes) -> None:
+    """12 KB of blank lines took ten seconds."""
+    _archive(tmp_path / "archive", line * 12_000_000)
+    started = time.process_time()
+    (file,) = _ingest(tmp_path / "archive", tmp_path / "store").files
+    assert file.ledger["truncated_file"] == 1
+    assert time.process_time() - started < 5
+
+
+def _fingerprint(number: int, kind: str, pattern: str) -> Fingerprint:
+    return Fingerprint(str(number), "prod", "body", kind, pattern, ())
+
+
+def test_patterns_that_match_everywhere_are_bounded(tmp_path: Path) -> None:
+    """Three hundred of them took 6 GB on one body; all of a list are found all the same."""
+    known = Fingerprints(
+        http=(
+            *(_fingerprint(n, "contains", "a" * (n + 1)) for n in range(ALIKE_LIMIT)),
+            _fingerprint(99, "regexp", "a.*b"),
+            _fingerprint(98, "contains", "ab"),
+        )
+    )
+    started = time.process_time()
+    assert len(known.match("body", b"a" * (1 << 20) + b"b")) == ALIKE_LIMIT + 2
+    assert time.process_time() - started < 5
+    head = "name,scope,location_found,pattern_type,pattern,expected_countries\n"
+    alike = "".join(f"{n},nat,body,contains,{'a' * (n + 1)},QQ\n" for n in range(300))
+    for rows, message in (
+        (alike, "300 patterns of body end alike; 16 are accepted"),
+        (f"x,nat,body,regexp,{'.' * 201},QQ\n", "row 'x': a pattern of up to 200 characters"),
+        (f"x,nat,body,contains,{'a' * 2001},QQ\n", "row 'x': a pattern of up to 2000 characters"),
+    ):
+        (tmp_path / "fingerprints_http.csv").write_text(head + rows)
+        with pytest.raises(ParameterError, match=message):
+            load(str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A share of two measurements."""
+    folder = tmp_path_factory.mktemp("honest")
+    _archive(folder / "archive", _GOOD + b"\n" + _GOOD.replace(b'"r"', b'"s"'))
+    collection = _ingest(folder / "archive", folder / "store")
+    share(collection, "QQ", Period.parse("2024-07-01", "2024-08-01"), folder / "shared")
+    return folder / "shared"
+
+
+def _texts(column: str) -> Callable[[pa.Table], pa.Table]:
+    return lambda table: table.set_column(
+        table.schema.get_field_index(column), column, pa.array(["x"] * table.num_rows)
+    )
+
+
+_FORGERIES: dict[str, tuple[str, Callable[[pa.Table], pa.Table], str]] = {
+    "a text for a number": ("2024", _texts("probe_asn"), "column probe_asn must be UINTEGER, not"),
+    "a text for a time": (
+        "2024", _texts("measurement_start_time"), "column measurement_start_time must be TIMEST",
+    ),
+    "a missing column": ("2024", lambda t: t.drop_columns(["tls"]), "column tls must be STRUCT"),
+    "one more column": ("2024", lambda t: t.append_column("x", t["domain"]), "no column x"),
+    "another country": ("2024", _texts("probe_cc"), "column probe_cc cannot have what 2 rows say"),
+    "fewer rows": ("2024", lambda t: t.slice(1), "has 2 rows by its ledger, not 1"),
+    "more rows": ("2024", lambda t: pa.concat_tables([t, t]), "has 2 rows by its ledger, not 4"),
+    "another object": ("2024", _texts("object_key"), "has 2 rows by its ledger, not 0"),
+    "no such key": ("objects", _texts("key"), "a key is none of QQ"),
+    "a number's text": ("objects", _texts("row_count"), "column row_count must be BIGINT"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _FORGERIES)
+def test_a_share_that_no_workbook_wrote_is_refused(shared: Path, tmp_path: Path, name: str) -> None:
+    """With status 4, the file and the column; its digests are right."""
+    start, forge, message = _FORGERIES[name]
+    told = json.loads((shared / MANIFEST).read_text())
+    for path in shared.glob("*.parquet"):
+        file = tmp_path / path.name
+        file.write_bytes(path.read_bytes())
+        if path.name.startswith(start):
+            del told["files"][path.name]
+            pq.write_table(forge(pq.read_table(path)), file)
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            file = file.rename(tmp_path / f"{path.name[: -len('0123456789abcdef.parquet')]}"
+                               f"{digest[:16]}.parquet")  # fmt: skip
+            told["files"][file.name] = {"size": file.stat().st_size, "sha256": digest}
+    (tmp_path / MANIFEST).write_text(json.dumps(told))
+    with pytest.raises(ContractError, match=message) as caught:
+        _ingest(tmp_path, tmp_path / "store")
+    assert caught.value.exit_status == 4
+    assert not list((tmp_path / "store").rglob(MANIFEST))
+
+
+def test_a_manifest_of_anything_is_refused(shared: Path, tmp_path: Path) -> None:
+    """A line break in a name, a size that no disk has."""
+    told = json.loads((shared / MANIFEST).read_text())
+    huge = {name: {**file, "size": 10**15} for name, file in told["files"].items()}
+    for change, message in (
+        ({"source_id": f"{told['source_id']}\n"}, "no manifest of shared observations"),
+        ({"files": huge}, "more than 10 times OBJECT_BYTES=2000000000"),
+    ):
+        (tmp_path / MANIFEST).write_text(json.dumps(told | change))
+        with pytest.raises(SourceError, match=message):
+            _ingest(tmp_path, tmp_path / "store")
+
+
+def test_a_terminal_obeys_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a key says is shown as it is, without escapes and not as markup."""
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=200)
+    monkeypatch.setattr(cli, "_console", console)
+    with cli._progress("reading") as (step,):
+        step(1, 2, "[red]key[/red]\x1b]0;title\x07")
+    cli._say("[red]\x1b]0;title\x07")
+    with cli._display("notebooks") as display:
+        display.update("[bold]\x1b]0;title\x07")
+    assert "[red]key[/red]�]0;title" in shown.getvalue()
+    assert "\x1b]0;" not in shown.getvalue()
+    error = ParameterError("SOURCE", "\x1b[31m", "\x1b[31m" * 9_999)
+    assert str(error).isprintable()
+    assert len(str(error)) < 3_000
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("SOURCE=OONI", "SOURCE=OONI: OONI's archive is written ooni"),
+        ("STORE=data/caf\udce9", "STORE=.*: a path or URL in UTF-8"),
+        ("OUT=a\x1b[31m", "OUT=.*: a path or URL in UTF-8"),
+        ("STORE=~nobody-has-this/x", "STORE=~nobody-has-this/x: "),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_in_words(argument: str, message: str) -> None:
+    """Status 2 where there was a traceback, or a riddle."""
+    words = ["PROBE_CC=KH", "SINCE=2024-01-01", "UNTIL=2024-01-02", "SOURCE=x", argument]
+    with pytest.raises(ParameterError, match=message):
+        open_source(parse_settings(words).study.source)
+
+
+def test_a_list_from_a_spreadsheet_is_told_about_its_separator(tmp_path: Path) -> None:
+    """Excel writes semicolons in half of the world."""
+    (tmp_path / "qq.csv").write_text("url;category_code;category_description\n")
+    with pytest.raises(ParameterError, match="seem to be separated by ';', save it with commas"):
+        load_test_lists(tmp_path / "qq.csv", "QQ")
