@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
-from analysis.verdicts.rates import Lessons, learn, raise_by_own
+from analysis.verdicts.rates import LEAST, Lessons, learn, raise_by_own
 from analysis.verdicts.schedules import Schedule, find_schedules, search_price
 from analysis.verdicts.series import FAILING, MARK, Series, find_candidates, read_series
 from analysis.verdicts.sessions import KINDS
@@ -80,13 +80,17 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
         thresholds: the evidence floor, ``chance_share`` and ``change_cost``.
     """
     series = read_series(connection, thresholds)
-    lessons = learn(connection, series, find_candidates(series))
-    rates = lessons.rates()
+    of_kinds = series.of_kinds()
+    lessons = learn(connection, of_kinds, find_candidates(of_kinds))
+    rates = np.full(len(series.row), LEAST)
+    rates[: len(of_kinds.row)] = lessons.rates()
     # What fails outside of a cell's stretches is what fails there by itself.
     schedules = _find_schedules(series, rates)
     stretches = _find_stretches(series, rates, schedules, thresholds)
     rates = raise_by_own(series, rates, _is_inside(series, stretches, schedules))
-    log_evidence, by_day = chance.weigh_evidence(series, rates)
+    log_evidence = np.full(len(series.kind), -np.inf)
+    weights, by_day = chance.weigh_evidence(of_kinds, rates[: len(of_kinds.row)])
+    log_evidence[: len(weights)] = weights
     for number, schedule in schedules.items():
         log_evidence[number] = max(log_evidence[number], _weigh_schedule(series, number, schedule))
     # What could be listed, whether or not anything failed.
@@ -96,7 +100,8 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
         log_evidence[is_judged], cell_count * (len(KINDS) - 1), thresholds.chance_share
     )
     stretches = _find_stretches(series, rates, schedules, thresholds)
-    defects = series.row[series.is_hit & (lessons.is_of_version | follow_version(series))]
+    is_of_version = lessons.is_of_version | follow_version(of_kinds)
+    defects = of_kinds.row[of_kinds.is_hit & is_of_version]
     return Evidence(series, rates, log_evidence, by_day, schedules, line, stretches, defects, lessons)
 
 

@@ -75,6 +75,13 @@ class Series:
         values: NDArray[np.generic] = self.sessions[name].to_numpy()[self.row]
         return values
 
+    def of_kinds(self) -> "Series":
+        """The series of one kind of failure, which stand before those of whatever fails."""
+        count = int(np.count_nonzero(self.kind < FAILING))
+        end = self.starts[count]
+        return Series(self.sessions, self.kind[:count], self.starts[: count + 1], self.row[:end],
+                      self.is_hit[:end])  # fmt: skip
+
     def first_rows(self) -> NDArray[np.int64]:
         return self.row[self.starts[:-1]]
 
