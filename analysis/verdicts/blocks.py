@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
-from analysis.verdicts.rates import LEAST, Lessons, learn, raise_by_own
+from analysis.verdicts.rates import LEAST, Facts, Lessons, learn, raise_by_own, read_facts
 from analysis.verdicts.schedules import Schedule, find_schedules, search_price
 from analysis.verdicts.series import FAILING, MARK, Series, find_candidates, read_series
 from analysis.verdicts.sessions import KINDS
@@ -42,7 +42,9 @@ class Evidence:
             first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
             of the sessions at its hours.
         defects: the rows of ``series.sessions`` that failed as the probe's version mostly does.
-        lessons: what the rates are learnt from.
+        facts, lessons: what the rates are learnt from.
+        is_inside: the sessions that say nothing of what fails in the cell by itself.
+        tested_count: how many series could be listed, whether or not anything failed.
     """
 
     series: Series
@@ -53,7 +55,10 @@ class Evidence:
     line: float
     stretches: pd.DataFrame
     defects: NDArray[np.int64]
+    facts: Facts
     lessons: Lessons
+    is_inside: NDArray[np.bool_]
+    tested_count: int
 
     def elements_of(self, stretches: pd.DataFrame) -> pd.DataFrame:
         """The sessions of stretches, see ``elements_of``."""
@@ -81,28 +86,31 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
     """
     series = read_series(connection, thresholds)
     of_kinds = series.of_kinds()
-    lessons = learn(connection, of_kinds, find_candidates(of_kinds))
+    facts = read_facts(connection, of_kinds)
+    lessons = learn(facts, of_kinds, find_candidates(of_kinds))
     rates = np.full(len(series.row), LEAST)
     rates[: len(of_kinds.row)] = lessons.rates()
     # What fails outside of a cell's stretches is what fails there by itself.
     schedules = _find_schedules(series, rates)
     stretches = _find_stretches(series, rates, schedules, thresholds)
-    rates = raise_by_own(series, rates, _is_inside(series, stretches, schedules))
+    is_inside = _is_inside(series, stretches, schedules)
+    rates = raise_by_own(series, rates, is_inside)
     log_evidence = np.full(len(series.kind), -np.inf)
     weights, by_day = chance.weigh_evidence(of_kinds, rates[: len(of_kinds.row)])
     log_evidence[: len(weights)] = weights
     for number, schedule in schedules.items():
         log_evidence[number] = max(log_evidence[number], _weigh_schedule(series, number, schedule))
-    # What could be listed, whether or not anything failed.
     ((cell_count,),) = connection.execute("SELECT count(*) FROM tested_cells").fetchall()
+    tested_count = cell_count * (len(KINDS) - 1)
     is_judged = (series.kind != MARK) & (series.kind < FAILING)
-    line = chance.find_line(
-        log_evidence[is_judged], cell_count * (len(KINDS) - 1), thresholds.chance_share
-    )
+    line = chance.find_line(log_evidence[is_judged], tested_count, thresholds.chance_share)
     stretches = _find_stretches(series, rates, schedules, thresholds)
     is_of_version = lessons.is_of_version | follow_version(of_kinds)
     defects = of_kinds.row[of_kinds.is_hit & is_of_version]
-    return Evidence(series, rates, log_evidence, by_day, schedules, line, stretches, defects, lessons)
+    return Evidence(
+        series, rates, log_evidence, by_day, schedules, line, stretches, defects, facts, lessons,
+        is_inside, tested_count,
+    )  # fmt: skip
 
 
 def _find_stretches(

@@ -7,7 +7,8 @@ broader one, and the larger of the alternatives counts. What may itself be a blo
 but for the silence of near days: an outage looks like a block to everybody at once.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import duckdb
@@ -101,8 +102,12 @@ class _Lesson:
 
 
 @dataclass(frozen=True)
-class _Facts:
-    """What is known of the sessions; ``failures`` includes all sessions of failing cells."""
+class Facts:
+    """What is known of the sessions.
+
+    ``rows`` holds all sessions of failing cells and the failures of the others; ``answers`` what
+    was asked and does not change.
+    """
 
     rows: pd.DataFrame
     sites: pd.DataFrame
@@ -110,6 +115,7 @@ class _Facts:
     reports: pd.DataFrame
     days: pd.DataFrame
     routes: pd.DataFrame
+    answers: dict[tuple[str, int], tuple[Floats, Floats]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,19 +124,23 @@ class Lessons:
 
     Attributes:
         hits, sessions: failures and sessions behind each proportion, a row for each of ``TERMS``
-            and a column for each session; no sessions where a term does not apply.
+            and a column for each session; NaN where a term does not apply.
         usual: how often any site fails in this kind.
+        counted, sites: the sessions behind ``usual``, and how many sites there are.
     """
 
     hits: Floats
     sessions: Floats
     usual: Floats
+    counted: Floats
+    sites: int
 
     def rates(self, failures: int = 0, successes: int = 0) -> Floats:
         """The rate of each session, between ``LEAST`` and ``MOST``.
 
         Args:
-            failures: sessions that somebody forges, in every proportion, to raise the rates.
+            failures: reports that somebody forges to raise the rates: each is a failure in every
+                proportion but that of the session itself, and holds every site there is.
             successes: the same to lower them.
         """
         terms = self.shares(failures, successes)
@@ -141,15 +151,20 @@ class Lessons:
     def shares(self, failures: int = 0, successes: int = 0) -> Floats:
         """The share that each of ``TERMS`` teaches (a row each), 0 where one does not apply."""
         site, version, near, route, network, session = range(len(TERMS))
+        forged = failures + successes
 
         def draw(term: int, broader: Floats) -> Floats:
-            hits, sessions = self.hits[term] + failures, self.sessions[term] + failures + successes
+            more, total = (failures, forged) if term != session else (0, 0)
+            hits, sessions = self.hits[term] + more, self.sessions[term] + total
             rate: Floats = (hits + _PSEUDO * broader) / (sessions + _PSEUDO)
             return np.where(np.isnan(rate), 0.0, rate)
 
-        of_site, of_network = draw(site, self.usual), draw(network, self.usual)
+        usual = (self.usual * (self.counted + _PSEUDO) + failures * self.sites) / (
+            self.counted + _PSEUDO + forged * self.sites
+        )
+        of_site, of_network = draw(site, usual), draw(network, usual)
         return np.stack([
-            of_site, draw(version, of_site), draw(near, of_site), draw(route, self.usual),
+            of_site, draw(version, of_site), draw(near, of_site), draw(route, usual),
             of_network, draw(session, of_network),
         ])  # fmt: skip
 
@@ -161,20 +176,19 @@ class Lessons:
         return (version >= 0.2) & (version >= 3 * site)
 
 
-def learn(
-    connection: duckdb.DuckDBPyConnection, series: Series, candidates: NDArray[np.bool_]
-) -> Lessons:
+def learn(facts: Facts, series: Series, candidates: NDArray[np.bool_]) -> Lessons:
     """What each session of each series would be expected to do if nobody blocked.
 
     Args:
-        connection: holds ``sessions``, ``networks``, ``tested_cells`` and ``failing_cells``.
+        facts: see ``read_facts``.
         series: see ``series.read_series``; those of marks and of what fails for any reason learn
             nothing, and their rates are the least.
         candidates: which of its sessions do not teach.
     """
-    facts = _read_facts(connection, series)
     shape = (len(TERMS), len(series.row))
-    lessons = Lessons(np.zeros(shape), np.zeros(shape), np.zeros(shape[1]))
+    usual, counted = np.zeros(shape[1]), np.zeros(shape[1])
+    site_count = facts.sites["domain"].nunique()
+    lessons = Lessons(np.zeros(shape), np.zeros(shape), usual, counted, site_count)
     which = np.repeat(series.kind, series.lengths)
     for kind in range(len(KINDS)):
         members = np.flatnonzero(which == kind)
@@ -182,7 +196,7 @@ def learn(
             is_candidate = np.zeros(len(facts.rows), bool)
             is_candidate[series.row[members[candidates[members]]]] = True
             teaching = _Teaching(facts, kind, is_candidate, facts.rows.iloc[series.row[members]])
-            lessons.usual[members] = teaching.usual
+            usual[members], counted[members] = teaching.usual, teaching.counted
             for term, name in enumerate(TERMS):
                 hits, sessions = teaching.ask(name)
                 lessons.hits[term, members] = hits.clip(0)
@@ -190,7 +204,7 @@ def learn(
     return lessons
 
 
-def _read_facts(connection: duckdb.DuckDBPyConnection, series: Series) -> _Facts:
+def read_facts(connection: duckdb.DuckDBPyConnection, series: Series) -> Facts:
     connection.execute(_COUNTED)
     create_tables(connection, {"site_networks": _SITE_NETWORKS}, {})
     hosts = connection.execute(_HOSTS).df().set_index("domain")["site_asn"]
@@ -205,14 +219,14 @@ def _read_facts(connection: duckdb.DuckDBPyConnection, series: Series) -> _Facts
         site_asn=rows["domain"].map(hosts).fillna(-1).astype("int64"),
     )  # fmt: skip
     queries = (_SITES, _VERSIONS, _REPORTS, _DAYS, _ROUTES)
-    return _Facts(rows, *(connection.execute(query).df() for query in queries))
+    return Facts(rows, *(connection.execute(query).df() for query in queries))
 
 
 @dataclass(frozen=True)
 class _Teaching:
     """What teaches of one kind, for the sessions ``asked`` (rows of ``facts.rows``)."""
 
-    facts: _Facts
+    facts: Facts
     kind: int
     is_candidate: NDArray[np.bool_]
     asked: pd.DataFrame
@@ -238,46 +252,63 @@ class _Teaching:
         return self.facts.rows["is_failure"].to_numpy() & ~self.is_hit
 
     @cached_property
+    def counted(self) -> float:
+        return float(self.facts.sites["sessions"].sum() - self.lesson.out.sum())
+
+    @cached_property
     def usual(self) -> float:
-        counted = self.facts.sites["sessions"].sum() - self.lesson.out.sum()
-        return float((self.lesson.hits.sum() + _PSEUDO * _PRIOR) / (counted + _PSEUDO))
+        return float((self.lesson.hits.sum() + _PSEUDO * _PRIOR) / (self.counted + _PSEUDO))
 
     def ask(self, term: str) -> tuple[Floats, Floats]:
         """Failures and sessions behind one of ``TERMS``."""
         facts, rows, asked, name = self.facts, self.facts.rows, self.asked, KINDS[self.kind]
-        nothing = np.zeros(len(asked)), np.zeros(len(asked))
+        nothing = np.full(len(asked), np.nan), np.full(len(asked), np.nan)
         if term == "site":
             return _elsewhere(facts.sites, ["domain"], rows, self.lesson, asked)
         if term == "version":
             if name.startswith("dns"):  # what a resolver answers does not depend on the probe
                 return nothing
             return _elsewhere(facts.versions, ["domain", "software"], rows, self.lesson, asked)
-        if term == "near":
-            is_silent = name.endswith("silent")
-            return _near(facts.days, rows, self.near_lesson, asked) if is_silent else nothing
-        if term == "route":
-            return _of_the_route(facts, asked) if name in _ON_THE_WAY else nothing
+        if term == "near" and name.endswith("silent"):
+            return self._once(term, lambda: _near(facts.days, rows, self.near_lesson, asked))
+        if term == "route" and name in _ON_THE_WAY:
+            return self._once(term, lambda: _of_the_route(facts, asked))
+        if term in ("near", "route"):
+            return nothing
         return self._probe[term]
+
+    def _once(
+        self, term: str, ask: Callable[[], tuple[Floats, Floats]]
+    ) -> tuple[Floats, Floats]:
+        """What no candidate changes is asked once, however often the rates are learnt."""
+        key = (term, self.kind)
+        if key not in self.facts.answers:
+            self.facts.answers[key] = ask()
+        return self.facts.answers[key]
 
     @cached_property
     def _probe(self) -> dict[str, tuple[Floats, Floats]]:
         return _of_the_probe(self.facts.reports, self.facts.rows, self.lesson, self.asked)
 
 
-def raise_by_own(series: Series, rates: Floats, is_inside: NDArray[np.bool_]) -> Floats:
+def raise_by_own(
+    series: Series, rates: Floats, is_inside: NDArray[np.bool_], failures: int = 0, successes: int = 0
+) -> Floats:
     """The rates, at least as high as what fails in the series outside of its stretches.
 
     A site may fail on one network for reasons that no other operator and no other site shows.
 
     Args:
         is_inside: which sessions of the series lie in a stretch.
+        failures, successes: sessions that somebody forges outside of the stretches.
     """
     count = len(series.kind)
     which = series.series
     hits = np.bincount(which, series.is_hit & ~is_inside, count)
     sessions = np.bincount(which, ~is_inside, count)
     usual = np.bincount(which, rates, count) / np.maximum(series.lengths, 1)
-    own = (hits + _PSEUDO * usual) / (sessions + _PSEUDO)
+    sessions = sessions + failures + successes
+    own = (hits + failures + _PSEUDO * usual) / (sessions + _PSEUDO)
     return np.where(np.repeat(series.kind == MARK, series.lengths), rates,
                     np.maximum(rates, own[which])).clip(LEAST, MOST)  # fmt: skip
 
@@ -326,7 +357,7 @@ def _near(
     return hits, sessions
 
 
-def _of_the_route(facts: _Facts, asked: pd.DataFrame) -> tuple[Floats, Floats]:
+def _of_the_route(facts: Facts, asked: pd.DataFrame) -> tuple[Floats, Floats]:
     """How often other sites in the same hosting network are silent on this network meanwhile."""
     rows = facts.rows
     silent = [KINDS.index(kind) for kind in _ON_THE_WAY]
@@ -340,7 +371,7 @@ def _of_the_route(facts: _Facts, asked: pd.DataFrame) -> tuple[Floats, Floats]:
     own["hits"] = rows[is_silent].groupby([*cell, "day"]).size()
     own_hits, own_sessions = _around(own.fillna(0.0), asked, cell, _ROUTE_DAYS)
     is_known = (asked["site_asn"] >= 0).to_numpy()
-    return (hits - own_hits) * is_known, (sessions - own_sessions) * is_known
+    return np.where(is_known, hits - own_hits, np.nan), np.where(is_known, sessions - own_sessions, np.nan)
 
 
 def _around(

@@ -19,56 +19,67 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import Inside
-from analysis.verdicts.rates import LEAST
-from analysis.verdicts.series import FAILING, MARK
+from analysis.verdicts.rates import LEAST, Lessons, learn, raise_by_own
+from analysis.verdicts.series import CANDIDATE_GAIN, FAILING, MARK, find_candidates
 from analysis.verdicts.states import Z_95
 from analysis.vocabulary import LISTED
 
 #: More than so many are not told apart.
 MOST = 6
-_STEP = 2 * np.log(0.95 / LEAST)
+#: With how many forged sessions the candidates are sought again: as many as asked, or more.
+_CANDIDATES_AT = (2, MOST)
+#: What one session of its own can add to the evidence of a series, and take from it.
+_UP, _DOWN = 2 * np.log(0.95 / LEAST), np.log(2 / 0.05)
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
 _PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.other", "http.blockpage"]
 
 
-def weigh_forging(evidence: Evidence) -> pd.DataFrame:
-    """How many forged sessions take each series over the line, by what they teach and what they are.
+def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.DataFrame:
+    """How many forged sessions take each series over the line.
 
     Returns:
         By number of the series: ``to_chance``, until one that is surprising is none, and
         ``to_surprise``, the other way round; ``MOST + 1`` where more are needed.
     """
-    down = _weigh(evidence, [{"failures": count} for count in range(MOST + 1)])
-    up = _weigh(evidence, [{"successes": count} for count in range(MOST + 1)])
-    line = evidence.line
-    return pd.DataFrame({
-        "to_chance": _fewest(down, lambda log_evidence, own: log_evidence - own < line + np.log(2)),
-        "to_surprise": _fewest(up, lambda log_evidence, own: log_evidence + own >= line - np.log(2)),
-    })  # fmt: skip
+    series = evidence.series
+    is_judged = (series.kind != MARK) & (series.kind < FAILING)
+    to_chance, to_surprise = (np.full(len(series.kind), MOST + 1) for _ in range(2))
+    for found, sign in ((to_chance, -1), (to_surprise, 1)):
+        lessons = {count: _learn(evidence, sign * count) for count in _CANDIDATES_AT}
+        for count in range(MOST, 0, -1):
+            most = next(many for many in _CANDIDATES_AT if many >= count)
+            weights = _weigh(evidence, lessons[most], count, sign)
+            line = chance.find_line(
+                weights[is_judged], evidence.tested_count, thresholds.chance_share
+            )
+            is_over = sign * (weights - line) >= -np.log(2)
+            found[is_over] = count
+    return pd.DataFrame({"to_chance": to_chance, "to_surprise": to_surprise})
 
 
-def _weigh(evidence: Evidence, forgings: list[dict[str, int]]) -> NDArray[np.float64]:
-    """The evidence of each series (columns) with more and more forged elsewhere (rows)."""
-    rows = []
-    for forged in forgings:
-        shift = evidence.lessons.rates(**forged) / evidence.lessons.rates()
-        rates = (evidence.rates * shift).clip(LEAST, 0.99)
-        weight, _ = chance.weigh_evidence(evidence.series, rates)
-        rows.append(weight)
-    weights = np.array(rows)
-    for number in evidence.schedules:
-        weights[:, number] += evidence.log_evidence[number] - weights[0, number]
-    return weights
+def _learn(evidence: Evidence, shift: int) -> Lessons:
+    """What would teach if so many sessions made more of the series candidates, or fewer."""
+    of_kinds = evidence.series.of_kinds()
+    candidates = find_candidates(of_kinds, max(1, CANDIDATE_GAIN - shift))
+    return learn(evidence.facts, of_kinds, candidates)
 
 
-def _fewest(weights: NDArray[np.float64], is_over: object) -> NDArray[np.int64]:
-    """The fewest sessions, some elsewhere and the others within, that take each over the line."""
-    fewest = np.full(weights.shape[1], MOST + 1)
-    for elsewhere in range(MOST, -1, -1):
-        for within in range(MOST - elsewhere, -1, -1):
-            reached = is_over(weights[elsewhere], within * _STEP)  # type: ignore[operator]
-            fewest = np.where(reached, np.minimum(fewest, elsewhere + within), fewest)
-    return fewest
+def _weigh(
+    evidence: Evidence, lessons: Lessons, count: int, sign: int
+) -> NDArray[np.float64]:
+    """The evidence of each series, at most (sign 1) or at least (−1) with so many forged reports."""
+    forged = {"failures": count} if sign < 0 else {"successes": count}
+    of_kinds = evidence.series.of_kinds()
+    sessions, number = len(of_kinds.row), len(of_kinds.kind)
+    is_inside = evidence.is_inside[:sessions]
+    rates = raise_by_own(of_kinds, lessons.rates(**forged), is_inside, **forged)
+    weights = np.full(len(evidence.series.kind), -np.inf)
+    weights[:number], _ = chance.weigh_evidence(of_kinds, rates)
+    if evidence.schedules:
+        scheduled = list(evidence.schedules)
+        plain, _ = chance.weigh_evidence(of_kinds, evidence.rates[:sessions])
+        weights[scheduled] += evidence.log_evidence[scheduled] - plain[scheduled]
+    return weights + sign * count * (_UP if sign > 0 else _DOWN)
 
 
 def sessions_to_flip(
@@ -98,7 +109,10 @@ def sessions_to_flip(
     surprise = counted[(counted["kind"] != MARK) & (counted["kind"] < FAILING)].groupby("cell")
     to_surprise = table["cell"].map(surprise["to_surprise"].min()).fillna(np.inf)
     failing = pd.concat([thin, recut, to_surprise, _to_make_up(table, thresholds)], axis=1).min(axis=1)
-    other = pd.concat([to_surprise, _to_make_up(table, thresholds)], axis=1).min(axis=1)
+    opened = table["ok_session_count"]
+    told = opened + table["blocked_session_count"] + table["down_session_count"] + table["unclear_sessions"]
+    closed = _to_thin_out(opened, told, thresholds.share_floor).where(table["state"] == "ok", np.inf)
+    other = pd.concat([to_surprise, closed, _to_make_up(table, thresholds)], axis=1).min(axis=1)
     ways = np.select(
         [is_listed, table["state"].isin(["impaired", "down"])], [listed, failing], default=other
     )

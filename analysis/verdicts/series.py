@@ -16,6 +16,8 @@ BLOCKED, DOWN, OK, UNCLEAR = range(4)
 MARK = KINDS.index("mark")
 #: Not a kind of its own: whatever does not work, the control's failures included.
 FAILING = len(KINDS)
+#: Failures more than sessions otherwise, from which on a stretch may be a block.
+CANDIDATE_GAIN = 4
 
 # The sessions of each cell in which enough failed for a state other than ok.
 _FAILING_CELLS = """
@@ -141,11 +143,11 @@ def _of_one_kind(
     return row, is_hit[row]
 
 
-def find_candidates(series: Series) -> NDArray[np.bool_]:
+def find_candidates(series: Series, least: int = CANDIDATE_GAIN) -> NDArray[np.bool_]:
     """Which sessions lie in a stretch that may be a block: these teach nothing about chance.
 
-    In each series the segment of largest sum, +1 for a hit and −1 otherwise, where it is 4 or
-    more. Needs no rate of failure, so that nothing is circular: a block of part of a year does not
+    In each series the segment of largest sum, +1 for a hit and −1 otherwise, where it is at
+    ``least`` so much. Needs no rate of failure, so that nothing is circular: a block of part of a year does not
     excuse itself, nor a network that blocks half of what is tested.
     """
     steps = np.where(series.is_hit, 1, -1)
@@ -159,12 +161,10 @@ def find_candidates(series: Series) -> NDArray[np.bool_]:
     best = np.maximum.reduceat(gain, series.starts[:-1]) if len(steps) else gain
     place = np.arange(len(steps))
     end = np.full(len(series.kind), -1)
-    at_best = np.flatnonzero((gain == best[which]) & (best[which] >= _CANDIDATE_GAIN))
+    at_best = np.flatnonzero((gain == best[which]) & (best[which] >= least))
     end[which[at_best[::-1]]] = at_best[::-1]
     start_of = np.maximum.accumulate(np.where(before == lowest, place, 0))
     begin = np.where(end >= 0, start_of[end], 0)
     inside: NDArray[np.bool_] = (place >= begin[which]) & (place <= end[which])
     return inside
 
-
-_CANDIDATE_GAIN = 4

@@ -217,7 +217,7 @@ def judge_cells(
     refusing = set(connection.execute(_REFUSING_SITES, share).df()["domain"])
     evidence = gather_evidence(connection, thresholds)
     stretches = judge_stretches(connection, evidence, thresholds)
-    names, forging = _host_names(connection), weigh_forging(evidence)
+    names, forging = _host_names(connection), weigh_forging(evidence, thresholds)
     tables = [
         _verdicts_of(connection, name, period, evidence, stretches, names, refusing, forging, thresholds,
                      has_explorer=has_explorer)
