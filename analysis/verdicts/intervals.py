@@ -221,15 +221,22 @@ def _describe(
 
 def _stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.float64]:
     """The part of each series' e-value that is this very stretch's: a bound on its chance."""
-    days = chance.find_days(evidence.series)
+    of_kinds = evidence.series.of_kinds()
+    if not len(of_kinds.kind):
+        return np.full(len(stretches), -np.inf)
+    days, count = chance.find_days(of_kinds), len(of_kinds.kind)
     sums = np.vstack([np.zeros(evidence.by_day.shape[1]), np.cumsum(evidence.by_day, axis=0)])
-    first = np.searchsorted(days, stretches["first"].to_numpy(), side="right") - 1
-    last = np.searchsorted(days, stretches["last"].to_numpy(), side="right")
+    first, last = (
+        np.searchsorted(days, stretches[name].to_numpy(), side="right") for name in ("first", "last")
+    )
+    first = np.minimum(first, last) - 1
     together = np.logaddexp.reduce(sums[last] - sums[first], axis=1) - np.log(sums.shape[1])
-    counts = np.diff(np.searchsorted(days, evidence.series.starts))[stretches["series"]]
+    number = stretches["series"].to_numpy()
+    counts = np.diff(np.searchsorted(days, of_kinds.starts))[np.minimum(number, count - 1)]
     own = together - chance.log_stretch_count(counts)
     scheduled = stretches["series"].isin(list(evidence.schedules)).to_numpy()
-    return np.where(scheduled, evidence.log_evidence[stretches["series"]], own)
+    own = np.where(scheduled, evidence.log_evidence[number], own)
+    return np.where(number < count, own, -np.inf)
 
 
 def chance_text(log_evidence: pd.Series, is_unweighed: pd.Series) -> pd.Series:
