@@ -27,6 +27,7 @@ _EVEN = 0.1
 #: The share of sessions inside a block that fail, for its edges.
 _EDGE_SHARE = 0.9
 
+
 @dataclass(frozen=True)
 class Evidence:
     """How surprising the failures of each series are.
@@ -227,7 +228,9 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     others = sums.groupby(level="series").transform("sum") - sums
     is_alone = is_alone_in_failing(sums, others)
     is_lookup = np.array([kind.startswith("dns") for kind in (*KINDS, "")])[series.kind]
-    found = frame.join(is_alone.rename("is_alone"), on=["series", "software"])["is_alone"].to_numpy()
+    found = frame.join(is_alone.rename("is_alone"), on=["series", "software"])[
+        "is_alone"
+    ].to_numpy()
     return found & ~is_lookup[series.series]
 
 
@@ -261,7 +264,9 @@ def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataF
         "misses": elements[~elements["is_hit"]].groupby("stretch").size(),
         "hit_days": hits.groupby("stretch")["day"].nunique(),
     }
-    counts = {name: found.reindex(stretches.index, fill_value=0) for name, found in by_stretch.items()}
+    counts = {
+        name: found.reindex(stretches.index, fill_value=0) for name, found in by_stretch.items()
+    }
     return stretches.assign(**counts)
 
 

@@ -50,9 +50,11 @@ def weigh_evidence(series: Series, rates: Floats) -> tuple[Floats, Floats]:
         One number a series; and for each q (three columns) and day (``find_days``) its ratio.
     """
     days = find_days(series)
-    by_day = np.stack(
-        [weigh_days(log_ratios(series.is_hit, rates, q), days) for q in _SHARES], axis=1
-    ) if len(days) else np.zeros((0, len(_SHARES)))
+    by_day = (
+        np.stack([weigh_days(log_ratios(series.is_hit, rates, q), days) for q in _SHARES], axis=1)
+        if len(days)
+        else np.zeros((0, len(_SHARES)))
+    )
     starts = np.searchsorted(days, series.starts)
     counts = np.diff(starts)
     order = np.argsort(-counts, kind="stable")

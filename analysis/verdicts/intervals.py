@@ -15,7 +15,9 @@ from analysis.verdicts.withholding import withhold
 
 CELL = ["domain", "probe_asn"]
 ONE_VERSION = "one version of the probe failed; others reached the site on this network meanwhile"
-CHANCE = "fails as it would by chance: the site elsewhere, or other sites here, fail alike by themselves"
+CHANCE = (
+    "fails as it would by chance: the site elsewhere, or other sites here, fail alike by themselves"
+)
 TOO_FEW = "surprising, but too few sessions or days to say so"
 
 # What explains most blocked sessions of each group; ties go to the earlier layer.
@@ -107,7 +109,10 @@ def _find_unexplained(
     blocked = elements[state == BLOCKED].groupby("stretch").size()
     is_blocked = 2 * blocked.reindex(stretches.index, fill_value=0) > stretches["hits"]
     is_failing = (stretches["kind"] == FAILING) & meets_floor(
-        stretches["hits"], stretches["hit_days"], stretches["hits"] + stretches["misses"], thresholds
+        stretches["hits"],
+        stretches["hit_days"],
+        stretches["hits"] + stretches["misses"],
+        thresholds,
     )
     told = stretches[stretches["is_listed"] | (stretches["reason"] != "")]
     told_rows = elements.loc[elements["stretch"].isin(told.index), "row"]
@@ -145,7 +150,11 @@ def interval_table(
     """The contract's ``blocking_intervals``: one row per listed interval of a site on a network."""
     listed = stretches.assign(number=stretches["interval"])[stretches["is_listed"]]
     table = _describe(connection, evidence, listed, names)
-    state = listed.groupby("number")["kind"].min().map(lambda kind: "blocked" if kind == MARK else "likely_blocked")
+    state = (
+        listed.groupby("number")["kind"]
+        .min()
+        .map(lambda kind: "blocked" if kind == MARK else "likely_blocked")
+    )
     return _ordered(table.assign(state=state))
 
 
@@ -187,7 +196,9 @@ def _describe(
     elements["number"] = stretches["number"].reindex(elements["stretch"]).to_numpy()
     hits = elements[elements["is_hit"]]
     by_number = hits.groupby("number")
-    place = pd.DataFrame({"number": hits["number"], "place": sessions["place"].to_numpy()[hits["row"]]})
+    place = pd.DataFrame(
+        {"number": hits["number"], "place": sessions["place"].to_numpy()[hits["row"]]}
+    )
     table = pd.DataFrame({
         "first_row": by_number["row"].min(), "last_row": by_number["row"].max(),
         "session_count": by_number["row"].nunique(), "day_count": by_number["day"].nunique(),
@@ -195,7 +206,9 @@ def _describe(
     table = table.join(explain_hits(connection, place)).fillna({"mechanism": ""})
     table["longest_gap_days"] = _longest_gaps(elements)
     opening = stretches.sort_values("first").drop_duplicates("number").set_index("number")
-    closing = stretches.sort_values("last", ascending=False).drop_duplicates("number").set_index("number")
+    closing = (
+        stretches.sort_values("last", ascending=False).drop_duplicates("number").set_index("number")
+    )
     before, after = _open_around(evidence, opening, closing)
     table["last_seen_open_row"], table["first_seen_open_again_row"] = before, after
     first = table["first_row"].to_numpy()
@@ -206,7 +219,9 @@ def _describe(
                       ("last_seen_open", "last_seen_open_row"),
                       ("first_seen_open_again", "first_seen_open_again_row")):  # fmt: skip
         at = table[row].to_numpy(np.int64)
-        moments = np.datetime_as_string(time[at.clip(0)], unit="s") if len(at) else np.array([], str)
+        moments = (
+            np.datetime_as_string(time[at.clip(0)], unit="s") if len(at) else np.array([], str)
+        )
         table[f"{name}_time"] = np.where(at >= 0, moments, "")
         days = sessions["day"].to_numpy().astype("datetime64[D]")[at.clip(0)]
         table[name] = np.where(at >= 0, np.datetime_as_string(days) if len(at) else "", "")
@@ -227,7 +242,8 @@ def _stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np
     days, count = chance.find_days(of_kinds), len(of_kinds.kind)
     sums = np.vstack([np.zeros(evidence.by_day.shape[1]), np.cumsum(evidence.by_day, axis=0)])
     first, last = (
-        np.searchsorted(days, stretches[name].to_numpy(), side="right") for name in ("first", "last")
+        np.searchsorted(days, stretches[name].to_numpy(), side="right")
+        for name in ("first", "last")
     )
     first = np.minimum(first, last) - 1
     together = np.logaddexp.reduce(sums[last] - sums[first], axis=1) - np.log(sums.shape[1])
@@ -269,7 +285,9 @@ def _open_around(
     first_place = padded[before]  # −1 picks the padding
     has_before = (before >= 0) & (first_place >= series.starts[opening["series"]])
     last_place = padded[np.minimum(after, len(places))]
-    has_after = (after < len(places)) & (last_place < series.starts[closing["series"].to_numpy() + 1])
+    has_after = (after < len(places)) & (
+        last_place < series.starts[closing["series"].to_numpy() + 1]
+    )
     return (
         pd.Series(np.where(has_before, series.row[first_place], -1), opening.index),
         pd.Series(np.where(has_after, series.row[last_place], -1), closing.index),

@@ -277,9 +277,7 @@ class _Teaching:
             return nothing
         return self._probe[term]
 
-    def _once(
-        self, term: str, ask: Callable[[], tuple[Floats, Floats]]
-    ) -> tuple[Floats, Floats]:
+    def _once(self, term: str, ask: Callable[[], tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
         """What no candidate changes is asked once, however often the rates are learnt."""
         key = (term, self.kind)
         if key not in self.facts.answers:
@@ -292,7 +290,11 @@ class _Teaching:
 
 
 def raise_by_own(
-    series: Series, rates: Floats, is_inside: NDArray[np.bool_], failures: int = 0, successes: int = 0
+    series: Series,
+    rates: Floats,
+    is_inside: NDArray[np.bool_],
+    failures: int = 0,
+    successes: int = 0,
 ) -> Floats:
     """The rates, at least as high as what fails in the series outside of its stretches.
 
@@ -313,7 +315,9 @@ def raise_by_own(
                     np.maximum(rates, own[which])).clip(LEAST, MOST)  # fmt: skip
 
 
-def _sums(frame: pd.DataFrame, keys: list[str], rows: pd.DataFrame, lesson: _Lesson) -> pd.DataFrame:
+def _sums(
+    frame: pd.DataFrame, keys: list[str], rows: pd.DataFrame, lesson: _Lesson
+) -> pd.DataFrame:
     """Sessions that teach and those of them that fail, by key."""
     weighed = pd.concat([
         frame[keys].assign(sessions=frame["sessions"], hits=0),
@@ -371,7 +375,9 @@ def _of_the_route(facts: Facts, asked: pd.DataFrame) -> tuple[Floats, Floats]:
     own["hits"] = rows[is_silent].groupby([*cell, "day"]).size()
     own_hits, own_sessions = _around(own.fillna(0.0), asked, cell, _ROUTE_DAYS)
     is_known = (asked["site_asn"] >= 0).to_numpy()
-    return np.where(is_known, hits - own_hits, np.nan), np.where(is_known, sessions - own_sessions, np.nan)
+    return np.where(is_known, hits - own_hits, np.nan), np.where(
+        is_known, sessions - own_sessions, np.nan
+    )
 
 
 def _around(

@@ -64,9 +64,7 @@ def _learn(evidence: Evidence, shift: int) -> Lessons:
     return learn(evidence.facts, of_kinds, candidates)
 
 
-def _weigh(
-    evidence: Evidence, lessons: Lessons, count: int, sign: int
-) -> NDArray[np.float64]:
+def _weigh(evidence: Evidence, lessons: Lessons, count: int, sign: int) -> NDArray[np.float64]:
     """The evidence of each series, at most (sign 1) or at least (−1) with so many forged reports."""
     forged = {"failures": count} if sign < 0 else {"successes": count}
     of_kinds = evidence.series.of_kinds()
@@ -104,14 +102,25 @@ def sessions_to_flip(
     thin = _to_thin_out(hits, total, thresholds.share_floor)
     recut = (hits - thresholds.floor_sessions - 2) // 2
     by_chance = rests["to_chance"].where(rests["kind"] != MARK, np.inf)
-    profile = pd.Series(np.where(table["mechanism"].isin(_PROFILED), thresholds.floor_sessions, np.inf), table.index)
+    profile = pd.Series(
+        np.where(table["mechanism"].isin(_PROFILED), thresholds.floor_sessions, np.inf), table.index
+    )
     listed = pd.concat([thin, recut, by_chance, profile, rests["leaning"]], axis=1).min(axis=1)
     surprise = counted[(counted["kind"] != MARK) & (counted["kind"] < FAILING)].groupby("cell")
     to_surprise = table["cell"].map(surprise["to_surprise"].min()).fillna(np.inf)
-    failing = pd.concat([thin, recut, to_surprise, _to_make_up(table, thresholds)], axis=1).min(axis=1)
+    failing = pd.concat([thin, recut, to_surprise, _to_make_up(table, thresholds)], axis=1).min(
+        axis=1
+    )
     opened = table["ok_session_count"]
-    told = opened + table["blocked_session_count"] + table["down_session_count"] + table["unclear_sessions"]
-    closed = _to_thin_out(opened, told, thresholds.share_floor).where(table["state"] == "ok", np.inf)
+    told = (
+        opened
+        + table["blocked_session_count"]
+        + table["down_session_count"]
+        + table["unclear_sessions"]
+    )
+    closed = _to_thin_out(opened, told, thresholds.share_floor).where(
+        table["state"] == "ok", np.inf
+    )
     other = pd.concat([to_surprise, closed, _to_make_up(table, thresholds)], axis=1).min(axis=1)
     ways = np.select(
         [is_listed, table["state"].isin(["impaired", "down"])], [listed, failing], default=other
@@ -137,9 +146,7 @@ def _to_make_up(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     Sessions that no rule explains, or that were discarded, may be read otherwise once forged ones
     have changed a profile: they count as the forger's own.
     """
-    blocked, down, ok = (
-        table[f"{name}_session_count"] for name in ("blocked", "down", "ok")
-    )
+    blocked, down, ok = (table[f"{name}_session_count"] for name in ("blocked", "down", "ok"))
     none = table["session_count"] - blocked - down - ok
     undecided = blocked + none
     there = pd.Series(

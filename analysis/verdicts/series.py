@@ -167,4 +167,3 @@ def find_candidates(series: Series, least: int = CANDIDATE_GAIN) -> NDArray[np.b
     begin = np.where(end >= 0, start_of[end], 0)
     inside: NDArray[np.bool_] = (place >= begin[which]) & (place <= end[which])
     return inside
-

@@ -175,7 +175,12 @@ def add_sessions(
 def _networks(
     connection: duckdb.DuckDBPyConnection, domestic: set[int], operators: Mapping[int, str]
 ) -> pa.Table:
-    asns = [asn for (asn,) in connection.execute("SELECT DISTINCT probe_asn FROM sessions ORDER BY 1").fetchall()]
+    asns = [
+        asn
+        for (asn,) in connection.execute(
+            "SELECT DISTINCT probe_asn FROM sessions ORDER BY 1"
+        ).fetchall()
+    ]
     names, _ = pd.factorize(np.array([operators.get(asn, f"AS{asn}") for asn in asns], object))
     return pa.table({
         "probe_asn": pa.array(asns, pa.uint32()),

@@ -17,7 +17,12 @@ from analysis.verdicts import chance
 from analysis.verdicts.blocks import Evidence, gather_evidence
 from analysis.verdicts.cells import Inside, judge_inside, look_inside
 from analysis.verdicts.intervals import (
-    CELL, chance_text, explain_hits, interval_table, judge_stretches, withheld_table,
+    CELL,
+    chance_text,
+    explain_hits,
+    interval_table,
+    judge_stretches,
+    withheld_table,
 )
 from analysis.verdicts.robustness import sessions_to_flip, weigh_forging
 from analysis.verdicts.series import FAILING, MARK
@@ -337,9 +342,7 @@ def _why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     return why.where(table["state"] == "insufficient", "")
 
 
-def _count_defects(
-    evidence: Evidence, period: Period, names: NDArray[np.object_]
-) -> pd.DataFrame:
+def _count_defects(evidence: Evidence, period: Period, names: NDArray[np.object_]) -> pd.DataFrame:
     sessions = evidence.series.sessions.iloc[np.unique(evidence.defects)]
     day = sessions["day"]
     is_inside = (day >= pd.Timestamp(period.since)) & (day < pd.Timestamp(period.until))
@@ -421,6 +424,7 @@ def _by_state(table: pd.DataFrame) -> pd.Series:
         (table["state"] != "insufficient") | (table["insufficient_reason"] != "mixed"), "mixed"
     )
     of_site = pd.crosstab(table["domain"], state)
+
     def has(name: str) -> pd.Series:
         return of_site[name] > 0 if name in of_site else pd.Series(False, of_site.index)
 

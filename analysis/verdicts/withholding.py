@@ -158,7 +158,9 @@ def withhold(
     alone = suspected.index[suspected["operator_count"] == 0]
     named = reason[reason.index.isin(alone) & (reason != "")]
     reason[named.index] = named + ALONE
-    return pd.DataFrame({"reason": reason, "leaning": leaning.reindex(blocks.index, fill_value=np.inf)})
+    return pd.DataFrame(
+        {"reason": reason, "leaning": leaning.reindex(blocks.index, fill_value=np.inf)}
+    )
 
 
 def _ask_others(
@@ -169,19 +171,27 @@ def _ask_others(
     connection.register("blocks_at_hand", at_hand)
     floor = {"floor_sessions": thresholds.floor_sessions}
     steps = {
-        "suspected": _SUSPECTED, "operators_meanwhile": _OPERATORS_MEANWHILE,
+        "suspected": _SUSPECTED,
+        "operators_meanwhile": _OPERATORS_MEANWHILE,
     }
     create_tables(connection, steps, floor)
     connection.unregister("blocks_at_hand")
-    suspected = connection.execute(
-        "SELECT * REPLACE (domain::VARCHAR AS domain, kind::VARCHAR AS kind) FROM suspected "
-        "ORDER BY stretch"
-    ).df().set_index("stretch")
+    suspected = (
+        connection.execute(
+            "SELECT * REPLACE (domain::VARCHAR AS domain, kind::VARCHAR AS kind) FROM suspected "
+            "ORDER BY stretch"
+        )
+        .df()
+        .set_index("stretch")
+    )
     others = connection.execute(_OTHERS, floor).df().set_index("stretch")
     hosts = connection.execute("SELECT domain::VARCHAR AS domain, site_asn FROM site_networks").df()
-    return suspected.join(others).fillna(dict.fromkeys(others.columns, 0)).join(
-        hosts.set_index("domain")["site_asn"], on="domain"
-    ).join(asked["mechanism"])
+    return (
+        suspected.join(others)
+        .fillna(dict.fromkeys(others.columns, 0))
+        .join(hosts.set_index("domain")["site_asn"], on="domain")
+        .join(asked["mechanism"])
+    )
 
 
 def _find_unreached(
