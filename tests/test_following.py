@@ -36,7 +36,10 @@ def _interval(domain: str, asn: int, before: str, again: str) -> dict[str, Any]:
 
 def _judgement(verdicts: list[dict[str, Any]], intervals: list[dict[str, Any]]) -> Judgement:
     columns = list(_interval("", 0, "", ""))
-    return Judgement(pd.DataFrame(verdicts), pd.DataFrame(intervals, columns=columns))
+    return Judgement(
+        pd.DataFrame(verdicts), pd.DataFrame(intervals, columns=columns),
+        withheld=pd.DataFrame(columns=columns), chances=pd.DataFrame(),
+    )  # fmt: skip
 
 
 @pytest.fixture
