@@ -109,7 +109,7 @@ def test_a_site_seen_blocked_only_abroad_is_set_aside() -> None:
     """Access networks only: a VPN's exit is no network of the country."""
     verdicts = pd.DataFrame([
         _verdict("a.example", "AS9", set_aside_reason="not_domestic"),
-        _aside("a.example", "AS1", "insufficient", measurement_count=6),
+        _aside("a.example", "AS1", "", measurement_count=6),
     ])  # fmt: skip
     assert blocked_sites(verdicts, NETWORKS, DOMAINS).empty
     aside = set_aside(verdicts, NETWORKS, DOMAINS).iloc[0]
@@ -136,11 +136,11 @@ def test_each_reason_can_be_given_and_is_explained(reason: str) -> None:
     assert reason in vocabulary.SET_ASIDE_REASONS
 
 
-def test_the_reason_is_the_one_that_the_verdicts_give() -> None:
-    """It is the same on every page; the networks are those with anomalies."""
+def test_a_site_is_set_aside_once_for_the_reason_that_its_verdicts_give() -> None:
+    """With the networks on which anything was unusual."""
     verdicts = pd.DataFrame([
         _aside("a.example", "AS1", "down"), _aside("a.example", "AS2", "down"),
-        _aside("a.example", "AS3", ""), _aside("b.example", "AS2", "insufficient"),
+        _aside("b.example", "AS1", ""), _aside("b.example", "AS2", "name_does_not_exist"),
     ])  # fmt: skip
     aside = set_aside(verdicts, NETWORKS, DOMAINS)
     assert list(aside["reason"]) == ["down", "insufficient"]

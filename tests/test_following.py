@@ -37,8 +37,10 @@ def _interval(domain: str, asn: int, before: str, again: str) -> dict[str, Any]:
 
 def _judgement(verdicts: list[dict[str, Any]], intervals: list[dict[str, Any]]) -> Judgement:
     columns = list(_interval("", 0, "", ""))
-    rest: Any = (pd.DataFrame(),) * 3 + (None,)
-    return Judgement(pd.DataFrame(verdicts), pd.DataFrame(intervals, columns=columns), *rest)
+    return Judgement(
+        pd.DataFrame(verdicts), pd.DataFrame(intervals, columns=columns),
+        withheld=pd.DataFrame(columns=columns), chances=pd.DataFrame(),
+    )  # fmt: skip
 
 
 @pytest.fixture

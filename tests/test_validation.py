@@ -77,7 +77,9 @@ def _scored(folder: Path, intervals: list[Mapping[str, object]]) -> Score:
          "sessions_to_flip": 3}
         for domain, asn, state, mechanism, blocked, ok in VERDICTS for period in ("all", "first")
     ])  # fmt: skip
-    _table(tables, "blocking_intervals", intervals)
+    _table(tables, "blocking_intervals", [
+        {**row, "blocked_from_time": f"{row['blocked_from']}T08:00:00"} for row in intervals
+    ])  # fmt: skip
     _table(tables, "blocked_sites", [{"domain": "a.test"}, {"domain": "c.test"}])
     _table(tables, "set_aside", [{"domain": "d.test", "reason": "down"}])
     _csv(truth / "blocks.csv", "domain,probe_asn,mechanism,since,until", list(BLOCKS))

@@ -290,8 +290,12 @@ def test_why_a_site_is_set_aside() -> None:
         *days("OOOOOOOOOOOOOOOB", domain="once.example"),
         *days("DDDDDDDDDDDDDB", domain="fades.example"),
         *days("B" * 10, domain="tunnel.example", probe_asn=VPN),
+        *days("D" * 10, domain="down.example", probe_asn=ALL_NETWORKS[1], is_anomaly=True),
+        *days("UUU", domain="down.example", probe_asn=ALL_NETWORKS[2], is_anomaly=True),
     ])  # fmt: skip
     whole = found.verdicts[found.verdicts["period"] == "all"]
+    down = whole[whole["domain"] == "down.example"]  # one reason a site, on every network
+    assert down["set_aside_reason"].tolist() == ["down"] * 3
     assert dict(zip(whole["domain"], whole["set_aside_reason"], strict=True)) == {
         NAME: "", "open.example": "", "gone.example": "name_does_not_exist",
         "down.example": "down", "odd.example": "impaired", "thin.example": "insufficient",

@@ -257,7 +257,7 @@ SELECT s.domain::VARCHAR AS domain, concat('AS', s.probe_asn) AS probe_asn, s.da
 FROM sessions s SEMI JOIN listed i
   ON s.domain::VARCHAR = i.domain AND s.probe_asn = i.probe_asn
   AND s.day BETWEEN i.blocked_from::DATE AND i.blocked_until::DATE AND i.schedule = ''
-WHERE s.class IN ('blocked', 'ok') GROUP BY ALL ORDER BY s.domain, s.probe_asn, s.day
+WHERE s.class IN ('blocked', 'ok') GROUP BY ALL ORDER BY 1, 2, 3
 """
 
 
