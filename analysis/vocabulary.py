@@ -22,6 +22,7 @@ _DOTTED = (
     '<circle cx="5" cy="5" r="3.6" fill="none" stroke="currentColor" stroke-width="1.3" '
     'stroke-dasharray="1.1 1.16"/>'
 )
+_DOTTED_RING = ("#767676", "◌", _DOTTED)
 
 #: In order of strength, the strongest first; "insufficient" and "" carry no conclusion.
 STATES: dict[str, State] = {
@@ -65,9 +66,7 @@ STATES: dict[str, State] = {
     ),
     "insufficient": State(
         "No conclusion",
-        "#767676",
-        "◌",
-        _DOTTED,
+        *_DOTTED_RING,
         "Tested, but too rarely, or by tests that disagree. It is not evidence of access.",
     ),
     "": State("Not tested", "", "", "", "No measurement in the period."),
@@ -77,16 +76,12 @@ STATES: dict[str, State] = {
 INSUFFICIENT: dict[str, State] = {
     "few_sessions": State(
         "Not enough tests: too few sessions",
-        "#767676",
-        "◌",
-        _DOTTED,
+        *_DOTTED_RING,
         "Tested, but too rarely to say anything. It is not evidence of access.",
     ),
     "few_days": State(
         "Not enough tests: too few days",
-        "#767676",
-        "◌",
-        _DOTTED,
+        *_DOTTED_RING,
         "Tested often, but on so few days that a passing fault would look the same.",
     ),
     "mixed": State(
@@ -100,9 +95,7 @@ INSUFFICIENT: dict[str, State] = {
 }
 
 #: What a matrix may show: ``insufficient:mixed`` where the reason is known.
-MATRIX_STATES = {
-    **STATES, **{f"insufficient:{reason}": state for reason, state in INSUFFICIENT.items()},
-}  # fmt: skip
+MATRIX_STATES = STATES | {f"insufficient:{why}": state for why, state in INSUFFICIENT.items()}
 
 #: The states that put a site on the list.
 LISTED = ("blocked", "likely_blocked")
@@ -181,18 +174,6 @@ FAILURE_KINDS: dict[str, str] = {
     "tcp_silent": "Connection: no answer",
     "name_sent": "Site named: cut off or false",
     "name_silent": "Site named: no answer",
-}
-
-#: From whom a rate of failure is learnt.
-TEACHERS: dict[str, str] = {
-    "site": "this site, other operators",
-    "version": "this site, same version of the probe, other operators",
-    "near": "this site, other operators, within ten days",
-    "route": "other sites in the same hosting network, within three days",
-    "own": "this site here, outside the block",
-    "network": "other sites on this network, by report",
-    "session": "other sites in this session",
-    "usual": "nobody: what is usual for any site",
 }
 
 LEDGER_REASONS: dict[str, str] = {

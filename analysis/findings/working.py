@@ -19,8 +19,19 @@ from analysis.verdicts.rates import TERMS
 from analysis.verdicts.schedules import BLOCKED_SHARE, Schedule
 from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.verdicts import Judgement
-from analysis.vocabulary import LISTED, TEACHERS
+from analysis.vocabulary import LISTED
 
+#: From whom a rate of failure is learnt, by term.
+_TEACHERS = {
+    "site": "this site, other operators",
+    "version": "this site, same version of the probe, other operators",
+    "near": "this site, other operators, within ten days",
+    "route": "other sites in the same hosting network, within three days",
+    "own": "this site here, outside the block",
+    "network": "other sites on this network, by report",
+    "session": "other sites in this session",
+    "usual": "nobody: what is usual for any site",
+}
 #: The share of blocked sessions for which the table shows what each session weighs.
 _SHARE = 0.95
 
@@ -127,7 +138,7 @@ def _name_teachers(evidence: Evidence, at: slice) -> pd.DataFrame:
     is_own = evidence.rates[at] > evidence.lessons.rates()[at] + 1e-9
     return pd.DataFrame({
         "site_rate": np.where(is_own, evidence.rates[at], shares[site, place]),
-        "site_teacher": np.where(is_own, TEACHERS["own"], _teachers_in_words(evidence, at, site)),
+        "site_teacher": np.where(is_own, _TEACHERS["own"], _teachers_in_words(evidence, at, site)),
         "probe_rate": np.where(is_own, np.nan, shares[probe, place]),
         "probe_teacher": np.where(is_own, "", _teachers_in_words(evidence, at, probe)),
     })  # fmt: skip
@@ -138,9 +149,9 @@ def _teachers_in_words(evidence: Evidence, at: slice, terms: NDArray[np.int64]) 
     lessons, places = evidence.lessons, np.arange(at.start, at.stop)
     hits, sessions = lessons.hits[terms, places], lessons.sessions[terms, places]
     return [
-        f"{TEACHERS[TERMS[term]]}: {number(round(failed, 1))} of {number(round(heard))}"
+        f"{_TEACHERS[TERMS[term]]}: {number(round(failed, 1))} of {number(round(heard))}"
         if heard
-        else TEACHERS["usual"]
+        else _TEACHERS["usual"]
         for term, failed, heard in zip(terms, hits, sessions, strict=True)
     ]
 

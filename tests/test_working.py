@@ -1,0 +1,23 @@
+"""One case worked through: what is drawn adds up to the chance that the table prints."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.findings.working import _add_up
+from analysis.verdicts.chance import weigh_evidence
+from tests.series import series_of
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_days_add_up_to_the_evidence(which: int) -> None:
+    """The last day of a series has its e-value, and none before it has more."""
+    series = series_of([0, 1, 1, 0, 1, 1], [1, 1, 0], days=[[0, 1, 1, 2, 5, 6], [0, 1, 2]])
+    log_evidence, by_day = weigh_evidence(series, np.full(len(series.row), 0.02))
+    evidence: Any = SimpleNamespace(series=series, by_day=by_day, schedules={})
+    days = _add_up(evidence, which)
+    assert len(days) == (5, 3)[which]
+    assert days["evidence"].is_monotonic_increasing
+    assert days["evidence"].iloc[-1] == pytest.approx(np.exp(log_evidence[which]))
