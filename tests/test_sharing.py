@@ -266,7 +266,9 @@ def test_an_interrupted_share_is_finished_and_a_foreign_folder_is_left_alone(
     assert _contents(shared) == whole
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("years of work")
-    for out in (tmp_path / "other", tmp_path / "other" / "thesis.txt"):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / MANIFEST).write_text('{"format": "of a web application"}')
+    for out in (tmp_path / "other", tmp_path / "other" / "thesis.txt", tmp_path / "bundle"):
         with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier share"):
             share(theirs, _CC, _SUMMER, out)
     with pytest.raises(SourceError, match="no measurement of QQ in 2019"):

@@ -464,6 +464,11 @@ def test_forged_reports_can_be_ordered(tmp_path: Path) -> None:
     for line in lines:
         assert line["test_keys"]["blocking"] is False
         assert (line["report_id"], block["domain"]) in forged_reports(tmp_path / "copy")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    with pytest.raises(ParameterError, match=r"mine: a folder that is empty or holds world\.json"):
+        add_forgeries(world, tmp_path / "mine", [order])
+    assert (tmp_path / "mine" / "notes.txt").exists()
 
 
 @pytest.mark.parametrize(

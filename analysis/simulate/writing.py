@@ -140,11 +140,15 @@ def add_forgeries(world: Path | str, out: Path | str, claims: Sequence[tuple[Any
 
     Returns:
         How many reports were forged. ``truth/forgeries.csv`` of the copy names them.
+
+    Raises:
+        ParameterError: ``world`` is none, or ``out`` holds something else.
     """
     source, out = Path(world), Path(out)
     stamp = _read_stamp(source)
     if stamp is None:
         raise ParameterError("world", world, f"a folder with {_STAMP} is wanted")
+    _refuse_foreign(out)
     made = make_world(_design_of(stamp["parameters"]))
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(source, out)
@@ -189,6 +193,10 @@ def _check(
         if not 0 < number <= 1000:
             raise ParameterError(name, number, "a number above 0, at most 1000")
     _check_design(design)
+    _refuse_foreign(out)
+
+
+def _refuse_foreign(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ParameterError("out", out, "a folder is wanted, this is a file")
     if out.is_dir() and any(out.iterdir()) and not (out / _STAMP).is_file():

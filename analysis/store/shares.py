@@ -273,10 +273,20 @@ def check(out: Path) -> None:
     """Refuse a folder that holds something else.
 
     Raises:
-        ParameterError: ``out`` is a file, or a folder with content but without a manifest.
+        ParameterError: ``out`` is a file, or a folder with content but without a share's manifest.
     """
-    if out.exists() and not (out.is_dir() and ((out / MANIFEST).is_file() or _is_bare(out))):
+    if out.exists() and not (out.is_dir() and (_has_manifest(out) or _is_bare(out))):
         raise ParameterError("OUT", out, "must be new, empty, or hold an earlier share")
+
+
+def _has_manifest(folder: Path) -> bool:
+    """Whether there is the manifest of a share, of this version of the workbook or another."""
+    try:
+        told = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, msgspec.Raw])
+        form = msgspec.json.decode(told["format"], type=str)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+        return False
+    return form.rpartition(",")[0] == FORMAT.rpartition(",")[0]
 
 
 def _is_bare(folder: Path) -> bool:
