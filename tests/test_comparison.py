@@ -70,7 +70,8 @@ def test_change(expected: str, matched: str, cells: dict[str, tuple[str, str]]) 
     [
         ("not tested in the first semester", {"AS1": ("", B)}),
         ("not tested in the second semester", {"AS1": (B, "")}),
-        ("no network has enough tests that agree in both semesters", {"AS1": (B, X), "AS2": (X, B)}),
+        ("no network has enough tests that agree in both semesters",
+         {"AS1": (B, X), "AS2": (X, B)}),
         ("where it was blocked in one semester, the other shows neither blocking nor access",
          {"AS1": (B, D)}),
     ],

@@ -75,7 +75,10 @@ class Evidence:
     def is_surprising(self) -> NDArray[np.bool_]:
         """Which series are no chance: by a mark, or by the model."""
         kind = self.series.kind
-        return (kind == MARK) | ((kind < FAILING) & (self.log_evidence >= self.line))
+        is_no_chance: NDArray[np.bool_] = (kind == MARK) | (
+            (kind < FAILING) & (self.log_evidence >= self.line)
+        )
+        return is_no_chance
 
 
 def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> Evidence:
@@ -228,10 +231,9 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     others = sums.groupby(level="series").transform("sum") - sums
     is_alone = is_alone_in_failing(sums, others)
     is_lookup = np.array([kind.startswith("dns") for kind in (*KINDS, "")])[series.kind]
-    found = frame.join(is_alone.rename("is_alone"), on=["series", "software"])[
-        "is_alone"
-    ].to_numpy()
-    return found & ~is_lookup[series.series]
+    found = frame.join(is_alone.rename("is_alone"), on=["series", "software"])["is_alone"]
+    follows: NDArray[np.bool_] = found.to_numpy() & ~is_lookup[series.series]
+    return follows
 
 
 def is_alone_in_failing(own: pd.DataFrame, others: pd.DataFrame) -> pd.Series:

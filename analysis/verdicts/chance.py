@@ -72,7 +72,8 @@ def weigh_evidence(series: Series, rates: Floats) -> tuple[Floats, Floats]:
 def log_stretch_count(day_count: NDArray[np.int64]) -> Floats:
     """The logarithm of how many stretches of days there are."""
     n = np.maximum(day_count, 1).astype(np.float64)
-    return np.log(n) + np.log(n + 1) - np.log(2)
+    count: Floats = np.log(n) + np.log(n + 1) - np.log(2)
+    return count
 
 
 def chance_of(log_evidence: Floats) -> Floats:

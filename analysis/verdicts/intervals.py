@@ -23,7 +23,8 @@ TOO_FEW = "surprising, but too few sessions or days to say so"
 # What explains most blocked sessions of each group; ties go to the earlier layer.
 _RULES = """
 WITH fired AS (
-  SELECT h.number, o.rule_id, any_value(o.mechanism) AS mechanism, any_value(o.rule_order) AS rule_order,
+  SELECT h.number, o.rule_id, any_value(o.mechanism) AS mechanism,
+    any_value(o.rule_order) AS rule_order,
     count(DISTINCT o.session) AS sessions, count(*) AS measurements
   FROM hits_at_hand h JOIN sessions s ON s.rowid = h.place
     JOIN outcomes o USING (domain, probe_asn, session)
@@ -117,11 +118,13 @@ def _find_unexplained(
     told = stretches[stretches["is_listed"] | (stretches["reason"] != "")]
     told_rows = elements.loc[elements["stretch"].isin(told.index), "row"]
     is_told = elements["row"].isin(told_rows).groupby(elements["stretch"]).any()
-    return is_failing & is_blocked & ~is_told.reindex(stretches.index, fill_value=False)
+    is_untold: pd.Series = ~is_told.reindex(stretches.index, fill_value=False)
+    is_unexplained: pd.Series = is_failing & is_blocked & is_untold
+    return is_unexplained
 
 
 def _hits_of(evidence: Evidence, elements: pd.DataFrame) -> pd.DataFrame:
-    """The hits among the sessions of stretches: ``number`` and ``place``, the row of ``sessions``."""
+    """The hits among stretches: ``number`` and ``place``, the row of ``sessions``."""
     hits = elements[elements["is_hit"]]
     place = evidence.series.sessions["place"].to_numpy()[hits["row"]]
     return pd.DataFrame({"number": hits["stretch"].to_numpy(), "place": place})
@@ -191,7 +194,7 @@ def _describe(
     names: NDArray[np.object_],
 ) -> pd.DataFrame:
     """Dates, moments, counts and chance of each ``number`` of stretches."""
-    series, sessions = evidence.series, evidence.series.sessions
+    sessions = evidence.series.sessions
     elements = evidence.elements_of(stretches)
     elements["number"] = stretches["number"].reindex(elements["stretch"]).to_numpy()
     hits = elements[elements["is_hit"]]
@@ -265,7 +268,8 @@ def _longest_gaps(elements: pd.DataFrame) -> pd.Series:
     """The most days between two tested days of each number."""
     days = elements[["number", "day"]].drop_duplicates().sort_values(["number", "day"])
     gap = days.groupby("number")["day"].diff().dt.days
-    return gap.groupby(days["number"]).max().fillna(0).astype("int64")
+    longest: pd.Series = gap.groupby(days["number"]).max().fillna(0).astype("int64")
+    return longest
 
 
 def _open_around(

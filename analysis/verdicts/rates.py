@@ -173,7 +173,8 @@ class Lessons:
         """Where it is the probe's version that mostly fails so."""
         site = (self.hits[0] + _PSEUDO * self.usual) / (self.sessions[0] + _PSEUDO)
         version = (self.hits[1] + _PSEUDO * site) / (self.sessions[1] + _PSEUDO)
-        return (version >= 0.2) & (version >= 3 * site)
+        is_most: NDArray[np.bool_] = (version >= 0.2) & (version >= 3 * site)
+        return is_most
 
 
 def learn(facts: Facts, series: Series, candidates: NDArray[np.bool_]) -> Lessons:
@@ -219,7 +220,8 @@ def read_facts(connection: duckdb.DuckDBPyConnection, series: Series) -> Facts:
         site_asn=rows["domain"].map(hosts).fillna(-1).astype("int64"),
     )  # fmt: skip
     queries = (_SITES, _VERSIONS, _REPORTS, _DAYS, _ROUTES)
-    return Facts(rows, *(connection.execute(query).df() for query in queries))
+    sites, versions, reports, days, routes = (connection.execute(query).df() for query in queries)
+    return Facts(rows, sites, versions, reports, days, routes)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Anybody may submit a measurement. Forged sessions act in two places: within the cell, where each
 moves the evidence of its series by at most twice ln(0.95 / 0.01), whichever stretch is looked at
-(twice, because a day counts at most the square of its best session); and elsewhere, where they teach
-the rates. Rates rise with each forged failure and fall with each forged success, so the evidence is
+(twice, because a day counts at most the square of its best session); and elsewhere, where they
+teach the rates. Rates rise with each forged failure and fall with each forged success, so the evidence is
 weighed again with some of them in every proportion at once. The number is the fewest that, split
 between both in any way, take a series over a line twice as strict, or that take away what the floor
 of sessions, days and share needs. It is a bound for these ways, not a proof: how forging moves the
@@ -65,7 +65,7 @@ def _learn(evidence: Evidence, shift: int) -> Lessons:
 
 
 def _weigh(evidence: Evidence, lessons: Lessons, count: int, sign: int) -> NDArray[np.float64]:
-    """The evidence of each series, at most (sign 1) or at least (−1) with so many forged reports."""
+    """The evidence of each series with so many forged reports: at most (sign 1), at least (−1)."""
     forged = {"failures": count} if sign < 0 else {"successes": count}
     of_kinds = evidence.series.of_kinds()
     sessions, number = len(of_kinds.row), len(of_kinds.kind)
@@ -77,7 +77,8 @@ def _weigh(evidence: Evidence, lessons: Lessons, count: int, sign: int) -> NDArr
         scheduled = list(evidence.schedules)
         plain, _ = chance.weigh_evidence(of_kinds, evidence.rates[:sessions])
         weights[scheduled] += evidence.log_evidence[scheduled] - plain[scheduled]
-    return weights + sign * count * (_UP if sign > 0 else _DOWN)
+    weights += sign * count * (_UP if sign > 0 else _DOWN)
+    return weights
 
 
 def sessions_to_flip(

@@ -147,8 +147,8 @@ def find_candidates(series: Series, least: int = CANDIDATE_GAIN) -> NDArray[np.b
     """Which sessions lie in a stretch that may be a block: these teach nothing about chance.
 
     In each series the segment of largest sum, +1 for a hit and −1 otherwise, where it is at
-    ``least`` so much. Needs no rate of failure, so that nothing is circular: a block of part of a year does not
-    excuse itself, nor a network that blocks half of what is tested.
+    ``least`` so much. Needs no rate of failure, so that nothing is circular: a block of part of a
+    year does not excuse itself, nor a network that blocks half of what is tested.
     """
     steps = np.where(series.is_hit, 1, -1)
     sums = np.concatenate([[0], np.cumsum(steps)])

@@ -108,7 +108,8 @@ HAVING count(*) FILTER (class = 'ok' AND CASE WHEN is_own THEN is_via_own ELSE i
   AND count(*) FILTER (class = 'blocked' AND is_dns AND is_via_domestic) < $floor_sessions
 """
 
-# Lookups through a resolver that does not answer for the network, where those that do give the site.
+# Lookups through a resolver that does not answer for the network, where those that do give the
+# site.
 _UNHEARD_SESSIONS = """
 CREATE OR REPLACE TEMP TABLE unheard_sessions AS
 SELECT s.domain, s.probe_asn, s.day
@@ -123,8 +124,9 @@ WHERE s.class = 'blocked' AND s.is_dns
 _HEARD_SESSIONS = """
 CREATE OR REPLACE TEMP VIEW heard_sessions AS
 WITH told AS (
-  SELECT s.rowid AS place, s.*, coalesce(CASE r.is_own WHEN TRUE THEN is_via_own WHEN FALSE THEN is_via_domestic END,
-      TRUE) AS is_speaking
+  SELECT s.rowid AS place, s.*,
+    coalesce(CASE r.is_own WHEN TRUE THEN is_via_own WHEN FALSE THEN is_via_domestic END, TRUE)
+      AS is_speaking
   FROM sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
 )
 SELECT t.* FROM told t LEFT JOIN cleared_cells c USING (domain, probe_asn)
@@ -146,7 +148,9 @@ def add_sessions(
     (``KINDS``) and whether the lookup failed (``is_dns``).
 
     ``heard_sessions``: those that say something about the network, with ``is_speaking`` and their
-    ``place``, the row of ``sessions``. ``unheard_sessions``: ``domain, probe_asn, day`` of the rest.
+    ``place``, the row of ``sessions``.
+
+    ``unheard_sessions``: ``domain, probe_asn, day`` of the rest.
 
     ``networks``: ``probe_asn``, ``operator`` (a number: networks of one operator share it) and
     ``is_domestic``, of every network with a session.

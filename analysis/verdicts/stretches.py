@@ -12,7 +12,8 @@ def find_stretches(
     """The stretches in which each series fails.
 
     Each session inside counts its log ratio, one outside nothing, and each change of state costs
-    ln(sessions) + ``change_cost``: the exact optimum (Viterbi 1967). Series are walked side by side.
+    ln(sessions) + ``change_cost``: the exact optimum (Viterbi 1967). Series are
+    walked side by side.
 
     Returns:
         One row a stretch, in order: the places in ``series.row`` of its first session and its last.

@@ -224,8 +224,8 @@ def judge_cells(
     stretches = judge_stretches(connection, evidence, thresholds)
     names, forging = _host_names(connection), weigh_forging(evidence, thresholds)
     tables = [
-        _verdicts_of(connection, name, period, evidence, stretches, names, refusing, forging, thresholds,
-                     has_explorer=has_explorer)
+        _verdicts_of(connection, name, period, evidence, stretches, names, refusing, forging,
+                     thresholds, has_explorer=has_explorer)
         for name, period in periods.items()
     ]  # fmt: skip
     verdicts = pd.concat(tables, ignore_index=True)
@@ -311,9 +311,8 @@ def _verdicts_of(
         table[column] = table[column].where(is_listed, "").fillna("")
     table = add_witness(connection, table, period, has_explorer=has_explorer)
     return table.drop(columns=[
-        "ok_days", "unclear_sessions", "unheard_sessions", "last_known", "first_open", "is_open", "reason", "hits",
-        "open_inside", "first_hit", "last_hit", "stretch",
-        "cell",
+        "ok_days", "unclear_sessions", "unheard_sessions", "last_known", "first_open", "is_open",
+        "reason", "hits", "open_inside", "first_hit", "last_hit", "stretch", "cell",
     ])  # fmt: skip
 
 

@@ -99,7 +99,8 @@ SELECT stretch, count(*) AS changed_count FROM changed GROUP BY stretch ORDER BY
 _GONE_AROUND = """
 SELECT b.domain::VARCHAR AS domain
 FROM suspected b JOIN outcomes o ON o.domain = b.domain AND o.probe_asn = b.probe_asn
-  AND o.day BETWEEN b.first_day AND b.last_day AND o.rule_id::VARCHAR IN ('dns.timeout', 'dns.failure')
+  AND o.day BETWEEN b.first_day AND b.last_day
+  AND o.rule_id::VARCHAR IN ('dns.timeout', 'dns.failure')
 WHERE b.kind = 'dns_silent'
 GROUP BY b.domain HAVING 2 * count(*) FILTER (o.tls_rule = 'tls.ok') >= count(*)
 """
