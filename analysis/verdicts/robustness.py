@@ -3,12 +3,12 @@
 Anybody may submit a measurement. Forged sessions act in two places: within the cell, where each
 moves the evidence of its series by at most twice ln(0.95 / 0.01), whichever stretch is looked at
 (twice, because a day counts at most the square of its best session); and elsewhere, where they
-teach the rates. Rates rise with each forged failure and fall with each forged success, so the evidence is
-weighed again with some of them in every proportion at once. The number is the fewest that, split
-between both in any way, take a series over a line twice as strict, or that take away what the floor
-of sessions, days and share needs. It is a bound for these ways, not a proof: how forging moves the
-edges of a stretch, what is a candidate, the profiles of addresses and pages, and the line itself
-are bounded by what forging tests found.
+teach the rates. Rates rise with each forged failure and fall with each forged success, so the
+evidence is weighed again with all of them in every proportion at once, and with more or fewer
+candidates. The number is the fewest that take a series over a line twice as strict, or that take
+away what the floor of sessions, days and share needs. It is a bound for these ways, not a proof:
+how forging moves the edges of a stretch, and the profiles of addresses and pages, are bounded by
+what forging tests found.
 """
 
 import numpy as np

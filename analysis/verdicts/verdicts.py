@@ -249,12 +249,13 @@ def _host_names(connection: duckdb.DuckDBPyConnection) -> NDArray[np.object_]:
 def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
     series = evidence.series
     row, is_weighed = series.first_rows(), (series.kind != MARK) & (series.kind < FAILING)
-    return pd.DataFrame({
+    chances = pd.DataFrame({
         "domain": names[series.sessions["domain"].to_numpy()[row]],
         "probe_asn": series.sessions["probe_asn"].to_numpy()[row],
         "kind": [KINDS[kind] if kind < FAILING else "" for kind in series.kind],
         "chance": chance.chance_of(evidence.log_evidence),
-    })[is_weighed].sort_values([*CELL, "kind"], ignore_index=True)  # fmt: skip
+    })  # fmt: skip
+    return chances[is_weighed].sort_values([*CELL, "kind"], ignore_index=True)
 
 
 def _defects(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> pd.DataFrame:
