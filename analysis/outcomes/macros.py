@@ -141,11 +141,12 @@ def create_tables(
     """
     filling = "" if is_filled else "WITH NO DATA"
     for name, query in steps.items():
-        named = {key: _exact(parameters[key]) for key in re.findall(r"\$(\w+)", query)}
+        named = {key: exact(parameters[key]) for key in re.findall(r"\$(\w+)", query)}
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query} {filling}", named)
 
 
-def _exact(value: Any) -> Any:
+def exact(value: Any) -> Any:
+    """A fraction as the decimal that it is written as, for SQL; anything else as it is."""
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 

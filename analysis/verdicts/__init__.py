@@ -1,8 +1,9 @@
 """From outcomes to one verdict for each site and network: state, mechanism, dates, a witness.
 
-In: the table ``outcomes``. Out: the frames of ``verdicts.csv`` and ``blocking_intervals.csv``.
-Evidence is counted in sessions; what a state needs of it stands in ``states``.
-Start at ``verdicts.judge_cells``. ``blocks.judge_intervals`` runs the steps: ``sessions``, cut into
-``intervals``, get ``states``; ``withholding`` withdraws what one country's data cannot tell from
-a fault.
+In: the table ``outcomes``. Out: ``Judgement``, the frames of ``verdicts.csv``,
+``blocking_intervals.csv`` and ``withheld_intervals.csv``. Start at ``verdicts.judge_cells``.
+``sessions`` become ``series`` of one kind of failure; ``rates`` (from ``facts``) say how often each
+would fail by chance, ``chance`` how surprising they are, ``stretches`` and ``schedules`` when;
+``blocks`` holds them against the floor (``states``), ``withholding`` takes back what one country's
+data cannot tell from a fault; ``cells`` and ``reasons`` say what is left, ``robustness`` how firm.
 """

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
-from analysis.verdicts.rates import LEAST, Facts, Lessons, learn, raise_by_own, read_facts
+from analysis.verdicts.facts import Facts, read_facts
+from analysis.verdicts.rates import LEAST, Lessons, learn, raise_by_own
 from analysis.verdicts.schedules import Schedule, find_schedules, search_price
 from analysis.verdicts.series import FAILING, MARK, Series, find_candidates, read_series
 from analysis.verdicts.sessions import KINDS

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
 import duckdb
 import numpy as np
@@ -24,12 +23,19 @@ from analysis.verdicts.intervals import (
     judge_stretches,
     withheld_table,
 )
+from analysis.verdicts.reasons import (
+    count_defects,
+    count_heard,
+    find_refusing,
+    set_aside_reasons,
+    why_insufficient,
+)
 from analysis.verdicts.robustness import sessions_to_flip, weigh_forging
 from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.sessions import KINDS, add_sessions
 from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
-from analysis.vocabulary import LISTED, SET_ASIDE_REASONS
+from analysis.vocabulary import LISTED
 
 # Sessions of each part of the time by class, and the days on which they lie.
 _CELL_PARTS = """
@@ -112,33 +118,6 @@ FROM counted m JOIN days s USING (domain, probe_asn)
 ORDER BY domain, probe_asn
 """
 
-# What failed at each site, by the reason that a rule gives, else by mechanism.
-_PROBLEMS = """
-SELECT domain::VARCHAR AS domain,
-  CASE WHEN set_aside <> '' THEN set_aside::VARCHAR ELSE mechanism::VARCHAR END AS problem,
-  sum(measurement_count)::BIGINT AS problem_count
-FROM measurement_counts
-WHERE (is_problem OR set_aside <> '') AND part >= $since AND part < $until
-GROUP BY ALL ORDER BY domain, problem
-"""
-
-_PROBLEM_CELLS = """
-SELECT DISTINCT domain::VARCHAR AS domain, probe_asn, TRUE AS has_problem FROM measurement_counts
-WHERE is_problem AND part >= $since AND part < $until
-"""
-
-# On how many of the access networks that tell anything about a site it refuses most sessions. A
-# site that refuses the country may well let its hosters and VPNs in.
-_REFUSING_SITES = """
-WITH cells AS (
-  SELECT domain, probe_asn, 2 * count(*) FILTER (is_refused) > count(*) AS is_refusing
-  FROM sessions WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
-)
-SELECT domain::VARCHAR AS domain FROM cells GROUP BY domain
-HAVING count(*) FILTER (is_refusing) >= $refusal_share * count(*)
-   AND count(*) FILTER (is_refusing) > 0 ORDER BY domain
-"""
-
 
 @dataclass(frozen=True)
 class Judgement:
@@ -217,9 +196,7 @@ def judge_cells(
     add_period_parts(connection, periods.values())
     connection.execute(_CELL_PARTS)
     connection.execute(_MEASUREMENT_COUNTS)
-    # As the decimal that it is written as: 0.9 of 30 networks are 27, which they are not in binary.
-    share = {"refusal_share": Decimal(repr(thresholds.refusal_share))}
-    refusing = set(connection.execute(_REFUSING_SITES, share).df()["domain"])
+    refusing = find_refusing(connection, thresholds)
     evidence = gather_evidence(connection, thresholds)
     stretches = judge_stretches(connection, evidence, thresholds)
     names, forging = _host_names(connection), weigh_forging(evidence, thresholds)
@@ -255,7 +232,8 @@ def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
         "kind": [KINDS[kind] if kind < FAILING else "" for kind in series.kind],
         "chance": chance.chance_of(evidence.log_evidence),
     })  # fmt: skip
-    return chances[is_weighed].sort_values([*CELL, "kind"], ignore_index=True)
+    ordered: pd.DataFrame = chances[is_weighed].sort_values([*CELL, "kind"], ignore_index=True)
+    return ordered
 
 
 def _defects(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> pd.DataFrame:
@@ -302,9 +280,9 @@ def _verdicts_of(
     table["state"] = _fill_states(table, thresholds)
     is_listed = table["state"].isin(LISTED)
     table["sessions_to_flip"] = sessions_to_flip(table, inside, forging, thresholds)
-    table["insufficient_reason"] = _why_insufficient(table, thresholds)
-    defects = _count_defects(evidence, period, names)
-    table["set_aside_reason"] = _set_aside_reasons(connection, table, period, refusing, defects)
+    table["insufficient_reason"] = why_insufficient(table, thresholds)
+    defects = count_defects(evidence, period, names)
+    table["set_aside_reason"] = set_aside_reasons(connection, table, period, refusing, defects)
     table = _add_share(table, is_listed)
     table = _add_dates(table, is_listed, period, thresholds)
     table["note"] = table["note"].where(is_listed, table["reason"].fillna(""))
@@ -319,35 +297,11 @@ def _verdicts_of(
 
 def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """The states, where nothing says that a cell is listed or fails: ok or insufficient."""
-    total = _heard(table)
+    total = count_heard(table)
     is_open = meets_floor(table["ok_session_count"], table["ok_days"], total, thresholds)
     is_open = is_open.mask(table["is_open"].notna(), table["is_open"] == True)  # noqa: E712
     otherwise = is_open.map({True: "ok", False: "insufficient"})
     return table["state"].where(table["state"].fillna("") != "", otherwise)
-
-
-def _heard(table: pd.DataFrame) -> pd.Series:
-    """Sessions that say something about the network."""
-    return (
-        table["blocked_session_count"] + table["down_session_count"] + table["ok_session_count"]
-        + table["unclear_sessions"] - table["unheard_sessions"]
-    )  # fmt: skip
-
-
-def _why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """Which it is: too few sessions, too few days, or tests that disagree."""
-    total = _heard(table)
-    few = [total < thresholds.floor_sessions, table["day_count"] < thresholds.floor_days]
-    why = pd.Series(np.select(few, ["few_sessions", "few_days"], "mixed"), table.index)
-    return why.where(table["state"] == "insufficient", "")
-
-
-def _count_defects(evidence: Evidence, period: Period, names: NDArray[np.object_]) -> pd.DataFrame:
-    sessions = evidence.series.sessions.iloc[np.unique(evidence.defects)]
-    day = sessions["day"]
-    is_inside = (day >= pd.Timestamp(period.since)) & (day < pd.Timestamp(period.until))
-    counts = sessions[is_inside].groupby("domain").size().rename("problem_count").reset_index()
-    return counts.assign(domain=names[counts["domain"]])
 
 
 def _rules_of_cells(
@@ -367,71 +321,6 @@ def _rules_of_cells(
     )
     of_cell = evidence.schedule_text(listed["series"], listed["cell"])
     return rules.join(pd.DataFrame({"chance": text, "schedule": of_cell}))
-
-
-def _set_aside_reasons(
-    connection: duckdb.DuckDBPyConnection,
-    table: pd.DataFrame,
-    period: Period,
-    refusing: set[str],
-    defects: pd.DataFrame,
-) -> pd.Series:
-    """Why a site with problems is not listed: one reason a site, the one that explains most.
-
-    Args:
-        refusing: the sites that refuse the country.
-        defects: ``domain, problem_count``: sessions that failed as the probe's version does.
-    """
-    inside = {"since": period.since, "until": period.until}
-    problems = connection.execute(_PROBLEMS, inside).df()
-    problems = _with_defects(problems, defects)
-    is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
-    problems["problem"] = problems["problem"].where(is_refusal, "")
-    # Broken sessions are no site's own: they explain it where they are more than all the rest.
-    is_broken = problems["problem"] == "broken_session"
-    rest = problems[~is_broken].groupby("domain")["problem_count"].sum()
-    is_less = is_broken & (problems["problem_count"] <= problems["domain"].map(rest).fillna(0))
-    largest = (
-        problems[~is_less]
-        .sort_values(["domain", "problem_count", "problem"], ascending=[True, False, True])
-        .drop_duplicates("domain")
-        .set_index("domain")["problem"]
-    )
-    reason = table["domain"].map(largest.where(largest.isin(SET_ASIDE_REASONS)))
-    flagged = connection.execute(_PROBLEM_CELLS, inside).df()
-    is_asked = table[CELL].merge(flagged, on=CELL, how="left")["has_problem"].notna()
-    is_asked = is_asked.set_axis(table.index) & ~table["state"].isin(LISTED)
-    unexplained = _by_state(table[is_asked])
-    otherwise = table["domain"].map(unexplained)
-    return reason.where(reason.notna(), otherwise).where(is_asked, "").fillna("")
-
-
-def _with_defects(problems: pd.DataFrame, defects: pd.DataFrame) -> pd.DataFrame:
-    """``problems`` with the reason *instrument*, taken from what a site's failures mostly are."""
-    unexplained = problems[~problems["problem"].isin(SET_ASIDE_REASONS)]
-    most = unexplained.loc[unexplained.groupby("domain")["problem_count"].idxmax()]
-    taken = most[["domain"]].merge(defects, on="domain", how="left").set_index(most.index)
-    rest = problems["problem_count"].sub(taken["problem_count"], fill_value=0)
-    return pd.concat(
-        [problems.assign(problem_count=rest), defects.assign(problem="instrument")],
-        ignore_index=True,
-    )
-
-
-def _by_state(table: pd.DataFrame) -> pd.Series:
-    """The reason of each site that nothing explains, from what its cells are."""
-    state = table["state"].where(
-        (table["state"] != "insufficient") | (table["insufficient_reason"] != "mixed"), "mixed"
-    )
-    of_site = pd.crosstab(table["domain"], state)
-
-    def has(name: str) -> pd.Series:
-        return of_site[name] > 0 if name in of_site else pd.Series(False, of_site.index)
-
-    is_told = has("ok") | has("mixed")
-    cases = {"impaired": has("impaired"), "down": has("down"), "anomaly_unexplained": is_told}
-    why = np.select(list(cases.values()), list(cases), "insufficient")
-    return pd.Series(why, of_site.index, dtype=str)
 
 
 def _add_share(table: pd.DataFrame, is_listed: pd.Series) -> pd.DataFrame:

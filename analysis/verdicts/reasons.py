@@ -1,0 +1,140 @@
+"""Why a site with problems is not listed, and why a cell says nothing."""
+
+import duckdb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.outcomes.macros import exact
+from analysis.outcomes.thresholds import Thresholds
+from analysis.period import Period
+from analysis.verdicts.blocks import Evidence
+from analysis.verdicts.intervals import CELL
+from analysis.vocabulary import LISTED, SET_ASIDE_REASONS
+
+# What failed at each site, by the reason that a rule gives, else by mechanism.
+_PROBLEMS = """
+SELECT domain::VARCHAR AS domain,
+  CASE WHEN set_aside <> '' THEN set_aside::VARCHAR ELSE mechanism::VARCHAR END AS problem,
+  sum(measurement_count)::BIGINT AS problem_count
+FROM measurement_counts
+WHERE (is_problem OR set_aside <> '') AND part >= $since AND part < $until
+GROUP BY ALL ORDER BY domain, problem
+"""
+
+_PROBLEM_CELLS = """
+SELECT DISTINCT domain::VARCHAR AS domain, probe_asn, TRUE AS has_problem FROM measurement_counts
+WHERE is_problem AND part >= $since AND part < $until
+"""
+
+# On how many of the access networks that tell anything about a site it refuses most sessions. A
+# site that refuses the country may well let its hosters and VPNs in.
+_REFUSING_SITES = """
+WITH cells AS (
+  SELECT domain, probe_asn, 2 * count(*) FILTER (is_refused) > count(*) AS is_refusing
+  FROM sessions WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
+)
+SELECT domain::VARCHAR AS domain FROM cells GROUP BY domain
+HAVING count(*) FILTER (is_refusing) >= $refusal_share * count(*)
+   AND count(*) FILTER (is_refusing) > 0 ORDER BY domain
+"""
+
+
+def find_refusing(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> set[str]:
+    """The sites that refuse the country.
+
+    Args:
+        connection: holds ``sessions`` and ``domestic_resolvers``.
+        thresholds: ``refusal_share``.
+    """
+    share = {"refusal_share": exact(thresholds.refusal_share)}
+    return set(connection.execute(_REFUSING_SITES, share).df()["domain"])
+
+
+def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """Which it is: too few sessions, too few days, or tests that disagree."""
+    total = count_heard(table)
+    few = [total < thresholds.floor_sessions, table["day_count"] < thresholds.floor_days]
+    why = pd.Series(np.select(few, ["few_sessions", "few_days"], "mixed"), table.index)
+    return why.where(table["state"] == "insufficient", "")
+
+
+def count_defects(evidence: Evidence, period: Period, names: NDArray[np.object_]) -> pd.DataFrame:
+    sessions = evidence.series.sessions.iloc[np.unique(evidence.defects)]
+    day = sessions["day"]
+    is_inside = (day >= pd.Timestamp(period.since)) & (day < pd.Timestamp(period.until))
+    counts = sessions[is_inside].groupby("domain").size().rename("problem_count").reset_index()
+    return counts.assign(domain=names[counts["domain"]])
+
+
+def set_aside_reasons(
+    connection: duckdb.DuckDBPyConnection,
+    table: pd.DataFrame,
+    period: Period,
+    refusing: set[str],
+    defects: pd.DataFrame,
+) -> pd.Series:
+    """Why a site with problems is not listed: one reason a site, the one that explains most.
+
+    Args:
+        refusing: the sites that refuse the country.
+        defects: ``domain, problem_count``: sessions that failed as the probe's version does.
+    """
+    inside = {"since": period.since, "until": period.until}
+    problems = connection.execute(_PROBLEMS, inside).df()
+    problems = _with_defects(problems, defects)
+    is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
+    problems["problem"] = problems["problem"].where(is_refusal, "")
+    # Broken sessions are no site's own: they explain it where they are more than all the rest.
+    is_broken = problems["problem"] == "broken_session"
+    rest = problems[~is_broken].groupby("domain")["problem_count"].sum()
+    is_less = is_broken & (problems["problem_count"] <= problems["domain"].map(rest).fillna(0))
+    largest = (
+        problems[~is_less]
+        .sort_values(["domain", "problem_count", "problem"], ascending=[True, False, True])
+        .drop_duplicates("domain")
+        .set_index("domain")["problem"]
+    )
+    reason = table["domain"].map(largest.where(largest.isin(SET_ASIDE_REASONS)))
+    flagged = connection.execute(_PROBLEM_CELLS, inside).df()
+    is_asked = table[CELL].merge(flagged, on=CELL, how="left")["has_problem"].notna()
+    is_asked = is_asked.set_axis(table.index) & ~table["state"].isin(LISTED)
+    unexplained = _by_state(table[is_asked])
+    otherwise = table["domain"].map(unexplained)
+    return reason.where(reason.notna(), otherwise).where(is_asked, "").fillna("")
+
+
+def _with_defects(problems: pd.DataFrame, defects: pd.DataFrame) -> pd.DataFrame:
+    """``problems`` with the reason *instrument*, taken from what a site's failures mostly are."""
+    unexplained = problems[~problems["problem"].isin(SET_ASIDE_REASONS)]
+    most = unexplained.loc[unexplained.groupby("domain")["problem_count"].idxmax()]
+    taken = most[["domain"]].merge(defects, on="domain", how="left").set_index(most.index)
+    rest = problems["problem_count"].sub(taken["problem_count"], fill_value=0)
+    return pd.concat(
+        [problems.assign(problem_count=rest), defects.assign(problem="instrument")],
+        ignore_index=True,
+    )
+
+
+def _by_state(table: pd.DataFrame) -> pd.Series:
+    """The reason of each site that nothing explains, from what its cells are."""
+    state = table["state"].where(
+        (table["state"] != "insufficient") | (table["insufficient_reason"] != "mixed"), "mixed"
+    )
+    of_site = pd.crosstab(table["domain"], state)
+
+    def has(name: str) -> pd.Series:
+        return of_site[name] > 0 if name in of_site else pd.Series(False, of_site.index)
+
+    is_told = has("ok") | has("mixed")
+    cases = {"impaired": has("impaired"), "down": has("down"), "anomaly_unexplained": is_told}
+    why = np.select(list(cases.values()), list(cases), "insufficient")
+    return pd.Series(why, of_site.index, dtype=str)
+
+
+def count_heard(table: pd.DataFrame) -> pd.Series:
+    """Sessions that say something about the network."""
+    return (
+        table["blocked_session_count"] + table["down_session_count"] + table["ok_session_count"]
+        + table["unclear_sessions"] - table["unheard_sessions"]
+    )  # fmt: skip
