@@ -72,7 +72,8 @@ def _report(folder: Path, states: dict[str, str], **run: Any) -> Report:
         "tables": list_tables(folder / "tables"),
         **run,
     }
-    (folder / "index.html").write_text("the summary", encoding="utf-8")
+    first = '<nav class="set">of before</nav>the summary'
+    (folder / "index.html").write_text(first, encoding="utf-8")
     write_run(folder, record)
     return read_report(folder, "REPORT")
 
@@ -228,6 +229,9 @@ def test_the_command_writes_a_page_and_its_table(command: Any, tmp_path: Path) -
     assert command("audit", claims, f"REPORT={report.folder}")[0] == 0
     added = {path.name for path in report.folder.rglob("*.*")} - set(before)
     assert added == {"claims-audit.html", "claims_audit.csv"}
+    first = (report.folder / "index.html").read_text(encoding="utf-8")
+    assert '<li><a href="claims-audit.html">Claims of a draft</a></li>' in first
+    assert first.endswith("</nav>the summary")
     assert len(read_table(report.tables, "claims_audit")) == 1
     assert "claims_audit.csv" in read_report(report.folder, "REPORT").run["tables"]
     for wrong in ("OUT=x", "CLAIMS=nowhere.yml", "PROBE_CC=KH"):

@@ -17,7 +17,14 @@ from analysis.errors import ParameterError, printable
 from analysis.findings.parameters import absolute, changed_numbers
 from analysis.outcomes.thresholds import Thresholds
 from analysis.publishing.publishing import Appendix, Comparison, list_tables, write_run
-from analysis.publishing.rendering import PageContext, Section, SetItem, describe, render_sections
+from analysis.publishing.rendering import (
+    PageContext,
+    Section,
+    SetItem,
+    describe,
+    link_pages,
+    render_sections,
+)
 from analysis.publishing.replacing import build_folder, recover, refuse_foreign, swap
 from analysis.reference.countries import country_name, is_fictional
 from analysis.reference.files import REPOSITORY
@@ -164,6 +171,9 @@ def _add_to_report(draft: Draft, report: Report, audited: pd.DataFrame) -> Path:
         pages = [SetItem("index.html", "Summary", ""), *every, _ITEM]
         html = render_sections(show_audit(draft, audited), _ITEM, _context(report), pages)
         (build / PAGE).write_text(html, encoding="utf-8", newline="\n")
+        for page in (build / item.file for item in pages):
+            linked = link_pages(page.read_text(encoding="utf-8"), page.name, pages)
+            page.write_text(linked, encoding="utf-8", newline="\n")
         tables = list_tables(build / "tables")
         write_run(build, {**report.run, "claims": asdict(draft.file), "tables": tables})
         swap(build, out)

@@ -167,6 +167,13 @@ def render_sections(
     return _tidy(html)
 
 
+def link_pages(html: str, file: str, every: Sequence[SetItem]) -> str:
+    """A published page whose navigation names ``every`` page, since one has come to the report."""
+    frame = markup.make_environment(TEMPLATES).get_template("frame.html.j2").module
+    navigation = str(frame.navigation([asdict(one) for one in every], file))  # type: ignore[attr-defined]
+    return re.sub('<nav class="set".*?</nav>', lambda _: navigation, html, count=1, flags=re.DOTALL)
+
+
 def render_summary(
     summary: Summary,
     page: PageContext,
