@@ -31,6 +31,8 @@ _ROUTE_DAYS = 3
 _ON_THE_WAY = ("tcp_silent", "name_silent")
 #: What a rate is the larger of: the first four speak of the site, the others of the probe.
 TERMS = ("site", "version", "near", "route", "network", "session")
+#: Those that candidates teach as well.
+_TAUGHT_BY_ALL = ("near", "route")
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -129,26 +131,23 @@ class Lessons:
     counted: Floats
     sites: int
 
-    def rates(self, failures: int = 0, successes: int = 0) -> Floats:
+    def rates(self, forged: int = 0) -> Floats:
         """The rate of each session, between ``LEAST`` and ``MOST``.
 
         Args:
-            failures: reports that somebody forges to raise the rates: each is a failure in every
-                proportion but that of the session itself, and holds every site there is.
-            successes: the same to lower them.
+            forged: reports that somebody forges to raise the rates: each is a failure in every
+                proportion but that of the session itself, and may hold every site there is.
         """
         site, version, near, route, network, session = range(len(TERMS))
-        forged = failures + successes
 
         def draw(term: int, broader: Floats) -> Floats:
-            more, total = (failures, forged) if term != session else (0, 0)
-            hits, sessions = self.hits[term] + more, self.sessions[term] + total
+            more = forged if term != session else 0
+            hits, sessions = self.hits[term] + more, self.sessions[term] + more
             rate: Floats = (hits + _PSEUDO * broader) / (sessions + _PSEUDO)
             return np.where(np.isnan(rate), 0.0, rate)
 
-        usual = (self.usual * (self.counted + _PSEUDO) + failures * self.sites) / (
-            self.counted + _PSEUDO + forged * self.sites
-        )
+        more = forged * self.sites
+        usual = (self.usual * (self.counted + _PSEUDO) + more) / (self.counted + _PSEUDO + more)
         of_site = draw(site, usual)
         terms = [of_site, draw(version, of_site), draw(near, of_site), draw(route, usual)]
         of_network = draw(network, usual)
@@ -164,7 +163,9 @@ class Lessons:
         return (version >= 0.2) & (version >= 3 * site)
 
 
-def learn(facts: Facts, series: Series, candidates: NDArray[np.bool_]) -> Lessons:
+def learn(
+    facts: Facts, series: Series, candidates: NDArray[np.bool_], before: Lessons | None = None
+) -> Lessons:
     """What each session of each series would be expected to do if nobody blocked.
 
     Args:
@@ -172,6 +173,7 @@ def learn(facts: Facts, series: Series, candidates: NDArray[np.bool_]) -> Lesson
         series: see ``series.read_series``; those of marks and of what fails for any reason learn
             nothing, and their rates are the least.
         candidates: which of its sessions do not teach.
+        before: lessons with other candidates; what does not depend on them is taken from there.
     """
     shape = (len(TERMS), len(series.row))
     usual, counted = np.zeros(shape[1]), np.zeros(shape[1])
@@ -186,6 +188,9 @@ def learn(facts: Facts, series: Series, candidates: NDArray[np.bool_]) -> Lesson
             teaching = _Teaching(facts, kind, is_candidate, facts.rows.iloc[series.row[members]])
             usual[members], counted[members] = teaching.usual, teaching.counted
             for term, name in enumerate(TERMS):
+                if before and name in _TAUGHT_BY_ALL:
+                    lessons.hits[term], lessons.sessions[term] = before.hits[term], before.sessions[term]
+                    continue
                 hits, sessions = teaching.ask(name)
                 lessons.hits[term, members] = hits.clip(0)
                 lessons.sessions[term, members] = sessions.clip(0)
@@ -270,7 +275,7 @@ class _Teaching:
 
 
 def raise_by_own(
-    series: Series, rates: Floats, is_inside: NDArray[np.bool_], failures: int = 0, successes: int = 0
+    series: Series, rates: Floats, is_inside: NDArray[np.bool_], forged: int = 0
 ) -> Floats:
     """The rates, at least as high as what fails in the series outside of its stretches.
 
@@ -278,15 +283,14 @@ def raise_by_own(
 
     Args:
         is_inside: which sessions of the series lie in a stretch.
-        failures, successes: sessions that somebody forges outside of the stretches.
+        forged: failures that somebody forges outside of the stretches.
     """
     count = len(series.kind)
     which = series.series
     hits = np.bincount(which, series.is_hit & ~is_inside, count)
     sessions = np.bincount(which, ~is_inside, count)
     usual = np.bincount(which, rates, count) / np.maximum(series.lengths, 1)
-    sessions = sessions + failures + successes
-    own = (hits + failures + _PSEUDO * usual) / (sessions + _PSEUDO)
+    own = (hits + forged + _PSEUDO * usual) / (sessions + forged + _PSEUDO)
     return np.where(np.repeat(series.kind == MARK, series.lengths), rates,
                     np.maximum(rates, own[which])).clip(LEAST, MOST)  # fmt: skip
 
