@@ -143,7 +143,7 @@ def interval_table(
     names: NDArray[np.object_],
 ) -> pd.DataFrame:
     """The contract's ``blocking_intervals``: one row per listed interval of a site on a network."""
-    listed = stretches[stretches["is_listed"]].assign(number=stretches["interval"])
+    listed = stretches[stretches["is_listed"]].rename(columns={"interval": "number"})
     table = _describe(connection, evidence, listed, names)
     state = listed.groupby("number")["kind"].min().map(lambda kind: "blocked" if kind == MARK else "likely_blocked")
     return _ordered(table.assign(state=state))
