@@ -29,6 +29,8 @@ from analysis.vocabulary import LISTED
 MOST = 6
 #: What one session of its own can take from the evidence of a series: 1 − q, and it may add a day.
 _STEP = np.log(2 / 0.05)
+#: Two reports that hold every site upset what is known of an address or a page.
+_OF_PROFILE = 2
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
 _PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.other", "http.blockpage"]
 
@@ -86,7 +88,7 @@ def sessions_to_flip(
     thin = _to_thin_out(hits, total, thresholds.share_floor)
     recut = (hits - thresholds.floor_sessions - 2) // 2
     by_chance = rests["to_chance"].where(rests["kind"] != MARK, np.inf)
-    profile = pd.Series(np.where(table["mechanism"].isin(_PROFILED), thresholds.floor_sessions, np.inf), table.index)
+    profile = pd.Series(np.where(table["mechanism"].isin(_PROFILED), _OF_PROFILE, np.inf), table.index)
     listed = pd.concat([thin, recut, by_chance, profile, rests["leaning"]], axis=1).min(axis=1)
     # What else the cell shows, with a few marks of blocking, makes a likely block a sure one.
     beside = table["session_count"] - table["ok_session_count"] - table["down_session_count"] - table["hits"]
