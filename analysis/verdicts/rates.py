@@ -135,8 +135,7 @@ class Lessons:
         """The rate of each session, between ``LEAST`` and ``MOST``.
 
         Args:
-            forged: reports that somebody forges to raise the rates: each is a failure in every
-                proportion but that of the session itself, and may hold every site there is.
+            forged: reports that fail in every proportion but the session's own, and at every site.
         """
         site, version, near, route, network, session = range(len(TERMS))
 
@@ -146,8 +145,8 @@ class Lessons:
             rate: Floats = (hits + _PSEUDO * broader) / (sessions + _PSEUDO)
             return np.where(np.isnan(rate), 0.0, rate)
 
-        more = forged * self.sites
-        usual = (self.usual * (self.counted + _PSEUDO) + more) / (self.counted + _PSEUDO + more)
+        known, more = self.counted + _PSEUDO, forged * self.sites
+        usual = (self.usual * known + more) / (known + more)
         of_site = draw(site, usual)
         terms = [of_site, draw(version, of_site), draw(near, of_site), draw(route, usual)]
         of_network = draw(network, usual)
@@ -177,8 +176,8 @@ def learn(
     """
     shape = (len(TERMS), len(series.row))
     usual, counted = np.zeros(shape[1]), np.zeros(shape[1])
-    site_count = facts.sites["domain"].nunique()
-    lessons = Lessons(np.zeros(shape), np.zeros(shape), usual, counted, site_count)
+    sites = facts.sites["domain"].nunique()
+    lessons = Lessons(np.zeros(shape), np.zeros(shape), usual, counted, sites)
     which = np.repeat(series.kind, series.lengths)
     for kind in range(len(KINDS)):
         members = np.flatnonzero(which == kind)
@@ -189,9 +188,9 @@ def learn(
             usual[members], counted[members] = teaching.usual, teaching.counted
             for term, name in enumerate(TERMS):
                 if before and name in _TAUGHT_BY_ALL:
-                    lessons.hits[term], lessons.sessions[term] = before.hits[term], before.sessions[term]
-                    continue
-                hits, sessions = teaching.ask(name)
+                    hits, sessions = before.hits[term, members], before.sessions[term, members]
+                else:
+                    hits, sessions = teaching.ask(name)
                 lessons.hits[term, members] = hits.clip(0)
                 lessons.sessions[term, members] = sessions.clip(0)
     return lessons
@@ -236,8 +235,7 @@ class _Teaching:
         return _Lesson(teaches & self.is_hit & ~self.is_candidate, is_out)
 
     @cached_property
-    def near_lesson(self) -> _Lesson:
-        """Of the silence of near days every session teaches, candidates too."""
+    def near_lesson(self) -> _Lesson:  # candidates teach as well
         teaches = self.facts.rows["teaches"].to_numpy()
         return _Lesson(teaches & self.is_hit, teaches & self._fails_otherwise())
 
@@ -280,10 +278,7 @@ def raise_by_own(
     """The rates, at least as high as what fails in the series outside of its stretches.
 
     A site may fail on one network for reasons that no other operator and no other site shows.
-
-    Args:
-        is_inside: which sessions of the series lie in a stretch.
-        forged: failures that somebody forges outside of the stretches.
+    ``is_inside``: the sessions in a stretch. ``forged``: failures that are forged outside of them.
     """
     count = len(series.kind)
     which = series.series
@@ -352,7 +347,8 @@ def _of_the_route(facts: Facts, asked: pd.DataFrame) -> tuple[Floats, Floats]:
     own["hits"] = rows[is_silent].groupby([*cell, "day"]).size()
     own_hits, own_sessions = _around(own.fillna(0.0), asked, cell, _ROUTE_DAYS)
     is_known = (asked["site_asn"] >= 0).to_numpy()
-    return np.where(is_known, hits - own_hits, np.nan), np.where(is_known, sessions - own_sessions, np.nan)
+    hits, sessions = hits - own_hits, sessions - own_sessions
+    return np.where(is_known, hits, np.nan), np.where(is_known, sessions, np.nan)
 
 
 def _around(

@@ -88,11 +88,13 @@ def sessions_to_flip(
     thin = _to_thin_out(hits, total, thresholds.share_floor)
     recut = (hits - thresholds.floor_sessions - 2) // 2
     by_chance = rests["to_chance"].where(rests["kind"] != MARK, np.inf)
-    profile = pd.Series(np.where(table["mechanism"].isin(_PROFILED), _OF_PROFILE, np.inf), table.index)
+    is_profiled = table["mechanism"].isin(_PROFILED)
+    profile = pd.Series(np.where(is_profiled, _OF_PROFILE, np.inf), table.index)
     listed = pd.concat([thin, recut, by_chance, profile, rests["leaning"]], axis=1).min(axis=1)
     # What else the cell shows, with a few marks of blocking, makes a likely block a sure one.
-    beside = table["session_count"] - table["ok_session_count"] - table["down_session_count"] - table["hits"]
-    listed = listed.where(table["state"] == "blocked", np.minimum(listed, thresholds.floor_sessions - beside))
+    through = table["ok_session_count"] + table["down_session_count"]
+    to_mark = thresholds.floor_sessions - (table["session_count"] - through - table["hits"])
+    listed = listed.where(table["state"] == "blocked", np.minimum(listed, to_mark))
     made_up = _to_make_up(table, thresholds)
     opened = table["ok_session_count"]
     told = opened + table["blocked_session_count"] + table["down_session_count"]
@@ -104,7 +106,7 @@ def sessions_to_flip(
     }
     of_state = [is_listed, table["state"].isin(["impaired", "down"]), table["state"] == "ok"]
     fewest = pd.Series(np.select(of_state, list(ways.values()), default=made_up), table.index)
-    return np.floor(fewest).fillna(1).clip(1, MOST + 1).astype("int64")
+    return fewest.fillna(1).floordiv(1).clip(1, MOST + 1).astype("int64")
 
 
 def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:
@@ -125,9 +127,7 @@ def _to_make_up(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     Sessions that no rule explains, or that were discarded, may be read otherwise once forged ones
     have changed a profile: they count as the forger's own.
     """
-    blocked, down, ok = (
-        table[f"{name}_session_count"] for name in ("blocked", "down", "ok")
-    )
+    blocked, down, ok = (table[f"{name}_session_count"] for name in ("blocked", "down", "ok"))
     none = table["session_count"] - blocked - down - ok
     undecided = blocked + none
     there = pd.Series(

@@ -249,7 +249,7 @@ def _verdicts_of(
     stretches: pd.DataFrame,
     names: NDArray[np.object_],
     refusing: set[str],
-    forging: pd.DataFrame,
+    forging: pd.Series,
     thresholds: Thresholds,
     *,
     has_explorer: bool,
