@@ -31,6 +31,8 @@ _ROUTE_DAYS = 3
 _ON_THE_WAY = ("tcp_silent", "name_silent")
 #: What a rate is the larger of: the first four speak of the site, the others of the probe.
 TERMS = ("site", "version", "near", "route", "network", "session")
+#: Those that candidates teach as well.
+_TAUGHT_BY_ALL = ("near", "route")
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,11 @@ class Lessons:
     counted: Floats
     sites: int
 
-    def rates(self, failures: int = 0, successes: int = 0) -> Floats:
+    def rates(self, forged: int = 0) -> Floats:
         """The rate of each session, between ``LEAST`` and ``MOST``.
 
         Args:
-            failures: reports that somebody forges to raise the rates: each is a failure in every
-                proportion but that of the session itself, and holds every site there is.
-            successes: the same to lower them.
+            forged: reports that fail in every proportion but the session's own, and at every site.
         """
         terms = self.shares(failures, successes)
         site, probe = terms[:4].max(axis=0), terms[4:].max(axis=0)
@@ -74,14 +74,14 @@ class Lessons:
     def shares(self, failures: int = 0, successes: int = 0) -> Floats:
         """The share that each of ``TERMS`` teaches (a row each), 0 where one does not apply."""
         site, version, near, route, network, session = range(len(TERMS))
-        forged = failures + successes
 
         def draw(term: int, broader: Floats) -> Floats:
-            more, total = (failures, forged) if term != session else (0, 0)
-            hits, sessions = self.hits[term] + more, self.sessions[term] + total
+            more = forged if term != session else 0
+            hits, sessions = self.hits[term] + more, self.sessions[term] + more
             rate: Floats = (hits + _PSEUDO * broader) / (sessions + _PSEUDO)
             return np.where(np.isnan(rate), 0.0, rate)
 
+<<<<<<< HEAD
         usual = (self.usual * (self.counted + _PSEUDO) + failures * self.sites) / (
             self.counted + _PSEUDO + forged * self.sites
         )
@@ -90,6 +90,16 @@ class Lessons:
             of_site, draw(version, of_site), draw(near, of_site), draw(route, usual),
             of_network, draw(session, of_network),
         ])  # fmt: skip
+=======
+        known, more = self.counted + _PSEUDO, forged * self.sites
+        usual = (self.usual * known + more) / (known + more)
+        of_site = draw(site, usual)
+        terms = [of_site, draw(version, of_site), draw(near, of_site), draw(route, usual)]
+        of_network = draw(network, usual)
+        of_probe = np.maximum(of_network, draw(session, of_network))
+        rate: Floats = 1 - (1 - np.maximum.reduce(terms)) * (1 - of_probe)
+        return rate.clip(LEAST, MOST)
+>>>>>>> h-forging
 
     @property
     def is_of_version(self) -> NDArray[np.bool_]:
@@ -100,7 +110,9 @@ class Lessons:
         return is_most
 
 
-def learn(facts: Facts, series: Series, candidates: NDArray[np.bool_]) -> Lessons:
+def learn(
+    facts: Facts, series: Series, candidates: NDArray[np.bool_], before: Lessons | None = None
+) -> Lessons:
     """What each session of each series would be expected to do if nobody blocked.
 
     Args:
@@ -108,11 +120,12 @@ def learn(facts: Facts, series: Series, candidates: NDArray[np.bool_]) -> Lesson
         series: see ``series.read_series``; those of marks and of what fails for any reason learn
             nothing, and their rates are the least.
         candidates: which of its sessions do not teach.
+        before: lessons with other candidates; what does not depend on them is taken from there.
     """
     shape = (len(TERMS), len(series.row))
     usual, counted = np.zeros(shape[1]), np.zeros(shape[1])
-    site_count = facts.sites["domain"].nunique()
-    lessons = Lessons(np.zeros(shape), np.zeros(shape), usual, counted, site_count)
+    sites = facts.sites["domain"].nunique()
+    lessons = Lessons(np.zeros(shape), np.zeros(shape), usual, counted, sites)
     which = np.repeat(series.kind, series.lengths)
     for kind in range(len(KINDS)):
         members = np.flatnonzero(which == kind)
@@ -122,7 +135,10 @@ def learn(facts: Facts, series: Series, candidates: NDArray[np.bool_]) -> Lesson
             teaching = _Teaching(facts, kind, is_candidate, facts.rows.iloc[series.row[members]])
             usual[members], counted[members] = teaching.usual, teaching.counted
             for term, name in enumerate(TERMS):
-                hits, sessions = teaching.ask(name)
+                if before and name in _TAUGHT_BY_ALL:
+                    hits, sessions = before.hits[term, members], before.sessions[term, members]
+                else:
+                    hits, sessions = teaching.ask(name)
                 lessons.hits[term, members] = hits.clip(0)
                 lessons.sessions[term, members] = sessions.clip(0)
     return lessons
@@ -149,8 +165,7 @@ class _Teaching:
         return _Lesson(teaches & self.is_hit & ~self.is_candidate, is_out)
 
     @cached_property
-    def near_lesson(self) -> _Lesson:
-        """Of the silence of near days every session teaches, candidates too."""
+    def near_lesson(self) -> _Lesson:  # candidates teach as well
         teaches = self.facts.rows["teaches"].to_numpy()
         return _Lesson(teaches & self.is_hit, teaches & self._fails_otherwise())
 
@@ -196,27 +211,27 @@ class _Teaching:
 
 
 def raise_by_own(
+<<<<<<< HEAD
     series: Series,
     rates: Floats,
     is_inside: NDArray[np.bool_],
     failures: int = 0,
     successes: int = 0,
+=======
+    series: Series, rates: Floats, is_inside: NDArray[np.bool_], forged: int = 0
+>>>>>>> h-forging
 ) -> Floats:
     """The rates, at least as high as what fails in the series outside of its stretches.
 
     A site may fail on one network for reasons that no other operator and no other site shows.
-
-    Args:
-        is_inside: which sessions of the series lie in a stretch.
-        failures, successes: sessions that somebody forges outside of the stretches.
+    ``is_inside``: the sessions in a stretch. ``forged``: failures that are forged outside of them.
     """
     count = len(series.kind)
     which = series.series
     hits = np.bincount(which, series.is_hit & ~is_inside, count)
     sessions = np.bincount(which, ~is_inside, count)
     usual = np.bincount(which, rates, count) / np.maximum(series.lengths, 1)
-    sessions = sessions + failures + successes
-    own = (hits + failures + _PSEUDO * usual) / (sessions + _PSEUDO)
+    own = (hits + forged + _PSEUDO * usual) / (sessions + forged + _PSEUDO)
     return np.where(np.repeat(series.kind == MARK, series.lengths), rates,
                     np.maximum(rates, own[which])).clip(LEAST, MOST)  # fmt: skip
 
@@ -281,9 +296,14 @@ def _of_the_route(facts: Facts, asked: pd.DataFrame) -> tuple[Floats, Floats]:
     own["hits"] = rows[is_silent].groupby([*cell, "day"]).size()
     own_hits, own_sessions = _around(own.fillna(0.0), asked, cell, _ROUTE_DAYS)
     is_known = (asked["site_asn"] >= 0).to_numpy()
+<<<<<<< HEAD
     return np.where(is_known, hits - own_hits, np.nan), np.where(
         is_known, sessions - own_sessions, np.nan
     )
+=======
+    hits, sessions = hits - own_hits, sessions - own_sessions
+    return np.where(is_known, hits, np.nan), np.where(is_known, sessions, np.nan)
+>>>>>>> h-forging
 
 
 def _around(

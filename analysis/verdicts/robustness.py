@@ -1,14 +1,15 @@
 """How many forged sessions it would take, at least, to change a verdict.
 
-Anybody may submit a measurement. Forged sessions act in two places: within the cell, where each
-moves the evidence of its series by at most twice ln(0.95 / 0.01), whichever stretch is looked at
-(twice, because a day counts at most the square of its best session); and elsewhere, where they
-teach the rates. Rates rise with each forged failure and fall with each forged success, so the
-evidence is weighed again with all of them in every proportion at once, and with more or fewer
-candidates. The number is the fewest that take a series over a line twice as strict, or that take
-away what the floor of sessions, days and share needs. It is a bound for these ways, not a proof:
-how forging moves the edges of a stretch, and the profiles of addresses and pages, are bounded by
-what forging tests found.
+Anybody may submit a measurement, and a forged report acts everywhere at once. Within the cell it
+takes at most ln(40) from the evidence of a series, or raises what fails there by itself. Elsewhere
+it teaches: one failure more in every proportion, all sites there are in the usual one, and, where
+it makes a stretch of others too thin for a candidate, all failures of that stretch as well. The
+evidence is weighed again with so many reports in all these places, against a line twice as strict
+that is drawn through what is left of all series. The number is the fewest that bring a series
+below it, or that take away what the floor of sessions, days and share needs, or make up another
+state. It is a bound for these ways, not a proof: how forging moves the edges of a stretch and the
+profiles of addresses and pages is bounded by what forging tests found, and more made-up names than
+the archive has sites could raise the line further.
 """
 
 import numpy as np
@@ -19,70 +20,54 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import Inside
-from analysis.verdicts.rates import LEAST, Lessons, learn, raise_by_own
+from analysis.verdicts.rates import learn, raise_by_own
 from analysis.verdicts.series import CANDIDATE_GAIN, FAILING, MARK, find_candidates
 from analysis.verdicts.states import Z_95
 from analysis.vocabulary import LISTED
 
 #: More than so many are not told apart.
 MOST = 6
-#: With how many forged sessions the candidates are sought again: as many as asked, or more.
-_CANDIDATES_AT = (2, MOST)
-#: What one session of its own can add to the evidence of a series, and take from it.
-_UP, _DOWN = 2 * np.log(0.95 / LEAST), np.log(2 / 0.05)
+#: What one session of its own can take from the evidence of a series: 1 − q, and it may add a day.
+_STEP = np.log(2 / 0.05)
+#: Two reports that hold every site upset what is known of an address or a page.
+_OF_PROFILE = 2
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
 _PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.other", "http.blockpage"]
 
 
-def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.DataFrame:
-    """How many forged sessions take each series over the line.
+def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
+    """By number of the series: the fewest forged reports after which it may be no surprise.
 
-    Returns:
-        By number of the series: ``to_chance``, until one that is surprising is none, and
-        ``to_surprise``, the other way round; ``MOST + 1`` where more are needed.
+    ``MOST + 1`` where more are needed.
     """
     series = evidence.series
     is_judged = (series.kind != MARK) & (series.kind < FAILING)
-    to_chance, to_surprise = (np.full(len(series.kind), MOST + 1) for _ in range(2))
-    for found, sign in ((to_chance, -1), (to_surprise, 1)):
-        lessons = {count: _learn(evidence, sign * count) for count in _CANDIDATES_AT}
-        for count in range(MOST, 0, -1):
-            most = next(many for many in _CANDIDATES_AT if many >= count)
-            weights = _weigh(evidence, lessons[most], count, sign)
-            line = chance.find_line(
-                weights[is_judged], evidence.tested_count, thresholds.chance_share
-            )
-            is_over = sign * (weights - line) >= -np.log(2)
-            found[is_over] = count
-    return pd.DataFrame({"to_chance": to_chance, "to_surprise": to_surprise})
+    to_chance = np.full(len(series.kind), MOST + 1)
+    for count in range(MOST, 0, -1):
+        weights = _weigh(evidence, count)
+        line = chance.find_line(weights[is_judged], evidence.tested_count, thresholds.chance_share)
+        to_chance[weights < line + np.log(2)] = count
+    return pd.Series(to_chance, name="to_chance")
 
 
-def _learn(evidence: Evidence, shift: int) -> Lessons:
-    """What would teach if so many sessions made more of the series candidates, or fewer."""
-    of_kinds = evidence.series.of_kinds()
-    candidates = find_candidates(of_kinds, max(1, CANDIDATE_GAIN - shift))
-    return learn(evidence.facts, of_kinds, candidates)
-
-
-def _weigh(evidence: Evidence, lessons: Lessons, count: int, sign: int) -> NDArray[np.float64]:
-    """The evidence of each series with so many forged reports: at most (sign 1), at least (−1)."""
-    forged = {"failures": count} if sign < 0 else {"successes": count}
-    of_kinds = evidence.series.of_kinds()
-    sessions, number = len(of_kinds.row), len(of_kinds.kind)
-    is_inside = evidence.is_inside[:sessions]
-    rates = raise_by_own(of_kinds, lessons.rates(**forged), is_inside, **forged)
-    weights = np.full(len(evidence.series.kind), -np.inf)
-    weights[:number], _ = chance.weigh_evidence(of_kinds, rates)
+def _weigh(evidence: Evidence, count: int) -> NDArray[np.float64]:
+    """The least evidence of each series with so many forged reports."""
+    series = evidence.series
+    # A forged success takes one from the sum that makes a stretch a candidate; where that is too
+    # little then, all its failures teach.
+    candidates = find_candidates(series, CANDIDATE_GAIN + count)
+    rates = learn(evidence.facts, series, candidates, evidence.lessons).rates(count)
+    rates = raise_by_own(series, rates, evidence.is_inside, count)
+    weights, _ = chance.weigh_evidence(series, rates)
     if evidence.schedules:
         scheduled = list(evidence.schedules)
-        plain, _ = chance.weigh_evidence(of_kinds, evidence.rates[:sessions])
-        weights[scheduled] += evidence.log_evidence[scheduled] - plain[scheduled]
-    weights += sign * count * (_UP if sign > 0 else _DOWN)
-    return weights
+        plain, _ = chance.weigh_evidence(series, evidence.rates)
+        weights[scheduled] += (evidence.log_evidence - plain)[scheduled]
+    return weights - count * _STEP
 
 
 def sessions_to_flip(
-    table: pd.DataFrame, inside: Inside, forging: pd.DataFrame, thresholds: Thresholds
+    table: pd.DataFrame, inside: Inside, forging: pd.Series, thresholds: Thresholds
 ) -> pd.Series:
     """The smallest number of forged sessions that could move each state.
 
@@ -103,30 +88,25 @@ def sessions_to_flip(
     thin = _to_thin_out(hits, total, thresholds.share_floor)
     recut = (hits - thresholds.floor_sessions - 2) // 2
     by_chance = rests["to_chance"].where(rests["kind"] != MARK, np.inf)
-    profile = pd.Series(
-        np.where(table["mechanism"].isin(_PROFILED), thresholds.floor_sessions, np.inf), table.index
-    )
+    is_profiled = table["mechanism"].isin(_PROFILED)
+    profile = pd.Series(np.where(is_profiled, _OF_PROFILE, np.inf), table.index)
     listed = pd.concat([thin, recut, by_chance, profile, rests["leaning"]], axis=1).min(axis=1)
-    surprise = counted[(counted["kind"] != MARK) & (counted["kind"] < FAILING)].groupby("cell")
-    to_surprise = table["cell"].map(surprise["to_surprise"].min()).fillna(np.inf)
-    failing = pd.concat([thin, recut, to_surprise, _to_make_up(table, thresholds)], axis=1).min(
-        axis=1
-    )
+    # What else the cell shows, with a few marks of blocking, makes a likely block a sure one.
+    through = table["ok_session_count"] + table["down_session_count"]
+    to_mark = thresholds.floor_sessions - (table["session_count"] - through - table["hits"])
+    listed = listed.where(table["state"] == "blocked", np.minimum(listed, to_mark))
+    made_up = _to_make_up(table, thresholds)
     opened = table["ok_session_count"]
-    told = (
-        opened
-        + table["blocked_session_count"]
-        + table["down_session_count"]
-        + table["unclear_sessions"]
-    )
-    closed = _to_thin_out(opened, told, thresholds.share_floor).where(
-        table["state"] == "ok", np.inf
-    )
-    other = pd.concat([to_surprise, closed, _to_make_up(table, thresholds)], axis=1).min(axis=1)
-    ways = np.select(
-        [is_listed, table["state"].isin(["impaired", "down"])], [listed, failing], default=other
-    )
-    return pd.Series(np.floor(ways), table.index).fillna(1).clip(1, MOST + 1).astype("int64")
+    told = opened + table["blocked_session_count"] + table["down_session_count"]
+    closed = _to_thin_out(opened, told + table["unclear_sessions"], thresholds.share_floor)
+    ways = {
+        "listed": listed,
+        "failing": pd.concat([thin, recut, made_up], axis=1).min(axis=1),
+        "ok": np.minimum(closed, made_up),
+    }
+    of_state = [is_listed, table["state"].isin(["impaired", "down"]), table["state"] == "ok"]
+    fewest = pd.Series(np.select(of_state, list(ways.values()), default=made_up), table.index)
+    return fewest.fillna(1).floordiv(1).clip(1, MOST + 1).astype("int64")
 
 
 def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:

@@ -259,7 +259,7 @@ def _verdicts_of(
     stretches: pd.DataFrame,
     names: NDArray[np.object_],
     refusing: set[str],
-    forging: pd.DataFrame,
+    forging: pd.Series,
     thresholds: Thresholds,
     *,
     has_explorer: bool,
