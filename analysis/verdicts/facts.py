@@ -1,6 +1,6 @@
 """What rates are learnt from: the sessions that fail, and how many were counted beside them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import duckdb
 import numpy as np
@@ -73,8 +73,7 @@ FROM counted_sessions SEMI JOIN failing_cells USING (domain) GROUP BY ALL
 class Facts:
     """What is known of the sessions.
 
-    ``rows`` holds all sessions of failing cells and the failures of the others; ``answers`` what
-    was asked and does not change.
+    ``rows`` holds all sessions of failing cells and the failures of the others.
     """
 
     rows: pd.DataFrame
@@ -83,7 +82,6 @@ class Facts:
     reports: pd.DataFrame
     days: pd.DataFrame
     routes: pd.DataFrame
-    answers: dict[tuple[str, int], tuple[Floats, Floats]] = field(default_factory=dict)
 
 
 def read_facts(connection: duckdb.DuckDBPyConnection, series: Series) -> Facts:

@@ -7,7 +7,6 @@ broader one, and the larger of the alternatives counts. What may itself be a blo
 but for the silence of near days: an outage looks like a block to everybody at once.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,12 +65,12 @@ class Lessons:
         Args:
             forged: reports that fail in every proportion but the session's own, and at every site.
         """
-        terms = self.shares(failures, successes)
+        terms = self.shares(forged)
         site, probe = terms[:4].max(axis=0), terms[4:].max(axis=0)
         rate: Floats = 1 - (1 - site) * (1 - probe)
         return rate.clip(LEAST, MOST)
 
-    def shares(self, failures: int = 0, successes: int = 0) -> Floats:
+    def shares(self, forged: int = 0) -> Floats:
         """The share that each of ``TERMS`` teaches (a row each), 0 where one does not apply."""
         site, version, near, route, network, session = range(len(TERMS))
 
@@ -81,25 +80,13 @@ class Lessons:
             rate: Floats = (hits + _PSEUDO * broader) / (sessions + _PSEUDO)
             return np.where(np.isnan(rate), 0.0, rate)
 
-<<<<<<< HEAD
-        usual = (self.usual * (self.counted + _PSEUDO) + failures * self.sites) / (
-            self.counted + _PSEUDO + forged * self.sites
-        )
+        known, more = self.counted + _PSEUDO, forged * self.sites
+        usual = (self.usual * known + more) / (known + more)
         of_site, of_network = draw(site, usual), draw(network, usual)
         return np.stack([
             of_site, draw(version, of_site), draw(near, of_site), draw(route, usual),
             of_network, draw(session, of_network),
         ])  # fmt: skip
-=======
-        known, more = self.counted + _PSEUDO, forged * self.sites
-        usual = (self.usual * known + more) / (known + more)
-        of_site = draw(site, usual)
-        terms = [of_site, draw(version, of_site), draw(near, of_site), draw(route, usual)]
-        of_network = draw(network, usual)
-        of_probe = np.maximum(of_network, draw(session, of_network))
-        rate: Floats = 1 - (1 - np.maximum.reduce(terms)) * (1 - of_probe)
-        return rate.clip(LEAST, MOST)
->>>>>>> h-forging
 
     @property
     def is_of_version(self) -> NDArray[np.bool_]:
@@ -191,19 +178,12 @@ class _Teaching:
                 return nothing
             return _elsewhere(facts.versions, ["domain", "software"], rows, self.lesson, asked)
         if term == "near" and name.endswith("silent"):
-            return self._once(term, lambda: _near(facts.days, rows, self.near_lesson, asked))
+            return _near(facts.days, rows, self.near_lesson, asked)
         if term == "route" and name in _ON_THE_WAY:
-            return self._once(term, lambda: _of_the_route(facts, asked))
+            return _of_the_route(facts, asked)
         if term in ("near", "route"):
             return nothing
         return self._probe[term]
-
-    def _once(self, term: str, ask: Callable[[], tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-        """What no candidate changes is asked once, however often the rates are learnt."""
-        key = (term, self.kind)
-        if key not in self.facts.answers:
-            self.facts.answers[key] = ask()
-        return self.facts.answers[key]
 
     @cached_property
     def _probe(self) -> dict[str, tuple[Floats, Floats]]:
@@ -211,15 +191,11 @@ class _Teaching:
 
 
 def raise_by_own(
-<<<<<<< HEAD
     series: Series,
     rates: Floats,
     is_inside: NDArray[np.bool_],
     failures: int = 0,
     successes: int = 0,
-=======
-    series: Series, rates: Floats, is_inside: NDArray[np.bool_], forged: int = 0
->>>>>>> h-forging
 ) -> Floats:
     """The rates, at least as high as what fails in the series outside of its stretches.
 
@@ -296,14 +272,7 @@ def _of_the_route(facts: Facts, asked: pd.DataFrame) -> tuple[Floats, Floats]:
     own["hits"] = rows[is_silent].groupby([*cell, "day"]).size()
     own_hits, own_sessions = _around(own.fillna(0.0), asked, cell, _ROUTE_DAYS)
     is_known = (asked["site_asn"] >= 0).to_numpy()
-<<<<<<< HEAD
-    return np.where(is_known, hits - own_hits, np.nan), np.where(
-        is_known, sessions - own_sessions, np.nan
-    )
-=======
-    hits, sessions = hits - own_hits, sessions - own_sessions
-    return np.where(is_known, hits, np.nan), np.where(is_known, sessions, np.nan)
->>>>>>> h-forging
+    series: Series, rates: Floats, is_inside: NDArray[np.bool_], forged: int = 0
 
 
 def _around(

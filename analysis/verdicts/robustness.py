@@ -20,13 +20,15 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import Inside
-from analysis.verdicts.rates import learn, raise_by_own
-from analysis.verdicts.series import CANDIDATE_GAIN, FAILING, MARK, find_candidates
+from analysis.verdicts.rates import Lessons, learn, raise_by_own
+from analysis.verdicts.series import CANDIDATE_GAIN, MARK, Series, find_candidates
 from analysis.verdicts.states import Z_95
 from analysis.vocabulary import LISTED
 
 #: More than so many are not told apart.
 MOST = 6
+#: With how many the candidates are sought again: as many as asked about, or more.
+_CANDIDATES_AT = (2, MOST)
 #: What one session of its own can take from the evidence of a series: 1 − q, and it may add a day.
 _STEP = np.log(2 / 0.05)
 #: Two reports that hold every site upset what is known of an address or a page.
@@ -40,30 +42,41 @@ def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
 
     ``MOST + 1`` where more are needed.
     """
-    series = evidence.series
-    is_judged = (series.kind != MARK) & (series.kind < FAILING)
-    to_chance = np.full(len(series.kind), MOST + 1)
+    of_kinds = evidence.series.of_kinds()
+    is_judged = of_kinds.kind != MARK
+    to_chance = np.full(len(evidence.series.kind), MOST + 1)
+    lessons = {count: _learn(evidence, of_kinds, count) for count in _CANDIDATES_AT}
     for count in range(MOST, 0, -1):
-        weights = _weigh(evidence, count)
+        weights = _weigh(evidence, of_kinds, lessons[min(n for n in lessons if n >= count)], count)
         line = chance.find_line(weights[is_judged], evidence.tested_count, thresholds.chance_share)
-        to_chance[weights < line + np.log(2)] = count
+        to_chance[: len(weights)][weights < line + np.log(2)] = count
     return pd.Series(to_chance, name="to_chance")
 
 
-def _weigh(evidence: Evidence, count: int) -> NDArray[np.float64]:
+def _learn(evidence: Evidence, of_kinds: Series, count: int) -> Lessons:
+    """What would teach after so many forged successes.
+
+    Each takes one from the sum that makes a stretch a candidate; where that is too little then,
+    all its failures teach.
+    """
+    candidates = find_candidates(of_kinds, CANDIDATE_GAIN + count)
+    return learn(evidence.facts, of_kinds, candidates, evidence.lessons)
+
+
+def _weigh(
+    evidence: Evidence, of_kinds: Series, lessons: Lessons, count: int
+) -> NDArray[np.float64]:
     """The least evidence of each series with so many forged reports."""
-    series = evidence.series
-    # A forged success takes one from the sum that makes a stretch a candidate; where that is too
-    # little then, all its failures teach.
-    candidates = find_candidates(series, CANDIDATE_GAIN + count)
-    rates = learn(evidence.facts, series, candidates, evidence.lessons).rates(count)
-    rates = raise_by_own(series, rates, evidence.is_inside, count)
-    weights, _ = chance.weigh_evidence(series, rates)
+    sessions = len(of_kinds.row)
+    is_inside = evidence.is_inside[:sessions]
+    rates = raise_by_own(of_kinds, lessons.rates(count), is_inside, count)
+    weights, _ = chance.weigh_evidence(of_kinds, rates)
     if evidence.schedules:
         scheduled = list(evidence.schedules)
-        plain, _ = chance.weigh_evidence(series, evidence.rates)
-        weights[scheduled] += (evidence.log_evidence - plain)[scheduled]
-    return weights - count * _STEP
+        plain, _ = chance.weigh_evidence(of_kinds, evidence.rates[:sessions])
+        weights[scheduled] += evidence.log_evidence[scheduled] - plain[scheduled]
+    weights -= count * _STEP
+    return weights
 
 
 def sessions_to_flip(
