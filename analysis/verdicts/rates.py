@@ -191,11 +191,7 @@ class _Teaching:
 
 
 def raise_by_own(
-    series: Series,
-    rates: Floats,
-    is_inside: NDArray[np.bool_],
-    failures: int = 0,
-    successes: int = 0,
+    series: Series, rates: Floats, is_inside: NDArray[np.bool_], forged: int = 0
 ) -> Floats:
     """The rates, at least as high as what fails in the series outside of its stretches.
 
@@ -272,7 +268,8 @@ def _of_the_route(facts: Facts, asked: pd.DataFrame) -> tuple[Floats, Floats]:
     own["hits"] = rows[is_silent].groupby([*cell, "day"]).size()
     own_hits, own_sessions = _around(own.fillna(0.0), asked, cell, _ROUTE_DAYS)
     is_known = (asked["site_asn"] >= 0).to_numpy()
-    series: Series, rates: Floats, is_inside: NDArray[np.bool_], forged: int = 0
+    hits, sessions = hits - own_hits, sessions - own_sessions
+    return np.where(is_known, hits, np.nan), np.where(is_known, sessions, np.nan)
 
 
 def _around(
