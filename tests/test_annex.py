@@ -143,7 +143,7 @@ def test_a_site_is_set_aside_once_for_the_reason_that_its_verdicts_give() -> Non
         _aside("b.example", "AS1", ""), _aside("b.example", "AS2", "name_does_not_exist"),
     ])  # fmt: skip
     aside = set_aside(verdicts, NETWORKS, DOMAINS)
-    assert list(aside["reason"]) == ["down", "insufficient"]
+    assert list(aside["reason"]) == ["down", "name_does_not_exist"]
     assert list(aside["networks"]) == ["One;Two", "Two"]
 
 

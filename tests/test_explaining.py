@@ -50,7 +50,9 @@ def test_a_listing_leads_down_to_its_sessions(
     assert f"blocked from {row.blocked_from} until " in said
     assert f"sessions to flip: {row.sessions_to_flip} " in said
     assert f"witness: {row.witness_report_id}" in said
-    assert re.search(r"interval \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d, .*: seen open ", said)
+    assert re.search(
+        r"interval \d{4}-\d\d-\d\dT[\d:]{8} to \d{4}-\d\d-\d\dT[\d:]{8} UTC, .*: seen open ", said
+    )
     sessions = re.findall(
         r"^    \d{4}-\d\d-\d\d  (blocked|reachable|down|unclear|tells)", said, re.M
     )

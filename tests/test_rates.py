@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.rates import LEAST, estimate_rates, raise_by_own
+from analysis.verdicts.facts import read_facts
+from analysis.verdicts.rates import LEAST, learn, raise_by_own
 from analysis.verdicts.series import find_candidates, read_series
 from analysis.verdicts.sessions import KINDS, add_sessions
 from tests.series import series_of
@@ -72,7 +73,7 @@ def rates_of(*tests: Outcome, site: str = "a.example", asn: int = ONE) -> np.nda
     thresholds = Thresholds()
     add_sessions(connection, [ONE, TWO, THREE], {TWO: "Two", THREE: "Two"}, thresholds)
     series = read_series(connection, thresholds)
-    rates, _ = estimate_rates(connection, series, find_candidates(series))
+    rates = learn(read_facts(connection, series), series, find_candidates(series)).rates()
     first = series.sessions.iloc[series.first_rows()]
     site_number = sorted({one.site for one in tests}).index(site)
     is_own = (

@@ -138,11 +138,11 @@ def test_sites_are_those_of_domestic_networks(tmp_path: Path) -> None:
             (False, -2, 7), (True, -11, 15),
         ),
         ({"last_seen_open": ""}, (True, 5, None), (True, -11, 15)),
-        ({"last_seen_open": "2024-03-10"}, (False, 5, 5), (True, -11, 15)),
+        ({"last_seen_open": "2024-03-10"}, (True, 5, 5), (True, -11, 15)),
         ({"blocked_until": "", "first_seen_open_again": ""}, (True, 5, 7), (False, None, None)),
         (
             {"blocked_until": "2024-06-04", "first_seen_open_again": ""},
-            (True, 5, 7), (False, 4, None),
+            (True, 5, 7), (True, 4, None),
         ),
     ],
 )  # fmt: skip

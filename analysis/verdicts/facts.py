@@ -21,13 +21,15 @@ FROM sessions s JOIN networks n USING (probe_asn) SEMI JOIN tested_cells USING (
 WHERE n.is_domestic AND s.class IN ('blocked', 'ok', 'unclear')
 """
 
-# The failures of cells in which too few fail for a series.
+# The failures of cells in which too few fail for a series. Those of cells that are too thin teach
+# about the probe all the same.
 _STRAY_FAILURES = """
 SELECT enum_code(domain)::INTEGER AS domain, probe_asn::INTEGER AS probe_asn,
   enum_code(session)::INTEGER AS session, enum_code(software)::INTEGER AS software, day,
-  enum_code(kind)::TINYINT AS kind, operator
-FROM counted_sessions ANTI JOIN failing_cells USING (domain, probe_asn)
-WHERE class = 'blocked'
+  enum_code(kind)::TINYINT AS kind, operator, t.domain IS NOT NULL AS teaches
+FROM sessions s JOIN networks USING (probe_asn) LEFT JOIN tested_cells t USING (domain, probe_asn)
+  ANTI JOIN failing_cells USING (domain, probe_asn)
+WHERE class = 'blocked' AND is_domestic
 """
 
 _SITES = """
@@ -91,7 +93,7 @@ def read_facts(connection: duckdb.DuckDBPyConnection, series: Series) -> Facts:
     told = series.sessions.assign(
         teaches=series.sessions["is_domestic"] & (series.sessions["class"] != DOWN)
     )
-    strays = connection.execute(_STRAY_FAILURES).df().assign(teaches=True)
+    strays = connection.execute(_STRAY_FAILURES).df().assign(is_domestic=True)
     rows = pd.concat([told, strays], ignore_index=True)
     is_failure = (rows["class"].fillna(BLOCKED) == BLOCKED).to_numpy()
     rows = rows.assign(

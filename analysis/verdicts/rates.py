@@ -187,7 +187,11 @@ class _Teaching:
 
     @cached_property
     def _probe(self) -> dict[str, tuple[Floats, Floats]]:
-        return _of_the_probe(self.facts.reports, self.facts.rows, self.lesson, self.asked)
+        rows = self.facts.rows
+        is_domestic = rows["is_domestic"].to_numpy(bool) & rows["is_counted"].to_numpy()
+        is_out = is_domestic & (self._fails_otherwise() | self.is_candidate)
+        lesson = _Lesson(is_domestic & self.is_hit & ~self.is_candidate, is_out)
+        return _of_the_probe(self.facts.reports, rows, lesson, self.asked)
 
 
 def raise_by_own(
