@@ -239,7 +239,8 @@ def test_a_signal_to_make_reaches_the_program(house: Path, number: signal.Signal
     _script(house / ".venv/bin/python", f"exec '{sys.executable}' -c \"$CODE\"")
     assert MAKE
     process = subprocess.Popen(
-        [MAKE, "report", "PROBE_CC=QQ"], cwd=house, env={**os.environ, "CODE": stand_in}, text=True,
+        [MAKE, "--no-print-directory", "report", "PROBE_CC=QQ"], cwd=house, text=True,
+        env={**os.environ, "CODE": stand_in},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     assert process.stdout
