@@ -75,10 +75,8 @@ class Evidence:
     @property
     def is_surprising(self) -> NDArray[np.bool_]:
         """Which series are no chance: by a mark, or by the model."""
-        kind = self.series.kind
-        is_no_chance: NDArray[np.bool_] = (kind == MARK) | (
-            (kind < FAILING) & (self.log_evidence >= self.line)
-        )
+        is_beyond = self.series.is_weighed & (self.log_evidence >= self.line)
+        is_no_chance: NDArray[np.bool_] = (self.series.kind == MARK) | is_beyond
         return is_no_chance
 
 
@@ -107,8 +105,7 @@ def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Threshold
         log_evidence[number] = max(log_evidence[number], _weigh_schedule(series, number, schedule))
     ((cell_count,),) = connection.execute("SELECT count(*) FROM tested_cells").fetchall()
     tested_count = cell_count * (len(KINDS) - 1)
-    is_judged = (series.kind != MARK) & (series.kind < FAILING)
-    line = chance.find_line(log_evidence[is_judged], tested_count, thresholds.chance_share)
+    line = chance.find_line(log_evidence[series.is_weighed], tested_count, thresholds.chance_share)
     stretches = _find_stretches(series, rates, schedules, thresholds)
     is_of_version = lessons.is_of_version | follow_version(of_kinds)
     defects = of_kinds.row[of_kinds.is_hit & is_of_version]
@@ -226,37 +223,29 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
 
     What a resolver answers does not depend on the probe.
     """
-    frame = pd.DataFrame({"series": series.series, "software": series.column("software"),
-                          "hits": series.is_hit, "sessions": 1})  # fmt: skip
-    sums = frame.groupby(["series", "software"])[["hits", "sessions"]].sum()
-    others = sums.groupby(level="series").transform("sum") - sums
-    is_alone = is_alone_in_failing(sums, others)
+    is_alone = _fail_alone(series.series, series.column("software"), series.is_hit)
+    keys = pd.MultiIndex.from_arrays([series.series, series.column("software")])
     is_lookup = np.array([kind.startswith("dns") for kind in (*KINDS, "")])[series.kind]
-    found = frame.join(is_alone.rename("is_alone"), on=["series", "software"])["is_alone"]
-    follows: NDArray[np.bool_] = found.to_numpy() & ~is_lookup[series.series]
+    follows: NDArray[np.bool_] = is_alone.reindex(keys).to_numpy(bool) & ~is_lookup[series.series]
     return follows
-
-
-def is_alone_in_failing(own: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
-    """Whether a version fails mostly, and the others together hardly ever.
-
-    Args:
-        own, others: ``hits`` and ``sessions``, of the version and of all others.
-    """
-    _, high = wilson_bounds(others["hits"], others["sessions"])
-    return (2 * own["hits"] > own["sessions"]) & (high.fillna(1.0) < 0.5)
 
 
 def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
     """By stretch: whether it is one version of the probe that fails, where others do not."""
-    frame = pd.DataFrame({
-        "stretch": elements["stretch"], "hits": elements["is_hit"], "sessions": 1,
-        "software": evidence.series.sessions["software"].to_numpy()[elements["row"]],
-    })  # fmt: skip
-    sums = frame.groupby(["stretch", "software"])[["hits", "sessions"]].sum()
-    others = sums.groupby(level="stretch").transform("sum") - sums
-    is_alone = is_alone_in_failing(sums, others) & (sums["hits"] > 0)
-    return is_alone.groupby(level="stretch").any()
+    software = evidence.series.sessions["software"].to_numpy()[elements["row"]]
+    is_alone = _fail_alone(elements["stretch"].to_numpy(), software, elements["is_hit"].to_numpy())
+    return is_alone.groupby(level=0).any()
+
+
+def _fail_alone(
+    group: NDArray[np.int64], software: NDArray[np.generic], is_hit: NDArray[np.bool_]
+) -> pd.Series:
+    """By group and version: whether it fails mostly there, and the others hardly ever."""
+    frame = pd.DataFrame({"group": group, "software": software, "hits": is_hit, "sessions": 1})
+    own = frame.groupby(["group", "software"])[["hits", "sessions"]].sum()
+    others = own.groupby(level="group").transform("sum") - own
+    _, high = wilson_bounds(others["hits"], others["sessions"])
+    return (2 * own["hits"] > own["sessions"]) & (high.fillna(1.0) < 0.5)
 
 
 def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataFrame:

@@ -48,13 +48,14 @@ def look_inside(
         stretches: as ``intervals.judge_stretches`` returns them, for the whole period.
     """
     elements = evidence.elements_of(stretches)
-    elements = elements[_lies_in(elements["day"], period)].reset_index(drop=True)
+    elements = elements[lies_in(elements["day"], period)].reset_index(drop=True)
     counted = count_stretches(stretches.drop(columns=["hits", "misses", "hit_days"]), elements)
     is_listed = counted["is_listed"] & find_blocks(evidence, counted, thresholds)
     return Inside(elements, counted.assign(is_listed=is_listed))
 
 
-def _lies_in(day: pd.Series, period: Period) -> pd.Series:
+def lies_in(day: pd.Series, period: Period) -> pd.Series:
+    """Which days lie in the period."""
     return (day >= pd.Timestamp(period.since)) & (day < pd.Timestamp(period.until))
 
 
@@ -122,7 +123,7 @@ def _find_open(
     series, sessions = evidence.series, evidence.series.sessions
     # Where lookups fail, one through another resolver does not show the network to be open.
     lookups = series.cell[[name.startswith("dns") for name in np.array([*KINDS, ""])[series.kind]]]
-    is_outside = _lies_in(sessions["day"], period)
+    is_outside = lies_in(sessions["day"], period)
     is_outside &= sessions["is_speaking"] | ~sessions["cell"].isin(lookups)
     is_outside.iloc[failing_rows] = False
     outside = sessions.loc[is_outside, ["cell", "class", "day"]]

@@ -76,7 +76,7 @@ def judge_stretches(
     is_block = find_blocks(evidence, stretches, thresholds)
     kinds = np.array(KINDS)[stretches.loc[is_block, "kind"].to_numpy(np.int64)]
     blocks = stretches[is_block].assign(kind=pd.Series(kinds, stretches.index[is_block], dtype=str))
-    hits = _hits_of(evidence, elements[elements["stretch"].isin(blocks.index)])
+    hits = _hits_of(evidence, elements[elements["stretch"].isin(blocks.index)], "stretch")
     blocks = blocks.join(explain_hits(connection, hits)["mechanism"])
     connection.register("hits_at_hand", hits)
     connection.execute(_STRETCH_SESSIONS)
@@ -123,11 +123,11 @@ def _find_unexplained(
     return is_unexplained
 
 
-def _hits_of(evidence: Evidence, elements: pd.DataFrame) -> pd.DataFrame:
-    """The hits among stretches: ``number`` and ``place``, the row of ``sessions``."""
+def _hits_of(evidence: Evidence, elements: pd.DataFrame, group: str) -> pd.DataFrame:
+    """The hits: ``number``, the column ``group``, and ``place``, the row of ``sessions``."""
     hits = elements[elements["is_hit"]]
     place = evidence.series.sessions["place"].to_numpy()[hits["row"]]
-    return pd.DataFrame({"number": hits["stretch"].to_numpy(), "place": place})
+    return pd.DataFrame({"number": hits[group].to_numpy(), "place": place})
 
 
 def _join(evidence: Evidence, stretches: pd.DataFrame) -> pd.Series:
@@ -199,14 +199,13 @@ def _describe(
     elements["number"] = stretches["number"].reindex(elements["stretch"]).to_numpy()
     hits = elements[elements["is_hit"]]
     by_number = hits.groupby("number")
-    place = pd.DataFrame(
-        {"number": hits["number"], "place": sessions["place"].to_numpy()[hits["row"]]}
-    )
     table = pd.DataFrame({
         "first_row": by_number["row"].min(), "last_row": by_number["row"].max(),
         "session_count": by_number["row"].nunique(), "day_count": by_number["day"].nunique(),
     })  # fmt: skip
-    table = table.join(explain_hits(connection, place)).fillna({"mechanism": ""})
+    table = table.join(explain_hits(connection, _hits_of(evidence, elements, "number"))).fillna(
+        {"mechanism": ""}
+    )
     table["longest_gap_days"] = _longest_gaps(elements)
     opening = stretches.sort_values("first").drop_duplicates("number").set_index("number")
     closing = (

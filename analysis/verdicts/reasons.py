@@ -9,6 +9,7 @@ from analysis.outcomes.macros import exact
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.verdicts.blocks import Evidence
+from analysis.verdicts.cells import lies_in
 from analysis.verdicts.intervals import CELL
 from analysis.vocabulary import LISTED, SET_ASIDE_REASONS
 
@@ -60,10 +61,15 @@ def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 
 
 def count_defects(evidence: Evidence, period: Period, names: NDArray[np.object_]) -> pd.DataFrame:
+    """Sessions of each site that failed as the probe's version does: ``domain, problem_count``."""
     sessions = evidence.series.sessions.iloc[np.unique(evidence.defects)]
-    day = sessions["day"]
-    is_inside = (day >= pd.Timestamp(period.since)) & (day < pd.Timestamp(period.until))
-    counts = sessions[is_inside].groupby("domain").size().rename("problem_count").reset_index()
+    counts = (
+        sessions[lies_in(sessions["day"], period)]
+        .groupby("domain")
+        .size()
+        .rename("problem_count")
+        .reset_index()
+    )
     return counts.assign(domain=names[counts["domain"]])
 
 

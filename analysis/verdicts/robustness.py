@@ -43,12 +43,13 @@ def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
     ``MOST + 1`` where more are needed.
     """
     of_kinds = evidence.series.of_kinds()
-    is_judged = of_kinds.kind != MARK
     to_chance = np.full(len(evidence.series.kind), MOST + 1)
     lessons = {count: _learn(evidence, of_kinds, count) for count in _CANDIDATES_AT}
     for count in range(MOST, 0, -1):
         weights = _weigh(evidence, of_kinds, lessons[min(n for n in lessons if n >= count)], count)
-        line = chance.find_line(weights[is_judged], evidence.tested_count, thresholds.chance_share)
+        line = chance.find_line(
+            weights[of_kinds.is_weighed], evidence.tested_count, thresholds.chance_share
+        )
         to_chance[: len(weights)][weights < line + np.log(2)] = count
     return pd.Series(to_chance, name="to_chance")
 

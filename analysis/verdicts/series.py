@@ -77,6 +77,12 @@ class Series:
         values: NDArray[np.generic] = self.sessions[name].to_numpy()[self.row]
         return values
 
+    @property
+    def is_weighed(self) -> NDArray[np.bool_]:
+        """Which series chance is asked of: those of one kind of failure that is no mark."""
+        weighed: NDArray[np.bool_] = (self.kind != MARK) & (self.kind < FAILING)
+        return weighed
+
     def of_kinds(self) -> "Series":
         """The series of one kind of failure, which stand before those of whatever fails."""
         count = int(np.count_nonzero(self.kind < FAILING))
@@ -85,6 +91,7 @@ class Series:
                       self.is_hit[:end])  # fmt: skip
 
     def first_rows(self) -> NDArray[np.int64]:
+        """The row of the first session of each series."""
         return self.row[self.starts[:-1]]
 
     @property

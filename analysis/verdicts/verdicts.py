@@ -225,14 +225,16 @@ def _host_names(connection: duckdb.DuckDBPyConnection) -> NDArray[np.object_]:
 
 def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
     series = evidence.series
-    row, is_weighed = series.first_rows(), (series.kind != MARK) & (series.kind < FAILING)
+    row = series.first_rows()
     chances = pd.DataFrame({
         "domain": names[series.sessions["domain"].to_numpy()[row]],
         "probe_asn": series.sessions["probe_asn"].to_numpy()[row],
         "kind": [KINDS[kind] if kind < FAILING else "" for kind in series.kind],
         "chance": chance.chance_of(evidence.log_evidence),
     })  # fmt: skip
-    ordered: pd.DataFrame = chances[is_weighed].sort_values([*CELL, "kind"], ignore_index=True)
+    ordered: pd.DataFrame = chances[series.is_weighed].sort_values(
+        [*CELL, "kind"], ignore_index=True
+    )
     return ordered
 
 
