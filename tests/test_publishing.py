@@ -5,6 +5,7 @@ The same bytes everywhere: test_hostile_archive.py.
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from analysis.display.markup import css
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
 from analysis.publishing.parameters import declared_parameters, distribute_parameters
 from analysis.publishing.publishing import _count_rows, publish
@@ -95,6 +97,16 @@ def test_pages_load_nothing(demo_report: Path) -> None:
         assert '<link rel="icon" href="data:,">' in html
         assert html.count("<link") == 1
         assert all(part.startswith("data:image/") for part in html.split('<img src="')[1:])
+
+
+def test_each_sheet_of_paper_names_its_report(demo_report: Path, demo_page: PageContext) -> None:
+    """The print footer says status, page, country and period; no text of them acts."""
+    for path in sorted(demo_report.glob("*.html")):
+        title = re.search("<h1>(.*?)</h1>", path.read_text(encoding="utf-8"))[1]
+        words = (demo_page.status, title, demo_page.country, demo_page.period)
+        foot = re.search('@bottom-left { content: "(.*?)";', path.read_text(encoding="utf-8"))[1]
+        assert foot == css(" · ".join(words))
+    assert css('"; }</style>\u202e') == r"\22 \3b  \7d \3c \2f style\3e \5c u202e"
 
 
 def test_every_heading_has_an_id_of_its_own(demo_report: Path) -> None:

@@ -73,7 +73,11 @@ KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
         (["PROBE_CC"], "argument=PROBE_CC: write NAME=VALUE"),
         (["=KH"], "argument==KH: write NAME=VALUE"),
         (["PROBE-CC=KH"], "argument=PROBE-CC=KH: write NAME=VALUE"),
-        (["STATUS=Draft 2"], "STATUS=Draft 2: this is not built yet"),
+        (["REPORT_LANGUAGES=en,km"], "REPORT_LANGUAGES=en,km: this is not built yet"),
+        (["STATUS=" + "Draft " * 9], "STATUS=Draft Draft "),
+        (["STATUS=--"], "STATUS=--: words on one line, such as Draft 2, of at most 40"),
+        (["STATUS=Draft\u202e2"], "STATUS=Draft\ufffd2: words on one line"),
+        (["STATUS=Draft\n2"], "STATUS=Draft\ufffd2: words on one line"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_one_line(arguments: list[str], message: str) -> None:

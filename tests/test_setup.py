@@ -144,8 +144,8 @@ def house(tmp_path: Path, repository_root: Path) -> Path:
         shutil.copy(repository_root / name, folder / name)
     body = """
 for a; do printf "[%s]\\n" "$a"; done
-[ -z "$EXIT_STATUS_FILE" ] || { echo "$STATUS" >"$EXIT_STATUS_FILE"; exit 0; }
-exit $STATUS"""
+[ -z "$EXIT_STATUS_FILE" ] || { echo "$ENDS_WITH" >"$EXIT_STATUS_FILE"; exit 0; }
+exit $ENDS_WITH"""
     _script(folder / ".venv/bin/python", body)
     for stamp in (".installed-from-lock", ".installed-from-dev-lock"):
         (folder / ".venv" / stamp).write_text(f"{folder.resolve()}\n")
@@ -162,7 +162,7 @@ def _make(
 ) -> tuple[int, list[str]]:
     """Run make; give its exit code and the lines that it printed."""
     assert MAKE
-    clean = {"PATH": os.environ["PATH"], "STATUS": str(status), **environment}
+    clean = {"PATH": os.environ["PATH"], "ENDS_WITH": str(status), **environment}
     done = subprocess.run(
         [MAKE, *arguments], cwd=house, env=clean, text=True, check=False, timeout=60,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

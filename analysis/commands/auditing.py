@@ -74,6 +74,13 @@ def compare(before: Path, after: Path) -> str:
     return "\n".join(printable(line) for line in as_text(changes, first, second))
 
 
+def status_in_words(probe_cc: str, status: str) -> str:
+    """What every page says of a report: the words given to it, and that a country is fictional."""
+    if not is_fictional(probe_cc):
+        return status or "Draft"
+    return f"{status} · Fictional country" if status else "Fictional country"
+
+
 def audit_page(draft: Draft, run: Mapping[str, Any]) -> Appendix:
     """The page of a report that is being made."""
 
@@ -185,7 +192,7 @@ def _context(report: Report) -> PageContext:
     return PageContext(
         country=country_name(report.probe_cc),
         period=report.period.in_words,
-        status="Fictional country" if is_fictional(report.probe_cc) else "Draft",
+        status=str(report.run.get("status") or status_in_words(report.probe_cc, "")),
         data_date=report.period.last_day.isoformat(),
         method_changes=tuple(changed_numbers(thresholds)),
     )

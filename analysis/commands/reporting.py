@@ -8,7 +8,12 @@ from pathlib import Path
 
 from analysis.auditing.claims import Draft, find_draft, load_draft
 from analysis.auditing.lookups import Report, read_report
-from analysis.commands.auditing import NOTEBOOKS, audit_page, comparison_with
+from analysis.commands.auditing import (
+    NOTEBOOKS,
+    audit_page,
+    comparison_with,
+    status_in_words,
+)
 from analysis.commands.settings import Settings
 from analysis.errors import ParameterError
 from analysis.findings.parameters import StudyParameters, changed_numbers
@@ -93,7 +98,7 @@ def make_report(
         sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
         {**settings.study.for_notebooks(), **NOTEBOOK_OPTIONS},
         settings.out,
-        page_context(settings.study),
+        page_context(settings.study, settings.status),
         run,
         display,
         reads=READS,
@@ -104,12 +109,12 @@ def make_report(
     return out / "index.html"
 
 
-def page_context(study: StudyParameters) -> PageContext:
+def page_context(study: StudyParameters, status: str = "") -> PageContext:
     """What the header of every page says."""
     return PageContext(
         country=countries.country_name(study.probe_cc),
         period=study.period.in_words,
-        status="Fictional country" if countries.is_fictional(study.probe_cc) else "Draft",
+        status=status_in_words(study.probe_cc, status),
         data_date=study.period.last_day.isoformat(),
         method_changes=tuple(changed_numbers(study.thresholds)),
     )
@@ -140,6 +145,7 @@ def _run(
         **_snapshot(settings),
         **({"claims": asdict(earlier.draft.file)} if earlier.draft else {}),
         **({"previous_digest": earlier.previous.digest} if earlier.previous else {}),
+        "status": status_in_words(study.probe_cc, settings.status),
         "is_fictional": countries.is_fictional(study.probe_cc),
     }
 

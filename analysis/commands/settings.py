@@ -1,5 +1,6 @@
 """The arguments of the command line: ``NAME=VALUE``, the same as make's variables."""
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +23,17 @@ from analysis.sources.schedulers import parse_address
 VARIABLES: Mapping[str, str] = {
     **{name.upper(): one.help for name, one in PARAMETERS.items() if one.is_variable},
     "OUT": "where the report or share goes (default reports/<cc>/<since>--<until>/, shared/…)",
+    "STATUS": "words such as Draft 2, on every page and in the print footer",
     "PREVIOUS": "an earlier report's folder: what changed since stands on the first page",
     "CLAIMS": "a draft's statements (data/claims/….yml) that the report's tables are held against",
     "KEEP_RAW": "1: keep the files that a server sends in STORE/raw/",
     "JOBS": "processes for reading, and notebooks at a time (default: one per processor)",
     "SCHEDULER": "tcp://host:port of a Dask scheduler whose workers read instead, JOBS at once",
 }
-_NOT_BUILT = {"REPORT_LANGUAGES", "STATUS"}
+_NOT_BUILT = {"REPORT_LANGUAGES"}
+_LONGEST_STATUS = 40  # characters; it stands beside the country's name on a phone
+#: Joiners and breaks that a script needs within a word; no other invisible character is taken.
+_WITHIN_WORDS = "\u200b\u200c\u200d"
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Settings:
     Attributes:
         study: the study's parameters.
         out: the folder of the report or the share.
+        status: words of whoever makes the report, such as "Draft 2", or ``""``.
         previous: the folder of an earlier report, or None.
         claims: the file of a draft's statements, or None.
         keep_raw: keep what a server sends.
@@ -49,6 +55,7 @@ class Settings:
 
     study: StudyParameters
     out: Path
+    status: str
     previous: Path | None
     claims: Path | None
     keep_raw: bool
@@ -99,6 +106,7 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
     return Settings(
         study=study,
         out=out,
+        status=_status(given.get("STATUS", "")),
         previous=_path("PREVIOUS", given),
         claims=_path("CLAIMS", given),
         keep_raw=_whole("KEEP_RAW", given, range(2)) == 1,
@@ -147,6 +155,27 @@ def _split_arguments(arguments: Iterable[str]) -> tuple[dict[str, str], dict[str
                 "the method's numbers by the lower-case names in the notebooks"
             )  # fmt: skip
     return given, thresholds
+
+
+def _status(text: str) -> str:
+    """Words on one line; what a header or a footer could not show is refused.
+
+    Raises:
+        ParameterError: it is long, has no letter or digit, or holds a character that acts.
+    """
+    acts = [
+        char
+        for char in text
+        if (unicodedata.category(char)[0] == "C" and char not in _WITHIN_WORDS)
+        or unicodedata.category(char) in ("Zl", "Zp")
+    ]
+    has_words = any(char.isalnum() for char in text)
+    if text and (acts or not has_words or len(text) > _LONGEST_STATUS):
+        raise ParameterError(
+            "STATUS", text, f"words on one line, such as Draft 2, of at most {_LONGEST_STATUS} "
+            "characters are accepted"
+        )  # fmt: skip
+    return text
 
 
 def _whole(name: str, given: Mapping[str, str], accepted: range) -> int | None:

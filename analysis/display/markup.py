@@ -36,9 +36,17 @@ def visible(text: str) -> str:
     return _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
+def css(text: str) -> Markup:
+    """The text between quotes in a style sheet: nothing in it ends the quotes or the element."""
+    return Markup(
+        "".join(c if c.isalnum() or c == " " else f"\\{ord(c):x} " for c in visible(str(text)))
+    )
+
+
 def make_inert(environment: Environment) -> Environment:
     """Let an environment escape every value, and write out what would act as a control."""
     environment.autoescape = True
+    environment.filters["css"] = css
     environment.finalize = lambda value: value if isinstance(value, Markup) else visible(str(value))
     return environment
 
