@@ -51,12 +51,12 @@ DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup setup-dev report ingest share validate audit test check lab bench clean run-report \
+.PHONY: help setup setup-dev report ingest share validate audit test check translations lab bench clean run-report \
   run-ingest run-share run-validate run-audit FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | \
-	  while IFS='	' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+	  while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo '  make report PROBE_CC=KH SINCE=2023-07-01 UNTIL=2024-07-01 SOURCE=ooni'
 	@echo '  variables: $(PARAMETERS)'
@@ -113,6 +113,9 @@ check: $(DEV_STAMP)  ## lint, types, stripped notebooks, import directions
 	@$(PY) -m mypy
 	@set -- notebooks/*.ipynb; if [ -e "$$1" ]; then $(PY) -m nbstripout --verify "$$@"; fi
 	@$(PY) -m pytest -q -p no:cacheprovider tests/test_architecture.py
+
+translations: $(DEV_STAMP)  ## bring the catalogues of other languages in line with the sentences
+	@$(PY) tools/translations.py
 
 lab: $(STAMP)  ## JupyterLab on notebooks/
 	@if [ "$$(id -u)" = 0 ]; then \

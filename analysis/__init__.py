@@ -4,6 +4,7 @@ A folder imports only from folders above it in this list, and from the modules b
 every folder may import: ``errors``, ``period``, ``hosts``, ``tables``, ``temporary_folders`` and
 the ``vocabulary``.
 
+``languages``     the report's own sentences in another language; numbers and dates in words
 ``observations``  one JSON line → one observation
 ``reference``     countries, test lists, networks, events: what is known besides the measurements
 ``sources``       the only code that talks to a network

@@ -19,7 +19,12 @@ DEFAULTS = ANALYSIS / "findings" / "parameters.py"
 #: What stands right under analysis/: all the others speak it.
 GROUND = {path.stem for path in ANALYSIS.glob("[a-z]*.py")}
 #: What these folders may import besides the ground. They know no study.
-APART = {ISLAND: set(), "display": {"reference"}, "publishing": {"display"}}
+APART = {
+    ISLAND: set(),
+    "languages": set(),
+    "display": {"languages", "reference"},
+    "publishing": {"display", "languages"},
+}
 #: Lines of a module; the rules are one list that is read from top to bottom.
 LONGEST, SHORTEST, LONG_ON_PURPOSE = 400, 40, {"outcomes/rules.py"}
 #: Whatever opens a connection. pyarrow's file systems reach S3.

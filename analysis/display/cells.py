@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.display.markup import macros, visible
+from analysis.display.markup import macros
+from analysis.languages.values import visible
 from analysis.vocabulary import STATES, value_words
 
 Kind = Literal["number", "share", "asn", "date", "flag", "state", "list", "link", "text"]

@@ -5,7 +5,6 @@ control and reordering characters are written out before, so that none can act.
 """
 
 import os
-import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,27 +12,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from analysis.languages.language import ENGLISH, Language, template_functions
+from analysis.languages.values import visible
+
 TEMPLATES = Path(__file__).parent / "templates"
 #: The environment variable that is set where a notebook is run for a page.
 PUBLISHING = "WORKBOOK_PUBLISHING"
-
-# C0 and C1 controls, and the characters that reorder text; zero-width spaces and joiners stay,
-# since Khmer needs them.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def is_publishing() -> bool:
     """Whether this notebook is run for a page of a report, rather than by somebody who looks."""
     return bool(os.environ.get(PUBLISHING))
-
-
-def visible(text: str) -> str:
-    """The text with control and reordering characters written out, so that none can act."""
-    text = _SURROGATE.sub("\ufffd", text)
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def css(text: str) -> Markup:
@@ -43,27 +32,32 @@ def css(text: str) -> Markup:
     )
 
 
-def make_inert(environment: Environment) -> Environment:
-    """Let an environment escape every value, and write out what would act as a control."""
+def make_inert(environment: Environment, lang: Language = ENGLISH) -> Environment:
+    """Let an environment escape every value, and write out what would act as a control.
+
+    Its templates say their own sentences in a language: ``{{ _("…") }}``, see ``languages``.
+    """
+    environment.globals |= template_functions(lang)
     environment.autoescape = True
     environment.filters["css"] = css
     environment.finalize = lambda value: value if isinstance(value, Markup) else visible(str(value))
     return environment
 
 
-def make_environment(*folders: Path) -> Environment:
+def make_environment(*folders: Path, lang: Language = ENGLISH) -> Environment:
     """An environment of the templates in some folders and of those here.
 
     A name that is not handed in is an error (jinja2.UndefinedError), not an empty text.
     """
     loader = FileSystemLoader([*folders, TEMPLATES])
-    return make_inert(Environment(loader=loader, undefined=StrictUndefined, autoescape=True))
+    environment = Environment(loader=loader, undefined=StrictUndefined, autoescape=True)
+    return make_inert(environment, lang)
 
 
-@lru_cache(maxsize=4)
-def macros(template: str) -> Any:
+@lru_cache(maxsize=16)
+def macros(template: str, lang: Language = ENGLISH) -> Any:
     """The macros of a template as functions that return ``Markup``."""
-    return make_environment().get_template(template).module
+    return make_environment(lang=lang).get_template(template).module
 
 
 @lru_cache(maxsize=1)

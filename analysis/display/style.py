@@ -20,7 +20,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from analysis.display.cells import network_number, number
-from analysis.display.markup import visible
+from analysis.languages.values import visible
 
 INK, SOFT_INK, RULE = "#1B1B1B", "#555555", "#C9C5BD"
 WIDTH = 7.2  # inches; the page shows it 690 to 1000 pixels wide, a phone lets it scroll

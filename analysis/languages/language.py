@@ -1,0 +1,171 @@
+"""One language of a report: its sentences, numbers, dates, and what a page says of it."""
+
+import datetime
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from babel import Locale
+from markupsafe import Markup
+
+from analysis.errors import ParameterError
+from analysis.languages.catalogue import PLACE, Translations, list_translated, open_translations
+from analysis.languages.values import (
+    date_text,
+    month_text,
+    number_text,
+    share_text,
+    value_html,
+    value_text,
+)
+from analysis.period import Period
+
+#: The language in which the sentences stand in the code.
+SOURCE = "en"
+#: English with days before months, as everywhere in the project.
+_LOCALES = {SOURCE: "en_GB"}
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language. Two of one code are the same."""
+
+    code: str
+
+    @cached_property
+    def locale(self) -> Locale:
+        """What Babel knows of it."""
+        return Locale.parse(_LOCALES.get(self.code, self.code))
+
+    @property
+    def name(self) -> str:
+        """Its name for itself: English, ខ្មែរ."""
+        return Locale.parse(self.code).get_display_name() or self.code
+
+    @property
+    def direction(self) -> str:
+        """``ltr`` or ``rtl``."""
+        return self.locale.text_direction
+
+    @property
+    def is_reviewed(self) -> bool:
+        """Whether a native reader has reviewed every translation; a page says where not."""
+        translations = self._translations
+        return translations is None or not translations.unreviewed_count
+
+    @cached_property
+    def _translations(self) -> Translations | None:
+        return None if self.code == SOURCE else open_translations(self.code)
+
+    def say(self, sentence: str, /, **values: object) -> str:
+        """A sentence as plain text, for a title, an attribute or a sheet.
+
+        Args:
+            sentence: the English one, with named places such as ``{count}``; also a word of the
+                vocabulary.
+            values: what stands in the places, each written by its type.
+
+        Raises:
+            KeyError: a place has no value.
+        """
+        translated = self._translations.find(sentence) if self._translations else sentence
+        return self._fill(translated, sentence, values)
+
+    def say_plural(self, one: str, many: str, n: int, /, **values: object) -> str:
+        """The sentence that fits the count ``n``, which also stands where it says ``{n}``."""
+        return self._fill(*self._choose(one, many, n), {"n": n, **values})
+
+    def html(self, sentence: str, /, **values: object) -> Markup:
+        """A sentence for a page: every value is escaped but markup of ours, such as a link.
+
+        A sentence without a translation is marked as English.
+        """
+        translated = self._translations.find(sentence) if self._translations else sentence
+        return self._fill_html(translated, sentence, values)
+
+    def html_plural(self, one: str, many: str, n: int, /, **values: object) -> Markup:
+        """The same for a sentence that fits a count."""
+        return self._fill_html(*self._choose(one, many, n), {"n": n, **values})
+
+    def number(self, value: int | float) -> str:
+        """A number with its thousands."""
+        return number_text(value, self.locale)
+
+    def share(self, share: float) -> str:
+        """A share from 0 to 1 as per cent."""
+        return share_text(float(share), self.locale)
+
+    def date(self, day: datetime.date) -> str:
+        """A day, the month in words."""
+        return date_text(day, self.locale)
+
+    def month(self, day: datetime.date) -> str:
+        """The month of a day and its year, in words."""
+        return month_text(day, self.locale)
+
+    def period(self, period: Period) -> str:
+        """First and last day of a period."""
+        return self.say("{first} to {last}", first=period.since, last=period.last_day)
+
+    def listed(self, items: Iterable[object]) -> str:
+        """Items one after the other: *a, b and c*. A list as a value reads the same."""
+        return value_text(list(items), self.locale)
+
+    def _choose(self, one: str, many: str, n: int) -> tuple[str, str]:
+        """Translated and English sentence for a count."""
+        english = one if n == 1 else many
+        found = self._translations.find_plural(one, many, n) if self._translations else english
+        return found, english
+
+    def _fill(self, translated: str, english: str, values: dict[str, object]) -> str:
+        lang = self if translated else ENGLISH
+        return PLACE.sub(
+            lambda place: value_text(lang._plain(values[place[1]]), lang.locale),
+            translated or english,
+        )
+
+    def _fill_html(self, translated: str, english: str, values: dict[str, object]) -> Markup:
+        lang = self if translated else ENGLISH
+        # PLACE leaves what stands between places at even, the names of places at odd positions
+        parts = PLACE.split(translated or english)
+        parts[::2] = [Markup.escape(text) for text in parts[::2]]
+        parts[1::2] = [value_html(lang._plain(values[name]), lang.locale) for name in parts[1::2]]
+        filled = Markup("").join(parts)
+        return filled if translated else Markup('<span lang="{}">{}</span>').format(SOURCE, filled)
+
+    def _plain(self, value: object) -> object:
+        """A period and a yes or no in words; any other value as it is."""
+        if isinstance(value, Period):
+            return Markup.escape(self.period(value))
+        if isinstance(value, bool):
+            return Markup.escape(self.say("yes") if value else self.say("no"))
+        return value
+
+
+ENGLISH = Language(SOURCE)
+
+
+def open_language(code: str) -> Language:
+    """A language by its code.
+
+    Raises:
+        ParameterError: there is no catalogue of it.
+        ContractError: its catalogue is not right.
+    """
+    known = [SOURCE, *list_translated()]
+    if code not in known:
+        raise ParameterError("REPORT_LANGUAGES", code, f"there are {', '.join(known)}")
+    if code != SOURCE:
+        open_translations(code)
+    return Language(code)
+
+
+def template_functions(lang: Language) -> dict[str, Callable[..., Any]]:
+    """What a template calls: ``_``, ``_n`` in a text; ``say``, ``say_plural`` in an attribute."""
+    return {
+        "_": lang.html,
+        "_n": lang.html_plural,
+        "say": lang.say,
+        "say_plural": lang.say_plural,
+    }

@@ -1,0 +1,119 @@
+"""Bring every catalogue in line with the sentences in the code.
+
+    .venv/bin/python tools/translations.py            add new sentences, drop those that are gone
+    .venv/bin/python tools/translations.py --check    say which catalogues differ; exit status 1
+    .venv/bin/python tools/translations.py lo         begin a language by its code
+
+Sentences are found where they are said (``lang.say``, ``lang.html`` and their plurals; ``_``,
+``_n`` and ``say`` in templates), words in the vocabulary, the glossary and the list of categories.
+"""
+
+import csv
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from io import BytesIO
+from pathlib import Path
+
+from babel import Locale
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import write_po
+
+from analysis import vocabulary
+from analysis.languages.catalogue import catalogue_path, list_translated, read_catalogue
+from analysis.publishing.rendering import GLOSSARY
+
+ROOT = Path(__file__).resolve().parents[1]
+_PLURAL = (1, 2)
+KEYWORDS = {
+    **dict.fromkeys(("say", "html", "_"), None),
+    **dict.fromkeys(("say_plural", "html_plural", "_n"), _PLURAL),
+}
+METHODS = [("**.py", "python"), ("**.j2", "jinja2.ext:babel_extract")]
+HEADER = """\
+# {name}. An entry that is marked fuzzy has not been reviewed by a native reader: take the mark away
+# once it has. Pages say that the translation is unreviewed until none is left.
+msgid ""
+msgstr ""
+"Language: {code}\\n"
+"Plural-Forms: {plural}\\n"
+"MIME-Version: 1.0\\n"
+"Content-Type: text/plain; charset=utf-8\\n"
+"Content-Transfer-Encoding: 8bit\\n"
+
+"""
+#: Of a state, what is read; the rest is how it is drawn.
+_READ = ("words", "meaning")
+
+
+def find_sentences() -> Catalog:
+    """Every sentence and word that a reader may meet in another language."""
+    found = Catalog(project="censorship-report-workbook", charset="utf-8")
+    said = extract_from_dir(
+        ROOT / "analysis", METHODS, keywords=KEYWORDS, comment_tags=("Translators:",)
+    )
+    for file, _line, sentence, comments, context in said:
+        found.add(sentence, None, [(f"analysis/{file}", 0)], (), comments, context=context)
+    for place, word in _words():
+        found.add(word, None, [(place, 0)])
+    return found
+
+
+def _words() -> Iterator[tuple[str, str]]:
+    """Where a word that is data stands, and the word."""
+    for name, value in vars(vocabulary).items():
+        if name.isupper():
+            yield from (("analysis/vocabulary.py", word) for word in _read(value))
+    for word, meaning in GLOSSARY.items():
+        yield "analysis/publishing/rendering.py", word
+        yield "analysis/publishing/rendering.py", meaning
+    categories = ROOT / "data" / "reference" / "categories.csv"
+    with categories.open(encoding="utf-8", newline="") as file:
+        yield from ((f"data/reference/{categories.name}", row["category"])
+                    for row in csv.DictReader(file))  # fmt: skip
+
+
+def _read(value: object) -> Iterator[str]:
+    """The words in a value of the vocabulary: those of its mappings and of its states."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from [inner] if isinstance(inner, str) else _read(inner)
+    elif is_dataclass(value):
+        yield from (getattr(value, one.name) for one in fields(value) if one.name in _READ)
+
+
+def updated(code: str, sentences: Catalog) -> bytes:
+    """The catalogue of a language with these sentences, its translations kept."""
+    path = catalogue_path(code)
+    catalogue = read_catalogue(path) if path.exists() else Catalog(locale=code, charset="utf-8")
+    catalogue.update(sentences, no_fuzzy_matching=True)
+    written = BytesIO()
+    write_po(written, catalogue, width=96, omit_header=True, ignore_obsolete=True,
+             sort_by_file=True, include_lineno=False)  # fmt: skip
+    name = Locale.parse(code).get_display_name("en")
+    header = HEADER.format(name=name, code=code, plural=catalogue.plural_forms)
+    return header.encode() + written.getvalue()
+
+
+def main(arguments: list[str]) -> int:
+    """Write the catalogues, or say which differ."""
+    is_check = arguments == ["--check"]
+    sentences = find_sentences()
+    differing = 0
+    for code in list_translated() if is_check or not arguments else arguments:
+        path = catalogue_path(code)
+        text = updated(code, sentences)
+        if path.exists() and path.read_bytes() == text:
+            continue
+        differing += 1
+        if is_check:
+            print(f"{path.relative_to(ROOT)} lacks sentences, or holds some that are gone")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text)
+    return int(is_check and differing > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
