@@ -3,8 +3,9 @@
 Host names are compared in lower case, without a trailing dot, port or user, in their ASCII
 (IDNA) form. ``www`` and the bare name stay apart; they share a registrable domain.
 
-Kinds of IP addresses that no public site can have."""
+Kinds of IP addresses that no public site can have, and the page of a report that a site has."""
 
+import hashlib
 import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -140,3 +141,23 @@ def registrable_domain(host: str) -> str:
     if canonical(host) is not None:
         return host
     return _SUFFIXES.privatesuffix(host) or host
+
+
+_LEFT_OUT = re.compile(r"[^A-Za-z0-9.-]")
+_LONGEST_NAME = 60
+
+
+@lru_cache(maxsize=1 << 14)
+def site_digest(domain: str) -> str:
+    """Eight hex digits that tell a site's page and anchor from those of every other name."""
+    return hashlib.sha256(domain.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def site_file(domain: str) -> str:
+    """The file of a site's page in ``sites/``: readable, and safe in any file system."""
+    return f"{_LEFT_OUT.sub('', domain)[:_LONGEST_NAME]}-{site_digest(domain)}.html"
+
+
+def site_anchor(domain: str) -> str:
+    """Where a site stands in ``sites/index.html``."""
+    return f"s-{site_digest(domain)}"

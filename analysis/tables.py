@@ -82,6 +82,21 @@ TABLES = {
             "session_count# witness_url note",
         ),
         _table(
+            "blocked_site_networks",
+            "domain probe_asn blocked_from",
+            "domain probe_asn! blocked_from@ registrable_domain category_code is_local? network "
+            "operator state mechanism last_seen_open@ blocked_until@ first_seen_open_again@ "
+            "schedule session_count# blocked_session_count# day_count# blocked_share% "
+            "blocked_share_low% blocked_share_high% chance sessions_to_flip# resolver_asns "
+            "witness_url note",
+        ),
+        _table(
+            "sites",
+            "domain",
+            "domain registrable_domain category_code is_local? status reason measurement_count# "
+            "session_count# network_count# page",
+        ),
+        _table(
             "set_aside",
             "domain",
             "domain reason measurement_count# anomaly_count# networks note",
@@ -126,7 +141,7 @@ WRITTEN_BY: Mapping[str, str] = {
         "1-ingestion": "ingestion_ledger objects_not_read measurements_by_month",
         "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals networks",
         "3-semester-comparison": "semesters semester_changes network_changes",
-        "4-blocked-sites": "blocked_sites set_aside categories",
+        "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories",
     }.items()
     for name in names.split()
 }

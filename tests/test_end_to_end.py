@@ -293,6 +293,13 @@ def test_the_annex_rests_on_the_verdicts(tables: dict[str, pd.DataFrame]) -> Non
     for row in _rows(tables["semesters"]):
         assert int(row.blocked_domain_count) == len(by_period[row.period])
     assert set(tables["semester_changes"]["domain"]) == set(domestic["domain"])
+    stretches = tables["blocked_site_networks"]
+    assert _pairs(stretches) == _pairs(domestic[domestic["period"] == "all"])
+    assert set(stretches["domain"]) == annexed
+    by_status = tables["sites"].groupby("status")["domain"].agg(set)
+    assert by_status["listed"] == annexed
+    assert by_status["set_aside"] == set(tables["set_aside"]["domain"])
+    assert set(tables["sites"]["domain"]) == set(verdicts["domain"])
     per_network = _listed(verdicts).groupby("probe_asn")["domain"].nunique()
     for row in _rows(tables["networks"]):
         assert int(row.blocked_domain_count) == per_network.get(row.probe_asn, 0)

@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from analysis.errors import ParameterError
 from analysis.findings.study import Study
 from analysis.outcomes.rules import RULES_VERSION
@@ -49,11 +51,12 @@ def _locked(folder: Path) -> Iterator[None]:
 def _begin(folder: Path, now: dict[str, Any]) -> None:
     before = _read_made_from(folder)
     tables = [path for name in TABLES for path in folder.glob(f"{name}.*")]
+    notes = list(folder.glob(_note("*")))
     if tables and before is None:
         accepted = f"{tables[0].name} in it is not of a notebook; give a folder of its own"
         raise ParameterError("tables", folder, accepted)
     if before != now:
-        for path in tables:
+        for path in (*tables, *notes):
             path.unlink()
         write_json(folder / MADE_FROM, now)
 
@@ -75,6 +78,30 @@ def check_tables(study: Study) -> str:
             "tables", folder, f"the tables in it are of other {' and '.join(other)}; {run}"
         )
     return str(folder)
+
+
+def keep_note(tables: str | Path, name: str, frame: pd.DataFrame) -> None:
+    """Hand a frame to those who come after within the run; it is not published."""
+    path = Path(tables) / _note(name)
+    aside = path.with_suffix(".part")
+    frame.to_parquet(aside, index=False)
+    aside.replace(path)
+
+
+def read_note(tables: str | Path, name: str) -> pd.DataFrame:
+    """What a notebook before this one handed on.
+
+    Raises:
+        ParameterError: it has not run.
+    """
+    path = Path(tables) / _note(name)
+    if not path.is_file():
+        raise ParameterError("tables", tables, f"{path.name} is not in it; run the notebooks anew")
+    return pd.read_parquet(path)
+
+
+def _note(name: str) -> str:
+    return f".{name}.parquet"
 
 
 def made_from(study: Study) -> dict[str, Any]:

@@ -150,7 +150,10 @@ def interval_table(
     stretches: pd.DataFrame,
     names: NDArray[np.object_],
 ) -> pd.DataFrame:
-    """The contract's ``blocking_intervals``: one row per listed interval of a site on a network."""
+    """The contract's ``blocking_intervals``: one row per listed interval of a site on a network.
+
+    Besides, ``reached_session_count``: sessions inside it that reached the site.
+    """
     listed = stretches.assign(number=stretches["interval"])[stretches["is_listed"]]
     table = _describe(connection, evidence, listed, names)
     state = (
@@ -181,6 +184,7 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
         "first_seen_open_again", "measurement_count", "session_count", "day_count",
         "longest_gap_days", "state", "schedule", "chance", "last_seen_open_time",
         "blocked_from_time", "blocked_until_time", "first_seen_open_again_time",
+        "reached_session_count",
     ]  # fmt: skip
     columns += ["reason"] if "reason" in table else []
     ordered = table[columns].sort_values([*CELL, "blocked_from_time"], ignore_index=True)
@@ -207,6 +211,7 @@ def _describe(
         {"mechanism": ""}
     )
     table["longest_gap_days"] = _longest_gaps(elements)
+    table["reached_session_count"] = _count_reached(evidence, elements)
     opening = stretches.sort_values("first").drop_duplicates("number").set_index("number")
     closing = (
         stretches.sort_values("last", ascending=False).drop_duplicates("number").set_index("number")
@@ -261,6 +266,15 @@ def chance_text(log_evidence: pd.Series, is_unweighed: pd.Series) -> pd.Series:
     """Two significant digits; empty where a mark decides, or what failed is of no one kind."""
     text = chance.chance_of(log_evidence.to_numpy())
     return pd.Series([f"{value:.1e}" for value in text], log_evidence.index).mask(is_unweighed, "")
+
+
+def _count_reached(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
+    """Sessions of each number that reached the site; what failed in any kind did not."""
+    ordered = elements.sort_values("is_hit", ascending=False, kind="stable")
+    once = ordered.drop_duplicates(["number", "row"])
+    is_open = evidence.series.sessions["class"].to_numpy()[once["row"]] == OK
+    counts: pd.Series = once[is_open].groupby("number").size()
+    return counts.reindex(elements["number"].unique(), fill_value=0)
 
 
 def _longest_gaps(elements: pd.DataFrame) -> pd.Series:
