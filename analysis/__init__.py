@@ -15,6 +15,7 @@ the ``vocabulary``.
 ``display``       a frame in, something to look at out
 ``findings``      what the notebooks call
 ``publishing``    notebooks → pages
+``drafting``      what a meeting decides of a draft, and the sheets for it
 ``auditing``      a draft's statements, and an earlier report, held against a report's tables
 ``validation``    the method against worlds with known truth
 ``simulate``      the fictional country; it imports none of the others

@@ -130,11 +130,13 @@ TABLES = {
             "category_code category domain_count# blocked_domain_count# measurement_count#",
         ),
         _table("claims_audit", "claim_id", "claim_id where claim relation result arithmetic"),
+        _table("decisions", "", "item decision reason date@ role status period method"),
         _table("changes", "kind item", "kind item before after cause note"),
     )
 }
 
-#: Table → the notebook that writes it. No notebook writes ``claims_audit`` and ``changes``.
+#: Table → the notebook that writes it. No notebook writes ``claims_audit``,
+#: ``decisions`` and ``changes``.
 WRITTEN_BY: Mapping[str, str] = {
     name: notebook
     for notebook, names in {

@@ -234,6 +234,20 @@ CAUSES: dict[str, str] = {
     "decision": "Decision",
 }
 
+#: What a meeting decides of a finding or a site.
+DECISIONS: dict[str, str] = {
+    "keep": "Keep",
+    "reword": "Reword",
+    "leave_out": "Leave out",
+    "relabel": "Relabel",
+}
+
+#: Whether a decision is of the report's own period and method.
+DECISION_STATUS: dict[str, str] = {
+    "applied": "Applied",
+    "not_applied": "Not applied: taken on another period or method",
+}
+
 PERIODS: dict[str, str] = {"all": "Whole period", "first": "First half", "second": "Second half"}
 
 #: Column → code → words. A code that is not listed is shown as it is.
@@ -244,15 +258,17 @@ VALUES: dict[str, dict[str, str]] = {
     "event_kind": EVENT_KINDS,
     "result": AUDIT_RESULTS,
     "cause": CAUSES,
+    "decision": DECISIONS,
     "flag": FLAGS,
     "period": PERIODS,
     "set_aside_reason": SET_ASIDE_REASONS,
     "insufficient_reason": {code: state.words for code, state in INSUFFICIENT.items()},
     "failure_kind": FAILURE_KINDS,
     "stratum": MECHANISMS,
-    # several tables use these two columns; their codes do not clash
+    # several tables use these columns; their codes do not clash
     "change": CHANGES | NETWORK_CHANGES | FLIPS,
     "reason": SET_ASIDE_REASONS | LEDGER_REASONS,
+    "status": DECISION_STATUS,
 }
 
 HEADINGS: dict[str, str] = {
@@ -283,6 +299,7 @@ HEADINGS: dict[str, str] = {
     "count": "Count",
     "day_count": "Days",
     "date": "Day",
+    "decision": "Decision",
     "dead_name_count": "Names that do not exist",
     "dead_session_count": "Sessions on names that do not exist",
     "domain": "Site",
@@ -314,6 +331,7 @@ HEADINGS: dict[str, str] = {
     "is_proven": "Seen to serve sites",
     "is_public": "Given by public resolvers",
     "is_used": "In use",
+    "item": "Finding or site",
     "key": "File",
     "kind": "Kind of network",
     "kind_source": "Source of the kind",
@@ -359,6 +377,7 @@ HEADINGS: dict[str, str] = {
     "registrable_domain": "Registered name",
     "resolver_asn": "Network of the resolver",
     "resolver_asns": "Networks of the resolvers",
+    "role": "Raised by",
     "rule_id": "Rule",
     "scattered_share": "Shown now and then",
     "schedule": "Hours of the week, UTC",
@@ -374,6 +393,7 @@ HEADINGS: dict[str, str] = {
     "software": "Version of the probe",
     "source_url": "Source",
     "state": "State",
+    "status": "Status",
     "threshold": "Threshold",
     "unknown_count": "Measurements without a conclusion",
     "until": "Until (not included)",

@@ -64,7 +64,7 @@ def test_the_locks_cover_everything_that_the_project_asks_for(repository_root: P
 def test_a_report_installs_no_tool_of_developers(repository_root: Path) -> None:
     """The browser driver alone is as large as a quarter of what a report needs."""
     pinned = {pin.name for pin in _pins(repository_root / LOCKS[0])}
-    assert not pinned & {"playwright", "mypy", "ruff", "pytest", "hypothesis", "dask", "openpyxl"}
+    assert not pinned & {"playwright", "mypy", "ruff", "pytest", "hypothesis", "dask"}
 
 
 @pytest.mark.parametrize(

@@ -6,30 +6,27 @@ error can name its line.
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import NoReturn, TypeVar
 
 import yaml
 
 from analysis.auditing.lookups import NUMBER, TAKES, Lookup, Value, check_lookup
 from analysis.auditing.relations import RELATIONS, Field
-from analysis.errors import ParameterError
 from analysis.period import Period
 from analysis.reference.countries import parse_country
 from analysis.reference.files import REPOSITORY, ReferenceFile
+from analysis.reference.yaml_nodes import NodeReader
 
 #: The drafts that ship.
 DRAFTS = REPOSITORY / "data" / "claims"
 
-T = TypeVar("T")
-
 _HEAD = ("document", "source", "probe_cc", "since", "until", "claims")
 _CLAIM = ("id", "where", "claim", "relation", "values")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
-_MOST_BYTES, _MOST_CLAIMS, _MOST_ITEMS = 1_000_000, 1_000, 500
+_MOST_CLAIMS, _MOST_ITEMS = 1_000, 500
 _LONGEST = {"document": 200, "source": 500, "where": 200, "claim": 600}
 _LONGEST_VALUE = 300
 
@@ -73,14 +70,10 @@ def load_draft(path: Path) -> Draft:
         ParameterError: the file cannot be read or an entry is wrong; names CLAIMS, the file, the
             line and what is accepted.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ParameterError("CLAIMS", path, f"cannot be read: {reason}") from None
     reader = _Reader(path)
+    data = reader.read()
     head = reader.mapping(reader.root(data), _HEAD, "the file")
-    text = {name: reader.text(head[name], name) for name in ("document", "source")}
+    text = {name: reader.text(head[name], name, _LONGEST[name]) for name in ("document", "source")}
     claims = reader.claims(head["claims"])
     return Draft(
         **text,
@@ -100,65 +93,11 @@ def find_draft(probe_cc: str, period: Period) -> Path | None:
     return None
 
 
-class _Reader:
-    """Turns nodes into values, or says in which line what is wrong."""
+class _Reader(NodeReader):
+    """Reads a draft's statements."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def fail(self, node: yaml.Node | int, message: str) -> NoReturn:
-        line = node if isinstance(node, int) else node.start_mark.line + 1
-        raise ParameterError("CLAIMS", self.path, f"line {line}: {message}")
-
-    def root(self, data: bytes) -> yaml.Node:
-        if len(data) > _MOST_BYTES:
-            self.fail(1, f"the file is larger than {_MOST_BYTES:,} bytes")
-        try:
-            root = yaml.compose(data.decode("utf-8-sig"), Loader=yaml.SafeLoader)
-        except UnicodeDecodeError as error:
-            self.fail(data.count(b"\n", 0, error.start) + 1, "not UTF-8 text")
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self.fail(mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}")
-        except (yaml.YAMLError, RecursionError) as error:
-            self.fail(1, f"not YAML: {' '.join(str(error).split())[:200]}")
-        return root if root is not None else self.fail(1, "the file is empty")
-
-    def mapping(
-        self, node: yaml.Node, names: Sequence[str], what: str, optional: Sequence[str] = ()
-    ) -> dict[str, yaml.Node]:
-        """The entries of a mapping that has these keys, each once, and no other."""
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        found = {self.plain(key): value for key, value in pairs}
-        is_whole = set(names) <= set(found) <= {*names, *optional}
-        if len(found) != len(pairs) or not is_whole or not isinstance(node, yaml.MappingNode):
-            also = f", and may have {', '.join(optional)}" if optional else ""
-            self.fail(node, f"{what} must have exactly {', '.join(names)}, each once{also}")
-        return found
-
-    def items(self, node: yaml.Node, most: int, what: str) -> list[yaml.Node]:
-        if not isinstance(node, yaml.SequenceNode) or not 1 <= len(node.value) <= most:
-            self.fail(node, f"{what} must be a list of 1 to {most:,}")
-        return list(node.value)
-
-    def plain(self, node: yaml.Node) -> str:
-        """A scalar on one line; empty for anything else, which no check lets pass."""
-        return " ".join(node.value.split()) if isinstance(node, yaml.ScalarNode) else ""
-
-    def text(self, node: yaml.Node, name: str) -> str:
-        text, longest = self.plain(node), _LONGEST[name]
-        if not 1 <= len(text) <= longest:
-            self.fail(node, f"{name} must be text of 1 to {longest} characters")
-        return text
-
-    def checked(self, node: yaml.Node, parse: Callable[[str], T]) -> T:
-        try:
-            return parse(self.plain(node))
-        except ParameterError as error:
-            self.fail(node, str(error))
-
-    def period(self, since: yaml.Node, until: yaml.Node) -> Period:
-        return self.checked(until, lambda text: Period.parse(self.plain(since), text))
+        super().__init__(path, "CLAIMS")
 
     def claims(self, node: yaml.Node) -> tuple[Claim, ...]:
         claims: dict[str, Claim] = {}
@@ -184,7 +123,7 @@ class _Reader:
             [name for name, field in fields.items() if field.is_optional],
         )
         values = {name: self.field(fields[name], given[name]) for name in fields if name in given}
-        where, text = (self.text(cells[name], name) for name in ("where", "claim"))
+        where, text = (self.text(cells[name], name, _LONGEST[name]) for name in ("where", "claim"))
         return Claim(id, where, text, relation, values)
 
     def field(self, field: Field, node: yaml.Node) -> object:

@@ -228,6 +228,17 @@ def compare(
     print(compared(before, after))
 
 
+@app.command()
+def review(
+    file: Annotated[Path, typer.Argument(help="a filled-in feedback sheet", metavar="FILE")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would change")] = False,
+) -> None:
+    """Bring a meeting's feedback sheet into data/review/<cc>.yml, and say what that changes."""
+    from analysis.commands.reviewing import review as reviewed
+
+    print(reviewed(file, dry_run=dry_run))
+
+
 def _simulate_embedded(settings: Settings) -> None:
     if settings.is_embedded:
         _simulate(settings)

@@ -15,11 +15,12 @@ from analysis.commands.auditing import (
     status_in_words,
 )
 from analysis.commands.settings import Settings
+from analysis.drafting.basis import Basis
+from analysis.drafting.decisions import Decision, decision_table, load_decisions, review_path
 from analysis.errors import ParameterError
 from analysis.findings.parameters import StudyParameters, changed_numbers
 from analysis.findings.reference_lists import ReferenceLists
 from analysis.findings.study import open_observations
-from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.publishing.publishing import publish
 from analysis.publishing.rendering import PageContext
@@ -27,6 +28,7 @@ from analysis.publishing.scheduling import Display
 from analysis.reference import countries
 from analysis.sources.opening import OONI
 from analysis.store.collection import Collection
+from analysis.tables import write_table
 
 #: What single notebooks let a researcher choose besides the study's parameters. A report states
 #: these as well: it takes nothing from what somebody saved in a notebook.
@@ -50,17 +52,21 @@ class HeldAgainst:
 
     draft: Draft | None = None
     previous: Report | None = None
+    decisions: tuple[Decision, ...] = ()
 
 
 NOTHING = HeldAgainst()
 
 
 def read_earlier(settings: Settings) -> HeldAgainst:
-    """The draft and the earlier report that the settings name; the fictional country has a draft.
+    """The draft and the earlier report that the settings name, and what meetings have decided.
+
+    The fictional country has a draft.
 
     Raises:
         ParameterError: one of them cannot be read, or the report is of another country.
     """
+    decisions = load_decisions(review_path(settings.probe_cc), settings.probe_cc)
     claims = settings.claims
     if claims is None and settings.is_embedded:
         claims = find_draft(settings.probe_cc, settings.period)
@@ -68,7 +74,7 @@ def read_earlier(settings: Settings) -> HeldAgainst:
     if previous and previous.probe_cc != settings.probe_cc:
         accepted = f"is a report of {previous.probe_cc}; one of {settings.probe_cc} is accepted"
         raise ParameterError("PREVIOUS", settings.previous, accepted)
-    return HeldAgainst(load_draft(claims) if claims else None, previous)
+    return HeldAgainst(load_draft(claims) if claims else None, previous, decisions)
 
 
 def make_report(
@@ -95,6 +101,7 @@ def make_report(
     # Before any kernel starts; the study's file that this writes is what the notebooks open.
     open_observations(collection, settings.probe_cc, settings.period).close()
     run = _run(settings, lists, collection, earlier)
+    decisions = decision_table(earlier.decisions, Basis.of_run(run))
     out = publish(
         sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
         {**settings.study.for_notebooks(), **NOTEBOOK_OPTIONS},
@@ -106,20 +113,19 @@ def make_report(
         jobs=settings.jobs,
         appendices=[audit_page(earlier.draft, run)] if earlier.draft else [],
         comparison=comparison_with(earlier.previous) if earlier.previous else None,
+        prepare=lambda tables: write_table(tables, "decisions", decisions),
     )
     return out / "index.html"
 
 
-def page_context(study: StudyParameters, status: str = "", lang: Language = ENGLISH) -> PageContext:
+def page_context(study: StudyParameters, status: str = "") -> PageContext:
     """What the header of every page says."""
     return PageContext(
-        country=countries.country_name(study.probe_cc, lang),
-        period=lang.period(study.period),
-        status=status_in_words(study.probe_cc, status, lang),
-        data_date=study.period.last_day,
+        country=countries.country_name(study.probe_cc),
+        period=study.period.in_words,
+        status=status_in_words(study.probe_cc, status),
+        data_date=study.period.last_day.isoformat(),
         method_changes=tuple(changed_numbers(study.thresholds)),
-        title=lang.say("Internet censorship report"),
-        lang=lang,
     )
 
 

@@ -11,7 +11,7 @@ from analysis import vocabulary
 from analysis.tables import TABLES, disarm
 
 #: A file that is made twice from the same table is the same to the byte.
-_CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _WIDEST = 48
 _LONGEST = 32_000  # characters; a cell holds 32,767
 
@@ -28,7 +28,7 @@ def write_spreadsheet(folder: str | Path, name: str, frame: pd.DataFrame, *, tit
     kinds = TABLES[name].columns
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     with xlsxwriter.Workbook(str(Path(folder) / f"{name}.xlsx"), options) as book:
-        book.set_properties({"title": title, "created": _CREATED})
+        book.set_properties({"title": title, "created": CREATED})
         bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
         sheet = book.add_worksheet(name)
         sheet.write_string(0, 0, title, bold)
@@ -42,6 +42,11 @@ def write_spreadsheet(folder: str | Path, name: str, frame: pd.DataFrame, *, tit
                 write.cell(line, column, "state" if heading == "state" else kinds[heading], value)
         sheet.freeze_panes(2, 1)
         sheet.autofilter(1, 0, len(frame) + 1, len(kinds) - 1)
+
+
+def as_text(text: str) -> str:
+    """A text as a cell may hold it: nothing that a spreadsheet would run, and not too long."""
+    return disarm(text)[:_LONGEST]
 
 
 class _Writer:
@@ -69,7 +74,7 @@ class _Writer:
             text = f"{look.mark} {look.words}".strip()
             self.sheet.write_string(line, column, text, self.states.get(value))
         else:
-            self.sheet.write_string(line, column, disarm(str(value))[:_LONGEST])
+            self.sheet.write_string(line, column, as_text(str(value)))
 
 
 def _width(column: pd.Series, heading: str) -> int:

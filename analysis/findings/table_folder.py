@@ -18,7 +18,7 @@ import pandas as pd
 from analysis.errors import ParameterError
 from analysis.findings.study import Study
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.tables import TABLES, write_json
+from analysis.tables import WRITTEN_BY, write_json
 
 #: Lies among the tables; what begins with a dot is not published.
 MADE_FROM = ".made-from.json"
@@ -50,7 +50,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _begin(folder: Path, now: dict[str, Any]) -> None:
     before = _read_made_from(folder)
-    tables = [path for name in TABLES for path in folder.glob(f"{name}.*")]
+    tables = [path for name in WRITTEN_BY for path in folder.glob(f"{name}.*")]
     notes = list(folder.glob(_note("*")))
     if tables and before is None:
         accepted = f"{tables[0].name} in it is not of a notebook; give a folder of its own"

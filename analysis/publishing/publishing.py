@@ -94,6 +94,7 @@ def publish(
     jobs: int | None = None,
     appendices: Sequence[Appendix] = (),
     comparison: Comparison | None = None,
+    prepare: Callable[[Path], object] | None = None,
 ) -> Path:
     """Execute the notebooks, side by side where they may, and publish their pages.
 
@@ -112,6 +113,7 @@ def publish(
         jobs: how many notebooks run at a time; by default one per processor.
         appendices: pages that follow those of the notebooks.
         comparison: with an earlier report, if there is one.
+        prepare: writes what the notebooks find in the folder of the tables.
 
     Returns:
         ``out``, resolved.
@@ -135,6 +137,8 @@ def publish(
         tables, findings = build / "tables", build / "findings"
         tables.mkdir()
         findings.mkdir()
+        if prepare:
+            prepare(tables)
 
         def make_page(notebook: Path) -> None:
             values = dict(given[notebook])

@@ -1,0 +1,279 @@
+"""What meetings decide: the file, the sheet that it comes back on, and what applies to a report."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import openpyxl
+import pandas as pd
+import pytest
+
+from analysis.drafting import decisions as module
+from analysis.drafting.basis import Basis
+from analysis.drafting.decisions import (
+    Decision,
+    check_decisions,
+    decision_table,
+    load_decisions,
+    review_path,
+)
+from analysis.drafting.feedback import FIRST_ROW, SHEET, list_items, show_form, write_sheet
+from analysis.drafting.filled_sheet import read_filled_sheet
+from analysis.drafting.merging import merge_decisions, write_decisions
+from analysis.errors import ContractError, ParameterError
+from analysis.outcomes.rules import RULES_VERSION
+from analysis.period import Period
+from analysis.tables import TABLES, write_table
+
+YEAR = Basis("QM", Period.parse("2024-01-01", "2025-01-01"), 8)
+KEPT = Decision("F2", "keep", "The numbers were checked.", "2025-02-01", "statistician", YEAR)
+ENTRY = """\
+  - item: F2
+    decision: keep
+    reason: The numbers were checked.
+    date: 2025-02-01
+    role: statistician
+    since: 2024-01-01
+    until: 2025-01-01
+    rules_version: 8
+"""
+FILE = f"probe_cc: QM\ndecisions:\n{ENTRY}"
+HOSTILE = "=HYPERLINK(1) <script>alert(1)</script> \u202e" + "x" * 10_000
+
+
+def _write(folder: Path, text: str) -> Path:
+    path = folder / "qm.yml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_of_decisions(tmp_path: Path) -> None:
+    """An item in any spelling, numbers that were changed; and no file is no decision."""
+    changed = (
+        ENTRY.replace("F2", "https://WWW.Site.test/") + "    thresholds: {floor_sessions: 6}\n"
+    )
+    found = load_decisions(_write(tmp_path, FILE + changed), "QM")
+    other = replace(YEAR, thresholds=(("floor_sessions", 6.0),))
+    assert found == (KEPT, replace(KEPT, item="www.site.test", basis=other))
+    assert load_decisions(tmp_path / "none.yml", "QM") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1: the file is empty"),
+        ("a: [", "line 1: not YAML"),
+        ("probe_cc: QM\n", "line 1: the file must have exactly probe_cc, decisions"),
+        (FILE.replace("QM", "QN"), "line 1: probe_cc is not QM"),
+        (FILE.replace("QM", "Q1"), "line 1: PROBE_CC=Q1: "),
+        (FILE + ENTRY, "line 11: a decision on F2 in this period and method stands above"),
+        (FILE.replace("F2", "F0"), "line 3: item=F0: a finding's id, such as F1, or a site"),
+        (FILE.replace("keep", "delete"), "line 4: decision=delete: one of keep, reword"),
+        (FILE.replace("The numbers were checked.", "''"), "line 5: reason must be text of 1 to"),
+        (FILE.replace("2025-02-01", "1.2.2025"), "line 6: date=1.2.2025: a date is written"),
+        (FILE.replace("statistician", "a@b.test"), "line 7: role=a@b.test: a role such as"),
+        (FILE.replace("2025-01-01", "2023-01-01"), "line 9: UNTIL=2023-01-01: must lie after"),
+        (FILE.replace("version: 8", "version: x"), "line 10: number=x: a number such as 8"),
+        (FILE + "    votes: 3\n", "line 3: a decision must have exactly item, decision"),
+        (FILE + "    thresholds: {a b: 6}\n", "line 11: thresholds must be names, each once"),
+    ],
+)
+def test_a_malformed_file_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ParameterError) as raised:
+        load_decisions(_write(tmp_path, text), "QM")
+    assert f"qm.yml: {message}" in str(raised.value)
+
+
+def test_the_shipped_example_is_of_this_method() -> None:
+    """The default report shows decisions that apply; whoever raises the version looks at them."""
+    shown = list(review_path("xx").parent.glob("*.yml"))
+    assert shown
+    for path in shown:
+        found = load_decisions(path, path.stem.upper())
+        assert {one.basis.rules_version for one in found} >= {RULES_VERSION}
+
+
+def _frame(name: str, *rows: dict[str, object]) -> pd.DataFrame:
+    kinds = TABLES[name].columns
+    empty: dict[str, object] = {c: 0 if k in ("count", "share") else "" for c, k in kinds.items()}
+    return pd.DataFrame([{**empty, **row} for row in rows], columns=list(kinds))
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    if "findings" not in TABLES:
+        pytest.skip("the findings have no table yet")
+    """A finding, a listed site, a tested one; and a decision of this run and one of another."""
+    folder = tmp_path / "tables"
+    elsewhere = replace(KEPT, item="gone.test", basis=replace(YEAR, rules_version=7))
+    kept = decision_table([elsewhere, KEPT], YEAR)
+    assert kept["status"].tolist() == ["applied", "not_applied"]
+    assert kept["method"].tolist() == ["rules 8", "rules 7"]
+    write_table(folder, "decisions", kept)
+    write_table(folder, "findings", _frame("findings", {"id": "F2", "claim": HOSTILE}))
+    listed = {"domain": "a.test", "state": "blocked", "probe_asns": "AS1;AS2",
+              "blocked_from": "2024-03-01"}  # fmt: skip
+    write_table(folder, "blocked_sites", _frame("blocked_sites", listed))
+    tested = {"domain": "ok.test", "probe_asn": "AS1", "period": "all"}
+    write_table(folder, "verdicts", _frame("verdicts", tested))
+    return folder
+
+
+@pytest.mark.parametrize(("item", "what"), [("F9", "finding"), ("never.test", "tested site")])
+def test_a_decision_of_this_run_on_nothing_stops_it(tables: Path, item: str, what: str) -> None:
+    """One of another period or method does not: it is shown as not applied."""
+    check_decisions(tables)
+    write_table(tables, "decisions", decision_table([KEPT, replace(KEPT, item=item)], YEAR))
+    with pytest.raises(ContractError, match=f"keep of 2025-02-01 is on {item}, .* such {what}"):
+        check_decisions(tables)
+
+
+@pytest.fixture
+def sheet(tables: Path) -> Path:
+    write_sheet(tables, "Draft 2 =1+1", list_items(tables), YEAR)
+    return tables / SHEET
+
+
+Fill = Callable[[openpyxl.worksheet.worksheet.Worksheet], None]
+
+
+def _filled(sheet: Path, fill: Fill) -> Path:
+    book = openpyxl.load_workbook(sheet)
+    fill(book["feedback"])
+    path = sheet.with_name("filled.xlsx")
+    book.save(path)
+    return path
+
+
+def _row(sheet: openpyxl.worksheet.worksheet.Worksheet, line: int, *cells: object) -> None:
+    for column, value in enumerate(cells, start=1):
+        if value is not None:
+            sheet.cell(line, column).value = value
+
+
+def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Path) -> None:
+    """Prefilled with what stands decided; what is added comes into the file, and once only."""
+    same = sheet.read_bytes()
+    write_sheet(tables, "Draft 2 =1+1", list_items(tables), YEAR)
+    assert sheet.read_bytes() == same
+    cells = openpyxl.load_workbook(sheet)["feedback"]
+    assert [cells.cell(line, 1).value for line in (FIRST_ROW, FIRST_ROW + 1)] == ["F2", "a.test"]
+    assert cells["B4"].value == "Blocked on 2 access networks; first seen so on 1 March 2024"
+    assert {cell.data_type for row in cells.iter_rows() for cell in row} == {"s", "n", "d"}
+    assert {str(one.sqref) for one in cells.data_validations.dataValidation if one.type == "list"}
+
+    def fill(cells: openpyxl.worksheet.worksheet.Worksheet) -> None:
+        _row(cells, 4, None, None, "Leave out", "Two\nlines", "editor", date(2025, 3, 1))
+        _row(cells, 9, "OK.test", None, "relabel", "It is news.", "editor", "2025-03-01")
+
+    brought = read_filled_sheet(_filled(sheet, fill))
+    assert brought == [
+        KEPT,
+        Decision("a.test", "leave_out", "Two lines", "2025-03-01", "editor", YEAR),
+        Decision("ok.test", "relabel", "It is news.", "2025-03-01", "editor", YEAR),
+    ]
+    path = _write(tmp_path, FILE.replace("keep", "reword"))
+    merged = merge_decisions(path, brought)
+    assert [line.partition(",")[0] for line in merged.changes] == [
+        "changed: F2: keep", "new: a.test: leave out", "new: ok.test: relabel",
+    ]  # fmt: skip
+    write_decisions(path, merged.decisions)
+    assert set(load_decisions(path, "QM")) == set(brought)
+    assert merge_decisions(path, brought).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "cells", "message"),
+    [
+        (4, (None, None, "burn", "r", "editor", date(2025, 3, 1)), "cell C4: decision=burn"),
+        (4, (None, None, "keep", "", "editor", date(2025, 3, 1)), "cell D4: reason="),
+        (4, (None, None, "keep", "r" * 601, "editor", "2025-03-01"), "cell D4: reason=rrr"),
+        (4, (None, None, "keep", "r", "", date(2025, 3, 1)), "cell E4: role="),
+        (4, (None, None, "keep", "r", "editor", "soon"), "cell F4: date=soon"),
+        (4, (None, None, "=1+1", "r", "editor", "2025-03-01"), "cell C4: is a formula"),
+        (5, ("no site", None, "keep", "r", "editor", "2025-03-01"), "cell A5: item=no site"),
+        (5, ("f2", None, "keep", "r", "editor", "2025-03-01"), "cell A5: F2 stands in a row"),
+        (9_000, ("F3", None, "keep", "r", "editor", "2025-03-01"), None),
+    ],
+)
+def test_a_wrong_cell_is_named(
+    sheet: Path, line: int, cells: tuple[object, ...], message: str | None
+) -> None:
+    """Rows far below what a sheet of ours has are not looked at."""
+    filled = _filled(sheet, lambda sheet: _row(sheet, line, *cells))
+    if message is None:
+        assert read_filled_sheet(filled) == [KEPT]
+        return
+    with pytest.raises(ParameterError) as raised:
+        read_filled_sheet(filled)
+    assert message in str(raised.value)
+
+
+def _with_file(sheet: Path, name: str, content: bytes) -> bytes:
+    """The sheet with one more file in it, or another in the place of one."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(sheet) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for one in old.namelist():
+            if one != name:
+                new.writestr(one, old.read(one))
+        new.writestr(name, content)
+    return out.getvalue()
+
+
+BOMB = b'<!DOCTYPE a [<!ENTITY b "' + b"x" * 100 + b'"><!ENTITY c "' + b"&b;" * 100 + b'">]>'
+FIRST, SECOND = "xl/worksheets/sheet1.xml", "xl/worksheets/sheet2.xml"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda sheet: b"PK not a sheet", "is no XLSX file"),
+        (lambda sheet: b"", "is no XLSX file"),
+        (lambda sheet: b"\0" * 5_000_001, "is larger than 5 MB"),
+        (lambda sheet: _with_file(sheet, "xl/vbaProject.bin", b"x"), "holds macros"),
+        (lambda sheet: _with_file(sheet, "xl/externalLinks/1.xml", b"x"), "holds links to other"),
+        (lambda sheet: _with_file(sheet, FIRST, b" " * 60_000_000), "unpacks to more than 50 MB"),
+        (lambda sheet: _with_file(sheet, FIRST, BOMB + b"<a>&c;</a>"), "cannot be read"),
+        (lambda sheet: _with_file(sheet, FIRST, b"<worksheet"), "cannot be read"),
+        (lambda sheet: _with_file(sheet, "xl/workbook.xml", b"<a/>"), "cannot be read"),
+        (lambda sheet: _with_file(sheet, SECOND, b"<a/>"), "sheet about: probe_cc=: must stand"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_hostile_sheet_is_refused(
+    sheet: Path, make: Callable[[Path], bytes], message: str
+) -> None:
+    path = sheet.with_name("hostile.xlsx")
+    path.write_bytes(make(sheet))
+    with pytest.raises(ParameterError, match=message):
+        read_filled_sheet(path)
+
+
+def test_the_form_has_a_box_for_each_item(tables: Path) -> None:
+    """What stands decided is ticked; a claim cannot act."""
+    html = "".join(content for _, content in show_form(list_items(tables)))
+    assert html.count('class="choices"') == 2
+    assert html.count("☒ Keep") == 1
+    assert "a.test" in html
+    assert "<script" not in html
+    assert "\u202e" not in html
+
+
+def test_review_writes_the_file_of_the_country(
+    sheet: Path, command: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """It says what it changes; a dry run changes nothing; a wrong sheet ends with status 2."""
+    monkeypatch.setattr(module, "REVIEWS", tmp_path / "review")
+    status, said, _ = command("review", str(sheet), "--dry-run")
+    assert (status, list(tmp_path.glob("review/*"))) == (0, [])
+    assert said.splitlines()[0].startswith("new: F2: keep, 2025-02-01, statistician: The numbers")
+    status, again, _ = command("review", str(sheet))
+    assert (status, again.replace("changed", "would change")) == (0, said)
+    assert load_decisions(tmp_path / "review" / "qm.yml", "QM") == (KEPT,)
+    status, _, complaint = command("review", str(sheet.parent / "decisions.csv"))
+    assert status == 2
+    assert complaint.count("\n") == 1
