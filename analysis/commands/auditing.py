@@ -15,6 +15,7 @@ from analysis.auditing.claims import Draft, load_draft
 from analysis.auditing.lookups import Report, read_report
 from analysis.errors import ParameterError, printable
 from analysis.findings.parameters import absolute, changed_numbers
+from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.thresholds import Thresholds
 from analysis.publishing.publishing import Appendix, Comparison, list_tables, write_run
 from analysis.publishing.rendering import (
@@ -74,11 +75,12 @@ def compare(before: Path, after: Path) -> str:
     return "\n".join(printable(line) for line in as_text(changes, first, second))
 
 
-def status_in_words(probe_cc: str, status: str) -> str:
+def status_in_words(probe_cc: str, status: str, lang: Language = ENGLISH) -> str:
     """What every page says of a report: the words given to it, and that a country is fictional."""
     if not is_fictional(probe_cc):
-        return status or "Draft"
-    return f"{status} · Fictional country" if status else "Fictional country"
+        return status or lang.say("Draft")
+    fictional = lang.say("Fictional country")
+    return f"{status} · {fictional}" if status else fictional
 
 
 def audit_page(draft: Draft, run: Mapping[str, Any]) -> Appendix:
@@ -140,7 +142,7 @@ def _publish_alone(draft: Draft, report: Report | None, audited: pd.DataFrame, o
         country=country_name(draft.probe_cc),
         period=draft.period.in_words,
         status="Fictional country" if is_fictional(draft.probe_cc) else "Audit of a draft",
-        data_date=draft.period.last_day.isoformat(),
+        data_date=draft.period.last_day,
         title=TITLE,
     )
     with build_folder(out) as build:
@@ -193,6 +195,6 @@ def _context(report: Report) -> PageContext:
         country=country_name(report.probe_cc),
         period=report.period.in_words,
         status=str(report.run.get("status") or status_in_words(report.probe_cc, "")),
-        data_date=report.period.last_day.isoformat(),
+        data_date=report.period.last_day,
         method_changes=tuple(changed_numbers(thresholds)),
     )

@@ -21,6 +21,7 @@ from analysis.errors import ParameterError
 from analysis.findings.parameters import StudyParameters, changed_numbers
 from analysis.findings.reference_lists import ReferenceLists
 from analysis.findings.study import open_observations
+from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.publishing.publishing import publish
 from analysis.publishing.rendering import PageContext
@@ -118,14 +119,16 @@ def make_report(
     return out / "index.html"
 
 
-def page_context(study: StudyParameters, status: str = "") -> PageContext:
+def page_context(study: StudyParameters, status: str = "", lang: Language = ENGLISH) -> PageContext:
     """What the header of every page says."""
     return PageContext(
-        country=countries.country_name(study.probe_cc),
-        period=study.period.in_words,
-        status=status_in_words(study.probe_cc, status),
-        data_date=study.period.last_day.isoformat(),
+        country=countries.country_name(study.probe_cc, lang),
+        period=lang.period(study.period),
+        status=status_in_words(study.probe_cc, status, lang),
+        data_date=study.period.last_day,
         method_changes=tuple(changed_numbers(study.thresholds)),
+        title=lang.say("Internet censorship report"),
+        lang=lang,
     )
 
 

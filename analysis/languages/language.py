@@ -1,10 +1,11 @@
 """One language of a report: its sentences, numbers, dates, and what a page says of it."""
 
 import datetime
-from collections.abc import Callable, Iterable
+import posixpath
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 from babel import Locale
 from markupsafe import Markup
@@ -88,6 +89,10 @@ class Language:
         """The same for a sentence that fits a count."""
         return self._fill_html(*self._choose(one, many, n), {"n": n, **values})
 
+    def territory(self, code: str) -> str:
+        """A country's name by its code; in English the project has its own."""
+        return "" if self.code == SOURCE else self.locale.territories.get(code, "")
+
     def number(self, value: int | float) -> str:
         """A number with its thousands."""
         return number_text(value, self.locale)
@@ -161,9 +166,39 @@ def open_language(code: str) -> Language:
     return Language(code)
 
 
-def template_functions(lang: Language) -> dict[str, Callable[..., Any]]:
-    """What a template calls: ``_``, ``_n`` in a text; ``say``, ``say_plural`` in an attribute."""
+class Twin(NamedTuple):
+    """The same page in another language."""
+
+    lang: Language
+    href: str
+
+
+def find_twins(lang: Language, codes: Sequence[str], file: str) -> list[Twin]:
+    """Where a page stands in the other languages of a report.
+
+    Args:
+        lang: the page's own.
+        codes: those of the report; the first lies at its top, each other in a folder of its own.
+        file: the page, from where its language lies.
+    """
+
+    def place(code: str) -> str:
+        return file if code == codes[0] else f"{code}/{file}"
+
+    folder = posixpath.dirname(place(lang.code)) if codes else ""
+    return [
+        Twin(Language(code), posixpath.relpath(place(code), folder or "."))
+        for code in codes
+        if code != lang.code
+    ]
+
+
+def template_functions(lang: Language) -> dict[str, Any]:
+    """What a template has: ``_``, ``_n`` for a text, ``say``, ``say_plural`` for an attribute,
+    ``lang``, and ``twins`` of a page."""
     return {
+        "lang": lang,
+        "twins": partial(find_twins, lang),
         "_": lang.html,
         "_n": lang.html_plural,
         "say": lang.say,

@@ -17,7 +17,7 @@ from babel.numbers import format_decimal
 from markupsafe import Markup
 
 #: Longer text is elided in the middle: a name of ten thousand letters fills no page.
-LONGEST_TEXT = 120
+LONGEST_TEXT = 300
 #: Stands for nothing.
 NOTHING = "–"
 

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from datetime import date
 from functools import lru_cache
 from html import unescape
 from pathlib import Path
@@ -22,6 +23,7 @@ from nbconvert import HTMLExporter, TemplateExporter
 from analysis.display import markup
 from analysis.display.cells import amount, link
 from analysis.errors import ContractError
+from analysis.languages.language import ENGLISH, Language
 from analysis.vocabulary import STATES
 
 TEMPLATES = Path(__file__).parent / "page"
@@ -55,11 +57,13 @@ class PageContext:
     country: str  # name of the country
     period: str  # in words: "1 July 2023 to 30 June 2024"
     status: str  # in words: "Fictional country", "Draft 2"
-    data_date: str  # day the data were fetched, or the last day that they hold
+    data_date: date | str  # day the data were fetched, or the last day that they hold
     #: numbers that differ from the published method: each with its value, and what it decides
     method_changes: tuple[tuple[str, str], ...] = ()
     title: str = "Internet censorship report"
-    language: str = "en"
+    lang: Language = ENGLISH
+    #: the languages in which this page is there, see ``languages.find_twins``
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class SetItem:
     file: str
     title: str  # the notebook's first heading
     line: str  # its first paragraph
+    language: str = "en"
 
 
 #: A heading (none: the page's opening), and what stands under it.
@@ -134,7 +139,7 @@ def render_page(
     )
     exporter.register_filter("figure_words", _figure_words)
     resources = {
-        "page": asdict(page),
+        "page": page,
         "style": stylesheet(),
         "set": [asdict(one) for one in every],
         "current": item.file,
@@ -154,11 +159,11 @@ def render_sections(
 ) -> str:
     """A page that is no notebook's: sections, each with its heading and what stands under it."""
     html = (
-        markup.make_environment(TEMPLATES)
+        markup.make_environment(TEMPLATES, lang=page.lang)
         .get_template("sections.html.j2")
         .render(
             sections=[{"id": slug(head), "head": head, "content": body} for head, body in sections],
-            page=asdict(page),
+            page=page,
             style=stylesheet(),
             set=[asdict(one) for one in every],
             item=asdict(item),
@@ -187,7 +192,7 @@ def render_summary(
         tables: file name → number of rows, None for a file that is no table.
         changes: what changed since an earlier draft; stands after the findings.
     """
-    templates = markup.make_environment(TEMPLATES)
+    templates = markup.make_environment(TEMPLATES, lang=page.lang)
     templates.filters |= {
         "amount": amount,
         "evidence": lambda target: link(str(target), _target_words(str(target), every)),
@@ -197,7 +202,7 @@ def render_summary(
     html = templates.get_template("summary.html.j2").render(
         index=index,
         amounts=[{**number, "value": amount(number["value"])} for number in index["numbers"]],
-        page=asdict(page),
+        page=page,
         style=stylesheet(),
         set=[asdict(one) for one in every],
         tables=tables,

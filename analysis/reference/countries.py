@@ -8,6 +8,7 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from analysis.errors import ParameterError
+from analysis.languages.language import ENGLISH, Language
 from analysis.reference.files import REFERENCE, read_csv
 
 #: ISO 3166-1 leaves these codes to their users; no country will ever have one.
@@ -61,14 +62,16 @@ def parse_country(value: str) -> str:
     raise ParameterError("PROBE_CC", value, accepted)
 
 
-def country_name(probe_cc: str) -> str:
-    """The English short name of a country, ``Fictional country QQ`` for a fictional code.
+def country_name(probe_cc: str, lang: Language = ENGLISH) -> str:
+    """The short name of a country, ``Fictional country QQ`` for a fictional code.
 
     Raises:
         ParameterError: there is no such country.
     """
     code = parse_country(probe_cc)
-    return f"Fictional country {code}" if is_fictional(code) else countries()[code].name
+    if is_fictional(code):
+        return lang.say("Fictional country {code}", code=code)
+    return lang.territory(code) or countries()[code].name
 
 
 def country_tlds(probe_cc: str) -> tuple[str, ...]:
