@@ -44,6 +44,10 @@ class Language:
         """Its name for itself: English, ខ្មែរ."""
         return Locale.parse(self.code).get_display_name() or self.code
 
+    def name_of(self, code: str) -> str:
+        """What another language is called in this one."""
+        return Locale.parse(code).get_display_name(self.locale) or code
+
     @property
     def direction(self) -> str:
         """``ltr`` or ``rtl``."""

@@ -22,6 +22,7 @@ from nbconvert import HTMLExporter, TemplateExporter
 
 from analysis.display import markup
 from analysis.display.cells import amount, link
+from analysis.display.fonts import font_faces
 from analysis.errors import ContractError
 from analysis.languages.language import ENGLISH, Language
 from analysis.vocabulary import STATES
@@ -140,7 +141,7 @@ def render_page(
     exporter.register_filter("figure_words", _figure_words)
     resources = {
         "page": page,
-        "style": stylesheet(),
+        "style": stylesheet(page.lang.code),
         "set": [asdict(one) for one in every],
         "current": item.file,
         "title": item.title,
@@ -164,7 +165,7 @@ def render_sections(
         .render(
             sections=[{"id": slug(head), "head": head, "content": body} for head, body in sections],
             page=page,
-            style=stylesheet(),
+            style=stylesheet(page.lang.code),
             set=[asdict(one) for one in every],
             item=asdict(item),
         )
@@ -203,7 +204,7 @@ def render_summary(
         index=index,
         amounts=[{**number, "value": amount(number["value"])} for number in index["numbers"]],
         page=page,
-        style=stylesheet(),
+        style=stylesheet(page.lang.code),
         set=[asdict(one) for one in every],
         tables=tables,
         changes=changes,
@@ -213,10 +214,16 @@ def render_summary(
     return _tidy(html)
 
 
-@lru_cache(maxsize=1)
-def stylesheet() -> Markup:
-    """The style of every page, and of what a notebook shows on it."""
-    return Markup(markup.stylesheet() + (TEMPLATES / "style.css").read_text(encoding="utf-8"))
+@lru_cache(maxsize=8)
+def stylesheet(code: str = "en", fonts: str = "") -> Markup:
+    """The style of every page in a language, and of what a notebook shows on it.
+
+    Args:
+        code: of the language.
+        fonts: where its font lies, for pages that share it; by default it is embedded.
+    """
+    rules = markup.stylesheet() + (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return Markup("\n").join([font_faces(code, fonts), Markup(rules)])
 
 
 class _Exporter(HTMLExporter):
