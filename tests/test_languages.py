@@ -84,7 +84,7 @@ def test_a_catalogue_that_would_lose_a_number_is_refused(khmer):
 
 
 def test_a_language_without_a_catalogue_is_a_wrong_parameter():
-    with pytest.raises(ParameterError, match="REPORT_LANGUAGES=xx: there are en"):
+    with pytest.raises(ParameterError, match="REPORT_LANGUAGES=xx: codes separated by commas are accepted, of en"):
         open_language("xx")
 
 

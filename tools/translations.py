@@ -5,7 +5,7 @@
     .venv/bin/python tools/translations.py lo         begin a language by its code
 
 Sentences are found where they are said (``lang.say``, ``lang.html`` and their plurals; ``_``,
-``_n`` and ``say`` in templates), words in the vocabulary, the glossary and the list of categories.
+``_n`` and ``say`` in templates); words that are data where these are defined, see ``_words``.
 """
 
 import csv
@@ -21,8 +21,11 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
 from analysis import vocabulary
+from analysis.findings.annex import REASON_SENTENCES
 from analysis.languages.catalogue import catalogue_path, list_translated, read_catalogue
+from analysis.outcomes.rules import RULES_BY_ID
 from analysis.publishing.rendering import GLOSSARY
+from analysis.verdicts.withholding import ALONE, EVERYWHERE, ROUTE_LOST, ROUTE_UNKNOWN
 
 ROOT = Path(__file__).resolve().parents[1]
 _PLURAL = (1, 2)
@@ -65,6 +68,13 @@ def _words() -> Iterator[tuple[str, str]]:
     for name, value in vars(vocabulary).items():
         if name.isupper():
             yield from (("analysis/vocabulary.py", word) for word in _read(value))
+    yield from (("analysis/findings/annex.py", words) for words in REASON_SENTENCES.values())
+    for words in (EVERYWHERE, ROUTE_LOST, ROUTE_UNKNOWN):
+        yield "analysis/verdicts/withholding.py", words
+        yield "analysis/verdicts/withholding.py", words + ALONE
+    for rule in RULES_BY_ID.values():
+        if rule.outcome == "blocked":
+            yield "analysis/outcomes/rules.py", rule.comment
     for word, meaning in GLOSSARY.items():
         yield "analysis/publishing/rendering.py", word
         yield "analysis/publishing/rendering.py", meaning

@@ -164,10 +164,24 @@ def open_language(code: str) -> Language:
     """
     known = [SOURCE, *list_translated()]
     if code not in known:
-        raise ParameterError("REPORT_LANGUAGES", code, f"there are {', '.join(known)}")
+        accepted = f"codes separated by commas are accepted, of {', '.join(known)}"
+        raise ParameterError("REPORT_LANGUAGES", code, accepted)
     if code != SOURCE:
         open_translations(code)
     return Language(code)
+
+
+def open_languages(codes: str) -> tuple[Language, ...]:
+    """Languages from their codes, separated by commas; none given: English.
+
+    Raises:
+        ParameterError: there is no catalogue of one, or one is given twice.
+        ContractError: a catalogue is not right.
+    """
+    given = [code.strip().lower() for code in codes.split(",")] if codes.strip() else [SOURCE]
+    if len(set(given)) < len(given):
+        raise ParameterError("REPORT_LANGUAGES", codes, "each language once, such as en,km")
+    return tuple(map(open_language, given))
 
 
 class Twin(NamedTuple):
