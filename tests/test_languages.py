@@ -1,6 +1,7 @@
 """Sentences in another language: complete, their values in place, and nothing in them acts."""
 
 import importlib.util
+import re
 from datetime import date, datetime
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from analysis.display.markup import make_environment
 from analysis.errors import ContractError, ParameterError
 from analysis.languages import catalogue
 from analysis.languages.catalogue import find_misplaced, list_translated, read_catalogue
-from analysis.languages.language import ENGLISH, Language, open_language
+from analysis.languages.language import (
+    ENGLISH,
+    Language,
+    find_twins,
+    open_language,
+    open_languages,
+)
 from analysis.period import Period
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,9 +90,36 @@ def test_a_catalogue_that_would_lose_a_number_is_refused(khmer):
         khmer('msgid "{count} sites"\nmsgstr "គេហទំព័រ"\n')
 
 
-def test_a_language_without_a_catalogue_is_a_wrong_parameter():
-    with pytest.raises(ParameterError, match="REPORT_LANGUAGES=xx: codes separated by commas are accepted, of en"):
-        open_language("xx")
+@pytest.mark.parametrize(
+    ("codes", "refused"),
+    [
+        ("en,xx", "REPORT_LANGUAGES=xx: codes separated by commas are accepted, of en"),
+        ("km,KM", "REPORT_LANGUAGES=km,KM: each language once"),
+        ("../km", "REPORT_LANGUAGES=../km: codes"),
+    ],
+)
+def test_languages_that_are_none_are_a_wrong_parameter(codes, refused):
+    with pytest.raises(ParameterError, match=re.escape(refused)):
+        open_languages(codes)
+
+
+def test_languages_are_opened_in_their_order():
+    assert [lang.code for lang in open_languages("km, en")] == ["km", "en"]
+    assert open_languages(" ") == (ENGLISH,)
+
+
+@pytest.mark.parametrize(
+    ("code", "file", "hrefs"),
+    [
+        ("en", "index.html", ["km/index.html"]),
+        ("km", "index.html", ["../index.html"]),
+        ("en", "sites/a.html", ["../km/sites/a.html"]),
+        ("km", "sites/a.html", ["../../sites/a.html"]),
+    ],
+)
+def test_a_page_knows_where_it_stands_in_the_other_languages(code, file, hrefs):
+    twins = find_twins(Language(code), ("en", "km"), file)
+    assert [twin.href for twin in twins] == hrefs
 
 
 def test_values_are_written_by_their_type():
