@@ -51,8 +51,8 @@ DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup setup-dev report ingest share validate audit test check translations lab bench clean run-report \
-  run-ingest run-share run-validate run-audit FORCE
+.PHONY: help setup setup-dev report pdf ingest share validate audit test check translations lab bench clean run-report \
+  run-ingest run-share run-validate run-audit run-pdf FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | \
@@ -75,6 +75,9 @@ ingest: run-ingest  ## the first stage alone: archive to Parquet and ledger, res
 share: run-share  ## the observations of a period, written for somebody else's SOURCE
 	$(finish)
 
+pdf: run-pdf  ## findings, annex and comparison of a report as one PDF a language; needs a Chromium
+	$(finish)
+
 validate: run-validate  ## the method against fictional worlds with known truth, in minutes
 	$(finish)
 
@@ -92,6 +95,10 @@ run-ingest: $(STAMP)
 
 run-share: $(STAMP)
 	$(call run,share)
+
+# The driver of the browser is of the development environment.
+run-pdf: $(DEV_STAMP)
+	$(call run,pdf)
 
 run-validate: $(STAMP)
 	$(call run,validate)

@@ -1,6 +1,5 @@
 """``audit`` and ``compare``: a draft's statements, and two reports, held against tables."""
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -17,7 +16,13 @@ from analysis.errors import ParameterError, printable
 from analysis.findings.parameters import absolute, changed_numbers
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.thresholds import Thresholds
-from analysis.publishing.publishing import Appendix, Comparison, list_tables, write_run
+from analysis.publishing.publishing import (
+    Appendix,
+    Comparison,
+    changed_report,
+    list_tables,
+    write_run,
+)
 from analysis.publishing.rendering import (
     PageContext,
     Section,
@@ -172,10 +177,7 @@ def _add_to_report(draft: Draft, report: Report, audited: pd.DataFrame) -> Path:
     out = report.folder.resolve()
     files = [describe(notebook) for notebook in sorted(NOTEBOOKS.glob("[1-9]*.ipynb"))]
     every = [item for item in files if (out / item.file).is_file()]
-    recover(out)
-    refuse_foreign(out)
-    with build_folder(out) as build:
-        shutil.copytree(out, build, dirs_exist_ok=True)
+    with changed_report(out, report.run) as (build, record):
         write_table(build / "tables", "claims_audit", audited)
         pages = [SetItem("index.html", "Summary", ""), *every, _ITEM]
         html = render_sections(show_audit(draft, audited), _ITEM, _context(report), pages)
@@ -183,9 +185,7 @@ def _add_to_report(draft: Draft, report: Report, audited: pd.DataFrame) -> Path:
         for page in (build / item.file for item in pages):
             linked = link_pages(page.read_text(encoding="utf-8"), page.name, pages)
             page.write_text(linked, encoding="utf-8", newline="\n")
-        tables = list_tables(build / "tables")
-        write_run(build, {**report.run, "claims": asdict(draft.file), "tables": tables})
-        swap(build, out)
+        record["claims"] = asdict(draft.file)
     return out / PAGE
 
 

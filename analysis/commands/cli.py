@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 _console = Console(stderr=True)
 #: What goes on where it stopped, when it is given again.
-_RESUMABLE = ("report", "ingest", "share")
+_RESUMABLE = ("report", "ingest", "share", "pdf")
 _EACH = 60.0  # seconds between two lines where there is no terminal
 _OFTEN = 10.0  # the same while notebooks run
 _HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
@@ -79,7 +79,11 @@ def _stop_by_signals() -> None:
 @app.command()
 def report(arguments: Arguments = None) -> None:
     """The whole way: read the archive, run the notebooks, publish the report."""
-    settings = parse_settings(arguments or [])
+    print(f"report: {_nearby(_report(parse_settings(arguments or [])))}")
+
+
+def _report(settings: Settings) -> Path:
+    """Make a report; returns its first page."""
     # These take a second to load.
     from analysis.commands.reporting import make_report, read_earlier
     from analysis.findings.reference_lists import load_lists
@@ -93,8 +97,19 @@ def report(arguments: Arguments = None) -> None:
     lists = load_lists(settings.study)  # before the archive is read, which takes longest
     collection = _read(settings)
     with _display("running the notebooks") as display:
-        index = make_report(settings, lists, collection, display, earlier)
-    print(f"report: {_nearby(index)}")
+        return make_report(settings, lists, collection, display, earlier)
+
+
+@app.command()
+def pdf(arguments: Arguments = None) -> None:
+    """Findings, annex and comparison as one PDF a language; the report is made where it is not
+    there yet. Needs a Chromium.
+    """
+    settings = parse_settings(arguments or [])
+    from analysis.commands.printing import print_report
+
+    for file in print_report(settings, lambda: _report(settings)):
+        print(f"pdf: {_nearby(file)}")
 
 
 @app.command()

@@ -201,6 +201,11 @@ def link(target: str, words: str) -> Markup:
     return text_cell("", target)
 
 
+def is_link(target: str) -> bool:
+    """Whether :func:`link` makes a link to it."""
+    return any(kind.fullmatch(target) for kind in (_LINK, _PAGE, _TABLE))
+
+
 def _link_words(column: str, target: str) -> str:
     """What it leads to; of a source the host tells a reader on paper who says so."""
     if column in _SHOWN:

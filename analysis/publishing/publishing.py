@@ -22,7 +22,8 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -161,6 +162,31 @@ def publish(
         display.update("publishing")
         swap(build, out)
     return out
+
+
+@contextmanager
+def changed_report(out: Path, run: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A copy of a report to add to, which takes the report's place once that is done.
+
+    Args:
+        out: the report's folder.
+        run: what its ``run.json`` says.
+
+    Yields:
+        The folder of the copy, and what its ``run.json`` will say besides its files and tables.
+
+    Raises:
+        ParameterError: the folder holds something that no report wrote.
+    """
+    recover(out)
+    refuse_foreign(out)
+    with build_folder(out) as build:
+        shutil.copytree(out, build, dirs_exist_ok=True)
+        record = dict(run)
+        yield build, record
+        write_run(build, {**record, "tables": list_tables(build / "tables")})
+        _refuse_build_folder(build)
+        swap(build, out)
 
 
 def _headings(notebook: Path) -> dict[str, str]:

@@ -1,0 +1,161 @@
+"""Pages of a report → one PDF: numbered, tagged, with an outline and the status on each sheet.
+
+The pages are joined into one document, which is printed once: so its numbers run through, and a
+link from one part to another leads there. A link to what is not in the document becomes plain
+text: on somebody else's machine it would lead nowhere, and it would name a folder of this one.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from bs4 import BeautifulSoup, Tag
+
+from analysis.errors import SourceError
+
+PDF = "report.pdf"
+#: What is in it, by file name, in order.
+PARTS = ("index.html", "4-blocked-sites.html", "3-semester-comparison.html")
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+#: Attributes that name an id, or several.
+_NAMING = ("for", "headers", "aria-labelledby", "aria-describedby", "aria-controls")
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_DATED = re.compile(rb"/(CreationDate|ModDate) \(D:\d{14}([^)]*)\)")
+_ELEMENT = re.compile(rb"\(node(\d{8})\)")
+_JOINED = ".joined.html"
+
+
+def find_browser() -> str:
+    """The Chromium that prints.
+
+    Raises:
+        SourceError: there is none.
+    """
+    for name in _BROWSERS:
+        found = shutil.which(name)
+        if found:
+            return found
+    raise SourceError(
+        "a PDF is printed by Chromium, and there is none on this machine (Debian and Ubuntu: apt "
+        "install chromium)", resumes=False,
+    )  # fmt: skip
+
+
+def print_pages(folder: Path, fallback: Path, browser: str, day: date) -> Path:
+    """Print the pages of a folder into its ``report.pdf``.
+
+    Args:
+        folder: of the pages in one language.
+        fallback: the report's folder, for a page that this language does not have.
+        browser: of :func:`find_browser`.
+        day: that the file is dated by; the same pages and day give the same bytes.
+    """
+    found = [next(p for p in (folder / n, fallback / n) if p.is_file()) for n in PARTS]
+    joined = folder / _JOINED
+    joined.write_text(join_pages(found), encoding="utf-8", newline="\n")
+    try:
+        with _open_browser(browser) as running:
+            tab = running.new_context(java_script_enabled=False, offline=True).new_page()
+            tab.goto(joined.as_uri(), wait_until="load")
+            printed = tab.pdf(
+                prefer_css_page_size=True, print_background=True, tagged=True, outline=True
+            )
+    finally:
+        joined.unlink()
+    (folder / PDF).write_bytes(_same_every_time(printed, day))
+    return folder / PDF
+
+
+def _same_every_time(printed: bytes, day: date) -> bytes:
+    """The file without what differs between two runs: when it was made, and where its numbers of
+    elements begin. The length of nothing changes, since the file's own index counts bytes."""
+    stamp = day.strftime("%Y%m%d000000").encode()
+    least = min((int(number) for number in _ELEMENT.findall(printed)), default=0)
+    dated = _DATED.sub(rb"/\1 (D:" + stamp + rb"\2)", printed)
+    return _ELEMENT.sub(lambda found: b"(node%08d)" % (int(found[1]) - least), dated)
+
+
+def join_pages(pages: Sequence[Path]) -> str:
+    """The pages as the parts of one document, each on a new sheet.
+
+    The first gives the head. Ids are made different, and links between the parts kept.
+    """
+    soups = {page.name: BeautifulSoup(page.read_bytes(), "html.parser") for page in pages}
+    prefixes = {name: f"part{number}-" for number, name in enumerate(soups, start=1)}
+    parts = [_part(soup, name, prefixes) for name, soup in soups.items()]
+    first = next(iter(soups.values()))
+    style = first.new_tag("style")
+    style.string = ".part + .part { break-before: page; }"
+    _one(first, "head").append(style)
+    body = _one(first, "body")
+    body.clear()
+    body.extend(parts)
+    return str(first)
+
+
+def _part(soup: BeautifulSoup, name: str, prefixes: dict[str, str]) -> Tag:
+    """What is printed of a page: its header and its content."""
+    for element in soup.select("script, nav, .skip, body > footer"):
+        element.decompose()
+    part = soup.new_tag("section")
+    part["class"] = "part"
+    part["lang"] = str(_one(soup, "html").get("lang", ""))
+    part.extend([_one(soup, "header").extract(), _one(soup, "main").extract()])
+    part["id"] = prefixes[name] + "top"
+    for element in part.find_all(True):
+        _rename(element, name, prefixes)
+    return part
+
+
+def _rename(element: Tag, name: str, prefixes: dict[str, str]) -> None:
+    own = prefixes[name]
+    for attribute, value in list(element.attrs.items()):
+        text = " ".join(value) if isinstance(value, list) else str(value)
+        if attribute == "id":
+            element[attribute] = own + text
+        elif attribute in _NAMING:
+            element[attribute] = " ".join(own + word for word in text.split())
+        elif attribute in ("href", "xlink:href"):
+            target = _target(text, name, prefixes)
+            if target is None:
+                del element[attribute]
+            else:
+                element[attribute] = target
+        elif "url(#" in text:
+            element[attribute] = _REFERENCE.sub(rf"url(#{own}\1)", text)
+
+
+def _target(link: str, name: str, prefixes: dict[str, str]) -> str | None:
+    """Where a link leads in the document; None where that is not in it."""
+    if link.startswith(("https://", "data:")):
+        return link
+    file, _, anchor = link.partition("#")
+    file = file or name
+    return f"#{prefixes[file]}{anchor or 'top'}" if file in prefixes else None
+
+
+def _one(soup: BeautifulSoup, name: str) -> Tag:
+    found = soup.find(name)
+    if not isinstance(found, Tag):
+        raise ValueError(f"the page has no {name}")
+    return found
+
+
+@contextmanager
+def _open_browser(path: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright  # of the development environment
+
+    # root has no sandbox in Chromium; the page can run nothing and reach nothing either way
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=flags)
+        try:
+            yield running
+        finally:
+            running.close()
