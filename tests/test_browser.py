@@ -67,6 +67,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def pages(published_report: Path) -> list[Path]:
     found = sorted(published_report.glob("*.html"))
+    of_sites = sorted(published_report.glob("sites/*-*.html"), key=lambda page: page.stat().st_size)
+    found += [*published_report.glob("sites/index.html"), *of_sites[:1], *of_sites[-1:]]
     assert (published_report / "index.html") in found
     return found
 

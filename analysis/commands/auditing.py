@@ -34,6 +34,7 @@ from analysis.publishing.rendering import (
 from analysis.publishing.replacing import build_folder, recover, refuse_foreign, swap
 from analysis.reference.countries import country_name, is_fictional
 from analysis.reference.files import REPOSITORY
+from analysis.sites.pages import INDEX, INDEX_TITLE
 from analysis.tables import write_table
 from analysis.vocabulary import AUDIT_RESULTS
 
@@ -179,10 +180,11 @@ def _add_to_report(draft: Draft, report: Report, audited: pd.DataFrame) -> Path:
     every = [item for item in files if (out / item.file).is_file()]
     with changed_report(out, report.run) as (build, record):
         write_table(build / "tables", "claims_audit", audited)
-        pages = [SetItem("index.html", "Summary", ""), *every, _ITEM]
+        found = [SetItem(INDEX, INDEX_TITLE, "")] if (out / INDEX).is_file() else []
+        pages = [SetItem("index.html", "Summary", ""), *found, *every, _ITEM]
         html = render_sections(show_audit(draft, audited), _ITEM, _context(report), pages)
         (build / PAGE).write_text(html, encoding="utf-8", newline="\n")
-        for page in (build / item.file for item in pages):
+        for page in (build / item.file for item in pages if item.file != INDEX):
             linked = link_pages(page.read_text(encoding="utf-8"), page.name, pages)
             page.write_text(linked, encoding="utf-8", newline="\n")
         record["claims"] = asdict(draft.file)

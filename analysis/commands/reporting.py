@@ -1,7 +1,7 @@
 """From checked settings to a published report."""
 
 from collections.abc import Collection as Group
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,10 +23,12 @@ from analysis.findings.reference_lists import ReferenceLists
 from analysis.findings.study import open_observations
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.publishing.publishing import publish
-from analysis.publishing.rendering import PageContext
+from analysis.publishing.publishing import PageSet, publish
+from analysis.publishing.rendering import PageContext, Section, SetItem
 from analysis.publishing.scheduling import Display
 from analysis.reference import countries
+from analysis.sites.pages import INDEX, make_pages, stylesheet
+from analysis.sites.records import Setting
 from analysis.sources.opening import OONI
 from analysis.store.collection import Collection
 from analysis.tables import write_table
@@ -115,8 +117,27 @@ def make_report(
         appendices=[audit_page(earlier.draft, run)] if earlier.draft else [],
         comparison=comparison_with(earlier.previous) if earlier.previous else None,
         prepare=lambda tables: write_table(tables, "decisions", decisions),
+        sites=site_pages(settings.study, lists),
     )
     return out / "index.html"
+
+
+def site_pages(study: StudyParameters, lists: ReferenceLists, lang: Language = ENGLISH) -> PageSet:
+    """The pages of sites in a language."""
+    setting = Setting(
+        probe_cc=study.probe_cc,
+        period=study.period,
+        events=lists.events.within(study.period),
+        is_fictional=countries.is_fictional(study.probe_cc),
+    )
+
+    def make(tables: Path) -> Iterator[tuple[SetItem, list[Section]]]:
+        for page in make_pages(tables, setting, lang):
+            yield SetItem(page.file, page.title, ""), [("", page.content)]
+
+    line = lang.say("Every name that was tested, and what became of it.")
+    item = SetItem(INDEX, lang.say("Find a site"), line)
+    return PageSet(item, make, ("index.html", INDEX, "4-blocked-sites.html"), stylesheet())
 
 
 def page_context(study: StudyParameters, status: str = "", lang: Language = ENGLISH) -> PageContext:

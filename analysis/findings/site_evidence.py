@@ -15,7 +15,7 @@ from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
 
 #: Notes by name.
-SPANS, REACHED, FLAGS, METHODS = "session_spans", "reached_sessions", "site_flags", "methods"
+SPANS, REACHED, FLAGS, COMPARED = "session_spans", "reached_sessions", "site_flags", "compared"
 #: With fewer sessions a network's span of days is thin: it might show when one person was at home.
 LEAST_SESSIONS = 3
 #: Days that a mark in a strip may stand for.

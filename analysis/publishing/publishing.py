@@ -22,7 +22,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -78,6 +78,23 @@ class Appendix:
     make: Callable[[Path], Sequence[Section]]
 
 
+@dataclass(frozen=True)
+class PageSet:
+    """Many pages in a folder of their own, of which the navigation names the first.
+
+    Attributes:
+        item: the first one.
+        make: is given the folder of the tables; each page with its sections.
+        beside: files of the pages that the navigation of these names.
+        style: what they need besides the style of every page.
+    """
+
+    item: SetItem
+    make: Callable[[Path], Iterable[tuple[SetItem, Sequence[Section]]]]
+    beside: Collection[str]
+    style: str = ""
+
+
 #: Compares with an earlier report: is given the folder of the tables, where it may leave its own,
 #: and what ``run.json`` will say; returns the section that stands after the findings.
 Comparison = Callable[[Path, Mapping[str, Any]], Section]
@@ -96,6 +113,7 @@ def publish(
     appendices: Sequence[Appendix] = (),
     comparison: Comparison | None = None,
     prepare: Callable[[Path], object] | None = None,
+    sites: PageSet | None = None,
 ) -> Path:
     """Execute the notebooks, side by side where they may, and publish their pages.
 
@@ -115,6 +133,7 @@ def publish(
         appendices: pages that follow those of the notebooks.
         comparison: with an earlier report, if there is one.
         prepare: writes what the notebooks find in the folder of the tables.
+        sites: a page for each site, and their index.
 
     Returns:
         ``out``, resolved.
@@ -128,7 +147,8 @@ def publish(
     out, display = out.resolve(), display or Silent()
     given = distribute_parameters(notebooks, {"tables": "", **parameters})
     items = {notebook.stem: describe(notebook) for notebook in notebooks}
-    every = [_SUMMARY_ITEM, *items.values(), *(appendix.item for appendix in appendices)]
+    found = [sites.item] if sites else []
+    every = [_SUMMARY_ITEM, *found, *items.values(), *(appendix.item for appendix in appendices)]
     order = find_order(list(items), reads or {})
     at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
     kernels, progress = Kernels(at_once), Progress(display, len(notebooks))
@@ -157,6 +177,9 @@ def publish(
         for appendix in appendices:
             html = render_sections(appendix.make(tables), appendix.item, page, every)
             _write(build / appendix.item.file, html)
+        if sites:
+            display.update("pages of sites")
+            _make_set(build, sites, page, every)
         _finish(build, page, every, run, comparison)
         _refuse_build_folder(build)
         display.update("publishing")
@@ -187,6 +210,15 @@ def changed_report(out: Path, run: Mapping[str, Any]) -> Iterator[tuple[Path, di
         write_run(build, {**record, "tables": list_tables(build / "tables")})
         _refuse_build_folder(build)
         swap(build, out)
+
+
+def _make_set(build: Path, sites: PageSet, page: PageContext, every: Sequence[SetItem]) -> None:
+    """Write the pages of a set: one at a time, since there may be thousands."""
+    beside = [item for item in every if item.file in sites.beside]
+    for item, sections in sites.make(build / "tables"):
+        path = build / item.file
+        path.parent.mkdir(exist_ok=True)
+        _write(path, render_sections(sections, item, page, beside, sites.style))
 
 
 def _headings(notebook: Path) -> dict[str, str]:

@@ -25,6 +25,7 @@ from analysis.display.cells import amount, link
 from analysis.display.fonts import font_faces
 from analysis.errors import ContractError
 from analysis.languages.language import ENGLISH, Language
+from analysis.publishing import scripts
 from analysis.vocabulary import STATES
 
 TEMPLATES = Path(__file__).parent / "page"
@@ -152,25 +153,36 @@ def render_page(
         "opening": executed.cells[0].id if executed.cells else "",
     }
     html, _ = exporter.from_notebook_node(executed, resources)
-    return _tidy(str(html))
+    return scripts.add_scripts(_tidy(str(html)))
 
 
 def render_sections(
-    sections: Sequence[Section], item: SetItem, page: PageContext, every: Sequence[SetItem]
+    sections: Sequence[Section],
+    item: SetItem,
+    page: PageContext,
+    every: Sequence[SetItem],
+    style: str = "",
 ) -> str:
-    """A page that is no notebook's: sections, each with its heading and what stands under it."""
-    html = (
-        markup.make_environment(TEMPLATES, lang=page.lang)
-        .get_template("sections.html.j2")
-        .render(
-            sections=[{"id": slug(head), "head": head, "content": body} for head, body in sections],
-            page=page,
-            style=stylesheet(page.lang.code),
-            set=[asdict(one) for one in every],
-            item=asdict(item),
-        )
+    """A page that is no notebook's: sections, each with its heading and what stands under it.
+
+    Args:
+        style: what its content needs besides the style of every page.
+    """
+    html = _template("sections.html.j2", page.lang).render(
+        sections=[{"id": slug(head), "head": head, "content": body} for head, body in sections],
+        page=page,
+        style=stylesheet(page.lang.code) + Markup(style),
+        set=[asdict(one) for one in every],
+        item=asdict(item),
+        root="../" * item.file.count("/"),
     )
-    return _tidy(html)
+    return scripts.add_scripts(_tidy(html))
+
+
+@lru_cache(maxsize=8)
+def _template(name: str, lang: Language) -> Any:
+    """A template that is read once, however many pages it makes."""
+    return markup.make_environment(TEMPLATES, lang=lang).get_template(name)
 
 
 def link_pages(html: str, file: str, every: Sequence[SetItem]) -> str:

@@ -1,0 +1,155 @@
+"""What the tables say of each site, gathered once for all pages."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.findings.site_evidence import COMPARED, FLAGS, SPANS
+from analysis.findings.table_folder import read_note
+from analysis.period import Period
+from analysis.reference.events import Event
+from analysis.reference.networks import DOMESTIC
+from analysis.tables import read_table
+from analysis.verdicts.states import STATES_BY_STRENGTH
+from analysis.vocabulary import LISTED
+
+#: A row of a table, by the names of its columns.
+Row = Any
+_RANKS = {state: rank for rank, state in enumerate(STATES_BY_STRENGTH)}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same for all sites of a report.
+
+    Attributes:
+        probe_cc: the country.
+        period: the whole period.
+        events: known events within it, by day.
+        is_fictional: OONI knows nothing of the country.
+    """
+
+    probe_cc: str
+    period: Period
+    events: Sequence[Event] = ()
+    is_fictional: bool = False
+
+
+@dataclass(frozen=True)
+class SiteRecord:
+    """What is known of one site.
+
+    Attributes:
+        site: its row of ``sites``.
+        category: in words.
+        cells: its rows of ``verdicts`` for the whole period, with ``network`` and ``kind``; the
+            strongest state first, of equals the one with most sessions.
+        stretches: probe_asn → its rows of ``blocked_site_networks``.
+        withheld: probe_asn → its rows of ``withheld_intervals``.
+        spans: probe_asn → its sessions by span of days, see ``site_evidence.count_spans``.
+        flags: OONI's counts of flags, if there are any.
+        methods: which methods list it, a row of ``differences.compare_methods``; None: none does.
+        note: why it is set aside, in a sentence.
+    """
+
+    site: Row
+    category: str
+    cells: list[Row] = field(default_factory=list)
+    stretches: dict[str, list[Row]] = field(default_factory=dict)
+    withheld: dict[str, list[Row]] = field(default_factory=dict)
+    spans: dict[str, list[Row]] = field(default_factory=dict)
+    flags: Row | None = None
+    methods: Row | None = None
+    note: str = ""
+
+    @property
+    def listed(self) -> list[Row]:
+        """The cells that put it on the list: on access networks."""
+        return [cell for cell in self.cells if cell.probe_asn in self.stretches]
+
+    @property
+    def unlisted(self) -> list[Row]:
+        """The other cells."""
+        return [cell for cell in self.cells if cell.probe_asn not in self.stretches]
+
+
+def read_records(tables: str | Path) -> tuple[pd.DataFrame, list[SiteRecord]]:
+    """Every tested name, and what is known of those that have a page.
+
+    Args:
+        tables: the folder of a report's tables, with the notes of its notebooks.
+
+    Returns:
+        ``sites``, and a record for each site with a page, by name.
+    """
+    sites = read_table(tables, "sites")
+    own = sites[sites["page"] != ""]
+    names = set(own["domain"])
+    categories = read_table(tables, "categories").set_index("category_code")["category"]
+    cells = _group(_cells(tables, names), "domain")
+    stretches = _group(read_table(tables, "blocked_site_networks"), "domain", "probe_asn")
+    withheld = read_table(tables, "withheld_intervals")
+    withheld_of = _group(withheld[withheld["domain"].isin(names)], "domain", "probe_asn")
+    spans = _group(read_note(tables, SPANS), "domain", "probe_asn")
+    flags = _single(read_note(tables, FLAGS), names)
+    methods = _single(read_note(tables, COMPARED), names)
+    aside = _single(read_table(tables, "set_aside"), names)
+    rows: Iterable[Row] = own.itertuples(index=False)
+    records = [
+        SiteRecord(
+            site=site,
+            category=str(categories.get(site.category_code, "")),
+            cells=sorted(cells.get((site.domain,), []), key=_order),
+            stretches=stretches.get((site.domain,), {}),
+            withheld=withheld_of.get((site.domain,), {}),
+            spans=spans.get((site.domain,), {}),
+            flags=flags.get(site.domain),
+            methods=methods.get(site.domain),
+            note=aside[site.domain].note if site.domain in aside else "",
+        )
+        for site in rows
+    ]
+    return sites, records
+
+
+def is_access(cell: Row) -> bool:
+    """Whether a cell is on an access network of the country."""
+    return cell.kind in DOMESTIC
+
+
+def _cells(tables: str | Path, names: set[str]) -> pd.DataFrame:
+    verdicts = read_table(tables, "verdicts")
+    whole = verdicts[(verdicts["period"] == "all") & verdicts["domain"].isin(names)]
+    networks = read_table(tables, "networks")[["probe_asn", "network", "kind"]]
+    named = whole.merge(networks, on="probe_asn", how="left")
+    return named.fillna({"network": "", "kind": "unknown"})
+
+
+def _order(cell: Row) -> tuple[float, int, str]:
+    """Listed on access networks, then elsewhere, then by strength; the most tested first."""
+    is_listed_abroad = cell.state in LISTED and not is_access(cell)
+    rank = _RANKS[cell.state] + (0.5 if is_listed_abroad else 0)
+    return rank, -int(cell.session_count), str(cell.probe_asn)
+
+
+def _group(frame: pd.DataFrame, *keys: str) -> Any:
+    """Rows by the values of one key, or by those of two, one within the other."""
+    if len(keys) == 1:
+        rows: Mapping[Any, list[Row]] = defaultdict(list)
+        for row in frame.itertuples(index=False):
+            rows[(getattr(row, keys[0]),)].append(row)
+        return rows
+    nested: dict[Any, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in frame.itertuples(index=False):
+        nested[(getattr(row, keys[0]),)][getattr(row, keys[1])].append(row)
+    return nested
+
+
+def _single(frame: pd.DataFrame, names: set[str]) -> dict[str, Row]:
+    """Name → its one row."""
+    shown = frame[frame["domain"].isin(names)]
+    return {str(row.domain): row for row in shown.itertuples(index=False)}

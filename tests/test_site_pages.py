@@ -1,0 +1,201 @@
+"""A page for each site, and the index of every name, made of tables that hold hostile texts."""
+
+import base64
+import hashlib
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.findings.site_evidence import COMPARED, FLAGS, SPANS
+from analysis.findings.table_folder import keep_note
+from analysis.hosts import site_anchor, site_file
+from analysis.languages.language import ENGLISH, open_language
+from analysis.period import Period
+from analysis.publishing.rendering import PageContext, SetItem, render_sections
+from analysis.reference.events import Event
+from analysis.sites.pages import INDEX, make_pages
+from analysis.sites.records import Setting
+from analysis.sites.sentences import pairs_of_chance
+from analysis.tables import TABLES, write_table
+from analysis.vocabulary import METHODS
+
+EVIL = '<script>alert(1)</script>"\u202e=1+1'
+YEAR = Period.parse("2024-01-01", "2025-01-01")
+SETTING = Setting("QQ", YEAR, [Event(date(2024, 7, 1), EVIL, "order", "invented")], True)
+LISTED, ASIDE, CLEAN, THIN = "listed.example", "aside.example", "clean.example", "thin.example"
+
+
+def _rows(name: str, *rows: dict[str, Any]) -> pd.DataFrame:
+    """Rows of a table; what is not given is empty, 0 or false."""
+    empty = {"count": 0, "share": None, "flag": False}
+    kinds = TABLES[name].columns
+    return pd.DataFrame(
+        [{column: empty.get(kind, "") for column, kind in kinds.items()} | row for row in rows],
+        columns=list(kinds),
+    )
+
+
+def _site(domain: str, status: str, reason: str = "") -> dict[str, Any]:
+    page = f"sites/{site_file(domain)}" if status in ("listed", "set_aside") else ""
+    return {"domain": domain, "status": status, "reason": reason, "session_count": 7, "page": page,
+            "category_code": "NEWS"}  # fmt: skip
+
+
+def _stretch(probe_asn: str, **given: Any) -> dict[str, Any]:
+    return {
+        "domain": LISTED, "probe_asn": probe_asn, "network": EVIL, "state": "likely_blocked",
+        "mechanism": "tls.reset", "blocked_from": "2024-02-03", "session_count": 12,
+        "blocked_session_count": 11, "chance": "4.9e-05", "note": "",
+    } | given  # fmt: skip
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    """A listed site on two networks, one that is set aside, one that is clean, and one that has
+    too few tests."""
+    cell = {"domain": LISTED, "period": "all", "state": "likely_blocked", "rule_id": "tls.reset",
+            "session_count": 30, "ok_session_count": 18, "sessions_to_flip": 1}  # fmt: skip
+    written = {
+        "sites": [
+            _site(LISTED, "listed"), _site(ASIDE, "set_aside", "down"),
+            _site(CLEAN, "no_problem_seen"), _site(THIN, "not_enough_tests", "mixed"),
+        ],
+        "verdicts": [
+            cell | {"probe_asn": "AS1"}, cell | {"probe_asn": "AS2", "sessions_to_flip": 3},
+            cell | {"probe_asn": "AS9", "state": "insufficient", "insufficient_reason": "mixed"},
+            cell | {"domain": ASIDE, "probe_asn": "AS1", "state": "impaired"},
+        ],
+        "networks": [
+            {"probe_asn": "AS1", "network": EVIL, "kind": "isp"},
+            {"probe_asn": "AS2", "network": "", "kind": "mobile"},
+            {"probe_asn": "AS9", "network": "Tunnel", "kind": "vpn"},
+        ],
+        "blocked_site_networks": [
+            _stretch("AS1", blocked_until="2024-03-04", last_seen_open="2024-02-01",
+                     first_seen_open_again="2024-03-09"),
+            _stretch("AS1", blocked_from="2024-06-01", schedule="Mon-Fri 04:00-08:00", chance="",
+                     blocked_until="2024-06-30", note="not tested since"),
+            _stretch("AS2", blocked_from="2024-05-06"),
+        ],
+        "withheld_intervals": [
+            {"domain": ASIDE, "probe_asn": "AS1", "blocked_from": "2024-04-01",
+             "blocked_from_time": "x", "blocked_until": "2024-04-09", "session_count": 5,
+             "reason": EVIL},
+        ],
+        "set_aside": [{"domain": ASIDE, "reason": "down", "note": "The site is down."}],
+        "categories": [{"category_code": "NEWS", "category": EVIL}],
+    }  # fmt: skip
+    for name, rows in written.items():
+        write_table(tmp_path, name, _rows(name, *rows))
+    spans = [("AS1", 7, 4, 2, 0), ("AS1", 7, 5, 1, 1), ("AS1", 7, 52, 0, 3), ("AS2", 1, 0, 0, 0)]
+    keep_note(tmp_path, SPANS, pd.DataFrame([
+        {"domain": LISTED, "probe_asn": asn, "unit_days": unit, "span": span,
+         "blocked_count": kept, "ok_count": reached, "down_count": 1, "unclear_count": 0}
+        for asn, unit, span, kept, reached in spans
+    ]))  # fmt: skip
+    keep_note(tmp_path, FLAGS, pd.DataFrame([
+        {"domain": LISTED, "measurement_count": 40, "anomaly_count": 12, "confirmed_count": 0},
+    ]))  # fmt: skip
+    flags = dict.fromkeys(METHODS, False) | {"this_method": True, "ooni_anomaly": True}
+    keep_note(tmp_path, COMPARED, pd.DataFrame([{"domain": LISTED, **flags}]))
+    return tmp_path
+
+
+@pytest.fixture
+def pages(tables: Path) -> dict[str, str]:
+    return {page.file: str(page.content) for page in make_pages(tables, SETTING, ENGLISH)}
+
+
+def _words(html: str) -> str:
+    """What a reader sees, on one line."""
+    return " ".join(re.sub(r"<[^>]*>", "", html).replace("&nbsp;", " ").split())
+
+
+def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) -> None:
+    """A sentence a stretch: sessions, how, first and last day and what lies around them, hours,
+    chance, what it takes to flip; and what others would say."""
+    words = _words(pages[f"sites/{site_file(LISTED)}"])
+    for sentence in (
+        "Blocked or likely blocked on 2 access networks.",
+        "11 of 12 sessions were kept from the site, from 3 February 2024 to 4 March 2024 (TLS: "
+        "reset). It was last seen open before on 1 February 2024, and open again on 9 March 2024. "
+        "By chance, at most one of 20,000 pairs that nobody blocks would look so.",
+        "This holds at some hours of the week only: Mon-Fri 04:00-08:00 UTC. Nobody has tested it "
+        "there since. A mark that only blocking leaves decides. "
+        "It would take 1 forged session at least to change this.",
+        "from 6 May 2024 to the last tests of the period",
+        "It would take 3 forged sessions at least to change this.",
+        "Tunnel (AS9), VPN: 18 of 30",
+        "OONI flags 12 of 40 measurements as anomalies, and 0 of these as confirmed. Other methods "
+        "that would list it: OONI anomalies.",
+        "Name this site in any objection: listed.example.",
+    ):
+        assert sentence in words
+
+
+def test_what_is_set_aside_has_its_reason_and_what_failed(pages: dict[str, str]) -> None:
+    words = _words(pages[f"sites/{site_file(ASIDE)}"])
+    assert "Set aside, and not on the list of blocked sites: The site was down." in words
+    assert "5 sessions failed from 1 April 2024 to 9 April 2024. Not listed:" in words
+    assert "Could it be something else?" not in words
+
+
+def test_a_strip_shows_spans_in_lanes_and_says_them_in_words(pages: dict[str, str]) -> None:
+    """Spans that follow each other are one mark; the last one ends with the period."""
+    html = pages[f"sites/{site_file(LISTED)}"]
+    assert '<path class="kept" d="M28 0h14v7h-14z"/>' in html
+    assert '<path class="reached" d="M35 8h7v6h-7zM364 8h2v6h-2z"/>' in html
+    assert '<path class="event" d="M182 0v14"/>' in html
+    assert ("Spans of 7 days in which the site was tested: 3. Kept from it in 2, reached in 2."
+            in html)  # fmt: skip
+
+
+def test_the_index_has_every_name_and_its_reason(pages: dict[str, str]) -> None:
+    html = pages[INDEX]
+    for name in (LISTED, ASIDE, CLEAN, THIN):
+        assert f'<li id="{site_anchor(name)}" data-name="{name}">' in html
+    assert f'href="{site_file(LISTED)}"' in html
+    assert f'href="{site_file(CLEAN)}"' not in html
+    assert "Tests that disagree · 7 sessions" in _words(html)
+
+
+def test_no_text_of_a_measurement_acts(tables: Path) -> None:
+    """In either language, in the frame, in attributes and in links."""
+    for lang in (ENGLISH, open_language("km")):
+        for page in make_pages(tables, SETTING, lang):
+            context = PageContext("Nowhere", "a year", "Draft", date(2024, 1, 1), lang=lang)
+            item = SetItem(page.file, page.title, "")
+            html = render_sections([("", page.content)], item, context, [item])
+            assert "<script>alert" not in html
+            assert "\u202e" not in html
+            assert f'lang="{lang.code}"' in html
+            assert f'href="../{page.file}"' in html
+
+
+def test_a_page_runs_its_own_script_and_no_other(tables: Path) -> None:
+    """The policy names the digest of the one script; a page without a search has none."""
+    context = PageContext("Nowhere", "a year", "Draft", date(2024, 1, 1))
+    for page in make_pages(tables, SETTING, ENGLISH):
+        item = SetItem(page.file, page.title, "")
+        html = render_sections([("", page.content)], item, context, [item])
+        scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+        digests = re.findall(r"'sha256-([^']+)'", html.partition("</head>")[0])
+        assert len(scripts) == (page.file == INDEX)
+        assert digests == [
+            base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts
+        ]
+        assert "unsafe-inline'; img-src" in html
+
+
+@pytest.mark.parametrize(
+    ("chance", "pairs"),
+    [("4.9e-05", 20_000), ("1.0e-06", 1_000_000), ("3.1e-62", 1_000_000_000), ("0.5", 2),
+     ("1.0", 1), ("0.0e+00", 1_000_000_000)],
+)  # fmt: skip
+def test_a_chance_is_one_of_so_many(chance: str, pairs: int) -> None:
+    """As the tables of other pages say it."""
+    assert pairs_of_chance(chance) == pairs
