@@ -129,6 +129,7 @@ TABLES = {
             "category_code",
             "category_code category domain_count# blocked_domain_count# measurement_count#",
         ),
+        _table("findings", "id", "id kind rank# claim evidence"),
         _table("claims_audit", "claim_id", "claim_id where claim relation result arithmetic"),
         _table("decisions", "", "item decision reason date@ role status period method"),
         _table("changes", "kind item", "kind item before after cause note"),
@@ -143,7 +144,8 @@ WRITTEN_BY: Mapping[str, str] = {
         "1-ingestion": "ingestion_ledger objects_not_read measurements_by_month",
         "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals networks",
         "3-semester-comparison": "semesters semester_changes network_changes",
-        "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories",
+        "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories "
+        "findings",
     }.items()
     for name in names.split()
 }
@@ -230,11 +232,6 @@ def record_findings(tables: str | Path, stage: str, **findings: tuple[Any, str])
         name: {"value": _plain(value), "table": table} for name, (value, table) in findings.items()
     }
     write_json(Path(tables).parent / "findings" / f"{stage}.json", content)
-
-
-def record_summary(tables: str | Path, summary: Mapping[str, Any]) -> None:
-    """Hand the content of the report's first page (``summary.summarise``) to publication."""
-    write_json(Path(tables).parent / "findings" / "index.json", summary)
 
 
 def _plain(value: Any) -> Any:

@@ -4,8 +4,9 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -156,22 +157,31 @@ def _findings_notebook(folder: Path) -> Path:
         _code("total = int(months.measurement_count.sum())\n"
               "show.show_numbers([(total, 'measurements', 'Few, so read with care.'), "
               "('3 of 4', 'months tested', '')])\n"
-              "show.show_finding(1, f'{total:,} measurements were kept', 'It is a count.', "
+              "show.show_finding('few-tests', f'{total:,} measurements were kept', "
+              "'It is a count.', "
               "'Made for a test.', '1-tables.html#months')"),
         _markdown("## Method\n\n## How to read it\n\n| a | b |\n|---|---|\n| 1 | 2 |"),
         _code("show.show_states()\n"
               "show.show_parameters({'floor_sessions': 4}, {'floor_sessions': 'Fewest.'})\n"
               "show.show_provenance({'Rows': total, 'Lists': ['one', 'two'], "
               "'Digests': {'input': 'ab' * 32}})\nshow.show_text('Plain <b>text</b>.')"),
-        _code("summary = {'answer': 'Yes: one site of four was blocked on every network.', "
-              "'numbers': [{'value': total, 'label': 'measurements', 'caveat': 'Few.'}, "
-              "{'value': '3 of 4', 'label': 'months with tests', 'caveat': 'No September.'}], "
-              "'findings': [{'claim': 'Tests are few', 'reading': 'See the table.', "
-              "'caveat': '<b>Made up</b>', 'evidence_page': '2-findings.html#F1'}], "
-              "'unknowns': ['What happened in September.']}\n"
-              "(Path(tables).parent / 'findings' / 'index.json').write_text(json.dumps(summary))",
-              "setup"),
     ])  # fmt: skip
+
+
+def _demo_first_page(_: Path, findings: Mapping[str, Any]) -> Any:
+    return {
+        "answer": "Yes: one site of four was blocked on every network.",
+        "numbers": [
+            {"value": findings["total"]["value"], "label": "measurements", "caveat": "Few."},
+            {"value": "3 of 4", "label": "months with tests", "caveat": "No September."},
+        ],
+        "findings": [{
+            "id": "F3", "claim": "Tests are few", "sites": "a.test <b>and</b> b.test.",
+            "caveats": ["<b>Made up</b>"], "evidence": "2-findings.html#claim-few-tests",
+        }],
+        "certainty": ["Not at all."],
+        "unknowns": ["What happened in September."],
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -203,7 +213,7 @@ def demo_report(
     out = tmp_path_factory.mktemp("reports") / "demo"
     return publish(
         demo_notebooks, {"country": "Nowhere", "floor_sessions": 5}, out, demo_page,
-        {"parameters": {"source": "/somewhere/else"}},
+        {"parameters": {"source": "/somewhere/else"}}, first_page=_demo_first_page,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Figures: they draw what the frame says, whatever strings are in it, or say that it is empty."""
 
+import re
 import warnings
 from collections.abc import Callable
 from datetime import date
@@ -11,9 +12,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analysis.display import bars, grids, series, timeline
+from analysis.display import bars, grids, series
+from analysis.display.inline_svg import inline_svg
 from analysis.display.show import figure_bytes
-from analysis.reference.events import Event
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
 EVIL = ["$\\frac{", "$$", "ok\u202e\x00\n", "ខ្មែរ", "<script>", "x" * 300, "_^\\"]
@@ -52,7 +53,6 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
             bars.semester_changes, pd.DataFrame({"change": ["mixed"], "count": [1]}),
         ),
         "networks_ranked": (bars.networks_ranked, blocked),
-        "blocking_timeline": (timeline.blocking_timeline, intervals),
         "session_series": (
             lambda frame, **named: series.session_series(
                 frame, intervals.iloc[:2].fillna(""), since=date(2023, 7, 1),
@@ -138,56 +138,25 @@ def test_matrix_shows_the_most_blocked_and_says_how_many_it_left_out() -> None:
     assert any("The first 60 of 70 sites are shown." in text for text in _texts(figure))
 
 
-def test_timeline_ends_are_open_where_the_day_is_unknown() -> None:
-    """A bar to the end where the block goes on; an arrow where no open day was seen."""
+def test_a_figure_on_a_page_is_text_and_its_ids_are_its_own() -> None:
+    """Names in it can be searched and stay text; two figures of a page share no id, and each finds
+    its own parts; no style of one holds for the page."""
     frame = pd.DataFrame({
-        "domain": ["a", "b"], "network": ["N", "N"], "blocked_from": ["2023-07-10", "2023-07-20"],
-        "blocked_until": ["", "2023-07-25"], "last_seen_open": ["", "2023-07-12"],
-        "first_seen_open_again": ["", ""],
+        "month": ["2023-07"], "ok_count": [5], "anomaly_count": [2], "confirmed_count": [1],
+        "failure_count": [1],
     })  # fmt: skip
-    figure = timeline.blocking_timeline(
-        frame, since=date(2023, 7, 1), until=date(2023, 8, 1), **WORDS
-    )
-    axes = figure.axes[0]
-    spans = [bar.get_width() for bars in axes.containers for bar in bars]
-    assert spans == [22, 6]  # to the end of July; both days of the bracket included
-    assert [line.get_marker() for line in axes.lines if line.get_marker() in ("<", ">", "|")] == [
-        "<", "|", ">",
-    ]  # fmt: skip
-
-
-def test_timeline_has_a_vertical_for_each_event_at_its_day() -> None:
-    """Numbers that would touch stand in different rows; what lies outside the axis is left out;
-    titles are drawn as they are, cut where they are long."""
-    frame = pd.DataFrame({
-        "domain": ["a", "b"], "network_count": [1, 3], "blocked_from": ["2023-07-10", "2024-02-02"],
-    })  # fmt: skip
-    days = [date(2023, 6, 30), date(2023, 7, 1), date(2023, 7, 2), date(2024, 2, 25),
-            date(2024, 7, 1)]  # fmt: skip
-    titles = ["before", *EVIL[:1], "W" * 120, "Senate <b>", "after"]
-    events = [
-        Event(day, title, "other", "https://a.org/")
-        for day, title in zip(days, titles, strict=True)
-    ]
-    period = {"since": date(2023, 7, 1), "until": date(2024, 7, 1)}
-    figure = timeline.blocking_timeline(frame, events=events, **period, **WORDS)
-    axes = figure.axes[0]
-    uprights = [line.get_xdata() for line in axes.lines if list(line.get_ydata()) == [0, 1]]
-    assert [x[0] for x in uprights] == days[1:4]
-    numbers = [text for text in axes.texts if text.get_text() in ("1", "2", "3", "4", "5")]
-    assert [text.get_text() for text in numbers] == ["2", "3", "4"]
-    heights = [text.get_position()[1] for text in numbers]
-    assert heights[0] == heights[2] < heights[1]
-    key = next(text.get_text() for text in axes.texts if "Senate" in text.get_text()).split("\n")
-    assert key[0] == "2  2023-07-01  $\\frac{"
-    assert key[1].startswith("3  2023-07-02  WWW")
-    assert key[1].endswith("W…")
-    assert key[2] == "4  2024-02-25  Senate <b>"
-    svg = figure_bytes(figure, "svg")
-    again = timeline.blocking_timeline(frame, events=events, **period, **WORDS)
-    assert figure_bytes(again, "svg") == svg
-    labels = [text.get_text() for text in axes.get_yticklabels()]
-    assert labels == ["a  1 network", "b  3 networks"]
+    title = '<script>"a" & b</script> url(#x)'
+    svg = figure_bytes(bars.results_by_month(frame, title=title, footer="n"), "svg").decode()
+    one, two = (inline_svg(svg, 'seen: "<b>"', caption) for caption in ("One", "Two"))
+    assert one == inline_svg(svg, 'seen: "<b>"', "One")
+    ids = [re.findall(r' id="([^"]+)"', text) for text in (one, two)]
+    assert ids[0]
+    assert not set(ids[0]) & set(ids[1])
+    used = re.findall(r'url\(#(f[^)]+)\)|href="#([^"]+)"', one)
+    assert {first or second for first, second in used} == set(ids[0])
+    assert '&lt;script&gt;"a" &amp; b&lt;/script&gt; url(#x)</text>' in one
+    assert 'aria-label="seen: &quot;&lt;b&gt;&quot;"' in one
+    assert not re.search("<style|<script|<metadata|<!DOCTYPE|<\\?xml", one)
 
 
 def _texts(figure: Figure) -> list[str]:

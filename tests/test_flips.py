@@ -57,10 +57,10 @@ def test_what_comes_on_the_list_stands_first(
 ) -> None:
     """Then what leaves it, then other changes; what stays is left out."""
     _publish(study, monkeypatch)
-    flipped = flips.show_flips(study, pd.DataFrame(), AFTER, Thresholds(), 3)
+    flipped = flips.show_flips(study, pd.DataFrame(), AFTER, Thresholds())
     assert len(flipped) == 3
-    (number, claim, *_), table = shown
-    assert number == 3
+    (name, claim, *_), table = shown
+    assert name == "flips"
     assert claim == (
         "Against the published report, 1 pairs of site and network come on the list and 1 leave it."
     )
@@ -76,8 +76,8 @@ def test_a_page_does_not_depend_on_what_lies_on_the_disk(
     for is_there in (False, True):
         if is_there:
             _publish(study, monkeypatch)
-        assert flips.show_flips(study, pd.DataFrame(), AFTER, Thresholds(), 3).empty
-        assert len(flips.show_flips(study, pd.DataFrame(), AFTER, STRICT, 3)) == 3
+        assert flips.show_flips(study, pd.DataFrame(), AFTER, Thresholds()).empty
+        assert len(flips.show_flips(study, pd.DataFrame(), AFTER, STRICT)) == 3
     (nothing,), (_, claim, *_), *_ = shown
     assert nothing.startswith("This run has the numbers and rules that are published")
     assert claim.startswith("Against the published numbers, ")
@@ -88,7 +88,7 @@ def test_without_a_difference_it_is_one_sentence(
     study: Any, shown: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _publish(study, monkeypatch)
-    flips.show_flips(study, pd.DataFrame(), BEFORE, Thresholds(), 3)
+    flips.show_flips(study, pd.DataFrame(), BEFORE, Thresholds())
     assert shown == [
         ("Against the published report no pair of site and network changes its state.",)
     ]

@@ -77,7 +77,7 @@ def _everything(text: str) -> Iterator[Callable[[], object]]:
     yield lambda: show.show_table(table.iloc[:0], caption=text, note=text)
     pairs = pd.DataFrame({"domain": [text], "probe_asn": [text], "state": [text]})
     yield lambda: show.show_matrix(pairs, caption=text, names={text: text}, note=text)
-    yield lambda: show.show_finding(1, text, text, text, text)
+    yield lambda: show.show_finding("a-claim", text, text, text, text)
     yield lambda: show.show_numbers([(text, text, text)])
     yield lambda: show.show_text(text)
     yield lambda: show.show_provenance({text: [text, {text: text}], "b": {text: text}})
@@ -205,7 +205,7 @@ def test_matrix_says_every_cell_in_words() -> None:
                   "Tests that disagree"):  # fmt: skip
         assert html.count(f'title="{words}"') == 1
     assert html.count('title="Not tested"') == 2
-    assert "AS2 Two" in html
+    assert "Two (AS2)" in html
 
 
 def test_states_differ_without_colour() -> None:

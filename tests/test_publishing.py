@@ -21,14 +21,13 @@ import pytest
 
 from analysis.display.markup import css
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
+from analysis.publishing.first_page import Summary, render_summary
 from analysis.publishing.parameters import declared_parameters, distribute_parameters
 from analysis.publishing.publishing import _count_rows, publish
 from analysis.publishing.rendering import (
     PageContext,
-    Summary,
     describe,
     render_page,
-    render_summary,
 )
 from analysis.publishing.replacing import refuse_foreign
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from analysis.auditing.claims import Draft, find_draft, load_draft
 from analysis.auditing.lookups import Report, read_report
@@ -18,11 +19,13 @@ from analysis.commands.settings import Settings
 from analysis.drafting.basis import Basis
 from analysis.drafting.decisions import Decision, decision_table, load_decisions, review_path
 from analysis.errors import ParameterError
+from analysis.findings.first_page import word_first_page
 from analysis.findings.parameters import StudyParameters, changed_numbers
 from analysis.findings.reference_lists import ReferenceLists
 from analysis.findings.study import open_observations
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
+from analysis.publishing.first_page import Summary
 from analysis.publishing.publishing import PageSet, publish
 from analysis.publishing.rendering import PageContext, Section, SetItem
 from analysis.publishing.scheduling import Display
@@ -118,6 +121,7 @@ def make_report(
         comparison=comparison_with(earlier.previous) if earlier.previous else None,
         prepare=lambda tables: write_table(tables, "decisions", decisions),
         sites=site_pages(settings.study, lists),
+        first_page=_word_first_page,
     )
     return out / "index.html"
 
@@ -138,6 +142,12 @@ def site_pages(study: StudyParameters, lists: ReferenceLists, lang: Language = E
     line = lang.say("Every name that was tested, and what became of it.")
     item = SetItem(INDEX, lang.say("Find a site"), line)
     return PageSet(item, make, ("index.html", INDEX, "4-blocked-sites.html"), stylesheet())
+
+
+def _word_first_page(tables: Path, findings: Mapping[str, Any]) -> Summary:
+    """The first page in the report's language."""
+    summary: Summary = word_first_page(tables, findings)  # type: ignore[assignment]
+    return summary
 
 
 def page_context(study: StudyParameters, status: str = "", lang: Language = ENGLISH) -> PageContext:

@@ -132,7 +132,7 @@ def networks_ranked(networks: pd.DataFrame, *, title: str, footer: str) -> Figur
         )
     ]
     names = [
-        f"{network_number(asn)} {name}"
+        f"{name} ({network_number(asn)})" if name else network_number(asn)
         for asn, name in zip(shown["probe_asn"], shown["network"].fillna(""), strict=True)
     ]
     return _bars(

@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.display.markup import macros
+from analysis.hosts import site_file
 from analysis.languages.values import visible
 from analysis.vocabulary import STATES, value_words
 
@@ -119,6 +120,32 @@ def number(value: object) -> str:
 def amount(value: object) -> str:
     """A number with its thousands; a text as it is."""
     return value if isinstance(value, str) else number(value)
+
+
+def counted(name: str, value: object, text: str = "") -> Markup:
+    """A headline number, marked with the name that it has in ``run.json``.
+
+    What stands on two pages under one name can so be held against each other.
+    """
+    plain = value.item() if hasattr(value, "item") else value
+    return _macro("counted", name, plain, text or amount(plain))
+
+
+def numbered(sentence: str, **counts: object) -> Markup:
+    """A sentence with headline numbers in its places, each marked with the name of its place.
+
+    A place that ``run.json`` has no number for is plain: only names that end in *count* are marked.
+    """
+    parts = {
+        name: counted(name, count) if name.partition("_count")[1] else amount(count)
+        for name, count in counts.items()
+    }
+    return Markup.escape(sentence).format(**parts)
+
+
+def site_link(domain: str) -> Markup:
+    """The name of a listed or set-aside site, with a link to its page."""
+    return _macro("inward", f"sites/{site_file(domain)}", text_cell("domain", domain))
 
 
 def percent(value: object) -> str:

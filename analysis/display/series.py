@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from analysis.display.grids import marker
 from analysis.display.style import INK, RULE, SOFT_INK, add_legend, new_canvas, styled
-from analysis.display.timeline import draw_time_axis
 from analysis.vocabulary import LISTED, STATES
 
 #: Column → state whose mark stands for such a session, and the words beside its line.
@@ -132,3 +131,18 @@ def _power_of_ten(exponent: float) -> str:
         return "1"
     digits = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
     return f"10{str(int(exponent)).translate(digits)}"
+
+
+def draw_time_axis(axes: Axes, start: pd.Timestamp, end: pd.Timestamp) -> None:
+    """Months as ticks, from one day to the day before another."""
+    months = max((end - start).days // 30, 1)
+    every = max(1, -(-months // 12))
+    axes.xaxis.set_major_locator(mdates.MonthLocator(interval=every))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, place: _month(value, place)))
+    axes.grid(axis="x")
+    axes.set_xlim(start, end)  # type: ignore[arg-type]
+
+
+def _month(value: float, place: int | None) -> str:
+    day = mdates.num2date(value)  # type: ignore[no-untyped-call]
+    return f"{day:%b}\n{day.year}" if place == 0 or day.month == 1 else f"{day:%b}"

@@ -4,6 +4,7 @@ Everything is escaped here, at the source; no string that comes in can act as ma
 the style sheet that gives it its look; to an open notebook the style is sent along.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
@@ -68,6 +69,11 @@ def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
     pyplot.close(figure)
 
 
+def show_drawing(drawing: Markup) -> None:
+    """Show what ``tracks`` has drawn."""
+    _show(drawing)
+
+
 def figure_bytes(figure: Figure, format: Literal["svg", "png"]) -> bytes:
     """A figure as a file, the same bytes for the same figure: no date, no version, no chance."""
     buffer = BytesIO()
@@ -80,17 +86,25 @@ def figure_bytes(figure: Figure, format: Literal["svg", "png"]) -> bytes:
 
 
 def show_finding(
-    number: int | str, claim: str, reading: str = "", caveat: str = "", evidence: str = ""
+    name: str, claim: str, reading: str = "", caveat: str = "", evidence: str = ""
 ) -> None:
-    """Show a numbered finding: the claim in bold, how to read it, its caveat, its evidence.
+    """Show what a page finds: the claim in bold, how to read it, its caveat, its evidence.
+
+    The numbered findings of the report stand on its first page alone.
 
     Args:
-        number: 1 or "F1"; also the anchor (``#F1``).
-        evidence: a file of the report (``4-blocked-sites.html#F2``, ``tables/verdicts.csv``),
-            which becomes a link, or plain words.
+        name: of the anchor: ``coverage`` is ``#claim-coverage``.
+        claim, reading, caveat: text, or what ``numbered`` makes of it.
+        evidence: a file of the report (``4-blocked-sites.html#set-aside``,
+            ``tables/verdicts.csv``), which becomes a link, or plain words.
+
+    Raises:
+        ValueError: the name is not made of small letters and hyphens.
     """
+    if not re.fullmatch("[a-z]+(-[a-z]+)*", name):
+        raise ValueError(f"a claim is named by small letters and hyphens, not {name!r}")
     target = link(evidence, evidence) if evidence else ""
-    _show(blocks().finding(_finding_name(number), claim, reading, caveat, target))
+    _show(blocks().finding(f"claim-{name}", claim, reading, caveat, target))
 
 
 def show_numbers(numbers: Iterable[tuple[object, str, str]]) -> None:
@@ -156,13 +170,6 @@ def show_matrix(
         show_table(frame, caption=caption, note=note)
     else:
         _show(render_matrix(frame, caption, note, fold_after, names or {}))
-
-
-def _finding_name(number: int | str) -> str:
-    digits = str(number).removeprefix("F")
-    if not (digits.isascii() and digits.isdigit()):
-        raise ValueError(f"a finding is numbered 1, 2 …, not {number!r}")
-    return f"F{digits}"
 
 
 def _entries(mapping: Mapping[str, object]) -> list[tuple[str, dict[str, Any]]]:

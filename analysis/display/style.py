@@ -53,7 +53,7 @@ STYLE: dict[str, Any] = {
     "legend.fontsize": 9.5,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # names in it are found, and read aloud
     "svg.hashsalt": "workbook",
 }
 

@@ -54,7 +54,7 @@ def render_matrix(
         words = frame["state"] + (":" + reason).where(reason != "", "")
         frame = frame.assign(state=words)
     states = ordered_matrix(frame)
-    heads = [f"{asn} {names.get(asn, '')}" for asn in states.columns]
+    heads = [f"{names[asn]} ({asn})" if names.get(asn) else asn for asn in states.columns]
     squares = {
         code: blocks().square(MATRIX_STATES.get(code, State(code, "", "", "", "")))
         for code in pd.unique(states.to_numpy().ravel())

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.display import bars, grids, timeline
-from analysis.display.show import show_figure, show_table
-from analysis.findings.confirmation import spans_by_site
+from analysis.display import bars, grids
+from analysis.display.show import show_drawing, show_figure, show_table
+from analysis.findings.confirmation import count_states, spans_by_site
 from analysis.findings.differences import count_reasons
 from analysis.findings.local_time import add_local_hours
 from analysis.findings.study import Study
-from analysis.reference.events import event_table, in_words
-from analysis.reference.networks import DOMESTIC
+from analysis.findings.timelines import draw_timeline
+from analysis.reference.events import event_table
 from analysis.verdicts.intervals import CHANCE
 from analysis.verdicts.withholding import EVERYWHERE
-from analysis.vocabulary import METHODS
+from analysis.vocabulary import CHANGES, MECHANISMS, METHODS
 
 
 def show_months(study: Study, months: pd.DataFrame) -> None:
@@ -31,8 +31,8 @@ def show_months(study: Study, months: pd.DataFrame) -> None:
     title = f"{total:,} measurements, {flagged(months) / total:.1%} of them flagged"
     show_figure(
         bars.results_by_month(months, title=title, footer=study.footer(total, "measurements")),
-        alt="Stacked bars by month: ok, anomaly, confirmed, failure; the table below has the "
-        "numbers.",
+        alt="Stacked bars by month, measurements and flagged ones among them: "
+        f"{_say_rows(months['month'], months['measurement_count'], _flags(months))}.",
         caption="Measurements by month and OONI flag.",
     )
     is_known = months["confirmed_count"].notna().all()
@@ -45,7 +45,24 @@ def show_months(study: Study, months: pd.DataFrame) -> None:
 
 def flagged(months: pd.DataFrame) -> int:
     """Measurements that OONI flags as anomalous or confirmed."""
-    return int(months["anomaly_count"].sum() + months["confirmed_count"].fillna(0).sum())
+    return int(_flags(months).sum())
+
+
+def _flags(months: pd.DataFrame) -> pd.Series:
+    return months["anomaly_count"] + months["confirmed_count"].fillna(0)
+
+
+def _say_rows(names: pd.Series, *values: pd.Series) -> str:
+    """What bars show, for who cannot see them: each name with its values."""
+    return "; ".join(
+        f"{name} {' of '.join(f'{value:,}' for value in reversed(row))}"
+        for name, *row in zip(names, *values, strict=True)
+    )
+
+
+def _say_range(swept: pd.DataFrame) -> str:
+    pairs = swept.groupby("threshold")["blocked_pair_count"].agg(["min", "max"])
+    return "; ".join(f"{name} {row['min']} to {row['max']}" for name, row in pairs.iterrows())
 
 
 def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -> None:
@@ -57,10 +74,17 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
         networks: ``Study.networks``.
     """
     total = int(monthly["measurement_count"].sum())
-    title = f"Tests on {len(networks)} networks, month by month"
+    months = monthly["month"].nunique()
+    per_network = monthly.groupby("network")["month"].nunique()
+    most = monthly.groupby("network")["measurement_count"].sum().sort_values(ascending=False)
+    title = (
+        f"{(per_network == months).sum()} of {len(networks)} networks measured in each of "
+        f"{months} months; {most.index[0]} made {most.iloc[0] / total:.0%} of the measurements"
+    )
     show_figure(
         grids.coverage(monthly, title=title, footer=study.footer(total, "measurements")),
-        alt="Heat map of measurements by network and month; an empty cell was not tested.",
+        alt="Heat map of measurements by network and month; an empty cell was not tested. "
+        f"Measurements in all: {_say_rows(pd.Series(most.index), pd.Series(most.to_numpy()))}.",
         caption="Coverage: measurements by network and month.",
     )
     show_table(
@@ -85,6 +109,19 @@ def show_tested_categories(sites: pd.DataFrame) -> None:
     show_table(by_category, caption="Sites and measurements by category")
 
 
+def show_state_counts(whole: pd.DataFrame) -> None:
+    """Show how many pairs have which state, on the country's access networks and elsewhere.
+
+    Args:
+        whole: the contract's ``verdicts`` of the whole period, with the ``kind`` of each network.
+    """
+    show_table(
+        count_states(whole),
+        caption="Pairs of site and network by state",
+        headings={"access_pair_count": "On access networks", "other_pair_count": "On others"},
+    )
+
+
 def show_changes(study: Study, changes: pd.DataFrame, counts: Mapping[str, int]) -> None:
     """Show how each listed site changed between the halves.
 
@@ -93,12 +130,16 @@ def show_changes(study: Study, changes: pd.DataFrame, counts: Mapping[str, int])
         changes: the contract's ``semester_changes``.
         counts: change → its sites, in the order of ``vocabulary.CHANGES``.
     """
-    title = f"{counts['not_comparable']} of {len(changes)} listed sites cannot be compared"
+    title = (
+        f"{counts['newly_blocked']} sites became blocked and {counts['no_longer_blocked']} no "
+        f"longer are; {counts['mixed'] + counts['not_comparable']} of {len(changes)} do not tell"
+    )
     frame = pd.DataFrame({"change": list(counts), "count": list(counts.values())})
     footer = study.footer(len(changes), "listed sites")
     show_figure(
         bars.semester_changes(frame, title=title, footer=footer),
-        alt="Bars of the number of sites by change between the halves; the table below names them.",
+        alt="Bars of the number of sites by change between the halves: "
+        f"{_say_rows(frame['change'].map(CHANGES), frame['count'])}.",
         caption="Sites by change between the halves.",
     )
     show_table(changes, caption="Listed sites, first half against second")
@@ -112,14 +153,24 @@ def show_categories(study: Study, categories: pd.DataFrame) -> None:
         categories: the contract's ``categories``.
     """
     blocked_count = int(categories["blocked_domain_count"].sum())
-    title = f"{blocked_count} blocked sites by category"
+    blocked = categories[categories["blocked_domain_count"] > 0].sort_values(
+        ["blocked_domain_count", "category"], ascending=[False, True]
+    )
+    title = "No site of any category is blocked"
+    for row in blocked.head(1).itertuples():
+        title = f"{row.blocked_domain_count} of {blocked_count} blocked sites are {row.category}"
     footer = study.footer(blocked_count, "blocked sites")
     show_figure(
         bars.blocked_by_category(categories, title=title, footer=footer),
-        alt="Bars of the number of blocked sites by category; the table below has the numbers.",
+        alt="Bars of the number of blocked sites by category, of those tested: "
+        + _say_rows(*(blocked[name] for name in _BLOCKED_OF_TESTED)),
         caption="Blocked sites by category.",
     )
     show_table(categories, caption="Tested and blocked sites by category", fold_after=60)
+
+
+#: A category, and the counts that its bar shows.
+_BLOCKED_OF_TESTED = ("category", "domain_count", "blocked_domain_count")
 
 
 def show_ranking(study: Study, networks: pd.DataFrame, blocked_count: int) -> None:
@@ -130,11 +181,14 @@ def show_ranking(study: Study, networks: pd.DataFrame, blocked_count: int) -> No
         networks: the contract's ``networks``.
         blocked_count: sites on the list.
     """
-    title = "Access networks by number of blocked sites"
+    ranked = networks[networks["rank"].notna()].sort_values(["rank", "probe_asn"])
+    blocking = ranked[ranked["blocked_domain_count"] > 0]
+    title = f"{len(blocking)} of {len(ranked)} ranked access networks block a site of the list"
     footer = study.footer(blocked_count, "blocked sites")
     show_figure(
         bars.networks_ranked(networks, title=title, footer=footer),
-        alt="Bars of the number of blocked sites by network; the table below has the numbers.",
+        alt="Bars of the number of blocked sites by network, of those tested: "
+        f"{_say_rows(ranked['network'], ranked['domain_count'], ranked['blocked_domain_count'])}.",
         caption="Blocked sites by network, ranked networks only.",
     )
     by_rank = networks.sort_values(["rank", "probe_asn"], na_position="last")
@@ -162,12 +216,18 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
     """
     named = listed.assign(network=listed["network"] + " (" + listed["probe_asn"] + ")")
     counts = named.groupby(["network", "mechanism"]).size().rename("domain_count").reset_index()
-    title = f"{counts['mechanism'].nunique()} ways of blocking"
+    by_mechanism = counts.groupby("mechanism")["domain_count"].sum().sort_values(ascending=False)
+    title = f"{len(by_mechanism)} ways of blocking" + (
+        f", most often {MECHANISMS[str(by_mechanism.index[0])]}" if len(by_mechanism) else ""
+    )
     footer = study.footer(len(listed), "pairs of site and network")
     show_figure(
         grids.methods_by_network(counts, title=title, footer=footer),
-        alt="Grid of the number of listed sites by network and mechanism, as verdicts.csv has "
-        "them.",
+        alt="Grid of the number of listed sites by network and mechanism: "
+        + "; ".join(
+            f"{row.network}, {MECHANISMS[str(row.mechanism)]}: {row.domain_count}"
+            for row in counts.itertuples()
+        ),
         caption="Listed sites by network and mechanism.",
     )
 
@@ -178,24 +238,16 @@ def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -
     Args:
         study: whose period the axis spans; it holds the events.
         intervals: the contract's ``blocking_intervals``.
-        listed: ``domain, probe_asn, kind``, one row per listed pair.
+        listed: ``domain, probe_asn``, one row per pair of the list.
     """
-    period, events = study.periods["all"], study.known_events
-    domestic = listed[listed["kind"].isin(DOMESTIC)]
-    spans = spans_by_site(intervals.merge(domestic[["domain", "probe_asn"]]))
+    events = study.known_events
+    spans = spans_by_site(intervals.merge(listed[["domain", "probe_asn"]]))
     stretches = spans["domain"].value_counts()
     title = (
         f"{len(stretches)} sites were seen blocked or likely blocked, "
         f"{(stretches > 1).sum()} of them more than once"
     )
-    footer = study.footer(len(spans), "stretches of blocking")
-    span = {"since": period.since, "until": period.until}
-    show_figure(
-        timeline.blocking_timeline(spans, title=title, footer=footer, events=events, **span),
-        alt="A line per site on a time axis, a bar while it was seen blocked, thin where an edge "
-        f"lies between tests; the dates are in the table of intervals. {in_words(events)}",
-        caption="When each listed site was seen blocked on at least one access network.",
-    )
+    show_drawing(draw_timeline(spans, study.periods["all"], events, title, study.title))
     if events:
         show_table(
             event_table(events),
@@ -290,8 +342,8 @@ def show_agreement(study: Study, compared: pd.DataFrame) -> None:
     footer = study.footer(len(compared), "sites")
     show_figure(
         bars.methods_compared(compared, METHODS, title=title, footer=footer),
-        alt="A dot per method and combination, a bar for its sites; the table of sites has the "
-        "same.",
+        alt="A dot per method and combination, a bar for its sites. Sites on each list: "
+        + "; ".join(f"{words} {compared[key].sum()}" for key, words in METHODS.items()),
         caption="Sites by the methods that list them.",
     )
 
@@ -327,7 +379,7 @@ def show_sweep(study: Study, swept: pd.DataFrame, site_count: int) -> None:
     footer = study.footer(len(swept), "values of thresholds")
     show_figure(
         bars.thresholds_swept(swept, title=title, footer=footer),
-        alt="Listed pairs at each value of each threshold; the table below has the same numbers.",
+        alt=f"Listed pairs at each value of each threshold, least and most: {_say_range(swept)}.",
         caption="Listed pairs of site and access network by threshold; figures are the values "
         "tried.",
     )

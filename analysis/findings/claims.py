@@ -1,4 +1,4 @@
-"""The numbered findings of the pages: what each claims, how to read it, what to beware of.
+"""The findings of the pages: what each claims, how to read it, what to beware of.
 
 A notebook calls one of these at the head of its page, on the tables that it has just made.
 """
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from analysis.display.cells import numbered
 from analysis.display.show import show_finding
 from analysis.findings.charts import flagged
-from analysis.reference.networks import DOMESTIC
 from analysis.vocabulary import METHODS
 
 
@@ -21,39 +21,57 @@ def claim_coverage(months: pd.DataFrame, sites: pd.DataFrame, networks: pd.DataF
         sites: ``Study.domains``.
         networks: ``Study.networks``.
     """
-    total, site_count = months["measurement_count"].sum(), (sites["domain"] != "").sum()
+    total = months["measurement_count"].sum()
     flags = flagged(months)
     show_finding(
-        1,
-        f"{total:,} measurements of {site_count:,} sites came from {len(networks):,} networks.",
+        "coverage",
+        numbered(
+            "{measurement_count} measurements of {domain_count} sites came from {network_count} "
+            "networks, {access_network_count} of them access networks of the country.",
+            measurement_count=total, domain_count=(sites["domain"] != "").sum(),
+            network_count=len(networks), access_network_count=networks["is_domestic"].sum(),
+        ),
         f"OONI flags {flags:,} of them ({flags / total:.1%}) as anomalous or confirmed; "
         f"{months['failure_count'].sum():,} failed and say nothing.",
         "A measurement is one test, not one person: a few probes make most of them. "
         "Verdicts therefore count independent sessions, not rows.",
-    )
+    )  # fmt: skip
 
 
-def claim_verdicts(whole: pd.DataFrame, listed: pd.DataFrame) -> None:
+def claim_verdicts(access: pd.DataFrame, listed: pd.DataFrame, elsewhere: pd.DataFrame) -> None:
     """Show how many sites were found blocked, of how many pairs that were judged.
 
     Args:
-        whole: the contract's ``verdicts`` of the whole period, with the ``kind`` of each network.
+        access: the contract's ``verdicts`` of the whole period, on access networks.
         listed: those of its rows that are blocked or likely blocked.
+        elsewhere: the verdicts of the whole period on all other networks.
     """
-    domestic = listed[listed["kind"].isin(DOMESTIC)]
-    states = whole["state"].value_counts()
-    disagreeing = int((whole["insufficient_reason"] == "mixed").sum())
-    thin = states.get("insufficient", 0) - disagreeing
+    unsettled = access[access["state"] == "insufficient"]
+    disagreeing = (unsettled["insufficient_reason"] == "mixed").sum()
     show_finding(
-        1,
-        f"{domestic['domain'].nunique()} sites were blocked or likely blocked on "
-        f"{domestic['probe_asn'].nunique()} of the country's access networks.",
-        f"{len(whole):,} pairs of site and network were judged; on "
-        f"{thin:,} of them too little was tested to say anything, on {disagreeing:,} the tests "
-        f"disagree, and {states.get('ok', 0):,} are reachable.",
+        "verdicts",
+        numbered(
+            "{blocked_domain_count} sites were blocked or likely blocked on "
+            "{blocking_network_count} of the country's access networks: "
+            "{listed_access_pair_count} pairs of site and network.",
+            blocked_domain_count=listed["domain"].nunique(),
+            blocking_network_count=listed["probe_asn"].nunique(),
+            listed_access_pair_count=len(listed),
+        ),
+        numbered(
+            "{judged_access_pair_count} pairs of a site and an access network were judged; "
+            "{ok_access_pair_count} are reachable, and {unsettled_access_pair_count} are not "
+            "settled: on {disagreeing_access_pair_count} of these the tests disagree, on the "
+            "others too little was tested. {other_pair_count} pairs on VPNs, hosting and "
+            "foreign networks are judged as well and list no site.",
+            judged_access_pair_count=len(access),
+            ok_access_pair_count=(access["state"] == "ok").sum(),
+            unsettled_access_pair_count=len(unsettled),
+            disagreeing_access_pair_count=disagreeing, other_pair_count=len(elsewhere),
+        ),
         "Observed on a network is not ordered by it: an answer may come from a resolver or a path "
         "that another operator runs.",
-    )
+    )  # fmt: skip
 
 
 def claim_changes(semesters: pd.DataFrame, counts: Mapping[str, int]) -> None:
@@ -64,16 +82,24 @@ def claim_changes(semesters: pd.DataFrame, counts: Mapping[str, int]) -> None:
         counts: change → its sites.
     """
     listed = semesters.set_index("period")["blocked_domain_count"]
+    named = {f"{change}_count": count for change, count in counts.items()}
     show_finding(
-        1,
-        f"{listed['first']} sites were listed in the first half and {listed['second']} in the "
-        f"second; {counts['newly_blocked']} are newly blocked and {counts['no_longer_blocked']} no "
-        "longer.",
-        f"{counts['still_blocked']} are still blocked, on {counts['mixed']} the networks disagree, "
-        f"and {counts['not_comparable']} cannot be compared.",
+        "changes",
+        numbered(
+            "{blocked_domain_count_first} sites were listed in the first half and "
+            "{blocked_domain_count_second} in the second; {newly_blocked_count} are newly blocked "
+            "and {no_longer_blocked_count} no longer.",
+            blocked_domain_count_first=listed["first"],
+            blocked_domain_count_second=listed["second"], **named,
+        ),
+        numbered(
+            "{still_blocked_count} are still blocked, on {mixed_count} the networks disagree, and "
+            "{not_comparable_count} cannot be compared.",
+            **named,
+        ),
         "The difference of the two totals is not the number of changes: a site may be missing from "
         "one half because it was tested too little there.",
-    )
+    )  # fmt: skip
 
 
 def claim_annex(blocked: pd.DataFrame, aside: pd.DataFrame, sites: pd.DataFrame) -> None:
@@ -85,14 +111,26 @@ def claim_annex(blocked: pd.DataFrame, aside: pd.DataFrame, sites: pd.DataFrame)
         sites: ``Study.domains``.
     """
     show_finding(
-        1,
-        f"{len(blocked)} names under {blocked['registrable_domain'].nunique()} registrable domains "
-        "are blocked or likely blocked.",
-        f"{(blocked['state'] == 'blocked').sum()} carry a trace that only blocking leaves; "
-        f"{blocked['is_local'].sum()} belong to the country. {(sites['domain'] != '').sum():,} "
-        "sites were tested.",
-        f"{len(aside)} further sites have anomalies and are not listed; the reasons are below.",
-    )
+        "annex",
+        numbered(
+            "{blocked_domain_count} names under {blocked_registrable_domain_count} registrable "
+            "domains are blocked or likely blocked.",
+            blocked_domain_count=len(blocked),
+            blocked_registrable_domain_count=blocked["registrable_domain"].nunique(),
+        ),
+        numbered(
+            "{traced_domain_count} carry a trace that only blocking leaves; "
+            "{blocked_local_domain_count} belong to the country. {domain_count} sites were tested.",
+            traced_domain_count=(blocked["state"] == "blocked").sum(),
+            blocked_local_domain_count=blocked["is_local"].sum(),
+            domain_count=(sites["domain"] != "").sum(),
+        ),
+        numbered(
+            "{set_aside_count} further sites have anomalies and are not listed; the reasons are "
+            "below.",
+            set_aside_count=len(aside),
+        ),
+    )  # fmt: skip
 
 
 def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
@@ -105,14 +143,20 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
     ours, theirs = counts["site_count"][0], counts["site_count"][1:]
     agreed = compared[list(METHODS)].all(axis=1).sum()
     show_finding(
-        1,
-        f"This method lists {ours} sites; the others list {theirs.min()} to {theirs.max()} on the "
-        "same measurements.",
-        f"{agreed} sites are on every list. {(~compared['this_method']).sum()} are on another list "
-        "and not on this one; the reason for each is below.",
+        "methods",
+        numbered(
+            "This method lists {blocked_domain_count} sites; the others list {least} to {most} on "
+            "the same measurements.",
+            blocked_domain_count=ours, least=theirs.min(), most=theirs.max(),
+        ),
+        numbered(
+            "{agreed} sites are on every list. {other_methods_only_count} are on another list and "
+            "not on this one; the reason for each is below.",
+            agreed=agreed, other_methods_only_count=(~compared["this_method"]).sum(),
+        ),
         "Which list is right cannot be read off here: that takes a country whose truth is known.",
         "6-validation.html",
-    )
+    )  # fmt: skip
 
 
 def claim_rule_change(flipped: pd.DataFrame) -> None:
@@ -123,7 +167,7 @@ def claim_rule_change(flipped: pd.DataFrame) -> None:
     """
     listed, unlisted = (flipped[flipped["change"] == name] for name in ("listed", "unlisted"))
     show_finding(
-        2,
+        "rule-change",
         f"With this change {len(listed)} pairs of site and network come on the list, and "
         f"{len(unlisted)} leave it.",
         f"The former are pairs of {listed['domain'].nunique()} sites, the latter of "

@@ -12,6 +12,8 @@ from analysis.findings.study import Study
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
+from analysis.reference.networks import DOMESTIC
+from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, judge_cells
 from analysis.vocabulary import LISTED
 
@@ -52,6 +54,22 @@ def confirm(
     is_foreign = is_listed & ~verdicts["is_domestic"].astype(bool)
     verdicts.loc[is_foreign, "set_aside_reason"] = "not_domestic"
     return replace(judgement, verdicts=verdicts)
+
+
+def count_states(whole: pd.DataFrame) -> pd.DataFrame:
+    """Pairs by state, the strongest first, on the country's access networks and on others.
+
+    Args:
+        whole: the contract's ``verdicts`` of one period, with the ``kind`` of each network.
+
+    Returns:
+        ``state, insufficient_reason, access_pair_count, other_pair_count``.
+    """
+    is_access = whole["kind"].isin(DOMESTIC)
+    counted = whole.assign(access_pair_count=is_access, other_pair_count=~is_access)
+    columns = ["access_pair_count", "other_pair_count"]
+    states = counted.groupby(["state", "insufficient_reason"])[columns].sum().reset_index()
+    return states.sort_values("state", key=strength, kind="stable", ignore_index=True)
 
 
 def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:

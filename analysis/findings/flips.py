@@ -54,7 +54,6 @@ def show_flips(
     networks: pd.DataFrame,
     verdicts: pd.DataFrame,
     thresholds: Thresholds,
-    number: int,
 ) -> pd.DataFrame:
     """Show which pairs of site and network another verdict stands for than in the published run.
 
@@ -62,7 +61,6 @@ def show_flips(
         networks: ``Study.networks``.
         verdicts: those of this run.
         thresholds: the numbers of this run.
-        number: of the finding.
 
     Returns:
         ``differences.gather`` of the whole period; no rows where nothing differs.
@@ -76,15 +74,15 @@ def show_flips(
     elif flipped.empty:
         show_text(f"Against {against} no pair of site and network changes its state.")
     else:
-        _show_changes(flipped, against, number)
+        _show_changes(flipped, against)
     return gather(flipped)
 
 
-def _show_changes(flipped: pd.DataFrame, against: str, number: int) -> None:
+def _show_changes(flipped: pd.DataFrame, against: str) -> None:
     counts = flipped["change"].value_counts()
     site_count = flipped.loc[flipped["change"] != "restated", "domain"].nunique()
     show_finding(
-        number,
+        "flips",
         f"Against {against}, {counts.get('listed', 0)} pairs of site and network come on the list "
         f"and {counts.get('unlisted', 0)} leave it.",
         f"They belong to {site_count} sites; {counts.get('restated', 0)} further pairs change "

@@ -109,16 +109,12 @@ def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def show_followed(study: Study, followed: Followed | None, number: int | str) -> None:
-    """Show the sessions, the stretches and the verdict of :func:`follow` as a finding.
-
-    Args:
-        number: of the finding.
-    """
+def show_followed(study: Study, followed: Followed | None) -> None:
+    """Show the sessions, the stretches and the verdict of :func:`follow` as a finding."""
     if followed is None:
         show_text("No site was judged, so none can be followed.")
         return
-    show_finding(number, _claim(followed), _reading(followed), _caveat(followed))
+    show_finding("one-site", _claim(followed), _reading(followed), _caveat(followed))
     period, verdict = study.periods["all"], followed.verdict
     figure = session_series(
         followed.days,

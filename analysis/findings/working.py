@@ -58,13 +58,12 @@ class Working:
     schedule: str
 
 
-def show_chance(judgement: Judgement, share: float, number: int | str) -> None:
+def show_chance(judgement: Judgement, share: float) -> None:
     """Show as a finding how many of the listed pairs may be there by chance.
 
     Args:
         judgement: what ``confirm`` returned.
         share: the threshold ``chance_share``.
-        number: of the finding.
     """
     whole = judgement.verdicts[judgement.verdicts["period"] == "all"]
     count = int((whole["state"].isin(LISTED) & (whole["chance"] != "")).sum())
@@ -74,7 +73,7 @@ def show_chance(judgement: Judgement, share: float, number: int | str) -> None:
         show_text("No pair of site and network is listed because chance does not explain it.")
         return
     show_finding(
-        number,
+        "chance",
         f"{count:,} pairs of site and network are listed because chance does not explain them; at "
         f"most {_most(share)} is there by chance all the same.",
         f"Of {one_in(line)} pairs of site and network that nobody blocks, about one would look "

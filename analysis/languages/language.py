@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from babel import Locale
+from babel.dates import format_date
 from markupsafe import Markup
 
 from analysis.errors import ParameterError
@@ -112,6 +113,10 @@ class Language:
     def month(self, day: datetime.date) -> str:
         """The month of a day and its year, in words."""
         return month_text(day, self.locale)
+
+    def short_month(self, day: datetime.date) -> str:
+        """The month of a day, as short as the language has it, for an axis."""
+        return str(format_date(day, "LLL", locale=self.locale))
 
     def period(self, period: Period) -> str:
         """First and last day of a period."""

@@ -9,8 +9,6 @@ What a notebook hands over, besides the tables it writes into its ``tables`` fol
 
 * ``findings/<its name>.json``: finding name → ``{"value": …, "table": …}``; merged into
   ``run.json`` under ``findings``.
-* ``findings/index.json``, from one notebook: the content of the first page, in the shape of
-  ``rendering.Summary``.
 
 The folder ``findings`` lies beside ``tables`` and is not published, nor is a file in ``tables``
 whose name begins with a dot: a notebook's note to those after it.
@@ -30,19 +28,19 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from markupsafe import Markup
 
 from analysis.errors import ContractError
 from analysis.publishing.execution import Kernels, execute
+from analysis.publishing.first_page import Summary, render_summary
 from analysis.publishing.parameters import distribute_parameters
 from analysis.publishing.rendering import (
     PageContext,
     Section,
     SetItem,
-    Summary,
     describe,
     render_page,
     render_sections,
-    render_summary,
 )
 from analysis.publishing.replacing import (
     RECORD,
@@ -95,6 +93,9 @@ class PageSet:
     style: str = ""
 
 
+#: Words the first page: is given the folder of the tables, and the findings of ``run.json``.
+FirstPage = Callable[[Path, Mapping[str, Any]], Summary]
+
 #: Compares with an earlier report: is given the folder of the tables, where it may leave its own,
 #: and what ``run.json`` will say; returns the section that stands after the findings.
 Comparison = Callable[[Path, Mapping[str, Any]], Section]
@@ -114,6 +115,7 @@ def publish(
     comparison: Comparison | None = None,
     prepare: Callable[[Path], object] | None = None,
     sites: PageSet | None = None,
+    first_page: FirstPage | None = None,
 ) -> Path:
     """Execute the notebooks, side by side where they may, and publish their pages.
 
@@ -134,6 +136,7 @@ def publish(
         comparison: with an earlier report, if there is one.
         prepare: writes what the notebooks find in the folder of the tables.
         sites: a page for each site, and their index.
+        first_page: what the first page says; without it, only how to read the report.
 
     Returns:
         ``out``, resolved.
@@ -180,7 +183,7 @@ def publish(
         if sites:
             display.update("pages of sites")
             _make_set(build, sites, page, every)
-        _finish(build, page, every, run, comparison)
+        _finish(build, page, every, run, comparison, first_page)
         _refuse_build_folder(build)
         display.update("publishing")
         swap(build, out)
@@ -245,13 +248,18 @@ def _finish(
     every: Sequence[SetItem],
     run: Mapping[str, object],
     comparison: Comparison | None,
+    first_page: FirstPage | None,
 ) -> None:
     """Write what stands beside the pages: the first page and ``run.json``."""
-    summary, findings = _findings(build / "findings")
+    findings = _findings(build / "findings")
     shutil.rmtree(build / "findings")
     for note in (build / "tables").glob(".*"):
         note.unlink()
-    claims = {f"F{n}": one["claim"] for n, one in enumerate(summary.get("findings", []), start=1)}
+    summary: Summary = first_page(build / "tables", findings) if first_page else {}
+    claims = {
+        one["id"]: Markup(f"{one['claim']} {one.get('sites', '')}").striptags()
+        for one in summary.get("findings", [])
+    }
     record = {**_portable(dict(run)), "findings": findings, "finding_claims": claims}
     changes = comparison(build / "tables", record) if comparison else None
     tables = list_tables(build / "tables")
@@ -260,20 +268,16 @@ def _finish(
     write_run(build, {**record, "tables": tables})
 
 
-def _findings(folder: Path) -> tuple[Summary, dict[str, Any]]:
-    """The first page's content, and every notebook's findings as one mapping."""
+def _findings(folder: Path) -> dict[str, Any]:
+    """Every notebook's findings as one mapping."""
     findings: dict[str, Any] = {}
-    summary: Summary = {}
     for path in sorted(folder.glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
-        if path.stem == "index":
-            summary = content
-            continue
         twice = sorted(findings.keys() & content.keys())
         if twice:
             raise ContractError(f"{path.stem} states findings that another page states: {twice}")
         findings |= content
-    return summary, findings
+    return findings
 
 
 def write_run(folder: Path, record: Mapping[str, Any]) -> None:

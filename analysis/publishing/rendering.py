@@ -6,14 +6,14 @@ content security policy lets nothing else load. Code is folded under the output 
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import lru_cache
 from html import unescape
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import mistune
 import nbformat
@@ -21,12 +21,11 @@ from markupsafe import Markup
 from nbconvert import HTMLExporter, TemplateExporter
 
 from analysis.display import markup
-from analysis.display.cells import amount, link
 from analysis.display.fonts import font_faces
+from analysis.display.inline_svg import inline_svg
 from analysis.errors import ContractError
 from analysis.languages.language import ENGLISH, Language
 from analysis.publishing import scripts
-from analysis.vocabulary import STATES
 
 TEMPLATES = Path(__file__).parent / "page"
 
@@ -82,32 +81,6 @@ class SetItem:
 Section = tuple[str, Markup]
 
 
-class Number(TypedDict, total=False):
-    """One big number: what it is, what it counts out of what, why it may mislead."""
-
-    value: object
-    label: str
-    caveat: str
-
-
-class Finding(TypedDict, total=False):
-    """One numbered finding; its number is its place in the list."""
-
-    claim: str
-    reading: str
-    caveat: str
-    evidence_page: str  # "4-blocked-sites.html#F1" or "tables/verdicts.csv"
-
-
-class Summary(TypedDict, total=False):
-    """What ``findings/index.json`` holds, written by a notebook: the content of the first page."""
-
-    answer: str  # one sentence that answers the report's question
-    numbers: list[Number]
-    findings: list[Finding]
-    unknowns: list[str]
-
-
 def describe(notebook: Path) -> SetItem:
     """How a notebook is named in the set: its first heading and first paragraph.
 
@@ -140,6 +113,7 @@ def render_page(
         template_name="page", extra_template_basedirs=[str(TEMPLATES.parent)]
     )
     exporter.register_filter("figure_words", _figure_words)
+    exporter.register_filter("inline_figure", _inline_figure)
     resources = {
         "page": page,
         "style": stylesheet(page.lang.code),
@@ -153,7 +127,7 @@ def render_page(
         "opening": executed.cells[0].id if executed.cells else "",
     }
     html, _ = exporter.from_notebook_node(executed, resources)
-    return scripts.add_scripts(_tidy(str(html)))
+    return scripts.add_scripts(tidy(str(html)))
 
 
 def render_sections(
@@ -176,7 +150,7 @@ def render_sections(
         item=asdict(item),
         root="../" * item.file.count("/"),
     )
-    return scripts.add_scripts(_tidy(html))
+    return scripts.add_scripts(tidy(html))
 
 
 @lru_cache(maxsize=8)
@@ -190,40 +164,6 @@ def link_pages(html: str, file: str, every: Sequence[SetItem]) -> str:
     frame = markup.make_environment(TEMPLATES).get_template("frame.html.j2").module
     navigation = str(frame.navigation([asdict(one) for one in every], file))  # type: ignore[attr-defined]
     return re.sub('<nav class="set".*?</nav>', lambda _: navigation, html, count=1, flags=re.DOTALL)
-
-
-def render_summary(
-    summary: Summary,
-    page: PageContext,
-    every: Sequence[SetItem],
-    tables: Mapping[str, int | None],
-    changes: Section | None = None,
-) -> str:
-    """The report's first page.
-
-    Args:
-        tables: file name → number of rows, None for a file that is no table.
-        changes: what changed since an earlier draft; stands after the findings.
-    """
-    templates = markup.make_environment(TEMPLATES, lang=page.lang)
-    templates.filters |= {
-        "amount": amount,
-        "evidence": lambda target: link(str(target), _target_words(str(target), every)),
-    }
-    empty: Summary = {"answer": "", "numbers": [], "findings": [], "unknowns": []}
-    index = _complete({**empty, **summary})
-    html = templates.get_template("summary.html.j2").render(
-        index=index,
-        amounts=[{**number, "value": amount(number["value"])} for number in index["numbers"]],
-        page=page,
-        style=stylesheet(page.lang.code),
-        set=[asdict(one) for one in every],
-        tables=tables,
-        changes=changes,
-        states=STATES.values(),
-        glossary=GLOSSARY,
-    )
-    return _tidy(html)
 
 
 @lru_cache(maxsize=8)
@@ -258,7 +198,7 @@ class _Prose(mistune.HTMLRenderer):
     def __init__(self) -> None:
         super().__init__(escape=True)
         self.contents: list[dict[str, Any]] = []
-        self._used = {"main", "F"}
+        self._used = {"main"}
         self._has_title = False
 
     def heading(self, text: str, level: int, **attributes: Any) -> str:
@@ -362,32 +302,13 @@ def _figure_words(output: nbformat.NotebookNode, which: str, mime: str) -> str:
     return words
 
 
-def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The summary with every optional field there, so that a mistyped one is an error."""
-    fields = {
-        "numbers": ("value", "label", "caveat"),
-        "findings": ("claim", "reading", "caveat", "evidence_page"),
-    }
-    known = {"answer", "unknowns", *fields}
-    unknown = summary.keys() - known
-    for name, keys in fields.items():
-        unknown |= {f"{name}.{key}" for entry in summary[name] for key in entry.keys() - set(keys)}
-    if unknown:
-        raise ContractError(f"findings/index.json: no such field: {', '.join(sorted(unknown))}")
-    return dict(summary) | {
-        name: [{key: entry.get(key, "") for key in keys} for entry in summary[name]]
-        for name, keys in fields.items()
-    }
+def _inline_figure(output: nbformat.NotebookNode) -> Markup:
+    kind = "image/svg+xml"
+    words = (_figure_words(output, which, kind) for which in ("alt", "caption"))
+    return Markup(inline_svg(str(output.data[kind]), *words))
 
 
-def _target_words(target: str, every: Sequence[SetItem]) -> str:
-    """A link to a page of the set in the page's own title."""
-    file, _, anchor = target.partition("#")
-    titles = {item.file: item.title for item in every}
-    return f"{titles.get(file, file)}{f', {anchor}' if anchor else ''}"
-
-
-def _tidy(html: str) -> str:
+def tidy(html: str) -> str:
     """No trailing space, one line feed at the end: the same bytes from any template layout."""
     lines = (line.rstrip() for line in html.replace("\r\n", "\n").split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"

@@ -1,5 +1,7 @@
 """What the page on validation shows: its findings and figures, with all that belongs to each."""
 
+import pandas as pd
+
 from analysis.display.show import show_figure, show_finding, show_table
 from analysis.errors import ContractError
 from analysis.outcomes.rules import RULES_VERSION
@@ -24,11 +26,23 @@ def _footer(validation: Results) -> str:
     return f"Source: simulated countries, rules version {version}. Bars: 95 % bounds (Wilson)."
 
 
+def _say_shares(shares: pd.DataFrame) -> str:
+    """What bars show, for who cannot see them."""
+    columns = (shares[name] for name in ("measure", "stratum", "share"))
+    rows = zip(*columns, strict=True)
+    return "; ".join(f"{measure}, {stratum}: {share:.1%}" for measure, stratum, share in rows)
+
+
+def _say_range(tried: pd.DataFrame) -> str:
+    errors = tried.groupby("threshold")["error_count"].agg(["min", "max"])
+    return "; ".join(f"{name} {row['min']} to {row['max']}" for name, row in errors.iterrows())
+
+
 def claim_precision(validation: Results) -> None:
     """Show how often the list is right, and how much of what is blocked is on it."""
     worlds = validation.read("worlds", "report")
     show_finding(
-        1,
+        "precision",
         f"Of the sites listed, {validation.say('precision of sites')} are blocked; of the pairs of "
         "site and network blocked in 6 or more sessions, "
         f"{validation.say('recall of pairs, 6 or more sessions')} are found.",
@@ -47,8 +61,7 @@ def show_coverage(validation: Results) -> None:
     title = f"With 12 or more sessions, {found_share} of blocks are found"
     show_figure(
         shares_by_stratum(pairs, title=title, footer=_footer(validation)),
-        alt="Recall and precision of pairs by blocked sessions; the table below has the same "
-        "numbers.",
+        alt=f"Recall and precision of pairs by blocked sessions: {_say_shares(pairs)}.",
         caption="Recall and precision by coverage.",
     )
     show_table(pairs, caption="Pairs of site and network, by blocked sessions", headings=HEADINGS)
@@ -80,7 +93,7 @@ def show_calibration(validation: Results) -> None:
     show_figure(
         chances_against_truth(cells, title=title, footer=_footer(validation)),
         alt="Share of unblocked cells with a chance of at most 0.01, 0.001 and 0.0001, beside "
-        "these numbers; the table below has the same.",
+        f"these numbers: {_say_shares(cells)}.",
         caption="Of cells that nobody blocks, how many look as surprising.",
     )
     show_table(table, caption="Chances given, and what is listed wrongly", headings=HEADINGS)
@@ -91,7 +104,7 @@ def claim_forgery(validation: Results) -> None:
     forgery = validation.read("forgery")
     broken, listed = forgery[["broken_count", "newly_listed_count"]].sum()
     show_finding(
-        2,
+        "forgery",
         f"Of {forgery['pair_count'].sum():,} pairs that forgers spoke of, {listed} came onto the "
         f"list, and {broken} moved under fewer sessions than promised.",
     )
@@ -107,7 +120,7 @@ def show_thresholds_tried(validation: Results) -> None:
     footer = f"{_footer(validation)} n = {used['blocked_pair_count']:,} blocked pairs."
     show_figure(
         errors_by_threshold(tried, title=title, footer=footer),
-        alt="Bars of errors at each value of each threshold; the table below has the same numbers.",
+        alt=f"Bars of errors at each value of each threshold, least and most: {_say_range(tried)}.",
         caption="Errors by threshold, on the worlds for fitting.",
     )
     show_table(tried, caption="Every value tried", fold_after=12, headings=HEADINGS)

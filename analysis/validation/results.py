@@ -94,6 +94,11 @@ class Results:
         share, low, high = (f"{100 * row[n]:.1f}" for n in ("share", "lower_share", "upper_share"))
         return f"{share} % ({low} to {high})"
 
+    def share(self, measure: str) -> float:
+        """The share of a measure overall, whatever the coverage."""
+        frame = self.shares(measure)
+        return float(frame.loc[frame["stratum"] == "all", "share"].iloc[0])
+
     @property
     def rules_version(self) -> str:
         """The version of the rules that were judged by."""

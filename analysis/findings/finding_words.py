@@ -1,0 +1,377 @@
+"""The findings of ``summary`` in words and figures, in whichever language: one function a kind.
+
+Each sentence is one whole template, so that a translator can turn it round.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from markupsafe import Markup
+
+from analysis.display.cells import counted, site_link
+from analysis.display.tracks import (
+    Bar,
+    Mark,
+    Row,
+    draw_counts,
+    draw_figure,
+    draw_tracks,
+    month_marks,
+    span_bars,
+)
+from analysis.findings.timelines import (
+    MOST_ROWS,
+    group_spans,
+    mark_events,
+    number_events,
+    say_spans,
+)
+from analysis.languages.language import Language
+from analysis.period import Period
+from analysis.vocabulary import CHANGES, MECHANISMS, SET_ASIDE_REASONS
+
+#: Sites that a claim names; the rest is counted.
+_MOST_NAMED = 5
+#: Change between the halves → how its bar looks.
+_LOOKS = {"mixed": "hollow", "not_comparable": "hollow"}
+
+
+@dataclass(frozen=True)
+class Words:
+    """A finding as the page shows it. A reading, and caveats, may be several sentences."""
+
+    claim: Markup
+    sites: Markup  # a sentence that names some, or nothing
+    figure: Markup
+    caveats: tuple[Markup, ...]
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What the words of a finding are made from.
+
+    Attributes:
+        finding: as ``summary.summarise`` gives it.
+        numbers: the headline numbers by name.
+        lang: the language.
+        period: the whole period.
+    """
+
+    finding: Mapping[str, Any]
+    numbers: Mapping[str, Any]
+    lang: Language
+    period: Period
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """What only this kind of finding has."""
+        values: Mapping[str, Any] = self.finding["values"]
+        return values
+
+    def count(self, name: str) -> Markup:
+        """A headline number, marked with its name."""
+        return counted(name, self.numbers[name], self.lang.number(self.numbers[name]))
+
+    def name_sites(self) -> Markup:
+        """A sentence with the sites that the finding is about."""
+        return self.lang.html("These are {sites}.", sites=self.sites(self.finding["sites"]))
+
+    def sites(self, sites: Sequence[str]) -> list[Markup]:
+        """The first sites, each with a link to its page, and how many more there are."""
+        named = [site_link(site) for site in sites[:_MOST_NAMED]]
+        more = len(sites) - _MOST_NAMED
+        return named + (
+            [self.lang.html_plural("{n} other", "{n} others", more)] if more > 0 else []
+        )
+
+
+def word_finding(telling: Telling) -> Words:
+    """A finding in words, by its kind."""
+    return _KINDS[telling.finding["kind"]](telling)
+
+
+def _onset(tell: Telling) -> Words:
+    lang, values = tell.lang, tell.values
+    first, last = (date.fromisoformat(values[name]) for name in ("first_day", "last_day"))
+    claim = lang.html(
+        "Between {first} and {last}, {count} sites began to be blocked, on {networks} access "
+        "networks in all.",
+        first=first, last=last, count=len(tell.finding["sites"]), networks=len(values["networks"]),
+    )  # fmt: skip
+    caveats = [
+        lang.html(
+            "A known event falls in the same days: {day}, {title}. The dates coincide; that proves "
+            "no cause.",
+            day=date.fromisoformat(day), title=title,
+        )
+        for day, title in values["events"]
+    ]  # fmt: skip
+    if values["undated_count"]:
+        caveats.append(
+            lang.html_plural(
+                "{n} more site was first seen blocked in these days; no test had reached it "
+                "before.",
+                "{n} more sites were first seen blocked in these days; no test had reached them "
+                "before.",
+                values["undated_count"],
+            )
+        )
+    return Words(claim, tell.name_sites(), _draw_onset(tell), tuple(caveats))
+
+
+def _draw_onset(tell: Telling) -> Markup:
+    """A line per site on the axis of the whole period, with the events that fall in these days."""
+    lang, period, values = tell.lang, tell.period, tell.values
+    older, new = group_spans(values["older"]), group_spans(values["new"])
+    shown = sorted(new, key=lambda site: (-int(new[site][0]["network_count"]), site))[:MOST_ROWS]
+    rows = [
+        Row(
+            site_link(site),
+            (
+                *(bar for span in older.get(site, []) for bar in span_bars(span, period, "older")),
+                *(bar for span in new[site] for bar in span_bars(span, period)),
+            ),
+            say_spans(lang, new[site]),
+            lang.number(int(new[site][0]["network_count"])),
+        )
+        for site in shown
+    ]
+    events = [(date.fromisoformat(day), title) for day, title in values["events"]]
+    told = [f"{site}: {row.words}" for site, row in zip(shown, rows, strict=True)]
+    alt = lang.say(
+        "A time axis with a line for each of {count} sites. {lines}.",
+        count=len(shown), lines=Markup("; ").join(told),
+    )  # fmt: skip
+    reading = lang.html(
+        "Dark: the site was seen blocked on networks on which it had been reached before; the "
+        "dotted line leads back to the last test that reached it, and on to the next one. Pale: "
+        "blocked at other times, or on other networks."
+    )
+    if len(new) > len(shown):
+        reading += Markup(" ") + lang.html(
+            "Shown are the {count} sites that most networks began to block.", count=len(shown)
+        )
+    heads = (lang.say("Site"), lang.say("Time"), lang.say("Networks"))
+    tracks = draw_tracks(rows, heads, month_marks(lang, period), mark_events(events, period))
+    return draw_figure(tracks, alt, reading, number_events(lang, events))
+
+
+def _networks(tell: Telling) -> Words:
+    lang, rows = tell.lang, tell.values["rows"]
+    most = [name for name, count, _ in rows if count == rows[0][1]]
+    claim = lang.html_plural(
+        "Sites are blocked on {blocking} of {access} access networks; most on {networks}, {count}.",
+        "Sites are blocked on {blocking} of {access} access networks; most on {networks}, {count} "
+        "each.",
+        len(most), blocking=tell.count("blocking_network_count"),
+        access=tell.count("access_network_count"), networks=most, count=rows[0][1],
+    )  # fmt: skip
+    named = lang.html_plural(
+        "No site is blocked on more than one network.",
+        "Blocked on most networks, {n} each: {sites}.",
+        tell.values["widest"], sites=tell.sites(tell.finding["sites"]),
+    )  # fmt: skip
+    heads = (lang.say("Network"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
+    shown = rows[:MOST_ROWS]
+    drawn = draw_counts(
+        [(name, count, _of(lang, count, all_)) for name, count, all_ in shown], heads
+    )
+    figure = draw_figure(
+        drawn, _say_counts(lang, shown),
+        lang.html(
+            "Listed sites of the {ranked} ranked access networks, beside the sites tested there. "
+            "Where none is listed, that may be for want of tests.",
+            ranked=tell.count("ranked_network_count"),
+        ),
+    )  # fmt: skip
+    caveat = lang.html(
+        "Observed on a network does not say who ordered or carried out the blocking."
+    )
+    return Words(claim, named, figure, (caveat,))
+
+
+def _methods(tell: Telling) -> Words:
+    lang = tell.lang
+    rows = [(lang.say(MECHANISMS.get(code, code)), count) for code, count in tell.values["rows"]]
+    claim = lang.html_plural(
+        "Sites are blocked in one way: {method}, in all {pairs} pairs of site and network.",
+        "Sites are blocked in {n} ways; most often by {method}, in {count} of {pairs} pairs of "
+        "site and network.",
+        len(rows), method=rows[0][0], count=rows[0][1],
+        pairs=tell.count("listed_access_pair_count"),
+    )  # fmt: skip
+    named = lang.html(
+        "By {method}: {sites}.", method=rows[0][0], sites=tell.sites(tell.finding["sites"])
+    )
+    heads = (lang.say("Method of blocking"), lang.say("Pairs"), lang.say("Pairs"))
+    drawn = draw_counts([(name, count, lang.number(count)) for name, count in rows], heads)
+    figure = draw_figure(
+        drawn, _say_counts(lang, rows),
+        lang.html(
+            "Pairs of a site and an access network, by the layer at which the way to the site was "
+            "cut and how. {traced} of {blocked} sites carry a trace that only blocking leaves: a "
+            "block page, a sinkhole, or an address that no site can have.",
+            traced=tell.count("traced_domain_count"), blocked=tell.count("blocked_domain_count"),
+        ),
+    )  # fmt: skip
+    caveat = lang.html("One site may be blocked in different ways on different networks.")
+    return Words(claim, named, figure, (caveat,))
+
+
+def _categories(tell: Telling) -> Words:
+    lang = tell.lang
+    rows = [(lang.say(name), count, all_) for name, count, all_ in tell.values["rows"]]
+    claim = lang.html(
+        "{count} of {blocked} blocked sites are of the category {category}; {local} of all belong "
+        "to the country.",
+        count=rows[0][1], category=rows[0][0], blocked=tell.count("blocked_domain_count"),
+        local=tell.count("blocked_local_domain_count"),
+    )  # fmt: skip
+    named = lang.html(
+        "{category}: {sites}.", category=rows[0][0], sites=tell.sites(tell.finding["sites"])
+    )
+    heads = (lang.say("Category"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
+    shown = rows[:MOST_ROWS]
+    drawn = draw_counts(
+        [(name, count, _of(lang, count, all_)) for name, count, all_ in shown], heads
+    )
+    figure = draw_figure(
+        drawn, _say_counts(lang, shown),
+        lang.html(
+            "Listed sites by category, beside the sites tested in it. Each site counts once."
+        ),
+    )  # fmt: skip
+    caveat = lang.html(
+        "What is tested is what stands on the test lists: a category with many sites was thought "
+        "worth testing, and is not for that reason censored more."
+    )
+    return Words(claim, named, figure, (caveat,))
+
+
+def _changes(tell: Telling) -> Words:
+    lang, values = tell.lang, tell.values
+    counts = dict(values["rows"])
+    claim = lang.html(
+        "From the first half to the second, {new} sites became blocked on every network that can "
+        "be compared, {gone} were no longer blocked, and {still} stayed blocked.",
+        new=tell.count("newly_blocked_count"), gone=tell.count("no_longer_blocked_count"),
+        still=tell.count("still_blocked_count"),
+    )  # fmt: skip
+    named = []
+    if values["newly_blocked"]:
+        sites = tell.sites(values["newly_blocked"])
+        named.append(lang.html("Newly blocked: {sites}.", sites=sites))
+    if values["no_longer_blocked"]:
+        sites = tell.sites(values["no_longer_blocked"])
+        named.append(lang.html("No longer blocked: {sites}.", sites=sites))
+    rows = [(lang.say(words), counts[change]) for change, words in CHANGES.items()]
+    heads = (lang.say("Change"), lang.say("Sites"), lang.say("Sites"))
+    looks = [_LOOKS.get(change, "blocked") for change in CHANGES]
+    drawn = draw_counts([(name, n, lang.number(n)) for name, n in rows], heads, looks)
+    figure = draw_figure(
+        drawn, _say_counts(lang, rows),
+        lang.html(
+            "Sites that are listed in the period or in a half. Hollow bars tell of no change: "
+            "there the networks disagree, or too little was tested in one half."
+        ),
+    )  # fmt: skip
+    caveat = lang.html(
+        "{mixed} sites changed on some networks and not on others, and {uncomparable} cannot be "
+        "compared. A site that is missing from one half was perhaps not tested enough in it.",
+        mixed=tell.count("mixed_count"), uncomparable=tell.count("not_comparable_count"),
+    )  # fmt: skip
+    return Words(claim, Markup(" ").join(named), figure, (caveat,))
+
+
+def _hours(tell: Telling) -> Words:
+    lang, rows = tell.lang, tell.values["rows"]
+    site, network, utc, local, first, last = rows[0]
+    claim = lang.html_plural(
+        "{n} site is blocked at hours of the week only.",
+        "{n} sites are blocked at hours of the week only.",
+        len(tell.finding["sites"]),
+    )
+    named = lang.html(
+        "{site} on {network}: {hours}, from {first} to {last}.",
+        site=site_link(site), network=network, hours=local,
+        first=date.fromisoformat(first), last=date.fromisoformat(last or str(tell.period.last_day)),
+    )  # fmt: skip
+    drawn = draw_tracks(
+        [
+            Row(
+                lang.html("{site}, {network}", site=site_link(site), network=network),
+                _windows(local), lang.say("blocked at {hours}", hours=local),
+            )
+            for site, network, _, local, *_ in rows[:MOST_ROWS]
+        ],
+        (lang.say("Site and network"), lang.say("Hours"), lang.say("Hours of the week")),
+        [Mark(hour / 24, f"{hour}") for hour in range(0, 24, 3)],
+    )  # fmt: skip
+    reading = (
+        lang.html("Hours of the day, UTC.")
+        if utc == local
+        else lang.html("Hours of the day by the clocks of the capital; {hours} in UTC.", hours=utc)
+    )
+    alt = lang.say(
+        "A day's axis with the hours at which each of {n} sites was blocked.", n=len(rows)
+    )
+    caveat = lang.html(
+        "Such hours are found from three days on that fail inside them and are open outside; they "
+        "are whole hours."
+    )
+    return Words(claim, named, draw_figure(drawn, alt, reading), (caveat,))
+
+
+def _windows(schedule: str) -> tuple[Bar, ...]:
+    """The hours of a schedule on the axis of a day, whatever the days of the week."""
+    bars = []
+    for window in re.finditer(r"(\d\d):(\d\d)-(\d\d):(\d\d)", schedule):
+        start, end = (int(window[i]) / 24 + int(window[i + 1]) / 1440 for i in (1, 3))
+        past_midnight = end < start
+        bars.append(Bar(start, 1.0 if past_midnight else end))
+        if past_midnight and end:
+            bars.append(Bar(0.0, end))
+    return tuple(bars)
+
+
+def _unlisted(tell: Telling) -> Words:
+    lang = tell.lang
+    rows = [(lang.say(SET_ASIDE_REASONS[code]), count) for code, count in tell.values["rows"]]
+    claim = lang.html(
+        "{count} sites with anomalies are not listed, most for this reason: {reason}.",
+        count=tell.count("set_aside_count"), reason=rows[0][0],
+    )  # fmt: skip
+    heads = (lang.say("Reason"), lang.say("Sites"), lang.say("Sites"))
+    drawn = draw_counts(
+        [(name, n, lang.number(n)) for name, n in rows], heads, ["hollow"] * len(rows)
+    )
+    figure = draw_figure(
+        drawn, _say_counts(lang, rows),
+        lang.html("Sites set aside, by the reason that explains most of what failed."),
+    )  # fmt: skip
+    caveat = lang.html("Being set aside says nothing about whether a site is accessible.")
+    return Words(claim, Markup(""), figure, (caveat,))
+
+
+def _of(lang: Language, count: int, total: int) -> str:
+    return lang.say("{count} of {total}", count=count, total=total)
+
+
+def _say_counts(lang: Language, rows: Sequence[tuple[Any, ...]]) -> str:
+    """What bars show, for a reader who cannot see them."""
+    named = [lang.say("{name}: {count}", name=row[0], count=row[1]) for row in rows]
+    return lang.say("Bars, the longest first: {rows}.", rows=Markup("; ").join(named))
+
+
+_KINDS: Mapping[str, Callable[[Telling], Words]] = {
+    "onset": _onset,
+    "networks": _networks,
+    "methods": _methods,
+    "categories": _categories,
+    "changes": _changes,
+    "hours": _hours,
+    "unlisted": _unlisted,
+}

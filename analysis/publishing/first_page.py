@@ -1,0 +1,107 @@
+"""The first page of a report: its findings in one language → HTML."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, TypedDict
+
+from analysis.display import markup
+from analysis.display.cells import amount, link
+from analysis.errors import ContractError
+from analysis.publishing.rendering import (
+    GLOSSARY,
+    TEMPLATES,
+    PageContext,
+    Section,
+    SetItem,
+    stylesheet,
+    tidy,
+)
+from analysis.vocabulary import STATES
+
+
+class Number(TypedDict, total=False):
+    """One big number: what it is, what it counts out of what, why it may mislead."""
+
+    value: object
+    label: str
+    caveat: str
+
+
+class Finding(TypedDict, total=False):
+    """One numbered finding."""
+
+    id: str  # "F1": of its kind, the same in every draft, and an anchor of the first page alone
+    claim: str
+    sites: str  # a sentence that names them
+    figure: str
+    caveats: list[str]
+    evidence: str  # "4-blocked-sites.html#by-network" or "tables/verdicts.csv"
+
+
+class Summary(TypedDict, total=False):
+    """The content of the first page, in one language. What is no ``Markup`` is escaped."""
+
+    answer: str  # one sentence that answers the report's question
+    numbers: list[Number]
+    findings: list[Finding]  # in the order in which they are shown
+    order: str  # how they are ordered and numbered
+    certainty: list[str]  # how sure the report is
+    unknowns: list[str]
+
+
+def render_summary(
+    summary: Summary,
+    page: PageContext,
+    every: Sequence[SetItem],
+    tables: Mapping[str, int | None],
+    changes: Section | None = None,
+) -> str:
+    """The report's first page.
+
+    Args:
+        tables: file name → number of rows, None for a file that is no table.
+        changes: what changed since an earlier draft; stands after the findings.
+    """
+    templates = markup.make_environment(TEMPLATES, lang=page.lang)
+    templates.filters |= {
+        "amount": amount,
+        "evidence": lambda target: link(str(target), _target_words(str(target), every)),
+    }
+    index = _complete(summary)
+    html = templates.get_template("summary.html.j2").render(
+        index=index,
+        page=page,
+        style=stylesheet(page.lang.code),
+        set=[asdict(one) for one in every],
+        tables=tables,
+        changes=changes,
+        states=STATES.values(),
+        glossary=GLOSSARY,
+    )
+    return tidy(html)
+
+
+def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary with every optional field there, so that a mistyped one is an error."""
+    whole = {name: summary.get(name, "") for name in ("answer", "order")}
+    whole |= {name: summary.get(name, []) for name in ("certainty", "unknowns", *_ENTRIES)}
+    unknown = summary.keys() - whole.keys()
+    for name, keys in _ENTRIES.items():
+        unknown |= {f"{name}.{key}" for entry in whole[name] for key in entry.keys() - set(keys)}
+        whole[name] = [{key: entry.get(key, "") for key in keys} for entry in whole[name]]
+    if unknown:
+        raise ContractError(f"the first page: no such field: {', '.join(sorted(unknown))}")
+    return whole
+
+
+_ENTRIES = {
+    "numbers": ("value", "label", "caveat"),
+    "findings": ("id", "claim", "sites", "figure", "caveats", "evidence"),
+}
+
+
+def _target_words(target: str, every: Sequence[SetItem]) -> str:
+    """A link to a page of the set in the page's own title."""
+    file, _, anchor = target.partition("#")
+    titles = {item.file: item.title for item in every}
+    return f"{titles.get(file, file)}{f', {anchor}' if anchor else ''}"
