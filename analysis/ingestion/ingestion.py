@@ -172,6 +172,7 @@ def _collect(task: Task, probe_cc: str, results: Sequence[Result], count: int) -
     if not files:
         raise SourceError(
             f"none of the {len(results)} objects of {probe_cc} could be read; "
-            f"the first, {not_read[0].key}: {not_read[0].why}"
+            f"the first, {not_read[0].key}: {not_read[0].why}",
+            resumes=isinstance(task.source, Bucket),
         )
     return Collection(task.store, task.source_id, tuple(files), tuple(not_read), count)

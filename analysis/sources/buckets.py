@@ -126,9 +126,10 @@ class Bucket:
         """
         per_hour = limit_of("OBJECTS_PER_HOUR", OBJECTS_PER_HOUR)
         found: dict[str, ArchiveObject] = {}
-        token, seen = "", set[str]()
+        token, seen = "", set[int]()  # digests: a token may be long
+        pages = 100 + per_hour * hours // 100  # of 1000 names, nine in ten of other countries
         try:
-            for _ in range(100 + per_hour * hours // 10):  # a page holds 1000, of all countries
+            for _ in range(pages):
                 items, token = self._list_page(prefix, token)
                 ours = (i for i in items if i.key.startswith(prefix) and wanted(i.key))
                 found |= {item.key: item for item in ours}
@@ -138,15 +139,17 @@ class Bucket:
                     )
                 if not token:
                     return sorted(found.values())
-                marks = {token, items[0].key if items else ""}
+                marks = {hash(token), hash(items[0].key if items else "")}
                 if marks & seen:
                     raise CannotRead("its listing repeats a page")
                 seen |= marks
-            raise CannotRead("its listing does not end")
+            most = f"{pages} pages that OBJECTS_PER_HOUR={per_hour} allows"
+            raise CannotRead(f"its listing does not end within the {most}")
         except CannotRead as error:
             below = f" below {prefix}" if prefix else ""
             name = self._address.bucket
-            raise SourceError(f"the bucket {name} cannot be listed{below}: {error}") from None
+            why = f"the bucket {name} cannot be listed{below}: {error}"
+            raise SourceError(why, resumes=error.may_pass) from None
 
     def _list_page(self, prefix: str, token: str = "") -> _Page:
         asked = {"list-type": "2", "prefix": self._address.prefix + prefix, "encoding-type": "url"}

@@ -59,6 +59,9 @@ def refuse_large(size: int) -> None:
 class CannotRead(Exception):
     """One object cannot be read; ``str(error)`` says why, without paths or addresses."""
 
+    #: Whether another run may have more luck.
+    may_pass = False
+
 
 class Changed(CannotRead):
     """The object is no longer the one that was listed."""
@@ -71,7 +74,14 @@ class Damaged(CannotRead):
 class Passing(CannotRead):
     """A trouble that may be gone at the next attempt; ``after`` is what the server asks for."""
 
+    may_pass = True
     after: float = 0.0  # seconds
+
+
+class TooSlow(CannotRead):
+    """There was time for several attempts, and it did not come."""
+
+    may_pass = True
 
 
 class Unreachable(Passing):
@@ -200,7 +210,8 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def _cannot_list(error: OSError) -> NoReturn:
-    raise SourceError(f"the folder {error.filename} cannot be listed: {_reason(error)}")
+    why = f"the folder {error.filename} cannot be listed: {_reason(error)}"
+    raise SourceError(why, resumes=False)
 
 
 def _reason(error: OSError) -> str:

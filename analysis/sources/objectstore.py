@@ -127,7 +127,8 @@ class Storage:
                 pages = self._store.list(root or None, chunk_size=1000)
                 items = [item for page in pages for item in page]
         except OSError as error:
-            raise SourceError(f"the store {self.uri} cannot be listed: {error}") from None
+            why = f"the store {self.uri} cannot be listed: {error}"
+            raise SourceError(why, resumes=not self.is_local) from None
         return {
             item["path"].removeprefix(f"{root}/"): (item["size"], _nanoseconds(item))
             for item in items

@@ -25,7 +25,7 @@ from typing import IO, Any, TypeVar
 import httpx
 import stamina.instrumentation
 
-from analysis.sources.files import CannotRead, Changed, Passing, Unreachable
+from analysis.sources.files import CannotRead, Changed, Passing, TooSlow, Unreachable
 
 #: So many at a time are asked of one server, whatever the number of processes.
 CONNECTIONS = 8
@@ -161,7 +161,7 @@ class Server:
         except CancelledError:
             raise CannotRead("given up") from None
         except TimeoutError:
-            raise CannotRead(deadline.late) from None
+            raise TooSlow(deadline.late) from None
         except httpx.TimeoutException:
             raise Unreachable("the server did not answer in time") from None
         except httpx.ConnectError:

@@ -226,7 +226,7 @@ def import_share(
             _import_shared(source, item.key.removesuffix(MANIFEST), store, manifest, file)
             progress(done, len(manifest.files), file)
     except CannotRead as error:
-        raise SourceError(f"the share cannot be read: {error}") from None
+        raise SourceError(f"the share cannot be read: {error}", resumes=error.may_pass) from None
     collection = shares.open_share(store, manifest)
     shares.check_rows(collection, manifest)
     store.write_bytes(name, content)
@@ -249,4 +249,4 @@ def _import_shared(
                     resumes=False,
                 )
     except CannotRead as error:
-        raise CannotRead(f"{name}: {error}") from None
+        raise type(error)(f"{name}: {error}") from None
