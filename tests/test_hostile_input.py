@@ -7,6 +7,8 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,15 +19,23 @@ from rich.console import Console
 from analysis.commands import cli
 from analysis.commands.settings import parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError
+from analysis.ingestion.downloads import Downloads
 from analysis.ingestion.ingestion import ingest
 from analysis.ingestion.lines import VALUE_LIMIT, has_too_many_values
+from analysis.ingestion.objects import Task
 from analysis.observations.fingerprints import ALIKE_LIMIT, Fingerprint, Fingerprints, load
 from analysis.period import Period
 from analysis.reference.test_lists import load_test_lists
+from analysis.sources.buckets import Bucket
+from analysis.sources.files import ArchiveObject
 from analysis.sources.opening import open_source
+from analysis.sources.web import at_once
 from analysis.store.collection import Collection
+from analysis.store.provenance import NotRead
 from analysis.store.shares import MANIFEST, share
+from analysis.store.store import Store
 from benchmarks.fuzzing import fuzz, measurement
+from tests import loopback_s3 as loopback_s3_module
 from tests.loopback_s3 import loopback_s3
 
 _FOLDER = "raw/20240701/00/QQ/webconnectivity"
@@ -67,8 +77,48 @@ def test_a_server_cannot_list_or_send_without_end(
         monkeypatch.setenv("OBJECTS_PER_HOUR", "1")
         names = (_KEY.replace("n0.0", f"n{n}.0") for n in range(24 * 366 + 1))
         server.objects |= dict.fromkeys(names, b"")
-        with pytest.raises(SourceError, match="more than the OBJECTS_PER_HOUR=1 that are taken"):
-            open_source(server.url).objects(lambda _: True)
+        with pytest.raises(SourceError, match=r"the OBJECTS_PER_HOUR=1 that are taken\.$"):
+            open_source(server.url).objects(lambda _: True)  # the same command would not resume
+
+
+def test_a_listing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one of files that nobody wants; the error names the bound, which follows the hours."""
+    monkeypatch.setattr(loopback_s3_module, "_PAGE", 1)
+    with loopback_s3() as server:
+        server.objects = {f"other/{n:03}": b"" for n in range(102)}
+        bucket = open_source(server.url)
+        assert isinstance(bucket, Bucket)
+        with pytest.raises(SourceError, match="within the 101 pages that OBJECTS_PER_HOUR=100 all"):
+            bucket.list_below("", lambda _: False, hours=1)
+        assert bucket.list_below("", lambda key: key.endswith("7"), hours=2)
+
+
+def test_a_disk_holds_two_of_the_largest_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight threads fetch; one object was listed as small and has grown since."""
+    monkeypatch.setenv("OBJECT_BYTES", "1000")
+    keys = [_KEY.replace("n0", f"n{n}") for n in range(12)]
+    store, seen = Store(str(tmp_path / "store")), []
+
+    def read(item: ArchiveObject) -> NotRead:
+        time.sleep(0.02)
+        seen.append(sum(path.stat().st_size for path in tmp_path.glob("fetched/**/*.gz")))
+        return NotRead(item.key, f"has {item.size} bytes")
+
+    with loopback_s3() as server:
+        server.objects = {key: os.urandom(900) for key in keys}
+        bucket = open_source(server.url)
+        assert isinstance(bucket, Bucket)
+        items = bucket.objects(lambda _: True)
+        items[0] = replace(items[0], size=1, etag="0" * 32)
+        downloads = Downloads(
+            bucket, Task(bucket, "x", store, Fingerprints()), tmp_path / "fetched"
+        )
+        results = at_once(partial(downloads.fetch_and_read, read), items, bucket.stop)
+        assert {str(result.why) for _, result in results} == {"has 900 bytes"}
+    assert len(seen) == len(keys)
+    assert max(seen) == 1800
 
 
 def test_what_is_no_file_or_has_no_name_is_not_read(tmp_path: Path) -> None:
@@ -167,6 +217,14 @@ _FORGERIES: dict[str, tuple[str, Callable[[pa.Table], pa.Table], str]] = {
     "fewer rows": ("2024", lambda t: t.slice(1), "has 2 rows by its ledger, not 1"),
     "more rows": ("2024", lambda t: pa.concat_tables([t, t]), "has 2 rows by its ledger, not 4"),
     "another object": ("2024", _texts("object_key"), "has 2 rows by its ledger, not 0"),
+    "rows in no bytes": ("2024", lambda t: pa.concat_tables([t] * 20000), "too small for the 40"),
+    "a long key": (
+        "2024",
+        lambda t: t.set_column(
+            t.schema.get_field_index("object_key"), "object_key", pa.array(["x" * 2000] * 2)
+        ),
+        "column object_key cannot have",
+    ),
     "no such key": ("objects", _texts("key"), "a key is none of QQ"),
     "a number's text": ("objects", _texts("row_count"), "column row_count must be BIGINT"),
 }  # fmt: skip
@@ -231,6 +289,7 @@ def test_a_terminal_obeys_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
         ("STORE=data/caf\udce9", "STORE=.*: a path or URL in UTF-8"),
         ("OUT=a\x1b[31m", "OUT=.*: a path or URL in UTF-8"),
         ("STORE=~nobody-has-this/x", "STORE=~nobody-has-this/x: "),
+        ("OUT=data", "OUT=.*/data: holds the STORE .*/data; a folder of its own will do"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_in_words(argument: str, message: str) -> None:

@@ -31,8 +31,11 @@ _CONDITIONS: Mapping[str, str] = {
     "is_anomaly": "is_anomaly IS NOT NULL",
     "is_failure": "is_failure IS NOT NULL",
 }
+_OBJECT_KEY = pa.field("object_key", pa.string())
+_KEY_CONDITION = {"object_key": "length(object_key) <= 1024"}
 _ANY_TIME = ("0001-01-01", "9999-12-31")
 _LONGEST = 1 << 16
+_BYTES_OF_A_ROW = 8  # a file takes more; whole columns of one value can be claimed in a few bytes
 
 
 @contextmanager
@@ -53,6 +56,9 @@ def open_foreign(path: Path, name: str, schema: pa.Schema) -> Iterator[duckdb.Du
                     raise ContractError(f"{name}: column {column} must be {kind}, not {has}")
             for column in found.keys() - set(schema.names):
                 raise ContractError(f"{name}: there is no column {column}")
+            ((rows,),) = connection.execute("SELECT count(*) FROM foreign_row").fetchall()
+            if rows * _BYTES_OF_A_ROW > path.stat().st_size:
+                raise ContractError(f"{name} is too small for the {rows} rows that it claims")
             yield connection
         except (duckdb.Error, RuntimeError, ValueError) as error:  # names that are not UTF-8 too
             raise ContractError(f"{name} cannot be read: {str(error)[:300]}") from None
@@ -71,10 +77,7 @@ def _types(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
 
 
 def check_observations(
-    path: Path,
-    name: str,
-    scope: Mapping[str, object] | None = None,
-    extra: pa.Schema | None = None,
+    path: Path, name: str, scope: Mapping[str, object] | None = None, object_count: int = 0
 ) -> dict[str, int]:
     """Check a file of observations, and count its rows by object.
 
@@ -82,20 +85,21 @@ def check_observations(
         path: the file.
         name: what it is called in an error.
         scope: ``cc, since, until`` of its rows, where that is known.
-        extra: the columns that it has besides; without ``object_key`` all rows are counted as one.
+        object_count: of how many objects its rows may be, which it names in ``object_key``. 0: it
+            has no such column, and all rows are counted as one.
 
     Raises:
         ContractError: a column is missing, has another type, or a value that it cannot have.
     """
-    schema = pa.schema([*OBSERVATION, *(extra or ())])
+    schema = pa.schema([*OBSERVATION, *([_OBJECT_KEY] if object_count else [])])
     since, until = _ANY_TIME
     given = scope or {"cc": None, "since": since, "until": until}
-    conditions = {**_bounds(schema), **_CONDITIONS}
+    conditions = {**_bounds(schema), **_CONDITIONS, **(_KEY_CONDITION if object_count else {})}
     counts = ", ".join(
         f'count(*) FILTER (NOT coalesce({condition}, FALSE)) AS "{column}"'
         for column, condition in conditions.items()
     )
-    key = "object_key" if extra else "''"
+    key = "object_key" if object_count else "''"
     with open_foreign(path, name, schema) as connection:
         # The hash has every value of every column decoded.
         query = f"SELECT {counts}, bit_xor(hash(r)) FROM foreign_row r"
@@ -103,7 +107,8 @@ def check_observations(
         for column, count in zip(conditions, row, strict=False):
             if count:
                 raise ContractError(f"{name}: column {column} cannot have what {count} rows say")
-        by_key = f"SELECT {key}, count(*) FROM foreign_row GROUP BY 1"
+        # One more than there are names an object that there is not; nobody has to hold the others.
+        by_key = f"SELECT {key}, count(*) FROM foreign_row GROUP BY 1 LIMIT {object_count + 1}"
         return dict(connection.execute(by_key).fetchall())
 
 

@@ -130,6 +130,8 @@ def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:
 def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection whose answers do not depend on the machine's settings."""
     connection = duckdb.connect(str(database))
+    if str(database) == ":memory:":
+        connection.execute("SET temp_directory = ''")  # by default it is where the program started
     connection.execute(f"SET threads = {int(threads)}")
     # Rows come in any order, and every query that cares says which: keeping that of the files makes
     # each table twice as dear.
