@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import pyarrow as pa
 
 from analysis.errors import ContractError, ParameterError
 
@@ -197,7 +198,8 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
         shares as floats, flags as booleans, dates as ISO text; in the order of the file.
 
     Raises:
-        ParameterError: the table is not there; the notebook that writes it has to run first.
+        ParameterError: the table is not there; the notebook that writes it has to run first. Or
+            it is not as it was written.
     """
     table = TABLES[name]
     path = Path(folder) / f"{name}.csv"
@@ -208,9 +210,13 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
             else ""
         )
         raise ParameterError("tables", folder, f"{name}.csv is not in it{how}")
-    frame = pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
-    for column, kind in table.columns.items():
-        frame[column] = _typed(frame[column], kind)
+    try:
+        frame = pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
+        for column, kind in table.columns.items():
+            frame[column] = _typed(frame[column], kind)
+    except (ValueError, KeyError, pa.ArrowException) as error:
+        why = f"{name}.csv is not as the workbook writes it: {error}"
+        raise ParameterError("tables", folder, why) from None
     return frame[list(table.columns)]
 
 

@@ -20,10 +20,13 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import inspect as types
 
+from analysis.auditing.audit import audit_claims, show_audit
+from analysis.auditing.claims import Draft, load_draft
 from analysis.commands.judge_file import as_json, as_text, judge_measurements
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import WorkbookError
@@ -33,7 +36,7 @@ from analysis.ingestion.objects import Task, ingest_object
 from analysis.observations import fingerprints, messages
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.reference.events import load_events
+from analysis.reference.events import in_words, load_events
 from analysis.reference.test_lists import load_test_lists
 from analysis.sources.buckets import _read_page
 from analysis.sources.files import ArchiveObject, CannotRead, Folder
@@ -41,6 +44,7 @@ from analysis.sources.ooni import holds_country
 from analysis.store.provenance import Provenance
 from analysis.store.shares import MANIFEST, read_manifest, share
 from analysis.store.store import Store
+from analysis.tables import write_table
 
 _CC = "QQ"
 _KEY = f"raw/20240701/00/{_CC}/webconnectivity/2024070100_{_CC}_webconnectivity.n0.0.jsonl.gz"
@@ -259,11 +263,11 @@ class Fuzzer:
         return bytes(content)
 
     def lists(self, count: int) -> None:
-        """A test list, an events file, and a list of fingerprints."""
+        """A test list, an events file, a list of fingerprints, and a draft's statements."""
         folder = self.scratch / "lists"
         folder.mkdir()
         csv, events = folder / "qq.csv", folder / "events.yml"
-        http = folder / "fingerprints_http.csv"
+        http, claims = folder / "fingerprints_http.csv", folder / "claims.yml"
         for _ in range(count):
             row = ["http://a.example/", "NEWS", "News", "2024-01-01"]
             row[self.chance.randrange(4)] = self.text()
@@ -280,8 +284,19 @@ class Fuzzer:
             columns = "name,scope,location_found,pattern_type,pattern,expected_countries"
             _write(http, f"{columns}\n{','.join(cells)}\n")
             self.run("test list", lambda: load_test_lists(csv, _CC))
-            self.run("events", lambda: load_events(events, _CC))
+            self.run("events", lambda: in_words(load_events(events, _CC).events).encode())
             self.run("fingerprints", lambda: fingerprints.load(str(folder)).match("body", b"a"))
+            values = {"said": self.text(), "found": self.text()}
+            claim = {"id": "a", "where": "b", "claim": self.text(), "relation": "equal"}
+            draft = {"document": "a", "source": "b", "probe_cc": _CC, "since": "2024-01-01",
+                     "until": "2024-02-01"}  # fmt: skip
+            draft[self.chance.choice(list(draft))] = self.text()
+            _write(claims, json.dumps({**draft, "claims": [{**claim, "values": values}]}))
+            self.run("claims", lambda: show_audit(*self._audited(claims))[0][1].encode())
+
+    def _audited(self, claims: Path) -> tuple[Draft, pd.DataFrame]:
+        draft = load_draft(claims)
+        return draft, write_table(self.scratch / "lists", "claims_audit", audit_claims(draft, None))
 
     def arguments(self, count: int) -> None:
         """The command line: every variable, thresholds, and words that are neither."""

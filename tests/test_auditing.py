@@ -180,7 +180,7 @@ def test_hostile_statements_are_inert(tmp_path: Path) -> None:
     lookup = "{published: own.csv, value: name, where: {name: 1E999999999}}"
     draft = _draft(
         tmp_path,
-        _claim("equal", json.dumps({"said": evil, "found": evil}), "same", evil),
+        _claim("equal", json.dumps({"said": f"{evil}\ud800", "found": evil}), "same", evil),
         _claim("distinct", "{count: 2, names: [{published: own.csv, each: name}]}", "names"),
         _claim("equal", f"{{said: 1, found: {lookup}}}", "huge"),
     )
@@ -280,9 +280,9 @@ def test_a_decision_is_a_cause(tmp_path: Path) -> None:
     """It stands beside what else moved the site."""
     before = _report(tmp_path / "a", {"a.org": "blocked", "b.org": "blocked"})
     after = _report(tmp_path / "b", {"a.org": "ok", "b.org": "blocked"}, input_digest="b")
-    (after.tables / "decisions.csv").write_text(
-        "item,decision\na.org,relabel\nb.org,leave out\nF2,reword\n", encoding="utf-8"
-    )
+    decisions = {"item": ["a.org", "b.org", "F2"], "decision": ["relabel", "leave out", "reword"]}
+    frame = pd.DataFrame(decisions).reindex(columns=list(TABLES["decisions"].columns))
+    frame.to_csv(after.tables / "decisions.csv", index=False)
     changes = compare_reports(before, after).set_index(["kind", "item"])["cause"].to_dict()
     assert changes[("site", "a.org")] == "data;decision"
     assert changes[("site", "b.org")] == changes[("finding", "F2")] == "decision"
@@ -297,3 +297,28 @@ def test_reports_of_two_countries_are_refused(command: Any, tmp_path: Path) -> N
     assert command("compare", str(tmp_path / "a"), str(tmp_path))[0] == 2
     status, printed, _ = command("compare", str(tmp_path / "a"), str(tmp_path / "a"))
     assert (status, printed.count("0 changed")) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("run.json", '"parameters"', '"findings": {"a": 1}, "parameters"', "not that of a report"),
+        ("run.json", "{", "[" * 99_999, "not that of a report"),
+        ("tables/blocked_sites.csv", ",blocked,", ",\x1b[31m,", "there is no state '"),
+        ("tables/verdicts.csv", "session_count", "x", "verdicts.csv is not as the workbook"),
+    ],
+)
+def test_an_earlier_report_of_anybodys_is_refused(
+    command: Any, tmp_path: Path, name: str, old: str, new: str, message: str
+) -> None:
+    """In one sentence: another team has sent it."""
+    report = _report(tmp_path / "a", {"a.org": "blocked"})
+    shutil.copytree(report.folder, tmp_path / "b")
+    file = tmp_path / "b" / name
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    status, _, said = command("compare", str(tmp_path / "b"), str(tmp_path / "a"))
+    assert (status, said.count("\n")) == (2, 1)
+    assert message in said
+    assert said.strip().isprintable()

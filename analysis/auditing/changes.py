@@ -171,7 +171,13 @@ def _findings(report: Report) -> Values:
 
 def _listed(report: Report) -> Values:
     states = read_table(report.tables, "blocked_sites").set_index("domain")["state"]
-    return {str(domain): STATES[str(state)].words for domain, state in states.items()}
+    return {str(domain): _words(state, report) for domain, state in states.items()}
+
+
+def _words(state: object, report: Report) -> str:
+    if state not in STATES:
+        raise ParameterError("tables", report.tables, f"there is no state {str(state)[:40]!r}")
+    return STATES[str(state)].words
 
 
 def _sites(report: Report, names: Set[str]) -> Values:
@@ -184,17 +190,16 @@ def _site_networks(report: Report) -> Values:
     verdicts = read_table(report.tables, "verdicts")
     cells = verdicts[(verdicts["period"] == "all") & verdicts["state"].isin(LISTED)]
     return {
-        f"{row.domain} {row.probe_asn}": STATES[str(row.state)].words
+        f"{row.domain} {row.probe_asn}": _words(row.state, report)
         for row in cells.itertuples(index=False)
     }
 
 
 def _decisions(report: Report) -> Values:
     """Item → what a meeting decided of it."""
-    path = report.tables / "decisions.csv"
-    if not path.is_file():
+    if not (report.tables / "decisions.csv").is_file():
         return {}
-    frame = pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
+    frame = read_table(report.tables, "decisions")
     return dict(zip(frame["item"], frame["decision"], strict=True))
 
 

@@ -9,11 +9,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 
 from analysis.errors import ParameterError
 from analysis.period import Period
-from analysis.reference.files import REFERENCE, read_csv
+from analysis.reference.files import REFERENCE, read_csv, read_file
 from analysis.tables import TABLES, read_table
 
 Value = Decimal | str
@@ -79,6 +80,18 @@ class Report:
         return Period.parse(self.run["parameters"]["since"], self.run["parameters"]["until"])
 
 
+class _Finding(msgspec.Struct):
+    value: Any
+
+
+class _Record(msgspec.Struct):
+    """What must hold of a ``run.json``, which somebody else may have sent."""
+
+    parameters: dict[str, Any]
+    findings: dict[str, _Finding] = {}
+    finding_claims: dict[str, str] = {}
+
+
 def read_report(folder: Path, parameter: str) -> Report:
     """A report by its folder.
 
@@ -92,11 +105,12 @@ def read_report(folder: Path, parameter: str) -> Report:
     path = folder / "run.json"
     if not path.is_file():
         raise ParameterError(parameter, folder, "holds no report (no run.json); make one first")
+    content = read_file(path, parameter)
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        report = Report(folder, run)
+        msgspec.json.decode(content, type=_Record)
+        report = Report(folder, json.loads(content))
         _ = (report.probe_cc, report.period)
-    except (ValueError, KeyError, TypeError, RecursionError, ParameterError):
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError, RecursionError, ParameterError):
         raise ParameterError(parameter, folder, "its run.json is not that of a report") from None
     return report
 

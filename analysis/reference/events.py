@@ -18,6 +18,7 @@ from analysis.errors import ParameterError
 from analysis.period import Period, parse_date
 from analysis.reference.countries import is_fictional, parse_country
 from analysis.reference.files import REFERENCE, ReferenceFile, read_file
+from analysis.reference.yaml_nodes import plain_text
 from analysis.vocabulary import EVENT_KINDS
 
 #: What stands for a source where the country is fictional, and only there.
@@ -120,7 +121,7 @@ def _entries(data: bytes, file: Path) -> list[yaml.Node]:
         raise ParameterError("EVENTS", file, f"not YAML: {why}") from None
     if (
         not isinstance(root, yaml.MappingNode)
-        or [_text(key) for key, _ in root.value] != ["events"]
+        or [plain_text(key) for key, _ in root.value] != ["events"]
         or not isinstance(root.value[0][1], yaml.SequenceNode)
     ):
         raise ParameterError("EVENTS", file, "must hold one key, events, and under it a list")
@@ -129,7 +130,7 @@ def _entries(data: bytes, file: Path) -> list[yaml.Node]:
 
 def _event(node: yaml.Node, file: Path, where: str, *, is_invented: bool) -> Event:
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    cells = {_text(key): _text(value) for key, value in pairs}
+    cells = {plain_text(key): plain_text(value) for key, value in pairs}
     if len(pairs) != len(_KEYS) or set(cells) != set(_KEYS):
         message = f"{where}: must have exactly {', '.join(_KEYS)}, each once"
         raise ParameterError("EVENTS", file, message)
@@ -157,8 +158,3 @@ def _fault(cells: dict[str, str], *, is_invented: bool) -> str:
         also = f", nor {INVENTED}" if is_invented else ""
         return f"source {source[:60]!r} is not an https:// address{also}"
     return ""
-
-
-def _text(node: yaml.Node) -> str:
-    """A scalar on one line; empty for anything else, which no check lets pass."""
-    return " ".join(str(node.value).split()) if isinstance(node, yaml.ScalarNode) else ""

@@ -18,6 +18,12 @@ T = TypeVar("T")
 _MOST_BYTES = 1_000_000
 
 
+def plain_text(node: yaml.Node) -> str:
+    """A scalar on one line; empty for anything else, which no check lets pass."""
+    text = " ".join(str(node.value).split()) if isinstance(node, yaml.ScalarNode) else ""
+    return text.encode("utf-8", "replace").decode()  # "\\ud800" in quotes is no character
+
+
 class NodeReader:
     """Turns the nodes of a file into values, or says in which line what is wrong.
 
@@ -71,8 +77,8 @@ class NodeReader:
         return list(node.value)
 
     def plain(self, node: yaml.Node) -> str:
-        """A scalar on one line; empty for anything else, which no check lets pass."""
-        return " ".join(node.value.split()) if isinstance(node, yaml.ScalarNode) else ""
+        """The text of a node."""
+        return plain_text(node)
 
     def text(self, node: yaml.Node, name: str, longest: int) -> str:
         """Text on one line."""
