@@ -122,9 +122,11 @@ def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ]  # fmt: skip
 
 
-def _start(words: Sequence[str], cwd: Path = ROOT, **environment: str) -> "subprocess.Popen[str]":
+def _start(
+    words: Sequence[str], cwd: Path = ROOT, prefix: Sequence[str] = (), **environment: str
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "analysis", "report", *words],
+        [*prefix, sys.executable, "-m", "analysis", "report", *words],
         cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
@@ -165,10 +167,26 @@ def _interfering_user(home: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+#: Runs what follows with a folder that is a read-only disk, for nobody but itself.
+_READ_ONLY = 'mount --bind -o ro "$0" "$0" && exec "$@"'
+
+
+def _read_only(folder: Path) -> list[str]:
+    """What lets a command find a folder read-only, also for root; nothing where none may mount."""
+    prefix = ["unshare", "--mount", "sh", "-c", _READ_ONLY, str(folder)]
+    try:
+        done = subprocess.run([*prefix, "touch", folder / "x"], check=False, capture_output=True)
+    except FileNotFoundError:
+        return []
+    return prefix if b"Read-only file system" in done.stderr else []
+
+
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) -> tuple[Path, Path]:
     """Two reports on the hostile archive, each from an empty store, in unlike circumstances. The
-    second was killed while its notebooks ran, and started again."""
+    second, in the place of an earlier one, was killed while it read the archive, before its first
+    notebook and among them; and then made from a store that nobody can write, where root may
+    mount. ``python -m benchmarks.disturbing`` does worse."""
     folder = tmp_path_factory.mktemp("twins")
     one, other = (
         [*hostile_words, f"STORE={folder / name / 'store'}", f"OUT={folder / name / 'report'}"]
@@ -178,12 +196,20 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
     home = tmp_path_factory.mktemp("home")
     there = {"TZ": "Pacific/Kiritimati", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "4242",
              **_interfering_user(home)}  # fmt: skip
-    killed = _start([*other, "JOBS=2"], home, **there)
-    _wait_for(killed, lambda: list((folder / "other").glob(".report.building-*/tables/*.csv")))
-    killed.kill()
-    killed.communicate()
-    assert not (folder / "other" / "report").exists()  # whole or not at all
-    second = _start([*other, "JOBS=2"], home, **there)
+    report = folder / "other" / "report"
+    report.mkdir(parents=True)
+    (report / "index.html").touch()
+    (report / "run.json").write_text('{"files": ["index.html"], "tables": {}}')
+    before = _contents(report)
+    for moment in ("store/observations/**/*.parquet", ".report.building-*",
+                   ".report.building-*/tables/*.csv"):  # fmt: skip
+        killed = _start([*other, "JOBS=2"], home, **there)
+        _wait_for(killed, lambda moment=moment: any((folder / "other").glob(moment)))
+        killed.kill()
+        killed.communicate()
+        assert _contents(report) == before  # whole or not at all
+    prefix = _read_only(folder / "other" / "store")
+    second = _start([*other, "JOBS=2"], home, prefix, **there)
     _finish(second)
     _finish(first)
     return folder / "one" / "report", folder / "other" / "report"

@@ -55,8 +55,8 @@ def main() -> None:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     except OSError as error:  # a disk that is full, read-only or failing
-        path = f"{error.filename}: " if error.filename else ""
-        known = SourceError(f"{path}{error.strerror or error}", resumes=False)
+        what = error.filename or "a file cannot be read or written"
+        known = SourceError(f"{what}: {error.strerror or error}", resumes=False)
         print(f"{type(known).__name__}: {known}", file=sys.stderr)
         sys.exit(known.exit_status)
 

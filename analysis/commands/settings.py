@@ -103,6 +103,10 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
     # what is shared does not depend on the method
     label = study.label if outputs == "reports" else study.published_label
     out = Path(absolute("out", given.get("OUT") or REPOSITORY / outputs / label))
+    if "://" not in study.store and Path(study.store).resolve().is_relative_to(out.resolve()):
+        raise ParameterError(
+            "OUT", out, f"holds the STORE {study.store}; a folder of its own will do"
+        )
     return Settings(
         study=study,
         out=out,

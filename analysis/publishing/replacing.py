@@ -4,9 +4,10 @@ import ctypes
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from analysis.errors import ParameterError
 from analysis.temporary_folders import TemporaryFolder
@@ -25,8 +26,7 @@ def build_folder(out: Path) -> TemporaryFolder:
 
 def published_files(folder: Path) -> list[str]:
     """What lies in a folder besides the record, folders apart: relative names, sorted."""
-    names = (path.relative_to(folder).as_posix() for path in _files(folder))
-    return sorted(name for name in names if name != RECORD)
+    return sorted(name for name in _files(folder) if name != RECORD)
 
 
 def refuse_foreign(out: Path) -> None:
@@ -44,18 +44,26 @@ def refuse_foreign(out: Path) -> None:
     if not out.is_dir():
         raise ParameterError("OUT", out, accepted)
     known = _recorded_files(out / RECORD)
-    foreign = [name for name in published_files(out) if name not in known | _OF_THE_DESKTOP]
-    if foreign:
+    ours = {*known, *_OF_THE_DESKTOP, RECORD}
+    for foreign in (name for name in _files(out) if name not in ours):
         raise ParameterError(
-            "OUT", out, f"{accepted} and nothing else; no report wrote its {foreign[0]}"
+            "OUT", out, f"{accepted} and nothing else; no report wrote its {foreign}"
         )
     if not known and (out / RECORD).exists():
         raise ParameterError("OUT", out, f"{accepted}; its {RECORD} is not of a report")
 
 
-def _files(folder: Path) -> list[Path]:
-    """Every file below a folder, and every link, wherever it leads."""
-    return [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+def _files(folder: Path) -> Iterator[str]:
+    """Every file below a folder, and every link, wherever it leads: relative names."""
+    for parent, folders, files in os.walk(folder, onerror=_cannot_list):
+        folders.sort()
+        links = (name for name in folders if Path(parent, name).is_symlink())
+        for name in sorted((*files, *links)):
+            yield Path(parent, name).relative_to(folder).as_posix()
+
+
+def _cannot_list(error: OSError) -> NoReturn:
+    raise error
 
 
 def _recorded_files(record: Path) -> frozenset[str]:
