@@ -6,10 +6,13 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from analysis.languages.language import Language
 from analysis.reference import countries
 
 _SCHEDULE = re.compile(r"(?P<first>\w{3})(?:-(?P<last>\w{3}))? (?P<windows>\d\d:.+)")
 _DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+_DAY = re.compile("|".join(_DAYS))
+_CHANGE = "; when the clocks change: "
 
 
 def add_local_hours(table: pd.DataFrame, probe_cc: str) -> pd.DataFrame:
@@ -47,7 +50,19 @@ def local_schedule(schedule: str, zone: ZoneInfo, first_day: str, last_day: str 
         datetime.combine(day, time(12), UTC).astimezone(zone).utcoffset() for day in days
     )
     texts = [_shifted(found, shift) for shift in shifts if shift is not None]
-    return "; when the clocks change: ".join(texts)
+    return _CHANGE.join(texts)
+
+
+def schedule_words(schedule: str, lang: Language) -> str:
+    """A schedule, or a local one, with the days of the week as a language names them."""
+    written = [
+        _DAY.sub(lambda day: lang.weekday(_DAYS.index(day[0])), text)
+        for text in schedule.split(_CHANGE)
+    ]
+    if len(written) == 1:
+        return written[0]
+    before, after = written
+    return lang.say("{before}; when the clocks change: {after}", before=before, after=after)
 
 
 def _shifted(found: re.Match[str], shift: timedelta) -> str:

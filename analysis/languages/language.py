@@ -118,6 +118,10 @@ class Language:
         """The month of a day, as short as the language has it, for an axis."""
         return str(format_date(day, "LLL", locale=self.locale))
 
+    def weekday(self, number: int) -> str:
+        """A day of the week, short; Monday is 0."""
+        return str(self.locale.days["format"]["abbreviated"][number])
+
     def period(self, period: Period) -> str:
         """First and last day of a period."""
         return self.say("{first} to {last}", first=period.since, last=period.last_day)
