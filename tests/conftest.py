@@ -168,7 +168,7 @@ def _findings_notebook(folder: Path) -> Path:
     ])  # fmt: skip
 
 
-def _demo_first_page(_: Path, findings: Mapping[str, Any]) -> Any:
+def _demo_first_page(_: Path, findings: Mapping[str, Any], __: Any) -> Any:
     return {
         "answer": "Yes: one site of four was blocked on every network.",
         "numbers": [

@@ -1,5 +1,6 @@
 """What docs/extending.md tells people to write works as it stands there."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -13,9 +14,12 @@ import pytest
 
 from analysis.display.show import figure_bytes
 from analysis.errors import ParameterError
+from analysis.languages import catalogue
+from analysis.languages.language import open_language
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
+from analysis.period import Period
 from analysis.publishing.publishing import publish
 from analysis.reference.events import load_events
 from analysis.reference.local_sites import load_local_sites
@@ -137,6 +141,27 @@ def test_a_figure() -> None:
     assert b"<svg" in empty
 
 
+def test_a_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new catalogue has every sentence; what is translated is said, the rest is English."""
+    spec = importlib.util.spec_from_file_location("tool", ROOT / "tools" / "translations.py")
+    assert spec
+    assert spec.loader
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.setattr(catalogue, "FOLDER", tmp_path)
+    path = catalogue.catalogue_path("lo")
+    assert tool.main(["lo"]) == 0
+    (entry,) = _blocks("A language", "po")
+    text = path.read_text(encoding="utf-8")
+    untranslated = entry.replace("#, fuzzy\n", "").replace("{first} ຫາ {last}", "")
+    assert untranslated in text
+    path.write_text(text.replace(untranslated, entry), encoding="utf-8")
+    lang = open_language("lo")
+    assert lang.period(Period.parse("2024-01-01", "2024-02-01")) == "1 ມັງກອນ 2024 ຫາ 31 ມັງກອນ 2024"
+    assert lang.html("yes") == '<span lang="en">yes</span>'
+    assert not lang.is_reviewed
+
+
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_documents_name_what_is_there(path: Path) -> None:
     """Each link leads to a file, and each path in code is one of the repository's."""
@@ -144,7 +169,11 @@ def test_documents_name_what_is_there(path: Path) -> None:
     links = re.findall(r"\]\((?!https?://)([^)#\s]+)", text)
     assert not [link for link in links if not (path.parent / link).exists()]
     named = re.findall(r"`((?:analysis|tests|notebooks|benchmarks|tools|docs)/[\w./-]+)`", text)
-    invented = {"notebooks/7-quiet-months.ipynb", "analysis/reference/owners.py"}
+    invented = {
+        "notebooks/7-quiet-months.ipynb",
+        "analysis/reference/owners.py",
+        "analysis/languages/lo/LC_MESSAGES/messages.po",
+    }
     assert not [name for name in named if name not in invented and not (ROOT / name).exists()]
 
 

@@ -21,10 +21,12 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
 from analysis import vocabulary
+from analysis.auditing.changes import HEADING, OF_RUN
 from analysis.findings.annex import REASON_SENTENCES
 from analysis.languages.catalogue import catalogue_path, list_translated, read_catalogue
 from analysis.outcomes.rules import RULES_BY_ID
-from analysis.publishing.rendering import GLOSSARY
+from analysis.publishing.glossary import GLOSSARY
+from analysis.verdicts.intervals import CHANCE, ONE_VERSION, TOO_FEW
 from analysis.verdicts.withholding import ALONE, EVERYWHERE, ROUTE_LOST, ROUTE_UNKNOWN
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,16 +70,20 @@ def _words() -> Iterator[tuple[str, str]]:
     for name, value in vars(vocabulary).items():
         if name.isupper():
             yield from (("analysis/vocabulary.py", word) for word in _read(value))
+    yield "analysis/auditing/changes.py", HEADING
+    for words in OF_RUN.values():
+        yield from (("analysis/auditing/changes.py", word) for word in words.values())
     yield from (("analysis/findings/annex.py", words) for words in REASON_SENTENCES.values())
     for words in (EVERYWHERE, ROUTE_LOST, ROUTE_UNKNOWN):
         yield "analysis/verdicts/withholding.py", words
         yield "analysis/verdicts/withholding.py", words + ALONE
+    yield from (("analysis/verdicts/intervals.py", one) for one in (ONE_VERSION, CHANCE, TOO_FEW))
     for rule in RULES_BY_ID.values():
         if rule.outcome == "blocked":
             yield "analysis/outcomes/rules.py", rule.comment
     for word, meaning in GLOSSARY.items():
-        yield "analysis/publishing/rendering.py", word
-        yield "analysis/publishing/rendering.py", meaning
+        yield "analysis/publishing/glossary.py", word
+        yield "analysis/publishing/glossary.py", meaning
     categories = ROOT / "data" / "reference" / "categories.csv"
     with categories.open(encoding="utf-8", newline="") as file:
         yield from ((f"data/reference/{categories.name}", row["category"])

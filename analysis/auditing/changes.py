@@ -14,6 +14,7 @@ from markupsafe import Markup
 from analysis.auditing.lookups import Report
 from analysis.display.tables import blocks, render_table
 from analysis.errors import ParameterError
+from analysis.languages.language import ENGLISH, Language
 from analysis.reference.countries import country_name
 from analysis.tables import read_table
 from analysis.vocabulary import CAUSES, LISTED, STATES
@@ -27,7 +28,7 @@ KINDS = {
     "site_network": "Sites on one network",
 }
 #: Cause → what in ``run.json`` differs where it is one, each with its words.
-_OF_RUN: Mapping[str, Mapping[str, str]] = {
+OF_RUN: Mapping[str, Mapping[str, str]] = {
     "data": {"input_digest": "observations", "period": "period"},
     "method": {
         "rules_version": "rules",
@@ -72,35 +73,45 @@ def compare_reports(before: Report, after: Report) -> pd.DataFrame:
 
 def find_causes(before: Report, after: Report) -> dict[str, str]:
     """What differs between the runs: cause → in words; empty where nothing does."""
-    found = {}
-    for cause, keys in _OF_RUN.items():
-        words = [
-            words for key, words in keys.items() if _of_run(before, key) != _of_run(after, key)
-        ]
-        if words:
-            found[cause] = f"differs: {', '.join(words)}"
-    return found
+    return {
+        cause: f"differs: {', '.join(words)}" for cause, words in _differing(before, after).items()
+    }
 
 
-def show_changes(changes: pd.DataFrame, before: Report, after: Report) -> Markup:
+def _differing(before: Report, after: Report) -> dict[str, list[str]]:
+    """Cause → what of it differs between the runs, each in words."""
+    found = {
+        cause: [words for key, words in keys.items() if _of_run(before, key) != _of_run(after, key)]
+        for cause, keys in OF_RUN.items()
+    }
+    return {cause: words for cause, words in found.items() if words}
+
+
+def show_changes(
+    changes: pd.DataFrame, before: Report, after: Report, lang: Language = ENGLISH
+) -> Markup:
     """The section of the first page: what differs between the runs, and the changes by kind.
 
-    Changes on single networks are counted; the table has them.
+    Changes on single networks are counted; the table has them. It is in English, as it is
+    published, whatever the language.
     """
-    opening = [f"Compared with the draft of {before.period.in_words}. {_runs(before, after)}"]
-    opening.append(" ".join(_counts(changes)))
+    compared = lang.say("Compared with the draft of {period}.", period=before.period)
+    opening = [f"{compared} {_runs(before, after, lang)}", " ".join(_counts(changes, lang))]
     content = Markup(blocks().paragraphs(opening))
+    tables = Markup("")
     shown = changes[changes["kind"] != "site_network"]
     if shown["note"].nunique() < 2:  # the opening says it
         shown = shown.drop(columns="note")
     for kind, words in KINDS.items():
         rows = shown[shown["kind"] == kind].drop(columns="kind")
         if len(rows):
-            content += render_table(
+            tables += render_table(
                 rows, f"{words} that changed", "", 12,
                 {"item": words.rstrip("s"), "before": "Before", "after": "Now"},
             )  # fmt: skip
-    return content
+    if lang != ENGLISH:
+        tables = Markup('<div lang="{}">{}</div>').format(ENGLISH.code, tables)
+    return content + tables
 
 
 def as_text(changes: pd.DataFrame, before: Report, after: Report) -> Iterator[str]:
@@ -121,24 +132,36 @@ def _of_run(report: Report, key: str) -> Any:
     return json.dumps(value, sort_keys=True) if value else ""
 
 
-def _runs(before: Report, after: Report) -> str:
-    causes = find_causes(before, after)
+def _runs(before: Report, after: Report, lang: Language = ENGLISH) -> str:
+    causes = _differing(before, after)
     if not causes:
-        return "Nothing differs between the two runs that run.json tells of."
-    parts = [f"{CAUSES[cause]} ({words})" for cause, words in causes.items()]
-    several = " Which of them caused a change is not told apart." if len(causes) > 1 else ""
-    return f"Between the two runs: {'; '.join(parts)}.{several}"
+        return lang.say("Nothing differs between the two runs that run.json tells of.")
+    parts = [
+        lang.say("{cause} (differs: {what})", cause=lang.say(CAUSES[cause]),
+                 what=[lang.say(one) for one in words])
+        for cause, words in causes.items()
+    ]  # fmt: skip
+    told = lang.say("Between the two runs: {causes}.", causes=parts)
+    if len(causes) == 1:
+        return told
+    return f"{told} {lang.say('Which of them caused a change is not told apart.')}"
 
 
-def _counts(changes: pd.DataFrame) -> Iterator[str]:
+def _counts(changes: pd.DataFrame, lang: Language) -> Iterator[str]:
     counts = changes["kind"].value_counts()
     sites = changes[changes["kind"] == "site"]
     listed = [STATES[state].words for state in LISTED]
     came = (~sites["before"].isin(listed) & sites["after"].isin(listed)).sum()
     left = (sites["before"].isin(listed) & ~sites["after"].isin(listed)).sum()
-    yield f"Sites that came on the list: {came}; that left it: {left}."
-    yield f"Numbers that changed: {counts.get('number', 0)}; findings: {counts.get('finding', 0)};"
-    yield f"pairs of site and network: {counts.get('site_network', 0)} (tables/changes.csv)."
+    yield lang.say(
+        "Sites that came on the list: {came}; that left it: {left}.", came=came, left=left
+    )
+    yield lang.say(
+        "Numbers that changed: {numbers}; findings: {findings}; pairs of site and network: {pairs} "
+        "({table}).",
+        numbers=counts.get("number", 0), findings=counts.get("finding", 0),
+        pairs=counts.get("site_network", 0), table="tables/changes.csv",
+    )  # fmt: skip
 
 
 Values = Mapping[str, str]

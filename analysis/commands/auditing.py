@@ -16,13 +16,8 @@ from analysis.errors import ParameterError, printable
 from analysis.findings.parameters import absolute, changed_numbers
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.thresholds import Thresholds
-from analysis.publishing.publishing import (
-    Appendix,
-    Comparison,
-    changed_report,
-    list_tables,
-    write_run,
-)
+from analysis.publishing.editions import Appendix, Comparison
+from analysis.publishing.publishing import changed_report, list_tables, write_run
 from analysis.publishing.rendering import (
     PageContext,
     Section,
@@ -103,10 +98,10 @@ def audit_page(draft: Draft, run: Mapping[str, Any]) -> Appendix:
 def comparison_with(previous: Report) -> Comparison:
     """What a report that is being made says of an earlier one."""
 
-    def make(tables: Path, run: Mapping[str, Any]) -> Section:
+    def make(tables: Path, run: Mapping[str, Any], lang: Language) -> Section:
         now = Report(tables.parent, run)
         changes = write_table(tables, "changes", compare_reports(previous, now))
-        return HEADING, show_changes(changes, previous, now)
+        return lang.say(HEADING), show_changes(changes, previous, now, lang)
 
     return make
 

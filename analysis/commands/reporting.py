@@ -2,7 +2,7 @@
 
 from collections.abc import Collection as Group
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from analysis.findings.reference_lists import ReferenceLists
 from analysis.findings.study import open_observations
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
+from analysis.publishing.editions import Edition, PageSet, find_folder
 from analysis.publishing.first_page import Summary
-from analysis.publishing.publishing import PageSet, publish
+from analysis.publishing.publishing import publish
 from analysis.publishing.rendering import PageContext, Section, SetItem
 from analysis.publishing.scheduling import Display
 from analysis.reference import countries
@@ -120,15 +121,26 @@ def make_report(
         appendices=[audit_page(earlier.draft, run)] if earlier.draft else [],
         comparison=comparison_with(earlier.previous) if earlier.previous else None,
         prepare=lambda tables: write_table(tables, "decisions", decisions),
-        sites=site_pages(settings.study, lists),
         first_page=_word_first_page,
+        editions=[_edition(lang, settings, lists) for lang in settings.languages],
     )
     return out / "index.html"
 
 
-def site_pages(study: StudyParameters, lists: ReferenceLists, lang: Language = ENGLISH) -> PageSet:
-    """The pages of sites in a language."""
+def _edition(lang: Language, settings: Settings, lists: ReferenceLists) -> Edition:
+    """The report in one of its languages."""
+    first, codes = settings.languages[0], tuple(one.code for one in settings.languages)
+    page = page_context(settings.study, settings.status, lang)
+    edition = Edition(replace(page, languages=codes), find_folder(lang, first))
+    return replace(edition, sites=site_pages(settings.study, lists, lang, f"../{edition.up}"))
+
+
+def site_pages(
+    study: StudyParameters, lists: ReferenceLists, lang: Language = ENGLISH, root: str = "../"
+) -> PageSet:
+    """The pages of sites in a language; ``root`` is the way from one to the top of the report."""
     setting = Setting(
+        root=root,
         probe_cc=study.probe_cc,
         period=study.period,
         events=lists.events.within(study.period),
@@ -144,9 +156,9 @@ def site_pages(study: StudyParameters, lists: ReferenceLists, lang: Language = E
     return PageSet(item, make, ("index.html", INDEX, "4-blocked-sites.html"), stylesheet())
 
 
-def _word_first_page(tables: Path, findings: Mapping[str, Any]) -> Summary:
-    """The first page in the report's language."""
-    summary: Summary = word_first_page(tables, findings)  # type: ignore[assignment]
+def _word_first_page(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
+    """The first page in a language."""
+    summary: Summary = word_first_page(tables, findings, lang)  # type: ignore[assignment]
     return summary
 
 

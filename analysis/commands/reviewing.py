@@ -11,7 +11,7 @@ from analysis.drafting.filled_sheet import read_filled_sheet
 from analysis.drafting.merging import merge_decisions, write_decisions
 from analysis.errors import printable
 from analysis.languages.language import ENGLISH
-from analysis.publishing.publishing import Appendix
+from analysis.publishing.editions import Appendix
 from analysis.publishing.rendering import Section, SetItem
 from analysis.reference.countries import country_name
 

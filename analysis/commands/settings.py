@@ -14,6 +14,7 @@ from analysis.findings.parameters import (
     wants_snapshot,
     whole_number,
 )
+from analysis.languages.language import Language, open_languages
 from analysis.period import Period
 from analysis.reference.files import REPOSITORY
 from analysis.reference.snapshots import SNAPSHOTS, Snapshot, find
@@ -24,13 +25,13 @@ VARIABLES: Mapping[str, str] = {
     **{name.upper(): one.help for name, one in PARAMETERS.items() if one.is_variable},
     "OUT": "where the report or share goes (default reports/<cc>/<since>--<until>/, shared/…)",
     "STATUS": "words such as Draft 2, on every page and in the print footer",
+    "REPORT_LANGUAGES": "en,km: the first at the top of OUT, each other in a folder of its own",
     "PREVIOUS": "an earlier report's folder: what changed since stands on the first page",
     "CLAIMS": "a draft's statements (data/claims/….yml) that the report's tables are held against",
     "KEEP_RAW": "1: keep the files that a server sends in STORE/raw/",
     "JOBS": "processes for reading, and notebooks at a time (default: one per processor)",
     "SCHEDULER": "tcp://host:port of a Dask scheduler whose workers read instead, JOBS at once",
 }
-_NOT_BUILT = {"REPORT_LANGUAGES"}
 _LONGEST_STATUS = 40  # characters; it stands beside the country's name on a phone
 #: Joiners and breaks that a script needs within a word; no other invisible character is taken.
 _WITHIN_WORDS = "\u200b\u200c\u200d"
@@ -44,6 +45,7 @@ class Settings:
         study: the study's parameters.
         out: the folder of the report or the share.
         status: words of whoever makes the report, such as "Draft 2", or ``""``.
+        languages: the report's, the first at its top.
         previous: the folder of an earlier report, or None.
         claims: the file of a draft's statements, or None.
         keep_raw: keep what a server sends.
@@ -56,6 +58,7 @@ class Settings:
     study: StudyParameters
     out: Path
     status: str
+    languages: tuple[Language, ...]
     previous: Path | None
     claims: Path | None
     keep_raw: bool
@@ -111,6 +114,7 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
         study=study,
         out=out,
         status=_status(given.get("STATUS", "")),
+        languages=open_languages(given.get("REPORT_LANGUAGES", "")),
         previous=_path("PREVIOUS", given),
         claims=_path("CLAIMS", given),
         keep_raw=_whole("KEEP_RAW", given, range(2)) == 1,
@@ -147,8 +151,6 @@ def _split_arguments(arguments: Iterable[str]) -> tuple[dict[str, str], dict[str
         name, equals, value = argument.partition("=")
         if not equals or not name.isidentifier():
             raise ParameterError("argument", argument, "write NAME=VALUE, such as PROBE_CC=KH")
-        if name in _NOT_BUILT:
-            raise ParameterError(name, value, "this is not built yet; leave it out")
         if name in VARIABLES:
             given[name] = value.strip()
         elif name.islower():

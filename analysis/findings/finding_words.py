@@ -22,6 +22,7 @@ from analysis.display.tracks import (
     month_marks,
     span_bars,
 )
+from analysis.findings.local_time import schedule_words
 from analysis.findings.timelines import (
     MOST_ROWS,
     group_spans,
@@ -105,7 +106,7 @@ def _onset(tell: Telling) -> Words:
         lang.html(
             "A known event falls in the same days: {day}, {title}. The dates coincide; that proves "
             "no cause.",
-            day=date.fromisoformat(day), title=title,
+            day=date.fromisoformat(day), title=lang.english(title),
         )
         for day, title in values["events"]
     ]  # fmt: skip
@@ -296,14 +297,14 @@ def _hours(tell: Telling) -> Words:
     )
     named = lang.html(
         "{site} on {network}: {hours}, from {first} to {last}.",
-        site=site_link(site), network=network, hours=local,
+        site=site_link(site), network=network, hours=schedule_words(local, lang),
         first=date.fromisoformat(first), last=date.fromisoformat(last or str(tell.period.last_day)),
     )  # fmt: skip
     drawn = draw_tracks(
         [
             Row(
                 lang.html("{site}, {network}", site=site_link(site), network=network),
-                _windows(local), lang.say("blocked at {hours}", hours=local),
+                _windows(local), lang.say("blocked at {hours}", hours=schedule_words(local, lang)),
             )
             for site, network, _, local, *_ in rows[:MOST_ROWS]
         ],
@@ -313,7 +314,10 @@ def _hours(tell: Telling) -> Words:
     reading = (
         lang.html("Hours of the day, UTC.")
         if utc == local
-        else lang.html("Hours of the day by the clocks of the capital; {hours} in UTC.", hours=utc)
+        else lang.html(
+            "Hours of the day by the clocks of the capital; {hours} in UTC.",
+            hours=schedule_words(utc, lang),
+        )
     )
     alt = lang.say(
         "A day's axis with the hours at which each of {n} sites was blocked.", n=len(rows)

@@ -83,7 +83,7 @@ def _row(summary: Mapping[str, Any], finding: Mapping[str, Any]) -> dict[str, An
 def _answer(page: Telling, summary: Mapping[str, Any]) -> Markup:
     """One sentence; of a period with an event, what it was stands in it."""
     values = {
-        "period": page.period, "country": page.lang.say(country_name(summary["probe_cc"])),
+        "period": page.period, "country": country_name(summary["probe_cc"], page.lang),
         "blocked": page.count("blocked_domain_count"), "tested": page.count("domain_count"),
     }  # fmt: skip
     onset = next((one for one in summary["findings"] if one["kind"] == "onset"), None)

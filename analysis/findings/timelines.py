@@ -104,7 +104,7 @@ def mark_events(events: Sequence[tuple[date, str]], period: Period) -> list[Mark
 def number_events(lang: Language, events: Sequence[tuple[date, str]]) -> list[tuple[str, str]]:
     """What each number stands for."""
     return [
-        (str(number), lang.say("{day}: {title}", day=day, title=title))
+        (str(number), lang.html("{day}: {title}", day=day, title=lang.english(title)))
         for number, (day, title) in enumerate(events, start=1)
     ]
 

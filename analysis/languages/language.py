@@ -98,6 +98,12 @@ class Language:
         """A country's name by its code; in English the project has its own."""
         return "" if self.code == SOURCE else self.locale.territories.get(code, "")
 
+    def english(self, text: str) -> Markup:
+        """A text that is in English whatever the language, such as the title of an event."""
+        if self.code == SOURCE:
+            return value_html(text, self.locale)
+        return Markup('<bdi lang="{}">{}</bdi>').format(SOURCE, value_text(text, self.locale))
+
     def number(self, value: int | float) -> str:
         """A number with its thousands."""
         return number_text(value, self.locale)

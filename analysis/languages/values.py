@@ -5,14 +5,13 @@ Digits are 0 to 9 in every language: one number looks the same on every page, an
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from numbers import Integral, Real
 
 from babel import Locale
 from babel.dates import format_date, format_time
-from babel.lists import format_list
 from babel.numbers import format_decimal
 from markupsafe import Markup
 
@@ -75,6 +74,23 @@ def month_text(day: date, locale: Locale) -> str:
     return str(format_date(day, "LLLL y", locale=locale))
 
 
+def joined(items: Sequence[str], locale: Locale) -> str:
+    """Items one after the other: *a, b and c*.
+
+    Where a language puts the two of a pair together without a space, as Khmer does, one is put in:
+    most items are names in Latin letters.
+    """
+    patterns = locale.list_patterns["standard"]
+    if len(items) < 3:
+        pair = patterns["2"].replace("\u200b", " ")
+        return pair.format(*items) if len(items) == 2 else "".join(items)
+    *first, last = items
+    together = first[0]
+    for number, item in enumerate(first[1:], start=1):
+        together = patterns["start" if number == 1 else "middle"].format(together, item)
+    return str(patterns["end"].format(together, last))
+
+
 def value_text(value: object, locale: Locale) -> str:
     """A value by its type: a number, a day, a list of values, or a text, made visible and short."""
     if isinstance(value, Markup):
@@ -88,7 +104,7 @@ def value_text(value: object, locale: Locale) -> str:
     if isinstance(value, Real):
         return number_text(float(value), locale) if math.isfinite(value) else NOTHING
     if isinstance(value, Iterable):
-        return str(format_list([value_text(item, locale) for item in value], locale=locale))
+        return joined([value_text(item, locale) for item in value], locale)
     return NOTHING if value is None else elided(visible(str(value)))
 
 
@@ -99,5 +115,5 @@ def value_html(value: object, locale: Locale) -> Markup:
     if isinstance(value, str):
         return Markup("<bdi>{}</bdi>").format(elided(visible(value)))
     if isinstance(value, Iterable):
-        return Markup(format_list([value_html(item, locale) for item in value], locale=locale))
+        return Markup(joined([value_html(item, locale) for item in value], locale))
     return Markup.escape(value_text(value, locale))

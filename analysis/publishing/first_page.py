@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypedDict
 
+from markupsafe import Markup
+
 from analysis.display import markup
 from analysis.display.cells import amount, link
 from analysis.errors import ContractError
+from analysis.publishing.glossary import GLOSSARY
 from analysis.publishing.rendering import (
-    GLOSSARY,
     TEMPLATES,
     PageContext,
     Section,
@@ -55,17 +57,19 @@ def render_summary(
     every: Sequence[SetItem],
     tables: Mapping[str, int | None],
     changes: Section | None = None,
+    up: str = "",
 ) -> str:
     """The report's first page.
 
     Args:
         tables: file name → number of rows, None for a file that is no table.
         changes: what changed since an earlier draft; stands after the findings.
+        up: the way from the page to the top of the report.
     """
     templates = markup.make_environment(TEMPLATES, lang=page.lang)
     templates.filters |= {
         "amount": amount,
-        "evidence": lambda target: link(str(target), _target_words(str(target), every)),
+        "evidence": lambda target: _link_evidence(str(target), page, every, up),
     }
     index = _complete(summary)
     html = templates.get_template("summary.html.j2").render(
@@ -75,6 +79,7 @@ def render_summary(
         set=[asdict(one) for one in every],
         tables=tables,
         changes=changes,
+        up=up,
         states=STATES.values(),
         glossary=GLOSSARY,
     )
@@ -100,8 +105,14 @@ _ENTRIES = {
 }
 
 
-def _target_words(target: str, every: Sequence[SetItem]) -> str:
-    """A link to a page of the set in the page's own title."""
+def _link_evidence(target: str, page: PageContext, every: Sequence[SetItem], up: str) -> Markup:
+    """A link to a page of the set, where it lies in this language, in the page's own title."""
     file, _, anchor = target.partition("#")
-    titles = {item.file: item.title for item in every}
-    return f"{titles.get(file, file)}{f', {anchor}' if anchor else ''}"
+    for item in every:
+        if item.file in (file, f"{up}{file}"):
+            words: str | Markup = f"{item.title}{f', {anchor}' if anchor else ''}"
+            if item.language != page.lang.code:
+                words = Markup('<span lang="{}">{}</span>').format(item.language, words)
+            return link(f"{item.file}{f'#{anchor}' if anchor else ''}", words)
+    place = "" if file.startswith("sites/") else up
+    return link(f"{place}{target}", file)

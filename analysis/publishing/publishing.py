@@ -20,9 +20,9 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,23 @@ import nbformat
 from markupsafe import Markup
 
 from analysis.errors import ContractError
+from analysis.languages.language import ENGLISH, Language
+from analysis.publishing.editions import (
+    Appendix,
+    Comparison,
+    Edition,
+    FirstPage,
+    list_items,
+    write_first_page,
+    write_page,
+    write_pages,
+    write_sites,
+)
 from analysis.publishing.execution import Kernels, execute
-from analysis.publishing.first_page import Summary, render_summary
+from analysis.publishing.first_page import Summary
 from analysis.publishing.parameters import distribute_parameters
 from analysis.publishing.rendering import (
     PageContext,
-    Section,
     SetItem,
     describe,
     render_page,
@@ -59,46 +70,6 @@ from analysis.publishing.scheduling import (
 )
 
 _log = logging.getLogger(__name__)
-_SUMMARY_ITEM = SetItem("index.html", "Summary", "")
-
-
-@dataclass(frozen=True)
-class Appendix:
-    """A page that is no notebook's: made of the tables once all notebooks have run.
-
-    Attributes:
-        item: the page.
-        make: is given the folder of the tables, where it may leave its own; returns the page's
-            sections.
-    """
-
-    item: SetItem
-    make: Callable[[Path], Sequence[Section]]
-
-
-@dataclass(frozen=True)
-class PageSet:
-    """Many pages in a folder of their own, of which the navigation names the first.
-
-    Attributes:
-        item: the first one.
-        make: is given the folder of the tables; each page with its sections.
-        beside: files of the pages that the navigation of these names.
-        style: what they need besides the style of every page.
-    """
-
-    item: SetItem
-    make: Callable[[Path], Iterable[tuple[SetItem, Sequence[Section]]]]
-    beside: Collection[str]
-    style: str = ""
-
-
-#: Words the first page: is given the folder of the tables, and the findings of ``run.json``.
-FirstPage = Callable[[Path, Mapping[str, Any]], Summary]
-
-#: Compares with an earlier report: is given the folder of the tables, where it may leave its own,
-#: and what ``run.json`` will say; returns the section that stands after the findings.
-Comparison = Callable[[Path, Mapping[str, Any]], Section]
 
 
 def publish(
@@ -114,8 +85,8 @@ def publish(
     appendices: Sequence[Appendix] = (),
     comparison: Comparison | None = None,
     prepare: Callable[[Path], object] | None = None,
-    sites: PageSet | None = None,
     first_page: FirstPage | None = None,
+    editions: Sequence[Edition] = (),
 ) -> Path:
     """Execute the notebooks, side by side where they may, and publish their pages.
 
@@ -125,7 +96,7 @@ def publish(
             others. ``tables`` is set here. Paths should be absolute: a notebook runs in its own
             folder.
         out: the report's folder; an earlier report there is replaced, anything else is refused.
-        page: what each page's header says.
+        page: what the header of each page in English says.
         run: what ``run.json`` says besides ``findings`` and ``tables``; of an absolute path only
             the last part is published.
         display: where it is said what is being done.
@@ -135,8 +106,9 @@ def publish(
         appendices: pages that follow those of the notebooks.
         comparison: with an earlier report, if there is one.
         prepare: writes what the notebooks find in the folder of the tables.
-        sites: a page for each site, and their index.
         first_page: what the first page says; without it, only how to read the report.
+        editions: what is written in each language, the first of which lies at the top; without
+            them, the first page alone, as ``page`` says.
 
     Returns:
         ``out``, resolved.
@@ -150,8 +122,10 @@ def publish(
     out, display = out.resolve(), display or Silent()
     given = distribute_parameters(notebooks, {"tables": "", **parameters})
     items = {notebook.stem: describe(notebook) for notebook in notebooks}
-    found = [sites.item] if sites else []
-    every = [_SUMMARY_ITEM, *found, *items.values(), *(appendix.item for appendix in appendices)]
+    editions = editions or [Edition(page, "")]
+    top = editions[0]
+    every = list_items(top, [*items.values(), *(appendix.item for appendix in appendices)])
+    twins = {appendix.item.file for one in editions for appendix in one.pages}
     order = find_order(list(items), reads or {})
     at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
     kernels, progress = Kernels(at_once), Progress(display, len(notebooks))
@@ -172,18 +146,21 @@ def publish(
             executed = execute(notebook, values, kernels, at)
             _report_warnings(notebook.stem, executed)
             item = items[notebook.stem]
-            _write(build / item.file, render_page(executed, item, page, every))
+            languages = top.page.languages if item.file in twins else ()
+            html = render_page(executed, item, replace(page, languages=languages), every)
+            write_page(build / item.file, html)
 
         works = {notebook.stem: partial(make_page, notebook) for notebook in notebooks}
         run_side_by_side(works, order, at_once, kernels.kill, progress)
         display.update("first page")
         for appendix in appendices:
             html = render_sections(appendix.make(tables), appendix.item, page, every)
-            _write(build / appendix.item.file, html)
-        if sites:
-            display.update("pages of sites")
-            _make_set(build, sites, page, every)
-        _finish(build, page, every, run, comparison, first_page)
+            write_page(build / appendix.item.file, html)
+        for edition in editions:
+            display.update(f"pages of sites, {edition.page.lang.code}")
+            write_sites(build, edition, every)
+            write_pages(build, edition, every)
+        _finish(build, editions, every, run, comparison, first_page)
         _refuse_build_folder(build)
         display.update("publishing")
         swap(build, out)
@@ -215,15 +192,6 @@ def changed_report(out: Path, run: Mapping[str, Any]) -> Iterator[tuple[Path, di
         swap(build, out)
 
 
-def _make_set(build: Path, sites: PageSet, page: PageContext, every: Sequence[SetItem]) -> None:
-    """Write the pages of a set: one at a time, since there may be thousands."""
-    beside = [item for item in every if item.file in sites.beside]
-    for item, sections in sites.make(build / "tables"):
-        path = build / item.file
-        path.parent.mkdir(exist_ok=True)
-        _write(path, render_sections(sections, item, page, beside, sites.style))
-
-
 def _headings(notebook: Path) -> dict[str, str]:
     """Cell id → the heading of the section that it stands in."""
     headings: dict[str, str] = {}
@@ -244,28 +212,38 @@ def _note_section(
 
 def _finish(
     build: Path,
-    page: PageContext,
+    editions: Sequence[Edition],
     every: Sequence[SetItem],
     run: Mapping[str, object],
     comparison: Comparison | None,
     first_page: FirstPage | None,
 ) -> None:
-    """Write what stands beside the pages: the first page and ``run.json``."""
+    """Write what stands beside the pages: the first pages and ``run.json``."""
     findings = _findings(build / "findings")
     shutil.rmtree(build / "findings")
     for note in (build / "tables").glob(".*"):
         note.unlink()
-    summary: Summary = first_page(build / "tables", findings) if first_page else {}
+    word = partial(first_page, build / "tables", findings) if first_page else _without_words
+    # drafts are compared by their claims in English, whatever language they are read in
     claims = {
         one["id"]: Markup(f"{one['claim']} {one.get('sites', '')}").striptags()
-        for one in summary.get("findings", [])
+        for one in word(ENGLISH).get("findings", [])
     }
     record = {**_portable(dict(run)), "findings": findings, "finding_claims": claims}
-    changes = comparison(build / "tables", record) if comparison else None
+    record |= {"languages": [edition.page.lang.code for edition in editions]}
+    changes = [
+        comparison(build / "tables", record, edition.page.lang) if comparison else None
+        for edition in editions
+    ]
     tables = list_tables(build / "tables")
     counts = {name: facts.get("row_count") for name, facts in tables.items()}
-    _write(build / "index.html", render_summary(summary, page, every, counts, changes))
+    for edition, section in zip(editions, changes, strict=True):
+        write_first_page(build, edition, every, word(edition.page.lang), counts, section)
     write_run(build, {**record, "tables": tables})
+
+
+def _without_words(lang: Language) -> Summary:
+    return {}
 
 
 def _findings(folder: Path) -> dict[str, Any]:
@@ -284,7 +262,7 @@ def write_run(folder: Path, record: Mapping[str, Any]) -> None:
     """Write ``run.json`` last: it names every other file; the same bytes for the same record."""
     whole = {**record, "files": published_files(folder)}
     text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    _write(folder / RECORD, f"{text}\n")
+    write_page(folder / RECORD, f"{text}\n")
 
 
 def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
@@ -341,7 +319,3 @@ def _refuse_build_folder(build: Path) -> None:
     for path in sorted(build.rglob("*")):
         if path.is_file() and build.name.encode() in path.read_bytes():
             raise ContractError(f"{path.name} names a folder of this machine")
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")

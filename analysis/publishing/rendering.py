@@ -33,23 +33,6 @@ TEMPLATES = Path(__file__).parent / "page"
 HIDDEN_TAGS = frozenset({"setup", "parameters", "injected-parameters"})
 _SHOWN = {"text/html", "image/svg+xml", "image/png", "text/plain"}
 
-GLOSSARY: dict[str, str] = {
-    "Measurement": "One test of one address by one probe at one time.",
-    "Session": "One run of a probe, told apart by its report; the best stand-in for an "
-    "independent witness.",
-    "Network": "An autonomous system (AS), the unit in which the internet is run. One operator "
-    "may run several.",
-    "Anomaly": "OONI's flag that something differed from what its control saw. It is a hint, not "
-    "a finding: many anomalies are not blocking.",
-    "Confirmed": "OONI's flag for a known block page or a known blocking address.",
-    "Control": "The same test made at the same time from a network without censorship.",
-    "Blocked share": "Blocked sessions among those that were either blocked or reachable, with "
-    "bounds that hold it with 95 % probability.",
-    "Sessions to flip": "How many forged sessions it would take to change the state.",
-    "Witness": "A measurement that anyone can look up and that shows what is claimed.",
-    "Annex": "The list of sites found blocked or likely blocked on at least one domestic network.",
-}
-
 
 @dataclass(frozen=True)
 class PageContext:
@@ -136,16 +119,18 @@ def render_sections(
     page: PageContext,
     every: Sequence[SetItem],
     style: str = "",
+    fonts: str = "",
 ) -> str:
     """A page that is no notebook's: sections, each with its heading and what stands under it.
 
     Args:
         style: what its content needs besides the style of every page.
+        fonts: the folder of its language's font, for pages that share it.
     """
     html = _template("sections.html.j2", page.lang).render(
         sections=[{"id": slug(head), "head": head, "content": body} for head, body in sections],
         page=page,
-        style=stylesheet(page.lang.code) + Markup(style),
+        style=stylesheet(page.lang.code, fonts) + Markup(style),
         set=[asdict(one) for one in every],
         item=asdict(item),
         root="../" * item.file.count("/"),

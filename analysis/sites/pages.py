@@ -19,7 +19,7 @@ from analysis.sites.strips import Axis, draw_strip, make_axis
 
 TEMPLATES = Path(__file__).parent / "templates"
 INDEX, INDEX_TITLE = "sites/index.html", "Find a site"
-_VERDICTS = Markup('<a href="../tables/verdicts.csv">verdicts.csv</a>')
+_VERDICTS = Markup('<a href="{}tables/verdicts.csv">verdicts.csv</a>')
 #: Strips of a site that is set aside: those of the networks where most sessions failed.
 _FEW_STRIPS = 6
 
@@ -84,7 +84,8 @@ def describe_site(record: SiteRecord, setting: Setting, lang: Language, axis: Ax
             elsewhere=sentences.list_by_state(lang, record.unlisted if is_listed else record.cells),
             rules=sentences.list_rules(lang, record),
             witnesses=witnesses,
-            verdicts_link=_VERDICTS,
+            verdicts_link=_VERDICTS.format(setting.root),
+            root=setting.root,
             doubts=list(sentences.say_why_not(lang, record)) if is_listed else [],
             methods=list(sentences.say_other_methods(lang, record)),
             countries=sentences.link_countries(record, setting),

@@ -31,12 +31,14 @@ class Setting:
         period: the whole period.
         events: known events within it, by day.
         is_fictional: OONI knows nothing of the country.
+        root: the way from a site's page to the top of the report.
     """
 
     probe_cc: str
     period: Period
     events: Sequence[Event] = ()
     is_fictional: bool = False
+    root: str = "../"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from analysis.display.cells import link
 from analysis.display.markup import macros
-from analysis.findings.local_time import local_schedule
+from analysis.findings.local_time import local_schedule, schedule_words
 from analysis.languages.catalogue import PLACE
 from analysis.languages.language import Language
 from analysis.languages.values import elided, visible
@@ -114,12 +114,13 @@ def _say_hours(lang: Language, stretch: Row, setting: Setting) -> Iterator[Marku
         yield lang.html(
             "This holds at some hours of the week only: {hours} UTC, which is {local} by the "
             "clocks of the capital.",
-            hours=stretch.schedule,
-            local=local,
+            hours=schedule_words(stretch.schedule, lang),
+            local=schedule_words(local, lang),
         )
     else:
         yield lang.html(
-            "This holds at some hours of the week only: {hours} UTC.", hours=stretch.schedule
+            "This holds at some hours of the week only: {hours} UTC.",
+            hours=schedule_words(stretch.schedule, lang),
         )
 
 
