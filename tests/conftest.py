@@ -231,7 +231,11 @@ def fictional_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         log = folder / "log.txt"
         if not log.exists():
-            arguments = [f"STORE={folder / 'store'}", f"OUT={folder / 'report'}"]
+            arguments = [
+                f"STORE={folder / 'store'}",
+                f"OUT={folder / 'report'}",
+                "REPORT_LANGUAGES=en,km",
+            ]
             done = subprocess.run(
                 [sys.executable, "-m", "analysis", "report", *arguments],
                 cwd=_REPOSITORY, capture_output=True, text=True, check=False,

@@ -112,7 +112,7 @@ def _link_evidence(target: str, page: PageContext, every: Sequence[SetItem], up:
         if item.file in (file, f"{up}{file}"):
             words: str | Markup = f"{item.title}{f', {anchor}' if anchor else ''}"
             if item.language != page.lang.code:
-                words = Markup('<span lang="{}">{}</span>').format(item.language, words)
+                words = Markup('<bdi lang="{}">{}</bdi>').format(item.language, words)
             return link(f"{item.file}{f'#{anchor}' if anchor else ''}", words)
     place = "" if file.startswith("sites/") else up
     return link(f"{place}{target}", file)
