@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.verdicts.facts import Facts, Floats
+from analysis.verdicts.facts import DayGroups, Facts, Floats, Groups
 from analysis.verdicts.series import MARK, Series
 from analysis.verdicts.sessions import KINDS
 
@@ -111,15 +110,14 @@ def learn(
     """
     shape = (len(TERMS), len(series.row))
     usual, counted = np.zeros(shape[1]), np.zeros(shape[1])
-    sites = facts.sites["domain"].nunique()
-    lessons = Lessons(np.zeros(shape), np.zeros(shape), usual, counted, sites)
+    lessons = Lessons(np.zeros(shape), np.zeros(shape), usual, counted, facts.site_count)
     which = np.repeat(series.kind, series.lengths)
     for kind in range(len(KINDS)):
         members = np.flatnonzero(which == kind)
         if kind != MARK and len(members):
             is_candidate = np.zeros(len(facts.rows), bool)
             is_candidate[series.row[members[candidates[members]]]] = True
-            teaching = _Teaching(facts, kind, is_candidate, facts.rows.iloc[series.row[members]])
+            teaching = _Teaching(facts, kind, is_candidate, series.row[members])
             usual[members], counted[members] = teaching.usual, teaching.counted
             for term, name in enumerate(TERMS):
                 if before and name in _TAUGHT_BY_ALL:
@@ -133,12 +131,12 @@ def learn(
 
 @dataclass(frozen=True)
 class _Teaching:
-    """What teaches of one kind, for the sessions ``asked`` (rows of ``facts.rows``)."""
+    """What teaches of one kind, for the sessions ``asked`` (places in ``facts.rows``)."""
 
     facts: Facts
     kind: int
     is_candidate: NDArray[np.bool_]
-    asked: pd.DataFrame
+    asked: NDArray[np.int64]
 
     @cached_property
     def is_hit(self) -> NDArray[np.bool_]:
@@ -146,22 +144,23 @@ class _Teaching:
         return (rows["is_failure"] & (rows["kind"] == self.kind)).to_numpy()
 
     @cached_property
+    def fails_otherwise(self) -> NDArray[np.bool_]:
+        return self.facts.rows["is_failure"].to_numpy() & ~self.is_hit
+
+    @cached_property
     def lesson(self) -> _Lesson:
-        teaches, other = self.facts.rows["teaches"].to_numpy(), self._fails_otherwise()
-        is_out = teaches & (other | self.is_candidate)
+        teaches = self.facts.rows["teaches"].to_numpy()
+        is_out = teaches & (self.fails_otherwise | self.is_candidate)
         return _Lesson(teaches & self.is_hit & ~self.is_candidate, is_out)
 
     @cached_property
     def near_lesson(self) -> _Lesson:  # candidates teach as well
         teaches = self.facts.rows["teaches"].to_numpy()
-        return _Lesson(teaches & self.is_hit, teaches & self._fails_otherwise())
-
-    def _fails_otherwise(self) -> NDArray[np.bool_]:
-        return self.facts.rows["is_failure"].to_numpy() & ~self.is_hit
+        return _Lesson(teaches & self.is_hit, teaches & self.fails_otherwise)
 
     @cached_property
     def counted(self) -> float:
-        return float(self.facts.sites["sessions"].sum() - self.lesson.out.sum())
+        return float(self.facts.sites.sessions.sum() - self.lesson.out.sum())
 
     @cached_property
     def usual(self) -> float:
@@ -169,16 +168,16 @@ class _Teaching:
 
     def ask(self, term: str) -> tuple[Floats, Floats]:
         """Failures and sessions behind one of ``TERMS``."""
-        facts, rows, asked, name = self.facts, self.facts.rows, self.asked, KINDS[self.kind]
+        facts, asked, name = self.facts, self.asked, KINDS[self.kind]
         nothing = np.full(len(asked), np.nan), np.full(len(asked), np.nan)
         if term == "site":
-            return _elsewhere(facts.sites, ["domain"], rows, self.lesson, asked)
+            return _elsewhere(facts.sites, facts.own_sites, self.lesson, asked)
         if term == "version":
             if name.startswith("dns"):  # what a resolver answers does not depend on the probe
                 return nothing
-            return _elsewhere(facts.versions, ["domain", "software"], rows, self.lesson, asked)
+            return _elsewhere(facts.versions, facts.own_versions, self.lesson, asked)
         if term == "near" and name.endswith("silent"):
-            return _near(facts.days, rows, self.near_lesson, asked)
+            return _near(facts, self.near_lesson, asked)
         if term == "route" and name in _ON_THE_WAY:
             return _of_the_route(facts, asked)
         if term in ("near", "route"):
@@ -189,9 +188,9 @@ class _Teaching:
     def _probe(self) -> dict[str, tuple[Floats, Floats]]:
         rows = self.facts.rows
         is_domestic = rows["is_domestic"].to_numpy(bool) & rows["is_counted"].to_numpy()
-        is_out = is_domestic & (self._fails_otherwise() | self.is_candidate)
+        is_out = is_domestic & (self.fails_otherwise | self.is_candidate)
         lesson = _Lesson(is_domestic & self.is_hit & ~self.is_candidate, is_out)
-        return _of_the_probe(self.facts.reports, rows, lesson, self.asked)
+        return _of_the_probe(self.facts, lesson, self.asked)
 
 
 def raise_by_own(
@@ -212,120 +211,85 @@ def raise_by_own(
                     np.maximum(rates, own[which])).clip(LEAST, MOST)  # fmt: skip
 
 
-def _sums(
-    frame: pd.DataFrame, keys: list[str], rows: pd.DataFrame, lesson: _Lesson
-) -> pd.DataFrame:
-    """Sessions that teach and those of them that fail, by key."""
-    weighed = pd.concat([
-        frame[keys].assign(sessions=frame["sessions"], hits=0),
-        rows.loc[lesson.hits, keys].assign(sessions=0, hits=1),
-        rows.loc[lesson.out, keys].assign(sessions=-1, hits=0),
-    ])  # fmt: skip
-    return weighed.groupby(keys)[["sessions", "hits"]].sum().astype("float64")
-
-
-def _look_up(sums: pd.DataFrame, own: pd.DataFrame, keys: list[str]) -> tuple[Floats, Floats]:
-    index = pd.MultiIndex.from_frame(own[keys]) if len(keys) > 1 else pd.Index(own[keys[0]])
-    found = sums.reindex(index).fillna(0.0)
-    return found["hits"].to_numpy(), found["sessions"].to_numpy()
+def _sums(groups: Groups, lesson: _Lesson) -> tuple[Floats, Floats]:
+    """By group: the sessions that teach that fail, and all that teach."""
+    return groups.count(lesson.hits), groups.sessions - groups.count(lesson.out)
 
 
 def _elsewhere(
-    counted: pd.DataFrame, keys: list[str], rows: pd.DataFrame, lesson: _Lesson, asked: pd.DataFrame
+    groups: Groups, own: Groups, lesson: _Lesson, asked: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
     """How often it fails for operators other than the session's own."""
-    hits, sessions = _look_up(_sums(counted, keys, rows, lesson), asked, keys)
-    keys = [*keys, "operator"]
-    own_hits, own_sessions = _look_up(_sums(counted, keys, rows, lesson), asked, keys)
+    hits, sessions = (total[groups.of_row[asked]] for total in _sums(groups, lesson))
+    own_hits, own_sessions = (total[own.of_row[asked]] for total in _sums(own, lesson))
     return hits - own_hits, sessions - own_sessions
 
 
-def _near(
-    counted: pd.DataFrame, rows: pd.DataFrame, lesson: _Lesson, asked: pd.DataFrame
-) -> tuple[Floats, Floats]:
+def _near(facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """How often it fails for other operators within ten days.
 
     No operator is heard for more than a few sessions: one that tests much is still one.
     """
-    sums = _sums(counted, ["domain", "operator", "day"], rows, lesson)
+    days, operators = facts.days, facts.operator_count
+    sums = _sums(days, lesson)
+    own = facts.rows["operator"].to_numpy()[asked]
+    site = days.thing[asked] // operators
+    # Sessions of one site and day have the same days around them.
+    place, same = np.unique(site * operators * days.width + days.day[asked], return_inverse=True)
     hits, sessions = np.zeros(len(asked)), np.zeros(len(asked))
-    for operator, of_operator in sums.groupby(level="operator"):
-        days = of_operator.droplevel("operator")
-        failed, tested = _around(days, asked, ["domain"], _NEAR_DAYS)
-        heard = np.minimum(tested, _PSEUDO) * (asked["operator"].to_numpy() != operator)
-        hits += heard * np.divide(failed, tested, out=np.zeros(len(asked)), where=tested > 0)
-        sessions += heard
+    for operator in range(operators):
+        failed, tested = days.around(sums, place + operator * days.width, _NEAR_DAYS)
+        heard = np.minimum(tested, _PSEUDO)
+        failing = heard * np.divide(failed, tested, out=np.zeros(len(place)), where=tested > 0)
+        is_other = own != operator
+        hits += failing[same] * is_other
+        sessions += heard[same] * is_other
     return hits, sessions
 
 
-def _of_the_route(facts: Facts, asked: pd.DataFrame) -> tuple[Floats, Floats]:
+def _of_the_route(facts: Facts, asked: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """How often other sites in the same hosting network are silent on this network meanwhile."""
     rows = facts.rows
     silent = [KINDS.index(kind) for kind in _ON_THE_WAY]
     is_silent = (rows["is_failure"] & rows["kind"].isin(silent)).to_numpy()
     is_other = rows["is_failure"].to_numpy() & ~is_silent
-    keys, cell = ["site_asn", "probe_asn"], ["domain", "probe_asn"]
-    sums = _sums(facts.routes, [*keys, "day"], rows, _Lesson(is_silent, is_other))
-    hits, sessions = _around(sums, asked, keys, _ROUTE_DAYS)
-    mine = rows[rows["is_counted"].to_numpy() & ~is_other].groupby([*cell, "day"]).size()
-    own = mine.rename("sessions").to_frame()
-    own["hits"] = rows[is_silent].groupby([*cell, "day"]).size()
-    own_hits, own_sessions = _around(own.fillna(0.0), asked, cell, _ROUTE_DAYS)
-    is_known = (asked["site_asn"] >= 0).to_numpy()
+    mine = facts.cell_days
+    is_told = rows["is_counted"].to_numpy() & ~is_other
+    hits, sessions = _around(facts.routes, _sums(facts.routes, _Lesson(is_silent, is_other)), asked)
+    own_hits, own_sessions = _around(mine, (mine.count(is_silent), mine.count(is_told)), asked)
+    is_known = rows["host"].to_numpy()[asked] > 0
     hits, sessions = hits - own_hits, sessions - own_sessions
     return np.where(is_known, hits, np.nan), np.where(is_known, sessions, np.nan)
 
 
 def _around(
-    sums: pd.DataFrame, own: pd.DataFrame, keys: list[str], near: int
+    days: DayGroups, sums: tuple[Floats, Floats], asked: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
-    """Sums over the days around each row of ``own``."""
-    table = sums.reset_index()
-    day = table["day"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    asked = own["day"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    group = pd.MultiIndex.from_frame(pd.concat([table[keys], own[keys]]))
-    code = pd.factorize(group, sort=False)[0]
-    first = min(day.min(initial=0), asked.min(initial=0)) - 2 * _NEAR_DAYS
-    width = max(day.max(initial=0), asked.max(initial=0)) - first + 4 * _NEAR_DAYS
-    place = code[: len(table)] * width + day - first
-    order = np.argsort(place, kind="stable")
-    centre = code[len(table) :] * width + asked - first
-    left = np.searchsorted(place[order], centre - near, side="left")
-    right = np.searchsorted(place[order], centre + near, side="right")
-    totals = []
-    for name in ("hits", "sessions"):
-        total = np.concatenate([[0.0], np.cumsum(table[name].to_numpy()[order])])
-        totals.append(total[right] - total[left])
-    return totals[0], totals[1]
+    return days.around(sums, days.place[days.of_row[asked]], _ROUTE_DAYS)
 
 
 def _of_the_probe(
-    reports: pd.DataFrame, rows: pd.DataFrame, lesson: _Lesson, asked: pd.DataFrame
+    facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]
 ) -> dict[str, tuple[Floats, Floats]]:
     """How often other sites fail on the network (``network``), and in this very ``session``.
 
     Each report has one vote on its network, the share of other sites that fail in it: a forged
     report in which two hundred fail is one vote.
     """
-    keys, cell = ["probe_asn", "session"], ["domain", "probe_asn"]
-    sums = _sums(reports, keys, rows, lesson)
-    sums["vote"] = (sums["hits"] / sums["sessions"].where(sums["sessions"] > 0)).to_numpy()
-    votes = sums.groupby(level="probe_asn")["vote"].agg(["sum", "count"])
+    reports, cells = facts.reports, facts.cells
+    hits, sessions = _sums(reports, lesson)
+    vote = np.divide(hits, sessions, out=np.zeros(len(hits)), where=sessions > 0)
     # The votes without the site itself, for the sessions that tested it.
-    mine = rows[keys].join(sums, on=keys).fillna(0.0)
-    others = mine["sessions"].to_numpy() - ~lesson.out
-    other_hits = (mine["hits"].to_numpy() - lesson.hits).clip(0)
-    vote = np.divide(other_hits, others, out=np.zeros(len(rows)), where=others > 0)
-    moved = rows[cell].assign(
-        shift=vote - mine["vote"].to_numpy(),
-        alone=(others <= 0) & (mine["sessions"].to_numpy() > 0),
-    )
-    moved = moved.groupby(cell)[["shift", "alone"]].sum()
-    total = asked[["probe_asn"]].join(votes, on="probe_asn").fillna(0.0)
-    change = asked[cell].join(moved, on=cell).fillna(0.0)
-    place = asked.index.to_numpy()
+    tested = sessions[reports.of_row]
+    others = tested - ~lesson.out
+    other_hits = (hits[reports.of_row] - lesson.hits).clip(0)
+    other_vote = np.divide(other_hits, others, out=np.zeros(len(tested)), where=others > 0)
+    is_alone = (others <= 0) & (tested > 0)
+    shift = np.bincount(cells.of_row, other_vote - vote[reports.of_row], len(cells.sessions))
+    cell, network = cells.of_row[asked], facts.network_of_report[reports.of_row[asked]]
+    votes = np.bincount(facts.network_of_report, vote)
+    voters = np.bincount(facts.network_of_report, sessions > 0)
     return {
-        "network": ((total["sum"] + change["shift"]).to_numpy(),
-                    (total["count"] - change["alone"]).to_numpy(float)),
-        "session": (other_hits[place], others[place].astype(float)),
-    }  # fmt: skip
+        "network": (votes[network] + shift[cell], voters[network] - cells.count(is_alone)[cell]),
+        "session": (other_hits[asked], others[asked]),
+    }
