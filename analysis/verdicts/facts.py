@@ -1,7 +1,8 @@
 """What rates are learnt from: the sessions that fail, and how many were counted beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import duckdb
 import numpy as np
@@ -36,30 +37,41 @@ class Groups:
 
 
 @dataclass(frozen=True)
-class DayGroups(Groups):
-    """Groups of one thing and one day each, in order of both.
+class Days:
+    """The days of many things, laid one after the other on one line.
+
+    The days of a thing follow each other, and those of the next thing are further away than any
+    term looks: thing · ``width`` + day.
 
     Attributes:
-        place: of each group on one line, on which the days of a thing follow each other, and those
-            of the next thing are further away than any term looks.
+        of_row: the place of each row of ``Facts.rows``.
+        counted: the places of the sessions that were counted, in order.
         width: how many places a thing has.
-        day: the place of each row's day among those of its thing.
-        thing: what each row is of, a number.
     """
 
-    place: NDArray[np.int64]
+    of_row: NDArray[np.int64]
+    counted: NDArray[np.int64]
     width: int
-    day: NDArray[np.int64]
-    thing: NDArray[np.int64]
 
-    def around(
-        self, totals: tuple[Floats, Floats], place: NDArray[np.int64], near: int
-    ) -> tuple[Floats, Floats]:
-        """The sums of both ``totals`` (of all groups) over the days around each place."""
-        left = np.searchsorted(self.place, place - near, side="left")
-        right = np.searchsorted(self.place, place + near, side="right")
-        first, second = (np.concatenate([[0.0], np.cumsum(total)]) for total in totals)
-        return first[right] - first[left], second[right] - second[left]
+    def sums_around(
+        self, hits: NDArray[np.bool_], out: NDArray[np.bool_],
+        places: Iterable[NDArray[np.int64]], near: int,
+    ) -> Iterator[tuple[Floats, Floats]]:  # fmt: skip
+        """For each of ``places``: the hits on the days around them, and the sessions.
+
+        Args:
+            hits, out: which rows are failures, and which are taken out of what was counted.
+        """
+        failed, less = np.sort(self.of_row[hits]), np.sort(self.of_row[out])
+        for place in places:
+            tested = _count_around(self.counted, place, near) - _count_around(less, place, near)
+            yield _count_around(failed, place, near), tested
+
+
+def _count_around(ordered: NDArray[np.int64], place: NDArray[np.int64], near: int) -> Floats:
+    first = np.searchsorted(ordered, place - near, side="left")
+    end = np.searchsorted(ordered, place + near, side="right")
+    return (end - first).astype(np.float64)
 
 
 # Sessions of the country's access networks that count. A cell that has too few to be judged does
@@ -74,7 +86,7 @@ WHERE n.is_domestic AND s.class IN ('blocked', 'ok', 'unclear')
 # The failures of cells in which too few fail for a series. Those of cells that are too thin teach
 # about the probe all the same.
 _STRAY_FAILURES = """
-SELECT enum_code(domain)::INTEGER AS domain, probe_asn::INTEGER AS probe_asn,
+SELECT enum_code(domain)::INTEGER AS domain, network,
   enum_code(session)::INTEGER AS session, enum_code(software)::INTEGER AS software, day,
   enum_code(kind)::TINYINT AS kind, operator, t.domain IS NOT NULL AS teaches
 FROM sessions s JOIN networks USING (probe_asn) LEFT JOIN tested_cells t USING (domain, probe_asn)
@@ -94,9 +106,9 @@ FROM counted_sessions SEMI JOIN failing_cells USING (domain) GROUP BY ALL
 """
 
 _REPORTS = """
-SELECT probe_asn::INTEGER AS probe_asn, enum_code(session)::INTEGER AS session,
-  count(*) AS sessions
-FROM sessions WHERE class IN ('blocked', 'ok', 'unclear') GROUP BY ALL
+SELECT network, enum_code(session)::INTEGER AS session, count(*) AS sessions
+FROM sessions JOIN networks USING (probe_asn)
+WHERE class IN ('blocked', 'ok', 'unclear') GROUP BY ALL
 """
 
 # The network that hosts each site, and a number for it: the one that most measurements found it in.
@@ -108,23 +120,28 @@ WITH found AS (
 SELECT *, dense_rank() OVER (ORDER BY site_asn) AS host FROM found
 """
 
+# Where each session lies, see ``Days``.
 _ROUTES = """
-SELECT host, probe_asn::INTEGER AS probe_asn, day, count(*) AS sessions
-FROM sessions JOIN site_networks USING (domain)
-WHERE class IN ('blocked', 'ok', 'unclear') GROUP BY ALL
+SELECT (host * (SELECT count(*) FROM networks) + network) * $width + (day - $first) AS place
+FROM sessions JOIN networks USING (probe_asn) JOIN site_networks USING (domain)
+WHERE class IN ('blocked', 'ok', 'unclear')
+"""
+
+_DAYS = """
+SELECT (enum_code(domain)::BIGINT * $operator_count + operator) * $width + (day - $first) AS place
+FROM counted_sessions SEMI JOIN failing_cells USING (domain)
 """
 
 _HOSTS = """
 SELECT enum_code(domain)::INTEGER AS domain, host FROM site_networks
 """
 
-_DAYS = """
-SELECT enum_code(domain)::INTEGER AS domain, operator, day, count(*) AS sessions
-FROM counted_sessions SEMI JOIN failing_cells USING (domain) GROUP BY ALL
+_COUNTS = """
+SELECT coalesce(max(operator), 0) + 1, count(*),
+  coalesce((SELECT min(day) FROM sessions), DATE '1970-01-01'),
+  coalesce((SELECT max(day) FROM sessions), DATE '1970-01-01')
+FROM networks
 """
-
-
-_OPERATORS = "SELECT coalesce(max(operator), 0) + 1 FROM networks"
 
 
 @dataclass(frozen=True)
@@ -133,17 +150,16 @@ class Facts:
 
     Attributes:
         rows: all sessions of failing cells and the failures of the others, one row each: numbers
-            for ``domain, probe_asn, session, software, operator, kind`` and ``host`` (0 where
+            for ``domain, network, session, software, operator, kind`` and ``host`` (0 where
             nobody knows it), ``day``, and ``is_failure, is_counted, is_domestic, teaches``.
         sites, versions: sessions that teach, by site, and by site and version of the probe.
         own_sites, own_versions: those of each operator of them.
         reports: all sessions of each network and report.
         network_of_report: the network of each of them, a number.
         cells: the rows by site and network; nothing is counted.
-        days: sessions that teach, by site, operator and day; the place of a day is
-            ``(site · operator_count + operator) · width + day``.
-        routes: all sessions by hosting network, network and day.
-        cell_days: the rows by site, network and day; nothing is counted.
+        days: sessions that teach, by site and operator: site · ``operator_count`` + operator.
+        routes: all sessions, by hosting network and network.
+        cell_days: the rows by site and network; nothing is counted.
         operator_count, site_count: how many there are.
     """
 
@@ -155,9 +171,9 @@ class Facts:
     reports: Groups
     network_of_report: NDArray[np.int64]
     cells: Groups
-    days: DayGroups
-    routes: DayGroups
-    cell_days: DayGroups
+    days: Days
+    routes: Days
+    cell_days: Days
     operator_count: int
     site_count: int
 
@@ -172,9 +188,22 @@ def read_facts(connection: duckdb.DuckDBPyConnection, series: Series) -> Facts:
     connection.execute(_COUNTED)
     create_tables(connection, {"site_networks": _SITE_NETWORKS}, {})
     rows = _read_rows(connection, series)
-    queries = (_SITES, _VERSIONS, _REPORTS, _DAYS, _ROUTES)
-    sites, versions, reports, days, routes = (connection.execute(query).df() for query in queries)
-    ((operators,),) = connection.execute(_OPERATORS).fetchall()
+    sites, versions, reports = (
+        connection.execute(query).df() for query in (_SITES, _VERSIONS, _REPORTS)
+    )
+    ((operators, networks, first, last),) = connection.execute(_COUNTS).fetchall()
+    first, last = first - timedelta(_FURTHEST), last + timedelta(_FURTHEST)
+    line = {"first": first, "width": (last - first).days + 1}
+    day = (rows["day"].to_numpy().astype("datetime64[D]") - np.datetime64(first)).astype(np.int64)
+
+    def places(name: str, other: str, others: int) -> NDArray[np.int64]:
+        thing = rows[name].to_numpy(np.int64) * others + rows[other].to_numpy(np.int64)
+        place: NDArray[np.int64] = thing * line["width"] + day
+        return place
+
+    def counted(query: str, **more: int) -> NDArray[np.int64]:
+        return np.sort(connection.execute(query, line | more).fetchnumpy()["place"])
+
     nothing = rows.iloc[:0].assign(sessions=0)
     return Facts(
         rows=rows,
@@ -182,15 +211,13 @@ def read_facts(connection: duckdb.DuckDBPyConnection, series: Series) -> Facts:
         own_sites=_group(sites, rows, "domain", "operator"),
         versions=_group(versions, rows, "domain", "software"),
         own_versions=_group(versions, rows, "domain", "software", "operator"),
-        reports=_group(reports, rows, "probe_asn", "session"),
+        reports=_group(reports, rows, "network", "session"),
         network_of_report=_find_networks(reports, rows),
-        cells=_group(nothing, rows, "domain", "probe_asn"),
-        days=_group_days(days, rows, [
-            frame["domain"].to_numpy(np.int64) * operators + frame["operator"].to_numpy()
-            for frame in (days, rows)
-        ]),
-        routes=_group_days(routes, rows, _number(routes, rows, "host", "probe_asn")),
-        cell_days=_group_days(nothing, rows, _number(nothing, rows, "domain", "probe_asn")),
+        cells=_group(nothing, rows, "domain", "network"),
+        days=Days(places("domain", "operator", operators),
+                  counted(_DAYS, operator_count=operators), line["width"]),
+        routes=Days(places("host", "network", networks), counted(_ROUTES), line["width"]),
+        cell_days=Days(places("domain", "network", networks), np.zeros(0, np.int64), line["width"]),
         operator_count=operators,
         site_count=sites["domain"].nunique(),
     )  # fmt: skip
@@ -230,23 +257,7 @@ def _group(counted: pd.DataFrame, rows: pd.DataFrame, *names: str) -> Groups:
 
 
 def _find_networks(reports: pd.DataFrame, rows: pd.DataFrame) -> NDArray[np.int64]:
-    report = np.concatenate(_number(reports, rows, "probe_asn", "session"))
+    report = np.concatenate(_number(reports, rows, "network", "session"))
     network = np.zeros(int(report.max(initial=-1)) + 1, np.int64)
-    network[report] = np.concatenate(_number(reports, rows, "probe_asn"))
+    network[report] = np.concatenate(_number(reports, rows, "network"))
     return network
-
-
-def _group_days(
-    counted: pd.DataFrame, rows: pd.DataFrame, things: Sequence[NDArray[np.int64]]
-) -> DayGroups:
-    """Group by day and by the things of both frames, which are numbers."""
-    dates = [frame["day"].to_numpy().astype("datetime64[D]").astype(np.int64)
-             for frame in (counted, rows)]  # fmt: skip
-    day = np.concatenate(dates)
-    day = day - day.min() + _FURTHEST if len(day) else day
-    width = int(day.max(initial=0)) + _FURTHEST + 1
-    thing = np.concatenate(things)
-    place, group = np.unique(thing * width + day, return_inverse=True)
-    of_counted, of_row = group[: len(counted)], group[len(counted) :]
-    sessions = np.bincount(of_counted, counted["sessions"], len(place)).astype(np.float64)
-    return DayGroups(of_row, sessions, place, width, day[len(counted) :], thing[len(counted) :])

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.verdicts.facts import DayGroups, Facts, Floats, Groups
+from analysis.verdicts.facts import Days, Facts, Floats, Groups
 from analysis.verdicts.series import MARK, Series
 from analysis.verdicts.sessions import KINDS
 
@@ -231,14 +231,13 @@ def _near(facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]) -> tuple[Floa
     No operator is heard for more than a few sessions: one that tests much is still one.
     """
     days, operators = facts.days, facts.operator_count
-    sums = _sums(days, lesson)
     own = facts.rows["operator"].to_numpy()[asked]
-    site = days.thing[asked] // operators
     # Sessions of one site and day have the same days around them.
-    place, same = np.unique(site * operators * days.width + days.day[asked], return_inverse=True)
+    place, same = np.unique(days.of_row[asked] - own * days.width, return_inverse=True)
     hits, sessions = np.zeros(len(asked)), np.zeros(len(asked))
-    for operator in range(operators):
-        failed, tested = days.around(sums, place + operator * days.width, _NEAR_DAYS)
+    of_operators = (place + operator * days.width for operator in range(operators))
+    around = days.sums_around(lesson.hits, lesson.out, of_operators, _NEAR_DAYS)
+    for operator, (failed, tested) in enumerate(around):
         heard = np.minimum(tested, _PSEUDO)
         failing = heard * np.divide(failed, tested, out=np.zeros(len(place)), where=tested > 0)
         is_other = own != operator
@@ -253,19 +252,20 @@ def _of_the_route(facts: Facts, asked: NDArray[np.int64]) -> tuple[Floats, Float
     silent = [KINDS.index(kind) for kind in _ON_THE_WAY]
     is_silent = (rows["is_failure"] & rows["kind"].isin(silent)).to_numpy()
     is_other = rows["is_failure"].to_numpy() & ~is_silent
-    mine = facts.cell_days
+    hits, sessions = _around(facts.routes, is_silent, is_other, asked)
+    # Of the site itself the rows hold every session.
     is_told = rows["is_counted"].to_numpy() & ~is_other
-    hits, sessions = _around(facts.routes, _sums(facts.routes, _Lesson(is_silent, is_other)), asked)
-    own_hits, own_sessions = _around(mine, (mine.count(is_silent), mine.count(is_told)), asked)
+    own_hits, own_sessions = _around(facts.cell_days, is_silent, is_told, asked)
     is_known = rows["host"].to_numpy()[asked] > 0
-    hits, sessions = hits - own_hits, sessions - own_sessions
+    hits, sessions = hits - own_hits, sessions + own_sessions
     return np.where(is_known, hits, np.nan), np.where(is_known, sessions, np.nan)
 
 
 def _around(
-    days: DayGroups, sums: tuple[Floats, Floats], asked: NDArray[np.int64]
+    days: Days, hits: NDArray[np.bool_], out: NDArray[np.bool_], asked: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
-    return days.around(sums, days.place[days.of_row[asked]], _ROUTE_DAYS)
+    (around,) = days.sums_around(hits, out, [days.of_row[asked]], _ROUTE_DAYS)
+    return around
 
 
 def _of_the_probe(

@@ -32,7 +32,7 @@ HAVING count(*) >= $floor_sessions
 """
 
 _TOLD = """
-SELECT place, enum_code(domain)::INTEGER AS domain, probe_asn::INTEGER AS probe_asn,
+SELECT place, enum_code(domain)::INTEGER AS domain, probe_asn, network,
   enum_code(session)::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day,
   enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind,
   is_dns, is_speaking, operator, is_domestic
@@ -49,8 +49,8 @@ class Series:
 
     Attributes:
         sessions: what can be interpreted of the cells in which anything fails, one row a session:
-            numbers for ``domain, probe_asn, session, software, operator``, ``time, day, class,
-            kind``; sorted by cell and time; ``cell`` numbers the cells from 0.
+            numbers for ``domain, probe_asn, network, session, software, operator``, ``time, day,
+            class, kind``; sorted by cell and time; ``cell`` numbers the cells from 0.
         kind: the kind of each series, a place in ``KINDS`` or ``FAILING``.
         starts: where each series begins in ``row``; with the end of the last.
         row: the place of each session of a series in ``sessions``.

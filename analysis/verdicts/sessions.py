@@ -152,8 +152,8 @@ def add_sessions(
 
     ``unheard_sessions``: ``domain, probe_asn, day`` of the rest.
 
-    ``networks``: ``probe_asn``, ``operator`` (a number: networks of one operator share it) and
-    ``is_domestic``, of every network with a session.
+    ``networks``: ``probe_asn``, its ``network`` (a number from 0), ``operator`` (a number: networks
+    of one operator share it) and ``is_domestic``, of every network with a session.
 
     Args:
         connection: holds ``outcomes``.
@@ -188,6 +188,7 @@ def _networks(
     names, _ = pd.factorize(np.array([operators.get(asn, f"AS{asn}") for asn in asns], object))
     return pa.table({
         "probe_asn": pa.array(asns, pa.uint32()),
+        "network": pa.array(range(len(asns)), pa.int32()),
         "operator": pa.array(names, pa.int32()),
         "is_domestic": pa.array([asn in domestic for asn in asns], pa.bool_()),
     })  # fmt: skip
