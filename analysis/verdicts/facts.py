@@ -27,7 +27,7 @@ class Groups:
         sessions: the sessions counted in each group.
     """
 
-    of_row: NDArray[np.int64]
+    of_row: NDArray[np.int32]
     sessions: Floats
 
     def count(self, is_member: NDArray[np.bool_]) -> Floats:
@@ -224,17 +224,16 @@ def read_facts(connection: duckdb.DuckDBPyConnection, series: Series) -> Facts:
 
 
 def _read_rows(connection: duckdb.DuckDBPyConnection, series: Series) -> pd.DataFrame:
-    told = series.sessions.assign(
-        teaches=series.sessions["is_domestic"] & (series.sessions["class"] != DOWN)
-    )
     strays = connection.execute(_STRAY_FAILURES).df().assign(is_domestic=True)
-    rows = pd.concat([told, strays], ignore_index=True)
+    told = series.sessions[[*strays.columns.drop("teaches"), "class"]]
+    told = told.assign(teaches=told["is_domestic"] & (told["class"] != DOWN))
+    rows = pd.concat([told, strays.assign(**{"class": np.int8(BLOCKED)})], ignore_index=True)
+    state = rows.pop("class")
     hosts = connection.execute(_HOSTS).df().set_index("domain")["host"]
     return rows.assign(
-        is_failure=(rows["class"].fillna(BLOCKED) == BLOCKED).to_numpy(),
-        is_counted=(rows["class"] != DOWN).to_numpy(),
-        host=rows["domain"].map(hosts).fillna(0).astype("int64"),
-    )
+        is_failure=state == BLOCKED, is_counted=state != DOWN,
+        host=rows["domain"].map(hosts).fillna(0).astype("int32"),
+    )  # fmt: skip
 
 
 def _number(
@@ -253,7 +252,10 @@ def _group(counted: pd.DataFrame, rows: pd.DataFrame, *names: str) -> Groups:
     """Group by some columns; ``counted`` has its ``sessions`` for values of them."""
     of_counted, of_row = _number(counted, rows, *names)
     count = int(max(of_counted.max(initial=-1), of_row.max(initial=-1))) + 1
-    return Groups(of_row, np.bincount(of_counted, counted["sessions"], count).astype(np.float64))
+    return Groups(
+        of_row.astype(np.int32),
+        np.bincount(of_counted, counted["sessions"], count).astype(np.float64),
+    )
 
 
 def _find_networks(reports: pd.DataFrame, rows: pd.DataFrame) -> NDArray[np.int64]:

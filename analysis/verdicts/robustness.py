@@ -44,9 +44,10 @@ def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
     """
     of_kinds = evidence.series.of_kinds()
     to_chance = np.full(len(evidence.series.kind), MOST + 1)
-    lessons = {count: _learn(evidence, of_kinds, count) for count in _CANDIDATES_AT}
     for count in range(MOST, 0, -1):
-        weights = _weigh(evidence, of_kinds, lessons[min(n for n in lessons if n >= count)], count)
+        if count in _CANDIDATES_AT:
+            lessons = _learn(evidence, of_kinds, count)
+        weights = _weigh(evidence, of_kinds, lessons, count)
         line = chance.find_line(
             weights[of_kinds.is_weighed], evidence.tested_count, thresholds.chance_share
         )
