@@ -329,8 +329,9 @@ MODULES = {
     "profiles": [f"outcomes/{name}" for name in (
         "profiles", "answers", "filters", "block_pages", "macros")],
     "rules": ["outcomes/outcomes", "outcomes/guards"],
+    "sessions": [f"verdicts/{name}" for name in ("sessions", "series", "facts", "expectation")],
     "verdicts": [f"verdicts/{name}" for name in (
-        "sessions", "series", "blocks", "intervals", "cells", "states", "verdicts",
+        "blocks", "intervals", "cells", "states", "verdicts",
         "withholding")],
 }  # fmt: skip
 

@@ -20,7 +20,8 @@ from analysis.outcomes.outcomes import apply_rules
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
-from analysis.verdicts import verdicts
+from analysis.verdicts.expectation import Expectation, learn_expectation
+from analysis.verdicts.verdicts import list_pairs
 
 #: What each threshold is tried at; the value in use is added. One that moves no state is left out.
 GRID: Mapping[str, tuple[float, ...]] = {
@@ -58,7 +59,8 @@ class _Judge:
     """Judges the same observations by other numbers, and no stage of it twice.
 
     ``results`` caches what came of each stage and its key: the sites listed, or a checksum.
-    ``tables`` says by which key the connection's tables of a stage were made.
+    ``tables`` says by which key the connection's tables of a stage were made, and ``expected`` is
+    what belongs to those of ``sessions``.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -68,12 +70,13 @@ class _Judge:
     rules: tuple[Rule, ...]
     results: dict[_Key, int | Pairs] = field(default_factory=dict)
     tables: dict[str, _Key] = field(default_factory=dict)
+    expected: Expectation | None = None
 
     def list_pairs(self, thresholds: Thresholds) -> Pairs:
         """The pairs of site and access network that are listed for the whole period."""
         key = self._key("verdicts", thresholds)
         if key not in self.results:
-            self._make_tables("rules", thresholds)
+            self._make_tables("sessions", thresholds)
             self.results[key] = self._judge(thresholds)
         pairs = self.results[key]
         assert isinstance(pairs, frozenset)
@@ -91,6 +94,11 @@ class _Judge:
             add_features(self.connection, thresholds)
         elif stage == "profiles":
             add_profiles(self.connection, thresholds, self.fingerprints)
+        elif stage == "sessions":
+            self.expected = learn_expectation(
+                self.connection, thresholds,
+                domestic_asns=self.domestic_asns, operators=self.operators,
+            )  # fmt: skip
         else:
             apply_rules(self.connection, thresholds, self.rules)
         self.tables = {name: self.tables[name] for name in STAGES[:number] if name in self.tables}
@@ -106,8 +114,10 @@ class _Judge:
         number = STAGES.index(stage)
         return (stage, numbers, self._checksum(STAGES[number - 1], thresholds) if number else 0)
 
-    def _checksum(self, stage: Stage, thresholds: Thresholds) -> int | Pairs:
+    def _checksum(self, stage: Stage, thresholds: Thresholds) -> object:
         key = self._key(stage, thresholds)
+        if stage not in _CHECKSUMS:
+            return key
         if key not in self.results:
             self._make_tables(stage, thresholds)
             ((checksum,),) = self.connection.execute(_CHECKSUMS[stage]).fetchall()
@@ -115,12 +125,8 @@ class _Judge:
         return self.results[key]
 
     def _judge(self, thresholds: Thresholds) -> Pairs:
-        listed = verdicts.list_pairs(
-            self.connection,
-            thresholds,
-            domestic_asns=self.domestic_asns,
-            operators=self.operators,
-        )
+        assert self.expected
+        listed = list_pairs(self.connection, self.expected, thresholds)
         return frozenset((site, asn) for site, asn in listed if asn in self.domestic_asns)
 
 

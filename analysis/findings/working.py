@@ -131,10 +131,10 @@ def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
 
 def _name_teachers(evidence: Evidence, at: slice) -> pd.DataFrame:
     """The larger of the shares that make up each rate, and what they were learnt from, in words."""
-    shares = evidence.lessons.shares()[:, at]
+    shares = evidence.expected.lessons.shares()[:, at]
     site, probe = shares[:4].argmax(axis=0), 4 + shares[4:].argmax(axis=0)
     place = np.arange(shares.shape[1])
-    is_own = evidence.rates[at] > evidence.lessons.rates()[at] + 1e-9
+    is_own = evidence.rates[at] > evidence.expected.lessons.rates()[at] + 1e-9
     return pd.DataFrame({
         "site_rate": np.where(is_own, evidence.rates[at], shares[site, place]),
         "site_teacher": np.where(is_own, _TEACHERS["own"], _teachers_in_words(evidence, at, site)),
@@ -145,7 +145,7 @@ def _name_teachers(evidence: Evidence, at: slice) -> pd.DataFrame:
 
 def _teachers_in_words(evidence: Evidence, at: slice, terms: NDArray[np.int64]) -> list[str]:
     """Such as: this site, other operators: 3 of 812 sessions. A network's sessions are reports."""
-    lessons, places = evidence.lessons, np.arange(at.start, at.stop)
+    lessons, places = evidence.expected.lessons, np.arange(at.start, at.stop)
     hits, sessions = lessons.hits[terms, places], lessons.sessions[terms, places]
     return [
         f"{_TEACHERS[TERMS[term]]}: {number(round(failed, 1))} of {number(round(heard))}"
@@ -159,7 +159,9 @@ def _add_up_hours(evidence: Evidence, which: int, schedule: Schedule) -> pd.Data
     """The e-value of hours of the week as the days of a series add up."""
     series, at = evidence.series, slice(*evidence.series.starts[which : which + 2])
     inside = schedule.is_inside(series.column("time")[at].astype("datetime64[s]"))
-    ratios = chance.log_ratios(series.is_hit[at], evidence.lessons.rates()[at], BLOCKED_SHARE)
+    ratios = chance.log_ratios(
+        series.is_hit[at], evidence.expected.lessons.rates()[at], BLOCKED_SHARE
+    )
     day = pd.Series(series.column("day")[at][inside])
     weights = chance.weigh_days(ratios[inside], np.flatnonzero(day.ne(day.shift())))
     # From its end, so that the last day has what the schedule was claimed with.

@@ -14,8 +14,8 @@ import pandas as pd
 from analysis.errors import ParameterError
 
 #: What is computed one after the other; a threshold acts on some of them and on all that follow.
-Stage = Literal["features", "profiles", "rules", "verdicts"]
-STAGES: tuple[Stage, ...] = ("features", "profiles", "rules", "verdicts")
+Stage = Literal["features", "profiles", "rules", "sessions", "verdicts"]
+STAGES: tuple[Stage, ...] = ("features", "profiles", "rules", "sessions", "verdicts")
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class Thresholds:
 
     floor_sessions: int = _declare(
         4, "sessions of one class that a state needs",
-        range=(1, 1000), stages=("profiles", "verdicts"), tried=(2, 3, 5, 6),
+        range=(1, 1000), stages=("profiles", "sessions", "verdicts"), tried=(2, 3, 5, 6),
         tried_in_worlds=(3, 5, 6), group=_FLOOR,
     )  # fmt: skip
     floor_days: int = _declare(
         3, "days on which those sessions must lie",
-        range=(1, 366), stages=("profiles", "verdicts"), tried=(1, 2, 4, 5),
+        range=(1, 366), stages=("profiles", "sessions", "verdicts"), tried=(1, 2, 4, 5),
         tried_in_worlds=(2, 4), group=_FLOOR,
     )  # fmt: skip
     share_floor: float = _declare(

@@ -8,17 +8,16 @@ evidence floor whether they are enough to say so.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
-from analysis.verdicts.facts import Facts, read_facts
-from analysis.verdicts.rates import LEAST, Lessons, learn, raise_by_own
-from analysis.verdicts.schedules import Schedule, find_schedules, search_price
-from analysis.verdicts.series import FAILING, MARK, Series, find_candidates, read_series
+from analysis.verdicts.expectation import Expectation
+from analysis.verdicts.rates import raise_by_own
+from analysis.verdicts.schedules import Schedule, search_price
+from analysis.verdicts.series import FAILING, MARK, Series
 from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import is_most, wilson_bounds
 from analysis.verdicts.stretches import find_stretches
@@ -34,33 +33,34 @@ class Evidence:
     """How surprising the failures of each series are.
 
     Attributes:
-        series: see there.
-        rates: of each of its sessions.
+        expected: what it was weighed against.
+        rates: of each session of the series, with what fails in the cell by itself.
         log_evidence: the logarithm of each series' e-value.
         by_day: what each tested day of each series weighs, see ``chance.weigh_evidence``.
-        schedules: the hours of the week at which a series holds, by its number.
         line: the logarithm of the e-value from which on a series is listed.
         stretches: one row a stretch: ``series, kind, cell``, and the places ``first, last`` of its
             first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
             of the sessions at its hours.
         defects: the rows of ``series.sessions`` that failed as the probe's version mostly does.
-        facts, lessons: what the rates are learnt from.
         is_inside: the sessions that say nothing of what fails in the cell by itself.
-        tested_count: how many series could be listed, whether or not anything failed.
     """
 
-    series: Series
+    expected: Expectation
     rates: NDArray[np.float64]
     log_evidence: NDArray[np.float64]
     by_day: NDArray[np.float64]
-    schedules: Mapping[int, Schedule]
     line: float
     stretches: pd.DataFrame
     defects: NDArray[np.int64]
-    facts: Facts
-    lessons: Lessons
     is_inside: NDArray[np.bool_]
-    tested_count: int
+
+    @property
+    def series(self) -> Series:
+        return self.expected.series
+
+    @property
+    def schedules(self) -> Mapping[int, Schedule]:
+        return self.expected.schedules
 
     def elements_of(self, stretches: pd.DataFrame) -> pd.DataFrame:
         """The sessions of stretches, see ``elements_of``."""
@@ -80,39 +80,31 @@ class Evidence:
         return is_no_chance
 
 
-def gather_evidence(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> Evidence:
-    """Read the series, and say how surprising each is and where its stretches lie.
+def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
+    """Say how surprising each series is, and where its stretches lie.
 
     Args:
-        connection: holds what ``sessions.add_sessions`` makes.
-        thresholds: the evidence floor, ``chance_share`` and ``change_cost``.
+        expected: see ``expectation.learn_expectation``.
+        thresholds: ``chance_share`` and ``change_cost``.
     """
-    series = read_series(connection, thresholds)
+    series, schedules = expected.series, expected.schedules
     of_kinds = series.of_kinds()
-    facts = read_facts(connection, of_kinds)
-    lessons = learn(facts, of_kinds, find_candidates(of_kinds))
-    rates = np.full(len(series.row), LEAST)
-    rates[: len(of_kinds.row)] = lessons.rates()
     # What fails outside of a cell's stretches is what fails there by itself.
-    schedules = _find_schedules(series, rates)
-    stretches = _find_stretches(series, rates, schedules, thresholds)
+    stretches = _find_stretches(series, expected.rates, schedules, thresholds)
     is_inside = _is_inside(series, stretches, schedules)
-    rates = raise_by_own(series, rates, is_inside)
+    rates = raise_by_own(series, expected.rates, is_inside)
     log_evidence = np.full(len(series.kind), -np.inf)
     weights, by_day = chance.weigh_evidence(of_kinds, rates[: len(of_kinds.row)])
     log_evidence[: len(weights)] = weights
     for number, schedule in schedules.items():
         log_evidence[number] = max(log_evidence[number], _weigh_schedule(series, number, schedule))
-    ((cell_count,),) = connection.execute("SELECT count(*) FROM tested_cells").fetchall()
-    tested_count = cell_count * (len(KINDS) - 1)
-    line = chance.find_line(log_evidence[series.is_weighed], tested_count, thresholds.chance_share)
+    line = chance.find_line(
+        log_evidence[series.is_weighed], expected.tested_count, thresholds.chance_share
+    )
     stretches = _find_stretches(series, rates, schedules, thresholds)
-    is_of_version = lessons.is_of_version | follow_version(of_kinds)
+    is_of_version = expected.lessons.is_of_version | follow_version(of_kinds)
     defects = of_kinds.row[of_kinds.is_hit & is_of_version]
-    return Evidence(
-        series, rates, log_evidence, by_day, schedules, line, stretches, defects, facts, lessons,
-        is_inside, tested_count,
-    )  # fmt: skip
+    return Evidence(expected, rates, log_evidence, by_day, line, stretches, defects, is_inside)
 
 
 def _find_stretches(
@@ -136,23 +128,6 @@ def _is_inside(
     inside = np.zeros(len(series.row), bool)
     inside[elements_of(series, schedules, stretches)["place"]] = True
     return inside
-
-
-def _find_schedules(series: Series, rates: NDArray[np.float64]) -> dict[int, Schedule]:
-    """The schedules of each site and kind, on the networks that have one."""
-    domain = series.sessions["domain"].to_numpy()[series.first_rows()]
-    time = series.column("time").astype("datetime64[s]")
-    found: dict[int, Schedule] = {}
-    is_sought = series.kind < FAILING
-    members = pd.Series(np.flatnonzero(is_sought)).groupby(
-        [domain[is_sought], series.kind[is_sought]]
-    )
-    for _, numbers in members:
-        parts = {number: slice(*series.starts[number : number + 2]) for number in numbers}
-        found |= find_schedules(
-            {number: (time[at], series.is_hit[at], rates[at]) for number, at in parts.items()}
-        )
-    return found
 
 
 def _weigh_schedule(series: Series, number: int, schedule: Schedule) -> float:

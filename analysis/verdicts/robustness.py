@@ -49,7 +49,7 @@ def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
             lessons = _learn(evidence, of_kinds, count)
         weights = _weigh(evidence, of_kinds, lessons, count)
         line = chance.find_line(
-            weights[of_kinds.is_weighed], evidence.tested_count, thresholds.chance_share
+            weights[of_kinds.is_weighed], evidence.expected.tested_count, thresholds.chance_share
         )
         to_chance[: len(weights)][weights < line + np.log(2)] = count
     return pd.Series(to_chance, name="to_chance")
@@ -62,7 +62,7 @@ def _learn(evidence: Evidence, of_kinds: Series, count: int) -> Lessons:
     all its failures teach.
     """
     candidates = find_candidates(of_kinds, CANDIDATE_GAIN + count)
-    return learn(evidence.facts, of_kinds, candidates, evidence.lessons)
+    return learn(evidence.expected.facts, of_kinds, candidates, evidence.expected.lessons)
 
 
 def _weigh(

@@ -13,8 +13,9 @@ from analysis.outcomes.macros import keep_table
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.verdicts import chance
-from analysis.verdicts.blocks import Evidence, gather_evidence
+from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.cells import Inside, judge_inside, look_inside
+from analysis.verdicts.expectation import Expectation, learn_expectation
 from analysis.verdicts.intervals import (
     CELL,
     chance_text,
@@ -32,7 +33,7 @@ from analysis.verdicts.reasons import (
 )
 from analysis.verdicts.robustness import sessions_to_flip, weigh_forging
 from analysis.verdicts.series import FAILING, MARK
-from analysis.verdicts.sessions import KINDS, add_sessions
+from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
 from analysis.vocabulary import LISTED
@@ -154,18 +155,16 @@ def add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[Pe
 
 
 def list_pairs(
-    connection: duckdb.DuckDBPyConnection,
-    thresholds: Thresholds,
-    *,
-    domestic_asns: Iterable[int],
-    operators: Mapping[int, str],
+    connection: duckdb.DuckDBPyConnection, expected: Expectation, thresholds: Thresholds
 ) -> frozenset[tuple[str, int]]:
     """The pairs of site and network that are listed for the whole period, and no more of them.
 
-    Args: as for ``judge_cells``.
+    Args:
+        connection: holds ``outcomes`` and what ``expectation.learn_expectation`` leaves.
+        expected: what it returns.
+        thresholds: the method's numbers.
     """
-    add_sessions(connection, domestic_asns, operators, thresholds)
-    evidence = gather_evidence(connection, thresholds)
+    evidence = weigh_evidence(expected, thresholds)
     stretches = judge_stretches(connection, evidence, thresholds)
     row = evidence.series.row[stretches.loc[stretches["is_listed"], "first"]]
     sessions = evidence.series.sessions
@@ -192,12 +191,14 @@ def judge_cells(
         operators: who runs each network; one that is not there is its own operator.
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
     """
-    add_sessions(connection, domestic_asns, operators, thresholds)
+    expected = learn_expectation(
+        connection, thresholds, domestic_asns=domestic_asns, operators=operators
+    )
     add_period_parts(connection, periods.values())
     connection.execute(_CELL_PARTS)
     connection.execute(_MEASUREMENT_COUNTS)
     refusing = find_refusing(connection, thresholds)
-    evidence = gather_evidence(connection, thresholds)
+    evidence = weigh_evidence(expected, thresholds)
     stretches = judge_stretches(connection, evidence, thresholds)
     names, forging = _host_names(connection), weigh_forging(evidence, thresholds)
     tables = [
