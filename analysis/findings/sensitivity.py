@@ -59,8 +59,8 @@ class _Judge:
     """Judges the same observations by other numbers, and no stage of it twice.
 
     ``results`` caches what came of each stage and its key: the sites listed, or a checksum.
-    ``tables`` says by which key the connection's tables of a stage were made, and ``expected`` is
-    what belongs to those of ``sessions``.
+    ``tables`` says by which key the connection's tables of a stage were made, ``profiled_with`` by
+    which thresholds those of ``profiles``; ``expected`` belongs to those of ``sessions``.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -70,6 +70,7 @@ class _Judge:
     rules: tuple[Rule, ...]
     results: dict[_Key, int | Pairs] = field(default_factory=dict)
     tables: dict[str, _Key] = field(default_factory=dict)
+    profiled_with: Thresholds | None = None
     expected: Expectation | None = None
 
     def list_pairs(self, thresholds: Thresholds) -> Pairs:
@@ -93,7 +94,9 @@ class _Judge:
         if stage == "features":
             add_features(self.connection, thresholds)
         elif stage == "profiles":
-            add_profiles(self.connection, thresholds, self.fingerprints)
+            before = self.profiled_with if stage in self.tables else None
+            add_profiles(self.connection, thresholds, self.fingerprints, before=before)
+            self.profiled_with = thresholds
         elif stage == "sessions":
             self.expected = learn_expectation(
                 self.connection, thresholds,

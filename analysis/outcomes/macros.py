@@ -145,6 +145,28 @@ def create_tables(
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query} {filling}", named)
 
 
+def remake_tables(
+    connection: duckdb.DuckDBPyConnection,
+    steps: Mapping[str, str],
+    parameters: Mapping[str, Any],
+    before: Mapping[str, Any],
+) -> None:
+    """Make those tables again that come out otherwise than they did with the parameters before.
+
+    Args:
+        connection: holds the steps' tables as ``before`` made them, and what they read.
+        steps: all of them, in order.
+        parameters: see ``create_tables``.
+        before: the parameters that the tables were made with.
+    """
+    changed: set[str] = set()
+    for name, query in steps.items():
+        is_moved = any(parameters[key] != before[key] for key in re.findall(r"\$(\w+)", query))
+        if is_moved or changed.intersection(re.findall(r"\w+", query)):
+            changed.add(name)
+            create_tables(connection, {name: query}, parameters)
+
+
 def exact(value: Any) -> Any:
     """A fraction as the decimal that it is written as, for SQL; anything else as it is."""
     return Decimal(repr(value)) if isinstance(value, float) else value

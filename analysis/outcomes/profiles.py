@@ -18,7 +18,7 @@ from analysis.outcomes.block_pages import (
     add_fingerprints,
 )
 from analysis.outcomes.filters import FILTER_STEPS, KNOWN_FILTER_STEPS, add_known_filters
-from analysis.outcomes.macros import create_tables, create_views
+from analysis.outcomes.macros import create_tables, create_views, remake_tables
 from analysis.outcomes.thresholds import Thresholds
 
 _PROFILED = """
@@ -58,6 +58,7 @@ def add_profiles(
     fingerprints: Fingerprints,
     *,
     is_pooled: bool = True,
+    before: Thresholds | None = None,
 ) -> None:
     """Create ``answer_profiles``, ``special_profiles``, ``page_profiles`` and view ``profiled``.
 
@@ -69,16 +70,21 @@ def add_profiles(
     has_dns_fingerprint, is_local_filter, is_blockpage, is_page_of_controls, is_sent_elsewhere,
     is_replaced``).
     Unless pooled, only what one measurement shows by itself is true of any: an address or a page
-    on one of the lists.
+    on one of the lists. What comes out as it did with the thresholds ``before``, on the same
+    ``features`` of the same connection, is not made again.
 
     Sources of the method: substitution and sinkhole are told apart over many names; the
     common-address rule of CensorWatch (2023) and iMAP.
     """
     numbers = vars(thresholds)
+    own = LONE_ANSWER_STEPS | KNOWN_FILTER_STEPS | FINGERPRINT_STEPS
+    pooled = ANSWER_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS | CONTROL_PAGE_STEPS
+    if before:
+        remake_tables(connection, own | pooled, numbers, vars(before))
+        return
     add_fingerprints(connection, fingerprints)
     add_known_filters(connection)
-    create_tables(connection, LONE_ANSWER_STEPS | KNOWN_FILTER_STEPS | FINGERPRINT_STEPS, numbers)
+    create_tables(connection, own, numbers)
     create_views(connection, PAGE_VIEWS)
-    pooled = ANSWER_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS | CONTROL_PAGE_STEPS
     create_tables(connection, pooled, numbers, is_filled=is_pooled)
     create_views(connection, {"profiled": _PROFILED})

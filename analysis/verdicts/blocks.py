@@ -68,7 +68,8 @@ class Evidence:
 
     def schedule_text(self, series: pd.Series, group: pd.Series) -> pd.Series:
         """The hours of each group of stretches, empty unless all of them have the same."""
-        text = series.map({n: str(one) for n, one in self.schedules.items()}).fillna("")
+        hours = {number: str(schedule) for number, schedule in self.schedules.items()}
+        text = pd.Series([hours.get(number, "") for number in series], series.index, dtype="object")
         by_group = text.groupby(group)
         return by_group.first().where(by_group.nunique() == 1, "")
 
