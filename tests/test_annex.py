@@ -1,7 +1,6 @@
 """The annex: one row a site, counts that sum, and a reason for everything that is not in it."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from zipfile import ZipFile
 from zoneinfo import ZoneInfo
@@ -17,7 +16,6 @@ from analysis.findings.annex import (
     blocked_sites,
     count_categories,
     rank_networks,
-    select_shown,
     set_aside,
 )
 from analysis.findings.coverage import (
@@ -147,21 +145,6 @@ def test_a_site_is_set_aside_once_for_the_reason_that_its_verdicts_give() -> Non
     assert list(aside["networks"]) == ["One;Two", "Two"]
 
 
-def test_the_annex_shows_hours_and_chance() -> None:
-    """The hours by the capital's clocks; the least chance, and none where a mark decides."""
-    verdicts = pd.DataFrame([
-        _verdict("a.example", "AS1", chance="2.0e-06", schedule="Mon-Fri 04:00-08:00"),
-        _verdict("a.example", "AS2", chance="1.0e-09", schedule=""),
-        _verdict("b.example", "AS1", chance="2.0e-06", schedule=""),
-        _verdict("b.example", "AS2", chance="", schedule=""),
-    ])  # fmt: skip
-    study: Any = SimpleNamespace(is_fictional=False, probe_cc="KE")
-    shown = select_shown(blocked_sites(verdicts, NETWORKS, DOMAINS), verdicts, study)
-    assert list(shown["chance"]) == ["1.0e-09", ""]
-    assert list(shown["schedule"]) == ["Mon-Fri 04:00-08:00", ""]
-    assert list(shown["local_schedule"]) == ["Mon-Fri 07:00-11:00", ""]
-
-
 @pytest.mark.parametrize(
     ("zone", "first", "last", "local"),
     [
@@ -288,9 +271,9 @@ def test_the_spreadsheet_holds_texts_that_nothing_runs(tmp_path: Path) -> None:
     networks = NETWORKS.assign(network=["=1+1", "Two", "", "Tunnel"])
     table = write_table(tmp_path, "blocked_sites", blocked_sites(verdicts, networks, DOMAINS))
     path = tmp_path / "blocked_sites.xlsx"
-    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex")
+    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex", sources={"rules": "=1+1"})
     once = path.read_bytes()
-    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex")
+    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex", sources={"rules": "=1+1"})
     assert path.read_bytes() == once
     with ZipFile(path) as book:
         sheet = book.read("xl/worksheets/sheet1.xml").decode()
@@ -308,4 +291,4 @@ def test_an_empty_annex_is_a_spreadsheet_too(tmp_path: Path) -> None:
     empty = blocked_sites(pd.DataFrame([_aside("a.example", "AS1", "down")]), NETWORKS, DOMAINS)
     table = write_table(tmp_path, "blocked_sites", empty)
     assert table.empty
-    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex")
+    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex", sources={"rules": "=1+1"})

@@ -349,14 +349,23 @@ def test_every_page_says_that_the_country_is_fictional(fictional_report: Path) -
         assert "Fictional country" in page.read_text(encoding="utf-8"), page.name
 
 
+@pytest.mark.parametrize("name", ["blocked_sites", "blocked_site_networks"])
 def test_the_spreadsheet_holds_the_annex(
-    fictional_report: Path, tables: dict[str, pd.DataFrame]
+    fictional_report: Path, tables: dict[str, pd.DataFrame], name: str
 ) -> None:
-    """Same rows, same order, and no cell that is computed when the file is opened."""
-    sheet: Any = openpyxl.load_workbook(fictional_report / "tables" / "blocked_sites.xlsx").active
+    """Same rows, same order, days as days, no cell that is computed when the file is opened, and
+    each column explained."""
+    book = openpyxl.load_workbook(fictional_report / "tables" / f"{name}.xlsx")
+    sheet: Any = book[name]
     rows = list(sheet.iter_rows(min_row=3))
-    assert [row[0].value for row in rows] == tables["blocked_sites"]["domain"].tolist()
-    assert {cell.data_type for row in rows for cell in row} <= {"s", "n"}
+    assert [row[0].value for row in rows] == tables[name]["domain"].tolist()
+    assert {cell.data_type for row in rows for cell in row} <= {"s", "n", "d"}
+    since = list(tables[name]).index("blocked_from")
+    days = [str(row[since].value.date()) for row in rows]
+    assert days == tables[name]["blocked_from"].tolist()
+    meanings = [row[1].value for row in book["definitions"].iter_rows(min_row=2)]
+    assert len([text for text in meanings if text]) == len(tables[name].columns)
+    assert "observations" in [row[0].value for row in book["provenance"].iter_rows()]
 
 
 # --- notebooks ----------------------------------------------------------------------------------

@@ -3,29 +3,35 @@
 import base64
 import hashlib
 import re
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
+from analysis.display.cells import site_link
 from analysis.findings.site_evidence import COMPARED, FLAGS, SPANS
 from analysis.findings.table_folder import keep_note
 from analysis.hosts import site_anchor, site_file
 from analysis.languages.language import ENGLISH, open_language
 from analysis.period import Period
 from analysis.publishing.rendering import PageContext, SetItem, render_sections
+from analysis.publishing.site_links import lead_to_sites
 from analysis.reference.events import Event
+from analysis.sites.annex import fit_rows, render_annex
 from analysis.sites.pages import INDEX, make_pages
 from analysis.sites.records import Setting
 from analysis.sites.sentences import pairs_of_chance
-from analysis.tables import TABLES, write_table
+from analysis.tables import TABLES, read_table, write_table
 from analysis.vocabulary import METHODS
 
 EVIL = '<script>alert(1)</script>"\u202e=1+1'
 YEAR = Period.parse("2024-01-01", "2025-01-01")
 SETTING = Setting("QQ", YEAR, [Event(date(2024, 7, 1), EVIL, "order", "invented")], True)
+_ANNEX = ("blocked_site_networks", "categories")
 LISTED, ASIDE, CLEAN, THIN = "listed.example", "aside.example", "clean.example", "thin.example"
 
 
@@ -189,6 +195,59 @@ def test_a_page_runs_its_own_script_and_no_other(tables: Path) -> None:
             base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts
         ]
         assert "unsafe-inline'; img-src" in html
+
+
+def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
+    """With its own days and what lies around them, hours by the capital's clocks, chance and what
+    flips it; nothing in it acts, and its script is allowed."""
+    stretches, categories = (read_table(tables, name) for name in _ANNEX)
+    html = str(render_annex(stretches, categories, "KE", ENGLISH))
+    rows = [
+        [_words(cell.replace("<", " <")) for cell in re.findall("<t[hd].*?</t[hd]>", row)][1:]
+        for row in re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)[1:]
+    ]
+    shared = ["11 of 12", "TLS: reset"]
+    assert rows == [
+        ["3 February 2024 open 1 February 2024", "4 March 2024 open again 9 March 2024", *shared,
+         "20,000", "0"],
+        ["1 June 2024 not open before", "30 June 2024 not tested since", "11 of 12", "TLS: reset "
+         "only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time", "–", "0"],
+        ["6 May 2024 not open before", "goes on", *shared, "20,000", "0"],
+    ]  # fmt: skip
+    assert f'<a class="site" href="sites/{site_file(LISTED)}">' in html
+    assert "<script>" not in html
+    item = SetItem("4-blocked-sites.html", "Annex", "")
+    context = PageContext("Nowhere", "a year", "Draft", date(2024, 1, 1))
+    assert "script-src 'sha256-" in render_sections([("", Markup(html))], item, context, [item])
+
+
+@pytest.mark.parametrize(
+    ("counts", "most"), [([3, 1], 3), ([31] * 500, 4), ([1] * 3000, 1), ([], 1)]
+)
+def test_a_large_annex_shows_some_rows_of_each_site(counts: list[int], most: int) -> None:
+    """What does not fit a page stands on the page of the site."""
+    assert fit_rows(pd.Series(counts, dtype="int64"), 2000) == most
+
+
+def test_every_name_leads_to_what_the_report_says_of_it(tmp_path: Path) -> None:
+    """To its page, else to its line in the index, else to the index; without an index nowhere."""
+    names = [LISTED, CLEAN, "never.example"]
+    page = tmp_path / "2-page.html"
+    page.write_text("; ".join(str(site_link(name)) for name in names), encoding="utf-8")
+    before = page.read_text(encoding="utf-8")
+    sites = tmp_path / "sites"
+    sites.mkdir()
+    (sites / site_file(LISTED)).write_text("", encoding="utf-8")
+    (sites / "index.html").write_text(f'<li id="{site_anchor(CLEAN)}">', encoding="utf-8")
+    lead_to_sites(tmp_path)
+    assert re.findall('href="([^"]+)"', page.read_text(encoding="utf-8")) == [
+        f"sites/{site_file(LISTED)}", f"sites/index.html#{site_anchor(CLEAN)}", "sites/index.html",
+    ]  # fmt: skip
+    shutil.rmtree(sites)
+    page.write_text(before, encoding="utf-8")
+    lead_to_sites(tmp_path)
+    assert _words(page.read_text(encoding="utf-8")) == "; ".join(names)
+    assert "href" not in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

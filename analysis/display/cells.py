@@ -7,9 +7,10 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 import pandas as pd
+from IPython.core.getipython import get_ipython
 from markupsafe import Markup
 
-from analysis.display.markup import macros
+from analysis.display.markup import is_publishing, macros
 from analysis.hosts import site_file
 from analysis.languages.values import visible
 from analysis.vocabulary import STATES, value_words
@@ -95,7 +96,7 @@ def cell(column: str, kind: Kind, value: object) -> Markup:
     if column == "chance":
         return Markup.escape(chance_words(str(value)))
     if kind == "text":
-        return text_cell(column, str(value))
+        return site_link(str(value)) if column == "domain" else text_cell(column, str(value))
     plain = {"number": number, "share": percent, "flag": yes_no}[kind](value)
     return Markup.escape(visible(plain))
 
@@ -141,11 +142,6 @@ def numbered(sentence: str, **counts: object) -> Markup:
         for name, count in counts.items()
     }
     return Markup.escape(sentence).format(**parts)
-
-
-def site_link(domain: str) -> Markup:
-    """The name of a listed or set-aside site, with a link to its page."""
-    return _macro("inward", f"sites/{site_file(domain)}", text_cell("domain", domain))
 
 
 def percent(value: object) -> str:
@@ -231,6 +227,22 @@ def link(target: str, words: str) -> Markup:
 def is_link(target: str) -> bool:
     """Whether :func:`link` makes a link to it."""
     return any(kind.fullmatch(target) for kind in (_LINK, _PAGE, _TABLE))
+
+
+def site_link(domain: str, root: str = "") -> Markup:
+    """The name of a site, which leads to what the report says of it.
+
+    A notebook has no such pages. In a report publication leads the names that have no page of
+    their own to their line in the index.
+
+    Args:
+        domain: its name.
+        root: the way from the page to the report's folder.
+    """
+    name = text_cell("domain", domain)
+    if get_ipython() is not None and not is_publishing():
+        return name
+    return _macro("site", f"{root}sites/{site_file(domain)}", name)
 
 
 def _link_words(column: str, target: str) -> str:

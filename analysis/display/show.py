@@ -123,6 +123,11 @@ def show_text(*paragraphs: str) -> None:
     _show(blocks().paragraphs(paragraphs))
 
 
+def show_markup(html: Markup) -> None:
+    """Show what is markup already, with every text in it inert."""
+    _show(html)
+
+
 def show_provenance(mapping: Mapping[str, object]) -> None:
     """Show where a page comes from: versions, digests, counts. Values may be lists or mappings."""
     _show(blocks().definitions(_entries(mapping), "provenance"))

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import pandas as pd
 
 from analysis.findings.halves import listed_domestic
-from analysis.findings.local_time import add_local_hours
 from analysis.findings.study import Study
 from analysis.hosts import registrable_domain
 from analysis.reference.networks import DOMESTIC, RANKED
@@ -85,41 +84,6 @@ def _summarise(rows: pd.DataFrame, names: Mapping[str, str]) -> dict[str, object
         "witness_url": witness["witness_url"],
         "note": "; ".join(notes),
     }
-
-
-def select_shown(blocked: pd.DataFrame, verdicts: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """The columns of ``blocked_sites`` for a page, with hours of the week and chance.
-
-    The chance is the least on any network that lists the site, and left out where a mark decides
-    on one. Sessions are shown, measurements stay in the file. A fictional country has no witness
-    pages.
-
-    Args:
-        blocked: the contract's ``blocked_sites``.
-        verdicts: the contract's ``verdicts``.
-        study: whose country's clocks show the local hours.
-    """
-    unseen = ["registrable_domain", "category_code", "is_local", "probe_asns",
-              "measurement_count", "blocked_count"]  # fmt: skip
-    shown = blocked.drop(columns=[*unseen, *(["witness_url"] if study.is_fictional else [])])
-    listed = blocked.assign(probe_asn=blocked["probe_asns"].str.split(";")).explode("probe_asn")
-    whole = verdicts[verdicts["period"] == "all"]
-    pairs = listed[["domain", "probe_asn"]].merge(whole, on=["domain", "probe_asn"])
-    pairs = add_local_hours(pairs, study.probe_cc)
-    of_site = pairs.groupby("domain")
-    for column in ("schedule", "local_schedule"):
-        if column in pairs and (pairs[column] != "").any():
-            shown[column] = shown["domain"].map(of_site[column].agg(_join_texts))
-    shown["chance"] = shown["domain"].map(of_site["chance"].agg(_least))
-    return shown[[*shown.columns.drop("note"), "note"]]
-
-
-def _join_texts(texts: pd.Series) -> str:
-    return "; ".join(sorted(set(texts) - {""}))
-
-
-def _least(chances: pd.Series) -> str:
-    return "" if (chances == "").any() else min(chances, key=float)
 
 
 def link_countries(aside: pd.DataFrame, study: Study) -> pd.DataFrame:

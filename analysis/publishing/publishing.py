@@ -68,6 +68,7 @@ from analysis.publishing.scheduling import (
     find_order,
     run_side_by_side,
 )
+from analysis.publishing.site_links import lead_to_sites
 
 _log = logging.getLogger(__name__)
 
@@ -161,6 +162,7 @@ def publish(
             write_sites(build, edition, every)
             write_pages(build, edition, every)
         _finish(build, editions, every, run, comparison, first_page)
+        lead_to_sites(build)
         _refuse_build_folder(build)
         display.update("publishing")
         swap(build, out)
@@ -187,6 +189,7 @@ def changed_report(out: Path, run: Mapping[str, Any]) -> Iterator[tuple[Path, di
         shutil.copytree(out, build, dirs_exist_ok=True)
         record = dict(run)
         yield build, record
+        lead_to_sites(build)
         write_run(build, {**record, "tables": list_tables(build / "tables")})
         _refuse_build_folder(build)
         swap(build, out)

@@ -1,0 +1,52 @@
+"use strict";
+// The annex: shows the rows that hold what is typed, and puts the sites in another order.
+(function () {
+  var controls = document.querySelector(".annex-controls");
+  var filter = controls.querySelector(".annex-filter");
+  var order = controls.querySelector(".annex-order");
+  var count = controls.querySelector(".annex-count");
+  var tables = Array.prototype.slice.call(document.querySelectorAll("table.annex"));
+  var groups = tables.map(function (table) {
+    return Array.prototype.slice.call(table.tBodies);
+  });
+
+  function textOf(row) { return row.textContent.toLowerCase(); }
+
+  // A site that holds the words is shown with all its rows, else the rows that hold them.
+  function narrow() {
+    var words = filter.value.trim().toLowerCase();
+    var shown = 0;
+    groups.forEach(function (bodies) {
+      bodies.forEach(function (body) {
+        var rows = Array.prototype.slice.call(body.rows);
+        var isSite = words === "" || textOf(rows[0]).indexOf(words) >= 0;
+        var hits = 0;
+        rows.slice(1).forEach(function (row) {
+          row.hidden = !isSite && textOf(row).indexOf(words) < 0;
+          hits += row.hidden ? 0 : 1;
+        });
+        body.hidden = hits === 0;
+        shown += body.hidden ? 0 : 1;
+      });
+    });
+    count.textContent = words === "" ? "" : String(shown);
+  }
+
+  function compare(one, other) {
+    var key = order.value;
+    var a = one.dataset[key], b = other.dataset[key];
+    if (key === "count" && a !== b) { return Number(b) - Number(a); }
+    if (a !== b) { return a < b ? -1 : 1; }
+    return one.dataset.name < other.dataset.name ? -1 : 1;
+  }
+
+  function sort() {
+    groups.forEach(function (bodies, place) {
+      bodies.slice().sort(compare).forEach(function (body) { tables[place].appendChild(body); });
+    });
+  }
+
+  controls.hidden = false;
+  filter.addEventListener("input", narrow);
+  order.addEventListener("change", sort);
+})();

@@ -1,0 +1,145 @@
+"""The annex: the list of blocked sites, a row for each stretch on a network, grouped by site."""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from analysis.display.cells import site_link
+from analysis.display.markup import make_environment
+from analysis.display.show import show_markup
+from analysis.findings.local_time import add_local_hours
+from analysis.languages.language import ENGLISH, Language
+from analysis.languages.values import elided, visible
+from analysis.sites.records import Row
+from analysis.sites.sentences import network_name, pairs_of_chance, word
+from analysis.vocabulary import LISTED, MECHANISMS, STATES
+
+TEMPLATES = Path(__file__).parent / "templates"
+#: Rows that a page can hold; of more, a site shows those of fewer networks.
+MOST_ROWS = 2000
+
+
+def show_annex(stretches: pd.DataFrame, categories: pd.DataFrame, probe_cc: str) -> None:
+    """Show the list in a notebook: the country's own sites, then the others.
+
+    Args:
+        stretches: the contract's ``blocked_site_networks``.
+        categories: the contract's ``categories``.
+        probe_cc: the country, whose capital has clocks of its own.
+    """
+    show_markup(render_annex(stretches, categories, probe_cc, ENGLISH))
+
+
+def render_annex(
+    stretches: pd.DataFrame, categories: pd.DataFrame, probe_cc: str, lang: Language
+) -> Markup:
+    """The list in a language, with what sorts and filters it.
+
+    Args:
+        stretches: the contract's ``blocked_site_networks``.
+        categories: the contract's ``categories``.
+        probe_cc: the country.
+        lang: of the words.
+    """
+    stretches = add_local_hours(stretches, probe_cc)
+    words = dict(zip(categories["category_code"], categories["category"], strict=True))
+    macros = _template(lang)
+    most = fit_rows(stretches["domain"].value_counts(), MOST_ROWS)
+    parts = [macros.symbols([(name, STATES[name]) for name in LISTED]), macros.controls()]
+    for is_local, caption in (
+        (True, lang.say("Blocked sites of the country")),
+        (False, lang.say("Blocked sites from elsewhere")),
+    ):
+        of_kind = stretches[stretches["is_local"] == is_local]
+        groups = list(_groups(of_kind, words, most, lang))
+        if groups:
+            parts.append(macros.table(caption, groups))
+        else:
+            parts.append(Markup("<p>{}: {}</p>").format(caption, lang.html("none.")))
+    return Markup("").join(Markup(part) for part in parts)
+
+
+def fit_rows(counts: pd.Series, most: int) -> int:
+    """How many rows each site may have so that all together are at most ``most``; one at least."""
+    limit = int(counts.max()) if len(counts) else 1
+    while limit > 1 and counts.clip(upper=limit).sum() > most:
+        limit -= 1
+    return limit
+
+
+@lru_cache(maxsize=8)
+def _template(lang: Language) -> Any:
+    return make_environment(TEMPLATES, lang=lang).get_template("annex.html.j2").module
+
+
+def _groups(
+    stretches: pd.DataFrame, categories: Mapping[str, str], most: int, lang: Language
+) -> Iterator[dict[str, Any]]:
+    """One site after the other, with its rows: those with most sessions first where not all fit."""
+    by_site: dict[str, list[Row]] = {}
+    for row in stretches.itertuples(index=False):
+        by_site.setdefault(str(row.domain), []).append(row)
+    for domain, rows in by_site.items():
+        kept = sorted(rows, key=lambda row: -int(row.blocked_session_count))[:most]
+        shown = [row for row in rows if row in kept]
+        count = len({row.probe_asn for row in rows})
+        category = categories.get(rows[0].category_code, "")
+        yield {
+            "name": elided(visible(domain)),
+            "since": min(row.blocked_from for row in rows),
+            "count": count,
+            "category": category,
+            "site": site_link(domain),
+            "facts": lang.html_plural(
+                "{category}; {n} network", "{category}; {n} networks", count,
+                category=word(lang, category),
+            ),
+            "rows": [_row(row, lang) for row in shown],
+            "more": lang.html_plural(
+                "And {n} row more, on the page of the site.",
+                "And {n} rows more, on the page of the site.",
+                len(rows) - len(shown),
+            )
+            if len(rows) > len(shown)
+            else "",
+        }  # fmt: skip
+
+
+def _row(row: Row, lang: Language) -> dict[str, Any]:
+    """The cells of one stretch."""
+    before, after = row.last_seen_open, row.first_seen_open_again
+    if not row.blocked_until:
+        until, end = lang.html("goes on"), Markup("")
+    else:
+        until = Markup.escape(lang.date(date.fromisoformat(row.blocked_until)))
+        end = lang.html("not open after")
+    if after:
+        end = lang.html("open again {day}", day=date.fromisoformat(after))
+    if "not tested since" in row.note:
+        end = lang.html("not tested since")
+    return {
+        "network": network_name(row),
+        "state": row.state,
+        "state_words": lang.html(STATES[row.state].words),
+        "since": lang.date(date.fromisoformat(row.blocked_from)),
+        "before": lang.html("open {day}", day=date.fromisoformat(before))
+        if before
+        else lang.html("not open before"),
+        "until": until,
+        "after": end,
+        "sessions": lang.html(
+            "{blocked} of {total}",
+            blocked=int(row.blocked_session_count),
+            total=int(row.session_count),
+        ),
+        "mechanism": word(lang, MECHANISMS.get(row.mechanism, row.mechanism)),
+        "hours": row.schedule,
+        "local": getattr(row, "local_schedule", ""),
+        "pairs": lang.number(pairs_of_chance(row.chance)) if row.chance else "–",
+        "flip": lang.number(int(row.sessions_to_flip)),
+    }
