@@ -17,7 +17,8 @@ from analysis.languages.language import ENGLISH, Language
 from analysis.languages.values import elided, visible
 from analysis.sites.records import Row
 from analysis.sites.sentences import network_name, pairs_of_chance, word
-from analysis.vocabulary import LISTED, MECHANISMS, STATES
+from analysis.tables import read_table
+from analysis.vocabulary import LISTED, MECHANISMS, SET_ASIDE_REASONS, STATES
 
 TEMPLATES = Path(__file__).parent / "templates"
 #: Rows that a page can hold; of more, a site shows those of fewer networks.
@@ -62,6 +63,42 @@ def render_annex(
         else:
             parts.append(Markup("<p>{}: {}</p>").format(caption, lang.html("none.")))
     return Markup("").join(Markup(part) for part in parts)
+
+
+def annex_sections(tables: str | Path, probe_cc: str, lang: Language) -> list[tuple[str, Markup]]:
+    """The annex as a page that needs no notebook, for a language that these are not written in.
+
+    Args:
+        tables: the folder of a report's tables.
+        probe_cc: the country.
+        lang: of the words.
+
+    Returns:
+        The heading of each section and what stands under it; the first has none.
+    """
+    names = ("blocked_site_networks", "categories", "set_aside")
+    stretches, categories, aside = (read_table(tables, name) for name in names)
+    pairs = len(stretches.drop_duplicates(["domain", "probe_asn"]))
+    sites, registered = stretches["domain"].nunique(), stretches["registrable_domain"].nunique()
+    macros = _template(lang)
+    counts = [
+        (word(lang, row.category), lang.number(int(row.domain_count)),
+         lang.number(int(row.blocked_domain_count)))
+        for row in categories.itertuples(index=False)
+    ]  # fmt: skip
+    reasons = [
+        (site_link(row.domain), word(lang, SET_ASIDE_REASONS.get(row.reason, row.reason)),
+         lang.number(int(row.measurement_count)), lang.number(int(row.anomaly_count)))
+        for row in aside.itertuples(index=False)
+    ]  # fmt: skip
+    return [
+        ("", Markup(macros.opening(sites, registered, pairs))),
+        (lang.say("The list"), render_annex(stretches, categories, probe_cc, lang)),
+        (lang.say("By category"), Markup(macros.categories(
+            lang.say("Tested and blocked sites by category"), counts))),
+        (lang.say("Set aside"), Markup(macros.aside(lang.say("Sites set aside"), reasons))),
+        (lang.say("Limits"), Markup(macros.limits())),
+    ]  # fmt: skip
 
 
 def fit_rows(counts: pd.Series, most: int) -> int:
