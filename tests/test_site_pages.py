@@ -21,7 +21,7 @@ from analysis.period import Period
 from analysis.publishing.rendering import PageContext, SetItem, render_sections
 from analysis.publishing.site_links import lead_to_sites
 from analysis.reference.events import Event
-from analysis.sites.annex import fit_rows, render_annex
+from analysis.sites.annex import annex_sections, fit_rows, render_annex
 from analysis.sites.pages import INDEX, make_pages
 from analysis.sites.records import Setting
 from analysis.sites.sentences import pairs_of_chance
@@ -219,6 +219,17 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
     item = SetItem("4-blocked-sites.html", "Annex", "")
     context = PageContext("Nowhere", "a year", "Draft", date(2024, 1, 1))
     assert "script-src 'sha256-" in render_sections([("", Markup(html))], item, context, [item])
+
+
+def test_the_annex_can_be_made_without_a_notebook(tables: Path) -> None:
+    """In another language, with the same numbers, and with what was set aside."""
+    sections = annex_sections(tables, "KE", open_language("km"))
+    html = "".join(content for _, content in sections)
+    assert [bool(head) for head, _ in sections] == [False, True, True, True, True]
+    assert "11 " in html
+    assert "20,000" in html
+    assert f'href="sites/{site_file(ASIDE)}"' in html
+    assert "<script>" not in html
 
 
 @pytest.mark.parametrize(

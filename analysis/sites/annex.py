@@ -81,16 +81,8 @@ def annex_sections(tables: str | Path, probe_cc: str, lang: Language) -> list[tu
     pairs = len(stretches.drop_duplicates(["domain", "probe_asn"]))
     sites, registered = stretches["domain"].nunique(), stretches["registrable_domain"].nunique()
     macros = _template(lang)
-    counts = [
-        (word(lang, row.category), lang.number(int(row.domain_count)),
-         lang.number(int(row.blocked_domain_count)))
-        for row in categories.itertuples(index=False)
-    ]  # fmt: skip
-    reasons = [
-        (site_link(row.domain), word(lang, SET_ASIDE_REASONS.get(row.reason, row.reason)),
-         lang.number(int(row.measurement_count)), lang.number(int(row.anomaly_count)))
-        for row in aside.itertuples(index=False)
-    ]  # fmt: skip
+    counts = [_count(row, lang) for row in categories.itertuples(index=False)]
+    reasons = [_reason(row, lang) for row in aside.itertuples(index=False)]
     return [
         ("", Markup(macros.opening(sites, registered, pairs))),
         (lang.say("The list"), render_annex(stretches, categories, probe_cc, lang)),
@@ -99,6 +91,19 @@ def annex_sections(tables: str | Path, probe_cc: str, lang: Language) -> list[tu
         (lang.say("Set aside"), Markup(macros.aside(lang.say("Sites set aside"), reasons))),
         (lang.say("Limits"), Markup(macros.limits())),
     ]  # fmt: skip
+
+
+def _count(row: Row, lang: Language) -> tuple[Markup, str, str]:
+    """A category with its sites that were tested, and those that are blocked."""
+    tested, blocked = int(row.domain_count), int(row.blocked_domain_count)
+    return word(lang, row.category), lang.number(tested), lang.number(blocked)
+
+
+def _reason(row: Row, lang: Language) -> tuple[Markup, Markup, str, str]:
+    """A site that is set aside, with the reason, and how much of it was unusual."""
+    reason = word(lang, SET_ASIDE_REASONS.get(row.reason, row.reason))
+    measured, unusual = int(row.measurement_count), int(row.anomaly_count)
+    return site_link(row.domain), reason, lang.number(measured), lang.number(unusual)
 
 
 def fit_rows(counts: pd.Series, most: int) -> int:
