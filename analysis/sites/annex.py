@@ -18,7 +18,7 @@ from analysis.languages.values import elided, visible
 from analysis.sites.records import Row
 from analysis.sites.sentences import network_name, pairs_of_chance, word
 from analysis.tables import read_table
-from analysis.vocabulary import LISTED, MECHANISMS, SET_ASIDE_REASONS, STATES
+from analysis.vocabulary import LISTED, MECHANISMS, NETWORK_KINDS, SET_ASIDE_REASONS, STATES
 
 TEMPLATES = Path(__file__).parent / "templates"
 #: Rows that a page can hold; of more, a site shows those of fewer networks.
@@ -65,32 +65,38 @@ def render_annex(
     return Markup("").join(Markup(part) for part in parts)
 
 
-def annex_sections(tables: str | Path, probe_cc: str, lang: Language) -> list[tuple[str, Markup]]:
+def render_annex_page(tables: str | Path, probe_cc: str, lang: Language) -> Markup:
     """The annex as a page that needs no notebook, for a language that these are not written in.
 
     Args:
         tables: the folder of a report's tables.
         probe_cc: the country.
         lang: of the words.
-
-    Returns:
-        The heading of each section and what stands under it; the first has none.
     """
-    names = ("blocked_site_networks", "categories", "set_aside")
-    stretches, categories, aside = (read_table(tables, name) for name in names)
+    names = ("blocked_site_networks", "categories", "networks", "set_aside")
+    stretches, categories, networks, aside = (read_table(tables, name) for name in names)
     pairs = len(stretches.drop_duplicates(["domain", "probe_asn"]))
     sites, registered = stretches["domain"].nunique(), stretches["registrable_domain"].nunique()
+    ranked = networks.sort_values(["rank", "probe_asn"], na_position="last")
     macros = _template(lang)
     counts = [_count(row, lang) for row in categories.itertuples(index=False)]
+    ranks = [_rank(row, lang) for row in ranked.itertuples(index=False)]
     reasons = [_reason(row, lang) for row in aside.itertuples(index=False)]
-    return [
-        ("", Markup(macros.opening(sites, registered, pairs))),
-        (lang.say("The list"), render_annex(stretches, categories, probe_cc, lang)),
-        (lang.say("By category"), Markup(macros.categories(
-            lang.say("Tested and blocked sites by category"), counts))),
-        (lang.say("Set aside"), Markup(macros.aside(lang.say("Sites set aside"), reasons))),
-        (lang.say("Limits"), Markup(macros.limits())),
-    ]  # fmt: skip
+    content = macros.page(
+        render_annex(stretches, categories, probe_cc, lang),
+        macros.opening(sites, registered, pairs),
+        macros.categories(lang.say("Tested and blocked sites by category"), counts),
+        macros.networks(lang.say("Networks, sites tested and sites blocked"), ranks),
+        macros.aside(lang.say("Sites set aside"), reasons),
+    )
+    return Markup(content)
+
+
+def _rank(row: Row, lang: Language) -> tuple[Markup, Markup, str, str]:
+    """A network with its kind, and how many sites it blocks of those that were tested."""
+    blocked, tested = int(row.blocked_domain_count), int(row.domain_count)
+    kind = word(lang, NETWORK_KINDS.get(row.kind, row.kind))
+    return network_name(row), kind, lang.number(blocked), lang.number(tested)
 
 
 def _count(row: Row, lang: Language) -> tuple[Markup, str, str]:
