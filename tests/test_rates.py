@@ -25,7 +25,8 @@ _OUTCOMES = {
     "nxdomain": ("blocked", "dns.nxdomain", "dns.nxdomain"),
     "down": ("down", "", "http.down"),
 }
-ONE, TWO, THREE, TUNNEL = 64500, 64501, 64502, 64510
+# An AS number has 32 bits, and whoever sends a measurement writes what he likes.
+ONE, TWO, THREE, TUNNEL = 64500, 64501, 4_294_967_295, 64510
 _NUMBERS = count()
 
 
