@@ -104,6 +104,7 @@ def show_changes(
         shown = shown.drop(columns="note")
     for kind, words in KINDS.items():
         rows = shown[shown["kind"] == kind].drop(columns="kind")
+        rows = rows.rename(columns={"item": "domain"}) if kind == "site" else rows
         if len(rows):
             tables += render_table(
                 rows, f"{words} that changed", "", 12,

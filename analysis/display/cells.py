@@ -21,7 +21,10 @@ Kind = Literal["number", "share", "asn", "date", "flag", "state", "list", "link"
 LONGEST_TEXT = 120
 LONGEST_NOTE = 600
 
-_LISTS = {"cause", "mechanisms", "networks", "probe_asns", "resolver_asns", "matched_networks"}
+_SITES = {"gained", "lost"}
+_LISTS = _SITES | {
+    *("cause", "mechanisms", "networks", "probe_asns", "resolver_asns", "matched_networks"),
+}
 _DATES = {
     *("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again"),
     *("since", "until", "day", "month", "date", "first_day", "last_day"),
@@ -209,7 +212,10 @@ def list_cell(column: str, text: str) -> Markup:
     return _macro(
         "items",
         [
-            {"content": text_cell(column, item), "is_short": len(item) <= _SHORT_ITEM}
+            {
+                "content": site_link(item) if column in _SITES else text_cell(column, item),
+                "is_short": len(item) <= _SHORT_ITEM,
+            }
             for item in items
         ],
     )
