@@ -14,9 +14,9 @@ the ``vocabulary``.
 ``verdicts``      outcomes → a verdict for each site and network, with its dates
 ``display``       a frame in, something to look at out
 ``findings``      what the notebooks call
+``drafting``      what a meeting decides of a draft, and the sheets for it
 ``sites``         the tables, said site by site: the annex, a page for each, the index
 ``publishing``    notebooks → pages
-``drafting``      what a meeting decides of a draft, and the sheets for it
 ``auditing``      a draft's statements, and an earlier report, held against a report's tables
 ``validation``    the method against worlds with known truth
 ``simulate``      the fictional country; it imports none of the others

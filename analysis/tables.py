@@ -130,7 +130,7 @@ TABLES = {
             "category_code",
             "category_code category domain_count# blocked_domain_count# measurement_count#",
         ),
-        _table("findings", "id", "id kind rank# claim evidence"),
+        _table("findings", "id", "id kind rank# claim evidence decision"),
         _table("claims_audit", "claim_id", "claim_id where claim relation result arithmetic"),
         _table("decisions", "", "item decision reason date@ role status period method"),
         _table("changes", "kind item", "kind item before after cause note"),

@@ -277,15 +277,22 @@ def test_causes_are_read_from_the_runs(
 
 
 def test_a_decision_is_a_cause(tmp_path: Path) -> None:
-    """It stands beside what else moved the site."""
+    """It stands beside what else moved the site; one that does not hold here is none."""
     before = _report(tmp_path / "a", {"a.org": "blocked", "b.org": "blocked"})
     after = _report(tmp_path / "b", {"a.org": "ok", "b.org": "blocked"}, input_digest="b")
-    decisions = {"item": ["a.org", "b.org", "F2"], "decision": ["relabel", "leave out", "reword"]}
-    frame = pd.DataFrame(decisions).reindex(columns=list(TABLES["decisions"].columns))
-    frame.to_csv(after.tables / "decisions.csv", index=False)
+    decided = [("a.org", "relabel"), ("b.org", "leave_out"), ("F2", "reword"), ("F3", "keep")]
+    rows = [
+        {"item": item, "decision": decision, "status": "applied" if item != "F3" else "not_applied"}
+        for item, decision in decided
+    ]
+    columns = TABLES["decisions"].columns
+    write_table(
+        after.tables, "decisions", pd.DataFrame(rows, columns=list(columns), dtype="str").fillna("")
+    )
     changes = compare_reports(before, after).set_index(["kind", "item"])["cause"].to_dict()
     assert changes[("site", "a.org")] == "data;decision"
     assert changes[("site", "b.org")] == changes[("finding", "F2")] == "decision"
+    assert ("finding", "F3") not in changes
 
 
 def test_reports_of_two_countries_are_refused(command: Any, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What meetings decide: the file, the sheet that it comes back on, and what applies to a report."""
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,11 +24,15 @@ from analysis.drafting.decisions import (
 from analysis.drafting.feedback import FIRST_ROW, SHEET, list_items, show_form, write_sheet
 from analysis.drafting.filled_sheet import read_filled_sheet
 from analysis.drafting.merging import merge_decisions, write_decisions
+from analysis.drafting.shown import decide_first_page
 from analysis.errors import ContractError, ParameterError
+from analysis.findings.decided import find_left_out, mark_decided, read_decided
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.period import Period
 from analysis.tables import TABLES, write_table
 
+HOSTILE = "=HYPERLINK(1) <script>alert(1)</script> \u202e" + "x" * 10_000
+CLAIMS = {"F2": HOSTILE}
 YEAR = Basis("QM", Period.parse("2024-01-01", "2025-01-01"), 8)
 KEPT = Decision("F2", "keep", "The numbers were checked.", "2025-02-01", "statistician", YEAR)
 ENTRY = """\
@@ -41,7 +46,6 @@ ENTRY = """\
     rules_version: 8
 """
 FILE = f"probe_cc: QM\ndecisions:\n{ENTRY}"
-HOSTILE = "=HYPERLINK(1) <script>alert(1)</script> \u202e" + "x" * 10_000
 
 
 def _write(folder: Path, text: str) -> Path:
@@ -104,8 +108,6 @@ def _frame(name: str, *rows: dict[str, object]) -> pd.DataFrame:
 
 @pytest.fixture
 def tables(tmp_path: Path) -> Path:
-    if "findings" not in TABLES:
-        pytest.skip("the findings have no table yet")
     """A finding, a listed site, a tested one; and a decision of this run and one of another."""
     folder = tmp_path / "tables"
     elsewhere = replace(KEPT, item="gone.test", basis=replace(YEAR, rules_version=7))
@@ -133,7 +135,7 @@ def test_a_decision_of_this_run_on_nothing_stops_it(tables: Path, item: str, wha
 
 @pytest.fixture
 def sheet(tables: Path) -> Path:
-    write_sheet(tables, "Draft 2 =1+1", list_items(tables), YEAR)
+    write_sheet(tables, "Draft 2 =1+1", list_items(tables, CLAIMS), YEAR)
     return tables / SHEET
 
 
@@ -157,7 +159,7 @@ def _row(sheet: openpyxl.worksheet.worksheet.Worksheet, line: int, *cells: objec
 def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Path) -> None:
     """Prefilled with what stands decided; what is added comes into the file, and once only."""
     same = sheet.read_bytes()
-    write_sheet(tables, "Draft 2 =1+1", list_items(tables), YEAR)
+    write_sheet(tables, "Draft 2 =1+1", list_items(tables, CLAIMS), YEAR)
     assert sheet.read_bytes() == same
     cells = openpyxl.load_workbook(sheet)["feedback"]
     assert [cells.cell(line, 1).value for line in (FIRST_ROW, FIRST_ROW + 1)] == ["F2", "a.test"]
@@ -252,9 +254,37 @@ def test_a_hostile_sheet_is_refused(
         read_filled_sheet(path)
 
 
+def test_decisions_stand_beside_what_they_are_on(tables: Path) -> None:
+    """A finding that was left out is not on the page; all decisions are in one place, those of
+    another run as not applied; tables lose no row."""
+    hostile = replace(KEPT, reason=HOSTILE[:600])
+    gone = replace(KEPT, item="F3", decision="leave_out")
+    site = replace(gone, item="a.test", decision="relabel")
+    other = replace(gone, item="F4", basis=replace(YEAR, rules_version=7))
+    write_table(tables, "decisions", decision_table([hostile, gone, site, other], YEAR))
+    page = {"findings": [{"id": name, "claim": name} for name in ("F2", "F3", "F4")]}
+    decided = decide_first_page(page, tables)
+    assert [one["id"] for one in decided["findings"]] == ["F2", "F4"]
+    beside = decided["findings"][0]["decision"]
+    assert "Decided on 1 February 2025: keep." in re.sub("<.*?>", "", beside)
+    assert decided["findings"][1]["decision"] == ""
+    _, section = decided["decided"]
+    assert "3 decisions of a meeting hold" in section
+    assert section.count("Not applied") == 1
+    assert "<script" not in beside + section
+    assert "\u202e" not in beside + section
+    assert find_left_out(read_decided(tables)) == {"F3"}
+    frame = pd.DataFrame({"domain": ["a.test", "b.test"], "note": ["at least since", ""]})
+    assert mark_decided(frame, tables)["note"].tolist() == [
+        "at least since; decided on 2025-02-01: relabel", "",
+    ]  # fmt: skip
+    write_table(tables, "decisions", decision_table([], YEAR))
+    assert decide_first_page(page, tables)["decided"] == ()
+
+
 def test_the_form_has_a_box_for_each_item(tables: Path) -> None:
     """What stands decided is ticked; a claim cannot act."""
-    html = "".join(content for _, content in show_form(list_items(tables)))
+    html = "".join(content for _, content in show_form(list_items(tables, CLAIMS)))
     assert html.count('class="choices"') == 2
     assert html.count("☒ Keep") == 1
     assert "a.test" in html

@@ -17,7 +17,7 @@ from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH, Language
 from analysis.reference.countries import country_name
 from analysis.tables import read_table
-from analysis.vocabulary import CAUSES, LISTED, STATES
+from analysis.vocabulary import CAUSES, DECISIONS, LISTED, STATES
 
 HEADING = "What changed since the last draft"
 #: Kinds of change, in the order in which they are shown.
@@ -220,11 +220,16 @@ def _site_networks(report: Report) -> Values:
 
 
 def _decisions(report: Report) -> Values:
-    """Item → what a meeting decided of it."""
-    if not (report.tables / "decisions.csv").is_file():
+    """Item → what a meeting decided of it, where that holds for the report."""
+    if not (report.tables / "decisions.csv").is_file():  # an earlier version tells of none
         return {}
-    frame = read_table(report.tables, "decisions")
-    return dict(zip(frame["item"], frame["decision"], strict=True))
+    decisions = read_table(report.tables, "decisions")
+    applied = decisions[decisions["status"] == "applied"]
+    # an earlier report is anybody's, and may have decisions of its own
+    return {
+        str(row.item): DECISIONS.get(str(row.decision), str(row.decision))
+        for row in applied.itertuples(index=False)
+    }
 
 
 def _with_decisions(changes: pd.DataFrame, before: Report, after: Report) -> pd.DataFrame:
@@ -233,12 +238,14 @@ def _with_decisions(changes: pd.DataFrame, before: Report, after: Report) -> pd.
         (row["kind"], row["item"]): {name: str(row[name]) for name in _COLUMNS}
         for row in changes.to_dict("records")
     }
+    # where nothing else differs between the runs, nothing else has moved the item either
+    cause = ";".join([*find_causes(before, after), "decision"])
     for item, old, new in _differences(_decisions(before), _decisions(after)):
         kind = "finding" if item[:1] == "F" and item[1:].isdigit() else "site"
         note = f"decided: {new or 'withdrawn'}"
         row = by_key.get((kind, item))
         if row:
-            row |= {"cause": f"{row['cause']};decision", "note": f"{row['note']}; {note}"}
+            row |= {"cause": cause, "note": "; ".join(filter(None, (row["note"], note)))}
         else:
             changed = {"before": old, "after": new, "cause": "decision", "note": note}
             by_key[kind, item] = {"kind": kind, "item": item, **changed}

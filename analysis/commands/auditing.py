@@ -87,7 +87,7 @@ def status_in_words(probe_cc: str, status: str, lang: Language = ENGLISH) -> str
 def audit_page(draft: Draft, run: Mapping[str, Any]) -> Appendix:
     """The page of a report that is being made."""
 
-    def make(tables: Path) -> list[Section]:
+    def make(tables: Path, _: Mapping[str, Any]) -> list[Section]:
         audited = audit_claims(draft, Report(tables.parent, run))
         write_table(tables, "claims_audit", audited)
         return show_audit(draft, audited)

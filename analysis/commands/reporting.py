@@ -15,9 +15,12 @@ from analysis.commands.auditing import (
     comparison_with,
     status_in_words,
 )
+from analysis.commands.reviewing import feedback_page, narrative_page
 from analysis.commands.settings import Settings
 from analysis.drafting.basis import Basis
 from analysis.drafting.decisions import Decision, decision_table, load_decisions, review_path
+from analysis.drafting.narrative import load_narrative
+from analysis.drafting.shown import decide_first_page
 from analysis.errors import ParameterError
 from analysis.findings.first_page import word_first_page
 from analysis.findings.parameters import StudyParameters, changed_numbers
@@ -55,7 +58,7 @@ READS: Mapping[str, Group[str]] = {
 
 @dataclass(frozen=True)
 class HeldAgainst:
-    """What somebody said before that a report is held against, each if there is one."""
+    """What people said and decided before that a report is held against, each if there is one."""
 
     draft: Draft | None = None
     previous: Report | None = None
@@ -66,7 +69,7 @@ NOTHING = HeldAgainst()
 
 
 def read_earlier(settings: Settings) -> HeldAgainst:
-    """The draft and the earlier report that the settings name, and what meetings have decided.
+    """The draft and the earlier report that the settings name, and what people wrote and decided.
 
     The fictional country has a draft.
 
@@ -81,6 +84,8 @@ def read_earlier(settings: Settings) -> HeldAgainst:
     if previous and previous.probe_cc != settings.probe_cc:
         accepted = f"is a report of {previous.probe_cc}; one of {settings.probe_cc} is accepted"
         raise ParameterError("PREVIOUS", settings.previous, accepted)
+    for lang in settings.languages:
+        load_narrative(settings.probe_cc, lang.code)  # a fault in a text ends here
     return HeldAgainst(load_draft(claims) if claims else None, previous, decisions)
 
 
@@ -122,17 +127,23 @@ def make_report(
         comparison=comparison_with(earlier.previous) if earlier.previous else None,
         prepare=lambda tables: write_table(tables, "decisions", decisions),
         first_page=_word_first_page,
-        editions=[_edition(lang, settings, lists) for lang in settings.languages],
+        editions=[_edition(lang, settings, lists, run) for lang in settings.languages],
     )
     return out / "index.html"
 
 
-def _edition(lang: Language, settings: Settings, lists: ReferenceLists) -> Edition:
+def _edition(
+    lang: Language, settings: Settings, lists: ReferenceLists, run: Mapping[str, Any]
+) -> Edition:
     """The report in one of its languages."""
     first, codes = settings.languages[0], tuple(one.code for one in settings.languages)
     page = page_context(settings.study, settings.status, lang)
     edition = Edition(replace(page, languages=codes), find_folder(lang, first))
-    return replace(edition, sites=site_pages(settings.study, lists, lang, f"../{edition.up}"))
+    return replace(
+        edition,
+        sites=site_pages(settings.study, lists, lang, f"../{edition.up}"),
+        pages=(narrative_page(settings.probe_cc, lang), feedback_page(run, edition)),
+    )
 
 
 def site_pages(
@@ -157,8 +168,9 @@ def site_pages(
 
 
 def _word_first_page(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
-    """The first page in a language."""
-    summary: Summary = word_first_page(tables, findings, lang)  # type: ignore[assignment]
+    """The first page in a language, with what was decided of it."""
+    worded = word_first_page(tables, findings, lang)
+    summary: Summary = decide_first_page(worded, tables, lang)  # type: ignore[assignment]
     return summary
 
 

@@ -1,19 +1,25 @@
-"""``review``: a filled-in feedback sheet into the country's file; and the form in a report."""
+"""``review``: a filled-in feedback sheet into the country's file; and a report's pages for people:
+the form for a meeting, and what was written around the findings.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from analysis.drafting.basis import Basis
 from analysis.drafting.decisions import check_decisions, review_path
 from analysis.drafting.feedback import PAGE, list_items, show_form, write_sheet
 from analysis.drafting.filled_sheet import read_filled_sheet
 from analysis.drafting.merging import merge_decisions, write_decisions
+from analysis.drafting.narrative import PAGE as NARRATIVE
+from analysis.drafting.narrative import check_keys, load_narrative, narrative_title, show_narrative
 from analysis.errors import printable
-from analysis.languages.language import ENGLISH
-from analysis.publishing.editions import Appendix
+from analysis.findings.first_page import word_first_page
+from analysis.languages.language import Language
+from analysis.publishing.editions import Appendix, Edition
 from analysis.publishing.rendering import Section, SetItem
-from analysis.reference.countries import country_name
 
 
 def review(file: Path, *, dry_run: bool) -> str:
@@ -42,19 +48,37 @@ def review(file: Path, *, dry_run: bool) -> str:
     return "\n".join(printable(line) for line in (*merged.changes, last))
 
 
-def feedback_page(run: Mapping[str, Any]) -> Appendix:
-    """The form of a report that is being made, and its sheet."""
-    basis = Basis.of_run(run)
+def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
+    """The form of a report that is being made; beside the first one, its sheet.
 
-    def make(tables: Path) -> list[Section]:
+    Args:
+        run: what ``run.json`` will say.
+        edition: the language, and where its pages lie.
+    """
+    basis, lang = Basis.of_run(run), edition.page.lang
+
+    def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
         check_decisions(tables)
-        items = list_items(tables)
-        title = ENGLISH.say(
-            "Feedback on the draft: {country}, {period}, {status}",
-            country=country_name(basis.probe_cc), period=basis.period, status=run["status"],
-        )  # fmt: skip
-        write_sheet(tables, title, items, basis)
-        return show_form(items)
+        worded = word_first_page(tables, findings, lang)["findings"]
+        claims = {one["id"]: Markup(f"{one['claim']} {one['sites']}").striptags() for one in worded}
+        items = list_items(tables, claims, lang)
+        if not edition.folder:
+            page = edition.page
+            title = f"{lang.say('Feedback form')} · {page.country} · {page.period} · {page.status}"
+            write_sheet(tables, title, items, basis, lang)
+        return show_form(items, lang, edition.up)
 
-    line = ENGLISH.say("Each finding and each listed site, with boxes to tick, for a meeting.")
-    return Appendix(SetItem(PAGE, ENGLISH.say("Feedback form"), line), make)
+    line = lang.say("Each finding and each listed site, with boxes to tick, for a meeting.")
+    return Appendix(SetItem(PAGE, lang.say("Feedback form"), line), make)
+
+
+def narrative_page(probe_cc: str, lang: Language) -> Appendix:
+    """What people have written around the findings, in one language."""
+
+    def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
+        texts = load_narrative(probe_cc, lang.code)
+        check_keys(texts, findings)
+        return show_narrative(texts, findings, lang)
+
+    line = lang.say("Background, law, recommendations, and how to contribute.")
+    return Appendix(SetItem(NARRATIVE, narrative_title(lang), line), make)

@@ -14,6 +14,7 @@ import yaml
 
 from analysis.drafting.basis import Basis, read_number
 from analysis.errors import ContractError, ParameterError
+from analysis.findings.decided import APPLIED
 from analysis.hosts import normalise
 from analysis.period import Period, parse_date
 from analysis.reference.countries import parse_country
@@ -24,7 +25,7 @@ from analysis.vocabulary import DECISIONS
 
 #: One file a country.
 REVIEWS = REPOSITORY / "data" / "review"
-APPLIED, NOT_APPLIED = "applied", "not_applied"
+NOT_APPLIED = "not_applied"
 LONGEST_REASON, LONGEST_ROLE = 600, 80
 
 _KEYS = ("item", "decision", "reason", "date", "role", "since", "until", "rules_version")

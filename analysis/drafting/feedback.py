@@ -1,6 +1,6 @@
 """What a meeting writes its objections on: a spreadsheet, and the same as a form for paper."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,10 +9,12 @@ from typing import Any
 import xlsxwriter
 from markupsafe import Markup
 
+from analysis.display.cells import link
 from analysis.display.markup import macros
 from analysis.display.spreadsheet import CREATED, as_text
 from analysis.drafting.basis import Basis
-from analysis.drafting.decisions import APPLIED, LONGEST_REASON, LONGEST_ROLE
+from analysis.drafting.decisions import LONGEST_REASON, LONGEST_ROLE
+from analysis.findings.decided import read_decided
 from analysis.languages.language import ENGLISH, Language
 from analysis.tables import read_table
 from analysis.vocabulary import DECISIONS, STATES
@@ -46,20 +48,17 @@ class Item:
         return DECISIONS.get(self.decision, "")
 
 
-def list_items(tables: Path, lang: Language = ENGLISH) -> list[Item]:
+def list_items(tables: Path, findings: Mapping[str, str], lang: Language = ENGLISH) -> list[Item]:
     """The findings in the order of their ids, then the listed sites by name.
 
     Args:
-        tables: with ``findings``, ``blocked_sites`` and ``decisions``.
-        lang: of the claims on sites; those on findings are as the table has them.
+        tables: with ``blocked_sites`` and ``decisions``.
+        findings: id → claim, in the language.
+        lang: of the claims on sites.
     """
-    decisions = read_table(tables, "decisions")
-    decided = {
-        str(row["item"]): {name: str(row[name]) for name in ("decision", "reason", "role", "date")}
-        for row in decisions[decisions["status"] == APPLIED].to_dict("records")
-    }
-    findings, sites = read_table(tables, "findings"), read_table(tables, "blocked_sites")
-    claims = {str(row.id): str(row.claim) for row in findings.itertuples(index=False)}
+    decided = read_decided(tables)
+    sites = read_table(tables, "blocked_sites")
+    claims = dict(sorted(findings.items()))
     claims |= {str(row.domain): _site_claim(row, lang) for row in sites.itertuples(index=False)}
     return [Item(name, claim, **decided.get(name, {})) for name, claim in claims.items()]
 
@@ -82,12 +81,17 @@ def write_sheet(
             about.write_string(line, 1, as_text(value))
 
 
-def show_form(items: Sequence[Item], lang: Language = ENGLISH) -> list[tuple[str, Markup]]:
-    """The sections of the form for paper: how it is used, then the findings and the sites."""
+def show_form(
+    items: Sequence[Item], lang: Language = ENGLISH, up: str = ""
+) -> list[tuple[str, Markup]]:
+    """The sections of the form for paper: how it is used, then the findings and the sites.
+
+    ``up`` is the way from the page to the top of the report, where the sheet lies.
+    """
     form = macros("form.html.j2", lang)
     findings = [item for item in items if "." not in item.name]
     sites = [item for item in items if "." in item.name]
-    sections = [("", Markup(form.opening(SHEET)))]
+    sections = [("", Markup(form.opening(link(f"{up}tables/{SHEET}", SHEET))))]
     for heading, part in ((lang.say("Findings"), findings), (lang.say("Listed sites"), sites)):
         if part:
             sections.append((heading, Markup(form.items(part, list(DECISIONS.values())))))

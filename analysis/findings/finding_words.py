@@ -59,12 +59,14 @@ class Telling:
         numbers: the headline numbers by name.
         lang: the language.
         period: the whole period.
+        left_out: sites that a meeting took off the page; they are counted and not named.
     """
 
     finding: Mapping[str, Any]
     numbers: Mapping[str, Any]
     lang: Language
     period: Period
+    left_out: frozenset[str] = frozenset()
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -82,8 +84,9 @@ class Telling:
 
     def sites(self, sites: Sequence[str]) -> list[Markup]:
         """The first sites, each with a link to its page, and how many more there are."""
-        named = [site_link(site) for site in sites[:_MOST_NAMED]]
-        more = len(sites) - _MOST_NAMED
+        shown = [site for site in sites if site not in self.left_out][:_MOST_NAMED]
+        named = [site_link(site) for site in shown]
+        more = len(sites) - len(shown)
         return named + (
             [self.lang.html_plural("{n} other", "{n} others", more)] if more > 0 else []
         )
@@ -127,6 +130,7 @@ def _draw_onset(tell: Telling) -> Markup:
     """A line per site on the axis of the whole period, with the events that fall in these days."""
     lang, period, values = tell.lang, tell.period, tell.values
     older, new = group_spans(values["older"]), group_spans(values["new"])
+    new = {site: spans for site, spans in new.items() if site not in tell.left_out}
     shown = sorted(new, key=lambda site: (-int(new[site][0]["network_count"]), site))[:MOST_ROWS]
     rows = [
         Row(
@@ -288,13 +292,20 @@ def _changes(tell: Telling) -> Words:
 
 
 def _hours(tell: Telling) -> Words:
-    lang, rows = tell.lang, tell.values["rows"]
-    site, network, utc, local, first, last = rows[0]
+    lang = tell.lang
     claim = lang.html_plural(
         "{n} site is blocked at hours of the week only.",
         "{n} sites are blocked at hours of the week only.",
         len(tell.finding["sites"]),
     )
+    caveat = lang.html(
+        "Such hours are found from three days on that fail inside them and are open outside; they "
+        "are whole hours."
+    )
+    rows = [row for row in tell.values["rows"] if row[0] not in tell.left_out]
+    if not rows:
+        return Words(claim, Markup(""), Markup(""), (caveat,))
+    site, network, utc, local, first, last = rows[0]
     named = lang.html(
         "{site} on {network}: {hours}, from {first} to {last}.",
         site=site_link(site), network=network, hours=schedule_words(local, lang),
@@ -321,10 +332,6 @@ def _hours(tell: Telling) -> Words:
     )
     alt = lang.say(
         "A day's axis with the hours at which each of {n} sites was blocked.", n=len(rows)
-    )
-    caveat = lang.html(
-        "Such hours are found from three days on that fail inside them and are open outside; they "
-        "are whole hours."
     )
     return Words(claim, named, draw_figure(drawn, alt, reading), (caveat,))
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.display.cells import counted
+from analysis.findings.decided import find_left_out, read_decided
 from analysis.findings.finding_words import Telling, word_finding
 from analysis.findings.study import Study
 from analysis.findings.summary import summarise
@@ -34,8 +36,9 @@ def write_findings(tables: str | Path, study: Study) -> dict[str, int]:
     """
     summary = summarise(tables, study)
     write_json(Path(tables) / _DATA, summary)
-    rows = [_row(summary, finding) for finding in summary["findings"]]
-    columns = ["id", "kind", "rank", "claim", "evidence"]
+    decided = read_decided(tables)
+    rows = [_row(summary, finding, decided) for finding in summary["findings"]]
+    columns = ["id", "kind", "rank", "claim", "evidence", "decision"]
     write_table(tables, "findings", pd.DataFrame(rows, columns=columns))
     numbers: dict[str, int] = summary["numbers"]
     return numbers
@@ -58,7 +61,7 @@ def word_first_page(
     summary = json.loads((tables / _DATA).read_text(encoding="utf-8"))
     numbers = {name: one["value"] for name, one in findings.items()} | summary["numbers"]
     period = Period.parse(summary["since"], summary["until"])
-    page = Telling({}, numbers, lang, period)
+    page = Telling({}, numbers, lang, period, find_left_out(read_decided(tables)))
     return {
         "answer": _answer(page, summary),
         "numbers": list(_numbers(page)),
@@ -72,12 +75,16 @@ def word_first_page(
     }
 
 
-def _row(summary: Mapping[str, Any], finding: Mapping[str, Any]) -> dict[str, Any]:
+def _row(
+    summary: Mapping[str, Any], finding: Mapping[str, Any], decided: Mapping[str, dict[str, str]]
+) -> dict[str, Any]:
     """A row of ``findings.csv``: the claim is plain English."""
     period = Period.parse(summary["since"], summary["until"])
-    words = word_finding(Telling(finding, summary["numbers"], ENGLISH, period))
+    left_out = find_left_out(decided)
+    words = word_finding(Telling(finding, summary["numbers"], ENGLISH, period, left_out=left_out))
     claim = f"{words.claim} {words.sites}"
-    return {**finding, "claim": Markup(claim).striptags()}
+    decision = decided.get(finding["id"], {}).get("decision", "")
+    return {**finding, "claim": Markup(claim).striptags(), "decision": decision}
 
 
 def _answer(page: Telling, summary: Mapping[str, Any]) -> Markup:
@@ -147,7 +154,7 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
 
 
 def _finding(page: Telling, finding: Mapping[str, Any], root: str) -> dict[str, Any]:
-    words = word_finding(Telling(finding, page.numbers, page.lang, page.period))
+    words = word_finding(replace(page, finding=finding))
     return {
         "id": finding["id"],
         "claim": words.claim,

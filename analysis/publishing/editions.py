@@ -35,12 +35,12 @@ class Appendix:
 
     Attributes:
         item: the page.
-        make: is given the folder of the tables, where it may leave its own; returns the page's
-            sections.
+        make: is given the folder of the tables, where it may leave its own, and the findings of
+            ``run.json``; returns the page's sections.
     """
 
     item: SetItem
-    make: Callable[[Path], Sequence[Section]]
+    make: Callable[[Path, Mapping[str, Any]], Sequence[Section]]
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,13 @@ def write_sites(build: Path, edition: Edition, every: Sequence[SetItem]) -> None
         write_page(build / edition.folder / item.file, html)
 
 
-def write_pages(build: Path, edition: Edition, every: Sequence[SetItem]) -> None:
+def write_pages(
+    build: Path, edition: Edition, every: Sequence[SetItem], findings: Mapping[str, Any]
+) -> None:
     """Write the other pages of a language but the first one."""
     for appendix in edition.pages:
         html = render_sections(
-            appendix.make(build / "tables"),
+            appendix.make(build / "tables", findings),
             appendix.item,
             edition.page,
             edition.place_items(every),

@@ -36,6 +36,7 @@ class Finding(TypedDict, total=False):
     claim: str
     sites: str  # a sentence that names them
     figure: str
+    decision: str  # what a meeting decided of it
     caveats: list[str]
     evidence: str  # "4-blocked-sites.html#by-network" or "tables/verdicts.csv"
 
@@ -46,6 +47,7 @@ class Summary(TypedDict, total=False):
     answer: str  # one sentence that answers the report's question
     numbers: list[Number]
     findings: list[Finding]  # in the order in which they are shown
+    decided: Section | tuple[()]  # all that meetings decided
     order: str  # how they are ordered and numbered
     certainty: list[str]  # how sure the report is
     unknowns: list[str]
@@ -88,7 +90,7 @@ def render_summary(
 
 def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The summary with every optional field there, so that a mistyped one is an error."""
-    whole = {name: summary.get(name, "") for name in ("answer", "order")}
+    whole = {name: summary.get(name, "") for name in ("answer", "order", "decided")}
     whole |= {name: summary.get(name, []) for name in ("certainty", "unknowns", *_ENTRIES)}
     unknown = summary.keys() - whole.keys()
     for name, keys in _ENTRIES.items():
@@ -101,7 +103,7 @@ def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 _ENTRIES = {
     "numbers": ("value", "label", "caveat"),
-    "findings": ("id", "claim", "sites", "figure", "caveats", "evidence"),
+    "findings": ("id", "claim", "sites", "figure", "caveats", "evidence", "decision"),
 }
 
 

@@ -154,13 +154,14 @@ def publish(
         works = {notebook.stem: partial(make_page, notebook) for notebook in notebooks}
         run_side_by_side(works, order, at_once, kernels.kill, progress)
         display.update("first page")
+        headlines = _findings(findings)
         for appendix in appendices:
-            html = render_sections(appendix.make(tables), appendix.item, page, every)
+            html = render_sections(appendix.make(tables, headlines), appendix.item, page, every)
             write_page(build / appendix.item.file, html)
         for edition in editions:
             display.update(f"pages of sites, {edition.page.lang.code}")
             write_sites(build, edition, every)
-            write_pages(build, edition, every)
+            write_pages(build, edition, every, headlines)
         _finish(build, editions, every, run, comparison, first_page)
         lead_to_sites(build)
         _refuse_build_folder(build)

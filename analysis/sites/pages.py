@@ -10,6 +10,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.display.markup import make_environment
+from analysis.drafting.shown import show_decision
+from analysis.findings.decided import read_decided
 from analysis.hosts import site_anchor, site_file
 from analysis.languages.language import Language
 from analysis.languages.values import elided, visible
@@ -48,11 +50,13 @@ def make_pages(tables: str | Path, setting: Setting, lang: Language) -> Iterator
         lang: of the pages.
     """
     sites, records = read_records(tables)
+    decided = read_decided(tables)
     yield SitePage(INDEX, lang.say("Find a site"), list_names(sites, lang))
     axis = make_axis(lang, setting.period, setting.events)
     for record in records:
         name = elided(visible(record.site.domain))
-        content = describe_site(record, setting, lang, axis)
+        decision = show_decision(decided.get(record.site.domain), lang)
+        content = describe_site(record, setting, lang, axis, decision)
         yield SitePage(f"sites/{site_file(record.site.domain)}", name, content)
 
 
@@ -67,8 +71,10 @@ def _template(name: str, lang: Language) -> Any:
     return make_environment(TEMPLATES, lang=lang).get_template(name)
 
 
-def describe_site(record: SiteRecord, setting: Setting, lang: Language, axis: Axis) -> Markup:
-    """What the page of a site holds."""
+def describe_site(
+    record: SiteRecord, setting: Setting, lang: Language, axis: Axis, decision: Markup
+) -> Markup:
+    """What the page of a site holds; ``decision`` is what a meeting decided of it, or nothing."""
     is_listed = record.site.status == "listed"
     witnesses = sentences.list_witnesses(record)
     return Markup(
@@ -77,7 +83,7 @@ def describe_site(record: SiteRecord, setting: Setting, lang: Language, axis: Ax
             status_code=record.site.status,
             category=_say_kind(lang, record),
             tests=sentences.say_tests(lang, record),
-            remarks=[],
+            remarks=[decision],
             the_axis=axis,
             pairs=list(_pairs(record, setting, lang, axis)),
             reasons=[] if is_listed else [sentences.word(lang, record.note)],
