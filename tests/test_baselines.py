@@ -243,11 +243,11 @@ def _listing(*pairs: tuple[str, str]) -> pd.DataFrame:
 
 
 def test_methods_are_compared_site_by_site() -> None:
-    """One row a site that any method lists; our reason is that on the networks others name."""
+    """One row a site that any method lists; our reason is the annex's."""
     verdicts = _verdicts(
         ("a.example", "AS1", "blocked", "dns.sinkhole"),
-        ("b.example", "AS1", "ok", "broken_session"),
-        ("b.example", "AS2", "down", "name_does_not_exist"),
+        ("b.example", "AS1", "ok", "name_does_not_exist"),
+        ("b.example", "AS2", "down", ""),
         ("c.example", "AS9", "likely_blocked", "dns.nxdomain"),
         ("d.example", "AS1", "ok", ""),
     )

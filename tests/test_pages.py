@@ -14,6 +14,7 @@ from traitlets.config import Config
 from analysis.display import bars, grids, show
 from analysis.display.cells import cell, column_kind, percent
 from analysis.display.markup import PUBLISHING, notebook_style
+from analysis.display.tables import MOST_FOLDED
 from analysis.vocabulary import STATES
 
 HOSTILE = [
@@ -189,6 +190,21 @@ def test_folded_rows_are_all_there() -> None:
     assert html.index("<details") < html.index(">site3<")
     assert "Show the other 4 of 7 rows" in html
     assert list(frame) == ["domain"]
+
+
+def test_what_a_file_has_is_not_printed_at_length() -> None:
+    """A page of hundreds of sites stays readable: some rows, some more folded, and the file."""
+    frame = pd.DataFrame({"domain": [f"site{i}" for i in range(900)]})
+    html = shown(lambda: show.show_table(frame, caption="Sites", fold_after=3, file="sites.csv"))
+    assert html.count("<tr>") == 2 + 3 + MOST_FOLDED
+    assert "Show 100 more of 900 rows" in html
+    assert '<details class="rows on-screen">' in html
+    assert 'All 900 rows are in <a href="tables/sites.csv">sites.csv</a>.' in html
+    pairs = pd.DataFrame([(f"s{i:03}", asn, "ok") for i in range(500) for asn in range(31)],
+                         columns=["domain", "probe_asn", "state"])  # fmt: skip
+    matrix = shown(lambda: show.show_matrix(pairs, caption="Matrix"))
+    assert len(matrix) < 800_000
+    assert "verdicts.csv" in matrix
 
 
 def test_matrix_says_every_cell_in_words() -> None:

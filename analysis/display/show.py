@@ -31,6 +31,8 @@ def show_table(
     note: str = "",
     fold_after: int = 40,
     headings: Mapping[str, str] | None = None,
+    file: str = "",
+    is_printed: bool = True,
 ) -> None:
     """Show a frame as a table; the index is not shown, the first column heads each row.
 
@@ -41,8 +43,14 @@ def show_table(
         note: a sentence under it.
         fold_after: rows past this many are folded (and printed).
         headings: words for columns that differ from the vocabulary (``vocabulary.HEADINGS``).
+        file: a published table that has all rows; some more are folded here, and on paper are none.
+        is_printed: whether the rows that are folded are printed. Where not, some more are folded,
+            and the notebook has all.
     """
-    _show(render_table(frame, caption, note, fold_after, headings or {}))
+    table = render_table(
+        frame, caption, note, fold_after, headings or {}, file=file, is_printed=is_printed
+    )
+    _show(table)
 
 
 def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
@@ -169,7 +177,7 @@ def show_matrix(
         frame: ``domain, probe_asn, state``, and ``insufficient_reason`` where the words shall say
             it; one row per pair, a missing pair is not tested.
         names: ``AS123`` → name of the network.
-        fold_after: sites past this many are folded (and printed).
+        fold_after: sites past this many are folded (and printed); of very many the file has all.
     """
     if frame.empty:
         show_table(frame, caption=caption, note=note)

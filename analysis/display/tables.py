@@ -1,12 +1,13 @@
 """A frame → a table or a matrix as HTML: what each cell holds, and what is folded."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.display.cells import NOTES, Kind, cell, column_kind, is_empty, number
+from analysis.display.cells import NOTES, Kind, cell, column_kind, is_empty, link, number
 from analysis.display.grids import ordered_matrix
 from analysis.display.markup import macros
 from analysis.vocabulary import LISTED, MATRIX_STATES, State, heading
@@ -18,7 +19,9 @@ _CLASSES: dict[Kind, str] = {
 }
 #: Columns that fit a page upright, and across; notes beside many need the latter sooner.
 _UPRIGHT, _ACROSS, _ACROSS_WITH_NOTES = 8, 11, 8
-_MOST_NETWORKS = 12
+_MOST_NETWORKS = 20
+#: Rows that a page holds besides those shown at once, where they can be had elsewhere.
+MOST_FOLDED = 100
 
 
 def blocks() -> Any:
@@ -27,11 +30,25 @@ def blocks() -> Any:
 
 
 def render_table(
-    frame: pd.DataFrame, caption: str, note: str, fold_after: int, headings: Mapping[str, str]
+    frame: pd.DataFrame,
+    caption: str,
+    note: str,
+    fold_after: int,
+    headings: Mapping[str, str],
+    *,
+    file: str = "",
+    is_printed: bool = True,
 ) -> Markup:
     """A frame as a table; see ``show.show_table``."""
     if frame.empty:
         return Markup(blocks().nothing(caption, note))
+    whole, is_printed = len(frame), is_printed and not file
+    if not is_printed:
+        frame = frame.iloc[: fold_after + MOST_FOLDED]
+    left_out = {
+        "rows": whole - len(frame), "paper": 0 if is_printed else max(whole - fold_after, 0),
+        "all": whole, "file": link(f"tables/{file}", file) if file else "",
+    }  # fmt: skip
     names = [str(name) for name in frame]
     kinds = {str(name): column_kind(name, frame[name]) for name in frame}
     heads = [
@@ -40,9 +57,9 @@ def render_table(
     ]
     parts = [
         {**part, "content": blocks().table(part["caption"], heads, _rows(rows, kinds))}
-        for rows, part in _folded(frame, caption, fold_after, "rows")
+        for rows, part in _folded(frame, caption, fold_after, "rows", whole)
     ]
-    return Markup(blocks().parts(parts, _width(names), note))
+    return Markup(blocks().parts(parts, _width(names), note, left_out))
 
 
 def render_matrix(
@@ -55,12 +72,20 @@ def render_matrix(
         frame = frame.assign(state=words)
     states = ordered_matrix(frame)
     heads = [f"{names[asn]} ({asn})" if names.get(asn) else asn for asn in states.columns]
-    squares = {
-        code: blocks().square(MATRIX_STATES.get(code, State(code, "", "", "", "")))
-        for code in pd.unique(states.to_numpy().ravel())
+    looks = {
+        code: MATRIX_STATES.get(code, State(code, "", "", "", ""))
+        for code in sorted(pd.unique(states.to_numpy().ravel()))
     }
+    prefix = hashlib.sha256(caption.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    ids = {code: f"k{prefix}-{place}" for place, code in enumerate(looks)}
+    squares = {code: blocks().square(look, ids[code]) for code, look in looks.items()}
+    left_out = {
+        "rows": max(len(states) - fold_after - MOST_FOLDED, 0), "paper": 0, "all": len(states),
+        "file": link("tables/verdicts.csv", "verdicts.csv"),
+    }  # fmt: skip
     parts = []
-    for shown, part in _folded(states, caption, fold_after, "sites"):
+    most = states.iloc[: fold_after + MOST_FOLDED]
+    for shown, part in _folded(most, caption, fold_after, "sites", len(states)):
         # the totals of what is unfolded are those of all
         totals = (states if shown.index[0] == states.index[0] else shown).isin(LISTED).sum()
         rows = list(_matrix_rows(shown, squares))
@@ -68,11 +93,12 @@ def render_matrix(
         content = blocks().matrix(part["caption"], heads, rows, counts, total)
         parts.append({**part, "content": content})
     width = " widest" if len(states.columns) > _MOST_NETWORKS else ""
-    return Markup(blocks().parts(parts, width, note))
+    symbols = blocks().symbols([(ids[code], look) for code, look in looks.items()])
+    return Markup(symbols) + Markup(blocks().parts(parts, width, note, left_out))
 
 
 def _folded(
-    frame: pd.DataFrame, caption: str, fold_after: int, what: str
+    frame: pd.DataFrame, caption: str, fold_after: int, what: str, whole: int
 ) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
     """The first rows, and those that are folded, with what each part is called."""
     first, rest = frame.iloc[:fold_after], frame.iloc[fold_after:]
@@ -82,7 +108,9 @@ def _folded(
             rest,
             {
                 "caption": f"{caption} – {what} from {fold_after + 1:,}",
-                "summary": f"Show the other {len(rest):,} of {len(frame):,} {what}",
+                "summary": f"Show the other {len(rest):,} of {len(frame):,} {what}"
+                if len(frame) == whole
+                else f"Show {len(rest):,} more of {whole:,} {what}",
             },
         )
 

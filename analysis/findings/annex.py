@@ -110,10 +110,10 @@ def set_aside(
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     cells = whole[(whole["set_aside_reason"] != "") & ~whole["domain"].isin(annexed)]
     counts = domains.set_index("domain")
+    reason_of = find_reasons(cells)
     rows = []
     for domain, rows_of in cells.groupby("domain", sort=True):
-        reasons = rows_of["set_aside_reason"]
-        reason = "not_domestic" if (reasons == "not_domestic").any() else reasons.iloc[0]
+        reasons, reason = rows_of["set_aside_reason"], reason_of[str(domain)]
         asns = sorted(rows_of.loc[reasons == reason, "probe_asn"])
         rows.append(
             {
@@ -127,6 +127,21 @@ def set_aside(
         )
     columns = ["domain", "reason", "measurement_count", "anomaly_count", "networks", "note"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def find_reasons(whole: pd.DataFrame) -> dict[str, str]:
+    """Site → why it is set aside: one reason, the same on every page.
+
+    Args:
+        whole: the contract's ``verdicts`` of the whole period, or some of its sites.
+    """
+    cells = whole[whole["set_aside_reason"] != ""]
+    reasons = cells.drop_duplicates("domain").set_index("domain")["set_aside_reason"]
+    foreign = set(cells.loc[cells["set_aside_reason"] == "not_domestic", "domain"])
+    return {
+        str(site): "not_domestic" if site in foreign else str(reason)
+        for site, reason in reasons.items()
+    }
 
 
 def count_blocking_networks(networks: pd.DataFrame) -> int:

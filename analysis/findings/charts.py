@@ -142,7 +142,10 @@ def show_changes(study: Study, changes: pd.DataFrame, counts: Mapping[str, int])
         f"{_say_rows(frame['change'].map(CHANGES), frame['count'])}.",
         caption="Sites by change between the halves.",
     )
-    show_table(changes, caption="Listed sites, first half against second")
+    order = changes["change"].map(list(CHANGES).index)
+    by_change = changes.assign(order=order).sort_values(["order", "domain"]).drop(columns="order")
+    caption = "Listed sites, first half against second"
+    show_table(by_change, caption=caption, fold_after=60, file="semester_changes.csv")
 
 
 def show_categories(study: Study, categories: pd.DataFrame) -> None:
@@ -204,7 +207,7 @@ def show_set_aside(aside: pd.DataFrame) -> None:
     reasons = aside.groupby("reason").size().rename("domain_count").reset_index()
     reasons = reasons.sort_values(["domain_count", "reason"], ascending=[False, True])
     show_table(reasons, caption="Sites set aside by reason", headings={"domain_count": "Sites"})
-    show_table(aside, caption="Sites set aside", fold_after=25)
+    show_table(aside, caption="Sites set aside", fold_after=25, file="set_aside.csv")
 
 
 def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
@@ -268,7 +271,8 @@ def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
         caption="Intervals and the tests around them",
         note="Chance: at most this share of pairs that nobody blocks would look so; empty where a "
         "mark of blocking decides. blocking_intervals.csv has the moments of all edges.",
-        fold_after=25,
+        fold_after=20,
+        file="blocking_intervals.csv",
     )
 
 
@@ -286,7 +290,8 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
         note="Where a site failed for one reason on many networks it has one row: the first day "
         "and the last on any of them, all sessions, the least chance. withheld_intervals.csv has a "
         "row for each network.",
-        fold_after=15,
+        fold_after=12,
+        file="withheld_intervals.csv",
         headings={"why": "Why it is not listed", "blocked_from": "Failed from",
                   "blocked_until": "Failed until", "mechanism": "How", "probe_asns": "Networks"},
     )  # fmt: skip
@@ -361,9 +366,11 @@ def show_disagreement(compared: pd.DataFrame) -> None:
     )
     differing = compared[~compared[list(METHODS)].all(axis=1)]
     flags = differing.drop(columns="why")
-    show_table(flags, caption="Sites on which the methods differ", fold_after=25)
+    caption = "Sites on which the methods differ"
+    show_table(flags, caption=caption, fold_after=25, is_printed=False)
     reasons = differing[["domain", "why"]]
-    show_table(reasons, caption="What each method would say", fold_after=10)
+    caption = "What each method would say"
+    show_table(reasons, caption=caption, fold_after=10, is_printed=False)
 
 
 def show_sweep(study: Study, swept: pd.DataFrame, site_count: int) -> None:

@@ -63,7 +63,7 @@ def claim_verdicts(access: pd.DataFrame, listed: pd.DataFrame, elsewhere: pd.Dat
             "{ok_access_pair_count} are reachable, and {unsettled_access_pair_count} are not "
             "settled: on {disagreeing_access_pair_count} of these the tests disagree, on the "
             "others too little was tested. {other_pair_count} pairs on VPNs, hosting and "
-            "foreign networks are judged as well and list no site.",
+            "foreign networks are judged as well and put no site on the list.",
             judged_access_pair_count=len(access),
             ok_access_pair_count=(access["state"] == "ok").sum(),
             unsettled_access_pair_count=len(unsettled),

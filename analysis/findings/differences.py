@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.findings.annex import find_reasons
 from analysis.tables import read_table
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.vocabulary import FLIPS, LISTED, METHODS, SET_ASIDE_REASONS
@@ -29,8 +30,7 @@ def compare_methods(
     Returns:
         One row per site that any method lists, by name: ``domain``; ``state``, the strongest that
         we give it on an access network (empty: not tested there); one flag per method, ours
-        (``this_method``) first; ``set_aside_reason``, ours on the networks that the others name;
-        ``why``, in words.
+        (``this_method``) first; ``set_aside_reason``, that of the annex; ``why``, in words.
     """
     whole = verdicts[verdicts["period"] == "all"]
     domestic = _as_text(networks.loc[networks["is_domestic"].astype(bool), "probe_asn"])
@@ -43,10 +43,8 @@ def compare_methods(
     table["state"] = table["domain"].map(_strongest(access)).fillna("")
     for key, frame in flags.items():
         table[key] = table["domain"].isin(set(frame["domain"]))
-    named = pd.concat([ours[_CELL], *(frame[_CELL] for frame in theirs.values())])
-    reasons = _reasons(whole, named)
     table["set_aside_reason"] = (
-        table["domain"].map(reasons).fillna("").mask(table["this_method"], "")
+        table["domain"].map(find_reasons(whole)).fillna("").mask(table["this_method"], "")
     )
     table["why"] = _explain(table, whole, ours, methods)
     return table
@@ -161,16 +159,6 @@ def _strongest(cells: pd.DataFrame) -> dict[str, str]:
     rank = cells["state"].map({state: place for place, state in enumerate(STATES_BY_STRENGTH)})
     ranked = cells.assign(rank=rank).sort_values(["domain", "rank"])
     return dict(ranked.drop_duplicates("domain")[["domain", "state"]].to_numpy())
-
-
-def _reasons(whole: pd.DataFrame, named: pd.DataFrame) -> dict[str, str]:
-    """Site → why we set it aside on the networks that others name, by most failing measurements."""
-    cells = whole[whole["set_aside_reason"] != ""].merge(named.drop_duplicates(), on=_CELL)
-    cells = cells.assign(weight=cells["measurement_count"] - cells["ok_count"])
-    sums = cells.groupby(["domain", "set_aside_reason"])["weight"].sum().reset_index()
-    sums["rank"] = sums["set_aside_reason"].map({n: i for i, n in enumerate(SET_ASIDE_REASONS)})
-    ranked = sums.sort_values(["domain", "weight", "rank"], ascending=[True, False, True])
-    return dict(ranked.drop_duplicates("domain")[["domain", "set_aside_reason"]].to_numpy())
 
 
 def _explain(

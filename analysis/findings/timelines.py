@@ -49,7 +49,9 @@ def draw_timeline(
     shown = _draw(order[:MOST_ROWS], by_site, period, marked)
     rest = order[MOST_ROWS : MOST_ROWS + _MOST_FOLDED]
     if rest:
-        summary = f"Show {len(rest)} of the other {len(order) - MOST_ROWS} sites"
+        others = len(order) - MOST_ROWS
+        part = "" if others == len(rest) else f"{len(rest)} of "
+        summary = f"Show {part}the other {others} sites"
         shown += fold_rest(_draw(rest, by_site, period, marked), summary)
     words = [f"{site}: {say_spans(ENGLISH, by_site[site])}" for site in order[:MOST_ROWS]]
     dated = [f"{number}, {day}, {event}" for number, (day, event) in enumerate(marked, start=1)]

@@ -266,6 +266,7 @@ def _show_sessions(working: Working, name: str) -> None:
         "50 are tried besides, and the mean of the three counts. The sessions of one day count no "
         "more than the clearest of them twice.",
         fold_after=5,
+        is_printed=False,
         headings={
             "time": "Began, UTC", "shows": "The site was", "share": "Fails by itself",
             "site_share": "Site", "site_teacher": "Learnt from", "probe_share": "Probe",

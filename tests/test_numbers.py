@@ -1,0 +1,186 @@
+"""One number everywhere: what stands on two pages of a report is the same, or is named otherwise.
+
+A headline number stands in an element ``data`` with the name that it has in ``run.json``.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.vocabulary import SET_ASIDE_REASONS
+
+pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
+
+#: These stand on more than one page.
+SHARED = {
+    "blocked_domain_count", "blocked_registrable_domain_count", "blocked_local_domain_count",
+    "traced_domain_count", "access_network_count", "blocking_network_count",
+    "listed_access_pair_count", "judged_access_pair_count", "unsettled_access_pair_count",
+    "measurement_count", "domain_count", "set_aside_count", "newly_blocked_count",
+    "no_longer_blocked_count", "still_blocked_count", "mixed_count", "not_comparable_count",
+}  # fmt: skip
+
+
+class _Page(HTMLParser):
+    """The named numbers of a page, its anchors, and the rows of its tables by caption."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.numbers: list[tuple[str, str, str]] = []
+        self.ids: list[str] = []
+        self.tables: dict[str, list[list[str]]] = defaultdict(list)
+        self._key: tuple[str, str] | None = None
+        self._caption: str | None = None
+        self._text = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.ids += [given["id"]] if "id" in given else []
+        if tag == "data":
+            self._key, self._text = (given["data-key"], given["value"]), ""
+        elif tag in ("caption", "th", "td"):
+            self._text = ""
+        elif tag == "tr" and self._caption:
+            self.tables[self._caption].append([])
+
+    def handle_data(self, data: str) -> None:
+        self._text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "data" and self._key:
+            self.numbers.append((*self._key, self._text.strip()))
+        elif tag == "table":
+            self._caption = None
+        elif tag == "caption":
+            self._caption = self._text.partition(" – ")[0]
+        elif tag in ("th", "td") and self._caption and self.tables[self._caption]:
+            self.tables[self._caption][-1].append(self._text.strip())
+
+
+@pytest.fixture(scope="module")
+def pages(fictional_report: Path) -> dict[str, _Page]:
+    """Every page of the report, in each language, by its place."""
+    found = sorted(fictional_report.rglob("*.html"))
+    assert len(found) > 50  # with the pages of sites
+    return {str(path.relative_to(fictional_report)): _Page(path) for path in found}
+
+
+@pytest.fixture(scope="module")
+def headlines(fictional_report: Path) -> dict[str, Any]:
+    run = json.loads((fictional_report / "run.json").read_text(encoding="utf-8"))
+    return {name: one["value"] for name, one in run["findings"].items()}
+
+
+def _table(report: Path, name: str) -> pd.DataFrame:
+    path = report / "tables" / f"{name}.csv"
+    return pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
+
+
+def _rows(page: _Page, caption: str) -> Iterator[list[str]]:
+    """The rows of the tables with a caption, without heads, feet and empty ones."""
+    rows = [row for row in page.tables[caption] if row]
+    assert rows, caption
+    return iter(rows)
+
+
+def test_a_number_is_the_same_wherever_it_stands(
+    pages: dict[str, _Page], headlines: dict[str, Any]
+) -> None:
+    """Value and text of each named number are those of ``run.json``; the most important ones do
+    stand on several pages, so that there is something to compare."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for place, page in pages.items():
+        for name, value, text in page.numbers:
+            assert name in headlines, (place, name)
+            number = float(value)
+            assert number == pytest.approx(float(headlines[name])), (place, name)
+            if name.endswith("_share"):
+                assert text == f"{100 * number:.1f} %", (place, name)
+            else:
+                assert re.sub(r"\D", "", text) == value, (place, name)
+            places[name].add(place)
+    alone = {name for name in SHARED if len(places[name]) < 2}
+    assert not alone
+    assert {"site_precision_share", "pair_recall_share"} <= set(places)
+
+
+def test_headlines_are_what_the_tables_say(
+    fictional_report: Path, headlines: dict[str, Any]
+) -> None:
+    """Counted once more, from the published tables alone."""
+    networks, verdicts = _table(fictional_report, "networks"), _table(fictional_report, "verdicts")
+    access = set(
+        networks.loc[networks["kind"].isin(["isp", "mobile", "education", "unknown"]), "probe_asn"]
+    )
+    whole = verdicts[(verdicts["period"] == "all")]
+    judged = whole[whole["probe_asn"].isin(access)]
+    pairs = judged[judged["state"].isin(["blocked", "likely_blocked"])]
+    per_site = pairs["domain"].value_counts()
+    counted = {
+        "access_network_count": len(access),
+        "ranked_network_count": (networks["rank"] != "").sum(),
+        "blocking_network_count": pairs["probe_asn"].nunique(),
+        "blocked_domain_count": len(per_site),
+        "judged_access_pair_count": len(judged),
+        "listed_access_pair_count": len(pairs),
+        "unsettled_access_pair_count": (judged["state"] == "insufficient").sum(),
+        "disagreeing_access_pair_count": (judged["insufficient_reason"] == "mixed").sum(),
+        "ok_access_pair_count": (judged["state"] == "ok").sum(),
+        "other_pair_count": len(whole) - len(judged),
+        "single_network_domain_count": (per_site == 1).sum(),
+        "one_report_pair_count": (pairs["sessions_to_flip"] == "1").sum(),
+        "set_aside_count": len(_table(fictional_report, "set_aside")),
+    }
+    assert {name: headlines[name] for name in counted} == counted
+    assert len(_table(fictional_report, "blocked_site_networks")[["domain", "probe_asn"]]
+               .drop_duplicates()) == len(pairs)  # fmt: skip
+
+
+def test_the_matrix_has_the_sites_of_the_list(
+    pages: dict[str, _Page], fictional_report: Path
+) -> None:
+    caption = "State of each site of the list on each network, whole period"
+    _, *rows, total = _rows(pages["2-confirmation.html"], caption)
+    assert {row[0] for row in rows} == set(_table(fictional_report, "blocked_sites")["domain"])
+    assert total[0] == "Blocked or likely blocked"
+
+
+def test_a_site_has_one_reason(pages: dict[str, _Page], fictional_report: Path) -> None:
+    """Whatever page says why it is not listed."""
+    aside = _table(fictional_report, "set_aside").set_index("domain")["reason"].to_dict()
+    listed = _table(fictional_report, "sites").set_index("domain")
+    of_sites = listed.loc[listed["status"] == "set_aside", "reason"]
+    assert of_sites.to_dict() == aside
+    head, *rows = _rows(pages["5-method-comparison.html"], "Sites on which the methods differ")
+    place = head.index("Set aside because")
+    said = {row[0]: row[place] for row in rows if row[0] in aside}
+    assert len(said) > 10
+    assert said == {site: SET_ASIDE_REASONS[aside[site]] for site in said}
+
+
+def test_findings_have_their_numbers_on_the_first_page_alone(
+    pages: dict[str, _Page], fictional_report: Path
+) -> None:
+    """One id for each kind, in the order of their ranks; each leads to a place that is there."""
+    findings = _table(fictional_report, "findings")
+    ranked = findings.assign(rank=findings["rank"].astype(int)).sort_values("rank")
+    for place, page in pages.items():
+        anchors = [one for one in page.ids if re.fullmatch(r"F\d+", one)]
+        is_first = Path(place).name == "index.html" and "sites" not in place
+        assert anchors == (list(ranked["id"]) if is_first else []), place
+        assert len(page.ids) == len(set(page.ids)), place
+    kinds = dict(zip(findings["kind"], findings["id"], strict=True))
+    assert kinds == {"onset": "F1", "networks": "F2", "methods": "F3", "categories": "F4",
+                     "changes": "F5", "hours": "F6"}  # fmt: skip
+    assert ranked["kind"].iloc[0] == "onset"
+    for row in findings.itertuples(index=False):
+        file, _, anchor = str(row.evidence).partition("#")
+        assert anchor in pages[file].ids, row
