@@ -66,9 +66,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(published_report: Path) -> list[Path]:
-    found = sorted(published_report.glob("*.html"))
-    of_sites = sorted(published_report.glob("sites/*-*.html"), key=lambda page: page.stat().st_size)
-    found += [*published_report.glob("sites/index.html"), *of_sites[:1], *of_sites[-1:]]
+    found = []
+    for folder in (published_report, published_report / "km"):
+        found += sorted(folder.glob("*.html"))
+        of_sites = sorted(folder.glob("sites/*-*.html"), key=lambda page: page.stat().st_size)
+        found += [*folder.glob("sites/index.html"), *of_sites[:1], *of_sites[-1:]]
     assert (published_report / "index.html") in found
     return found
 
@@ -79,9 +81,10 @@ def _open(browser: Any, page: Path, width: int, **options: Any) -> tuple[Any, li
     context.set_offline(True)
     tab = context.new_page()
     noise: list[str] = []
-    inside = page.parent.as_uri()
+    # pages of sites share the font of their language
+    inside = (page.parent.as_uri(), (page.parent.parent / "fonts").as_uri())
     tab.on("request", lambda request: noise.append(request.url)
-           if not request.url.startswith((inside, "data:")) else None)  # fmt: skip
+           if not request.url.startswith((*inside, "data:")) else None)  # fmt: skip
     tab.on("console", lambda message: noise.append(f"{message.type}: {message.text}"))
     tab.on("pageerror", lambda error: noise.append(str(error)))
     tab.goto(page.as_uri(), wait_until="load")
