@@ -28,12 +28,13 @@ from analysis.findings.reference_lists import ReferenceLists
 from analysis.findings.study import open_observations
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.publishing.editions import Edition, PageSet, find_folder
+from analysis.publishing.editions import Appendix, Edition, PageSet, find_folder
 from analysis.publishing.first_page import Summary
 from analysis.publishing.publishing import publish
 from analysis.publishing.rendering import PageContext, Section, SetItem
 from analysis.publishing.scheduling import Display
 from analysis.reference import countries
+from analysis.sites.annex import render_annex_page
 from analysis.sites.pages import INDEX, make_pages, stylesheet
 from analysis.sites.records import Setting
 from analysis.sources.opening import OONI
@@ -54,6 +55,10 @@ READS: Mapping[str, Group[str]] = {
     "5-method-comparison": ("2-confirmation",),
     "6-validation": (),
 }
+
+
+#: The page of the notebook that is made anew in other languages.
+ANNEX = "4-blocked-sites.html"
 
 
 @dataclass(frozen=True)
@@ -139,11 +144,21 @@ def _edition(
     first, codes = settings.languages[0], tuple(one.code for one in settings.languages)
     page = page_context(settings.study, settings.status, lang)
     edition = Edition(replace(page, languages=codes), find_folder(lang, first))
-    return replace(
-        edition,
-        sites=site_pages(settings.study, lists, lang, f"../{edition.up}"),
-        pages=(narrative_page(settings.probe_cc, lang), feedback_page(run, edition)),
+    sites = site_pages(settings.study, lists, lang, f"../{edition.up}")
+    # at the top, in English, the annex is the notebook's
+    annex = () if lang == first == ENGLISH else (_annex_page(settings.probe_cc, lang),)
+    pages = (*annex, narrative_page(settings.probe_cc, lang), feedback_page(run, edition))
+    return replace(edition, sites=sites, pages=pages)
+
+
+def _annex_page(probe_cc: str, lang: Language) -> Appendix:
+    """The annex in a language that the notebooks are not written in."""
+    line = lang.say(
+        "Every site that was blocked or likely blocked on at least one of the country's access "
+        "networks, with category, period, method and networks; and what was set aside, and why."
     )
+    item = SetItem(ANNEX, lang.say("Annex: blocked sites"), line)
+    return Appendix(item, lambda tables, _: [("", render_annex_page(tables, probe_cc, lang))])
 
 
 def site_pages(
@@ -164,7 +179,7 @@ def site_pages(
 
     line = lang.say("Every name that was tested, and what became of it.")
     item = SetItem(INDEX, lang.say("Find a site"), line)
-    return PageSet(item, make, ("index.html", INDEX, "4-blocked-sites.html"), stylesheet())
+    return PageSet(item, make, ("index.html", INDEX, ANNEX), stylesheet())
 
 
 def _word_first_page(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from analysis.display.cells import site_link
 from analysis.display.markup import make_environment
 from analysis.display.show import show_markup
-from analysis.findings.local_time import add_local_hours
+from analysis.findings.local_time import add_local_hours, schedule_words
 from analysis.languages.language import ENGLISH, Language
 from analysis.languages.values import elided, visible
 from analysis.sites.records import Row
@@ -186,8 +186,8 @@ def _row(row: Row, lang: Language) -> dict[str, Any]:
             total=int(row.session_count),
         ),
         "mechanism": word(lang, MECHANISMS.get(row.mechanism, row.mechanism)),
-        "hours": row.schedule,
-        "local": getattr(row, "local_schedule", ""),
+        "hours": schedule_words(row.schedule, lang),
+        "local": schedule_words(getattr(row, "local_schedule", ""), lang),
         "pairs": lang.number(pairs_of_chance(row.chance)) if row.chance else "–",
         "flip": lang.number(int(row.sessions_to_flip)),
     }
