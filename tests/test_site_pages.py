@@ -24,7 +24,7 @@ from analysis.reference.events import Event
 from analysis.sites.annex import fit_rows, render_annex, render_annex_page
 from analysis.sites.pages import INDEX, make_pages
 from analysis.sites.records import Setting
-from analysis.sites.sentences import pairs_of_chance
+from analysis.sites.sentences import pairs_of_chance, say_spelling
 from analysis.tables import TABLES, read_table, write_table
 from analysis.vocabulary import METHODS
 
@@ -147,6 +147,9 @@ def test_what_is_set_aside_has_its_reason_and_what_failed(pages: dict[str, str])
     words = _words(pages[f"sites/{site_file(ASIDE)}"])
     assert "Set aside, and not on the list of blocked sites: The site was down." in words
     assert "5 sessions failed from 1 April 2024 to 9 April 2024. Not listed:" in words
+    assert (
+        "0 of 30 sessions failed in a way that blocking could cause, 18 reached the site." in words
+    )
     assert "Could it be something else?" not in words
 
 
@@ -259,6 +262,18 @@ def test_every_name_leads_to_what_the_report_says_of_it(tmp_path: Path) -> None:
     lead_to_sites(tmp_path)
     assert _words(page.read_text(encoding="utf-8")) == "; ".join(names)
     assert "href" not in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("domain", "spelled"),
+    [("xn--80ak6aa92e.example", ["аррӏе.example"]), ("xn--\ud800", []), ("xn--a.example", []),
+     ("plain.example", [])],
+)  # fmt: skip
+def test_a_name_is_spelled_out_in_its_own_script(domain: str, spelled: list[str]) -> None:
+    """Beside the form that was tested, so that no letter of another script passes for a Latin one;
+    what cannot be decoded stops nothing."""
+    said = " ".join(say_spelling(ENGLISH, domain))
+    assert re.findall("written <bdi>(.+)</bdi>", said) == spelled
 
 
 @pytest.mark.parametrize(

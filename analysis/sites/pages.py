@@ -118,7 +118,7 @@ def _pairs(
         said = [sentences.say_stretch(lang, stretch, setting) for stretch in stretches]
         said += [sentences.say_withheld(lang, stretch) for stretch in withheld]
         said += sentences.say_resolvers(lang, cell) if stretches else []
-        said += [sentences.say_flip(lang, cell)] if stretches else []
+        said += [sentences.say_flip(lang, cell) if stretches else sentences.say_failing(lang, cell)]
         yield {
             "anchor": cell.probe_asn,
             "network": sentences.network_name(cell),
@@ -130,13 +130,20 @@ def _pairs(
 
 def _told(record: SiteRecord) -> Sequence[Row]:
     """The cells that are listed; of a site that is set aside those in which most sessions failed,
-    first those with a stretch that was withheld."""
+    first those with a stretch that was withheld, and those that did not work."""
     if record.site.status == "listed":
         return record.listed
-    failing = [cell for cell in record.cells
-               if cell.probe_asn in record.withheld or cell.blocked_session_count]  # fmt: skip
-    failing.sort(key=lambda cell: (cell.probe_asn not in record.withheld,
-                                   -int(cell.blocked_session_count), cell.probe_asn))  # fmt: skip
+    failing = [
+        cell for cell in record.cells
+        if cell.probe_asn in record.withheld or cell.blocked_session_count
+        or cell.state == "impaired"
+    ]  # fmt: skip
+    failing.sort(
+        key=lambda cell: (
+            cell.probe_asn not in record.withheld, cell.state != "impaired",
+            -int(cell.blocked_session_count), cell.probe_asn,
+        )
+    )  # fmt: skip
     return failing[:_FEW_STRIPS]
 
 

@@ -149,6 +149,28 @@ def say_flip(lang: Language, cell: Row) -> Markup:
     )
 
 
+def say_failing(lang: Language, cell: Row) -> Markup:
+    """What the sessions of a pair that is not listed show."""
+    return lang.html(
+        "{blocked} of {all} sessions failed in a way that blocking could cause, {ok} reached the "
+        "site.",
+        blocked=int(cell.blocked_session_count),
+        all=int(cell.session_count),
+        ok=int(cell.ok_session_count),
+    )
+
+
+def say_spelling(lang: Language, domain: str) -> Iterator[Markup]:
+    """How a name in another script than Latin is written there, after the form that is tested."""
+    if "xn--" not in domain:
+        return
+    try:
+        spelled = domain.encode("ascii").decode("idna")
+    except UnicodeError:
+        return
+    yield lang.html("In its own script the name is written {name}.", name=spelled)
+
+
 def say_resolvers(lang: Language, cell: Row) -> Iterator[Markup]:
     """Through whose resolver a false answer came, where it was another network's."""
     others = [asn for asn in cell.resolver_asns.split(";") if asn and asn != cell.probe_asn]
@@ -182,13 +204,14 @@ def say_status(lang: Language, record: SiteRecord) -> Markup:
 
 
 def say_tests(lang: Language, record: SiteRecord) -> Markup:
-    """How much the site was tested."""
-    return lang.html(
+    """How much the site was tested, and how its name is written in another script."""
+    tests = lang.html(
         "Tested {measurements} times, in {sessions} sessions on {networks} networks.",
         measurements=int(record.site.measurement_count),
         sessions=int(record.site.session_count),
         networks=int(record.site.network_count),
     )
+    return Markup(" ").join([tests, *say_spelling(lang, record.site.domain)])
 
 
 def list_by_state(
