@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,8 @@ from markupsafe import Markup
 from analysis.display.cells import NOTES, Kind, cell, column_kind, is_empty, link, number
 from analysis.display.grids import ordered_matrix
 from analysis.display.markup import macros
-from analysis.vocabulary import LISTED, MATRIX_STATES, State, heading
+from analysis.languages.language import ENGLISH, Language
+from analysis.vocabulary import LISTED, MATRIX_STATES, VALUES, State, heading, value_words
 
 #: What its class lets the style sheet do with a column's cells.
 _CLASSES: dict[Kind, str] = {
@@ -24,9 +26,9 @@ _MOST_NETWORKS = 20
 MOST_FOLDED = 100
 
 
-def blocks() -> Any:
+def blocks(lang: Language = ENGLISH) -> Any:
     """The templates of what stands on a page."""
-    return macros("blocks.html.j2")
+    return macros("blocks.html.j2", lang)
 
 
 def render_table(
@@ -38,10 +40,12 @@ def render_table(
     *,
     file: str = "",
     is_printed: bool = True,
+    lang: Language = ENGLISH,
 ) -> Markup:
-    """A frame as a table; see ``show.show_table``."""
+    """A frame as a table, its headings and codes in a language; see ``show.show_table``."""
+    form = blocks(lang)
     if frame.empty:
-        return Markup(blocks().nothing(caption, note))
+        return Markup(form.nothing(caption, note))
     whole, is_printed = len(frame), is_printed and not file
     if not is_printed:
         frame = frame.iloc[: fold_after + MOST_FOLDED]
@@ -52,14 +56,28 @@ def render_table(
     names = [str(name) for name in frame]
     kinds = {str(name): column_kind(name, frame[name]) for name in frame}
     heads = [
-        {"text": headings.get(name) or heading(name), "class": _align(kinds[name])}
+        {"text": headings.get(name) or lang.say(heading(name)), "class": _align(kinds[name])}
         for name in names
     ]
+    frame = frame if lang == ENGLISH else _say_codes(frame, lang)
     parts = [
-        {**part, "content": blocks().table(part["caption"], heads, _rows(rows, kinds))}
+        {**part, "content": form.table(part["caption"], heads, _rows(rows, kinds))}
         for rows, part in _folded(frame, caption, fold_after, "rows", whole)
     ]
-    return Markup(blocks().parts(parts, _width(names), note, left_out))
+    return Markup(form.parts(parts, _width(names), note, left_out))
+
+
+def _say_codes(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
+    """The frame with the words of a language for the codes of the vocabulary; the rest as it is."""
+
+    def say(column: str, code: object) -> object:
+        words = value_words(column, str(code))
+        return code if words == str(code) else lang.say(words)
+
+    said = frame.copy()
+    for name in frame.columns.intersection(list(VALUES)):
+        said[name] = frame[name].map(partial(say, str(name)))
+    return said
 
 
 def render_matrix(

@@ -69,5 +69,5 @@ def show_decisions(tables: Path, lang: Language = ENGLISH) -> tuple[str, Markup]
         count,
     )  # fmt: skip
     shown = decisions if count < len(decisions) else decisions.drop(columns=["period", "method"])
-    table = render_table(shown, lang.say("Decisions of meetings"), "", 12, {})
+    table = render_table(shown, lang.say("Decisions of meetings"), "", 12, {}, lang=lang)
     return lang.say("What was decided"), Markup("<p>{}</p>{}").format(opening, table)
