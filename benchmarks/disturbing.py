@@ -25,7 +25,7 @@ from analysis.simulate.writing import write_world
 ROOT = Path(__file__).resolve().parents[1]
 _CC, _SINCE, _UNTIL = "QZ", "2024-01-01", "2024-02-01"
 _PATIENCE = 900.0  # seconds for one run, on a machine that does other work
-_MEGABYTES = (1, 3, 5, 6, 8, 10)  # that a disk has left when a run begins
+_MEGABYTES = (1, 2, 3, 4, 5, 6, 8)  # that a disk has left when a run begins
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -46,7 +46,15 @@ def set_checksum(path: Path) -> None:
         stream.write(checksum)
 
 
-def _checksum(content: "bytes | mmap.mmap", start: int) -> bytes:
+def with_checksum(content: pa.Buffer) -> bytearray:
+    """The same of a file that is still in memory: its bytes with the checksum filled in."""
+    whole = bytearray(content)
+    start = whole.rfind(BLANK_CHECKSUM.encode())
+    whole[start : start + len(BLANK_CHECKSUM)] = _checksum(whole, start)
+    return whole
+
+
+def _checksum(content: "bytes | bytearray | mmap.mmap", start: int) -> bytes:
     """The checksum that a file should have, which has one from ``start`` on."""
     with memoryview(content) as view:
         digest = hashlib.sha256(view[:start])

@@ -29,6 +29,7 @@ from analysis.store.atomic_files import (
     remove_leftovers,
     set_checksum,
     temporary_file,
+    with_checksum,
 )
 from analysis.store.provenance import (
     FOLDER,
@@ -39,7 +40,7 @@ from analysis.store.provenance import (
     read_provenance,
 )
 
-_MANY_ROWS = 1000  # from here on a file is compressed harder
+_MANY_ROWS = 1000  # from here on a file is compressed harder; a row group has more
 _ROW = pa.struct(list(OBSERVATION))
 
 Row = tuple[Any, ...]
@@ -144,7 +145,10 @@ class Store(Storage):
         with self.write(file_name(source_id, key)) as path:
             groups, row_count = iter(groups), 0
             first = next(groups, ())
-            with pa.OSFile(str(path), "wb") as file, _open_writer(file, len(first)) as writer:
+            # A small file is made in memory: each of its columns would be written by itself.
+            is_small = len(first) < _MANY_ROWS
+            sink = pa.BufferOutputStream() if is_small else pa.OSFile(str(path), "wb")
+            with sink, _open_writer(sink, is_small=is_small) as writer:
                 groups = chain([first] if first else [], groups)
                 del first  # or memory would hold it to the end
                 for rows in groups:
@@ -154,19 +158,21 @@ class Store(Storage):
                 said = json.dumps(asdict(provenance), sort_keys=True)
                 writer.add_key_value_metadata({METADATA_KEY: said})
                 writer.add_key_value_metadata({CHECKSUM_KEY: BLANK_CHECKSUM})
-            set_checksum(path)
+            if is_small:
+                path.write_bytes(with_checksum(sink.getvalue()))
+            else:
+                set_checksum(path)
         return provenance
 
 
-def _open_writer(file: pa.NativeFile, row_count: int) -> pq.ParquetWriter:
+def _open_writer(sink: pa.NativeFile, *, is_small: bool) -> pq.ParquetWriter:
     # Some hundred columns of a few rows each: setting zstd and dictionaries up for each takes
     # longer than all the rest, and saves a tenth of the space.
-    has_many = row_count >= _MANY_ROWS
     return pq.ParquetWriter(
-        file,
+        sink,
         OBSERVATION,
-        compression="zstd" if has_many else "snappy",
-        use_dictionary=has_many,
+        compression="snappy" if is_small else "zstd",
+        use_dictionary=not is_small,
         write_statistics=["measurement_start_time", "probe_cc"],
         store_schema=False,
     )
