@@ -109,6 +109,18 @@ def test_every_tested_name_has_a_status_and_a_reason() -> None:
     assert list(table["network_count"]) == [1, 1, 2, 3, 1, 1]
 
 
+def test_no_made_up_name_takes_the_page_of_another() -> None:
+    """These two, found in a second, have the same letters and the same eight digits."""
+    names = ["ab_c_defgh_ijk_l_mn_opqr_st.org", "a_bc_d_e_f_gh_ijkl_m_n_o_p_qrst.org"]
+    assert site_file(names[0]) == site_file(names[1])
+    listed = pd.DataFrame({"domain": names})
+    domains = DOMAINS.head(2).assign(domain=names)
+    verdicts = pd.DataFrame([_verdict(name) for name in names])
+    aside = pd.DataFrame({"domain": [], "reason": []})
+    table = list_sites(verdicts, NETWORKS, domains, listed, aside).set_index("domain")["page"]
+    assert table.to_dict() == {names[1]: f"sites/{site_file(names[1])}", names[0]: ""}
+
+
 @pytest.mark.parametrize(
     ("domain", "file"),
     [

@@ -1,6 +1,6 @@
 """Every tested name with what became of it, and every listed stretch of a site on a network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -126,13 +126,27 @@ def list_sites(
                 "status": status,
                 "reason": reason,
                 "measurement_count": fact.measurement_count,
-                "page": f"sites/{site_file(str(site))}" if has_page(status) else "",
             }
         )
+    pages = _pages(str(row["domain"]) for row in rows if has_page(str(row["status"])))
     table = pd.DataFrame(rows, columns=[*_SITE_COLUMNS])
+    table["page"] = table["domain"].map(pages).fillna("")
     counts = of_site.agg(session_count=("session_count", "sum"),
                          network_count=("probe_asn", "nunique"))  # fmt: skip
     return table.join(counts, on="domain")
+
+
+def _pages(domains: Iterable[str]) -> dict[str, str]:
+    """The file of each site's page, by name; a name whose file would be another's has none.
+
+    File names hold eight digits of a digest and the letters of a name. Whoever makes up a name with
+    underscores to leave out can find one whose file is that of a site they want to hide.
+    """
+    pages: dict[str, str] = {}
+    # Names that stand whole in their file's come first: no two of those can have the same.
+    for domain in sorted(domains, key=lambda one: (not site_file(one).startswith(f"{one}-"), one)):
+        pages.setdefault(site_file(domain), domain)
+    return {domain: f"sites/{file}" for file, domain in pages.items()}
 
 
 _SITE_COLUMNS = ("domain", "registrable_domain", "category_code", "is_local", "status", "reason",
