@@ -12,11 +12,13 @@ from markupsafe import Markup
 from analysis.display.cells import site_link
 from analysis.display.markup import make_environment
 from analysis.display.show import show_markup
+from analysis.drafting.shown import show_decision
+from analysis.findings.decided import read_decided
 from analysis.findings.local_time import add_local_hours, schedule_words
 from analysis.languages.language import ENGLISH, Language
 from analysis.languages.values import elided, visible
 from analysis.sites.records import Row
-from analysis.sites.sentences import network_name, pairs_of_chance, word
+from analysis.sites.sentences import network_name, pairs_of_chance, say_resolvers, word
 from analysis.tables import read_table
 from analysis.vocabulary import LISTED, MECHANISMS, NETWORK_KINDS, SET_ASIDE_REASONS, STATES
 
@@ -25,19 +27,29 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST_ROWS = 2000
 
 
-def show_annex(stretches: pd.DataFrame, categories: pd.DataFrame, probe_cc: str) -> None:
+def show_annex(
+    stretches: pd.DataFrame,
+    categories: pd.DataFrame,
+    probe_cc: str,
+    decided: Mapping[str, Mapping[str, str]],
+) -> None:
     """Show the list in a notebook: the country's own sites, then the others.
 
     Args:
         stretches: the contract's ``blocked_site_networks``.
         categories: the contract's ``categories``.
         probe_cc: the country, whose capital has clocks of its own.
+        decided: see ``decided.read_decided``.
     """
-    show_markup(render_annex(stretches, categories, probe_cc, ENGLISH))
+    show_markup(render_annex(stretches, categories, probe_cc, decided, ENGLISH))
 
 
 def render_annex(
-    stretches: pd.DataFrame, categories: pd.DataFrame, probe_cc: str, lang: Language
+    stretches: pd.DataFrame,
+    categories: pd.DataFrame,
+    probe_cc: str,
+    decided: Mapping[str, Mapping[str, str]],
+    lang: Language,
 ) -> Markup:
     """The list in a language, with what sorts and filters it.
 
@@ -45,6 +57,7 @@ def render_annex(
         stretches: the contract's ``blocked_site_networks``.
         categories: the contract's ``categories``.
         probe_cc: the country.
+        decided: what a meeting decided of a site, see ``decided.read_decided``.
         lang: of the words.
     """
     stretches = add_local_hours(stretches, probe_cc)
@@ -57,7 +70,7 @@ def render_annex(
         (False, lang.say("Blocked sites from elsewhere")),
     ):
         of_kind = stretches[stretches["is_local"] == is_local]
-        groups = list(_groups(of_kind, words, most, lang))
+        groups = list(_groups(of_kind, words, most, lang, decided))
         if groups:
             parts.append(macros.table(caption, groups))
         else:
@@ -83,7 +96,7 @@ def render_annex_page(tables: str | Path, probe_cc: str, lang: Language) -> Mark
     ranks = [_rank(row, lang) for row in ranked.itertuples(index=False)]
     reasons = [_reason(row, lang) for row in aside.itertuples(index=False)]
     content = macros.page(
-        render_annex(stretches, categories, probe_cc, lang),
+        render_annex(stretches, categories, probe_cc, read_decided(tables), lang),
         macros.opening(sites, registered, pairs),
         macros.categories(lang.say("Tested and blocked sites by category"), counts),
         macros.networks(lang.say("Networks, sites tested and sites blocked"), ranks),
@@ -126,7 +139,11 @@ def _template(lang: Language) -> Any:
 
 
 def _groups(
-    stretches: pd.DataFrame, categories: Mapping[str, str], most: int, lang: Language
+    stretches: pd.DataFrame,
+    categories: Mapping[str, str],
+    most: int,
+    lang: Language,
+    decided: Mapping[str, Mapping[str, str]],
 ) -> Iterator[dict[str, Any]]:
     """One site after the other, with its rows: those with most sessions first where not all fit."""
     by_site: dict[str, list[Row]] = {}
@@ -147,6 +164,7 @@ def _groups(
                 "{category}; {n} network", "{category}; {n} networks", count,
                 category=word(lang, category),
             ),
+            "decision": show_decision(decided.get(domain), lang),
             "rows": [_row(row, lang) for row in shown],
             "more": lang.html_plural(
                 "And {n} row more, on the page of the site.",
@@ -186,6 +204,7 @@ def _row(row: Row, lang: Language) -> dict[str, Any]:
             total=int(row.session_count),
         ),
         "mechanism": word(lang, MECHANISMS.get(row.mechanism, row.mechanism)),
+        "resolvers": Markup(" ").join(say_resolvers(lang, row)),
         "hours": schedule_words(row.schedule, lang),
         "local": schedule_words(getattr(row, "local_schedule", ""), lang),
         "pairs": lang.number(pairs_of_chance(row.chance)) if row.chance else "–",
