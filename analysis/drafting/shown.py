@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from analysis.display.markup import macros
 from analysis.display.tables import render_table
-from analysis.findings.decided import APPLIED, find_left_out, read_decided
+from analysis.drafting.decisions import is_finding
+from analysis.findings.decided import APPLIED, LEAVE_OUT, find_left_out, read_decided
 from analysis.languages.language import ENGLISH, Language
 from analysis.tables import read_table
 from analysis.vocabulary import DECISIONS
@@ -53,14 +54,16 @@ def show_decision(decided: Mapping[str, str] | None, lang: Language = ENGLISH) -
 
 
 def show_decisions(tables: Path, lang: Language = ENGLISH) -> tuple[str, Markup] | tuple[()]:
-    """The section with every decision of the country, or nothing where there is none.
+    """The section with the decisions of the country, or nothing where there is none.
 
-    One that was taken on another period or method is there too, as not applied.
+    The table has those that stand beside no finding: on sites, what was left out, and what was
+    taken on another period or method.
     """
     decisions = read_table(tables, "decisions")
     if decisions.empty:
         return ()
-    count = int((decisions["status"] == APPLIED).sum())
+    is_applied = decisions["status"] == APPLIED
+    count = int(is_applied.sum())
     opening = lang.html_plural(
         "{n} decision of a meeting holds for this report. A decision changes no verdict and no "
         "number; what was left out stays in the tables.",
@@ -68,6 +71,12 @@ def show_decisions(tables: Path, lang: Language = ENGLISH) -> tuple[str, Markup]
         "number; what was left out stays in the tables.",
         count,
     )  # fmt: skip
-    shown = decisions if count < len(decisions) else decisions.drop(columns=["period", "method"])
-    table = render_table(shown, lang.say("Decisions of meetings"), "", 12, {}, lang=lang)
+    is_beside = (
+        is_applied & decisions["item"].map(is_finding) & (decisions["decision"] != LEAVE_OUT)
+    )
+    shown = decisions.loc[~is_beside, ["item", "decision", "reason", "date", "role", "status"]]
+    if shown.empty:
+        return lang.say("What was decided"), Markup("<p>{}</p>").format(opening)
+    caption = lang.say("Decisions that stand beside no finding")
+    table = render_table(shown, caption, "", 12, {}, lang=lang)
     return lang.say("What was decided"), Markup("<p>{}</p>{}").format(opening, table)
