@@ -148,16 +148,15 @@ _LONGEST_NAME = 60
 
 
 @lru_cache(maxsize=1 << 14)
-def site_digest(domain: str) -> str:
-    """Eight hex digits that tell a site's page and anchor from those of every other name."""
-    return hashlib.sha256(domain.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+def _digest(domain: str) -> str:
+    return hashlib.sha256(domain.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def site_file(domain: str) -> str:
     """The file of a site's page in ``sites/``: readable, and safe in any file system."""
-    return f"{_LEFT_OUT.sub('', domain)[:_LONGEST_NAME]}-{site_digest(domain)}.html"
+    return f"{_LEFT_OUT.sub('', domain)[:_LONGEST_NAME]}-{_digest(domain)[:8]}.html"
 
 
 def site_anchor(domain: str) -> str:
-    """Where a site stands in ``sites/index.html``."""
-    return f"s-{site_digest(domain)}"
+    """Where a site stands in ``sites/index.html``: nobody can make up a name with the same."""
+    return f"s-{_digest(domain)[:16]}"

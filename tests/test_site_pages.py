@@ -219,7 +219,7 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
          "only Mon-Fri 04:00-08:00 UTC; Mon-Fri 07:00-11:00 local time", "–", "0"],
         ["6 May 2024 not open before", "goes on", *shared, "20,000", "0"],
     ]  # fmt: skip
-    assert f'<a class="site" href="sites/{site_file(LISTED)}">' in html
+    assert f'<a class="site" href="sites/{site_file(LISTED)}#{site_anchor(LISTED)}">' in html
     assert "<script>" not in html
     item = SetItem("4-blocked-sites.html", "Annex", "")
     context = PageContext("Nowhere", "a year", "Draft", date(2024, 1, 1))
@@ -233,7 +233,7 @@ def test_the_annex_can_be_made_without_a_notebook(tables: Path) -> None:
     anchors = re.findall('<h2 id="([^"]+)"', html)
     assert anchors == ["the-list", "by-category", "by-network", "set-aside", "limits"]
     assert "20,000" in html
-    assert f'href="sites/{site_file(ASIDE)}"' in html
+    assert f'href="sites/{site_file(ASIDE)}#' in html
     assert "<script>" not in html
 
 
@@ -253,8 +253,11 @@ def test_every_name_leads_to_what_the_report_says_of_it(tmp_path: Path) -> None:
     before = page.read_text(encoding="utf-8")
     sites = tmp_path / "sites"
     sites.mkdir()
-    (sites / site_file(LISTED)).write_text("", encoding="utf-8")
-    (sites / "index.html").write_text(f'<li id="{site_anchor(CLEAN)}">', encoding="utf-8")
+    lines = [
+        f'<li id="{site_anchor(LISTED)}" data-name="{LISTED}"><a href="{site_file(LISTED)}">',
+        f'<li id="{site_anchor(CLEAN)}" data-name="{CLEAN}"><bdi>',
+    ]
+    (sites / "index.html").write_text("\n".join(lines), encoding="utf-8")
     lead_to_sites(tmp_path)
     assert re.findall('href="([^"]+)"', page.read_text(encoding="utf-8")) == [
         f"sites/{site_file(LISTED)}", f"sites/index.html#{site_anchor(CLEAN)}", "sites/index.html",

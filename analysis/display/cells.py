@@ -11,7 +11,7 @@ from IPython.core.getipython import get_ipython
 from markupsafe import Markup
 
 from analysis.display.markup import is_publishing, macros
-from analysis.hosts import site_file
+from analysis.hosts import site_anchor, site_file
 from analysis.languages.values import visible
 from analysis.vocabulary import STATES, value_words
 
@@ -248,7 +248,7 @@ def site_link(domain: str, root: str = "") -> Markup:
     name = text_cell("domain", domain)
     if get_ipython() is not None and not is_publishing():
         return name
-    return _macro("site", f"{root}sites/{site_file(domain)}", name)
+    return _macro("site", f"{root}sites/{site_file(domain)}#{site_anchor(domain)}", name)
 
 
 def _link_words(column: str, target: str) -> str:
