@@ -32,7 +32,7 @@ from analysis.verdicts.withholding import ALONE, EVERYWHERE, ROUTE_LOST, ROUTE_U
 ROOT = Path(__file__).resolve().parents[1]
 _PLURAL = (1, 2)
 KEYWORDS = {
-    **dict.fromkeys(("say", "html", "_"), None),
+    **dict.fromkeys(("say", "html", "heading", "_"), None),
     **dict.fromkeys(("say_plural", "html_plural", "_n"), _PLURAL),
 }
 METHODS = [("**.py", "python"), ("**.j2", "jinja2.ext:babel_extract")]

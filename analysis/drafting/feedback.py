@@ -92,10 +92,13 @@ def show_form(
     findings = [item for item in items if "." not in item.name]
     sites = [item for item in items if "." in item.name]
     sections = [("", Markup(form.opening(link(f"{up}tables/{SHEET}", SHEET))))]
-    for heading, part in ((lang.say("Findings"), findings), (lang.say("Listed sites"), sites)):
+    for heading, part in (
+        (lang.heading("Findings"), findings),
+        (lang.heading("Listed sites"), sites),
+    ):
         if part:
             sections.append((heading, Markup(form.items(part, list(DECISIONS.values())))))
-    return [*sections, (lang.say("Anything else"), Markup(form.others(4)))]
+    return [*sections, (lang.heading("Anything else"), Markup(form.others(4)))]
 
 
 def _site_claim(row: Any, lang: Language) -> str:

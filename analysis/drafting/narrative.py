@@ -174,8 +174,8 @@ def _place(text: Text) -> str:
 
 def _heading(part: str, lang: Language) -> str:
     return {
-        "background": lang.say("Background"),
-        "law": lang.say("Law"),
-        "recommendations": lang.say("Recommendations"),
-        "how-to-contribute": lang.say("How to contribute"),
+        "background": lang.heading("Background"),
+        "law": lang.heading("Law"),
+        "recommendations": lang.heading("Recommendations"),
+        "how-to-contribute": lang.heading("How to contribute"),
     }[part]

@@ -8,6 +8,7 @@ Start at ``language``: ``open_language("km")``. ``values`` writes numbers, dates
     lang.say("{count} of {total} sites", count=33, total=700)     plain text: titles, attributes
     lang.html("On {network} since {day}", network=…, day=…)       for a page; values are escaped
     lang.say_plural("{n} site", "{n} sites", n)                   and lang.html_plural
+    lang.heading("Findings")                                      keeps the English id of a section
 
 A template's text is ``{{ _("…", name=value) }}`` (``_n`` for plurals); in an attribute, where no
 markup can stand, ``{{ say("…") }}`` (``say_plural``). Write whole sentences, never fragments, and

@@ -29,6 +29,18 @@ SOURCE = "en"
 _LOCALES = {SOURCE: "en_GB"}
 
 
+class Heading(str):
+    """A heading in some language; ids are made of its English words, the same on every page."""
+
+    __slots__ = ("english",)
+    english: str
+
+    def __new__(cls, words: str, english: str) -> "Heading":
+        heading = super().__new__(cls, words)
+        heading.english = english
+        return heading
+
+
 @dataclass(frozen=True)
 class Language:
     """One language. Two of one code are the same."""
@@ -77,6 +89,10 @@ class Language:
         """
         translated = self._translations.find(sentence) if self._translations else sentence
         return self._fill(translated, sentence, values)
+
+    def heading(self, words: str) -> Heading:
+        """A heading of a section, which keeps its English words for the section's id."""
+        return Heading(self.say(words), words)
 
     def say_plural(self, one: str, many: str, n: int, /, **values: object) -> str:
         """The sentence that fits the count ``n``, which also stands where it says ``{n}``."""

@@ -128,7 +128,10 @@ def render_sections(
         fonts: the folder of its language's font, for pages that share it.
     """
     html = _template("sections.html.j2", page.lang).render(
-        sections=[{"id": slug(head), "head": head, "content": body} for head, body in sections],
+        sections=[
+            {"id": slug(getattr(head, "english", head)), "head": head, "content": body}
+            for head, body in sections
+        ],
         page=page,
         style=stylesheet(page.lang.code, fonts) + Markup(style),
         set=[asdict(one) for one in every],
