@@ -221,6 +221,10 @@ def test_the_command_writes_a_page_and_its_table(command: Any, tmp_path: Path) -
     """Alone into OUT; with a report into it, the rest of which is as it was."""
     _draft(tmp_path, _claim("sum", "{whole: 3, parts: [1, 1]}"))
     report = _report(tmp_path / "report", {"a.org": "blocked"})
+    (report.folder / "feedback.html").write_text('<nav class="set"></nav>', encoding="utf-8")
+    record = report.folder / "run.json"
+    run = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(json.dumps(run | {"files": [*run["files"], "feedback.html"]}))
     claims, out = f"CLAIMS={tmp_path / 'draft.yml'}", tmp_path / "out"
     status, printed, _ = command("audit", claims, f"OUT={out}")
     assert (status, printed.splitlines()[0]) == (0, "Does not hold: 1")
@@ -231,6 +235,7 @@ def test_the_command_writes_a_page_and_its_table(command: Any, tmp_path: Path) -
     assert added == {"claims-audit.html", "claims_audit.csv"}
     first = (report.folder / "index.html").read_text(encoding="utf-8")
     assert '<li><a href="claims-audit.html">Claims of a draft</a></li>' in first
+    assert '<a href="feedback.html">Feedback form</a>' in first
     assert first.endswith("</nav>the summary")
     assert len(read_table(report.tables, "claims_audit")) == 1
     assert "claims_audit.csv" in read_report(report.folder, "REPORT").run["tables"]

@@ -12,6 +12,10 @@ from analysis.auditing.audit import LINE, PAGE, TITLE, audit_claims, count_resul
 from analysis.auditing.changes import HEADING, as_text, compare_reports, show_changes
 from analysis.auditing.claims import Draft, load_draft
 from analysis.auditing.lookups import Report, read_report
+from analysis.drafting.feedback import PAGE as FEEDBACK
+from analysis.drafting.feedback import feedback_title
+from analysis.drafting.narrative import PAGE as NARRATIVE
+from analysis.drafting.narrative import narrative_title
 from analysis.errors import ParameterError, printable
 from analysis.findings.parameters import absolute, changed_numbers
 from analysis.languages.language import ENGLISH, Language
@@ -36,6 +40,11 @@ from analysis.vocabulary import AUDIT_RESULTS
 NOTEBOOKS = REPOSITORY / "notebooks"
 _VARIABLES = ("CLAIMS", "REPORT", "OUT")
 _ITEM = SetItem(PAGE, TITLE, LINE)
+#: Pages that people have written, or write on.
+_BY_PEOPLE = (
+    SetItem(NARRATIVE, narrative_title(ENGLISH), ""),
+    SetItem(FEEDBACK, feedback_title(ENGLISH), ""),
+)
 
 
 def audit(arguments: Iterable[str]) -> str:
@@ -176,7 +185,8 @@ def _add_to_report(draft: Draft, report: Report, audited: pd.DataFrame) -> Path:
     with changed_report(out, report.run) as (build, record):
         write_table(build / "tables", "claims_audit", audited)
         found = [SetItem(INDEX, INDEX_TITLE, "")] if (out / INDEX).is_file() else []
-        pages = [SetItem("index.html", "Summary", ""), *found, *every, _ITEM]
+        people = [item for item in _BY_PEOPLE if (out / item.file).is_file()]
+        pages = [SetItem("index.html", "Summary", ""), *found, *every, _ITEM, *people]
         html = render_sections(show_audit(draft, audited), _ITEM, _context(report), pages)
         (build / PAGE).write_text(html, encoding="utf-8", newline="\n")
         for page in (build / item.file for item in pages if item.file != INDEX):

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from analysis.drafting.basis import Basis
 from analysis.drafting.decisions import check_decisions, review_path
-from analysis.drafting.feedback import PAGE, list_items, show_form, write_sheet
+from analysis.drafting.feedback import PAGE, feedback_title, list_items, show_form, write_sheet
 from analysis.drafting.filled_sheet import read_filled_sheet
 from analysis.drafting.merging import merge_decisions, write_decisions
 from analysis.drafting.narrative import PAGE as NARRATIVE
@@ -64,12 +64,12 @@ def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
         items = list_items(tables, claims, lang)
         if not edition.folder:
             page = edition.page
-            title = f"{lang.say('Feedback form')} · {page.country} · {page.period} · {page.status}"
+            title = f"{feedback_title(lang)} · {page.country} · {page.period} · {page.status}"
             write_sheet(tables, title, items, basis, lang)
         return show_form(items, lang, edition.up)
 
     line = lang.say("Each finding and each listed site, with boxes to tick, for a meeting.")
-    return Appendix(SetItem(PAGE, lang.say("Feedback form"), line), make)
+    return Appendix(SetItem(PAGE, feedback_title(lang), line), make)
 
 
 def narrative_page(probe_cc: str, lang: Language) -> Appendix:

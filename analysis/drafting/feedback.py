@@ -48,6 +48,11 @@ class Item:
         return DECISIONS.get(self.decision, "")
 
 
+def feedback_title(lang: Language) -> str:
+    """The title of the form."""
+    return lang.say("Feedback form")
+
+
 def list_items(tables: Path, findings: Mapping[str, str], lang: Language = ENGLISH) -> list[Item]:
     """The findings in the order of their ids, then the listed sites by name.
 
