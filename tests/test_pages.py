@@ -14,7 +14,7 @@ from traitlets.config import Config
 from analysis.display import bars, grids, show
 from analysis.display.cells import cell, column_kind, percent
 from analysis.display.markup import PUBLISHING, notebook_style
-from analysis.display.tables import MOST_FOLDED
+from analysis.display.tables import MOST_FOLDED, MOST_ROWS
 from analysis.vocabulary import STATES
 
 HOSTILE = [
@@ -205,6 +205,14 @@ def test_what_a_file_has_is_not_printed_at_length() -> None:
     matrix = shown(lambda: show.show_matrix(pairs, caption="Matrix"))
     assert len(matrix) < 800_000
     assert "verdicts.csv" in matrix
+
+
+def test_a_page_holds_so_many_rows() -> None:
+    """Fifty thousand made-up names made one of 41 MB."""
+    frame = pd.DataFrame({"domain": [f"site{i}" for i in range(MOST_ROWS + 500)]})
+    html = shown(lambda: show.show_table(frame, caption="Sites"))
+    assert html.count("<tr>") == 2 + MOST_ROWS
+    assert "The notebook shows all 2,500 rows." in html
 
 
 def test_matrix_says_every_cell_in_words() -> None:

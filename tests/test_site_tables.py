@@ -6,6 +6,7 @@ import duckdb
 import pandas as pd
 import pytest
 
+from analysis.findings import site_tables
 from analysis.findings.site_evidence import LEAST_SESSIONS, count_spans
 from analysis.findings.site_tables import list_site_networks, list_sites
 from analysis.hosts import site_anchor, site_file
@@ -119,6 +120,16 @@ def test_no_made_up_name_takes_the_page_of_another() -> None:
     aside = pd.DataFrame({"domain": [], "reason": []})
     table = list_sites(verdicts, NETWORKS, domains, listed, aside).set_index("domain")["page"]
     assert table.to_dict() == {names[1]: f"sites/{site_file(names[1])}", names[0]: ""}
+
+
+def test_so_many_sites_have_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listed ones, then what most sessions tested: who makes up names fills no disk."""
+    monkeypatch.setattr(site_tables, "MOST_PAGES", 3)
+    verdicts = pd.DataFrame([_verdict(name, session_count=n) for n, name in enumerate(NAMES)])
+    listed = pd.DataFrame({"domain": NAMES[:1]})
+    aside = pd.DataFrame({"domain": NAMES[1:], "reason": "insufficient"})
+    table = list_sites(verdicts, NETWORKS, DOMAINS, listed, aside)
+    assert list(table.loc[table["page"] != "", "domain"]) == [NAMES[0], *NAMES[-2:]]
 
 
 @pytest.mark.parametrize(

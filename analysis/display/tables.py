@@ -24,6 +24,8 @@ _UPRIGHT, _ACROSS, _ACROSS_WITH_NOTES = 8, 11, 8
 _MOST_NETWORKS = 20
 #: Rows that a page holds besides those shown at once, where they can be had elsewhere.
 MOST_FOLDED = 100
+#: Rows of a table that a page holds in any case: whoever makes up names makes up rows.
+MOST_ROWS = 2_000
 
 
 def blocks(lang: Language = ENGLISH) -> Any:
@@ -47,8 +49,7 @@ def render_table(
     if frame.empty:
         return Markup(form.nothing(caption, note))
     whole, is_printed = len(frame), is_printed and not file
-    if not is_printed:
-        frame = frame.iloc[: fold_after + MOST_FOLDED]
+    frame = frame.iloc[: MOST_ROWS if is_printed else fold_after + MOST_FOLDED]
     left_out = {
         "rows": whole - len(frame), "paper": 0 if is_printed else max(whole - fold_after, 0),
         "all": whole, "file": link(f"tables/{file}", file) if file else "",

@@ -128,12 +128,23 @@ def list_sites(
                 "measurement_count": fact.measurement_count,
             }
         )
-    pages = _pages(str(row["domain"]) for row in rows if has_page(str(row["status"])))
     table = pd.DataFrame(rows, columns=[*_SITE_COLUMNS])
-    table["page"] = table["domain"].map(pages).fillna("")
     counts = of_site.agg(session_count=("session_count", "sum"),
                          network_count=("probe_asn", "nunique"))  # fmt: skip
-    return table.join(counts, on="domain")
+    table = table.join(counts, on="domain")
+    return table.assign(page=table["domain"].map(_pages(_with_page(table))).fillna(""))
+
+
+#: So many sites have a page of their own. One report may name fifty thousand that nobody ever heard
+#: of, and their pages would take two gigabytes.
+MOST_PAGES = 3_000
+
+
+def _with_page(table: pd.DataFrame) -> Iterable[str]:
+    """The listed names and those set aside; of too many, those with the most sessions."""
+    own = table[table["status"].map(has_page)]
+    own = own.assign(is_aside=own["status"] != "listed", few=-own["session_count"])
+    return map(str, own.sort_values(["is_aside", "few", "domain"])["domain"].head(MOST_PAGES))
 
 
 def _pages(domains: Iterable[str]) -> dict[str, str]:
