@@ -10,6 +10,8 @@ import pytest
 
 from analysis.languages.language import open_language
 
+pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
+
 KHMER = "km"
 
 
