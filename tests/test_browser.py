@@ -167,3 +167,34 @@ def test_a_keyboard_reaches_what_scrolls(browser: Any, pages: list[Path]) -> Non
             e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "auto")"""
         assert tab.evaluate(f"{scrolling}.every(e => e.tabIndex === 0 && e.ariaLabel)")
         tab.context.close()
+
+
+def test_a_name_is_found_and_the_annex_is_narrowed_and_sorted(
+    browser: Any, fictional_report: Path
+) -> None:
+    """An address as somebody copies it finds its line; of another name it is said that it was not
+    tested. The annex shows the rows that hold what is typed, and the most blocked site first."""
+    tab, noise = _open(browser, fictional_report / "sites" / "index.html", 360)
+    listed = tab.evaluate("document.querySelector('.names li').dataset.name")
+    shown = "[...document.querySelectorAll('.names li')].filter(one => !one.hidden).length"
+    everything = tab.evaluate(shown)
+    tab.fill("#find", f"https://{listed.upper()}:443/path?query")
+    assert tab.evaluate(shown) < everything
+    assert not tab.is_visible("#untested")
+    tab.fill("#find", "http://nobody.tested.it/")
+    assert tab.evaluate(shown) == 0
+    assert "nobody.tested.it was not tested" in tab.inner_text("#untested")
+    assert not noise
+    tab.context.close()
+    tab, noise = _open(browser, fictional_report / "4-blocked-sites.html", 1200)
+    sites = "[...document.querySelectorAll('.annex tbody')].filter(one => !one.hidden)"
+    tab.fill(".annex-filter", listed)
+    assert tab.evaluate(f"{sites}.map(one => one.dataset.name)") == [listed]
+    tab.fill(".annex-filter", "")
+    tab.select_option(".annex-order", "count")
+    counts = tab.evaluate(
+        "[...document.querySelector('.annex').tBodies].map(one => Number(one.dataset.count))"
+    )
+    assert counts == sorted(counts, reverse=True)
+    assert not noise
+    tab.context.close()
