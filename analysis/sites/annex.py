@@ -24,7 +24,7 @@ from analysis.vocabulary import LISTED, MECHANISMS, NETWORK_KINDS, SET_ASIDE_REA
 
 TEMPLATES = Path(__file__).parent / "templates"
 #: Rows that a page can hold; of more, a site shows those of fewer networks.
-MOST_ROWS = 2000
+MOST_ROWS = 1300
 
 
 def show_annex(
