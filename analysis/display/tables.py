@@ -21,7 +21,7 @@ _CLASSES: dict[Kind, str] = {
 }
 #: Columns that fit a page upright, and across; notes beside many need the latter sooner.
 _UPRIGHT, _ACROSS, _ACROSS_WITH_NOTES = 8, 11, 8
-_MOST_NETWORKS = 20
+_MANY_NETWORKS, _MOST_NETWORKS = 12, 20
 #: Rows that a page holds besides those shown at once, where they can be had elsewhere.
 MOST_FOLDED = 100
 #: Rows of a table that a page holds in any case: whoever makes up names makes up rows.
@@ -111,7 +111,7 @@ def render_matrix(
         counts, total = [number(int(count)) for count in totals], number(int(totals.sum()))
         content = blocks().matrix(part["caption"], heads, rows, counts, total)
         parts.append({**part, "content": content})
-    width = " widest" if len(states.columns) > _MOST_NETWORKS else ""
+    width = _matrix_width(len(states.columns))
     symbols = blocks().symbols([(ids[code], look) for code, look in looks.items()])
     return Markup(symbols) + Markup(blocks().parts(parts, width, note, left_out))
 
@@ -159,6 +159,13 @@ def _width(names: Sequence[str]) -> str:
     """How much of a page a table needs, as a class: upright, upright and small, or across."""
     most = _ACROSS_WITH_NOTES if NOTES.intersection(names) else _ACROSS
     return "" if len(names) <= _UPRIGHT else " wide" if len(names) <= most else " widest"
+
+
+def _matrix_width(network_count: int) -> str:
+    """The same for a matrix: up to twenty networks stand upright."""
+    if network_count <= _MANY_NETWORKS:
+        return ""
+    return " wide" if network_count <= _MOST_NETWORKS else " widest"
 
 
 def _matrix_rows(states: pd.DataFrame, squares: Mapping[str, Markup]) -> Iterator[dict[str, Any]]:

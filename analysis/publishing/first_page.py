@@ -112,9 +112,10 @@ def _link_evidence(target: str, page: PageContext, every: Sequence[SetItem], up:
     file, _, anchor = target.partition("#")
     for item in every:
         if item.file in (file, f"{up}{file}"):
-            words: str | Markup = f"{item.title}{f', {anchor}' if anchor else ''}"
+            place = anchor.replace("-", " ")
+            words: str | Markup = f"{item.title}, {place}" if place else item.title
             if item.language != page.lang.code:
                 words = Markup('<bdi lang="{}">{}</bdi>').format(item.language, words)
             return link(f"{item.file}{f'#{anchor}' if anchor else ''}", words)
-    place = "" if file.startswith("sites/") else up
-    return link(f"{place}{target}", file)
+    way = "" if file.startswith("sites/") else up
+    return link(f"{way}{target}", file)
