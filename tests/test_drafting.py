@@ -24,7 +24,7 @@ from analysis.drafting.decisions import (
 from analysis.drafting.feedback import FIRST_ROW, SHEET, list_items, show_form, write_sheet
 from analysis.drafting.filled_sheet import read_filled_sheet
 from analysis.drafting.merging import merge_decisions, write_decisions
-from analysis.drafting.shown import decide_first_page
+from analysis.drafting.shown import decide_first_page, show_decisions
 from analysis.errors import ContractError, ParameterError
 from analysis.findings.decided import find_left_out, mark_decided, read_decided
 from analysis.outcomes.rules import RULES_VERSION
@@ -268,8 +268,10 @@ def test_decisions_stand_beside_what_they_are_on(tables: Path) -> None:
     beside = decided["findings"][0]["decision"]
     assert "Decided on 1 February 2025: keep." in re.sub("<.*?>", "", beside)
     assert decided["findings"][1]["decision"] == ""
-    _, section = decided["decided"]
-    assert "3 decisions of a meeting hold" in section
+    told = re.sub("<.*?>", "", decided["decided"][1])
+    assert told.startswith("3 decisions of a meeting hold for this report")
+    assert "Left out of this page, not of the tables: F3. 1 other was taken on" in told
+    [(_, section)] = show_decisions(tables)
     assert section.count("Not applied") == 1
     assert "<script" not in beside + section
     assert "\u202e" not in beside + section

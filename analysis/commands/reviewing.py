@@ -15,6 +15,7 @@ from analysis.drafting.filled_sheet import read_filled_sheet
 from analysis.drafting.merging import merge_decisions, write_decisions
 from analysis.drafting.narrative import PAGE as NARRATIVE
 from analysis.drafting.narrative import check_keys, load_narrative, narrative_title, show_narrative
+from analysis.drafting.shown import show_decisions
 from analysis.errors import printable
 from analysis.findings.first_page import word_first_page
 from analysis.languages.language import Language
@@ -66,7 +67,8 @@ def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
             page = edition.page
             title = f"{feedback_title(lang)} · {page.country} · {page.period} · {page.status}"
             write_sheet(tables, title, items, basis, lang)
-        return show_form(items, lang, edition.up)
+        opening, *boxes = show_form(items, lang, edition.up)
+        return [opening, *show_decisions(tables, lang), *boxes]
 
     line = lang.say("Each finding and each listed site, with boxes to tick, for a meeting.")
     return Appendix(SetItem(PAGE, feedback_title(lang), line), make)

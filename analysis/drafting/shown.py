@@ -7,13 +7,18 @@ from typing import Any
 
 from markupsafe import Markup
 
+from analysis.display.cells import link
 from analysis.display.markup import macros
 from analysis.display.tables import render_table
-from analysis.drafting.decisions import is_finding
-from analysis.findings.decided import APPLIED, LEAVE_OUT, find_left_out, read_decided
+from analysis.drafting.feedback import PAGE as FORM
+from analysis.findings.decided import APPLIED, find_left_out, read_decided
 from analysis.languages.language import ENGLISH, Language
 from analysis.tables import read_table
 from analysis.vocabulary import DECISIONS
+
+#: On the form, in every language.
+_ANCHOR = "decided"
+_MOST = 12  # items that a sentence names
 
 
 def decide_first_page(
@@ -33,7 +38,7 @@ def decide_first_page(
         for finding in summary["findings"]
         if finding["id"] not in left_out
     ]
-    return {**summary, "findings": findings, "decided": show_decisions(tables, lang)}
+    return {**summary, "findings": findings, "decided": tell_decisions(tables, lang)}
 
 
 def show_decision(decided: Mapping[str, str] | None, lang: Language = ENGLISH) -> Markup:
@@ -53,30 +58,49 @@ def show_decision(decided: Mapping[str, str] | None, lang: Language = ENGLISH) -
     return Markup(macros("form.html.j2", lang).decision(head, decided["reason"]))
 
 
-def show_decisions(tables: Path, lang: Language = ENGLISH) -> tuple[str, Markup] | tuple[()]:
-    """The section with the decisions of the country, or nothing where there is none.
+def tell_decisions(tables: Path, lang: Language = ENGLISH) -> tuple[str, Markup] | tuple[()]:
+    """The section of the first page: how many decisions hold, what was left out, where all stand.
 
-    The table has those that stand beside no finding: on sites, what was left out, and what was
-    taken on another period or method.
+    Nothing where no meeting has decided anything.
     """
     decisions = read_table(tables, "decisions")
     if decisions.empty:
         return ()
-    is_applied = decisions["status"] == APPLIED
-    count = int(is_applied.sum())
-    opening = lang.html_plural(
-        "{n} decision of a meeting holds for this report. A decision changes no verdict and no "
-        "number; what was left out stays in the tables.",
-        "{n} decisions of a meeting hold for this report. A decision changes no verdict and no "
-        "number; what was left out stays in the tables.",
-        count,
-    )  # fmt: skip
-    is_beside = (
-        is_applied & decisions["item"].map(is_finding) & (decisions["decision"] != LEAVE_OUT)
-    )
-    shown = decisions.loc[~is_beside, ["item", "decision", "reason", "date", "role", "status"]]
-    if shown.empty:
-        return lang.say("What was decided"), Markup("<p>{}</p>").format(opening)
-    caption = lang.say("Decisions that stand beside no finding")
-    table = render_table(shown, caption, "", 12, {}, lang=lang)
-    return lang.say("What was decided"), Markup("<p>{}</p>{}").format(opening, table)
+    count = int((decisions["status"] == APPLIED).sum())
+    said = [
+        lang.html_plural(
+            "{n} decision of a meeting holds for this report; it changes no verdict or number.",
+            "{n} decisions of a meeting hold for this report; they change no verdict or number.",
+            count,
+        )
+    ]
+    left_out = sorted(find_left_out(read_decided(tables)))
+    if left_out:
+        said.append(
+            lang.html("Left out of this page, not of the tables: {items}.", items=left_out[:_MOST])
+        )
+    if count < len(decisions):
+        said.append(
+            lang.html_plural(
+                "{n} other was taken on another period or method, and is not applied.",
+                "{n} others were taken on another period or method, and are not applied.",
+                len(decisions) - count,
+            )
+        )
+    place = link(f"{FORM}#{_ANCHOR}", lang.say("the feedback form"))
+    said.append(lang.html("All of them stand on {place}.", place=place))
+    return lang.say("What was decided"), Markup("<p>{}</p>").format(Markup(" ").join(said))
+
+
+def show_decisions(tables: Path, lang: Language = ENGLISH) -> list[tuple[str, Markup]]:
+    """The section of the form with every decision of the country; none where there is none.
+
+    One that was taken on another period or method is there too, as not applied.
+    """
+    decisions = read_table(tables, "decisions")
+    if decisions.empty:
+        return []
+    caption = lang.say("Decisions of meetings")
+    table = render_table(decisions, caption, "", 40, {}, lang=lang)
+    head = Markup('<div id="{}">{}</div>').format(_ANCHOR, table)
+    return [(lang.say("What was decided before"), head)]
