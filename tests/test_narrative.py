@@ -30,12 +30,12 @@ def _html(folder: Path, **texts: str) -> str:
 
 def test_numbers_are_filled_in_and_what_is_missing_says_so(tmp_path: Path) -> None:
     """Marked with their names, as on other pages; of four parts three are not written."""
-    html = _html(tmp_path, background="# A\n\n**{findings.domain_count}** sites, "
+    html = _html(tmp_path, background="# A\n\n#### B\n\n**{findings.domain_count}** sites, "
                  "{findings.open_share}, [list](4-blocked-sites.html)")  # fmt: skip
     assert '<strong><data value="1234" data-key="domain_count">1,234</data></strong>' in html
     assert f'data-key="open_share">{ENGLISH.share(0.25)}</data>' in html
     assert '<a href="4-blocked-sites.html">list</a>' in html
-    assert "<h3>A</h3>" in html
+    assert "<h3>A</h3>\n<h4>B</h4>" in html  # no level is left out
     assert html.count("Missing") == len(PARTS) - 1
     assert "data/narrative/qm/en/law.md" in html
 

@@ -31,8 +31,8 @@ _MOST_BYTES = 200_000
 _PLACE = r"\{findings\.(?P<findings_name>[a-z][a-z0-9_]*)\}"
 _ANY_PLACE = re.compile(r"\{([^{}\n]*)\}")
 _KEY = re.compile(r"findings\.([a-z][a-z0-9_]*)")
-#: A heading in a text stands below that of the section, which the page gives it.
-_UPPERMOST, _LOWEST = 3, 6
+#: The heading of a part, which the page gives it; those in its text stand below.
+_PART, _LOWEST = 2, 6
 
 
 @dataclass(frozen=True)
@@ -89,18 +89,22 @@ def show_narrative(
         findings: name → ``{"value": …}``, as in ``run.json``.
         lang: of the page and of the texts.
     """
-    markdown = mistune.create_markdown(renderer=_Renderer(findings, lang))
-    markdown.inline.register("finding_key", _PLACE, _parse_place, before="link")
     form = macros("narrative.html.j2", lang)
     return [
         (
             _heading(text.part, lang),
-            Markup(form.text(Markup(str(markdown(text.source)).strip())))
+            Markup(form.text(_render(text.source, findings, lang)))
             if text.source.strip()
             else Markup(form.missing(_place(text))),
         )
         for text in texts
     ]
+
+
+def _render(source: str, findings: Mapping[str, Any], lang: Language) -> Markup:
+    markdown = mistune.create_markdown(renderer=_Renderer(findings, lang))
+    markdown.inline.register("finding_key", _PLACE, _parse_place, before="link")
+    return Markup(str(markdown(source)).strip())
 
 
 class _Renderer(mistune.HTMLRenderer):
@@ -110,13 +114,15 @@ class _Renderer(mistune.HTMLRenderer):
         super().__init__(escape=True)
         self.findings = findings
         self.lang = lang
+        self.above = _PART
 
     def text(self, text: str) -> str:
         return super().text(visible(text))
 
     def heading(self, text: str, level: int, **attributes: Any) -> str:
-        below = min(level + _UPPERMOST - 1, _LOWEST)
-        return f"<h{below}>{text}</h{below}>\n"
+        # "##" is right below the part's own; no level is left out, whatever was written
+        self.above = min(max(level, _PART) + 1, self.above + 1, _LOWEST)
+        return f"<h{self.above}>{text}</h{self.above}>\n"
 
     def image(self, text: str, url: str, title: str | None = None) -> str:
         return text  # what it shows, in words
