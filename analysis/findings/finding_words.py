@@ -82,14 +82,16 @@ class Telling:
         """A sentence with the sites that the finding is about."""
         return self.lang.html("These are {sites}.", sites=self.sites(self.finding["sites"]))
 
-    def sites(self, sites: Sequence[str]) -> list[Markup]:
+    def sites(self, sites: Sequence[str]) -> list[str | Markup]:
         """The first sites, each with a link to its page, and how many more there are."""
-        shown = [site for site in sites if site not in self.left_out][:_MOST_NAMED]
-        named = [site_link(site) for site in shown]
-        more = len(sites) - len(shown)
-        return named + (
-            [self.lang.html_plural("{n} other", "{n} others", more)] if more > 0 else []
-        )
+        shown = [site_link(site) for site in sites if site not in self.left_out]
+        return self.first_of(shown, len(sites))
+
+    def first_of(self, names: Sequence[str | Markup], total: int) -> list[str | Markup]:
+        """The first names, and how many more there are of all."""
+        named = list(names[:_MOST_NAMED])
+        more = total - len(named)
+        return [*named, self.lang.html_plural("{n} other", "{n} others", more)] if more else named
 
 
 def word_finding(telling: Telling) -> Words:
@@ -172,7 +174,8 @@ def _networks(tell: Telling) -> Words:
         "Sites are blocked on {blocking} of {access} access networks; most on {networks}, {count} "
         "each.",
         len(most), blocking=tell.count("blocking_network_count"),
-        access=tell.count("access_network_count"), networks=most, count=rows[0][1],
+        access=tell.count("access_network_count"), networks=tell.first_of(most, len(most)),
+        count=rows[0][1],
     )  # fmt: skip
     named = lang.html_plural(
         "No site is blocked on more than one network.",
@@ -187,9 +190,8 @@ def _networks(tell: Telling) -> Words:
     figure = draw_figure(
         drawn, _say_counts(lang, shown),
         lang.html(
-            "Listed sites of the {ranked} ranked access networks, beside the sites tested there. "
-            "Where none is listed, that may be for want of tests.",
-            ranked=tell.count("ranked_network_count"),
+            "Listed sites of each access network, beside the sites tested there. Where none is "
+            "listed, that may be for want of tests."
         ),
     )  # fmt: skip
     caveat = lang.html(

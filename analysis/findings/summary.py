@@ -186,17 +186,21 @@ def _onset(read: Tables, study: Study, onset: Onset) -> Values:
 
 
 def _networks(read: Tables) -> Values | None:
-    """Where: the ranked networks by listed sites, and the sites that most networks list."""
+    """Where: the access networks by listed sites, and the sites that most networks list."""
     per_site = _by_count(read["pairs"]["domain"])
     if not per_site:
         return None
-    ranked = read["networks"][read["networks"]["rank"].notna()].sort_values(["rank", "probe_asn"])
+    access = read["networks"][read["networks"]["kind"].isin(DOMESTIC)]
+    names = _names(read)
+    access = access.assign(network=access["probe_asn"].map(names)).sort_values(
+        ["blocked_domain_count", "network", "probe_asn"], ascending=[False, True, True]
+    )
     widest = per_site[0][1]
     columns = ["network", "blocked_domain_count", "domain_count"]
     return {
         "sites": [site for site, count in per_site if count == widest],
         "site_count": len(per_site),
-        "values": {"widest": widest, "rows": ranked[columns].to_numpy().tolist()},
+        "values": {"widest": widest, "rows": access[columns].to_numpy().tolist()},
     }
 
 
