@@ -375,10 +375,14 @@ def _is_running(process: str) -> bool:
 
 
 def test_killed_at_any_moment_the_report_before_stands(
-    tmp_path: Path, demo_page: PageContext
+    tmp_path: Path, demo_page: PageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After kill -9 one report is there whole, the earlier or the new one; the next run ends right
-    and removes what was left, but not what belongs to a run that goes on."""
+    and removes what was left, but not what belongs to a run that goes on. What is temporary lies in
+    folders that it knows."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
     out, chance = _earlier(tmp_path / "reports" / "r [1]"), random.Random(5)
     before = _contents(out)
     notebook, running = _kernel(tmp_path)
@@ -388,6 +392,7 @@ def test_killed_at_any_moment_the_report_before_stands(
     killed.kill()
     killed.wait()
     assert _builds(out)
+    assert [path.name[:16] for path in scratch.iterdir()] == ["workbook-kernel-"]
     for moment in (chance.uniform(0.5, 5) for _ in range(2)):
         process = _start(out, quick)
         time.sleep(moment)

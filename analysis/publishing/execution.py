@@ -86,6 +86,8 @@ class Kernels:
             def __init__(self, **options: Any) -> None:
                 options["kernel_spec_manager"] = spec
                 options["transport_encryption"] = "required"
+                # Jupyter's own place for it, with its key, outlives a run that is killed.
+                options["connection_file"] = str(Path(scratch) / "connection.json")
                 super().__init__(**options)
                 managers.append(self)
 
