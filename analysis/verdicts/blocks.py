@@ -207,21 +207,41 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
 
 
 def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
-    """By stretch: whether it is one version of the probe that fails, where others do not."""
-    software = evidence.series.sessions["software"].to_numpy()[elements["row"]]
-    is_alone = _fail_alone(elements["stretch"].to_numpy(), software, elements["is_hit"].to_numpy())
-    return is_alone.groupby(level=0).any()
+    """By stretch: whether it is one version of the probe that fails, where others do not.
+
+    Asked of all stretches of one kind on one network together, since few sessions of other
+    versions fall into each; and no stretch in which the others mostly fail too is the version's.
+    """
+    sessions, row = evidence.series.sessions, elements["row"].to_numpy()
+    software, stretch = sessions["software"].to_numpy()[row], elements["stretch"].to_numpy()
+    is_hit = elements["is_hit"].to_numpy()
+    kind = evidence.stretches["kind"].reindex(stretch).to_numpy(np.int64)
+    place = sessions["network"].to_numpy(np.int64)[row] * (FAILING + 1) + kind
+    is_alone = _fail_alone(place, software, is_hit)
+    own, others = _count_versions(stretch, software, is_hit)
+    is_own = (2 * own["hits"] > own["sessions"]) & (2 * others["hits"] <= others["sessions"])
+    of_stretch, version = (own.index.get_level_values(level) for level in (0, 1))
+    of_place = pd.Series(place, stretch).groupby(level=0).first().reindex(of_stretch)
+    keys = pd.MultiIndex.from_arrays([of_place.to_numpy(), version])
+    return (is_own & is_alone.reindex(keys).to_numpy(bool)).groupby(level=0).any()
 
 
 def _fail_alone(
     group: NDArray[np.int64], software: NDArray[np.generic], is_hit: NDArray[np.bool_]
 ) -> pd.Series:
     """By group and version: whether it fails mostly there, and the others hardly ever."""
-    frame = pd.DataFrame({"group": group, "software": software, "hits": is_hit, "sessions": 1})
-    own = frame.groupby(["group", "software"])[["hits", "sessions"]].sum()
-    others = own.groupby(level="group").transform("sum") - own
+    own, others = _count_versions(group, software, is_hit)
     _, high = wilson_bounds(others["hits"], others["sessions"])
     return (2 * own["hits"] > own["sessions"]) & (high.fillna(1.0) < 0.5)
+
+
+def _count_versions(
+    group: NDArray[np.int64], software: NDArray[np.generic], is_hit: NDArray[np.bool_]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """By group and version: the ``hits`` and ``sessions`` of its own, and those of the others."""
+    frame = pd.DataFrame({"group": group, "software": software, "hits": is_hit, "sessions": 1})
+    own = frame.groupby(["group", "software"])[["hits", "sessions"]].sum()
+    return own, own.groupby(level="group").transform("sum") - own
 
 
 def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataFrame:
