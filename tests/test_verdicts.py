@@ -12,6 +12,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.period import Period
+from analysis.verdicts.intervals import ONE_VERSION
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement
 from analysis.verdicts.witnesses import countries_url, measurement_url
@@ -582,6 +583,24 @@ def test_a_networks_own_private_answer_beside_users_filters_that_give_the_same()
     assert verdict(found, domain="n1.example")["state"] == "blocked"
     assert verdict(found, domain="n2.example")["state"] == "blocked"
     assert verdict(found, domain="n9.example")["state"] not in LISTED
+
+
+def test_a_version_that_most_run_on_one_network_and_that_fails_alone() -> None:
+    """Each site has two sessions of another version, too few to tell; all of them together do. A
+    site where the other version fails as well is blocked all the same."""
+    rows = [row for n in range(12) for row in everywhere("O" * 11, f"usual-{n}.example")]
+    for name in ("one", "two", "three", "four", "five", "six", "blocked"):
+        for row, letter in zip(_site(name, "RRORRRRORRR"), "RRORRRRORRR", strict=True):
+            new = {"software_version": "3.23.0"}
+            if letter == "O" and name == "blocked":
+                row = {**_site(name, "R")[0], "report_id": row["report_id"],
+                       "measurement_start_time": row["measurement_start_time"]}  # fmt: skip
+            rows.append({**row, **({"software_version": "3.18.9"} if letter == "R" else new)})
+    found = judge(rows)
+    states = {name: verdict(found, domain=f"{name}.example")["state"]
+              for name in ("one", "four", "blocked")}  # fmt: skip
+    assert states == {"one": "impaired", "four": "impaired", "blocked": "likely_blocked"}
+    assert set(found.withheld["reason"]) == {ONE_VERSION}
 
 
 def test_a_site_that_refuses_the_country_may_let_a_tunnel_in() -> None:
