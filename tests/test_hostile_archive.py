@@ -253,11 +253,17 @@ def test_hostile_text_stays_text(twins: tuple[Path, Path]) -> None:
     report = twins[0]
     verdicts = _read(report / "tables" / "verdicts.csv")
     assert set(_listed(verdicts)["probe_asn"]) >= {"AS64600", "AS64601"}
-    pages = {page: page.read_text(encoding="utf-8") for page in sorted(report.glob("*.html"))}
+    pages = {page: page.read_text(encoding="utf-8") for page in sorted(report.rglob("*.html"))}
     assert any("&lt;img src=x onerror=alert(1)&gt;" in text for text in pages.values())
     events = pages[report / "2-confirmation.html"]
-    assert re.search(r'alt="[^"]* 3, 2024-02-\d\d, &[^"]*&lt;img src=x', events)
+    assert re.search(r'aria-label="[^"]* 3, 2024-02-\d\d, &[^"]*&lt;img src=x', events)
+    ours = [
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "analysis/publishing/page").glob("*.js")
+    ]
     for page, text in pages.items():
+        for script in ours:  # the policy allows these by their digests and nothing else
+            text = text.replace(f"<script>{script}</script>", "")
         elements = _Elements()
         elements.feed(text)
         assert not elements.found, page.name
@@ -269,7 +275,7 @@ def test_hostile_text_stays_text(twins: tuple[Path, Path]) -> None:
     boxes = [cell for row in sheet.iter_rows() for cell in row]
     assert any(LISTED_NAME in str(cell.value) for cell in boxes)
     for cell in boxes:
-        assert cell.data_type in ("s", "n")
+        assert cell.data_type in ("s", "n", "d")
         assert cell.hyperlink is None
         assert not str(cell.value or "").startswith(("=", "+", "-", "@", "\t", "\r"))
 
