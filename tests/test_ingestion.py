@@ -20,7 +20,6 @@ from analysis.ingestion.loose_files import read_files
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
-from analysis.store import store as store_module
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.provenance import FOLDER
@@ -334,11 +333,13 @@ def test_the_number_of_workers_does_not_change_a_byte(
 
 
 def _die_in_the_second_object(archive: str, store: str) -> None:
-    def die(*_: object) -> None:
+    def die(path: Path, content: bytes) -> None:
+        with path.open("wb") as half:
+            half.write(content[: len(content) // 2])
         os._exit(9)
 
     def progress(*_: object) -> None:
-        store_module.set_checksum = die  # type: ignore[assignment]
+        Path.write_bytes = die  # type: ignore[assignment,method-assign]
 
     _ingest(archive, store, progress=progress)
 
