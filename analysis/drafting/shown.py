@@ -103,4 +103,4 @@ def show_decisions(tables: Path, lang: Language = ENGLISH) -> list[tuple[str, Ma
     caption = lang.say("Decisions of meetings")
     table = render_table(decisions, caption, "", 40, {}, lang=lang)
     head = Markup('<div id="{}">{}</div>').format(_ANCHOR, table)
-    return [(lang.say("What was decided before"), head)]
+    return [(lang.heading("What was decided before"), head)]
