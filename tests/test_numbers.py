@@ -103,7 +103,9 @@ def test_a_number_is_the_same_wherever_it_stands(
             number = float(value)
             assert number == pytest.approx(float(headlines[name])), (place, name)
             if name.endswith("_share"):
-                assert text == f"{100 * number:.1f} %", (place, name)
+                # Only what is all or nothing is said without a decimal.
+                digits = 0 if number in (0, 1) else 1
+                assert text == f"{100 * number:.{digits}f} %", (place, name)
             else:
                 assert re.sub(r"\D", "", text) == value, (place, name)
             places[name].add(place)
