@@ -105,22 +105,6 @@ def short_label(text: object, longest: int = LONGEST_LABEL) -> str:
     return line if len(line) <= longest else f"{line[: longest - 9]}…{line[-8:]}"
 
 
-def clip_line(line: str, size: float, width: float) -> str:
-    """A line of a size in points, cut at its end where it is wider than ``width`` points."""
-    font = get_font(findfont(FontProperties(family="DejaVu Sans")))
-    font.set_size(size, 72)
-
-    def is_too_wide(text: str) -> bool:
-        font.set_text(text)
-        return font.get_width_height()[0] / 64 > width
-
-    if not is_too_wide(line):
-        return line
-    while line and is_too_wide(f"{line}…"):
-        line = line[:-1]
-    return f"{line.rstrip()}…"
-
-
 def row_labels(values: pd.Series) -> list[str]:
     return [short_label(network_number(value)) for value in values]
 

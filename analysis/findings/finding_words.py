@@ -183,12 +183,8 @@ def _networks(tell: Telling) -> Words:
         tell.values["widest"], sites=tell.sites(tell.finding["sites"]),
     )  # fmt: skip
     heads = (lang.say("Network"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
-    shown = rows[:MOST_ROWS]
-    drawn = draw_counts(
-        [(name, count, _of(lang, count, all_)) for name, count, all_ in shown], heads
-    )
-    figure = draw_figure(
-        drawn, _say_counts(lang, shown),
+    figure = _draw_shares(
+        lang, rows, heads,
         lang.html(
             "Listed sites of each access network, beside the sites tested there. Where none is "
             "listed, that may be for want of tests."
@@ -198,6 +194,15 @@ def _networks(tell: Telling) -> Words:
         "Observed on a network does not say who ordered or carried out the blocking."
     )
     return Words(claim, named, figure, (caveat,))
+
+
+def _draw_shares(
+    lang: Language, rows: list[Any], heads: tuple[str, str, str], caption: Markup
+) -> Markup:
+    """The figure of rows of a name, how many are listed, and how many were tested."""
+    shown = rows[:MOST_ROWS]
+    bars = [(name, count, _of(lang, count, all_)) for name, count, all_ in shown]
+    return draw_figure(draw_counts(bars, heads), _say_counts(lang, shown), caption)
 
 
 def _methods(tell: Telling) -> Words:
@@ -241,12 +246,8 @@ def _categories(tell: Telling) -> Words:
         "{category}: {sites}.", category=rows[0][0], sites=tell.sites(tell.finding["sites"])
     )
     heads = (lang.say("Category"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
-    shown = rows[:MOST_ROWS]
-    drawn = draw_counts(
-        [(name, count, _of(lang, count, all_)) for name, count, all_ in shown], heads
-    )
-    figure = draw_figure(
-        drawn, _say_counts(lang, shown),
+    figure = _draw_shares(
+        lang, rows, heads,
         lang.html(
             "Listed sites by category, beside the sites tested in it. Each site counts once."
         ),
