@@ -7,6 +7,7 @@ WorkbookError
 """
 
 import copyreg
+import os
 
 #: Said where what was done so far is kept, and done no more.
 RESUMES = "Running the same command again resumes"
@@ -16,6 +17,14 @@ def printable(text: object, limit: int = 2000) -> str:
     """A text of anybody's as a terminal may show it: one line, nothing that it would obey."""
     shown = "".join(char if char.isprintable() else "�" for char in str(text)[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[:limit]}…"
+
+
+def describe_error(error: OSError) -> str:
+    """Why something could not be read or written, in the system's words."""
+    number = error.errno
+    if number is None and "[errno " in str(error):  # as pyarrow has it
+        number = int(str(error).rpartition("[errno ")[2].partition("]")[0])
+    return os.strerror(number) if number else str(error) or type(error).__name__
 
 
 class WorkbookError(Exception):

@@ -64,20 +64,35 @@ def _remove_abandoned(prefix: str, parent: Path) -> None:
         for folder in parent.iterdir():
             if named.fullmatch(folder.name):
                 with suppress(OSError):
-                    _remove_unless_held(folder)
+                    remove_unless_held(folder)
 
 
-def _remove_unless_held(folder: Path) -> None:
+def remove_unless_held(folder: Path, *, is_ours: bool = True) -> None:
+    """Remove a temporary folder that nobody uses any more.
+
+    Args:
+        folder: one that :class:`TemporaryFolder` has made, now or in a process that was killed.
+        is_ours: whether that was on this machine. Of others not every file system knows the locks,
+            so that a day's age decides.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_abandoned = True
-    except BlockingIOError:
-        is_abandoned = False
-    except OSError:
         is_abandoned = time.time() - folder.stat().st_mtime > _STALE_AFTER
-    try:
+        if is_ours:
+            with suppress(OSError):
+                is_abandoned = _is_free(descriptor)
         if is_abandoned:
             shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(descriptor)
+
+
+def _is_free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

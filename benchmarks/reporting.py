@@ -14,7 +14,7 @@ from typing import Any
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
-from analysis.store.atomic_files import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
+from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
 from analysis.store.database import connect
 from analysis.store.provenance import Provenance, file_name
 from analysis.store.store import Store

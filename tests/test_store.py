@@ -15,7 +15,7 @@ import pytest
 from analysis.errors import ContractError
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
-from analysis.store import atomic_files, study_file
+from analysis.store import study_file
 from analysis.store.collection import Collection
 from analysis.store.database import Observations, observations_from_table
 from analysis.store.provenance import FOLDER, Provenance, file_name
@@ -94,20 +94,19 @@ def test_a_block_left_early_leaves_nothing(store: Store):
 
 
 _WRITE_FOR_EVER = """
-import sys; from pathlib import Path; from analysis.store.atomic_files import temporary_file
-with temporary_file(Path(sys.argv[1]), "a.parquet") as path:
-    print(path.name, flush=True)
+import sys; from analysis.store.store import Store
+with Store(sys.argv[1]).write("observations/a/b.parquet") as path:
+    print(path.parent.name, flush=True)
     sys.stdin.read()
 """
 
 
 def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(store: Store):
     """Those of this process too; and another machine's go, once they are a day old."""
-    folder = Path(store.uri) / FOLDER / _ID
-    folder.mkdir(parents=True)
+    folder = Path(store.uri) / FOLDER / "a"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", _WRITE_FOR_EVER, str(folder)],
+            [sys.executable, "-c", _WRITE_FOR_EVER, store.uri],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         for _ in range(2)
@@ -115,18 +114,15 @@ def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(store: Store
     dead, live = (process.stdout.readline().strip() for process in processes if process.stdout)
     processes[0].kill()
     processes[0].wait()
-    names = {
-        dead: False,
-        live: True,
-        ".a.parquet.feedbeef-1-1.part": True,
-        ".b.parquet.feedbeef-1-1.part": False,
-        "a.parquet": True,
-    }
+    young, old = (f".writing-feedbeef-{mark * 32}" for mark in "ab")
+    names = {dead: False, live: True, young: True, old: False, ".writing-else": True}
     for name in names:
-        (folder / name).touch()
-    os.utime(folder / ".b.parquet.feedbeef-1-1.part", (0, 0))
-    with atomic_files.temporary_file(folder, "c.parquet") as ours:
-        store.remove_leftovers(f"{FOLDER}/{_ID}")
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "file.part").touch()
+    os.utime(folder / old, (0, 0))
+    with store.write("observations/a/c.parquet") as ours:
+        ours.touch()
+        store.remove_leftovers(FOLDER)
         assert ours.exists()
     assert {name: (folder / name).exists() for name in names} == names
     processes[1].communicate("")

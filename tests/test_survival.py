@@ -29,7 +29,7 @@ from analysis.ingestion.ingestion import ingest
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.schema import OBSERVATION
 from analysis.period import Period
-from analysis.store import atomic_files
+from analysis.store import checksums
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.provenance import not_read_name
@@ -295,12 +295,12 @@ def test_a_read_only_place_for_reports_is_one_sentence(tmp_path: Path):
 
 def _written_again(content: bytes, **changes: Any) -> bytes:
     """A whole file of another version of the workbook: the same rows, other provenance."""
-    told = json.loads((atomic_files.read_metadata(content) or {})[b"workbook"])
+    told = json.loads((checksums.read_metadata(content) or {})[b"workbook"])
     path = Path(os.environ.get("TMPDIR", "/tmp")) / f"written-{os.getpid()}.parquet"
     with pq.ParquetWriter(path, OBSERVATION) as writer:
         writer.add_key_value_metadata({b"workbook": json.dumps({**told, **changes})})
-        writer.add_key_value_metadata({atomic_files.CHECKSUM_KEY: atomic_files.BLANK_CHECKSUM})
-    atomic_files.set_checksum(path)
+        writer.add_key_value_metadata({checksums.CHECKSUM_KEY: checksums.BLANK_CHECKSUM})
+    checksums.set_checksum(path)
     whole = path.read_bytes()
     path.unlink()
     return whole

@@ -22,8 +22,9 @@ from analysis.ingestion.workers import start_reader
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.sources.files import ArchiveObject, CannotRead, Folder
 from analysis.sources.schedulers import spread
-from analysis.store.atomic_files import temporary_file
 from analysis.store.provenance import FOLDER
+from analysis.store.store import WRITING
+from analysis.temporary_folders import TemporaryFolder
 
 #: Whatever has a say in the bytes of a file: packages, and modules of this one.
 _PACKAGES = ("ahocorasick-rs", "isal", "msgspec", "publicsuffixlist", "pyarrow")
@@ -63,7 +64,7 @@ class _Order:
         code: of :func:`describe_code`.
         task: pickled, so that another version's never has to be understood.
         probe: a file that can be opened if the workers' SOURCE is this one; None for none.
-        mark: a file that is there if the workers' STORE is this one; ``""`` for none.
+        mark: a folder that is there if the workers' STORE is this one; ``""`` for none.
         run: another one each time, so that no worker goes on with the connections of a run that
             was given up.
     """
@@ -77,11 +78,11 @@ class _Order:
 
 @contextmanager
 def _mark_store(task: Task) -> Iterator[str]:
-    """A file of its own in a store that is a folder: who sees it, sees the same folder."""
+    """A folder of its own in a store that is one: who sees it, sees the same store."""
     if not task.store.is_local:
         yield ""
         return
-    with temporary_file(Path(task.store.path(f"{FOLDER}/{task.source_id}")), "mark") as path:
+    with TemporaryFolder(WRITING, Path(task.store.path(f"{FOLDER}/{task.source_id}"))) as path:
         yield str(path)
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 from isal import isal_zlib
 
+from analysis.errors import describe_error
 from analysis.sources.files import CannotRead, Stream
 
 #: Lines longer than this are not read (bytes).
@@ -180,7 +181,7 @@ class Decompressed:
         try:
             block = self._stream.read(_COMPRESSED_BLOCK)
         except OSError as error:
-            raise CannotRead(error.strerror or type(error).__name__) from None
+            raise CannotRead(describe_error(error)) from None
         self._hash.update(block)
         self._taken += len(block)
         return block

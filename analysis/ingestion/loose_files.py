@@ -8,11 +8,11 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 
+from analysis.errors import describe_error
 from analysis.ingestion.lines import LINE_LIMIT, Decompressed, Line, is_utf8
 from analysis.ingestion.objects import read_line, read_lines
 from analysis.observations.fingerprints import Fingerprints
 from analysis.sources.files import CannotRead
-from analysis.store.atomic_files import describe_error
 from analysis.store.store import Row, table_of
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from analysis.errors import ParameterError
+from analysis.errors import ParameterError, describe_error
 
 #: The folder that holds ``analysis/``, ``data/`` and ``notebooks/``.
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -69,8 +69,8 @@ def read_file(path: Path, parameter: str, limit: int = FILE_LIMIT) -> bytes:
         with path.open("rb") as stream:
             data = stream.read(limit + 1)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ParameterError(parameter, path, f"cannot be read: {reason}") from None
+        why = f"cannot be read: {describe_error(error).lower()}"
+        raise ParameterError(parameter, path, why) from None
     if len(data) > limit:
         raise ParameterError(parameter, path, f"is larger than {limit / 1e6:g} MB")
     return data

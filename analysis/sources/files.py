@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from analysis.errors import ParameterError, SourceError
+from analysis.errors import ParameterError, SourceError, describe_error
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -139,8 +139,7 @@ def lock_folder(folder: Path, what: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise SourceError(f"no {what} {folder}: {reason}") from None
+        raise SourceError(f"no {what} {folder}: {describe_error(error).lower()}") from None
 
 
 def source_id(name: str, location: str) -> str:
@@ -192,7 +191,7 @@ class Folder:
             is_text = "\ufffd" not in item.key
             raise CannotRead("no longer there" if is_text else "its name is not UTF-8") from None
         except OSError as error:
-            raise CannotRead(_reason(error)) from None
+            raise CannotRead(describe_error(error).lower()) from None
         try:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -210,11 +209,5 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def _cannot_list(error: OSError) -> NoReturn:
-    why = f"the folder {error.filename} cannot be listed: {_reason(error)}"
+    why = f"the folder {error.filename} cannot be listed: {describe_error(error).lower()}"
     raise SourceError(why, resumes=False)
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        return "permission denied"
-    return error.strerror or type(error).__name__

@@ -9,9 +9,8 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from analysis.errors import ContractError, ParameterError, SourceError
+from analysis.errors import ContractError, ParameterError, SourceError, describe_error
 from analysis.period import Period
-from analysis.store.atomic_files import describe_error
 from analysis.store.collection import Collection, Excerpt
 from analysis.store.provenance import REASONS
 from analysis.store.study_file import prepare_study, read_left_out, without_glob

@@ -221,7 +221,6 @@ def import_share(
         known = store.try_read(name) == content and shares.reopen_share(store, manifest.folder)
         if known:
             return known
-        store.remove_leftovers(manifest.folder)
         for done, file in enumerate(manifest.files, 1):
             _import_shared(source, item.key.removesuffix(MANIFEST), store, manifest, file)
             progress(done, len(manifest.files), file)

@@ -8,7 +8,7 @@ import msgspec
 
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.sources.files import ArchiveObject
-from analysis.store.atomic_files import read_metadata, read_metadata_of
+from analysis.store.checksums import read_metadata
 
 #: Reasons of the ingestion ledger, in the contract's order.
 REASONS = (
@@ -72,9 +72,9 @@ def read_provenance(file: bytes | Path, key: str) -> Provenance | None:
 
     None where it is damaged, of another object, or of another schema.
     """
-    metadata = (read_metadata_of if isinstance(file, Path) else read_metadata)(file) or {}  # type: ignore[arg-type]
+    content = (read_metadata(file) or {}).get(METADATA_KEY, b"")
     try:
-        told = msgspec.json.decode(metadata.get(METADATA_KEY, b""), type=Provenance)
+        told = msgspec.json.decode(content, type=Provenance)
     except (msgspec.DecodeError, RecursionError):
         return None
     return told if (told.key, told.schema_version) == (key, SCHEMA_VERSION) else None

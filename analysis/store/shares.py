@@ -34,7 +34,7 @@ from analysis.store.checking import check_observations, open_foreign
 from analysis.store.collection import Collection, Excerpt
 from analysis.store.database import Observations
 from analysis.store.provenance import Count, Digest, NotRead, Provenance
-from analysis.store.store import Store
+from analysis.store.store import WRITING, Store
 from analysis.store.study_file import add_every_row, explain_failures, write_parquet
 from analysis.temporary_folders import TemporaryFolder
 
@@ -294,7 +294,7 @@ def _has_manifest(folder: Path) -> bool:
 def _is_bare(folder: Path) -> bool:
     """Whether there is nothing but what an interrupted run has written."""
     names = [path.name for path in folder.iterdir()]
-    return all(NAME.fullmatch(name) or name.endswith(".part") for name in names)
+    return all(NAME.fullmatch(name) or name.startswith(WRITING) for name in names)
 
 
 def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> Manifest:
@@ -309,7 +309,6 @@ def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> M
     """
     check(out)
     target = Store(str(out))
-    target.remove_leftovers(".")
     with Observations(collection, probe_cc, period) as observations, explain_failures():
         ledger = {reason: int(n) for reason, n in observations.ledger().itertuples(index=False)}
         if not ledger["kept"]:

@@ -8,29 +8,21 @@ checksum is not that of its content counts as none.
 
 import hashlib
 import json
+import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.errors import SourceError
+from analysis.errors import SourceError, describe_error
 from analysis.observations.schema import OBSERVATION
 from analysis.sources.objectstore import Storage
-from analysis.store.atomic_files import (
-    BLANK_CHECKSUM,
-    CHECKSUM_KEY,
-    describe_error,
-    remove_leftovers,
-    set_checksum,
-    temporary_file,
-    with_checksum,
-)
+from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
 from analysis.store.provenance import (
     FOLDER,
     METADATA_KEY,
@@ -39,6 +31,12 @@ from analysis.store.provenance import (
     file_name,
     read_provenance,
 )
+from analysis.temporary_folders import TemporaryFolder, remove_unless_held
+
+#: What the name of a folder begins with in which a file is written: beside its place, so that it is
+#: renamed into it, or for a bucket in the folder for temporary files. Ours name this machine.
+WRITING = ".writing-"
+_WRITING_HERE = f"{WRITING}{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}-"
 
 _MANY_ROWS = 1000  # from here on a file is compressed harder; a row group has more
 _ROW = pa.struct(list(OBSERVATION))
@@ -80,10 +78,10 @@ class Store(Storage):
         Raises:
             SourceError: something cannot be written, in the block or at the end.
         """
-        folder, _, base = name.rpartition("/")
-        beside = Path(self.path(folder) if self.is_local else gettempdir())
+        beside = Path(self.path(name)).parent if self.is_local else None
         try:
-            with temporary_file(beside, base) as path:
+            with TemporaryFolder(_WRITING_HERE, beside) as folder:
+                path = folder / "file.part"
                 yield path
                 if self.is_local:
                     path.replace(self.path(name))
@@ -107,9 +105,11 @@ class Store(Storage):
         return paths
 
     def remove_leftovers(self, folder: str) -> None:
-        """Remove the temporary files of killed runs below a folder; those of running ones stay."""
+        """Remove what killed runs were writing below a folder; what running ones write stays."""
         if self.is_local:
-            remove_leftovers(self.path(f"{folder}/{name}") for name in self.files(folder))
+            for left in sorted(Path(self.path(folder)).rglob(f"{WRITING}*")):
+                with suppress(OSError):
+                    remove_unless_held(left, is_ours=left.name.startswith(_WRITING_HERE))
 
     def read_note(self, source_id: str, name: str) -> Any:
         """A small JSON document beside the files of a source; None where there is none."""
@@ -159,9 +159,8 @@ class Store(Storage):
                 writer.add_key_value_metadata({METADATA_KEY: said})
                 writer.add_key_value_metadata({CHECKSUM_KEY: BLANK_CHECKSUM})
             if is_small:
-                path.write_bytes(with_checksum(sink.getvalue()))
-            else:
-                set_checksum(path)
+                path.write_bytes(sink.getvalue())
+            set_checksum(path)
         return provenance
 
 

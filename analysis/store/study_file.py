@@ -22,12 +22,7 @@ from analysis.errors import ContractError, SourceError
 from analysis.observations.flags import DISJOINT_SQL
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
-from analysis.store.atomic_files import (
-    BLANK_CHECKSUM,
-    CHECKSUM_KEY,
-    read_metadata_of,
-    set_checksum,
-)
+from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, read_metadata, set_checksum
 from analysis.store.collection import Collection
 from analysis.store.provenance import REASONS
 
@@ -66,7 +61,6 @@ def prepare_study(
         add_every_row(connection, collection, scratch)
         try:
             if store.is_local:
-                store.remove_leftovers(FOLDER)
                 with store.write(name) as written:
                     _write_study(connection, probe_cc, period, written)
             else:
@@ -87,7 +81,7 @@ def read_left_out(study_file: Path) -> dict[str, Any]:
 
 
 def _is_whole(path: Path) -> bool:
-    return _LEFT_OUT.encode() in (read_metadata_of(path) or {})
+    return _LEFT_OUT.encode() in (read_metadata(path) or {})
 
 
 def _digest_inputs(collection: Collection) -> str:
@@ -141,7 +135,7 @@ def _local_files(collection: Collection, scratch: Path) -> dict[str, str]:
     # DuckDB would need an extension, fetched from the network, to read S3 itself.
     paths = collection.store.local_paths(names, scratch)
     for name, path in zip(names, paths, strict=True):
-        if read_metadata_of(path) is None:
+        if read_metadata(path) is None:
             where = collection.store.path(name)
             raise ContractError(f"{where} is damaged or gone: delete it and run again")
     return dict(zip(map(str, paths), keys, strict=True))
