@@ -298,7 +298,7 @@ def test_files_of_an_older_schema_are_read_again(
     """They lack what the rules now ask for; another's store of that kind is refused in words."""
     _put(archive, _key(0), [_GOOD])
     with monkeypatch.context() as before:
-        before.setattr("analysis.ingestion.objects.SCHEMA_VERSION", SCHEMA_VERSION - 1)
+        before.setattr("analysis.store.provenance.SCHEMA_VERSION", SCHEMA_VERSION - 1)
         (older,) = _ingest(archive, store).files
     with pytest.raises(
         SourceError, match=f"not a whole file of observations of schema {SCHEMA_VERSION}"

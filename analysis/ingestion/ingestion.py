@@ -30,8 +30,8 @@ Progress = Callable[[int, int, str], None]
 _Results = Generator[tuple[str, Result], None, None]
 
 
-def _silent(done: int, total: int, what: str) -> None:
-    pass
+def silent(done: int, total: int, what: str) -> None:
+    """Tell nobody."""
 
 
 def ingest(
@@ -46,8 +46,8 @@ def ingest(
     reopen: bool = False,
     jobs: int | None = None,
     scheduler: str = "",
-    listing: Progress = _silent,
-    progress: Progress = _silent,
+    listing: Progress = silent,
+    progress: Progress = silent,
 ) -> Collection:
     """Bring a country's observations into the store; what is there already is not read again.
 
@@ -73,7 +73,7 @@ def ingest(
             damaged, or the store cannot be written.
     """
     target = Store(store)
-    window = _choose_window(source, probe_cc, period, receipt_margin)
+    window = choose_window(source, probe_cc, period, receipt_margin)
     opened = open_source(source, Scope(probe_cc, window, target, listing) if window else None)
     catalogue = Catalogue(target, opened.id, probe_cc, window)
     if reopen and isinstance(opened, Bucket):
@@ -100,15 +100,15 @@ def ingest(
         else:
             known = catalogue.find_current(task.source_id, objects, fingerprints.digest)
             pending = [item for item in objects if item.key not in known]
-            results = _read(task, pending, jobs, scheduler, len(known))
+            results = read_pending(task, pending, jobs, scheduler, len(known))
         with closing(results):
-            read = _follow(results, objects, len(known), progress)
+            read = follow(results, objects, len(known), progress)
         collection = _collect(task, probe_cc, [*known.values(), *read], len(read))
     catalogue.write(collection)
     return collection
 
 
-def _choose_window(
+def choose_window(
     source: str, probe_cc: str, period: Period | None, receipt_margin: int
 ) -> Period | None:
     """The days of receipt that OONI's archive is asked for; None where the source is another."""
@@ -124,7 +124,7 @@ def _choose_window(
     return period.extended(receipt_margin)
 
 
-def _read(
+def read_pending(
     task: Task,
     pending: list[ArchiveObject],
     jobs: int | None,
@@ -152,7 +152,7 @@ def _read(
                 )
 
 
-def _follow(
+def follow(
     results: _Results, objects: Sequence[ArchiveObject], known_count: int, progress: Progress
 ) -> list[Result]:
     """All results, told one by one."""

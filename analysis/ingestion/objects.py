@@ -5,7 +5,7 @@ Rows leave in row groups, so that memory does not grow with the object.
 
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -16,20 +16,52 @@ from analysis.ingestion.lines import (
     has_too_many_values,
     split_lines,
 )
-from analysis.observations import messages, observation
+from analysis.observations import messages, messaging, messaging_messages, observation
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received
-from analysis.observations.schema import SCHEMA_VERSION
+from analysis.observations.messaging_tests import BY_FOLDER, Tested
 from analysis.sources import ooni
 from analysis.sources.files import ArchiveObject, CannotRead, Source, Stream
-from analysis.store.provenance import NotRead, Provenance
+from analysis.store.provenance import NotRead, Provenance, version_of
 from analysis.store.store import Row, Rows, Store
 
 _GROUP = 8192  # rows of a row group
 
 
+#: What makes a row of a line, or a word of the ledger.
+ReadLine = Callable[[memoryview, int], Row | str]
+
+
 def read_line(line: Line, fingerprints: Fingerprints, received: Received | None) -> Row | str:
     """The observation of one line or, in the ledger's words, why there is none."""
+
+    def read(content: memoryview, number: int) -> Row | str:
+        measured = messages.decode(content)
+        if measured.test_name != "web_connectivity":
+            observation.check(measured)
+            return "other_test"
+        return observation.observe(
+            measured, line_number=number, fingerprints=fingerprints, received=received
+        )
+
+    return _read(line, read)
+
+
+def read_messaging_line(line: Line, test: Tested, received: Received | None) -> Row | str:
+    """The same of a line that should be a measurement of a messaging or circumvention test."""
+
+    def read(content: memoryview, number: int) -> Row | str:
+        measured = messaging_messages.decode(content)
+        if measured.test_name != test.name:
+            observation.check(measured)
+            return "other_test"
+        return messaging.observe(measured, line_number=number, received=received)
+
+    return _read(line, read)
+
+
+def _read(line: Line, read: ReadLine) -> Row | str:
+    """What a line is, whatever it holds."""
     content = line.content
     if content is None:
         return "invalid:line_too_long"
@@ -38,13 +70,7 @@ def read_line(line: Line, fingerprints: Fingerprints, received: Received | None)
     if has_too_many_values(content):
         return "invalid:too_many_values"
     try:
-        read = messages.decode(content)
-        if read.test_name != "web_connectivity":
-            observation.check(read)
-            return "other_test"
-        return observation.observe(
-            read, line_number=line.number, fingerprints=fingerprints, received=received
-        )
+        return read(content, line.number)
     except messages.NotJson:
         return "not_json"
     except messages.TooLong:
@@ -56,15 +82,24 @@ def read_line(line: Line, fingerprints: Fingerprints, received: Received | None)
 
 
 def read_lines(
-    stream: Readable, fingerprints: Fingerprints, received: Received | None = None
+    stream: Readable,
+    fingerprints: Fingerprints,
+    received: Received | None = None,
+    test: Tested | None = None,
 ) -> Iterator[tuple[int, Row | str]]:
     """Number and observation of each line that is not empty, or why there is none.
+
+    ``test``: the messaging or circumvention test that the stream holds; else web_connectivity.
 
     What had come of the line where a stream broke off is an observation or nothing.
     """
     for line in split_lines(stream):
         if line.content is None or line.content:
-            result = read_line(line, fingerprints, received)
+            result = (
+                read_messaging_line(line, test, received)
+                if test
+                else read_line(line, fingerprints, received)
+            )
             if isinstance(result, tuple) or not line.is_cut:
                 yield line.number, result
         if line.is_cut:
@@ -120,7 +155,7 @@ def _write_object(task: Task, item: ArchiveObject, stream: Stream) -> Provenance
             size=item.size,
             etag=item.etag,
             sha256=content.digest(),
-            schema_version=SCHEMA_VERSION,
+            schema_version=version_of(item.key),
             fingerprints=task.fingerprints.digest,
             row_count=row_count,
             ledger=dict(sorted(ledger.items())),
@@ -135,7 +170,8 @@ def _read_groups(
 ) -> Iterator[Rows]:
     """The observations of an object in groups; counts the other lines."""
     rows: list[Row] = []
-    for _, result in read_lines(content, fingerprints, ooni.parse_receipt(key)):
+    test = BY_FOLDER.get(ooni.find_test(key) or "")
+    for _, result in read_lines(content, fingerprints, ooni.parse_receipt(key), test):
         if isinstance(result, str):
             ledger[result] += 1
         else:

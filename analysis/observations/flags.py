@@ -64,9 +64,7 @@ def compute_flags(
         received: when OONI received it; where it is not known, its age is not judged.
         has_bad_body: a body that should be base64 is not.
     """
-    late = received is not None and (
-        start_time > received.until + _HOUR or start_time < received.since - _YEAR
-    )
+    late = is_far_from(start_time, received)
     if test_keys is None:
         return Flags(False, False, True)
     blocking = test_keys.blocking
@@ -77,6 +75,13 @@ def compute_flags(
         late or has_bad_body or undetermined or unsupported or _has_unknown_failure(test_keys)
     )
     return Flags(is_blocked or is_confirmed, is_confirmed, is_failure)
+
+
+def is_far_from(start_time: int, received: Received | None) -> bool:
+    """Whether a measurement began after it was received, or over a year before."""
+    return received is not None and (
+        start_time > received.until + _HOUR or start_time < received.since - _YEAR
+    )
 
 
 def _has_unknown_failure(test_keys: TestKeys) -> bool:

@@ -13,7 +13,7 @@ import json
 import math
 from functools import lru_cache
 from itertools import islice
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -26,6 +26,7 @@ TOLERANT_LIMIT = 16 << 20
 LIST_LIMIT = 512
 
 _NOTHING = Raw(b"null")
+_Kind = TypeVar("_Kind")
 
 
 class NotJson(ValueError):
@@ -220,7 +221,7 @@ def decode(line: bytes | bytearray | memoryview) -> Measurement:
     try:
         measurement = _decode_measurement(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        measurement = _decode_tolerantly(line)
+        measurement = decode_tolerantly(line, Measurement)
     if measurement.test_keys is not None:
         _clip_lists(measurement.test_keys)
     return measurement
@@ -236,7 +237,8 @@ def _clip_lists(keys: TestKeys) -> None:
             setattr(keys.control, name, dict(islice(ends.items(), LIST_LIMIT)))
 
 
-def _decode_tolerantly(line: bytes | bytearray | memoryview) -> Measurement:
+def decode_tolerantly(line: bytes | bytearray | memoryview, kind: type[_Kind]) -> _Kind:
+    """A line as a struct, without the corners that have another type than its fields."""
     if len(line) > TOLERANT_LIMIT:
         raise TooLong(f"more than {TOLERANT_LIMIT >> 20} MB")
     try:
@@ -246,8 +248,8 @@ def _decode_tolerantly(line: bytes | bytearray | memoryview) -> Measurement:
         raise NotJson("not one JSON value in UTF-8") from None
     if not isinstance(value, dict):
         raise NotAnObject(f"a JSON {type(value).__name__}, not an object")
-    measurement: Measurement = _fitted(types.type_info(Measurement), value)
-    return measurement
+    read: _Kind = _fitted(types.type_info(kind), value)
+    return read
 
 
 def _refuse(constant: str) -> NoReturn:

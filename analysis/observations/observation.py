@@ -198,7 +198,7 @@ def observe(
         country,
         probe_asn,
         clip_text(read.probe_network_name),
-        _lenient_asn(read.resolver_asn),
+        lenient_asn(read.resolver_asn),
         clip_text(read.software_name),
         clip_text(read.software_version),
         clip_text(read.test_version),
@@ -233,7 +233,8 @@ def observe(
     )
 
 
-def _lenient_asn(value: str | int | None) -> int:
+def lenient_asn(value: str | int | None) -> int:
+    """The number of an ASN; 0 where there is none, or something else."""
     try:
         return parse_asn(value)
     except Invalid:

@@ -4,6 +4,8 @@ Names are compared, counted and joined by the million. As an enumeration each is
 DuckDB; it still reads and sorts as text.
 """
 
+from collections.abc import Mapping
+
 import duckdb
 import pyarrow as pa
 
@@ -62,10 +64,17 @@ def create_enumerations(connection: duckdb.DuckDBPyConnection) -> None:
     columns = {"host": hosts, "registrable_domain": domains}
     rows = pa.table({name: pa.array(texts, pa.string()) for name, texts in columns.items()})
     connection.register("hosts_at_hand", rows)
-    for name, query in _NAMES.items():
-        distinct = f"SELECT DISTINCT name FROM ({query}) WHERE name IS NOT NULL ORDER BY name"
-        connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM ({distinct})")
+    create_text_enumerations(connection, _NAMES)
     connection.execute(_SITES)
     connection.unregister("hosts_at_hand")
     for name, values in _VALUES.items():
         connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM {values}")
+
+
+def create_text_enumerations(
+    connection: duckdb.DuckDBPyConnection, names: Mapping[str, str]
+) -> None:
+    """A type for each name, of the texts that a query gives as ``name``."""
+    for name, query in names.items():
+        distinct = f"SELECT DISTINCT name FROM ({query}) WHERE name IS NOT NULL ORDER BY name"
+        connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM ({distinct})")

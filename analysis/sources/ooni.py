@@ -3,19 +3,21 @@
 Listing it whole would take millions of keys of other countries. An hour is one request, and
 nothing is asked again about days long past: their listing is kept as a note in the store.
 
-The keys of OONI's archive: which objects hold a country's web_connectivity measurements.
+The keys of OONI's archive: which objects hold a country's measurements, and of which test.
 
 Two layouts exist, both under a prefix that the source may or may not repeat::
 
-    raw/YYYYMMDD/HH/CC/webconnectivity/<name>.jsonl.gz      since 2020-10-20
-    jsonl/webconnectivity/CC/YYYYMMDD/HH/<name>.jsonl.gz    before
+    raw/YYYYMMDD/HH/CC/<test>/<name>.jsonl.gz      since 2020-10-20
+    jsonl/<test>/CC/YYYYMMDD/HH/<name>.jsonl.gz    before
+
+A test's name stands there without underscores.
 
 The ``.tar.gz`` objects beside them hold the same measurements and are left out. Day and hour are
 those of receipt, not of the measurement.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -23,6 +25,7 @@ from functools import partial
 
 from analysis.errors import SourceError
 from analysis.observations.flags import Received
+from analysis.observations.messaging_tests import BY_FOLDER
 from analysis.period import Period
 from analysis.sources.buckets import Address, Bucket
 from analysis.sources.files import ArchiveObject, Notes
@@ -41,31 +44,44 @@ _STORED = re.compile(
 RECEIPT_MARGIN = 30
 #: The first day of the newer layout; the change fell into it, so that both may hold some of it.
 CHANGED = date(2020, 10, 20)
+#: The folder of the test that a report on web sites rests on.
+WEB = "webconnectivity"
+_TEST = rf"(?P<test>{'|'.join((WEB, *BY_FOLDER))})"
 _LAYOUTS = (
-    re.compile(rf"(?:raw/)?{_DAY}/{_HOUR}/{_CC}/webconnectivity/{_NAME}", re.ASCII),
-    re.compile(rf"(?:jsonl/)?webconnectivity/{_CC}/{_DAY}/{_HOUR}/{_NAME}", re.ASCII),
+    re.compile(rf"(?:raw/)?{_DAY}/{_HOUR}/{_CC}/{_TEST}/{_NAME}", re.ASCII),
+    re.compile(rf"(?:jsonl/)?{_TEST}/{_CC}/{_DAY}/{_HOUR}/{_NAME}", re.ASCII),
 )
 
 
-def holds_country(key: str, probe_cc: str) -> bool:
-    """Whether an object holds web_connectivity measurements of a country."""
+def holds_country(key: str, probe_cc: str, tests: Collection[str] = (WEB,)) -> bool:
+    """Whether an object holds measurements of a country, of one of some tests' folders."""
     parts = _parse(key)
-    if parts is None or parts["cc"] != probe_cc:
+    if parts is None or parts["cc"] != probe_cc or parts["test"] not in tests:
         return False
     name = parts["name"]
     return not name.startswith(".") and len(name.encode("utf-8", "replace")) <= _NAME_LIMIT
 
 
-def list_prefixes(day: date, probe_cc: str, now: datetime) -> list[str]:
-    """Below which prefixes the objects of a day of receipt lie, up to the last full hour."""
+def find_test(key: str) -> str | None:
+    """The folder of the test whose measurements an object holds."""
+    parts = _parse(key)
+    return parts["test"] if parts else None
+
+
+def list_prefixes(
+    day: date, probe_cc: str, now: datetime, tests: Collection[str] = (WEB,)
+) -> list[str]:
+    """Below which prefixes the objects of a day of receipt lie, up to the last full hour.
+
+    An hour of several tests is asked for as a whole: one request instead of one a test.
+    """
     prefixes = []
     if day <= CHANGED:
-        prefixes.append(f"jsonl/webconnectivity/{probe_cc}/{day:%Y%m%d}/")
+        prefixes += [f"jsonl/{test}/{probe_cc}/{day:%Y%m%d}/" for test in tests]
     if day >= CHANGED:
         hours = 24 if day < now.date() else now.hour
-        prefixes += [
-            f"raw/{day:%Y%m%d}/{hour:02}/{probe_cc}/webconnectivity/" for hour in range(hours)
-        ]
+        below = f"{next(iter(tests))}/" if len(tests) == 1 else ""
+        prefixes += [f"raw/{day:%Y%m%d}/{hour:02}/{probe_cc}/{below}" for hour in range(hours)]
     return prefixes
 
 
@@ -111,12 +127,14 @@ class Scope:
         window: days of receipt.
         notes: where listings are kept.
         told: called with days listed, days in all, and the day just listed.
+        tests: folders of the tests that are asked for.
     """
 
     probe_cc: str
     window: Period
     notes: Notes
     told: Callable[[int, int, str], None]
+    tests: tuple[str, ...] = (WEB,)
 
 
 class OoniArchive(Bucket):
@@ -161,15 +179,17 @@ class OoniArchive(Bucket):
         return super().renewed(item)
 
     def _note(self, day: date) -> str:
-        return f"listings/{self._scope.probe_cc}/{day}.json"
+        of_others = "" if self._scope.tests == (WEB,) else "messaging/"
+        return f"listings/{self._scope.probe_cc}/{of_others}{day}.json"
 
     def _list_day(self, wanted: Callable[[str], bool], day: date) -> list[ArchiveObject]:
         noted = self._scope.notes.read_note(self.id, self._note(day))
         if isinstance(noted, list):
             return [item for item in (ArchiveObject(*one) for one in noted) if wanted(item.key)]
         items: list[ArchiveObject] = []
-        for prefix in list_prefixes(day, self._scope.probe_cc, self._now):
-            hours = 1 if prefix.startswith("raw/") else 24
+        tests = self._scope.tests
+        for prefix in list_prefixes(day, self._scope.probe_cc, self._now, tests):
+            hours = len(tests) * (1 if prefix.startswith("raw/") else 24)
             items += self.list_below(prefix, wanted, hours)
         if self._now - datetime.combine(day, time.max, UTC) > SETTLED:
             note = [[item.key, item.size, item.etag] for item in items]

@@ -31,18 +31,26 @@ class Catalogue:
     """The record of what was read of a source for a country, and for a window where there is one.
 
     ``home`` is the id of the archive that was asked. Where that is somebody's store, the
-    observations are those of another archive.
+    observations are those of another archive. ``what`` begins the name of records of other tests.
     """
 
-    def __init__(self, store: Store, home: str, probe_cc: str, window: Period | None) -> None:
+    def __init__(
+        self, store: Store, home: str, probe_cc: str, window: Period | None, what: str = ""
+    ) -> None:
         self._store = store
         self._home = home
         self._probe_cc = probe_cc
-        self._name = f"read-{probe_cc}{f'-{window}' if window else ''}.json"
+        self._what = what
+        self._name = f"read-{what}{probe_cc}{f'-{window}' if window else ''}.json"
         try:
             self._record = msgspec.convert(store.read_note(home, self._name), _Record)
         except msgspec.ValidationError:  # there is none, or another program's
             self._record = _Record()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is on record: nobody has asked the source yet, as far as is known."""
+        return self._record == _Record()
 
     def find_current(
         self, source_id: str, objects: Sequence[ArchiveObject], fingerprints: str
@@ -96,7 +104,7 @@ class Catalogue:
 
     def _write_not_read(self, collection: Collection) -> None:
         """The list goes with the files to whoever has this store as a source."""
-        name = not_read_name(self._probe_cc)
+        name = f"{self._what}{not_read_name(self._probe_cc)}"
         not_read = msgspec.to_builtins(collection.not_read)
         if list(not_read) != (self._store.read_note(collection.source_id, name) or []):
             self._store.write_note(collection.source_id, name, not_read)

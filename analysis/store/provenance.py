@@ -6,7 +6,9 @@ from typing import Annotated
 
 import msgspec
 
+from analysis.observations.messaging import MESSAGING_VERSION
 from analysis.observations.schema import SCHEMA_VERSION
+from analysis.sources import ooni
 from analysis.sources.files import ArchiveObject
 from analysis.store.checksums import read_metadata
 
@@ -59,7 +61,17 @@ class Provenance:
     def is_current(self, item: ArchiveObject, fingerprints: str) -> bool:
         """Whether reading the object, as it is now, would give the same file again."""
         told = (self.size, self.etag, self.fingerprints, self.schema_version)
-        return told == (item.size, item.etag, fingerprints, SCHEMA_VERSION)
+        return told == (item.size, item.etag, fingerprints, version_of(self.key))
+
+
+def is_messaging(key: str) -> bool:
+    """Whether an object holds a messaging or circumvention test: its file has other columns."""
+    return ooni.find_test(key) not in (None, ooni.WEB)
+
+
+def version_of(key: str) -> int:
+    """The version of the columns that an object's file has."""
+    return MESSAGING_VERSION if is_messaging(key) else SCHEMA_VERSION
 
 
 def file_name(source_id: str, key: str) -> str:
@@ -77,7 +89,7 @@ def read_provenance(file: bytes | Path, key: str) -> Provenance | None:
         told = msgspec.json.decode(content, type=Provenance)
     except (msgspec.DecodeError, RecursionError):
         return None
-    return told if (told.key, told.schema_version) == (key, SCHEMA_VERSION) else None
+    return told if (told.key, told.schema_version) == (key, version_of(key)) else None
 
 
 @dataclass(frozen=True)

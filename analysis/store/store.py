@@ -1,9 +1,10 @@
 """The store: observations in Parquet, one file per archive object.
 
 A file is ``STORE/observations/<source_id>/<key>.parquet``. Its columns are
-``schema.OBSERVATION``; its key-value metadata hold what it was made from and the ledger of the
-lines that gave no row, so that both appear in one rename and neither can go stale alone. One whose
-checksum is not that of its content counts as none.
+``schema.OBSERVATION``, of a messaging or circumvention test ``messaging.MESSAGING``; its key-value
+metadata hold what it was made from and the ledger of the lines that gave no row, so that both
+appear in one rename and neither can go stale alone. One whose checksum is not that of its content
+counts as none.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.errors import SourceError, describe_error
+from analysis.observations.messaging import MESSAGING
 from analysis.observations.schema import OBSERVATION
 from analysis.sources.objectstore import Storage
 from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
@@ -29,6 +31,7 @@ from analysis.store.provenance import (
     SUFFIX,
     Provenance,
     file_name,
+    is_messaging,
     read_provenance,
 )
 from analysis.temporary_folders import TemporaryFolder, remove_unless_held
@@ -39,16 +42,15 @@ WRITING = ".writing-"
 _WRITING_HERE = f"{WRITING}{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}-"
 
 _MANY_ROWS = 1000  # from here on a file is compressed harder; a row group has more
-_ROW = pa.struct(list(OBSERVATION))
 
 Row = tuple[Any, ...]
 Rows = Sequence[Row]
 
 
-def table_of(rows: Rows) -> pa.Table:
+def table_of(rows: Rows, schema: pa.Schema = OBSERVATION) -> pa.Table:
     """Observations, as :func:`observation.observe` gives them, in columns."""
     # As one array of structs: a call for each column and each of its children takes longer.
-    return pa.Table.from_struct_array(pa.array(rows, _ROW))
+    return pa.Table.from_struct_array(pa.array(rows, pa.struct(list(schema))))
 
 
 class Store(Storage):
@@ -142,17 +144,18 @@ class Store(Storage):
 
         ``provenance_of`` is asked with the number of rows once all are written.
         """
+        schema = MESSAGING if is_messaging(key) else OBSERVATION
         with self.write(file_name(source_id, key)) as path:
             groups, row_count = iter(groups), 0
             first = next(groups, ())
             # A small file is made in memory: each of its columns would be written by itself.
             is_small = len(first) < _MANY_ROWS
             sink = pa.BufferOutputStream() if is_small else pa.OSFile(str(path), "wb")
-            with sink, _open_writer(sink, is_small=is_small) as writer:
+            with sink, _open_writer(sink, schema, is_small=is_small) as writer:
                 groups = chain([first] if first else [], groups)
                 del first  # or memory would hold it to the end
                 for rows in groups:
-                    writer.write_table(table_of(rows), row_group_size=len(rows))
+                    writer.write_table(table_of(rows, schema), row_group_size=len(rows))
                     row_count += len(rows)
                 provenance = provenance_of(row_count)
                 said = json.dumps(asdict(provenance), sort_keys=True)
@@ -164,12 +167,12 @@ class Store(Storage):
         return provenance
 
 
-def _open_writer(sink: pa.NativeFile, *, is_small: bool) -> pq.ParquetWriter:
+def _open_writer(sink: pa.NativeFile, schema: pa.Schema, *, is_small: bool) -> pq.ParquetWriter:
     # Some hundred columns of a few rows each: setting zstd and dictionaries up for each takes
     # longer than all the rest, and saves a tenth of the space.
     return pq.ParquetWriter(
         sink,
-        OBSERVATION,
+        schema,
         compression="snappy" if is_small else "zstd",
         use_dictionary=not is_small,
         write_statistics=["measurement_start_time", "probe_cc"],

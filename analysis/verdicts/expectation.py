@@ -62,11 +62,11 @@ def learn_expectation(
     rates[: len(of_kinds.row)] = lessons.rates()
     ((cell_count,),) = connection.execute("SELECT count(*) FROM tested_cells").fetchall()
     tested_count = cell_count * (len(KINDS) - 1)
-    schedules = _find_schedules(series, rates)
+    schedules = find_all_schedules(series, rates)
     return Expectation(series, rates, facts, lessons, schedules, tested_count)
 
 
-def _find_schedules(series: Series, rates: NDArray[np.float64]) -> dict[int, Schedule]:
+def find_all_schedules(series: Series, rates: NDArray[np.float64]) -> dict[int, Schedule]:
     """The schedules of each site and kind, on the networks that have one."""
     domain = series.sessions["domain"].to_numpy()[series.first_rows()]
     time = series.column("time").astype("datetime64[s]")

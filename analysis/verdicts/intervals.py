@@ -11,7 +11,7 @@ from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks, fin
 from analysis.verdicts.series import BLOCKED, FAILING, MARK, OK
 from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import is_most, meets_floor
-from analysis.verdicts.withholding import withhold
+from analysis.verdicts.withholding import EVERYWHERE, withhold
 
 CELL = ["domain", "probe_asn"]
 ONE_VERSION = "one version of the probe failed; others reached the site on this network meanwhile"
@@ -61,9 +61,16 @@ def explain_hits(connection: duckdb.DuckDBPyConnection, hits: pd.DataFrame) -> p
 
 
 def judge_stretches(
-    connection: duckdb.DuckDBPyConnection, evidence: Evidence, thresholds: Thresholds
+    connection: duckdb.DuckDBPyConnection,
+    evidence: Evidence,
+    thresholds: Thresholds,
+    *,
+    has_control: bool = False,
 ) -> pd.DataFrame:
     """Say of each stretch whether it is listed, and if not, why.
+
+    Where others than the country's own networks say what works (``has_control``), what fails on all
+    of these is no riddle.
 
     Returns:
         One row a stretch, as ``Evidence.stretches``, with ``hits, misses, hit_days``,
@@ -89,7 +96,8 @@ def judge_stretches(
         & ~is_block
     )
     reason = pd.Series("", stretches.index).mask(is_few, TOO_FEW)
-    reason.update(withheld["reason"])
+    known = withheld["reason"].str.startswith(EVERYWHERE) & has_control
+    reason.update(withheld["reason"].mask(known, ""))
     is_version = find_versions(evidence, elements).reindex(stretches.index, fill_value=False)
     reason = reason.mask(is_block & is_version & (stretches["kind"] != MARK), ONE_VERSION)
     stretches = stretches.join(blocks["mechanism"]).assign(

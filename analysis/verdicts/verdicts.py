@@ -180,6 +180,8 @@ def judge_cells(
     domestic_asns: Iterable[int],
     operators: Mapping[int, str],
     has_explorer: bool,
+    expected: Expectation | None = None,
+    has_control: bool = False,
 ) -> Judgement:
     """Judge every site on every network, over stretches of time, for each named period.
 
@@ -190,8 +192,10 @@ def judge_cells(
         domestic_asns: the country's access networks.
         operators: who runs each network; one that is not there is its own operator.
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
+        expected: what ``learn_expectation`` returns, where it has been asked before.
+        has_control: whether others than the country's own networks say what works elsewhere.
     """
-    expected = learn_expectation(
+    expected = expected or learn_expectation(
         connection, thresholds, domestic_asns=domestic_asns, operators=operators
     )
     add_period_parts(connection, periods.values())
@@ -199,7 +203,7 @@ def judge_cells(
     connection.execute(_MEASUREMENT_COUNTS)
     refusing = find_refusing(connection, thresholds)
     evidence = weigh_evidence(expected, thresholds)
-    stretches = judge_stretches(connection, evidence, thresholds)
+    stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
     names, forging = _host_names(connection), weigh_forging(evidence, thresholds)
     tables = [
         _verdicts_of(connection, name, period, evidence, stretches, names, refusing, forging,
