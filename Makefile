@@ -51,8 +51,8 @@ DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup setup-dev report pdf ingest share validate audit test check translations lab bench clean run-report \
-  run-ingest run-share run-validate run-audit run-pdf FORCE
+.PHONY: help setup setup-dev report pdf ingest watch share validate audit test check translations lab bench clean run-report \
+  run-ingest run-watch run-share run-validate run-audit run-pdf FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | \
@@ -72,6 +72,9 @@ report: run-report  ## the whole report; without variables, of the embedded fict
 ingest: run-ingest  ## the first stage alone: archive to Parquet and ledger, resumable
 	$(finish)
 
+watch: run-watch  ## what is new since the last look; exit status 10 where there is something
+	$(finish)
+
 share: run-share  ## the observations of a period, written for somebody else's SOURCE
 	$(finish)
 
@@ -85,13 +88,16 @@ audit: run-audit  ## a draft's statements (CLAIMS) held against sums, published 
 	$(finish)
 
 # A cluster is spoken to by Dask, which no other report needs.
-run-report run-ingest: $(if $(value SCHEDULER),$(DEV_STAMP))
+run-report run-ingest run-watch: $(if $(value SCHEDULER),$(DEV_STAMP))
 
 run-report: $(STAMP)
 	$(call run,report)
 
 run-ingest: $(STAMP)
 	$(call run,ingest)
+
+run-watch: $(STAMP)
+	$(call run,watch)
 
 run-share: $(STAMP)
 	$(call run,share)

@@ -18,6 +18,7 @@ the ``vocabulary``.
 ``sites``         the tables, said site by site: the annex, a page for each, the index
 ``publishing``    notebooks → pages
 ``auditing``      a draft's statements, and an earlier report, held against a report's tables
+``watching``      what is new since somebody last looked
 ``validation``    the method against worlds with known truth
 ``simulate``      the fictional country; it imports none of the others
 ``commands``      the command line

@@ -63,6 +63,11 @@ class Period:
         """Read a period from two ISO dates; ``until`` is exclusive."""
         return cls(parse_date("SINCE", since), parse_date("UNTIL", until))
 
+    @classmethod
+    def ending(cls, until: date, day_count: int) -> "Period":
+        """So many days, of which the last is the eve of ``until``."""
+        return cls(until - timedelta(days=day_count), until)
+
     def __contains__(self, day: date) -> bool:
         return self.since <= day < self.until
 

@@ -52,6 +52,12 @@ _INTERVAL_COLUMNS = (
     "first_seen_open_again_time"
 )
 
+_WATCHED = (
+    "network status state mechanism schedule last_seen_open@ blocked_from@ blocked_until@ "
+    "first_seen_open_again@ session_count# blocked_session_count# day_count# chance "
+    "sessions_to_flip# witness_url note"
+)
+
 TABLES = {
     table.name: table
     for table in (
@@ -134,11 +140,24 @@ TABLES = {
         _table("claims_audit", "claim_id", "claim_id where claim relation result arithmetic"),
         _table("decisions", "", "item decision reason date@ role status period method"),
         _table("changes", "kind item", "kind item before after cause note"),
+        _table(
+            "watch",
+            "look change test_name item probe_asn",
+            f"look@ earlier_look@ change test_name item probe_asn! {_WATCHED} cause",
+        ),
+        _table(
+            "watch_standing",
+            "test_name item probe_asn",
+            f"test_name item probe_asn! {_WATCHED}",
+        ),
     )
 }
 
-#: Table → the notebook that writes it. No notebook writes ``claims_audit``,
-#: ``decisions`` and ``changes``.
+#: Tables that are of no report.
+OF_NO_REPORT = frozenset({"watch", "watch_standing"})
+
+#: Table → the notebook that writes it. No notebook writes ``claims_audit``, ``decisions``,
+#: ``changes`` and those of no report.
 WRITTEN_BY: Mapping[str, str] = {
     name: notebook
     for notebook, names in {

@@ -151,6 +151,26 @@ NETWORK_CHANGES: dict[str, str] = {
     "only_second": "Second half only",
 }
 
+#: What is new of a pair of site and network since the last look, the most pressing first.
+WATCH_CHANGES: dict[str, str] = {
+    "newly_blocked": "Newly blocked",
+    "blocked_again": "Blocked again",
+    "suspicious": "Suspicious",
+    "lifted": "Lifted",
+    "seen_open": "Seen open again",
+    "unlisted": "No longer listed",
+    "cleared": "No longer suspicious",
+}
+
+#: Where a pair stands at a look.
+WATCH_STATUS: dict[str, str] = {
+    "blocked": "Blocked",
+    "unseen": "Blocked before, not tested enough since",
+    "suspicious": "Suspicious",
+    "seen_open": "Seen open again",
+    "lifted": "Lifted",
+}
+
 SET_ASIDE_REASONS: dict[str, str] = {
     "name_does_not_exist": "The name does not exist",
     "nxdomain_substitution": "The resolver answers for names that do not exist",
@@ -266,9 +286,9 @@ VALUES: dict[str, dict[str, str]] = {
     "failure_kind": FAILURE_KINDS,
     "stratum": MECHANISMS,
     # several tables use these columns; their codes do not clash
-    "change": CHANGES | NETWORK_CHANGES | FLIPS,
+    "change": CHANGES | NETWORK_CHANGES | FLIPS | WATCH_CHANGES,
     "reason": SET_ASIDE_REASONS | LEDGER_REASONS,
-    "status": DECISION_STATUS,
+    "status": DECISION_STATUS | WATCH_STATUS,
 }
 
 HEADINGS: dict[str, str] = {

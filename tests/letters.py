@@ -87,22 +87,32 @@ def days(letters: str, *, per_day: int = 1, start: int = 0, **changes: Any) -> l
     return rows
 
 
+def study_of(
+    rows: Iterable[Row], period: Period, split: str | None = None, *, is_fictional: bool = False
+) -> Study:
+    """A study of these rows, with the five things that ``confirm`` and a look read of one."""
+    first, second = period.split(split)
+    asns = [*ALL_NETWORKS, VPN]
+    networks = pd.DataFrame({
+        "probe_asn": asns, "network": [f"Network {asn}" for asn in asns],
+        "operator": ["One", "Two", "Three", "Tunnel"], "is_domestic": [True, True, True, False],
+    })  # fmt: skip
+    study = SimpleNamespace(
+        connection=connection_with(rows), is_fictional=is_fictional, thresholds=Thresholds(),
+        periods={"all": period, "first": first, "second": second}, fingerprints=fingerprints_for(1),
+        networks=lambda: networks,
+    )  # fmt: skip
+    return cast(Study, study)
+
+
 def judge(
     rows: Iterable[Row], *, until: str = "2024-04-01", split: str = "2024-02-15",
     is_fictional: bool = False,
 ) -> Judgement:  # fmt: skip
-    """The judgement of a study from 1 January 2024, of which ``confirm`` reads four things."""
-    whole = Period.parse("2024-01-01", until)
-    first, second = whole.split(split)
-    networks = pd.DataFrame({
-        "probe_asn": [*ALL_NETWORKS, VPN], "operator": ["One", "Two", "Three", "Tunnel"],
-        "is_domestic": [True, True, True, False],
-    })  # fmt: skip
-    study = SimpleNamespace(
-        connection=connection_with(rows), is_fictional=is_fictional,
-        periods={"all": whole, "first": first, "second": second}, fingerprints=fingerprints_for(1),
-    )  # fmt: skip
-    return confirm(cast(Study, study), networks, Thresholds())
+    """The judgement of a study from 1 January 2024."""
+    period = Period.parse("2024-01-01", until)
+    study = study_of(rows, period, split, is_fictional=is_fictional)
+    return confirm(study, study.networks(), study.thresholds)
 
 
 def verdict(found: Judgement, period: str = "all", domain: str = NAME,

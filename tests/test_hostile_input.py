@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from analysis.commands import cli
+from analysis.commands import telling
 from analysis.commands.settings import parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.ingestion.downloads import Downloads
@@ -271,11 +271,11 @@ def test_a_terminal_obeys_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a key says is shown as it is, without escapes and not as markup."""
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=200)
-    monkeypatch.setattr(cli, "_console", console)
-    with cli._progress("reading") as (step,):
+    monkeypatch.setattr(telling, "console", console)
+    with telling.show_progress("reading") as (step,):
         step(1, 2, "[red]key[/red]\x1b]0;title\x07")
-    cli._say("[red]\x1b]0;title\x07")
-    with cli._display("notebooks") as display:
+    telling.say("[red]\x1b]0;title\x07")
+    with telling.show_status("notebooks") as display:
         display.update("[bold]\x1b]0;title\x07")
     assert "[red]key[/red]�]0;title" in shown.getvalue()
     assert "\x1b]0;" not in shown.getvalue()

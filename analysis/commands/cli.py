@@ -2,21 +2,15 @@
 
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.status import Status
-from rich.text import Text
 
 from analysis.commands.settings import VARIABLES, Settings, parse_settings, with_lists
-from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError, printable
+from analysis.commands.telling import console, say, show_progress, show_status
+from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError
 
 if TYPE_CHECKING:
     from analysis.store.collection import Collection
@@ -28,13 +22,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Turn a country's OONI measurements into a national internet-censorship report.",
 )
-_console = Console(stderr=True)
 #: What goes on where it stopped, when it is given again.
-_RESUMABLE = ("report", "ingest", "share", "pdf")
-_EACH = 60.0  # seconds between two lines where there is no terminal
-_OFTEN = 10.0  # the same while notebooks run
+_RESUMABLE = ("report", "ingest", "share", "pdf", "watch")
+#: The exit status of a look that finds something new.
+_NEWS = 10
 _HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
-Step = Callable[[int, int, str], None]
 Arguments = Annotated[list[str] | None, typer.Argument(help=_HELP, metavar="[NAME=VALUE]…")]
 
 
@@ -93,10 +85,10 @@ def _report(settings: Settings) -> Path:
     refuse_foreign(settings.out)
     earlier = read_earlier(settings)
     _simulate_embedded(settings)
-    settings = with_lists(settings, _say)
+    settings = with_lists(settings, say)
     lists = load_lists(settings.study)  # before the archive is read, which takes longest
     collection = _read(settings)
-    with _display("running the notebooks") as display:
+    with show_status("running the notebooks") as display:
         return make_report(settings, lists, collection, display, earlier)
 
 
@@ -113,19 +105,45 @@ def pdf(arguments: Arguments = None) -> None:
 
 
 @app.command()
+def watch(arguments: Arguments = None) -> None:
+    """What is new since the last look: sites blocked, lifted, suspicious. Exit status 10 where
+    there is something.
+
+    UNTIL is today and SINCE 180 days before it, where they are not given; OUT, by default
+    reports/<cc>/watch/, is the memory of the looks.
+    """
+    from analysis.commands.watching import find_last_look, look, watch_settings
+    from analysis.findings.reference_lists import load_lists
+
+    settings = watch_settings(arguments or [])
+    last = find_last_look(settings)
+    _simulate_embedded(settings)
+    settings = with_lists(settings, say)
+    lists = load_lists(settings.study)
+    collection = _read(settings, counts=False)
+    with show_status("judging"):
+        seen = look(settings, lists, collection, last)
+    for line in seen.lines:
+        print(line)
+    print(f"watch: {_nearby(seen.page)}")
+    if seen.news_count:
+        raise typer.Exit(_NEWS)
+
+
+@app.command()
 def ingest(arguments: Arguments = None) -> None:
     """The first stage alone: archive objects to Parquet and a ledger. Resumes."""
     from analysis.store.database import Observations
 
     settings = parse_settings(arguments or [])
     _simulate_embedded(settings)
-    settings = with_lists(settings, _say)
+    settings = with_lists(settings, say)
     collection = _read(settings)
     with Observations(collection, settings.probe_cc, settings.period) as observations:
         ledger = observations.ledger()
     for reason, count in ledger.itertuples(index=False):
         print(f"{reason:<24}{count:>12,}")
-    _console.print(_objects_in_words(collection), highlight=False)
+    console.print(_objects_in_words(collection), highlight=False)
 
 
 @app.command()
@@ -139,7 +157,7 @@ def refresh(
     given = {text.partition("=")[0]: text.partition("=")[2] for text in arguments or []}
     for name in given.keys() - {"PROBE_CC"}:
         raise ParameterError(name, given[name], "refresh takes PROBE_CC=XX alone")
-    print(f"snapshot: {_nearby(fetched(given.get('PROBE_CC', ''), SNAPSHOTS, _say).folder)}")
+    print(f"snapshot: {_nearby(fetched(given.get('PROBE_CC', ''), SNAPSHOTS, say).folder)}")
 
 
 @app.command()
@@ -152,7 +170,7 @@ def share(arguments: Arguments = None) -> None:
     check(settings.out)
     _simulate_embedded(settings)
     collection = _read(settings)
-    with _display("writing the share"):
+    with show_status("writing the share"):
         manifest = write_share(collection, settings.probe_cc, settings.period, settings.out)
     size = sum(file.size for file in manifest.files.values())
     print(f"share: {_nearby(settings.out)}, {len(manifest.files)} files, {size / 1e6:,.1f} MB")
@@ -179,7 +197,7 @@ def validate(arguments: Arguments = None) -> None:
     from analysis.validation.worlds import Simulator
     from analysis.validation.worlds import validate as run
 
-    with _progress("judging worlds whose truth is known") as (step,):
+    with show_progress("judging worlds whose truth is known") as (step,):
         out = run(arguments or [], Simulator(write_world, add_forgeries), step)
     print(f"validation: {_nearby(out)}")
 
@@ -262,7 +280,7 @@ def _simulate_embedded(settings: Settings) -> None:
 def _simulate(settings: Settings) -> None:
     from analysis.simulate.writing import write_world
 
-    with _progress("simulating the fictional country"):
+    with show_progress("simulating the fictional country"):
         write_world(
             settings.study.fictional_folder,
             probe_cc=settings.probe_cc,
@@ -271,14 +289,14 @@ def _simulate(settings: Settings) -> None:
         )
 
 
-def _read(settings: Settings) -> "Collection":
+def _read(settings: Settings, *, counts: bool = True) -> "Collection":
     """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
     from analysis.ingestion.ingestion import ingest as read_archive
     from analysis.observations.fingerprints import load
     from analysis.sources.opening import OONI
 
-    trouble = _ask_for_counts(settings) if settings.study.source == OONI else None
-    with _progress("reading the archive", "listing the archive") as (reading, listing):
+    trouble = _ask_for_counts(settings) if counts and settings.study.source == OONI else None
+    with show_progress("reading the archive", "listing the archive") as (reading, listing):
         study = settings.study
         collection = read_archive(
             study.source,
@@ -306,7 +324,7 @@ def _ask_for_counts(settings: Settings) -> SourceError | None:
     from analysis.findings.tieout import fetch
 
     try:
-        fetch(settings.probe_cc, settings.period, settings.study.store, _say)
+        fetch(settings.probe_cc, settings.period, settings.study.store, say)
     except SourceError as error:
         return error
     return None
@@ -319,74 +337,6 @@ def _objects_in_words(collection: "Collection") -> str:
         f"{len(collection.files) + missing:,} objects: {known:,} known, "
         f"{collection.read_count - missing:,} new, {missing:,} not read"
     )
-
-
-@contextmanager
-def _progress(*stages: str) -> Iterator[tuple[Step, ...]]:
-    """A bar for each stage, on a terminal: the first, and others once told of. Elsewhere a line
-    each minute."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn(), TextColumn("{task.fields[item]}", markup=False))  # fmt: skip
-    with Progress(*columns, console=_console, disable=not _console.is_terminal) as bar:
-        yield tuple(_step(bar, what, is_first=number == 0) for number, what in enumerate(stages))
-
-
-def _step(bar: Progress, what: str, *, is_first: bool) -> Step:
-    task = bar.add_task(what, total=None, item="", visible=is_first)
-    said = time.monotonic()
-
-    def step(done: int, total: int, item: str) -> None:
-        nonlocal said
-        item = printable(item)  # a key, which whoever fills a bucket has made up
-        bar.update(task, completed=done, total=total, item=item[-60:], visible=True)
-        if bar.disable and time.monotonic() - said > _EACH:
-            said = time.monotonic()
-            print(f"{what}: {done:,} of {total:,}, {item}", file=sys.stderr, flush=True)
-
-    return step
-
-
-class _Lines:
-    """Progress in a log: the lines that stay, and now and then what is being done."""
-
-    def __init__(self) -> None:
-        self._said = time.monotonic()
-
-    def log(self, text: str) -> None:
-        self._said = time.monotonic()
-        _say(text)
-
-    def update(self, text: str) -> None:
-        if time.monotonic() - self._said > _OFTEN:
-            self.log(text)
-
-
-class _StatusLine:
-    """Progress on a terminal: the lines that stay above one that changes."""
-
-    def __init__(self, status: Status) -> None:
-        self._status = status
-
-    def log(self, text: str) -> None:
-        _say(text)
-
-    def update(self, text: str) -> None:
-        self._status.update(Text(printable(text), overflow="ellipsis", no_wrap=True))
-
-
-@contextmanager
-def _display(what: str) -> Iterator[_Lines | _StatusLine]:
-    """Where a command says what it is doing: a line that changes on a terminal, a log elsewhere."""
-    if not _console.is_terminal:
-        yield _Lines()
-        return
-    with _console.status(what) as status:
-        yield _StatusLine(status)
-
-
-def _say(text: str) -> None:
-    """One line for whoever waits, on a terminal or in a log."""
-    _console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def _nearby(path: Path) -> Path:

@@ -117,7 +117,7 @@ def make_report(
     """
     # Before any kernel starts; the study's file that this writes is what the notebooks open.
     open_observations(collection, settings.probe_cc, settings.period).close()
-    run = _run(settings, lists, collection, earlier)
+    run = describe_run(settings, lists, collection, earlier)
     decisions = decision_table(earlier.decisions, Basis.of_run(run))
     out = publish(
         sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
@@ -202,8 +202,11 @@ def page_context(study: StudyParameters, status: str = "", lang: Language = ENGL
     )
 
 
-def _run(
-    settings: Settings, lists: ReferenceLists, collection: Collection, earlier: HeldAgainst
+def describe_run(
+    settings: Settings,
+    lists: ReferenceLists,
+    collection: Collection,
+    earlier: HeldAgainst = NOTHING,
 ) -> dict[str, object]:
     """What ``run.json`` says of the run; no path of this machine."""
     study = settings.study

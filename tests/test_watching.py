@@ -1,0 +1,318 @@
+"""What is new since the last look: by the report's own judge, told once, and never lost."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.commands import watching
+from analysis.commands.watching import watch_settings
+from analysis.errors import ParameterError
+from analysis.period import Period, today
+from analysis.reference.networks import DOMESTIC
+from analysis.simulate.writing import write_world
+from analysis.tables import TABLES, read_table
+from analysis.vocabulary import LISTED
+from analysis.watching.looks import empty_log
+from analysis.watching.news import add_to_log, carry_over, find_news
+from analysis.watching.page import Looking, show_watch
+from analysis.watching.standing import Other, Standing, find_standing
+from tests.conftest import Command
+from tests.letters import ALL_NETWORKS, days, study_of
+from tests.observations import PROBE_NETWORK, Row, control_answer
+
+# from measurements to news ----------------------------------------------------------------------
+
+#: Site → its days from 1 January, where it stands on 29 February and on 30 March (day 90), of which
+#: the second look sees the last 60, and what is new then.
+HISTORIES = {
+    "begins": ("O" * 65 + "B" * 25, "", "blocked", "newly_blocked"),
+    "goes-on": ("B" * 90, "blocked", "blocked", ""),
+    "ends": ("B" * 60 + "O" * 30, "blocked", "lifted", "lifted"),
+    "ended-long-ago": ("B" * 25 + "O" * 65, "lifted", "", ""),
+    "open-now-and-then": ("B" * 60 + "." * 15 + "OO", "blocked", "seen_open", "seen_open"),
+    "hardly-tested": ("O" * 60 + "." * 26 + "LL", "", "suspicious", "suspicious"),
+    "begins-after-a-hint": (
+        "O" * 56 + ".." + "L" * 14, "suspicious", "blocked", "newly_blocked",
+    ),
+    "not-tested-any-more": ("B" * 30, "blocked", "unseen", ""),
+    "twice": ("B" * 25 + "O" * 35 + "B" * 30, "lifted", "blocked", "blocked_again"),
+    "never": ("O" * 90, "", "", ""),
+}  # fmt: skip
+PERIODS = Period.parse("2024-01-01", "2024-03-01"), Period.parse("2024-01-31", "2024-03-31")
+
+
+def _rows(period: Period) -> list[Row]:
+    rows = []
+    for place, (name, (letters, *_)) in enumerate(HISTORIES.items()):
+        rows += _site(name, letters, place)
+        rows += _site(name, "O" * 90, place, ALL_NETWORKS[1])
+    for place in range(100, 107):
+        for asn in ALL_NETWORKS:
+            rows += _site(f"usual-{place}", "O" * 90, place, asn)
+    return [row for row in rows if row["measurement_start_time"].date() in period]
+
+
+def _site(name: str, letters: str, place: int, asn: int = PROBE_NETWORK) -> list[Row]:
+    hoster = control_answer("192.0.2.10", 65000 + place)
+    return days(letters, domain=f"{name}.example", probe_asn=asn, resolver_asn=asn,
+                control_answers=[hoster])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def standings() -> tuple[Standing, Standing]:
+    """What two looks find, the second carried over from the first."""
+    first, second = (find_standing(study_of(_rows(period), period)) for period in PERIODS)
+    return first, carry_over(first.pairs, second)
+
+
+def _status(pairs: pd.DataFrame) -> dict[str, str]:
+    own = pairs[pairs["probe_asn"] == f"AS{PROBE_NETWORK}"]
+    return dict(zip(own["item"], own["status"], strict=True))
+
+
+def test_where_a_site_stands_and_what_is_new(standings: tuple[Standing, Standing]) -> None:
+    """Of each history; and nothing at all of the networks that are open."""
+    news = find_news(standings[0].pairs, standings[1])
+    changes = dict(zip(news["item"], news["change"], strict=True))
+    before, after = (_status(standing.pairs) for standing in standings)
+    found = {
+        name: (before.get(site, ""), after.get(site, ""), changes.get(site, ""))
+        for name, site in ((name, f"{name}.example") for name in HISTORIES)
+    }
+    assert found == {name: tuple(rest) for name, (_, *rest) in HISTORIES.items()}
+    assert set(news["probe_asn"]) == {f"AS{PROBE_NETWORK}"}
+
+
+def test_news_has_its_evidence(standings: tuple[Standing, Standing]) -> None:
+    """Dates, sessions, chance and a witness; of a hint too, which no verdict lists."""
+    news = find_news(standings[0].pairs, standings[1]).set_index("item")
+    begins, hint = news.loc["begins.example"], news.loc["hardly-tested.example"]
+    assert (begins["last_seen_open"], begins["blocked_from"]) == ("2024-03-05", "2024-03-06")
+    assert (begins["blocked_session_count"], begins["session_count"]) == (25, 25)
+    assert float(begins["chance"]) < 1e-6
+    assert begins["network"] == f"Network {PROBE_NETWORK}"
+    assert begins["witness_url"].startswith("https://explorer.ooni.org/measurement/202403")
+    assert (hint["mechanism"], hint["day_count"], hint["state"]) == (
+        "dns.loopback", 2, "insufficient",
+    )  # fmt: skip
+    assert "hardly-tested.example" in hint["witness_url"]
+    ends = news.loc["ends.example"]
+    assert (ends["blocked_until"], ends["first_seen_open_again"]) == ("2024-02-29", "2024-03-01")
+
+
+def test_a_first_look_finds_all_of_it_new(standings: tuple[Standing, Standing]) -> None:
+    news = find_news(None, standings[0])
+    assert set(news["item"]) == set(standings[0].pairs["item"])
+    assert "twice.example" in set(news.loc[news["change"] == "lifted", "item"])
+
+
+# what is news -----------------------------------------------------------------------------------
+
+_REACHED, _THIN = Other("ok", False, "Reachable"), Other("insufficient", True, "few")
+_MIXED = Other("insufficient", False, "mixed")
+
+
+def _pairs(status: str) -> pd.DataFrame:
+    row = dict.fromkeys(TABLES["watch_standing"].columns, "") | {
+        "test_name": "web_connectivity", "item": "a.example", "probe_asn": "AS1", "status": status,
+    }  # fmt: skip
+    return pd.DataFrame([row] if status else [], columns=list(row))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "other", "status", "change"),
+    [
+        ("blocked", "", _THIN, "unseen", ""),
+        ("blocked", "", None, "unseen", ""),  # not tested
+        ("blocked", "suspicious", None, "unseen", ""),
+        ("unseen", "", _THIN, "unseen", ""),
+        ("unseen", "blocked", None, "blocked", ""),
+        ("unseen", "lifted", None, "lifted", "lifted"),
+        ("blocked", "", _REACHED, "", "lifted"),
+        ("unseen", "", _REACHED, "", "lifted"),
+        ("blocked", "", _MIXED, "", "unlisted"),
+        ("seen_open", "", _THIN, "seen_open", ""),
+        ("seen_open", "blocked", None, "blocked", "blocked_again"),
+        ("seen_open", "", _MIXED, "", "unlisted"),
+        ("lifted", "", _THIN, "", ""),
+        ("lifted", "suspicious", None, "suspicious", "suspicious"),
+        ("suspicious", "", _REACHED, "", "cleared"),
+        ("suspicious", "blocked", None, "blocked", "newly_blocked"),
+        ("suspicious", "suspicious", None, "suspicious", ""),
+        ("", "seen_open", None, "seen_open", "seen_open"),
+    ],
+)
+def test_a_change_of_where_a_pair_stands(
+    before: str, now: str, other: Other | None, status: str, change: str
+) -> None:
+    """A block that nobody tests neither ends nor begins anew."""
+    key = ("web_connectivity", "a.example", "AS1")
+    found = Standing(_pairs(now), {key: other} if other else {})
+    carried = carry_over(_pairs(before), found)
+    assert carried.pairs["status"].tolist() == ([status] if status else [])
+    news = find_news(_pairs(before), carried)
+    assert news["change"].tolist() == ([change] if change else [])
+    # and then it is old
+    assert find_news(carried.pairs, carry_over(carried.pairs, found)).empty
+
+
+# the command ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten weeks of a fictional country, with an archive of its own."""
+    folder = tmp_path_factory.mktemp("watched") / "world"
+    write_world(folder, probe_cc="QM", since="2024-04-22", until="2024-07-01", seed=5)
+    return folder
+
+
+def _command(world: Path, out: Path, **given: str) -> list[str]:
+    lists = world / "reference"
+    parameters = {
+        "PROBE_CC": "QM", "SOURCE": world / "archive", "STORE": world.parent / "store", "OUT": out,
+        "NETWORKS": lists / "networks.csv", "FINGERPRINTS": lists / "fingerprints",
+        "TEST_LIST": lists / "test-lists", "SINCE": "2024-04-22", "UNTIL": "2024-06-10",
+    }  # fmt: skip
+    return ["watch", *(f"{name}={value}" for name, value in (parameters | given).items())]
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.timeout(300)
+def test_a_look_lists_what_the_report_lists(
+    fictional_report: Path, tmp_path: Path, command: Command
+) -> None:
+    """Of the same period, on access networks: no pair more, no pair less; and its state."""
+    out, store = tmp_path / "look", fictional_report.parent / "store"
+    status, said, _ = command("watch", f"STORE={store}", f"OUT={out}", "REPORT_LANGUAGES=en,km")
+    assert status == 10
+    assert said.startswith("first look: all that stands is new")
+    standing = read_table(out / "tables", "watch_standing")
+    stands = standing[standing["status"] != "suspicious"]
+    tables = fictional_report / "tables"
+    networks, verdicts = read_table(tables, "networks"), read_table(tables, "verdicts")
+    access = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
+    listed = verdicts[
+        (verdicts["period"] == "all")
+        & verdicts["state"].isin(LISTED)
+        & verdicts["probe_asn"].isin(access)
+    ]
+    pairs = listed[["domain", "probe_asn", "state", "chance"]].to_numpy().tolist()
+    assert stands[["item", "probe_asn", "state", "chance"]].to_numpy().tolist() == pairs
+    page = (out / "watch.html").read_text(encoding="utf-8")
+    assert "Fictional country" in page
+    assert "sites/" not in page
+    assert (out / "km" / "watch.html").is_file()
+
+
+def test_two_looks(
+    world: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second tells what has come, again nothing; what is refused or breaks changes nothing."""
+    out = tmp_path / "look"
+    assert command(*_command(world, out))[0] == 10
+    status, said, _ = command(*_command(world, out, UNTIL="2024-07-01"))
+    assert status == 10
+    log = read_table(out / "tables", "watch")
+    assert set(log["look"]) == {"2024-06-09", "2024-06-30"}
+    assert set(log.loc[log["look"] == "2024-06-30", "earlier_look"]) == {"2024-06-09"}
+    new = log[(log["look"] == "2024-06-30") & (log["change"] == "newly_blocked")]
+    assert len(new)
+    assert f"Newly blocked: {len(new)}\n" in said
+    before = _contents(out)
+    status, said, _ = command(*_command(world, out, UNTIL="2024-07-01"))
+    assert (status, said.splitlines()[0]) == (0, "nothing new since the last look")
+    assert _contents(out) == before
+
+    # nothing after this may judge
+    def broken(*_: object) -> None:
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(watching, "find_standing", broken)
+    with pytest.raises(RuntimeError):
+        command(*_command(world, out, UNTIL="2024-07-02"))
+    earlier = command(*_command(world, out, UNTIL="2024-06-30"))
+    assert earlier[0] == 2
+    assert "UNTIL=2024-06-30: 2024-07-01 is accepted at the earliest" in earlier[2]
+    other = command(*_command(world, out, PROBE_CC="QR", UNTIL="2024-07-02"))
+    assert other[0] == 2
+    assert "holds a look at Fictional country QM" in other[2]
+    assert _contents(out) == before
+    for name, old, new, message in (
+        ("tables/watch_standing.csv", b",blocked,", b",lifted,", "is not as the last look wrote"),
+        ("tables/watch.csv", b"\n", b"", "is not as the last look wrote it"),
+        ("run.json", b'"first_look"', b'"last_look"', "holds something else than a look"),
+        ("run.json", b"{", b"[" * 99_999, "no report wrote its"),
+    ):
+        broken_out = tmp_path / "broken"
+        shutil.copytree(out, broken_out)
+        file = broken_out / name
+        file.write_bytes(file.read_bytes().replace(old, new, 1))
+        status, _, said = command(*_command(world, broken_out, UNTIL="2024-07-01"))
+        assert (status, message in said) == (2, True), said
+        shutil.rmtree(broken_out)
+
+
+@pytest.mark.parametrize(
+    ("given", "period"),
+    [
+        ([], f"{Period.ending(today(), 180)}"),
+        (["UNTIL=2024-07-01"], "2024-01-03--2024-07-01"),
+        (["SINCE=2024-01-01"], f"2024-01-01--{today()}"),
+    ],
+)
+def test_the_period_rolls(given: list[str], period: str) -> None:
+    """Half a year to today, where nothing else is said."""
+    settings = watch_settings(["PROBE_CC=KH", "SOURCE=ooni", *given])
+    assert str(settings.period) == period
+    assert settings.out.parts[-2:] == ("kh", "watch")
+
+
+def test_a_trial_has_looks_of_its_own() -> None:
+    settings = watch_settings(["PROBE_CC=KH", "SOURCE=ooni", "floor_sessions=6"])
+    assert settings.out.parts[-2:] == ("kh", "watch.floor_sessions=6")
+
+
+@pytest.mark.parametrize("argument", ["PREVIOUS=a", "CLAIMS=b.yml", "SPLIT=2024-06-01"])
+def test_what_is_for_a_report_alone_is_refused(argument: str) -> None:
+    with pytest.raises(ParameterError, match="watch holds a look against the one before"):
+        watch_settings(["PROBE_CC=KH", "SOURCE=ooni", argument])
+
+
+# the page ---------------------------------------------------------------------------------------
+
+
+def test_hostile_names_are_inert(standings: tuple[Standing, Standing]) -> None:
+    """Whoever submits a measurement names the site; the network's name may be a probe's."""
+    from analysis.languages.language import ENGLISH
+
+    nasty = "<script>alert(1)</script>\u202e=HYPERLINK(1)" + "x" * 10_000
+    pairs = standings[1].pairs.assign(item=nasty, network=nasty, note=nasty)
+    pairs["probe_asn"] = [f"AS{number}" for number in range(len(pairs))]
+    news = find_news(None, Standing(pairs, {}))
+    log = add_to_log(empty_log(), news, look=date(2024, 3, 30), earlier=None, cause="")
+    looking = Looking(PERIODS[1], [("a", nasty)])
+    for words, html in show_watch(log, pairs, looking, ENGLISH):
+        assert "<script" not in html, words
+        assert "\u202e" not in html
+        assert len(html) < 200_000
+
+
+def test_of_two_looks_on_one_day_the_later_counts(standings: tuple[Standing, Standing]) -> None:
+    news = find_news(None, standings[0])
+    log = add_to_log(empty_log(), news, look=date(2024, 2, 29), earlier=None, cause="")
+    again = add_to_log(
+        log, news.assign(note="again"), look=date(2024, 2, 29), earlier=date(2024, 2, 29), cause=""
+    )
+    assert again["note"].unique().tolist() == ["again"]
+    assert len(again) == len(log)
