@@ -550,6 +550,18 @@ def test_a_corner_of_the_wrong_type_does_not_lose_the_measurement(wrong):
 
 
 @pytest.mark.parametrize(
+    ("link", "number"),
+    [("10999", 10999), (10999, 10999), ("", None), (None, None), ("<b>1</b>", None), (-1, None),
+     ("9" * 400, None), (10**400, None), ("１", None), ({"a": 1}, None), (1.5, None)],
+)  # fmt: skip
+def test_the_link_that_a_volunteer_followed(link: Any, number: int | None) -> None:
+    """OONI Run's links are numbers; whatever else an annotation holds is none."""
+    annotations = {"platform": "android", "ooni_run_link_id": link}
+    found = _observe(annotations=annotations)
+    assert (found["platform"], found["run_link_id"]) == ("android", number)
+
+
+@pytest.mark.parametrize(
     ("url", "domain"),
     [
         ("http://user:pw@News.Example.:8080/x", "news.example"),

@@ -184,6 +184,7 @@ class Annotations(Struct, gc=False):
     """What the probe says about itself."""
 
     platform: str | None = None
+    ooni_run_link_id: str | int | None = None
 
 
 class Measurement(Struct, gc=False):

@@ -127,6 +127,14 @@ def parse_asn(value: str | int | None) -> int:
     return number
 
 
+def read_run_link(value: str | int | None) -> int | None:
+    """The number of an OONI Run link; None where the probe followed none, or names none."""
+    if isinstance(value, str):  # as probes write it; whoever writes JSON may write a number
+        is_number = value.isascii() and value.isdecimal() and len(value) < 19
+        value = int(value) if is_number else None
+    return value if value is not None and 0 <= value < 1 << 63 else None
+
+
 def check(read: Measurement) -> tuple[int, str, int]:
     """Start time, country and ASN of a measurement of any test.
 
@@ -203,6 +211,7 @@ def observe(
         clip_text(read.software_version),
         clip_text(read.test_version),
         clip_text(read.annotations.platform) if read.annotations else None,
+        read_run_link(read.annotations.ooni_run_link_id) if read.annotations else None,
         dns.host,
         url[:8].lower() == "https://",
         bool(dns.host) and hosts.canonical(dns.host) is not None,

@@ -9,7 +9,7 @@ has one.
 import pyarrow as pa
 
 #: Raised when a column is added, dropped or changes meaning: older files are then read again.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 #: How an address relates to what the control resolved for the same name:
 #: ``address`` the control got this very address, ``asn`` one in the same network,
@@ -70,6 +70,7 @@ OBSERVATION = pa.schema(
         ("software_version", pa.string()),
         ("test_version", pa.string()),
         ("platform", pa.string()),
+        ("run_link_id", pa.uint64()),  # the OONI Run link that was followed; null: none
         # what was measured
         ("domain", pa.string()),  # hosts.normalise(input); "" where there is no host name
         ("is_https", pa.bool_()),  # scheme of the input

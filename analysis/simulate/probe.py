@@ -28,6 +28,7 @@ class Session:
     path: Path
     network_type: str
     helper_failure_rate: float = 0.02
+    run_link: str = ""  # of a campaign that the volunteer takes part in
 
 
 class Probe:
@@ -45,7 +46,7 @@ class Probe:
         session, path = self._session, self._session.path
         network = path.network
         return {
-            "annotations": session.software.annotations(session.network_type),
+            "annotations": session.software.annotations(session.network_type, session.run_link),
             "data_format_version": "0.2.0",
             "probe_asn": f"AS{network.asn}",
             "probe_cc": self._cc,

@@ -28,6 +28,8 @@ Json = dict[str, Any]
 _HOURS = (2, 9, 14, 20)
 #: Names that a session tests.
 BATCH_SIZE = 24
+#: The OONI Run link of a project, whose volunteers make this share of sessions from this day on.
+RUN_LINK, _VOLUNTEER_SHARE, _VOLUNTEERS_FROM = "10999", 0.25, 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +330,10 @@ def _open_session(
     mobile = network.kind == "mobile" and software.platform == "android"
     rate = 0.6 if stream(world.seed, "helper", day).random() < 0.015 else 0.02
     rate = max(rate, network.lost_control_share)
-    return Session(report_id, start, software, path, "mobile" if mobile else "wifi", rate)
+    is_volunteer = stream(world.seed, "volunteer", start, network.asn).random() < _VOLUNTEER_SHARE
+    run_link = RUN_LINK if is_volunteer and day >= _VOLUNTEERS_FROM else ""
+    network_type = "mobile" if mobile else "wifi"
+    return Session(report_id, start, software, path, network_type, rate, run_link)
 
 
 def _report_id(world: World, start: datetime, network: Network, rng: Random) -> str:
