@@ -14,6 +14,7 @@ the ``vocabulary``.
 ``verdicts``      outcomes → a verdict for each site and network, with its dates
 ``display``       a frame in, something to look at out
 ``findings``      what the notebooks call
+``planning``      what is tested, what to test next, and the care of the test lists
 ``drafting``      what a meeting decides of a draft, and the sheets for it
 ``sites``         the tables, said site by site: the annex, a page for each, the index
 ``publishing``    notebooks → pages

@@ -136,6 +136,19 @@ TABLES = {
             "category_code",
             "category_code category domain_count# blocked_domain_count# measurement_count#",
         ),
+        _table(
+            "coverage_by_month",
+            "month scope item",
+            "month scope item name measurement_count# session_count# domain_count# "
+            "network_count# day_count# untested_day_count# longest_gap_days#",
+        ),
+        _table(
+            "indicators",
+            "scope period",
+            "scope period since@ until@ is_whole? measurement_count# session_count# "
+            "network_count# domain_count# new_domain_count# day_count# untested_day_count# "
+            "measurement_change_share% session_change_share% domain_change_share%",
+        ),
         _table("findings", "id", "id kind rank# claim evidence decision"),
         _table("claims_audit", "claim_id", "claim_id where claim relation result arithmetic"),
         _table("decisions", "", "item decision reason date@ role status period method"),
@@ -166,6 +179,7 @@ WRITTEN_BY: Mapping[str, str] = {
         "3-semester-comparison": "semesters semester_changes network_changes",
         "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories "
         "findings",
+        "9-coverage": "coverage_by_month indicators",
     }.items()
     for name in names.split()
 }

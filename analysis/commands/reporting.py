@@ -54,6 +54,7 @@ READS: Mapping[str, Group[str]] = {
     "4-blocked-sites": ("1-ingestion", "2-confirmation", "3-semester-comparison"),
     "5-method-comparison": ("2-confirmation",),
     "6-validation": (),
+    "9-coverage": ("2-confirmation",),
 }
 
 
@@ -220,6 +221,7 @@ def describe_run(
             "split": second.since.isoformat(),
             **({"receipt_margin": study.receipt_margin} if study.source == OONI else {}),
             **({"reference": str(settings.snapshot.day)} if settings.snapshot else {}),
+            **({"project": study.project} if study.project else {}),
             **changes,
         },
         "changed_thresholds": changes,

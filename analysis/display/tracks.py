@@ -20,7 +20,8 @@ from analysis.period import Period, days_between
 class Bar:
     """A part of a track, from 0 to 1.
 
-    ``look`` is a state, *hollow*, *older*, *unknown* (a dotted line) or *edge* (where it ends).
+    ``look`` is a state, *hollow*, *older*, *tested*, *unknown* (a dotted line) or *edge* (where it
+    ends).
     """
 
     start: float

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import ParameterError
+from analysis.findings.campaign import Campaign
 from analysis.outcomes.thresholds import MEANINGS, Thresholds
 from analysis.period import Period, today
 from analysis.reference import countries
@@ -25,6 +26,7 @@ from analysis.sources.opening import OONI
 FICTIONAL_COUNTRY = "QQ"
 _FICTIONAL_PERIOD = ("2024-01-01", "2025-01-01")
 _FICTIONAL = REPOSITORY / "data" / "fictional"
+_FICTIONAL_PROJECT = "10999"  # the OONI Run link of its volunteers
 _WORK = REPOSITORY / "data" / "work"
 
 #: The lists that can be given: as parameters, or together as a snapshot.
@@ -102,6 +104,9 @@ class StudyParameters:
     reference: str = _declare(
         "UTC date of a snapshot for the lists not given, or latest (default with ooni)", _LISTS
     )
+    project: str = _declare(
+        "a project's OONI Run links and networks, such as 10182,AS38901: counted apart", _LISTS
+    )
     thresholds: Thresholds = field(
         default_factory=Thresholds,
         metadata={
@@ -140,6 +145,7 @@ class StudyParameters:
             receipt_margin=whole_number("RECEIPT_MARGIN", margin, range(367)),
             **_read_paths({"store": REPOSITORY / "data", **given}),
             reference=str(given.get("reference", "")),
+            project=str(Campaign.of(str(given.get("project", "")))),
             thresholds=_read_thresholds(values),
         )
         tables = given.get("tables", _WORK / study.label / "tables")
@@ -149,6 +155,11 @@ class StudyParameters:
     def period(self) -> Period:
         """The whole period."""
         return Period.parse(self.since, self.until)
+
+    @property
+    def campaign(self) -> Campaign:
+        """What counts as the project's own measurements."""
+        return Campaign.of(self.project)
 
     @property
     def published_label(self) -> str:
@@ -282,7 +293,7 @@ def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]
         "fingerprints": folder / "reference" / "fingerprints",
         "events": folder / "reference" / "events.yml",
     }
-    return {"source": folder / "archive", **lists, **dated}
+    return {"source": folder / "archive", **lists, "project": _FICTIONAL_PROJECT, **dated}
 
 
 def _read_period(code: str, given: Mapping[str, Any]) -> Period:

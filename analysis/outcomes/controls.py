@@ -6,12 +6,10 @@ from analysis.outcomes.enumerations import create_enumerations
 from analysis.outcomes.macros import create_macros, create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 
-# A session stands in for an independent run; without a report the network's day does.
-_POOLED_SESSIONS = """
-SELECT *, CASE WHEN report_id <> '' THEN report_id
-  ELSE concat('AS', probe_asn, ' ', CAST(measurement_start_time AS DATE)) END AS session
-FROM observations
-"""
+#: A session stands in for an independent run; without a report the network's day does.
+SESSION_SQL = """CASE WHEN report_id <> '' THEN report_id
+  ELSE concat('AS', probe_asn, ' ', CAST(measurement_start_time AS DATE)) END"""
+_POOLED_SESSIONS = f"SELECT *, {SESSION_SQL} AS session FROM observations"
 # A measurement that is judged alone is a session of its own.
 _LONE_SESSIONS = "SELECT *, concat(object_key, ':', line_number) AS session FROM observations"
 

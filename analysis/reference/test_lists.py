@@ -18,6 +18,8 @@ from analysis.reference.files import REFERENCE, REQUIRED_COLUMNS, ReferenceFile,
 
 #: What ``TestLists.category_of`` gives for a domain that no list names.
 UNCATEGORISED = ("NONE", "Not on a test list")
+#: The columns of Citizen Lab's lists, in their order.
+LIST_COLUMNS = ("url", "category_code", "category_description", "date_added", "source", "notes")
 _CATEGORY_CODE = re.compile(r"[A-Z0-9]{2,8}", re.ASCII)
 
 
@@ -33,7 +35,10 @@ def category_names() -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class ListEntry:
-    """One line of a test list; ``domain`` is the normalised host of ``url``."""
+    """One line of a test list; ``domain`` is the normalised host of ``url``.
+
+    ``written`` are its cells in the order of ``LIST_COLUMNS``, as they stand in the file.
+    """
 
     role: Role
     url: str
@@ -42,6 +47,12 @@ class ListEntry:
     category: str
     file: str
     line: int
+    written: tuple[str, ...] = ()
+
+    @property
+    def date_added(self) -> str:
+        """The day on which it came onto the list, ISO; empty where the list does not say."""
+        return self.written[LIST_COLUMNS.index("date_added")] if self.written else ""
 
 
 @dataclass(frozen=True)
@@ -198,8 +209,9 @@ def _read_list(path: Path, role: Role, parameter: str) -> tuple[list[ListEntry],
         code = row["category_code"]
         name = category_names().get(code) or row["category_description"] or code
         url = row["url"]
+        written = tuple(row.get(column, "") for column in LIST_COLUMNS)
         entries.append(
-            ListEntry(role, _with_path(url), normalise(url), code, name, path.name, line)
+            ListEntry(role, _with_path(url), normalise(url), code, name, path.name, line, written)
         )
         latest = max(latest, row.get("date_added", ""))
     file = ReferenceFile(path.name, f"{role} test list", table.digest, len(entries), latest)

@@ -1,6 +1,6 @@
 """The reference data that the fictional country comes with: lists, fingerprints, events."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from analysis.simulate.censorship import GATEWAY, Censorship
@@ -25,13 +25,16 @@ _DESCRIPTIONS = {
 }  # fmt: skip
 
 
-def write_test_lists(folder: Path, probe_cc: str, sites: list[Site]) -> None:
-    """``<cc>.csv`` and ``global.csv`` in the shape of Citizen Lab's lists."""
-    local: list[tuple[str, ...]] = []
+def write_test_lists(folder: Path, probe_cc: str, sites: list[Site], since: date) -> None:
+    """``<cc>.csv`` and ``global.csv`` in the shape of Citizen Lab's lists, and as neat as those:
+    a name is typed wrongly, some stand twice, one has never been tested. ``since`` is the first
+    day of the period."""
+    local = _list_carelessly(sites)
     world: list[tuple[str, ...]] = []
     for index, site in enumerate(sites):
         url = site.inputs[0]
-        row = (url, site.category, _DESCRIPTIONS[site.category], "2022-03-01", _SOURCE, "")
+        added = str(since + timedelta(days=site.tested_from)) if site.tested_from else "2022-03-01"
+        row = (url, site.category, _DESCRIPTIONS[site.category], added, _SOURCE, "")
         (local if site.is_local else world).append(row)
         if site.is_local and index % 9 == 0:
             # On both lists, and the world's list files it elsewhere.
@@ -39,6 +42,23 @@ def write_test_lists(folder: Path, probe_cc: str, sites: list[Site]) -> None:
             world.append(other)
     write_csv(folder / f"{probe_cc.lower()}.csv", _LIST_HEADER, sorted(local))
     write_csv(folder / "global.csv", _LIST_HEADER, sorted(world))
+
+
+def _list_carelessly(sites: list[Site]) -> list[tuple[str, ...]]:
+    """Lines that a country's list should not have, or have otherwise."""
+    own = [site for site in sites if site.is_local and len(site.host) > 14][:4]
+    wrong = [
+        _line(f"http://{site.host[0]}{site.host[2]}{site.host[1]}{site.host[3:]}/", site)
+        for site in own[:1]
+    ]
+    twice = [_line(site.inputs[0].replace(site.host, site.host.title()), site) for site in own[1:2]]
+    twins = [_line(f"http://www.{site.host}/", site) for site in own[2:3] if "www" not in site.host]
+    untested = [_line(f"https://archive.{site.host}/", site) for site in own[3:4]]
+    return [*wrong, *twice, *twins, *untested]
+
+
+def _line(url: str, site: Site) -> tuple[str, ...]:
+    return (url, site.category, _DESCRIPTIONS[site.category], "2023-02-01", _SOURCE, "")
 
 
 def write_networks(path: Path, networks: list[Network]) -> None:

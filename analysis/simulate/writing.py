@@ -258,7 +258,8 @@ def _write(folder: Path, world: World, rate: float, batch_size: int) -> dict[str
 def _write_reference(folder: Path, world: World) -> None:
     span, order = world.period.day_count, world.censorship.order_day
     days = [world.date_of(day) for day in (span // 8, order, int(span * 0.7))]
-    reference.write_test_lists(folder / "test-lists", world.probe_cc, world.sites)
+    lists = folder / "test-lists"
+    reference.write_test_lists(lists, world.probe_cc, world.sites, world.period.since)
     reference.write_networks(folder / "networks.csv", world.networks)
     reference.write_fingerprints(folder / "fingerprints", world.probe_cc, world.censorship)
     reference.write_events(folder / "events.yml", *days)

@@ -1,0 +1,119 @@
+"""Monitoring indicators for a project's plan: a row a month and a quarter, with what changed."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import duckdb
+import pandas as pd
+
+from analysis.period import Period
+from analysis.planning.coverage import find_gaps
+
+#: Counts of which the change from the month or quarter before is given.
+CHANGES = {
+    "measurement_count": "measurement_change_share",
+    "session_count": "session_change_share",
+    "domain_count": "domain_change_share",
+}
+_COUNTS = ("measurement_count", "session_count", "network_count", "domain_count")
+
+_BY_PERIOD = """
+SELECT coalesce(month, quarter) AS label, count(*) AS measurement_count,
+  count(DISTINCT session) AS session_count, count(DISTINCT probe_asn) AS network_count,
+  count(DISTINCT domain) FILTER (domain <> '') AS domain_count,
+  list_sort(list(DISTINCT day)) AS days
+FROM tested WHERE is_project OR NOT $is_project
+GROUP BY GROUPING SETS ((month), (quarter)) ORDER BY 1
+"""
+
+_FIRST_TESTS = """
+SELECT min(day) AS day FROM tested
+WHERE domain <> '' AND (is_project OR NOT $is_project) GROUP BY domain
+"""
+
+
+def count_indicators(
+    connection: duckdb.DuckDBPyConnection, period: Period, *, has_project: bool
+) -> pd.DataFrame:
+    """The contract's ``indicators``: one row per scope and month or quarter of the period.
+
+    A month without a test is a row with zeros: a plan asks for it. What changed is left empty
+    where one of the two is cut by the edge of the study, and so are the sites newly tested in the
+    first month and quarter: what was tested before is not known.
+
+    Args:
+        connection: with the views of ``coverage.add_tested``.
+        period: of the study.
+        has_project: whether anything is said to be a project's own.
+    """
+    frames = [
+        _count_scope(connection, period, scope, spans)
+        for scope in ("country", *(["project"] if has_project else []))
+        for spans in (list(list_months(period)), list_quarters(period))
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def list_months(period: Period) -> Iterator[tuple[str, Period, bool]]:
+    """Label, days within the study, and whether the whole month lies in it."""
+    for month in period.months():
+        start = month.since.replace(day=1)
+        end = (start + timedelta(days=32)).replace(day=1)
+        yield f"{start:%Y-%m}", month, month == Period(start, end)
+
+
+def list_quarters(period: Period) -> list[tuple[str, Period, bool]]:
+    """The same of calendar quarters."""
+    quarters: dict[str, list[tuple[Period, bool]]] = {}
+    for _, month, is_whole in list_months(period):
+        label = f"{month.since.year}-Q{(month.since.month + 2) // 3}"
+        quarters.setdefault(label, []).append((month, is_whole))
+    return [
+        (
+            label,
+            Period(months[0][0].since, months[-1][0].until),
+            len(months) == 3 and all(is_whole for _, is_whole in months),
+        )
+        for label, months in quarters.items()
+    ]
+
+
+def _count_scope(
+    connection: duckdb.DuckDBPyConnection,
+    period: Period,
+    scope: str,
+    spans: list[tuple[str, Period, bool]],
+) -> pd.DataFrame:
+    """The months or the quarters of one scope, in order of time."""
+    given = {"is_project": scope == "project"}
+    counted = connection.execute(_BY_PERIOD, given).df().set_index("label")
+    first_tests = [day.date() for day in connection.execute(_FIRST_TESTS, given).df()["day"]]
+    rows = []
+    for label, span, is_whole in spans:
+        found = counted.loc[label] if label in counted.index else None
+        days = [] if found is None else [day.date() for day in pd.to_datetime(found["days"])]
+        rows.append({
+            "scope": scope, "period": label, "since": span.since, "until": span.until,
+            "is_whole": is_whole,
+            **{name: 0 if found is None else found[name] for name in _COUNTS},
+            "new_domain_count": _count_new(first_tests, span, period),
+            "day_count": len(days),
+            "untested_day_count": sum(gap.day_count for gap in find_gaps(days, span)),
+        })  # fmt: skip
+    frame = pd.DataFrame(rows)
+    for count, change in CHANGES.items():
+        frame[change] = _changes(frame[count], frame["is_whole"])
+    return frame
+
+
+def _count_new(first_tests: list[date], span: Period, period: Period) -> object:
+    if span.since == period.since:
+        return pd.NA
+    return sum(day in span for day in first_tests)
+
+
+def _changes(counts: pd.Series, is_whole: pd.Series) -> pd.Series:
+    """By what share of the one before each count grew; empty where they cannot be compared."""
+    before = counts.shift()
+    comparable = is_whole & is_whole.shift(fill_value=False) & (before > 0)
+    return ((counts - before) / before.where(before > 0)).where(comparable)
