@@ -220,11 +220,13 @@ def test_cells_are_of_their_kind(tables: dict[str, pd.DataFrame]) -> None:
     patterns = {
         r"since|until|blocked_from|blocked_until|last_seen_open|first_seen_open_again":
             r"(\d{4}-\d{2}-\d{2})?",
-        r"\w+_share(_low|_high)?": r"([01]\.\d{4})?",
+        r"\w+(?<!_change)_share(_low|_high)?": r"([01]\.\d{4})?",
+        r"\w+_change_share": r"(-?\d+\.\d{4})?",
         r"is_\w+": r"true|false",
         r"probe_asn": r"AS\d+",
         r"probe_asns|resolver_asns|matched_networks": r"(AS\d+(;AS\d+)*)?",
-        r"\w+_count": r"\d+",
+        r"(?!new_)\w+_count": r"\d+",
+        r"new_domain_count": r"\d*",  # what was tested before the first month is not known
         r"state": r"blocked|likely_blocked|impaired|down|ok|insufficient",
     }  # fmt: skip
     for name, table in tables.items():

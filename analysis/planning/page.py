@@ -39,7 +39,8 @@ HEADINGS = {
     "none_list_count": "On no list", "longest_gap_days": "Longest gap, days",
     "line_count": "Lines added", "tested_line_count": "Of them tested", "list": "List",
     "date_added": "Added", "file": "List", "url": "Address", "first_tested": "First tested",
-    "days_untested": "Days until then", "floor_pair_count": "Enough tests", "below_pair_count": "Too few tests",
+    "days_untested": "Days until then", "floor_pair_count": "Enough tests",
+    "below_pair_count": "Too few tests",
     "untested_pair_count": "No test", "floor_share": "Enough tests, share",
 }  # fmt: skip
 
