@@ -20,6 +20,7 @@ the ``vocabulary``.
 ``publishing``    notebooks → pages
 ``auditing``      a draft's statements, and an earlier report, held against a report's tables
 ``watching``      what is new since somebody last looked
+``side_by_side``  several countries' tables, held beside each other
 ``validation``    the method against worlds with known truth
 ``simulate``      the fictional country; it imports none of the others
 ``commands``      the command line

@@ -163,11 +163,36 @@ TABLES = {
             "test_name item probe_asn",
             f"test_name item probe_asn! {_WATCHED}",
         ),
+        _table(
+            "side_by_side",
+            "probe_cc",
+            "probe_cc country is_fictional? has_report? why since@ until@ common_domain_count# "
+            "common_blocked_domain_count# common_blocked_share% common_blocked_share_low% "
+            "common_blocked_share_high% common_pair_count# common_blocked_pair_count# "
+            "common_blocked_pair_share% measurement_count# access_measurement_count# "
+            "blocked_count# blocked_measurement_share% domain_count# blocked_domain_count# "
+            "blocked_domain_share% own_domain_count# network_count# blocked_network_count# "
+            "largest_network_share% month_count# tested_month_count# pair_count# "
+            "told_pair_count# told_pair_share% blocked_pair_count#",
+        ),
+        _table(
+            "side_by_side_mechanisms",
+            "mechanism probe_cc",
+            "mechanism probe_cc pair_count# pair_share%",
+        ),
+        _table(
+            "side_by_side_sites",
+            "domain probe_cc",
+            "domain probe_cc state network_count# blocked_network_count# mechanisms is_common?",
+        ),
     )
 }
 
 #: Tables that are of no report.
-OF_NO_REPORT = frozenset({"watch", "watch_standing"})
+OF_NO_REPORT = frozenset({
+    *("watch", "watch_standing"),
+    *("side_by_side", "side_by_side_mechanisms", "side_by_side_sites"),
+})  # fmt: skip
 
 #: Table → the notebook that writes it. No notebook writes ``claims_audit``, ``decisions``,
 #: ``changes`` and those of no report.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.commands.settings import VARIABLES, Settings, parse_settings, with_lists
+from analysis.commands.side_by_side import make_reports, plan_reports
 from analysis.commands.telling import console, say, show_progress, show_status
 from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError
 
@@ -70,8 +71,36 @@ def _stop_by_signals() -> None:
 
 @app.command()
 def report(arguments: Arguments = None) -> None:
-    """The whole way: read the archive, run the notebooks, publish the report."""
-    print(f"report: {_nearby(_report(parse_settings(arguments or [])))}")
+    """The whole way: read the archive, run the notebooks, publish the report.
+
+    PROBE_CC=KH,MY,VN makes a report of each, and a page that holds them side by side.
+    """
+    plan = plan_reports(arguments or [])
+    if plan is None:
+        print(f"report: {_nearby(_report(parse_settings(arguments or [])))}")
+        return
+    from analysis.commands.side_by_side_page import publish_side_by_side
+
+    reports, failed = make_reports(plan, _report, say)
+    for made in reports:
+        print(f"report: {_nearby(made.folder / 'index.html')}")
+    if reports:
+        languages = plan.settings[0].languages
+        page = publish_side_by_side(reports, failed, plan.out, languages)
+        print(f"side by side: {_nearby(page)}")
+    for error in failed.values():
+        raise error
+
+
+@app.command("side-by-side")
+def side_by_side(
+    folders: Annotated[list[Path], typer.Argument(help="a report of each country")],
+    out: Annotated[Path | None, typer.Option(help="the folder of the page")] = None,
+) -> None:
+    """Reports of several countries, of one method and period: one page and its tables."""
+    from analysis.commands.side_by_side_page import hold_side_by_side
+
+    print(f"side by side: {_nearby(hold_side_by_side(folders, out))}")
 
 
 def _report(settings: Settings) -> Path:

@@ -15,11 +15,10 @@ from analysis.findings.reference_lists import ReferenceLists
 from analysis.findings.study import Study, open_observations
 from analysis.languages.language import Language
 from analysis.period import Period, parse_date, today
-from analysis.publishing.editions import find_folder, write_page
+from analysis.publishing.editions import find_folder, write_alone
 from analysis.publishing.publishing import list_tables, write_run
-from analysis.publishing.rendering import SetItem, render_sections
+from analysis.publishing.rendering import SetItem
 from analysis.publishing.replacing import build_folder, recover, refuse_foreign, swap
-from analysis.publishing.site_links import lead_to_sites
 from analysis.store.collection import Collection
 from analysis.tables import write_table
 from analysis.vocabulary import WATCH_CHANGES
@@ -154,14 +153,11 @@ def _write_pages(
     languages = settings.languages
     codes = tuple(lang.code for lang in languages)
     for lang in languages:
-        folder = build / find_folder(lang, languages[0])
+        folder = find_folder(lang, languages[0])
         page = replace(page_context(settings.study, settings.status, lang), languages=codes)
         item = SetItem(PAGE, lang.say("Early warning"), "", lang.code)
         sections = show_watch(log, standing, _looking(settings, run, lang), lang)
-        write_page(folder / PAGE, render_sections(sections, item, page, []))
-    lead_to_sites(build)
-    for lang in languages[1:]:
-        lead_to_sites(build / find_folder(lang, languages[0]))
+        write_alone(build / folder, item, page, sections, "../" if folder else "")
 
 
 def _looking(settings: Settings, run: dict[str, Any], lang: Language) -> Looking:

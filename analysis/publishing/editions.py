@@ -19,6 +19,7 @@ from analysis.publishing.rendering import (
     SetItem,
     render_sections,
 )
+from analysis.publishing.site_links import lead_to_sites
 
 INDEX = "index.html"
 #: Words the first page: is given the folder of the tables, the findings of ``run.json`` and the
@@ -142,6 +143,24 @@ def write_first_page(
         summary, edition.page, edition.place_items(every), tables, changes, edition.up
     )
     write_page(build / edition.folder / INDEX, html)
+
+
+def write_alone(
+    folder: Path, item: SetItem, page: PageContext, sections: Sequence[Section], up: str = ""
+) -> None:
+    """Write a page that belongs to no report's set.
+
+    Args:
+        folder: where it goes.
+        item: the page.
+        page: what its header says.
+        sections: what it holds; tables that it names lie in ``tables/`` of the top.
+        up: the way to the top.
+    """
+    html = render_sections(sections, item, page, [])
+    # a measurement's text has no quotation mark of its own here
+    write_page(folder / item.file, html.replace('href="tables/', f'href="{up}tables/'))
+    lead_to_sites(folder)
 
 
 def write_page(path: Path, html: str) -> None:

@@ -1,0 +1,153 @@
+"""``side-by-side``: the page of reports that are there, held beside each other."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from analysis.auditing.lookups import Report, read_report
+from analysis.commands.auditing import status_in_words
+from analysis.commands.side_by_side import default_folder
+from analysis.errors import ParameterError, WorkbookError
+from analysis.findings.parameters import changed_numbers
+from analysis.languages.language import ENGLISH, Language
+from analysis.outcomes.thresholds import Thresholds
+from analysis.publishing.editions import write_alone
+from analysis.publishing.publishing import list_tables, write_run
+from analysis.publishing.rendering import PageContext, SetItem
+from analysis.publishing.replacing import build_folder, recover, refuse_foreign, swap
+from analysis.reference.countries import country_name
+from analysis.side_by_side.counting import Comparison, check_comparable, compare_countries
+from analysis.side_by_side.page import show_side_by_side
+from analysis.tables import write_table
+
+_INDEX = "index.html"
+_FEW = 4  # countries whose names fit a page's head
+
+
+def hold_side_by_side(folders: Sequence[Path], out: Path | None) -> Path:
+    """Make the page of reports that are there already; returns it.
+
+    Args:
+        folders: of the reports, one a country.
+        out: the folder of the page; by default one that names countries and period.
+
+    Raises:
+        ParameterError: fewer than two reports, or they cannot be compared.
+    """
+    if len(folders) < 2:
+        given = folders[0] if folders else ""
+        raise ParameterError("REPORT", given, "two folders or more are accepted, a country each")
+    reports = [read_report(folder.resolve(), "REPORT") for folder in folders]
+    check_comparable(reports)
+    changes = reports[0].run.get("changed_thresholds") or {}
+    label = "".join([str(reports[0].period), *(f".{name}={changes[name]}" for name in changes)])
+    place = default_folder((report.probe_cc for report in reports), label)
+    return publish_side_by_side(reports, {}, out or place)
+
+
+def publish_side_by_side(
+    reports: Sequence[Report],
+    failed: Mapping[str, WorkbookError],
+    out: Path,
+    languages: Sequence[Language] = (ENGLISH,),
+) -> Path:
+    """Write the page and its tables; returns the page.
+
+    Args:
+        reports: one a country, of one period and method.
+        failed: the errors of the countries that have none.
+        out: the folder of the page.
+        languages: of the page, the first at the top.
+
+    Raises:
+        ParameterError: the reports cannot be compared, or ``out`` holds something else.
+    """
+    check_comparable(reports)
+    out = out.resolve()
+    recover(out)
+    refuse_foreign(out)
+    why = {code: str(error) for code, error in failed.items()}
+    compared = compare_countries(reports, why)
+    links = _links(reports, out)
+    with build_folder(out) as build:
+        tables = build / "tables"
+        written = Comparison(
+            countries=write_table(tables, "side_by_side", compared.countries),
+            mechanisms=write_table(tables, "side_by_side_mechanisms", compared.mechanisms),
+            sites=write_table(tables, "side_by_side_sites", compared.sites),
+        )
+        for lang in languages:
+            item = SetItem(_INDEX, lang.say("Countries side by side"), "", lang.code)
+            context = replace(
+                _context(reports, why, lang), languages=tuple(one.code for one in languages)
+            )
+            make = partial(show_side_by_side, written, lang=lang)
+            folder = "" if lang == languages[0] else lang.code
+            up = "../" if folder else ""
+            placed = {code: f"{up}{link}" for code, link in links.items()}
+            write_alone(build / folder, item, context, make(links=placed), up)
+        write_run(build, {**_run(reports, why), "tables": list_tables(tables)})
+        swap(build, out)
+    return out / _INDEX
+
+
+def _links(reports: Sequence[Report], out: Path) -> dict[str, str]:
+    """Where each report lies from the page, if it lies in the same folder of reports: of any
+    other place the way would name folders of this machine."""
+    every = [report.folder.resolve() for report in reports]
+    shared = Path(os.path.commonpath([out, *every]))
+    is_near = len(out.relative_to(shared).parts) <= 3 and all(
+        len(folder.relative_to(shared).parts) <= 2 for folder in every
+    )
+    if not is_near:
+        return {}
+    return {
+        report.probe_cc: f"{Path(os.path.relpath(folder, out)).as_posix()}/{_INDEX}"
+        for report, folder in zip(reports, every, strict=True)
+    }
+
+
+def _context(reports: Sequence[Report], why: Mapping[str, str], lang: Language) -> PageContext:
+    codes = [*(report.probe_cc for report in reports), *why]
+    names = sorted(country_name(code, lang) for code in codes)
+    period, run = reports[0].period, reports[0].run
+    thresholds = Thresholds().changed_by(run.get("changed_thresholds") or {})
+    return PageContext(
+        country=lang.listed(names) if len(names) <= _FEW
+        else lang.say("{count} countries", count=len(names)),
+        period=lang.period(period),
+        status=_status(reports, lang),
+        data_date=period.last_day,
+        method_changes=tuple(changed_numbers(thresholds)),
+        title=lang.say("Internet censorship report"),
+        lang=lang,
+    )  # fmt: skip
+
+
+def _status(reports: Sequence[Report], lang: Language) -> str:
+    """What the reports say of themselves, each different one once."""
+    said = [
+        str(report.run.get("status") or status_in_words(report.probe_cc, "", lang))
+        for report in reports
+    ]
+    return " · ".join(lang.say(one) for one in dict.fromkeys(said))
+
+
+def _run(reports: Sequence[Report], why: Mapping[str, str]) -> dict[str, Any]:
+    """What ``run.json`` says: of which reports the page was made."""
+    first = reports[0]
+    codes = sorted([*(report.probe_cc for report in reports), *why])
+    return {
+        "parameters": {
+            "probe_cc": ",".join(codes),
+            "since": str(first.period.since),
+            "until": str(first.period.until),
+        },
+        **{name: first.run.get(name) for name in
+           ("rules_version", "code_version", "changed_thresholds")},
+        "reports": {report.probe_cc: report.digest for report in reports},
+        "without_report": dict(why),
+    }  # fmt: skip
