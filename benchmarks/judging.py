@@ -27,6 +27,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.simulate.writing import write_world
 from analysis.store.database import Observations, connect, limit_memory
+from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.verdicts import judge_cells
 
 PROBE_CC = "QQ"
@@ -169,14 +170,9 @@ def judge(path: str) -> dict[str, Any]:
         del pairs  # tens of MB of rows that no report holds
         first, second = PERIOD.split("")
         add_outcomes(connection, Thresholds(), Fingerprints())
-        judgement = judge_cells(
-            connection,
-            {"all": PERIOD, "first": first, "second": second},
-            Thresholds(),
-            domestic_asns=networks,
-            operators={},
-            has_explorer=True,
-        )
+        add_sessions(connection, networks, {}, Thresholds())
+        periods = {"all": PERIOD, "first": first, "second": second}
+        judgement = judge_cells(connection, periods, Thresholds(), has_explorer=True)
         ended = time.perf_counter()
         assert len(judgement.verdicts)
         connection.close()

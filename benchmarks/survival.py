@@ -50,8 +50,12 @@ def run(archive: Path, store: Path) -> None:
 
 
 def contents(store: Path) -> dict[str, bytes]:
-    """Every file of a store, but for the record that knows when each of them was written."""
-    files = (p for p in store.rglob("*") if p.is_file() and not p.match("read-*.json"))
+    """Every file of a store, but for what knows when it was made, and what can be made again."""
+    files = (
+        path
+        for path in store.rglob("*")
+        if path.is_file() and not path.match("read-*.json") and not path.match("stages/*")
+    )
     return {path.relative_to(store).as_posix(): path.read_bytes() for path in files}
 
 

@@ -90,7 +90,7 @@ def days(letters: str, *, per_day: int = 1, start: int = 0, **changes: Any) -> l
 def study_of(
     rows: Iterable[Row], period: Period, split: str | None = None, *, is_fictional: bool = False
 ) -> Study:
-    """A study of these rows, with the five things that ``confirm`` and a look read of one."""
+    """A study of these rows, with the six things that ``confirm`` and a look read of one."""
     first, second = period.split(split)
     asns = [*ALL_NETWORKS, VPN]
     networks = pd.DataFrame({
@@ -98,8 +98,9 @@ def study_of(
         "operator": ["One", "Two", "Three", "Tunnel"], "is_domestic": [True, True, True, False],
     })  # fmt: skip
     study = SimpleNamespace(
-        connection=connection_with(rows), is_fictional=is_fictional, thresholds=Thresholds(),
-        periods={"all": period, "first": first, "second": second}, fingerprints=fingerprints_for(1),
+        connection=connection_with(rows), kept=None, is_fictional=is_fictional,
+        thresholds=Thresholds(), fingerprints=fingerprints_for(1),
+        periods={"all": period, "first": first, "second": second},
         networks=lambda: networks,
     )  # fmt: skip
     return cast(Study, study)

@@ -31,6 +31,7 @@ from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.period import Period
 from analysis.tables import TABLES, write_table
+from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.verdicts import judge_cells
 from analysis.vocabulary import LISTED, METHODS
 from tests.observations import (
@@ -389,10 +390,8 @@ def test_a_sweep_finds_what_a_whole_run_finds() -> None:
         kind = type(getattr(Thresholds(), row.threshold))
         thresholds = replace(Thresholds(), **{row.threshold: kind(row.value)})
         add_outcomes(connection, thresholds, Fingerprints())
-        found = judge_cells(
-            connection, {"all": period}, thresholds, domestic_asns=[PROBE_NETWORK],
-            operators={PROBE_NETWORK: "One"}, has_explorer=False,
-        ).verdicts  # fmt: skip
+        add_sessions(connection, [PROBE_NETWORK], {PROBE_NETWORK: "One"}, thresholds)
+        found = judge_cells(connection, {"all": period}, thresholds, has_explorer=False).verdicts
         sites = set(found.loc[found["state"].isin(LISTED), "domain"])
         standing = standing or sites
         assert (row.blocked_domain_count, row.blocked_pair_count) == (len(sites), len(sites))

@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from analysis.findings.stages import Method, make_stages
 from analysis.findings.study import Study
-from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.reference.networks import DOMESTIC
@@ -37,14 +37,10 @@ def confirm(
         ``verdicts`` with the operator of each network; a listed site on a network that is no
         access network of the country is set aside as *not_domestic*.
     """
-    add_outcomes(study.connection, thresholds, study.fingerprints, rules)
+    method = Method.of(thresholds, rules, study.fingerprints, networks)
+    make_stages(study.kept, study.connection, method)
     judgement = judge_cells(
-        study.connection,
-        study.periods,
-        thresholds,
-        domestic_asns=networks.loc[networks["is_domestic"], "probe_asn"],
-        operators=dict(zip(networks["probe_asn"], networks["operator"], strict=True)),
-        has_explorer=not study.is_fictional,
+        study.connection, study.periods, thresholds, has_explorer=not study.is_fictional
     )
     verdicts = judgement.verdicts.merge(
         networks[["probe_asn", "operator", "is_domestic"]], on="probe_asn", how="left"

@@ -6,9 +6,8 @@ before, so does everything after it, and the earlier answer is given again.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import duckdb
@@ -16,11 +15,13 @@ import pandas as pd
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import add_features
+from analysis.outcomes.macros import single_threaded
 from analysis.outcomes.outcomes import apply_rules
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.verdicts.expectation import Expectation, learn_expectation
+from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.verdicts import list_pairs
 
 #: What each threshold is tried at; the value in use is added. One that moves no state is left out.
@@ -98,10 +99,8 @@ class _Judge:
             add_profiles(self.connection, thresholds, self.fingerprints, before=before)
             self.profiled_with = thresholds
         elif stage == "sessions":
-            self.expected = learn_expectation(
-                self.connection, thresholds,
-                domestic_asns=self.domestic_asns, operators=self.operators,
-            )  # fmt: skip
+            add_sessions(self.connection, self.domestic_asns, self.operators, thresholds)
+            self.expected = learn_expectation(self.connection, thresholds)
         else:
             apply_rules(self.connection, thresholds, self.rules)
         self.tables = {name: self.tables[name] for name in STAGES[:number] if name in self.tables}
@@ -170,7 +169,7 @@ def sweep(
     )
     pairs: dict[tuple[str, float], Pairs] = {}
     # One judgement is too small a task for several threads; several judges share the thresholds.
-    with _single_threaded(connection), ThreadPoolExecutor(_JUDGES) as pool:
+    with single_threaded(connection), ThreadPoolExecutor(_JUDGES) as pool:
         judges = [replace(judge, connection=connection.cursor(), tables={}) for _ in range(_JUDGES)]
         for done in [pool.submit(_work, one, thresholds, waiting, values) for one in judges]:
             pairs.update(done.result())
@@ -184,17 +183,6 @@ def sweep(
             for value in values[name]
         ]
     )
-
-
-@contextmanager
-def _single_threaded(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """DuckDB with one thread a query, for a while."""
-    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
-    connection.execute("SET threads = 1")
-    try:
-        yield
-    finally:
-        connection.execute(f"SET threads = {int(threads)}")
 
 
 def _work(

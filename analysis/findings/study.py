@@ -21,6 +21,7 @@ from analysis.reference.local_sites import is_local
 from analysis.reference.networks import DOMESTIC, describe
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
+from analysis.store.kept_tables import KeptTables
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Study:
     def connection(self) -> duckdb.DuckDBPyConnection:
         """DuckDB with the relation ``observations``."""
         return self.observations.connection
+
+    @property
+    def kept(self) -> KeptTables:
+        """The tables that were made of the observations before."""
+        return self.observations.kept
 
     @property
     def fingerprints(self) -> Fingerprints:

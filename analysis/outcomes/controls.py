@@ -157,3 +157,9 @@ def add_controls(
     create_enumerations(connection)
     create_views(connection, _VIEWS)
     create_tables(connection, {"name_pool": _NAME_POOL}, vars(thresholds), is_filled=is_pooled)
+
+
+def find_controls(connection: duckdb.DuckDBPyConnection) -> None:
+    """The macros and views of ``add_controls``, pooled, over types and tables that are there."""
+    create_macros(connection)
+    create_views(connection, {"session_observations": _POOLED_SESSIONS} | _VIEWS)

@@ -7,8 +7,8 @@ column what it means.
 
 import duckdb
 
-from analysis.outcomes.controls import add_controls
-from analysis.outcomes.macros import create_tables, create_views
+from analysis.outcomes.controls import add_controls, find_controls
+from analysis.outcomes.macros import create_tables, create_views, single_threaded
 from analysis.outcomes.thresholds import Thresholds
 
 # An address serves sites where most sessions that tried it got a valid certificate or the page that
@@ -169,7 +169,11 @@ FROM layer_results
 
 
 def add_features(
-    connection: duckdb.DuckDBPyConnection, thresholds: Thresholds, *, is_pooled: bool = True
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Thresholds,
+    *,
+    is_pooled: bool = True,
+    catalog: str = "",
 ) -> None:
     """Create the table ``features`` beside the relation ``observations``.
 
@@ -177,6 +181,7 @@ def add_features(
         connection: holds ``observations``.
         thresholds: ``pool_days`` and ``body_match`` are used.
         is_pooled: false judges each measurement alone, by its own control and session only.
+        catalog: where the table is made; by default it is temporary.
 
     One row is one measurement. Columns: its identity (``object_key, line_number, has_report,
     input, measurement_start_time, day, session, domain, registrable_domain, probe_asn,
@@ -191,4 +196,15 @@ def add_features(
     create_tables(connection, {"serving": _SERVING}, numbers, is_filled=is_pooled)
     create_tables(connection, {"vouched": _VOUCHED, "ipv6": _IPV6}, numbers)
     create_views(connection, _VIEWS)
-    create_tables(connection, {"features": _FEATURES}, numbers)
+    if not catalog:
+        create_tables(connection, {"features": _FEATURES}, numbers)
+        return
+    # Each thread that compresses holds a hundred thousand rows of some seventy columns.
+    with single_threaded(connection):
+        create_tables(connection, {"features": _FEATURES}, numbers, catalog=catalog)
+
+
+def find_features(connection: duckdb.DuckDBPyConnection) -> None:
+    """The macros and views of ``add_features``, pooled, over types and tables that are there."""
+    find_controls(connection)
+    create_views(connection, _VIEWS)

@@ -5,7 +5,8 @@ connection, so that every step, every rule and every notebook can call them by n
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -129,8 +130,9 @@ def create_tables(
     parameters: Mapping[str, Any],
     *,
     is_filled: bool = True,
+    catalog: str = "",
 ) -> None:
-    """Make one temporary table of each step, in order, in the place of the one before.
+    """Make one table of each step, in order, in the place of the one before.
 
     Args:
         connection: holds what the steps read.
@@ -138,11 +140,24 @@ def create_tables(
         parameters: their values; a step is handed those that it names. A fraction counts as the
             decimal that it is written as: 0.9 of 30 is 27, which it is not in binary.
         is_filled: false leaves the tables empty, with the same columns.
+        catalog: where they are made; by default they are temporary.
     """
     filling = "" if is_filled else "WITH NO DATA"
+    place = f"TABLE {catalog}." if catalog else "TEMP TABLE "
     for name, query in steps.items():
         named = {key: exact(parameters[key]) for key in re.findall(r"\$(\w+)", query)}
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query} {filling}", named)
+        connection.execute(f"CREATE OR REPLACE {place}{name} AS {query} {filling}", named)
+
+
+@contextmanager
+def single_threaded(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """DuckDB with one thread a query, for a while."""
+    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    connection.execute("SET threads = 1")
+    try:
+        yield
+    finally:
+        connection.execute(f"SET threads = {int(threads)}")
 
 
 def remake_tables(

@@ -103,11 +103,12 @@ def apply_rules(
     rules: Iterable[Rule] = RULES,
     *,
     is_pooled: bool = True,
+    catalog: str = "",
 ) -> None:
     """Create ``outcomes`` from ``profiled``: the rules alone, over features already computed.
 
     First the layers, then the guards, which need the outcome of every measurement and take some
-    back.
+    back. ``outcomes`` is made in ``catalog``; by default it is temporary.
 
     Raises:
         RuleError: a rule cannot work.
@@ -123,7 +124,7 @@ def apply_rules(
     create_tables(connection, {"first_reading": _FIRST_READING}, {})
     add_guards(connection, thresholds, is_pooled=is_pooled)
     try:
-        create_tables(connection, {"outcomes": _outcomes(rules)}, {})
+        create_tables(connection, {"outcomes": _outcomes(rules)}, {}, catalog=catalog)
     except duckdb.Error:
         _check_conditions(connection, rules_of("session", rules), f"({_GUARDED})")
         raise
@@ -188,7 +189,7 @@ def _add_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...]) -
         "mechanism_name": sorted({rule.mechanism for rule in rules}),
         "reason_name": sorted({rule.set_aside for rule in rules}),
     }
-    connection.execute("DROP TABLE IF EXISTS rules")  # it depends on the types
+    connection.execute("DROP TABLE IF EXISTS temp.rules")  # it depends on the types
     for name, texts in values.items():
         listed = ", ".join(f"'{text}'" for text in texts)
         connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM ({listed})")

@@ -88,3 +88,8 @@ def add_profiles(
     create_views(connection, PAGE_VIEWS)
     create_tables(connection, pooled, numbers, is_filled=is_pooled)
     create_views(connection, {"profiled": _PROFILED})
+
+
+def find_profiles(connection: duckdb.DuckDBPyConnection) -> None:
+    """The views of ``add_profiles``, over tables that are there."""
+    create_views(connection, PAGE_VIEWS | {"profiled": _PROFILED})

@@ -12,8 +12,9 @@ import pyarrow as pa
 from analysis.errors import ContractError, ParameterError, SourceError, describe_error
 from analysis.period import Period
 from analysis.store.collection import Collection, Excerpt
+from analysis.store.kept_tables import FOLDER, KeptTables
 from analysis.store.provenance import REASONS
-from analysis.store.study_file import prepare_study, read_left_out, without_glob
+from analysis.store.study_file import name_study, prepare_study, read_left_out, without_glob
 from analysis.temporary_folders import TemporaryFolder
 
 #: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB where
@@ -29,7 +30,7 @@ class Observations:
     ``connection`` holds the view ``observations``: the columns of ``schema.OBSERVATION`` and
     ``object_key``, one row a measurement (identity: report_id, input, measurement_start_time),
     in no order. It works in the temporary folder ``scratch``, which goes with :meth:`close` or with
-    the object.
+    the object. ``kept`` are the tables that were made of them before.
     """
 
     def __init__(
@@ -62,6 +63,10 @@ class Observations:
             limit_memory(self.connection, self._counts["kept"])
             self.connection.read_parquet(without_glob(str(path))).create_view("observations")
             self._to_undo = undo.pop_all()
+        folders = [self.scratch / FOLDER]
+        if collection.store.is_local:
+            folders.insert(0, Path(collection.store.path(FOLDER)))
+        self.kept = KeptTables(name_study(collection, probe_cc, period), folders)
 
     def __enter__(self) -> "Observations":
         return self

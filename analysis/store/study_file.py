@@ -48,8 +48,8 @@ def prepare_study(
         SourceError: there is no room for it.
         ContractError: a file of the store is damaged.
     """
-    study = f"{probe_cc}-{period.since}-{period.until}-{collection.source_id}"
-    name = f"{FOLDER}/{study}-{_digest_inputs(collection)}.parquet"
+    study = _name_scope(collection, probe_cc, period)
+    name = f"{FOLDER}/{name_study(collection, probe_cc, period)}.parquet"
     store, in_scratch = collection.store, scratch / "study.parquet"
     path = Path(store.path(name)) if store.is_local else in_scratch
     if not store.is_local:
@@ -72,6 +72,15 @@ def prepare_study(
                 path = in_scratch
                 _write_study(connection, probe_cc, period, path)
     return path
+
+
+def name_study(collection: Collection, probe_cc: str, period: Period) -> str:
+    """What a study is called by all that its rows are made from."""
+    return f"{_name_scope(collection, probe_cc, period)}-{_digest_inputs(collection)}"
+
+
+def _name_scope(collection: Collection, probe_cc: str, period: Period) -> str:
+    return f"{probe_cc}-{period.since}-{period.until}-{collection.source_id}"
 
 
 def read_left_out(study_file: Path) -> dict[str, Any]:

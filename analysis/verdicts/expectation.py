@@ -1,6 +1,6 @@
 """What each session would do if nobody blocked, and the hours at which a series holds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -13,7 +13,7 @@ from analysis.verdicts.facts import Facts, read_facts
 from analysis.verdicts.rates import LEAST, Lessons, learn
 from analysis.verdicts.schedules import Schedule, find_schedules
 from analysis.verdicts.series import FAILING, Series, find_candidates, read_series
-from analysis.verdicts.sessions import KINDS, add_sessions
+from analysis.verdicts.sessions import KINDS
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,13 @@ class Expectation:
     tested_count: int
 
 
-def learn_expectation(
-    connection: duckdb.DuckDBPyConnection,
-    thresholds: Thresholds,
-    *,
-    domestic_asns: Iterable[int],
-    operators: Mapping[int, str],
-) -> Expectation:
+def learn_expectation(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> Expectation:
     """Read the sessions as series, and learn what to expect of them.
 
-    Leaves the tables of ``sessions.add_sessions`` in the connection.
-
     Args:
-        connection: holds ``outcomes``.
-        thresholds: ``floor_sessions`` and ``floor_days``.
-        domestic_asns: the country's access networks.
-        operators: who runs each network; one that is not there is its own operator.
+        connection: holds ``outcomes`` and what ``sessions.add_sessions`` makes of them.
+        thresholds: ``floor_sessions``.
     """
-    add_sessions(connection, domestic_asns, operators, thresholds)
     series = read_series(connection, thresholds)
     of_kinds = series.of_kinds()
     facts = read_facts(connection, of_kinds)

@@ -21,6 +21,7 @@ from analysis.period import Period
 from analysis.verdicts.expectation import Expectation, find_all_schedules, learn_expectation
 from analysis.verdicts.rates import LEAST, MOST, TERMS
 from analysis.verdicts.series import Series
+from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.verdicts import Judgement, judge_cells
 
 Floats = NDArray[np.float64]
@@ -80,19 +81,18 @@ def judge_messaging(
     has_explorer: bool,
     control: Control = NO_CONTROL,
 ) -> Judgement:
-    """Judge every part of every test on every network; the arguments are those of ``judge_cells``.
+    """Judge every part of every test on every network.
+
+    The other arguments are those of ``judge_cells`` and ``sessions.add_sessions``.
 
     Args:
         control: what other countries say; without it the country's other networks are asked.
     """
-    networks = set(domestic_asns)
-    expected = learn_expectation(
-        connection, thresholds, domestic_asns=networks, operators=operators
-    )
-    expected = weigh_elsewhere(connection, expected, control)
+    add_sessions(connection, domestic_asns, operators, thresholds)
+    expected = weigh_elsewhere(connection, learn_expectation(connection, thresholds), control)
     return judge_cells(
-        connection, periods, thresholds, domestic_asns=networks, operators=operators,
-        has_explorer=has_explorer, expected=expected, has_control=not control.shares.empty,
+        connection, periods, thresholds, has_explorer=has_explorer, expected=expected,
+        has_control=not control.shares.empty,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analysis.outcomes.macros import create_tables, keep_table
+from analysis.outcomes.macros import create_tables, create_views, keep_table
 from analysis.outcomes.thresholds import Thresholds
 
 #: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``
@@ -26,7 +26,6 @@ KINDS = ("mark", "dns_sent", "dns_silent", "tcp_sent", "tcp_silent", "name_sent"
 # What each measurement says of the site in its session. What fails at another site that the input
 # redirects to is not evidence about this one.
 _SESSION_MEASUREMENTS = """
-CREATE OR REPLACE TEMP VIEW session_measurements AS
 SELECT domain, probe_asn, session, day, measurement_start_time, software, resolver_asn,
   evidence = 'scored' AND set_aside = 'geo_restricted' AS is_refused,
   CASE WHEN evidence <> 'scored' THEN 'none'
@@ -42,7 +41,6 @@ FROM outcomes WHERE domain <> ''
 """
 
 _SESSION_COUNTS = """
-CREATE OR REPLACE TEMP VIEW session_counts AS
 SELECT domain, probe_asn, session, min(day) AS day, min(measurement_start_time) AS time,
   min(software) AS software, bool_or(is_refused) AS is_refused,
   bool_and(resolver_asn = probe_asn) AS is_via_own,
@@ -60,7 +58,6 @@ FROM session_measurements GROUP BY domain, probe_asn, session
 
 # The class of most interpretable measurements; a tie is unknown.
 _SESSIONS = """
-CREATE OR REPLACE TEMP TABLE sessions AS
 SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domestic,
   blocked + down + ok + unclear > 0 AS is_scored, is_refused,
   (CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
@@ -111,7 +108,6 @@ HAVING count(*) FILTER (class = 'ok' AND CASE WHEN is_own THEN is_via_own ELSE i
 # Lookups through a resolver that does not answer for the network, where those that do give the
 # site.
 _UNHEARD_SESSIONS = """
-CREATE OR REPLACE TEMP TABLE unheard_sessions AS
 SELECT s.domain, s.probe_asn, s.day
 FROM sessions s JOIN cleared_cells USING (domain, probe_asn)
   JOIN resolver_cells r USING (domain, probe_asn)
@@ -122,7 +118,6 @@ WHERE s.class = 'blocked' AND s.is_dns
 # ``is_speaking``: through a resolver that answers for the network. What another one answers is no
 # evidence against a block by the network's own.
 _HEARD_SESSIONS = """
-CREATE OR REPLACE TEMP VIEW heard_sessions AS
 WITH told AS (
   SELECT s.rowid AS place, s.*,
     coalesce(CASE r.is_own WHEN TRUE THEN is_via_own WHEN FALSE THEN is_via_domestic END, TRUE)
@@ -133,12 +128,22 @@ SELECT t.* FROM told t LEFT JOIN cleared_cells c USING (domain, probe_asn)
 WHERE is_speaking OR c.domain IS NULL OR class <> 'blocked' OR NOT is_dns
 """
 
+_MEASUREMENT_VIEWS = {
+    "session_measurements": _SESSION_MEASUREMENTS, "session_counts": _SESSION_COUNTS,
+}  # fmt: skip
+_RESOLVER_STEPS = {
+    "resolver_cells": _RESOLVER_CELLS,
+    "cleared_cells": _CLEARED_CELLS,
+    "unheard_sessions": _UNHEARD_SESSIONS,
+}
+
 
 def add_sessions(
     connection: duckdb.DuckDBPyConnection,
     domestic_asns: Iterable[int],
     operators: Mapping[int, str],
     thresholds: Thresholds,
+    catalog: str = "",
 ) -> None:
     """Create ``sessions`` and ``networks`` from ``outcomes``, and which sessions are heard.
 
@@ -160,20 +165,22 @@ def add_sessions(
         domestic_asns: the country's access networks, whose resolvers its subscribers are given.
         operators: who runs each network; one that is not there is its own operator.
         thresholds: ``floor_sessions`` and ``floor_days``, from which on the own resolver speaks.
+        catalog: where ``sessions`` is made; by default it is temporary.
     """
     domestic = sorted(map(int, domestic_asns))
     keep_table(connection, "domestic_resolvers", pa.table({"asn": pa.array(domestic, pa.uint32())}))
     connection.execute(f"CREATE OR REPLACE TEMP TYPE session_class AS ENUM {CLASSES}")
     connection.execute(f"CREATE OR REPLACE TEMP TYPE failure_kind AS ENUM {KINDS}")
-    connection.execute(_SESSION_MEASUREMENTS)
-    connection.execute(_SESSION_COUNTS)
-    connection.execute(_SESSIONS)
-    floor = {"floor_sessions": thresholds.floor_sessions, "floor_days": thresholds.floor_days}
-    steps = {"resolver_cells": _RESOLVER_CELLS, "cleared_cells": _CLEARED_CELLS}
-    create_tables(connection, steps, floor)
-    connection.execute(_UNHEARD_SESSIONS)
-    connection.execute(_HEARD_SESSIONS)
+    create_views(connection, _MEASUREMENT_VIEWS)
+    create_tables(connection, {"sessions": _SESSIONS}, {}, catalog=catalog)
+    create_tables(connection, _RESOLVER_STEPS, vars(thresholds))
+    find_sessions(connection)
     keep_table(connection, "networks", _networks(connection, set(domestic), operators))
+
+
+def find_sessions(connection: duckdb.DuckDBPyConnection) -> None:
+    """The view of ``add_sessions``, over tables that are there."""
+    create_views(connection, {"heard_sessions": _HEARD_SESSIONS})
 
 
 def _networks(

@@ -177,8 +177,6 @@ def judge_cells(
     periods: Mapping[str, Period],
     thresholds: Thresholds,
     *,
-    domestic_asns: Iterable[int],
-    operators: Mapping[int, str],
     has_explorer: bool,
     expected: Expectation | None = None,
     has_control: bool = False,
@@ -186,18 +184,14 @@ def judge_cells(
     """Judge every site on every network, over stretches of time, for each named period.
 
     Args:
-        connection: holds ``outcomes``.
+        connection: holds ``outcomes`` and what ``sessions.add_sessions`` makes of them.
         periods: ``all``, ``first`` and ``second``; ``all`` spans the others.
         thresholds: the method's numbers.
-        domestic_asns: the country's access networks.
-        operators: who runs each network; one that is not there is its own operator.
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
         expected: what ``learn_expectation`` returns, where it has been asked before.
         has_control: whether others than the country's own networks say what works elsewhere.
     """
-    expected = expected or learn_expectation(
-        connection, thresholds, domestic_asns=domestic_asns, operators=operators
-    )
+    expected = expected or learn_expectation(connection, thresholds)
     add_period_parts(connection, periods.values())
     connection.execute(_CELL_PARTS)
     connection.execute(_MEASUREMENT_COUNTS)

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.findings.confirmation import confirm
 from analysis.findings.study import Study
 from analysis.outcomes.thresholds import Thresholds
+from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.states import meets_floor
 from analysis.verdicts.verdicts import Judgement, judge_cells
 from analysis.vocabulary import INSUFFICIENT, LISTED, STATES
@@ -77,15 +78,15 @@ def find_standing(study: Study) -> Standing:
     judgement = confirm(study, networks, numbers)
     verdicts = _of_access(judgement.verdicts, access)
     listed = _find_listed(study.connection, judgement, verdicts, numbers)
+    lower = numbers.changed_by(
+        {name: min(value, vars(numbers)[name]) for name, value in _FLOOR.items()}
+        | {"chance_share": max(CHANCE, numbers.chance_share)}
+    )
+    operators = dict(zip(networks["probe_asn"], networks["operator"], strict=True))
+    add_sessions(study.connection, access["probe_asn"], operators, lower)
     hints = judge_cells(
-        study.connection,
-        {"all": study.periods["all"]},
-        numbers.changed_by({name: min(value, vars(numbers)[name]) for name, value in _FLOOR.items()}
-                           | {"chance_share": max(CHANCE, numbers.chance_share)}),
-        domestic_asns=access["probe_asn"],
-        operators=dict(zip(networks["probe_asn"], networks["operator"], strict=True)),
-        has_explorer=not study.is_fictional,
-    )  # fmt: skip
+        study.connection, {"all": study.periods["all"]}, lower, has_explorer=not study.is_fictional
+    )
     below = _find_suspicious(hints, _of_access(hints.verdicts, access), listed)
     pairs = pd.concat([listed, below], ignore_index=True)
     names = dict(zip(access["probe_asn"], access["network"], strict=True))

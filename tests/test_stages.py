@@ -1,0 +1,152 @@
+"""Stages on disk: made once, never stale, whole or not at all."""
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from analysis.errors import SourceError
+from analysis.findings.stages import SOURCES, Method, make_stage, make_stages
+from analysis.observations.fingerprints import Fingerprints
+from analysis.outcomes.rules import RULES
+from analysis.outcomes.thresholds import Thresholds
+from analysis.store import kept_tables
+from analysis.store.kept_tables import KeptTables
+from tests.observations import PROBE_NETWORK, connection_with, observation
+from tests.situations import NXDOMAIN, unresolved
+
+ROOT = Path(__file__).parents[1] / "analysis"
+#: What stages import and nothing depends on that is not handed in, or part of the observations.
+HANDED_IN = {"errors.py", "reference/files.py", "observations/fingerprints.py",
+             "observations/messages.py", "observations/values.py", "vocabulary.py"}  # fmt: skip
+
+
+def _connection() -> duckdb.DuckDBPyConnection:
+    rows = [
+        {**made, "report_id": f"{day}-{number}", "domain": f"name{number}.example"}
+        for day in range(5)
+        for number, made in enumerate((observation(), unresolved(NXDOMAIN)))
+    ]
+    return connection_with(rows)
+
+
+def _method(**numbers: Any) -> Method:
+    networks = pd.DataFrame(
+        {"probe_asn": [PROBE_NETWORK], "operator": ["One"], "is_domestic": [True]}
+    )
+    return Method.of(Thresholds(**numbers), RULES, Fingerprints(), networks)
+
+
+def _told(connection: duckdb.DuckDBPyConnection) -> list[Any]:
+    query = """SELECT domain::VARCHAR, session::VARCHAR, rule_id::VARCHAR, s.class::VARCHAR
+      FROM outcomes JOIN heard_sessions s USING (domain, session) ORDER BY ALL"""
+    return connection.execute(query).fetchall()
+
+
+def test_what_one_connection_makes_another_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second notebook makes no table, and sees the same; so does a run without any folder."""
+    kept = KeptTables("study", [tmp_path])
+    first, second, without = _connection(), _connection(), _connection()
+    make_stages(kept, first, _method())
+    make_stages(None, without, _method())
+    monkeypatch.setattr("analysis.store.kept_tables._write", lambda *_: pytest.fail("made again"))
+    make_stages(kept, second, _method())
+    assert _told(first) == _told(second) == _told(without)
+    assert _told(first)
+    assert not [path for path in tmp_path.iterdir() if path.suffix != ".duckdb"]
+
+
+def test_a_change_makes_the_stages_again_that_it_acts_on() -> None:
+    """A number, a list, a rule or a network: what does not depend on it stays."""
+    changes = {
+        "features": _method(pool_days=3),
+        "profiles": _method(sinkhole_names=5),
+        "rules": replace(_method(), rules=RULES[1:]),
+        "sessions": replace(_method(), domestic_asns=frozenset({1})),
+    }
+    for place, (stage, changed) in enumerate(changes.items()):
+        moved = [name for name in SOURCES if changed.describe(name) != _method().describe(name)]
+        assert moved == list(SOURCES)[place:], stage
+
+
+def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
+    """One flipped bit, or half a file: nothing of it is read."""
+    kept = KeptTables("study", [tmp_path])
+    first = _connection()
+    make_stages(kept, first, _method())
+    told = _told(first)
+    first.close()
+    for number, path in enumerate(sorted(tmp_path.glob("*.duckdb"))):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content if number % 2 else content[: len(content) // 2])
+    connection = _connection()
+    make_stages(kept, connection, _method())
+    assert _told(connection) == told
+    assert len(list(tmp_path.glob("*.duckdb"))) == len(SOURCES)
+
+
+def test_whoever_judged_otherwise_comes_back_to_a_stage(tmp_path: Path) -> None:
+    """By other rules in the same connection, on disk or in temporary tables of the same names."""
+    connection, kept = _connection(), KeptTables("study", [tmp_path])
+    make_stages(kept, connection, _method())
+    told = _told(connection)
+    rules = tuple(rule for rule in RULES if rule.rule_id != "dns.nxdomain")
+    other = replace(_method(), rules=rules)
+    for place in (kept, None):
+        make_stages(place, connection, other)
+        assert _told(connection) != told
+        make_stages(kept, connection, _method())
+        assert _told(connection) == told
+    assert len(list(tmp_path.glob("*.duckdb"))) == len(SOURCES) + 2
+
+
+def test_a_folder_that_cannot_be_written_is_passed_over(tmp_path: Path) -> None:
+    """Another one takes the tables; where there is none, the error says so."""
+    (tmp_path / "file").write_text("")
+    make_stage(KeptTables("s", [tmp_path / "file", tmp_path / "b"]), _connection(), _method(),
+               "features")  # fmt: skip
+    assert len(list((tmp_path / "b").glob("*.duckdb"))) == 1
+    with pytest.raises(SourceError, match="no room"):
+        make_stage(KeptTables("s", [tmp_path / "file"]), _connection(), _method(), "features")
+
+
+def test_files_that_nobody_uses_go_when_all_are_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those unused for longest; what another process may be using stays."""
+    kept, connection = KeptTables("study", [tmp_path]), _connection()
+    monkeypatch.setattr(kept_tables, "MOST_BYTES", 1)
+    for days in (3, 5):
+        make_stage(kept, connection, _method(pool_days=days), "features")
+    assert len(list(tmp_path.glob("*.duckdb"))) == 2
+    monkeypatch.setattr(kept_tables, "_IN_USE", -1)
+    monkeypatch.setattr(kept_tables, "MOST_BYTES", 5_000_000)
+    make_stage(kept, connection, _method(pool_days=7), "features")
+    left = sorted(tmp_path.glob("*.duckdb"), key=lambda path: path.stat().st_mtime)
+    assert 0 < sum(path.stat().st_size for path in left) <= 5_000_000
+
+
+def test_the_digest_of_a_stage_covers_all_that_it_is_made_by() -> None:
+    """Whatever the code of a stage imports is part of its digest, or of an earlier stage's."""
+    covered: set[str] = set()
+    for stage, names in SOURCES.items():
+        covered.update(names)
+        imported = {other for name in names if name.endswith(".py") for other in _imports(name)}
+        assert imported - covered - HANDED_IN == set(), stage
+
+
+def _imports(name: str) -> set[str]:
+    nodes = ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8")))
+    modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {
+        module.removeprefix("analysis.").replace(".", "/") + ".py"
+        for module in modules
+        if module.startswith("analysis.")
+    }
