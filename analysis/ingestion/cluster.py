@@ -142,7 +142,7 @@ _until_the_end = ExitStack()  # of a worker's life
 @lru_cache(maxsize=2)
 def _start_reader(order: bytes) -> Callable[[ArchiveObject], Result]:
     task: Task = pickle.loads(pickle.loads(order).task)
-    return _until_the_end.enter_context(start_reader(task, 1))
+    return _until_the_end.enter_context(start_reader(task))
 
 
 def _work_on(order: bytes, item: ArchiveObject) -> Result:

@@ -2,18 +2,27 @@
 
 An object is read when all of it is there and is what its ETag says, so that no worker waits for a
 server, and none reads what turns out to be damaged. Until then it lies in a temporary folder.
+
+What is to be kept as it came lies in ``STORE/raw/<source_id>/<key>``. Its sidecar, ``<key>.json``,
+says from where and when it came, its size, ETag, digest and licence. A file that its sidecar does
+not vouch for is not read.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
-from threading import BoundedSemaphore, Condition
+from threading import BoundedSemaphore, Lock
+from typing import Any
 
+import msgspec
 import stamina
 
-from analysis.errors import SourceError
+from analysis.errors import SourceError, describe_error
 from analysis.ingestion.objects import Result, Task
-from analysis.ingestion.raw_files import RawFiles
 from analysis.sources.buckets import Bucket
 from analysis.sources.files import (
     OBJECT_BYTES,
@@ -31,47 +40,26 @@ from analysis.store.provenance import NotRead
 #: What the name of the temporary folder begins with.
 PREFIX = "workbook-downloads-"
 
-_LARGEST_AT_ONCE = 2  # of the largest size, on the disk at a time
-
 _once_more = stamina.RetryingCaller(attempts=2, timeout=None).on(Damaged)
-
-
-class _Room:
-    """A disk on which so many bytes have room; who has more to put down waits for others."""
-
-    def __init__(self, size: int) -> None:
-        self._size = self._left = size
-        self._given_back = Condition()
-
-    @contextmanager
-    def of(self, size: int) -> Iterator[None]:
-        """Room for so many bytes."""
-        size = min(size, self._size)
-        with self._given_back:
-            self._given_back.wait_for(lambda: size <= self._left)
-            self._left -= size
-        try:
-            yield
-        finally:
-            with self._given_back:
-                self._left += size
-                self._given_back.notify_all()
 
 
 class Downloads:
     """Objects of a server, which lie in a folder between being fetched and being read.
 
     What is fetched is kept where the task says so; what was kept before is not fetched again.
-    However large the objects are, no more than two of the largest lie there at a time.
+    However large the objects are, no more than twice the largest size lies there: one large object
+    at a time, and beside it those of which all threads together may hold as much.
     """
 
-    def __init__(self, bucket: Bucket, task: Task, folder: Path) -> None:
+    def __init__(
+        self, bucket: Bucket, task: Task, folder: Path, threads: int = CONNECTIONS
+    ) -> None:
         self._bucket = bucket
         self._folder = folder
-        self._raw = RawFiles(task.store, task.source_id)
-        self._keep_raw = task.keep_raw
+        self._task = task
         self._turns = BoundedSemaphore(CONNECTIONS)  # waited for before an object's time begins
-        self._room = _Room(_LARGEST_AT_ONCE * limit_of("OBJECT_BYTES", OBJECT_BYTES))
+        self._turn_of_large = Lock()
+        self._large = limit_of("OBJECT_BYTES", OBJECT_BYTES) // threads
 
     def fetch_and_read(
         self, read: Callable[[ArchiveObject], Result], item: ArchiveObject
@@ -82,10 +70,10 @@ class Downloads:
             SourceError: the server stopped answering, or there is no room.
         """
         path = self._folder / item.key
-        held = ExitStack()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return read(self._fetch_current(item, path, held))
+            with ExitStack() as held:
+                return read(self._fetch_current(item, path, held))
         except Passing as error:
             if not self._bucket.answers():
                 raise SourceError(f"the source stopped answering at {item.key}: {error}") from None
@@ -93,16 +81,13 @@ class Downloads:
         except CannotRead as error:
             return NotRead(item.key, str(error))
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise SourceError(f"{item.key} was fetched and cannot be put down: {reason}") from None
-        finally:
-            path.unlink(missing_ok=True)
-            held.close()
+            why = f"{item.key} was fetched and cannot be put down: {describe_error(error)}"
+            raise SourceError(why) from None
 
     def _fetch_current(self, item: ArchiveObject, path: Path, held: ExitStack) -> ArchiveObject:
         """Put an object at ``path`` as it is now, which may be another than was listed.
 
-        The room that it takes is ``held``.
+        It lies there, and takes the room that it takes, while it is ``held``.
         """
         try:
             self._fetch_listed(item, path, held)
@@ -117,14 +102,50 @@ class Downloads:
 
     def _fetch_listed(self, item: ArchiveObject, path: Path, held: ExitStack) -> None:
         refuse_large(item.size)
-        held.enter_context(self._room.of(item.size))
-        _once_more(self._fetch, item, path)
+        if item.size > self._large:
+            held.enter_context(self._turn_of_large)
+        held.callback(path.unlink, missing_ok=True)
+        if not self._copy_kept(item, path):
+            _once_more(self._fetch, item, path)
+            if self._task.keep_raw:
+                self._keep(item, path)
 
     def _fetch(self, item: ArchiveObject, path: Path) -> None:
-        if self._raw.copy(item, path):
-            return
         with self._turns, closing(self._bucket.open(item)) as stream, path.open("wb") as file:
             while block := stream.read():
                 file.write(block)
-        if self._keep_raw:
-            self._raw.keep(item, path, self._bucket.url(item), self._bucket.licence)
+
+    def _copy_kept(self, item: ArchiveObject, target: Path) -> bool:
+        """Put what was kept of an object at ``target``; False where it is nothing, or damaged."""
+        store, name = self._task.store, self._kept_name(item)
+        try:
+            sidecar = msgspec.json.decode(store.read(f"{name}.json"), type=dict[str, Any])
+            if (sidecar.get("size"), sidecar.get("etag")) != (item.size, item.etag):
+                return False
+            store.fetch(name, str(target))
+        except (OSError, msgspec.DecodeError, RecursionError):
+            return False
+        return _digest(target) == sidecar.get("sha256")
+
+    def _keep(self, item: ArchiveObject, path: Path) -> None:
+        """Keep a fetched file, and then the sidecar that vouches for it."""
+        store, name = self._task.store, self._kept_name(item)
+        with store.write(name) as kept:
+            shutil.copyfile(path, kept)
+        sidecar = {
+            "url": self._bucket.url(item),
+            "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
+            "size": item.size,
+            "etag": item.etag,
+            "sha256": _digest(path),
+            "licence": self._bucket.licence,
+        }
+        store.write_bytes(f"{name}.json", json.dumps(sidecar, indent=1).encode())
+
+    def _kept_name(self, item: ArchiveObject) -> str:
+        return f"raw/{self._task.source_id}/{item.key}"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,9 +5,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.abc import MetaPathFinder
@@ -41,58 +41,50 @@ def read_objects(
     Raises:
         SourceError: a server stopped answering, a worker was killed, or the store takes no more.
     """
-    source = task.source
-    with start_reader(task, jobs) as read:
-        if jobs < 2 and not isinstance(source, Bucket):
+    # Threads that wait for a worker fetch nothing, so there are more of them than either.
+    threads = CONNECTIONS + jobs
+    with start_reader(task, jobs, threads) as read:
+        if jobs < 2 and not isinstance(task.source, Bucket):
             yield from ((item.key, read(item)) for item in items)
             return
-        stop = source.stop if isinstance(source, Bucket) else lambda: None
-        # Threads that wait for a worker fetch nothing, so there are more of them than either.
-        with closing(at_once(read, items, stop, CONNECTIONS + jobs)) as results:
+        with closing(at_once(read, items, task.source.stop, threads)) as results:
             yield from ((item.key, result) for item, result in results)
 
 
 @contextmanager
-def start_reader(task: Task, jobs: int) -> Iterator[Callable[[ArchiveObject], Result]]:
-    """A function for several threads that has an object read, and of a server fetched before."""
-    if not isinstance(task.source, Bucket):
-        with _start_workers(task, jobs) as read:
-            yield read
-        return
-    with (
-        TemporaryFolder(PREFIX) as folder,
-        _start_workers(replace(task, source=Folder(folder)), jobs) as read,
-    ):
-        yield partial(Downloads(task.source, task, folder).fetch_and_read, read)
-
-
-@contextmanager
-def _start_workers(task: Task, jobs: int) -> Iterator[Callable[[ArchiveObject], Result]]:
-    """A function for several threads that has an object read and waits for the result.
+def start_reader(
+    task: Task, jobs: int = 1, threads: int = CONNECTIONS
+) -> Iterator[Callable[[ArchiveObject], Result]]:
+    """A function for several threads that has an object read, and of a server fetched before.
 
     With one job they are read in this process, one at a time, so that memory stays that of one.
     """
-    if jobs < 2:
-        turn = threading.Lock()
+    with ExitStack() as stack:
+        local = task
+        if isinstance(task.source, Bucket):
+            folder = stack.enter_context(TemporaryFolder(PREFIX))
+            local = replace(task, source=Folder(folder))
+        # Spawned, because a forked process would inherit the threads of pyarrow and DuckDB in
+        # whatever state they are.
+        context = multiprocessing.get_context("spawn")
+        pool, call = (
+            (ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(local,)), _read)
+            if jobs > 1
+            else (ThreadPoolExecutor(1), partial(ingest_object, local))
+        )
+        stack.enter_context(pool)
 
-        def read_here(item: ArchiveObject) -> Result:
-            with turn:
-                return ingest_object(task, item)
-
-        yield read_here
-        return
-    # Spawned, because a forked process would inherit the threads of pyarrow and DuckDB in
-    # whatever state they are.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(task,)) as pool:
-
-        def read_there(item: ArchiveObject) -> Result:
+        def read(item: ArchiveObject) -> Result:
             try:
-                return pool.submit(_read, item).result()
+                return pool.submit(call, item).result()
             except BrokenProcessPool:
                 raise SourceError("a worker process was killed") from None
 
-        yield read_there
+        if isinstance(task.source, Bucket):
+            downloads = Downloads(task.source, task, folder, threads)
+            yield partial(downloads.fetch_and_read, read)
+        else:
+            yield read
 
 
 class _WithoutPandas(MetaPathFinder):

@@ -15,7 +15,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -31,7 +30,7 @@ from analysis.period import Period, days_between
 from analysis.reference.snapshots import Sidecar, write_sidecar
 from analysis.sources.files import CannotRead, lock_folder
 from analysis.sources.ooni import RECEIPT_MARGIN
-from analysis.sources.web import Deadline, Limits, Server, read_pause, retry
+from analysis.sources.web import Deadline, Limits, Reply, Server, read_pause, retry
 
 ADDRESS = "https://api.ooni.io"
 VARIABLE = "OONI_API"
@@ -84,16 +83,6 @@ class Counts:
     sha256: str
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """What the server said and when, UTC, to the second: a status below 500, and not 429."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-    received_at: datetime
-
-
 class _Row(msgspec.Struct):
     measurement_count: _Count
     ok_count: _Count
@@ -130,17 +119,18 @@ def fetch_counts(folder: Path, probe_cc: str, period: Period, say: Callable[[str
         SourceError: OONI did not answer, or refused, or sent no JSON; or nothing can be kept.
         ContractError: what it sent cannot be counts.
     """
-    url = _url(probe_cc, period)
-    name = _name(url, probe_cc, period)
+    url, name = _place(probe_cc, period)
     with lock_folder(folder, "reply can be kept in"):  # one request at a time
         kept = _find(folder, name, url, period)
         if kept and days_between(period.until, kept.asked_at.date()) >= SETTLED_DAYS:
             return kept
-        say(f"asking {_name_server(url)} for its counts by month")
-        answer = _ask(url, say)
-        _refuse_error(url, answer)
-        cells = read_cells(answer.body, period)  # what cannot be read is not kept
-        return Counts(cells, answer.received_at, _keep(folder, name, url, answer))
+        api = f"OONI's API ({urlsplit(url).netloc})"
+        say(f"asking {api} for its counts by month")
+        status, body = _ask(api, url, say)
+        asked_at = _now().replace(microsecond=0)
+        _refuse_error(api, status, body)
+        cells = read_cells(body, period)  # what cannot be read is not kept
+        return Counts(cells, asked_at, _keep(folder, name, url, body, asked_at))
 
 
 def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
@@ -149,8 +139,8 @@ def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
     Raises:
         SourceError: they were never asked for.
     """
-    url = _url(probe_cc, period)
-    counts = _find(folder, _name(url, probe_cc, period), url, period)
+    url, name = _place(probe_cc, period)
+    counts = _find(folder, name, url, period)
     if counts is None:
         raise SourceError(
             f"OONI's counts of {probe_cc} from {period.since} to {period.last_day} by month are "
@@ -160,7 +150,8 @@ def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
     return counts
 
 
-def _url(probe_cc: str, period: Period) -> str:
+def _place(probe_cc: str, period: Period) -> tuple[str, str]:
+    """Where the counts are: the address, and a name for its reply, another one for each server."""
     address = os.environ.get(VARIABLE) or ADDRESS
     if not _ADDRESS.fullmatch(address):
         accepted = f"the address of a server with OONI's API, such as {ADDRESS}"
@@ -173,13 +164,9 @@ def _url(probe_cc: str, period: Period) -> str:
         "axis_x": "measurement_start_day",
         "time_grain": "month",
     }
-    return f"{address.rstrip('/')}/api/v1/aggregation?{urlencode(query)}"
-
-
-def _name(url: str, probe_cc: str, period: Period) -> str:
-    """Name of the file for an address: readable, and another one for each server."""
+    url = f"{address.rstrip('/')}/api/v1/aggregation?{urlencode(query)}"
     digest = sha256(url.encode()).hexdigest()[:8]
-    return f"aggregation/{probe_cc.lower()}-month-{period}-{digest}.json"
+    return url, f"aggregation/{probe_cc.lower()}-month-{period}-{digest}.json"
 
 
 def _find(folder: Path, name: str, url: str, period: Period) -> Counts | None:
@@ -196,25 +183,25 @@ def _find(folder: Path, name: str, url: str, period: Period) -> Counts | None:
     return Counts(read_cells(body, period), asked_at, digest)
 
 
-def _keep(folder: Path, name: str, url: str, answer: _Answer) -> str:
+def _keep(folder: Path, name: str, url: str, body: bytes, asked_at: datetime) -> str:
     """Keep a reply; where it is not written whole, its digest in the sidecar will tell."""
-    digest = sha256(answer.body).hexdigest()
+    digest = sha256(body).hexdigest()
     sidecar = Sidecar(
         url=url,
-        fetched_at=answer.received_at.strftime(_TIME),
+        fetched_at=asked_at.strftime(_TIME),
         role="OONI's counts by month",
         licence="CC BY-NC-SA 4.0",
         status=200,
-        size=len(answer.body),
+        size=len(body),
         sha256=digest,
     )
     write_sidecar(folder, name, sidecar)
-    (folder / name).write_bytes(answer.body)
+    (folder / name).write_bytes(body)
     return digest
 
 
-def _ask(url: str, say: Callable[[str], None]) -> _Answer:
-    """Ask for an address; ``say`` is told of every wait for the quota.
+def _ask(api: str, url: str, say: Callable[[str], None]) -> tuple[int, bytes]:
+    """Status and body of the reply; ``say`` is told of every wait for the quota.
 
     Raises:
         SourceError: the server did not answer, too much, or refuses again and again.
@@ -223,68 +210,60 @@ def _ask(url: str, say: Callable[[str], None]) -> _Answer:
     late = f"there was no whole reply within {REPLY_SECONDS:g} seconds"
     for attempt in range(_WAITS + 1):
         try:
-            answer = retry(_receive, server, url, server.deadline(REPLY_SECONDS, late))
+            reply, body = retry(_receive, server, url, server.deadline(REPLY_SECONDS, late))
         except CannotRead as error:
-            raise SourceError(f"{_name_server(url)} did not answer: {error}") from None
-        if answer.status != 429:
-            return answer
+            raise SourceError(f"{api} did not answer: {error}") from None
+        if reply.status != 429:
+            return reply.status, body
         if attempt < _WAITS:
-            _wait(url, answer, say)
-    raise SourceError(f"{_name_server(url)} still refuses for its quota after {_WAITS} waits")
+            _wait(api, read_pause(reply.headers, _now()), say)
+    raise SourceError(f"{api} still refuses for its quota after {_WAITS} waits")
 
 
-def _wait(url: str, answer: _Answer, say: Callable[[str], None]) -> None:
+def _wait(api: str, pause: float | None, say: Callable[[str], None]) -> None:
     """Wait until the next request may be made."""
     now = _now()
-    pause = read_pause(answer.headers, now)
     if pause is None:
         # A minute over the hour: the server's clock is not this one's.
         until = now.replace(minute=1, second=0, microsecond=0) + timedelta(hours=1)
     else:
         until = now + timedelta(seconds=max(pause, 0.0))
     if until - now > _LONGEST_WAIT:
-        raise SourceError(f"{_name_server(url)} refuses until {until:%Y-%m-%d %H:%M} UTC")
+        raise SourceError(f"{api} refuses until {until:%Y-%m-%d %H:%M} UTC")
     say(f"the quota of OONI's API is spent; waiting until {until:%Y-%m-%d %H:%M} UTC")
     time.sleep((until - now).total_seconds())
 
 
-def _name_server(url: str) -> str:
-    """OONI's API in an error message, by its host."""
-    return f"OONI's API ({urlsplit(url).netloc})"
-
-
-def _receive(server: Server, url: str, deadline: Deadline) -> _Answer:
-    with closing(server.open(url, deadline, accepts=_ANSWERS)) as reply:
-        body = b"".join(reply.blocks(_LARGEST, deadline))
+def _receive(server: Server, url: str, deadline: Deadline) -> tuple[Reply, bytes]:
+    reply, body = server.read(url, deadline, _LARGEST, _ANSWERS)
     if reply.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise CannotRead("it packed its reply, which was not asked for")
-    return _Answer(reply.status, body, reply.headers, _now().replace(microsecond=0))
+    return reply, body
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _refuse_error(url: str, answer: _Answer) -> None:
+def _refuse_error(api: str, status: int, body: bytes) -> None:
     """Tell a refusal from a reply. OONI has four shapes of it, one of them with status 200.
 
     Raises:
         SourceError: it is one, or no JSON at all; what the server said stands in the sentence.
     """
     try:
-        reply = msgspec.json.decode(answer.body, type=_Reply)
+        reply = msgspec.json.decode(body, type=_Reply)
     except msgspec.ValidationError:
         reply = _Reply()  # JSON, but no object
     except _NOT_JSON:
-        what = f"status {answer.status} and no JSON" if answer.status != 200 else "no JSON"
-        raise SourceError(f"{_name_server(url)} sent {what}") from None
-    reason = printable(
-        reply.msg or reply.detail or reply.error or "without saying why", _LONGEST_TEXT
-    )
-    if answer.status != 200:
-        raise SourceError(f"{_name_server(url)} refused with status {answer.status}: {reason}")
+        what = f"status {status} and no JSON" if status != 200 else "no JSON"
+        raise SourceError(f"{api} sent {what}") from None
+    said = reply.msg or reply.detail or reply.error or "without saying why"
+    reason = printable(said, _LONGEST_TEXT)
+    if status != 200:
+        raise SourceError(f"{api} refused with status {status}: {reason}")
     if reply.result is UNSET:
-        raise SourceError(f"{_name_server(url)} sent no result: {reason}")
+        raise SourceError(f"{api} sent no result: {reason}")
 
 
 def read_cells(body: bytes, period: Period) -> dict[str, Cells]:

@@ -5,9 +5,9 @@ and not through the library that keeps a store (``objectstore``): that one takes
 empty listing, and goes where a redirect leads (decision 0009).
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import quote, unquote_plus, urlencode
@@ -21,19 +21,26 @@ from analysis.sources.files import (
     OBJECTS_PER_HOUR,
     ArchiveObject,
     CannotRead,
+    Changed,
+    Damaged,
     Passing,
     limit_of,
     refuse_large,
     source_id,
 )
-from analysis.sources.object_streams import ObjectStream, strip_etag
-from analysis.sources.web import Deadline, Server, retry
+from analysis.sources.web import Deadline, Reply, Server, retry
 
 _PAGE_MARKS = 200_000  # of elements and attributes; 1000 objects have some 20,000
 _YEAR = 24 * 366  # hours for which a bucket of no known period may hold objects
 _LONGEST_KEY = 1024  # S3 allows no longer one
 _LONGEST_TOKEN = 4096
 _ETAG = re.compile(r"[!#-~]{0,200}", re.ASCII)
+_DAMAGED = (
+    "its content is not what its ETag says; if that is said of every object, this server's ETags "
+    "are no MD5: fetch its files into a folder and give that as SOURCE"
+)
+_PIECE = 1 << 16
+_MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ class Bucket:
             return False
         return True
 
-    def open(self, item: ArchiveObject) -> ObjectStream:
+    def open(self, item: ArchiveObject) -> "ObjectStream":
         refuse_large(item.size)
         return ObjectStream(self._server, self.url(item), item)
 
@@ -159,8 +166,7 @@ class Bucket:
         return retry(self._fetch_page, url, self._server.deadline())
 
     def _fetch_page(self, url: str, deadline: Deadline) -> _Page:
-        with closing(self._server.open(url, deadline)) as reply:
-            xml = b"".join(reply.blocks(self._server.limits.page, deadline))
+        _, xml = self._server.read(url, deadline, self._server.limits.page)
         return _read_page(xml, self._address.prefix)
 
 
@@ -204,3 +210,84 @@ def _read_items(root: Element, prefix: str) -> Iterator[ArchiveObject]:
             raise CannotRead(f"its listing gives {key[:200]!r} no key, size or ETag that can be")
         if key.startswith(prefix):
             yield ArchiveObject(key.removeprefix(prefix), int(size), etag)
+
+
+class ObjectStream:
+    """The bytes of an object in order, as it is received; resumed where a connection broke.
+
+    It ends when there are as many bytes as were listed and they are what the ETag says. Each 64 KB
+    may take six attempts and two minutes, so that it ends in any case.
+    """
+
+    def __init__(self, server: Server, url: str, item: ArchiveObject) -> None:
+        self._server = server
+        self._url = url
+        self._item = item
+        self._md5 = item.etag if _MD5.fullmatch(item.etag) else ""
+        self._hash = hashlib.md5(usedforsecurity=False)
+        self._offset = 0
+        self._reply: Reply | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, about 64 KB whatever ``size``; empty at the end."""
+        parts: list[bytes] = []
+        if self._offset < self._item.size:
+            goal = min(self._offset + _PIECE, self._item.size)
+            retry(self._receive, parts, goal, self._server.deadline())
+            for part in parts:
+                self._hash.update(part)
+        if self._offset == self._item.size:
+            self.close()
+            if self._md5 not in ("", self._hash.hexdigest()):
+                raise Damaged(_DAMAGED)
+        return b"".join(parts)
+
+    def _receive(self, parts: list[bytes], goal: int, deadline: Deadline) -> None:
+        """Add what comes until ``goal``; what has come before a trouble stays."""
+        try:
+            reply = self._reply or self._ask(deadline)
+            while self._offset < goal:
+                block = reply.next(deadline)
+                if not block:
+                    raise Passing("it is not as long as was listed")
+                if self._offset + len(block) > self._item.size:
+                    raise CannotRead("it is longer than was listed")
+                parts.append(block)
+                self._offset += len(block)
+            if goal == self._item.size:
+                reply.next(deadline)  # the connection is free when the end has been seen
+        except CannotRead:
+            self.close()
+            if self._offset < goal:
+                raise
+
+    def _ask(self, deadline: Deadline) -> Reply:
+        """Ask for what is still to come; what is no part of the object as listed is refused."""
+        offset, etag = self._offset, self._item.etag
+        asked = {"Range": f"bytes={offset}-"} if offset else {}
+        if etag:
+            asked["If-Match"] = f'"{etag}"'
+        reply = self._reply = self._server.open(self._url, deadline, asked)
+        if strip_etag(reply.headers.get("ETag", "")) not in ("", etag) and etag:
+            raise Changed("changed while it was read")
+        if offset:
+            part = reply.headers.get("Content-Range", f"bytes {offset}-")
+            if reply.status != 206 or not part.startswith(f"bytes {offset}-"):
+                raise CannotRead("the server cannot resume")
+        length = reply.headers.get("Content-Length", "")
+        if length.isdecimal() and offset + int(length) != self._item.size:
+            raise Passing("it is not as long as was listed")
+        # What is encrypted with a key of a KMS has an ETag that only looks like an MD5.
+        if reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms"):
+            self._md5 = ""
+        return reply
+
+    def close(self) -> None:
+        if self._reply is not None:
+            self._reply.close()
+            self._reply = None
+
+
+def strip_etag(text: str) -> str:
+    """An ETag without its quotes."""
+    return text.removeprefix("W/").strip('"')

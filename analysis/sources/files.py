@@ -115,6 +115,9 @@ class Source(Protocol):
     def open(self, item: ArchiveObject) -> Stream:
         """The bytes of an object, raising CannotRead now or while they are read."""
 
+    def stop(self) -> None:
+        """Let what other threads wait for end: somebody has given up."""
+
 
 class Notes(Protocol):
     """Small JSON documents about a source that outlive a run; a store keeps them."""
@@ -201,6 +204,9 @@ class Folder:
             stream.close()
             raise
         return stream
+
+    def stop(self) -> None:
+        """Nothing waits for a disk."""
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -16,6 +16,7 @@ import weakref
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -140,6 +141,13 @@ class Server:
             reply.close()
             raise _refusal(reply)
         return reply
+
+    def read(
+        self, url: str, deadline: Deadline, limit: int, accepts: tuple[int, ...] | range = (200,)
+    ) -> tuple["Reply", bytes]:
+        """A reply with its whole body, of at most ``limit`` bytes."""
+        with closing(self.open(url, deadline, accepts=accepts)) as reply:
+            return reply, b"".join(reply.blocks(limit, deadline))
 
     async def _send(self, url: str, headers: Mapping[str, str] | None) -> httpx.Response:
         request = self._client.build_request("GET", url, headers=headers)

@@ -187,32 +187,30 @@ def _read_objects(
 ) -> tuple[tuple[Provenance, ...], tuple[NotRead, ...]]:
     """Raises ContractError where it is no list of objects of the country."""
     same = {"etag": "", "schema_version": SCHEMA_VERSION}
+    files: list[Provenance] = []
+    not_read: list[NotRead] = []
     with TemporaryFolder("workbook-import-") as scratch:
         (path,) = store.local_paths([f"{manifest.folder}/{name}"], scratch)
         with open_foreign(path, name, _OBJECTS) as connection:
             ((is_bounded,),) = connection.execute(_LONGEST_OBJECT).fetchall()
             if not is_bounded:
                 raise ContractError(f"{name}: its keys, reasons or ledgers are none")
-            rows: pa.Table = connection.view("foreign_row").order("key").to_arrow_table()
-    files: list[Provenance] = []
-    not_read: list[NotRead] = []
-    try:
-        for batch in rows.cast(_OBJECTS).to_batches(_BATCH):
-            values = [{**row, "ledger": dict(row["ledger"])} for row in batch.to_pylist()]
-            not_read += msgspec.convert([r for r in values if r["why"] is not None], list[NotRead])
-            read = [r | same for r in values if r["why"] is None]
-            files += msgspec.convert(read, list[Provenance])
-        keys = {file.key for file in files} | {item.key for item in not_read}
-        if len(keys) < rows.num_rows:
-            raise ValueError("a key stands twice")
-        if not all(ooni.holds_country(key, manifest.probe_cc) for key in keys):
-            raise ValueError(f"a key is none of {manifest.probe_cc}")
-    except (pa.ArrowException, ValueError, TypeError) as error:
-        raise ContractError(f"{name} is no list of objects: {error}") from None
+            columns = ", ".join(_OBJECTS.names)
+            rows = connection.execute(f"SELECT {columns} FROM foreign_row ORDER BY key")
+            while told := rows.fetchone():
+                row = same | dict(zip(_OBJECTS.names, told, strict=True))
+                if row["why"] is None:
+                    files.append(msgspec.convert(row, Provenance))
+                else:
+                    not_read.append(msgspec.convert(row, NotRead))
+    keys = {file.key for file in files} | {item.key for item in not_read}
+    if len(keys) < len(files) + len(not_read):
+        raise ContractError(f"{name} is no list of objects: a key stands twice")
+    if not all(ooni.holds_country(key, manifest.probe_cc) for key in keys):
+        raise ContractError(f"{name} is no list of objects: a key is none of {manifest.probe_cc}")
     return tuple(files), tuple(not_read)
 
 
-_BATCH = 1000  # objects that are looked at together
 # Looked at before anything of it is held. Ten years of a country have half as many objects.
 _LONGEST_OBJECT = """
 SELECT count(*) <= 500_000 AND coalesce(max(len(key)), 0) <= 1024
