@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag
@@ -91,82 +92,132 @@ def _open(browser: Any, page: Path, width: int, **options: Any) -> tuple[Any, li
     return tab, noise
 
 
+@dataclass(frozen=True)
+class Visit:
+    """What one page showed, opened once. Each attribute that should be empty says what is wrong."""
+
+    noise: list[str]  # what it asked for or complained about
+    first_stop: tuple[
+        str, bool, str
+    ]  # of a keyboard: its class, whether it is seen, where it leads
+    unreached: list[str]  # what scrolls and cannot be reached by a keyboard
+    too_wide: list[str]  # on a screen or a phone
+    overhang: list[str]  # on paper
+    hidden_rows: int  # on paper
+    shown_on_paper: list[str]  # code and navigation
+    pdf: bytes
+    anchors: set[str]
+    links: list[str]
+    inaccessible: list[str]
+
+
+SCROLLING = """
+() => [...document.querySelectorAll("main *")]
+  .filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "auto")
+  .filter(e => e.tabIndex !== 0 || !e.ariaLabel).map(e => e.outerHTML.slice(0, 80))
+"""
+FIRST_STOP = """
+() => [document.activeElement.className,
+  document.activeElement.getBoundingClientRect().left >= 0, document.activeElement.hash]
+"""
+SHOWN = """
+selector => [...document.querySelectorAll(selector)]
+  .filter(e => e.offsetHeight > 0).map(e => e.outerHTML.slice(0, 80))
+"""
+WIDTHS = (360, 1200)  # CSS pixels: a phone, a screen
+
+
+def _visit(browser: Any, page: Path) -> Visit:
+    """Look at a page in every way: by keyboard, by its links, on paper, and with axe."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    tab, noise = _open(browser, page, WIDTHS[0])
+    tab.keyboard.press("Tab")
+    first_stop = tuple(tab.evaluate(FIRST_STOP))
+    tab.keyboard.press("Enter")
+    assert tab.evaluate("location.hash") == first_stop[2]
+    found: dict[str, Any] = {
+        "unreached": tab.evaluate(SCROLLING),
+        "anchors": set(tab.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")),
+        "links": tab.evaluate("[...document.links].map(e => e.href)"),
+    }
+    tab.set_viewport_size({"width": A4_WIDTH, "height": 900})
+    tab.emulate_media(media="print")
+    rows = "[...document.querySelectorAll('tbody tr:not(.on-screen *)')]"
+    found |= {
+        "overhang": tab.evaluate(OVERHANG),
+        "hidden_rows": tab.evaluate(f"{rows}.filter(e => !e.offsetHeight).length"),
+        "shown_on_paper": tab.evaluate(SHOWN, "details.code, nav, summary"),
+        "pdf": tab.pdf(prefer_css_page_size=True, tagged=True, outline=True),
+    }
+    tab.emulate_media(media="screen")
+    too_wide = [f"folded, {width}" for width in WIDTHS if _is_wider(tab, width)]
+    tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    too_wide += [f"unfolded, {width}" for width in WIDTHS if _is_wider(tab, width)]
+    # axe takes time for each element, and what passed need not be listed.
+    tab.evaluate(ONE_ROW_OF_A_KIND)
+    inaccessible = []
+    for width, rules in zip(WIDTHS, ({}, {"runOnly": OF_THE_LAYOUT}), strict=True):
+        tab.set_viewport_size({"width": width, "height": 900})
+        result = Axe().run(tab, options={**rules, "resultTypes": ["violations"]})
+        inaccessible += [result.generate_report()] * bool(result.violations_count)
+    tab.context.close()
+    return Visit(noise=noise, first_stop=first_stop, too_wide=too_wide,
+                 inaccessible=inaccessible, **found)  # fmt: skip
+
+
+def _is_wider(tab: Any, width: int) -> bool:
+    tab.set_viewport_size({"width": width, "height": 900})
+    return bool(tab.evaluate("document.documentElement.scrollWidth") > width)
+
+
+@pytest.fixture(scope="module")
+def visits(browser: Any, pages: list[Path]) -> dict[Path, Visit]:
+    """Each page, opened once for all tests."""
+    return {page: _visit(browser, page) for page in pages}
+
+
 def test_pages_are_silent_accessible_and_fit(
-    browser: Any, pages: list[Path], subtests: pytest.Subtests
+    visits: dict[Path, Visit], subtests: pytest.Subtests
 ) -> None:
     """Nothing is asked of a network, nothing is logged, axe finds nothing with everything unfolded,
     and the page never scrolls sideways, on a screen and on a phone."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    for page in pages:
-        narrow = re.findall(NARROW, page.read_text(encoding="utf-8"))
-        assert narrow
-        assert not re.search("display|visibility|content|color", "".join(narrow))
-        for width, rules in ((360, {}), (1200, {"runOnly": OF_THE_LAYOUT})):
-            with subtests.test(page=page.name, width=width):
-                tab, noise = _open(browser, page, width)
-                assert tab.evaluate("document.documentElement.scrollWidth") <= width
-                tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-                assert tab.evaluate("document.documentElement.scrollWidth") <= width
-                # axe takes time for each element, and what passed need not be listed.
-                tab.evaluate(ONE_ROW_OF_A_KIND)
-                found = Axe().run(tab, options={**rules, "resultTypes": ["violations"]})
-                assert found.violations_count == 0, found.generate_report()
-                assert not noise
-                tab.context.close()
-
-
-def test_pages_are_whole_on_paper(
-    browser: Any, pages: list[Path], subtests: pytest.Subtests
-) -> None:
-    """Nothing sticks out of an A4 page, folded rows are printed, code and navigation are not."""
-    for page in pages:
+    for page, visit in visits.items():
         with subtests.test(page=page.name):
-            tab, _ = _open(browser, page, A4_WIDTH)
-            tab.emulate_media(media="print")
-            assert not tab.evaluate(OVERHANG)
-            shown = (
-                "selector => [...document.querySelectorAll(selector)].map(e => e.offsetHeight > 0)"
-            )
-            assert all(tab.evaluate(shown, "tbody tr:not(.on-screen *)"))
-            assert not any(tab.evaluate(shown, "details.code, nav, summary"))
-            pdf = tab.pdf(prefer_css_page_size=True, tagged=True, outline=True)
-            assert pdf.startswith(b"%PDF")
-            tab.context.close()
+            narrow = re.findall(NARROW, page.read_text(encoding="utf-8"))
+            assert narrow
+            assert not re.search("display|visibility|content|color", "".join(narrow))
+            assert not visit.too_wide
+            assert not visit.inaccessible, visit.inaccessible
+            assert not visit.noise
 
 
-def test_links_lead_somewhere(browser: Any, pages: list[Path]) -> None:
+def test_pages_are_whole_on_paper(visits: dict[Path, Visit], subtests: pytest.Subtests) -> None:
+    """Nothing sticks out of an A4 page, folded rows are printed, code and navigation are not."""
+    for page, visit in visits.items():
+        with subtests.test(page=page.name):
+            assert not visit.overhang
+            assert visit.hidden_rows == 0
+            assert not visit.shown_on_paper
+            assert visit.pdf.startswith(b"%PDF")
+
+
+def test_links_lead_somewhere(visits: dict[Path, Visit]) -> None:
     """Every link within the report has its file and its anchor."""
-    anchors, links = {}, []
-    for page in pages:
-        tab, _ = _open(browser, page, 1200)
-        anchors[page] = set(tab.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)"))
-        links += [
-            (page, target)
-            for target in tab.evaluate("[...document.links].map(e => e.href)")
-            if target.startswith("file:")
-        ]
-        tab.context.close()
-    for page, target in links:
-        address, anchor = urldefrag(target)
-        file = Path(unquote(address.removeprefix("file://")))
-        assert file.is_file(), (page.name, target)
-        assert not anchor or unquote(anchor) in anchors[file], (page.name, target)
+    for page, visit in visits.items():
+        for target in visit.links:
+            if target.startswith("file:"):
+                address, anchor = urldefrag(target)
+                file = Path(unquote(address.removeprefix("file://")))
+                assert file.is_file(), (page.name, target)
+                assert not anchor or unquote(anchor) in visits[file].anchors, (page.name, target)
 
 
-def test_a_keyboard_reaches_what_scrolls(browser: Any, pages: list[Path]) -> None:
+def test_a_keyboard_reaches_what_scrolls(visits: dict[Path, Visit]) -> None:
     """The first stop is the skip link, and it leads to the content."""
-    for page in pages:
-        tab, _ = _open(browser, page, 360)
-        tab.keyboard.press("Tab")
-        assert tab.evaluate("document.activeElement.className") == "skip"
-        assert tab.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
-        tab.keyboard.press("Enter")
-        assert tab.evaluate("location.hash") == "#main"
-        scrolling = """[...document.querySelectorAll("main *")].filter(e =>
-            e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX === "auto")"""
-        assert tab.evaluate(f"{scrolling}.every(e => e.tabIndex === 0 && e.ariaLabel)")
-        tab.context.close()
+    for page, visit in visits.items():
+        assert visit.first_stop == ("skip", True, "#main"), page.name
+        assert not visit.unreached, page.name
 
 
 def test_a_name_is_found_and_the_annex_is_narrowed_and_sorted(
