@@ -105,7 +105,7 @@ def _tables_notebook(folder: Path) -> Path:
                   "Which tests can this report rest on?"),
         _code(parameters, "parameters"),
         _code("import json\nfrom pathlib import Path\nimport pandas as pd\n"
-              "from analysis.display import bars, grids, show", "setup"),
+              "from analysis.display import bars, show", "setup"),
         _markdown("## Months\n\nThe archive <b>holds</b> them."),
         _code("months = pd.DataFrame({'month': ['2023-07', '2023-08', '2023-10'], "
               "'measurement_count': [12345, 2000, 900], 'ok_count': [12000, 1800, 800], "
@@ -137,8 +137,6 @@ def _tables_notebook(folder: Path) -> Path:
               "'state': states[(i * n) % 6]}"
               " for i, d in enumerate(sites.domain[:30]) for n in (1, 22, 333, 4444)])\n"
               "show.show_matrix(pairs, caption='Sites by network', names={'AS1': 'One'})"),
-        _code("show.show_figure(grids.site_by_network(pairs, {'AS1': hostile[3]}, "
-              "title='Blocks gather', footer='n'), alt='Matrix.', caption='Matrix as a figure.')"),
         _code("folder = Path(tables).parent / 'findings'\n"
               "(folder / '1-tables.json').write_text(json.dumps({'total': {'value': "
               "int(months.measurement_count.sum()), 'table': 'measurements_by_month.csv'}}))",
@@ -155,8 +153,6 @@ def _findings_notebook(folder: Path) -> Path:
               "months = pd.read_csv(Path(tables) / 'measurements_by_month.csv')", "setup"),
         _markdown("## Findings"),
         _code("total = int(months.measurement_count.sum())\n"
-              "show.show_numbers([(total, 'measurements', 'Few, so read with care.'), "
-              "('3 of 4', 'months tested', '')])\n"
               "show.show_finding('few-tests', f'{total:,} measurements were kept', "
               "'It is a count.', "
               "'Made for a test.', '1-tables.html#months')"),

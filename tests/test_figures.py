@@ -24,7 +24,6 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
     """Each function with a frame whose every name is hostile."""
     count = range(len(EVIL))
     asns = [f"AS{i + 1}" for i in count]
-    names = dict(zip(asns, EVIL, strict=True))
     months = pd.DataFrame({
         "month": ["2023-07", "2023-09"], "ok_count": [5, 6], "anomaly_count": [1, 0],
         "confirmed_count": [None, None], "failure_count": [0, 2],
@@ -38,16 +37,10 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
         "blocked_from": "2023-07-17", "blocked_until": [None, *["2023-08-01"] * 6],
         "last_seen_open": [None, "2023-07-01", *[None] * 5], "first_seen_open_again": None,
     })  # fmt: skip
-    states = ["blocked", "likely_blocked", "impaired", "down", "ok", "insufficient", "odd"]
-    pairs = pd.DataFrame({"domain": EVIL, "probe_asn": asns, "state": states})
     return {
         "results_by_month": (bars.results_by_month, months),
         "coverage": (grids.coverage, tested.assign(month="2023-07", measurement_count=[*count])),
         "methods_by_network": (grids.methods_by_network, tested.assign(mechanism=EVIL)),
-        "site_by_network": (
-            lambda frame, **named: grids.site_by_network(frame, names, **named),
-            pairs,
-        ),
         "blocked_by_category": (bars.blocked_by_category, blocked),
         "semester_changes": (
             bars.semester_changes, pd.DataFrame({"change": ["mixed"], "count": [1]}),
@@ -122,20 +115,6 @@ def test_coverage_shows_absence_as_absence() -> None:
     colours = axes.collections[0].get_array()
     assert colours is not None
     assert np.ma.getmaskarray(colours).ravel().tolist() == [False, True, False, True, True, False]
-
-
-def test_matrix_shows_the_most_blocked_and_says_how_many_it_left_out() -> None:
-    """Sixty sites at most; the footer counts the rest."""
-    frame = pd.DataFrame({
-        "domain": [f"s{i:02}" for i in range(70)], "probe_asn": "AS1",
-        "state": ["ok"] * 69 + ["blocked"], "period": "all",
-    })  # fmt: skip
-    other = frame.assign(period="first", state="blocked")
-    figure = grids.site_by_network(pd.concat([frame, other]), {}, **WORDS)
-    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert labels[:2] == ["s69", "s00"]
-    assert len(labels) == 60
-    assert any("The first 60 of 70 sites are shown." in text for text in _texts(figure))
 
 
 def test_a_figure_on_a_page_is_text_and_its_ids_are_its_own() -> None:

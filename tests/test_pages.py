@@ -79,7 +79,6 @@ def _everything(text: str) -> Iterator[Callable[[], object]]:
     pairs = pd.DataFrame({"domain": [text], "probe_asn": [text], "state": [text]})
     yield lambda: show.show_matrix(pairs, caption=text, names={text: text}, note=text)
     yield lambda: show.show_finding("a-claim", text, text, text, text)
-    yield lambda: show.show_numbers([(text, text, text)])
     yield lambda: show.show_text(text)
     yield lambda: show.show_provenance({text: [text, {text: text}], "b": {text: text}})
     yield lambda: show.show_parameters({text: text}, {text: text})

@@ -1,23 +1,16 @@
-"""Figures with a row and a column for each pair: coverage, methods, sites by network."""
+"""Figures and tables with a row and a column for each pair: coverage, methods, states."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import seaborn
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from analysis.display.cells import network_number
 from analysis.display.style import (
     MOST_ROWS,
-    RULE,
     TEAL,
-    add_legend,
     footer_for_part,
     new_canvas,
     row_labels,
@@ -25,7 +18,7 @@ from analysis.display.style import (
     styled,
     text_colour_on,
 )
-from analysis.vocabulary import LISTED, MECHANISMS, STATES
+from analysis.vocabulary import LISTED, MECHANISMS
 
 
 @styled
@@ -64,41 +57,6 @@ def methods_by_network(frame: pd.DataFrame, *, title: str, footer: str) -> Figur
     )
     order = counts.sum().sort_values(ascending=False, kind="stable").index
     return _grid(counts[order], "networks", title, footer)
-
-
-@styled
-def site_by_network(
-    verdicts_all: pd.DataFrame, network_names: Mapping[str, str], *, title: str, footer: str
-) -> Figure:
-    """Matrix of states, sites down and networks across, ordered so that blocks gather.
-
-    Args:
-        verdicts_all: ``domain, probe_asn, state`` for one period (rows of another ``period``
-            than ``all`` are left out); a missing pair is not tested and stays blank.
-        network_names: ``AS123`` → name.
-    """
-    if "period" in verdicts_all:
-        verdicts_all = verdicts_all[verdicts_all["period"] == "all"]
-    states = ordered_matrix(verdicts_all)
-    shown = states.iloc[:MOST_ROWS]
-    footer = footer_for_part(footer, len(shown), len(states), "sites")
-    figure, axes = new_canvas(title, footer, 2.6 + 0.215 * len(shown), top_axis=True)
-    keys = []
-    for code in STATES:
-        rows, columns = np.nonzero((shown == code).to_numpy())
-        if code and len(rows):
-            keys.append(_marks(axes, code, columns.tolist(), rows.tolist()))
-    for row in range(len(shown)):
-        axes.axhline(row + 0.5, color=RULE, linewidth=0.4, zorder=0)
-    networks = [short_label(f"{asn} {network_names.get(asn, '')}", 26) for asn in shown.columns]
-    axes.set_xticks(range(len(networks)), networks, rotation=60, ha="left", rotation_mode="anchor")
-    axes.set_yticks(range(len(shown)), [short_label(site) for site in shown.index])
-    axes.set_xlim(-0.7, max(len(networks), 4) - 0.3)
-    axes.set_ylim(len(shown) - 0.5, -0.5)
-    axes.tick_params(length=0)
-    add_legend(axes, 3, 4, keys)
-    figure.is_dense = shown.size > 900  # type: ignore[attr-defined]
-    return figure
 
 
 def ordered_matrix(frame: pd.DataFrame) -> pd.DataFrame:
@@ -154,26 +112,3 @@ def _short(count: float) -> str:
             short = count / size
             return f"{short:.1f}{unit}" if short < 9.95 else f"{short:.0f}{unit}"
     return f"{count:.0f}"
-
-
-def _marks(axes: Axes, code: str, x: Sequence[int], y: Sequence[int]) -> Artist:
-    """The mark of a state, the same as in text and in tables; returned for the legend."""
-    words, colour = STATES[code].words, STATES[code].colour
-    if code == "insufficient":
-        return axes.scatter(
-            x, y, s=46, facecolors="none", edgecolors=colour, linestyles=":", linewidths=1.2,
-            label=words,
-        )  # fmt: skip
-    return axes.plot(x, y, label=words, **marker(code))[0]
-
-
-def marker(code: str) -> dict[str, Any]:
-    """How matplotlib draws the mark of a state."""
-    shape = {"blocked": "s", "likely_blocked": "s", "impaired": "^", "down": "x", "ok": "o"}
-    filled = "left" if code == "likely_blocked" else "full"
-    colour = STATES[code].colour
-    return {
-        "linestyle": "none", "marker": shape[code], "markersize": 6.4, "fillstyle": filled,
-        "color": colour, "markerfacecoloralt": "white", "markeredgecolor": colour,
-        "markeredgewidth": 1.6 if code == "down" else 1.0,
-    }  # fmt: skip

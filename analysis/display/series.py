@@ -1,6 +1,7 @@
 """The sessions of one site on one network, day by day, and the stretches they were cut into."""
 
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,6 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.display.grids import marker
 from analysis.display.style import INK, RULE, SOFT_INK, add_legend, new_canvas, styled
 from analysis.vocabulary import LISTED, STATES
 
@@ -59,7 +59,7 @@ def _draw_class(axes: Axes, row: int, days: pd.Series, counts: pd.Series, state:
     for day, count in zip(mdates.date2num(pd.to_datetime(days)), counts, strict=True):  # type: ignore[no-untyped-call]
         if count:
             size = 4.0 + 1.5 * min(int(count) - 1, 4)
-            axes.plot([day], [row], **{**marker(state), "markersize": size}, clip_on=False)
+            axes.plot([day], [row], **{**_marker(state), "markersize": size}, clip_on=False)
 
 
 def _draw_stretch(axes: Axes, state: str, first: object, last: object) -> None:
@@ -99,7 +99,7 @@ def evidence_series(
         some = sessions[sessions["is_hit"] == is_hit]
         at = mdates.date2num(pd.to_datetime(some["time"]))  # type: ignore[no-untyped-call]
         above.plot(
-            at, 100 * some["rate"], **marker(state), label=f"Session: {words}", clip_on=False
+            at, 100 * some["rate"], **_marker(state), label=f"Session: {words}", clip_on=False
         )
     above.set_ylim(0, max(10.0, 108 * sessions["rate"].max()))
     above.set_ylabel("Fails by itself,\nper cent")
@@ -146,3 +146,15 @@ def draw_time_axis(axes: Axes, start: pd.Timestamp, end: pd.Timestamp) -> None:
 def _month(value: float, place: int | None) -> str:
     day = mdates.num2date(value)  # type: ignore[no-untyped-call]
     return f"{day:%b}\n{day.year}" if place == 0 or day.month == 1 else f"{day:%b}"
+
+
+def _marker(code: str) -> dict[str, Any]:
+    """How matplotlib draws the mark of a state."""
+    shape = {"blocked": "s", "likely_blocked": "s", "impaired": "^", "down": "x", "ok": "o"}
+    filled = "left" if code == "likely_blocked" else "full"
+    colour = STATES[code].colour
+    return {
+        "linestyle": "none", "marker": shape[code], "markersize": 6.4, "fillstyle": filled,
+        "color": colour, "markerfacecoloralt": "white", "markeredgecolor": colour,
+        "markeredgewidth": 1.6 if code == "down" else 1.0,
+    }  # fmt: skip

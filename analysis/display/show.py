@@ -6,7 +6,7 @@ the style sheet that gives it its look; to an open notebook the style is sent al
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from analysis.display.cells import amount, is_empty, link, number
+from analysis.display.cells import is_empty, link, number
 from analysis.display.markup import is_publishing, notebook_style
 from analysis.display.style import style
 from analysis.display.tables import blocks, render_matrix, render_table
@@ -113,17 +113,6 @@ def show_finding(
         raise ValueError(f"a claim is named by small letters and hyphens, not {name!r}")
     target = link(evidence, evidence) if evidence else ""
     _show(blocks().finding(f"claim-{name}", claim, reading, caveat, target))
-
-
-def show_numbers(numbers: Iterable[tuple[object, str, str]]) -> None:
-    """Show big numbers, each ``(value, label, caveat)``: what it counts, out of what, and why
-    it may mislead."""
-    _show(
-        blocks().numbers(
-            {"value": amount(value), "label": label, "caveat": caveat}
-            for value, label, caveat in numbers
-        )
-    )
 
 
 def show_text(*paragraphs: str) -> None:
