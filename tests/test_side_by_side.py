@@ -143,6 +143,18 @@ def test_what_cannot_be_compared_is_refused(
     assert command("side-by-side", folders[0])[0] == 2
 
 
+def test_the_page_replaces_no_report(
+    reports: list[Report], tmp_path: Path, command: Command
+) -> None:
+    """Nor does a report replace the page."""
+    folders = [str(report.folder) for report in reports]
+    status, _, said = command("side-by-side", *folders, "--out", folders[0])
+    assert (status, "holds pages of another kind" in said) == (2, True)
+    assert command("side-by-side", *folders, "--out", str(tmp_path / "out"))[0] == 0
+    status, _, said = command("report", f"OUT={tmp_path / 'out'}")
+    assert (status, "holds pages of another kind" in said) == (2, True)
+
+
 # the command ------------------------------------------------------------------------------------
 
 GIVEN = ["SOURCE=ooni", "SINCE=2024-01-01", "UNTIL=2024-03-01"]

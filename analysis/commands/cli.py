@@ -111,7 +111,7 @@ def _report(settings: Settings) -> Path:
     from analysis.publishing.replacing import refuse_foreign
 
     settings.period.split(settings.study.split)  # what cannot be halved ends here
-    refuse_foreign(settings.out)
+    refuse_foreign(settings.out, "findings")
     earlier = read_earlier(settings)
     _simulate_embedded(settings)
     settings = with_lists(settings, say)

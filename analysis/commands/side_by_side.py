@@ -98,8 +98,9 @@ def make_reports(
     """
     from analysis.publishing.replacing import refuse_foreign
 
-    for folder in (*(one.out for one in plan.settings), plan.out):
-        refuse_foreign(folder)
+    for one in plan.settings:
+        refuse_foreign(one.out, "findings")
+    refuse_foreign(plan.out, "reports")
     reports: list[Report] = []
     failed: dict[str, WorkbookError] = {}
     for settings in plan.settings:

@@ -68,7 +68,7 @@ def publish_side_by_side(
     check_comparable(reports)
     out = out.resolve()
     recover(out)
-    refuse_foreign(out)
+    refuse_foreign(out, "reports")
     why = {code: str(error) for code, error in failed.items()}
     compared = compare_countries(reports, why)
     links = _links(reports, out)

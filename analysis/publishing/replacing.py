@@ -29,14 +29,18 @@ def published_files(folder: Path) -> list[str]:
     return sorted(name for name in _files(folder) if name != RECORD)
 
 
-def refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path, entry: str = "") -> None:
     """Refuse to replace what the workbook did not write.
 
     A report is known by its record, which names every file that was published with it.
 
+    Args:
+        out: the folder.
+        entry: what a record of the same kind has, and those of other kinds have not.
+
     Raises:
         ParameterError: ``out`` is a file, a folder with content but without the record of a report,
-            or there is a file in it that the record does not name.
+            there is a file in it that the record does not name, or it is of another kind.
     """
     if not out.exists() and not out.is_symlink():
         return
@@ -51,6 +55,9 @@ def refuse_foreign(out: Path) -> None:
         )
     if not known and (out / RECORD).exists():
         raise ParameterError("OUT", out, f"{accepted}; its {RECORD} is not of a report")
+    if known and entry not in ("", *json.loads((out / RECORD).read_bytes())):
+        accepted = "holds pages of another kind, which these would replace; another folder will do"
+        raise ParameterError("OUT", out, accepted)
 
 
 def _files(folder: Path) -> Iterator[str]:

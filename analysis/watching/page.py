@@ -219,8 +219,8 @@ def _say_how_to_read(lang: Language) -> list[Markup]:
         ),
         lang.html(
             "Suspicious is no verdict: the same judge would list the pair if two sessions on two "
-            "days were enough, and one hint in ten may be chance. It is a reason to test again, "
-            "none to publish."
+            "days were enough, and if one listed pair in ten might be there by chance. It is a "
+            "reason to test again, none to publish."
         ),
         lang.html(
             "Lifted takes as many sessions and days that reached the site as a block takes that "

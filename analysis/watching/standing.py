@@ -68,7 +68,7 @@ def find_standing(study: Study) -> Standing:
     ``blocked``: listed, and not seen open since. ``seen_open``: listed, and reached afterwards, in
     too few sessions to call it lifted. ``lifted``: reached in as many sessions and days as the
     evidence floor asks for. ``suspicious``: not listed, and the same judge would list it if
-    two sessions on two days were enough; not reached since.
+    two sessions on two days were enough and one in ten might be there by chance; not reached since.
 
     Args:
         study: of the period ``all``; its connection afterwards holds what the judge leaves.
