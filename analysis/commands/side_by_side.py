@@ -95,22 +95,26 @@ def make_reports(
 
     Returns:
         The reports, and the errors by the codes of the countries that have none.
+
+    Raises:
+        ParameterError: a folder holds something else, or a test list is wrong; nothing was made.
     """
     from analysis.publishing.replacing import refuse_foreign
+    from analysis.reference.test_lists import load_test_lists
 
-    for one in plan.settings:
+    for one in plan.settings:  # what is wrong of any ends here, not after hours
         refuse_foreign(one.out, "findings")
+        if not one.is_embedded:
+            load_test_lists(one.study.test_list, one.probe_cc)
     refuse_foreign(plan.out, "reports")
     reports: list[Report] = []
     failed: dict[str, WorkbookError] = {}
     for settings in plan.settings:
         name = country_name(settings.probe_cc)
+        say(f"{name}:")
         try:
-            page = make(settings)
+            reports.append(read_report(make(settings).parent, "OUT"))
         except (SourceError, ContractError) as error:
             failed[settings.probe_cc] = error
             say(f"{name}: no report. {type(error).__name__}: {error}")
-        else:
-            reports.append(read_report(page.parent, "OUT"))
-            say(f"{name}: {page}")
     return reports, failed
