@@ -149,6 +149,24 @@ TABLES = {
             "network_count# domain_count# new_domain_count# day_count# untested_day_count# "
             "measurement_change_share% session_change_share% domain_change_share%",
         ),
+        _table(
+            "what_to_test",
+            "domain probe_asn",
+            "domain probe_asn! network rank# score% suspicion% closeness% age% reach% "
+            "test_reason url category_code session_count# blocked_session_count# "
+            "day_count# last_tested@ days_untested# tests_needed# listed_network_count# "
+            "judged_network_count#",
+        ),
+        _table(
+            "testing_plan",
+            "day probe_asn domain",
+            "day@ probe_asn! domain network place# url test_reason rank#",
+        ),
+        _table(
+            "list_care",
+            "file line problem",
+            "file line# problem action domain url why line_now line_proposed",
+        ),
         _table("findings", "id", "id kind rank# claim evidence decision"),
         _table("claims_audit", "claim_id", "claim_id where claim relation result arithmetic"),
         _table("decisions", "", "item decision reason date@ role status period method"),
@@ -204,7 +222,7 @@ WRITTEN_BY: Mapping[str, str] = {
         "3-semester-comparison": "semesters semester_changes network_changes",
         "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories "
         "findings",
-        "9-coverage": "coverage_by_month indicators",
+        "9-coverage": "coverage_by_month indicators what_to_test testing_plan list_care",
     }.items()
     for name in names.split()
 }

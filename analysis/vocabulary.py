@@ -268,6 +268,35 @@ DECISION_STATUS: dict[str, str] = {
     "not_applied": "Not applied: taken on another period or method",
 }
 
+#: Why a test of a site on a network would tell something.
+TEST_REASONS: dict[str, str] = {
+    "suspected": "A block is suspected, and too little was tested",
+    "listed_elsewhere": "Another network lists the site, and too little was tested here",
+    "mixed": "The tests disagree",
+    "listed_and_stale": "Listed, and not tested for weeks",
+    "stale": "Not tested for weeks",
+    "never_tested": "Never tested on this network",
+    "thin": "Too little was tested",
+}
+
+#: What is wrong with a line of a test list.
+LIST_PROBLEMS: dict[str, str] = {
+    "dead_name": "The name does not exist",
+    "site_down": "The site was down throughout",
+    "look_alike": "Easily taken for another name",
+    "duplicate": "Stands twice",
+    "twin": "Has a twin",
+    "never_tested": "Never tested in the period",
+    "other_category": "Another category on the general list",
+}
+
+#: What to do with such a line.
+LIST_ACTIONS: dict[str, str] = {
+    "remove": "Take it off",
+    "change": "Change it",
+    "check": "Have a look",
+}
+
 PERIODS: dict[str, str] = {"all": "Whole period", "first": "First half", "second": "Second half"}
 
 #: Column → code → words. A code that is not listed is shown as it is.
@@ -285,6 +314,9 @@ VALUES: dict[str, dict[str, str]] = {
     "insufficient_reason": {code: state.words for code, state in INSUFFICIENT.items()},
     "failure_kind": FAILURE_KINDS,
     "stratum": MECHANISMS,
+    "test_reason": TEST_REASONS,
+    "problem": LIST_PROBLEMS,
+    "action": LIST_ACTIONS,
     # several tables use these columns; their codes do not clash
     "change": CHANGES | NETWORK_CHANGES | FLIPS | WATCH_CHANGES,
     "reason": SET_ASIDE_REASONS | LEDGER_REASONS,

@@ -42,10 +42,15 @@ NOTES = {
     "after",
 }
 #: What the links of a column lead to.
-_SHOWN = {"witness_url": "measurement", "countries_url": "by country"}
+_SHOWN = {
+    "witness_url": "measurement",
+    "countries_url": "by country",
+    "descriptor_url": "descriptor",
+    "plain_list_url": "list",
+}
 _LINK = re.compile(r"https://[A-Za-z0-9.-]+(?:[/?#][!-~]*)?", re.ASCII)
 _PAGE = re.compile(r"(?:\.\./){0,2}[A-Za-z0-9][A-Za-z0-9_.-]*\.html(?:#[\w-]+)?")
-_TABLE = re.compile(r"(?:\.\./){0,2}tables/[A-Za-z0-9][A-Za-z0-9_.-]*\.(?:csv|xlsx)")
+_TABLE = re.compile(r"(?:\.\./){0,2}tables/[A-Za-z0-9][A-Za-z0-9_.-]*\.(?:csv|xlsx|json|txt)")
 _HOSTS = {"domain", "registrable_domain", "address"}
 #: Columns of names that are written with dots and underscores, and may break after these.
 _CODES = {"rule_id", "published_rule_id"}

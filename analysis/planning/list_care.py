@@ -1,0 +1,178 @@
+"""The care of the test lists: lines that are dead, doubled, mistyped, never tested, or misfiled.
+
+Each row has the line as it stands and as it should stand, in the list's own form, for a pull
+request to citizenlab/test-lists. What is proposed is a person's to decide.
+"""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from analysis.hosts import registrable_domain
+from analysis.planning.look_alikes import find_look_alikes
+from analysis.reference.test_lists import LIST_COLUMNS, ListEntry, TestLists
+
+Row = dict[str, object]
+_DEAD = "name_does_not_exist"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the measurements say of names, whatever the network.
+
+    ``dead``: no control can resolve the name. ``down``: judged, and never as anything but down.
+    ``reached``: reached on a network at least.
+    """
+
+    tested: frozenset[str]
+    dead: frozenset[str]
+    down: frozenset[str]
+    reached: frozenset[str]
+
+    @classmethod
+    def of(cls, verdicts: pd.DataFrame) -> "Tested":
+        """Read it off the contract's ``verdicts``."""
+        whole = verdicts[(verdicts["period"] == "all") & (verdicts["domain"] != "")]
+        judged = whole[whole["state"] != "insufficient"]
+        is_down = (judged["state"] == "down").groupby(judged["domain"]).all()
+        return cls(
+            frozenset(whole["domain"]),
+            frozenset(whole.loc[whole["set_aside_reason"] == _DEAD, "domain"]),
+            frozenset(is_down[is_down].index),
+            frozenset(whole.loc[whole["ok_session_count"] > 0, "domain"]),
+        )
+
+
+def review_lists(lists: TestLists, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The contract's ``list_care``: one row per line of a list and what is wrong with it."""
+    seen = Tested.of(verdicts)
+    rows = [
+        *_find_doubles(lists.entries),
+        *_find_twins(lists.entries),
+        *_find_other_categories(lists),
+        *_find_dead(lists.entries, seen),
+        *_find_misspelt(lists.entries, seen),
+    ]
+    columns = ["file", "line", "problem", "action", "domain", "url", "why", "line_now",
+               "line_proposed"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns).sort_values(
+        ["file", "line", "problem"], ignore_index=True
+    )
+
+
+def _row(
+    entry: ListEntry, problem: str, action: str, why: str, proposed: ListEntry | None = None
+) -> Row:
+    """``proposed`` has the cells to change; a line to be removed has none."""
+    now = _as_line(entry.written)
+    changed = {"remove": "", "check": now}.get(action)
+    if changed is None and proposed is not None:
+        cells = dict(zip(LIST_COLUMNS, entry.written, strict=True))
+        other = dict(zip(LIST_COLUMNS, proposed.written, strict=True))
+        cells |= {name: other[name] for name in ("category_code", "category_description")}
+        changed = _as_line(cells.values())
+    return {
+        "file": entry.file, "line": entry.line, "problem": problem, "action": action,
+        "domain": entry.domain, "url": entry.written[0], "why": why, "line_now": now,
+        "line_proposed": changed,
+    }  # fmt: skip
+
+
+def _as_line(cells: Iterable[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
+
+
+def _address(entry: ListEntry) -> str:
+    """The address in one spelling, so that two lines that are tested alike are one."""
+    parts = urlsplit(entry.url)
+    rest = parts._replace(scheme="", netloc="").geturl().removeprefix("//")
+    return f"{parts.scheme.lower()}://{entry.domain}{rest or '/'}"
+
+
+def _find_doubles(entries: Iterable[ListEntry]) -> Iterator[Row]:
+    """A line whose address stands earlier in its list, or with one category on both lists."""
+    first: dict[str, ListEntry] = {}
+    ordered = sorted(entries, key=lambda entry: (entry.role != "general", entry.file, entry.line))
+    for entry in ordered:
+        earlier = first.setdefault(_address(entry), entry)
+        if earlier is not entry and earlier.file == entry.file:
+            yield _row(entry, "duplicate", "remove", f"Line {earlier.line} has the same address.")
+        elif earlier is not entry and earlier.category_code == entry.category_code:
+            where = f"line {earlier.line} of {earlier.file}"
+            yield _row(entry, "duplicate", "remove",
+                       f"{where[0].upper()}{where[1:]} has the same address, and is tested in "
+                       "every country.")  # fmt: skip
+
+
+def _find_twins(entries: Iterable[ListEntry]) -> Iterator[Row]:
+    """Lines of one list that differ only in ``www.``, or in http and https."""
+    groups: dict[tuple[str, str], list[ListEntry]] = defaultdict(list)
+    for entry in entries:
+        _, _, rest = _address(entry).partition("://")
+        groups[entry.file, rest.removeprefix("www.")].append(entry)
+    for twins in groups.values():
+        secure = {entry.domain for entry in twins if entry.url.lower().startswith("https:")}
+        for entry in twins:
+            others = [one for one in twins if _address(one) != _address(entry)]
+            if not others:
+                continue
+            is_plain = not entry.url.lower().startswith("https:")
+            if is_plain and entry.domain in secure:
+                why = "The list has the same address with https."
+                yield _row(entry, "twin", "remove", why)
+            elif any(one.domain != entry.domain for one in others):
+                lines = ", ".join(str(one.line) for one in others if one.domain != entry.domain)
+                why = f"With and without www.: see line {lines}. One leads to the other, mostly."
+                yield _row(entry, "twin", "check", why)
+
+
+def _find_other_categories(lists: TestLists) -> Iterator[Row]:
+    """A line of the country's list that the general list files elsewhere."""
+    general: dict[str, ListEntry] = {}
+    for entry in lists.entries:
+        if entry.role == "general":
+            general.setdefault(_address(entry), entry)
+    for entry in lists.entries:
+        other = general.get(_address(entry))
+        if entry.role == "country" and other and other.category_code != entry.category_code:
+            why = (
+                f"{other.file} has it under {other.category_code}, this list under "
+                f"{entry.category_code}."
+            )
+            yield _row(entry, "other_category", "change", why, other)
+
+
+def _find_dead(entries: Iterable[ListEntry], seen: Tested) -> Iterator[Row]:
+    for entry in entries:
+        if entry.domain in seen.dead and entry.domain not in seen.reached:
+            why = "No control could resolve the name in the period: it has lapsed."
+            yield _row(entry, "dead_name", "remove", why)
+        elif entry.domain in seen.down:
+            why = "Whenever it was tested enough the site was down for the control as well."
+            yield _row(entry, "site_down", "check", why)
+        elif entry.domain not in seen.tested:
+            why = "No measurement in the period: the line may be too new, or not be handed out."
+            yield _row(entry, "never_tested", "check", why)
+
+
+def _find_misspelt(entries: Collection[ListEntry], seen: Tested) -> Iterator[Row]:
+    """A name that was never reached and is a letter away from one that was."""
+    listed = {entry.domain for entry in entries}
+    alike = find_look_alikes(listed | seen.reached)
+    for entry in entries:
+        meant = [name for name in alike.get(entry.domain, ()) if name in seen.reached]
+        if not meant or entry.domain in seen.reached:
+            continue
+        is_listed = any(registrable_domain(name) in map(registrable_domain, listed)
+                        for name in meant)  # fmt: skip
+        action = "remove" if is_listed and entry.domain in seen.dead else "check"
+        where = "which is on a list" if is_listed else "which is on no list"
+        why = f"Never reached, and easily taken for {meant[0]}, {where}."
+        yield _row(entry, "look_alike", action, why)
