@@ -173,6 +173,8 @@ def test_what_nobody_translated_is_english_and_says_so(khmer):
     assert lang.html("Site") == "គេហទំព័រ"
     assert lang.say("{day}", day=date(2024, 1, 2)) == "2 January 2024"
     assert lang.html("{n} sites", n=2) == '<span lang="en">2 sites</span>'
+    lang = khmer('msgid "{n} site"\nmsgid_plural "{n} sites"\nmsgstr[0] ""\n')
+    assert lang.html_plural("{n} site", "{n} sites", 2) == '<span lang="en">2 sites</span>'
 
 
 def test_a_template_says_its_sentences_in_the_language(khmer):

@@ -177,11 +177,13 @@ def _networks(tell: Telling) -> Words:
         access=tell.count("access_network_count"), networks=tell.first_of(most, len(most)),
         count=rows[0][1],
     )  # fmt: skip
-    named = lang.html_plural(
-        "No site is blocked on more than one network.",
-        "Blocked on most networks, {n} each: {sites}.",
-        tell.values["widest"], sites=tell.sites(tell.finding["sites"]),
-    )  # fmt: skip
+    named = lang.html("No site is blocked on more than one network.")
+    if tell.values["widest"] > 1:
+        named = lang.html_plural(
+            "Blocked on most networks, {n}: {sites}.",
+            "Blocked on most networks, {n} each: {sites}.",
+            tell.values["widest"], sites=tell.sites(tell.finding["sites"]),
+        )  # fmt: skip
     heads = (lang.say("Network"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
     figure = _draw_shares(
         lang, rows, heads,

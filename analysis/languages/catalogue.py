@@ -106,6 +106,9 @@ def open_translations(code: str) -> Translations:
         ContractError: its catalogue cannot be read, or is not right.
     """
     catalogue = read_catalogue(catalogue_path(code))
+    for message in catalogue:
+        if isinstance(message.string, tuple) and not any(message.string):
+            message.string = ""  # or Babel fills in the English singular, whatever the count
     compiled = BytesIO()
     write_mo(compiled, catalogue, use_fuzzy=True)
     compiled.seek(0)
