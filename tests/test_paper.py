@@ -5,11 +5,13 @@ import os
 import re
 import shutil
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from analysis.commands import printing
+from analysis.commands import cli, printing, reporting
+from analysis.commands.settings import parse_settings
 from analysis.display.markup import css
 from analysis.errors import SourceError
 from analysis.publishing.paper import PARTS, find_browser, join_pages, print_pages
@@ -95,3 +97,22 @@ def test_without_a_browser_nothing_is_begun(
     assert (status, complaint.count("\n")) == (3, 1)
     assert "Chromium, and there is none on this machine" in complaint
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.timeout(300)
+def test_a_report_of_other_inputs_is_made_anew(
+    fictional_report: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Data, lists, status, languages and decisions are those of now, or it is not printed."""
+    store = fictional_report.parent / "store"
+    usual = [f"STORE={store}", f"OUT={fictional_report}", "REPORT_LANGUAGES=en,km"]
+
+    def is_there(*changes: str) -> bool:
+        settings = parse_settings([*usual, *changes])
+        return printing._is_there(settings, partial(cli._gather, settings, reopen=True))
+
+    assert is_there()
+    for change in ("REPORT_LANGUAGES=en", "STATUS=Draft 3", "EVENTS=", "floor_sessions=6"):
+        assert not is_there(change), change
+    monkeypatch.setattr(reporting, "review_path", lambda _: tmp_path / "none.yml")
+    assert not is_there()

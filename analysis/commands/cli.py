@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,7 @@ from analysis.commands.telling import console, say, show_progress, show_status
 from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError
 
 if TYPE_CHECKING:
+    from analysis.commands.reporting import Inputs
     from analysis.store.collection import Collection
 
 
@@ -106,30 +108,39 @@ def side_by_side(
 def _report(settings: Settings) -> Path:
     """Make a report; returns its first page."""
     # These take a second to load.
-    from analysis.commands.reporting import make_report, read_earlier
-    from analysis.findings.reference_lists import load_lists
+    from analysis.commands.reporting import make_report
     from analysis.publishing.replacing import refuse_foreign
 
     settings.period.split(settings.study.split)  # what cannot be halved ends here
     refuse_foreign(settings.out, "findings")
+    settings, lists, collection, earlier = _gather(settings)
+    with show_status("running the notebooks") as display:
+        return make_report(settings, lists, collection, display, earlier)
+
+
+def _gather(settings: Settings, *, reopen: bool = False) -> "Inputs":
+    """Read all that a report is made of; with ``reopen`` a server that was read is not asked."""
+    from analysis.commands.reporting import read_earlier
+    from analysis.findings.reference_lists import load_lists
+
     earlier = read_earlier(settings)
     _simulate_embedded(settings)
     settings = with_lists(settings, say)
     lists = load_lists(settings.study)  # before the archive is read, which takes longest
-    collection = _read(settings)
-    with show_status("running the notebooks") as display:
-        return make_report(settings, lists, collection, display, earlier)
+    collection = _read(settings, counts=not reopen, reopen=reopen)
+    return settings, lists, collection, earlier
 
 
 @app.command()
 def pdf(arguments: Arguments = None) -> None:
     """Findings, annex and comparison as one PDF a language; the report is made where it is not
-    there yet. Needs a Chromium.
+    there yet, or where data, lists, decisions or method are others by now. Needs a Chromium.
     """
     settings = parse_settings(arguments or [])
     from analysis.commands.printing import print_report
 
-    for file in print_report(settings, lambda: _report(settings)):
+    gather = partial(_gather, settings, reopen=True)
+    for file in print_report(settings, gather, partial(_report, settings)):
         print(f"pdf: {_nearby(file)}")
 
 
@@ -318,7 +329,7 @@ def _simulate(settings: Settings) -> None:
         )
 
 
-def _read(settings: Settings, *, counts: bool = True) -> "Collection":
+def _read(settings: Settings, *, counts: bool = True, reopen: bool = False) -> "Collection":
     """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
     from analysis.ingestion.ingestion import ingest as read_archive
     from analysis.observations.fingerprints import load
@@ -335,6 +346,7 @@ def _read(settings: Settings, *, counts: bool = True) -> "Collection":
             period=study.period,
             receipt_margin=study.receipt_margin,
             keep_raw=settings.keep_raw,
+            reopen=reopen,
             jobs=settings.jobs,
             scheduler=settings.scheduler,
             listing=listing,

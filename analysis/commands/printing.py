@@ -1,22 +1,30 @@
 """``pdf``: a report's findings, annex and comparison as one file a language."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
-from analysis.auditing.lookups import read_report
-from analysis.commands.auditing import status_in_words
+import pandas as pd
+
+from analysis.auditing.lookups import Report, read_report
+from analysis.commands.reporting import Inputs, describe_run, list_decisions
 from analysis.commands.settings import Settings
 from analysis.languages.catalogue import list_translated
 from analysis.languages.language import SOURCE
 from analysis.publishing.paper import PARTS, find_browser, print_pages
 from analysis.publishing.publishing import changed_report
+from analysis.tables import read_table
 
 
-def print_report(settings: Settings, make: Callable[[], object]) -> list[Path]:
-    """Print the report that the settings mean; one that is not there yet is made first.
+def print_report(
+    settings: Settings, gather: Callable[[], Inputs], make: Callable[[], object]
+) -> list[Path]:
+    """Print the report that the settings mean; one that is not there yet is made first, and so is
+    one of other data, lists, decisions or languages than those of now.
 
     Args:
         settings: of the run.
+        gather: reads what a report is made of, as it was last read of a server.
         make: makes the report.
 
     Returns:
@@ -26,7 +34,7 @@ def print_report(settings: Settings, make: Callable[[], object]) -> list[Path]:
         SourceError: there is no Chromium.
     """
     browser = find_browser()
-    if not _is_there(settings):
+    if not _is_there(settings, gather):
         make()
     report = read_report(settings.out.resolve(), "OUT")
     with changed_report(report.folder, report.run) as (build, _):
@@ -39,15 +47,27 @@ def print_report(settings: Settings, make: Callable[[], object]) -> list[Path]:
     return [report.folder / file for file in printed]
 
 
-def _is_there(settings: Settings) -> bool:
-    """Whether the report lies in its place: of this period and method, and with this status."""
+def _is_there(settings: Settings, gather: Callable[[], Inputs]) -> bool:
+    """Whether the report in its place is the one that would be made now: of the same data, lists
+    and decisions, by the same method, with this status and in these languages.
+    """
     if not (settings.out / "run.json").is_file():
         return False
     report = read_report(settings.out, "OUT")
-    study = settings.study
-    return (
-        report.probe_cc == study.probe_cc
-        and report.period == study.period
-        and report.run.get("changed_thresholds") == study.thresholds.changes()
-        and report.run.get("status") == status_in_words(study.probe_cc, settings.status)
-    )
+    if report.probe_cc != settings.probe_cc or report.period != settings.period:
+        return False
+    settings, lists, collection, earlier = gather()
+    run = json.loads(json.dumps(describe_run(settings, lists, collection, earlier)))
+    run["languages"] = [lang.code for lang in settings.languages]
+    # what is there only where somebody gave it must be there in neither
+    given = {name: run.get(name) for name in (*run, "claims", "previous_digest")}
+    is_same = all(report.run.get(name) == value for name, value in given.items())
+    return is_same and _has_decisions(report, list_decisions(run, earlier))
+
+
+def _has_decisions(report: Report, decisions: pd.DataFrame) -> bool:
+    if not (report.tables / "decisions.csv").is_file():
+        return False
+    then = read_table(report.tables, "decisions")
+    now = decisions[list(then.columns)].astype("str")
+    return bool(then.to_numpy().tolist() == now.to_numpy().tolist())

@@ -7,6 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from analysis.auditing.claims import Draft, find_draft, load_draft
 from analysis.auditing.lookups import Report, read_report
 from analysis.commands.auditing import (
@@ -72,6 +74,8 @@ class HeldAgainst:
 
 
 NOTHING = HeldAgainst()
+#: What a report is made of.
+Inputs = tuple[Settings, ReferenceLists, Collection, HeldAgainst]
 
 
 def read_earlier(settings: Settings) -> HeldAgainst:
@@ -119,7 +123,7 @@ def make_report(
     # Before any kernel starts; the study's file that this writes is what the notebooks open.
     open_observations(collection, settings.probe_cc, settings.period).close()
     run = describe_run(settings, lists, collection, earlier)
-    decisions = decision_table(earlier.decisions, Basis.of_run(run))
+    decisions = list_decisions(run, earlier)
     out = publish(
         sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
         {**settings.study.for_notebooks(), **NOTEBOOK_OPTIONS},
@@ -136,6 +140,11 @@ def make_report(
         editions=[_edition(lang, settings, lists, run) for lang in settings.languages],
     )
     return out / "index.html"
+
+
+def list_decisions(run: Mapping[str, Any], earlier: HeldAgainst) -> pd.DataFrame:
+    """The contract's ``decisions`` of a report whose ``run.json`` says this."""
+    return decision_table(earlier.decisions, Basis.of_run(run))
 
 
 def _edition(
