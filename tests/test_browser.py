@@ -37,9 +37,9 @@ OVERHANG = f"""
 
 #: Leaves of the rows of each table one of a kind: what elements of what classes it is made of.
 ONE_ROW_OF_A_KIND = """
-() => document.querySelectorAll("tbody").forEach(body => {
+() => document.querySelectorAll("table").forEach(table => {
   const kinds = new Set();
-  [...body.rows].forEach(row => {
+  [...table.tBodies].flatMap(body => [...body.rows]).forEach(row => {
     const kind = [...row.querySelectorAll("*")].map(e => e.tagName + e.className).join();
     if (kinds.has(kind)) row.remove();
     kinds.add(kind);
