@@ -26,7 +26,6 @@ from analysis.sources.opening import parse_address
 from analysis.sources.web import Server
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
 _ACCEPTED = "a folder or s3://bucket/prefix"
@@ -130,9 +129,10 @@ class Storage:
             why = f"the store {self.uri} cannot be listed: {error}"
             raise SourceError(why, resumes=not self.is_local) from None
         return {
-            item["path"].removeprefix(f"{root}/"): (item["size"], _nanoseconds(item))
+            item["path"].removeprefix(f"{root}/"):
+            (item["size"], round(item["last_modified"].timestamp() * 1e6) * 1000)
             for item in items
-        }
+        }  # fmt: skip
 
     def remove_older(self, folder: str, start: str, kept: str, seconds: float) -> None:
         """Remove the files of a folder that start so and are so old, but for one that is kept."""
@@ -150,10 +150,6 @@ class Storage:
         else:
             with ThreadPoolExecutor(CONNECTIONS) as pool:
                 yield from pool.map(call, items)
-
-
-def _nanoseconds(item: "ObjectMeta") -> int:
-    return round(item["last_modified"].timestamp() * 1e6) * 1000
 
 
 @contextmanager

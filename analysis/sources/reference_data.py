@@ -228,14 +228,12 @@ def _add(build: Path, item: Item, code: str, folder: Path, now: datetime, say: S
             target.unlink(missing_ok=True)
             say(f"{message}; going on without")
             return False
-        raise SourceError(message + _instead(code, folder)) from None
+        if others := held(code, folder):
+            day = others[-1].folder.name
+            message += f"; REFERENCE={day} takes the snapshot of that day instead"
+        raise SourceError(message) from None
     write_sidecar(build, item.name, sidecar)
     return True
-
-
-def _instead(code: str, folder: Path) -> str:
-    days = [snapshot.folder.name for snapshot in held(code, folder)]
-    return f"; REFERENCE={days[-1]} takes the snapshot of that day instead" if days else ""
 
 
 def _before(name: str, folder: Path) -> tuple[str, Sidecar] | None:

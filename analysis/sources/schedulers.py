@@ -80,8 +80,15 @@ def spread(
         with _connected(address, seconds) as client:
             _require_fit(client, address, check, shared)
             count = len(waiting)
+            # A task and not scattered data, which would be gone with the worker that holds it.
+            given = client.submit(_itself, shared, key=f"shared-{uuid4().hex}")
+            calls = (
+                (name, client.submit(call, given, item, key=f"object-{uuid4().hex}"))
+                for name, item in list(waiting.items())
+            )
             try:
-                for name, result in _results(client, call, shared, waiting, limit or _AHEAD):
+                for name, future in _ahead(client, calls, limit or _AHEAD):
+                    result = _result(future, name)
                     del waiting[name]
                     yield name, result
             except _Lost:
@@ -123,30 +130,21 @@ def _require_fit(
             raise ParameterError("SCHEDULER", address, f"its worker {worker} {reason}")
 
 
-def _results(
-    client: "Client",
-    call: Callable[[bytes, _Item], _Result],
-    shared: bytes,
-    items: Mapping[str, _Item],
-    limit: int,
-) -> Iterator[tuple[str, _Result]]:
-    # A task and not scattered data, which would be gone with the worker that holds it.
-    given = client.submit(_itself, shared, key=f"shared-{uuid4().hex}")
-    done: SimpleQueue[Future[Any]] = SimpleQueue()
-    running: dict[Any, tuple[str, Future[Any]]] = {}
-    waiting = iter(list(items.items()))
-
-    def submit(count: int) -> None:
-        for name, item in islice(waiting, count):
-            future = client.submit(call, given, item, key=f"object-{uuid4().hex}")
+def _ahead(
+    client: "Client", calls: Iterator[tuple[str, "Future[_Result]"]], limit: int
+) -> Iterator[tuple[str, "Future[_Result]"]]:
+    """The calls that ended, as they do; so many are under way at once."""
+    done: SimpleQueue[Future[_Result]] = SimpleQueue()
+    running: dict[Any, tuple[str, Future[_Result]]] = {}
+    free = limit
+    while True:
+        for name, future in islice(calls, free):
             running[future.key] = name, future
             future.add_done_callback(done.put)
-
-    submit(limit)
-    while running:
-        name, future = running.pop(_next(client, done).key)
-        submit(1)
-        yield name, _result(future, name)
+        if not running:
+            return
+        yield running.pop(_next(client, done).key)
+        free = 1
 
 
 def _itself(shared: bytes) -> bytes:

@@ -54,7 +54,9 @@ class Observations:
         database = self.scratch / "observations.duckdb"
         with ExitStack() as undo:
             undo.callback(self._folder.remove)
-            self.connection = connect(database, threads or _default_threads())
+            given = os.environ.get("OMP_NUM_THREADS", "")  # else one per processor
+            threads = threads or (int(given) if given.isdecimal() else os.cpu_count()) or 1
+            self.connection = connect(database, threads)
             undo.callback(self.connection.close)
             limit_memory(self.connection, 0)
             path = prepare_study(self.connection, collection, probe_cc, period, self.scratch)
@@ -112,12 +114,6 @@ class Observations:
         """One row an object that could not be read at all: ``key, why``, sorted by key."""
         rows = [(item.key, item.why) for item in self._collection.not_read]
         return pd.DataFrame(rows, columns=["key", "why"], dtype="str")
-
-
-def _default_threads() -> int:
-    """As many as OpenMP would take: what the environment says, or one per processor."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(given) if given.isdecimal() else os.cpu_count() or 1)
 
 
 def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:

@@ -222,7 +222,7 @@ def import_share(
         if known:
             return known
         for done, file in enumerate(manifest.files, 1):
-            _import_shared(source, item.key.removesuffix(MANIFEST), store, manifest, file)
+            _import_shared(source, item, store, manifest, file)
             progress(done, len(manifest.files), file)
     except CannotRead as error:
         raise SourceError(f"the share cannot be read: {error}", resumes=error.may_pass) from None
@@ -233,15 +233,16 @@ def import_share(
 
 
 def _import_shared(
-    source: Source, folder: str, store: Store, manifest: Manifest, name: str
+    source: Source, item: ArchiveObject, store: Store, manifest: Manifest, name: str
 ) -> None:
+    """Copy one of the files for which the manifest ``item`` vouches."""
     told = manifest.files[name]
     if store.digest(f"{manifest.folder}/{name}") == told.sha256:
         return
-    item = ArchiveObject(f"{folder}{name}", told.size, "")
+    file = ArchiveObject(f"{item.key.removesuffix(MANIFEST)}{name}", told.size, "")
     try:
         with store.write(f"{manifest.folder}/{name}") as path:
-            if _fetch(source, item, path, told.size) != told.sha256:
+            if _fetch(source, file, path, told.size) != told.sha256:
                 raise SourceError(
                     f"{name} is not the file that {MANIFEST} speaks of: it was altered, or has "
                     "not arrived whole",

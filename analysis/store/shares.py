@@ -316,7 +316,21 @@ def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> M
         add_every_row(observations.connection, collection, observations.scratch)
         parts = _write_parts(observations, collection, probe_cc, period)
         files = dict(_put(target, stem, path) for stem, path in parts)
-    manifest = _describe(collection, probe_cc, period, ledger, files)
+    licence, attribution = _FICTIONAL if countries.is_fictional(probe_cc) else _OONI
+    manifest = Manifest(
+        format=FORMAT,
+        probe_cc=probe_cc,
+        since=period.since,
+        until=period.until,
+        source_id=collection.source_id,
+        observations_digest=collection.digest,
+        schema_version=SCHEMA_VERSION,
+        code_version=version("censorship-report-workbook"),
+        licence=licence,
+        attribution=attribution,
+        ledger=ledger,
+        files=dict(sorted(files.items())),
+    )
     target.write_bytes(MANIFEST, manifest.encoded())
     for path in out.iterdir():
         if NAME.fullmatch(path.name) and path.name not in files:
@@ -357,27 +371,3 @@ def _put(target: Store, stem: str, path: Path) -> tuple[str, SharedFile]:
     if target.digest(name) != digest:
         target.write_bytes(name, content)
     return name, SharedFile(len(content), digest)
-
-
-def _describe(
-    collection: Collection,
-    probe_cc: str,
-    period: Period,
-    ledger: dict[str, int],
-    files: dict[str, SharedFile],
-) -> Manifest:
-    licence, attribution = _FICTIONAL if countries.is_fictional(probe_cc) else _OONI
-    return Manifest(
-        format=FORMAT,
-        probe_cc=probe_cc,
-        since=period.since,
-        until=period.until,
-        source_id=collection.source_id,
-        observations_digest=collection.digest,
-        schema_version=SCHEMA_VERSION,
-        code_version=version("censorship-report-workbook"),
-        licence=licence,
-        attribution=attribution,
-        ledger=ledger,
-        files=dict(sorted(files.items())),
-    )
