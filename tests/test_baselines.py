@@ -385,7 +385,8 @@ def test_a_sweep_finds_what_a_whole_run_finds() -> None:
         "probe_asn": [PROBE_NETWORK], "operator": ["One"], "is_domestic": [True],
     })  # fmt: skip
     grid = {"floor_sessions": (3, 7), "sinkhole_names": (4,), "broken_names": (2,),
-            "pool_days": (3,), "share_floor": (0.9,)}  # fmt: skip
+            "pool_days": (0,), "share_floor": (0.9,), "body_match": (0.01,),
+            "persistence_share": (0.4,), "substitution_dead_share": (1.0,)}  # fmt: skip
     swept = sweep(connection, networks, Fingerprints(), Thresholds(), grid)
     assert swept.groupby("threshold")["is_used"].sum().eq(1).all()
     standing = set()

@@ -1,27 +1,30 @@
 """How the list moves with each number of the method, one at a time.
 
-A threshold acts on one stage and on what follows from it, so only that much is computed again,
-from the observations at hand: the archive is never read. Where a stage comes out as it did
-before, so does everything after it, and the earlier answer is given again.
+A threshold acts on some stages and on what follows from them. The tables of the numbers in use are
+opened from where they are kept; of the outcomes only those are read again that the other number
+moves (``outcomes.moved``), and where none is, nothing that follows is asked again either.
 """
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import duckdb
 import pandas as pd
 
+from analysis.findings.stages import SOURCES, Method, make_stages
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.features import add_features
 from analysis.outcomes.macros import single_threaded
-from analysis.outcomes.outcomes import apply_rules
+from analysis.outcomes.moved import Base, find_moved, move_features, move_outcomes, put_in_place
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
+from analysis.store.kept_tables import KeptTables
+from analysis.temporary_folders import TemporaryFolder
 from analysis.verdicts.expectation import Expectation, learn_expectation
-from analysis.verdicts.sessions import add_sessions
+from analysis.verdicts.sessions import hear_sessions, move_sessions
 from analysis.verdicts.verdicts import list_pairs
 
 #: What each threshold is tried at; the value in use is added. One that moves no state is left out.
@@ -34,102 +37,100 @@ ENDS: Mapping[str, tuple[float, ...]] = {
     name: (min(values), max(values)) for name, values in GRID.items()
 }
 
-#: Stage → the checksum of all that the next one reads of its result.
-_CHECKSUMS = {
-    "features": "SELECT bit_xor(hash(f)) FROM features f",
-    "profiles": """SELECT bit_xor(hash(object_key, line_number, is_sinkhole, is_substitution,
-      is_persistent, is_lone, is_public_answer, has_dns_fingerprint, is_local_filter,
-      is_blockpage, is_sent_elsewhere, is_replaced)) FROM profiled""",
-    "rules": """SELECT bit_xor(hash(object_key, line_number, domain, probe_asn, resolver_asn,
-      session, day, class, evidence, rule_id, mechanism, is_artefact, is_about_target,
-      tls_rule))
-      FROM outcomes""",
+#: Judges that work side by side.
+_JUDGES = 2
+
+#: Stage → the numbers that act on it.
+_NUMBERS: Mapping[Stage, tuple[str, ...]] = {
+    stage: tuple(name for name, one in DECLARATIONS.items() if stage in one.stages)
+    for stage in STAGES
 }
 
-#: Judges that work side by side; each holds the observations' features once more.
-_JUDGES = 2
+# What a judgement leaves in its connection; other views say how things are read, not what.
+_TEMPORARY = """
+SELECT 'TABLE', table_name FROM duckdb_tables() WHERE database_name = 'temp'
+UNION ALL
+SELECT 'VIEW', view_name FROM duckdb_views()
+WHERE database_name = 'temp' AND view_name IN ('features', 'outcomes', 'seen')
+"""
 
 #: Listed sites, each with an access network.
 Pairs = frozenset[tuple[str, int]]
-#: What decides a stage's result.
+#: What decides a list: a checksum of the outcomes, and the numbers that act on what follows.
 _Key = tuple[object, ...]
 
 
 @dataclass
 class _Judge:
-    """Judges the same observations by other numbers, and no stage of it twice.
+    """Judges the same observations by other numbers.
 
-    ``results`` caches what came of each stage and its key: the sites listed, or a checksum.
-    ``tables`` says by which key the connection's tables of a stage were made, ``profiled_with`` by
-    which thresholds those of ``profiles``; ``expected`` belongs to those of ``sessions``.
+    Attributes:
+        connection: finds the tables of every stage as the numbers in use make them; holds those
+            that other numbers move, until the next judgement.
+        method: the numbers in use, and what else decides.
+        base: where the tables of the stages are.
+        lists: the sites listed, by what decides it.
+        expected: of the numbers in use.
     """
 
     connection: duckdb.DuckDBPyConnection
-    domestic_asns: frozenset[int]
-    operators: Mapping[int, str]
-    fingerprints: Fingerprints
-    rules: tuple[Rule, ...]
-    results: dict[_Key, int | Pairs] = field(default_factory=dict)
-    tables: dict[str, _Key] = field(default_factory=dict)
-    profiled_with: Thresholds | None = None
-    expected: Expectation | None = None
+    method: Method
+    base: Base
+    lists: dict[_Key, Pairs]
+    expected: Expectation
 
     def list_pairs(self, thresholds: Thresholds) -> Pairs:
         """The pairs of site and access network that are listed for the whole period."""
-        key = self._key("verdicts", thresholds)
-        if key not in self.results:
-            self._make_tables("sessions", thresholds)
-            self.results[key] = self._judge(thresholds)
-        pairs = self.results[key]
-        assert isinstance(pairs, frozenset)
-        return pairs
+        self._forget()
+        outcomes = self._read_again(thresholds)
+        sessions = (outcomes, *self._numbers("sessions", thresholds))
+        key = (sessions, *self._numbers("verdicts", thresholds))
+        if key not in self.lists:
+            listed = list_pairs(self.connection, self._expect(sessions, thresholds), thresholds)
+            domestic = self.method.domestic_asns
+            self.lists[key] = frozenset(pair for pair in listed if pair[1] in domestic)
+        return self.lists[key]
 
-    def _make_tables(self, stage: Stage, thresholds: Thresholds) -> None:
-        """Make the connection hold a stage's tables as the thresholds make them."""
-        number = STAGES.index(stage)
-        key = self._key(stage, thresholds)
-        if self.tables.get(stage) == key:
-            return
-        if number:
-            self._make_tables(STAGES[number - 1], thresholds)
-        if stage == "features":
-            add_features(self.connection, thresholds)
-        elif stage == "profiles":
-            before = self.profiled_with if stage in self.tables else None
-            add_profiles(self.connection, thresholds, self.fingerprints, before=before)
-            self.profiled_with = thresholds
-        elif stage == "sessions":
-            add_sessions(self.connection, self.domestic_asns, self.operators, thresholds)
-            self.expected = learn_expectation(self.connection, thresholds)
+    def _forget(self) -> None:
+        """Let the connection hold nothing of an earlier judgement."""
+        for kind, name in self.connection.execute(_TEMPORARY).fetchall():
+            self.connection.execute(f"DROP {kind} temp.{name}")
+
+    def _read_again(self, thresholds: Thresholds) -> object:
+        """What came of the outcomes by other numbers; 0 where it is the same as in the base."""
+        moved = [stage for stage in STAGES if self._is_moved(stage, thresholds)]
+        if not {"features", "profiles", "rules"}.intersection(moved):
+            return 0
+        in_use, looked_at = self.method.thresholds, ""
+        if "features" in moved:
+            move_features(self.connection, in_use, thresholds, self.base)
+            add_profiles(self.connection, thresholds, self.method.fingerprints)
+            looked_at = "refeatured"
         else:
-            apply_rules(self.connection, thresholds, self.rules)
-        self.tables = {name: self.tables[name] for name in STAGES[:number] if name in self.tables}
-        self.tables[stage] = key
+            add_profiles(self.connection, thresholds, self.method.fingerprints, before=in_use)
+        is_any = find_moved(self.connection, self.base, looked_at)
+        if not is_any and "rules" not in moved:
+            return 0
+        return move_outcomes(self.connection, thresholds, self.method.rules, self.base)
 
-    def _key(self, stage: Stage, thresholds: Thresholds) -> _Key:
-        """What decides a stage's result: its own numbers, and what the stage before it gave."""
-        numbers = tuple(
-            (name, value)
-            for name, value in vars(thresholds).items()
-            if stage in DECLARATIONS[name].stages
-        )
-        number = STAGES.index(stage)
-        return (stage, numbers, self._checksum(STAGES[number - 1], thresholds) if number else 0)
+    def _expect(self, sessions: _Key, thresholds: Thresholds) -> Expectation:
+        """What the sessions are weighed against."""
+        is_moved = sessions[0] != 0
+        if is_moved:
+            move_sessions(self.connection, thresholds, self.base.sessions)
+            put_in_place(self.connection, self.base)
+        elif self._is_moved("sessions", thresholds):
+            hear_sessions(self.connection, thresholds)
+        else:
+            return self.expected
+        return learn_expectation(self.connection, thresholds)
 
-    def _checksum(self, stage: Stage, thresholds: Thresholds) -> object:
-        key = self._key(stage, thresholds)
-        if stage not in _CHECKSUMS:
-            return key
-        if key not in self.results:
-            self._make_tables(stage, thresholds)
-            ((checksum,),) = self.connection.execute(_CHECKSUMS[stage]).fetchall()
-            self.results[key] = checksum
-        return self.results[key]
+    def _numbers(self, stage: Stage, thresholds: Thresholds) -> tuple[object, ...]:
+        return tuple(vars(thresholds)[name] for name in _NUMBERS[stage])
 
-    def _judge(self, thresholds: Thresholds) -> Pairs:
-        assert self.expected
-        listed = list_pairs(self.connection, self.expected, thresholds)
-        return frozenset((site, asn) for site, asn in listed if asn in self.domestic_asns)
+    def _is_moved(self, stage: Stage, thresholds: Thresholds) -> bool:
+        in_use = self.method.thresholds
+        return self._numbers(stage, thresholds) != self._numbers(stage, in_use)
 
 
 def sweep(
@@ -139,16 +140,19 @@ def sweep(
     thresholds: Thresholds,
     grid: Mapping[str, Iterable[float]] = GRID,
     rules: tuple[Rule, ...] = RULES,
+    kept: KeptTables | None = None,
 ) -> pd.DataFrame:
     """List the sites again with each threshold at each value, the others as they are.
 
     Args:
-        connection: holds the table ``observations``; what else it holds stays as it is.
+        connection: holds the table ``observations``; afterwards it finds the tables of the stages
+            as the numbers in use make them.
         networks: ``probe_asn`` (number), ``operator``, ``is_domestic``.
         fingerprints: OONI's blocking fingerprints.
         thresholds: the numbers in use.
         grid: threshold → values; the value in use is added.
         rules: the method's rules, in order.
+        kept: where the tables of stages are kept; by default they go with the call.
 
     Returns:
         One row per threshold and value, in the order of the grid and by value: ``threshold,
@@ -156,26 +160,13 @@ def sweep(
         (listed sites, and pairs of site and access network), ``gained_count, lost_count`` and
         ``gained, lost`` (sites against those of the values in use, joined by ``;``).
     """
-    domestic = networks.loc[networks["is_domestic"].astype(bool), "probe_asn"]
-    operators = dict(zip(networks["probe_asn"], networks["operator"], strict=True))
-    judge = _Judge(
-        connection.cursor(), frozenset(map(int, domestic)), operators, fingerprints, rules
-    )
-    standing = judge.list_pairs(thresholds)
+    method = Method.of(thresholds, rules, fingerprints, networks)
     values = {name: sorted({*grid[name], getattr(thresholds, name)}) for name in grid}
-    # Those that act late come first: the stages before them are then still at hand.
-    waiting = deque(
-        sorted(values, key=lambda name: -min(map(STAGES.index, DECLARATIONS[name].stages)))
-    )
-    pairs: dict[tuple[str, float], Pairs] = {}
-    # One judgement is too small a task for several threads; several judges share the thresholds.
-    with single_threaded(connection), ThreadPoolExecutor(_JUDGES) as pool:
-        judges = [replace(judge, connection=connection.cursor(), tables={}) for _ in range(_JUDGES)]
-        for done in [pool.submit(_work, one, thresholds, waiting, values) for one in judges]:
-            pairs.update(done.result())
-        for one in judges:
-            one.connection.close()
-    judge.connection.close()
+    with ExitStack() as stack:
+        if kept is None:
+            folder = stack.enter_context(TemporaryFolder("workbook-stages-"))
+            kept = KeptTables("sweep", [folder])
+        standing, pairs = _judge_all(kept, connection, method, values)
     return pd.DataFrame(
         [
             _row(name, value, value == getattr(thresholds, name), pairs[name, value], standing)
@@ -185,9 +176,35 @@ def sweep(
     )
 
 
+def _judge_all(
+    kept: KeptTables,
+    connection: duckdb.DuckDBPyConnection,
+    method: Method,
+    values: Mapping[str, Sequence[float]],
+) -> tuple[Pairs, dict[tuple[str, float], Pairs]]:
+    """What is listed by the numbers in use, and by each threshold and value."""
+    make_stages(kept, connection, method)
+    base = Base(*(kept.catalog(stage, method.describe(stage)) for stage in SOURCES))
+    expected = learn_expectation(connection, method.thresholds)
+    lists: dict[_Key, Pairs] = {}
+    waiting = deque(values)
+    pairs: dict[tuple[str, float], Pairs] = {}
+    # One judgement is too small a task for several threads; several judges share the thresholds.
+    with single_threaded(connection), ThreadPoolExecutor(_JUDGES) as pool, ExitStack() as stack:
+        judges = [
+            _Judge(stack.enter_context(connection.cursor()), method, base, lists, expected)
+            for _ in range(_JUDGES)
+        ]
+        for one in judges:
+            make_stages(kept, one.connection, method)
+        standing = judges[0].list_pairs(method.thresholds)
+        for done in [pool.submit(_work, one, waiting, values) for one in judges]:
+            pairs.update(done.result())
+    return standing, pairs
+
+
 def _work(
     judge: _Judge,
-    thresholds: Thresholds,
     waiting: deque[str],
     values: Mapping[str, Sequence[float]],
 ) -> dict[tuple[str, float], Pairs]:
@@ -199,7 +216,7 @@ def _work(
         except IndexError:
             return pairs
         for value in values[name]:
-            pairs[name, value] = judge.list_pairs(thresholds.changed_by({name: value}))
+            pairs[name, value] = judge.list_pairs(judge.method.thresholds.changed_by({name: value}))
 
 
 def _row(

@@ -110,6 +110,14 @@ def make_stages(
         make_stage(kept, connection, method, stage)
 
 
+def make_features(
+    kept: KeptTables, connection: duckdb.DuckDBPyConnection, thresholds: Thresholds
+) -> None:
+    """Let a connection find ``features``, ``controlled`` and what else they are made of."""
+    method = Method(thresholds, (), Fingerprints(), frozenset(), {})
+    make_stage(kept, connection, method, "features")
+
+
 def make_stage(
     kept: KeptTables | None, connection: duckdb.DuckDBPyConnection, method: Method, stage: Stage
 ) -> None:

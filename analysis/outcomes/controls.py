@@ -9,7 +9,7 @@ from analysis.outcomes.thresholds import Thresholds
 #: A session stands in for an independent run; without a report the network's day does.
 SESSION_SQL = """CASE WHEN report_id <> '' THEN report_id
   ELSE concat('AS', probe_asn, ' ', CAST(measurement_start_time AS DATE)) END"""
-_POOLED_SESSIONS = f"SELECT *, {SESSION_SQL} AS session FROM observations"
+POOLED_SESSIONS = f"SELECT *, {SESSION_SQL} AS session FROM observations"
 # A measurement that is judged alone is a session of its own.
 _LONE_SESSIONS = "SELECT *, concat(object_key, ':', line_number) AS session FROM observations"
 
@@ -112,7 +112,7 @@ FROM observed_attempts
 # The controls are relayed by probes, so one of them can be forged or wrong: names are judged by
 # most sessions of the days around. A single session is all that there is where nobody else tested
 # the name. Most names are never missed.
-_NAME_POOL = """
+NAME_POOL = """
 WITH told AS MATERIALIZED (
   SELECT domain, day, session, control_name
   FROM controlled WHERE domain <> '' AND control_name <> 'silent'
@@ -152,14 +152,14 @@ def add_controls(
     or ``missing``): the word of most sessions within ``pool_days`` days. Empty unless pooled.
     """
     create_macros(connection)
-    sessions = _POOLED_SESSIONS if is_pooled else _LONE_SESSIONS
+    sessions = POOLED_SESSIONS if is_pooled else _LONE_SESSIONS
     create_views(connection, {"session_observations": sessions})
     create_enumerations(connection)
     create_views(connection, _VIEWS)
-    create_tables(connection, {"name_pool": _NAME_POOL}, vars(thresholds), is_filled=is_pooled)
+    create_tables(connection, {"name_pool": NAME_POOL}, vars(thresholds), is_filled=is_pooled)
 
 
 def find_controls(connection: duckdb.DuckDBPyConnection) -> None:
     """The macros and views of ``add_controls``, pooled, over types and tables that are there."""
     create_macros(connection)
-    create_views(connection, {"session_observations": _POOLED_SESSIONS} | _VIEWS)
+    create_views(connection, {"session_observations": POOLED_SESSIONS} | _VIEWS)

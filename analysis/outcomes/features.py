@@ -14,7 +14,7 @@ from analysis.outcomes.thresholds import Thresholds
 # An address serves sites where most sessions that tried it got a valid certificate or the page that
 # the control saw. Most, not any: one forged session must not turn a sinkhole into a CDN. Where
 # every control got the addresses that the probes got, nobody needs to be vouched for.
-_SERVING = """
+SERVING = """
 WITH asked AS (
   SELECT DISTINCT a.address
   FROM (SELECT unnest(dns_answers) AS a FROM controlled)
@@ -43,7 +43,7 @@ FROM met SEMI JOIN proven USING (address) WHERE is_good GROUP BY address
 
 # ... and it is vouched for a name where it served that name: a CDN's answer that the control did
 # not get is then still the site's.
-_VOUCHED = """
+VOUCHED = """
 SELECT domain, list(address) AS addresses
 FROM (SELECT address, unnest(domains) AS domain FROM serving) WHERE domain <> '' GROUP BY domain
 """
@@ -138,7 +138,7 @@ FROM page_results
 
 # At a dead end nothing of the answer connects, and the site is there at an address of the control.
 # A request went astray where it ended at another site than the control's, by title and by body.
-_FEATURES = """
+FEATURES = """
 SELECT
   object_key::object_name AS object_key, line_number, report_id <> '' AS has_report,
   input::input_name AS input, measurement_start_time, day, session, domain, registrable_domain,
@@ -193,15 +193,15 @@ def add_features(
     """
     add_controls(connection, thresholds, is_pooled=is_pooled)
     numbers = vars(thresholds)
-    create_tables(connection, {"serving": _SERVING}, numbers, is_filled=is_pooled)
-    create_tables(connection, {"vouched": _VOUCHED, "ipv6": _IPV6}, numbers)
+    create_tables(connection, {"serving": SERVING}, numbers, is_filled=is_pooled)
+    create_tables(connection, {"vouched": VOUCHED, "ipv6": _IPV6}, numbers)
     create_views(connection, _VIEWS)
     if not catalog:
-        create_tables(connection, {"features": _FEATURES}, numbers)
+        create_tables(connection, {"features": FEATURES}, numbers)
         return
     # Each thread that compresses holds a hundred thousand rows of some seventy columns.
     with single_threaded(connection):
-        create_tables(connection, {"features": _FEATURES}, numbers, catalog=catalog)
+        create_tables(connection, {"features": FEATURES}, numbers, catalog=catalog)
 
 
 def find_features(connection: duckdb.DuckDBPyConnection) -> None:

@@ -9,7 +9,8 @@ import duckdb
 from analysis.outcomes.macros import create_tables
 from analysis.outcomes.thresholds import Thresholds
 
-_BROKEN_SESSIONS = {
+#: Steps over ``first_reading``, in order.
+BROKEN_SESSIONS = {
     # What each session saw of each site, before any guard. A site that refuses the visitor has been
     # reached as far as the probe goes.
     "seen": """
@@ -66,12 +67,16 @@ FROM lost_sessions UNION ALL FROM mistimed_sessions ANTI JOIN lost_sessions
 """,
 }
 
-# They hold a row for nearly every measurement, and nothing after this asks them.
+# They hold a row for nearly every measurement, and only other numbers ask them again.
 _LARGE = ("seen", "normal")
 
 
 def add_guards(
-    connection: duckdb.DuckDBPyConnection, thresholds: Thresholds, *, is_pooled: bool = True
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Thresholds,
+    *,
+    is_pooled: bool = True,
+    catalog: str = "",
 ) -> None:
     """Create ``broken_sessions`` from ``first_reading``.
 
@@ -81,7 +86,12 @@ def add_guards(
         connection: holds ``first_reading``, ``rules`` and ``features``.
         thresholds: the method's numbers.
         is_pooled: false leaves it empty, since one measurement shows none of this.
+        catalog: where the tables are made, ``seen`` among them; by default they are temporary,
+            and the large ones are dropped.
     """
-    create_tables(connection, _BROKEN_SESSIONS, vars(thresholds), is_filled=is_pooled)
+    create_tables(
+        connection, BROKEN_SESSIONS, vars(thresholds), is_filled=is_pooled, catalog=catalog
+    )
     for name in _LARGE:
-        connection.execute(f"DROP TABLE {name}")
+        if not catalog:
+            connection.execute(f"DROP TABLE {name}")

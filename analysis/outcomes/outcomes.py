@@ -33,7 +33,7 @@ FROM fired f
 # page itself, outranks the look at another port. "down" at a later layer never outranks a block
 # of the page: a site without https is not down. Where a connection or handshake that says nothing
 # is all that came after a good lookup, it explains the measurement: the lookup does not make it ok.
-_FIRST_READING = """
+FIRST_READING = """
 SELECT * EXCLUDE (dns_class, dns_evidence, tcp_class, tcp_evidence, tls_class, tls_evidence,
     http_class, http_evidence, http_is_artefact),
   CASE
@@ -117,18 +117,23 @@ def apply_rules(
     check_rules(rules)
     _add_rules(connection, rules)
     try:
-        create_views(connection, {"fired": _fired(rules), "layer_outcomes": _LAYER_OUTCOMES})
+        create_views(connection, layer_views(rules))
     except duckdb.Error:
         _check_conditions(connection, [rule for rule in rules if rule.layer in LAYERS], "profiled")
         raise
-    create_tables(connection, {"first_reading": _FIRST_READING}, {})
-    add_guards(connection, thresholds, is_pooled=is_pooled)
+    create_tables(connection, {"first_reading": FIRST_READING}, {})
+    add_guards(connection, thresholds, is_pooled=is_pooled, catalog=catalog)
     try:
-        create_tables(connection, {"outcomes": _outcomes(rules)}, {}, catalog=catalog)
+        create_tables(connection, {"outcomes": explain(rules)}, {}, catalog=catalog)
     except duckdb.Error:
         _check_conditions(connection, rules_of("session", rules), f"({_GUARDED})")
         raise
     connection.execute("DROP TABLE first_reading")
+
+
+def layer_views(rules: tuple[Rule, ...]) -> dict[str, str]:
+    """The views over ``profiled`` that ``FIRST_READING`` is read from, in order."""
+    return {"fired": _fired(rules), "layer_outcomes": _LAYER_OUTCOMES}
 
 
 def _fired(rules: tuple[Rule, ...]) -> str:
@@ -143,7 +148,7 @@ FROM profiled
 """
 
 
-def _outcomes(rules: tuple[Rule, ...]) -> str:
+def explain(rules: tuple[Rule, ...]) -> str:
     """SQL: each measurement with the rule that explains it, after the guards."""
     return f"""
 WITH guarded AS ({_GUARDED}),

@@ -21,7 +21,7 @@ from analysis.outcomes.filters import FILTER_STEPS, KNOWN_FILTER_STEPS, add_know
 from analysis.outcomes.macros import create_tables, create_views, remake_tables
 from analysis.outcomes.thresholds import Thresholds
 
-_PROFILED = """
+PROFILED = """
 SELECT f.*,
   coalesce(s.is_sinkhole, FALSE) AND f.dns_match = 'none' AS is_sinkhole,
   coalesce(s.is_substitution, FALSE) AND f.dns_match = 'none' AS is_substitution,
@@ -87,9 +87,9 @@ def add_profiles(
     create_tables(connection, own, numbers)
     create_views(connection, PAGE_VIEWS)
     create_tables(connection, pooled, numbers, is_filled=is_pooled)
-    create_views(connection, {"profiled": _PROFILED})
+    create_views(connection, {"profiled": PROFILED})
 
 
 def find_profiles(connection: duckdb.DuckDBPyConnection) -> None:
     """The views of ``add_profiles``, over tables that are there."""
-    create_views(connection, PAGE_VIEWS | {"profiled": _PROFILED})
+    create_views(connection, PAGE_VIEWS | {"profiled": PROFILED})

@@ -66,13 +66,17 @@ class KeptTables:
         Raises:
             SourceError: there is no room for them.
         """
-        said = json.dumps([self.study, stage, made_from], sort_keys=True)
-        catalog = f"{stage}_{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        catalog = self.catalog(stage, made_from)
         is_missing = catalog not in _catalogs(connection) and not self._open(connection, catalog)
         if is_missing:
             self._make(connection, catalog, make)
         _prefer(connection, catalog)
         return is_missing
+
+    def catalog(self, stage: str, made_from: object) -> str:
+        """The catalog in which ``provide`` lets a connection find the tables of a stage."""
+        said = json.dumps([self.study, stage, made_from], sort_keys=True)
+        return f"{stage}_{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
     def _open(self, connection: duckdb.DuckDBPyConnection, catalog: str) -> bool:
         """Attach the file of a stage, where there is a whole one."""

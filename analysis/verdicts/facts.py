@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.outcomes.macros import create_tables
 from analysis.verdicts.series import BLOCKED, DOWN, Series
 
 Floats = NDArray[np.float64]
@@ -111,15 +110,6 @@ FROM sessions JOIN networks USING (probe_asn)
 WHERE class IN ('blocked', 'ok', 'unclear') GROUP BY ALL
 """
 
-# The network that hosts each site, and a number for it: the one that most measurements found it in.
-_SITE_NETWORKS = """
-WITH found AS (
-  SELECT domain, mode(site_asn ORDER BY site_asn) AS site_asn
-  FROM outcomes WHERE site_asn IS NOT NULL GROUP BY domain
-)
-SELECT *, dense_rank() OVER (ORDER BY site_asn) AS host FROM found
-"""
-
 # Where each session lies, see ``Days``.
 _ROUTES = """
 SELECT (host * (SELECT count(*) FROM networks) + network) * $width + (day - $first) AS place
@@ -186,7 +176,6 @@ def read_facts(connection: duckdb.DuckDBPyConnection, series: Series) -> Facts:
         series: those of one kind of failure.
     """
     connection.execute(_COUNTED)
-    create_tables(connection, {"site_networks": _SITE_NETWORKS}, {})
     rows = _read_rows(connection, series)
     sites, versions, reports = (
         connection.execute(query).df() for query in (_SITES, _VERSIONS, _REPORTS)

@@ -128,6 +128,15 @@ SELECT t.* FROM told t LEFT JOIN cleared_cells c USING (domain, probe_asn)
 WHERE is_speaking OR c.domain IS NULL OR class <> 'blocked' OR NOT is_dns
 """
 
+# The network that hosts each site, and a number for it: the one that most measurements found it in.
+_SITE_NETWORKS = """
+WITH found AS (
+  SELECT domain, mode(site_asn ORDER BY site_asn) AS site_asn
+  FROM outcomes WHERE site_asn IS NOT NULL GROUP BY domain
+)
+SELECT *, dense_rank() OVER (ORDER BY site_asn) AS host FROM found
+"""
+
 _MEASUREMENT_VIEWS = {
     "session_measurements": _SESSION_MEASUREMENTS, "session_counts": _SESSION_COUNTS,
 }  # fmt: skip
@@ -157,6 +166,8 @@ def add_sessions(
 
     ``unheard_sessions``: ``domain, probe_asn, day`` of the rest.
 
+    ``site_networks``: the network that hosts each site, ``site_asn``, and its number, ``host``.
+
     ``networks``: ``probe_asn``, its ``network`` (a number from 0), ``operator`` (a number: networks
     of one operator share it) and ``is_domestic``, of every network with a session.
 
@@ -173,9 +184,35 @@ def add_sessions(
     connection.execute(f"CREATE OR REPLACE TEMP TYPE failure_kind AS ENUM {KINDS}")
     create_views(connection, _MEASUREMENT_VIEWS)
     create_tables(connection, {"sessions": _SESSIONS}, {}, catalog=catalog)
-    create_tables(connection, _RESOLVER_STEPS, vars(thresholds))
+    hear_sessions(connection, thresholds)
+    create_tables(connection, {"site_networks": _SITE_NETWORKS}, {})
     find_sessions(connection)
     keep_table(connection, "networks", _networks(connection, set(domestic), operators))
+
+
+def move_sessions(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds, base: str) -> None:
+    """Make those sessions again whose measurements were read again, and what follows from them.
+
+    Args:
+        connection: holds ``moved_outcomes`` and ``touched``, see ``outcomes.moved``, and finds the
+            base's ``networks`` and ``domestic_resolvers``.
+        thresholds: see ``add_sessions``.
+        base: the catalog that holds the sessions of the base.
+    """
+    create_views(connection, {"outcomes": "FROM moved_outcomes", **_MEASUREMENT_VIEWS})
+    steps = {
+        "sessions_again": _SESSIONS,
+        "sessions": f"""
+SELECT * FROM {base}.sessions ANTI JOIN touched USING (domain, probe_asn, session)
+UNION ALL BY NAME FROM sessions_again""",
+    }
+    create_tables(connection, steps, {})
+    hear_sessions(connection, thresholds)
+
+
+def hear_sessions(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> None:
+    """Say anew which sessions speak for the network, by the evidence floor."""
+    create_tables(connection, _RESOLVER_STEPS, vars(thresholds))
 
 
 def find_sessions(connection: duckdb.DuckDBPyConnection) -> None:

@@ -1,0 +1,213 @@
+"""What other numbers move: only the measurements that they may read otherwise are read again.
+
+A number changes a few answers' and pages' profiles, or which sessions are broken. Everything that
+rests on it is found by comparing the small tables of profiles with those of a base, whose tables
+of all stages are at hand in catalogs of their own. A measurement stands in a group with the others
+of its session, site and network; groups are made again whole, and all others are the base's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import duckdb
+
+from analysis.outcomes.controls import NAME_POOL, POOLED_SESSIONS
+from analysis.outcomes.features import FEATURES, SERVING, VOUCHED
+from analysis.outcomes.guards import BROKEN_SESSIONS
+from analysis.outcomes.macros import create_tables, create_views
+from analysis.outcomes.outcomes import FIRST_READING, explain, layer_views
+from analysis.outcomes.profiles import PROFILED
+from analysis.outcomes.rules import Rule, rules_of
+from analysis.outcomes.thresholds import Thresholds
+
+_ROW = "object_key, line_number"
+#: What ``PROFILED`` looks up by the measurement.
+_BY_ROW = ("suspect_flags", "listed_answers", "filtered", "known_filtered", "fingerprinted")
+#: ... and by what else: the columns of ``features`` that find it, what of it is compared, and of
+#: which of its rows.
+_BY_VALUE = {
+    "page_profiles": ("probe_asn, landing", "probe_asn, page AS landing", "is_blockpage"),
+    "control_pages": ("domain", "domain, quarter, status, title", "TRUE"),
+    "replaced": ("probe_asn, registrable_domain", "*", "TRUE"),
+}
+_IN_PLACE_OF = "SELECT * FROM {base}.{table} ANTI JOIN touched USING (domain, probe_asn, session)"
+#: Of ``outcomes``, what the rule of the session and the table of rules gave.
+_OF_RULES = "class, mechanism, evidence, is_artefact, is_about_target, set_aside, rule_order"
+#: Of ``outcomes``, all that anything after it reads.
+_READ = f"""{_ROW}, domain, probe_asn, resolver_asn, session, day, class, evidence, rule_id,
+  mechanism, is_artefact, is_about_target, tls_rule"""
+
+
+@dataclass(frozen=True)
+class Base:
+    """The catalogs that hold the tables of each stage as the numbers in use make them."""
+
+    features: str
+    profiles: str
+    rules: str
+    sessions: str
+
+
+def move_features(
+    connection: duckdb.DuckDBPyConnection, before: Thresholds, thresholds: Thresholds, base: Base
+) -> None:
+    """Let ``features`` be as other numbers make it; ``refeatured`` are the rows looked at again.
+
+    They are those of names and days of which the pooled controls say something else, of names for
+    which other addresses are vouched for, and whose page's length lies between the numbers.
+
+    Args:
+        connection: finds the tables of the base, which ``before`` made.
+        before: the numbers of the base.
+        thresholds: the other numbers.
+        base: where the tables of the base are.
+    """
+    lengths = sorted((before.body_match, thresholds.body_match))
+    steps = {
+        "name_pool": NAME_POOL,
+        "serving": SERVING,
+        "vouched": VOUCHED,
+        "refeatured": f"""
+WITH pooled AS ({_difference("name_pool", "*", base.features)}),
+vouching AS (
+  SELECT domain FROM ({_difference("vouched", "domain, list_sort(addresses)", base.features)})
+)
+SELECT {_ROW} FROM features SEMI JOIN (SELECT DISTINCT domain, day FROM pooled) USING (domain, day)
+UNION
+SELECT {_ROW} FROM features SEMI JOIN vouching USING (domain)
+UNION
+SELECT object_key::object_name, line_number FROM observations
+WHERE coalesce(body_proportion, 0) > $least AND coalesce(body_proportion, 0) <= $most""",
+    }
+    numbers = {**vars(thresholds), "least": lengths[0], "most": lengths[1]}
+    create_tables(connection, steps, numbers)
+    looked_at = f"""
+SELECT s.* FROM ({POOLED_SESSIONS}) s SEMI JOIN refeatured r
+  ON r.object_key = s.object_key::object_name AND r.line_number = s.line_number"""
+    create_views(connection, {"session_observations": looked_at})
+    create_tables(connection, {"features_again": FEATURES}, numbers)
+    create_views(connection, {
+        "session_observations": POOLED_SESSIONS,
+        "features": f"""
+SELECT * FROM {base.features}.features ANTI JOIN refeatured USING ({_ROW})
+UNION ALL BY NAME FROM features_again""",
+    })  # fmt: skip
+
+
+def find_moved(connection: duckdb.DuckDBPyConnection, base: Base, looked_at: str = "") -> bool:
+    """Find the measurements of which a profile says something else: ``moved``.
+
+    Args:
+        connection: finds the tables of the base, and in their place, where they differ, those of
+            the features and profiles by other numbers.
+        base: where the tables of the base are.
+        looked_at: a table of further measurements, such as ``refeatured``.
+
+    Returns:
+        Whether there are any.
+    """
+    more = f" UNION SELECT {_ROW} FROM {looked_at}" if looked_at else ""
+    create_tables(connection, {"moved": _find_moved(base) + more}, {})
+    return bool(connection.execute("SELECT 1 FROM moved LIMIT 1").fetchall())
+
+
+def move_outcomes(
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Thresholds,
+    rules: tuple[Rule, ...],
+    base: Base,
+) -> int:
+    """Read again what other numbers move.
+
+    Leaves ``moved_outcomes``, the rows of ``outcomes`` of all groups with such a measurement; and
+    ``touched``, those groups: ``domain, probe_asn, session``.
+
+    Args:
+        connection: after ``find_moved``.
+        thresholds: the other numbers.
+        rules: the method's rules, in order.
+        base: where the tables of the base are.
+
+    Returns:
+        A checksum of what came out otherwise; 0 where nothing did.
+    """
+    numbers = vars(thresholds)
+    session_rules = [f"'{rule.rule_id}'" for rule in rules_of("session", rules)]
+    broken = f"rule_id::VARCHAR IN ({', '.join(session_rules)})" if session_rules else "FALSE"
+    steps = {
+        # Of a broken session's measurement nobody has noted what it would show otherwise.
+        "moved_features": f"""
+SELECT * FROM features SEMI JOIN (
+  FROM moved UNION SELECT {_ROW} FROM {base.rules}.outcomes WHERE {broken}
+) USING ({_ROW})""",
+    }
+    create_tables(connection, steps, {})
+    profiled = PROFILED.replace("FROM features f", "FROM moved_features f")
+    create_views(connection, {"profiled": profiled, **layer_views(rules)})
+    steps = {
+        "fresh_reading": FIRST_READING,
+        "touched": "SELECT DISTINCT domain, probe_asn, session FROM fresh_reading",
+        "touched_reading": f"""
+FROM fresh_reading UNION ALL BY NAME
+SELECT * EXCLUDE ({_OF_RULES}) FROM {base.rules}.outcomes
+  SEMI JOIN touched USING (domain, probe_asn, session)
+  ANTI JOIN fresh_reading USING ({_ROW})""",
+    }
+    create_tables(connection, steps, {})
+    create_views(connection, {"first_reading": "FROM touched_reading"})
+    create_tables(connection, {"seen_again": BROKEN_SESSIONS["seen"]}, numbers)
+    seen = _IN_PLACE_OF.format(base=base.rules, table="seen")
+    create_views(connection, {"seen": f"{seen} UNION ALL FROM seen_again"})
+    guards = {name: step for name, step in BROKEN_SESSIONS.items() if name != "seen"}
+    create_tables(connection, guards, numbers)
+    _add_newly_broken(connection, base)
+    create_tables(connection, {"moved_outcomes": explain(rules)}, {})
+    query = f"""
+SELECT coalesce(bit_xor(hash(m)), 0) FROM (
+  SELECT {_READ} FROM moved_outcomes EXCEPT
+  SELECT {_READ} FROM {base.rules}.outcomes SEMI JOIN touched USING (domain, probe_asn, session)
+) m"""
+    ((checksum,),) = connection.execute(query).fetchall()
+    return int(checksum)
+
+
+def put_in_place(connection: duckdb.DuckDBPyConnection, base: Base) -> None:
+    """Let ``outcomes`` be all rows: what was read again, in the place of the base's."""
+    rest = _IN_PLACE_OF.format(base=base.rules, table="outcomes")
+    create_views(connection, {"outcomes": f"{rest} UNION ALL BY NAME FROM moved_outcomes"})
+
+
+def _find_moved(base: Base) -> str:
+    """SQL: the measurements of which a profile says something else than in the base."""
+    found = [f"SELECT {_ROW} FROM ({_difference(name, '*', base.profiles)})" for name in _BY_ROW]
+    found += [
+        f"SELECT {_ROW} FROM features SEMI JOIN "
+        f"({_difference(name, columns, base.profiles, condition)}) USING ({keys})"
+        for name, (keys, columns, condition) in _BY_VALUE.items()
+    ]
+    return " UNION ".join(found)
+
+
+def _difference(table: str, columns: str, catalog: str, condition: str = "TRUE") -> str:
+    """SQL: the rows that only one of two versions of a table has."""
+    here = f"SELECT {columns} FROM {table} WHERE {condition}"
+    there = f"SELECT {columns} FROM {catalog}.{table} WHERE {condition}"
+    return f"({here} EXCEPT {there}) UNION ALL ({there} EXCEPT {here})"
+
+
+def _add_newly_broken(connection: duckdb.DuckDBPyConnection, base: Base) -> None:
+    """Take the other measurements of sessions into account that are broken by these numbers."""
+    steps: Mapping[str, str] = {
+        "more_reading": f"""
+SELECT * EXCLUDE ({_OF_RULES}) FROM {base.rules}.outcomes
+  SEMI JOIN (
+    FROM broken_sessions ANTI JOIN {base.rules}.broken_sessions USING (session, probe_asn)
+  ) USING (session, probe_asn)
+  ANTI JOIN touched USING (domain, probe_asn, session)""",
+        "more_touched": """
+FROM touched UNION ALL SELECT DISTINCT domain, probe_asn, session FROM more_reading""",
+        "touched": "FROM more_touched",
+    }
+    create_tables(connection, steps, {})
+    reading = "FROM touched_reading UNION ALL BY NAME FROM more_reading"
+    create_views(connection, {"first_reading": reading})
