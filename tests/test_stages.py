@@ -10,19 +10,25 @@ import pandas as pd
 import pytest
 
 from analysis.errors import SourceError
-from analysis.findings.stages import SOURCES, Method, make_stage, make_stages
+from analysis.findings.confirmation import confirm, find_verdicts
+from analysis.findings.stages import SOURCES, TABLES, Method, make_stage, make_stages
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import Thresholds
+from analysis.period import Period
 from analysis.store import kept_tables
 from analysis.store.kept_tables import KeptTables
+from tests.letters import days, study_of
 from tests.observations import PROBE_NETWORK, connection_with, observation
 from tests.situations import NXDOMAIN, unresolved
 
 ROOT = Path(__file__).parents[1] / "analysis"
 #: What stages import and nothing depends on that is not handed in, or part of the observations.
-HANDED_IN = {"errors.py", "reference/files.py", "observations/fingerprints.py",
-             "observations/messages.py", "observations/values.py", "vocabulary.py"}  # fmt: skip
+HANDED_IN = {
+    "errors.py", "reference/files.py", "observations/fingerprints.py", "observations/messages.py",
+    "observations/values.py", "vocabulary.py", "reference/networks.py", "findings/study.py",
+    "findings/stages.py", "store/kept_tables.py", "verdicts.py",
+}  # fmt: skip
 
 
 def _connection() -> duckdb.DuckDBPyConnection:
@@ -71,8 +77,8 @@ def test_a_change_makes_the_stages_again_that_it_acts_on() -> None:
         "sessions": replace(_method(), domestic_asns=frozenset({1})),
     }
     for place, (stage, changed) in enumerate(changes.items()):
-        moved = [name for name in SOURCES if changed.describe(name) != _method().describe(name)]
-        assert moved == list(SOURCES)[place:], stage
+        moved = [name for name in TABLES if changed.describe(name) != _method().describe(name)]
+        assert moved == list(TABLES)[place:], stage
 
 
 def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
@@ -89,7 +95,7 @@ def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
     connection = _connection()
     make_stages(kept, connection, _method())
     assert _told(connection) == told
-    assert len(list(tmp_path.glob("*.duckdb"))) == len(SOURCES)
+    assert len(list(tmp_path.glob("*.duckdb"))) == len(TABLES)
 
 
 def test_whoever_judged_otherwise_comes_back_to_a_stage(tmp_path: Path) -> None:
@@ -104,7 +110,7 @@ def test_whoever_judged_otherwise_comes_back_to_a_stage(tmp_path: Path) -> None:
         assert _told(connection) != told
         make_stages(kept, connection, _method())
         assert _told(connection) == told
-    assert len(list(tmp_path.glob("*.duckdb"))) == len(SOURCES) + 2
+    assert len(list(tmp_path.glob("*.duckdb"))) == len(TABLES) + 2
 
 
 def test_a_folder_that_cannot_be_written_is_passed_over(tmp_path: Path) -> None:
@@ -123,14 +129,25 @@ def test_files_that_nobody_uses_go_when_all_are_too_large(
     """Those unused for longest; what another process may be using stays."""
     kept, connection = KeptTables("study", [tmp_path]), _connection()
     monkeypatch.setattr(kept_tables, "MOST_BYTES", 1)
-    for days in (3, 5):
-        make_stage(kept, connection, _method(pool_days=days), "features")
+    for number in (3, 5):
+        make_stage(kept, connection, _method(pool_days=number), "features")
     assert len(list(tmp_path.glob("*.duckdb"))) == 2
     monkeypatch.setattr(kept_tables, "_IN_USE", -1)
     monkeypatch.setattr(kept_tables, "MOST_BYTES", 5_000_000)
     make_stage(kept, connection, _method(pool_days=7), "features")
     left = sorted(tmp_path.glob("*.duckdb"), key=lambda path: path.stat().st_mtime)
     assert 0 < sum(path.stat().st_size for path in left) <= 5_000_000
+
+
+def test_verdicts_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the same numbers, as they were; nothing is judged."""
+    study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
+    study.kept = KeptTables("study", [tmp_path])
+    judged = [confirm(study, study.networks(), Thresholds(floor_days=days)) for days in (3, 2)]
+    monkeypatch.setattr("analysis.findings.confirmation.confirm", lambda *_: pytest.fail("judged"))
+    for number, before in zip((3, 2), judged, strict=True):
+        found = find_verdicts(study, study.networks(), Thresholds(floor_days=number))
+        assert found.to_csv() == before.verdicts.to_csv()
 
 
 def test_the_digest_of_a_stage_covers_all_that_it_is_made_by() -> None:

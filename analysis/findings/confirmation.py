@@ -10,9 +10,11 @@ import pandas as pd
 
 from analysis.findings.stages import Method, make_stages
 from analysis.findings.study import Study
+from analysis.outcomes.macros import create_tables, single_threaded
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.reference.networks import DOMESTIC
+from analysis.store.kept_tables import KeptTables
 from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, judge_cells
 from analysis.vocabulary import LISTED
@@ -49,7 +51,41 @@ def confirm(
     is_listed = verdicts["state"].isin(LISTED)
     is_foreign = is_listed & ~verdicts["is_domestic"].astype(bool)
     verdicts.loc[is_foreign, "set_aside_reason"] = "not_domestic"
+    if study.kept:
+        _keep_verdicts(study.kept, study.connection, _made_from(study, method), verdicts)
     return replace(judgement, verdicts=verdicts)
+
+
+def find_verdicts(study: Study, networks: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
+    """The verdicts of ``confirm``, from where an earlier call has left them, if it has.
+
+    Where it has not, the study's connection holds afterwards what these numbers say.
+    """
+    method = Method.of(thresholds, RULES, study.fingerprints, networks)
+    if study.kept and study.kept.find(study.connection, "verdicts", _made_from(study, method)):
+        return study.connection.execute("FROM kept_verdicts ORDER BY rowid").df()
+    return confirm(study, networks, thresholds).verdicts
+
+
+def _made_from(study: Study, method: Method) -> list[object]:
+    periods = [[name, str(one.since), str(one.until)] for name, one in study.periods.items()]
+    return [method.describe("verdicts"), periods, study.is_fictional]
+
+
+def _keep_verdicts(
+    kept: KeptTables,
+    connection: duckdb.DuckDBPyConnection,
+    made_from: list[object],
+    verdicts: pd.DataFrame,
+) -> None:
+    def write(catalog: str) -> None:
+        connection.register("verdicts_at_hand", verdicts)
+        with single_threaded(connection):
+            step = {"kept_verdicts": "FROM verdicts_at_hand"}
+            create_tables(connection, step, {}, catalog=catalog)
+        connection.unregister("verdicts_at_hand")
+
+    kept.provide(connection, "verdicts", made_from, write)
 
 
 def count_states(whole: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.display.markup import is_publishing
 from analysis.display.show import show_finding, show_table, show_text
-from analysis.findings.confirmation import confirm
+from analysis.findings.confirmation import find_verdicts
 from analysis.findings.differences import compare_verdicts, gather
 from analysis.findings.study import Study
 from analysis.outcomes.thresholds import Thresholds
@@ -31,8 +31,8 @@ def read_published(
 
     In a notebook that somebody has opened they are those of the published report, where there is
     one: it tells a changed rule as well as a changed number. A page must not depend on what lies on
-    a disk: with other numbers the sites are judged again by the published ones, and then the
-    study's connection holds what those say.
+    a disk: with other numbers the sites are judged by the published ones too, unless they have been
+    before; the study's connection may then hold what those say.
 
     Args:
         networks: ``Study.networks``.
@@ -45,7 +45,7 @@ def read_published(
     if not is_publishing() and (published / "verdicts.csv").is_file():
         return read_table(published, "verdicts"), "the published report"
     if thresholds.changes():
-        return confirm(study, networks, Thresholds()).verdicts, "the published numbers"
+        return find_verdicts(study, networks, Thresholds()), "the published numbers"
     return None
 
 

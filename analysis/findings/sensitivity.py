@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import duckdb
 import pandas as pd
 
-from analysis.findings.stages import SOURCES, Method, make_stages
+from analysis.findings.stages import TABLES, Method, make_stages
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.macros import single_threaded
 from analysis.outcomes.moved import Base, find_moved, move_features, move_outcomes, put_in_place
@@ -184,7 +184,7 @@ def _judge_all(
 ) -> tuple[Pairs, dict[tuple[str, float], Pairs]]:
     """What is listed by the numbers in use, and by each threshold and value."""
     make_stages(kept, connection, method)
-    base = Base(*(kept.catalog(stage, method.describe(stage)) for stage in SOURCES))
+    base = Base(*(kept.catalog(stage, method.describe(stage)) for stage in TABLES))
     expected = learn_expectation(connection, method.thresholds)
     lists: dict[_Key, Pairs] = {}
     waiting = deque(values)

@@ -37,7 +37,17 @@ SOURCES: Mapping[Stage, Sequence[str]] = {
     ),
     "rules": ("outcomes/outcomes.py", "outcomes/guards.py", "outcomes/rules.py"),
     "sessions": ("verdicts/sessions.py",),
+    "verdicts": (
+        "period.py", "vocabulary.py", "verdicts/blocks.py", "verdicts/cells.py",
+        "verdicts/chance.py", "verdicts/expectation.py", "verdicts/facts.py",
+        "verdicts/intervals.py", "verdicts/rates.py", "verdicts/reasons.py",
+        "verdicts/robustness.py", "verdicts/schedules.py", "verdicts/series.py",
+        "verdicts/states.py", "verdicts/stretches.py", "verdicts/verdicts.py",
+        "verdicts/withholding.py", "verdicts/witnesses.py", "findings/confirmation.py",
+    ),
 }  # fmt: skip
+#: The stages that leave tables in a connection; the last one leaves a judgement.
+TABLES = STAGES[:-1]
 _LIBRARIES = ("duckdb", "publicsuffixlist")
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -106,7 +116,7 @@ def make_stages(
         connection: holds ``observations``.
         method: what decides them.
     """
-    for stage in SOURCES:
+    for stage in TABLES:
         make_stage(kept, connection, method, stage)
 
 

@@ -66,12 +66,20 @@ class KeptTables:
         Raises:
             SourceError: there is no room for them.
         """
+        if self.find(connection, stage, made_from):
+            return False
         catalog = self.catalog(stage, made_from)
-        is_missing = catalog not in _catalogs(connection) and not self._open(connection, catalog)
-        if is_missing:
-            self._make(connection, catalog, make)
+        self._make(connection, catalog, make)
         _prefer(connection, catalog)
-        return is_missing
+        return True
+
+    def find(self, connection: duckdb.DuckDBPyConnection, stage: str, made_from: object) -> bool:
+        """The same of tables that were made earlier; says whether they were."""
+        catalog = self.catalog(stage, made_from)
+        if catalog not in _catalogs(connection) and not self._open(connection, catalog):
+            return False
+        _prefer(connection, catalog)
+        return True
 
     def catalog(self, stage: str, made_from: object) -> str:
         """The catalog in which ``provide`` lets a connection find the tables of a stage."""
