@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 from analysis.auditing.audit import audit_claims, count_results, show_audit
-from analysis.auditing.changes import compare_reports, find_causes
+from analysis.auditing.changes import compare_reports, find_causes, show_changes
 from analysis.auditing.claims import DRAFTS, Draft, load_draft
 from analysis.auditing.lookups import Report, read_report
 from analysis.auditing.relations import RELATIONS, check
 from analysis.errors import ParameterError
+from analysis.languages.language import open_language
 from analysis.publishing.publishing import list_tables, write_run
 from analysis.tables import TABLES, read_table, write_table
 
@@ -298,6 +299,29 @@ def test_a_decision_is_a_cause(tmp_path: Path) -> None:
     assert changes[("site", "a.org")] == "data;decision"
     assert changes[("site", "b.org")] == changes[("finding", "F2")] == "decision"
     assert ("finding", "F3") not in changes
+
+
+def test_changes_are_said_in_the_language(tmp_path: Path) -> None:
+    """What is ours; findings are held against each other in English, and others' words stand."""
+    before = _report(tmp_path / "a", {"in.org": "ok", "out.org": "blocked"})
+    after = _report(tmp_path / "b", {"in.org": "likely_blocked"}, input_digest="b")
+    changes = compare_reports(before, after)
+    columns = ["kind", "item", "before", "after", "cause", "note"]
+    more = [
+        ["site", "c.org", "{x} <b>", "", "decision", "decided: {y}; what else"],
+        ["finding", "F2", "Three", "Four", "data", ""],
+    ]
+    changes = pd.concat([changes, pd.DataFrame(more, columns=columns)], ignore_index=True)
+    html = show_changes(changes, before, after, open_language("km"))
+    assert "មិនមានក្នុងបញ្ជី" in html
+    assert "ទំនងត្រូវបានបិទខ្ទប់" in html
+    outside = re.sub('<div lang="en">.*?</table>', "", html, flags=re.DOTALL)
+    assert "Three" in html
+    assert "Three" not in outside
+    english = {"not listed", "Likely blocked", "Data", "Before", "Sites that changed"}
+    assert not english & set(re.findall(r">([^<>]+)<", outside))
+    assert "{x} &lt;b&gt;" in html
+    assert "{y}" in html
 
 
 def test_reports_of_two_countries_are_refused(command: Any, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
 from analysis import vocabulary
-from analysis.auditing.changes import HEADING, OF_RUN
+from analysis.auditing.changes import HEADING, NOT_LISTED, OF_RUN, WITHDRAWN
 from analysis.findings.annex import REASON_SENTENCES
 from analysis.languages.catalogue import catalogue_path, list_translated, read_catalogue
 from analysis.outcomes.rules import RULES_BY_ID
@@ -70,7 +70,8 @@ def _words() -> Iterator[tuple[str, str]]:
     for name, value in vars(vocabulary).items():
         if name.isupper():
             yield from (("analysis/vocabulary.py", word) for word in _read(value))
-    yield "analysis/auditing/changes.py", HEADING
+    changed = (HEADING, NOT_LISTED, WITHDRAWN)
+    yield from (("analysis/auditing/changes.py", words) for words in changed)
     for words in OF_RUN.values():
         yield from (("analysis/auditing/changes.py", word) for word in words.values())
     yield from (("analysis/findings/annex.py", words) for words in REASON_SENTENCES.values())

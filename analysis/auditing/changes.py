@@ -37,7 +37,8 @@ OF_RUN: Mapping[str, Mapping[str, str]] = {
     },
     "reference": {"reference": "reference lists", "reference_snapshot": "snapshot of lists"},
 }
-_NOT_LISTED = "not listed"
+#: Words of a change that no list of words has.
+NOT_LISTED, WITHDRAWN = "not listed", "withdrawn"
 _COLUMNS = ["kind", "item", "before", "after", "cause", "note"]
 
 
@@ -92,8 +93,8 @@ def show_changes(
 ) -> Markup:
     """The section of the first page: what differs between the runs, and the changes by kind.
 
-    Changes on single networks are counted; the table has them. It is in English, as it is
-    published, whatever the language.
+    Changes on single networks are counted; the table has them. Findings are held against each
+    other by their claims in English, whatever the language.
     """
     compared = lang.say("Compared with the draft of {period}.", period=before.period)
     opening = [f"{compared} {_runs(before, after, lang)}", " ".join(_counts(changes, lang))]
@@ -102,17 +103,57 @@ def show_changes(
     shown = changes[changes["kind"] != "site_network"]
     if shown["note"].nunique() < 2:  # the opening says it
         shown = shown.drop(columns="note")
-    for kind, words in KINDS.items():
-        rows = shown[shown["kind"] == kind].drop(columns="kind")
-        rows = rows.rename(columns={"item": "domain"}) if kind == "site" else rows
-        if len(rows):
-            tables += render_table(
-                rows, f"{words} that changed", "", 12,
-                {"item": words.rstrip("s"), "before": "Before", "after": "Now"},
-            )  # fmt: skip
-    if lang != ENGLISH:
-        tables = Markup('<div lang="{}">{}</div>').format(ENGLISH.code, tables)
+    headings = {"before": lang.say("Before"), "after": lang.say("Now")}
+    captions = {
+        "number": (lang.say("Numbers that changed"), lang.say("Number")),
+        "finding": (lang.say("Findings that changed"), lang.say("Finding")),
+        "site": (lang.say("Sites that changed"), lang.say("Site")),
+    }
+    for kind, (caption, item) in captions.items():
+        rows = _say_rows(shown[shown["kind"] == kind].drop(columns="kind"), kind, lang)
+        if rows.empty:
+            continue
+        table = render_table(rows, caption, "", 12, {"item": item, **headings}, lang=lang)
+        if kind == "finding" and lang != ENGLISH:
+            table = Markup('<div lang="{}">{}</div>').format(ENGLISH.code, table)
+        tables += table
     return content + tables
+
+
+#: What the columns of a site's change hold, besides what somebody else's report may.
+_SAID = {NOT_LISTED, WITHDRAWN, *(state.words for state in STATES.values()), *DECISIONS.values()}
+
+
+def _say_rows(rows: pd.DataFrame, kind: str, lang: Language) -> pd.DataFrame:
+    """The rows of one kind, in the words of a language as far as they are ours."""
+    said = rows.assign(
+        cause=[
+            ";".join(lang.say(CAUSES[one]) if one in CAUSES else one for one in cause.split(";"))
+            for cause in rows["cause"]
+        ]
+    )
+    if "note" in said:
+        said["note"] = [_say_note(note, lang) for note in said["note"]]
+    if kind != "site":
+        return said
+    for name in ("before", "after"):
+        said[name] = [lang.say(words) if words in _SAID else words for words in said[name]]
+    return said.rename(columns={"item": "domain"})
+
+
+def _say_note(note: str, lang: Language) -> str:
+    """What differs between the runs and what was decided, in the words of a language."""
+    known = {words for of_cause in OF_RUN.values() for words in of_cause.values()}
+    parts = []
+    for part in note.split("; "):
+        verb, _, told = part.partition(": ")
+        words = [lang.say(one) if one in known | _SAID else one for one in told.split(", ")]
+        said = {
+            "differs": lang.say("differs: {what}", what=words),
+            "decided": lang.say("decided: {what}", what=words),
+        }
+        parts.append(said.get(verb, part))
+    return "; ".join(parts)
 
 
 def as_text(changes: pd.DataFrame, before: Report, after: Report) -> Iterator[str]:
@@ -207,7 +248,7 @@ def _words(state: object, report: Report) -> str:
 def _sites(report: Report, names: Set[str]) -> Values:
     """Of these sites the state on the list, or that a tested one is not on it."""
     tested = {*read_table(report.tables, "verdicts")["domain"]} & names
-    return {**dict.fromkeys(tested, _NOT_LISTED), **_listed(report)}
+    return {**dict.fromkeys(tested, NOT_LISTED), **_listed(report)}
 
 
 def _site_networks(report: Report) -> Values:
@@ -242,7 +283,7 @@ def _with_decisions(changes: pd.DataFrame, before: Report, after: Report) -> pd.
     cause = ";".join([*find_causes(before, after), "decision"])
     for item, old, new in _differences(_decisions(before), _decisions(after)):
         kind = "finding" if item[:1] == "F" and item[1:].isdigit() else "site"
-        note = f"decided: {new or 'withdrawn'}"
+        note = f"decided: {new or WITHDRAWN}"
         row = by_key.get((kind, item))
         if row:
             row |= {"cause": cause, "note": "; ".join(filter(None, (row["note"], note)))}
