@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import random
+import re
 import resource
 import sys
 import tempfile
@@ -218,18 +219,26 @@ class Fuzzer:
             self.run("manifest", partial(read_manifest, content, "M"))
 
     def shares(self, count: int, folder: Path) -> None:
-        """A share's tables with other columns, types and values, and a manifest that says so."""
-        columns = [(path, name) for path in sorted(folder.glob("*.parquet"))
-                   for name in pq.read_schema(path).names]  # fmt: skip
+        """A share with other columns, types and values, and a manifest that says so."""
+        months, (packed,) = sorted(folder.glob("*.parquet")), folder.glob("objects-*")
+        with pa.input_stream(str(packed), compression="zstd") as stream:
+            objects = json.loads(stream.read())
+        targets = [(path, name) for path in months for name in pq.read_schema(path).names]
+        targets += [(packed, place) for place in places(objects)]
         for number in range(count):
             copy = self.scratch / "share" / str(number)
             copy.mkdir(parents=True)
             told = json.loads((folder / MANIFEST).read_text())
-            path, column = columns[number % len(columns)]
-            for other in folder.glob("*.parquet"):
-                content = self._table(other, column) if other == path else other.read_bytes()
+            path, place = targets[number % len(targets)]
+            for other in (*months, packed):
+                content = other.read_bytes()
+                if other == path == packed:
+                    listed = json.dumps(spoilt(self.chance, objects, place)).encode()
+                    content = pa.Codec("zstd").compress(listed, asbytes=True)
+                elif other == path:
+                    content = self._table(other, place)
                 digest = hashlib.sha256(content).hexdigest()
-                name = f"{other.name[: -len('-0123456789abcdef.parquet')]}-{digest[:16]}.parquet"
+                name = re.sub(r"[0-9a-f]{16}(?=\.)", digest[:16], other.name)
                 del told["files"][other.name]
                 told["files"][name] = {"size": len(content), "sha256": digest}
                 (copy / name).write_bytes(content)

@@ -5,12 +5,15 @@ import hashlib
 import io
 import json
 import os
+import re
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -227,29 +230,54 @@ _FORGERIES: dict[str, tuple[str, Callable[[pa.Table], pa.Table], str]] = {
         ),
         "column object_key cannot have",
     ),
-    "no such key": ("objects", _texts("key"), "a key is none of QQ"),
-    "a number's text": ("objects", _texts("row_count"), "column row_count must be BIGINT"),
+}  # fmt: skip
+
+_FORGED_LISTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "no such key": (lambda told: told["files"][0].update(key="x"), "a key is none of QQ"),
+    "a key twice": (lambda told: told["files"].extend(told["files"]), "a key stands twice"),
+    "a number's text": (lambda told: told["files"][0].update(row_count="x"), "Expected `int`"),
+    "a count below nothing": (lambda told: told["files"][0].update(row_count=-1), ">= 0"),
+    "words of the ledger": (lambda told: told["files"][0].update(ledger={"x": 1}), "matching rege"),
+    "many words of it": (
+        lambda told: told["files"][0].update(ledger={f"invalid:{n}": 1 for n in range(101)}),
+        "length <= 100",
+    ),
+    "brackets": (lambda told: told.update(files=json.loads("[" * 500 + "]" * 500)), "Expected `"),
+    "zeros": (lambda told: told.update(zeros="0" * 64_000_000), "more than 64 MB"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", _FORGERIES)
+def _replace(folder: Path, told: dict[str, Any], name: str, content: bytes) -> None:
+    """Put other content in the place of a shared file, for which the manifest vouches."""
+    (folder / name).unlink(missing_ok=True)
+    del told["files"][name]
+    digest = hashlib.sha256(content).hexdigest()
+    new = re.sub(r"[0-9a-f]{16}(?=\.)", digest[:16], name)
+    (folder / new).write_bytes(content)
+    told["files"][new] = {"size": len(content), "sha256": digest}
+
+
+@pytest.mark.parametrize("name", [*_FORGERIES, *_FORGED_LISTS])
 def test_a_share_that_no_workbook_wrote_is_refused(shared: Path, tmp_path: Path, name: str) -> None:
     """With status 4, the file and the column; its digests are right."""
-    start, forge, message = _FORGERIES[name]
+    folder = shutil.copytree(shared, tmp_path / "forged")
     told = json.loads((shared / MANIFEST).read_text())
-    for path in shared.glob("*.parquet"):
-        file = tmp_path / path.name
-        file.write_bytes(path.read_bytes())
-        if path.name.startswith(start):
-            del told["files"][path.name]
-            pq.write_table(forge(pq.read_table(path)), file)
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
-            file = file.rename(tmp_path / f"{path.name[: -len('0123456789abcdef.parquet')]}"
-                               f"{digest[:16]}.parquet")  # fmt: skip
-            told["files"][file.name] = {"size": file.stat().st_size, "sha256": digest}
-    (tmp_path / MANIFEST).write_text(json.dumps(told))
+    if name in _FORGERIES:
+        start, forge, message = _FORGERIES[name]
+        (month,) = folder.glob(f"{start}*")
+        pq.write_table(forge(pq.read_table(month)), tmp_path / "month")
+        _replace(folder, told, month.name, (tmp_path / "month").read_bytes())
+    else:
+        change, message = _FORGED_LISTS[name]
+        (packed,) = folder.glob("objects-*")
+        with pa.input_stream(str(packed), compression="zstd") as stream:
+            listed = json.loads(stream.read())
+        change(listed)
+        content = pa.Codec("zstd").compress(json.dumps(listed).encode(), asbytes=True)
+        _replace(folder, told, packed.name, content)
+    (folder / MANIFEST).write_text(json.dumps(told))
     with pytest.raises(ContractError, match=message) as caught:
-        _ingest(tmp_path, tmp_path / "store")
+        _ingest(folder, tmp_path / "store")
     assert caught.value.exit_status == 4
     assert not list((tmp_path / "store").rglob(MANIFEST))
 

@@ -56,7 +56,9 @@ class Provenance:
     schema_version: int
     fingerprints: Digest
     row_count: Count
-    ledger: dict[Reason, Count] = field(default_factory=dict)
+    ledger: Annotated[dict[Reason, Count], msgspec.Meta(max_length=100)] = field(
+        default_factory=dict
+    )
 
     def is_current(self, item: ArchiveObject, fingerprints: str) -> bool:
         """Whether reading the object, as it is now, would give the same file again."""

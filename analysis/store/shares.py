@@ -3,7 +3,7 @@
 A share is a folder, on a disk or behind a URL::
 
     MANIFEST.json               what it is, under what licence, and each file's size and SHA-256
-    objects-<digest>.parquet    one row an archive object, with the ledger of its other lines
+    objects-<digest>.json.zst   what became of each archive object, with the ledger of its lines
     2024-01-<digest>.parquet    the observations of a month, with the object of each
 
 Lines of other days and countries are counted in the ledger and left out. A measurement that came
@@ -13,8 +13,8 @@ twice is there twice, so that any part of the period can be reported as if from 
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +30,7 @@ from analysis.period import Period
 from analysis.reference import countries
 from analysis.sources import ooni
 from analysis.sources.files import OBJECT_BYTES, limit_of
-from analysis.store.checking import check_observations, open_foreign
+from analysis.store.checking import check_observations
 from analysis.store.collection import Collection, Excerpt
 from analysis.store.database import Observations
 from analysis.store.provenance import Count, Digest, NotRead, Provenance
@@ -39,12 +39,15 @@ from analysis.store.study_file import add_every_row, explain_failures, write_par
 from analysis.temporary_folders import TemporaryFolder
 
 MANIFEST = "MANIFEST.json"
-FORMAT = "censorship-report-workbook, shared observations, 1"
+FORMAT = "censorship-report-workbook, shared observations, 2"
 FOLDER = "shares"
 OBJECTS = "objects"
 
 #: What a file of a share is called.
-NAME = re.compile(rf"(?:{OBJECTS}|\d{{4}}-\d{{2}})-[0-9a-f]{{16}}\.parquet")
+NAME = re.compile(
+    rf"(?P<objects>{OBJECTS})-[0-9a-f]{{16}}\.json\.zst"
+    r"|(?P<month>\d{4}-\d{2})-[0-9a-f]{16}\.parquet"
+)
 
 _Country = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z")]
 _SourceId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,60}\Z")]
@@ -101,11 +104,10 @@ def read_manifest(content: bytes, name: str) -> Manifest:
     """
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-        names = list(manifest.files)
-        stems = [name[: -len("-0123456789abcdef.parquet")] for name in names]
+        named = map(NAME.fullmatch, manifest.files)
+        stems = [parts and (parts["objects"] or parts["month"]) for parts in named]
         wanted = {OBJECTS, *(f"{month.since:%Y-%m}" for month in manifest.period.months())}
-        is_one = all(map(NAME.fullmatch, names)) and OBJECTS in stems and wanted.issuperset(stems)
-        is_one = is_one and len(set(stems)) == len(stems)
+        is_one = OBJECTS in stems and wanted.issuperset(stems) and len(set(stems)) == len(stems)
     except (msgspec.DecodeError, UnicodeDecodeError, ParameterError, RecursionError):
         is_one = False
     if not is_one or manifest.format != FORMAT:
@@ -136,9 +138,9 @@ def open_share(store: Store, manifest: Manifest) -> Collection:
     names = sorted(manifest.files)
     objects = next(name for name in names if name.startswith(OBJECTS))
     months = tuple(name for name in names if name != objects)
-    files, not_read = _read_objects(store, manifest, objects)
+    told = _read_objects(store, manifest, objects)
     excerpt = Excerpt(manifest.probe_cc, manifest.period, manifest.folder, months)
-    collection = Collection(store, manifest.source_id, files, not_read, excerpt=excerpt)
+    collection = Collection(store, manifest.source_id, told.files, told.not_read, excerpt=excerpt)
     if not months or collection.digest != manifest.observations_digest:
         raise SourceError(
             f"{objects} is not of the observations that {MANIFEST} speaks of", resumes=False
@@ -158,66 +160,34 @@ def reopen_share(store: Store, folder: str) -> Collection | None:
     return open_share(store, manifest)
 
 
-_OBJECTS = pa.schema(
-    [
-        ("key", pa.string()),
-        ("size", pa.int64()),
-        ("sha256", pa.string()),
-        ("fingerprints", pa.string()),
-        ("row_count", pa.int64()),
-        ("ledger", pa.map_(pa.string(), pa.int64())),
-        ("why", pa.string()),
-    ]
-)
+class _Objects(msgspec.Struct, frozen=True):
+    """What became of each object, by key."""
+
+    files: tuple[Provenance, ...]
+    not_read: tuple[NotRead, ...]
 
 
-def _table_of_objects(files: Sequence[Provenance], not_read: Sequence[NotRead]) -> pa.Table:
-    """One row an object, by key; ``why`` says of those that could not be read why not.
-
-    The ETag stays behind: it says when a file of somebody's disk was written.
-    """
-    rows = [asdict(file) | {"ledger": sorted(file.ledger.items())} for file in files]
-    nothing = {"size": 0, "sha256": "", "fingerprints": "", "row_count": 0, "ledger": []}
-    rows += [asdict(item) | nothing for item in not_read]
-    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["key"]), _OBJECTS)
-
-
-def _read_objects(
-    store: Store, manifest: Manifest, name: str
-) -> tuple[tuple[Provenance, ...], tuple[NotRead, ...]]:
+def _read_objects(store: Store, manifest: Manifest, name: str) -> _Objects:
     """Raises ContractError where it is no list of objects of the country."""
-    same = {"etag": "", "schema_version": SCHEMA_VERSION}
-    files: list[Provenance] = []
-    not_read: list[NotRead] = []
-    with TemporaryFolder("workbook-import-") as scratch:
-        (path,) = store.local_paths([f"{manifest.folder}/{name}"], scratch)
-        with open_foreign(path, name, _OBJECTS) as connection:
-            ((is_bounded,),) = connection.execute(_LONGEST_OBJECT).fetchall()
-            if not is_bounded:
-                raise ContractError(f"{name}: its keys, reasons or ledgers are none")
-            columns = ", ".join(_OBJECTS.names)
-            rows = connection.execute(f"SELECT {columns} FROM foreign_row ORDER BY key")
-            while told := rows.fetchone():
-                row = same | dict(zip(_OBJECTS.names, told, strict=True))
-                if row["why"] is None:
-                    files.append(msgspec.convert(row, Provenance))
-                else:
-                    not_read.append(msgspec.convert(row, NotRead))
-    keys = {file.key for file in files} | {item.key for item in not_read}
-    if len(keys) < len(files) + len(not_read):
-        raise ContractError(f"{name} is no list of objects: a key stands twice")
-    if not all(ooni.holds_country(key, manifest.probe_cc) for key in keys):
-        raise ContractError(f"{name} is no list of objects: a key is none of {manifest.probe_cc}")
-    return tuple(files), tuple(not_read)
+    try:
+        with TemporaryFolder("workbook-import-") as scratch:
+            (path,) = store.local_paths([f"{manifest.folder}/{name}"], scratch)
+            with pa.input_stream(str(path), compression="zstd") as stream:
+                content = stream.read(_MOST_OBJECTS + 1)
+        if len(content) > _MOST_OBJECTS:
+            raise ValueError(f"it holds more than {_MOST_OBJECTS / 1e6:g} MB")
+        objects = msgspec.json.decode(content, type=_Objects)
+        keys = {file.key for file in objects.files} | {item.key for item in objects.not_read}
+        if len(keys) < len(objects.files) + len(objects.not_read):
+            raise ValueError("a key stands twice")
+        if not all(ooni.holds_country(key, manifest.probe_cc) for key in keys):
+            raise ValueError(f"a key is none of {manifest.probe_cc}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ContractError(f"{name} is no list of objects: {error}") from None
+    return objects
 
 
-# Looked at before anything of it is held. Ten years of a country have half as many objects.
-_LONGEST_OBJECT = """
-SELECT count(*) <= 500_000 AND coalesce(max(len(key)), 0) <= 1024
-    AND coalesce(max(len(why)), 0) <= 1024 AND coalesce(sum(cardinality(ledger)), 0) <= 2_000_000
-    AND coalesce(max(len(sha256)), 0) <= 64 AND coalesce(max(len(fingerprints)), 0) <= 64
-FROM foreign_row
-"""
+_MOST_OBJECTS = 64_000_000  # bytes of the list; ten years of a country have less than half
 
 
 def check_rows(collection: Collection, manifest: Manifest) -> None:
@@ -315,7 +285,7 @@ def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> M
             )
         add_every_row(observations.connection, collection, observations.scratch)
         parts = _write_parts(observations, collection, probe_cc, period)
-        files = dict(_put(target, stem, path) for stem, path in parts)
+        files = dict(_put(target, stem, suffix, content) for stem, suffix, content in parts)
     licence, attribution = _FICTIONAL if countries.is_fictional(probe_cc) else _OONI
     manifest = Manifest(
         format=FORMAT,
@@ -340,34 +310,35 @@ def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> M
 
 def _write_parts(
     observations: Observations, collection: Collection, probe_cc: str, period: Period
-) -> Iterator[tuple[str, Path]]:
-    """The files, one after the other: what each is of, and where it is for the moment."""
+) -> Iterator[tuple[str, str, bytes]]:
+    """The files, one after the other: what each is of, how its name ends, and its content."""
     connection, path = observations.connection, observations.scratch / "shared.parquet"
     for month in period.months():
         scope = {"cc": probe_cc, "since": month.since, "until": month.until}
         write_parquet(connection, _ROWS, scope, path, level=_LEVEL)
         if pq.read_metadata(path).num_rows:
-            yield f"{month.since:%Y-%m}", path
+            yield f"{month.since:%Y-%m}", ".parquet", path.read_bytes()
     scope = {"cc": probe_cc, "since": period.since, "until": period.until}
     left_out = {key: counts for key, *counts in connection.execute(_LEFT_OUT, scope).fetchall()}
-    files = [_trim(file, *left_out.get(file.key, (0, 0))) for file in collection.files]
-    connection.register("objects", _table_of_objects(files, collection.not_read))
-    write_parquet(connection, "SELECT * FROM objects", {}, path, level=_LEVEL)
-    connection.unregister("objects")
-    yield OBJECTS, path
+    files = tuple(_trim(file, *left_out.get(file.key, (0, 0))) for file in collection.files)
+    listed = msgspec.json.encode(_Objects(files, collection.not_read))
+    packed = pa.Codec("zstd", compression_level=_LEVEL).compress(listed, asbytes=True)
+    yield OBJECTS, ".json.zst", packed
 
 
 def _trim(file: Provenance, other_country: int, out_of_period: int) -> Provenance:
-    """The provenance of an object of which some rows are left out."""
+    """The provenance of an object of which some rows are left out.
+
+    The ETag stays behind: it says when a file of somebody's disk was written.
+    """
     left_out = Counter(other_country=other_country, out_of_period=out_of_period)
     ledger = dict(sorted((Counter(file.ledger) + left_out).items()))
-    return replace(file, row_count=file.row_count - left_out.total(), ledger=ledger)
+    return replace(file, etag="", row_count=file.row_count - left_out.total(), ledger=ledger)
 
 
-def _put(target: Store, stem: str, path: Path) -> tuple[str, SharedFile]:
-    content = path.read_bytes()
+def _put(target: Store, stem: str, suffix: str, content: bytes) -> tuple[str, SharedFile]:
     digest = hashlib.sha256(content).hexdigest()
-    name = f"{stem}-{digest[:16]}.parquet"
+    name = f"{stem}-{digest[:16]}{suffix}"
     if target.digest(name) != digest:
         target.write_bytes(name, content)
     return name, SharedFile(len(content), digest)
