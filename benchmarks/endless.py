@@ -102,8 +102,8 @@ def _bomb() -> bytes:
 
 def _manifest() -> bytes:
     """That of a share whose files nobody could hold."""
-    files = {name: {"size": 10**15, "sha256": "0" * 64}
-             for name in (f"objects-{'0' * 16}.json.zst", f"2024-07-{'0' * 16}.parquet")}  # fmt: skip
+    names = (f"objects-{'0' * 16}.json.zst", f"2024-07-{'0' * 16}.parquet")
+    files = {name: {"size": 10**15, "sha256": "0" * 64} for name in names}
     told = {
         "format": FORMAT, "probe_cc": _CC, "since": "2024-07-01", "until": "2024-08-01",
         "source_id": "a", "schema_version": SCHEMA_VERSION, "observations_digest": "0" * 64,
