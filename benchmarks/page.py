@@ -135,13 +135,28 @@ def _of_judging(found: Sequence[Results]) -> Section:
 
 
 def _of_report(found: Results) -> Section:
-    rows = [(f"{found['measurement_count']:,}", f"{found['first_seconds']:,.0f}",
-             f"{found['seconds']:,.0f}")]  # fmt: skip
+    runs = {"first": "anew", "again": "again", "changed": "with one number changed"}
+    names = list(found["first"]["notebooks"])
+    rows = [
+        (
+            told,
+            f"{found[run]['seconds']:,.0f}",
+            f"{found[run]['cpu']:,.0f}",
+            f"{found[run]['peak_mb']:,.0f}",
+            *(f"{found[run]['notebooks'].get(name, 0):,}" for name in names),
+        )
+        for run, told in runs.items()
+    ]
+    largest = max(found["pages"].values()) / 1e6
     note = (
-        "From another store: the first time it is imported into one file. Most of a report is the "
-        "sweep of all thresholds in notebook 5, which judges every site some forty times."
+        f"{found['measurement_count']:,} measurements from another store, two notebooks at a time. "
+        "The first run imports them into one file and makes every stage; the others open what it "
+        "has left in STORE/stages, and make again what the number acts on, the sweep included. "
+        "MB are those of the largest process; the notebooks' seconds are by the clock. The largest "
+        f"of the notebooks' pages has {largest:.1f} MB."
     )
-    return Section("A report from Parquet", note, ("measurements", "first, s", "again, s"), rows)
+    columns = ("a report", "s", "s of processors", "MB", *names)
+    return Section("A report from Parquet", note, columns, rows)
 
 
 def markdown(found: Sequence[Section], day: str, figure: str) -> str:

@@ -4,6 +4,8 @@ The source is another store, made of the rows that ``judging`` multiplies: no ar
 """
 
 import json
+import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -23,30 +25,57 @@ from benchmarks.judging import PERIOD, PROBE_CC, write_rows
 _KEY = "raw/20240101/00/QQ/webconnectivity/2024010100_QQ_webconnectivity.n0.0.jsonl.gz"
 
 
-def measure(row_count: int = 240_000) -> dict[str, Any]:
-    """Publish a report twice: the second run finds the study's file that the first has made.
+#: One number that acts early: all stages but the first are made again.
+_CHANGE = "floor_sessions=6"
+
+
+def measure(row_count: int = 2_400_000) -> dict[str, Any]:
+    """Publish a report three times: anew, again, and with one number changed.
+
+    The first finds nothing but the other store; the others find the stages that it has left.
 
     Returns:
-        ``measurement_count``, ``first_seconds``, and ``seconds`` of the second report.
+        ``measurement_count``, and of ``first, again, changed`` what ``_run`` says.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (rows,) = write_rows(folder, [row_count])
         count = write_store(rows, folder / "large")
+        rows.unlink()
         words = [f"PROBE_CC={PROBE_CC}", f"SINCE={PERIOD.since}", f"UNTIL={PERIOD.until}",
-                 f"SOURCE={folder / 'large'}", f"STORE={folder / 'kept'}",
-                 f"OUT={folder / 'out'}"]  # fmt: skip
-        first, second = (_seconds(words, folder / "log.txt") for _ in range(2))
-    return {"measurement_count": count, "first_seconds": first, "seconds": second}
+                 f"SOURCE={folder / 'large'}", f"STORE={folder / 'kept'}"]  # fmt: skip
+        runs = {
+            name: _run([*words, *more, f"OUT={folder / name}"], folder / "log.txt")
+            for name, more in (("first", ()), ("again", ()), ("changed", (_CHANGE,)))
+        }
+        pages = {path.name: path.stat().st_size for path in (folder / "first").glob("*.html")}
+    return {"measurement_count": count, "pages": pages, **runs}
 
 
-def _seconds(words: list[str], log: Path) -> float:
-    started = time.perf_counter()
+def _run(words: list[str], log: Path) -> dict[str, Any]:
+    """Publish a report in a process of its own.
+
+    Returns:
+        ``seconds`` by the clock, ``cpu`` seconds of all its processes, ``peak_mb`` of the largest,
+        and by the clock those of each of the ``notebooks``.
+    """
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with log.open("w", encoding="utf-8") as said:
         command = [sys.executable, "-m", "analysis", "report", *words]
         if subprocess.run(command, check=False, stdout=said, stderr=said).returncode:
             raise RuntimeError(log.read_text(encoding="utf-8"))
-    return time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = _DONE.findall(log.read_text(encoding="utf-8"))
+    return {
+        "seconds": time.perf_counter() - started,
+        "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "peak_mb": after.ru_maxrss / 1024,
+        "notebooks": {name: int(seconds) for name, seconds in done},
+    }
+
+
+# As ``publishing.scheduling`` says it.
+_DONE = re.compile(r"^(\S+): done in (\d+) s", re.MULTILINE)
 
 
 def write_store(rows: Path, store: Path) -> int:
@@ -58,7 +87,7 @@ def write_store(rows: Path, store: Path) -> int:
     made = Provenance(_KEY, 0, "", "0" * 64, SCHEMA_VERSION, Fingerprints().digest, count)
     said = json.dumps(asdict(made), sort_keys=True)
     columns = ", ".join(
-        "row_number() OVER () AS line_number" if name == "line_number" else name
+        "(row_number() OVER ())::UINTEGER AS line_number" if name == "line_number" else name
         for name in OBSERVATION.names
     )
     connection.execute(

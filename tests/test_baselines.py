@@ -26,6 +26,7 @@ from analysis.findings.other_methods import (
 )
 from analysis.findings.sensitivity import ENDS, GRID, sweep
 from analysis.observations.fingerprints import Fingerprints
+from analysis.outcomes import features, moved, profiles
 from analysis.outcomes.features import add_features
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
@@ -359,6 +360,16 @@ def test_every_threshold_that_moves_a_state_is_swept() -> None:
     assert set(GRID) == set(ENDS) == names
     for name, values in ENDS.items():
         assert min(values) < getattr(Thresholds(), name) < max(values), name
+
+
+def test_the_sweep_knows_whatever_a_number_may_move() -> None:
+    """A table that another step comes to look up has to be compared as well."""
+    looked_up = set(re.findall(r"LEFT JOIN (\w+)", profiles.PROFILED))
+    assert looked_up == {*moved._BY_ROW, *moved._BY_VALUE}
+    views = "".join(features._VIEWS.values())
+    assert set(re.findall(r"LEFT JOIN (\w+)", views)) == {"name_pool", "vouched", "ipv6", "sites"}
+    assert not re.search(r"\$\w", features._IPV6 + views)
+    assert set(re.findall(r"\$(\w+)", features.FEATURES + features.SERVING)) == {"body_match"}
 
 
 def _world() -> list[Row]:
