@@ -103,8 +103,8 @@ def measure(sizes: tuple[Size, ...] = SIZES) -> list[dict[str, Any]]:
 
     Returns:
         One mapping per size: ``measurement_count``, ``pair_count`` (site × network), ``seconds``
-        and ``group_by_seconds`` (medians), their median ``ratio`` and the highest resident
-        memory, ``peak_mb``; and the same of the counts of ``queries``, under ``query_``….
+        and ``group_by_seconds`` of processors (medians), their median ``ratio`` and the highest
+        resident memory, ``peak_mb``; and the same of the counts of ``queries``, under ``query_``….
     """
     with tempfile.TemporaryDirectory() as scratch:
         paths = write_rows(Path(scratch), [size.row_count for size in sizes])
@@ -157,14 +157,14 @@ def _in_a_process(what: str, path: Path) -> dict[str, Any]:
 
 
 def judge(path: str) -> dict[str, Any]:
-    """Judge the rows of one Parquet file, as a report does."""
+    """Judge the rows of one Parquet file, as a report does; seconds are those of processors."""
     with tempfile.TemporaryDirectory() as scratch:
         connection = connect(Path(scratch) / "judged.duckdb", threads=2)
         limit_memory(connection, pq.read_metadata(path).num_rows)
         connection.execute(f"CREATE VIEW observations AS SELECT * FROM read_parquet('{path}')")
-        started = time.perf_counter()
+        started = time.process_time()
         pairs = connection.execute(GROUP_BY).fetchall()
-        grouped = time.perf_counter()
+        grouped = time.process_time()
         counts = {"measurement_count": sum(pair[2] for pair in pairs), "pair_count": len(pairs)}
         networks = {pair[1] for pair in pairs}
         del pairs  # tens of MB of rows that no report holds
@@ -173,7 +173,7 @@ def judge(path: str) -> dict[str, Any]:
         add_sessions(connection, networks, {}, Thresholds())
         periods = {"all": PERIOD, "first": first, "second": second}
         judgement = judge_cells(connection, periods, Thresholds(), has_explorer=True)
-        ended = time.perf_counter()
+        ended = time.process_time()
         assert len(judgement.verdicts)
         connection.close()
     return {

@@ -125,7 +125,8 @@ def _of_judging(found: Sequence[Results]) -> Section:
         for size in found
     ]
     note = (
-        "From one Parquet file, two threads, each round in a process of its own. The group-by "
+        "Seconds of processors, from one Parquet file, two threads, each round in a process of its "
+        "own; other work on the machine moves them little. The group-by "
         "counts measurements and sessions by site and network; the counts are all those of "
         "notebooks 1 and 3; the verdicts come with their intervals."
     )
@@ -239,6 +240,6 @@ def _draw_times(axes: Axes, sizes: Sequence[Results]) -> None:
     axes.set_xticks(counts, [f"{count / 1e6:.2g} million" for count in counts])
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")
-    axes.set_ylabel("seconds")
+    axes.set_ylabel("seconds of processors")
     axes.set_xlabel("measurements")
     axes.set_title("From Parquet to answers", loc="left")
