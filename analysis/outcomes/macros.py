@@ -19,11 +19,13 @@ _FAILURES = {
         "connection_reset", "eof_error", "connection_aborted", "connection_lost_error",
         "connection_done", "response_never_received",
     ),
-    "is_timeout": (
+    # Nobody answered: the time ran out, or a router on the way said that nothing lies there. A lost
+    # route shows as either.
+    "is_silence": (
         "generic_timeout_error", "timed_out", "tcp_timed_out_error", "deferred_timeout_error",
-        "task_timed_out",
+        "task_timed_out", "host_unreachable",
     ),
-    "is_refusal": ("connection_refused", "host_unreachable", "connection_refused_error"),
+    "is_refusal": ("connection_refused", "connection_refused_error"),
     # A resolver's own answer. ``dns_non_recoverable_failure`` is how the C library tells of a
     # refusal; of a failure of the server it says that one may try again.
     "is_denial": ("dns_no_answer", "dns_refused_error", "dns_non_recoverable_failure"),

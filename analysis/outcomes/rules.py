@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.vocabulary import MECHANISMS, SET_ASIDE_REASONS
 
 #: Counts up with every change that can move a verdict; printed with each report.
-RULES_VERSION = 8
+RULES_VERSION = 9
 
 Layer = Literal["dns", "tcp", "tls", "http"]
 LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")
@@ -320,7 +320,7 @@ DNS_RULES: tuple[Rule, ...] = (
     Rule(
         rule_id="dns.timeout",
         # EAI_AGAIN is what the system says where its resolver did not answer in time
-        condition="is_timeout(dns_failure) OR dns_failure = 'dns_temporary_failure'",
+        condition="is_silence(dns_failure) OR dns_failure = 'dns_temporary_failure'",
         outcome="blocked",
         mechanism="dns.timeout",
         comment="The resolver does not answer for this name; the control resolves it.",
@@ -385,8 +385,7 @@ TCP_RULES: tuple[Rule, ...] = (
         condition="is_refusal(tcp_failure)",
         outcome="blocked",
         mechanism="tcp.refused",
-        comment="The site's address refuses or its host is unreachable; the control connects to "
-        "it.",
+        comment="The site's address refuses; the control connects to it.",
     ),
     Rule(
         rule_id="tcp.reset",
@@ -400,8 +399,8 @@ TCP_RULES: tuple[Rule, ...] = (
         condition="tcp_result = 'blocked'",
         outcome="blocked",
         mechanism="tcp.timeout",
-        comment="The connection to the site's address does not come about; the control connects "
-        "to it.",
+        comment="The connection to the site's address does not come about, because nobody answers "
+        "or because no way leads there; the control connects to it.",
     ),
     Rule(
         rule_id="tcp.fails_for_control_too",
@@ -474,7 +473,7 @@ TLS_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="tls.timeout",
-        condition="is_timeout(tls_failure)",
+        condition="is_silence(tls_failure)",
         outcome="blocked",
         mechanism="tls.timeout",
         comment="The handshake stalls; the control completes it.",
@@ -637,7 +636,7 @@ HTTP_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="http.redirect_target_unconnected",
-        condition="fails_at_target AND redirect_layer = 'tcp' AND is_timeout(http_failure)",
+        condition="fails_at_target AND redirect_layer = 'tcp' AND is_silence(http_failure)",
         outcome="blocked",
         mechanism="tcp.timeout",
         is_about_target=True,
@@ -645,7 +644,7 @@ HTTP_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="http.redirect_target_tls_timeout",
-        condition="fails_at_target AND redirect_layer = 'tls' AND is_timeout(http_failure)",
+        condition="fails_at_target AND redirect_layer = 'tls' AND is_silence(http_failure)",
         outcome="blocked",
         mechanism="tls.timeout",
         is_about_target=True,
@@ -654,7 +653,7 @@ HTTP_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="http.redirect_target_timeout",
-        condition="fails_at_target AND is_timeout(http_failure)",
+        condition="fails_at_target AND is_silence(http_failure)",
         outcome="blocked",
         mechanism="http.timeout",
         is_about_target=True,
@@ -684,7 +683,7 @@ HTTP_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="http.tls_timeout",
-        condition="fails_before_page AND is_timeout(http_failure)",
+        condition="fails_before_page AND is_silence(http_failure)",
         outcome="blocked",
         mechanism="tls.timeout",
         comment="An https page stalls and the probe kept no handshake.",
@@ -723,7 +722,7 @@ HTTP_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="http.timeout_at_redirect",
-        condition="redirect_layer = 'tcp' AND is_timeout(http_failure)",
+        condition="redirect_layer = 'tcp' AND is_silence(http_failure)",
         outcome="blocked",
         mechanism="tcp.timeout",
         comment="The site redirects within itself to an address that does not answer; the control "
@@ -731,7 +730,7 @@ HTTP_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="http.timeout",
-        condition="is_timeout(http_failure)",
+        condition="is_silence(http_failure)",
         outcome="blocked",
         mechanism="http.timeout",
         comment="The page stalls (throttling looks like this too); the control gets it.",

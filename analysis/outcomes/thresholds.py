@@ -147,9 +147,9 @@ class Thresholds:
         range=(0, 366), stages=("features",), tried=(3, 7, 30, 60), group=_TIME,
     )  # fmt: skip
     change_cost: float = _declare(
-        2.0, "price of one change of behaviour, beside ln(sessions)",
-        range=(0, 100), stages=("verdicts",), tried=(0.0, 1.0, 3.0, 5.0),
-        tried_in_worlds=(0.0, 1.0, 4.0), group=_TIME,
+        1.0, "price of one change of behaviour, beside ln(sessions)",
+        range=(0, 100), stages=("verdicts",), tried=(0.0, 2.0, 3.0, 5.0),
+        tried_in_worlds=(0.0, 2.0, 4.0), group=_TIME,
     )  # fmt: skip
     not_tested_days: int = _declare(
         30, "days without a test at the period's end after which an ending is unknown",

@@ -258,6 +258,25 @@ def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataF
     return stretches.assign(**counts)
 
 
+def find_surprising(evidence: Evidence, counted: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """Which stretches are surprising and mostly fail, alone or together with the others.
+
+    What is blocked, opened for a while and blocked again is no weaker a block for the opening, so
+    stretches of one kind on one network in which at least ``share_floor`` fails may meet the bound
+    of the share together.
+
+    Args:
+        counted: stretches as ``count_stretches`` returns them.
+    """
+    hits, total = counted["hits"], counted["hits"] + counted["misses"]
+    is_likely = (hits > 0) & (hits >= thresholds.share_floor * total)
+    is_likely &= evidence.is_surprising[counted["series"]]
+    together = counted.assign(total=total)[is_likely].groupby("series")[["hits", "total"]].sum()
+    is_most_together = is_most(together["hits"], together["total"], thresholds)
+    with_others = counted["series"].isin(is_most_together.index[is_most_together])
+    return is_likely & (with_others | is_most(hits, total, thresholds))
+
+
 def find_blocks(evidence: Evidence, counted: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     """Which stretches are blocks: surprising, mostly failing, and enough of them.
 
@@ -268,10 +287,7 @@ def find_blocks(evidence: Evidence, counted: pd.DataFrame, thresholds: Threshold
     Args:
         counted: stretches as ``count_stretches`` returns them.
     """
-    is_failing = (counted["hits"] > 0) & is_most(
-        counted["hits"], counted["hits"] + counted["misses"], thresholds
-    )
-    is_kept = is_failing & evidence.is_surprising[counted["series"]]
+    is_kept = find_surprising(evidence, counted, thresholds)
     together = counted[is_kept].groupby("series")[["hits", "hit_days"]].sum()
     is_enough = (together["hits"] >= thresholds.floor_sessions) & (
         together["hit_days"] >= thresholds.floor_days

@@ -7,10 +7,16 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
-from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks, find_versions
+from analysis.verdicts.blocks import (
+    Evidence,
+    count_stretches,
+    find_blocks,
+    find_surprising,
+    find_versions,
+)
 from analysis.verdicts.series import BLOCKED, FAILING, MARK, OK
 from analysis.verdicts.sessions import KINDS
-from analysis.verdicts.states import is_most, meets_floor
+from analysis.verdicts.states import meets_floor
 from analysis.verdicts.withholding import EVERYWHERE, withhold
 
 CELL = ["domain", "probe_asn"]
@@ -89,12 +95,7 @@ def judge_stretches(
     connection.execute(_STRETCH_SESSIONS)
     connection.unregister("hits_at_hand")
     withheld = withhold(connection, blocks, thresholds)
-    is_few = (
-        evidence.is_surprising[stretches["series"]]
-        & (stretches["hits"] > 1)
-        & is_most(stretches["hits"], stretches["hits"] + stretches["misses"], thresholds)
-        & ~is_block
-    )
+    is_few = find_surprising(evidence, stretches, thresholds) & (stretches["hits"] > 1) & ~is_block
     reason = pd.Series("", stretches.index).mask(is_few, TOO_FEW)
     known = withheld["reason"].str.startswith(EVERYWHERE) & has_control
     reason.update(withheld["reason"].mask(known, ""))

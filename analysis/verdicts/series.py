@@ -154,23 +154,44 @@ def find_candidates(series: Series, least: int = CANDIDATE_GAIN) -> NDArray[np.b
     """Which sessions lie in a stretch that may be a block: these teach nothing about chance.
 
     In each series the segment of largest sum, +1 for a hit and −1 otherwise, where it is at
-    ``least`` so much. Needs no rate of failure, so that nothing is circular: a block of part of a
-    year does not excuse itself, nor a network that blocks half of what is tested.
+    ``least`` so much; then the next one beside it, for as long as there is one: a site may be
+    blocked more than once. Needs no rate of failure, so that nothing is circular: a block of part
+    of a year does not excuse itself, nor a network that blocks half of what is tested.
     """
-    steps = np.where(series.is_hit, 1, -1)
-    sums = np.concatenate([[0], np.cumsum(steps)])
-    which, size = series.series, len(steps) + 1
-    # Each series lies below the one before it, so that the least sum so far is always its own.
-    before = sums[:-1] - which * (2 * size)
-    after = sums[1:] - which * (2 * size)
-    lowest = np.minimum.accumulate(before)
-    gain = after - lowest
-    best = np.maximum.reduceat(gain, series.starts[:-1]) if len(steps) else gain
+    inside = np.zeros(len(series.row), bool)
+    starts, steps = series.starts, np.where(series.is_hit, 1, -1)
     place = np.arange(len(steps))
-    end = np.full(len(series.kind), -1)
-    at_best = np.flatnonzero((gain == best[which]) & (best[which] >= least))
-    end[which[at_best[::-1]]] = at_best[::-1]
-    start_of = np.maximum.accumulate(np.where(before == lowest, place, 0))
-    begin = np.where(end >= 0, start_of[end], 0)
-    inside: NDArray[np.bool_] = (place >= begin[which]) & (place <= end[which])
+    while len(place):
+        lengths = np.diff(starts)
+        first, end, gain = _best_segments(steps, starts)
+        found = gain >= least
+        is_found = np.repeat(found, lengths)
+        at = np.arange(len(place))
+        is_taken = is_found & (at >= np.repeat(first, lengths)) & (at <= np.repeat(end, lengths))
+        inside[place[is_taken]] = True
+        # What is left of a series lies before the segment and after it.
+        is_after = at > np.repeat(end, lengths)
+        part = 2 * np.repeat(np.arange(len(lengths)), lengths) + is_after
+        left = is_found & ~is_taken
+        place, steps, part = place[left], steps[left], part[left]
+        starts = np.append(np.flatnonzero(np.diff(part, prepend=-1)), len(part))
     return inside
+
+
+def _best_segments(
+    steps: NDArray[np.int64], starts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of each series the first and last place of the segment of largest sum, and the sum."""
+    which = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    sums = np.concatenate([[0], np.cumsum(steps)])
+    # Each series lies below the one before it, so that the least sum so far is always its own.
+    below = which * (2 * (len(steps) + 1))
+    before, after = sums[:-1] - below, sums[1:] - below
+    lowest = np.minimum.accumulate(before)
+    gains = after - lowest
+    gain = np.maximum.reduceat(gains, starts[:-1])
+    at_best = np.flatnonzero(gains == gain[which])
+    end = np.empty(len(gain), np.int64)
+    end[which[at_best[::-1]]] = at_best[::-1]
+    first = np.maximum.accumulate(np.where(before == lowest, np.arange(len(steps)), 0))[end]
+    return first, end, gain
