@@ -26,11 +26,12 @@ _PRIOR = 0.02
 _NEAR_DAYS = 10
 #: A route is lost for days, whatever layer a version of the probe writes it down at.
 _ROUTE_DAYS = 3
+_NAMED = KINDS.index("name_silent")
 _ON_THE_WAY = ("tcp_silent", "name_silent")
 #: What a rate is the larger of: the first four speak of the site, the others of the probe.
 TERMS = ("site", "version", "near", "route", "network", "session")
-#: Those that candidates teach as well.
-_TAUGHT_BY_ALL = ("near", "route")
+#: What candidates teach as well.
+_TAUGHT_BY_ALL = ("near",)
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,17 @@ def learn(
     usual, counted = np.zeros(shape[1]), np.zeros(shape[1])
     lessons = Lessons(np.zeros(shape), np.zeros(shape), usual, counted, facts.site_count)
     which = np.repeat(series.kind, series.lengths)
+
+    def candidates_of(kind: int) -> NDArray[np.bool_]:
+        is_candidate = np.zeros(len(facts.rows), bool)
+        is_candidate[series.row[candidates & (which == kind)]] = True
+        return is_candidate
+
+    is_named = candidates_of(_NAMED)
     for kind in range(len(KINDS)):
         members = np.flatnonzero(which == kind)
         if kind != MARK and len(members):
-            is_candidate = np.zeros(len(facts.rows), bool)
-            is_candidate[series.row[members[candidates[members]]]] = True
-            teaching = _Teaching(facts, kind, is_candidate, series.row[members])
+            teaching = _Teaching(facts, kind, candidates_of(kind), is_named, series.row[members])
             usual[members], counted[members] = teaching.usual, teaching.counted
             for term, name in enumerate(TERMS):
                 if before and name in _TAUGHT_BY_ALL:
@@ -131,11 +137,15 @@ def learn(
 
 @dataclass(frozen=True)
 class _Teaching:
-    """What teaches of one kind, for the sessions ``asked`` (places in ``facts.rows``)."""
+    """What teaches of one kind, for the sessions ``asked`` (places in ``facts.rows``).
+
+    ``is_candidate``: of this kind; ``is_named``: where the name, once connected, gets no answer.
+    """
 
     facts: Facts
     kind: int
     is_candidate: NDArray[np.bool_]
+    is_named: NDArray[np.bool_]
     asked: NDArray[np.int64]
 
     @cached_property
@@ -179,7 +189,7 @@ class _Teaching:
         if term == "near" and name.endswith("silent"):
             return _near(facts, self.near_lesson, asked)
         if term == "route" and name in _ON_THE_WAY:
-            return _of_the_route(facts, asked)
+            return _of_the_route(facts, self.is_named, asked)
         if term in ("near", "route"):
             return nothing
         return self._probe[term]
@@ -246,12 +256,20 @@ def _near(facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]) -> tuple[Floa
     return hits, sessions
 
 
-def _of_the_route(facts: Facts, asked: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """How often other sites in the same hosting network are silent on this network meanwhile."""
+def _of_the_route(
+    facts: Facts, is_named: NDArray[np.bool_], asked: NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """How often other sites in the same hosting network are silent on this network meanwhile.
+
+    Where a route is lost nobody connects. What is silent for long once it has named the site may
+    be blocked by its name, as its neighbours at a large host often are, and does not teach.
+    """
     rows = facts.rows
     silent = [KINDS.index(kind) for kind in _ON_THE_WAY]
-    is_silent = (rows["is_failure"] & rows["kind"].isin(silent)).to_numpy()
-    is_other = rows["is_failure"].to_numpy() & ~is_silent
+    is_failure = rows["is_failure"].to_numpy()
+    is_silent = is_failure & rows["kind"].isin(silent).to_numpy()
+    is_silent &= ~(is_named & (rows["kind"] == _NAMED).to_numpy())
+    is_other = is_failure & ~is_silent
     hits, sessions = _around(facts.routes, is_silent, is_other, asked)
     # Of the site itself the rows hold every session.
     is_told = rows["is_counted"].to_numpy() & ~is_other

@@ -28,12 +28,15 @@ SELECT DISTINCT domain::VARCHAR AS domain, probe_asn, TRUE AS has_problem FROM m
 WHERE is_problem AND part >= $since AND part < $until
 """
 
-# On how many of the access networks that tell anything about a site it refuses most sessions. A
-# site that refuses the country may well let its hosters and VPNs in.
+# On how many of the access networks that tell anything about a site most sessions that do not reach
+# it are refused by it: a challenge meets some of a country's sessions, and not the same ones on each
+# network. A site that refuses the country may well let its hosters and VPNs in.
 _REFUSING_SITES = """
 WITH cells AS (
-  SELECT domain, probe_asn, 2 * count(*) FILTER (is_refused) > count(*) AS is_refusing
+  SELECT domain, probe_asn,
+    2 * count(*) FILTER (is_refused) > count(*) FILTER (class <> 'ok') AS is_refusing
   FROM sessions WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
+  HAVING count(*) >= $floor_sessions OR bool_or(is_refused)
 )
 SELECT domain::VARCHAR AS domain FROM cells GROUP BY domain
 HAVING count(*) FILTER (is_refusing) >= $refusal_share * count(*)
@@ -46,9 +49,12 @@ def find_refusing(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds)
 
     Args:
         connection: holds ``sessions`` and ``domestic_resolvers``.
-        thresholds: ``refusal_share``.
+        thresholds: ``refusal_share`` and ``floor_sessions``.
     """
-    share = {"refusal_share": exact(thresholds.refusal_share)}
+    share = {
+        "refusal_share": exact(thresholds.refusal_share),
+        "floor_sessions": thresholds.floor_sessions,
+    }
     return set(connection.execute(_REFUSING_SITES, share).df()["domain"])
 
 
