@@ -22,6 +22,7 @@ _OUTCOMES = {
     "ok": ("ok", "", "http.https"),
     "reset": ("blocked", "tls.reset", "tls.reset"),
     "stall": ("blocked", "tls.timeout", "tls.timeout"),
+    "silence": ("blocked", "tcp.timeout", "tcp.timeout"),
     "nxdomain": ("blocked", "dns.nxdomain", "dns.nxdomain"),
     "down": ("down", "", "http.down"),
 }
@@ -184,14 +185,19 @@ def test_the_session_itself() -> None:
 
 
 def test_a_route_on_which_neighbours_are_silent() -> None:
-    """Another site in the same hosting network stalls on the same days, and only there."""
+    """Another site in the same hosting network cannot be connected to on the same days there.
+
+    One that stalls once it is named may be blocked by its name too: no route is lost.
+    """
     neighbour = [
         Outcome("ok", 38, site="neighbour.example", site_asn=64496),
-        Outcome("stall", 6, site="neighbour.example", first_day=40, site_asn=64496),
+        Outcome("silence", 6, site="neighbour.example", first_day=40, site_asn=64496),
     ]
     assert rates_of(*STALLS, *neighbour, *USUAL)[:6].min() > 0.3
     apart = [replace(one, site_asn=64497) for one in neighbour]
     assert rates_of(*STALLS, *apart, *USUAL).max() < 0.05
+    named = [neighbour[0], replace(neighbour[1], shows="stall")]
+    assert rates_of(*STALLS, *named, *USUAL).max() < 0.05
 
 
 def test_what_fails_outside_of_the_stretches_raises_a_cells_own_rate() -> None:
