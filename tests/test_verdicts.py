@@ -47,7 +47,7 @@ def country() -> Judgement:
     others = [
         *_site("with-a-hole", "B" * 10 + "." * 40 + "B" * 10), *_site("loop", "L" * 10),
         *_site("two-ways", "B" * 9 + "R" * 8), *_site("tie", "BRBRBRBR"),
-        *_site("all-along", "B" * 90),
+        *_site("all-along", "B" * 90), *_site("opened-between", "LLL" + "OOOO" + "LLL"),
     ]  # fmt: skip
     return judge([
         *usual, *sites, *open_elsewhere, *routes, *others, *_short_ones(), *_by_hours()
@@ -109,6 +109,14 @@ def test_a_block_imposed_twice_is_two_intervals() -> None:
     assert found["measurement_count"].tolist() == found["session_count"].tolist() == [20, 20]
     assert found["state"].tolist() == ["likely_blocked"] * 2
     assert (found["chance"].astype(float) < 1e-6).all()
+
+
+def test_an_opening_makes_no_block_weaker() -> None:
+    """Three sessions before it and three after it are a block of six, with its own four edges."""
+    assert seen("opened-between")["state"] == "blocked"
+    assert _intervals("opened-between")[["blocked_from", "blocked_until"]].to_numpy().tolist() == [
+        ["2024-01-01", "2024-01-03"], ["2024-01-08", "2024-01-10"],
+    ]  # fmt: skip
 
 
 def test_a_gap_in_testing_stays_a_gap() -> None:
@@ -608,6 +616,15 @@ def test_a_site_that_refuses_the_country_may_let_a_tunnel_in() -> None:
     not."""
     found = verdict(judge([*everywhere("F" * 12), *days("O" * 12, probe_asn=VPN)]))
     assert (found["state"], found["set_aside_reason"]) == ("impaired", "geo_restricted")
+
+
+def test_a_challenge_that_meets_some_sessions_is_the_sites_refusal() -> None:
+    """On each access network most of what does not reach the site is refused by it."""
+    found = judge([*everywhere("FOO" * 5, "challenge.example"), *everywhere("FBB" * 5)])
+    whole = found.verdicts[found.verdicts["period"] == "all"]
+    reasons = whole.groupby("domain")["set_aside_reason"].unique()
+    assert reasons["challenge.example"].tolist() == ["geo_restricted"]
+    assert "geo_restricted" not in reasons[NAME]
 
 
 @cache
