@@ -1,5 +1,7 @@
 """Verdicts held against a known truth, and the plan of worlds that does it."""
 
+import gzip
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -12,9 +14,12 @@ from pandas.testing import assert_frame_equal
 
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import Thresholds
+from analysis.period import Period
+from analysis.planning.weekly_plan import SITES_A_DAY
+from analysis.simulate.volunteers import Volunteers
 from analysis.simulate.writing import add_forgeries, write_world
 from analysis.tables import TABLES, write_table
-from analysis.validation import measures
+from analysis.validation import measures, steering
 from analysis.validation.calibration import calibrate, mark_chances
 from analysis.validation.hours import compare_hours
 from analysis.validation.measures import bootstrap_bounds, share_by
@@ -311,7 +316,7 @@ def test_a_world_goes_all_the_way_to_the_tables(tmp_path: Path) -> None:
     country = {"network_count": 6, "name_count": 40}
     fit = Task("fit", 21, "middle", country, Thresholds(), (("floor_sessions", 6),), True)
     report = Task("report", 31, "thin", country, Thresholds())
-    simulator = Simulator(write_world, add_forgeries)
+    simulator = Simulator(write_world, add_forgeries, Volunteers)
     results = [run_world(task, tmp_path / "work", simulator) for task in (fit, report)]
     out = tmp_path / "out"
     write_results(out, results, Thresholds())
@@ -331,6 +336,47 @@ def test_a_world_goes_all_the_way_to_the_tables(tmp_path: Path) -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in out.glob("*.csv"))
     assert ".example" not in text
     assert "2024-" not in text
+
+
+def test_a_plan_changes_what_is_tested_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first week is the same in both ways; afterwards the same sessions of the same probes
+    test other names, those of the plan."""
+    monkeypatch.setattr(steering, "COUNTRIES", {1: (6, 60)})
+    monkeypatch.setattr(steering, "WEEKS", 2)
+    rows = steering.run_country(1, "plan", tmp_path / "plan", Volunteers)
+    period = Period.parse("2024-01-01", "2024-03-04")
+    Volunteers(tmp_path / "turns", "QM", period, 1, 6, 60).measure(range(14), {}, SITES_A_DAY)
+    names, sessions = {}, {}
+    for way in steering.WAYS:
+        for path in sorted((tmp_path / way / "archive").rglob("*.gz")):
+            tests = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+            key = str(path.relative_to(tmp_path / way))
+            names[way, key] = [test["input"] for test in tests]
+            sessions[way, key] = (tests[0]["report_id"], tests[0]["software_version"])
+    keys = [key for way, key in names if way == "plan"]
+    assert {key: sessions["plan", key] for key in keys} == {
+        key: sessions["turns", key] for key in keys
+    }
+    is_first = {key: key < "archive/raw/20240108" for key in keys}
+    assert all(names["plan", key] == names["turns", key] for key in keys if is_first[key])
+    assert any(names["plan", key] != names["turns", key] for key in keys if not is_first[key])
+    assert all(len(of) <= SITES_A_DAY for of in names.values())
+    summed = steering.sum_up(rows)
+    assert summed["stratum"].tolist() == ["Week 1", "Week 2"] * 2
+    assert summed["trial_count"].iloc[0] > 0
+    assert summed["trial_count"].iloc[2:].sum() == 0  # of the way that was not judged
+
+
+def test_the_plan_that_ships_is_ahead_and_not_more_often_wrong() -> None:
+    """Of the shipped result, week by week; no name or day of a world is in it."""
+    table = read_results("steering").set_index(["measure", "stratum"])
+    plan, turns = (table.loc[words] for words in steering.WAYS.values())
+    assert len(plan) == steering.WEEKS
+    assert (plan["success_count"] >= turns["success_count"]).all()
+    assert plan["success_count"].iloc[-1] > 1.2 * turns["success_count"].iloc[-1]
+    assert plan["wrong_count"].iloc[-1] <= 1.2 * turns["wrong_count"].iloc[-1] + 2
 
 
 def test_results_that_are_not_there_are_named(tmp_path: Path) -> None:

@@ -233,12 +233,13 @@ def validate(arguments: Arguments = None) -> None:
     Takes OUT (default data/reference/validation), STORE (where the worlds are kept), JOBS, and
     the method's numbers.
     """
+    from analysis.simulate.volunteers import Volunteers
     from analysis.simulate.writing import add_forgeries, write_world
     from analysis.validation.worlds import Simulator
     from analysis.validation.worlds import validate as run
 
     with show_progress("judging worlds whose truth is known") as (step,):
-        out = run(arguments or [], Simulator(write_world, add_forgeries), step)
+        out = run(arguments or [], Simulator(write_world, add_forgeries, Volunteers), step)
     print(f"validation: {_nearby(out)}")
 
 

@@ -114,7 +114,6 @@ def made_from(study: Study) -> dict[str, Any]:
         "lists": [asdict(file) for file in files if file],
         "rules": RULES_VERSION,
         "thresholds": vars(study.thresholds),
-        "project": study.parameters.project,
     }
 
 

@@ -61,7 +61,7 @@ def add_tested(
     named = sites[["domain", "category_code"]].assign(
         list=[find_list(lists, domain) for domain in sites["domain"]]
     )
-    connection.register("listed_site_frame", named)
+    connection.register("listed_site_frame", named.astype("str"))
     connection.execute("CREATE OR REPLACE TEMP TABLE listed_site AS FROM listed_site_frame")
     connection.unregister("listed_site_frame")
 
@@ -91,13 +91,14 @@ def count_coverage(
         found = {"day_count": len(days), "untested_day_count": sum(gaps)}
         name = names.get(row["item"], "") if row["scope"] == "network" else ""
         rows.append({**row, "name": name, **found, "longest_gap_days": max(gaps, default=0)})
-    return pd.DataFrame(rows)
+    columns = [*_COLUMNS, "name", "day_count", "untested_day_count", "longest_gap_days"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def list_tested_days(connection: duckdb.DuckDBPyConnection) -> dict[str, list[date]]:
     """Network (``AS123``) → the days on which it tested anything; ``all`` for any network."""
     rows = connection.execute(_DAYS_BY_NETWORK).fetchall()
-    return {str(network): list(days) for network, days in rows}
+    return {str(network): list(days or ()) for network, days in rows}
 
 
 def find_gaps(days: Iterable[date], period: Period) -> list[Period]:

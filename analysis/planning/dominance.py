@@ -41,9 +41,11 @@ def weigh_sources(connection: duckdb.DuckDBPyConnection, names: Mapping[str, str
         shares).
     """
     counts = connection.execute(_COUNTS).df()
-    rows = []
+    rows: list[dict[str, object]] = []
     for source, words in SOURCES.items():
         of = counts[counts["source"] == source]
+        if of.empty:  # nothing was measured
+            continue
         shares = of["measurement_count"] / of["measurement_count"].sum()
         largest = "" if source == "like" else str(of[source].iloc[0])
         rows.append({
@@ -52,4 +54,6 @@ def weigh_sources(connection: duckdb.DuckDBPyConnection, names: Mapping[str, str
             "largest_share": shares.iloc[0], "two_largest_share": shares.iloc[:2].sum(),
             "equal_source_count": round(1 / (shares**2).sum(), 1),
         })  # fmt: skip
-    return pd.DataFrame(rows)
+    columns = ["source", "source_count", "largest", "largest_share", "two_largest_share",
+               "equal_source_count"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)

@@ -18,11 +18,13 @@ from analysis.display.tracks import (
 )
 from analysis.findings.study import Study
 from analysis.languages.language import ENGLISH
+from analysis.languages.values import elided
 from analysis.period import Period
 from analysis.planning.coverage import find_gaps, find_runs
 from analysis.planning.floor import list_access_networks
 from analysis.planning.list_changes import count_list_changes
 
+_LONGEST = 60  # characters of a name
 #: Measurements of sites by the list that names them.
 LISTS = ("country", "general", "none")
 #: Networks that are drawn; the table has them all.
@@ -43,6 +45,11 @@ HEADINGS = {
     "below_pair_count": "Too few tests",
     "untested_pair_count": "No test", "floor_share": "Enough tests, share",
 }  # fmt: skip
+
+
+def name_network(name: str, asn: str) -> str:
+    """A network in words; its name comes from probes and may be of any length."""
+    return f"{elided(name, _LONGEST)} ({asn})" if name else asn
 
 
 def claim_floor(floor: pd.DataFrame) -> None:
@@ -75,14 +82,17 @@ def show_floor(study: Study, floor: pd.DataFrame) -> None:
     """
     shown = floor.head(_MOST_ROWS)
     rows = [
-        (f"{row['network']} ({row['probe_asn']})", row["floor_pair_count"],
+        (name_network(row["network"], row["probe_asn"]), row["floor_pair_count"],
          f"{row['floor_pair_count']:,} · {percent(row['floor_share'])}")
         for row in shown.to_dict("records")
     ]  # fmt: skip
     title = "No access network measured"
     if rows:
         (most, most_share), (least, least_share) = (
-            (floor["network"].iloc[place], percent(floor["floor_share"].iloc[place]))
+            (
+                elided(floor["network"].iloc[place], _LONGEST),
+                percent(floor["floor_share"].iloc[place]),
+            )
             for place in (0, -1)
         )
         title = f"{least} has enough tests of {least_share} of the sites, {most} of {most_share}"
@@ -128,7 +138,7 @@ def show_gaps(study: Study, days: Mapping[str, Sequence[date]], ranked: pd.DataF
     access = list_access_networks(ranked)
     named = dict(zip(access["probe_asn"], access["network"], strict=True))
     order = sorted(named, key=lambda asn: (-len(days.get(asn, ())), asn))[:_MOST_ROWS]
-    labels = {"all": "Any network", **{asn: f"{named[asn]} ({asn})" for asn in order}}
+    labels = {"all": "Any network", **{asn: name_network(named[asn], asn) for asn in order}}
     rows = [_draw_days(label, days.get(asn, ()), period) for asn, label in labels.items()]
     daily = sum(len(days.get(asn, ())) == period.day_count for asn in named)
     longest = max((gap.day_count for gap in find_gaps(days["all"], period)), default=0)
@@ -196,10 +206,14 @@ def show_sources(weighed: pd.DataFrame) -> None:
     Args:
         weighed: ``dominance.weigh_sources``.
     """
+    if weighed.empty:
+        show_text("Nothing was measured.")
+        return
+    largest = elided(weighed["largest"].iloc[0], _LONGEST)
     network, alike = (percent(weighed["largest_share"].iloc[place]) for place in (0, -1))
     show_finding(
         "sources",
-        f"The largest network, {weighed['largest'].iloc[0]}, made {network} of the measurements; "
+        f"The largest network, {largest}, made {network} of the measurements; "
         f"the largest group of probes alike in network, version and platform {alike}.",
         "One busy probe is no more than such a group. Verdicts count sessions and days, so that it "
         "weighs less than its rows.",

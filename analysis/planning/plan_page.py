@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from analysis.display.cells import number
 from analysis.display.show import show_finding, show_table, show_text
+from analysis.languages.values import elided
+from analysis.planning.page import name_network
 from analysis.planning.ranking import LEAST_SUSPICION, STALE_DAYS
 from analysis.vocabulary import NETWORK_KINDS
 
@@ -66,24 +67,33 @@ def show_worked_example(pairs: pd.DataFrame, networks: pd.DataFrame) -> None:
 
 
 def _explain(pair: pd.Series, kind: str) -> list[str]:
+    blocked, sessions = pair["blocked_session_count"], pair["session_count"]
     listed, judged = pair["listed_network_count"], pair["judged_network_count"]
-    days = pair["days_untested"]
-    tested = f"{days:,} days before the end it was tested last"
-    if pair["session_count"] == 0:
+    elsewhere = max(listed / judged if judged else 0.0, LEAST_SUSPICION)
+    suspicion, closeness, age, reach, score = (
+        _digits(pair[name]) for name in ("suspicion", "closeness", "age", "reach", "score")
+    )
+    tested = f"{pair['days_untested']:,} days before the end it was tested last"
+    if sessions == 0:
         tested = "it was never tested"
     return [
-        f"The first one is {pair['domain']} on {pair['network']} ({pair['probe_asn']}).",
-        f"Suspicion: {pair['blocked_session_count']:,} of {pair['session_count']:,} sessions were "
-        f"blocked, and {listed:,} of {judged:,} other access networks list the site (at least "
-        f"{LEAST_SUSPICION} is taken). One more session that fails so often makes "
-        f"{number(pair['suspicion'])}.",
-        f"Closeness: {pair['tests_needed']:,} tests are missing to a verdict, 1 ÷ "
-        f"{pair['tests_needed']:,} = {number(pair['closeness'])}.",
+        f"The first one is {elided(pair['domain'])} on "
+        f"{name_network(pair['network'], pair['probe_asn'])}.",
+        f"Suspicion: blocked in {blocked:,} of {sessions:,} sessions; {listed:,} of {judged:,} "
+        f"other access networks list the site, which counts as {_digits(elsewhere)} (at least "
+        f"{LEAST_SUSPICION}). ({blocked:,} + {_digits(elsewhere)}) ÷ ({sessions:,} + 1) = "
+        f"{suspicion}.",
+        f"Closeness: tests that are missing to a verdict: {pair['tests_needed']:,}. "
+        f"1 ÷ {pair['tests_needed']:,} = {closeness}.",
         f"Age: {tested}; from a half on the last day to one after {STALE_DAYS} days this makes "
-        f"{number(pair['age'])}. Reach: {NETWORK_KINDS[kind].lower()}, {number(pair['reach'])}.",
-        f"Score: {number(pair['suspicion'])} × {number(pair['closeness'])} × "
-        f"{number(pair['age'])} × {number(pair['reach'])} = {number(pair['score'])}.",
+        f"{age}. Reach: {NETWORK_KINDS[kind].lower()}, {reach}.",
+        f"Score: {suspicion} × {closeness} × {age} × {reach} = {score}.",
     ]
+
+
+def _digits(value: float) -> str:
+    """A number with as many decimals as the table has, without zeros at its end."""
+    return f"{value:.4f}".rstrip("0").rstrip(".")
 
 
 def show_plan(plan: pd.DataFrame, runs: pd.DataFrame) -> None:

@@ -237,9 +237,11 @@ def run_sessions(world: World, sessions_per_day: float, batch_size: int) -> Iter
         for number, (network, hour) in enumerate(schedule.on_day(day)):
             rng = stream(world.seed, "session", day, number)
             start = _start_by_timer(world, day, hour, rng)
-            session = _open_session(world, network, day, start, rng)
+            session = open_session(world, network, day, start, rng)
             probe = Probe(world.probe_cc, session, world.helper, world.names)
-            tests = [_test(probe, session, site, rng) for site in schedule.deal(network, day)]
+            tests = [
+                measure_site(probe, session, site, rng) for site in schedule.deal(network, day)
+            ]
             yield Batch(session, day, _receipt(session.start, rng), tests)
         for number, watch in enumerate(world.watches):
             if watch.start <= day < watch.stop:
@@ -256,10 +258,12 @@ def _keep_watch(world: World, watch: Watch, number: int, day: int) -> Iterator[B
     midnight = datetime.combine(world.date_of(day), datetime.min.time())
     for second in sorted(rng.randrange(86_000) for _ in range(watch.sessions_per_day)):
         start = midnight + timedelta(seconds=second)
-        session = _open_session(world, network, day, start, rng)
+        session = open_session(world, network, day, start, rng)
         probe = Probe(world.probe_cc, session, world.helper, world.names)
         sites = [world.internet.sites[host] for host in watch.hosts]
-        yield Batch(session, day, session.start, [_test(probe, session, s, rng) for s in sites])
+        yield Batch(
+            session, day, session.start, [measure_site(probe, session, s, rng) for s in sites]
+        )
 
 
 def forge(world: World, forgery: Forgery, number: int) -> Batch:
@@ -270,7 +274,7 @@ def forge(world: World, forgery: Forgery, number: int) -> Batch:
                    filter_session_rate=0.0, fleet_share=0.0,
                    lost_control_share=0.0)  # fmt: skip
     start = _start_by_timer(world, forgery.day, rng.choice(_HOURS), rng)
-    session = _open_session(world, calm, forgery.day, start, rng)
+    session = open_session(world, calm, forgery.day, start, rng)
     session.report_id = session.report_id or _report_id(world, session.start, network, rng)
     session.helper_failure_rate = 0.0
     session.path.lies = forgery.lies
@@ -285,7 +289,7 @@ def forge(world: World, forgery: Forgery, number: int) -> Batch:
     return Batch(session, forgery.day, session.start, tests, forgery)
 
 
-def _test(probe: Probe, session: Session, site: Site, rng: Random) -> Tested:
+def measure_site(probe: Probe, session: Session, site: Site, rng: Random) -> Tested:
     """Measure one site, and know whether a fault of the probe's own got in the way."""
     document, is_sound = probe.measure(_spelling(site, rng))
     if session.path.resolver.filters(site):
@@ -304,9 +308,7 @@ def _start_by_timer(world: World, day: int, hour: int, rng: Random) -> datetime:
     return start + timedelta(hours=hour, minutes=rng.randint(0, 44), seconds=rng.randint(0, 59))
 
 
-def _open_session(
-    world: World, network: Network, day: int, start: datetime, rng: Random
-) -> Session:
+def open_session(world: World, network: Network, day: int, start: datetime, rng: Random) -> Session:
     software = pick(rng, world.fleet, network.fleet_share)
     if world.omission_share and stream(world.seed, "omits", start).random() < world.omission_share:
         software = replace(software, omits_address=True)

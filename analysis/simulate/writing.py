@@ -243,7 +243,7 @@ def _write(folder: Path, world: World, rate: float, batch_size: int) -> dict[str
     for batch in run_sessions(world, rate, batch_size):
         writer.add(batch)
     writer.finish()
-    _write_reference(folder / "reference", world)
+    write_reference(folder / "reference", world)
     truth = folder / "truth"
     writer.tally.write(truth)
     write_truth(truth, world, writer.tally)
@@ -255,7 +255,7 @@ def _write(folder: Path, world: World, rate: float, batch_size: int) -> dict[str
     }
 
 
-def _write_reference(folder: Path, world: World) -> None:
+def write_reference(folder: Path, world: World) -> None:
     span, order = world.period.day_count, world.censorship.order_day
     days = [world.date_of(day) for day in (span // 8, order, int(span * 0.7))]
     lists = folder / "test-lists"

@@ -12,13 +12,16 @@ from analysis.display.style import INK, RULE, SOFT_INK, WIDTH, style
 _MARKS = (("#1F7A8C", "o"), ("#8C1127", "s"), ("#B7791F", "D"))
 
 
-def shares_by_stratum(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
+def shares_by_stratum(
+    frame: pd.DataFrame, *, title: str, footer: str, axis: str = "Blocked sessions"
+) -> Figure:
     """Shares with their bounds, one row a stratum, one mark a measure.
 
     Args:
         frame: ``measure, stratum, success_count, trial_count, share, lower_share,
             upper_share``;
             the strata are drawn from the top in the order in which they stand.
+        axis: what the strata are.
     """
     shown = frame[frame["trial_count"] > 0]
     measures = list(dict.fromkeys(shown["measure"]))
@@ -42,7 +45,7 @@ def shares_by_stratum(frame: pd.DataFrame, *, title: str, footer: str) -> Figure
         axes.set_ylim(len(strata) - 0.5, -0.5)
         axes.set_xlim(0, 1.01)
         axes.xaxis.set_major_formatter("{x:.0%}")
-        axes.set_ylabel("Blocked sessions")
+        axes.set_ylabel(axis)
         _legend(figure, axes, len(measures), 30)
         return _finish(figure)
 

@@ -26,7 +26,7 @@ from analysis.outcomes.rules import RULES_VERSION
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.reference.files import REPOSITORY
 from analysis.tables import write_table
-from analysis.validation import measures, results, scores
+from analysis.validation import measures, results, scores, steering
 from analysis.validation.calibration import calibrate, mark_chances
 from analysis.validation.scores import Score
 from analysis.verdicts.verdicts import Judgement
@@ -46,10 +46,12 @@ class Simulator:
         write_world: writes a world into a folder and returns its ``parameters``,
             ``measurement_count`` and ``block_count``.
         add_forgeries: copies a world and submits forged reports to the copy.
+        make_volunteers: a country whose volunteers test what they are asked to.
     """
 
     write_world: Callable[..., Any]
     add_forgeries: Callable[[Path, Path, Sequence[Claim]], int]
+    make_volunteers: Callable[..., Any]
 
 
 #: Coverage levels: about how many sessions test a pair of site and network in the year.
@@ -151,6 +153,8 @@ def validate(
             result = future.result()
             results[result.task.label] = result
             say(done, len(tasks), result.task.label)
+        steered = steering.run_countries(pool, workspace / "steering", simulator.make_volunteers)
+    _write(out, "steering", steered)
     write_results(out, [results[label] for label in sorted(results)], thresholds)
     return out
 
