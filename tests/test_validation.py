@@ -237,6 +237,13 @@ def test_forgery_breaks_a_promise_only_below_the_number(tmp_path: Path) -> None:
     ]
     clean.loc[at, "sessions_to_flip"] = 2
     assert not measures.moved_by_forgery(clean, forged)["is_broken"].any()
+    # One that no forged report speaks of is moved by those of the whole archive.
+    clean.loc[clean["domain"] != "d.test", ["state", "sessions_to_flip"]] = ["down", 2]
+    elsewhere = measures.moved_by_forgery(clean, forged).query("domain != 'd.test'")
+    assert len(elsewhere)
+    assert elsewhere["is_moved"].all()
+    assert elsewhere["forged_session_count"].eq(2).all()
+    assert not elsewhere["is_broken"].any()
 
 
 @pytest.mark.parametrize(

@@ -264,7 +264,8 @@ def moved_by_forgery(clean: pd.DataFrame, forged: Score) -> pd.DataFrame:
     Returns:
         One row per pair that forged reports speak of or whose state differs: ``claim, state,
         state_forged, sessions_to_flip, forged_session_count``, ``is_moved``, and ``is_broken``
-        where fewer forged sessions than ``sessions_to_flip`` moved it.
+        where fewer forged sessions than ``sessions_to_flip`` moved it. A forged report acts on what
+        it does not speak of as well: there all of the archive count.
     """
     counts = forged.forged.groupby(PAIR_KEY, sort=True).agg(
         claim=("claim", lambda claims: ";".join(sorted(set(claims)))),
@@ -274,10 +275,11 @@ def moved_by_forgery(clean: pd.DataFrame, forged: Score) -> pd.DataFrame:
         forged.pairs[[*PAIR_KEY, "state", "is_listed"]], on=PAIR_KEY, suffixes=("", "_forged")
     )
     rows = rows.merge(counts.reset_index(), on=PAIR_KEY, how="left").dropna(subset=["state"])
-    rows["forged_session_count"] = rows["forged_session_count"].fillna(0).astype("int64")
+    spoken_of = rows["forged_session_count"].notna()
+    all_reports = forged.forged["forged_report_count"].max() if len(forged.forged) else 0
+    rows["forged_session_count"] = rows["forged_session_count"].fillna(all_reports).astype("int64")
     rows["claim"] = rows["claim"].fillna("")
     rows["is_moved"] = rows["state"] != rows["state_forged"]
     few = rows["forged_session_count"] < rows["sessions_to_flip"].fillna(0).astype("int64")
     rows["is_broken"] = rows["is_moved"] & few
-    spoken_of = rows["forged_session_count"] > 0
     return rows[spoken_of | rows["is_moved"]].reset_index(drop=True)

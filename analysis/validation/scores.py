@@ -389,10 +389,14 @@ def _forged_openness(truth: _Truth) -> pd.DataFrame:
 
 
 def _check_forged(pairs: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
-    """One row per pair that forged reports speak of, with how many sessions and days they are."""
+    """One row per pair that forged reports speak of, with how many sessions and days they are.
+
+    ``forged_report_count``: the forged reports of the whole archive.
+    """
     counts = truth.forgeries.groupby([*PAIR_KEY, "claim"], sort=True).agg(
         forged_session_count=("report_id", "nunique"), forged_day_count=("day", "nunique")
     )
     columns = [*PAIR_KEY, "state", "is_blocked", "is_listed", "situation", "true_session_count",
                "session_count"]  # fmt: skip
+    counts["forged_report_count"] = truth.forgeries["report_id"].nunique()
     return counts.reset_index().merge(pairs[columns], on=PAIR_KEY, how="left")

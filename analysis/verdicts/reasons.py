@@ -28,9 +28,9 @@ SELECT DISTINCT domain::VARCHAR AS domain, probe_asn, TRUE AS has_problem FROM m
 WHERE is_problem AND part >= $since AND part < $until
 """
 
-# On how many of the access networks that tell anything about a site most sessions that do not reach
-# it are refused by it: a challenge meets some of a country's sessions, and not the same ones on each
-# network. A site that refuses the country may well let its hosters and VPNs in.
+# On how many of the access networks that tell anything about a site it refuses most sessions that
+# do not reach it: a challenge meets some of a country's sessions, and not as many on each network.
+# A site that refuses the country may well let its hosters and VPNs in.
 _REFUSING_SITES = """
 WITH cells AS (
   SELECT domain, probe_asn,
