@@ -26,11 +26,11 @@ Command = Callable[..., tuple[int, str, str]]
 #: The modules that take longest, the longest first: one that began late would leave the other
 #: worker without work. The two reports that others wait for are made side by side.
 _LONGEST = ("test_end_to_end", "test_hostile_archive", "test_verdicts", "test_browser",
-            "test_forging", "test_simulate", "test_survival", "test_states", "test_validation",
-            "test_mutations", "test_baselines", "test_scale_out", "test_live_archive",
-            "test_hostile_input",
-            "test_explaining", "test_publishing", "test_ingestion", "test_setup",
-            "test_recipes")  # fmt: skip
+            "test_survival", "test_watching", "test_publishing", "test_mutations",
+            "test_live_archive", "test_validation", "test_side_by_side", "test_baselines",
+            "test_hostile_input", "test_simulate", "test_notebooks", "test_scale_out",
+            "test_forging", "test_ingestion", "test_explaining", "test_judging",
+            "test_setup", "test_recipes")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
