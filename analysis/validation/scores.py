@@ -389,10 +389,7 @@ def _forged_openness(truth: _Truth) -> pd.DataFrame:
 
 
 def _check_forged(pairs: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
-    """One row per pair that forged reports speak of, with how many sessions and days they are.
-
-    ``forged_report_count``: the forged reports of the whole archive.
-    """
+    """A row a pair of forged reports: their sessions and days, and the reports of the archive."""
     counts = truth.forgeries.groupby([*PAIR_KEY, "claim"], sort=True).agg(
         forged_session_count=("report_id", "nunique"), forged_day_count=("day", "nunique")
     )
