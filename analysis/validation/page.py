@@ -127,13 +127,16 @@ def show_steering(validation: Results) -> None:
         "table has each week.",
     )
     title = "{}: the plan lists {} of blocked pairs, turns {}".format(ahead, *shares)
+    version = table["rules_version"].iloc[0]
+    footer = f"Source: simulated countries, rules version {version}. Bars: 95 % bounds (Wilson)."
     show_figure(
-        shares_by_stratum(table, title=title, footer=_footer(validation), axis=""),
+        shares_by_stratum(table, title=title, footer=footer, axis=""),
         alt=f"Share of blocked pairs that are listed, by week: {_say_shares(table)}.",
         caption="Blocked pairs that are listed, by week and by what volunteers test.",
     )
     headings = {**HEADINGS, "wrong_count": "Listed wrongly"}
-    show_table(table, caption="Blocked pairs that are listed", headings=headings)
+    shown = table.drop(columns="rules_version")
+    show_table(shown, caption="Blocked pairs that are listed", headings=headings)
 
 
 def claim_forgery(validation: Results) -> None:

@@ -20,6 +20,7 @@ from analysis.findings.confirmation import confirm
 from analysis.findings.halves import listed_domestic
 from analysis.findings.parameters import StudyParameters
 from analysis.findings.study import open_study
+from analysis.outcomes.rules import RULES_VERSION
 from analysis.period import Period
 from analysis.planning.addresses import choose_sites
 from analysis.planning.coverage import add_tested
@@ -142,7 +143,8 @@ def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
     """The result that ships: how much of what is blocked is listed, by way and week.
 
     Returns:
-        The columns of ``measures.share_by``; and ``wrong_count``: pairs listed that nobody blocks.
+        The columns of ``measures.share_by``; ``wrong_count``: pairs listed that nobody blocks; and
+        the ``rules_version`` that judged.
     """
     frames = []
     for way, words in WAYS.items():
@@ -151,4 +153,4 @@ def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
             share = share_by(words, of[of["is_blocked"]], "is_listed").head(1)
             wrong = int((~of["is_blocked"]).sum())
             frames.append(share.assign(stratum=f"Week {week}", wrong_count=wrong))
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True).assign(rules_version=RULES_VERSION)
