@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.findings.stages import Method, make_stages
 from analysis.findings.study import Study
-from analysis.outcomes.macros import create_tables, single_threaded
+from analysis.outcomes.macros import create_tables
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.reference.networks import DOMESTIC
@@ -80,9 +80,8 @@ def _keep_verdicts(
 ) -> None:
     def write(catalog: str) -> None:
         connection.register("verdicts_at_hand", verdicts)
-        with single_threaded(connection):
-            step = {"kept_verdicts": "FROM verdicts_at_hand"}
-            create_tables(connection, step, {}, catalog=catalog)
+        step = {"kept_verdicts": "FROM verdicts_at_hand"}
+        create_tables(connection, step, {}, catalog=catalog)
         connection.unregister("verdicts_at_hand")
 
     kept.provide(connection, "verdicts", made_from, write)

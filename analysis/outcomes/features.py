@@ -8,7 +8,7 @@ column what it means.
 import duckdb
 
 from analysis.outcomes.controls import add_controls, find_controls
-from analysis.outcomes.macros import create_tables, create_views, single_threaded
+from analysis.outcomes.macros import create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 
 # An address serves sites where most sessions that tried it got a valid certificate or the page that
@@ -196,12 +196,7 @@ def add_features(
     create_tables(connection, {"serving": SERVING}, numbers, is_filled=is_pooled)
     create_tables(connection, {"vouched": VOUCHED, "ipv6": _IPV6}, numbers)
     create_views(connection, _VIEWS)
-    if not catalog:
-        create_tables(connection, {"features": FEATURES}, numbers)
-        return
-    # Each thread that compresses holds a hundred thousand rows of some seventy columns.
-    with single_threaded(connection):
-        create_tables(connection, {"features": FEATURES}, numbers, catalog=catalog)
+    create_tables(connection, {"features": FEATURES}, numbers, catalog=catalog)
 
 
 def find_features(connection: duckdb.DuckDBPyConnection) -> None:

@@ -76,7 +76,7 @@ def add_guards(
     thresholds: Thresholds,
     *,
     is_pooled: bool = True,
-    catalog: str = "",
+    is_kept: bool = False,
 ) -> None:
     """Create ``broken_sessions`` from ``first_reading``.
 
@@ -86,12 +86,9 @@ def add_guards(
         connection: holds ``first_reading``, ``rules`` and ``features``.
         thresholds: the method's numbers.
         is_pooled: false leaves it empty, since one measurement shows none of this.
-        catalog: where the tables are made, ``seen`` among them; by default they are temporary,
-            and the large ones are dropped.
+        is_kept: leaves the large ones among the tables too, which other numbers ask again.
     """
-    create_tables(
-        connection, BROKEN_SESSIONS, vars(thresholds), is_filled=is_pooled, catalog=catalog
-    )
+    create_tables(connection, BROKEN_SESSIONS, vars(thresholds), is_filled=is_pooled)
     for name in _LARGE:
-        if not catalog:
+        if not is_kept:
             connection.execute(f"DROP TABLE {name}")

@@ -6,7 +6,7 @@ connection, so that every step, every rule and every notebook can call them by n
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from decimal import Decimal
 from typing import Any
 
@@ -142,13 +142,15 @@ def create_tables(
         parameters: their values; a step is handed those that it names. A fraction counts as the
             decimal that it is written as: 0.9 of 30 is 27, which it is not in binary.
         is_filled: false leaves the tables empty, with the same columns.
-        catalog: where they are made; by default they are temporary.
+        catalog: where they are made, by one thread, since each that compresses holds a hundred
+            thousand rows of every column; by default they are temporary.
     """
     filling = "" if is_filled else "WITH NO DATA"
     place = f"TABLE {catalog}." if catalog else "TEMP TABLE "
-    for name, query in steps.items():
-        named = {key: exact(parameters[key]) for key in re.findall(r"\$(\w+)", query)}
-        connection.execute(f"CREATE OR REPLACE {place}{name} AS {query} {filling}", named)
+    with single_threaded(connection) if catalog else nullcontext():
+        for name, query in steps.items():
+            named = {key: exact(parameters[key]) for key in re.findall(r"\$(\w+)", query)}
+            connection.execute(f"CREATE OR REPLACE {place}{name} AS {query} {filling}", named)
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def apply_rules(
         _check_conditions(connection, [rule for rule in rules if rule.layer in LAYERS], "profiled")
         raise
     create_tables(connection, {"first_reading": FIRST_READING}, {})
-    add_guards(connection, thresholds, is_pooled=is_pooled, catalog=catalog)
+    add_guards(connection, thresholds, is_pooled=is_pooled, is_kept=bool(catalog))
     try:
         create_tables(connection, {"outcomes": explain(rules)}, {}, catalog=catalog)
     except duckdb.Error:
