@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import Lock
 
 import duckdb
 import pandas as pd
@@ -71,6 +72,7 @@ class _Judge:
         base: where the tables of the stages are.
         lists: the sites listed, by what decides it.
         expected: of the numbers in use.
+        lock: held by the judge that learns rates: all sessions in memory once are enough.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -78,6 +80,7 @@ class _Judge:
     base: Base
     lists: dict[_Key, Pairs]
     expected: Expectation
+    lock: Lock
 
     def list_pairs(self, thresholds: Thresholds) -> Pairs:
         """The pairs of site and access network that are listed for the whole period."""
@@ -86,7 +89,8 @@ class _Judge:
         sessions = (outcomes, *self._numbers("sessions", thresholds))
         key = (sessions, *self._numbers("verdicts", thresholds))
         if key not in self.lists:
-            listed = list_pairs(self.connection, self._expect(sessions, thresholds), thresholds)
+            with self.lock:
+                listed = list_pairs(self.connection, self._expect(sessions, thresholds), thresholds)
             domestic = self.method.domestic_asns
             self.lists[key] = frozenset(pair for pair in listed if pair[1] in domestic)
         return self.lists[key]
@@ -187,12 +191,13 @@ def _judge_all(
     base = Base(*(kept.catalog(stage, method.describe(stage)) for stage in TABLES))
     expected = learn_expectation(connection, method.thresholds)
     lists: dict[_Key, Pairs] = {}
+    lock = Lock()
     waiting = deque(values)
     pairs: dict[tuple[str, float], Pairs] = {}
     # One judgement is too small a task for several threads; several judges share the thresholds.
     with single_threaded(connection), ThreadPoolExecutor(_JUDGES) as pool, ExitStack() as stack:
         judges = [
-            _Judge(stack.enter_context(connection.cursor()), method, base, lists, expected)
+            _Judge(stack.enter_context(connection.cursor()), method, base, lists, expected, lock)
             for _ in range(_JUDGES)
         ]
         for one in judges:
