@@ -58,16 +58,14 @@ _WATCHED = (
     "sessions_to_flip# witness_url note"
 )
 
+_FLAGS = "measurement_count# ok_count# anomaly_count# confirmed_count# failure_count#"
+
 TABLES = {
     table.name: table
     for table in (
         _table("ingestion_ledger", "", "reason line_count#"),
         _table("objects_not_read", "key", "key why"),
-        _table(
-            "measurements_by_month",
-            "month",
-            "month measurement_count# ok_count# anomaly_count# confirmed_count# failure_count#",
-        ),
+        _table("measurements_by_month", "month", f"month {_FLAGS}"),
         _table("thresholds", "name", "name value meaning published_value least most"),
         _table(
             "verdicts",
@@ -167,6 +165,30 @@ TABLES = {
             "file line problem",
             "file line# problem action domain url why line_now line_proposed",
         ),
+        _table(
+            "messaging_verdicts",
+            "test_name probe_asn period",
+            "test_name probe_asn! period state schedule chance mechanism measurement_count# "
+            "session_count# blocked_session_count# ok_session_count# failure_count# day_count# "
+            "elsewhere_anomaly_share% blocked_from@ blocked_until@ blocked_from_time note "
+            "witness_url anomaly_count# parts open_parts control set_aside_reason network",
+        ),
+        _table(
+            "messaging_intervals",
+            "test_name probe_asn part blocked_from_time",
+            "test_name probe_asn! part blocked_from_time blocked_from@ state schedule chance "
+            "mechanism last_seen_open_time blocked_until@ blocked_until_time "
+            "first_seen_open_again_time measurement_count# session_count# day_count# "
+            "elsewhere_anomaly_share%",
+        ),
+        _table("messaging_by_month", "test_name month", f"test_name month {_FLAGS} counted_by"),
+        _table("messaging_ledger", "", "test_name reason line_count#"),
+        _table("messaging_not_read", "key", "key why"),
+        _table(
+            "messaging_defects",
+            "test_name since",
+            "test_name since@ until@ share% country_count# cause source",
+        ),
         _table("findings", "id", "id kind rank# claim evidence decision"),
         _table("claims_audit", "claim_id", "claim_id where claim relation result arithmetic"),
         _table("decisions", "", "item decision reason date@ role status period method"),
@@ -222,6 +244,8 @@ WRITTEN_BY: Mapping[str, str] = {
         "3-semester-comparison": "semesters semester_changes network_changes",
         "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories "
         "findings",
+        "8-messaging-circumvention": "messaging_verdicts messaging_intervals messaging_by_month "
+        "messaging_ledger messaging_not_read messaging_defects",
         "9-coverage": "coverage_by_month indicators what_to_test testing_plan list_care",
     }.items()
     for name in names.split()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis.commands.reading import objects_in_words, read_all, read_sites
 from analysis.commands.settings import VARIABLES, Settings, parse_settings, with_lists
 from analysis.commands.side_by_side import make_reports, plan_reports
 from analysis.commands.telling import console, say, show_progress, show_status
@@ -16,7 +17,6 @@ from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError
 
 if TYPE_CHECKING:
     from analysis.commands.reporting import Inputs
-    from analysis.store.collection import Collection
 
 
 app = typer.Typer(
@@ -113,9 +113,9 @@ def _report(settings: Settings) -> Path:
 
     settings.period.split(settings.study.split)  # what cannot be halved ends here
     refuse_foreign(settings.out, "findings")
-    settings, lists, collection, earlier = _gather(settings)
+    settings, lists, collection, earlier, apps = _gather(settings)
     with show_status("running the notebooks") as display:
-        return make_report(settings, lists, collection, display, earlier)
+        return make_report(settings, lists, collection, display, earlier, apps)
 
 
 def _gather(settings: Settings, *, reopen: bool = False) -> "Inputs":
@@ -127,8 +127,8 @@ def _gather(settings: Settings, *, reopen: bool = False) -> "Inputs":
     _simulate_embedded(settings)
     settings = with_lists(settings, say)
     lists = load_lists(settings.study)  # before the archive is read, which takes longest
-    collection = _read(settings, counts=not reopen, reopen=reopen)
-    return settings, lists, collection, earlier
+    collection, apps = read_all(settings, counts=not reopen, reopen=reopen)
+    return settings, lists, collection, earlier, apps
 
 
 @app.command()
@@ -160,7 +160,7 @@ def watch(arguments: Arguments = None) -> None:
     _simulate_embedded(settings)
     settings = with_lists(settings, say)
     lists = load_lists(settings.study)
-    collection = _read(settings, counts=False)
+    collection = read_sites(settings, counts=False)
     with show_status("judging"):
         seen = look(settings, lists, collection, last)
     for line in seen.lines:
@@ -178,12 +178,17 @@ def ingest(arguments: Arguments = None) -> None:
     settings = parse_settings(arguments or [])
     _simulate_embedded(settings)
     settings = with_lists(settings, say)
-    collection = _read(settings)
+    collection, apps = read_all(settings)
+    if apps.files or apps.not_read:
+        said = f"of apps and circumvention tools: {objects_in_words(apps)}"
+        console.print(said, highlight=False)
+    if collection is None:
+        return
     with Observations(collection, settings.probe_cc, settings.period) as observations:
         ledger = observations.ledger()
     for reason, count in ledger.itertuples(index=False):
         print(f"{reason:<24}{count:>12,}")
-    console.print(_objects_in_words(collection), highlight=False)
+    console.print(objects_in_words(collection), highlight=False)
 
 
 @app.command()
@@ -209,7 +214,7 @@ def share(arguments: Arguments = None) -> None:
 
     check(settings.out)
     _simulate_embedded(settings)
-    collection = _read(settings)
+    collection = read_sites(settings)
     with show_status("writing the share"):
         manifest = write_share(collection, settings.probe_cc, settings.period, settings.out)
     size = sum(file.size for file in manifest.files.values())
@@ -327,58 +332,8 @@ def _simulate(settings: Settings) -> None:
             probe_cc=settings.probe_cc,
             since=settings.period.since,
             until=settings.period.until,
+            has_apps=True,
         )
-
-
-def _read(settings: Settings, *, counts: bool = True, reopen: bool = False) -> "Collection":
-    """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
-    from analysis.ingestion.ingestion import ingest as read_archive
-    from analysis.observations.fingerprints import load
-    from analysis.sources.opening import OONI
-
-    trouble = _ask_for_counts(settings) if counts and settings.study.source == OONI else None
-    with show_progress("reading the archive", "listing the archive") as (reading, listing):
-        study = settings.study
-        collection = read_archive(
-            study.source,
-            study.store,
-            study.probe_cc,
-            fingerprints=load(study.fingerprints or None),
-            period=study.period,
-            receipt_margin=study.receipt_margin,
-            keep_raw=settings.keep_raw,
-            reopen=reopen,
-            jobs=settings.jobs,
-            scheduler=settings.scheduler,
-            listing=listing,
-            progress=reading,
-        )
-    if trouble:
-        raise trouble
-    return collection
-
-
-def _ask_for_counts(settings: Settings) -> SourceError | None:
-    """Ask before the archive is read, so that all that OONI has counted is in it.
-
-    Reading takes the longest, and need not wait for a service that is away.
-    """
-    from analysis.findings.tieout import fetch
-
-    try:
-        fetch(settings.probe_cc, settings.period, settings.study.store, say)
-    except SourceError as error:
-        return error
-    return None
-
-
-def _objects_in_words(collection: "Collection") -> str:
-    missing = len(collection.not_read)
-    known = len(collection.files) + missing - collection.read_count
-    return (
-        f"{len(collection.files) + missing:,} objects: {known:,} known, "
-        f"{collection.read_count - missing:,} new, {missing:,} not read"
-    )
 
 
 def _nearby(path: Path) -> Path:

@@ -56,8 +56,8 @@ def _is_there(settings: Settings, gather: Callable[[], Inputs]) -> bool:
     report = read_report(settings.out, "OUT")
     if report.probe_cc != settings.probe_cc or report.period != settings.period:
         return False
-    settings, lists, collection, earlier = gather()
-    run = json.loads(json.dumps(describe_run(settings, lists, collection, earlier)))
+    settings, lists, collection, earlier, apps = gather()
+    run = json.loads(json.dumps(describe_run(settings, lists, collection, earlier, apps)))
     run["languages"] = [lang.code for lang in settings.languages]
     # what is there only where somebody gave it must be there in neither
     given = {name: run.get(name) for name in (*run, "claims", "previous_digest")}

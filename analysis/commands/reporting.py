@@ -23,8 +23,8 @@ from analysis.drafting.basis import Basis
 from analysis.drafting.decisions import Decision, decision_table, load_decisions, review_path
 from analysis.drafting.narrative import load_narrative
 from analysis.drafting.shown import decide_first_page
-from analysis.errors import ParameterError
-from analysis.findings.first_page import word_first_page
+from analysis.errors import NothingThereError, ParameterError
+from analysis.findings.first_page import word_apps_alone, word_first_page
 from analysis.findings.parameters import StudyParameters, changed_numbers
 from analysis.findings.reference_lists import ReferenceLists
 from analysis.findings.study import open_observations
@@ -53,13 +53,21 @@ READS: Mapping[str, Group[str]] = {
     "1-ingestion": (),
     "2-confirmation": (),
     "3-semester-comparison": ("2-confirmation",),
-    "4-blocked-sites": ("1-ingestion", "2-confirmation", "3-semester-comparison"),
+    "4-blocked-sites": (
+        "1-ingestion",
+        "2-confirmation",
+        "3-semester-comparison",
+        "8-messaging-circumvention",
+    ),
     "5-method-comparison": ("2-confirmation",),
     "6-validation": (),
+    "8-messaging-circumvention": (),
     "9-coverage": ("2-confirmation",),
 }
 
 
+#: The notebook that needs no web site.
+APPS = "8-messaging-circumvention"
 #: The page of the notebook that is made anew in other languages.
 ANNEX = "4-blocked-sites.html"
 
@@ -75,7 +83,7 @@ class HeldAgainst:
 
 NOTHING = HeldAgainst()
 #: What a report is made of.
-Inputs = tuple[Settings, ReferenceLists, Collection, HeldAgainst]
+Inputs = tuple[Settings, ReferenceLists, Collection | None, HeldAgainst, Collection]
 
 
 def read_earlier(settings: Settings) -> HeldAgainst:
@@ -102,18 +110,21 @@ def read_earlier(settings: Settings) -> HeldAgainst:
 def make_report(
     settings: Settings,
     lists: ReferenceLists,
-    collection: Collection,
+    collection: Collection | None,
     display: Display,
     earlier: HeldAgainst = NOTHING,
+    apps: Collection | None = None,
 ) -> Path:
     """Run the notebooks and publish their pages; returns the first page.
 
     Args:
         settings: of the run.
         lists: what its parameters name.
-        collection: what was read of the source, for the digest of the input.
+        collection: what was read of the source, for the digest of the input; None where it has no
+            web site.
         display: where it is said what is being done.
         earlier: what the report is held against.
+        apps: what was read of apps and tools. Where there is no web site, the report is of these.
 
     Raises:
         ParameterError: a parameter is unknown or wrong; nothing was written.
@@ -121,8 +132,16 @@ def make_report(
         SourceError, ContractError: from a notebook; the report before is still in place.
     """
     # Before any kernel starts; the study's file that this writes is what the notebooks open.
-    open_observations(collection, settings.probe_cc, settings.period).close()
-    run = describe_run(settings, lists, collection, earlier)
+    try:
+        if collection:
+            open_observations(collection, settings.probe_cc, settings.period).close()
+    except NothingThereError:
+        if not (apps and apps.files):
+            raise
+        collection = None
+    run = describe_run(settings, lists, collection, earlier, apps)
+    if collection is None:
+        return make_apps_report(settings, run, display)
     decisions = list_decisions(run, earlier)
     out = publish(
         sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
@@ -138,6 +157,33 @@ def make_report(
         prepare=lambda tables: write_table(tables, "decisions", decisions),
         first_page=_word_first_page,
         editions=[_edition(lang, settings, lists, run) for lang in settings.languages],
+    )
+    return out / "index.html"
+
+
+def make_apps_report(settings: Settings, run: Mapping[str, Any], display: Display) -> Path:
+    """A report on apps and tools alone, of a source without web sites; returns its first page."""
+    probe_cc, period = settings.probe_cc, settings.period
+    editions = []
+    for lang in settings.languages:
+        page = page_context(settings.study, settings.status, lang)
+        page = replace(page, languages=tuple(one.code for one in settings.languages))
+        editions.append(Edition(page, find_folder(lang, settings.languages[0])))
+
+    def word(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
+        worded: Summary = word_apps_alone(tables, findings, lang, period, probe_cc)  # type: ignore[assignment]
+        return worded
+
+    out = publish(
+        [NOTEBOOKS / f"{APPS}.ipynb"],
+        settings.study.for_notebooks(),
+        settings.out,
+        page_context(settings.study, settings.status),
+        run,
+        display,
+        reads=READS,
+        first_page=word,
+        editions=editions,
     )
     return out / "index.html"
 
@@ -215,13 +261,16 @@ def page_context(study: StudyParameters, status: str = "", lang: Language = ENGL
 def describe_run(
     settings: Settings,
     lists: ReferenceLists,
-    collection: Collection,
+    collection: Collection | None,
     earlier: HeldAgainst = NOTHING,
+    apps: Collection | None = None,
 ) -> dict[str, object]:
     """What ``run.json`` says of the run; no path of this machine."""
     study = settings.study
     _, second = study.period.split(study.split)
     changes = study.thresholds.changes()
+    source = collection or apps
+    assert source is not None
     return {
         "parameters": {
             "probe_cc": study.probe_cc,
@@ -236,7 +285,8 @@ def describe_run(
         "changed_thresholds": changes,
         "code_version": version("censorship-report-workbook"),
         "rules_version": RULES_VERSION,
-        "input_digest": collection.digest,
+        "input_digest": source.digest,
+        **({"apps_digest": apps.digest} if apps and apps.files else {}),
         "reference": _reference(lists),
         **_snapshot(settings),
         **({"claims": asdict(earlier.draft.file)} if earlier.draft else {}),

@@ -59,7 +59,7 @@ def _draw_class(axes: Axes, row: int, days: pd.Series, counts: pd.Series, state:
     for day, count in zip(mdates.date2num(pd.to_datetime(days)), counts, strict=True):  # type: ignore[no-untyped-call]
         if count:
             size = 4.0 + 1.5 * min(int(count) - 1, 4)
-            axes.plot([day], [row], **{**_marker(state), "markersize": size}, clip_on=False)
+            axes.plot([day], [row], **{**marker(state), "markersize": size}, clip_on=False)
 
 
 def _draw_stretch(axes: Axes, state: str, first: object, last: object) -> None:
@@ -99,7 +99,7 @@ def evidence_series(
         some = sessions[sessions["is_hit"] == is_hit]
         at = mdates.date2num(pd.to_datetime(some["time"]))  # type: ignore[no-untyped-call]
         above.plot(
-            at, 100 * some["rate"], **_marker(state), label=f"Session: {words}", clip_on=False
+            at, 100 * some["rate"], **marker(state), label=f"Session: {words}", clip_on=False
         )
     above.set_ylim(0, max(10.0, 108 * sessions["rate"].max()))
     above.set_ylabel("Fails by itself,\nper cent")
@@ -148,7 +148,7 @@ def _month(value: float, place: int | None) -> str:
     return f"{day:%b}\n{day.year}" if place == 0 or day.month == 1 else f"{day:%b}"
 
 
-def _marker(code: str) -> dict[str, Any]:
+def marker(code: str) -> dict[str, Any]:
     """How matplotlib draws the mark of a state."""
     shape = {"blocked": "s", "likely_blocked": "s", "impaired": "^", "down": "x", "ok": "o"}
     filled = "left" if code == "likely_blocked" else "full"

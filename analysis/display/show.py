@@ -159,6 +159,8 @@ def show_matrix(
     names: Mapping[str, str] | None = None,
     note: str = "",
     fold_after: int = 60,
+    first_head: str = "",
+    file: str = "verdicts.csv",
 ) -> None:
     """Show sites × networks as marks, the most blocked first; every cell has words as well.
 
@@ -167,11 +169,14 @@ def show_matrix(
             it; one row per pair, a missing pair is not tested.
         names: ``AS123`` → name of the network.
         fold_after: sites past this many are folded (and printed); of very many the file has all.
+        first_head: what heads the rows, where they are no sites.
+        file: the published table that has all rows.
     """
     if frame.empty:
         show_table(frame, caption=caption, note=note)
     else:
-        _show(render_matrix(frame, caption, note, fold_after, names or {}))
+        matrix = render_matrix(frame, caption, note, fold_after, names or {}, first_head, file)
+        _show(matrix)
 
 
 def _entries(mapping: Mapping[str, object]) -> list[tuple[str, dict[str, Any]]]:

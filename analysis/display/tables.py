@@ -82,8 +82,9 @@ def _say_codes(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
 
 
 def render_matrix(
-    frame: pd.DataFrame, caption: str, note: str, fold_after: int, names: Mapping[str, str]
-) -> Markup:
+    frame: pd.DataFrame, caption: str, note: str, fold_after: int, names: Mapping[str, str],
+    first_head: str = "", file: str = "verdicts.csv",
+) -> Markup:  # fmt: skip
     """Sites × networks as marks; see ``show.show_matrix``."""
     if "insufficient_reason" in frame:
         reason = frame["insufficient_reason"]
@@ -100,16 +101,16 @@ def render_matrix(
     squares = {code: blocks().square(look, ids[code]) for code, look in looks.items()}
     left_out = {
         "rows": max(len(states) - fold_after - MOST_FOLDED, 0), "paper": 0, "all": len(states),
-        "file": link("tables/verdicts.csv", "verdicts.csv"),
+        "file": link(f"tables/{file}", file),
     }  # fmt: skip
     parts = []
     most = states.iloc[: fold_after + MOST_FOLDED]
     for shown, part in _folded(most, caption, fold_after, "sites", len(states)):
         # the totals of what is unfolded are those of all
         totals = (states if shown.index[0] == states.index[0] else shown).isin(LISTED).sum()
-        rows = list(_matrix_rows(shown, squares))
+        rows = list(_matrix_rows(shown, squares, "test" if first_head else "domain"))
         counts, total = [number(int(count)) for count in totals], number(int(totals.sum()))
-        content = blocks().matrix(part["caption"], heads, rows, counts, total)
+        content = blocks().matrix(part["caption"], first_head, heads, rows, counts, total)
         parts.append({**part, "content": content})
     width = _matrix_width(len(states.columns))
     symbols = blocks().symbols([(ids[code], look) for code, look in looks.items()])
@@ -168,10 +169,12 @@ def _matrix_width(network_count: int) -> str:
     return " wide" if network_count <= _MOST_NETWORKS else " widest"
 
 
-def _matrix_rows(states: pd.DataFrame, squares: Mapping[str, Markup]) -> Iterator[dict[str, Any]]:
+def _matrix_rows(
+    states: pd.DataFrame, squares: Mapping[str, Markup], column: str
+) -> Iterator[dict[str, Any]]:
     for site, row in zip(states.index, states.itertuples(index=False, name=None), strict=True):
         yield {
-            "site": cell("domain", "text", site),
+            "site": cell(column, "text", site),
             "squares": Markup("").join(squares[code] for code in row),
             "count": sum(code in LISTED for code in row),
         }

@@ -4,14 +4,12 @@ Each sentence is one whole template, so that a translator can turn it round.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any
 
 from markupsafe import Markup
 
-from analysis.display.cells import counted, site_link
+from analysis.display.cells import site_link
 from analysis.display.tracks import (
     Bar,
     Mark,
@@ -22,7 +20,9 @@ from analysis.display.tracks import (
     month_marks,
     span_bars,
 )
+from analysis.findings.app_finding import word_apps
 from analysis.findings.local_time import schedule_words
+from analysis.findings.telling import Telling, Words, draw_shares, say_counts
 from analysis.findings.timelines import (
     MOST_ROWS,
     group_spans,
@@ -30,68 +30,10 @@ from analysis.findings.timelines import (
     number_events,
     say_spans,
 )
-from analysis.languages.language import Language
-from analysis.period import Period
 from analysis.vocabulary import CHANGES, MECHANISMS, SET_ASIDE_REASONS
 
-#: Sites that a claim names; the rest is counted.
-_MOST_NAMED = 5
 #: Change between the halves → how its bar looks.
 _LOOKS = {"mixed": "hollow", "not_comparable": "hollow"}
-
-
-@dataclass(frozen=True)
-class Words:
-    """A finding as the page shows it. A reading, and caveats, may be several sentences."""
-
-    claim: Markup
-    sites: Markup  # a sentence that names some, or nothing
-    figure: Markup
-    caveats: tuple[Markup, ...]
-
-
-@dataclass(frozen=True)
-class Telling:
-    """What the words of a finding are made from.
-
-    Attributes:
-        finding: as ``summary.summarise`` gives it.
-        numbers: the headline numbers by name.
-        lang: the language.
-        period: the whole period.
-        left_out: sites that a meeting took off the page; they are counted and not named.
-    """
-
-    finding: Mapping[str, Any]
-    numbers: Mapping[str, Any]
-    lang: Language
-    period: Period
-    left_out: frozenset[str] = frozenset()
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """What only this kind of finding has."""
-        values: Mapping[str, Any] = self.finding["values"]
-        return values
-
-    def count(self, name: str) -> Markup:
-        """A headline number, marked with its name."""
-        return counted(name, self.numbers[name], self.lang.number(self.numbers[name]))
-
-    def name_sites(self) -> Markup:
-        """A sentence with the sites that the finding is about."""
-        return self.lang.html("These are {sites}.", sites=self.sites(self.finding["sites"]))
-
-    def sites(self, sites: Sequence[str]) -> list[str | Markup]:
-        """The first sites, each with a link to its page, and how many more there are."""
-        shown = [site_link(site) for site in sites if site not in self.left_out]
-        return self.first_of(shown, len(sites))
-
-    def first_of(self, names: Sequence[str | Markup], total: int) -> list[str | Markup]:
-        """The first names, and how many more there are of all."""
-        named = list(names[:_MOST_NAMED])
-        more = total - len(named)
-        return [*named, self.lang.html_plural("{n} other", "{n} others", more)] if more else named
 
 
 def word_finding(telling: Telling) -> Words:
@@ -185,7 +127,7 @@ def _networks(tell: Telling) -> Words:
             tell.values["widest"], sites=tell.sites(tell.finding["sites"]),
         )  # fmt: skip
     heads = (lang.say("Network"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
-    figure = _draw_shares(
+    figure = draw_shares(
         lang, rows, heads,
         lang.html(
             "Listed sites of each access network, beside the sites tested there. Where none is "
@@ -196,15 +138,6 @@ def _networks(tell: Telling) -> Words:
         "Observed on a network does not say who ordered or carried out the blocking."
     )
     return Words(claim, named, figure, (caveat,))
-
-
-def _draw_shares(
-    lang: Language, rows: list[Any], heads: tuple[str, str, str], caption: Markup
-) -> Markup:
-    """The figure of rows of a name, how many are listed, and how many were tested."""
-    shown = rows[:MOST_ROWS]
-    bars = [(name, count, _of(lang, count, all_)) for name, count, all_ in shown]
-    return draw_figure(draw_counts(bars, heads), _say_counts(lang, shown), caption)
 
 
 def _methods(tell: Telling) -> Words:
@@ -223,7 +156,7 @@ def _methods(tell: Telling) -> Words:
     heads = (lang.say("Method of blocking"), lang.say("Pairs"), lang.say("Pairs"))
     drawn = draw_counts([(name, count, lang.number(count)) for name, count in rows], heads)
     figure = draw_figure(
-        drawn, _say_counts(lang, rows),
+        drawn, say_counts(lang, rows),
         lang.html(
             "Pairs of a site and an access network, by the layer at which the way to the site was "
             "cut and how. {traced} of {blocked} sites carry a trace that only blocking leaves: a "
@@ -248,7 +181,7 @@ def _categories(tell: Telling) -> Words:
         "{category}: {sites}.", category=rows[0][0], sites=tell.sites(tell.finding["sites"])
     )
     heads = (lang.say("Category"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
-    figure = _draw_shares(
+    figure = draw_shares(
         lang, rows, heads,
         lang.html(
             "Listed sites by category, beside the sites tested in it. Each site counts once."
@@ -282,7 +215,7 @@ def _changes(tell: Telling) -> Words:
     looks = [_LOOKS.get(change, "blocked") for change in CHANGES]
     drawn = draw_counts([(name, n, lang.number(n)) for name, n in rows], heads, looks)
     figure = draw_figure(
-        drawn, _say_counts(lang, rows),
+        drawn, say_counts(lang, rows),
         lang.html(
             "Sites that are listed in the period or in a half. Hollow bars tell of no change: "
             "there the networks disagree, or too little was tested in one half."
@@ -365,21 +298,11 @@ def _unlisted(tell: Telling) -> Words:
         [(name, n, lang.number(n)) for name, n in rows], heads, ["hollow"] * len(rows)
     )
     figure = draw_figure(
-        drawn, _say_counts(lang, rows),
+        drawn, say_counts(lang, rows),
         lang.html("Sites set aside, by the reason that explains most of what failed."),
     )  # fmt: skip
     caveat = lang.html("Being set aside says nothing about whether a site is accessible.")
     return Words(claim, Markup(""), figure, (caveat,))
-
-
-def _of(lang: Language, count: int, total: int) -> str:
-    return lang.say("{count} of {total}", count=count, total=total)
-
-
-def _say_counts(lang: Language, rows: Sequence[tuple[Any, ...]]) -> str:
-    """What bars show, for a reader who cannot see them."""
-    named = [lang.say("{name}: {count}", name=row[0], count=row[1]) for row in rows]
-    return lang.say("Bars, the longest first: {rows}.", rows=Markup("; ").join(named))
 
 
 _KINDS: Mapping[str, Callable[[Telling], Words]] = {
@@ -390,4 +313,5 @@ _KINDS: Mapping[str, Callable[[Telling], Words]] = {
     "changes": _changes,
     "hours": _hours,
     "unlisted": _unlisted,
+    "apps": word_apps,
 }

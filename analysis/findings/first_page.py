@@ -12,9 +12,10 @@ from markupsafe import Markup
 
 from analysis.display.cells import counted
 from analysis.findings.decided import find_left_out, read_decided
-from analysis.findings.finding_words import Telling, word_finding
+from analysis.findings.finding_words import word_finding
 from analysis.findings.study import Study
-from analysis.findings.summary import summarise
+from analysis.findings.summary import rank_findings, summarise, tell_of_apps
+from analysis.findings.telling import Telling
 from analysis.languages.language import ENGLISH, Language
 from analysis.period import Period
 from analysis.reference.countries import country_name
@@ -73,6 +74,34 @@ def word_first_page(
             "the others follow by the number of listed sites that they speak of."
         ),
     }
+
+
+def word_apps_alone(
+    tables: Path, findings: Mapping[str, Any], lang: Language, period: Period, probe_cc: str
+) -> dict[str, Any]:
+    """All that the first page says where no web site was tested.
+
+    Args:
+        tables: the folder with the tables of apps and tools.
+        findings: the headline numbers of ``run.json``.
+        lang: the language.
+        period: of the report.
+        probe_cc: the country.
+    """
+    numbers = {name: one["value"] for name, one in findings.items()}
+    page = Telling({}, numbers, lang, period)
+    told = rank_findings(tell_of_apps(tables))
+    return {
+        "answer": lang.html(
+            "From {period}, the source has no measurement of a web site in {country}; this report "
+            "is about messaging apps and circumvention tools alone.",
+            period=period, country=country_name(probe_cc, lang),
+        ),
+        "findings": [_finding(page, one, "") for one in told],
+        "unknowns": [
+            lang.html("Who ordered a block, and why, cannot be measured."),
+        ],
+    }  # fmt: skip
 
 
 def _row(

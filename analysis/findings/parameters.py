@@ -101,6 +101,9 @@ class StudyParameters:
         "CSV with registered names of networks, of a snapshot", _LISTS, is_variable=False
     )
     events: str = _declare("YAML with known events: date, title, kind, source", _LISTS)
+    test_counts: str = _declare(
+        "CSV of OONI's counts of tests of apps and tools, by country and day", _LISTS
+    )
     reference: str = _declare(
         "UTC date of a snapshot for the lists not given, or latest (default with ooni)", _LISTS
     )
@@ -292,6 +295,7 @@ def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]
         "networks": folder / "reference" / "networks.csv",
         "fingerprints": folder / "reference" / "fingerprints",
         "events": folder / "reference" / "events.yml",
+        "test_counts": folder / "reference" / "test-counts.csv",
     }
     return {"source": folder / "archive", **lists, "project": _FICTIONAL_PROJECT, **dated}
 
@@ -314,7 +318,8 @@ def _read_period(code: str, given: Mapping[str, Any]) -> Period:
 
 def _read_paths(given: Mapping[str, Any]) -> dict[str, str]:
     """Source, store and lists with absolute paths; of test lists there may be several."""
-    paths = {name: absolute(name, given.get(name, "")) for name in ("source", "store", *LISTS)}
+    names = ("source", "store", "test_counts", *LISTS)
+    paths = {name: absolute(name, given.get(name, "")) for name in names}
     lists = [part for part in str(given.get("test_list", "")).split(",") if part]
     return {**paths, "test_list": ",".join(absolute("test_list", part) for part in lists)}
 

@@ -10,6 +10,7 @@ from analysis.reference.events import EventList, load_events
 from analysis.reference.files import ReferenceFile
 from analysis.reference.local_sites import LocalSites
 from analysis.reference.networks import NetworkList, NetworkNames
+from analysis.reference.test_counts import NO_COUNTS, TestCounts, load_test_counts
 from analysis.reference.test_lists import TestLists
 
 
@@ -23,11 +24,13 @@ class ReferenceLists:
     test_lists: TestLists
     events: EventList
     local_sites: LocalSites = field(repr=False)
+    test_counts: TestCounts = field(repr=False, default=NO_COUNTS)
 
     @property
     def files(self) -> list[ReferenceFile]:
-        """The files that were read for the study: test lists, networks, their names, events."""
-        files = (self.networks.file, self.network_names.file, self.events.file)
+        """The files that were read for the study: test lists, networks, names, events, counts."""
+        files = (self.networks.file, self.network_names.file, self.events.file,
+                 self.test_counts.file)  # fmt: skip
         return [*self.test_lists.files, *(file for file in files if file)]
 
     @property
@@ -55,4 +58,5 @@ def load_lists(parameters: StudyParameters) -> ReferenceLists:
         test_lists=test_lists.load_test_lists(parameters.test_list or None, code),
         events=load_events(parameters.events or None, code),
         local_sites=local_sites.load_local_sites(code),
+        test_counts=load_test_counts(parameters.test_counts),
     )

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from analysis.errors import ParameterError, SourceError
+from analysis.errors import NothingThereError, ParameterError
 from analysis.findings import coverage
 from analysis.findings.parameters import StudyParameters, find_lists
 from analysis.findings.reference_lists import ReferenceLists, load_lists
@@ -164,7 +164,7 @@ def open_observations(collection: Collection, probe_cc: str, period: Period) -> 
     observations = Observations(collection, probe_cc, period)
     if not observations.connection.execute("SELECT 1 FROM observations LIMIT 1").fetchall():
         observations.close()
-        raise SourceError(
+        raise NothingThereError(
             f"the source has no measurement of {probe_cc} from {period.since} to {period.last_day}",
             resumes=False,
         )

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.findings.annex import count_blocking_networks
+from analysis.findings.app_finding import find_apps
 from analysis.findings.confirmation import spans_by_site
 from analysis.findings.halves import count_changes, listed_domestic
 from analysis.findings.local_time import add_local_hours
@@ -29,8 +30,9 @@ FINDING_IDS: Mapping[str, str] = {
     "changes": "F5",
     "hours": "F6",
     "unlisted": "F7",
+    "apps": "F8",
 }
-#: More are not read in a meeting.
+#: More about sites are not read in a meeting.
 MOST_FINDINGS = 6
 #: Kind → the place that shows it.
 EVIDENCE: Mapping[str, str] = {
@@ -41,6 +43,7 @@ EVIDENCE: Mapping[str, str] = {
     "changes": "3-semester-comparison.html#site-by-site",
     "hours": "2-confirmation.html#when",
     "unlisted": "4-blocked-sites.html#set-aside",
+    "apps": "8-messaging-circumvention.html#by-network",
 }
 #: Headline number → the table that it was read from, of those that no other notebook hands over.
 RECORDED: Mapping[str, str] = {
@@ -94,7 +97,7 @@ def summarise(tables: str | Path, study: Study) -> dict[str, Any]:
         "since": period.since.isoformat(),
         "until": period.until.isoformat(),
         "numbers": count_headlines(read),
-        "findings": _rank(_findings(read, study)),
+        "findings": rank_findings([*_findings(read, study), *tell_of_apps(tables)]),
     }
 
 
@@ -154,12 +157,24 @@ def _findings(read: Tables, study: Study) -> list[Values]:
     ]
 
 
-def _rank(findings: list[Values]) -> list[Values]:
-    """The event of the period first, then by the listed sites that a finding speaks of."""
+def tell_of_apps(tables: str | Path) -> list[Values]:
+    """The finding on apps and tools, where there is one."""
+    found = find_apps(tables)
+    kind = {"kind": "apps", "id": FINDING_IDS["apps"], "evidence": EVIDENCE["apps"]}
+    return [{**kind, **found}] if found else []
+
+
+def rank_findings(findings: list[Values]) -> list[Values]:
+    """The event of the period first, then by the listed sites that a finding speaks of.
+
+    What is no site's comes last, and is never crowded out.
+    """
     ranked = sorted(
         findings, key=lambda one: (one["kind"] != "onset", -one["site_count"], one["id"])
     )
-    return [{**one, "rank": rank} for rank, one in enumerate(ranked[:MOST_FINDINGS], start=1)]
+    of_apps = [one for one in ranked if one["kind"] == "apps"]
+    of_sites = [one for one in ranked if one["kind"] != "apps"][:MOST_FINDINGS]
+    return [{**one, "rank": rank} for rank, one in enumerate([*of_sites, *of_apps], start=1)]
 
 
 def _onset(read: Tables, study: Study, onset: Onset) -> Values:

@@ -20,6 +20,8 @@ from analysis.findings.study import Study
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.tables import WRITTEN_BY, write_json
 
+#: Needs nothing of the others and no web site, so that it may write before the folder is begun.
+_APART = "8-messaging-circumvention"
 #: Lies among the tables; what begins with a dot is not published.
 MADE_FROM = ".made-from.json"
 
@@ -50,12 +52,15 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _begin(folder: Path, now: dict[str, Any]) -> None:
     before = _read_made_from(folder)
-    tables = [path for name in WRITTEN_BY for path in folder.glob(f"{name}.*")]
+    own = [name for name, notebook in WRITTEN_BY.items() if notebook != _APART]
+    tables = [path for name in own for path in folder.glob(f"{name}.*")]
     notes = list(folder.glob(_note("*")))
     if tables and before is None:
         accepted = f"{tables[0].name} in it is not of a notebook; give a folder of its own"
         raise ParameterError("tables", folder, accepted)
     if before != now:
+        if before is not None:
+            tables += [p for name in WRITTEN_BY.keys() - own for p in folder.glob(f"{name}.*")]
         for path in (*tables, *notes):
             path.unlink()
         write_json(folder / MADE_FROM, now)

@@ -34,6 +34,7 @@ from analysis.period import Period, days_between
 from analysis.reference.files import REPOSITORY
 from analysis.sources import ooni
 from analysis.sources.api import SETTLED_DAYS, Cells, fetch_counts, read_counts
+from analysis.sources.messaging_counts import fetch_messaging_counts
 from analysis.store.collection import Collection
 
 #: What a report says that has nothing to compare with.
@@ -107,6 +108,11 @@ def fetch(probe_cc: str, period: Period, store: str, say: Callable[[str], None])
         ContractError: what it sent cannot be counts.
     """
     fetch_counts(replies_folder(store), probe_cc, period, say)
+
+
+def fetch_app_counts(probe_cc: str, period: Period, store: str, say: Callable[[str], None]) -> None:
+    """Ask OONI for its counts of apps and tools, here and elsewhere; see ``fetch``."""
+    fetch_messaging_counts(replies_folder(store), probe_cc, period, say)
 
 
 def tie_out(study: Study, months: pd.DataFrame, store: str) -> TieOut:

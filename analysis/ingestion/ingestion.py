@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
 
-from analysis.errors import ParameterError, SourceError
+from analysis.errors import NothingThereError, ParameterError, SourceError
 from analysis.ingestion.cluster import read_on_cluster
 from analysis.ingestion.objects import Result, Task
 from analysis.ingestion.workers import count_workers, read_objects
@@ -88,7 +88,7 @@ def ingest(
         objects = offered or [item for item in listed if ooni.holds_country(item.key, probe_cc)]
         if not objects:
             days = f" received from {window.since} to {window.last_day}" if window else ""
-            raise SourceError(
+            raise NothingThereError(
                 f"{source} holds no web_connectivity object of {probe_cc}{days}", resumes=False
             )
         task = Task(opened, folder.rpartition("/")[2] or opened.id, target, fingerprints, keep_raw)

@@ -110,7 +110,10 @@ class _Attempts:
         if handshakes and None not in handshakes:
             return "tls", handshakes[0]
         if outcomes and outcomes[0] is not None:
-            known = "http" if handshakes else "tls" if connects else ""
+            # No page over TLS is asked for before the handshake; where none is on record, it
+            # ended there at the latest.
+            is_secure = any(scheme == "https" for scheme, _ in asked)
+            known = "tls" if is_secure and not handshakes else "http"
             return _layer_of(outcomes[0], known), outcomes[0]
         return None, None
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from typing import Protocol
 
 from analysis.errors import ContractError
@@ -83,18 +84,21 @@ def find_order(
 
     Args:
         names: all notebooks, in order.
-        reads: notebook → those before it whose tables it reads; all before it, where it is not
-            named.
+        reads: notebook → those whose tables it reads, wherever their pages stand; all before it,
+            where it is not named. What is not run is not waited for.
 
     Raises:
-        ContractError: a notebook reads what is not made before it.
+        ContractError: notebooks read each other's tables in a circle.
     """
-    order = {}
-    for place, name in enumerate(names):
-        before = frozenset(names[:place])
-        order[name] = frozenset(reads.get(name, before))
-        if unknown := sorted(order[name] - before):
-            raise ContractError(f"{name} reads the tables of {unknown[0]}, which is not before it")
+    order = {
+        name: frozenset(reads.get(name, names[:place])) & frozenset(names)
+        for place, name in enumerate(names)
+    }
+    try:
+        TopologicalSorter(order).prepare()
+    except CycleError as error:
+        circle = " reads ".join(error.args[1])
+        raise ContractError(f"notebooks read each other's tables in a circle: {circle}") from None
     return order
 
 

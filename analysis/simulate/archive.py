@@ -12,10 +12,10 @@ _LEVEL = 6
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no name, no time, unknown system
 
 
-def object_key(probe_cc: str, receipt: datetime, number: int) -> str:
+def object_key(probe_cc: str, receipt: datetime, number: int, test: str = TEST) -> str:
     """The key of an object received in the hour of ``receipt``."""
-    name = f"{receipt:%Y%m%d%H}_{probe_cc}_{TEST}.n0.{number}.jsonl.gz"
-    return f"raw/{receipt:%Y%m%d}/{receipt:%H}/{probe_cc}/{TEST}/{name}"
+    name = f"{receipt:%Y%m%d%H}_{probe_cc}_{test}.n0.{number}.jsonl.gz"
+    return f"raw/{receipt:%Y%m%d}/{receipt:%H}/{probe_cc}/{test}/{name}"
 
 
 def compress(lines: Iterable[bytes]) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 from analysis.errors import ParameterError
 from analysis.period import Period
 from analysis.simulate import reference
+from analysis.simulate.apps import write_apps
 from analysis.simulate.archive import compress, compress_cut, object_key, write_object
 from analysis.simulate.cases import check_cases
 from analysis.simulate.forgery import ForgedClaim, order_forgeries
@@ -72,6 +73,7 @@ def write_world(
     has_forgeries: bool = True,
     national_count: int = 0,
     cases: Sequence[str] = USUAL_CASES,
+    has_apps: bool = False,
 ) -> Summary:
     """Write a fictional country's archive, reference data and truth.
 
@@ -91,6 +93,8 @@ def write_world(
         flaky_share: share of networks that are flaky.
         cases: names in ``cases.CASES``; what they add changes nothing else.
         national_count: sites that a gateway at the border blocks for all networks at once.
+        has_apps: whether probes also test messaging apps and circumvention tools; nothing else
+            depends on it.
         has_forgeries: whether somebody submits forged reports. Nothing else depends on it.
 
     Raises:
@@ -113,6 +117,7 @@ def write_world(
         "sessions_per_day": sessions_per_day,
         "scale": scale,
         "coverage": coverage,
+        **({"has_apps": True} if has_apps else {}),
     }
     del parameters["period"]
     stamp = {"fictional": True, "parameters": parameters, "source_digest": source_digest()}
@@ -124,6 +129,8 @@ def write_world(
     world = make_world(design)
     batch_size = max(1, round(BATCH_SIZE * coverage))
     counts = _write(partial, world, sessions_per_day * scale, batch_size)
+    if has_apps:
+        write_apps(partial, world)
     text = json.dumps({**stamp, "counts": counts}, indent=1, sort_keys=True)
     (partial / _STAMP).write_text(text + "\n", encoding="utf-8")
     _replace(partial, out)

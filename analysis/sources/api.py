@@ -51,6 +51,8 @@ _LONGEST_WAIT = timedelta(hours=2)
 _LONGEST_TEXT = 200  # characters that are not ours
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
+#: What can be asked, in the order in which it stands in an address.
+_PARAMETERS = ("test_name", "probe_cc", "since", "until", "axis_x", "axis_y", "time_grain")
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -79,6 +81,52 @@ class Counts:
     """
 
     cells: Mapping[str, Cells]
+    asked_at: datetime
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """What OONI is asked to count.
+
+    Attributes:
+        name: how the file with the reply begins.
+        period: of the measurements; its end is exclusive for OONI too.
+        what: how a sentence calls what is asked for: ``its counts by month``.
+        query: the other parameters of the request.
+    """
+
+    name: str
+    period: Period
+    what: str
+    query: Mapping[str, str]
+
+    def url(self) -> str:
+        """The address that is asked.
+
+        Raises:
+            ParameterError: ``OONI_API`` is no server's address.
+        """
+        address = os.environ.get(VARIABLE) or ADDRESS
+        if not _ADDRESS.fullmatch(address):
+            accepted = f"the address of a server with OONI's API, such as {ADDRESS}"
+            raise ParameterError(VARIABLE, address, accepted)
+        dates = {"since": self.period.since.isoformat(), "until": self.period.until.isoformat()}
+        asked = {**self.query, **dates}
+        ordered = {name: asked[name] for name in _PARAMETERS if name in asked}
+        return f"{address.rstrip('/')}/api/v1/aggregation?{urlencode(ordered)}"
+
+    def file(self) -> str:
+        """Where the reply is kept: readable, and another file for each server."""
+        digest = sha256(self.url().encode()).hexdigest()[:8]
+        return f"aggregation/{self.name}-{self.period}-{digest}.json"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A reply as it was received; ``asked_at`` is when, UTC."""
+
+    body: bytes
     asked_at: datetime
     sha256: str
 
@@ -119,18 +167,38 @@ def fetch_counts(folder: Path, probe_cc: str, period: Period, say: Callable[[str
         SourceError: OONI did not answer, or refused, or sent no JSON; or nothing can be kept.
         ContractError: what it sent cannot be counts.
     """
-    url, name = _place(probe_cc, period)
+    question = _by_month(probe_cc, period)
+    reply = fetch_reply(folder, question, lambda body: read_cells(body, period), say)
+    return Counts(read_cells(reply.body, period), reply.asked_at, reply.sha256)
+
+
+def fetch_reply(
+    folder: Path, question: Question, check: Callable[[bytes], object], say: Callable[[str], None]
+) -> Kept:
+    """Ask OONI, unless a final reply is kept.
+
+    Args:
+        folder: where replies are kept; made where it is not there.
+        question: what is asked.
+        check: refuses a reply that cannot be what was asked for; such a one is not kept.
+        say: is told what is asked and of every wait.
+
+    Raises:
+        ParameterError: ``OONI_API`` is no server's address.
+        SourceError: OONI did not answer, or refused, or sent no JSON; or nothing can be kept.
+    """
+    url = question.url()
     with lock_folder(folder, "reply can be kept in"):  # one request at a time
-        kept = _find(folder, name, url, period)
-        if kept and days_between(period.until, kept.asked_at.date()) >= SETTLED_DAYS:
+        kept = find_reply(folder, question)
+        if kept and days_between(question.period.until, kept.asked_at.date()) >= SETTLED_DAYS:
             return kept
         api = f"OONI's API ({urlsplit(url).netloc})"
-        say(f"asking {api} for its counts by month")
+        say(f"asking {api} for {question.what}")
         status, body = _ask(api, url, say)
         asked_at = _now().replace(microsecond=0)
         _refuse_error(api, status, body)
-        cells = read_cells(body, period)  # what cannot be read is not kept
-        return Counts(cells, asked_at, _keep(folder, name, url, body, asked_at))
+        check(body)
+        return Kept(body, asked_at, _keep(folder, question, body, asked_at))
 
 
 def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
@@ -139,38 +207,29 @@ def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
     Raises:
         SourceError: they were never asked for.
     """
-    url, name = _place(probe_cc, period)
-    counts = _find(folder, name, url, period)
-    if counts is None:
+    reply = find_reply(folder, _by_month(probe_cc, period))
+    if reply is None:
         raise SourceError(
             f"OONI's counts of {probe_cc} from {period.since} to {period.last_day} by month are "
             "not in the store; 'make ingest' with the same parameters asks for them",
             resumes=False,
         )
-    return counts
+    return Counts(read_cells(reply.body, period), reply.asked_at, reply.sha256)
 
 
-def _place(probe_cc: str, period: Period) -> tuple[str, str]:
-    """Where the counts are: the address, and a name for its reply, another one for each server."""
-    address = os.environ.get(VARIABLE) or ADDRESS
-    if not _ADDRESS.fullmatch(address):
-        accepted = f"the address of a server with OONI's API, such as {ADDRESS}"
-        raise ParameterError(VARIABLE, address, accepted)
+def _by_month(probe_cc: str, period: Period) -> Question:
     query = {
         "test_name": "web_connectivity",
         "probe_cc": probe_cc,
-        "since": period.since.isoformat(),
-        "until": period.until.isoformat(),  # exclusive here too
         "axis_x": "measurement_start_day",
         "time_grain": "month",
     }
-    url = f"{address.rstrip('/')}/api/v1/aggregation?{urlencode(query)}"
-    digest = sha256(url.encode()).hexdigest()[:8]
-    return url, f"aggregation/{probe_cc.lower()}-month-{period}-{digest}.json"
+    return Question(f"{probe_cc.lower()}-month", period, "its counts by month", query)
 
 
-def _find(folder: Path, name: str, url: str, period: Period) -> Counts | None:
-    """What was kept of an address; None where nothing was, or not as it was received."""
+def find_reply(folder: Path, question: Question) -> Kept | None:
+    """What was kept of a reply; None where nothing was, or not as it was received."""
+    name, url = question.file(), question.url()
     try:
         body = (folder / name).read_bytes()
         sidecar = msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=Sidecar)
@@ -180,16 +239,17 @@ def _find(folder: Path, name: str, url: str, period: Period) -> Counts | None:
     digest = sha256(body).hexdigest()
     if (sidecar.url, sidecar.sha256) != (url, digest):
         return None
-    return Counts(read_cells(body, period), asked_at, digest)
+    return Kept(body, asked_at, digest)
 
 
-def _keep(folder: Path, name: str, url: str, body: bytes, asked_at: datetime) -> str:
+def _keep(folder: Path, question: Question, body: bytes, asked_at: datetime) -> str:
     """Keep a reply; where it is not written whole, its digest in the sidecar will tell."""
+    name = question.file()
     digest = sha256(body).hexdigest()
     sidecar = Sidecar(
-        url=url,
+        url=question.url(),
         fetched_at=asked_at.strftime(_TIME),
-        role="OONI's counts by month",
+        role=f"OONI's {question.what.removeprefix('its ')}",
         licence="CC BY-NC-SA 4.0",
         status=200,
         size=len(body),

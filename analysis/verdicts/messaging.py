@@ -128,7 +128,9 @@ def _share_on_other_networks(
     """The share of other operators' sessions that fail within ``NEAR_DAYS``, drawn towards none.
 
     What may itself be a block teaches here too: without other countries, what fails on most
-    networks at once is a block or a defect of the test, and nothing tells which.
+    networks at once is a block or a defect of the test, and nothing tells which. So where most of
+    the others fail as well, or nobody else tested, a failure tells nothing: the rate is the
+    highest.
     """
     by_day = connection.execute(_OPERATOR_DAYS).df()
     frame = pd.DataFrame({
@@ -162,5 +164,6 @@ def _near_share(told: pd.DataFrame, asked: pd.DataFrame) -> Floats:
     heard_by_all, failing_by_all = heard.sum(axis=1).to_numpy(), failing.sum(axis=1).to_numpy()
     own_heard = np.where(own >= 0, heard.to_numpy()[at, own], 0)
     own_failing = np.where(own >= 0, failing.to_numpy()[at, own], 0)
-    told_count = heard_by_all[at] - own_heard + _PSEUDO
-    return np.asarray((failing_by_all[at] - own_failing) / told_count, np.float64)
+    others, failed = heard_by_all[at] - own_heard, failing_by_all[at] - own_failing
+    is_mute = (others <= 0) | (2 * failed >= others)
+    return np.asarray(np.where(is_mute, MOST, failed / (others + _PSEUDO)), np.float64)

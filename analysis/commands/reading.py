@@ -1,0 +1,100 @@
+"""From settings to the store: what every command that needs measurements reads first."""
+
+from typing import TYPE_CHECKING
+
+from analysis.commands.settings import Settings
+from analysis.commands.telling import say, show_progress
+from analysis.errors import NothingThereError, SourceError
+
+if TYPE_CHECKING:
+    from analysis.store.collection import Collection
+
+
+def read_all(
+    settings: Settings, *, counts: bool = True, reopen: bool = False
+) -> tuple["Collection | None", "Collection"]:
+    """Bring the store up to date: web sites, None where there are none; apps and tools.
+
+    Raises:
+        SourceError: the source has neither, or could not be read.
+    """
+    from analysis.ingestion.messaging import ingest_messaging
+
+    nothing = None
+    try:
+        collection = read_sites(settings, counts=counts, reopen=reopen)
+    except NothingThereError as error:
+        collection, nothing = None, error
+    study = settings.study
+    with show_progress("reading apps and tools", "listing apps and tools") as (reading, listing):
+        apps = ingest_messaging(
+            study.source,
+            study.store,
+            study.probe_cc,
+            period=study.period,
+            receipt_margin=study.receipt_margin,
+            keep_raw=settings.keep_raw,
+            reopen=reopen,
+            jobs=settings.jobs,
+            scheduler=settings.scheduler,
+            listing=listing,
+            progress=reading,
+        )
+    if nothing and not apps.files:
+        raise nothing
+    return collection, apps
+
+
+def read_sites(settings: Settings, *, counts: bool = True, reopen: bool = False) -> "Collection":
+    """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
+    from analysis.ingestion.ingestion import ingest as read_archive
+    from analysis.observations.fingerprints import load
+    from analysis.sources.opening import OONI
+
+    trouble = _ask_for_counts(settings) if counts and settings.study.source == OONI else None
+    with show_progress("reading the archive", "listing the archive") as (reading, listing):
+        study = settings.study
+        collection = read_archive(
+            study.source,
+            study.store,
+            study.probe_cc,
+            fingerprints=load(study.fingerprints or None),
+            period=study.period,
+            receipt_margin=study.receipt_margin,
+            keep_raw=settings.keep_raw,
+            reopen=reopen,
+            jobs=settings.jobs,
+            scheduler=settings.scheduler,
+            listing=listing,
+            progress=reading,
+        )
+    if trouble:
+        raise trouble
+    return collection
+
+
+def _ask_for_counts(settings: Settings) -> SourceError | None:
+    """Ask before the archive is read, so that all that OONI has counted is in it.
+
+    Reading takes the longest, and need not wait for a service that is away.
+    """
+    from analysis.findings.tieout import fetch, fetch_app_counts
+
+    study = settings.study
+    try:
+        fetch(settings.probe_cc, settings.period, study.store, say)
+        if not study.test_counts:
+            fetch_app_counts(settings.probe_cc, settings.period, study.store, say)
+    except SourceError as error:
+        return error
+    return None
+
+
+def objects_in_words(collection: "Collection") -> str:
+    """How many objects a run found, and what became of them."""
+    missing = len(collection.not_read)
+    known = len(collection.files) + missing - collection.read_count
+    return (
+        f"{len(collection.files) + missing:,} objects: {known:,} known, "
+        f"{collection.read_count - missing:,} new, {missing:,} not read"
+    )

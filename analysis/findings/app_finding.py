@@ -1,0 +1,123 @@
+"""The finding on apps and circumvention tools: from tables to values, from values to words."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from analysis.display.cells import counted
+from analysis.findings.messaging_countries import COUNTRY
+from analysis.findings.telling import Telling, Words, draw_shares
+from analysis.observations.messaging_tests import BY_NAME
+from analysis.tables import read_table
+from analysis.vocabulary import LISTED
+
+_TABLE = "messaging_verdicts"
+#: The numbers that the words use, as ``count_apps`` names them.
+_NUMBERS = ("blocked_app_count", "app_test_count", "app_network_count")
+
+
+def count_apps(verdicts: pd.DataFrame) -> dict[str, int]:
+    """The headline numbers of apps and tools.
+
+    Args:
+        verdicts: the contract's ``messaging_verdicts``.
+    """
+    whole = verdicts[verdicts["period"] == "all"]
+    own = whole[whole["probe_asn"] != COUNTRY]
+    listed = list_blocked(own)
+    defective = verdicts.loc[verdicts["set_aside_reason"] == "instrument", "test_name"]
+    return {
+        "app_test_count": int(whole["test_name"].nunique()),
+        "app_network_count": int(own["probe_asn"].nunique()),
+        "blocked_app_count": int(list_blocked(whole)["test_name"].nunique()),
+        "blocked_app_pair_count": len(listed),
+        "blocked_app_network_count": int(listed["probe_asn"].nunique()),
+        "defective_app_count": int(defective.nunique()),
+    }
+
+
+def list_blocked(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are blocked or likely blocked, on access networks or in the country."""
+    is_listed = verdicts["state"].isin(LISTED)
+    return verdicts[is_listed & (verdicts["set_aside_reason"] != "not_domestic")]
+
+
+def find_apps(tables: str | Path) -> dict[str, Any] | None:
+    """The finding as values; None where the page on apps was not made, or nothing was tested."""
+    if not (Path(tables) / f"{_TABLE}.csv").is_file():
+        return None
+    verdicts = read_table(tables, _TABLE)
+    whole = verdicts[verdicts["period"] == "all"]
+    if whole.empty:
+        return None
+    own = whole[whole["probe_asn"] != COUNTRY]
+    listed, tested = list_blocked(own).groupby("test_name").size(), own.groupby("test_name").size()
+    rows = [[_title(name), int(listed.get(name, 0)), int(tested[name])] for name in tested.index]
+    by_counts = list_blocked(whole[whole["probe_asn"] == COUNTRY])["test_name"]
+    broken = verdicts.loc[verdicts["set_aside_reason"] == "instrument", "test_name"]
+    numbers = count_apps(verdicts)
+    return {
+        "sites": [],
+        "site_count": 0,
+        "values": {
+            **{name: numbers[name] for name in _NUMBERS},
+            "names": [_title(name) for name in sorted(list_blocked(whole)["test_name"].unique())],
+            "rows": sorted(rows, key=lambda row: (-row[1], row[0])),
+            "by_counts": [_title(name) for name in sorted(by_counts.unique())],
+            "defects": [_title(name) for name in sorted(broken.unique())],
+            "has_control": bool((whole["control"] == "countries").any()),
+        },
+    }
+
+
+def _title(test_name: object) -> str:
+    return BY_NAME[str(test_name)].title
+
+
+def word_apps(tell: Telling) -> Words:
+    """The finding in words."""
+    lang, values = tell.lang, tell.values
+    blocked, tested = (
+        counted(name, values[name], lang.number(values[name]))
+        for name in ("blocked_app_count", "app_test_count")
+    )
+    claim = lang.html(
+        "{blocked} of {tested} messaging apps and circumvention tools that were tested were "
+        "blocked or likely blocked.",
+        blocked=blocked, tested=tested,
+    )  # fmt: skip
+    named = Markup("")
+    if values["names"]:
+        named = lang.html(
+            "These are {apps}.", apps=[lang.english(name) for name in values["names"]]
+        )
+    caveats = []
+    if values["by_counts"]:
+        caveats.append(lang.html(
+            "Found in OONI’s counts of the whole country, which know no networks: {apps}.",
+            apps=[lang.english(name) for name in values["by_counts"]],
+        ))  # fmt: skip
+    if values["defects"]:
+        caveats.append(lang.html(
+            "Tests that failed in other countries too, so that they say nothing here: {apps}.",
+            apps=[lang.english(name) for name in values["defects"]],
+        ))  # fmt: skip
+    caveats.append(
+        lang.html("Each test was held against the same weeks in other countries.")
+        if values["has_control"]
+        else lang.html(
+            "No counts of other countries were at hand: what failed on most networks at once "
+            "cannot be told from a fault of the test."
+        )
+    )
+    figure = Markup("")
+    if values["rows"]:
+        heads = (lang.say("App or tool"), lang.say("Networks that block"),
+                 lang.say("Of the networks tested"))  # fmt: skip
+        figure = draw_shares(
+            lang, values["rows"], heads,
+            lang.html("Networks on which each app or tool was blocked or likely blocked."),
+        )  # fmt: skip
+    return Words(claim, named, figure, tuple(caveats))

@@ -1,0 +1,56 @@
+"""What is publicly known of times at which a messaging or circumvention test failed everywhere.
+
+A note beside what the data show, never the reason for it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from analysis.errors import ParameterError
+from analysis.reference.files import REFERENCE, read_csv
+
+_COLUMNS = ("test_name", "since", "until", "cause", "source")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One known cause; without an edge it has no beginning, or no end, that is known."""
+
+    test_name: str
+    since: date | None
+    until: date | None
+    cause: str
+    source: str
+
+    def overlaps(self, first: date, last: date) -> bool:
+        """Whether it held on some day of a stretch."""
+        begins = self.since is None or self.since <= last
+        return begins and (self.until is None or self.until >= first)
+
+
+def load_causes(path: Path = REFERENCE / "messaging_causes.csv") -> tuple[Cause, ...]:
+    """Read the list, in file order.
+
+    Raises:
+        ParameterError: a line is wrong; names it.
+    """
+    causes = []
+    for line, cells in read_csv(path, _COLUMNS, "messaging_causes").rows:
+        try:
+            since, until = (
+                date.fromisoformat(cells[name]) if cells[name] else None
+                for name in ("since", "until")
+            )
+        except ValueError as error:
+            raise ParameterError("messaging_causes", path, f"line {line}: {error}") from None
+        causes.append(Cause(cells["test_name"], since, until, cells["cause"], cells["source"]))
+    return tuple(causes)
+
+
+def find_causes(
+    causes: Iterable[Cause], test_name: str, first: date, last: date
+) -> tuple[Cause, ...]:
+    """The known causes of a test that held in a stretch of days."""
+    return tuple(c for c in causes if c.test_name == test_name and c.overlaps(first, last))

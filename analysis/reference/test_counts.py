@@ -1,0 +1,88 @@
+"""Counts of messaging and circumvention tests that somebody hands in: by country, test and day.
+
+They are what OONI's API says (``sources.messaging_counts``), in a file, for who does not ask it:
+``measurement_start_day,probe_cc,test_name,measurement_count,ok_count,anomaly_count,…``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.errors import ParameterError
+from analysis.observations.messaging_tests import BY_NAME
+from analysis.reference.files import CsvTable, ReferenceFile, read_csv
+
+PARAMETER = "TEST_COUNTS"
+COUNTS = ("measurement_count", "ok_count", "anomaly_count", "confirmed_count", "failure_count")
+_KEY = ("measurement_start_day", "probe_cc", "test_name")
+#: Columns of a frame of counts.
+COLUMNS = ("test_name", "probe_cc", "day", *COUNTS)
+
+
+def frame_of(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
+    """A frame of counts, rows in the order of ``COLUMNS``; sorted."""
+    frame = pd.DataFrame(list(rows), columns=list(COLUMNS))
+    kinds = dict.fromkeys(COUNTS, "int64") | {"day": "datetime64[us]", "test_name": "str",
+                                              "probe_cc": "str"}  # fmt: skip
+    return frame.astype(kinds).sort_values(["test_name", "probe_cc", "day"], ignore_index=True)
+
+
+@dataclass(frozen=True)
+class TestCounts:
+    """Counts: ``COLUMNS``, one row a test, country and day, sorted; ``file`` is None for none."""
+
+    __test__ = False  # pytest collects classes by their name
+
+    counts: pd.DataFrame
+    file: ReferenceFile | None = None
+
+
+NO_COUNTS = TestCounts(frame_of([]))
+
+
+def load_test_counts(path: str | Path) -> TestCounts:
+    """Read a file of counts; no path is none. Other tests are left out.
+
+    Raises:
+        ParameterError: a line is wrong: no day, no number, flags that do not sum, a row that stands
+            twice; names the line.
+    """
+    if not path:
+        return NO_COUNTS
+    path = Path(path)
+    table = read_csv(path, (*_KEY, *COUNTS), PARAMETER)
+    frame = frame_of(_rows(path, table))
+    last = frame["day"].max()
+    newest = "" if pd.isna(last) else str(last.date())
+    file = ReferenceFile(path.name, "counts of tests", table.digest, len(frame), newest)
+    return TestCounts(frame, file)
+
+
+def _rows(path: Path, table: CsvTable) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    seen: set[tuple[str, ...]] = set()
+    for line, cells in table.rows:
+        key = tuple(cells[name] for name in _KEY)
+        if cells["test_name"] not in BY_NAME:
+            continue
+        try:
+            day = date.fromisoformat(cells["measurement_start_day"])
+            counts = [_count(cells[name]) for name in COUNTS]
+            if counts[0] != sum(counts[1:]):
+                raise ValueError(f"its flags sum to {sum(counts[1:])}, not to {counts[0]}")
+            if key in seen:
+                raise ValueError("its day, country and test stand twice")
+        except ValueError as error:
+            raise ParameterError(PARAMETER, path, f"line {line}: {error}") from None
+        seen.add(key)
+        rows.append((cells["test_name"], cells["probe_cc"].upper()[:2], day, *counts))
+    return rows
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        raise ValueError(f"{text[:20]!r} is no count")
+    return int(text)

@@ -1,0 +1,135 @@
+"""What messaging and circumvention tests find in other countries, week by week.
+
+A test that fails everywhere is a defect of the test. Two shares of each week say how far: that of a
+typical country, and that which nine in ten countries do not exceed, since a test may fail more in
+some countries than in others for reasons that are no block. A week is asked for with its
+neighbours: a defect that begins in the middle of one is half there.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from analysis.period import Period
+
+#: Tests that a country needs in a week to be heard.
+_LEAST_TESTS = 10
+#: Countries that must fail for a test to be called defective.
+_LEAST_COUNTRIES = 2
+#: From this share in a typical country on a test fails everywhere.
+DEFECT_SHARE = 0.5
+_HIGH = 0.9
+_WEEK_DAYS = 7
+_Days = TypeVar("_Days", pd.Timestamp, pd.DatetimeIndex)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """The shares of tests that are anomalies in other countries.
+
+    Attributes:
+        weeks: one row a test and week (its Sunday): ``test_name, week, typical, high,
+            country_count``.
+        countries: those that are heard, by code.
+        counts: one row a test, country and week: ``test_name, probe_cc, week, anomaly_count,
+            valid_count``; the country itself left out.
+    """
+
+    weeks: pd.DataFrame
+    countries: tuple[str, ...]
+    counts: pd.DataFrame
+
+    def by_day(self, period: Period) -> pd.DataFrame:
+        """One row a test and day: ``test_name, day, typical, high``, of the weeks around it."""
+        rows = []
+        for test, weeks in self.weeks.groupby("test_name"):
+            around = weeks.set_index("week")[["typical", "high"]]
+            every = pd.date_range(around.index.min(), around.index.max(), freq="7D")
+            around = around.reindex(every).rolling(3, min_periods=1, center=True).max()
+            days = pd.DatetimeIndex(list(period.days()))
+            known = around.reindex(week_of(days)).set_axis(days)
+            rows.append(known.rename_axis("day").reset_index().assign(test_name=test))
+        if not rows:
+            nothing = pd.DataFrame({"test_name": [], "day": [], "typical": [], "high": []})
+            return nothing.astype({"test_name": "str", "day": "datetime64[us]"})
+        return pd.concat(rows, ignore_index=True).dropna()
+
+    def typical_share(self, test_name: str, since: pd.Timestamp, until: pd.Timestamp) -> float:
+        """The median, over countries, of the share of anomalies in the weeks of two days."""
+        counts = self.counts[
+            (self.counts["test_name"] == test_name)
+            & (self.counts["week"] >= week_of(since))
+            & (self.counts["week"] <= until)
+        ]
+        sums = counts.groupby("probe_cc")[["anomaly_count", "valid_count"]].sum()
+        sums = sums[sums["valid_count"] >= _LEAST_TESTS]
+        shares = sums["anomaly_count"] / sums["valid_count"]
+        return float(shares.median()) if len(shares) else float("nan")
+
+
+def week_of(day: _Days) -> _Days:
+    """The Sunday on or before a day, as OONI counts weeks."""
+    return day - pd.to_timedelta((day.day_of_week + 1) % 7, unit="D")
+
+
+def look_elsewhere(counts: pd.DataFrame, probe_cc: str) -> Elsewhere:
+    """What other countries say.
+
+    Args:
+        counts: one row a test, country and day or week: ``test_name, probe_cc, day, ok_count,
+            anomaly_count``.
+        probe_cc: the country that is asked about, which is no witness of itself.
+    """
+    others = counts[counts["probe_cc"] != probe_cc]
+    others = others.assign(
+        week=week_of(pd.DatetimeIndex(others["day"])),
+        valid_count=others["ok_count"] + others["anomaly_count"],
+    )
+    keys = ["test_name", "probe_cc", "week"]
+    summed = others.groupby(keys, as_index=False)[["anomaly_count", "valid_count"]].sum()
+    heard = summed[summed["valid_count"] >= _LEAST_TESTS]
+    heard = heard.assign(share=heard["anomaly_count"] / heard["valid_count"])
+    weeks = (
+        heard.groupby(["test_name", "week"])["share"]
+        .agg(typical="median", high=_high, country_count="size")
+        .reset_index()
+    )
+    return Elsewhere(weeks, tuple(sorted(heard["probe_cc"].unique())), summed)
+
+
+def _high(shares: pd.Series) -> float:
+    """The share that nine in ten do not exceed; of fewer than ten, none."""
+    ordered = np.sort(shares.to_numpy())
+    return float(ordered[int(np.ceil(_HIGH * len(ordered))) - 1])
+
+
+def find_defects(elsewhere: Elsewhere) -> pd.DataFrame:
+    """When a test failed everywhere.
+
+    Returns:
+        One row a run of weeks: ``test_name, since, until`` (its first day, and the last day of its
+        last week), ``share`` (the median of its weeks), ``country_count`` (the least of a week).
+    """
+    is_broken = (elsewhere.weeks["typical"] >= DEFECT_SHARE) & (
+        elsewhere.weeks["country_count"] >= _LEAST_COUNTRIES
+    )
+    broken = elsewhere.weeks[is_broken].sort_values(["test_name", "week"])
+    gap = broken.groupby("test_name")["week"].diff().dt.days
+    run = (gap != _WEEK_DAYS).cumsum()
+    runs = broken.groupby(["test_name", run.rename("run")]).agg(
+        since=("week", "min"), until=("week", "max"), share=("typical", "median"),
+        country_count=("country_count", "min"),
+    )  # fmt: skip
+    table = runs.reset_index().drop(columns="run")
+    return table.assign(until=table["until"] + pd.Timedelta(days=_WEEK_DAYS - 1))
+
+
+def in_defect(defects: pd.DataFrame, test_name: str, days: Iterable[pd.Timestamp]) -> bool:
+    """Whether all of some days lie where a test failed everywhere, give or take a week."""
+    margin = pd.Timedelta(days=_WEEK_DAYS)
+    rows = defects[defects["test_name"] == test_name]
+    spans = [(a - margin, b + margin) for a, b in zip(rows["since"], rows["until"], strict=True)]
+    return all(any(first <= day <= last for first, last in spans) for day in days)

@@ -1,0 +1,370 @@
+"""Apps and circumvention tools judged: by networks from the archive, by country from counts."""
+
+import json
+import tarfile
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from analysis.errors import ContractError, ParameterError
+from analysis.findings.app_finding import find_apps, word_apps
+from analysis.findings.messaging import Judged, judge_apps
+from analysis.findings.messaging_study import MessagingStudy, open_messaging, read_counts
+from analysis.findings.parameters import StudyParameters
+from analysis.findings.reference_lists import load_lists
+from analysis.findings.telling import Telling
+from analysis.findings.tieout import replies_folder
+from analysis.languages.language import ENGLISH
+from analysis.outcomes.thresholds import Thresholds
+from analysis.period import Period
+from analysis.reference.test_counts import COUNTS, load_test_counts
+from analysis.simulate.apps import BROKEN
+from analysis.simulate.writing import write_world
+from analysis.sources.messaging_counts import fetch_messaging_counts, read_rows
+from analysis.store.collection import Collection
+from analysis.store.messaging import MessagingRows
+from analysis.store.store import Store
+from analysis.tables import write_table
+from analysis.verdicts.country_counts import ALONE, judge_counts
+from analysis.verdicts.elsewhere import find_defects, look_elsewhere
+from analysis.verdicts.intervals import TOO_FEW
+from analysis.vocabulary import LISTED
+from tests.messaging import RESET, TIMEOUT, measurement, telegram, write_archive
+
+_YEAR = Period.parse("2023-07-01", "2024-07-01")
+_QUARTER = Period.parse("2024-01-01", "2024-04-01")
+
+
+# --- networks, from the archive -------------------------------------------------------------------
+
+
+def _open(folder: Path, documents: list[dict[str, Any]], **changes: Any) -> MessagingStudy:
+    archive = write_archive(folder / "archive", documents)
+    return open_messaging(StudyParameters(
+        probe_cc="QQ", since=str(_QUARTER.since), until=str(_QUARTER.until), source=str(archive),
+        store=str(folder / "store"), **changes,
+    ), jobs=1)  # fmt: skip
+
+
+def _days(asn: int, keys: dict[str, Any], first: int = 0, last: int = 90,
+          hours: tuple[int, ...] = (9,)) -> Iterator[dict[str, Any]]:  # fmt: skip
+    for day in range(first, last):
+        for hour in hours:
+            start = datetime(2024, 1, 1, hour, asn % 60) + timedelta(days=day)
+            yield measurement("telegram", keys, start=f"{start:%Y-%m-%d %H:%M:%S}", asn=asn)
+
+
+def _states(judged: Judged) -> dict[tuple[str, str], str]:
+    whole = judged.verdicts[judged.verdicts["period"] == "all"]
+    return {(r.test_name, r.probe_asn): r.state for r in whole.itertuples()}
+
+
+def test_parts_hours_and_partial_blocks_are_found(tmp_path: Path) -> None:
+    """Ten of twelve endpoints; the web page alone; the web page at hours of the week; and a block
+    that begins with a false address and goes on as silence is one stretch, from its first hour."""
+    every = (0, 5, 9, 11, 16, 21)
+    exams = [
+        one
+        for one in _days(64504, telegram(), 30, 58, every)
+        for hour, day in [(int(one["measurement_start_time"][11:13]),
+                           datetime.fromisoformat(one["measurement_start_time"]).weekday())]
+        if not (hour in (5, 11) and day < 5)
+    ]  # fmt: skip
+    held = [
+        one for one in _days(64504, telegram(web=TIMEOUT), 30, 58, (5, 11))
+        if datetime.fromisoformat(one["measurement_start_time"]).weekday() < 5
+    ]  # fmt: skip
+    study = _open(tmp_path, [
+        *_days(64501, telegram()),
+        *_days(64502, telegram(), 0, 40), *_days(64502, telegram(closed=10), 40, 90),
+        *_days(64503, telegram(), 0, 50),
+        *_days(64503, telegram(web=TIMEOUT, answer="192.168.7.222"), 50, 52),
+        *_days(64503, telegram(web=RESET), 52, 90),
+        *_days(64504, telegram(), 0, 30), *exams, *held, *_days(64504, telegram(), 58, 90),
+        *_days(64505, telegram(unanswered=12)), *_days(64506, telegram(), 0, 90, (3, 15)),
+    ])  # fmt: skip
+    judged = judge_apps(study)
+    states = _states(judged)
+    assert states["telegram", "AS64501"] == states["telegram", "AS64506"] == "ok"
+    assert {states["telegram", f"AS6450{n}"] for n in (2, 3, 4)} == {"likely_blocked"}
+    assert states["telegram", "AS64505"] not in LISTED  # connected, and no answer
+    rows = judged.verdicts[judged.verdicts["period"] == "all"].set_index("probe_asn")
+    told = ["mechanism", "parts", "blocked_from_time", "schedule"]
+    assert rows.loc["AS64502", told].tolist() == [
+        "tcp.timeout", "app", "2024-02-10T09:02:00", ""]  # fmt: skip
+    assert rows.loc["AS64503", told].tolist() == ["tls.reset", "web", "2024-02-20T09:03:00", ""]
+    assert rows.loc["AS64504", "parts"] == "web"
+    assert str(rows.loc["AS64504", "schedule"]).startswith("Mon-Fri ")
+    assert rows.loc["AS64503", "open_parts"] == "app"
+    half = judged.verdicts.set_index(["probe_asn", "period"])["state"]
+    assert (half["AS64502", "first"], half["AS64502", "second"]) != ("likely_blocked", "ok")
+    write_table(tmp_path, "messaging_verdicts", judged.verdicts)
+    write_table(tmp_path, "messaging_intervals", judged.intervals)
+
+
+def test_what_fails_on_all_networks_needs_other_countries(tmp_path: Path) -> None:
+    """Without them a block of the whole country and a broken test look the same."""
+    documents = [
+        one for asn in range(64501, 64505)
+        for one in (*_days(asn, telegram(), 0, 45),
+                    *_days(asn, telegram(closed=12, web=TIMEOUT), 45))
+    ]  # fmt: skip
+    alone = judge_apps(_open(tmp_path / "alone", documents))
+    assert not set(_states(alone).values()) & set(LISTED)
+    header = "measurement_start_day,probe_cc,test_name," + ",".join(COUNTS)
+
+    def counts(anomalies: int) -> Path:
+        rows = [f"{_QUARTER.since + timedelta(days=day)},{country},telegram,50,"
+                f"{50 - (found := anomalies if day >= 45 else 1)},{found},0,0"
+                for day in range(90) for country in ("QM", "QN", "QO")]  # fmt: skip
+        path = tmp_path / f"counts-{anomalies}.csv"
+        path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+        return path
+
+    open_elsewhere = judge_apps(_open(tmp_path / "open", documents, test_counts=str(counts(1))))
+    assert set(_states(open_elsewhere).values()) == {"likely_blocked"}
+    broken = judge_apps(_open(tmp_path / "broken", documents, test_counts=str(counts(48))))
+    assert not set(_states(broken).values()) & set(LISTED)
+    whole = broken.verdicts[broken.verdicts["period"] == "second"]
+    assert set(whole["set_aside_reason"]) == {"instrument"}
+    assert broken.defects["test_name"].tolist() == ["telegram"]
+
+
+def test_the_fictional_countrys_truth_is_found(tmp_path: Path) -> None:
+    """What it blocks, with its networks, parts and hours, and the test that breaks; no more."""
+    world = tmp_path / "world"
+    write_world(world, sessions_per_day=0.1, coverage=0.1, has_apps=True, cases=(),
+                has_forgeries=False)  # fmt: skip
+    reference = world / "reference"
+    study = open_messaging(StudyParameters(
+        probe_cc="QQ", since="2024-01-01", until="2025-01-01", source=str(world / "archive"),
+        store=str(tmp_path / "store"), networks=str(reference / "networks.csv"),
+        test_counts=str(reference / "test-counts.csv"),
+    ), jobs=1)  # fmt: skip
+    judged = judge_apps(study)
+    truth = pd.read_csv(world / "truth" / "apps.csv", keep_default_na=False)
+    true = truth[truth["mechanism"] != "instrument"]
+    own = judged.intervals[judged.intervals["probe_asn"] != "all"]
+    columns = ["test_name", "part", "probe_asn", "mechanism"]
+    assert sorted(set(map(tuple, own[columns].to_numpy()))) == sorted(
+        map(tuple, true[columns].to_numpy())
+    )
+    at_hours = own.set_index("probe_asn")["schedule"]
+    for row in true.itertuples():
+        hours = "Mon-Fri 04:00-08:00, 10:00-14:00" if row.hours else ""
+        assert at_hours[row.probe_asn] == hours
+    assert judged.defects["test_name"].tolist() == [BROKEN]
+    began = truth.loc[truth["mechanism"] == "instrument", "since"].item()
+    assert abs((judged.defects["since"].iloc[0] - pd.Timestamp(began)).days) <= 7
+    assert not (
+        judged.verdicts["test_name"].eq(BROKEN) & judged.verdicts["state"].isin(LISTED)
+    ).any()
+    write_table(tmp_path, "messaging_verdicts", judged.verdicts)
+    finding = find_apps(tmp_path)
+    assert finding is not None
+    assert finding["values"]["defects"] == ["Tor with Snowflake"]
+    said = word_apps(Telling({"values": finding["values"]}, {}, ENGLISH, _YEAR))
+    assert "2 of 8" in said.claim.striptags()
+
+
+def test_kenyas_blocks_of_2023(shared_data: Path, tmp_path: Path) -> None:
+    """One operator's block to the hour, the exam hours of two others, nobody else."""
+    packed = shared_data / "messaging" / "ke-telegram-2023-archive.tar"
+    if not packed.is_file():
+        pytest.skip("no Kenyan telegram tests in WORKBOOK_SHARED")
+    with tarfile.open(packed) as tar:
+        tar.extractall(tmp_path / "archive", filter="data")
+    study = open_messaging(StudyParameters(
+        probe_cc="KE", since="2023-10-15", until="2023-11-30", source=str(tmp_path / "archive"),
+        store=str(tmp_path / "store"),
+    ), jobs=1)  # fmt: skip
+    judged = judge_apps(study)
+    rows = judged.verdicts[judged.verdicts["period"] == "all"].set_index("probe_asn")
+    listed = rows[rows["state"].isin(LISTED)]
+    assert sorted(listed.index) == ["AS12455", "AS33771", "AS37061"]
+    began = datetime.fromisoformat(str(rows.loc["AS12455", "blocked_from_time"]))
+    assert abs(began - datetime(2023, 11, 8, 8, 35)) <= timedelta(hours=1)
+    assert rows.loc["AS12455", "schedule"] == ""
+    assert rows.loc["AS12455", "parts"] == "app;web"
+    for asn in ("AS33771", "AS37061"):
+        assert rows.loc[asn, "schedule"] == "Mon-Fri 04:00-08:00, 10:00-14:00"
+        assert (rows.loc[asn, "parts"], rows.loc[asn, "mechanism"]) == ("web", "tls.timeout")
+    assert study.rows.ledger()["line_count"].tolist()[-1] == len(
+        study.connection.execute("FROM messaging").fetchall()
+    )
+
+
+# --- countries, from counts -----------------------------------------------------------------------
+
+
+def _serve(server: HTTPServer, counts: pd.DataFrame) -> None:
+    """OONI's aggregation: filters, two axes, days or weeks that begin on a Sunday."""
+
+    def answer(request: Request) -> Response:
+        asked, rows = request.args, counts
+        for name in ("probe_cc", "test_name"):
+            rows = rows[rows[name] == asked[name]] if name in asked else rows
+        day = pd.to_datetime(rows["measurement_start_day"])
+        rows = rows[(day >= asked["since"]) & (day < asked["until"])]
+        day = pd.to_datetime(rows["measurement_start_day"])
+        if asked["time_grain"] == "week":
+            day -= pd.to_timedelta((day.dt.day_of_week + 1) % 7, unit="D")
+        rows = rows.assign(measurement_start_day=day.dt.strftime("%Y-%m-%d"))
+        axes = [asked["axis_x"], asked["axis_y"]]
+        cells = rows.groupby(axes, as_index=False)[list(COUNTS)].sum()
+        reply = {"v": 0, "dimension_count": 2, "db_stats": {}, "result": cells.to_dict("records")}
+        return Response(json.dumps(reply), content_type="application/json")
+
+    server.expect_request("/api/v1/aggregation").respond_with_handler(answer)
+
+
+def _country(probe_cc: str, store: Path) -> MessagingStudy:
+    """A study of counts alone, as ``SOURCE=ooni`` opens it where the archive has none."""
+    parameters = StudyParameters(
+        probe_cc=probe_cc, since=str(_YEAR.since), until=str(_YEAR.until), source="ooni",
+        store=str(store),
+    )  # fmt: skip
+    lists = load_lists(parameters)
+    here, elsewhere, digests = read_counts(parameters, lists)
+    first, second = _YEAR.split(None)
+    nothing = Collection(Store(str(store)), "ooni-0123456789ab", ())
+    return MessagingStudy(
+        parameters, {"all": _YEAR, "first": first, "second": second}, nothing,
+        MessagingRows(nothing, probe_cc, _YEAR), lists, here,
+        look_elsewhere(elsewhere, probe_cc), digests,
+    )  # fmt: skip
+
+
+def test_nine_countries_by_their_daily_counts(
+    shared_data: Path, tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken tests block nowhere; what is blocked in Myanmar is found; Cambodia's apps work."""
+    path = shared_data / "messaging" / "nine-countries-daily-2023-07--2024-06.csv"
+    if not path.is_file():
+        pytest.skip("no daily counts in WORKBOOK_SHARED")
+    counts = pd.read_csv(path, keep_default_na=False)
+    _serve(httpserver, counts)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OONI_API", httpserver.url_for("").rstrip("/"))
+    countries = sorted(counts["probe_cc"].unique())
+    listed, states = {}, {}
+    for country in countries:
+        fetch_messaging_counts(replies_folder(str(tmp_path)), country, _YEAR, lambda _: None)
+        judged = judge_apps(_country(country, tmp_path))
+        whole = judged.verdicts[judged.verdicts["period"] == "all"].set_index("test_name")
+        states[country] = whole["state"].to_dict()
+        rows = judged.verdicts[judged.verdicts["state"].isin(LISTED)]
+        listed[country] = set(rows["test_name"])
+        own = counts[counts["probe_cc"] == country]
+        assert judged.months["measurement_count"].sum() == own["measurement_count"].sum()
+        assert (judged.months[list(COUNTS[1:])].sum(axis=1)
+                == judged.months["measurement_count"]).all()  # fmt: skip
+        assert len(judged.days) == len(own)  # a day without tests is a gap
+        if country == "KH":
+            assert whole.loc["torsf", "set_aside_reason"] == "instrument"
+            assert "instrument" in whole.loc["signal", "note"]
+            assert set(judged.defects["test_name"]) == {"signal", "torsf"}
+            assert judged.defects["cause"].ne("").all()
+    assert len(httpserver.log) == len(countries) + 8  # other countries are asked for once
+    assert all(not {"torsf", "signal"} & found for found in listed.values())
+    assert listed["MM"] >= {"facebook_messenger", "whatsapp"}
+    working = ("facebook_messenger", "whatsapp", "telegram", "psiphon", "tor")
+    assert {states["KH"][test] for test in working} == {"ok"}
+    assert {country for country, found in listed.items() if found} == {"MM"}
+
+
+def _counts(shares: dict[str, list[float]], tests: int = 40) -> pd.DataFrame:
+    """Counts of one test by day: country → the share of anomalies of each day."""
+    return pd.DataFrame([
+        {"test_name": "whatsapp", "probe_cc": country,
+         "day": pd.Timestamp(_QUARTER.since) + pd.Timedelta(days=day),
+         "measurement_count": tests, "ok_count": tests - round(tests * share),
+         "anomaly_count": round(tests * share), "confirmed_count": 0, "failure_count": 0}
+        for country, every in shares.items() for day, share in enumerate(every)
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("here", "elsewhere", "state", "reason"),
+    [
+        ([0.0] * 90, [0.0] * 90, "", ""),
+        ([0.0] * 50 + [0.9] * 40, [0.02] * 90, "likely_blocked", ""),
+        ([0.0] * 50 + [0.9] * 40, [0.02] * 50 + [0.95] * 40, "", ""),  # a broken test
+        ([0.95] * 90, [0.02] * 90, "impaired", ALONE),
+        ([0.0] * 50 + [0.9] * 2 + [0.0] * 38, [0.02] * 90, "impaired", TOO_FEW),  # two days
+        ([0.55] * 90, [0.5] * 90, "", ""),  # a test that fails more in some countries
+    ],
+)
+def test_a_country_by_its_counts(
+    here: list[float], elsewhere: list[float], state: str, reason: str
+) -> None:
+    counts = _counts({"QQ": here, "QM": elsewhere, "QN": elsewhere, "QO": [0.01] * 90
+                      if max(elsewhere) < 0.4 else elsewhere})  # fmt: skip
+    own = counts[counts["probe_cc"] == "QQ"]
+    judged = judge_counts(own, look_elsewhere(counts, "QQ"), _QUARTER, Thresholds())
+    assert judged.stretches["state"].tolist() == ([state] if state else [])
+    assert judged.stretches["reason"].tolist() == ([reason] if state else [])
+
+
+def test_defects_are_found_in_what_others_count() -> None:
+    """The country itself is no witness, nor is one other country."""
+    broken = [0.0] * 42 + [0.9] * 28 + [0.0] * 20
+    found = find_defects(look_elsewhere(
+        _counts({"QQ": [0.0] * 90, "QM": broken, "QN": broken}), "QQ"))  # fmt: skip
+    assert found["since"].dt.strftime("%Y-%m-%d").tolist() == ["2024-02-11"]
+    assert found["until"].dt.strftime("%Y-%m-%d").tolist() == ["2024-03-09"]
+    alone = look_elsewhere(_counts({"QQ": broken, "QM": broken}), "QQ")
+    assert find_defects(alone).empty
+
+
+_ROW = ('{"measurement_start_day":"2024-01-02","test_name":"telegram","probe_cc":"QM",'
+        '"measurement_count":3,"ok_count":2,"anomaly_count":1,"confirmed_count":0,'
+        '"failure_count":0}')  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (f"[{_ROW},{_ROW}]", "two rows are of telegram on 2024-01-02"),
+        (f"[{_ROW.replace('3', '4', 1)}]", "sum to 3, not to 4"),
+        (f"[{_ROW.replace('2024-01-02', '2025-01-02')}]", "was not asked for"),
+        (f"[{_ROW.replace('QM', '<b>')}]", "is of no country"),
+        ("{}", "another shape"),
+    ],
+)
+def test_a_reply_that_cannot_be_counts_is_refused(result: str, message: str) -> None:
+    reply = f'{{"result":{result}}}'.encode()
+    with pytest.raises(ContractError, match=message):
+        read_rows(reply, _QUARTER, "telegram")
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ("2024-01-02,QM,telegram,3,2,0,0,0", "line 2: its flags sum to 2, not to 3"),
+        ("2024-01-02,QM,telegram,-1,2,0,0,0", "line 2: '-1' is no count"),
+        ("someday,QM,telegram,2,2,0,0,0", "line 2: Invalid isoformat string"),
+        ("2024-01-02,QM,telegram,2,2,0,0,0\n2024-01-02,QM,telegram,2,2,0,0,0", "stand twice"),
+    ],
+)
+def test_a_file_of_counts_is_read_strictly(cells: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "counts.csv"
+    header = "measurement_start_day,probe_cc,test_name," + ",".join(COUNTS)
+    path.write_text(f"{header}\n{cells}\n", encoding="utf-8")
+    with pytest.raises(ParameterError, match=message):
+        load_test_counts(path)
+
+
+def test_without_counts_and_measurements_nothing_is_said(tmp_path: Path) -> None:
+    """Nobody was asked: there are no counts, and the page says so."""
+    study = _country("KH", tmp_path)
+    assert (study.here.empty, study.elsewhere.countries, dict(study.digests)) == (True, (), {})
+    judged = judge_apps(study)
+    assert judged.verdicts.empty
+    assert judged.months.empty
