@@ -1,6 +1,7 @@
 """Apps and circumvention tools judged: by networks from the archive, by country from counts."""
 
 import json
+import re
 import tarfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -35,6 +36,7 @@ from analysis.verdicts.country_counts import ALONE, judge_counts
 from analysis.verdicts.elsewhere import find_defects, look_elsewhere
 from analysis.verdicts.intervals import TOO_FEW
 from analysis.vocabulary import LISTED
+from tests.conftest import Command
 from tests.messaging import RESET, TIMEOUT, measurement, telegram, write_archive
 
 _YEAR = Period.parse("2023-07-01", "2024-07-01")
@@ -368,3 +370,27 @@ def test_without_counts_and_measurements_nothing_is_said(tmp_path: Path) -> None
     judged = judge_apps(study)
     assert judged.verdicts.empty
     assert judged.months.empty
+
+
+def test_a_source_without_web_sites_gives_a_report_of_apps(
+    tmp_path: Path, command: Command
+) -> None:
+    """One page and the first one; no link leads to a page that is not there."""
+    archive = write_archive(tmp_path / "archive", [
+        *_days(64501, telegram()), *_days(64502, telegram(), 0, 40),
+        *_days(64502, telegram(closed=12, web=TIMEOUT), 40, 90), *_days(64503, telegram()),
+    ])  # fmt: skip
+    out = tmp_path / "report"
+    status, _, complaint = command(
+        "report", "PROBE_CC=QQ", f"SINCE={_QUARTER.since}", f"UNTIL={_QUARTER.until}",
+        f"SOURCE={archive}", f"STORE={tmp_path / 'store'}", f"OUT={out}",
+    )  # fmt: skip
+    assert status == 0, complaint
+    first = (out / "index.html").read_text(encoding="utf-8")
+    assert "the source has no measurement of a web site" in first
+    assert 'id="F8"' in first
+    page = (out / "8-messaging-circumvention.html").read_text(encoding="utf-8")
+    links = set(re.findall(r'href="([\w./-]+)(?:#[\w-]*)?"', first + page))
+    assert {link for link in links if not (out / link).exists()} == set()
+    run = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert run["findings"]["blocked_app_pair_count"]["value"] == 1
