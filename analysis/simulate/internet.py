@@ -139,5 +139,6 @@ def _vary(site: Site, client: Client, rng: Random) -> Page:
             "Welcome back", ["A trial of the new front page."] * 2, 200, ("Set-Cookie", "trial=b")
         )
     if site.situation == "localised_title" and client.is_inside:
-        return make_page("Dobro pori", ["Talo mirea besoki."] * 40, 200, ("Vary", "Cookie"))
+        text = [f"Talo mirea {site.host}."] * 40  # no two sites have one front page
+        return make_page("Dobro pori", text, 200, ("Vary", "Cookie"))
     return page
