@@ -166,7 +166,8 @@ def test_a_change_of_where_a_pair_stands(
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten weeks of a fictional country, with an archive of its own."""
     folder = tmp_path_factory.mktemp("watched") / "world"
-    write_world(folder, probe_cc="QM", since="2024-04-22", until="2024-07-01", seed=5)
+    write_world(folder, probe_cc="QM", since="2024-04-22", until="2024-07-01", seed=5,
+                has_apps=True)  # fmt: skip
     return folder
 
 
@@ -175,7 +176,8 @@ def _command(world: Path, out: Path, **given: str) -> list[str]:
     parameters = {
         "PROBE_CC": "QM", "SOURCE": world / "archive", "STORE": world.parent / "store", "OUT": out,
         "NETWORKS": lists / "networks.csv", "FINGERPRINTS": lists / "fingerprints",
-        "TEST_LIST": lists / "test-lists", "SINCE": "2024-04-22", "UNTIL": "2024-06-10",
+        "TEST_LIST": lists / "test-lists", "TEST_COUNTS": lists / "test-counts.csv",
+        "SINCE": "2024-04-22", "UNTIL": "2024-06-10",
     }  # fmt: skip
     return ["watch", *(f"{name}={value}" for name, value in (parameters | given).items())]
 
@@ -198,7 +200,8 @@ def test_a_look_lists_what_the_report_lists(
     assert status == 10
     assert said.startswith("first look: all that stands is new")
     standing = read_table(out / "tables", "watch_standing")
-    stands = standing[standing["status"] != "suspicious"]
+    is_site = standing["test_name"] == "web_connectivity"
+    stands = standing[is_site & (standing["status"] != "suspicious")]
     tables = fictional_report / "tables"
     networks, verdicts = read_table(tables, "networks"), read_table(tables, "verdicts")
     access = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
@@ -209,10 +212,27 @@ def test_a_look_lists_what_the_report_lists(
     ]
     pairs = listed[["domain", "probe_asn", "state", "chance"]].to_numpy().tolist()
     assert stands[["item", "probe_asn", "state", "chance"]].to_numpy().tolist() == pairs
+    apps = read_table(tables, "messaging_verdicts")
+    apps = apps[(apps["period"] == "all") & apps["state"].isin(LISTED)]
+    apps = apps[apps["set_aside_reason"] != "not_domestic"]
+    found = standing.loc[~is_site, ["item", "probe_asn", "state"]].to_numpy().tolist()
+    assert found == apps[["test_name", "probe_asn", "state"]].to_numpy().tolist() != []
     page = (out / "watch.html").read_text(encoding="utf-8")
     assert "Fictional country" in page
     assert "sites/" not in page
     assert (out / "km" / "watch.html").is_file()
+
+
+def _check_apps(log: pd.DataFrame, world: Path) -> None:
+    """What the truth says is blocked, and no instrument that fails in every country."""
+    truth = pd.read_csv(world / "truth" / "apps.csv")
+    blocked = truth.loc[truth["mechanism"] != "instrument", ["test_name", "probe_asn"]]
+    apps = log[log["test_name"] != "web_connectivity"]
+    assert set(map(tuple, apps[["test_name", "probe_asn"]].to_numpy())) == set(
+        map(tuple, blocked.to_numpy())
+    )
+    assert {"newly_blocked", "seen_open"} == set(apps["change"])
+    assert apps["note"].str.contains("in other countries").all()
 
 
 def test_two_looks(
@@ -229,6 +249,7 @@ def test_two_looks(
     new = log[(log["look"] == "2024-06-30") & (log["change"] == "newly_blocked")]
     assert len(new)
     assert f"Newly blocked: {len(new)}\n" in said
+    _check_apps(log, world)
     before = _contents(out)
     status, said, _ = command(*_command(world, out, UNTIL="2024-07-01"))
     assert (status, said.splitlines()[0]) == (0, "nothing new since the last look")

@@ -160,9 +160,9 @@ def watch(arguments: Arguments = None) -> None:
     _simulate_embedded(settings)
     settings = with_lists(settings, say)
     lists = load_lists(settings.study)
-    collection = read_sites(settings, counts=False)
+    collection, apps = read_all(settings)
     with show_status("judging"):
-        seen = look(settings, lists, collection, last)
+        seen = look(settings, lists, collection, apps, last)
     for line in seen.lines:
         print(line)
     print(f"watch: {_nearby(seen.page)}")

@@ -24,6 +24,7 @@ from analysis.side_by_side.page import show_side_by_side
 from analysis.tables import write_table
 
 _INDEX = "index.html"
+_NO_SITES = "no web site was tested there (its report is of apps and tools alone)"
 _FEW = 4  # countries whose names fit a page's head
 
 
@@ -65,11 +66,16 @@ def publish_side_by_side(
     Raises:
         ParameterError: the reports cannot be compared, or ``out`` holds something else.
     """
+    why = {code: str(error) for code, error in failed.items()}
+    with_sites = [report for report in reports if (report.tables / "verdicts.csv").is_file()]
+    why |= {report.probe_cc: _NO_SITES for report in reports if report not in with_sites}
+    if not with_sites:
+        raise ParameterError("REPORT", reports[0].folder, _NO_SITES)
+    reports = with_sites
     check_comparable(reports)
     out = out.resolve()
     recover(out)
     refuse_foreign(out, "reports")
-    why = {code: str(error) for code, error in failed.items()}
     compared = compare_countries(reports, why)
     links = _links(reports, out)
     with build_folder(out) as build:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from analysis.commands.reporting import describe_run, page_context
 from analysis.commands.settings import Settings, parse_settings
-from analysis.errors import ParameterError, printable
+from analysis.errors import NothingThereError, ParameterError, printable
+from analysis.findings.messaging_study import open_messaging
 from analysis.findings.reference_lists import ReferenceLists
 from analysis.findings.study import Study, open_observations
 from analysis.languages.language import Language
@@ -22,10 +23,11 @@ from analysis.publishing.replacing import build_folder, recover, refuse_foreign,
 from analysis.store.collection import Collection
 from analysis.tables import write_table
 from analysis.vocabulary import WATCH_CHANGES
+from analysis.watching.apps import find_apps_standing, join_standings
 from analysis.watching.looks import LOG, RECORD, STANDING, Look, empty_log, read_last_look
 from analysis.watching.news import add_to_log, carry_over, find_news
 from analysis.watching.page import PAGE, Looking, show_watch
-from analysis.watching.standing import find_standing
+from analysis.watching.standing import Standing, find_standing
 
 #: Days of a look where SINCE is not given: half of them miss a fifth of the pairs that a year
 #: lists, twice as many find no more.
@@ -94,24 +96,29 @@ def find_last_look(settings: Settings) -> Look | None:
 
 
 def look(
-    settings: Settings, lists: ReferenceLists, collection: Collection, last: Look | None
+    settings: Settings,
+    lists: ReferenceLists,
+    collection: Collection | None,
+    apps: Collection,
+    last: Look | None,
 ) -> Seen:
     """Judge the period, hold it against the last look, and put page and memory in its place.
 
     Args:
         settings: of the run, see ``watch_settings``.
         lists: what its parameters name.
-        collection: what was read of the source.
+        collection: what was read of the source; None where it has no web site.
+        apps: what was read of apps and tools.
         last: see ``find_last_look``.
 
     Raises:
         SourceError: the source has nothing of the country in the period.
     """
     out = settings.out.resolve()
-    now = find_standing(_open(settings, lists, collection))
+    now = _find_all(settings, lists, collection, apps)
     now = carry_over(last.standing, now) if last else now
     news = find_news(last.standing if last else None, now)
-    run = describe_run(settings, lists, collection)
+    run = describe_run(settings, lists, collection or apps, apps=apps)
     first = last.first if last else str(settings.period.last_day)
     with build_folder(out) as build:
         tables = build / "tables"
@@ -128,6 +135,20 @@ def look(
         write_run(build, {**run, RECORD: {"first_look": first}, "tables": list_tables(tables)})
         swap(build, out)
     return Seen(out / PAGE, len(news), tuple(map(printable, _say(news, last is None))))
+
+
+def _find_all(
+    settings: Settings, lists: ReferenceLists, collection: Collection | None, apps: Collection
+) -> Standing:
+    """Where web sites stand, and apps and tools; there may be neither."""
+    found = [find_apps_standing(open_messaging(settings.study))]
+    try:
+        if collection:
+            found.insert(0, find_standing(_open(settings, lists, collection)))
+    except NothingThereError:
+        if not apps.files:
+            raise
+    return join_standings(*found)
 
 
 def _open(settings: Settings, lists: ReferenceLists, collection: Collection) -> Study:

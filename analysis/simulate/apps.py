@@ -41,8 +41,8 @@ _WHATSAPP_FROM, _TELEGRAM_FROM, _BROKEN_FROM, _EXAMS_FROM = 0.45, 0.25, 0.65, 0.
 _EXAM_DAYS, _EXAM_PAUSE = 19, 1  # hours between two tests while exams are on
 _EXAM_HOURS = (*range(4, 8), *range(10, 14))
 BROKEN = "torsf"
-#: Other fictional countries, whose counts are at hand.
-_OTHERS = ("QM", "QN", "QO", "QP")
+#: Other fictional countries, whose counts are at hand: four of these, never the country itself.
+_OTHERS = ("QM", "QN", "QO", "QP", "QS")
 _TESTS_A_WEEK = 40
 
 
@@ -182,7 +182,7 @@ def _write_counts(path: Path, world: World, counts: dict[tuple[str, date], Count
         (str(day), world.probe_cc, test, sum(flags.values()), flags["ok"], flags["anomaly"], 0, 0)
         for (test, day), flags in counts.items()
     ]
-    for country in _OTHERS:
+    for country in [code for code in _OTHERS if code != world.probe_cc][:4]:
         rng = stream(world.seed, "apps", country)
         for day in range(0, world.period.day_count, 7):
             for test in VERSIONS:

@@ -13,9 +13,12 @@ from markupsafe import Markup
 
 from analysis.display.cells import link
 from analysis.display.tables import blocks, render_table
+from analysis.findings.messaging_countries import COUNTRY
 from analysis.languages.language import Heading, Language
+from analysis.observations.messaging_tests import BY_NAME
 from analysis.period import Period
 from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
+from analysis.watching.standing import WEB
 
 PAGE = "watch.html"
 _SHOWN, _FEW = 40, 12
@@ -85,9 +88,13 @@ def show_watch(
 
 
 def _for_page(frame: pd.DataFrame) -> pd.DataFrame:
-    """A network by name and number in one cell, and the site under its own heading."""
+    """A network by name and number in one cell, and a site or app under one heading."""
+    titles = {name: test.title for name, test in BY_NAME.items()}
+    is_site = frame["test_name"] == WEB
+    named = frame["network"] + " (" + frame["probe_asn"] + ")"
     return frame.assign(
-        domain=frame["item"], network=frame["network"] + " (" + frame["probe_asn"] + ")"
+        domain=frame["item"].where(is_site, frame["item"].map(titles).fillna(frame["item"])),
+        network=named.mask(frame["probe_asn"] == COUNTRY, frame["network"]),
     )
 
 
@@ -96,7 +103,7 @@ def _show_opening(
 ) -> Markup:
     counts = standing["status"].value_counts()
     labels = {
-        "blocked": lang.say("pairs of site and network that are blocked"),
+        "blocked": lang.say("pairs that are blocked, each a site or an app on a network"),
         "unseen": lang.say("blocked at an earlier look, and not tested enough since"),
         "suspicious": lang.say("suspicious, below the evidence floor"),
         "seen_open": lang.say("seen open again, too rarely to call it lifted"),
@@ -130,12 +137,12 @@ def _say_news(news: pd.DataFrame, looking: Looking, lang: Language) -> Iterator[
     if not earlier:
         yield lang.html(
             "Nobody had looked before the look that reached {day}, so that all that stood then is "
-            "new. Pairs of a site and a network, {counts}.", day=last, counts=told,
+            "new. Pairs of a site or an app and a network, {counts}.", day=last, counts=told,
         )  # fmt: skip
     else:
         yield lang.html(
             "New since the look that reached {earlier}, at the one that reached {day}: pairs of a "
-            "site and a network, {counts}.",
+            "site or an app and a network, {counts}.",
             earlier=date.fromisoformat(earlier), day=last, counts=told,
         )  # fmt: skip
     if last < reached:
@@ -154,6 +161,7 @@ def _say_news(news: pd.DataFrame, looking: Looking, lang: Language) -> Iterator[
 
 def _show_news(news: pd.DataFrame, lang: Language) -> Iterator[tuple[Heading, Markup]]:
     headings = {
+        "domain": lang.say("Site or app"),
         "blocked_until": lang.say("Last seen blocked"),
         "first_seen_open_again": lang.say("First seen open again"),
     }
@@ -163,7 +171,9 @@ def _show_news(news: pd.DataFrame, lang: Language) -> Iterator[tuple[Heading, Ma
             continue
         words = WATCH_CHANGES[change]
         caption = lang.say_plural(
-            "{n} pair of a site and a network", "{n} pairs of a site and a network", len(rows)
+            "{n} pair of a site or an app and a network",
+            "{n} pairs of a site or an app and a network",
+            len(rows),
         )
         # a column that is empty throughout tells nothing
         shown = [name for name in columns if name == "chance" or (rows[name] != "").any()]
@@ -187,7 +197,13 @@ def _show_earlier(before: pd.DataFrame, lang: Language) -> Markup:
     rows = before.assign(order=order).sort_values(
         ["look", "order", "domain", "probe_asn"], ascending=[False, True, True, True]
     )
-    caption, headings = lang.say("News by look, the latest first"), {"look": lang.say("Look")}
+    caption, headings = (
+        lang.say("News by look, the latest first"),
+        {
+            "look": lang.say("Look"),
+            "domain": lang.say("Site or app"),
+        },
+    )
     return render_table(rows[columns], caption, "", _FEW, headings, file="watch.csv", lang=lang)
 
 
@@ -196,13 +212,14 @@ def _show_standing(standing: pd.DataFrame, lang: Language) -> Markup:
     counts = counts.reindex(columns=list(WATCH_STATUS), fill_value=0).reset_index()
     headings = {status: lang.say(words) for status, words in WATCH_STATUS.items()}
     by_network = render_table(
-        counts, lang.say("Sites by network and by where they stand"), "", _SHOWN, headings,
+        counts, lang.say("Sites and apps by network and by where they stand"), "", _SHOWN, headings,
         lang=lang,
     )  # fmt: skip
     columns = ["domain", "network", "status", "mechanism", "blocked_from", "blocked_until", "note"]
     pairs = render_table(
-        standing[columns], lang.say("Each pair of site and network"), "", _FEW,
-        {"status": lang.say("Stands")}, file="watch_standing.csv", lang=lang,
+        standing[columns], lang.say("Each pair of a site or an app and a network"), "", _FEW,
+        {"status": lang.say("Stands"), "domain": lang.say("Site or app")},
+        file="watch_standing.csv", lang=lang,
     )  # fmt: skip
     return by_network + pairs
 
@@ -232,6 +249,11 @@ def _say_how_to_read(lang: Language) -> list[Markup]:
             "news when it is tested again. No longer listed says nothing of access: what came in "
             "since speaks against the block. Tests that arrive late may change what an earlier "
             "look said."
+        ),
+        lang.html(
+            "Apps and circumvention tools are judged by their own tests, against other countries "
+            "where these are at hand: what fails everywhere is no block. Of a test with several "
+            "parts, the part that says most counts."
         ),
         lang.html("All rows: {tables}.", tables=tables),
     ]

@@ -30,7 +30,7 @@ SELECT e.domain, e.probe_asn, count(*) AS session_count,
   count(*) FILTER (class = 'ok') AS ok_session_count,
   count(DISTINCT day) FILTER (class = 'ok') AS ok_day_count
 FROM ended e JOIN heard_sessions s
-  ON s.domain = e.domain::host_name AND s.probe_asn = e.probe_asn
+  ON s.domain::VARCHAR = e.domain AND s.probe_asn = e.probe_asn
 WHERE s.time > e.blocked_until_time::TIMESTAMP AND class <> 'none'
 GROUP BY ALL
 """
@@ -129,10 +129,10 @@ def _find_listed(
 ) -> pd.DataFrame:
     """Each listed pair by its last stretch, and what was seen since."""
     listed = _last_stretches(judgement, verdicts)
-    return listed.assign(status=_find_status(connection, listed, thresholds))
+    return listed.assign(status=find_status(connection, listed, thresholds))
 
 
-def _find_status(
+def find_status(
     connection: duckdb.DuckDBPyConnection, listed: pd.DataFrame, thresholds: Thresholds
 ) -> pd.Series:
     """Blocked, seen open, or lifted. A block at hours is at most seen open: outside of them the

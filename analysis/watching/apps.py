@@ -1,0 +1,100 @@
+"""Where each messaging app and circumvention tool stands on each network at a look."""
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.findings.messaging import judge_apps
+from analysis.findings.messaging_countries import COUNTRY
+from analysis.findings.messaging_study import MessagingStudy
+from analysis.tables import TABLES
+from analysis.vocabulary import LISTED, STATES
+from analysis.watching.standing import Other, Standing, find_status
+
+_KEY = ["test_name", "probe_asn"]
+
+
+def find_apps_standing(study: MessagingStudy) -> Standing:
+    """Judge the tests as a report does, against other countries where these are at hand.
+
+    A row is about an app or tool on an access network, or in the whole country (``all``) where
+    OONI's counts say it. There are no suspicions: of so few tests a fault is the likelier cause.
+
+    Args:
+        study: its connection afterwards holds what the judge leaves.
+    """
+    judged = judge_apps(study)
+    verdicts = judged.verdicts[
+        (judged.verdicts["period"] == "all")
+        & (judged.verdicts["set_aside_reason"] != "not_domestic")
+    ].fillna({"network": "", "note": ""})
+    listed = verdicts[verdicts["state"].isin(LISTED)]
+    last = judged.intervals.sort_values([*_KEY, "blocked_from_time", "blocked_from"])
+    last = last.drop_duplicates(_KEY, keep="last").set_index(_KEY)
+    rows = [_row(row, last.loc[row.test_name, row.probe_asn]) for row in _rows(listed)]
+    pairs = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["test_name", "status"])
+    if rows:
+        pairs["status"] = _find_statuses(study, pairs)
+    others = {
+        (row.test_name, row.test_name, row.probe_asn): Other(
+            row.state, row.state == "insufficient", row.note or STATES[row.state].words
+        )
+        for row in _rows(verdicts[~verdicts["state"].isin(LISTED)])
+    }
+    return Standing(pairs, others)
+
+
+def _rows(frame: pd.DataFrame) -> Any:
+    return frame.itertuples(index=False)
+
+
+def _row(verdict: Any, stretch: pd.Series) -> dict[str, Any]:
+    """One listed test on a network, by its last stretch."""
+    elsewhere = verdict.elsewhere_anomaly_share
+    compared = "" if pd.isna(elsewhere) else f"in other countries {100 * elsewhere:.1f} % fail"
+    reached = str(stretch["first_seen_open_again_time"] or "")
+    return {
+        "test_name": verdict.test_name,
+        "item": verdict.test_name,
+        "probe_asn": verdict.probe_asn,
+        "network": verdict.network or ("the whole country" if verdict.probe_asn == COUNTRY else ""),
+        "state": verdict.state,
+        "mechanism": verdict.mechanism,
+        "schedule": verdict.schedule,
+        "last_seen_open": str(stretch["last_seen_open_time"] or "")[:10],
+        "blocked_from": verdict.blocked_from,
+        "blocked_until": verdict.blocked_until,
+        "first_seen_open_again": reached[:10],
+        "session_count": verdict.session_count,
+        "blocked_session_count": verdict.blocked_session_count,
+        "day_count": stretch["day_count"],
+        "chance": verdict.chance,
+        "sessions_to_flip": "",
+        "witness_url": verdict.witness_url,
+        "note": "; ".join(filter(None, [str(verdict.note), compared])),
+        "domain": f"{verdict.test_name}/{stretch['part']}",
+        "blocked_until_time": str(stretch["blocked_until_time"] or ""),
+    }
+
+
+def _find_statuses(study: MessagingStudy, pairs: pd.DataFrame) -> pd.Series:
+    """As of a site; of the whole country no session is known, so that it is at most seen open."""
+    is_own = (pairs["probe_asn"] != COUNTRY) & (pairs["blocked_until_time"] != "")
+    status = pd.Series("blocked", pairs.index)
+    status = status.mask(pairs["first_seen_open_again"] != "", "seen_open")
+    own = pairs[is_own].assign(probe_asn=pairs["probe_asn"].str.removeprefix("AS"))
+    if len(own):
+        own = own.astype({"probe_asn": "int64"})
+        status[own.index] = find_status(study.connection, own, study.parameters.thresholds)
+    return status
+
+
+def join_standings(*standings: Standing) -> Standing:
+    """All pairs of some looks at the same days, and all others."""
+    columns = list(TABLES["watch_standing"].columns)
+    pairs = [
+        standing.pairs[columns].astype("object") for standing in standings if len(standing.pairs)
+    ]
+    others = {key: other for one in standings for key, other in one.others.items()}
+    joined = pd.concat(pairs, ignore_index=True) if pairs else pd.DataFrame(columns=columns)
+    return Standing(joined, others)
