@@ -2,7 +2,9 @@
 
 import json
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from analysis.findings import coverage
@@ -16,27 +18,28 @@ def ask(path: str) -> dict[str, Any]:
     Returns:
         The same as ``judging.judge``.
     """
-    connection = connect(threads=2)
-    limit_memory(connection, 0)
-    connection.execute(f"CREATE VIEW observations AS SELECT * FROM read_parquet('{path}')")
-    first, second = PERIOD.split("")
-    periods = {"all": PERIOD, "first": first, "second": second}
-    started = time.process_time()
-    pairs = connection.execute(GROUP_BY).fetchall()
-    grouped = time.process_time()
-    coverage.count_by_month(connection, has_fingerprints=True)
-    networks = coverage.count_by_network(connection).assign(network="")
-    coverage.count_by_network_and_month(connection, networks)
-    coverage.count_by_domain(connection)
-    coverage.count_in_halves(connection, periods)
-    coverage.count_in_periods(connection, periods)
-    return {
-        "measurement_count": sum(pair[2] for pair in pairs),
-        "pair_count": len(pairs),
-        "seconds": time.process_time() - grouped,
-        "group_by_seconds": grouped - started,
-        "peak_mb": peak_mb(),
-    }
+    with tempfile.TemporaryDirectory() as scratch:
+        connection = connect(Path(scratch) / "asked.duckdb", threads=2)
+        limit_memory(connection, 0)
+        connection.execute(f"CREATE VIEW observations AS SELECT * FROM read_parquet('{path}')")
+        first, second = PERIOD.split("")
+        periods = {"all": PERIOD, "first": first, "second": second}
+        started = time.process_time()
+        pairs = connection.execute(GROUP_BY).fetchall()
+        grouped = time.process_time()
+        coverage.count_by_month(connection, has_fingerprints=True)
+        networks = coverage.count_by_network(connection).assign(network="")
+        coverage.count_by_network_and_month(connection, networks)
+        coverage.count_by_domain(connection)
+        coverage.count_in_halves(connection, periods)
+        coverage.count_in_periods(connection, periods)
+        return {
+            "measurement_count": sum(pair[2] for pair in pairs),
+            "pair_count": len(pairs),
+            "seconds": time.process_time() - grouped,
+            "group_by_seconds": grouped - started,
+            "peak_mb": peak_mb(),
+        }
 
 
 if __name__ == "__main__":
