@@ -181,7 +181,7 @@ def test_findings_have_their_numbers_on_the_first_page_alone(
         assert len(page.ids) == len(set(page.ids)), place
     kinds = dict(zip(findings["kind"], findings["id"], strict=True))
     assert kinds == {"onset": "F1", "networks": "F2", "methods": "F3", "categories": "F4",
-                     "changes": "F5", "hours": "F6"}  # fmt: skip
+                     "changes": "F5", "hours": "F6", "apps": "F8"}  # fmt: skip
     assert ranked["kind"].iloc[0] == "onset"
     for row in findings.itertuples(index=False):
         file, _, anchor = str(row.evidence).partition("#")

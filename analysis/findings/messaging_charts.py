@@ -71,7 +71,10 @@ def show_by_network(verdicts: pd.DataFrame) -> None:
 def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
     """Show each stretch in which a part of a test was cut off."""
     shown = add_local_hours(intervals, study.probe_cc)
-    shown = shown.assign(test=shown["test_name"].map(title_of))
+    shown = shown.assign(
+        test=shown["test_name"].map(title_of),
+        probe_asn=shown["probe_asn"].replace(COUNTRY, "all networks"),
+    )
     columns = ["test", "part", "probe_asn", "blocked_from", "blocked_until", "schedule",
                *(["local_schedule"] if "local_schedule" in shown else []), "mechanism",
                "session_count", "day_count", "chance", "elsewhere_anomaly_share"]  # fmt: skip
@@ -79,7 +82,7 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
     show_table(
         shown[columns].drop(columns=empty),
         caption="When each part was cut off",
-        note="ASN “all” is the country as a whole, by OONI's counts. Anomalies elsewhere: the "
+        note="All networks: the country as a whole, by OONI's counts. Anomalies elsewhere: the "
         "median share of other countries in the same weeks; empty where their counts are not at "
         "hand. messaging_intervals.csv has the moments.",
         fold_after=25,

@@ -12,8 +12,10 @@ from analysis.verdicts.elsewhere import DEFECT_SHARE
 from analysis.verdicts.states import wilson_bounds
 from analysis.vocabulary import LISTED
 
-#: In the place of a network: the country as a whole.
-COUNTRY = "all"
+#: In the place of a network: the country as a whole. No network has this number.
+COUNTRY = "AS0"
+#: What counts know nothing of.
+_NO_SESSIONS = dict.fromkeys(("session_count", "blocked_session_count", "ok_session_count"), 0)
 #: Why a test that fails is no sign of a block.
 DEFECT_NOTE = "instrument: the test fails in other countries too in these weeks"
 _NO_CONTROL_NOTE = "no other country to compare with"
@@ -36,7 +38,7 @@ def country_intervals(study: MessagingStudy, counted: CountryVerdicts) -> pd.Dat
          "chance": row.chance, "blocked_from": row.first,
          "blocked_from_time": f"{row.first}T00:00:00", "blocked_until": row.last,
          "measurement_count": row.anomaly_count, "day_count": row.day_count,
-         "elsewhere_anomaly_share": row.elsewhere}
+         "session_count": 0, "elsewhere_anomaly_share": row.elsewhere}
         for row in dated.itertuples()
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=list(TABLES["messaging_intervals"].columns))
@@ -92,7 +94,8 @@ def _country_verdict(
         "test_name": test, "probe_asn": COUNTRY, "period": name, "state": state, "schedule": "",
         "chance": listed["chance"].iloc[0] if len(listed) else "", "mechanism": "",
         **{count: int(days[count].sum()) for count in ("measurement_count", "failure_count")},
-        "day_count": len(days), "anomaly_count": anomaly, "elsewhere_anomaly_share": share,
+        **_NO_SESSIONS, "day_count": len(days), "anomaly_count": anomaly,
+        "elsewhere_anomaly_share": share,
         "blocked_from": str(since.date()) if since is not None else "",
         "blocked_until": str(until.date()) if until is not None else "",
         "note": "; ".join(notes), "control": "countries" if is_known else "none",

@@ -27,7 +27,7 @@ from analysis.verdicts.elsewhere import Elsewhere, look_elsewhere
 _NAMES = """
 SELECT probe_asn::BIGINT AS probe_asn, count(*) AS measurement_count,
   coalesce(mode(probe_network_name ORDER BY probe_network_name), '') AS probe_network_name
-FROM messaging GROUP BY probe_asn ORDER BY probe_asn
+FROM messaging WHERE probe_asn > 0 GROUP BY probe_asn ORDER BY probe_asn
 """
 
 

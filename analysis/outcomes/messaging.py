@@ -78,6 +78,7 @@ FROM counted c LEFT JOIN most USING (object_key, line_number, part)
 _OUTCOMES = """
 WITH placed AS (
   SELECT m.*, p.part, p.part_order FROM messaging m JOIN messaging_part p USING (test_name)
+  WHERE probe_asn > 0  -- OONI drops what is of no network
 )
 SELECT object_key, line_number, report_id <> '' AS has_report, test_name,
   part AS test_part, '' AS input,
