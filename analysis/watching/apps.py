@@ -17,7 +17,7 @@ _KEY = ["test_name", "probe_asn"]
 def find_apps_standing(study: MessagingStudy) -> Standing:
     """Judge the tests as a report does, against other countries where these are at hand.
 
-    A row is about an app or tool on an access network, or in the whole country (``all``) where
+    A row is about an app or tool on an access network, or in the whole country (``AS0``) where
     OONI's counts say it. There are no suspicions: of so few tests a fault is the likelier cause.
 
     Args:

@@ -94,7 +94,7 @@ def _for_page(frame: pd.DataFrame) -> pd.DataFrame:
     named = frame["network"] + " (" + frame["probe_asn"] + ")"
     return frame.assign(
         domain=frame["item"].where(is_site, frame["item"].map(titles).fillna(frame["item"])),
-        network=named.mask(frame["probe_asn"] == COUNTRY, frame["network"]),
+        network=named.mask(~is_site & (frame["probe_asn"] == COUNTRY), frame["network"]),
     )
 
 
