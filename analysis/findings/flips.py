@@ -13,6 +13,8 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.reference.files import REPOSITORY
 from analysis.tables import read_table
 
+#: More changes than these would make the page too large for a phone; the notebook has them all.
+_MOST_PRINTED = 125
 _NOTHING_TO_COMPARE = (
     "This run has the numbers and rules that are published with the workbook: it is the published "
     "run, and there is nothing to compare it with."
@@ -89,4 +91,10 @@ def _show_changes(flipped: pd.DataFrame, against: str) -> None:
         "their state in another way.",
         "A pair without a state in one of the two runs was not tested in what that run read.",
     )
-    show_table(gather(flipped), caption="Verdicts that flip, whole period", fold_after=25)
+    rows = gather(flipped)
+    show_table(
+        rows,
+        caption="Verdicts that flip, whole period",
+        fold_after=25,
+        is_printed=len(rows) <= _MOST_PRINTED,
+    )
