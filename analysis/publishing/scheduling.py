@@ -97,7 +97,7 @@ def find_order(
     try:
         TopologicalSorter(order).prepare()
     except CycleError as error:
-        circle = " reads ".join(error.args[1])
+        circle = ", ".join(sorted(set(error.args[1])))
         raise ContractError(f"notebooks read each other's tables in a circle: {circle}") from None
     return order
 
