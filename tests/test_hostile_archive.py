@@ -201,7 +201,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
     report = folder / "other" / "report"
     report.mkdir(parents=True)
     (report / "index.html").touch()
-    (report / "run.json").write_text('{"files": ["index.html"], "tables": {}}')
+    (report / "run.json").write_text('{"files": ["index.html"], "tables": {}, "findings": {}}')
     before = _contents(report)
     killed = _start([*other, "JOBS=2"], home, **there)
     _wait_for(killed, lambda: any((folder / "other").glob(".report.building-*/tables/*.csv")))
