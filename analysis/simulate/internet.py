@@ -139,6 +139,7 @@ def _vary(site: Site, client: Client, rng: Random) -> Page:
             "Welcome back", ["A trial of the new front page."] * 2, 200, ("Set-Cookie", "trial=b")
         )
     if site.situation == "localised_title" and client.is_inside:
-        text = [f"Talo mirea {site.host}."] * 40  # no two sites have one front page
+        # No two sites have one front page; a name written backwards is a word of theirs.
+        text = [f"Talo mirea {site.host[::-1]}."] * 40
         return make_page("Dobro pori", text, 200, ("Vary", "Cookie"))
     return page
