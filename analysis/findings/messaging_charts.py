@@ -22,6 +22,11 @@ _MOST_PANELS = 4
 _AROUND = 14
 
 
+def name_tests(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with ``test_name`` as readers know the tests."""
+    return table.assign(test_name=table["test_name"].map(title_of))
+
+
 def claim_apps(study: MessagingStudy, verdicts: pd.DataFrame) -> None:
     """Show how many apps and tools were found blocked, and what that is held against."""
     numbers = count_apps(verdicts)
