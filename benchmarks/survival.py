@@ -114,8 +114,10 @@ def in_a_write(store: Path, folder: str, after: int, lag: float = 0) -> Callable
     seen: list[float] = []
 
     def is_time(seconds: float) -> bool:
-        place = store / folder
-        if not seen and len(list(place.rglob("*.parquet"))) >= after and any(place.rglob("*.part")):
+        # Folders vanish while one looks; os.walk passes over them.
+        names = [Path(name) for *_, files in os.walk(store / folder) for name in files]
+        suffixes = [name.suffix for name in names]
+        if not seen and suffixes.count(".parquet") >= after and ".part" in suffixes:
             seen.append(seconds)
         return bool(seen) and seconds >= seen[0] + lag
 

@@ -30,15 +30,15 @@ LONGEST_SQL = 40
 STEPS: Mapping[str, Mapping[str, str]] = {
     "enumerations": {"sites": enumerations._SITES},
     "controls": {
-        "session_observations": controls._POOLED_SESSIONS, **controls._VIEWS,
-        "name_pool": controls._NAME_POOL,
+        "session_observations": controls.POOLED_SESSIONS, **controls._VIEWS,
+        "name_pool": controls.NAME_POOL,
     },
-    "features": {**features._VIEWS, "features": features._FEATURES},
+    "features": {**features._VIEWS, "features": features.FEATURES},
     "answers": answers.LONE_ANSWER_STEPS | answers.ANSWER_STEPS,
     "filters": filters.FILTER_STEPS,
     "block_pages": block_pages.REPLACEMENT_STEPS | block_pages.CONTROL_PAGE_STEPS
         | block_pages.PAGE_STEPS,
-    "profiles": {"profiled": profiles._PROFILED},
+    "profiles": {"profiled": profiles.PROFILED},
     "outcomes": {"guarded": outcomes._GUARDED},
 }  # fmt: skip
 KINDS = {"VARCHAR": "text", "VARCHAR[]": "list of text", "DATE": "date", "BOOLEAN": "boolean",
