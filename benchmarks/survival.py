@@ -114,14 +114,18 @@ def in_a_write(store: Path, folder: str, after: int, lag: float = 0) -> Callable
     seen: list[float] = []
 
     def is_time(seconds: float) -> bool:
-        # Folders vanish while one looks; os.walk passes over them.
-        names = [Path(name) for *_, files in os.walk(store / folder) for name in files]
-        suffixes = [name.suffix for name in names]
+        suffixes = find_suffixes(store / folder)
         if not seen and suffixes.count(".parquet") >= after and ".part" in suffixes:
             seen.append(seconds)
         return bool(seen) and seconds >= seen[0] + lag
 
     return is_time
+
+
+def find_suffixes(folder: Path) -> list[str]:
+    """How the files below a folder end. Folders may vanish while one looks."""
+    names = (Path(name) for *_, files in os.walk(folder) for name in files)
+    return [name.suffix for name in names]
 
 
 def refuse_halves(store: Path, undisturbed: Mapping[str, bytes]) -> None:
