@@ -41,7 +41,7 @@ from analysis.reference.events import in_words, load_events
 from analysis.reference.test_lists import load_test_lists
 from analysis.sources.buckets import _read_page
 from analysis.sources.files import ArchiveObject, CannotRead, Folder
-from analysis.sources.ooni import holds_country
+from analysis.sources.layout import holds_country
 from analysis.store.provenance import Provenance
 from analysis.store.shares import MANIFEST, read_manifest, share
 from analysis.store.store import Store

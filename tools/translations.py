@@ -20,7 +20,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
-from analysis import vocabulary
+from analysis import headings, vocabulary
 from analysis.auditing.changes import HEADING, NOT_LISTED, OF_RUN, WITHDRAWN
 from analysis.findings.annex import REASON_SENTENCES
 from analysis.languages.catalogue import catalogue_path, list_translated, read_catalogue
@@ -67,9 +67,11 @@ def find_sentences() -> Catalog:
 
 def _words() -> Iterator[tuple[str, str]]:
     """Where a word that is data stands, and the word."""
-    for name, value in vars(vocabulary).items():
-        if name.isupper():
-            yield from (("analysis/vocabulary.py", word) for word in _read(value))
+    for module in (headings, vocabulary):
+        place = f"analysis/{module.__name__.rpartition('.')[2]}.py"
+        for name, value in vars(module).items():
+            if name.isupper():
+                yield from ((place, word) for word in _read(value))
     changed = (HEADING, NOT_LISTED, WITHDRAWN)
     yield from (("analysis/auditing/changes.py", words) for words in changed)
     for words in OF_RUN.values():

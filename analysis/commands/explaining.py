@@ -26,7 +26,7 @@ from analysis.outcomes.rules import LAYERS, RULES_BY_ID
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.period import Period
 from analysis.reference import countries, files
-from analysis.sources.opening import OONI
+from analysis.sources.layout import OONI
 from analysis.store import imports
 from analysis.store.store import Store
 from analysis.tables import read_table

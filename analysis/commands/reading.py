@@ -49,7 +49,7 @@ def read_sites(settings: Settings, *, counts: bool = True, reopen: bool = False)
     """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
     from analysis.ingestion.ingestion import ingest as read_archive
     from analysis.observations.fingerprints import load
-    from analysis.sources.opening import OONI
+    from analysis.sources.layout import OONI
 
     trouble = _ask_for_counts(settings) if counts and settings.study.source == OONI else None
     with show_progress("reading the archive", "listing the archive") as (reading, listing):

@@ -39,7 +39,7 @@ from analysis.reference import countries
 from analysis.sites.annex import render_annex_page
 from analysis.sites.pages import INDEX, make_pages, stylesheet
 from analysis.sites.records import Setting
-from analysis.sources.opening import OONI
+from analysis.sources.layout import OONI
 from analysis.store.collection import Collection
 from analysis.tables import write_table
 

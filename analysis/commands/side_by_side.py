@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from analysis.auditing.lookups import Report, read_report
 from analysis.commands.settings import Settings, parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
 from analysis.reference.countries import country_name, parse_country
 from analysis.reference.files import REPOSITORY
+
+if TYPE_CHECKING:
+    from analysis.auditing.lookups import Report
 
 #: What is one country's own.
 _OF_ONE = ("EVENTS", "NETWORKS", "PREVIOUS", "CLAIMS")
@@ -85,7 +88,7 @@ def default_folder(codes: Iterable[str], label: str) -> Path:
 
 def make_reports(
     plan: Plan, make: Callable[[Settings], Path], say: Callable[[str], None]
-) -> tuple[list[Report], dict[str, WorkbookError]]:
+) -> tuple[list["Report"], dict[str, WorkbookError]]:
     """Make one report after the other; one that fails does not lose the others.
 
     Args:
@@ -99,6 +102,7 @@ def make_reports(
     Raises:
         ParameterError: a folder holds something else, or a test list is wrong; nothing was made.
     """
+    from analysis.auditing.lookups import read_report
     from analysis.publishing.replacing import refuse_foreign
     from analysis.reference.test_lists import load_test_lists
 

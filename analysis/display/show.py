@@ -42,7 +42,7 @@ def show_table(
         caption: what the table is, in one line; unique on the page.
         note: a sentence under it.
         fold_after: rows past this many are folded (and printed).
-        headings: words for columns that differ from the vocabulary (``vocabulary.HEADINGS``).
+        headings: words for columns that differ from the vocabulary (``headings.HEADINGS``).
         file: a published table that has all rows; some more are folded here, and on paper are none.
         is_printed: whether the rows that are folded are printed. Where not, some more are folded,
             and the notebook has all.

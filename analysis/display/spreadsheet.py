@@ -11,6 +11,7 @@ import pandas as pd
 import xlsxwriter
 
 from analysis import vocabulary
+from analysis.headings import heading
 from analysis.reference.files import REPOSITORY
 from analysis.tables import TABLES, disarm
 
@@ -48,17 +49,17 @@ def write_spreadsheet(
         bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
         sheet = book.add_worksheet(name)
         sheet.write_string(0, 0, title, bold)
-        for column, heading in enumerate(kinds):
-            words_of = vocabulary.heading(heading)
+        for column, one in enumerate(kinds):
+            words_of = heading(one)
             sheet.write_string(1, column, words_of, bold)
-            sheet.set_column(column, column, _width(frame[heading], words_of))
+            sheet.set_column(column, column, _width(frame[one], words_of))
         write = _Writer(book, sheet)
         for line, row in enumerate(frame[list(kinds)].itertuples(index=False), start=2):
-            for column, (heading, value) in enumerate(zip(kinds, row, strict=True)):
-                write.cell(line, column, "state" if heading == "state" else kinds[heading], value)
+            for column, (one, value) in enumerate(zip(kinds, row, strict=True)):
+                write.cell(line, column, "state" if one == "state" else kinds[one], value)
         sheet.freeze_panes(2, 1)
         sheet.autofilter(1, 0, len(frame) + 1, len(kinds) - 1)
-        meanings = {vocabulary.heading(one): column_meaning(name, one) for one in kinds}
+        meanings = {heading(one): column_meaning(name, one) for one in kinds}
         _add_pairs(book, bold, "definitions", ("Column", "Meaning"), meanings)
         _add_pairs(book, bold, "provenance", ("Source", "Version, digest or day"), sources)
 

@@ -11,8 +11,9 @@ from markupsafe import Markup
 from analysis.display.cells import NOTES, Kind, cell, column_kind, is_empty, link, number
 from analysis.display.grids import ordered_matrix
 from analysis.display.markup import macros
+from analysis.headings import heading
 from analysis.languages.language import ENGLISH, Language
-from analysis.vocabulary import LISTED, MATRIX_STATES, VALUES, State, heading, value_words
+from analysis.vocabulary import LISTED, MATRIX_STATES, VALUES, State, value_words
 
 #: What its class lets the style sheet do with a column's cells.
 _CLASSES: dict[Kind, str] = {

@@ -19,8 +19,7 @@ from analysis.period import Period, today
 from analysis.reference import countries
 from analysis.reference.files import REPOSITORY
 from analysis.reference.snapshots import LATEST, Snapshot, find, held
-from analysis.sources.ooni import RECEIPT_MARGIN
-from analysis.sources.opening import OONI
+from analysis.sources.layout import OONI, RECEIPT_MARGIN
 
 #: What is meant where no country is given: made by ``make report``, all of one year.
 FICTIONAL_COUNTRY = "QQ"

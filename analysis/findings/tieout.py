@@ -32,7 +32,7 @@ from analysis.findings.study import Study
 from analysis.observations.flags import DISJOINT, DISJOINT_SQL
 from analysis.period import Period, days_between
 from analysis.reference.files import REPOSITORY
-from analysis.sources import ooni
+from analysis.sources import layout
 from analysis.sources.api import SETTLED_DAYS, Cells, fetch_counts, read_counts
 from analysis.sources.messaging_counts import fetch_messaging_counts
 from analysis.store.collection import Collection
@@ -316,5 +316,5 @@ def _not_read(collection: Collection) -> Counter[str]:
 
 def _received(key: str) -> datetime | None:
     """The hour in which an archive object was received, UTC."""
-    received = ooni.parse_receipt(key)
+    received = layout.parse_receipt(key)
     return received and datetime.fromtimestamp(received.since, UTC)

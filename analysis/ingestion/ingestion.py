@@ -12,11 +12,12 @@ from analysis.ingestion.workers import count_workers, read_objects
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.reference import countries
-from analysis.sources import ooni
+from analysis.sources import layout
 from analysis.sources.buckets import Bucket
 from analysis.sources.files import ArchiveObject
+from analysis.sources.layout import OONI
 from analysis.sources.ooni import Scope
-from analysis.sources.opening import OONI, open_source
+from analysis.sources.opening import open_source
 from analysis.store import imports
 from analysis.store.catalogue import Catalogue
 from analysis.store.collection import Collection
@@ -41,7 +42,7 @@ def ingest(
     *,
     fingerprints: Fingerprints,
     period: Period | None = None,
-    receipt_margin: int = ooni.RECEIPT_MARGIN,
+    receipt_margin: int = layout.RECEIPT_MARGIN,
     keep_raw: bool = False,
     reopen: bool = False,
     jobs: int | None = None,
@@ -85,7 +86,7 @@ def ingest(
     if offered and imports.is_share(offered[0]):
         collection = imports.import_share(opened, offered[0], target, probe_cc, progress)
     else:
-        objects = offered or [item for item in listed if ooni.holds_country(item.key, probe_cc)]
+        objects = offered or [item for item in listed if layout.holds_country(item.key, probe_cc)]
         if not objects:
             days = f" received from {window.since} to {window.last_day}" if window else ""
             raise NothingThereError(

@@ -12,7 +12,7 @@ from analysis.ingestion.objects import Task
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_FOLDER
 from analysis.period import Period
-from analysis.sources import ooni
+from analysis.sources import layout
 from analysis.sources.buckets import Bucket
 from analysis.sources.ooni import Scope
 from analysis.sources.opening import open_source
@@ -32,7 +32,7 @@ def ingest_messaging(
     probe_cc: str,
     *,
     period: Period,
-    receipt_margin: int = ooni.RECEIPT_MARGIN,
+    receipt_margin: int = layout.RECEIPT_MARGIN,
     keep_raw: bool = False,
     reopen: bool = False,
     jobs: int | None = None,
@@ -61,7 +61,7 @@ def ingest_messaging(
         known_before = catalogue.reopen(_NO_FINGERPRINTS.digest)
         if known_before is not None or not catalogue.is_empty:
             return known_before or Collection(target, opened.id, ())
-    objects = opened.objects(partial(ooni.holds_country, probe_cc=probe_cc, tests=_FOLDERS))
+    objects = opened.objects(partial(layout.holds_country, probe_cc=probe_cc, tests=_FOLDERS))
     task = Task(opened, opened.id, target, _NO_FINGERPRINTS, keep_raw)
     known = catalogue.find_current(task.source_id, objects, _NO_FINGERPRINTS.digest)
     pending = [item for item in objects if item.key not in known]

@@ -20,7 +20,7 @@ from analysis.observations import messages, messaging, messaging_messages, obser
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received
 from analysis.observations.messaging_tests import BY_FOLDER, Tested
-from analysis.sources import ooni
+from analysis.sources import layout
 from analysis.sources.files import ArchiveObject, CannotRead, Source, Stream
 from analysis.store.provenance import NotRead, Provenance, version_of
 from analysis.store.store import Row, Rows, Store
@@ -170,8 +170,8 @@ def _read_groups(
 ) -> Iterator[Rows]:
     """The observations of an object in groups; counts the other lines."""
     rows: list[Row] = []
-    test = BY_FOLDER.get(ooni.find_test(key) or "")
-    for _, result in read_lines(content, fingerprints, ooni.parse_receipt(key), test):
+    test = BY_FOLDER.get(layout.find_test(key) or "")
+    for _, result in read_lines(content, fingerprints, layout.parse_receipt(key), test):
         if isinstance(result, str):
             ledger[result] += 1
         else:

@@ -7,11 +7,12 @@ is accepted, the sweep what to try and which stages to make again, a page what t
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 from analysis.errors import ParameterError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: What is computed one after the other; a threshold acts on some of them and on all that follow.
 Stage = Literal["features", "profiles", "rules", "sessions", "verdicts"]
@@ -176,7 +177,7 @@ class Thresholds:
         return cls().changed_by({**parameters.get("thresholds", {}), **named})
 
     @classmethod
-    def read(cls, table: pd.DataFrame) -> "Thresholds":
+    def read(cls, table: "pd.DataFrame") -> "Thresholds":
         """The numbers of a run, from its published table ``thresholds``."""
         return cls().changed_by(dict(zip(table["name"], table["value"].astype(str), strict=True)))
 
@@ -201,11 +202,13 @@ class Thresholds:
         published = vars(Thresholds())
         return {name: value for name, value in vars(self).items() if value != published[name]}
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """One row per number, in order: ``name, value, meaning, published_value, least, most``.
 
         All of them are text, so that a whole number stays one.
         """
+        import pandas as pd  # half a second to load, which the command line can do without
+
         published = vars(Thresholds())
         rows = [
             (name, str(value), d.meaning, str(published[name]), f"{d.least:g}", f"{d.most:g}")

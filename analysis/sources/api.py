@@ -29,7 +29,7 @@ from analysis.errors import ContractError, ParameterError, SourceError, printabl
 from analysis.period import Period, days_between
 from analysis.reference.snapshots import Sidecar, write_sidecar
 from analysis.sources.files import CannotRead, lock_folder
-from analysis.sources.ooni import RECEIPT_MARGIN
+from analysis.sources.layout import RECEIPT_MARGIN
 from analysis.sources.web import Deadline, Limits, Reply, Server, read_pause, retry
 
 ADDRESS = "https://api.ooni.io"

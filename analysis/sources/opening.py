@@ -21,10 +21,9 @@ import httpx
 from analysis.errors import ParameterError
 from analysis.sources.buckets import Address, Bucket
 from analysis.sources.files import Folder, Source
+from analysis.sources.layout import OONI
 from analysis.sources.ooni import ADDRESS, OoniArchive, Scope
 
-#: What ``SOURCE`` says for OONI's own archive.
-OONI = "ooni"
 #: The environment variable that names a mirror of it.
 MIRROR = "OONI_ARCHIVE"
 

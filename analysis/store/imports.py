@@ -17,7 +17,7 @@ import msgspec
 
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.schema import SCHEMA_VERSION
-from analysis.sources import ooni
+from analysis.sources import layout
 from analysis.sources.files import ArchiveObject, CannotRead, Source, Unreachable
 from analysis.store import shares
 from analysis.store.checking import check_observations
@@ -45,8 +45,8 @@ def is_wanted(path: str, probe_cc: str) -> bool:
     shared = _MANIFEST.fullmatch(path)
     if shared:
         return shared[1] in (None, probe_cc)
-    _, key = ooni.store_key(path) or ("", path)
-    return ooni.holds_country(key, probe_cc) or _lists_not_read(path, probe_cc)
+    _, key = layout.store_key(path) or ("", path)
+    return layout.holds_country(key, probe_cc) or _lists_not_read(path, probe_cc)
 
 
 def _lists_not_read(path: str, probe_cc: str) -> bool:
@@ -72,7 +72,7 @@ def find_import(source: Source, listed: Sequence[ArchiveObject]) -> tuple[str, l
     """
     offers: dict[str, list[ArchiveObject]] = defaultdict(list)
     for item in listed:
-        if ooni.store_key(item.key):
+        if layout.store_key(item.key):
             offers[f"{FOLDER}/{_origin(source, item)[0]}"].append(item)
         elif is_share(item) and (len(listed) == 1 or "/" in item.key):
             offers[item.key.rpartition("/")[0]].append(item)
@@ -124,12 +124,12 @@ def _fetch_not_read(
         raise SourceError(
             f"{lists[0].key} is no list of objects that could not be read", resumes=False
         ) from None
-    return [one for some in every for one in some if ooni.holds_country(one.key, probe_cc)]
+    return [one for some in every for one in some if layout.holds_country(one.key, probe_cc)]
 
 
 def _origin(source: Source, item: ArchiveObject) -> tuple[str, str]:
     """Source id and key of the object that a file of another store was made from."""
-    source_id, key = ooni.store_key(item.key) or ("", "")
+    source_id, key = layout.store_key(item.key) or ("", "")
     return source_id or source.name, key
 
 

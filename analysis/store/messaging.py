@@ -8,7 +8,7 @@ from analysis.errors import ContractError
 from analysis.observations.messaging import MESSAGING
 from analysis.observations.messaging_tests import BY_FOLDER, TESTS
 from analysis.period import Period
-from analysis.sources import ooni
+from analysis.sources import layout
 from analysis.store.collection import Collection
 from analysis.store.database import connect
 from analysis.store.provenance import REASONS
@@ -74,7 +74,7 @@ class MessagingRows:
             self._lines[test][reason] += count
         self.connection.execute("DROP TABLE ranked")
         for file in collection.files:
-            test = BY_FOLDER[ooni.find_test(file.key) or ""]
+            test = BY_FOLDER[layout.find_test(file.key) or ""]
             self._lines[test.name].update(file.ledger)
 
     def ledger(self) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import msgspec
 
 from analysis.observations.messaging import MESSAGING_VERSION
 from analysis.observations.schema import SCHEMA_VERSION
-from analysis.sources import ooni
+from analysis.sources import layout
 from analysis.sources.files import ArchiveObject
 from analysis.store.checksums import read_metadata
 
@@ -68,7 +68,7 @@ class Provenance:
 
 def is_messaging(key: str) -> bool:
     """Whether an object holds a messaging or circumvention test: its file has other columns."""
-    return ooni.find_test(key) not in (None, ooni.WEB)
+    return layout.find_test(key) not in (None, layout.WEB)
 
 
 def version_of(key: str) -> int:

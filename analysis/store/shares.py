@@ -28,7 +28,7 @@ from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference import countries
-from analysis.sources import ooni
+from analysis.sources import layout
 from analysis.sources.files import OBJECT_BYTES, limit_of
 from analysis.store.checking import check_observations
 from analysis.store.collection import Collection, Excerpt
@@ -180,7 +180,7 @@ def _read_objects(store: Store, manifest: Manifest, name: str) -> _Objects:
         keys = {file.key for file in objects.files} | {item.key for item in objects.not_read}
         if len(keys) < len(objects.files) + len(objects.not_read):
             raise ValueError("a key stands twice")
-        if not all(ooni.holds_country(key, manifest.probe_cc) for key in keys):
+        if not all(layout.holds_country(key, manifest.probe_cc) for key in keys):
             raise ValueError(f"a key is none of {manifest.probe_cc}")
     except (OSError, ValueError, RecursionError) as error:
         raise ContractError(f"{name} is no list of objects: {error}") from None
