@@ -31,7 +31,7 @@ from analysis.auditing.claims import Draft, load_draft
 from analysis.commands.judge_file import as_json, as_text, judge_measurements
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import WorkbookError
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.ingestion.loose_files import read_files
 from analysis.ingestion.objects import Task, ingest_object
 from analysis.observations import fingerprints, messages
@@ -244,7 +244,7 @@ class Fuzzer:
                 (copy / name).write_bytes(content)
             (copy / MANIFEST).write_text(json.dumps(told))
             self.run("share", partial(
-                    ingest, str(copy), self._store.uri, _CC, fingerprints=self._known, jobs=1
+                    ingest, Request(str(copy), self._store.uri, _CC, jobs=1), self._known
                 ))  # fmt: skip
 
     def _table(self, path: Path, column: str) -> bytes:
@@ -330,7 +330,7 @@ def _write_share(scratch: Path) -> Path:
     path.write_bytes(gzip.compress(b"\n".join(json.dumps(one).encode() for one in lines)))
     none = fingerprints.Fingerprints()
     store = str(scratch / "honest-store")
-    collection = ingest(str(scratch / "honest"), store, _CC, fingerprints=none, jobs=1)
+    collection = ingest(Request(str(scratch / "honest"), store, _CC, jobs=1), none)
     share(collection, _CC, Period.parse("2024-07-01", "2024-08-01"), scratch / "shared")
     return scratch / "shared"
 

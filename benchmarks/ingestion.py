@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.ingestion.objects import Task
 from analysis.ingestion.workers import read_objects
 from analysis.observations import messages
@@ -127,7 +127,7 @@ def _floor(folder: Path) -> float:
 
 def _ingest(archive: Path, fingerprints: Fingerprints, jobs: int) -> None:
     with tempfile.TemporaryDirectory() as store:
-        ingest(str(archive), store, PROBE_CC, fingerprints=fingerprints, jobs=jobs)
+        ingest(Request(str(archive), store, PROBE_CC, jobs=jobs), fingerprints)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from analysis.commands import telling
 from analysis.commands.settings import parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.ingestion.downloads import Downloads
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.ingestion.lines import VALUE_LIMIT, has_too_many_values
 from analysis.ingestion.objects import Task
 from analysis.observations.fingerprints import ALIKE_LIMIT, Fingerprint, Fingerprints, load
@@ -48,7 +48,7 @@ _GOOD = json.dumps(measurement("0.5")).encode()
 
 
 def _ingest(source: object, store: Path) -> Collection:
-    return ingest(str(source), str(store), "QQ", fingerprints=Fingerprints(), jobs=1)
+    return ingest(Request(str(source), str(store), "QQ", jobs=1), Fingerprints())
 
 
 def _archive(folder: Path, content: bytes) -> Path:

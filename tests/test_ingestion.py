@@ -14,7 +14,7 @@ import stamina
 from isal import igzip
 
 from analysis.errors import ParameterError, SourceError
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.ingestion.lines import split_lines
 from analysis.ingestion.loose_files import read_files
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
@@ -82,9 +82,10 @@ def bucket() -> Iterator[LoopbackS3]:
         yield server
 
 
-def _ingest(source: object, store: str, **options: Any) -> Collection:
-    options = {"fingerprints": _NO_LIST, "jobs": 1, **options}
-    return ingest(str(source), store, _CC, **options)
+def _ingest(
+    source: object, store: str, fingerprints: Fingerprints = _NO_LIST, **options: Any
+) -> Collection:
+    return ingest(Request(str(source), store, _CC, **{"jobs": 1, **options}), fingerprints)
 
 
 def _ledger(collection: Collection, period: Period = _PERIOD) -> dict[str, int]:

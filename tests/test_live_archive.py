@@ -24,7 +24,7 @@ from pytest_httpserver import HTTPServer
 from analysis.errors import ParameterError, SourceError
 from analysis.findings.parameters import StudyParameters
 from analysis.findings.study import open_study
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.sources.web import CONNECTIONS, Limits
@@ -75,8 +75,8 @@ def store(tmp_path: Path) -> str:
 
 
 def _ingest(store: str, period: Period = _PERIOD, **options: Any) -> Collection:
-    options = {"receipt_margin": 0, "fingerprints": Fingerprints(), "jobs": 1, **options}
-    return ingest("ooni", store, _CC, period=period, **options)
+    options = {"receipt_margin": 0, "jobs": 1, **options}
+    return ingest(Request("ooni", store, _CC, period, **options), Fingerprints())
 
 
 def _ledger(collection: Collection, period: Period = _PERIOD) -> dict[str, int]:
@@ -196,7 +196,7 @@ def test_what_the_archive_cannot_have_is_said_in_a_line(
     """No other source is asked instead."""
     monkeypatch.setenv("OONI_ARCHIVE", mirror or archive.url)
     with pytest.raises(error) as caught:
-        ingest("ooni", store, cc, period=period, fingerprints=Fingerprints(), receipt_margin=0)
+        ingest(Request("ooni", store, cc, period, receipt_margin=0), Fingerprints())
     assert words in str(caught.value)
     assert not _files(store)
 
@@ -507,7 +507,7 @@ def test_raw_files_are_kept_and_read_instead_of_the_server(archive: LoopbackS3, 
     archive.is_down = True
     assert _ledger(_ingest(store)) == {"kept": 3}
     assert before.items() <= _files(store).items()
-    assert len(ingest(str(raw), store, _CC, fingerprints=Fingerprints()).files) == 3
+    assert len(ingest(Request(str(raw), store, _CC), Fingerprints()).files) == 3
 
 
 def _study(store: str, source: str = "ooni", period: Period = _PERIOD) -> Any:
@@ -525,7 +525,7 @@ def test_a_study_is_opened_again_without_the_server(archive: LoopbackS3, store: 
     archive.objects[_key(hour=2)] = b"x"
     archive.faults[_key(hour=2)] = Fault("status", status=403)
     collection = _ingest(store, period)
-    plain = ingest(archive.url, store, _CC, fingerprints=Fingerprints())
+    plain = ingest(Request(archive.url, store, _CC), Fingerprints())
     archive.is_down = True
     study = _study(store, period=period)
     assert (study.collection, study.collection.digest) == (collection, collection.digest)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.ingestion.lines import Line
 from analysis.ingestion.messaging import ingest_messaging
 from analysis.ingestion.objects import read_messaging_line
@@ -34,7 +34,7 @@ def _read(document: Any, test_name: str = "telegram") -> dict[str, Any] | str:
 
 
 def _rows(folder: Path, store: Path, **changes: Any) -> tuple[Collection, MessagingRows]:
-    collection = ingest_messaging(str(folder), str(store), "QQ", period=_PERIOD, **changes)
+    collection = ingest_messaging(Request(str(folder), str(store), "QQ", _PERIOD, **changes))
     return collection, MessagingRows(collection, "QQ", _PERIOD)
 
 
@@ -217,7 +217,7 @@ def test_every_line_is_accounted_for_and_running_again_reads_nothing(tmp_path: P
     again, same = _rows(archive, tmp_path / "store")
     assert (again.read_count, again.digest) == (0, collection.digest)
     pd.testing.assert_frame_equal(same.ledger(), rows.ledger())
-    judged = ingest(str(archive), str(tmp_path / "store"), "QQ", fingerprints=Fingerprints())
+    judged = ingest(Request(str(archive), str(tmp_path / "store"), "QQ"), Fingerprints())
     assert [file.key for file in judged.files] == [str(web.relative_to(archive))]
 
 

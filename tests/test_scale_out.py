@@ -18,7 +18,7 @@ import pytest
 
 from analysis.errors import ParameterError, SourceError
 from analysis.ingestion import cluster
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.ingestion.objects import Task
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
@@ -80,7 +80,7 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealS3]:
 
 
 def _ingest(bucket: LoopbackS3, store: str, **options: Any) -> Collection:
-    return ingest(bucket.s3_url, store, PROBE_CC, fingerprints=Fingerprints(), **options)
+    return ingest(Request(bucket.s3_url, store, PROBE_CC, **options), Fingerprints())
 
 
 def _observations(contents: Mapping[str, bytes]) -> dict[str, bytes]:

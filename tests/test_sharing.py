@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.errors import ParameterError, SourceError
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.store.collection import Collection
@@ -65,7 +65,7 @@ _UNREADABLE = _key("20240703")
 
 
 def _ingest(source: object, store: Path, probe_cc: str = _CC) -> Collection:
-    return ingest(str(source), str(store), probe_cc, fingerprints=Fingerprints(), jobs=1)
+    return ingest(Request(str(source), str(store), probe_cc, jobs=1), Fingerprints())
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_only_what_is_new_goes_over_the_line(
     assert offer(_JULY) == {MANIFEST}
     bucket.requests.clear()
     url, ours = f"{bucket.url}/team", str(tmp_path / "ours")
-    ingest(url, ours, _CC, fingerprints=Fingerprints(), reopen=True)  # as a notebook does
+    ingest(Request(url, ours, _CC, reopen=True), Fingerprints())  # as a notebook does
     assert not bucket.requests
     assert len(list((tmp_path / "shared").iterdir())) == 3
     assert offer(_SUMMER) == {MANIFEST, "objects", "2024-06", "2024-07", "2024-08"}

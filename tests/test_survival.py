@@ -25,7 +25,7 @@ import pytest
 
 from analysis.commands import cli
 from analysis.errors import ContractError, SourceError
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.schema import OBSERVATION
 from analysis.period import Period
@@ -70,7 +70,7 @@ def undisturbed(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 
 def _ingest(source: Path, store: Path) -> Collection:
-    return ingest(str(source), str(store), PROBE_CC, fingerprints=Fingerprints(), jobs=1)
+    return ingest(Request(str(source), str(store), PROBE_CC, jobs=1), Fingerprints())
 
 
 def _next_run(archive: Path, store: Path) -> dict[str, bytes]:

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from analysis.commands.settings import Settings
-from analysis.commands.telling import say, show_progress
+from analysis.commands.telling import Step, say, show_progress
 from analysis.errors import NothingThereError, SourceError
 
 if TYPE_CHECKING:
+    from analysis.ingestion.ingestion import Request
     from analysis.store.collection import Collection
 
 
@@ -25,21 +26,8 @@ def read_all(
         collection = read_sites(settings, counts=counts, reopen=reopen)
     except NothingThereError as error:
         collection, nothing = None, error
-    study = settings.study
-    with show_progress("reading apps and tools", "listing apps and tools") as (reading, listing):
-        apps = ingest_messaging(
-            study.source,
-            study.store,
-            study.probe_cc,
-            period=study.period,
-            receipt_margin=study.receipt_margin,
-            keep_raw=settings.keep_raw,
-            reopen=reopen,
-            jobs=settings.jobs,
-            scheduler=settings.scheduler,
-            listing=listing,
-            progress=reading,
-        )
+    with show_progress("reading apps and tools", "listing apps and tools") as told:
+        apps = ingest_messaging(_request(settings, reopen, *told))
     if nothing and not apps.files:
         raise nothing
     return collection, apps
@@ -47,30 +35,31 @@ def read_all(
 
 def read_sites(settings: Settings, *, counts: bool = True, reopen: bool = False) -> "Collection":
     """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
-    from analysis.ingestion.ingestion import ingest as read_archive
+    from analysis.ingestion.ingestion import ingest
     from analysis.observations.fingerprints import load
     from analysis.sources.layout import OONI
 
     trouble = _ask_for_counts(settings) if counts and settings.study.source == OONI else None
-    with show_progress("reading the archive", "listing the archive") as (reading, listing):
-        study = settings.study
-        collection = read_archive(
-            study.source,
-            study.store,
-            study.probe_cc,
-            fingerprints=load(study.fingerprints or None),
-            period=study.period,
-            receipt_margin=study.receipt_margin,
-            keep_raw=settings.keep_raw,
-            reopen=reopen,
-            jobs=settings.jobs,
-            scheduler=settings.scheduler,
-            listing=listing,
-            progress=reading,
-        )
+    with show_progress("reading the archive", "listing the archive") as told:
+        fingerprints = load(settings.study.fingerprints or None)
+        collection = ingest(_request(settings, reopen, *told), fingerprints)
     if trouble:
         raise trouble
     return collection
+
+
+def _request(settings: Settings, reopen: bool, progress: Step, listing: Step) -> "Request":
+    from analysis.findings.study import request_of
+
+    return request_of(
+        settings.study,
+        keep_raw=settings.keep_raw,
+        reopen=reopen,
+        jobs=settings.jobs,
+        scheduler=settings.scheduler,
+        listing=listing,
+        progress=progress,
+    )
 
 
 def _ask_for_counts(settings: Settings) -> SourceError | None:

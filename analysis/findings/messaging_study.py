@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.findings.parameters import StudyParameters, find_lists
 from analysis.findings.reference_lists import ReferenceLists, load_lists
+from analysis.findings.study import request_of
 from analysis.findings.tieout import replies_folder
 from analysis.ingestion.messaging import ingest_messaging
 from analysis.period import Period
@@ -117,10 +118,7 @@ def open_messaging(parameters: StudyParameters, *, jobs: int | None = None) -> M
     """Open a study of apps and tools, from the store where the source has been read before."""
     period, lists = parameters.period, load_lists(parameters)
     first, second = period.split(parameters.split)
-    collection = ingest_messaging(
-        parameters.source, parameters.store, parameters.probe_cc, period=period,
-        receipt_margin=parameters.receipt_margin, reopen=True, jobs=jobs,
-    )  # fmt: skip
+    collection = ingest_messaging(request_of(parameters, reopen=True, jobs=jobs))
     here, elsewhere, digests = read_counts(parameters, lists)
     return MessagingStudy(
         parameters=parameters,

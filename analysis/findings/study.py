@@ -11,7 +11,7 @@ from analysis.errors import NothingThereError, ParameterError
 from analysis.findings import coverage
 from analysis.findings.parameters import StudyParameters, find_lists
 from analysis.findings.reference_lists import ReferenceLists, load_lists
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
@@ -171,6 +171,18 @@ def open_observations(collection: Collection, probe_cc: str, period: Period) -> 
     return observations
 
 
+def request_of(parameters: StudyParameters, **how: Any) -> Request:
+    """What a study reads; ``how`` are the other attributes of a request."""
+    return Request(
+        parameters.source,
+        parameters.store,
+        parameters.probe_cc,
+        parameters.period,
+        parameters.receipt_margin,
+        **how,
+    )
+
+
 def open_study(parameters: StudyParameters, *, jobs: int | None = None) -> Study:
     """Open the period, from the store where the source has been read before.
 
@@ -189,16 +201,7 @@ def open_study(parameters: StudyParameters, *, jobs: int | None = None) -> Study
     code, period = parameters.probe_cc, parameters.period
     first, second = period.split(parameters.split)
     lists = load_lists(parameters)
-    collection = ingest(
-        parameters.source,
-        parameters.store,
-        code,
-        fingerprints=lists.fingerprints,
-        period=period,
-        receipt_margin=parameters.receipt_margin,
-        reopen=True,
-        jobs=jobs,
-    )
+    collection = ingest(request_of(parameters, reopen=True, jobs=jobs), lists.fingerprints)
     return Study(
         parameters=parameters,
         probe_cc=code,

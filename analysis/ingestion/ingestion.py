@@ -1,8 +1,9 @@
 """An archive → the observations of a country in the store, resumable."""
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 
 from analysis.errors import NothingThereError, ParameterError, SourceError
@@ -14,7 +15,7 @@ from analysis.period import Period
 from analysis.reference import countries
 from analysis.sources import layout
 from analysis.sources.buckets import Bucket
-from analysis.sources.files import ArchiveObject
+from analysis.sources.files import ArchiveObject, Source
 from analysis.sources.layout import OONI
 from analysis.sources.ooni import Scope
 from analysis.sources.opening import open_source
@@ -35,28 +36,14 @@ def silent(done: int, total: int, what: str) -> None:
     """Tell nobody."""
 
 
-def ingest(
-    source: str,
-    store: str,
-    probe_cc: str,
-    *,
-    fingerprints: Fingerprints,
-    period: Period | None = None,
-    receipt_margin: int = layout.RECEIPT_MARGIN,
-    keep_raw: bool = False,
-    reopen: bool = False,
-    jobs: int | None = None,
-    scheduler: str = "",
-    listing: Progress = silent,
-    progress: Progress = silent,
-) -> Collection:
-    """Bring a country's observations into the store; what is there already is not read again.
+@dataclass(frozen=True)
+class Request:
+    """What is read, where it goes, and how.
 
-    Args:
+    Attributes:
         source: ``ooni``, a folder, URL or bucket in the archive's layout, or another store.
         store: a folder or ``s3://`` URL.
         probe_cc: two capital letters.
-        fingerprints: what the pages are matched against.
         period: of the measurements. OONI's archive is asked for what it received in the period and
             the margin; of any other source all objects of the country are read.
         receipt_margin: days behind the period.
@@ -66,6 +53,25 @@ def ingest(
         scheduler: address of a Dask scheduler whose workers read instead, ``jobs`` objects at once.
         listing: called with days of the archive listed, days in all, and the day just listed.
         progress: called with objects done, objects in all, and the MB and key just done.
+    """
+
+    source: str
+    store: str
+    probe_cc: str
+    period: Period | None = None
+    receipt_margin: int = layout.RECEIPT_MARGIN
+    keep_raw: bool = False
+    reopen: bool = False
+    jobs: int | None = None
+    scheduler: str = ""
+    listing: Progress = silent
+    progress: Progress = silent
+
+
+def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
+    """Bring a country's observations into the store; what is there already is not read again.
+
+    ``fingerprints`` are what the pages are matched against.
 
     Raises:
         ParameterError: the source is no source, a store of several sources, or cannot have the
@@ -73,46 +79,62 @@ def ingest(
         SourceError: it cannot be reached or holds nothing of the country, what it shares is
             damaged, or the store cannot be written.
     """
-    target = Store(store)
-    window = choose_window(source, probe_cc, period, receipt_margin)
-    opened = open_source(source, Scope(probe_cc, window, target, listing) if window else None)
-    catalogue = Catalogue(target, opened.id, probe_cc, window)
-    if reopen and isinstance(opened, Bucket):
+    store, probe_cc = Store(request.store), request.probe_cc
+    source, catalogue = open_archive(request, store)
+    if request.reopen and isinstance(source, Bucket):
         read_before = catalogue.reopen(fingerprints.digest)
         if read_before is not None:
             return read_before
-    listed = opened.objects(partial(imports.is_wanted, probe_cc=probe_cc))
-    folder, offered = imports.find_import(opened, listed)
+    listed = source.objects(partial(imports.is_wanted, probe_cc=probe_cc))
+    folder, offered = imports.find_import(source, listed)
     if offered and imports.is_share(offered[0]):
-        collection = imports.import_share(opened, offered[0], target, probe_cc, progress)
+        collection = imports.import_share(source, offered[0], store, probe_cc, request.progress)
     else:
         objects = offered or [item for item in listed if layout.holds_country(item.key, probe_cc)]
         if not objects:
+            window = choose_window(request)
             days = f" received from {window.since} to {window.last_day}" if window else ""
             raise NothingThereError(
-                f"{source} holds no web_connectivity object of {probe_cc}{days}", resumes=False
+                f"{request.source} holds no web_connectivity object of {probe_cc}{days}",
+                resumes=False,
             )
-        task = Task(opened, folder.rpartition("/")[2] or opened.id, target, fingerprints, keep_raw)
-        if not reopen:  # the run that the study belongs to has cleared them away
-            target.remove_leftovers(f"{FOLDER}/{task.source_id}")
-        known: dict[str, Provenance] = {}
+        origin = folder.rpartition("/")[2] or source.id
+        task = Task(source, origin, store, fingerprints, request.keep_raw)
+        if not request.reopen:  # the run that the study belongs to has cleared them away
+            store.remove_leftovers(f"{FOLDER}/{task.source_id}")
         if offered:
-            results = imports.import_files(opened, offered, listed, target, probe_cc)
+            results = imports.import_files(source, offered, listed, store, probe_cc)
+            collection = collect(request, task, objects, {}, results)
         else:
-            known = catalogue.find_current(task.source_id, objects, fingerprints.digest)
-            pending = [item for item in objects if item.key not in known]
-            results = read_pending(task, pending, jobs, scheduler, len(known))
-        with closing(results):
-            read = follow(results, objects, len(known), progress)
-        collection = _collect(task, probe_cc, [*known.values(), *read], len(read))
+            collection = read_new(request, task, objects, catalogue)
+        if not collection.files:
+            first = collection.not_read[0]
+            raise SourceError(
+                f"none of the {len(collection.not_read)} objects of {probe_cc} could be read; "
+                f"the first, {first.key}: {first.why}",
+                resumes=isinstance(source, Bucket),
+            )
     catalogue.write(collection)
     return collection
 
 
-def choose_window(
-    source: str, probe_cc: str, period: Period | None, receipt_margin: int
-) -> Period | None:
+def open_archive(
+    request: Request, store: Store, tests: tuple[str, ...] = (layout.WEB,), what: str = ""
+) -> tuple[Source, Catalogue]:
+    """What a request asks of some tests, and what is on record of it.
+
+    Raises:
+        ParameterError: the source is no source, or cannot have the country.
+    """
+    window = choose_window(request)
+    scope = Scope(request.probe_cc, window, store, request.listing, tests) if window else None
+    source = open_source(request.source, scope)
+    return source, Catalogue(store, source.id, request.probe_cc, window, what)
+
+
+def choose_window(request: Request) -> Period | None:
     """The days of receipt that OONI's archive is asked for; None where the source is another."""
+    source, probe_cc = request.source, request.probe_cc
     if source != OONI:
         return None
     if countries.is_fictional(probe_cc):
@@ -120,28 +142,34 @@ def choose_window(
             "SOURCE", source, f"OONI has nothing of {probe_cc}, a fictional country; give "
             "PROBE_CC=<a real one>, or another source"
         )  # fmt: skip
-    if period is None:
+    if request.period is None:
         raise ParameterError("SINCE", "", f"must be given with SOURCE={OONI}")
-    return period.extended(receipt_margin)
+    return request.period.extended(request.receipt_margin)
 
 
-def read_pending(
-    task: Task,
-    pending: list[ArchiveObject],
-    jobs: int | None,
-    scheduler: str,
-    known_count: int,
-) -> _Results:
-    """What became of each object, by key, as long as the source gives any.
+def read_new(
+    request: Request, task: Task, objects: Sequence[ArchiveObject], catalogue: Catalogue
+) -> Collection:
+    """Read those of an archive's objects that the store does not hold as they are.
 
     Raises:
         SourceError: the source stopped answering, or a server refuses most of what it lists.
     """
+    known = catalogue.find_current(task.source_id, objects, task.fingerprints.digest)
+    pending = [item for item in objects if item.key not in known]
+    results = _read_pending(request, task, pending, len(known))
+    return collect(request, task, objects, known, results)
+
+
+def _read_pending(
+    request: Request, task: Task, pending: Sequence[ArchiveObject], known_count: int
+) -> _Results:
+    """What became of each object, by key, as long as the source gives any."""
+    jobs, scheduler = request.jobs, request.scheduler
     if scheduler:
         results = read_on_cluster(task, pending, jobs, scheduler)
     else:
-        workers = count_workers(pending, jobs or os.cpu_count() or 1)
-        results = read_objects(task, pending, workers)
+        results = read_objects(task, pending, count_workers(pending, jobs or os.cpu_count() or 1))
     failed = 0
     for count, (key, result) in enumerate(results, known_count + 1):
         yield key, result
@@ -153,27 +181,23 @@ def read_pending(
                 )
 
 
-def follow(
-    results: _Results, objects: Sequence[ArchiveObject], known_count: int, progress: Progress
-) -> list[Result]:
-    """All results, told one by one."""
+def collect(
+    request: Request,
+    task: Task,
+    objects: Sequence[ArchiveObject],
+    known: Mapping[str, Provenance],
+    results: _Results,
+) -> Collection:
+    """What became of all objects, told one by one as results come."""
     sizes = {item.key: item.size for item in objects}
-    read: list[Result] = []
+    every: list[Result] = [*known.values()]
     size = 0
-    for key, result in results:
-        read.append(result)
-        size += sizes.get(key, 0)
-        progress(known_count + len(read), len(objects), f"{size / 1e6:,.0f} MB {key}")
-    return read
-
-
-def _collect(task: Task, probe_cc: str, results: Sequence[Result], count: int) -> Collection:
-    files = sorted((r for r in results if isinstance(r, Provenance)), key=lambda file: file.key)
-    not_read = sorted((r for r in results if isinstance(r, NotRead)), key=lambda item: item.key)
-    if not files:
-        raise SourceError(
-            f"none of the {len(results)} objects of {probe_cc} could be read; "
-            f"the first, {not_read[0].key}: {not_read[0].why}",
-            resumes=isinstance(task.source, Bucket),
-        )
-    return Collection(task.store, task.source_id, tuple(files), tuple(not_read), count)
+    with closing(results):
+        for key, result in results:
+            every.append(result)
+            size += sizes.get(key, 0)
+            request.progress(len(every), len(objects), f"{size / 1e6:,.0f} MB {key}")
+    files = sorted((r for r in every if isinstance(r, Provenance)), key=lambda file: file.key)
+    not_read = sorted((r for r in every if isinstance(r, NotRead)), key=lambda item: item.key)
+    read_count = len(every) - len(known)
+    return Collection(task.store, task.source_id, tuple(files), tuple(not_read), read_count)
