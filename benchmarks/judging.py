@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import Thresholds
@@ -125,8 +125,8 @@ def measure(sizes: tuple[Size, ...] = SIZES) -> list[dict[str, Any]]:
 def write_rows(folder: Path, row_counts: Sequence[int]) -> list[Path]:
     """Write a Parquet file of observations for each count, and say where."""
     write_world(folder / "world", probe_cc=PROBE_CC, since=PERIOD.since, until=PERIOD.until)
-    collection = ingest(str(folder / "world" / "archive"), str(folder / "store"), PROBE_CC,
-                        fingerprints=Fingerprints())  # fmt: skip
+    archive, store = str(folder / "world" / "archive"), str(folder / "store")
+    collection = ingest(Request(archive, store, PROBE_CC), Fingerprints())
     paths = [folder / f"{row_count}.parquet" for row_count in row_counts]
     with Observations(collection, PROBE_CC, PERIOD) as observations:
         connection = observations.connection

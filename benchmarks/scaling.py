@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.observations.fingerprints import Fingerprints
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from benchmarks.ingestion import repeat
@@ -92,6 +92,6 @@ def _address(noted: Path) -> str:
 def _seconds(archive: Path, fingerprints: Fingerprints, scheduler: str) -> float:
     with tempfile.TemporaryDirectory() as store:
         started = time.perf_counter()
-        ingest(str(archive), store, PROBE_CC, fingerprints=fingerprints, scheduler=scheduler,
-               jobs=None if scheduler else _WORKERS)  # fmt: skip
+        jobs = None if scheduler else _WORKERS
+        ingest(Request(str(archive), store, PROBE_CC, jobs=jobs, scheduler=scheduler), fingerprints)
         return time.perf_counter() - started

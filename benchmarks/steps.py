@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from analysis.ingestion.ingestion import ingest
+from analysis.ingestion.ingestion import Request, ingest
 from analysis.ingestion.lines import Decompressed, Line, split_lines
 from analysis.ingestion.objects import read_line
 from analysis.observations import messages
@@ -86,7 +86,7 @@ def _lines(paths: list[Path]) -> Iterator[Line]:
 
 def _ingest(archive: Path, matched: Fingerprints) -> None:
     with tempfile.TemporaryDirectory() as store:
-        ingest(str(archive), store, PROBE_CC, fingerprints=matched, jobs=1)
+        ingest(Request(str(archive), store, PROBE_CC, jobs=1), matched)
 
 
 def _seconds(step: Callable[[], None]) -> float:
