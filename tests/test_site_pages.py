@@ -33,7 +33,7 @@ YEAR = Period.parse("2024-01-01", "2025-01-01")
 SETTING = Setting("QQ", YEAR, [Event(date(2024, 7, 1), EVIL, "order", "invented")], True)
 LISTED, ASIDE, CLEAN, THIN = "listed.example", "aside.example", "clean.example", "thin.example"
 DECIDED = {LISTED: {"decision": "reword", "reason": EVIL, "date": "2025-02-01", "role": "judge"}}
-_ANNEX = ("blocked_site_networks", "categories")
+_ANNEX = ("blocked_site_networks", "categories", "networks")
 
 
 def _rows(name: str, *rows: dict[str, Any]) -> pd.DataFrame:
@@ -204,8 +204,8 @@ def test_a_page_runs_its_own_script_and_no_other(tables: Path) -> None:
 def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
     """With its own days and what lies around them, hours by the capital's clocks, chance and what
     flips it; nothing in it acts, and its script is allowed."""
-    stretches, categories = (read_table(tables, name) for name in _ANNEX)
-    html = str(render_annex(stretches, categories, "KE", DECIDED, ENGLISH))
+    annex = (read_table(tables, name) for name in _ANNEX)
+    html = str(render_annex(*annex, "KE", DECIDED, ENGLISH))
     rows = [
         [_words(cell.replace("<", " <")) for cell in re.findall("<t[hd].*?</t[hd]>", row)][1:]
         for row in re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)[1:]

@@ -17,7 +17,7 @@ from analysis.findings.decided import read_decided
 from analysis.findings.local_time import add_local_hours, schedule_words
 from analysis.languages.language import ENGLISH, Language
 from analysis.languages.values import elided, visible
-from analysis.sites.records import Row
+from analysis.sites.records import Row, name_networks
 from analysis.sites.sentences import network_name, pairs_of_chance, say_resolvers, word
 from analysis.tables import read_table
 from analysis.vocabulary import LISTED, MECHANISMS, NETWORK_KINDS, SET_ASIDE_REASONS, STATES
@@ -30,6 +30,7 @@ MOST_ROWS = 1300
 def show_annex(
     stretches: pd.DataFrame,
     categories: pd.DataFrame,
+    networks: pd.DataFrame,
     probe_cc: str,
     decided: Mapping[str, Mapping[str, str]],
 ) -> None:
@@ -37,16 +38,17 @@ def show_annex(
 
     Args:
         stretches: the contract's ``blocked_site_networks``.
-        categories: the contract's ``categories``.
+        categories, networks: of the contract.
         probe_cc: the country, whose capital has clocks of its own.
         decided: see ``decided.read_decided``.
     """
-    show_markup(render_annex(stretches, categories, probe_cc, decided, ENGLISH))
+    show_markup(render_annex(stretches, categories, networks, probe_cc, decided, ENGLISH))
 
 
 def render_annex(
     stretches: pd.DataFrame,
     categories: pd.DataFrame,
+    networks: pd.DataFrame,
     probe_cc: str,
     decided: Mapping[str, Mapping[str, str]],
     lang: Language,
@@ -55,14 +57,14 @@ def render_annex(
 
     Args:
         stretches: the contract's ``blocked_site_networks``.
-        categories: the contract's ``categories``.
+        categories, networks: of the contract.
         probe_cc: the country.
         decided: what a meeting decided of a site, see ``decided.read_decided``.
         lang: of the words.
     """
     stretches = add_local_hours(stretches, probe_cc)
     words = dict(zip(categories["category_code"], categories["category"], strict=True))
-    macros = _template(lang)
+    names, macros = name_networks(networks), _template(lang)
     most = fit_rows(stretches["domain"].value_counts(), MOST_ROWS)
     parts = [macros.symbols([(name, STATES[name]) for name in LISTED]), macros.controls()]
     for is_local, caption in (
@@ -70,7 +72,7 @@ def render_annex(
         (False, lang.say("Blocked sites from elsewhere")),
     ):
         of_kind = stretches[stretches["is_local"] == is_local]
-        groups = list(_groups(of_kind, words, most, lang, decided))
+        groups = list(_groups(of_kind, words, names, most, lang, decided))
         if groups:
             parts.append(macros.table(caption, groups))
         else:
@@ -96,7 +98,7 @@ def render_annex_page(tables: str | Path, probe_cc: str, lang: Language) -> Mark
     ranks = [_rank(row, lang) for row in ranked.itertuples(index=False)]
     reasons = [_reason(row, lang) for row in aside.itertuples(index=False)]
     content = macros.page(
-        render_annex(stretches, categories, probe_cc, read_decided(tables), lang),
+        render_annex(stretches, categories, networks, probe_cc, read_decided(tables), lang),
         macros.opening(sites, registered, pairs),
         macros.categories(lang.say("Tested and blocked sites by category"), counts),
         macros.networks(lang.say("Networks, sites tested and sites blocked"), ranks),
@@ -141,6 +143,7 @@ def _template(lang: Language) -> Any:
 def _groups(
     stretches: pd.DataFrame,
     categories: Mapping[str, str],
+    names: Mapping[str, str],
     most: int,
     lang: Language,
     decided: Mapping[str, Mapping[str, str]],
@@ -165,7 +168,7 @@ def _groups(
                 category=word(lang, category),
             ),
             "decision": show_decision(decided.get(domain), lang),
-            "rows": [_row(row, lang) for row in shown],
+            "rows": [_row(row, names, lang) for row in shown],
             "more": lang.html_plural(
                 "And {n} row more, on the page of the site.",
                 "And {n} rows more, on the page of the site.",
@@ -176,7 +179,7 @@ def _groups(
         }  # fmt: skip
 
 
-def _row(row: Row, lang: Language) -> dict[str, Any]:
+def _row(row: Row, names: Mapping[str, str], lang: Language) -> dict[str, Any]:
     """The cells of one stretch."""
     before, after = row.last_seen_open, row.first_seen_open_again
     if not row.blocked_until:
@@ -204,7 +207,7 @@ def _row(row: Row, lang: Language) -> dict[str, Any]:
             total=int(row.session_count),
         ),
         "mechanism": word(lang, MECHANISMS.get(row.mechanism, row.mechanism)),
-        "resolvers": Markup(" ").join(say_resolvers(lang, row)),
+        "resolvers": Markup(" ").join(say_resolvers(lang, row, names)),
         "hours": schedule_words(row.schedule, lang),
         "local": schedule_words(getattr(row, "local_schedule", ""), lang),
         "pairs": lang.number(pairs_of_chance(row.chance)) if row.chance else "–",

@@ -117,7 +117,7 @@ def _pairs(
         withheld = record.withheld.get(cell.probe_asn, [])
         said = [sentences.say_stretch(lang, stretch, setting) for stretch in stretches]
         said += [sentences.say_withheld(lang, stretch) for stretch in withheld]
-        said += sentences.say_resolvers(lang, cell) if stretches else []
+        said += sentences.say_resolvers(lang, cell, record.names) if stretches else []
         said += [sentences.say_flip(lang, cell) if stretches else sentences.say_failing(lang, cell)]
         yield {
             "anchor": cell.probe_asn,

@@ -67,6 +67,7 @@ class SiteRecord:
     flags: Row | None = None
     methods: Row | None = None
     note: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def listed(self) -> list[Row]:
@@ -92,7 +93,9 @@ def read_records(tables: str | Path) -> tuple[pd.DataFrame, list[SiteRecord]]:
     own = sites[sites["page"] != ""]
     names = set(own["domain"])
     categories = read_table(tables, "categories").set_index("category_code")["category"]
-    cells = _group(_cells(tables, names), "domain")
+    networks = read_table(tables, "networks")
+    named = name_networks(networks)
+    cells = _group(_cells(tables, names, networks), "domain")
     stretches = _group(read_table(tables, "blocked_site_networks"), "domain", "probe_asn")
     withheld = read_table(tables, "withheld_intervals")
     withheld_of = _group(withheld[withheld["domain"].isin(names)], "domain", "probe_asn")
@@ -112,6 +115,7 @@ def read_records(tables: str | Path) -> tuple[pd.DataFrame, list[SiteRecord]]:
             flags=flags.get(site.domain),
             methods=methods.get(site.domain),
             note=aside[site.domain].note if site.domain in aside else "",
+            names=named,
         )
         for site in rows
     ]
@@ -123,11 +127,16 @@ def is_access(cell: Row) -> bool:
     return cell.kind in DOMESTIC
 
 
-def _cells(tables: str | Path, names: set[str]) -> pd.DataFrame:
+def name_networks(networks: pd.DataFrame) -> dict[str, str]:
+    """``AS123`` → name, of the contract's ``networks``."""
+    return dict(zip(networks["probe_asn"], networks["network"], strict=True))
+
+
+def _cells(tables: str | Path, names: set[str], networks: pd.DataFrame) -> pd.DataFrame:
     verdicts = read_table(tables, "verdicts")
     whole = verdicts[(verdicts["period"] == "all") & verdicts["domain"].isin(names)]
-    networks = read_table(tables, "networks")[["probe_asn", "network", "kind"]]
-    named = whole.merge(networks, on="probe_asn", how="left")
+    described = networks[["probe_asn", "network", "kind"]]
+    named = whole.merge(described, on="probe_asn", how="left")
     return named.fillna({"network": "", "kind": "unknown"})
 
 

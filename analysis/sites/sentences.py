@@ -1,6 +1,6 @@
 """What is known of a site, said in whole sentences."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 
 from markupsafe import Markup
@@ -42,10 +42,14 @@ def word(lang: Language, text: str) -> Markup:
 
 def network_name(cell: Row) -> Markup:
     """A network's name and number."""
-    name = elided(visible(cell.network))
-    if not name or name == cell.probe_asn:
-        return Markup("<bdi>{}</bdi>").format(cell.probe_asn)
-    return Markup("<bdi>{}</bdi>&nbsp;({})").format(name, cell.probe_asn)
+    return _name_and_number(cell.network, cell.probe_asn)
+
+
+def _name_and_number(name: str, number: str) -> Markup:
+    name = elided(visible(name))
+    if not name or name == number:
+        return Markup("<bdi>{}</bdi>").format(number)
+    return Markup("<bdi>{}</bdi>&nbsp;<small>({})</small>").format(name, number)
 
 
 def state_words(lang: Language, cell: Row) -> Markup:
@@ -171,9 +175,16 @@ def say_spelling(lang: Language, domain: str) -> Iterator[Markup]:
     yield lang.html("In its own script the name is written {name}.", name=spelled)
 
 
-def say_resolvers(lang: Language, cell: Row) -> Iterator[Markup]:
-    """Through whose resolver a false answer came, where it was another network's."""
-    others = [asn for asn in cell.resolver_asns.split(";") if asn and asn != cell.probe_asn]
+def say_resolvers(lang: Language, cell: Row, names: Mapping[str, str]) -> Iterator[Markup]:
+    """Through whose resolver a false answer came, where it was another network's.
+
+    Args:
+        lang: of the words.
+        cell: a verdict, or a stretch.
+        names: ``AS123`` → name of the network.
+    """
+    numbers = [asn for asn in cell.resolver_asns.split(";") if asn and asn != cell.probe_asn]
+    others = [_name_and_number(names.get(asn, ""), asn) for asn in numbers]
     if others:
         yield lang.html("Seen through the resolver of {networks}.", networks=others)
 
