@@ -4,19 +4,22 @@ import re
 import warnings
 from collections.abc import Callable
 from datetime import date
+from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analysis.display import bars, grids, series
+from analysis.display import bars, series
+from analysis.display.grids import draw_coverage, draw_methods
 from analysis.display.inline_svg import inline_svg
 from analysis.display.show import figure_bytes
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
+READ = {"title": "A finding <b>", "alt": 'seen: "<b>"', "reading": "Each <b>"}
 EVIL = ["$\\frac{", "$$", "ok\u202e\x00\n", "ខ្មែរ", "<script>", "x" * 300, "_^\\"]
 
 
@@ -39,8 +42,6 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
     })  # fmt: skip
     return {
         "results_by_month": (bars.results_by_month, months),
-        "coverage": (grids.coverage, tested.assign(month="2023-07", measurement_count=[*count])),
-        "methods_by_network": (grids.methods_by_network, tested.assign(mechanism=EVIL)),
         "blocked_by_category": (bars.blocked_by_category, blocked),
         "semester_changes": (
             bars.semester_changes, pd.DataFrame({"change": ["mixed"], "count": [1]}),
@@ -104,17 +105,40 @@ def test_a_month_without_measurements_keeps_its_place() -> None:
 
 
 def test_coverage_shows_absence_as_absence() -> None:
-    """A network without tests in a month has an empty cell, not a zero."""
+    """A network without tests in a month has an empty cell, not a zero, and a month without tests
+    keeps its place; the more, the darker, with all digits of what is cut."""
     frame = pd.DataFrame({
         "month": ["2023-07", "2023-09", "2023-09"], "network": ["A", "A", "B"],
         "measurement_count": [12345, 7, 987],
     })  # fmt: skip
-    figure = grids.coverage(frame, **WORDS)
-    axes = figure.axes[0]
-    assert [text.get_text() for text in axes.texts] == ["12k", "7", "987"]
-    colours = axes.collections[0].get_array()
-    assert colours is not None
-    assert np.ma.getmaskarray(colours).ravel().tolist() == [False, True, False, True, True, False]
+    html = str(draw_coverage(frame, **READ))
+    heads = re.findall('<th scope="col"[^>]*>(.*?)</th>', html)
+    assert heads == ["Network", "2023-07", "2023-08", "2023-09", "Measurements"]
+    cells = re.findall("<td[^>]*>.*?</td>", html)
+    assert cells == [
+        '<td class="s8" title="12,345">12k</td>', "<td></td>", '<td class="s1">7</td>',
+        '<td class="number">12,352</td>',
+        "<td></td>", "<td></td>", '<td class="s2">987</td>', '<td class="number">987</td>',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("draw", "named"),
+    [(draw_coverage, {"month": "2023-07", "measurement_count": range(len(EVIL))}),
+     (draw_methods, {"mechanism": EVIL, "domain_count": 1})],
+    ids=["coverage", "methods"],
+)  # fmt: skip
+def test_a_grid_holds_every_name_and_none_acts(
+    draw: Callable[..., Markup], named: dict[str, Any]
+) -> None:
+    """Names are text that can be searched; without rows it says so."""
+    frame = pd.DataFrame({"network": EVIL}).assign(**named)
+    html = str(draw(frame, **READ))
+    assert html == str(draw(frame.sample(frac=1, random_state=1), **READ))
+    assert "<script>" not in html
+    assert "\u202e" not in html
+    assert "ខ្មែរ" in html
+    assert "No rows." in draw(frame.iloc[:0], **READ)
 
 
 def test_a_figure_on_a_page_is_text_and_its_ids_are_its_own() -> None:

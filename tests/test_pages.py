@@ -1,5 +1,6 @@
 """What notebooks show: right words for every kind of value, and nothing that can act as markup."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ from traitlets.config import Config
 from analysis.display import bars, grids, show
 from analysis.display.cells import cell, column_kind, percent
 from analysis.display.markup import PUBLISHING, notebook_style
-from analysis.display.tables import MOST_FOLDED, MOST_ROWS
+from analysis.display.tables import MOST_FOLDED, MOST_ROWS, render_table
 from analysis.vocabulary import STATES
 
 HOSTILE = [
@@ -179,6 +180,22 @@ def test_without_a_style_nothing_is_said_twice() -> None:
     matrix = _Elements(shown(lambda: show.show_matrix(pairs, caption="Matrix")))
     assert matrix.text.count("Blocked") == 1  # the row of totals
     assert ("aria-label", "Blocked") in matrix.attributes
+
+
+def test_a_network_is_known_by_its_name() -> None:
+    """Its number stands small behind it, and in lists where the pointer rests; alone where nobody
+    names it. A name that stands beside its number needs no column of its own."""
+    frame = pd.DataFrame({
+        "resolver_asn": ["AS1", "AS9"], "probe_asns": ["AS2;AS9", "AS1"], "probe_asn": [2, 1],
+        "network": ["Lantern <b>", "Falcon"],
+    })  # fmt: skip
+    html = str(render_table(frame, "Networks", "", 9, {}, networks={"AS9": "Resolver Ltd"}))
+    rows = [re.sub("<[^>]*>", " ", row).split() for row in html.split("<tr>")[1:]]
+    assert rows[0] == ["Network", "of", "the", "resolver", "Networks", "Network"]
+    assert rows[1] == ["Falcon", "AS1", "Lantern", "&lt;b&gt;", ",", "Resolver", "Ltd",
+                       "Lantern", "&lt;b&gt;", "AS2"]  # fmt: skip
+    assert rows[2] == ["Resolver", "Ltd", "AS9", "Falcon", "Falcon", "AS1"]
+    assert '<bdi title="AS9">Resolver Ltd</bdi>' in html
 
 
 def test_folded_rows_are_all_there() -> None:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from analysis.display.markup import is_publishing, macros
 from analysis.hosts import site_anchor, site_file
-from analysis.languages.values import visible
+from analysis.languages.values import elided, visible
 from analysis.vocabulary import STATES, value_words
 
 Kind = Literal["number", "share", "asn", "date", "flag", "state", "list", "link", "text"]
@@ -22,9 +22,9 @@ LONGEST_TEXT = 120
 LONGEST_NOTE = 600
 
 _SITES = {"gained", "lost"}
-_LISTS = _SITES | {
-    *("cause", "mechanisms", "networks", "probe_asns", "resolver_asns", "matched_networks"),
-}
+_NETWORKS = {"probe_asns", "resolver_asns", "matched_networks"}
+_LISTS = _SITES | _NETWORKS | {"cause", "mechanisms", "networks"}
+_NO_NAMES: Mapping[str, str] = {}
 _DATES = {
     *("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again"),
     *("since", "until", "day", "month", "date", "first_day", "last_day"),
@@ -87,18 +87,25 @@ def column_kind(name: Hashable, values: pd.Series) -> Kind:
     return next((kind for applies, kind in named if applies), "text")
 
 
-def cell(column: str, kind: Kind, value: object) -> Markup:
-    """One value as HTML. A value that does not fit its column's kind is shown as text."""
+def cell(column: str, kind: Kind, value: object, networks: Mapping[str, str] = _NO_NAMES) -> Markup:
+    """One value as HTML. A value that does not fit its column's kind is shown as text.
+
+    Args:
+        column: its name.
+        kind: how the column is shown.
+        value: what it holds.
+        networks: ``AS123`` → name of the network.
+    """
     if kind == "state":
         return state_cell("" if is_empty(value) else str(value))
     if is_empty(value):
         return _macro("empty")
     if kind == "asn":
-        return _macro("whole", network_number(value))
+        return network_cell(network_number(value), networks)
     if kind == "date":
         return _macro("whole", plain_date(value))
     if kind == "list":
-        return list_cell(column, str(value))
+        return list_cell(column, str(value), networks)
     if kind == "link":
         return link(str(value), _link_words(column, str(value)))
     if column == "chance":
@@ -211,19 +218,36 @@ def state_cell(code: str) -> Markup:
     return _macro("state", STATES[code])
 
 
-def list_cell(column: str, text: str) -> Markup:
+def list_cell(column: str, text: str, networks: Mapping[str, str] = _NO_NAMES) -> Markup:
     """A list joined by ``;``, each item kept whole where it is short."""
     items = [value_words(column, item.strip()) for item in text.split(";")]
     return _macro(
         "items",
         [
             {
-                "content": site_link(item) if column in _SITES else text_cell(column, item),
-                "is_short": len(item) <= _SHORT_ITEM,
+                "content": _item_cell(column, item, networks),
+                "is_short": len(networks.get(item, item)) <= _SHORT_ITEM,
             }
             for item in items
         ],
     )
+
+
+def _item_cell(column: str, item: str, networks: Mapping[str, str]) -> Markup:
+    """One of a list. Of a network the name: its number is shown where the pointer rests."""
+    if column in _SITES:
+        return site_link(item)
+    if column in _NETWORKS and networks.get(item):
+        return _macro("text", [elided(networks[item], LONGEST_TEXT)], title=item)
+    return text_cell(column, item)
+
+
+def network_cell(number: str, names: Mapping[str, str]) -> Markup:
+    """A network: its name, and its number small behind it; the number alone where none names it."""
+    name = names.get(number, "")
+    if not name or name == number:
+        return _macro("whole", number)
+    return _macro("network", text_cell("network", name), number)
 
 
 def link(target: str, words: str) -> Markup:

@@ -1,62 +1,88 @@
-"""Figures and tables with a row and a column for each pair: coverage, methods, states."""
+"""Tables with a row and a column for each pair: coverage, methods, states.
 
-import textwrap
+A grid of counts is a table whose cells are shaded, and no picture: the browser's search finds each
+name in it, whatever their number, and it can be read aloud.
+"""
+
+from math import sqrt
 
 import pandas as pd
-import seaborn
-from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
+from markupsafe import Markup
 
-from analysis.display.cells import network_number
-from analysis.display.style import (
-    MOST_ROWS,
-    TEAL,
-    footer_for_part,
-    new_canvas,
-    row_labels,
-    short_label,
-    styled,
-    text_colour_on,
-)
+from analysis.display.cells import network_number, number
+from analysis.display.markup import macros
+from analysis.display.style import MOST_ROWS, footer_for_part
+from analysis.display.tracks import draw_figure
+from analysis.languages.language import ENGLISH
+from analysis.languages.values import elided
 from analysis.vocabulary import LISTED, MECHANISMS
 
-
-@styled
-def coverage(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
-    """Heat map of the measurements by network and month, with numbers; an empty cell is no test.
-
-    Args:
-        frame: ``month``, ``network`` or ``probe_asn``, ``measurement_count``.
-    """
-    label = "network" if "network" in frame else "probe_asn"
-    counts = frame.assign(row=row_labels(frame[label])).pivot_table(
-        index="row", columns="month", values="measurement_count", aggfunc="sum"
-    )
-    first, last = (
-        pd.Period(str(edge), freq="M") for edge in (min(frame["month"]), max(frame["month"]))
-    )
-    counts.columns = counts.columns.astype(str)
-    counts = counts.reindex(columns=[str(m) for m in pd.period_range(first, last, freq="M")])
-    return _grid(counts, "networks", title, footer)
+#: Shades of a grid, ``s1`` to ``s8`` in the style sheet.
+_SHADES = 8
+#: Columns whose heads stand upright beside each other.
+_UPRIGHT = 14
 
 
-@styled
-def methods_by_network(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
-    """Grid of the number of blocked sites by network and method of blocking.
+def draw_coverage(frame: pd.DataFrame, *, title: str, alt: str, reading: str) -> Markup:
+    """Measurements by network and month; an empty cell is no test.
 
     Args:
-        frame: ``network`` or ``probe_asn``, ``mechanism, domain_count``.
+        frame: ``network, month, measurement_count``, a row for each pair that was measured.
+        title: what the grid shows.
+        alt: the same with values, for who cannot see it.
+        reading: how to read it.
     """
-    label = "network" if "network" in frame else "probe_asn"
-    named = frame.assign(
-        row=row_labels(frame[label]),
-        column=[textwrap.fill(short_label(MECHANISMS.get(m, m)), 10) for m in frame["mechanism"]],
+    counts = frame.pivot_table(
+        index="network", columns="month", values="measurement_count", aggfunc="sum"
     )
-    counts = named.pivot_table(
-        index="row", columns="column", values="domain_count", aggfunc="sum", sort=False
+    if not counts.empty:
+        months = pd.period_range(min(frame["month"]), max(frame["month"]), freq="M")
+        counts = counts.reindex(columns=[str(month) for month in months])
+    return _draw(counts, ("Network", "Measurements"), title, alt, reading)
+
+
+def draw_methods(frame: pd.DataFrame, *, title: str, alt: str, reading: str) -> Markup:
+    """Blocked sites by network and method of blocking, the most used method first.
+
+    Args:
+        frame: ``network, mechanism, domain_count``, a row for each pair that was seen.
+        title, alt, reading: see ``draw_coverage``.
+    """
+    counts = frame.assign(mechanism=[MECHANISMS.get(m, m) for m in frame["mechanism"]]).pivot_table(
+        index="network", columns="mechanism", values="domain_count", aggfunc="sum"
     )
     order = counts.sum().sort_values(ascending=False, kind="stable").index
-    return _grid(counts[order], "networks", title, footer)
+    return _draw(counts[order], ("Network", "Sites"), title, alt, reading)
+
+
+def _draw(
+    counts: pd.DataFrame, heads: tuple[str, str], title: str, alt: str, reading: str
+) -> Markup:
+    """Counts with a shade for each; rows by their sum, the largest first."""
+    form = macros("blocks.html.j2", ENGLISH)
+    if counts.empty:
+        return draw_figure(Markup(form.nothing(title, "")), alt, reading)
+    totals = counts.sum(axis=1)
+    order = sorted(counts.index, key=lambda row: (-totals[row], row))
+    shown = counts.loc[order[:MOST_ROWS]]
+    most = max(shown.max().max(), 10)
+    rows = [
+        (elided(str(name)), [_cell(count, most) for count in row], number(int(totals[name])))
+        for name, row in zip(shown.index, shown.to_numpy(), strict=True)
+    ]
+    columns = [elided(str(name)) for name in shown.columns]
+    grid = form.grid(title, heads, columns, rows, len(columns) > _UPRIGHT)
+    footer = footer_for_part(reading, len(shown), len(counts), "networks")
+    return draw_figure(Markup(grid), alt, footer, title=title)
+
+
+def _cell(count: float, most: float) -> tuple[int, str, str]:
+    """A count's shade, its digits, and all of them where they are cut."""
+    if not count > 0:
+        return 0, "", ""
+    short, whole = _short(count), number(int(count))
+    shade = max(1, round(_SHADES * sqrt(count / most)))
+    return shade, short, "" if short == whole.replace(",", "") else whole
 
 
 def ordered_matrix(frame: pd.DataFrame) -> pd.DataFrame:
@@ -77,36 +103,8 @@ def ordered_matrix(frame: pd.DataFrame) -> pd.DataFrame:
     return states.loc[sites, networks]
 
 
-def _grid(counts: pd.DataFrame, what: str, title: str, footer: str) -> Figure:
-    """Heat map with a number in each cell; rows by their sum, the largest first."""
-    totals = counts.sum(axis=1)
-    order = sorted(counts.index, key=lambda row: (-totals[row], row))
-    shown = counts.loc[order[:MOST_ROWS]].astype(float)
-    footer = footer_for_part(footer, len(shown), len(counts), what)
-    figure, axes = new_canvas(title, footer, 1.3 + 0.29 * len(shown), top_axis=True)
-    empty = ~(shown > 0)
-    norm = PowerNorm(0.5, 0, max(shown.max().max(), 10))
-    seaborn.heatmap(
-        shown.mask(empty), ax=axes, cmap=TEAL, norm=norm, annot=shown.map(_short), fmt="",
-        cbar=False, linewidths=1.5, linecolor="white",
-        annot_kws={"fontsize": 9 if shown.shape[1] <= 14 else 7.5},
-    )  # fmt: skip
-    for text, count in zip(axes.texts, shown.to_numpy()[~empty.to_numpy()], strict=True):
-        text.set_color(text_colour_on(TEAL(norm(count))))
-    axes.set(xlabel="", ylabel="")
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0)
-    wide = shown.shape[1] > 8
-    axes.set_xticks(axes.get_xticks(), shown.columns, rotation=90 if wide else 0)
-    axes.set_yticks(axes.get_yticks(), shown.index, rotation=0)
-    figure.is_dense = shown.size > 240  # type: ignore[attr-defined]
-    return figure
-
-
 def _short(count: float) -> str:
     """A count in at most five characters: 987, 1.2k, 56k, 1.2M."""
-    if not count > 0:
-        return ""
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if count >= size:
             short = count / size

@@ -33,6 +33,7 @@ def show_table(
     headings: Mapping[str, str] | None = None,
     file: str = "",
     is_printed: bool = True,
+    networks: Mapping[str, str] | None = None,
 ) -> None:
     """Show a frame as a table; the index is not shown, the first column heads each row.
 
@@ -46,10 +47,13 @@ def show_table(
         file: a published table that has all rows; some more are folded here, and on paper are none.
         is_printed: whether the rows that are folded are printed. Where not, some more are folded,
             and the notebook has all.
+        networks: ``AS123`` → name: numbers of networks stand behind their names. Where the frame
+            has ``network`` beside ``probe_asn``, the two are one column anyway.
     """
     table = render_table(
-        frame, caption, note, fold_after, headings or {}, file=file, is_printed=is_printed
-    )
+        frame, caption, note, fold_after, headings or {},
+        file=file, is_printed=is_printed, networks=networks,
+    )  # fmt: skip
     _show(table)
 
 

@@ -12,7 +12,6 @@ from matplotlib import style as mpl_style
 from matplotlib import ticker
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -26,7 +25,6 @@ INK, SOFT_INK, RULE = "#1B1B1B", "#555555", "#C9C5BD"
 WIDTH = 7.2  # inches; the page shows it 690 to 1000 pixels wide, a phone lets it scroll
 MOST_ROWS = 60
 LONGEST_LABEL = 34
-TEAL = LinearSegmentedColormap.from_list("teal", ["#E6F0F2", "#1F7A8C", "#0B3A44"])
 
 STYLE: dict[str, Any] = {
     # bundled with matplotlib, so the same glyphs on every machine
@@ -109,9 +107,7 @@ def row_labels(values: pd.Series) -> list[str]:
     return [short_label(network_number(value)) for value in values]
 
 
-def new_canvas(
-    title: str, footer: str, height: float, top_axis: bool = False
-) -> tuple[Figure, Axes]:
+def new_canvas(title: str, footer: str, height: float) -> tuple[Figure, Axes]:
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08)
     figure = Figure(figsize=(WIDTH, height + 0.5), layout=layout)
     figure.suptitle(
@@ -122,9 +118,6 @@ def new_canvas(
             textwrap.fill(drawn(footer), 112), x=0.012, ha="left", fontsize=8.5, color=SOFT_INK
         )
     axes = figure.add_subplot()
-    if top_axis:
-        axes.xaxis.tick_top()
-        axes.spines[:].set_visible(False)
     figure.is_dense = False  # type: ignore[attr-defined]
     return figure, axes
 
@@ -175,10 +168,3 @@ def axis_end(labels: Sequence[str], widths: np.ndarray, notes: Sequence[str]) ->
     free = [max(inches - 0.082 * len(note) - 0.1, 0.6) for note in notes]
     ends = [width * inches / left for width, left in zip(widths, free, strict=True)]
     return float(max(*ends, widths.max() * 1.06, 1.0))
-
-
-def text_colour_on(colour: tuple[float, float, float, float]) -> str:
-    """Ink or white, whichever stands out more (relative luminance of WCAG 2)."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return INK if luminance > 0.19 else "white"

@@ -8,7 +8,16 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.display.cells import NOTES, Kind, cell, column_kind, is_empty, link, number
+from analysis.display.cells import (
+    NOTES,
+    Kind,
+    cell,
+    column_kind,
+    is_empty,
+    link,
+    network_number,
+    number,
+)
 from analysis.display.grids import ordered_matrix
 from analysis.display.markup import macros
 from analysis.headings import heading
@@ -43,10 +52,12 @@ def render_table(
     *,
     file: str = "",
     is_printed: bool = True,
+    networks: Mapping[str, str] | None = None,
     lang: Language = ENGLISH,
 ) -> Markup:
     """A frame as a table, its headings and codes in a language; see ``show.show_table``."""
     form = blocks(lang)
+    frame, networks = _join_names(frame, networks or {})
     if frame.empty:
         return Markup(form.nothing(caption, note))
     whole, is_printed = len(frame), is_printed and not file
@@ -58,15 +69,35 @@ def render_table(
     names = [str(name) for name in frame]
     kinds = {str(name): column_kind(name, frame[name]) for name in frame}
     heads = [
-        {"text": headings.get(name) or lang.say(heading(name)), "class": _align(kinds[name])}
+        {
+            "text": headings.get(name) or lang.say(_head(name, networks)),
+            "class": _align(kinds[name]),
+        }
         for name in names
     ]
     frame = frame if lang == ENGLISH else _say_codes(frame, lang)
     parts = [
-        {**part, "content": form.table(part["caption"], heads, _rows(rows, kinds))}
+        {**part, "content": form.table(part["caption"], heads, _rows(rows, kinds, networks))}
         for rows, part in _folded(frame, caption, fold_after, "rows", whole)
     ]
     return Markup(form.parts(parts, _width(names), note, left_out))
+
+
+def _join_names(
+    frame: pd.DataFrame, networks: Mapping[str, str]
+) -> tuple[pd.DataFrame, Mapping[str, str]]:
+    """A network has one column: its own name stands with its number, where a frame has both."""
+    if not {"probe_asn", "network"} <= set(frame):
+        return frame, networks
+    numbers = map(network_number, frame["probe_asn"])
+    own = dict(zip(numbers, frame["network"].astype(str), strict=True))
+    return frame.drop(columns="network"), {**networks, **own}
+
+
+def _head(name: str, networks: Mapping[str, str]) -> str:
+    """What heads a column; numbers of networks that have names are networks."""
+    named = {"probe_asn": "Network", "probe_asns": "Networks"} if networks else {}
+    return named.get(name) or heading(name)
 
 
 def _say_codes(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
@@ -136,17 +167,21 @@ def _folded(
         )
 
 
-def _rows(frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> Iterator[list[dict[str, Any]]]:
+def _rows(
+    frame: pd.DataFrame, kinds: Mapping[str, Kind], networks: Mapping[str, str]
+) -> Iterator[list[dict[str, Any]]]:
     """The cells of each row; the first one heads it, unless it is empty."""
     for row in frame.itertuples(index=False, name=None):
         yield [
-            _cell(name, kind, value, is_first=place == 0)
+            _cell(name, kind, value, networks, is_first=place == 0)
             for place, ((name, kind), value) in enumerate(zip(kinds.items(), row, strict=True))
         ]
 
 
-def _cell(name: str, kind: Kind, value: object, *, is_first: bool) -> dict[str, Any]:
-    content = cell(name, kind, value)
+def _cell(
+    name: str, kind: Kind, value: object, networks: Mapping[str, str], *, is_first: bool
+) -> dict[str, Any]:
+    content = cell(name, kind, value, networks)
     if is_first and not is_empty(value):
         return {"content": content, "is_head": True, "class": _align(kind)}
     long = "long" if name in NOTES else _CLASSES.get(kind, "")

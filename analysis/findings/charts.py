@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.display import bars, grids
+from analysis.display import bars
+from analysis.display.grids import draw_coverage, draw_methods
 from analysis.display.show import show_drawing, show_figure, show_table
 from analysis.findings.confirmation import count_states, spans_by_site
 from analysis.findings.differences import count_reasons
@@ -81,11 +82,15 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
         f"{(per_network == months).sum()} of {len(networks)} networks measured in each of "
         f"{months} months; {most.index[0]} made {most.iloc[0] / total:.0%} of the measurements"
     )
-    show_figure(
-        grids.coverage(monthly, title=title, footer=study.footer(total, "measurements")),
-        alt="Heat map of measurements by network and month; an empty cell was not tested. "
-        f"Measurements in all: {_say_rows(pd.Series(most.index), pd.Series(most.to_numpy()))}.",
-        caption="Coverage: measurements by network and month.",
+    show_drawing(
+        draw_coverage(
+            monthly,
+            title=title,
+            alt="Measurements by network and month; an empty cell was not tested. "
+            f"In all: {_say_rows(pd.Series(most.index), pd.Series(most.to_numpy()))}.",
+            reading="Coverage: measurements by network and month. An empty cell was not tested. "
+            + study.footer(total, "measurements"),
+        )
     )
     show_table(
         networks.drop(columns="is_domestic").assign(
@@ -145,7 +150,8 @@ def show_changes(study: Study, changes: pd.DataFrame, counts: Mapping[str, int])
     order = changes["change"].map(list(CHANGES).index)
     by_change = changes.assign(order=order).sort_values(["order", "domain"]).drop(columns="order")
     caption = "Listed sites, first half against second"
-    show_table(by_change, caption=caption, fold_after=60, file="semester_changes.csv")
+    show_table(by_change, caption=caption, fold_after=60, file="semester_changes.csv",
+               networks=study.network_names())  # fmt: skip
 
 
 def show_categories(study: Study, categories: pd.DataFrame) -> None:
@@ -223,15 +229,18 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
     title = f"{len(by_mechanism)} ways of blocking" + (
         f", most often {MECHANISMS[str(by_mechanism.index[0])]}" if len(by_mechanism) else ""
     )
-    footer = study.footer(len(listed), "pairs of site and network")
-    show_figure(
-        grids.methods_by_network(counts, title=title, footer=footer),
-        alt="Grid of the number of listed sites by network and mechanism: "
-        + "; ".join(
-            f"{row.network}, {MECHANISMS[str(row.mechanism)]}: {row.domain_count}"
-            for row in counts.itertuples()
-        ),
-        caption="Listed sites by network and mechanism.",
+    show_drawing(
+        draw_methods(
+            counts,
+            title=title,
+            alt="Listed sites by network and mechanism: "
+            + "; ".join(
+                f"{row.network}, {MECHANISMS[str(row.mechanism)]}: {row.domain_count}"
+                for row in counts.itertuples()
+            ),
+            reading="Listed sites by network and mechanism. "
+            + study.footer(len(listed), "pairs of site and network"),
+        )
     )
 
 
@@ -273,6 +282,7 @@ def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
         "mark of blocking decides. blocking_intervals.csv has the moments of all edges.",
         fold_after=20,
         file="blocking_intervals.csv",
+        networks=study.network_names(),
     )
 
 
@@ -292,6 +302,7 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
         "row for each network.",
         fold_after=12,
         file="withheld_intervals.csv",
+        networks=study.network_names(),
         headings={"why": "Why it is not listed", "blocked_from": "Failed from",
                   "blocked_until": "Failed until", "mechanism": "How", "probe_asns": "Networks"},
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """What this run says otherwise than the published one."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -76,11 +77,11 @@ def show_flips(
     elif flipped.empty:
         show_text(f"Against {against} no pair of site and network changes its state.")
     else:
-        _show_changes(flipped, against)
+        _show_changes(flipped, against, study.network_names())
     return gather(flipped)
 
 
-def _show_changes(flipped: pd.DataFrame, against: str) -> None:
+def _show_changes(flipped: pd.DataFrame, against: str, names: Mapping[str, str]) -> None:
     counts = flipped["change"].value_counts()
     site_count = flipped.loc[flipped["change"] != "restated", "domain"].nunique()
     show_finding(
@@ -97,4 +98,5 @@ def _show_changes(flipped: pd.DataFrame, against: str) -> None:
         caption="Verdicts that flip, whole period",
         fold_after=25,
         is_printed=len(rows) <= _MOST_PRINTED,
+        networks=names,
     )

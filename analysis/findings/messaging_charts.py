@@ -92,6 +92,7 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
         "hand. messaging_intervals.csv has the moments.",
         fold_after=25,
         file="messaging_intervals.csv",
+        networks=study.network_names(),
     )
 
 
@@ -102,9 +103,10 @@ def show_hours(study: MessagingStudy, judged: Judged, intervals: pd.DataFrame) -
         show_text("No app or tool was seen blocked at hours of the week only.")
         return
     some = held.drop_duplicates(["test_name", "part", "probe_asn"]).head(_MOST_PANELS)
-    panels, windows = [], {}
+    panels, windows, names = [], {}, study.network_names()
     for row in some.itertuples():
-        panel = f"{title_of(str(row.test_name))}, {row.part}, {row.probe_asn}: {row.schedule}"
+        network = names.get(str(row.probe_asn), row.probe_asn)
+        panel = f"{title_of(str(row.test_name))}, {row.part}, {network}: {row.schedule}"
         panels.append(_sessions_of(study, row.test_name, row.part, row.probe_asn, panel))
         windows[panel] = _windows(str(row.schedule))
     sessions = pd.concat(panels, ignore_index=True)

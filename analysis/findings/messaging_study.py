@@ -93,6 +93,10 @@ class MessagingStudy:
         described["is_domestic"] = described["kind"].isin(DOMESTIC)
         return described.merge(counts[["probe_asn", "measurement_count"]], on="probe_asn")
 
+    def network_names(self) -> dict[str, str]:
+        """``AS123`` → name, of networks that ran these tests or that a list names."""
+        return self.lists.name_networks(self.networks())
+
     def sources(self) -> dict[str, object]:
         """What was read, for the provenance section: digests and dates, no path."""
         file = self.lists.test_counts.file

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import pandas as pd
+
 from analysis.findings.parameters import StudyParameters
 from analysis.observations import fingerprints
 from analysis.observations.fingerprints import Fingerprints
@@ -32,6 +34,17 @@ class ReferenceLists:
         files = (self.networks.file, self.network_names.file, self.events.file,
                  self.test_counts.file)  # fmt: skip
         return [*self.test_lists.files, *(file for file in files if file)]
+
+    def name_networks(self, measured: pd.DataFrame) -> dict[str, str]:
+        """``AS123`` → name, of networks in the lists and of those that measured.
+
+        Args:
+            measured: ``probe_asn`` (number) and ``network``.
+        """
+        listed = {asn: one.network for asn, one in self.networks.networks.items()}
+        own = dict(zip(measured["probe_asn"], measured["network"], strict=True))
+        named = {**self.network_names.names, **listed, **own}
+        return {f"AS{asn}": name for asn, name in named.items()}
 
     @property
     def fingerprint_file(self) -> ReferenceFile | None:

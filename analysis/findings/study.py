@@ -103,6 +103,10 @@ class Study:
             counts[["probe_asn", "measurement_count", "domain_count"]], on="probe_asn"
         )
 
+    def network_names(self) -> dict[str, str]:
+        """``AS123`` → name, of networks that measured or that a list names."""
+        return self.lists.name_networks(self.networks())
+
     def domains(self) -> pd.DataFrame:
         """One row per domain that was tested, by name; ``""`` where an input has no host name.
 
