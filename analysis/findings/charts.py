@@ -82,16 +82,10 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
         f"{(per_network == months).sum()} of {len(networks)} networks measured in each of "
         f"{months} months; {most.index[0]} made {most.iloc[0] / total:.0%} of the measurements"
     )
-    show_drawing(
-        draw_coverage(
-            monthly,
-            title=title,
-            alt="Measurements by network and month; an empty cell was not tested. "
-            f"In all: {_say_rows(pd.Series(most.index), pd.Series(most.to_numpy()))}.",
-            reading="Coverage: measurements by network and month. An empty cell was not tested. "
-            + study.footer(total, "measurements"),
-        )
-    )
+    what = "Measurements by network and month; an empty cell was not tested."
+    alt = f"{what} In all: {_say_rows(pd.Series(most.index), pd.Series(most.to_numpy()))}."
+    reading = f"{what} {study.footer(total, 'measurements')}"
+    show_drawing(draw_coverage(monthly, title=title, alt=alt, reading=reading))
     show_table(
         networks.drop(columns="is_domestic").assign(
             probe_asn="AS" + networks["probe_asn"].astype(str)
@@ -229,19 +223,13 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
     title = f"{len(by_mechanism)} ways of blocking" + (
         f", most often {MECHANISMS[str(by_mechanism.index[0])]}" if len(by_mechanism) else ""
     )
-    show_drawing(
-        draw_methods(
-            counts,
-            title=title,
-            alt="Listed sites by network and mechanism: "
-            + "; ".join(
-                f"{row.network}, {MECHANISMS[str(row.mechanism)]}: {row.domain_count}"
-                for row in counts.itertuples()
-            ),
-            reading="Listed sites by network and mechanism. "
-            + study.footer(len(listed), "pairs of site and network"),
-        )
+    alt = "; ".join(
+        f"{row.network}, {MECHANISMS[str(row.mechanism)]}: {row.domain_count}"
+        for row in counts.itertuples()
     )
+    what = "Listed sites by network and mechanism"
+    reading = f"{what}. {study.footer(len(listed), 'pairs of site and network')}"
+    show_drawing(draw_methods(counts, title=title, alt=f"{what}: {alt}.", reading=reading))
 
 
 def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -> None:
