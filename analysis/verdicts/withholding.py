@@ -81,8 +81,8 @@ FROM told GROUP BY stretch ORDER BY stretch
 _CHANGED = """
 WITH changed AS (
   SELECT b.stretch, n.operator
-  FROM suspected b JOIN sessions o ON o.domain = b.domain
-    JOIN networks n ON n.probe_asn = o.probe_asn
+  FROM (FROM suspected SEMI JOIN stretches_at_hand USING (stretch)) b
+    JOIN sessions o ON o.domain = b.domain JOIN networks n ON n.probe_asn = o.probe_asn
   WHERE n.is_domestic
   GROUP BY ALL
   HAVING bool_or(o.class = 'blocked' AND split_part(o.kind, '_', 1) = b.act
@@ -98,9 +98,10 @@ SELECT stretch, count(*) AS changed_count FROM changed GROUP BY stretch ORDER BY
 # not, whichever network a probe asked from.
 _GONE_AROUND = """
 SELECT b.domain::VARCHAR AS domain
-FROM suspected b JOIN outcomes o ON o.domain = b.domain AND o.probe_asn = b.probe_asn
-  AND o.day BETWEEN b.first_day AND b.last_day
-  AND o.rule_id::VARCHAR IN ('dns.timeout', 'dns.failure')
+FROM (FROM suspected SEMI JOIN stretches_at_hand USING (stretch)) b
+  JOIN outcomes o ON o.domain = b.domain AND o.probe_asn = b.probe_asn
+    AND o.day BETWEEN b.first_day AND b.last_day
+    AND o.rule_id::VARCHAR IN ('dns.timeout', 'dns.failure')
 WHERE b.kind = 'dns_silent'
 GROUP BY b.domain HAVING 2 * count(*) FILTER (o.tls_rule = 'tls.ok') >= count(*)
 """
@@ -109,9 +110,9 @@ GROUP BY b.domain HAVING 2 * count(*) FILTER (o.tls_rule = 'tls.ok') >= count(*)
 _NEIGHBOURS = """
 WITH near AS (
   SELECT b.stretch, b.probe_asn, b.first_day, b.last_day, other.domain
-  FROM suspected b JOIN site_networks own USING (domain)
+  FROM suspected b SEMI JOIN stretches_at_hand USING (stretch)
+    JOIN site_networks own USING (domain)
     JOIN site_networks other ON other.site_asn = own.site_asn AND other.domain <> own.domain
-  WHERE b.is_silent
 )
 SELECT n.stretch, count(*) FILTER (o.class IN ('ok', 'unclear')) AS reached_count,
   count(*) FILTER (o.class = 'blocked' AND ends_with(o.kind, 'silent')) AS silent_count
@@ -195,6 +196,16 @@ def _ask_others(
     )
 
 
+def _ask(
+    connection: duckdb.DuckDBPyConnection, query: str, stretches: pd.Index, numbers: dict[str, int]
+) -> pd.DataFrame:
+    """Ask of some of the blocks in doubt: each question takes in all sessions of their sites."""
+    connection.register("stretches_at_hand", pd.DataFrame({"stretch": stretches}))
+    answer = connection.execute(query, numbers).df()
+    connection.unregister("stretches_at_hand")
+    return answer
+
+
 def _find_unreached(
     connection: duckdb.DuckDBPyConnection, suspected: pd.DataFrame, thresholds: Thresholds
 ) -> tuple[pd.Index, pd.Series]:
@@ -212,9 +223,11 @@ def _find_unreached(
         & (failing >= thresholds.refusal_share * told)
         & (otherwise == 0)
     )
-    floor = {"floor_sessions": thresholds.floor_sessions}
-    changed = connection.execute(_CHANGED, floor).df().set_index("stretch")["changed_count"]
-    around = connection.execute(_GONE_AROUND).df()["domain"]
+    asked, floor = suspected.index[is_unreached], {"floor_sessions": thresholds.floor_sessions}
+    changed = _ask(connection, _CHANGED, asked, floor).set_index("stretch")["changed_count"]
+    # Whether a site is there is asked of all networks on which its lookups are silent.
+    is_at_stake = suspected["domain"].isin(suspected.loc[asked, "domain"])
+    around = _ask(connection, _GONE_AROUND, suspected.index[is_at_stake], {})["domain"]
     has_changed = 2 * changed.reindex(suspected.index, fill_value=0) >= failing
     is_connected = suspected["act"] == "name"
     is_shared = _are_unrelated(suspected[is_unreached], thresholds).reindex(
@@ -240,7 +253,8 @@ def _find_lost_routes(
     is_once = ~suspected.duplicated(["domain", "probe_asn"], keep=False)
     is_brief = suspected["is_silent"] & (span < thresholds.route_days)
     alone = suspected[is_brief & is_once & (suspected["company_count"] == 0)]
-    near = connection.execute(_NEIGHBOURS).df().set_index("stretch").reindex(alone.index).fillna(0)
+    near = _ask(connection, _NEIGHBOURS, alone.index, {}).set_index("stretch")
+    near = near.reindex(alone.index).fillna(0)
     is_reached = near["reached_count"] > near["silent_count"]
     is_tested = near["reached_count"] + near["silent_count"] > 0
     reason = pd.Series(np.where(is_tested, ROUTE_LOST, ROUTE_UNKNOWN), alone.index, dtype=object)
