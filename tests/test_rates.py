@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.facts import read_facts
+from analysis.verdicts.columns import read_sessions
+from analysis.verdicts.facts import gather_facts
 from analysis.verdicts.rates import LEAST, learn, raise_by_own
-from analysis.verdicts.series import find_candidates, read_series
+from analysis.verdicts.series import find_candidates, find_series
 from analysis.verdicts.sessions import KINDS, add_sessions
 from tests.series import series_of
 
@@ -74,8 +75,9 @@ def rates_of(*tests: Outcome, site: str = "a.example", asn: int = ONE) -> np.nda
         FROM rows_at_hand""")
     thresholds = Thresholds()
     add_sessions(connection, [ONE, TWO, THREE], {TWO: "Two", THREE: "Two"}, thresholds)
-    series = read_series(connection, thresholds)
-    rates = learn(read_facts(connection, series), series, find_candidates(series)).rates()
+    sessions, floor = read_sessions(connection), thresholds.floor_sessions
+    series = find_series(sessions, floor)
+    rates = learn(gather_facts(sessions, series, floor), series, find_candidates(series)).rates()
     first = series.sessions.iloc[series.first_rows()]
     site_number = sorted({one.site for one in tests}).index(site)
     is_own = (

@@ -9,10 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.facts import Facts, read_facts
+from analysis.verdicts.chance import find_days
+from analysis.verdicts.columns import SessionColumns, read_sessions
+from analysis.verdicts.facts import Facts, gather_facts
 from analysis.verdicts.rates import LEAST, Lessons, learn
-from analysis.verdicts.schedules import Schedule, find_schedules
-from analysis.verdicts.series import FAILING, Series, find_candidates, read_series
+from analysis.verdicts.schedules import LEAST_DAYS, Schedule, find_schedules
+from analysis.verdicts.series import FAILING, Series, find_candidates, find_series
 from analysis.verdicts.sessions import KINDS
 
 
@@ -36,20 +38,27 @@ class Expectation:
     tested_count: int
 
 
-def learn_expectation(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> Expectation:
-    """Read the sessions as series, and learn what to expect of them.
+def learn_expectation(
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Thresholds,
+    sessions: SessionColumns | None = None,
+) -> Expectation:
+    """See the sessions as series, and learn what to expect of them.
 
     Args:
-        connection: holds ``outcomes`` and what ``sessions.add_sessions`` makes of them.
+        connection: holds what ``sessions.add_sessions`` makes.
         thresholds: ``floor_sessions``.
+        sessions: what ``read_sessions`` reads there, where it has been read before.
     """
-    series = read_series(connection, thresholds)
+    floor_sessions = thresholds.floor_sessions
+    sessions = sessions or read_sessions(connection)
+    series = find_series(sessions, floor_sessions)
     of_kinds = series.of_kinds()
-    facts = read_facts(connection, of_kinds)
+    facts = gather_facts(sessions, of_kinds, floor_sessions)
     lessons = learn(facts, of_kinds, find_candidates(of_kinds))
     rates = np.full(len(series.row), LEAST)
     rates[: len(of_kinds.row)] = lessons.rates()
-    ((cell_count,),) = connection.execute("SELECT count(*) FROM tested_cells").fetchall()
+    cell_count = int(np.count_nonzero(sessions.find_tested(floor_sessions)))
     tested_count = cell_count * (len(KINDS) - 1)
     schedules = find_all_schedules(series, rates)
     return Expectation(series, rates, facts, lessons, schedules, tested_count)
@@ -57,16 +66,22 @@ def learn_expectation(connection: duckdb.DuckDBPyConnection, thresholds: Thresho
 
 def find_all_schedules(series: Series, rates: NDArray[np.float64]) -> dict[int, Schedule]:
     """The schedules of each site and kind, on the networks that have one."""
-    domain = series.sessions["domain"].to_numpy()[series.first_rows()]
+    numbers = np.flatnonzero((series.kind < FAILING) & _may_have_hours(series))
+    domain = series.sessions["domain"].to_numpy()[series.first_rows()[numbers]]
     time = series.column("time").astype("datetime64[s]")
     found: dict[int, Schedule] = {}
-    is_sought = series.kind < FAILING
-    members = pd.Series(np.flatnonzero(is_sought)).groupby(
-        [domain[is_sought], series.kind[is_sought]]
-    )
-    for _, numbers in members:
-        parts = {number: slice(*series.starts[number : number + 2]) for number in numbers}
+    for _, members in pd.Series(numbers).groupby([domain, series.kind[numbers]]):
+        parts = {number: slice(*series.starts[number : number + 2]) for number in members}
         found |= find_schedules(
             {number: (time[at], series.is_hit[at], rates[at]) for number, at in parts.items()}
         )
     return found
+
+
+def _may_have_hours(series: Series) -> NDArray[np.bool_]:
+    """The series with enough days that both fail and are open; next to none has them."""
+    days = find_days(series)
+    if not len(days):
+        return np.zeros(len(series.kind), bool)
+    is_both = np.maximum.reduceat(series.is_hit, days) & np.maximum.reduceat(~series.is_hit, days)
+    return np.bincount(series.series[days], is_both, len(series.kind)) >= LEAST_DAYS

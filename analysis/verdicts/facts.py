@@ -2,19 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 
-import duckdb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.verdicts.series import BLOCKED, DOWN, Series
+from analysis.verdicts.columns import BLOCKED, DOWN, NONE, Line, SessionColumns
+from analysis.verdicts.series import Series
 
 Floats = NDArray[np.float64]
-
-#: No term looks at days further away.
-_FURTHEST = 15
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class Groups:
         sessions: the sessions counted in each group.
     """
 
-    of_row: NDArray[np.int32]
+    of_row: NDArray[np.int64]
     sessions: Floats
 
     def count(self, is_member: NDArray[np.bool_]) -> Floats:
@@ -73,75 +69,14 @@ def _count_around(ordered: NDArray[np.int64], place: NDArray[np.int64], near: in
     return (end - first).astype(np.float64)
 
 
-# Sessions of the country's access networks that count. A cell that has too few to be judged does
-# not teach: three failures there may be the block itself.
-_COUNTED = """
-CREATE OR REPLACE TEMP VIEW counted_sessions AS
-SELECT s.domain, s.probe_asn, s.session, s.software, s.day, s.class, s.kind, n.operator
-FROM sessions s JOIN networks n USING (probe_asn) SEMI JOIN tested_cells USING (domain, probe_asn)
-WHERE n.is_domestic AND s.class IN ('blocked', 'ok', 'unclear')
-"""
-
-# The failures of cells in which too few fail for a series. Those of cells that are too thin teach
-# about the probe all the same.
-_STRAY_FAILURES = """
-SELECT enum_code(domain)::INTEGER AS domain, network,
-  enum_code(session)::INTEGER AS session, enum_code(software)::INTEGER AS software, day,
-  enum_code(kind)::TINYINT AS kind, operator, t.domain IS NOT NULL AS teaches
-FROM sessions s JOIN networks USING (probe_asn) LEFT JOIN tested_cells t USING (domain, probe_asn)
-  ANTI JOIN failing_cells USING (domain, probe_asn)
-WHERE class = 'blocked' AND is_domestic
-"""
-
-_SITES = """
-SELECT enum_code(domain)::INTEGER AS domain, operator, count(*) AS sessions
-FROM counted_sessions GROUP BY ALL
-"""
-
-_VERSIONS = """
-SELECT enum_code(domain)::INTEGER AS domain, enum_code(software)::INTEGER AS software, operator,
-  count(*) AS sessions
-FROM counted_sessions SEMI JOIN failing_cells USING (domain) GROUP BY ALL
-"""
-
-_REPORTS = """
-SELECT network, enum_code(session)::INTEGER AS session, count(*) AS sessions
-FROM sessions JOIN networks USING (probe_asn)
-WHERE class IN ('blocked', 'ok', 'unclear') GROUP BY ALL
-"""
-
-# Where each session lies, see ``Days``.
-_ROUTES = """
-SELECT (host * (SELECT count(*) FROM networks) + network) * $width + (day - $first) AS place
-FROM sessions JOIN networks USING (probe_asn) JOIN site_networks USING (domain)
-WHERE class IN ('blocked', 'ok', 'unclear')
-"""
-
-_DAYS = """
-SELECT (enum_code(domain)::BIGINT * $operator_count + operator) * $width + (day - $first) AS place
-FROM counted_sessions SEMI JOIN failing_cells USING (domain)
-"""
-
-_HOSTS = """
-SELECT enum_code(domain)::INTEGER AS domain, host FROM site_networks
-"""
-
-_COUNTS = """
-SELECT coalesce(max(operator), 0) + 1, count(*),
-  coalesce((SELECT min(day) FROM sessions), DATE '1970-01-01'),
-  coalesce((SELECT max(day) FROM sessions), DATE '1970-01-01')
-FROM networks
-"""
-
-
 @dataclass(frozen=True)
 class Facts:
     """What is known of the sessions.
 
     Attributes:
-        rows: all sessions of failing cells and the failures of the others, one row each: numbers
-            for ``domain, network, session, software, operator, kind`` and ``host`` (0 where
-            nobody knows it), ``day``, and ``is_failure, is_counted, is_domestic, teaches``.
+        rows: what is heard of failing cells and the failures of the others, one row each: numbers
+            for ``operator, kind`` and ``host`` (0 where nobody knows it), and ``is_failure,
+            is_counted, is_domestic, teaches``.
         sites, versions: sessions that teach, by site, and by site and version of the probe.
         own_sites, own_versions: those of each operator of them.
         reports: all sessions of each network and report.
@@ -168,87 +103,55 @@ class Facts:
     site_count: int
 
 
-def read_facts(connection: duckdb.DuckDBPyConnection, series: Series) -> Facts:
-    """Read what rates are learnt from.
+def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) -> Facts:
+    """Gather what rates are learnt from.
+
+    Counted are sessions of the country's access networks. A cell that has too few to be judged
+    does not teach: three failures there may be the block itself. The failures of cells in which
+    too few fail for a series teach about the probe all the same.
 
     Args:
-        connection: holds what ``series.read_series`` makes.
+        sessions: all of them.
         series: those of one kind of failure.
+        floor_sessions: from how many on a cell can be judged.
     """
-    connection.execute(_COUNTED)
-    rows = _read_rows(connection, series)
-    sites, versions, reports = (
-        connection.execute(query).df() for query in (_SITES, _VERSIONS, _REPORTS)
-    )
-    ((operators, networks, first, last),) = connection.execute(_COUNTS).fetchall()
-    first, last = first - timedelta(_FURTHEST), last + timedelta(_FURTHEST)
-    line = {"first": first, "width": (last - first).days + 1}
-    day = (rows["day"].to_numpy().astype("datetime64[D]") - np.datetime64(first)).astype(np.int64)
+    layout, state = sessions.layout, sessions.state
+    is_tested = sessions.find_tested(floor_sessions)[layout.cell]
+    is_failing = sessions.find_failing(floor_sessions)[layout.cell]
+    is_domestic = layout.rows["is_domestic"].to_numpy(bool)
+    interpreted = (state != DOWN) & (state != NONE)
+    counted = interpreted & is_domestic & is_tested
+    stray = np.flatnonzero((state == BLOCKED) & is_domestic & ~is_failing)
+    told = series.sessions["place"].to_numpy()
+    at = np.concatenate([told, stray])
+    rows = pd.DataFrame({
+        "operator": layout.rows["operator"].to_numpy()[at], "kind": sessions.kind[at],
+        "host": layout.host_of_row[at], "is_failure": state[at] == BLOCKED,
+        "is_counted": state[at] != DOWN, "is_domestic": is_domestic[at],
+        "teaches": np.concatenate([is_domestic[told] & (state[told] != DOWN), is_tested[stray]]),
+    })  # fmt: skip
 
-    def places(name: str, other: str, others: int) -> NDArray[np.int64]:
-        thing = rows[name].to_numpy(np.int64) * others + rows[other].to_numpy(np.int64)
-        place: NDArray[np.int64] = thing * line["width"] + day
-        return place
+    def count(group: NDArray[np.int64], members: NDArray[np.bool_]) -> Groups:
+        size = int(group.max(initial=-1)) + 1
+        return Groups(group[at], np.bincount(group[members], minlength=size).astype(np.float64))
 
-    def counted(query: str, **more: int) -> NDArray[np.int64]:
-        return np.sort(connection.execute(query, line | more).fetchnumpy()["place"])
+    def lay(line: Line, members: NDArray[np.bool_]) -> Days:
+        return Days(line.place[at], line.ordered(members), layout.width)
 
-    nothing = rows.iloc[:0].assign(sessions=0)
+    nothing = np.zeros(len(state), bool)
+    cell_days = Days(layout.days_of(layout.cell)[at], np.zeros(0, np.int64), layout.width)
     return Facts(
         rows=rows,
-        sites=_group(sites, rows, "domain"),
-        own_sites=_group(sites, rows, "domain", "operator"),
-        versions=_group(versions, rows, "domain", "software"),
-        own_versions=_group(versions, rows, "domain", "software", "operator"),
-        reports=_group(reports, rows, "network", "session"),
-        network_of_report=_find_networks(reports, rows),
-        cells=_group(nothing, rows, "domain", "network"),
-        days=Days(places("domain", "operator", operators),
-                  counted(_DAYS, operator_count=operators), line["width"]),
-        routes=Days(places("host", "network", networks), counted(_ROUTES), line["width"]),
-        cell_days=Days(places("domain", "network", networks), np.zeros(0, np.int64), line["width"]),
-        operator_count=operators,
-        site_count=sites["domain"].nunique(),
-    )  # fmt: skip
-
-
-def _read_rows(connection: duckdb.DuckDBPyConnection, series: Series) -> pd.DataFrame:
-    strays = connection.execute(_STRAY_FAILURES).df().assign(is_domestic=True)
-    told = series.sessions[[*strays.columns.drop("teaches"), "class"]]
-    told = told.assign(teaches=told["is_domestic"] & (told["class"] != DOWN))
-    rows = pd.concat([told, strays.assign(**{"class": np.int8(BLOCKED)})], ignore_index=True)
-    state = rows.pop("class")
-    hosts = connection.execute(_HOSTS).df().set_index("domain")["host"]
-    return rows.assign(
-        is_failure=state == BLOCKED, is_counted=state != DOWN,
-        host=rows["domain"].map(hosts).fillna(0).astype("int32"),
-    )  # fmt: skip
-
-
-def _number(
-    counted: pd.DataFrame, rows: pd.DataFrame, *names: str
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The same number, from 0, for the same values of some columns, in both frames."""
-    number = np.zeros(len(counted) + len(rows), np.int64)
-    for name in names:
-        values = np.concatenate([counted[name].to_numpy(np.int64), rows[name].to_numpy(np.int64)])
-        code, known = pd.factorize(values)
-        number, _ = pd.factorize(number * len(known) + code)
-    return number[: len(counted)], number[len(counted) :]
-
-
-def _group(counted: pd.DataFrame, rows: pd.DataFrame, *names: str) -> Groups:
-    """Group by some columns; ``counted`` has its ``sessions`` for values of them."""
-    of_counted, of_row = _number(counted, rows, *names)
-    count = int(max(of_counted.max(initial=-1), of_row.max(initial=-1))) + 1
-    return Groups(
-        of_row.astype(np.int32),
-        np.bincount(of_counted, counted["sessions"], count).astype(np.float64),
+        sites=count(layout.of_site, counted),
+        own_sites=count(layout.of_site_and_operator, counted),
+        versions=count(layout.of_version, counted),
+        own_versions=count(layout.of_version_and_operator, counted),
+        reports=count(layout.of_report, interpreted),
+        network_of_report=layout.network_of_report,
+        cells=count(layout.cell, nothing),
+        days=lay(layout.site_days, counted),
+        routes=lay(layout.route_days, interpreted & (layout.host_of_row > 0)),
+        cell_days=cell_days,
+        operator_count=layout.operator_count,
+        site_count=len(np.unique(layout.of_site[counted])),
     )
-
-
-def _find_networks(reports: pd.DataFrame, rows: pd.DataFrame) -> NDArray[np.int64]:
-    report = np.concatenate(_number(reports, rows, "network", "session"))
-    network = np.zeros(int(report.max(initial=-1)) + 1, np.int64)
-    network[report] = np.concatenate(_number(reports, rows, "network"))
-    return network

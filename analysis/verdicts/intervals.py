@@ -14,7 +14,8 @@ from analysis.verdicts.blocks import (
     find_surprising,
     find_versions,
 )
-from analysis.verdicts.series import BLOCKED, FAILING, MARK, OK
+from analysis.verdicts.columns import BLOCKED, OK
+from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import meets_floor
 from analysis.verdicts.withholding import EVERYWHERE, withhold
@@ -32,8 +33,8 @@ WITH fired AS (
   SELECT h.number, o.rule_id, any_value(o.mechanism) AS mechanism,
     any_value(o.rule_order) AS rule_order,
     count(DISTINCT o.session) AS sessions, count(*) AS measurements
-  FROM hits_at_hand h JOIN sessions s ON s.rowid = h.place
-    JOIN outcomes o USING (domain, probe_asn, session)
+  FROM hits_at_hand h JOIN outcomes o ON enum_code(o.domain) = h.domain
+    AND o.probe_asn = h.probe_asn AND enum_code(o.session) = h.session
   WHERE o.class = 'blocked' AND NOT o.is_about_target AND o.evidence = 'scored'
   GROUP BY h.number, o.rule_id
 )
@@ -45,8 +46,9 @@ FROM fired GROUP BY number ORDER BY number
 
 _STRETCH_SESSIONS = """
 CREATE OR REPLACE TEMP TABLE stretch_sessions AS
-SELECT h.number AS stretch, domain, probe_asn, session
-FROM hits_at_hand h JOIN sessions s ON s.rowid = h.place
+SELECT h.number AS stretch, s.domain, s.probe_asn, s.session
+FROM hits_at_hand h JOIN sessions s ON enum_code(s.domain) = h.domain
+  AND s.probe_asn = h.probe_asn AND enum_code(s.session) = h.session
 """
 
 
@@ -54,8 +56,8 @@ def explain_hits(connection: duckdb.DuckDBPyConnection, hits: pd.DataFrame) -> p
     """The rule and the mechanism of most sessions of each group, and its blocked measurements.
 
     Args:
-        connection: holds ``sessions`` and ``outcomes``.
-        hits: ``number``, the group, and ``place``, the row of ``sessions``.
+        connection: holds ``outcomes``.
+        hits: ``number``, the group, and a session of it, see ``name_hits``.
 
     Returns:
         By number: ``rule_id, mechanism, measurement_count``.
@@ -89,7 +91,7 @@ def judge_stretches(
     is_block = find_blocks(evidence, stretches, thresholds)
     kinds = np.array(KINDS)[stretches.loc[is_block, "kind"].to_numpy(np.int64)]
     blocks = stretches[is_block].assign(kind=pd.Series(kinds, stretches.index[is_block], dtype=str))
-    hits = _hits_of(evidence, elements[elements["stretch"].isin(blocks.index)], "stretch")
+    hits = name_hits(evidence, elements[elements["stretch"].isin(blocks.index)], "stretch")
     blocks = blocks.join(explain_hits(connection, hits)["mechanism"])
     connection.register("hits_at_hand", hits)
     connection.execute(_STRETCH_SESSIONS)
@@ -132,11 +134,11 @@ def _find_unexplained(
     return is_unexplained
 
 
-def _hits_of(evidence: Evidence, elements: pd.DataFrame, group: str) -> pd.DataFrame:
-    """The hits: ``number``, the column ``group``, and ``place``, the row of ``sessions``."""
+def name_hits(evidence: Evidence, elements: pd.DataFrame, group: str) -> pd.DataFrame:
+    """The hits: ``number``, the column ``group``, and ``domain, probe_asn, session`` as numbers."""
     hits = elements[elements["is_hit"]]
-    place = evidence.series.sessions["place"].to_numpy()[hits["row"]]
-    return pd.DataFrame({"number": hits[group].to_numpy(), "place": place})
+    named = evidence.series.sessions[[*CELL, "session"]].iloc[hits["row"]]
+    return named.assign(number=hits[group].to_numpy())
 
 
 def _join(evidence: Evidence, stretches: pd.DataFrame) -> pd.Series:
@@ -216,7 +218,7 @@ def _describe(
         "first_row": by_number["row"].min(), "last_row": by_number["row"].max(),
         "session_count": by_number["row"].nunique(), "day_count": by_number["day"].nunique(),
     })  # fmt: skip
-    table = table.join(explain_hits(connection, _hits_of(evidence, elements, "number"))).fillna(
+    table = table.join(explain_hits(connection, name_hits(evidence, elements, "number"))).fillna(
         {"mechanism": ""}
     )
     table["longest_gap_days"] = _longest_gaps(elements)

@@ -2,45 +2,18 @@
 
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.outcomes.macros import create_tables
-from analysis.outcomes.thresholds import Thresholds
+from analysis.verdicts.columns import BLOCKED, OK, UNCLEAR, SessionColumns
 from analysis.verdicts.sessions import KINDS
 
-#: Places in ``sessions.CLASSES``.
-BLOCKED, DOWN, OK, UNCLEAR = range(4)
 MARK = KINDS.index("mark")
 #: Not a kind of its own: whatever does not work, the control's failures included.
 FAILING = len(KINDS)
 #: Failures more than sessions otherwise, from which on a stretch may be a block.
 CANDIDATE_GAIN = 4
-
-# The sessions of each cell in which enough failed for a state other than ok.
-_FAILING_CELLS = """
-SELECT domain, probe_asn FROM heard_sessions GROUP BY ALL
-HAVING count(*) FILTER (class IN ('blocked', 'down', 'unclear')) >= $floor_sessions
-"""
-
-# The cells that can be judged at all.
-_TESTED_CELLS = """
-SELECT domain, probe_asn FROM heard_sessions WHERE class <> 'none' GROUP BY ALL
-HAVING count(*) >= $floor_sessions
-"""
-
-_TOLD = """
-SELECT place, enum_code(domain)::INTEGER AS domain, probe_asn, network,
-  enum_code(session)::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day,
-  enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind,
-  is_dns, is_speaking, operator, is_domestic
-FROM heard_sessions SEMI JOIN failing_cells USING (domain, probe_asn)
-  JOIN networks USING (probe_asn)
-WHERE class <> 'none'
-ORDER BY domain, probe_asn, time, session
-"""
 
 
 @dataclass(frozen=True)
@@ -50,7 +23,8 @@ class Series:
     Attributes:
         sessions: what can be interpreted of the cells in which anything fails, one row a session:
             numbers for ``domain, probe_asn, network, session, software, operator``, ``time, day,
-            class, kind``; sorted by cell and time; ``cell`` numbers the cells from 0.
+            class, kind``; sorted by cell and time; ``cell`` numbers the cells from 0; ``place`` is
+            the session's row in ``columns.SessionColumns``.
         kind: the kind of each series, a place in ``KINDS`` or ``FAILING``.
         starts: where each series begins in ``row``; with the end of the last.
         row: the place of each session of a series in ``sessions``.
@@ -100,7 +74,7 @@ class Series:
         return self.sessions["cell"].to_numpy()[self.row[self.starts[:-1]]]
 
 
-def read_series(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> Series:
+def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
     """The series of every cell and kind with as many hits as a state needs.
 
     A session that found the site down too, or that failed in another kind, is in none but the
@@ -108,27 +82,29 @@ def read_series(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -
     that does not speak for the network, where lookups are what fails.
 
     Args:
-        connection: holds ``heard_sessions`` and ``networks``.
-        thresholds: ``floor_sessions``.
+        sessions: all of them.
+        floor_sessions: how many hits a state needs.
     """
-    floor = {"floor_sessions": thresholds.floor_sessions}
-    steps = {"tested_cells": _TESTED_CELLS, "failing_cells": _FAILING_CELLS}
-    create_tables(connection, steps, floor)
-    sessions = connection.execute(_TOLD).df()
-    domain, asn = sessions["domain"].to_numpy(), sessions["probe_asn"].to_numpy()
-    is_first = np.ones(len(sessions), bool)
-    is_first[1:] = (domain[1:] != domain[:-1]) | (asn[1:] != asn[:-1])
-    sessions["cell"] = np.cumsum(is_first) - 1
+    layout = sessions.layout
+    failing = sessions.find_failing(floor_sessions)
+    place = np.flatnonzero(sessions.is_told & failing[layout.cell])
+    shown: dict[str, NDArray[np.generic]] = {
+        "place": place, "class": sessions.state[place], "kind": sessions.kind[place],
+        "is_dns": sessions.is_dns[place], "is_speaking": sessions.is_speaking[place],
+        "cell": (np.cumsum(failing) - 1)[layout.cell[place]],
+    }  # fmt: skip
+    told = layout.rows.iloc[place].reset_index(drop=True)
+    told = told.drop(columns=["is_via_own", "is_via_domestic"]).assign(**shown)
     kinds = [*range(len(KINDS)), FAILING]
-    parts = [_of_one_kind(sessions, kind, thresholds.floor_sessions) for kind in kinds]
+    parts = [_of_one_kind(told, kind, floor_sessions) for kind in kinds]
     rows = np.concatenate([row for row, _ in parts]).astype(np.int64)
     which = np.repeat(np.array(kinds, np.int8), [len(row) for row, _ in parts])
-    cell = sessions["cell"].to_numpy()[rows]
+    cell = told["cell"].to_numpy()[rows]
     starts = np.flatnonzero(
         np.concatenate([[True], (cell[1:] != cell[:-1]) | (which[1:] != which[:-1])])[: len(rows)]
     )
     return Series(
-        sessions, which[starts], np.append(starts, len(rows)), rows,
+        told, which[starts], np.append(starts, len(rows)), rows,
         np.concatenate([is_hit for _, is_hit in parts]),
     )  # fmt: skip
 

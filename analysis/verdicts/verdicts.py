@@ -22,6 +22,7 @@ from analysis.verdicts.intervals import (
     explain_hits,
     interval_table,
     judge_stretches,
+    name_hits,
     withheld_table,
 )
 from analysis.verdicts.reasons import (
@@ -313,10 +314,8 @@ def _rules_of_cells(
 ) -> pd.DataFrame:
     """By cell: rule and mechanism of most listed sessions, the least chance, the schedule."""
     elements = inside.listed_elements()
-    hits = elements[elements["is_hit"]]
-    place = evidence.series.sessions["place"].to_numpy()[hits["row"]]
-    groups = pd.DataFrame({"number": hits["cell"].to_numpy(), "place": place})
-    rules = explain_hits(connection, groups)[["rule_id", "mechanism"]]
+    hits = name_hits(evidence, elements, "cell")
+    rules = explain_hits(connection, hits)[["rule_id", "mechanism"]]
     listed = inside.listed
     log_evidence = pd.Series(evidence.log_evidence[listed["series"]], listed.index)
     text = chance_text(

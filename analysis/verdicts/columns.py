@@ -1,0 +1,271 @@
+"""All sessions at hand, as columns of numbers in one order: what series and rates are counted from.
+
+Other numbers of the method move what some sessions show, never which sessions there are, so that
+whatever is counted by site, network, report or day finds its places once.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import duckdb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.verdicts.sessions import CLASSES
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+#: Places in ``CLASSES``.
+BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
+#: No term of a rate looks at days further away.
+FURTHEST = 15
+
+_ROWS = """
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn, network,
+  enum_code(session)::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day,
+  enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns,
+  coalesce(is_via_own, TRUE) AS is_via_own, coalesce(is_via_domestic, TRUE) AS is_via_domestic,
+  operator, is_domestic
+FROM sessions JOIN networks USING (probe_asn)
+ORDER BY domain, probe_asn, time, session
+"""
+_RESOLVER_CELLS = """
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn, is_own, c.domain IS NOT NULL AS is_cleared
+FROM resolver_cells LEFT JOIN cleared_cells c USING (domain, probe_asn)
+"""
+_HOSTS = "SELECT enum_code(domain)::INTEGER AS domain, host FROM site_networks"
+_MOVED = """
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn, enum_code(session)::INTEGER AS session,
+  enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns
+FROM sessions_again
+"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What no number of the method moves of the sessions: where each of them counts.
+
+    Attributes:
+        rows: one row a session, sorted by cell and time: numbers for ``domain, probe_asn,
+            network, session, software, operator``, ``time, day``, ``is_via_own,
+            is_via_domestic, is_domestic``.
+        cell: the site on a network that each row is of, from 0.
+        host: by site, the number of its hosting network; 0 where nobody knows it.
+    """
+
+    rows: pd.DataFrame
+    cell: Ints
+    host: Ints
+
+    def numbers(self, name: str) -> Ints:
+        """A column as whole numbers."""
+        return self.rows[name].to_numpy(np.int64)
+
+    @cached_property
+    def cell_keys(self) -> Ints:
+        """Site and network of each cell as one number, in order."""
+        is_first = np.diff(self.cell, prepend=-1) > 0
+        return _cell_key(self.rows["domain"].to_numpy()[is_first],
+                         self.rows["probe_asn"].to_numpy()[is_first])  # fmt: skip
+
+    def find_cells(self, found: pd.DataFrame) -> Ints:
+        """The cells of ``domain`` and ``probe_asn``."""
+        key = _cell_key(found["domain"].to_numpy(), found["probe_asn"].to_numpy())
+        return np.searchsorted(self.cell_keys, key)
+
+    @cached_property
+    def operator_count(self) -> int:
+        return int(self.rows["operator"].max()) + 1 if len(self.rows) else 1
+
+    @cached_property
+    def of_site(self) -> Ints:
+        return self.numbers("domain")
+
+    @cached_property
+    def of_site_and_operator(self) -> Ints:
+        return self.of_site * self.operator_count + self.numbers("operator")
+
+    @cached_property
+    def of_version(self) -> Ints:
+        """The site and the version of the probe."""
+        return _number(self.of_site, self.numbers("software"))
+
+    @cached_property
+    def of_version_and_operator(self) -> Ints:
+        return _number(self.of_version, self.numbers("operator"))
+
+    @cached_property
+    def of_report(self) -> Ints:
+        """The report, on its network."""
+        return _number(self.numbers("network"), self.numbers("session"))
+
+    @cached_property
+    def network_of_report(self) -> Ints:
+        network = np.zeros(int(self.of_report.max(initial=-1)) + 1, np.int64)
+        network[self.of_report] = self.numbers("network")
+        return network
+
+    @cached_property
+    def width(self) -> int:
+        """Days of the period, and those beside it that a term may look at."""
+        return int(self.day_number.max(initial=0)) + FURTHEST + 1
+
+    @cached_property
+    def day_number(self) -> Ints:
+        day = self.rows["day"].to_numpy().astype("datetime64[D]")
+        first = day.min() - np.timedelta64(FURTHEST) if len(day) else 0
+        return (day - first).astype(np.int64)
+
+    def days_of(self, thing: Ints) -> Ints:
+        """The place of each row on a line on which the days of things follow each other."""
+        return thing * self.width + self.day_number
+
+    @cached_property
+    def host_of_row(self) -> Ints:
+        return self.host[self.of_site]
+
+    @cached_property
+    def site_days(self) -> "Line":
+        """The days of each site with each operator."""
+        return Line.of(self.days_of(self.of_site_and_operator))
+
+    @cached_property
+    def route_days(self) -> "Line":
+        """The days of each hosting network on each network."""
+        network = self.numbers("network")
+        return Line.of(self.days_of(self.host_of_row * (network.max(initial=0) + 1) + network))
+
+
+@dataclass(frozen=True)
+class Line:
+    """Places of rows on a line, and the rows in the order of their places."""
+
+    place: Ints
+    order: Ints
+
+    @classmethod
+    def of(cls, place: Ints) -> "Line":
+        return cls(place, np.argsort(place, kind="stable"))
+
+    def ordered(self, is_member: Flags) -> Ints:
+        """The places of some rows, in order."""
+        return self.place[self.order[is_member[self.order]]]
+
+
+@dataclass(frozen=True)
+class SessionColumns:
+    """What all sessions show.
+
+    Attributes:
+        layout: where each of them counts.
+        state: a place in ``CLASSES``.
+        kind: of a blocked one a place in ``KINDS``, else −1.
+        is_dns: its failures are mostly those of lookups.
+        is_heard: it says something about the network.
+        is_speaking: it went through a resolver that answers for the network.
+    """
+
+    layout: Layout
+    state: NDArray[np.int8]
+    kind: NDArray[np.int8]
+    is_dns: Flags
+    is_heard: Flags
+    is_speaking: Flags
+
+    @property
+    def is_told(self) -> Flags:
+        """Which sessions say anything of the site that is heard."""
+        told: Flags = self.is_heard & (self.state != NONE)
+        return told
+
+    def count_cells(self, is_member: Flags) -> Ints:
+        """How many sessions of each cell are members."""
+        cells = self.layout.cell[is_member]
+        return np.bincount(cells, minlength=len(self.layout.cell_keys))
+
+    def find_tested(self, floor_sessions: int) -> Flags:
+        """The cells that can be judged at all."""
+        tested: Flags = self.count_cells(self.is_told) >= floor_sessions
+        return tested
+
+    def find_failing(self, floor_sessions: int) -> Flags:
+        """The cells in which enough failed for a state other than ok."""
+        failing: Flags = self.count_cells(self.is_told & (self.state != OK)) >= floor_sessions
+        return failing
+
+    def move(self, connection: duckdb.DuckDBPyConnection, *, is_again: bool) -> "SessionColumns":
+        """The same sessions by other numbers.
+
+        Args:
+            connection: holds what ``sessions.hear_sessions`` leaves, and where some sessions were
+                made again (``is_again``), ``sessions_again``.
+        """
+        if not is_again:
+            return _hear(connection, self)
+        moved, layout = connection.execute(_MOVED).df(), self.layout
+        # Of one cell there are few sessions, so that all of a touched one are compared.
+        of_moved = _number_pairs(layout.find_cells(moved), moved["session"].to_numpy(np.int64))
+        rows = np.flatnonzero(np.isin(layout.cell, np.unique(layout.find_cells(moved))))
+        of_row = _number_pairs(layout.cell[rows], layout.numbers("session")[rows])
+        order = np.argsort(of_row)
+        at = rows[order[np.searchsorted(of_row, of_moved, sorter=order)]]
+        state, kind, is_dns = self.state.copy(), self.kind.copy(), self.is_dns.copy()
+        state[at], kind[at], is_dns[at] = moved["class"], moved["kind"], moved["is_dns"]
+        return _hear(connection, replace(self, state=state, kind=kind, is_dns=is_dns))
+
+
+def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
+    """Read all sessions.
+
+    Args:
+        connection: holds what ``sessions.add_sessions`` makes.
+    """
+    rows = connection.execute(_ROWS).df()
+    state, kind, is_dns = (rows.pop(name).to_numpy() for name in ("class", "kind", "is_dns"))
+    domain, asn = rows["domain"].to_numpy(), rows["probe_asn"].to_numpy()
+    is_first = np.ones(len(rows), bool)
+    is_first[1:] = (domain[1:] != domain[:-1]) | (asn[1:] != asn[:-1])
+    hosts = connection.execute(_HOSTS).df()
+    host = np.zeros(int(max(domain.max(initial=-1), hosts["domain"].max())) + 1, np.int64)
+    host[hosts["domain"]] = hosts["host"]
+    layout = Layout(rows, np.cumsum(is_first) - 1, host)
+    everything = np.ones(len(rows), bool)
+    return _hear(
+        connection, SessionColumns(layout, state, kind, is_dns.astype(bool), everything, everything)
+    )
+
+
+def _hear(connection: duckdb.DuckDBPyConnection, sessions: SessionColumns) -> SessionColumns:
+    """The sessions with who is heard: the rule of ``sessions.heard_sessions``."""
+    layout, cells = sessions.layout, connection.execute(_RESOLVER_CELLS).df()
+    which = layout.find_cells(cells)
+    count = len(layout.cell_keys)
+    is_own, is_domestic, is_cleared = (np.zeros(count, bool) for _ in range(3))
+    is_own[which] = cells["is_own"]
+    is_domestic[which] = ~cells["is_own"].astype(bool)
+    is_cleared[which] = cells["is_cleared"]
+    cell, rows = layout.cell, layout.rows
+    is_speaking = (rows["is_via_own"].to_numpy(bool) | ~is_own[cell]) & (
+        rows["is_via_domestic"].to_numpy(bool) | ~is_domestic[cell]
+    )
+    is_lookup = (sessions.state == BLOCKED) & sessions.is_dns
+    is_heard = is_speaking | ~is_cleared[cell] | ~is_lookup
+    return replace(sessions, is_heard=is_heard, is_speaking=is_speaking)
+
+
+def _cell_key(domain: NDArray[np.generic], asn: NDArray[np.generic]) -> Ints:
+    key: Ints = (domain.astype(np.int64) << 32) + asn.astype(np.int64)
+    return key
+
+
+def _number_pairs(first: Ints, second: Ints) -> Ints:
+    pairs: Ints = (first << 32) + second
+    return pairs
+
+
+def _number(first: Ints, second: Ints) -> Ints:
+    """The same number, from 0, for the same pair."""
+    number, _ = pd.factorize(_number_pairs(first, second))
+    return number.astype(np.int64)
