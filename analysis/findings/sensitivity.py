@@ -24,6 +24,7 @@ from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.store.kept_tables import KeptTables
 from analysis.temporary_folders import TemporaryFolder
+from analysis.verdicts.columns import SessionColumns, read_sessions
 from analysis.verdicts.expectation import Expectation, learn_expectation
 from analysis.verdicts.sessions import hear_sessions, move_sessions
 from analysis.verdicts.verdicts import list_pairs
@@ -71,14 +72,16 @@ class _Judge:
         method: the numbers in use, and what else decides.
         base: where the tables of the stages are.
         lists: the sites listed, by what decides it.
+        sessions: all of them, by the numbers in use.
         expected: of the numbers in use.
-        lock: held by the judge that learns rates: all sessions in memory once are enough.
+        lock: held by the judge that learns rates: their facts in memory once are enough.
     """
 
     connection: duckdb.DuckDBPyConnection
     method: Method
     base: Base
     lists: dict[_Key, Pairs]
+    sessions: SessionColumns
     expected: Expectation
     lock: Lock
 
@@ -105,13 +108,14 @@ class _Judge:
         moved = [stage for stage in STAGES if self._is_moved(stage, thresholds)]
         if not {"features", "profiles", "rules"}.intersection(moved):
             return 0
-        in_use, looked_at = self.method.thresholds, ""
+        in_use, looked_at, changed = self.method.thresholds, "", set[str]()
         if "features" in moved:
-            move_features(self.connection, in_use, thresholds, self.base)
-            add_profiles(self.connection, thresholds, self.method.fingerprints)
-            looked_at = "refeatured"
-        else:
-            add_profiles(self.connection, thresholds, self.method.fingerprints, before=in_use)
+            changed, looked_at = (
+                move_features(self.connection, in_use, thresholds, self.base), "refeatured"
+            )  # fmt: skip
+        add_profiles(
+            self.connection, thresholds, self.method.fingerprints, before=in_use, changed=changed
+        )
         is_any = find_moved(self.connection, self.base, looked_at)
         if not is_any and "rules" not in moved:
             return 0
@@ -127,7 +131,8 @@ class _Judge:
             hear_sessions(self.connection, thresholds)
         else:
             return self.expected
-        return learn_expectation(self.connection, thresholds)
+        columns = self.sessions.move(self.connection, is_again=is_moved)
+        return learn_expectation(self.connection, thresholds, columns)
 
     def _numbers(self, stage: Stage, thresholds: Thresholds) -> tuple[object, ...]:
         return tuple(vars(thresholds)[name] for name in _NUMBERS[stage])
@@ -189,16 +194,17 @@ def _judge_all(
     """What is listed by the numbers in use, and by each threshold and value."""
     make_stages(kept, connection, method)
     base = Base(*(kept.catalog(stage, method.describe(stage)) for stage in TABLES))
-    expected = learn_expectation(connection, method.thresholds)
+    sessions = read_sessions(connection)
+    expected = learn_expectation(connection, method.thresholds, sessions)
     lists: dict[_Key, Pairs] = {}
     lock = Lock()
     waiting = deque(values)
     pairs: dict[tuple[str, float], Pairs] = {}
     # One judgement is too small a task for several threads; several judges share the thresholds.
     with single_threaded(connection), ThreadPoolExecutor(_JUDGES) as pool, ExitStack() as stack:
+        cursors = [stack.enter_context(connection.cursor()) for _ in range(_JUDGES)]
         judges = [
-            _Judge(stack.enter_context(connection.cursor()), method, base, lists, expected, lock)
-            for _ in range(_JUDGES)
+            _Judge(cursor, method, base, lists, sessions, expected, lock) for cursor in cursors
         ]
         for one in judges:
             make_stages(kept, one.connection, method)

@@ -109,10 +109,9 @@ FROM observed_attempts
 """,
 }
 
-# The controls are relayed by probes, so one of them can be forged or wrong: names are judged by
-# most sessions of the days around. A single session is all that there is where nobody else tested
-# the name. Most names are never missed.
-NAME_POOL = """
+# The sessions whose control found a name, and missed it, by day. Most names are never missed: of
+# these it is enough that somebody spoke of them.
+_CONTROL_DAYS = """
 WITH told AS MATERIALIZED (
   SELECT domain, day, session, control_name
   FROM controlled WHERE domain <> '' AND control_name <> 'silent'
@@ -123,13 +122,23 @@ WITH told AS MATERIALIZED (
          bool_or(control_name = 'resolves') AS resolves,
          bool_or(control_name = 'missing') AS misses
   FROM told SEMI JOIN doubted USING (domain) GROUP BY ALL
-), days AS (
-  SELECT domain, day, count(*) FILTER (resolves) AS resolving, count(*) FILTER (misses) AS missing
-  FROM sessions GROUP BY ALL
+)
+SELECT domain, day, count(*) FILTER (resolves) AS resolving, count(*) FILTER (misses) AS missing
+FROM sessions GROUP BY ALL
+UNION ALL
+SELECT DISTINCT domain, day, 1 AS resolving, 0 AS missing FROM told ANTI JOIN doubted USING (domain)
+"""
+
+# The controls are relayed by probes, so one of them can be forged or wrong: names are judged by
+# most sessions of the days around. A single session is all that there is where nobody else tested
+# the name.
+NAME_POOL = """
+WITH doubted AS (
+  SELECT DISTINCT domain FROM control_days WHERE missing > 0
 ), around AS (
   SELECT domain, day,
          sum(resolving) OVER near AS resolving, sum(missing) OVER near AS missing
-  FROM days
+  FROM control_days SEMI JOIN doubted USING (domain)
   WINDOW near AS (PARTITION BY domain ORDER BY day
                   RANGE BETWEEN to_days($pool_days) PRECEDING AND to_days($pool_days) FOLLOWING)
 )
@@ -137,7 +146,7 @@ SELECT domain, day,
   (CASE WHEN missing > resolving THEN 'missing' ELSE 'exists' END)::pool_answer AS name_pool
 FROM around
 UNION ALL
-SELECT DISTINCT domain, day, 'exists'::pool_answer FROM told ANTI JOIN doubted USING (domain)
+SELECT domain, day, 'exists'::pool_answer FROM control_days ANTI JOIN doubted USING (domain)
 """
 
 
@@ -149,14 +158,16 @@ def add_controls(
     ``controlled``: one row per measurement, with all columns of ``observations`` and what it says
     by itself of its control, its answers, its connections and handshakes, and its page.
     ``name_pool``: one row per site and day that a control spoke of, with ``name_pool`` (``exists``
-    or ``missing``): the word of most sessions within ``pool_days`` days. Empty unless pooled.
+    or ``missing``): the word of most sessions within ``pool_days`` days; of ``control_days``, the
+    sessions by day. Empty unless pooled.
     """
     create_macros(connection)
     sessions = POOLED_SESSIONS if is_pooled else _LONE_SESSIONS
     create_views(connection, {"session_observations": sessions})
     create_enumerations(connection)
     create_views(connection, _VIEWS)
-    create_tables(connection, {"name_pool": NAME_POOL}, vars(thresholds), is_filled=is_pooled)
+    steps = {"control_days": _CONTROL_DAYS, "name_pool": NAME_POOL}
+    create_tables(connection, steps, vars(thresholds), is_filled=is_pooled)
 
 
 def find_controls(connection: duckdb.DuckDBPyConnection) -> None:

@@ -11,27 +11,41 @@ from analysis.outcomes.controls import add_controls, find_controls
 from analysis.outcomes.macros import create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 
-# An address serves sites where most sessions that tried it got a valid certificate or the page that
-# the control saw. Most, not any: one forged session must not turn a sinkhole into a CDN. Where
-# every control got the addresses that the probes got, nobody needs to be vouched for.
-SERVING = """
+# What each session met at each address that some probe got and no control: a site by its
+# certificate or its page's title (``is_good``), or, from some ``proportion`` of its length on, a
+# page that is the control's by that alone. Where every control got the addresses that the probes
+# got, nobody needs to be vouched for.
+_ADDRESS_TRIES = """
 WITH asked AS (
   SELECT DISTINCT a.address
   FROM (SELECT unnest(dns_answers) AS a FROM controlled)
   WHERE coalesce(a.match, 'none') = 'none'
 ), tried AS (
-  SELECT session, domain, t.address, t.failure IS NULL AS is_good
+  SELECT session, domain, t.address, t.failure IS NULL AS is_good, TRUE AS is_told,
+    NULL AS proportion
   FROM (SELECT session, domain, unnest(tls) AS t FROM controlled)
   WHERE t.is_answer
   UNION ALL
-  SELECT session, domain, a.address, is_good
+  SELECT session, domain, a.address, is_good, coalesce(a.match = 'none', FALSE), proportion
   FROM (SELECT session, domain, unnest(dns_answers) AS a,
-          coalesce(http_first_is_answer, TRUE) AND is_control_page(has_control_status,
-            title_match, body_proportion, may_compare_length, $body_match) AS is_good
+          coalesce(http_first_is_answer, TRUE) AND has_control_status
+            AND coalesce(title_match, FALSE) AS is_good,
+          CASE WHEN coalesce(http_first_is_answer, TRUE) AND has_control_status
+            AND may_compare_length THEN body_proportion END AS proportion
         FROM controlled WHERE http_failure IS NOT NULL OR http_status IS NOT NULL)
-  WHERE is_good OR a.match = 'none'
-), met AS MATERIALIZED (
-  FROM tried SEMI JOIN asked USING (address)
+  WHERE is_good OR a.match = 'none' OR proportion > 0
+)
+SELECT address, session, domain, coalesce(bool_or(is_good), FALSE) AS is_good,
+  bool_or(is_told) AS is_told, coalesce(max(proportion), 0) AS proportion
+FROM tried SEMI JOIN asked USING (address) GROUP BY ALL
+"""
+
+# An address serves sites where most sessions that tried it got a valid certificate or the page that
+# the control saw. Most, not any: one forged session must not turn a sinkhole into a CDN.
+SERVING = """
+WITH met AS (
+  SELECT address, session, domain, is_good OR proportion > $body_match AS is_good
+  FROM address_tries WHERE is_told OR is_good OR proportion > $body_match
 ), sessions AS (
   SELECT address, bool_or(is_good) AS is_good FROM met GROUP BY address, session
 ), proven AS (
@@ -193,7 +207,8 @@ def add_features(
     """
     add_controls(connection, thresholds, is_pooled=is_pooled)
     numbers = vars(thresholds)
-    create_tables(connection, {"serving": SERVING}, numbers, is_filled=is_pooled)
+    steps = {"address_tries": _ADDRESS_TRIES, "serving": SERVING}
+    create_tables(connection, steps, numbers, is_filled=is_pooled)
     create_tables(connection, {"vouched": VOUCHED, "ipv6": _IPV6}, numbers)
     create_views(connection, _VIEWS)
     create_tables(connection, {"features": FEATURES}, numbers, catalog=catalog)

@@ -5,7 +5,7 @@ connection, so that every step, every rule and every notebook can call them by n
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from decimal import Decimal
 from typing import Any
@@ -169,21 +169,32 @@ def remake_tables(
     steps: Mapping[str, str],
     parameters: Mapping[str, Any],
     before: Mapping[str, Any],
-) -> None:
-    """Make those tables again that come out otherwise than they did with the parameters before.
+    changed: Collection[str] = (),
+) -> set[str]:
+    """Make those tables again that may come out otherwise than they did with the parameters before.
 
     Args:
         connection: holds the steps' tables as ``before`` made them, and what they read.
         steps: all of them, in order.
         parameters: see ``create_tables``.
         before: the parameters that the tables were made with.
+        changed: tables and columns that the steps read and that have changed.
+
+    Returns:
+        ``changed``, and the tables that were made.
     """
-    changed: set[str] = set()
+    known = set(changed)
     for name, query in steps.items():
         is_moved = any(parameters[key] != before[key] for key in re.findall(r"\$(\w+)", query))
-        if is_moved or changed.intersection(re.findall(r"\w+", query)):
-            changed.add(name)
+        if is_moved or known.intersection(words(query)):
+            known.add(name)
             create_tables(connection, {name: query}, parameters)
+    return known
+
+
+def words(query: str) -> list[str]:
+    """What a query names, among its other words."""
+    return re.findall(r"\w+", query)
 
 
 def exact(value: Any) -> Any:

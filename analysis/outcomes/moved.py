@@ -6,7 +6,7 @@ of all stages are at hand in catalogs of their own. A measurement stands in a gr
 of its session, site and network; groups are made again whole, and all others are the base's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -14,7 +14,7 @@ import duckdb
 from analysis.outcomes.controls import NAME_POOL, POOLED_SESSIONS
 from analysis.outcomes.features import FEATURES, SERVING, VOUCHED
 from analysis.outcomes.guards import BROKEN_SESSIONS
-from analysis.outcomes.macros import create_tables, create_views
+from analysis.outcomes.macros import create_tables, create_views, remake_tables
 from analysis.outcomes.outcomes import FIRST_READING, explain, layer_views
 from analysis.outcomes.profiles import PROFILED
 from analysis.outcomes.rules import Rule, rules_of
@@ -50,48 +50,76 @@ class Base:
 
 def move_features(
     connection: duckdb.DuckDBPyConnection, before: Thresholds, thresholds: Thresholds, base: Base
-) -> None:
-    """Let ``features`` be as other numbers make it; ``refeatured`` are the rows looked at again.
+) -> set[str]:
+    """Let ``features`` be as other numbers make it; ``refeatured`` are the rows that are others.
 
-    They are those of names and days of which the pooled controls say something else, of names for
-    which other addresses are vouched for, and whose page's length lies between the numbers.
+    Looked at are those of names and days of which the pooled controls say something else, of names
+    for which other addresses are vouched for, and whose page's length lies between the numbers.
 
     Args:
         connection: finds the tables of the base, which ``before`` made.
         before: the numbers of the base.
         thresholds: the other numbers.
         base: where the tables of the base are.
+
+    Returns:
+        What steps to profiles read that has changed: ``serving``, where it was made again, and the
+        columns of ``features`` in which any row differs.
     """
-    lengths = sorted((before.body_match, thresholds.body_match))
-    steps = {
-        "name_pool": NAME_POOL,
-        "serving": SERVING,
-        "vouched": VOUCHED,
-        "refeatured": f"""
-WITH pooled AS ({_difference("name_pool", "*", base.features)}),
-vouching AS (
-  SELECT domain FROM ({_difference("vouched", "domain, list_sort(addresses)", base.features)})
-)
-SELECT {_ROW} FROM features SEMI JOIN (SELECT DISTINCT domain, day FROM pooled) USING (domain, day)
-UNION
-SELECT {_ROW} FROM features SEMI JOIN vouching USING (domain)
-UNION
-SELECT object_key::object_name, line_number FROM observations
-WHERE coalesce(body_proportion, 0) > $least AND coalesce(body_proportion, 0) <= $most""",
-    }
-    numbers = {**vars(thresholds), "least": lengths[0], "most": lengths[1]}
-    create_tables(connection, steps, numbers)
+    numbers = vars(thresholds)
+    pools = {"name_pool": NAME_POOL, "serving": SERVING, "vouched": VOUCHED}
+    changed = remake_tables(connection, pools, numbers, vars(before))
+    _add_looked_at(connection, before, thresholds, base, changed)
     looked_at = f"""
-SELECT s.* FROM ({POOLED_SESSIONS}) s SEMI JOIN refeatured r
+SELECT s.* FROM ({POOLED_SESSIONS}) s SEMI JOIN looked_at r
   ON r.object_key = s.object_key::object_name AND r.line_number = s.line_number"""
     create_views(connection, {"session_observations": looked_at})
     create_tables(connection, {"features_again": FEATURES}, numbers)
+    create_views(connection, {"session_observations": POOLED_SESSIONS})
+    there = f"SELECT * FROM {base.features}.features SEMI JOIN looked_at USING ({_ROW})"
+    others = f"SELECT {_ROW} FROM (FROM features_again EXCEPT {there})"
+    create_tables(connection, {"refeatured": others}, {})
     create_views(connection, {
-        "session_observations": POOLED_SESSIONS,
         "features": f"""
 SELECT * FROM {base.features}.features ANTI JOIN refeatured USING ({_ROW})
-UNION ALL BY NAME FROM features_again""",
+UNION ALL BY NAME FROM features_again SEMI JOIN refeatured USING ({_ROW})""",
     })  # fmt: skip
+    return changed.intersection(["serving"]) | _changed_columns(connection, base)
+
+
+def _add_looked_at(
+    connection: duckdb.DuckDBPyConnection, before: Thresholds, thresholds: Thresholds, base: Base,
+    changed: Collection[str],
+) -> None:  # fmt: skip
+    """``looked_at``: the measurements of which other numbers could move a feature."""
+    lengths = sorted((before.body_match, thresholds.body_match))
+    queries = [
+        """
+SELECT object_key::object_name AS object_key, line_number FROM observations
+WHERE coalesce(body_proportion, 0) > $least AND coalesce(body_proportion, 0) <= $most"""
+    ]
+    if "name_pool" in changed:
+        pooled = _difference("name_pool", "*", base.features)
+        queries.append(f"""
+SELECT {_ROW} FROM features SEMI JOIN (SELECT DISTINCT domain, day FROM ({pooled}))
+  USING (domain, day)""")
+    if "vouched" in changed:
+        vouched = _difference("vouched", "domain, list_sort(addresses)", base.features)
+        queries.append(f"""
+SELECT {_ROW} FROM features SEMI JOIN (SELECT domain FROM ({vouched})) USING (domain)""")
+    between = {"least": lengths[0], "most": lengths[1]}
+    create_tables(connection, {"looked_at": " UNION ".join(queries)}, between)
+
+
+def _changed_columns(connection: duckdb.DuckDBPyConnection, base: Base) -> set[str]:
+    """The columns in which any of ``refeatured`` differs from the base."""
+    names = [name for name in connection.table("features_again").columns if name not in _ROW]
+    told = ", ".join(f"bool_or(n.{name} IS DISTINCT FROM b.{name})" for name in names)
+    query = f"""
+SELECT {told} FROM features_again n SEMI JOIN refeatured USING ({_ROW})
+  JOIN {base.features}.features b USING ({_ROW})"""
+    (differs,) = connection.execute(query).fetchall()
+    return {name for name, is_other in zip(names, differs, strict=True) if is_other}
 
 
 def find_moved(connection: duckdb.DuckDBPyConnection, base: Base, looked_at: str = "") -> bool:

@@ -5,6 +5,8 @@ differ in how many unrelated names share them, in whether those names exist, in 
 ever gets them, and in whether a site is ever reached through them.
 """
 
+from collections.abc import Collection
+
 import duckdb
 
 from analysis.observations.fingerprints import Fingerprints
@@ -18,7 +20,7 @@ from analysis.outcomes.block_pages import (
     add_fingerprints,
 )
 from analysis.outcomes.filters import FILTER_STEPS, KNOWN_FILTER_STEPS, add_known_filters
-from analysis.outcomes.macros import create_tables, create_views, remake_tables
+from analysis.outcomes.macros import create_tables, create_views, remake_tables, words
 from analysis.outcomes.thresholds import Thresholds
 
 PROFILED = """
@@ -59,6 +61,7 @@ def add_profiles(
     *,
     is_pooled: bool = True,
     before: Thresholds | None = None,
+    changed: Collection[str] = (),
 ) -> None:
     """Create ``answer_profiles``, ``special_profiles``, ``page_profiles`` and view ``profiled``.
 
@@ -70,8 +73,9 @@ def add_profiles(
     has_dns_fingerprint, is_local_filter, is_blockpage, is_page_of_controls, is_sent_elsewhere,
     is_replaced``).
     Unless pooled, only what one measurement shows by itself is true of any: an address or a page
-    on one of the lists. What comes out as it did with the thresholds ``before``, on the same
-    ``features`` of the same connection, is not made again.
+    on one of the lists. What comes out as it did with the thresholds ``before``, on ``features``
+    of which at most the columns ``changed`` are other than in the same connection's tables, is not
+    made again.
 
     Sources of the method: substitution and sinkhole are told apart over many names; the
     common-address rule of CensorWatch (2023) and iMAP.
@@ -80,7 +84,10 @@ def add_profiles(
     own = LONE_ANSWER_STEPS | KNOWN_FILTER_STEPS | FINGERPRINT_STEPS
     pooled = ANSWER_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS | CONTROL_PAGE_STEPS
     if before:
-        remake_tables(connection, own | pooled, numbers, vars(before))
+        views = {
+            name for name, view in PAGE_VIEWS.items() if not set(changed).isdisjoint(words(view))
+        }
+        remake_tables(connection, own | pooled, numbers, vars(before), views.union(changed))
         return
     add_fingerprints(connection, fingerprints)
     add_known_filters(connection)
