@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from analysis.display.fonts import font_faces
 from analysis.languages.language import ENGLISH, Language, template_functions
 from analysis.languages.values import visible
 
@@ -40,6 +41,7 @@ def make_inert(environment: Environment, lang: Language = ENGLISH) -> Environmen
     environment.globals |= template_functions(lang)
     environment.autoescape = True
     environment.filters["css"] = css
+    environment.globals["font_faces"] = font_faces
     environment.finalize = lambda value: value if isinstance(value, Markup) else visible(str(value))
     return environment
 

@@ -220,6 +220,7 @@ class Twin(NamedTuple):
 
     lang: Language
     href: str
+    fonts: str
 
 
 def find_twins(lang: Language, codes: Sequence[str], file: str) -> list[Twin]:
@@ -236,7 +237,11 @@ def find_twins(lang: Language, codes: Sequence[str], file: str) -> list[Twin]:
 
     folder = posixpath.dirname(place(lang.code)) if codes else ""
     return [
-        Twin(Language(code), posixpath.relpath(place(code), folder or "."))
+        Twin(
+            Language(code),
+            posixpath.relpath(place(code), folder or "."),
+            posixpath.relpath("fonts" if code == codes[0] else f"{code}/fonts", folder or "."),
+        )
         for code in codes
         if code != lang.code
     ]
