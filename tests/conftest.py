@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+# isort: off
+import analysis.publishing  # noqa: F401  # before nbformat, which takes a second otherwise
 import nbformat
 import pytest
 
+# isort: on
 from analysis.commands import cli
 from analysis.sources.reference_data import ADDRESSES
 

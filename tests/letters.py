@@ -127,11 +127,6 @@ def verdict(found: Judgement, period: str = "all", domain: str = NAME,
     return rows.iloc[0]
 
 
-def dates(found: Judgement, period: str = "all") -> tuple[str, str, str]:
-    row = verdict(found, period)
-    return row["blocked_from"], row["blocked_until"], row["note"]
-
-
 def everywhere(letters: str, domain: str = NAME, hoster: int = 64496) -> list[Row]:
     """The same days on every access network, of a site in a hoster's network."""
     return [

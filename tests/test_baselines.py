@@ -3,6 +3,7 @@
 import re
 from dataclasses import fields, replace
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -400,15 +401,18 @@ def test_a_sweep_finds_what_a_whole_run_finds() -> None:
             "persistence_share": (0.4,), "substitution_dead_share": (1.0,)}  # fmt: skip
     swept = sweep(connection, networks, Fingerprints(), Thresholds(), grid)
     assert swept.groupby("threshold")["is_used"].sum().eq(1).all()
-    standing = set()
-    for row in swept.sort_values("is_used", ascending=False).itertuples():
-        kind = type(getattr(Thresholds(), row.threshold))
-        thresholds = replace(Thresholds(), **{row.threshold: kind(row.value)})
+
+    @cache
+    def judge_whole(thresholds: Thresholds) -> set[str]:
         add_outcomes(connection, thresholds, Fingerprints())
         add_sessions(connection, [PROBE_NETWORK], {PROBE_NETWORK: "One"}, thresholds)
         found = judge_cells(connection, {"all": period}, thresholds, has_explorer=False).verdicts
-        sites = set(found.loc[found["state"].isin(LISTED), "domain"])
-        standing = standing or sites
+        return set(found.loc[found["state"].isin(LISTED), "domain"])
+
+    standing = judge_whole(Thresholds())
+    for row in swept.itertuples():
+        kind = type(getattr(Thresholds(), row.threshold))
+        sites = judge_whole(replace(Thresholds(), **{row.threshold: kind(row.value)}))
         assert (row.blocked_domain_count, row.blocked_pair_count) == (len(sites), len(sites))
         assert row.gained == ";".join(sorted(sites - standing)), row.threshold
         assert row.lost == ";".join(sorted(standing - sites)), row.threshold

@@ -17,7 +17,7 @@ from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement
 from analysis.verdicts.witnesses import countries_url, measurement_url
 from analysis.vocabulary import LISTED
-from tests.letters import ALL_NETWORKS, DAY_ONE, NAME, VPN, dates, days, everywhere, judge, verdict
+from tests.letters import ALL_NETWORKS, DAY_ONE, NAME, VPN, days, everywhere, judge, verdict
 from tests.observations import (
     PROBE_NETWORK,
     Row,
@@ -48,6 +48,12 @@ def country() -> Judgement:
         *_site("with-a-hole", "B" * 10 + "." * 40 + "B" * 10), *_site("loop", "L" * 10),
         *_site("two-ways", "B" * 9 + "R" * 8), *_site("tie", "BRBRBRBR"),
         *_site("all-along", "B" * 90), *_site("opened-between", "LLL" + "OOOO" + "LLL"),
+        *_site("since-the-split", "O" * 45 + "B" * 40),
+        *_site("long-over-the-split", "O" * 39 + "T" * 30),
+        *_site("marked-before-the-split", "." * 36 + "L" * 9 + "LBBBB"),
+        *_site("time-outs-between", "O" * 15 + "L" * 15 + "TOOT" * 3 + "L" * 15 + "O" * 15),
+        *(row for name, letters in KINDS.items() for row in _site(name, letters)),
+        *({**row, "resolver_asn": 64999} for row in _site("asked-abroad", "L" * 10)),
     ]  # fmt: skip
     return judge([
         *usual, *sites, *open_elsewhere, *routes, *others, *_short_ones(), *_by_hours()
@@ -195,11 +201,10 @@ def test_a_block_by_hours() -> None:
 
 def test_a_block_imposed_at_the_split_leaves_the_first_half_open() -> None:
     """Counts, shares and dates of a half are those of its own sessions."""
-    found = judge(days("O" * 45 + "B" * 40))
-    first, second = verdict(found, "first"), verdict(found, "second")
+    first, second = (seen("since-the-split", half) for half in ("first", "second"))
     assert (first["state"], second["state"]) == ("ok", "likely_blocked")
     assert (first["blocked_share"], second["blocked_share"]) == (0.0, 1.0)
-    assert dates(found, "first") == ("", "", "")
+    assert not any(first[["blocked_from", "blocked_until", "note"]])
     assert second["blocked_from"] == "2024-02-15"
     assert first["measurement_count"] + second["measurement_count"] == 85
 
@@ -358,8 +363,8 @@ def test_what_is_withheld_is_said_in_the_half_that_shows_it() -> None:
 
 def test_a_half_is_told_by_its_own_artefacts() -> None:
     """What only a block leaves was met in the first half: the second is likely blocked."""
-    found = judge(days("." * 36 + "L" * 9 + "LBBBB"))
-    states = {period: verdict(found, period)["state"] for period in ("all", "first", "second")}
+    periods = ("all", "first", "second")
+    states = {period: seen("marked-before-the-split", period)["state"] for period in periods}
     assert states == {"all": "blocked", "first": "blocked", "second": "likely_blocked"}
 
 
@@ -538,22 +543,19 @@ def test_a_neighbour_that_is_reached_keeps_the_route() -> None:
 
 def test_a_long_block_is_one_in_the_half_that_holds_little_of_it() -> None:
     """Six days before the split, and on: no lost route, in either half."""
-    usual = [row for n in range(7) for row in days("O" * 4, domain=f"usual-{n}.example")]
-    found = judge([*days("O" * 39 + "T" * 30), *usual])
     for period in ("all", "first", "second"):
-        assert verdict(found, period)["state"] == "likely_blocked"
+        assert seen("long-over-the-split", period)["state"] == "likely_blocked"
+
+
+#: Failures of several kinds, three of each: site → its days.
+KINDS = {"mixed-kinds": "BRTBRTBRT", "name-and-page": "RPT" * 4, "two-lookups": "VEWEVWE" * 2}
 
 
 def test_failures_of_several_kinds_are_not_one_block() -> None:
     """Three of each kind, none of them enough; a box that reads names cuts handshakes and plain
     requests, and a lookup that fails unsaid is as silent as one that times out."""
-    usual = [row for n in range(7) for row in days("O" * 12, domain=f"usual-{n}.example")]
-    cases = {"mixed": "BRTBRTBRT", "name": "RPT" * 4, "lookups": "VEWEVWE" * 2}
-    rows = [row for name, letters in cases.items()
-            for row in days(letters, domain=f"{name}.example")]  # fmt: skip
-    found = judge([*usual, *rows])
-    states = {name: verdict(found, domain=f"{name}.example")["state"] for name in cases}
-    assert states == {"mixed": "impaired", "name": "likely_blocked", "lookups": "likely_blocked"}
+    states = [seen(name)["state"] for name in KINDS]
+    assert states == ["impaired", "likely_blocked", "likely_blocked"]
 
 
 def test_days_that_were_picked_for_failing_must_be_more_than_chance() -> None:
@@ -565,8 +567,8 @@ def test_days_that_were_picked_for_failing_must_be_more_than_chance() -> None:
 
 def test_time_outs_between_two_blocks_do_not_join_them() -> None:
     """What only a block leaves began and ended twice; stray time-outs come all the time."""
-    found = judge(days("O" * 15 + "L" * 15 + "TOOT" * 3 + "L" * 15 + "O" * 15))
-    blocks = found.intervals[found.intervals["mechanism"] == "dns.loopback"]
+    found = _intervals("time-outs-between")
+    blocks = found[found["mechanism"] == "dns.loopback"]
     assert blocks["blocked_from"].tolist() == ["2024-01-16", "2024-02-12"]
     assert blocks["blocked_until"].tolist() == ["2024-01-30", "2024-02-26"]
 
@@ -711,23 +713,24 @@ def test_pages_as_long_as_each_site_are_no_block_pages() -> None:
     """Five sites without titles on an address that no control is given, on every network: whoever
     parks or caches them serves each its own."""
 
-    def rows(proportion: float) -> list[Row]:
-        edge = answer("198.51.100.7", 64499, match="none")
+    def rows(name: str, address: str, proportion: float) -> list[Row]:
+        edge = answer(address, 64499, match="none")
         page = http_observation(
-            dns_answers=[edge], tcp=[connect("198.51.100.7", port=80, match="none")],
+            dns_answers=[edge], tcp=[connect(address, port=80, match="none")],
             http_title=None, title_match=None, body_proportion=proportion,
         )  # fmt: skip
         return [
-            {**page, "http_body_digest": "one page", **changes}
+            {**page, "http_body_digest": f"one page {address}", **changes}
             for asn in ALL_NETWORKS for n in range(5)
             for changes in ({key: row[key] for key in (
                 "domain", "http_host", "input", "measurement_start_time", "report_id",
                 "probe_asn", "resolver_asn")} for row in days(
-                    "O" * 8, domain=f"p{n}.example", probe_asn=asn, resolver_asn=asn))
+                    "O" * 8, domain=f"{name}-{n}.example", probe_asn=asn, resolver_asn=asn))
         ]  # fmt: skip
 
-    assert verdict(judge(rows(1.0)), domain="p1.example")["state"] not in LISTED
-    assert verdict(judge(rows(0.1)), domain="p1.example")["state"] == "blocked"
+    found = judge([*rows("own", "198.51.100.7", 1.0), *rows("shorter", "198.51.100.8", 0.1)])
+    assert verdict(found, domain="own-1.example")["state"] not in LISTED
+    assert verdict(found, domain="shorter-1.example")["state"] == "blocked"
 
 
 def test_chance_on_a_flaky_network_is_no_block() -> None:
@@ -749,12 +752,11 @@ def test_chance_on_a_flaky_network_is_no_block() -> None:
 def test_an_answer_through_anothers_resolver_accuses_nobody() -> None:
     """Whose resolver: the note says whose resolver was asked; a public one is not named as the one
     at fault."""
-    found = verdict(judge(days("L" * 10, resolver_asn=64999)))
+    found = seen("asked-abroad")
     assert found["state"] == "blocked"
     assert found["resolver_asns"] == "AS64999"
     assert found["note"] == "at least since; not tested since; seen through the resolver of AS64999"
-    own = verdict(judge(days("L" * 10)))
-    assert "resolver" not in own["note"]
+    assert "resolver" not in seen("loop")["note"]
 
 
 def test_counts_add_up() -> None:

@@ -259,7 +259,7 @@ def test_two_looks(
     def broken(*_: object) -> None:
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(watching, "find_standing", broken)
+    monkeypatch.setattr(watching, "find_apps_standing", broken)
     with pytest.raises(RuntimeError):
         command(*_command(world, out, UNTIL="2024-07-02"))
     earlier = command(*_command(world, out, UNTIL="2024-06-30"))

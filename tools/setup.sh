@@ -42,7 +42,8 @@ install() {
 # Starting takes twice as long without, where Python may not write caches. Half of all bytes are of
 # tests and of what no report loads.
 compile_bytecode() {
-  "$venv" -m compileall -q -j 0 -x '/(tests|babel|fontTools|pip|setuptools)/' .venv/lib >/dev/null || :
+  "$venv" -m compileall -q -j 0 -x '/(tests|locale-data|fontTools|pip|setuptools)/' \
+    analysis .venv/lib >/dev/null || :
 }
 
 # Git leaves outputs out of what is staged, so that a save in JupyterLab is no difference.

@@ -5,8 +5,9 @@ A test is judged on each network by the measurements of the archive, part by par
 is judged by OONI's counts, which know no networks.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,7 @@ def _network_verdicts(
     order = {(t.name, p.name): place for t in TESTS for place, p in enumerate(t.parts)}
     parts["order"] = [order[key] for key in zip(parts["test_name"], parts["part"], strict=True)]
     parts["rank"] = strength(parts["state"])
+    share_of = cache(study.elsewhere.typical_share)  # most ask of the same days
     rows = []
     for key, group in parts.groupby(["test_name", "probe_asn", "period"]):
         test, asn, name = key
@@ -203,7 +205,7 @@ def _network_verdicts(
             "open_parts": ";".join(group[group["state"] == "ok"].sort_values("order")["part"]),
             "network": named["network"].get(asn, ""),
             **_dates(most, own, period),
-            **_beside(study, str(test), most, bool(named["is_domestic"].get(asn, False)), period),
+            **_beside(share_of, str(test), most, named["is_domestic"].get(asn, False), period),
         })  # fmt: skip
     return pd.DataFrame(rows, columns=list(TABLES["messaging_verdicts"].columns))
 
@@ -222,12 +224,16 @@ def _dates(most: pd.Series, own: pd.DataFrame, period: Period) -> dict[str, str]
 
 
 def _beside(
-    study: MessagingStudy, test: str, most: pd.Series, is_domestic: bool, period: Period
+    share_of: Callable[[str, pd.Timestamp, pd.Timestamp], float],
+    test: str,
+    most: pd.Series,
+    is_domestic: bool,
+    period: Period,
 ) -> dict[str, Any]:
     """What the same weeks show elsewhere, and what follows for a test that fails here."""
     since = pd.Timestamp(most["blocked_from"] or period.since)
     until = pd.Timestamp(most["blocked_until"] or period.last_day)
-    share = study.elsewhere.typical_share(test, since, until)
+    share = share_of(test, since, until)
     has_control = not np.isnan(share)
     control = "countries" if has_control else "networks"
     failing = most["blocked_session_count"]
