@@ -6,6 +6,7 @@ whatever is counted by site, network, report or day finds its places once.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from analysis.verdicts.sessions import CLASSES
 
 Ints = NDArray[np.int64]
+#: What is kept for as long as the sessions are, in four bytes where they are enough.
+Places = NDArray[np.signedinteger[Any]]
 Flags = NDArray[np.bool_]
 
 #: Places in ``CLASSES``.
@@ -56,8 +59,8 @@ class Layout:
     """
 
     rows: pd.DataFrame
-    cell: Ints
-    host: Ints
+    cell: Places
+    host: Places
 
     def numbers(self, name: str) -> Ints:
         """A column as whole numbers."""
@@ -79,25 +82,26 @@ class Layout:
     def operator_count(self) -> int:
         return int(self.rows["operator"].max()) + 1 if len(self.rows) else 1
 
-    @cached_property
-    def of_site(self) -> Ints:
-        return self.numbers("domain")
+    @property
+    def of_site(self) -> Places:
+        site: Places = self.rows["domain"].to_numpy()
+        return site
 
     @cached_property
-    def of_site_and_operator(self) -> Ints:
-        return self.of_site * self.operator_count + self.numbers("operator")
+    def of_site_and_operator(self) -> Places:
+        return _small(self.numbers("domain") * self.operator_count + self.numbers("operator"))
 
     @cached_property
-    def of_version(self) -> Ints:
+    def of_version(self) -> Places:
         """The site and the version of the probe."""
-        return _number(self.of_site, self.numbers("software"))
+        return _number(self.numbers("domain"), self.numbers("software"))
 
     @cached_property
-    def of_version_and_operator(self) -> Ints:
-        return _number(self.of_version, self.numbers("operator"))
+    def of_version_and_operator(self) -> Places:
+        return _number(self.of_version.astype(np.int64), self.numbers("operator"))
 
     @cached_property
-    def of_report(self) -> Ints:
+    def of_report(self) -> Places:
         """The report, on its network."""
         return _number(self.numbers("network"), self.numbers("session"))
 
@@ -113,17 +117,17 @@ class Layout:
         return int(self.day_number.max(initial=0)) + FURTHEST + 1
 
     @cached_property
-    def day_number(self) -> Ints:
+    def day_number(self) -> Places:
         day = self.rows["day"].to_numpy().astype("datetime64[D]")
         first = day.min() - np.timedelta64(FURTHEST) if len(day) else 0
-        return (day - first).astype(np.int64)
+        return (day - first).astype(np.int32)
 
-    def days_of(self, thing: Ints) -> Ints:
+    def days_of(self, thing: Places) -> Places:
         """The place of each row on a line on which the days of things follow each other."""
-        return thing * self.width + self.day_number
+        return _small(thing.astype(np.int64) * self.width + self.day_number)
 
     @cached_property
-    def host_of_row(self) -> Ints:
+    def host_of_row(self) -> Places:
         return self.host[self.of_site]
 
     @cached_property
@@ -135,21 +139,22 @@ class Layout:
     def route_days(self) -> "Line":
         """The days of each hosting network on each network."""
         network = self.numbers("network")
-        return Line.of(self.days_of(self.host_of_row * (network.max(initial=0) + 1) + network))
+        route = self.host_of_row.astype(np.int64) * (network.max(initial=0) + 1) + network
+        return Line.of(self.days_of(route))
 
 
 @dataclass(frozen=True)
 class Line:
     """Places of rows on a line, and the rows in the order of their places."""
 
-    place: Ints
-    order: Ints
+    place: Places
+    order: Places
 
     @classmethod
-    def of(cls, place: Ints) -> "Line":
-        return cls(place, np.argsort(place, kind="stable"))
+    def of(cls, place: Places) -> "Line":
+        return cls(place, _small(np.argsort(place, kind="stable")))
 
-    def ordered(self, is_member: Flags) -> Ints:
+    def ordered(self, is_member: Flags) -> Places:
         """The places of some rows, in order."""
         return self.place[self.order[is_member[self.order]]]
 
@@ -208,7 +213,7 @@ class SessionColumns:
         # Of one cell there are few sessions, so that all of a touched one are compared.
         of_moved = _number_pairs(layout.find_cells(moved), moved["session"].to_numpy(np.int64))
         rows = np.flatnonzero(np.isin(layout.cell, np.unique(layout.find_cells(moved))))
-        of_row = _number_pairs(layout.cell[rows], layout.numbers("session")[rows])
+        of_row = _number_pairs(layout.cell[rows].astype(np.int64), layout.numbers("session")[rows])
         order = np.argsort(of_row)
         at = rows[order[np.searchsorted(of_row, of_moved, sorter=order)]]
         state, kind, is_dns = self.state.copy(), self.kind.copy(), self.is_dns.copy()
@@ -228,9 +233,10 @@ def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     is_first = np.ones(len(rows), bool)
     is_first[1:] = (domain[1:] != domain[:-1]) | (asn[1:] != asn[:-1])
     hosts = connection.execute(_HOSTS).df()
-    host = np.zeros(int(max(domain.max(initial=-1), hosts["domain"].max())) + 1, np.int64)
-    host[hosts["domain"]] = hosts["host"]
-    layout = Layout(rows, np.cumsum(is_first) - 1, host)
+    codes = hosts["domain"].to_numpy()
+    host = np.zeros(max(domain.max(initial=-1), codes.max(initial=-1)) + 1, np.int32)
+    host[codes] = hosts["host"]
+    layout = Layout(rows, _small(np.cumsum(is_first) - 1), host)
     everything = np.ones(len(rows), bool)
     return _hear(
         connection, SessionColumns(layout, state, kind, is_dns.astype(bool), everything, everything)
@@ -265,7 +271,12 @@ def _number_pairs(first: Ints, second: Ints) -> Ints:
     return pairs
 
 
-def _number(first: Ints, second: Ints) -> Ints:
+def _number(first: Ints, second: Ints) -> Places:
     """The same number, from 0, for the same pair."""
     number, _ = pd.factorize(_number_pairs(first, second))
-    return number.astype(np.int64)
+    return _small(number)
+
+
+def _small(numbers: Ints) -> Places:
+    """The same numbers in four bytes, where these hold them."""
+    return numbers.astype(np.int32) if numbers.max(initial=0) < 2**31 else numbers

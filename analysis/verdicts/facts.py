@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.verdicts.columns import BLOCKED, DOWN, NONE, Line, SessionColumns
+from analysis.verdicts.columns import BLOCKED, DOWN, NONE, Line, Places, SessionColumns
 from analysis.verdicts.series import Series
 
 Floats = NDArray[np.float64]
@@ -22,7 +22,7 @@ class Groups:
         sessions: the sessions counted in each group.
     """
 
-    of_row: NDArray[np.int64]
+    of_row: Places
     sessions: Floats
 
     def count(self, is_member: NDArray[np.bool_]) -> Floats:
@@ -44,13 +44,13 @@ class Days:
         width: how many places a thing has.
     """
 
-    of_row: NDArray[np.int64]
-    counted: NDArray[np.int64]
+    of_row: Places
+    counted: Places
     width: int
 
     def sums_around(
         self, hits: NDArray[np.bool_], out: NDArray[np.bool_],
-        places: Iterable[NDArray[np.int64]], near: int,
+        places: Iterable[Places], near: int,
     ) -> Iterator[tuple[Floats, Floats]]:  # fmt: skip
         """For each of ``places``: the hits on the days around them, and the sessions.
 
@@ -63,7 +63,7 @@ class Days:
             yield _count_around(failed, place, near), tested
 
 
-def _count_around(ordered: NDArray[np.int64], place: NDArray[np.int64], near: int) -> Floats:
+def _count_around(ordered: Places, place: Places, near: int) -> Floats:
     first = np.searchsorted(ordered, place - near, side="left")
     end = np.searchsorted(ordered, place + near, side="right")
     return (end - first).astype(np.float64)
@@ -131,7 +131,7 @@ def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) 
         "teaches": np.concatenate([is_domestic[told] & (state[told] != DOWN), is_tested[stray]]),
     })  # fmt: skip
 
-    def count(group: NDArray[np.int64], members: NDArray[np.bool_]) -> Groups:
+    def count(group: Places, members: NDArray[np.bool_]) -> Groups:
         size = int(group.max(initial=-1)) + 1
         return Groups(group[at], np.bincount(group[members], minlength=size).astype(np.float64))
 
