@@ -22,7 +22,7 @@ from analysis.outcomes.moved import Base, find_moved, move_features, move_outcom
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
-from analysis.store.kept_tables import KeptTables
+from analysis.store.kept_tables import KeptTables, drop_made, read_made
 from analysis.temporary_folders import TemporaryFolder
 from analysis.verdicts.columns import SessionColumns, read_sessions
 from analysis.verdicts.expectation import Expectation, learn_expectation
@@ -48,13 +48,8 @@ _NUMBERS: Mapping[Stage, tuple[str, ...]] = {
     for stage in STAGES
 }
 
-# What a judgement leaves in its connection; other views say how things are read, not what.
-_TEMPORARY = """
-SELECT 'TABLE', table_name FROM duckdb_tables() WHERE database_name = 'temp'
-UNION ALL
-SELECT 'VIEW', view_name FROM duckdb_views()
-WHERE database_name = 'temp' AND view_name IN ('features', 'outcomes', 'seen')
-"""
+# What a judgement leaves in its connection besides tables; other views say how things are read.
+_MOVED_VIEWS = {("VIEW", name) for name in ("features", "outcomes", "seen")}
 
 #: Listed sites, each with an access network.
 Pairs = frozenset[tuple[str, int]]
@@ -100,8 +95,8 @@ class _Judge:
 
     def _forget(self) -> None:
         """Let the connection hold nothing of an earlier judgement."""
-        for kind, name in self.connection.execute(_TEMPORARY).fetchall():
-            self.connection.execute(f"DROP {kind} temp.{name}")
+        made = read_made(self.connection)
+        drop_made(self.connection, [o for o in made if o[0] == "TABLE" or o in _MOVED_VIEWS])
 
     def _read_again(self, thresholds: Thresholds) -> object:
         """What came of the outcomes by other numbers; 0 where it is the same as in the base."""

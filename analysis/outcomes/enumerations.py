@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from analysis.hosts import SPECIAL_KINDS, registrable_domain
 from analysis.observations.schema import MATCH_VALUES
+from analysis.outcomes.macros import create_tables, create_type
 
 _HOSTS = """
 SELECT DISTINCT host FROM (SELECT unnest([domain, http_host, redirect_host]) AS host
@@ -47,7 +48,6 @@ _VALUES = {
 }
 
 _SITES = """
-CREATE OR REPLACE TEMP TABLE sites AS
 SELECT host::host_name AS host, registrable_domain::site_name AS registrable_domain
 FROM hosts_at_hand
 """
@@ -65,10 +65,10 @@ def create_enumerations(connection: duckdb.DuckDBPyConnection) -> None:
     rows = pa.table({name: pa.array(texts, pa.string()) for name, texts in columns.items()})
     connection.register("hosts_at_hand", rows)
     create_text_enumerations(connection, _NAMES)
-    connection.execute(_SITES)
+    create_tables(connection, {"sites": _SITES}, {})
     connection.unregister("hosts_at_hand")
     for name, values in _VALUES.items():
-        connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM {values}")
+        create_type(connection, name, str(values))
 
 
 def create_text_enumerations(
@@ -77,4 +77,4 @@ def create_text_enumerations(
     """A type for each name, of the texts that a query gives as ``name``."""
     for name, query in names.items():
         distinct = f"SELECT DISTINCT name FROM ({query}) WHERE name IS NOT NULL ORDER BY name"
-        connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM ({distinct})")
+        create_type(connection, name, f"({distinct})")

@@ -6,7 +6,7 @@ measurements, and takes some of them back.
 
 import duckdb
 
-from analysis.outcomes.macros import create_tables
+from analysis.outcomes.macros import create_tables, drop_tables
 from analysis.outcomes.thresholds import Thresholds
 
 #: Steps over ``first_reading``, in order.
@@ -89,6 +89,5 @@ def add_guards(
         is_kept: leaves the large ones among the tables too, which other numbers ask again.
     """
     create_tables(connection, BROKEN_SESSIONS, vars(thresholds), is_filled=is_pooled)
-    for name in _LARGE:
-        if not is_kept:
-            connection.execute(f"DROP TABLE {name}")
+    if not is_kept:
+        drop_tables(connection, *_LARGE)

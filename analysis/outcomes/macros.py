@@ -13,6 +13,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from analysis.store.kept_tables import drop_made, note_made
+
 # Failures are OONI's words (ooni/spec df-007), and those of ooniprobe 2.
 _FAILURES = {
     "is_reset": (
@@ -151,6 +153,18 @@ def create_tables(
         for name, query in steps.items():
             named = {key: exact(parameters[key]) for key in re.findall(r"\$(\w+)", query)}
             connection.execute(f"CREATE OR REPLACE {place}{name} AS {query} {filling}", named)
+    note_made(connection, *(("KEPT" if catalog else "TABLE", name) for name in steps))
+
+
+def drop_tables(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Drop temporary tables that nobody reads any more."""
+    drop_made(connection, [("TABLE", name) for name in names])
+
+
+def create_type(connection: duckdb.DuckDBPyConnection, name: str, values: str) -> None:
+    """Make an enumeration of a list of values, or of a query's, in the place of the one before."""
+    connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM {values}")
+    note_made(connection, ("TYPE", name))
 
 
 @contextmanager
@@ -206,6 +220,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, steps: Mapping[str, str]
     """Make one temporary view of each step, in order: name of the view → its query."""
     for name, query in steps.items():
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
+    note_made(connection, *(("VIEW", name) for name in steps))
 
 
 def keep_table(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:

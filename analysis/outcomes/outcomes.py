@@ -8,10 +8,11 @@ import duckdb
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import add_features
 from analysis.outcomes.guards import add_guards
-from analysis.outcomes.macros import create_tables, create_views
+from analysis.outcomes.macros import create_tables, create_type, create_views, drop_tables
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import LAYERS, RULES, Rule, RuleError, check_rules, rules_of
 from analysis.outcomes.thresholds import Thresholds
+from analysis.store.kept_tables import note_made
 
 _LAYER_OUTCOMES = """
 SELECT f.*,
@@ -128,7 +129,7 @@ def apply_rules(
     except duckdb.Error:
         _check_conditions(connection, rules_of("session", rules), f"({_GUARDED})")
         raise
-    connection.execute("DROP TABLE first_reading")
+    drop_tables(connection, "first_reading")
 
 
 def layer_views(rules: tuple[Rule, ...]) -> dict[str, str]:
@@ -194,10 +195,10 @@ def _add_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...]) -
         "mechanism_name": sorted({rule.mechanism for rule in rules}),
         "reason_name": sorted({rule.set_aside for rule in rules}),
     }
-    connection.execute("DROP TABLE IF EXISTS temp.rules")  # it depends on the types
+    drop_tables(connection, "rules")  # it depends on the types
     for name, texts in values.items():
         listed = ", ".join(f"'{text}'" for text in texts)
-        connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM ({listed})")
+        create_type(connection, name, f"({listed})")
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE rules (rule_id rule_name, class class_name, "
         "mechanism mechanism_name, evidence evidence_name, is_artefact BOOLEAN, "
@@ -213,3 +214,4 @@ def _add_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...]) -
     # one statement: a row each would take longer than to judge a small study
     rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * len(values_of))
     connection.execute(f"INSERT INTO rules VALUES {rows}", list(chain(*values_of)))
+    note_made(connection, ("TABLE", "rules"))

@@ -27,6 +27,10 @@ _SUFFIX = ".duckdb"
 #: What all files of a folder may take; a year of a country takes some 0.4 GB.
 MOST_BYTES = 4_000_000_000
 _IN_USE = 3600  # seconds after its last use for which a file is left alone
+#: A variable of a connection, and a table of each file: what was made there.
+_NOTES = "made"
+#: TABLE, TYPE or VIEW, of what is temporary, or KEPT, of a table in a file; and its name.
+Made = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,9 @@ class KeptTables:
             connection: holds all that ``make`` reads.
             stage: its name.
             made_from: what the tables depend on besides the observations, as JSON can say it.
-            make: makes the tables; large ones in the catalog that it is handed, the others as
-                temporary ones, with their types. Views are the caller's.
+            make: makes the tables, and notes them (``note_made``); large ones in the catalog that
+                it is handed, the others as temporary ones, with their types. Views are the
+                caller's.
 
         Returns:
             Whether they were made now.
@@ -123,24 +128,58 @@ class KeptTables:
         raise SourceError(f"there is no room for the tables of a stage: {why}")
 
 
+def note_made(connection: duckdb.DuckDBPyConnection, *made: Made) -> None:
+    """Note that something was made in a connection.
+
+    DuckDB can say what tables there are, but it writes out every enumeration in each of them first:
+    seconds, where sessions are enumerated.
+    """
+    _set_made(connection, list(dict.fromkeys([*read_made(connection), *made])))
+
+
+def read_made(connection: duckdb.DuckDBPyConnection) -> list[Made]:
+    """What was made in a connection, and has not been dropped, in order."""
+    ((noted,),) = connection.execute(f"SELECT getvariable('{_NOTES}')").fetchall()
+    return [tuple(one.split(" ", 1)) for one in noted or []]
+
+
+def drop_made(connection: duckdb.DuckDBPyConnection, made: Sequence[Made]) -> None:
+    """Drop some of what was made in a connection as temporary: tables before their types."""
+    for kind, name in sorted(made):
+        connection.execute(f"DROP {kind} IF EXISTS temp.{name}")
+    _set_made(connection, [one for one in read_made(connection) if one not in made])
+
+
+def _set_made(connection: duckdb.DuckDBPyConnection, made: Sequence[Made]) -> None:
+    noted = ", ".join(f"'{kind} {name}'" for kind, name in made)
+    connection.execute(f"SET VARIABLE {_NOTES} = [{noted}]::VARCHAR[]")
+
+
 def _write(
     connection: duckdb.DuckDBPyConnection, path: Path, catalog: str, make: Callable[[str], None]
 ) -> None:
     """Write what ``make`` leaves in a connection into a file, and take it out of the connection."""
     _attach(connection, path, catalog, "READ_WRITE")
+    before = read_made(connection)
+    _set_made(connection, [])
     try:
-        before = _temporary(connection)
         with _looking_into(connection, catalog):  # nothing of another version is seen
             make(catalog)
-        for kind, name, _ in sorted(_temporary(connection) - before):
+        made = read_made(connection)
+        for kind, name in sorted(made, reverse=True):  # types first
             if kind == "TYPE":
                 values = f"SELECT unnest(enum_range(NULL::{name}))::VARCHAR"
                 connection.execute(f"CREATE TYPE {catalog}.{name} AS ENUM ({values})")
             elif kind == "TABLE":
-                connection.execute(f"CREATE TABLE {catalog}.{name} AS FROM {name}")
+                connection.execute(f"CREATE TABLE {catalog}.{name} AS FROM temp.{name}")
+        rows = ", ".join(f"('{kind}', '{name}')" for kind, name in made if kind != "VIEW")
+        connection.execute(f"CREATE TABLE {catalog}.{_NOTES} (kind VARCHAR, name VARCHAR)")
+        connection.execute(f"INSERT INTO {catalog}.{_NOTES} VALUES {rows}")
         connection.execute(f"CHECKPOINT {catalog}")
     finally:
         connection.execute(f"DETACH {catalog}")
+        temporary = [one for one in read_made(connection) if one[0] != "KEPT"]
+        _set_made(connection, list(dict.fromkeys([*before, *temporary])))
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, catalog: str, options: str) -> None:
@@ -158,31 +197,13 @@ def _catalogs(connection: duckdb.DuckDBPyConnection) -> set[str]:
     return {name for (name,) in rows}
 
 
-_MADE = """
-SELECT 'TABLE', table_name, table_oid FROM duckdb_tables() WHERE database_name = $catalog
-UNION ALL
-SELECT 'TYPE', type_name, type_oid FROM duckdb_types()
-WHERE database_name = $catalog AND logical_type = 'ENUM' AND type_name <> 'enum'
-"""
-_VIEWS = "SELECT view_name FROM duckdb_views() WHERE database_name = 'temp' AND NOT internal"
-
-
-def _temporary(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str, int]]:
-    """Kind, name and number of what is temporary; what is replaced has another number."""
-    return set(connection.execute(_MADE, {"catalog": "temp"}).fetchall())
-
-
 def _prefer(connection: duckdb.DuckDBPyConnection, catalog: str) -> None:
     """Let the names of a stage's tables mean those of this catalog."""
     others = _other_stages(_search_path(connection), catalog)
     _set_search_path(connection, [*others, f"{catalog}.main"])
-    kept = connection.execute(_MADE, {"catalog": catalog}).fetchall()
-    hiding = {(kind, name) for kind, name, _ in _temporary(connection)}
-    hiding |= {("VIEW", name) for (name,) in connection.execute(_VIEWS).fetchall()}
-    names = {name for _, name, _ in kept}
-    for kind, name in sorted(hiding):  # tables first: they hold on to their types
-        if name in names:
-            connection.execute(f"DROP {kind} temp.{name}")
+    kept = connection.execute(f"SELECT name FROM {catalog}.{_NOTES}").fetchall()
+    names = {name for (name,) in kept}
+    drop_made(connection, [one for one in read_made(connection) if one[1] in names])
 
 
 @contextmanager

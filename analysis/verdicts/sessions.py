@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analysis.outcomes.macros import create_tables, create_views, keep_table
+from analysis.outcomes.macros import create_tables, create_type, create_views, keep_table
 from analysis.outcomes.thresholds import Thresholds
 
 #: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``
@@ -180,8 +180,8 @@ def add_sessions(
     """
     domestic = sorted(map(int, domestic_asns))
     keep_table(connection, "domestic_resolvers", pa.table({"asn": pa.array(domestic, pa.uint32())}))
-    connection.execute(f"CREATE OR REPLACE TEMP TYPE session_class AS ENUM {CLASSES}")
-    connection.execute(f"CREATE OR REPLACE TEMP TYPE failure_kind AS ENUM {KINDS}")
+    create_type(connection, "session_class", str(CLASSES))
+    create_type(connection, "failure_kind", str(KINDS))
     create_views(connection, _MEASUREMENT_VIEWS)
     create_tables(connection, {"sessions": _SESSIONS}, {}, catalog=catalog)
     hear_sessions(connection, thresholds)
