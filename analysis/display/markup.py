@@ -5,6 +5,7 @@ control and reordering characters are written out before, so that none can act.
 """
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -62,10 +63,17 @@ def macros(template: str, lang: Language = ENGLISH) -> Any:
     return make_environment(lang=lang).get_template(template).module
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
+def read_css(path: Path) -> str:
+    """A style sheet without comments and indents: a report of thousands of pages has it in each."""
+    rules = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    rules = re.sub(r"\s*\n\s*", "\n", rules).strip()
+    return re.sub(r"(?<=[;:,{]) | (?=[{}])", "", rules) + "\n"
+
+
 def stylesheet() -> str:
     """How tables, findings, matrices and lists look, on a page as in a notebook."""
-    return (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return read_css(TEMPLATES / "style.css")
 
 
 def notebook_style() -> Markup:

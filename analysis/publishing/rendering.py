@@ -162,7 +162,7 @@ def stylesheet(code: str = "en", fonts: str = "") -> Markup:
         code: of the language.
         fonts: where its font lies, for pages that share it; by default it is embedded.
     """
-    rules = markup.stylesheet() + (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    rules = markup.stylesheet() + markup.read_css(TEMPLATES / "style.css")
     return Markup("\n").join([font_faces(code, fonts), Markup(rules)])
 
 

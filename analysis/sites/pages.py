@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.display.markup import make_environment
+from analysis.display.markup import make_environment, read_css
 from analysis.drafting.shown import show_decision
 from analysis.findings.decided import read_decided
 from analysis.hosts import site_anchor, site_file
@@ -60,10 +60,9 @@ def make_pages(tables: str | Path, setting: Setting, lang: Language) -> Iterator
         yield SitePage(f"sites/{site_file(record.site.domain)}", name, content)
 
 
-@lru_cache(maxsize=1)
 def stylesheet() -> str:
     """How the pages of sites look, besides what all pages have."""
-    return (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    return read_css(TEMPLATES / "style.css")
 
 
 @lru_cache(maxsize=8)
