@@ -8,11 +8,16 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag
 
+import pandas as pd
 import pytest
+from pypdf import PdfReader
+
+from analysis.hosts import site_file
 
 pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
 
@@ -24,6 +29,7 @@ FLAGS = [
 #: The others look at what is there: the same at any width, as long as no style hides it at some.
 OF_THE_LAYOUT = ["color-contrast", "scrollable-region-focusable", "target-size"]
 NARROW = r"@media[^{]*width[^{]*\{(?:[^{}]*\{[^{}]*\})*"
+_ONE_SHEET = 7  # networks
 A4_WIDTH = 673  # CSS pixels between the printed page's margins
 A4_HEIGHT = 1001  # the widest tables are printed across
 OVERHANG = f"""
@@ -66,12 +72,22 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def pages(published_report: Path) -> list[Path]:
+def full_site(published_report: Path) -> str:
+    """The page of a site that is listed once on each of as many networks as one sheet holds."""
+    stretches = pd.read_csv(published_report / "tables" / "blocked_site_networks.csv")
+    counts = stretches.groupby("domain")["probe_asn"].agg(["size", "nunique"])
+    full = counts[(counts["size"] == _ONE_SHEET) & (counts["nunique"] == _ONE_SHEET)]
+    return site_file(str(full.index[0]))
+
+
+@pytest.fixture(scope="module")
+def pages(published_report: Path, full_site: str) -> list[Path]:
     found = []
     for folder in (published_report, published_report / "km"):
         found += sorted(folder.glob("*.html"))
         of_sites = sorted(folder.glob("sites/*-*.html"), key=lambda page: page.stat().st_size)
         found += [*folder.glob("sites/index.html"), *of_sites[:1], *of_sites[-1:]]
+        found += [folder / "sites" / full_site]
     assert (published_report / "index.html") in found
     return found
 
@@ -82,8 +98,10 @@ def _open(browser: Any, page: Path, width: int, **options: Any) -> tuple[Any, li
     context.set_offline(True)
     tab = context.new_page()
     noise: list[str] = []
-    # pages of sites share the font of their language
-    inside = (page.parent.as_uri(), (page.parent.parent / "fonts").as_uri())
+    # pages of sites share the font of their language; where they link to their twin in another,
+    # its name is written in that one's
+    fonts = (page.parent.parent / folder / "fonts" for folder in (".", "km"))
+    inside = (page.parent.as_uri(), *(folder.resolve().as_uri() for folder in fonts))
     tab.on("request", lambda request: noise.append(request.url)
            if not request.url.startswith((*inside, "data:")) else None)  # fmt: skip
     tab.on("console", lambda message: noise.append(f"{message.type}: {message.text}"))
@@ -200,6 +218,18 @@ def test_pages_are_whole_on_paper(visits: dict[Path, Visit], subtests: pytest.Su
             assert visit.hidden_rows == 0
             assert not visit.shown_on_paper
             assert visit.pdf.startswith(b"%PDF")
+
+
+def test_a_sheet_holds_a_site_and_four_the_findings(
+    visits: dict[Path, Visit], full_site: str
+) -> None:
+    """In each language."""
+    sheets = [
+        (page.name, len(PdfReader(BytesIO(visit.pdf)).pages))
+        for page, visit in visits.items()
+        if page.name == full_site or (page.name == "index.html" and page.parent.name != "sites")
+    ]
+    assert sorted(sheets) == sorted([("index.html", 4), (full_site, 1)] * 2)
 
 
 def test_links_lead_somewhere(visits: dict[Path, Visit]) -> None:

@@ -28,6 +28,7 @@ from analysis.vocabulary import LISTED, MATRIX_STATES, VALUES, State, value_word
 _CLASSES: dict[Kind, str] = {
     **{kind: kind for kind in ("list", "text", "state")},
     **dict.fromkeys(("number", "share"), "number"),
+    "asn": "network",
 }
 #: Columns that fit a page upright, and across; notes beside many need the latter sooner.
 _UPRIGHT, _ACROSS, _ACROSS_WITH_NOTES = 8, 11, 8
