@@ -101,28 +101,24 @@ TABLES = {
             "domain registrable_domain category_code is_local? status reason measurement_count# "
             "session_count# network_count# page",
         ),
-        _table(
-            "set_aside",
-            "domain",
-            "domain reason measurement_count# anomaly_count# networks note",
-        ),
-        _table(
-            "semesters",
-            "period",
-            "period since@ until@ measurement_count# domain_count# network_count# "
-            "operator_count# blocked_domain_count# blocked_local_domain_count#",
-        ),
-        _table(
-            "semester_changes",
-            "domain",
-            "domain is_local? change first_state second_state first_measurement_count# "
-            "second_measurement_count# matched_networks note",
-        ),
-        _table(
-            "network_changes",
-            "probe_asn",
-            "probe_asn! network first_measurement_count# second_measurement_count# change",
-        ),
+        # what the rules rest on, in the order of the page that shows the first rows
+        _table("answers", "", "resolver_asn! address quarter@ name_count# dead_name_count# "
+               "live_name_count# dead_session_count# live_session_count# measurement_count# "
+               "is_in_control? is_proven? is_public? profile"),
+        _table("private_answers", "", "probe_asn! resolver_asn! address name_count# "
+               "given_session_count# open_session_count# is_local_filter?"),
+        _table("pages", "", "probe_asn! title name_count# reached_elsewhere_count# network_count# "
+               "scattered_share% showing_share% measurement_count# is_blockpage?"),
+        _table("set_aside", "domain", "domain reason measurement_count# anomaly_count# networks "
+               "note"),
+        _table("semesters", "period", "period since@ until@ measurement_count# domain_count# "
+               "network_count# operator_count# blocked_domain_count# "
+               "blocked_local_domain_count#"),
+        _table("semester_changes", "domain", "domain is_local? change first_state second_state "
+               "first_measurement_count# second_measurement_count# matched_networks "
+               "note"),
+        _table("network_changes", "probe_asn", "probe_asn! network first_measurement_count# "
+               "second_measurement_count# change"),
         _table(
             "networks",
             "probe_asn",
@@ -226,7 +222,7 @@ TABLES = {
             "domain probe_cc state network_count# blocked_network_count# mechanisms is_common?",
         ),
     )
-}
+}  # fmt: skip
 
 #: Tables that are of no report.
 OF_NO_REPORT = frozenset({
@@ -240,7 +236,8 @@ WRITTEN_BY: Mapping[str, str] = {
     name: notebook
     for notebook, names in {
         "1-ingestion": "ingestion_ledger objects_not_read measurements_by_month",
-        "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals networks",
+        "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals networks "
+        "answers private_answers pages",
         "3-semester-comparison": "semesters semester_changes network_changes",
         "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories "
         "findings",

@@ -174,10 +174,10 @@ def show_indicators(study: Study, indicators: pd.DataFrame) -> None:
         study: whose parameters say what the project's own is.
         indicators: the contract's ``indicators``.
     """
-    is_quarter = indicators["period"].str.contains("Q")
     for scope, whose in (("country", "of the country"), ("project", "of the project")):
         of = indicators[indicators["scope"] == scope].drop(columns=["scope", "since", "until"])
         if len(of):
+            is_quarter = of["period"].str.contains("Q")
             ordered = pd.concat([of[is_quarter], of[~is_quarter]])
             show_table(
                 ordered, caption=f"Indicators {whose}, by quarter and by month",
