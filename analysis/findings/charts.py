@@ -268,7 +268,7 @@ def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
         caption="Intervals and the tests around them",
         note="Chance: at most this share of pairs that nobody blocks would look so; empty where a "
         "mark of blocking decides. blocking_intervals.csv has the moments of all edges.",
-        fold_after=20,
+        fold_after=16,
         file="blocking_intervals.csv",
         networks=study.network_names(),
     )
