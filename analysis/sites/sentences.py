@@ -49,7 +49,7 @@ def _name_and_number(name: str, number: str) -> Markup:
     name = elided(visible(name))
     if not name or name == number:
         return Markup("<bdi>{}</bdi>").format(number)
-    return Markup("<bdi>{}</bdi>&nbsp;<small>({})</small>").format(name, number)
+    return Markup("<bdi>{}</bdi> <small>({})</small>").format(name, number)
 
 
 def state_words(lang: Language, cell: Row) -> Markup:
