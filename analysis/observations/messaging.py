@@ -14,7 +14,8 @@ from analysis.observations.flags import Received
 from analysis.observations.messaging_endpoints import list_endpoints
 from analysis.observations.messaging_flags import flag
 from analysis.observations.messaging_messages import Keys, MessagingMeasurement
-from analysis.observations.values import TEXT_LIMIT, clip_text
+from analysis.observations.schema import PROBE
+from analysis.observations.values import TEXT_LIMIT
 
 #: Raised when a column is added, dropped or changes meaning: older files are then read again.
 MESSAGING_VERSION = 1
@@ -30,17 +31,7 @@ MESSAGING = pa.schema([
     # identity
     ("report_id", pa.string()),  # "" where the probe could not open a report
     ("test_name", pa.string()),
-    ("measurement_start_time", pa.timestamp("s")),  # UTC
-    ("line_number", pa.uint32()),  # in the archive object, from 1
-    # who measured, on what network
-    ("probe_cc", pa.string()),
-    ("probe_asn", pa.uint32()),  # 0: unknown
-    ("probe_network_name", pa.string()),
-    ("resolver_asn", pa.uint32()),  # 0: unknown
-    ("software_name", pa.string()),
-    ("software_version", pa.string()),
-    ("test_version", pa.string()),
-    ("platform", pa.string()),
+    *PROBE,
     # what was tried; empty where the test did not come to an end
     ("endpoints", pa.list_(_ENDPOINT)),
     # the probe's own summary keys, as text, a record
@@ -73,16 +64,7 @@ def observe(
     return (
         read.report_id or "",
         test_name,
-        started,
-        line_number,
-        country,
-        probe_asn,
-        clip_text(read.probe_network_name),
-        observation.lenient_asn(read.resolver_asn),
-        clip_text(read.software_name),
-        clip_text(read.software_version),
-        clip_text(read.test_version),
-        clip_text(read.annotations.platform) if read.annotations else None,
+        *observation.probe_columns(read, line_number, started, country, probe_asn),
         list_endpoints(test_name, keys) if keys else [],
         _sum_up(keys) if keys else [],
         is_anomaly,

@@ -201,16 +201,7 @@ def observe(
     return (
         read.report_id or "",
         url,
-        started,
-        line_number,
-        country,
-        probe_asn,
-        clip_text(read.probe_network_name),
-        lenient_asn(read.resolver_asn),
-        clip_text(read.software_name),
-        clip_text(read.software_version),
-        clip_text(read.test_version),
-        clip_text(read.annotations.platform) if read.annotations else None,
+        *probe_columns(read, line_number, started, country, probe_asn),
         read_run_link(read.annotations.ooni_run_link_id) if read.annotations else None,
         dns.host,
         url[:8].lower() == "https://",
@@ -239,6 +230,24 @@ def observe(
         flags.is_anomaly,
         None if fingerprints.is_empty else flags.is_confirmed,
         flags.is_failure,
+    )
+
+
+def probe_columns(
+    read: Measurement, line_number: int, started: int, country: str, probe_asn: int
+) -> tuple[Any, ...]:
+    """The columns of ``schema.PROBE``, of what :func:`check` returns."""
+    return (
+        started,
+        line_number,
+        country,
+        probe_asn,
+        clip_text(read.probe_network_name),
+        lenient_asn(read.resolver_asn),
+        clip_text(read.software_name),
+        clip_text(read.software_version),
+        clip_text(read.test_version),
+        clip_text(read.annotations.platform) if read.annotations else None,
     )
 
 

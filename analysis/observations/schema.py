@@ -54,22 +54,27 @@ _HANDSHAKE = pa.struct(
     ]
 )
 
+#: When a measurement was made, by whom, on what network: the same of every test.
+PROBE = [
+    ("measurement_start_time", pa.timestamp("s")),  # UTC
+    ("line_number", pa.uint32()),  # in the archive object, from 1
+    # who measured, on what network
+    ("probe_cc", pa.string()),
+    ("probe_asn", pa.uint32()),  # 0: unknown
+    ("probe_network_name", pa.string()),
+    ("resolver_asn", pa.uint32()),  # 0: unknown
+    ("software_name", pa.string()),
+    ("software_version", pa.string()),
+    ("test_version", pa.string()),
+    ("platform", pa.string()),
+]
+
 OBSERVATION = pa.schema(
     [
         # identity
         ("report_id", pa.string()),  # "" where the probe could not open a report
         ("input", pa.string()),  # the URL as OONI has it
-        ("measurement_start_time", pa.timestamp("s")),  # UTC
-        ("line_number", pa.uint32()),  # in the archive object, from 1
-        # who measured, on what network
-        ("probe_cc", pa.string()),
-        ("probe_asn", pa.uint32()),  # 0: unknown
-        ("probe_network_name", pa.string()),
-        ("resolver_asn", pa.uint32()),  # 0: unknown
-        ("software_name", pa.string()),
-        ("software_version", pa.string()),
-        ("test_version", pa.string()),
-        ("platform", pa.string()),
+        *PROBE,
         ("run_link_id", pa.uint64()),  # the OONI Run link that was followed; null: none
         # what was measured
         ("domain", pa.string()),  # hosts.normalise(input); "" where there is no host name
