@@ -10,8 +10,8 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.display.series import draw_time_axis, marker
-from analysis.display.style import RULE, SOFT_INK, add_legend, new_canvas, short_label, styled
+from analysis.display.series import RESULTS, draw_time_axis, marker
+from analysis.display.style import RULE, SOFT_INK, add_legend, new_panels, short_label, styled
 from analysis.vocabulary import STATES
 
 _DAY_HOURS = 24
@@ -37,12 +37,11 @@ def hours_of_days(
         since, until: edges of the time axis, half-open.
     """
     panels = list(dict.fromkeys(sessions["panel"]))
-    figure, axes = new_canvas(title, footer, _PANEL * len(panels) + 0.5)
-    axes.remove()
-    every = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    figure, grid = new_panels(title, footer, _PANEL * len(panels) + 0.5, len(panels))
+    every = grid[:, 0]
     for place, (panel, one) in enumerate(zip(panels, every, strict=True)):
         _draw_panel(one, panel, sessions[sessions["panel"] == panel], windows.get(panel, ()))
-        draw_time_axis(one, pd.Timestamp(since), pd.Timestamp(until))
+        draw_time_axis(one, since, until)
         one.tick_params(length=0, labelbottom=place == len(panels) - 1)
     add_legend(every[-1], 2, 34, every[-1].get_lines()[:2])
     figure.is_dense = len(sessions) > 2_000  # type: ignore[attr-defined]
@@ -55,7 +54,7 @@ def _draw_panel(
     time = pd.to_datetime(sessions["time"])
     hour = time.dt.hour + time.dt.minute / 60
     day = mdates.date2num(time.dt.floor("D"))  # type: ignore[no-untyped-call]
-    for is_hit, state, words in ((True, "blocked", "failed"), (False, "ok", "reached")):
+    for is_hit, state, words in RESULTS:
         some = (sessions["is_hit"] == is_hit).to_numpy()
         look = {**marker(state), "markersize": 3.4}
         axes.plot(day[some], hour[some], **look, label=f"Session: {words}", clip_on=False)
@@ -80,9 +79,7 @@ def shares_here_and_elsewhere(
     """
     panels = list(dict.fromkeys(weeks["panel"]))
     rows = -(-len(panels) // 2)
-    figure, axes = new_canvas(title, footer, _SMALL * rows + 0.8)
-    axes.remove()
-    grid = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False)
+    figure, grid = new_panels(title, footer, _SMALL * rows + 0.8, rows, 2, sharey=True)
     for one, panel in zip(grid.ravel(), panels, strict=False):
         some = weeks[weeks["panel"] == panel].sort_values("week")
         at = mdates.date2num(pd.to_datetime(some["week"]) + pd.Timedelta(days=3))  # type: ignore[no-untyped-call]
@@ -93,7 +90,7 @@ def shares_here_and_elsewhere(
         one.set_title(short_label(panel, 40), loc="left", fontsize=9.5)
         one.set_ylim(0, 100)
         one.axhline(50, color=RULE, linewidth=0.5, zorder=0)
-        draw_time_axis(one, pd.Timestamp(since), pd.Timestamp(until))
+        draw_time_axis(one, since, until)
         months = max((until - since).days // 30, 1)
         one.xaxis.set_major_locator(mdates.MonthLocator(interval=max(1, -(-months // 5))))  # type: ignore[no-untyped-call]
         one.tick_params(length=0)

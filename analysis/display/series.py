@@ -10,7 +10,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.display.style import INK, RULE, SOFT_INK, add_legend, new_canvas, styled
+from analysis.display.style import INK, RULE, SOFT_INK, add_legend, new_canvas, new_panels, styled
 from analysis.vocabulary import LISTED, STATES
 
 #: Column → state whose mark stands for such a session, and the words beside its line.
@@ -20,6 +20,9 @@ CLASSES = {
     "down_session_count": ("down", "site down"),
     "ok_session_count": ("ok", "reachable"),
 }
+
+#: Whether a session failed → the state whose mark stands for it, and the word.
+RESULTS = ((True, "blocked", "failed"), (False, "ok", "reached"))
 
 
 @styled
@@ -46,7 +49,7 @@ def session_series(
                       stretch["blocked_until"] or until)  # fmt: skip
     for row, (column, (state, _)) in enumerate(CLASSES.items()):
         _draw_class(axes, row, days["day"], days[column], state)
-    draw_time_axis(axes, pd.Timestamp(since), pd.Timestamp(until))
+    draw_time_axis(axes, since, until)
     axes.set_yticks(range(len(CLASSES)), [f"Sessions: {words}" for _, words in CLASSES.values()])
     axes.set_ylim(len(CLASSES) - 0.5, -0.9)
     axes.tick_params(length=0)
@@ -92,10 +95,9 @@ def evidence_series(
         line: the e-value from which on a pair is listed.
         since, until: edges of the time axis, half-open.
     """
-    figure, axes = new_canvas(title, footer, 4.2)
-    axes.remove()
-    above, below = figure.subplots(2, sharex=True, height_ratios=[1, 1.2])
-    for is_hit, state, words in ((True, "blocked", "failed"), (False, "ok", "reached")):
+    figure, panels = new_panels(title, footer, 4.2, 2, height_ratios=[1, 1.2])
+    above, below = panels[:, 0]
+    for is_hit, state, words in RESULTS:
         some = sessions[sessions["is_hit"] == is_hit]
         at = mdates.date2num(pd.to_datetime(some["time"]))  # type: ignore[no-untyped-call]
         above.plot(
@@ -106,7 +108,7 @@ def evidence_series(
     above.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
     above.grid(axis="y")
     _draw_evidence(below, days, line)
-    draw_time_axis(below, pd.Timestamp(since), pd.Timestamp(until))
+    draw_time_axis(below, since, until)
     for each in (above, below):
         each.tick_params(length=0)
     add_legend(below, 3, 36, [*above.get_lines(), *below.get_lines()[1:]])
@@ -133,14 +135,14 @@ def _power_of_ten(exponent: float) -> str:
     return f"10{str(int(exponent)).translate(digits)}"
 
 
-def draw_time_axis(axes: Axes, start: pd.Timestamp, end: pd.Timestamp) -> None:
+def draw_time_axis(axes: Axes, since: date, until: date) -> None:
     """Months as ticks, from one day to the day before another."""
-    months = max((end - start).days // 30, 1)
+    months = max((until - since).days // 30, 1)
     every = max(1, -(-months // 12))
     axes.xaxis.set_major_locator(mdates.MonthLocator(interval=every))  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, place: _month(value, place)))
     axes.grid(axis="x")
-    axes.set_xlim(start, end)  # type: ignore[arg-type]
+    axes.set_xlim(pd.Timestamp(since), pd.Timestamp(until))  # type: ignore[arg-type]
 
 
 def _month(value: float, place: int | None) -> str:

@@ -17,6 +17,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
+from numpy.typing import NDArray
 
 from analysis.display.cells import network_number, number
 from analysis.languages.values import visible
@@ -120,6 +121,15 @@ def new_canvas(title: str, footer: str, height: float) -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     figure.is_dense = False  # type: ignore[attr-defined]
     return figure, axes
+
+
+def new_panels(
+    title: str, footer: str, height: float, rows: int, columns: int = 1, **options: Any
+) -> tuple[Figure, NDArray[Any]]:
+    """A figure of several axes, row by row, over one time; ``options`` are of ``subplots``."""
+    figure, axes = new_canvas(title, footer, height)
+    axes.remove()
+    return figure, figure.subplots(rows, columns, sharex=True, squeeze=False, **options)
 
 
 def empty_figure(title: str, footer: str) -> Figure:
