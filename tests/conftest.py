@@ -28,12 +28,12 @@ Command = Callable[..., tuple[int, str, str]]
 
 #: The modules that take longest, the longest first: one that began late would leave the other
 #: worker without work. The two reports that others wait for are made side by side.
-_LONGEST = ("test_end_to_end", "test_hostile_archive", "test_verdicts", "test_browser",
-            "test_survival", "test_watching", "test_publishing", "test_mutations",
-            "test_live_archive", "test_validation", "test_side_by_side", "test_baselines",
-            "test_hostile_input", "test_simulate", "test_notebooks", "test_scale_out",
-            "test_forging", "test_ingestion", "test_explaining", "test_judging",
-            "test_setup", "test_recipes")  # fmt: skip
+_LONGEST = ("test_end_to_end", "test_hostile_archive", "test_verdicts", "test_survival",
+            "test_baselines", "test_validation", "test_watching", "test_browser",
+            "test_scale_out", "test_publishing", "test_live_archive", "test_mutations",
+            "test_side_by_side", "test_simulate", "test_hostile_input", "test_forging",
+            "test_ingestion", "test_explaining", "test_setup", "test_notebooks",
+            "test_judging", "test_recipes")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -202,6 +202,21 @@ def demo_page():
     )  # fmt: skip
 
 
+def _make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that is made once: workers that run side by side share it, those that come later
+    wait.
+    """
+    root = factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / name
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            make(folder)
+            (folder / "made").touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def demo_report(
     tmp_path_factory: pytest.TempPathFactory, demo_notebooks: list[Path], demo_page
@@ -209,38 +224,38 @@ def demo_report(
     """The two notebooks as a published report."""
     from analysis.publishing.publishing import publish
 
-    out = tmp_path_factory.mktemp("reports") / "demo"
-    return publish(
-        demo_notebooks, {"country": "Nowhere", "floor_sessions": 5}, out, demo_page,
-        {"parameters": {"source": "/somewhere/else"}}, first_page=_demo_first_page,
-    )  # fmt: skip
+    def make(folder: Path) -> None:
+        out = folder / "reports" / "demo"
+        publish(
+            demo_notebooks, {"country": "Nowhere", "floor_sessions": 5}, out, demo_page,
+            {"parameters": {"source": "/somewhere/else"}}, first_page=_demo_first_page,
+        )  # fmt: skip
+
+    return _make_once(tmp_path_factory, "demo", make) / "reports" / "demo"
 
 
 @pytest.fixture(scope="session")
 def fictional_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded fictional country's report, as ``python -m analysis report`` publishes it.
 
-    Made once: workers that run side by side share it, and those that come later wait. Its store
-    lies beside it.
+    Its store lies beside it.
     """
-    root = tmp_path_factory.getbasetemp()
-    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "fictional"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        log = folder / "log.txt"
-        if not log.exists():
-            arguments = [
-                f"STORE={folder / 'store'}",
-                f"OUT={folder / 'report'}",
-                "REPORT_LANGUAGES=en,km",
-            ]
-            done = subprocess.run(
-                [sys.executable, "-m", "analysis", "report", *arguments],
-                cwd=_REPOSITORY, capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            log.write_text(f"{done.returncode}\n{done.stdout}{done.stderr}", encoding="utf-8")
-    status, _, said = log.read_text(encoding="utf-8").partition("\n")
+
+    def make(folder: Path) -> None:
+        arguments = [
+            f"STORE={folder / 'store'}",
+            f"OUT={folder / 'report'}",
+            "REPORT_LANGUAGES=en,km",
+        ]
+        done = subprocess.run(
+            [sys.executable, "-m", "analysis", "report", *arguments],
+            cwd=_REPOSITORY, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        log = f"{done.returncode}\n{done.stdout}{done.stderr}"
+        (folder / "log.txt").write_text(log, encoding="utf-8")
+
+    folder = _make_once(tmp_path_factory, "fictional", make)
+    status, _, said = (folder / "log.txt").read_text(encoding="utf-8").partition("\n")
     assert status == "0", said
     return folder / "report"
 
