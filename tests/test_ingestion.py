@@ -174,9 +174,10 @@ def test_every_line_has_one_reason(archive: Path, store: str, name: str):
 def test_every_reason_is_listed_even_where_it_does_not_occur(archive: Path, store: str):
     """In the contract's order, with the total last."""
     _put(archive, _key(), [_GOOD, b"[]"])
-    with Observations(_ingest(archive, store), _CC, _PERIOD) as observations:
+    collection = _ingest(archive, store)
+    with Observations(collection, _CC, _PERIOD) as observations:
         ledger = observations.ledger()
-        assert observations.objects_not_read().columns.tolist() == ["key", "why"]
+    assert collection.objects_not_read().columns.tolist() == ["key", "why"]
     assert ledger["reason"].tolist() == [
         "truncated_file", "not_json", "invalid", "other_test", "other_country", "out_of_period",
         "duplicate", "kept", "invalid:not_an_object", "total",
@@ -457,9 +458,7 @@ def test_objects_that_cannot_be_read_are_listed_and_the_rest_is_kept(
     statuses = ((1, 403), (2, 404), (3, 503))
     bucket.faults = {_key(n): Fault("status", status=status) for n, status in statuses}
     bucket.faults[_key(4)] = Fault("reset", cut=10)
-    collection = _ingest(bucket.url, store)
-    with Observations(collection, _CC, _PERIOD) as observations:
-        table = observations.objects_not_read()
+    table = _ingest(bucket.url, store).objects_not_read()
     assert table["key"].tolist() == [_key(index) for index in (1, 2, 3, 4)]
     assert table["why"].tolist() == [
         "permission denied", "no longer there", "the server answered 503 each time",

@@ -107,7 +107,7 @@ def _seen(collection: Collection, period: Period) -> dict[str, Any]:
         rows = opened.connection.execute("SELECT * FROM observations ORDER BY ALL").fetchall()
         return {
             "types": types, "rows": rows, "digest": collection.digest,
-            "ledger": opened.ledger().to_csv(), "not_read": opened.objects_not_read().to_csv(),
+            "ledger": opened.ledger().to_csv(), "not_read": collection.objects_not_read().to_csv(),
         }  # fmt: skip
 
 

@@ -8,7 +8,6 @@ says from where and when it came, its size, ETag, digest and licence. A file tha
 not vouch for is not read.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from analysis.sources.files import (
     refuse_large,
 )
 from analysis.sources.web import CONNECTIONS
+from analysis.store.checksums import digest_file
 from analysis.store.provenance import NotRead
 
 #: What the name of the temporary folder begins with.
@@ -125,7 +125,7 @@ class Downloads:
             store.fetch(name, str(target))
         except (OSError, msgspec.DecodeError, RecursionError):
             return False
-        return _digest(target) == sidecar.get("sha256")
+        return digest_file(target) == sidecar.get("sha256")
 
     def _keep(self, item: ArchiveObject, path: Path) -> None:
         """Keep a fetched file, and then the sidecar that vouches for it."""
@@ -137,15 +137,10 @@ class Downloads:
             "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
             "size": item.size,
             "etag": item.etag,
-            "sha256": _digest(path),
+            "sha256": digest_file(path),
             "licence": self._bucket.licence,
         }
         store.write_bytes(f"{name}.json", json.dumps(sidecar, indent=1).encode())
 
     def _kept_name(self, item: ArchiveObject) -> str:
         return f"raw/{self._task.source_id}/{item.key}"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -131,17 +131,32 @@ class Kept:
     sha256: str
 
 
-class _Row(msgspec.Struct):
+class Row(msgspec.Struct, frozen=True):
+    """A row of a reply: OONI's disjoint flags, which sum to its measurements."""
+
     measurement_count: _Count
     ok_count: _Count
     anomaly_count: _Count
     confirmed_count: _Count
     failure_count: _Count
+
+    def cells(self, table: str, what: str) -> Cells:
+        """Its flags; ContractError where they do not sum."""
+        cells = Cells(self.ok_count, self.anomaly_count, self.confirmed_count, self.failure_count)
+        if cells.total != self.measurement_count:
+            raise ContractError(
+                f"OONI's counts {table}: the flags of {what} sum to {cells.total}, not to "
+                f"{self.measurement_count}"
+            )
+        return cells
+
+
+class _MonthRow(Row, frozen=True):
     measurement_start_day: str | None = None
 
 
 class _Result(msgspec.Struct):
-    result: list[_Row]
+    result: list[_MonthRow]
 
 
 class _Reply(msgspec.Struct):
@@ -343,13 +358,7 @@ def read_cells(body: bytes, period: Period) -> dict[str, Cells]:
         month = months.get(row.measurement_start_day or "")
         if month is None:
             raise ContractError("OONI's counts by month: a row is of no month that was asked for")
-        flags = Cells(row.ok_count, row.anomaly_count, row.confirmed_count, row.failure_count)
         if month in cells:
             raise ContractError(f"OONI's counts by month: two rows are of {month}")
-        if flags.total != row.measurement_count:
-            raise ContractError(
-                f"OONI's counts by month: the flags of {month} sum to {flags.total}, not to "
-                f"{row.measurement_count}"
-            )
-        cells[month] = flags
+        cells[month] = row.cells("by month", month)
     return cells

@@ -44,6 +44,12 @@ def _checksum(content: bytes | mmap.mmap, start: int) -> bytes:
     return _PREFIX + digest.hexdigest().encode()
 
 
+def digest_file(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def read_metadata(file: bytes | Path) -> dict[bytes, bytes] | None:
     """The key-value metadata of a file, at hand or on disk; None where it is not as it was written.
 

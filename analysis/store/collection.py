@@ -4,6 +4,8 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
+import pandas as pd
+
 from analysis.period import Period
 from analysis.store.provenance import NotRead, Provenance, file_name
 from analysis.store.store import Store
@@ -49,6 +51,11 @@ class Collection:
         rows = sorted([f.key, f.size, f.sha256] for f in self.files)
         missing = sorted(item.key for item in self.not_read)
         return hashlib.sha256(json.dumps([rows, missing]).encode()).hexdigest()
+
+    def objects_not_read(self) -> pd.DataFrame:
+        """One row an object that could not be read at all: ``key, why``, sorted by key."""
+        rows = [(item.key, item.why) for item in self.not_read]
+        return pd.DataFrame(rows, columns=["key", "why"], dtype="str")
 
     def names(self) -> list[tuple[str, str]]:
         """The files that hold the rows, by their names in the store; and each one's object."""

@@ -1,7 +1,6 @@
 """The observations of one study: a country, a period, each measurement once."""
 
 import os
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,11 +8,11 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from analysis.errors import ContractError, ParameterError, SourceError, describe_error
+from analysis.errors import ParameterError, SourceError, describe_error
 from analysis.period import Period
 from analysis.store.collection import Collection, Excerpt
 from analysis.store.kept_tables import FOLDER, KeptTables
-from analysis.store.provenance import REASONS
+from analysis.store.provenance import add_up
 from analysis.store.study_file import name_study, prepare_study, read_left_out, without_glob
 from analysis.temporary_folders import TemporaryFolder
 
@@ -90,17 +89,7 @@ class Observations:
         Raises:
             ContractError: the reasons do not add up to the lines.
         """
-        counts = Counter(self._counts)
-        for file in self._collection.files:
-            counts.update(file.ledger)
-        invalid = {k: v for k, v in sorted(counts.items()) if k.startswith("invalid:")}
-        counts["invalid"] = sum(invalid.values())
-        rows = {reason: counts[reason] for reason in REASONS}
-        total = sum(rows.values())
-        expected = sum(f.row_count + sum(f.ledger.values()) for f in self._collection.files)
-        if total != expected:
-            raise ContractError(f"the ledger has {total} lines, the objects have {expected}")
-        table = {**rows, **invalid, "total": total}
+        table = add_up(self._collection.files, self._counts)
         return pd.DataFrame({"reason": list(table), "line_count": list(table.values())})
 
     def duplicates(self) -> pd.DataFrame:
@@ -109,11 +98,6 @@ class Observations:
         ``flag`` is the one of :data:`flags.DISJOINT` under which OONI would count the line.
         """
         return pd.DataFrame(self._duplicates, columns=["month", "flag", "line_count"])
-
-    def objects_not_read(self) -> pd.DataFrame:
-        """One row an object that could not be read at all: ``key, why``, sorted by key."""
-        rows = [(item.key, item.why) for item in self._collection.not_read]
-        return pd.DataFrame(rows, columns=["key", "why"], dtype="str")
 
 
 def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:

@@ -4,14 +4,13 @@ from collections import Counter, defaultdict
 
 import pandas as pd
 
-from analysis.errors import ContractError
 from analysis.observations.messaging import MESSAGING
 from analysis.observations.messaging_tests import BY_FOLDER, TESTS
 from analysis.period import Period
 from analysis.sources import layout
 from analysis.store.collection import Collection
 from analysis.store.database import connect
-from analysis.store.provenance import REASONS
+from analysis.store.provenance import add_up
 from analysis.store.study_file import add_every_row, explain_failures
 from analysis.temporary_folders import TemporaryFolder
 
@@ -60,7 +59,7 @@ class MessagingRows:
         """
         self.connection = connect()
         self._collection = collection
-        self._lines: dict[str, Counter[str]] = defaultdict(Counter)
+        self._rows: dict[str, Counter[str]] = defaultdict(Counter)
         if not collection.files:
             self.connection.from_arrow(MESSAGING.empty_table()).create("messaging")
             self.connection.execute("ALTER TABLE messaging ADD COLUMN object_key VARCHAR")
@@ -71,11 +70,8 @@ class MessagingRows:
             self.connection.execute(_RANKED, scope)
             self.connection.execute(_KEPT)
         for test, reason, count in self.connection.execute(_COUNTS).fetchall():
-            self._lines[test][reason] += count
+            self._rows[test][reason] += count
         self.connection.execute("DROP TABLE ranked")
-        for file in collection.files:
-            test = BY_FOLDER[layout.find_test(file.key) or ""]
-            self._lines[test.name].update(file.ledger)
 
     def ledger(self) -> pd.DataFrame:
         """What became of every line of these tests' objects.
@@ -88,24 +84,14 @@ class MessagingRows:
         Raises:
             ContractError: the reasons do not add up to the lines.
         """
-        rows: list[tuple[str, str, int]] = []
-        for test in (test for test in TESTS if test.name in self._lines):
-            counts = self._lines[test.name]
-            details = {why: n for why, n in sorted(counts.items()) if why.startswith("invalid:")}
-            counts = Counter({**counts, "invalid": sum(details.values())})
-            told = {reason: counts[reason] for reason in REASONS if counts[reason]}
-            told |= {**details, "total": sum(told.values())}
-            rows += [(test.name, reason, count) for reason, count in told.items()]
-        ledger = pd.DataFrame(rows, columns=["test_name", "reason", "line_count"])
-        total = ledger.loc[ledger["reason"] == "total", "line_count"].sum()
-        expected = sum(
-            file.row_count + sum(file.ledger.values()) for file in self._collection.files
-        )
-        if total != expected:
-            raise ContractError(f"the ledger of apps has {total} lines, the objects {expected}")
-        return ledger
-
-    def objects_not_read(self) -> pd.DataFrame:
-        """One row an object that could not be read at all: ``key, why``, sorted by key."""
-        rows = [(item.key, item.why) for item in self._collection.not_read]
-        return pd.DataFrame(rows, columns=["key", "why"], dtype="str")
+        files = defaultdict(list)
+        for file in self._collection.files:
+            files[BY_FOLDER[layout.find_test(file.key) or ""].name].append(file)
+        rows = [
+            (test.name, reason, count)
+            for test in TESTS
+            if test.name in files
+            for reason, count in add_up(files[test.name], self._rows[test.name]).items()
+            if count or reason == "total"
+        ]
+        return pd.DataFrame(rows, columns=["test_name", "reason", "line_count"])

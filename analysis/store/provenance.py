@@ -1,11 +1,14 @@
 """What a Parquet file of observations says of itself: source, object, ledger."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from analysis.errors import ContractError
 from analysis.observations.messaging import MESSAGING_VERSION
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.sources import layout
@@ -64,6 +67,33 @@ class Provenance:
         """Whether reading the object, as it is now, would give the same file again."""
         told = (self.size, self.etag, self.fingerprints, self.schema_version)
         return told == (item.size, item.etag, fingerprints, version_of(self.key))
+
+
+def add_up(files: Iterable[Provenance], rows: Mapping[str, int]) -> dict[str, int]:
+    """What became of every line of some objects.
+
+    Args:
+        files: of the objects.
+        rows: theirs, by what became of them: kept, or why they were left out.
+
+    Returns:
+        Reason → lines: all of :data:`REASONS` in order, then each ``invalid:<why>`` that occurs,
+        sorted, then ``total``.
+
+    Raises:
+        ContractError: the reasons do not add up to the lines.
+    """
+    counts, expected = Counter(rows), 0
+    for file in files:
+        counts.update(file.ledger)
+        expected += file.row_count + sum(file.ledger.values())
+    invalid = {why: count for why, count in sorted(counts.items()) if why.startswith("invalid:")}
+    counts["invalid"] = sum(invalid.values())
+    ledger = {reason: counts[reason] for reason in REASONS}
+    total = sum(ledger.values())
+    if total != expected:
+        raise ContractError(f"the ledger has {total} lines, the objects have {expected}")
+    return {**ledger, **invalid, "total": total}
 
 
 def is_messaging(key: str) -> bool:

@@ -24,7 +24,7 @@ from analysis.errors import SourceError, describe_error
 from analysis.observations.messaging import MESSAGING
 from analysis.observations.schema import OBSERVATION
 from analysis.sources.objectstore import Storage
-from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
+from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, digest_file, set_checksum
 from analysis.store.provenance import (
     FOLDER,
     METADATA_KEY,
@@ -68,8 +68,7 @@ class Store(Storage):
         try:
             if not self.is_local:
                 return hashlib.sha256(self.read(name)).hexdigest()
-            with Path(self.path(name)).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return digest_file(Path(self.path(name)))
         except OSError:
             return None
 
