@@ -211,6 +211,8 @@ def _name_item(lang: Language, row: Row) -> Markup:
         shown = Markup('<a href="{}">{}</a>').format(site_file(row.domain), shown)
     reason = sentences.reason_words(lang, row.status, row.reason)
     tests = lang.html_plural("{n} session", "{n} sessions", int(row.session_count))
-    return Markup('<li id="{}" data-name="{}">{} <span class="caveat">{}{}</span></li>').format(
-        site_anchor(row.domain), name, shown, f"{reason} · " if reason else "", tests
+    networks = lang.html_plural("{n} network", "{n} networks", int(row.network_count))
+    facts = Markup(" · ").join([reason, tests, networks] if reason else [tests, networks])
+    return Markup('<li id="{}" data-name="{}">{} <span class="caveat">{}</span></li>').format(
+        site_anchor(row.domain), name, shown, facts
     )
