@@ -178,7 +178,9 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
     yield {
         "value": count("measurement_count"),
         "label": lang.html("measurements"),
-        "caveat": lang.html("Each is one test of one site by one probe, not one person."),
+        "caveat": lang.html(
+            "Source: OONI. Each is one test of one site by one probe, not one person."
+        ),
     }
 
 
