@@ -167,7 +167,8 @@ TABLES = {
             "test_name probe_asn! period state schedule chance mechanism measurement_count# "
             "session_count# blocked_session_count# ok_session_count# failure_count# day_count# "
             "elsewhere_anomaly_share% blocked_from@ blocked_until@ blocked_from_time note "
-            "witness_url anomaly_count# parts open_parts control set_aside_reason network",
+            "witness_url anomaly_count# parts open_parts control set_aside_reason network "
+            "is_partial?",
         ),
         _table(
             "messaging_intervals",
@@ -175,7 +176,8 @@ TABLES = {
             "test_name probe_asn! part blocked_from_time blocked_from@ state schedule chance "
             "mechanism last_seen_open_time blocked_until@ blocked_until_time "
             "first_seen_open_again_time measurement_count# session_count# day_count# "
-            "elsewhere_anomaly_share%",
+            "elsewhere_anomaly_share% is_partial? endpoint_count# cut_endpoint_count# "
+            "cut_endpoints",
         ),
         _table("messaging_by_month", "test_name month", f"test_name month {_FLAGS} counted_by"),
         _table("messaging_ledger", "", "test_name reason line_count#"),

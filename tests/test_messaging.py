@@ -16,7 +16,7 @@ from analysis.ingestion.objects import read_messaging_line
 from analysis.observations import messaging
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_NAME, LAYERS
-from analysis.outcomes.messaging import add_messaging_outcomes
+from analysis.outcomes.messaging import add_messaging_outcomes, read_endpoints
 from analysis.period import Period
 from analysis.store.collection import Collection
 from analysis.store.messaging import MessagingRows
@@ -41,6 +41,7 @@ def _rows(folder: Path, store: Path, **changes: Any) -> tuple[Collection, Messag
 def _shown(*documents: dict[str, Any], folder: Path) -> list[tuple[str, str, str]]:
     """What each part shows, in the order of the measurements: part, class, mechanism."""
     _, rows = _rows(write_archive(folder / "archive", documents), folder / "store")
+    read_endpoints(rows.connection)
     add_messaging_outcomes(rows.connection)
     query = """SELECT domain::VARCHAR, if(evidence = 'none', 'none', class), mechanism FROM outcomes
                ORDER BY measurement_start_time, domain"""
@@ -225,6 +226,7 @@ def test_a_source_without_any_of_these_tests_has_none(tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
     collection, rows = _rows(tmp_path / "archive", tmp_path / "store")
     assert (collection.files, rows.ledger().empty) == ((), True)
+    read_endpoints(rows.connection)
     add_messaging_outcomes(rows.connection)
     assert rows.connection.execute("SELECT count(*) FROM outcomes").fetchall() == [(0,)]
 

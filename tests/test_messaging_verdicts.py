@@ -16,6 +16,7 @@ from werkzeug import Request, Response
 from analysis.errors import ContractError, ParameterError
 from analysis.findings.app_finding import find_apps, word_apps
 from analysis.findings.messaging import Judged, judge_apps
+from analysis.findings.messaging_endpoints import ONE_ADDRESS
 from analysis.findings.messaging_study import MessagingStudy, open_messaging, read_counts
 from analysis.findings.parameters import StudyParameters
 from analysis.findings.reference_lists import load_lists
@@ -37,7 +38,7 @@ from analysis.verdicts.elsewhere import find_defects, look_elsewhere
 from analysis.verdicts.intervals import TOO_FEW
 from analysis.vocabulary import LISTED
 from tests.conftest import Command
-from tests.messaging import RESET, TIMEOUT, measurement, telegram, write_archive
+from tests.messaging import CENTRES, RESET, TIMEOUT, measurement, telegram, write_archive
 
 _YEAR = Period.parse("2023-07-01", "2024-07-01")
 _QUARTER = Period.parse("2024-01-01", "2024-04-01")
@@ -68,8 +69,9 @@ def _states(judged: Judged) -> dict[tuple[str, str], str]:
 
 
 def test_parts_hours_and_partial_blocks_are_found(tmp_path: Path) -> None:
-    """Ten of twelve endpoints; the web page alone; the web page at hours of the week; and a block
-    that begins with a false address and goes on as silence is one stretch, from its first hour."""
+    """Ten of twelve endpoints, and four; the web page alone; the web page at hours of the week; and
+    a block that begins with a false address and goes on as silence is one stretch, from its first
+    hour. One address that is missed may be a lost route; what all miss is missed by chance."""
     every = (0, 5, 9, 11, 16, 21)
     exams = [
         one
@@ -90,6 +92,8 @@ def test_parts_hours_and_partial_blocks_are_found(tmp_path: Path) -> None:
         *_days(64503, telegram(web=RESET), 52, 90),
         *_days(64504, telegram(), 0, 30), *exams, *held, *_days(64504, telegram(), 58, 90),
         *_days(64505, telegram(unanswered=12)), *_days(64506, telegram(), 0, 90, (3, 15)),
+        *_days(64507, telegram(), 0, 30), *_days(64507, telegram(closed=4), 30, 70),
+        *_days(64507, telegram(), 70, 90), *_days(64508, telegram(closed=2)),
     ])  # fmt: skip
     judged = judge_apps(study)
     states = _states(judged)
@@ -104,6 +108,19 @@ def test_parts_hours_and_partial_blocks_are_found(tmp_path: Path) -> None:
     assert rows.loc["AS64504", "parts"] == "web"
     assert str(rows.loc["AS64504", "schedule"]).startswith("Mon-Fri ")
     assert rows.loc["AS64503", "open_parts"] == "app"
+    assert states["telegram", "AS64508"] == "ok"
+    assert rows.loc["AS64508", "note"] == ONE_ADDRESS
+    assert (states["telegram", "AS64507"], rows.loc["AS64507", "parts"]) == (
+        "likely_blocked", "app")  # fmt: skip
+    assert rows.index[rows["is_partial"] == True].tolist() == ["AS64507"]  # noqa: E712
+    stretches = judged.intervals.set_index("probe_asn")
+    told = ["blocked_from", "blocked_until", "first_seen_open_again_time", "endpoint_count",
+            "cut_endpoint_count"]  # fmt: skip
+    assert stretches.loc["AS64507", told].tolist() == [
+        "2024-01-31", "2024-03-10", "2024-03-11T09:07:00", 12, 4]  # fmt: skip
+    ends = [f"{address}:{port}" for address in CENTRES[:2] for port in (443, 80)]
+    assert stretches.loc["AS64507", "cut_endpoints"] == ";".join(sorted(ends))
+    assert stretches.loc["AS64502", told[-2:]].tolist() == [12, 10]
     half = judged.verdicts.set_index(["probe_asn", "period"])["state"]
     assert (half["AS64502", "first"], half["AS64502", "second"]) != ("likely_blocked", "ok")
     write_table(tmp_path, "messaging_verdicts", judged.verdicts)

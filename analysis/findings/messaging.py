@@ -2,7 +2,8 @@
 
 A test is judged on each network by the measurements of the archive, part by part; a row of
 ``messaging_verdicts`` is about the part that says most. A country as a whole (``probe_asn`` *all*)
-is judged by OONI's counts, which know no networks.
+is judged by OONI's counts, which know no networks. Where most endpoints of a part are reached and
+some never are, the part is cut off *in part* (``messaging_endpoints``).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,15 +20,25 @@ from analysis.findings.messaging_countries import (
     country_verdicts,
     within,
 )
+from analysis.findings.messaging_endpoints import (
+    ONE_ADDRESS,
+    Partial,
+    count_endpoints,
+    sum_up_endpoints,
+)
 from analysis.findings.messaging_study import MessagingStudy
 from analysis.observations.messaging_tests import BY_NAME, TESTS
-from analysis.outcomes.messaging import add_messaging_outcomes
+from analysis.outcomes.messaging import (
+    add_endpoint_outcomes,
+    add_messaging_outcomes,
+    read_endpoints,
+)
 from analysis.period import Period
 from analysis.reference.messaging_causes import find_causes, load_causes
 from analysis.tables import TABLES
 from analysis.verdicts.country_counts import judge_counts
 from analysis.verdicts.elsewhere import DEFECT_SHARE, find_defects
-from analysis.verdicts.messaging import NO_CONTROL, Control, judge_messaging
+from analysis.verdicts.messaging import NO_CONTROL, Control, judge_endpoints, judge_messaging
 from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
@@ -74,10 +85,10 @@ def judge_apps(study: MessagingStudy) -> Judged:
     by_day["day"] = by_day["day"].astype("datetime64[us]")
     judgement, verdicts, intervals = None, [], []
     if len(by_day):
-        judgement = _judge_networks(study)
-        own = _network_intervals(study, judgement)
+        partial, judgement = _judge_networks(study)
+        own = _network_intervals(study, judgement, partial)
         intervals.append(own)
-        verdicts.append(_network_verdicts(study, judgement, own, by_day))
+        verdicts.append(_network_verdicts(study, judgement, partial, own, by_day))
     if len(study.here):
         counted = judge_counts(
             study.here, study.elsewhere, study.periods["all"], study.parameters.thresholds
@@ -102,26 +113,33 @@ def _together(name: str, tables: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([table.astype("object") for table in some], ignore_index=True)
 
 
-def _judge_networks(study: MessagingStudy) -> Judgement:
-    networks = study.networks()
-    add_messaging_outcomes(study.connection)
+def _judge_networks(study: MessagingStudy) -> tuple[Partial, Judgement]:
+    """What is cut off in part, and each part as a whole, whose sessions stay in the connection."""
+    networks, connection = study.networks(), study.connection
+    thresholds = study.parameters.thresholds
+    common: dict[str, Any] = {
+        "domestic_asns": networks.loc[networks["is_domestic"], "probe_asn"],
+        "operators": dict(zip(networks["probe_asn"], networks["operator"], strict=True)),
+        "has_explorer": not study.is_fictional,
+    }
+    read_endpoints(connection)
+    pair_count = add_endpoint_outcomes(connection, thresholds.floor_sessions)
+    endpoints = judge_endpoints(
+        connection, study.periods, thresholds, pair_count=pair_count, **common
+    )
+    add_messaging_outcomes(connection)
     days = study.elsewhere.by_day(study.periods["all"])
     control = Control(days.rename(columns={"typical": "share"})) if len(days) else NO_CONTROL
-    return judge_messaging(
-        study.connection,
-        study.periods,
-        study.parameters.thresholds,
-        domestic_asns=networks.loc[networks["is_domestic"], "probe_asn"],
-        operators=dict(zip(networks["probe_asn"], networks["operator"], strict=True)),
-        has_explorer=not study.is_fictional,
-        control=control,
-    )
+    parts = judge_messaging(connection, study.periods, thresholds, control=control, **common)
+    return sum_up_endpoints(endpoints), parts
 
 
 # --- stretches of time ----------------------------------------------------------------------------
 
 
-def _network_intervals(study: MessagingStudy, judgement: Judgement) -> pd.DataFrame:
+def _network_intervals(
+    study: MessagingStudy, judgement: Judgement, partial: Partial
+) -> pd.DataFrame:
     """The listed stretches of each part on each network.
 
     A stretch reaches over what failed in another way before and after it, as long as the part was
@@ -129,15 +147,23 @@ def _network_intervals(study: MessagingStudy, judgement: Judgement) -> pd.DataFr
     """
     sessions = study.connection.execute(_SESSIONS).df()
     cells = dict(tuple(sessions.groupby(["domain", "probe_asn"])))
+    stretches = [
+        *((row, False) for row in judgement.intervals.to_dict("records")),
+        *((row, True) for row in partial.intervals.to_dict("records")),
+    ]
     rows = []
-    for record in judgement.intervals.to_dict("records"):
+    for record, is_partial in stretches:
         row = {str(name): value for name, value in record.items()}
         test, _, part = row["domain"].partition("/")
         cell = cells[row["domain"], row["probe_asn"]]
-        reached = row if row["schedule"] else {**row, **_reach_over(cell, row)}
+        is_whole = not (row["schedule"] or is_partial)
+        reached = {
+            **row, **(_reach_over(cell, row) if is_whole else {}), "test_name": test, "part": part,
+        }  # fmt: skip
         since, until = (pd.Timestamp(reached[name]) for name in ("blocked_from", "blocked_until"))
         rows.append({
-            **reached, "test_name": test, "part": part, "probe_asn": f"AS{row['probe_asn']}",
+            **reached, **count_endpoints(study.connection, reached, is_partial=is_partial),
+            "is_partial": is_partial, "probe_asn": f"AS{row['probe_asn']}",
             "elsewhere_anomaly_share": study.elsewhere.typical_share(test, since, until),
         })  # fmt: skip
     return pd.DataFrame(rows, columns=list(TABLES["messaging_intervals"].columns))
@@ -174,20 +200,45 @@ def _reach_over(cell: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, Any]:
 # --- verdicts -------------------------------------------------------------------------------------
 
 
+def _replace_partial(verdicts: pd.DataFrame, partial: Partial) -> pd.DataFrame:
+    """The verdicts on parts, with those that are cut off in part where they are not as a whole."""
+    keys = ["domain", "probe_asn", "period"]
+    whole = verdicts[verdicts["state"].isin(LISTED)]
+    told = partial.verdicts.astype({"probe_asn": verdicts["probe_asn"].dtype})
+    told = told[~pd.MultiIndex.from_frame(told[keys]).isin(pd.MultiIndex.from_frame(whole[keys]))]
+    is_told = pd.MultiIndex.from_frame(verdicts[keys]).isin(pd.MultiIndex.from_frame(told[keys]))
+    pairs = zip(verdicts["domain"], verdicts["probe_asn"], strict=True)
+    is_single = pd.Series([pair in partial.single for pair in pairs], verdicts.index, dtype=bool)
+    notes = verdicts["note"].mask(is_single & (verdicts["state"] == "ok"), ONE_ADDRESS)
+    kept = verdicts.assign(note=notes)[~is_told].assign(is_partial=False)
+    if told.empty:
+        return kept
+    joined: pd.DataFrame = pd.concat(
+        [kept, told[verdicts.columns].assign(is_partial=True)], ignore_index=True
+    )
+    return joined
+
+
 def _network_verdicts(
-    study: MessagingStudy, judgement: Judgement, intervals: pd.DataFrame, by_day: pd.DataFrame
+    study: MessagingStudy,
+    judgement: Judgement,
+    partial: Partial,
+    intervals: pd.DataFrame,
+    by_day: pd.DataFrame,
 ) -> pd.DataFrame:
     """One row a test, network and period: that of the part that says most."""
     names = study.networks().assign(probe_asn=lambda n: "AS" + n["probe_asn"].astype(str))
     named = names.set_index("probe_asn")
-    parts = judgement.verdicts.assign(
-        test_name=judgement.verdicts["domain"].str.partition("/")[0],
-        part=judgement.verdicts["domain"].str.partition("/")[2],
-        probe_asn="AS" + judgement.verdicts["probe_asn"].astype(str),
+    verdicts = _replace_partial(judgement.verdicts, partial)
+    parts = verdicts.assign(
+        test_name=verdicts["domain"].str.partition("/")[0],
+        part=verdicts["domain"].str.partition("/")[2],
+        probe_asn="AS" + verdicts["probe_asn"].astype(str),
     )
     order = {(t.name, p.name): place for t in TESTS for place, p in enumerate(t.parts)}
     parts["order"] = [order[key] for key in zip(parts["test_name"], parts["part"], strict=True)]
-    parts["rank"] = strength(parts["state"])
+    # of two parts of one state, one that is cut off as a whole says more
+    parts["rank"] = 2 * strength(parts["state"]) + parts["is_partial"]
     share_of = cache(study.elsewhere.typical_share)  # most ask of the same days
     rows = []
     for key, group in parts.groupby(["test_name", "probe_asn", "period"]):

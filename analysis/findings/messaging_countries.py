@@ -38,7 +38,7 @@ def country_intervals(study: MessagingStudy, counted: CountryVerdicts) -> pd.Dat
          "chance": row.chance, "blocked_from": row.first,
          "blocked_from_time": f"{row.first}T00:00:00", "blocked_until": row.last,
          "measurement_count": row.anomaly_count, "day_count": row.day_count,
-         "session_count": 0, "elsewhere_anomaly_share": row.elsewhere}
+         "session_count": 0, "elsewhere_anomaly_share": row.elsewhere, "is_partial": False}
         for row in dated.itertuples()
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=list(TABLES["messaging_intervals"].columns))
@@ -100,7 +100,7 @@ def _country_verdict(
         "blocked_until": str(until.date()) if until is not None else "",
         "note": "; ".join(notes), "control": "countries" if is_known else "none",
         "set_aside_reason": "instrument" if is_defect else state if state == "impaired" else "",
-        "network": "",
+        "network": "", "is_partial": False,
     }  # fmt: skip
 
 

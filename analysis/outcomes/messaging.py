@@ -8,6 +8,9 @@ web_connectivity, with a part of a test in the place of a site: ``telegram/web``
 * *unknown* where those that were connected mostly gave no answer,
 * *ok* otherwise, and nothing where OONI calls the test a failure or it did not come to an end.
 
+Where most endpoints of a part are reached, some may still be cut off for good: those can be judged
+one by one, each in the place of a site (``add_endpoint_outcomes``).
+
 No test has a control of its own: whether a part fails elsewhere too is asked of other networks and
 countries (``verdicts.messaging``).
 """
@@ -35,7 +38,7 @@ _OF_THE_PROBE = "network_unreachable|cannot allocate|operation_canceled|permissi
 
 _PARTS = """
 CREATE OR REPLACE TEMP TABLE messaging_part (
-  test_name VARCHAR, part VARCHAR, part_order UTINYINT, last_layer UTINYINT, needs_all BOOLEAN)
+  test_name VARCHAR, part VARCHAR, last_layer UTINYINT, needs_all BOOLEAN)
 """
 
 # One row an endpoint. Where one ended behind the layer that decides, it was connected.
@@ -44,12 +47,13 @@ WITH tried AS (
   SELECT object_key, line_number, test_name, unnest(endpoints) AS tried FROM messaging
   WHERE NOT is_failure
 )
-SELECT object_key, line_number, p.part, needs_all, tried.failure,
+SELECT object_key, line_number, test_name, p.part, needs_all, tried.endpoint, tried.failure,
   list_position($layers, tried.layer) AS layer,
   coalesce(list_position($layers, tried.layer) <= last_layer
     AND NOT regexp_matches(tried.failure, $of_the_probe), FALSE) AS is_cut,
   tried.layer IS NOT NULL AS is_unreached,
-FROM tried t JOIN messaging_part p ON p.test_name = t.test_name AND p.part = tried.part
+FROM tried t JOIN messaging_part p USING (test_name)
+WHERE p.part = tried.part
 """
 
 # Where and how most endpoints of a part ended; ties go to the earlier layer.
@@ -75,28 +79,67 @@ SELECT c.*, layer, failure,
 FROM counted c LEFT JOIN most USING (object_key, line_number, part)
 """
 
-_OUTCOMES = """
-WITH placed AS (
-  SELECT m.*, p.part, p.part_order FROM messaging m JOIN messaging_part p USING (test_name)
-  WHERE probe_asn > 0  -- OONI drops what is of no network
+# One row a measurement and part.
+_PARTS_TOLD = """
+SELECT object_key, line_number, p.part, p.part AS item,
+  coalesce(tried_count, 0) AS tried_count, coalesce(cut_count, 0) AS cut_count,
+  coalesce(class, 'unknown') AS class, layer, failure, class IS NOT NULL AS is_scored
+FROM messaging m JOIN messaging_part p USING (test_name)
+  LEFT JOIN messaging_outcome o USING (object_key, line_number, part)
+"""
+
+# The endpoints of parts of which most were reached, where some network steadily misses some.
+_WEAK_ENDPOINTS = """
+WITH single AS (
+  SELECT object_key, line_number, test_name, part, endpoint, any_value(failure) AS failure,
+    any_value(layer) AS layer, bool_and(is_cut) AS is_cut, bool_and(is_unreached) AS is_unreached
+  FROM messaging_endpoint SEMI JOIN (
+    FROM messaging_outcome WHERE class = 'ok' AND tried_count > 1 AND NOT needs_all
+  ) USING (object_key, line_number, part)
+  GROUP BY ALL
+), counted AS (
+  SELECT m.test_name, part, endpoint, probe_asn,
+    date_trunc('month', measurement_start_time) AS month,
+    count(*) FILTER (is_cut) AS cut_count, count(*) AS tried_count
+  FROM single JOIN messaging m USING (object_key, line_number) GROUP BY ALL
+), weak AS (
+  SELECT test_name, part, endpoint FROM counted GROUP BY ALL
+  HAVING count(DISTINCT probe_asn) > 1  -- a name of one network alone may have been made up
+    AND bool_or(cut_count >= $floor_sessions AND cut_count >= $least_share * tried_count)
 )
+SELECT s.*, (SELECT count(*) FROM (SELECT DISTINCT part, endpoint, probe_asn FROM counted))
+  AS pair_count
+FROM single s SEMI JOIN weak USING (test_name, part, endpoint)
+"""
+#: Of a month's tests on a network: endpoints that miss fewer everywhere are not cut off.
+_LEAST_SHARE = 0.1
+
+_ENDPOINTS_TOLD = """
+SELECT object_key, line_number, part, part || '/' || endpoint AS item,
+  1 AS tried_count, is_cut::INTEGER AS cut_count,
+  CASE WHEN is_cut THEN 'blocked' WHEN is_unreached THEN 'unknown' ELSE 'ok' END AS class,
+  layer, failure, TRUE AS is_scored
+FROM messaging_weak
+"""
+
+_OUTCOMES = """
 SELECT object_key, line_number, report_id <> '' AS has_report, test_name,
   part AS test_part, '' AS input,
   measurement_start_time, measurement_start_time::DATE AS day,
   (CASE WHEN report_id <> '' THEN report_id
     ELSE concat_ws(' ', test_name, probe_asn, measurement_start_time::DATE) END) AS session,
-  test_name || '/' || part AS domain, probe_asn, resolver_asn, NULL::UINTEGER AS site_asn,
+  test_name || '/' || item AS domain, probe_asn, resolver_asn, NULL::UINTEGER AS site_asn,
   concat_ws(' ', software_name, software_version, test_version) AS software,
   is_anomaly AND NOT is_failure AS is_anomaly, FALSE AS is_confirmed, is_failure,
-  coalesce(tried_count, 0) AS tried_count, coalesce(cut_count, 0) AS cut_count,
-  coalesce(o.class, 'unknown') AS class,
-  CASE WHEN o.class = 'blocked' THEN $layers[layer] || '.' || manner_of(failure) ELSE '' END
+  tried_count, cut_count, class,
+  CASE WHEN class = 'blocked' THEN $layers[layer] || '.' || manner_of(failure) ELSE '' END
     AS mechanism,
-  if(o.class IS NULL, 'none', 'scored') AS evidence,
+  if(is_scored, 'scored', 'none') AS evidence,
   -- an address that no public server can have
-  coalesce(o.class = 'blocked' AND failure = 'bogon', FALSE) AS is_artefact,
+  coalesce(class = 'blocked' AND failure = 'bogon', FALSE) AS is_artefact,
   FALSE AS is_about_target, '' AS set_aside
-FROM placed LEFT JOIN messaging_outcome o USING (object_key, line_number, part)
+FROM messaging JOIN messaging_told USING (object_key, line_number)
+WHERE probe_asn > 0  -- OONI drops what is of no network
 """
 
 # What the judge asks of an outcome besides: rules are named as the mechanism that they see.
@@ -109,28 +152,54 @@ FROM messaging_placed
 """
 
 
-def add_messaging_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create ``outcomes`` of the table ``messaging``: one row a measurement and part of its test.
-
-    Besides the columns that the judge asks for: ``test_name, test_part``, and of the part's
-    endpoints ``tried_count`` and ``cut_count``, those that ended at a layer that decides.
-    """
+def read_endpoints(connection: duckdb.DuckDBPyConnection) -> None:
+    """Read of each measurement of ``messaging`` where its endpoints ended, and what that makes of
+    each part: ``messaging_endpoint`` and ``messaging_outcome``, which the others here ask for."""
     arms = " ".join(f"WHEN regexp_matches(failure, '{p}') THEN '{name}'" for name, p in MANNERS)
     connection.execute(
         f"CREATE OR REPLACE TEMP MACRO manner_of(failure) AS CASE {arms} ELSE '{_FAILED}' END"
     )
     connection.execute(_PARTS)
     rows = [
-        (test.name, part.name, order, LAYERS.index(part.decides_until) + 1, part.needs_all)
+        (test.name, part.name, LAYERS.index(part.decides_until) + 1, part.needs_all)
         for test in TESTS
-        for order, part in enumerate(test.parts)
+        for part in test.parts
     ]
-    connection.executemany("INSERT INTO messaging_part VALUES (?, ?, ?, ?, ?)", rows)
-    layers = {"layers": list(LAYERS)}
-    create_tables(
-        connection, {"messaging_endpoint": _ENDPOINTS}, {**layers, "of_the_probe": _OF_THE_PROBE}
-    )
+    connection.executemany("INSERT INTO messaging_part VALUES (?, ?, ?, ?)", rows)
+    given = {"layers": list(LAYERS), "of_the_probe": _OF_THE_PROBE}
+    create_tables(connection, {"messaging_endpoint": _ENDPOINTS}, given)
     create_tables(connection, {"messaging_outcome": _PART_OUTCOMES}, {})
+
+
+def add_messaging_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create ``outcomes``: one row a measurement and part of its test.
+
+    Besides the columns that the judge asks for: ``test_name, test_part``, and of the part's
+    endpoints ``tried_count`` and ``cut_count``, those that ended at a layer that decides.
+    """
+    create_tables(connection, {"messaging_told": _PARTS_TOLD}, {})
+    _add_outcomes(connection)
+
+
+def add_endpoint_outcomes(connection: duckdb.DuckDBPyConnection, floor_sessions: int) -> int:
+    """Create ``outcomes``: one row a measurement and endpoint, where most of its part was reached.
+
+    An endpoint is named as ``telegram/app/149.154.175.50:443``. Those that no network misses in
+    ``floor_sessions`` tests of a month, or that a single network tried, are left out.
+
+    Returns:
+        How many pairs of endpoint and network were tried, those included that are left out.
+    """
+    floor = {"floor_sessions": floor_sessions, "least_share": _LEAST_SHARE}
+    create_tables(connection, {"messaging_weak": _WEAK_ENDPOINTS}, floor)
+    create_tables(connection, {"messaging_told": _ENDPOINTS_TOLD}, {})
+    _add_outcomes(connection)
+    pairs = connection.execute("SELECT max(pair_count) FROM messaging_weak").fetchall()
+    return int(pairs[0][0] or 0)
+
+
+def _add_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
+    layers = {"layers": list(LAYERS)}
     create_tables(connection, {"messaging_placed": _OUTCOMES}, layers)
     create_text_enumerations(
         connection,

@@ -21,7 +21,7 @@ from analysis.period import Period
 from analysis.verdicts.expectation import Expectation, find_all_schedules, learn_expectation
 from analysis.verdicts.rates import LEAST, MOST, TERMS
 from analysis.verdicts.series import Series
-from analysis.verdicts.sessions import add_sessions
+from analysis.verdicts.sessions import KINDS, add_sessions
 from analysis.verdicts.verdicts import Judgement, judge_cells
 
 Floats = NDArray[np.float64]
@@ -96,10 +96,51 @@ def judge_messaging(
     )  # fmt: skip
 
 
+def judge_endpoints(
+    connection: duckdb.DuckDBPyConnection,
+    periods: Mapping[str, Period],
+    thresholds: Thresholds,
+    *,
+    domestic_asns: Iterable[int],
+    operators: Mapping[int, str],
+    has_explorer: bool,
+    pair_count: int,
+) -> Judgement:
+    """Judge every endpoint on every network, where most of its part was reached meanwhile.
+
+    So the probe was in order, and what it missed is held against the other networks alone: no
+    other country is known by its endpoints.
+
+    Args:
+        connection: holds what ``outcomes.messaging.add_endpoint_outcomes`` makes.
+        pair_count: what that returns.
+    """
+    add_sessions(connection, domestic_asns, operators, thresholds)
+    learnt = learn_expectation(connection, thresholds)
+    expected = weigh_elsewhere(connection, learnt, NO_CONTROL, is_probe_sound=True)
+    tested_count = max(pair_count * (len(KINDS) - 1), learnt.tested_count)
+    return judge_cells(
+        connection, periods, thresholds, has_explorer=has_explorer,
+        expected=replace(expected, tested_count=tested_count),
+    )  # fmt: skip
+
+
 def weigh_elsewhere(
-    connection: duckdb.DuckDBPyConnection, expected: Expectation, control: Control
+    connection: duckdb.DuckDBPyConnection,
+    expected: Expectation,
+    control: Control,
+    *,
+    is_probe_sound: bool = False,
 ) -> Expectation:
-    """The expectation with rates that are at least what fails elsewhere about that day."""
+    """The expectation with rates that are at least what fails elsewhere about that day.
+
+    Args:
+        connection: holds what the expectation was learnt from.
+        expected: as learnt from the country itself.
+        control: what other countries say.
+        is_probe_sound: whether something else says that the probe was in order, so that what
+            else failed on its network and in its session excuses nothing.
+    """
     series = expected.series
     of_kinds = series.of_kinds()
     count = len(of_kinds.row)
@@ -113,7 +154,8 @@ def weigh_elsewhere(
     of_site = np.where(np.isnan(abroad), terms[:4].max(axis=0), terms[:4][taken].max(axis=0))
     site = np.maximum(of_site, np.nan_to_num(elsewhere))
     rates = np.full(len(series.row), LEAST)
-    rates[:count] = (1 - (1 - site) * (1 - terms[4:].max(axis=0))).clip(LEAST, MOST)
+    probe = np.zeros(count) if is_probe_sound else terms[4:].max(axis=0)
+    rates[:count] = (1 - (1 - site) * (1 - probe)).clip(LEAST, MOST)
     return replace(expected, rates=rates, schedules=find_all_schedules(series, rates))
 
 
