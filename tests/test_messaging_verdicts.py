@@ -174,6 +174,11 @@ def test_the_fictional_countrys_truth_is_found(tmp_path: Path) -> None:
     assert sorted(set(map(tuple, own[columns].to_numpy()))) == sorted(
         map(tuple, true[columns].to_numpy())
     )
+    partial = own[own["is_partial"] == True]  # noqa: E712
+    of_telegram = own[own["endpoint_count"] == 12].set_index("probe_asn")["cut_endpoint_count"]
+    some = true[true["endpoint_count"] != ""].set_index("probe_asn")["endpoint_count"].astype(int)
+    assert of_telegram.to_dict() == some.to_dict()
+    assert partial["probe_asn"].tolist() == some.index[some == 4].tolist()
     at_hours = own.set_index("probe_asn")["schedule"]
     for row in true.itertuples():
         hours = "Mon-Fri 04:00-08:00, 10:00-14:00" if row.hours else ""

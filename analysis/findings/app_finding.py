@@ -65,11 +65,19 @@ def find_apps(tables: str | Path) -> dict[str, Any] | None:
             **{name: numbers[name] for name in _NUMBERS},
             "names": [_title(name) for name in sorted(list_blocked(whole)["test_name"].unique())],
             "rows": sorted(rows, key=lambda row: (-row[1], row[0])),
+            "partial": [_title(name) for name in sorted(_list_partial(whole))],
             "by_counts": [_title(name) for name in sorted(by_counts.unique())],
             "defects": [_title(name) for name in sorted(broken.unique())],
             "has_control": bool((whole["control"] == "countries").any()),
         },
     }
+
+
+def _list_partial(whole: pd.DataFrame) -> set[str]:
+    """Tests that are cut off in part wherever they are."""
+    listed = list_blocked(whole)
+    is_partial = listed["is_partial"].astype(bool).groupby(listed["test_name"]).all()
+    return set(is_partial[is_partial].index)
 
 
 def _title(test_name: object) -> str:
@@ -98,6 +106,12 @@ def word_apps(tell: Telling) -> Words:
         caveats.append(lang.html(
             "Found in OONI’s counts of the whole country, which know no networks: {apps}.",
             apps=[lang.english(name) for name in values["by_counts"]],
+        ))  # fmt: skip
+    if values["partial"]:
+        caveats.append(lang.html(
+            "Cut off in part, while most of their endpoints were reached, so that they may have "
+            "worked: {apps}.",
+            apps=[lang.english(name) for name in values["partial"]],
         ))  # fmt: skip
     if values["defects"]:
         caveats.append(lang.html(

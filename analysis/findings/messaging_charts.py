@@ -78,10 +78,14 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
     shown = add_local_hours(intervals, study.probe_cc)
     shown = shown.assign(
         test=shown["test_name"].map(title_of),
+        endpoints=[
+            "" if pd.isna(tried) else f"{int(cut):,} of {int(tried):,}"
+            for cut, tried in shown[["cut_endpoint_count", "endpoint_count"]].to_numpy(object)
+        ],
         probe_asn=shown["probe_asn"].replace(COUNTRY, "all networks"),
     )
-    columns = ["test", "part", "probe_asn", "blocked_from", "blocked_until", "schedule",
-               *(["local_schedule"] if "local_schedule" in shown else []), "mechanism",
+    columns = ["test", "part", "endpoints", "probe_asn", "blocked_from", "blocked_until",
+               "schedule", *(["local_schedule"] if "local_schedule" in shown else []), "mechanism",
                "session_count", "day_count", "chance", "elsewhere_anomaly_share"]  # fmt: skip
     empty = [name for name in ("schedule", "mechanism") if not (shown[name] != "").any()]
     show_table(
@@ -89,7 +93,9 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
         caption="When each part was cut off",
         note="All networks: the country as a whole, by OONI's counts. Anomalies elsewhere: the "
         "median share of other countries in the same weeks; empty where their counts are not at "
-        "hand. messaging_intervals.csv has the moments.",
+        "hand. Endpoints: those cut off, of those that the part tried; where they are the fewer, "
+        "the part is cut off in part. messaging_intervals.csv names them, and has the moments.",
+        headings={"endpoints": "Endpoints cut off"},
         fold_after=25,
         file="messaging_intervals.csv",
         networks=study.network_names(),
@@ -98,7 +104,8 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
 
 def show_hours(study: MessagingStudy, judged: Judged, intervals: pd.DataFrame) -> None:
     """Draw the sessions of what is blocked at hours of the week, by day and hour."""
-    held = intervals[intervals["schedule"] != ""]
+    # what is cut off in part is open in the sessions that are drawn
+    held = intervals[(intervals["schedule"] != "") & ~intervals["is_partial"].astype(bool)]
     if held.empty or judged.judgement is None:
         show_text("No app or tool was seen blocked at hours of the week only.")
         return

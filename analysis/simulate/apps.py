@@ -1,8 +1,9 @@
 """Tests of apps and circumvention tools in the fictional country: what is blocked, what is broken.
 
 One network drops the connections of WhatsApp from some day on, another lets only two of Telegram's
-twelve endpoints through; a third cuts the web page of Telegram off at the hours of exams. And one
-test breaks for everybody: it fails on every network here, and in other countries as well.
+twelve endpoints through, and another all but four; a third cuts the web page of Telegram off at the
+hours of exams. And one test breaks for everybody: it fails on every network here, and in other
+countries as well.
 """
 
 from collections import Counter, defaultdict
@@ -38,6 +39,9 @@ _NETWORKS_A_DAY = 4
 _NOISE = 0.015
 #: Where in the period each thing begins, as a share of it.
 _WHATSAPP_FROM, _TELEGRAM_FROM, _BROKEN_FROM, _EXAMS_FROM = 0.45, 0.25, 0.65, 0.55
+_SOME_FROM = 0.35
+#: Of Telegram's twelve endpoints, those that are cut off as a whole, and in part.
+_MOST, _SOME = 10, 4
 _EXAM_DAYS, _EXAM_PAUSE = 19, 1  # hours between two tests while exams are on
 _EXAM_HOURS = (*range(4, 8), *range(10, 14))
 BROKEN = "torsf"
@@ -57,6 +61,7 @@ class AppBlock:
     mechanism: str
     last_day: int | None = None
     hours: tuple[int, ...] = ()
+    endpoint_count: int = 0  # of Telegram's; 0: all of the part
 
     def holds(self, day: int, moment: datetime) -> bool:
         """Whether it holds at a moment of a day of the period."""
@@ -66,13 +71,16 @@ class AppBlock:
 
 
 def plan_blocks(world: World) -> list[AppBlock]:
-    """What is blocked, on three of the larger access networks."""
+    """What is blocked, on four of the larger access networks."""
     days = world.period.day_count
-    first, second, third = _pick_networks(world)[:3]
+    first, second, third, fourth = _pick_networks(world)[:4]
     exams = int(days * _EXAMS_FROM)
     return [
         AppBlock("whatsapp", "app", first.asn, int(days * _WHATSAPP_FROM), "tcp.timeout"),
-        AppBlock("telegram", "app", second.asn, int(days * _TELEGRAM_FROM), "tcp.timeout"),
+        AppBlock("telegram", "app", second.asn, int(days * _TELEGRAM_FROM), "tcp.timeout",
+                 endpoint_count=_MOST),
+        AppBlock("telegram", "app", fourth.asn, int(days * _SOME_FROM), "tcp.timeout",
+                 endpoint_count=_SOME),
         AppBlock("telegram", "web", third.asn, exams, "tls.timeout", exams + _EXAM_DAYS,
                  _EXAM_HOURS),
     ]  # fmt: skip
@@ -101,12 +109,13 @@ def write_apps(folder: Path, world: World) -> None:
         (block.test_name, block.part, f"AS{block.asn}", block.mechanism,
          str(world.date_of(block.first_day)),
          "" if block.last_day is None else str(world.date_of(block.last_day)),
-         ";".join(map(str, block.hours)))
+         ";".join(map(str, block.hours)), block.endpoint_count or "")
         for block in blocks
     ]  # fmt: skip
     broken = str(world.date_of(int(world.period.day_count * _BROKEN_FROM)))
-    rows.append((BROKEN, "tunnel", "everywhere", "instrument", broken, "", ""))
-    header = ("test_name", "part", "probe_asn", "mechanism", "since", "until", "hours")
+    rows.append((BROKEN, "tunnel", "everywhere", "instrument", broken, "", "", ""))
+    header = ("test_name", "part", "probe_asn", "mechanism", "since", "until", "hours",
+              "endpoint_count")  # fmt: skip
     write_csv(folder / "truth" / "apps.csv", header, rows)
 
 
@@ -136,7 +145,7 @@ def _measure(
     blocks: Sequence[AppBlock], rng: Random,
 ) -> tuple[str, datetime, Json, str]:  # fmt: skip
     held = {
-        block.part for block in blocks
+        block.part: block.endpoint_count for block in blocks
         if block.test_name == test and block.asn == network.asn and block.holds(day, moment)
     }  # fmt: skip
     noise = rng.random() < _NOISE
@@ -156,11 +165,11 @@ def _measure(
     return test, moment, document, "anomaly" if is_anomaly else "ok"
 
 
-def _keys(test: str, held: set[str], *, is_broken: bool, noise: bool) -> tuple[Json, bool]:
+def _keys(test: str, held: dict[str, int], *, is_broken: bool, noise: bool) -> tuple[Json, bool]:
     """What the test finds, and whether OONI flags it."""
     if test == "telegram":
         web = TIMED_OUT if "web" in held else RESET if noise else None
-        closed = 10 if "app" in held else 0
+        closed = held.get("app", 0)
         return telegram(closed, web), bool(web) or closed > 0
     if test == "whatsapp":
         app = TIMED_OUT if "app" in held else None

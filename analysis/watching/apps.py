@@ -74,12 +74,15 @@ def _row(verdict: Any, stretch: pd.Series) -> dict[str, Any]:
         "note": "; ".join(filter(None, [str(verdict.note), compared])),
         "domain": f"{verdict.test_name}/{stretch['part']}",
         "blocked_until_time": str(stretch["blocked_until_time"] or ""),
+        "is_partial": bool(verdict.is_partial),
     }
 
 
 def _find_statuses(study: MessagingStudy, pairs: pd.DataFrame) -> pd.Series:
-    """As of a site; of the whole country no session is known, so that it is at most seen open."""
+    """As of a site. Of the whole country no session is known, and what is cut off in part is open
+    in those of its part, so that these are at most seen open."""
     is_own = (pairs["probe_asn"] != COUNTRY) & (pairs["blocked_until_time"] != "")
+    is_own &= ~pairs["is_partial"]
     status = pd.Series("blocked", pairs.index)
     status = status.mask(pairs["first_seen_open_again"] != "", "seen_open")
     own = pairs[is_own].assign(probe_asn=pairs["probe_asn"].str.removeprefix("AS"))
