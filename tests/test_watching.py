@@ -1,8 +1,9 @@
 """What is new since the last look: by the report's own judge, told once, and never lost."""
 
 import shutil
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,17 +11,21 @@ import pytest
 from analysis.commands import watching
 from analysis.commands.watching import watch_settings
 from analysis.errors import ParameterError
+from analysis.findings.messaging_study import open_messaging
+from analysis.findings.parameters import StudyParameters
 from analysis.period import Period, today
 from analysis.reference.networks import DOMESTIC
 from analysis.simulate.writing import write_world
 from analysis.tables import TABLES, read_table
 from analysis.vocabulary import LISTED
-from analysis.watching.looks import empty_log
+from analysis.watching.apps import find_apps_standing
+from analysis.watching.looks import empty_log, hold
 from analysis.watching.news import add_to_log, carry_over, find_news
 from analysis.watching.page import Looking, show_watch
 from analysis.watching.standing import Other, Standing, find_standing
 from tests.conftest import Command
 from tests.letters import ALL_NETWORKS, days, study_of
+from tests.messaging import RESET, measurement, telegram, write_archive
 from tests.observations import PROBE_NETWORK, Row, control_answer
 
 # from measurements to news ----------------------------------------------------------------------
@@ -233,6 +238,46 @@ def _check_apps(log: pd.DataFrame, world: Path) -> None:
     )
     assert {"newly_blocked", "seen_open"} == set(apps["change"])
     assert apps["note"].str.contains("in other countries").all()
+
+
+def test_an_app_is_suspicious_below_the_floor(tmp_path: Path) -> None:
+    """Two days on one network, which others do not see: no verdict, and worth a test. What was
+    reached since, and what fails on all networks, is neither."""
+
+    def run(asn: int, keys: dict[str, Any], first: int, last: int) -> list[dict[str, Any]]:
+        starts = [
+            datetime(2024, 1, 1, hour) + timedelta(days=day)
+            for day in range(first, last) for hour in (9, 17)
+        ]  # fmt: skip
+        return [measurement("telegram", keys, start=str(start), asn=asn) for start in starts]
+
+    cut, fine = telegram(web=RESET), telegram()
+    archive = write_archive(tmp_path / "archive", [
+        *(one for asn in range(1, 6) for one in run(asn, fine, 0, 60)),
+        *run(6, fine, 0, 58), *run(6, cut, 58, 60),
+        *run(7, fine, 0, 30), *run(7, cut, 30, 32), *run(7, fine, 32, 60),
+    ])  # fmt: skip
+    study = open_messaging(StudyParameters(
+        probe_cc="QQ", since="2024-01-01", until="2024-03-01", source=str(archive),
+        store=str(tmp_path / "store"),
+    ), jobs=1)  # fmt: skip
+    found = find_apps_standing(study)
+    rows = found.pairs[["item", "probe_asn", "status", "state"]].to_numpy().tolist()
+    assert rows == [["telegram", "AS6", "suspicious", "insufficient"]]
+    assert found.pairs["blocked_from"].tolist() == ["2024-02-28"]
+    assert {key[2] for key in found.others} == {f"AS{asn}" for asn in (1, 2, 3, 4, 5, 7)}
+
+
+def test_one_look_at_a_time(tmp_path: Path, command: Command) -> None:
+    """A look that began while another is at work would forget what that one learns."""
+    out = tmp_path / "look"
+    with hold(out):
+        status, said, complaint = command("watch", f"OUT={out}", f"STORE={tmp_path / 'store'}")
+    assert (status, said) == (2, "")
+    assert "another look is at work there" in complaint
+    assert not out.exists()
+    with hold(out):  # and afterwards the folder is free
+        pass
 
 
 def test_two_looks(

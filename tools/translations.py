@@ -28,6 +28,7 @@ from analysis.outcomes.rules import RULES_BY_ID
 from analysis.publishing.glossary import GLOSSARY
 from analysis.verdicts.intervals import CHANCE, ONE_VERSION, TOO_FEW
 from analysis.verdicts.withholding import ALONE, EVERYWHERE, ROUTE_LOST, ROUTE_UNKNOWN
+from analysis.watching.page import NOTES
 
 ROOT = Path(__file__).resolve().parents[1]
 _PLURAL = (1, 2)
@@ -80,6 +81,7 @@ def _words() -> Iterator[tuple[str, str]]:
     for words in (EVERYWHERE, ROUTE_LOST, ROUTE_UNKNOWN):
         yield "analysis/verdicts/withholding.py", words
         yield "analysis/verdicts/withholding.py", words + ALONE
+    yield from (("analysis/watching/page.py", words) for words in NOTES)
     yield from (("analysis/verdicts/intervals.py", one) for one in (ONE_VERSION, CHANCE, TOO_FEW))
     for rule in RULES_BY_ID.values():
         if rule.outcome == "blocked":

@@ -154,15 +154,17 @@ def watch(arguments: Arguments = None) -> None:
     """
     from analysis.commands.watching import find_last_look, look, watch_settings
     from analysis.findings.reference_lists import load_lists
+    from analysis.watching.looks import hold
 
     settings = watch_settings(arguments or [])
-    last = find_last_look(settings)
-    _simulate_embedded(settings)
-    settings = with_lists(settings, say)
-    lists = load_lists(settings.study)
-    collection, apps = read_all(settings)
-    with show_status("judging"):
-        seen = look(settings, lists, collection, apps, last)
+    with hold(settings.out.resolve()):
+        last = find_last_look(settings)
+        _simulate_embedded(settings)
+        settings = with_lists(settings, say)
+        lists = load_lists(settings.study)
+        collection, apps = read_all(settings)
+        with show_status("judging"):
+            seen = look(settings, lists, collection, apps, last)
     for line in seen.lines:
         print(line)
     print(f"watch: {_nearby(seen.page)}")

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from analysis.display.markup import is_publishing, macros
 from analysis.hosts import site_anchor, site_file
+from analysis.languages.language import ENGLISH, Language
 from analysis.languages.values import elided, visible
 from analysis.vocabulary import STATES, value_words
 
@@ -87,7 +88,13 @@ def column_kind(name: Hashable, values: pd.Series) -> Kind:
     return next((kind for applies, kind in named if applies), "text")
 
 
-def cell(column: str, kind: Kind, value: object, networks: Mapping[str, str] = _NO_NAMES) -> Markup:
+def cell(
+    column: str,
+    kind: Kind,
+    value: object,
+    networks: Mapping[str, str] = _NO_NAMES,
+    lang: Language = ENGLISH,
+) -> Markup:
     """One value as HTML. A value that does not fit its column's kind is shown as text.
 
     Args:
@@ -95,9 +102,10 @@ def cell(column: str, kind: Kind, value: object, networks: Mapping[str, str] = _
         kind: how the column is shown.
         value: what it holds.
         networks: ``AS123`` → name of the network.
+        lang: of the words for a state.
     """
     if kind == "state":
-        return state_cell("" if is_empty(value) else str(value))
+        return state_cell("" if is_empty(value) else str(value), lang)
     if is_empty(value):
         return _macro("empty")
     if kind == "asn":
@@ -211,11 +219,12 @@ def yes_no(value: object) -> str:
     return words.get(str(value).lower(), str(value))
 
 
-def state_cell(code: str) -> Markup:
+def state_cell(code: str, lang: Language = ENGLISH) -> Markup:
     """A state as mark and word."""
     if code not in STATES:
         return Markup.escape(visible(code))
-    return _macro("state", STATES[code])
+    shown: Markup = macros("values.html.j2", lang).state(STATES[code])
+    return shown
 
 
 def list_cell(column: str, text: str, networks: Mapping[str, str] = _NO_NAMES) -> Markup:

@@ -78,7 +78,10 @@ def render_table(
     ]
     frame = frame if lang == ENGLISH else _say_codes(frame, lang)
     parts = [
-        {**part, "content": form.table(part["caption"], heads, _rows(rows, kinds, networks))}
+        {
+            **part,
+            "content": form.table(part["caption"], heads, _rows(rows, kinds, networks, lang)),
+        }
         for rows, part in _folded(frame, caption, fold_after, "rows", whole)
     ]
     return Markup(form.parts(parts, _width(names), note, left_out))
@@ -169,20 +172,26 @@ def _folded(
 
 
 def _rows(
-    frame: pd.DataFrame, kinds: Mapping[str, Kind], networks: Mapping[str, str]
+    frame: pd.DataFrame, kinds: Mapping[str, Kind], networks: Mapping[str, str], lang: Language
 ) -> Iterator[list[dict[str, Any]]]:
     """The cells of each row; the first one heads it, unless it is empty."""
     for row in frame.itertuples(index=False, name=None):
         yield [
-            _cell(name, kind, value, networks, is_first=place == 0)
+            _cell(name, kind, value, networks, lang, is_first=place == 0)
             for place, ((name, kind), value) in enumerate(zip(kinds.items(), row, strict=True))
         ]
 
 
 def _cell(
-    name: str, kind: Kind, value: object, networks: Mapping[str, str], *, is_first: bool
+    name: str,
+    kind: Kind,
+    value: object,
+    networks: Mapping[str, str],
+    lang: Language,
+    *,
+    is_first: bool,
 ) -> dict[str, Any]:
-    content = cell(name, kind, value, networks)
+    content = cell(name, kind, value, networks, lang)
     if is_first and not is_empty(value):
         return {"content": content, "is_head": True, "class": _align(kind)}
     long = "long" if name in NOTES else _CLASSES.get(kind, "")

@@ -12,7 +12,9 @@ from analysis.verdicts.states import wilson_bounds
 
 _PAIR = ["domain", "probe_asn"]
 _KEY = [*_PAIR, "blocked_from"]
-_SINCE, _AFTER = "at least since", "not tested since"
+#: What the note of a verdict says of its edges.
+#: What the note of a verdict says of its edges.
+SINCE, AFTER = "at least since", "not tested since"
 #: Why there is no conclusion on a site that has no sign of blocking and is open on no access
 #: network, the most telling first.
 _WITHOUT_CONCLUSION = ("down", "impaired", "mixed", "few_days", "few_sessions")
@@ -89,7 +91,7 @@ def _join_beginnings(table: pd.DataFrame) -> pd.DataFrame:
 
 def _note_of(note: str, last_seen_open: str, is_first: bool, is_last: bool) -> str:
     """What the pair's note says of one of its stretches."""
-    is_about = {_SINCE: is_first and not last_seen_open, _AFTER: is_last}
+    is_about = {SINCE: is_first and not last_seen_open, AFTER: is_last}
     return "; ".join(part for part in note.split("; ") if part and is_about.get(part, True))
 
 

@@ -1,15 +1,17 @@
 """Where each messaging app and circumvention tool stands on each network at a look."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from analysis.findings.messaging import judge_apps
+from analysis.findings.messaging import Judged, judge_apps
 from analysis.findings.messaging_countries import COUNTRY
 from analysis.findings.messaging_study import MessagingStudy
 from analysis.tables import TABLES
 from analysis.vocabulary import LISTED, STATES
-from analysis.watching.standing import Other, Standing, find_status
+from analysis.watching.standing import Other, Standing, find_status, lower_floor
 
 _KEY = ["test_name", "probe_asn"]
 
@@ -18,30 +20,65 @@ def find_apps_standing(study: MessagingStudy) -> Standing:
     """Judge the tests as a report does, against other countries where these are at hand.
 
     A row is about an app or tool on an access network, or in the whole country (``AS0``) where
-    OONI's counts say it. There are no suspicions: of so few tests a fault is the likelier cause.
+    OONI's counts say it. ``suspicious`` is what the same judge would list by the lower floor of web
+    sites, on a network, and nobody has seen open since: what fails elsewhere too is none.
 
     Args:
         study: its connection afterwards holds what the judge leaves.
     """
     judged = judge_apps(study)
-    verdicts = judged.verdicts[
-        (judged.verdicts["period"] == "all")
-        & (judged.verdicts["set_aside_reason"] != "not_domestic")
-    ].fillna({"network": "", "note": ""})
+    verdicts = _of_access(judged)
     listed = verdicts[verdicts["state"].isin(LISTED)]
-    last = judged.intervals.sort_values([*_KEY, "blocked_from_time", "blocked_from"])
-    last = last.drop_duplicates(_KEY, keep="last").set_index(_KEY)
-    rows = [_row(row, last.loc[row.test_name, row.probe_asn]) for row in _rows(listed)]
-    pairs = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["test_name", "status"])
-    if rows:
+    pairs = _list_pairs(listed, judged)
+    if len(pairs):
         pairs["status"] = _find_statuses(study, pairs)
+    hints = _find_suspicious(study, set(_keys(listed)))
+    pairs = pd.concat([one for one in (pairs, hints) if len(one)] or [pairs], ignore_index=True)
+    stands = set(_keys(pairs))
     others = {
         (row.test_name, row.test_name, row.probe_asn): Other(
             row.state, row.state == "insufficient", row.note or STATES[row.state].words
         )
-        for row in _rows(verdicts[~verdicts["state"].isin(LISTED)])
+        for row in _rows(verdicts)
+        if (row.test_name, row.probe_asn) not in stands
     }
     return Standing(pairs, others)
+
+
+def _of_access(judged: Judged) -> pd.DataFrame:
+    """The verdicts of the whole period, without networks that are not the country's."""
+    is_shown = (judged.verdicts["period"] == "all") & (
+        judged.verdicts["set_aside_reason"] != "not_domestic"
+    )
+    return judged.verdicts[is_shown].fillna({"network": "", "note": ""})
+
+
+def _keys(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    return zip(table["test_name"], table["probe_asn"], strict=True)
+
+
+def _list_pairs(listed: pd.DataFrame, judged: Judged) -> pd.DataFrame:
+    """One row a listed test and network."""
+    last = judged.intervals.sort_values([*_KEY, "blocked_from_time", "blocked_from"])
+    last = last.drop_duplicates(_KEY, keep="last").set_index(_KEY)
+    rows = [_row(row, last.loc[row.test_name, row.probe_asn]) for row in _rows(listed)]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*_KEY, "status"])
+
+
+def _find_suspicious(study: MessagingStudy, listed: set[tuple[str, str]]) -> pd.DataFrame:
+    """What only the lower floor lists, on a network, and nobody has seen open since.
+
+    The connection afterwards holds the sessions as the lower floor hears them.
+    """
+    lower = lower_floor(study.parameters.thresholds)
+    hints = judge_apps(replace(study, parameters=replace(study.parameters, thresholds=lower)))
+    verdicts = _of_access(hints)
+    below = verdicts[verdicts["state"].isin(LISTED) & (verdicts["probe_asn"] != COUNTRY)]
+    below = below[[key not in listed for key in _keys(below)]]
+    pairs = _list_pairs(below, hints)
+    goes_on = pairs[pairs["first_seen_open_again"] == ""] if len(pairs) else pairs
+    # no state, and no count of forgers: a verdict has these
+    return goes_on.assign(status="suspicious", state="insufficient", sessions_to_flip="")
 
 
 def _rows(frame: pd.DataFrame) -> Any:

@@ -31,7 +31,7 @@ _NEWS: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("blocked", "unseen", "seen_open"), "unlisted"),
     },
 }  # fmt: skip
-_UNSEEN = "not tested enough since"
+UNSEEN = "not tested enough since"
 _Key = tuple[str, str, str]
 _Row = Mapping[Any, Any]
 
@@ -52,7 +52,7 @@ def carry_over(before: pd.DataFrame, now: Standing) -> Standing:
         is_thin = key not in found and now.others.get(key, UNTESTED).is_thin
         is_hint = key in found and found[key]["status"] == "suspicious"
         if old["status"] in ("blocked", "unseen") and (is_thin or is_hint):
-            note = "; ".join(dict.fromkeys(filter(None, (*old["note"].split("; "), _UNSEEN))))
+            note = "; ".join(dict.fromkeys(filter(None, (*old["note"].split("; "), UNSEEN))))
             rows[key] = {**old, "status": "unseen", "note": note}
         elif old["status"] == "seen_open" and is_thin:
             rows[key] = old

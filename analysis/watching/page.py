@@ -4,6 +4,7 @@ It is made of the two tables and of what the run says, so that a second look at 
 the same bytes.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,14 +14,20 @@ from markupsafe import Markup
 
 from analysis.display.cells import link
 from analysis.display.tables import blocks, render_table
-from analysis.findings.messaging_countries import COUNTRY
-from analysis.languages.language import Heading, Language
+from analysis.findings.messaging_countries import COUNTRY, DEFECT_NOTE
+from analysis.findings.messaging_endpoints import IN_PART, ONE_ADDRESS
+from analysis.findings.site_tables import AFTER, SINCE
+from analysis.languages.language import ENGLISH, Heading, Language
 from analysis.observations.messaging_tests import BY_NAME
 from analysis.period import Period
 from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
-from analysis.watching.standing import WEB
+from analysis.watching.news import UNSEEN
+from analysis.watching.standing import UNTESTED, WEB
 
 PAGE = "watch.html"
+#: Notes of pairs that other languages have words for; those of withheld stretches have them anyway.
+NOTES = (SINCE, AFTER, UNSEEN, UNTESTED.words, IN_PART, ONE_ADDRESS, DEFECT_NOTE)
+_ELSEWHERE = re.compile(r"in other countries ([\d.]+ %) fail")
 _SHOWN, _FEW = 40, 12
 _BEGINNING = [
     "domain", "network", "state", "mechanism", "schedule", "last_seen_open", "blocked_from",
@@ -71,7 +78,7 @@ def show_watch(
         looking: what is known besides.
         lang: of the words.
     """
-    log, standing = (_for_page(frame) for frame in (log, standing))
+    log, standing = (_for_page(frame, lang) for frame in (log, standing))
     last = log["look"].max() if len(log) else ""
     news, before = log[log["look"] == last], log[log["look"] != last]
     sections: list[tuple[str, Markup]] = [("", _show_opening(news, standing, looking, lang))]
@@ -87,15 +94,30 @@ def show_watch(
     return sections
 
 
-def _for_page(frame: pd.DataFrame) -> pd.DataFrame:
-    """A network by name and number in one cell, and a site or app under one heading."""
+def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
+    """A network by name and number in one cell, a site or app under one heading, notes in words."""
     titles = {name: test.title for name, test in BY_NAME.items()}
     is_site = frame["test_name"] == WEB
+    is_country = ~is_site & (frame["probe_asn"] == COUNTRY)
     named = frame["network"] + " (" + frame["probe_asn"] + ")"
     return frame.assign(
         domain=frame["item"].where(is_site, frame["item"].map(titles).fillna(frame["item"])),
-        network=named.mask(~is_site & (frame["probe_asn"] == COUNTRY), frame["network"]),
+        network=named.mask(is_country, lang.say("the whole country")),
+        note=[_say_note(str(note), lang) for note in frame["note"]],
     )
+
+
+def _say_note(note: str, lang: Language) -> str:
+    """What there is to say besides, part by part."""
+    if lang == ENGLISH:
+        return note
+    said = []
+    for part in note.split("; "):
+        share = _ELSEWHERE.fullmatch(part)
+        said.append(
+            lang.say("in other countries {share} fail", share=share[1]) if share else lang.say(part)
+        )
+    return "; ".join(said)
 
 
 def _show_opening(
@@ -252,8 +274,8 @@ def _say_how_to_read(lang: Language) -> list[Markup]:
         ),
         lang.html(
             "Apps and circumvention tools are judged by their own tests, against other countries "
-            "where these are at hand: what fails everywhere is no block. Of a test with several "
-            "parts, the part that says most counts."
+            "where these are at hand: what fails everywhere is no block, and no suspicion. Of a "
+            "test with several parts, the part that says most counts."
         ),
         lang.html("All rows: {tables}.", tables=tables),
     ]

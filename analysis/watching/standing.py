@@ -78,10 +78,7 @@ def find_standing(study: Study) -> Standing:
     judgement = confirm(study, networks, numbers)
     verdicts = _of_access(judgement.verdicts, access)
     listed = _find_listed(study.connection, judgement, verdicts, numbers)
-    lower = numbers.changed_by(
-        {name: min(value, vars(numbers)[name]) for name, value in _FLOOR.items()}
-        | {"chance_share": max(CHANCE, numbers.chance_share)}
-    )
+    lower = lower_floor(numbers)
     operators = dict(zip(networks["probe_asn"], networks["operator"], strict=True))
     add_sessions(study.connection, access["probe_asn"], operators, lower)
     hints = judge_cells(
@@ -97,6 +94,14 @@ def find_standing(study: Study) -> Standing:
         probe_asn="AS" + pairs["probe_asn"].astype(str),
     )
     return Standing(pairs, _say_others(verdicts, pairs))
+
+
+def lower_floor(numbers: Thresholds) -> Thresholds:
+    """The numbers with which the judge finds what is suspicious."""
+    return numbers.changed_by(
+        {name: min(value, vars(numbers)[name]) for name, value in _FLOOR.items()}
+        | {"chance_share": max(CHANCE, numbers.chance_share)}
+    )
 
 
 def _of_access(verdicts: pd.DataFrame, access: pd.DataFrame) -> pd.DataFrame:
