@@ -141,7 +141,8 @@ TABLES = {
             "scope period",
             "scope period since@ until@ is_whole? measurement_count# session_count# "
             "network_count# domain_count# new_domain_count# day_count# untested_day_count# "
-            "measurement_change_share% session_change_share% domain_change_share%",
+            "app_measurement_count# measurement_change_share% session_change_share% "
+            "network_change_share% domain_change_share% app_measurement_change_share%",
         ),
         _table(
             "what_to_test",

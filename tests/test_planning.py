@@ -1,7 +1,10 @@
 """What was tested, by whom, and what is left open: counts for whoever steers volunteers."""
 
+import hashlib
 from collections.abc import Iterable
 from datetime import date, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -12,10 +15,13 @@ from analysis.errors import ParameterError
 from analysis.findings.campaign import Campaign
 from analysis.findings.parameters import StudyParameters
 from analysis.period import Period
-from analysis.planning import coverage, dominance, indicators
+from analysis.planning import app_coverage, coverage, dominance, indicators
 from analysis.planning.floor import count_floor
-from analysis.reference.test_lists import ListEntry, TestLists
+from analysis.planning.list_changes import compare_with_earlier
+from analysis.reference.snapshots import Sidecar, write_sidecar
+from analysis.reference.test_lists import ListEntry, TestLists, load_test_lists
 from analysis.simulate.world import RUN_LINK
+from tests.messaging import measurement, write_archive
 from tests.observations import Row, connection_with, observation
 
 HALF = Period.parse("2024-01-10", "2024-07-01")
@@ -72,7 +78,7 @@ def test_where_nothing_was_measured_every_count_is_empty_or_zero() -> None:
     assert coverage.count_coverage(connection, HALF, {}).empty
     assert coverage.list_tested_days(connection) == {"all": []}
     assert dominance.weigh_sources(connection, {}).empty
-    table = indicators.count_indicators(connection, HALF, has_project=True)
+    table = indicators.count_indicators(connection, HALF, {}, has_project=True)
     assert table["measurement_count"].sum() == 0
     assert table["measurement_change_share"].isna().all()
 
@@ -92,7 +98,7 @@ def test_gaps_and_runs_share_the_days_between_them() -> None:
 def test_indicators_compare_only_what_is_whole() -> None:
     """A month cut by the edge of the study is compared with none; one without a test is a zero,
     from which nothing can grow; a quarter counts a session once."""
-    table = indicators.count_indicators(_tested(ROWS), HALF, has_project=False)
+    table = indicators.count_indicators(_tested(ROWS), HALF, {}, has_project=False)
     assert set(table["scope"]) == {"country"}
     months = table.set_index("period")
     assert months.index.tolist() == [f"2024-0{month}" for month in range(1, 7)] + [
@@ -111,11 +117,74 @@ def test_indicators_compare_only_what_is_whole() -> None:
 def test_a_project_counts_its_own() -> None:
     """By link or by network; a measurement that is both counts once."""
     for project, expected in (("77", 2), ("AS64501", 2), ("77,AS64501", 3), ("78", 0)):
-        table = indicators.count_indicators(_tested(ROWS, project), HALF, has_project=True)
+        table = indicators.count_indicators(_tested(ROWS, project), HALF, {}, has_project=True)
         own = table[(table["scope"] == "project") & table["period"].str.contains("Q")]
         assert own["measurement_count"].sum() == expected, project
         everybody = table[(table["scope"] == "country") & table["period"].str.contains("Q")]
         assert everybody["measurement_count"].sum() == len(ROWS)
+
+
+def test_tests_of_apps_have_months_and_are_a_projects_by_its_link(tmp_path: Path) -> None:
+    """Each test by itself beside that of web sites; a month without one has no row."""
+    link = {"annotations": {"ooni_run_link_id": "77"}}
+    archive = write_archive(tmp_path / "archive", [
+        measurement("telegram", start="2024-01-10 08:00:00"),
+        measurement("telegram", start="2024-01-12 08:00:00", asn=64501, **link),
+        measurement("signal", start="2024-03-05 08:00:00", **link),
+    ])  # fmt: skip
+    study = StudyParameters(probe_cc="QQ", since=str(HALF.since), until=str(HALF.until),
+                            source=str(archive), store=str(tmp_path / "store"))  # fmt: skip
+    connection = app_coverage.open_app_tests(SimpleNamespace(parameters=study))
+    of_web = coverage.count_coverage(_tested(ROWS), HALF, {})
+    counted = app_coverage.count_test_coverage(connection, of_web, HALF)
+    assert set(counted["scope"]) == {"test"}
+    shown = counted.set_index(["item", "month"])["measurement_count"]
+    assert shown["web_connectivity"].sum() == len(ROWS)
+    assert shown.drop("web_connectivity", level=0).to_dict() == {
+        ("telegram", "2024-01"): 2, ("signal", "2024-03"): 1}  # fmt: skip
+    first = counted.set_index(["item", "month"]).loc[("telegram", "2024-01")]
+    assert first[["network_count", "day_count", "longest_gap_days"]].tolist() == [2, 2, 19]
+    tests = app_coverage.count_app_tests(connection, Campaign.of("77"))
+    table = indicators.count_indicators(_tested(ROWS, "77"), HALF, tests, has_project=True)
+    counts = table.set_index(["scope", "period"])["app_measurement_count"]
+    assert counts["country", "2024-Q1"] == 3
+    assert counts["project"][["2024-01", "2024-02", "2024-03"]].tolist() == [1, 0, 1]
+
+
+def test_what_was_taken_off_a_list_shows_beside_an_older_copy(tmp_path: Path) -> None:
+    """The latest copy up to the first day is asked; a damaged one is passed over."""
+    head = "url,category_code,category_description,date_added,source,notes\n"
+    kept, gone, new = (f"https://{name}.example/,{code},x,2020-01-01,s,\n"
+                       for name, code in (("a", "NEWS"), ("b", "NEWS"), ("c", "NEWS")))  # fmt: skip
+    moved = kept.replace("NEWS", "HUMR")
+
+    def snapshot(day: str, lines: str, digest: str = "") -> None:
+        file = tmp_path / day / "test-lists" / "kh.csv"
+        file.parent.mkdir(parents=True)
+        file.write_text(head + lines, encoding="utf-8")
+        told = digest or hashlib.sha256(file.read_bytes()).hexdigest()
+        write_sidecar(tmp_path / day, "test-lists/kh.csv", Sidecar(
+            url="u", fetched_at="t", role="r", licence="l", status=200, sha256=told))  # fmt: skip
+
+    def compare(now: str) -> tuple[str, list[list[str]]]:
+        file = tmp_path / "kh.csv"
+        file.write_text(head + now, encoding="utf-8")
+        lists = load_test_lists(file, "KH")
+        study = SimpleNamespace(probe_cc="KH", periods={"all": HALF},
+                                lists=SimpleNamespace(test_lists=lists))  # fmt: skip
+        day, table = compare_with_earlier(study, tmp_path)
+        return day, table.to_numpy().tolist()
+
+    assert compare(kept) == ("", [])
+    snapshot("2023-12-01", kept + gone)
+    snapshot("2024-01-05", kept + gone + new, digest="0" * 64)
+    snapshot("2024-05-01", kept)
+    day, rows = compare(moved + new)
+    assert day == "2023-12-01"
+    assert [row[1:3] for row in rows] == [
+        ["moved", "https://a.example/"], ["taken_off", "https://b.example/"],
+        ["added", "https://c.example/"]]  # fmt: skip
+    assert compare(kept + gone) == ("2023-12-01", [])
 
 
 @pytest.mark.parametrize("text", ["x", "AS", "1.5", "-1", "1;AS1", "１", "1" * 19, "AS1) OR (1"])

@@ -1,6 +1,6 @@
 """Monitoring indicators for a project's plan: a row a month and a quarter, with what changed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
 import duckdb
@@ -13,7 +13,9 @@ from analysis.planning.coverage import find_gaps
 CHANGES = {
     "measurement_count": "measurement_change_share",
     "session_count": "session_change_share",
+    "network_count": "network_change_share",
     "domain_count": "domain_change_share",
+    "app_measurement_count": "app_measurement_change_share",
 }
 _COUNTS = ("measurement_count", "session_count", "network_count", "domain_count")
 
@@ -33,7 +35,11 @@ WHERE domain <> '' AND (is_project OR NOT $is_project) GROUP BY domain
 
 
 def count_indicators(
-    connection: duckdb.DuckDBPyConnection, period: Period, *, has_project: bool
+    connection: duckdb.DuckDBPyConnection,
+    period: Period,
+    app_tests: Mapping[tuple[str, str], int],
+    *,
+    has_project: bool,
 ) -> pd.DataFrame:
     """The contract's ``indicators``: one row per scope and month or quarter of the period.
 
@@ -44,10 +50,11 @@ def count_indicators(
     Args:
         connection: with the views of ``coverage.add_tested``.
         period: of the study.
+        app_tests: ``app_coverage.count_app_tests``.
         has_project: whether anything is said to be a project's own.
     """
     frames = [
-        _count_scope(connection, period, scope, spans)
+        _count_scope(connection, period, scope, spans, app_tests)
         for scope in ("country", *(["project"] if has_project else []))
         for spans in (list(list_months(period)), list_quarters(period))
     ]
@@ -83,6 +90,7 @@ def _count_scope(
     period: Period,
     scope: str,
     spans: list[tuple[str, Period, bool]],
+    app_tests: Mapping[tuple[str, str], int],
 ) -> pd.DataFrame:
     """The months or the quarters of one scope, in order of time."""
     given = {"is_project": scope == "project"}
@@ -96,6 +104,7 @@ def _count_scope(
             "scope": scope, "period": label, "since": span.since, "until": span.until,
             "is_whole": is_whole,
             **{name: 0 if found is None else found[name] for name in _COUNTS},
+            "app_measurement_count": app_tests.get((scope, label), 0),
             "new_domain_count": _count_new(first_tests, span, period),
             "day_count": len(days),
             "untested_day_count": sum(gap.day_count for gap in find_gaps(days, span)),

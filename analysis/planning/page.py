@@ -19,29 +19,44 @@ from analysis.display.tracks import (
 from analysis.findings.study import Study
 from analysis.languages.language import ENGLISH
 from analysis.languages.values import elided
+from analysis.observations.messaging_tests import TESTS
 from analysis.period import Period
+from analysis.planning.app_coverage import WEB
 from analysis.planning.coverage import find_gaps, find_runs
 from analysis.planning.floor import list_access_networks
-from analysis.planning.list_changes import count_list_changes
+from analysis.planning.list_changes import (
+    compare_with_earlier,
+    count_list_changes,
+    find_unlisted,
+)
 
 _LONGEST = 60  # characters of a name
 #: Measurements of sites by the list that names them.
 LISTS = ("country", "general", "none")
 #: Networks that are drawn; the table has them all.
 _MOST_ROWS = 20
+_LIST_CHANGES = {
+    "added": "Added", "taken_off": "Taken off", "moved": "Under another category",
+}  # fmt: skip
 #: Words for columns that other pages do not have.
 HEADINGS = {
     "scope": "Whose", "period": "Month or quarter", "is_whole": "Whole", "item": "Which",
     "untested_day_count": "Days without a test", "new_domain_count": "Sites newly tested",
     "measurement_change_share": "Measurements, change", "session_change_share": "Sessions, change",
-    "domain_change_share": "Sites, change", "source": "Source", "source_count": "How many",
+    "domain_change_share": "Sites, change",
+    "network_change_share": "Networks, change",
+    "app_measurement_count": "Tests of apps and tools",
+    "app_measurement_change_share": "Tests of apps and tools, change",
+    "source": "Source", "source_count": "How many",
     "largest": "The largest", "largest_share": "Its share",
     "two_largest_share": "Share of the two largest", "equal_source_count": "As many of equal size",
     "country_list_count": "Of the country's list", "general_list_count": "Of another list",
     "none_list_count": "On no list", "longest_gap_days": "Longest gap, days",
     "line_count": "Lines added", "tested_line_count": "Of them tested", "list": "List",
     "date_added": "Added", "file": "List", "url": "Address", "first_tested": "First tested",
-    "days_untested": "Days until then", "floor_pair_count": "Enough tests",
+
+    "days_untested": "Days until then", "last_tested": "Last tested", "was": "Category before",
+    "floor_pair_count": "Enough tests",
     "below_pair_count": "Too few tests",
     "untested_pair_count": "No test", "floor_share": "Enough tests, share",
 }  # fmt: skip
@@ -124,6 +139,25 @@ def show_months(coverage: pd.DataFrame) -> None:
         counts = by_list[item] if item in by_list else pd.Series(dtype="Int64")
         months[f"{item}_list_count"] = months["month"].map(counts).fillna(0).astype("int64")
     show_table(months, caption="Tests by month, in all and by list", headings=HEADINGS)
+
+
+def show_tests(coverage: pd.DataFrame) -> None:
+    """Show how often each of OONI's tests was run, month by month.
+
+    Args:
+        coverage: the contract's ``coverage_by_month``.
+    """
+    of_tests = coverage[coverage["scope"] == "test"]
+    counts = of_tests.pivot(index="month", columns="item", values="measurement_count")
+    order = [WEB, *(test.name for test in TESTS)]
+    titles = {WEB: "Web sites", **{test.name: test.title for test in TESTS}}
+    some = counts.reindex(columns=[name for name in order if name in counts])
+    table = some.fillna(0).astype("int64").rename(columns=titles).reset_index()
+    show_table(
+        table, caption="Measurements by month and test",
+        note="A test that is not named was not run. Sessions, networks, days and gaps of each "
+        "stand in coverage_by_month.csv.",
+    )  # fmt: skip
 
 
 def show_gaps(study: Study, days: Mapping[str, Sequence[date]], ranked: pd.DataFrame) -> None:
@@ -227,3 +261,31 @@ def show_list_changes(study: Study) -> None:
     show_table(months, caption="Lines added to the test lists, by month", headings=HEADINGS)
     show_table(added, caption="Lines added in the period", fold_after=15, headings=HEADINGS,
                is_printed=False)  # fmt: skip
+    _show_earlier_lists(study)
+    show_table(
+        find_unlisted(study), caption="Sites on no list that several networks tested",
+        fold_after=15, headings=HEADINGS, is_printed=False,
+        note="Probes test what is on the lists, or what a link or a person hands them. A site that "
+        "many networks tested for some time, and nobody since, was perhaps taken off a list.",
+    )  # fmt: skip
+
+
+def _show_earlier_lists(study: Study) -> None:
+    day, changed = compare_with_earlier(study)
+    if not day:
+        show_text(
+            "What was taken off a list shows beside an older copy of it, and none is at hand: a "
+            "snapshot of the lists that is kept from one report to the next is one."
+        )
+        return
+    counts = changed["change"].value_counts()
+    show_text(
+        f"Since the copies of {day}, {counts.get('added', 0):,} lines were added, "
+        f"{counts.get('taken_off', 0):,} were taken off, and {counts.get('moved', 0):,} came under "
+        "another category."
+    )
+    show_table(
+        changed.assign(change=changed["change"].map(_LIST_CHANGES)), fold_after=15,
+        caption="What differs from an earlier copy of the lists", headings=HEADINGS,
+        is_printed=False,
+    )  # fmt: skip

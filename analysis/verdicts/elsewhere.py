@@ -4,6 +4,10 @@ A test that fails everywhere is a defect of the test. Two shares of each week sa
 typical country, and that which nine in ten countries do not exceed, since a test may fail more in
 some countries than in others for reasons that are no block. A week is asked for with its
 neighbours: a defect that begins in the middle of one is half there.
+
+The numbers here and in ``country_counts`` and ``messaging`` are no thresholds of the method's list:
+they move no site, so that the sweep would show nothing of them. What each of them moves in nine
+countries and in Kenya stands in decision 0034.
 """
 
 from collections.abc import Iterable
@@ -19,6 +23,8 @@ from analysis.period import Period
 _LEAST_TESTS = 10
 #: Countries that must fail for a test to be called defective.
 _LEAST_COUNTRIES = 2
+#: Countries whose worst week says how far a test may fail by itself: of two it says too little.
+_LEAST_WITNESSES = 3
 #: From this share in a typical country on a test fails everywhere.
 DEFECT_SHARE = 0.5
 _HIGH = 0.9
@@ -32,7 +38,7 @@ class Elsewhere:
 
     Attributes:
         weeks: one row a test and week (its Sunday): ``test_name, week, typical, high,
-            country_count``.
+            country_count``; ``high`` is NaN where fewer than three countries are heard.
         countries: those that are heard, by code.
         counts: one row a test, country and week: ``test_name, probe_cc, week, anomaly_count,
             valid_count``; the country itself left out.
@@ -55,7 +61,7 @@ class Elsewhere:
         if not rows:
             nothing = pd.DataFrame({"test_name": [], "day": [], "typical": [], "high": []})
             return nothing.astype({"test_name": "str", "day": "datetime64[us]"})
-        return pd.concat(rows, ignore_index=True).dropna()
+        return pd.concat(rows, ignore_index=True).dropna(subset=["typical"])
 
     def typical_share(self, test_name: str, since: pd.Timestamp, until: pd.Timestamp) -> float:
         """The median, over countries, of the share of anomalies in the weeks of two days."""
@@ -102,6 +108,8 @@ def look_elsewhere(counts: pd.DataFrame, probe_cc: str) -> Elsewhere:
 
 def _high(shares: pd.Series) -> float:
     """The share that nine in ten do not exceed; of fewer than ten, none."""
+    if len(shares) < _LEAST_WITNESSES:
+        return float("nan")
     ordered = np.sort(shares.to_numpy())
     return float(ordered[int(np.ceil(_HIGH * len(ordered))) - 1])
 
