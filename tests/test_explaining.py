@@ -31,6 +31,23 @@ def no_store(tmp_path: Path) -> list[str]:
     return [f"STORE={tmp_path / 'empty'}"]
 
 
+def test_an_app_is_explained_from_its_own_tables(fictional_report: Path, command: Command) -> None:
+    """By OONI's name or a reader's: each network, its stretches, the endpoints they cut off."""
+    intervals = read_table(fictional_report / "tables", "messaging_intervals")
+    row = intervals[intervals["is_partial"] == True].iloc[0]  # noqa: E712
+    out = ["--out", str(fictional_report)]
+    status, said, _ = command("explain", "Telegram", "--asn", row.probe_asn, *out)
+    assert status == 0
+    assert f"({row.probe_asn}): Likely blocked, in part" in said
+    assert f"{row.cut_endpoint_count} of {row.endpoint_count} endpoints cut off: " in said
+    assert f"  app, {row.blocked_from_time} to {row.blocked_until_time}: " in said
+    assert all(name in said for name in row.cut_endpoints.split(";"))
+    status, said, _ = command("explain", "telegram", *out)
+    assert said.count("\n\n") > 2
+    status, _, complaint = command("explain", "signal", "--asn", "AS1", *out)
+    assert (status, "signal was run on AS" in complaint) == (2, True)
+
+
 def test_a_listing_leads_down_to_its_sessions(
     fictional_report: Path, verdicts: pd.DataFrame, command: Command
 ) -> None:

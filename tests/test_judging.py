@@ -1,6 +1,7 @@
 """``judge FILE…``: single measurements, real ones among them, judged layer by layer."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.measurements import (
     page,
     shake,
 )
+from tests.messaging import measurement, telegram
 
 #: File → class and rule, with the reason in a few words.
 EXPECTED = {
@@ -367,6 +369,28 @@ def test_lines_come_in_the_order_given(tmp_path: Path, command: Command) -> None
     twice = [(a, 1, "unknown"), (a, 2, "error"), (a, 3, "down")]
     others = [(none, None, "error"), (b, 1, "blocked"), (b, 2, "error"), (c, 1, "blocked")]
     assert summary == [*twice, *others, *twice]
+
+
+def test_tests_of_apps_are_judged_part_by_part(tmp_path: Path, command: Command) -> None:
+    """In their places among the others, with the endpoints that were not reached, as they are."""
+    nasty = telegram(closed=10, web=RESET)
+    nasty["tcp_connect"][0]["status"]["failure"] = "\x1b[31m\u202etimeout"
+    lines = [measurement("telegram", nasty), {"test_name": "ndt", "input": None},
+             measurement("psiphon", {"failure": None, "bootstrap_time": 1.0})]  # fmt: skip
+    path = tmp_path / "apps.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    status, said, _ = command("judge", "--json", str(path))
+    assert status == 0
+    first, other, last = map(json.loads, said.splitlines())
+    assert (first["test_name"], first["class"], first["layers"]) == ("telegram", "blocked", {})
+    app, web = first["parts"]["app"], first["parts"]["web"]
+    assert (app["cut_count"], app["tried_count"], len(app["ended"])) == (10, 12, 10)
+    assert (web["mechanism"], web["ended"][0]["layer"]) == ("tls.reset", "tls")
+    assert "error" in other
+    assert (last["class"], last["line"]) == ("ok", 3)
+    status, said, _ = command("judge", str(path))
+    assert (status, "10 of 12 cut off" in said) == (0, True)
+    assert not re.search("[\x1b\u202e]", said)
 
 
 def test_nothing_read_is_exit_status_3(tmp_path: Path, command: Command) -> None:

@@ -13,13 +13,14 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.errors import ParameterError
+from analysis.findings.messaging import Judged
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.planning.weekly_plan import SITES_A_DAY
 from analysis.simulate.volunteers import Volunteers
 from analysis.simulate.writing import add_forgeries, write_world
 from analysis.tables import TABLES, write_table
-from analysis.validation import measures, steering
+from analysis.validation import apps, measures, steering
 from analysis.validation.calibration import calibrate, mark_chances
 from analysis.validation.hours import compare_hours
 from analysis.validation.measures import bootstrap_bounds, share_by
@@ -384,6 +385,28 @@ def test_the_plan_that_ships_is_ahead_and_not_more_often_wrong() -> None:
     assert (plan["success_count"] >= turns["success_count"]).all()
     assert plan["success_count"].iloc[-1] > 1.2 * turns["success_count"].iloc[-1]
     assert plan["wrong_count"].iloc[-1] <= 1.2 * turns["wrong_count"].iloc[-1] + 2
+
+
+def test_a_world_of_apps_is_scored_against_what_was_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a year: each drawn block is asked for, and what nobody blocks is not listed; with the
+    truth taken away, what is listed is wrong."""
+    monkeypatch.setattr(apps, "_UNTIL", "2024-07-01")
+    judged: list[Judged] = []
+    judge = apps.judge_world
+    monkeypatch.setattr(
+        apps, "judge_world", lambda folder: judged.append(judge(folder)) or judged[0]
+    )
+    rows = apps.run_world(72, tmp_path, write_world)
+    by_measure = rows.groupby("measure")["is_right"].agg(["sum", "size"])
+    assert by_measure.loc[apps.FOUND].tolist() == [5, 5]
+    for measure in (apps.TRUE, apps.OPEN, apps.BROKEN):
+        assert by_measure.loc[measure, "sum"] == by_measure.loc[measure, "size"] > 0
+    truth = pd.read_csv(tmp_path / "world" / "truth" / "apps.csv", dtype="str", na_filter=False)
+    less = pd.DataFrame(apps.score(judged[0], truth[truth["part"] != "web"]))
+    assert (less[0] == apps.FOUND).sum() == 4
+    assert not less.loc[less[0] == apps.TRUE, 2].all()
 
 
 def test_results_that_are_not_there_are_named(tmp_path: Path) -> None:

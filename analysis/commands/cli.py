@@ -256,10 +256,12 @@ def judge(
     as_lines: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
     fingerprints: Annotated[str, typer.Option(help="folder with OONI-shaped fingerprints")] = "",
 ) -> None:
-    """How each measurement is judged, layer by layer, in the order of the files and their lines.
+    """How each measurement is judged, layer by layer, in the order of the files and their lines;
+    of apps and circumvention tools part by part.
 
     Exit status 3 where no measurement could be read at all.
     """
+    from analysis.commands.judge_apps import with_apps
     from analysis.commands.judge_file import as_json, as_text, judge_measurements, with_errors
     from analysis.ingestion.loose_files import read_files
     from analysis.observations.fingerprints import load
@@ -267,15 +269,18 @@ def judge(
 
     known = load(fingerprints or None)
     table, errors = read_files(files, known)
-    for result in with_errors(judge_measurements(table, known, Thresholds()), errors):
+    results = with_errors(judge_measurements(table, known, Thresholds()), errors)
+    is_judged = False
+    for result in with_apps(results, files):
         print(as_json(result) if as_lines else as_text(result))
-    if not table.num_rows:
+        is_judged = is_judged or "error" not in result
+    if not is_judged:
         raise typer.Exit(SourceError.exit_status)
 
 
 @app.command()
 def explain(
-    domain: Annotated[str, typer.Argument(help="host name or URL")],
+    domain: Annotated[str, typer.Argument(help="host name or URL; or an app, such as telegram")],
     arguments: Arguments = None,
     asn: Annotated[str, typer.Option(help="one network, such as AS123")] = "",
     out: Annotated[Path | None, typer.Option(help="the report's folder")] = None,

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from analysis.auditing.lookups import read_report
+from analysis.commands.explaining_apps import explain_test, find_test
 from analysis.commands.judge_file import read_results
 from analysis.commands.settings import Settings, parse_settings
 from analysis.display.cells import one_in, percent
@@ -53,7 +54,7 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
     """Why a site is on the list of a report, or why it is not.
 
     Args:
-        domain: a host name or URL.
+        domain: a host name or URL; or an app or tool, such as ``telegram``.
         asn: one network, as ``123`` or ``AS123``; all where it is empty.
         out: the report's folder; by default that which the arguments name.
         arguments: ``NAME=VALUE`` as for ``report``: STORE, SOURCE, NETWORKS, FINGERPRINTS … say
@@ -68,6 +69,8 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
     folder = out or parse_settings(arguments).out
     run = read_report(folder, "--out").run
     tables = folder / "tables"
+    if test := find_test(domain):
+        return "\n".join(printable(line, 400) for line in explain_test(test, asn, tables))
     site = normalise(domain)
     rows = _rows_of(read_table(tables, "verdicts"), domain, site, asn)
     thresholds = _thresholds(run["parameters"])

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from analysis.commands import judge_apps
 from analysis.errors import printable
 from analysis.ingestion.loose_files import FileError
 from analysis.observations.fingerprints import Fingerprints
@@ -181,8 +182,8 @@ _SEEN = {
     "http": _http_evidence,
 }
 
-_KEYS = ("file", "line", "report_id", "input", "probe_cc", "probe_asn", "class", "mechanism",
-         "layers", "error")  # fmt: skip
+_KEYS = ("file", "line", "report_id", "input", "test_name", "probe_cc", "probe_asn", "class",
+         "mechanism", "layers", "parts", "error")  # fmt: skip
 
 
 def as_json(result: Mapping[str, Any]) -> str:
@@ -195,6 +196,8 @@ def as_text(result: Mapping[str, Any]) -> str:
     if "error" in result:
         line = f":{result['line']}" if result["line"] else ""
         return printable(f"{result['file']}{line}: {result['error']}", 400)
+    if "parts" in result:
+        return judge_apps.as_text(result)
     rule = RULES_BY_ID[result["rule_id"]]
     how = f" by {result['mechanism']}" if result["mechanism"] else ""
     lines = [

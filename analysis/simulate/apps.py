@@ -3,7 +3,7 @@
 One network drops the connections of WhatsApp from some day on, another lets only two of Telegram's
 twelve endpoints through, and another all but four; a third cuts the web page of Telegram off at the
 hours of exams. And one test breaks for everybody: it fails on every network here, and in other
-countries as well.
+countries as well. Where a seed for it is given, what is blocked is drawn anew.
 """
 
 from collections import Counter, defaultdict
@@ -44,6 +44,13 @@ _SOME_FROM = 0.35
 _MOST, _SOME = 10, 4
 _EXAM_DAYS, _EXAM_PAUSE = 19, 1  # hours between two tests while exams are on
 _EXAM_HOURS = (*range(4, 8), *range(10, 14))
+_OTHER_HOURS = ((*range(1, 6),), (*range(5, 9),), (*range(3, 6), *range(8, 11)))
+#: What may be drawn: test, part, and of Telegram's endpoints the fewest and the most.
+_DRAWN = (
+    ("whatsapp", "app", (0, 0)), ("telegram", "app", (7, 11)), ("telegram", "app", (3, 5)),
+    ("facebook_messenger", "app", (0, 0)), ("signal", "app", (0, 0)), ("psiphon", "tunnel", (0, 0)),
+)  # fmt: skip
+_DRAWN_COUNT = 4
 BROKEN = "torsf"
 #: Other fictional countries, whose counts are at hand: four of these, never the country itself.
 _OTHERS = ("QM", "QN", "QO", "QP", "QS")
@@ -86,15 +93,40 @@ def plan_blocks(world: World) -> list[AppBlock]:
     ]  # fmt: skip
 
 
+def draw_blocks(world: World, seed: int) -> list[AppBlock]:
+    """What is blocked in a country of which this is drawn: on each network one thing at most."""
+    rng, days = stream(seed, "apps", "drawn"), world.period.day_count
+    networks = rng.sample(_pick_networks(world), _DRAWN_COUNT + 1)
+    blocks = []
+    for network, (test, part, (least, most)) in zip(
+        networks, rng.sample(_DRAWN, _DRAWN_COUNT), strict=False
+    ):
+        first = rng.randrange(int(0.15 * days), int(0.65 * days))
+        last = first + rng.randrange(60, 120) if rng.random() < 0.4 else None
+        manner = "tunnel.timeout" if part == "tunnel" else "tcp.timeout"
+        blocks.append(AppBlock(test, part, network.asn, first, manner, last,
+                               endpoint_count=rng.randint(least, most)))  # fmt: skip
+    exams = rng.randrange(int(0.15 * days), int(0.8 * days))
+    hours = rng.choice((_EXAM_HOURS, *_OTHER_HOURS))
+    return [*blocks, AppBlock("telegram", "web", networks[-1].asn, exams, "tls.timeout",
+                              exams + _EXAM_DAYS, hours)]  # fmt: skip
+
+
 def _pick_networks(world: World) -> list[Network]:
     """The country's access networks, the largest first; shaky ones left out."""
     steady = [n for n in world.networks if n.kind in ("isp", "mobile") and n.style != "flaky"]
     return sorted(steady, key=lambda network: (-network.weight, network.asn))[:6]
 
 
-def write_apps(folder: Path, world: World) -> None:
-    """Write the archive's objects of these tests, the counts of other countries, and the truth."""
-    blocks = plan_blocks(world)
+def write_apps(folder: Path, world: World, seed: int | None = None) -> None:
+    """Write the archive's objects of these tests, the counts of other countries, and the truth.
+
+    Args:
+        folder: of the world.
+        world: the country.
+        seed: draws what is blocked; without one it is the usual.
+    """
+    blocks = plan_blocks(world) if seed is None else draw_blocks(world, seed)
     counts: dict[tuple[str, date], Counter[str]] = defaultdict(Counter)
     objects: dict[tuple[str, date], list[bytes]] = defaultdict(list)
     for test, moment, document, flag in _run_all(world, blocks):
@@ -175,7 +207,7 @@ def _keys(test: str, held: dict[str, int], *, is_broken: bool, noise: bool) -> t
         app = TIMED_OUT if "app" in held else None
         web = RESET if noise else None
         return whatsapp(app, web), bool(web)
-    failure = TIMED_OUT if noise or is_broken else None
+    failure = TIMED_OUT if noise or is_broken or held else None
     if test == "facebook_messenger":
         return messenger(failure), bool(failure)
     if test == "signal":

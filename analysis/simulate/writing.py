@@ -74,6 +74,7 @@ def write_world(
     national_count: int = 0,
     cases: Sequence[str] = USUAL_CASES,
     has_apps: bool = False,
+    app_seed: int | None = None,
 ) -> Summary:
     """Write a fictional country's archive, reference data and truth.
 
@@ -95,6 +96,7 @@ def write_world(
         national_count: sites that a gateway at the border blocks for all networks at once.
         has_apps: whether probes also test messaging apps and circumvention tools; nothing else
             depends on it.
+        app_seed: draws which of these are blocked, where and when; without one it is the usual.
         has_forgeries: whether somebody submits forged reports. Nothing else depends on it.
 
     Raises:
@@ -118,6 +120,7 @@ def write_world(
         "scale": scale,
         "coverage": coverage,
         **({"has_apps": True} if has_apps else {}),
+        **({} if app_seed is None else {"app_seed": app_seed}),
     }
     del parameters["period"]
     stamp = {"fictional": True, "parameters": parameters, "source_digest": source_digest()}
@@ -130,7 +133,7 @@ def write_world(
     batch_size = max(1, round(BATCH_SIZE * coverage))
     counts = _write(partial, world, sessions_per_day * scale, batch_size)
     if has_apps:
-        write_apps(partial, world)
+        write_apps(partial, world, app_seed)
     text = json.dumps({**stamp, "counts": counts}, indent=1, sort_keys=True)
     (partial / _STAMP).write_text(text + "\n", encoding="utf-8")
     _replace(partial, out)

@@ -26,7 +26,7 @@ from analysis.outcomes.rules import RULES_VERSION
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.reference.files import REPOSITORY
 from analysis.tables import write_table
-from analysis.validation import measures, results, scores, steering
+from analysis.validation import apps, measures, results, scores, steering
 from analysis.validation.calibration import calibrate, mark_chances
 from analysis.validation.scores import Score
 from analysis.verdicts.verdicts import Judgement
@@ -154,7 +154,9 @@ def validate(
             results[result.task.label] = result
             say(done, len(tasks), result.task.label)
         steered = steering.run_countries(pool, workspace / "steering", simulator.make_volunteers)
+        judged_apps = apps.run_worlds(pool, workspace / "apps", simulator.write_world)
     _write(out, "steering", steered)
+    _write(out, "apps", judged_apps)
     write_results(out, [results[label] for label in sorted(results)], thresholds)
     return out
 
