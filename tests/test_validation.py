@@ -393,18 +393,19 @@ def test_a_world_of_apps_is_scored_against_what_was_drawn(
     """Half a year: each drawn block is asked for, and what nobody blocks is not listed; with the
     truth taken away, what is listed is wrong."""
     monkeypatch.setattr(apps, "_UNTIL", "2024-07-01")
-    judged: list[Judged] = []
-    judge = apps.judge_world
-    monkeypatch.setattr(
-        apps, "judge_world", lambda folder: judged.append(judge(folder)) or judged[0]
-    )
+    judge, judged = apps.judge_world, {}
+
+    def judge_once(folder: Path) -> Judged:
+        return judged.setdefault(folder, judge(folder))
+
+    monkeypatch.setattr(apps, "judge_world", judge_once)
     rows = apps.run_world(72, tmp_path, write_world)
     by_measure = rows.groupby("measure")["is_right"].agg(["sum", "size"])
     assert by_measure.loc[apps.FOUND].tolist() == [5, 5]
     for measure in (apps.TRUE, apps.OPEN, apps.BROKEN):
         assert by_measure.loc[measure, "sum"] == by_measure.loc[measure, "size"] > 0
     truth = pd.read_csv(tmp_path / "world" / "truth" / "apps.csv", dtype="str", na_filter=False)
-    less = pd.DataFrame(apps.score(judged[0], truth[truth["part"] != "web"]))
+    less = pd.DataFrame(apps.score(judged[tmp_path], truth[truth["part"] != "web"]))
     assert (less[0] == apps.FOUND).sum() == 4
     assert not less.loc[less[0] == apps.TRUE, 2].all()
 
