@@ -25,13 +25,17 @@ from analysis.errors import ParameterError, SourceError
 from analysis.findings.parameters import StudyParameters
 from analysis.findings.study import open_study
 from analysis.ingestion.ingestion import Request, ingest
+from analysis.ingestion.messaging import ingest_messaging
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
+from analysis.sources.layout import FOLDERS
 from analysis.sources.web import CONNECTIONS, Limits
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
+from analysis.store.messaging import MessagingRows
 from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
+from tests.messaging import measurement as app_test
 
 _CC = "KH"
 _DAY = date(2024, 7, 1)
@@ -103,7 +107,7 @@ def _files(folder: Path | str) -> dict[str, bytes]:
 # --- what is asked ------------------------------------------------------------------------------
 
 
-def test_only_the_hours_of_the_country_and_test_are_asked_for(archive: LoopbackS3, store: str):
+def test_only_the_hours_of_the_country_are_asked_for(archive: LoopbackS3, store: str):
     """And a margin behind the period, in which late uploads are found; twice is not asked."""
     later = _DAY + timedelta(days=1)
     wanted = {
@@ -120,11 +124,7 @@ def test_only_the_hours_of_the_country_and_test_are_asked_for(archive: LoopbackS
     }
     collection = _ingest(store, receipt_margin=1)
     assert _ledger(collection) == {"kept": 4, "out_of_period": 1}
-    hours = [
-        f"raw/{day:%Y%m%d}/{hour:02}/{_CC}/webconnectivity/"
-        for day in (_DAY, later)
-        for hour in range(24)
-    ]
+    hours = [f"raw/{day:%Y%m%d}/{hour:02}/{_CC}/" for day in (_DAY, later) for hour in range(24)]
     assert _asked(archive) == (hours, sorted(wanted))
     again = _ingest(store, receipt_margin=1)
     assert (again, again.digest, again.read_count) == (collection, collection.digest, 0)
@@ -132,6 +132,31 @@ def test_only_the_hours_of_the_country_and_test_are_asked_for(archive: LoopbackS
     assert (
         len(_ingest(store, receipt_margin=0).files) == 2
     )  # the store holds more than is asked for
+
+
+def test_apps_come_from_the_listing_of_the_sites(archive: LoopbackS3, store: str) -> None:
+    """One listing for all tests; each object is read once, into the rows of its own test."""
+    telegram_key, signal_key = (_key(hour=hour, test=test) for hour, test in
+                                ((2, "telegram"), (7, "signal")))  # fmt: skip
+    apps = {
+        telegram_key: [app_test("telegram", start=f"{_DAY} 02:10:00", probe_cc=_CC)],
+        signal_key: [app_test("signal", start=f"{_DAY} 07:10:00", probe_cc=_CC)],
+    }
+    archive.objects = {_key(): _packed(1), _key(test="ndt"): b"not read"} | {
+        key: gzip.compress(b"\n".join(json.dumps(one).encode() for one in tests) + b"\n", mtime=0)
+        for key, tests in apps.items()
+    }
+    assert _ledger(_ingest(store)) == {"kept": 1}
+    listed, read = _asked(archive)
+    assert (len(listed), read) == (24, [_key()])
+    request = Request("ooni", store, _CC, _PERIOD, receipt_margin=0, jobs=1)
+    collection = ingest_messaging(request)
+    assert _asked(archive) == ([], sorted(apps))
+    rows = MessagingRows(collection, _CC, _PERIOD)
+    kept = rows.connection.execute("SELECT test_name, object_key FROM messaging").fetchall()
+    assert sorted(kept) == [("signal", signal_key), ("telegram", telegram_key)]
+    assert ingest_messaging(request).read_count == 0
+    assert _asked(archive) == ([], [])
 
 
 def test_a_period_across_the_change_of_layout_is_read_from_both(archive: LoopbackS3, store: str):
@@ -147,7 +172,7 @@ def test_a_period_across_the_change_of_layout_is_read_from_both(archive: Loopbac
     }
     assert _ledger(_ingest(store, period), period) == {"kept": 4}
     listed, read = _asked(archive)
-    assert (len(listed), len(read)) == (2 + 2 * 24, 4)
+    assert (len(listed), len(read)) == (2 * len(FOLDERS) + 2 * 24, 4)
 
 
 def test_a_growing_month_is_brought_up_to_date(archive: LoopbackS3, store: str):
@@ -259,12 +284,12 @@ def test_no_part_of_a_reply_can_be_dripped_for_ever(
     """Neither headers nor the length of a chunk, of which a reader sees nothing while they come."""
     monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 0.3))
     archive.objects = {_key(): _packed(1), _key(hour=1): _packed(2)}
-    prefix = _key(hour=1).rpartition("/")[0] + "/"
+    prefix = _key(hour=1).partition("webconnectivity")[0]
     archive.faults[_key(hour=1) if place == "object" else f"?{prefix}"] = Fault(kind)
     if place == "object":
         assert [row.why for row in _ingest(store).not_read] == ["it comes too slowly"]
         return
-    with pytest.raises(SourceError, match="webconnectivity/: it comes too slowly"):
+    with pytest.raises(SourceError, match="/KH/: it comes too slowly"):
         _ingest(store)
 
 
@@ -446,7 +471,7 @@ def test_a_listing_served_badly_is_read_right_or_stops_the_run(
     """What an hour holds is not known then, and a gap would be silent."""
     monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 2.0, page=200_000))
     fault, words = _BAD_LISTINGS[name]
-    prefix = f"raw/{_DAY:%Y%m%d}/05/{_CC}/webconnectivity/"
+    prefix = f"raw/{_DAY:%Y%m%d}/05/{_CC}/"
     archive.objects = {_key(): _packed(1), _key(hour=5): _packed(2)}
     archive.faults[f"?{prefix}"] = Fault(**vars(fault))
     if not words:
@@ -468,7 +493,7 @@ def test_keys_that_were_not_asked_for_are_left_out(archive: LoopbackS3, store: s
     contents = "".join(f"<Contents><Key>{key}</Key><Size>{len(_packed(1))}</Size></Contents>"
                        for key in keys)  # fmt: skip
     page = f"<ListBucketResult>{contents}</ListBucketResult>".encode()
-    archive.faults[f"?{stem}"] = Fault("body", body=page)
+    archive.faults[f"?{stem.partition('webconnectivity')[0]}"] = Fault("body", body=page)
     del archive.objects[_key(hour=6)]
     collection = _ingest(store)
     assert [file.key for file in collection.files] == [_key(hour=5)]

@@ -118,16 +118,14 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
     return collection
 
 
-def open_archive(
-    request: Request, store: Store, tests: tuple[str, ...] = (layout.WEB,), what: str = ""
-) -> tuple[Source, Catalogue]:
-    """What a request asks of some tests, and what is on record of it.
+def open_archive(request: Request, store: Store, what: str = "") -> tuple[Source, Catalogue]:
+    """What a request asks of, and what is on record of its tests.
 
     Raises:
         ParameterError: the source is no source, or cannot have the country.
     """
     window = choose_window(request)
-    scope = Scope(request.probe_cc, window, store, request.listing, tests) if window else None
+    scope = Scope(request.probe_cc, window, store, request.listing) if window else None
     source = open_source(request.source, scope)
     return source, Catalogue(store, source.id, request.probe_cc, window, what)
 

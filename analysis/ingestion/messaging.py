@@ -33,7 +33,7 @@ def ingest_messaging(request: Request) -> Collection:
         SourceError: it cannot be reached, or the store cannot be written.
     """
     store = Store(request.store)
-    source, catalogue = open_archive(request, store, _FOLDERS, what="messaging-")
+    source, catalogue = open_archive(request, store, what="messaging-")
     if request.reopen and isinstance(source, Bucket):
         read_before = catalogue.reopen(_NO_FINGERPRINTS.digest)
         if read_before is not None or not catalogue.is_empty:

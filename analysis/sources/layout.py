@@ -35,7 +35,9 @@ RECEIPT_MARGIN = 30
 CHANGED = date(2020, 10, 20)
 #: The folder of the test that a report on web sites rests on.
 WEB = "webconnectivity"
-_TEST = rf"(?P<test>{'|'.join((WEB, *BY_FOLDER))})"
+#: The folders of all tests that are read.
+FOLDERS = (WEB, *BY_FOLDER)
+_TEST = rf"(?P<test>{'|'.join(FOLDERS)})"
 _LAYOUTS = (
     re.compile(rf"(?:raw/)?{_DAY}/{_HOUR}/{_CC}/{_TEST}/{_NAME}", re.ASCII),
     re.compile(rf"(?:jsonl/)?{_TEST}/{_CC}/{_DAY}/{_HOUR}/{_NAME}", re.ASCII),
@@ -57,20 +59,17 @@ def find_test(key: str) -> str | None:
     return parts["test"] if parts else None
 
 
-def list_prefixes(
-    day: date, probe_cc: str, now: datetime, tests: Collection[str] = (WEB,)
-) -> list[str]:
+def list_prefixes(day: date, probe_cc: str, now: datetime) -> list[str]:
     """Below which prefixes the objects of a day of receipt lie, up to the last full hour.
 
-    An hour of several tests is asked for as a whole: one request instead of one a test.
+    An hour of all tests is one request.
     """
     prefixes = []
     if day <= CHANGED:
-        prefixes += [f"jsonl/{test}/{probe_cc}/{day:%Y%m%d}/" for test in tests]
+        prefixes += [f"jsonl/{test}/{probe_cc}/{day:%Y%m%d}/" for test in FOLDERS]
     if day >= CHANGED:
         hours = 24 if day < now.date() else now.hour
-        below = f"{next(iter(tests))}/" if len(tests) == 1 else ""
-        prefixes += [f"raw/{day:%Y%m%d}/{hour:02}/{probe_cc}/{below}" for hour in range(hours)]
+        prefixes += [f"raw/{day:%Y%m%d}/{hour:02}/{probe_cc}/" for hour in range(hours)]
     return prefixes
 
 

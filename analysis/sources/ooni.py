@@ -1,7 +1,8 @@
-"""OONI's own archive, or a mirror of it: listed by the hours of one country and one test.
+"""OONI's own archive, or a mirror of it: listed by the hours of one country.
 
-Listing it whole would take millions of keys of other countries. An hour is one request, and
-nothing is asked again about days long past: their listing is kept as a note in the store.
+Listing it whole would take millions of keys of other countries. An hour of all tests is one
+request, and nothing is asked again about days long past: their listing is kept as a note in the
+store, for whichever test comes next.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from analysis.errors import SourceError
 from analysis.period import Period
 from analysis.sources.buckets import Address, Bucket
 from analysis.sources.files import ArchiveObject, Notes
-from analysis.sources.layout import OONI, WEB, list_prefixes, parse_receipt
+from analysis.sources.layout import FOLDERS, OONI, holds_country, list_prefixes, parse_receipt
 from analysis.sources.web import at_once
 
 ADDRESS = Address("https://ooni-data-eu-fra.s3.eu-central-1.amazonaws.com", "ooni-data-eu-fra", "")
@@ -33,14 +34,12 @@ class Scope:
         window: days of receipt.
         notes: where listings are kept.
         told: called with days listed, days in all, and the day just listed.
-        tests: folders of the tests that are asked for.
     """
 
     probe_cc: str
     window: Period
     notes: Notes
     told: Callable[[int, int, str], None]
-    tests: tuple[str, ...] = (WEB,)
 
 
 class OoniArchive(Bucket):
@@ -85,19 +84,18 @@ class OoniArchive(Bucket):
         return super().renewed(item)
 
     def _note(self, day: date) -> str:
-        of_others = "" if self._scope.tests == (WEB,) else "messaging/"
-        return f"listings/{self._scope.probe_cc}/{of_others}{day}.json"
+        return f"listings/{self._scope.probe_cc}/all/{day}.json"
 
     def _list_day(self, wanted: Callable[[str], bool], day: date) -> list[ArchiveObject]:
         noted = self._scope.notes.read_note(self.id, self._note(day))
         if isinstance(noted, list):
             return [item for item in (ArchiveObject(*one) for one in noted) if wanted(item.key)]
         items: list[ArchiveObject] = []
-        tests = self._scope.tests
-        for prefix in list_prefixes(day, self._scope.probe_cc, self._now, tests):
-            hours = len(tests) * (1 if prefix.startswith("raw/") else 24)
-            items += self.list_below(prefix, wanted, hours)
+        is_read = partial(holds_country, probe_cc=self._scope.probe_cc, tests=FOLDERS)
+        for prefix in list_prefixes(day, self._scope.probe_cc, self._now):
+            hours = len(FOLDERS) if prefix.startswith("raw/") else 24
+            items += self.list_below(prefix, is_read, hours)
         if self._now - datetime.combine(day, time.max, UTC) > SETTLED:
             note = [[item.key, item.size, item.etag] for item in items]
             self._scope.notes.write_note(self.id, self._note(day), note)
-        return items
+        return [item for item in items if wanted(item.key)]
