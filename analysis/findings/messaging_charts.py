@@ -86,7 +86,7 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
     )
     columns = ["test", "part", "endpoints", "probe_asn", "blocked_from", "blocked_until",
                "schedule", *(["local_schedule"] if "local_schedule" in shown else []), "mechanism",
-               "session_count", "day_count", "chance", "elsewhere_anomaly_share"]  # fmt: skip
+               "session_count", "chance", "elsewhere_anomaly_share"]  # fmt: skip
     empty = [name for name in ("schedule", "mechanism") if not (shown[name] != "").any()]
     show_table(
         shown[columns].drop(columns=empty),
@@ -94,7 +94,7 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
         note="All networks: the country as a whole, by OONI's counts. Anomalies elsewhere: the "
         "median share of other countries in the same weeks; empty where their counts are not at "
         "hand. Endpoints: those cut off, of those that the part tried; where they are the fewer, "
-        "the part is cut off in part. messaging_intervals.csv names them, and has the moments.",
+        "the part is cut off in part. messaging_intervals.csv names them, with days and moments.",
         headings={"endpoints": "Endpoints cut off"},
         fold_after=25,
         file="messaging_intervals.csv",

@@ -35,6 +35,8 @@ _LONGEST = 60  # characters of a name
 LISTS = ("country", "general", "none")
 #: Networks that are drawn; the table has them all.
 _MOST_ROWS = 20
+#: Columns of the indicators for which a page is too narrow; the file has them.
+_NOT_SHOWN = ("scope", "since", "until", "app_measurement_change_share")
 _LIST_CHANGES = {
     "added": "Added", "taken_off": "Taken off", "moved": "Under another category",
 }  # fmt: skip
@@ -45,7 +47,7 @@ HEADINGS = {
     "measurement_change_share": "Measurements, change", "session_change_share": "Sessions, change",
     "domain_change_share": "Sites, change",
     "network_change_share": "Networks, change",
-    "app_measurement_count": "Tests of apps and tools",
+    "app_measurement_count": "Tests of apps, tools",
     "app_measurement_change_share": "Tests of apps and tools, change",
     "source": "Source", "source_count": "How many",
     "largest": "The largest", "largest_share": "Its share",
@@ -209,7 +211,7 @@ def show_indicators(study: Study, indicators: pd.DataFrame) -> None:
         indicators: the contract's ``indicators``.
     """
     for scope, whose in (("country", "of the country"), ("project", "of the project")):
-        of = indicators[indicators["scope"] == scope].drop(columns=["scope", "since", "until"])
+        of = indicators[indicators["scope"] == scope].drop(columns=[*_NOT_SHOWN])
         if len(of):
             is_quarter = of["period"].str.contains("Q")
             ordered = pd.concat([of[is_quarter], of[~is_quarter]])
@@ -262,9 +264,12 @@ def show_list_changes(study: Study) -> None:
     show_table(added, caption="Lines added in the period", fold_after=15, headings=HEADINGS,
                is_printed=False)  # fmt: skip
     _show_earlier_lists(study)
+    unlisted = find_unlisted(study)
+    if unlisted.empty:
+        return
     show_table(
-        find_unlisted(study), caption="Sites on no list that several networks tested",
-        fold_after=15, headings=HEADINGS, is_printed=False,
+        unlisted, caption="Sites on no list that several networks tested", fold_after=15,
+        headings=HEADINGS, is_printed=False,
         note="Probes test what is on the lists, or what a link or a person hands them. A site that "
         "many networks tested for some time, and nobody since, was perhaps taken off a list.",
     )  # fmt: skip

@@ -167,7 +167,10 @@ def _show_networks(made: pd.DataFrame, compared: Comparison, lang: Language) -> 
     names = _names(made)
     shares.columns = [f"{code}_share" for code in shares.columns]
     heads = {f"{code}_share": names[code] for code in listed}
-    note = lang.say("Of the listed pairs of each country, the share in which each method was seen.")
+    note = lang.say(
+        "Of the listed pairs of each country, the share in which each method was seen. A country "
+        "without a listed pair has no column."
+    )
     caption = lang.say("Methods of blocking")
     return networks + _table(shares.reset_index(), caption, note, heads, lang)
 
