@@ -117,7 +117,7 @@ def cell(
     if kind == "link":
         return link(str(value), _link_words(column, str(value)))
     if column == "chance":
-        return Markup.escape(chance_words(str(value)))
+        return Markup.escape(chance_words(str(value), lang))
     if kind == "text":
         return site_link(str(value)) if column == "domain" else text_cell(column, str(value))
     plain = {"number": number, "share": percent, "flag": yes_no}[kind](value)
@@ -181,12 +181,14 @@ def percent(value: object) -> str:
     return f"{share * 100:,.1f} %"
 
 
-def chance_words(text: str) -> str:
+def chance_words(text: str, lang: Language = ENGLISH) -> str:
     """A chance as the tables write it, ``4.9e-05``, as 1 in so many; another text as it is."""
     if not _is_number(text):
         return visible(text)
     chance = float(text)
-    return f"< 1 in {MANY}" if chance < _LEAST_CHANCE else f"1 in {one_in(chance)}"
+    if chance < _LEAST_CHANCE:
+        return lang.say("< 1 in a billion")
+    return lang.say("1 in {many}", many=one_in(chance))
 
 
 def one_in(chance: float) -> str:

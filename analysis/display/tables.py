@@ -82,7 +82,7 @@ def render_table(
             **part,
             "content": form.table(part["caption"], heads, _rows(rows, kinds, networks, lang)),
         }
-        for rows, part in _folded(frame, caption, fold_after, "rows", whole)
+        for rows, part in _folded(frame, caption, fold_after, "rows", whole, lang)
     ]
     return Markup(form.parts(parts, _width(names), note, left_out))
 
@@ -154,21 +154,27 @@ def render_matrix(
 
 
 def _folded(
-    frame: pd.DataFrame, caption: str, fold_after: int, what: str, whole: int
+    frame: pd.DataFrame,
+    caption: str,
+    fold_after: int,
+    what: str,
+    whole: int,
+    lang: Language = ENGLISH,
 ) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
     """The first rows, and those that are folded, with what each part is called."""
     first, rest = frame.iloc[:fold_after], frame.iloc[fold_after:]
     yield first, {"caption": caption}
     if len(rest):
-        yield (
-            rest,
-            {
-                "caption": f"{caption} – {what} from {fold_after + 1:,}",
-                "summary": f"Show the other {len(rest):,} of {len(frame):,} {what}"
-                if len(frame) == whole
-                else f"Show {len(rest):,} more of {whole:,} {what}",
-            },
+        what = {"rows": lang.say("rows"), "sites": lang.say("sites")}[what]
+        named = lang.say(
+            "{caption} – {what} from {first}", caption=caption, what=what, first=fold_after + 1
         )
+        summary = (
+            lang.say("Show the other {n} of {all} {what}", n=len(rest), all=whole, what=what)
+            if len(frame) == whole
+            else lang.say("Show {n} more of {all} {what}", n=len(rest), all=whole, what=what)
+        )
+        yield rest, {"caption": named, "summary": summary}
 
 
 def _rows(

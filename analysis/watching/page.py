@@ -109,7 +109,7 @@ def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
 
 def _say_note(note: str, lang: Language) -> str:
     """What there is to say besides, part by part."""
-    if lang == ENGLISH:
+    if lang == ENGLISH or not note:
         return note
     said = []
     for part in note.split("; "):
