@@ -32,7 +32,6 @@ MESSAGING = pa.schema([
     ("report_id", pa.string()),  # "" where the probe could not open a report
     ("test_name", pa.string()),
     *PROBE,
-    ("run_link_id", pa.uint64()),  # the OONI Run link that was followed; null: none
     # what was tried; empty where the test did not come to an end
     ("endpoints", pa.list_(_ENDPOINT)),
     # the probe's own summary keys, as text, a record
@@ -66,7 +65,6 @@ def observe(
         read.report_id or "",
         test_name,
         *observation.probe_columns(read, line_number, started, country, probe_asn),
-        observation.read_run_link(read.annotations.ooni_run_link_id) if read.annotations else None,
         list_endpoints(test_name, keys) if keys else [],
         _sum_up(keys) if keys else [],
         is_anomaly,

@@ -202,7 +202,6 @@ def observe(
         read.report_id or "",
         url,
         *probe_columns(read, line_number, started, country, probe_asn),
-        read_run_link(read.annotations.ooni_run_link_id) if read.annotations else None,
         dns.host,
         url[:8].lower() == "https://",
         bool(dns.host) and hosts.canonical(dns.host) is not None,
@@ -248,6 +247,7 @@ def probe_columns(
         clip_text(read.software_version),
         clip_text(read.test_version),
         clip_text(read.annotations.platform) if read.annotations else None,
+        read_run_link(read.annotations.ooni_run_link_id) if read.annotations else None,
     )
 
 

@@ -67,6 +67,7 @@ PROBE = [
     ("software_version", pa.string()),
     ("test_version", pa.string()),
     ("platform", pa.string()),
+    ("run_link_id", pa.uint64()),  # the OONI Run link that was followed; null: none
 ]
 
 OBSERVATION = pa.schema(
@@ -75,7 +76,6 @@ OBSERVATION = pa.schema(
         ("report_id", pa.string()),  # "" where the probe could not open a report
         ("input", pa.string()),  # the URL as OONI has it
         *PROBE,
-        ("run_link_id", pa.uint64()),  # the OONI Run link that was followed; null: none
         # what was measured
         ("domain", pa.string()),  # hosts.normalise(input); "" where there is no host name
         ("is_https", pa.bool_()),  # scheme of the input
