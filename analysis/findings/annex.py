@@ -1,6 +1,8 @@
 """The annex of blocked sites, what was set aside and why, and counts by network and category."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -41,15 +43,18 @@ def blocked_sites(
     """
     listed = listed_domestic(verdicts[verdicts["period"] == "all"], networks)
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
-    facts = domains.set_index("domain")
+    facts = domains.set_index("domain")[["category_code", "category", "is_local"]].to_dict("index")
+    by_domain: dict[str, list[dict[Hashable, Any]]] = defaultdict(list)
+    for row in listed.sort_values("probe_asn").to_dict("records"):
+        by_domain[row["domain"]].append(row)
     rows = [
         {
             "domain": domain,
-            "registrable_domain": registrable_domain(str(domain)),
-            **facts.loc[domain, ["category_code", "category", "is_local"]].to_dict(),
-            **_summarise(rows, names),
+            "registrable_domain": registrable_domain(domain),
+            **facts[domain],
+            **_summarise(by_domain[domain], names),
         }
-        for domain, rows in listed.groupby("domain", sort=True)
+        for domain in sorted(by_domain)
     ]
     columns = [
         "domain", "registrable_domain", "category_code", "category", "is_local", "state",
@@ -59,30 +64,28 @@ def blocked_sites(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _summarise(rows: pd.DataFrame, names: Mapping[str, str]) -> dict[str, object]:
-    """What the networks that list one site say together."""
-    states = [state for state in STATES_BY_STRENGTH if (rows["state"] == state).any()]
-    is_ongoing = (rows["blocked_until"] == "").any()
-    witness = rows.sort_values(
-        ["blocked_session_count", "probe_asn"], ascending=[False, True]
-    ).iloc[0]
-    notes = [
-        f"{row.probe_asn}: {row.note}"
-        for row in rows.sort_values("probe_asn").itertuples()
-        if row.note
-    ]
+def _summarise(
+    rows: Sequence[Mapping[Hashable, Any]], names: Mapping[str, str]
+) -> dict[str, object]:
+    """What the networks that list one site say together; these are in order."""
+    states = {row["state"] for row in rows}
+    asns = [row["probe_asn"] for row in rows]
+    endings = [row["blocked_until"] for row in rows]
+    witness = max(rows, key=lambda row: row["blocked_session_count"])  # of several the first
+    counts = {
+        name: sum(row[name] for row in rows)
+        for name in ("measurement_count", "blocked_count", "session_count")
+    }
     return {
-        "state": states[0],
-        "mechanisms": ";".join(sorted(set(rows["mechanism"]))),
-        "probe_asns": ";".join(sorted(rows["probe_asn"])),
-        "networks": ";".join(names.get(asn) or asn for asn in sorted(rows["probe_asn"])),
-        "blocked_from": rows["blocked_from"].min(),
-        "blocked_until": "" if is_ongoing else rows["blocked_until"].max(),
-        "measurement_count": rows["measurement_count"].sum(),
-        "blocked_count": rows["blocked_count"].sum(),
-        "session_count": rows["session_count"].sum(),
+        "state": next(state for state in STATES_BY_STRENGTH if state in states),
+        "mechanisms": ";".join(sorted({row["mechanism"] for row in rows})),
+        "probe_asns": ";".join(asns),
+        "networks": ";".join(names.get(asn) or asn for asn in asns),
+        "blocked_from": min(row["blocked_from"] for row in rows),
+        "blocked_until": "" if "" in endings else max(endings),
+        **counts,
         "witness_url": witness["witness_url"],
-        "note": "; ".join(notes),
+        "note": "; ".join(f"{row['probe_asn']}: {row['note']}" for row in rows if row["note"]),
     }
 
 

@@ -118,9 +118,12 @@ def compare_semesters(
         & verdicts["period"].isin(["first", "second"])
     ]
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
+    halves = cells.pivot(index=["domain", "probe_asn"], columns="period", values="state")
+    halves = halves.reindex(columns=["first", "second"])
+    counts = cells.groupby(["domain", "period"])["measurement_count"].sum().to_dict()
     rows = [
-        _change_of(domain, rows, names, domain in local_domains)
-        for domain, rows in cells.groupby("domain", sort=True)
+        _change_of(domain, states.droplevel("domain"), counts, names, domain in local_domains)
+        for domain, states in halves.groupby(level="domain", sort=True)
     ]
     return pd.DataFrame(
         rows,
@@ -156,12 +159,13 @@ def count_panel(
 
 
 def _change_of(
-    domain: object, cells: pd.DataFrame, names: Mapping[str, str], is_local: bool
+    domain: object,
+    states: pd.DataFrame,
+    counts: Mapping[tuple[object, str], int],
+    names: Mapping[str, str],
+    is_local: bool,
 ) -> dict[str, object]:
-    states = cells.pivot(index="probe_asn", columns="period", values="state").reindex(
-        columns=["first", "second"]
-    )
-    counts = cells.groupby("period")["measurement_count"].sum()
+    """One site's row; ``states`` are those of the halves by network."""
     changes = {}
     for asn, first, second in states.itertuples():
         if first in LISTED and second in LISTED:
@@ -178,16 +182,16 @@ def _change_of(
         "change": change,
         "first_state": _strongest(states["first"]),
         "second_state": _strongest(states["second"]),
-        "first_measurement_count": int(counts.get("first", 0)),
-        "second_measurement_count": int(counts.get("second", 0)),
+        "first_measurement_count": int(counts.get((domain, "first"), 0)),
+        "second_measurement_count": int(counts.get((domain, "second"), 0)),
         "matched_networks": ";".join(sorted(changes)),
         "note": _why_not(states) if change == "not_comparable" else _who(changes, names, change),
     }
 
 
 def _strongest(states: pd.Series) -> str:
-    seen = [state for state in STATES_BY_STRENGTH if (states == state).any()]
-    return seen[0] if seen else ""
+    seen = set(states)
+    return next((state for state in STATES_BY_STRENGTH if state in seen), "")
 
 
 def _why_not(states: pd.DataFrame) -> str:

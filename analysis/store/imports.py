@@ -144,10 +144,12 @@ def _import_file(
             return provenance
     try:
         with store.write(name) as path:
-            _fetch(source, item, path, item.size)
+            digest = _fetch(source, item, path, item.size)
             provenance = read_provenance(path, key)
             if provenance is None:
                 raise CannotRead(f"not a whole file of observations of schema {SCHEMA_VERSION}")
+            if ours is not None and hashlib.sha256(ours).hexdigest() == digest:
+                return provenance  # it was checked when it came here first
             counted = check_observations(path, key).get("", 0)
             if counted != provenance.row_count:
                 raise CannotRead(f"{provenance.row_count} rows by its ledger, {counted} in it")
