@@ -270,10 +270,7 @@ def write_table(folder: str | Path, name: str, frame: pd.DataFrame) -> pd.DataFr
     if missing:
         raise ContractError(f"{name}: no column {', '.join(missing)}")
     cells = pd.DataFrame(
-        {
-            column: [_cell(value, kind) for value in frame[column]]
-            for column, kind in table.columns.items()
-        },
+        {column: _cells(frame[column], kind) for column, kind in table.columns.items()},
         columns=list(table.columns),
         dtype="str",
     )
@@ -368,6 +365,21 @@ def _check_key(table: Table, cells: pd.DataFrame) -> None:
     for column, kind in table.columns.items():
         if kind == "count" and cells[column].str.startswith("'").any():
             raise ContractError(f"{table.name}: {column} is negative")
+
+
+def _cells(column: pd.Series, kind: Kind) -> list[str]:
+    """The texts of a column; most values stand in it many times."""
+    if kind == "share":
+        return [_cell(value, kind) for value in column]
+    known: dict[tuple[type, Any], str] = {}
+    texts = []
+    for value in column:
+        one = type(value), value  # 1 and true are equal
+        text = known.get(one)
+        if text is None:
+            text = known[one] = _cell(value, kind)
+        texts.append(text)
+    return texts
 
 
 def _cell(value: Any, kind: Kind) -> str:

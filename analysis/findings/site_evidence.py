@@ -25,8 +25,9 @@ _SHOWN_SHARE = 0.75
 
 # The sessions of each network in spans of so many days from the first one of the period.
 _NETWORK_SPANS = """
+WITH reports AS (SELECT DISTINCT probe_asn, day, session FROM sessions)
 SELECT probe_asn, unit, (day - $since::DATE) // unit AS span, count(DISTINCT session) AS sessions
-FROM sessions, (SELECT unnest($units) AS unit) GROUP BY ALL
+FROM reports, (SELECT unnest($units) AS unit) GROUP BY ALL
 """
 
 _SPANS = """
