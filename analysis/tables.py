@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -368,18 +369,9 @@ def _check_key(table: Table, cells: pd.DataFrame) -> None:
 
 
 def _cells(column: pd.Series, kind: Kind) -> list[str]:
-    """The texts of a column; most values stand in it many times."""
-    if kind == "share":
-        return [_cell(value, kind) for value in column]
-    known: dict[tuple[type, Any], str] = {}
-    texts = []
-    for value in column:
-        one = type(value), value  # 1 and true are equal
-        text = known.get(one)
-        if text is None:
-            text = known[one] = _cell(value, kind)
-        texts.append(text)
-    return texts
+    """The texts of a column; most values stand in it many times, and 1 is not true."""
+    tell = partial(_cell, kind=kind)
+    return list(map(tell if kind == "share" else lru_cache(None, typed=True)(tell), column))
 
 
 def _cell(value: Any, kind: Kind) -> str:

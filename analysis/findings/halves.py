@@ -120,10 +120,12 @@ def compare_semesters(
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     halves = cells.pivot(index=["domain", "probe_asn"], columns="period", values="state")
     halves = halves.reindex(columns=["first", "second"])
-    counts = cells.groupby(["domain", "period"])["measurement_count"].sum().to_dict()
+    counts = cells.groupby(["domain", "period"])["measurement_count"].sum()
+    tested = set(cells["domain"])
     rows = [
-        _change_of(domain, states.droplevel("domain"), counts, names, domain in local_domains)
-        for domain, states in halves.groupby(level="domain", sort=True)
+        _change_of(domain, halves.loc[domain], counts, names, domain in local_domains)
+        for domain in domains
+        if domain in tested
     ]
     return pd.DataFrame(
         rows,
@@ -159,9 +161,9 @@ def count_panel(
 
 
 def _change_of(
-    domain: object,
+    domain: str,
     states: pd.DataFrame,
-    counts: Mapping[tuple[object, str], int],
+    counts: pd.Series,
     names: Mapping[str, str],
     is_local: bool,
 ) -> dict[str, object]:
