@@ -10,7 +10,6 @@ they move no site, so that the sweep would show nothing of them. What each of th
 countries and in Kenya stands in decision 0034.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -133,11 +132,3 @@ def find_defects(elsewhere: Elsewhere) -> pd.DataFrame:
     )  # fmt: skip
     table = runs.reset_index().drop(columns="run")
     return table.assign(until=table["until"] + pd.Timedelta(days=_WEEK_DAYS - 1))
-
-
-def in_defect(defects: pd.DataFrame, test_name: str, days: Iterable[pd.Timestamp]) -> bool:
-    """Whether all of some days lie where a test failed everywhere, give or take a week."""
-    margin = pd.Timedelta(days=_WEEK_DAYS)
-    rows = defects[defects["test_name"] == test_name]
-    spans = [(a - margin, b + margin) for a, b in zip(rows["since"], rows["until"], strict=True)]
-    return all(any(first <= day <= last for first, last in spans) for day in days)
