@@ -68,6 +68,26 @@ def test_what_one_connection_makes_another_opens(
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".duckdb"]
 
 
+def test_no_table_of_a_stage_is_left_out(tmp_path: Path) -> None:
+    """DuckDB's own list of what was made has nothing that the files do not hold, and note."""
+    kept, opened, without = KeptTables("study", [tmp_path]), _connection(), _connection()
+    make_stages(kept, opened, _method())
+    make_stages(None, without, _method())
+    listed = """SELECT 'TABLE', table_name FROM duckdb_tables() WHERE {0}
+      UNION SELECT 'TYPE', type_name FROM duckdb_types()
+      WHERE {0} AND logical_type = 'ENUM' AND type_name <> 'enum'"""
+    made = set(without.execute(listed.format("database_name = 'temp'")).fetchall())
+    held = set(opened.execute(listed.format("regexp_matches(database_name, '_[0-9a-f]{16}$')"))
+               .fetchall())  # fmt: skip
+    assert made <= held
+    assert {name for _, name in held} - {"made"} == {
+        name
+        for (catalog,) in opened.execute("SELECT database_name FROM duckdb_databases()").fetchall()
+        if catalog.rpartition("_")[0] in TABLES
+        for (name,) in opened.execute(f"SELECT name FROM {catalog}.made").fetchall()
+    }
+
+
 def test_a_change_makes_the_stages_again_that_it_acts_on() -> None:
     """A number, a list, a rule or a network: what does not depend on it stays."""
     changes = {
