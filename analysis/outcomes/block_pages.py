@@ -10,15 +10,15 @@ from analysis.outcomes.macros import keep_table
 #: requests for one site that one network answers nearly always, for a while, by another site or by
 #: one page that is not the control's, while other networks get the site itself.
 REPLACEMENT_STEPS = {
-    # Where plain requests for a site that exists ended. An error may be the site's own answer to
-    # this network.
+    # Where plain requests for a site that exists ended: ``page``, and ``target`` where that is not
+    # the site's own. An error may be the site's own answer to this network.
     "plain_landings": """
 SELECT probe_asn, registrable_domain, session, day,
   coalesce(http_site <> registrable_domain, FALSE) AS is_away,
   is_same_page OR is_https_own AS is_own,
-  CASE WHEN is_away THEN 'http://' || http_site
-       WHEN NOT is_own AND control_http_ok AND NOT coalesce(title_match, FALSE)
-         AND http_status < 400 AND is_address_trusted THEN landing END AS target
+  CASE WHEN is_away THEN 'http://' || http_site ELSE landing END AS page,
+  CASE WHEN is_away OR (NOT is_own AND control_http_ok AND NOT coalesce(title_match, FALSE)
+    AND http_status < 400 AND is_address_trusted) THEN page END AS target
 FROM features WHERE has_page AND NOT is_https
 """,
     # Sites that most networks reach at home, and by the control's page. One session is no network's
@@ -38,7 +38,8 @@ SELECT registrable_domain,
     >= count(*) FILTER (is_own OR sessions >= 2) AS is_own
 FROM networks GROUP BY ALL HAVING count(*) FILTER (is_home) >= 2
 """,
-    # The sessions that asked for such a site, for each page or site that came in its place.
+    # The sessions that asked for such a site, for each page or site that came in its place. What
+    # has no control of its own is known by its page, or says nothing.
     "asked_pages": """
 WITH targets AS (
   SELECT DISTINCT probe_asn, registrable_domain, target, is_away
@@ -48,8 +49,9 @@ WITH targets AS (
 SELECT {'probe_asn': probe_asn, 'registrable_domain': registrable_domain, 'target': t.target,
     'is_away': t.is_away} AS key,
   l.session, min(l.day) AS day, NULL AS software,
-  bool_or(l.target IS NOT DISTINCT FROM t.target) AS is_given
-FROM targets t JOIN plain_landings l USING (probe_asn, registrable_domain) GROUP BY ALL
+  bool_or(l.page = t.target) AS is_given
+FROM targets t JOIN plain_landings l USING (probe_asn, registrable_domain)
+WHERE l.is_own OR l.target IS NOT NULL OR l.page = t.target GROUP BY ALL
 """,
     # A variant of the site's own page comes and goes on every network.
     "replaced": """

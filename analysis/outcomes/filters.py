@@ -9,22 +9,26 @@ import pyarrow as pa
 from analysis.outcomes.macros import keep_table
 from analysis.reference.files import REFERENCE, read_csv
 
+# What a filter says of a name that exists: a special-purpose address, or that there is none.
+_SAID = """CASE WHEN dns_failure = 'dns_nxdomain_error' THEN [dns_failure]
+  WHEN dns_special IS NOT NULL THEN dns_addresses END"""
+
 #: Steps over ``features``, in order: which special-purpose addresses are given by a filter that a
 #: user, a school or an office chose, which answers for its own sessions only; a network that blocks
-#: answers all of them.
+#: answers all of them. ``address`` is such an address, or the failure that says that there is none.
 FILTER_STEPS = {
     # The sessions that asked a resolver for a name, from the first day to the last on which it gave
     # a special-purpose address, and whether they got it.
-    "special_asked": """
+    "special_asked": f"""
 WITH given AS (
   SELECT probe_asn, resolver_asn, address, domain, min(day) AS since, max(day) AS until
-  FROM (SELECT *, unnest(dns_addresses) AS address FROM features
-        WHERE dns_special IS NOT NULL AND control_name = 'resolves')
+  FROM (SELECT *, unnest({_SAID}) AS address FROM features WHERE control_name = 'resolves')
   GROUP BY ALL
 )
 SELECT g.probe_asn, g.resolver_asn, g.address, f.session, g.domain,
        min(f.software) AS software, min(f.day) AS day,
-       bool_or(list_contains(f.dns_addresses, g.address)) AS is_given
+       bool_or(list_contains(f.dns_addresses, g.address)
+         OR coalesce(f.dns_failure = g.address, FALSE)) AS is_given
 FROM given g JOIN features f
   ON f.probe_asn = g.probe_asn AND f.resolver_asn = g.resolver_asn AND f.domain = g.domain
  AND f.day BETWEEN g.since AND g.until AND f.control_name = 'resolves'
@@ -48,7 +52,8 @@ WHERE is_steady AND version_count >= 2 GROUP BY key
     # One row: one special-purpose address as sessions of one network got it through one resolver,
     # over the names and days on which it was given. A filter's is got by some sessions only; or by
     # nearly all of them, where those that got the address and those that did not are different
-    # probes: one busy probe behind its owner's filter is no network.
+    # probes: one busy probe behind its owner's filter is no network. That there is no such name is
+    # what networks say too, and part of a network's routers at times: both must hold of that.
     "special_profiles": """
 WITH kinds AS (
   SELECT probe_asn, resolver_asn, address, software, count(*) FILTER (is_given) AS given,
@@ -63,9 +68,11 @@ WITH kinds AS (
   FROM special_asked GROUP BY ALL
 )
 SELECT *,
-  open_session_count >= $floor_sessions
-    AND (given_session_count < $filter_share * (given_session_count + open_session_count)
-         OR 4 * mixed_count <= open_session_count) AS is_local_filter
+  given_session_count < $filter_share * (given_session_count + open_session_count) AS is_of_some,
+  4 * mixed_count <= open_session_count AS is_of_other_probes,
+  open_session_count >= $floor_sessions AND CASE WHEN address = 'dns_nxdomain_error'
+    THEN is_of_other_probes ELSE is_of_some OR is_of_other_probes END
+    AS is_local_filter
 FROM counted JOIN names USING (probe_asn, resolver_asn, address)
   LEFT JOIN special_stretches USING (probe_asn, resolver_asn, address)
 """,
@@ -90,11 +97,11 @@ FROM find_stretches('unfiltered_sessions', $persistence_share, $floor_sessions, 
 WHERE is_steady AND version_count >= 2
 """,
     # The measurements that got such an address.
-    "filtered": """
+    "filtered": f"""
 SELECT DISTINCT f.object_key, f.line_number
 FROM (SELECT object_key, line_number, probe_asn, resolver_asn, day, domain,
-             unnest(dns_addresses) AS address
-      FROM features WHERE dns_special IS NOT NULL) f
+             unnest({_SAID}) AS address
+      FROM features WHERE dns_special IS NOT NULL OR dns_failure IS NOT NULL) f
 JOIN special_profiles s USING (probe_asn, resolver_asn, address)
 ANTI JOIN network_names n ON n.probe_asn = f.probe_asn AND n.resolver_asn = f.resolver_asn
   AND n.address = f.address AND n.domain = f.domain AND f.day BETWEEN n.since AND n.until

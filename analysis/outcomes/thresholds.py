@@ -82,9 +82,9 @@ class Thresholds:
         tried_in_worlds=(2, 4), group=_FLOOR,
     )  # fmt: skip
     share_floor: float = _declare(
-        0.5, "lower 95 % bound of the class's share over sessions",
-        range=(0, 1), stages=("verdicts",), tried=(0.3, 0.4, 0.6, 0.7),
-        tried_in_worlds=(0.3, 0.4, 0.6), group=_FLOOR,
+        0.4, "lower 95 % bound of the class's share over sessions",
+        range=(0, 1), stages=("verdicts",), tried=(0.3, 0.5, 0.6, 0.7),
+        tried_in_worlds=(0.3, 0.5, 0.6), group=_FLOOR,
     )  # fmt: skip
     chance_share: float = _declare(
         0.01, "share of the listed, at most, that is there by chance",

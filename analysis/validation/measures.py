@@ -106,6 +106,8 @@ def _check_reasons(sites: pd.DataFrame) -> pd.DataFrame:
     """The sites set aside whose situation says why they should be."""
     known = sites[~sites["is_blocked"] & (sites["set_aside_reason"] != "")]
     known = known[known["situation"].isin(list(REASONS))]
+    # Many a household filters advertising; its hosts are any other site where none was met.
+    known = known[known["is_filtered"] | (known["situation"] != "ad_like")]
     pairs = zip(known["situation"], known["set_aside_reason"], strict=True)
     return known.assign(is_right=[reason in REASONS[situation] for situation, reason in pairs])
 

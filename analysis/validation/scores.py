@@ -14,6 +14,8 @@ A world's truth is a folder of CSVs that was written with its archive, before an
 * ``networks.csv``: ``probe_asn, kind, role``.
 * ``forgeries.csv`` (may be missing): ``report_id, day, probe_asn, domain, claim``, one row a name
   in a forged report; ``claim`` is ``blocked``, ``open`` or ``control``.
+* ``odd_sessions.csv`` (may be missing): ``report_id, probe_asn, faults``; of ``home_filter`` is a
+  session behind a filter that a household chose.
 
 Nothing here knows how worlds are made or verdicts reached: it reads the published tables only.
 """
@@ -107,6 +109,7 @@ class _Truth:
     names: pd.DataFrame
     networks: pd.DataFrame
     forgeries: pd.DataFrame
+    odd_sessions: pd.DataFrame
 
     @classmethod
     def read(cls, folder: str | Path) -> "_Truth":
@@ -124,15 +127,27 @@ class _Truth:
         names = _read(folder / "names.csv")
         if "authority" not in names:
             names["authority"] = ""
-        path = folder / "forgeries.csv"
-        columns = ["report_id", "day", "probe_asn", "domain", "claim"]
-        forgeries = _read(path) if path.is_file() else pd.DataFrame(columns=columns, dtype="str")
-        return cls(_count_sessions(blocks, tests), tests, names, _read(folder / "networks.csv"),
-                   forgeries)  # fmt: skip
+        forgeries = ["report_id", "day", "probe_asn", "domain", "claim"]
+        return cls(
+            _count_sessions(blocks, tests), tests, names, _read(folder / "networks.csv"),
+            _read_if_there(folder / "forgeries.csv", forgeries),
+            _read_if_there(folder / "odd_sessions.csv", ["report_id", "probe_asn", "faults"]),
+        )  # fmt: skip
+
+    def filtered_names(self) -> set[str]:
+        """The names that were tested on a day and network with a session behind a home filter."""
+        odd = self.odd_sessions[self.odd_sessions["faults"].str.contains("home_filter")]
+        day = pd.to_datetime(odd["report_id"].str[:8], format="%Y%m%d").dt.strftime("%Y-%m-%d")
+        met = odd[["probe_asn"]].assign(day=day).merge(self.tests, on=["probe_asn", "day"])
+        return set(met["domain"])
 
 
 def _read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
+
+
+def _read_if_there(path: Path, columns: list[str]) -> pd.DataFrame:
+    return _read(path) if path.is_file() else pd.DataFrame(columns=columns, dtype="str")
 
 
 def _count_sessions(blocks: pd.DataFrame, tests: pd.DataFrame) -> pd.DataFrame:
@@ -203,6 +218,7 @@ def _compare_sites(
     sites["situation"] = sites["domain"].map(truth.names.set_index("domain")["situation"])
     reasons = dict(zip(aside["domain"], aside["reason"], strict=True))
     sites["set_aside_reason"] = sites["domain"].map(reasons).fillna("")
+    sites["is_filtered"] = sites["domain"].isin(truth.filtered_names())
     return sites
 
 

@@ -16,7 +16,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
 from analysis.verdicts.expectation import Expectation
 from analysis.verdicts.rates import raise_by_own
-from analysis.verdicts.schedules import Schedule, search_price
+from analysis.verdicts.schedules import Schedule
 from analysis.verdicts.series import FAILING, MARK, Series
 from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import is_most, wilson_bounds
@@ -24,8 +24,9 @@ from analysis.verdicts.stretches import find_stretches
 
 #: What does not work for whatever reason has no rate of chance: more sessions than not.
 _EVEN = 0.1
-#: The share of sessions inside a block that fail, for its edges.
-_EDGE_SHARE = 0.9
+#: The share of sessions inside a block that fail, for its edges; where part of a network's routers
+#: block, the second.
+_EDGE_SHARES = (0.9, 0.6)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Evidence:
             first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
             of the sessions at its hours.
         defects: the rows of ``series.sessions`` that failed as the probe's version mostly does.
+        follows_version: the sessions of the series whose version fails alone.
         is_inside: the sessions that say nothing of what fails in the cell by itself.
     """
 
@@ -52,6 +54,7 @@ class Evidence:
     line: float
     stretches: pd.DataFrame
     defects: NDArray[np.int64]
+    follows_version: NDArray[np.bool_]
     is_inside: NDArray[np.bool_]
 
     @property
@@ -103,9 +106,13 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
         log_evidence[series.is_weighed], expected.tested_count, thresholds.chance_share
     )
     stretches = _find_stretches(series, rates, schedules, thresholds)
-    is_of_version = expected.lessons.is_of_version | follow_version(of_kinds)
-    defects = of_kinds.row[of_kinds.is_hit & is_of_version]
-    return Evidence(expected, rates, log_evidence, by_day, line, stretches, defects, is_inside)
+    follows = follow_version(of_kinds)
+    defects = of_kinds.row[of_kinds.is_hit & (expected.lessons.is_of_version | follows)]
+    follows_version = np.zeros(len(series.row), bool)
+    follows_version[: len(follows)] = follows
+    return Evidence(
+        expected, rates, log_evidence, by_day, line, stretches, defects, follows_version, is_inside
+    )
 
 
 def _find_stretches(
@@ -114,7 +121,7 @@ def _find_stretches(
 ) -> pd.DataFrame:  # fmt: skip
     """The stretches of all series; of one with a schedule, its one."""
     edge_rates = np.where(np.repeat(series.kind, series.lengths) == FAILING, _EVEN, rates)
-    ratios = chance.log_ratios(series.is_hit, edge_rates, _EDGE_SHARE)
+    ratios = [chance.log_ratios(series.is_hit, edge_rates, share) for share in _EDGE_SHARES]
     places = find_stretches(series, ratios, thresholds.change_cost)
     stretches = _between_hits(series, places)
     stretches = stretches[~stretches["series"].isin(list(schedules))]
@@ -132,11 +139,10 @@ def _is_inside(
 
 
 def _weigh_schedule(series: Series, number: int, schedule: Schedule) -> float:
-    """The logarithm of the e-value of a schedule, after the price of the search for it."""
+    """The logarithm of the e-value of a schedule over all ranges of days."""
     at = slice(*series.starts[number : number + 2])
     days = np.unique(series.column("day")[at])
-    price = search_price() + chance.log_stretch_count(np.array([len(days)]))[0]
-    return float(schedule.log_ratio - price)
+    return float(schedule.log_evidence - chance.log_stretch_count(np.array([len(days)]))[0])
 
 
 def _scheduled_places(series: Series, schedules: Mapping[int, Schedule]) -> NDArray[np.int64]:
@@ -197,42 +203,57 @@ def _is_at_its_hours(
 def follow_version(series: Series) -> NDArray[np.bool_]:
     """Which sessions are of a version that fails in its cell and kind where no other does.
 
-    What a resolver answers does not depend on the probe.
+    Compared are the sessions from the version's first failure to its last: while a site is blocked,
+    every version fails. What a resolver answers does not depend on the probe.
     """
-    is_alone = _fail_alone(series.series, series.column("software"), series.is_hit)
-    keys = pd.MultiIndex.from_arrays([series.series, series.column("software")])
+    which, software, place = series.series, series.column("software"), np.arange(len(series.row))
+    hits = pd.DataFrame({"series": which, "software": software, "place": place})[series.is_hit]
+    span = hits.groupby(["series", "software"])["place"].agg(["min", "max", "size"])
+    keys = pd.MultiIndex.from_arrays([which, software])
+    mine = span.reindex(keys)
+    is_within = (place >= mine["min"].to_numpy()) & (place <= mine["max"].to_numpy())
+    own = pd.Series(is_within, keys).groupby(level=[0, 1]).sum().reindex(span.index)
+    failed = np.concatenate([[0], np.cumsum(series.is_hit)])
+    others = span["max"] - span["min"] + 1 - own
+    other_hits = failed[span["max"] + 1] - failed[span["min"]] - span["size"]
+    is_alone = _fails_alone(span["size"], own, other_hits, others)
     is_lookup = np.array([kind.startswith("dns") for kind in (*KINDS, "")])[series.kind]
-    follows: NDArray[np.bool_] = is_alone.reindex(keys).to_numpy(bool) & ~is_lookup[series.series]
-    return follows
+    follows: NDArray[np.bool_] = is_alone.reindex(keys, fill_value=False).to_numpy(bool)
+    return follows & ~is_lookup[which]
 
 
 def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
     """By stretch: whether it is one version of the probe that fails, where others do not.
 
-    Asked of all stretches of one kind on one network together, since few sessions of other
-    versions fall into each; and no stretch in which the others mostly fail too is the version's.
+    Asked of the site itself, and of all stretches of one kind on one network together, since few
+    sessions of other versions fall into each; and no stretch in which the others mostly fail too is
+    the version's.
     """
     sessions, row = evidence.series.sessions, elements["row"].to_numpy()
     software, stretch = sessions["software"].to_numpy()[row], elements["stretch"].to_numpy()
     is_hit = elements["is_hit"].to_numpy()
     kind = evidence.stretches["kind"].reindex(stretch).to_numpy(np.int64)
     place = sessions["network"].to_numpy(np.int64)[row] * (FAILING + 1) + kind
-    is_alone = _fail_alone(place, software, is_hit)
+    in_place, others_in_place = _count_versions(place, software, is_hit)
+    is_alone = _fails_alone(
+        in_place["hits"], in_place["sessions"], others_in_place["hits"], others_in_place["sessions"]
+    )
     own, others = _count_versions(stretch, software, is_hit)
     is_own = (2 * own["hits"] > own["sessions"]) & (2 * others["hits"] <= others["sessions"])
     of_stretch, version = (own.index.get_level_values(level) for level in (0, 1))
     of_place = pd.Series(place, stretch).groupby(level=0).first().reindex(of_stretch)
     keys = pd.MultiIndex.from_arrays([of_place.to_numpy(), version])
-    return (is_own & is_alone.reindex(keys).to_numpy(bool)).groupby(level=0).any()
+    is_of_place = (is_own & is_alone.reindex(keys).to_numpy(bool)).groupby(level=0).any()
+    of_site = pd.Series(evidence.follows_version[elements["place"]] & is_hit, stretch)
+    return is_of_place | (2 * of_site.groupby(level=0).sum() > own["hits"].groupby(level=0).sum())
 
 
-def _fail_alone(
-    group: NDArray[np.int64], software: NDArray[np.generic], is_hit: NDArray[np.bool_]
+def _fails_alone(
+    hits: pd.Series, sessions: pd.Series, other_hits: pd.Series, other_sessions: pd.Series
 ) -> pd.Series:
-    """By group and version: whether it fails mostly there, and the others hardly ever."""
-    own, others = _count_versions(group, software, is_hit)
-    _, high = wilson_bounds(others["hits"], others["sessions"])
-    return (2 * own["hits"] > own["sessions"]) & (high.fillna(1.0) < 0.5)
+    """Whether a version fails mostly, and the others hardly ever."""
+    _, high = wilson_bounds(other_hits, other_sessions)
+    return (2 * hits > sessions) & (high.fillna(1.0) < 0.5)
 
 
 def _count_versions(

@@ -13,8 +13,20 @@ from analysis.verdicts.chance import find_days
 from analysis.verdicts.columns import SessionColumns, read_sessions
 from analysis.verdicts.facts import Facts, gather_facts
 from analysis.verdicts.rates import LEAST, Lessons, learn
-from analysis.verdicts.schedules import LEAST_DAYS, Schedule, find_schedules
-from analysis.verdicts.series import FAILING, Series, find_candidates, find_series
+from analysis.verdicts.schedules import (
+    BLOCKED_SHARE,
+    LEAST_DAYS,
+    MARGIN,
+    Schedule,
+    find_schedules,
+)
+from analysis.verdicts.series import (
+    CANDIDATE_GAIN,
+    FAILING,
+    Series,
+    find_candidates,
+    find_series,
+)
 from analysis.verdicts.sessions import KINDS
 
 
@@ -55,7 +67,7 @@ def learn_expectation(
     series = find_series(sessions, floor_sessions)
     of_kinds = series.of_kinds()
     facts = gather_facts(sessions, of_kinds, floor_sessions)
-    lessons = learn(facts, of_kinds, find_candidates(of_kinds))
+    lessons = learn(facts, of_kinds, find_all_candidates(of_kinds))
     rates = np.full(len(series.row), LEAST)
     rates[: len(of_kinds.row)] = lessons.rates()
     cell_count = int(np.count_nonzero(sessions.find_tested(floor_sessions)))
@@ -64,7 +76,25 @@ def learn_expectation(
     return Expectation(series, rates, facts, lessons, schedules, tested_count)
 
 
-def find_all_schedules(series: Series, rates: NDArray[np.float64]) -> dict[int, Schedule]:
+def find_all_candidates(series: Series, least: int = CANDIDATE_GAIN) -> NDArray[np.bool_]:
+    """Which sessions may be a block, in a stretch or at certain hours: these teach nothing.
+
+    Neither needs a rate: for hours as for stretches a failure counts as much as a session that
+    reaches the site counts against it.
+    """
+    candidates = find_candidates(series, least)
+    even = np.full(len(series.row), 1 - BLOCKED_SHARE)
+    more = (least - CANDIDATE_GAIN) * np.log(BLOCKED_SHARE / (1 - BLOCKED_SHARE))
+    time = series.column("time").astype("datetime64[s]")
+    for number, schedule in find_all_schedules(series, even, margin=more).items():
+        at = slice(*series.starts[number : number + 2])
+        candidates[at] |= schedule.is_inside(time[at])
+    return candidates
+
+
+def find_all_schedules(
+    series: Series, rates: NDArray[np.float64], margin: float = MARGIN
+) -> dict[int, Schedule]:
     """The schedules of each site and kind, on the networks that have one."""
     numbers = np.flatnonzero((series.kind < FAILING) & _may_have_hours(series))
     domain = series.sessions["domain"].to_numpy()[series.first_rows()[numbers]]
@@ -73,7 +103,8 @@ def find_all_schedules(series: Series, rates: NDArray[np.float64]) -> dict[int, 
     for _, members in pd.Series(numbers).groupby([domain, series.kind[numbers]]):
         parts = {number: slice(*series.starts[number : number + 2]) for number in members}
         found |= find_schedules(
-            {number: (time[at], series.is_hit[at], rates[at]) for number, at in parts.items()}
+            {number: (time[at], series.is_hit[at], rates[at]) for number, at in parts.items()},
+            margin,
         )
     return found
 

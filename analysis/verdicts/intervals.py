@@ -90,7 +90,11 @@ def judge_stretches(
     stretches = count_stretches(evidence.stretches, elements)
     is_block = find_blocks(evidence, stretches, thresholds)
     kinds = np.array(KINDS)[stretches.loc[is_block, "kind"].to_numpy(np.int64)]
-    blocks = stretches[is_block].assign(kind=pd.Series(kinds, stretches.index[is_block], dtype=str))
+    hours = {number: one.hours_of_week() for number, one in evidence.schedules.items()}
+    blocks = stretches[is_block].assign(
+        kind=pd.Series(kinds, stretches.index[is_block], dtype=str),
+        hours=[hours.get(number) for number in stretches.loc[is_block, "series"]],
+    )
     hits = name_hits(evidence, elements[elements["stretch"].isin(blocks.index)], "stretch")
     blocks = blocks.join(explain_hits(connection, hits)["mechanism"])
     connection.register("hits_at_hand", hits)

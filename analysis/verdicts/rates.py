@@ -30,8 +30,15 @@ _NAMED = KINDS.index("name_silent")
 _ON_THE_WAY = ("tcp_silent", "name_silent")
 #: What a rate is the larger of: the first four speak of the site, the others of the probe.
 TERMS = ("site", "version", "near", "route", "network", "session")
-#: What candidates teach as well.
-_TAUGHT_BY_ALL = ("near",)
+
+
+def is_taught_by_all(term: str, kind: int) -> bool:
+    """Whether candidates teach as well.
+
+    Where nobody connects for a while, a site is away or no way leads to it. One that connects and
+    falls silent at the name of the site is there.
+    """
+    return term == "near" and kind != _NAMED
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ def learn(
             teaching = _Teaching(facts, kind, candidates_of(kind), is_named, series.row[members])
             usual[members], counted[members] = teaching.usual, teaching.counted
             for term, name in enumerate(TERMS):
-                if before and name in _TAUGHT_BY_ALL:
+                if before and is_taught_by_all(name, kind):
                     hits, sessions = before.hits[term, members], before.sessions[term, members]
                 else:
                     hits, sessions = teaching.ask(name)
@@ -164,7 +171,9 @@ class _Teaching:
         return _Lesson(teaches & self.is_hit & ~self.is_candidate, is_out)
 
     @cached_property
-    def near_lesson(self) -> _Lesson:  # candidates teach as well
+    def near_lesson(self) -> _Lesson:
+        if not is_taught_by_all("near", self.kind):
+            return self.lesson
         teaches = self.facts.rows["teaches"].to_numpy()
         return _Lesson(teaches & self.is_hit, teaches & self.fails_otherwise)
 

@@ -101,9 +101,14 @@ def set_aside_reasons(
     is_broken = problems["problem"] == "broken_session"
     rest = problems[~is_broken].groupby("domain")["problem_count"].sum()
     is_less = is_broken & (problems["problem_count"] <= problems["domain"].map(rest).fillna(0))
+    # Of as many that are explained and unexplained, the explanation stands.
     largest = (
         problems[~is_less]
-        .sort_values(["domain", "problem_count", "problem"], ascending=[True, False, True])
+        .assign(is_unexplained=~problems["problem"].isin(SET_ASIDE_REASONS))
+        .sort_values(
+            ["domain", "problem_count", "is_unexplained", "problem"],
+            ascending=[True, False, True, True],
+        )
         .drop_duplicates("domain")
         .set_index("domain")["problem"]
     )

@@ -20,8 +20,9 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import Inside
+from analysis.verdicts.expectation import find_all_candidates
 from analysis.verdicts.rates import Lessons, learn, raise_by_own
-from analysis.verdicts.series import CANDIDATE_GAIN, MARK, Series, find_candidates
+from analysis.verdicts.series import CANDIDATE_GAIN, MARK, Series
 from analysis.verdicts.states import Z_95
 from analysis.vocabulary import LISTED
 
@@ -61,7 +62,7 @@ def _learn(evidence: Evidence, of_kinds: Series, count: int) -> Lessons:
     Each takes one from the sum that makes a stretch a candidate; where that is too little then,
     all its failures teach.
     """
-    candidates = find_candidates(of_kinds, CANDIDATE_GAIN + count)
+    candidates = find_all_candidates(of_kinds, CANDIDATE_GAIN + count)
     return learn(evidence.expected.facts, of_kinds, candidates, evidence.expected.lessons)
 
 

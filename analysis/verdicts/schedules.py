@@ -7,7 +7,7 @@ site is blocked at these hours, and with that of their rate if nobody blocks.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import log
 from typing import NamedTuple
@@ -62,7 +62,9 @@ class Schedule:
         windows: one or two half-open windows of whole hours, 0 to 24, in order.
         first_day: of the sessions inside that it was found on.
         last_day: inclusive.
-        log_ratio: ln of the likelihood ratio of the sessions inside, before ``search_price``.
+        log_ratio: ln of the likelihood ratio of the sessions inside.
+        price: ln of how many schedules were compared to find it; nothing where other networks
+            name the hours.
     """
 
     first_weekday: int
@@ -71,6 +73,17 @@ class Schedule:
     first_day: np.datetime64
     last_day: np.datetime64
     log_ratio: float
+    price: float
+
+    @property
+    def hours(self) -> tuple[int, int, Hours]:
+        """Weekdays and windows, in whatever range of days."""
+        return self.first_weekday, self.last_weekday, self.windows
+
+    @property
+    def log_evidence(self) -> float:
+        """Ln of an e-value for one range of days."""
+        return self.log_ratio - self.price
 
     def is_inside(self, times: Times) -> Flags:
         """Whether the block holds at these moments, by weekday, hour and range of days."""
@@ -82,6 +95,11 @@ class Schedule:
         _, weekdays, hours = _split(times)
         is_in_window = _hours_of(self.windows)[hours]
         return _holds_on(self.first_weekday, self.last_weekday, weekdays) & is_in_window
+
+    def hours_of_week(self) -> list[int]:
+        """Those at which it holds; 0 is the first of Monday."""
+        days = _RUN_DAYS[_WEEKDAY_RUNS.index((self.first_weekday, self.last_weekday))]
+        return [int(hour) for hour in np.flatnonzero(np.outer(days, _hours_of(self.windows)))]
 
     def __str__(self) -> str:
         """Such as ``Mon-Fri 04:00-08:00, 10:00-14:00``."""
@@ -95,32 +113,35 @@ def search_price() -> float:
     return log(len(_WEEKDAY_RUNS) * (len(_ONE_WINDOW_EDGES) + len(_TWO_WINDOW_EDGES)))
 
 
-def find_schedule(times: Times, is_hit: Flags, rates: Numbers) -> Schedule | None:
+def find_schedule(
+    times: Times, is_hit: Flags, rates: Numbers, margin: float = MARGIN
+) -> Schedule | None:
     """Find the hours of the week at which one kind of failure holds, if it holds at any.
 
     Args:
         times: the sessions of one site on one network that count, UTC, sorted.
         is_hit: whether each failed in this kind; the others reached the site.
         rates: how likely each would fail if nobody blocks, within 0.01 and 0.99.
+        margin: by how much it must explain them better than any stretch of whole days.
 
     Returns:
         The schedule that explains the sessions best, the narrowest of several; ``None`` unless it
-        explains them better than every stretch of whole days by ``MARGIN`` and the price of the
+        explains them better than every stretch of whole days by the margin and the price of the
         search, on ``LEAST_DAYS`` days that fail inside and are open outside.
     """
     if not _may_have_hours(times, is_hit):
         return None
     series = _Series.of(times, is_hit, rates)
-    price = MARGIN + search_price()
+    price = margin + search_price()
     if np.maximum(series.scores, 0).sum() < price:
         return None
     least = _best_stretch_of_days(series, times, is_hit, rates) + price
     found = max((_refine(series, *start) for start in _starts(series)), key=lambda one: one.score)
-    return _claim(series, found, times, is_hit, least)
+    return _claim(series, found, times, is_hit, least, search_price())
 
 
 def fit_schedule(
-    schedule: Schedule, times: Times, is_hit: Flags, rates: Numbers
+    schedule: Schedule, times: Times, is_hit: Flags, rates: Numbers, margin: float = MARGIN
 ) -> Schedule | None:
     """Ask whether the hours found on one network hold on another one, at no price for the hours.
 
@@ -132,29 +153,33 @@ def fit_schedule(
     series = _Series.of(times, is_hit, rates)
     run = _WEEKDAY_RUNS.index((schedule.first_weekday, schedule.last_weekday))
     found = _fit_range(series, run, schedule.windows)
-    least = _best_stretch_of_days(series, times, is_hit, rates) + MARGIN
-    return _claim(series, found, times, is_hit, least)
+    least = _best_stretch_of_days(series, times, is_hit, rates) + margin
+    return _claim(series, found, times, is_hit, least, 0.0)
 
 
 def find_schedules(
-    networks: Mapping[int, tuple[Times, Flags, Numbers]],
+    networks: Mapping[int, tuple[Times, Flags, Numbers]], margin: float = MARGIN
 ) -> dict[int, Schedule]:
     """Find the hours at which one site fails in one kind on its networks, where there are any.
 
     Networks told to block by one order do so at the same hours: those of the clearest schedule
-    are tried on all the others, and kept where they explain no less than the network's own.
+    are tried on all the others, and kept where they are better evidence than the network's own.
+    Where another network names the same hours as the clearest, it need not have sought them.
 
     Args:
         networks: for each network the arguments of ``find_schedule``.
     """
-    found = {asn: own for asn, one in networks.items() if (own := find_schedule(*one))}
-    if not found:
+    alone = {asn: own for asn, one in networks.items() if (own := find_schedule(*one, margin))}
+    if not alone:
         return {}
-    clearest = max(found.values(), key=lambda one: one.log_ratio)
+    found = dict(alone)
+    best = max(alone, key=lambda asn: alone[asn].log_ratio)
     for asn, one in networks.items():
-        own, shared = found.get(asn), fit_schedule(clearest, *one)
-        if shared and (own is None or shared.log_ratio >= own.log_ratio - search_price()):
+        own, shared = alone.get(asn), fit_schedule(alone[best], *one, margin)
+        if asn != best and shared and (own is None or shared.log_ratio >= own.log_evidence):
             found[asn] = shared
+    if any(own.hours == alone[best].hours for asn, own in alone.items() if asn != best):
+        found[best] = replace(alone[best], price=0.0)
     return found
 
 
@@ -326,14 +351,14 @@ def _fit_range(series: _Series, run: int, windows: Hours) -> _Found:
 
 
 def _claim(
-    series: _Series, found: _Found, times: Times, is_hit: Flags, least: float
+    series: _Series, found: _Found, times: Times, is_hit: Flags, least: float, price: float
 ) -> Schedule | None:
     """The schedule, if it explains at least so much and its days show the contrast."""
     log_ratio = found.score + _SECOND_WINDOW * (len(found.windows) - 1)
     if log_ratio < least or found.since == found.until:
         return None
     first, last = series.days[found.since], series.days[found.until - 1]
-    schedule = Schedule(*_WEEKDAY_RUNS[found.run], found.windows, first, last, log_ratio)
+    schedule = Schedule(*_WEEKDAY_RUNS[found.run], found.windows, first, last, log_ratio, price)
     is_inside = schedule.is_inside(times)
     days = times.astype("datetime64[D]")
     both = np.intersect1d(days[is_inside & is_hit], days[~is_inside & ~is_hit])

@@ -1,5 +1,7 @@
 """Where a series changes between open and failing: the likeliest stretches of a two-state chain."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,19 +9,41 @@ from analysis.verdicts.series import Series
 
 
 def find_stretches(
-    series: Series, ratios: NDArray[np.float64], change_cost: float
+    series: Series, ratios: Sequence[NDArray[np.float64]], change_cost: float
 ) -> NDArray[np.int64]:
-    """The stretches in which each series fails.
+    """The stretches in which each series fails, at the share that explains it best.
 
-    Each session inside counts its log ratio, one outside nothing, and each change of state costs
-    ln(sessions) + ``change_cost``: the exact optimum (Viterbi 1967). Series are
-    walked side by side.
+    Args:
+        ratios: of each session, for each share that may fail inside of a stretch. Any but the first
+            has to explain a series better by the price of a change.
+        change_cost: see ``Thresholds``.
 
     Returns:
         One row a stretch, in order: the places in ``series.row`` of its first session and its last.
     """
+    gains, paths = zip(*(_find_path(series, one, change_cost) for one in ratios), strict=True)
+    price = _price_changes(series, change_cost)
+    best = np.argmax([gains[0], *(gain - price for gain in gains[1:])], axis=0)[series.series]
+    fails = np.choose(best, paths)
+    which = series.series
+    begins = fails.copy()
+    begins[1:] &= ~fails[:-1] | (which[1:] != which[:-1])
+    ends = fails.copy()
+    ends[:-1] &= ~fails[1:] | (which[1:] != which[:-1])
+    return np.stack([np.flatnonzero(begins), np.flatnonzero(ends)], axis=1)
+
+
+def _find_path(
+    series: Series, ratios: NDArray[np.float64], change_cost: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The likeliest path of each series: what it gains over never failing, and where it fails.
+
+    Each session inside counts its log ratio, one outside nothing, and each change of state costs
+    ln(sessions) + ``change_cost``: the exact optimum (Viterbi 1967). Series are
+    walked side by side.
+    """
     lengths, starts = series.lengths, series.starts[:-1]
-    price = np.log(np.maximum(lengths, 2)) + change_cost
+    price = _price_changes(series, change_cost)
     order = np.argsort(-lengths, kind="stable")
     is_open, failing = np.zeros(len(lengths)), -price.copy()
     into_open = np.zeros(len(ratios), bool)  # the best way to be open here was to fail before
@@ -44,9 +68,10 @@ def find_stretches(
         now = state[active]
         fails[here] = now
         state[active] = np.where(now, ~into_failing[here], into_open[here])
-    which = series.series
-    begins = fails.copy()
-    begins[1:] &= ~fails[:-1] | (which[1:] != which[:-1])
-    ends = fails.copy()
-    ends[:-1] &= ~fails[1:] | (which[1:] != which[:-1])
-    return np.stack([np.flatnonzero(begins), np.flatnonzero(ends)], axis=1)
+    return np.maximum(is_open, failing), fails
+
+
+def _price_changes(series: Series, change_cost: float) -> NDArray[np.float64]:
+    """What a change costs in each series."""
+    price: NDArray[np.float64] = np.log(np.maximum(series.lengths, 2)) + change_cost
+    return price

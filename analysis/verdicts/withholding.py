@@ -3,6 +3,7 @@
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from analysis.hosts import registrable_domain
 from analysis.outcomes.macros import create_tables
@@ -26,7 +27,7 @@ ALONE = "; no other network tested it then"
 # The days around which each block lies. A stray failure before or after an outage would stretch it
 # over days on which the site worked.
 _SUSPECTED = """
-SELECT b.stretch, s.domain, s.probe_asn, n.operator, b.kind::failure_kind AS kind,
+SELECT b.stretch, b.hours, s.domain, s.probe_asn, n.operator, b.kind::failure_kind AS kind,
   split_part(b.kind, '_', 1) AS act, ends_with(b.kind, 'silent') AS is_silent,
   min(s.day) AS first_day, max(s.day) AS last_day,
   quantile_disc(s.day, 0.15) AS since, quantile_disc(s.day, 0.85) AS until
@@ -35,9 +36,9 @@ FROM blocks_at_hand b JOIN stretch_sessions h USING (stretch)
 GROUP BY ALL
 """
 
-# What each other operator's access networks saw of the site meanwhile. A VPN or a foreign network
-# is no witness: a site that refuses the country lets it in. A lost route shows as a time-out at
-# whatever layer a probe's version writes it down.
+# What each other operator's access networks saw of the site meanwhile, at the hours of the block. A
+# VPN or a foreign network is no witness: a site that refuses the country lets it in. A lost route
+# shows as a time-out at whatever layer a probe's version writes it down.
 _OPERATORS_MEANWHILE = """
 WITH compared AS (
   SELECT b.stretch, n.operator, o.class, split_part(o.kind, '_', 1) = b.act AS is_same_act,
@@ -46,6 +47,7 @@ WITH compared AS (
   FROM suspected b JOIN sessions o ON o.domain = b.domain AND o.day BETWEEN b.since AND b.until
     JOIN networks n ON n.probe_asn = o.probe_asn
   WHERE n.is_domestic AND n.operator <> b.operator AND o.class IN ('blocked', 'ok', 'unclear')
+    AND (b.hours IS NULL OR list_contains(b.hours, 24 * (isodow(o.time) - 1) + hour(o.time)))
 )
 SELECT stretch, operator, count(*) AS sessions,
   count(*) FILTER (class = 'ok') AS ok_sessions,
@@ -142,8 +144,8 @@ def withhold(
     Args:
         connection: holds ``sessions``, ``networks``, ``outcomes`` and ``stretch_sessions``, the
             hits of each block.
-        blocks: by number of the stretch, ``kind`` and ``mechanism``, of the blocks to be asked
-            about.
+        blocks: by number of the stretch, ``kind``, ``mechanism`` and ``hours`` (of the week, from
+            Monday's first; none of what holds all day) of the blocks to be asked about.
         thresholds: ``refusal_share``, ``firewall_names``, ``floor_sessions``, ``route_days``.
 
     Returns:
@@ -169,8 +171,9 @@ def _ask_others(
     connection: duckdb.DuckDBPyConnection, asked: pd.DataFrame, thresholds: Thresholds
 ) -> pd.DataFrame:
     """The blocks in doubt, by stretch, with what other operators saw of the site meanwhile."""
-    at_hand = asked[["kind"]].astype("str").rename_axis("stretch").reset_index()
-    connection.register("blocks_at_hand", at_hand)
+    at_hand = {"stretch": asked.index, "kind": asked["kind"].astype(str),
+               "hours": pa.array(asked["hours"], pa.list_(pa.int64()))}  # fmt: skip
+    connection.register("blocks_at_hand", pa.table(at_hand))
     floor = {"floor_sessions": thresholds.floor_sessions}
     steps = {
         "suspected": _SUSPECTED,
