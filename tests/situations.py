@@ -497,6 +497,10 @@ _HTTP = [
       "blocked http.blockpage", *_twice_by_one_network(sent_elsewhere())),
     case("one network shows a page of its own in the site's place", "http.replaced",
       "blocked http.blockpage", *_by_one_network(other_page())),
+    case("... also where two of the sessions have no control", "http.replaced",
+      "blocked http.blockpage", *(
+        {**row, **(no_control() if number in (1, 3) else {})}
+        for number, row in enumerate(_by_one_network(other_page())))),
     case("... with the control's title", "http.diff", "unknown",
       on(1, other_page(title_match=True, status_code_match=False)),
       *_by_one_network(other_page())),

@@ -37,7 +37,7 @@ def _states(places: np.ndarray, length: int) -> tuple[int, ...]:
 def test_no_other_partition_is_better(cells: list[list[float]], cost: float) -> None:
     """Against all 2^sessions of each of several series, which are cut as if alone."""
     series = series_of(*([0] * len(cell) for cell in cells))
-    places = find_stretches(series, np.concatenate(cells), cost)
+    places = find_stretches(series, [np.concatenate(cells)], cost)
     for cell, start in zip(cells, series.starts, strict=False):
         own = places[(places[:, 0] >= start) & (places[:, 0] < start + len(cell))] - start
         best = max(_score(states, cell, cost) for states in product((0, 1), repeat=len(cell)))
@@ -64,7 +64,26 @@ def test_changes_come_out_at_their_sessions(letters: str, expected: list[tuple[i
     """The first session that fails and the last, at a rate of 2 % and the price in use."""
     series = series_of([letter == "x" for letter in letters])
     ratios = log_ratios(series.is_hit, np.full(len(letters), 0.02), 0.9)
-    assert find_stretches(series, ratios, 2.0).tolist() == [list(one) for one in expected]
+    assert find_stretches(series, [ratios], 2.0).tolist() == [list(one) for one in expected]
+
+
+@pytest.mark.parametrize(
+    ("letters", "expected"),
+    [
+        ("xxxoooxxoooxxxxxxxxxoxxoxxxoxxxoxoxxooxxxxxxoxxooxxxxxxxxxxoxoxx", [(0, 63)]),
+        ("oooooooooxxxxxooooooxxxxooooooooo", [(9, 13), (20, 23)]),
+        ("ooooooooooooxxxxxxxxxxxxxxoooooooooo", [(12, 25)]),
+    ],
+    ids=["on two routers of three", "blocked twice", "blocked"],
+)
+def test_what_part_of_a_networks_routers_block_is_one_stretch(
+    letters: str, expected: list[tuple[int, int]]
+) -> None:
+    """The second share is for what the first leaves in pieces."""
+    series = series_of([letter == "x" for letter in letters])
+    rates = np.full(len(letters), 0.05)
+    ratios = [log_ratios(series.is_hit, rates, share) for share in (0.9, 0.6)]
+    assert find_stretches(series, ratios, 1.0).tolist() == [list(one) for one in expected]
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -76,14 +95,14 @@ def test_a_higher_price_never_makes_more_changes(
     ratios = log_ratios(series.is_hit, np.full(len(outcomes), 0.05), 0.9)
     low, high = sorted((one, other))
     if high - low > 1e-6:
-        cheap, dear = (len(find_stretches(series, ratios, cost)) for cost in (low, high))
+        cheap, dear = (len(find_stretches(series, [ratios], cost)) for cost in (low, high))
         assert dear <= cheap
 
 
 def test_no_series_no_stretch() -> None:
     """Nothing to cut is no error, and nothing teaches."""
     nothing = series_of()
-    assert find_stretches(nothing, np.zeros(0), 2.0).tolist() == []
+    assert find_stretches(nothing, [np.zeros(0)], 2.0).tolist() == []
     assert find_candidates(nothing).tolist() == []
 
 

@@ -118,6 +118,9 @@ def test_hours_of_one_network_are_tried_on_the_others() -> None:
         (1, 2), "Mon-Fri 04:00-08:00, 10:00-14:00"
     )
     assert fit_schedule(replace(found[2], windows=((15, 19),)), *thin) is None
+    assert not any(one.is_confirmed for one in found.values())
+    both = find_schedules({1: clear, 2: _block_by_hours(2, *exams, per_day=20), 3: thin})
+    assert {asn: one.is_confirmed for asn, one in both.items()} == {1: True, 2: True, 3: False}
 
 
 def test_the_search_has_its_price() -> None:

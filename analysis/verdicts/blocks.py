@@ -108,8 +108,10 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
     stretches = _find_stretches(series, rates, schedules, thresholds)
     follows = follow_version(of_kinds)
     defects = of_kinds.row[of_kinds.is_hit & (expected.lessons.is_of_version | follows)]
+    # Outside of its hours a schedule is open to every version.
+    has_hours = np.isin(of_kinds.series, list(schedules))
     follows_version = np.zeros(len(series.row), bool)
-    follows_version[: len(follows)] = follows
+    follows_version[: len(follows)] = follows & ~has_hours
     return Evidence(
         expected, rates, log_evidence, by_day, line, stretches, defects, follows_version, is_inside
     )
@@ -218,8 +220,9 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     other_hits = failed[span["max"] + 1] - failed[span["min"]] - span["size"]
     is_alone = _fails_alone(span["size"], own, other_hits, others)
     is_lookup = np.array([kind.startswith("dns") for kind in (*KINDS, "")])[series.kind]
-    follows: NDArray[np.bool_] = is_alone.reindex(keys, fill_value=False).to_numpy(bool)
-    return follows & ~is_lookup[which]
+    follows = is_alone.reindex(keys, fill_value=False).to_numpy(bool)
+    of_probe: NDArray[np.bool_] = follows & ~is_lookup[which]
+    return of_probe
 
 
 def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:

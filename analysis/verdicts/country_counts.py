@@ -107,7 +107,7 @@ def _find_runs(judged: pd.DataFrame, ratios: Floats, thresholds: Thresholds) -> 
         judged, np.zeros(len(starts), np.int8), np.append(starts, len(code)),
         np.arange(len(code)), ratios > 0,
     )  # fmt: skip
-    places = find_stretches(by_day, ratios, thresholds.change_cost)
+    places = find_stretches(by_day, [ratios], thresholds.change_cost)
     names_of = pd.Series(names, dtype="object").reindex(code[places[:, 0]]).to_numpy()
     return pd.DataFrame({"test_name": names_of, "first": places[:, 0], "last": places[:, 1]})
 

@@ -93,7 +93,7 @@ def judge_stretches(
     hours = {number: one.hours_of_week() for number, one in evidence.schedules.items()}
     blocks = stretches[is_block].assign(
         kind=pd.Series(kinds, stretches.index[is_block], dtype=str),
-        hours=[hours.get(number) for number in stretches.loc[is_block, "series"]],
+        hours=stretches.loc[is_block, "series"].map(hours).astype(object),
     )
     hits = name_hits(evidence, elements[elements["stretch"].isin(blocks.index)], "stretch")
     blocks = blocks.join(explain_hits(connection, hits)["mechanism"])

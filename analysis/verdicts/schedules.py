@@ -6,6 +6,7 @@ the log of a likelihood ratio: sessions inside fail with the probability ``BLOCK
 site is blocked at these hours, and with that of their rate if nobody blocks.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -63,8 +64,7 @@ class Schedule:
         first_day: of the sessions inside that it was found on.
         last_day: inclusive.
         log_ratio: ln of the likelihood ratio of the sessions inside.
-        price: ln of how many schedules were compared to find it; nothing where other networks
-            name the hours.
+        is_confirmed: whether two networks name the same hours, each by itself.
     """
 
     first_weekday: int
@@ -73,7 +73,7 @@ class Schedule:
     first_day: np.datetime64
     last_day: np.datetime64
     log_ratio: float
-    price: float
+    is_confirmed: bool = False
 
     @property
     def hours(self) -> tuple[int, int, Hours]:
@@ -82,8 +82,8 @@ class Schedule:
 
     @property
     def log_evidence(self) -> float:
-        """Ln of an e-value for one range of days."""
-        return self.log_ratio - self.price
+        """Ln of an e-value for one range of days; what is confirmed need not pay for its search."""
+        return self.log_ratio - (0 if self.is_confirmed else search_price())
 
     def is_inside(self, times: Times) -> Flags:
         """Whether the block holds at these moments, by weekday, hour and range of days."""
@@ -137,7 +137,7 @@ def find_schedule(
         return None
     least = _best_stretch_of_days(series, times, is_hit, rates) + price
     found = max((_refine(series, *start) for start in _starts(series)), key=lambda one: one.score)
-    return _claim(series, found, times, is_hit, least, search_price())
+    return _claim(series, found, times, is_hit, least)
 
 
 def fit_schedule(
@@ -154,7 +154,7 @@ def fit_schedule(
     run = _WEEKDAY_RUNS.index((schedule.first_weekday, schedule.last_weekday))
     found = _fit_range(series, run, schedule.windows)
     least = _best_stretch_of_days(series, times, is_hit, rates) + margin
-    return _claim(series, found, times, is_hit, least, 0.0)
+    return _claim(series, found, times, is_hit, least)
 
 
 def find_schedules(
@@ -163,8 +163,9 @@ def find_schedules(
     """Find the hours at which one site fails in one kind on its networks, where there are any.
 
     Networks told to block by one order do so at the same hours: those of the clearest schedule
-    are tried on all the others, and kept where they are better evidence than the network's own.
-    Where another network names the same hours as the clearest, it need not have sought them.
+    are tried on all the others, and kept where they explain no less than the network's own. Hours
+    that were only tried have to be as clear as those that were sought, or a network that fails now
+    and then would keep its neighbours' hours.
 
     Args:
         networks: for each network the arguments of ``find_schedule``.
@@ -172,14 +173,14 @@ def find_schedules(
     alone = {asn: own for asn, one in networks.items() if (own := find_schedule(*one, margin))}
     if not alone:
         return {}
-    found = dict(alone)
-    best = max(alone, key=lambda asn: alone[asn].log_ratio)
+    named = Counter(one.hours for one in alone.values())
+    found = {asn: replace(one, is_confirmed=named[one.hours] > 1) for asn, one in alone.items()}
+    clearest = max(found.values(), key=lambda one: one.log_ratio)
     for asn, one in networks.items():
-        own, shared = alone.get(asn), fit_schedule(alone[best], *one, margin)
-        if asn != best and shared and (own is None or shared.log_ratio >= own.log_evidence):
-            found[asn] = shared
-    if any(own.hours == alone[best].hours for asn, own in alone.items() if asn != best):
-        found[best] = replace(alone[best], price=0.0)
+        own, shared = found.get(asn), fit_schedule(clearest, *one, margin)
+        if shared and (own is None or shared.log_ratio >= own.log_ratio - search_price()):
+            is_confirmed = own is not None and own.hours == shared.hours and own.is_confirmed
+            found[asn] = replace(shared, is_confirmed=is_confirmed)
     return found
 
 
@@ -351,14 +352,14 @@ def _fit_range(series: _Series, run: int, windows: Hours) -> _Found:
 
 
 def _claim(
-    series: _Series, found: _Found, times: Times, is_hit: Flags, least: float, price: float
+    series: _Series, found: _Found, times: Times, is_hit: Flags, least: float
 ) -> Schedule | None:
     """The schedule, if it explains at least so much and its days show the contrast."""
     log_ratio = found.score + _SECOND_WINDOW * (len(found.windows) - 1)
     if log_ratio < least or found.since == found.until:
         return None
     first, last = series.days[found.since], series.days[found.until - 1]
-    schedule = Schedule(*_WEEKDAY_RUNS[found.run], found.windows, first, last, log_ratio, price)
+    schedule = Schedule(*_WEEKDAY_RUNS[found.run], found.windows, first, last, log_ratio)
     is_inside = schedule.is_inside(times)
     days = times.astype("datetime64[D]")
     both = np.intersect1d(days[is_inside & is_hit], days[~is_inside & ~is_hit])

@@ -171,8 +171,8 @@ def _ask_others(
     connection: duckdb.DuckDBPyConnection, asked: pd.DataFrame, thresholds: Thresholds
 ) -> pd.DataFrame:
     """The blocks in doubt, by stretch, with what other operators saw of the site meanwhile."""
-    at_hand = {"stretch": asked.index, "kind": asked["kind"].astype(str),
-               "hours": pa.array(asked["hours"], pa.list_(pa.int64()))}  # fmt: skip
+    hours = pa.array(asked["hours"].to_list(), pa.list_(pa.int64()), from_pandas=True)
+    at_hand = {"stretch": asked.index, "kind": asked["kind"].astype(str), "hours": hours}
     connection.register("blocks_at_hand", pa.table(at_hand))
     floor = {"floor_sessions": thresholds.floor_sessions}
     steps = {
