@@ -25,7 +25,8 @@ from analysis.validation.calibration import calibrate, mark_chances
 from analysis.validation.hours import compare_hours
 from analysis.validation.measures import bootstrap_bounds, share_by
 from analysis.validation.results import read_results
-from analysis.validation.scores import Score, _compare_edges, _Truth, score, stratum_of
+from analysis.validation.scores import Score, _compare_edges, score, stratum_of
+from analysis.validation.truth import Truth
 from analysis.validation.worlds import (
     COUNTRIES,
     Simulator,
@@ -181,7 +182,7 @@ def test_edges_are_held_by_moments_where_they_are_known(tmp_path: Path) -> None:
     _scored(tmp_path, [INTERVAL])
     header = "domain,probe_asn,mechanism,since,until,since_time,until_time"
     _csv(tmp_path / "truth" / "blocks.csv", header, list(blocks))
-    truth = _Truth.read(tmp_path / "truth")
+    truth = Truth.read(tmp_path / "truth")
     moments = {
         "last_seen_open": "2024-03-15", "first_seen_open_again": "2024-05-20",
         "blocked_from_time": "2024-03-15T10:00:00", "blocked_until_time": "2024-05-20T17:00:00",

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from analysis.validation.measures import share_by
-from analysis.validation.scores import PAIR_KEY, Score
+from analysis.validation.scores import Score
+from analysis.validation.truth import PAIR_KEY
 
 #: At most these shares of cells that nobody blocks may have such a chance, or a smaller one.
 LEVELS = (1e-2, 1e-3, 1e-4)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.validation.scores import PAIR_KEY, STRATA, Score, stratum_of
+from analysis.validation.scores import STRATA, Score, stratum_of
+from analysis.validation.truth import PAIR_KEY
 from analysis.verdicts.states import wilson_bounds
 
 #: Why a site in each situation is rightly set aside, where there is a cause to name.

@@ -1,22 +1,5 @@
 """How far the verdicts can be trusted: held against worlds whose truth is known.
 
-A world's truth is a folder of CSVs that was written with its archive, before anybody judged it:
-
-* ``blocks.csv``: ``domain, probe_asn, mechanism, since, until`` and, where known, ``share`` (of
-  the sessions that the block met; 1 where there is no such column). ``since`` is the first day
-  and ``until`` the day after the last; either is empty where the block reaches past the period.
-  Where known, ``since_time`` and ``until_time`` are the exact moments, and ``schedule`` the hours
-  of the week at which alone it holds, as in ``verdicts.csv``.
-* ``tests.csv``: ``domain, probe_asn, day, session_count, sound_session_count`` and, where known,
-  ``hour``: a row an hour in place of a row a day; sound sessions
-  are those in which nothing but, perhaps, a block got in the way.
-* ``names.csv``: ``domain, situation`` and, where known, ``authority``.
-* ``networks.csv``: ``probe_asn, kind, role``.
-* ``forgeries.csv`` (may be missing): ``report_id, day, probe_asn, domain, claim``, one row a name
-  in a forged report; ``claim`` is ``blocked``, ``open`` or ``control``.
-* ``odd_sessions.csv`` (may be missing): ``report_id, probe_asn, faults``; of ``home_filter`` is a
-  session behind a filter that a household chose.
-
 Nothing here knows how worlds are made or verdicts reached: it reads the published tables only.
 """
 
@@ -30,12 +13,12 @@ import pandas as pd
 
 from analysis.reference.networks import DOMESTIC
 from analysis.tables import read_table
-from analysis.validation.hours import compare_hours, read_hours
+from analysis.validation.hours import compare_hours
+from analysis.validation.truth import PAIR_KEY, Truth
 from analysis.vocabulary import LISTED
 
 #: Strata of coverage: the fewest sound sessions while a block held.
 STRATA: Mapping[int, str] = {0: "0–3", 4: "4–5", 6: "6–11", 12: "12+"}
-PAIR_KEY = ["domain", "probe_asn"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +52,7 @@ def score(tables: str | Path, truth: str | Path, bootstrap: pd.DataFrame | None 
         truth: the world's truth, see above.
         bootstrap: ``measures.bootstrap_bounds`` of the listed pairs.
     """
-    known = _Truth.read(truth)
+    known = Truth.read(truth)
     verdicts = read_table(tables, "verdicts")
     pairs = _compare_pairs(verdicts[verdicts["period"] == "all"], known)
     if bootstrap is None:
@@ -102,73 +85,7 @@ def pool(scores: Mapping[str, Score]) -> Score:
     )
 
 
-@dataclass(frozen=True)
-class _Truth:
-    blocks: pd.DataFrame
-    tests: pd.DataFrame
-    names: pd.DataFrame
-    networks: pd.DataFrame
-    forgeries: pd.DataFrame
-    odd_sessions: pd.DataFrame
-
-    @classmethod
-    def read(cls, folder: str | Path) -> "_Truth":
-        folder = Path(folder)
-        blocks = _read(folder / "blocks.csv")
-        blocks["share"] = pd.to_numeric(blocks["share"]) if "share" in blocks else 1.0
-        for column, day in (("since_time", "since"), ("until_time", "until")):
-            if column not in blocks:
-                blocks[column] = blocks[day].where(blocks[day] == "", blocks[day] + "T00:00:00")
-        blocks["schedule"] = blocks.get("schedule", "")
-        tests = _read(folder / "tests.csv")
-        tests["hour"] = tests["hour"].astype("int64") if "hour" in tests else 0
-        for column in ("session_count", "sound_session_count"):
-            tests[column] = tests[column].astype("int64")
-        names = _read(folder / "names.csv")
-        if "authority" not in names:
-            names["authority"] = ""
-        forgeries = ["report_id", "day", "probe_asn", "domain", "claim"]
-        return cls(
-            _count_sessions(blocks, tests), tests, names, _read(folder / "networks.csv"),
-            _read_if_there(folder / "forgeries.csv", forgeries),
-            _read_if_there(folder / "odd_sessions.csv", ["report_id", "probe_asn", "faults"]),
-        )  # fmt: skip
-
-    def filtered_names(self) -> set[str]:
-        """The names that were tested on a day and network with a session behind a home filter."""
-        odd = self.odd_sessions[self.odd_sessions["faults"].str.contains("home_filter")]
-        day = pd.to_datetime(odd["report_id"].str[:8], format="%Y%m%d").dt.strftime("%Y-%m-%d")
-        met = odd[["probe_asn"]].assign(day=day).merge(self.tests, on=["probe_asn", "day"])
-        return set(met["domain"])
-
-
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
-
-
-def _read_if_there(path: Path, columns: list[str]) -> pd.DataFrame:
-    return _read(path) if path.is_file() else pd.DataFrame(columns=columns, dtype="str")
-
-
-def _count_sessions(blocks: pd.DataFrame, tests: pd.DataFrame) -> pd.DataFrame:
-    """``sound_session_count`` of each block: sound sessions that tested the name while it held."""
-    rows = blocks.drop(columns="sound_session_count", errors="ignore").reset_index(names="block")
-    met = rows[["block", *PAIR_KEY, "since_time", "until_time", "schedule"]].merge(
-        tests, on=PAIR_KEY
-    )
-    # ISO moments sort as text, and an empty end lies past all of them.
-    moment = met["day"] + "T" + met["hour"].map("{:02}:59:59".format)
-    is_met = (moment >= met["since_time"]) & (moment < met["until_time"].replace("", "9999"))
-    met = met[is_met]
-    hours = met["schedule"].map(read_hours)
-    places = zip(hours, met["day"], met["hour"], strict=True)
-    met = met[[one.is_inside(day, hour) for one, day, hour in places]]
-    counts = met.groupby("block")["sound_session_count"].sum()
-    rows["sound_session_count"] = rows["block"].map(counts).fillna(0).astype("int64")
-    return rows
-
-
-def _compare_pairs(verdicts: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
+def _compare_pairs(verdicts: pd.DataFrame, truth: Truth) -> pd.DataFrame:
     """One row per pair: what was said, what is true, and in which situation."""
     said = verdicts[
         [*PAIR_KEY, "state", "mechanism", "rule_id", "session_count", "blocked_session_count",
@@ -205,7 +122,7 @@ def stratum_of(counts: pd.Series) -> pd.Series:
 
 
 def _compare_sites(
-    pairs: pd.DataFrame, annex: pd.DataFrame, aside: pd.DataFrame, truth: _Truth
+    pairs: pd.DataFrame, annex: pd.DataFrame, aside: pd.DataFrame, truth: Truth
 ) -> pd.DataFrame:
     """One row per site: whether a domestic network blocks it, and whether the annex says so."""
     domestic = pairs[pairs["kind"].isin(DOMESTIC)]
@@ -258,7 +175,7 @@ def _group(frame: pd.DataFrame, rows: Iterable[_Span]) -> dict[_Pair, list[_Span
     return {key: sorted(spans, key=lambda span: span.since) for key, spans in groups.items()}
 
 
-def _true_spans(truth: _Truth) -> dict[_Pair, list[_Span]]:
+def _true_spans(truth: Truth) -> dict[_Pair, list[_Span]]:
     columns = ("since", "until", "mechanism", "since_time", "until_time")
     return _group(
         truth.blocks,
@@ -302,7 +219,7 @@ def _holds_ending(span: _Span, block: _Span) -> bool:
     return span.until <= block.until <= (span.open_after or _NEVER)
 
 
-def _compare_edges(intervals: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
+def _compare_edges(intervals: pd.DataFrame, truth: Truth) -> pd.DataFrame:
     """One row per true onset and ending that a sound test on each side could have bracketed.
 
     ``error_days`` is how much later than the truth the interval puts it. ``is_inside`` where the
@@ -380,7 +297,7 @@ def _locate(edge: Mapping[str, object], block: _Span, claimed: list[_Span]) -> d
     return {"is_found": True, "is_inside": is_inside, "error_days": error, "width_days": width}
 
 
-def _check_claims(intervals: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
+def _check_claims(intervals: pd.DataFrame, truth: Truth) -> pd.DataFrame:
     """One row per bracketed onset or ending; ``is_true`` where a true one lies in the bracket."""
     true = _true_spans(truth)
     rows = []
@@ -398,13 +315,13 @@ def _check_claims(intervals: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
     return frame.merge(_forged_openness(truth), on=PAIR_KEY, how="left")
 
 
-def _forged_openness(truth: _Truth) -> pd.DataFrame:
+def _forged_openness(truth: Truth) -> pd.DataFrame:
     """The pairs of which forged reports claim openness, marked in ``is_forged_open``."""
     pairs = truth.forgeries.loc[truth.forgeries["claim"] == "open", PAIR_KEY].drop_duplicates()
     return pairs.assign(is_forged_open=True)
 
 
-def _check_forged(pairs: pd.DataFrame, truth: _Truth) -> pd.DataFrame:
+def _check_forged(pairs: pd.DataFrame, truth: Truth) -> pd.DataFrame:
     """A row a pair of forged reports: their sessions and days, and the reports of the archive."""
     counts = truth.forgeries.groupby([*PAIR_KEY, "claim"], sort=True).agg(
         forged_session_count=("report_id", "nunique"), forged_day_count=("day", "nunique")
