@@ -1,6 +1,9 @@
 """Figures of the validation page, in the style of the others."""
 
+from itertools import cycle
+
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -24,28 +27,33 @@ def shares_by_stratum(
         axis: what the strata are.
     """
     shown = frame[frame["trial_count"] > 0]
-    measures = list(dict.fromkeys(shown["measure"]))
+    measures = [measure.capitalize() for measure in dict.fromkeys(shown["measure"])]
     strata = list(dict.fromkeys(shown["stratum"]))
+    names = shown["measure"].str.capitalize()
+    offsets = {name: 0.18 * (n - (len(measures) - 1) / 2) for n, name in enumerate(measures)}
+    colours, marks = (
+        dict(zip(measures, cycle(kind), strict=False)) for kind in zip(*_MARKS, strict=True)
+    )
+    rows = shown.assign(
+        name=names, height=shown["stratum"].map(strata.index).astype(float) + names.map(offsets)
+    )
     with style():
         figure, axes = _canvas(title, footer, 0.55 * len(strata) + 1.3)
-        for position, measure in enumerate(measures):
-            rows = shown[shown["measure"] == measure]
-            offset = 0.18 * (position - (len(measures) - 1) / 2)
-            colour, mark = _MARKS[position % len(_MARKS)]
-            heights = [strata.index(stratum) + offset for stratum in rows["stratum"]]
-            axes.hlines(
-                heights, rows["lower_share"], rows["upper_share"], color=colour, linewidth=1.6
-            )
-            axes.plot(rows["share"], heights, mark, color=colour, label=measure.capitalize())
-            for height, row in zip(heights, rows.itertuples(), strict=True):
-                axes.annotate(f"{row.success_count:,} of {row.trial_count:,}", (1.01, height),
-                              xycoords=("axes fraction", "data"), va="center", fontsize=8.5,
-                              color=SOFT_INK)  # fmt: skip
+        axes.hlines(rows["height"], rows["lower_share"], rows["upper_share"],
+                    color=rows["name"].map(colours), linewidth=1.6)  # fmt: skip
+        seaborn.scatterplot(
+            rows, x="share", y="height", hue="name", style="name", palette=colours, markers=marks,
+            s=36, linewidth=0, zorder=3, ax=axes,
+        )  # fmt: skip
+        for row in rows.itertuples():
+            axes.annotate(f"{row.success_count:,} of {row.trial_count:,}", (1.01, row.height),
+                          xycoords=("axes fraction", "data"), va="center", fontsize=8.5,
+                          color=SOFT_INK)  # fmt: skip
         axes.set_yticks(range(len(strata)), strata)
         axes.set_ylim(len(strata) - 0.5, -0.5)
         axes.set_xlim(0, 1.01)
         axes.xaxis.set_major_formatter("{x:.0%}")
-        axes.set_ylabel(axis)
+        axes.set(xlabel="", ylabel=axis)
         _legend(figure, axes, len(measures), 30)
         return _finish(figure)
 
