@@ -41,7 +41,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A study whose report would lie in a folder of the test's own; nothing is judged."""
     monkeypatch.setattr(flips, "REPOSITORY", tmp_path)
     monkeypatch.setattr(flips, "find_verdicts", lambda *_: BEFORE)
-    return SimpleNamespace(parameters=StudyParameters("AA", "2024-01-01", "2025-01-01"))
+    parameters = StudyParameters("AA", "2024-01-01", "2025-01-01")
+    return SimpleNamespace(parameters=parameters, network_names=dict)
 
 
 def _publish(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:

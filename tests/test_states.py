@@ -30,15 +30,15 @@ def _meets(hits: int, days: int, total: int, thresholds: Thresholds = FLOOR) -> 
         (False, 3, 3, 3),
         (False, 4, 2, 4),
         (False, 40, 2, 40),
-        (True, 9, 9, 11),
-        (False, 8, 8, 11),
+        (True, 8, 8, 11),
+        (False, 7, 7, 11),
         (False, 5, 5, 7),
-        (False, 100, 50, 210),
-        (True, 100, 50, 160),
+        (True, 100, 50, 210),
+        (False, 100, 50, 220),
     ],
 )
 def test_the_floor(expected: bool, hits: int, days: int, total: int) -> None:
-    """4 sessions of the class on 3 days, and a lower bound of its share of a half."""
+    """4 sessions of the class on 3 days, and a lower bound of its share of two in five."""
     assert _meets(hits, days, total) == expected
 
 

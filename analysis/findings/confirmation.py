@@ -194,7 +194,7 @@ _ROWS = {
     "withheld": "a stretch that is surprising and not listed, with the reason",
     "rules": "a rule of the method",
     "answer_profiles": "an address as one resolver network gave it in a quarter",
-    "special_profiles": "an address no public site has, as one resolver gave it",
+    "special_profiles": "an address no public site has, or “no such name”, as one resolver gave it",
     "page_profiles": "a page as one network served it",
     "broken_sessions": "a session that failed where others did not",
 }
@@ -227,7 +227,8 @@ def name_tables(connection: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -
 #: What the rules rest on, by name, with what the reader is told.
 EVIDENCE = {
     "answers": "Answers that no control vouched for, by resolver network and quarter",
-    "private_answers": "Private and loopback answers, by network and resolver",
+    "private_answers": "Private and loopback answers, and “no such name” of names that exist, by "
+    "network and resolver",
     "pages": "Pages served in place of several sites, by network",
     "broken_sessions": "Broken sessions, by network",
     "rules_fired": "Measurements by the rule that explains them",
@@ -256,7 +257,8 @@ def evidence(study: Study, name: str) -> pd.DataFrame:
     Args:
         study: after ``confirm``.
         name: ``answers`` (one row per resolver network, answer address and quarter),
-            ``private_answers`` (per network, resolver network and special-purpose address),
+            ``private_answers`` (per network, resolver network and special-purpose address, or the
+            failure that says that there is no such name),
             ``pages`` (per network and page), ``broken_sessions`` (per network: no session is
             listed by its report), ``rules_fired`` (per rule).
 
