@@ -234,6 +234,8 @@ def test_cells_are_of_their_kind(tables: dict[str, pd.DataFrame]) -> None:
             for names, cell in patterns.items():
                 if re.fullmatch(names, column):
                     wrong = table.loc[~table[column].str.fullmatch(cell), column]
+                    if (name, column) == ("coverage_by_month", "domain_count"):
+                        wrong = wrong[table["scope"] != "test"]  # tests of apps are of no site
                     assert wrong.empty, (name, column, wrong.iloc[0])
 
 
