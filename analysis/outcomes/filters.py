@@ -53,7 +53,7 @@ WHERE is_steady AND version_count >= 2 GROUP BY key
     # over the names and days on which it was given. A filter's is got by some sessions only; or by
     # nearly all of them, where those that got the address and those that did not are different
     # probes: one busy probe behind its owner's filter is no network. That there is no such name is
-    # what networks say too, and part of a network's routers at times: both must hold of that.
+    # what part of a network's routers say too, of any probe: of that, only the latter counts.
     "special_profiles": """
 WITH kinds AS (
   SELECT probe_asn, resolver_asn, address, software, count(*) FILTER (is_given) AS given,

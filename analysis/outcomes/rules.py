@@ -164,8 +164,8 @@ DNS_RULES: tuple[Rule, ...] = (
         condition="is_local_filter",
         outcome="unknown",
         set_aside="local_filter",
-        comment="The answer of a DNS filter that users choose, or a private address that only "
-        "some of the network's sessions get from this resolver.",
+        comment="The answer of a DNS filter that users choose, or a private address or “no such "
+        "name” that only some of the network's sessions get from this resolver.",
     ),
     Rule(
         rule_id="dns.loopback",
