@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import duckdb
 
@@ -27,10 +28,12 @@ _SUFFIX = ".duckdb"
 #: What all files of a folder may take; a year of a country takes some 0.4 GB.
 MOST_BYTES = 4_000_000_000
 _IN_USE = 3600  # seconds after its last use for which a file is left alone
-#: A variable of a connection, and a table of each file: what was made there.
+#: A table of each file: what was made there.
 _NOTES = "made"
 #: TABLE, TYPE or VIEW, of what is temporary, or KEPT, of a table in a file; and its name.
 Made = tuple[str, str]
+#: Connection → what was made in it, in order, for as long as it is open; a cursor is one of its own.
+_made: WeakKeyDictionary[duckdb.DuckDBPyConnection, Sequence[Made]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -134,25 +137,19 @@ def note_made(connection: duckdb.DuckDBPyConnection, *made: Made) -> None:
     DuckDB can say what tables there are, but it writes out every enumeration in each of them first:
     seconds, where sessions are enumerated.
     """
-    _set_made(connection, list(dict.fromkeys([*read_made(connection), *made])))
+    _made[connection] = tuple(dict.fromkeys([*read_made(connection), *made]))
 
 
-def read_made(connection: duckdb.DuckDBPyConnection) -> list[Made]:
+def read_made(connection: duckdb.DuckDBPyConnection) -> Sequence[Made]:
     """What was made in a connection, and has not been dropped, in order."""
-    ((noted,),) = connection.execute(f"SELECT getvariable('{_NOTES}')").fetchall()
-    return [tuple(one.split(" ", 1)) for one in noted or []]
+    return _made.get(connection, ())
 
 
 def drop_made(connection: duckdb.DuckDBPyConnection, made: Sequence[Made]) -> None:
     """Drop some of what was made in a connection as temporary: tables before their types."""
     for kind, name in sorted(made):
         connection.execute(f"DROP {kind} IF EXISTS temp.{name}")
-    _set_made(connection, [one for one in read_made(connection) if one not in made])
-
-
-def _set_made(connection: duckdb.DuckDBPyConnection, made: Sequence[Made]) -> None:
-    noted = ", ".join(f"'{kind} {name}'" for kind, name in made)
-    connection.execute(f"SET VARIABLE {_NOTES} = [{noted}]::VARCHAR[]")
+    _made[connection] = tuple(one for one in read_made(connection) if one not in made)
 
 
 def _write(
@@ -161,7 +158,7 @@ def _write(
     """Write what ``make`` leaves in a connection into a file, and take it out of the connection."""
     _attach(connection, path, catalog, "READ_WRITE")
     before = read_made(connection)
-    _set_made(connection, [])
+    _made[connection] = ()
     try:
         with _looking_into(connection, catalog):  # nothing of another version is seen
             make(catalog)
@@ -179,7 +176,7 @@ def _write(
     finally:
         connection.execute(f"DETACH {catalog}")
         temporary = [one for one in read_made(connection) if one[0] != "KEPT"]
-        _set_made(connection, list(dict.fromkeys([*before, *temporary])))
+        _made[connection] = tuple(dict.fromkeys([*before, *temporary]))
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, catalog: str, options: str) -> None:
