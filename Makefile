@@ -118,8 +118,9 @@ run-audit: $(STAMP)
 test: $(DEV_STAMP)  ## all tests
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes \
 	  -r tools/s3-server.txt || echo 'no S3 server for this system: its tests will skip' >&2
-# One more at a time than two cores: some tests wait, for a server, a kernel or a lock.
-	@$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests
+# One more at a time than two cores: some tests wait, for a server, a kernel or a lock. Where Python
+# may not write caches, each of them would rewrite every test's assertions anew.
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests
 
 check: $(DEV_STAMP)  ## lint, types, stripped notebooks, import directions
 	@$(PY) -m ruff check .
