@@ -30,8 +30,8 @@ LONGEST_SQL = 40
 STEPS: Mapping[str, Mapping[str, str]] = {
     "enumerations": {"sites": enumerations._SITES},
     "controls": {
-        "session_observations": controls.POOLED_SESSIONS, **controls._VIEWS,
-        "name_pool": controls.NAME_POOL,
+        "session_observations": controls.POOLED_SESSIONS, **controls._BASIC_VIEWS,
+        **controls._VIEWS, "name_pool": controls.NAME_POOL,
     },
     "features": {**features._VIEWS, "features": features.FEATURES},
     "answers": answers.LONE_ANSWER_STEPS | answers.ANSWER_STEPS,

@@ -1,6 +1,6 @@
 """What an answered address does over many names: sinkhole, substitution, content network."""
 
-#: Steps over ``features`` and ``controlled``, in order. All need many measurements.
+#: Steps over ``features`` and ``typed_observations``, in order. All need many measurements.
 ANSWER_STEPS = {
     # Controls are relayed by probes: one of them vouches for nothing.
     "control_addresses": """
@@ -8,7 +8,7 @@ WITH met AS (
   SELECT address, count(DISTINCT session) AS sessions FROM suspects GROUP BY address
 )
 SELECT address
-FROM (SELECT session, unnest(control_answers).address AS address FROM controlled)
+FROM (SELECT session, unnest(control_answers).address AS address FROM typed_observations)
 JOIN met USING (address)
 GROUP BY address
 HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value(met.sessions)
@@ -53,7 +53,7 @@ HAVING count(*) FILTER (alike >= 2 AND 2 * alike > sessions) >= $sinkhole_names
 WITH live AS (SELECT DISTINCT domain, address FROM suspects WHERE NOT is_missing),
 public AS (
   SELECT domain, session, probe_asn, unnest(udp_answers).address AS address
-  FROM controlled SEMI JOIN live USING (domain)
+  FROM typed_observations SEMI JOIN live USING (domain)
   UNION ALL
   SELECT domain, session, probe_asn, unnest(dns_addresses)
   FROM features SEMI JOIN live USING (domain)

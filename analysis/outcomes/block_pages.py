@@ -84,7 +84,7 @@ WHERE NOT control_http_ok AND http_failure IS NULL AND http_title <> ''
 WITH shown AS (
   SELECT domain, date_trunc('quarter', day) AS quarter, session,
     control_http_status AS status, control_http_title AS title
-  FROM controlled SEMI JOIN untold_pages USING (domain) WHERE control_http_ok
+  FROM observed_controls SEMI JOIN untold_pages USING (domain) WHERE control_http_ok
 ), sessions AS (
   SELECT domain, quarter, count(DISTINCT session) AS sessions FROM shown GROUP BY ALL
 )

@@ -3,7 +3,7 @@
 import duckdb
 
 from analysis.outcomes.enumerations import create_enumerations
-from analysis.outcomes.macros import create_macros, create_tables, create_views
+from analysis.outcomes.macros import chain, create_macros, create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 
 #: A session stands in for an independent run; without a report the network's day does.
@@ -13,7 +13,8 @@ POOLED_SESSIONS = f"SELECT *, {SESSION_SQL} AS session FROM observations"
 # A measurement that is judged alone is a session of its own.
 _LONE_SESSIONS = "SELECT *, concat(object_key, ':', line_number) AS session FROM observations"
 
-_VIEWS = {
+# Many steps need no more than what is in these, and DuckDB works out all columns of what it reads.
+_BASIC_VIEWS = {
     # A chain of redirects fails where its last step does: the newest response is then a redirect,
     # and what went wrong behind it left no request of its own (0.5).
     "typed_observations": """
@@ -49,6 +50,10 @@ SELECT *,
     ::special_kind AS control_special
 FROM typed_observations
 """,
+}
+
+#: The steps from there to the view ``controlled``, each of which reads the one before.
+_VIEWS = {
     # What decides only where no answer matches the control's is asked only there.
     "observed_answers": """
 SELECT *,
@@ -114,7 +119,7 @@ FROM observed_attempts
 _CONTROL_DAYS = """
 WITH told AS MATERIALIZED (
   SELECT domain, day, session, control_name
-  FROM controlled WHERE domain <> '' AND control_name <> 'silent'
+  FROM observed_controls WHERE domain <> '' AND control_name <> 'silent'
 ), doubted AS (
   SELECT DISTINCT domain FROM told WHERE control_name = 'missing'
 ), sessions AS (
@@ -165,7 +170,7 @@ def add_controls(
     sessions = POOLED_SESSIONS if is_pooled else _LONE_SESSIONS
     create_views(connection, {"session_observations": sessions})
     create_enumerations(connection)
-    create_views(connection, _VIEWS)
+    create_views(connection, _BASIC_VIEWS | {"controlled": chain(_VIEWS)})
     steps = {"control_days": _CONTROL_DAYS, "name_pool": NAME_POOL}
     create_tables(connection, steps, vars(thresholds), is_filled=is_pooled)
 
@@ -173,4 +178,5 @@ def add_controls(
 def find_controls(connection: duckdb.DuckDBPyConnection) -> None:
     """The macros and views of ``add_controls``, pooled, over types and tables that are there."""
     create_macros(connection)
-    create_views(connection, {"session_observations": POOLED_SESSIONS} | _VIEWS)
+    sessions = {"session_observations": POOLED_SESSIONS}
+    create_views(connection, sessions | _BASIC_VIEWS | {"controlled": chain(_VIEWS)})

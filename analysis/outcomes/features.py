@@ -8,7 +8,7 @@ column what it means.
 import duckdb
 
 from analysis.outcomes.controls import add_controls, find_controls
-from analysis.outcomes.macros import create_tables, create_views
+from analysis.outcomes.macros import chain, create_tables
 from analysis.outcomes.thresholds import Thresholds
 
 # What each session met at each address that some probe got and no control: a site by its
@@ -18,12 +18,12 @@ from analysis.outcomes.thresholds import Thresholds
 _ADDRESS_TRIES = """
 WITH asked AS (
   SELECT DISTINCT a.address
-  FROM (SELECT unnest(dns_answers) AS a FROM controlled)
+  FROM (SELECT unnest(dns_answers) AS a FROM typed_observations)
   WHERE coalesce(a.match, 'none') = 'none'
 ), tried AS (
   SELECT session, domain, t.address, t.failure IS NULL AS is_good, TRUE AS is_told,
     NULL AS proportion
-  FROM (SELECT session, domain, unnest(tls) AS t FROM controlled)
+  FROM (SELECT session, domain, unnest(tls) AS t FROM typed_observations)
   WHERE t.is_answer
   UNION ALL
   SELECT session, domain, a.address, is_good, coalesce(a.match = 'none', FALSE), proportion
@@ -64,10 +64,11 @@ FROM (SELECT address, unnest(domains) AS domain FROM serving) WHERE domain <> ''
 
 # A session whose IPv6 never connects anywhere is broken there, not blocked.
 _IPV6 = """
-SELECT DISTINCT session, TRUE AS ipv6_works FROM controlled
+SELECT DISTINCT session, TRUE AS ipv6_works FROM typed_observations
 WHERE len([t.address FOR t IN tcp IF t.failure IS NULL AND contains(t.address, ':')]) > 0
 """
 
+#: The steps from ``controlled`` to ``FEATURES``, each of which reads the one before.
 _VIEWS = {
     "pooled_observations": """
 SELECT c.*, n.name_pool, v.addresses AS vouched_addresses, i.ipv6_works,
@@ -210,11 +211,14 @@ def add_features(
     steps = {"address_tries": _ADDRESS_TRIES, "serving": SERVING}
     create_tables(connection, steps, numbers, is_filled=is_pooled)
     create_tables(connection, {"vouched": VOUCHED, "ipv6": _IPV6}, numbers)
-    create_views(connection, _VIEWS)
-    create_tables(connection, {"features": FEATURES}, numbers, catalog=catalog)
+    create_tables(connection, {"features": read_features()}, numbers, catalog=catalog)
+
+
+def read_features() -> str:
+    """SQL: the rows of ``features``, over what ``add_features`` leaves besides."""
+    return chain({**_VIEWS, "features": FEATURES})
 
 
 def find_features(connection: duckdb.DuckDBPyConnection) -> None:
     """The macros and views of ``add_features``, pooled, over types and tables that are there."""
     find_controls(connection)
-    create_views(connection, _VIEWS)

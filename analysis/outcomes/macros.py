@@ -223,6 +223,19 @@ def create_views(connection: duckdb.DuckDBPyConnection, steps: Mapping[str, str]
     note_made(connection, *(("VIEW", name) for name in steps))
 
 
+def chain(steps: Mapping[str, str]) -> str:
+    """The last of some steps as one query; each reads the one before.
+
+    With a view of each it would be the same. But DuckDB works out a view when it is made, with all
+    that it stands on, which takes longer than to judge a small study.
+    """
+    name, query = "", ""
+    for following, step in steps.items():
+        query = step.replace(f"FROM {name}", f"FROM ({query}) {name}") if name else step
+        name = following
+    return query
+
+
 def keep_table(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
     """Keep rows at hand as a temporary table of DuckDB, each once."""
     connection.register("rows_at_hand", rows)

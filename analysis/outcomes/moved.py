@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import duckdb
 
 from analysis.outcomes.controls import NAME_POOL, POOLED_SESSIONS
-from analysis.outcomes.features import FEATURES, SERVING, VOUCHED
+from analysis.outcomes.features import SERVING, VOUCHED, read_features
 from analysis.outcomes.guards import BROKEN_SESSIONS
 from analysis.outcomes.macros import create_tables, create_views, remake_tables
 from analysis.outcomes.outcomes import FIRST_READING, explain, layer_views
@@ -74,7 +74,7 @@ def move_features(
 SELECT s.* FROM ({POOLED_SESSIONS}) s SEMI JOIN looked_at r
   ON r.object_key = s.object_key::object_name AND r.line_number = s.line_number"""
     create_views(connection, {"session_observations": looked_at})
-    create_tables(connection, {"features_again": FEATURES}, numbers)
+    create_tables(connection, {"features_again": read_features()}, numbers)
     create_views(connection, {"session_observations": POOLED_SESSIONS})
     there = f"SELECT * FROM {base.features}.features SEMI JOIN looked_at USING ({_ROW})"
     others = f"SELECT {_ROW} FROM (FROM features_again EXCEPT {there})"

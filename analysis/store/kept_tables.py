@@ -32,7 +32,7 @@ _IN_USE = 3600  # seconds after its last use for which a file is left alone
 _NOTES = "made"
 #: TABLE, TYPE or VIEW, of what is temporary, or KEPT, of a table in a file; and its name.
 Made = tuple[str, str]
-#: Connection → what was made in it, in order, for as long as it is open; a cursor is one of its own.
+#: Connection → what was made in it, in order, while it is open; a cursor is one of its own.
 _made: WeakKeyDictionary[duckdb.DuckDBPyConnection, Sequence[Made]] = WeakKeyDictionary()
 
 
