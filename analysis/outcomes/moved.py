@@ -15,7 +15,7 @@ from analysis.outcomes.controls import NAME_POOL, POOLED_SESSIONS
 from analysis.outcomes.features import SERVING, VOUCHED, read_features
 from analysis.outcomes.guards import BROKEN_SESSIONS
 from analysis.outcomes.macros import create_tables, create_views, remake_tables
-from analysis.outcomes.outcomes import FIRST_READING, explain, layer_views
+from analysis.outcomes.outcomes import explain, read_layers
 from analysis.outcomes.profiles import PROFILED
 from analysis.outcomes.rules import Rule, rules_of
 from analysis.outcomes.thresholds import Thresholds
@@ -171,9 +171,9 @@ SELECT * FROM features SEMI JOIN (
     }
     create_tables(connection, steps, {})
     profiled = PROFILED.replace("FROM features f", "FROM moved_features f")
-    create_views(connection, {"profiled": profiled, **layer_views(rules)})
+    create_views(connection, {"profiled": profiled})
     steps = {
-        "fresh_reading": FIRST_READING,
+        "fresh_reading": read_layers(rules),
         "touched": "SELECT DISTINCT domain, probe_asn, session FROM fresh_reading",
         "touched_reading": f"""
 FROM fresh_reading UNION ALL BY NAME

@@ -1,30 +1,30 @@
 """Which rule each layer of a measurement fires, and what the measurement shows as a whole."""
 
 from collections.abc import Iterable
-from itertools import chain
 
 import duckdb
+import pyarrow as pa
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import add_features
 from analysis.outcomes.guards import add_guards
-from analysis.outcomes.macros import create_tables, create_type, create_views, drop_tables
+from analysis.outcomes.macros import chain, create_tables, create_type, drop_tables
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import LAYERS, RULES, Rule, RuleError, check_rules, rules_of
 from analysis.outcomes.thresholds import Thresholds
 from analysis.store.kept_tables import note_made
 
 _LAYER_OUTCOMES = """
-SELECT f.*,
+SELECT fired.*,
   dns.class AS dns_class, dns.evidence AS dns_evidence,
   tcp.class AS tcp_class, tcp.evidence AS tcp_evidence,
   tls.class AS tls_class, tls.evidence AS tls_evidence,
   http.class AS http_class, http.evidence AS http_evidence, http.is_artefact AS http_is_artefact
-FROM fired f
-  JOIN rules dns ON dns.rule_id = f.dns_rule
-  JOIN rules tcp ON tcp.rule_id = f.tcp_rule
-  JOIN rules tls ON tls.rule_id = f.tls_rule
-  JOIN rules http ON http.rule_id = f.http_rule
+FROM fired
+  JOIN rules dns ON dns.rule_id = fired.dns_rule
+  JOIN rules tcp ON tcp.rule_id = fired.tcp_rule
+  JOIN rules tls ON tls.rule_id = fired.tls_rule
+  JOIN rules http ON http.rule_id = fired.http_rule
 """
 
 # How layers combine. DNS comes first: where the name is not resolved to the site, nothing behind
@@ -34,7 +34,7 @@ FROM fired f
 # page itself, outranks the look at another port. "down" at a later layer never outranks a block
 # of the page: a site without https is not down. Where a connection or handshake that says nothing
 # is all that came after a good lookup, it explains the measurement: the lookup does not make it ok.
-FIRST_READING = """
+_FIRST_READING = """
 SELECT * EXCLUDE (dns_class, dns_evidence, tcp_class, tcp_evidence, tls_class, tls_evidence,
     http_class, http_evidence, http_is_artefact),
   CASE
@@ -118,11 +118,10 @@ def apply_rules(
     check_rules(rules)
     _add_rules(connection, rules)
     try:
-        create_views(connection, layer_views(rules))
+        create_tables(connection, {"first_reading": read_layers(rules)}, {})
     except duckdb.Error:
         _check_conditions(connection, [rule for rule in rules if rule.layer in LAYERS], "profiled")
         raise
-    create_tables(connection, {"first_reading": FIRST_READING}, {})
     add_guards(connection, thresholds, is_pooled=is_pooled, is_kept=bool(catalog))
     try:
         create_tables(connection, {"outcomes": explain(rules)}, {}, catalog=catalog)
@@ -132,9 +131,10 @@ def apply_rules(
     drop_tables(connection, "first_reading")
 
 
-def layer_views(rules: tuple[Rule, ...]) -> dict[str, str]:
-    """The views over ``profiled`` that ``FIRST_READING`` is read from, in order."""
-    return {"fired": _fired(rules), "layer_outcomes": _LAYER_OUTCOMES}
+def read_layers(rules: tuple[Rule, ...]) -> str:
+    """SQL: each measurement of ``profiled`` with the rule that explains it, before the guards."""
+    steps = {"fired": _fired(rules), "layer_outcomes": _LAYER_OUTCOMES}
+    return chain({**steps, "first_reading": _FIRST_READING})
 
 
 def _fired(rules: tuple[Rule, ...]) -> str:
@@ -204,14 +204,17 @@ def _add_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...]) -
         "mechanism mechanism_name, evidence evidence_name, is_artefact BOOLEAN, "
         "is_about_target BOOLEAN, set_aside reason_name, rule_order UTINYINT)"
     )
-    values_of = [
-        (
-            *(r.rule_id, r.outcome, r.mechanism, r.evidence),
-            *(r.is_artefact, r.is_about_target, r.set_aside, order),
-        )
-        for order, r in enumerate(rules)
-    ]
-    # one statement: a row each would take longer than to judge a small study
-    rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * len(values_of))
-    connection.execute(f"INSERT INTO rules VALUES {rows}", list(chain(*values_of)))
+    rows = pa.table({
+        "rule_id": [rule.rule_id for rule in rules],
+        "class": [rule.outcome for rule in rules],
+        "mechanism": [rule.mechanism for rule in rules],
+        "evidence": [rule.evidence for rule in rules],
+        "is_artefact": [rule.is_artefact for rule in rules],
+        "is_about_target": [rule.is_about_target for rule in rules],
+        "set_aside": [rule.set_aside for rule in rules],
+        "rule_order": range(len(rules)),
+    })  # fmt: skip
+    connection.register("rules_at_hand", rows)
+    connection.execute("INSERT INTO rules BY NAME FROM rules_at_hand")
+    connection.unregister("rules_at_hand")
     note_made(connection, ("TABLE", "rules"))
