@@ -26,7 +26,7 @@ from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.simulate.writing import write_world
-from analysis.store.database import Observations, connect, limit_memory
+from analysis.store.database import Observations, connect, limit_memory, view_observations
 from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.verdicts import judge_cells
 
@@ -37,7 +37,8 @@ _NAMES, _NETWORKS = 16, 2
 
 _BASE = """
 CREATE OR REPLACE TEMP TABLE base AS
-SELECT *, row_number() OVER (PARTITION BY report_id ORDER BY object_key, line_number) AS place
+SELECT * EXCLUDE (row_id),
+  row_number() OVER (PARTITION BY report_id ORDER BY object_key, line_number) AS place
 FROM observations
 """
 
@@ -161,7 +162,7 @@ def judge(path: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         connection = connect(Path(scratch) / "judged.duckdb", threads=2)
         limit_memory(connection, pq.read_metadata(path).num_rows)
-        connection.execute(f"CREATE VIEW observations AS SELECT * FROM read_parquet('{path}')")
+        view_observations(connection, path)
         started = time.process_time()
         pairs = connection.execute(GROUP_BY).fetchall()
         grouped = time.process_time()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.findings import coverage
-from analysis.store.database import connect, limit_memory
+from analysis.store.database import connect, limit_memory, view_observations
 from benchmarks.judging import GROUP_BY, PERIOD, peak_mb
 
 
@@ -21,7 +21,7 @@ def ask(path: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         connection = connect(Path(scratch) / "asked.duckdb", threads=2)
         limit_memory(connection, 0)
-        connection.execute(f"CREATE VIEW observations AS SELECT * FROM read_parquet('{path}')")
+        view_observations(connection, path)
         first, second = PERIOD.split("")
         periods = {"all": PERIOD, "first": first, "second": second}
         started = time.process_time()

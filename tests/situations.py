@@ -969,7 +969,10 @@ def judged(situations: Iterable[Situation], *, is_alone: bool) -> duckdb.DuckDBP
 
 def results(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
     """Situation → what its first row came to."""
-    query = connection.execute("SELECT * FROM outcomes WHERE line_number = 0")
+    query = connection.execute(
+        "SELECT o.*, object_key FROM outcomes o JOIN observations USING (row_id) "
+        "WHERE line_number = 0"
+    )
     columns = [column[0] for column in query.description or []]
     rows = [dict(zip(columns, values, strict=True)) for values in query.fetchall()]
     return {row["object_key"]: row for row in rows}

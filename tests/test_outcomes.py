@@ -49,8 +49,8 @@ def test_every_measurement_is_judged_once() -> None:
             observation(report_id="", probe_asn=0, resolver_asn=0), observation()]  # fmt: skip
     connection = connection_with(rows)
     add_outcomes(connection, Thresholds(), fingerprints_for(1))
-    lines = connection.execute("SELECT line_number FROM outcomes ORDER BY 1").fetchall()
-    assert lines == [(1,), (2,), (3,), (4,), (5,)]
+    judged = connection.execute("SELECT row_id FROM outcomes ORDER BY 1").fetchall()
+    assert judged == [(0,), (1,), (2,), (3,), (4,)]
 
 
 def test_judged_alone_nothing_rests_on_other_measurements() -> None:

@@ -64,11 +64,11 @@ def rates_of(*tests: Outcome, site: str = "a.example", asn: int = ONE) -> np.nda
     connection = duckdb.connect()
     rows = pd.DataFrame([row for one in tests for row in one.rows()])
     connection.register("rows_at_hand", rows)
-    for column in ("domain", "session", "software"):
+    for column in ("domain", "software"):
         values = f"SELECT DISTINCT {column} FROM rows_at_hand ORDER BY 1"
         connection.execute(f"CREATE TYPE {column}_name AS ENUM ({values})")
     connection.execute("""CREATE TEMP TABLE outcomes AS SELECT * REPLACE (
-        domain::domain_name AS domain, session::session_name AS session,
+        domain::domain_name AS domain, dense_rank() OVER (ORDER BY session)::UINTEGER AS session,
         software::software_name AS software, day::DATE AS day,
         measurement_start_time::TIMESTAMP_S AS measurement_start_time,
         probe_asn::UINTEGER AS probe_asn, resolver_asn::UINTEGER AS resolver_asn)

@@ -55,7 +55,7 @@ def test_a_rule() -> None:
     add_outcomes(
         connection, Thresholds(), fingerprints_for(1), (*RULES[:place], rule, *RULES[place:])
     )
-    fired = connection.execute("SELECT http_rule FROM outcomes ORDER BY line_number").fetchall()
+    fired = connection.execute("SELECT http_rule FROM outcomes ORDER BY row_id").fetchall()
     assert [fired[0], fired[1] == fired[0]] == [(rule.rule_id,), False]
 
 

@@ -22,13 +22,12 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.store.database import observations_from_table
 
 _JUDGED = """
-SELECT o.*, c.* EXCLUDE (object_key, line_number, input, measurement_start_time, domain,
+SELECT o.*, c.* EXCLUDE (row_id, input, measurement_start_time, domain,
                          probe_asn, resolver_asn, day, session, is_https, is_anomaly,
                          is_confirmed, is_failure)
-FROM outcomes o
-  JOIN controlled c ON c.object_key::object_name = o.object_key AND c.line_number = o.line_number
+FROM outcomes o JOIN controlled c USING (row_id)
 WHERE (o.domain = $domain OR $domain IS NULL) AND (o.probe_asn = $probe_asn OR $probe_asn IS NULL)
-ORDER BY o.object_key, o.line_number
+ORDER BY row_id
 """
 
 
@@ -49,13 +48,10 @@ def judge_measurements(
         dns, tcp, tls and http its ``class``, ``rule_id``, level of ``evidence`` (none, discarded,
         scored) and what was ``seen``, in words.
     """
-    files = observations["source_file"].to_pylist()
-    # A file may be given twice, so that its name is no key; the row's number is, and keeps order.
-    keys = pa.array([f"{number:012}" for number in range(len(files))], pa.string())
-    connection = observations_from_table(observations.append_column("object_key", keys))
+    rows = observations.rename_columns({"source_file": "object_key"})
+    connection = observations_from_table(rows)
     add_outcomes(connection, thresholds, fingerprints, is_pooled=False)
-    for file, result in zip(files, read_results(connection), strict=True):
-        yield {**result, "file": file}
+    yield from read_results(connection)
 
 
 def with_errors(

@@ -83,7 +83,7 @@ TLS: tuple[WeightRule, ...] = (
 _ADDRESSES = """
 CREATE OR REPLACE TEMP VIEW v5_addresses AS
 WITH listed AS (
-  SELECT object_key::object_name AS object_key, line_number, domain, probe_asn, probe_cc, session,
+  SELECT row_id, domain, probe_asn, probe_cc, session,
     day, dns_failure, dns_answers, tcp, tls,
     list_distinct(list_concat([a.address FOR a IN dns_answers], [t.address FOR t IN tcp],
       [t.address FOR t IN tls IF t.address IS NOT NULL])) AS addresses,
@@ -140,7 +140,7 @@ _WEIGHED_DNS = """
 CREATE OR REPLACE TEMP VIEW v5_weighed_dns AS
 SELECT *, max(dns.blocked) OVER one AS dns_blocked, max(dns.down) OVER one AS dns_down,
   max(dns.ok) OVER one AS dns_ok
-FROM v5_dns WINDOW one AS (PARTITION BY object_key, line_number)
+FROM v5_dns WINDOW one AS (PARTITION BY row_id)
 """
 _WEIGHED_TCP = """
 CREATE OR REPLACE TEMP VIEW v5_weighed_tcp AS
@@ -151,12 +151,12 @@ SELECT *, tcp.blocked AS tcp_blocked, tcp.down AS tcp_down, tcp.ok AS tcp_ok_sco
 _SESSIONS = """
 CREATE OR REPLACE TEMP TABLE v5_sessions AS
 WITH scores AS (
-  SELECT object_key, line_number, domain, probe_asn, session, unnest([dns, tcp, tls]) AS score
+  SELECT row_id, domain, probe_asn, session, unnest([dns, tcp, tls]) AS score
   FROM v5_tls
 ), measurements AS (
   SELECT domain, probe_asn, session, max(score.blocked) AS blocked_weight,
     arg_max(score.rule_id, (score.blocked, score.rule_id)) AS rule_id
-  FROM scores WHERE score.is_scored GROUP BY object_key, line_number, domain, probe_asn, session
+  FROM scores WHERE score.is_scored GROUP BY row_id, domain, probe_asn, session
 )
 SELECT domain, probe_asn, session, round(avg(blocked_weight), 9) AS blocked_weight,
   arg_max(rule_id, (blocked_weight, rule_id)) AS rule_id

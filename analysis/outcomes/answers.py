@@ -21,7 +21,7 @@ HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value
 WITH shown AS (
   SELECT s.address, s.session, s.registrable_domain,
     f.landing AS page
-  FROM suspects s JOIN features f USING (object_key, line_number)
+  FROM suspects s JOIN features f USING (row_id)
   WHERE NOT s.is_missing AND NOT (f.is_https AND f.http_failure IS NULL)
     AND coalesce(f.http_first_is_answer, TRUE)
 ), pages AS (
@@ -40,7 +40,7 @@ WITH names AS (
   SELECT s.address, s.registrable_domain,
     count(DISTINCT s.session) FILTER (f.is_same_length) AS alike,
     count(DISTINCT s.session) AS sessions
-  FROM suspects s JOIN features f USING (object_key, line_number)
+  FROM suspects s JOIN features f USING (row_id)
   WHERE NOT s.is_missing AND f.http_status IS NOT NULL GROUP BY ALL
 )
 SELECT address FROM names GROUP BY address
@@ -180,7 +180,7 @@ SELECT domain, resolver_asn, address,
 FROM answer_shares JOIN addresses a USING (address)
 """,
     "suspect_flags": """
-SELECT s.object_key, s.line_number,
+SELECT s.row_id,
   bool_or(p.profile = 'sinkhole') AS is_sinkhole,
   bool_or(p.profile = 'substitution') AS is_substitution,
   coalesce(bool_or(t.is_persistent), FALSE) AS is_persistent,
@@ -199,7 +199,7 @@ GROUP BY ALL
 LONE_ANSWER_STEPS = {
     # Answers that the control did not vouch for. Special-purpose addresses have rules of their own.
     "suspects": """
-SELECT object_key, line_number, probe_cc, session, day, domain, registrable_domain,
+SELECT row_id, probe_cc, session, day, domain, registrable_domain,
        probe_asn, resolver_asn, date_trunc('quarter', day) AS quarter,
        unnest(dns_addresses) AS address,
        coalesce(name_pool = 'missing', control_name = 'missing') AS is_missing, control_hoster
@@ -209,7 +209,7 @@ WHERE dns_has_answer AND dns_special IS NULL AND domain <> ''
 """,
     # Those that OONI lists as an answer of a block in the country.
     "listed_answers": """
-SELECT DISTINCT object_key, line_number
+SELECT DISTINCT row_id
 FROM suspects s JOIN dns_patterns d ON d.probe_cc = s.probe_cc AND d.pattern = s.address
 """,
 }

@@ -214,7 +214,7 @@ FROM page_counts c LEFT JOIN page_spread s USING (page) LEFT JOIN page_reach t U
 #: Pages with a fingerprint that counts in the country; one measurement is enough.
 FINGERPRINT_STEPS = {
     "fingerprinted": """
-SELECT object_key::object_name AS object_key, line_number
+SELECT row_id
 FROM observations o JOIN http_names h ON h.probe_cc = o.probe_cc
 WHERE list_has_any(o.http_fingerprints, h.names)
 """,

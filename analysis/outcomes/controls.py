@@ -2,16 +2,19 @@
 
 import duckdb
 
-from analysis.outcomes.enumerations import create_enumerations
+from analysis.outcomes.enumerations import create_enumerations, number_sessions
 from analysis.outcomes.macros import chain, create_macros, create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 
 #: A session stands in for an independent run; without a report the network's day does.
 SESSION_SQL = """CASE WHEN report_id <> '' THEN report_id
   ELSE concat('AS', probe_asn, ' ', CAST(measurement_start_time AS DATE)) END"""
-POOLED_SESSIONS = f"SELECT *, {SESSION_SQL} AS session FROM observations"
+POOLED_SESSIONS = f"""
+SELECT o.*, n.session AS session
+FROM (SELECT *, {SESSION_SQL} AS session_name FROM observations) o
+  JOIN session_names n USING (session_name)"""
 # A measurement that is judged alone is a session of its own.
-_LONE_SESSIONS = "SELECT *, concat(object_key, ':', line_number) AS session FROM observations"
+_LONE_SESSIONS = "SELECT *, row_id AS session FROM observations"
 
 # Many steps need no more than what is in these, and DuckDB works out all columns of what it reads.
 _BASIC_VIEWS = {
@@ -23,7 +26,7 @@ SELECT
       THEN coalesce(redirect_failure, http_experiment_failure) END) AS http_failure,
     domain::host_name AS domain, http_host::host_name AS http_host,
     redirect_host::host_name AS redirect_host, probe_cc::country_name AS probe_cc,
-    redirect_layer::layer_word AS redirect_layer, session::session_name AS session),
+    redirect_layer::layer_word AS redirect_layer),
   CAST(measurement_start_time AS DATE) AS day
 FROM session_observations
 """,
@@ -167,6 +170,7 @@ def add_controls(
     sessions by day. Empty unless pooled.
     """
     create_macros(connection)
+    number_sessions(connection, f"SELECT {SESSION_SQL} AS session_name FROM observations")
     sessions = POOLED_SESSIONS if is_pooled else _LONE_SESSIONS
     create_views(connection, {"session_observations": sessions})
     create_enumerations(connection)

@@ -23,9 +23,7 @@ WHERE host <> '' ORDER BY host
 _NAMES = {
     "host_name": "SELECT unnest([host, '']) AS name FROM hosts_at_hand",
     "site_name": "SELECT registrable_domain AS name FROM hosts_at_hand",
-    "object_name": "SELECT object_key AS name FROM observations",
     "input_name": "SELECT input AS name FROM observations",
-    "session_name": "SELECT session AS name FROM session_observations",
     "software_name":
         "SELECT concat_ws(' ', software_name, software_version) AS name FROM observations",
     "country_name": "SELECT probe_cc AS name FROM observations",
@@ -78,3 +76,17 @@ def create_text_enumerations(
     for name, query in names.items():
         distinct = f"SELECT DISTINCT name FROM ({query}) WHERE name IS NOT NULL ORDER BY name"
         create_type(connection, name, f"({distinct})")
+
+
+def number_sessions(connection: duckdb.DuckDBPyConnection, names: str) -> None:
+    """Create ``session_names``: ``session``, a number in the order of the names; ``session_name``.
+
+    There are hundreds of thousands of them: an enumeration would be read with each of its columns.
+
+    Args:
+        names: a query that gives ``session_name``.
+    """
+    numbered = f"""
+SELECT row_number() OVER (ORDER BY session_name)::UINTEGER AS session, session_name
+FROM (SELECT DISTINCT session_name FROM ({names}))"""
+    create_tables(connection, {"session_names": numbered}, {})

@@ -155,7 +155,7 @@ FROM page_results
 # A request went astray where it ended at another site than the control's, by title and by body.
 FEATURES = """
 SELECT
-  object_key::object_name AS object_key, line_number, report_id <> '' AS has_report,
+  row_id, report_id <> '' AS has_report,
   input::input_name AS input, measurement_start_time, day, session, domain, registrable_domain,
   probe_cc, probe_asn, resolver_asn, is_https, is_ip_input,
   concat_ws(' ', software_name, software_version)::software_name AS software,
@@ -198,10 +198,10 @@ def add_features(
         is_pooled: false judges each measurement alone, by its own control and session only.
         catalog: where the table is made; by default it is temporary.
 
-    One row is one measurement. Columns: its identity (``object_key, line_number, has_report,
-    input, measurement_start_time, day, session, domain, registrable_domain, probe_asn,
-    resolver_asn``), OONI's flags, and per layer the scalars that the conditions in ``rules``
-    name, see ``features.md``. Order is not defined.
+    One row is one measurement. Columns: its identity (``row_id, has_report, input,
+    measurement_start_time, day, session, domain, registrable_domain, probe_asn, resolver_asn``),
+    OONI's flags, and per layer the scalars that the conditions in ``rules`` name, see
+    ``features.md``. Order is not defined.
 
     Source of the method: OONI pipeline v5's observation groups; names that do not exist are told by
     pooled controls.

@@ -98,8 +98,8 @@ WHERE is_steady AND version_count >= 2
 """,
     # The measurements that got such an address.
     "filtered": f"""
-SELECT DISTINCT f.object_key, f.line_number
-FROM (SELECT object_key, line_number, probe_asn, resolver_asn, day, domain,
+SELECT DISTINCT f.row_id
+FROM (SELECT row_id, probe_asn, resolver_asn, day, domain,
              unnest({_SAID}) AS address
       FROM features WHERE dns_special IS NOT NULL OR dns_failure IS NOT NULL) f
 JOIN special_profiles s USING (probe_asn, resolver_asn, address)
@@ -113,8 +113,8 @@ WHERE s.is_local_filter AND coalesce(
 #: Answers of well-known filters; one measurement is enough.
 KNOWN_FILTER_STEPS = {
     "known_filtered": """
-SELECT DISTINCT f.object_key, f.line_number
-FROM (SELECT object_key, line_number, unnest(dns_addresses) AS address
+SELECT DISTINCT f.row_id
+FROM (SELECT row_id, unnest(dns_addresses) AS address
       FROM features WHERE dns_special IS NOT NULL OR dns_match = 'none') f
 JOIN filter_addresses USING (address)
 """,

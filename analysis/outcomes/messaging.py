@@ -18,7 +18,7 @@ countries (``verdicts.messaging``).
 import duckdb
 
 from analysis.observations.messaging_tests import LAYERS, TESTS
-from analysis.outcomes.enumerations import create_text_enumerations
+from analysis.outcomes.enumerations import create_text_enumerations, number_sessions
 from analysis.outcomes.macros import create_tables
 
 #: How a failure is said in the name of a mechanism: the first pattern that it matches.
@@ -127,7 +127,7 @@ SELECT object_key, line_number, report_id <> '' AS has_report, test_name,
   part AS test_part, '' AS input,
   measurement_start_time, measurement_start_time::DATE AS day,
   (CASE WHEN report_id <> '' THEN report_id
-    ELSE concat_ws(' ', test_name, probe_asn, measurement_start_time::DATE) END) AS session,
+    ELSE concat_ws(' ', test_name, probe_asn, measurement_start_time::DATE) END) AS session_name,
   test_name || '/' || item AS domain, probe_asn, resolver_asn, NULL::UINTEGER AS site_asn,
   concat_ws(' ', software_name, software_version, test_version) AS software,
   is_anomaly AND NOT is_failure AS is_anomaly, FALSE AS is_confirmed, is_failure,
@@ -144,11 +144,11 @@ WHERE probe_asn > 0  -- OONI drops what is of no network
 
 # What the judge asks of an outcome besides: rules are named as the mechanism that they see.
 _RULED = """
-SELECT * REPLACE (domain::host_name AS domain, session::session_name AS session,
+SELECT * EXCLUDE (session_name) REPLACE (domain::host_name AS domain,
     software::software_name AS software),
   mechanism AS rule_id, mechanism AS dns_rule, '' AS tls_rule,
   coalesce(list_position($layers, split_part(mechanism, '.', 1)), 0)::UTINYINT AS rule_order
-FROM messaging_placed
+FROM messaging_placed JOIN session_names USING (session_name)
 """
 
 
@@ -205,8 +205,8 @@ def _add_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
         connection,
         {
             "host_name": "SELECT domain AS name FROM messaging_placed",
-            "session_name": "SELECT session AS name FROM messaging_placed",
             "software_name": "SELECT software AS name FROM messaging_placed",
         },
     )
+    number_sessions(connection, "SELECT session_name FROM messaging_placed")
     create_tables(connection, {"outcomes": _RULED}, layers)

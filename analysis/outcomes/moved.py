@@ -20,7 +20,7 @@ from analysis.outcomes.profiles import PROFILED
 from analysis.outcomes.rules import Rule, rules_of
 from analysis.outcomes.thresholds import Thresholds
 
-_ROW = "object_key, line_number"
+_ROW = "row_id"
 #: What ``PROFILED`` looks up by the measurement.
 _BY_ROW = ("suspect_flags", "listed_answers", "filtered", "known_filtered", "fingerprinted")
 #: ... and by what else: the columns of ``features`` that find it, what of it is compared, and of
@@ -71,8 +71,7 @@ def move_features(
     changed = remake_tables(connection, pools, numbers, vars(before))
     _add_looked_at(connection, before, thresholds, base, changed)
     looked_at = f"""
-SELECT s.* FROM ({POOLED_SESSIONS}) s SEMI JOIN looked_at r
-  ON r.object_key = s.object_key::object_name AND r.line_number = s.line_number"""
+SELECT * FROM ({POOLED_SESSIONS}) SEMI JOIN looked_at USING ({_ROW})"""
     create_views(connection, {"session_observations": looked_at})
     create_tables(connection, {"features_again": read_features()}, numbers)
     create_views(connection, {"session_observations": POOLED_SESSIONS})
@@ -95,7 +94,7 @@ def _add_looked_at(
     lengths = sorted((before.body_match, thresholds.body_match))
     queries = [
         """
-SELECT object_key::object_name AS object_key, line_number FROM observations
+SELECT row_id FROM observations
 WHERE coalesce(body_proportion, 0) > $least AND coalesce(body_proportion, 0) <= $most"""
     ]
     if "name_pool" in changed:
@@ -113,7 +112,7 @@ SELECT {_ROW} FROM features SEMI JOIN (SELECT domain FROM ({vouched})) USING (do
 
 def _changed_columns(connection: duckdb.DuckDBPyConnection, base: Base) -> set[str]:
     """The columns in which any of ``refeatured`` differs from the base."""
-    names = [name for name in connection.table("features_again").columns if name not in _ROW]
+    names = [name for name in connection.table("features_again").columns if name != _ROW]
     told = ", ".join(f"bool_or(n.{name} IS DISTINCT FROM b.{name})" for name in names)
     query = f"""
 SELECT {told} FROM features_again n SEMI JOIN refeatured USING ({_ROW})

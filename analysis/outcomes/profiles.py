@@ -30,21 +30,21 @@ SELECT f.*,
   coalesce(s.is_persistent, FALSE) AS is_persistent,
   coalesce(s.is_lone, FALSE) AND f.dns_match = 'none' AS is_lone,
   coalesce(s.is_public_answer, FALSE) AS is_public_answer,
-  d.line_number IS NOT NULL AS has_dns_fingerprint,
-  l.line_number IS NOT NULL OR k.line_number IS NOT NULL AS is_local_filter,
+  d.row_id IS NOT NULL AS has_dns_fingerprint,
+  l.row_id IS NOT NULL OR k.row_id IS NOT NULL AS is_local_filter,
   coalesce(e.is_away, FALSE) AS is_sent_elsewhere,
   NOT coalesce(e.is_away, TRUE) AND NOT f.is_same_page AND NOT f.is_https_own AS is_replaced,
   coalesce(f.http_failure IS NULL AND NOT f.is_https_own
-    AND (p.is_blockpage OR g.line_number IS NOT NULL), FALSE) AS is_blockpage,
+    AND (p.is_blockpage OR g.row_id IS NOT NULL), FALSE) AS is_blockpage,
   w.title IS NOT NULL AND coalesce(f.http_first_is_answer, TRUE) AS is_page_of_controls
 FROM features f
-  LEFT JOIN suspect_flags s USING (object_key, line_number)
-  LEFT JOIN listed_answers d USING (object_key, line_number)
-  LEFT JOIN filtered l USING (object_key, line_number)
-  LEFT JOIN known_filtered k USING (object_key, line_number)
+  LEFT JOIN suspect_flags s USING (row_id)
+  LEFT JOIN listed_answers d USING (row_id)
+  LEFT JOIN filtered l USING (row_id)
+  LEFT JOIN known_filtered k USING (row_id)
   LEFT JOIN page_profiles p ON p.probe_asn = f.probe_asn AND p.is_blockpage
     AND p.page = f.landing
-  LEFT JOIN fingerprinted g USING (object_key, line_number)
+  LEFT JOIN fingerprinted g USING (row_id)
   LEFT JOIN control_pages w ON w.domain = f.domain AND w.quarter = date_trunc('quarter', f.day)
     AND w.status = f.http_status AND w.title = f.http_title AND f.http_failure IS NULL
   LEFT JOIN replaced e ON e.probe_asn = f.probe_asn AND NOT f.is_https

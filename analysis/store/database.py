@@ -26,10 +26,11 @@ _MEMORY_PER_THREAD = 40
 class Observations:
     """The observations that a report is about.
 
-    ``connection`` holds the view ``observations``: the columns of ``schema.OBSERVATION`` and
-    ``object_key``, one row a measurement (identity: report_id, input, measurement_start_time),
-    in no order. It works in the temporary folder ``scratch``, which goes with :meth:`close` or with
-    the object. ``kept`` are the tables that were made of them before.
+    ``connection`` holds the view ``observations``: the columns of ``schema.OBSERVATION``,
+    ``object_key`` and ``row_id``, a number from 0; one row a measurement (identity: report_id,
+    input, measurement_start_time), in no order. It works in the temporary folder ``scratch``, which
+    goes with :meth:`close` or with the object. ``kept`` are the tables that were made of them
+    before.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Observations:
             left_out = read_left_out(path)
             self._counts, self._duplicates = left_out["ledger"], left_out["duplicates"]
             limit_memory(self.connection, self._counts["kept"])
-            self.connection.read_parquet(without_glob(str(path))).create_view("observations")
+            view_observations(self.connection, path)
             self._to_undo = undo.pop_all()
         folders = [self.scratch / FOLDER]
         if collection.store.is_local:
@@ -144,12 +145,23 @@ def limit_memory(connection: duckdb.DuckDBPyConnection, row_count: int) -> None:
     connection.execute(f"SET block_allocator_memory = '{limit}MB'")
 
 
+def view_observations(connection: duckdb.DuckDBPyConnection, path: Path | str) -> None:
+    """Let a connection find the rows of a file as ``observations``, with their ``row_id``."""
+    quoted = without_glob(str(path)).replace("'", "''")
+    connection.execute(
+        "CREATE VIEW observations AS "
+        "SELECT * EXCLUDE (file_row_number), file_row_number::UINTEGER AS row_id "
+        f"FROM read_parquet('{quoted}', file_row_number = true)"
+    )
+
+
 def observations_from_table(table: pa.Table) -> duckdb.DuckDBPyConnection:
     """A connection with the table ``observations`` made of rows at hand.
 
     ``table`` has the columns of ``schema.OBSERVATION`` and any others, which are kept. No row is
-    left out.
+    left out; ``row_id`` numbers them from 0.
     """
     connection = connect()
-    connection.from_arrow(table).create("observations")
+    numbered = table.append_column("row_id", pa.array(range(len(table)), pa.uint32()))
+    connection.from_arrow(numbered).create("observations")
     return connection

@@ -27,7 +27,7 @@ FURTHEST = 15
 
 _ROWS = """
 SELECT enum_code(domain)::INTEGER AS domain, probe_asn, network,
-  enum_code(session)::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day,
+  session::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day,
   enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns,
   coalesce(is_via_own, TRUE) AS is_via_own, coalesce(is_via_domestic, TRUE) AS is_via_domestic,
   operator, is_domestic
@@ -40,7 +40,7 @@ FROM resolver_cells LEFT JOIN cleared_cells c USING (domain, probe_asn)
 """
 _HOSTS = "SELECT enum_code(domain)::INTEGER AS domain, host FROM site_networks"
 _MOVED = """
-SELECT enum_code(domain)::INTEGER AS domain, probe_asn, enum_code(session)::INTEGER AS session,
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn, session::INTEGER AS session,
   enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns
 FROM sessions_again
 """

@@ -34,7 +34,7 @@ WITH fired AS (
     any_value(o.rule_order) AS rule_order,
     count(DISTINCT o.session) AS sessions, count(*) AS measurements
   FROM hits_at_hand h JOIN outcomes o ON enum_code(o.domain) = h.domain
-    AND o.probe_asn = h.probe_asn AND enum_code(o.session) = h.session
+    AND o.probe_asn = h.probe_asn AND o.session = h.session
   WHERE o.class = 'blocked' AND NOT o.is_about_target AND o.evidence = 'scored'
   GROUP BY h.number, o.rule_id
 )
@@ -48,7 +48,7 @@ _STRETCH_SESSIONS = """
 CREATE OR REPLACE TEMP TABLE stretch_sessions AS
 SELECT h.number AS stretch, s.domain, s.probe_asn, s.session
 FROM hits_at_hand h JOIN sessions s ON enum_code(s.domain) = h.domain
-  AND s.probe_asn = h.probe_asn AND enum_code(s.session) = h.session
+  AND s.probe_asn = h.probe_asn AND s.session = h.session
 """
 
 

@@ -48,9 +48,9 @@ WITH candidates AS (
   WINDOW nth AS (PARTITION BY l.domain, l.probe_asn
                  ORDER BY o.measurement_start_time, o.session, o.input)
 )
-SELECT domain::VARCHAR AS domain, probe_asn, session::VARCHAR AS witness_report_id,
+SELECT domain::VARCHAR AS domain, probe_asn, session_name AS witness_report_id,
   input::VARCHAR AS witness_input
-FROM candidates WHERE position = (total + 1) // 2
+FROM candidates JOIN session_names USING (session) WHERE position = (total + 1) // 2
 """
 
 
