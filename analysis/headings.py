@@ -66,6 +66,7 @@ HEADINGS: dict[str, str] = {
     "is_local_filter": "A user's own filter",
     "is_proven": "Seen to serve sites",
     "is_public": "Given by public resolvers",
+    "is_standing": "Published",
     "is_used": "In use",
     "item": "Finding or site",
     "key": "File",

@@ -400,7 +400,7 @@ def test_a_sweep_finds_what_a_whole_run_finds() -> None:
             "pool_days": (0,), "share_floor": (0.9,), "body_match": (0.01,),
             "persistence_share": (0.4,), "substitution_dead_share": (1.0,)}  # fmt: skip
     swept = sweep(connection, networks, Fingerprints(), Thresholds(), grid)
-    assert swept.groupby("threshold")["is_used"].sum().eq(1).all()
+    assert swept.groupby("threshold")["is_standing"].sum().eq(1).all()
 
     @cache
     def judge_whole(thresholds: Thresholds) -> set[str]:

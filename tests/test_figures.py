@@ -64,7 +64,7 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
         ),
         "thresholds_swept": (
             bars.thresholds_swept,
-            pd.DataFrame({"threshold": EVIL, "value": 0.5, "is_used": True,
+            pd.DataFrame({"threshold": EVIL, "value": 0.5, "is_standing": True,
                           "blocked_pair_count": [*count]}),
         ),
     }  # fmt: skip

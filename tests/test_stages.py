@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1] / "analysis"
 HANDED_IN = {
     "errors.py", "reference/files.py", "observations/fingerprints.py", "observations/messages.py",
     "observations/values.py", "vocabulary.py", "reference/networks.py", "findings/study.py",
-    "findings/stages.py", "store/kept_tables.py", "verdicts.py",
+    "findings/stages.py", "store/kept_tables.py", "verdicts.py", "temporary_folders.py",
 }  # fmt: skip
 
 

@@ -182,10 +182,10 @@ def methods_compared(
 
 @styled
 def thresholds_swept(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
-    """How many pairs are listed at each value of each threshold; the value in use is filled.
+    """How many pairs are listed at each value of each threshold; the published value is filled.
 
     Args:
-        frame: ``threshold, value, is_used, blocked_pair_count`` (``sensitivity.sweep``).
+        frame: ``threshold, value, is_standing, blocked_pair_count`` (``sensitivity.sweep``).
     """
     names = list(dict.fromkeys(frame["threshold"]))
     figure, axes = new_canvas(title, footer, 1.2 + 0.3 * len(names))
@@ -196,7 +196,7 @@ def thresholds_swept(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
         axes.plot([counts.min(), counts.max()], [place, place], color=colour, linewidth=1.1)
         axes.plot(counts, [place] * len(rows), "o", color=colour, markersize=5.5,
                   markerfacecolor="white", linestyle="none")  # fmt: skip
-        used = rows.loc[rows["is_used"], "blocked_pair_count"]
+        used = rows.loc[rows["is_standing"], "blocked_pair_count"]
         axes.plot(used, [place] * len(used), "s", color=colour, markersize=6.4)
         for count, of_count in rows[~rows["blocked_pair_count"].isin(used)].groupby(
             "blocked_pair_count"
@@ -211,7 +211,7 @@ def thresholds_swept(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
     margin = max(0.06 * (high - low), 1.0)
     axes.set_xlim(low - margin, high + margin)
     keys = [
-        Line2D([], [], marker="s", color=colour, linestyle="none", label="the value in use"),
+        Line2D([], [], marker="s", color=colour, linestyle="none", label="the published value"),
         Line2D([], [], marker="o", color=colour, linestyle="none", markerfacecolor="white",
                label="other values"),
     ]  # fmt: skip

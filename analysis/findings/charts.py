@@ -372,22 +372,22 @@ def show_disagreement(compared: pd.DataFrame) -> None:
     show_table(reasons, caption=caption, fold_after=10, is_printed=False)
 
 
-def show_sweep(study: Study, swept: pd.DataFrame, site_count: int) -> None:
-    """Show how far the list moves with each threshold.
+def show_sweep(study: Study, swept: pd.DataFrame) -> None:
+    """Show how far the list moves with each threshold from the published ones.
 
     Args:
         study: whose period and country the footer names.
         swept: ``sensitivity.sweep``.
-        site_count: sites on the list with the thresholds in use.
     """
+    site_count = swept.loc[swept["is_standing"], "blocked_domain_count"].max()
     shift = swept["gained_count"] + swept["lost_count"]
     title = f"No value tried moves more than {shift.max()} of {site_count} sites"
     footer = study.footer(len(swept), "values of thresholds")
     show_figure(
         bars.thresholds_swept(swept, title=title, footer=footer),
         alt=f"Listed pairs at each value of each threshold, least and most: {_say_range(swept)}.",
-        caption="Listed pairs of site and access network by threshold; figures are the values "
-        "tried.",
+        caption="Listed pairs of site and access network by threshold, each moved from the "
+        "published numbers by itself; figures are the values tried.",
     )
     show_table(swept[shift > 0], caption="Values that move sites on or off the list")
     all_values = swept.drop(columns=["gained", "lost"])

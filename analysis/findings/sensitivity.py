@@ -15,9 +15,9 @@ from threading import Lock
 import duckdb
 import pandas as pd
 
-from analysis.findings.stages import TABLES, Method, make_stages
+from analysis.findings.stages import TABLES, Method, describe_source, make_stages
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.macros import single_threaded
+from analysis.outcomes.macros import create_tables, single_threaded
 from analysis.outcomes.moved import Base, find_moved, move_features, move_outcomes, put_in_place
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import RULES, Rule
@@ -149,20 +149,20 @@ def sweep(
     """List the sites again with each threshold at each value, the others as they are.
 
     Args:
-        connection: holds the table ``observations``; afterwards it finds the tables of the stages
-            as the numbers in use make them.
+        connection: holds the table ``observations``; afterwards it may find the tables of the
+            stages as the numbers of the method make them.
         networks: ``probe_asn`` (number), ``operator``, ``is_domestic``.
         fingerprints: OONI's blocking fingerprints.
-        thresholds: the numbers in use.
-        grid: threshold → values; the value in use is added.
+        thresholds: the numbers of the method.
+        grid: threshold → values; the number of the method is added.
         rules: the method's rules, in order.
-        kept: where the tables of stages are kept; by default they go with the call.
+        kept: where the tables of stages are kept, and the result; by default they go with the call.
 
     Returns:
         One row per threshold and value, in the order of the grid and by value: ``threshold,
-        value, is_used`` (the value in use), ``blocked_domain_count`` and ``blocked_pair_count``
+        value, is_standing`` (the number of the method), ``blocked_domain_count`` and ``blocked_pair_count``
         (listed sites, and pairs of site and access network), ``gained_count, lost_count`` and
-        ``gained, lost`` (sites against those of the values in use, joined by ``;``).
+        ``gained, lost`` (sites against those of the method, joined by ``;``).
     """
     method = Method.of(thresholds, rules, fingerprints, networks)
     values = {name: sorted({*grid[name], getattr(thresholds, name)}) for name in grid}
@@ -170,14 +170,29 @@ def sweep(
         if kept is None:
             folder = stack.enter_context(TemporaryFolder("workbook-stages-"))
             kept = KeptTables("sweep", [folder])
-        standing, pairs = _judge_all(kept, connection, method, values)
-    return pd.DataFrame(
-        [
-            _row(name, value, value == getattr(thresholds, name), pairs[name, value], standing)
-            for name in values
-            for value in values[name]
-        ]
-    )
+        made_from = [method.describe("verdicts"), describe_source("sweep"), values]
+        if not kept.find(connection, "sweep", made_from):
+            standing, pairs = _judge_all(kept, connection, method, values)
+            swept = pd.DataFrame(
+                [
+                    _row(name, value, value == vars(thresholds)[name], pairs[name, value], standing)
+                    for name in values
+                    for value in values[name]
+                ]
+            )
+            _keep(kept, connection, made_from, swept)
+        return connection.execute("FROM swept ORDER BY rowid").df()
+
+
+def _keep(
+    kept: KeptTables, connection: duckdb.DuckDBPyConnection, made_from: object, swept: pd.DataFrame
+) -> None:
+    def write(catalog: str) -> None:
+        connection.register("swept_at_hand", swept)
+        create_tables(connection, {"swept": "FROM swept_at_hand"}, {}, catalog=catalog)
+        connection.unregister("swept_at_hand")
+
+    kept.provide(connection, "sweep", made_from, write)
 
 
 def _judge_all(
@@ -226,14 +241,14 @@ def _work(
 
 
 def _row(
-    name: str, value: float, is_used: bool, pairs: Pairs, standing: Pairs
+    name: str, value: float, is_standing: bool, pairs: Pairs, standing: Pairs
 ) -> dict[str, object]:
     sites, before = {site for site, _ in pairs}, {site for site, _ in standing}
     gained, lost = sorted(sites - before), sorted(before - sites)
     return {
         "threshold": name,
         "value": float(value),
-        "is_used": is_used,
+        "is_standing": is_standing,
         "blocked_domain_count": len(sites),
         "blocked_pair_count": len(pairs),
         "gained_count": len(gained),

@@ -24,8 +24,9 @@ from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.store.kept_tables import KeptTables
 from analysis.verdicts.sessions import add_sessions, find_sessions
 
-#: Stage → the files that say how it is made, besides those of the stages before it.
-SOURCES: Mapping[Stage, Sequence[str]] = {
+#: Stage, or what follows from them, → the files that say how it is made, besides those of the
+#: stages before it.
+SOURCES: Mapping[str, Sequence[str]] = {
     "features": (
         "hosts.py", "observations/schema.py",
         "outcomes/thresholds.py", "outcomes/macros.py", "outcomes/enumerations.py",
@@ -45,6 +46,7 @@ SOURCES: Mapping[Stage, Sequence[str]] = {
         "verdicts/states.py", "verdicts/stretches.py", "verdicts/verdicts.py",
         "verdicts/withholding.py", "verdicts/witnesses.py", "findings/confirmation.py",
     ),
+    "sweep": ("findings/stages.py", "findings/sensitivity.py", "outcomes/moved.py"),
 }  # fmt: skip
 #: The stages that leave tables in a connection; the last one leaves a judgement.
 TABLES = STAGES[:-1]
@@ -87,10 +89,9 @@ class Method:
     def describe(self, last: Stage) -> list[object]:
         """All that decides a stage's result, as JSON can say it."""
         return [
-            [stage, sorted({_IMPORTED[stage], _digest_source(stage)}), self._numbers(stage),
-             self._given(stage)]
+            [stage, describe_source(stage), self._numbers(stage), self._given(stage)]
             for stage in STAGES[: STAGES.index(last) + 1]
-        ]  # fmt: skip
+        ]
 
     def _numbers(self, stage: Stage) -> dict[str, float]:
         numbers = vars(self.thresholds).items()
@@ -155,7 +156,15 @@ def make_stage(
 _FIND = {"features": find_features, "profiles": find_profiles, "sessions": find_sessions}
 
 
-def _digest_source(stage: Stage) -> str:
+def describe_source(stage: str) -> list[str]:
+    """The code that makes a stage: one digest, and two where it was edited since it was imported.
+
+    What runs is what was imported; a file that is edited meanwhile must not vouch for it.
+    """
+    return sorted({_IMPORTED[stage], _digest_source(stage)})
+
+
+def _digest_source(stage: str) -> str:
     """The digest of the code that makes a stage."""
     digest = hashlib.sha256()
     for name in SOURCES[stage]:
@@ -163,5 +172,4 @@ def _digest_source(stage: Stage) -> str:
     return digest.hexdigest()
 
 
-# What runs is what was imported; a file that is edited meanwhile must not vouch for it.
 _IMPORTED = {stage: _digest_source(stage) for stage in SOURCES}

@@ -9,13 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.chance import find_days
 from analysis.verdicts.columns import SessionColumns, read_sessions
 from analysis.verdicts.facts import Facts, gather_facts
 from analysis.verdicts.rates import LEAST, Lessons, learn
 from analysis.verdicts.schedules import (
     BLOCKED_SHARE,
-    LEAST_DAYS,
+    LEAST_TIMES,
     MARGIN,
     Schedule,
     find_schedules,
@@ -110,9 +109,7 @@ def find_all_schedules(
 
 
 def _may_have_hours(series: Series) -> NDArray[np.bool_]:
-    """The series with enough days that both fail and are open; next to none has them."""
-    days = find_days(series)
-    if not len(days):
-        return np.zeros(len(series.kind), bool)
-    is_both = np.maximum.reduceat(series.is_hit, days) & np.maximum.reduceat(~series.is_hit, days)
-    return np.bincount(series.series[days], is_both, len(series.kind)) >= LEAST_DAYS
+    """The series that fail several times, open in between."""
+    begins = series.is_hit.copy()
+    begins[1:] &= ~series.is_hit[:-1] | (series.series[1:] != series.series[:-1])
+    return np.bincount(series.series, begins, len(series.kind)) >= LEAST_TIMES

@@ -27,8 +27,8 @@ BLOCKED_SHARE = 0.9
 STRETCH_SHARES = (0.25, 0.5, 0.75, 0.9)
 #: By how much a schedule must explain the sessions better than any stretch of whole days.
 MARGIN = log(100)
-#: Days that fail inside, and those of them that are open outside as well.
-LEAST_DAYS = 3
+#: How often it must fail inside, having been open outside in between.
+LEAST_TIMES = 3
 #: Among schedules that explain as much, the narrowest wins; no session weighs as little as this.
 _BREADTH = 1e-9
 #: Ranges of days that the search starts from lie between so many of the days that fail, and so
@@ -126,16 +126,16 @@ def find_schedule(
 
     Returns:
         The schedule that explains the sessions best, the narrowest of several; ``None`` unless it
-        explains them better than every stretch of whole days by the margin and the price of the
-        search, on ``LEAST_DAYS`` days that fail inside and are open outside.
+        explains them better than all stretches of whole days by the margin and the price of the
+        search, and fails inside ``LEAST_TIMES`` times, open outside in between.
     """
-    if not _may_have_hours(times, is_hit):
+    if count_times(is_hit) < LEAST_TIMES:
         return None
     series = _Series.of(times, is_hit, rates)
     price = margin + search_price()
     if np.maximum(series.scores, 0).sum() < price:
         return None
-    least = _best_stretch_of_days(series, times, is_hit, rates) + price
+    least = _best_stretches_of_days(series, times, is_hit, rates) + price
     found = max((_refine(series, *start) for start in _starts(series)), key=lambda one: one.score)
     return _claim(series, found, times, is_hit, least)
 
@@ -148,12 +148,12 @@ def fit_schedule(
     The arguments are those of ``find_schedule``. Returns the same hours with the days and the
     evidence of this network, or ``None``.
     """
-    if not _may_have_hours(times, is_hit):
+    if count_times(is_hit) < LEAST_TIMES:
         return None
     series = _Series.of(times, is_hit, rates)
     run = _WEEKDAY_RUNS.index((schedule.first_weekday, schedule.last_weekday))
     found = _fit_range(series, run, schedule.windows)
-    least = _best_stretch_of_days(series, times, is_hit, rates) + margin
+    least = _best_stretches_of_days(series, times, is_hit, rates) + margin
     return _claim(series, found, times, is_hit, least)
 
 
@@ -231,12 +231,9 @@ def _hours_of(windows: Hours) -> Flags:
     return inside
 
 
-def _may_have_hours(times: Times, is_hit: Flags) -> bool:
-    """Whether enough days both fail and are open; most series end here."""
-    if is_hit.sum() < LEAST_DAYS or (~is_hit).sum() < LEAST_DAYS:
-        return False
-    days = times.astype("datetime64[D]")
-    return len(np.intersect1d(days[is_hit], days[~is_hit])) >= LEAST_DAYS
+def count_times(is_hit: Flags) -> int:
+    """How often a series fails, having been open in between."""
+    return int(np.count_nonzero(is_hit[1:] & ~is_hit[:-1]) + is_hit[0]) if len(is_hit) else 0
 
 
 def _score(day_index: NDArray[np.int64], is_hit: Flags, rates: Numbers, share: float) -> Numbers:
@@ -257,12 +254,23 @@ def _score(day_index: NDArray[np.int64], is_hit: Flags, rates: Numbers, share: f
     return weighed
 
 
-def _best_stretch_of_days(series: _Series, times: Times, is_hit: Flags, rates: Numbers) -> float:
-    """The most that a range of whole days explains, on all weekdays or a run of them."""
+def _best_stretches_of_days(series: _Series, times: Times, is_hit: Flags, rates: Numbers) -> float:
+    """The most that whole days explain: a range on a run of weekdays, or several ranges.
+
+    What is blocked and opened again now and then must not be taken for hours. Each further range
+    pays for its beginning and its end.
+    """
     index = np.searchsorted(series.days, times.astype("datetime64[D]"))
     shares = [np.bincount(index, _score(index, is_hit, rates, q)) for q in STRETCH_SHARES]
-    by_day = np.array(shares, np.float64)[:, None] * _RUN_DAYS[:, series.weekdays]
-    return float(_best_range(by_day)[0].max())
+    by_day = np.array(shares, np.float64)
+    one = float(_best_range(by_day[:, None] * _RUN_DAYS[:, series.weekdays])[0].max())
+    price = 2 * log(max(len(series.days), 2))
+    is_open, failing = np.zeros(len(by_day)), np.full(len(by_day), -price)
+    for scores in by_day.T:
+        is_open, failing = np.maximum(is_open, failing), np.maximum(failing, is_open - price)
+        failing = failing + scores
+    several = float(np.maximum(is_open, failing).max())
+    return max(one, several + price) if several > 0 else one  # the first range is free
 
 
 def _best_range(scores: Numbers) -> tuple[Numbers, NDArray[np.int64], NDArray[np.int64]]:
@@ -360,7 +368,6 @@ def _claim(
         return None
     first, last = series.days[found.since], series.days[found.until - 1]
     schedule = Schedule(*_WEEKDAY_RUNS[found.run], found.windows, first, last, log_ratio)
-    is_inside = schedule.is_inside(times)
-    days = times.astype("datetime64[D]")
-    both = np.intersect1d(days[is_inside & is_hit], days[~is_inside & ~is_hit])
-    return schedule if len(both) >= LEAST_DAYS else None
+    # Inside it fails, outside it is open; neither says of a session whether it holds.
+    telling = schedule.is_inside(times) == is_hit
+    return schedule if count_times(is_hit[telling]) >= LEAST_TIMES else None
