@@ -237,8 +237,8 @@ def _hours(tell: Telling) -> Words:
         len(tell.finding["sites"]),
     )
     caveat = lang.html(
-        "Such hours are found from three days on that fail inside them and are open outside; they "
-        "are whole hours."
+        "Such hours are found where tests inside them failed three times and tests outside them "
+        "reached the site in between; they are whole hours."
     )
     rows = [row for row in tell.values["rows"] if row[0] not in tell.left_out]
     if not rows:

@@ -160,9 +160,10 @@ def sweep(
 
     Returns:
         One row per threshold and value, in the order of the grid and by value: ``threshold,
-        value, is_standing`` (the number of the method), ``blocked_domain_count`` and ``blocked_pair_count``
-        (listed sites, and pairs of site and access network), ``gained_count, lost_count`` and
-        ``gained, lost`` (sites against those of the method, joined by ``;``).
+        value, is_standing`` (the number of the method), ``blocked_domain_count`` and
+        ``blocked_pair_count`` (listed sites, and pairs of site and access network),
+        ``gained_count, lost_count`` and ``gained, lost`` (sites against those of the method, joined
+        by ``;``).
     """
     method = Method.of(thresholds, rules, fingerprints, networks)
     values = {name: sorted({*grid[name], getattr(thresholds, name)}) for name in grid}

@@ -79,18 +79,21 @@ SELECT stretch, sum(ok_sessions)::BIGINT AS reaching_session_count,
 FROM told GROUP BY stretch ORDER BY stretch
 """
 
-# With how many of the operators that failed the site was open at other times.
+# With how many of the operators that failed the site was open at other times, other hours included.
 _CHANGED = """
-WITH changed AS (
-  SELECT b.stretch, n.operator
+WITH compared AS (
+  SELECT b.stretch, n.operator, o.class, split_part(o.kind, '_', 1) = b.act AS is_same_act,
+    o.day BETWEEN b.first_day AND b.last_day
+      AND (b.hours IS NULL OR list_contains(b.hours, 24 * (isodow(o.time) - 1) + hour(o.time)))
+      AS is_meanwhile
   FROM (FROM suspected SEMI JOIN stretches_at_hand USING (stretch)) b
     JOIN sessions o ON o.domain = b.domain JOIN networks n ON n.probe_asn = o.probe_asn
   WHERE n.is_domestic
+), changed AS (
+  SELECT stretch, operator FROM compared
   GROUP BY ALL
-  HAVING bool_or(o.class = 'blocked' AND split_part(o.kind, '_', 1) = b.act
-      AND o.day BETWEEN b.first_day AND b.last_day)
-    AND count(*) FILTER (o.class = 'ok' AND o.day NOT BETWEEN b.first_day AND b.last_day)
-      >= $floor_sessions
+  HAVING bool_or(class = 'blocked' AND is_same_act AND is_meanwhile)
+    AND count(*) FILTER (class = 'ok' AND NOT is_meanwhile) >= $floor_sessions
 )
 SELECT stretch, count(*) AS changed_count FROM changed GROUP BY stretch ORDER BY stretch
 """
