@@ -13,14 +13,14 @@ from analysis.verdicts.cells import lies_in
 from analysis.verdicts.intervals import CELL
 from analysis.vocabulary import LISTED, SET_ASIDE_REASONS
 
-# What failed at each site, by the reason that a rule gives, else by mechanism.
+# What failed at each site on each network, by the reason that a rule gives, else by mechanism.
 _PROBLEMS = """
-SELECT domain::VARCHAR AS domain,
+SELECT domain::VARCHAR AS domain, probe_asn,
   CASE WHEN set_aside <> '' THEN set_aside::VARCHAR ELSE mechanism::VARCHAR END AS problem,
   sum(measurement_count)::BIGINT AS problem_count
 FROM measurement_counts
 WHERE (is_problem OR set_aside <> '') AND part >= $since AND part < $until
-GROUP BY ALL ORDER BY domain, problem
+GROUP BY ALL ORDER BY domain, problem, probe_asn
 """
 
 _PROBLEM_CELLS = """
@@ -94,7 +94,7 @@ def set_aside_reasons(
     """
     inside = {"since": period.since, "until": period.until}
     problems = connection.execute(_PROBLEMS, inside).df()
-    problems = _with_defects(problems, defects)
+    problems = _with_defects(_sum_problems(problems, table), defects)
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
     # Broken sessions are no site's own: they explain it where they are more than all the rest.
@@ -104,7 +104,10 @@ def set_aside_reasons(
     # Of as many that are explained and unexplained, the explanation stands.
     largest = (
         problems[~is_less]
-        .assign(is_unexplained=~problems["problem"].isin(SET_ASIDE_REASONS))
+        .assign(
+            is_unexplained=~problems["problem"].isin(SET_ASIDE_REASONS),
+            problem_count=problems["problem_count"] - problems["chance_count"],
+        )
         .sort_values(
             ["domain", "problem_count", "is_unexplained", "problem"],
             ascending=[True, False, True, True],
@@ -121,15 +124,33 @@ def set_aside_reasons(
     return reason.where(reason.notna(), otherwise).where(is_asked, "").fillna("")
 
 
+def _sum_problems(problems: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The problems of each site: ``domain, problem, problem_count, chance_count``.
+
+    Where a network mostly reaches the site and shows nothing that chance would not, what no rule
+    explains needs no reason (``chance_count``): it must not outweigh a reason that stands.
+    """
+    is_reached = (table["state"].isin(["ok", "insufficient"])
+                  & (table["ok_session_count"] > table["blocked_session_count"]))  # fmt: skip
+    reached = table.loc[is_reached, CELL].assign(is_reached=True)
+    cells = problems.merge(reached, on=CELL, how="left")
+    is_chance = cells["is_reached"].notna() & ~cells["problem"].isin(SET_ASIDE_REASONS)
+    cells["chance_count"] = cells["problem_count"].where(is_chance, 0)
+    sums = cells.groupby(["domain", "problem"])[["problem_count", "chance_count"]].sum()
+    return sums.reset_index()
+
+
 def _with_defects(problems: pd.DataFrame, defects: pd.DataFrame) -> pd.DataFrame:
     """``problems`` with the reason *instrument*, taken from what a site's failures mostly are."""
     unexplained = problems[~problems["problem"].isin(SET_ASIDE_REASONS)]
     most = unexplained.loc[unexplained.groupby("domain")["problem_count"].idxmax()]
     taken = most[["domain"]].merge(defects, on="domain", how="left").set_index(most.index)
     rest = problems["problem_count"].sub(taken["problem_count"], fill_value=0)
+    rest = problems.assign(
+        problem_count=rest, chance_count=np.minimum(problems["chance_count"], rest)
+    )
     return pd.concat(
-        [problems.assign(problem_count=rest), defects.assign(problem="instrument")],
-        ignore_index=True,
+        [rest, defects.assign(problem="instrument", chance_count=0)], ignore_index=True
     )
 
 
