@@ -1,7 +1,7 @@
 """What each session would do if nobody blocked, and the hours at which a series holds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 import numpy as np
@@ -16,8 +16,11 @@ from analysis.verdicts.schedules import (
     BLOCKED_SHARE,
     LEAST_TIMES,
     MARGIN,
+    Asked,
     Schedule,
+    find_schedule,
     find_schedules,
+    fit_schedule,
 )
 from analysis.verdicts.series import (
     CANDIDATE_GAIN,
@@ -99,13 +102,36 @@ def find_all_schedules(
     domain = series.sessions["domain"].to_numpy()[series.first_rows()[numbers]]
     time = series.column("time").astype("datetime64[s]")
     found: dict[int, Schedule] = {}
-    for _, members in pd.Series(numbers).groupby([domain, series.kind[numbers]]):
-        parts = {number: slice(*series.starts[number : number + 2]) for number in members}
-        found |= find_schedules(
-            {number: (time[at], series.is_hit[at], rates[at]) for number, at in parts.items()},
-            margin,
-        )
+    for _, of_site in pd.Series(numbers).groupby(domain):
+        parts = {number: slice(*series.starts[number : number + 2]) for number in of_site}
+        asked = {number: (time[at], series.is_hit[at], rates[at]) for number, at in parts.items()}
+        own: dict[int, Schedule] = {}
+        for _, members in of_site.groupby(series.kind[of_site]):
+            own |= find_schedules({number: asked[number] for number in members}, margin)
+        found |= own | _fit_others(own, asked, margin)
     return found
+
+
+def _fit_others(
+    found: Mapping[int, Schedule], asked: Mapping[int, Asked], margin: float
+) -> dict[int, Schedule]:
+    """The schedules of a site's series that have none by themselves or among their kind.
+
+    One order is carried out in many ways, and each network may be tested too seldom to name the
+    hours: they are sought in all sessions of the site together, and tried on each series.
+    """
+    if len(asked) < 2:
+        return {}
+    together = (np.concatenate(columns) for columns in zip(*asked.values(), strict=True))
+    time, is_hit, rates = together
+    order = np.argsort(time, kind="stable")
+    pooled = find_schedule(time[order], is_hit[order], rates[order], margin)
+    clearest = max([*found.values(), *filter(None, [pooled])],
+                   key=lambda one: one.log_ratio, default=None)  # fmt: skip
+    if clearest is None:
+        return {}
+    fitted = {n: fit_schedule(clearest, *one, margin) for n, one in asked.items() if n not in found}
+    return {n: replace(one, is_confirmed=False) for n, one in fitted.items() if one}
 
 
 def _may_have_hours(series: Series) -> NDArray[np.bool_]:

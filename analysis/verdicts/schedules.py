@@ -20,6 +20,8 @@ Times = NDArray[np.datetime64]
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
 Hours = tuple[tuple[int, int], ...]
+#: The sessions of a series: when, whether each failed, and how likely it would if nobody blocked.
+Asked = tuple[Times, Flags, Numbers]
 
 #: How often a session inside fails while a schedule holds.
 BLOCKED_SHARE = 0.9
@@ -157,9 +159,7 @@ def fit_schedule(
     return _claim(series, found, times, is_hit, least)
 
 
-def find_schedules(
-    networks: Mapping[int, tuple[Times, Flags, Numbers]], margin: float = MARGIN
-) -> dict[int, Schedule]:
+def find_schedules(networks: Mapping[int, Asked], margin: float = MARGIN) -> dict[int, Schedule]:
     """Find the hours at which one site fails in one kind on its networks, where there are any.
 
     Networks told to block by one order do so at the same hours: those of the clearest schedule
