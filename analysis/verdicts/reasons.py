@@ -1,5 +1,7 @@
 """Why a site with problems is not listed, and why a cell says nothing."""
 
+from collections.abc import Mapping
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -8,9 +10,11 @@ from numpy.typing import NDArray
 from analysis.outcomes.macros import exact
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
+from analysis.verdicts import chance
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import lies_in
 from analysis.verdicts.intervals import CELL
+from analysis.verdicts.series import MARK
 from analysis.vocabulary import LISTED, SET_ASIDE_REASONS
 
 # What failed at each site on each network, by the reason that a rule gives, else by mechanism.
@@ -19,13 +23,20 @@ SELECT domain::VARCHAR AS domain, probe_asn,
   CASE WHEN set_aside <> '' THEN set_aside::VARCHAR ELSE mechanism::VARCHAR END AS problem,
   sum(measurement_count)::BIGINT AS problem_count
 FROM measurement_counts
-WHERE (is_problem OR set_aside <> '') AND part >= $since AND part < $until
+WHERE (is_problem OR set_aside NOT IN ('', 'broken_session')) AND part >= $since AND part < $until
 GROUP BY ALL ORDER BY domain, problem, probe_asn
 """
 
 _PROBLEM_CELLS = """
 SELECT DISTINCT domain::VARCHAR AS domain, probe_asn, TRUE AS has_problem FROM measurement_counts
 WHERE is_problem AND part >= $since AND part < $until
+"""
+
+# Answers of a resolver that somebody chose, where the network's own give the site.
+_CHOSEN_FILTERS = """
+SELECT domain::VARCHAR AS domain, count(*) AS problem_count FROM unheard_sessions
+WHERE kind IN ('mark', 'dns_sent') AND day >= $since AND day < $until
+GROUP BY ALL ORDER BY domain
 """
 
 # On how many of the access networks that tell anything about a site it refuses most sessions that
@@ -79,37 +90,64 @@ def count_defects(evidence: Evidence, period: Period, names: NDArray[np.object_]
     return counts.assign(domain=names[counts["domain"]])
 
 
+def count_filters(connection: duckdb.DuckDBPyConnection, period: Period) -> pd.DataFrame:
+    """Sessions of each site that a chosen resolver's filter met: ``domain, problem_count``."""
+    inside = {"since": period.since, "until": period.until}
+    return connection.execute(_CHOSEN_FILTERS, inside).df()
+
+
+def find_surprising_cells(
+    evidence: Evidence, names: NDArray[np.object_], share: float
+) -> pd.DataFrame:
+    """The cells with failures that chance does not explain: ``domain, probe_asn``.
+
+    Args:
+        share: of what nobody blocks, that may look so.
+    """
+    series = evidence.series
+    is_beyond = series.is_weighed & (chance.chance_of(evidence.log_evidence) <= share)
+    row = series.first_rows()[is_beyond | (series.kind == MARK)]
+    sessions = series.sessions.iloc[row]
+    cells = pd.DataFrame({"domain": names[sessions["domain"]], "probe_asn": sessions["probe_asn"]})
+    return cells.drop_duplicates(ignore_index=True)
+
+
 def set_aside_reasons(
     connection: duckdb.DuckDBPyConnection,
     table: pd.DataFrame,
     period: Period,
     refusing: set[str],
-    defects: pd.DataFrame,
+    surprising: pd.DataFrame,
+    known: Mapping[str, pd.DataFrame],
 ) -> pd.Series:
     """Why a site with problems is not listed: one reason a site, the one that explains most.
 
     Args:
         refusing: the sites that refuse the country.
-        defects: ``domain, problem_count``: sessions that failed as the probe's version does.
+        surprising: the cells, ``domain, probe_asn``, whose failures chance does not explain.
+        known: by reason, ``domain, problem_count``: failures that no rule of one measurement
+            explains, but what the sessions show together.
     """
     inside = {"since": period.since, "until": period.until}
-    problems = connection.execute(_PROBLEMS, inside).df()
-    problems = _with_defects(_sum_problems(problems, table), defects)
+    problems = _sum_problems(connection.execute(_PROBLEMS, inside).df(), table, surprising)
+    for reason, found in known.items():
+        problems = _take_out(problems, found, reason)
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
-    # Broken sessions are no site's own: they explain it where they are more than all the rest.
+    problems["own_count"] = problems["problem_count"] - problems["chance_count"]
+    # Broken sessions are no site's own: they explain what nothing else does.
     is_broken = problems["problem"] == "broken_session"
-    rest = problems[~is_broken].groupby("domain")["problem_count"].sum()
-    is_less = is_broken & (problems["problem_count"] <= problems["domain"].map(rest).fillna(0))
+    rest = problems[~is_broken].groupby("domain")[["own_count", "chance_count"]].sum()
+    rest = rest.reindex(problems["domain"], fill_value=0).set_index(problems.index)
+    is_less = is_broken & (
+        (rest["own_count"] > 0) | (problems["problem_count"] <= rest["chance_count"])
+    )
     # Of as many that are explained and unexplained, the explanation stands.
     largest = (
         problems[~is_less]
-        .assign(
-            is_unexplained=~problems["problem"].isin(SET_ASIDE_REASONS),
-            problem_count=problems["problem_count"] - problems["chance_count"],
-        )
+        .assign(is_unexplained=~problems["problem"].isin(SET_ASIDE_REASONS))
         .sort_values(
-            ["domain", "problem_count", "is_unexplained", "problem"],
+            ["domain", "own_count", "is_unexplained", "problem"],
             ascending=[True, False, True, True],
         )
         .drop_duplicates("domain")
@@ -124,34 +162,37 @@ def set_aside_reasons(
     return reason.where(reason.notna(), otherwise).where(is_asked, "").fillna("")
 
 
-def _sum_problems(problems: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def _sum_problems(
+    problems: pd.DataFrame, table: pd.DataFrame, surprising: pd.DataFrame
+) -> pd.DataFrame:
     """The problems of each site: ``domain, problem, problem_count, chance_count``.
 
     Where a network mostly reaches the site and shows nothing that chance would not, what no rule
     explains needs no reason (``chance_count``): it must not outweigh a reason that stands.
     """
-    is_reached = (table["state"].isin(["ok", "insufficient"])
-                  & (table["ok_session_count"] > table["blocked_session_count"]))  # fmt: skip
+    is_reached = table["state"].isin(["ok", "insufficient"]) & (
+        table["ok_session_count"] > table["blocked_session_count"]
+    )
     reached = table.loc[is_reached, CELL].assign(is_reached=True)
-    cells = problems.merge(reached, on=CELL, how="left")
-    is_chance = cells["is_reached"].notna() & ~cells["problem"].isin(SET_ASIDE_REASONS)
+    marked = surprising.assign(is_surprising=True)
+    cells = problems.merge(reached, on=CELL, how="left").merge(marked, on=CELL, how="left")
+    is_chance = cells["is_reached"].notna() & cells["is_surprising"].isna()
+    is_chance &= ~cells["problem"].isin(SET_ASIDE_REASONS)
     cells["chance_count"] = cells["problem_count"].where(is_chance, 0)
     sums = cells.groupby(["domain", "problem"])[["problem_count", "chance_count"]].sum()
     return sums.reset_index()
 
 
-def _with_defects(problems: pd.DataFrame, defects: pd.DataFrame) -> pd.DataFrame:
-    """``problems`` with the reason *instrument*, taken from what a site's failures mostly are."""
+def _take_out(problems: pd.DataFrame, found: pd.DataFrame, reason: str) -> pd.DataFrame:
+    """``problems`` with one more ``reason``, taken from what a site's failures mostly are."""
     unexplained = problems[~problems["problem"].isin(SET_ASIDE_REASONS)]
     most = unexplained.loc[unexplained.groupby("domain")["problem_count"].idxmax()]
-    taken = most[["domain"]].merge(defects, on="domain", how="left").set_index(most.index)
+    taken = most[["domain"]].merge(found, on="domain", how="left").set_index(most.index)
     rest = problems["problem_count"].sub(taken["problem_count"], fill_value=0)
-    rest = problems.assign(
-        problem_count=rest, chance_count=np.minimum(problems["chance_count"], rest)
+    left = problems.assign(
+        problem_count=rest, chance_count=np.minimum(problems["chance_count"], rest.clip(lower=0))
     )
-    return pd.concat(
-        [rest, defects.assign(problem="instrument", chance_count=0)], ignore_index=True
-    )
+    return pd.concat([left, found.assign(problem=reason, chance_count=0)], ignore_index=True)
 
 
 def _by_state(table: pd.DataFrame) -> pd.Series:

@@ -108,7 +108,7 @@ HAVING count(*) FILTER (class = 'ok' AND CASE WHEN is_own THEN is_via_own ELSE i
 # Lookups through a resolver that does not answer for the network, where those that do give the
 # site.
 _UNHEARD_SESSIONS = """
-SELECT s.domain, s.probe_asn, s.day
+SELECT s.domain, s.probe_asn, s.day, s.kind
 FROM sessions s JOIN cleared_cells USING (domain, probe_asn)
   JOIN resolver_cells r USING (domain, probe_asn)
 WHERE s.class = 'blocked' AND s.is_dns
@@ -164,7 +164,7 @@ def add_sessions(
     ``heard_sessions``: those that say something about the network, with ``is_speaking`` and their
     ``place``, the row of ``sessions``.
 
-    ``unheard_sessions``: ``domain, probe_asn, day`` of the rest.
+    ``unheard_sessions``: ``domain, probe_asn, day, kind`` of the rest.
 
     ``site_networks``: the network that hosts each site, ``site_asn``, and its number, ``host``.
 

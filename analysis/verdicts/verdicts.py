@@ -27,8 +27,10 @@ from analysis.verdicts.intervals import (
 )
 from analysis.verdicts.reasons import (
     count_defects,
+    count_filters,
     count_heard,
     find_refusing,
+    find_surprising_cells,
     set_aside_reasons,
     why_insufficient,
 )
@@ -286,8 +288,14 @@ def _verdicts_of(
     is_listed = table["state"].isin(LISTED)
     table["sessions_to_flip"] = sessions_to_flip(table, inside, forging, thresholds)
     table["insufficient_reason"] = why_insufficient(table, thresholds)
-    defects = count_defects(evidence, period, names)
-    table["set_aside_reason"] = set_aside_reasons(connection, table, period, refusing, defects)
+    surprising = find_surprising_cells(evidence, names, thresholds.chance_share)
+    known = {
+        "instrument": count_defects(evidence, period, names),
+        "local_filter": count_filters(connection, period),
+    }
+    table["set_aside_reason"] = set_aside_reasons(
+        connection, table, period, refusing, surprising, known
+    )
     table = _add_share(table, is_listed)
     table = _add_dates(table, is_listed, period, thresholds)
     table["note"] = table["note"].where(is_listed, table["reason"].fillna(""))
