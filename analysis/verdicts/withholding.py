@@ -79,13 +79,14 @@ SELECT stretch, sum(ok_sessions)::BIGINT AS reaching_session_count,
 FROM told GROUP BY stretch ORDER BY stretch
 """
 
-# With how many of the operators that failed the site was open at other times, other hours included.
+# With how many of the operators that failed the site was open at other times; where somebody answers
+# at certain hours of the week, at other hours. (What is silent at its busy hours may be overloaded.)
 _CHANGED = """
 WITH compared AS (
   SELECT b.stretch, n.operator, o.class, split_part(o.kind, '_', 1) = b.act AS is_same_act,
     o.day BETWEEN b.first_day AND b.last_day
-      AND (b.hours IS NULL OR list_contains(b.hours, 24 * (isodow(o.time) - 1) + hour(o.time)))
-      AS is_meanwhile
+      AND (b.hours IS NULL OR b.is_silent
+        OR list_contains(b.hours, 24 * (isodow(o.time) - 1) + hour(o.time))) AS is_meanwhile
   FROM (FROM suspected SEMI JOIN stretches_at_hand USING (stretch)) b
     JOIN sessions o ON o.domain = b.domain JOIN networks n ON n.probe_asn = o.probe_asn
   WHERE n.is_domestic
@@ -235,12 +236,14 @@ def _find_unreached(
     is_at_stake = suspected["domain"].isin(suspected.loc[asked, "domain"])
     around = _ask(connection, _GONE_AROUND, suspected.index[is_at_stake], {})["domain"]
     has_changed = 2 * changed.reindex(suspected.index, fill_value=0) >= failing
-    is_connected = suspected["act"] == "name"
+    # Whoever answers has a way to the site, and so has who could say its name.
+    is_named = suspected["act"] == "name"
+    is_connected = is_named | (suspected["kind"] == "tcp_sent")
     is_shared = _are_unrelated(suspected[is_unreached], thresholds).reindex(
         suspected.index, fill_value=False
     )
     is_reached = (suspected["kind"] == "dns_silent") & suspected["domain"].isin(around)
-    is_cleared = (is_connected & (has_changed | is_shared)) | is_reached
+    is_cleared = (is_connected & has_changed) | (is_named & is_shared) | is_reached
     # One session with another operator more, or with one that is in doubt, and nearly all fail
     # alike; two that claim to reach a site leave one fewer that does.
     leaning = pd.concat([short, otherwise], axis=1).max(axis=1).clip(lower=1).astype("float64")
