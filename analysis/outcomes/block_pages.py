@@ -93,6 +93,24 @@ FROM shown JOIN sessions USING (domain, quarter) WHERE title <> ''
 GROUP BY domain, quarter, status, title
 HAVING count(DISTINCT session) >= 2 AND 2 * count(DISTINCT session) >= any_value(sessions)
 """,
+    "untold_days": """
+SELECT DISTINCT domain, day FROM features WHERE NOT has_control AND NOT is_https_own
+""",
+    # On which of these days the controls of other sessions, within two days, got the page: one is
+    # not enough, and next to none may have failed.
+    "reaching_days": """
+WITH told AS (
+  SELECT domain, day, session, bool_or(control_http_fails) AS fails
+  FROM observed_controls SEMI JOIN untold_days USING (domain)
+  WHERE control_http_ok OR control_http_fails GROUP BY ALL
+), counted AS (
+  SELECT domain, day, count(*) FILTER (NOT fails) AS reaching, count(*) FILTER (fails) AS failing
+  FROM told GROUP BY ALL
+)
+SELECT u.domain, u.day
+FROM untold_days u JOIN counted c ON c.domain = u.domain AND c.day BETWEEN u.day - 2 AND u.day + 2
+GROUP BY ALL HAVING sum(reaching) >= 2 AND 10 * sum(failing) <= sum(reaching)
+""",
 }
 
 #: What the steps to the profiles of pages read; as a table it would be as long as ``features``.
@@ -193,12 +211,13 @@ FROM strange_pages JOIN reached_sites r USING (registrable_domain) GROUP BY prob
     # site or the sites have unrelated hosts, and if they were reached at other times; or if
     # unrelated hosts show it and it is no error. Where the names have few hosts, half of the
     # networks are most: a host's challenge comes to a whole country, and not to its hosters and
-    # VPNs.
-    "page_profiles": """
+    # VPNs. A page that two hosts show, and that is no error, is no one host's.
+    "page_judged": """
 SELECT c.*, coalesce(s.network_count, 0) AS network_count,
   coalesce(s.scattered_share, 0) AS scattered_share, coalesce(t.showing_share, 0) AS showing_share,
   coalesce(s.network_count, 0) >= 3 AND coalesce(t.showing_share, 0)
-    >= CASE WHEN c.hoster_count >= $blockpage_names THEN $refusal_share ELSE 0.5 END
+    >= CASE WHEN c.hoster_count >= CASE WHEN c.is_error THEN $blockpage_names ELSE 2 END
+      THEN $refusal_share ELSE 0.5 END
     AS is_everywhere,
   c.name_count >= $blockpage_names AND c.page NOT IN (FROM own_pages)
     AND NOT (coalesce(s.network_count, 0) >= 3 AND coalesce(s.scattered_share, 0) >= 0.5)
@@ -208,6 +227,13 @@ SELECT c.*, coalesce(s.network_count, 0) AS network_count,
       END
     AS is_blockpage
 FROM page_counts c LEFT JOIN page_spread s USING (page) LEFT JOIN page_reach t USING (page)
+""",
+    # What is a block page on one network is one on another as well, where most sessions get it:
+    # operators take it from the same authority.
+    "page_profiles": """
+SELECT * REPLACE (is_blockpage OR (scattered_share < 0.5
+  AND page IN (SELECT page FROM page_judged WHERE is_blockpage)) AS is_blockpage)
+FROM page_judged
 """,
 }
 

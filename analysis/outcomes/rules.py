@@ -505,12 +505,14 @@ HTTP_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="http.blockpage",
-        condition="is_blockpage AND NOT coalesce(title_match, FALSE) AND control_http_ok",
+        condition="is_blockpage AND NOT coalesce(title_match, FALSE) "
+        "AND (control_http_ok OR is_reached_by_others)",
         outcome="blocked",
         mechanism="http.blockpage",
         is_artefact=True,
         comment="A block page: a fingerprint of this country, or one page served for unrelated "
-        "names that are reached elsewhere, where the control saw the site.",
+        "names that are reached elsewhere, where the control saw the site, or, where there is "
+        "none, those of other sessions within two days.",
     ),
     Rule(
         rule_id="http.sent_elsewhere",
@@ -569,11 +571,13 @@ HTTP_RULES: tuple[Rule, ...] = (
     Rule(
         rule_id="http.no_control",
         condition="NOT control_http_ok AND (NOT control_http_fails OR coalesce(control_name = "
-        "'missing' AND name_pool = 'exists', FALSE))",
+        "'missing' AND name_pool = 'exists', FALSE)) "
+        "AND (http_failure IS NULL OR NOT is_reached_by_others)",
         outcome="unknown",
         evidence="discarded",
         comment="No control says what the page should have been, or it misses a name that the "
-        "others resolve.",
+        "others resolve; and no page came about where the controls of other sessions got it "
+        "within two days.",
     ),
     Rule(
         rule_id="http.fails_for_control_too",

@@ -97,10 +97,12 @@ class Lessons:
 
     @property
     def is_of_version(self) -> NDArray[np.bool_]:
-        """Where it is the probe's version that mostly fails so."""
-        site = (self.hits[0] + _PSEUDO * self.usual) / (self.sessions[0] + _PSEUDO)
-        version = (self.hits[1] + _PSEUDO * site) / (self.sessions[1] + _PSEUDO)
-        is_most: NDArray[np.bool_] = (version >= 0.2) & (version >= 3 * site)
+        """Where it is the probe's version that mostly fails so.
+
+        Versions follow each other: where more fails within ten days, it is the time.
+        """
+        site, version, near, *_ = self.shares()
+        is_most: NDArray[np.bool_] = (version >= 0.2) & (version >= 3 * site) & (version > near)
         return is_most
 
 

@@ -142,10 +142,17 @@ def set_aside_reasons(
     is_less = is_broken & (
         (rest["own_count"] > 0) | (problems["problem_count"] <= rest["chance_count"])
     )
+    # No measurement says that its probe has a defect: it must explain more than is left, chance
+    # or not.
+    is_unexplained = ~problems["problem"].isin(SET_ASIDE_REASONS)
+    left = problems[is_unexplained].groupby("domain")["problem_count"].max()
+    is_less |= (problems["problem"] == "instrument") & (
+        problems["problem_count"] < problems["domain"].map(left).fillna(0)
+    )
     # Of as many that are explained and unexplained, the explanation stands.
     largest = (
         problems[~is_less]
-        .assign(is_unexplained=~problems["problem"].isin(SET_ASIDE_REASONS))
+        .assign(is_unexplained=is_unexplained)
         .sort_values(
             ["domain", "own_count", "is_unexplained", "problem"],
             ascending=[True, False, True, True],
