@@ -47,8 +47,8 @@ NAME, VPN = "news.example", 64510
 ALL_NETWORKS = [PROBE_NETWORK, PROBE_NETWORK + 1, PROBE_NETWORK + 2]
 #: One letter, one session: Blocked, Open, Down, Unclear, No control, Loopback, Reset, Time-out,
 #: Man in the middle, Stalled handshake, Waiting for the resolver, the same and gone Around it,
-#: Forbidden by the site, the Page reset, serVer failure, the same and Gone around, the resolver
-#: latE (EAI_AGAIN).
+#: Forbidden by the site, the Page reset, the Connection reset, serVer failure, the same and Gone
+#: around, the resolver latE (EAI_AGAIN).
 LETTERS: dict[str, Row] = {
     "B": unresolved(NXDOMAIN),
     "O": observation(),
@@ -66,6 +66,7 @@ LETTERS: dict[str, Row] = {
     "G": gone_around("dns_server_misbehaving"),
     "F": other_page(http_status=403, status_code_match=False),
     "P": http_observation(**no_response(http_failure="connection_reset")),
+    "C": unconnected("connection_reset"),
     "V": unresolved("dns_server_misbehaving"),
     "E": unresolved("dns_temporary_failure"),
 }  # fmt: skip

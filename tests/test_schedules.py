@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from analysis.verdicts.schedules import find_schedule, find_schedules, fit_schedule, search_price
+from analysis.verdicts.schedules import (
+    count_reopened,
+    find_schedule,
+    find_schedules,
+    fit_schedule,
+    search_price,
+)
 
 MONDAY = np.datetime64("2024-01-01T00:00:00", "s")
 Series = tuple[NDArray[np.datetime64], NDArray[np.bool_], NDArray[np.float64]]
@@ -121,6 +127,17 @@ def test_hours_of_one_network_are_tried_on_the_others() -> None:
     assert not any(one.is_confirmed for one in found.values())
     both = find_schedules({1: clear, 2: _block_by_hours(2, *exams, per_day=20), 3: thin})
     assert {asn: one.is_confirmed for asn, one in both.items()} == {1: True, 2: True, 3: False}
+
+
+def test_hours_are_found_where_no_day_shows_both() -> None:
+    """One session every second day: what fails one day is open before it fails again."""
+    times = MONDAY + (np.arange(90) * 2 * 86_400) + np.arange(90) % 4 * 6 * 3_600
+    is_hit = _hour(times) == 18
+    rates = np.full(len(times), 0.02)
+    assert str(find_schedule(times, is_hit, rates)) == "Mon-Sun 18:00-19:00"
+    assert count_reopened(times[is_hit], times[~is_hit]) == is_hit.sum()
+    first_half = np.arange(90) < 45
+    assert count_reopened(times[first_half], times[~first_half]) == 1, "a block that was lifted"
 
 
 def test_the_search_has_its_price() -> None:

@@ -27,7 +27,7 @@ from tests.observations import (
     http_observation,
     observation,
 )
-from tests.situations import dead, redirected
+from tests.situations import dead, misled, redirected
 
 
 @cache
@@ -318,6 +318,34 @@ def test_why_a_site_is_set_aside() -> None:
     }  # fmt: skip
 
 
+def test_a_sites_own_reason_outweighs_what_meets_every_site() -> None:
+    """A filter met one session of each network. Time-outs here and there are chance, and a defect
+    of the probe would have to explain more than them."""
+
+    def met(letters: str, domain: str) -> list[Row]:
+        rows = [row for asn in ALL_NETWORKS
+                for row in days(letters, domain=domain, probe_asn=asn)]  # fmt: skip
+        return [*rows[1:], {**rows[0], **misled("146.112.61.106", domain=domain)}]
+
+    found = judge([*met("OOOTOOOOSOOOO", "banner.example"), *met("O" * 7 + "T" * 6, "two.example")])
+    whole = found.verdicts[found.verdicts["period"] == "all"]
+    reasons = whole[whole["set_aside_reason"] != ""].groupby("domain")["set_aside_reason"].unique()
+    assert {name: list(one) for name, one in reasons.items()} == {
+        "banner.example": ["local_filter"], "two.example": ["impaired"],
+    }  # fmt: skip
+
+
+def test_a_filter_that_another_resolver_brings_along() -> None:
+    """Some sessions ask a resolver abroad, which gives an address that no site can have; the
+    network's own give the site. Somebody chose that resolver."""
+    rows = [
+        {**row, **({"resolver_asn": 64999} if letter == "L" else {})}
+        for row, letter in zip(days("OOLOOLOOLOOL"), "OOLOOLOOLOOL", strict=True)
+    ]
+    row = verdict(judge(rows))
+    assert (row["state"], row["set_aside_reason"]) == ("ok", "local_filter")
+
+
 def test_a_half_has_the_state_of_the_interval_that_reaches_into_it() -> None:
     """An interval is judged once. The resets that begin on every network are listed for having
     begun; the half that shows them only is not told that nobody can know. Three sessions of a block
@@ -430,6 +458,8 @@ ALIKE: dict[str, tuple[tuple[str, str, str], str]] = {
     "always-unreachable": (("T" * 12,) * 3, "impaired"),
     "unreachable-since": (("O" * 12 + "T" * 12,) * 3, "impaired"),
     "reset-since": (("O" * 12 + "R" * 12,) * 3, "likely_blocked"),
+    "connections-always-reset": (("C" * 12,) * 3, "impaired"),
+    "connections-reset-since": (("O" * 12 + "C" * 12,) * 3, "likely_blocked"),
     "reset-until": (("R" * 12 + "O" * 12,) * 3, "likely_blocked"),
     "anothers-certificate": (("M" * 12,) * 3, "likely_blocked"),
     "no-such-name": (("B" * 12,) * 3, "likely_blocked"),
@@ -475,7 +505,8 @@ def test_what_fails_alike_on_every_network(name: str) -> None:
         assert row["set_aside_reason"] == "impaired"  # nobody knows that the site refuses
         # Silence that all networks share is no surprise, nor what others met in all their sessions.
         is_surprise = name in (
-            "always-reset", "a-few-of-them", "another-layers-time-out", "thin-networks-twice"
+            "always-reset", "connections-always-reset", "a-few-of-them", "another-layers-time-out",
+            "thin-networks-twice",
         )  # fmt: skip
         assert ("looks the same" in row["note"]) == is_surprise
 
@@ -653,6 +684,24 @@ def test_one_site_that_is_busy_at_the_same_hours_everywhere() -> None:
     assert verdict(found, domain="busy.example")["state"] not in LISTED
     row = verdict(found, domain="cut-off.example")
     assert (row["state"], row["schedule"]) == ("likely_blocked", "Mon-Fri 06:00-07:00")
+
+
+@pytest.mark.parametrize("letters", ["RRR", "RSC"], ids=["one manner", "a manner of its own each"])
+def test_hours_that_no_network_is_tested_often_enough_to_name(letters: str) -> None:
+    """Each network is tested once a day, five times at the hour of the order: too little to find it
+    alone, and no day shows both. Together their sessions do."""
+    usual = [row for n in range(12) for row in everywhere("O" * 60, f"usual-{n}.example")]
+    rows = []
+    for letter, asn in zip(letters, ALL_NETWORKS, strict=True):
+        for day in range(55):
+            hour = 2 * ((5 * day + asn) % 11)
+            moment = datetime(2024, 1, 1, hour, 30) + timedelta(days=day)
+            rows += _site("exam", letter if hour == 6 else "O", asn=asn,
+                          measurement_start_time=moment, report_id=f"{asn}-{day}")  # fmt: skip
+    found = judge([*usual, *rows])
+    told = [verdict(found, domain="exam.example", asn=asn) for asn in ALL_NETWORKS]
+    assert [row["state"] for row in told] == ["likely_blocked"] * 3
+    assert all(row["schedule"].endswith(" 06:00-07:00") for row in told)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What each session would do if nobody blocked, and the hours at which a series holds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -99,7 +99,8 @@ def find_all_schedules(
 ) -> dict[int, Schedule]:
     """The schedules of each site and kind, on the networks that have one."""
     numbers = np.flatnonzero((series.kind < FAILING) & _may_have_hours(series))
-    domain = series.sessions["domain"].to_numpy()[series.first_rows()[numbers]]
+    first = series.sessions.iloc[series.first_rows()]
+    domain, networks = first["domain"].to_numpy()[numbers], first["network"].to_numpy()
     time = series.column("time").astype("datetime64[s]")
     found: dict[int, Schedule] = {}
     for _, of_site in pd.Series(numbers).groupby(domain):
@@ -108,30 +109,44 @@ def find_all_schedules(
         own: dict[int, Schedule] = {}
         for _, members in of_site.groupby(series.kind[of_site]):
             own |= find_schedules({number: asked[number] for number in members}, margin)
-        found |= own | _fit_others(own, asked, margin)
+        found |= own | _fit_others(own, asked, networks, margin)
     return found
 
 
 def _fit_others(
-    found: Mapping[int, Schedule], asked: Mapping[int, Asked], margin: float
+    found: Mapping[int, Schedule],
+    asked: Mapping[int, Asked],
+    networks: NDArray[np.generic],
+    margin: float,
 ) -> dict[int, Schedule]:
     """The schedules of a site's series that have none by themselves or among their kind.
 
     One order is carried out in many ways, and each network may be tested too seldom to name the
-    hours: they are sought in all sessions of the site together, and tried on each series.
+    hours: they are sought in all sessions of the site together. A network for which the others name
+    them need not pay for the search.
     """
-    if len(asked) < 2:
-        return {}
-    together = (np.concatenate(columns) for columns in zip(*asked.values(), strict=True))
-    time, is_hit, rates = together
-    order = np.argsort(time, kind="stable")
-    pooled = find_schedule(time[order], is_hit[order], rates[order], margin)
-    clearest = max([*found.values(), *filter(None, [pooled])],
-                   key=lambda one: one.log_ratio, default=None)  # fmt: skip
+    pooled = _find_together(list(asked.values()), margin)
+    clearest = max([*found.values(), *pooled], key=lambda one: one.log_ratio, default=None)
     if clearest is None:
         return {}
-    fitted = {n: fit_schedule(clearest, *one, margin) for n, one in asked.items() if n not in found}
-    return {n: replace(one, is_confirmed=False) for n, one in fitted.items() if one}
+    fitted = {}
+    for number in asked.keys() - found.keys():
+        others = [one for n, one in asked.items() if networks[n] != networks[number]]
+        for hours in [*_find_together(others, margin), clearest]:
+            if one := fit_schedule(hours, *asked[number], margin):
+                fitted[number] = replace(one, is_confirmed=hours is not clearest)
+                break
+    return fitted
+
+
+def _find_together(series: Sequence[Asked], margin: float) -> list[Schedule]:
+    """The hours that the sessions of several series name together, if they name any."""
+    if not series:
+        return []
+    time, is_hit, rates = (np.concatenate(columns) for columns in zip(*series, strict=True))
+    order = np.argsort(time, kind="stable")
+    one = find_schedule(time[order], is_hit[order], rates[order], margin)
+    return [one] if one else []
 
 
 def _may_have_hours(series: Series) -> NDArray[np.bool_]:
