@@ -130,7 +130,7 @@ def _fit_others(
     if clearest is None:
         return {}
     fitted = {}
-    for number in asked.keys() - found.keys():
+    for number in sorted(asked.keys() - found.keys()):
         others = [one for n, one in asked.items() if networks[n] != networks[number]]
         for hours in [*_find_together(others, margin), clearest]:
             if one := fit_schedule(hours, *asked[number], margin):

@@ -130,8 +130,8 @@ def set_aside_reasons(
     """
     inside = {"since": period.since, "until": period.until}
     problems = _sum_problems(connection.execute(_PROBLEMS, inside).df(), table, surprising)
-    for reason, found in known.items():
-        problems = _take_out(problems, found, reason)
+    for name, found in known.items():
+        problems = _take_out(problems, found, name)
     is_refusal = problems["domain"].isin(refusing) | (problems["problem"] != "geo_restricted")
     problems["problem"] = problems["problem"].where(is_refusal, "")
     problems["own_count"] = problems["problem_count"] - problems["chance_count"]
