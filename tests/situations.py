@@ -35,6 +35,8 @@ from tests.observations import (
 ELSEWHERE = "198.51.100.20"  # an address the control did not get
 LISTED_ADDRESS = "198.51.100.200"  # on the fingerprint list
 LISTED_PAGE = "qq_page"
+FILTER = "146.112.61.106"  # the answer of a filter that users choose
+CHOSEN = 64590  # a resolver's network that has no probes
 V6 = "2001:db8:100::10"
 START = datetime(2024, 1, 10, 8)
 
@@ -251,8 +253,10 @@ def _twice_by_one_network(row: Row) -> list[Row]:
 
 
 def _pages(digest: str, *labels: str) -> list[Row]:
+    """The names, each on two days."""
     return [
-        on(n, other_page(domain=d, http_body_digest=digest))
+        on(10 * day + n, other_page(domain=d, http_body_digest=digest))
+        for day in (0, 1)
         for n, d in enumerate(names(*labels), start=1)
     ]
 
@@ -273,6 +277,22 @@ def _on_every_network(row: Callable[..., Row], hosts: int = 3) -> list[Row]:
             made = row(domain=domain, probe_asn=asn, resolver_asn=asn, control_answers=control)
             rows += [on(10 * place + 3 * n + k, made) for k in range(3)]
     return rows
+
+
+def _refusal(**changes: Any) -> Row:
+    return other_page(http_status=403, status_code_match=False, **changes)
+
+
+def _on_networks(row: Callable[..., Row], *asns: int, **hosts: int) -> list[Row]:
+    """Names, each of its host, on four days on each network."""
+    return [
+        on(asn * 100 + 10 * n + day, made, day=day)
+        for asn in asns
+        for n, (label, host) in enumerate(hosts.items())
+        for made in [row(domain=f"{label}.example", probe_asn=asn, resolver_asn=asn,
+                         control_answers=[control_answer("192.0.2.10", 64496 + host)])]
+        for day in range(4)
+    ]  # fmt: skip
 
 
 def _shown_to_controls(title: str, count: int) -> list[Row]:
@@ -349,10 +369,21 @@ _DNS = [
                   **no_response(http_failure=REFUSED), **site_down())),
     case("no control to compare with", "dns.no_control", "unknown",
       {**unresolved(NXDOMAIN), **no_control()}),
-    case("a well-known filter's address", "dns.local_filter", "unknown", misled("146.112.61.106")),
+    case("a well-known filter's address", "dns.local_filter", "unknown", misled(FILTER)),
     case("the listed page of a well-known filter", "dns.local_filter", "unknown",
       {**_page_at_another_address("notice", http_fingerprints=[LISTED_PAGE]),
-       "dns_answers": [answer("146.112.61.106", match="none")]}),
+       "dns_answers": [answer(FILTER, match="none")]}),
+    case("a private address from a resolver of one's own choice", "dns.local_filter", "unknown",
+      *[_private(n, resolver_asn=CHOSEN) for n in range(1, 7)],
+      *[on(10 + n, observation(), day=n) for n in range(1, 7)]),
+    case("... that the network's own gives too", "dns.bogon", "blocked dns.bogon",
+      *[_private(n, resolver_asn=CHOSEN) for n in range(1, 7)],
+      *[on(10 + n, observation(), day=n) for n in range(1, 7)],
+      *[on(20, _private(20), day=3)]),
+    case("... that another network's probes are given", "dns.bogon", "blocked dns.bogon",
+      *[_private(n, resolver_asn=CHOSEN) for n in range(1, 7)],
+      *[on(10 + n, observation(), day=n) for n in range(1, 7)],
+      on(20, observation(probe_asn=CHOSEN, resolver_asn=CHOSEN))),
     case("a private address that two sessions of six get", "dns.local_filter", "unknown",
       _private(1), _private(2), *[on(n, observation(), day=1) for n in range(3, 7)]),
     case("a private address that all sessions of a network get", "dns.bogon", "blocked dns.bogon",
@@ -479,6 +510,16 @@ _HTTP = [
     case("no page was asked for", "http.not_measured", "ok",
       observation(http_status=None, http_url=None, http_host=None, http_request_count=0,
                   http_body_length=None)),
+    case("a listed block page where a filter points", "http.of_filter", "unknown",
+      {**_page_at_another_address("filtered", http_fingerprints=[LISTED_PAGE]),
+       "dns_answers": misled(FILTER)["dns_answers"]}),
+    case("a page by way of a filter, with the site's own certificate", "http.https", "ok",
+      observation(dns_answers=[answer(FILTER, 64499, match="none")],
+                  tcp=[connect(FILTER, match="none")], tls=[handshake(FILTER, match="none")])),
+    case("a listed block page at the control's address, past a filter", "http.blockpage",
+      "blocked http.blockpage",
+      other_page(dns_answers=misled(FILTER)["dns_answers"], http_first_is_answer=False,
+                 http_fingerprints=[LISTED_PAGE])),
     case("a listed block page from the site's own address", "http.blockpage",
       "blocked http.blockpage", other_page(http_fingerprints=[LISTED_PAGE])),
     case("one page for three names that are reached elsewhere", "http.blockpage",
@@ -799,6 +840,39 @@ REAL_LIFE: tuple[Situation, ...] = (
                                  status_code_match=False), hosts=1),
       *[on(100 + n, {**row, "probe_asn": row["probe_asn"] + 100})
         for n, row in enumerate(_on_every_network(http_observation, hosts=1)[9:])]),
+    case("one refusal for two names, and on other networks for two more", "http.blockpage",
+      "blocked http.blockpage",
+      *_on_networks(_refusal, PROBE_NETWORK, one=0, two=0),
+      *_on_networks(_refusal, 64520, one=0, two=0, three=1, four=2),
+      *_on_networks(http_observation, 64521, 64522, one=0, two=0, three=1, four=2)),
+    case("... and once for two more", "http.refused_by_site", "unknown",
+      *_on_networks(_refusal, PROBE_NETWORK, one=0, two=0),
+      *_on_networks(_refusal, 64520, one=0, two=0, three=1, four=2)[:9],
+      *_on_networks(http_observation, 64521, 64522, one=0, two=0, three=1, four=2)),
+    case("... and for two more, on all networks", "http.refused_by_site", "unknown",
+      *_on_networks(_refusal, PROBE_NETWORK, one=0, two=0),
+      *_on_networks(_refusal, 64520, 64521, 64522, one=0, two=0, three=1, four=2)),
+    case("one refusal everywhere, and one report that has it for four well-known names",
+      "http.refused_by_site", "unknown",
+      *_on_networks(_refusal, PROBE_NETWORK, 64520, 64521, 64522, one=0),
+      *[on(7, row) for row in _on_networks(
+          _refusal, PROBE_NETWORK, two=1, three=2, four=3, five=4)[::4]],
+      *_on_networks(http_observation, 64520, 64521, 64522, two=1, three=2, four=3, five=4)),
+    case("one refusal by one network, and one report that has it for four well-known names",
+      "http.refused_by_site", "unknown",
+      *_on_networks(_refusal, PROBE_NETWORK, one=0),
+      *[on(7, row) for row in _on_networks(
+          _refusal, PROBE_NETWORK, two=1, three=2, four=3, five=4)[::4]],
+      *_on_networks(http_observation, 64520, 64521, 64522, one=0, two=1, three=2, four=3,
+                    five=4)),
+    case("one refusal for four names of two hosts on most networks", "http.blockpage",
+      "blocked http.blockpage",
+      *_on_networks(_refusal, PROBE_NETWORK, 64520, 64521, one=0, two=0, three=1, four=1),
+      *_on_networks(http_observation, 64522, 64523, one=0, two=0, three=1, four=1)),
+    case("one refusal for four names, three of one host, on most networks",
+      "http.refused_by_site", "unknown",
+      *_on_networks(_refusal, PROBE_NETWORK, 64520, 64521, one=0, two=0, three=0, four=1),
+      *_on_networks(http_observation, 64522, 64523, one=0, two=0, three=0, four=1)),
     case("one page for three names that they show over https too", "http.diff", "unknown",
       *_on_every_network(partial(other_page, http_body_digest="are you human")),
       *[on(100 + n, row) for n, row in enumerate(_on_every_network(

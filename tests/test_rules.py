@@ -139,6 +139,7 @@ def test_a_guard_stands_before_every_block_of_its_layer(guard: str, prefix: str)
         ("dns.dead_end", "dns.unmatched"),
         ("dns.local_fault", "dns.nxdomain"),
         ("dns.local_fault", "dns.failure"),
+        ("http.of_filter", "http.blockpage"),
         ("http.blockpage", "http.at_control_address"),
         ("http.no_control", "http.redirect_target_reset"),
         ("http.fails_for_control_too", "http.redirect_target_reset"),

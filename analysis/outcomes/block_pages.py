@@ -126,16 +126,17 @@ FROM features WHERE has_page
 
 #: Steps over ``features`` to the profiles of pages, in order.
 PAGE_STEPS = {
-    # What came in place of each site, by network.
+    # What came in place of each site, by network, on two days: one report can name any number of
+    # sites. What stands where a user's filter pointed is the filter's.
     "strange_pages": """
 SELECT probe_asn, landing AS page, registrable_domain, min(http_title) AS title,
   count(*) AS measurements,
   mode(control_hoster ORDER BY control_hoster) FILTER (control_http_ok) AS hoster,
   count(*) FILTER (http_status >= 400) AS errors,
   count(*) FILTER (http_site <> registrable_domain) AS away
-FROM features
+FROM features ANTI JOIN (FROM filtered UNION FROM known_filtered) USING (object_key, line_number)
 WHERE has_page AND landing IS NOT NULL AND NOT is_same_page AND NOT is_https_own
-GROUP BY ALL
+GROUP BY ALL HAVING min(day) < max(day)
 """,
     # Pages that came in place of several sites, with each of the sites.
     "shared_pages": """
@@ -195,45 +196,85 @@ SELECT v.registrable_domain,
   list(t.page) FILTER (t.sessions >= 2 AND 10 * t.sessions >= v.sessions) AS targets
 FROM visits v LEFT JOIN targets t USING (registrable_domain) GROUP BY ALL
 """,
+    # Sites in whose place a page stood in most sessions of some networks, from its first day there
+    # to its last. Several sessions and days, so that forged ones cannot add a site to a page.
+    "page_sites": """
+WITH shown AS (
+  SELECT page, probe_asn, registrable_domain, min(day) AS since, max(day) AS until
+  FROM page_landings SEMI JOIN shared_pages USING (page, registrable_domain)
+  WHERE NOT is_reached GROUP BY ALL
+), standing AS (
+  SELECT s.page, probe_asn, registrable_domain
+  FROM shown s JOIN page_landings l USING (probe_asn, registrable_domain)
+  WHERE l.day BETWEEN s.since AND s.until GROUP BY ALL
+  HAVING 2 * count(DISTINCT l.session) FILTER (l.page = s.page AND NOT l.is_reached)
+    > count(DISTINCT l.session)
+), lasting AS (
+  SELECT page, registrable_domain
+  FROM page_landings SEMI JOIN standing USING (page, probe_asn, registrable_domain)
+  WHERE NOT is_reached GROUP BY ALL
+  HAVING count(DISTINCT session) >= $floor_sessions AND count(DISTINCT day) >= $floor_days
+)
+SELECT page, registrable_domain, mode(hoster ORDER BY hoster) AS hoster,
+  2 * sum(errors) > sum(measurements) AS is_error
+FROM strange_pages JOIN lasting USING (page, registrable_domain) GROUP BY ALL
+""",
+    # ``is_of_one_host``: most of the sites have the same host, which may have made the page; of a
+    # page that is no error, all of them.
     "page_counts": """
 SELECT probe_asn, page, min(title) AS title, count(*) AS name_count,
   count(*) FILTER (r.is_reached OR len(list_filter(r.targets, lambda t: t <> page)) > 0)
     AS reached_elsewhere_count,
   count(DISTINCT hoster) AS hoster_count, 2 * sum(errors) > sum(measurements) AS is_error,
   2 * sum(away) > sum(measurements) AS is_away,
+  hoster_count < CASE WHEN is_error THEN $blockpage_names ELSE 2 END
+    AND 2 * coalesce(list_max(map_values(histogram(hoster))), count(*)) > count(*)
+    AS is_of_one_host,
   sum(measurements)::BIGINT AS measurement_count
 FROM strange_pages JOIN reached_sites r USING (registrable_domain) GROUP BY probe_asn, page
+""",
+    # Whose page it is, all networks together tell better than each by its own sites: an order names
+    # the same page to all, and some sites to some of them. It is the networks' where it stands for
+    # several sites, most of which are reached elsewhere, and where networks differ.
+    "page_owners": """
+WITH counts AS (
+  SELECT page, count(*) AS name_count, count(DISTINCT hoster) AS hoster_count,
+    count(*) FILTER (r.is_reached OR len(list_filter(r.targets, lambda t: t <> page)) > 0)
+      AS reached_elsewhere_count,
+    hoster_count < CASE WHEN bool_or(is_error) THEN $blockpage_names ELSE 2 END
+      AND 2 * coalesce(list_max(map_values(histogram(hoster))), count(*)) > count(*)
+      AS is_of_one_host
+  FROM page_sites JOIN reached_sites r USING (registrable_domain) GROUP BY page
+)
+SELECT page, hoster_count >= $blockpage_names AS is_of_many_hosts,
+  name_count >= $blockpage_names AND 2 * reached_elsewhere_count >= name_count
+    AND t.showing_share < CASE WHEN is_of_one_host THEN 0.5 ELSE $refusal_share END
+    AS is_of_networks
+FROM counts JOIN page_reach t USING (page)
 """,
     # One row: one page as one network served it: a body, or a site that plain requests are sent on
     # to. The names it replaced must be reached elsewhere, and most networks must not show it, or
     # the page may be the sites' own (a captcha, a refusal of the whole country, a variant, a
     # parking page). Where most networks do show it, it is no site's own if it stands at another
     # site or the sites have unrelated hosts, and if they were reached at other times; or if
-    # unrelated hosts show it and it is no error. Where the names have few hosts, half of the
+    # unrelated hosts show it and it is no error. Where the names mostly have one host, half of the
     # networks are most: a host's challenge comes to a whole country, and not to its hosters and
     # VPNs. A page that two hosts show, and that is no error, is no one host's.
-    "page_judged": """
-SELECT c.*, coalesce(s.network_count, 0) AS network_count,
+    "page_profiles": """
+SELECT c.* EXCLUDE (is_of_one_host), coalesce(s.network_count, 0) AS network_count,
   coalesce(s.scattered_share, 0) AS scattered_share, coalesce(t.showing_share, 0) AS showing_share,
   coalesce(s.network_count, 0) >= 3 AND coalesce(t.showing_share, 0)
-    >= CASE WHEN c.hoster_count >= CASE WHEN c.is_error THEN $blockpage_names ELSE 2 END
-      THEN $refusal_share ELSE 0.5 END
-    AS is_everywhere,
-  c.name_count >= $blockpage_names AND c.page NOT IN (FROM own_pages)
+    >= CASE WHEN c.is_of_one_host THEN 0.5 ELSE $refusal_share END AS is_everywhere,
+  c.page NOT IN (FROM own_pages)
     AND NOT (coalesce(s.network_count, 0) >= 3 AND coalesce(s.scattered_share, 0) >= 0.5)
-    AND CASE WHEN 2 * c.reached_elsewhere_count >= c.name_count
-      THEN NOT is_everywhere OR c.is_away OR c.hoster_count >= $blockpage_names
-      ELSE is_everywhere AND c.hoster_count >= $blockpage_names AND (c.is_away OR NOT c.is_error)
-      END
+    AND (coalesce(o.is_of_networks, FALSE) OR c.name_count >= $blockpage_names
+      AND CASE WHEN 2 * c.reached_elsewhere_count >= c.name_count
+        THEN NOT is_everywhere OR c.is_away OR coalesce(o.is_of_many_hosts, FALSE)
+        ELSE is_everywhere AND coalesce(o.is_of_many_hosts, FALSE)
+          AND (c.is_away OR NOT c.is_error) END)
     AS is_blockpage
 FROM page_counts c LEFT JOIN page_spread s USING (page) LEFT JOIN page_reach t USING (page)
-""",
-    # What is a block page on one network is one on another as well, where most sessions get it:
-    # operators take it from the same authority.
-    "page_profiles": """
-SELECT * REPLACE (is_blockpage OR (scattered_share < 0.5
-  AND page IN (SELECT page FROM page_judged WHERE is_blockpage)) AS is_blockpage)
-FROM page_judged
+  LEFT JOIN page_owners o USING (page)
 """,
 }
 

@@ -27,19 +27,18 @@ FROM fired
   JOIN rules http ON http.rule_id = fired.http_rule
 """
 
-# How layers combine. DNS comes first: where the name is not resolved to the site, nothing behind it
-# is the site's, and the page behind a filter's answer is the filter's. A page that is reached
-# settles the rest, whatever a separate connection of the same measurement ran into; only a
-# handshake that is cut towards the site's own address still counts where a plain page got through.
-# What only a block leaves, and for a plain input the page itself, outranks the look at another
-# port. "down" at a later layer never outranks a block of the page: a site without https is not
-# down. Where a connection or handshake that says nothing is all that came after a good lookup, it
-# explains the measurement: the lookup does not make it ok.
+# How layers combine. DNS comes first: where the name is not resolved to the site, nothing behind
+# it is the site's. A page that is reached settles the rest, whatever a separate connection of the
+# same measurement ran into; only a handshake that is cut towards the site's own address still
+# counts where a plain page got through. What only a block leaves, and for a plain input the
+# page itself, outranks the look at another port. "down" at a later layer never outranks a block
+# of the page: a site without https is not down. Where a connection or handshake that says nothing
+# is all that came after a good lookup, it explains the measurement: the lookup does not make it ok.
 _FIRST_READING = """
 SELECT * EXCLUDE (dns_class, dns_evidence, tcp_class, tcp_evidence, tls_class, tls_evidence,
     http_class, http_evidence, http_is_artefact),
   CASE
-    WHEN dns_class IN ('blocked', 'down') OR dns_rule = 'dns.local_filter' THEN dns_rule
+    WHEN dns_class IN ('blocked', 'down') THEN dns_rule
     WHEN http_class = 'ok' AND dns_class = 'unknown' AND dns_evidence = 'scored' THEN dns_rule
     WHEN http_rule = 'http.https' THEN http_rule
     WHEN http_class = 'blocked' AND (http_is_artefact OR NOT is_https) THEN http_rule

@@ -504,6 +504,15 @@ HTTP_RULES: tuple[Rule, ...] = (
         comment="No page was asked for.",
     ),
     Rule(
+        rule_id="http.of_filter",
+        condition="is_local_filter AND NOT dns_tls_valid AND coalesce(http_first_is_answer, TRUE)",
+        outcome="unknown",
+        evidence="discarded",
+        set_aside="local_filter",
+        comment="What stands where a filter pointed is the filter's, also if it says that the site "
+        "is blocked: it is neither the site's nor the network's.",
+    ),
+    Rule(
         rule_id="http.blockpage",
         condition="is_blockpage AND NOT coalesce(title_match, FALSE) "
         "AND (control_http_ok OR is_reached_by_others)",
