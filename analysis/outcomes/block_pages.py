@@ -134,7 +134,7 @@ SELECT probe_asn, landing AS page, registrable_domain, min(http_title) AS title,
   mode(control_hoster ORDER BY control_hoster) FILTER (control_http_ok) AS hoster,
   count(*) FILTER (http_status >= 400) AS errors,
   count(*) FILTER (http_site <> registrable_domain) AS away
-FROM features ANTI JOIN (FROM filtered UNION FROM known_filtered) USING (object_key, line_number)
+FROM features ANTI JOIN (FROM filtered UNION FROM known_filtered) USING (row_id)
 WHERE has_page AND landing IS NOT NULL AND NOT is_same_page AND NOT is_https_own
 GROUP BY ALL HAVING min(day) < max(day)
 """,

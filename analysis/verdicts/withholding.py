@@ -79,8 +79,8 @@ SELECT stretch, sum(ok_sessions)::BIGINT AS reaching_session_count,
 FROM told GROUP BY stretch ORDER BY stretch
 """
 
-# With how many of the operators that failed the site was open at other times; where somebody answers
-# at certain hours of the week, at other hours. (What is silent at its busy hours may be overloaded.)
+# With how many of the operators that failed the site was open at other times; where somebody
+# answers at certain hours of the week, at other hours. (What is silent then may be overloaded.)
 _CHANGED = """
 WITH compared AS (
   SELECT b.stretch, n.operator, o.class, split_part(o.kind, '_', 1) = b.act AS is_same_act,
