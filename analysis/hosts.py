@@ -7,7 +7,7 @@ Kinds of IP addresses that no public site can have, and the page of a report tha
 
 import hashlib
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -91,7 +91,6 @@ def _embedded(address: IPv6Address) -> IPv4Address | IPv6Address:
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _CACHED = 512  # characters of a URL
-_SUFFIXES = PublicSuffixList()
 
 
 def normalise(url: str) -> str:
@@ -135,12 +134,17 @@ def _normalise(url: str) -> str:
 _cached = lru_cache(maxsize=1 << 14)(_normalise)
 
 
+@cache
+def _suffixes() -> PublicSuffixList:
+    return PublicSuffixList()  # reads all of it, which most commands and notebooks do not need
+
+
 @lru_cache(maxsize=1 << 14)
 def registrable_domain(host: str) -> str:
     """The name somebody registered, by the Public Suffix List; the host itself if there is none."""
     if canonical(host) is not None:
         return host
-    return _SUFFIXES.privatesuffix(host) or host
+    return _suffixes().privatesuffix(host) or host
 
 
 _LEFT_OUT = re.compile(r"[^A-Za-z0-9.-]")

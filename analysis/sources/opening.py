@@ -16,8 +16,6 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-import httpx
-
 from analysis.errors import ParameterError
 from analysis.sources.buckets import Address, Bucket
 from analysis.sources.files import Folder, Source
@@ -65,6 +63,8 @@ def parse_address(uri: str, parameter: str, accepted: str) -> Address:
     Raises:
         ParameterError: no bucket, no host, or an option that is not known.
     """
+    import httpx  # takes long to load, and only servers need it
+
     try:
         parts = urlsplit(uri)
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}

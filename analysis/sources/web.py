@@ -21,12 +21,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, partial
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-import httpx
 import stamina.instrumentation
 
 from analysis.sources.files import CannotRead, Changed, Passing, TooSlow, Unreachable
+
+if TYPE_CHECKING:
+    import httpx  # loads its own command line: a tenth of all that a notebook's kernel loads
 
 #: So many at a time are asked of one server, whatever the number of processes.
 CONNECTIONS = 8
@@ -101,6 +103,8 @@ class Server:
     def __init__(
         self, purpose: str, encoding: str = "identity", limits: Limits | None = None
     ) -> None:
+        import httpx
+
         self.limits = limits or LIMITS
         self._is_stopped = False
         self._awaited = set[Future[Any]]()
@@ -149,7 +153,7 @@ class Server:
         with closing(self.open(url, deadline, accepts=accepts)) as reply:
             return reply, b"".join(reply.blocks(limit, deadline))
 
-    async def _send(self, url: str, headers: Mapping[str, str] | None) -> httpx.Response:
+    async def _send(self, url: str, headers: Mapping[str, str] | None) -> "httpx.Response":
         request = self._client.build_request("GET", url, headers=headers)
         return await self._client.send(request, stream=True)
 
@@ -160,6 +164,8 @@ class Server:
             CannotRead: the deadline came first, or somebody gave up, or the connection is in
                 trouble; in words.
         """
+        import httpx
+
         result = _begin(_by(deadline, call))
         self._awaited.add(result)
         if self._is_stopped:
@@ -206,7 +212,7 @@ async def _by(deadline: Deadline, call: Callable[[], Awaitable[_Result]]) -> _Re
         return await call()
 
 
-async def _forget_redirect(response: httpx.Response) -> None:
+async def _forget_redirect(response: "httpx.Response") -> None:
     # httpx reads where a redirect leads even if it does not go there, and may stumble.
     response.headers.pop("Location", None)
 
@@ -219,7 +225,7 @@ class Reply:
         headers: by name, in whatever case.
     """
 
-    def __init__(self, server: Server, response: httpx.Response) -> None:
+    def __init__(self, server: Server, response: "httpx.Response") -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._server = server
