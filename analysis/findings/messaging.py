@@ -239,21 +239,23 @@ def _network_verdicts(
     parts["order"] = [order[key] for key in zip(parts["test_name"], parts["part"], strict=True)]
     # of two parts of one state, one that is cut off as a whole says more
     parts["rank"] = 2 * strength(parts["state"]) + parts["is_partial"]
+    parts = parts.sort_values(["rank", "order"])
     share_of = cache(study.elsewhere.typical_share)  # most ask of the same days
+    pair = ["test_name", "probe_asn"]
+    stretches_of, days_of = dict(tuple(intervals.groupby(pair))), dict(tuple(by_day.groupby(pair)))
     rows = []
-    for key, group in parts.groupby(["test_name", "probe_asn", "period"]):
+    for key, group in parts.groupby([*pair, "period"]):
         test, asn, name = key
         period = study.periods[str(name)]
-        most = group.sort_values(["rank", "order"]).iloc[0]
-        own = intervals[(intervals["test_name"] == test) & (intervals["probe_asn"] == asn)]
-        days = by_day[(by_day["test_name"] == test) & (by_day["probe_asn"] == asn)
-                      & within(by_day["day"], period)]  # fmt: skip
-        listed = group[group["state"].isin(LISTED)]
+        most = group.iloc[0]
+        own = stretches_of.get((test, asn), intervals[:0])
+        days = days_of.get((test, asn), by_day[:0])
+        counts = days.loc[within(days["day"], period), _COUNTS].sum()
+        in_order = sorted(zip(group["order"], group["part"], group["state"], strict=True))
         rows.append({
-            **dict(most), **dict(days[_COUNTS[2:]].sum()),
-            "measurement_count": days["measurement_count"].sum(),
-            "parts": ";".join(listed.sort_values("order")["part"]),
-            "open_parts": ";".join(group[group["state"] == "ok"].sort_values("order")["part"]),
+            **dict(most), **dict(counts.drop("ok_count")),
+            "parts": ";".join(part for _, part, state in in_order if state in LISTED),
+            "open_parts": ";".join(part for _, part, state in in_order if state == "ok"),
             "network": named["network"].get(asn, ""),
             **_dates(most, own, period),
             **_beside(share_of, str(test), most, named["is_domestic"].get(asn, False), period),
