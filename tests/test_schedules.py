@@ -139,6 +139,13 @@ def test_hours_are_found_where_no_day_shows_both() -> None:
     assert count_times(np.arange(90) < 45) == 1, "a block that was lifted"
 
 
+def test_what_is_blocked_every_other_week_has_no_hours() -> None:
+    """Tested in the evening while it was blocked and in the morning otherwise: weeks explain it."""
+    is_hit = np.arange(42) // 7 % 2 == 0
+    times = MONDAY + np.arange(42) * 86_400 + np.where(is_hit, 20, 8) * 3_600
+    assert find_schedule(times, is_hit, np.full(42, 0.02)) is None
+
+
 def test_the_search_has_its_price() -> None:
     """43 runs of weekdays, 300 single windows of hours, and 12,650 pairs of them."""
     assert np.exp(search_price()) == pytest.approx(43 * (300 + 12_650))
