@@ -145,6 +145,21 @@ def test_a_version_that_fails_elsewhere() -> None:
     assert rates[3:].max() < 0.2
 
 
+def test_a_version_that_nobody_else_has() -> None:
+    """What a newer version cannot do elsewhere, the older one cannot here; not the other way."""
+
+    def rates(here: str, there: str) -> np.ndarray:
+        own = replace(MINE[0], software=here)
+        elsewhere = [
+            Outcome("reset" if day % 3 else "ok", asn=TWO, first_day=day, software=there)
+            for day in range(18)
+        ]
+        return rates_of(own, MINE[1], *elsewhere, Outcome("ok", 60, asn=TWO), *USUAL)
+
+    assert rates("probe-a 2.9.1", "probe-b 2.10")[: MINE[0].day_count].min() > 0.3
+    assert rates("probe-a 2.10", "probe-b 2.9.1")[: MINE[0].day_count].max() < 0.2
+
+
 def test_near_days_teach_of_silence_only() -> None:
     """An outage: nobody connects for a while. A reset for all at once may be an order, and so may
     silence at the site's name, where the connection had come about."""

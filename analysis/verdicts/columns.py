@@ -4,6 +4,8 @@ Other numbers of the method move what some sessions show, never which sessions t
 whatever is counted by site, network, report or day finds its places once.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -38,6 +40,8 @@ _RESOLVER_CELLS = """
 SELECT enum_code(domain)::INTEGER AS domain, probe_asn, is_own, c.domain IS NOT NULL AS is_cleared
 FROM resolver_cells LEFT JOIN cleared_cells c USING (domain, probe_asn)
 """
+_SOFTWARE = "SELECT unnest(enum_range(NULL::software_name))::VARCHAR AS name"
+_RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 _HOSTS = "SELECT enum_code(domain)::INTEGER AS domain, host FROM site_networks"
 _MOVED = """
 SELECT enum_code(domain)::INTEGER AS domain, probe_asn, session::INTEGER AS session,
@@ -53,7 +57,8 @@ class Layout:
     Attributes:
         rows: one row a session, sorted by cell and time: numbers for ``domain, probe_asn,
             network, session, software, operator``, ``time, day``, ``is_via_own,
-            is_via_domestic, is_domestic``.
+            is_via_domestic, is_domestic``; ``release``, the number of the software's version among
+            all versions, from the oldest.
         cell: the site on a network that each row is of, from 0.
         host: by site, the number of its hosting network; 0 where nobody knows it.
     """
@@ -92,13 +97,18 @@ class Layout:
         return _small(self.numbers("domain") * self.operator_count + self.numbers("operator"))
 
     @cached_property
+    def release_count(self) -> int:
+        return int(self.rows["release"].max()) + 1 if len(self.rows) else 1
+
+    @cached_property
     def of_version(self) -> Places:
-        """The site and the version of the probe."""
-        return _number(self.numbers("domain"), self.numbers("software"))
+        """The site and the version of the probe: the next newer one is the next number."""
+        return _small(self.numbers("domain") * self.release_count + self.numbers("release"))
 
     @cached_property
     def of_version_and_operator(self) -> Places:
-        return _number(self.of_version.astype(np.int64), self.numbers("operator"))
+        version = self.of_version.astype(np.int64)
+        return _small(version * self.operator_count + self.numbers("operator"))
 
     @cached_property
     def of_report(self) -> Places:
@@ -228,6 +238,8 @@ def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
         connection: holds what ``sessions.add_sessions`` makes.
     """
     rows = connection.execute(_ROWS).df()
+    software = connection.execute(_SOFTWARE).df()["name"].to_list()
+    rows["release"] = _order_releases(software)[rows["software"].to_numpy()]
     state, kind, is_dns = (rows.pop(name).to_numpy() for name in ("class", "kind", "is_dns"))
     domain, asn = rows["domain"].to_numpy(), rows["probe_asn"].to_numpy()
     is_first = np.ones(len(rows), bool)
@@ -259,6 +271,20 @@ def _hear(connection: duckdb.DuckDBPyConnection, sessions: SessionColumns) -> Se
     is_lookup = (sessions.state == BLOCKED) & sessions.is_dns
     is_heard = is_speaking | ~is_cleared[cell] | ~is_lookup
     return replace(sessions, is_heard=is_heard, is_speaking=is_speaking)
+
+
+def _order_releases(software: Sequence[str]) -> NDArray[np.int32]:
+    """The place of each software's version among all of them, the oldest first.
+
+    Platforms share the engine, and so its faults, by number. What has no number is oldest, by name.
+    """
+    found = [_RELEASE.search(name) for name in software]
+    keys = [
+        (tuple(map(int, one[0].split("."))), "") if one else ((), name)
+        for name, one in zip(software, found, strict=True)
+    ]
+    places = {key: place for place, key in enumerate(sorted(set(keys)))}
+    return np.array([places[key] for key in keys], np.int32)
 
 
 def _cell_key(domain: NDArray[np.generic], asn: NDArray[np.generic]) -> Ints:

@@ -78,6 +78,7 @@ class Facts:
             for ``operator, kind`` and ``host`` (0 where nobody knows it), and ``is_failure,
             is_counted, is_domestic, teaches``.
         sites, versions: sessions that teach, by site, and by site and version of the probe.
+        release_count: how many versions of the probe a site has groups of, the oldest first.
         own_sites, own_versions: those of each operator of them.
         reports: all sessions of each network and report.
         network_of_report: the network of each of them, a number.
@@ -101,6 +102,7 @@ class Facts:
     cell_days: Days
     operator_count: int
     site_count: int
+    release_count: int
 
 
 def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) -> Facts:
@@ -153,5 +155,6 @@ def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) 
         routes=lay(layout.route_days, interpreted & (layout.host_of_row > 0)),
         cell_days=cell_days,
         operator_count=layout.operator_count,
+        release_count=layout.release_count,
         site_count=len(np.unique(layout.of_site[counted])),
     )

@@ -196,7 +196,7 @@ class _Teaching:
         if term == "version":
             if name.startswith("dns"):  # what a resolver answers does not depend on the probe
                 return nothing
-            return _elsewhere(facts.versions, facts.own_versions, self.lesson, asked)
+            return _of_the_version(facts, self.lesson, asked)
         if term == "near" and name.endswith("silent"):
             return _near(facts, self.near_lesson, asked)
         if term == "route" and name in _ON_THE_WAY:
@@ -244,6 +244,42 @@ def _elsewhere(
     hits, sessions = (total[groups.of_row[asked]] for total in _sums(groups, lesson))
     own_hits, own_sessions = (total[own.of_row[asked]] for total in _sums(own, lesson))
     return hits - own_hits, sessions - own_sessions
+
+
+def _of_the_version(
+    facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """How often it fails for other operators' probes of the same version.
+
+    Where these have none, the next newer one that they have speaks for it: what a newer version
+    cannot do, because a certificate's authority is unknown to it, the older cannot either.
+    """
+    hits, sessions = _sums(facts.versions, lesson)
+    own_hits, own_sessions = _sums(facts.own_versions, lesson)
+    version = facts.versions.of_row[asked].astype(np.int64)
+    operator = facts.rows["operator"].to_numpy(np.int64)[asked]
+
+    def others(version: NDArray[np.int64], operator: NDArray[np.int64], all_: Floats, own: Floats
+               ) -> Floats:  # fmt: skip
+        return _at(all_, version) - _at(own, version * facts.operator_count + operator)
+
+    chosen, newest = version.copy(), version - version % facts.release_count
+    newest += facts.release_count - 1
+    for step in range(facts.release_count):
+        silent = np.flatnonzero(others(chosen, operator, sessions, own_sessions) <= 0)
+        silent = silent[version[silent] + step < newest[silent]]
+        if not len(silent):
+            break
+        chosen[silent] = version[silent] + step + 1
+    return (
+        others(chosen, operator, hits, own_hits), others(chosen, operator, sessions, own_sessions)
+    )  # fmt: skip
+
+
+def _at(numbers: Floats, places: NDArray[np.int64]) -> Floats:
+    """The numbers at some places, 0 beyond the last."""
+    padded = np.append(numbers, 0.0)
+    return padded[np.minimum(places, len(numbers))]
 
 
 def _near(facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]) -> tuple[Floats, Floats]:
