@@ -36,7 +36,6 @@ ELSEWHERE = "198.51.100.20"  # an address the control did not get
 LISTED_ADDRESS = "198.51.100.200"  # on the fingerprint list
 LISTED_PAGE = "qq_page"
 FILTER = "146.112.61.106"  # the answer of a filter that users choose
-CHOSEN = 64590  # a resolver's network that has no probes
 V6 = "2001:db8:100::10"
 START = datetime(2024, 1, 10, 8)
 
@@ -373,17 +372,6 @@ _DNS = [
     case("the listed page of a well-known filter", "dns.local_filter", "unknown",
       {**_page_at_another_address("notice", http_fingerprints=[LISTED_PAGE]),
        "dns_answers": [answer(FILTER, match="none")]}),
-    case("a private address from a resolver of one's own choice", "dns.local_filter", "unknown",
-      *[_private(n, resolver_asn=CHOSEN) for n in range(1, 7)],
-      *[on(10 + n, observation(), day=n) for n in range(1, 7)]),
-    case("... that the network's own gives too", "dns.bogon", "blocked dns.bogon",
-      *[_private(n, resolver_asn=CHOSEN) for n in range(1, 7)],
-      *[on(10 + n, observation(), day=n) for n in range(1, 7)],
-      *[on(20, _private(20), day=3)]),
-    case("... that another network's probes are given", "dns.bogon", "blocked dns.bogon",
-      *[_private(n, resolver_asn=CHOSEN) for n in range(1, 7)],
-      *[on(10 + n, observation(), day=n) for n in range(1, 7)],
-      on(20, observation(probe_asn=CHOSEN, resolver_asn=CHOSEN))),
     case("a private address that two sessions of six get", "dns.local_filter", "unknown",
       _private(1), _private(2), *[on(n, observation(), day=1) for n in range(3, 7)]),
     case("a private address that all sessions of a network get", "dns.bogon", "blocked dns.bogon",

@@ -49,35 +49,11 @@ SELECT unnest(key), list((since, until)) AS stretches
 FROM find_stretches('special_sessions', $persistence_share, $floor_sessions, $floor_days)
 WHERE is_steady AND version_count >= 2 GROUP BY key
 """,
-    # Names that the network's own resolver answers with the site nearly always, while a resolver
-    # that is no network's of the country gives the address: whoever asks that one chose a filter.
-    "chosen_names": """
-WITH given AS (
-  SELECT probe_asn, resolver_asn, address, domain, min(day) AS since, max(day) AS until
-  FROM special_asked
-  WHERE is_given AND resolver_asn > 0 AND resolver_asn NOT IN (SELECT probe_asn FROM features)
-  GROUP BY ALL
-), own AS (
-  SELECT g.probe_asn, g.resolver_asn, g.address, g.domain, f.session, min(f.day) AS day,
-    bool_or(list_contains(f.dns_addresses, g.address)
-      OR coalesce(f.dns_failure = g.address, FALSE)) AS is_given,
-    bool_or(f.dns_match IN ('address', 'asn') OR f.dns_is_vouched) AS is_site
-  FROM given g JOIN features f
-    ON f.probe_asn = g.probe_asn AND f.resolver_asn = g.probe_asn AND f.domain = g.domain
-   AND f.day BETWEEN g.since AND g.until
-  GROUP BY ALL
-)
-SELECT probe_asn, resolver_asn, address, domain FROM own GROUP BY ALL
-HAVING count(*) FILTER (is_site) >= $floor_sessions
-  AND count(DISTINCT day) FILTER (is_site) >= $floor_days
-  AND count(*) FILTER (is_site) >= $persistence_share * count(*) FILTER (is_site OR is_given)
-""",
     # One row: one special-purpose address as sessions of one network got it through one resolver,
     # over the names and days on which it was given. A filter's is got by some sessions only; or by
     # nearly all of them, where those that got the address and those that did not are different
     # probes: one busy probe behind its owner's filter is no network. That there is no such name is
-    # what part of a network's routers say too, of any probe: of that, only the latter counts. And
-    # it is a filter's where the network's own resolver gives the site for most of the names.
+    # what part of a network's routers say too, of any probe: of that, only the latter counts.
     "special_profiles": """
 WITH kinds AS (
   SELECT probe_asn, resolver_asn, address, software, count(*) FILTER (is_given) AS given,
@@ -88,15 +64,13 @@ WITH kinds AS (
     sum(open)::BIGINT AS open_session_count, sum(least(given, open))::BIGINT AS mixed_count
   FROM kinds GROUP BY ALL
 ), names AS (
-  SELECT probe_asn, resolver_asn, address, count(DISTINCT domain) AS name_count,
-    2 * count(DISTINCT c.domain) > name_count AS is_chosen
-  FROM special_asked LEFT JOIN chosen_names c USING (probe_asn, resolver_asn, address, domain)
-  GROUP BY ALL
+  SELECT probe_asn, resolver_asn, address, count(DISTINCT domain) AS name_count
+  FROM special_asked GROUP BY ALL
 )
 SELECT *,
   given_session_count < $filter_share * (given_session_count + open_session_count) AS is_of_some,
   4 * mixed_count <= open_session_count AS is_of_other_probes,
-  is_chosen OR open_session_count >= $floor_sessions AND CASE WHEN address = 'dns_nxdomain_error'
+  open_session_count >= $floor_sessions AND CASE WHEN address = 'dns_nxdomain_error'
     THEN is_of_other_probes ELSE is_of_some OR is_of_other_probes END
     AS is_local_filter
 FROM counted JOIN names USING (probe_asn, resolver_asn, address)
@@ -129,11 +103,9 @@ FROM (SELECT row_id, probe_asn, resolver_asn, day, domain,
              unnest({_SAID}) AS address
       FROM features WHERE dns_special IS NOT NULL OR dns_failure IS NOT NULL) f
 JOIN special_profiles s USING (probe_asn, resolver_asn, address)
-LEFT JOIN chosen_names c USING (probe_asn, resolver_asn, address, domain)
-ANTI JOIN network_names n ON c.domain IS NULL AND n.probe_asn = f.probe_asn
-  AND n.resolver_asn = f.resolver_asn AND n.address = f.address AND n.domain = f.domain
-  AND f.day BETWEEN n.since AND n.until
-WHERE c.domain IS NOT NULL OR s.is_local_filter AND coalesce(
+ANTI JOIN network_names n ON n.probe_asn = f.probe_asn AND n.resolver_asn = f.resolver_asn
+  AND n.address = f.address AND n.domain = f.domain AND f.day BETWEEN n.since AND n.until
+WHERE s.is_local_filter AND coalesce(
   len([true FOR one IN s.stretches IF f.day BETWEEN one[1] AND one[2]]) = 0, TRUE)
 """,
 }
