@@ -104,7 +104,10 @@ def _seen(collection: Collection, period: Period) -> dict[str, Any]:
     """All that a report is made of."""
     with Observations(collection, _CC, period, threads=2) as opened:
         types = opened.connection.execute("DESCRIBE observations").fetchall()
-        rows = opened.connection.execute("SELECT * FROM observations ORDER BY ALL").fetchall()
+        # A share has rows of its own order.
+        rows = opened.connection.execute(
+            "SELECT * EXCLUDE (row_id) FROM observations ORDER BY ALL"
+        ).fetchall()
         return {
             "types": types, "rows": rows, "digest": collection.digest,
             "ledger": opened.ledger().to_csv(), "not_read": collection.objects_not_read().to_csv(),

@@ -270,4 +270,4 @@ def test_a_folder_may_have_any_name(tmp_path: Path):
             assert opened.connection.sql("SELECT report_id FROM observations").fetchall() == [
                 ("r1",)
             ]
-    assert columns == [*OBSERVATION.names, "object_key"]
+    assert columns == [*OBSERVATION.names, "object_key", "row_id"]

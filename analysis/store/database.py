@@ -151,7 +151,7 @@ def view_observations(connection: duckdb.DuckDBPyConnection, path: Path | str) -
     connection.execute(
         "CREATE VIEW observations AS "
         "SELECT * EXCLUDE (file_row_number), file_row_number::UINTEGER AS row_id "
-        f"FROM read_parquet('{quoted}', file_row_number = true)"
+        f"FROM read_parquet('{quoted}', file_row_number = true, hive_partitioning = false)"
     )
 
 
