@@ -222,10 +222,10 @@ def _served_well(count: int, *labels: str) -> list[Row]:
     ]
 
 
-def _abroad() -> list[Row]:
+def _abroad(**changes: Any) -> list[Row]:
     """The site as it should be, on two other networks."""
     return [
-        on(90 + n, observation(probe_asn=64520 + n % 2, resolver_asn=64520 + n % 2))
+        on(90 + n, observation(probe_asn=64520 + n % 2, resolver_asn=64520 + n % 2, **changes))
         for n in range(4)
     ]
 
@@ -280,6 +280,10 @@ def _on_every_network(row: Callable[..., Row], hosts: int = 3) -> list[Row]:
 
 def _refusal(**changes: Any) -> Row:
     return other_page(http_status=403, status_code_match=False, **changes)
+
+
+def _notice(**changes: Any) -> Row:
+    return other_page(http_body_digest="notice", **changes)
 
 
 def _on_networks(row: Callable[..., Row], *asns: int, **hosts: int) -> list[Row]:
@@ -366,6 +370,8 @@ _DNS = [
                   control_answers=[control_answer("127.0.0.1", None, "loopback")],
                   tcp=[connect("127.0.0.1", REFUSED, control_ok=False)], tls=[],
                   **no_response(http_failure=REFUSED), **site_down())),
+    case("the name's own servers fail everybody", "dns.fails_for_control_too", "down",
+      *[on(n, {**unresolved("dns_server_misbehaving"), **lost_control()}) for n in (0, 1)]),
     case("no control to compare with", "dns.no_control", "unknown",
       {**unresolved(NXDOMAIN), **no_control()}),
     case("a well-known filter's address", "dns.local_filter", "unknown", misled(FILTER)),
@@ -657,6 +663,20 @@ REAL_LIFE: tuple[Situation, ...] = (
       http_observation(**_CDN, tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)])),
     case("a dead name on a substituting resolver", "dns.name_does_not_exist", "down",
       substituted(), *_dead_on(ELSEWHERE, "dead-a", "dead-b")),
+    case("one address always, for a site that the control cannot reach", "dns.unmatched",
+      "down", *[on(n, misled(**site_down())) for n in range(1, 6)], *_abroad()),
+    case("one address always, in the network of the control's by the word of others",
+      "dns.unmatched", "unknown",
+      *[on(n, misled(control_answers=[control_answer(ADDRESS, None)])) for n in range(1, 6)],
+      *_abroad(dns_answers=[answer(ADDRESS, 64499)],
+               control_answers=[control_answer(ADDRESS, 64499)])),
+    case("one address always, and nobody says whose its network is", "dns.unmatched", "unknown",
+      *[on(n, misled(dns_answers=[answer(ELSEWHERE, None, match="none")])) for n in range(1, 6)],
+      *_abroad()),
+    case("one address always, and one control says that it is in its network", "dns.lone_address",
+      "blocked dns.other",
+      *[on(n, misled(control_answers=[control_answer(ADDRESS, 64499 if n == 5 else 64496)]))
+        for n in range(1, 6)], *_abroad()),
     case("one address for two live names only", "dns.unmatched", "unknown",
       misled(), *_others_on(ELSEWHERE, "two")),
     case("one address for three names of one owner", "dns.unmatched", "unknown",
@@ -688,6 +708,14 @@ REAL_LIFE: tuple[Situation, ...] = (
       "dns.missing_for_control_too", "down", dead(control_dns_failure=None), alone=True),
     case("a lookup fails where the control has lost its way", "dns.no_control", "unknown",
       {**unresolved(NXDOMAIN), **lost_control()}),
+    case("a lookup fails where most controls have lost their way with the name",
+      "dns.fails_for_control_too", "down",
+      *[on(n, {**unresolved(NXDOMAIN), **lost_control()}) for n in (0, 1)], on(2, observation())),
+    case("a lookup fails where one control of several has lost its way with the name",
+      "dns.no_control", "unknown", on(0, {**unresolved(NXDOMAIN), **lost_control()}),
+      *[on(n, unresolved(NXDOMAIN)) for n in (1, 2)]),
+    case("a name resolves though most controls have lost their way with it", "dns.no_control",
+      "unknown", *[on(n, http_observation(**lost_control())) for n in (0, 1)]),
     case("no address connects where the control has lost its way", "tcp.no_control", "unknown",
       unconnected(TIMEOUT, **lost_control(control_tls_addresses=[ADDRESS]))),
     case("no address connects, nor for a control that has lost its way", "tcp.no_control",
@@ -865,6 +893,23 @@ REAL_LIFE: tuple[Situation, ...] = (
       "http.refused_by_site", "unknown",
       *_on_networks(_refusal, PROBE_NETWORK, 64520, 64521, one=0, two=0, three=0, four=1),
       *_on_networks(http_observation, 64522, 64523, one=0, two=0, three=0, four=1)),
+    case("one page on one network for two names of two hosts", "http.blockpage",
+      "blocked http.blockpage",
+      *_on_networks(_notice, PROBE_NETWORK, one=0, two=1),
+      *_on_networks(http_observation, 64520, 64521, one=0, two=1)),
+    case("... which nobody else reaches, the one of them", "http.replaced",
+      "blocked http.blockpage",
+      *_on_networks(_notice, PROBE_NETWORK, one=0, two=1),
+      *_on_networks(http_observation, 64520, 64521, one=0)),
+    case("... of one host", "http.replaced", "blocked http.blockpage",
+      *_on_networks(_notice, PROBE_NETWORK, one=0, two=0),
+      *_on_networks(http_observation, 64520, 64521, one=0, two=0)),
+    case("... on most networks", "http.diff", "unknown",
+      *_on_networks(_notice, PROBE_NETWORK, 64520, 64521, 64522, one=0, two=1),
+      *_on_networks(http_observation, 64523, one=0, two=1)),
+    case("one refusal on one network for two names of two hosts", "http.refused_by_site", "unknown",
+      *_on_networks(_refusal, PROBE_NETWORK, one=0, two=1),
+      *_on_networks(http_observation, 64520, 64521, one=0, two=1)),
     case("one page for three names that they show over https too", "http.diff", "unknown",
       *_on_every_network(partial(other_page, http_body_digest="are you human")),
       *[on(100 + n, row) for n, row in enumerate(_on_every_network(

@@ -60,7 +60,7 @@ def test_judged_alone_nothing_rests_on_other_measurements() -> None:
     add_outcomes(connection, Thresholds(), fingerprints_for(len(ALL)), is_pooled=False)
     query = """SELECT count(*) FROM profiled WHERE is_sinkhole OR is_substitution OR is_persistent
       OR is_lone OR is_public_answer OR is_sent_elsewhere OR is_replaced OR dns_is_vouched
-      OR name_pool IS NOT NULL"""
+      OR is_name_broken OR name_pool IS NOT NULL"""
     assert connection.execute(query).fetchone() == (0,)
     for table in ("answer_profiles", "page_profiles", "special_profiles", "broken_sessions"):
         assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)

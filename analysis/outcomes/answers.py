@@ -169,13 +169,43 @@ SELECT domain FROM networks GROUP BY domain
 HAVING count(*) FILTER (is_matching) >= 2
   AND 2 * count(*) FILTER (is_matching) >= count(*) FILTER (is_matching OR sessions >= 2)
 """,
+    # Of these answers those that most of the sessions which got them can tell to be in another
+    # network than their controls' answers. An address is in one network whoever asks, and most who
+    # say which are believed: many controls name none, and a CDN's answers differ by network alone.
+    "foreign_answers": """
+WITH told AS (
+  SELECT domain, session, dns_answers, control_answers
+  FROM typed_observations SEMI JOIN answer_shares USING (domain) WHERE len(control_answers) > 0
+), given AS (
+  SELECT DISTINCT domain, session, unnest(dns_answers).address AS address FROM told
+), controls AS (
+  SELECT DISTINCT domain, session, unnest(control_answers).address AS address FROM told
+), networks AS (
+  SELECT address, mode(asn ORDER BY asn) AS asn FROM (
+    SELECT DISTINCT session, a.address, a.asn FROM (
+      SELECT session, unnest(dns_answers) AS a FROM told
+      UNION ALL SELECT session, unnest(control_answers) FROM told
+    ) WHERE a.asn IS NOT NULL
+  ) GROUP BY address
+), compared AS (
+  SELECT domain, session, g.address,
+    bool_and(coalesce(there.asn <> here.asn, FALSE)) AS is_foreign
+  FROM given g SEMI JOIN answer_shares USING (domain, address)
+    LEFT JOIN networks here USING (address)
+    JOIN controls c USING (domain, session) LEFT JOIN networks there ON there.address = c.address
+  GROUP BY ALL
+)
+SELECT domain, address FROM compared
+GROUP BY ALL HAVING 2 * count(*) FILTER (is_foreign) > count(*)
+""",
     # What a resolver gives for a live name nearly always is no lapse. It is persistent where the
     # resolver answers other live names well; and lone where it lasts for a while, nobody ever
-    # reached a site there, no control got it, and most other networks get the control's answer.
+    # reached a site there, no control got it or its network, and most other networks get the
+    # control's answer.
     "steady_answers": """
 SELECT domain, resolver_asn, address,
   is_persistent AND resolver_asn IN (FROM good_resolvers) AS is_persistent,
-  is_steady AND domain IN (FROM matching_names)
+  is_steady AND domain IN (FROM matching_names) AND (domain, address) IN (FROM foreign_answers)
     AND NOT (a.is_in_control OR a.is_proven OR a.is_public) AS is_lone
 FROM answer_shares JOIN addresses a USING (address)
 """,

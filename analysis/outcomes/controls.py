@@ -157,6 +157,27 @@ UNION ALL
 SELECT domain, day, 'exists'::pool_answer FROM control_days ANTI JOIN doubted USING (domain)
 """
 
+#: Steps of the profiles that only controls are asked for.
+NAME_STEPS = {
+    # The days on which a name's own servers fail everybody: the control's lookup of a session
+    # breaks, and so do those of most sessions within two days. One control is relayed by one probe,
+    # and may have lost its way by itself: it takes two.
+    "broken_names": """
+WITH lost AS (
+  SELECT DISTINCT domain, day FROM observed_controls WHERE control_is_lost AND domain <> ''
+), told AS (
+  SELECT domain, day, session, bool_or(control_name <> 'silent') AS tells
+  FROM observed_controls SEMI JOIN lost USING (domain)
+  WHERE control_is_lost OR control_name <> 'silent' GROUP BY ALL
+)
+SELECT l.domain, l.day
+FROM lost l JOIN told t ON t.domain = l.domain AND t.day BETWEEN l.day - 2 AND l.day + 2
+GROUP BY ALL
+HAVING count(DISTINCT session) FILTER (NOT tells) >= 2
+  AND 2 * count(DISTINCT session) FILTER (tells) < count(DISTINCT session)
+""",
+}
+
 
 def add_controls(
     connection: duckdb.DuckDBPyConnection, thresholds: Thresholds, *, is_pooled: bool

@@ -28,6 +28,7 @@ _BY_ROW = ("suspect_flags", "listed_answers", "filtered", "known_filtered", "fin
 _BY_VALUE = {
     "page_profiles": ("probe_asn, landing", "probe_asn, page AS landing", "is_blockpage"),
     "control_pages": ("domain", "domain, quarter, status, title", "TRUE"),
+    "broken_names": ("domain, day", "*", "TRUE"),
     "reaching_days": ("domain, day", "*", "TRUE"),
     "replaced": ("probe_asn, registrable_domain", "*", "TRUE"),
 }

@@ -19,6 +19,7 @@ from analysis.outcomes.block_pages import (
     REPLACEMENT_STEPS,
     add_fingerprints,
 )
+from analysis.outcomes.controls import NAME_STEPS
 from analysis.outcomes.filters import FILTER_STEPS, KNOWN_FILTER_STEPS, add_known_filters
 from analysis.outcomes.macros import create_tables, create_views, remake_tables, words
 from analysis.outcomes.thresholds import Thresholds
@@ -36,6 +37,7 @@ SELECT f.*,
   NOT coalesce(e.is_away, TRUE) AND NOT f.is_same_page AND NOT f.is_https_own AS is_replaced,
   coalesce(f.http_failure IS NULL AND NOT f.is_https_own
     AND (p.is_blockpage OR g.row_id IS NOT NULL), FALSE) AS is_blockpage,
+  b.domain IS NOT NULL AS is_name_broken,
   w.title IS NOT NULL AND coalesce(f.http_first_is_answer, TRUE) AS is_page_of_controls,
   NOT f.has_control AND f.is_address_trusted AND u.domain IS NOT NULL AS is_reached_by_others
 FROM features f
@@ -49,6 +51,7 @@ FROM features f
   LEFT JOIN control_pages w ON w.domain = f.domain AND w.quarter = date_trunc('quarter', f.day)
     AND w.status = f.http_status AND w.title = f.http_title AND f.http_failure IS NULL
   LEFT JOIN reaching_days u ON u.domain = f.domain AND u.day = f.day AND NOT f.has_control
+  LEFT JOIN broken_names b ON b.domain = f.domain AND b.day = f.day AND f.control_is_lost
   LEFT JOIN replaced e ON e.probe_asn = f.probe_asn AND NOT f.is_https
     AND e.registrable_domain = f.registrable_domain AND f.http_failure IS NULL AND e.target =
       CASE WHEN f.http_site <> f.registrable_domain THEN 'http://' || f.http_site
@@ -72,8 +75,8 @@ def add_profiles(
     ``page_profiles``: one row per probe network and page.
     ``profiled``: the rows of ``features`` with what the profiles say of each
     (``is_sinkhole, is_substitution, is_persistent, is_lone, is_public_answer,
-    has_dns_fingerprint, is_local_filter, is_blockpage, is_page_of_controls, is_reached_by_others,
-    is_sent_elsewhere, is_replaced``).
+    has_dns_fingerprint, is_local_filter, is_blockpage, is_name_broken, is_page_of_controls,
+    is_reached_by_others, is_sent_elsewhere, is_replaced``).
     Unless pooled, only what one measurement shows by itself is true of any: an address or a page
     on one of the lists. What comes out as it did with the thresholds ``before``, on ``features``
     of which at most the columns ``changed`` are other than in the same connection's tables, is not
@@ -84,7 +87,8 @@ def add_profiles(
     """
     numbers = vars(thresholds)
     own = LONE_ANSWER_STEPS | KNOWN_FILTER_STEPS | FINGERPRINT_STEPS
-    pooled = ANSWER_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS | CONTROL_PAGE_STEPS
+    pooled = ANSWER_STEPS | NAME_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS
+    pooled |= CONTROL_PAGE_STEPS
     if before:
         views = {
             name for name, view in PAGE_VIEWS.items() if not set(changed).isdisjoint(words(view))

@@ -146,6 +146,14 @@ DNS_RULES: tuple[Rule, ...] = (
         comment="The control cannot resolve the name either.",
     ),
     Rule(
+        rule_id="dns.fails_for_control_too",
+        condition="is_name_broken AND dns_failure IS NOT NULL",
+        outcome="down",
+        set_aside="down",
+        comment="The lookup fails, the control's own breaks too, and so do those of most sessions "
+        "within two days: the name's own servers fail everybody.",
+    ),
+    Rule(
         rule_id="dns.special_in_control",
         condition="dns_special IS NOT NULL AND control_special IS NOT NULL",
         outcome="down",
@@ -262,12 +270,13 @@ DNS_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="dns.lone_address",
-        condition="is_lone AND (http_failure IS NOT NULL OR NOT coalesce(http_first_is_answer, "
-        "TRUE) OR dns_is_own_network)",
+        condition="is_lone AND control_http_ok AND (http_failure IS NOT NULL OR NOT coalesce("
+        "http_first_is_answer, TRUE) OR dns_is_own_network)",
         outcome="blocked",
         mechanism="dns.other",
-        comment="This resolver gives the name one address nearly always; no control ever gets it, "
-        "nobody reached a site there, and most other networks get the control's answer.",
+        comment="This resolver gives the name one address nearly always; no control ever gets it "
+        "or another in its network, nobody reached a site there, most other networks get the "
+        "control's answer, and the control reaches the site.",
     ),
     Rule(
         rule_id="dns.certificate_of_another",
