@@ -145,6 +145,12 @@ def test_a_version_that_fails_elsewhere() -> None:
     assert rates[3:].max() < 0.2
 
 
+def test_a_session_is_not_heard_twice_through_its_version_and_its_site() -> None:
+    """One failure of one session by this version elsewhere: a fifth, and no more for the site's."""
+    elsewhere = Outcome("reset", asn=TWO), Outcome("ok", 6, asn=TWO, first_day=6, software="9")
+    assert rates_of(*MINE, *elsewhere, *USUAL).max() == pytest.approx(0.21, abs=0.02)
+
+
 def test_a_version_that_nobody_else_has() -> None:
     """What a newer version cannot do elsewhere, the older one cannot here; not the other way."""
 

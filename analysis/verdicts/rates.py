@@ -90,8 +90,12 @@ class Lessons:
         known, more = self.counted + _PSEUDO, forged * self.sites
         usual = (self.usual * known + more) / (known + more)
         of_site, of_network = draw(site, usual), draw(network, usual)
+        # What a version's own sessions say of the site must not be said again by the site.
+        own_hits, own = np.nan_to_num(self.hits[version]), np.nan_to_num(self.sessions[version])
+        other_hits = self.hits[site] - own_hits + forged
+        of_others = (other_hits + _PSEUDO * usual) / (self.sessions[site] - own + forged + _PSEUDO)
         return np.stack([
-            of_site, draw(version, of_site), draw(near, of_site), draw(route, usual),
+            of_site, draw(version, of_others), draw(near, of_site), draw(route, usual),
             of_network, draw(session, of_network),
         ])  # fmt: skip
 
