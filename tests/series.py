@@ -30,7 +30,7 @@ def series_of(
     time = DAY_ONE + number * 86_400
     sessions = pd.DataFrame({
         "place": np.arange(len(hits)), "domain": cell, "probe_asn": 64500, "cell": cell,
-        "session": np.arange(len(hits)), "software": 0, "time": time,
+        "session": np.arange(len(hits)), "software": 0, "release": 0, "time": time,
         "day": time.astype("datetime64[D]").astype("datetime64[s]"),
         "class": np.where(hits, BLOCKED, OK),
         "kind": np.where(hits, KINDS.index(kind), -1), "is_dns": kind.startswith("dns"),

@@ -629,9 +629,13 @@ def test_a_networks_own_private_answer_beside_users_filters_that_give_the_same()
     assert verdict(found, domain="n9.example")["state"] not in LISTED
 
 
-def test_a_version_that_most_run_on_one_network_and_that_fails_alone() -> None:
-    """Each site has two sessions of another version, too few to tell; all of them together do. A
-    site where the other version fails as well is blocked all the same."""
+@pytest.mark.parametrize(
+    "probes", [["android 3.18.9"], ["android 3.18.9", "ios 3.18.9"], ["cli 3.18.9", "cli 3.17.2"]]
+)
+def test_a_version_that_most_run_on_one_network_and_that_fails_alone(probes: list[str]) -> None:
+    """On whatever platform, and the older one as well. Each site has two sessions of another
+    version, too few to tell; all of them together do. A site where the other version fails as well
+    is blocked all the same."""
     rows = [row for n in range(12) for row in everywhere("O" * 11, f"usual-{n}.example")]
     for name in ("one", "two", "three", "four", "five", "six", "blocked"):
         for row, letter in zip(_site(name, "RRORRRRORRR"), "RRORRRRORRR", strict=True):
@@ -639,7 +643,9 @@ def test_a_version_that_most_run_on_one_network_and_that_fails_alone() -> None:
             if letter == "O" and name == "blocked":
                 row = {**_site(name, "R")[0], "report_id": row["report_id"],
                        "measurement_start_time": row["measurement_start_time"]}  # fmt: skip
-            rows.append({**row, **({"software_version": "3.18.9"} if letter == "R" else new)})
+            names = ("software_name", "software_version")
+            old = dict(zip(names, probes[len(rows) % len(probes)].split(), strict=True))
+            rows.append({**row, **(old if letter == "R" else new)})
     found = judge(rows)
     states = {name: verdict(found, domain=f"{name}.example")["state"]
               for name in ("one", "four", "blocked")}  # fmt: skip

@@ -208,10 +208,10 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     Compared are the sessions from the version's first failure to its last: while a site is blocked,
     every version fails. What a resolver answers does not depend on the probe.
     """
-    which, software, place = series.series, series.column("software"), np.arange(len(series.row))
-    hits = pd.DataFrame({"series": which, "software": software, "place": place})[series.is_hit]
-    span = hits.groupby(["series", "software"])["place"].agg(["min", "max", "size"])
-    keys = pd.MultiIndex.from_arrays([which, software])
+    which, release, place = series.series, series.column("release"), np.arange(len(series.row))
+    hits = pd.DataFrame({"series": which, "release": release, "place": place})[series.is_hit]
+    span = hits.groupby(["series", "release"])["place"].agg(["min", "max", "size"])
+    keys = pd.MultiIndex.from_arrays([which, release])
     mine = span.reindex(keys)
     is_within = (place >= mine["min"].to_numpy()) & (place <= mine["max"].to_numpy())
     own = pd.Series(is_within, keys).groupby(level=[0, 1]).sum().reindex(span.index)
@@ -226,29 +226,30 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
 
 
 def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
-    """By stretch: whether it is one version of the probe that fails, where others do not.
+    """By stretch: whether one version of the probe fails, or it and the older, where others do not.
 
     Asked of the site itself, and of all stretches of one kind on one network together, since few
     sessions of other versions fall into each; and no stretch in which the others mostly fail too is
     the version's.
     """
     sessions, row = evidence.series.sessions, elements["row"].to_numpy()
-    software, stretch = sessions["software"].to_numpy()[row], elements["stretch"].to_numpy()
+    release, stretch = sessions["release"].to_numpy()[row], elements["stretch"].to_numpy()
     is_hit = elements["is_hit"].to_numpy()
     kind = evidence.stretches["kind"].reindex(stretch).to_numpy(np.int64)
     place = sessions["network"].to_numpy(np.int64)[row] * (FAILING + 1) + kind
-    in_place, others_in_place = _count_versions(place, software, is_hit)
+    in_place, others_in_place = _count_versions(place, release, is_hit)
     is_alone = _fails_alone(
         in_place["hits"], in_place["sessions"], others_in_place["hits"], others_in_place["sessions"]
     )
-    own, others = _count_versions(stretch, software, is_hit)
+    own, others = _count_versions(stretch, release, is_hit)
     is_own = (2 * own["hits"] > own["sessions"]) & (2 * others["hits"] <= others["sessions"])
-    of_stretch, version = (own.index.get_level_values(level) for level in (0, 1))
+    with_older, of_stretch, version = (own.index.get_level_values(level) for level in (0, 1, 2))
     of_place = pd.Series(place, stretch).groupby(level=0).first().reindex(of_stretch)
-    keys = pd.MultiIndex.from_arrays([of_place.to_numpy(), version])
-    is_of_place = (is_own & is_alone.reindex(keys).to_numpy(bool)).groupby(level=0).any()
-    of_site = pd.Series(evidence.follows_version[elements["place"]] & is_hit, stretch)
-    return is_of_place | (2 * of_site.groupby(level=0).sum() > own["hits"].groupby(level=0).sum())
+    keys = pd.MultiIndex.from_arrays([with_older, of_place.to_numpy(), version])
+    is_of_place = (is_own & is_alone.reindex(keys).to_numpy(bool)).groupby(level="group").any()
+    of_site = evidence.follows_version[elements["place"]] & is_hit
+    hits = pd.DataFrame({"all": is_hit, "site": of_site}).groupby(stretch).sum()
+    return is_of_place | (2 * hits["site"] > hits["all"])
 
 
 def _fails_alone(
@@ -260,12 +261,19 @@ def _fails_alone(
 
 
 def _count_versions(
-    group: NDArray[np.int64], software: NDArray[np.generic], is_hit: NDArray[np.bool_]
+    group: NDArray[np.int64], release: NDArray[np.generic], is_hit: NDArray[np.bool_]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """By group and version: the ``hits`` and ``sessions`` of its own, and those of the others."""
-    frame = pd.DataFrame({"group": group, "software": software, "hits": is_hit, "sessions": 1})
-    own = frame.groupby(["group", "software"])[["hits", "sessions"]].sum()
-    return own, own.groupby(level="group").transform("sum") - own
+    """The ``hits`` and ``sessions`` of versions, and those of the others.
+
+    By group and version, alone and together with the older ones (``with_older``): what a version
+    does not know yet, the older do not know either, and two of them must not hide each other.
+    """
+    frame = pd.DataFrame({"group": group, "release": release, "hits": is_hit, "sessions": 1})
+    alone = frame.groupby(["group", "release"])[["hits", "sessions"]].sum()
+    by_group = alone.groupby(level="group")
+    own = pd.concat({False: alone, True: by_group.cumsum()}, names=["with_older"])
+    total = by_group.transform("sum")
+    return own, pd.concat({False: total, True: total}, names=["with_older"]) - own
 
 
 def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataFrame:
