@@ -9,16 +9,11 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from analysis.verdicts.schedules import (
-    count_times,
-    find_schedule,
-    find_schedules,
-    fit_schedule,
-    search_price,
-)
+from analysis.verdicts.hours import Asked, count_times, search_price
+from analysis.verdicts.schedules import find_schedule, fit_schedule
+from analysis.verdicts.site_schedules import find_schedules
 
 MONDAY = np.datetime64("2024-01-01T00:00:00", "s")
-Series = tuple[NDArray[np.datetime64], NDArray[np.bool_], NDArray[np.float64]]
 
 
 def _times(rng: np.random.Generator, per_day: int, day_count: int = 63) -> NDArray[np.datetime64]:
@@ -40,11 +35,11 @@ def _hour(times: NDArray[np.datetime64]) -> NDArray[np.int64]:
 
 def _draw(
     rng: np.random.Generator, times: NDArray[np.datetime64], shares: NDArray[np.float64]
-) -> Series:
-    return times, rng.random(len(times)) < shares, np.full(len(times), 0.03)
+) -> Asked:
+    return Asked(times, rng.random(len(times)) < shares, np.full(len(times), 0.03))
 
 
-def _block_by_hours(seed: int, weekdays: set[int], hours: set[int], per_day: int = 10) -> Series:
+def _block_by_hours(seed: int, weekdays: set[int], hours: set[int], per_day: int = 10) -> Asked:
     """Blocked from the third to the sixth of nine weeks at these hours."""
     rng = np.random.default_rng(seed)
     times = _times(rng, per_day)
@@ -66,36 +61,35 @@ def _block_by_hours(seed: int, weekdays: set[int], hours: set[int], per_day: int
 def test_hours_are_found(weekdays: set[int], hours: set[int], text: str) -> None:
     """A run may pass Sunday, a window midnight; the days are those of the block."""
     series = _block_by_hours(1, weekdays, hours, per_day=20)
-    schedule = find_schedule(*series)
+    schedule = find_schedule(series)
     assert schedule is not None
     assert str(schedule) == text
     assert MONDAY + 14 * 86_400 <= schedule.first_day <= schedule.last_day < MONDAY + 42 * 86_400
-    is_inside = schedule.is_inside(series[0])
-    assert series[1][is_inside].mean() > 0.9
-    assert series[1][~is_inside].mean() < 0.1
+    is_inside = schedule.is_inside(series.times)
+    assert series.is_hit[is_inside].mean() > 0.9
+    assert series.is_hit[~is_inside].mean() < 0.1
 
 
-def _stretches(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Series:
+def _stretches(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Asked:
     week = (times - MONDAY).astype(np.int64) // (7 * 86_400)
     is_blocked = (week > 1) & (week < 5) | (week == 7)
     return _draw(rng, times, np.where(is_blocked, rng.choice([0.3, 0.6, 0.95]), 0.03))
 
 
-def _closed_weekdays(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Series:
+def _closed_weekdays(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Asked:
     return _draw(rng, times, np.where(_weekday(times) < 5, 0.9, 0.03))
 
 
-def _overload(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Series:
+def _overload(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Asked:
     return _draw(rng, times, np.full(len(times), rng.choice([0.1, 0.3, 0.5])))
 
 
-def _busy_evenings(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Series:
+def _busy_evenings(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Asked:
     shares = np.where((_hour(times) > 13) & (_hour(times) < 19), 0.5, 0.02)
-    times, is_hit, _ = _draw(rng, times, shares)
-    return times, is_hit, shares
+    return replace(_draw(rng, times, shares), rates=shares)
 
 
-def _tests_in_class(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Series:
+def _tests_in_class(rng: np.random.Generator, times: NDArray[np.datetime64]) -> Asked:
     times = times[np.isin(_hour(times), [4, 5, 6, 7]) & (_weekday(times) < 5)]
     return _stretches(rng, times)
 
@@ -104,12 +98,12 @@ def _tests_in_class(rng: np.random.Generator, times: NDArray[np.datetime64]) -> 
     "draw", [_stretches, _closed_weekdays, _overload, _busy_evenings, _tests_in_class]
 )
 def test_no_hours_are_made_up(
-    draw: Callable[[np.random.Generator, NDArray[np.datetime64]], Series],
+    draw: Callable[[np.random.Generator, NDArray[np.datetime64]], Asked],
 ) -> None:
     """Not of whole days, nor of shares, nor where failing is usual or open tests are missing."""
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        assert find_schedule(*draw(rng, _times(rng, 1 + 4 * (seed % 4)))) is None
+        assert find_schedule(draw(rng, _times(rng, 1 + 4 * (seed % 4)))) is None
 
 
 def test_hours_of_one_network_are_tried_on_the_others() -> None:
@@ -118,12 +112,12 @@ def test_hours_of_one_network_are_tried_on_the_others() -> None:
     clear, thin = _block_by_hours(1, *exams, per_day=20), _block_by_hours(3, *exams, per_day=2)
     rng = np.random.default_rng(3)
     open_all_day = _draw(rng, _times(rng, 20), np.full(20 * 63, 0.03))
-    assert find_schedule(*thin) is None
+    assert find_schedule(thin) is None
     found = find_schedules({1: thin, 2: clear, 3: open_all_day})
     assert {asn: str(one) for asn, one in found.items()} == dict.fromkeys(
         (1, 2), "Mon-Fri 04:00-08:00, 10:00-14:00"
     )
-    assert fit_schedule(replace(found[2], windows=((15, 19),)), *thin) is None
+    assert fit_schedule(replace(found[2], windows=((15, 19),)), thin) is None
     assert not any(one.is_confirmed for one in found.values())
     both = find_schedules({1: clear, 2: _block_by_hours(2, *exams, per_day=20), 3: thin})
     assert {asn: one.is_confirmed for asn, one in both.items()} == {1: True, 2: True, 3: False}
@@ -134,7 +128,7 @@ def test_hours_are_found_where_no_day_shows_both() -> None:
     times = MONDAY + (np.arange(90) * 2 * 86_400) + np.arange(90) % 4 * 6 * 3_600
     is_hit = _hour(times) == 18
     rates = np.full(len(times), 0.02)
-    assert str(find_schedule(times, is_hit, rates)) == "Mon-Sun 18:00-19:00"
+    assert str(find_schedule(Asked(times, is_hit, rates))) == "Mon-Sun 18:00-19:00"
     assert count_times(is_hit) == is_hit.sum()
     assert count_times(np.arange(90) < 45) == 1, "a block that was lifted"
 
@@ -143,7 +137,7 @@ def test_what_is_blocked_every_other_week_has_no_hours() -> None:
     """Tested in the evening while it was blocked and in the morning otherwise: weeks explain it."""
     is_hit = np.arange(42) // 7 % 2 == 0
     times = MONDAY + np.arange(42) * 86_400 + np.where(is_hit, 20, 8) * 3_600
-    assert find_schedule(times, is_hit, np.full(42, 0.02)) is None
+    assert find_schedule(Asked(times, is_hit, np.full(42, 0.02))) is None
 
 
 def test_the_search_has_its_price() -> None:
@@ -164,7 +158,7 @@ def test_kenyas_exam_hours_are_found(shared_data: Path) -> None:
     is_hit = rows["web_http_failure"].eq("generic_timeout_error") | rows["web_tls_failure"].notna()
     rows = rows.assign(start=rows["start"].dt.tz_localize(None), is_hit=is_hit, rate=0.02)
     networks = {
-        int(asn): (
+        int(asn): Asked(
             cell["start"].to_numpy("datetime64[s]"), cell["is_hit"].to_numpy(),
             cell["rate"].to_numpy(),
         )
@@ -174,4 +168,4 @@ def test_kenyas_exam_hours_are_found(shared_data: Path) -> None:
     assert {asn: str(one) for asn, one in found.items()} == dict.fromkeys(
         (33771, 36926, 37061), "Mon-Fri 04:00-08:00, 10:00-14:00"
     )
-    assert find_schedule(*networks[12455]) is None, "blocked without pause"
+    assert find_schedule(networks[12455]) is None, "blocked without pause"

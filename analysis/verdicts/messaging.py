@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts.expectation import Expectation, find_all_schedules, learn_expectation
+from analysis.verdicts.expectation import Expectation, learn_expectation
 from analysis.verdicts.rates import LEAST, MOST, TERMS
 from analysis.verdicts.series import Series
 from analysis.verdicts.sessions import KINDS, add_sessions
+from analysis.verdicts.site_schedules import find_all_schedules
 from analysis.verdicts.verdicts import Judgement, judge_cells
 
 Floats = NDArray[np.float64]
@@ -156,7 +157,8 @@ def weigh_elsewhere(
     rates = np.full(len(series.row), LEAST)
     probe = np.zeros(count) if is_probe_sound else terms[4:].max(axis=0)
     rates[:count] = (1 - (1 - site) * (1 - probe)).clip(LEAST, MOST)
-    return replace(expected, rates=rates, schedules=find_all_schedules(series, rates))
+    (schedules,) = find_all_schedules(series, rates)
+    return replace(expected, rates=rates, schedules=schedules)
 
 
 def _domain_names(connection: duckdb.DuckDBPyConnection) -> NDArray[np.object_]:

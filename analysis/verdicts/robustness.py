@@ -22,7 +22,7 @@ from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import Inside
 from analysis.verdicts.expectation import find_all_candidates
 from analysis.verdicts.rates import Lessons, learn, raise_by_own
-from analysis.verdicts.series import CANDIDATE_GAIN, MARK, Series
+from analysis.verdicts.series import MARK, Series
 from analysis.verdicts.states import Z_95
 from analysis.vocabulary import LISTED
 
@@ -45,25 +45,20 @@ def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
     """
     of_kinds = evidence.series.of_kinds()
     to_chance = np.full(len(evidence.series.kind), MOST + 1)
+    # Each forged success takes one from the sum that makes a stretch a candidate; where that is too
+    # little then, all its failures teach.
+    found = find_all_candidates(of_kinds, *_CANDIDATES_AT)
+    candidates = dict(zip(_CANDIDATES_AT, found, strict=True))
     for count in range(MOST, 0, -1):
-        if count in _CANDIDATES_AT:
-            lessons = _learn(evidence, of_kinds, count)
+        if count in candidates:
+            expected = evidence.expected
+            lessons = learn(expected.facts, of_kinds, candidates[count], expected.lessons)
         weights = _weigh(evidence, of_kinds, lessons, count)
         line = chance.find_line(
             weights[of_kinds.is_weighed], evidence.expected.tested_count, thresholds.chance_share
         )
         to_chance[: len(weights)][weights < line + np.log(2)] = count
     return pd.Series(to_chance, name="to_chance")
-
-
-def _learn(evidence: Evidence, of_kinds: Series, count: int) -> Lessons:
-    """What would teach after so many forged successes.
-
-    Each takes one from the sum that makes a stretch a candidate; where that is too little then,
-    all its failures teach.
-    """
-    candidates = find_all_candidates(of_kinds, CANDIDATE_GAIN + count)
-    return learn(evidence.expected.facts, of_kinds, candidates, evidence.expected.lessons)
 
 
 def _weigh(

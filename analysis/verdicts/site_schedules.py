@@ -1,0 +1,123 @@
+"""The hours at which a site fails on its networks: what one network shows, others confirm."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.verdicts.hours import LEAST_TIMES, Asked, search_price
+from analysis.verdicts.schedules import MARGIN, Schedule, find_schedule, fit_schedule
+from analysis.verdicts.series import FAILING, Series
+
+
+def find_schedules(networks: Mapping[int, Asked], margin: float = MARGIN) -> dict[int, Schedule]:
+    """Find the hours at which one site fails in one kind on its networks, where there are any.
+
+    Networks told to block by one order do so at the same hours: those of the clearest schedule
+    are tried on all the others, and kept where they explain no less than the network's own. Hours
+    that were only tried have to be as clear as those that were sought, or a network that fails now
+    and then would keep its neighbours' hours.
+
+    Args:
+        networks: for each network its sessions.
+        margin: as ``find_schedule`` says.
+    """
+    alone = {asn: own for asn, one in networks.items() if (own := find_schedule(one, margin))}
+    if not alone:
+        return {}
+    named = Counter(one.hours for one in alone.values())
+    found = {asn: replace(one, is_confirmed=named[one.hours] > 1) for asn, one in alone.items()}
+    clearest = max(found.values(), key=lambda one: one.log_ratio)
+    for asn, one in networks.items():
+        own, shared = found.get(asn), fit_schedule(clearest, one, margin)
+        if shared and (own is None or shared.log_ratio >= own.log_ratio - search_price()):
+            is_confirmed = own is not None and own.hours == shared.hours and own.is_confirmed
+            found[asn] = replace(shared, is_confirmed=is_confirmed)
+    return found
+
+
+@dataclass(frozen=True)
+class _Site:
+    """The series of one site, by their numbers.
+
+    Attributes:
+        asked: their sessions.
+        kinds, networks: what fails in each, and where.
+    """
+
+    asked: dict[int, Asked]
+    kinds: dict[int, int]
+    networks: dict[int, int]
+    _together: dict[int | None, Asked] = field(default_factory=dict)
+
+    def find_schedules(self, margin: float) -> dict[int, Schedule]:
+        """The schedules of its series, where there are any."""
+        found: dict[int, Schedule] = {}
+        for kind in sorted(set(self.kinds.values())):
+            members = {n: one for n, one in self.asked.items() if self.kinds[n] == kind}
+            found |= find_schedules(members, margin)
+        return found | self._fit_others(found, margin)
+
+    def _fit_others(self, found: Mapping[int, Schedule], margin: float) -> dict[int, Schedule]:
+        """The schedules of series that have none by themselves or among their kind.
+
+        One order is carried out in many ways, and each network may be tested too seldom to name
+        the hours: they are sought in all sessions of the site together. A network for which the
+        others name them need not pay for the search.
+        """
+        without = [n for n in self.asked if n not in found and self.asked[n].may_hold(margin)]
+        pooled = self._find_together(None, margin) if without else None
+        clearest = max(
+            [*found.values(), *filter(None, [pooled])], key=lambda one: one.log_ratio, default=None
+        )
+        fitted: dict[int, Schedule] = {}
+        for number in without if clearest else ():
+            for hours in (self._find_together(self.networks[number], margin), clearest):
+                if hours and (one := fit_schedule(hours, self.asked[number], margin)):
+                    fitted[number] = replace(one, is_confirmed=hours is not clearest)
+                    break
+        return fitted
+
+    def _find_together(self, but: int | None, margin: float) -> Schedule | None:
+        """The hours that all series name together, but those of one network."""
+        if but not in self._together:
+            others = [one for n, one in self.asked.items() if self.networks[n] != but]
+            if not others:
+                return None
+            self._together[but] = Asked.together(others)
+        return find_schedule(self._together[but], margin)
+
+
+def find_all_schedules(
+    series: Series, rates: NDArray[np.float64], margins: Sequence[float] = (MARGIN,)
+) -> list[dict[int, Schedule]]:
+    """For each margin, the schedules of each site and kind, on the networks that have one."""
+    numbers = np.flatnonzero((series.kind < FAILING) & _may_have_hours(series))
+    first = series.sessions.iloc[series.first_rows()]
+    domain, networks = first["domain"].to_numpy(np.int64), first["network"].to_numpy(np.int64)
+    time = series.column("time").astype("datetime64[s]")
+    found: list[dict[int, Schedule]] = [{} for _ in margins]
+    for of_site in _split_by(numbers, domain):
+        site = _Site({}, {}, {})
+        for number in of_site.tolist():
+            at = slice(*series.starts[number : number + 2])
+            site.asked[number] = Asked(time[at], series.is_hit[at], rates[at])
+            site.kinds[number], site.networks[number] = series.kind[number], networks[number]
+        for schedules, margin in zip(found, margins, strict=True):
+            schedules.update(site.find_schedules(margin))
+    return found
+
+
+def _split_by(numbers: NDArray[np.int64], domain: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The series of each site."""
+    order = numbers[np.argsort(domain[numbers], kind="stable")]
+    return np.split(order, np.flatnonzero(np.diff(domain[order])) + 1) if len(order) else []
+
+
+def _may_have_hours(series: Series) -> NDArray[np.bool_]:
+    """The series that fail several times, open in between."""
+    begins = series.is_hit.copy()
+    begins[1:] &= ~series.is_hit[:-1] | (series.series[1:] != series.series[:-1])
+    return np.bincount(series.series, begins, len(series.kind)) >= LEAST_TIMES
