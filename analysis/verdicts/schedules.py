@@ -44,7 +44,7 @@ class Schedule:
         first_day: of the sessions inside that it was found on.
         last_day: inclusive.
         log_ratio: ln of the likelihood ratio of the sessions inside.
-        is_confirmed: whether two networks name the same hours, each by itself.
+        is_confirmed: whether other networks name the same hours by themselves.
     """
 
     first_weekday: int

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,6 @@ class _Site:
     asked: dict[int, Asked]
     kinds: dict[int, int]
     networks: dict[int, int]
-    _together: dict[int | None, Asked] = field(default_factory=dict)
 
     def find_schedules(self, margin: float) -> dict[int, Schedule]:
         """The schedules of its series, where there are any."""
@@ -68,26 +67,26 @@ class _Site:
         others name them need not pay for the search.
         """
         without = [n for n in self.asked if n not in found and self.asked[n].may_hold(margin)]
-        pooled = self._find_together(None, margin) if without else None
-        clearest = max(
-            [*found.values(), *filter(None, [pooled])], key=lambda one: one.log_ratio, default=None
-        )
+        if not without:
+            return {}
+        pooled = find_schedule(Asked.together(self.asked.values()), margin)
+        named = [one for one in (pooled, *found.values()) if one]
         fitted: dict[int, Schedule] = {}
-        for number in without if clearest else ():
-            for hours in (self._find_together(self.networks[number], margin), clearest):
-                if hours and (one := fit_schedule(hours, self.asked[number], margin)):
-                    fitted[number] = replace(one, is_confirmed=hours is not clearest)
+        for number in without if named else ():
+            clearest = max(named, key=lambda one: one.log_ratio)
+            for hours in dict.fromkeys((pooled or clearest, clearest)):
+                if one := fit_schedule(hours, self.asked[number], margin):
+                    is_confirmed = self._do_others_name(hours, self.networks[number], margin)
+                    fitted[number] = replace(one, is_confirmed=is_confirmed)
                     break
         return fitted
 
-    def _find_together(self, but: int | None, margin: float) -> Schedule | None:
-        """The hours that all series name together, but those of one network."""
-        if but not in self._together:
-            others = [one for n, one in self.asked.items() if self.networks[n] != but]
-            if not others:
-                return None
-            self._together[but] = Asked.together(others)
-        return find_schedule(self._together[but], margin)
+    def _do_others_name(self, hours: Schedule, network: int, margin: float) -> bool:
+        """Whether the sessions of the other networks are enough to find these hours among all."""
+        others = [one for n, one in self.asked.items() if self.networks[n] != network]
+        if not others:
+            return False
+        return fit_schedule(hours, Asked.together(others), margin + search_price()) is not None
 
 
 def find_all_schedules(
