@@ -37,6 +37,7 @@ class Evidence:
         expected: what it was weighed against.
         rates: of each session of the series, with what fails in the cell by itself.
         log_evidence: the logarithm of each series' e-value.
+        of_hours: what a schedule adds to that, by number of the series.
         by_day: what each tested day of each series weighs, see ``chance.weigh_evidence``.
         line: the logarithm of the e-value from which on a series is listed.
         stretches: one row a stretch: ``series, kind, cell``, and the places ``first, last`` of its
@@ -50,6 +51,7 @@ class Evidence:
     expected: Expectation
     rates: NDArray[np.float64]
     log_evidence: NDArray[np.float64]
+    of_hours: Mapping[int, float]
     by_day: NDArray[np.float64]
     line: float
     stretches: pd.DataFrame
@@ -100,8 +102,11 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
     log_evidence = np.full(len(series.kind), -np.inf)
     weights, by_day = chance.weigh_evidence(of_kinds, rates[: len(of_kinds.row)])
     log_evidence[: len(weights)] = weights
-    for number, schedule in schedules.items():
-        log_evidence[number] = max(log_evidence[number], _weigh_schedule(series, number, schedule))
+    of_hours = {
+        number: max(0.0, _weigh_schedule(series, number, schedule) - log_evidence[number])
+        for number, schedule in schedules.items()
+    }
+    log_evidence[list(of_hours)] += list(of_hours.values())
     line = chance.find_line(
         log_evidence[series.is_weighed], expected.tested_count, thresholds.chance_share
     )
@@ -113,8 +118,9 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
     follows_version = np.zeros(len(series.row), bool)
     follows_version[: len(follows)] = follows & ~has_hours
     return Evidence(
-        expected, rates, log_evidence, by_day, line, stretches, defects, follows_version, is_inside
-    )
+        expected, rates, log_evidence, of_hours, by_day, line, stretches, defects, follows_version,
+        is_inside,
+    )  # fmt: skip
 
 
 def _find_stretches(

@@ -1,6 +1,6 @@
 """What each session would do if nobody blocked, and the hours at which a series holds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -21,7 +21,37 @@ from analysis.verdicts.series import (
     find_series,
 )
 from analysis.verdicts.sessions import KINDS
-from analysis.verdicts.site_schedules import find_all_schedules
+from analysis.verdicts.site_schedules import SiteSeries, find_all_schedules, split_by_site
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What may be a block, in a stretch or at certain hours, teaches nothing about chance.
+
+    Neither needs a rate: for hours as for stretches a failure counts as much as a session that
+    reaches the site counts against it.
+
+    Attributes:
+        series: those of kinds of failure.
+        sites: the same, by site.
+    """
+
+    series: Series
+    sites: Sequence[SiteSeries]
+
+    @classmethod
+    def of(cls, series: Series) -> "Candidates":
+        return cls(series, split_by_site(series, np.full(len(series.row), 1 - BLOCKED_SHARE)))
+
+    def find(self, forged: int = 0) -> NDArray[np.bool_]:
+        """Which sessions are such, with so many forged successes in each series."""
+        candidates = find_candidates(self.series, CANDIDATE_GAIN + forged)
+        margin = forged * log(BLOCKED_SHARE / (1 - BLOCKED_SHARE))
+        time = self.series.column("time").astype("datetime64[s]")
+        for number, schedule in find_all_schedules(self.sites, margin).items():
+            at = slice(*self.series.starts[number : number + 2])
+            candidates[at] |= schedule.is_inside(time[at])
+        return candidates
 
 
 @dataclass(frozen=True)
@@ -31,7 +61,7 @@ class Expectation:
     Attributes:
         series: see there.
         rates: how often each of its sessions would fail if nobody blocked, as learnt from others.
-        facts, lessons: what the rates are learnt from.
+        facts, candidates, lessons: what the rates are learnt from.
         schedules: the hours of the week at which a series holds, by its number.
         tested_count: how many series could be listed, whether or not anything failed.
     """
@@ -39,6 +69,7 @@ class Expectation:
     series: Series
     rates: NDArray[np.float64]
     facts: Facts
+    candidates: Candidates
     lessons: Lessons
     schedules: Mapping[int, Schedule]
     tested_count: int
@@ -61,36 +92,11 @@ def learn_expectation(
     series = find_series(sessions, floor_sessions)
     of_kinds = series.of_kinds()
     facts = gather_facts(sessions, of_kinds, floor_sessions)
-    (candidates,) = find_all_candidates(of_kinds)
-    lessons = learn(facts, of_kinds, candidates)
+    candidates = Candidates.of(of_kinds)
+    lessons = learn(facts, of_kinds, candidates.find())
     rates = np.full(len(series.row), LEAST)
     rates[: len(of_kinds.row)] = lessons.rates()
     cell_count = int(np.count_nonzero(sessions.find_tested(floor_sessions)))
     tested_count = cell_count * (len(KINDS) - 1)
-    (schedules,) = find_all_schedules(series, rates)
-    return Expectation(series, rates, facts, lessons, schedules, tested_count)
-
-
-def find_all_candidates(series: Series, *forged: int) -> list[NDArray[np.bool_]]:
-    """Which sessions may be a block, in a stretch or at certain hours: these teach nothing.
-
-    Neither needs a rate: for hours as for stretches a failure counts as much as a session that
-    reaches the site counts against it.
-
-    Args:
-        series: those of kinds of failure.
-        forged: for how many forged successes in each series it is asked; by default for none.
-    """
-    forged = forged or (0,)
-    even = np.full(len(series.row), 1 - BLOCKED_SHARE)
-    margins = [count * log(BLOCKED_SHARE / (1 - BLOCKED_SHARE)) for count in forged]
-    time = series.column("time").astype("datetime64[s]")
-    found = []
-    schedules = find_all_schedules(series, even, margins)
-    for count, of_count in zip(forged, schedules, strict=True):
-        candidates = find_candidates(series, CANDIDATE_GAIN + count)
-        for number, schedule in of_count.items():
-            at = slice(*series.starts[number : number + 2])
-            candidates[at] |= schedule.is_inside(time[at])
-        found.append(candidates)
-    return found
+    schedules = find_all_schedules(split_by_site(series, rates))
+    return Expectation(series, rates, facts, candidates, lessons, schedules, tested_count)

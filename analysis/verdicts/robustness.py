@@ -20,7 +20,6 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import Inside
-from analysis.verdicts.expectation import find_all_candidates
 from analysis.verdicts.rates import Lessons, learn, raise_by_own
 from analysis.verdicts.series import MARK, Series
 from analysis.verdicts.states import Z_95
@@ -45,17 +44,16 @@ def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
     """
     of_kinds = evidence.series.of_kinds()
     to_chance = np.full(len(evidence.series.kind), MOST + 1)
-    # Each forged success takes one from the sum that makes a stretch a candidate; where that is too
-    # little then, all its failures teach.
-    found = find_all_candidates(of_kinds, *_CANDIDATES_AT)
-    candidates = dict(zip(_CANDIDATES_AT, found, strict=True))
+    expected = evidence.expected
     for count in range(MOST, 0, -1):
-        if count in candidates:
-            expected = evidence.expected
-            lessons = learn(expected.facts, of_kinds, candidates[count], expected.lessons)
+        if count in _CANDIDATES_AT:
+            # Each forged success takes one from the sum that makes a stretch a candidate; where
+            # that is too little then, all its failures teach.
+            candidates = expected.candidates.find(count)
+            lessons = learn(expected.facts, of_kinds, candidates, expected.lessons)
         weights = _weigh(evidence, of_kinds, lessons, count)
         line = chance.find_line(
-            weights[of_kinds.is_weighed], evidence.expected.tested_count, thresholds.chance_share
+            weights[of_kinds.is_weighed], expected.tested_count, thresholds.chance_share
         )
         to_chance[: len(weights)][weights < line + np.log(2)] = count
     return pd.Series(to_chance, name="to_chance")
@@ -65,14 +63,10 @@ def _weigh(
     evidence: Evidence, of_kinds: Series, lessons: Lessons, count: int
 ) -> NDArray[np.float64]:
     """The least evidence of each series with so many forged reports."""
-    sessions = len(of_kinds.row)
-    is_inside = evidence.is_inside[:sessions]
+    is_inside = evidence.is_inside[: len(of_kinds.row)]
     rates = raise_by_own(of_kinds, lessons.rates(count), is_inside, count)
     weights, _ = chance.weigh_evidence(of_kinds, rates)
-    if evidence.schedules:
-        scheduled = list(evidence.schedules)
-        plain, _ = chance.weigh_evidence(of_kinds, evidence.rates[:sessions])
-        weights[scheduled] += evidence.log_evidence[scheduled] - plain[scheduled]
+    weights[list(evidence.of_hours)] += list(evidence.of_hours.values())
     weights -= count * _STEP
     return weights
 

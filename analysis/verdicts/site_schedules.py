@@ -1,8 +1,9 @@
 """The hours at which a site fails on its networks: what one network shows, others confirm."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,17 +40,23 @@ def find_schedules(networks: Mapping[int, Asked], margin: float = MARGIN) -> dic
 
 
 @dataclass(frozen=True)
-class _Site:
-    """The series of one site, by their numbers.
+class SiteSeries:
+    """The series of one site that fail several times, by their numbers.
+
+    What has been searched once is not searched again for another margin.
 
     Attributes:
         asked: their sessions.
         kinds, networks: what fails in each, and where.
     """
 
-    asked: dict[int, Asked]
-    kinds: dict[int, int]
-    networks: dict[int, int]
+    asked: dict[int, Asked] = field(default_factory=dict)
+    kinds: dict[int, int] = field(default_factory=dict)
+    networks: dict[int, int] = field(default_factory=dict)
+
+    @cached_property
+    def pooled(self) -> Asked:
+        return Asked.together(self.asked.values())
 
     def find_schedules(self, margin: float) -> dict[int, Schedule]:
         """The schedules of its series, where there are any."""
@@ -69,7 +76,7 @@ class _Site:
         without = [n for n in self.asked if n not in found and self.asked[n].may_hold(margin)]
         if not without:
             return {}
-        pooled = find_schedule(Asked.together(self.asked.values()), margin)
+        pooled = find_schedule(self.pooled, margin)
         named = [one for one in (pooled, *found.values()) if one]
         fitted: dict[int, Schedule] = {}
         for number in without if named else ():
@@ -89,30 +96,26 @@ class _Site:
         return fit_schedule(hours, Asked.together(others), margin + search_price()) is not None
 
 
-def find_all_schedules(
-    series: Series, rates: NDArray[np.float64], margins: Sequence[float] = (MARGIN,)
-) -> list[dict[int, Schedule]]:
-    """For each margin, the schedules of each site and kind, on the networks that have one."""
+def find_all_schedules(sites: Iterable[SiteSeries], margin: float = MARGIN) -> dict[int, Schedule]:
+    """The schedules of each site and kind, on the networks that have one."""
+    found: dict[int, Schedule] = {}
+    for site in sites:
+        found |= site.find_schedules(margin)
+    return found
+
+
+def split_by_site(series: Series, rates: NDArray[np.float64]) -> list[SiteSeries]:
+    """The series that may have hours, by site; ``rates`` is what each session is weighed by."""
     numbers = np.flatnonzero((series.kind < FAILING) & _may_have_hours(series))
     first = series.sessions.iloc[series.first_rows()]
     domain, networks = first["domain"].to_numpy(np.int64), first["network"].to_numpy(np.int64)
     time = series.column("time").astype("datetime64[s]")
-    found: list[dict[int, Schedule]] = [{} for _ in margins]
-    for of_site in _split_by(numbers, domain):
-        site = _Site({}, {}, {})
-        for number in of_site.tolist():
-            at = slice(*series.starts[number : number + 2])
-            site.asked[number] = Asked(time[at], series.is_hit[at], rates[at])
-            site.kinds[number], site.networks[number] = series.kind[number], networks[number]
-        for schedules, margin in zip(found, margins, strict=True):
-            schedules.update(site.find_schedules(margin))
-    return found
-
-
-def _split_by(numbers: NDArray[np.int64], domain: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The series of each site."""
-    order = numbers[np.argsort(domain[numbers], kind="stable")]
-    return np.split(order, np.flatnonzero(np.diff(domain[order])) + 1) if len(order) else []
+    sites: defaultdict[int, SiteSeries] = defaultdict(SiteSeries)
+    for number in numbers.tolist():
+        at, site = slice(*series.starts[number : number + 2]), sites[domain[number]]
+        site.asked[number] = Asked(time[at], series.is_hit[at], rates[at])
+        site.kinds[number], site.networks[number] = series.kind[number], networks[number]
+    return list(sites.values())
 
 
 def _may_have_hours(series: Series) -> NDArray[np.bool_]:
