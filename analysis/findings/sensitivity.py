@@ -24,10 +24,11 @@ from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.store.kept_tables import KeptTables, drop_made, read_made
 from analysis.temporary_folders import TemporaryFolder
+from analysis.verdicts.blocks import WEIGHED_BY, Evidence
 from analysis.verdicts.columns import SessionColumns, read_sessions
 from analysis.verdicts.expectation import Expectation, learn_expectation
 from analysis.verdicts.sessions import hear_sessions, move_sessions
-from analysis.verdicts.verdicts import list_pairs
+from analysis.verdicts.verdicts import list_pairs, weigh_kinds
 
 #: What each threshold is tried at; the value in use is added. One that moves no state is left out.
 GRID: Mapping[str, tuple[float, ...]] = {
@@ -68,7 +69,7 @@ class _Judge:
         base: where the tables of the stages are.
         lists: the sites listed, by what decides it.
         sessions: all of them, by the numbers in use.
-        expected: of the numbers in use.
+        expected, evidence: of the numbers in use.
         lock: held by the judge that learns rates: their facts in memory once are enough.
     """
 
@@ -78,6 +79,7 @@ class _Judge:
     lists: dict[_Key, Pairs]
     sessions: SessionColumns
     expected: Expectation
+    evidence: Evidence
     lock: Lock
 
     def list_pairs(self, thresholds: Thresholds) -> Pairs:
@@ -88,7 +90,8 @@ class _Judge:
         key = (sessions, *self._numbers("verdicts", thresholds))
         if key not in self.lists:
             with self.lock:
-                listed = list_pairs(self.connection, self._expect(sessions, thresholds), thresholds)
+                evidence = self._weigh(self._expect(sessions, thresholds), thresholds)
+                listed = list_pairs(self.connection, evidence, thresholds)
             domestic = self.method.domestic_asns
             self.lists[key] = frozenset(pair for pair in listed if pair[1] in domestic)
         return self.lists[key]
@@ -127,7 +130,13 @@ class _Judge:
         else:
             return self.expected
         columns = self.sessions.move(self.connection, is_again=is_moved)
-        return learn_expectation(self.connection, thresholds, columns)
+        return learn_expectation(self.connection, thresholds, columns, self.expected)
+
+    def _weigh(self, expected: Expectation, thresholds: Thresholds) -> Evidence:
+        in_use = vars(self.method.thresholds)
+        is_as_in_use = all(vars(thresholds)[name] == in_use[name] for name in WEIGHED_BY)
+        is_known = expected is self.expected and is_as_in_use
+        return self.evidence if is_known else weigh_kinds(expected, thresholds)
 
     def _numbers(self, stage: Stage, thresholds: Thresholds) -> tuple[object, ...]:
         return tuple(vars(thresholds)[name] for name in _NUMBERS[stage])
@@ -207,6 +216,7 @@ def _judge_all(
     base = Base(*(kept.catalog(stage, method.describe(stage)) for stage in TABLES))
     sessions = read_sessions(connection)
     expected = learn_expectation(connection, method.thresholds, sessions)
+    evidence = weigh_kinds(expected, method.thresholds)
     lists: dict[_Key, Pairs] = {}
     lock = Lock()
     waiting = deque(values)
@@ -215,7 +225,8 @@ def _judge_all(
     with single_threaded(connection), ThreadPoolExecutor(_JUDGES) as pool, ExitStack() as stack:
         cursors = [stack.enter_context(connection.cursor()) for _ in range(_JUDGES)]
         judges = [
-            _Judge(cursor, method, base, lists, sessions, expected, lock) for cursor in cursors
+            _Judge(cursor, method, base, lists, sessions, expected, evidence, lock)
+            for cursor in cursors
         ]
         for one in judges:
             make_stages(kept, one.connection, method)

@@ -16,8 +16,8 @@ from analysis.findings.study import Study
 from analysis.verdicts import chance
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.hours import BLOCKED_SHARE
-from analysis.verdicts.schedules import Schedule
 from analysis.verdicts.rates import TERMS
+from analysis.verdicts.schedules import Schedule
 from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED

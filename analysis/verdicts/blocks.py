@@ -22,6 +22,8 @@ from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import is_most, wilson_bounds
 from analysis.verdicts.stretches import find_stretches
 
+#: The thresholds that evidence depends on, besides those of the expectation.
+WEIGHED_BY = ("chance_share", "change_cost")
 #: What does not work for whatever reason has no rate of chance: more sessions than not.
 _EVEN = 0.1
 #: The share of sessions inside a block that fail, for its edges; where part of a network's routers
@@ -91,7 +93,7 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
 
     Args:
         expected: see ``expectation.learn_expectation``.
-        thresholds: ``chance_share`` and ``change_cost``.
+        thresholds: ``WEIGHED_BY``.
     """
     series, schedules = expected.series, expected.schedules
     of_kinds = series.of_kinds()

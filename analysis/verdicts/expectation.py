@@ -1,6 +1,6 @@
 """What each session would do if nobody blocked, and the hours at which a series holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
 
@@ -21,35 +21,29 @@ from analysis.verdicts.series import (
     find_series,
 )
 from analysis.verdicts.sessions import KINDS
-from analysis.verdicts.site_schedules import SiteSeries, find_all_schedules, split_by_site
+from analysis.verdicts.site_schedules import Hours
 
 
-@dataclass(frozen=True)
 class Candidates:
     """What may be a block, in a stretch or at certain hours, teaches nothing about chance.
 
     Neither needs a rate: for hours as for stretches a failure counts as much as a session that
     reaches the site counts against it.
-
-    Attributes:
-        series: those of kinds of failure.
-        sites: the same, by site.
     """
 
-    series: Series
-    sites: Sequence[SiteSeries]
-
-    @classmethod
-    def of(cls, series: Series) -> "Candidates":
-        return cls(series, split_by_site(series, np.full(len(series.row), 1 - BLOCKED_SHARE)))
+    def __init__(self, series: Series, before: "Candidates | None" = None) -> None:
+        """Ask series of kinds of failure; ``before`` is of other numbers."""
+        self._series = series
+        even = np.full(len(series.row), 1 - BLOCKED_SHARE)
+        self._hours: Hours = Hours(series, even, before._hours if before else None)
 
     def find(self, forged: int = 0) -> NDArray[np.bool_]:
         """Which sessions are such, with so many forged successes in each series."""
-        candidates = find_candidates(self.series, CANDIDATE_GAIN + forged)
+        candidates = find_candidates(self._series, CANDIDATE_GAIN + forged)
         margin = forged * log(BLOCKED_SHARE / (1 - BLOCKED_SHARE))
-        time = self.series.column("time").astype("datetime64[s]")
-        for number, schedule in find_all_schedules(self.sites, margin).items():
-            at = slice(*self.series.starts[number : number + 2])
+        time = self._series.column("time").astype("datetime64[s]")
+        for number, schedule in self._hours.find(margin).items():
+            at = slice(*self._series.starts[number : number + 2])
             candidates[at] |= schedule.is_inside(time[at])
         return candidates
 
@@ -62,7 +56,7 @@ class Expectation:
         series: see there.
         rates: how often each of its sessions would fail if nobody blocked, as learnt from others.
         facts, candidates, lessons: what the rates are learnt from.
-        schedules: the hours of the week at which a series holds, by its number.
+        hours, schedules: those of the week at which a series holds, by its number.
         tested_count: how many series could be listed, whether or not anything failed.
     """
 
@@ -71,6 +65,7 @@ class Expectation:
     facts: Facts
     candidates: Candidates
     lessons: Lessons
+    hours: Hours
     schedules: Mapping[int, Schedule]
     tested_count: int
 
@@ -79,6 +74,7 @@ def learn_expectation(
     connection: duckdb.DuckDBPyConnection,
     thresholds: Thresholds,
     sessions: SessionColumns | None = None,
+    before: Expectation | None = None,
 ) -> Expectation:
     """See the sessions as series, and learn what to expect of them.
 
@@ -86,17 +82,19 @@ def learn_expectation(
         connection: holds what ``sessions.add_sessions`` makes.
         thresholds: ``floor_sessions``.
         sessions: what ``read_sessions`` reads there, where it has been read before.
+        before: what was learnt by other numbers of the same measurements; hours of sites that are
+            seen alike are not sought again.
     """
     floor_sessions = thresholds.floor_sessions
     sessions = sessions or read_sessions(connection)
     series = find_series(sessions, floor_sessions)
     of_kinds = series.of_kinds()
     facts = gather_facts(sessions, of_kinds, floor_sessions)
-    candidates = Candidates.of(of_kinds)
+    candidates = Candidates(of_kinds, before.candidates if before else None)
     lessons = learn(facts, of_kinds, candidates.find())
     rates = np.full(len(series.row), LEAST)
     rates[: len(of_kinds.row)] = lessons.rates()
     cell_count = int(np.count_nonzero(sessions.find_tested(floor_sessions)))
     tested_count = cell_count * (len(KINDS) - 1)
-    schedules = find_all_schedules(split_by_site(series, rates))
-    return Expectation(series, rates, facts, candidates, lessons, schedules, tested_count)
+    hours = Hours(series, rates, before.hours if before else None)
+    return Expectation(series, rates, facts, candidates, lessons, hours, hours.find(), tested_count)

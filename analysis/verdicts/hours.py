@@ -49,7 +49,7 @@ SECOND_WINDOW = log(_TWO_WINDOW_COUNT / _ONE_WINDOW_COUNT)
 _ENTRY_PRICES = (0.0, 0.0, SECOND_WINDOW, 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Asked:
     """The sessions of one site that are asked for hours at which one kind of failure holds.
 
@@ -62,6 +62,17 @@ class Asked:
     times: Times
     is_hit: Flags
     rates: Numbers
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same is said of the same sessions."""
+        return isinstance(other, Asked) and all(
+            np.array_equal(mine, theirs)
+            for mine, theirs in (
+                (self.times, other.times), (self.is_hit, other.is_hit), (self.rates, other.rates)
+            )
+        )  # fmt: skip
+
+    __hash__ = object.__hash__
 
     @classmethod
     def together(cls, asked: Iterable["Asked"]) -> "Asked":

@@ -22,7 +22,7 @@ from analysis.verdicts.expectation import Expectation, learn_expectation
 from analysis.verdicts.rates import LEAST, MOST, TERMS
 from analysis.verdicts.series import Series
 from analysis.verdicts.sessions import KINDS, add_sessions
-from analysis.verdicts.site_schedules import find_all_schedules, split_by_site
+from analysis.verdicts.site_schedules import Hours
 from analysis.verdicts.verdicts import Judgement, judge_cells
 
 Floats = NDArray[np.float64]
@@ -157,8 +157,8 @@ def weigh_elsewhere(
     rates = np.full(len(series.row), LEAST)
     probe = np.zeros(count) if is_probe_sound else terms[4:].max(axis=0)
     rates[:count] = (1 - (1 - site) * (1 - probe)).clip(LEAST, MOST)
-    schedules = find_all_schedules(split_by_site(series, rates))
-    return replace(expected, rates=rates, schedules=schedules)
+    hours = Hours(series, rates)
+    return replace(expected, rates=rates, hours=hours, schedules=hours.find())
 
 
 def _domain_names(connection: duckdb.DuckDBPyConnection) -> NDArray[np.object_]:

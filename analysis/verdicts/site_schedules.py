@@ -1,9 +1,10 @@
 """The hours at which a site fails on its networks: what one network shows, others confirm."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,14 @@ from analysis.verdicts.hours import LEAST_TIMES, Asked, search_price
 from analysis.verdicts.schedules import MARGIN, Schedule, find_schedule, fit_schedule
 from analysis.verdicts.series import FAILING, Series
 
+#: A kind of failure and a network: a series of a site.
+_Key = tuple[int, int]
+_Network = TypeVar("_Network", bound=Hashable)
 
-def find_schedules(networks: Mapping[int, Asked], margin: float = MARGIN) -> dict[int, Schedule]:
+
+def find_schedules(
+    networks: Mapping[_Network, Asked], margin: float = MARGIN
+) -> dict[_Network, Schedule]:
     """Find the hours at which one site fails in one kind on its networks, where there are any.
 
     Networks told to block by one order do so at the same hours: those of the clearest schedule
@@ -39,83 +46,101 @@ def find_schedules(networks: Mapping[int, Asked], margin: float = MARGIN) -> dic
     return found
 
 
-@dataclass(frozen=True)
-class SiteSeries:
-    """The series of one site that fail several times, by their numbers.
+class SiteHours:
+    """The hours at which a site fails; what has been searched once is not searched again."""
 
-    What has been searched once is not searched again for another margin.
+    def __init__(self, asked: Mapping[_Key, Asked]) -> None:
+        """Ask the sessions of each of the site's series that fails several times."""
+        self.asked = asked
+        self._found: dict[float, dict[_Key, Schedule]] = {}
 
-    Attributes:
-        asked: their sessions.
-        kinds, networks: what fails in each, and where.
-    """
+    def __eq__(self, other: object) -> bool:
+        """Whether the same sessions are asked."""
+        return isinstance(other, SiteHours) and self.asked == other.asked
 
-    asked: dict[int, Asked] = field(default_factory=dict)
-    kinds: dict[int, int] = field(default_factory=dict)
-    networks: dict[int, int] = field(default_factory=dict)
+    __hash__ = object.__hash__
 
     @cached_property
-    def pooled(self) -> Asked:
+    def _pooled(self) -> Asked:
         return Asked.together(self.asked.values())
 
-    def find_schedules(self, margin: float) -> dict[int, Schedule]:
+    def find(self, margin: float) -> Mapping[_Key, Schedule]:
         """The schedules of its series, where there are any."""
-        found: dict[int, Schedule] = {}
-        for kind in sorted(set(self.kinds.values())):
-            members = {n: one for n, one in self.asked.items() if self.kinds[n] == kind}
-            found |= find_schedules(members, margin)
-        return found | self._fit_others(found, margin)
+        if margin not in self._found:
+            found: dict[_Key, Schedule] = {}
+            for kind in sorted({kind for kind, _ in self.asked}):
+                members = {key: one for key, one in self.asked.items() if key[0] == kind}
+                found |= find_schedules(members, margin)
+            self._found[margin] = found | self._fit_others(found, margin)
+        return self._found[margin]
 
-    def _fit_others(self, found: Mapping[int, Schedule], margin: float) -> dict[int, Schedule]:
+    def _fit_others(self, found: Mapping[_Key, Schedule], margin: float) -> dict[_Key, Schedule]:
         """The schedules of series that have none by themselves or among their kind.
 
         One order is carried out in many ways, and each network may be tested too seldom to name
         the hours: they are sought in all sessions of the site together. A network for which the
         others name them need not pay for the search.
         """
-        without = [n for n in self.asked if n not in found and self.asked[n].may_hold(margin)]
+        without = [k for k, one in self.asked.items() if k not in found and one.may_hold(margin)]
         if not without:
             return {}
-        pooled = find_schedule(self.pooled, margin)
+        pooled = find_schedule(self._pooled, margin)
         named = [one for one in (pooled, *found.values()) if one]
-        fitted: dict[int, Schedule] = {}
-        for number in without if named else ():
+        fitted: dict[_Key, Schedule] = {}
+        for key in without if named else ():
             clearest = max(named, key=lambda one: one.log_ratio)
             for hours in dict.fromkeys((pooled or clearest, clearest)):
-                if one := fit_schedule(hours, self.asked[number], margin):
-                    is_confirmed = self._do_others_name(hours, self.networks[number], margin)
-                    fitted[number] = replace(one, is_confirmed=is_confirmed)
+                if one := fit_schedule(hours, self.asked[key], margin):
+                    is_confirmed = self._do_others_name(hours, key[1], margin)
+                    fitted[key] = replace(one, is_confirmed=is_confirmed)
                     break
         return fitted
 
     def _do_others_name(self, hours: Schedule, network: int, margin: float) -> bool:
         """Whether the sessions of the other networks are enough to find these hours among all."""
-        others = [one for n, one in self.asked.items() if self.networks[n] != network]
+        others = [one for (_, other), one in self.asked.items() if other != network]
         if not others:
             return False
         return fit_schedule(hours, Asked.together(others), margin + search_price()) is not None
 
 
-def find_all_schedules(sites: Iterable[SiteSeries], margin: float = MARGIN) -> dict[int, Schedule]:
-    """The schedules of each site and kind, on the networks that have one."""
-    found: dict[int, Schedule] = {}
-    for site in sites:
-        found |= site.find_schedules(margin)
-    return found
+class Hours:
+    """The hours of the week at which the series of all sites fail."""
 
+    def __init__(
+        self, series: Series, rates: NDArray[np.float64], before: "Hours | None" = None
+    ) -> None:
+        """Ask the series that may have hours.
 
-def split_by_site(series: Series, rates: NDArray[np.float64]) -> list[SiteSeries]:
-    """The series that may have hours, by site; ``rates`` is what each session is weighed by."""
-    numbers = np.flatnonzero((series.kind < FAILING) & _may_have_hours(series))
-    first = series.sessions.iloc[series.first_rows()]
-    domain, networks = first["domain"].to_numpy(np.int64), first["network"].to_numpy(np.int64)
-    time = series.column("time").astype("datetime64[s]")
-    sites: defaultdict[int, SiteSeries] = defaultdict(SiteSeries)
-    for number in numbers.tolist():
-        at, site = slice(*series.starts[number : number + 2]), sites[domain[number]]
-        site.asked[number] = Asked(time[at], series.is_hit[at], rates[at])
-        site.kinds[number], site.networks[number] = series.kind[number], networks[number]
-    return list(sites.values())
+        Args:
+            series: all of them.
+            rates: how likely each of their sessions would fail if nobody blocked.
+            before: of other numbers; of sites that have the same sessions nothing is asked again.
+        """
+        numbers = np.flatnonzero((series.kind < FAILING) & _may_have_hours(series))
+        first = series.sessions.iloc[series.first_rows()]
+        domain, network = (first[name].to_numpy(np.int64) for name in ("domain", "network"))
+        time = series.column("time").astype("datetime64[s]")
+        self._numbers: defaultdict[int, dict[_Key, int]] = defaultdict(dict)
+        for number in numbers.tolist():
+            key = int(series.kind[number]), int(network[number])
+            self._numbers[int(domain[number])][key] = number
+        self._sites: dict[int, SiteHours] = {}
+        for site, members in self._numbers.items():
+            parts = {key: slice(*series.starts[n : n + 2]) for key, n in members.items()}
+            hours = SiteHours(
+                {key: Asked(time[at], series.is_hit[at], rates[at]) for key, at in parts.items()}
+            )
+            known = before._sites.get(site) if before else None
+            self._sites[site] = known if known is not None and known == hours else hours
+
+    def find(self, margin: float = MARGIN) -> dict[int, Schedule]:
+        """The schedules of the series that have one, by the number of the series."""
+        return {
+            self._numbers[site][key]: schedule
+            for site, hours in self._sites.items()
+            for key, schedule in hours.find(margin).items()
+        }
 
 
 def _may_have_hours(series: Series) -> NDArray[np.bool_]:

@@ -157,20 +157,28 @@ def add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[Pe
     keep_table(connection, "period_parts", pa.table({"part": part, "next_part": next_part}))
 
 
+def weigh_kinds(expected: Expectation, thresholds: Thresholds) -> Evidence:
+    """The evidence of the kinds of failure alone: what fails for whatever reason lists nothing.
+
+    Args:
+        expected: what ``expectation.learn_expectation`` returns.
+        thresholds: see ``blocks.weigh_evidence``.
+    """
+    series = expected.series.of_kinds()
+    of_kinds = replace(expected, series=series, rates=expected.rates[: len(series.row)])
+    return weigh_evidence(of_kinds, thresholds)
+
+
 def list_pairs(
-    connection: duckdb.DuckDBPyConnection, expected: Expectation, thresholds: Thresholds
+    connection: duckdb.DuckDBPyConnection, evidence: Evidence, thresholds: Thresholds
 ) -> frozenset[tuple[str, int]]:
     """The pairs of site and network that are listed for the whole period, and no more of them.
 
     Args:
         connection: holds ``outcomes`` and what ``expectation.learn_expectation`` leaves.
-        expected: what it returns.
+        evidence: see ``weigh_kinds``.
         thresholds: the method's numbers.
     """
-    # What fails for whatever reason lists nothing.
-    series = expected.series.of_kinds()
-    expected = replace(expected, series=series, rates=expected.rates[: len(series.row)])
-    evidence = weigh_evidence(expected, thresholds)
     stretches = judge_stretches(connection, evidence, thresholds)
     row = evidence.series.row[stretches.loc[stretches["is_listed"], "first"]]
     sessions = evidence.series.sessions
