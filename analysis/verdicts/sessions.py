@@ -48,12 +48,17 @@ SELECT domain, probe_asn, session, min(day) AS day, min(measurement_start_time) 
   count(*) FILTER (class = 'blocked') AS blocked,
   count(*) FILTER (class = 'down') AS down,
   count(*) FILTER (class = 'ok') AS ok,
-  count(*) FILTER (class = 'unclear') AS unclear,
-  2 * count(*) FILTER (class = 'blocked' AND is_dns) > count(*) FILTER (class = 'blocked')
-    AS is_dns,
-  -- the kind of most failures; of several with as many, the first of ``KINDS``
-  mode(kind::failure_kind ORDER BY kind::failure_kind) FILTER (class = 'blocked') AS kind
+  count(*) FILTER (class = 'unclear') AS unclear
 FROM session_measurements GROUP BY domain, probe_asn, session
+"""
+
+# How the blocked measurements failed, apart from the others: few are, and a mode is dear.
+_SESSION_FAILURES = """
+SELECT domain, probe_asn, session,
+  2 * count(*) FILTER (is_dns) > count(*) AS is_dns,
+  -- the kind of most failures; of several with as many, the first of ``KINDS``
+  mode(kind::failure_kind ORDER BY kind::failure_kind) AS kind
+FROM session_measurements WHERE class = 'blocked' GROUP BY domain, probe_asn, session
 """
 
 # The class of most interpretable measurements; a tie is unknown.
@@ -66,8 +71,9 @@ SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domes
         WHEN blocked + down + ok > 0 THEN 'none'
         WHEN unclear > 0 THEN 'unclear'
         ELSE 'none' END)::session_class AS class,
-  CASE WHEN blocked > down AND blocked > ok THEN kind END AS kind, is_dns
-FROM session_counts
+  CASE WHEN blocked > down AND blocked > ok THEN kind END AS kind,
+  coalesce(is_dns, FALSE) AS is_dns
+FROM session_counts LEFT JOIN session_failures USING (domain, probe_asn, session)
 """
 
 # A few sessions are not enough to speak for a network. Where its own resolver was hardly asked,
@@ -139,6 +145,7 @@ SELECT *, dense_rank() OVER (ORDER BY site_asn) AS host FROM found
 
 _MEASUREMENT_VIEWS = {
     "session_measurements": _SESSION_MEASUREMENTS, "session_counts": _SESSION_COUNTS,
+    "session_failures": _SESSION_FAILURES,
 }  # fmt: skip
 _RESOLVER_STEPS = {
     "resolver_cells": _RESOLVER_CELLS,
