@@ -25,6 +25,7 @@ Kind = Literal["text", "asn", "count", "share", "flag", "date"]
 #: A spreadsheet runs a cell that starts with one of these (the full-width forms in some locales).
 #: A text that only looks disarmed is disarmed once more, so that each text comes back as it was.
 _RUNNABLE = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
+_DISARMED = re.compile(f"'(?={_RUNNABLE.pattern})")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -273,7 +274,7 @@ def write_table(folder: str | Path, name: str, frame: pd.DataFrame) -> pd.DataFr
     cells = pd.DataFrame(
         {column: _cells(frame[column], kind) for column, kind in table.columns.items()},
         columns=list(table.columns),
-        dtype="str",
+        dtype=object,  # to go through Arrow's texts one by one takes long
     )
     _check_key(table, cells)
     if table.key:
@@ -281,7 +282,7 @@ def write_table(folder: str | Path, name: str, frame: pd.DataFrame) -> pd.DataFr
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(cells.columns)
-    writer.writerows(cells.itertuples(index=False))
+    writer.writerows(zip(*(cells[name].to_numpy() for name in cells), strict=True))
     path = Path(folder) / f"{name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_aside(path, text.getvalue())
@@ -364,14 +365,15 @@ def _check_key(table: Table, cells: pd.DataFrame) -> None:
         where = ", ".join(f"{column}={row[column]}" for column in table.key)
         raise ContractError(f"{table.name}: two rows with {where}")
     for column, kind in table.columns.items():
-        if kind == "count" and cells[column].str.startswith("'").any():
+        if kind == "count" and any(text.startswith("'") for text in cells[column].unique()):
             raise ContractError(f"{table.name}: {column} is negative")
 
 
 def _cells(column: pd.Series, kind: Kind) -> list[str]:
     """The texts of a column; most values stand in it many times, and 1 is not true."""
     tell = partial(_cell, kind=kind)
-    return list(map(tell if kind == "share" else lru_cache(None, typed=True)(tell), column))
+    known = tell if kind == "share" else lru_cache(None, typed=True)(tell)
+    return list(map(known, column.to_numpy(object)))
 
 
 def _cell(value: Any, kind: Kind) -> str:
@@ -397,4 +399,5 @@ def _typed(column: pd.Series, kind: Kind) -> pd.Series:
         return pd.to_numeric(column.where(column != "", None)).astype("float64")
     if kind == "flag":
         return column == "true"
-    return column.str.replace(rf"^'(?={_RUNNABLE.pattern})", "", regex=True)
+    armed = {text: text[1:] for text in column.unique() if _DISARMED.match(text)}
+    return column.map(armed).fillna(column) if armed else column

@@ -41,6 +41,7 @@ SOURCES: Mapping[str, Sequence[str]] = {
     "verdicts": (
         "period.py", "vocabulary.py", "verdicts/blocks.py", "verdicts/cells.py",
         "verdicts/chance.py", "verdicts/columns.py", "verdicts/expectation.py", "verdicts/facts.py",
+        "verdicts/hours.py", "verdicts/site_schedules.py",
         "verdicts/intervals.py", "verdicts/rates.py", "verdicts/reasons.py",
         "verdicts/robustness.py", "verdicts/schedules.py", "verdicts/series.py",
         "verdicts/states.py", "verdicts/stretches.py", "verdicts/verdicts.py",
