@@ -272,9 +272,9 @@ def _best_windows(scores: Numbers) -> Numbers:
     prices = np.reshape(_ENTRY_PRICES, (4, *(1,) * (scores.ndim - 1)))
     best = np.full((5, *scores.shape[:-1]), -np.inf)
     best[0] = 0
-    for hour in range(24):
+    for of_hour in np.ascontiguousarray(np.moveaxis(scores, -1, 0)):
         best[1:] = np.maximum(best[1:], best[:-1] - prices)
-        best[1::2] += scores[..., hour]
+        best[1::2] += of_hour
     return np.asarray(best.max(axis=0))
 
 

@@ -40,24 +40,33 @@ GROUP BY ALL
 # VPN or a foreign network is no witness: a site that refuses the country lets it in. A lost route
 # shows as a time-out at whatever layer a probe's version writes it down.
 _OPERATORS_MEANWHILE = """
-WITH compared AS (
-  SELECT b.stretch, n.operator, o.class, split_part(o.kind, '_', 1) = b.act AS is_same_act,
-    coalesce(ends_with(o.kind, 'silent'), FALSE) AS is_silent, b.is_silent AS is_silent_here,
-    b.kind = 'dns_silent' AS is_lookup, o.kind = 'mark' AS is_mark, o.kind = b.kind AS is_same_kind
+WITH seen AS (
+  SELECT b.stretch, n.operator, o.class, o.kind, count(*) AS sessions
   FROM suspected b JOIN sessions o ON o.domain = b.domain AND o.day BETWEEN b.since AND b.until
     JOIN networks n ON n.probe_asn = o.probe_asn
   WHERE n.is_domestic AND n.operator <> b.operator AND o.class IN ('blocked', 'ok', 'unclear')
     AND (b.hours IS NULL OR list_contains(b.hours, 24 * (isodow(o.time) - 1) + hour(o.time)))
+  GROUP BY ALL
+), compared AS (
+  SELECT o.*, split_part(o.kind, '_', 1) = b.act AS is_same_act,
+    coalesce(ends_with(o.kind, 'silent'), FALSE) AS is_silent, b.is_silent AS is_silent_here,
+    b.kind = 'dns_silent' AS is_lookup, o.kind = 'mark' AS is_mark, o.kind = b.kind AS is_same_kind
+  FROM seen o JOIN suspected b USING (stretch)
+), told AS (
+  SELECT stretch, operator, sessions, class = 'ok' AS is_ok,
+    class = 'blocked' AND NOT is_mark AND (is_same_act OR (is_silent AND is_silent_here))
+      AS is_alike,
+    class = 'blocked' AND NOT is_silent AND (NOT is_same_act OR is_mark OR is_lookup)
+      AS is_otherwise,
+    class = 'blocked' AND is_same_act AND NOT is_same_kind AND NOT is_lookup AS is_other_manner
+  FROM compared
 )
-SELECT stretch, operator, count(*) AS sessions,
-  count(*) FILTER (class = 'ok') AS ok_sessions,
-  count(*) FILTER (class = 'blocked' AND NOT is_mark
-    AND (is_same_act OR (is_silent AND is_silent_here))) AS alike_sessions,
-  count(*) FILTER (class = 'blocked' AND NOT is_silent
-    AND (NOT is_same_act OR is_mark OR is_lookup)) AS otherwise_sessions,
-  count(*) FILTER (class = 'blocked' AND is_same_act AND NOT is_same_kind AND NOT is_lookup)
-    AS other_manner_sessions
-FROM compared GROUP BY stretch, operator
+SELECT stretch, operator, sum(sessions) AS sessions,
+  coalesce(sum(sessions) FILTER (is_ok), 0) AS ok_sessions,
+  coalesce(sum(sessions) FILTER (is_alike), 0) AS alike_sessions,
+  coalesce(sum(sessions) FILTER (is_otherwise), 0) AS otherwise_sessions,
+  coalesce(sum(sessions) FILTER (is_other_manner), 0) AS other_manner_sessions
+FROM told GROUP BY stretch, operator
 """
 
 # ``otherwise_margin``: sessions that would take away the majorities of those operators with whom
@@ -82,19 +91,20 @@ FROM told GROUP BY stretch ORDER BY stretch
 # With how many of the operators that failed the site was open at other times; where somebody
 # answers at certain hours of the week, at other hours. (What is silent then may be overloaded.)
 _CHANGED = """
-WITH compared AS (
-  SELECT b.stretch, n.operator, o.class, split_part(o.kind, '_', 1) = b.act AS is_same_act,
+WITH seen AS (
+  SELECT b.stretch, n.operator, o.class, o.kind,
     o.day BETWEEN b.first_day AND b.last_day
       AND (b.hours IS NULL OR b.is_silent
-        OR list_contains(b.hours, 24 * (isodow(o.time) - 1) + hour(o.time))) AS is_meanwhile
+        OR list_contains(b.hours, 24 * (isodow(o.time) - 1) + hour(o.time))) AS is_meanwhile,
+    count(*) AS sessions
   FROM (FROM suspected SEMI JOIN stretches_at_hand USING (stretch)) b
     JOIN sessions o ON o.domain = b.domain JOIN networks n ON n.probe_asn = o.probe_asn
-  WHERE n.is_domestic
+  WHERE n.is_domestic GROUP BY ALL
 ), changed AS (
-  SELECT stretch, operator FROM compared
+  SELECT stretch, o.operator FROM seen o JOIN suspected b USING (stretch)
   GROUP BY ALL
-  HAVING bool_or(class = 'blocked' AND is_same_act AND is_meanwhile)
-    AND count(*) FILTER (class = 'ok' AND NOT is_meanwhile) >= $floor_sessions
+  HAVING bool_or(class = 'blocked' AND split_part(o.kind, '_', 1) = b.act AND is_meanwhile)
+    AND sum(sessions) FILTER (class = 'ok' AND NOT is_meanwhile) >= $floor_sessions
 )
 SELECT stretch, count(*) AS changed_count FROM changed GROUP BY stretch ORDER BY stretch
 """
