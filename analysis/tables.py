@@ -303,11 +303,8 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
     table = TABLES[name]
     path = Path(folder) / f"{name}.csv"
     if not path.is_file():
-        how = (
-            f"; run {WRITTEN_BY[name]} first, with the same parameters"
-            if name in WRITTEN_BY
-            else ""
-        )
+        writer = WRITTEN_BY.get(name)
+        how = f"; run {writer} first, with the same parameters" if writer else ""
         raise ParameterError("tables", folder, f"{name}.csv is not in it{how}")
     try:
         frame = pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
@@ -399,5 +396,5 @@ def _typed(column: pd.Series, kind: Kind) -> pd.Series:
         return pd.to_numeric(column.where(column != "", None)).astype("float64")
     if kind == "flag":
         return column == "true"
-    armed = {text: text[1:] for text in column.unique() if _DISARMED.match(text)}
-    return column.map(armed).fillna(column) if armed else column
+    bare = {text: text[1:] for text in column.unique() if _DISARMED.match(text)}
+    return column.map(bare).fillna(column) if bare else column
