@@ -669,6 +669,18 @@ def test_versions_that_fail_among_others_that_do_not(versions: tuple[str, ...], 
     assert verdict(judge([*usual, *rows]), domain="old.example")["state"] == state
 
 
+def test_a_version_that_tells_nothing_does_not_reach_a_site() -> None:
+    """All of one version's sessions fail, and six of an older one show nothing: no other reached
+    the site meanwhile."""
+    letters = "RRRU" * 6 + "RRR"
+    rows = [
+        {**row, "software_version": "3.17.2" if letters[day] == "U" else "3.23.0"}
+        for day, row in enumerate(_site("old", letters))
+    ]
+    usual = [row for n in range(12) for row in everywhere("O" * 40, f"usual-{n}.example")]
+    assert verdict(judge([*usual, *rows]), domain="old.example")["state"] == "likely_blocked"
+
+
 def test_one_site_that_is_busy_at_the_same_hours_everywhere() -> None:
     """Nobody connects on weekdays at six, on any network: hours alone are no block. Where the
     others connect at these hours, they are."""

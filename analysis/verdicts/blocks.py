@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import chance
+from analysis.verdicts.columns import OK
 from analysis.verdicts.expectation import Expectation
 from analysis.verdicts.rates import raise_by_own
 from analysis.verdicts.schedules import Schedule
@@ -214,22 +215,27 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     """Which sessions are of a version that fails in its cell and kind where no other does.
 
     Compared are the sessions from the version's first failure to its last: while a site is blocked,
-    every version fails. What a resolver answers does not depend on the probe.
+    every version fails, or tells nothing. What a resolver answers does not depend on the probe.
     """
-    which, release, place = series.series, series.column("release"), np.arange(len(series.row))
-    hits = pd.DataFrame({"series": which, "release": release, "place": place})[series.is_hit]
+    tells = np.flatnonzero(series.is_hit | (series.column("class") == OK))
+    which, release, is_hit = (
+        column[tells] for column in (series.series, series.column("release"), series.is_hit)
+    )
+    place = np.arange(len(tells))
+    hits = pd.DataFrame({"series": which, "release": release, "place": place})[is_hit]
     span = hits.groupby(["series", "release"])["place"].agg(["min", "max", "size"])
     keys = pd.MultiIndex.from_arrays([which, release])
     mine = span.reindex(keys)
     is_within = (place >= mine["min"].to_numpy()) & (place <= mine["max"].to_numpy())
     own = pd.Series(is_within, keys).groupby(level=[0, 1]).sum().reindex(span.index)
-    failed = np.concatenate([[0], np.cumsum(series.is_hit)])
+    failed = np.concatenate([[0], np.cumsum(is_hit)])
     others = span["max"] - span["min"] + 1 - own
     other_hits = failed[span["max"] + 1] - failed[span["min"]] - span["size"]
     is_alone = _fails_alone(span["size"], own, other_hits, others)
     is_lookup = np.array([kind.startswith("dns") for kind in (*KINDS, "")])[series.kind]
     follows = is_alone.reindex(keys, fill_value=False).to_numpy(bool)
-    of_probe: NDArray[np.bool_] = follows & ~is_lookup[which]
+    of_probe = np.zeros(len(series.row), bool)
+    of_probe[tells] = follows & ~is_lookup[which]
     return of_probe
 
 
@@ -238,9 +244,12 @@ def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
 
     Asked of the site itself, and of all stretches of one kind on one network together, since few
     sessions of other versions fall into each; and no stretch in which the others mostly fail too is
-    the version's.
+    the version's. What tells nothing of a site does not reach it.
     """
-    sessions, row = evidence.series.sessions, elements["row"].to_numpy()
+    sessions = evidence.series.sessions
+    is_open = sessions["class"].to_numpy()[elements["row"]] == OK
+    elements = elements[elements["is_hit"] | is_open]
+    row = elements["row"].to_numpy()
     release, stretch = sessions["release"].to_numpy()[row], elements["stretch"].to_numpy()
     is_hit = elements["is_hit"].to_numpy()
     kind = evidence.stretches["kind"].reindex(stretch).to_numpy(np.int64)
