@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -11,11 +12,10 @@ import pandas as pd
 
 from analysis.findings.stages import Method, make_stages
 from analysis.findings.study import Study
-from analysis.outcomes.macros import create_tables
+from analysis.outcomes.macros import keep_frame
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.reference.networks import DOMESTIC
-from analysis.store.kept_tables import KeptTables
 from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, judge_cells
 from analysis.vocabulary import LISTED
@@ -53,7 +53,8 @@ def confirm(
     is_foreign = is_listed & ~verdicts["is_domestic"].astype(bool)
     verdicts.loc[is_foreign, "set_aside_reason"] = "not_domestic"
     if study.kept:
-        _keep_verdicts(study.kept, study.connection, _made_from(study, method), verdicts)
+        write = partial(keep_frame, study.connection, "kept_verdicts", verdicts)
+        study.kept.provide(study.connection, "verdicts", _made_from(study, method), write)
     return replace(judgement, verdicts=verdicts)
 
 
@@ -71,21 +72,6 @@ def find_verdicts(study: Study, networks: pd.DataFrame, thresholds: Thresholds) 
 def _made_from(study: Study, method: Method) -> list[object]:
     periods = [[name, str(one.since), str(one.until)] for name, one in study.periods.items()]
     return [method.describe("verdicts"), periods, study.is_fictional]
-
-
-def _keep_verdicts(
-    kept: KeptTables,
-    connection: duckdb.DuckDBPyConnection,
-    made_from: list[object],
-    verdicts: pd.DataFrame,
-) -> None:
-    def write(catalog: str) -> None:
-        connection.register("verdicts_at_hand", verdicts)
-        step = {"kept_verdicts": "FROM verdicts_at_hand"}
-        create_tables(connection, step, {}, catalog=catalog)
-        connection.unregister("verdicts_at_hand")
-
-    kept.provide(connection, "verdicts", made_from, write)
 
 
 def count_states(whole: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 
 import duckdb
@@ -17,7 +18,7 @@ import pandas as pd
 
 from analysis.findings.stages import TABLES, Method, describe_source, make_stages
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.macros import create_tables, single_threaded
+from analysis.outcomes.macros import keep_frame, single_threaded
 from analysis.outcomes.moved import Base, find_moved, move_features, move_outcomes, put_in_place
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import RULES, Rule
@@ -190,19 +191,9 @@ def sweep(
                     for value in values[name]
                 ]
             )
-            _keep(kept, connection, made_from, swept)
+            write = partial(keep_frame, connection, "swept", swept)
+            kept.provide(connection, "sweep", made_from, write)
         return connection.execute("FROM swept ORDER BY rowid").df()
-
-
-def _keep(
-    kept: KeptTables, connection: duckdb.DuckDBPyConnection, made_from: object, swept: pd.DataFrame
-) -> None:
-    def write(catalog: str) -> None:
-        connection.register("swept_at_hand", swept)
-        create_tables(connection, {"swept": "FROM swept_at_hand"}, {}, catalog=catalog)
-        connection.unregister("swept_at_hand")
-
-    kept.provide(connection, "sweep", made_from, write)
 
 
 def _judge_all(

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pyarrow as pa
 
 from analysis.store.kept_tables import drop_made, note_made
@@ -240,4 +241,13 @@ def keep_table(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table)
     """Keep rows at hand as a temporary table of DuckDB, each once."""
     connection.register("rows_at_hand", rows)
     create_tables(connection, {name: "SELECT DISTINCT * FROM rows_at_hand"}, {})
+    connection.unregister("rows_at_hand")
+
+
+def keep_frame(
+    connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame, catalog: str
+) -> None:
+    """Keep a frame as a table of a catalog, its rows in order."""
+    connection.register("rows_at_hand", frame)
+    create_tables(connection, {name: "FROM rows_at_hand"}, {}, catalog=catalog)
     connection.unregister("rows_at_hand")
