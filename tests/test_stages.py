@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import SourceError
+from analysis.findings import sensitivity
 from analysis.findings.confirmation import confirm, find_verdicts
 from analysis.findings.stages import SOURCES, TABLES, Method, make_stage, make_stages
 from analysis.observations.fingerprints import Fingerprints
@@ -168,6 +169,21 @@ def test_verdicts_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for number, before in zip((3, 2), judged, strict=True):
         found = find_verdicts(study, study.networks(), Thresholds(floor_days=number))
         assert found.to_csv() == before.verdicts.to_csv()
+
+
+def test_a_run_with_a_changed_number_finds_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep moves the published numbers, whatever others a run has: it is made once."""
+    swept = []
+    for number in (3, 2):
+        study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
+        study.kept, networks = KeptTables("study", [tmp_path]), study.networks()
+        confirm(study, networks, Thresholds(floor_days=number))
+        asked = (study.connection, networks, study.fingerprints, Thresholds(), {"floor_days": (4,)})
+        swept.append(sensitivity.sweep(*asked, kept=study.kept))
+        monkeypatch.setattr(sensitivity, "_judge_all", lambda *_: pytest.fail("judged"))
+    assert swept[0].to_csv() == swept[1].to_csv()
 
 
 def test_the_digest_of_a_stage_covers_all_that_it_is_made_by() -> None:
