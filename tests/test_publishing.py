@@ -450,6 +450,7 @@ def test_a_stopped_run_leaves_nothing_behind(
 def test_a_signal_is_an_exit_status(tmp_path: Path, number: signal.Signals) -> None:
     """And lets whatever is unfinished be cleared away."""
     script = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also under nohup\n"
         "import pathlib, sys, time; from analysis.commands import cli\n"
         "from analysis.temporary_folders import TemporaryFolder\n"
         "def app():\n with TemporaryFolder('x-', pathlib.Path(sys.argv[1])): time.sleep(60)\n"
