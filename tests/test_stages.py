@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import SourceError
-from analysis.findings import sensitivity
+from analysis.findings import other_methods, sensitivity
 from analysis.findings.confirmation import confirm, find_verdicts
 from analysis.findings.stages import SOURCES, TABLES, Method, make_stage, make_stages
 from analysis.observations.fingerprints import Fingerprints
@@ -184,6 +184,20 @@ def test_a_run_with_a_changed_number_finds_the_sweep(
         swept.append(sensitivity.sweep(*asked, kept=study.kept))
         monkeypatch.setattr(sensitivity, "_judge_all", lambda *_: pytest.fail("judged"))
     assert swept[0].to_csv() == swept[1].to_csv()
+
+
+def test_what_other_methods_say_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a second notebook, as it was; a run with other numbers finds it too."""
+    said = []
+    for number in (3, 2):
+        study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
+        asked = (study.connection, Thresholds(floor_days=number), study.fingerprints)
+        said.append(other_methods.find_baselines(KeptTables("study", [tmp_path]), *asked))
+        monkeypatch.setattr(other_methods, "baselines", lambda *_: pytest.fail("asked again"))
+    for name, frame in said[0].items():
+        pd.testing.assert_frame_equal(frame, said[1][name])
 
 
 def test_the_digest_of_a_stage_covers_all_that_it_is_made_by() -> None:

@@ -86,9 +86,7 @@ WITH listed AS (
   SELECT row_id, domain, probe_asn, probe_cc, session,
     day, dns_failure, dns_answers, tcp, tls,
     list_distinct(list_concat([a.address FOR a IN dns_answers], [t.address FOR t IN tcp],
-      [t.address FOR t IN tls IF t.address IS NOT NULL])) AS addresses,
-    avg(CASE WHEN has_control THEN (len(control_answers) > 0)::INT END)
-      OVER (PARTITION BY domain, day) AS dns_control
+      [t.address FOR t IN tls IF t.address IS NOT NULL])) AS addresses
   FROM controlled WHERE domain <> ''
 ), single AS (
   SELECT * EXCLUDE (addresses, dns_failure), unnest(addresses) AS address,
@@ -106,11 +104,9 @@ SELECT * EXCLUDE (dns_answers, tcp, tls),
 FROM single
 """
 
-# What the rules read of it. A control counts by its share of successes over the day, as OONI pools
-# it.
-_OBSERVED = """
-CREATE OR REPLACE TEMP TABLE v5_observed AS
-WITH seen AS (
+# What the rules read of it.
+_SEEN = """
+CREATE OR REPLACE TEMP TABLE v5_seen AS
   SELECT * EXCLUDE (answer, tcp, tls),
     answer IS NOT NULL AS is_answer,
     answer.special IS NOT NULL AS is_bogon,
@@ -126,13 +122,27 @@ WITH seen AS (
     list_first([t.failure FOR t IN tls IF t.failure IS NOT NULL]) AS tls_failure,
     list_bool_or([t.control_ok FOR t IN tls]) AS tls_control_ok
   FROM v5_addresses LEFT JOIN v5_fingerprints f USING (probe_cc, address)
+"""
+
+# A control counts by its share of successes over the day, as OONI pools it. Counted apart and
+# joined: windows would sort all columns.
+_OBSERVED = """
+CREATE OR REPLACE TEMP VIEW v5_observed AS
+WITH controls AS (
+  SELECT domain, day, avg((len(control_answers) > 0)::INT) AS dns_control
+  FROM controlled WHERE domain <> '' AND has_control GROUP BY ALL
+), attempts AS (
+  SELECT domain, day, address, avg(tcp_control_ok::INT) AS tcp_control,
+    avg(tls_control_ok::INT) AS tls_control
+  FROM v5_seen WHERE tcp_control_ok IS NOT NULL OR tls_control_ok IS NOT NULL GROUP BY ALL
+), ipv6 AS (
+  SELECT session, avg((NOT tcp_ok)::INT) AS ipv6_failing
+  FROM v5_seen WHERE is_ipv6 AND tcp_count > 0 GROUP BY session
 )
-SELECT *, in_control OR tls_valid AS is_trusted,
-  avg(tcp_control_ok::INT) OVER (PARTITION BY domain, day, address) AS tcp_control,
-  avg(tls_control_ok::INT) OVER (PARTITION BY domain, day, address) AS tls_control,
-  avg((is_ipv6 AND NOT tcp_ok)::INT) FILTER (is_ipv6 AND tcp_count > 0)
-    OVER (PARTITION BY session) AS ipv6_failing
-FROM seen
+SELECT s.*, in_control OR tls_valid AS is_trusted, dns_control, tcp_control, tls_control,
+  ipv6_failing
+FROM v5_seen s LEFT JOIN controls USING (domain, day)
+  LEFT JOIN attempts USING (domain, day, address) LEFT JOIN ipv6 USING (session)
 """
 
 # The weights of each layer, which the rules of the next one read.
@@ -190,7 +200,7 @@ def ooni_v5(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -
     """
     keep_table(connection, "v5_fingerprints", _fingerprint_table(fingerprints))
     steps = [
-        _ADDRESSES, _OBSERVED,
+        _ADDRESSES, _SEEN, _OBSERVED,
         _weighing("dns", DNS, "v5_observed"), _WEIGHED_DNS,
         _weighing("tcp", TCP, "v5_weighed_dns"), _WEIGHED_TCP,
         _weighing("tls", TLS, "v5_weighed_tcp"), _SESSIONS,
@@ -198,7 +208,7 @@ def ooni_v5(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -
     for step in steps:
         connection.execute(step)
     frame = connection.execute(_CELLS, {"more_likely": _MORE_LIKELY}).df()
-    connection.execute("DROP TABLE v5_observed")
+    connection.execute("DROP TABLE v5_seen CASCADE")
     reasons = [
         f"{rule + ', ' if isinstance(rule, str) else ''}blocked {mean:.2f} over {n} sessions"
         if n

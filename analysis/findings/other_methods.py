@@ -15,12 +15,46 @@ import duckdb
 import pandas as pd
 
 from analysis.findings.ooni_v5 import ooni_v5
+from analysis.findings.stages import Method, describe_source, make_features
 from analysis.observations.fingerprints import Fingerprints
+from analysis.outcomes.macros import keep_frame
+from analysis.outcomes.thresholds import Thresholds
+from analysis.store.kept_tables import KeptTables
+from analysis.vocabulary import METHODS
 
 #: iMAP 2024: names on one answer address, names on one body, and the weighted anomaly share above
 #: which a network is taken to block.
 _SUSPECT_NAMES, _BODY_NAMES, _WEIGHTED_SHARE = 10, 2, 0.9
 _ANOMALY_SHARE = 0.3
+
+
+def find_baselines(
+    kept: KeptTables,
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Thresholds,
+    fingerprints: Fingerprints,
+) -> dict[str, pd.DataFrame]:
+    """What ``baselines`` returns, from where an earlier call has left it, if it has.
+
+    Args:
+        kept: where the stages are kept.
+        connection: holds ``observations``.
+        thresholds: those of the features; no other number decides what other methods say.
+        fingerprints: OONI's blocking fingerprints.
+    """
+    features = Method(thresholds, (), fingerprints, frozenset(), {}).describe("features")
+    made_from = [features, fingerprints.digest, describe_source("other_methods")]
+    if not kept.find(connection, "other_methods", made_from):
+        make_features(kept, connection, thresholds)
+        said = baselines(connection, fingerprints)
+
+        def write(catalog: str) -> None:
+            for name, frame in said.items():
+                keep_frame(connection, name, frame, catalog)
+
+        kept.provide(connection, "other_methods", made_from, write)
+    names = [name for name in METHODS if name != "this_method"]
+    return {name: connection.execute(f"FROM {name} ORDER BY rowid").df() for name in names}
 
 
 def baselines(

@@ -47,6 +47,7 @@ SOURCES: Mapping[str, Sequence[str]] = {
         "verdicts/states.py", "verdicts/stretches.py", "verdicts/verdicts.py",
         "verdicts/withholding.py", "verdicts/witnesses.py", "findings/confirmation.py",
     ),
+    "other_methods": ("findings/other_methods.py", "findings/ooni_v5.py"),
     "sweep": ("findings/stages.py", "findings/sensitivity.py", "outcomes/moved.py"),
 }  # fmt: skip
 #: The stages that leave tables in a connection; the last one leaves a judgement.
