@@ -107,21 +107,21 @@ FROM single
 # What the rules read of it.
 _SEEN = """
 CREATE OR REPLACE TEMP TABLE v5_seen AS
-  SELECT * EXCLUDE (answer, tcp, tls),
-    answer IS NOT NULL AS is_answer,
-    answer.special IS NOT NULL AS is_bogon,
-    coalesce(answer.match = 'address', FALSE) AS in_control,
-    coalesce(answer.match = 'asn', FALSE) AS same_network,
-    f.address IS NOT NULL AND answer IS NOT NULL AS is_fingerprint,
-    len(tcp) AS tcp_count,
-    len([t.address FOR t IN tcp IF t.failure IS NULL]) > 0 AS tcp_ok,
-    list_bool_or([t.control_ok FOR t IN tcp]) AS tcp_control_ok,
-    len(tls) AS tls_count,
-    len([t.address FOR t IN tls IF t.failure IS NULL]) > 0 AS tls_valid,
-    len([t.address FOR t IN tls IF starts_with(t.failure, 'ssl_')]) > 0 AS tls_invalid,
-    list_first([t.failure FOR t IN tls IF t.failure IS NOT NULL]) AS tls_failure,
-    list_bool_or([t.control_ok FOR t IN tls]) AS tls_control_ok
-  FROM v5_addresses LEFT JOIN v5_fingerprints f USING (probe_cc, address)
+SELECT * EXCLUDE (answer, tcp, tls),
+  answer IS NOT NULL AS is_answer,
+  answer.special IS NOT NULL AS is_bogon,
+  coalesce(answer.match = 'address', FALSE) AS in_control,
+  coalesce(answer.match = 'asn', FALSE) AS same_network,
+  f.address IS NOT NULL AND answer IS NOT NULL AS is_fingerprint,
+  len(tcp) AS tcp_count,
+  len([t.address FOR t IN tcp IF t.failure IS NULL]) > 0 AS tcp_ok,
+  list_bool_or([t.control_ok FOR t IN tcp]) AS tcp_control_ok,
+  len(tls) AS tls_count,
+  len([t.address FOR t IN tls IF t.failure IS NULL]) > 0 AS tls_valid,
+  len([t.address FOR t IN tls IF starts_with(t.failure, 'ssl_')]) > 0 AS tls_invalid,
+  list_first([t.failure FOR t IN tls IF t.failure IS NOT NULL]) AS tls_failure,
+  list_bool_or([t.control_ok FOR t IN tls]) AS tls_control_ok
+FROM v5_addresses LEFT JOIN v5_fingerprints f USING (probe_cc, address)
 """
 
 # A control counts by its share of successes over the day, as OONI pools it. Counted apart and

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Times = NDArray[np.datetime64]
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
-Hours = tuple[tuple[int, int], ...]
+Windows = tuple[tuple[int, int], ...]
 
 #: How often a session inside fails while a schedule holds.
 BLOCKED_SHARE = 0.9
@@ -116,7 +116,7 @@ class Found(NamedTuple):
 
     score: float
     run: int
-    windows: Hours
+    windows: Windows
     since: int
     until: int
 
@@ -154,7 +154,7 @@ def split(times: Times) -> tuple[Times, NDArray[np.int64], NDArray[np.int64]]:
     return days, (days.astype(np.int64) + 3) % 7, hours  # 1970-01-01 was a Thursday
 
 
-def hours_of(windows: Hours) -> Flags:
+def hours_of(windows: Windows) -> Flags:
     hours = np.arange(24)
     inside: Flags = np.logical_or.reduce([(hours >= a) & (hours < b) for a, b in windows])
     return inside
@@ -278,7 +278,7 @@ def _best_windows(scores: Numbers) -> Numbers:
     return np.asarray(best.max(axis=0))
 
 
-def _name_windows(scores: Numbers) -> Hours:
+def _name_windows(scores: Numbers) -> Windows:
     """The windows of ``_best_windows`` in one row of hours; the earliest edges of several."""
     best: list[tuple[float, tuple[int, ...]]] = [(0.0, ()), *[(-inf, ())] * 4]
     for hour, score in enumerate(scores.tolist()):
@@ -314,7 +314,7 @@ def _refine(
         best = seen[days]
 
 
-def fit_range(series: _Series, run: int, windows: Hours) -> Found:
+def fit_range(series: _Series, run: int, windows: Windows) -> Found:
     """The range of days on which these hours explain most."""
     inside = series.scores[:, hours_of(windows)].sum(axis=1) * RUN_DAYS[run, series.weekdays]
     best, since, until = _best_range(inside)

@@ -17,8 +17,8 @@ from analysis.verdicts.hours import (
     Asked,
     Flags,
     Found,
-    Hours,
     Times,
+    Windows,
     count_times,
     fit_range,
     holds_on,
@@ -49,14 +49,14 @@ class Schedule:
 
     first_weekday: int
     last_weekday: int
-    windows: Hours
+    windows: Windows
     first_day: np.datetime64
     last_day: np.datetime64
     log_ratio: float
     is_confirmed: bool = False
 
     @property
-    def hours(self) -> tuple[int, int, Hours]:
+    def hours(self) -> tuple[int, int, Windows]:
         """Weekdays and windows, in whatever range of days."""
         return self.first_weekday, self.last_weekday, self.windows
 
