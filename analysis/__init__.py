@@ -11,7 +11,10 @@ the ``vocabulary`` and the ``headings`` of columns.
 ``store``         observations in Parquet, opened by DuckDB
 ``ingestion``     archive objects → the store
 ``outcomes``      observations → what each measurement shows at each layer
-``verdicts``      outcomes → a verdict for each site and network, with its dates
+``sessions``      outcomes → sessions: the tests of a site on a network, in order of time
+``chance``        sessions → how often each would fail if nobody blocked, and at which hours
+``verdicts``      sessions and chance → a verdict for each site and network, with its dates
+``app_verdicts``  the same of messaging apps and circumvention tools
 ``display``       a frame in, something to look at out
 ``findings``      what the notebooks call
 ``planning``      what is tested, what to test next, and the care of the test lists

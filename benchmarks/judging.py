@@ -25,9 +25,9 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
+from analysis.sessions.sessions import add_sessions
 from analysis.simulate.writing import write_world
 from analysis.store.database import Observations, connect, limit_memory, view_observations
-from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.verdicts import judge_cells
 
 PROBE_CC = "QQ"

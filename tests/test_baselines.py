@@ -32,8 +32,8 @@ from analysis.outcomes.features import add_features
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.period import Period
+from analysis.sessions.sessions import add_sessions
 from analysis.tables import TABLES, write_table
-from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.verdicts import judge_cells
 from analysis.vocabulary import LISTED, METHODS
 from tests.observations import (

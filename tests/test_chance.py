@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.verdicts.chance import chance_of, find_line, weigh_evidence
+from analysis.chance.e_values import chance_of, find_line, weigh_evidence
 from tests.series import series_of
 
 _SHARES = (0.5, 0.75, 0.95)

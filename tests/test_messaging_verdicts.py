@@ -13,6 +13,8 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
+from analysis.app_verdicts.country_counts import ALONE, judge_counts
+from analysis.app_verdicts.elsewhere import find_defects, look_elsewhere
 from analysis.errors import ContractError, ParameterError
 from analysis.findings.app_finding import find_apps, word_apps
 from analysis.findings.messaging import Judged, judge_apps
@@ -33,8 +35,6 @@ from analysis.store.collection import Collection
 from analysis.store.messaging import MessagingRows
 from analysis.store.store import Store
 from analysis.tables import write_table
-from analysis.verdicts.country_counts import ALONE, judge_counts
-from analysis.verdicts.elsewhere import find_defects, look_elsewhere
 from analysis.verdicts.intervals import TOO_FEW
 from analysis.vocabulary import LISTED
 from tests.conftest import Command

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.chance.facts import gather_facts
+from analysis.chance.rates import LEAST, learn, raise_by_own
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.columns import read_sessions
-from analysis.verdicts.facts import gather_facts
-from analysis.verdicts.rates import LEAST, learn, raise_by_own
-from analysis.verdicts.series import find_candidates, find_series
-from analysis.verdicts.sessions import KINDS, add_sessions
+from analysis.sessions.columns import read_sessions
+from analysis.sessions.series import find_candidates, find_series
+from analysis.sessions.sessions import KINDS, add_sessions
 from tests.series import series_of
 
 #: What fails → class, mechanism and rule.

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from analysis.verdicts.hours import Asked, count_times, search_price
-from analysis.verdicts.schedules import find_schedule, fit_schedule
-from analysis.verdicts.site_schedules import find_schedules
+from analysis.chance.hours import Asked, count_times, search_price
+from analysis.chance.schedules import find_schedule, fit_schedule
+from analysis.chance.site_schedules import find_schedules
 
 MONDAY = np.datetime64("2024-01-01T00:00:00", "s")
 

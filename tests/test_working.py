@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.chance.e_values import weigh_evidence
 from analysis.findings.working import _add_up
-from analysis.verdicts.chance import weigh_evidence
 from tests.series import series_of
 
 

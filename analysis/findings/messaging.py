@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.app_verdicts.country_counts import judge_counts
+from analysis.app_verdicts.elsewhere import DEFECT_SHARE, find_defects
+from analysis.app_verdicts.messaging import NO_CONTROL, Control, judge_endpoints, judge_messaging
 from analysis.findings.messaging_countries import (
     DEFECT_NOTE,
     country_intervals,
@@ -36,9 +39,6 @@ from analysis.outcomes.messaging import (
 from analysis.period import Period
 from analysis.reference.messaging_causes import find_causes, load_causes
 from analysis.tables import TABLES
-from analysis.verdicts.country_counts import judge_counts
-from analysis.verdicts.elsewhere import DEFECT_SHARE, find_defects
-from analysis.verdicts.messaging import NO_CONTROL, Control, judge_endpoints, judge_messaging
 from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED

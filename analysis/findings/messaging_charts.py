@@ -7,6 +7,7 @@ import re
 
 import pandas as pd
 
+from analysis.app_verdicts.elsewhere import week_of
 from analysis.display.cells import numbered
 from analysis.display.hours import hours_of_days, shares_here_and_elsewhere
 from analysis.display.show import show_figure, show_finding, show_matrix, show_table, show_text
@@ -15,7 +16,6 @@ from analysis.findings.local_time import add_local_hours
 from analysis.findings.messaging import Judged, title_of
 from analysis.findings.messaging_countries import COUNTRY
 from analysis.findings.messaging_study import MessagingStudy
-from analysis.verdicts.elsewhere import week_of
 
 _MOST_PANELS = 4
 #: Days before and after a block by hours that are drawn.

@@ -4,11 +4,11 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.app_verdicts.country_counts import CountryVerdicts
+from analysis.app_verdicts.elsewhere import DEFECT_SHARE
 from analysis.findings.messaging_study import MessagingStudy
 from analysis.period import Period
 from analysis.tables import TABLES
-from analysis.verdicts.country_counts import CountryVerdicts
-from analysis.verdicts.elsewhere import DEFECT_SHARE
 from analysis.verdicts.states import wilson_bounds
 from analysis.vocabulary import LISTED
 

@@ -56,7 +56,7 @@ def sum_up_endpoints(judgement: Judgement) -> Partial:
     """Put the verdicts on endpoints together, part by part.
 
     Args:
-        judgement: of ``verdicts.messaging.judge_endpoints``.
+        judgement: of ``app_verdicts.messaging.judge_endpoints``.
     """
     intervals = _split_names(judgement.intervals)
     groups = [

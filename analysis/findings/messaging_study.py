@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from analysis.app_verdicts.elsewhere import Elsewhere, look_elsewhere
 from analysis.findings.parameters import StudyParameters, find_lists
 from analysis.findings.reference_lists import ReferenceLists, load_lists
 from analysis.findings.study import request_of
@@ -23,7 +24,6 @@ from analysis.sources.layout import OONI
 from analysis.sources.messaging_counts import MessagingCounts, Row, read_messaging_counts
 from analysis.store.collection import Collection
 from analysis.store.messaging import MessagingRows
-from analysis.verdicts.elsewhere import Elsewhere, look_elsewhere
 
 _NAMES = """
 SELECT probe_asn::BIGINT AS probe_asn, count(*) AS measurement_count,

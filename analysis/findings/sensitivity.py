@@ -16,6 +16,7 @@ from threading import Lock
 import duckdb
 import pandas as pd
 
+from analysis.chance.expectation import Expectation, learn_expectation
 from analysis.findings.stages import TABLES, Method, describe_source, make_stages
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.macros import keep_frame, single_threaded
@@ -23,12 +24,11 @@ from analysis.outcomes.moved import Base, find_moved, move_features, move_outcom
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
+from analysis.sessions.columns import SessionColumns, read_sessions
+from analysis.sessions.sessions import hear_sessions, move_sessions
 from analysis.store.kept_tables import KeptTables, drop_made, read_made
 from analysis.temporary_folders import TemporaryFolder
 from analysis.verdicts.blocks import WEIGHED_BY, Evidence
-from analysis.verdicts.columns import SessionColumns, read_sessions
-from analysis.verdicts.expectation import Expectation, learn_expectation
-from analysis.verdicts.sessions import hear_sessions, move_sessions
 from analysis.verdicts.verdicts import list_pairs, weigh_kinds
 
 #: What each threshold is tried at; the value in use is added. One that moves no state is left out.

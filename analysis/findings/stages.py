@@ -21,8 +21,8 @@ from analysis.outcomes.outcomes import apply_rules
 from analysis.outcomes.profiles import add_profiles, find_profiles
 from analysis.outcomes.rules import Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
+from analysis.sessions.sessions import add_sessions, find_sessions
 from analysis.store.kept_tables import KeptTables
-from analysis.verdicts.sessions import add_sessions, find_sessions
 
 #: Stage, or what follows from them, → the files that say how it is made, besides those of the
 #: stages before it.
@@ -37,15 +37,15 @@ SOURCES: Mapping[str, Sequence[str]] = {
         "outcomes/profiles.py", "../data/reference/local_filters.csv",
     ),
     "rules": ("outcomes/outcomes.py", "outcomes/guards.py", "outcomes/rules.py"),
-    "sessions": ("verdicts/sessions.py",),
+    "sessions": ("sessions/sessions.py",),
     "verdicts": (
-        "period.py", "vocabulary.py", "verdicts/blocks.py", "verdicts/cells.py",
-        "verdicts/chance.py", "verdicts/columns.py", "verdicts/expectation.py", "verdicts/facts.py",
-        "verdicts/hours.py", "verdicts/site_schedules.py",
-        "verdicts/intervals.py", "verdicts/rates.py", "verdicts/reasons.py",
-        "verdicts/robustness.py", "verdicts/schedules.py", "verdicts/series.py",
-        "verdicts/states.py", "verdicts/stretches.py", "verdicts/verdicts.py",
-        "verdicts/withholding.py", "verdicts/witnesses.py", "findings/confirmation.py",
+        "period.py", "vocabulary.py", "sessions/columns.py", "sessions/series.py",
+        "chance/e_values.py", "chance/expectation.py", "chance/facts.py", "chance/hours.py",
+        "chance/rates.py", "chance/schedules.py", "chance/site_schedules.py",
+        "chance/stretches.py", "verdicts/blocks.py", "verdicts/cells.py", "verdicts/intervals.py",
+        "verdicts/reasons.py", "verdicts/robustness.py", "verdicts/states.py",
+        "verdicts/verdicts.py", "verdicts/withholding.py", "verdicts/witnesses.py",
+        "findings/confirmation.py",
     ),
     "other_methods": ("findings/other_methods.py", "findings/ooni_v5.py"),
     "sweep": ("findings/stages.py", "findings/sensitivity.py", "outcomes/moved.py"),

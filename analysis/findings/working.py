@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.chance import e_values
+from analysis.chance.hours import BLOCKED_SHARE
+from analysis.chance.rates import TERMS
+from analysis.chance.schedules import Schedule
 from analysis.display.cells import number, one_in
 from analysis.display.series import evidence_series
 from analysis.display.show import show_figure, show_finding, show_table, show_text
 from analysis.findings.following import Followed
 from analysis.findings.study import Study
-from analysis.verdicts import chance
+from analysis.sessions.series import FAILING, MARK
 from analysis.verdicts.blocks import Evidence
-from analysis.verdicts.hours import BLOCKED_SHARE
-from analysis.verdicts.rates import TERMS
-from analysis.verdicts.schedules import Schedule
-from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
 
@@ -107,7 +107,7 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
     is_hit, rates = series.is_hit[at], evidence.rates[at]
     sessions = pd.DataFrame({"time": series.column("time")[at], "is_hit": is_hit, "rate": rates})
     sessions = sessions.join(_name_teachers(evidence, at)).assign(
-        weight=np.exp(chance.log_ratios(is_hit, rates, _SHARE))
+        weight=np.exp(e_values.log_ratios(is_hit, rates, _SHARE))
     )
     schedule = evidence.schedules.get(which)
     return Working(
@@ -160,11 +160,11 @@ def _add_up_hours(evidence: Evidence, which: int, schedule: Schedule) -> pd.Data
     """The e-value of hours of the week as the days of a series add up."""
     series, at = evidence.series, slice(*evidence.series.starts[which : which + 2])
     inside = schedule.is_inside(series.column("time")[at].astype("datetime64[s]"))
-    ratios = chance.log_ratios(
+    ratios = e_values.log_ratios(
         series.is_hit[at], evidence.expected.lessons.rates()[at], BLOCKED_SHARE
     )
     day = pd.Series(series.column("day")[at][inside])
-    weights = chance.weigh_days(ratios[inside], np.flatnonzero(day.ne(day.shift())))
+    weights = e_values.weigh_days(ratios[inside], np.flatnonzero(day.ne(day.shift())))
     # From its end, so that the last day has what the schedule was claimed with.
     sums = evidence.log_evidence[which] - weights.sum() + weights.cumsum()
     return pd.DataFrame({"day": day.unique(), "evidence": np.exp(np.clip(sums, -700, 700))})
@@ -175,7 +175,7 @@ def _add_up(evidence: Evidence, which: int) -> pd.DataFrame:
     schedule = evidence.schedules.get(which)
     if schedule:
         return _add_up_hours(evidence, which, schedule)
-    series, days = evidence.series, chance.find_days(evidence.series)
+    series, days = evidence.series, e_values.find_days(evidence.series)
     first, last = np.searchsorted(days, series.starts[which : which + 2])
     running = np.full(evidence.by_day.shape[1], -np.inf)
     sums, total = [], running.copy()
@@ -183,7 +183,7 @@ def _add_up(evidence: Evidence, which: int) -> pd.DataFrame:
         running = np.logaddexp(running, 0.0) + day
         total = np.logaddexp(total, running)
         sums.append(np.logaddexp.reduce(total) - log(len(total)))
-    price = chance.log_stretch_count(np.array([last - first]))[0]
+    price = e_values.log_stretch_count(np.array([last - first]))[0]
     return pd.DataFrame({
         "day": series.column("day")[days[first:last]],
         "evidence": np.exp(np.clip(np.array(sums) - price, -700, 700)),

@@ -12,7 +12,7 @@ Where most endpoints of a part are reached, some may still be cut off for good: 
 one by one, each in the place of a site (``add_endpoint_outcomes``).
 
 No test has a control of its own: whether a part fails elsewhere too is asked of other networks and
-countries (``verdicts.messaging``).
+countries (``app_verdicts.messaging``).
 """
 
 import duckdb

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.chance import e_values
+from analysis.chance.expectation import Expectation
+from analysis.chance.rates import raise_by_own
+from analysis.chance.schedules import Schedule
+from analysis.chance.stretches import find_stretches
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts import chance
-from analysis.verdicts.columns import OK
-from analysis.verdicts.expectation import Expectation
-from analysis.verdicts.rates import raise_by_own
-from analysis.verdicts.schedules import Schedule
-from analysis.verdicts.series import FAILING, MARK, Series
-from analysis.verdicts.sessions import KINDS
+from analysis.sessions.columns import OK
+from analysis.sessions.series import FAILING, MARK, Series
+from analysis.sessions.sessions import KINDS
 from analysis.verdicts.states import is_most, wilson_bounds
-from analysis.verdicts.stretches import find_stretches
 
 #: The thresholds that evidence depends on, besides those of the expectation.
 WEIGHED_BY = ("chance_share", "change_cost")
@@ -41,7 +41,7 @@ class Evidence:
         rates: of each session of the series, with what fails in the cell by itself.
         log_evidence: the logarithm of each series' e-value.
         of_hours: what a schedule adds to that, by number of the series.
-        by_day: what each tested day of each series weighs, see ``chance.weigh_evidence``.
+        by_day: what each tested day of each series weighs, see ``e_values.weigh_evidence``.
         line: the logarithm of the e-value from which on a series is listed.
         stretches: one row a stretch: ``series, kind, cell``, and the places ``first, last`` of its
             first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
@@ -103,14 +103,14 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
     is_inside = _is_inside(series, stretches, schedules)
     rates = raise_by_own(series, expected.rates, is_inside)
     log_evidence = np.full(len(series.kind), -np.inf)
-    weights, by_day = chance.weigh_evidence(of_kinds, rates[: len(of_kinds.row)])
+    weights, by_day = e_values.weigh_evidence(of_kinds, rates[: len(of_kinds.row)])
     log_evidence[: len(weights)] = weights
     of_hours = {
         number: max(0.0, _weigh_schedule(series, number, schedule) - log_evidence[number])
         for number, schedule in schedules.items()
     }
     log_evidence[list(of_hours)] += list(of_hours.values())
-    line = chance.find_line(
+    line = e_values.find_line(
         log_evidence[series.is_weighed], expected.tested_count, thresholds.chance_share
     )
     stretches = _find_stretches(series, rates, schedules, thresholds)
@@ -132,7 +132,7 @@ def _find_stretches(
 ) -> pd.DataFrame:  # fmt: skip
     """The stretches of all series; of one with a schedule, its one."""
     edge_rates = np.where(np.repeat(series.kind, series.lengths) == FAILING, _EVEN, rates)
-    ratios = [chance.log_ratios(series.is_hit, edge_rates, share) for share in _EDGE_SHARES]
+    ratios = [e_values.log_ratios(series.is_hit, edge_rates, share) for share in _EDGE_SHARES]
     places = find_stretches(series, ratios, thresholds.change_cost)
     stretches = _between_hits(series, places)
     stretches = stretches[~stretches["series"].isin(list(schedules))]
@@ -153,7 +153,7 @@ def _weigh_schedule(series: Series, number: int, schedule: Schedule) -> float:
     """The logarithm of the e-value of a schedule over all ranges of days."""
     at = slice(*series.starts[number : number + 2])
     days = np.unique(series.column("day")[at])
-    return float(schedule.log_evidence - chance.log_stretch_count(np.array([len(days)]))[0])
+    return float(schedule.log_evidence - e_values.log_stretch_count(np.array([len(days)]))[0])
 
 
 def _scheduled_places(series: Series, schedules: Mapping[int, Schedule]) -> NDArray[np.int64]:

@@ -5,8 +5,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.chance import e_values
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts import chance
+from analysis.sessions.columns import BLOCKED, OK
+from analysis.sessions.series import FAILING, MARK
+from analysis.sessions.sessions import KINDS
 from analysis.verdicts.blocks import (
     Evidence,
     count_stretches,
@@ -14,9 +17,6 @@ from analysis.verdicts.blocks import (
     find_surprising,
     find_versions,
 )
-from analysis.verdicts.columns import BLOCKED, OK
-from analysis.verdicts.series import FAILING, MARK
-from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import meets_floor
 from analysis.verdicts.withholding import EVERYWHERE, withhold
 
@@ -261,7 +261,7 @@ def _stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np
     of_kinds = evidence.series.of_kinds()
     if not len(of_kinds.kind):
         return np.full(len(stretches), -np.inf)
-    days, count = chance.find_days(of_kinds), len(of_kinds.kind)
+    days, count = e_values.find_days(of_kinds), len(of_kinds.kind)
     sums = np.vstack([np.zeros(evidence.by_day.shape[1]), np.cumsum(evidence.by_day, axis=0)])
     first, last = (
         np.searchsorted(days, stretches[name].to_numpy(), side="right")
@@ -271,7 +271,7 @@ def _stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np
     together = np.logaddexp.reduce(sums[last] - sums[first], axis=1) - np.log(sums.shape[1])
     number = stretches["series"].to_numpy()
     counts = np.diff(np.searchsorted(days, of_kinds.starts))[np.minimum(number, count - 1)]
-    own = together - chance.log_stretch_count(counts)
+    own = together - e_values.log_stretch_count(counts)
     scheduled = stretches["series"].isin(list(evidence.schedules)).to_numpy()
     own = np.where(scheduled, evidence.log_evidence[number], own)
     return np.where(number < count, own, -np.inf)
@@ -279,7 +279,7 @@ def _stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np
 
 def chance_text(log_evidence: pd.Series, is_unweighed: pd.Series) -> pd.Series:
     """Two significant digits; empty where a mark decides, or what failed is of no one kind."""
-    text = chance.chance_of(log_evidence.to_numpy())
+    text = e_values.chance_of(log_evidence.to_numpy())
     return pd.Series([f"{value:.1e}" for value in text], log_evidence.index).mask(is_unweighed, "")
 
 

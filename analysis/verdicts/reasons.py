@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.chance import e_values
 from analysis.outcomes.macros import exact
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts import chance
+from analysis.sessions.series import MARK
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import lies_in
 from analysis.verdicts.intervals import CELL
-from analysis.verdicts.series import MARK
 from analysis.vocabulary import LISTED, SET_ASIDE_REASONS
 
 # What failed at each site on each network, by the reason that a rule gives, else by mechanism.
@@ -105,7 +105,7 @@ def find_surprising_cells(
         share: of what nobody blocks, that may look so.
     """
     series = evidence.series
-    is_beyond = series.is_weighed & (chance.chance_of(evidence.log_evidence) <= share)
+    is_beyond = series.is_weighed & (e_values.chance_of(evidence.log_evidence) <= share)
     row = series.first_rows()[is_beyond | (series.kind == MARK)]
     sessions = series.sessions.iloc[row]
     cells = pd.DataFrame({"domain": names[sessions["domain"]], "probe_asn": sessions["probe_asn"]})

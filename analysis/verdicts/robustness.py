@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.chance import e_values
+from analysis.chance.rates import Lessons, learn, raise_by_own
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts import chance
+from analysis.sessions.series import MARK, Series
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import Inside
-from analysis.verdicts.rates import Lessons, learn, raise_by_own
-from analysis.verdicts.series import MARK, Series
 from analysis.verdicts.states import Z_95
 from analysis.vocabulary import LISTED
 
@@ -52,7 +52,7 @@ def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
             candidates = expected.candidates.find(count)
             lessons = learn(expected.facts, of_kinds, candidates, expected.lessons)
         weights = _weigh(evidence, of_kinds, lessons, count)
-        line = chance.find_line(
+        line = e_values.find_line(
             weights[of_kinds.is_weighed], expected.tested_count, thresholds.chance_share
         )
         to_chance[: len(weights)][weights < line + np.log(2)] = count
@@ -65,7 +65,7 @@ def _weigh(
     """The least evidence of each series with so many forged reports."""
     is_inside = evidence.is_inside[: len(of_kinds.row)]
     rates = raise_by_own(of_kinds, lessons.rates(count), is_inside, count)
-    weights, _ = chance.weigh_evidence(of_kinds, rates)
+    weights, _ = e_values.weigh_evidence(of_kinds, rates)
     weights[list(evidence.of_hours)] += list(evidence.of_hours.values())
     weights -= count * _STEP
     return weights

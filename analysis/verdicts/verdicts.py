@@ -9,13 +9,15 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from analysis.chance import e_values
+from analysis.chance.expectation import Expectation, learn_expectation
 from analysis.outcomes.macros import keep_table
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts import chance
+from analysis.sessions.series import FAILING, MARK
+from analysis.sessions.sessions import KINDS
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.cells import Inside, judge_inside, look_inside
-from analysis.verdicts.expectation import Expectation, learn_expectation
 from analysis.verdicts.intervals import (
     CELL,
     chance_text,
@@ -35,8 +37,6 @@ from analysis.verdicts.reasons import (
     why_insufficient,
 )
 from analysis.verdicts.robustness import sessions_to_flip, weigh_forging
-from analysis.verdicts.series import FAILING, MARK
-from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
 from analysis.vocabulary import LISTED
@@ -243,7 +243,7 @@ def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
         "domain": names[series.sessions["domain"].to_numpy()[row]],
         "probe_asn": series.sessions["probe_asn"].to_numpy()[row],
         "kind": [KINDS[kind] if kind < FAILING else "" for kind in series.kind],
-        "chance": chance.chance_of(evidence.log_evidence),
+        "chance": e_values.chance_of(evidence.log_evidence),
     })  # fmt: skip
     ordered: pd.DataFrame = chances[series.is_weighed].sort_values(
         [*CELL, "kind"], ignore_index=True

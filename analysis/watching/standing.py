@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.findings.confirmation import confirm
 from analysis.findings.study import Study
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.sessions import add_sessions
+from analysis.sessions.sessions import add_sessions
 from analysis.verdicts.states import meets_floor
 from analysis.verdicts.verdicts import Judgement, judge_cells
 from analysis.vocabulary import INSUFFICIENT, LISTED, STATES

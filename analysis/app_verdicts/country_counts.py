@@ -13,21 +13,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.app_verdicts.elsewhere import Elsewhere
+from analysis.chance import e_values
+from analysis.chance.rates import LEAST, MOST, raise_by_own
+from analysis.chance.stretches import find_stretches
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts import chance
-from analysis.verdicts.elsewhere import Elsewhere
+from analysis.sessions.series import Series
+from analysis.sessions.sessions import KINDS
 from analysis.verdicts.intervals import TOO_FEW
-from analysis.verdicts.rates import LEAST, MOST, raise_by_own
-from analysis.verdicts.series import Series
-from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import wilson_bounds
-from analysis.verdicts.stretches import find_stretches
 
 Floats = NDArray[np.float64]
 #: Days of another level that show that a stretch began or ended.
 _OPEN_DAYS = 7
-_EDGE_SHARE = 1  # the column of ``chance.weigh_evidence`` that edges are cut by: 0.75
+_EDGE_SHARE = 1  # the column of ``e_values.weigh_evidence`` that edges are cut by: 0.75
 
 #: Why what is surprising is not listed.
 ALONE = (
@@ -72,15 +72,15 @@ def judge_counts(
     inside = np.zeros(len(series.row), bool)
     for _ in range(2):  # once to know what fails outside of the stretches, once with it
         raised = raise_by_own(series, rates, inside) if inside.any() else rates
-        evidence, by_day = chance.weigh_evidence(series, raised)
+        evidence, by_day = e_values.weigh_evidence(series, raised)
         runs = _find_runs(judged, by_day[:, _EDGE_SHARE], thresholds)
         inside = _mark(series, runs)
     tests = judged["test_name"].drop_duplicates().tolist()
-    line = chance.find_line(evidence, len(tests), thresholds.chance_share)
+    line = e_values.find_line(evidence, len(tests), thresholds.chance_share)
     likely = dict(zip(tests, evidence, strict=True))
     runs = runs[np.array([likely[test] >= line for test in runs["test_name"]], bool)]
     runs = runs.assign(
-        chance=[f"{chance.chance_of(np.array(likely[test])):.1e}" for test in runs["test_name"]]
+        chance=[f"{e_values.chance_of(np.array(likely[test])):.1e}" for test in runs["test_name"]]
     )
     return CountryVerdicts(_decide(runs, judged, thresholds), days)
 

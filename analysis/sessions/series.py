@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.verdicts.columns import BLOCKED, OK, UNCLEAR, SessionColumns
-from analysis.verdicts.sessions import KINDS
+from analysis.sessions.columns import BLOCKED, OK, UNCLEAR, SessionColumns
+from analysis.sessions.sessions import KINDS
 
 MARK = KINDS.index("mark")
 #: Not a kind of its own: whatever does not work, the control's failures included.

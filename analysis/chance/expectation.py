@@ -8,20 +8,20 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.chance.facts import Facts, gather_facts
+from analysis.chance.hours import BLOCKED_SHARE
+from analysis.chance.rates import LEAST, Lessons, learn
+from analysis.chance.schedules import Schedule
+from analysis.chance.site_schedules import Hours
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.columns import SessionColumns, read_sessions
-from analysis.verdicts.facts import Facts, gather_facts
-from analysis.verdicts.hours import BLOCKED_SHARE
-from analysis.verdicts.rates import LEAST, Lessons, learn
-from analysis.verdicts.schedules import Schedule
-from analysis.verdicts.series import (
+from analysis.sessions.columns import SessionColumns, read_sessions
+from analysis.sessions.series import (
     CANDIDATE_GAIN,
     Series,
     find_candidates,
     find_series,
 )
-from analysis.verdicts.sessions import KINDS
-from analysis.verdicts.site_schedules import Hours
+from analysis.sessions.sessions import KINDS
 
 
 class Candidates:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.verdicts.series import Series
+from analysis.sessions.series import Series
 
 
 def find_stretches(

@@ -9,7 +9,7 @@ from math import log
 
 import numpy as np
 
-from analysis.verdicts.hours import (
+from analysis.chance.hours import (
     LEAST_TIMES,
     RUN_DAYS,
     SECOND_WINDOW,

@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.verdicts.facts import Days, Facts, Floats, Groups
-from analysis.verdicts.series import MARK, Series
-from analysis.verdicts.sessions import KINDS
+from analysis.chance.facts import Days, Facts, Floats, Groups
+from analysis.sessions.series import MARK, Series
+from analysis.sessions.sessions import KINDS
 
 #: Between these a rate lies: nothing fails never or always.
 LEAST, MOST = 0.01, 0.99

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.verdicts.columns import BLOCKED, DOWN, NONE, Line, Places, SessionColumns
-from analysis.verdicts.series import Series
+from analysis.sessions.columns import BLOCKED, DOWN, NONE, Line, Places, SessionColumns
+from analysis.sessions.series import Series
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ over all stretches of days, and over q, is an e-value: if nobody blocks, its exp
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.verdicts.series import Series
+from analysis.sessions.series import Series
 
 _SHARES = (0.5, 0.75, 0.95)
 Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.verdicts.sessions import CLASSES
+from analysis.sessions.sessions import CLASSES
 
 Ints = NDArray[np.int64]
 #: What is kept for as long as the sessions are, in four bytes where they are enough.

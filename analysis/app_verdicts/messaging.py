@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.chance.expectation import Expectation, learn_expectation
+from analysis.chance.rates import LEAST, MOST, TERMS
+from analysis.chance.site_schedules import Hours
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts.expectation import Expectation, learn_expectation
-from analysis.verdicts.rates import LEAST, MOST, TERMS
-from analysis.verdicts.series import Series
-from analysis.verdicts.sessions import KINDS, add_sessions
-from analysis.verdicts.site_schedules import Hours
+from analysis.sessions.series import Series
+from analysis.sessions.sessions import KINDS, add_sessions
 from analysis.verdicts.verdicts import Judgement, judge_cells
 
 Floats = NDArray[np.float64]

@@ -9,9 +9,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.verdicts.hours import LEAST_TIMES, Asked, search_price
-from analysis.verdicts.schedules import MARGIN, Schedule, find_schedule, fit_schedule
-from analysis.verdicts.series import FAILING, Series
+from analysis.chance.hours import LEAST_TIMES, Asked, search_price
+from analysis.chance.schedules import MARGIN, Schedule, find_schedule, fit_schedule
+from analysis.sessions.series import FAILING, Series
 
 #: A kind of failure and a network: a series of a site.
 _Key = tuple[int, int]
