@@ -335,7 +335,8 @@ MODULES = {
     "profiles": [f"outcomes/{name}" for name in (
         "profiles", "answers", "filters", "block_pages", "macros")],
     "rules": ["outcomes/outcomes", "outcomes/guards"],
-    "sessions": [f"verdicts/{name}" for name in ("sessions", "series", "facts", "expectation")],
+    "sessions": [
+        "sessions/sessions", "sessions/series", "chance/facts", "chance/expectation"],
     "verdicts": [f"verdicts/{name}" for name in (
         "blocks", "intervals", "cells", "states", "verdicts",
         "withholding")],
