@@ -81,7 +81,8 @@ def misled(address: str = ELSEWHERE, **changes: Any) -> Row:
     return observation(**{
         "dns_answers": [answer(address, 64499, match="none")],
         "tcp": [connect(address, TIMEOUT, match="none", control_ok=None)],
-        "tls": [], **no_response(http_failure=TIMEOUT, blocking="dns"), **changes,
+        "tls": [], "dns_consistency": "inconsistent",
+        **no_response(http_failure=TIMEOUT, blocking="dns"), **changes,
     })  # fmt: skip
 
 
@@ -174,6 +175,21 @@ def verified(**changes: Any) -> Row:
         "dns_answers": [answer(ELSEWHERE, 64499, match="none")],
         "control_tls_addresses": [ADDRESS, ELSEWHERE],
         "tcp": [connect(ELSEWHERE, match="none")], "tls": [handshake(ELSEWHERE, match="none")],
+        **changes,
+    })  # fmt: skip
+
+
+def _certified() -> Row:
+    """Cut off where the resolver points, while the control gets the name's certificate there."""
+    return verified(tls=[handshake(ELSEWHERE, RESET, match="none")],
+                    **no_response(http_failure=RESET))  # fmt: skip
+
+
+def _at_home(**changes: Any) -> Row:
+    """An old probe, whose control names no network: silence where the control connects."""
+    return misled(**{
+        "test_version": "0.4.0", "control_answers": [control_answer(ADDRESS, None)],
+        "tcp": [connect(ELSEWHERE, TIMEOUT, match="none")], "dns_consistency": "consistent",
         **changes,
     })  # fmt: skip
 
@@ -398,9 +414,7 @@ _DNS = [
       *[on(n, observation(dns_answers=[answer(ELSEWHERE, 64499, match="none")],
                           tls=[handshake(ELSEWHERE, match="none")])) for n in (2, 3)]),
     case("an address on which the control got the certificate itself", "dns.verified_by_control",
-      "blocked tls.reset",
-      verified(tls=[handshake(ELSEWHERE, RESET, match="none")],
-               **no_response(http_failure=RESET))),
+      "blocked tls.reset", _certified()),
     case("a block page where the answer points", "dns.blockpage", "blocked dns.blockpage",
       other_page(dns_answers=[answer(ELSEWHERE, 64499, match="none")],
                  tcp=[connect(ELSEWHERE, port=80, match="none", control_ok=None)],
@@ -433,6 +447,16 @@ _DNS = [
              http_failure="ssl_invalid_hostname")),
     case("nobody where the answer points, and the site at the control's address", "dns.dead_end",
       "blocked dns.other", helped()),
+    case("an address in the network of an old control's, by the probe's own word", "dns.at_home",
+      "blocked tcp.timeout", _at_home()),
+    case("a sinkhole in the network of an old control's", "dns.sinkhole", "blocked dns.sinkhole",
+      _at_home(), *_others_on(ELSEWHERE, "two", "three")),
+    case("an address on which the controls of two other sessions got the certificate",
+      "dns.at_home", "blocked tcp.timeout",
+      on(1, _at_home(dns_consistency="inconsistent")), *[on(n, _certified()) for n in (2, 3)]),
+    case("an address on which the control of one other session got the certificate",
+      "dns.unmatched", "unknown", on(1, _at_home(dns_consistency="inconsistent")),
+      on(2, _certified())),
     case("another address, and nothing known of it", "dns.unmatched", "unknown", misled()),
     case("a lookup that is interrupted", "dns.local_fault", "unknown", unresolved("interrupted")),
     case("a lookup that fails in words of its own", "dns.local_fault", "unknown",

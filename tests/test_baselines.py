@@ -369,8 +369,10 @@ def test_the_sweep_knows_whatever_a_number_may_move() -> None:
     looked_up = set(re.findall(r"LEFT JOIN (\w+)", profiles.PROFILED))
     assert looked_up == {*moved._BY_ROW, *moved._BY_VALUE}
     views = "".join(features._VIEWS.values())
-    assert set(re.findall(r"LEFT JOIN (\w+)", views)) == {"name_pool", "vouched", "ipv6", "sites"}
-    assert not re.search(r"\$\w", features._IPV6 + views)
+    assert set(re.findall(r"LEFT JOIN (\w+)", views)) == {
+        "name_pool", "vouched", "certified", "ipv6", "sites",
+    }  # fmt: skip
+    assert not re.search(r"\$\w", features.CERTIFIED + features._IPV6 + views)
     assert set(re.findall(r"\$(\w+)", features.FEATURES + features.SERVING)) == {"body_match"}
 
 

@@ -78,6 +78,10 @@ SELECT *,
   CASE WHEN dns_match IN ('address', 'asn') THEN FALSE ELSE
     coalesce(list_has_any([a.address FOR a IN dns_answers], control_tls_addresses), FALSE)
     END AS dns_is_verified,
+  CASE WHEN dns_match = 'none' THEN coalesce(dns_consistency = 'consistent', FALSE)
+      AND len([a.asn FOR a IN control_answers IF a.asn IS NOT NULL]) = 0
+      AND len([a.asn FOR a IN dns_answers IF a.asn > 0]) > 0
+    ELSE FALSE END AS dns_is_consistent,
   len([t.address FOR t IN tls IF t.is_answer AND t.failure IS NULL]) > 0 AS dns_tls_valid
 FROM observed_controls
 """,
@@ -92,7 +96,8 @@ SELECT *,
   is_ip_input OR len([t.address FOR t IN tls IF coalesce(t.match, 'none') = 'none']) = 0
     AS tls_is_known,
   CASE WHEN NOT tcp_is_known OR NOT tls_is_known THEN
-    list_concat(control_tls_addresses, [t.address FOR t IN tls IF t.failure IS NULL])
+    list_concat(control_tls_addresses, list_concat([t.address FOR t IN tls IF t.failure IS NULL],
+      CASE WHEN dns_is_consistent THEN dns_addresses ELSE [] END))
     END AS proven_addresses,
   CASE WHEN tls_fails
     THEN len([t.address FOR t IN tls IF t.is_answer AND starts_with(t.failure, 'ssl_')]) > 0

@@ -62,6 +62,17 @@ SELECT domain, list(address) AS addresses
 FROM (SELECT address, unnest(domains) AS domain FROM serving) WHERE domain <> '' GROUP BY domain
 """
 
+# The control tries what the probe was told as well: addresses that none got by itself, and on which
+# those of two sessions got the name's certificate.
+CERTIFIED = """
+SELECT domain, list(address) AS addresses FROM (
+  SELECT domain, address
+  FROM (SELECT domain, session, unnest(control_tls_addresses) AS address FROM typed_observations)
+    SEMI JOIN address_tries USING (domain, address)
+  GROUP BY ALL HAVING count(DISTINCT session) >= 2
+) GROUP BY domain
+"""
+
 # A session whose IPv6 never connects anywhere is broken there, not blocked.
 _IPV6 = """
 SELECT DISTINCT session, TRUE AS ipv6_works FROM typed_observations
@@ -71,14 +82,18 @@ WHERE len([t.address FOR t IN tcp IF t.failure IS NULL AND contains(t.address, '
 #: The steps from ``controlled`` to ``FEATURES``, each of which reads the one before.
 _VIEWS = {
     "pooled_observations": """
-SELECT c.*, n.name_pool, v.addresses AS vouched_addresses, i.ipv6_works,
+SELECT c.*, n.name_pool, i.ipv6_works,
+  list_concat(v.addresses, t.addresses) AS vouched_addresses,
   site.registrable_domain, http_site.registrable_domain AS http_site,
   target.registrable_domain AS redirect_site,
   CASE WHEN c.dns_match IN ('address', 'asn') THEN FALSE ELSE
-    coalesce(list_has_any(c.dns_addresses, v.addresses), FALSE) END AS dns_is_vouched
+    coalesce(list_has_any(c.dns_addresses, v.addresses), FALSE) END AS dns_is_vouched,
+  CASE WHEN c.dns_match = 'none' THEN c.dns_is_consistent
+    OR coalesce(list_has_any(c.dns_addresses, t.addresses), FALSE) ELSE FALSE END AS dns_is_at_home
 FROM controlled c
 LEFT JOIN name_pool n USING (domain, day)
 LEFT JOIN vouched v USING (domain)
+LEFT JOIN certified t USING (domain)
 LEFT JOIN ipv6 i USING (session)
 LEFT JOIN sites site ON site.host = c.domain
 LEFT JOIN sites http_site ON http_site.host = c.http_host
@@ -100,7 +115,7 @@ SELECT *,
   CASE WHEN tls_is_known AND NOT tls_fails THEN NULL ELSE
     [CASE WHEN tls_is_known
         OR is_trusted_address(t.address, t.match, proven_addresses, vouched_addresses)
-        OR (t.address IS NULL AND (dns_is_verified OR dns_is_vouched
+        OR (t.address IS NULL AND (dns_is_verified OR dns_is_vouched OR dns_is_at_home
           OR coalesce(dns_match IN ('address', 'asn'), FALSE)))
       THEN handshake_result(t.failure, t.control_ok, control_is_lost, control_http_ok,
         control_http_fails)
@@ -146,7 +161,7 @@ SELECT *,
   CASE WHEN tls_result = 'blocked' THEN tls[list_position(tls_results, tls_result)].failure END
     AS tls_failure,
   coalesce(dns_match IN ('address', 'asn') OR dns_is_vouched OR dns_is_verified OR dns_tls_valid
-    OR is_ip_input OR NOT http_first_is_answer, FALSE) AS is_address_trusted
+    OR dns_is_at_home OR is_ip_input OR NOT http_first_is_answer, FALSE) AS is_address_trusted
 FROM page_results
 """,
 }
@@ -163,7 +178,7 @@ SELECT
   control_http_fails, control_is_lost, control_special, control_hoster, site_asn,
   control_is_ipv6_only,
   dns_failure, dns_has_answer, dns_addresses, dns_is_own_network, dns_special, dns_match,
-  dns_tls_valid, dns_certificate_error, dns_is_vouched, dns_is_verified,
+  dns_tls_valid, dns_certificate_error, dns_is_vouched, dns_is_verified, dns_is_at_home,
   http_failure, http_status, control_http_status, http_title, http_host, http_first_is_answer,
   redirect_layer, title_match, http_site, has_page, is_https_page, is_https_own, landing,
   own_page, fails_at_target, fails_within_site, fails_before_page,
@@ -208,7 +223,7 @@ def add_features(
     """
     add_controls(connection, thresholds, is_pooled=is_pooled)
     numbers = vars(thresholds)
-    steps = {"address_tries": _ADDRESS_TRIES, "serving": SERVING}
+    steps = {"address_tries": _ADDRESS_TRIES, "serving": SERVING, "certified": CERTIFIED}
     create_tables(connection, steps, numbers, is_filled=is_pooled)
     create_tables(connection, {"vouched": VOUCHED, "ipv6": _IPV6}, numbers)
     create_tables(connection, {"features": read_features()}, numbers, catalog=catalog)

@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.vocabulary import MECHANISMS, SET_ASIDE_REASONS
 
 #: Counts up with every change that can move a verdict; printed with each report.
-RULES_VERSION = 12
+RULES_VERSION = 13
 
 Layer = Literal["dns", "tcp", "tls", "http"]
 LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")
@@ -295,6 +295,14 @@ DNS_RULES: tuple[Rule, ...] = (
         comment="The answer is neither the control's nor that of public resolvers and nothing "
         "there connects, while the same probe reaches the site at the control's address: only the "
         "resolver stands in the way.",
+    ),
+    Rule(
+        rule_id="dns.at_home",
+        condition="dns_is_at_home",
+        outcome="ok",
+        comment="Not the control's address, but by the probe's own comparison one in its network, "
+        "which older controls do not name; or one on which the controls of other sessions got the "
+        "name's own certificate.",
     ),
     Rule(
         rule_id="dns.unmatched",
