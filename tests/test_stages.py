@@ -210,10 +210,10 @@ def test_the_digest_of_a_stage_covers_all_that_it_is_made_by() -> None:
 
 
 def _imports(name: str) -> set[str]:
+    """The modules of ``analysis`` that a file names, also as ``from package import module``."""
     nodes = ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8")))
-    modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    return {
-        module.removeprefix("analysis.").replace(".", "/") + ".py"
-        for module in modules
-        if module.startswith("analysis.")
-    }
+    named = [(node.module or "", node.names) for node in nodes if isinstance(node, ast.ImportFrom)]
+    modules = {module for module, _ in named}
+    modules |= {f"{module}.{alias.name}" for module, aliases in named for alias in aliases}
+    paths = {module.removeprefix("analysis.").replace(".", "/") + ".py" for module in modules}
+    return {path for path in paths if (ROOT / path).is_file()}
