@@ -15,6 +15,7 @@ from analysis.period import Period
 from analysis.verdicts.intervals import ONE_VERSION
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement
+from analysis.verdicts.withholding import EVERYWHERE
 from analysis.verdicts.witnesses import countries_url, measurement_url
 from analysis.vocabulary import LISTED
 from tests.letters import ALL_NETWORKS, DAY_ONE, NAME, VPN, days, everywhere, judge, verdict
@@ -158,9 +159,10 @@ def test_a_short_stretch_beside_a_longer_one_has_its_own_dates() -> None:
 
 
 def test_a_short_stretch_alone_is_withheld_with_its_dates() -> None:
-    """Surprising, on two days: *impaired*, and the reader is told when and why."""
+    """Surprising, on two days: no conclusion, and the reader is told when and why."""
     row = seen("short-alone")
-    assert row["state"] == "impaired"
+    assert (row["state"], row["insufficient_reason"]) == ("insufficient", "mixed")
+    assert row["set_aside_reason"] == "anomaly_unexplained"
     assert "too few sessions or days" in row["note"]
     withheld = country().withheld.query("domain == 'short-alone.example'").iloc[0]
     assert (withheld["blocked_from"], withheld["blocked_until"]) == ("2024-01-21", "2024-01-22")
@@ -509,6 +511,22 @@ def test_what_fails_alike_on_every_network(name: str) -> None:
             "thin-networks-twice",
         )  # fmt: skip
         assert ("looks the same" in row["note"]) == is_surprise
+
+
+def test_what_fails_everywhere_is_said_on_every_network() -> None:
+    """The time-outs of networks with few sessions are those of the others, and no chance."""
+    usual = [row for n in range(9) for row in everywhere("O" * 12, f"usual-{n}.example")]
+    rows = [
+        row
+        for letters, asn in zip(("T" * 40, "T" * 12, "T" * 12), ALL_NETWORKS, strict=True)
+        for row in [*_site("away", letters, asn=asn),
+                    *_site("once", letters if asn == PROBE_NETWORK else "O" * 12, asn=asn)]
+    ]  # fmt: skip
+    found = judge([*usual, *rows]).verdicts.query("period == 'all'")
+    away = found[found["domain"] == "away.example"]
+    assert away["state"].tolist() == ["impaired"] * 3
+    assert all(note.startswith(EVERYWHERE) for note in away["note"])
+    assert not found["note"][found["domain"] != "away.example"].str.startswith(EVERYWHERE).any()
 
 
 def _two_more(two: str, three: str) -> list[Row]:

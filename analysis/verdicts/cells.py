@@ -108,6 +108,7 @@ def _states(
     is_down = evidence.series.sessions["class"].to_numpy()[elements["row"]] == DOWN
     down = elements[is_down].groupby("stretch").size().reindex(counted.index, fill_value=0)
     is_withheld = (counted["reason"] != "") & (counted["hits"] >= thresholds.floor_sessions)
+    is_withheld &= counted["hit_days"] >= thresholds.floor_days
     cases = {
         "blocked": counted["is_listed"] & (counted["kind"] == MARK),
         "likely_blocked": counted["is_listed"],

@@ -114,7 +114,25 @@ def judge_stretches(
     )
     stretches = stretches.assign(interval=_join(evidence, stretches))
     is_unexplained = _find_unexplained(evidence, stretches, elements, thresholds)
-    return stretches.assign(reason=stretches["reason"].mask(is_unexplained, CHANCE))
+    words = np.where(_fail_everywhere(evidence, stretches), EVERYWHERE, CHANCE)
+    return stretches.assign(reason=stretches["reason"].mask(is_unexplained, words))
+
+
+def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.bool_]:
+    """During which stretches the site is withheld elsewhere, since it fails on every network.
+
+    Where few sessions fail so, the others explain them before anybody asks what is withheld.
+    """
+    sessions = evidence.series.sessions
+    first, last = (evidence.series.row[stretches[name]] for name in ("first", "last"))
+    domain, day = sessions["domain"].to_numpy()[first], sessions["day"].to_numpy()
+    told = pd.DataFrame({"since": day[first], "until": day[last]}, index=domain)
+    is_away = stretches["reason"].str.startswith(EVERYWHERE).to_numpy()
+    away = told[is_away].groupby(level=0).agg({"since": "min", "until": "max"}).reindex(domain)
+    meanwhile: NDArray[np.bool_] = (
+        (told["since"] <= away["until"]) & (told["until"] >= away["since"])
+    ).to_numpy()
+    return meanwhile
 
 
 def _find_unexplained(
