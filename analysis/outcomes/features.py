@@ -63,14 +63,19 @@ FROM (SELECT address, unnest(domains) AS domain FROM serving) WHERE domain <> ''
 """
 
 # The control tries what the probe was told as well: addresses that none got by itself, and on which
-# those of two sessions got the name's certificate.
+# most that got the name's certificate anywhere got it, two of them at least.
 CERTIFIED = """
-SELECT domain, list(address) AS addresses FROM (
-  SELECT domain, address
-  FROM (SELECT domain, session, unnest(control_tls_addresses) AS address FROM typed_observations)
-    SEMI JOIN address_tries USING (domain, address)
-  GROUP BY ALL HAVING count(DISTINCT session) >= 2
-) GROUP BY domain
+WITH told AS (
+  SELECT domain, session, address, list_contains(control_tls_addresses, address) AS is_shown
+  FROM (SELECT domain, session, control_tls_addresses,
+          unnest([a.address FOR a IN dns_answers IF a.match = 'none']) AS address
+        FROM typed_observations WHERE len(control_tls_addresses) > 0)
+), found AS (
+  SELECT domain, address, count(DISTINCT session) FILTER (is_shown) AS sessions
+  FROM told GROUP BY domain, address
+  HAVING sessions >= 2 AND 2 * sessions > count(DISTINCT session)
+)
+SELECT domain, list(address) AS addresses FROM found GROUP BY domain
 """
 
 # A session whose IPv6 never connects anywhere is broken there, not blocked.

@@ -270,22 +270,13 @@ DNS_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="dns.lone_address",
-        condition="is_lone AND control_http_ok AND (http_failure IS NOT NULL OR NOT coalesce("
-        "http_first_is_answer, TRUE) OR dns_is_own_network)",
+        condition="is_lone AND NOT dns_is_at_home AND control_http_ok AND (http_failure IS NOT "
+        "NULL OR NOT coalesce(http_first_is_answer, TRUE) OR dns_is_own_network)",
         outcome="blocked",
         mechanism="dns.other",
         comment="This resolver gives the name one address nearly always; no control ever gets it "
-        "or another in its network, nobody reached a site there, most other networks get the "
-        "control's answer, and the control reaches the site.",
-    ),
-    Rule(
-        rule_id="dns.certificate_of_another",
-        condition="dns_match = 'none' AND dns_certificate_error AND control_http_ok AND NOT "
-        "is_public_answer",
-        outcome="blocked",
-        mechanism="dns.other",
-        comment="The answer is neither the control's nor that of public resolvers, and what "
-        "answers there cannot show the name's certificate, while the control reaches the site.",
+        "or another in its network or, there, the name's certificate, nobody reached a site there, "
+        "most other networks get the control's answer, and the control reaches the site.",
     ),
     Rule(
         rule_id="dns.dead_end",
@@ -301,8 +292,17 @@ DNS_RULES: tuple[Rule, ...] = (
         condition="dns_is_at_home",
         outcome="ok",
         comment="Not the control's address, but by the probe's own comparison one in its network, "
-        "which older controls do not name; or one on which the controls of other sessions got the "
-        "name's own certificate.",
+        "which older controls do not name; or one on which most controls that got the name's own "
+        "certificate got it, two of them at least.",
+    ),
+    Rule(
+        rule_id="dns.certificate_of_another",
+        condition="dns_match = 'none' AND dns_certificate_error AND control_http_ok AND NOT "
+        "is_public_answer",
+        outcome="blocked",
+        mechanism="dns.other",
+        comment="The answer is neither the control's nor that of public resolvers, and what "
+        "answers there cannot show the name's certificate, while the control reaches the site.",
     ),
     Rule(
         rule_id="dns.unmatched",
