@@ -275,8 +275,8 @@ DNS_RULES: tuple[Rule, ...] = (
         outcome="blocked",
         mechanism="dns.other",
         comment="This resolver gives the name one address nearly always; no control ever gets it "
-        "or another in its network or, there, the name's certificate, nobody reached a site there, "
-        "most other networks get the control's answer, and the control reaches the site.",
+        "or another in its network, nobody reached a site there, most other networks get the "
+        "control's answer, and the control reaches the site.",
     ),
     Rule(
         rule_id="dns.dead_end",
