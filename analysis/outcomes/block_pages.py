@@ -101,7 +101,7 @@ SELECT DISTINCT domain, day FROM features WHERE NOT has_control AND NOT is_https
     "reaching_days": """
 WITH told AS (
   SELECT domain, day, session, bool_or(control_http_fails) AS fails
-  FROM observed_controls SEMI JOIN untold_days USING (domain)
+  FROM features SEMI JOIN untold_days USING (domain)
   WHERE control_http_ok OR control_http_fails GROUP BY ALL
 ), counted AS (
   SELECT domain, day, count(*) FILTER (NOT fails) AS reaching, count(*) FILTER (fails) AS failing

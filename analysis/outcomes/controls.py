@@ -49,8 +49,7 @@ SELECT *,
     AS control_http_fails,
   hoster_of(control_answers)::hoster_name AS control_hoster,
   site_network(control_answers, dns_answers, tcp) AS site_asn,
-  list_any_value([a.special FOR a IN control_answers IF a.special IS NOT NULL])
-    ::special_kind AS control_special
+  list_any_value([a.special FOR a IN control_answers])::special_kind AS control_special
 FROM typed_observations
 """,
 }
@@ -62,14 +61,13 @@ _VIEWS = {
 SELECT *,
   len(dns_answers) > 0 AS dns_has_answer,
   [a.address FOR a IN dns_answers] AS dns_addresses,
-  list_any_value([a.special FOR a IN dns_answers IF a.special IS NOT NULL])::special_kind
-    AS dns_special,
-  list_min([a.match FOR a IN dns_answers IF a.match IS NOT NULL])::match_value AS dns_match,
+  list_any_value([a.special FOR a IN dns_answers])::special_kind AS dns_special,
+  list_min([a.match FOR a IN dns_answers])::match_value AS dns_match,
   CASE WHEN dns_match <> 'none' THEN FALSE ELSE len(dns_answers) > 0
-    AND len([a.match FOR a IN dns_answers IF a.match = 'none']) = len(dns_answers) END
+    AND NOT has_true([a.match IS DISTINCT FROM 'none' FOR a IN dns_answers]) END
     AS dns_is_unmatched,
   CASE WHEN dns_match IS NULL THEN len(control_answers) > 0
-    AND len([a.address FOR a IN control_answers IF NOT contains(a.address, ':')]) = 0
+    AND NOT has_true([NOT contains(a.address, ':') FOR a IN control_answers])
     ELSE FALSE END AS control_is_ipv6_only,
   CASE WHEN dns_match = 'none' THEN
     coalesce(list_contains([a.asn FOR a IN dns_answers], probe_asn)
@@ -79,34 +77,32 @@ SELECT *,
     coalesce(list_has_any([a.address FOR a IN dns_answers], control_tls_addresses), FALSE)
     END AS dns_is_verified,
   CASE WHEN dns_match = 'none' THEN coalesce(dns_consistency = 'consistent', FALSE)
-      AND len([a.asn FOR a IN control_answers IF a.asn IS NOT NULL]) = 0
-      AND len([a.asn FOR a IN dns_answers IF a.asn > 0]) > 0
+      AND NOT has_true([a.asn IS NOT NULL FOR a IN control_answers])
+      AND has_true([a.asn > 0 FOR a IN dns_answers])
     ELSE FALSE END AS dns_is_consistent,
-  len([t.address FOR t IN tls IF t.is_answer AND t.failure IS NULL]) > 0 AS dns_tls_valid
+  has_true([t.is_answer AND t.failure IS NULL FOR t IN tls]) AS dns_tls_valid
 FROM observed_controls
 """,
     # Most connections and handshakes work, at addresses that the control knows: there is nothing to
     # look for among them. A certificate proves an address to the control or to this very probe.
     "observed_attempts": """
 SELECT *,
-  len([t.address FOR t IN tcp IF t.failure IS NOT NULL]) > 0 AS tcp_fails,
-  len([t.address FOR t IN tls IF t.failure IS NOT NULL]) > 0 AS tls_fails,
-  is_ip_input OR len([t.address FOR t IN tcp IF coalesce(t.match, 'none') = 'none']) = 0
-    AS tcp_is_known,
-  is_ip_input OR len([t.address FOR t IN tls IF coalesce(t.match, 'none') = 'none']) = 0
-    AS tls_is_known,
+  has_true([t.failure IS NOT NULL FOR t IN tcp]) AS tcp_fails,
+  has_true([t.failure IS NOT NULL FOR t IN tls]) AS tls_fails,
+  is_ip_input OR NOT has_true([coalesce(t.match, 'none') = 'none' FOR t IN tcp]) AS tcp_is_known,
+  is_ip_input OR NOT has_true([coalesce(t.match, 'none') = 'none' FOR t IN tls]) AS tls_is_known,
   CASE WHEN NOT tcp_is_known OR NOT tls_is_known THEN
     list_concat(control_tls_addresses, list_concat([t.address FOR t IN tls IF t.failure IS NULL],
       CASE WHEN dns_is_consistent THEN dns_addresses ELSE [] END))
     END AS proven_addresses,
   CASE WHEN tls_fails
-    THEN len([t.address FOR t IN tls IF t.is_answer AND starts_with(t.failure, 'ssl_')]) > 0
+    THEN has_true([t.is_answer AND starts_with(t.failure, 'ssl_') FOR t IN tls])
     ELSE FALSE END AS dns_certificate_error,
   CASE WHEN tcp_fails
-    THEN len([t.address FOR t IN tls IF t.failure IS NULL AND t.match = 'address']) > 0
+    THEN has_true([t.failure IS NULL AND t.match = 'address' FOR t IN tls])
     ELSE FALSE END AS control_address_is_proven,
   CASE WHEN http_failure IS NOT NULL OR http_status BETWEEN 300 AND 399
-    THEN len([t.address FOR t IN tls IF t.failure IS NULL AND t.server_name = http_host]) > 0
+    THEN has_true([t.failure IS NULL AND t.server_name = http_host FOR t IN tls])
     ELSE FALSE END AS http_host_is_proven
 FROM observed_answers
 """,

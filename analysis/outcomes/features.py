@@ -81,7 +81,7 @@ SELECT domain, list(address) AS addresses FROM found GROUP BY domain
 # A session whose IPv6 never connects anywhere is broken there, not blocked.
 _IPV6 = """
 SELECT DISTINCT session, TRUE AS ipv6_works FROM typed_observations
-WHERE len([t.address FOR t IN tcp IF t.failure IS NULL AND contains(t.address, ':')]) > 0
+WHERE has_true([t.failure IS NULL AND contains(t.address, ':') FOR t IN tcp])
 """
 
 #: The steps from ``controlled`` to ``FEATURES``, each of which reads the one before.

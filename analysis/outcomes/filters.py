@@ -22,7 +22,8 @@ FILTER_STEPS = {
     "special_asked": f"""
 WITH given AS (
   SELECT probe_asn, resolver_asn, address, domain, min(day) AS since, max(day) AS until
-  FROM (SELECT *, unnest({_SAID}) AS address FROM features WHERE control_name = 'resolves')
+  FROM (SELECT *, unnest({_SAID}) AS address FROM features WHERE control_name = 'resolves'
+          AND (dns_special IS NOT NULL OR dns_failure = 'dns_nxdomain_error'))
   GROUP BY ALL
 )
 SELECT g.probe_asn, g.resolver_asn, g.address, f.session, g.domain,

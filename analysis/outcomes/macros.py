@@ -47,6 +47,8 @@ _FAILURES = {
 #: Name and arguments → body, in an order in which each finds those that it calls.
 SCALAR_MACROS: Mapping[str, str] = {
     **{f"{name}(failure)": f"failure IN {failures}" for name, failures in _FAILURES.items()},
+    # Whether anything in a list of conditions is true; of no list nobody knows.
+    "has_true(conditions)": "list_contains(conditions, TRUE)",
     # The failure says nothing of the network or the site: the probe's own machine failed, or the
     # system said so in words that nobody maps, too many open files and the messages of a localised
     # Windows among them. A bare "unknown_failure" is what old probes say of a connection that just
