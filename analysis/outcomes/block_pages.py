@@ -234,23 +234,26 @@ SELECT probe_asn, page, min(title) AS title, count(*) AS name_count,
 FROM strange_pages JOIN reached_sites r USING (registrable_domain) GROUP BY probe_asn, page
 """,
     # Whose page it is, all networks together tell better than each by its own sites: an order names
-    # the same page to all, and some sites to some of them. It is the networks' where it stands for
-    # several sites, most of which are reached elsewhere, and where networks differ; or for two that
-    # are both reached, if it is no error and their hosts are not one: sites have no page in common.
+    # the same page to all, and some sites to some of them; or each network answers by its own. It
+    # is the networks' where it stands for several sites, most of which are elsewhere reached or
+    # answered by another such page, and where networks differ; or for two that both are, if it is
+    # no error and their hosts are not one: sites have no page in common, and no page a network.
     "page_owners": """
 WITH counts AS (
   SELECT page, count(*) AS name_count, count(DISTINCT hoster) AS hoster_count,
     bool_or(is_error) AS has_error,
-    count(*) FILTER (r.is_reached OR len(list_filter(r.targets, lambda t: t <> page)) > 0)
-      AS reached_elsewhere_count,
+    count(*) FILTER (page_count > 1 OR r.is_reached
+        OR len(list_filter(r.targets, lambda t: t <> page)) > 0)
+      AS other_elsewhere_count,
     hoster_count < CASE WHEN has_error THEN $blockpage_names ELSE 2 END
       AND 2 * coalesce(list_max(map_values(histogram(hoster))), count(*)) > count(*)
       AS is_of_one_host
-  FROM page_sites JOIN reached_sites r USING (registrable_domain) GROUP BY page
+  FROM (SELECT *, count(*) OVER (PARTITION BY registrable_domain) AS page_count FROM page_sites)
+    JOIN reached_sites r USING (registrable_domain) GROUP BY page
 )
 SELECT page, hoster_count >= $blockpage_names AS is_of_many_hosts,
-  CASE WHEN name_count >= $blockpage_names THEN 2 * reached_elsewhere_count >= name_count
-      ELSE hoster_count >= 2 AND NOT has_error AND reached_elsewhere_count = name_count END
+  CASE WHEN name_count >= $blockpage_names THEN 2 * other_elsewhere_count >= name_count
+      ELSE hoster_count >= 2 AND NOT has_error AND other_elsewhere_count = name_count END
     AND t.showing_share < CASE WHEN is_of_one_host THEN 0.5 ELSE $refusal_share END
     AS is_of_networks
 FROM counts JOIN page_reach t USING (page)
