@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from analysis.chance.hours import Asked, count_times, search_price
-from analysis.chance.schedules import find_schedule, fit_schedule
-from analysis.chance.site_schedules import find_schedules
+from analysis.chance.schedules import Schedule, find_schedule, fit_schedule
+from analysis.chance.site_schedules import SiteHours
 
 MONDAY = np.datetime64("2024-01-01T00:00:00", "s")
 
@@ -106,6 +106,12 @@ def test_no_hours_are_made_up(
         assert find_schedule(draw(rng, _times(rng, 1 + 4 * (seed % 4)))) is None
 
 
+def _find(networks: dict[int, Asked]) -> dict[int, Schedule]:
+    """The schedules of a site's networks, all of one kind."""
+    found = SiteHours({(0, asn): asked for asn, asked in networks.items()}).find()
+    return {asn: schedule for (_, asn), schedule in found.items()}
+
+
 def test_hours_of_one_network_are_tried_on_the_others() -> None:
     """A network with too few tests to find the hours shows whether it keeps them."""
     exams = ({0, 1, 2, 3, 4}, {4, 5, 6, 7, 10, 11, 12, 13})
@@ -113,13 +119,13 @@ def test_hours_of_one_network_are_tried_on_the_others() -> None:
     rng = np.random.default_rng(3)
     open_all_day = _draw(rng, _times(rng, 20), np.full(20 * 63, 0.03))
     assert find_schedule(thin) is None
-    found = find_schedules({1: thin, 2: clear, 3: open_all_day})
+    found = _find({1: thin, 2: clear, 3: open_all_day})
     assert {asn: str(one) for asn, one in found.items()} == dict.fromkeys(
         (1, 2), "Mon-Fri 04:00-08:00, 10:00-14:00"
     )
     assert fit_schedule(replace(found[2], windows=((15, 19),)), thin) is None
     assert not any(one.is_confirmed for one in found.values())
-    both = find_schedules({1: clear, 2: _block_by_hours(2, *exams, per_day=20), 3: thin})
+    both = _find({1: clear, 2: _block_by_hours(2, *exams, per_day=20), 3: thin})
     assert {asn: one.is_confirmed for asn, one in both.items()} == {1: True, 2: True, 3: False}
 
 
@@ -164,7 +170,7 @@ def test_kenyas_exam_hours_are_found(shared_data: Path) -> None:
         )
         for asn, cell in rows.groupby("probe_asn")
     }  # fmt: skip
-    found = find_schedules(networks)
+    found = _find(networks)
     assert {asn: str(one) for asn, one in found.items()} == dict.fromkeys(
         (33771, 36926, 37061), "Mon-Fri 04:00-08:00, 10:00-14:00"
     )

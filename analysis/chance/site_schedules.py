@@ -1,10 +1,9 @@
 """The hours at which a site fails on its networks: what one network shows, others confirm."""
 
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,35 +14,6 @@ from analysis.sessions.series import FAILING, Series
 
 #: A kind of failure and a network: a series of a site.
 _Key = tuple[int, int]
-_Network = TypeVar("_Network", bound=Hashable)
-
-
-def find_schedules(
-    networks: Mapping[_Network, Asked], margin: float = MARGIN
-) -> dict[_Network, Schedule]:
-    """Find the hours at which one site fails in one kind on its networks, where there are any.
-
-    Networks told to block by one order do so at the same hours: those of the clearest schedule
-    are tried on all the others, and kept where they explain no less than the network's own. Hours
-    that were only tried have to be as clear as those that were sought, or a network that fails now
-    and then would keep its neighbours' hours.
-
-    Args:
-        networks: for each network its sessions.
-        margin: as ``find_schedule`` says.
-    """
-    alone = {asn: own for asn, one in networks.items() if (own := find_schedule(one, margin))}
-    if not alone:
-        return {}
-    named = Counter(one.hours for one in alone.values())
-    found = {asn: replace(one, is_confirmed=named[one.hours] > 1) for asn, one in alone.items()}
-    clearest = max(found.values(), key=lambda one: one.log_ratio)
-    for asn, one in networks.items():
-        own, shared = found.get(asn), fit_schedule(clearest, one, margin)
-        if shared and (own is None or shared.log_ratio >= own.log_ratio - search_price()):
-            is_confirmed = own is not None and own.hours == shared.hours and own.is_confirmed
-            found[asn] = replace(shared, is_confirmed=is_confirmed)
-    return found
 
 
 class SiteHours:
@@ -64,15 +34,52 @@ class SiteHours:
     def _pooled(self) -> Asked:
         return Asked.together(self.asked.values())
 
-    def find(self, margin: float) -> Mapping[_Key, Schedule]:
-        """The schedules of its series, where there are any."""
+    def find(self, margin: float = MARGIN) -> Mapping[_Key, Schedule]:
+        """The schedules of its series, where there are any.
+
+        Args:
+            margin: as ``find_schedule`` says.
+        """
         if margin not in self._found:
             found: dict[_Key, Schedule] = {}
             for kind in sorted({kind for kind, _ in self.asked}):
                 members = {key: one for key, one in self.asked.items() if key[0] == kind}
-                found |= find_schedules(members, margin)
+                found |= self._find_of_one_kind(members, margin)
             self._found[margin] = found | self._fit_others(found, margin)
         return self._found[margin]
+
+    def _find_of_one_kind(
+        self, members: Mapping[_Key, Asked], margin: float
+    ) -> dict[_Key, Schedule]:
+        """The schedules of series of one kind.
+
+        Networks told to block by one order do so at the same hours: those that explain most on all
+        of them together are tried on each, and kept where they explain no less than the network's
+        own. Hours that were only tried have to be as clear as those that were sought, or a network
+        that fails now and then would keep its neighbours' hours.
+        """
+        alone = {key: own for key, one in members.items() if (own := find_schedule(one, margin))}
+        if not alone:
+            return {}
+        named = {one.hours: one for one in alone.values()}
+        if len(named) > 1 and (joint := find_schedule(Asked.together(members.values()), margin)):
+            named[joint.hours] = joint
+        fitted = {
+            hours: {key: fit_schedule(one, asked, margin) for key, asked in members.items()}
+            for hours, one in named.items()
+        }
+        shared = max(
+            fitted.values(), key=lambda of: sum(one.log_ratio for one in of.values() if one)
+        )
+        found: dict[_Key, Schedule] = {}
+        for key in members:
+            own, chosen = alone.get(key), shared[key]
+            if own and not (chosen and chosen.log_ratio >= own.log_ratio - search_price()):
+                chosen = own
+            if chosen:
+                is_confirmed = own is not None and self._do_others_name(chosen, key[1], margin)
+                found[key] = replace(chosen, is_confirmed=is_confirmed)
+        return found
 
     def _fit_others(self, found: Mapping[_Key, Schedule], margin: float) -> dict[_Key, Schedule]:
         """The schedules of series that have none by themselves or among their kind.
