@@ -238,6 +238,16 @@ def _served_well(count: int, *labels: str) -> list[Row]:
     ]
 
 
+def _from_inside(status: int) -> Row:
+    """An answer in the probe's own network, where a page is served."""
+    return observation(
+        dns_answers=[answer(ELSEWHERE, PROBE_NETWORK, match="none")], tls=[],
+        tcp=[connect(ELSEWHERE, match="none", control_ok=None)],
+        http_url="http://news.example/", http_status=status, status_code_match=status == 200,
+        title_match=False, body_proportion=0.1, http_body_digest="from inside", dns_consistency="inconsistent",
+    )  # fmt: skip
+
+
 def _abroad(**changes: Any) -> list[Row]:
     """The site as it should be, on two other networks."""
     return [
@@ -705,6 +715,11 @@ REAL_LIFE: tuple[Situation, ...] = (
       *[on(n, misled(control_answers=[control_answer(ADDRESS, None)])) for n in range(1, 6)],
       *_abroad(dns_answers=[answer(ADDRESS, 64499)],
                control_answers=[control_answer(ADDRESS, 64499)])),
+    case("one address always, in the network itself, and a refusal from there", "dns.unmatched",
+      "unknown",
+      *[on(n, _from_inside(403)) for n in range(1, 6)], *_abroad()),
+    case("one address always, in the network itself, and a page from there", "dns.lone_address", "blocked dns.other",
+      *[on(n, _from_inside(200)) for n in range(1, 6)], *_abroad()),
     case("one address always, and nobody says whose its network is", "dns.unmatched", "unknown",
       *[on(n, misled(dns_answers=[answer(ELSEWHERE, None, match="none")])) for n in range(1, 6)],
       *_abroad()),
@@ -942,6 +957,14 @@ REAL_LIFE: tuple[Situation, ...] = (
     case("... on most networks", "http.diff", "unknown",
       *_on_networks(_notice, PROBE_NETWORK, 64520, 64521, 64522, one=0, two=1),
       *_on_networks(http_observation, 64523, one=0, two=1)),
+    case("a page of each network's own for two names of two hosts, on all of them",
+      "http.blockpage", "blocked http.blockpage",
+      *_on_networks(_notice, PROBE_NETWORK, one=0, two=1),
+      *_on_networks(partial(other_page, http_body_digest="a notice too"), 64520, one=0, two=1)),
+    case("a page of each network's own for two names of one host, on all of them",
+      "http.diff", "unknown",
+      *_on_networks(_notice, PROBE_NETWORK, one=0, two=0),
+      *_on_networks(partial(other_page, http_body_digest="a notice too"), 64520, one=0, two=0)),
     case("one refusal on one network for two names of two hosts", "http.refused_by_site", "unknown",
       *_on_networks(_refusal, PROBE_NETWORK, one=0, two=1),
       *_on_networks(http_observation, 64520, 64521, one=0, two=1)),

@@ -699,6 +699,20 @@ def test_a_version_that_tells_nothing_does_not_reach_a_site() -> None:
     assert verdict(judge([*usual, *rows]), domain="old.example")["state"] == "likely_blocked"
 
 
+def test_a_version_that_fails_in_two_stretches_with_an_open_spring_between() -> None:
+    """Blocked, opened and blocked again: most tests of the blocked days are one version's, most
+    open ones another's. Next to those that fail none reaches the site."""
+    letters = "RRRR" + "O" * 30 + "RRRRRRRR"
+    rows = [
+        {**row, "software_version": "3.23.0" if "O" in letters[day] else "3.22.0"}
+        for day, row in enumerate(_site("site", letters))
+    ]
+    usual = [row for n in range(12) for row in everywhere("O" * 42, f"usual-{n}.example")]
+    found = judge([*usual, *rows])
+    assert verdict(found, domain="site.example")["state"] == "likely_blocked"
+    assert found.withheld.empty
+
+
 def test_one_site_that_is_busy_at_the_same_hours_everywhere() -> None:
     """Nobody connects on weekdays at six, on any network: hours alone are no block. Where the
     others connect at these hours, they are."""

@@ -54,10 +54,10 @@ class SiteHours:
         """The schedules of series of one kind.
 
         Networks told to block by one order do so at the same hours: those that explain most on all
-        of them together are tried on each, beside the network's own. A network that has hours of
-        its own need not pay for the search where the others name those that it is given. Hours
-        that were only tried have to be as clear as those that were sought, or a network that fails
-        now and then would keep its neighbours' hours.
+        of them together are tried on each, and kept where they explain no less than what the search
+        found there. A network that has hours of its own need not pay for the search where the
+        others name them. Hours that were only tried have to be as clear as those that were sought,
+        or a network that fails now and then would keep its neighbours' hours.
         """
         alone = {key: own for key, one in members.items() if (own := find_schedule(one, margin))}
         if not alone:
@@ -74,14 +74,12 @@ class SiteHours:
         )
         found: dict[_Key, Schedule] = {}
         for key in members:
-            own, tried = alone.get(key), [one for one in (shared[key], alone.get(key)) if one]
-            if own:
-                tried = [
-                    replace(one, is_confirmed=self._do_others_name(one, key[1], margin))
-                    for one in tried
-                ]
-            if tried:
-                found[key] = max(tried, key=lambda one: one.log_evidence)
+            own, chosen = alone.get(key), shared[key]
+            if own and not (chosen and chosen.log_ratio >= own.log_ratio - search_price()):
+                chosen = own
+            if chosen:
+                is_confirmed = own is not None and self._do_others_name(chosen, key[1], margin)
+                found[key] = replace(chosen, is_confirmed=is_confirmed)
         return found
 
     def _fit_others(self, found: Mapping[_Key, Schedule], margin: float) -> dict[_Key, Schedule]:

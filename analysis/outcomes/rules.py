@@ -271,12 +271,14 @@ DNS_RULES: tuple[Rule, ...] = (
     Rule(
         rule_id="dns.lone_address",
         condition="is_lone AND NOT dns_is_at_home AND control_http_ok AND (http_failure IS NOT "
-        "NULL OR NOT coalesce(http_first_is_answer, TRUE) OR dns_is_own_network)",
+        "NULL OR NOT coalesce(http_first_is_answer, TRUE) OR (dns_is_own_network AND "
+        "http_status < 400))",
         outcome="blocked",
         mechanism="dns.other",
         comment="This resolver gives the name one address nearly always; no control ever gets it "
         "or another in its network, nobody reached a site there, most other networks get the "
-        "control's answer, and the control reaches the site.",
+        "control's answer, and the control reaches the site. An error may be the site's own, from "
+        "a content network's cache inside the network.",
     ),
     Rule(
         rule_id="dns.dead_end",

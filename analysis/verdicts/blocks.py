@@ -214,9 +214,9 @@ def _is_at_its_hours(
 def follow_version(series: Series) -> NDArray[np.bool_]:
     """Which sessions are of a version that fails in its cell and kind where no other does.
 
-    Compared are the sessions of other versions next to those of it that fail: while a site is
-    blocked, every version fails, or tells nothing. What a resolver answers does not depend on the
-    probe.
+    Compared are the sessions from the version's first failure to its last, and among them those
+    next to its failures: while a site is blocked, every version fails, or tells nothing. What a
+    resolver answers does not depend on the probe.
     """
     tells = np.flatnonzero(series.is_hit | (series.column("class") == OK))
     which, release, is_hit = (
@@ -229,10 +229,13 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     mine = span.reindex(keys)
     is_within = (place >= mine["min"].to_numpy()) & (place <= mine["max"].to_numpy())
     own = pd.Series(is_within, keys).groupby(level=[0, 1]).sum().reindex(span.index)
-    others = _find_beside(which, release, hits)
-    beside = others.assign(is_hit=is_hit[others["beside"]]).groupby(["series", "release"])["is_hit"]
-    counted = beside.agg(["sum", "size"]).reindex(span.index, fill_value=0)
-    is_alone = _fails_alone(span["size"], own, counted["sum"], counted["size"])
+    failed = np.concatenate([[0], np.cumsum(is_hit)])
+    others = span["max"] - span["min"] + 1 - own
+    other_hits = failed[span["max"] + 1] - failed[span["min"]] - span["size"]
+    is_alone = _fails_alone(span["size"], own, other_hits, others)
+    for number, version in is_alone.index[is_alone]:
+        at = slice(*np.searchsorted(which, [number, number + 1]))
+        is_alone[number, version] = _is_reached_beside(release[at], is_hit[at], version)
     is_lookup = np.array([kind.startswith("dns") for kind in (*KINDS, "")])[series.kind]
     follows = is_alone.reindex(keys, fill_value=False).to_numpy(bool)
     of_probe = np.zeros(len(series.row), bool)
@@ -240,19 +243,23 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     return of_probe
 
 
-def _find_beside(
-    which: NDArray[np.generic], release: NDArray[np.generic], hits: pd.DataFrame
-) -> pd.DataFrame:
-    """The sessions of other versions right before and after ``hits``, by ``series, release``."""
-    is_new = np.ones(len(which), bool)
-    is_new[1:] = (which[1:] != which[:-1]) | (release[1:] != release[:-1])
-    first = np.flatnonzero(is_new)
-    run = np.cumsum(is_new)[hits["place"]] - 1
-    edges = np.append(first, len(which))
-    found = pd.concat([hits.assign(beside=edges[run] - 1), hits.assign(beside=edges[run + 1])])
-    found = found[(found["beside"] >= 0) & (found["beside"] < len(which))]
-    of_series: pd.DataFrame = found[which[found["beside"]] == found["series"]]
-    return of_series[["series", "release", "beside"]].drop_duplicates()
+def _is_reached_beside(
+    release: NDArray[np.generic], is_hit: NDArray[np.bool_], version: int
+) -> bool:
+    """Whether others reach the site right before and after the failures of a version.
+
+    Of it alone, or of it among those up to a version: what that one does not know yet, the older do
+    not know either.
+    """
+    newer = [one for one in np.unique(release[is_hit]) if one >= version]
+    for is_mine in (release == version, *(release <= one for one in newer)):
+        hits, others = np.flatnonzero(is_mine & is_hit), np.flatnonzero(~is_mine)
+        after = np.searchsorted(others, hits)
+        beside = np.unique(np.concatenate([after[after > 0] - 1, after[after < len(others)]]))
+        _, high = wilson_bounds(pd.Series([is_hit[others[beside]].sum()]), pd.Series([len(beside)]))
+        if high[0] < 0.5:
+            return True
+    return False
 
 
 def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
