@@ -238,17 +238,7 @@ def _served_well(count: int, *labels: str) -> list[Row]:
     ]
 
 
-def _from_inside(status: int) -> Row:
-    """An answer in the probe's own network, where a page is served."""
-    return observation(
-        dns_answers=[answer(ELSEWHERE, PROBE_NETWORK, match="none")], tls=[],
-        tcp=[connect(ELSEWHERE, match="none", control_ok=None)],
-        http_url="http://news.example/", http_status=status, status_code_match=status == 200,
-        title_match=False, body_proportion=0.1, http_body_digest="from inside", dns_consistency="inconsistent",
-    )  # fmt: skip
-
-
-def _abroad(**changes: Any) -> list[Row]:
+def abroad(**changes: Any) -> list[Row]:
     """The site as it should be, on two other networks."""
     return [
         on(90 + n, observation(probe_asn=64520 + n % 2, resolver_asn=64520 + n % 2, **changes))
@@ -449,7 +439,7 @@ _DNS = [
     case("one address for three unrelated live names", "dns.sinkhole", "blocked dns.sinkhole",
       misled(), *_others_on(ELSEWHERE, "two", "three")),
     case("one address always, which nobody else gets", "dns.lone_address", "blocked dns.other",
-      *[on(n, misled()) for n in range(1, 6)], *_abroad()),
+      *[on(n, misled()) for n in range(1, 6)], *abroad()),
     case("what answers has another's certificate", "dns.certificate_of_another",
       "blocked dns.other",
       misled(tcp=[connect(ELSEWHERE, match="none", control_ok=None)],
@@ -472,7 +462,7 @@ _DNS = [
       *[on(n, {**_certified(), "control_tls_addresses": [ADDRESS]}) for n in (4, 5)]),
     case("one address always, on which two controls got the certificate", "dns.at_home",
       "unknown", *[on(n, misled()) for n in range(1, 6)], *[on(n, _certified()) for n in (6, 7)],
-      *_abroad()),
+      *abroad()),
     case("a certificate of another at home, as of an authority that the probe does not know",
       "dns.at_home", "blocked tls.mitm",
       _at_home(tcp=[connect(ELSEWHERE, match="none")],
@@ -709,24 +699,19 @@ REAL_LIFE: tuple[Situation, ...] = (
     case("a dead name on a substituting resolver", "dns.name_does_not_exist", "down",
       substituted(), *_dead_on(ELSEWHERE, "dead-a", "dead-b")),
     case("one address always, for a site that the control cannot reach", "dns.unmatched",
-      "down", *[on(n, misled(**site_down())) for n in range(1, 6)], *_abroad()),
+      "down", *[on(n, misled(**site_down())) for n in range(1, 6)], *abroad()),
     case("one address always, in the network of the control's by the word of others",
       "dns.unmatched", "unknown",
       *[on(n, misled(control_answers=[control_answer(ADDRESS, None)])) for n in range(1, 6)],
-      *_abroad(dns_answers=[answer(ADDRESS, 64499)],
+      *abroad(dns_answers=[answer(ADDRESS, 64499)],
                control_answers=[control_answer(ADDRESS, 64499)])),
-    case("one address always, in the network itself, and a refusal from there", "dns.unmatched",
-      "unknown",
-      *[on(n, _from_inside(403)) for n in range(1, 6)], *_abroad()),
-    case("one address always, in the network itself, and a page from there", "dns.lone_address", "blocked dns.other",
-      *[on(n, _from_inside(200)) for n in range(1, 6)], *_abroad()),
     case("one address always, and nobody says whose its network is", "dns.unmatched", "unknown",
       *[on(n, misled(dns_answers=[answer(ELSEWHERE, None, match="none")])) for n in range(1, 6)],
-      *_abroad()),
+      *abroad()),
     case("one address always, and one control says that it is in its network", "dns.lone_address",
       "blocked dns.other",
       *[on(n, misled(control_answers=[control_answer(ADDRESS, 64499 if n == 5 else 64496)]))
-        for n in range(1, 6)], *_abroad()),
+        for n in range(1, 6)], *abroad()),
     case("one address for two live names only", "dns.unmatched", "unknown",
       misled(), *_others_on(ELSEWHERE, "two")),
     case("one address for three names of one owner", "dns.unmatched", "unknown",
@@ -1037,7 +1022,7 @@ REAL_LIFE: tuple[Situation, ...] = (
     case("one address always, on which another page comes", "dns.unmatched", "unknown",
       *[on(n, other_page(**_CDN, tcp=[connect(ELSEWHERE, port=80, match="none",
                                               control_ok=None)])) for n in range(1, 6)],
-      *_abroad()),
+      *abroad()),
     case("another's certificate, and the control does not get the page either", "dns.unmatched",
       "down",
       misled(tcp=[connect(ELSEWHERE, match="none", control_ok=None)],

@@ -7,15 +7,18 @@ import pytest
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import Thresholds
-from tests.observations import connection_with, http_observation, observation
+from tests.observations import answer, connect, connection_with, http_observation, observation
 from tests.situations import (
+    ELSEWHERE,
     REAL_LIFE,
     SITUATIONS,
     Situation,
+    abroad,
     apart,
     fingerprints_for,
     judged,
     mistakes,
+    on,
     results,
 )
 
@@ -41,6 +44,23 @@ def test_every_rule_has_a_situation() -> None:
     """A rule that no situation needs is a rule that nobody has thought through."""
     assert len({s.name for s in ALL}) == len(ALL)
     assert {rule.rule_id for rule in RULES} == {s.rule_id for s in SITUATIONS}
+
+
+@pytest.mark.parametrize(("status", "rule"), [(403, "dns.unmatched"), (200, "dns.lone_address")])
+def test_one_address_in_the_network_itself(status: int, rule: str) -> None:
+    """A page from there is somebody else's; a refusal may be that of a content network's cache."""
+    inside = observation(
+        probe_asn=64530, dns_answers=[answer(ELSEWHERE, 64530, match="none")], tls=[],
+        tcp=[connect(ELSEWHERE, match="none", control_ok=None)], dns_consistency="inconsistent",
+        http_url="http://news.example/", http_status=status, status_code_match=status == 200,
+        title_match=False, body_proportion=0.1, http_body_digest="from inside",
+    )  # fmt: skip
+    connection = connection_with([*[on(n, inside) for n in range(1, 6)], *abroad()])
+    add_outcomes(connection, Thresholds(), fingerprints_for(1))
+    fired = connection.execute(
+        "SELECT DISTINCT dns_rule::VARCHAR FROM outcomes WHERE probe_asn = 64530"
+    ).fetchall()
+    assert fired == [(rule,)]
 
 
 def test_every_measurement_is_judged_once() -> None:

@@ -219,9 +219,8 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     resolver answers does not depend on the probe.
     """
     tells = np.flatnonzero(series.is_hit | (series.column("class") == OK))
-    which, release, is_hit = (
-        column[tells] for column in (series.series, series.column("release"), series.is_hit)
-    )
+    which, release = series.series[tells], series.column("release")[tells]
+    is_hit = series.is_hit[tells]
     place = np.arange(len(tells))
     hits = pd.DataFrame({"series": which, "release": release, "place": place})[is_hit]
     span = hits.groupby(["series", "release"])["place"].agg(["min", "max", "size"])
