@@ -169,15 +169,21 @@ SELECT domain FROM networks GROUP BY domain
 HAVING count(*) FILTER (is_matching) >= 2
   AND 2 * count(*) FILTER (is_matching) >= count(*) FILTER (is_matching OR sessions >= 2)
 """,
-    # Of these answers those that most of the sessions which got them can tell to be in another
-    # network than their controls' answers. An address is in one network whoever asks, and most who
-    # say which are believed: many controls name none, and a CDN's answers differ by network alone.
+    # Of the answers for live names those that most of the sessions which got them can tell to be in
+    # another network than their controls' answers. An address is in one network whoever asks, and
+    # most who say which are believed: many controls name none, and a CDN's answers differ by network
+    # alone.
     "foreign_answers": """
-WITH told AS (
-  SELECT domain, session, dns_answers, control_answers
-  FROM typed_observations SEMI JOIN answer_shares USING (domain) WHERE len(control_answers) > 0
+WITH asked AS (
+  SELECT domain, list(DISTINCT address) AS addresses
+  FROM suspects WHERE NOT is_missing GROUP BY domain
+), told AS (
+  SELECT domain, session, dns_answers, control_answers,
+    list_intersect([a.address FOR a IN dns_answers], addresses) AS given
+  FROM typed_observations JOIN asked USING (domain)
+  WHERE len(control_answers) > 0 AND len(given) > 0
 ), given AS (
-  SELECT DISTINCT domain, session, unnest(dns_answers).address AS address FROM told
+  SELECT DISTINCT domain, session, unnest(given) AS address FROM told
 ), controls AS (
   SELECT DISTINCT domain, session, unnest(control_answers).address AS address FROM told
 ), networks AS (
@@ -190,8 +196,7 @@ WITH told AS (
 ), compared AS (
   SELECT domain, session, g.address,
     bool_and(coalesce(there.asn <> here.asn, FALSE)) AS is_foreign
-  FROM given g SEMI JOIN answer_shares USING (domain, address)
-    LEFT JOIN networks here USING (address)
+  FROM given g LEFT JOIN networks here USING (address)
     JOIN controls c USING (domain, session) LEFT JOIN networks there ON there.address = c.address
   GROUP BY ALL
 )
