@@ -171,8 +171,8 @@ HAVING count(*) FILTER (is_matching) >= 2
 """,
     # Of the answers for live names those that most of the sessions which got them can tell to be in
     # another network than their controls' answers. An address is in one network whoever asks, and
-    # most who say which are believed: many controls name none, and a CDN's answers differ by network
-    # alone.
+    # most who say which are believed: many controls name none, and a CDN's answers differ by
+    # network alone.
     "foreign_answers": """
 WITH asked AS (
   SELECT domain, list(DISTINCT address) AS addresses
