@@ -92,7 +92,7 @@ class _Judge:
         if key not in self.lists:
             with self.lock:
                 evidence = self._weigh(self._expect(sessions, thresholds), thresholds)
-                listed = list_pairs(self.connection, evidence, thresholds)
+            listed = list_pairs(self.connection, evidence, thresholds)
             domestic = self.method.domestic_asns
             self.lists[key] = frozenset(pair for pair in listed if pair[1] in domestic)
         return self.lists[key]
