@@ -5,7 +5,7 @@ failures of that kind are a surprise at all, a two-state chain when they began a
 evidence floor whether they are enough to say so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -232,9 +232,16 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     others = span["max"] - span["min"] + 1 - own
     other_hits = failed[span["max"] + 1] - failed[span["min"]] - span["size"]
     is_alone = _fails_alone(span["size"], own, other_hits, others)
-    for number, version in is_alone.index[is_alone]:
-        at = slice(*np.searchsorted(which, [number, number + 1]))
-        is_alone[number, version] = _is_reached_beside(release[at], is_hit[at], version)
+    beside = [
+        (*key, *counts)
+        for key in is_alone.index[is_alone]
+        for at in [slice(*np.searchsorted(which, [key[0], key[0] + 1]))]
+        for counts in _count_beside(release[at], is_hit[at], key[1])
+    ]
+    counted = pd.DataFrame(beside, columns=["series", "release", "hits", "sessions"])
+    _, high = wilson_bounds(counted["hits"], counted["sessions"])
+    reached = (high < 0.5).groupby([counted["series"], counted["release"]]).any()
+    is_alone = reached.reindex(is_alone.index, fill_value=False)
     is_lookup = np.array([kind.startswith("dns") for kind in (*KINDS, "")])[series.kind]
     follows = is_alone.reindex(keys, fill_value=False).to_numpy(bool)
     of_probe = np.zeros(len(series.row), bool)
@@ -242,23 +249,20 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     return of_probe
 
 
-def _is_reached_beside(
+def _count_beside(
     release: NDArray[np.generic], is_hit: NDArray[np.bool_], version: int
-) -> bool:
-    """Whether others reach the site right before and after the failures of a version.
+) -> Iterator[tuple[int, int]]:
+    """The failures and the sessions of others right before and after the failures of a version.
 
-    Of it alone, or of it among those up to a version: what that one does not know yet, the older do
-    not know either.
+    Of it alone, and of it among those up to each newer one that fails: what that one does not know
+    yet, the older do not know either.
     """
     newer = [one for one in np.unique(release[is_hit]) if one >= version]
     for is_mine in (release == version, *(release <= one for one in newer)):
         hits, others = np.flatnonzero(is_mine & is_hit), np.flatnonzero(~is_mine)
         after = np.searchsorted(others, hits)
         beside = np.unique(np.concatenate([after[after > 0] - 1, after[after < len(others)]]))
-        _, high = wilson_bounds(pd.Series([is_hit[others[beside]].sum()]), pd.Series([len(beside)]))
-        if high[0] < 0.5:
-            return True
-    return False
+        yield int(np.count_nonzero(is_hit[others[beside]])), len(beside)
 
 
 def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
