@@ -233,7 +233,7 @@ def test_a_signal_to_make_reaches_the_program(house: Path, number: signal.Signal
     (house / ".venv/bin/python").unlink()
     code = "import os, time; open('running', 'w').write(str(os.getpid()))\n"
     # a signal right before a long sleep would be heard after it
-    code += "try: print('x', flush=True); [time.sleep(0.05) for _ in range(1200)]\n"
+    code += "try:\n print('x', flush=True)\n for _ in range(1200): time.sleep(0.05)\n"
     code += "finally: time.sleep(0.5); os.remove('running')"
     stand_in = f"import cli; cli.app = lambda: exec({code!r}); cli.main()"
     stand_in = stand_in.replace("import cli", "from analysis.commands import cli")
