@@ -189,8 +189,8 @@ _ROWS = {
 def name_tables(connection: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -> pd.DataFrame:
     """The tables worth asking, those on a measurement's way first.
 
-    Steps between have tables of their own, named in ``analysis/outcomes`` and ``analysis/verdicts``
-    beside the SQL that makes them.
+    Steps between have tables of their own, named beside the SQL that makes them, in
+    ``analysis/outcomes``, ``analysis/sessions`` and ``analysis/verdicts``.
 
     Args:
         connection: that of a study, after ``confirm``.

@@ -237,7 +237,7 @@ FROM strange_pages JOIN reached_sites r USING (registrable_domain) GROUP BY prob
     # the same page to all, and some sites to some of them; or each network answers by its own. It
     # is the networks' where it stands for several sites, most of which are elsewhere reached or
     # answered by another such page, and where networks differ; or for two that both are, if it is
-    # no error and their hosts are not one: sites have no page in common, and no page a network.
+    # no error and their hosts are not one: no two sites share a page, nor has one a page a network.
     "page_owners": """
 WITH counts AS (
   SELECT page, count(*) AS name_count, count(DISTINCT hoster) AS hoster_count,
