@@ -7,7 +7,7 @@ blocks.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import comb, inf, log
 from typing import NamedTuple
@@ -62,6 +62,7 @@ class Asked:
     times: Times
     is_hit: Flags
     rates: Numbers
+    _known_by_days: dict[float, float] = field(default_factory=dict, init=False, repr=False)
 
     def __eq__(self, other: object) -> bool:
         """Whether the same is said of the same sessions."""
@@ -87,23 +88,37 @@ class Asked:
 
         None explains more than all that speaks for a block.
         """
-        if count_times(self.is_hit) < LEAST_TIMES or self._most < margin:
+        if self._times_failed < LEAST_TIMES or self._most < margin:
             return False
-        return self._most >= self.by_days + margin
+        return all(self._most >= self._by_days(share) + margin for share in STRETCH_SHARES)
 
     @property
     def series(self) -> "_Series":
+        """The evidence by day and hour, made anew each time: it is large."""
         return _Series.of(self)
+
+    @cached_property
+    def days(self) -> "_Days":
+        return _Days.of(self.times)
+
+    @cached_property
+    def _times_failed(self) -> int:
+        return count_times(self.is_hit)
 
     @cached_property
     def _most(self) -> float:
         """The sum of all that speaks for a block."""
         return float(np.maximum(self.series.scores, 0).sum())
 
-    @cached_property
+    @property
     def by_days(self) -> float:
         """The most that stretches of whole days explain."""
-        return _best_stretches_of_days(self)
+        return max(map(self._by_days, STRETCH_SHARES))
+
+    def _by_days(self, share: float) -> float:
+        if share not in self._known_by_days:
+            self._known_by_days[share] = _best_stretches_of_days(self, share)
+        return self._known_by_days[share]
 
     @cached_property
     def best(self) -> "Found":
@@ -121,6 +136,26 @@ class Found(NamedTuple):
     until: int
 
 
+class _Days(NamedTuple):
+    """On which days sessions in order of time lie."""
+
+    tested: Times
+    weekdays: NDArray[np.int64]
+    #: tested day: its first session
+    first: NDArray[np.int64]
+    #: session: the number of its day, and its hour
+    index: NDArray[np.int64]
+    hours: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, times: Times) -> "_Days":
+        days, weekdays, hours = split(times)
+        is_first = np.ones(len(days), bool)
+        is_first[1:] = days[1:] != days[:-1]
+        first = np.flatnonzero(is_first)
+        return cls(days[first], weekdays[first], first, np.cumsum(is_first) - 1, hours)
+
+
 class _Series(NamedTuple):
     """The evidence of a series by tested day and hour."""
 
@@ -133,12 +168,11 @@ class _Series(NamedTuple):
 
     @classmethod
     def of(cls, asked: Asked) -> "_Series":
-        days, weekdays, hours = split(asked.times)
-        tested, first, index = np.unique(days, return_index=True, return_inverse=True)
-        scores = np.zeros((len(tested), 24))
-        np.add.at(scores, (index, hours), _score(index, asked.is_hit, asked.rates, BLOCKED_SHARE))
-        is_failing = np.bincount(index, asked.is_hit) > 0
-        return cls(tested, weekdays[first], scores, is_failing)
+        days, count = asked.days, len(asked.days.first)
+        cell = 24 * days.index + days.hours
+        scores = np.bincount(cell, _score(asked, BLOCKED_SHARE), 24 * count).reshape(-1, 24)
+        is_failing = np.logical_or.reduceat(asked.is_hit, days.first)
+        return cls(days.tested, days.weekdays, scores, is_failing)
 
     def add_up(self) -> Numbers:
         """day + 1 × weekday × hour: the sums of the scores before each day."""
@@ -165,37 +199,33 @@ def count_times(is_hit: Flags) -> int:
     return int(np.count_nonzero(is_hit[1:] & ~is_hit[:-1]) + is_hit[0]) if len(is_hit) else 0
 
 
-def _score(day_index: NDArray[np.int64], is_hit: Flags, rates: Numbers, share: float) -> Numbers:
+def _score(asked: Asked, share: float) -> Numbers:
     """What each session says for a block that fails this share of sessions, as ln of a ratio.
 
     The failures of one day together weigh at most twice what the strongest of them does: ten
     tests of a day by one probe are not ten witnesses. Sessions that fail as often without a block
     say nothing.
     """
+    is_hit, rates, days = asked.is_hit, asked.rates, asked.days
     scores = np.log(np.where(is_hit, share / rates, (1 - share) / (1 - rates)))
     scores[rates >= share] = 0
     hits = np.where(is_hit, scores, 0)
-    strongest = np.zeros(day_index.max() + 1)
-    np.maximum.at(strongest, day_index, hits)
-    together = np.bincount(day_index, hits)
+    strongest = np.maximum.reduceat(hits, days.first)
+    together = np.bincount(days.index, hits)
     weight = np.minimum(1, 2 * strongest / np.maximum(together, 1e-300))
-    weighed: Numbers = np.where(is_hit, scores * weight[day_index], scores)
+    weighed: Numbers = np.where(is_hit, scores * weight[days.index], scores)
     return weighed
 
 
-def _best_stretches_of_days(asked: Asked) -> float:
+def _best_stretches_of_days(asked: Asked, share: float) -> float:
     """The most that whole days explain: a range on a run of weekdays, or several ranges.
 
     What is blocked and opened again now and then must not be taken for hours. Each further range
     pays for its beginning and its end.
     """
-    days, weekdays, _ = split(asked.times)
-    tested, first, index = np.unique(days, return_index=True, return_inverse=True)
-    scored = (_score(index, asked.is_hit, asked.rates, share) for share in STRETCH_SHARES)
-    by_day = np.array([np.bincount(index, scores) for scores in scored])
-    on_runs = by_day[:, None] * RUN_DAYS[:, weekdays[first]]
-    price = 2 * log(max(len(tested), 2))
-    several = max(_best_ranges(scores, price) for scores in by_day.tolist())
+    by_day = np.bincount(asked.days.index, _score(asked, share))
+    on_runs = by_day * RUN_DAYS[:, asked.days.weekdays]
+    several = _best_ranges(by_day.tolist(), 2 * log(max(len(by_day), 2)))
     return max(float(_best_sum(_sum_up(on_runs)).max()), several)
 
 
@@ -203,7 +233,10 @@ def _best_ranges(scores: list[float], price: float) -> float:
     """The largest sum of several ranges, all but the first of which pay the price."""
     outside, inside = 0.0, -inf
     for score in scores:
-        outside, inside = max(outside, inside), max(inside, outside - price) + score
+        entered = outside - price
+        if inside > outside:
+            outside = inside
+        inside = (inside if inside > entered else entered) + score
     best = max(outside, inside)
     return best + price if best > 0 else 0.0
 
@@ -272,30 +305,28 @@ def _best_windows(scores: Numbers) -> Numbers:
     prices = np.reshape(_ENTRY_PRICES, (4, *(1,) * (scores.ndim - 1)))
     best = np.full((5, *scores.shape[:-1]), -np.inf)
     best[0] = 0
+    entered = np.empty_like(best[1:])
     for of_hour in np.ascontiguousarray(np.moveaxis(scores, -1, 0)):
-        best[1:] = np.maximum(best[1:], best[:-1] - prices)
+        np.subtract(best[:-1], prices, out=entered)
+        np.maximum(best[1:], entered, out=best[1:])
         best[1::2] += of_hour
     return np.asarray(best.max(axis=0))
 
 
 def _name_windows(scores: Numbers) -> Windows:
     """The windows of ``_best_windows`` in one row of hours; the earliest edges of several."""
-    best: list[tuple[float, tuple[int, ...]]] = [(0.0, ()), *[(-inf, ())] * 4]
+    best = [0.0, -inf, -inf, -inf, -inf]
+    edges: list[tuple[int, ...]] = [()] * 5
     for hour, score in enumerate(scores.tolist()):
-        entered = [
-            (before[0] - price, (*before[1], hour))
-            for before, price in zip(best[:-1], _ENTRY_PRICES, strict=True)
-        ]
-        best[1:] = [max(pair, key=_sum_of) for pair in zip(best[1:], entered, strict=True)]
-        for inside in (1, 3):
-            best[inside] = (best[inside][0] + score, best[inside][1])
-    edges = max(best[1:], key=_sum_of)[1]
-    edges = (*edges, 24) if len(edges) % 2 else edges
-    return tuple(zip(edges[::2], edges[1::2], strict=True))
-
-
-def _sum_of(windows: tuple[float, tuple[int, ...]]) -> float:
-    return windows[0]
+        for place in (4, 3, 2, 1):
+            entered = best[place - 1] - _ENTRY_PRICES[place - 1]
+            if entered > best[place]:
+                best[place], edges[place] = entered, (*edges[place - 1], hour)
+        best[1] += score
+        best[3] += score
+    chosen = edges[max(range(1, 5), key=best.__getitem__)]
+    chosen = (*chosen, 24) if len(chosen) % 2 else chosen
+    return tuple(zip(chosen[::2], chosen[1::2], strict=True))
 
 
 def _refine(
