@@ -10,7 +10,7 @@ over all stretches of days, and over q, is an e-value: if nobody blocks, its exp
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.sessions.series import Series
+from analysis.sessions.series import Series, lay_side_by_side
 
 _SHARES = (0.5, 0.75, 0.95)
 Floats = NDArray[np.float64]
@@ -57,15 +57,16 @@ def weigh_evidence(series: Series, rates: Floats) -> tuple[Floats, Floats]:
     )
     starts = np.searchsorted(days, series.starts)
     counts = np.diff(starts)
-    order = np.argsort(-counts, kind="stable")
+    order, active = lay_side_by_side(counts)
+    begins = starts[order]
     running = np.full((len(counts), len(_SHARES)), -np.inf)
     total = running.copy()
-    for place in range(int(counts.max(initial=0))):
-        active = order[: np.searchsorted(-counts[order], -place, side="left")]
-        step = np.logaddexp(running[active], 0.0) + by_day[starts[active] + place]
-        running[active] = step
-        total[active] = np.logaddexp(total[active], step)
-    mean = np.logaddexp.reduce(total, axis=1) - np.log(len(_SHARES))
+    for place, count in enumerate(active):
+        step = np.logaddexp(running[:count], 0.0) + by_day[begins[:count] + place]
+        running[:count] = step
+        total[:count] = np.logaddexp(total[:count], step)
+    mean = np.empty(len(counts))
+    mean[order] = np.logaddexp.reduce(total, axis=1) - np.log(len(_SHARES))
     return mean - log_stretch_count(counts), by_day
 
 

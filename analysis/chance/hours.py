@@ -42,6 +42,8 @@ def holds_on(first: int, last: int, weekdays: NDArray[np.int64]) -> Flags:
 
 #: run × weekday: whether the run holds it.
 RUN_DAYS: Flags = np.array([holds_on(*run, np.arange(7)) for run in WEEKDAY_RUNS])
+_RUN_WEIGHTS = RUN_DAYS.astype(np.float64)
+_RUN_BREADTHS = _BREADTH * RUN_DAYS.sum(axis=1, keepdims=True)
 _ONE_WINDOW_COUNT, _TWO_WINDOW_COUNT = comb(25, 2), comb(25, 4)
 #: What a second window must add, for there are more ways to place two than one.
 SECOND_WINDOW = log(_TWO_WINDOW_COUNT / _ONE_WINDOW_COUNT)
@@ -144,7 +146,7 @@ class _Days(NamedTuple):
     #: tested day: its first session
     first: NDArray[np.int64]
     #: session: the number of its day, and its hour
-    index: NDArray[np.int64]
+    number: NDArray[np.int64]
     hours: NDArray[np.int64]
 
     @classmethod
@@ -169,8 +171,8 @@ class _Series(NamedTuple):
     @classmethod
     def of(cls, asked: Asked) -> "_Series":
         days, count = asked.days, len(asked.days.first)
-        cell = 24 * days.index + days.hours
-        scores = np.bincount(cell, _score(asked, BLOCKED_SHARE), 24 * count).reshape(-1, 24)
+        cell = 24 * days.number + days.hours
+        scores = _add_up(cell, _score(asked, BLOCKED_SHARE), 24 * count).reshape(-1, 24)
         is_failing = np.logical_or.reduceat(asked.is_hit, days.first)
         return cls(days.tested, days.weekdays, scores, is_failing)
 
@@ -199,6 +201,10 @@ def count_times(is_hit: Flags) -> int:
     return int(np.count_nonzero(is_hit[1:] & ~is_hit[:-1]) + is_hit[0]) if len(is_hit) else 0
 
 
+def _add_up(places: NDArray[np.int64], scores: Numbers, count: int = 0) -> Numbers:
+    return np.asarray(np.bincount(places, scores, count), np.float64)
+
+
 def _score(asked: Asked, share: float) -> Numbers:
     """What each session says for a block that fails this share of sessions, as ln of a ratio.
 
@@ -211,9 +217,9 @@ def _score(asked: Asked, share: float) -> Numbers:
     scores[rates >= share] = 0
     hits = np.where(is_hit, scores, 0)
     strongest = np.maximum.reduceat(hits, days.first)
-    together = np.bincount(days.index, hits)
+    together = _add_up(days.number, hits)
     weight = np.minimum(1, 2 * strongest / np.maximum(together, 1e-300))
-    weighed: Numbers = np.where(is_hit, scores * weight[days.index], scores)
+    weighed: Numbers = np.where(is_hit, scores * weight[days.number], scores)
     return weighed
 
 
@@ -223,7 +229,7 @@ def _best_stretches_of_days(asked: Asked, share: float) -> float:
     What is blocked and opened again now and then must not be taken for hours. Each further range
     pays for its beginning and its end.
     """
-    by_day = np.bincount(asked.days.index, _score(asked, share))
+    by_day = _add_up(asked.days.number, _score(asked, share))
     on_runs = by_day * RUN_DAYS[:, asked.days.weekdays]
     several = _best_ranges(by_day.tolist(), 2 * log(max(len(by_day), 2)))
     return max(float(_best_sum(_sum_up(on_runs)).max()), several)
@@ -291,9 +297,9 @@ def _starts(series: _Series, sums: Numbers) -> list[tuple[int, int]]:
 
 def _by_run(by_weekday: Numbers) -> Numbers:
     """run × hour: the sums of weekday × hour, less a trifle for each hour of the week."""
-    sums: Numbers = RUN_DAYS.astype(np.float64) @ by_weekday
-    breadth: Numbers = _BREADTH * RUN_DAYS.sum(axis=1)
-    return sums - breadth[:, None]
+    sums: Numbers = _RUN_WEIGHTS @ by_weekday
+    sums -= _RUN_BREADTHS
+    return sums
 
 
 def _best_windows(scores: Numbers) -> Numbers:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.sessions.series import Series
+from analysis.sessions.series import Series, lay_side_by_side
 
 
 def find_stretches(
@@ -42,33 +42,29 @@ def _find_path(
     ln(sessions) + ``change_cost``: the exact optimum (Viterbi 1967). Series are
     walked side by side.
     """
-    lengths, starts = series.lengths, series.starts[:-1]
-    price = _price_changes(series, change_cost)
-    order = np.argsort(-lengths, kind="stable")
-    is_open, failing = np.zeros(len(lengths)), -price.copy()
+    order, active = lay_side_by_side(series.lengths)
+    starts, price = series.starts[order], _price_changes(series, change_cost)[order]
+    is_open, failing = np.zeros(len(order)), -price
     into_open = np.zeros(len(ratios), bool)  # the best way to be open here was to fail before
     into_failing = np.zeros(len(ratios), bool)
-    for place in range(int(lengths.max(initial=0))):
-        active = order[: np.searchsorted(-lengths[order], -place, side="left")]
-        here = starts[active] + place
-        was_open, was_failing = is_open[active], failing[active]
-        cost = price[active]
+    for place, count in enumerate(active):
+        here, cost = starts[:count] + place, price[:count]
+        was_open, was_failing = is_open[:count], failing[:count]
         if place:
-            into_open[here] = was_failing - cost > was_open
-            into_failing[here] = was_open - cost > was_failing
-            was_open, was_failing = (
-                np.maximum(was_open, was_failing - cost), np.maximum(was_failing, was_open - cost)
-            )  # fmt: skip
-        is_open[active], failing[active] = was_open, was_failing + ratios[here]
+            closed, opened = was_open - cost, was_failing - cost
+            into_open[here] = opened > was_open
+            into_failing[here] = closed > was_failing
+            was_open, was_failing = np.maximum(was_open, opened), np.maximum(was_failing, closed)
+        is_open[:count], failing[:count] = was_open, was_failing + ratios[here]
     fails = np.zeros(len(ratios), bool)
-    state = failing - 0 > is_open
-    for place in range(int(lengths.max(initial=0)) - 1, -1, -1):
-        active = order[: np.searchsorted(-lengths[order], -place, side="left")]
-        here = starts[active] + place
-        now = state[active]
+    state = failing > is_open
+    for place, count in reversed(list(enumerate(active))):
+        here, now = starts[:count] + place, state[:count]
         fails[here] = now
-        state[active] = np.where(now, ~into_failing[here], into_open[here])
-    return np.maximum(is_open, failing), fails
+        state[:count] = np.where(now, ~into_failing[here], into_open[here])
+    gains = np.empty(len(order))
+    gains[order] = np.maximum(is_open, failing)
+    return gains, fails
 
 
 def _price_changes(series: Series, change_cost: float) -> NDArray[np.float64]:

@@ -74,6 +74,13 @@ class Series:
         return self.sessions["cell"].to_numpy()[self.row[self.starts[:-1]]]
 
 
+def lay_side_by_side(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:
+    """The series from the longest on, and how many of them have a place, for each place from 0."""
+    order = np.argsort(-lengths, kind="stable")
+    places = np.arange(int(lengths.max(initial=0)))
+    return order, np.searchsorted(-lengths[order], -places, side="left").tolist()
+
+
 def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
     """The series of every cell and kind with as many hits as a state needs.
 

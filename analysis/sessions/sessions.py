@@ -23,20 +23,13 @@ CLASSES = ("blocked", "down", "ok", "unclear", "none")
 #: add up to one block. A lookup that fails without saying that the name is missing is silence.
 KINDS = ("mark", "dns_sent", "dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 
-# What each measurement says of the site in its session. What fails at another site that the input
-# redirects to is not evidence about this one.
+# What each measurement says of the site in its session: whether it ``tells`` its class. What fails
+# at another site that the input redirects to is not evidence about this one.
 _SESSION_MEASUREMENTS = """
-SELECT domain, probe_asn, session, day, measurement_start_time, software, resolver_asn,
-  evidence = 'scored' AND set_aside = 'geo_restricted' AS is_refused,
-  CASE WHEN evidence <> 'scored' THEN 'none'
-       WHEN class = 'unknown' OR is_about_target THEN 'unclear'
-       ELSE class::VARCHAR END AS class,
-  starts_with(mechanism, 'dns.') AS is_dns,
-  CASE WHEN is_artefact THEN 'mark'
-       ELSE CASE split_part(mechanism, '.', 1) WHEN 'dns' THEN 'dns_' WHEN 'tcp' THEN 'tcp_'
-              ELSE 'name_' END
-         || CASE WHEN mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' THEN 'silent'
-              ELSE 'sent' END END AS kind
+SELECT domain, probe_asn, session, day, measurement_start_time, software, resolver_asn, class,
+  mechanism, rule_id, is_artefact, evidence = 'scored' AS is_scored,
+  is_scored AND set_aside = 'geo_restricted' AS is_refused,
+  is_scored AND class <> 'unknown' AND NOT is_about_target AS tells
 FROM outcomes WHERE domain <> ''
 """
 
@@ -45,20 +38,29 @@ SELECT domain, probe_asn, session, min(day) AS day, min(measurement_start_time) 
   min(software) AS software, bool_or(is_refused) AS is_refused,
   bool_and(resolver_asn = probe_asn) AS is_via_own,
   bool_and(resolver_asn IN (FROM domestic_resolvers)) AS is_via_domestic,
-  count(*) FILTER (class = 'blocked') AS blocked,
-  count(*) FILTER (class = 'down') AS down,
-  count(*) FILTER (class = 'ok') AS ok,
-  count(*) FILTER (class = 'unclear') AS unclear
+  count(*) FILTER (tells AND class = 'blocked') AS blocked,
+  count(*) FILTER (tells AND class = 'down') AS down,
+  count(*) FILTER (tells AND class = 'ok') AS ok,
+  count(*) FILTER (is_scored AND NOT tells) AS unclear
 FROM session_measurements GROUP BY domain, probe_asn, session
 """
 
 # How the blocked measurements failed, apart from the others: few are, and a mode is dear.
 _SESSION_FAILURES = """
+WITH failures AS (
+  SELECT domain, probe_asn, session, starts_with(mechanism, 'dns.') AS is_dns,
+    (CASE WHEN is_artefact THEN 'mark'
+       ELSE CASE split_part(mechanism, '.', 1) WHEN 'dns' THEN 'dns_' WHEN 'tcp' THEN 'tcp_'
+              ELSE 'name_' END
+         || CASE WHEN mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' THEN 'silent'
+              ELSE 'sent' END END)::failure_kind AS kind
+  FROM session_measurements WHERE tells AND class = 'blocked'
+)
 SELECT domain, probe_asn, session,
   2 * count(*) FILTER (is_dns) > count(*) AS is_dns,
   -- the kind of most failures; of several with as many, the first of ``KINDS``
-  mode(kind::failure_kind ORDER BY kind::failure_kind) AS kind
-FROM session_measurements WHERE class = 'blocked' GROUP BY domain, probe_asn, session
+  mode(kind ORDER BY kind) AS kind
+FROM failures GROUP BY domain, probe_asn, session
 """
 
 # The class of most interpretable measurements; a tie is unknown.

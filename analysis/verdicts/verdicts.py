@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 
 import duckdb
 import numpy as np
@@ -14,10 +15,11 @@ from analysis.chance.expectation import Expectation, learn_expectation
 from analysis.outcomes.macros import keep_table
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
+from analysis.sessions.columns import read_sessions
 from analysis.sessions.series import FAILING, MARK
 from analysis.sessions.sessions import KINDS
 from analysis.verdicts.blocks import Evidence, weigh_evidence
-from analysis.verdicts.cells import Inside, judge_inside, look_inside
+from analysis.verdicts.cells import Inside, count_parts, judge_inside, look_inside
 from analysis.verdicts.intervals import (
     CELL,
     chance_text,
@@ -40,27 +42,6 @@ from analysis.verdicts.robustness import sessions_to_flip, weigh_forging
 from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
 from analysis.vocabulary import LISTED
-
-# Sessions of each part of the time by class, and the days on which they lie.
-_CELL_PARTS = """
-CREATE OR REPLACE TEMP TABLE cell_parts AS
-WITH session_days AS (
-  SELECT domain, probe_asn, day, count(*) AS session_count,
-    count(*) FILTER (class = 'blocked') AS blocked_sessions,
-    count(*) FILTER (class = 'down') AS down_sessions,
-    count(*) FILTER (class = 'ok') AS ok_sessions,
-    count(*) FILTER (class = 'unclear') AS unclear_sessions
-  FROM sessions GROUP BY ALL
-)
-SELECT domain, probe_asn, part, count(*) AS day_count, count(*) FILTER (ok_sessions > 0) AS ok_days,
-  sum(session_count)::BIGINT AS session_count, sum(blocked_sessions)::BIGINT AS blocked_sessions,
-  sum(down_sessions)::BIGINT AS down_sessions, sum(ok_sessions)::BIGINT AS ok_sessions,
-  sum(unclear_sessions)::BIGINT AS unclear_sessions,
-  max(day) FILTER (blocked_sessions + down_sessions + ok_sessions > 0) AS last_known,
-  min(day) FILTER (ok_sessions > 0) AS first_open
-FROM session_days JOIN period_parts ON day >= part AND day < next_part
-GROUP BY domain, probe_asn, part
-"""
 
 # Measurements of each part of the time, see ``add_period_parts``, by what they show. A
 # session belongs to the day on which it began, and so do its measurements: a report that runs over
@@ -114,12 +95,13 @@ WITH inside AS (
   SELECT domain, probe_asn, count(*) AS unheard_sessions FROM unheard_sessions
   WHERE day >= $since AND day < $until GROUP BY ALL
 )
-SELECT domain::VARCHAR AS domain, probe_asn, m.* EXCLUDE (domain, probe_asn),
+SELECT m.domain::VARCHAR AS domain, m.probe_asn, m.* EXCLUDE (domain, probe_asn),
   s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns,
   coalesce(unheard_sessions, 0) AS unheard_sessions
-FROM counted m JOIN days s USING (domain, probe_asn)
-  LEFT JOIN resolvers USING (domain, probe_asn) LEFT JOIN unheard USING (domain, probe_asn)
-ORDER BY domain, probe_asn
+FROM counted m JOIN days s ON enum_code(m.domain) = s.domain AND m.probe_asn = s.probe_asn
+  LEFT JOIN resolvers r ON r.domain = m.domain AND r.probe_asn = m.probe_asn
+  LEFT JOIN unheard u ON u.domain = m.domain AND u.probe_asn = m.probe_asn
+ORDER BY m.domain, m.probe_asn
 """
 
 
@@ -152,9 +134,14 @@ def add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[Pe
 
     ``part`` is its first day, ``next_part`` the first day of the one after it.
     """
-    edges = sorted({edge for period in periods for edge in (period.since, period.until)})
+    edges = find_edges(periods)
     part, next_part = pa.array(edges[:-1], pa.date32()), pa.array(edges[1:], pa.date32())
     keep_table(connection, "period_parts", pa.table({"part": part, "next_part": next_part}))
+
+
+def find_edges(periods: Iterable[Period]) -> list[date]:
+    """The first days of all parts of the time, and the day after the last."""
+    return sorted({edge for period in periods for edge in (period.since, period.until)})
 
 
 def weigh_kinds(expected: Expectation, thresholds: Thresholds) -> Evidence:
@@ -205,10 +192,12 @@ def judge_cells(
         expected: what ``learn_expectation`` returns, where it has been asked before.
         has_control: whether others than the country's own networks say what works elsewhere.
     """
-    expected = expected or learn_expectation(connection, thresholds)
     add_period_parts(connection, periods.values())
-    connection.execute(_CELL_PARTS)
     connection.execute(_MEASUREMENT_COUNTS)
+    sessions = read_sessions(connection)
+    keep_table(connection, "cell_parts", count_parts(sessions, find_edges(periods.values())))
+    expected = expected or learn_expectation(connection, thresholds, sessions)
+    del sessions
     refusing = find_refusing(connection, thresholds)
     evidence = weigh_evidence(expected, thresholds)
     stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
