@@ -21,7 +21,9 @@ import pytest
 
 from analysis.display.markup import css
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
+from analysis.publishing.execution import execute
 from analysis.publishing.first_page import Summary, render_summary
+from analysis.publishing.kernels import Kernels, find_imports
 from analysis.publishing.parameters import declared_parameters, distribute_parameters
 from analysis.publishing.publishing import _count_rows, publish
 from analysis.publishing.rendering import (
@@ -527,6 +529,29 @@ def test_notebooks_run_side_by_side_unless_one_needs_another(
     assert {"1-a.html", "2-b.html", "3-c.html"} <= _contents(out).keys()
     with pytest.raises(ContractError, match="in a circle: 2-b, 3-c"):
         publish(notebooks, {}, out, demo_page, {}, reads={"2-b": ("3-c",), "3-c": ("2-b",)})
+
+
+def test_what_notebooks_import_is_loaded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another process than any kernel's, as a kernel would have; what fails is left to them."""
+    (tmp_path / "loaded_here.py").write_text("import os, pandas\nPROCESS = os.getpid()")
+    (tmp_path / "broken_here.py").write_text("1 / 0")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    said = "import os, pandas, loaded_here\nprint(os.getpid(), loaded_here.PROCESS)\n"
+    said += "print(pandas.get_option('display.max_columns'))"
+    notebook = _notebook(tmp_path, _code(said), _code("from a import syntax error"))
+    fails = _notebook(tmp_path, _code("import broken_here"), name="2-fails.ipynb")
+    assert find_imports([notebook]) == ["os", "pandas", "loaded_here"]
+    notebook = _notebook(tmp_path, _code(said))
+    with Kernels(2, find_imports([notebook, fails])) as kernels:
+        texts = [execute(notebook, {}, kernels).cells[-1].outputs[0].text for _ in range(2)]
+        with pytest.raises(WorkbookError, match="ZeroDivisionError"):
+            execute(fails, {}, kernels)
+    (one, loaded, width), (other, loaded_too, _) = (text.split() for text in texts)
+    assert len({one, other, loaded}) == 3
+    assert loaded == loaded_too
+    assert width == "20"  # a terminal's would be 0
 
 
 def test_the_first_error_ends_the_others(tmp_path: Path, demo_page: PageContext) -> None:

@@ -3,8 +3,9 @@
 In: notebooks and parameters. Out: pages, ``tables/``, ``run.json``: all of them or none.
 Knows no study.
 Start at ``publishing.publish``: ``parameters`` are checked, ``scheduling`` says which notebooks
-run side by side, ``execution`` runs one by papermill, ``rendering`` makes its page with the
-templates in ``page/``, ``replacing`` puts the new report in the place of the earlier one.
+run side by side, ``execution`` runs one by papermill in one of the ``kernels``, ``rendering``
+makes its page with the templates in ``page/``, ``replacing`` puts the new report in the place of
+the earlier one.
 """
 
 import sys

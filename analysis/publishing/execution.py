@@ -1,105 +1,22 @@
 """Run a notebook by papermill in a kernel that is the same on every machine."""
 
 import logging
-import os
-import signal
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import papermill
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from analysis.display.markup import PUBLISHING
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
+from analysis.publishing.kernels import Kernels
 from analysis.temporary_folders import TemporaryFolder
 
-#: What the result must not depend on is fixed for the kernel.
-KERNEL_ENVIRONMENT = {
-    "PYTHONHASHSEED": "0",
-    "TZ": "UTC",
-    "LC_ALL": "C.UTF-8",
-    "MPLBACKEND": "agg",
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    PUBLISHING: "1",
-}
 #: What Python and DuckDB raise where a disk is full, read-only or failing.
 _OF_THE_DISK = {"OSError", "PermissionError", "IOException", "OutOfMemoryException"}
 _KNOWN_ERRORS = {error.__name__: error for error in (ContractError, SourceError, ParameterError)}
-
-
-class _ThisInterpreter(KernelSpecManager):
-    """Knows one kernel: the interpreter that runs this code, whatever the user has installed."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        super().__init__()
-        self.environment = dict(environment)
-
-    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        # ipykernel ≥ 7.3 warns at each start unless its sockets are encrypted
-        return KernelSpec(
-            argv=[
-                *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
-                "--HistoryManager.enabled=False",
-                "--Application.log_level=50",  # no word about its own shutdown
-            ],
-            name=kernel_name,
-            display_name="Python 3",
-            language="python",
-            env=self.environment,
-            metadata={"supported_encryption": ["curve"]},
-            kernel_protocol_version="5.5",
-        )
-
-
-class Kernels:
-    """The kernels of one report, which share the machine and end together.
-
-    Args:
-        at_once: how many run side by side.
-    """
-
-    def __init__(self, at_once: int = 1) -> None:
-        processors = os.cpu_count() or 1
-        # Where the shares are small, one kernel's pauses are another's time.
-        threads = min(processors, max(2, processors // at_once))
-        self._environment = {**KERNEL_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}
-        self._managers: list[AsyncKernelManager] = []
-
-    def manager_class(self, scratch: str) -> type[AsyncKernelManager]:
-        """A class, since nbclient makes the kernel's manager itself.
-
-        Args:
-            scratch: the kernel's folder for what is temporary. A start-up file or an extension in
-                the user's profile would change what a cell means.
-        """
-        spec = _ThisInterpreter({**self._environment, "IPYTHONDIR": scratch, "TMPDIR": scratch})
-        managers = self._managers
-
-        class Manager(AsyncKernelManager):
-            def __init__(self, **options: Any) -> None:
-                options["kernel_spec_manager"] = spec
-                options["transport_encryption"] = "required"
-                # Jupyter's own place for it, with its key, outlives a run that is killed.
-                options["connection_file"] = str(Path(scratch) / "connection.json")
-                super().__init__(**options)
-                managers.append(self)
-
-        return Manager
-
-    def kill(self) -> None:
-        """End every kernel that runs, with the processes that it started."""
-        for manager in list(self._managers):
-            process = getattr(manager.provisioner, "process", None)
-            if process is not None and process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # each is a session of its own
 
 
 def execute(
@@ -113,7 +30,7 @@ def execute(
     Args:
         notebook: stays as it is.
         parameters: checked already, by ``distribute_parameters``. Paths should be absolute.
-        kernels: those of the same report.
+        kernels: those of the same report; by default one alone.
         on_cell: is told the id of each cell that begins.
 
     Returns:
@@ -127,7 +44,8 @@ def execute(
         logging.getLogger(name).setLevel(logging.CRITICAL)
     source = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     # Ours, so that nothing is left of a kernel that was killed.
-    with TemporaryFolder("workbook-kernel-") as scratch:
+    with TemporaryFolder("workbook-kernel-") as scratch, ExitStack() as stack:
+        kernels = kernels or stack.enter_context(Kernels())
         try:
             executed: nbformat.NotebookNode = papermill.execute_notebook(
                 source,
@@ -137,7 +55,7 @@ def execute(
                 language="python",
                 progress_bar=False,
                 resources={"metadata": {"path": str(notebook.parent.resolve())}},
-                kernel_manager_class=(kernels or Kernels()).manager_class(str(scratch)),
+                kernel_manager_class=kernels.manager_class(str(scratch)),
                 shutdown_kernel="immediate",
                 on_cell_start=lambda cell, cell_index: on_cell(cell.id) if on_cell else None,
             )

@@ -43,8 +43,9 @@ from analysis.publishing.editions import (
     write_pages,
     write_sites,
 )
-from analysis.publishing.execution import Kernels, execute
+from analysis.publishing.execution import execute
 from analysis.publishing.first_page import Summary
+from analysis.publishing.kernels import Kernels, find_imports
 from analysis.publishing.parameters import distribute_parameters
 from analysis.publishing.rendering import (
     PageContext,
@@ -129,7 +130,7 @@ def publish(
     twins = {appendix.item.file for one in editions for appendix in one.pages}
     order = find_order(list(items), reads or {})
     at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
-    kernels, progress = Kernels(at_once), Progress(display, len(notebooks))
+    progress = Progress(display, len(notebooks))
     recover(out)
     refuse_foreign(out)
     with build_folder(out) as build:
@@ -139,7 +140,7 @@ def publish(
         if prepare:
             prepare(tables)
 
-        def make_page(notebook: Path) -> None:
+        def make_page(kernels: Kernels, notebook: Path) -> None:
             values = dict(given[notebook])
             if "tables" in values:
                 values["tables"] = str(tables)
@@ -151,8 +152,9 @@ def publish(
             html = render_page(executed, item, replace(page, languages=languages), every)
             write_page(build / item.file, html)
 
-        works = {notebook.stem: partial(make_page, notebook) for notebook in notebooks}
-        run_side_by_side(works, order, at_once, kernels.kill, progress)
+        with Kernels(at_once, find_imports(notebooks)) as kernels:
+            works = {one.stem: partial(make_page, kernels, one) for one in notebooks}
+            run_side_by_side(works, order, at_once, kernels.kill, progress)
         display.update("first page")
         headlines = _findings(findings)
         for appendix in appendices:
