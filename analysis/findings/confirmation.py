@@ -1,6 +1,6 @@
 """The confirmation stage in one call: from observations to verdicts, and the tables behind them."""
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
@@ -15,10 +15,11 @@ from analysis.findings.study import Study
 from analysis.outcomes.macros import keep_frame
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
+from analysis.period import Period
 from analysis.reference.networks import DOMESTIC
 from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, judge_cells
-from analysis.vocabulary import LISTED
+from analysis.vocabulary import LISTED, PERIODS
 
 
 def confirm(
@@ -26,6 +27,7 @@ def confirm(
     networks: pd.DataFrame,
     thresholds: Thresholds,
     rules: tuple[Rule, ...] = RULES,
+    periods: Collection[str] = tuple(PERIODS),
 ) -> Judgement:
     """Judge every site on every network.
 
@@ -35,6 +37,7 @@ def confirm(
         networks: ``Study.networks``.
         thresholds: the method's numbers.
         rules: the method's rules, in order.
+        periods: which of the study's are judged; each half takes as long as the whole.
 
     Returns:
         ``verdicts`` with the operator of each network; a listed site on a network that is no
@@ -42,8 +45,9 @@ def confirm(
     """
     method = Method.of(thresholds, rules, study.fingerprints, networks)
     make_stages(study.kept, study.connection, method)
+    judged = {name: one for name, one in study.periods.items() if name in periods}
     judgement = judge_cells(
-        study.connection, study.periods, thresholds, has_explorer=not study.is_fictional
+        study.connection, judged, thresholds, has_explorer=not study.is_fictional
     )
     verdicts = judgement.verdicts.merge(
         networks[["probe_asn", "operator", "is_domestic"]], on="probe_asn", how="left"
@@ -54,7 +58,8 @@ def confirm(
     verdicts.loc[is_foreign, "set_aside_reason"] = "not_domestic"
     if study.kept:
         write = partial(keep_frame, study.connection, "kept_verdicts", verdicts)
-        study.kept.provide(study.connection, "verdicts", _made_from(study, method), write)
+        made_from = _made_from(study, method, judged)
+        study.kept.provide(study.connection, "verdicts", made_from, write)
     return replace(judgement, verdicts=verdicts)
 
 
@@ -64,14 +69,15 @@ def find_verdicts(study: Study, networks: pd.DataFrame, thresholds: Thresholds) 
     Where it has not, the study's connection holds afterwards what these numbers say.
     """
     method = Method.of(thresholds, RULES, study.fingerprints, networks)
-    if study.kept and study.kept.find(study.connection, "verdicts", _made_from(study, method)):
+    made_from = _made_from(study, method, study.periods)
+    if study.kept and study.kept.find(study.connection, "verdicts", made_from):
         return study.connection.execute("FROM kept_verdicts ORDER BY rowid").df()
     return confirm(study, networks, thresholds).verdicts
 
 
-def _made_from(study: Study, method: Method) -> list[object]:
-    periods = [[name, str(one.since), str(one.until)] for name, one in study.periods.items()]
-    return [method.describe("verdicts"), periods, study.is_fictional]
+def _made_from(study: Study, method: Method, periods: Mapping[str, Period]) -> list[object]:
+    spans = [[name, str(one.since), str(one.until)] for name, one in periods.items()]
+    return [method.describe("verdicts"), spans, study.is_fictional]
 
 
 def count_states(whole: pd.DataFrame) -> pd.DataFrame:

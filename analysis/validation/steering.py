@@ -100,7 +100,7 @@ def _read_week(folder: Path, week: int, has_plan: bool) -> tuple[pd.DataFrame, W
     )  # fmt: skip
     try:
         networks, tables = study.networks(), folder / "tables"
-        judged = confirm(study, networks, study.thresholds).verdicts
+        judged = confirm(study, networks, study.thresholds, periods=["all"]).verdicts
         verdicts = write_table(tables, "verdicts", judged)
         ranked = write_table(tables, "networks", rank_networks(networks, verdicts))
         listed = listed_domestic(verdicts[verdicts["period"] == "all"], ranked)

@@ -275,9 +275,9 @@ def _bootstrap(study: Study, judgement: Judgement) -> pd.DataFrame:
 
 
 def _judge(study: Study, thresholds: Thresholds, tables: Path) -> Judgement:
-    """The tables that the notebooks write of a country, by the same calls."""
+    """The tables that the notebooks write of a country, by the same calls; of no half."""
     networks = study.networks()
-    judgement = confirm(study, networks, thresholds)
+    judgement = confirm(study, networks, thresholds, periods=["all"])
     verdicts = write_table(tables, "verdicts", judgement.verdicts)
     write_table(tables, "blocking_intervals", judgement.intervals)
     ranked = write_table(tables, "networks", annex.rank_networks(networks, verdicts))

@@ -186,7 +186,7 @@ def judge_cells(
 
     Args:
         connection: holds ``outcomes`` and what ``sessions.add_sessions`` makes of them.
-        periods: ``all``, ``first`` and ``second``; ``all`` spans the others.
+        periods: ``all``, or ``all``, ``first`` and ``second``; ``all`` spans the others.
         thresholds: the method's numbers.
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
         expected: what ``learn_expectation`` returns, where it has been asked before.

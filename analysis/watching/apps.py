@@ -26,6 +26,7 @@ def find_apps_standing(study: MessagingStudy) -> Standing:
     Args:
         study: its connection afterwards holds what the judge leaves.
     """
+    study = replace(study, periods={"all": study.periods["all"]})
     judged = judge_apps(study)
     verdicts = _of_access(judged)
     listed = verdicts[verdicts["state"].isin(LISTED)]

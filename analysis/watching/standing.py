@@ -75,7 +75,7 @@ def find_standing(study: Study) -> Standing:
     """
     networks, numbers = study.networks(), study.thresholds
     access = networks[networks["is_domestic"]]
-    judgement = confirm(study, networks, numbers)
+    judgement = confirm(study, networks, numbers, periods=["all"])
     verdicts = _of_access(judgement.verdicts, access)
     listed = _find_listed(study.connection, judgement, verdicts, numbers)
     lower = lower_floor(numbers)
