@@ -91,8 +91,11 @@ def days(letters: str, *, per_day: int = 1, start: int = 0, **changes: Any) -> l
 def study_of(
     rows: Iterable[Row], period: Period, split: str | None = None, *, is_fictional: bool = False
 ) -> Study:
-    """A study of these rows, with the six things that ``confirm`` and a look read of one."""
-    first, second = period.split(split)
+    """A study of these rows, with the six things that ``confirm`` and a look read of one.
+
+    It has halves only where it is said where they meet: each takes as long to judge as the whole.
+    """
+    halves = dict(zip(("first", "second"), period.split(split), strict=True)) if split else {}
     asns = [*ALL_NETWORKS, VPN]
     networks = pd.DataFrame({
         "probe_asn": asns, "network": [f"Network {asn}" for asn in asns],
@@ -101,17 +104,17 @@ def study_of(
     study = SimpleNamespace(
         connection=connection_with(rows), kept=None, is_fictional=is_fictional,
         thresholds=Thresholds(), fingerprints=fingerprints_for(1),
-        periods={"all": period, "first": first, "second": second},
+        periods={"all": period, **halves},
         networks=lambda: networks,
     )  # fmt: skip
     return cast(Study, study)
 
 
 def judge(
-    rows: Iterable[Row], *, until: str = "2024-04-01", split: str = "2024-02-15",
+    rows: Iterable[Row], *, until: str = "2024-04-01", split: str | None = None,
     is_fictional: bool = False,
 ) -> Judgement:  # fmt: skip
-    """The judgement of a study from 1 January 2024."""
+    """The judgement of a study from 1 January 2024; of its halves, where ``split`` says."""
     period = Period.parse("2024-01-01", until)
     study = study_of(rows, period, split, is_fictional=is_fictional)
     return confirm(study, study.networks(), study.thresholds)
