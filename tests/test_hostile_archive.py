@@ -95,7 +95,7 @@ def _hostile_lines(archive: Path, asn: int) -> list[bytes]:
 def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command line's words for an archive of two months in which text is hostile."""
     world = tmp_path_factory.mktemp("hostile") / "world"
-    write_world(world, probe_cc="QZ", since="2024-01-01", until="2024-03-01", seed=7)
+    write_world(world, probe_cc="QZ", since="2024-01-01", until="2024-03-01", seed=7, name_count=40)
     networks = world / "reference" / "networks.csv"
     roles = _read(world / "truth" / "networks.csv").set_index("role")["probe_asn"]
     lines = _hostile_lines(world / "archive", int(roles["sinkhole"][2:]))

@@ -249,7 +249,8 @@ def test_a_country_that_fails_does_not_lose_the_others(
 def _simulate(folder: Path, code: str, seed: int) -> Path:
     """The tables of a simulated country's six weeks, by the judge of the report."""
     world = folder / "world"
-    write_world(world, probe_cc=code, since="2024-04-22", until="2024-06-03", seed=seed)
+    write_world(world, probe_cc=code, since="2024-04-22", until="2024-06-03", seed=seed,
+                network_count=6, name_count=40)  # fmt: skip
     lists = world / "reference"
     settings = parse_settings([
         f"PROBE_CC={code}", "SINCE=2024-04-22", "UNTIL=2024-06-03", f"SOURCE={world / 'archive'}",

@@ -323,7 +323,7 @@ def test_an_order_is_one_session_short(tmp_path: Path) -> None:
 def test_a_world_goes_all_the_way_to_the_tables(tmp_path: Path) -> None:
     """Simulated, judged, swept, forged and scored; what ships can be read back and has no dates."""
     country = {"network_count": 6, "name_count": 40}
-    fit = Task("fit", 21, "middle", country, Thresholds(), (("floor_sessions", 6),), True)
+    fit = Task("fit", 21, "thin", country, Thresholds(), (("floor_sessions", 6),), True)
     report = Task("report", 31, "thin", country, Thresholds())
     simulator = Simulator(write_world, add_forgeries, Volunteers)
     results = [run_world(task, tmp_path / "work", simulator) for task in (fit, report)]

@@ -173,7 +173,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten weeks of a fictional country, with an archive of its own."""
     folder = tmp_path_factory.mktemp("watched") / "world"
     write_world(folder, probe_cc="QM", since="2024-04-22", until="2024-07-01", seed=5,
-                has_apps=True)  # fmt: skip
+                name_count=40, has_apps=True)  # fmt: skip
     return folder
 
 
