@@ -53,11 +53,11 @@ HAVING count(*) FILTER (alike >= 2 AND 2 * alike > sessions) >= $sinkhole_names
 WITH live AS (SELECT DISTINCT domain, address FROM suspects WHERE NOT is_missing),
 public AS (
   SELECT domain, session, probe_asn, unnest(udp_answers).address AS address
-  FROM typed_observations SEMI JOIN live USING (domain)
+  FROM typed_observations SEMI JOIN live USING (domain) WHERE len(udp_answers) > 0
   UNION ALL
   SELECT domain, session, probe_asn, unnest(dns_addresses)
   FROM features SEMI JOIN live USING (domain)
-  WHERE resolver_asn > 0 AND resolver_asn NOT IN (SELECT probe_asn FROM features)
+  WHERE resolver_asn > 0 AND resolver_asn NOT IN (SELECT DISTINCT probe_asn FROM features)
 ), asked AS (
   SELECT domain, count(DISTINCT session) AS sessions FROM public GROUP BY domain
 ), given AS (
@@ -174,14 +174,16 @@ HAVING count(*) FILTER (is_matching) >= 2
     # most who say which are believed: many controls name none, and a CDN's answers differ by
     # network alone.
     "foreign_answers": """
-WITH asked AS (
-  SELECT domain, list(DISTINCT address) AS addresses
-  FROM suspects WHERE NOT is_missing GROUP BY domain
-), told AS (
-  SELECT domain, session, dns_answers, control_answers,
-    list_intersect([a.address FOR a IN dns_answers], addresses) AS given
-  FROM typed_observations JOIN asked USING (domain)
-  WHERE len(control_answers) > 0 AND len(given) > 0
+WITH live AS (
+  SELECT DISTINCT domain, address FROM suspects WHERE NOT is_missing
+), got AS (
+  SELECT row_id, domain, session, list(address) AS given
+  FROM (SELECT row_id, domain, session, unnest(dns_addresses) AS address
+        FROM features SEMI JOIN live USING (domain))
+  SEMI JOIN live USING (domain, address) GROUP BY ALL
+), told AS MATERIALIZED (
+  SELECT g.domain, session, given, dns_answers, control_answers
+  FROM got g JOIN observations USING (row_id) WHERE len(control_answers) > 0
 ), given AS (
   SELECT DISTINCT domain, session, unnest(given) AS address FROM told
 ), controls AS (

@@ -99,16 +99,18 @@ SELECT DISTINCT domain, day FROM features WHERE NOT has_control AND NOT is_https
     # On which of these days the controls of other sessions, within two days, got the page: one is
     # not enough, and next to none may have failed.
     "reaching_days": """
-WITH told AS (
+WITH near AS (
+  SELECT domain, day AS untold_day, unnest([day - 2, day - 1, day, day + 1, day + 2]) AS day
+  FROM untold_days
+), told AS (
   SELECT domain, day, session, bool_or(control_http_fails) AS fails
-  FROM features SEMI JOIN untold_days USING (domain)
+  FROM features SEMI JOIN near USING (domain, day)
   WHERE control_http_ok OR control_http_fails GROUP BY ALL
 ), counted AS (
   SELECT domain, day, count(*) FILTER (NOT fails) AS reaching, count(*) FILTER (fails) AS failing
   FROM told GROUP BY ALL
 )
-SELECT u.domain, u.day
-FROM untold_days u JOIN counted c ON c.domain = u.domain AND c.day BETWEEN u.day - 2 AND u.day + 2
+SELECT domain, untold_day AS day FROM near JOIN counted USING (domain, day)
 GROUP BY ALL HAVING sum(reaching) >= 2 AND 10 * sum(failing) <= sum(reaching)
 """,
 }
@@ -183,10 +185,12 @@ GROUP BY r.page
     # on over verified connections. Shares and several sessions, so that one forged session does not
     # make a site reachable.
     "reached_sites": """
-WITH visits AS (
-  SELECT registrable_domain, count(DISTINCT session) AS sessions,
-    count(DISTINCT session) FILTER (is_reached) AS reached
+WITH sessions AS (
+  SELECT registrable_domain, session, bool_or(is_reached) AS is_reached
   FROM page_landings GROUP BY ALL
+), visits AS (
+  SELECT registrable_domain, count(*) AS sessions, count(*) FILTER (is_reached) AS reached
+  FROM sessions GROUP BY ALL
 ), targets AS (
   SELECT registrable_domain, page, count(DISTINCT session) AS sessions
   FROM page_landings WHERE is_sent_on GROUP BY ALL

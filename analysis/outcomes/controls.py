@@ -112,8 +112,8 @@ FROM observed_answers
 SELECT *,
   http_failure IS NULL AND http_status IS NOT NULL AND control_http_ok
     AND coalesce(status_code_match, FALSE) AS has_control_status,
-  NOT dns_is_unmatched AND (http_host = domain OR http_host = 'www.' || domain
-    OR domain = 'www.' || http_host) AS may_compare_length
+  NOT dns_is_unmatched AND CASE WHEN http_host = domain THEN TRUE
+    ELSE http_host = 'www.' || domain OR domain = 'www.' || http_host END AS may_compare_length
 FROM observed_attempts
 """,
 }

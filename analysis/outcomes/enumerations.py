@@ -14,8 +14,11 @@ from analysis.observations.schema import MATCH_VALUES
 from analysis.outcomes.macros import create_tables, create_type
 
 _HOSTS = """
-SELECT DISTINCT host FROM (SELECT unnest([domain, http_host, redirect_host]) AS host
-                           FROM observations)
+SELECT host FROM (
+  SELECT domain AS host FROM observations
+  UNION SELECT http_host FROM observations
+  UNION SELECT redirect_host FROM observations
+)
 WHERE host <> '' ORDER BY host
 """
 

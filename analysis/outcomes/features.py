@@ -7,7 +7,7 @@ column what it means.
 
 import duckdb
 
-from analysis.outcomes.controls import add_controls, find_controls
+from analysis.outcomes.controls import SESSION_SQL, add_controls, find_controls
 from analysis.outcomes.macros import chain, create_tables
 from analysis.outcomes.thresholds import Thresholds
 
@@ -18,7 +18,7 @@ from analysis.outcomes.thresholds import Thresholds
 _ADDRESS_TRIES = """
 WITH asked AS (
   SELECT DISTINCT a.address
-  FROM (SELECT unnest(dns_answers) AS a FROM typed_observations)
+  FROM (SELECT unnest(dns_answers) AS a FROM observations)
   WHERE coalesce(a.match, 'none') = 'none'
 ), tried AS (
   SELECT session, domain, t.address, t.failure IS NULL AS is_good, TRUE AS is_told,
@@ -64,18 +64,19 @@ FROM (SELECT address, unnest(domains) AS domain FROM serving) WHERE domain <> ''
 
 # The control tries what the probe was told as well: addresses that none got by itself, and on which
 # most that got the name's certificate anywhere got it, two of them at least.
-CERTIFIED = """
+CERTIFIED = f"""
 WITH told AS (
-  SELECT domain, session, address, list_contains(control_tls_addresses, address) AS is_shown
-  FROM (SELECT domain, session, control_tls_addresses,
+  SELECT domain, session_name, address,
+    list_contains(control_tls_addresses, address) AS is_shown
+  FROM (SELECT domain, {SESSION_SQL} AS session_name, control_tls_addresses,
           unnest([a.address FOR a IN dns_answers IF a.match = 'none']) AS address
-        FROM typed_observations WHERE len(control_tls_addresses) > 0)
+        FROM observations WHERE len(control_tls_addresses) > 0)
 ), found AS (
-  SELECT domain, address, count(DISTINCT session) FILTER (is_shown) AS sessions
+  SELECT domain, address, count(DISTINCT session_name) FILTER (is_shown) AS sessions
   FROM told GROUP BY domain, address
-  HAVING sessions >= 2 AND 2 * sessions > count(DISTINCT session)
+  HAVING sessions >= 2 AND 2 * sessions > count(DISTINCT session_name)
 )
-SELECT domain, list(address) AS addresses FROM found GROUP BY domain
+SELECT domain::host_name AS domain, list(address) AS addresses FROM found GROUP BY domain
 """
 
 # A session whose IPv6 never connects anywhere is broken there, not blocked.
