@@ -99,14 +99,15 @@ def count_parts(sessions: SessionColumns, edges: Sequence[date]) -> pa.Table:
 
 
 def look_inside(
-    evidence: Evidence, stretches: pd.DataFrame, period: Period, thresholds: Thresholds
-) -> Inside:
+    evidence: Evidence, stretches: pd.DataFrame, elements: pd.DataFrame, period: Period,
+    thresholds: Thresholds,
+) -> Inside:  # fmt: skip
     """The stretches in a period; one is listed where the period's own sessions meet the floor.
 
     Args:
         stretches: as ``intervals.judge_stretches`` returns them, for the whole period.
+        elements: their sessions, see ``Evidence.elements_of``.
     """
-    elements = evidence.elements_of(stretches)
     elements = elements[lies_in(elements["day"], period)].reset_index(drop=True)
     counted = count_stretches(stretches.drop(columns=["hits", "misses", "hit_days"]), elements)
     is_listed = counted["is_listed"] & find_blocks(evidence, counted, thresholds)

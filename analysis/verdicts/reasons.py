@@ -207,14 +207,13 @@ def _by_state(table: pd.DataFrame) -> pd.Series:
     state = table["state"].where(
         (table["state"] != "insufficient") | (table["insufficient_reason"] != "mixed"), "mixed"
     )
-    of_site = pd.crosstab(table["domain"], state)
-
-    def has(name: str) -> pd.Series:
-        return of_site[name] > 0 if name in of_site else pd.Series(False, of_site.index)
-
-    is_told = has("ok") | has("mixed")
-    cases = {"impaired": has("impaired"), "down": has("down"), "anomaly_unexplained": is_told}
-    why = np.select(list(cases.values()), list(cases), "insufficient")
+    cases = {
+        "impaired": state == "impaired",
+        "down": state == "down",
+        "anomaly_unexplained": state.isin(["ok", "mixed"]),
+    }
+    of_site = pd.DataFrame(cases).groupby(table["domain"]).any()
+    why = np.select([of_site[name] for name in cases], list(cases), "insufficient")
     return pd.Series(why, of_site.index, dtype=str)
 
 

@@ -202,11 +202,13 @@ def judge_cells(
     evidence = weigh_evidence(expected, thresholds)
     stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
     names, forging = _host_names(connection), weigh_forging(evidence, thresholds)
-    tables = [
-        _verdicts_of(connection, name, period, evidence, stretches, names, refusing, forging,
-                     thresholds, has_explorer=has_explorer)
-        for name, period in periods.items()
-    ]  # fmt: skip
+    elements = evidence.elements_of(stretches)
+    tables = []
+    for name, period in periods.items():
+        inside = look_inside(evidence, stretches, elements, period, thresholds)
+        table = _verdicts_of(connection, name, period, evidence, inside, names, refusing, forging,
+                             thresholds, has_explorer=has_explorer)  # fmt: skip
+        tables.append(table)
     verdicts = pd.concat(tables, ignore_index=True)
     tables.clear()
     return Judgement(
@@ -260,7 +262,7 @@ def _verdicts_of(
     name: str,
     period: Period,
     evidence: Evidence,
-    stretches: pd.DataFrame,
+    inside: Inside,
     names: NDArray[np.object_],
     refusing: set[str],
     forging: pd.Series,
@@ -275,7 +277,6 @@ def _verdicts_of(
     """
     dates = {"since": period.since, "until": period.until}
     table = connection.execute(_CELL_COUNTS, dates).df().assign(period=name)
-    inside = look_inside(evidence, stretches, period, thresholds)
     cells = judge_inside(evidence, inside, period, thresholds)
     cells = cells.join(_rules_of_cells(connection, evidence, inside))
     cells["domain"] = names[cells.pop("domain_code")]

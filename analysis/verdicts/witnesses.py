@@ -44,7 +44,7 @@ WITH candidates AS (
     row_number() OVER nth AS position, count(*) OVER (PARTITION BY l.domain, l.probe_asn) AS total
   FROM outcomes o JOIN listed l ON l.domain::host_name = o.domain AND l.probe_asn = o.probe_asn
     AND l.rule_id = o.rule_id AND o.day BETWEEN l.since AND l.until
-  WHERE o.has_report
+  WHERE o.has_report AND o.class = 'blocked'
   WINDOW nth AS (PARTITION BY l.domain, l.probe_asn
                  ORDER BY o.measurement_start_time, o.session, o.input)
 )
