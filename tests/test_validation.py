@@ -211,11 +211,12 @@ def test_hours_are_true_within_an_hour() -> None:
 
 
 def test_calibration_counts_cells_that_nobody_blocks(tmp_path: Path) -> None:
-    """Blocked pairs and those that forgers speak of are no accidents; no row is no surprise."""
+    """Blocks, forgery and a version's fault are no accidents; no row is no surprise."""
     scored = _scored(tmp_path, [INTERVAL])
     chances = pd.DataFrame({
-        "domain": ["a.test", "c.test", "c.test", "d.test"], "probe_asn": 1,
-        "kind": ["dns", "dns", "tls", "dns"], "chance": [1e-9, 5e-4, 1.0, 1e-9],
+        "domain": ["a.test", "c.test", "c.test", "c.test", "d.test"], "probe_asn": 1,
+        "kind": ["dns", "dns", "tls", "tcp", "dns"], "chance": [1e-9, 5e-4, 1.0, 1e-9, 1e-9],
+        "is_of_version": [False, False, False, True, False],
     })  # fmt: skip
     marked = mark_chances(chances, scored)
     table = calibrate(replace(scored, chances=marked)).set_index(["measure", "stratum"])
@@ -224,6 +225,7 @@ def test_calibration_counts_cells_that_nobody_blocks(tmp_path: Path) -> None:
     assert [counts[measure, level] for level in ("1e-02", "1e-03", "1e-04")] == [
         (1, 2), (1, 2), (0, 2)
     ]  # fmt: skip
+    assert counts["cells in which one version of the probe fails", "1e-04"] == (1, 1)
     assert counts["listed though not blocked, by chance", "by a mark"] == (1, 3)
 
 

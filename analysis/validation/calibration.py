@@ -22,16 +22,19 @@ def calibrate(scored: Score) -> pd.DataFrame:
 
     Returns:
         The columns of ``measures.accuracy``: of cells and kinds of failure that nobody blocks, how
-        many have a ``chance`` at each of ``LEVELS`` or below, and the same of sites that refuse
-        the country, which the model cannot know and other rules withhold; of listed pairs, how
-        many nobody blocks, by band of chance. Pairs that forged reports speak of are left out:
-        chance is about accidents.
+        many have a ``chance`` at each of ``LEVELS`` or below, and the same of what is no accident
+        and withheld by other rules: sites that refuse the country, and cells in which one version
+        of the probe fails; of listed pairs, how many nobody blocks, by band of chance. Pairs that
+        forged reports speak of are left out: chance is about accidents.
     """
     chances = scored.chances[~scored.chances["is_blocked"] & ~scored.chances["is_forged"]]
-    is_refusing = chances["situation"].isin(_REFUSING)
+    is_refusing, is_of_version = chances["situation"].isin(_REFUSING), chances["is_of_version"]
     parts = [
-        *_count_low("unblocked cells with such a chance", chances[~is_refusing]),
+        *_count_low("unblocked cells with such a chance", chances[~is_refusing & ~is_of_version]),
         *_count_low("cells of sites that refuse the country", chances[is_refusing]),
+        *_count_low(
+            "cells in which one version of the probe fails", chances[~is_refusing & is_of_version]
+        ),
     ]
     listed = scored.pairs[scored.pairs["is_listed"]]
     forged = listed[PAIR_KEY].merge(_forged_pairs(scored), on=PAIR_KEY, how="left")
@@ -54,15 +57,15 @@ def mark_chances(chances: pd.DataFrame | None, scored: Score) -> pd.DataFrame:
     """The chance of every cell and kind, with what is true of its pair.
 
     Args:
-        chances: a judgement's ``chances``: ``domain, probe_asn, kind, chance``; None where the
-            judgement gives none.
+        chances: a judgement's ``chances``: ``domain, probe_asn, kind, chance, is_of_version``;
+            None where the judgement gives none.
         scored: the pairs of the same judgement.
 
     Returns:
-        ``domain, probe_asn, kind, chance, situation, is_blocked, is_forged``. A cell without
-        a row, which nothing surprising was seen in, has a chance of 1.
+        ``domain, probe_asn, kind, chance, is_of_version, situation, is_blocked, is_forged``. A
+        cell without a row, which nothing surprising was seen in, has a chance of 1.
     """
-    columns = [*PAIR_KEY, "kind", "chance"]
+    columns = [*PAIR_KEY, "kind", "chance", "is_of_version"]
     given = pd.DataFrame(columns=columns) if chances is None else chances[columns]
     given = given.assign(probe_asn=_name_networks(given["probe_asn"]))
     known = scored.pairs[[*PAIR_KEY, "situation", "is_blocked"]].merge(
@@ -71,6 +74,7 @@ def mark_chances(chances: pd.DataFrame | None, scored: Score) -> pd.DataFrame:
     known["is_forged"] = known["is_forged"].notna()
     rows = known.merge(given, on=PAIR_KEY, how="left" if chances is not None else "inner")
     rows["chance"] = pd.to_numeric(rows["chance"]).fillna(1.0)
+    rows["is_of_version"] = rows["is_of_version"].fillna(False).astype(bool)
     return rows[[*columns, "situation", "is_blocked", "is_forged"]]
 
 

@@ -82,7 +82,8 @@ def judge_stretches(
 
     Returns:
         One row a stretch, as ``Evidence.stretches``, with ``hits, misses, hit_days``,
-        ``mechanism``, ``is_listed``, ``reason`` (why a surprising one is not listed; empty of
+        ``mechanism``, ``is_of_version`` (a version of the probe fails where others do not),
+        ``is_listed``, ``reason`` (why a surprising one is not listed; empty of
         others), ``leaning`` (see ``withholding.withhold``), and the ``interval`` that a listed one
         is part of, −1 of others.
     """
@@ -106,8 +107,10 @@ def judge_stretches(
     known = withheld["reason"].str.startswith(EVERYWHERE) & has_control
     reason.update(withheld["reason"].mask(known, ""))
     is_version = find_versions(evidence, elements).reindex(stretches.index, fill_value=False)
-    reason = reason.mask(is_block & is_version & (stretches["kind"] != MARK), ONE_VERSION)
+    is_version &= stretches["kind"] != MARK
+    reason = reason.mask(is_block & is_version, ONE_VERSION)
     stretches = stretches.join(blocks["mechanism"]).assign(
+        is_of_version=is_version,
         reason=reason,
         is_listed=is_block & (reason == ""),
         leaning=withheld["leaning"].reindex(stretches.index, fill_value=np.inf),

@@ -115,7 +115,8 @@ class Judgement:
         intervals: one row per listed interval; the contract's ``blocking_intervals.csv``.
         withheld: one row per surprising stretch that is not listed; ``withheld_intervals.csv``.
         chances: one row per ``domain, probe_asn, kind`` with enough failures to be weighed, marks
-            left out: ``chance``.
+            left out: ``chance``, and whether it ``is_of_version``: one version of the probe fails
+            where others do not, which is no accident, whatever its chance.
         defects: one row per ``software, kind`` whose sessions fail as other versions do not:
             ``site_count, session_count``.
         evidence: what all of it rests on, for a case to be worked through.
@@ -215,7 +216,7 @@ def judge_cells(
         verdicts.sort_values([*CELL, "period"], ignore_index=True),
         interval_table(connection, evidence, stretches, names),
         withheld_table(connection, evidence, stretches, names),
-        _chances(evidence, names),
+        _chances(evidence, stretches, names),
         _defects(connection, evidence),
         evidence,
     )
@@ -227,14 +228,18 @@ def _host_names(connection: duckdb.DuckDBPyConnection) -> NDArray[np.object_]:
     return connection.execute(query).df()["name"].to_numpy(object)
 
 
-def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
+def _chances(
+    evidence: Evidence, stretches: pd.DataFrame, names: NDArray[np.object_]
+) -> pd.DataFrame:
     series = evidence.series
+    of_version = stretches.groupby("series")["is_of_version"].all()
     row = series.first_rows()
     chances = pd.DataFrame({
         "domain": names[series.sessions["domain"].to_numpy()[row]],
         "probe_asn": series.sessions["probe_asn"].to_numpy()[row],
         "kind": [KINDS[kind] if kind < FAILING else "" for kind in series.kind],
         "chance": e_values.chance_of(evidence.log_evidence),
+        "is_of_version": of_version.reindex(range(len(series.kind)), fill_value=False),
     })  # fmt: skip
     ordered: pd.DataFrame = chances[series.is_weighed].sort_values(
         [*CELL, "kind"], ignore_index=True
