@@ -261,7 +261,7 @@ def test_the_whole_way(
     )
     assert tied.reading == (
         "OONI counts 6 measurements of the period, this report 6, as many (1 unexplained). OONI "
-        "flags 33.3% of them as anomalous or confirmed, this report 33.3%."
+        "flags 33.3 % of them as anomalous or confirmed, this report 33.3 %."
     )
     assert "OONI was asked on 2024-04-10." in tied.caveat
     assert "The newest archive object read is of 2024-04-15 10:00 UTC" in tied.caveat

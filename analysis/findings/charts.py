@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from analysis.display import bars
+from analysis.display.cells import percent
 from analysis.display.grids import draw_coverage, draw_methods
 from analysis.display.show import show_drawing, show_figure, show_table
 from analysis.findings.confirmation import count_states, spans_by_site
@@ -29,7 +30,7 @@ def show_months(study: Study, months: pd.DataFrame) -> None:
         months: the contract's ``measurements_by_month``.
     """
     total = int(months["measurement_count"].sum())
-    title = f"{total:,} measurements, {flagged(months) / total:.1%} of them flagged"
+    title = f"{total:,} measurements, {percent(flagged(months) / total)} of them flagged"
     show_figure(
         bars.results_by_month(months, title=title, footer=study.footer(total, "measurements")),
         alt="Stacked bars by month, measurements and flagged ones among them: "
@@ -80,7 +81,7 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
     most = monthly.groupby("network")["measurement_count"].sum().sort_values(ascending=False)
     title = (
         f"{(per_network == months).sum()} of {len(networks)} networks measured in each of "
-        f"{months} months; {most.index[0]} made {most.iloc[0] / total:.0%} of the measurements"
+        f"{months} months; {most.index[0]} made {percent(most.iloc[0] / total)} of the measurements"
     )
     what = "Measurements by network and month; an empty cell was not tested."
     alt = f"{what} In all: {_say_rows(pd.Series(most.index), pd.Series(most.to_numpy()))}."

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.display.cells import numbered
+from analysis.display.cells import numbered, percent
 from analysis.display.show import show_finding
 from analysis.findings.charts import flagged
 from analysis.vocabulary import METHODS
@@ -31,7 +31,7 @@ def claim_coverage(months: pd.DataFrame, sites: pd.DataFrame, networks: pd.DataF
             measurement_count=total, domain_count=(sites["domain"] != "").sum(),
             network_count=len(networks), access_network_count=networks["is_domestic"].sum(),
         ),
-        f"OONI flags {flags:,} of them ({flags / total:.1%}) as anomalous or confirmed; "
+        f"OONI flags {flags:,} of them ({percent(flags / total)}) as anomalous or confirmed; "
         f"{months['failure_count'].sum():,} failed and say nothing.",
         "A measurement is one test, not one person: a few probes make most of them. "
         "Verdicts therefore count independent sessions, not rows.",

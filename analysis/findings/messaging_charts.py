@@ -8,7 +8,7 @@ import re
 import pandas as pd
 
 from analysis.app_verdicts.elsewhere import week_of
-from analysis.display.cells import numbered
+from analysis.display.cells import numbered, percent
 from analysis.display.hours import hours_of_days, shares_here_and_elsewhere
 from analysis.display.show import show_figure, show_finding, show_matrix, show_table, show_text
 from analysis.findings.app_finding import count_apps
@@ -181,7 +181,7 @@ def show_shares(study: MessagingStudy, judged: Judged) -> None:
             since=period.since, until=period.until,
         ),
         alt="Lines of the share of anomalies by week; over the whole period here: " + "; ".join(
-            f"{panel} {row['anomaly_count'] / max(row['valid'], 1):.0%}"
+            f"{panel} {percent(row['anomaly_count'] / max(row['valid'], 1))}"
             for panel, row in share.iterrows()
         ),
         caption="Anomalies among tests that did not fail, by week, by OONI's flags.",

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.display.cells import percent
 from analysis.findings.study import Study
 from analysis.observations.flags import DISJOINT, DISJOINT_SQL
 from analysis.period import Period, days_between
@@ -290,7 +291,7 @@ def _reading(counts: pd.DataFrame) -> str:
 def _flagged(tally: Tally) -> str:
     if not tally[_TOTAL]:
         return "none"
-    return f"{(tally['anomaly'] + tally['confirmed']) / tally[_TOTAL]:.1%}"
+    return percent((tally["anomaly"] + tally["confirmed"]) / tally[_TOTAL])
 
 
 def _gaps(study: Study, counts: pd.DataFrame, age: int) -> list[str]:

@@ -33,7 +33,7 @@ def _say_shares(shares: pd.DataFrame) -> str:
     """What bars show, for who cannot see them."""
     columns = (shares[name] for name in ("measure", "stratum", "share"))
     rows = zip(*columns, strict=True)
-    return "; ".join(f"{measure}, {stratum}: {share:.1%}" for measure, stratum, share in rows)
+    return "; ".join(f"{measure}, {stratum}: {percent(share)}" for measure, stratum, share in rows)
 
 
 def _say_range(tried: pd.DataFrame) -> str:
