@@ -283,6 +283,7 @@ def test_one_look_at_a_time(tmp_path: Path, command: Command) -> None:
         pass
 
 
+@pytest.mark.timeout(300)  # judges three times, apps as well
 def test_two_looks(
     world: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
