@@ -203,6 +203,8 @@ def judge_cells(
     evidence = weigh_evidence(expected, thresholds)
     stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
     names, forging = _host_names(connection), weigh_forging(evidence, thresholds)
+    intervals = interval_table(connection, evidence, stretches, names)
+    withheld = withheld_table(connection, evidence, stretches, names)
     elements = evidence.elements_of(stretches)
     tables = []
     for name, period in periods.items():
@@ -210,12 +212,13 @@ def judge_cells(
         table = _verdicts_of(connection, name, period, evidence, inside, names, refusing, forging,
                              thresholds, has_explorer=has_explorer)  # fmt: skip
         tables.append(table)
+    del elements, inside
     verdicts = pd.concat(tables, ignore_index=True)
     tables.clear()
     return Judgement(
         verdicts.sort_values([*CELL, "period"], ignore_index=True),
-        interval_table(connection, evidence, stretches, names),
-        withheld_table(connection, evidence, stretches, names),
+        intervals,
+        withheld,
         _chances(evidence, stretches, names),
         _defects(connection, evidence),
         evidence,
