@@ -31,6 +31,8 @@ _BREADTH = 1e-9
 #: Ranges of days that the search starts from lie between so many of the days that fail, and so
 #: many of the best schedules found there are refined.
 _RANGE_EDGES, _REFINED = 16, 6
+#: Into so many parts the days are divided to see whether a search could find anything.
+_PARTS = 10
 
 #: First and last day of each run, 0 is Monday.
 WEEKDAY_RUNS = [(0, 6), *((first, (first + n) % 7) for n in range(6) for first in range(7))]
@@ -121,6 +123,11 @@ class Asked:
         if share not in self._known_by_days:
             self._known_by_days[share] = _best_stretches_of_days(self, share)
         return self._known_by_days[share]
+
+    @cached_property
+    def bound(self) -> float:
+        """No schedule explains more."""
+        return _bound(self.series)
 
     @cached_property
     def best(self) -> "Found":
@@ -271,6 +278,25 @@ def _best_range(scores: Numbers) -> tuple[Numbers, NDArray[np.int64], NDArray[np
     places = np.arange(sums.shape[-1])
     is_start = (sums == np.take_along_axis(lowest, end, -1)) & (places <= end)
     return best, np.where(is_start, places, 0).max(axis=-1), until
+
+
+def _bound(series: _Series) -> float:
+    """More than any schedule explains, at less than a search.
+
+    A range of days begins in one part of the time and ends in one: the parts between count whole,
+    and of these two what speaks for a block.
+    """
+    days, count = np.arange(len(series.days)), len(series.days)
+    by_weekday = np.zeros((count, 7, 24))
+    by_weekday[days, series.weekdays] = series.scores
+    edges = np.unique(np.linspace(0, count, _PARTS + 1).astype(np.int64))[:-1]
+    above = np.add.reduceat(np.maximum(by_weekday, 0), edges)
+    before = np.zeros((len(edges) + 1, 7, 24))
+    np.cumsum(np.add.reduceat(by_weekday, edges), axis=0, out=before[1:])
+    first, last = np.triu_indices(len(edges))
+    between = before[last] - before[np.minimum(first + 1, last)]
+    ends = above[first] + np.where((last > first)[:, None, None], above[last], 0)
+    return float(_best_windows(_by_run(between + ends)).max()) + SECOND_WINDOW
 
 
 def _search(series: _Series) -> Found:

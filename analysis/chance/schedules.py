@@ -101,7 +101,9 @@ def find_schedule(asked: Asked, margin: float = MARGIN) -> Schedule | None:
         search, and fails inside ``LEAST_TIMES`` times, open outside in between.
     """
     margin += search_price()
-    return _claim(asked, asked.best, margin) if asked.may_hold(margin) else None
+    if not asked.may_hold(margin) or asked.bound < asked.by_days + margin:
+        return None
+    return _claim(asked, asked.best, margin)
 
 
 def fit_schedule(schedule: Schedule, asked: Asked, margin: float = MARGIN) -> Schedule | None:

@@ -32,7 +32,8 @@ class SiteHours:
 
     @cached_property
     def _pooled(self) -> Asked:
-        return Asked.together(self.asked.values())
+        first, *others = self.asked.values()
+        return Asked.together(self.asked.values()) if others else first
 
     def find(self, margin: float = MARGIN) -> Mapping[_Key, Schedule]:
         """The schedules of its series, where there are any.

@@ -28,14 +28,14 @@ BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
 FURTHEST = 15
 
 _ROWS = """
-SELECT enum_code(domain)::INTEGER AS domain, probe_asn, network,
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn,
   session::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day,
   enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns,
-  coalesce(is_via_own, TRUE) AS is_via_own, coalesce(is_via_domestic, TRUE) AS is_via_domestic,
-  operator, is_domestic
-FROM sessions JOIN networks USING (probe_asn)
+  coalesce(is_via_own, TRUE) AS is_via_own, coalesce(is_via_domestic, TRUE) AS is_via_domestic
+FROM sessions
 ORDER BY domain, probe_asn, time, session
 """
+_NETWORKS = "SELECT probe_asn, network, operator, is_domestic FROM networks ORDER BY probe_asn"
 _RESOLVER_CELLS = """
 SELECT enum_code(domain)::INTEGER AS domain, probe_asn, is_own, c.domain IS NOT NULL AS is_cleared
 FROM resolver_cells LEFT JOIN cleared_cells c USING (domain, probe_asn)
@@ -129,8 +129,14 @@ class Layout:
     @cached_property
     def day_number(self) -> Places:
         day = self.rows["day"].to_numpy().astype("datetime64[D]")
-        first = day.min() - np.timedelta64(FURTHEST) if len(day) else 0
-        return (day - first).astype(np.int32)
+        return (day - self.first_day).astype(np.int32)
+
+    @cached_property
+    def first_day(self) -> np.datetime64:
+        """The one numbered 0: so far before the first that any term may look there."""
+        first = str(self.rows["day"].min().date()) if len(self.rows) else "1970-01-01"
+        day: np.datetime64 = np.datetime64(first, "D")
+        return day - np.timedelta64(FURTHEST, "D")
 
     def days_of(self, thing: Places) -> Places:
         """The place of each row on a line on which the days of things follow each other."""
@@ -239,6 +245,10 @@ def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     """
     rows = connection.execute(_ROWS).df()
     software = connection.execute(_SOFTWARE).df()["name"].to_list()
+    networks = connection.execute(_NETWORKS).df()
+    place = np.searchsorted(networks.pop("probe_asn").to_numpy(), rows["probe_asn"].to_numpy())
+    for name, values in networks.items():
+        rows[name] = values.to_numpy()[place]
     rows["release"] = _order_releases(software)[rows["software"].to_numpy()]
     state, kind, is_dns = (rows.pop(name).to_numpy() for name in ("class", "kind", "is_dns"))
     domain, asn = rows["domain"].to_numpy(), rows["probe_asn"].to_numpy()

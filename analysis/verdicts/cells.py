@@ -64,10 +64,12 @@ def count_parts(sessions: SessionColumns, edges: Sequence[date]) -> pa.Table:
         day that says anything) and ``first_open``.
     """
     layout, days = sessions.layout, np.array(edges, "datetime64[D]")
-    part = np.searchsorted(days, layout.rows["day"].to_numpy().astype("datetime64[D]"), "right") - 1
+    first_day = layout.first_day
+    numbers = (days - first_day).astype(np.int32)
+    part = np.searchsorted(numbers, layout.day_number, "right") - 1
     row = np.flatnonzero((part >= 0) & (part < len(days) - 1))
     part, cell, state = part[row], layout.cell[row], sessions.state[row]
-    day = layout.rows["day"].to_numpy()[row].astype("datetime64[D]").astype(np.int32)
+    day = layout.day_number[row]
     is_first = np.diff(cell, prepend=-1) != 0
     is_first[1:] |= part[1:] != part[:-1]
     is_new_day = is_first.copy()
@@ -93,8 +95,8 @@ def count_parts(sessions: SessionColumns, edges: Sequence[date]) -> pa.Table:
             group_of_day[np.logical_or.reduceat(is_open, first_of_day)], minlength=len(first)
         ),
         np.diff(first, append=len(row)), *count.values(),
-        pa.array(last_known, pa.date32(), mask=last_known == never.min),
-        pa.array(first_open, pa.date32(), mask=first_open == never.max),
+        pa.array(first_day + last_known, pa.date32(), mask=last_known == never.min),
+        pa.array(first_day + first_open, pa.date32(), mask=first_open == never.max),
     ], schema=_PARTS)  # fmt: skip
 
 

@@ -210,11 +210,12 @@ def judge_cells(
     for name, period in periods.items():
         inside = look_inside(evidence, stretches, elements, period, thresholds)
         table = _verdicts_of(connection, name, period, evidence, inside, names, refusing, forging,
-                             thresholds, has_explorer=has_explorer)  # fmt: skip
+                             thresholds)  # fmt: skip
         tables.append(table)
     del elements, inside
     verdicts = pd.concat(tables, ignore_index=True)
     tables.clear()
+    verdicts = add_witness(connection, verdicts, periods, has_explorer=has_explorer)
     return Judgement(
         verdicts.sort_values([*CELL, "period"], ignore_index=True),
         intervals,
@@ -275,10 +276,8 @@ def _verdicts_of(
     refusing: set[str],
     forging: pd.Series,
     thresholds: Thresholds,
-    *,
-    has_explorer: bool,
 ) -> pd.DataFrame:
-    """One period's rows of ``verdicts``.
+    """One period's rows of ``verdicts``, without a witness.
 
     A stretch is judged once, over the whole of it. In a half it counts where the half's own
     sessions meet the floor.
@@ -307,7 +306,6 @@ def _verdicts_of(
     table["note"] = table["note"].where(is_listed, table["reason"].fillna(""))
     for column in ("rule_id", "mechanism", "resolver_asns", "chance", "schedule"):
         table[column] = table[column].where(is_listed, "").fillna("")
-    table = add_witness(connection, table, period, has_explorer=has_explorer)
     return table.drop(columns=[
         "ok_days", "unclear_sessions", "unheard_sessions", "last_known", "first_open", "is_open",
         "reason", "hits", "open_inside", "first_hit", "last_hit", "stretch", "cell",

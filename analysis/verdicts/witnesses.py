@@ -1,5 +1,6 @@
 """Where OONI Explorer shows what a report speaks of; a fictional country is not there."""
 
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 import duckdb
@@ -40,16 +41,15 @@ def countries_url(domain: str, period: Period) -> str:
 # interval: typical, and not the first anybody would forge.
 _WITNESSES = """
 WITH candidates AS (
-  SELECT l.domain, l.probe_asn, o.session, o.input,
-    row_number() OVER nth AS position, count(*) OVER (PARTITION BY l.domain, l.probe_asn) AS total
+  SELECT l.number, o.session, o.input,
+    row_number() OVER nth AS position, count(*) OVER (PARTITION BY l.number) AS total
   FROM outcomes o JOIN listed l ON l.domain::host_name = o.domain AND l.probe_asn = o.probe_asn
     AND l.rule_id = o.rule_id AND o.day BETWEEN l.since AND l.until
   WHERE o.has_report AND o.class = 'blocked'
-  WINDOW nth AS (PARTITION BY l.domain, l.probe_asn
+  WINDOW nth AS (PARTITION BY l.number
                  ORDER BY o.measurement_start_time, o.session, o.input)
 )
-SELECT domain::VARCHAR AS domain, probe_asn, session_name AS witness_report_id,
-  input::VARCHAR AS witness_input
+SELECT number, session_name AS witness_report_id, input::VARCHAR AS witness_input
 FROM candidates JOIN session_names USING (session) WHERE position = (total + 1) // 2
 """
 
@@ -57,20 +57,33 @@ FROM candidates JOIN session_names USING (session) WHERE position = (total + 1) 
 def add_witness(
     connection: duckdb.DuckDBPyConnection,
     table: pd.DataFrame,
-    period: Period,
+    periods: Mapping[str, Period],
     *,
     has_explorer: bool,
 ) -> pd.DataFrame:
-    """A typical measurement for each listed row, with its page in OONI Explorer."""
-    listed = table.loc[table["rule_id"] != "", [*CELL, "rule_id", "blocked_from", "blocked_until"]]
+    """A typical measurement for each listed row, with its page in OONI Explorer.
+
+    Args:
+        connection: holds ``outcomes``.
+        table: the verdicts of all periods.
+        periods: by name.
+    """
+    listed = table.loc[
+        table["rule_id"] != "", [*CELL, "period", "rule_id", "blocked_from", "blocked_until"]
+    ]
+    to_the_end = {name: period.last_day.isoformat() for name, period in periods.items()}
+    until = listed["blocked_until"].mask(
+        listed["blocked_until"] == "", listed["period"].map(to_the_end)
+    )
     listed = listed.assign(
+        number=listed.index,
         since=pd.to_datetime(listed["blocked_from"]),
-        until=pd.to_datetime(listed["blocked_until"].replace("", period.last_day.isoformat())),
+        until=pd.to_datetime(until),
     )
     connection.register("listed", listed)
-    witnesses = connection.execute(_WITNESSES).df()
+    witnesses = connection.execute(_WITNESSES).df().set_index("number")
     connection.unregister("listed")
-    table = table.merge(witnesses, on=CELL, how="left")
+    table = table.join(witnesses)
     for column in ("witness_report_id", "witness_input"):
         table[column] = table[column].fillna("")
     table["witness_url"] = ""
