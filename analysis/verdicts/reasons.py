@@ -43,10 +43,12 @@ GROUP BY ALL ORDER BY domain
 # do not reach it: a challenge meets some of a country's sessions, and not as many on each network.
 # A site that refuses the country may well let its hosters and VPNs in.
 _REFUSING_SITES = """
-WITH cells AS (
+WITH refused AS (
+  SELECT DISTINCT domain FROM sessions WHERE is_refused
+), cells AS (
   SELECT domain, probe_asn,
     2 * count(*) FILTER (is_refused) > count(*) FILTER (class <> 'ok') AS is_refusing
-  FROM sessions WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
+  FROM sessions SEMI JOIN refused USING (domain) WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
   HAVING count(*) >= $floor_sessions OR bool_or(is_refused)
 )
 SELECT domain::VARCHAR AS domain FROM cells GROUP BY domain
