@@ -161,14 +161,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class Line:
-    """Places of rows on a line, and the rows in the order of their places."""
+    """Places of rows on a line, and the rows in the order of their places, equals in any."""
 
     place: Places
     order: Places
 
     @classmethod
     def of(cls, place: Places) -> "Line":
-        return cls(place, _small(np.argsort(place, kind="stable")))
+        return cls(place, _small(np.argsort(place)))
 
     def ordered(self, is_member: Flags) -> Places:
         """The places of some rows, in order."""
@@ -243,7 +243,8 @@ def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     Args:
         connection: holds what ``sessions.add_sessions`` makes.
     """
-    rows = connection.execute(_ROWS).df()
+    # Columns stay apart: to stack those of one type would copy them all.
+    rows = pd.DataFrame(connection.execute(_ROWS).fetchnumpy(), copy=False)
     software = connection.execute(_SOFTWARE).df()["name"].to_list()
     networks = connection.execute(_NETWORKS).df()
     place = np.searchsorted(networks.pop("probe_asn").to_numpy(), rows["probe_asn"].to_numpy())
