@@ -219,33 +219,42 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     resolver answers does not depend on the probe.
     """
     tells = np.flatnonzero(series.is_hit | (series.column("class") == OK))
-    which, release = series.series[tells], series.column("release")[tells]
+    which = series.series[tells]
+    release = series.column("release")[tells].astype(np.int64)
     is_hit = series.is_hit[tells]
+    # A version in a series is one number; those that fail, and each session's place among them.
+    release_count = int(release.max(initial=0)) + 1
+    key = which * release_count + release
+    hits = np.flatnonzero(is_hit)
+    versions, version_of_hit, size = np.unique(key[hits], return_inverse=True, return_counts=True)
+    if not len(versions):
+        return np.zeros(len(series.row), bool)
+    first, last = np.empty(len(versions), np.int64), np.empty(len(versions), np.int64)
+    first[version_of_hit[::-1]], last[version_of_hit] = hits[::-1], hits
+    version = np.searchsorted(versions, key).clip(max=len(versions) - 1)
+    is_known = versions[version] == key
     place = np.arange(len(tells))
-    hits = pd.DataFrame({"series": which, "release": release, "place": place})[is_hit]
-    span = hits.groupby(["series", "release"])["place"].agg(["min", "max", "size"])
-    keys = pd.MultiIndex.from_arrays([which, release])
-    mine = span.reindex(keys)
-    is_within = (place >= mine["min"].to_numpy()) & (place <= mine["max"].to_numpy())
-    own = pd.Series(is_within, keys).groupby(level=[0, 1]).sum().reindex(span.index)
+    is_within = is_known & (place >= first[version]) & (place <= last[version])
+    own = np.bincount(version[is_within], minlength=len(versions))
     failed = np.concatenate([[0], np.cumsum(is_hit)])
-    others = span["max"] - span["min"] + 1 - own
-    other_hits = failed[span["max"] + 1] - failed[span["min"]] - span["size"]
-    is_alone = _fails_alone(span["size"], own, other_hits, others)
+    other_hits = failed[last + 1] - failed[first] - size
+    is_alone = _fails_alone(
+        *(pd.Series(counts) for counts in (size, own, other_hits, last - first + 1 - own))
+    ).to_numpy()
     beside = [
-        (*key, *counts)
-        for key in is_alone.index[is_alone]
-        for at in [slice(*np.searchsorted(which, [key[0], key[0] + 1]))]
-        for counts in _count_beside(release[at], is_hit[at], key[1])
+        (one, *counts)
+        for one in np.flatnonzero(is_alone).tolist()
+        for number, its_release in [divmod(int(versions[one]), release_count)]
+        for at in [slice(*np.searchsorted(which, [number, number + 1]))]
+        for counts in _count_beside(release[at], is_hit[at], its_release)
     ]
-    counted = pd.DataFrame(beside, columns=["series", "release", "hits", "sessions"])
+    counted = pd.DataFrame(beside, columns=["version", "hits", "sessions"])
     _, high = wilson_bounds(counted["hits"], counted["sessions"])
-    reached = (high < 0.5).groupby([counted["series"], counted["release"]]).any()
-    is_alone = reached.reindex(is_alone.index, fill_value=False)
+    reached = np.zeros(len(versions), bool)
+    reached[counted.loc[high < 0.5, "version"].to_numpy(np.int64)] = True
     is_lookup = np.array([kind.startswith("dns") for kind in (*KINDS, "")])[series.kind]
-    follows = is_alone.reindex(keys, fill_value=False).to_numpy(bool)
     of_probe = np.zeros(len(series.row), bool)
-    of_probe[tells] = follows & ~is_lookup[which]
+    of_probe[tells] = is_known & reached[version] & ~is_lookup[which]
     return of_probe
 
 

@@ -48,7 +48,8 @@ WITH refused AS (
 ), cells AS (
   SELECT domain, probe_asn,
     2 * count(*) FILTER (is_refused) > count(*) FILTER (class <> 'ok') AS is_refusing
-  FROM sessions SEMI JOIN refused USING (domain) WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
+  FROM sessions SEMI JOIN refused USING (domain)
+  WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
   HAVING count(*) >= $floor_sessions OR bool_or(is_refused)
 )
 SELECT domain::VARCHAR AS domain FROM cells GROUP BY domain
