@@ -17,6 +17,7 @@ from analysis.display import bars, series
 from analysis.display.grids import draw_coverage, draw_methods
 from analysis.display.inline_svg import inline_svg
 from analysis.display.show import figure_bytes
+from analysis.validation.figures import chances_against_truth
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
 READ = {"title": "A finding <b>", "alt": 'seen: "<b>"', "reading": "Each <b>"}
@@ -164,3 +165,22 @@ def test_a_figure_on_a_page_is_text_and_its_ids_are_its_own() -> None:
 
 def _texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text)]
+
+
+def test_an_axis_of_powers_has_numbers_in_words() -> None:
+    """matplotlib writes the numbers of such an axis as formulas, and ours are never read so."""
+    levels = pd.DataFrame({
+        "stratum": ["1e-02", "1e-03"], "success_count": [4, 0], "trial_count": [500, 500],
+        "share": [0.008, 0.0], "lower_share": [0.003, 0.0], "upper_share": [0.02, 0.007],
+    })  # fmt: skip
+    figure = chances_against_truth(levels, title="Chance", footer="Simulated")
+    figure.draw_without_rendering()
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels(which="both")]
+    assert [label for label in labels if label] == [
+        "0.00001",
+        "0.0001",
+        "0.001",
+        "0.01",
+        "0.1",
+        "1",
+    ]

@@ -70,7 +70,7 @@ def chances_against_truth(frame: pd.DataFrame, *, title: str, footer: str) -> Fi
     heights = list(range(len(frame)))
     with style():
         figure, axes = _canvas(title, footer, 0.55 * len(frame) + 1.3)
-        axes.hlines(heights, frame["lower_share"].clip(lower=1e-6), frame["upper_share"],
+        axes.hlines(heights, frame["lower_share"].clip(lower=1e-5), frame["upper_share"],
                     color=colour, linewidth=1.6)  # fmt: skip
         seen = frame["share"].where(frame["share"] > 0)
         axes.plot(seen, heights, mark, color=colour, label="Seen, with 95 % bounds")
@@ -80,7 +80,11 @@ def chances_against_truth(frame: pd.DataFrame, *, title: str, footer: str) -> Fi
                           xycoords=("axes fraction", "data"), va="center", fontsize=8.5,
                           color=SOFT_INK)  # fmt: skip
         axes.set_xscale("log")
-        axes.set_xlim(1e-6, 1)
+        # By itself such an axis writes its numbers as formulas, which our text never is.
+        places = range(5, -1, -1)
+        axes.set_xticks([10.0**-place for place in places], [f"{10**-n:.{n}f}" for n in places])
+        axes.minorticks_off()
+        axes.set_xlim(1e-5, 1)
         axes.set_yticks(heights, [f"{level:g} or less" for level in levels])
         axes.set_ylim(len(frame) - 0.5, -0.5)
         axes.set_ylabel("Chance given")
