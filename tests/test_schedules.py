@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from analysis.chance.hours import Asked, count_times, search_price
+from analysis.chance.hours import SECOND_WINDOW, Asked, count_times, search_price, weigh_together
 from analysis.chance.schedules import Schedule, find_schedule, fit_schedule
 from analysis.chance.site_schedules import SiteHours
 
@@ -104,6 +104,24 @@ def test_no_hours_are_made_up(
     for seed in range(8):
         rng = np.random.default_rng(seed)
         assert find_schedule(draw(rng, _times(rng, 1 + 4 * (seed % 4)))) is None
+
+
+@pytest.mark.parametrize("draw", [_stretches, _closed_weekdays, _overload, _busy_evenings])
+def test_many_series_are_weighed_as_each_alone(
+    draw: Callable[[np.random.Generator, NDArray[np.datetime64]], Asked],
+) -> None:
+    """Days explain the same to the last digit, and a schedule no more than it was said to."""
+    rng = np.random.default_rng(5)
+    many = [draw(rng, _times(rng, 1 + n % 5, 7 + n)) for n in range(40)]
+    alone = [replace(one).by_days for one in many]
+    weigh_together(many)
+    assert [one.by_days for one in many] == alone
+    assert len(set(alone)) > 15
+    for one in many:
+        if one.is_hit.any():
+            explained = one.best.score + SECOND_WINDOW * (len(one.best.windows) - 1)
+            assert one.may_explain(explained - 1e-6), "but for what an hour's breadth costs"
+        assert not one.may_explain(np.maximum(one.series.scores, 0).sum() + SECOND_WINDOW + 1)
 
 
 def _find(networks: dict[int, Asked]) -> dict[int, Schedule]:

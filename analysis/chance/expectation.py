@@ -8,8 +8,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.chance.days import BLOCKED_SHARE
 from analysis.chance.facts import Facts, gather_facts
-from analysis.chance.hours import BLOCKED_SHARE
 from analysis.chance.rates import LEAST, Lessons, learn
 from analysis.chance.schedules import Schedule
 from analysis.chance.site_schedules import Hours

@@ -6,8 +6,8 @@ Evidence is the log of a likelihood ratio: sessions inside fail with the probabi
 blocks.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from math import comb, inf, log
 from typing import NamedTuple
@@ -15,35 +15,31 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Times = NDArray[np.datetime64]
-Flags = NDArray[np.bool_]
-Numbers = NDArray[np.float64]
+from analysis.chance.days import (
+    RUN_DAYS,
+    WEEKDAY_RUNS,
+    Days,
+    Flags,
+    Numbers,
+    Times,
+    add_up,
+    weigh_days,
+)
+
 Windows = tuple[tuple[int, int], ...]
 
-#: How often a session inside fails while a schedule holds.
-BLOCKED_SHARE = 0.9
-#: A block without hours may hold for part of the tests only, and must then explain them no worse.
-STRETCH_SHARES = (0.25, 0.5, 0.75, 0.9)
 #: How often it must fail inside, having been open outside in between.
 LEAST_TIMES = 3
 #: Among schedules that explain as much, the narrowest wins; no session weighs as little as this.
 _BREADTH = 1e-9
+#: What rounding may add.
+_TRIFLE = 1e-6
 #: Ranges of days that the search starts from lie between so many of the days that fail, and so
 #: many of the best schedules found there are refined.
 _RANGE_EDGES, _REFINED = 16, 6
 #: Into so many parts the days are divided to see whether a search could find anything.
 _PARTS = 10
 
-#: First and last day of each run, 0 is Monday.
-WEEKDAY_RUNS = [(0, 6), *((first, (first + n) % 7) for n in range(6) for first in range(7))]
-
-
-def holds_on(first: int, last: int, weekdays: NDArray[np.int64]) -> Flags:
-    return (weekdays - first) % 7 <= (last - first) % 7
-
-
-#: run × weekday: whether the run holds it.
-RUN_DAYS: Flags = np.array([holds_on(*run, np.arange(7)) for run in WEEKDAY_RUNS])
 _RUN_WEIGHTS = RUN_DAYS.astype(np.float64)
 _RUN_BREADTHS = _BREADTH * RUN_DAYS.sum(axis=1, keepdims=True)
 _ONE_WINDOW_COUNT, _TWO_WINDOW_COUNT = comb(25, 2), comb(25, 4)
@@ -66,7 +62,6 @@ class Asked:
     times: Times
     is_hit: Flags
     rates: Numbers
-    _known_by_days: dict[float, float] = field(default_factory=dict, init=False, repr=False)
 
     def __eq__(self, other: object) -> bool:
         """Whether the same is said of the same sessions."""
@@ -92,9 +87,7 @@ class Asked:
 
         None explains more than all that speaks for a block.
         """
-        if self._times_failed < LEAST_TIMES or self._most < margin:
-            return False
-        return all(self._most >= self._by_days(share) + margin for share in STRETCH_SHARES)
+        return self._times_failed >= LEAST_TIMES and self._most >= self.by_days + margin
 
     @property
     def series(self) -> "_Series":
@@ -102,8 +95,9 @@ class Asked:
         return _Series.of(self)
 
     @cached_property
-    def days(self) -> "_Days":
-        return _Days.of(self.times)
+    def days(self) -> Days:
+        (days,) = _weigh([self])
+        return days
 
     @cached_property
     def _times_failed(self) -> int:
@@ -117,22 +111,30 @@ class Asked:
     @property
     def by_days(self) -> float:
         """The most that stretches of whole days explain."""
-        return max(map(self._by_days, STRETCH_SHARES))
+        return self.days.explained
 
-    def _by_days(self, share: float) -> float:
-        if share not in self._known_by_days:
-            self._known_by_days[share] = _best_stretches_of_days(self, share)
-        return self._known_by_days[share]
-
-    @cached_property
-    def bound(self) -> float:
-        """No schedule explains more."""
-        return _bound(self.series)
+    def may_explain(self, least: float) -> bool:
+        """Whether a schedule could explain as much."""
+        return _bound(self.series, least) >= least
 
     @cached_property
     def best(self) -> "Found":
         """The schedule that explains most."""
         return _search(self.series)
+
+
+def weigh_together(asked: Sequence[Asked]) -> None:
+    """Weigh the days of many at once; one that is asked alone weighs its own."""
+    for one, days in zip(asked, _weigh(asked), strict=True):
+        vars(one)["days"] = days
+
+
+def _weigh(asked: Sequence[Asked]) -> list[Days]:
+    if not asked:
+        return []
+    columns = zip(*((one.times, one.is_hit, one.rates) for one in asked), strict=True)
+    times, is_hit, rates = (np.concatenate(column) for column in columns)
+    return weigh_days(times, is_hit, rates, np.array([len(one.times) for one in asked]))
 
 
 class Found(NamedTuple):
@@ -143,26 +145,6 @@ class Found(NamedTuple):
     windows: Windows
     since: int
     until: int
-
-
-class _Days(NamedTuple):
-    """On which days sessions in order of time lie."""
-
-    tested: Times
-    weekdays: NDArray[np.int64]
-    #: tested day: its first session
-    first: NDArray[np.int64]
-    #: session: the number of its day, and its hour
-    number: NDArray[np.int64]
-    hours: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, times: Times) -> "_Days":
-        days, weekdays, hours = split(times)
-        is_first = np.ones(len(days), bool)
-        is_first[1:] = days[1:] != days[:-1]
-        first = np.flatnonzero(is_first)
-        return cls(days[first], weekdays[first], first, np.cumsum(is_first) - 1, hours)
 
 
 class _Series(NamedTuple):
@@ -178,8 +160,7 @@ class _Series(NamedTuple):
     @classmethod
     def of(cls, asked: Asked) -> "_Series":
         days, count = asked.days, len(asked.days.first)
-        cell = 24 * days.number + days.hours
-        scores = _add_up(cell, _score(asked, BLOCKED_SHARE), 24 * count).reshape(-1, 24)
+        scores = add_up(days.hour, days.scores, 24 * count).reshape(-1, 24)
         is_failing = np.logical_or.reduceat(asked.is_hit, days.first)
         return cls(days.tested, days.weekdays, scores, is_failing)
 
@@ -188,13 +169,6 @@ class _Series(NamedTuple):
         by_weekday = np.zeros((len(self.days) + 1, 7, 24))
         by_weekday[np.arange(len(self.days)) + 1, self.weekdays] = self.scores
         return by_weekday.cumsum(axis=0)
-
-
-def split(times: Times) -> tuple[Times, NDArray[np.int64], NDArray[np.int64]]:
-    """Day, weekday (0 is Monday) and hour of moments."""
-    days = times.astype("datetime64[D]")
-    hours = (times - days).astype("timedelta64[h]").astype(np.int64)
-    return days, (days.astype(np.int64) + 3) % 7, hours  # 1970-01-01 was a Thursday
 
 
 def hours_of(windows: Windows) -> Flags:
@@ -208,61 +182,10 @@ def count_times(is_hit: Flags) -> int:
     return int(np.count_nonzero(is_hit[1:] & ~is_hit[:-1]) + is_hit[0]) if len(is_hit) else 0
 
 
-def _add_up(places: NDArray[np.int64], scores: Numbers, count: int = 0) -> Numbers:
-    return np.asarray(np.bincount(places, scores, count), np.float64)
-
-
-def _score(asked: Asked, share: float) -> Numbers:
-    """What each session says for a block that fails this share of sessions, as ln of a ratio.
-
-    The failures of one day together weigh at most twice what the strongest of them does: ten
-    tests of a day by one probe are not ten witnesses. Sessions that fail as often without a block
-    say nothing.
-    """
-    is_hit, rates, days = asked.is_hit, asked.rates, asked.days
-    scores = np.log(np.where(is_hit, share / rates, (1 - share) / (1 - rates)))
-    scores[rates >= share] = 0
-    hits = np.where(is_hit, scores, 0)
-    strongest = np.maximum.reduceat(hits, days.first)
-    together = _add_up(days.number, hits)
-    weight = np.minimum(1, 2 * strongest / np.maximum(together, 1e-300))
-    weighed: Numbers = np.where(is_hit, scores * weight[days.number], scores)
-    return weighed
-
-
-def _best_stretches_of_days(asked: Asked, share: float) -> float:
-    """The most that whole days explain: a range on a run of weekdays, or several ranges.
-
-    What is blocked and opened again now and then must not be taken for hours. Each further range
-    pays for its beginning and its end.
-    """
-    by_day = _add_up(asked.days.number, _score(asked, share))
-    on_runs = by_day * RUN_DAYS[:, asked.days.weekdays]
-    several = _best_ranges(by_day.tolist(), 2 * log(max(len(by_day), 2)))
-    return max(float(_best_sum(_sum_up(on_runs)).max()), several)
-
-
-def _best_ranges(scores: list[float], price: float) -> float:
-    """The largest sum of several ranges, all but the first of which pay the price."""
-    outside, inside = 0.0, -inf
-    for score in scores:
-        entered = outside - price
-        if inside > outside:
-            outside = inside
-        inside = (inside if inside > entered else entered) + score
-    best = max(outside, inside)
-    return best + price if best > 0 else 0.0
-
-
 def _sum_up(scores: Numbers) -> Numbers:
     sums = np.zeros((*scores.shape[:-1], scores.shape[-1] + 1))
     np.cumsum(scores, axis=-1, out=sums[..., 1:])
     return sums
-
-
-def _best_sum(sums: Numbers) -> Numbers:
-    """The largest rise along the last axis."""
-    return np.asarray((sums - np.minimum.accumulate(sums, axis=-1)).max(axis=-1))
 
 
 def _best_range(scores: Numbers) -> tuple[Numbers, NDArray[np.int64], NDArray[np.int64]]:
@@ -280,8 +203,8 @@ def _best_range(scores: Numbers) -> tuple[Numbers, NDArray[np.int64], NDArray[np
     return best, np.where(is_start, places, 0).max(axis=-1), until
 
 
-def _bound(series: _Series) -> float:
-    """More than any schedule explains, at less than a search.
+def _bound(series: _Series, least: float) -> float:
+    """More than any schedule explains, at less than a search; less than ``least`` if that is.
 
     A range of days begins in one part of the time and ends in one: the parts between count whole,
     and of these two what speaks for a block.
@@ -296,7 +219,8 @@ def _bound(series: _Series) -> float:
     first, last = np.triu_indices(len(edges))
     between = before[last] - before[np.minimum(first + 1, last)]
     ends = above[first] + np.where((last > first)[:, None, None], above[last], 0)
-    return float(_best_windows(_by_run(between + ends)).max()) + SECOND_WINDOW
+    best = _best_windows(_by_run(between + ends), least - SECOND_WINDOW)
+    return float(best.max()) + SECOND_WINDOW
 
 
 def _search(series: _Series) -> Found:
@@ -315,7 +239,8 @@ def _starts(series: _Series, sums: Numbers) -> list[tuple[int, int]]:
     edges = failing[places]
     first, last = np.triu_indices(len(edges))
     since, until = edges[first], edges[last] + 1
-    best = _best_windows(_by_run(sums[until] - sums[since]))
+    by_run = _by_run(sums[until] - sums[since])
+    best = _best_windows(by_run, _find_least(by_run))
     order = np.argsort(-best, axis=None, kind="stable")[:_REFINED]
     ranges = np.unravel_index(order, best.shape)[0]
     return [(int(since[range_]), int(until[range_])) for range_ in dict.fromkeys(ranges)]
@@ -328,21 +253,41 @@ def _by_run(by_weekday: Numbers) -> Numbers:
     return sums
 
 
-def _best_windows(scores: Numbers) -> Numbers:
-    """The most that one or two windows of the hours along the last axis hold.
+def _find_least(by_run: Numbers) -> float:
+    """No more than the best that so many of the ranges and runs hold as are refined."""
+    most = _add_positive(by_run).ravel()
+    likely = np.argpartition(most, -_REFINED)[-_REFINED:]
+    return float(_walk_hours(by_run.reshape(-1, 24)[likely]).min())
 
-    Less the price of a second window. Hour by hour, the best way to stand before, in, between, in
-    the second of, or after the windows.
+
+def _best_windows(scores: Numbers, least: float) -> Numbers:
+    """The most that one or two windows of the hours along the last axis hold, if it is ``least``.
+
+    Less the price of a second window. Where no windows hold so much it may be −∞.
     """
-    prices = np.reshape(_ENTRY_PRICES, (4, *(1,) * (scores.ndim - 1)))
-    best = np.full((5, *scores.shape[:-1]), -np.inf)
-    best[0] = 0
-    entered = np.empty_like(best[1:])
+    # No windows hold more than all that speaks for a block.
+    may_hold = _add_positive(scores) >= least - _TRIFLE
+    best = np.full(may_hold.shape, -inf)
+    best[may_hold] = _walk_hours(scores[may_hold])
+    return best
+
+
+def _add_positive(scores: Numbers) -> Numbers:
+    return np.asarray(np.maximum(scores, 0.0) @ np.ones(24))
+
+
+def _walk_hours(scores: Numbers) -> Numbers:
+    """Hour by hour, the best way to stand before, in, between, in the second of, or after two."""
+    first, after_first, second, after_second = np.full((4, *scores.shape[:-1]), -inf)
     for of_hour in np.ascontiguousarray(np.moveaxis(scores, -1, 0)):
-        np.subtract(best[:-1], prices, out=entered)
-        np.maximum(best[1:], entered, out=best[1:])
-        best[1::2] += of_hour
-    return np.asarray(best.max(axis=0))
+        np.maximum(after_second, second, out=after_second)
+        np.maximum(second, after_first - SECOND_WINDOW, out=second)
+        second += of_hour
+        np.maximum(after_first, first, out=after_first)
+        np.maximum(first, 0.0, out=first)
+        first += of_hour
+    held = np.maximum.reduce([first, after_first, second, after_second])
+    return np.asarray(np.maximum(held, 0.0))
 
 
 def _name_windows(scores: Numbers) -> Windows:
@@ -370,7 +315,7 @@ def _refine(
         days = best.since, best.until
         if days not in seen:
             by_run = _by_run(sums[best.until] - sums[best.since])
-            run = int(_best_windows(by_run).argmax())
+            run = int(_walk_hours(by_run).argmax())
             seen[days] = fit_range(series, run, _name_windows(by_run[run]))
         if seen[days].score <= best.score:
             return best

@@ -9,22 +9,17 @@ from math import log
 
 import numpy as np
 
+from analysis.chance.days import RUN_DAYS, WEEKDAY_RUNS, Flags, Times, holds_on, split
 from analysis.chance.hours import (
     LEAST_TIMES,
-    RUN_DAYS,
     SECOND_WINDOW,
-    WEEKDAY_RUNS,
     Asked,
-    Flags,
     Found,
-    Times,
     Windows,
     count_times,
     fit_range,
-    holds_on,
     hours_of,
     search_price,
-    split,
 )
 
 #: By how much a schedule must explain the sessions better than any stretch of whole days.
@@ -101,7 +96,7 @@ def find_schedule(asked: Asked, margin: float = MARGIN) -> Schedule | None:
         search, and fails inside ``LEAST_TIMES`` times, open outside in between.
     """
     margin += search_price()
-    if not asked.may_hold(margin) or asked.bound < asked.by_days + margin:
+    if not asked.may_hold(margin) or not asked.may_explain(asked.by_days + margin):
         return None
     return _claim(asked, asked.best, margin)
 

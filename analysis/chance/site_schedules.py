@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.chance.hours import LEAST_TIMES, Asked, search_price
+from analysis.chance.hours import LEAST_TIMES, Asked, search_price, weigh_together
 from analysis.chance.schedules import MARGIN, Schedule, find_schedule, fit_schedule
 from analysis.sessions.series import FAILING, Series
 
@@ -31,7 +31,8 @@ class SiteHours:
     __hash__ = object.__hash__
 
     @cached_property
-    def _pooled(self) -> Asked:
+    def pooled(self) -> Asked:
+        """The sessions of all series."""
         first, *others = self.asked.values()
         return Asked.together(self.asked.values()) if others else first
 
@@ -93,7 +94,7 @@ class SiteHours:
         without = [k for k, one in self.asked.items() if k not in found and one.may_hold(margin)]
         if not without:
             return {}
-        pooled = find_schedule(self._pooled, margin)
+        pooled = find_schedule(self.pooled, margin)
         named = [one for one in (pooled, *found.values()) if one]
         fitted: dict[_Key, Schedule] = {}
         for key in without if named else ():
@@ -135,13 +136,20 @@ class Hours:
             key = int(series.kind[number]), int(network[number])
             self._numbers[int(domain[number])][key] = number
         self._sites: dict[int, SiteHours] = {}
+        new: list[SiteHours] = []
         for site, members in self._numbers.items():
             parts = {key: slice(*series.starts[n : n + 2]) for key, n in members.items()}
             hours = SiteHours(
                 {key: Asked(time[at], series.is_hit[at], rates[at]) for key, at in parts.items()}
             )
             known = before._sites.get(site) if before else None
-            self._sites[site] = known if known is not None and known == hours else hours
+            if known is not None and known == hours:
+                hours = known
+            else:
+                new.append(hours)
+            self._sites[site] = hours
+        weigh_together([one for hours in new for one in hours.asked.values()])
+        weigh_together([hours.pooled for hours in new if len(hours.asked) > 1])
 
     def find(self, margin: float = MARGIN) -> dict[int, Schedule]:
         """The schedules of the series that have one, by the number of the series."""

@@ -40,8 +40,8 @@ SOURCES: Mapping[str, Sequence[str]] = {
     "sessions": ("sessions/sessions.py",),
     "verdicts": (
         "period.py", "vocabulary.py", "sessions/columns.py", "sessions/series.py",
-        "chance/e_values.py", "chance/expectation.py", "chance/facts.py", "chance/hours.py",
-        "chance/rates.py", "chance/schedules.py", "chance/site_schedules.py",
+        "chance/days.py", "chance/e_values.py", "chance/expectation.py", "chance/facts.py",
+        "chance/hours.py", "chance/rates.py", "chance/schedules.py", "chance/site_schedules.py",
         "chance/stretches.py", "verdicts/blocks.py", "verdicts/cells.py", "verdicts/intervals.py",
         "verdicts/reasons.py", "verdicts/robustness.py", "verdicts/states.py",
         "verdicts/verdicts.py", "verdicts/withholding.py", "verdicts/witnesses.py",

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.chance import e_values
-from analysis.chance.hours import BLOCKED_SHARE
+from analysis.chance.days import BLOCKED_SHARE
 from analysis.chance.rates import TERMS
 from analysis.chance.schedules import Schedule
 from analysis.display.cells import number, one_in
