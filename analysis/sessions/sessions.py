@@ -23,59 +23,60 @@ CLASSES = ("blocked", "down", "ok", "unclear", "none")
 #: add up to one block. A lookup that fails without saying that the name is missing is silence.
 KINDS = ("mark", "dns_sent", "dns_silent", "tcp_sent", "tcp_silent", "name_sent", "name_silent")
 
-# What each measurement says of the site in its session: whether it ``tells`` its class. What fails
-# at another site that the input redirects to is not evidence about this one.
+# What each measurement says of the site in its session, and how it failed. What fails at another
+# site that the input redirects to is not evidence about this one.
 _SESSION_MEASUREMENTS = """
-SELECT domain, probe_asn, session, day, measurement_start_time, software, resolver_asn, class,
-  mechanism, rule_id, is_artefact, evidence = 'scored' AS is_scored,
-  is_scored AND set_aside = 'geo_restricted' AS is_refused,
-  is_scored AND class <> 'unknown' AND NOT is_about_target AS tells
+SELECT domain, probe_asn, session, day, measurement_start_time AS time, software,
+  resolver_asn = probe_asn AS is_via_own,
+  resolver_asn IN (FROM domestic_resolvers) AS is_via_domestic,
+  evidence = 'scored' AS is_scored, is_scored AND set_aside = 'geo_restricted' AS is_refused,
+  CASE WHEN NOT is_scored THEN 'none'::session_class
+    WHEN is_about_target OR class = 'unknown' THEN 'unclear'::session_class
+    WHEN class = 'ok' THEN 'ok'::session_class
+    WHEN class = 'down' THEN 'down'::session_class
+    ELSE 'blocked'::session_class END AS shown,
+  shown = 'blocked' AND starts_with(mechanism, 'dns.') AS is_dns,
+  CASE WHEN shown = 'blocked' THEN (
+    CASE WHEN is_artefact THEN 'mark'
+      ELSE CASE split_part(mechanism, '.', 1) WHEN 'dns' THEN 'dns_' WHEN 'tcp' THEN 'tcp_'
+             ELSE 'name_' END
+        || CASE WHEN mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' THEN 'silent'
+             ELSE 'sent' END END
+  )::failure_kind END AS kind
 FROM outcomes WHERE domain <> ''
 """
 
-_SESSION_COUNTS = """
-SELECT domain, probe_asn, session, min(day) AS day, min(measurement_start_time) AS time,
-  min(software) AS software, bool_or(is_refused) AS is_refused,
-  bool_and(resolver_asn = probe_asn) AS is_via_own,
-  bool_and(resolver_asn IN (FROM domestic_resolvers)) AS is_via_domestic,
-  count(*) FILTER (tells AND class = 'blocked') AS blocked,
-  count(*) FILTER (tells AND class = 'down') AS down,
-  count(*) FILTER (tells AND class = 'ok') AS ok,
-  count(*) FILTER (is_scored AND NOT tells) AS unclear
-FROM session_measurements GROUP BY domain, probe_asn, session
-"""
-
-# How the blocked measurements failed, apart from the others: few are, and a mode is dear.
-_SESSION_FAILURES = """
-WITH failures AS (
-  SELECT domain, probe_asn, session, starts_with(mechanism, 'dns.') AS is_dns,
-    (CASE WHEN is_artefact THEN 'mark'
-       ELSE CASE split_part(mechanism, '.', 1) WHEN 'dns' THEN 'dns_' WHEN 'tcp' THEN 'tcp_'
-              ELSE 'name_' END
-         || CASE WHEN mechanism LIKE '%.timeout' OR rule_id = 'dns.failure' THEN 'silent'
-              ELSE 'sent' END END)::failure_kind AS kind
-  FROM session_measurements WHERE tells AND class = 'blocked'
-)
-SELECT domain, probe_asn, session,
-  2 * count(*) FILTER (is_dns) > count(*) AS is_dns,
-  -- the kind of most failures; of several with as many, the first of ``KINDS``
-  mode(kind ORDER BY kind) AS kind
-FROM failures GROUP BY domain, probe_asn, session
-"""
-
-# The class of most interpretable measurements; a tie is unknown.
+# Most sessions tested the site once, and show what that measurement does. Of the others the class
+# of most interpretable measurements counts; a tie is unknown.
 _SESSIONS = """
-SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domestic,
-  blocked + down + ok + unclear > 0 AS is_scored, is_refused,
+WITH repeated AS MATERIALIZED (
+  SELECT domain, probe_asn, session FROM outcomes WHERE domain <> ''
+  GROUP BY domain, probe_asn, session HAVING count(*) > 1
+), counted AS (
+  SELECT domain, probe_asn, session, min(day) AS day, min(time) AS time, min(software) AS software,
+    bool_and(is_via_own) AS is_via_own, bool_and(is_via_domestic) AS is_via_domestic,
+    bool_or(is_scored) AS is_scored, bool_or(is_refused) AS is_refused,
+    count(*) FILTER (shown = 'blocked') AS blocked, count(*) FILTER (shown = 'down') AS down,
+    count(*) FILTER (shown = 'ok') AS ok, count(*) FILTER (shown = 'unclear') AS unclear,
+    -- the kind of most failures; of several with as many, the first of ``KINDS``
+    mode(kind ORDER BY kind) AS kind, 2 * count(*) FILTER (is_dns) > blocked AS is_dns
+  FROM session_measurements SEMI JOIN repeated USING (domain, probe_asn, session)
+  GROUP BY domain, probe_asn, session
+)
+SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domestic, is_scored,
+  is_refused, shown AS class, kind, is_dns
+FROM session_measurements ANTI JOIN repeated USING (domain, probe_asn, session)
+UNION ALL
+SELECT domain, probe_asn, session, day, time, software, is_via_own, is_via_domestic, is_scored,
+  is_refused,
   (CASE WHEN blocked > down AND blocked > ok THEN 'blocked'
         WHEN down > blocked AND down > ok THEN 'down'
         WHEN ok > blocked AND ok > down THEN 'ok'
         WHEN blocked + down + ok > 0 THEN 'none'
         WHEN unclear > 0 THEN 'unclear'
-        ELSE 'none' END)::session_class AS class,
-  CASE WHEN blocked > down AND blocked > ok THEN kind END AS kind,
-  coalesce(is_dns, FALSE) AS is_dns
-FROM session_counts LEFT JOIN session_failures USING (domain, probe_asn, session)
+        ELSE 'none' END)::session_class,
+  CASE WHEN blocked > down AND blocked > ok THEN kind END, is_dns
+FROM counted
 """
 
 # A few sessions are not enough to speak for a network. Where its own resolver was hardly asked,
@@ -145,10 +146,7 @@ WITH found AS (
 SELECT *, dense_rank() OVER (ORDER BY site_asn) AS host FROM found
 """
 
-_MEASUREMENT_VIEWS = {
-    "session_measurements": _SESSION_MEASUREMENTS, "session_counts": _SESSION_COUNTS,
-    "session_failures": _SESSION_FAILURES,
-}  # fmt: skip
+_MEASUREMENT_VIEWS = {"session_measurements": _SESSION_MEASUREMENTS}
 _RESOLVER_STEPS = {
     "resolver_cells": _RESOLVER_CELLS,
     "cleared_cells": _CLEARED_CELLS,
