@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.sessions.columns import BLOCKED, DOWN, NONE, Line, Places, SessionColumns
+from analysis.sessions.columns import BLOCKED, DOWN, NONE, Places, SessionColumns
 from analysis.sessions.series import Series
 
 Floats = NDArray[np.float64]
@@ -137,8 +137,8 @@ def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) 
         size = int(group.max(initial=-1)) + 1
         return Groups(group[at], np.bincount(group[members], minlength=size).astype(np.float64))
 
-    def lay(line: Line, members: NDArray[np.bool_]) -> Days:
-        return Days(line.place[at], line.ordered(members), layout.width)
+    def lay(place: Places, members: NDArray[np.bool_]) -> Days:
+        return Days(place[at], np.sort(place[members]), layout.width)
 
     nothing = np.zeros(len(state), bool)
     cell_days = Days(layout.days_of(layout.cell)[at], np.zeros(0, np.int64), layout.width)

@@ -5,7 +5,7 @@ whatever is counted by site, network, report or day finds its places once.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -33,7 +33,6 @@ SELECT enum_code(domain)::INTEGER AS domain, probe_asn,
   enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns,
   coalesce(is_via_own, TRUE) AS is_via_own, coalesce(is_via_domestic, TRUE) AS is_via_domestic
 FROM sessions
-ORDER BY domain, probe_asn, time, session
 """
 _NETWORKS = "SELECT probe_asn, network, operator, is_domestic FROM networks ORDER BY probe_asn"
 _RESOLVER_CELLS = """
@@ -147,32 +146,16 @@ class Layout:
         return self.host[self.of_site]
 
     @cached_property
-    def site_days(self) -> "Line":
+    def site_days(self) -> Places:
         """The days of each site with each operator."""
-        return Line.of(self.days_of(self.of_site_and_operator))
+        return self.days_of(self.of_site_and_operator)
 
     @cached_property
-    def route_days(self) -> "Line":
+    def route_days(self) -> Places:
         """The days of each hosting network on each network."""
         network = self.numbers("network")
         route = self.host_of_row.astype(np.int64) * (network.max(initial=0) + 1) + network
-        return Line.of(self.days_of(route))
-
-
-@dataclass(frozen=True)
-class Line:
-    """Places of rows on a line, and the rows in the order of their places, equals in any."""
-
-    place: Places
-    order: Places
-
-    @classmethod
-    def of(cls, place: Places) -> "Line":
-        return cls(place, _small(np.argsort(place)))
-
-    def ordered(self, is_member: Flags) -> Places:
-        """The places of some rows, in order."""
-        return self.place[self.order[is_member[self.order]]]
+        return self.days_of(route)
 
 
 @dataclass(frozen=True)
@@ -243,11 +226,15 @@ def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     Args:
         connection: holds what ``sessions.add_sessions`` makes.
     """
-    # Columns stay apart: to stack those of one type would copy them all.
-    rows = pd.DataFrame(connection.execute(_ROWS).fetchnumpy(), copy=False)
+    read = connection.execute(_ROWS).fetchnumpy()
+    columns = {name: np.asarray(read.pop(name)) for name in list(read)}
     software = connection.execute(_SOFTWARE).df()["name"].to_list()
     networks = connection.execute(_NETWORKS).df()
-    place = np.searchsorted(networks.pop("probe_asn").to_numpy(), rows["probe_asn"].to_numpy())
+    place = np.searchsorted(networks.pop("probe_asn").to_numpy(), columns["probe_asn"])
+    order = _order_sessions(columns, columns["domain"].astype(np.int64) * len(networks) + place)
+    place = place[order]
+    # Columns stay apart: to stack those of one type would copy them all.
+    rows = pd.DataFrame({name: columns.pop(name)[order] for name in list(columns)}, copy=False)
     for name, values in networks.items():
         rows[name] = values.to_numpy()[place]
     rows["release"] = _order_releases(software)[rows["software"].to_numpy()]
@@ -264,6 +251,24 @@ def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     return _hear(
         connection, SessionColumns(layout, state, kind, is_dns.astype(bool), everything, everything)
     )
+
+
+def _order_sessions(columns: Mapping[str, NDArray[Any]], cell: Ints) -> Ints:
+    """By cell, time and session. Few begin in the same second, so that a number decides the rest.
+
+    DuckDB would sort all columns of all sessions by four of them.
+    """
+    seconds = columns["time"].astype("datetime64[s]").astype(np.int64)
+    key = cell * (seconds.max(initial=0) + 1) + seconds
+    order = np.argsort(key)
+    key = key[order]
+    is_same = np.zeros(len(key) + 1, bool)
+    is_same[1:-1] = key[1:] == key[:-1]
+    tied = np.flatnonzero(is_same[1:] | is_same[:-1])
+    rows = order[tied]
+    by_session = np.lexsort((columns["session"][rows], columns["time"][rows], key[tied]))
+    order[tied] = rows[by_session]
+    return order
 
 
 def _hear(connection: duckdb.DuckDBPyConnection, sessions: SessionColumns) -> SessionColumns:
