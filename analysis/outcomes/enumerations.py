@@ -27,8 +27,9 @@ _NAMES = {
     "host_name": "SELECT unnest([host, '']) AS name FROM hosts_at_hand",
     "site_name": "SELECT registrable_domain AS name FROM hosts_at_hand",
     "input_name": "SELECT input AS name FROM observations",
-    "software_name":
-        "SELECT concat_ws(' ', software_name, software_version) AS name FROM observations",
+    "software_name": """
+SELECT concat_ws(' ', software_name, software_version) AS name
+FROM (SELECT DISTINCT software_name, software_version FROM observations)""",
     "country_name": "SELECT probe_cc AS name FROM observations",
     "hoster_name": "SELECT hoster_of(control_answers) AS name FROM observations",
 }  # fmt: skip

@@ -11,10 +11,10 @@ from analysis.outcomes.controls import SESSION_SQL, add_controls, find_controls
 from analysis.outcomes.macros import chain, create_tables
 from analysis.outcomes.thresholds import Thresholds
 
-# What each session met at each address that some probe got and no control: a site by its
-# certificate or its page's title (``is_good``), or, from some ``proportion`` of its length on, a
-# page that is the control's by that alone. Where every control got the addresses that the probes
-# got, nobody needs to be vouched for.
+# What sessions met, attempt by attempt, at each address that some probe got and no control: a site
+# by its certificate or its page's title (``is_good``), or, from some ``proportion`` of its length
+# on, a page that is the control's by that alone. Where every control got the addresses that the
+# probes got, nobody needs to be vouched for.
 _ADDRESS_TRIES = """
 WITH asked AS (
   SELECT DISTINCT a.address
@@ -22,11 +22,12 @@ WITH asked AS (
   WHERE coalesce(a.match, 'none') = 'none'
 ), tried AS (
   SELECT session, domain, t.address, t.failure IS NULL AS is_good, TRUE AS is_told,
-    NULL AS proportion
+    0 AS proportion
   FROM (SELECT session, domain, unnest(tls) AS t FROM typed_observations)
   WHERE t.is_answer
   UNION ALL
-  SELECT session, domain, a.address, is_good, coalesce(a.match = 'none', FALSE), proportion
+  SELECT session, domain, a.address, coalesce(is_good, FALSE), coalesce(a.match = 'none', FALSE),
+    coalesce(proportion, 0)
   FROM (SELECT session, domain, unnest(dns_answers) AS a,
           coalesce(http_first_is_answer, TRUE) AND has_control_status
             AND coalesce(title_match, FALSE) AS is_good,
@@ -35,9 +36,7 @@ WITH asked AS (
         FROM controlled WHERE http_failure IS NOT NULL OR http_status IS NOT NULL)
   WHERE is_good OR a.match = 'none' OR proportion > 0
 )
-SELECT address, session, domain, coalesce(bool_or(is_good), FALSE) AS is_good,
-  bool_or(is_told) AS is_told, coalesce(max(proportion), 0) AS proportion
-FROM tried SEMI JOIN asked USING (address) GROUP BY ALL
+FROM tried SEMI JOIN asked USING (address)
 """
 
 # An address serves sites where most sessions that tried it got a valid certificate or the page that
@@ -88,28 +87,32 @@ WHERE has_true([t.failure IS NULL AND contains(t.address, ':') FOR t IN tcp])
 #: The steps from ``controlled`` to ``FEATURES``, each of which reads the one before.
 _VIEWS = {
     "pooled_observations": """
-SELECT c.*, n.name_pool, i.ipv6_works,
-  list_concat(v.addresses, t.addresses) AS vouched_addresses,
+SELECT c.*, n.name_pool, i.ipv6_works, site.vouched_addresses,
   site.registrable_domain, http_site.registrable_domain AS http_site,
   target.registrable_domain AS redirect_site,
   CASE WHEN c.dns_match IN ('address', 'asn') THEN FALSE ELSE
-    coalesce(list_has_any(c.dns_addresses, v.addresses), FALSE) END AS dns_is_vouched,
+    coalesce(list_has_any(c.dns_addresses, site.vouched), FALSE) END AS dns_is_vouched,
   CASE WHEN c.dns_match = 'none' THEN c.dns_is_consistent
-    OR coalesce(list_has_any(c.dns_addresses, t.addresses), FALSE) ELSE FALSE END AS dns_is_at_home
+    OR coalesce(list_has_any(c.dns_addresses, site.certified), FALSE) ELSE FALSE END
+    AS dns_is_at_home
 FROM controlled c
 LEFT JOIN name_pool n USING (domain, day)
-LEFT JOIN vouched v USING (domain)
-LEFT JOIN certified t USING (domain)
 LEFT JOIN ipv6 i USING (session)
-LEFT JOIN sites site ON site.host = c.domain
+LEFT JOIN (
+  SELECT host, registrable_domain, v.addresses AS vouched, t.addresses AS certified,
+    list_concat(v.addresses, t.addresses) AS vouched_addresses
+  FROM sites LEFT JOIN vouched v ON v.domain = host LEFT JOIN certified t ON t.domain = host
+) site ON site.host = c.domain
 LEFT JOIN sites http_site ON http_site.host = c.http_host
 LEFT JOIN sites target ON target.host = c.redirect_host
 """,
     # What each attempt tells; null where all work at addresses that the control knows, which most
-    # do. Old probes note no address with a handshake: it is then the resolver's answer.
+    # do, and of the answers where they could be no dead end (see ``FEATURES``). Old probes note no
+    # address with a handshake: it is then the resolver's answer.
     "attempt_results": """
 SELECT *,
-  CASE WHEN tcp_fails THEN
+  CASE WHEN tcp_fails AND (control_address_is_proven
+      OR NOT http_first_is_answer AND has_control_status) THEN
     [connection_result(t.failure, contains(t.address, ':') AND ipv6_works IS NULL, t.control_ok,
       control_is_lost) FOR t IN tcp IF t.is_answer] END AS answer_results,
   CASE WHEN tcp_is_known AND NOT tcp_fails THEN NULL ELSE
