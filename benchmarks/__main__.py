@@ -40,6 +40,7 @@ def _measured() -> Iterator[tuple[str, Any]]:
     matched = _fingerprints()
     yield "ingestion", ingestion.measure(matched)
     yield "steps", steps.measure(matched)
+    yield "small", ingestion.measure_small(matched)
     yield "memory", ingestion.peak_memory(matched)
     yield "scaling", scaling.measure(Size(), fingerprints=matched)
     yield "judging", judging.measure()

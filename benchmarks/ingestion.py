@@ -7,21 +7,24 @@ machine only the ratios of processor time say something.
 import multiprocessing
 import os
 import resource
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from analysis.findings.study import open_observations
 from analysis.ingestion.ingestion import Request, ingest
 from analysis.ingestion.objects import Task
 from analysis.ingestion.workers import read_objects
 from analysis.observations import messages
 from analysis.observations.fingerprints import Fingerprints
+from analysis.period import Period
 from analysis.sources.opening import open_source
+from analysis.store.provenance import FOLDER
 from analysis.store.store import Store
 from benchmarks.floor import read_folder
 from benchmarks.generate import (
@@ -72,6 +75,39 @@ def measure(
         "measurements_per_second": size.objects * size.measurements * times / one,
         "mb_per_second": byte_count / 1e6 / one,
     }
+
+
+def measure_small(fingerprints: Fingerprints, count: int = 10_000) -> dict[str, dict[str, float]]:
+    """Measure an archive whose objects hold four measurements, as those of a small country do.
+
+    Args:
+        fingerprints: what pages are matched against.
+        count: how many objects there are.
+
+    Returns:
+        ``counts``: ``objects, measurements``; ``archive, store``: ``files, mb`` there; ``first,
+        again, opened``: ``wall, cpu`` seconds to read it with two processes, to find that all is
+        there, and to gather the rows of the country in one file.
+    """
+    size, period = Size(objects=100, measurements=4), Period.parse("2024-07-01", "2026-01-01")
+    with _archive(size, count // size.objects) as (archive, _), TemporaryDirectory() as store:
+        request = Request(str(archive), store, PROBE_CC, jobs=2)
+        first, again = (_cost(lambda: ingest(request, fingerprints)) for _ in range(2))
+        collection = ingest(request, fingerprints)
+        opened = _cost(lambda: open_observations(collection, PROBE_CC, period).close())
+        return {
+            "counts": {"objects": count, "measurements": count * size.measurements},
+            "archive": _size_of(archive),
+            "store": _size_of(Path(store) / FOLDER),
+            "first": first._asdict(),
+            "again": again._asdict(),
+            "opened": opened._asdict(),
+        }
+
+
+def _size_of(folder: Path) -> dict[str, float]:
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return {"files": len(sizes), "mb": sum(sizes) / 1e6}
 
 
 def _ratio(
@@ -126,14 +162,14 @@ def _floor(folder: Path) -> float:
 
 
 def _ingest(archive: Path, fingerprints: Fingerprints, jobs: int) -> None:
-    with tempfile.TemporaryDirectory() as store:
+    with TemporaryDirectory() as store:
         ingest(Request(str(archive), store, PROBE_CC, jobs=jobs), fingerprints)
 
 
 @contextmanager
 def _archive(size: Size, times: int) -> Iterator[tuple[Path, int]]:
     """An archive repeated so often, and the bytes of JSON in it."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch:
         archive = Path(scratch) / "archive"
         byte_count = write_archive(archive, size)
         repeat(archive, size, times)
@@ -159,7 +195,7 @@ def peak_memory(fingerprints: Fingerprints, size: Size | None = None) -> dict[st
     for name, times in (("1x", 1), ("8x", 8)):
         with _archive(size, times) as (archive, _):
             found[name] = _peak(archive, fingerprints)
-    with tempfile.TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch:
         write_heavy_archive(Path(scratch))
         found["heavy"] = _peak(Path(scratch), fingerprints)
     return found
@@ -173,7 +209,7 @@ def _peak(archive: Path, fingerprints: Fingerprints) -> float:
 
 def _peak_of_workers(archive: Path, fingerprints: Fingerprints) -> float:
     source = open_source(str(archive))
-    with tempfile.TemporaryDirectory() as store:
+    with TemporaryDirectory() as store:
         task = Task(source, source.id, Store(store), fingerprints)
         for _ in read_objects(task, source.objects(lambda key: True), jobs=2):
             pass

@@ -36,6 +36,7 @@ def sections(results: Results) -> list[Section]:
     makers: dict[str, Callable[[Any], Section]] = {
         "ingestion": _of_ingestion,
         "steps": _of_steps,
+        "small": _of_small_objects,
         "memory": _of_memory,
         "scaling": _of_scaling,
         "judging": _of_judging,
@@ -84,6 +85,23 @@ def _of_steps(found: Mapping[str, Mapping[str, float]]) -> Section:
         "hundred rows. The same by function: `python -m cProfile -s tottime -m benchmarks.steps`."
     )
     return Section("What a measurement costs", note, ("step", "µs", "share"), rows)
+
+
+def _of_small_objects(found: Results) -> Section:
+    counts, archive, store = found["counts"], found["archive"], found["store"]
+    steps = {
+        "first": "read with two processes",
+        "again": "look for what is new",
+        "opened": "gather the rows of the country in one file",
+    }
+    rows = [(told, *(f"{found[name][kind]:,.1f}" for kind in ("wall", "cpu")))
+            for name, told in steps.items()]  # fmt: skip
+    note = (
+        f"{counts['objects']:,} objects with {counts['measurements']:,} measurements, as a small "
+        f"country has them: {archive['mb']:,.0f} MB of the archive become {store['files']:,} files "
+        f"of {store['mb']:,.0f} MB. Most of a small file is the description of its columns."
+    )
+    return Section("Small objects", note, ("step", "s", "s of processors"), rows)
 
 
 def _of_memory(found: Results) -> Section:
@@ -144,6 +162,7 @@ def _of_report(found: Results) -> Section:
             f"{found[run]['seconds']:,.0f}",
             f"{found[run]['cpu']:,.0f}",
             f"{found[run]['peak_mb']:,.0f}",
+            f"{found[run]['together_mb']:,.0f}",
             *(f"{found[run]['notebooks'].get(name, 0):,}" for name in names),
         )
         for run, told in runs.items()
@@ -153,10 +172,10 @@ def _of_report(found: Results) -> Section:
         f"{found['measurement_count']:,} measurements from another store, two notebooks at a time. "
         "The first run imports them into one file and makes every stage; the others open what it "
         "has left in STORE/stages, and make again what the number acts on, the sweep included. "
-        "MB are those of the largest process; the notebooks' seconds are by the clock. The largest "
-        f"of the notebooks' pages has {largest:.1f} MB."
+        "MB are those of the largest process, and of all together; the notebooks' seconds are by "
+        f"the clock. The largest of the notebooks' pages has {largest:.1f} MB."
     )
-    columns = ("a report", "s", "s of processors", "MB", *names)
+    columns = ("a report", "s", "s of processors", "MB", "together", *names)
     return Section("A report from Parquet", note, columns, rows)
 
 

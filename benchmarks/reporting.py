@@ -6,14 +6,16 @@ The source is another store, made of the rows that ``judging`` multiplies: no ar
 import json
 import re
 import resource
-import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
@@ -59,13 +61,19 @@ def _run(words: list[str], log: Path) -> dict[str, Any]:
     """Publish a report in a process of its own.
 
     Returns:
-        ``seconds`` by the clock, ``cpu`` seconds of all its processes, ``peak_mb`` of the largest,
-        and by the clock those of each of the ``notebooks``.
+        ``seconds`` by the clock, ``cpu`` seconds of all its processes, ``peak_mb`` of the largest
+        and ``together_mb`` of all at the same time (a page that several share counts once), and by
+        the clock the seconds of each of the ``notebooks``.
     """
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    together = 0
     with log.open("w", encoding="utf-8") as said:
         command = [sys.executable, "-m", "analysis", "report", *words]
-        if subprocess.run(command, check=False, stdout=said, stderr=said).returncode:
+        process = psutil.Popen(command, stdout=said, stderr=said)
+        while process.poll() is None:
+            together = max(together, _memory_of_all(process))
+            time.sleep(0.5)
+        if process.returncode:
             raise RuntimeError(log.read_text(encoding="utf-8"))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = _DONE.findall(log.read_text(encoding="utf-8"))
@@ -73,8 +81,19 @@ def _run(words: list[str], log: Path) -> dict[str, Any]:
         "seconds": time.perf_counter() - started,
         "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         "peak_mb": after.ru_maxrss / 1024,
+        "together_mb": together / 1e6,
         "notebooks": {name: int(seconds) for name, seconds in done},
     }
+
+
+def _memory_of_all(process: psutil.Process) -> int:
+    """Bytes that a process and all that it has started hold together; 0 of one that has ended."""
+    total = 0
+    with suppress(psutil.Error):
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                total += one.memory_full_info().pss
+    return total
 
 
 # As ``publishing.scheduling`` says it.
