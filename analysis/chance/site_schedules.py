@@ -42,6 +42,9 @@ class SiteHours:
         Args:
             margin: as ``find_schedule`` says.
         """
+        # What explains too little for one margin does for any larger one.
+        if any(less <= margin and not found for less, found in self._found.items()):
+            return {}
         if margin not in self._found:
             found: dict[_Key, Schedule] = {}
             for kind in sorted({kind for kind, _ in self.asked}):

@@ -5,7 +5,7 @@ failures of that kind are a surprise at all, a two-state chain when they began a
 evidence floor whether they are enough to say so.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -241,14 +241,7 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     is_alone = _fails_alone(
         *(pd.Series(counts) for counts in (size, own, other_hits, last - first + 1 - own))
     ).to_numpy()
-    beside = [
-        (one, *counts)
-        for one in np.flatnonzero(is_alone).tolist()
-        for number, its_release in [divmod(int(versions[one]), release_count)]
-        for at in [slice(*np.searchsorted(which, [number, number + 1]))]
-        for counts in _count_beside(release[at], is_hit[at], its_release)
-    ]
-    counted = pd.DataFrame(beside, columns=["version", "hits", "sessions"])
+    counted = _count_beside(versions, np.flatnonzero(is_alone), which, release, is_hit)
     _, high = wilson_bounds(counted["hits"], counted["sessions"])
     reached = np.zeros(len(versions), bool)
     reached[counted.loc[high < 0.5, "version"].to_numpy(np.int64)] = True
@@ -259,19 +252,43 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
 
 
 def _count_beside(
-    release: NDArray[np.generic], is_hit: NDArray[np.bool_], version: int
-) -> Iterator[tuple[int, int]]:
-    """The failures and the sessions of others right before and after the failures of a version.
+    versions: NDArray[np.int64], asked: NDArray[np.int64], which: NDArray[np.int64],
+    release: NDArray[np.int64], is_hit: NDArray[np.bool_],
+) -> pd.DataFrame:  # fmt: skip
+    """The failures and the sessions of others right before and after the failures of versions.
 
-    Of it alone, and of it among those up to each newer one that fails: what that one does not know
-    yet, the older do not know either.
+    Of each alone, and of it among those up to each newer one that fails: what that one does not
+    know yet, the older do not know either.
+
+    Args:
+        versions: those that fail, by series, the oldest first; ``asked``: places of some of them.
+        which, release, is_hit: of the sessions, in order.
     """
-    newer = [one for one in np.unique(release[is_hit]) if one >= version]
-    for is_mine in (release == version, *(release <= one for one in newer)):
-        hits, others = np.flatnonzero(is_mine & is_hit), np.flatnonzero(~is_mine)
-        after = np.searchsorted(others, hits)
-        beside = np.unique(np.concatenate([after[after > 0] - 1, after[after < len(others)]]))
-        yield int(np.count_nonzero(is_hit[others[beside]])), len(beside)
+    count = int(release.max()) + 1
+    number, own = np.divmod(versions[asked], count)
+    newer = np.searchsorted(versions, (number + 1) * count) - asked
+    case = np.repeat(np.arange(len(asked)), newer + 1)  # the first of each case is it alone
+    step = np.arange(len(case)) - np.repeat(np.cumsum(newer + 1) - newer - 1, newer + 1)
+    newest = versions[asked[case] + np.maximum(step - 1, 0)] % count
+    oldest = np.where(step > 0, 0, own[case])
+    first, end = (np.searchsorted(which, number[case] + n) for n in (0, 1))
+    length = end - first
+    of_case = np.repeat(np.arange(len(case)), length)
+    place = np.arange(length.sum()) + np.repeat(first - np.cumsum(length) + length, length)
+    is_mine = (release[place] >= oldest[of_case]) & (release[place] <= newest[of_case])
+    failed = np.cumsum(is_mine & is_hit[place])
+    until = np.append(0, failed)[np.append(0, np.cumsum(length))]
+    others = np.flatnonzero(~is_mine)
+    of_other, so_far = of_case[others], failed[others]
+    is_new = np.diff(of_other, prepend=-1, append=-1) != 0
+    before = np.where(is_new[:-1], until[of_other], np.roll(so_far, 1))
+    after = np.where(is_new[1:], until[of_other + 1], np.roll(so_far, -1))
+    is_beside = (before < so_far) | (so_far < after)
+    return pd.DataFrame({
+        "version": asked[case],
+        "hits": np.bincount(of_other[is_beside & is_hit[place[others]]], minlength=len(case)),
+        "sessions": np.bincount(of_other[is_beside], minlength=len(case)),
+    })  # fmt: skip
 
 
 def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:

@@ -127,14 +127,13 @@ def judge_inside(
     """The state of each cell in which anything fails.
 
     Returns:
-        One row a cell, by its number: ``domain_code, probe_asn``; ``state`` (empty where it is
+        One row a cell, by its number: ``domain, probe_asn``; ``state`` (empty where it is
         neither listed nor failing), the ``stretch`` that it rests on; ``is_open``, whether it is
         open outside what fails; ``reason``, why something surprising is not listed; and of its
         listed stretches ``hits, open_inside, first_hit, last_hit``.
     """
     sessions = evidence.series.sessions
     first = sessions.drop_duplicates("cell").set_index("cell")
-    cells = first[["domain", "probe_asn"]].rename(columns={"domain": "domain_code"})
     is_failing = _find_failing(inside, thresholds)
     told = inside.counted.assign(state=_states(evidence, inside, is_failing, thresholds))
     told = told[told["state"] != ""]
@@ -146,7 +145,8 @@ def judge_inside(
     elements = inside.elements
     rows = elements.loc[elements["stretch"].isin(inside.counted.index[is_failing]), "row"]
     return (
-        cells.join(best[["state", "stretch"]])
+        first[["domain", "probe_asn"]]
+        .join(best[["state", "stretch"]])
         .fillna({"state": ""})
         .join(_find_open(evidence, rows.unique(), period, thresholds))
         .join(why.groupby("cell")["reason"].first())
@@ -185,9 +185,9 @@ def _find_open(
     """By cell: whether it is open in enough sessions outside the stretches that fail."""
     series, sessions = evidence.series, evidence.series.sessions
     # Where lookups fail, one through another resolver does not show the network to be open.
-    lookups = series.cell[[name.startswith("dns") for name in np.array([*KINDS, ""])[series.kind]]]
+    is_lookup = np.array([name.startswith("dns") for name in (*KINDS, "")])[series.kind]
     is_outside = lies_in(sessions["day"], period)
-    is_outside &= sessions["is_speaking"] | ~sessions["cell"].isin(lookups)
+    is_outside &= sessions["is_speaking"] | ~sessions["cell"].isin(series.cell[is_lookup])
     is_outside.iloc[failing_rows] = False
     outside = sessions.loc[is_outside, ["cell", "class", "day"]]
     opened = outside[outside["class"] == OK].groupby("cell")["day"]

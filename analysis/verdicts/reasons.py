@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import duckdb
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.chance import e_values
 from analysis.outcomes.macros import exact
@@ -19,24 +18,24 @@ from analysis.vocabulary import LISTED, SET_ASIDE_REASONS
 
 # What failed at each site on each network, by the reason that a rule gives, else by mechanism.
 _PROBLEMS = """
-SELECT domain::VARCHAR AS domain, probe_asn,
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn,
   CASE WHEN set_aside <> '' THEN set_aside::VARCHAR ELSE mechanism::VARCHAR END AS problem,
   sum(measurement_count)::BIGINT AS problem_count
 FROM measurement_counts
 WHERE (is_problem OR set_aside NOT IN ('', 'broken_session')) AND part >= $since AND part < $until
-GROUP BY ALL ORDER BY domain, problem, probe_asn
+GROUP BY ALL
 """
 
 _PROBLEM_CELLS = """
-SELECT DISTINCT domain::VARCHAR AS domain, probe_asn, TRUE AS has_problem FROM measurement_counts
-WHERE is_problem AND part >= $since AND part < $until
+SELECT DISTINCT enum_code(domain)::INTEGER AS domain, probe_asn, TRUE AS has_problem
+FROM measurement_counts WHERE is_problem AND part >= $since AND part < $until
 """
 
 # Answers of a resolver that somebody chose, where the network's own give the site.
 _CHOSEN_FILTERS = """
-SELECT domain::VARCHAR AS domain, count(*) AS problem_count FROM unheard_sessions
+SELECT enum_code(domain)::INTEGER AS domain, count(*) AS problem_count FROM unheard_sessions
 WHERE kind IN ('mark', 'dns_sent') AND day >= $since AND day < $until
-GROUP BY ALL ORDER BY domain
+GROUP BY ALL
 """
 
 # On how many of the access networks that tell anything about a site it refuses most sessions that
@@ -52,14 +51,14 @@ WITH refused AS (
   WHERE is_scored AND probe_asn IN (FROM domestic_resolvers) GROUP BY ALL
   HAVING count(*) >= $floor_sessions OR bool_or(is_refused)
 )
-SELECT domain::VARCHAR AS domain FROM cells GROUP BY domain
+SELECT enum_code(domain)::INTEGER AS domain FROM cells GROUP BY cells.domain
 HAVING count(*) FILTER (is_refusing) >= $refusal_share * count(*)
-   AND count(*) FILTER (is_refusing) > 0 ORDER BY domain
+   AND count(*) FILTER (is_refusing) > 0
 """
 
 
-def find_refusing(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> set[str]:
-    """The sites that refuse the country.
+def find_refusing(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> set[int]:
+    """The sites that refuse the country, by number.
 
     Args:
         connection: holds ``sessions`` and ``domestic_resolvers``.
@@ -80,17 +79,11 @@ def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     return why.where(table["state"] == "insufficient", "")
 
 
-def count_defects(evidence: Evidence, period: Period, names: NDArray[np.object_]) -> pd.DataFrame:
+def count_defects(evidence: Evidence, period: Period) -> pd.DataFrame:
     """Sessions of each site that failed as the probe's version does: ``domain, problem_count``."""
     sessions = evidence.series.sessions.iloc[np.unique(evidence.defects)]
-    counts = (
-        sessions[lies_in(sessions["day"], period)]
-        .groupby("domain")
-        .size()
-        .rename("problem_count")
-        .reset_index()
-    )
-    return counts.assign(domain=names[counts["domain"]])
+    counts = sessions[lies_in(sessions["day"], period)].groupby("domain").size()
+    return counts.rename("problem_count").reset_index()
 
 
 def count_filters(connection: duckdb.DuckDBPyConnection, period: Period) -> pd.DataFrame:
@@ -99,9 +92,7 @@ def count_filters(connection: duckdb.DuckDBPyConnection, period: Period) -> pd.D
     return connection.execute(_CHOSEN_FILTERS, inside).df()
 
 
-def find_surprising_cells(
-    evidence: Evidence, names: NDArray[np.object_], share: float
-) -> pd.DataFrame:
+def find_surprising_cells(evidence: Evidence, share: float) -> pd.DataFrame:
     """The cells with failures that chance does not explain: ``domain, probe_asn``.
 
     Args:
@@ -110,8 +101,7 @@ def find_surprising_cells(
     series = evidence.series
     is_beyond = series.is_weighed & (e_values.chance_of(evidence.log_evidence) <= share)
     row = series.first_rows()[is_beyond | (series.kind == MARK)]
-    sessions = series.sessions.iloc[row]
-    cells = pd.DataFrame({"domain": names[sessions["domain"]], "probe_asn": sessions["probe_asn"]})
+    cells = pd.DataFrame(series.sessions[CELL].iloc[row])
     return cells.drop_duplicates(ignore_index=True)
 
 
@@ -119,7 +109,7 @@ def set_aside_reasons(
     connection: duckdb.DuckDBPyConnection,
     table: pd.DataFrame,
     period: Period,
-    refusing: set[str],
+    refusing: set[int],
     surprising: pd.DataFrame,
     known: Mapping[str, pd.DataFrame],
 ) -> pd.Series:

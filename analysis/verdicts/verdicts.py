@@ -95,13 +95,12 @@ WITH inside AS (
   SELECT domain, probe_asn, count(*) AS unheard_sessions FROM unheard_sessions
   WHERE day >= $since AND day < $until GROUP BY ALL
 )
-SELECT m.domain::VARCHAR AS domain, m.probe_asn, m.* EXCLUDE (domain, probe_asn),
+SELECT s.domain, m.probe_asn, m.* EXCLUDE (domain, probe_asn),
   s.* EXCLUDE (domain, probe_asn), coalesce(resolver_asns, '') AS resolver_asns,
   coalesce(unheard_sessions, 0) AS unheard_sessions
 FROM counted m JOIN days s ON enum_code(m.domain) = s.domain AND m.probe_asn = s.probe_asn
   LEFT JOIN resolvers r ON r.domain = m.domain AND r.probe_asn = m.probe_asn
   LEFT JOIN unheard u ON u.domain = m.domain AND u.probe_asn = m.probe_asn
-ORDER BY m.domain, m.probe_asn
 """
 
 
@@ -209,12 +208,12 @@ def judge_cells(
     tables = []
     for name, period in periods.items():
         inside = look_inside(evidence, stretches, elements, period, thresholds)
-        table = _verdicts_of(connection, name, period, evidence, inside, names, refusing, forging,
-                             thresholds)  # fmt: skip
-        tables.append(table)
+        tables.append(_verdicts_of(connection, name, period, evidence, inside, refusing, forging,
+                                   thresholds))  # fmt: skip
     del elements, inside
     verdicts = pd.concat(tables, ignore_index=True)
     tables.clear()
+    verdicts["domain"] = names[verdicts["domain"]]
     verdicts = add_witness(connection, verdicts, periods, has_explorer=has_explorer)
     return Judgement(
         verdicts.sort_values([*CELL, "period"], ignore_index=True),
@@ -272,12 +271,11 @@ def _verdicts_of(
     period: Period,
     evidence: Evidence,
     inside: Inside,
-    names: NDArray[np.object_],
-    refusing: set[str],
+    refusing: set[int],
     forging: pd.Series,
     thresholds: Thresholds,
 ) -> pd.DataFrame:
-    """One period's rows of ``verdicts``, without a witness.
+    """One period's rows of ``verdicts``, sites by number, without a witness.
 
     A stretch is judged once, over the whole of it. In a half it counts where the half's own
     sessions meet the floor.
@@ -286,16 +284,15 @@ def _verdicts_of(
     table = connection.execute(_CELL_COUNTS, dates).df().assign(period=name)
     cells = judge_inside(evidence, inside, period, thresholds)
     cells = cells.join(_rules_of_cells(connection, evidence, inside))
-    cells["domain"] = names[cells.pop("domain_code")]
     cells = cells.rename_axis("cell").reset_index()
     table = table.merge(cells.astype({"probe_asn": "uint32"}), on=CELL, how="left")
     table["state"] = _fill_states(table, thresholds)
     is_listed = table["state"].isin(LISTED)
     table["sessions_to_flip"] = sessions_to_flip(table, inside, forging, thresholds)
     table["insufficient_reason"] = why_insufficient(table, thresholds)
-    surprising = find_surprising_cells(evidence, names, thresholds.chance_share)
+    surprising = find_surprising_cells(evidence, thresholds.chance_share)
     known = {
-        "instrument": count_defects(evidence, period, names),
+        "instrument": count_defects(evidence, period),
         "local_filter": count_filters(connection, period),
     }
     table["set_aside_reason"] = set_aside_reasons(
