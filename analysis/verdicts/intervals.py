@@ -27,16 +27,20 @@ CHANCE = (
 )
 TOO_FEW = "surprising, but too few sessions or days to say so"
 
+# Few of all measurements, which are asked about six times.
+_FIRED_RULES = """
+CREATE OR REPLACE TEMP TABLE fired_rules AS
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn, session, rule_id, mechanism, rule_order
+FROM outcomes WHERE class = 'blocked' AND NOT is_about_target AND evidence = 'scored'
+"""
+
 # What explains most blocked sessions of each group; ties go to the earlier layer.
 _RULES = """
 WITH fired AS (
-  SELECT h.number, o.rule_id, any_value(o.mechanism) AS mechanism,
-    any_value(o.rule_order) AS rule_order,
-    count(DISTINCT o.session) AS sessions, count(*) AS measurements
-  FROM hits_at_hand h JOIN outcomes o ON enum_code(o.domain) = h.domain
-    AND o.probe_asn = h.probe_asn AND o.session = h.session
-  WHERE o.class = 'blocked' AND NOT o.is_about_target AND o.evidence = 'scored'
-  GROUP BY h.number, o.rule_id
+  SELECT number, rule_id, any_value(mechanism) AS mechanism, any_value(rule_order) AS rule_order,
+    count(DISTINCT session) AS sessions, count(*) AS measurements
+  FROM hits_at_hand JOIN fired_rules USING (domain, probe_asn, session)
+  GROUP BY number, rule_id
 )
 SELECT number, first(rule_id::VARCHAR ORDER BY sessions DESC, rule_order) AS rule_id,
   first(mechanism::VARCHAR ORDER BY sessions DESC, rule_order) AS mechanism,
@@ -56,7 +60,7 @@ def explain_hits(connection: duckdb.DuckDBPyConnection, hits: pd.DataFrame) -> p
     """The rule and the mechanism of most sessions of each group, and its blocked measurements.
 
     Args:
-        connection: holds ``outcomes``.
+        connection: holds what ``judge_stretches`` makes of ``outcomes``.
         hits: ``number``, the group, and a session of it, see ``name_hits``.
 
     Returns:
@@ -97,6 +101,7 @@ def judge_stretches(
         hours=stretches.loc[is_block, "series"].map(hours).astype(object),
     )
     hits = name_hits(evidence, elements[elements["stretch"].isin(blocks.index)], "stretch")
+    connection.execute(_FIRED_RULES)
     blocks = blocks.join(explain_hits(connection, hits)["mechanism"])
     connection.register("hits_at_hand", hits)
     connection.execute(_STRETCH_SESSIONS)
