@@ -349,16 +349,22 @@ def _of_the_probe(
     hits, sessions = _sums(reports, lesson)
     vote = np.divide(hits, sessions, out=np.zeros(len(hits)), where=sessions > 0)
     # The votes without the site itself, for the sessions that tested it.
-    tested = sessions[reports.of_row]
-    others = tested - ~lesson.out
-    other_hits = (hits[reports.of_row] - lesson.hits).clip(0)
+    is_asked = np.zeros(len(cells.sessions), bool)
+    is_asked[cells.of_row[asked]] = True
+    rows = np.flatnonzero(is_asked[cells.of_row])
+    report, of_cell = reports.of_row[rows], cells.of_row[rows]
+    tested = sessions[report]
+    others = tested - ~lesson.out[rows]
+    other_hits = (hits[report] - lesson.hits[rows]).clip(0)
     other_vote = np.divide(other_hits, others, out=np.zeros(len(tested)), where=others > 0)
     is_alone = (others <= 0) & (tested > 0)
-    shift = np.bincount(cells.of_row, other_vote - vote[reports.of_row], len(cells.sessions))
+    shift = np.bincount(of_cell, other_vote - vote[report], len(is_asked))
+    alone = np.bincount(of_cell, is_alone, len(is_asked)).astype(np.float64)
     cell, network = cells.of_row[asked], facts.network_of_report[reports.of_row[asked]]
     votes = np.bincount(facts.network_of_report, vote)
     voters = np.bincount(facts.network_of_report, sessions > 0)
+    at = np.searchsorted(rows, asked)
     return {
-        "network": (votes[network] + shift[cell], voters[network] - cells.count(is_alone)[cell]),
-        "session": (other_hits[asked], others[asked]),
+        "network": (votes[network] + shift[cell], voters[network] - alone[cell]),
+        "session": (other_hits[at], others[at]),
     }
