@@ -7,6 +7,7 @@ broader one, and the larger of the alternatives counts. What may itself be a blo
 but for the silence of near days: an outage looks like a block to everybody at once.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,6 +25,8 @@ _PSEUDO = 4
 #: What is taken for usual where nothing teaches.
 _PRIOR = 0.02
 _NEAR_DAYS = 10
+#: So many sessions are looked at at a time.
+_PART = 1 << 17
 #: A route is lost for days, whatever layer a version of the probe writes it down at.
 _ROUTE_DAYS = 3
 _NAMED = KINDS.index("name_silent")
@@ -72,32 +75,34 @@ class Lessons:
         Args:
             forged: reports that fail in every proportion but the session's own, and at every site.
         """
-        terms = self.shares(forged)
-        site, probe = terms[:4].max(axis=0), terms[4:].max(axis=0)
-        rate: Floats = 1 - (1 - site) * (1 - probe)
-        return rate.clip(LEAST, MOST)
+        rates: Floats = np.empty_like(self.usual)
+        for at, part in self._parts():
+            terms = part.shares(forged)
+            rates[at] = 1 - (1 - terms[:4].max(axis=0)) * (1 - terms[4:].max(axis=0))
+        return rates.clip(LEAST, MOST, out=rates)
 
     def shares(self, forged: int = 0) -> Floats:
         """The share that each of ``TERMS`` teaches (a row each), 0 where one does not apply."""
         site, version, near, route, network, session = range(len(TERMS))
+        drawn: Floats = np.zeros_like(self.hits)
 
-        def draw(term: int, broader: Floats) -> Floats:
-            more = forged if term != session else 0
+        def draw(term: int, broader: Floats, more: int = forged) -> Floats:
             hits, sessions = self.hits[term] + more, self.sessions[term] + more
-            rate: Floats = (hits + _PSEUDO * broader) / (sessions + _PSEUDO)
-            return np.where(np.isnan(rate), 0.0, rate)
+            rate: Floats = np.nan_to_num((hits + _PSEUDO * broader) / (sessions + _PSEUDO))
+            drawn[term] = rate
+            return rate
 
         known, more = self.counted + _PSEUDO, forged * self.sites
         usual = (self.usual * known + more) / (known + more)
-        of_site, of_network = draw(site, usual), draw(network, usual)
+        draw(near, draw(site, usual))
+        draw(route, usual)
+        draw(session, draw(network, usual), 0)
         # What a version's own sessions say of the site must not be said again by the site.
         own_hits, own = np.nan_to_num(self.hits[version]), np.nan_to_num(self.sessions[version])
         other_hits = self.hits[site] - own_hits + forged
         of_others = (other_hits + _PSEUDO * usual) / (self.sessions[site] - own + forged + _PSEUDO)
-        return np.stack([
-            of_site, draw(version, of_others), draw(near, of_site), draw(route, usual),
-            of_network, draw(session, of_network),
-        ])  # fmt: skip
+        draw(version, of_others)
+        return drawn
 
     @property
     def is_of_version(self) -> NDArray[np.bool_]:
@@ -105,9 +110,18 @@ class Lessons:
 
         Versions follow each other: where more fails within ten days, it is the time.
         """
-        site, version, near, *_ = self.shares()
-        is_most: NDArray[np.bool_] = (version >= 0.2) & (version >= 3 * site) & (version > near)
+        is_most = np.zeros(len(self.usual), bool)
+        for at, part in self._parts():
+            site, version, near, *_ = part.shares()
+            is_most[at] = (version >= 0.2) & (version >= 3 * site) & (version > near)
         return is_most
+
+    def _parts(self) -> Iterator[tuple[slice, "Lessons"]]:
+        """Those of some sessions at a time: the shares of all at once would be large."""
+        for first in range(0, len(self.usual), _PART):
+            at = slice(first, first + _PART)
+            columns = (self.hits[:, at], self.sessions[:, at], self.usual[at], self.counted[at])
+            yield at, Lessons(*columns, self.sites)
 
 
 def learn(

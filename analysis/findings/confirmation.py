@@ -37,7 +37,7 @@ def confirm(
         networks: ``Study.networks``.
         thresholds: the method's numbers.
         rules: the method's rules, in order.
-        periods: which of the study's are judged; each half takes as long as the whole.
+        periods: which of the study's are judged; a row a pair is made for each.
 
     Returns:
         ``verdicts`` with the operator of each network; a listed site on a network that is no

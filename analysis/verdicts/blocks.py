@@ -23,6 +23,7 @@ from analysis.sessions.series import FAILING, MARK, Series
 from analysis.sessions.sessions import KINDS
 from analysis.verdicts.states import is_most, wilson_bounds
 
+Counts = NDArray[np.int64]
 #: The thresholds that evidence depends on, besides those of the expectation.
 WEIGHED_BY = ("chance_share", "change_cost")
 #: What does not work for whatever reason has no rate of chance: more sessions than not.
@@ -187,13 +188,14 @@ def elements_of(
     series: Series, schedules: Mapping[int, Schedule], stretches: pd.DataFrame
 ) -> pd.DataFrame:
     """The sessions of each stretch: ``stretch`` (its label), ``place, row, day, is_hit``."""
-    first = stretches["first"].to_numpy(np.int64)
-    length = stretches["last"].to_numpy(np.int64) - first + 1
-    place = np.repeat(first, length)
-    place += np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-    row = series.row[place]
+    first = stretches["first"].to_numpy(np.int32)
+    length = stretches["last"].to_numpy(np.int32) - first + 1
+    begins = (np.cumsum(length) - length).astype(np.int32)
+    place = np.repeat(first - begins, length) + np.arange(length.sum(), dtype=np.int32)
+    row = series.row[place].astype(np.int32)
     elements = pd.DataFrame({
-        "stretch": np.repeat(stretches.index.to_numpy(), length), "place": place, "row": row,
+        "stretch": np.repeat(stretches.index.to_numpy(np.int32), length),
+        "place": place, "row": row,
         "day": series.sessions["day"].to_numpy()[row], "is_hit": series.is_hit[place],
     })  # fmt: skip
     return elements[_is_at_its_hours(series, schedules, elements)]
@@ -238,9 +240,7 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     own = np.bincount(version[is_within], minlength=len(versions))
     failed = np.concatenate([[0], np.cumsum(is_hit)])
     other_hits = failed[last + 1] - failed[first] - size
-    is_alone = _fails_alone(
-        *(pd.Series(counts) for counts in (size, own, other_hits, last - first + 1 - own))
-    ).to_numpy()
+    is_alone = _fails_alone(size, own, other_hits, last - first + 1 - own)
     counted = _count_beside(versions, np.flatnonzero(is_alone), which, release, is_hit)
     _, high = wilson_bounds(counted["hits"], counted["sessions"])
     reached = np.zeros(len(versions), bool)
@@ -298,51 +298,50 @@ def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
     sessions of other versions fall into each; and no stretch in which the others mostly fail too is
     the version's. What tells nothing of a site does not reach it.
     """
-    sessions = evidence.series.sessions
+    sessions, stretches = evidence.series.sessions, evidence.stretches
     is_open = sessions["class"].to_numpy()[elements["row"]] == OK
-    elements = elements[elements["is_hit"] | is_open]
-    row = elements["row"].to_numpy()
-    release, stretch = sessions["release"].to_numpy()[row], elements["stretch"].to_numpy()
-    is_hit = elements["is_hit"].to_numpy()
-    kind = evidence.stretches["kind"].reindex(stretch).to_numpy(np.int64)
-    place = sessions["network"].to_numpy(np.int64)[row] * (FAILING + 1) + kind
-    in_place, others_in_place = _count_versions(place, release, is_hit)
-    is_alone = _fails_alone(
-        in_place["hits"], in_place["sessions"], others_in_place["hits"], others_in_place["sessions"]
-    )
-    own, others = _count_versions(stretch, release, is_hit)
-    is_own = (2 * own["hits"] > own["sessions"]) & (2 * others["hits"] <= others["sessions"])
-    with_older, of_stretch, version = (own.index.get_level_values(level) for level in (0, 1, 2))
-    of_place = pd.Series(place, stretch).groupby(level=0).first().reindex(of_stretch)
-    keys = pd.MultiIndex.from_arrays([with_older, of_place.to_numpy(), version])
-    is_of_place = (is_own & is_alone.reindex(keys).to_numpy(bool)).groupby(level="group").any()
-    of_site = evidence.follows_version[elements["place"]] & is_hit
-    hits = pd.DataFrame({"all": is_hit, "site": of_site}).groupby(stretch).sum()
-    return is_of_place | (2 * hits["site"] > hits["all"])
+    told = elements[elements["is_hit"] | is_open]
+    row, is_hit, stretch = (told[name].to_numpy() for name in ("row", "is_hit", "stretch"))
+    release, network = (sessions[name].to_numpy(np.int64)[row] for name in ("release", "network"))
+    place_of = np.zeros(len(stretches), np.int64)
+    place_of[stretch] = network * (FAILING + 1) + stretches["kind"].to_numpy()[stretch]
+    count = int(release.max(initial=0)) + 1
+    is_alone = _fails_alone(*_count_versions(place_of[stretch], release, is_hit, count))
+    hits, own, other_hits, others = _count_versions(stretch, release, is_hit, count)
+    is_own = (2 * hits > own) & (2 * other_hits <= others) & (own[0] > 0)
+    is_of_place = np.zeros(len(stretches), bool)
+    asked = np.arange(is_own.shape[1])
+    is_of_place[asked] = (is_own & is_alone[:, place_of[asked]]).any(axis=(0, 2))
+    of_site = stretch[evidence.follows_version[told["place"]] & is_hit]
+    by_site, every = (np.bincount(x, minlength=len(stretches)) for x in (of_site, stretch[is_hit]))
+    return pd.Series(is_of_place | (2 * by_site > every), stretches.index)
 
 
 def _fails_alone(
-    hits: pd.Series, sessions: pd.Series, other_hits: pd.Series, other_sessions: pd.Series
-) -> pd.Series:
+    hits: Counts, sessions: Counts, other_hits: Counts, other_sessions: Counts
+) -> NDArray[np.bool_]:
     """Whether a version fails mostly, and the others hardly ever."""
-    _, high = wilson_bounds(other_hits, other_sessions)
-    return (2 * hits > sessions) & (high.fillna(1.0) < 0.5)
+    _, high = wilson_bounds(pd.Series(other_hits.ravel()), pd.Series(other_sessions.ravel()))
+    is_rare: NDArray[np.bool_] = (high.to_numpy() < 0.5).reshape(hits.shape)
+    return is_rare & (2 * hits > sessions)
 
 
 def _count_versions(
-    group: NDArray[np.int64], release: NDArray[np.generic], is_hit: NDArray[np.bool_]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The ``hits`` and ``sessions`` of versions, and those of the others.
+    group: NDArray[np.int64], release: NDArray[np.int64], is_hit: NDArray[np.bool_], count: int
+) -> tuple[Counts, Counts, Counts, Counts]:
+    """The failures and the sessions of versions, and those of the others.
 
-    By group and version, alone and together with the older ones (``with_older``): what a version
-    does not know yet, the older do not know either, and two of them must not hide each other.
+    By group and version, alone and together with the older ones: what a version does not know yet,
+    the older do not know either, and two of them must not hide each other.
     """
-    frame = pd.DataFrame({"group": group, "release": release, "hits": is_hit, "sessions": 1})
-    alone = frame.groupby(["group", "release"])[["hits", "sessions"]].sum()
-    by_group = alone.groupby(level="group")
-    own = pd.concat({False: alone, True: by_group.cumsum()}, names=["with_older"])
-    total = by_group.transform("sum")
-    return own, pd.concat({False: total, True: total}, names=["with_older"]) - own
+    key, groups = group * count + release, int(group.max(initial=-1)) + 1
+    alone = [np.bincount(x, minlength=groups * count) for x in (key[is_hit], key)]
+    hits, sessions = (
+        np.stack([of_version, of_version.cumsum(axis=1)])
+        for of_version in (numbers.reshape(groups, count) for numbers in alone)
+    )
+    other_hits, others = (own[1][:, -1:] - own for own in (hits, sessions))
+    return hits, sessions, other_hits, others
 
 
 def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataFrame:

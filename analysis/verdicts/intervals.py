@@ -111,8 +111,7 @@ def judge_stretches(
     reason = pd.Series("", stretches.index).mask(is_few, TOO_FEW)
     known = withheld["reason"].str.startswith(EVERYWHERE) & has_control
     reason.update(withheld["reason"].mask(known, ""))
-    is_version = find_versions(evidence, elements).reindex(stretches.index, fill_value=False)
-    is_version &= stretches["kind"] != MARK
+    is_version = find_versions(evidence, elements) & (stretches["kind"] != MARK)
     reason = reason.mask(is_block & is_version, ONE_VERSION)
     stretches = stretches.join(blocks["mechanism"]).assign(
         is_of_version=is_version,
