@@ -259,6 +259,7 @@ def _order_sessions(columns: Mapping[str, NDArray[Any]], cell: Ints) -> Ints:
     DuckDB would sort all columns of all sessions by four of them.
     """
     seconds = columns["time"].astype("datetime64[s]").astype(np.int64)
+    seconds -= seconds.min() if len(seconds) else 0  # so that the number below has room
     key = cell * (seconds.max(initial=0) + 1) + seconds
     order = np.argsort(key)
     key = key[order]
