@@ -19,7 +19,7 @@ import pandas as pd
 from analysis.chance.expectation import Expectation, learn_expectation
 from analysis.findings.stages import TABLES, Method, describe_source, make_stages
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.macros import keep_frame, single_threaded
+from analysis.outcomes.macros import keep_frame, limit_threads
 from analysis.outcomes.moved import Base, find_moved, move_features, move_outcomes, put_in_place
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import RULES, Rule
@@ -213,7 +213,7 @@ def _judge_all(
     waiting = deque(values)
     pairs: dict[tuple[str, float], Pairs] = {}
     # One judgement is too small a task for several threads; several judges share the thresholds.
-    with single_threaded(connection), ThreadPoolExecutor(_JUDGES) as pool, ExitStack() as stack:
+    with limit_threads(connection, 1), ThreadPoolExecutor(_JUDGES) as pool, ExitStack() as stack:
         cursors = [stack.enter_context(connection.cursor()) for _ in range(_JUDGES)]
         judges = [
             _Judge(cursor, method, base, lists, sessions, expected, evidence, lock)

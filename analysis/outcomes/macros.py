@@ -147,12 +147,12 @@ def create_tables(
         parameters: their values; a step is handed those that it names. A fraction counts as the
             decimal that it is written as: 0.9 of 30 is 27, which it is not in binary.
         is_filled: false leaves the tables empty, with the same columns.
-        catalog: where they are made, by one thread, since each that compresses holds a hundred
-            thousand rows of every column; by default they are temporary.
+        catalog: where they are made, by two threads at most, since each that compresses holds a
+            hundred thousand rows of every column; by default they are temporary.
     """
     filling = "" if is_filled else "WITH NO DATA"
     place = f"TABLE {catalog}." if catalog else "TEMP TABLE "
-    with single_threaded(connection) if catalog else nullcontext():
+    with limit_threads(connection, 2) if catalog else nullcontext():
         for name, query in steps.items():
             named = {key: exact(parameters[key]) for key in re.findall(r"\$(\w+)", query)}
             connection.execute(f"CREATE OR REPLACE {place}{name} AS {query} {filling}", named)
@@ -171,10 +171,10 @@ def create_type(connection: duckdb.DuckDBPyConnection, name: str, values: str) -
 
 
 @contextmanager
-def single_threaded(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """DuckDB with one thread a query, for a while."""
+def limit_threads(connection: duckdb.DuckDBPyConnection, most: int) -> Iterator[None]:
+    """DuckDB with so many threads at most, for a while; with one, rows keep their order."""
     ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
-    connection.execute("SET threads = 1")
+    connection.execute(f"SET threads = {min(most, int(threads))}")
     try:
         yield
     finally:
@@ -251,5 +251,6 @@ def keep_frame(
 ) -> None:
     """Keep a frame as a table of a catalog, its rows in order."""
     connection.register("rows_at_hand", frame)
-    create_tables(connection, {name: "FROM rows_at_hand"}, {}, catalog=catalog)
+    with limit_threads(connection, 1):
+        create_tables(connection, {name: "FROM rows_at_hand"}, {}, catalog=catalog)
     connection.unregister("rows_at_hand")
