@@ -4,7 +4,7 @@ import datetime
 import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 from babel import Locale
@@ -167,11 +167,9 @@ class Language:
 
     def _fill_html(self, translated: str, english: str, values: dict[str, object]) -> Markup:
         lang = self if translated else ENGLISH
-        # PLACE leaves what stands between places at even, the names of places at odd positions
-        parts = PLACE.split(translated or english)
-        parts[::2] = [Markup.escape(text) for text in parts[::2]]
+        parts = list(_split(translated or english))
         parts[1::2] = [value_html(lang._plain(values[name]), lang.locale) for name in parts[1::2]]
-        filled = Markup("").join(parts)
+        filled = Markup("".join(parts))
         return filled if translated else Markup('<span lang="{}">{}</span>').format(SOURCE, filled)
 
     def _plain(self, value: object) -> object:
@@ -181,6 +179,14 @@ class Language:
         if isinstance(value, bool):
             return Markup.escape(self.say("yes") if value else self.say("no"))
         return value
+
+
+@lru_cache(maxsize=4096)
+def _split(sentence: str) -> tuple[str, ...]:
+    """What stands between places, as markup, at even positions, the names of places at odd ones."""
+    parts = PLACE.split(sentence)
+    parts[::2] = [Markup.escape(text) for text in parts[::2]]
+    return tuple(parts)
 
 
 ENGLISH = Language(SOURCE)

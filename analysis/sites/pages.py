@@ -122,7 +122,7 @@ def _pairs(
             "anchor": cell.probe_asn,
             "network": sentences.network_name(cell),
             "state": sentences.state_words(lang, cell),
-            "strip": draw_strip(lang, record.spans.get(cell.probe_asn, ()), setting.period, axis),
+            "strip": draw_strip(lang, record.spans(cell.probe_asn), setting.period, axis),
             "sentences": said,
         }
 

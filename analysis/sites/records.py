@@ -1,11 +1,13 @@
 """What the tables say of each site, gathered once for all pages."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from analysis.findings.site_evidence import COMPARED, FLAGS, SPANS
@@ -41,6 +43,17 @@ class Setting:
     root: str = "../"
 
 
+class Span(NamedTuple):
+    """A row of ``site_evidence.count_spans`` without its site and network."""
+
+    unit_days: int
+    span: int
+    blocked_count: int
+    ok_count: int
+    down_count: int
+    unclear_count: int
+
+
 @dataclass(frozen=True)
 class SiteRecord:
     """What is known of one site.
@@ -48,11 +61,11 @@ class SiteRecord:
     Attributes:
         site: its row of ``sites``.
         category: in words.
+        spans: gives for a probe_asn its sessions by span of days.
         cells: its rows of ``verdicts`` for the whole period, with ``network`` and ``kind``; the
             strongest state first, of equals the one with most sessions.
         stretches: probe_asn → its rows of ``blocked_site_networks``.
         withheld: probe_asn → its rows of ``withheld_intervals``.
-        spans: probe_asn → its sessions by span of days, see ``site_evidence.count_spans``.
         flags: OONI's counts of flags, if there are any.
         methods: which methods list it, a row of ``differences.compare_methods``; None: none does.
         note: why it is set aside, in a sentence.
@@ -60,10 +73,10 @@ class SiteRecord:
 
     site: Row
     category: str
+    spans: Callable[[str], list[Span]]
     cells: list[Row] = field(default_factory=list)
     stretches: dict[str, list[Row]] = field(default_factory=dict)
     withheld: dict[str, list[Row]] = field(default_factory=dict)
-    spans: dict[str, list[Row]] = field(default_factory=dict)
     flags: Row | None = None
     methods: Row | None = None
     note: str = ""
@@ -99,7 +112,7 @@ def read_records(tables: str | Path) -> tuple[pd.DataFrame, list[SiteRecord]]:
     stretches = _group(read_table(tables, "blocked_site_networks"), "domain", "probe_asn")
     withheld = read_table(tables, "withheld_intervals")
     withheld_of = _group(withheld[withheld["domain"].isin(names)], "domain", "probe_asn")
-    spans = _group(read_note(tables, SPANS), "domain", "probe_asn")
+    spans = _Spans(read_note(tables, SPANS))
     flags = _single(read_note(tables, FLAGS), names)
     methods = _single(read_note(tables, COMPARED), names)
     aside = _single(read_table(tables, "set_aside"), names)
@@ -111,7 +124,7 @@ def read_records(tables: str | Path) -> tuple[pd.DataFrame, list[SiteRecord]]:
             cells=sorted(cells.get((site.domain,), []), key=_order),
             stretches=stretches.get((site.domain,), {}),
             withheld=withheld_of.get((site.domain,), {}),
-            spans=spans.get((site.domain,), {}),
+            spans=partial(spans.find, site.domain),
             flags=flags.get(site.domain),
             methods=methods.get(site.domain),
             note=aside[site.domain].note if site.domain in aside else "",
@@ -158,6 +171,25 @@ def _group(frame: pd.DataFrame, *keys: str) -> Any:
     for row in frame.itertuples(index=False):
         nested[(getattr(row, keys[0]),)][getattr(row, keys[1])].append(row)
     return nested
+
+
+class _Spans:
+    """The spans of all sites and networks. There are millions, and strips of a few of them."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        """``frame`` is sorted by ``domain, probe_asn``."""
+        pairs = frame[["domain", "probe_asn"]]
+        starts = np.flatnonzero((pairs != pairs.shift()).any(axis=1))
+        names = (pairs[name].iloc[starts] for name in pairs)
+        ends = [*starts[1:], len(pairs)]
+        self._places = dict(zip(zip(*names, strict=True), map(slice, starts, ends), strict=True))
+        self._columns = [frame[name].to_numpy() for name in Span._fields]
+
+    def find(self, domain: str, probe_asn: str) -> list[Span]:
+        """Those of a site on a network, in order."""
+        at = self._places.get((domain, probe_asn), slice(0))
+        rows = zip(*(column[at].tolist() for column in self._columns), strict=True)
+        return list(map(Span._make, rows))
 
 
 def _single(frame: pd.DataFrame, names: set[str]) -> dict[str, Row]:

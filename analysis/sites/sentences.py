@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from functools import lru_cache
 
 from markupsafe import Markup
 
@@ -45,6 +46,7 @@ def network_name(cell: Row) -> Markup:
     return _name_and_number(cell.network, cell.probe_asn)
 
 
+@lru_cache(maxsize=4096)  # a page names all networks
 def _name_and_number(name: str, number: str) -> Markup:
     name = elided(visible(name))
     if not name or name == number:
