@@ -455,13 +455,16 @@ def test_a_signal_is_an_exit_status(tmp_path: Path, number: signal.Signals) -> N
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also under nohup\n"
         "import pathlib, sys, time; from analysis.commands import cli\n"
         "from analysis.temporary_folders import TemporaryFolder\n"
-        "def app():\n with TemporaryFolder('x-', pathlib.Path(sys.argv[1])): time.sleep(60)\n"
+        "def app():\n"
+        " with TemporaryFolder('x-', pathlib.Path(sys.argv[1])) as folder:\n"
+        "  (folder / 'unfinished').touch()\n"
+        "  while True: time.sleep(0.1)\n"
         "cli.app = app; cli.main()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, text=True
     )
-    _wait(lambda: list(tmp_path.iterdir()))
+    _wait(lambda: list(tmp_path.glob("*/unfinished")))
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (128 + number, "stopped\n")
