@@ -66,12 +66,13 @@ def _run(words: list[str], log: Path) -> dict[str, Any]:
         the clock the seconds of each of the ``notebooks``.
     """
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    together = 0
+    largest = together = 0
     with log.open("w", encoding="utf-8") as said:
         command = [sys.executable, "-m", "analysis", "report", *words]
         process = psutil.Popen(command, stdout=said, stderr=said)
         while process.poll() is None:
-            together = max(together, _memory_of_all(process))
+            held = _memory_of_all(process)
+            largest, together = max([largest, *held]), max(together, sum(held))
             time.sleep(0.5)
         if process.returncode:
             raise RuntimeError(log.read_text(encoding="utf-8"))
@@ -80,20 +81,20 @@ def _run(words: list[str], log: Path) -> dict[str, Any]:
     return {
         "seconds": time.perf_counter() - started,
         "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "peak_mb": after.ru_maxrss / 1024,
+        "peak_mb": largest / 1e6,
         "together_mb": together / 1e6,
         "notebooks": {name: int(seconds) for name, seconds in done},
     }
 
 
-def _memory_of_all(process: psutil.Process) -> int:
-    """Bytes that a process and all that it has started hold together; 0 of one that has ended."""
-    total = 0
+def _memory_of_all(process: psutil.Process) -> list[int]:
+    """Bytes that a process and each that it has started holds; none of one that has ended."""
+    held = []
     with suppress(psutil.Error):
         for one in (process, *process.children(recursive=True)):
             with suppress(psutil.Error):
-                total += one.memory_full_info().pss
-    return total
+                held.append(one.memory_full_info().pss)
+    return held
 
 
 # As ``publishing.scheduling`` says it.
