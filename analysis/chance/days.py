@@ -63,7 +63,7 @@ def add_up(places: NDArray[np.int64], scores: Numbers, count: int = 0) -> Number
     return np.asarray(np.bincount(places, scores, count), np.float64)
 
 
-def weigh_days(
+def weigh_by_day(
     times: Times, is_hit: Flags, rates: Numbers, lengths: NDArray[np.int64]
 ) -> list[Days]:
     """What the sessions of series say for a block, and whole days of it.

@@ -23,7 +23,7 @@ from analysis.chance.days import (
     Numbers,
     Times,
     add_up,
-    weigh_days,
+    weigh_by_day,
 )
 
 Windows = tuple[tuple[int, int], ...]
@@ -134,7 +134,7 @@ def _weigh(asked: Sequence[Asked]) -> list[Days]:
         return []
     columns = zip(*((one.times, one.is_hit, one.rates) for one in asked), strict=True)
     times, is_hit, rates = (np.concatenate(column) for column in columns)
-    return weigh_days(times, is_hit, rates, np.array([len(one.times) for one in asked]))
+    return weigh_by_day(times, is_hit, rates, np.array([len(one.times) for one in asked]))
 
 
 class Found(NamedTuple):
