@@ -48,10 +48,13 @@ from analysis.tables import write_table
 NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "sweep_all": False, "results": ""}
 
 #: Notebook → those whose tables it reads, itself or by the functions that it calls. They run side
-#: by side as far as this allows; one that is not named here begins when all before it are done.
+#: by side as far as this allows, those that take longest first; one that is not named here begins
+#: when all before it are done.
 READS: Mapping[str, Group[str]] = {
     "1-ingestion": (),
     "2-confirmation": (),
+    "7-sensitivity": ("2-confirmation",),
+    "5-method-comparison": ("2-confirmation",),
     "3-semester-comparison": ("2-confirmation",),
     "4-blocked-sites": (
         "1-ingestion",
@@ -59,13 +62,13 @@ READS: Mapping[str, Group[str]] = {
         "3-semester-comparison",
         "8-messaging-circumvention",
     ),
-    "5-method-comparison": ("2-confirmation",),
     "6-validation": (),
     "8-messaging-circumvention": (),
     "9-coverage": ("2-confirmation",),
 }
 
-
+#: The notebooks of whose tables the pages of sites are made.
+SITE_TABLES = ("2-confirmation", "4-blocked-sites", "5-method-comparison")
 #: The notebook that needs no web site.
 APPS = "8-messaging-circumvention"
 #: The page of the notebook that is made anew in other languages.
@@ -235,7 +238,7 @@ def site_pages(
 
     line = lang.say("Every name that was tested, and what became of it.")
     item = SetItem(INDEX, lang.say("Find a site"), line)
-    return PageSet(item, make, ("index.html", INDEX, ANNEX), stylesheet())
+    return PageSet(item, make, SITE_TABLES, ("index.html", INDEX, ANNEX), stylesheet())
 
 
 def _word_first_page(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:

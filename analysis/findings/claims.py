@@ -159,6 +159,39 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
     )  # fmt: skip
 
 
+def claim_sweep(swept: pd.DataFrame) -> None:
+    """Show how much of the list stays whatever single number is changed.
+
+    Args:
+        swept: ``sensitivity.sweep``.
+    """
+    standing, pairs = swept[swept["is_standing"]].iloc[0], swept["blocked_pair_count"]
+    listed = standing["blocked_domain_count"]
+    lost, gained = (
+        {site for sites in swept[name] for site in sites.split(";") if site}
+        for name in ("lost", "gained")
+    )
+    most = swept.iloc[int(swept["lost_count"].argmax())]
+    takes_most = numbered(
+        "{threshold} at {value} takes most sites away, {lost}. ",
+        threshold=most["threshold"], value=f"{most['value']:g}", lost=most["lost_count"],
+    )  # fmt: skip
+    show_finding(
+        "sweep",
+        numbered(
+            "{steady} of {listed} sites stay on the list whatever single number is changed.",
+            steady=listed - len(lost), listed=listed,
+        ),
+        (takes_most if lost else "") + numbered(
+            "{gained} others come on it with one change or another. Of sites and networks {pairs} "
+            "pairs are listed, and {least} to {most} with a change.",
+            gained=len(gained), pairs=standing["blocked_pair_count"], least=pairs.min(),
+            most=pairs.max(),
+        ),
+        "Two numbers changed at once are not tried.",
+    )  # fmt: skip
+
+
 def claim_rule_change(flipped: pd.DataFrame) -> None:
     """Show what a changed rule does to the list.
 

@@ -51,12 +51,14 @@ class PageSet:
     Attributes:
         item: the first one.
         make: is given the folder of the tables; each page with its sections.
+        reads: the notebooks of whose tables they are made.
         beside: files of the pages that the navigation of these names.
         style: what they need besides the style of every page.
     """
 
     item: SetItem
     make: Callable[[Path], Iterable[tuple[SetItem, Sequence[Section]]]]
+    reads: Collection[str]
     beside: Collection[str]
     style: str = ""
 
@@ -100,11 +102,22 @@ def find_folder(lang: Language, first: Language) -> str:
     return "" if lang == first else lang.code
 
 
-def write_sites(build: Path, edition: Edition, every: Sequence[SetItem]) -> None:
-    """Write the pages of sites, one at a time, since there may be thousands; they share a font."""
-    sites = edition.sites
-    if sites is None:
-        return
+def write_sites(
+    build: Path,
+    edition: Edition,
+    sites: PageSet,
+    every: Sequence[SetItem],
+    is_ended: Callable[[], bool],
+) -> None:
+    """Write the pages of sites, one at a time, since there may be thousands; they share a font.
+
+    Args:
+        build: the folder that the report is built in.
+        edition: whose they are.
+        sites: the pages.
+        every: all pages of the report.
+        is_ended: asked before each page; once it is true no more are written.
+    """
     placed = edition.place_items(every)
     beside = [item for one, item in zip(every, placed, strict=True) if one.file in sites.beside]
     fonts = list_fonts(edition.page.lang.code)
@@ -112,6 +125,8 @@ def write_sites(build: Path, edition: Edition, every: Sequence[SetItem]) -> None
         (build / edition.folder / "fonts").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(font, build / edition.folder / "fonts" / font.name)
     for item, sections in sites.make(build / "tables"):
+        if is_ended():
+            return
         html = render_sections(sections, item, edition.page, beside, sites.style, "../fonts")
         write_page(build / edition.folder / item.file, html)
 

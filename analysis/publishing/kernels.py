@@ -95,6 +95,9 @@ class Kernels:
     Args:
         at_once: how many run side by side.
         modules: what is loaded for all of them before the first one starts.
+
+    Attributes:
+        is_ended: ``kill`` was called; whatever else is done beside them may end too.
     """
 
     def __init__(self, at_once: int = 1, modules: Iterable[str] = ()) -> None:
@@ -106,6 +109,7 @@ class Kernels:
         self._managers: list[AsyncKernelManager] = []
         self._server: subprocess.Popen[str] | None = None
         self._lock = Lock()
+        self.is_ended = False
 
     def __enter__(self) -> "Kernels":
         return self
@@ -182,6 +186,7 @@ class Kernels:
 
     def kill(self) -> None:
         """End every kernel that runs, with the processes that it started."""
+        self.is_ended = True
         for manager in list(self._managers):
             process = getattr(manager.provisioner, "process", None)
             if process is not None and process.poll() is None:

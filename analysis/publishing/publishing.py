@@ -102,8 +102,8 @@ def publish(
         run: what ``run.json`` says besides ``findings`` and ``tables``; of an absolute path only
             the last part is published.
         display: where it is said what is being done.
-        reads: notebook → those before it whose tables it reads. One that is not named here begins
-            when all before it are done.
+        reads: notebook → those whose tables it reads, the first to begin first. One that is not
+            named here begins when all before it are done.
         jobs: how many notebooks run at a time; by default one per processor.
         appendices: pages that follow those of the notebooks.
         comparison: with an earlier report, if there is one.
@@ -130,7 +130,7 @@ def publish(
     twins = {appendix.item.file for one in editions for appendix in one.pages}
     order = find_order(list(items), reads or {})
     at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
-    progress = Progress(display, len(notebooks))
+    progress = Progress(display, list(items))
     recover(out)
     refuse_foreign(out)
     with build_folder(out) as build:
@@ -152,8 +152,16 @@ def publish(
             html = render_page(executed, item, replace(page, languages=languages), every)
             write_page(build / item.file, html)
 
+        by_name = {notebook.stem: notebook for notebook in notebooks}
         with Kernels(at_once, find_imports(notebooks)) as kernels:
-            works = {one.stem: partial(make_page, kernels, one) for one in notebooks}
+            works = {name: partial(make_page, kernels, by_name[name]) for name in order}
+            for edition in editions:
+                if sites := edition.sites:
+                    name = f"pages of sites, {edition.page.lang.code}"
+                    order[name] = frozenset(sites.reads) & by_name.keys()
+                    works[name] = partial(
+                        write_sites, build, edition, sites, every, lambda: kernels.is_ended
+                    )  # fmt: skip
             run_side_by_side(works, order, at_once, kernels.kill, progress)
         display.update("first page")
         headlines = _findings(findings)
@@ -161,8 +169,6 @@ def publish(
             html = render_sections(appendix.make(tables, headlines), appendix.item, page, every)
             write_page(build / appendix.item.file, html)
         for edition in editions:
-            display.update(f"pages of sites, {edition.page.lang.code}")
-            write_sites(build, edition, every)
             write_pages(build, edition, every, headlines)
         _finish(build, editions, every, run, comparison, first_page)
         lead_to_sites(build)

@@ -1,4 +1,4 @@
-"""Notebooks side by side: each begins as soon as those are done whose tables it reads."""
+"""Works side by side: each begins as soon as those are done whose tables it reads."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -39,36 +39,38 @@ class Progress:
 
     Attributes:
         display: where it is shown.
-        count: of all notebooks.
+        notebooks: what is counted; there may be other works.
         sections: notebook → heading of the section that it is at; may be written by any thread.
     """
 
     display: Display
-    count: int
+    notebooks: Collection[str]
     sections: dict[str, str] = field(default_factory=dict)
     _started: dict[str, float] = field(default_factory=dict)
     _done: int = 0
     _since: float = field(default_factory=time.monotonic)
 
     def start(self, name: str) -> None:
-        """A notebook begins."""
+        """A work begins."""
         self._started[name] = time.monotonic()
         self.show()
 
     def end(self, name: str) -> None:
-        """A notebook is done."""
-        self._done += 1
+        """A work is done."""
+        self._done += name in self.notebooks
         took = time.monotonic() - self._started.pop(name)
-        self.display.log(f"{name}: done in {took:.0f} s, {self._done} of {self.count} notebooks")
+        self.display.log(f"{name}: done in {took:.0f} s, {self._told}")
         self.show()
 
     def show(self) -> None:
         """Say what is being done at the moment."""
         now = time.monotonic()
         running = ", ".join(self._doing(name, now - then) for name, then in self._started.items())
-        self.display.update(
-            f"{self._done} of {self.count} notebooks, {now - self._since:.0f} s: {running}"
-        )
+        self.display.update(f"{self._told}, {now - self._since:.0f} s: {running}")
+
+    @property
+    def _told(self) -> str:
+        return f"{self._done} of {len(self.notebooks)} notebooks"
 
     def _doing(self, name: str, seconds: float) -> str:
         section = self.sections.get(name)
@@ -80,19 +82,21 @@ class Progress:
 def find_order(
     names: Sequence[str], reads: Mapping[str, Collection[str]]
 ) -> dict[str, frozenset[str]]:
-    """Notebook → those that must be done before it begins.
+    """Notebook → those that must be done before it begins, in the order in which they begin.
 
     Args:
-        names: all notebooks, in order.
-        reads: notebook → those whose tables it reads, wherever their pages stand; all before it,
-            where it is not named. What is not run is not waited for.
+        names: all notebooks, in the order of their pages.
+        reads: notebook → those whose tables it reads, wherever their pages stand, the first to
+            begin first; one that is not named comes after them, and waits for all before it. What
+            is not run is not waited for.
 
     Raises:
         ContractError: notebooks read each other's tables in a circle.
     """
     order = {
-        name: frozenset(reads.get(name, names[:place])) & frozenset(names)
-        for place, name in enumerate(names)
+        name: frozenset(reads.get(name, names[: names.index(name)])) & frozenset(names)
+        for name in dict.fromkeys([*reads, *names])
+        if name in names
     }
     try:
         TopologicalSorter(order).prepare()
