@@ -4,6 +4,7 @@ Written anew from its public source, with the weights that stand there;
 docs/decisions/0011-baselines.md says where, and what had to be chosen.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
@@ -58,7 +59,7 @@ DNS: tuple[WeightRule, ...] = (
     WeightRule("dns.unmatched", "TRUE", 0.75, 0, 0.25),
 )
 TCP: tuple[WeightRule, ...] = (
-    WeightRule("tcp.no_data", "tcp_count = 0", 0, 0, 0, is_scored=False),
+    WeightRule("tcp.no_data", "NOT is_tried", 0, 0, 0, is_scored=False),
     WeightRule("tcp.ok", "tcp_ok", 0, 0, 1),
     WeightRule("tcp.ipv6_broken", "is_ipv6 AND ipv6_failing > 0.5", 0, 0, 0, is_scored=False),
     WeightRule("tcp.failure", "tcp_control > 0.5", 0.75, 0.25, 0),
@@ -67,10 +68,10 @@ TCP: tuple[WeightRule, ...] = (
     WeightRule("tcp.no_control", "TRUE", 0, 0, 0, is_scored=False),
 )
 TLS: tuple[WeightRule, ...] = (
-    WeightRule("tls.no_data", "tls_count = 0", 0, 0, 0, is_scored=False),
+    WeightRule("tls.no_data", "NOT is_shaken", 0, 0, 0, is_scored=False),
     WeightRule("tls.valid", "tls_valid", 0, 0, 1),
     WeightRule("tls.certificate", "tls_control > 0.5 AND tls_invalid", 0.9, 0.1, 0),
-    WeightRule("tls.reset", "tls_control > 0.5 AND tls_failure = 'connection_reset'", 0.8, 0.2, 0),
+    WeightRule("tls.reset", "tls_control > 0.5 AND is_reset", 0.8, 0.2, 0),
     WeightRule("tls.failure", "tls_control > 0.5", 0.7, 0.3, 0),
     WeightRule("tls.untrusted", _UNTRUSTED, 0, 0, 0, is_scored=False),
     WeightRule("tls.tcp_blocked", "tcp_blocked > 0 AND tcp_ok_score <= tcp_blocked + tcp_down",
@@ -79,49 +80,88 @@ TLS: tuple[WeightRule, ...] = (
     WeightRule("tls.no_control", "TRUE", 0, 0, 0, is_scored=False),
 )  # fmt: skip
 
-# One row: one address of one measurement, or its failed lookup.
+#: What can be said at all, from the least blocked on: its place here, from 1, is its rank.
+_SCORED = sorted(
+    (rule.blocked, rule.rule_id) for rule in (*DNS, *TCP, *TLS) if rule.is_scored
+)  # fmt: skip
+
+# One row: one address of one measurement, or its failed lookup. What a measurement says of its
+# addresses are lists of them, not of all that is known of each: those would be copied for every
+# address. A handshake that says no address is of each of them; it stands there as ''.
 _ADDRESSES = """
 CREATE OR REPLACE TEMP VIEW v5_addresses AS
 WITH listed AS (
-  SELECT row_id, domain, probe_asn, probe_cc, session,
-    day, dns_failure, dns_answers, tcp, tls,
-    list_distinct(list_concat([a.address FOR a IN dns_answers], [t.address FOR t IN tcp],
-      [t.address FOR t IN tls IF t.address IS NOT NULL])) AS addresses
+  SELECT row_id, domain, probe_asn, probe_cc, session, day, dns_failure,
+    [a.address FOR a IN dns_answers] AS answered,
+    [a.address FOR a IN dns_answers IF a.special IS NOT NULL] AS special,
+    [a.address FOR a IN dns_answers IF a.match = 'address'] AS given,
+    [a.address FOR a IN dns_answers IF a.match = 'asn'] AS beside,
+    [t.address FOR t IN tcp] AS tried,
+    [t.address FOR t IN tcp IF t.failure IS NULL] AS connected,
+    [t.address FOR t IN tcp IF t.control_ok] AS tcp_open,
+    [t.address FOR t IN tcp IF NOT t.control_ok] AS tcp_shut,
+    [t.address FOR t IN tls IF t.address IS NOT NULL] AS named,
+    [coalesce(t.address, '') FOR t IN tls] AS shaken,
+    [coalesce(t.address, '') FOR t IN tls IF t.failure IS NULL] AS valid,
+    [{'address': coalesce(t.address, ''), 'failure': t.failure}
+      FOR t IN tls IF t.failure IS NOT NULL] AS failed,
+    [coalesce(t.address, '') FOR t IN tls IF t.control_ok] AS tls_open,
+    [coalesce(t.address, '') FOR t IN tls IF NOT t.control_ok] AS tls_shut
   FROM controlled WHERE domain <> ''
-), single AS (
-  SELECT * EXCLUDE (addresses, dns_failure), unnest(addresses) AS address,
-    NULL::VARCHAR AS dns_failure FROM listed
-  UNION ALL BY NAME
-  SELECT * EXCLUDE (addresses), NULL::VARCHAR AS address FROM listed
-  WHERE dns_failure IS NOT NULL OR len(addresses) = 0
+), together AS (
+  SELECT * EXCLUDE (named), list_distinct(list_concat(answered, tried, named)) AS addresses
+  FROM listed
 )
-SELECT * EXCLUDE (dns_answers, tcp, tls),
-  list_first(list_filter(dns_answers, lambda a: a.address = address)) AS answer,
-  list_filter(tcp, lambda t: t.address = address) AS tcp,
-  list_filter(tls, lambda t: t.address = address OR (t.address IS NULL AND address IS NOT NULL))
-    AS tls,
-  coalesce(contains(address, ':'), FALSE) AS is_ipv6
-FROM single
+SELECT * EXCLUDE (addresses, dns_failure),
+  CASE WHEN address IS NULL THEN dns_failure END AS dns_failure
+FROM (
+  SELECT *, unnest(CASE WHEN dns_failure IS NOT NULL OR len(addresses) = 0
+    THEN list_append(addresses, NULL) ELSE addresses END) AS address
+  FROM together
+)
 """
 
+
+def _holds(addresses: str) -> str:
+    """SQL: whether a list holds the row's address."""
+    return f"coalesce(contains({addresses}, address), FALSE)"
+
+
+def _shakes(addresses: str) -> str:
+    """SQL: whether a list of handshakes holds the row's address."""
+    anywhere = f"(address IS NOT NULL AND contains({addresses}, ''))"
+    return f"coalesce(contains({addresses}, address) OR {anywhere}, FALSE)"
+
+
 # What the rules read of it.
-_SEEN = """
+_SEEN = f"""
 CREATE OR REPLACE TEMP TABLE v5_seen AS
-SELECT * EXCLUDE (answer, tcp, tls),
-  answer IS NOT NULL AS is_answer,
-  answer.special IS NOT NULL AS is_bogon,
-  coalesce(answer.match = 'address', FALSE) AS in_control,
-  coalesce(answer.match = 'asn', FALSE) AS same_network,
-  f.address IS NOT NULL AND answer IS NOT NULL AS is_fingerprint,
-  len(tcp) AS tcp_count,
-  len([t.address FOR t IN tcp IF t.failure IS NULL]) > 0 AS tcp_ok,
-  list_bool_or([t.control_ok FOR t IN tcp]) AS tcp_control_ok,
-  len(tls) AS tls_count,
-  len([t.address FOR t IN tls IF t.failure IS NULL]) > 0 AS tls_valid,
-  len([t.address FOR t IN tls IF starts_with(t.failure, 'ssl_')]) > 0 AS tls_invalid,
-  list_first([t.failure FOR t IN tls IF t.failure IS NOT NULL]) AS tls_failure,
-  list_bool_or([t.control_ok FOR t IN tls]) AS tls_control_ok
-FROM v5_addresses LEFT JOIN v5_fingerprints f USING (probe_cc, address)
+WITH failing AS (
+  SELECT *, CASE WHEN len(failed) > 0 THEN
+    [f.failure FOR f IN failed IF f.address = address OR (f.address = '' AND address IS NOT NULL)]
+    END AS failures
+  FROM v5_addresses
+), seen AS (
+  SELECT row_id, domain, probe_asn, probe_cc, session, day, address, dns_failure,
+    {_holds("answered")} AS is_answer,
+    {_holds("special")} AS is_bogon,
+    {_holds("given")} AS in_control,
+    {_holds("beside")} AS same_network,
+    {_holds("tried")} AS is_tried,
+    {_holds("connected")} AS tcp_ok,
+    CASE WHEN {_holds("tcp_open")} THEN TRUE WHEN {_holds("tcp_shut")} THEN FALSE END
+      AS tcp_control_ok,
+    {_shakes("shaken")} AS is_shaken,
+    {_shakes("valid")} AS tls_valid,
+    coalesce(len([f FOR f IN failures IF starts_with(f, 'ssl_')]) > 0, FALSE) AS tls_invalid,
+    coalesce(failures[1] = 'connection_reset', FALSE) AS is_reset,
+    CASE WHEN {_shakes("tls_open")} THEN TRUE WHEN {_shakes("tls_shut")} THEN FALSE END
+      AS tls_control_ok,
+    coalesce(contains(address, ':'), FALSE) AS is_ipv6
+  FROM failing
+)
+SELECT s.* EXCLUDE (probe_cc), f.address IS NOT NULL AND is_answer AS is_fingerprint
+FROM seen s LEFT JOIN v5_fingerprints f USING (probe_cc, address)
 """
 
 # A control counts by its share of successes over the day, as OONI pools it. Counted apart and
@@ -137,7 +177,7 @@ WITH controls AS (
   FROM v5_seen WHERE tcp_control_ok IS NOT NULL OR tls_control_ok IS NOT NULL GROUP BY ALL
 ), ipv6 AS (
   SELECT session, avg((NOT tcp_ok)::INT) AS ipv6_failing
-  FROM v5_seen WHERE is_ipv6 AND tcp_count > 0 GROUP BY session
+  FROM v5_seen WHERE is_ipv6 AND is_tried GROUP BY session
 )
 SELECT s.*, in_control OR tls_valid AS is_trusted, dns_control, tcp_control, tls_control,
   ipv6_failing
@@ -145,32 +185,75 @@ FROM v5_seen s LEFT JOIN controls USING (domain, day)
   LEFT JOIN attempts USING (domain, day, address) LEFT JOIN ipv6 USING (session)
 """
 
-# The weights of each layer, which the rules of the next one read.
-_WEIGHED_DNS = """
-CREATE OR REPLACE TEMP VIEW v5_weighed_dns AS
-SELECT *, max(dns.blocked) OVER one AS dns_blocked, max(dns.down) OVER one AS dns_down,
-  max(dns.ok) OVER one AS dns_ok
-FROM v5_dns WINDOW one AS (PARTITION BY row_id)
+
+def _find_rule(rules: tuple[WeightRule, ...]) -> str:
+    """SQL: the place, from 1, of the first rule of a layer that matches."""
+    arms = " ".join(f"WHEN {rule.condition} THEN {n}" for n, rule in enumerate(rules, 1))
+    return f"(CASE {arms} END)::UTINYINT"
+
+
+def _look_up(values: Iterable[object], place: str) -> str:
+    """SQL: the value at a place, from 1."""
+    return f"([{', '.join(map(str, values))}])[{place}]"
+
+
+def _rank(rules: tuple[WeightRule, ...], place: str) -> str:
+    """SQL: the rank of a layer's rule; nothing where it says that nothing can be said."""
+    ranks = {rule_id: rank for rank, (_, rule_id) in enumerate(_SCORED, 1)}
+    return _look_up((ranks.get(rule.rule_id, "NULL") for rule in rules), place)
+
+
+# The weights of each layer are read by the rules of the next one: of lookups those of all
+# addresses of the measurement.
+_DNS = f"""
+CREATE OR REPLACE TEMP TABLE v5_dns AS
+SELECT row_id, domain, probe_asn, session, is_tried, tcp_ok, is_ipv6, ipv6_failing, tcp_control,
+  is_shaken, tls_valid, tls_invalid, is_reset, tls_control, is_trusted,
+  {_find_rule(DNS)} AS dns_rule
+FROM v5_observed
 """
-_WEIGHED_TCP = """
-CREATE OR REPLACE TEMP VIEW v5_weighed_tcp AS
-SELECT *, tcp.blocked AS tcp_blocked, tcp.down AS tcp_down, tcp.ok AS tcp_ok_score FROM v5_tcp
+_LAYERS = f"""
+CREATE OR REPLACE TEMP VIEW v5_layers AS
+WITH weighed AS (
+  SELECT *, {_look_up((float(rule.blocked) for rule in DNS), "dns_rule")}::DOUBLE AS dns_blocked,
+    {_look_up((float(rule.down) for rule in DNS), "dns_rule")}::DOUBLE AS dns_down,
+    {_look_up((float(rule.ok) for rule in DNS), "dns_rule")}::DOUBLE AS dns_ok
+  FROM v5_dns
+), several AS (
+  SELECT row_id, max(dns_blocked) AS dns_blocked, max(dns_down) AS dns_down, max(dns_ok) AS dns_ok
+  FROM weighed GROUP BY row_id HAVING count(*) > 1
+), looked_up AS (
+  SELECT w.* EXCLUDE (dns_blocked, dns_down, dns_ok),
+    coalesce(s.dns_blocked, w.dns_blocked) AS dns_blocked,
+    coalesce(s.dns_down, w.dns_down) AS dns_down, coalesce(s.dns_ok, w.dns_ok) AS dns_ok
+  FROM weighed w LEFT JOIN several s USING (row_id)
+), connected AS (
+  SELECT *, {_find_rule(TCP)} AS tcp_rule FROM looked_up
+), weighed_tcp AS (
+  SELECT *, {_look_up((float(rule.blocked) for rule in TCP), "tcp_rule")}::DOUBLE AS tcp_blocked,
+    {_look_up((float(rule.down) for rule in TCP), "tcp_rule")}::DOUBLE AS tcp_down,
+    {_look_up((float(rule.ok) for rule in TCP), "tcp_rule")}::DOUBLE AS tcp_ok_score
+  FROM connected
+)
+SELECT *, {_find_rule(TLS)} AS tls_rule FROM weighed_tcp
 """
 
-# Rounded, since the order in which floats are added up would decide ties.
-_SESSIONS = """
+# A measurement is what the most blocked of its addresses and layers says. Rounded, since the order
+# in which floats are added up would decide ties.
+_SESSIONS = f"""
 CREATE OR REPLACE TEMP TABLE v5_sessions AS
-WITH scores AS (
-  SELECT row_id, domain, probe_asn, session, unnest([dns, tcp, tls]) AS score
-  FROM v5_tls
-), measurements AS (
-  SELECT domain, probe_asn, session, max(score.blocked) AS blocked_weight,
-    arg_max(score.rule_id, (score.blocked, score.rule_id)) AS rule_id
-  FROM scores WHERE score.is_scored GROUP BY row_id, domain, probe_asn, session
+WITH measurements AS (
+  SELECT domain, probe_asn, session, max(greatest({_rank(DNS, "dns_rule")},
+    {_rank(TCP, "tcp_rule")}, {_rank(TLS, "tls_rule")})) AS rank
+  FROM v5_layers GROUP BY row_id, domain, probe_asn, session
+), sessions AS (
+  SELECT domain, probe_asn, session, max(rank) AS rank,
+    round(avg({_look_up((float(blocked) for blocked, _ in _SCORED), "rank")}::DOUBLE), 9)
+      AS blocked_weight
+  FROM measurements WHERE rank IS NOT NULL GROUP BY domain, probe_asn, session
 )
-SELECT domain, probe_asn, session, round(avg(blocked_weight), 9) AS blocked_weight,
-  arg_max(rule_id, (blocked_weight, rule_id)) AS rule_id
-FROM measurements GROUP BY domain, probe_asn, session
+SELECT * EXCLUDE (rank), {_look_up((f"'{rule_id}'" for _, rule_id in _SCORED), "rank")} AS rule_id
+FROM sessions
 """
 
 _CELLS = """
@@ -199,16 +282,11 @@ def ooni_v5(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -
         anything could be scored.
     """
     keep_table(connection, "v5_fingerprints", _fingerprint_table(fingerprints))
-    steps = [
-        _ADDRESSES, _SEEN, _OBSERVED,
-        _weighing("dns", DNS, "v5_observed"), _WEIGHED_DNS,
-        _weighing("tcp", TCP, "v5_weighed_dns"), _WEIGHED_TCP,
-        _weighing("tls", TLS, "v5_weighed_tcp"), _SESSIONS,
-    ]  # fmt: skip
-    for step in steps:
+    for step in (_ADDRESSES, _SEEN, _OBSERVED, _DNS, _LAYERS, _SESSIONS):
         connection.execute(step)
     frame = connection.execute(_CELLS, {"more_likely": _MORE_LIKELY}).df()
-    connection.execute("DROP TABLE v5_seen CASCADE")
+    for name in ("v5_seen", "v5_dns"):
+        connection.execute(f"DROP TABLE {name} CASCADE")
     reasons = [
         f"{rule + ', ' if isinstance(rule, str) else ''}blocked {mean:.2f} over {n} sessions"
         if n
@@ -224,20 +302,6 @@ def ooni_v5(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -
     )
 
 
-def _weighing(layer: str, rules: tuple[WeightRule, ...], rows: str) -> str:
-    """A view that adds the first rule of the layer that matches, as a struct named after it."""
-    arms = "\n".join(
-        f"WHEN {rule.condition} THEN {{'rule_id': '{rule.rule_id}', "
-        f"'blocked': {float(rule.blocked)}::DOUBLE, 'down': {float(rule.down)}::DOUBLE, "
-        f"'ok': {float(rule.ok)}::DOUBLE, 'is_scored': {rule.is_scored}}}"
-        for rule in rules
-    )
-    return (
-        f"CREATE OR REPLACE TEMP VIEW v5_{layer} AS "
-        f"SELECT *, CASE {arms} END AS {layer} FROM {rows}"
-    )
-
-
 def _fingerprint_table(fingerprints: Fingerprints) -> pa.Table:
     """Country × address that OONI lists as a block answer there."""
     rows = [
@@ -247,5 +311,6 @@ def _fingerprint_table(fingerprints: Fingerprints) -> pa.Table:
         for cc in sorted(fingerprint.expected_countries)
     ]
     return pa.Table.from_pylist(
-        rows, pa.schema([("probe_cc", pa.string()), ("address", pa.string())])
+        rows,
+        pa.schema([("probe_cc", pa.string()), ("address", pa.string())]),
     )
