@@ -21,7 +21,7 @@ from analysis.store import kept_tables
 from analysis.store.kept_tables import KeptTables
 from tests.letters import days, study_of
 from tests.observations import PROBE_NETWORK, connection_with, observation
-from tests.situations import NXDOMAIN, unresolved
+from tests.situations import NXDOMAIN, misled, unresolved
 
 ROOT = Path(__file__).parents[1] / "analysis"
 #: What stages import and nothing depends on that is not handed in, or part of the observations.
@@ -100,6 +100,35 @@ def test_a_change_makes_the_stages_again_that_it_acts_on() -> None:
     for place, (stage, changed) in enumerate(changes.items()):
         moved = [name for name in TABLES if changed.describe(name) != _method().describe(name)]
         assert moved == list(TABLES)[place:], stage
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"floor_sessions": 2}, {"sinkhole_names": 5}, {"pool_days": 0}]
+)
+def test_profiles_of_other_numbers_are_what_they_are_by_themselves(
+    tmp_path: Path, numbers: dict[str, float]
+) -> None:
+    """Of the published numbers' tables those are taken that the others do not move."""
+    rows = [
+        {**made, "report_id": f"{day}-{number}", "domain": f"name{number}.example"}
+        for day in range(4)
+        for number, made in enumerate((misled(), misled(), misled(), unresolved(NXDOMAIN)))
+    ]
+    opened, alone = connection_with(rows), connection_with(rows)
+    kept = KeptTables("study", [tmp_path])
+    make_stages(kept, connection_with(rows), _method())
+    make_stages(kept, opened, _method(**numbers))
+    make_stages(None, alone, _method(**numbers))
+    catalog = kept.catalog("profiles", _method(**numbers).describe("profiles"))
+    names = [n for (n,) in opened.execute(f"SELECT name FROM {catalog}.made").fetchall()]
+    assert "answer_profiles" in names
+    counts = {}
+    for name in names:
+        told = [sorted(map(str, one.execute(f"FROM {name}").fetchall())) for one in (opened, alone)]
+        assert told[0] == told[1], name
+        counts[name] = len(told[0])
+    assert counts["answer_profiles"]
+    assert _told(opened) == _told(alone)
 
 
 def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:

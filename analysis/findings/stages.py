@@ -8,7 +8,7 @@ none.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -140,7 +140,7 @@ def make_stage(
         if stage == "features":
             add_features(connection, method.thresholds, catalog=catalog)
         elif stage == "profiles":
-            add_profiles(connection, method.thresholds, method.fingerprints)
+            _make_profiles(kept, connection, method)
         elif stage == "rules":
             apply_rules(connection, method.thresholds, method.rules, catalog=catalog)
         else:
@@ -152,6 +152,26 @@ def make_stage(
         make("")
     elif not kept.provide(connection, stage, method.describe(stage), make) and stage in _FIND:
         _FIND[stage](connection)
+
+
+def _make_profiles(
+    kept: KeptTables | None, connection: duckdb.DuckDBPyConnection, method: Method
+) -> None:
+    """Make the tables of profiles; of those of the published numbers only what others move."""
+    published = replace(method, thresholds=Thresholds())
+    before = published.describe("profiles")
+    is_known = (
+        kept is not None
+        and before != method.describe("profiles")
+        and method.describe("features") == published.describe("features")
+        and kept.copy(connection, "profiles", before)
+    )
+    if is_known:
+        find_profiles(connection)
+    add_profiles(
+        connection, method.thresholds, method.fingerprints,
+        before=published.thresholds if is_known else None,
+    )  # fmt: skip
 
 
 #: The views that belong to the tables of a stage.

@@ -89,6 +89,19 @@ class KeptTables:
         _prefer(connection, catalog)
         return True
 
+    def copy(self, connection: duckdb.DuckDBPyConnection, stage: str, made_from: object) -> bool:
+        """Let a connection hold temporary copies of tables that were made earlier; says whether
+        they were. Types that they have of their own are not copied.
+        """
+        catalog = self.catalog(stage, made_from)
+        if catalog not in _catalogs(connection) and not self._open(connection, catalog):
+            return False
+        kept = connection.execute(f"SELECT name FROM {catalog}.{_NOTES}").fetchall()
+        for (name,) in kept:
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM {catalog}.{name}")
+            note_made(connection, ("TABLE", name))
+        return True
+
     def catalog(self, stage: str, made_from: object) -> str:
         """The catalog in which ``provide`` lets a connection find the tables of a stage."""
         said = json.dumps([self.study, stage, made_from], sort_keys=True)
