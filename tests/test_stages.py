@@ -1,8 +1,12 @@
 """Stages on disk: made once, never stale, whole or not at all."""
 
 import ast
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import duckdb
@@ -14,6 +18,7 @@ from analysis.findings import other_methods, sensitivity
 from analysis.findings.confirmation import confirm, find_verdicts
 from analysis.findings.stages import SOURCES, TABLES, Method, make_stage, make_stages
 from analysis.observations.fingerprints import Fingerprints
+from analysis.outcomes.macros import create_tables
 from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
@@ -67,6 +72,32 @@ def test_what_one_connection_makes_another_opens(
     assert _told(first) == _told(second) == _told(without)
     assert _told(first)
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".duckdb"]
+
+
+def test_a_stage_that_is_being_made_is_waited_for(tmp_path: Path) -> None:
+    """Two notebooks that begin together make it once."""
+    began, made = Event(), []
+
+    def make(connection: duckdb.DuckDBPyConnection) -> Callable[[str], None]:
+        def write(_: str) -> None:
+            made.append(connection)
+            began.set()
+            time.sleep(0.3)
+            create_tables(connection, {"letters": "SELECT 'a' AS letter"}, {})
+
+        return write
+
+    def provide(connection: duckdb.DuckDBPyConnection) -> list[Any]:
+        KeptTables("study", [tmp_path]).provide(connection, "one", "all", make(connection))
+        return connection.execute("FROM letters").fetchall()
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(provide, duckdb.connect())
+        assert began.wait(10)
+        second = pool.submit(provide, duckdb.connect())
+        assert first.result(10) == second.result(10) == [("a",)]
+    assert len(made) == 1
+    assert [path.suffix for path in tmp_path.iterdir()] == [".duckdb"]
 
 
 def test_no_table_of_a_stage_is_left_out(tmp_path: Path) -> None:

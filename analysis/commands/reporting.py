@@ -51,9 +51,9 @@ NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "sweep_all": False, "
 #: by side as far as this allows, those that take longest first; one that is not named here begins
 #: when all before it are done.
 READS: Mapping[str, Group[str]] = {
-    "1-ingestion": (),
     "2-confirmation": (),
-    "7-sensitivity": ("2-confirmation",),
+    "7-sensitivity": (),
+    "1-ingestion": (),
     "5-method-comparison": ("2-confirmation",),
     "3-semester-comparison": ("2-confirmation",),
     "4-blocked-sites": (

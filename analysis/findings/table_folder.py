@@ -1,7 +1,6 @@
 """The folder through which notebooks hand tables on: it holds those of one study, and says which.
 
-``1-ingestion`` and ``2-confirmation`` begin it and the notebooks after them check it, so that none
-reads what another country, another period or another threshold left there.
+The notebooks that read no other's tables begin it and the others check it, so that none reads what another country, another period or another threshold left there.
 """
 
 import fcntl

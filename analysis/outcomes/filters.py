@@ -46,7 +46,7 @@ FROM special_asked GROUP BY ALL
     # What nearly all sessions of several versions get for a while is the network's, also if it is
     # lifted and imposed again: no user's filter comes and goes for everybody.
     "special_stretches": """
-SELECT unnest(key), list((since, until)) AS stretches
+SELECT unnest(key), list((since, until) ORDER BY since) AS stretches
 FROM find_stretches('special_sessions', $persistence_share, $floor_sessions, $floor_days)
 WHERE is_steady AND version_count >= 2 GROUP BY key
 """,

@@ -8,12 +8,13 @@ and can be deleted at any time. Those that were not used for longest go when all
 much room.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -74,10 +75,13 @@ class KeptTables:
         Raises:
             SourceError: there is no room for them.
         """
+        catalog = self.catalog(stage, made_from)
         if self.find(connection, stage, made_from):
             return False
-        catalog = self.catalog(stage, made_from)
-        self._make(connection, catalog, make)
+        with self._being_made(catalog):
+            if self.find(connection, stage, made_from):
+                return False
+            self._make(connection, catalog, make)
         _prefer(connection, catalog)
         return True
 
@@ -118,6 +122,21 @@ class KeptTables:
                         return True
                     path.unlink()
         return False
+
+    @contextmanager
+    def _being_made(self, catalog: str) -> Iterator[None]:
+        """Wait while another process makes this stage, then let others wait.
+
+        Where nothing can be locked, both make it.
+        """
+        path = self.folders[0] / f".{self.study}.{catalog}.lock"
+        with ExitStack() as stack:
+            with suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context(path.open("w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                stack.callback(path.unlink, missing_ok=True)
+            yield
 
     def _make(
         self, connection: duckdb.DuckDBPyConnection, catalog: str, make: Callable[[str], None]
