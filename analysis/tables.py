@@ -8,25 +8,16 @@ docs/tables.md.
 import csv
 import io
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from analysis.errors import ContractError, ParameterError
-
-Kind = Literal["text", "asn", "count", "share", "flag", "date"]
-
-#: A spreadsheet runs a cell that starts with one of these (the full-width forms in some locales).
-#: A text that only looks disarmed is disarmed once more, so that each text comes back as it was.
-_RUNNABLE = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
-_DISARMED = re.compile(f"'(?={_RUNNABLE.pattern})")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+from analysis.table_cells import Kind, read_cells, read_texts, tell_cells
 
 
 @dataclass(frozen=True)
@@ -272,7 +263,7 @@ def write_table(folder: str | Path, name: str, frame: pd.DataFrame) -> pd.DataFr
     if missing:
         raise ContractError(f"{name}: no column {', '.join(missing)}")
     cells = pd.DataFrame(
-        {column: _cells(frame[column], kind) for column, kind in table.columns.items()},
+        {column: tell_cells(frame[column], kind) for column, kind in table.columns.items()},
         columns=list(table.columns),
         dtype=object,  # to go through Arrow's texts one by one takes long
     )
@@ -307,19 +298,13 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
         how = f"; run {writer} first, with the same parameters" if writer else ""
         raise ParameterError("tables", folder, f"{name}.csv is not in it{how}")
     try:
-        frame = pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
+        frame = read_texts(path, table.columns)
         for column, kind in table.columns.items():
-            frame[column] = _typed(frame[column], kind)
+            frame[column] = read_cells(frame[column], kind)
     except (ValueError, KeyError, pa.ArrowException) as error:
         why = f"{name}.csv is not as the workbook writes it: {error}"
         raise ParameterError("tables", folder, why) from None
     return frame[list(table.columns)]
-
-
-def disarm(text: str) -> str:
-    """A text that no spreadsheet runs: a cell that it would run gets an apostrophe in front."""
-    clean = _CONTROL.sub("�", text)
-    return f"'{clean}" if _RUNNABLE.match(text) else clean
 
 
 def record_findings(tables: str | Path, stage: str, **findings: tuple[Any, str]) -> None:
@@ -364,37 +349,3 @@ def _check_key(table: Table, cells: pd.DataFrame) -> None:
     for column, kind in table.columns.items():
         if kind == "count" and any(text.startswith("'") for text in cells[column].unique()):
             raise ContractError(f"{table.name}: {column} is negative")
-
-
-def _cells(column: pd.Series, kind: Kind) -> list[str]:
-    """The texts of a column; most values stand in it many times, and 1 is not true."""
-    tell = partial(_cell, kind=kind)
-    known = tell if kind == "share" else lru_cache(None, typed=True)(tell)
-    return list(map(known, column.to_numpy(object)))
-
-
-def _cell(value: Any, kind: Kind) -> str:
-    if value is None or value is pd.NaT or (not isinstance(value, str) and pd.isna(value)):
-        return ""
-    if kind == "flag":
-        return "true" if value else "false"
-    if kind == "share":
-        return f"{float(value):.4f}"
-    if kind == "count":
-        return "" if value == "" else disarm(str(int(value)))
-    if kind == "asn" and not isinstance(value, str):
-        return f"AS{int(value)}"
-    if kind == "date" and not isinstance(value, str):
-        return str(pd.Timestamp(value).date())
-    return disarm(str(value))
-
-
-def _typed(column: pd.Series, kind: Kind) -> pd.Series:
-    if kind == "count":
-        return column.where(column != "", None).astype("Int64")
-    if kind == "share":
-        return pd.to_numeric(column.where(column != "", None)).astype("float64")
-    if kind == "flag":
-        return column == "true"
-    bare = {text: text[1:] for text in column.unique() if _DISARMED.match(text)}
-    return column.map(bare).fillna(column) if bare else column

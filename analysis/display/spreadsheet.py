@@ -13,7 +13,8 @@ import xlsxwriter
 from analysis import vocabulary
 from analysis.headings import heading
 from analysis.reference.files import REPOSITORY
-from analysis.tables import TABLES, disarm
+from analysis.table_cells import disarm
+from analysis.tables import TABLES
 
 #: A file that is made twice from the same table is the same to the byte.
 CREATED = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)

@@ -102,17 +102,13 @@ def _with_resolvers(verdicts: pd.DataFrame) -> pd.Series:
     A forged answer that seems to come from a public resolver was put in on the path, so the note
     names the way that was measured and accuses nobody.
     """
-    own = "AS" + verdicts["probe_asn"].astype(str)
-    others = [
-        [asn for asn in asns.split(";") if asn and asn != mine]
-        for asns, mine in zip(verdicts["resolver_asns"], own, strict=True)
-    ]
-    words = pd.Series(
-        [f"seen through the resolver of {', '.join(names)}" if names else "" for names in others],
-        index=verdicts.index,
-    )
-    joined = verdicts["note"] + "; " + words
-    return joined.where((verdicts["note"] != "") & (words != ""), verdicts["note"] + words)
+    told = verdicts.loc[verdicts["resolver_asns"] != "", ["probe_asn", "resolver_asns", "note"]]
+    notes = {}
+    for row, own, asns, note in zip(told.index, *(told[name] for name in told), strict=True):
+        names = [asn for asn in asns.split(";") if asn and asn != f"AS{own}"]
+        words = f"seen through the resolver of {', '.join(names)}" if names else ""
+        notes[row] = "; ".join(filter(None, (note, words)))
+    return pd.Series(notes, dtype=str).reindex(verdicts.index).fillna(verdicts["note"])
 
 
 def spans_by_site(intervals: pd.DataFrame) -> pd.DataFrame:

@@ -36,7 +36,7 @@ WITH placed AS (
   FROM sessions JOIN units_at_hand USING (probe_asn)
   WHERE class <> 'none' AND domain IN (SELECT domain::host_name FROM sites_at_hand)
 )
-SELECT domain::VARCHAR AS domain, concat('AS', probe_asn) AS probe_asn, unit AS unit_days, span,
+SELECT domain, probe_asn, unit AS unit_days, span,
   count(*) FILTER (class = 'blocked') AS blocked_count,
   count(*) FILTER (class = 'ok') AS ok_count,
   count(*) FILTER (class = 'down') AS down_count,
@@ -85,8 +85,9 @@ def count_spans(
         since: the first day of the period.
 
     Returns:
-        One row a site, network and span: ``domain, probe_asn, unit_days, span`` (from 0),
-        ``blocked_count, ok_count, down_count, unclear_count`` of sessions.
+        One row a site, network and span, in this order: ``domain, probe_asn`` (categories),
+        ``unit_days, span`` (from 0), ``blocked_count, ok_count, down_count, unclear_count`` of
+        sessions.
     """
     spans = connection.execute(_NETWORK_SPANS, {"since": since, "units": list(UNITS)}).df()
     is_thick = spans["sessions"] >= LEAST_SESSIONS
@@ -103,7 +104,9 @@ def count_spans(
     for name, frame in at_hand.items():
         connection.register(name, frame)
     try:
-        return connection.execute(_SPANS, {"since": since}).df()
+        counted = connection.execute(_SPANS, {"since": since}).df()
     finally:
         for name in at_hand:
             connection.unregister(name)
+    network = counted["probe_asn"].astype("category")
+    return counted.assign(probe_asn=network.cat.rename_categories("AS{}".format))

@@ -1,6 +1,7 @@
 """The folder through which notebooks hand tables on: it holds those of one study, and says which.
 
-The notebooks that read no other's tables begin it and the others check it, so that none reads what another country, another period or another threshold left there.
+The notebooks that read no other's tables begin it and the others check it, so that none reads
+what another country, another period or another threshold left there.
 """
 
 import fcntl
