@@ -12,7 +12,7 @@ from analysis.period import Period, days_between
 from analysis.reference.test_lists import TestLists
 
 _TESTED = f"""
-CREATE OR REPLACE TEMP VIEW tested AS
+CREATE OR REPLACE TEMP TABLE tested AS
 SELECT CAST(measurement_start_time AS DATE) AS day,
   strftime(measurement_start_time, '%Y-%m') AS month,
   strftime(measurement_start_time, '%Y') || '-Q' || quarter(measurement_start_time) AS quarter,
@@ -45,7 +45,7 @@ FROM tested GROUP BY GROUPING SETS ((), (probe_asn)) ORDER BY 1
 def add_tested(
     connection: duckdb.DuckDBPyConnection, sites: pd.DataFrame, lists: TestLists, campaign: Campaign
 ) -> None:
-    """Make the views that this folder counts.
+    """Make the tables that this folder counts.
 
     ``tested`` has a row for each measurement: ``day, month, quarter, probe_asn, domain, session,
     is_project, software, platform``. ``listed_site`` has one for each tested site: ``domain,
@@ -79,7 +79,7 @@ def count_coverage(
     """The contract's ``coverage_by_month``: one row per month, scope and item that was tested.
 
     Args:
-        connection: with the views of ``add_tested``.
+        connection: with the tables of ``add_tested``.
         period: of the study.
         names: ``AS123`` → the network's name.
     """

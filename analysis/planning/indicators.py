@@ -48,7 +48,7 @@ def count_indicators(
     first month and quarter: what was tested before is not known.
 
     Args:
-        connection: with the views of ``coverage.add_tested``.
+        connection: with the tables of ``coverage.add_tested``.
         period: of the study.
         app_tests: ``app_coverage.count_app_tests``.
         has_project: whether anything is said to be a project's own.
