@@ -231,6 +231,19 @@ def test_verdicts_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert found.to_csv() == before.verdicts.to_csv()
 
 
+def test_whoever_asks_for_other_verdicts_goes_on_with_its_own_tables(tmp_path: Path) -> None:
+    """What a page shows after its flips is of its own numbers."""
+    study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
+    study.kept, networks = KeptTables("study", [tmp_path]), study.networks()
+    study.thresholds = Thresholds(broken_names=2)
+    confirm(study, networks, study.thresholds)
+    find_verdicts(study, networks, Thresholds())
+    own = Method.of(study.thresholds, RULES, study.fingerprints, networks)
+    ((path,),) = study.connection.execute("SELECT current_setting('search_path')").fetchall()
+    for stage in TABLES:
+        assert f"{study.kept.catalog(stage, own.describe(stage))}.main" in path.split(",")
+
+
 def test_a_run_with_a_changed_number_finds_the_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,13 +66,17 @@ def confirm(
 def find_verdicts(study: Study, networks: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
     """The verdicts of ``confirm``, from where an earlier call has left them, if it has.
 
-    Where it has not, the study's connection holds afterwards what these numbers say.
+    Where they are judged for it, the study's connection finds the tables of the study's own
+    numbers again afterwards.
     """
     method = Method.of(thresholds, RULES, study.fingerprints, networks)
     made_from = _made_from(study, method, study.periods)
     if study.kept and study.kept.find(study.connection, "verdicts", made_from):
         return study.connection.execute("FROM kept_verdicts ORDER BY rowid").df()
-    return confirm(study, networks, thresholds).verdicts
+    verdicts = confirm(study, networks, thresholds).verdicts
+    own = replace(method, thresholds=study.thresholds)
+    make_stages(study.kept, study.connection, own)
+    return verdicts
 
 
 def _made_from(study: Study, method: Method, periods: Mapping[str, Period]) -> list[object]:

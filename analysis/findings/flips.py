@@ -35,7 +35,7 @@ def read_published(
     In a notebook that somebody has opened they are those of the published report, where there is
     one: it tells a changed rule as well as a changed number. A page must not depend on what lies on
     a disk: with other numbers the sites are judged by the published ones too, unless they have been
-    before; the study's connection may then hold what those say.
+    before.
 
     Args:
         networks: ``Study.networks``.

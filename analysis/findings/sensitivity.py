@@ -5,13 +5,10 @@ opened from where they are kept; of the outcomes only those are read again that 
 moves (``outcomes.moved``), and where none is, nothing that follows is asked again either.
 """
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
 
 import duckdb
 import pandas as pd
@@ -41,8 +38,8 @@ ENDS: Mapping[str, tuple[float, ...]] = {
     name: (min(values), max(values)) for name, values in GRID.items()
 }
 
-#: Judges that work side by side.
-_JUDGES = 2
+#: A judgement is too small a task for more threads.
+_THREADS = 2
 
 #: Stage → the numbers that act on it.
 _NUMBERS: Mapping[Stage, tuple[str, ...]] = {
@@ -71,7 +68,6 @@ class _Judge:
         lists: the sites listed, by what decides it.
         sessions: all of them, by the numbers in use.
         expected, evidence: of the numbers in use.
-        lock: held by the judge that learns rates: their facts in memory once are enough.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -81,7 +77,6 @@ class _Judge:
     sessions: SessionColumns
     expected: Expectation
     evidence: Evidence
-    lock: Lock
 
     def list_pairs(self, thresholds: Thresholds) -> Pairs:
         """The pairs of site and access network that are listed for the whole period."""
@@ -90,8 +85,7 @@ class _Judge:
         sessions = (outcomes, *self._numbers("sessions", thresholds))
         key = (sessions, *self._numbers("verdicts", thresholds))
         if key not in self.lists:
-            with self.lock:
-                evidence = self._weigh(self._expect(sessions, thresholds), thresholds)
+            evidence = self._weigh(self._expect(sessions, thresholds), thresholds)
             listed = list_pairs(self.connection, evidence, thresholds)
             domestic = self.method.domestic_asns
             self.lists[key] = frozenset(pair for pair in listed if pair[1] in domestic)
@@ -208,39 +202,17 @@ def _judge_all(
     sessions = read_sessions(connection)
     expected = learn_expectation(connection, method.thresholds, sessions)
     evidence = weigh_kinds(expected, method.thresholds)
-    lists: dict[_Key, Pairs] = {}
-    lock = Lock()
-    waiting = deque(values)
-    pairs: dict[tuple[str, float], Pairs] = {}
-    # One judgement is too small a task for several threads; several judges share the thresholds.
-    with limit_threads(connection, 1), ThreadPoolExecutor(_JUDGES) as pool, ExitStack() as stack:
-        cursors = [stack.enter_context(connection.cursor()) for _ in range(_JUDGES)]
-        judges = [
-            _Judge(cursor, method, base, lists, sessions, expected, evidence, lock)
-            for cursor in cursors
-        ]
-        for one in judges:
-            make_stages(kept, one.connection, method)
-        standing = judges[0].list_pairs(method.thresholds)
-        for done in [pool.submit(_work, one, waiting, values) for one in judges]:
-            pairs.update(done.result())
+    # What other numbers move goes with its own connection.
+    with limit_threads(connection, _THREADS), closing(connection.cursor()) as cursor:
+        make_stages(kept, cursor, method)
+        judge = _Judge(cursor, method, base, {}, sessions, expected, evidence)
+        standing = judge.list_pairs(method.thresholds)
+        pairs = {
+            (name, value): judge.list_pairs(method.thresholds.changed_by({name: value}))
+            for name in values
+            for value in values[name]
+        }
     return standing, pairs
-
-
-def _work(
-    judge: _Judge,
-    waiting: deque[str],
-    values: Mapping[str, Sequence[float]],
-) -> dict[tuple[str, float], Pairs]:
-    """Take thresholds from the queue until it is empty."""
-    pairs: dict[tuple[str, float], Pairs] = {}
-    while True:
-        try:
-            name = waiting.popleft()
-        except IndexError:
-            return pairs
-        for value in values[name]:
-            pairs[name, value] = judge.list_pairs(judge.method.thresholds.changed_by({name: value}))
 
 
 def _row(
