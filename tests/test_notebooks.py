@@ -49,7 +49,7 @@ def test_a_notebook_runs_after_those_whose_tables_it_reads() -> None:
         read = set(re.findall(r'read_table\(tables, "(\w+)"\)', code))
         if "write_findings(" in code:
             read |= {*READ_TABLES, "messaging_verdicts"}
-        if "flips(" in code:
+        if "show_flips(" in code:
             read |= {"verdicts"}
         writers = {WRITTEN_BY[name] for name in read} - {notebook.stem}
         assert writers == set(READS.get(notebook.stem, writers)), notebook.stem

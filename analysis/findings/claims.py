@@ -196,7 +196,7 @@ def claim_rule_change(flipped: pd.DataFrame) -> None:
     """Show what a changed rule does to the list.
 
     Args:
-        flipped: ``differences.flips`` of the whole period.
+        flipped: ``differences.compare_verdicts`` of the whole period.
     """
     listed, unlisted = (flipped[flipped["change"] == name] for name in ("listed", "unlisted"))
     show_finding(

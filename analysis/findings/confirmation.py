@@ -63,18 +63,25 @@ def confirm(
     return replace(judgement, verdicts=verdicts)
 
 
-def find_verdicts(study: Study, networks: pd.DataFrame, thresholds: Thresholds) -> pd.DataFrame:
+def find_verdicts(
+    study: Study,
+    networks: pd.DataFrame,
+    thresholds: Thresholds,
+    rules: tuple[Rule, ...] = RULES,
+    periods: Collection[str] = tuple(PERIODS),
+) -> pd.DataFrame:
     """The verdicts of ``confirm``, from where an earlier call has left them, if it has.
 
     Where they are judged for it, the study's connection finds the tables of the study's own
     numbers again afterwards.
     """
-    method = Method.of(thresholds, RULES, study.fingerprints, networks)
-    made_from = _made_from(study, method, study.periods)
+    method = Method.of(thresholds, rules, study.fingerprints, networks)
+    judged = {name: one for name, one in study.periods.items() if name in periods}
+    made_from = _made_from(study, method, judged)
     if study.kept and study.kept.find(study.connection, "verdicts", made_from):
         return study.connection.execute("FROM kept_verdicts ORDER BY rowid").df()
-    verdicts = confirm(study, networks, thresholds).verdicts
-    own = replace(method, thresholds=study.thresholds)
+    verdicts = confirm(study, networks, thresholds, rules, periods).verdicts
+    own = Method.of(study.thresholds, RULES, study.fingerprints, networks)
     make_stages(study.kept, study.connection, own)
     return verdicts
 

@@ -1,14 +1,12 @@
 """Where two judges of the same measurements disagree: other methods, and another run of ours."""
 
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.findings.annex import find_reasons
-from analysis.tables import read_table
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.vocabulary import FLIPS, LISTED, METHODS, SET_ASIDE_REASONS
 from analysis.vocabulary import STATES as STATE_WORDS
@@ -92,26 +90,17 @@ def count_reasons(compared: pd.DataFrame) -> pd.DataFrame:
     return counts.sort_values("site_count", ascending=False, kind="stable").reset_index()
 
 
-def flips(published: str | Path, verdicts: pd.DataFrame) -> pd.DataFrame:
-    """What changed against a published run.
+def compare_verdicts(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """What changed from one run to another.
 
     Args:
-        published: the folder of its tables.
-        verdicts: those of this run, as ``confirm`` gives them or as they are read back.
+        before, after: verdicts as ``confirm`` gives them or as they are read back.
 
     Returns:
         One row per site, network and period whose state differs, sorted by them:
         ``published_state`` and ``state`` (empty: no such row there), ``change`` (*listed*,
         *unlisted* or *restated*), ``published_rule_id, rule_id, set_aside_reason``.
-
-    Raises:
-        ParameterError: there are no verdicts in the folder.
     """
-    return compare_verdicts(read_table(published, "verdicts"), verdicts)
-
-
-def compare_verdicts(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """The rows of two runs whose state differs, as :func:`flips` returns them."""
     key = [*_CELL, "period"]
     before = before.assign(probe_asn=_as_text(before["probe_asn"]))[[*key, "state", "rule_id"]]
     after = after.assign(probe_asn=_as_text(after["probe_asn"]))
@@ -132,7 +121,7 @@ def gather(flipped: pd.DataFrame) -> pd.DataFrame:
     """The same change of one site in one row.
 
     Args:
-        flipped: as :func:`flips` gives it, of one period.
+        flipped: as :func:`compare_verdicts` gives it, of one period.
 
     Returns:
         One row per site and change: what comes on the list, what leaves it, then other changes,
