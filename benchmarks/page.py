@@ -146,7 +146,7 @@ def _of_judging(found: Sequence[Results]) -> Section:
         "Seconds of processors, from one Parquet file, two threads, each round in a process of its "
         "own; other work on the machine moves them little. The group-by "
         "counts measurements and sessions by site and network; the counts are all those of "
-        "notebooks 1 and 3; the verdicts come with their intervals. Medians of rounds. The aims are "
+        "notebooks 1 and 3; the verdicts come with their intervals. Medians. The aims are "
         "20 times a group-by at each size, 1,000 MB at 2.4 million and 4,000 MB at 24 million."
     )
     columns = ("measurements", "pairs", "group-by, s", "counts, s", "times a group-by",
