@@ -11,6 +11,7 @@ import duckdb
 import pandas as pd
 import pytest
 
+from analysis.findings import claims
 from analysis.findings.differences import (
     compare_methods,
     compare_verdicts,
@@ -417,3 +418,27 @@ def test_a_sweep_finds_what_a_whole_run_finds() -> None:
         assert row.lost == ";".join(sorted(standing - sites)), row.threshold
     assert standing
     assert (swept["lost_count"] > 0).any()
+
+
+def test_the_page_says_how_much_of_the_list_hangs_on_one_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A site counts once, whatever number and however many of them take it away."""
+    said: list[str] = []
+    monkeypatch.setattr(claims, "show_finding", lambda _, *words: said.extend(map(str, words)))
+    columns = ["threshold", "value", "is_standing", "blocked_domain_count", "blocked_pair_count",
+               "gained_count", "lost_count", "gained", "lost"]  # fmt: skip
+    steady = ["floor_sessions", 4.0, True, 5, 9, 0, 0, "", ""]
+    moved = [
+        ["floor_sessions", 6.0, False, 3, 6, 0, 2, "", "a.example;b.example"],
+        ["share_floor", 0.3, False, 5, 11, 1, 1, "c.example", "a.example"],
+    ]
+    claims.claim_sweep(pd.DataFrame([steady, *moved], columns=columns))
+    text = re.sub("<[^>]+>", "", " ".join(said))
+    assert "3 of 5 sites stay on the list" in text
+    assert "floor_sessions at 6 takes most of them away: 2." in text
+    assert "one change or another: 1." in text
+    assert "9 pairs are listed, and 6 to 11 with a change" in text
+    said.clear()
+    claims.claim_sweep(pd.DataFrame([steady], columns=columns))
+    assert "takes most" not in " ".join(said)

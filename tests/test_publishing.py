@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import pytest
 
 from analysis.display.markup import css
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
+from analysis.publishing.editions import Edition, PageSet
 from analysis.publishing.execution import execute
 from analysis.publishing.first_page import Summary, render_summary
 from analysis.publishing.kernels import Kernels, find_imports
@@ -28,6 +29,8 @@ from analysis.publishing.parameters import declared_parameters, distribute_param
 from analysis.publishing.publishing import _count_rows, publish
 from analysis.publishing.rendering import (
     PageContext,
+    Section,
+    SetItem,
     describe,
     render_page,
 )
@@ -532,6 +535,40 @@ def test_notebooks_run_side_by_side_unless_one_needs_another(
     assert {"1-a.html", "2-b.html", "3-c.html"} <= _contents(out).keys()
     with pytest.raises(ContractError, match="in a circle: 2-b, 3-c"):
         publish(notebooks, {}, out, demo_page, {}, reads={"2-b": ("3-c",), "3-c": ("2-b",)})
+
+
+def test_pages_of_sites_are_written_beside_the_notebooks(
+    tmp_path: Path, demo_page: PageContext
+) -> None:
+    """Once those are done of whose tables they are made; what fails meanwhile ends them."""
+    made: list[str] = []
+
+    def make(tables: Path) -> Iterator[tuple[SetItem, list[Section]]]:
+        findings = tables.parent / "findings"
+        assert (findings / "a").exists()
+        (findings / "b").touch()
+        for number in range(400):
+            time.sleep(0.05 if is_failing else 0)
+            made.append(f"sites/{number}.html")
+            yield SetItem(made[-1], f"Site {number}", ""), []
+
+    sites = PageSet(SetItem("sites/0.html", "Sites", ""), make, ("1-a",), ())
+    editions = [Edition(demo_page, "", sites)]
+    reads: dict[str, tuple[str, ...]] = {"2-b": (), "1-a": ()}
+    for is_failing, then in ((False, ""), (True, "1 / 0")):
+        notebooks = [
+            _meeting(tmp_path, "1-a.ipynb", "(folder / 'a').touch()"),
+            _meeting(tmp_path, "2-b.ipynb", f"wait_for('b')\n{then}"),
+        ]
+        said = (notebooks, {}, tmp_path / "r", demo_page, {})
+        if is_failing:
+            made.clear()
+            with pytest.raises(WorkbookError, match="ZeroDivisionError"):
+                publish(*said, reads=reads, jobs=2, editions=editions)
+            assert 0 < len(made) < 400
+        else:
+            published = _contents(publish(*said, reads=reads, jobs=2, editions=editions))
+            assert set(made) < published.keys()
 
 
 def test_what_notebooks_import_is_loaded_once(

@@ -173,7 +173,7 @@ def claim_sweep(swept: pd.DataFrame) -> None:
     )
     most = swept.iloc[int(swept["lost_count"].argmax())]
     takes_most = numbered(
-        "{threshold} at {value} takes most sites away, {lost}. ",
+        "{threshold} at {value} takes most of them away: {lost}. ",
         threshold=most["threshold"], value=f"{most['value']:g}", lost=most["lost_count"],
     )  # fmt: skip
     show_finding(
@@ -183,8 +183,8 @@ def claim_sweep(swept: pd.DataFrame) -> None:
             steady=listed - len(lost), listed=listed,
         ),
         (takes_most if lost else "") + numbered(
-            "{gained} others come on it with one change or another. Of sites and networks {pairs} "
-            "pairs are listed, and {least} to {most} with a change.",
+            "Sites that come on it with one change or another: {gained}. Of sites and networks "
+            "{pairs} pairs are listed, and {least} to {most} with a change.",
             gained=len(gained), pairs=standing["blocked_pair_count"], least=pairs.min(),
             most=pairs.max(),
         ),

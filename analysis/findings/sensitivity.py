@@ -7,7 +7,7 @@ moves (``outcomes.moved``), and where none is, nothing that follows is asked aga
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import duckdb
@@ -65,18 +65,18 @@ class _Judge:
             that other numbers move, until the next judgement.
         method: the numbers in use, and what else decides.
         base: where the tables of the stages are.
-        lists: the sites listed, by what decides it.
         sessions: all of them, by the numbers in use.
         expected, evidence: of the numbers in use.
+        lists: the sites listed, by what decides it.
     """
 
     connection: duckdb.DuckDBPyConnection
     method: Method
     base: Base
-    lists: dict[_Key, Pairs]
     sessions: SessionColumns
     expected: Expectation
     evidence: Evidence
+    lists: dict[_Key, Pairs] = field(default_factory=dict)
 
     def list_pairs(self, thresholds: Thresholds) -> Pairs:
         """The pairs of site and access network that are listed for the whole period."""
@@ -205,7 +205,7 @@ def _judge_all(
     # What other numbers move goes with its own connection.
     with limit_threads(connection, _THREADS), closing(connection.cursor()) as cursor:
         make_stages(kept, cursor, method)
-        judge = _Judge(cursor, method, base, {}, sessions, expected, evidence)
+        judge = _Judge(cursor, method, base, sessions, expected, evidence)
         standing = judge.list_pairs(method.thresholds)
         pairs = {
             (name, value): judge.list_pairs(method.thresholds.changed_by({name: value}))
