@@ -4,6 +4,7 @@ A checksum says that a file is as its sender wrote it, not that its sender is ho
 the files, because it keeps to its memory whatever a file unpacks to.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ def open_foreign(path: Path, name: str, schema: pa.Schema) -> Iterator[duckdb.Du
     Raises:
         ContractError: it has others, or DuckDB cannot read it, now or later; names the column.
     """
-    with connect() as connection:
+    with connect(threads=os.cpu_count() or 1) as connection:
         limit_memory(connection, 0)
         try:
             connection.read_parquet(without_glob(str(path))).create_view("foreign_row")

@@ -227,17 +227,20 @@ CREATE OR REPLACE TEMP MACRO disjoint_flag(is_failure, is_confirmed, is_anomaly)
     {DISJOINT_SQL};
 """
 
-# Most measurements occur once. Repeated identities are looked for in the narrow columns, so that
-# only their rows are ranked.
+# Most measurements occur once. Repeated identities are looked for in the narrow columns, first by
+# a number that stands for each, so that only their rows are ranked and few names are held.
 _REPEATED_ROWS = """
 CREATE OR REPLACE TEMP TABLE repeated_row AS
 WITH scoped AS (
     SELECT object_key, line_number, report_id, input, measurement_start_time,
+        hash(report_id, input, measurement_start_time) AS number,
         disjoint_flag(is_failure, is_confirmed, is_anomaly) AS flag
     FROM every_row
     WHERE probe_cc = $cc AND is_in_period(measurement_start_time, $since, $until)
+), likely AS (
+    SELECT number FROM scoped GROUP BY number HAVING count(*) > 1
 ), repeated AS (
-    SELECT report_id, input, measurement_start_time FROM scoped
+    SELECT report_id, input, measurement_start_time FROM scoped SEMI JOIN likely USING (number)
     GROUP BY ALL HAVING count(*) > 1
 ), ranked AS (
     SELECT object_key, line_number, measurement_start_time, flag, row_number() OVER (
