@@ -22,7 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def tell_cells(column: pd.Series, kind: Kind) -> NDArray[np.object_]:
-    """The texts of a column; most values stand in it many times."""
+    """The texts of a column, each value told once: most stand in it many times."""
     tell = partial(_cell, kind=kind)
     if column.dtype == object:  # where 1 is not true
         known = lru_cache(None, typed=True)(tell)
@@ -48,6 +48,11 @@ def _cell(value: Any, kind: Kind) -> str:
 
 
 def read_cells(column: pd.Series, kind: Kind) -> pd.Series:
+    """The values of a column, from the texts that ``tell_cells`` makes of them.
+
+    Raises:
+        ValueError: a text is none of this kind.
+    """
     if kind == "count":
         return column.where(column != "", None).astype("Int64")
     if kind == "share":
@@ -59,7 +64,11 @@ def read_cells(column: pd.Series, kind: Kind) -> pd.Series:
 
 
 def read_texts(path: Path, columns: Collection[str]) -> pd.DataFrame:
-    """The columns of a CSV, as they stand there; one that is not there is left out."""
+    """The rows of a CSV: these ``columns`` as texts, as far as it has them, and any others.
+
+    Raises:
+        pyarrow.ArrowInvalid: it is no CSV.
+    """
     size = max(path.stat().st_size, 1)  # one cell may be as long as the file
     read: pd.DataFrame = read_csv(
         path,

@@ -46,7 +46,8 @@ def open_foreign(path: Path, name: str, schema: pa.Schema) -> Iterator[duckdb.Du
     Raises:
         ContractError: it has others, or DuckDB cannot read it, now or later; names the column.
     """
-    with connect(threads=os.cpu_count() or 1) as connection:
+    # Two at most: each thread more may hold more of a file of which nothing is known yet.
+    with connect(threads=min(2, os.cpu_count() or 1)) as connection:
         limit_memory(connection, 0)
         try:
             connection.read_parquet(without_glob(str(path))).create_view("foreign_row")
