@@ -126,6 +126,13 @@ def test_no_text_breaks_a_table(tmp_path_factory: pytest.TempPathFactory, texts:
             assert back == text
 
 
+def test_a_text_of_megabytes_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Readers take a file in blocks; a line that does not fit into one must not end them."""
+    text = "line of a title\n" * 200_000
+    table = write_table(tmp_path, "network_changes", _changes(network=["short", text]))
+    assert sorted(table["network"]) == sorted(["short", text])
+
+
 def test_a_nul_does_not_end_a_file(tmp_path: Path) -> None:
     """Control characters are shown as replacements."""
     table = write_table(tmp_path, "network_changes", _changes(network=["a\0b", "\x1b[31m\x7f"]))
