@@ -43,7 +43,7 @@ FROM observations
 """
 
 # Copies of reports, in no order that means anything, until there are as many measurements as asked
-# for; the last one is cut. In lists, since a join that repeats the wide rows for each is slow.
+# for; the last one is cut.
 _REPORTS = """
 CREATE OR REPLACE TEMP TABLE reports AS
 WITH copies AS (
@@ -53,30 +53,28 @@ WITH copies AS (
   SELECT *, sum(row_count) OVER (
     ORDER BY hash(report_id, name, network, time), report_id, name, network, time) AS total
   FROM copies
-), taken AS (
-  SELECT report_id, name, network, time,
-    least(row_count, {row_count} - (total - row_count)) AS row_count
-  FROM summed WHERE total - row_count < {row_count}
 )
-SELECT report_id, list(taken) AS copies FROM taken GROUP BY report_id, name
+SELECT report_id, name, network, time,
+  least(row_count, {row_count} - (total - row_count)) AS row_count
+FROM summed WHERE total - row_count < {row_count}
 """
 
 # A copy on a later day that would leave the period comes around to its beginning.
 _ROWS = """
 COPY (
-  SELECT b.* EXCLUDE (place, copies, r) REPLACE (
-      concat('c', r.name, '-', b.domain) AS domain,
-      (b.probe_asn + 1000 * r.network)::UINTEGER AS probe_asn,
-      concat(b.report_id, '-', r.name, '-', r.network, '-', r.time) AS report_id,
-      replace(b.input, '://', concat('://c', r.name, '-')) AS input,
-      concat('c', r.name, '-', b.http_host) AS http_host,
-      concat('c', r.name, '-', b.redirect_host) AS redirect_host,
-      concat(r.name, '-', r.network, '-', r.time, '/', b.object_key) AS object_key,
-      b.measurement_start_time + to_days(r.time::INTEGER - CASE
-        WHEN b.measurement_start_time + to_days(r.time::INTEGER) < '{until}'::TIMESTAMP THEN 0
+  SELECT b.* EXCLUDE (place) REPLACE (
+      concat('c', name, '-', b.domain) AS domain,
+      (b.probe_asn + 1000 * network)::UINTEGER AS probe_asn,
+      concat(b.report_id, '-', name, '-', network, '-', time) AS report_id,
+      replace(b.input, '://', concat('://c', name, '-')) AS input,
+      concat('c', name, '-', b.http_host) AS http_host,
+      concat('c', name, '-', b.redirect_host) AS redirect_host,
+      concat(name, '-', network, '-', time, '/', b.object_key) AS object_key,
+      b.measurement_start_time + to_days(time::INTEGER - CASE
+        WHEN b.measurement_start_time + to_days(time::INTEGER) < '{until}'::TIMESTAMP THEN 0
         ELSE {days} END) AS measurement_start_time)
-  FROM (SELECT *, unnest(copies) AS r FROM base JOIN reports USING (report_id)) b
-  WHERE b.place <= r.row_count
+  FROM base b JOIN reports USING (report_id)
+  WHERE place <= row_count
 ) TO '{path}' (FORMAT parquet, COMPRESSION zstd)
 """
 
@@ -132,8 +130,11 @@ def write_rows(folder: Path, row_counts: Sequence[int]) -> list[Path]:
     with Observations(collection, PROBE_CC, PERIOD) as observations:
         connection = observations.connection
         connection.execute(_BASE)
+        # The wide rows are joined to their copies, and not the other way.
+        connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         ((base_count,),) = connection.execute("SELECT count(*) FROM base").fetchall()
         for row_count, path in zip(row_counts, paths, strict=True):
+            limit_memory(connection, row_count)
             copies = {"names": _NAMES, "networks": _NETWORKS, "row_count": row_count}
             times = -(-row_count // (base_count * _NAMES * _NETWORKS))
             connection.execute(_REPORTS.format(**copies, times=times))

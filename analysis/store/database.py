@@ -1,7 +1,7 @@
 """The observations of one study: a country, a period, each measurement once."""
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import duckdb
@@ -58,8 +58,10 @@ class Observations:
             threads = threads or (int(given) if given.isdecimal() else os.cpu_count()) or 1
             self.connection = connect(database, threads)
             undo.callback(self.connection.close)
-            limit_memory(self.connection, 0)
-            path = prepare_study(self.connection, collection, probe_cc, period, self.scratch)
+            # One of its own: DuckDB keeps what it knows of thousands of files, and counts it.
+            with closing(connect(self.scratch / "study.duckdb", threads)) as writing:
+                limit_memory(writing, 0)
+                path = prepare_study(writing, collection, probe_cc, period, self.scratch)
             left_out = read_left_out(path)
             self._counts, self._duplicates = left_out["ledger"], left_out["duplicates"]
             limit_memory(self.connection, self._counts["kept"])
