@@ -48,12 +48,9 @@ SELECT number, first(rule_id::VARCHAR ORDER BY sessions DESC, rule_order) AS rul
 FROM fired GROUP BY number ORDER BY number
 """
 
-_STRETCH_SESSIONS = """
-CREATE OR REPLACE TEMP TABLE stretch_sessions AS
-SELECT h.number AS stretch, s.domain, s.probe_asn, s.session
-FROM hits_at_hand h JOIN sessions s ON enum_code(s.domain) = h.domain
-  AND s.probe_asn = h.probe_asn AND s.session = h.session
-"""
+#: The days around which each block lies, as shares of its failures. A stray failure before or after
+#: an outage would stretch it over days on which the site worked.
+_CORE = (15, 85)  # per cent
 
 
 def explain_hits(connection: duckdb.DuckDBPyConnection, hits: pd.DataFrame) -> pd.DataFrame:
@@ -100,12 +97,10 @@ def judge_stretches(
         kind=pd.Series(kinds, stretches.index[is_block], dtype=str),
         hours=stretches.loc[is_block, "series"].map(hours).astype(object),
     )
-    hits = name_hits(evidence, elements[elements["stretch"].isin(blocks.index)], "stretch")
+    inside = elements[elements["stretch"].isin(blocks.index)]
     connection.execute(_FIRED_RULES)
-    blocks = blocks.join(explain_hits(connection, hits)["mechanism"])
-    connection.register("hits_at_hand", hits)
-    connection.execute(_STRETCH_SESSIONS)
-    connection.unregister("hits_at_hand")
+    mechanism = explain_hits(connection, name_hits(evidence, inside, "stretch"))["mechanism"]
+    blocks = blocks.join(mechanism).join(_place_blocks(evidence, inside))
     withheld = withhold(connection, blocks, thresholds)
     is_few = find_surprising(evidence, stretches, thresholds) & (stretches["hits"] > 1) & ~is_block
     reason = pd.Series("", stretches.index).mask(is_few, TOO_FEW)
@@ -123,6 +118,25 @@ def judge_stretches(
     is_unexplained = _find_unexplained(evidence, stretches, elements, thresholds)
     words = np.where(_fail_everywhere(evidence, stretches), EVERYWHERE, CHANCE)
     return stretches.assign(reason=stretches["reason"].mask(is_unexplained, words))
+
+
+def _place_blocks(evidence: Evidence, elements: pd.DataFrame) -> pd.DataFrame:
+    """Where and when the failures of stretches lie, by stretch.
+
+    ``domain, probe_asn, operator`` as numbers; ``first_day, last_day``; and ``since, until``, the
+    days between which all but a few of them lie.
+    """
+    hits = elements.loc[elements["is_hit"], ["stretch", "day", "row"]]
+    hits = hits.sort_values(["stretch", "day"], kind="stable")
+    stretch, day = hits["stretch"].to_numpy(), hits["day"].to_numpy()
+    first = np.flatnonzero(np.diff(stretch, prepend=-1))
+    count = np.diff(np.append(first, len(stretch)))
+    since, until = (first + np.maximum(-(-share * count // 100), 1) - 1 for share in _CORE)
+    days = {"first_day": first, "last_day": first + count - 1, "since": since, "until": until}
+    named = evidence.series.sessions[[*CELL, "operator"]].iloc[hits["row"].to_numpy()[first]]
+    return named.set_index(pd.Index(stretch[first], name="stretch")).assign(
+        **{name: day[at] for name, at in days.items()}
+    )
 
 
 def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.bool_]:

@@ -24,16 +24,16 @@ ROUTE_UNKNOWN = (
 )
 ALONE = "; no other network tested it then"
 
-# The days around which each block lies. A stray failure before or after an outage would stretch it
-# over days on which the site worked.
+_PLACES = ("domain", "probe_asn", "operator", "first_day", "last_day", "since", "until")
+
 _SUSPECTED = """
-SELECT b.stretch, b.hours, s.domain, s.probe_asn, n.operator, b.kind::failure_kind AS kind,
-  split_part(b.kind, '_', 1) AS act, ends_with(b.kind, 'silent') AS is_silent,
-  min(s.day) AS first_day, max(s.day) AS last_day,
-  quantile_disc(s.day, 0.15) AS since, quantile_disc(s.day, 0.85) AS until
-FROM blocks_at_hand b JOIN stretch_sessions h USING (stretch)
-  JOIN sessions s USING (domain, probe_asn, session) JOIN networks n USING (probe_asn)
-GROUP BY ALL
+WITH hosts AS (
+  SELECT unnest(enum_range(NULL::host_name))::host_name AS host
+)
+SELECT b.* REPLACE (host AS domain, kind::failure_kind AS kind, first_day::DATE AS first_day,
+    last_day::DATE AS last_day, since::DATE AS since, until::DATE AS until),
+  split_part(kind, '_', 1) AS act, ends_with(kind, 'silent') AS is_silent
+FROM blocks_at_hand b JOIN hosts ON enum_code(host) = b.domain
 """
 
 # What each other operator's access networks saw of the site meanwhile, at the hours of the block. A
@@ -156,10 +156,11 @@ def withhold(
     the same hosting network were reached from there meanwhile.
 
     Args:
-        connection: holds ``sessions``, ``networks``, ``outcomes`` and ``stretch_sessions``, the
-            hits of each block.
-        blocks: by number of the stretch, ``kind``, ``mechanism`` and ``hours`` (of the week, from
-            Monday's first; none of what holds all day) of the blocks to be asked about.
+        connection: holds ``sessions``, ``networks`` and ``outcomes``.
+        blocks: the blocks to be asked about, by number of the stretch: ``kind``, ``mechanism``,
+            ``hours`` (of the week, from Monday's first; none of what holds all day); numbers for
+            ``domain, probe_asn, operator``; ``first_day, last_day`` of its failures, and ``since,
+            until``, between which nearly all of them lie.
         thresholds: ``refusal_share``, ``firewall_names``, ``floor_sessions``, ``route_days``.
 
     Returns:
@@ -187,6 +188,7 @@ def _ask_others(
     """The blocks in doubt, by stretch, with what other operators saw of the site meanwhile."""
     hours = pa.array(asked["hours"].to_list(), pa.list_(pa.int64()), from_pandas=True)
     at_hand = {"stretch": asked.index, "kind": asked["kind"].astype(str), "hours": hours}
+    at_hand |= {name: asked[name] for name in _PLACES}
     connection.register("blocks_at_hand", pa.table(at_hand))
     floor = {"floor_sessions": thresholds.floor_sessions}
     steps = {
