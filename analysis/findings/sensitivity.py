@@ -17,8 +17,7 @@ from analysis.chance.expectation import Expectation, learn_expectation
 from analysis.findings.stages import TABLES, Method, describe_source, make_stages
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.macros import keep_frame, limit_threads
-from analysis.outcomes.moved import Base, find_moved, move_features, move_outcomes, put_in_place
-from analysis.outcomes.profiles import add_profiles
+from analysis.outcomes.moved import Base, put_in_place, read_again
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.sessions.columns import SessionColumns, read_sessions
@@ -48,7 +47,7 @@ _NUMBERS: Mapping[Stage, tuple[str, ...]] = {
 }
 
 # What a judgement leaves in its connection besides tables; other views say how things are read.
-_MOVED_VIEWS = {("VIEW", name) for name in ("features", "outcomes", "seen")}
+_MOVED_VIEWS = {("VIEW", name) for name in ("features", "outcomes", "seen", "sessions")}
 
 #: Listed sites, each with an access network.
 Pairs = frozenset[tuple[str, int]]
@@ -81,13 +80,17 @@ class _Judge:
     def list_pairs(self, thresholds: Thresholds) -> Pairs:
         """The pairs of site and access network that are listed for the whole period."""
         self._forget()
-        outcomes = self._read_again(thresholds)
+        method = self.method
+        outcomes = read_again(
+            self.connection, method.thresholds, thresholds, method.fingerprints, method.rules,
+            self.base,
+        )  # fmt: skip
         sessions = (outcomes, *self._numbers("sessions", thresholds))
         key = (sessions, *self._numbers("verdicts", thresholds))
         if key not in self.lists:
             evidence = self._weigh(self._expect(sessions, thresholds), thresholds)
             listed = list_pairs(self.connection, evidence, thresholds)
-            domestic = self.method.domestic_asns
+            domestic = method.domestic_asns
             self.lists[key] = frozenset(pair for pair in listed if pair[1] in domestic)
         return self.lists[key]
 
@@ -95,24 +98,6 @@ class _Judge:
         """Let the connection hold nothing of an earlier judgement."""
         made = read_made(self.connection)
         drop_made(self.connection, [o for o in made if o[0] == "TABLE" or o in _MOVED_VIEWS])
-
-    def _read_again(self, thresholds: Thresholds) -> object:
-        """What came of the outcomes by other numbers; 0 where it is the same as in the base."""
-        moved = [stage for stage in STAGES if self._is_moved(stage, thresholds)]
-        if not {"features", "profiles", "rules"}.intersection(moved):
-            return 0
-        in_use, looked_at, changed = self.method.thresholds, "", set[str]()
-        if "features" in moved:
-            changed, looked_at = (
-                move_features(self.connection, in_use, thresholds, self.base), "refeatured"
-            )  # fmt: skip
-        add_profiles(
-            self.connection, thresholds, self.method.fingerprints, before=in_use, changed=changed
-        )
-        is_any = find_moved(self.connection, self.base, looked_at)
-        if not is_any and "rules" not in moved:
-            return 0
-        return move_outcomes(self.connection, thresholds, self.method.rules, self.base)
 
     def _expect(self, sessions: _Key, thresholds: Thresholds) -> Expectation:
         """What the sessions are weighed against."""

@@ -50,14 +50,14 @@ WITH met AS (
 ), proven AS (
   SELECT address FROM sessions GROUP BY address HAVING 2 * count(*) FILTER (is_good) > count(*)
 )
-SELECT address, list(DISTINCT domain) AS domains
+SELECT address, list_sort(list(DISTINCT domain)) AS domains
 FROM met SEMI JOIN proven USING (address) WHERE is_good GROUP BY address
 """
 
 # ... and it is vouched for a name where it served that name: a CDN's answer that the control did
 # not get is then still the site's.
 VOUCHED = """
-SELECT domain, list(address) AS addresses
+SELECT domain, list(address ORDER BY address) AS addresses
 FROM (SELECT address, unnest(domains) AS domain FROM serving) WHERE domain <> '' GROUP BY domain
 """
 

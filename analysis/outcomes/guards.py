@@ -33,15 +33,14 @@ GROUP BY ALL HAVING 2 * count(*) FILTER (is_ok) > count(*)
     # Few sessions fail on so many hosts, and names need not be counted in the others. A resolver
     # that knows some names and not others is no dead link: many may be blocked at once.
     "lost_sessions": """
-WITH tried AS (
-  FROM seen SEMI JOIN normal USING (domain, probe_asn) WHERE is_ok OR is_failing
-), failing AS (
-  SELECT session, probe_asn FROM tried WHERE is_failing
+WITH failing AS (
+  SELECT session, probe_asn FROM seen SEMI JOIN normal USING (domain, probe_asn) WHERE is_failing
   GROUP BY ALL HAVING count(*) > $broken_share * $broken_names
 )
 SELECT session, probe_asn, count(DISTINCT registrable_domain) AS name_count,
   count(DISTINCT registrable_domain) FILTER (is_failing) AS failing_name_count
-FROM tried SEMI JOIN failing USING (session, probe_asn)
+FROM seen SEMI JOIN failing USING (session, probe_asn) SEMI JOIN normal USING (domain, probe_asn)
+WHERE is_ok OR is_failing
 GROUP BY ALL
 HAVING name_count >= $broken_names AND failing_name_count > $broken_share * name_count
   AND (NOT bool_or(is_ok)

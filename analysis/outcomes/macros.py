@@ -190,6 +190,8 @@ def remake_tables(
 ) -> set[str]:
     """Make those tables again that may come out otherwise than they did with the parameters before.
 
+    What comes out as it did moves nothing that reads it.
+
     Args:
         connection: holds the steps' tables as ``before`` made them, and what they read.
         steps: all of them, in order.
@@ -198,15 +200,28 @@ def remake_tables(
         changed: tables and columns that the steps read and that have changed.
 
     Returns:
-        ``changed``, and the tables that were made.
+        ``changed``, and the tables that came out otherwise.
     """
     known = set(changed)
     for name, query in steps.items():
         is_moved = any(parameters[key] != before[key] for key in re.findall(r"\$(\w+)", query))
         if is_moved or known.intersection(words(query)):
-            known.add(name)
+            held = add_up_rows(connection, f"FROM {name}")
             create_tables(connection, {name: query}, parameters)
+            if add_up_rows(connection, f"FROM {name}") != held:
+                known.add(name)
     return known
+
+
+def add_up_rows(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int]:
+    """How many rows a query has, and a checksum of them in any order; lists count by their order.
+
+    A row's hash ends with that of its last column as it is, by exclusive or: added up so, a few
+    values there would cancel each other. So each is hashed once more.
+    """
+    counted = f"SELECT count(*), coalesce(sum(hash(hash(r))), 0) FROM ({query}) r"
+    ((count, checksum),) = connection.execute(counted).fetchall()
+    return int(count), int(checksum)
 
 
 def words(query: str) -> list[str]:

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 import duckdb
 
+from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.controls import NAME_POOL, POOLED_SESSIONS
 from analysis.outcomes.features import SERVING, VOUCHED, read_features
 from analysis.outcomes.guards import BROKEN_SESSIONS
-from analysis.outcomes.macros import create_tables, create_views, remake_tables
+from analysis.outcomes.macros import add_up_rows, create_tables, create_views, remake_tables
 from analysis.outcomes.outcomes import explain, read_layers
-from analysis.outcomes.profiles import PROFILED
-from analysis.outcomes.rules import Rule, rules_of
-from analysis.outcomes.thresholds import Thresholds
+from analysis.outcomes.profiles import PROFILED, add_profiles
+from analysis.outcomes.rules import Rule
+from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 
 _ROW = "row_id"
 #: What ``PROFILED`` looks up by the measurement.
@@ -33,8 +34,11 @@ _BY_VALUE = {
     "replaced": ("probe_asn, registrable_domain", "*", "TRUE"),
 }
 _IN_PLACE_OF = "SELECT * FROM {base}.{table} ANTI JOIN touched USING (domain, probe_asn, session)"
-#: Of ``outcomes``, what the rule of the session and the table of rules gave.
-_OF_RULES = "class, mechanism, evidence, is_artefact, is_about_target, set_aside, rule_order"
+#: The rows of ``outcomes`` as they were before the guards.
+_FIRST_READING = """
+SELECT * EXCLUDE (class, mechanism, evidence, is_artefact, is_about_target, set_aside, rule_order,
+    first_rule) REPLACE (first_rule AS rule_id)
+FROM {base}.outcomes"""
 #: Of ``outcomes``, all that anything after it reads.
 _READ = f"""{_ROW}, domain, probe_asn, resolver_asn, session, day, class, evidence, rule_id,
   mechanism, is_artefact, is_about_target, tls_rule"""
@@ -50,7 +54,46 @@ class Base:
     sessions: str
 
 
-def move_features(
+def read_again(
+    connection: duckdb.DuckDBPyConnection,
+    before: Thresholds,
+    thresholds: Thresholds,
+    fingerprints: Fingerprints,
+    rules: tuple[Rule, ...],
+    base: Base,
+) -> int:
+    """Read the measurements again that other numbers move.
+
+    Leaves ``moved_outcomes``, the rows of ``outcomes`` of all groups with such a measurement; and
+    ``touched``, those groups: ``domain, probe_asn, session``.
+
+    Args:
+        connection: finds the tables of the base, which ``before`` made.
+        before: the numbers of the base.
+        thresholds: the other numbers.
+        fingerprints: OONI's blocking fingerprints.
+        rules: the method's rules, in order.
+        base: where the tables of the base are.
+
+    Returns:
+        A checksum of what came out otherwise; 0 where nothing did.
+    """
+    moved = {
+        stage for name, one in DECLARATIONS.items()
+        if vars(thresholds)[name] != vars(before)[name] for stage in one.stages
+    }  # fmt: skip
+    if moved.isdisjoint(("features", "profiles", "rules")):
+        return 0
+    is_other = "features" in moved
+    changed = _move_features(connection, before, thresholds, base) if is_other else set[str]()
+    add_profiles(connection, thresholds, fingerprints, before=before, changed=changed)
+    is_any = _find_moved(connection, base, "refeatured" if is_other else "")
+    if not is_any and "rules" not in moved:
+        return 0
+    return _move_outcomes(connection, before, thresholds, rules, base, changed)
+
+
+def _move_features(
     connection: duckdb.DuckDBPyConnection, before: Thresholds, thresholds: Thresholds, base: Base
 ) -> set[str]:
     """Let ``features`` be as other numbers make it; ``refeatured`` are the rows that are others.
@@ -58,14 +101,8 @@ def move_features(
     Looked at are those of names and days of which the pooled controls say something else, of names
     for which other addresses are vouched for, and whose page's length lies between the numbers.
 
-    Args:
-        connection: finds the tables of the base, which ``before`` made.
-        before: the numbers of the base.
-        thresholds: the other numbers.
-        base: where the tables of the base are.
-
     Returns:
-        What steps to profiles read that has changed: ``serving``, where it was made again, and the
+        What steps to profiles read that has changed: ``serving``, where it is another, and the
         columns of ``features`` in which any row differs.
     """
     numbers = vars(thresholds)
@@ -105,7 +142,7 @@ WHERE coalesce(body_proportion, 0) > $least AND coalesce(body_proportion, 0) <= 
 SELECT {_ROW} FROM features SEMI JOIN (SELECT DISTINCT domain, day FROM ({pooled}))
   USING (domain, day)""")
     if "vouched" in changed:
-        vouched = _difference("vouched", "domain, list_sort(addresses)", base.features)
+        vouched = _difference("vouched", "*", base.features)
         queries.append(f"""
 SELECT {_ROW} FROM features SEMI JOIN (SELECT domain FROM ({vouched})) USING (domain)""")
     between = {"least": lengths[0], "most": lengths[1]}
@@ -123,53 +160,36 @@ SELECT {told} FROM features_again n SEMI JOIN refeatured USING ({_ROW})
     return {name for name, is_other in zip(names, differs, strict=True) if is_other}
 
 
-def find_moved(connection: duckdb.DuckDBPyConnection, base: Base, looked_at: str = "") -> bool:
-    """Find the measurements of which a profile says something else: ``moved``.
+def _find_moved(connection: duckdb.DuckDBPyConnection, base: Base, looked_at: str) -> bool:
+    """Find the measurements of which a profile says something else: ``moved``. Are there any?
 
-    Args:
-        connection: finds the tables of the base, and in their place, where they differ, those of
-            the features and profiles by other numbers.
-        base: where the tables of the base are.
-        looked_at: a table of further measurements, such as ``refeatured``.
-
-    Returns:
-        Whether there are any.
+    ``looked_at`` is a table of further measurements, if not empty.
     """
-    more = f" UNION SELECT {_ROW} FROM {looked_at}" if looked_at else ""
-    create_tables(connection, {"moved": _find_moved(base) + more}, {})
+    found = [f"SELECT {_ROW} FROM ({_difference(name, '*', base.profiles)})" for name in _BY_ROW]
+    found += [
+        f"SELECT {_ROW} FROM features SEMI JOIN "
+        f"({_difference(name, columns, base.profiles, condition)}) USING ({keys})"
+        for name, (keys, columns, condition) in _BY_VALUE.items()
+    ]
+    found += [f"SELECT {_ROW} FROM {looked_at}"] if looked_at else []
+    create_tables(connection, {"moved": " UNION ".join(found)}, {})
     return bool(connection.execute("SELECT 1 FROM moved LIMIT 1").fetchall())
 
 
-def move_outcomes(
+def _move_outcomes(
     connection: duckdb.DuckDBPyConnection,
+    before: Thresholds,
     thresholds: Thresholds,
     rules: tuple[Rule, ...],
     base: Base,
+    changed: Collection[str],
 ) -> int:
-    """Read again what other numbers move.
+    """Read again what is ``moved``, and what hangs together with it, see ``read_again``.
 
-    Leaves ``moved_outcomes``, the rows of ``outcomes`` of all groups with such a measurement; and
-    ``touched``, those groups: ``domain, probe_asn, session``.
-
-    Args:
-        connection: after ``find_moved``.
-        thresholds: the other numbers.
-        rules: the method's rules, in order.
-        base: where the tables of the base are.
-
-    Returns:
-        A checksum of what came out otherwise; 0 where nothing did.
+    ``changed``: the columns of ``features`` of which any row is another.
     """
-    numbers = vars(thresholds)
-    session_rules = [f"'{rule.rule_id}'" for rule in rules_of("session", rules)]
-    broken = f"rule_id::VARCHAR IN ({', '.join(session_rules)})" if session_rules else "FALSE"
-    steps = {
-        # Of a broken session's measurement nobody has noted what it would show otherwise.
-        "moved_features": f"""
-SELECT * FROM features SEMI JOIN (
-  FROM moved UNION SELECT {_ROW} FROM {base.rules}.outcomes WHERE {broken}
-) USING ({_ROW})""",
-    }
+    numbers, in_base = vars(thresholds), _FIRST_READING.format(base=base.rules)
+    steps = {"moved_features": f"SELECT * FROM features SEMI JOIN moved USING ({_ROW})"}
     create_tables(connection, steps, {})
     profiled = PROFILED.replace("FROM features f", "FROM moved_features f")
     create_views(connection, {"profiled": profiled})
@@ -178,8 +198,7 @@ SELECT * FROM features SEMI JOIN (
         "touched": "SELECT DISTINCT domain, probe_asn, session FROM fresh_reading",
         "touched_reading": f"""
 FROM fresh_reading UNION ALL BY NAME
-SELECT * EXCLUDE ({_OF_RULES}) FROM {base.rules}.outcomes
-  SEMI JOIN touched USING (domain, probe_asn, session)
+{in_base} SEMI JOIN touched USING (domain, probe_asn, session)
   ANTI JOIN fresh_reading USING ({_ROW})""",
     }
     create_tables(connection, steps, {})
@@ -188,33 +207,22 @@ SELECT * EXCLUDE ({_OF_RULES}) FROM {base.rules}.outcomes
     seen = _IN_PLACE_OF.format(base=base.rules, table="seen")
     create_views(connection, {"seen": f"{seen} UNION ALL FROM seen_again"})
     guards = {name: step for name, step in BROKEN_SESSIONS.items() if name != "seen"}
-    create_tables(connection, guards, numbers)
-    _add_newly_broken(connection, base)
+    is_touched = connection.execute("SELECT 1 FROM touched LIMIT 1").fetchall()
+    moved = {"seen", *changed} if is_touched else changed
+    remake_tables(connection, guards, numbers, vars(before), moved)
+    _add_broken_or_not(connection, base)
     create_tables(connection, {"moved_outcomes": explain(rules)}, {})
     query = f"""
-SELECT coalesce(bit_xor(hash(m)), 0) FROM (
-  SELECT {_READ} FROM moved_outcomes EXCEPT
-  SELECT {_READ} FROM {base.rules}.outcomes SEMI JOIN touched USING (domain, probe_asn, session)
-) m"""
-    ((checksum,),) = connection.execute(query).fetchall()
-    return int(checksum)
+SELECT {_READ} FROM moved_outcomes EXCEPT
+SELECT {_READ} FROM {base.rules}.outcomes SEMI JOIN touched USING (domain, probe_asn, session)"""
+    _, checksum = add_up_rows(connection, query)
+    return checksum
 
 
 def put_in_place(connection: duckdb.DuckDBPyConnection, base: Base) -> None:
     """Let ``outcomes`` be all rows: what was read again, in the place of the base's."""
     rest = _IN_PLACE_OF.format(base=base.rules, table="outcomes")
     create_views(connection, {"outcomes": f"{rest} UNION ALL BY NAME FROM moved_outcomes"})
-
-
-def _find_moved(base: Base) -> str:
-    """SQL: the measurements of which a profile says something else than in the base."""
-    found = [f"SELECT {_ROW} FROM ({_difference(name, '*', base.profiles)})" for name in _BY_ROW]
-    found += [
-        f"SELECT {_ROW} FROM features SEMI JOIN "
-        f"({_difference(name, columns, base.profiles, condition)}) USING ({keys})"
-        for name, (keys, columns, condition) in _BY_VALUE.items()
-    ]
-    return " UNION ".join(found)
 
 
 def _difference(table: str, columns: str, catalog: str, condition: str = "TRUE") -> str:
@@ -224,14 +232,13 @@ def _difference(table: str, columns: str, catalog: str, condition: str = "TRUE")
     return f"({here} EXCEPT {there}) UNION ALL ({there} EXCEPT {here})"
 
 
-def _add_newly_broken(connection: duckdb.DuckDBPyConnection, base: Base) -> None:
-    """Take the other measurements of sessions into account that are broken by these numbers."""
+def _add_broken_or_not(connection: duckdb.DuckDBPyConnection, base: Base) -> None:
+    """Take the other measurements into account of sessions that are broken by one of both only."""
+    key = "session, probe_asn"
     steps: Mapping[str, str] = {
         "more_reading": f"""
-SELECT * EXCLUDE ({_OF_RULES}) FROM {base.rules}.outcomes
-  SEMI JOIN (
-    FROM broken_sessions ANTI JOIN {base.rules}.broken_sessions USING (session, probe_asn)
-  ) USING (session, probe_asn)
+{_FIRST_READING.format(base=base.rules)}
+  SEMI JOIN ({_difference("broken_sessions", key, base.rules)}) USING ({key})
   ANTI JOIN touched USING (domain, probe_asn, session)""",
         "more_touched": """
 FROM touched UNION ALL SELECT DISTINCT domain, probe_asn, session FROM more_reading""",

@@ -88,7 +88,7 @@ def add_outcomes(
     version of the probe), ``day``, ``session``, OONI's flags, the rule of each layer
     (``dns_rule`` …), and the rule that explains the whole (``rule_id``) with its ``class``
     (blocked, down, ok, unknown), ``mechanism``, ``evidence``, ``is_artefact`` and
-    ``is_about_target``. Order is not defined.
+    ``is_about_target``; ``first_rule`` is the one before the guards. Order is not defined.
 
     Raises:
         RuleError: a rule cannot work.
@@ -154,7 +154,8 @@ def explain(rules: tuple[Rule, ...]) -> str:
     return f"""
 WITH guarded AS ({_GUARDED}),
 decided AS (
-  SELECT * REPLACE (coalesce({_first_match(rules_of("session", rules))}, rule_id) AS rule_id)
+  SELECT * REPLACE (coalesce({_first_match(rules_of("session", rules))}, rule_id) AS rule_id),
+    rule_id AS first_rule
   FROM guarded
 )
 SELECT d.* EXCLUDE (is_broken_session), r.* EXCLUDE (rule_id)

@@ -207,13 +207,11 @@ def move_sessions(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds,
         base: the catalog that holds the sessions of the base.
     """
     create_views(connection, {"outcomes": "FROM moved_outcomes", **_MEASUREMENT_VIEWS})
-    steps = {
-        "sessions_again": _SESSIONS,
-        "sessions": f"""
+    create_tables(connection, {"sessions_again": _SESSIONS}, {})
+    all_of_them = f"""
 SELECT * FROM {base}.sessions ANTI JOIN touched USING (domain, probe_asn, session)
-UNION ALL BY NAME FROM sessions_again""",
-    }
-    create_tables(connection, steps, {})
+UNION ALL BY NAME FROM sessions_again"""
+    create_views(connection, {"sessions": all_of_them})
     hear_sessions(connection, thresholds)
 
 

@@ -1,0 +1,111 @@
+"""What other numbers move: as much as they must, and no more of it."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from analysis.findings.stages import TABLES, Method, make_stages
+from analysis.observations.fingerprints import Fingerprints
+from analysis.outcomes.macros import add_up_rows, create_tables, remake_tables
+from analysis.outcomes.moved import Base, put_in_place, read_again
+from analysis.outcomes.rules import RULES
+from analysis.outcomes.thresholds import Thresholds
+from analysis.store.kept_tables import KeptTables
+from tests.observations import PROBE_NETWORK, connection_with, observation
+from tests.situations import dead, misled, unconnected
+
+
+def _method(**numbers: Any) -> Method:
+    networks = pd.DataFrame(
+        {"probe_asn": [PROBE_NETWORK], "operator": ["One"], "is_domestic": [True]}
+    )
+    return Method.of(Thresholds(**numbers), RULES, Fingerprints(), networks)
+
+
+def _rows() -> list[dict[str, Any]]:
+    """Days on which all is well, and two in a session that fails on eight and on four of twelve.
+
+    Beside them three names that share an answer, and one that is not there.
+    """
+    made = []
+    for day in range(6):
+        failing = {4: 8, 5: 4}.get(day, 0)
+        silent = unconnected("generic_timeout_error")
+        sites = [silent if number < failing else observation() for number in range(12)]
+        sites += [misled(), misled(), misled(), dead()]
+        made += [
+            {**row, "report_id": f"{day}", "domain": f"name{number}.example",
+             "body_proportion": 0.75 if number % 2 else 1.0}
+            for number, row in enumerate(sites)
+        ]  # fmt: skip
+    return made
+
+
+_TOLD = """
+SELECT row_id, domain::VARCHAR, session::VARCHAR, rule_id::VARCHAR, first_rule::VARCHAR,
+  class::VARCHAR, mechanism::VARCHAR, evidence::VARCHAR, tls_rule::VARCHAR
+FROM outcomes ORDER BY row_id
+"""
+
+
+@pytest.mark.parametrize("numbers", [
+    {"broken_names": 13}, {"broken_names": 3, "broken_share": 0.3}, {"broken_share": 0.9},
+    {"sinkhole_names": 8}, {"floor_sessions": 2}, {"pool_days": 0}, {"body_match": 0.8},
+    {"share_floor": 0.9},
+], ids=str)  # fmt: skip
+def test_what_is_read_again_is_what_a_whole_run_reads(
+    tmp_path: Path, numbers: dict[str, Any]
+) -> None:
+    """Among them sessions that the one number breaks and the other does not."""
+    rows, other = _rows(), _method(**numbers)
+    connection, alone = connection_with(rows), connection_with(rows)
+    kept, standing = KeptTables("study", [tmp_path]), _method()
+    make_stages(kept, connection, standing)
+    base = Base(*(kept.catalog(stage, standing.describe(stage)) for stage in TABLES))
+    before = connection.execute(_TOLD).fetchall()
+    moved = read_again(
+        connection, standing.thresholds, other.thresholds, other.fingerprints, RULES, base
+    )
+    if moved:
+        put_in_place(connection, base)
+    make_stages(None, alone, other)
+    whole = alone.execute(_TOLD).fetchall()
+    assert connection.execute(_TOLD).fetchall() == whole
+    assert bool(moved) == (whole != before)
+    assert moved or "broken" not in str(numbers)
+
+
+def test_values_that_change_in_pairs_are_seen() -> None:
+    """An exclusive or of DuckDB's hashes would not tell these two tables apart."""
+    connection = duckdb.connect()
+    sums = [
+        connection.execute(f"SELECT bit_xor(hash(r)) FROM ({rows}) r").fetchall()
+        for rows in ("VALUES (1, 'a'), (2, 'a')", "VALUES (1, 'b'), (2, 'b')")
+    ]
+    assert sums[0] == sums[1]
+    told = [
+        add_up_rows(connection, rows)
+        for rows in ("VALUES (1, 'a'), (2, 'a')", "VALUES (1, 'b'), (2, 'b')")
+    ]
+    assert told[0] != told[1]
+    assert add_up_rows(connection, "VALUES (2, 'a'), (1, 'a')") == told[0]
+    assert add_up_rows(connection, "SELECT 1 WHERE FALSE") == (0, 0)
+
+
+def test_what_comes_out_as_it_did_is_not_read_again() -> None:
+    """A step is made again for its number, and those behind it only where that moved it."""
+    steps = {
+        "large": "SELECT n FROM range(10) r(n) WHERE n >= $least",
+        "found": "SELECT count(*) > 0 AS is_any FROM large",
+        "said": "SELECT is_any::VARCHAR AS word FROM found",
+    }
+    connection = duckdb.connect()
+    create_tables(connection, steps, {"least": 3})
+    known = {"least": 3}
+    assert remake_tables(connection, steps, {"least": 5}, known) == {"large"}
+    assert remake_tables(connection, steps, {"least": 10}, known) == {"large", "found", "said"}
+    assert connection.execute("FROM said").fetchall() == [("false",)]
+    assert remake_tables(connection, steps, known, known) == set()
