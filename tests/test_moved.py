@@ -12,7 +12,7 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.macros import add_up_rows, create_tables, remake_tables
 from analysis.outcomes.moved import Base, put_in_place, read_again
 from analysis.outcomes.rules import RULES
-from analysis.outcomes.thresholds import Thresholds
+from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.store.kept_tables import KeptTables
 from tests.observations import PROBE_NETWORK, connection_with, observation
 from tests.situations import dead, misled, unconnected
@@ -49,6 +49,10 @@ SELECT row_id, domain::VARCHAR, session::VARCHAR, rule_id::VARCHAR, first_rule::
   class::VARCHAR, mechanism::VARCHAR, evidence::VARCHAR, tls_rule::VARCHAR
 FROM outcomes ORDER BY row_id
 """
+_SESSIONS = """
+SELECT domain::VARCHAR, probe_asn, session::VARCHAR, class::VARCHAR, kind::VARCHAR, is_speaking
+FROM heard_sessions ORDER BY ALL
+"""
 
 
 @pytest.mark.parametrize("numbers", [
@@ -74,6 +78,12 @@ def test_what_is_read_again_is_what_a_whole_run_reads(
     make_stages(None, alone, other)
     whole = alone.execute(_TOLD).fetchall()
     assert connection.execute(_TOLD).fetchall() == whole
+    opened = connection_with(rows)
+    make_stages(kept, opened, other)
+    assert opened.execute(_TOLD).fetchall() == whole
+    assert opened.execute(_SESSIONS).fetchall() == alone.execute(_SESSIONS).fetchall()
+    if set(DECLARATIONS[next(iter(numbers))].stages) != {"verdicts"}:
+        assert kept.holds(opened, "rules", other.describe("rules"), "touched")
     assert bool(moved) == (whole != before)
     assert moved or "broken" not in str(numbers)
 

@@ -35,6 +35,8 @@ HANDED_IN = {
     "observations/values.py", "vocabulary.py", "reference/networks.py", "findings/study.py",
     "findings/stages.py", "store/kept_tables.py", "verdicts.py", "temporary_folders.py",
 }  # fmt: skip
+#: What makes every stage of another one that is kept, and imports what makes them anew.
+MOVING = {"outcomes/moved.py", "findings/moved_stages.py"}
 
 
 def _connection() -> duckdb.DuckDBPyConnection:
@@ -134,7 +136,8 @@ def test_a_change_makes_the_stages_again_that_it_acts_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "numbers", [{"floor_sessions": 2}, {"sinkhole_names": 5}, {"pool_days": 0}]
+    "numbers",
+    [{"floor_sessions": 2}, {"sinkhole_names": 5}, {"pool_days": 0}],
 )
 def test_profiles_of_other_numbers_are_what_they_are_by_themselves(
     tmp_path: Path, numbers: dict[str, float]
@@ -278,7 +281,8 @@ def test_the_digest_of_a_stage_covers_all_that_it_is_made_by() -> None:
     covered: set[str] = set()
     for stage, names in SOURCES.items():
         covered.update(names)
-        imported = {other for name in names if name.endswith(".py") for other in _imports(name)}
+        read = [name for name in names if name.endswith(".py") and name not in MOVING]
+        imported = {other for name in read for other in _imports(name)}
         assert imported - covered - HANDED_IN == set(), stage
 
 

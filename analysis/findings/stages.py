@@ -15,14 +15,22 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from analysis.findings.moved_stages import (
+    ADDED,
+    change_features,
+    change_outcomes,
+    change_profiles,
+    change_sessions,
+)
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import add_features, find_features
+from analysis.outcomes.moved import Base
 from analysis.outcomes.outcomes import apply_rules
 from analysis.outcomes.profiles import add_profiles, find_profiles
 from analysis.outcomes.rules import Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.sessions.sessions import add_sessions, find_sessions
-from analysis.store.kept_tables import KeptTables
+from analysis.store.kept_tables import Change, KeptTables
 
 #: Stage, or what follows from them, → the files that say how it is made, besides those of the
 #: stages before it.
@@ -30,7 +38,8 @@ SOURCES: Mapping[str, Sequence[str]] = {
     "features": (
         "hosts.py", "observations/schema.py",
         "outcomes/thresholds.py", "outcomes/macros.py", "outcomes/enumerations.py",
-        "outcomes/controls.py", "outcomes/features.py",
+        "outcomes/controls.py", "outcomes/features.py", "outcomes/moved.py",
+        "findings/moved_stages.py",
     ),
     "profiles": (
         "outcomes/answers.py", "outcomes/block_pages.py", "outcomes/filters.py",
@@ -48,7 +57,7 @@ SOURCES: Mapping[str, Sequence[str]] = {
         "findings/confirmation.py",
     ),
     "other_methods": ("findings/other_methods.py", "findings/ooni_v5.py"),
-    "sweep": ("findings/stages.py", "findings/sensitivity.py", "outcomes/moved.py"),
+    "sweep": ("findings/stages.py", "findings/sensitivity.py"),
 }  # fmt: skip
 #: The stages that leave tables in a connection; the last one leaves a judgement.
 TABLES = STAGES[:-1]
@@ -140,7 +149,7 @@ def make_stage(
         if stage == "features":
             add_features(connection, method.thresholds, catalog=catalog)
         elif stage == "profiles":
-            _make_profiles(kept, connection, method)
+            add_profiles(connection, method.thresholds, method.fingerprints)
         elif stage == "rules":
             apply_rules(connection, method.thresholds, method.rules, catalog=catalog)
         else:
@@ -150,28 +159,50 @@ def make_stage(
 
     if kept is None:
         make("")
-    elif not kept.provide(connection, stage, method.describe(stage), make) and stage in _FIND:
-        _FIND[stage](connection)
+        return
+    described, views = method.describe(stage), [stage]
+    if not kept.find(connection, stage, described):
+        change = _find_change(kept, connection, method, stage)
+        is_made = kept.provide(connection, stage, described, make, change)
+        views = [] if is_made else [*TABLES[: TABLES.index(stage) + 1]]
+    for one in views:
+        if one in _FIND:
+            _FIND[one](connection)
 
 
-def _make_profiles(
-    kept: KeptTables | None, connection: duckdb.DuckDBPyConnection, method: Method
-) -> None:
-    """Make the tables of profiles; of those of the published numbers only what others move."""
+def _find_change(
+    kept: KeptTables, connection: duckdb.DuckDBPyConnection, method: Method, stage: Stage
+) -> Change | None:
+    """How a stage is made of the published numbers' where these, and those before it, are kept."""
     published = replace(method, thresholds=Thresholds())
-    before = published.describe("profiles")
-    is_known = (
-        kept is not None
-        and before != method.describe("profiles")
-        and method.describe("features") == published.describe("features")
-        and kept.copy(connection, "profiles", before)
-    )
-    if is_known:
-        find_profiles(connection)
-    add_profiles(
-        connection, method.thresholds, method.fingerprints,
-        before=published.thresholds if is_known else None,
-    )  # fmt: skip
+    before = {one: published.describe(one) for one in TABLES[: TABLES.index(stage) + 1]}
+    if method.describe(stage) == before[stage]:
+        return None
+    added = {}
+    for one, made_from in before.items():
+        described = method.describe(one)
+        is_known = kept.attach(connection, one, made_from)
+        added[one] = described != made_from
+        if one != stage and added[one] and one in ADDED:
+            is_known &= all(kept.holds(connection, one, described, name) for name in ADDED[one])
+        if not is_known:
+            return None
+    base = Base(*(kept.catalog(one, published.describe(one)) for one in TABLES))
+    numbers, is_refeatured = (published.thresholds, method.thresholds), added["features"]
+
+    def change(catalog: str) -> None:
+        if stage == "features":
+            change_features(connection, *numbers, base, catalog)
+        elif stage == "profiles":
+            change_profiles(connection, *numbers, method.fingerprints, is_refeatured=is_refeatured)
+        elif stage == "rules":
+            change_outcomes(
+                connection, *numbers, method.rules, base, catalog, is_refeatured=is_refeatured
+            )
+        else:
+            change_sessions(connection, method.thresholds, base, catalog, is_touched=added["rules"])
+
+    return Change(before[stage], change, ADDED.get(stage, ()))
 
 
 #: The views that belong to the tables of a stage.

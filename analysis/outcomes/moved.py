@@ -85,21 +85,22 @@ def read_again(
     if moved.isdisjoint(("features", "profiles", "rules")):
         return 0
     is_other = "features" in moved
-    changed = _move_features(connection, before, thresholds, base) if is_other else set[str]()
+    changed = move_features(connection, before, thresholds, base) if is_other else set[str]()
     add_profiles(connection, thresholds, fingerprints, before=before, changed=changed)
-    is_any = _find_moved(connection, base, "refeatured" if is_other else "")
+    is_any = find_moved(connection, base, "refeatured" if is_other else "")
     if not is_any and "rules" not in moved:
         return 0
-    return _move_outcomes(connection, before, thresholds, rules, base, changed)
+    return move_outcomes(connection, before, thresholds, rules, base, changed)
 
 
-def _move_features(
+def move_features(
     connection: duckdb.DuckDBPyConnection, before: Thresholds, thresholds: Thresholds, base: Base
 ) -> set[str]:
     """Let ``features`` be as other numbers make it; ``refeatured`` are the rows that are others.
 
-    Looked at are those of names and days of which the pooled controls say something else, of names
-    for which other addresses are vouched for, and whose page's length lies between the numbers.
+    Looked at, and left in ``features_again``, are those of names and days of which the pooled
+    controls say something else, of names for which other addresses are vouched for, and whose
+    page's length lies between the numbers.
 
     Returns:
         What steps to profiles read that has changed: ``serving``, where it is another, and the
@@ -160,7 +161,7 @@ SELECT {told} FROM features_again n SEMI JOIN refeatured USING ({_ROW})
     return {name for name, is_other in zip(names, differs, strict=True) if is_other}
 
 
-def _find_moved(connection: duckdb.DuckDBPyConnection, base: Base, looked_at: str) -> bool:
+def find_moved(connection: duckdb.DuckDBPyConnection, base: Base, looked_at: str) -> bool:
     """Find the measurements of which a profile says something else: ``moved``. Are there any?
 
     ``looked_at`` is a table of further measurements, if not empty.
@@ -176,7 +177,7 @@ def _find_moved(connection: duckdb.DuckDBPyConnection, base: Base, looked_at: st
     return bool(connection.execute("SELECT 1 FROM moved LIMIT 1").fetchall())
 
 
-def _move_outcomes(
+def move_outcomes(
     connection: duckdb.DuckDBPyConnection,
     before: Thresholds,
     thresholds: Thresholds,
@@ -186,7 +187,9 @@ def _move_outcomes(
 ) -> int:
     """Read again what is ``moved``, and what hangs together with it, see ``read_again``.
 
-    ``changed``: the columns of ``features`` of which any row is another.
+    Leaves ``seen_again`` besides, the rows of ``seen`` of the groups with a moved measurement, and
+    the tables of ``guards`` that come out otherwise. ``changed``: the columns of ``features`` of
+    which any row is another.
     """
     numbers, in_base = vars(thresholds), _FIRST_READING.format(base=base.rules)
     steps = {"moved_features": f"SELECT * FROM features SEMI JOIN moved USING ({_ROW})"}

@@ -12,10 +12,12 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -38,6 +40,23 @@ _made: WeakKeyDictionary[duckdb.DuckDBPyConnection, Sequence[Made]] = WeakKeyDic
 
 
 @dataclass(frozen=True)
+class Change:
+    """How the tables of a stage are made of another version of them.
+
+    Attributes:
+        made_from: what the other version depends on.
+        change: is handed the catalog of a copy. What it changes there by itself stays; a temporary
+            table that it makes takes the place of the copy's. Its views go, those of earlier stages
+            among them that it made anew.
+        added: temporary tables that stay besides.
+    """
+
+    made_from: object
+    change: Callable[[str], None]
+    added: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class KeptTables:
     """The stages of one study.
 
@@ -55,6 +74,7 @@ class KeptTables:
         stage: str,
         made_from: object,
         make: Callable[[str], None],
+        change: Change | None = None,
     ) -> bool:
         """Let a connection find the tables of a stage by their names, made now or earlier.
 
@@ -68,9 +88,10 @@ class KeptTables:
             make: makes the tables, and notes them (``note_made``); large ones in the catalog that
                 it is handed, the others as temporary ones, with their types. Views are the
                 caller's.
+            change: how they are made of another version, where that is kept.
 
         Returns:
-            Whether they were made now.
+            Whether ``make`` was called.
 
         Raises:
             SourceError: there is no room for them.
@@ -81,30 +102,36 @@ class KeptTables:
         with self._being_made(catalog):
             if self.find(connection, stage, made_from):
                 return False
-            self._make(connection, catalog, make)
+            if change and self.attach(connection, stage, change.made_from):
+                copied = _path_of(connection, self.catalog(stage, change.made_from))
+                self._make(connection, catalog, partial(_change, copied, change))
+            else:
+                change = None
+                self._make(connection, catalog, partial(_write, make))
         _prefer(connection, catalog)
-        return True
+        return change is None
 
     def find(self, connection: duckdb.DuckDBPyConnection, stage: str, made_from: object) -> bool:
         """The same of tables that were made earlier; says whether they were."""
-        catalog = self.catalog(stage, made_from)
-        if catalog not in _catalogs(connection) and not self._open(connection, catalog):
+        if not self.attach(connection, stage, made_from):
             return False
-        _prefer(connection, catalog)
+        _prefer(connection, self.catalog(stage, made_from))
         return True
 
-    def copy(self, connection: duckdb.DuckDBPyConnection, stage: str, made_from: object) -> bool:
-        """Let a connection hold temporary copies of tables that were made earlier; says whether
-        they were. Types that they have of their own are not copied.
+    def attach(self, connection: duckdb.DuckDBPyConnection, stage: str, made_from: object) -> bool:
+        """Let a connection find tables that were made earlier in their catalog alone; says whether
+        they were.
         """
         catalog = self.catalog(stage, made_from)
-        if catalog not in _catalogs(connection) and not self._open(connection, catalog):
-            return False
-        kept = connection.execute(f"SELECT name FROM {catalog}.{_NOTES}").fetchall()
-        for (name,) in kept:
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM {catalog}.{name}")
-            note_made(connection, ("TABLE", name))
-        return True
+        return catalog in _catalogs(connection) or self._open(connection, catalog)
+
+    def holds(
+        self, connection: duckdb.DuckDBPyConnection, stage: str, made_from: object, table: str
+    ) -> bool:
+        """Whether a table is among those of a stage that were made earlier."""
+        catalog = self.catalog(stage, made_from)
+        is_there = self.attach(connection, stage, made_from)
+        return is_there and table in _read_notes(connection, catalog)
 
     def catalog(self, stage: str, made_from: object) -> str:
         """The catalog in which ``provide`` lets a connection find the tables of a stage."""
@@ -139,7 +166,10 @@ class KeptTables:
             yield
 
     def _make(
-        self, connection: duckdb.DuckDBPyConnection, catalog: str, make: Callable[[str], None]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        catalog: str,
+        write: Callable[[duckdb.DuckDBPyConnection, Path, str], None],
     ) -> None:
         """Make the tables of a stage in a file, and attach it.
 
@@ -151,7 +181,7 @@ class KeptTables:
             try:
                 with TemporaryFolder(".making-", folder) as room:
                     made = room / f"made{_SUFFIX}"
-                    _write(connection, made, catalog, make)
+                    write(connection, made, catalog)
                     path = folder / f"{self.study}.{catalog}.{_checksum(made)}{_SUFFIX}"
                     made.replace(path)
                 _attach(connection, path, catalog, "READ_ONLY")
@@ -185,7 +215,7 @@ def drop_made(connection: duckdb.DuckDBPyConnection, made: Sequence[Made]) -> No
 
 
 def _write(
-    connection: duckdb.DuckDBPyConnection, path: Path, catalog: str, make: Callable[[str], None]
+    make: Callable[[str], None], connection: duckdb.DuckDBPyConnection, path: Path, catalog: str
 ) -> None:
     """Write what ``make`` leaves in a connection into a file, and take it out of the connection."""
     _attach(connection, path, catalog, "READ_WRITE")
@@ -211,6 +241,44 @@ def _write(
         _made[connection] = tuple(dict.fromkeys([*before, *temporary]))
 
 
+def _change(
+    copied: Path, change: Change, connection: duckdb.DuckDBPyConnection, path: Path, catalog: str
+) -> None:
+    """Write a copy of a file, with the tables in the place of its own that are made otherwise."""
+    shutil.copyfile(copied, path)
+    _attach(connection, path, catalog, "READ_WRITE")
+    before = read_made(connection)
+    _made[connection] = ()
+    try:
+        with _looking_into(connection, catalog):
+            change.change(catalog)
+        for name in change.added:
+            connection.execute(f"INSERT INTO {catalog}.{_NOTES} VALUES ('TABLE', '{name}')")
+        kept = _read_notes(connection, catalog)
+        for kind, name in read_made(connection):
+            if kind == "TABLE" and name in kept:
+                connection.execute(f"CREATE OR REPLACE TABLE {catalog}.{name} AS FROM temp.{name}")
+        connection.execute(f"CHECKPOINT {catalog}")
+    finally:
+        connection.execute(f"DETACH {catalog}")
+        made = [one for one in read_made(connection) if one[0] != "KEPT"]
+        drop_made(connection, made)
+        _made[connection] = tuple(one for one in before if one not in made)
+
+
+def _read_notes(connection: duckdb.DuckDBPyConnection, catalog: str) -> set[str]:
+    """The names of what a catalog holds."""
+    return {
+        name for (name,) in connection.execute(f"SELECT name FROM {catalog}.{_NOTES}").fetchall()
+    }
+
+
+def _path_of(connection: duckdb.DuckDBPyConnection, catalog: str) -> Path:
+    query = "SELECT path FROM duckdb_databases() WHERE database_name = $name"
+    ((path,),) = connection.execute(query, {"name": catalog}).fetchall()
+    return Path(path)
+
+
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, catalog: str, options: str) -> None:
     quoted = str(path).replace("'", "''")
     connection.execute(f"ATTACH '{quoted}' AS {catalog} ({options})")
@@ -230,8 +298,7 @@ def _prefer(connection: duckdb.DuckDBPyConnection, catalog: str) -> None:
     """Let the names of a stage's tables mean those of this catalog."""
     others = _other_stages(_search_path(connection), catalog)
     _set_search_path(connection, [*others, f"{catalog}.main"])
-    kept = connection.execute(f"SELECT name FROM {catalog}.{_NOTES}").fetchall()
-    names = {name for (name,) in kept}
+    names = _read_notes(connection, catalog)
     drop_made(connection, [one for one in read_made(connection) if one[1] in names])
 
 
