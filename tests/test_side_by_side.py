@@ -36,13 +36,14 @@ def _frame(name: str, rows: list[Mapping[str, object]]) -> pd.DataFrame:
 
 
 def _report(folder: Path, code: str, cells: Mapping[tuple[str, str], str], **run: object) -> Path:
-    """A report's tables from ``(site, network) → state``; each cell has ten measurements."""
+    """A report's tables from ``(site, network) → state``; each cell has ten measurements, in each
+    half as in the whole period."""
     states = [(site, asn, state) for (site, asn), state in cells.items()]
     verdicts = [
-        {"domain": site, "probe_asn": asn, "period": "all", "state": state,
+        {"domain": site, "probe_asn": asn, "period": period, "state": state,
          "measurement_count": 10, "blocked_count": 10 * (state == "blocked"),
          "mechanism": "dns.sinkhole" if state == "blocked" else ""}
-        for site, asn, state in states
+        for site, asn, state in states for period in ("all", "first", "second")
     ]  # fmt: skip
     networks = [
         {"probe_asn": asn, "network": f"Net {asn}", "kind": "hosting" if asn == "AS9" else "isp",
@@ -247,24 +248,24 @@ def test_a_country_that_fails_does_not_lose_the_others(
 
 
 def _simulate(folder: Path, code: str, seed: int) -> Path:
-    """The tables of a simulated country's six weeks, by the judge of the report."""
+    """The tables of a simulated country's three weeks, by the judge of the report."""
     world = folder / "world"
-    write_world(world, probe_cc=code, since="2024-04-22", until="2024-06-03", seed=seed,
+    write_world(world, probe_cc=code, since="2024-05-13", until="2024-06-03", seed=seed,
                 network_count=6, name_count=40)  # fmt: skip
     lists = world / "reference"
     settings = parse_settings([
-        f"PROBE_CC={code}", "SINCE=2024-04-22", "UNTIL=2024-06-03", f"SOURCE={world / 'archive'}",
+        f"PROBE_CC={code}", "SINCE=2024-05-13", "UNTIL=2024-06-03", f"SOURCE={world / 'archive'}",
         f"STORE={folder / 'store'}", f"NETWORKS={lists / 'networks.csv'}",
         f"FINGERPRINTS={lists / 'fingerprints'}",
     ])  # fmt: skip
     study = open_study(settings.study, jobs=1)
     networks = study.networks()
-    judgement = confirm(study, networks, study.thresholds)
+    judgement = confirm(study, networks, study.thresholds, periods=["all"])
     verdicts = write_table(folder / "tables", "verdicts", judgement.verdicts)
     write_table(folder / "tables", "networks", rank_networks(networks, verdicts))
     months = coverage.count_by_month(study.connection, has_fingerprints=True)
     write_table(folder / "tables", "measurements_by_month", months)
-    parameters = {"probe_cc": code, "since": "2024-04-22", "until": "2024-06-03"}
+    parameters = {"probe_cc": code, "since": "2024-05-13", "until": "2024-06-03"}
     write_run(folder, {"parameters": parameters, "is_fictional": True, "rules_version": 1,
                        "tables": list_tables(folder / "tables")})  # fmt: skip
     shutil.rmtree(world)
