@@ -93,9 +93,9 @@ def _hostile_lines(archive: Path, asn: int) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command line's words for an archive of two months in which text is hostile."""
+    """The command line's words for an archive of a month in which text is hostile."""
     world = tmp_path_factory.mktemp("hostile") / "world"
-    write_world(world, probe_cc="QZ", since="2024-01-01", until="2024-03-01", seed=7, name_count=40)
+    write_world(world, probe_cc="QZ", since="2024-02-01", until="2024-03-01", seed=7, name_count=40)
     networks = world / "reference" / "networks.csv"
     roles = _read(world / "truth" / "networks.csv").set_index("role")["probe_asn"]
     lines = _hostile_lines(world / "archive", int(roles["sinkhole"][2:]))
@@ -119,7 +119,7 @@ def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     text = events.read_text(encoding="utf-8")
     events.write_text(text.replace("Local elections", f"'{MARKUP}'"), encoding="utf-8")
     return [
-        "PROBE_CC=QZ", "SINCE=2024-01-01", "UNTIL=2024-03-01",
+        "PROBE_CC=QZ", "SINCE=2024-02-01", "UNTIL=2024-03-01",
         *(f"{name}={world / place}" for name, place in places.items()),
     ]  # fmt: skip
 
