@@ -15,6 +15,8 @@ from urllib.parse import unquote, urldefrag
 
 import pandas as pd
 import pytest
+from axe_playwright_python.base import AxeResults
+from axe_playwright_python.sync_playwright import Axe
 from pypdf import PdfReader
 
 from analysis.hosts import site_file
@@ -96,22 +98,36 @@ def pages(published_report: Path, full_site: str) -> list[Path]:
     return found
 
 
-def _open(browser: Any, page: Path, width: int, **options: Any) -> tuple[Any, list[str]]:
-    """The page, offline, and what it asked for or complained about."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-    context.set_offline(True)
-    tab = context.new_page()
-    noise: list[str] = []
-    # pages of sites share the font of their language; where they link to their twin in another,
-    # its name is written in that one's
-    fonts = (page.parent.parent / folder / "fonts" for folder in (".", "km"))
-    inside = (page.parent.as_uri(), *(folder.resolve().as_uri() for folder in fonts))
-    tab.on("request", lambda request: noise.append(request.url)
-           if not request.url.startswith((*inside, "data:")) else None)  # fmt: skip
-    tab.on("console", lambda message: noise.append(f"{message.type}: {message.text}"))
-    tab.on("pageerror", lambda error: noise.append(str(error)))
-    tab.goto(page.as_uri(), wait_until="load")
-    return tab, noise
+class _Tab:
+    """A tab without a network, which opens one page after the other: a new one takes half a second.
+
+    ``noise`` is what the page that is open asked for or complained about.
+    """
+
+    def __init__(self, browser: Any) -> None:
+        context = browser.new_context()
+        context.set_offline(True)
+        self.tab = context.new_page()
+        self.noise: list[str] = []
+        self._inside: tuple[str, ...] = ()
+        self.tab.on("request", lambda request: self.noise.append(request.url)
+                    if not request.url.startswith((*self._inside, "data:")) else None)  # fmt: skip
+        self.tab.on("console", lambda message: self.noise.append(f"{message.type}: {message.text}"))
+        self.tab.on("pageerror", lambda error: self.noise.append(str(error)))
+
+    def open(self, page: Path, width: int) -> tuple[Any, list[str]]:
+        """The page, and what it asked for or complained about, which goes on to grow."""
+        # pages of sites share the font of their language; where they link to their twin in another,
+        # its name is written in that one's
+        fonts = (page.parent.parent / folder / "fonts" for folder in (".", "km"))
+        self._inside = (page.parent.as_uri(), *(folder.resolve().as_uri() for folder in fonts))
+        self.noise = []
+        self.tab.set_viewport_size({"width": width, "height": 900})
+        self.tab.goto(page.as_uri(), wait_until="load")
+        return self.tab, self.noise
+
+    def close(self) -> None:
+        self.tab.context.close()
 
 
 @dataclass(frozen=True)
@@ -146,14 +162,13 @@ SHOWN = """
 selector => [...document.querySelectorAll(selector)]
   .filter(e => e.offsetHeight > 0).map(e => e.outerHTML.slice(0, 80))
 """
+RUN_AXE = "options => axe.run(document, options)"
 WIDTHS = (360, 1200)  # CSS pixels: a phone, a screen
 
 
-def _visit(browser: Any, page: Path, *, is_printed: bool) -> Visit:
+def _visit(opener: _Tab, page: Path, *, is_printed: bool) -> Visit:
     """Look at a page in every way: by keyboard, by its links, as on paper, and with axe."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    tab, noise = _open(browser, page, WIDTHS[0])
+    tab, noise = opener.open(page, WIDTHS[0])
     tab.keyboard.press("Tab")
     first_stop = tuple(tab.evaluate(FIRST_STOP))
     tab.keyboard.press("Enter")
@@ -178,12 +193,12 @@ def _visit(browser: Any, page: Path, *, is_printed: bool) -> Visit:
     too_wide += [f"unfolded, {width}" for width in WIDTHS if _is_wider(tab, width)]
     # axe takes time for each element, and what passed need not be listed.
     tab.evaluate(ONE_ROW_OF_A_KIND)
+    tab.evaluate(Axe().axe_script)
     inaccessible = []
     for width, rules in zip(WIDTHS, ({}, {"runOnly": OF_THE_LAYOUT}), strict=True):
         tab.set_viewport_size({"width": width, "height": 900})
-        result = Axe().run(tab, options={**rules, "resultTypes": ["violations"]})
+        result = AxeResults(tab.evaluate(RUN_AXE, {**rules, "resultTypes": ["violations"]}))
         inaccessible += [result.generate_report()] * bool(result.violations_count)
-    tab.context.close()
     return Visit(noise=noise, first_stop=first_stop, too_wide=too_wide,
                  inaccessible=inaccessible, **found)  # fmt: skip
 
@@ -196,7 +211,10 @@ def _is_wider(tab: Any, width: int) -> bool:
 @pytest.fixture(scope="module")
 def visits(browser: Any, pages: list[Path], full_site: str) -> dict[Path, Visit]:
     """Each page, opened once for all tests; those whose sheets are counted are printed."""
-    return {page: _visit(browser, page, is_printed=_is_counted(page, full_site)) for page in pages}
+    opener = _Tab(browser)
+    found = {page: _visit(opener, page, is_printed=_is_counted(page, full_site)) for page in pages}
+    opener.close()
+    return found
 
 
 def _is_counted(page: Path, full_site: str) -> bool:
@@ -265,7 +283,8 @@ def test_a_name_is_found_and_the_annex_is_narrowed_and_sorted(
 ) -> None:
     """An address as somebody copies it finds its line; of another name it is said that it was not
     tested. The annex shows the rows that hold what is typed, and the most blocked site first."""
-    tab, noise = _open(browser, fictional_report / "sites" / "index.html", 360)
+    opener = _Tab(browser)
+    tab, noise = opener.open(fictional_report / "sites" / "index.html", 360)
     listed = tab.evaluate("document.querySelector('.names li').dataset.name")
     shown = "[...document.querySelectorAll('.names li')].filter(one => !one.hidden).length"
     everything = tab.evaluate(shown)
@@ -276,8 +295,7 @@ def test_a_name_is_found_and_the_annex_is_narrowed_and_sorted(
     assert tab.evaluate(shown) == 0
     assert "nobody.tested.it was not tested" in tab.inner_text("#untested")
     assert not noise
-    tab.context.close()
-    tab, noise = _open(browser, fictional_report / "4-blocked-sites.html", 1200)
+    tab, noise = opener.open(fictional_report / "4-blocked-sites.html", 1200)
     sites = "[...document.querySelectorAll('.annex tbody')].filter(one => !one.hidden)"
     tab.fill(".annex-filter", listed)
     assert tab.evaluate(f"{sites}.map(one => one.dataset.name)") == [listed]
@@ -288,4 +306,4 @@ def test_a_name_is_found_and_the_annex_is_narrowed_and_sorted(
     )
     assert counts == sorted(counts, reverse=True)
     assert not noise
-    tab.context.close()
+    opener.close()
