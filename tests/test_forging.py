@@ -13,28 +13,41 @@ from tests.observations import Row, control_answer
 KEY = ["domain", "probe_asn", "period"]
 
 
-@pytest.mark.parametrize("count", [1, 500])
-def test_one_report_of_any_size_lists_nothing(count: int) -> None:
-    """Forged reports: one report is one witness, however many rows it holds."""
-    row = days("B")[0]
-    rows = [
+@pytest.fixture(scope="module")
+def floods() -> Judgement:
+    """Sites of which little is known, however much was sent."""
+    row = days("B", domain="one-report.example")[0]
+    report = [
         {**row, "measurement_start_time": DAY_ONE + timedelta(days=n % 40, seconds=n)}
-        for n in range(count)
+        for n in range(500)
     ]
-    found = verdict(judge(rows))
+    return judge([
+        *days("B", domain="once.example"), *report,
+        *days("B", per_day=2, domain="twice.example"),
+        *days("BB", per_day=40, domain="flooded.example"),
+        *days("BBB", per_day=20, domain="without.example", report_id=""),
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "count"), [("once", 1), ("one-report", 500)])
+def test_one_report_of_any_size_lists_nothing(floods: Judgement, name: str, count: int) -> None:
+    """Forged reports: one report is one witness, however many rows it holds."""
+    found = verdict(floods, domain=f"{name}.example")
     assert found["state"] == "insufficient"
     assert (found["measurement_count"], found["session_count"]) == (count, 1)
 
 
-def test_reports_of_one_day_or_two_list_nothing() -> None:
+@pytest.mark.parametrize(("name", "count"), [("twice", 2), ("flooded", 80)])
+def test_reports_of_one_day_or_two_list_nothing(floods: Judgement, name: str, count: int) -> None:
     """A verdict needs days, which a flood does not buy."""
-    rows = [*days("B", per_day=2), *days("BB", per_day=40, domain="flooded.example")]
-    assert not judge(rows).verdicts["state"].isin(["blocked", "likely_blocked"]).any()
+    found = verdict(floods, domain=f"{name}.example")
+    assert found["state"] not in ("blocked", "likely_blocked")
+    assert found["session_count"] == count
 
 
-def test_measurements_without_a_report_are_one_session_a_day() -> None:
+def test_measurements_without_a_report_are_one_session_a_day(floods: Judgement) -> None:
     """What cannot be told apart is not counted twice."""
-    found = verdict(judge(days("BBB", per_day=20, report_id="")))
+    found = verdict(floods, domain="without.example")
     assert (found["measurement_count"], found["session_count"]) == (60, 3)
     assert found["state"] == "insufficient"
 
