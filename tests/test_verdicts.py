@@ -26,7 +26,6 @@ from tests.observations import (
     connect,
     control_answer,
     http_observation,
-    observation,
 )
 from tests.situations import dead, misled, redirected
 
@@ -57,6 +56,9 @@ def country() -> Judgement:
         *_site("time-outs-between", "O" * 15 + "L" * 15 + "TOOT" * 3 + "L" * 15 + "O" * 15),
         *(row for name, letters in KINDS.items() for row in _site(name, letters)),
         *({**row, "resolver_asn": 64999} for row in _site("asked-abroad", "L" * 10)),
+        *_site("a-bit-of-all", "BODUNBODUNOOOO" * 5), *_across_the_split(), *_begun_before_it(),
+        *({**row, **({"resolver_asn": 64999} if letter == "L" else {})}
+          for row, letter in zip(_site("chosen", "OOL" * 4), "OOL" * 4, strict=True)),
     ]  # fmt: skip
     return judge([
         *usual, *sites, *open_elsewhere, *routes, *others, *_short_ones(), *_by_hours()
@@ -272,17 +274,23 @@ def test_a_site_is_shown_by_country_for_the_days_of_the_report() -> None:
     assert not set(url.query) & set('"<> ')
 
 
-def test_a_session_across_the_split_has_a_state_in_both_halves() -> None:
-    """A report that tests a site before and after midnight belongs to the day it began."""
+def _across_the_split() -> list[Row]:
+    """A report that tests a site before midnight and after it."""
+    (row,) = _site("across", "O")
     before = datetime(2024, 2, 14, 23, 59)
-    rows = [
-        {**observation(), "report_id": "long", "measurement_start_time": before},
-        {**observation(input="http://news.example/"), "report_id": "long",
+    return [
+        {**row, "report_id": "long", "measurement_start_time": before},
+        {**row, "report_id": "long", "input": "http://across.example/",
          "measurement_start_time": before + timedelta(minutes=2)},
     ]  # fmt: skip
-    table = judge(rows, split=SPLIT).verdicts
-    assert table["state"].isin(["insufficient"]).all()
-    assert table[["session_count", "measurement_count"]].notna().all(axis=None)
+
+
+def test_a_session_across_the_split_is_of_the_day_it_began() -> None:
+    """It has no state in the half in which it ends, and leaves no measurement without a session."""
+    table = country().verdicts.query("domain == 'across.example'")
+    assert table["period"].tolist() == ["all", "first"]
+    assert table["state"].tolist() == ["insufficient"] * 2
+    assert table[["session_count", "measurement_count"]].to_numpy().tolist() == [[1, 2]] * 2
 
 
 def test_a_block_of_another_site_is_not_this_sites() -> None:
@@ -342,11 +350,7 @@ def test_a_sites_own_reason_outweighs_what_meets_every_site() -> None:
 def test_a_filter_that_another_resolver_brings_along() -> None:
     """Some sessions ask a resolver abroad, which gives an address that no site can have; the
     network's own give the site. Somebody chose that resolver."""
-    rows = [
-        {**row, **({"resolver_asn": 64999} if letter == "L" else {})}
-        for row, letter in zip(days("OOLOOLOOLOOL"), "OOLOOLOOLOOL", strict=True)
-    ]
-    row = verdict(judge(rows))
+    row = seen("chosen")
     assert (row["state"], row["set_aside_reason"]) == ("ok", "local_filter")
 
 
@@ -400,18 +404,24 @@ def test_a_half_is_told_by_its_own_artefacts() -> None:
     assert states == {"all": "blocked", "first": "blocked", "second": "likely_blocked"}
 
 
-def test_no_half_is_listed_without_a_rule() -> None:
-    """Reports that begin before the split and meet the block after it: the sessions are the first
-    half's, what shows the block is the second's."""
-    rows = days("." * 45 + "B" * 20)
+def _begun_before_it() -> list[Row]:
+    """Reports that begin before the split and meet the block after it."""
+    rows = _site("begun-before", "." * 45 + "B" * 20)
     for number in range(5):
-        report = {"report_id": f"long-{number}"}
-        rows += days("N", start=38 + number, **report) + days("B", start=46 + number, **report)
-    found = judge(rows, split=SPLIT)
+        report = {"report_id": f"begun-{number}"}
+        rows += _site("begun-before", "N", start=38 + number, **report)
+        rows += _site("begun-before", "B", start=46 + number, **report)
+    return rows
+
+
+def test_no_half_is_listed_without_a_rule() -> None:
+    """The sessions are the first half's, what shows the block is the second's. Nor is any other."""
     for period in ("all", "first", "second"):
-        row = verdict(found, period)
+        row = seen("begun-before", period)
         assert (row["state"] in LISTED) == (row["rule_id"] != "")
-    assert verdict(found, "first")["blocked_session_count"] == 5
+    assert seen("begun-before", "first")["blocked_session_count"] == 5
+    table = country().verdicts
+    assert (table["state"].isin(LISTED) == (table["rule_id"] != "")).all()
 
 
 def test_nothing_measured_is_never_ok_and_never_nought() -> None:
@@ -840,14 +850,16 @@ def test_what_another_resolver_answers_moves_no_date_of_a_dns_block() -> None:
     assert interval["first_seen_open_again"] == ""
 
 
-@pytest.mark.parametrize(("resolver", "expected"), [(64999, "ok"), (ALL_NETWORKS[1], "blocked")])
-def test_a_filter_that_a_user_chose_accuses_no_network(resolver: int, expected: str) -> None:
+def test_a_filter_that_a_user_chose_accuses_no_network() -> None:
     """The network's own resolver gives the site; only one of the country says otherwise."""
-    chosen = [
-        {**row, "report_id": f"{row['report_id']}-chosen"}
-        for row in days("L" * 30, per_day=2, resolver_asn=resolver)
-    ]
-    assert verdict(judge([*days("O" * 30), *chosen]))["state"] == expected
+    asked = {"abroad.example": (64999, "ok"), "at-home.example": (ALL_NETWORKS[1], "blocked")}
+    found = judge([
+        *(row for name in asked for row in days("O" * 30, domain=name)),
+        *({**row, "report_id": f"{row['report_id']}-chosen"} for name, (resolver, _) in
+          asked.items() for row in days("L" * 30, per_day=2, domain=name, resolver_asn=resolver)),
+    ])  # fmt: skip
+    states = {name: verdict(found, domain=name)["state"] for name in asked}
+    assert states == {name: state for name, (_, state) in asked.items()}
 
 
 @pytest.mark.parametrize(
@@ -920,9 +932,11 @@ def test_an_answer_through_anothers_resolver_accuses_nobody() -> None:
 
 def test_counts_add_up() -> None:
     """Every measurement is in exactly one class."""
-    table = judge(days("BODUNBODUNOOOO"), split="2024-01-05").verdicts
-    parts = table[["blocked_count", "down_count", "ok_count", "unknown_count"]].sum(axis=1)
-    assert parts.tolist() == table["measurement_count"].tolist()
+    table = country().verdicts
+    classes = ["blocked_count", "down_count", "ok_count", "unknown_count"]
+    assert table[classes].sum(axis=1).tolist() == table["measurement_count"].tolist()
+    for period in ("all", "first", "second"):
+        assert (seen("a-bit-of-all", period)[classes] > 0).all()
 
 
 def test_the_order_of_rows_changes_nothing() -> None:
