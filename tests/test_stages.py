@@ -1,10 +1,11 @@
 """Stages on disk: made once, never stale, whole or not at all."""
 
 import ast
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -25,7 +26,7 @@ from analysis.period import Period
 from analysis.store import kept_tables
 from analysis.store.kept_tables import KeptTables
 from tests.letters import days, study_of
-from tests.observations import PROBE_NETWORK, connection_with, observation
+from tests.observations import PROBE_NETWORK, Row, connection_with, observation
 from tests.situations import NXDOMAIN, misled, unresolved
 
 ROOT = Path(__file__).parents[1] / "analysis"
@@ -41,9 +42,9 @@ MOVING = {"outcomes/moved.py", "findings/moved_stages.py"}
 
 def _connection() -> duckdb.DuckDBPyConnection:
     rows = [
-        {**made, "report_id": f"{day}-{number}", "domain": f"name{number}.example"}
+        {**row, "report_id": f"{day}-{number}", "domain": f"name{number}.example"}
         for day in range(5)
-        for number, made in enumerate((observation(), unresolved(NXDOMAIN)))
+        for number, row in enumerate((observation(), unresolved(NXDOMAIN)))
     ]
     return connection_with(rows)
 
@@ -61,18 +62,47 @@ def _told(connection: duckdb.DuckDBPyConnection) -> list[Any]:
     return connection.execute(query).fetchall()
 
 
+@dataclass(frozen=True)
+class _Made:
+    """The stages of ``_connection`` by the published numbers: their folder, and what they told."""
+
+    folder: Path
+    told: list[Any]
+
+    def copy(self, folder: Path) -> KeptTables:
+        """The same files elsewhere, for a test to work with."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return KeptTables("study", [folder])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> _Made:
+    folder = tmp_path_factory.mktemp("stages")
+    connection = _connection()
+    make_stages(KeptTables("study", [folder]), connection, _method())
+    told = _told(connection)
+    connection.close()
+    return _Made(folder, told)
+
+
+@pytest.fixture(scope="module")
+def without() -> duckdb.DuckDBPyConnection:
+    """The same in a connection, without any folder; tests only look at it."""
+    connection = _connection()
+    make_stages(None, connection, _method())
+    return connection
+
+
 def test_what_one_connection_makes_another_opens(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path: Path, made: _Made, without: duckdb.DuckDBPyConnection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """A second notebook makes no table, and sees the same; so does a run without any folder."""
-    kept = KeptTables("study", [tmp_path])
-    first, second, without = _connection(), _connection(), _connection()
-    make_stages(kept, first, _method())
-    make_stages(None, without, _method())
+    kept, second = made.copy(tmp_path), _connection()
     monkeypatch.setattr("analysis.store.kept_tables._write", lambda *_: pytest.fail("made again"))
     make_stages(kept, second, _method())
-    assert _told(first) == _told(second) == _told(without)
-    assert _told(first)
+    assert made.told == _told(second) == _told(without)
+    assert made.told
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".duckdb"]
 
 
@@ -102,18 +132,19 @@ def test_a_stage_that_is_being_made_is_waited_for(tmp_path: Path) -> None:
     assert [path.suffix for path in tmp_path.iterdir()] == [".duckdb"]
 
 
-def test_no_table_of_a_stage_is_left_out(tmp_path: Path) -> None:
+def test_no_table_of_a_stage_is_left_out(
+    tmp_path: Path, made: _Made, without: duckdb.DuckDBPyConnection
+) -> None:
     """DuckDB's own list of what was made has nothing that the files do not hold, and note."""
-    kept, opened, without = KeptTables("study", [tmp_path]), _connection(), _connection()
-    make_stages(kept, opened, _method())
-    make_stages(None, without, _method())
+    opened = _connection()
+    make_stages(made.copy(tmp_path), opened, _method())
     listed = """SELECT 'TABLE', table_name FROM duckdb_tables() WHERE {0}
       UNION SELECT 'TYPE', type_name FROM duckdb_types()
       WHERE {0} AND logical_type = 'ENUM' AND type_name <> 'enum'"""
-    made = set(without.execute(listed.format("database_name = 'temp'")).fetchall())
+    own = set(without.execute(listed.format("database_name = 'temp'")).fetchall())
     held = set(opened.execute(listed.format("regexp_matches(database_name, '_[0-9a-f]{16}$')"))
                .fetchall())  # fmt: skip
-    assert made <= held
+    assert own <= held
     assert {name for _, name in held} - {"made"} == {
         name
         for (catalog,) in opened.execute("SELECT database_name FROM duckdb_databases()").fetchall()
@@ -135,22 +166,31 @@ def test_a_change_makes_the_stages_again_that_it_acts_on() -> None:
         assert moved == list(TABLES)[place:], stage
 
 
+@pytest.fixture(scope="module")
+def misleading(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], Path]:
+    """Three names with one false answer and one without any, and the published numbers' stages."""
+    rows = [
+        {**row, "report_id": f"{day}-{number}", "domain": f"name{number}.example"}
+        for day in range(4)
+        for number, row in enumerate((misled(), misled(), misled(), unresolved(NXDOMAIN)))
+    ]
+    folder, connection = tmp_path_factory.mktemp("misleading"), connection_with(rows)
+    make_stages(KeptTables("study", [folder]), connection, _method())
+    connection.close()
+    return rows, folder
+
+
 @pytest.mark.parametrize(
     "numbers",
     [{"floor_sessions": 2}, {"sinkhole_names": 5}, {"pool_days": 0}],
 )
 def test_profiles_of_other_numbers_are_what_they_are_by_themselves(
-    tmp_path: Path, numbers: dict[str, float]
+    tmp_path: Path, misleading: tuple[list[Row], Path], numbers: dict[str, float]
 ) -> None:
     """Of the published numbers' tables those are taken that the others do not move."""
-    rows = [
-        {**made, "report_id": f"{day}-{number}", "domain": f"name{number}.example"}
-        for day in range(4)
-        for number, made in enumerate((misled(), misled(), misled(), unresolved(NXDOMAIN)))
-    ]
+    rows, folder = misleading
     opened, alone = connection_with(rows), connection_with(rows)
-    kept = KeptTables("study", [tmp_path])
-    make_stages(kept, connection_with(rows), _method())
+    kept = KeptTables("study", [shutil.copytree(folder, tmp_path / "kept")])
     make_stages(kept, opened, _method(**numbers))
     make_stages(None, alone, _method(**numbers))
     catalog = kept.catalog("profiles", _method(**numbers).describe("profiles"))
@@ -165,26 +205,22 @@ def test_profiles_of_other_numbers_are_what_they_are_by_themselves(
     assert _told(opened) == _told(alone)
 
 
-def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
+def test_a_damaged_file_is_made_again(tmp_path: Path, made: _Made) -> None:
     """One flipped bit, or half a file: nothing of it is read."""
-    kept = KeptTables("study", [tmp_path])
-    first = _connection()
-    make_stages(kept, first, _method())
-    told = _told(first)
-    first.close()
+    kept = made.copy(tmp_path)
     for number, path in enumerate(sorted(tmp_path.glob("*.duckdb"))):
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content if number % 2 else content[: len(content) // 2])
     connection = _connection()
     make_stages(kept, connection, _method())
-    assert _told(connection) == told
+    assert _told(connection) == made.told
     assert len(list(tmp_path.glob("*.duckdb"))) == len(TABLES)
 
 
-def test_whoever_judged_otherwise_comes_back_to_a_stage(tmp_path: Path) -> None:
+def test_whoever_judged_otherwise_comes_back_to_a_stage(tmp_path: Path, made: _Made) -> None:
     """By other rules in the same connection, on disk or in temporary tables of the same names."""
-    connection, kept = _connection(), KeptTables("study", [tmp_path])
+    connection, kept = _connection(), made.copy(tmp_path)
     make_stages(kept, connection, _method())
     told = _told(connection)
     rules = tuple(rule for rule in RULES if rule.rule_id != "dns.nxdomain")
