@@ -140,7 +140,8 @@ def test_what_fails_on_all_networks_needs_other_countries(tmp_path: Path) -> Non
         for one in (*_days(asn, telegram(), 0, 45),
                     *_days(asn, telegram(closed=12, web=TIMEOUT), 45))
     ]  # fmt: skip
-    alone = judge_apps(_of_whole(_open(tmp_path / "alone", documents)))
+    study = _open(tmp_path, documents)
+    alone = judge_apps(_of_whole(study))
     assert not set(_states(alone).values()) & set(LISTED)
     header = "measurement_start_day,probe_cc,test_name," + ",".join(COUNTS)
 
@@ -152,10 +153,14 @@ def test_what_fails_on_all_networks_needs_other_countries(tmp_path: Path) -> Non
         path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
         return path
 
-    study = _open(tmp_path / "open", documents, test_counts=str(counts(1)))
-    open_elsewhere = judge_apps(_of_whole(study))
+    def beside(anomalies: int) -> MessagingStudy:
+        """The same tests, read already."""
+        parameters = replace(study.parameters, test_counts=str(counts(anomalies)))
+        return open_messaging(parameters, jobs=1)
+
+    open_elsewhere = judge_apps(_of_whole(beside(1)))
     assert set(_states(open_elsewhere).values()) == {"likely_blocked"}
-    broken = judge_apps(_open(tmp_path / "broken", documents, test_counts=str(counts(48))))
+    broken = judge_apps(beside(48))
     assert not set(_states(broken).values()) & set(LISTED)
     whole = broken.verdicts[broken.verdicts["period"] == "second"]
     assert set(whole["set_aside_reason"]) == {"instrument"}
