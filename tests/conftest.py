@@ -30,10 +30,10 @@ Command = Callable[..., tuple[int, str, str]]
 #: worker without work. The two reports that others wait for are made side by side.
 _LONGEST = ("test_end_to_end", "test_hostile_archive", "test_verdicts", "test_survival",
             "test_messaging_verdicts", "test_watching", "test_validation", "test_browser",
-            "test_baselines", "test_mutations", "test_scale_out", "test_live_archive",
-            "test_publishing", "test_simulate", "test_hostile_input", "test_forging",
-            "test_side_by_side", "test_stages", "test_judging", "test_ingestion",
-            "test_explaining", "test_notebooks", "test_setup", "test_recipes")  # fmt: skip
+            "test_publishing", "test_baselines", "test_setup", "test_live_archive",
+            "test_scale_out", "test_mutations", "test_simulate", "test_stages",
+            "test_side_by_side", "test_hostile_input", "test_forging", "test_ingestion",
+            "test_explaining", "test_judging", "test_notebooks", "test_recipes")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
