@@ -6,6 +6,7 @@ Every page of the folder is opened from disk, without a network.
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -43,13 +44,17 @@ OVERHANG = f"""
 """
 
 
-#: Leaves of the rows of each table one of a kind: what elements of what classes it is made of.
-ONE_ROW_OF_A_KIND = """
-() => document.querySelectorAll("table").forEach(table => {
+#: Leaves of the rows of each table and the items of each list one of a kind: what elements of what
+#: classes it is made of.
+ONE_OF_A_KIND = """
+() => [
+  ...[...document.querySelectorAll("table")].map(one => [...one.tBodies].flatMap(b => [...b.rows])),
+  ...[...document.querySelectorAll("ul, ol")].map(one => [...one.children]),
+].forEach(alike => {
   const kinds = new Set();
-  [...table.tBodies].flatMap(body => [...body.rows]).forEach(row => {
-    const kind = [...row.querySelectorAll("*")].map(e => e.tagName + e.className).join();
-    if (kinds.has(kind)) row.remove();
+  alike.forEach(one => {
+    const kind = [one, ...one.querySelectorAll("*")].map(e => e.tagName + e.className).join();
+    if (kinds.has(kind)) one.remove();
     kinds.add(kind);
   });
 })
@@ -145,6 +150,7 @@ class Visit:
     shown_on_paper: list[str]  # code and navigation
     pdf: bytes  # of a page whose sheets are counted
     anchors: set[str]
+    repeated: list[str]  # ids that stand twice
     links: list[str]
     inaccessible: list[str]
 
@@ -173,9 +179,11 @@ def _visit(opener: _Tab, page: Path, *, is_printed: bool) -> Visit:
     first_stop = tuple(tab.evaluate(FIRST_STOP))
     tab.keyboard.press("Enter")
     assert tab.evaluate("location.hash") == first_stop[2]
+    ids = tab.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
     found: dict[str, Any] = {
         "unreached": tab.evaluate(SCROLLING),
-        "anchors": set(tab.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")),
+        "anchors": set(ids),
+        "repeated": sorted(name for name, count in Counter(ids).items() if count > 1),
         "links": tab.evaluate("[...document.links].map(e => e.href)"),
     }
     tab.set_viewport_size({"width": A4_WIDTH, "height": 900})
@@ -192,7 +200,7 @@ def _visit(opener: _Tab, page: Path, *, is_printed: bool) -> Visit:
     tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     too_wide += [f"unfolded, {width}" for width in WIDTHS if _is_wider(tab, width)]
     # axe takes time for each element, and what passed need not be listed.
-    tab.evaluate(ONE_ROW_OF_A_KIND)
+    tab.evaluate(ONE_OF_A_KIND)
     tab.evaluate(Axe().axe_script)
     inaccessible = []
     for width, rules in zip(WIDTHS, ({}, {"runOnly": OF_THE_LAYOUT}), strict=True):
@@ -233,6 +241,7 @@ def test_pages_are_silent_accessible_and_fit(
             assert not re.search("display|visibility|content|color", "".join(narrow))
             assert not visit.too_wide
             assert not visit.inaccessible, visit.inaccessible
+            assert not visit.repeated
             assert not visit.noise
 
 
