@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import SourceError
-from analysis.findings import other_methods, sensitivity
+from analysis.findings import confirmation, other_methods, sensitivity
 from analysis.findings.confirmation import confirm, find_verdicts
 from analysis.findings.stages import SOURCES, TABLES, Method, make_stage, make_stages
 from analysis.observations.fingerprints import Fingerprints
@@ -259,15 +259,23 @@ def test_files_that_nobody_uses_go_when_all_are_too_large(
     assert 0 < sum(path.stat().st_size for path in left) <= 5_000_000
 
 
-def test_verdicts_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the same numbers, as they were; nothing is judged."""
+def test_a_judgement_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the same numbers, as it was to the type of a column; nothing is judged."""
     study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
-    study.kept = KeptTables("study", [tmp_path])
-    judged = [confirm(study, study.networks(), Thresholds(floor_days=days)) for days in (3, 2)]
-    monkeypatch.setattr("analysis.findings.confirmation.confirm", lambda *_: pytest.fail("judged"))
+    study.kept, networks = KeptTables("study", [tmp_path]), study.networks()
+    judged = [confirm(study, networks, Thresholds(floor_days=days)) for days in (3, 2)]
+    monkeypatch.setattr(confirmation, "judge_cells", lambda *_, **__: pytest.fail("judged"))
     for number, before in zip((3, 2), judged, strict=True):
-        found = find_verdicts(study, study.networks(), Thresholds(floor_days=number))
-        assert found.to_csv() == before.verdicts.to_csv()
+        thresholds = Thresholds(floor_days=number)
+        found = confirm(study, networks, thresholds)
+        for name in ("verdicts", "intervals", "withheld", "chances", "defects"):
+            pd.testing.assert_frame_equal(getattr(found, name), getattr(before, name))
+        assert found.line == before.line
+        assert list(found.evidence.log_evidence) == list(before.evidence.log_evidence)
+        pd.testing.assert_frame_equal(
+            find_verdicts(study, networks, thresholds), before.verdicts
+        )  # fmt: skip
+    assert len(judged[0].intervals)
 
 
 def test_whoever_asks_for_other_verdicts_goes_on_with_its_own_tables(tmp_path: Path) -> None:

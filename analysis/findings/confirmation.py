@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Hashable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from typing import Any
@@ -10,16 +9,21 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from analysis.chance.expectation import learn_expectation
 from analysis.findings.stages import Method, make_stages
 from analysis.findings.study import Study
-from analysis.outcomes.macros import keep_frame
+from analysis.outcomes.macros import keep_frames, read_frame
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference.networks import DOMESTIC
+from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, judge_cells
 from analysis.vocabulary import LISTED, PERIODS
+
+#: What of a judgement is a table.
+_FRAMES = ("verdicts", "intervals", "withheld", "chances", "defects")
 
 
 def confirm(
@@ -46,6 +50,9 @@ def confirm(
     method = Method.of(thresholds, rules, study.fingerprints, networks)
     make_stages(study.kept, study.connection, method)
     judged = {name: one for name, one in study.periods.items() if name in periods}
+    made_from = _made_from(study, method, judged)
+    if study.kept and study.kept.find(study.connection, "verdicts", made_from):
+        return _read_judgement(study, method)
     judgement = judge_cells(
         study.connection, judged, thresholds, has_explorer=not study.is_fictional
     )
@@ -56,11 +63,41 @@ def confirm(
     is_listed = verdicts["state"].isin(LISTED)
     is_foreign = is_listed & ~verdicts["is_domestic"].astype(bool)
     verdicts.loc[is_foreign, "set_aside_reason"] = "not_domestic"
+    judged_tables = {**{name: getattr(judgement, name) for name in _FRAMES}, "verdicts": verdicts}
+    tables = {name: _with_texts(one) for name, one in judged_tables.items()}
+    judgement = Judgement(**tables, line=judgement.line, weigh=judgement.weigh)
     if study.kept:
-        write = partial(keep_frame, study.connection, "kept_verdicts", verdicts)
-        made_from = _made_from(study, method, judged)
+        write = partial(_keep_judgement, study.connection, judgement)
         study.kept.provide(study.connection, "verdicts", made_from, write)
-    return replace(judgement, verdicts=verdicts)
+    return judgement
+
+
+def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Texts as texts and not as any objects, as they come back from where they are kept."""
+    return frame.astype({name: "str" for name in frame if frame[name].dtype == object})
+
+
+def _keep_judgement(
+    connection: duckdb.DuckDBPyConnection, judgement: Judgement, catalog: str
+) -> None:
+    """Keep what a judgement says; what it rests on is weighed again where somebody asks for it."""
+    frames = {name: getattr(judgement, name) for name in _FRAMES}
+    frames["line"] = pd.DataFrame({"line": [judgement.line]})
+    keep_frames(connection, frames, catalog)
+
+
+def _read_judgement(study: Study, method: Method) -> Judgement:
+    """What ``_keep_judgement`` has kept."""
+
+    def weigh() -> Evidence:
+        make_stages(study.kept, study.connection, method)  # others may have been asked for since
+        return weigh_evidence(
+            learn_expectation(study.connection, method.thresholds), method.thresholds
+        )
+
+    frames = {name: read_frame(study.connection, name) for name in (*_FRAMES, "line")}
+    line = float(frames.pop("line")["line"].iloc[0])
+    return Judgement(**frames, line=line, weigh=weigh)
 
 
 def find_verdicts(
@@ -79,7 +116,7 @@ def find_verdicts(
     judged = {name: one for name, one in study.periods.items() if name in periods}
     made_from = _made_from(study, method, judged)
     if study.kept and study.kept.find(study.connection, "verdicts", made_from):
-        return study.connection.execute("FROM kept_verdicts ORDER BY rowid").df()
+        return read_frame(study.connection, "verdicts")
     verdicts = confirm(study, networks, thresholds, rules, periods).verdicts
     own = Method.of(study.thresholds, RULES, study.fingerprints, networks)
     make_stages(study.kept, study.connection, own)

@@ -68,7 +68,7 @@ def show_chance(judgement: Judgement, share: float) -> None:
     """
     whole = judgement.verdicts[judgement.verdicts["period"] == "all"]
     count = int((whole["state"].isin(LISTED) & (whole["chance"] != "")).sum())
-    line = exp(-judgement.evidence.line)
+    line = exp(-judgement.line)
     above = int((judgement.chances["chance"] <= line).sum())
     if not above:
         show_text("No pair of site and network is listed because chance does not explain it.")

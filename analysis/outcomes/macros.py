@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather
 
 from analysis.store.kept_tables import drop_made, note_made
 
@@ -269,3 +270,26 @@ def keep_frame(
     with limit_threads(connection, 1):
         create_tables(connection, {name: "FROM rows_at_hand"}, {}, catalog=catalog)
     connection.unregister("rows_at_hand")
+
+
+def keep_frames(
+    connection: duckdb.DuckDBPyConnection, frames: Mapping[str, pd.DataFrame], catalog: str
+) -> None:
+    """Keep frames in a table of a catalog, ``kept_frames``, as they are to the type of a column."""
+    contents = []
+    for frame in frames.values():
+        sink = pa.BufferOutputStream()
+        pyarrow.feather.write_feather(frame, sink, compression="zstd")
+        contents.append(sink.getvalue().to_pybytes())
+    rows = pa.table({"name": list(frames), "content": pa.array(contents, pa.large_binary())})
+    connection.register("rows_at_hand", rows)
+    create_tables(connection, {"kept_frames": "FROM rows_at_hand"}, {}, catalog=catalog)
+    connection.unregister("rows_at_hand")
+
+
+def read_frame(connection: duckdb.DuckDBPyConnection, name: str) -> pd.DataFrame:
+    """One of those that ``keep_frames`` has kept."""
+    query = "SELECT content FROM kept_frames WHERE name = $name"
+    ((content,),) = connection.execute(query, {"name": name}).fetchall()
+    frame: pd.DataFrame = pyarrow.feather.read_feather(pa.BufferReader(content))
+    return frame

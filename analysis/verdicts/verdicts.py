@@ -1,8 +1,9 @@
 """The verdict on each site and network: state, mechanism, dates, counts and a witness."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 
 import duckdb
 import numpy as np
@@ -118,7 +119,8 @@ class Judgement:
             where others do not, which is no accident, whatever its chance.
         defects: one row per ``software, kind`` whose sessions fail as other versions do not:
             ``site_count, session_count``.
-        evidence: what all of it rests on, for a case to be worked through.
+        line: the logarithm of the e-value from which on a series is listed.
+        weigh: says what all of it rests on.
     """
 
     verdicts: pd.DataFrame
@@ -126,7 +128,13 @@ class Judgement:
     withheld: pd.DataFrame
     chances: pd.DataFrame
     defects: pd.DataFrame
-    evidence: Evidence
+    line: float
+    weigh: Callable[[], Evidence]
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What all of it rests on, for a case to be worked through."""
+        return self.weigh()
 
 
 def add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[Period]) -> None:
@@ -221,7 +229,8 @@ def judge_cells(
         withheld,
         _chances(evidence, stretches, names),
         _defects(connection, evidence),
-        evidence,
+        evidence.line,
+        lambda: evidence,
     )
 
 
