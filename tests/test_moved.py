@@ -119,3 +119,17 @@ def test_what_comes_out_as_it_did_is_not_read_again() -> None:
     assert remake_tables(connection, steps, {"least": 10}, known) == {"large", "found", "said"}
     assert connection.execute("FROM said").fetchall() == [("false",)]
     assert remake_tables(connection, steps, known, known) == set()
+
+
+def test_where_the_published_stages_are_gone_others_are_made_from_nothing(tmp_path: Path) -> None:
+    """Another process may have removed the files that a long session has open."""
+    rows, other = _rows(), _method(broken_names=13)
+    connection, alone = connection_with(rows), connection_with(rows)
+    kept = KeptTables("study", [tmp_path])
+    make_stages(kept, connection, _method())
+    for path in tmp_path.glob("*.duckdb"):
+        path.unlink()
+    make_stages(kept, connection, other)
+    make_stages(None, alone, other)
+    assert connection.execute(_TOLD).fetchall() == alone.execute(_TOLD).fetchall()
+    assert not kept.holds(connection, "rules", other.describe("rules"), "touched")

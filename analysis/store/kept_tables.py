@@ -102,14 +102,13 @@ class KeptTables:
         with self._being_made(catalog):
             if self.find(connection, stage, made_from):
                 return False
-            if change and self.attach(connection, stage, change.made_from):
-                copied = _path_of(connection, self.catalog(stage, change.made_from))
+            copied = change and self._find_file(connection, stage, change.made_from)
+            if change and copied:
                 self._make(connection, catalog, partial(_change, copied, change))
             else:
-                change = None
                 self._make(connection, catalog, partial(_write, make))
         _prefer(connection, catalog)
-        return change is None
+        return copied is None
 
     def find(self, connection: duckdb.DuckDBPyConnection, stage: str, made_from: object) -> bool:
         """The same of tables that were made earlier; says whether they were."""
@@ -137,6 +136,16 @@ class KeptTables:
         """The catalog in which ``provide`` lets a connection find the tables of a stage."""
         said = json.dumps([self.study, stage, made_from], sort_keys=True)
         return f"{stage}_{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+
+    def _find_file(
+        self, connection: duckdb.DuckDBPyConnection, stage: str, made_from: object
+    ) -> Path | None:
+        """The file of tables that were made earlier; one that is open may have been removed."""
+        query = "SELECT path FROM duckdb_databases() WHERE database_name = $name"
+        name = {"name": self.catalog(stage, made_from)}
+        is_there = self.attach(connection, stage, made_from)
+        paths = connection.execute(query, name).fetchall() if is_there else []
+        return next((Path(path) for (path,) in paths if Path(path).is_file()), None)
 
     def _open(self, connection: duckdb.DuckDBPyConnection, catalog: str) -> bool:
         """Attach the file of a stage, where there is a whole one."""
@@ -271,12 +280,6 @@ def _read_notes(connection: duckdb.DuckDBPyConnection, catalog: str) -> set[str]
     return {
         name for (name,) in connection.execute(f"SELECT name FROM {catalog}.{_NOTES}").fetchall()
     }
-
-
-def _path_of(connection: duckdb.DuckDBPyConnection, catalog: str) -> Path:
-    query = "SELECT path FROM duckdb_databases() WHERE database_name = $name"
-    ((path,),) = connection.execute(query, {"name": catalog}).fetchall()
-    return Path(path)
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, catalog: str, options: str) -> None:
