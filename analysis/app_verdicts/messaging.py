@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.chance.expectation import Expectation, learn_expectation
+from analysis.chance.expectation import Expectation, learn_expectation, see_sessions
 from analysis.chance.rates import LEAST, MOST, TERMS
 from analysis.chance.site_schedules import Hours
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
+from analysis.sessions.columns import read_sessions
 from analysis.sessions.series import Series
 from analysis.sessions.sessions import KINDS, add_sessions
 from analysis.verdicts.verdicts import Judgement, judge_cells
@@ -90,7 +91,8 @@ def judge_messaging(
         control: what other countries say; without it the country's other networks are asked.
     """
     add_sessions(connection, domestic_asns, operators, thresholds)
-    expected = weigh_elsewhere(connection, learn_expectation(connection, thresholds), control)
+    learnt = learn_expectation(see_sessions(read_sessions(connection), thresholds))
+    expected = weigh_elsewhere(connection, learnt, control)
     return judge_cells(
         connection, periods, thresholds, has_explorer=has_explorer, expected=expected,
         has_control=not control.shares.empty,
@@ -117,7 +119,7 @@ def judge_endpoints(
         pair_count: what that returns.
     """
     add_sessions(connection, domestic_asns, operators, thresholds)
-    learnt = learn_expectation(connection, thresholds)
+    learnt = learn_expectation(see_sessions(read_sessions(connection), thresholds))
     expected = weigh_elsewhere(connection, learnt, NO_CONTROL, is_probe_sound=True)
     tested_count = max(pair_count * (len(KINDS) - 1), learnt.tested_count)
     return judge_cells(

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +13,7 @@ from analysis.chance.rates import LEAST, Lessons, learn
 from analysis.chance.schedules import Schedule
 from analysis.chance.site_schedules import Hours
 from analysis.outcomes.thresholds import Thresholds
-from analysis.sessions.columns import SessionColumns, read_sessions
+from analysis.sessions.columns import SessionColumns
 from analysis.sessions.series import (
     CANDIDATE_GAIN,
     Series,
@@ -70,31 +69,47 @@ class Expectation:
     tested_count: int
 
 
-def learn_expectation(
-    connection: duckdb.DuckDBPyConnection,
-    thresholds: Thresholds,
-    sessions: SessionColumns | None = None,
-    before: Expectation | None = None,
-) -> Expectation:
-    """See the sessions as series, and learn what to expect of them.
+@dataclass(frozen=True)
+class Seen:
+    """The sessions as series; all that is needed of them, so that they themselves may go.
+
+    Attributes:
+        series, facts, tested_count: see ``Expectation``.
+    """
+
+    series: Series
+    facts: Facts
+    tested_count: int
+
+
+def see_sessions(sessions: SessionColumns, thresholds: Thresholds) -> Seen:
+    """See the sessions as series, and gather what rates are learnt from.
 
     Args:
-        connection: holds what ``sessions.add_sessions`` makes.
+        sessions: what ``columns.read_sessions`` reads.
         thresholds: ``floor_sessions``.
-        sessions: what ``read_sessions`` reads there, where it has been read before.
+    """
+    floor_sessions = thresholds.floor_sessions
+    series = find_series(sessions, floor_sessions)
+    facts = gather_facts(sessions, series.of_kinds(), floor_sessions)
+    cell_count = int(np.count_nonzero(sessions.find_tested(floor_sessions)))
+    return Seen(series, facts, cell_count * (len(KINDS) - 1))
+
+
+def learn_expectation(seen: Seen, before: Expectation | None = None) -> Expectation:
+    """Learn what to expect of the sessions.
+
+    Args:
+        seen: what ``see_sessions`` returns.
         before: what was learnt by other numbers of the same measurements; hours of sites that are
             seen alike are not sought again.
     """
-    floor_sessions = thresholds.floor_sessions
-    sessions = sessions or read_sessions(connection)
-    series = find_series(sessions, floor_sessions)
-    of_kinds = series.of_kinds()
-    facts = gather_facts(sessions, of_kinds, floor_sessions)
+    series, facts, of_kinds = seen.series, seen.facts, seen.series.of_kinds()
     candidates = Candidates(of_kinds, before.candidates if before else None)
     lessons = learn(facts, of_kinds, candidates.find())
     rates = np.full(len(series.row), LEAST)
     rates[: len(of_kinds.row)] = lessons.rates()
-    cell_count = int(np.count_nonzero(sessions.find_tested(floor_sessions)))
-    tested_count = cell_count * (len(KINDS) - 1)
     hours = Hours(series, rates, before.hours if before else None)
-    return Expectation(series, rates, facts, candidates, lessons, hours, hours.find(), tested_count)
+    return Expectation(
+        series, rates, facts, candidates, lessons, hours, hours.find(), seen.tested_count
+    )

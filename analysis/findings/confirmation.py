@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from analysis.chance.expectation import learn_expectation
+from analysis.chance.expectation import learn_expectation, see_sessions
 from analysis.findings.stages import Method, make_stages
 from analysis.findings.study import Study
 from analysis.outcomes.macros import keep_frames, read_frame
@@ -17,6 +17,7 @@ from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference.networks import DOMESTIC
+from analysis.sessions.columns import read_sessions
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, judge_cells
@@ -91,9 +92,8 @@ def _read_judgement(study: Study, method: Method) -> Judgement:
 
     def weigh() -> Evidence:
         make_stages(study.kept, study.connection, method)  # others may have been asked for since
-        return weigh_evidence(
-            learn_expectation(study.connection, method.thresholds), method.thresholds
-        )
+        seen = see_sessions(read_sessions(study.connection), method.thresholds)
+        return weigh_evidence(learn_expectation(seen), method.thresholds)
 
     frames = {name: read_frame(study.connection, name) for name in (*_FRAMES, "line")}
     line = float(frames.pop("line")["line"].iloc[0])

@@ -13,7 +13,7 @@ from functools import partial
 import duckdb
 import pandas as pd
 
-from analysis.chance.expectation import Expectation, learn_expectation
+from analysis.chance.expectation import Expectation, learn_expectation, see_sessions
 from analysis.findings.stages import TABLES, Method, describe_source, make_stages
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.macros import keep_frame, limit_threads
@@ -110,7 +110,7 @@ class _Judge:
         else:
             return self.expected
         columns = self.sessions.move(self.connection, is_again=is_moved)
-        return learn_expectation(self.connection, thresholds, columns, self.expected)
+        return learn_expectation(see_sessions(columns, thresholds), self.expected)
 
     def _weigh(self, expected: Expectation, thresholds: Thresholds) -> Evidence:
         in_use = vars(self.method.thresholds)
@@ -185,7 +185,7 @@ def _judge_all(
     make_stages(kept, connection, method)
     base = Base(*(kept.catalog(stage, method.describe(stage)) for stage in TABLES))
     sessions = read_sessions(connection)
-    expected = learn_expectation(connection, method.thresholds, sessions)
+    expected = learn_expectation(see_sessions(sessions, method.thresholds))
     evidence = weigh_kinds(expected, method.thresholds)
     # What other numbers move goes with its own connection.
     with limit_threads(connection, _THREADS), closing(connection.cursor()) as cursor:

@@ -182,6 +182,23 @@ def limit_threads(connection: duckdb.DuckDBPyConnection, most: int) -> Iterator[
         connection.execute(f"SET threads = {int(threads)}")
 
 
+#: What DuckDB may hold beside arrays of all sessions, of what it may hold otherwise.
+_BESIDE_ARRAYS = 0.6
+
+
+@contextmanager
+def hold_less(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """DuckDB with less memory, for a while in which arrays of all sessions are held beside it."""
+    ((limit,),) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
+    size, unit = str(limit).split()
+    connection.execute(f"SET memory_limit = '{float(size) * _BESIDE_ARRAYS:.1f} {unit}'")
+    try:
+        yield
+    finally:
+        # DuckDB says it with one digit and cuts the rest off; half a digit more, and it stays.
+        connection.execute(f"SET memory_limit = '{float(size) + 0.05:.2f} {unit}'")
+
+
 def remake_tables(
     connection: duckdb.DuckDBPyConnection,
     steps: Mapping[str, str],

@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analysis.chance import e_values
-from analysis.chance.expectation import Expectation, learn_expectation
-from analysis.outcomes.macros import keep_table
+from analysis.chance.expectation import Expectation, learn_expectation, see_sessions
+from analysis.outcomes.macros import hold_less, keep_table
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.sessions.columns import read_sessions
@@ -170,7 +170,7 @@ def list_pairs(
     """The pairs of site and network that are listed for the whole period, and no more of them.
 
     Args:
-        connection: holds ``outcomes`` and what ``expectation.learn_expectation`` leaves.
+        connection: holds ``outcomes`` and what ``sessions.add_sessions`` makes of them.
         evidence: see ``weigh_kinds``.
         thresholds: the method's numbers.
     """
@@ -200,38 +200,44 @@ def judge_cells(
         expected: what ``learn_expectation`` returns, where it has been asked before.
         has_control: whether others than the country's own networks say what works elsewhere.
     """
-    add_period_parts(connection, periods.values())
-    connection.execute(_MEASUREMENT_COUNTS)
-    sessions = read_sessions(connection)
-    keep_table(connection, "cell_parts", count_parts(sessions, find_edges(periods.values())))
-    expected = expected or learn_expectation(connection, thresholds, sessions)
-    del sessions
-    refusing = find_refusing(connection, thresholds)
-    evidence = weigh_evidence(expected, thresholds)
-    stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
-    names, forging = _host_names(connection), weigh_forging(evidence, thresholds)
-    intervals = interval_table(connection, evidence, stretches, names)
-    withheld = withheld_table(connection, evidence, stretches, names)
-    elements = evidence.elements_of(stretches)
-    tables = []
-    for name, period in periods.items():
-        inside = look_inside(evidence, stretches, elements, period, thresholds)
-        tables.append(_verdicts_of(connection, name, period, evidence, inside, refusing, forging,
-                                   thresholds))  # fmt: skip
-    del elements, inside
-    verdicts = pd.concat(tables, ignore_index=True)
-    tables.clear()
-    verdicts["domain"] = names[verdicts["domain"]]
-    verdicts = add_witness(connection, verdicts, periods, has_explorer=has_explorer)
-    return Judgement(
-        verdicts.sort_values([*CELL, "period"], ignore_index=True),
-        intervals,
-        withheld,
-        _chances(evidence, stretches, names),
-        _defects(connection, evidence),
-        evidence.line,
-        lambda: evidence,
-    )
+    with hold_less(connection):
+        add_period_parts(connection, periods.values())
+        connection.execute(_MEASUREMENT_COUNTS)
+        sessions = read_sessions(connection)
+        keep_table(connection, "cell_parts", count_parts(sessions, find_edges(periods.values())))
+        # The sessions go before anything is learnt, which takes as much memory.
+        seen = see_sessions(sessions, thresholds) if expected is None else None
+        del sessions
+        expected = learn_expectation(seen) if seen else expected
+        assert expected
+        refusing = find_refusing(connection, thresholds)
+        evidence = weigh_evidence(expected, thresholds)
+        stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
+        names, forging = _host_names(connection), weigh_forging(evidence, thresholds)
+        intervals = interval_table(connection, evidence, stretches, names)
+        withheld = withheld_table(connection, evidence, stretches, names)
+        elements = evidence.elements_of(stretches)
+        tables = []
+        for name, period in periods.items():
+            inside = look_inside(evidence, stretches, elements, period, thresholds)
+            made = _verdicts_of(
+                connection, name, period, evidence, inside, refusing, forging, thresholds
+            )
+            tables.append(made)
+        del elements, inside
+        verdicts = pd.concat(tables, ignore_index=True)
+        tables.clear()
+        verdicts["domain"] = names[verdicts["domain"]]
+        verdicts = add_witness(connection, verdicts, periods, has_explorer=has_explorer)
+        return Judgement(
+            verdicts.sort_values([*CELL, "period"], ignore_index=True),
+            intervals,
+            withheld,
+            _chances(evidence, stretches, names),
+            _defects(connection, evidence),
+            evidence.line,
+            lambda: evidence,
+        )
 
 
 def _host_names(connection: duckdb.DuckDBPyConnection) -> NDArray[np.object_]:
