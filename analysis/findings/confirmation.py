@@ -34,7 +34,9 @@ def confirm(
     rules: tuple[Rule, ...] = RULES,
     periods: Collection[str] = tuple(PERIODS),
 ) -> Judgement:
-    """Judge every site on every network.
+    """Judge every site on every network, or read what the same numbers gave before.
+
+    Then the tables that ``analysis/verdicts`` makes on the way are not there.
 
     Args:
         study: its connection afterwards holds ``outcomes`` (one row per measurement) as well,

@@ -178,17 +178,17 @@ def _find_change(
     before = {one: published.describe(one) for one in TABLES[: TABLES.index(stage) + 1]}
     if method.describe(stage) == before[stage]:
         return None
-    added = {}
+    is_other = {}
     for one, made_from in before.items():
         described = method.describe(one)
         is_known = kept.attach(connection, one, made_from)
-        added[one] = described != made_from
-        if one != stage and added[one] and one in ADDED:
+        is_other[one] = described != made_from
+        if one != stage and is_other[one] and one in ADDED:
             is_known &= all(kept.holds(connection, one, described, name) for name in ADDED[one])
         if not is_known:
             return None
     base = Base(*(kept.catalog(one, published.describe(one)) for one in TABLES))
-    numbers, is_refeatured = (published.thresholds, method.thresholds), added["features"]
+    numbers, is_refeatured = (published.thresholds, method.thresholds), is_other["features"]
 
     def change(catalog: str) -> None:
         if stage == "features":
@@ -200,7 +200,9 @@ def _find_change(
                 connection, *numbers, method.rules, base, catalog, is_refeatured=is_refeatured
             )
         else:
-            change_sessions(connection, method.thresholds, base, catalog, is_touched=added["rules"])
+            change_sessions(
+                connection, method.thresholds, base, catalog, is_touched=is_other["rules"]
+            )
 
     return Change(before[stage], change, ADDED.get(stage, ()))
 

@@ -205,11 +205,12 @@ def judge_cells(
         connection.execute(_MEASUREMENT_COUNTS)
         sessions = read_sessions(connection)
         keep_table(connection, "cell_parts", count_parts(sessions, find_edges(periods.values())))
-        # The sessions go before anything is learnt, which takes as much memory.
-        seen = see_sessions(sessions, thresholds) if expected is None else None
-        del sessions
-        expected = learn_expectation(seen) if seen else expected
-        assert expected
+        if expected is None:
+            seen = see_sessions(sessions, thresholds)
+            del sessions  # before anything is learnt, which takes as much memory
+            expected = learn_expectation(seen)
+        else:
+            del sessions
         refusing = find_refusing(connection, thresholds)
         evidence = weigh_evidence(expected, thresholds)
         stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
