@@ -342,7 +342,7 @@ from pathlib import Path
 from analysis.commands import cli
 from analysis.publishing.publishing import PageContext, publish
 page, (out, *notebooks) = PageContext("", "", "", ""), map(Path, sys.argv[1:])
-reads = {notebook.stem: () for notebook in notebooks}
+reads = {notebook.stem: {} for notebook in notebooks}
 cli.app = lambda: publish(notebooks, {}, out, page, {}, reads=reads, jobs=2)
 cli.main()
 """
@@ -523,18 +523,27 @@ def _meeting(folder: Path, name: str, then: str) -> Path:
 def test_notebooks_run_side_by_side_unless_one_needs_another(
     tmp_path: Path, demo_page: PageContext
 ) -> None:
-    """Two wait for each other, and the one of which nothing is said begins after both."""
+    """Two wait for each other, and the one of which nothing is said begins after both. One that
+    needs but a table of another begins as soon as that is there."""
     notebooks = [
         _meeting(tmp_path, "1-a.ipynb", "(folder / 'a').touch()\nwait_for('b')"),
         _meeting(tmp_path, "2-b.ipynb", "(folder / 'b').touch()\nwait_for('a')\n"
                  "time.sleep(0.5)\n(folder / 'c').touch()"),
         _meeting(tmp_path, "3-c.ipynb", "assert (folder / 'c').exists()"),
     ]  # fmt: skip
-    reads: dict[str, tuple[str, ...]] = {"1-a": (), "2-b": ()}
+    reads: dict[str, dict[str, tuple[str, ...]]] = {"1-a": {}, "2-b": {}}
     out = publish(notebooks, {}, tmp_path / "r", demo_page, {}, reads=reads, jobs=2)
     assert {"1-a.html", "2-b.html", "3-c.html"} <= _contents(out).keys()
+    circle: dict[str, dict[str, tuple[str, ...]]] = {"2-b": {"3-c": ()}, "3-c": {"2-b": ()}}
     with pytest.raises(ContractError, match="in a circle: 2-b, 3-c"):
-        publish(notebooks, {}, out, demo_page, {}, reads={"2-b": ("3-c",), "3-c": ("2-b",)})
+        publish(notebooks, {}, out, demo_page, {}, reads=circle)
+    notebooks = [
+        _meeting(tmp_path, "1-a.ipynb", "(Path(tables) / 'a.csv').touch()\nwait_for('b')"),
+        _meeting(tmp_path, "2-b.ipynb", "(folder / 'b').touch()"),
+    ]
+    reads = {"1-a": {}, "2-b": {"1-a": ("a.csv",)}}  # a table of one that goes on
+    publish(notebooks, {}, out, demo_page, {}, reads=reads, jobs=2)
+    assert {"1-a.html", "2-b.html"} <= _contents(out).keys()
 
 
 def test_pages_of_sites_are_written_beside_the_notebooks(
@@ -554,7 +563,7 @@ def test_pages_of_sites_are_written_beside_the_notebooks(
 
     sites = PageSet(SetItem("sites/0.html", "Sites", ""), make, ("1-a",), ())
     editions = [Edition(demo_page, "", sites)]
-    reads: dict[str, tuple[str, ...]] = {"2-b": (), "1-a": ()}
+    reads: dict[str, dict[str, tuple[str, ...]]] = {"2-b": {}, "1-a": {}}
     for is_failing, then in ((False, ""), (True, "1 / 0")):
         notebooks = [
             _meeting(tmp_path, "1-a.ipynb", "(folder / 'a').touch()"),
@@ -604,7 +613,7 @@ def test_the_first_error_ends_the_others(tmp_path: Path, demo_page: PageContext)
     ]
     begun = time.monotonic()
     with pytest.raises(WorkbookError, match=r"2-b\.ipynb: cell 4 failed with ZeroDivisionError"):
-        publish(notebooks, {}, tmp_path / "r", demo_page, {}, reads={"2-b": ()}, jobs=2)
+        publish(notebooks, {}, tmp_path / "r", demo_page, {}, reads={"2-b": {}}, jobs=2)
     assert time.monotonic() - begun < 200
     assert not _is_running(number.read_text())
     assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".ipynb", ".ipynb"]

@@ -27,7 +27,9 @@ from analysis.errors import NothingThereError, ParameterError
 from analysis.findings.first_page import word_apps_alone, word_first_page
 from analysis.findings.parameters import StudyParameters, changed_numbers
 from analysis.findings.reference_lists import ReferenceLists
+from analysis.findings.site_evidence import REACHED
 from analysis.findings.study import open_observations
+from analysis.findings.table_folder import note_file
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.publishing.editions import Appendix, Edition, PageSet, find_folder
@@ -47,24 +49,26 @@ from analysis.tables import write_table
 #: these as well: it takes nothing from what somebody saved in a notebook.
 NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "sweep_all": False, "results": ""}
 
-#: Notebook → those whose tables it reads, itself or by the functions that it calls. They run side
-#: by side as far as this allows, those that take longest first; one that is not named here begins
-#: when all before it are done.
-READS: Mapping[str, Group[str]] = {
-    "2-confirmation": (),
-    "7-sensitivity": (),
-    "1-ingestion": (),
-    "5-method-comparison": ("2-confirmation",),
-    "3-semester-comparison": ("2-confirmation",),
-    "4-blocked-sites": (
-        "1-ingestion",
-        "2-confirmation",
-        "3-semester-comparison",
-        "8-messaging-circumvention",
-    ),
-    "6-validation": (),
-    "8-messaging-circumvention": (),
-    "9-coverage": ("2-confirmation",),
+_VERDICTS, _NETWORKS = "verdicts.csv", "networks.csv"
+#: Notebook → those whose tables it reads, itself or by the functions that it calls → the files, as
+#: soon as which are there it begins; where none is named, it begins when that notebook is done.
+#: They run side by side as far as this allows, those that take longest first; one that is not
+#: named here begins when all before it are done.
+READS: Mapping[str, Mapping[str, Group[str]]] = {
+    "2-confirmation": {},
+    "7-sensitivity": {},
+    "1-ingestion": {},
+    "3-semester-comparison": {"2-confirmation": (_VERDICTS, _NETWORKS)},
+    "5-method-comparison": {"2-confirmation": (_VERDICTS,)},
+    "4-blocked-sites": {
+        "1-ingestion": (),
+        "2-confirmation": (_VERDICTS, _NETWORKS, "blocking_intervals.csv", note_file(REACHED)),
+        "3-semester-comparison": ("semester_changes.csv",),
+        "8-messaging-circumvention": (),
+    },
+    "6-validation": {},
+    "8-messaging-circumvention": {},
+    "9-coverage": {"2-confirmation": (_VERDICTS, _NETWORKS)},
 }
 
 #: The notebooks of whose tables the pages of sites are made.

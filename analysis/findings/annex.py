@@ -112,22 +112,23 @@ def set_aside(
     annexed = set(listed_domestic(whole, networks)["domain"])
     names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     cells = whole[(whole["set_aside_reason"] != "") & ~whole["domain"].isin(annexed)]
-    counts = domains.set_index("domain")
+    counts = domains.set_index("domain")[["measurement_count", "anomaly_count"]].to_dict()
     reason_of = find_reasons(cells)
-    rows = []
-    for domain, rows_of in cells.groupby("domain", sort=True):
-        reasons, reason = rows_of["set_aside_reason"], reason_of[str(domain)]
-        asns = sorted(rows_of.loc[reasons == reason, "probe_asn"])
-        rows.append(
-            {
-                "domain": domain,
-                "reason": reason,
-                "measurement_count": counts["measurement_count"][domain],
-                "anomaly_count": counts["anomaly_count"][domain],
-                "networks": ";".join(names.get(asn) or asn for asn in asns),
-                "note": REASON_SENTENCES[reason],
-            }
-        )
+    given = cells[cells["set_aside_reason"] == cells["domain"].map(reason_of)]
+    asns_of: dict[str, list[str]] = defaultdict(list)
+    for domain, asn in sorted(zip(given["domain"], given["probe_asn"], strict=True)):
+        asns_of[domain].append(asn)
+    rows = [
+        {
+            "domain": domain,
+            "reason": reason_of[domain],
+            "measurement_count": counts["measurement_count"][domain],
+            "anomaly_count": counts["anomaly_count"][domain],
+            "networks": ";".join(names.get(asn) or asn for asn in asns_of[domain]),
+            "note": REASON_SENTENCES[reason_of[domain]],
+        }
+        for domain in sorted(reason_of)
+    ]
     columns = ["domain", "reason", "measurement_count", "anomaly_count", "networks", "note"]
     return pd.DataFrame(rows, columns=columns)
 

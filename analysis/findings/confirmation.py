@@ -4,6 +4,8 @@ from collections.abc import Collection, Hashable, Mapping
 from contextlib import suppress
 from datetime import date, timedelta
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import duckdb
@@ -178,17 +180,18 @@ def spans_by_site(intervals: pd.DataFrame) -> pd.DataFrame:
         networks of all the site's stretches. ``state`` is blocked where one interval is.
     """
     rows: list[dict[str, Any]] = []
-    for _, of_site in intervals.sort_values(["domain", "blocked_from"]).groupby("domain"):
-        count = of_site["probe_asn"].nunique()
+    ordered = intervals.sort_values(["domain", "blocked_from"]).to_dict("records")
+    for _, of_site in groupby(ordered, itemgetter("domain")):
         stretches: list[list[dict[Hashable, Any]]] = []
-        end = ""
-        for interval in of_site.to_dict("records"):
+        networks, end = set(), ""
+        for interval in of_site:
+            networks.add(interval["probe_asn"])
             if not stretches or _day_after(end) < interval["blocked_from"]:
                 stretches.append([])
                 end = interval["blocked_until"] or _NEVER
             stretches[-1].append(interval)
             end = max(end, interval["blocked_until"] or _NEVER)
-        rows += [{**_joined(stretch), "network_count": count} for stretch in stretches]
+        rows += [{**_joined(stretch), "network_count": len(networks)} for stretch in stretches]
     return pd.DataFrame(rows, columns=_SPAN)
 
 

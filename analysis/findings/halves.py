@@ -1,6 +1,6 @@
 """One half of the period against the other, on networks that can be compared."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,8 +122,13 @@ def compare_semesters(
     halves = halves.reindex(columns=["first", "second"])
     counts = cells.groupby(["domain", "period"])["measurement_count"].sum()
     tested = set(cells["domain"])
+    halves = halves.astype(object).where(halves.notna(), None)
+    states: dict[str, dict[str, tuple[str | None, str | None]]] = {site: {} for site in domains}
+    for (domain, asn), first, second in halves.itertuples():
+        states[domain][asn] = (first, second)
+    count_of = counts.to_dict()
     rows = [
-        _change_of(domain, halves.loc[domain], counts, names, domain in local_domains)
+        _change_of(domain, states[domain], count_of, names, domain in local_domains)
         for domain in domains
         if domain in tested
     ]
@@ -162,48 +167,47 @@ def count_panel(
 
 def _change_of(
     domain: str,
-    states: pd.DataFrame,
-    counts: pd.Series,
+    states: Mapping[str, tuple[str | None, str | None]],
+    counts: Mapping[Hashable, int],
     names: Mapping[str, str],
     is_local: bool,
 ) -> dict[str, object]:
-    """One site's row; ``states`` are those of the halves by network."""
+    """One site's row; ``states`` are those of the halves by network, None where not tested."""
     changes = {}
-    for asn, first, second in states.itertuples():
+    for asn, (first, second) in states.items():
         if first in LISTED and second in LISTED:
             changes[asn] = "still_blocked"
         elif first in LISTED and second == "ok":
             changes[asn] = "no_longer_blocked"
         elif first == "ok" and second in LISTED:
             changes[asn] = "newly_blocked"
-    kinds = set(changes.values())
+    kinds, pairs = set(changes.values()), list(states.values())
     change = "not_comparable" if not kinds else kinds.pop() if len(kinds) == 1 else "mixed"
     return {
         "domain": domain,
         "is_local": is_local,
         "change": change,
-        "first_state": _strongest(states["first"]),
-        "second_state": _strongest(states["second"]),
+        "first_state": _strongest(first for first, _ in pairs),
+        "second_state": _strongest(second for _, second in pairs),
         "first_measurement_count": int(counts.get((domain, "first"), 0)),
         "second_measurement_count": int(counts.get((domain, "second"), 0)),
         "matched_networks": ";".join(sorted(changes)),
-        "note": _why_not(states) if change == "not_comparable" else _who(changes, names, change),
+        "note": _why_not(pairs) if change == "not_comparable" else _who(changes, names, change),
     }
 
 
-def _strongest(states: pd.Series) -> str:
+def _strongest(states: Iterable[str | None]) -> str:
     seen = set(states)
     return next((state for state in STATES_BY_STRENGTH if state in seen), "")
 
 
-def _why_not(states: pd.DataFrame) -> str:
+def _why_not(states: Sequence[tuple[str | None, str | None]]) -> str:
     """Why no network can be compared, in words."""
-    if states["first"].isna().all():
+    if all(first is None for first, _ in states):
         return "not tested in the first semester"
-    if states["second"].isna().all():
+    if all(second is None for _, second in states):
         return "not tested in the second semester"
-    thin = states.isin(["insufficient"]) | states.isna()
-    if thin.any(axis=1).all():
+    if all({None, "insufficient"}.intersection(pair) for pair in states):
         return "no network has enough tests that agree in both semesters"
     return "where it was blocked in one semester, the other shows neither blocking nor access"
 

@@ -54,7 +54,7 @@ def _begin(folder: Path, now: dict[str, Any]) -> None:
     before = _read_made_from(folder)
     own = [name for name, notebook in WRITTEN_BY.items() if notebook != _APART]
     tables = [path for name in own for path in folder.glob(f"{name}.*")]
-    notes = list(folder.glob(_note("*")))
+    notes = list(folder.glob(note_file("*")))
     if tables and before is None:
         accepted = f"{tables[0].name} in it is not of a notebook; give a folder of its own"
         raise ParameterError("tables", folder, accepted)
@@ -87,7 +87,7 @@ def check_tables(study: Study) -> str:
 
 def keep_note(tables: str | Path, name: str, frame: pd.DataFrame) -> None:
     """Hand a frame to those who come after within the run; it is not published."""
-    path = Path(tables) / _note(name)
+    path = Path(tables) / note_file(name)
     aside = path.with_suffix(".part")
     frame.to_parquet(aside, index=False)
     aside.replace(path)
@@ -99,13 +99,14 @@ def read_note(tables: str | Path, name: str) -> pd.DataFrame:
     Raises:
         ParameterError: it has not run.
     """
-    path = Path(tables) / _note(name)
+    path = Path(tables) / note_file(name)
     if not path.is_file():
         raise ParameterError("tables", tables, f"{path.name} is not in it; run the notebooks anew")
     return pd.read_parquet(path)
 
 
-def _note(name: str) -> str:
+def note_file(name: str) -> str:
+    """The file of a note in the folder of the tables."""
     return f".{name}.parquet"
 
 

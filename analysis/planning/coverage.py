@@ -8,21 +8,26 @@ import pandas as pd
 
 from analysis.findings.campaign import Campaign
 from analysis.outcomes.controls import SESSION_SQL
+from analysis.outcomes.macros import create_tables, create_type
 from analysis.period import Period, days_between
 from analysis.reference.test_lists import TestLists
 
+_NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"
+
 _TESTED = f"""
-CREATE OR REPLACE TEMP TABLE tested AS
 SELECT CAST(measurement_start_time AS DATE) AS day,
-  strftime(measurement_start_time, '%Y-%m') AS month,
-  strftime(measurement_start_time, '%Y') || '-Q' || quarter(measurement_start_time) AS quarter,
-  probe_asn, domain, hash({SESSION_SQL}) AS session, {{condition}} AS is_project,
-  concat_ws(' ', software_name, software_version) AS software, platform
+  CAST(date_trunc('month', measurement_start_time) AS DATE) AS month,
+  probe_asn, CAST(domain AS tested_name) AS domain, hash({SESSION_SQL}) AS session,
+  {{condition}} AS is_project, software_name, software_version, platform
 FROM observations
 """
 
+_LISTED = """
+SELECT TRY_CAST(domain AS tested_name) AS domain, category_code, list FROM listed_site_frame
+"""
+
 _BY_MONTH = """
-SELECT month, CASE WHEN grouping(probe_asn) = 0 THEN 'network'
+SELECT strftime(month, '%Y-%m') AS month, CASE WHEN grouping(probe_asn) = 0 THEN 'network'
     WHEN grouping(category_code) = 0 THEN 'category'
     WHEN grouping(list) = 0 THEN 'list' ELSE 'all' END AS scope,
   coalesce('AS' || probe_asn, category_code, list, 'all') AS item, count(*) AS measurement_count,
@@ -30,7 +35,8 @@ SELECT month, CASE WHEN grouping(probe_asn) = 0 THEN 'network'
   count(DISTINCT domain) FILTER (domain <> '') AS domain_count,
   count(DISTINCT probe_asn) AS network_count, list_sort(list(DISTINCT day)) AS days
 FROM tested JOIN listed_site USING (domain)
-GROUP BY GROUPING SETS ((month), (month, probe_asn), (month, category_code), (month, list))
+GROUP BY GROUPING SETS
+  ((tested.month), (tested.month, probe_asn), (tested.month, category_code), (tested.month, list))
 ORDER BY 1, 2, 3
 """
 _COLUMNS = ("month", "scope", "item", "measurement_count", "session_count", "domain_count",
@@ -47,9 +53,9 @@ def add_tested(
 ) -> None:
     """Make the tables that this folder counts.
 
-    ``tested`` has a row for each measurement: ``day, month, quarter, probe_asn, domain, session,
-    is_project, software, platform``. ``listed_site`` has one for each tested site: ``domain,
-    category_code, list``.
+    ``tested`` has a row for each measurement: ``day, month`` (its first day), ``probe_asn, domain,
+    session, is_project, software_name, software_version, platform``. ``listed_site`` has one for
+    each tested site: ``domain, category_code, list``. The names are an enumeration.
 
     Args:
         connection: holds ``observations``.
@@ -57,12 +63,13 @@ def add_tested(
         lists: say which of them names a site.
         campaign: what is a project's own.
     """
-    connection.execute(_TESTED.format(condition=campaign.condition))
+    create_type(connection, "tested_name", _NAMES)
     named = sites[["domain", "category_code"]].assign(
         list=[find_list(lists, domain) for domain in sites["domain"]]
     )
     connection.register("listed_site_frame", named.astype("str"))
-    connection.execute("CREATE OR REPLACE TEMP TABLE listed_site AS FROM listed_site_frame")
+    steps = {"tested": _TESTED.format(condition=campaign.condition), "listed_site": _LISTED}
+    create_tables(connection, steps, {})
     connection.unregister("listed_site_frame")
 
 

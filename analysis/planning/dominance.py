@@ -18,12 +18,14 @@ SOURCES = {
 }
 
 _COUNTS = """
-SELECT concat('AS', probe_asn) AS probe_asn, software, coalesce(platform, '') AS platform,
-  CASE grouping(probe_asn, software, platform)
+SELECT concat('AS', probe_asn) AS probe_asn,
+  concat_ws(' ', software_name, software_version) AS software, coalesce(platform, '') AS platform,
+  CASE grouping(probe_asn, software_name, platform)
     WHEN 3 THEN 'probe_asn' WHEN 5 THEN 'software' WHEN 6 THEN 'platform' ELSE 'like' END AS source,
   count(*) AS measurement_count
 FROM tested GROUP BY GROUPING SETS
-  ((probe_asn), (software), (platform), (probe_asn, software, platform))
+  ((probe_asn), (software_name, software_version), (platform),
+   (probe_asn, software_name, software_version, platform))
 ORDER BY measurement_count DESC, probe_asn, software, platform
 """
 

@@ -20,11 +20,14 @@ CHANGES = {
 _COUNTS = ("measurement_count", "session_count", "network_count", "domain_count")
 
 _BY_PERIOD = """
-SELECT coalesce(month, quarter) AS label, count(*) AS measurement_count,
-  count(DISTINCT session) AS session_count, count(DISTINCT probe_asn) AS network_count,
+SELECT CASE grouping(month) WHEN 0 THEN strftime(month, '%Y-%m')
+    ELSE strftime(quarter, '%Y') || '-Q' || quarter(quarter) END AS label,
+  count(*) AS measurement_count, count(DISTINCT session) AS session_count,
+  count(DISTINCT probe_asn) AS network_count,
   count(DISTINCT domain) FILTER (domain <> '') AS domain_count,
   list_sort(list(DISTINCT day)) AS days
-FROM tested WHERE is_project OR NOT $is_project
+FROM (SELECT *, date_trunc('quarter', month) AS quarter FROM tested)
+WHERE is_project OR NOT $is_project
 GROUP BY GROUPING SETS ((month), (quarter)) ORDER BY 1
 """
 
@@ -53,11 +56,15 @@ def count_indicators(
         app_tests: ``app_coverage.count_app_tests``.
         has_project: whether anything is said to be a project's own.
     """
-    frames = [
-        _count_scope(connection, period, scope, spans, app_tests)
-        for scope in ("country", *(["project"] if has_project else []))
-        for spans in (list(list_months(period)), list_quarters(period))
-    ]
+    frames = []
+    for scope in ("country", *(["project"] if has_project else [])):
+        given = {"is_project": scope == "project"}
+        counted = connection.execute(_BY_PERIOD, given).df().set_index("label")
+        tested = [day.date() for day in connection.execute(_FIRST_TESTS, given).df()["day"]]
+        frames += [
+            _list_changes(counted, tested, period, scope, spans, app_tests)
+            for spans in (list(list_months(period)), list_quarters(period))
+        ]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -85,17 +92,15 @@ def list_quarters(period: Period) -> list[tuple[str, Period, bool]]:
     ]
 
 
-def _count_scope(
-    connection: duckdb.DuckDBPyConnection,
+def _list_changes(
+    counted: pd.DataFrame,
+    first_tests: list[date],
     period: Period,
     scope: str,
     spans: list[tuple[str, Period, bool]],
     app_tests: Mapping[tuple[str, str], int],
 ) -> pd.DataFrame:
-    """The months or the quarters of one scope, in order of time."""
-    given = {"is_project": scope == "project"}
-    counted = connection.execute(_BY_PERIOD, given).df().set_index("label")
-    first_tests = [day.date() for day in connection.execute(_FIRST_TESTS, given).df()["day"]]
+    """The months or the quarters of one scope, in order of time, with what changed."""
     rows = []
     for label, span, is_whole in spans:
         found = counted.loc[label] if label in counted.index else None

@@ -13,15 +13,17 @@ from analysis.reference.test_lists import ListEntry, TestLists, load_test_lists
 _LEAST_NETWORKS, _LEAST_DAYS = 3, 10
 
 _FIRST_TESTS = """
-SELECT domain, min(day) AS day FROM tested WHERE domain <> '' GROUP BY domain
+SELECT domain::VARCHAR, min(day) AS day FROM tested WHERE domain <> '' GROUP BY domain
 """
 
 
 _UNLISTED = """
-SELECT domain, min(day) AS first_tested, max(day) AS last_tested, count(*) AS measurement_count,
-  count(DISTINCT probe_asn) AS network_count, count(DISTINCT day) AS day_count
-FROM tested JOIN listed_site USING (domain) WHERE list = 'none' AND domain <> '' GROUP BY domain
-HAVING network_count >= $networks AND day_count >= $days ORDER BY last_tested, domain
+SELECT domain::VARCHAR AS domain, min(day) AS first_tested, max(day) AS last_tested,
+  count(*) AS measurement_count, count(DISTINCT probe_asn) AS network_count,
+  count(DISTINCT day) AS day_count
+FROM tested JOIN listed_site USING (domain) WHERE list = 'none' AND domain <> ''
+GROUP BY tested.domain HAVING network_count >= $networks AND day_count >= $days
+ORDER BY last_tested, tested.domain
 """
 
 

@@ -33,7 +33,7 @@ _REACH = {"isp": 1.0, "mobile": 1.0}
 _OTHER_REACH = 0.5
 
 _LAST_TESTS = """
-SELECT domain, 'AS' || probe_asn AS probe_asn, max(day) AS last_tested
+SELECT domain::VARCHAR AS domain, 'AS' || probe_asn AS probe_asn, max(day) AS last_tested
 FROM tested WHERE domain <> '' GROUP BY ALL ORDER BY ALL
 """
 

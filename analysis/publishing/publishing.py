@@ -82,7 +82,7 @@ def publish(
     run: Mapping[str, object],
     display: Display | None = None,
     *,
-    reads: Mapping[str, Collection[str]] | None = None,
+    reads: Mapping[str, Mapping[str, Collection[str]]] | None = None,
     jobs: int | None = None,
     appendices: Sequence[Appendix] = (),
     comparison: Comparison | None = None,
@@ -102,8 +102,9 @@ def publish(
         run: what ``run.json`` says besides ``findings`` and ``tables``; of an absolute path only
             the last part is published.
         display: where it is said what is being done.
-        reads: notebook → those whose tables it reads, the first to begin first. One that is not
-            named here begins when all before it are done.
+        reads: notebook → those whose tables it reads → the files, the first to begin first. It
+            begins as soon as these are there; where none is named, when that notebook is done. One
+            that is not named here begins when all before it are done.
         jobs: how many notebooks run at a time; by default one per processor.
         appendices: pages that follow those of the notebooks.
         comparison: with an earlier report, if there is one.
@@ -128,7 +129,8 @@ def publish(
     top = editions[0]
     every = list_items(top, [*items.values(), *(appendix.item for appendix in appendices)])
     twins = {appendix.item.file for one in editions for appendix in one.pages}
-    order = find_order(list(items), reads or {})
+    reads = reads or {}
+    order = find_order(list(items), reads)
     at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
     progress = Progress(display, list(items))
     recover(out)
@@ -162,7 +164,12 @@ def publish(
                     works[name] = partial(
                         write_sites, build, edition, sites, every, lambda: kernels.is_ended
                     )  # fmt: skip
-            run_side_by_side(works, order, at_once, kernels.kill, progress)
+
+            def has_left(name: str, earlier: str) -> bool:
+                files = reads.get(name, {}).get(earlier, ())
+                return bool(files) and all((tables / file).is_file() for file in files)
+
+            run_side_by_side(works, order, at_once, kernels.kill, progress, has_left)
         display.update("first page")
         headlines = _findings(findings)
         for appendix in appendices:

@@ -1,4 +1,4 @@
-"""Works side by side: each begins as soon as those are done whose tables it reads."""
+"""Works side by side: each begins as soon as the tables that it reads are there."""
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -112,6 +112,7 @@ def run_side_by_side(
     jobs: int,
     stop: Callable[[], None],
     progress: Progress,
+    has_left: Callable[[str, str], bool] | None = None,
 ) -> None:
     """Do all works, up to ``jobs`` at a time, in threads.
 
@@ -120,10 +121,13 @@ def run_side_by_side(
 
     Args:
         works: name → what is to be done, in the order in which they begin where they may.
-        order: name → the works that must be done before (``find_order``).
+        order: name → the works that must be done before (``find_order``), unless they have left
+            what it needs.
         jobs: how many at a time.
         stop: makes the works that are running fail; called until all have ended.
         progress: is told.
+        has_left: is given a work and one that must be done before it; says whether that one,
+            though still running, has left already what the first one needs.
     """
     waiting = dict(works)
     running: dict[Future[None], str] = {}
@@ -131,7 +135,11 @@ def run_side_by_side(
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="notebook")
     try:
         while waiting or running:
-            ready = [name for name in waiting if done.issuperset(order[name])]
+            ready = [
+                name
+                for name in waiting
+                if all(one in done or (has_left and has_left(name, one)) for one in order[name])
+            ]
             for name in ready[: jobs - len(running)]:
                 running[pool.submit(waiting.pop(name))] = name
                 progress.start(name)
