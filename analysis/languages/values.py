@@ -30,6 +30,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def visible(text: str) -> str:
     """The text with control and reordering characters written out, so that none can act."""
+    if text.isascii() and text.isprintable():
+        return text
     text = _SURROGATE.sub("\ufffd", text)
     return _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
@@ -113,7 +115,7 @@ def value_html(value: object, locale: Locale) -> Markup:
     if isinstance(value, Markup):
         return value
     if isinstance(value, str):
-        return Markup("<bdi>{}</bdi>").format(elided(visible(value)))
+        return Markup("<bdi>") + elided(visible(value)) + Markup("</bdi>")
     if isinstance(value, Iterable):
         return Markup(joined([value_html(item, locale) for item in value], locale))
     return Markup.escape(value_text(value, locale))

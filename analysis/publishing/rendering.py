@@ -298,5 +298,5 @@ def _inline_figure(output: nbformat.NotebookNode) -> Markup:
 
 def tidy(html: str) -> str:
     """No trailing space, one line feed at the end: the same bytes from any template layout."""
-    lines = (line.rstrip() for line in html.replace("\r\n", "\n").split("\n"))
+    lines = map(str.rstrip, html.replace("\r\n", "\n").split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"

@@ -162,6 +162,7 @@ def _order(cell: Row) -> tuple[float, int, str]:
 
 def _group(frame: pd.DataFrame, *keys: str) -> Any:
     """Rows by the values of one key, or by those of two, one within the other."""
+    frame = frame.astype(object)  # one by one, Arrow's texts take long
     if len(keys) == 1:
         rows: Mapping[Any, list[Row]] = defaultdict(list)
         for row in frame.itertuples(index=False):
