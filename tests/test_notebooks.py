@@ -10,11 +10,12 @@ import pandas as pd
 import papermill
 import pytest
 
-from analysis.commands.reporting import READS
+from analysis.commands.reporting import READS, SITE_TABLES
 from analysis.findings.confirmation import name_tables
 from analysis.findings.site_evidence import REACHED
 from analysis.findings.summary import READ_TABLES
 from analysis.findings.table_folder import note_file
+from analysis.sites import records
 from analysis.tables import WRITTEN_BY
 
 pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
@@ -61,6 +62,17 @@ def test_a_notebook_runs_after_those_whose_tables_it_reads() -> None:
         assert writers == waits_for.keys(), notebook.stem
         for writer, file in files:
             assert file in waits_for.get(writer, ()) or not waits_for.get(writer), file
+
+
+def test_the_pages_of_sites_wait_for_what_they_read() -> None:
+    code = Path(records.__file__).read_text(encoding="utf-8")
+    tables = re.findall(r'read_table\(tables, "(\w+)"\)', code)
+    notes = re.findall(r"read_note\(tables, (\w+)\)", code)
+    files = {f"{name}.csv" for name in tables} | {note_file(vars(records)[name]) for name in notes}
+    assert len(files) >= 10
+    assert files == {file for named in SITE_TABLES.values() for file in named}
+    for writer, named in SITE_TABLES.items():
+        assert {WRITTEN_BY.get(Path(file).stem, writer) for file in named} == {writer}
 
 
 @pytest.fixture(scope="module")

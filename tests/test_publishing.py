@@ -561,7 +561,7 @@ def test_pages_of_sites_are_written_beside_the_notebooks(
             made.append(f"sites/{number}.html")
             yield SetItem(made[-1], f"Site {number}", ""), []
 
-    sites = PageSet(SetItem("sites/0.html", "Sites", ""), make, ("1-a",), ())
+    sites = PageSet(SetItem("sites/0.html", "Sites", ""), make, {"1-a": ()}, ())
     editions = [Edition(demo_page, "", sites)]
     reads: dict[str, dict[str, tuple[str, ...]]] = {"2-b": {}, "1-a": {}}
     for is_failing, then in ((False, ""), (True, "1 / 0")):

@@ -27,7 +27,7 @@ from analysis.errors import NothingThereError, ParameterError
 from analysis.findings.first_page import word_apps_alone, word_first_page
 from analysis.findings.parameters import StudyParameters, changed_numbers
 from analysis.findings.reference_lists import ReferenceLists
-from analysis.findings.site_evidence import REACHED
+from analysis.findings.site_evidence import COMPARED, FLAGS, REACHED, SPANS
 from analysis.findings.study import open_observations
 from analysis.findings.table_folder import note_file
 from analysis.languages.language import ENGLISH, Language
@@ -71,8 +71,16 @@ READS: Mapping[str, Mapping[str, Group[str]]] = {
     "9-coverage": {"2-confirmation": (_VERDICTS, _NETWORKS)},
 }
 
-#: The notebooks of whose tables the pages of sites are made.
-SITE_TABLES = ("2-confirmation", "4-blocked-sites", "5-method-comparison")
+#: The same of the pages of sites.
+SITE_TABLES: Mapping[str, Group[str]] = {
+    "2-confirmation": (
+        _VERDICTS, _NETWORKS, "withheld_intervals.csv", note_file(SPANS), note_file(FLAGS),
+    ),
+    "4-blocked-sites": (
+        "sites.csv", "categories.csv", "blocked_site_networks.csv", "set_aside.csv",
+    ),
+    "5-method-comparison": (note_file(COMPARED),),
+}  # fmt: skip
 #: The notebook that needs no web site.
 APPS = "8-messaging-circumvention"
 #: The page of the notebook that is made anew in other languages.

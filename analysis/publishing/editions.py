@@ -51,14 +51,15 @@ class PageSet:
     Attributes:
         item: the first one.
         make: is given the folder of the tables; each page with its sections.
-        reads: the notebooks of whose tables they are made.
+        reads: notebook → the files among its tables of which they are made; where none is named,
+            all.
         beside: files of the pages that the navigation of these names.
         style: what they need besides the style of every page.
     """
 
     item: SetItem
     make: Callable[[Path], Iterable[tuple[SetItem, Sequence[Section]]]]
-    reads: Collection[str]
+    reads: Mapping[str, Collection[str]]
     beside: Collection[str]
     style: str = ""
 

@@ -129,8 +129,8 @@ def publish(
     top = editions[0]
     every = list_items(top, [*items.values(), *(appendix.item for appendix in appendices)])
     twins = {appendix.item.file for one in editions for appendix in one.pages}
-    reads = reads or {}
-    order = find_order(list(items), reads)
+    waits_for = dict(reads or {})
+    order = find_order(list(items), waits_for)
     at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
     progress = Progress(display, list(items))
     recover(out)
@@ -156,17 +156,23 @@ def publish(
 
         by_name = {notebook.stem: notebook for notebook in notebooks}
         with Kernels(at_once, find_imports(notebooks)) as kernels:
-            works = {name: partial(make_page, kernels, by_name[name]) for name in order}
-            for edition in editions:
+            works: dict[str, Callable[[], None]] = {}
+            for edition in editions:  # thousands of pages: they begin as soon as they can
                 if sites := edition.sites:
                     name = f"pages of sites, {edition.page.lang.code}"
                     order[name] = frozenset(sites.reads) & by_name.keys()
+                    waits_for[name] = sites.reads
                     works[name] = partial(
                         write_sites, build, edition, sites, every, lambda: kernels.is_ended
                     )  # fmt: skip
+            works |= {
+                name: partial(make_page, kernels, by_name[name])
+                for name in order
+                if name in by_name
+            }
 
             def has_left(name: str, earlier: str) -> bool:
-                files = reads.get(name, {}).get(earlier, ())
+                files = waits_for.get(name, {}).get(earlier, ())
                 return bool(files) and all((tables / file).is_file() for file in files)
 
             run_side_by_side(works, order, at_once, kernels.kill, progress, has_left)
