@@ -25,11 +25,14 @@ from analysis.temporary_folders import TemporaryFolder
 #: Bytes of objects for which another process is started. They are read in about half a second; to
 #: start takes one.
 WORTH_A_WORKER = 32 << 20
+#: What an object takes besides its bytes, and is counted as: a small country's hold few
+#: measurements each, and its archive takes as long by their number as by their size.
+_AN_OBJECT = 300_000
 
 
 def count_workers(pending: Sequence[ArchiveObject], jobs: int) -> int:
     """As many workers as asked for, but none that would read for less time than it starts."""
-    worth = sum(item.size for item in pending) // WORTH_A_WORKER
+    worth = sum(item.size + _AN_OBJECT for item in pending) // WORTH_A_WORKER
     return max(1, min(jobs, len(pending), worth))
 
 

@@ -1,6 +1,7 @@
 """The test helper: what the world outside the country sees of a site at the same moment."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -83,6 +84,7 @@ class Helper:
         control.page = page
 
 
+@lru_cache(maxsize=1 << 16)
 def _is_routable(address: str) -> bool:
     parsed = ip_address(address)
     text = str(parsed)
