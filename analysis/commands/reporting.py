@@ -52,20 +52,20 @@ NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "sweep_all": False, "
 _VERDICTS, _NETWORKS = "verdicts.csv", "networks.csv"
 #: Notebook → those whose tables it reads, itself or by the functions that it calls → the files, as
 #: soon as which are there it begins; where none is named, it begins when that notebook is done.
-#: They run side by side as far as this allows, those that take longest first; one that is not
-#: named here begins when all before it are done.
+#: They run side by side as far as this allows: those first that take longest, or that others wait
+#: for. One that is not named here begins when all before it are done.
 READS: Mapping[str, Mapping[str, Group[str]]] = {
     "2-confirmation": {},
     "7-sensitivity": {},
     "1-ingestion": {},
     "3-semester-comparison": {"2-confirmation": (_VERDICTS, _NETWORKS)},
-    "5-method-comparison": {"2-confirmation": (_VERDICTS,)},
     "4-blocked-sites": {
         "1-ingestion": (),
         "2-confirmation": (_VERDICTS, _NETWORKS, "blocking_intervals.csv", note_file(REACHED)),
         "3-semester-comparison": ("semester_changes.csv",),
         "8-messaging-circumvention": (),
     },
+    "5-method-comparison": {"2-confirmation": (_VERDICTS, _NETWORKS)},
     "6-validation": {},
     "8-messaging-circumvention": {},
     "9-coverage": {"2-confirmation": (_VERDICTS, _NETWORKS)},
