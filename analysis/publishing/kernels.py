@@ -21,8 +21,8 @@ from jupyter_client.manager import AsyncKernelManager
 from analysis.display.markup import PUBLISHING
 from analysis.errors import WorkbookError
 
-#: What the result must not depend on is fixed for the kernel. Arrow gives back what nobody needs any
-#: more: its own pool keeps a tenth of what a kernel holds, which others that run beside could use.
+#: What the result must not depend on is fixed for the kernel. Arrow gives back what nobody needs:
+#: its own pool keeps a tenth of what a kernel holds, which others that run beside could use.
 KERNEL_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "TZ": "UTC",
