@@ -27,7 +27,8 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.sessions.sessions import add_sessions
 from analysis.simulate.writing import write_world
-from analysis.store.database import Observations, connect, limit_memory, view_observations
+from analysis.store.connections import connect, limit_memory
+from analysis.store.database import Observations, view_observations
 from analysis.verdicts.verdicts import judge_cells
 
 PROBE_CC = "QQ"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.findings import coverage
-from analysis.store.database import connect, limit_memory, view_observations
+from analysis.store.connections import connect, limit_memory
+from analysis.store.database import view_observations
 from benchmarks.judging import GROUP_BY, PERIOD, peak_mb
 
 

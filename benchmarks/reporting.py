@@ -20,7 +20,7 @@ import psutil
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
-from analysis.store.database import connect
+from analysis.store.connections import connect
 from analysis.store.provenance import Provenance, file_name
 from analysis.store.store import Store
 from benchmarks.judging import PERIOD, PROBE_CC, write_rows

@@ -9,9 +9,9 @@ import pytest
 
 from analysis.findings.stages import TABLES, Method, make_stages
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.macros import add_up_rows, create_tables, remake_tables
 from analysis.outcomes.moved import Base, put_in_place, read_again
 from analysis.outcomes.rules import RULES
+from analysis.outcomes.steps import add_up_rows, create_tables, remake_tables
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.store.kept_tables import KeptTables
 from tests.observations import PROBE_NETWORK, connection_with, observation

@@ -19,8 +19,8 @@ from analysis.findings import confirmation, other_methods, sensitivity
 from analysis.findings.confirmation import confirm, find_verdicts
 from analysis.findings.stages import SOURCES, TABLES, Method, make_stage, make_stages
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.macros import create_tables
 from analysis.outcomes.rules import RULES
+from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.store import kept_tables

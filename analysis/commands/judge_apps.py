@@ -14,7 +14,7 @@ from analysis.errors import printable
 from analysis.ingestion.loose_files import read_files
 from analysis.observations.messaging_tests import BY_NAME, TESTS
 from analysis.outcomes.messaging import add_messaging_outcomes, read_endpoints
-from analysis.store.database import connect
+from analysis.store.connections import connect
 
 #: What ``ingestion`` says of a line that is a measurement of something else.
 _OTHER_TEST = "other_test"

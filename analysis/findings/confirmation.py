@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.chance.expectation import learn_expectation, see_sessions
 from analysis.findings.stages import Method, make_stages
 from analysis.findings.study import Study
-from analysis.outcomes.macros import keep_frames, read_frame
+from analysis.outcomes.frames import keep_frames, read_frame
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period

@@ -10,10 +10,10 @@ import duckdb
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import find_features
-from analysis.outcomes.macros import create_tables
 from analysis.outcomes.moved import Base, find_moved, move_features, move_outcomes
 from analysis.outcomes.profiles import add_profiles, find_profiles
 from analysis.outcomes.rules import Rule
+from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sessions.sessions import move_sessions
 

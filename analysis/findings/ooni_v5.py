@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.macros import keep_table
+from analysis.outcomes.frames import keep_table
 
 #: The site is more likely blocked than not.
 _MORE_LIKELY = 0.5

@@ -17,7 +17,7 @@ import pandas as pd
 from analysis.findings.ooni_v5 import ooni_v5
 from analysis.findings.stages import Method, describe_source, make_features
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.macros import keep_frame
+from analysis.outcomes.frames import keep_frame
 from analysis.outcomes.thresholds import Thresholds
 from analysis.store.kept_tables import KeptTables
 from analysis.vocabulary import METHODS

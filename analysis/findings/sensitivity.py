@@ -16,12 +16,13 @@ import pandas as pd
 from analysis.chance.expectation import Expectation, learn_expectation, see_sessions
 from analysis.findings.stages import TABLES, Method, describe_source, make_stages
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.macros import keep_frame, limit_threads
+from analysis.outcomes.frames import keep_frame
 from analysis.outcomes.moved import Base, put_in_place, read_again
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.sessions.columns import SessionColumns, read_sessions
 from analysis.sessions.sessions import hear_sessions, move_sessions
+from analysis.store.connections import limit_threads
 from analysis.store.kept_tables import KeptTables, drop_made, read_made
 from analysis.temporary_folders import TemporaryFolder
 from analysis.verdicts.blocks import WEIGHED_BY, Evidence

@@ -36,8 +36,9 @@ from analysis.store.kept_tables import Change, KeptTables
 #: stages before it.
 SOURCES: Mapping[str, Sequence[str]] = {
     "features": (
-        "hosts.py", "observations/schema.py",
-        "outcomes/thresholds.py", "outcomes/macros.py", "outcomes/enumerations.py",
+        "hosts.py", "observations/schema.py", "store/connections.py", "outcomes/thresholds.py",
+        "outcomes/macros.py", "outcomes/steps.py", "outcomes/frames.py",
+        "outcomes/enumerations.py",
         "outcomes/controls.py", "outcomes/features.py", "outcomes/moved.py",
         "findings/moved_stages.py",
     ),

@@ -5,5 +5,5 @@ The method is data: ``rules`` (with ``thresholds``); the columns they use: ``fea
 Start at ``outcomes.add_outcomes``; ``controls`` and ``features`` compute a measurement's own
 columns, ``profiles`` (``answers``, ``filters``, ``block_pages``) what addresses and pages do over
 many names, ``guards`` discards what broken sessions say. A step is a
-named query; ``macros`` runs it.
+named query; ``steps`` runs it, and ``macros`` are what several of them say.
 """

@@ -3,7 +3,8 @@
 import duckdb
 
 from analysis.outcomes.enumerations import create_enumerations, number_sessions
-from analysis.outcomes.macros import chain, create_macros, create_tables, create_views
+from analysis.outcomes.macros import create_macros
+from analysis.outcomes.steps import chain, create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 
 #: A session stands in for an independent run; without a report the network's day does.

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from analysis.hosts import SPECIAL_KINDS, registrable_domain
 from analysis.observations.schema import MATCH_VALUES
-from analysis.outcomes.macros import create_tables, create_type
+from analysis.outcomes.steps import create_tables, create_type
 
 _HOSTS = """
 SELECT host FROM (

@@ -8,7 +8,7 @@ column what it means.
 import duckdb
 
 from analysis.outcomes.controls import SESSION_SQL, add_controls, find_controls
-from analysis.outcomes.macros import chain, create_tables
+from analysis.outcomes.steps import chain, create_tables
 from analysis.outcomes.thresholds import Thresholds
 
 # What sessions met, attempt by attempt, at each address that some probe got and no control: a site

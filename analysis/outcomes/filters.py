@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 import duckdb
 import pyarrow as pa
 
-from analysis.outcomes.macros import keep_table
+from analysis.outcomes.frames import keep_table
 from analysis.reference.files import REFERENCE, read_csv
 
 # What a filter says of a name that exists: a special-purpose address, or that there is none.

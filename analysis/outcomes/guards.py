@@ -6,7 +6,7 @@ measurements, and takes some of them back.
 
 import duckdb
 
-from analysis.outcomes.macros import create_tables, drop_tables
+from analysis.outcomes.steps import create_tables, drop_tables
 from analysis.outcomes.thresholds import Thresholds
 
 #: Steps over ``first_reading``, in order.

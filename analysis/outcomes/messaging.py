@@ -19,7 +19,7 @@ import duckdb
 
 from analysis.observations.messaging_tests import LAYERS, TESTS
 from analysis.outcomes.enumerations import create_text_enumerations, number_sessions
-from analysis.outcomes.macros import create_tables
+from analysis.outcomes.steps import create_tables
 
 #: How a failure is said in the name of a mechanism: the first pattern that it matches.
 MANNERS = (

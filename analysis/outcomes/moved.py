@@ -15,10 +15,10 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.controls import NAME_POOL, POOLED_SESSIONS
 from analysis.outcomes.features import SERVING, VOUCHED, read_features
 from analysis.outcomes.guards import BROKEN_SESSIONS
-from analysis.outcomes.macros import add_up_rows, create_tables, create_views, remake_tables
 from analysis.outcomes.outcomes import explain, read_layers
 from analysis.outcomes.profiles import PROFILED, add_profiles
 from analysis.outcomes.rules import Rule
+from analysis.outcomes.steps import add_up_rows, create_tables, create_views, remake_tables
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 
 _ROW = "row_id"

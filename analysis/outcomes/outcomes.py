@@ -8,9 +8,9 @@ import pyarrow as pa
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import add_features
 from analysis.outcomes.guards import add_guards
-from analysis.outcomes.macros import chain, create_tables, create_type, drop_tables
 from analysis.outcomes.profiles import add_profiles
 from analysis.outcomes.rules import LAYERS, RULES, Rule, RuleError, check_rules, rules_of
+from analysis.outcomes.steps import chain, create_tables, create_type, drop_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.store.kept_tables import note_made
 

@@ -21,7 +21,7 @@ from analysis.outcomes.block_pages import (
 )
 from analysis.outcomes.controls import NAME_STEPS
 from analysis.outcomes.filters import FILTER_STEPS, KNOWN_FILTER_STEPS, add_known_filters
-from analysis.outcomes.macros import create_tables, create_views, remake_tables, words
+from analysis.outcomes.steps import create_tables, create_views, remake_tables, words
 from analysis.outcomes.thresholds import Thresholds
 
 PROFILED = """

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.findings.campaign import Campaign
 from analysis.outcomes.controls import SESSION_SQL
-from analysis.outcomes.macros import create_tables, create_type
+from analysis.outcomes.steps import create_tables, create_type
 from analysis.period import Period, days_between
 from analysis.reference.test_lists import TestLists
 

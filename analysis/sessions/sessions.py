@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from analysis.outcomes.macros import create_tables, create_type, create_views, keep_table
+from analysis.outcomes.frames import keep_table
+from analysis.outcomes.steps import create_tables, create_type, create_views
 from analysis.outcomes.thresholds import Thresholds
 
 #: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``

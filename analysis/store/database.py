@@ -11,16 +11,11 @@ import pyarrow as pa
 from analysis.errors import ParameterError, SourceError, describe_error
 from analysis.period import Period
 from analysis.store.collection import Collection, Excerpt
+from analysis.store.connections import connect, limit_memory
 from analysis.store.kept_tables import FOLDER, KeptTables
 from analysis.store.provenance import add_up
 from analysis.store.study_file import name_study, prepare_study, read_left_out, without_glob
 from analysis.temporary_folders import TemporaryFolder
-
-#: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB where
-#: two threads work. Each further one holds blocks of its own.
-_MEMORY = 400
-_ROWS_PER_MB = 8_000
-_MEMORY_PER_THREAD = 40
 
 
 class Observations:
@@ -112,39 +107,6 @@ def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:
         raise ParameterError("SINCE", period.since, held)
     if period.until > excerpt.period.until:
         raise ParameterError("UNTIL", period.until, held)
-
-
-def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection whose answers do not depend on the machine's settings."""
-    connection = duckdb.connect(str(database))
-    if str(database) == ":memory:":
-        connection.execute("SET temp_directory = ''")  # by default it is where the program started
-    connection.execute(f"SET threads = {int(threads)}")
-    # Rows come in any order, and every query that cares says which: keeping that of the files makes
-    # each table twice as dear.
-    connection.execute("SET preserve_insertion_order = false")
-    connection.execute("SET TimeZone = 'UTC'")
-    # To find a part of a query that comes twice, the first writes out every type with all the names
-    # in it (see ``features``): that takes longer than many a query, and finds nothing. The second
-    # makes of each count of distinct sessions a query of its own and joins them, which is slower.
-    connection.execute("SET disabled_optimizers = 'common_subplan,distinct_aggregate_rewrite'")
-    # The command line has a bar of its own. In a notebook there is none, and setting it fails.
-    ((has_bar,),) = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
-    if has_bar:
-        connection.execute("SET enable_progress_bar = false")
-    return connection
-
-
-def limit_memory(connection: duckdb.DuckDBPyConnection, row_count: int) -> None:
-    """Let what does not fit go to the connection's folder, so that a small machine will do.
-
-    Names and hash tables cannot go there, so that many more rows need more.
-    """
-    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
-    limit = max(_MEMORY, row_count // _ROWS_PER_MB) + _MEMORY_PER_THREAD * max(0, threads - 2)
-    connection.execute(f"SET memory_limit = '{limit}MB'")
-    # Blocks that are kept for the next table instead of being given back to the system each time.
-    connection.execute(f"SET block_allocator_memory = '{limit}MB'")
 
 
 def view_observations(connection: duckdb.DuckDBPyConnection, path: Path | str) -> None:

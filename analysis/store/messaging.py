@@ -9,7 +9,7 @@ from analysis.observations.messaging_tests import BY_FOLDER, TESTS
 from analysis.period import Period
 from analysis.sources import layout
 from analysis.store.collection import Collection
-from analysis.store.database import connect
+from analysis.store.connections import connect
 from analysis.store.provenance import add_up
 from analysis.store.study_file import add_every_row, explain_failures
 from analysis.temporary_folders import TemporaryFolder

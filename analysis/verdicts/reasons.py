@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.chance import e_values
-from analysis.outcomes.macros import exact
+from analysis.outcomes.steps import exact
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.sessions.series import MARK

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from analysis.chance import e_values
 from analysis.chance.expectation import Expectation, learn_expectation, see_sessions
-from analysis.outcomes.macros import hold_less, keep_table
+from analysis.outcomes.frames import keep_table
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.sessions.columns import read_sessions
 from analysis.sessions.series import FAILING, MARK
 from analysis.sessions.sessions import KINDS
+from analysis.store.connections import hold_less
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.cells import Inside, count_parts, judge_inside, look_inside
 from analysis.verdicts.intervals import (

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.hosts import registrable_domain
-from analysis.outcomes.macros import create_tables
+from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 
 #: Words for why a surprising stretch is not listed.
