@@ -17,9 +17,11 @@ from analysis.errors import ParameterError, SourceError
 from analysis.ingestion.ingestion import Request, ingest
 from analysis.ingestion.lines import split_lines
 from analysis.ingestion.loose_files import read_files
+from analysis.ingestion.workers import count_workers
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
+from analysis.sources.files import ArchiveObject
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.provenance import FOLDER
@@ -332,6 +334,18 @@ def test_the_number_of_workers_does_not_change_a_byte(
     assert _contents(str(tmp_path / "one")) == _contents(str(tmp_path / "two"))
     assert one == two
     assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("object_count", "size", "workers"),
+    [(1, 4 << 20, 1), (10, 10_000, 1), (2, 40 << 20, 2), (1_000, 10_000, 4)],
+)
+def test_large_objects_and_many_small_ones_are_worth_more_workers(
+    object_count: int, size: int, workers: int
+):
+    """Of four that may run; what is read sooner than another process starts is read by one."""
+    items = [ArchiveObject(f"{number}.jsonl.gz", size, "") for number in range(object_count)]
+    assert count_workers(items, 4) == workers
 
 
 def _die_in_the_second_object(archive: str, store: str) -> None:
