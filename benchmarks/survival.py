@@ -6,6 +6,7 @@ stands. What then lies in the store must be whole; the next run must end with th
 bytes of a run that nobody disturbed.
 """
 
+import math
 import os
 import random
 import shutil
@@ -84,7 +85,9 @@ def in_a_write(arguments: Sequence[str], folder: str, after: int) -> list[str]:
     return [sys.executable, "-c", _STOPPING, folder, str(after), *arguments[3:]]
 
 
-def kill(arguments: Sequence[str], store: Path, object_count: int, moment: float = 1e9) -> Kill:
+def kill(
+    arguments: Sequence[str], store: Path, object_count: int, moment: float = math.inf
+) -> Kill:
     """Start a run and kill it after some seconds, or where it stops by itself."""
     started = time.monotonic()
     process = subprocess.Popen(

@@ -7,6 +7,7 @@ run has stopped with one sentence and its exit status; nothing is half-written.
 import ctypes
 import gzip
 import json
+import math
 import os
 import pickle
 import random
@@ -125,9 +126,9 @@ def test_killed_wherever_it_stood_the_next_run_ends_alike(
     chance, store = random.Random(7), tmp_path / "store"
     run = command(archive, store)
     moments: list[tuple[list[str], float]] = [
-        (in_a_write(run, "observations", 0), 1e9), (run, chance.uniform(0.1, 1)),
-        (in_a_write(run, "observations", 2), 1e9), (run, chance.uniform(1, 2)),
-        (in_a_write(run, "studies", 0), 1e9),
+        (in_a_write(run, "observations", 0), math.inf), (run, chance.uniform(0.1, 1)),
+        (in_a_write(run, "observations", 2), math.inf), (run, chance.uniform(1, 2)),
+        (in_a_write(run, "studies", 0), math.inf),
     ]  # fmt: skip
     log = []
     for arguments, moment in moments:

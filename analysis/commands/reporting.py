@@ -53,7 +53,8 @@ _VERDICTS, _NETWORKS = "verdicts.csv", "networks.csv"
 #: Notebook → those whose tables it reads, itself or by the functions that it calls → the files, as
 #: soon as which are there it begins; where none is named, it begins when that notebook is done.
 #: They run side by side as far as this allows: those first that take longest, or that others wait
-#: for. One that is not named here begins when all before it are done.
+#: for: hence 5 names the file that is written last, as 3 does, though it reads the first alone. One
+#: that is not named here begins when all before it are done.
 READS: Mapping[str, Mapping[str, Group[str]]] = {
     "2-confirmation": {},
     "7-sensitivity": {},

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 from zipfile import BadZipFile, ZipFile
 
 import openpyxl
@@ -68,8 +68,9 @@ class _SheetReader:
             for name, words in DECISIONS.items()
         }
 
-    def fail(self, message: str) -> NoReturn:
-        raise ParameterError("FILE", self.path, message)
+    def fault(self, message: str) -> ParameterError:
+        """What is wrong with the file, to be raised."""
+        return ParameterError("FILE", self.path, message)
 
     def check_archive(self, data: bytes) -> None:
         """Refuse what would unpack to too much, and what is no sheet of text."""
@@ -77,13 +78,17 @@ class _SheetReader:
             with ZipFile(BytesIO(data)) as archive:
                 files = archive.infolist()
         except (BadZipFile, ValueError, NotImplementedError, OSError):
-            self.fail("is no XLSX file")
+            raise self.fault("is no XLSX file") from None
         if len(files) > _MOST_FILES or sum(file.file_size for file in files) > _MOST_UNPACKED:
-            self.fail(f"unpacks to more than {_MOST_UNPACKED / 1e6:g} MB or {_MOST_FILES} files")
+            raise self.fault(
+                f"unpacks to more than {_MOST_UNPACKED / 1e6:g} MB or {_MOST_FILES} files"
+            )
         for file in files:
             for mark, what in _ACTIVE.items():
                 if mark in file.filename.casefold():
-                    self.fail(f"holds {what} ({file.filename[:60]}); save it as a plain XLSX file")
+                    raise self.fault(
+                        f"holds {what} ({file.filename[:60]}); save it as a plain XLSX file"
+                    )
 
     def cells(self, data: bytes) -> tuple[dict[str, str], Cells]:
         """What the sheet says of its run, and its rows, each with its number."""
@@ -98,10 +103,12 @@ class _SheetReader:
             area = {"min_row": FIRST_ROW, "max_row": _MOST_ROWS + 1, "max_col": len(COLUMNS)}
             rows = list(enumerate(sheet.iter_rows(**area), start=FIRST_ROW))
         except Exception:  # noqa: BLE001 - of a broken file the library raises what comes
-            self.fail(f"cannot be read as a feedback sheet, with the sheets feedback and {ABOUT}")
+            raise self.fault(
+                f"cannot be read as a feedback sheet, with the sheets feedback and {ABOUT}"
+            ) from None
         rows = [(line, row) for line, row in rows if any(_plain(cell.value) for cell in row)]
         if rows and rows[-1][0] > _MOST_ROWS:
-            self.fail(f"has more than {_MOST_ROWS:,} rows")
+            raise self.fault(f"has more than {_MOST_ROWS:,} rows")
         return about, rows
 
     def decisions(self, about: dict[str, str], rows: Cells) -> list[Decision]:
@@ -109,7 +116,7 @@ class _SheetReader:
             basis = Basis.from_cells(about)
             parse_country(basis.probe_cc)
         except ParameterError as error:
-            self.fail(f"sheet {ABOUT}: {error}")
+            raise self.fault(f"sheet {ABOUT}: {error}") from None
         found: dict[str, Decision] = {}
         for line, row in rows:
             texts = [self.text(line, column, row) for column in range(len(COLUMNS))]
@@ -117,7 +124,7 @@ class _SheetReader:
                 continue
             one = self.decision(line, texts, basis)
             if one.item in found:
-                self.fail(f"cell A{line}: {one.item} stands in a row above")
+                raise self.fault(f"cell A{line}: {one.item} stands in a row above")
             found[one.item] = one
         return list(found.values())
 
@@ -141,7 +148,7 @@ class _SheetReader:
         cell = row[column] if column < len(row) else None
         value = getattr(cell, "value", None)
         if getattr(cell, "data_type", "") == "f":
-            self.fail(f"cell {_LETTERS[column]}{line}: is a formula; write its value")
+            raise self.fault(f"cell {_LETTERS[column]}{line}: is a formula; write its value")
         if column == len(COLUMNS) - 1 and isinstance(value, datetime | date):
             return str(value.date() if isinstance(value, datetime) else value)
         return _plain(value).removeprefix("'")
@@ -150,7 +157,7 @@ class _SheetReader:
         try:
             return parse(text)
         except ParameterError as error:
-            self.fail(f"cell {_LETTERS[column]}{line}: {error}")
+            raise self.fault(f"cell {_LETTERS[column]}{line}: {error}") from None
 
 
 def _plain(value: object) -> str:

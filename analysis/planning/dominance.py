@@ -34,7 +34,7 @@ def weigh_sources(connection: duckdb.DuckDBPyConnection, names: Mapping[str, str
     """One row per kind of source: the share of the largest and of the two largest.
 
     Args:
-        connection: with the view of ``coverage.add_tested``.
+        connection: with the tables of ``coverage.add_tested``.
         names: ``AS123`` → the network's name.
 
     Returns:

@@ -60,9 +60,9 @@ def count_indicators(
     for scope in ("country", *(["project"] if has_project else [])):
         given = {"is_project": scope == "project"}
         counted = connection.execute(_BY_PERIOD, given).df().set_index("label")
-        tested = [day.date() for day in connection.execute(_FIRST_TESTS, given).df()["day"]]
+        first_tests = [day.date() for day in connection.execute(_FIRST_TESTS, given).df()["day"]]
         frames += [
-            _list_changes(counted, tested, period, scope, spans, app_tests)
+            _count_spans(counted, first_tests, period, scope, spans, app_tests)
             for spans in (list(list_months(period)), list_quarters(period))
         ]
     return pd.concat(frames, ignore_index=True)
@@ -92,7 +92,7 @@ def list_quarters(period: Period) -> list[tuple[str, Period, bool]]:
     ]
 
 
-def _list_changes(
+def _count_spans(
     counted: pd.DataFrame,
     first_tests: list[date],
     period: Period,

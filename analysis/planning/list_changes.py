@@ -31,7 +31,7 @@ def count_list_changes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the lists' own dates say.
 
     Args:
-        study: whose views ``coverage.add_tested`` has made.
+        study: whose tables ``coverage.add_tested`` has made.
 
     Returns:
         One row per month and list in which lines were added: ``month, list, line_count,
@@ -67,7 +67,7 @@ def find_unlisted(study: Study) -> pd.DataFrame:
     """Sites that several networks tested for some time, though no list names them now.
 
     Args:
-        study: whose views ``coverage.add_tested`` has made.
+        study: whose tables ``coverage.add_tested`` has made.
 
     Returns:
         One row a site, those first that nobody has tested for longest: ``domain, first_tested,
