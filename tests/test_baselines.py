@@ -24,6 +24,7 @@ from analysis.findings.other_methods import (
     baselines,
     imap_2024,
     ooni_anomaly,
+    weigh_flags,
 )
 from analysis.findings.sensitivity import ENDS, GRID, sweep
 from analysis.observations.fingerprints import Fingerprints
@@ -90,7 +91,7 @@ def test_imap_suspects_an_address_of_more_than_ten_names(
     rows = [_named(number, misled(is_anomaly=False)) for number in range(count)]
     fine = [answer(ELSEWHERE, 64499)]
     rows.append(_named(99, observation(dns_answers=fine)))
-    found = imap_2024(connection_with(rows), accepts_suspects=accepts)
+    found = imap_2024(weigh_flags(connection_with(rows)), accepts_suspects=accepts)
     assert len(found) == count + 1
     assert (found["is_listed"] == is_listed).all()
     if is_listed:
@@ -101,8 +102,13 @@ def test_imap_suspects_an_address_of_more_than_ten_names(
 def test_imap_suspects_a_body_of_more_than_two_names(count: int, is_listed: bool) -> None:
     """The same page for several names, where something was unusual."""
     rows = [_named(number, other_page(is_failure=True)) for number in range(count)]
-    assert (imap_2024(connection_with(rows), accepts_suspects=True)["is_listed"] == is_listed).all()
-    assert not imap_2024(connection_with(rows), accepts_suspects=False)["is_listed"].any()
+    assert (
+        imap_2024(weigh_flags(connection_with(rows)), accepts_suspects=True)["is_listed"]
+        == is_listed
+    ).all()
+    assert not imap_2024(weigh_flags(connection_with(rows)), accepts_suspects=False)[
+        "is_listed"
+    ].any()
 
 
 @pytest.mark.parametrize(("counts", "weighted"), [
@@ -121,7 +127,7 @@ def test_imap_weighs_thin_networks_less(
         for place, (total, anomalies) in enumerate(counts)
         for number in range(total)
     ]
-    found = imap_2024(connection_with(rows), accepts_suspects=False)
+    found = imap_2024(weigh_flags(connection_with(rows)), accepts_suspects=False)
     assert found["weighted_share"].tolist() == pytest.approx(weighted)
     assert found["is_listed"].tolist() == [share > 0.9 for share in weighted]
 
@@ -138,7 +144,7 @@ def test_ooni_flags_are_disjoint(anomalies: int, failures: int, is_listed: bool)
     flags += [(False, False)] * (10 - len(flags))
     rows = [observation(is_anomaly=a, is_failure=f) for a, f in flags]
     rows += [observation(is_failure=True, is_anomaly=True)] * (failures > 0)
-    found = ooni_anomaly(connection_with(rows))
+    found = ooni_anomaly(weigh_flags(connection_with(rows)))
     assert found["is_listed"].tolist() == [is_listed]
 
 

@@ -160,7 +160,7 @@ def weigh_elsewhere(
     probe = np.zeros(count) if is_probe_sound else terms[4:].max(axis=0)
     rates[:count] = (1 - (1 - site) * (1 - probe)).clip(LEAST, MOST)
     hours = Hours(series, rates)
-    return replace(expected, rates=rates, hours=hours, schedules=hours.find())
+    return replace(expected, rates=rates, hours=hours, schedules=hours.confirm())
 
 
 def _domain_names(connection: duckdb.DuckDBPyConnection) -> NDArray[np.object_]:

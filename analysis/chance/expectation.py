@@ -40,10 +40,10 @@ class Candidates:
         """Which sessions are such, with so many forged successes in each series."""
         candidates = find_candidates(self._series, CANDIDATE_GAIN + forged)
         margin = forged * log(BLOCKED_SHARE / (1 - BLOCKED_SHARE))
-        time = self._series.column("time").astype("datetime64[s]")
         for number, schedule in self._hours.find(margin).items():
-            at = slice(*self._series.starts[number : number + 2])
-            candidates[at] |= schedule.is_inside(time[at])
+            at = self._series.places_of(number)
+            time = self._series.column("time", at).astype("datetime64[s]")
+            candidates[at] |= schedule.is_inside(time)
         return candidates
 
 
@@ -111,5 +111,5 @@ def learn_expectation(seen: Seen, before: Expectation | None = None) -> Expectat
     rates[: len(of_kinds.row)] = lessons.rates()
     hours = Hours(series, rates, before.hours if before else None)
     return Expectation(
-        series, rates, facts, candidates, lessons, hours, hours.find(), seen.tested_count
+        series, rates, facts, candidates, lessons, hours, hours.confirm(), seen.tested_count
     )

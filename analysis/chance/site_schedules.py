@@ -23,6 +23,8 @@ class SiteHours:
         """Ask the sessions of each of the site's series that fails several times."""
         self.asked = asked
         self._found: dict[float, dict[_Key, Schedule]] = {}
+        #: Of them, those of series that were only tried at their neighbours' hours.
+        self._tried: dict[float, frozenset[_Key]] = {}
 
     def __eq__(self, other: object) -> bool:
         """Whether the same sessions are asked."""
@@ -37,7 +39,7 @@ class SiteHours:
         return Asked.together(self.asked.values()) if others else first
 
     def find(self, margin: float = MARGIN) -> Mapping[_Key, Schedule]:
-        """The schedules of its series, where there are any.
+        """The schedules of its series, where there are any; nobody has confirmed them.
 
         Args:
             margin: as ``find_schedule`` says.
@@ -47,16 +49,37 @@ class SiteHours:
             return {}
         if margin not in self._found:
             found: dict[_Key, Schedule] = {}
+            tried: set[_Key] = set()
             for kind in sorted({kind for kind, _ in self.asked}):
                 members = {key: one for key, one in self.asked.items() if key[0] == kind}
-                found |= self._find_of_one_kind(members, margin)
+                alone = {
+                    k: own for k, one in members.items() if (own := find_schedule(one, margin))
+                }
+                of_kind = self._find_of_one_kind(members, alone, margin)
+                found |= of_kind
+                tried |= of_kind.keys() - alone.keys()
             self._found[margin] = found | self._fit_others(found, margin)
+            self._tried[margin] = frozenset(tried)
         return self._found[margin]
 
+    @cached_property
+    def confirmed(self) -> Mapping[_Key, Schedule]:
+        """The schedules of ``find``, with what the other networks say of their hours.
+
+        Those that were only tried on a series are its neighbours' already.
+        """
+        return {
+            key: replace(
+                one,
+                is_confirmed=key not in self._tried[MARGIN] and self._do_others_name(one, key[1]),
+            )
+            for key, one in self.find().items()
+        }
+
     def _find_of_one_kind(
-        self, members: Mapping[_Key, Asked], margin: float
+        self, members: Mapping[_Key, Asked], alone: Mapping[_Key, Schedule], margin: float
     ) -> dict[_Key, Schedule]:
-        """The schedules of series of one kind.
+        """The schedules of series of one kind; ``alone`` are those found on each by itself.
 
         Networks told to block by one order do so at the same hours: those that explain most on all
         of them together are tried on each, and kept where they explain no less than what the search
@@ -64,7 +87,6 @@ class SiteHours:
         others name them. Hours that were only tried have to be as clear as those that were sought,
         or a network that fails now and then would keep its neighbours' hours.
         """
-        alone = {key: own for key, one in members.items() if (own := find_schedule(one, margin))}
         if not alone:
             return {}
         named = {one.hours: one for one in alone.values()}
@@ -83,8 +105,7 @@ class SiteHours:
             if own and not (chosen and chosen.log_ratio >= own.log_ratio - search_price()):
                 chosen = own
             if chosen:
-                is_confirmed = own is not None and self._do_others_name(chosen, key[1], margin)
-                found[key] = replace(chosen, is_confirmed=is_confirmed)
+                found[key] = chosen
         return found
 
     def _fit_others(self, found: Mapping[_Key, Schedule], margin: float) -> dict[_Key, Schedule]:
@@ -104,17 +125,16 @@ class SiteHours:
             clearest = max(named, key=lambda one: one.log_ratio)
             for hours in dict.fromkeys((pooled or clearest, clearest)):
                 if one := fit_schedule(hours, self.asked[key], margin):
-                    is_confirmed = self._do_others_name(hours, key[1], margin)
-                    fitted[key] = replace(one, is_confirmed=is_confirmed)
+                    fitted[key] = one
                     break
         return fitted
 
-    def _do_others_name(self, hours: Schedule, network: int, margin: float) -> bool:
+    def _do_others_name(self, hours: Schedule, network: int) -> bool:
         """Whether the sessions of the other networks are enough to find these hours among all."""
         others = [one for (_, other), one in self.asked.items() if other != network]
         if not others:
             return False
-        return fit_schedule(hours, Asked.together(others), margin + search_price()) is not None
+        return fit_schedule(hours, Asked.together(others), MARGIN + search_price()) is not None
 
 
 class Hours:
@@ -141,7 +161,7 @@ class Hours:
         self._sites: dict[int, SiteHours] = {}
         new: list[SiteHours] = []
         for site, members in self._numbers.items():
-            parts = {key: slice(*series.starts[n : n + 2]) for key, n in members.items()}
+            parts = {key: series.places_of(number) for key, number in members.items()}
             hours = SiteHours(
                 {key: Asked(time[at], series.is_hit[at], rates[at]) for key, at in parts.items()}
             )
@@ -156,10 +176,17 @@ class Hours:
 
     def find(self, margin: float = MARGIN) -> dict[int, Schedule]:
         """The schedules of the series that have one, by the number of the series."""
+        return self._number({site: hours.find(margin) for site, hours in self._sites.items()})
+
+    def confirm(self) -> dict[int, Schedule]:
+        """The same, with what the other networks say of their hours."""
+        return self._number({site: hours.confirmed for site, hours in self._sites.items()})
+
+    def _number(self, found: Mapping[int, Mapping[_Key, Schedule]]) -> dict[int, Schedule]:
         return {
             self._numbers[site][key]: schedule
-            for site, hours in self._sites.items()
-            for key, schedule in hours.find(margin).items()
+            for site, of_site in found.items()
+            for key, schedule in of_site.items()
         }
 
 

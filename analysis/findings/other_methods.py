@@ -66,12 +66,13 @@ def baselines(
         connection: holds ``observations`` and ``controlled`` (after ``features.add_features``).
         fingerprints: OONI's blocking fingerprints.
     """
+    weighed = weigh_flags(connection)
     return {
-        "imap_all": imap_2024(connection, accepts_suspects=True),
-        "imap_none": imap_2024(connection, accepts_suspects=False),
+        "imap_all": imap_2024(weighed, accepts_suspects=True),
+        "imap_none": imap_2024(weighed, accepts_suspects=False),
         "ooni_v5": ooni_v5(connection, fingerprints),
-        "ooni_confirmed": ooni_confirmed(connection),
-        "ooni_anomaly": ooni_anomaly(connection),
+        "ooni_confirmed": ooni_confirmed(weighed),
+        "ooni_anomaly": ooni_anomaly(weighed),
     }
 
 
@@ -133,33 +134,47 @@ ORDER BY domain, asn
 """
 
 
-def imap_2024(connection: duckdb.DuckDBPyConnection, *, accepts_suspects: bool) -> pd.DataFrame:
+def weigh_flags(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """What OONI flags, and what iMAP weighs of it.
+
+    Args:
+        connection: holds ``observations``.
+
+    Returns:
+        By ``domain`` and ``asn`` (``probe_asn`` as text): ``measurement_count, anomaly_count,
+        confirmed_count``; ``weighted_share`` and, over the site's networks, its 90th and 95th
+        percentile, ``p90_share, p95_share``; a suspect ``address`` with its ``address_names``, and
+        of a suspect body its ``body_names``.
+    """
+    connection.execute(_FLAG_COUNTS)
+    connection.execute(_SUSPECT_ADDRESSES, {"suspect_names": _SUSPECT_NAMES})
+    connection.execute(_SUSPECT_BODIES, {"body_names": _BODY_NAMES})
+    return connection.execute(_IMAP).df()
+
+
+def imap_2024(weighed: pd.DataFrame, *, accepts_suspects: bool) -> pd.DataFrame:
     """iMAP's reports of 2024: suspects that a person decides on, OONI's flags, weighted shares.
 
     A network is taken to block a site where one of its measurements got an accepted address or
     body, where OONI confirmed one, or where the weighted share of anomalies is above 0.9.
 
     Args:
-        connection: holds ``observations``.
+        weighed: see ``weigh_flags``.
         accepts_suspects: what the person says of every address that answers for more than 10
             names in measurements that the probe calls ``dns``, and of every body of more than 2.
 
     Returns:
-        Besides the common columns ``weighted_share`` and, over the site's networks, its 90th and
-        95th percentile, ``p90_share, p95_share``.
+        Besides the common columns ``weighted_share``, ``p90_share`` and ``p95_share``.
     """
-    connection.execute(_FLAG_COUNTS)
-    connection.execute(_SUSPECT_ADDRESSES, {"suspect_names": _SUSPECT_NAMES})
-    connection.execute(_SUSPECT_BODIES, {"body_names": _BODY_NAMES})
-    frame = connection.execute(_IMAP).df()
-    hits = [
-        (_imap_hit(row, accepts_suspects), row["weighted_share"])
-        for row in frame.to_dict("records")
-    ]
-    return frame[["domain", "probe_asn"]].assign(
-        is_listed=[bool(hit) for hit, _ in hits],
-        reason=[hit or f"weighted share of anomalies {share:.2f}" for hit, share in hits],
-        **frame[["weighted_share", "p90_share", "p95_share"]],
+    hits = [_imap_hit(row, accepts_suspects) for row in weighed.to_dict("records")]
+    shares = weighed["weighted_share"]
+    return weighed[["domain", "probe_asn"]].assign(
+        is_listed=[bool(hit) for hit in hits],
+        reason=[
+            hit or f"weighted share of anomalies {share:.2f}"
+            for hit, share in zip(hits, shares, strict=True)
+        ],
+        **weighed[["weighted_share", "p90_share", "p95_share"]],
     )
 
 
@@ -175,22 +190,21 @@ def _imap_hit(row: Mapping[Hashable, Any], accepts_suspects: bool) -> str:
     return f"weighted share of anomalies {share:.2f}" if share > _WEIGHTED_SHARE else ""
 
 
-def ooni_confirmed(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """OONI's flag *confirmed*: one measurement that matches a fingerprint is enough."""
-    frame = _count_flags(connection)
-    return _flagged(frame, frame["confirmed_count"], frame["confirmed_count"] > 0)
+def ooni_confirmed(flags: pd.DataFrame) -> pd.DataFrame:
+    """OONI's flag *confirmed*: one measurement that matches a fingerprint is enough.
+
+    ``flags``: see ``weigh_flags``.
+    """
+    return _flagged(flags, flags["confirmed_count"], flags["confirmed_count"] > 0)
 
 
-def ooni_anomaly(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """OONI's flag *anomaly* (confirmed ones included) on at least 30 % of the measurements."""
-    frame = _count_flags(connection)
-    many = frame["anomaly_count"] >= _ANOMALY_SHARE * frame["measurement_count"]
-    return _flagged(frame, frame["anomaly_count"], many)
+def ooni_anomaly(flags: pd.DataFrame) -> pd.DataFrame:
+    """OONI's flag *anomaly* (confirmed ones included) on at least 30 % of the measurements.
 
-
-def _count_flags(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    connection.execute(_FLAG_COUNTS)
-    return connection.execute("FROM flag_counts ORDER BY domain, asn").df()
+    ``flags``: see ``weigh_flags``.
+    """
+    many = flags["anomaly_count"] >= _ANOMALY_SHARE * flags["measurement_count"]
+    return _flagged(flags, flags["anomaly_count"], many)
 
 
 def _flagged(frame: pd.DataFrame, counts: pd.Series, is_listed: pd.Series) -> pd.DataFrame:

@@ -103,9 +103,9 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
     which = _find_series(study, evidence, verdict)
     if which is None:
         return None
-    series, at = evidence.series, slice(*evidence.series.starts[which : which + 2])
+    series, at = evidence.series, evidence.series.places_of(which)
     is_hit, rates = series.is_hit[at], evidence.rates[at]
-    sessions = pd.DataFrame({"time": series.column("time")[at], "is_hit": is_hit, "rate": rates})
+    sessions = pd.DataFrame({"time": series.column("time", at), "is_hit": is_hit, "rate": rates})
     sessions = sessions.join(_name_teachers(evidence, at)).assign(
         weight=np.exp(e_values.log_ratios(is_hit, rates, _SHARE))
     )
@@ -158,12 +158,12 @@ def _teachers_in_words(evidence: Evidence, at: slice, terms: NDArray[np.int64]) 
 
 def _add_up_hours(evidence: Evidence, which: int, schedule: Schedule) -> pd.DataFrame:
     """The e-value of hours of the week as the days of a series add up."""
-    series, at = evidence.series, slice(*evidence.series.starts[which : which + 2])
-    inside = schedule.is_inside(series.column("time")[at].astype("datetime64[s]"))
+    series, at = evidence.series, evidence.series.places_of(which)
+    inside = schedule.is_inside(series.column("time", at).astype("datetime64[s]"))
     ratios = e_values.log_ratios(
         series.is_hit[at], evidence.expected.lessons.rates()[at], BLOCKED_SHARE
     )
-    day = pd.Series(series.column("day")[at][inside])
+    day = pd.Series(series.column("day", at)[inside])
     weights = e_values.weigh_days(ratios[inside], np.flatnonzero(day.ne(day.shift())))
     # From its end, so that the last day has what the schedule was claimed with.
     sums = evidence.log_evidence[which] - weights.sum() + weights.cumsum()

@@ -46,10 +46,14 @@ class Series:
         """The series of each session."""
         return np.repeat(np.arange(len(self.kind), dtype=np.int64), self.lengths)
 
-    def column(self, name: str) -> NDArray[np.generic]:
-        """A column of ``sessions``, for each session of each series."""
-        values: NDArray[np.generic] = self.sessions[name].to_numpy()[self.row]
+    def column(self, name: str, at: slice = slice(None)) -> NDArray[np.generic]:
+        """A column of ``sessions``, for each session of each series, or for some places."""
+        values: NDArray[np.generic] = self.sessions[name].to_numpy()[self.row[at]]
         return values
+
+    def places_of(self, number: int) -> slice:
+        """Where the sessions of one series lie in ``row``."""
+        return slice(*self.starts[number : number + 2].tolist())
 
     @property
     def is_weighed(self) -> NDArray[np.bool_]:

@@ -118,9 +118,10 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
     follows = follow_version(of_kinds)
     defects = of_kinds.row[of_kinds.is_hit & (expected.lessons.is_of_version | follows)]
     # Outside of its hours a schedule is open to every version.
-    has_hours = np.isin(of_kinds.series, list(schedules))
+    has_hours = np.zeros(len(of_kinds.kind), bool)
+    has_hours[list(schedules)] = True
     follows_version = np.zeros(len(series.row), bool)
-    follows_version[: len(follows)] = follows & ~has_hours
+    follows_version[: len(follows)] = follows & ~np.repeat(has_hours, of_kinds.lengths)
     return Evidence(
         expected, rates, log_evidence, of_hours, by_day, line, stretches, defects, follows_version,
         is_inside,
@@ -152,20 +153,17 @@ def _is_inside(
 
 def _weigh_schedule(series: Series, number: int, schedule: Schedule) -> float:
     """The logarithm of the e-value of a schedule over all ranges of days."""
-    at = slice(*series.starts[number : number + 2])
-    days = np.unique(series.column("day")[at])
+    days = np.unique(series.column("day", series.places_of(number)))
     return float(schedule.log_evidence - e_values.log_stretch_count(np.array([len(days)]))[0])
 
 
 def _scheduled_places(series: Series, schedules: Mapping[int, Schedule]) -> NDArray[np.int64]:
     """The first and the last hit inside of each schedule."""
-    time = series.column("time").astype("datetime64[s]")
     places = []
     for number, schedule in sorted(schedules.items()):
-        start, end = series.starts[number : number + 2]
-        inside = start + np.flatnonzero(
-            schedule.is_inside(time[start:end]) & series.is_hit[start:end]
-        )
+        at = series.places_of(number)
+        time = series.column("time", at).astype("datetime64[s]")
+        inside = at.start + np.flatnonzero(schedule.is_inside(time) & series.is_hit[at])
         places.append((inside[0], inside[-1]))
     return np.array(places, np.int64).reshape(-1, 2)
 
@@ -191,26 +189,20 @@ def elements_of(
     first = stretches["first"].to_numpy(np.int32)
     length = stretches["last"].to_numpy(np.int32) - first + 1
     begins = (np.cumsum(length) - length).astype(np.int32)
+    stretch = np.repeat(stretches.index.to_numpy(np.int32), length)
     place = np.repeat(first - begins, length) + np.arange(length.sum(), dtype=np.int32)
+    inside, which = np.ones(len(place), bool), stretches["series"].to_numpy()
+    for at in np.flatnonzero(np.isin(which, list(schedules))):
+        some = slice(begins[at], begins[at] + length[at])
+        time = series.column("time", slice(first[at], first[at] + length[at]))
+        inside[some] = schedules[which[at]].is_inside(time.astype("datetime64[s]"))
+    if not inside.all():
+        stretch, place = stretch[inside], place[inside]
     row = series.row[place].astype(np.int32)
-    elements = pd.DataFrame({
-        "stretch": np.repeat(stretches.index.to_numpy(np.int32), length),
-        "place": place, "row": row,
+    return pd.DataFrame({
+        "stretch": stretch, "place": place, "row": row,
         "day": series.sessions["day"].to_numpy()[row], "is_hit": series.is_hit[place],
     })  # fmt: skip
-    return elements[_is_at_its_hours(series, schedules, elements)]
-
-
-def _is_at_its_hours(
-    series: Series, schedules: Mapping[int, Schedule], elements: pd.DataFrame
-) -> NDArray[np.bool_]:
-    which = series.series[elements["place"]]
-    time = series.sessions["time"].to_numpy().astype("datetime64[s]")
-    inside = np.ones(len(elements), bool)
-    for number, schedule in schedules.items():
-        members = np.flatnonzero(which == number)
-        inside[members] = schedule.is_inside(time[elements["row"].to_numpy()[members]])
-    return inside
 
 
 def follow_version(series: Series) -> NDArray[np.bool_]:

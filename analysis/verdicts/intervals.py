@@ -347,7 +347,7 @@ def _open_around(
     is_open = ~series.is_hit & (series.column("class") == OK)
     time = series.column("time").astype("datetime64[s]")
     for number, schedule in evidence.schedules.items():
-        at = slice(*series.starts[number : number + 2])
+        at = series.places_of(number)
         is_open[at] &= schedule.is_at_its_hours(time[at])
     places = np.flatnonzero(is_open)
     before = np.searchsorted(places, opening["first"].to_numpy()) - 1
