@@ -10,6 +10,7 @@ but for the silence of near days: an outage looks like a block to everybody at o
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,13 +59,16 @@ class Lessons:
 
     Attributes:
         hits, sessions: failures and sessions behind each proportion, a row for each of ``TERMS``
-            and a column for each session; NaN where a term does not apply.
-        usual: how often any site fails in this kind.
+            and a column for each session; NaN where a term does not apply. Four bytes hold a count
+            as it is, and a share of sessions to seven digits.
+        kind: of each session, the kind of its series.
+        usual: how often any site fails in each kind.
         counted, sites: the sessions behind ``usual``, and how many sites there are.
     """
 
-    hits: Floats
-    sessions: Floats
+    hits: NDArray[np.floating[Any]]
+    sessions: NDArray[np.floating[Any]]
+    kind: NDArray[np.int8]
     usual: Floats
     counted: Floats
     sites: int
@@ -75,7 +79,7 @@ class Lessons:
         Args:
             forged: reports that fail in every proportion but the session's own, and at every site.
         """
-        rates: Floats = np.empty_like(self.usual)
+        rates: Floats = np.empty(len(self.kind))
         for at, part in self._parts():
             terms = part.shares(forged)
             rates[at] = 1 - (1 - terms[:4].max(axis=0)) * (1 - terms[4:].max(axis=0))
@@ -84,23 +88,24 @@ class Lessons:
     def shares(self, forged: int = 0) -> Floats:
         """The share that each of ``TERMS`` teaches (a row each), 0 where one does not apply."""
         site, version, near, route, network, session = range(len(TERMS))
-        drawn: Floats = np.zeros_like(self.hits)
+        all_hits, all_sessions = (one.astype(np.float64) for one in (self.hits, self.sessions))
+        drawn: Floats = np.zeros_like(all_hits)
 
         def draw(term: int, broader: Floats, more: int = forged) -> Floats:
-            hits, sessions = self.hits[term] + more, self.sessions[term] + more
+            hits, sessions = all_hits[term] + more, all_sessions[term] + more
             rate: Floats = np.nan_to_num((hits + _PSEUDO * broader) / (sessions + _PSEUDO))
             drawn[term] = rate
             return rate
 
         known, more = self.counted + _PSEUDO, forged * self.sites
-        usual = (self.usual * known + more) / (known + more)
+        usual = ((self.usual * known + more) / (known + more))[self.kind]
         draw(near, draw(site, usual))
         draw(route, usual)
         draw(session, draw(network, usual), 0)
         # What a version's own sessions say of the site must not be said again by the site.
-        own_hits, own = np.nan_to_num(self.hits[version]), np.nan_to_num(self.sessions[version])
-        other_hits = self.hits[site] - own_hits + forged
-        of_others = (other_hits + _PSEUDO * usual) / (self.sessions[site] - own + forged + _PSEUDO)
+        own_hits, own = np.nan_to_num(all_hits[version]), np.nan_to_num(all_sessions[version])
+        other_hits = all_hits[site] - own_hits + forged
+        of_others = (other_hits + _PSEUDO * usual) / (all_sessions[site] - own + forged + _PSEUDO)
         draw(version, of_others)
         return drawn
 
@@ -110,18 +115,22 @@ class Lessons:
 
         Versions follow each other: where more fails within ten days, it is the time.
         """
-        is_most = np.zeros(len(self.usual), bool)
+        is_most = np.zeros(len(self.kind), bool)
         for at, part in self._parts():
             site, version, near, *_ = part.shares()
             is_most[at] = (version >= 0.2) & (version >= 3 * site) & (version > near)
         return is_most
 
+    def at(self, places: slice) -> "Lessons":
+        """The lessons of some of the sessions."""
+        of_some = (self.hits[:, places], self.sessions[:, places], self.kind[places])
+        return Lessons(*of_some, self.usual, self.counted, self.sites)
+
     def _parts(self) -> Iterator[tuple[slice, "Lessons"]]:
         """Those of some sessions at a time: the shares of all at once would be large."""
-        for first in range(0, len(self.usual), _PART):
-            at = slice(first, first + _PART)
-            columns = (self.hits[:, at], self.sessions[:, at], self.usual[at], self.counted[at])
-            yield at, Lessons(*columns, self.sites)
+        for first in range(0, len(self.kind), _PART):
+            places = slice(first, first + _PART)
+            yield places, self.at(places)
 
 
 def learn(
@@ -137,9 +146,8 @@ def learn(
         before: lessons with other candidates; what does not depend on them is taken from there.
     """
     shape = (len(TERMS), len(series.row))
-    usual, counted = np.zeros(shape[1]), np.zeros(shape[1])
-    lessons = Lessons(np.zeros(shape), np.zeros(shape), usual, counted, facts.site_count)
-    which = np.repeat(series.kind, series.lengths)
+    hits, sessions = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    which, (usual, counted) = np.repeat(series.kind, series.lengths), np.zeros((2, len(KINDS)))
 
     def candidates_of(kind: int) -> NDArray[np.bool_]:
         is_candidate = np.zeros(len(facts.rows), bool)
@@ -151,15 +159,16 @@ def learn(
         members = np.flatnonzero(which == kind)
         if kind != MARK and len(members):
             teaching = _Teaching(facts, kind, candidates_of(kind), is_named, series.row[members])
-            usual[members], counted[members] = teaching.usual, teaching.counted
+            usual[kind], counted[kind] = teaching.usual, teaching.counted
             for term, name in enumerate(TERMS):
                 if before and is_taught_by_all(name, kind):
-                    hits, sessions = before.hits[term, members], before.sessions[term, members]
+                    hits[term, members] = before.hits[term, members]
+                    sessions[term, members] = before.sessions[term, members]
                 else:
-                    hits, sessions = teaching.ask(name)
-                lessons.hits[term, members] = hits.clip(0)
-                lessons.sessions[term, members] = sessions.clip(0)
-    return lessons
+                    failed, told = teaching.ask(name)
+                    hits[term, members] = failed.clip(0)
+                    sessions[term, members] = told.clip(0)
+    return Lessons(hits, sessions, which, usual, counted, facts.site_count)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.chance import e_values
 from analysis.chance.days import BLOCKED_SHARE
-from analysis.chance.rates import TERMS
+from analysis.chance.rates import TERMS, Lessons
 from analysis.chance.schedules import Schedule
 from analysis.display.cells import number, one_in
 from analysis.display.series import evidence_series
@@ -132,21 +132,22 @@ def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
 
 def _name_teachers(evidence: Evidence, at: slice) -> pd.DataFrame:
     """The larger of the shares that make up each rate, and what they were learnt from, in words."""
-    shares = evidence.expected.lessons.shares()[:, at]
+    lessons = evidence.expected.lessons.at(at)
+    shares = lessons.shares()
     site, probe = shares[:4].argmax(axis=0), 4 + shares[4:].argmax(axis=0)
     place = np.arange(shares.shape[1])
-    is_own = evidence.rates[at] > evidence.expected.lessons.rates()[at] + 1e-9
+    is_own = evidence.rates[at] > lessons.rates() + 1e-9
     return pd.DataFrame({
         "site_rate": np.where(is_own, evidence.rates[at], shares[site, place]),
-        "site_teacher": np.where(is_own, _TEACHERS["own"], _teachers_in_words(evidence, at, site)),
+        "site_teacher": np.where(is_own, _TEACHERS["own"], _teachers_in_words(lessons, site)),
         "probe_rate": np.where(is_own, np.nan, shares[probe, place]),
-        "probe_teacher": np.where(is_own, "", _teachers_in_words(evidence, at, probe)),
+        "probe_teacher": np.where(is_own, "", _teachers_in_words(lessons, probe)),
     })  # fmt: skip
 
 
-def _teachers_in_words(evidence: Evidence, at: slice, terms: NDArray[np.int64]) -> list[str]:
+def _teachers_in_words(lessons: Lessons, terms: NDArray[np.int64]) -> list[str]:
     """Such as: this site, other operators: 3 of 812 sessions. A network's sessions are reports."""
-    lessons, places = evidence.expected.lessons, np.arange(at.start, at.stop)
+    places = np.arange(len(terms))
     hits, sessions = lessons.hits[terms, places], lessons.sessions[terms, places]
     return [
         f"{_TEACHERS[TERMS[term]]}: {number(round(failed, 1))} of {number(round(heard))}"
@@ -160,9 +161,8 @@ def _add_up_hours(evidence: Evidence, which: int, schedule: Schedule) -> pd.Data
     """The e-value of hours of the week as the days of a series add up."""
     series, at = evidence.series, evidence.series.places_of(which)
     inside = schedule.is_inside(series.column("time", at).astype("datetime64[s]"))
-    ratios = e_values.log_ratios(
-        series.is_hit[at], evidence.expected.lessons.rates()[at], BLOCKED_SHARE
-    )
+    rates = evidence.expected.lessons.at(at).rates()
+    ratios = e_values.log_ratios(series.is_hit[at], rates, BLOCKED_SHARE)
     day = pd.Series(series.column("day", at)[inside])
     weights = e_values.weigh_days(ratios[inside], np.flatnonzero(day.ne(day.shift())))
     # From its end, so that the last day has what the schedule was claimed with.

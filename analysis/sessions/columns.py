@@ -93,7 +93,7 @@ class Layout:
 
     @cached_property
     def of_site_and_operator(self) -> Places:
-        return _small(self.numbers("domain") * self.operator_count + self.numbers("operator"))
+        return to_places(self.numbers("domain") * self.operator_count + self.numbers("operator"))
 
     @cached_property
     def release_count(self) -> int:
@@ -102,12 +102,12 @@ class Layout:
     @cached_property
     def of_version(self) -> Places:
         """The site and the version of the probe: the next newer one is the next number."""
-        return _small(self.numbers("domain") * self.release_count + self.numbers("release"))
+        return to_places(self.numbers("domain") * self.release_count + self.numbers("release"))
 
     @cached_property
     def of_version_and_operator(self) -> Places:
         version = self.of_version.astype(np.int64)
-        return _small(version * self.operator_count + self.numbers("operator"))
+        return to_places(version * self.operator_count + self.numbers("operator"))
 
     @cached_property
     def of_report(self) -> Places:
@@ -139,7 +139,7 @@ class Layout:
 
     def days_of(self, thing: Places) -> Places:
         """The place of each row on a line on which the days of things follow each other."""
-        return _small(thing.astype(np.int64) * self.width + self.day_number)
+        return to_places(thing.astype(np.int64) * self.width + self.day_number)
 
     @cached_property
     def host_of_row(self) -> Places:
@@ -246,7 +246,7 @@ def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     codes = hosts["domain"].to_numpy()
     host = np.zeros(max(domain.max(initial=-1), codes.max(initial=-1)) + 1, np.int32)
     host[codes] = hosts["host"]
-    layout = Layout(rows, _small(np.cumsum(is_first) - 1), host)
+    layout = Layout(rows, to_places(np.cumsum(is_first) - 1), host)
     everything = np.ones(len(rows), bool)
     return _hear(
         connection, SessionColumns(layout, state, kind, is_dns.astype(bool), everything, everything)
@@ -317,9 +317,9 @@ def _number_pairs(first: Ints, second: Ints) -> Ints:
 def _number(first: Ints, second: Ints) -> Places:
     """The same number, from 0, for the same pair."""
     number, _ = pd.factorize(_number_pairs(first, second))
-    return _small(number)
+    return to_places(number)
 
 
-def _small(numbers: Ints) -> Places:
+def to_places(numbers: Ints) -> Places:
     """The same numbers in four bytes, where these hold them."""
     return numbers.astype(np.int32) if numbers.max(initial=0) < 2**31 else numbers

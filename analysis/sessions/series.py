@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.sessions.columns import BLOCKED, OK, UNCLEAR, SessionColumns
+from analysis.sessions.columns import BLOCKED, OK, UNCLEAR, Places, SessionColumns, to_places
 from analysis.sessions.sessions import KINDS
 
 MARK = KINDS.index("mark")
@@ -34,7 +34,7 @@ class Series:
     sessions: pd.DataFrame
     kind: NDArray[np.int8]
     starts: NDArray[np.int64]
-    row: NDArray[np.int64]
+    row: Places
     is_hit: NDArray[np.bool_]
 
     @property
@@ -68,7 +68,7 @@ class Series:
         return Series(self.sessions, self.kind[:count], self.starts[: count + 1], self.row[:end],
                       self.is_hit[:end])  # fmt: skip
 
-    def first_rows(self) -> NDArray[np.int64]:
+    def first_rows(self) -> Places:
         """The row of the first session of each series."""
         return self.row[self.starts[:-1]]
 
@@ -98,17 +98,17 @@ def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
     """
     layout = sessions.layout
     failing = sessions.find_failing(floor_sessions)
-    place = np.flatnonzero(sessions.is_told & failing[layout.cell])
+    place = _find(sessions.is_told & failing[layout.cell])
     shown: dict[str, NDArray[np.generic]] = {
         "place": place, "class": sessions.state[place], "kind": sessions.kind[place],
         "is_dns": sessions.is_dns[place], "is_speaking": sessions.is_speaking[place],
-        "cell": (np.cumsum(failing) - 1)[layout.cell[place]],
+        "cell": (np.cumsum(failing, dtype=np.int32) - 1)[layout.cell[place]],
     }  # fmt: skip
     told = layout.rows.iloc[place].reset_index(drop=True)
     told = told.drop(columns=["is_via_own", "is_via_domestic"]).assign(**shown)
     kinds = [*range(len(KINDS)), FAILING]
     parts = [_of_one_kind(told, kind, floor_sessions) for kind in kinds]
-    rows = np.concatenate([row for row, _ in parts]).astype(np.int64)
+    rows = np.concatenate([row for row, _ in parts])
     which = np.repeat(np.array(kinds, np.int8), [len(row) for row, _ in parts])
     cell = told["cell"].to_numpy()[rows]
     starts = np.flatnonzero(
@@ -122,7 +122,7 @@ def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
 
 def _of_one_kind(
     sessions: pd.DataFrame, kind: int, least: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+) -> tuple[Places, NDArray[np.bool_]]:
     """The rows that count for a kind, of the cells with enough hits, and which are hits."""
     state, cell = sessions["class"].to_numpy(), sessions["cell"].to_numpy()
     is_open = (state == OK) | (state == UNCLEAR)
@@ -133,8 +133,13 @@ def _of_one_kind(
         is_lookup = np.bincount(cell, is_hit & sessions["is_dns"]) * 2 > np.bincount(cell, is_hit)
         counts = is_hit | (is_open & (sessions["is_speaking"].to_numpy() | ~is_lookup[cell]))
     is_enough = np.bincount(cell, is_hit) >= least
-    row = np.flatnonzero(counts & is_enough[cell])
+    row = _find(counts & is_enough[cell])
     return row, is_hit[row]
+
+
+def _find(is_member: NDArray[np.bool_]) -> Places:
+    """The places of members, in four bytes where these hold them: they are kept."""
+    return to_places(np.flatnonzero(is_member))
 
 
 def find_candidates(series: Series, least: int = CANDIDATE_GAIN) -> NDArray[np.bool_]:
