@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.chance.facts import Days, Facts, Floats, Groups
-from analysis.sessions.series import MARK, Series
+from analysis.sessions.series import FAILING, MARK, Series
 from analysis.sessions.sessions import KINDS
 
 #: Between these a rate lies: nothing fails never or always.
@@ -139,15 +139,15 @@ def learn(
     """What each session of each series would be expected to do if nobody blocked.
 
     Args:
-        facts: see ``read_facts``.
-        series: see ``series.read_series``; those of marks and of what fails for any reason learn
+        facts: see ``facts.gather_facts``.
+        series: see ``series.find_series``; those of marks and of what fails for any reason learn
             nothing, and their rates are the least.
         candidates: which of its sessions do not teach.
         before: lessons with other candidates; what does not depend on them is taken from there.
     """
     shape = (len(TERMS), len(series.row))
     hits, sessions = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    which, (usual, counted) = np.repeat(series.kind, series.lengths), np.zeros((2, len(KINDS)))
+    which, (usual, counted) = np.repeat(series.kind, series.lengths), np.zeros((2, FAILING + 1))
 
     def candidates_of(kind: int) -> NDArray[np.bool_]:
         is_candidate = np.zeros(len(facts.rows), bool)
