@@ -85,6 +85,14 @@ def test_why_a_pair_is_tested(verdict: dict[str, Any], reason: str | None, neede
         assert ranked.empty
 
 
+def test_a_blocked_site_is_tested_though_its_name_was_missing_elsewhere() -> None:
+    """A name that did not exist for a while, on one network, is no dead one where it is listed."""
+    missing = _verdict("a.test", "AS2", "ok", set_aside_reason="name_does_not_exist")
+    ranked = _rank([_verdict("a.test", "AS1", "blocked", blocked_session_count=8), missing])
+    assert ranked["probe_asn"].tolist() == ["AS3"]
+    assert ranked["test_reason"].tolist() == ["listed_elsewhere"]
+
+
 def test_a_verdict_grows_old_and_neighbours_raise_suspicion() -> None:
     ranked = _rank([_verdict("a.test", "AS1", "blocked", blocked_session_count=8),
                     _verdict("b.test", "AS1", "ok")], last="2024-05-01")  # fmt: skip

@@ -15,17 +15,17 @@ import pandas as pd
 
 from analysis.hosts import registrable_domain
 from analysis.planning.look_alikes import find_look_alikes
+from analysis.planning.ranking import find_dead_names
 from analysis.reference.test_lists import LIST_COLUMNS, ListEntry, TestLists
 
 Row = dict[str, object]
-_DEAD = "name_does_not_exist"
 
 
 @dataclass(frozen=True)
 class Tested:
     """What the measurements say of names, whatever the network.
 
-    ``dead``: no control can resolve the name. ``down``: judged, and never as anything but down.
+    ``dead``: see ``ranking.find_dead_names``. ``down``: judged, and never as anything but down.
     ``reached``: reached on a network at least.
     """
 
@@ -42,7 +42,7 @@ class Tested:
         is_down = (judged["state"] == "down").groupby(judged["domain"]).all()
         return cls(
             frozenset(whole["domain"]),
-            frozenset(whole.loc[whole["set_aside_reason"] == _DEAD, "domain"]),
+            find_dead_names(whole),
             frozenset(is_down[is_down].index),
             frozenset(whole.loc[whole["ok_session_count"] > 0, "domain"]),
         )

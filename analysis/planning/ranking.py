@@ -67,7 +67,7 @@ def rank_pairs(
         One row per pair that scores, at most ``MOST_PAIRS`` of each network.
     """
     whole = verdicts[(verdicts["period"] == "all") & (verdicts["domain"] != "")]
-    dead = set(whole.loc[whole["set_aside_reason"] == _NO_SITE, "domain"])
+    dead = find_dead_names(whole)
     access = list_access_networks(ranked)[["probe_asn", "network", "kind"]]
     counts = ["session_count", "blocked_session_count", "day_count"]
     known = whole[["domain", "probe_asn", "state", "insufficient_reason", *counts]]
@@ -88,6 +88,19 @@ def rank_pairs(
     )
     scored = scored[scored.groupby("probe_asn").cumcount() < MOST_PAIRS].reset_index(drop=True)
     return scored.assign(rank=np.arange(1, len(scored) + 1))
+
+
+def find_dead_names(whole: pd.DataFrame) -> frozenset[str]:
+    """The sites that are set aside because their names do not exist.
+
+    One that is listed anywhere is none: on other networks it may have been tested only while its
+    name servers failed.
+
+    Args:
+        whole: the contract's ``verdicts`` of the whole period.
+    """
+    dead = whole.loc[whole["set_aside_reason"] == _NO_SITE, "domain"]
+    return frozenset(dead) - frozenset(whole.loc[whole["state"].isin(LISTED), "domain"])
 
 
 def count_others(whole: pd.DataFrame, access: pd.DataFrame) -> pd.DataFrame:
