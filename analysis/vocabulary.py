@@ -284,7 +284,7 @@ DECISIONS: dict[str, str] = {
 
 #: Whether a decision is of the report's own period and method.
 DECISION_STATUS: dict[str, str] = {
-    "applied": "Applied",
+    "applied": "Holds for this report",
     "not_applied": "Not applied: taken on another period or method",
 }
 

@@ -303,6 +303,11 @@ def test_a_name_is_found_and_the_annex_is_narrowed_and_sorted(
     tab.fill("#find", "http://nobody.tested.it/")
     assert tab.evaluate(shown) == 0
     assert "nobody.tested.it was not tested" in tab.inner_text("#untested")
+    assert not tab.is_visible("#near")
+    tab.fill("#find", f"https://mobile.{listed}/page")
+    assert tab.evaluate("document.querySelector('.names li:not([hidden])').dataset.name") == listed
+    assert tab.is_visible("#near")
+    assert f"mobile.{listed} was not tested" in tab.inner_text("#untested")
     assert not noise
     tab, noise = opener.open(fictional_report / "4-blocked-sites.html", 1200)
     sites = "[...document.querySelectorAll('.annex tbody')].filter(one => !one.hidden)"

@@ -270,7 +270,9 @@ def test_decisions_stand_beside_what_they_are_on(tables: Path) -> None:
     assert decided["findings"][1]["decision"] == ""
     told = re.sub("<.*?>", "", decided["decided"][1])
     assert told.startswith("3 decisions of a meeting hold for this report")
-    assert "Left out of this page, not of the tables: F3. 1 other was taken on" in told
+    assert (
+        "Left out of this page, not of the tables: F3. 1 decision of a meeting was taken on" in told
+    )
     [(_, section)] = show_decisions(tables)
     assert section.count("Not applied") == 1
     assert "<script" not in beside + section

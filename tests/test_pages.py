@@ -123,6 +123,8 @@ def test_no_string_acts_as_markup(text: str) -> None:
         ("source_url", "https://news.example/a/b?c", "news.example"),
         ("source_url", "invented", "invented"),
         ("median_days", 3.5, "3.5"),
+        ("value", 0.001, "0.001"),
+        ("value", 0.0000015, "0.0000015"),
         ("chance", "4.9e-05", "1 in 20,000"),
         ("chance", "1.0e-09", "1 in 1,000,000,000"),
         ("chance", "3.2e-20", "< 1 in a billion"),

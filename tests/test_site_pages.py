@@ -131,9 +131,9 @@ def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) 
         "11 of 12 sessions were kept from the site, from 3 February 2024 to 4 March 2024 (TLS: "
         "reset). It was last seen open before on 1 February 2024, and open again on 9 March 2024. "
         "By chance, at most one of 20,000 pairs that nobody blocks would look so.",
-        "This holds at some hours of the week only: Mon-Fri 04:00-08:00 UTC. Nobody has tested it "
-        "there since. A mark that only blocking leaves decides. "
-        "It would take 1 forged session at least to change this.",
+        "This holds at some hours of the week only: Mon-Fri 04:00-08:00 UTC. Open before and after "
+        "is meant of these hours alone. Nobody has tested it there since. A mark that "
+        "only blocking leaves decides. It would take 1 forged session at least to change this.",
         "from 6 May 2024 to the last tests of the period",
         "It would take 3 forged sessions at least to change this.",
         "Tunnel (AS9), VPN: 18 of 30",

@@ -130,7 +130,9 @@ def _macro(name: str, *values: Any, **named: Any) -> Markup:
 
 
 def number(value: object) -> str:
-    """Thousands by comma; a whole number without decimals, another with two at most."""
+    """Thousands by comma; a whole number without decimals, another with two at most, a small one
+    with its first two digits.
+    """
     if isinstance(value, bool) or not _is_number(value):
         return str(value)
     amount = float(str(value))
@@ -138,7 +140,8 @@ def number(value: object) -> str:
         return str(value)
     if amount == int(amount):
         return f"{int(amount) if abs(amount) > 1e15 else int(str(value).partition('.')[0]):,}"
-    return f"{amount:,.2f}".rstrip("0").rstrip(".")
+    decimals = 2 if abs(amount) >= 0.01 else 1 - math.floor(math.log10(abs(amount)))
+    return f"{amount:,.{decimals}f}".rstrip("0").rstrip(".")
 
 
 def amount(value: object) -> str:

@@ -25,7 +25,7 @@ from analysis.languages.values import visible
 INK, SOFT_INK, RULE = "#1B1B1B", "#555555", "#C9C5BD"
 WIDTH = 7.2  # inches; the page shows it 690 to 1000 pixels wide, a phone lets it scroll
 MOST_ROWS = 60
-LONGEST_LABEL = 34
+LONGEST_LABEL = 38
 
 STYLE: dict[str, Any] = {
     # bundled with matplotlib, so the same glyphs on every machine

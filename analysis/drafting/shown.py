@@ -67,13 +67,16 @@ def tell_decisions(tables: Path, lang: Language = ENGLISH) -> tuple[str, Markup]
     if decisions.empty:
         return ()
     count = int((decisions["status"] == APPLIED).sum())
-    said = [
-        lang.html_plural(
-            "{n} decision of a meeting holds for this report; it changes no verdict or number.",
-            "{n} decisions of a meeting hold for this report; they change no verdict or number.",
-            count,
+    said = []
+    if count:
+        said.append(
+            lang.html_plural(
+                "{n} decision of a meeting holds for this report; it changes no verdict or number.",
+                "{n} decisions of a meeting hold for this report; they change no verdict or "
+                "number.",
+                count,
+            )
         )
-    ]
     left_out = sorted(find_left_out(read_decided(tables)))
     if left_out:
         said.append(
@@ -82,8 +85,10 @@ def tell_decisions(tables: Path, lang: Language = ENGLISH) -> tuple[str, Markup]
     if count < len(decisions):
         said.append(
             lang.html_plural(
-                "{n} other was taken on another period or method, and is not applied.",
-                "{n} others were taken on another period or method, and are not applied.",
+                "{n} decision of a meeting was taken on another period or method, and is not "
+                "applied.",
+                "{n} decisions of a meeting were taken on another period or method, and are not "
+                "applied.",
                 len(decisions) - count,
             )
         )

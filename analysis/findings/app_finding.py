@@ -66,6 +66,7 @@ def find_apps(tables: str | Path) -> dict[str, Any] | None:
             "names": [_title(name) for name in sorted(list_blocked(whole)["test_name"].unique())],
             "rows": sorted(rows, key=lambda row: (-row[1], row[0])),
             "partial": [_title(name) for name in sorted(_list_partial(whole))],
+            "less": [_title(name) for name in sorted(_list_less(whole) - _list_partial(whole))],
             "by_counts": [_title(name) for name in sorted(by_counts.unique())],
             "defects": [_title(name) for name in sorted(broken.unique())],
             "has_control": bool((whole["control"] == "countries").any()),
@@ -78,6 +79,14 @@ def _list_partial(whole: pd.DataFrame) -> set[str]:
     listed = list_blocked(whole)
     is_partial = listed["is_partial"].astype(bool).groupby(listed["test_name"]).all()
     return set(is_partial[is_partial].index)
+
+
+def _list_less(whole: pd.DataFrame) -> set[str]:
+    """Tests of which some network cuts off less than the whole app at all hours."""
+    listed = list_blocked(whole)
+    is_page_alone = listed["parts"] == "web"
+    is_less = is_page_alone | listed["is_partial"].astype(bool) | (listed["schedule"] != "")
+    return set(listed.loc[is_less, "test_name"])
 
 
 def _title(test_name: object) -> str:
@@ -112,6 +121,12 @@ def word_apps(tell: Telling) -> Words:
             "Cut off in part, while most of their endpoints were reached, so that they may have "
             "worked: {apps}.",
             apps=[lang.english(name) for name in values["partial"]],
+        ))  # fmt: skip
+    if values["less"]:
+        caveats.append(lang.html(
+            "On some of these networks less than the app was cut off: a few of its endpoints, its "
+            "web page alone, or certain hours alone: {apps}.",
+            apps=[lang.english(name) for name in values["less"]],
         ))  # fmt: skip
     if values["defects"]:
         caveats.append(lang.html(

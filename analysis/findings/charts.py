@@ -246,7 +246,7 @@ def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -
     stretches = spans["domain"].value_counts()
     title = (
         f"{len(stretches)} sites were seen blocked or likely blocked, "
-        f"{(stretches > 1).sum()} of them more than once"
+        f"{(stretches > 1).sum()} of them with days in between on which no network blocked them"
     )
     show_drawing(draw_timeline(spans, study.periods["all"], events, title, study.title))
     if events:
@@ -382,7 +382,11 @@ def show_sweep(study: Study, swept: pd.DataFrame) -> None:
     """
     site_count = swept.loc[swept["is_standing"], "blocked_domain_count"].max()
     shift = swept["gained_count"] + swept["lost_count"]
-    title = f"No value tried moves more than {shift.max()} of {site_count} sites"
+    title = (
+        f"No value tried moves more than {shift.max()} of {site_count} sites"
+        if shift.any()
+        else f"No value tried moves any of {site_count} sites on or off the list"
+    )
     footer = study.footer(len(swept), "values of thresholds")
     show_figure(
         bars.thresholds_swept(swept, title=title, footer=footer),

@@ -59,11 +59,11 @@ def claim_verdicts(access: pd.DataFrame, listed: pd.DataFrame, elsewhere: pd.Dat
             listed_access_pair_count=len(listed),
         ),
         numbered(
-            "{judged_access_pair_count} pairs of a site and an access network were judged; "
+            "{judged_access_pair_count} pairs of a site and an access network were tested; "
             "{ok_access_pair_count} are reachable, and {unsettled_access_pair_count} are not "
             "settled: on {disagreeing_access_pair_count} of these the tests disagree, on the "
             "others too little was tested. {other_pair_count} pairs on VPNs, hosting and "
-            "foreign networks are judged as well and put no site on the list.",
+            "foreign networks were tested as well and put no site on the list.",
             judged_access_pair_count=len(access),
             ok_access_pair_count=(access["state"] == "ok").sum(),
             unsettled_access_pair_count=len(unsettled),

@@ -6,6 +6,7 @@ Each sentence is one whole template, so that a translator can turn it round.
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
+from typing import Any
 
 from markupsafe import Markup
 
@@ -45,11 +46,20 @@ def _onset(tell: Telling) -> Words:
     lang, values = tell.lang, tell.values
     first, last = (date.fromisoformat(values[name]) for name in ("first_day", "last_day"))
     claim = lang.html(
-        "Between {first} and {last}, {count} sites began to be blocked, on {networks} access "
-        "networks in all.",
+        "Between {first} and {last}, {count} sites were blocked on networks that had reached them "
+        "before, {networks} access networks in all.",
         first=first, last=last, count=len(tell.finding["sites"]), networks=len(values["networks"]),
     )  # fmt: skip
-    caveats = [
+    caveats = []
+    if known := _count_known(values):
+        caveats.append(
+            lang.html_plural(
+                "{n} of these sites was blocked before that already, on some network.",
+                "{n} of these sites were blocked before that already, on some network.",
+                known,
+            )
+        )
+    caveats += [
         lang.html(
             "A known event falls in the same days: {day}, {title}. The dates coincide; that proves "
             "no cause.",
@@ -68,6 +78,12 @@ def _onset(tell: Telling) -> Words:
             )
         )
     return Words(claim, tell.name_sites(), _draw_onset(tell), tuple(caveats))
+
+
+def _count_known(values: Mapping[str, Any]) -> int:
+    """How many of the sites some network blocked before these days."""
+    known = {one["domain"] for one in values["older"] if one["blocked_from"] < values["first_day"]}
+    return len(known.intersection(one["domain"] for one in values["new"]))
 
 
 def _draw_onset(tell: Telling) -> Markup:
@@ -97,7 +113,7 @@ def _draw_onset(tell: Telling) -> Markup:
     reading = lang.html(
         "Dark: the site was seen blocked on networks on which it had been reached before; the "
         "dotted line leads back to the last test that reached it, and on to the next one. Pale: "
-        "blocked at other times, or on other networks."
+        "blocked at other times, or on other networks. Half as high: likely blocked."
     )
     if len(new) > len(shown):
         reading += Markup(" ") + lang.html(
@@ -217,7 +233,7 @@ def _changes(tell: Telling) -> Words:
     figure = draw_figure(
         drawn, say_counts(lang, rows),
         lang.html(
-            "Sites that are listed in the period or in a half. Hollow bars tell of no change: "
+            "Sites that are listed in the period or in a half. Hollow bars give no single answer: "
             "there the networks disagree, or too little was tested in one half."
         ),
     )  # fmt: skip
@@ -268,6 +284,10 @@ def _hours(tell: Telling) -> Words:
             hours=schedule_words(utc, lang),
         )
     )
+    if len(rows) > MOST_ROWS:
+        reading += Markup(" ") + lang.html(
+            "Shown are the first {shown} of {total}.", shown=MOST_ROWS, total=len(rows)
+        )
     alt = lang.say(
         "A day's axis with the hours at which each of {n} sites was blocked.", n=len(rows)
     )

@@ -67,7 +67,7 @@ def word_first_page(
         "answer": _answer(page, summary),
         "numbers": list(_numbers(page)),
         "findings": [_finding(page, one, root) for one in summary["findings"]],
-        "certainty": list(_certainty(page)),
+        "certainty": list(_certainty(page, is_measured=summary["is_published_method"])),
         "unknowns": list(_unknowns(page)),
         "order": lang.html(
             "A finding keeps its number from draft to draft. The event of the period comes first; "
@@ -196,8 +196,11 @@ def _finding(page: Telling, finding: Mapping[str, Any], root: str) -> dict[str, 
     }
 
 
-def _certainty(page: Telling) -> Iterator[Markup]:
-    """How sure: overall, whatever the coverage; how much hangs on little."""
+def _certainty(page: Telling, *, is_measured: bool) -> Iterator[Markup]:
+    """How sure: overall, whatever the coverage; how much hangs on little.
+
+    ``is_measured``: the method is the one whose shares are known.
+    """
     lang, count = page.lang, page.count
     shares = {
         name: counted(f"{name}_share", page.numbers[f"{name}_share"],
@@ -205,7 +208,12 @@ def _certainty(page: Telling) -> Iterator[Markup]:
         for name in ("site_precision", "pair_recall")
         if f"{name}_share" in page.numbers
     }  # fmt: skip
-    if len(shares) == 2:
+    if not is_measured:
+        yield lang.html(
+            "This report was made with other numbers than the published method’s. How often such "
+            "a list is right was not measured."
+        )
+    elif len(shares) == 2:
         yield lang.html(
             "On simulated countries whose truth is known, {precision} of the sites that the method "
             "lists are blocked, and it finds {recall} of the pairs of site and network that are "

@@ -80,7 +80,8 @@ def summarise(tables: str | Path, study: Study) -> dict[str, Any]:
         study: its country, period and known events.
 
     Returns:
-        ``probe_cc, since, until``; ``numbers``, the headline numbers by name; ``findings``, the
+        ``probe_cc, since, until``; ``is_published_method``, whether no number of the method is
+        another than the published one; ``numbers``, the headline numbers by name; ``findings``, the
         first six by rank, each with ``id, kind, rank, sites`` (those it names or draws), ``values``
         and ``evidence``.
     """
@@ -96,6 +97,7 @@ def summarise(tables: str | Path, study: Study) -> dict[str, Any]:
         "probe_cc": study.probe_cc,
         "since": period.since.isoformat(),
         "until": period.until.isoformat(),
+        "is_published_method": not study.thresholds.changes(),
         "numbers": count_headlines(read),
         "findings": rank_findings([*_findings(read, study), *tell_of_apps(tables)]),
     }
@@ -142,7 +144,7 @@ def _findings(read: Tables, study: Study) -> list[Values]:
     onset = find_onset(read["intervals"], study.periods["all"])
     makers: dict[str, Callable[[], Values | None]] = {
         "onset": lambda: _onset(read, study, onset) if onset else None,
-        "networks": lambda: _networks(read),
+        "networks": lambda: tell_networks(read),
         "methods": lambda: _methods(read),
         "categories": lambda: _categories(read),
         "changes": lambda: _changes(read),
@@ -200,7 +202,7 @@ def _onset(read: Tables, study: Study, onset: Onset) -> Values:
     }
 
 
-def _networks(read: Tables) -> Values | None:
+def tell_networks(read: Tables) -> Values | None:
     """Where: the access networks by listed sites, and the sites that most networks list."""
     per_site = _by_count(read["pairs"]["domain"])
     if not per_site:
@@ -289,10 +291,14 @@ def _unlisted(read: Tables) -> Values | None:
 
 
 def _names(read: Tables) -> dict[str, str]:
-    """``AS123`` → the network's name; its number where it has none."""
+    """``AS123`` → the network's name; its number where it has none, or shares it with another."""
     networks = read["networks"]
-    names = zip(networks["probe_asn"], networks["network"], strict=True)
-    return {asn: name or asn for asn, name in names}
+    is_shared = networks["network"].duplicated(keep=False)
+    names = zip(networks["probe_asn"], networks["network"], is_shared, strict=True)
+    return {
+        asn: (f"{name} ({asn})" if is_shared else name) if name else asn
+        for asn, name, is_shared in names
+    }
 
 
 def _by_count(values: pd.Series) -> list[list[Any]]:

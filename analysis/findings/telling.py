@@ -76,6 +76,10 @@ def draw_shares(
     """The figure of rows of a name, how many are listed, and how many were tested."""
     shown = rows[:MOST_ROWS]
     bars = [(name, count, _of(lang, count, all_)) for name, count, all_ in shown]
+    if len(rows) > len(shown):
+        caption += Markup(" ") + lang.html(
+            "Shown are the first {shown} of {total}.", shown=len(shown), total=len(rows)
+        )
     return draw_figure(draw_counts(bars, heads), say_counts(lang, shown), caption)
 
 

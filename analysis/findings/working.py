@@ -67,7 +67,8 @@ def show_chance(judgement: Judgement, share: float) -> None:
         share: the threshold ``chance_share``.
     """
     whole = judgement.verdicts[judgement.verdicts["period"] == "all"]
-    count = int((whole["state"].isin(LISTED) & (whole["chance"] != "")).sum())
+    is_listed = whole["state"].isin(LISTED) & whole["is_domestic"].astype(bool)
+    count = int((is_listed & (whole["chance"] != "")).sum())
     line = exp(-judgement.line)
     above = int((judgement.chances["chance"] <= line).sum())
     if not above:
@@ -75,7 +76,8 @@ def show_chance(judgement: Judgement, share: float) -> None:
         return
     show_finding(
         "chance",
-        f"{count:,} pairs of site and network are listed because chance does not explain them; at "
+        f"{count:,} pairs of a site and an access network are listed because chance does not "
+        "explain them; at "
         f"most {_most(share)} is there by chance all the same.",
         f"Of {one_in(line)} pairs of site and network that nobody blocks, about one would look "
         "like the least of them, and fewer like the others. That is where the line for this list "

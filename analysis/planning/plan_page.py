@@ -128,7 +128,8 @@ def show_list_care(care: pd.DataFrame) -> None:
         "tables/list_care.csv",
     )
     counted = care.groupby(["file", "problem", "action"]).size().rename("line_count").reset_index()
-    show_table(counted, caption="Lines that want care, by list", headings=_HEADINGS)
+    show_table(counted, caption="Lines that want care, by list", headings=_HEADINGS,
+               note="A line with two problems is counted under each.")  # fmt: skip
     columns = ["file", "line", "problem", "action", "url", "why"]
     order = {"remove": 0, "change": 1}
     first = care.sort_values(

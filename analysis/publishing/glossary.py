@@ -28,6 +28,10 @@ GLOSSARY: dict[str, str] = {
     ),
     "Confirmed": "OONI's flag for a known block page or a known blocking address.",
     "Control": "The same test made at the same time from a network without censorship.",
+    "Sinkhole": (
+        "An address at which answers for blocked names end: many unrelated names are sent there, "
+        "and none of them is reached."
+    ),
     "Blocked share": (
         "Blocked sessions among those that were either blocked or reachable, with bounds that "
         "hold it with 95 % probability."

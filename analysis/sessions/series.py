@@ -120,9 +120,7 @@ def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
     )  # fmt: skip
 
 
-def _of_one_kind(
-    sessions: pd.DataFrame, kind: int, least: int
-) -> tuple[Places, NDArray[np.bool_]]:
+def _of_one_kind(sessions: pd.DataFrame, kind: int, least: int) -> tuple[Places, NDArray[np.bool_]]:
     """The rows that count for a kind, of the cells with enough hits, and which are hits."""
     state, cell = sessions["class"].to_numpy(), sessions["cell"].to_numpy()
     is_open = (state == OK) | (state == UNCLEAR)

@@ -128,6 +128,7 @@ def _say_hours(lang: Language, stretch: Row, setting: Setting) -> Iterator[Marku
             "This holds at some hours of the week only: {hours} UTC.",
             hours=schedule_words(stretch.schedule, lang),
         )
+    yield lang.html("Open before and after is meant of these hours alone.")
 
 
 def _say_chance(lang: Language, chance: str) -> Markup:
@@ -320,8 +321,10 @@ def say_why_not(lang: Language, record: SiteRecord) -> Iterator[Markup]:
         )
     hits = sum(int(cell.blocked_session_count) for cell in record.listed)
     yield lang.html_plural(
-        "One person, or one faulty probe? {sessions} sessions were blocked, on {n} network.",
-        "One person, or one faulty probe? {sessions} sessions were blocked, on {n} networks.",
+        "One person, or one faulty probe? In the whole period {sessions} sessions were blocked, on "
+        "{n} network.",
+        "One person, or one faulty probe? In the whole period {sessions} sessions were blocked, on "
+        "{n} networks.",
         len(record.listed),
         sessions=hits,
     )

@@ -10,6 +10,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from analysis.display.style import INK, RULE, SOFT_INK, WIDTH, style
+from analysis.validation.measures import FALSE_SITE_WEIGHT
 
 #: What is drawn of each measure: colour on white at least 3:1, and a shape of its own.
 _MARKS = (("#1F7A8C", "o"), ("#8C1127", "s"), ("#B7791F", "D"))
@@ -98,18 +99,20 @@ def errors_by_threshold(frame: pd.DataFrame, *, title: str, footer: str) -> Figu
 
     Args:
         frame: ``threshold, value, is_used, false_site_count, missed_pair_count,
-            edge_outside_count``, sorted.
+            wrong_mechanism_count, edge_outside_count``, sorted.
     """
     series = {
-        "Sites listed wrongly": ("false_site_count", "#8C1127", ""),
-        "Blocked pairs missed": ("missed_pair_count", "#1F7A8C", "////"),
-        "Dates outside their bracket": ("edge_outside_count", "#8A8A8A", ""),
-    }
+        f"Sites listed wrongly, × {FALSE_SITE_WEIGHT}":
+            ("false_site_count", FALSE_SITE_WEIGHT, "#8C1127", ""),
+        "Blocked pairs missed": ("missed_pair_count", 1, "#1F7A8C", "////"),
+        "Wrong method of blocking": ("wrong_mechanism_count", 1, "#D9A441", ".."),
+        "Dates outside their bracket": ("edge_outside_count", 1, "#8A8A8A", ""),
+    }  # fmt: skip
     with style():
         figure, axes = _canvas(title, footer, 0.2 * len(frame) + 1.2)
         base = [0.0] * len(frame)
-        for label, (column, colour, hatch) in series.items():
-            values = frame[column].astype("float64").tolist()
+        for label, (column, weight, colour, hatch) in series.items():
+            values = (weight * frame[column].astype("float64")).tolist()
             axes.barh(range(len(frame)), values, left=base, color=colour, hatch=hatch,
                       edgecolor="white", height=0.72, label=label)  # fmt: skip
             base = [low + value for low, value in zip(base, values, strict=True)]
@@ -118,7 +121,7 @@ def errors_by_threshold(frame: pd.DataFrame, *, title: str, footer: str) -> Figu
         for tick, is_used in zip(axes.get_yticklabels(), frame["is_used"], strict=True):
             tick.set_fontweight("bold" if is_used else "normal")
         axes.set_ylim(len(frame) - 0.4, -0.6)
-        axes.set_xlabel("Count over the worlds for fitting")
+        axes.set_xlabel("Errors over the worlds for fitting")
         _legend(figure, axes, len(series), 44)
         return _finish(figure)
 

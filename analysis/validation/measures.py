@@ -23,6 +23,8 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "geo_refused_tls": ("geo_restricted", "impaired"),
     "ad_like": ("local_filter",),
 }
+#: What a site wrongly listed weighs, against a missed pair.
+FALSE_SITE_WEIGHT = 5
 #: Hours of the week can be found where this many sound sessions met the block.
 _MANY = 20
 
@@ -179,8 +181,8 @@ def bootstrap_bounds(days: pd.DataFrame, draws: int = 500, seed: int = 1) -> pd.
 def tally(scored: Score) -> dict[str, int]:
     """The counts by which thresholds are compared, over pairs with 6 or more blocked sessions.
 
-    ``false_pair_count`` is of all listed pairs. ``error_count`` weighs a site wrongly listed five
-    times a missed pair, since it discredits the list; pairs of one site go wrong together.
+    ``false_pair_count`` is of all listed pairs. ``error_count`` weighs a site wrongly listed by
+    ``FALSE_SITE_WEIGHT``, since it discredits the list; pairs of one site go wrong together.
     """
     pairs, sites, edges = scored.pairs, scored.sites, scored.edges
     well = pairs[pairs["is_blocked"] & (pairs["true_session_count"] >= 6)]
@@ -203,7 +205,7 @@ def tally(scored: Score) -> dict[str, int]:
     }
     result = {name: int(count) for name, count in counts.items()}
     result["error_count"] = (
-        5 * result["false_site_count"]
+        FALSE_SITE_WEIGHT * result["false_site_count"]
         + result["missed_pair_count"]
         + result["wrong_mechanism_count"]
         + result["edge_outside_count"]

@@ -123,9 +123,8 @@ def show_steering(validation: Results) -> None:
         f"Counted on {len(COUNTRIES)} worlds whose truth is known, with the same days, probes and "
         "faults; the week is the one in which the plan is furthest ahead, and the figure has all.",
         "Simulated lists have a few hundred sites, real ones some two thousand: turns take longer "
-        "there, and so does the plan's first round. In the last week "
-        f"{wrong[plan]:,} pairs are listed wrongly by the plan and {wrong[turns]:,} in turns; the "
-        "table has each week.",
+        "there, and so does the plan's first round. Pairs listed wrongly in the last week: "
+        f"{wrong[plan]:,} by the plan, {wrong[turns]:,} in turns; the table has each week.",
     )
     title = "{}: the plan lists {} of blocked pairs, turns {}".format(ahead, *shares)
     version = table["rules_version"].iloc[0]
@@ -183,7 +182,10 @@ def show_thresholds_tried(validation: Results) -> None:
     used = tried[tried["is_used"]].iloc[0]
     better = (tried["error_count"] < used["error_count"]).sum()
     title = f"{better} of {(~tried['is_used']).sum()} other values err less than those in use"
-    footer = f"{_footer(validation)} n = {used['blocked_pair_count']:,} blocked pairs."
+    footer = (
+        f"Source: simulated countries, rules version {validation.rules_version}. "
+        f"n = {used['blocked_pair_count']:,} blocked pairs."
+    )
     show_figure(
         errors_by_threshold(tried, title=title, footer=footer),
         alt=f"Bars of errors at each value of each threshold, least and most: {_say_range(tried)}.",

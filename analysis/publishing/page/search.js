@@ -4,6 +4,7 @@
   var box = document.querySelector(".search");
   var input = document.getElementById("find");
   var untested = document.getElementById("untested");
+  var near = document.getElementById("near");
   var count = document.getElementById("count");
   var lines = Array.prototype.slice.call(document.querySelectorAll(".names li"));
   var sections = Array.prototype.slice.call(document.querySelectorAll(".names"));
@@ -20,19 +21,39 @@
     return host;
   }
 
-  function find() {
-    var host = hostOf(input.value);
+  // The names above one that nobody tested, such as the one without www., with www. and without.
+  function above(host) {
+    var found = [];
+    for (var rest = host; rest.indexOf(".") >= 0; rest = rest.slice(rest.indexOf(".") + 1)) {
+      found.push(rest, "www." + rest);
+    }
+    return found;
+  }
+
+  function show(isShown) {
     var shown = 0;
     lines.forEach(function (line, place) {
-      line.hidden = names[place].indexOf(host) < 0;
+      line.hidden = !isShown(names[place]);
       shown += line.hidden ? 0 : 1;
     });
+    return shown;
+  }
+
+  function find() {
+    var host = hostOf(input.value);
+    var shown = show(function (name) { return name.indexOf(host) >= 0; });
+    var around = 0;
+    if (shown === 0) {
+      var others = above(host);
+      around = show(function (name) { return others.indexOf(name) >= 0; });
+    }
     sections.forEach(function (section) {
       section.hidden = host !== "" && !section.querySelector("li:not([hidden])");
     });
     untested.hidden = host === "" || names.indexOf(host) >= 0 ||
       (shown > 0 && host.indexOf(".") < 0);
     untested.querySelector(".typed").textContent = host;
+    near.hidden = around === 0;
     count.hidden = host === "" || shown === 0;
     count.querySelector(".counted").textContent = String(shown);
   }
