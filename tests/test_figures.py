@@ -158,6 +158,9 @@ def test_a_figure_on_a_page_is_text_and_its_ids_are_its_own() -> None:
     assert not set(ids[0]) & set(ids[1])
     used = re.findall(r'url\(#(f[^)]+)\)|href="#([^"]+)"', one)
     assert {first or second for first, second in used} == set(ids[0])
+    colours = [set(re.findall(r' fill="(#[^"]+)"', text)) for text in (svg, one)]
+    assert colours[0]  # of hatches
+    assert colours[1] == colours[0]
     assert '&lt;script&gt;"a" &amp; b&lt;/script&gt; url(#x)</text>' in one
     assert 'aria-label="seen: &quot;&lt;b&gt;&quot;"' in one
     assert not re.search("<style|<script|<metadata|<!DOCTYPE|<\\?xml", one)

@@ -5,7 +5,7 @@ import re
 from xml.etree import ElementTree
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-_REFERENCE = re.compile(r"(?<=url\(#)[^)]+|(?<=^#).+")
+_REFERENCE, _OF_LINK = re.compile(r"(?<=url\(#)[^)]+"), re.compile(r"(?<=^#).+")
 #: The figure was laid out with the first, the widest of them: another only leaves more air.
 _FONTS = "'DejaVu Sans', 'Segoe UI', Roboto, 'Noto Sans', Arial, sans-serif"
 
@@ -42,12 +42,15 @@ def inline_svg(svg: str, alt: str, caption: str) -> str:
 
 
 def _rename(root: ElementTree.Element, prefix: str) -> None:
-    """Keep the ids that something refers to, under names of this figure's own."""
+    """Keep the ids that something refers to, under names of this figure's own.
+
+    A link is ``#name``; elsewhere that is a colour, such as that of a hatch.
+    """
     found = [
         (element, name, match[0])
         for element in root.iter()
         for name, value in element.attrib.items()
-        if (match := _REFERENCE.search(value))
+        if (match := (_OF_LINK if name.endswith("href") else _REFERENCE).search(value))
     ]
     used = {target for _, _, target in found}
     for element in root.iter():

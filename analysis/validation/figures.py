@@ -122,7 +122,7 @@ def errors_by_threshold(frame: pd.DataFrame, *, title: str, footer: str) -> Figu
             tick.set_fontweight("bold" if is_used else "normal")
         axes.set_ylim(len(frame) - 0.4, -0.6)
         axes.set_xlabel("Errors over the worlds for fitting")
-        _legend(figure, axes, len(series), 44)
+        _legend(figure, axes, 2, 44)
         return _finish(figure)
 
 
