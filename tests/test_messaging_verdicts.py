@@ -207,6 +207,7 @@ def test_the_fictional_countrys_truth_is_found(tmp_path: Path) -> None:
     assert finding["values"]["defects"] == ["Tor with Snowflake"]
     said = word_apps(Telling({"values": finding["values"]}, {}, ENGLISH, _YEAR))
     assert "2 of 8" in said.claim.striptags()
+    assert "Tor with Snowflake" not in [name for name, *_ in finding["values"]["rows"]]
     assert (finding["values"]["partial"], finding["values"]["less"]) == ([], ["Telegram"])
     assert any("less than the app was cut off" in caveat for caveat in said.caveats)
 

@@ -54,9 +54,13 @@ def find_apps(tables: str | Path) -> dict[str, Any] | None:
         return None
     own = whole[whole["probe_asn"] != COUNTRY]
     listed, tested = list_blocked(own).groupby("test_name").size(), own.groupby("test_name").size()
-    rows = [[_title(name), int(listed.get(name, 0)), int(tested[name])] for name in tested.index]
     by_counts = list_blocked(whole[whole["probe_asn"] == COUNTRY])["test_name"]
     broken = verdicts.loc[verdicts["set_aside_reason"] == "instrument", "test_name"]
+    rows = [
+        [_title(name), int(listed.get(name, 0)), int(tested[name])]
+        for name in tested.index
+        if name in listed or name not in set(broken)  # of a test that says nothing, no 0
+    ]
     numbers = count_apps(verdicts)
     return {
         "sites": [],

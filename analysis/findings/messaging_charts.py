@@ -203,7 +203,7 @@ def show_country(verdicts: pd.DataFrame) -> None:
         own.assign(test=own["test_name"].map(title_of))[columns].drop(columns=empty),
         caption="Each test in the whole country, by OONI's counts",
         note="Counts know no network, no hours and no layer; “likely blocked” is the most that "
-        "they can say.",
+        "they can say, and what they show as reachable one network may block all the same.",
     )
 
 
