@@ -68,6 +68,7 @@ def read_texts(path: Path, columns: Collection[str]) -> pd.DataFrame:
 
     Raises:
         pyarrow.ArrowInvalid: it is no CSV.
+        ValueError: two of its columns have one name.
     """
     size = max(path.stat().st_size, 1)  # one cell may be as long as the file
     read: pd.DataFrame = read_csv(
@@ -76,6 +77,8 @@ def read_texts(path: Path, columns: Collection[str]) -> pd.DataFrame:
         ParseOptions(newlines_in_values=True),
         ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),
     ).to_pandas()
+    if not read.columns.is_unique:
+        raise ValueError("two columns have one name")
     return read
 
 

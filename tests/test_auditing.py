@@ -263,6 +263,36 @@ def test_a_change_has_the_cause_that_differs(tmp_path: Path) -> None:
     assert list(write_table(tmp_path, "changes", changes)) == list(TABLES["changes"].columns)
 
 
+def test_a_report_that_somebody_changed_is_not_compared(command: Any, tmp_path: Path) -> None:
+    """Its run.json names each table by its bytes; one without web sites has nothing to compare."""
+    whole = _report(tmp_path / "a", {"a.org": "blocked"})
+    assert command("compare", str(whole.folder), str(whole.folder))[0] == 0
+    table = (whole.tables / "blocked_sites.csv").read_bytes()
+    heading = table.splitlines()[0]
+    for content, message in (
+        (heading + b"\n", "is not the one that its run.json names"),
+        (None, "tables/blocked_sites.csv is missing"),
+    ):
+        changed = tmp_path / "changed"
+        shutil.copytree(whole.folder, changed)
+        path = changed / "tables" / "blocked_sites.csv"
+        path.unlink() if content is None else path.write_bytes(content)
+        status, _, said = command("compare", str(whole.folder), str(changed))
+        assert (status, message in said) == (2, True), said
+        shutil.rmtree(changed)
+    # an earlier version noted no bytes
+    run = json.dumps({**whole.run, "tables": {}})
+    (whole.folder / "run.json").write_text(run, encoding="utf-8")
+    (whole.tables / "blocked_sites.csv").write_bytes(heading + b"," + heading + b"\n")
+    status, _, said = command("compare", str(whole.folder), str(whole.folder))
+    assert (status, "two columns have one name" in said) == (2, True), said
+
+
+def test_numbers_of_many_digits_are_checked() -> None:
+    values = {"percent": N("999999999999999.999999"), "whole": N("0.000001"), "part": N(10**15 - 1)}
+    assert check("share", values)[0] == "does_not_hold"
+
+
 @pytest.mark.parametrize(
     ("run", "causes"),
     [
@@ -348,7 +378,7 @@ def test_an_earlier_report_of_anybodys_is_refused(
     command: Any, tmp_path: Path, name: str, old: str, new: str, message: str
 ) -> None:
     """In one sentence: another team has sent it."""
-    report = _report(tmp_path / "a", {"a.org": "blocked"})
+    report = _report(tmp_path / "a", {"a.org": "blocked"}, tables={})
     shutil.copytree(report.folder, tmp_path / "b")
     file = tmp_path / "b" / name
     text = file.read_text(encoding="utf-8")

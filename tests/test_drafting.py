@@ -21,7 +21,14 @@ from analysis.drafting.decisions import (
     load_decisions,
     review_path,
 )
-from analysis.drafting.feedback import FIRST_ROW, SHEET, list_items, show_form, write_sheet
+from analysis.drafting.feedback import (
+    FIRST_ROW,
+    SHEET,
+    Item,
+    list_items,
+    show_form,
+    write_sheet,
+)
 from analysis.drafting.filled_sheet import read_filled_sheet
 from analysis.drafting.merging import merge_decisions, write_decisions
 from analysis.drafting.shown import decide_first_page, show_decisions
@@ -185,6 +192,41 @@ def test_a_sheet_comes_back_as_decisions(tables: Path, sheet: Path, tmp_path: Pa
     write_decisions(path, merged.decisions)
     assert set(load_decisions(path, "QM")) == set(brought)
     assert merge_decisions(path, brought).changes == ()
+
+
+def test_a_sheet_is_read_by_its_headings(sheet: Path) -> None:
+    """Whatever was put above or before them; where they are not, or in another order, or twice,
+    nothing is guessed."""
+
+    def brought(change: Callable[[openpyxl.Workbook], None]) -> list[Decision]:
+        book = openpyxl.load_workbook(sheet)
+        change(book)
+        path = sheet.with_name("changed.xlsx")
+        book.save(path)
+        return read_filled_sheet(path)
+
+    assert brought(lambda book: book.create_sheet("Notes", 0).append(["of the meeting"])) == [KEPT]
+    assert brought(lambda book: book["feedback"].delete_rows(1)) == [KEPT]
+    assert brought(lambda book: book["feedback"].insert_rows(1, 5)) == [KEPT]
+
+    def swap(book: openpyxl.Workbook) -> None:
+        for row in book["feedback"].iter_rows(min_row=2):
+            row[3].value, row[4].value = row[4].value, row[3].value
+
+    for change in (
+        swap,
+        lambda book: book["feedback"].delete_rows(1, 2),
+        lambda book: book.copy_worksheet(book["feedback"]),
+    ):
+        with pytest.raises(ParameterError, match="one sheet with the headings"):
+            brought(change)
+
+
+def test_an_address_is_a_site_on_the_form() -> None:
+    """Sites may be addresses without a dot; findings have ids."""
+    sections = show_form([Item("F2", "claim"), Item("2001:db8::5", "claim")])
+    assert [heading for heading, _ in sections[1:3]] == ["Findings", "Listed sites"]
+    assert "2001:db8::5" in sections[2][1]
 
 
 @pytest.mark.parametrize(

@@ -501,6 +501,16 @@ def test_a_file_that_vanishes_while_the_folder_is_read_is_listed(
 # --- another store as the source ----------------------------------------------------------------
 
 
+def test_a_store_has_a_folder_of_its_own(archive: Path, store: str, tmp_path: Path):
+    """Else what was made of an archive would be read in its place, and what came later never."""
+    _put(archive, _key(), [_GOOD])
+    (tmp_path / "link").symlink_to(archive)
+    for place in (archive, tmp_path / "link"):
+        with pytest.raises(ParameterError, match="the archive lies in this folder"):
+            _ingest(archive, str(place))
+    assert len(_ingest(archive, store).files) == 1
+
+
 def test_another_store_is_a_source_without_its_archive(archive: Path, store: str, tmp_path: Path):
     """The whole store, or one source in it; the same data, the same digest."""
     _put(archive, _key(0), [_GOOD, b"[]"])

@@ -451,17 +451,26 @@ def test_a_stopped_run_leaves_nothing_behind(
     assert _contents(out) == before
 
 
+_BUSY = """
+  duckdb.create_function("slow", lambda number: time.sleep(0.1) or number, [int], int)
+  duckdb.sql("SELECT sum(slow(range)) FROM range(100000)").fetchall()
+"""
+
+
+@pytest.mark.parametrize(
+    "busy", ["  while True: time.sleep(0.1)", _BUSY], ids=["Python", "in DuckDB"]
+)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_is_an_exit_status(tmp_path: Path, number: signal.Signals) -> None:
-    """And lets whatever is unfinished be cleared away."""
+def test_a_signal_is_an_exit_status(tmp_path: Path, number: signal.Signals, busy: str) -> None:
+    """And lets whatever is unfinished be cleared away; whatever a library makes of it."""
     script = (
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also under nohup\n"
-        "import pathlib, sys, time; from analysis.commands import cli\n"
+        "import pathlib, sys, time, duckdb; from analysis.commands import cli\n"
         "from analysis.temporary_folders import TemporaryFolder\n"
         "def app():\n"
         " with TemporaryFolder('x-', pathlib.Path(sys.argv[1])) as folder:\n"
         "  (folder / 'unfinished').touch()\n"
-        "  while True: time.sleep(0.1)\n"
+        f"{busy}\n"
         "cli.app = app; cli.main()"
     )
     process = subprocess.Popen(

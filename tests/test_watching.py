@@ -1,5 +1,6 @@
 """What is new since the last look: by the report's own judge, told once, and never lost."""
 
+import errno
 import re
 import shutil
 from datetime import date, datetime, timedelta
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.commands import watching
+from analysis.commands import cli, watching
 from analysis.commands.watching import watch_settings
 from analysis.errors import ParameterError
 from analysis.findings.messaging_study import open_messaging
@@ -290,6 +291,15 @@ def test_two_looks(
     """The second tells what has come, again nothing; what is refused or breaks changes nothing."""
     out = tmp_path / "look"
     assert command(*_command(world, out))[0] == 10
+    first = _contents(out)
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:  # what nobody could be told is told next time
+        patched.setattr(cli, "_tell", full)
+        assert command(*_command(world, out, UNTIL="2024-07-01"))[0] == 3
+    assert _contents(out) == first
     status, said, _ = command(*_command(world, out, UNTIL="2024-07-01"))
     assert status == 10
     log = read_table(out / "tables", "watch")

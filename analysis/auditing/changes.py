@@ -4,6 +4,7 @@ The cause is read from what differs between the two runs. Where several things d
 put down to one of them.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
@@ -39,6 +40,8 @@ OF_RUN: Mapping[str, Mapping[str, str]] = {
 }
 #: Words of a change that no list of words has.
 NOT_LISTED, WITHDRAWN = "not listed", "withdrawn"
+#: The tables that every report has of those that are compared.
+_COMPARED = ("blocked_sites", "verdicts")
 _COLUMNS = ["kind", "item", "before", "after", "cause", "note"]
 
 
@@ -70,6 +73,35 @@ def compare_reports(before: Report, after: Report) -> pd.DataFrame:
         for item, old, new in _differences(old_values, new_values)
     ]
     return _with_decisions(pd.DataFrame(rows, columns=_COLUMNS, dtype="str"), before, after)
+
+
+def check_comparable(report: Report, parameter: str) -> None:
+    """Refuse a report that no other can be compared with: somebody may have sent it.
+
+    Args:
+        report: it.
+        parameter: the one that named its folder.
+
+    Raises:
+        ParameterError: it is of no web site; or a table that is compared is not the one that its
+            ``run.json`` names, or not as this workbook writes it.
+    """
+    known = report.run.get("tables", {})
+    for name in _COMPARED if isinstance(known, dict) else ():
+        path, noted = report.tables / f"{name}.csv", known.get(f"{name}.csv")
+        if not path.is_file():
+            what = f"its tables/{name}.csv is missing" if noted else f"it has no table {name}.csv"
+            raise ParameterError(parameter, report.folder, f"{what}, so that nothing compares")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if isinstance(noted, dict) and noted.get("sha256") != digest:
+            raise ParameterError(
+                parameter, report.folder, f"its tables/{name}.csv is not the one that its run.json "
+                "names: a table that somebody changed is no report's"
+            )  # fmt: skip
+    try:
+        _ = (_listed(report), _site_networks(report), _decisions(report))
+    except ParameterError as error:
+        raise ParameterError(parameter, report.folder, str(error)) from None
 
 
 def find_causes(before: Report, after: Report) -> dict[str, str]:

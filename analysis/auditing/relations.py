@@ -7,7 +7,7 @@ decide it calls ``cannot_be_checked``: that two numbers are possible together pr
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any, Literal
 
 from analysis.hosts import normalise
@@ -33,6 +33,10 @@ class Relation:
     meaning: str
     fields: Mapping[str, Field]
     check: Callable[[Values], Outcome]
+
+
+#: A share of numbers of 15 digits and 6 decimals has twice as many, and four more are shown.
+_DIGITS = 60
 
 
 def _result(holds: bool) -> Result:
@@ -194,7 +198,8 @@ def check(relation: str, values: Values) -> Outcome:
     wrong = _text_for_number(RELATIONS[relation].fields, values)
     if wrong:
         return "cannot_be_checked", f"{_say(wrong)} is no number"
-    return RELATIONS[relation].check(values)
+    with localcontext(prec=_DIGITS):
+        return RELATIONS[relation].check(values)
 
 
 def _text_for_number(fields: Mapping[str, Field], values: Values) -> str:

@@ -9,7 +9,13 @@ from typing import Any
 import pandas as pd
 
 from analysis.auditing.audit import LINE, PAGE, TITLE, audit_claims, count_results, show_audit
-from analysis.auditing.changes import HEADING, as_text, compare_reports, show_changes
+from analysis.auditing.changes import (
+    HEADING,
+    as_text,
+    check_comparable,
+    compare_reports,
+    show_changes,
+)
 from analysis.auditing.claims import Draft, load_draft
 from analysis.auditing.lookups import Report, read_report
 from analysis.drafting.feedback import PAGE as FEEDBACK
@@ -81,6 +87,8 @@ def compare(before: Path, after: Path) -> str:
         ParameterError: one is no report, or they are of two countries.
     """
     first, second = (read_report(one, name) for one, name in ((before, "A"), (after, "B")))
+    for report, name in ((first, "A"), (second, "B")):
+        check_comparable(report, name)
     changes = compare_reports(first, second)
     return "\n".join(printable(line) for line in as_text(changes, first, second))
 

@@ -1,7 +1,9 @@
 """The command line. Arguments are ``NAME=VALUE``, the same as make's variables."""
 
+import io
 import signal
 import sys
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -39,13 +41,24 @@ class _Stopped(SystemExit):
 
 def main() -> None:
     """Run the command line; a mistake foreseen is one line and its exit status."""
-    _stop_by_signals()
+    received = _stop_by_signals()
+    for stream in (sys.stdout, sys.stderr):  # where a terminal lacks a sign, another stands for it
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        app()
-    except _Stopped as stopped:
+        _run()
+    except BaseException:
+        # What a library makes of the exception that a signal raises in the midst of it is its own.
+        if not received:
+            raise
         resumes = f". {RESUMES}." if sys.argv[1:2] and sys.argv[1] in _RESUMABLE else ""
         print(f"stopped{resumes}", file=sys.stderr)
-        sys.exit(stopped.code)
+        sys.exit(128 + received[0])
+
+
+def _run() -> None:
+    try:
+        app()
     except WorkbookError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
@@ -56,10 +69,16 @@ def main() -> None:
         sys.exit(known.exit_status)
 
 
-def _stop_by_signals() -> None:
-    """Let a signal end the program as an exception does: everything unfinished is cleared away."""
+def _stop_by_signals() -> list[int]:
+    """Let a signal end the program as an exception does: everything unfinished is cleared away.
+
+    Returns:
+        Its number is put there when it comes.
+    """
+    received: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         for one in heard:
             signal.signal(one, signal.SIG_IGN)  # a second one would cut the clearing short
         raise _Stopped(128 + number)
@@ -69,6 +88,7 @@ def _stop_by_signals() -> None:
     heard = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
     for number in heard:
         signal.signal(number, stop)
+    return received
 
 
 @app.command()
@@ -164,9 +184,7 @@ def watch(arguments: Arguments = None) -> None:
         lists = load_lists(settings.study)
         collection, apps = read_all(settings)
         with show_status("judging"):
-            seen = look(settings, lists, collection, apps, last)
-    for line in seen.lines:
-        print(line)
+            seen = look(settings, lists, collection, apps, last, _tell)
     print(f"watch: {_nearby(seen.page)}")
     if seen.news_count:
         raise typer.Exit(_NEWS)
@@ -323,6 +341,13 @@ def review(
     from analysis.commands.reviewing import review as reviewed
 
     print(reviewed(file, dry_run=dry_run))
+
+
+def _tell(lines: Iterable[str]) -> None:
+    """Print lines; what cannot be written fails here, and not when the program ends."""
+    for line in lines:
+        print(line)
+    sys.stdout.flush()
 
 
 def _simulate_embedded(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.auditing.changes import check_comparable
 from analysis.auditing.claims import Draft, find_draft, load_draft
 from analysis.auditing.lookups import Report, read_report
 from analysis.commands.auditing import (
@@ -118,6 +119,8 @@ def read_earlier(settings: Settings) -> HeldAgainst:
     if previous and previous.probe_cc != settings.probe_cc:
         accepted = f"is a report of {previous.probe_cc}; one of {settings.probe_cc} is accepted"
         raise ParameterError("PREVIOUS", settings.previous, accepted)
+    if previous:
+        check_comparable(previous, "PREVIOUS")
     for lang in settings.languages:
         load_narrative(settings.probe_cc, lang.code)  # a fault in a text ends here
     return HeldAgainst(load_draft(claims) if claims else None, previous, decisions)
@@ -157,6 +160,7 @@ def make_report(
         collection = None
     run = describe_run(settings, lists, collection, earlier, apps)
     if collection is None:
+        _refuse_comparison(settings)
         return make_apps_report(settings, run, display)
     decisions = list_decisions(run, earlier)
     out = publish(
@@ -175,6 +179,14 @@ def make_report(
         editions=[_edition(lang, settings, lists, run) for lang in settings.languages],
     )
     return out / "index.html"
+
+
+def _refuse_comparison(settings: Settings) -> None:
+    """Refuse to hold apps and tools against what is said of web sites."""
+    for name, given in (("PREVIOUS", settings.previous), ("CLAIMS", settings.claims)):
+        if given:
+            accepted = "the source has no web site of the country in the period; leave it out"
+            raise ParameterError(name, given, accepted)
 
 
 def make_apps_report(settings: Settings, run: Mapping[str, Any], display: Display) -> Path:

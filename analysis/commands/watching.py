@@ -1,7 +1,7 @@
 """``watch``: what is new since the last look."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,12 +44,10 @@ class Seen:
     Attributes:
         page: where it stands.
         news_count: pairs of which something is new.
-        lines: the same for a terminal.
     """
 
     page: Path
     news_count: int
-    lines: tuple[str, ...]
 
 
 def watch_settings(arguments: Iterable[str]) -> Settings:
@@ -101,8 +99,11 @@ def look(
     collection: Collection | None,
     apps: Collection,
     last: Look | None,
+    tell: Callable[[Iterable[str]], None],
 ) -> Seen:
     """Judge the period, hold it against the last look, and put page and memory in its place.
+
+    What is new is told before it is remembered: whoever could not be told hears of it next time.
 
     Args:
         settings: of the run, see ``watch_settings``.
@@ -110,8 +111,10 @@ def look(
         collection: what was read of the source; None where it has no web site.
         apps: what was read of apps and tools.
         last: see ``find_last_look``.
+        tell: is handed lines for a terminal.
 
     Raises:
+        OSError: from ``tell``; the look before is as it was.
         SourceError: the source has nothing of the country in the period.
     """
     out = settings.out.resolve()
@@ -133,8 +136,9 @@ def look(
         log = write_table(tables, LOG, log)
         _write_pages(build, settings, log, standing, run)
         write_run(build, {**run, RECORD: {"first_look": first}, "tables": list_tables(tables)})
+        tell(map(printable, _say(news, last is None)))
         swap(build, out)
-    return Seen(out / PAGE, len(news), tuple(map(printable, _say(news, last is None))))
+    return Seen(out / PAGE, len(news))
 
 
 def _find_all(

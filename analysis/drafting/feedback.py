@@ -1,5 +1,6 @@
 """What a meeting writes its objections on: a spreadsheet, and the same as a form for paper."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -22,12 +23,13 @@ from analysis.vocabulary import DECISIONS, STATES
 #: Lies among the tables.
 SHEET = "feedback.xlsx"
 PAGE = "feedback.html"
-#: Columns of the sheet in order, each with its width. A reader of it goes by their order.
+#: Columns of the sheet in order, each with its width.
 COLUMNS = {"item": 26, "claim": 60, "decision": 14, "reason": 50, "role": 24, "date": 13}
 #: The first row of the sheet that holds an item; above it stand the title and the headings.
 FIRST_ROW = 3
 #: The other sheet, which says of what run this one is.
 ABOUT = "about"
+_ID = re.compile("F[0-9]+")  # of a finding
 _MORE_ROWS = 200  # that the drop-down reaches below the last item, for other sites
 
 
@@ -94,8 +96,8 @@ def show_form(
     ``up`` is the way from the page to the top of the report, where the sheet lies.
     """
     form = macros("form.html.j2", lang)
-    findings = [item for item in items if "." not in item.name]
-    sites = [item for item in items if "." in item.name]
+    findings = [item for item in items if _ID.fullmatch(item.name)]
+    sites = [item for item in items if not _ID.fullmatch(item.name)]
     sections = [("", Markup(form.opening(link(f"{up}tables/{SHEET}", SHEET))))]
     for heading, part in (
         (lang.heading("Findings"), findings),
@@ -127,7 +129,7 @@ def _write_items(
     sheet.write_string(0, 0, as_text(title), bold)
     for column, (name, width) in enumerate(COLUMNS.items()):
         sheet.set_column(column, column, width)
-        sheet.write_string(1, column, _heading(name, lang), bold)
+        sheet.write_string(1, column, heading(name, lang), bold)
     for line, item in enumerate(items, start=FIRST_ROW - 1):
         sheet.write_string(line, 0, as_text(item.name), given)
         sheet.write_string(line, 1, as_text(item.claim), given)
@@ -162,7 +164,8 @@ def _restrict(sheet: Any, count: int, words: list[str]) -> None:
     sheet.data_validation(first, 5, last, 5, rule)
 
 
-def _heading(name: str, lang: Language) -> str:
+def heading(name: str, lang: Language) -> str:
+    """What heads one of ``COLUMNS``."""
     return {
         "item": lang.say("Finding or site"),
         "claim": lang.say("What the report says"),

@@ -21,7 +21,7 @@ from analysis.drafting.decisions import (
     parse_item,
     parse_role,
 )
-from analysis.drafting.feedback import ABOUT, COLUMNS, FIRST_ROW
+from analysis.drafting.feedback import ABOUT, COLUMNS, heading
 from analysis.errors import ParameterError
 from analysis.languages.catalogue import list_translated
 from analysis.languages.language import open_language
@@ -38,6 +38,8 @@ _MOST_SENT, _MOST_UNPACKED, _MOST_FILES, _MOST_ROWS = 5_000_000, 50_000_000, 100
 #: What a sheet of text has no use for, by what the names of its files hold.
 _ACTIVE = {"vbaproject": "macros", "externallink": "links to other files", "embeddings": "objects"}
 _LETTERS = "ABCDEF"
+#: So many rows may stand above the headings; some may have been put there, or taken away.
+_MOST_ABOVE = 20
 _ASKED = range(2, 6)  # the columns to fill in
 
 
@@ -62,11 +64,13 @@ class _SheetReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        languages = [open_language(code) for code in ("en", *list_translated())]
         self.codes = {
-            open_language(code).say(words).casefold(): name
-            for code in ("en", *list_translated())
+            lang.say(words).casefold(): name
+            for lang in languages
             for name, words in DECISIONS.items()
         }
+        self.headings = [[_plain(heading(name, lang)) for name in COLUMNS] for lang in languages]
 
     def fault(self, message: str) -> ParameterError:
         """What is wrong with the file, to be raised."""
@@ -99,17 +103,32 @@ class _SheetReader:
                 for row in book[ABOUT].iter_rows(max_row=20, max_col=2)
                 if len(row) == 2
             }
-            sheet = next(one for one in book.worksheets if one.title != ABOUT)
-            area = {"min_row": FIRST_ROW, "max_row": _MOST_ROWS + 1, "max_col": len(COLUMNS)}
-            rows = list(enumerate(sheet.iter_rows(**area), start=FIRST_ROW))
+            tables = [
+                self.rows_below_headings(one) for one in book.worksheets if one.title != ABOUT
+            ]
         except Exception:  # noqa: BLE001 - of a broken file the library raises what comes
             raise self.fault(
                 f"cannot be read as a feedback sheet, with the sheets feedback and {ABOUT}"
             ) from None
-        rows = [(line, row) for line, row in rows if any(_plain(cell.value) for cell in row)]
+        found = [rows for rows in tables if rows is not None]
+        if len(found) != 1:
+            raise self.fault(
+                "one sheet with the headings that it was sent with, in their order, is accepted: "
+                f"{', '.join(self.headings[0])}"
+            )
+        rows = [(line, row) for line, row in found[0] if any(_plain(cell.value) for cell in row)]
         if rows and rows[-1][0] > _MOST_ROWS:
             raise self.fault(f"has more than {_MOST_ROWS:,} rows")
         return about, rows
+
+    def rows_below_headings(self, sheet: Any) -> Cells | None:
+        """The rows of a sheet that stand below the headings, each with its number, if these do."""
+        area = {"max_row": _MOST_ROWS + _MOST_ABOVE, "max_col": len(COLUMNS)}
+        rows = list(enumerate(sheet.iter_rows(**area), start=1))
+        for place, (_, row) in enumerate(rows[:_MOST_ABOVE]):
+            if [_plain(cell.value) for cell in row] in self.headings:
+                return rows[place + 1 :]
+        return None
 
     def decisions(self, about: dict[str, str], rows: Cells) -> list[Decision]:
         try:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from analysis.errors import NothingThereError, ParameterError, SourceError
 from analysis.ingestion.cluster import read_on_cluster
@@ -15,7 +16,7 @@ from analysis.period import Period
 from analysis.reference import countries
 from analysis.sources import layout
 from analysis.sources.buckets import Bucket
-from analysis.sources.files import ArchiveObject, Source
+from analysis.sources.files import ArchiveObject, Folder, Source
 from analysis.sources.layout import OONI
 from analysis.sources.ooni import Scope
 from analysis.sources.opening import open_source
@@ -122,11 +123,15 @@ def open_archive(request: Request, store: Store, what: str = "") -> tuple[Source
     """What a request asks of, and what is on record of its tests.
 
     Raises:
-        ParameterError: the source is no source, or cannot have the country.
+        ParameterError: the source is no source, cannot have the country, or is the store itself:
+            what is made of an archive is no part of it.
     """
     window = choose_window(request)
     scope = Scope(request.probe_cc, window, store, request.listing) if window else None
     source = open_source(request.source, scope)
+    if isinstance(source, Folder) and store.is_local and source.is_at(Path(store.path(""))):
+        accepted = "the archive lies in this folder; a store in another one is accepted"
+        raise ParameterError("STORE", request.store, accepted)
     return source, Catalogue(store, source.id, request.probe_cc, window, what)
 
 

@@ -165,6 +165,10 @@ class Folder:
     def id(self) -> str:
         return source_id(self.name, str(self._path.resolve()))
 
+    def is_at(self, path: Path) -> bool:
+        """Whether a path leads to this very folder."""
+        return path.is_dir() and path.samefile(self._path)
+
     def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
         """Walk the folder. In a name that is not UTF-8 the wrong bytes are shown as U+FFFD.
 
