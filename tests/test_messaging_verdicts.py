@@ -390,6 +390,9 @@ def test_a_reply_that_cannot_be_counts_is_refused(result: str, message: str) -> 
         ("2024-01-02,QM,telegram,-1,2,0,0,0", "line 2: '-1' is no count"),
         ("someday,QM,telegram,2,2,0,0,0", "line 2: Invalid isoformat string"),
         ("2024-01-02,QM,telegram,2,2,0,0,0\n2024-01-02,QM,telegram,2,2,0,0,0", "stand twice"),
+        ("2024-01-02,QM,telegram,2,2,0,0,0\n20240102,qm,telegram,2,2,0,0,0", "stand twice"),
+        ("2024-01-02,AUT,telegram,2,2,0,0,0", "line 2: 'AUT' is no country"),
+        ("2024-01-02,,telegram,2,2,0,0,0", "line 2: '' is no country"),
     ],
 )
 def test_a_file_of_counts_is_read_strictly(cells: str, message: str, tmp_path: Path) -> None:

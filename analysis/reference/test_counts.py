@@ -4,6 +4,7 @@ They are what OONI's API says (``sources.messaging_counts``), in a file, for who
 ``measurement_start_day,probe_cc,test_name,measurement_count,ok_count,anomaly_count,…``.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +19,7 @@ from analysis.reference.files import CsvTable, ReferenceFile, read_csv
 PARAMETER = "TEST_COUNTS"
 COUNTS = ("measurement_count", "ok_count", "anomaly_count", "confirmed_count", "failure_count")
 _KEY = ("measurement_start_day", "probe_cc", "test_name")
+_COUNTRY = re.compile("[A-Z]{2}")
 #: Columns of a frame of counts.
 COLUMNS = ("test_name", "probe_cc", "day", *COUNTS)
 
@@ -63,22 +65,25 @@ def load_test_counts(path: str | Path) -> TestCounts:
 
 def _rows(path: Path, table: CsvTable) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
-    seen: set[tuple[str, ...]] = set()
+    seen: set[tuple[object, ...]] = set()
     for line, cells in table.rows:
-        key = tuple(cells[name] for name in _KEY)
         if cells["test_name"] not in BY_NAME:
             continue
         try:
+            probe_cc = cells["probe_cc"].upper()
+            if not _COUNTRY.fullmatch(probe_cc):
+                raise ValueError(f"{probe_cc[:20]!r} is no country, which has two letters")
             day = date.fromisoformat(cells["measurement_start_day"])
             counts = [_count(cells[name]) for name in COUNTS]
             if counts[0] != sum(counts[1:]):
                 raise ValueError(f"its flags sum to {sum(counts[1:])}, not to {counts[0]}")
+            key = (cells["test_name"], probe_cc, day)
             if key in seen:
                 raise ValueError("its day, country and test stand twice")
         except ValueError as error:
             raise ParameterError(PARAMETER, path, f"line {line}: {error}") from None
         seen.add(key)
-        rows.append((cells["test_name"], cells["probe_cc"].upper()[:2], day, *counts))
+        rows.append((*key, *counts))
     return rows
 
 
