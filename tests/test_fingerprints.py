@@ -30,14 +30,17 @@ def _http(name: str, location: str, kind: str, pattern: str, scope: str = "prod"
         ("regexp", r"You don.t have.*on this server\.", b"You don't have\non this server.", False),
         ("regexp", r"You don.t have.*on this server\.", b"on this server. You don't have", False),
         ("regexp", r"a+(b|c)", b"aab", False),
+        ("regexp", r"x(y)", b"x(y)", False),
+        ("regexp", r"x\(y", b"x(y", True),
     ],
 )
 def test_a_pattern_is_found_where_its_type_says(kind, pattern, content, is_found):
     """Literals anywhere, at the start or as the whole; regular expressions within one line.
 
-    An expression of more than literals, ``.`` and ``.*`` is left out rather than run.
+    An expression of more than literals, ``.`` and ``.*`` is left out rather than run, and said.
     """
     fingerprints = Fingerprints(http=(_http("f", "body", kind, pattern),))
+    assert fingerprints.left_out == (("f",) if "(y)" in pattern or "+" in pattern else ())
     assert fingerprints.match("body", content) == (["f"] if is_found else [])
 
 

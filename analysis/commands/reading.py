@@ -42,6 +42,8 @@ def read_sites(settings: Settings, *, counts: bool = True, reopen: bool = False)
     trouble = _ask_for_counts(settings) if counts and settings.study.source == OONI else None
     with show_progress("reading the archive", "listing the archive") as told:
         fingerprints = load(settings.study.fingerprints or None)
+        if left_out := fingerprints.left_out:
+            say(f"fingerprints left out, of more than literals, . and .*: {', '.join(left_out)}")
         collection = ingest(_request(settings, reopen, *told), fingerprints)
     if trouble:
         raise trouble

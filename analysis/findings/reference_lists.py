@@ -48,9 +48,9 @@ class ReferenceLists:
 
     @property
     def fingerprint_file(self) -> ReferenceFile | None:
-        """The fingerprints as if they were one file; None where there are none."""
+        """The fingerprints that are looked for, as one file; None where there are none."""
         known = self.fingerprints
-        count = len(known.dns) + len(known.http)
+        count = len(known.dns) + len(known.http) - len(known.left_out)
         if known.is_empty:
             return None
         return ReferenceFile("fingerprints", "fingerprints", known.digest, count)

@@ -133,13 +133,18 @@ class Study:
             "fingerprints": "none given"
             if self.fingerprints.is_empty
             else f"{len(self.fingerprints.dns)} DNS, {len(self.fingerprints.http)} HTTP, "
-            f"sha256 {self.fingerprints.digest}",
+            f"sha256 {self.fingerprints.digest}" + _left_out(self.fingerprints),
             **{
                 f"{file.role} list {file.name}": f"{file.row_count} rows, sha256 {file.digest}"
                 + (f", newest entry {file.date}" if file.date else "")
                 for file in self.lists.files
             },
         }
+
+
+def _left_out(fingerprints: Fingerprints) -> str:
+    names = fingerprints.left_out
+    return f"; left out, of more than literals, . and .*: {', '.join(names)}" if names else ""
 
 
 def study_of(values: Mapping[str, Any]) -> Study:

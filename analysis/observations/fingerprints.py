@@ -72,6 +72,12 @@ class Fingerprints:
         return not (self.dns or self.http)
 
     @cached_property
+    def left_out(self) -> tuple[str, ...]:
+        """Names of those that match nothing: expressions of more than is searched for."""
+        expressions = (one for one in self.http if one.pattern_type == "regexp")
+        return tuple(one.name for one in expressions if _pieces(one.pattern) is None)
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over all that matching depends on; the same whatever the order of the rows."""
         rows = sorted(
@@ -211,7 +217,7 @@ def _pieces(pattern: str) -> tuple[bytes, tuple[re.Pattern[bytes], ...]] | None:
         elif token == ".":
             pieces[-1] += "."
             literals.append(b"")
-        elif (token[0] == "\\" and token[1:].isalnum()) or token in "[]*+?|^$":
+        elif (token[0] == "\\" and token[1:].isalnum()) or token in "[]()*+?|^$":
             return None
         else:
             letter = token[-1]
