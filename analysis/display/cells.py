@@ -140,7 +140,7 @@ def number(value: object) -> str:
         return str(value)
     if amount == int(amount):
         return f"{int(amount) if abs(amount) > 1e15 else int(str(value).partition('.')[0]):,}"
-    decimals = 2 if abs(amount) >= 0.01 else 1 - math.floor(math.log10(abs(amount)))
+    decimals = 2 if abs(amount) >= 0.01 else min(1 - math.floor(math.log10(abs(amount))), 12)
     return f"{amount:,.{decimals}f}".rstrip("0").rstrip(".")
 
 
