@@ -19,6 +19,7 @@ from analysis.findings.local_time import add_local_hours
 from analysis.findings.onsets import Onset, find_coincidences, find_onset
 from analysis.findings.study import Study
 from analysis.reference.networks import DOMESTIC
+from analysis.reference.test_lists import UNCATEGORISED
 from analysis.tables import read_table
 
 #: Kind of finding → its number. A number is never given to another kind.
@@ -146,7 +147,7 @@ def _findings(read: Tables, study: Study) -> list[Values]:
         "onset": lambda: _onset(read, study, onset) if onset else None,
         "networks": lambda: tell_networks(read),
         "methods": lambda: _methods(read),
-        "categories": lambda: _categories(read),
+        "categories": lambda: tell_categories(read),
         "changes": lambda: _changes(read),
         "hours": lambda: _hours(read, study),
         "unlisted": lambda: _unlisted(read),
@@ -234,10 +235,10 @@ def _methods(read: Tables) -> Values | None:
     }
 
 
-def _categories(read: Tables) -> Values | None:
-    """What: listed sites by category, and those of the largest."""
+def tell_categories(read: Tables) -> Values | None:
+    """What: listed sites by category, and those of the largest; None where no list names any."""
     some = read["categories"][read["categories"]["blocked_domain_count"] > 0]
-    if some.empty:
+    if set(some["category_code"]) <= {UNCATEGORISED[0]}:
         return None
     some = some.sort_values(["blocked_domain_count", "category"], ascending=[False, True])
     blocked = read["blocked_sites"]
