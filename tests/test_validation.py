@@ -24,7 +24,7 @@ from analysis.validation import apps, measures, steering
 from analysis.validation.calibration import calibrate, mark_chances
 from analysis.validation.hours import compare_hours
 from analysis.validation.measures import bootstrap_bounds, share_by
-from analysis.validation.results import read_results
+from analysis.validation.results import SITUATIONS, read_results
 from analysis.validation.scores import Score, _compare_edges, score, stratum_of
 from analysis.validation.truth import Truth
 from analysis.validation.worlds import (
@@ -411,6 +411,13 @@ def test_a_world_of_apps_is_scored_against_what_was_drawn(
     less = pd.DataFrame(apps.score(judged[tmp_path], truth[truth["part"] != "web"]))
     assert (less[0] == apps.FOUND).sum() == 4
     assert not less.loc[less[0] == apps.TRUE, 2].all()
+
+
+def test_what_goes_on_with_a_site_is_said_in_words() -> None:
+    """Of every situation that the shipped results have."""
+    results = read_results("false_positives")
+    of_sites = results[results["measure"].str.endswith("by situation")]["stratum"]
+    assert set(of_sites) - {"all"} == set(SITUATIONS)
 
 
 def test_results_that_are_not_there_are_named(tmp_path: Path) -> None:

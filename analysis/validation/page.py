@@ -12,7 +12,7 @@ from analysis.validation.figures import (
     errors_by_threshold,
     shares_by_stratum,
 )
-from analysis.validation.results import HEADINGS, Results
+from analysis.validation.results import HEADINGS, SITUATIONS, Results
 from analysis.validation.steering import COUNTRIES, WAYS
 
 #: Measures of ``accuracy``: how often the bounds of the blocked share hold the true one.
@@ -81,7 +81,8 @@ def show_listed_wrongly(validation: Results) -> None:
     spared = validation.shares("unblocked pairs not listed").iloc[0]
     if totals["pair listed, by situation"] != spared["trial_count"] - spared["success_count"]:
         raise ContractError("false_positives: the situations do not sum")
-    show_table(wrong, caption="Listed though not blocked", fold_after=25, headings=HEADINGS)
+    told = wrong.assign(situation=wrong["stratum"].map(SITUATIONS).fillna(""))
+    show_table(told, caption="Listed though not blocked", fold_after=25, headings=HEADINGS)
 
 
 def show_calibration(validation: Results) -> None:

@@ -43,6 +43,34 @@ HEADINGS = {
     "broken_count": "Promises broken",
     "is_blocked": "Truly blocked",
     "coverage": "Coverage",
+    "situation": "What is going on there",
+}
+
+#: What is going on with a site of a simulated country, by the name that its tables have for it.
+SITUATIONS = {
+    "live": "a site that works",
+    "plain_http": "served without TLS",
+    "shared_hosting": "shares its address with others",
+    "redirect": "sends on to another address",
+    "cdn_same_asn": "a content network with many addresses in one network",
+    "cdn_other_asn": "a content network with addresses in many networks",
+    "cdn_http": "a content network, without TLS",
+    "dead": "the name does not exist",
+    "dies": "the name ceases to exist",
+    "down": "the server is down",
+    "outage": "the server is down for a while",
+    "unreachable": "no way leads there from the country for a while",
+    "overloaded": "too busy to answer some requests",
+    "geo_refused": "refuses the country, by a page",
+    "geo_refused_http": "refuses the country, by a page without TLS",
+    "geo_refused_tcp": "refuses connections from the country",
+    "geo_refused_tls": "cuts handshakes from the country",
+    "captcha": "asks visitors to prove that they are human",
+    "ad_like": "advertising, which filters at home block",
+    "varying_page": "another page at each visit",
+    "localised_title": "a title in the visitor's language",
+    "late": "tested from some day on",
+    "shy": "takes OONI's test helper for an attacker",
 }
 
 #: Measures of ``accuracy`` that are shown together.
