@@ -32,7 +32,8 @@ _PART = 1 << 17
 _ROUTE_DAYS = 3
 _NAMED = KINDS.index("name_silent")
 _ON_THE_WAY = ("tcp_silent", "name_silent")
-#: What a rate is the larger of: the first four speak of the site, the others of the probe.
+#: What a rate is made of: the largest of the first four, which speak of the site, and the larger of
+#: the others, which speak of the probe.
 TERMS = ("site", "version", "near", "route", "network", "session")
 
 
