@@ -56,7 +56,9 @@ class Expectation:
         rates: how often each of its sessions would fail if nobody blocked, as learnt from others.
         facts, candidates, lessons: what the rates are learnt from.
         hours, schedules: those of the week at which a series holds, by its number.
-        tested_count: how many series could be listed, whether or not anything failed.
+        tested_count: how many series of access networks could be listed, whether or not anything
+            failed.
+        foreign_count: the same of all other networks.
     """
 
     series: Series
@@ -67,6 +69,7 @@ class Expectation:
     hours: Hours
     schedules: Mapping[int, Schedule]
     tested_count: int
+    foreign_count: int
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,13 @@ class Seen:
     """The sessions as series; all that is needed of them, so that they themselves may go.
 
     Attributes:
-        series, facts, tested_count: see ``Expectation``.
+        series, facts, tested_count, foreign_count: see ``Expectation``.
     """
 
     series: Series
     facts: Facts
     tested_count: int
+    foreign_count: int
 
 
 def see_sessions(sessions: SessionColumns, thresholds: Thresholds) -> Seen:
@@ -92,8 +96,9 @@ def see_sessions(sessions: SessionColumns, thresholds: Thresholds) -> Seen:
     floor_sessions = thresholds.floor_sessions
     series = find_series(sessions, floor_sessions)
     facts = gather_facts(sessions, series.of_kinds(), floor_sessions)
-    cell_count = int(np.count_nonzero(sessions.find_tested(floor_sessions)))
-    return Seen(series, facts, cell_count * (len(KINDS) - 1))
+    is_tested, is_access = sessions.find_tested(floor_sessions), sessions.layout.is_access_cell
+    counts = (np.count_nonzero(is_tested & of) * (len(KINDS) - 1) for of in (is_access, ~is_access))
+    return Seen(series, facts, *map(int, counts))
 
 
 def learn_expectation(seen: Seen, before: Expectation | None = None) -> Expectation:
@@ -111,5 +116,6 @@ def learn_expectation(seen: Seen, before: Expectation | None = None) -> Expectat
     rates[: len(of_kinds.row)] = lessons.rates()
     hours = Hours(series, rates, before.hours if before else None)
     return Expectation(
-        series, rates, facts, candidates, lessons, hours, hours.confirm(), seen.tested_count
-    )
+        series, rates, facts, candidates, lessons, hours, hours.confirm(), seen.tested_count,
+        seen.foreign_count,
+    )  # fmt: skip

@@ -70,7 +70,9 @@ def show_chance(judgement: Judgement, share: float) -> None:
     is_listed = whole["state"].isin(LISTED) & whole["is_domestic"].astype(bool)
     count = int((is_listed & (whole["chance"] != "")).sum())
     line = exp(-judgement.line)
-    above = int((judgement.chances["chance"] <= line).sum())
+    chances = judgement.chances
+    is_access = chances["probe_asn"].isin(whole.loc[whole["is_domestic"].astype(bool), "probe_asn"])
+    above = int((is_access & (chances["chance"] <= line)).sum())
     if not above:
         show_text("No pair of site and network is listed because chance does not explain it.")
         return

@@ -77,6 +77,13 @@ class Layout:
         return _cell_key(self.rows["domain"].to_numpy()[is_first],
                          self.rows["probe_asn"].to_numpy()[is_first])  # fmt: skip
 
+    @cached_property
+    def is_access_cell(self) -> Flags:
+        """Which cells are of the country's access networks."""
+        is_first = np.diff(self.cell, prepend=-1) > 0
+        flags: Flags = self.rows["is_domestic"].to_numpy(bool)[is_first]
+        return flags
+
     def find_cells(self, found: pd.DataFrame) -> Ints:
         """The cells of ``domain`` and ``probe_asn``."""
         key = _cell_key(found["domain"].to_numpy(), found["probe_asn"].to_numpy())

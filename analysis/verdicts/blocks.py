@@ -43,7 +43,8 @@ class Evidence:
         log_evidence: the logarithm of each series' e-value.
         of_hours: what a schedule adds to that, by number of the series.
         by_day: what each tested day of each series weighs, see ``e_values.weigh_evidence``.
-        line: the logarithm of the e-value from which on a series is listed.
+        line: the logarithm of the e-value from which on a series of an access network is listed.
+        lines: the same of each series, see ``find_lines``.
         stretches: one row a stretch: ``series, kind, cell``, and the places ``first, last`` of its
             first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
             of the sessions at its hours.
@@ -58,6 +59,7 @@ class Evidence:
     of_hours: Mapping[int, float]
     by_day: NDArray[np.float64]
     line: float
+    lines: NDArray[np.float64]
     stretches: pd.DataFrame
     defects: NDArray[np.int64]
     follows_version: NDArray[np.bool_]
@@ -85,7 +87,7 @@ class Evidence:
     @property
     def is_surprising(self) -> NDArray[np.bool_]:
         """Which series are no chance: by a mark, or by the model."""
-        is_beyond = self.series.is_weighed & (self.log_evidence >= self.line)
+        is_beyond = self.series.is_weighed & (self.log_evidence >= self.lines)
         is_no_chance: NDArray[np.bool_] = (self.series.kind == MARK) | is_beyond
         return is_no_chance
 
@@ -111,9 +113,7 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
         for number, schedule in schedules.items()
     }
     log_evidence[list(of_hours)] += list(of_hours.values())
-    line = e_values.find_line(
-        log_evidence[series.is_weighed], expected.tested_count, thresholds.chance_share
-    )
+    line, lines = find_lines(series, log_evidence, expected, thresholds.chance_share)
     stretches = _find_stretches(series, rates, schedules, thresholds)
     follows = follow_version(of_kinds)
     defects = of_kinds.row[of_kinds.is_hit & (expected.lessons.is_of_version | follows)]
@@ -123,9 +123,36 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
     follows_version = np.zeros(len(series.row), bool)
     follows_version[: len(follows)] = follows & ~np.repeat(has_hours, of_kinds.lengths)
     return Evidence(
-        expected, rates, log_evidence, of_hours, by_day, line, stretches, defects, follows_version,
-        is_inside,
+        expected, rates, log_evidence, of_hours, by_day, line, lines, stretches, defects,
+        follows_version, is_inside,
     )  # fmt: skip
+
+
+def find_lines(
+    series: Series, log_evidence: NDArray[np.float64], expected: Expectation, share: float
+) -> tuple[float, NDArray[np.float64]]:
+    """The logarithm of the e-value from which on series are listed.
+
+    Access networks and others have each a line of their own: what a VPN shows is on no list, and
+    must not lower the line for what is.
+
+    Args:
+        series: all of them, or those of one kind of failure.
+        log_evidence: of each.
+        expected: how many could be listed.
+        share: the threshold ``chance_share``.
+
+    Returns:
+        That of access networks, and that of each series.
+    """
+    is_access = series.sessions["is_domestic"].to_numpy(bool)[series.first_rows()]
+    line, other = (
+        e_values.find_line(log_evidence[series.is_weighed & of], count, share)
+        for of, count in (
+            (is_access, expected.tested_count), (~is_access, expected.foreign_count)
+        )
+    )  # fmt: skip
+    return line, np.where(is_access, line, other)
 
 
 def _find_stretches(

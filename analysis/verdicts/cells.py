@@ -112,8 +112,8 @@ def look_inside(
     """
     elements = elements[lies_in(elements["day"], period)].reset_index(drop=True)
     counted = count_stretches(stretches.drop(columns=["hits", "misses", "hit_days"]), elements)
-    is_listed = counted["is_listed"] & find_blocks(evidence, counted, thresholds)
-    return Inside(elements, counted.assign(is_listed=is_listed))
+    is_listed = find_blocks(evidence, counted[counted["is_listed"]], thresholds)
+    return Inside(elements, counted.assign(is_listed=is_listed.reindex(counted.index) == True))  # noqa: E712
 
 
 def lies_in(day: pd.Series, period: Period) -> pd.Series:
@@ -130,7 +130,8 @@ def judge_inside(
         One row a cell, by its number: ``domain, probe_asn``; ``state`` (empty where it is
         neither listed nor failing), the ``stretch`` that it rests on; ``is_open``, whether it is
         open outside what fails; ``reason``, why something surprising is not listed; and of its
-        listed stretches ``hits, open_inside, first_hit, last_hit``.
+        listed stretches ``hits, open_inside, first_hit, last_hit``, and whether a session
+        ``ends_otherwise`` after the last of them.
     """
     sessions = evidence.series.sessions
     first = sessions.drop_duplicates("cell").set_index("cell")
@@ -150,7 +151,7 @@ def judge_inside(
         .fillna({"state": ""})
         .join(_find_open(evidence, rows.unique(), period, thresholds))
         .join(why.groupby("cell")["reason"].first())
-        .join(_sum_listed(evidence, inside))
+        .join(_sum_listed(evidence, inside, period))
     )
 
 
@@ -183,11 +184,8 @@ def _find_open(
     evidence: Evidence, failing_rows: NDArray[np.int64], period: Period, thresholds: Thresholds
 ) -> pd.Series:
     """By cell: whether it is open in enough sessions outside the stretches that fail."""
-    series, sessions = evidence.series, evidence.series.sessions
-    # Where lookups fail, one through another resolver does not show the network to be open.
-    is_lookup = np.array([name.startswith("dns") for name in (*KINDS, "")])[series.kind]
-    is_outside = lies_in(sessions["day"], period)
-    is_outside &= sessions["is_speaking"] | ~sessions["cell"].isin(series.cell[is_lookup])
+    sessions = evidence.series.sessions
+    is_outside = lies_in(sessions["day"], period) & _tell_of_network(evidence)
     is_outside.iloc[failing_rows] = False
     outside = sessions.loc[is_outside, ["cell", "class", "day"]]
     opened = outside[outside["class"] == OK].groupby("cell")["day"]
@@ -198,12 +196,36 @@ def _find_open(
     return is_open.reindex(every, fill_value=False).rename("is_open")
 
 
-def _sum_listed(evidence: Evidence, inside: Inside) -> pd.DataFrame:
-    """By cell: hits and open sessions inside the listed stretches, the first and last hit's day."""
+def _tell_of_network(evidence: Evidence) -> pd.Series:
+    """Which sessions tell whether the network is open.
+
+    Where lookups fail, one through another resolver does not.
+    """
+    series, sessions = evidence.series, evidence.series.sessions
+    is_lookup = np.array([name.startswith("dns") for name in (*KINDS, "")])[series.kind]
+    tells: pd.Series = sessions["is_speaking"] | ~sessions["cell"].isin(series.cell[is_lookup])
+    return tells
+
+
+def _sum_listed(evidence: Evidence, inside: Inside, period: Period) -> pd.DataFrame:
+    """By cell: hits and open sessions inside the listed stretches, the first and last hit's day.
+
+    And whether a session after the last hit found the site open, or down: on its day, too. At other
+    hours than those of a schedule that says nothing.
+    """
     elements = inside.listed_elements()
     state = evidence.series.sessions["class"].to_numpy()[elements["row"]]
     hits = elements[elements["is_hit"]].groupby("cell")
+    sessions = evidence.series.sessions
+    is_other = sessions["class"].isin([OK, DOWN]) & _tell_of_network(evidence)
+    others = sessions.loc[is_other & lies_in(sessions["day"], period), "cell"]
+    last = pd.Series(others.index, others.to_numpy()).groupby(level=0).max()
+    last_hit = hits["row"].max()
+    listed = inside.listed
+    at_hours = listed.loc[listed["series"].isin(list(evidence.schedules)), "cell"]
+    ends_otherwise = last.reindex(last_hit.index, fill_value=-1) > last_hit
     return pd.DataFrame({
+        "ends_otherwise": ends_otherwise & ~last_hit.index.isin(at_hours),
         "hits": hits.size(), "open_inside": elements[state == OK].groupby("cell").size(),
         "first_hit": hits["day"].min(), "last_hit": hits["day"].max(),
     })  # fmt: skip

@@ -85,8 +85,8 @@ def judge_stretches(
         One row a stretch, as ``Evidence.stretches``, with ``hits, misses, hit_days``,
         ``mechanism``, ``is_of_version`` (a version of the probe fails where others do not),
         ``is_listed``, ``reason`` (why a surprising one is not listed; empty of
-        others), ``leaning`` (see ``withholding.withhold``), and the ``interval`` that a listed one
-        is part of, −1 of others.
+        others), ``leaning`` (see ``withholding.withhold``), ``log_evidence``, what is left of its
+        series' e-value, and the ``interval`` that a listed one is part of, −1 of others.
     """
     elements = evidence.elements_of(evidence.stretches)
     stretches = count_stretches(evidence.stretches, elements)
@@ -108,16 +108,49 @@ def judge_stretches(
     reason.update(withheld["reason"].mask(known, ""))
     is_version = find_versions(evidence, elements) & (stretches["kind"] != MARK)
     reason = reason.mask(is_block & is_version, ONE_VERSION)
+    left = _ask_again(evidence, stretches, is_block, reason, thresholds)
+    leaning = withheld["leaning"].reindex(stretches.index, fill_value=np.inf)
     stretches = stretches.join(blocks["mechanism"]).assign(
         is_of_version=is_version,
-        reason=reason,
-        is_listed=is_block & (reason == ""),
-        leaning=withheld["leaning"].reindex(stretches.index, fill_value=np.inf),
+        reason=reason.mask(is_block & (reason == "") & ~left["is_listed"], TOO_FEW),
+        is_listed=left["is_listed"],
+        leaning=leaning.mask(left["is_part"], 1),
+        log_evidence=left["log_evidence"],
     )
     stretches = stretches.assign(interval=_join(evidence, stretches))
     is_unexplained = _find_unexplained(evidence, stretches, elements, thresholds)
     words = np.where(_fail_everywhere(evidence, stretches), EVERYWHERE, CHANCE)
     return stretches.assign(reason=stretches["reason"].mask(is_unexplained, words))
+
+
+def _ask_again(
+    evidence: Evidence,
+    stretches: pd.DataFrame,
+    is_block: pd.Series,
+    reason: pd.Series,
+    thresholds: Thresholds,
+) -> pd.DataFrame:
+    """Which blocks stand without those that are withheld.
+
+    What is withheld lends the other stretches of its series neither sessions and days nor
+    surprise: of the e-value only what is theirs counts.
+
+    Returns:
+        By stretch: ``is_listed``; ``is_part``, others of its series are withheld; ``log_evidence``.
+    """
+    is_left = is_block & (reason == "")
+    series = stretches["series"]
+    is_part = series.isin(series[is_block & ~is_left])
+    own = pd.Series(_stretch_evidence(evidence, stretches), stretches.index)
+    together = own[is_left].groupby(series[is_left]).agg(np.logaddexp.reduce)
+    log_evidence = pd.Series(evidence.log_evidence[series], stretches.index)
+    log_evidence = log_evidence.mask(is_part, series.map(together)).fillna(-np.inf)
+    is_left &= ~is_part | (stretches["kind"] == MARK) | (log_evidence >= evidence.lines[series])
+    is_listed = find_blocks(evidence, stretches[is_left], thresholds)
+    return pd.DataFrame({
+        "is_listed": is_listed.reindex(stretches.index, fill_value=False),
+        "is_part": is_part & is_left, "log_evidence": log_evidence,
+    })  # fmt: skip
 
 
 def _place_blocks(evidence: Evidence, elements: pd.DataFrame) -> pd.DataFrame:
@@ -266,20 +299,22 @@ def _describe(
     )
     table["longest_gap_days"] = _longest_gaps(elements)
     table["reached_session_count"] = _count_reached(evidence, elements)
-    opening = stretches.sort_values("first").drop_duplicates("number").set_index("number")
-    closing = (
-        stretches.sort_values("last", ascending=False).drop_duplicates("number").set_index("number")
-    )
+    # by time: places are by kind first
+    row = evidence.series.row
+    told = stretches.assign(first_row=row[stretches["first"]], last_row=row[stretches["last"]])
+    opening = told.sort_values("first_row").drop_duplicates("number").set_index("number")
+    closing = told.sort_values("last_row").drop_duplicates("number", keep="last")
+    closing = closing.set_index("number")
     before, after = _open_around(evidence, opening, closing)
     table["last_seen_open_row"], table["first_seen_open_again_row"] = before, after
     first = table["first_row"].to_numpy()
     table["domain"] = names[sessions["domain"].to_numpy()[first]]
     table["probe_asn"] = sessions["probe_asn"].to_numpy()[first].astype("int64")
     time = sessions["time"].to_numpy().astype("datetime64[s]")
-    for name, row in (("blocked_from", "first_row"), ("blocked_until", "last_row"),
+    for name, column in (("blocked_from", "first_row"), ("blocked_until", "last_row"),
                       ("last_seen_open", "last_seen_open_row"),
                       ("first_seen_open_again", "first_seen_open_again_row")):  # fmt: skip
-        at = table[row].to_numpy(np.int64)
+        at = table[column].to_numpy(np.int64)
         moments = (
             np.datetime_as_string(time[at.clip(0)], unit="s") if len(at) else np.array([], str)
         )

@@ -20,7 +20,7 @@ from analysis.chance import e_values
 from analysis.chance.rates import Lessons, learn, raise_by_own
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sessions.series import MARK, Series
-from analysis.verdicts.blocks import Evidence
+from analysis.verdicts.blocks import Evidence, find_lines
 from analysis.verdicts.cells import Inside
 from analysis.verdicts.states import Z_95
 from analysis.vocabulary import LISTED
@@ -34,7 +34,8 @@ _STEP = np.log(2 / 0.05)
 #: Two reports that hold every site upset what is known of an address or a page.
 _OF_PROFILE = 2
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
-_PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.other", "http.blockpage"]
+_PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.blockpage", "dns.other",
+             "http.blockpage"]  # fmt: skip
 
 
 def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
@@ -52,10 +53,8 @@ def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
             candidates = expected.candidates.find(count)
             lessons = learn(expected.facts, of_kinds, candidates, expected.lessons)
         weights = _weigh(evidence, of_kinds, lessons, count)
-        line = e_values.find_line(
-            weights[of_kinds.is_weighed], expected.tested_count, thresholds.chance_share
-        )
-        to_chance[: len(weights)][weights < line + np.log(2)] = count
+        _, lines = find_lines(of_kinds, weights, expected, thresholds.chance_share)
+        to_chance[: len(weights)][weights < lines + np.log(2)] = count
     return pd.Series(to_chance, name="to_chance")
 
 

@@ -322,7 +322,8 @@ def _verdicts_of(
         table[column] = table[column].where(is_listed, "").fillna("")
     return table.drop(columns=[
         "ok_days", "unclear_sessions", "unheard_sessions", "last_known", "first_open", "is_open",
-        "reason", "hits", "open_inside", "first_hit", "last_hit", "stretch", "cell",
+        "reason", "hits", "open_inside", "first_hit", "last_hit", "ends_otherwise", "stretch",
+        "cell",
     ])  # fmt: skip
 
 
@@ -343,9 +344,8 @@ def _rules_of_cells(
     hits = name_hits(evidence, elements, "cell")
     rules = explain_hits(connection, hits)[["rule_id", "mechanism"]]
     listed = inside.listed
-    log_evidence = pd.Series(evidence.log_evidence[listed["series"]], listed.index)
     text = chance_text(
-        log_evidence.groupby(listed["cell"]).max(),
+        listed["log_evidence"].groupby(listed["cell"]).max(),
         (listed["kind"] == MARK).groupby(listed["cell"]).any(),
     )
     of_cell = evidence.schedule_text(listed["series"], listed["cell"])
@@ -368,7 +368,7 @@ def _add_dates(
     first = table["first_hit"].where(is_listed).astype("datetime64[s]")
     last = table["last_hit"].where(is_listed).astype("datetime64[s]")
     end = table["last_known"].astype("datetime64[s]")
-    to_the_end = is_listed & (last >= end)
+    to_the_end = is_listed & (last >= end) & (table["ends_otherwise"] != True)  # noqa: E712
     is_recent = (pd.Timestamp(period.until) - end).dt.days <= thresholds.not_tested_days
     unseen_before = is_listed & ~(table["first_open"] < first)
     since = unseen_before.map({True: "at least since", False: ""})

@@ -270,16 +270,31 @@ def _find_lost_routes(
     thresholds: Thresholds,
 ) -> pd.Series:
     """The brief silences of one network that nothing tells from a lost route, with the reason."""
-    span = (suspected["last_day"] - suspected["first_day"]).dt.days
-    is_once = ~suspected.duplicated(["domain", "probe_asn"], keep=False)
-    is_brief = suspected["is_silent"] & (span < thresholds.route_days)
-    alone = suspected[is_brief & is_once & (suspected["company_count"] == 0)]
+    silent = suspected[suspected["is_silent"]]
+    is_brief = _last_once(silent, thresholds.route_days)
+    alone = silent[is_brief & (silent["company_count"] == 0)]
     near = _ask(connection, _NEIGHBOURS, alone.index, {}).set_index("stretch")
     near = near.reindex(alone.index).fillna(0)
     is_reached = near["reached_count"] > near["silent_count"]
     is_tested = near["reached_count"] + near["silent_count"] > 0
     reason = pd.Series(np.where(is_tested, ROUTE_LOST, ROUTE_UNKNOWN), alone.index, dtype=object)
     return reason[~is_reached]
+
+
+def _last_once(silent: pd.DataFrame, most_days: int) -> pd.Series:
+    """Which silences of a site on a network are there once, for fewer days.
+
+    A version of the probe that writes the same time-out down at another layer is no second time.
+    """
+    cell = ["domain", "probe_asn"]
+    ordered = silent.sort_values([*cell, "first_day"])
+    reached = ordered.groupby(cell)["last_day"].cummax().groupby([ordered[n] for n in cell]).shift()
+    begins = reached.isna() | (ordered["first_day"] > reached + pd.Timedelta(days=1))
+    ordered = ordered.assign(time=begins.groupby([ordered[n] for n in cell]).cumsum())
+    days = ordered.groupby(cell).agg({"first_day": "min", "last_day": "max", "time": "max"})
+    is_once = (days["time"] == 1) & ((days["last_day"] - days["first_day"]).dt.days < most_days)
+    found = ordered[cell].join(is_once.rename("is_once"), on=cell)["is_once"]
+    return found.reindex(silent.index).astype(bool)
 
 
 def _are_unrelated(unreached: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
