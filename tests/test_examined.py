@@ -1,0 +1,154 @@
+"""Cases that examiners of the judging code built, each with what it showed."""
+
+from datetime import timedelta
+from functools import cache
+
+import pytest
+
+from analysis.verdicts.intervals import ONE_VERSION, TOO_FEW
+from analysis.verdicts.verdicts import Judgement
+from analysis.verdicts.withholding import ROUTE_UNKNOWN
+from tests.letters import ALL_NETWORKS, VPN, days, judge, verdict
+from tests.observations import PROBE_NETWORK, Row, answer, connect, control_answer, http_observation
+
+OLD, NEW = {"software_version": "3.8.1"}, {"software_version": "3.9.0"}
+
+
+def _later(rows: list[Row], hours: int) -> list[Row]:
+    """The same sessions, hours later: others."""
+    return [
+        {**row, "report_id": f"{row['report_id']}-{hours}",
+         "measurement_start_time": row["measurement_start_time"] + timedelta(hours=hours)}
+        for row in rows
+    ]  # fmt: skip
+
+
+def _defect(*, is_old: bool = True) -> list[Row]:
+    """Certificate errors of an old version alone, while the new one reaches the site."""
+    old = days("MMM." * 8, **OLD) if is_old else []
+    return [*old, *days("...O" * 8, **NEW), *days("O" * 20, start=32, **NEW),
+            *days("O" * 20, start=56, **NEW)]  # fmt: skip
+
+
+_FOUR = [*days("RR", start=53, **NEW), *days("R", start=52, per_day=2, **NEW)]
+_AROUND = days("O" * 10 + "....." + "O" * 20)
+#: Name → its sessions on one network; on the others the site is open.
+CASES: dict[str, list[Row]] = {
+    "three resets of a day beside a defect": [
+        *_defect(), *_later(days("R", start=43, per_day=3, **NEW), 5)
+    ],
+    "four resets beside a defect": [*_defect(), *_FOUR],
+    "four resets": [*_defect(is_old=False), *_FOUR],
+    "at one layer": [*_AROUND, *days("TTTTT", start=10, per_day=2)],
+    "at two layers": [*_AROUND, *days("TTTTT", start=10), *_later(days("SSSSS", start=10), 3)],
+    "lookups begin": days("O" * 10 + "R" * 8 + "O" + "RB" * 8 + "O" * 15),
+    "lookups end": days("O" * 10 + "RB" * 8 + "O" + "BB" * 4 + "O" * 15),
+    "reopened": [*days("O" * 10 + "B" * 20), *_later(days("O", start=29), 5)],
+}  # fmt: skip
+
+
+@cache
+def examined(name: str) -> Judgement:
+    elsewhere = [
+        row
+        for asn in ALL_NETWORKS[1:]
+        for row in days("O" * 80, probe_asn=asn, resolver_asn=asn, **NEW)
+    ]
+    return judge([*CASES[name], *elsewhere])
+
+
+def _reasons(name: str) -> list[str]:
+    return sorted(examined(name).withheld["reason"])
+
+
+def test_what_is_withheld_lends_nothing_to_what_is_left() -> None:
+    """Neither sessions and days nor surprise: three resets of one day beside the certificate errors
+    of an old version are as little as they are without these; a block of its own stands by its own
+    chance."""
+    row = verdict(examined("three resets of a day beside a defect"))
+    assert (row["state"], row["chance"]) == ("impaired", "")
+    assert _reasons("three resets of a day beside a defect") == sorted([ONE_VERSION, TOO_FEW])
+    row, alone = (verdict(examined(n)) for n in ("four resets beside a defect", "four resets"))
+    assert (row["state"], row["mechanism"]) == ("likely_blocked", "tls.reset")
+    assert alone["state"] == "likely_blocked"
+    assert float(row["chance"]) >= float(alone["chance"])
+    assert row["sessions_to_flip"] == 1
+
+
+@pytest.mark.parametrize("name", ["at one layer", "at two layers"])
+def test_a_lost_route_is_one_at_whatever_layer_it_is_written_down(name: str) -> None:
+    assert verdict(examined(name))["state"] == "impaired"
+    assert set(_reasons(name)) == {ROUTE_UNKNOWN}
+
+
+@pytest.mark.parametrize("name", ["lookups begin", "lookups end"])
+def test_an_interval_of_several_kinds_lies_between_open_days(name: str) -> None:
+    """Whichever kind begins it and whichever ends it."""
+    (row,) = examined(name).intervals.to_dict("records")
+    columns = ("last_seen_open", "blocked_from", "blocked_until", "first_seen_open_again")
+    assert [row[column] for column in columns] == [
+        "2024-01-10", "2024-01-11", "2024-02-04", "2024-02-05",
+    ]  # fmt: skip
+
+
+def test_a_block_that_was_seen_to_end_on_its_last_day_does_not_go_on() -> None:
+    row = verdict(examined("reopened"))
+    assert (row["state"], row["blocked_until"]) == ("likely_blocked", "2024-01-30")
+
+
+def test_what_a_vpn_shows_moves_no_line_of_the_list() -> None:
+    """Sixty sites that are open there, or that it blocks surely."""
+    pair = days("O" * 20 + "BBBB" + "O" * 36)
+    pair += [row for asn in ALL_NETWORKS[1:]
+             for row in days("O" * 60, probe_asn=asn, resolver_asn=asn)]  # fmt: skip
+    lines = set()
+    for letter in ("", "O", "B"):
+        vpn = [row for n in range(60 * bool(letter))
+               for row in days(letter * 12, domain=f"v{n}.example", probe_asn=VPN,
+                               resolver_asn=VPN)]  # fmt: skip
+        found = judge([*pair, *vpn])
+        assert verdict(found)["state"] == "likely_blocked"
+        lines.add(found.line)
+    assert len(lines) == 1
+    foreign = found.verdicts[found.verdicts["probe_asn"] == VPN]
+    assert set(foreign["set_aside_reason"]) == {"not_domestic"}
+
+
+def test_two_forged_reports_upset_the_page_behind_an_answer() -> None:
+    """As they do the page of a site: both rest on how many names share it."""
+
+    def page(number: int, **changes: object) -> list[Row]:
+        site = f"s{number}.example"
+        own = f"192.0.2.{number}"
+        rows = days("O" * 30, domain=site)
+        return [
+            http_observation(
+                **{name: row[name] for name in ("domain", "report_id", "measurement_start_time")},
+                control_answers=[control_answer(own, 64400 + number)], http_title="Blocked",
+                http_body_digest="one page", http_body_length=500, body_proportion=0.05,
+                title_match=False, headers_match=False, accessible=False,
+                is_anomaly=True, control_http_title=f"News of {site}", udp_answers=[],
+                **{"dns_answers": [answer(own)], "tcp": [connect(own, port=80)],
+                   "blocking": "http-diff", **changes},
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    fewest = {}
+    for mechanism in ("http.blockpage", "dns.blockpage"):
+        rows: list[Row] = []
+        for number in (1, 2, 3):
+            away = f"198.51.100.{20 + number}"
+            told = {} if mechanism.startswith("http") else {
+                "dns_answers": [answer(away, 64499, match="none")], "blocking": "dns",
+                "tcp": [connect(away, port=80, match="none", control_ok=None)],
+                "dns_consistency": "inconsistent",
+            }  # fmt: skip
+            rows += page(number, **told)
+            rows += [row for asn in ALL_NETWORKS[1:]
+                     for row in days("O" * 40, domain=f"s{number}.example", probe_asn=asn,
+                                     resolver_asn=asn)]  # fmt: skip
+        row = verdict(judge(rows, until="2024-02-10"), domain="s1.example", asn=PROBE_NETWORK)
+        assert row["mechanism"] == mechanism
+        fewest[mechanism] = row["sessions_to_flip"]
+    assert fewest == {"http.blockpage": 2, "dns.blockpage": 2}
