@@ -8,7 +8,8 @@ import pytest
 from analysis.verdicts.intervals import ONE_VERSION, TOO_FEW
 from analysis.verdicts.verdicts import Judgement
 from analysis.verdicts.withholding import ROUTE_UNKNOWN
-from tests.letters import ALL_NETWORKS, VPN, days, judge, verdict
+from analysis.vocabulary import LISTED
+from tests.letters import ALL_NETWORKS, NAME, VPN, days, judge, verdict
 from tests.observations import PROBE_NETWORK, Row, answer, connect, control_answer, http_observation
 
 OLD, NEW = {"software_version": "3.8.1"}, {"software_version": "3.9.0"}
@@ -112,6 +113,36 @@ def test_what_a_vpn_shows_moves_no_line_of_the_list() -> None:
     assert len(lines) == 1
     foreign = found.verdicts[found.verdicts["probe_asn"] == VPN]
     assert set(foreign["set_aside_reason"]) == {"not_domestic"}
+
+
+def _elsewhere(name: str, letters: str) -> list[Row]:
+    return [row for asn in ALL_NETWORKS[1:]
+            for row in days(letters, domain=name, probe_asn=asn, resolver_asn=asn)]  # fmt: skip
+
+
+def _flips(base: list[Row], more: list[Row]) -> None:
+    """One session more, and the verdict is another: no more was promised."""
+    others = [
+        row for name in ("x.example", "y.example", NAME) for row in _elsewhere(name, "O" * 80)
+    ]
+    others += [row for name in ("x.example", "y.example") for row in days("O" * 80, domain=name)]
+    before = verdict(judge([*base, *others], until="2024-03-20"))
+    after = verdict(judge([*base, *more, *others], until="2024-03-20"))
+    assert before["state"] == "likely_blocked"
+    assert after["state"] not in LISTED
+    assert before["sessions_to_flip"] == 1
+
+
+def test_one_session_may_let_the_networks_own_resolver_speak() -> None:
+    own = {"resolver_asn": PROBE_NETWORK}
+    base = [*days("B" * 60, resolver_asn=65_999), *days("OOO", start=60, **own)]
+    _flips(base, days("O", start=66, **own))
+
+
+def test_one_session_may_show_a_filter_that_some_have_chosen() -> None:
+    base = days("B" * 20 + "O" + "B" * 20 + "O" + "B" * 20 + "O" + "B" * 10)
+    base = [{**row, **(OLD if row["dns_failure"] else NEW)} for row in base]
+    _flips(base, _later(days("O", start=6, **NEW), 5))
 
 
 def test_two_forged_reports_upset_the_page_behind_an_answer() -> None:

@@ -144,6 +144,7 @@ def validate(
         ParameterError: an argument is wrong; nothing was written.
     """
     out, workspace, jobs, thresholds = parse_arguments(arguments)
+    out.mkdir(parents=True, exist_ok=True)  # what cannot be written ends here, not after minutes
     tasks = plan(thresholds)
     results: dict[str, Result] = {}
     context = get_context("spawn")

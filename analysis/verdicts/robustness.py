@@ -12,6 +12,7 @@ profiles of addresses and pages is bounded by what forging tests found, and more
 the archive has sites could raise the line further.
 """
 
+import duckdb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -33,6 +34,12 @@ _CANDIDATES_AT = (2, MOST)
 _STEP = np.log(2 / 0.05)
 #: Two reports that hold every site upset what is known of an address or a page.
 _OF_PROFILE = 2
+#: What asked the network's own resolver, of cells that others were asked of as well.
+_OWN_SESSIONS = """
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn,
+  count(*) FILTER (is_via_own AND class <> 'none') AS own_session_count
+FROM sessions GROUP BY ALL HAVING NOT bool_and(coalesce(is_via_own, FALSE))
+"""
 #: Mechanisms that rest on what other sessions saw as well as on the cell's own.
 _PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.blockpage", "dns.other",
              "http.blockpage"]  # fmt: skip
@@ -70,9 +77,18 @@ def _weigh(
     return weights
 
 
+def count_own_sessions(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """Sessions through the network's own resolver, of the cells that others were asked of too.
+
+    Columns: ``domain`` (a number), ``probe_asn, own_session_count``.
+    """
+    return connection.execute(_OWN_SESSIONS).df()
+
+
 def sessions_to_flip(
-    table: pd.DataFrame, inside: Inside, forging: pd.Series, thresholds: Thresholds
-) -> pd.Series:
+    table: pd.DataFrame, inside: Inside, forging: pd.Series, own: pd.DataFrame,
+    thresholds: Thresholds,
+) -> pd.Series:  # fmt: skip
     """The smallest number of forged sessions that could move each state.
 
     Args:
@@ -80,6 +96,7 @@ def sessions_to_flip(
             (``blocked_session_count`` …) and ``unclear_sessions``, of the period.
         inside: the stretches as far as they lie in the period.
         forging: see ``weigh_forging``.
+        own: see ``count_own_sessions``.
         thresholds: the evidence floor.
 
     Returns:
@@ -94,7 +111,15 @@ def sessions_to_flip(
     by_chance = rests["to_chance"].where(rests["kind"] != MARK, np.inf)
     is_profiled = table["mechanism"].isin(_PROFILED)
     profile = pd.Series(np.where(is_profiled, _OF_PROFILE, np.inf), table.index)
-    listed = pd.concat([thin, recut, by_chance, profile, rests["leaning"]], axis=1).min(axis=1)
+    ways = [
+        thin,
+        recut,
+        by_chance,
+        profile,
+        rests["leaning"],
+        _to_be_filtered(table, own, thresholds),
+    ]
+    listed = pd.concat(ways, axis=1).min(axis=1)
     # What else the cell shows, with a few marks of blocking, makes a likely block a sure one.
     through = table["ok_session_count"] + table["down_session_count"]
     to_mark = thresholds.floor_sessions - (table["session_count"] - through - table["hits"])
@@ -103,14 +128,31 @@ def sessions_to_flip(
     opened = table["ok_session_count"]
     told = opened + table["blocked_session_count"] + table["down_session_count"]
     closed = _to_thin_out(opened, told + table["unclear_sessions"], thresholds.share_floor)
-    ways = {
+    of_ways = {
         "listed": listed,
         "failing": pd.concat([thin, recut, made_up], axis=1).min(axis=1),
         "ok": np.minimum(closed, made_up),
     }
     of_state = [is_listed, table["state"].isin(["impaired", "down"]), table["state"] == "ok"]
-    fewest = pd.Series(np.select(of_state, list(ways.values()), default=made_up), table.index)
+    fewest = pd.Series(np.select(of_state, list(of_ways.values()), default=made_up), table.index)
     return fewest.fillna(1).floordiv(1).clip(1, MOST + 1).astype("int64")
+
+
+def _to_be_filtered(table: pd.DataFrame, own: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """Sessions after which a block of lookups may be what a resolver or a filter does.
+
+    Once ``floor_sessions`` asked the network's own resolver, it speaks for the network; and a name
+    that is denied to some and given to as many others is denied by a filter that some have chosen.
+    """
+    floor = thresholds.floor_sessions
+    told = table[["domain", "probe_asn"]].merge(own, on=["domain", "probe_asn"], how="left")
+    lacking = floor - told["own_session_count"].set_axis(table.index)
+    is_lookup = table["mechanism"].fillna("").str.startswith("dns.")
+    to_speak = lacking.where(is_lookup & (lacking > 0), np.inf)
+    to_filter = (floor - table["ok_session_count"]).clip(lower=1)
+    to_filter = to_filter.where(table["mechanism"] == "dns.nxdomain", np.inf)
+    fewest: pd.Series = to_speak.combine(to_filter, min)
+    return fewest
 
 
 def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:

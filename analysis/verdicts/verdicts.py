@@ -40,7 +40,7 @@ from analysis.verdicts.reasons import (
     set_aside_reasons,
     why_insufficient,
 )
-from analysis.verdicts.robustness import sessions_to_flip, weigh_forging
+from analysis.verdicts.robustness import count_own_sessions, sessions_to_flip, weigh_forging
 from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
 from analysis.vocabulary import LISTED
@@ -216,6 +216,7 @@ def judge_cells(
         evidence = weigh_evidence(expected, thresholds)
         stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
         names, forging = _host_names(connection), weigh_forging(evidence, thresholds)
+        own = count_own_sessions(connection)
         intervals = interval_table(connection, evidence, stretches, names)
         withheld = withheld_table(connection, evidence, stretches, names)
         elements = evidence.elements_of(stretches)
@@ -223,7 +224,7 @@ def judge_cells(
         for name, period in periods.items():
             inside = look_inside(evidence, stretches, elements, period, thresholds)
             made = _verdicts_of(
-                connection, name, period, evidence, inside, refusing, forging, thresholds
+                connection, name, period, evidence, inside, refusing, forging, own, thresholds
             )
             tables.append(made)
         del elements, inside
@@ -290,6 +291,7 @@ def _verdicts_of(
     inside: Inside,
     refusing: set[int],
     forging: pd.Series,
+    own: pd.DataFrame,
     thresholds: Thresholds,
 ) -> pd.DataFrame:
     """One period's rows of ``verdicts``, sites by number, without a witness.
@@ -305,7 +307,7 @@ def _verdicts_of(
     table = table.merge(cells.astype({"probe_asn": "uint32"}), on=CELL, how="left")
     table["state"] = _fill_states(table, thresholds)
     is_listed = table["state"].isin(LISTED)
-    table["sessions_to_flip"] = sessions_to_flip(table, inside, forging, thresholds)
+    table["sessions_to_flip"] = sessions_to_flip(table, inside, forging, own, thresholds)
     table["insufficient_reason"] = why_insufficient(table, thresholds)
     surprising = find_surprising_cells(evidence, thresholds.chance_share)
     known = {
