@@ -120,7 +120,7 @@ class Judgement:
             where others do not, which is no accident, whatever its chance.
         defects: one row per ``software, kind`` whose sessions fail as other versions do not:
             ``site_count, session_count``.
-        line: the logarithm of the e-value from which on a series is listed.
+        line: the logarithm of the e-value from which on a series of an access network is listed.
         weigh: says what all of it rests on.
     """
 
