@@ -3,7 +3,7 @@
 In: the tables ``outcomes`` and ``sessions``, and what ``chance`` expects of them.
 Out: ``Judgement``, the frames of ``verdicts.csv``, ``blocking_intervals.csv`` and
 ``withheld_intervals.csv``. Start at ``verdicts.judge_cells``.
-``blocks`` holds what is surprising against the floor (``states``), ``withholding`` takes back what
-one country's data cannot tell from a fault; ``cells`` and ``reasons`` say what is left,
-``robustness`` how firm.
+``blocks`` holds what is surprising against the floor (``states``), ``versions`` and ``withholding``
+take back what is a defect, and what one country's data cannot tell from a fault; ``cells`` and
+``reasons`` say what is left, ``robustness`` how firm.
 """

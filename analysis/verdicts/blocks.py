@@ -18,12 +18,10 @@ from analysis.chance.rates import raise_by_own
 from analysis.chance.schedules import Schedule
 from analysis.chance.stretches import find_stretches
 from analysis.outcomes.thresholds import Thresholds
-from analysis.sessions.columns import OK
 from analysis.sessions.series import FAILING, MARK, Series
-from analysis.sessions.sessions import KINDS
-from analysis.verdicts.states import is_most, wilson_bounds
+from analysis.verdicts.states import is_most
+from analysis.verdicts.versions import follow_version
 
-Counts = NDArray[np.int64]
 #: The thresholds that evidence depends on, besides those of the expectation.
 WEIGHED_BY = ("chance_share", "change_cost")
 #: What does not work for whatever reason has no rate of chance: more sessions than not.
@@ -232,137 +230,6 @@ def elements_of(
     })  # fmt: skip
 
 
-def follow_version(series: Series) -> NDArray[np.bool_]:
-    """Which sessions are of a version that fails in its cell and kind where no other does.
-
-    Compared are the sessions from the version's first failure to its last, and among them those
-    next to its failures: while a site is blocked, every version fails, or tells nothing. What a
-    resolver answers does not depend on the probe.
-    """
-    tells = np.flatnonzero(series.is_hit | (series.column("class") == OK))
-    which = series.series[tells]
-    release = series.column("release")[tells].astype(np.int64)
-    is_hit = series.is_hit[tells]
-    # A version in a series is one number; those that fail, and each session's place among them.
-    release_count = int(release.max(initial=0)) + 1
-    key = which * release_count + release
-    hits = np.flatnonzero(is_hit)
-    versions, version_of_hit, size = np.unique(key[hits], return_inverse=True, return_counts=True)
-    if not len(versions):
-        return np.zeros(len(series.row), bool)
-    first, last = np.empty(len(versions), np.int64), np.empty(len(versions), np.int64)
-    first[version_of_hit[::-1]], last[version_of_hit] = hits[::-1], hits
-    version = np.searchsorted(versions, key).clip(max=len(versions) - 1)
-    is_known = versions[version] == key
-    place = np.arange(len(tells))
-    is_within = is_known & (place >= first[version]) & (place <= last[version])
-    own = np.bincount(version[is_within], minlength=len(versions))
-    failed = np.concatenate([[0], np.cumsum(is_hit)])
-    other_hits = failed[last + 1] - failed[first] - size
-    is_alone = _fails_alone(size, own, other_hits, last - first + 1 - own)
-    counted = _count_beside(versions, np.flatnonzero(is_alone), which, release, is_hit)
-    _, high = wilson_bounds(counted["hits"], counted["sessions"])
-    reached = np.zeros(len(versions), bool)
-    reached[counted.loc[high < 0.5, "version"].to_numpy(np.int64)] = True
-    is_lookup = np.array([kind.startswith("dns") for kind in (*KINDS, "")])[series.kind]
-    of_probe = np.zeros(len(series.row), bool)
-    of_probe[tells] = is_known & reached[version] & ~is_lookup[which]
-    return of_probe
-
-
-def _count_beside(
-    versions: NDArray[np.int64], asked: NDArray[np.int64], which: NDArray[np.int64],
-    release: NDArray[np.int64], is_hit: NDArray[np.bool_],
-) -> pd.DataFrame:  # fmt: skip
-    """The failures and the sessions of others right before and after the failures of versions.
-
-    Of each alone, and of it among those up to each newer one that fails: what that one does not
-    know yet, the older do not know either.
-
-    Args:
-        versions: those that fail, by series, the oldest first; ``asked``: places of some of them.
-        which, release, is_hit: of the sessions, in order.
-    """
-    count = int(release.max()) + 1
-    number, own = np.divmod(versions[asked], count)
-    newer = np.searchsorted(versions, (number + 1) * count) - asked
-    case = np.repeat(np.arange(len(asked)), newer + 1)  # the first of each case is it alone
-    step = np.arange(len(case)) - np.repeat(np.cumsum(newer + 1) - newer - 1, newer + 1)
-    newest = versions[asked[case] + np.maximum(step - 1, 0)] % count
-    oldest = np.where(step > 0, 0, own[case])
-    first, end = (np.searchsorted(which, number[case] + n) for n in (0, 1))
-    length = end - first
-    of_case = np.repeat(np.arange(len(case)), length)
-    place = np.arange(length.sum()) + np.repeat(first - np.cumsum(length) + length, length)
-    is_mine = (release[place] >= oldest[of_case]) & (release[place] <= newest[of_case])
-    failed = np.cumsum(is_mine & is_hit[place])
-    until = np.append(0, failed)[np.append(0, np.cumsum(length))]
-    others = np.flatnonzero(~is_mine)
-    of_other, so_far = of_case[others], failed[others]
-    is_new = np.diff(of_other, prepend=-1, append=-1) != 0
-    before = np.where(is_new[:-1], until[of_other], np.roll(so_far, 1))
-    after = np.where(is_new[1:], until[of_other + 1], np.roll(so_far, -1))
-    is_beside = (before < so_far) | (so_far < after)
-    return pd.DataFrame({
-        "version": asked[case],
-        "hits": np.bincount(of_other[is_beside & is_hit[place[others]]], minlength=len(case)),
-        "sessions": np.bincount(of_other[is_beside], minlength=len(case)),
-    })  # fmt: skip
-
-
-def find_versions(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
-    """By stretch: whether one version of the probe fails, or it and the older, where others do not.
-
-    Asked of the site itself, and of all stretches of one kind on one network together, since few
-    sessions of other versions fall into each; and no stretch in which the others mostly fail too is
-    the version's. What tells nothing of a site does not reach it.
-    """
-    sessions, stretches = evidence.series.sessions, evidence.stretches
-    is_open = sessions["class"].to_numpy()[elements["row"]] == OK
-    told = elements[elements["is_hit"] | is_open]
-    row, is_hit, stretch = (told[name].to_numpy() for name in ("row", "is_hit", "stretch"))
-    release, network = (sessions[name].to_numpy(np.int64)[row] for name in ("release", "network"))
-    place_of = np.zeros(len(stretches), np.int64)
-    place_of[stretch] = network * (FAILING + 1) + stretches["kind"].to_numpy()[stretch]
-    count = int(release.max(initial=0)) + 1
-    is_alone = _fails_alone(*_count_versions(place_of[stretch], release, is_hit, count))
-    hits, own, other_hits, others = _count_versions(stretch, release, is_hit, count)
-    is_own = (2 * hits > own) & (2 * other_hits <= others) & (own[0] > 0)
-    is_of_place = np.zeros(len(stretches), bool)
-    asked = np.arange(is_own.shape[1])
-    is_of_place[asked] = (is_own & is_alone[:, place_of[asked]]).any(axis=(0, 2))
-    of_site = stretch[evidence.follows_version[told["place"]] & is_hit]
-    by_site, every = (np.bincount(x, minlength=len(stretches)) for x in (of_site, stretch[is_hit]))
-    return pd.Series(is_of_place | (2 * by_site > every), stretches.index)
-
-
-def _fails_alone(
-    hits: Counts, sessions: Counts, other_hits: Counts, other_sessions: Counts
-) -> NDArray[np.bool_]:
-    """Whether a version fails mostly, and the others hardly ever."""
-    _, high = wilson_bounds(pd.Series(other_hits.ravel()), pd.Series(other_sessions.ravel()))
-    is_rare: NDArray[np.bool_] = (high.to_numpy() < 0.5).reshape(hits.shape)
-    return is_rare & (2 * hits > sessions)
-
-
-def _count_versions(
-    group: NDArray[np.int64], release: NDArray[np.int64], is_hit: NDArray[np.bool_], count: int
-) -> tuple[Counts, Counts, Counts, Counts]:
-    """The failures and the sessions of versions, and those of the others.
-
-    By group and version, alone and together with the older ones: what a version does not know yet,
-    the older do not know either, and two of them must not hide each other.
-    """
-    key, groups = group * count + release, int(group.max(initial=-1)) + 1
-    alone = [np.bincount(x, minlength=groups * count) for x in (key[is_hit], key)]
-    hits, sessions = (
-        np.stack([of_version, of_version.cumsum(axis=1)])
-        for of_version in (numbers.reshape(groups, count) for numbers in alone)
-    )
-    other_hits, others = (own[1][:, -1:] - own for own in (hits, sessions))
-    return hits, sessions, other_hits, others
-
-
 def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataFrame:
     """``stretches`` with their ``hits``, ``misses`` and ``hit_days`` among ``elements``."""
     hits = elements[elements["is_hit"]]
@@ -412,3 +279,59 @@ def find_blocks(evidence: Evidence, counted: pd.DataFrame, thresholds: Threshold
         together["hit_days"] >= thresholds.floor_days
     )
     return is_kept & counted["series"].isin(is_enough.index[is_enough])
+
+
+def ask_again(
+    evidence: Evidence,
+    stretches: pd.DataFrame,
+    is_block: pd.Series,
+    reason: pd.Series,
+    thresholds: Thresholds,
+) -> pd.DataFrame:
+    """Which blocks stand without those that are withheld.
+
+    What is withheld lends the other stretches of its series neither sessions and days nor
+    surprise: of the e-value only what is theirs counts.
+
+    Args:
+        stretches: all of them, as ``count_stretches`` returns them.
+        is_block: see ``find_blocks``.
+        reason: why each is withheld, if it is.
+
+    Returns:
+        By stretch: ``is_listed``; ``is_part``, others of its series are withheld; ``log_evidence``.
+    """
+    is_left = is_block & (reason == "")
+    series = stretches["series"]
+    is_part = series.isin(series[is_block & ~is_left])
+    own = pd.Series(stretch_evidence(evidence, stretches), stretches.index)
+    together = own[is_left].groupby(series[is_left]).agg(np.logaddexp.reduce)
+    log_evidence = pd.Series(evidence.log_evidence[series], stretches.index)
+    log_evidence = log_evidence.mask(is_part, series.map(together)).fillna(-np.inf)
+    is_left &= ~is_part | (stretches["kind"] == MARK) | (log_evidence >= evidence.lines[series])
+    is_listed = find_blocks(evidence, stretches[is_left], thresholds)
+    return pd.DataFrame({
+        "is_listed": is_listed.reindex(stretches.index, fill_value=False),
+        "is_part": is_part & is_left, "log_evidence": log_evidence,
+    })  # fmt: skip
+
+
+def stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.float64]:
+    """The part of each series' e-value that is this very stretch's: a bound on its chance."""
+    of_kinds = evidence.series.of_kinds()
+    if not len(of_kinds.kind):
+        return np.full(len(stretches), -np.inf)
+    days, count = e_values.find_days(of_kinds), len(of_kinds.kind)
+    sums = np.vstack([np.zeros(evidence.by_day.shape[1]), np.cumsum(evidence.by_day, axis=0)])
+    first, last = (
+        np.searchsorted(days, stretches[name].to_numpy(), side="right")
+        for name in ("first", "last")
+    )
+    first = np.minimum(first, last) - 1
+    together = np.logaddexp.reduce(sums[last] - sums[first], axis=1) - np.log(sums.shape[1])
+    number = stretches["series"].to_numpy()
+    counts = np.diff(np.searchsorted(days, of_kinds.starts))[np.minimum(number, count - 1)]
+    own = together - e_values.log_stretch_count(counts)
+    scheduled = stretches["series"].isin(list(evidence.schedules)).to_numpy()
+    own = np.where(scheduled, evidence.log_evidence[number], own)
+    return np.where(number < count, own, -np.inf)

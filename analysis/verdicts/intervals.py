@@ -12,12 +12,14 @@ from analysis.sessions.series import FAILING, MARK
 from analysis.sessions.sessions import KINDS
 from analysis.verdicts.blocks import (
     Evidence,
+    ask_again,
     count_stretches,
     find_blocks,
     find_surprising,
-    find_versions,
+    stretch_evidence,
 )
 from analysis.verdicts.states import meets_floor
+from analysis.verdicts.versions import find_versions
 from analysis.verdicts.withholding import EVERYWHERE, withhold
 
 CELL = ["domain", "probe_asn"]
@@ -106,9 +108,11 @@ def judge_stretches(
     reason = pd.Series("", stretches.index).mask(is_few, TOO_FEW)
     known = withheld["reason"].str.startswith(EVERYWHERE) & has_control
     reason.update(withheld["reason"].mask(known, ""))
-    is_version = find_versions(evidence, elements) & (stretches["kind"] != MARK)
+    is_version = find_versions(
+        evidence.series, evidence.stretches, evidence.follows_version, elements
+    ) & (stretches["kind"] != MARK)
     reason = reason.mask(is_block & is_version, ONE_VERSION)
-    left = _ask_again(evidence, stretches, is_block, reason, thresholds)
+    left = ask_again(evidence, stretches, is_block, reason, thresholds)
     leaning = withheld["leaning"].reindex(stretches.index, fill_value=np.inf)
     stretches = stretches.join(blocks["mechanism"]).assign(
         is_of_version=is_version,
@@ -121,36 +125,6 @@ def judge_stretches(
     is_unexplained = _find_unexplained(evidence, stretches, elements, thresholds)
     words = np.where(_fail_everywhere(evidence, stretches), EVERYWHERE, CHANCE)
     return stretches.assign(reason=stretches["reason"].mask(is_unexplained, words))
-
-
-def _ask_again(
-    evidence: Evidence,
-    stretches: pd.DataFrame,
-    is_block: pd.Series,
-    reason: pd.Series,
-    thresholds: Thresholds,
-) -> pd.DataFrame:
-    """Which blocks stand without those that are withheld.
-
-    What is withheld lends the other stretches of its series neither sessions and days nor
-    surprise: of the e-value only what is theirs counts.
-
-    Returns:
-        By stretch: ``is_listed``; ``is_part``, others of its series are withheld; ``log_evidence``.
-    """
-    is_left = is_block & (reason == "")
-    series = stretches["series"]
-    is_part = series.isin(series[is_block & ~is_left])
-    own = pd.Series(_stretch_evidence(evidence, stretches), stretches.index)
-    together = own[is_left].groupby(series[is_left]).agg(np.logaddexp.reduce)
-    log_evidence = pd.Series(evidence.log_evidence[series], stretches.index)
-    log_evidence = log_evidence.mask(is_part, series.map(together)).fillna(-np.inf)
-    is_left &= ~is_part | (stretches["kind"] == MARK) | (log_evidence >= evidence.lines[series])
-    is_listed = find_blocks(evidence, stretches[is_left], thresholds)
-    return pd.DataFrame({
-        "is_listed": is_listed.reindex(stretches.index, fill_value=False),
-        "is_part": is_part & is_left, "log_evidence": log_evidence,
-    })  # fmt: skip
 
 
 def _place_blocks(evidence: Evidence, elements: pd.DataFrame) -> pd.DataFrame:
@@ -322,33 +296,12 @@ def _describe(
         days = sessions["day"].to_numpy().astype("datetime64[D]")[at.clip(0)]
         table[name] = np.where(at >= 0, np.datetime_as_string(days) if len(at) else "", "")
     table["schedule"] = evidence.schedule_text(stretches["series"], stretches["number"])
-    log_evidence = pd.Series(_stretch_evidence(evidence, stretches), stretches.index)
+    log_evidence = pd.Series(stretch_evidence(evidence, stretches), stretches.index)
     table["chance"] = chance_text(
         log_evidence.groupby(stretches["number"]).max(),
         stretches["kind"].isin([MARK, FAILING]).groupby(stretches["number"]).any(),
     )
     return table
-
-
-def _stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.float64]:
-    """The part of each series' e-value that is this very stretch's: a bound on its chance."""
-    of_kinds = evidence.series.of_kinds()
-    if not len(of_kinds.kind):
-        return np.full(len(stretches), -np.inf)
-    days, count = e_values.find_days(of_kinds), len(of_kinds.kind)
-    sums = np.vstack([np.zeros(evidence.by_day.shape[1]), np.cumsum(evidence.by_day, axis=0)])
-    first, last = (
-        np.searchsorted(days, stretches[name].to_numpy(), side="right")
-        for name in ("first", "last")
-    )
-    first = np.minimum(first, last) - 1
-    together = np.logaddexp.reduce(sums[last] - sums[first], axis=1) - np.log(sums.shape[1])
-    number = stretches["series"].to_numpy()
-    counts = np.diff(np.searchsorted(days, of_kinds.starts))[np.minimum(number, count - 1)]
-    own = together - e_values.log_stretch_count(counts)
-    scheduled = stretches["series"].isin(list(evidence.schedules)).to_numpy()
-    own = np.where(scheduled, evidence.log_evidence[number], own)
-    return np.where(number < count, own, -np.inf)
 
 
 def chance_text(log_evidence: pd.Series, is_unweighed: pd.Series) -> pd.Series:
