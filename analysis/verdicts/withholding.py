@@ -271,7 +271,7 @@ def _find_lost_routes(
 ) -> pd.Series:
     """The brief silences of one network that nothing tells from a lost route, with the reason."""
     silent = suspected[suspected["is_silent"]]
-    is_brief = _last_once(silent, thresholds.route_days)
+    is_brief = _are_once(silent, thresholds.route_days)
     alone = silent[is_brief & (silent["company_count"] == 0)]
     near = _ask(connection, _NEIGHBOURS, alone.index, {}).set_index("stretch")
     near = near.reindex(alone.index).fillna(0)
@@ -281,7 +281,7 @@ def _find_lost_routes(
     return reason[~is_reached]
 
 
-def _last_once(silent: pd.DataFrame, most_days: int) -> pd.Series:
+def _are_once(silent: pd.DataFrame, most_days: int) -> pd.Series:
     """Which silences of a site on a network are there once, for fewer days.
 
     A version of the probe that writes the same time-out down at another layer is no second time.
