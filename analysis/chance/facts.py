@@ -57,10 +57,15 @@ class Days:
         Args:
             hits, out: which rows are failures, and which are taken out of what was counted.
         """
-        failed, less = np.sort(self.of_row[hits]), np.sort(self.of_row[out])
+        failed, less = _sort(self.of_row[hits]), _sort(self.of_row[out])
         for place in places:
             tested = _count_around(self.counted, place, near) - _count_around(less, place, near)
             yield _count_around(failed, place, near), tested
+
+
+def _sort(places: Places) -> Places:
+    """In order. Sessions come by cell and time, in runs that are sorted: merging them is quick."""
+    return np.sort(places, kind="stable")
 
 
 def _count_around(ordered: Places, place: Places, near: int) -> Floats:
@@ -138,16 +143,24 @@ def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) 
         return Groups(group[at], np.bincount(group[members], minlength=size).astype(np.float64))
 
     def lay(place: Places, members: NDArray[np.bool_]) -> Days:
-        return Days(place[at], np.sort(place[members]), layout.width)
+        return Days(place[at], _sort(place[members]), layout.width)
+
+    # Added up over operators, versions or both, these are the sessions of all the others.
+    size = len(layout.host), layout.release_count, layout.operator_count
+    finest = np.bincount(layout.of_version_and_operator[counted], minlength=int(np.prod(size)))
+    counts = finest.astype(np.float64).reshape(size)
+
+    def add_up(group: Places, *axes: int) -> Groups:
+        return Groups(group[at], counts.sum(axis=axes).ravel())
 
     nothing = np.zeros(len(state), bool)
     cell_days = Days(layout.days_of(layout.cell)[at], np.zeros(0, np.int64), layout.width)
     return Facts(
         rows=rows,
-        sites=count(layout.of_site, counted),
-        own_sites=count(layout.of_site_and_operator, counted),
-        versions=count(layout.of_version, counted),
-        own_versions=count(layout.of_version_and_operator, counted),
+        sites=add_up(layout.of_site, 1, 2),
+        own_sites=add_up(layout.of_site_and_operator, 1),
+        versions=add_up(layout.of_version, 2),
+        own_versions=add_up(layout.of_version_and_operator),
         reports=count(layout.of_report, interpreted),
         network_of_report=layout.network_of_report,
         cells=count(layout.cell, nothing),
@@ -156,5 +169,5 @@ def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) 
         cell_days=cell_days,
         operator_count=layout.operator_count,
         release_count=layout.release_count,
-        site_count=len(np.unique(layout.of_site[counted])),
+        site_count=int(np.count_nonzero(counts.any(axis=(1, 2)))),
     )

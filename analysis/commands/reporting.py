@@ -35,7 +35,7 @@ from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.publishing.editions import Appendix, Edition, PageSet, find_folder
 from analysis.publishing.first_page import Summary
-from analysis.publishing.publishing import publish
+from analysis.publishing.publishing import kernels_for, publish
 from analysis.publishing.rendering import PageContext, Section, SetItem
 from analysis.publishing.scheduling import Display
 from analysis.reference import countries
@@ -150,34 +150,36 @@ def make_report(
         SourceError: the source has nothing of the country in the period.
         SourceError, ContractError: from a notebook; the report before is still in place.
     """
-    # Before any kernel starts; the study's file that this writes is what the notebooks open.
-    try:
+    notebooks = sorted(NOTEBOOKS.glob("[1-9]*.ipynb"))
+    with kernels_for(notebooks, settings.jobs) as kernels:
         if collection:
-            open_observations(collection, settings.probe_cc, settings.period).close()
-    except NothingThereError:
-        if not (apps and apps.files):
-            raise
-        collection = None
-    run = describe_run(settings, lists, collection, earlier, apps)
-    if collection is None:
-        _refuse_comparison(settings)
-        return make_apps_report(settings, run, display)
-    decisions = list_decisions(run, earlier)
-    out = publish(
-        sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
-        {**settings.study.for_notebooks(), **NOTEBOOK_OPTIONS},
-        settings.out,
-        page_context(settings.study, settings.status),
-        run,
-        display,
-        reads=READS,
-        jobs=settings.jobs,
-        appendices=[audit_page(earlier.draft, run)] if earlier.draft else [],
-        comparison=comparison_with(earlier.previous) if earlier.previous else None,
-        prepare=lambda tables: write_table(tables, "decisions", decisions),
-        first_page=_word_first_page,
-        editions=[_edition(lang, settings, lists, run) for lang in settings.languages],
-    )
+            kernels.load()  # meanwhile the study's file is written, which the notebooks open
+            try:
+                open_observations(collection, settings.probe_cc, settings.period).close()
+            except NothingThereError:
+                if not (apps and apps.files):
+                    raise
+                collection = None
+        run = describe_run(settings, lists, collection, earlier, apps)
+        if collection is None:
+            _refuse_comparison(settings)
+            return make_apps_report(settings, run, display)
+        decisions = list_decisions(run, earlier)
+        out = publish(
+            notebooks,
+            {**settings.study.for_notebooks(), **NOTEBOOK_OPTIONS},
+            settings.out,
+            page_context(settings.study, settings.status),
+            run,
+            display,
+            reads=READS,
+            loading=kernels,
+            appendices=[audit_page(earlier.draft, run)] if earlier.draft else [],
+            comparison=comparison_with(earlier.previous) if earlier.previous else None,
+            prepare=lambda tables: write_table(tables, "decisions", decisions),
+            first_page=_word_first_page,
+            editions=[_edition(lang, settings, lists, run) for lang in settings.languages],
+        )
     return out / "index.html"
 
 

@@ -84,6 +84,7 @@ def publish(
     *,
     reads: Mapping[str, Mapping[str, Collection[str]]] | None = None,
     jobs: int | None = None,
+    loading: Kernels | None = None,
     appendices: Sequence[Appendix] = (),
     comparison: Comparison | None = None,
     prepare: Callable[[Path], object] | None = None,
@@ -106,6 +107,7 @@ def publish(
             begins as soon as these are there; where none is named, when that notebook is done. One
             that is not named here begins when all before it are done.
         jobs: how many notebooks run at a time; by default one per processor.
+        loading: kernels of ``kernels_for`` that load already; they end with the call.
         appendices: pages that follow those of the notebooks.
         comparison: with an earlier report, if there is one.
         prepare: writes what the notebooks find in the folder of the tables.
@@ -131,7 +133,6 @@ def publish(
     twins = {appendix.item.file for one in editions for appendix in one.pages}
     waits_for = dict(reads or {})
     order = find_order(list(items), waits_for)
-    at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
     progress = Progress(display, list(items))
     recover(out)
     refuse_foreign(out)
@@ -155,7 +156,7 @@ def publish(
             write_page(build / item.file, html)
 
         by_name = {notebook.stem: notebook for notebook in notebooks}
-        with Kernels(at_once, find_imports(notebooks)) as kernels:
+        with loading or kernels_for(notebooks, jobs) as kernels:
             works: dict[str, Callable[[], None]] = {}
             for edition in editions:  # thousands of pages: they begin as soon as they can
                 if sites := edition.sites:
@@ -175,7 +176,7 @@ def publish(
                 files = waits_for.get(name, {}).get(earlier, ())
                 return bool(files) and all((tables / file).is_file() for file in files)
 
-            run_side_by_side(works, order, at_once, kernels.kill, progress, has_left)
+            run_side_by_side(works, order, kernels.at_once, kernels.kill, progress, has_left)
         display.update("first page")
         headlines = _findings(findings)
         for appendix in appendices:
@@ -189,6 +190,12 @@ def publish(
         display.update("publishing")
         swap(build, out)
     return out
+
+
+def kernels_for(notebooks: Sequence[Path], jobs: int | None = None) -> Kernels:
+    """The kernels in which ``publish`` runs notebooks, ``jobs`` of them at a time."""
+    at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
+    return Kernels(at_once, find_imports(notebooks))
 
 
 @contextmanager

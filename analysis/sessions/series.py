@@ -98,7 +98,7 @@ def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
     """
     layout = sessions.layout
     failing = sessions.find_failing(floor_sessions)
-    place = _find(sessions.is_told & failing[layout.cell])
+    place = to_places(np.flatnonzero(sessions.is_told & failing[layout.cell]))
     shown: dict[str, NDArray[np.generic]] = {
         "place": place, "class": sessions.state[place], "kind": sessions.kind[place],
         "is_dns": sessions.is_dns[place], "is_speaking": sessions.is_speaking[place],
@@ -123,21 +123,19 @@ def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
 def _of_one_kind(sessions: pd.DataFrame, kind: int, least: int) -> tuple[Places, NDArray[np.bool_]]:
     """The rows that count for a kind, of the cells with enough hits, and which are hits."""
     state, cell = sessions["class"].to_numpy(), sessions["cell"].to_numpy()
-    is_open = (state == OK) | (state == UNCLEAR)
-    if kind == FAILING:
-        is_hit, counts = state != OK, np.ones(len(sessions), bool)
-    else:
+    cell_count = int(cell.max(initial=-1)) + 1
+    is_hit = state != OK
+    if kind != FAILING:
         is_hit = (state == BLOCKED) & (sessions["kind"].to_numpy() == kind)
-        is_lookup = np.bincount(cell, is_hit & sessions["is_dns"]) * 2 > np.bincount(cell, is_hit)
-        counts = is_hit | (is_open & (sessions["is_speaking"].to_numpy() | ~is_lookup[cell]))
-    is_enough = np.bincount(cell, is_hit) >= least
-    row = _find(counts & is_enough[cell])
-    return row, is_hit[row]
-
-
-def _find(is_member: NDArray[np.bool_]) -> Places:
-    """The places of members, in four bytes where these hold them: they are kept."""
-    return to_places(np.flatnonzero(is_member))
+    hit_count = np.bincount(cell[is_hit], minlength=cell_count)
+    row = np.flatnonzero((hit_count >= least)[cell])
+    if kind != FAILING:
+        of_lookup = is_hit & sessions["is_dns"].to_numpy()
+        is_lookup = 2 * np.bincount(cell[of_lookup], minlength=cell_count) > hit_count
+        is_open = np.isin(state[row], (OK, UNCLEAR))
+        is_heard = sessions["is_speaking"].to_numpy()[row] | ~is_lookup[cell[row]]
+        row = row[is_hit[row] | (is_open & is_heard)]
+    return to_places(row), is_hit[row]
 
 
 def find_candidates(series: Series, least: int = CANDIDATE_GAIN) -> NDArray[np.bool_]:

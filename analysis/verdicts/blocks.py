@@ -304,10 +304,12 @@ def ask_again(
     is_left = is_block & (reason == "")
     series = stretches["series"]
     is_part = series.isin(series[is_block & ~is_left])
-    own = pd.Series(stretch_evidence(evidence, stretches), stretches.index)
-    together = own[is_left].groupby(series[is_left]).agg(np.logaddexp.reduce)
-    log_evidence = pd.Series(evidence.log_evidence[series], stretches.index)
-    log_evidence = log_evidence.mask(is_part, series.map(together)).fillna(-np.inf)
+    together = np.full(len(evidence.series.kind), -np.inf)
+    own = stretch_evidence(evidence, stretches)
+    np.logaddexp.at(together, series[is_left], own[is_left])
+    log_evidence = pd.Series(
+        np.where(is_part, together[series], evidence.log_evidence[series]), stretches.index
+    )
     is_left &= ~is_part | (stretches["kind"] == MARK) | (log_evidence >= evidence.lines[series])
     is_listed = find_blocks(evidence, stretches[is_left], thresholds)
     return pd.DataFrame({
