@@ -203,7 +203,6 @@ def test_a_run_states_its_changed_numbers(monkeypatch: pytest.MonkeyPatch) -> No
     """To the notebooks, in run.json and in the header of each page; and with every other
     parameter of every notebook, so that nothing saved in one of them counts."""
     given: list[Any] = []
-    monkeypatch.setattr(reporting, "open_observations", lambda *_: SimpleNamespace(close=str))
     monkeypatch.setattr(reporting, "publish", lambda *values, **_: given.extend(values) or Path())
     collection: Any = SimpleNamespace(digest="d")
     changed, usual = parse_settings([*KH, "floor_sessions=6"]), parse_settings(KH)

@@ -35,7 +35,7 @@ from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.publishing.editions import Appendix, Edition, PageSet, find_folder
 from analysis.publishing.first_page import Summary
-from analysis.publishing.publishing import kernels_for, publish
+from analysis.publishing.publishing import publish
 from analysis.publishing.rendering import PageContext, Section, SetItem
 from analysis.publishing.scheduling import Display
 from analysis.reference import countries
@@ -51,15 +51,17 @@ from analysis.tables import write_table
 NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "sweep_all": False, "results": ""}
 
 _VERDICTS, _NETWORKS = "verdicts.csv", "networks.csv"
+#: What is done besides: the study's rows are written into the file that notebooks open.
+OBSERVATIONS = "observations"
 #: Notebook → those whose tables it reads, itself or by the functions that it calls → the files, as
 #: soon as which are there it begins; where none is named, it begins when that notebook is done.
 #: They run side by side as far as this allows: those first that take longest, or that others wait
 #: for: hence 5 names the file that is written last, as 3 does, though it reads the first alone. One
 #: that is not named here begins when all before it are done.
 READS: Mapping[str, Mapping[str, Group[str]]] = {
-    "2-confirmation": {},
-    "7-sensitivity": {},
-    "1-ingestion": {},
+    "2-confirmation": {OBSERVATIONS: ()},
+    "7-sensitivity": {OBSERVATIONS: ()},
+    "1-ingestion": {OBSERVATIONS: ()},
     "3-semester-comparison": {"2-confirmation": (_VERDICTS, _NETWORKS)},
     "4-blocked-sites": {
         "1-ingestion": (),
@@ -150,36 +152,51 @@ def make_report(
         SourceError: the source has nothing of the country in the period.
         SourceError, ContractError: from a notebook; the report before is still in place.
     """
-    notebooks = sorted(NOTEBOOKS.glob("[1-9]*.ipynb"))
-    with kernels_for(notebooks, settings.jobs) as kernels:
-        if collection:
-            kernels.load()  # meanwhile the study's file is written, which the notebooks open
-            try:
-                open_observations(collection, settings.probe_cc, settings.period).close()
-            except NothingThereError:
-                if not (apps and apps.files):
-                    raise
-                collection = None
-        run = describe_run(settings, lists, collection, earlier, apps)
-        if collection is None:
-            _refuse_comparison(settings)
-            return make_apps_report(settings, run, display)
-        decisions = list_decisions(run, earlier)
-        out = publish(
-            notebooks,
-            {**settings.study.for_notebooks(), **NOTEBOOK_OPTIONS},
-            settings.out,
-            page_context(settings.study, settings.status),
-            run,
-            display,
-            reads=READS,
-            loading=kernels,
-            appendices=[audit_page(earlier.draft, run)] if earlier.draft else [],
-            comparison=comparison_with(earlier.previous) if earlier.previous else None,
-            prepare=lambda tables: write_table(tables, "decisions", decisions),
-            first_page=_word_first_page,
-            editions=[_edition(lang, settings, lists, run) for lang in settings.languages],
-        )
+    if collection:
+        try:
+            return _publish_all(settings, lists, collection, display, earlier, apps)
+        except NothingThereError:
+            if not (apps and apps.files):
+                raise
+    _refuse_comparison(settings)
+    return make_apps_report(settings, describe_run(settings, lists, None, earlier, apps), display)
+
+
+def _publish_all(
+    settings: Settings,
+    lists: ReferenceLists,
+    collection: Collection,
+    display: Display,
+    earlier: HeldAgainst,
+    apps: Collection | None,
+) -> Path:
+    """``make_report`` of a source with web sites.
+
+    Raises:
+        NothingThereError: it has none of the country in the period.
+    """
+    run = describe_run(settings, lists, collection, earlier, apps)
+    decisions = list_decisions(run, earlier)
+
+    def write_observations() -> None:
+        open_observations(collection, settings.probe_cc, settings.period).close()
+
+    out = publish(
+        sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
+        {**settings.study.for_notebooks(), **NOTEBOOK_OPTIONS},
+        settings.out,
+        page_context(settings.study, settings.status),
+        run,
+        display,
+        reads=READS,
+        jobs=settings.jobs,
+        appendices=[audit_page(earlier.draft, run)] if earlier.draft else [],
+        comparison=comparison_with(earlier.previous) if earlier.previous else None,
+        prepare=lambda tables: write_table(tables, "decisions", decisions),
+        works={OBSERVATIONS: write_observations},
+        first_page=_word_first_page,
+        editions=[_edition(lang, settings, lists, run) for lang in settings.languages],
+    )
     return out / "index.html"
 
 

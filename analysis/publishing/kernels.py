@@ -99,12 +99,10 @@ class Kernels:
         modules: what is loaded for all of them before the first one starts.
 
     Attributes:
-        at_once: how many run side by side.
         is_ended: ``kill`` was called; whatever else is done beside them may end too.
     """
 
     def __init__(self, at_once: int = 1, modules: Iterable[str] = ()) -> None:
-        self.at_once = at_once
         processors = os.cpu_count() or 1
         # Where the shares are small, one kernel's pauses are another's time.
         threads = min(processors, max(2, processors // at_once))
@@ -129,7 +127,6 @@ class Kernels:
         if self._server:
             with suppress(BrokenPipeError):
                 self._server.communicate()
-            self._server = None
 
     def manager_class(self, scratch: str) -> type[AsyncKernelManager]:
         """A class, since nbclient makes the kernel's manager itself.
@@ -160,20 +157,14 @@ class Kernels:
 
         return Manager
 
-    def load(self) -> None:
-        """Begin to load, if nobody has: nothing waits for it but the first kernel."""
-        with self._lock:
-            self._server = self._server or self._serve()
-
     def start(self, arguments: Sequence[str], environment: Mapping[str, str], folder: str) -> int:
         """Start a kernel; the number of its process.
 
         Raises:
             WorkbookError: the process that loads has ended.
         """
-        self.load()
         with self._lock:
-            assert self._server is not None
+            self._server = self._server or self._serve()
             requests, answers = self._server.stdin, self._server.stdout
             asked = {"arguments": arguments, "environment": environment, "folder": str(folder)}
             assert requests is not None

@@ -84,10 +84,10 @@ def publish(
     *,
     reads: Mapping[str, Mapping[str, Collection[str]]] | None = None,
     jobs: int | None = None,
-    loading: Kernels | None = None,
     appendices: Sequence[Appendix] = (),
     comparison: Comparison | None = None,
     prepare: Callable[[Path], object] | None = None,
+    works: Mapping[str, Callable[[], object]] | None = None,
     first_page: FirstPage | None = None,
     editions: Sequence[Edition] = (),
 ) -> Path:
@@ -107,10 +107,11 @@ def publish(
             begins as soon as these are there; where none is named, when that notebook is done. One
             that is not named here begins when all before it are done.
         jobs: how many notebooks run at a time; by default one per processor.
-        loading: kernels of ``kernels_for`` that load already; they end with the call.
         appendices: pages that follow those of the notebooks.
         comparison: with an earlier report, if there is one.
         prepare: writes what the notebooks find in the folder of the tables.
+        works: what else is done beside the notebooks, by name; those wait that name it in
+            ``reads``, and those of which nothing is said.
         first_page: what the first page says; without it, only how to read the report.
         editions: what is written in each language, the first of which lies at the top; without
             them, the first page alone, as ``page`` says.
@@ -121,7 +122,8 @@ def publish(
     Raises:
         ParameterError: a parameter is unknown, missing or of the wrong type, or ``out`` holds
             something else than a report; nothing was written.
-        ContractError, SourceError: a notebook raised it; the earlier report is still in place.
+        ContractError, SourceError: a notebook or a work raised it; the earlier report is still in
+            place.
         WorkbookError: a cell failed otherwise; likewise.
     """
     out, display = out.resolve(), display or Silent()
@@ -131,8 +133,9 @@ def publish(
     top = editions[0]
     every = list_items(top, [*items.values(), *(appendix.item for appendix in appendices)])
     twins = {appendix.item.file for one in editions for appendix in one.pages}
-    waits_for = dict(reads or {})
-    order = find_order(list(items), waits_for)
+    waits_for, others = dict(reads or {}), dict(works or {})
+    order = find_order([*others, *items], waits_for)
+    at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
     progress = Progress(display, list(items))
     recover(out)
     refuse_foreign(out)
@@ -156,17 +159,17 @@ def publish(
             write_page(build / item.file, html)
 
         by_name = {notebook.stem: notebook for notebook in notebooks}
-        with loading or kernels_for(notebooks, jobs) as kernels:
-            works: dict[str, Callable[[], None]] = {}
+        with Kernels(at_once, find_imports(notebooks)) as kernels:
+            every_work: dict[str, Callable[[], object]] = others
             for edition in editions:  # thousands of pages: they begin as soon as they can
                 if sites := edition.sites:
                     name = f"pages of sites, {edition.page.lang.code}"
                     order[name] = frozenset(sites.reads) & by_name.keys()
                     waits_for[name] = sites.reads
-                    works[name] = partial(
+                    every_work[name] = partial(
                         write_sites, build, edition, sites, every, lambda: kernels.is_ended
                     )  # fmt: skip
-            works |= {
+            every_work |= {
                 name: partial(make_page, kernels, by_name[name])
                 for name in order
                 if name in by_name
@@ -176,7 +179,7 @@ def publish(
                 files = waits_for.get(name, {}).get(earlier, ())
                 return bool(files) and all((tables / file).is_file() for file in files)
 
-            run_side_by_side(works, order, kernels.at_once, kernels.kill, progress, has_left)
+            run_side_by_side(every_work, order, at_once, kernels.kill, progress, has_left)
         display.update("first page")
         headlines = _findings(findings)
         for appendix in appendices:
@@ -190,12 +193,6 @@ def publish(
         display.update("publishing")
         swap(build, out)
     return out
-
-
-def kernels_for(notebooks: Sequence[Path], jobs: int | None = None) -> Kernels:
-    """The kernels in which ``publish`` runs notebooks, ``jobs`` of them at a time."""
-    at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
-    return Kernels(at_once, find_imports(notebooks))
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def find_order(
     """Notebook → those that must be done before it begins, in the order in which they begin.
 
     Args:
-        names: all notebooks, in the order of their pages.
+        names: all notebooks, in the order of their pages, and what else is done, before them.
         reads: notebook → those whose tables it reads, wherever their pages stand, the first to
             begin first; one that is not named comes after them, and waits for all before it. What
             is not run is not waited for.
@@ -107,7 +107,7 @@ def find_order(
 
 
 def run_side_by_side(
-    works: Mapping[str, Callable[[], None]],
+    works: Mapping[str, Callable[[], object]],
     order: Mapping[str, Collection[str]],
     jobs: int,
     stop: Callable[[], None],
@@ -130,7 +130,7 @@ def run_side_by_side(
             though still running, has left already what the first one needs.
     """
     waiting = dict(works)
-    running: dict[Future[None], str] = {}
+    running: dict[Future[object], str] = {}
     done: set[str] = set()
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="notebook")
     try:
@@ -155,7 +155,7 @@ def run_side_by_side(
         pool.shutdown()
 
 
-def _take(running: dict[Future[None], str], ended: Iterable[Future[None]]) -> list[str]:
+def _take(running: dict[Future[object], str], ended: Iterable[Future[object]]) -> list[str]:
     """Take those that have ended out of those that run; the earliest one's failure is raised."""
     names = []
     for future in [one for one in running if one in set(ended)]:

@@ -9,9 +9,6 @@ import duckdb
 #: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB where
 #: two threads work. Each further one holds blocks of its own.
 _MEMORY = 400
-#: What it may hold while the rows of a study are written into one file, before any other work: with
-#: less it gives back what it needs again for the next column, and takes longer by a sixth.
-WRITING = 800
 _ROWS_PER_MB = 8_000
 _MEMORY_PER_THREAD = 40
 #: What DuckDB may hold beside arrays of all sessions, of what it may hold otherwise.
@@ -39,15 +36,13 @@ def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckD
     return connection
 
 
-def limit_memory(
-    connection: duckdb.DuckDBPyConnection, row_count: int, least: int = _MEMORY
-) -> None:
+def limit_memory(connection: duckdb.DuckDBPyConnection, row_count: int) -> None:
     """Let what does not fit go to the connection's folder, so that a small machine will do.
 
-    Names and hash tables cannot go there, so that many more rows need more than the ``least``, MB.
+    Names and hash tables cannot go there, so that many more rows need more.
     """
     ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
-    limit = max(least, row_count // _ROWS_PER_MB) + _MEMORY_PER_THREAD * max(0, threads - 2)
+    limit = max(_MEMORY, row_count // _ROWS_PER_MB) + _MEMORY_PER_THREAD * max(0, threads - 2)
     connection.execute(f"SET memory_limit = '{limit}MB'")
     # Blocks that are kept for the next table instead of being given back to the system each time.
     connection.execute(f"SET block_allocator_memory = '{limit}MB'")

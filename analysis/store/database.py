@@ -11,7 +11,7 @@ import pyarrow as pa
 from analysis.errors import ParameterError, SourceError, describe_error
 from analysis.period import Period
 from analysis.store.collection import Collection, Excerpt
-from analysis.store.connections import WRITING, connect, limit_memory
+from analysis.store.connections import connect, limit_memory
 from analysis.store.kept_tables import FOLDER, KeptTables
 from analysis.store.provenance import add_up
 from analysis.store.study_file import name_study, prepare_study, read_left_out, without_glob
@@ -55,7 +55,7 @@ class Observations:
             undo.callback(self.connection.close)
             # One of its own: DuckDB keeps what it knows of thousands of files, and counts it.
             with closing(connect(self.scratch / "study.duckdb", threads)) as writing:
-                limit_memory(writing, 0, least=WRITING)
+                limit_memory(writing, 0)
                 path = prepare_study(writing, collection, probe_cc, period, self.scratch)
             left_out = read_left_out(path)
             self._counts, self._duplicates = left_out["ledger"], left_out["duplicates"]
