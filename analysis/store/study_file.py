@@ -30,7 +30,7 @@ FOLDER = "studies"
 #: Where a study's file says what was left out of it. One without it is made again: the name
 #: changes with what it holds.
 _LEFT_OUT = "workbook_left_out"
-#: Rows of a group of a study's file: of twice as many DuckDB gives blocks back and takes them again,
+#: Rows of a group of a study's file: of twice as many DuckDB gives blocks back and takes others,
 #: which takes a third longer, and the file is a sixth smaller.
 _ROW_COUNT = 61_440
 _STALE_AFTER = 24 * 3600  # seconds after which a file that another one has replaced is removed
