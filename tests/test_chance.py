@@ -1,13 +1,18 @@
 """How surprising failures are, whatever stretch one looks at, and the line of the list."""
 
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.chance.e_values import chance_of, find_line, weigh_evidence
+from analysis.chance.e_values import chance_of, find_line, log_stretch_count, weigh_evidence
+from analysis.chance.schedules import Schedule
+from analysis.outcomes.thresholds import Thresholds
+from analysis.verdicts import blocks
 from tests.series import series_of
 
 _SHARES = (0.5, 0.75, 0.95)
@@ -78,6 +83,27 @@ def test_if_nobody_blocks_the_expectation_is_at_most_one(rate: float) -> None:
     assert found.mean() <= 1 + 4 * found.std() / np.sqrt(len(found))
     for share in (0.1, 0.01, 0.001):
         assert (chance_of(np.log(found)) <= share).mean() <= share
+
+
+def test_days_and_hours_are_parts_of_one_e_value() -> None:
+    """Nine tenths and one: the larger of the two would have an expectation of up to 2."""
+    series = series_of([1] * 12)
+    first, last = series.column("time")[[0, -1]].astype("datetime64[D]")
+    schedule = Schedule(0, 6, ((8, 9),), first, last, log_ratio=40.0)
+    lessons = SimpleNamespace(is_of_version=np.zeros(12, bool))
+    expected: Any = SimpleNamespace(
+        series=series, rates=np.full(12, 0.1), lessons=lessons, schedules={0: schedule},
+        tested_count=1, foreign_count=0,
+    )  # fmt: skip
+    evidence = blocks.weigh_evidence(expected, Thresholds())
+    (of_days,), (price,) = _evidence([1] * 12, rate=0.1), log_stretch_count(np.array([12]))
+    of_hours = np.exp(schedule.log_evidence - price)
+    assert np.exp(evidence.log_evidence) == pytest.approx([0.9 * of_days + 0.1 * of_hours])
+    assert 0.01 < of_hours / of_days < 100, "else one of them would not be seen"
+    expected.schedules = {}
+    assert np.exp(blocks.weigh_evidence(expected, Thresholds()).log_evidence) == pytest.approx(
+        [0.9 * of_days]
+    )
 
 
 def test_chance_is_at_most_one() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from analysis.chance.e_values import log_stretch_count
 from analysis.chance.hours import SECOND_WINDOW, Asked, count_times, search_price, weigh_together
-from analysis.chance.schedules import Schedule, find_schedule, fit_schedule
+from analysis.chance.schedules import Schedule, find_schedule, fit_schedule, weigh_hours
 from analysis.chance.site_schedules import SiteHours
 
 MONDAY = np.datetime64("2024-01-01T00:00:00", "s")
@@ -142,9 +144,44 @@ def test_hours_of_one_network_are_tried_on_the_others() -> None:
         (1, 2), "Mon-Fri 04:00-08:00, 10:00-14:00"
     )
     assert fit_schedule(replace(found[2], windows=((15, 19),)), thin) is None
-    assert not any(one.is_confirmed for one in found.values())
+    assert not any(one.by_others for one in found.values())
     both = _find({1: clear, 2: _block_by_hours(2, *exams, per_day=20), 3: thin})
-    assert {asn: one.is_confirmed for asn, one in both.items()} == {1: True, 2: True, 3: False}
+    assert {asn: one.by_others is not None for asn, one in both.items()} == {
+        1: True, 2: True, 3: False
+    }  # fmt: skip
+
+
+def test_what_others_name_is_not_chosen_on_the_series() -> None:
+    """A network whose hours are others pays for them, and has of its neighbours' what they hold."""
+    weekdays = {0, 1, 2, 3, 4}
+    mornings = [_block_by_hours(n, weekdays, {4, 5, 6, 7}, per_day=20) for n in (1, 2)]
+    later = _block_by_hours(3, weekdays, {6, 7, 8, 9, 10, 11}, per_day=20)
+    found = _find({1: mornings[0], 2: mornings[1], 3: later})
+    assert str(found[3]) == "Mon-Fri 06:00-12:00"
+    named = found[1]
+    assert str(named) == str(found[2]) == "Mon-Fri 04:00-08:00"
+    assert found[3].by_others == pytest.approx(weigh_hours(named, later))
+    # Half is what the search found, at its price, and half what nobody searched for here.
+    halves = [found[3].log_ratio - search_price(), weigh_hours(named, later)]
+    assert found[3].log_evidence == pytest.approx(np.log(np.exp(halves).sum() / 2))
+    assert found[1].by_others == pytest.approx(
+        np.logaddexp(weigh_hours(named, mornings[0]), weigh_hours(found[3], mornings[0])) - np.log(2)
+    )
+    alone = _find({3: later})[3]
+    assert alone.log_evidence == alone.log_ratio - search_price()
+
+
+def test_at_given_hours_the_expectation_is_at_most_one() -> None:
+    """Every way in which twelve sessions of six days may fail by chance, by its probability."""
+    times = MONDAY + np.repeat(np.arange(6), 2) * 86_400 + np.tile([4, 5], 6) * 3_600
+    schedule = Schedule(0, 6, ((4, 6),), MONDAY, MONDAY, 0.0)
+    expectation = 0.0
+    for outcome in product((False, True), repeat=len(times)):
+        is_hit, rates = np.array(outcome), np.full(len(times), 0.3)
+        probability = np.where(is_hit, rates, 1 - rates).prod()
+        held = weigh_hours(schedule, Asked(times, is_hit, rates)) - log_stretch_count(np.array([6]))
+        expectation += probability * float(np.exp(held)[0])
+    assert 0.1 < expectation <= 1
 
 
 def test_hours_are_found_where_no_day_shows_both() -> None:

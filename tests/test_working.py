@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.chance.e_values import weigh_evidence
 from analysis.findings.working import _add_up
+from analysis.verdicts.blocks import weigh_days
 from tests.series import series_of
 
 
@@ -15,7 +15,7 @@ from tests.series import series_of
 def test_the_days_add_up_to_the_evidence(which: int) -> None:
     """The last day of a series has its e-value, and none before it has more."""
     series = series_of([0, 1, 1, 0, 1, 1], [1, 1, 0], days=[[0, 1, 1, 2, 5, 6], [0, 1, 2]])
-    log_evidence, by_day = weigh_evidence(series, np.full(len(series.row), 0.02))
+    log_evidence, by_day = weigh_days(series, np.full(len(series.row), 0.02))
     evidence: Any = SimpleNamespace(series=series, by_day=by_day, schedules={})
     days = _add_up(evidence, which)
     assert len(days) == (5, 3)[which]

@@ -5,6 +5,9 @@ For q in 0.5, 0.75, 0.95 a session that fails counts l = q / r, one that reaches
 most the square of its largest: ten tests of one day by one probe are not ten witnesses. The mean
 over all stretches of days, and over q, is an e-value: if nobody blocks, its expectation is at most
 1, whatever stretch one looks at. (Vovk and Wang 2021.)
+
+Where hours of the week are asked for as well, this is nine tenths of the e-value, and that of the
+hours the last one: to take the larger of two would let the expectation be 2.
 """
 
 import numpy as np
@@ -13,6 +16,8 @@ from numpy.typing import NDArray
 from analysis.sessions.series import Series, lay_side_by_side
 
 _SHARES = (0.5, 0.75, 0.95)
+#: The part of an e-value that whole days have; that of hours of the week.
+OF_DAYS, OF_HOURS = 0.9, 0.1
 Floats = NDArray[np.float64]
 
 

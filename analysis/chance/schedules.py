@@ -39,7 +39,8 @@ class Schedule:
         first_day: of the sessions inside that it was found on.
         last_day: inclusive.
         log_ratio: ln of the likelihood ratio of the sessions inside.
-        is_confirmed: whether other networks name the same hours by themselves.
+        by_others: ln of the mean of such ratios at all hours that other networks name by
+            themselves, each over the days at which it is largest; None where they name none.
     """
 
     first_weekday: int
@@ -48,7 +49,7 @@ class Schedule:
     first_day: np.datetime64
     last_day: np.datetime64
     log_ratio: float
-    is_confirmed: bool = False
+    by_others: float | None = None
 
     @property
     def hours(self) -> tuple[int, int, Windows]:
@@ -57,8 +58,13 @@ class Schedule:
 
     @property
     def log_evidence(self) -> float:
-        """Ln of an e-value for one range of days; what is confirmed need not pay for its search."""
-        return self.log_ratio - (0 if self.is_confirmed else search_price())
+        """Ln of an e-value for one range of days.
+
+        The hours were searched for on the series itself, and pay for it. Those that others name
+        were not, and pay nothing: where there are any, each of both is half of the e-value.
+        """
+        own = self.log_ratio - search_price()
+        return own if self.by_others is None else float(np.logaddexp(own, self.by_others)) - log(2)
 
     def is_inside(self, times: Times) -> Flags:
         """Whether the block holds at these moments, by weekday, hour and range of days."""
@@ -101,6 +107,15 @@ def find_schedule(asked: Asked, margin: float = MARGIN) -> Schedule | None:
     return _claim(asked, asked.best, margin)
 
 
+def weigh_hours(schedule: Schedule, asked: Asked) -> float:
+    """Ln of the likelihood ratio at the hours of a schedule, over the days at which it is largest.
+
+    Whether anybody would claim them there is not asked.
+    """
+    found = fit_range(asked.series, _number_run(schedule), schedule.windows)
+    return _log_ratio(found)
+
+
 def fit_schedule(schedule: Schedule, asked: Asked, margin: float = MARGIN) -> Schedule | None:
     """Ask whether the hours found on one network hold on another one, at no price for the hours.
 
@@ -109,13 +124,22 @@ def fit_schedule(schedule: Schedule, asked: Asked, margin: float = MARGIN) -> Sc
     """
     if not asked.may_hold(margin):
         return None
-    run = WEEKDAY_RUNS.index((schedule.first_weekday, schedule.last_weekday))
-    return _claim(asked, fit_range(asked.series, run, schedule.windows), margin)
+    found = fit_range(asked.series, _number_run(schedule), schedule.windows)
+    return _claim(asked, found, margin)
+
+
+def _number_run(schedule: Schedule) -> int:
+    return WEEKDAY_RUNS.index((schedule.first_weekday, schedule.last_weekday))
+
+
+def _log_ratio(found: Found) -> float:
+    """The score without the price of a second window: the search has one of its own."""
+    return found.score + SECOND_WINDOW * (len(found.windows) - 1)
 
 
 def _claim(asked: Asked, found: Found, margin: float) -> Schedule | None:
     """The schedule, if it explains so much more than days do, and its days show the contrast."""
-    log_ratio = found.score + SECOND_WINDOW * (len(found.windows) - 1)
+    log_ratio = _log_ratio(found)
     if log_ratio < asked.by_days + margin or found.since == found.until:
         return None
     first, last = asked.series.days[found.since], asked.series.days[found.until - 1]

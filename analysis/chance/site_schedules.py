@@ -1,15 +1,22 @@
-"""The hours at which a site fails on its networks: what one network shows, others confirm."""
+"""The hours at which a site fails on its networks: what one network shows, others may name too."""
 
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.chance.hours import LEAST_TIMES, Asked, search_price, weigh_together
-from analysis.chance.schedules import MARGIN, Schedule, find_schedule, fit_schedule
+from analysis.chance.schedules import (
+    MARGIN,
+    Schedule,
+    find_schedule,
+    fit_schedule,
+    weigh_hours,
+)
 from analysis.sessions.series import FAILING, Series
 
 #: A kind of failure and a network: a series of a site.
@@ -23,7 +30,9 @@ class SiteHours:
         """Ask the sessions of each of the site's series that fails several times."""
         self.asked = asked
         self._found: dict[float, dict[_Key, Schedule]] = {}
-        #: Of them, those of series that were only tried at their neighbours' hours.
+        #: Those that a series names by itself.
+        self._alone: dict[float, dict[_Key, Schedule]] = {}
+        #: Of those found, those of series that were only tried at their neighbours' hours.
         self._tried: dict[float, frozenset[_Key]] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -39,7 +48,7 @@ class SiteHours:
         return Asked.together(self.asked.values()) if others else first
 
     def find(self, margin: float = MARGIN) -> Mapping[_Key, Schedule]:
-        """The schedules of its series, where there are any; nobody has confirmed them.
+        """The schedules of its series, where there are any; what others name is not asked yet.
 
         Args:
             margin: as ``find_schedule`` says.
@@ -49,6 +58,7 @@ class SiteHours:
             return {}
         if margin not in self._found:
             found: dict[_Key, Schedule] = {}
+            named: dict[_Key, Schedule] = {}
             tried: set[_Key] = set()
             for kind in sorted({kind for kind, _ in self.asked}):
                 members = {key: one for key, one in self.asked.items() if key[0] == kind}
@@ -58,21 +68,20 @@ class SiteHours:
                 of_kind = self._find_of_one_kind(members, alone, margin)
                 found |= of_kind
                 tried |= of_kind.keys() - alone.keys()
+                named |= alone
+            self._alone[margin] = named
             self._found[margin] = found | self._fit_others(found, margin)
             self._tried[margin] = frozenset(tried)
         return self._found[margin]
 
     @cached_property
     def confirmed(self) -> Mapping[_Key, Schedule]:
-        """The schedules of ``find``, with what the other networks say of their hours.
+        """The schedules of ``find``, with what speaks for the hours that other networks name.
 
         Those that were only tried on a series are its neighbours' already.
         """
         return {
-            key: replace(
-                one,
-                is_confirmed=key not in self._tried[MARGIN] and self._do_others_name(one, key[1]),
-            )
+            key: one if key in self._tried[MARGIN] else replace(one, by_others=self._ask(key))
             for key, one in self.find().items()
         }
 
@@ -129,12 +138,21 @@ class SiteHours:
                     break
         return fitted
 
-    def _do_others_name(self, hours: Schedule, network: int) -> bool:
-        """Whether the sessions of the other networks are enough to find these hours among all."""
+    def _ask(self, key: _Key) -> float | None:
+        """What speaks, on a series, for the hours that other networks name, see ``Schedule``.
+
+        Nothing of the series itself decides which hours these are: a choice among them would have
+        its price.
+        """
+        network, alone = key[1], self._alone[MARGIN]
+        named = [one for (_, other), one in alone.items() if other != network]
         others = [one for (_, other), one in self.asked.items() if other != network]
-        if not others:
-            return False
-        return fit_schedule(hours, Asked.together(others), MARGIN + search_price()) is not None
+        if not named and others:
+            together = find_schedule(Asked.together(others))
+            named = [together] if together else []
+        distinct = {one.hours: one for one in named}.values()
+        ratios = [weigh_hours(one, self.asked[key]) for one in distinct]
+        return float(np.logaddexp.reduce(ratios)) - log(len(ratios)) if ratios else None
 
 
 class Hours:

@@ -187,7 +187,7 @@ def _add_up(evidence: Evidence, which: int) -> pd.DataFrame:
         running = np.logaddexp(running, 0.0) + day
         total = np.logaddexp(total, running)
         sums.append(np.logaddexp.reduce(total) - log(len(total)))
-    price = e_values.log_stretch_count(np.array([last - first]))[0]
+    price = e_values.log_stretch_count(np.array([last - first]))[0] - log(e_values.OF_DAYS)
     return pd.DataFrame({
         "day": series.column("day")[days[first:last]],
         "evidence": np.exp(np.clip(np.array(sums) - price, -700, 700)),
@@ -235,12 +235,14 @@ def _explain(working: Working) -> str:
     failed = sessions[sessions["is_hit"]]
     mean = (
         f"the mean is taken over all {days * (days + 1) // 2:,} stretches of the {days} tested "
-        "days, whichever one would have picked. It comes to"
+        "days, whichever one would have picked; nine tenths of it count, since hours of the week "
+        "are asked about as well. It comes to"
     )
     if working.schedule:
         mean = (
-            f"for {working.schedule} UTC, after the price of the search among all hours of the "
-            "week, the product is"
+            f"for {working.schedule} UTC a tenth of the product counts, after the price of the "
+            "search among all hours of the week, which those that other networks name need not "
+            "pay, beside nine tenths of what whole days show. It comes to"
         )
     return (
         f"{len(sessions)} sessions count here: {len(failed)} failed in one way, the others reached "

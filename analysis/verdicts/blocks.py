@@ -7,6 +7,7 @@ evidence floor whether they are enough to say so.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 import pandas as pd
@@ -104,11 +105,11 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
     is_inside = _is_inside(series, stretches, schedules)
     rates = raise_by_own(series, expected.rates, is_inside)
     log_evidence = np.full(len(series.kind), -np.inf)
-    weights, by_day = e_values.weigh_evidence(of_kinds, rates[: len(of_kinds.row)])
+    weights, by_day = weigh_days(of_kinds, rates[: len(of_kinds.row)])
     log_evidence[: len(weights)] = weights
     of_hours = {
-        number: max(0.0, _weigh_schedule(series, number, schedule) - log_evidence[number])
-        for number, schedule in schedules.items()
+        number: float(np.logaddexp(0, _weigh_schedule(series, number, one) - log_evidence[number]))
+        for number, one in schedules.items()
     }
     log_evidence[list(of_hours)] += list(of_hours.values())
     line, lines = find_lines(series, log_evidence, expected, thresholds.chance_share)
@@ -124,6 +125,14 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
         expected, rates, log_evidence, of_hours, by_day, line, lines, stretches, defects,
         follows_version, is_inside,
     )  # fmt: skip
+
+
+def weigh_days(
+    of_kinds: Series, rates: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``e_values.weigh_evidence`` of series that may have hours: the part of whole days."""
+    weights, by_day = e_values.weigh_evidence(of_kinds, rates)
+    return weights + log(e_values.OF_DAYS), by_day
 
 
 def find_lines(
@@ -177,9 +186,10 @@ def _is_inside(
 
 
 def _weigh_schedule(series: Series, number: int, schedule: Schedule) -> float:
-    """The logarithm of the e-value of a schedule over all ranges of days."""
+    """The logarithm of the part of the e-value that a schedule has, over all ranges of days."""
     days = np.unique(series.column("day", series.places_of(number)))
-    return float(schedule.log_evidence - e_values.log_stretch_count(np.array([len(days)]))[0])
+    price = e_values.log_stretch_count(np.array([len(days)]))[0]
+    return float(schedule.log_evidence - price) + log(e_values.OF_HOURS)
 
 
 def _scheduled_places(series: Series, schedules: Mapping[int, Schedule]) -> NDArray[np.int64]:
@@ -333,7 +343,7 @@ def stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.
     together = np.logaddexp.reduce(sums[last] - sums[first], axis=1) - np.log(sums.shape[1])
     number = stretches["series"].to_numpy()
     counts = np.diff(np.searchsorted(days, of_kinds.starts))[np.minimum(number, count - 1)]
-    own = together - e_values.log_stretch_count(counts)
+    own = together - e_values.log_stretch_count(counts) + log(e_values.OF_DAYS)
     scheduled = stretches["series"].isin(list(evidence.schedules)).to_numpy()
     own = np.where(scheduled, evidence.log_evidence[number], own)
     return np.where(number < count, own, -np.inf)

@@ -17,11 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.chance import e_values
 from analysis.chance.rates import Lessons, learn, raise_by_own
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sessions.series import MARK, Series
-from analysis.verdicts.blocks import Evidence, find_lines
+from analysis.verdicts.blocks import Evidence, find_lines, weigh_days
 from analysis.verdicts.cells import Inside
 from analysis.verdicts.states import Z_95
 from analysis.vocabulary import LISTED
@@ -71,7 +70,7 @@ def _weigh(
     """The least evidence of each series with so many forged reports."""
     is_inside = evidence.is_inside[: len(of_kinds.row)]
     rates = raise_by_own(of_kinds, lessons.rates(count), is_inside, count)
-    weights, _ = e_values.weigh_evidence(of_kinds, rates)
+    weights, _ = weigh_days(of_kinds, rates)
     weights[list(evidence.of_hours)] += list(evidence.of_hours.values())
     weights -= count * _STEP
     return weights
