@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from analysis.chance.e_values import log_stretch_count
 from analysis.chance.hours import SECOND_WINDOW, Asked, count_times, search_price, weigh_together
-from analysis.chance.schedules import Schedule, find_schedule, fit_schedule, weigh_hours
+from analysis.chance.schedules import (
+    Schedule,
+    find_schedule,
+    fit_schedule,
+    weigh_hours,
+    widen_schedule,
+)
 from analysis.chance.site_schedules import SiteHours
 
 MONDAY = np.datetime64("2024-01-01T00:00:00", "s")
@@ -164,11 +170,28 @@ def test_what_others_name_is_not_chosen_on_the_series() -> None:
     # Half is what the search found, at its price, and half what nobody searched for here.
     halves = [found[3].log_ratio - search_price(), weigh_hours(named, later)]
     assert found[3].log_evidence == pytest.approx(np.log(np.exp(halves).sum() / 2))
-    assert found[1].by_others == pytest.approx(
-        np.logaddexp(weigh_hours(named, mornings[0]), weigh_hours(found[3], mornings[0])) - np.log(2)
-    )
+    both = [weigh_hours(one, mornings[0]) for one in (named, found[3])]
+    assert found[1].by_others == pytest.approx(np.logaddexp(*both) - np.log(2))
     alone = _find({3: later})[3]
     assert alone.log_evidence == alone.log_ratio - search_price()
+
+
+def test_hours_are_as_wide_as_nothing_speaks_against_them() -> None:
+    """Tested at even hours of six days of the week: what lies beside may be blocked as well."""
+    day, slot = np.divmod(np.arange(60 * 12), 12)
+    times = MONDAY + day * 86_400 + slot * 2 * 3_600
+    is_open = (slot != 3) & (slot != 4)  # 06:00 and 08:00
+    kept = day % 7 != 0
+    asked = Asked(times[kept], ~is_open[kept], np.full(kept.sum(), 0.03))
+    found = find_schedule(asked)
+    assert str(found) == "Tue-Sun 06:00-09:00"
+    assert found is not None
+    assert str(widen_schedule(found, asked)) == "Mon-Sun 05:00-10:00"
+    everywhere = Asked(times, ~is_open & (day % 7 != 0), np.full(len(times), 0.03))
+    tested_too = find_schedule(everywhere)
+    assert str(tested_too) == "Tue-Sun 06:00-09:00"
+    assert tested_too is not None
+    assert str(widen_schedule(tested_too, everywhere)) == "Tue-Sun 05:00-10:00"
 
 
 def test_at_given_hours_the_expectation_is_at_most_one() -> None:

@@ -4,7 +4,7 @@ A share by day sees a third of the sessions fail and calls the site reachable, s
 (see ``hours``) and compared with stretches of whole days.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 
 import numpy as np
@@ -114,6 +114,35 @@ def weigh_hours(schedule: Schedule, asked: Asked) -> float:
     """
     found = fit_range(asked.series, _number_run(schedule), schedule.windows)
     return _log_ratio(found)
+
+
+def widen_schedule(schedule: Schedule, asked: Asked) -> Schedule:
+    """The widest hours around those of a schedule that the series that named it does not deny.
+
+    Of hours that explain as much the search takes the narrowest: what nobody tested there, on a
+    weekday or at an hour beside them, may well be blocked elsewhere.
+    """
+    series, by_weekday = asked.series, np.zeros((7, 24))
+    is_of_days = (series.days >= schedule.first_day) & (series.days <= schedule.last_day)
+    np.add.at(by_weekday, series.weekdays[is_of_days], series.scores[is_of_days])
+    first, last, hours = schedule.first_weekday, schedule.last_weekday, hours_of(schedule.windows)
+    width = 0
+    while (last - first) % 7 + np.count_nonzero(hours) > width:
+        width = (last - first) % 7 + np.count_nonzero(hours)
+        beside = np.zeros(24, bool)
+        beside[1:] |= hours[:-1]
+        beside[:-1] |= hours[1:]
+        of_run = by_weekday[holds_on(first, last, np.arange(7))].sum(axis=0)
+        hours = hours | (beside & (of_run >= 0))
+        of_day = by_weekday[:, hours].sum(axis=1)
+        if (last - first) % 7 < 6 and of_day[(first - 1) % 7] >= 0:
+            first = (first - 1) % 7
+        if (last - first) % 7 < 6 and of_day[(last + 1) % 7] >= 0:
+            last = (last + 1) % 7
+    edges = np.flatnonzero(np.diff(hours, prepend=False, append=False)).tolist()
+    windows = tuple(zip(edges[::2], edges[1::2], strict=True))
+    first, last = (first, last) if (last - first) % 7 < 6 else (0, 6)
+    return replace(schedule, first_weekday=first, last_weekday=last, windows=windows)
 
 
 def fit_schedule(schedule: Schedule, asked: Asked, margin: float = MARGIN) -> Schedule | None:

@@ -16,6 +16,7 @@ from analysis.chance.schedules import (
     find_schedule,
     fit_schedule,
     weigh_hours,
+    widen_schedule,
 )
 from analysis.sessions.series import FAILING, Series
 
@@ -142,15 +143,16 @@ class SiteHours:
         """What speaks, on a series, for the hours that other networks name, see ``Schedule``.
 
         Nothing of the series itself decides which hours these are: a choice among them would have
-        its price.
+        its price. Each counts as narrow as it was found and as wide as it may be.
         """
-        network, alone = key[1], self._alone[MARGIN]
-        named = [one for (_, other), one in alone.items() if other != network]
-        others = [one for (_, other), one in self.asked.items() if other != network]
-        if not named and others:
-            together = find_schedule(Asked.together(others))
-            named = [together] if together else []
-        distinct = {one.hours: one for one in named}.values()
+        others = {k: one for k, one in self.asked.items() if k[1] != key[1]}
+        named = {k: one for k, one in self._alone[MARGIN].items() if k in others}
+        hours = [h for k, one in named.items() for h in (one, widen_schedule(one, others[k]))]
+        if others and not named:
+            together = Asked.together(others.values())
+            found = find_schedule(together)
+            hours = [found, widen_schedule(found, together)] if found else []
+        distinct = {one.hours: one for one in hours}.values()
         ratios = [weigh_hours(one, self.asked[key]) for one in distinct]
         return float(np.logaddexp.reduce(ratios)) - log(len(ratios)) if ratios else None
 
