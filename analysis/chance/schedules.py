@@ -126,9 +126,9 @@ def widen_schedule(schedule: Schedule, asked: Asked) -> Schedule:
     is_of_days = (series.days >= schedule.first_day) & (series.days <= schedule.last_day)
     np.add.at(by_weekday, series.weekdays[is_of_days], series.scores[is_of_days])
     first, last, hours = schedule.first_weekday, schedule.last_weekday, hours_of(schedule.windows)
-    width = 0
-    while (last - first) % 7 + np.count_nonzero(hours) > width:
-        width = (last - first) % 7 + np.count_nonzero(hours)
+    before = None
+    while before != (first, last, hours.tolist()):
+        before = first, last, hours.tolist()
         beside = np.zeros(24, bool)
         beside[1:] |= hours[:-1]
         beside[:-1] |= hours[1:]

@@ -82,7 +82,7 @@ class SiteHours:
         Those that were only tried on a series are its neighbours' already.
         """
         return {
-            key: one if key in self._tried[MARGIN] else replace(one, by_others=self._ask(key))
+            key: one if key in self._tried[MARGIN] else self._ask_others(one, key)
             for key, one in self.find().items()
         }
 
@@ -139,22 +139,24 @@ class SiteHours:
                     break
         return fitted
 
-    def _ask(self, key: _Key) -> float | None:
-        """What speaks, on a series, for the hours that other networks name, see ``Schedule``.
+    def _ask_others(self, schedule: Schedule, key: _Key) -> Schedule:
+        """A schedule with what speaks for the hours that other networks name.
 
         Nothing of the series itself decides which hours these are: a choice among them would have
         its price. Each counts as narrow as it was found and as wide as it may be.
         """
         others = {k: one for k, one in self.asked.items() if k[1] != key[1]}
-        named = {k: one for k, one in self._alone[MARGIN].items() if k in others}
-        hours = [h for k, one in named.items() for h in (one, widen_schedule(one, others[k]))]
+        named = [(one, others[k]) for k, one in self._alone[MARGIN].items() if k in others]
         if others and not named:
             together = Asked.together(others.values())
             found = find_schedule(together)
-            hours = [found, widen_schedule(found, together)] if found else []
+            named = [(found, together)] if found else []
+        if not named:
+            return schedule
+        hours = [h for one, asked in named for h in (one, widen_schedule(one, asked))]
         distinct = {one.hours: one for one in hours}.values()
         ratios = [weigh_hours(one, self.asked[key]) for one in distinct]
-        return float(np.logaddexp.reduce(ratios)) - log(len(ratios)) if ratios else None
+        return replace(schedule, by_others=float(np.logaddexp.reduce(ratios)) - log(len(ratios)))
 
 
 class Hours:
