@@ -15,7 +15,7 @@ from traitlets.config import Config
 from analysis.display import bars, grids, show
 from analysis.display.cells import cell, column_kind, percent
 from analysis.display.markup import PUBLISHING, notebook_style
-from analysis.display.tables import MOST_FOLDED, MOST_ROWS, render_table
+from analysis.display.tables import MOST_FOLDED, MOST_NETWORKS, MOST_ROWS, render_table
 from analysis.vocabulary import STATES
 
 HOSTILE = [
@@ -223,6 +223,20 @@ def test_what_a_file_has_is_not_printed_at_length() -> None:
     matrix = shown(lambda: show.show_matrix(pairs, caption="Matrix"))
     assert len(matrix) < 800_000
     assert "verdicts.csv" in matrix
+
+
+def test_a_matrix_shows_the_networks_of_which_most_is_known() -> None:
+    """Two thousand made-up networks, a measurement each, made a page of 10 MB."""
+    made_up = [("s0", 4_200_000_000 + n, "insufficient") for n in range(2_000)]
+    real = [(f"s{i}", 64_500 + n, "ok") for i in range(5) for n in range(MOST_NETWORKS - 1)]
+    pairs = pd.DataFrame([*made_up, *real, ("s1", 65_551, "blocked")],
+                         columns=["domain", "probe_asn", "state"])  # fmt: skip
+    matrix = shown(lambda: show.show_matrix(pairs, caption="Matrix"))
+    heads = [asn for asn in pairs["probe_asn"].unique() if f"AS{asn}<" in matrix]
+    assert heads == [*range(64_500, 64_500 + MOST_NETWORKS - 1), 65_551]
+    assert "Of 2,000 networks more" in matrix
+    few = shown(lambda: show.show_matrix(pairs[pairs["probe_asn"] < 65_552], caption="Matrix"))
+    assert "networks more" not in few
 
 
 def test_a_page_holds_so_many_rows() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.sessions.columns import BLOCKED, DOWN, NONE, Places, SessionColumns
+from analysis.sessions.columns import BLOCKED, DOWN, NONE, Places, SessionColumns, to_places
 from analysis.sessions.series import Series
 
 Floats = NDArray[np.float64]
@@ -83,15 +83,19 @@ class Facts:
             for ``operator, kind`` and ``host`` (0 where nobody knows it), and ``is_failure,
             is_counted, is_domestic, teaches``.
         sites, versions: sessions that teach, by site, and by site and version of the probe.
-        release_count: how many versions of the probe a site has groups of, the oldest first.
         own_sites, own_versions: those of each operator of them.
+        version_keys, own_version_keys: of each group what it is of, in order: site ·
+            ``release_count`` + version, the oldest first; that · ``operator_count`` + operator.
+        version_of_own: the group of ``versions`` of each of ``own_versions``.
         reports: all sessions of each network and report.
         network_of_report: the network of each of them, a number.
         cells: the rows by site and network; nothing is counted.
         days: sessions that teach, by site and operator: site · ``operator_count`` + operator.
         routes: all sessions, by hosting network and network.
         cell_days: the rows by site and network; nothing is counted.
-        operator_count, site_count: how many there are.
+        operators: those with sessions that teach.
+        operator_count, release_count: how many operators and versions of the probe there are.
+        site_count: how many sites have sessions that teach.
     """
 
     rows: pd.DataFrame
@@ -99,15 +103,19 @@ class Facts:
     own_sites: Groups
     versions: Groups
     own_versions: Groups
+    version_keys: NDArray[np.int64]
+    own_version_keys: NDArray[np.int64]
+    version_of_own: NDArray[np.int64]
     reports: Groups
     network_of_report: NDArray[np.int64]
     cells: Groups
     days: Days
     routes: Days
     cell_days: Days
+    operators: NDArray[np.int64]
     operator_count: int
-    site_count: int
     release_count: int
+    site_count: int
 
 
 def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) -> Facts:
@@ -145,22 +153,29 @@ def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) 
     def lay(place: Places, members: NDArray[np.bool_]) -> Days:
         return Days(place[at], _sort(place[members]), layout.width)
 
-    # Added up over operators, versions or both, these are the sessions of all the others.
-    size = len(layout.host), layout.release_count, layout.operator_count
-    finest = np.bincount(layout.of_version_and_operator[counted], minlength=int(np.prod(size)))
-    counts = finest.astype(np.float64).reshape(size)
+    # Added up over operators, versions or both, these are the sessions of all other groups.
+    of_row, own_keys = layout.own_versions
+    counts = np.bincount(of_row[counted], minlength=len(own_keys)).astype(np.float64)
+    version_key, operator = np.divmod(own_keys, layout.operator_count)
+    site = version_key // layout.release_count
+    version, version_keys = pd.factorize(version_key)
+    own_site, _ = pd.factorize(site * layout.operator_count + operator)
 
-    def add_up(group: Places, *axes: int) -> Groups:
-        return Groups(group[at], counts.sum(axis=axes).ravel())
+    def add_up(group: Places) -> Groups:
+        sessions = np.bincount(group, counts, int(group.max(initial=-1)) + 1)
+        return Groups(to_places(group)[of_row[at]], sessions)
 
     nothing = np.zeros(len(state), bool)
     cell_days = Days(layout.days_of(layout.cell)[at], np.zeros(0, np.int64), layout.width)
     return Facts(
         rows=rows,
-        sites=add_up(layout.of_site, 1, 2),
-        own_sites=add_up(layout.of_site_and_operator, 1),
-        versions=add_up(layout.of_version, 2),
-        own_versions=add_up(layout.of_version_and_operator),
+        sites=add_up(site),
+        own_sites=add_up(own_site),
+        versions=add_up(version),
+        own_versions=add_up(np.arange(len(own_keys))),
+        version_keys=version_keys,
+        own_version_keys=own_keys,
+        version_of_own=version,
         reports=count(layout.of_report, interpreted),
         network_of_report=layout.network_of_report,
         cells=count(layout.cell, nothing),
@@ -169,5 +184,6 @@ def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) 
         cell_days=cell_days,
         operator_count=layout.operator_count,
         release_count=layout.release_count,
-        site_count=int(np.count_nonzero(counts.any(axis=(1, 2)))),
+        operators=np.unique(operator[counts > 0]),
+        site_count=len(np.unique(site[counts > 0])),
     )

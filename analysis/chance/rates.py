@@ -282,32 +282,27 @@ def _of_the_version(
     Where these have none, the next newer one that they have speaks for it: what a newer version
     cannot do, because a certificate's authority is unknown to it, the older cannot either.
     """
-    hits, sessions = _sums(facts.versions, lesson)
-    own_hits, own_sessions = _sums(facts.own_versions, lesson)
-    version = facts.versions.of_row[asked].astype(np.int64)
-    operator = facts.rows["operator"].to_numpy(np.int64)[asked]
-
-    def others(version: NDArray[np.int64], operator: NDArray[np.int64], all_: Floats, own: Floats
-               ) -> Floats:  # fmt: skip
-        return _at(all_, version) - _at(own, version * facts.operator_count + operator)
-
-    chosen, newest = version.copy(), version - version % facts.release_count
-    newest += facts.release_count - 1
-    for step in range(facts.release_count):
-        silent = np.flatnonzero(others(chosen, operator, sessions, own_sessions) <= 0)
-        silent = silent[version[silent] + step < newest[silent]]
-        if not len(silent):
-            break
-        chosen[silent] = version[silent] + step + 1
-    return (
-        others(chosen, operator, hits, own_hits), others(chosen, operator, sessions, own_sessions)
-    )  # fmt: skip
-
-
-def _at(numbers: Floats, places: NDArray[np.int64]) -> Floats:
-    """The numbers at some places, 0 beyond the last."""
-    padded = np.append(numbers, 0.0)
-    return padded[np.minimum(places, len(numbers))]
+    every, of_own = _sums(facts.versions, lesson), _sums(facts.own_versions, lesson)
+    own_keys = facts.own_version_keys
+    version, operator = facts.version_of_own, own_keys % facts.operator_count
+    # By version and operator: what the others saw.
+    told = [all_[version] - own for all_, own in zip(every, of_own, strict=True)]
+    site = facts.version_keys // facts.release_count
+    newest = np.searchsorted(site, site, side="right") - 1
+    silent = np.flatnonzero(told[1] <= 0)
+    version, operator = version[silent], operator[silent]
+    while len(silent):  # and then of each the next newer version of the site
+        is_older = version < newest[version]
+        silent, version, operator = silent[is_older], version[is_older] + 1, operator[is_older]
+        key = facts.version_keys[version] * facts.operator_count + operator
+        place = np.searchsorted(own_keys, key).clip(max=len(own_keys) - 1)
+        is_own = own_keys[place] == key
+        for one, all_, own in zip(told, every, of_own, strict=True):
+            one[silent] = all_[version] - np.where(is_own, own[place], 0)
+        still = told[1][silent] <= 0
+        silent, version, operator = silent[still], version[still], operator[still]
+    group = facts.own_versions.of_row[asked]
+    return told[0][group], told[1][group]
 
 
 def _near(facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -315,14 +310,14 @@ def _near(facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]) -> tuple[Floa
 
     No operator is heard for more than a few sessions: one that tests much is still one.
     """
-    days, operators = facts.days, facts.operator_count
+    days = facts.days
     own = facts.rows["operator"].to_numpy()[asked]
     # Sessions of one site and day have the same days around them.
     place, same = np.unique(days.of_row[asked] - own * days.width, return_inverse=True)
     hits, sessions = np.zeros(len(asked)), np.zeros(len(asked))
-    of_operators = (place + operator * days.width for operator in range(operators))
+    of_operators = (place + operator * days.width for operator in facts.operators)
     around = days.sums_around(lesson.hits, lesson.out, of_operators, _NEAR_DAYS)
-    for operator, (failed, tested) in enumerate(around):
+    for operator, (failed, tested) in zip(facts.operators, around, strict=True):
         heard = np.minimum(tested, _PSEUDO)
         failing = heard * np.divide(failed, tested, out=np.zeros(len(place)), where=tested > 0)
         is_other = own != operator

@@ -35,6 +35,8 @@ _UPRIGHT, _ACROSS, _ACROSS_WITH_NOTES = 8, 11, 8
 _MANY_NETWORKS, _MOST_NETWORKS = 12, 20
 #: Rows that a page holds besides those shown at once, where they can be had elsewhere.
 MOST_FOLDED = 100
+#: So many networks stand side by side.
+MOST_NETWORKS = 60
 #: Rows of a table that a page holds in any case: whoever makes up names makes up rows.
 MOST_ROWS = 2_000
 
@@ -127,6 +129,8 @@ def render_matrix(
         words = frame["state"] + (":" + reason).where(reason != "", "")
         frame = frame.assign(state=words)
     states = ordered_matrix(frame)
+    network_count = len(states.columns)
+    states = states[_find_told(states)]
     heads = [f"{names[asn]} ({asn})" if names.get(asn) else asn for asn in states.columns]
     looks = {
         code: MATRIX_STATES.get(code, State(code, "", "", "", ""))
@@ -137,7 +141,7 @@ def render_matrix(
     squares = {code: blocks().square(look, ids[code]) for code, look in looks.items()}
     left_out = {
         "rows": max(len(states) - fold_after - MOST_FOLDED, 0), "paper": 0, "all": len(states),
-        "file": link(f"tables/{file}", file),
+        "file": link(f"tables/{file}", file), "networks": network_count - len(states.columns),
     }  # fmt: skip
     parts = []
     most = states.iloc[: fold_after + MOST_FOLDED]
@@ -151,6 +155,16 @@ def render_matrix(
     width = _matrix_width(len(states.columns))
     symbols = blocks().symbols([(ids[code], look) for code, look in looks.items()])
     return Markup(symbols) + Markup(blocks().parts(parts, width, note, left_out))
+
+
+def _find_told(states: pd.DataFrame) -> pd.Index:
+    """The networks that a matrix shows: those on which most is known, where there are very many.
+
+    Anybody may make up networks, one a measurement.
+    """
+    is_known = states.map(lambda state: state.partition(":")[0] not in ("", "insufficient"))
+    most = is_known.sum().sort_values(ascending=False, kind="stable").index[:MOST_NETWORKS]
+    return states.columns[states.columns.isin(most)]
 
 
 def _folded(

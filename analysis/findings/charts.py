@@ -196,7 +196,8 @@ def show_ranking(study: Study, networks: pd.DataFrame, blocked_count: int) -> No
         caption="Blocked sites by network, ranked networks only.",
     )
     by_rank = networks.sort_values(["rank", "probe_asn"], na_position="last")
-    show_table(by_rank, caption="Networks, sites tested and sites blocked", fold_after=60)
+    caption = "Networks, sites tested and sites blocked"
+    show_table(by_rank, caption=caption, fold_after=60, file="networks.csv")
 
 
 def show_set_aside(aside: pd.DataFrame) -> None:

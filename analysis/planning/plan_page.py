@@ -9,6 +9,8 @@ from analysis.planning.ranking import LEAST_SUSPICION, STALE_DAYS
 from analysis.vocabulary import NETWORK_KINDS
 
 _SHOWN = 20
+#: Of so many networks the files are named.
+_MOST_FILES = 60
 _HEADINGS = {
     "score": "Score", "test_reason": "Why", "tests_needed": "Tests needed",
     "days_untested": "Days since the last test", "pair_count": "Pairs", "site_count": "Sites",
@@ -107,8 +109,12 @@ def show_plan(plan: pd.DataFrame, runs: pd.DataFrame) -> None:
         index=["probe_asn", "network"], columns="day", values="domain", aggfunc="count"
     )
     counts = by_day.fillna(0).astype("int64").reset_index()
-    show_table(counts, caption="Sites to test on each network and day", fold_after=_SHOWN)
-    show_table(runs, caption="Files to hand out", headings=_HEADINGS)
+    caption = "Sites to test on each network and day"
+    show_table(counts, caption=caption, fold_after=_SHOWN, file="testing_plan.csv")
+    more = max(len(runs) - _MOST_FILES, 0)
+    note = f"Those of {more:,} networks more lie beside them." if more else ""
+    runs = runs.head(_MOST_FILES)
+    show_table(runs, caption="Files to hand out", headings=_HEADINGS, note=note)
 
 
 def show_list_care(care: pd.DataFrame) -> None:

@@ -107,14 +107,18 @@ class Layout:
         return int(self.rows["release"].max()) + 1 if len(self.rows) else 1
 
     @cached_property
-    def of_version(self) -> Places:
-        """The site and the version of the probe: the next newer one is the next number."""
-        return to_places(self.numbers("domain") * self.release_count + self.numbers("release"))
+    def own_versions(self) -> tuple[Places, Ints]:
+        """The group of each row by site, version of the probe and operator; the groups' keys.
 
-    @cached_property
-    def of_version_and_operator(self) -> Places:
-        version = self.of_version.astype(np.int64)
-        return to_places(version * self.operator_count + self.numbers("operator"))
+        Numbered are those that there are, in order of (site · ``release_count`` + version) ·
+        ``operator_count`` + operator: anybody may make up versions and networks, and one of each a
+        report would make as many combinations as the square of them.
+        """
+        version = self.numbers("domain") * self.release_count + self.numbers("release")
+        number, keys = pd.factorize(
+            version * self.operator_count + self.numbers("operator"), sort=True
+        )
+        return to_places(number), keys
 
     @cached_property
     def of_report(self) -> Places:

@@ -112,7 +112,11 @@ def find_versions(
     is_open = sessions["class"].to_numpy()[elements["row"]] == OK
     told = elements[elements["is_hit"] | is_open]
     row, is_hit, stretch = (told[name].to_numpy() for name in ("row", "is_hit", "stretch"))
-    release, network = (sessions[name].to_numpy(np.int64)[row] for name in ("release", "network"))
+    # Numbered are those that there are: anybody may make up versions and networks.
+    release, network = (
+        pd.factorize(sessions[name].to_numpy()[row], sort=True)[0]
+        for name in ("release", "network")
+    )
     place_of = np.zeros(len(stretches), np.int64)
     place_of[stretch] = network * (FAILING + 1) + stretches["kind"].to_numpy()[stretch]
     count = int(release.max(initial=0)) + 1
