@@ -57,6 +57,14 @@ def test_made_up_versions_and_networks_take_no_more_room_than_their_reports() ->
     """Of 500 reports each with a version and a network of its own a table of all combinations
     had 125 million rows, and three times as many reports stopped a report of any size."""
     row, *usual = everywhere("OOTO" * 10)
+    # ... and of failures, one of all stretches and versions.
+    (failure,) = days("R", domain="x.example")
+    usual += [
+        {**failure, "domain": f"{n % 250}.test", "http_host": f"{n % 250}.test",
+         "measurement_start_time": DAY_ONE + timedelta(hours=n), "report_id": f"{n}",
+         "software_version": f"8.{n}"}
+        for n in range(1_500)
+    ]  # fmt: skip
     made_up = [
         {**row, "domain": f"{n}.example", "report_id": f"made-up-{n}", "probe_asn": 70_000 + n,
          "software_version": f"9.{n}", "probe_network_name": "Anybody Broadband"}
@@ -66,8 +74,8 @@ def test_made_up_versions_and_networks_take_no_more_room_than_their_reports() ->
     found = judge([*usual, *made_up])
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most < 100e6
-    assert set(found.verdicts["state"]) == {"ok", "insufficient"}
+    assert most < 40e6
+    assert {"ok", "insufficient"} <= set(found.verdicts["state"])
 
 
 def test_a_longer_block_takes_more_forged_reports() -> None:

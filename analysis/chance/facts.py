@@ -163,7 +163,7 @@ def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) 
 
     def add_up(group: Places) -> Groups:
         sessions = np.bincount(group, counts, int(group.max(initial=-1)) + 1)
-        return Groups(to_places(group)[of_row[at]], sessions)
+        return Groups(to_places(group)[of_row[at]], sessions.astype(np.float64, copy=False))
 
     nothing = np.zeros(len(state), bool)
     cell_days = Days(layout.days_of(layout.cell)[at], np.zeros(0, np.int64), layout.width)

@@ -36,7 +36,7 @@ _MANY_NETWORKS, _MOST_NETWORKS = 12, 20
 #: Rows that a page holds besides those shown at once, where they can be had elsewhere.
 MOST_FOLDED = 100
 #: So many networks stand side by side.
-MOST_NETWORKS = 60
+MOST_NETWORKS = 50
 #: Rows of a table that a page holds in any case: whoever makes up names makes up rows.
 MOST_ROWS = 2_000
 
@@ -67,7 +67,7 @@ def render_table(
     frame = frame.iloc[: MOST_ROWS if is_printed else fold_after + MOST_FOLDED]
     left_out = {
         "rows": whole - len(frame), "paper": 0 if is_printed else max(whole - fold_after, 0),
-        "all": whole, "file": link(f"tables/{file}", file) if file else "",
+        "all": whole, "networks": 0, "file": link(f"tables/{file}", file) if file else "",
     }  # fmt: skip
     names = [str(name) for name in frame]
     kinds = {str(name): column_kind(name, frame[name]) for name in frame}

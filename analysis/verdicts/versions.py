@@ -1,5 +1,7 @@
 """Failures of one version of the probe that others do not have: a defect is no block."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -112,20 +114,17 @@ def find_versions(
     is_open = sessions["class"].to_numpy()[elements["row"]] == OK
     told = elements[elements["is_hit"] | is_open]
     row, is_hit, stretch = (told[name].to_numpy() for name in ("row", "is_hit", "stretch"))
-    # Numbered are those that there are: anybody may make up versions and networks.
-    release, network = (
-        pd.factorize(sessions[name].to_numpy()[row], sort=True)[0]
-        for name in ("release", "network")
-    )
+    release, network = (sessions[name].to_numpy(np.int64)[row] for name in ("release", "network"))
     place_of = np.zeros(len(stretches), np.int64)
     place_of[stretch] = network * (FAILING + 1) + stretches["kind"].to_numpy()[stretch]
-    count = int(release.max(initial=0)) + 1
-    is_alone = _fails_alone(*_count_versions(place_of[stretch], release, is_hit, count))
-    hits, own, other_hits, others = _count_versions(stretch, release, is_hit, count)
-    is_own = (2 * hits > own) & (2 * other_hits <= others) & (own[0] > 0)
+    in_place = _count_versions(place_of[stretch], release, is_hit)
+    inside = _count_versions(stretch, release, is_hit)
+    is_alone = _fails_alone(*in_place.counts)
+    hits, own, other_hits, others = inside.counts
+    is_own = (2 * hits > own) & (2 * other_hits <= others)
+    at = in_place.find(place_of[inside.group], inside.release)
     is_of_place = np.zeros(len(stretches), bool)
-    asked = np.arange(is_own.shape[1])
-    is_of_place[asked] = (is_own & is_alone[:, place_of[asked]]).any(axis=(0, 2))
+    is_of_place[inside.group[(is_own & is_alone[:, at]).any(axis=0)]] = True
     of_site = stretch[follows_version[told["place"]] & is_hit]
     by_site, every = (np.bincount(x, minlength=len(stretches)) for x in (of_site, stretch[is_hit]))
     return pd.Series(is_of_place | (2 * by_site > every), stretches.index)
@@ -140,19 +139,43 @@ def _fails_alone(
     return is_rare & (2 * hits > sessions)
 
 
-def _count_versions(
-    group: NDArray[np.int64], release: NDArray[np.int64], is_hit: NDArray[np.bool_], count: int
-) -> tuple[Counts, Counts, Counts, Counts]:
-    """The failures and the sessions of versions, and those of the others.
+@dataclass(frozen=True)
+class _Versions:
+    """The versions of the probe that groups of sessions have, in order of group and version.
 
-    By group and version, alone and together with the older ones: what a version does not know yet,
-    the older do not know either, and two of them must not hide each other.
+    Attributes:
+        group, release: of each.
+        counts: its failures and sessions, and those of the others of the group; of it alone and
+            together with the older ones, a row each.
     """
-    key, groups = group * count + release, int(group.max(initial=-1)) + 1
-    alone = [np.bincount(x, minlength=groups * count) for x in (key[is_hit], key)]
-    hits, sessions = (
-        np.stack([of_version, of_version.cumsum(axis=1)])
-        for of_version in (numbers.reshape(groups, count) for numbers in alone)
-    )
-    other_hits, others = (own[1][:, -1:] - own for own in (hits, sessions))
-    return hits, sessions, other_hits, others
+
+    group: Counts
+    release: Counts
+    counts: tuple[Counts, Counts, Counts, Counts]
+
+    def find(self, group: Counts, release: Counts) -> Counts:
+        """The places of some that are there."""
+        width = int(self.release.max(initial=0)) + 1
+        return np.searchsorted(self.group * width + self.release, group * width + release)
+
+
+def _count_versions(group: Counts, release: Counts, is_hit: NDArray[np.bool_]) -> _Versions:
+    """The failures and the sessions of versions, and those of the others, by group.
+
+    What a version does not know yet, the older do not know either, and two of them must not hide
+    each other. Those alone are counted that there are: anybody may make up versions.
+    """
+    width = int(release.max(initial=0)) + 1
+    number, keys = pd.factorize(group * width + release, sort=True)
+    groups, releases = np.divmod(keys, width)
+    is_first = np.diff(groups, prepend=-1) != 0
+    first = np.flatnonzero(is_first)[np.cumsum(is_first) - 1]
+    last = np.searchsorted(groups, groups, side="right") - 1
+    own, others = [], []
+    for told in (number[is_hit], number):
+        alone = np.bincount(told, minlength=len(keys))
+        up_to = np.cumsum(alone)
+        together = up_to - (up_to - alone)[first]
+        own.append(np.stack([alone, together]))
+        others.append(together[last] - own[-1])
+    return _Versions(groups, releases, (*own, *others))
