@@ -20,8 +20,9 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
-from analysis import headings, vocabulary
+from analysis import vocabulary
 from analysis.auditing.changes import HEADING, NOT_LISTED, OF_RUN, WITHDRAWN
+from analysis.display import headings
 from analysis.findings.annex import REASON_SENTENCES
 from analysis.languages.catalogue import catalogue_path, list_translated, read_catalogue
 from analysis.outcomes.rules import RULES_BY_ID
@@ -69,7 +70,7 @@ def find_sentences() -> Catalog:
 def _words() -> Iterator[tuple[str, str]]:
     """Where a word that is data stands, and the word."""
     for module in (headings, vocabulary):
-        place = f"analysis/{module.__name__.rpartition('.')[2]}.py"
+        place = f"{module.__name__.replace('.', '/')}.py"
         for name, value in vars(module).items():
             if name.isupper():
                 yield from ((place, word) for word in _read(value))

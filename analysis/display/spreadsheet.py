@@ -11,7 +11,7 @@ import pandas as pd
 import xlsxwriter
 
 from analysis import vocabulary
-from analysis.headings import heading
+from analysis.display.headings import heading
 from analysis.reference.files import REPOSITORY
 from analysis.table_cells import disarm
 from analysis.tables import TABLES

@@ -19,8 +19,8 @@ from analysis.display.cells import (
     number,
 )
 from analysis.display.grids import ordered_matrix
+from analysis.display.headings import heading
 from analysis.display.markup import macros
-from analysis.headings import heading
 from analysis.languages.language import ENGLISH, Language
 from analysis.vocabulary import LISTED, MATRIX_STATES, VALUES, State, value_words
 

@@ -81,7 +81,8 @@ class _SheetReader:
         try:
             with ZipFile(BytesIO(data)) as archive:
                 files = archive.infolist()
-        except (BadZipFile, ValueError, NotImplementedError, OSError):
+        # No archive, names that are no text, or one of a later version of the format.
+        except (BadZipFile, ValueError, NotImplementedError):
             raise self.fault("is no XLSX file") from None
         if len(files) > _MOST_FILES or sum(file.file_size for file in files) > _MOST_UNPACKED:
             raise self.fault(
