@@ -70,9 +70,7 @@ def test_what_is_read_again_is_what_a_whole_run_reads(
     make_stages(kept, connection, standing)
     base = Base(*(kept.catalog(stage, standing.describe(stage)) for stage in TABLES))
     before = connection.execute(_TOLD).fetchall()
-    moved = read_again(
-        connection, standing.thresholds, other.thresholds, other.fingerprints, RULES, base
-    )
+    moved = read_again(connection, standing.thresholds, other.thresholds, RULES, base)
     if moved:
         put_in_place(connection, base)
     make_stages(None, alone, other)

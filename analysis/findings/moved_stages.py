@@ -8,10 +8,9 @@ from collections.abc import Sequence
 
 import duckdb
 
-from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import find_features
 from analysis.outcomes.moved import Base, find_moved, move_features, move_outcomes
-from analysis.outcomes.profiles import add_profiles, find_profiles
+from analysis.outcomes.profiles import find_profiles, remake_profiles
 from analysis.outcomes.rules import Rule
 from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
@@ -45,7 +44,6 @@ def change_profiles(
     connection: duckdb.DuckDBPyConnection,
     before: Thresholds,
     thresholds: Thresholds,
-    fingerprints: Fingerprints,
     *,
     is_refeatured: bool,
 ) -> None:
@@ -53,12 +51,11 @@ def change_profiles(
 
     Args:
         connection: finds the features by the other numbers, and the profiles of the base.
-        before, thresholds, fingerprints: see ``read_again``.
+        before, thresholds: see ``read_again``.
         is_refeatured: the features are others than those of the base, see ``change_features``.
     """
     find_profiles(connection)
-    changed = _read_changed(connection, is_refeatured)
-    add_profiles(connection, thresholds, fingerprints, before=before, changed=changed)
+    remake_profiles(connection, thresholds, before, _read_changed(connection, is_refeatured))
 
 
 def change_outcomes(

@@ -83,9 +83,8 @@ class _Judge:
         self._forget()
         method = self.method
         outcomes = read_again(
-            self.connection, method.thresholds, thresholds, method.fingerprints, method.rules,
-            self.base,
-        )  # fmt: skip
+            self.connection, method.thresholds, thresholds, method.rules, self.base
+        )
         sessions = (outcomes, *self._numbers("sessions", thresholds))
         key = (sessions, *self._numbers("verdicts", thresholds))
         if key not in self.lists:

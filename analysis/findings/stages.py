@@ -196,7 +196,7 @@ def _find_change(
         if stage == "features":
             change_features(connection, *numbers, base, catalog)
         elif stage == "profiles":
-            change_profiles(connection, *numbers, method.fingerprints, is_refeatured=is_refeatured)
+            change_profiles(connection, *numbers, is_refeatured=is_refeatured)
         elif stage == "rules":
             change_outcomes(
                 connection, *numbers, method.rules, base, catalog, is_refeatured=is_refeatured

@@ -47,9 +47,9 @@ SELECT address FROM names GROUP BY address
 HAVING count(*) FILTER (alike >= 2 AND 2 * alike > sessions) >= $sinkhole_names
    AND 2 * count(*) FILTER (alike >= 2 AND 2 * alike > sessions) > count(*)
 """,
-    # What public resolvers give for the name on several networks is no resolver's block. They
-    # answer over plain UDP (0.5), or where the system itself asks one.
-    "public_addresses": """
+    # What public resolvers gave for live names, and on how many networks. They answer over plain
+    # UDP (0.5), or where the system itself asks one.
+    "public_answers": """
 WITH live AS (SELECT DISTINCT domain, address FROM suspects WHERE NOT is_missing),
 public AS (
   SELECT domain, session, probe_asn, unnest(udp_answers).address AS address
@@ -64,12 +64,16 @@ public AS (
   SELECT domain, address, count(DISTINCT session) AS sessions, list(DISTINCT probe_asn) AS asns
   FROM public SEMI JOIN live USING (domain, address) GROUP BY ALL
 )
-SELECT address
+SELECT address, sum(asked.sessions) AS asked_count,
+  coalesce(sum(given.sessions), 0) AS given_count,
+  len(list_distinct(flatten(list(given.asns)))) AS network_count
 FROM live JOIN asked USING (domain) LEFT JOIN given USING (domain, address)
 GROUP BY address
-HAVING 2 * coalesce(sum(given.sessions), 0) > sum(asked.sessions)
-  AND len(list_distinct(flatten(list(given.asns)))) >= 3
-  AND sum(given.sessions) >= $floor_sessions
+""",
+    # What they give for the name on several networks is no resolver's block.
+    "public_addresses": """
+SELECT address FROM public_answers
+WHERE 2 * given_count > asked_count AND network_count >= 3 AND given_count >= $floor_sessions
 """,
     "addresses": """
 SELECT DISTINCT address,
@@ -162,7 +166,8 @@ WITH networks AS (
     2 * count(DISTINCT session) FILTER (dns_match IN ('address', 'asn') OR dns_is_vouched)
       > count(DISTINCT session) AS is_matching,
     count(DISTINCT session) AS sessions
-  FROM features WHERE control_name = 'resolves' AND domain IN (SELECT domain FROM answer_shares)
+  FROM features
+  WHERE control_name = 'resolves' AND domain IN (SELECT key.domain FROM asked_answers)
   GROUP BY ALL
 )
 SELECT domain FROM networks GROUP BY domain

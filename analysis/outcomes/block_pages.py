@@ -201,8 +201,8 @@ SELECT v.registrable_domain,
 FROM visits v LEFT JOIN targets t USING (registrable_domain) GROUP BY ALL
 """,
     # Sites in whose place a page stood in most sessions of some networks, from its first day there
-    # to its last. Several sessions and days, so that forged ones cannot add a site to a page.
-    "page_sites": """
+    # to its last.
+    "standing_pages": """
 WITH shown AS (
   SELECT page, probe_asn, registrable_domain, min(day) AS since, max(day) AS until
   FROM page_landings SEMI JOIN shared_pages USING (page, registrable_domain)
@@ -213,15 +213,18 @@ WITH shown AS (
   WHERE l.day BETWEEN s.since AND s.until GROUP BY ALL
   HAVING 2 * count(DISTINCT l.session) FILTER (l.page = s.page AND NOT l.is_reached)
     > count(DISTINCT l.session)
-), lasting AS (
-  SELECT page, registrable_domain
-  FROM page_landings SEMI JOIN standing USING (page, probe_asn, registrable_domain)
-  WHERE NOT is_reached GROUP BY ALL
-  HAVING count(DISTINCT session) >= $floor_sessions AND count(DISTINCT day) >= $floor_days
 )
+SELECT page, registrable_domain, count(DISTINCT session) AS session_count,
+  count(DISTINCT day) AS day_count
+FROM page_landings SEMI JOIN standing USING (page, probe_asn, registrable_domain)
+WHERE NOT is_reached GROUP BY ALL
+""",
+    # Several sessions and days, so that forged ones cannot add a site to a page.
+    "page_sites": """
 SELECT page, registrable_domain, mode(hoster ORDER BY hoster) AS hoster,
   2 * sum(errors) > sum(measurements) AS is_error
-FROM strange_pages JOIN lasting USING (page, registrable_domain) GROUP BY ALL
+FROM strange_pages JOIN standing_pages s USING (page, registrable_domain)
+WHERE s.session_count >= $floor_sessions AND s.day_count >= $floor_days GROUP BY ALL
 """,
     # ``is_of_one_host``: most of the sites have the same host, which may have made the page; of a
     # page that is no error, all of them.

@@ -7,18 +7,23 @@ of its session, site and network; groups are made again whole, and all others ar
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 
-from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.controls import NAME_POOL, POOLED_SESSIONS
 from analysis.outcomes.features import SERVING, VOUCHED, read_features
 from analysis.outcomes.guards import BROKEN_SESSIONS
 from analysis.outcomes.outcomes import explain, read_layers
-from analysis.outcomes.profiles import PROFILED, add_profiles
+from analysis.outcomes.profiles import PROFILED, remake_profiles
 from analysis.outcomes.rules import Rule
-from analysis.outcomes.steps import add_up_rows, create_tables, create_views, remake_tables
+from analysis.outcomes.steps import (
+    Checksum,
+    add_up_rows,
+    create_tables,
+    create_views,
+    remake_tables,
+)
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 
 _ROW = "row_id"
@@ -33,6 +38,7 @@ _BY_VALUE = {
     "reaching_days": ("domain, day", "*", "TRUE"),
     "replaced": ("probe_asn, registrable_domain", "*", "TRUE"),
 }
+_PROFILES = frozenset((*_BY_ROW, *_BY_VALUE))
 _IN_PLACE_OF = "SELECT * FROM {base}.{table} ANTI JOIN touched USING (domain, probe_asn, session)"
 #: The rows of ``outcomes`` as they were before the guards.
 _FIRST_READING = """
@@ -46,19 +52,24 @@ _READ = f"""{_ROW}, domain, probe_asn, resolver_asn, session, day, class, eviden
 
 @dataclass(frozen=True)
 class Base:
-    """The catalogs that hold the tables of each stage as the numbers in use make them."""
+    """The tables of all stages as the numbers in use make them.
+
+    Attributes:
+        features, profiles, rules, sessions: the catalogs that hold those of each stage.
+        checksums: those of tables, once they were taken.
+    """
 
     features: str
     profiles: str
     rules: str
     sessions: str
+    checksums: dict[str, Checksum] = field(default_factory=dict)
 
 
 def read_again(
     connection: duckdb.DuckDBPyConnection,
     before: Thresholds,
     thresholds: Thresholds,
-    fingerprints: Fingerprints,
     rules: tuple[Rule, ...],
     base: Base,
 ) -> int:
@@ -71,7 +82,6 @@ def read_again(
         connection: finds the tables of the base, which ``before`` made.
         before: the numbers of the base.
         thresholds: the other numbers.
-        fingerprints: OONI's blocking fingerprints.
         rules: the method's rules, in order.
         base: where the tables of the base are.
 
@@ -86,8 +96,8 @@ def read_again(
         return 0
     is_other = "features" in moved
     changed = move_features(connection, before, thresholds, base) if is_other else set[str]()
-    add_profiles(connection, thresholds, fingerprints, before=before, changed=changed)
-    is_any = find_moved(connection, base, "refeatured" if is_other else "")
+    remade = remake_profiles(connection, thresholds, before, changed, base.checksums)
+    is_any = find_moved(connection, base, "refeatured" if is_other else "", remade)
     if not is_any and "rules" not in moved:
         return 0
     return move_outcomes(connection, before, thresholds, rules, base, changed)
@@ -108,7 +118,7 @@ def move_features(
     """
     numbers = vars(thresholds)
     pools = {"name_pool": NAME_POOL, "serving": SERVING, "vouched": VOUCHED}
-    changed = remake_tables(connection, pools, numbers, vars(before))
+    changed = remake_tables(connection, pools, numbers, vars(before), checksums=base.checksums)
     _add_looked_at(connection, before, thresholds, base, changed)
     looked_at = f"""
 SELECT * FROM ({POOLED_SESSIONS}) SEMI JOIN looked_at USING ({_ROW})"""
@@ -161,17 +171,27 @@ SELECT {told} FROM features_again n SEMI JOIN refeatured USING ({_ROW})
     return {name for name, is_other in zip(names, differs, strict=True) if is_other}
 
 
-def find_moved(connection: duckdb.DuckDBPyConnection, base: Base, looked_at: str) -> bool:
+def find_moved(
+    connection: duckdb.DuckDBPyConnection,
+    base: Base,
+    looked_at: str,
+    remade: Collection[str] = _PROFILES,
+) -> bool:
     """Find the measurements of which a profile says something else: ``moved``. Are there any?
 
-    ``looked_at`` is a table of further measurements, if not empty.
+    ``looked_at`` is a table of further measurements, if not empty; ``remade`` are the profiles that
+    may be others.
     """
-    found = [f"SELECT {_ROW} FROM ({_difference(name, '*', base.profiles)})" for name in _BY_ROW]
+    found = [f"(SELECT {_ROW} FROM features LIMIT 0)"]
+    found += [
+        f"SELECT {_ROW} FROM ({_difference(name, '*', base.profiles)})"
+        for name in _BY_ROW if name in remade
+    ]  # fmt: skip
     found += [
         f"SELECT {_ROW} FROM features SEMI JOIN "
         f"({_difference(name, columns, base.profiles, condition)}) USING ({keys})"
-        for name, (keys, columns, condition) in _BY_VALUE.items()
-    ]
+        for name, (keys, columns, condition) in _BY_VALUE.items() if name in remade
+    ]  # fmt: skip
     found += [f"SELECT {_ROW} FROM {looked_at}"] if looked_at else []
     create_tables(connection, {"moved": " UNION ".join(found)}, {})
     return bool(connection.execute("SELECT 1 FROM moved LIMIT 1").fetchall())
@@ -212,7 +232,7 @@ FROM fresh_reading UNION ALL BY NAME
     guards = {name: step for name, step in BROKEN_SESSIONS.items() if name != "seen"}
     is_touched = connection.execute("SELECT 1 FROM touched LIMIT 1").fetchall()
     moved = {"seen", *changed} if is_touched else changed
-    remake_tables(connection, guards, numbers, vars(before), moved)
+    remake_tables(connection, guards, numbers, vars(before), moved, base.checksums)
     _add_broken_or_not(connection, base)
     create_tables(connection, {"moved_outcomes": explain(rules)}, {})
     query = f"""

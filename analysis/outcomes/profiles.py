@@ -5,7 +5,7 @@ differ in how many unrelated names share them, in whether those names exist, in 
 ever gets them, and in whether a site is ever reached through them.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, MutableMapping
 
 import duckdb
 
@@ -21,8 +21,20 @@ from analysis.outcomes.block_pages import (
 )
 from analysis.outcomes.controls import NAME_STEPS
 from analysis.outcomes.filters import FILTER_STEPS, KNOWN_FILTER_STEPS, add_known_filters
-from analysis.outcomes.steps import create_tables, create_views, remake_tables, words
+from analysis.outcomes.steps import (
+    Checksum,
+    create_tables,
+    create_views,
+    remake_tables,
+    words,
+)
 from analysis.outcomes.thresholds import Thresholds
+
+# One measurement is enough for these; all others need many.
+_OWN_STEPS = LONE_ANSWER_STEPS | KNOWN_FILTER_STEPS | FINGERPRINT_STEPS
+_POOLED_STEPS = (
+    ANSWER_STEPS | NAME_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS | CONTROL_PAGE_STEPS
+)
 
 PROFILED = """
 SELECT f.*,
@@ -65,8 +77,6 @@ def add_profiles(
     fingerprints: Fingerprints,
     *,
     is_pooled: bool = True,
-    before: Thresholds | None = None,
-    changed: Collection[str] = (),
 ) -> None:
     """Create ``answer_profiles``, ``special_profiles``, ``page_profiles`` and view ``profiled``.
 
@@ -78,29 +88,43 @@ def add_profiles(
     has_dns_fingerprint, is_local_filter, is_blockpage, is_name_broken, is_page_of_controls,
     is_reached_by_others, is_sent_elsewhere, is_replaced``).
     Unless pooled, only what one measurement shows by itself is true of any: an address or a page
-    on one of the lists. What comes out as it did with the thresholds ``before``, on ``features``
-    of which at most the columns ``changed`` are other than in the same connection's tables, is not
-    made again.
+    on one of the lists.
 
     Sources of the method: substitution and sinkhole are told apart over many names; the
     common-address rule of CensorWatch (2023) and iMAP.
     """
     numbers = vars(thresholds)
-    own = LONE_ANSWER_STEPS | KNOWN_FILTER_STEPS | FINGERPRINT_STEPS
-    pooled = ANSWER_STEPS | NAME_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS
-    pooled |= CONTROL_PAGE_STEPS
-    if before:
-        views = {
-            name for name, view in PAGE_VIEWS.items() if not set(changed).isdisjoint(words(view))
-        }
-        remake_tables(connection, own | pooled, numbers, vars(before), views.union(changed))
-        return
     add_fingerprints(connection, fingerprints)
     add_known_filters(connection)
-    create_tables(connection, own, numbers)
+    create_tables(connection, _OWN_STEPS, numbers)
     create_views(connection, PAGE_VIEWS)
-    create_tables(connection, pooled, numbers, is_filled=is_pooled)
+    create_tables(connection, _POOLED_STEPS, numbers, is_filled=is_pooled)
     create_views(connection, {"profiled": PROFILED})
+
+
+def remake_profiles(
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Thresholds,
+    before: Thresholds,
+    changed: Collection[str],
+    checksums: MutableMapping[str, Checksum] | None = None,
+) -> set[str]:
+    """Make those tables of ``add_profiles`` again, pooled, that come out otherwise.
+
+    Args:
+        connection: holds the tables as ``before`` made them, and what they read.
+        thresholds: the other numbers.
+        before: those of the tables at hand.
+        changed: what of ``features`` is another: its columns, and ``serving``.
+        checksums: see ``steps.remake_tables``.
+
+    Returns:
+        ``changed``, and the tables that came out otherwise.
+    """
+    is_other = set(changed)
+    is_other |= {name for name, view in PAGE_VIEWS.items() if not is_other.isdisjoint(words(view))}
+    steps, numbers = _OWN_STEPS | _POOLED_STEPS, vars(thresholds)
+    return remake_tables(connection, steps, numbers, vars(before), is_other, checksums)
 
 
 def find_profiles(connection: duckdb.DuckDBPyConnection) -> None:

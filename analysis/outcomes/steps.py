@@ -1,7 +1,7 @@
 """A step is a named query: how it becomes a table, a view or a type, and is made again."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 from contextlib import nullcontext
 from decimal import Decimal
 from typing import Any
@@ -10,6 +10,9 @@ import duckdb
 
 from analysis.store.connections import limit_threads
 from analysis.store.kept_tables import drop_made, note_made
+
+#: How many rows a table has, and a checksum of them in any order.
+Checksum = tuple[int, int]
 
 
 def create_tables(
@@ -57,6 +60,7 @@ def remake_tables(
     parameters: Mapping[str, Any],
     before: Mapping[str, Any],
     changed: Collection[str] = (),
+    checksums: MutableMapping[str, Checksum] | None = None,
 ) -> set[str]:
     """Make those tables again that may come out otherwise than they did with the parameters before.
 
@@ -68,22 +72,25 @@ def remake_tables(
         parameters: see ``create_tables``.
         before: the parameters that the tables were made with.
         changed: tables and columns that the steps read and that have changed.
+        checksums: those of the tables as ``before`` made them, where they are known; those that had
+            to be taken are added.
 
     Returns:
         ``changed``, and the tables that came out otherwise.
     """
-    known = set(changed)
+    known, held = set(changed), {} if checksums is None else checksums
     for name, query in steps.items():
         is_moved = any(parameters[key] != before[key] for key in re.findall(r"\$(\w+)", query))
         if is_moved or known.intersection(words(query)):
-            held = add_up_rows(connection, f"FROM {name}")
+            if name not in held:
+                held[name] = add_up_rows(connection, f"FROM {name}")
             create_tables(connection, {name: query}, parameters)
-            if add_up_rows(connection, f"FROM {name}") != held:
+            if add_up_rows(connection, f"FROM {name}") != held[name]:
                 known.add(name)
     return known
 
 
-def add_up_rows(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int]:
+def add_up_rows(connection: duckdb.DuckDBPyConnection, query: str) -> Checksum:
     """How many rows a query has, and a checksum of them in any order; lists count by their order.
 
     A row's hash ends with that of its last column as it is, by exclusive or: added up so, a few
