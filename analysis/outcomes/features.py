@@ -87,7 +87,7 @@ WHERE has_true([t.failure IS NULL AND contains(t.address, ':') FOR t IN tcp])
 #: The steps from ``controlled`` to ``FEATURES``, each of which reads the one before.
 _VIEWS = {
     "pooled_observations": """
-SELECT c.*, n.name_pool, i.ipv6_works, site.vouched_addresses,
+SELECT c.*, i.ipv6_works, site.vouched_addresses,
   site.registrable_domain, http_site.registrable_domain AS http_site,
   target.registrable_domain AS redirect_site,
   CASE WHEN c.dns_match IN ('address', 'asn') THEN FALSE ELSE
@@ -96,7 +96,6 @@ SELECT c.*, n.name_pool, i.ipv6_works, site.vouched_addresses,
     OR coalesce(list_has_any(c.dns_addresses, site.certified), FALSE) ELSE FALSE END
     AS dns_is_at_home
 FROM controlled c
-LEFT JOIN name_pool n USING (domain, day)
 LEFT JOIN ipv6 i USING (session)
 LEFT JOIN (
   SELECT host, registrable_domain, v.addresses AS vouched, t.addresses AS certified,
@@ -138,8 +137,6 @@ FROM pooled_observations
     # where an https input ended over https, since nobody between can send that anywhere.
     "page_results": """
 SELECT *,
-  http_failure IS NULL AND http_status IS NOT NULL AND registrable_domain IS NOT NULL
-    AND coalesce(name_pool <> 'missing', TRUE) AS has_page,
   starts_with(http_url, 'https://') AS is_https_url,
   coalesce(http_first_is_answer, TRUE) AND http_failure IS NULL AND http_status IS NOT NULL
     AND is_https_url AS is_https_page,
@@ -173,38 +170,49 @@ SELECT *,
     OR dns_is_at_home OR is_ip_input OR NOT http_first_is_answer, FALSE) AS is_address_trusted
 FROM page_results
 """,
-}
-
-# At a dead end nothing of the answer connects, and the site is there at an address of the control.
-# A request went astray where it ended at another site than the control's, by title and by body.
-FEATURES = """
+    # What no number of the method decides.
+    "measured": """
 SELECT
   row_id, report_id <> '' AS has_report,
   input::input_name AS input, measurement_start_time, day, session, domain, registrable_domain,
   probe_cc, probe_asn, resolver_asn, is_https, is_ip_input,
   concat_ws(' ', software_name, software_version)::software_name AS software,
-  is_anomaly, is_confirmed, is_failure, has_control, control_name, name_pool, control_http_ok,
+  is_anomaly, is_confirmed, is_failure, has_control, control_name, control_http_ok,
   control_http_fails, control_is_lost, control_special, control_hoster, site_asn,
-  control_is_ipv6_only,
+  control_is_ipv6_only, control_address_is_proven,
   dns_failure, dns_has_answer, dns_addresses, dns_is_own_network, dns_special, dns_match,
   dns_tls_valid, dns_certificate_error, dns_is_vouched, dns_is_verified, dns_is_at_home,
   http_failure, http_status, control_http_status, http_title, http_host, http_first_is_answer,
-  redirect_layer, title_match, http_site, has_page, is_https_page, is_https_own, landing,
+  redirect_layer, title_match, has_control_status, may_compare_length, body_proportion,
+  http_site, is_https_page, is_https_own, landing,
   own_page, fails_at_target, fails_within_site, fails_before_page,
   tcp_result, tcp_failure, tls_result, tls_failure, is_address_trusted,
+  answer_results IS NOT NULL AND NOT list_contains(answer_results, 'local'::attempt_result)
+    AND coalesce(list_min(answer_results) NOT IN ('works', 'no_ipv6'), FALSE) AS answers_are_dead
+FROM layer_results
+""",
+}
+
+# At a dead end nothing of the answer connects, and the site is there at an address of the control.
+# A request went astray where it ended at another site than the control's, by title and by body.
+FEATURES = """
+SELECT measured.*, n.name_pool,
+  http_failure IS NULL AND http_status IS NOT NULL AND registrable_domain IS NOT NULL
+    AND coalesce(n.name_pool <> 'missing', TRUE) AS has_page,
   is_control_page(has_control_status, title_match, body_proportion, may_compare_length,
     $body_match) AS is_control_page,
-  answer_results IS NOT NULL AND (control_address_is_proven
-      OR coalesce(NOT http_first_is_answer AND is_control_page, FALSE))
-    AND NOT list_contains(answer_results, 'local'::attempt_result)
-    AND coalesce(list_min(answer_results) NOT IN ('works', 'no_ipv6'), FALSE) AS is_dead_end,
+  answers_are_dead AND (control_address_is_proven
+    OR coalesce(NOT http_first_is_answer AND is_control_page, FALSE)) AS is_dead_end,
   is_https_page AND NOT is_https_own AND coalesce(NOT title_match, FALSE)
     AND coalesce(body_proportion, 0) <= $body_match AS is_sent_astray,
   coalesce(http_first_is_answer, TRUE) AND is_control_page AS is_same_page,
   coalesce(http_first_is_answer, TRUE) AND has_control_status
     AND coalesce(body_proportion, 0) > $body_match AS is_same_length
-FROM layer_results
+FROM measured LEFT JOIN name_pool n USING (domain, day)
 """
+#: The columns that ``FEATURES`` adds. Of the others numbers decide who vouches for an address.
+BY_NUMBERS = ("name_pool", "has_page", "is_control_page", "is_dead_end", "is_sent_astray",
+              "is_same_page", "is_same_length")  # fmt: skip
 
 
 def add_features(
@@ -238,9 +246,14 @@ def add_features(
     create_tables(connection, {"features": read_features()}, numbers, catalog=catalog)
 
 
-def read_features() -> str:
-    """SQL: the rows of ``features``, over what ``add_features`` leaves besides."""
-    return chain({**_VIEWS, "features": FEATURES})
+def read_features(measured: str = "") -> str:
+    """SQL: the rows of ``features``, over what ``add_features`` leaves besides.
+
+    ``measured`` gives those of some of them that are not ``BY_NUMBERS``; by default all are read
+    from ``observations``.
+    """
+    views = {"measured": measured} if measured else _VIEWS
+    return chain({**views, "features": FEATURES})
 
 
 def find_features(connection: duckdb.DuckDBPyConnection) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import duckdb
 
 from analysis.outcomes.controls import NAME_POOL, POOLED_SESSIONS
-from analysis.outcomes.features import SERVING, VOUCHED, read_features
+from analysis.outcomes.features import BY_NUMBERS, SERVING, VOUCHED, read_features
 from analysis.outcomes.guards import BROKEN_SESSIONS
 from analysis.outcomes.outcomes import explain, read_layers
 from analysis.outcomes.profiles import PROFILED, remake_profiles
@@ -109,8 +109,8 @@ def move_features(
     """Let ``features`` be as other numbers make it; ``refeatured`` are the rows that are others.
 
     Looked at, and left in ``features_again``, are those of names and days of which the pooled
-    controls say something else, of names for which other addresses are vouched for, and whose
-    page's length lies between the numbers.
+    controls say something else, and whose page's length lies between the numbers; and, read from
+    the observations, those of names for which other addresses are vouched for.
 
     Returns:
         What steps to profiles read that has changed: ``serving``, where it is another, and the
@@ -120,12 +120,16 @@ def move_features(
     pools = {"name_pool": NAME_POOL, "serving": SERVING, "vouched": VOUCHED}
     changed = remake_tables(connection, pools, numbers, vars(before), checksums=base.checksums)
     _add_looked_at(connection, before, thresholds, base, changed)
-    looked_at = f"""
-SELECT * FROM ({POOLED_SESSIONS}) SEMI JOIN looked_at USING ({_ROW})"""
-    create_views(connection, {"session_observations": looked_at})
-    create_tables(connection, {"features_again": read_features()}, numbers)
-    create_views(connection, {"session_observations": POOLED_SESSIONS})
     there = f"SELECT * FROM {base.features}.features SEMI JOIN looked_at USING ({_ROW})"
+    measured = f"""
+SELECT * EXCLUDE ({", ".join(BY_NUMBERS)}) FROM ({there}) ANTI JOIN named_anew USING ({_ROW})"""
+    again = read_features(measured)
+    if "vouched" in changed:
+        observed = f"SELECT * FROM ({POOLED_SESSIONS}) SEMI JOIN named_anew USING ({_ROW})"
+        create_views(connection, {"session_observations": observed})
+        again = f"({again}) UNION ALL BY NAME ({read_features()})"
+    create_tables(connection, {"features_again": again}, numbers)
+    create_views(connection, {"session_observations": POOLED_SESSIONS})
     others = f"SELECT {_ROW} FROM (FROM features_again EXCEPT {there})"
     create_tables(connection, {"refeatured": others}, {})
     create_views(connection, {
@@ -140,24 +144,29 @@ def _add_looked_at(
     connection: duckdb.DuckDBPyConnection, before: Thresholds, thresholds: Thresholds, base: Base,
     changed: Collection[str],
 ) -> None:  # fmt: skip
-    """``looked_at``: the measurements of which other numbers could move a feature."""
-    lengths = sorted((before.body_match, thresholds.body_match))
+    """``looked_at``: the measurements of which other numbers could move a feature.
+
+    ``named_anew``: those of names for which other addresses are vouched for.
+    """
+    features = f"SELECT {_ROW} FROM {base.features}.features"
+    least, most = sorted((before.body_match, thresholds.body_match))
     queries = [
-        """
-SELECT row_id FROM observations
-WHERE coalesce(body_proportion, 0) > $least AND coalesce(body_proportion, 0) <= $most"""
+        f"""
+{features} WHERE coalesce(body_proportion, 0) > $least AND coalesce(body_proportion, 0) <= $most"""
     ]
     if "name_pool" in changed:
         pooled = _difference("name_pool", "*", base.features)
         queries.append(f"""
-SELECT {_ROW} FROM features SEMI JOIN (SELECT DISTINCT domain, day FROM ({pooled}))
-  USING (domain, day)""")
+{features} SEMI JOIN (SELECT DISTINCT domain, day FROM ({pooled})) USING (domain, day)""")
+    named = f"{features} LIMIT 0"
     if "vouched" in changed:
         vouched = _difference("vouched", "*", base.features)
-        queries.append(f"""
-SELECT {_ROW} FROM features SEMI JOIN (SELECT domain FROM ({vouched})) USING (domain)""")
-    between = {"least": lengths[0], "most": lengths[1]}
-    create_tables(connection, {"looked_at": " UNION ".join(queries)}, between)
+        named = f"{features} SEMI JOIN (SELECT domain FROM ({vouched})) USING (domain)"
+    steps = {
+        "named_anew": named,
+        "looked_at": " UNION ".join([*queries, "FROM named_anew"]),
+    }
+    create_tables(connection, steps, {"least": least, "most": most})
 
 
 def _changed_columns(connection: duckdb.DuckDBPyConnection, base: Base) -> set[str]:
