@@ -137,17 +137,17 @@ FROM sent s JOIN features f ON f.domain = s.domain AND f.resolver_asn = s.resolv
   AND (f.dns_has_answer OR f.dns_failure IS NOT NULL)
 GROUP BY ALL
 """,
+    "answer_stretches": "FROM find_stretches('asked_answers', $floor_sessions)",
     # Of those that were given often enough: whether nearly always, and whether for a while.
     "answer_shares": """
-WITH stretches AS (
-  FROM find_stretches('asked_answers', $persistence_share, $floor_sessions, $floor_days)
-), asked AS (
+WITH asked AS (
   SELECT key, count(*) AS sessions FROM asked_answers GROUP BY key
 )
 SELECT unnest(key),
   sum(given_count) >= $persistence_share * any_value(asked.sessions) AS is_persistent,
-  bool_or(is_steady) AS is_steady
-FROM stretches JOIN asked USING (key)
+  bool_or(is_steady(given_count, open_count, day_count,
+    $persistence_share, $floor_sessions, $floor_days)) AS is_steady
+FROM answer_stretches JOIN asked USING (key)
 GROUP BY key HAVING sum(given_count) >= $floor_sessions AND sum(day_count) >= $floor_days
 """,
     # Resolver networks that answer most live names well.

@@ -53,13 +53,14 @@ SELECT {'probe_asn': probe_asn, 'registrable_domain': registrable_domain, 'targe
 FROM targets t JOIN plain_landings l USING (probe_asn, registrable_domain)
 WHERE l.is_own OR l.target IS NOT NULL OR l.page = t.target GROUP BY ALL
 """,
+    "page_stretches": "FROM find_stretches('asked_pages', $floor_sessions)",
     # A variant of the site's own page comes and goes on every network.
     "replaced": """
 WITH steady_pages AS (
   SELECT unnest(key) FROM (
-    SELECT DISTINCT key
-    FROM find_stretches('asked_pages', $persistence_share, $floor_sessions, $floor_days)
-    WHERE is_steady
+    SELECT DISTINCT key FROM page_stretches
+    WHERE is_steady(given_count, open_count, day_count,
+      $persistence_share, $floor_sessions, $floor_days)
   )
 ), variants AS (
   SELECT l.registrable_domain, l.target

@@ -43,12 +43,15 @@ SELECT {'probe_asn': probe_asn, 'resolver_asn': resolver_asn, 'address': address
   min(day) AS day, 2 * count(*) FILTER (is_given) >= count(*) AS is_given
 FROM special_asked GROUP BY ALL
 """,
+    "special_stretches": "FROM find_stretches('special_sessions', $floor_sessions)",
     # What nearly all sessions of several versions get for a while is the network's, also if it is
     # lifted and imposed again: no user's filter comes and goes for everybody.
-    "special_stretches": """
+    "network_answers": """
 SELECT unnest(key), list((since, until) ORDER BY since) AS stretches
-FROM find_stretches('special_sessions', $persistence_share, $floor_sessions, $floor_days)
-WHERE is_steady AND version_count >= 2 GROUP BY key
+FROM special_stretches
+WHERE is_steady(given_count, open_count, day_count,
+    $persistence_share, $floor_sessions, $floor_days)
+  AND version_count >= 2 GROUP BY key
 """,
     # One row: one special-purpose address as sessions of one network got it through one resolver,
     # over the names and days on which it was given. A filter's is got by some sessions only; or by
@@ -75,7 +78,7 @@ SELECT *,
     THEN is_of_other_probes ELSE is_of_some OR is_of_other_probes END
     AS is_local_filter
 FROM counted JOIN names USING (probe_asn, resolver_asn, address)
-  LEFT JOIN special_stretches USING (probe_asn, resolver_asn, address)
+  LEFT JOIN network_answers USING (probe_asn, resolver_asn, address)
 """,
     # Sessions without a filter, name by name.
     "unfiltered_sessions": """
@@ -94,8 +97,10 @@ HAVING count(*) FILTER (is_given) >= $floor_sessions
   AND count(*) FILTER (is_given) >= $persistence_share * count(*)
 UNION
 SELECT unnest(key), since, until
-FROM find_stretches('unfiltered_sessions', $persistence_share, $floor_sessions, $floor_days)
-WHERE is_steady AND version_count >= 2
+FROM find_stretches('unfiltered_sessions', $floor_sessions)
+WHERE is_steady(given_count, open_count, day_count,
+    $persistence_share, $floor_sessions, $floor_days)
+  AND version_count >= 2
 """,
     # The measurements that got such an address.
     "filtered": f"""

@@ -80,6 +80,11 @@ SCALAR_MACROS: Mapping[str, str] = {
         """
         has_control_status AND (coalesce(title_match, FALSE)
           OR (coalesce(proportion, 0) > body_match AND may_compare_length))""",
+    # What is given in a stretch (``find_stretches``) nearly always, and often enough.
+    "is_steady(given_count, open_count, day_count, persistence_share, floor_sessions, floor_days)":
+        """
+        given_count >= persistence_share * (given_count + open_count)
+          AND given_count >= floor_sessions AND day_count >= floor_days""",
 }  # fmt: skip
 
 #: Name and arguments → query.
@@ -89,8 +94,8 @@ TABLE_MACROS: Mapping[str, str] = {
     # stretch of one key: a block that is imposed twice is two of them, since ``floor_sessions``
     # open sessions in a row end a stretch. ``given_count`` and ``open_count`` are its sessions,
     # ``day_count`` the days on which it was given, from ``since`` to ``until``; ``version_count``
-    # the kinds of software that were given it; ``is_steady``: nearly always, and often enough.
-    "find_stretches(given, persistence_share, floor_sessions, floor_days)": """
+    # the kinds of software that were given it.
+    "find_stretches(given, floor_sessions)": """
         WITH ordered AS (
           SELECT key, day, software, is_given, count(*) FILTER (NOT is_given)
             OVER (PARTITION BY key ORDER BY day, session ROWS UNBOUNDED PRECEDING) AS open_before
@@ -103,15 +108,11 @@ TABLE_MACROS: Mapping[str, str] = {
           SELECT key, day, software, open_before, count(*) FILTER (begins)
             OVER (PARTITION BY key ORDER BY day, open_before) AS stretch
           FROM parted
-        ), stretches AS (
-          SELECT key, count(*) AS given_count, max(open_before) - min(open_before) AS open_count,
-            count(DISTINCT day) AS day_count, min(day) AS since, max(day) AS until,
-            count(DISTINCT software) AS version_count
-          FROM numbered GROUP BY key, stretch
         )
-        SELECT *, given_count >= persistence_share * (given_count + open_count)
-          AND given_count >= floor_sessions AND day_count >= floor_days AS is_steady
-        FROM stretches""",
+        SELECT key, count(*) AS given_count, max(open_before) - min(open_before) AS open_count,
+          count(DISTINCT day) AS day_count, min(day) AS since, max(day) AS until,
+          count(DISTINCT software) AS version_count
+        FROM numbered GROUP BY key, stretch""",
 }  # fmt: skip
 
 

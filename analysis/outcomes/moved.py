@@ -121,8 +121,10 @@ def move_features(
     changed = remake_tables(connection, pools, numbers, vars(before), checksums=base.checksums)
     _add_looked_at(connection, before, thresholds, base, changed)
     there = f"SELECT * FROM {base.features}.features SEMI JOIN looked_at USING ({_ROW})"
+    create_tables(connection, {"features_before": there}, {})
     measured = f"""
-SELECT * EXCLUDE ({", ".join(BY_NUMBERS)}) FROM ({there}) ANTI JOIN named_anew USING ({_ROW})"""
+SELECT * EXCLUDE ({", ".join(BY_NUMBERS)})
+FROM features_before ANTI JOIN named_anew USING ({_ROW})"""
     again = read_features(measured)
     if "vouched" in changed:
         observed = f"SELECT * FROM ({POOLED_SESSIONS}) SEMI JOIN named_anew USING ({_ROW})"
@@ -130,14 +132,14 @@ SELECT * EXCLUDE ({", ".join(BY_NUMBERS)}) FROM ({there}) ANTI JOIN named_anew U
         again = f"({again}) UNION ALL BY NAME ({read_features()})"
     create_tables(connection, {"features_again": again}, numbers)
     create_views(connection, {"session_observations": POOLED_SESSIONS})
-    others = f"SELECT {_ROW} FROM (FROM features_again EXCEPT {there})"
+    others = f"SELECT {_ROW} FROM (FROM features_again EXCEPT FROM features_before)"
     create_tables(connection, {"refeatured": others}, {})
     create_views(connection, {
         "features": f"""
 SELECT * FROM {base.features}.features ANTI JOIN refeatured USING ({_ROW})
 UNION ALL BY NAME FROM features_again SEMI JOIN refeatured USING ({_ROW})""",
     })  # fmt: skip
-    return changed.intersection(["serving"]) | _changed_columns(connection, base)
+    return changed.intersection(["serving"]) | _changed_columns(connection)
 
 
 def _add_looked_at(
@@ -169,13 +171,13 @@ def _add_looked_at(
     create_tables(connection, steps, {"least": least, "most": most})
 
 
-def _changed_columns(connection: duckdb.DuckDBPyConnection, base: Base) -> set[str]:
-    """The columns in which any of ``refeatured`` differs from the base."""
+def _changed_columns(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """The columns in which any of ``refeatured`` differs from what it was before."""
     names = [name for name in connection.table("features_again").columns if name != _ROW]
     told = ", ".join(f"bool_or(n.{name} IS DISTINCT FROM b.{name})" for name in names)
     query = f"""
 SELECT {told} FROM features_again n SEMI JOIN refeatured USING ({_ROW})
-  JOIN {base.features}.features b USING ({_ROW})"""
+  JOIN features_before b USING ({_ROW})"""
     (differs,) = connection.execute(query).fetchall()
     return {name for name, is_other in zip(names, differs, strict=True) if is_other}
 
