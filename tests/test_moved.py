@@ -1,5 +1,6 @@
 """What other numbers move: as much as they must, and no more of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from analysis.findings.stages import TABLES, Method, make_stages
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.moved import Base, put_in_place, read_again
-from analysis.outcomes.rules import RULES
+from analysis.outcomes.rules import RULES, Rule, RuleError
 from analysis.outcomes.steps import add_up_rows, create_tables, remake_tables
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.store.kept_tables import KeptTables
@@ -18,11 +19,11 @@ from tests.observations import PROBE_NETWORK, connection_with, observation
 from tests.situations import dead, misled, unconnected
 
 
-def _method(**numbers: Any) -> Method:
+def _method(rules: tuple[Rule, ...] = RULES, **numbers: Any) -> Method:
     networks = pd.DataFrame(
         {"probe_asn": [PROBE_NETWORK], "operator": ["One"], "is_domestic": [True]}
     )
-    return Method.of(Thresholds(**numbers), RULES, Fingerprints(), networks)
+    return Method.of(Thresholds(**numbers), rules, Fingerprints(), networks)
 
 
 def _rows() -> list[dict[str, Any]]:
@@ -84,6 +85,41 @@ def test_what_is_read_again_is_what_a_whole_run_reads(
         assert kept.holds(opened, "rules", other.describe("rules"), "touched")
     assert bool(moved) == (whole != before)
     assert moved or "broken" not in str(numbers)
+
+
+@pytest.mark.parametrize("numbers", [{}, {"broken_names": 3, "broken_share": 0.3}], ids=str)
+@pytest.mark.parametrize("left_out", [
+    {"dns.name_does_not_exist"}, {"dns.name_does_not_exist", "dns.missing_for_control_too"},
+    {"tcp.ok", "session.broken"},
+], ids=lambda ids: ",".join(sorted(ids)))  # fmt: skip
+def test_a_rule_that_is_left_out_moves_what_it_explained(
+    tmp_path: Path, left_out: set[str], numbers: dict[str, Any]
+) -> None:
+    """Of one that is worded otherwise nobody knows what it explains, and all is made anew."""
+    rows, rules = _rows(), tuple(rule for rule in RULES if rule.rule_id not in left_out)
+    assert len(rules) == len(RULES) - len(left_out)
+    kept, other = KeptTables("study", [tmp_path]), _method(rules, **numbers)
+    connection, opened, alone = (connection_with(rows) for _ in range(3))
+    make_stages(kept, connection, _method())
+    make_stages(kept, opened, other)
+    make_stages(None, alone, other)
+    assert opened.execute(_TOLD).fetchall() == alone.execute(_TOLD).fetchall()
+    assert opened.execute(_TOLD).fetchall() != connection.execute(_TOLD).fetchall()
+    assert opened.execute(_SESSIONS).fetchall() == alone.execute(_SESSIONS).fetchall()
+    ids = "SELECT rule_id::VARCHAR FROM rules ORDER BY rule_order"
+    assert opened.execute(ids).fetchall() == [(rule.rule_id,) for rule in rules]
+    assert kept.holds(opened, "rules", other.describe("rules"), "touched")
+    worded = _method((replace(rules[0], condition=f"({rules[0].condition})"), *rules[1:]))
+    make_stages(kept, opened, worded)
+    assert not kept.holds(opened, "rules", worded.describe("rules"), "touched")
+
+
+def test_rules_that_cannot_work_without_others_are_refused(tmp_path: Path) -> None:
+    kept, connection = KeptTables("study", [tmp_path]), connection_with(_rows())
+    make_stages(kept, connection, _method())
+    last = [rule for rule in RULES if rule.layer == "tcp"][-1]
+    with pytest.raises(RuleError, match="the last rule of tcp"):
+        make_stages(kept, connection, _method(tuple(rule for rule in RULES if rule != last)))
 
 
 def test_values_that_change_in_pairs_are_seen() -> None:

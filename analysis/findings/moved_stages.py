@@ -1,4 +1,4 @@
-"""The stages of other numbers as those of the published ones, changed where the numbers move them.
+"""The stages of other numbers, or without some rules, as the published ones with what that moves.
 
 Each function is handed the catalog of a copy (``store.kept_tables.Change``). What it makes as a
 temporary table takes the place of the copy's; of the large tables it exchanges rows.
@@ -11,7 +11,7 @@ import duckdb
 from analysis.outcomes.features import find_features
 from analysis.outcomes.moved import Base, find_moved, move_features, move_outcomes
 from analysis.outcomes.profiles import find_profiles, remake_profiles
-from analysis.outcomes.rules import Rule
+from analysis.outcomes.rules import Rule, check_rules
 from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sessions.sessions import move_sessions
@@ -67,6 +67,7 @@ def change_outcomes(
     catalog: str,
     *,
     is_refeatured: bool,
+    left_out: Sequence[Rule],
 ) -> None:
     """Change a copy of the base's outcomes, in a catalog, into those of other numbers.
 
@@ -74,11 +75,21 @@ def change_outcomes(
 
     Args:
         connection: finds the features and profiles by the other numbers.
-        before, thresholds, rules, base: see ``read_again``.
+        before, thresholds, base: see ``read_again``.
+        rules: those that are left of the base's, in order.
         catalog: holds the copy.
         is_refeatured: see ``change_profiles``.
+        left_out: the base's other rules.
+
+    Raises:
+        RuleError: the rules that are left cannot work.
     """
-    find_moved(connection, base, "refeatured" if is_refeatured else "")
+    check_rules(rules)
+    ids = ", ".join(f"'{rule.rule_id}'" for rule in rules)
+    left = f"SELECT * FROM {base.rules}.rules WHERE rule_id::VARCHAR IN ({ids})"
+    create_tables(connection, {"rules": left}, {})
+    looked_at = "refeatured" if is_refeatured else ""
+    find_moved(connection, base, looked_at, left_out=left_out)
     changed = _read_changed(connection, is_refeatured)
     move_outcomes(connection, before, thresholds, rules, base, changed)
     _exchange(connection, f"{catalog}.seen", "seen_again", _GROUP)

@@ -27,7 +27,7 @@ from analysis.outcomes.features import add_features, find_features
 from analysis.outcomes.moved import Base
 from analysis.outcomes.outcomes import apply_rules
 from analysis.outcomes.profiles import add_profiles, find_profiles
-from analysis.outcomes.rules import Rule
+from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.sessions.sessions import add_sessions, find_sessions
 from analysis.store.kept_tables import Change, KeptTables
@@ -175,8 +175,14 @@ def make_stage(
 def _find_change(
     kept: KeptTables, connection: duckdb.DuckDBPyConnection, method: Method, stage: Stage
 ) -> Change | None:
-    """How a stage is made of the published numbers' where these, and those before it, are kept."""
-    published = replace(method, thresholds=Thresholds())
+    """How a stage is made of the published one, where that and those before it are kept.
+
+    Any number may be another one, and rules may be left out; of a rule that is new or worded
+    otherwise nobody knows what it explains.
+    """
+    is_part = tuple(rule for rule in RULES if rule in method.rules) == method.rules
+    rules = RULES if is_part else method.rules
+    published = replace(method, thresholds=Thresholds(), rules=rules)
     before = {one: published.describe(one) for one in TABLES[: TABLES.index(stage) + 1]}
     if method.describe(stage) == before[stage]:
         return None
@@ -198,9 +204,11 @@ def _find_change(
         elif stage == "profiles":
             change_profiles(connection, *numbers, is_refeatured=is_refeatured)
         elif stage == "rules":
+            left_out = [rule for rule in published.rules if rule not in method.rules]
             change_outcomes(
-                connection, *numbers, method.rules, base, catalog, is_refeatured=is_refeatured
-            )
+                connection, *numbers, method.rules, base, catalog, is_refeatured=is_refeatured,
+                left_out=left_out,
+            )  # fmt: skip
         else:
             change_sessions(
                 connection, method.thresholds, base, catalog, is_touched=is_other["rules"]

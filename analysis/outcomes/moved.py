@@ -6,7 +6,7 @@ of all stages are at hand in catalogs of their own. A measurement stands in a gr
 of its session, site and network; groups are made again whole, and all others are the base's.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -16,7 +16,7 @@ from analysis.outcomes.features import BY_NUMBERS, SERVING, VOUCHED, read_featur
 from analysis.outcomes.guards import BROKEN_SESSIONS
 from analysis.outcomes.outcomes import explain, read_layers
 from analysis.outcomes.profiles import PROFILED, remake_profiles
-from analysis.outcomes.rules import Rule
+from analysis.outcomes.rules import LAYERS, Rule
 from analysis.outcomes.steps import (
     Checksum,
     add_up_rows,
@@ -38,6 +38,8 @@ _BY_VALUE = {
     "reaching_days": ("domain, day", "*", "TRUE"),
     "replaced": ("probe_asn, registrable_domain", "*", "TRUE"),
 }
+#: The columns of ``outcomes`` that hold a rule that was fired.
+_FIRED = (*(f"{layer}_rule" for layer in LAYERS), "rule_id")
 _PROFILES = frozenset((*_BY_ROW, *_BY_VALUE))
 _IN_PLACE_OF = "SELECT * FROM {base}.{table} ANTI JOIN touched USING (domain, probe_asn, session)"
 #: The rows of ``outcomes`` as they were before the guards.
@@ -187,11 +189,13 @@ def find_moved(
     base: Base,
     looked_at: str,
     remade: Collection[str] = _PROFILES,
+    left_out: Sequence[Rule] = (),
 ) -> bool:
     """Find the measurements of which a profile says something else: ``moved``. Are there any?
 
     ``looked_at`` is a table of further measurements, if not empty; ``remade`` are the profiles that
-    may be others.
+    may be others. A rule that is ``left_out`` moves those that fire it; of the others the first
+    rule that is met is still the first.
     """
     found = [f"(SELECT {_ROW} FROM features LIMIT 0)"]
     found += [
@@ -204,6 +208,9 @@ def find_moved(
         for name, (keys, columns, condition) in _BY_VALUE.items() if name in remade
     ]  # fmt: skip
     found += [f"SELECT {_ROW} FROM {looked_at}"] if looked_at else []
+    if ids := ", ".join(f"'{rule.rule_id}'::rule_name" for rule in left_out):
+        fires = " OR ".join(f"{column} IN ({ids})" for column in _FIRED)
+        found.append(f"SELECT {_ROW} FROM {base.rules}.outcomes WHERE {fires}")
     create_tables(connection, {"moved": " UNION ".join(found)}, {})
     return bool(connection.execute("SELECT 1 FROM moved LIMIT 1").fetchall())
 
