@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from analysis.store import study_file
 from analysis.store.collection import Collection
 from analysis.store.database import Observations, observations_from_table
 from analysis.store.provenance import FOLDER, Provenance, file_name
-from analysis.store.store import Store, table_of
+from analysis.store.store import Store, make_alone, table_of
 
 _ID = "archive-0123456789ab"
 _CC = "QQ"
@@ -233,6 +234,31 @@ def test_a_study_file_is_made_once_and_again_when_the_store_grows(store: Store):
         study.write_bytes(damaged)
         assert opened(1)[0] == one[0]
         assert study.read_bytes() == whole
+
+
+def test_whoever_needs_a_study_file_that_is_being_made_waits_for_it(store: Store):
+    """Two notebooks that begin at once would each write all rows."""
+    files = (_write(store, _key(), [_row(1)]),)
+    folder = Path(store.path(study_file.FOLDER))
+    collection = Collection(store, _ID, files)
+    name = f"{study_file.name_study(collection, _CC, _JULY)}.parquet"
+    made: list[float] = []
+
+    def open_it() -> None:
+        with Observations(collection, _CC, _JULY):
+            made.append((folder / name).stat().st_mtime_ns)
+
+    with make_alone(folder / f".{name}.lock"):
+        waiting = [Thread(target=open_it) for _ in range(2)]
+        for one in waiting:
+            one.start()
+        waiting[0].join(1)
+        assert waiting[0].is_alive()
+        assert not (folder / name).exists()
+    for one in waiting:
+        one.join()
+    assert made[0] == made[1]
+    assert [path.name for path in folder.iterdir()] == [name]
 
 
 def test_making_the_study_file_leaves_the_connection_as_it_was(store: Store):

@@ -55,12 +55,16 @@ _VERDICTS, _NETWORKS = "verdicts.csv", "networks.csv"
 OBSERVATIONS = "observations"
 #: Notebook → those whose tables it reads, itself or by the functions that it calls → the files, as
 #: soon as which are there it begins; where none is named, it begins when that notebook is done.
-#: They run side by side as far as this allows: those first that take longest, or that others wait
-#: for: hence 5 names the file that is written last, as 3 does, though it reads the first alone. One
-#: that is not named here begins when all before it are done.
+#: They run side by side as far as this allows: first those that need no observations, then those
+#: that take longest, or that others wait for: hence 5 names the file that is written last, as 3
+#: does, though it reads the first alone. 7 takes longest: it has begun when the observations are
+#: there, and waits for them by itself. One that is not named here begins when all before it are
+#: done.
 READS: Mapping[str, Mapping[str, Group[str]]] = {
+    "6-validation": {},
+    "8-messaging-circumvention": {},
+    "7-sensitivity": {},
     "2-confirmation": {OBSERVATIONS: ()},
-    "7-sensitivity": {OBSERVATIONS: ()},
     "1-ingestion": {OBSERVATIONS: ()},
     "3-semester-comparison": {"2-confirmation": (_VERDICTS, _NETWORKS)},
     "4-blocked-sites": {
@@ -70,8 +74,6 @@ READS: Mapping[str, Mapping[str, Group[str]]] = {
         "8-messaging-circumvention": (),
     },
     "5-method-comparison": {"2-confirmation": (_VERDICTS, _NETWORKS)},
-    "6-validation": {},
-    "8-messaging-circumvention": {},
     "9-coverage": {"2-confirmation": (_VERDICTS, _NETWORKS)},
 }
 

@@ -65,7 +65,7 @@ class Base:
     profiles: str
     rules: str
     sessions: str
-    checksums: dict[str, Checksum] = field(default_factory=dict)
+    checksums: dict[str, Checksum] = field(default_factory=dict, kw_only=True)
 
 
 def read_again(

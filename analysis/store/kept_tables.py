@@ -8,14 +8,13 @@ and can be deleted at any time. Those that were not used for longest go when all
 much room.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from weakref import WeakKeyDictionary
 import duckdb
 
 from analysis.errors import SourceError
+from analysis.store.store import make_alone
 from analysis.temporary_folders import TemporaryFolder
 
 FOLDER = "stages"
@@ -99,7 +99,7 @@ class KeptTables:
         catalog = self.catalog(stage, made_from)
         if self.find(connection, stage, made_from):
             return False
-        with self._being_made(catalog):
+        with make_alone(self.folders[0] / f".{self.study}.{catalog}.lock"):
             if self.find(connection, stage, made_from):
                 return False
             copied = change and self._find_file(connection, stage, change.made_from)
@@ -158,21 +158,6 @@ class KeptTables:
                         return True
                     path.unlink()
         return False
-
-    @contextmanager
-    def _being_made(self, catalog: str) -> Iterator[None]:
-        """Wait while another process makes this stage, then let others wait.
-
-        Where nothing can be locked, both make it.
-        """
-        path = self.folders[0] / f".{self.study}.{catalog}.lock"
-        with ExitStack() as stack:
-            with suppress(OSError):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context(path.open("w"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                stack.callback(path.unlink, missing_ok=True)
-            yield
 
     def _make(
         self,

@@ -7,15 +7,17 @@ appear in one rename and neither can go stale alone. One whose checksum is not t
 counts as none.
 """
 
+import fcntl
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -177,3 +179,34 @@ def _open_writer(sink: pa.NativeFile, schema: pa.Schema, *, is_small: bool) -> p
         write_statistics=["measurement_start_time", "probe_cc"],
         store_schema=False,
     )
+
+
+@contextmanager
+def make_alone(lock: Path) -> Iterator[None]:
+    """Wait while another process makes the same, then let others wait.
+
+    What several of them need is made by one: whoever has waited looks whether it is there by now.
+    Where nothing can be locked, both make it.
+
+    Args:
+        lock: a file beside what is made, which goes with the block.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_hold(lock))  # fails where the file system has no locks
+            stack.callback(lock.unlink, missing_ok=True)
+        yield
+
+
+def _hold(lock: Path) -> TextIO:
+    """Open a file and lock it, for as long as it is open."""
+    while True:
+        with ExitStack() as stack:
+            file = stack.enter_context(lock.open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                    stack.pop_all()
+                    return file
+        # Whoever had it has removed it, and the next one may hold another.

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from analysis.period import Period
 from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, read_metadata, set_checksum
 from analysis.store.collection import Collection
 from analysis.store.provenance import REASONS
+from analysis.store.store import make_alone
 
 FOLDER = "studies"
 #: Where a study's file says what was left out of it. One without it is made again: the name
@@ -45,13 +46,13 @@ def prepare_study(
 ) -> Path:
     """Where the study's file is, which is made where it is not there yet.
 
-    Where the store is no folder, or cannot be written, it is made in ``scratch``.
+    Where the store is no folder, or cannot be written, it is made in ``scratch``. Of several
+    processes that need it one makes it.
 
     Raises:
         SourceError: there is no room for it.
         ContractError: a file of the store is damaged.
     """
-    study = _name_scope(collection, probe_cc, period)
     name = f"{FOLDER}/{name_study(collection, probe_cc, period)}.parquet"
     store, in_scratch = collection.store, scratch / "study.parquet"
     path = Path(store.path(name)) if store.is_local else in_scratch
@@ -60,7 +61,10 @@ def prepare_study(
             store.fetch(name, str(path))
     if _is_whole(path):
         return path
-    with explain_failures():
+    lock = path.with_name(f".{path.name}.lock")
+    with make_alone(lock) if store.is_local else nullcontext(), explain_failures():
+        if _is_whole(path):
+            return path
         add_every_row(connection, collection, scratch)
         try:
             if store.is_local:
@@ -69,6 +73,7 @@ def prepare_study(
             else:
                 _write_study(connection, probe_cc, period, path)
                 store.put(str(path), name)
+            study = _name_scope(collection, probe_cc, period)
             store.remove_older(FOLDER, f"{study}-", name, _STALE_AFTER)
         except (SourceError, OSError, duckdb.IOException):  # others own the store, or it is full
             if not _is_whole(path):
