@@ -1,5 +1,7 @@
 """What is listed and what is withheld, as intervals with dates, moments and counts."""
 
+from dataclasses import dataclass
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -90,6 +92,61 @@ def judge_stretches(
         others), ``leaning`` (see ``withholding.withhold``), ``log_evidence``, what is left of its
         series' e-value, and the ``interval`` that a listed one is part of, −1 of others.
     """
+    said = _decide(connection, evidence, thresholds, has_control=has_control)
+    stretches, is_block, left = said.stretches, said.is_block, said.left
+    is_few = find_surprising(evidence, stretches, thresholds) & (stretches["hits"] > 1) & ~is_block
+    reason = said.reason.mask(is_few, TOO_FEW)
+    stretches = stretches.join(said.mechanism).assign(
+        is_of_version=said.is_version,
+        reason=reason.mask(is_block & (reason == "") & ~left["is_listed"], TOO_FEW),
+        is_listed=left["is_listed"],
+        leaning=said.leaning.reindex(stretches.index, fill_value=np.inf).mask(left["is_part"], 1),
+        log_evidence=left["log_evidence"],
+    )
+    stretches = stretches.assign(interval=_join(evidence, stretches))
+    is_unexplained = _find_unexplained(evidence, stretches, said.elements, thresholds)
+    words = np.where(_fail_everywhere(evidence, stretches), EVERYWHERE, CHANCE)
+    return stretches.assign(reason=stretches["reason"].mask(is_unexplained, words))
+
+
+def list_stretches(
+    connection: duckdb.DuckDBPyConnection, evidence: Evidence, thresholds: Thresholds
+) -> pd.DataFrame:
+    """Of ``Evidence.stretches`` those that ``judge_stretches`` lists, without saying why."""
+    return evidence.stretches[_decide(connection, evidence, thresholds).left["is_listed"]]
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """What decides whether each stretch is listed.
+
+    Attributes:
+        elements: the sessions of the stretches, see ``blocks.elements_of``.
+        stretches: all of them, as ``blocks.count_stretches`` returns them.
+        is_block: see ``blocks.find_blocks``.
+        mechanism, leaning: of blocks, see ``withholding.withhold``.
+        reason: why a block is withheld; empty where it is not.
+        is_version: a version of the probe fails where others do not.
+        left: what ``blocks.ask_again`` leaves.
+    """
+
+    elements: pd.DataFrame
+    stretches: pd.DataFrame
+    is_block: pd.Series
+    mechanism: pd.Series
+    leaning: pd.Series
+    reason: pd.Series
+    is_version: pd.Series
+    left: pd.DataFrame
+
+
+def _decide(
+    connection: duckdb.DuckDBPyConnection,
+    evidence: Evidence,
+    thresholds: Thresholds,
+    *,
+    has_control: bool = False,
+) -> _Decided:
     elements = evidence.elements_of(evidence.stretches)
     stretches = count_stretches(evidence.stretches, elements)
     is_block = find_blocks(evidence, stretches, thresholds)
@@ -104,27 +161,17 @@ def judge_stretches(
     mechanism = explain_hits(connection, name_hits(evidence, inside, "stretch"))["mechanism"]
     blocks = blocks.join(mechanism).join(_place_blocks(evidence, inside))
     withheld = withhold(connection, blocks, thresholds)
-    is_few = find_surprising(evidence, stretches, thresholds) & (stretches["hits"] > 1) & ~is_block
-    reason = pd.Series("", stretches.index).mask(is_few, TOO_FEW)
     known = withheld["reason"].str.startswith(EVERYWHERE) & has_control
+    reason = pd.Series("", stretches.index)
     reason.update(withheld["reason"].mask(known, ""))
     is_version = find_versions(
         evidence.series, evidence.stretches, evidence.follows_version, elements
     ) & (stretches["kind"] != MARK)
     reason = reason.mask(is_block & is_version, ONE_VERSION)
     left = ask_again(evidence, stretches, is_block, reason, thresholds)
-    leaning = withheld["leaning"].reindex(stretches.index, fill_value=np.inf)
-    stretches = stretches.join(blocks["mechanism"]).assign(
-        is_of_version=is_version,
-        reason=reason.mask(is_block & (reason == "") & ~left["is_listed"], TOO_FEW),
-        is_listed=left["is_listed"],
-        leaning=leaning.mask(left["is_part"], 1),
-        log_evidence=left["log_evidence"],
+    return _Decided(
+        elements, stretches, is_block, mechanism, withheld["leaning"], reason, is_version, left
     )
-    stretches = stretches.assign(interval=_join(evidence, stretches))
-    is_unexplained = _find_unexplained(evidence, stretches, elements, thresholds)
-    words = np.where(_fail_everywhere(evidence, stretches), EVERYWHERE, CHANCE)
-    return stretches.assign(reason=stretches["reason"].mask(is_unexplained, words))
 
 
 def _place_blocks(evidence: Evidence, elements: pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from analysis.verdicts.intervals import (
     explain_hits,
     interval_table,
     judge_stretches,
+    list_stretches,
     name_hits,
     withheld_table,
 )
@@ -175,8 +176,8 @@ def list_pairs(
         evidence: see ``weigh_kinds``.
         thresholds: the method's numbers.
     """
-    stretches = judge_stretches(connection, evidence, thresholds)
-    row = evidence.series.row[stretches.loc[stretches["is_listed"], "first"]]
+    stretches = list_stretches(connection, evidence, thresholds)
+    row = evidence.series.row[stretches["first"]]
     sessions = evidence.series.sessions
     names = _host_names(connection)[sessions["domain"].to_numpy()[row]]
     return frozenset(zip(names, sessions["probe_asn"].to_numpy()[row].tolist(), strict=True))
