@@ -372,9 +372,10 @@ def test_the_sweep_knows_whatever_a_number_may_move() -> None:
     looked_up = set(re.findall(r"LEFT JOIN (\w+)", profiles.PROFILED))
     assert looked_up == {*moved._BY_ROW, *moved._BY_VALUE}
     views = "".join(features._VIEWS.values())
-    assert set(re.findall(r"LEFT JOIN (\w+)", views)) == {
-        "name_pool", "vouched", "certified", "ipv6", "sites",
-    }  # fmt: skip
+    assert set(re.findall(r"LEFT JOIN (\w+)", views)) == {"vouched", "certified", "ipv6", "sites"}
+    assert re.findall(r"LEFT JOIN (\w+)", features.FEATURES) == ["name_pool"]
+    added = re.findall(r" AS (\w+)", features.FEATURES)
+    assert {"name_pool", *added} == set(features.BY_NUMBERS)
     assert not re.search(r"\$\w", features.CERTIFIED + features._IPV6 + views)
     assert set(re.findall(r"\$(\w+)", features.FEATURES + features.SERVING)) == {"body_match"}
 
