@@ -15,8 +15,15 @@ from analysis.outcomes.rules import RULES, Rule, RuleError
 from analysis.outcomes.steps import add_up_rows, create_tables, remake_tables
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.store.kept_tables import KeptTables
-from tests.observations import PROBE_NETWORK, connection_with, observation
-from tests.situations import dead, misled, unconnected
+from tests.observations import (
+    ADDRESS,
+    PROBE_NETWORK,
+    answer,
+    connection_with,
+    http_observation,
+    observation,
+)
+from tests.situations import ELSEWHERE, dead, misled, unconnected
 
 
 def _method(rules: tuple[Rule, ...] = RULES, **numbers: Any) -> Method:
@@ -85,6 +92,38 @@ def test_what_is_read_again_is_what_a_whole_run_reads(
         assert kept.holds(opened, "rules", other.describe("rules"), "touched")
     assert bool(moved) == (whole != before)
     assert moved or "broken" not in str(numbers)
+
+
+@pytest.mark.parametrize(("proportion", "body_match"), [(0.75, 0.8), (0.65, 0.6)])
+def test_another_length_moves_who_vouches_for_an_address(
+    tmp_path: Path, proportion: float, body_match: float
+) -> None:
+    """An address beside the control's shows pages of two thirds or three quarters of its length."""
+    beside = [answer(ADDRESS), answer(ELSEWHERE, 64499, match="none")]
+    page: dict[str, Any] = {
+        "body_proportion": proportion,
+        "title_match": None,
+        "dns_answers": beside,
+    }
+    made = [*(http_observation(**page) for _ in range(3)), misled(ELSEWHERE), observation()]
+    rows = [
+        {**row, "report_id": f"{day}-{n}", "domain": domain, "http_host": domain}
+        for day in range(4)
+        for domain in ("one.example", "two.example")
+        for n, row in enumerate(made)
+    ]
+    other, kept = _method(body_match=body_match), KeptTables("study", [tmp_path])
+    connection, opened, alone = (connection_with(rows) for _ in range(3))
+    make_stages(kept, connection, _method())
+    make_stages(kept, opened, other)
+    make_stages(None, alone, other)
+    assert kept.holds(opened, "rules", other.describe("rules"), "touched")
+    vouched = "SELECT domain::VARCHAR, addresses FROM vouched ORDER BY 1"
+    told = "SELECT * FROM features ORDER BY row_id"
+    for question in (vouched, told, _TOLD, _SESSIONS):
+        assert opened.execute(question).fetchall() == alone.execute(question).fetchall(), question
+    before, now = (len(one.execute(vouched).fetchall()) for one in (connection, opened))
+    assert (before, now) == ((2, 0) if body_match > proportion else (0, 2))
 
 
 @pytest.mark.parametrize("numbers", [{}, {"broken_names": 3, "broken_share": 0.3}], ids=str)
