@@ -142,9 +142,10 @@ def find_suffixes(folder: Path) -> list[str]:
 
 
 def refuse_halves(store: Path, undisturbed: Mapping[str, bytes]) -> None:
-    """Whatever has its name after a kill must be whole."""
+    """Whatever has its name after a kill must be whole; a lock holds nothing."""
     for name, content in contents(store).items():
-        assert name.endswith(".part") or content == undisturbed[name], f"{name} is half-written"
+        is_no_file = name.endswith(".part") or (name.endswith(".lock") and not content)
+        assert is_no_file or content == undisturbed[name], f"{name} is half-written"
 
 
 def refuse_traces(store: Path, undisturbed: Mapping[str, bytes]) -> None:

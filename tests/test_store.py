@@ -259,6 +259,9 @@ def test_whoever_needs_a_study_file_that_is_being_made_waits_for_it(store: Store
         one.join()
     assert made[0] == made[1]
     assert [path.name for path in folder.iterdir()] == [name]
+    (folder / f".{name}.lock").touch()  # a run was killed as soon as the file was there
+    open_it()
+    assert [path.name for path in folder.iterdir()] == [name]
 
 
 def test_making_the_study_file_leaves_the_connection_as_it_was(store: Store):

@@ -59,9 +59,11 @@ def prepare_study(
     if not store.is_local:
         with suppress(OSError):  # fetched once for all questions: each of them reads most of it
             store.fetch(name, str(path))
-    if _is_whole(path):
-        return path
     lock = path.with_name(f".{path.name}.lock")
+    if _is_whole(path):
+        with suppress(OSError):
+            lock.unlink(missing_ok=True)  # of a run that was killed
+        return path
     with make_alone(lock) if store.is_local else nullcontext(), explain_failures():
         if _is_whole(path):
             return path
