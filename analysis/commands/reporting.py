@@ -55,16 +55,16 @@ _VERDICTS, _NETWORKS = "verdicts.csv", "networks.csv"
 OBSERVATIONS = "observations"
 #: Notebook → those whose tables it reads, itself or by the functions that it calls → the files, as
 #: soon as which are there it begins; where none is named, it begins when that notebook is done.
-#: They run side by side as far as this allows: first those that need no observations, then those
-#: that take longest, or that others wait for: hence 5 names the file that is written last, as 3
-#: does, though it reads the first alone. 7 takes longest: it has begun when the observations are
+#: They run side by side as far as this allows: those first that others wait for, or that take
+#: longest: hence 5 names the file that is written last, as 3 does, though it reads the first alone.
+#: 6 and 8 need no observations, and are done while these are written; 7 has begun when they are
 #: there, and waits for them by itself. One that is not named here begins when all before it are
 #: done.
 READS: Mapping[str, Mapping[str, Group[str]]] = {
+    "2-confirmation": {OBSERVATIONS: ()},
     "6-validation": {},
     "8-messaging-circumvention": {},
     "7-sensitivity": {},
-    "2-confirmation": {OBSERVATIONS: ()},
     "1-ingestion": {OBSERVATIONS: ()},
     "3-semester-comparison": {"2-confirmation": (_VERDICTS, _NETWORKS)},
     "4-blocked-sites": {
