@@ -69,7 +69,7 @@ def change_outcomes(
     is_refeatured: bool,
     left_out: Sequence[Rule],
 ) -> None:
-    """Change a copy of the base's outcomes, in a catalog, into those of other numbers.
+    """Change a copy of the base's outcomes into those of other numbers, and of fewer rules.
 
     Leaves ``touched``, see ``read_again``.
 
