@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,6 @@ def render_page(
     executed = _without_hidden(executed)
     _check_outputs(executed, item.file)
     prose, contents = _prose(executed)
-    exporter: Any = _Exporter(  # type: ignore[no-untyped-call]
-        template_name="page", extra_template_basedirs=[str(TEMPLATES.parent)]
-    )
-    exporter.register_filter("figure_words", _figure_words)
-    exporter.register_filter("inline_figure", _inline_figure)
     resources = {
         "page": page,
         "style": stylesheet(page.lang.code),
@@ -109,7 +104,7 @@ def render_page(
         "parameters": parameters,
         "opening": executed.cells[0].id if executed.cells else "",
     }
-    html, _ = exporter.from_notebook_node(executed, resources)
+    html, _ = _exporter().from_notebook_node(executed, resources)
     return scripts.add_scripts(tidy(str(html)))
 
 
@@ -177,6 +172,17 @@ class _Exporter(HTMLExporter):
 
     def _create_environment(self) -> Any:
         return markup.make_inert(super()._create_environment())  # type: ignore[no-untyped-call]
+
+
+@cache
+def _exporter() -> Any:
+    """One for all pages: to read nbconvert's templates takes longer than to render a page."""
+    exporter: Any = _Exporter(  # type: ignore[no-untyped-call]
+        template_name="page", extra_template_basedirs=[str(TEMPLATES.parent)]
+    )
+    exporter.register_filter("figure_words", _figure_words)
+    exporter.register_filter("inline_figure", _inline_figure)
+    return exporter
 
 
 class _Prose(mistune.HTMLRenderer):
