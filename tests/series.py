@@ -29,13 +29,17 @@ def series_of(
     cell = np.repeat(np.arange(len(cells)), np.array(lengths, np.int64))
     time = DAY_ONE + number * 86_400
     sessions = pd.DataFrame({
-        "place": np.arange(len(hits)), "domain": cell, "probe_asn": 64500, "cell": cell,
+        "place": np.arange(len(hits)), "cell": cell,
         "session": np.arange(len(hits)), "software": 0, "release": 0, "time": time,
         "day": time.astype("datetime64[D]").astype("datetime64[s]"),
         "class": np.where(hits, BLOCKED, OK),
         "kind": np.where(hits, KINDS.index(kind), -1), "is_dns": kind.startswith("dns"),
-        "is_speaking": True, "operator": 0, "is_domestic": True,
+        "is_speaking": True,
+    })  # fmt: skip
+    known = pd.DataFrame({
+        "domain": range(len(cells)), "probe_asn": 64500, "network": 0, "operator": 0,
+        "is_domestic": True,
     })  # fmt: skip
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     kinds = np.full(len(cells), KINDS.index(kind), np.int8)
-    return Series(sessions, kinds, starts, np.arange(len(hits)), hits)
+    return Series(known, sessions, kinds, starts, np.arange(len(hits)), hits)

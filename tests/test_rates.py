@@ -78,12 +78,9 @@ def rates_of(*tests: Outcome, site: str = "a.example", asn: int = ONE) -> np.nda
     sessions, floor = read_sessions(connection), thresholds.floor_sessions
     series = find_series(sessions, floor)
     rates = learn(gather_facts(sessions, series, floor), series, find_candidates(series)).rates()
-    first = series.sessions.iloc[series.first_rows()]
-    site_number = sorted({one.site for one in tests}).index(site)
-    is_own = (
-        (first["domain"] == site_number) & (first["probe_asn"] == asn) & (series.kind < len(KINDS))
-    )
-    (number,) = np.flatnonzero(is_own)
+    site_number, cells = sorted({one.site for one in tests}).index(site), series.cells
+    is_own = (cells["domain"] == site_number) & (cells["probe_asn"] == asn)
+    (number,) = np.flatnonzero(is_own.to_numpy()[series.cell] & (series.kind < len(KINDS)))
     return rates[slice(*series.starts[number : number + 2])]
 
 

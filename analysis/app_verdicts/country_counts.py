@@ -95,7 +95,9 @@ def _expand(judged: pd.DataFrame) -> tuple[Series, Floats]:
     starts = np.flatnonzero(np.concatenate([[True], which[1:] != which[:-1]])[: len(which)])
     sessions = judged[["day"]].assign(cell=code)
     kind = np.full(len(starts), KINDS.index("name_silent"), np.int8)
-    series = Series(sessions, kind, np.append(starts, len(row)), row, place < anomaly[row])
+    series = Series(
+        pd.DataFrame(), sessions, kind, np.append(starts, len(row)), row, place < anomaly[row]
+    )
     return series, judged["high"].to_numpy(np.float64)[row].clip(LEAST, MOST)
 
 
@@ -104,7 +106,7 @@ def _find_runs(judged: pd.DataFrame, ratios: Floats, thresholds: Thresholds) -> 
     code, names = pd.factorize(judged["test_name"])
     starts = np.flatnonzero(np.concatenate([[True], code[1:] != code[:-1]])[: len(code)])
     by_day = Series(
-        judged, np.zeros(len(starts), np.int8), np.append(starts, len(code)),
+        pd.DataFrame(), judged, np.zeros(len(starts), np.int8), np.append(starts, len(code)),
         np.arange(len(code)), ratios > 0,
     )  # fmt: skip
     places = find_stretches(by_day, [ratios], thresholds.change_cost)

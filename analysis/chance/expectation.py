@@ -96,7 +96,8 @@ def see_sessions(sessions: SessionColumns, thresholds: Thresholds) -> Seen:
     floor_sessions = thresholds.floor_sessions
     series = find_series(sessions, floor_sessions)
     facts = gather_facts(sessions, series.of_kinds(), floor_sessions)
-    is_tested, is_access = sessions.find_tested(floor_sessions), sessions.layout.is_access_cell
+    is_tested = sessions.find_tested(floor_sessions)
+    is_access = sessions.layout.of_cells("is_domestic")
     counts = (np.count_nonzero(is_tested & of) * (len(KINDS) - 1) for of in (is_access, ~is_access))
     return Seen(series, facts, *map(int, counts))
 

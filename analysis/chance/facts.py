@@ -18,17 +18,27 @@ class Groups:
     """How many sessions were counted in each group.
 
     Attributes:
-        of_row: the group of each row of ``Facts.rows``.
+        of_row: the group of each row of ``Facts.rows``, or the part of a group.
         sessions: the sessions counted in each group.
+        of_part: the group of each part, where groups are made of these.
     """
 
     of_row: Places
     sessions: Floats
+    of_part: Places | None = None
+
+    def find(self, rows: Places) -> Places:
+        """The groups of some rows."""
+        part = self.of_row[rows]
+        return part if self.of_part is None else self.of_part[part]
 
     def count(self, is_member: NDArray[np.bool_]) -> Floats:
         """How many rows of each group are members."""
-        groups = self.of_row[is_member]
-        return np.bincount(groups, minlength=len(self.sessions)).astype(np.float64)
+        size, parts = len(self.sessions), self.of_row[is_member]
+        if self.of_part is None:
+            return np.bincount(parts, minlength=size).astype(np.float64)
+        counts = np.bincount(parts, minlength=len(self.of_part))
+        return np.bincount(self.of_part, counts, size).astype(np.float64, copy=False)
 
 
 @dataclass(frozen=True)
@@ -39,14 +49,21 @@ class Days:
     term looks: thing · ``width`` + day.
 
     Attributes:
-        of_row: the place of each row of ``Facts.rows``.
+        starts: by cell, the place of the first day of its thing.
+        cell, day: of each row of ``Facts.rows``.
         counted: the places of the sessions that were counted, in order.
         width: how many places a thing has.
     """
 
-    of_row: Places
+    starts: Places
+    cell: Places
+    day: Places
     counted: Places
     width: int
+
+    def find(self, rows: Places | NDArray[np.bool_]) -> Places:
+        """The places of some rows."""
+        return place_days(self.starts, self.cell[rows], self.day[rows])
 
     def sums_around(
         self, hits: NDArray[np.bool_], out: NDArray[np.bool_],
@@ -57,10 +74,15 @@ class Days:
         Args:
             hits, out: which rows are failures, and which are taken out of what was counted.
         """
-        failed, less = _sort(self.of_row[hits]), _sort(self.of_row[out])
+        failed, less = _sort(self.find(hits)), _sort(self.find(out))
         for place in places:
             tested = _count_around(self.counted, place, near) - _count_around(less, place, near)
             yield _count_around(failed, place, near), tested
+
+
+def place_days(starts: Places, cell: Places, day: Places) -> Places:
+    """Where the days of cells lie on the line on which the days of things follow each other."""
+    return starts[cell] + day
 
 
 def _sort(places: Places) -> Places:
@@ -79,9 +101,10 @@ class Facts:
     """What is known of the sessions.
 
     Attributes:
-        rows: what is heard of failing cells and the failures of the others, one row each: numbers
-            for ``operator, kind`` and ``host`` (0 where nobody knows it), and ``is_failure,
-            is_counted, is_domestic, teaches``.
+        rows: what is heard of failing cells and the failures of the others, one row each: a number
+            for ``kind``, and ``is_failure, is_counted, is_domestic, teaches``.
+        cell: the site on a network of each row, a place in what follows.
+        operator, host: by cell, numbers; of the host 0 where nobody knows it.
         sites, versions: sessions that teach, by site, and by site and version of the probe.
         own_sites, own_versions: those of each operator of them.
         version_keys, own_version_keys: of each group what it is of, in order: site ·
@@ -89,7 +112,6 @@ class Facts:
         version_of_own: the group of ``versions`` of each of ``own_versions``.
         reports: all sessions of each network and report.
         network_of_report: the network of each of them, a number.
-        cells: the rows by site and network; nothing is counted.
         days: sessions that teach, by site and operator: site · ``operator_count`` + operator.
         routes: all sessions, by hosting network and network.
         cell_days: the rows by site and network; nothing is counted.
@@ -99,6 +121,9 @@ class Facts:
     """
 
     rows: pd.DataFrame
+    cell: Places
+    operator: Places
+    host: Places
     sites: Groups
     own_sites: Groups
     versions: Groups
@@ -108,7 +133,6 @@ class Facts:
     version_of_own: NDArray[np.int64]
     reports: Groups
     network_of_report: NDArray[np.int64]
-    cells: Groups
     days: Days
     routes: Days
     cell_days: Days
@@ -133,55 +157,57 @@ def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) 
     layout, state = sessions.layout, sessions.state
     is_tested = sessions.find_tested(floor_sessions)[layout.cell]
     is_failing = sessions.find_failing(floor_sessions)[layout.cell]
-    is_domestic = layout.rows["is_domestic"].to_numpy(bool)
+    is_domestic = layout.of_cells("is_domestic")[layout.cell]
     interpreted = (state != DOWN) & (state != NONE)
     counted = interpreted & is_domestic & is_tested
     stray = np.flatnonzero((state == BLOCKED) & is_domestic & ~is_failing)
     told = series.sessions["place"].to_numpy()
     at = np.concatenate([told, stray])
     rows = pd.DataFrame({
-        "operator": layout.rows["operator"].to_numpy()[at], "kind": sessions.kind[at],
-        "host": layout.host_of_row[at], "is_failure": state[at] == BLOCKED,
+        "kind": sessions.kind[at], "is_failure": state[at] == BLOCKED,
         "is_counted": state[at] != DOWN, "is_domestic": is_domestic[at],
         "teaches": np.concatenate([is_domestic[told] & (state[told] != DOWN), is_tested[stray]]),
     })  # fmt: skip
+    cell, day = layout.cell, layout.rows["day"].to_numpy()
+    cell_of_row, day_of_row = cell[at], day[at]
 
-    def count(group: Places, members: NDArray[np.bool_]) -> Groups:
-        size = int(group.max(initial=-1)) + 1
-        return Groups(group[at], np.bincount(group[members], minlength=size).astype(np.float64))
-
-    def lay(place: Places, members: NDArray[np.bool_]) -> Days:
-        return Days(place[at], _sort(place[members]), layout.width)
+    def lay(thing: NDArray[np.int64], members: NDArray[np.bool_]) -> Days:
+        starts = to_places(thing * layout.width, layout.width)
+        places = place_days(starts, cell[members], day[members])
+        return Days(starts, cell_of_row, day_of_row, _sort(places), layout.width)
 
     # Added up over operators, versions or both, these are the sessions of all other groups.
-    of_row, own_keys = layout.own_versions
-    counts = np.bincount(of_row[counted], minlength=len(own_keys)).astype(np.float64)
+    of_session, own_keys = layout.own_versions
+    own = of_session[at]
+    counts = np.bincount(of_session[counted], minlength=len(own_keys)).astype(np.float64)
     version_key, operator = np.divmod(own_keys, layout.operator_count)
     site = version_key // layout.release_count
     version, version_keys = pd.factorize(version_key)
     own_site, _ = pd.factorize(site * layout.operator_count + operator)
 
-    def add_up(group: Places) -> Groups:
+    def add_up(group: NDArray[np.int64]) -> Groups:
         sessions = np.bincount(group, counts, int(group.max(initial=-1)) + 1)
-        return Groups(to_places(group)[of_row[at]], sessions.astype(np.float64, copy=False))
+        return Groups(own, sessions.astype(np.float64, copy=False), to_places(group))
 
-    nothing = np.zeros(len(state), bool)
-    cell_days = Days(layout.days_of(layout.cell)[at], np.zeros(0, np.int64), layout.width)
+    report_count = len(layout.network_of_report)
+    reports = np.bincount(layout.of_report[interpreted], minlength=report_count)
     return Facts(
         rows=rows,
+        cell=cell_of_row,
+        operator=layout.of_cells("operator"),
+        host=layout.hosts,
         sites=add_up(site),
         own_sites=add_up(own_site),
         versions=add_up(version),
-        own_versions=add_up(np.arange(len(own_keys))),
+        own_versions=Groups(own, counts),
         version_keys=version_keys,
         own_version_keys=own_keys,
         version_of_own=version,
-        reports=count(layout.of_report, interpreted),
+        reports=Groups(layout.of_report[at], reports.astype(np.float64)),
         network_of_report=layout.network_of_report,
-        cells=count(layout.cell, nothing),
-        days=lay(layout.site_days, counted),
-        routes=lay(layout.route_days, interpreted & (layout.host_of_row > 0)),
-        cell_days=cell_days,
+        days=lay(layout.sites_and_operators, counted),
+        routes=lay(layout.routes, interpreted & (layout.hosts > 0)[cell]),
+        cell_days=lay(np.arange(len(layout.cells)), np.zeros(len(state), bool)),
         operator_count=layout.operator_count,
         release_count=layout.release_count,
         operators=np.unique(operator[counts > 0]),

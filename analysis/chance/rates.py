@@ -269,8 +269,8 @@ def _elsewhere(
     groups: Groups, own: Groups, lesson: _Lesson, asked: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
     """How often it fails for operators other than the session's own."""
-    hits, sessions = (total[groups.of_row[asked]] for total in _sums(groups, lesson))
-    own_hits, own_sessions = (total[own.of_row[asked]] for total in _sums(own, lesson))
+    hits, sessions = (total[groups.find(asked)] for total in _sums(groups, lesson))
+    own_hits, own_sessions = (total[own.find(asked)] for total in _sums(own, lesson))
     return hits - own_hits, sessions - own_sessions
 
 
@@ -301,7 +301,7 @@ def _of_the_version(
             one[silent] = all_[version] - np.where(is_own, own[place], 0)
         still = told[1][silent] <= 0
         silent, version, operator = silent[still], version[still], operator[still]
-    group = facts.own_versions.of_row[asked]
+    group = facts.own_versions.find(asked)
     return told[0][group], told[1][group]
 
 
@@ -311,11 +311,11 @@ def _near(facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]) -> tuple[Floa
     No operator is heard for more than a few sessions: one that tests much is still one.
     """
     days = facts.days
-    own = facts.rows["operator"].to_numpy()[asked]
+    own = facts.operator[facts.cell[asked]]
     # Sessions of one site and day have the same days around them.
-    place, same = np.unique(days.of_row[asked] - own * days.width, return_inverse=True)
+    place, same = np.unique(days.find(asked) - own * days.width, return_inverse=True)
     hits, sessions = np.zeros(len(asked)), np.zeros(len(asked))
-    of_operators = (place + operator * days.width for operator in facts.operators)
+    of_operators = (place + operator * days.width for operator in facts.operators.tolist())
     around = days.sums_around(lesson.hits, lesson.out, of_operators, _NEAR_DAYS)
     for operator, (failed, tested) in zip(facts.operators, around, strict=True):
         heard = np.minimum(tested, _PSEUDO)
@@ -344,7 +344,7 @@ def _of_the_route(
     # Of the site itself the rows hold every session.
     is_told = rows["is_counted"].to_numpy() & ~is_other
     own_hits, own_sessions = _around(facts.cell_days, is_silent, is_told, asked)
-    is_known = rows["host"].to_numpy()[asked] > 0
+    is_known = facts.host[facts.cell[asked]] > 0
     hits, sessions = hits - own_hits, sessions + own_sessions
     return np.where(is_known, hits, np.nan), np.where(is_known, sessions, np.nan)
 
@@ -352,7 +352,7 @@ def _of_the_route(
 def _around(
     days: Days, hits: NDArray[np.bool_], out: NDArray[np.bool_], asked: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
-    (around,) = days.sums_around(hits, out, [days.of_row[asked]], _ROUTE_DAYS)
+    (around,) = days.sums_around(hits, out, [days.find(asked)], _ROUTE_DAYS)
     return around
 
 
@@ -364,14 +364,14 @@ def _of_the_probe(
     Each report has one vote on its network, the share of other sites that fail in it: a forged
     report in which two hundred fail is one vote.
     """
-    reports, cells = facts.reports, facts.cells
+    reports = facts.reports
     hits, sessions = _sums(reports, lesson)
     vote = np.divide(hits, sessions, out=np.zeros(len(hits)), where=sessions > 0)
     # The votes without the site itself, for the sessions that tested it.
-    is_asked = np.zeros(len(cells.sessions), bool)
-    is_asked[cells.of_row[asked]] = True
-    rows = np.flatnonzero(is_asked[cells.of_row])
-    report, of_cell = reports.of_row[rows], cells.of_row[rows]
+    is_asked = np.zeros(len(facts.operator), bool)
+    is_asked[facts.cell[asked]] = True
+    rows = np.flatnonzero(is_asked[facts.cell])
+    report, of_cell = reports.find(rows), facts.cell[rows]
     tested = sessions[report]
     others = tested - ~lesson.out[rows]
     other_hits = (hits[report] - lesson.hits[rows]).clip(0)
@@ -379,7 +379,7 @@ def _of_the_probe(
     is_alone = (others <= 0) & (tested > 0)
     shift = np.bincount(of_cell, other_vote - vote[report], len(is_asked))
     alone = np.bincount(of_cell, is_alone, len(is_asked)).astype(np.float64)
-    cell, network = cells.of_row[asked], facts.network_of_report[reports.of_row[asked]]
+    cell, network = facts.cell[asked], facts.network_of_report[reports.find(asked)]
     votes = np.bincount(facts.network_of_report, vote)
     voters = np.bincount(facts.network_of_report, sessions > 0)
     at = np.searchsorted(rows, asked)

@@ -173,8 +173,8 @@ class Hours:
             before: of other numbers; of sites that have the same sessions nothing is asked again.
         """
         numbers = np.flatnonzero((series.kind < FAILING) & _may_have_hours(series))
-        first = series.sessions[["domain", "network"]].iloc[series.first_rows()]
-        domain, network = (first[name].to_numpy(np.int64) for name in ("domain", "network"))
+        first = series.first_rows()
+        domain, network = (series.of_cells(name, first) for name in ("domain", "network"))
         time = series.column("time").astype("datetime64[s]")
         self._numbers: defaultdict[int, dict[_Key, int]] = defaultdict(dict)
         for number in numbers.tolist():

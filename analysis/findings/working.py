@@ -17,7 +17,6 @@ from analysis.display.series import evidence_series
 from analysis.display.show import show_figure, show_finding, show_table, show_text
 from analysis.findings.following import Followed
 from analysis.findings.study import Study
-from analysis.sessions.series import FAILING, MARK
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
@@ -125,10 +124,9 @@ def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
     series = evidence.series
     query = "SELECT enum_code(?::host_name)::INTEGER"
     ((code,),) = study.connection.execute(query, [verdict.domain]).fetchall()
-    row = series.sessions.iloc[series.first_rows()]
-    is_pair = (row["domain"] == code) & (row["probe_asn"] == int(verdict.probe_asn))
-    is_weighed = is_pair.to_numpy() & (series.kind != MARK) & (series.kind < FAILING)
-    numbers = np.flatnonzero(is_weighed)
+    cells = series.cells
+    is_pair = (cells["domain"] == code) & (cells["probe_asn"] == int(verdict.probe_asn))
+    numbers = np.flatnonzero(is_pair.to_numpy()[series.cell] & series.is_weighed)
     if not len(numbers) or not verdict.chance:
         return None
     return int(numbers[np.argmax(evidence.log_evidence[numbers])])

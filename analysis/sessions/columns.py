@@ -29,7 +29,8 @@ FURTHEST = 15
 
 _ROWS = """
 SELECT enum_code(domain)::INTEGER AS domain, probe_asn,
-  session::INTEGER AS session, enum_code(software)::INTEGER AS software, time, day,
+  session::INTEGER AS session, enum_code(software)::INTEGER AS software, time,
+  (day - DATE '1970-01-01')::INTEGER AS day,
   enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns,
   coalesce(is_via_own, TRUE) AS is_via_own, coalesce(is_via_domestic, TRUE) AS is_via_domestic
 FROM sessions
@@ -54,35 +55,30 @@ class Layout:
     """What no number of the method moves of the sessions: where each of them counts.
 
     Attributes:
-        rows: one row a session, sorted by cell and time: numbers for ``domain, probe_asn,
-            network, session, software, operator``, ``time, day``, ``is_via_own,
-            is_via_domestic, is_domestic``; ``release``, the number of the software's version among
-            all versions, from the oldest.
-        cell: the site on a network that each row is of, from 0.
+        cells: one row a site on a network, sorted by both: numbers for ``domain, probe_asn,
+            network, operator``, and ``is_domestic``.
+        cell: the cell of each session, its place in ``cells``.
+        rows: one row a session, sorted by cell and time: numbers for ``session, software``;
+            ``release``, the number of the software's version among all versions, from the oldest;
+            ``time``; ``day``, counted from ``first_day``; ``is_via_own, is_via_domestic``.
+        first_day: the day numbered 0: so far before the first that any term may look there.
         host: by site, the number of its hosting network; 0 where nobody knows it.
     """
 
-    rows: pd.DataFrame
+    cells: pd.DataFrame
     cell: Places
+    rows: pd.DataFrame
+    first_day: np.datetime64
     host: Places
 
-    def numbers(self, name: str) -> Ints:
-        """A column as whole numbers."""
-        return self.rows[name].to_numpy(np.int64)
+    def of_cells(self, name: str) -> NDArray[Any]:
+        """A column of ``cells``."""
+        return self.cells[name].to_numpy()
 
     @cached_property
     def cell_keys(self) -> Ints:
         """Site and network of each cell as one number, in order."""
-        is_first = np.diff(self.cell, prepend=-1) > 0
-        return _cell_key(self.rows["domain"].to_numpy()[is_first],
-                         self.rows["probe_asn"].to_numpy()[is_first])  # fmt: skip
-
-    @cached_property
-    def is_access_cell(self) -> Flags:
-        """Which cells are of the country's access networks."""
-        is_first = np.diff(self.cell, prepend=-1) > 0
-        flags: Flags = self.rows["is_domestic"].to_numpy(bool)[is_first]
-        return flags
+        return _cell_key(self.of_cells("domain"), self.of_cells("probe_asn"))
 
     def find_cells(self, found: pd.DataFrame) -> Ints:
         """The cells of ``domain`` and ``probe_asn``."""
@@ -91,20 +87,31 @@ class Layout:
 
     @cached_property
     def operator_count(self) -> int:
-        return int(self.rows["operator"].max()) + 1 if len(self.rows) else 1
-
-    @property
-    def of_site(self) -> Places:
-        site: Places = self.rows["domain"].to_numpy()
-        return site
-
-    @cached_property
-    def of_site_and_operator(self) -> Places:
-        return to_places(self.numbers("domain") * self.operator_count + self.numbers("operator"))
+        return int(self.of_cells("operator").max(initial=0)) + 1
 
     @cached_property
     def release_count(self) -> int:
         return int(self.rows["release"].max()) + 1 if len(self.rows) else 1
+
+    @property
+    def sites_and_operators(self) -> Ints:
+        """By cell: site · ``operator_count`` + operator."""
+        site = self.of_cells("domain").astype(np.int64)
+        number: Ints = site * self.operator_count + self.of_cells("operator")
+        return number
+
+    @property
+    def hosts(self) -> Places:
+        """By cell: the number of the site's hosting network."""
+        host: Places = self.host[self.of_cells("domain")]
+        return host
+
+    @property
+    def routes(self) -> Ints:
+        """By cell: a number for hosting network and network."""
+        network = self.of_cells("network").astype(np.int64)
+        route: Ints = self.hosts * (network.max(initial=0) + 1) + network
+        return route
 
     @cached_property
     def own_versions(self) -> tuple[Places, Ints]:
@@ -114,59 +121,28 @@ class Layout:
         ``operator_count`` + operator: anybody may make up versions and networks, and one of each a
         report would make as many combinations as the square of them.
         """
-        version = self.numbers("domain") * self.release_count + self.numbers("release")
-        number, keys = pd.factorize(
-            version * self.operator_count + self.numbers("operator"), sort=True
-        )
+        site = self.of_cells("domain").astype(np.int64) * self.release_count * self.operator_count
+        key = (site + self.of_cells("operator"))[self.cell]
+        key += self.rows["release"].to_numpy(np.int64) * self.operator_count
+        number, keys = pd.factorize(key, sort=True)
         return to_places(number), keys
 
     @cached_property
     def of_report(self) -> Places:
         """The report, on its network."""
-        return _number(self.numbers("network"), self.numbers("session"))
+        network = self.of_cells("network").astype(np.int64)[self.cell]
+        return _number(network, self.rows["session"].to_numpy())
 
     @cached_property
     def network_of_report(self) -> Ints:
         network = np.zeros(int(self.of_report.max(initial=-1)) + 1, np.int64)
-        network[self.of_report] = self.numbers("network")
+        network[self.of_report] = self.of_cells("network")[self.cell]
         return network
 
     @cached_property
     def width(self) -> int:
         """Days of the period, and those beside it that a term may look at."""
-        return int(self.day_number.max(initial=0)) + FURTHEST + 1
-
-    @cached_property
-    def day_number(self) -> Places:
-        day = self.rows["day"].to_numpy().astype("datetime64[D]")
-        return (day - self.first_day).astype(np.int32)
-
-    @cached_property
-    def first_day(self) -> np.datetime64:
-        """The one numbered 0: so far before the first that any term may look there."""
-        first = str(self.rows["day"].min().date()) if len(self.rows) else "1970-01-01"
-        day: np.datetime64 = np.datetime64(first, "D")
-        return day - np.timedelta64(FURTHEST, "D")
-
-    def days_of(self, thing: Places) -> Places:
-        """The place of each row on a line on which the days of things follow each other."""
-        return to_places(thing.astype(np.int64) * self.width + self.day_number)
-
-    @cached_property
-    def host_of_row(self) -> Places:
-        return self.host[self.of_site]
-
-    @cached_property
-    def site_days(self) -> Places:
-        """The days of each site with each operator."""
-        return self.days_of(self.of_site_and_operator)
-
-    @cached_property
-    def route_days(self) -> Places:
-        """The days of each hosting network on each network."""
-        network = self.numbers("network")
-        route = self.host_of_row.astype(np.int64) * (network.max(initial=0) + 1) + network
-        return self.days_of(route)
+        return int(self.rows["day"].to_numpy().max(initial=0)) + FURTHEST + 1
 
 
 @dataclass(frozen=True)
@@ -198,7 +174,7 @@ class SessionColumns:
     def count_cells(self, is_member: Flags) -> Ints:
         """How many sessions of each cell are members."""
         cells = self.layout.cell[is_member]
-        return np.bincount(cells, minlength=len(self.layout.cell_keys))
+        return np.bincount(cells, minlength=len(self.layout.cells))
 
     def find_tested(self, floor_sessions: int) -> Flags:
         """The cells that can be judged at all."""
@@ -223,7 +199,8 @@ class SessionColumns:
         # Of one cell there are few sessions, so that all of a touched one are compared.
         of_moved = _number_pairs(layout.find_cells(moved), moved["session"].to_numpy(np.int64))
         rows = np.flatnonzero(np.isin(layout.cell, np.unique(layout.find_cells(moved))))
-        of_row = _number_pairs(layout.cell[rows].astype(np.int64), layout.numbers("session")[rows])
+        session = layout.rows["session"].to_numpy(np.int64)[rows]
+        of_row = _number_pairs(layout.cell[rows].astype(np.int64), session)
         order = np.argsort(of_row)
         at = rows[order[np.searchsorted(of_row, of_moved, sorter=order)]]
         state, kind, is_dns = self.state.copy(), self.kind.copy(), self.is_dns.copy()
@@ -241,23 +218,28 @@ def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     columns = {name: np.asarray(read.pop(name)) for name in list(read)}
     software = connection.execute(_SOFTWARE).df()["name"].to_list()
     networks = connection.execute(_NETWORKS).df()
-    place = np.searchsorted(networks.pop("probe_asn").to_numpy(), columns["probe_asn"])
-    order = _order_sessions(columns, columns["domain"].astype(np.int64) * len(networks) + place)
-    place = place[order]
+    domain, asn = columns.pop("domain"), columns.pop("probe_asn")
+    place = np.searchsorted(networks["probe_asn"].to_numpy(), asn)
+    key = domain.astype(np.int64) * len(networks) + place
+    order = _order_sessions(columns, key)
+    key = key[order]
+    is_first = np.diff(key, prepend=-1) != 0
+    first = order[is_first]
+    cells = networks.iloc[place[first]].reset_index(drop=True)
+    cells.insert(0, "domain", domain[first])
     # Columns stay apart: to stack those of one type would copy them all.
     rows = pd.DataFrame({name: columns.pop(name)[order] for name in list(columns)}, copy=False)
-    for name, values in networks.items():
-        rows[name] = values.to_numpy()[place]
     rows["release"] = _order_releases(software)[rows["software"].to_numpy()]
     state, kind, is_dns = (rows.pop(name).to_numpy() for name in ("class", "kind", "is_dns"))
-    domain, asn = rows["domain"].to_numpy(), rows["probe_asn"].to_numpy()
-    is_first = np.ones(len(rows), bool)
-    is_first[1:] = (domain[1:] != domain[:-1]) | (asn[1:] != asn[:-1])
+    day = rows["day"].to_numpy()
+    first_day = int(day.min(initial=day[0] if len(day) else 0)) - FURTHEST
+    rows["day"] = day - np.int32(first_day)
     hosts = connection.execute(_HOSTS).df()
     codes = hosts["domain"].to_numpy()
     host = np.zeros(max(domain.max(initial=-1), codes.max(initial=-1)) + 1, np.int32)
     host[codes] = hosts["host"]
-    layout = Layout(rows, to_places(np.cumsum(is_first) - 1), host)
+    cell = to_places(np.cumsum(is_first) - 1)
+    layout = Layout(cells, cell, rows, np.datetime64(first_day, "D"), host)
     everything = np.ones(len(rows), bool)
     return _hear(
         connection, SessionColumns(layout, state, kind, is_dns.astype(bool), everything, everything)
@@ -287,7 +269,7 @@ def _hear(connection: duckdb.DuckDBPyConnection, sessions: SessionColumns) -> Se
     """The sessions with who is heard: the rule of ``sessions.heard_sessions``."""
     layout, cells = sessions.layout, connection.execute(_RESOLVER_CELLS).df()
     which = layout.find_cells(cells)
-    count = len(layout.cell_keys)
+    count = len(layout.cells)
     is_own, is_domestic, is_cleared = (np.zeros(count, bool) for _ in range(3))
     is_own[which] = cells["is_own"]
     is_domestic[which] = ~cells["is_own"].astype(bool)
@@ -331,6 +313,6 @@ def _number(first: Ints, second: Ints) -> Places:
     return to_places(number)
 
 
-def to_places(numbers: Ints) -> Places:
-    """The same numbers in four bytes, where these hold them."""
-    return numbers.astype(np.int32) if numbers.max(initial=0) < 2**31 else numbers
+def to_places(numbers: Ints, room: int = 0) -> Places:
+    """The same numbers in four bytes, where these hold them and so much more."""
+    return numbers.astype(np.int32) if numbers.max(initial=0) + room < 2**31 else numbers

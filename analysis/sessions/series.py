@@ -1,6 +1,7 @@
 """The sessions of one site on one network, in order, seen as hits and misses of one kind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,16 +22,19 @@ class Series:
     """Series of sessions, one after the other; each of one cell and one kind, in order of time.
 
     Attributes:
-        sessions: what can be interpreted of the cells in which anything fails, one row a session:
-            numbers for ``domain, probe_asn, network, session, software, operator``, ``time, day,
-            class, kind``; sorted by cell and time; ``cell`` numbers the cells from 0; ``place`` is
-            the session's row in ``columns.SessionColumns``.
+        cells: those in which anything fails, one row each: numbers for ``domain, probe_asn,
+            network, operator``, and ``is_domestic``.
+        sessions: what can be interpreted of them, one row a session, sorted by cell and time:
+            ``cell``, its place in ``cells``; numbers for ``session, software, release, class,
+            kind``; ``time, day``; ``is_dns, is_speaking``; ``place``, the session's row in
+            ``columns.SessionColumns``.
         kind: the kind of each series, a place in ``KINDS`` or ``FAILING``.
         starts: where each series begins in ``row``; with the end of the last.
         row: the place of each session of a series in ``sessions``.
         is_hit: it failed in this kind; else it reached the site, or nothing says that it did not.
     """
 
+    cells: pd.DataFrame
     sessions: pd.DataFrame
     kind: NDArray[np.int8]
     starts: NDArray[np.int64]
@@ -51,6 +55,12 @@ class Series:
         values: NDArray[np.generic] = self.sessions[name].to_numpy()[self.row[at]]
         return values
 
+    def of_cells(self, name: str, rows: Places) -> NDArray[Any]:
+        """A column of ``cells``, for some rows of ``sessions``."""
+        cell = self.sessions["cell"].to_numpy()[rows]
+        values: NDArray[Any] = self.cells[name].to_numpy()[cell]
+        return values
+
     def places_of(self, number: int) -> slice:
         """Where the sessions of one series lie in ``row``."""
         return slice(*self.starts[number : number + 2].tolist())
@@ -65,8 +75,10 @@ class Series:
         """The series of one kind of failure, which stand before those of whatever fails."""
         count = int(np.count_nonzero(self.kind < FAILING))
         end = self.starts[count]
-        return Series(self.sessions, self.kind[:count], self.starts[: count + 1], self.row[:end],
-                      self.is_hit[:end])  # fmt: skip
+        return replace(
+            self, kind=self.kind[:count], starts=self.starts[: count + 1], row=self.row[:end],
+            is_hit=self.is_hit[:end],
+        )  # fmt: skip
 
     def first_rows(self) -> Places:
         """The row of the first session of each series."""
@@ -99,13 +111,13 @@ def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
     layout = sessions.layout
     failing = sessions.find_failing(floor_sessions)
     place = to_places(np.flatnonzero(sessions.is_told & failing[layout.cell]))
-    shown: dict[str, NDArray[np.generic]] = {
+    told = layout.rows[["session", "software", "release", "time"]].iloc[place]
+    told = told.reset_index(drop=True).assign(**{
+        "day": (layout.first_day + layout.rows["day"].to_numpy()[place]).astype("datetime64[us]"),
         "place": place, "class": sessions.state[place], "kind": sessions.kind[place],
         "is_dns": sessions.is_dns[place], "is_speaking": sessions.is_speaking[place],
         "cell": (np.cumsum(failing, dtype=np.int32) - 1)[layout.cell[place]],
-    }  # fmt: skip
-    told = layout.rows.iloc[place].reset_index(drop=True)
-    told = told.drop(columns=["is_via_own", "is_via_domestic"]).assign(**shown)
+    })  # fmt: skip
     kinds = [*range(len(KINDS)), FAILING]
     parts = [_of_one_kind(told, kind, floor_sessions) for kind in kinds]
     rows = np.concatenate([row for row, _ in parts])
@@ -114,10 +126,9 @@ def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
     starts = np.flatnonzero(
         np.concatenate([[True], (cell[1:] != cell[:-1]) | (which[1:] != which[:-1])])[: len(rows)]
     )
-    return Series(
-        told, which[starts], np.append(starts, len(rows)), rows,
-        np.concatenate([is_hit for _, is_hit in parts]),
-    )  # fmt: skip
+    is_hit = np.concatenate([is_hit for _, is_hit in parts])
+    cells = layout.cells[failing].reset_index(drop=True)
+    return Series(cells, told, which[starts], np.append(starts, len(rows)), rows, is_hit)
 
 
 def _of_one_kind(sessions: pd.DataFrame, kind: int, least: int) -> tuple[Places, NDArray[np.bool_]]:

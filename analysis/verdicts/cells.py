@@ -66,10 +66,10 @@ def count_parts(sessions: SessionColumns, edges: Sequence[date]) -> pa.Table:
     layout, days = sessions.layout, np.array(edges, "datetime64[D]")
     first_day = layout.first_day
     numbers = (days - first_day).astype(np.int32)
-    part = np.searchsorted(numbers, layout.day_number, "right") - 1
+    day = layout.rows["day"].to_numpy()
+    part = np.searchsorted(numbers, day, "right") - 1
     row = np.flatnonzero((part >= 0) & (part < len(days) - 1))
-    part, cell, state = part[row], layout.cell[row], sessions.state[row]
-    day = layout.day_number[row]
+    part, cell, state, day = part[row], layout.cell[row], sessions.state[row], day[row]
     is_first = np.diff(cell, prepend=-1) != 0
     is_first[1:] |= part[1:] != part[:-1]
     is_new_day = is_first.copy()
@@ -87,9 +87,9 @@ def count_parts(sessions: SessionColumns, edges: Sequence[date]) -> pa.Table:
         name: np.add.reduceat(state == place, first, dtype=np.int64)
         for name, place in (("blocked", BLOCKED), ("down", DOWN), ("ok", OK), ("unclear", UNCLEAR))
     }
-    rows = layout.rows.iloc[row[first]]
+    cells = layout.cells.iloc[cell[first]]
     return pa.table([
-        pa.array(rows["domain"], pa.int32()), pa.array(rows["probe_asn"], pa.uint32()),
+        pa.array(cells["domain"], pa.int32()), pa.array(cells["probe_asn"], pa.uint32()),
         pa.array(days[part[first]], pa.date32()),
         np.bincount(group_of_day), np.bincount(
             group_of_day[np.logical_or.reduceat(is_open, first_of_day)], minlength=len(first)
@@ -133,8 +133,7 @@ def judge_inside(
         listed stretches ``hits, open_inside, first_hit, last_hit``, and whether a session
         ``ends_otherwise`` after the last of them.
     """
-    sessions = evidence.series.sessions
-    first = sessions.drop_duplicates("cell").set_index("cell")
+    cells = evidence.series.cells.rename_axis("cell")
     is_failing = _find_failing(inside, thresholds)
     told = inside.counted.assign(state=_states(evidence, inside, is_failing, thresholds))
     told = told[told["state"] != ""]
@@ -146,7 +145,7 @@ def judge_inside(
     elements = inside.elements
     rows = elements.loc[elements["stretch"].isin(inside.counted.index[is_failing]), "row"]
     return (
-        first[["domain", "probe_asn"]]
+        cells[["domain", "probe_asn"]]
         .join(best[["state", "stretch"]])
         .fillna({"state": ""})
         .join(_find_open(evidence, rows.unique(), period, thresholds))
@@ -192,7 +191,7 @@ def _find_open(
     counts = pd.DataFrame({"total": outside.groupby("cell").size(), "ok": opened.size(),
                            "days": opened.nunique()}).fillna(0)  # fmt: skip
     is_open = meets_floor(counts["ok"], counts["days"], counts["total"], thresholds)
-    every = pd.Index(range(int(sessions["cell"].max()) + 1 if len(sessions) else 0), name="cell")
+    every = pd.RangeIndex(len(evidence.series.cells), name="cell")
     return is_open.reindex(every, fill_value=False).rename("is_open")
 
 

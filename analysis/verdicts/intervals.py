@@ -187,10 +187,10 @@ def _place_blocks(evidence: Evidence, elements: pd.DataFrame) -> pd.DataFrame:
     count = np.diff(np.append(first, len(stretch)))
     since, until = (first + np.maximum(-(-share * count // 100), 1) - 1 for share in _CORE)
     days = {"first_day": first, "last_day": first + count - 1, "since": since, "until": until}
-    named = evidence.series.sessions[[*CELL, "operator"]].iloc[hits["row"].to_numpy()[first]]
-    return named.set_index(pd.Index(stretch[first], name="stretch")).assign(
-        **{name: day[at] for name, at in days.items()}
-    )
+    series, rows = evidence.series, hits["row"].to_numpy()[first]
+    named = {name: series.of_cells(name, rows) for name in (*CELL, "operator")}
+    named |= {name: day[at] for name, at in days.items()}
+    return pd.DataFrame(named, pd.Index(stretch[first], name="stretch"))
 
 
 def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.bool_]:
@@ -198,9 +198,9 @@ def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.
 
     Where few sessions fail so, the others explain them before anybody asks what is withheld.
     """
-    sessions = evidence.series.sessions
-    first, last = (evidence.series.row[stretches[name]] for name in ("first", "last"))
-    domain, day = sessions["domain"].to_numpy()[first], sessions["day"].to_numpy()
+    series = evidence.series
+    first, last = (series.row[stretches[name]] for name in ("first", "last"))
+    domain, day = series.of_cells("domain", first), series.sessions["day"].to_numpy()
     told = pd.DataFrame({"since": day[first], "until": day[last]}, index=domain)
     is_away = stretches["reason"].str.startswith(EVERYWHERE).to_numpy()
     away = told[is_away].groupby(level=0).agg({"since": "min", "until": "max"}).reindex(domain)
@@ -233,9 +233,12 @@ def _find_unexplained(
 
 def name_hits(evidence: Evidence, elements: pd.DataFrame, group: str) -> pd.DataFrame:
     """The hits: ``number``, the column ``group``, and ``domain, probe_asn, session`` as numbers."""
-    hits = elements[elements["is_hit"]]
-    named = evidence.series.sessions[[*CELL, "session"]].iloc[hits["row"]]
-    return named.assign(number=hits[group].to_numpy())
+    hits, series = elements[elements["is_hit"]], evidence.series
+    rows = hits["row"].to_numpy()
+    return pd.DataFrame({
+        "number": hits[group].to_numpy(), **{name: series.of_cells(name, rows) for name in CELL},
+        "session": series.sessions["session"].to_numpy()[rows],
+    })  # fmt: skip
 
 
 def _join(evidence: Evidence, stretches: pd.DataFrame) -> pd.Series:
@@ -306,7 +309,7 @@ def _describe(
     names: NDArray[np.object_],
 ) -> pd.DataFrame:
     """Dates, moments, counts and chance of each ``number`` of stretches."""
-    sessions = evidence.series.sessions
+    series, sessions = evidence.series, evidence.series.sessions
     elements = evidence.elements_of(stretches)
     elements["number"] = stretches["number"].reindex(elements["stretch"]).to_numpy()
     hits = elements[elements["is_hit"]]
@@ -321,7 +324,7 @@ def _describe(
     table["longest_gap_days"] = _longest_gaps(elements)
     table["reached_session_count"] = _count_reached(evidence, elements)
     # by time: places are by kind first
-    row = evidence.series.row
+    row = series.row
     told = stretches.assign(first_row=row[stretches["first"]], last_row=row[stretches["last"]])
     opening = told.sort_values("first_row").drop_duplicates("number").set_index("number")
     closing = told.sort_values("last_row").drop_duplicates("number", keep="last")
@@ -329,8 +332,8 @@ def _describe(
     before, after = _open_around(evidence, opening, closing)
     table["last_seen_open_row"], table["first_seen_open_again_row"] = before, after
     first = table["first_row"].to_numpy()
-    table["domain"] = names[sessions["domain"].to_numpy()[first]]
-    table["probe_asn"] = sessions["probe_asn"].to_numpy()[first].astype("int64")
+    table["domain"] = names[series.of_cells("domain", first)]
+    table["probe_asn"] = series.of_cells("probe_asn", first).astype("int64")
     time = sessions["time"].to_numpy().astype("datetime64[s]")
     for name, column in (("blocked_from", "first_row"), ("blocked_until", "last_row"),
                       ("last_seen_open", "last_seen_open_row"),

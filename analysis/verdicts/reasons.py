@@ -81,9 +81,10 @@ def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 
 def count_defects(evidence: Evidence, period: Period) -> pd.DataFrame:
     """Sessions of each site that failed as the probe's version does: ``domain, problem_count``."""
-    sessions = evidence.series.sessions.iloc[np.unique(evidence.defects)]
-    counts = sessions[lies_in(sessions["day"], period)].groupby("domain").size()
-    return counts.rename("problem_count").reset_index()
+    series, defects = evidence.series, np.unique(evidence.defects)
+    inside = defects[lies_in(series.sessions["day"].iloc[defects], period)]
+    found = pd.DataFrame({"domain": series.of_cells("domain", inside)})
+    return found.groupby("domain").size().rename("problem_count").reset_index()
 
 
 def count_filters(connection: duckdb.DuckDBPyConnection, period: Period) -> pd.DataFrame:
@@ -100,9 +101,9 @@ def find_surprising_cells(evidence: Evidence, share: float) -> pd.DataFrame:
     """
     series = evidence.series
     is_beyond = series.is_weighed & (e_values.chance_of(evidence.log_evidence) <= share)
-    row = series.first_rows()[is_beyond | (series.kind == MARK)]
-    cells = pd.DataFrame(series.sessions[CELL].iloc[row])
-    return cells.drop_duplicates(ignore_index=True)
+    cells = np.unique(series.cell[is_beyond | (series.kind == MARK)])
+    found: pd.DataFrame = series.cells[CELL].iloc[cells].reset_index(drop=True)
+    return found
 
 
 def set_aside_reasons(

@@ -177,10 +177,9 @@ def list_pairs(
         thresholds: the method's numbers.
     """
     stretches = list_stretches(connection, evidence, thresholds)
-    row = evidence.series.row[stretches["first"]]
-    sessions = evidence.series.sessions
-    names = _host_names(connection)[sessions["domain"].to_numpy()[row]]
-    return frozenset(zip(names, sessions["probe_asn"].to_numpy()[row].tolist(), strict=True))
+    cells = evidence.series.cells.iloc[stretches["cell"]]
+    names = _host_names(connection)[cells["domain"]]
+    return frozenset(zip(names, cells["probe_asn"].tolist(), strict=True))
 
 
 def judge_cells(
@@ -257,8 +256,8 @@ def _chances(
     of_version = stretches.groupby("series")["is_of_version"].all()
     row = series.first_rows()
     chances = pd.DataFrame({
-        "domain": names[series.sessions["domain"].to_numpy()[row]],
-        "probe_asn": series.sessions["probe_asn"].to_numpy()[row],
+        "domain": names[series.of_cells("domain", row)],
+        "probe_asn": series.of_cells("probe_asn", row),
         "kind": [KINDS[kind] if kind < FAILING else "" for kind in series.kind],
         "chance": e_values.chance_of(evidence.log_evidence),
         "is_of_version": of_version.reindex(range(len(series.kind)), fill_value=False),
@@ -273,11 +272,12 @@ def _defects(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> pd.Da
     """The versions of the probe that fail alone, by what fails."""
     query = "SELECT unnest(enum_range(NULL::software_name))::VARCHAR AS name"
     software = connection.execute(query).df()["name"].to_numpy(object)
-    rows = evidence.series.sessions.iloc[np.unique(evidence.defects)]
+    series, defects = evidence.series, np.unique(evidence.defects)
+    rows = series.sessions.iloc[defects]
     found = pd.DataFrame({
         "software": software[rows["software"].to_numpy()],
         "kind": np.array(KINDS, object)[rows["kind"].to_numpy()],
-        "domain": rows["domain"].to_numpy(),
+        "domain": series.of_cells("domain", defects),
     })  # fmt: skip
     by_version = found.groupby(["software", "kind"])["domain"].agg(["nunique", "size"])
     by_version.columns = pd.Index(["site_count", "session_count"])
