@@ -147,7 +147,7 @@ def weigh_elsewhere(
     series = expected.series
     of_kinds = series.of_kinds()
     count = len(of_kinds.row)
-    domains = _domain_names(connection)[of_kinds.of_cells("domain", of_kinds.row)]
+    domains = _domain_names(connection)[of_kinds.look_up("domain", of_kinds.row)]
     test = np.array([name.partition("/")[0] for name in domains], object)
     abroad = control.look_up(test, of_kinds.column("day"))
     here = _share_on_other_networks(connection, of_kinds, domains)
@@ -180,7 +180,7 @@ def _share_on_other_networks(
     """
     by_day = connection.execute(_OPERATOR_DAYS).df()
     frame = pd.DataFrame({
-        "domain": domains, "operator": series.of_cells("operator", series.row).astype(np.int64),
+        "domain": domains, "operator": series.look_up("operator", series.row).astype(np.int64),
         "day": series.column("day").astype("datetime64[us]"),
     })  # fmt: skip
     asked = frame.drop_duplicates().reset_index(drop=True)

@@ -63,7 +63,7 @@ class Days:
 
     def find(self, rows: Places | NDArray[np.bool_]) -> Places:
         """The places of some rows."""
-        return place_days(self.starts, self.cell[rows], self.day[rows])
+        return self.starts[self.cell[rows]] + self.day[rows]
 
     def sums_around(
         self, hits: NDArray[np.bool_], out: NDArray[np.bool_],
@@ -78,11 +78,6 @@ class Days:
         for place in places:
             tested = _count_around(self.counted, place, near) - _count_around(less, place, near)
             yield _count_around(failed, place, near), tested
-
-
-def place_days(starts: Places, cell: Places, day: Places) -> Places:
-    """Where the days of cells lie on the line on which the days of things follow each other."""
-    return starts[cell] + day
 
 
 def _sort(places: Places) -> Places:
@@ -173,8 +168,8 @@ def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) 
 
     def lay(thing: NDArray[np.int64], members: NDArray[np.bool_]) -> Days:
         starts = to_places(thing * layout.width, layout.width)
-        places = place_days(starts, cell[members], day[members])
-        return Days(starts, cell_of_row, day_of_row, _sort(places), layout.width)
+        counted = _sort(starts[cell[members]] + day[members])
+        return Days(starts, cell_of_row, day_of_row, counted, layout.width)
 
     # Added up over operators, versions or both, these are the sessions of all other groups.
     of_session, own_keys = layout.own_versions

@@ -174,7 +174,7 @@ class Hours:
         """
         numbers = np.flatnonzero((series.kind < FAILING) & _may_have_hours(series))
         first = series.first_rows()
-        domain, network = (series.of_cells(name, first) for name in ("domain", "network"))
+        domain, network = (series.look_up(name, first) for name in ("domain", "network"))
         time = series.column("time").astype("datetime64[s]")
         self._numbers: defaultdict[int, dict[_Key, int]] = defaultdict(dict)
         for number in numbers.tolist():

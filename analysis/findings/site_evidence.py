@@ -36,12 +36,13 @@ WITH placed AS (
   FROM sessions JOIN units_at_hand USING (probe_asn)
   WHERE class <> 'none' AND domain IN (SELECT domain::host_name FROM sites_at_hand)
 )
-SELECT domain, probe_asn, unit AS unit_days, span,
-  count(*) FILTER (class = 'blocked') AS blocked_count,
-  count(*) FILTER (class = 'ok') AS ok_count,
-  count(*) FILTER (class = 'down') AS down_count,
-  count(*) FILTER (class = 'unclear') AS unclear_count
-FROM placed SEMI JOIN spans_at_hand USING (probe_asn, span) GROUP BY ALL ORDER BY ALL
+SELECT domain, probe_asn, unit::INTEGER AS unit_days, span::INTEGER AS span,
+  (count(*) FILTER (class = 'blocked'))::INTEGER AS blocked_count,
+  (count(*) FILTER (class = 'ok'))::INTEGER AS ok_count,
+  (count(*) FILTER (class = 'down'))::INTEGER AS down_count,
+  (count(*) FILTER (class = 'unclear'))::INTEGER AS unclear_count
+FROM placed SEMI JOIN spans_at_hand USING (probe_asn, span) GROUP BY ALL
+ORDER BY domain, probe_asn, unit_days, span
 """
 
 _FLAGS = """
@@ -87,7 +88,7 @@ def count_spans(
     Returns:
         One row a site, network and span, in this order: ``domain, probe_asn`` (categories),
         ``unit_days, span`` (from 0), ``blocked_count, ok_count, down_count, unclear_count`` of
-        sessions.
+        sessions. There are millions, so that each number has four bytes.
     """
     spans = connection.execute(_NETWORK_SPANS, {"since": since, "units": list(UNITS)}).df()
     is_thick = spans["sessions"] >= LEAST_SESSIONS

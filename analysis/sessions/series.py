@@ -55,7 +55,7 @@ class Series:
         values: NDArray[np.generic] = self.sessions[name].to_numpy()[self.row[at]]
         return values
 
-    def of_cells(self, name: str, rows: Places) -> NDArray[Any]:
+    def look_up(self, name: str, rows: Places) -> NDArray[Any]:
         """A column of ``cells``, for some rows of ``sessions``."""
         cell = self.sessions["cell"].to_numpy()[rows]
         values: NDArray[Any] = self.cells[name].to_numpy()[cell]

@@ -152,7 +152,7 @@ def find_lines(
     Returns:
         That of access networks, and that of each series.
     """
-    is_access = series.of_cells("is_domestic", series.first_rows())
+    is_access = series.look_up("is_domestic", series.first_rows())
     line, other = (
         e_values.find_line(log_evidence[series.is_weighed & of], count, share)
         for of, count in (

@@ -188,7 +188,7 @@ def _place_blocks(evidence: Evidence, elements: pd.DataFrame) -> pd.DataFrame:
     since, until = (first + np.maximum(-(-share * count // 100), 1) - 1 for share in _CORE)
     days = {"first_day": first, "last_day": first + count - 1, "since": since, "until": until}
     series, rows = evidence.series, hits["row"].to_numpy()[first]
-    named = {name: series.of_cells(name, rows) for name in (*CELL, "operator")}
+    named = {name: series.look_up(name, rows) for name in (*CELL, "operator")}
     named |= {name: day[at] for name, at in days.items()}
     return pd.DataFrame(named, pd.Index(stretch[first], name="stretch"))
 
@@ -200,7 +200,7 @@ def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.
     """
     series = evidence.series
     first, last = (series.row[stretches[name]] for name in ("first", "last"))
-    domain, day = series.of_cells("domain", first), series.sessions["day"].to_numpy()
+    domain, day = series.look_up("domain", first), series.sessions["day"].to_numpy()
     told = pd.DataFrame({"since": day[first], "until": day[last]}, index=domain)
     is_away = stretches["reason"].str.startswith(EVERYWHERE).to_numpy()
     away = told[is_away].groupby(level=0).agg({"since": "min", "until": "max"}).reindex(domain)
@@ -236,7 +236,7 @@ def name_hits(evidence: Evidence, elements: pd.DataFrame, group: str) -> pd.Data
     hits, series = elements[elements["is_hit"]], evidence.series
     rows = hits["row"].to_numpy()
     return pd.DataFrame({
-        "number": hits[group].to_numpy(), **{name: series.of_cells(name, rows) for name in CELL},
+        "number": hits[group].to_numpy(), **{name: series.look_up(name, rows) for name in CELL},
         "session": series.sessions["session"].to_numpy()[rows],
     })  # fmt: skip
 
@@ -332,8 +332,8 @@ def _describe(
     before, after = _open_around(evidence, opening, closing)
     table["last_seen_open_row"], table["first_seen_open_again_row"] = before, after
     first = table["first_row"].to_numpy()
-    table["domain"] = names[series.of_cells("domain", first)]
-    table["probe_asn"] = series.of_cells("probe_asn", first).astype("int64")
+    table["domain"] = names[series.look_up("domain", first)]
+    table["probe_asn"] = series.look_up("probe_asn", first).astype("int64")
     time = sessions["time"].to_numpy().astype("datetime64[s]")
     for name, column in (("blocked_from", "first_row"), ("blocked_until", "last_row"),
                       ("last_seen_open", "last_seen_open_row"),

@@ -256,8 +256,8 @@ def _chances(
     of_version = stretches.groupby("series")["is_of_version"].all()
     row = series.first_rows()
     chances = pd.DataFrame({
-        "domain": names[series.of_cells("domain", row)],
-        "probe_asn": series.of_cells("probe_asn", row),
+        "domain": names[series.look_up("domain", row)],
+        "probe_asn": series.look_up("probe_asn", row),
         "kind": [KINDS[kind] if kind < FAILING else "" for kind in series.kind],
         "chance": e_values.chance_of(evidence.log_evidence),
         "is_of_version": of_version.reindex(range(len(series.kind)), fill_value=False),
@@ -277,7 +277,7 @@ def _defects(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> pd.Da
     found = pd.DataFrame({
         "software": software[rows["software"].to_numpy()],
         "kind": np.array(KINDS, object)[rows["kind"].to_numpy()],
-        "domain": series.of_cells("domain", defects),
+        "domain": series.look_up("domain", defects),
     })  # fmt: skip
     by_version = found.groupby(["software", "kind"])["domain"].agg(["nunique", "size"])
     by_version.columns = pd.Index(["site_count", "session_count"])

@@ -115,7 +115,7 @@ def find_versions(
     told = elements[elements["is_hit"] | is_open]
     row, is_hit, stretch = (told[name].to_numpy() for name in ("row", "is_hit", "stretch"))
     release = sessions["release"].to_numpy(np.int64)[row]
-    network = series.of_cells("network", row).astype(np.int64)
+    network = series.look_up("network", row).astype(np.int64)
     place_of = np.zeros(len(stretches), np.int64)
     place_of[stretch] = network * (FAILING + 1) + stretches["kind"].to_numpy()[stretch]
     in_place = _count_versions(place_of[stretch], release, is_hit)
