@@ -159,7 +159,8 @@ def _decide(
     inside = elements[elements["stretch"].isin(blocks.index)]
     connection.execute(_FIRED_RULES)
     mechanism = explain_hits(connection, name_hits(evidence, inside, "stretch"))["mechanism"]
-    blocks = blocks.join(mechanism).join(_place_blocks(evidence, inside))
+    cells = evidence.series.cells[[*CELL, "operator"]]
+    blocks = blocks.join(mechanism).join(cells, on="cell").join(_place_hits(inside))
     withheld = withhold(connection, blocks, thresholds)
     known = withheld["reason"].str.startswith(EVERYWHERE) & has_control
     reason = pd.Series("", stretches.index)
@@ -174,23 +175,20 @@ def _decide(
     )
 
 
-def _place_blocks(evidence: Evidence, elements: pd.DataFrame) -> pd.DataFrame:
-    """Where and when the failures of stretches lie, by stretch.
+def _place_hits(elements: pd.DataFrame) -> pd.DataFrame:
+    """When the failures of stretches lie, by stretch.
 
-    ``domain, probe_asn, operator`` as numbers; ``first_day, last_day``; and ``since, until``, the
-    days between which all but a few of them lie.
+    ``first_day, last_day``; and ``since, until``, the days between which all but a few of them lie.
     """
-    hits = elements.loc[elements["is_hit"], ["stretch", "day", "row"]]
+    hits = elements.loc[elements["is_hit"], ["stretch", "day"]]
     hits = hits.sort_values(["stretch", "day"], kind="stable")
     stretch, day = hits["stretch"].to_numpy(), hits["day"].to_numpy()
     first = np.flatnonzero(np.diff(stretch, prepend=-1))
     count = np.diff(np.append(first, len(stretch)))
     since, until = (first + np.maximum(-(-share * count // 100), 1) - 1 for share in _CORE)
     days = {"first_day": first, "last_day": first + count - 1, "since": since, "until": until}
-    series, rows = evidence.series, hits["row"].to_numpy()[first]
-    named = {name: series.look_up(name, rows) for name in (*CELL, "operator")}
-    named |= {name: day[at] for name, at in days.items()}
-    return pd.DataFrame(named, pd.Index(stretch[first], name="stretch"))
+    placed = {name: day[at] for name, at in days.items()}
+    return pd.DataFrame(placed, pd.Index(stretch[first], name="stretch"))
 
 
 def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.bool_]:
@@ -199,15 +197,14 @@ def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.
     Where few sessions fail so, the others explain them before anybody asks what is withheld.
     """
     series = evidence.series
-    first, last = (series.row[stretches[name]] for name in ("first", "last"))
-    domain, day = series.look_up("domain", first), series.sessions["day"].to_numpy()
-    told = pd.DataFrame({"since": day[first], "until": day[last]}, index=domain)
+    day = series.sessions["day"].to_numpy()
+    since, until = (day[series.row[stretches[name]]] for name in ("first", "last"))
+    domain = series.cells["domain"].to_numpy()[stretches["cell"]]
+    told = pd.DataFrame({"since": since, "until": until}, index=domain)
     is_away = stretches["reason"].str.startswith(EVERYWHERE).to_numpy()
     away = told[is_away].groupby(level=0).agg({"since": "min", "until": "max"}).reindex(domain)
-    meanwhile: NDArray[np.bool_] = (
-        (told["since"] <= away["until"]) & (told["until"] >= away["since"])
-    ).to_numpy()
-    return meanwhile
+    meanwhile = (told["since"] <= away["until"]) & (told["until"] >= away["since"])
+    return meanwhile.to_numpy(bool)
 
 
 def _find_unexplained(
@@ -217,11 +214,9 @@ def _find_unexplained(
     state = evidence.series.sessions["class"].to_numpy()[elements["row"]]
     blocked = elements[state == BLOCKED].groupby("stretch").size()
     is_blocked = 2 * blocked.reindex(stretches.index, fill_value=0) > stretches["hits"]
+    total = stretches["hits"] + stretches["misses"]
     is_failing = (stretches["kind"] == FAILING) & meets_floor(
-        stretches["hits"],
-        stretches["hit_days"],
-        stretches["hits"] + stretches["misses"],
-        thresholds,
+        stretches["hits"], stretches["hit_days"], total, thresholds
     )
     told = stretches[stretches["is_listed"] | (stretches["reason"] != "")]
     told_rows = elements.loc[elements["stretch"].isin(told.index), "row"]
@@ -318,9 +313,8 @@ def _describe(
         "first_row": by_number["row"].min(), "last_row": by_number["row"].max(),
         "session_count": by_number["row"].nunique(), "day_count": by_number["day"].nunique(),
     })  # fmt: skip
-    table = table.join(explain_hits(connection, name_hits(evidence, elements, "number"))).fillna(
-        {"mechanism": ""}
-    )
+    rules = explain_hits(connection, name_hits(evidence, elements, "number"))
+    table = table.join(rules).fillna({"mechanism": ""})
     table["longest_gap_days"] = _longest_gaps(elements)
     table["reached_session_count"] = _count_reached(evidence, elements)
     # by time: places are by kind first
@@ -334,17 +328,12 @@ def _describe(
     first = table["first_row"].to_numpy()
     table["domain"] = names[series.look_up("domain", first)]
     table["probe_asn"] = series.look_up("probe_asn", first).astype("int64")
-    time = sessions["time"].to_numpy().astype("datetime64[s]")
     for name, column in (("blocked_from", "first_row"), ("blocked_until", "last_row"),
                       ("last_seen_open", "last_seen_open_row"),
                       ("first_seen_open_again", "first_seen_open_again_row")):  # fmt: skip
         at = table[column].to_numpy(np.int64)
-        moments = (
-            np.datetime_as_string(time[at.clip(0)], unit="s") if len(at) else np.array([], str)
-        )
-        table[f"{name}_time"] = np.where(at >= 0, moments, "")
-        days = sessions["day"].to_numpy().astype("datetime64[D]")[at.clip(0)]
-        table[name] = np.where(at >= 0, np.datetime_as_string(days) if len(at) else "", "")
+        table[f"{name}_time"] = _write_out(sessions["time"], at, "s")
+        table[name] = _write_out(sessions["day"], at, "D")
     table["schedule"] = evidence.schedule_text(stretches["series"], stretches["number"])
     log_evidence = pd.Series(stretch_evidence(evidence, stretches), stretches.index)
     table["chance"] = chance_text(
@@ -352,6 +341,14 @@ def _describe(
         stretches["kind"].isin([MARK, FAILING]).groupby(stretches["number"]).any(),
     )
     return table
+
+
+def _write_out(moments: pd.Series, at: NDArray[np.int64], unit: str) -> NDArray[np.str_]:
+    """Some moments as text, or days; empty for −1."""
+    if not len(at):  # NumPy says nothing of none
+        return np.array([], str)
+    text = np.datetime_as_string(moments.to_numpy()[at.clip(0)].astype(f"datetime64[{unit}]"))
+    return np.where(at >= 0, text, "")
 
 
 def chance_text(log_evidence: pd.Series, is_unweighed: pd.Series) -> pd.Series:
