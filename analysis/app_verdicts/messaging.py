@@ -159,7 +159,7 @@ def weigh_elsewhere(
     rates = np.full(len(series.row), LEAST)
     probe = np.zeros(count) if is_probe_sound else terms[4:].max(axis=0)
     rates[:count] = (1 - (1 - site) * (1 - probe)).clip(LEAST, MOST)
-    hours = Hours(series, rates)
+    hours = Hours(of_kinds, rates[:count])
     return replace(expected, rates=rates, hours=hours, schedules=hours.confirm())
 
 

@@ -115,7 +115,7 @@ def learn_expectation(seen: Seen, before: Expectation | None = None) -> Expectat
     lessons = learn(facts, of_kinds, candidates.find())
     rates = np.full(len(series.row), LEAST)
     rates[: len(of_kinds.row)] = lessons.rates()
-    hours = Hours(series, rates, before.hours if before else None)
+    hours = Hours(of_kinds, rates[: len(of_kinds.row)], before.hours if before else None)
     return Expectation(
         series, rates, facts, candidates, lessons, hours, hours.confirm(), seen.tested_count,
         seen.foreign_count,

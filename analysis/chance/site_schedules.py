@@ -18,7 +18,7 @@ from analysis.chance.schedules import (
     weigh_hours,
     widen_schedule,
 )
-from analysis.sessions.series import FAILING, Series
+from analysis.sessions.series import Series
 
 #: A kind of failure and a network: a series of a site.
 _Key = tuple[int, int]
@@ -168,11 +168,11 @@ class Hours:
         """Ask the series that may have hours.
 
         Args:
-            series: all of them.
+            series: those of kinds of failure.
             rates: how likely each of their sessions would fail if nobody blocked.
             before: of other numbers; of sites that have the same sessions nothing is asked again.
         """
-        numbers = np.flatnonzero((series.kind < FAILING) & _may_have_hours(series))
+        numbers = np.flatnonzero(_may_have_hours(series))
         first = series.first_rows()
         domain, network = (series.look_up(name, first) for name in ("domain", "network"))
         time = series.column("time").astype("datetime64[s]")

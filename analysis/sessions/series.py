@@ -1,5 +1,6 @@
 """The sessions of one site on one network, in order, seen as hits and misses of one kind."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,8 @@ MARK = KINDS.index("mark")
 FAILING = len(KINDS)
 #: Failures more than sessions otherwise, from which on a stretch may be a block.
 CANDIDATE_GAIN = 4
+#: So many sessions of series are worked through at a time.
+_AT_A_TIME = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,22 @@ class Series:
             self, kind=self.kind[:count], starts=self.starts[: count + 1], row=self.row[:end],
             is_hit=self.is_hit[:end],
         )  # fmt: skip
+
+    def parts(self) -> Iterator[tuple[slice, "Series"]]:
+        """The series, some at a time, each whole: their places in ``row``, and they themselves.
+
+        What is worked out for each session of all series at once takes much room.
+        """
+        first, count = 0, len(self.kind)
+        while first < count:
+            most = self.starts[first] + _AT_A_TIME
+            end = max(int(np.searchsorted(self.starts, most, side="right")) - 1, first + 1)
+            at = slice(*self.starts[[first, end]].tolist())
+            yield at, replace(
+                self, kind=self.kind[first:end], starts=self.starts[first : end + 1] - at.start,
+                row=self.row[at], is_hit=self.is_hit[at],
+            )  # fmt: skip
+            first = end
 
     def first_rows(self) -> Places:
         """The row of the first session of each series."""

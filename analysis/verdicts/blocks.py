@@ -167,10 +167,12 @@ def _find_stretches(
     thresholds: Thresholds,
 ) -> pd.DataFrame:  # fmt: skip
     """The stretches of all series; of one with a schedule, its one."""
-    edge_rates = np.where(np.repeat(series.kind, series.lengths) == FAILING, _EVEN, rates)
-    ratios = [e_values.log_ratios(series.is_hit, edge_rates, share) for share in _EDGE_SHARES]
-    places = find_stretches(series, ratios, thresholds.change_cost)
-    stretches = _between_hits(series, places)
+    places = [np.zeros((0, 2), np.int64)]
+    for at, part in series.parts():
+        edge_rates = np.where(np.repeat(part.kind, part.lengths) == FAILING, _EVEN, rates[at])
+        ratios = [e_values.log_ratios(part.is_hit, edge_rates, share) for share in _EDGE_SHARES]
+        places.append(at.start + find_stretches(part, ratios, thresholds.change_cost))
+    stretches = _between_hits(series, np.concatenate(places))
     stretches = stretches[~stretches["series"].isin(list(schedules))]
     scheduled = _between_hits(series, _scheduled_places(series, schedules))
     return pd.concat([stretches, scheduled], ignore_index=True)

@@ -21,6 +21,11 @@ def follow_version(series: Series) -> NDArray[np.bool_]:
     next to its failures: while a site is blocked, every version fails, or tells nothing. What a
     resolver answers does not depend on the probe.
     """
+    parts = (_follow_version(part) for _, part in series.parts())
+    return np.concatenate([np.zeros(0, bool), *parts])
+
+
+def _follow_version(series: Series) -> NDArray[np.bool_]:
     tells = np.flatnonzero(series.is_hit | (series.column("class") == OK))
     which = series.series[tells]
     release = series.column("release")[tells].astype(np.int64)
