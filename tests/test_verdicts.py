@@ -12,6 +12,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.period import Period
+from analysis.sessions import series
 from analysis.verdicts.intervals import ONE_VERSION
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement
@@ -690,13 +691,18 @@ def test_a_version_that_most_run_on_one_network_and_that_fails_alone(probes: lis
 def test_versions_that_fail_among_others_that_do_not(versions: tuple[str, ...], state: str) -> None:
     """Two versions fail whenever they are run, most often for two weeks, where the third reaches
     the site three times. While a site is blocked, every version fails."""
+    assert verdict(_judge_versions(*versions), domain="old.example")["state"] == state
+
+
+@cache
+def _judge_versions(*versions: str) -> Judgement:
     letters = "RRRRORRRRORRRRORRR" + "OOOOOR" * 4
     rows = [
         {**row, "software_version": versions[day % 2] if letters[day] == "R" else "3.23.0"}
         for day, row in enumerate(_site("old", letters))
     ]
     usual = [row for n in range(12) for row in everywhere("O" * 40, f"usual-{n}.example")]
-    assert verdict(judge([*usual, *rows]), domain="old.example")["state"] == state
+    return judge([*usual, *rows])
 
 
 def test_a_version_that_tells_nothing_does_not_reach_a_site() -> None:
@@ -950,3 +956,19 @@ def test_the_order_of_rows_changes_nothing() -> None:
     assert_frame_equal(one.intervals, other.intervals)
     assert_frame_equal(one.withheld, other.withheld)
     assert_frame_equal(one.chances, other.chances)
+
+
+def test_series_are_worked_through_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is whole in its part, so that it changes nothing how many sessions a part has."""
+    versions = "3.18.9", "3.17.2"
+    together = country(), _judge_versions(*versions)
+    monkeypatch.setattr(series, "_AT_A_TIME", 40)
+    apart = country.__wrapped__(), _judge_versions.__wrapped__(*versions)
+    parts = list(apart[0].evidence.series.parts())
+    assert len(parts) > 10
+    assert max(len(part.row) for _, part in parts) > 40, "one is longer than a part"
+    for one, other in zip(together, apart, strict=True):
+        for name in ("verdicts", "intervals", "withheld", "chances", "defects"):
+            assert_frame_equal(getattr(one, name), getattr(other, name))
+        assert (one.evidence.follows_version == other.evidence.follows_version).all()
+    assert apart[1].evidence.follows_version.any()
