@@ -89,10 +89,12 @@ def weigh_by_day(
         by_day[:, place] = add_up(number, scores)
     explained = _explain(by_day, weekdays, day_starts).tolist()
     parts = zip(starts[:-1], starts[1:], day_starts[:-1], day_starts[1:], strict=True)
+    # Copies: a slice that is kept would keep what is known of all series.
     return [
-        Days(tested[a:b], weekdays[a:b], first[a:b], hours[start:end], scores[start:end], most)
+        Days(tested[a:b].copy(), weekdays[a:b].copy(), first[a:b].copy(), hours[start:end].copy(),
+             scores[start:end].copy(), most)
         for (start, end, a, b), most in zip(parts, explained, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def _score(

@@ -99,6 +99,10 @@ class Asked:
         (days,) = _weigh([self])
         return days
 
+    def forget(self) -> None:
+        """Keep the sessions alone; what is known of them is worked out again where it is asked."""
+        vars(self).pop("days", None)
+
     @cached_property
     def _times_failed(self) -> int:
         return count_times(self.is_hit)

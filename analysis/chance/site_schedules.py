@@ -73,7 +73,15 @@ class SiteHours:
             self._alone[margin] = named
             self._found[margin] = found | self._fit_others(found, margin)
             self._tried[margin] = frozenset(tried)
+            if not self._found[margin]:
+                self._forget()
         return self._found[margin]
+
+    def _forget(self) -> None:
+        """Keep no more than what is asked: who finds nothing is hardly asked again."""
+        vars(self).pop("pooled", None)
+        for asked in self.asked.values():
+            asked.forget()
 
     @cached_property
     def confirmed(self) -> Mapping[_Key, Schedule]:

@@ -12,6 +12,8 @@ profiles of addresses and pages is bounded by what forging tests found, and more
 the archive has sites could raise the line further.
 """
 
+from collections.abc import Iterator
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -27,8 +29,9 @@ from analysis.vocabulary import LISTED
 
 #: More than so many are not told apart.
 MOST = 6
-#: With how many the candidates are sought again: as many as asked about, or more.
-_CANDIDATES_AT = (2, MOST)
+#: How many are asked about, from the most on. The candidates are sought again with the first of
+#: each range: as many as asked about, or more.
+_COUNTS = (range(MOST, 2, -1), range(2, 0, -1))
 #: What one session of its own can take from the evidence of a series: 1 − q, and it may add a day.
 _STEP = np.log(2 / 0.05)
 #: Two reports that hold every site upset what is known of an address or a page.
@@ -49,19 +52,26 @@ def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
 
     ``MOST + 1`` where more are needed.
     """
-    of_kinds = evidence.series.of_kinds()
     to_chance = np.full(len(evidence.series.kind), MOST + 1)
-    expected = evidence.expected
-    for count in range(MOST, 0, -1):
-        if count in _CANDIDATES_AT:
-            # Each forged success takes one from the sum that makes a stretch a candidate; where
-            # that is too little then, all its failures teach.
-            candidates = expected.candidates.find(count)
-            lessons = learn(expected.facts, of_kinds, candidates, expected.lessons)
+    for counts in _COUNTS:
+        for count, is_none in _may_be_chance(evidence, counts, thresholds):
+            to_chance[: len(is_none)][is_none] = count
+    return pd.Series(to_chance, name="to_chance")
+
+
+def _may_be_chance(
+    evidence: Evidence, counts: range, thresholds: Thresholds
+) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Which series of one kind of failure may be no surprise, for each number of forged reports."""
+    expected, of_kinds = evidence.expected, evidence.series.of_kinds()
+    # Each forged success takes one from the sum that makes a stretch a candidate; where that is too
+    # little then, all its failures teach.
+    candidates = expected.candidates.find(counts[0])
+    lessons = learn(expected.facts, of_kinds, candidates, expected.lessons)
+    for count in counts:
         weights = _weigh(evidence, of_kinds, lessons, count)
         _, lines = find_lines(of_kinds, weights, expected, thresholds.chance_share)
-        to_chance[: len(weights)][weights < lines + np.log(2)] = count
-    return pd.Series(to_chance, name="to_chance")
+        yield count, weights < lines + np.log(2)
 
 
 def _weigh(
