@@ -9,10 +9,10 @@ import duckdb
 #: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB where
 #: two threads work. Each further one holds blocks of its own.
 _MEMORY = 400
-_ROWS_PER_MB = 16_000
+_ROWS_PER_MB = 8_000
 _MEMORY_PER_THREAD = 40
 #: What DuckDB may hold beside arrays of all sessions, of what it may hold otherwise.
-_BESIDE_ARRAYS = 0.6
+_BESIDE_ARRAYS = 0.4
 
 
 def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckDBPyConnection:
