@@ -168,8 +168,8 @@ def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) 
 
     def lay(thing: NDArray[np.int64], members: NDArray[np.bool_]) -> Days:
         starts = to_places(thing * layout.width, layout.width)
-        counted = _sort(starts[cell[members]] + day[members])
-        return Days(starts, cell_of_row, day_of_row, counted, layout.width)
+        places = _sort(starts[cell[members]] + day[members])
+        return Days(starts, cell_of_row, day_of_row, places, layout.width)
 
     # Added up over operators, versions or both, these are the sessions of all other groups.
     of_session, own_keys = layout.own_versions

@@ -54,8 +54,8 @@ def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
     """
     to_chance = np.full(len(evidence.series.kind), MOST + 1)
     for counts in _COUNTS:
-        for count, is_none in _may_be_chance(evidence, counts, thresholds):
-            to_chance[: len(is_none)][is_none] = count
+        for count, is_chance in _may_be_chance(evidence, counts, thresholds):
+            to_chance[: len(is_chance)][is_chance] = count
     return pd.Series(to_chance, name="to_chance")
 
 
