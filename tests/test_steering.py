@@ -211,6 +211,21 @@ def test_a_week_is_planned_and_handed_out(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_a_week_holds_the_best_pairs_of_each_network() -> None:
+    """Of more than it holds, by rank, in whatever order they come; what needs no test has none."""
+    count = 2 * DAYS * SITES_A_DAY + 100
+    pairs = pd.DataFrame({
+        "probe_asn": ["AS1", "AS2"] * (count // 2), "network": "One", "url": "https://a.test/",
+        "domain": [f"s{n}.test" for n in range(count)], "test_reason": "few_sessions",
+        "rank": range(1, count + 1), "tests_needed": [0, 0, *[1] * 6] * (count // 8) + [1] * 4,
+    })  # fmt: skip
+    plan = plan_week(pairs.sample(frac=1, random_state=1), UNTIL)
+    for asn in ("AS1", "AS2"):
+        needed = pairs[(pairs["probe_asn"] == asn) & (pairs["tests_needed"] > 0)]
+        own = plan[plan["probe_asn"] == asn].sort_values(["day", "place"])
+        assert own["rank"].tolist() == needed["rank"].tolist()[: DAYS * SITES_A_DAY]
+
+
 def test_nothing_to_test_is_a_plan_too(tmp_path: Path) -> None:
     pairs = _rank([_verdict("a.test", asn, "ok") for asn in ("AS1", "AS2", "AS3")])
     assert pairs.empty

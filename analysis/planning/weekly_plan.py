@@ -30,14 +30,18 @@ def plan_week(pairs: pd.DataFrame, first_day: date) -> pd.DataFrame:
         pairs: ``ranking.rank_pairs``.
         first_day: of the plan, the day after the study's last.
     """
-    rows = [row for _, of in pairs.groupby("probe_asn") for row in _plan_network(of, first_day)]
+    needed = pairs[pairs["tests_needed"] > 0].sort_values("rank")
+    # No network can begin with more in a week, and anybody may make up thousands of networks.
+    needed = needed.groupby("probe_asn").head(SITES_A_DAY * DAYS)
+    rows = [row for _, of in needed.groupby("probe_asn") for row in _plan_network(of, first_day)]
     columns = ["day", "probe_asn", "network", "place", "domain", "url", "test_reason", "rank"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _plan_network(pairs: pd.DataFrame, first_day: date) -> Iterator[dict[Any, Any]]:
+    """The days of one network, whose pairs are in order of their ranks."""
     left = dict(zip(pairs["rank"], pairs["tests_needed"], strict=True))
-    rows: list[dict[Any, Any]] = pairs.sort_values("rank").to_dict("records")
+    rows: list[dict[Any, Any]] = pairs.to_dict("records")
     for day in range(DAYS):
         today = [row for row in rows if left[row["rank"]] > 0][:SITES_A_DAY]
         for place, row in enumerate(today, start=1):
