@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from analysis.chance.expectation import Expectation, learn_expectation, see_sessions
 from analysis.chance.rates import LEAST, MOST, TERMS
 from analysis.chance.site_schedules import Hours
+from analysis.outcomes.steps import read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.sessions.columns import read_sessions
@@ -147,7 +148,7 @@ def weigh_elsewhere(
     series = expected.series
     of_kinds = series.of_kinds()
     count = len(of_kinds.row)
-    domains = _domain_names(connection)[of_kinds.look_up("domain", of_kinds.row)]
+    domains = read_type(connection, "host_name")[of_kinds.look_up("domain", of_kinds.row)]
     test = np.array([name.partition("/")[0] for name in domains], object)
     abroad = control.look_up(test, of_kinds.column("day"))
     here = _share_on_other_networks(connection, of_kinds, domains)
@@ -161,11 +162,6 @@ def weigh_elsewhere(
     rates[:count] = (1 - (1 - site) * (1 - probe)).clip(LEAST, MOST)
     hours = Hours(of_kinds, rates[:count])
     return replace(expected, rates=rates, hours=hours, schedules=hours.confirm())
-
-
-def _domain_names(connection: duckdb.DuckDBPyConnection) -> NDArray[np.object_]:
-    query = "SELECT unnest(enum_range(NULL::host_name))::VARCHAR AS name"
-    return connection.execute(query).df()["name"].to_numpy(object)
 
 
 def _share_on_other_networks(

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
+import numpy as np
+from numpy.typing import NDArray
 
 from analysis.store.connections import limit_threads
 from analysis.store.kept_tables import drop_made, note_made
@@ -52,6 +54,12 @@ def create_type(connection: duckdb.DuckDBPyConnection, name: str, values: str) -
     """Make an enumeration of a list of values, or of a query's, in the place of the one before."""
     connection.execute(f"CREATE OR REPLACE TEMP TYPE {name} AS ENUM {values}")
     note_made(connection, ("TYPE", name))
+
+
+def read_type(connection: duckdb.DuckDBPyConnection, name: str) -> NDArray[np.object_]:
+    """The values of an enumeration, by their numbers."""
+    query = f"SELECT unnest(enum_range(NULL::{name}))::VARCHAR AS value"
+    return connection.execute(query).df()["value"].to_numpy(object)
 
 
 def remake_tables(

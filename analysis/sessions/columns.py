@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.outcomes.steps import read_type
 from analysis.sessions.sessions import CLASSES
 
 Ints = NDArray[np.int64]
@@ -40,7 +41,6 @@ _RESOLVER_CELLS = """
 SELECT enum_code(domain)::INTEGER AS domain, probe_asn, is_own, c.domain IS NOT NULL AS is_cleared
 FROM resolver_cells LEFT JOIN cleared_cells c USING (domain, probe_asn)
 """
-_SOFTWARE = "SELECT unnest(enum_range(NULL::software_name))::VARCHAR AS name"
 _RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 _HOSTS = "SELECT enum_code(domain)::INTEGER AS domain, host FROM site_networks"
 _MOVED = """
@@ -216,7 +216,7 @@ def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     """
     read = connection.execute(_ROWS).fetchnumpy()
     columns = {name: np.asarray(read.pop(name)) for name in list(read)}
-    software = connection.execute(_SOFTWARE).df()["name"].to_list()
+    software = read_type(connection, "software_name").tolist()
     networks = connection.execute(_NETWORKS).df()
     domain, asn = columns.pop("domain"), columns.pop("probe_asn")
     place = np.searchsorted(networks["probe_asn"].to_numpy(), asn)
@@ -232,7 +232,7 @@ def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     rows["release"] = _order_releases(software)[rows["software"].to_numpy()]
     state, kind, is_dns = (rows.pop(name).to_numpy() for name in ("class", "kind", "is_dns"))
     day = rows["day"].to_numpy()
-    first_day = int(day.min(initial=day[0] if len(day) else 0)) - FURTHEST
+    first_day = (int(day.min()) if len(day) else 0) - FURTHEST
     rows["day"] = day - np.int32(first_day)
     hosts = connection.execute(_HOSTS).df()
     codes = hosts["domain"].to_numpy()

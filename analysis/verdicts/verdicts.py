@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from analysis.chance import e_values
 from analysis.chance.expectation import Expectation, learn_expectation, see_sessions
 from analysis.outcomes.frames import keep_table
+from analysis.outcomes.steps import read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.sessions.columns import read_sessions
@@ -178,7 +179,7 @@ def list_pairs(
     """
     stretches = list_stretches(connection, evidence, thresholds)
     cells = evidence.series.cells.iloc[stretches["cell"]]
-    names = _host_names(connection)[cells["domain"]]
+    names = read_type(connection, "host_name")[cells["domain"]]
     return frozenset(zip(names, cells["probe_asn"].tolist(), strict=True))
 
 
@@ -215,7 +216,7 @@ def judge_cells(
         refusing = find_refusing(connection, thresholds)
         evidence = weigh_evidence(expected, thresholds)
         stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
-        names, forging = _host_names(connection), weigh_forging(evidence, thresholds)
+        names, forging = read_type(connection, "host_name"), weigh_forging(evidence, thresholds)
         own = count_own_sessions(connection)
         intervals = interval_table(connection, evidence, stretches, names)
         withheld = withheld_table(connection, evidence, stretches, names)
@@ -243,12 +244,6 @@ def judge_cells(
         )
 
 
-def _host_names(connection: duckdb.DuckDBPyConnection) -> NDArray[np.object_]:
-    """The names of the sites, by their number in an enumeration."""
-    query = "SELECT unnest(enum_range(NULL::host_name))::VARCHAR AS name"
-    return connection.execute(query).df()["name"].to_numpy(object)
-
-
 def _chances(
     evidence: Evidence, stretches: pd.DataFrame, names: NDArray[np.object_]
 ) -> pd.DataFrame:
@@ -270,8 +265,7 @@ def _chances(
 
 def _defects(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> pd.DataFrame:
     """The versions of the probe that fail alone, by what fails."""
-    query = "SELECT unnest(enum_range(NULL::software_name))::VARCHAR AS name"
-    software = connection.execute(query).df()["name"].to_numpy(object)
+    software = read_type(connection, "software_name")
     series, defects = evidence.series, np.unique(evidence.defects)
     rows = series.sessions.iloc[defects]
     found = pd.DataFrame({
