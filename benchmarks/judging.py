@@ -1,4 +1,4 @@
-"""Verdicts and intervals from Parquet, beside one group-by over the same rows, at three sizes.
+"""Verdicts and intervals of a study's rows, beside one group-by over them, at three sizes.
 
 The rows are those of a fictional country, whose situations every rule has work with, repeated
 under other names, networks and reports until they are as many sites, networks and measurements as
@@ -13,11 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 
 from analysis.ingestion.ingestion import Request, ingest
@@ -28,7 +30,7 @@ from analysis.period import Period
 from analysis.sessions.sessions import add_sessions
 from analysis.simulate.writing import write_world
 from analysis.store.connections import connect, limit_memory
-from analysis.store.database import Observations, view_observations
+from analysis.store.database import Observations
 from analysis.verdicts.verdicts import judge_cells
 
 PROBE_CC = "QQ"
@@ -162,9 +164,7 @@ def _in_a_process(what: str, path: Path) -> dict[str, Any]:
 def judge(path: str) -> dict[str, Any]:
     """Judge the rows of one Parquet file, as a report does; seconds are those of processors."""
     with tempfile.TemporaryDirectory() as scratch:
-        connection = connect(Path(scratch) / "judged.duckdb", threads=2)
-        limit_memory(connection, pq.read_metadata(path).num_rows)
-        view_observations(connection, path)
+        connection = open_rows(path, Path(scratch))
         started = time.process_time()
         pairs = connection.execute(GROUP_BY).fetchall()
         grouped = time.process_time()
@@ -185,6 +185,23 @@ def judge(path: str) -> dict[str, Any]:
         "group_by_seconds": grouped - started,
         "peak_mb": peak_mb(),
     }
+
+
+def open_rows(path: str, scratch: Path) -> duckdb.DuckDBPyConnection:
+    """A connection that finds the rows of a Parquet file as a study's, in a file of DuckDB."""
+    rows = scratch / "rows.duckdb"
+    with closing(connect(rows, threads=2)) as writing:
+        limit_memory(writing, 0)
+        writing.execute(
+            "CREATE TABLE observations AS SELECT * EXCLUDE (file_row_number), "
+            "file_row_number::UINTEGER AS row_id FROM read_parquet($path, file_row_number = true)",
+            {"path": path},
+        )
+    connection = connect(scratch / "judged.duckdb", threads=2)
+    limit_memory(connection, pq.read_metadata(path).num_rows)
+    connection.execute(f"ATTACH '{rows}' AS study (READ_ONLY)")
+    connection.execute("CREATE VIEW observations AS FROM study.observations")
+    return connection
 
 
 def peak_mb() -> float:

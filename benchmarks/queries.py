@@ -1,4 +1,4 @@
-"""What a report asks of its observations, from Parquet, beside one group-by over the same rows."""
+"""What a report asks of a study's rows, beside one group-by over the same rows."""
 
 import json
 import sys
@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.findings import coverage
-from analysis.store.connections import connect, limit_memory
-from analysis.store.database import view_observations
-from benchmarks.judging import GROUP_BY, PERIOD, peak_mb
+from benchmarks.judging import GROUP_BY, PERIOD, open_rows, peak_mb
 
 
 def ask(path: str) -> dict[str, Any]:
@@ -20,9 +18,7 @@ def ask(path: str) -> dict[str, Any]:
         The same as ``judging.judge``.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        connection = connect(Path(scratch) / "asked.duckdb", threads=2)
-        limit_memory(connection, 0)
-        view_observations(connection, path)
+        connection = open_rows(path, Path(scratch))
         first, second = PERIOD.split("")
         periods = {"all": PERIOD, "first": first, "second": second}
         started = time.process_time()

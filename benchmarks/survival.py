@@ -6,6 +6,7 @@ stands. What then lies in the store must be whole; the next run must end with th
 bytes of a run that nobody disturbed.
 """
 
+import hashlib
 import math
 import os
 import random
@@ -20,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.store.kept_tables import FOLDER
 from benchmarks.generate import PROBE_CC, Size, write_archive
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,9 +77,20 @@ def contents(store: Path) -> dict[str, bytes]:
     files = (
         path
         for path in store.rglob("*")
-        if path.is_file() and not path.match("read-*.json") and not path.match("stages/*")
+        if path.is_file()
+        and not path.match("read-*.json")
+        and FOLDER not in path.relative_to(store).parts
     )
     return {path.relative_to(store).as_posix(): path.read_bytes() for path in files}
+
+
+def count_rows_files(store: Path) -> int:
+    """How many files have a study's rows; each is as its name says."""
+    files = list((store / FOLDER).glob("*.duckdb"))
+    for path in files:
+        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert checksum.startswith(path.suffixes[-2][1:]), f"{path} is half-written"
+    return len(files)
 
 
 def in_a_write(arguments: Sequence[str], folder: str, after: int) -> list[str]:
@@ -116,22 +129,21 @@ def _is_stopped(process: "subprocess.Popen[bytes]") -> bool:
 
 
 def _phase(store: Path, object_count: int, has_ended: bool) -> tuple[str, int]:
-    names = [path.relative_to(store) for path in store.rglob("*.p*")]
-    parts = [name for name in names if name.suffix == ".part"]
-    whole = [name for name in names if name.suffix == ".parquet"]
-    count = sum(name.parts[0] == "observations" for name in whole)
+    names = [path.relative_to(store) for path in store.rglob("*.*")]
+    count = sum(name.suffix == ".parquet" for name in names)
+    rows = [name for name in names if name.suffix == ".duckdb"]
     if has_ended:
         phase = "after the end"
-    elif any(name.parts[0] == "studies" for name in parts):
-        phase = "in the middle of a write: the study's file"
-    elif parts:
+    elif any(len(name.parts) > 2 for name in rows):
+        phase = "in the middle of a write: the study's rows"
+    elif any(name.suffix == ".part" for name in names):
         phase = "in the middle of a write: an object"
     elif not count:
         phase = "before the first object"
     elif count < object_count:
         phase = "between two objects"
     else:
-        phase = "after the last object" if len(whole) == count else "after the study's file"
+        phase = "after the study's rows" if rows else "after the last object"
     return phase, count
 
 
@@ -143,6 +155,7 @@ def find_suffixes(folder: Path) -> list[str]:
 
 def refuse_halves(store: Path, undisturbed: Mapping[str, bytes]) -> None:
     """Whatever has its name after a kill must be whole; a lock holds nothing."""
+    count_rows_files(store)
     for name, content in contents(store).items():
         is_no_file = name.endswith(".part") or (name.endswith(".lock") and not content)
         assert is_no_file or content == undisturbed[name], f"{name} is half-written"
@@ -154,6 +167,7 @@ def refuse_traces(store: Path, undisturbed: Mapping[str, bytes]) -> None:
     names = sorted(found.keys() | undisturbed.keys())
     other = [name for name in names if found.get(name) != undisturbed.get(name)]
     assert not other, f"another content: {other}"
+    assert count_rows_files(store) == len(list((store / FOLDER).iterdir())) == 1
 
 
 def main(kills: int = 30, seed: int = 1, objects: int = 20) -> None:
@@ -173,7 +187,7 @@ def main(kills: int = 30, seed: int = 1, objects: int = 20) -> None:
             if number % 2:
                 done.append(kill(arguments, store, objects, chance.uniform(0, duration)))
             else:
-                folder = "studies" if number % 10 == 8 else "observations"
+                folder = FOLDER if number % 10 == 8 else "observations"
                 after = chance.randrange(objects) if folder == "observations" else 0
                 done.append(kill(in_a_write(arguments, folder, after), store, objects))
             refuse_halves(store, undisturbed)

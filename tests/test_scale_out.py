@@ -189,7 +189,7 @@ def test_two_workers_one_of_them_killed_give_the_bytes_of_the_local_pool(
     assert sum(reads().values()) == before
 
 
-def test_a_study_file_is_made_once_for_all_who_share_the_store(
+def test_rows_are_written_once_for_all_who_share_the_store(
     bucket: LoopbackS3, locally: Path, shared_store: RealS3
 ):
     """DuckDB asks the shared store and the folder alike; the second to ask fetches one file."""
@@ -199,8 +199,8 @@ def test_a_study_file_is_made_once_for_all_who_share_the_store(
         with Observations(_ingest(bucket, place), PROBE_CC, _PERIOD) as opened:
             rows = opened.connection.sql("SELECT * FROM observations ORDER BY ALL")
             tables.append((opened.ledger(), rows.to_arrow_table()))
-        studies = shared_store.contents("team/studies")
-        assert len(studies) == (place == store)
+        stages = shared_store.contents("team/stages")
+        assert len(stages) == (place == store)
     for ledger, rows in tables[1:]:
         assert ledger.equals(tables[0][0])
         assert rows.equals(tables[0][1])

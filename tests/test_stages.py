@@ -239,7 +239,7 @@ def test_a_folder_that_cannot_be_written_is_passed_over(tmp_path: Path) -> None:
     make_stage(KeptTables("s", [tmp_path / "file", tmp_path / "b"]), _connection(), _method(),
                "features")  # fmt: skip
     assert len(list((tmp_path / "b").glob("*.duckdb"))) == 1
-    with pytest.raises(SourceError, match="no room"):
+    with pytest.raises(SourceError, match="cannot be written"):
         make_stage(KeptTables("s", [tmp_path / "file"]), _connection(), _method(), "features")
 
 

@@ -16,9 +16,9 @@ import pytest
 from analysis.errors import ContractError
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
-from analysis.store import study_file
 from analysis.store.collection import Collection
 from analysis.store.database import Observations, observations_from_table
+from analysis.store.kept_tables import FOLDER as STAGES
 from analysis.store.provenance import FOLDER, Provenance, file_name
 from analysis.store.store import Store, make_alone, table_of
 
@@ -208,64 +208,65 @@ def test_the_time_zone_of_the_machine_does_not_move_a_day(store: Store):
         assert done.stdout.strip() == str(date(2024, 7, 1))
 
 
-def test_a_study_file_is_made_once_and_again_when_the_store_grows(store: Store):
-    """Opening twice writes once; a new object, a broken file and a changed schema make another."""
+def test_the_rows_of_a_study_are_written_once_and_again_when_the_store_grows(store: Store):
+    """Opening twice writes once; a new object and a broken file make another."""
     files = [_write(store, _key(n), [_row(n), _row(9, line_number=2)]) for n in range(2)]
 
-    def opened(count: int) -> tuple[list[str], list[tuple[str, int]]]:
+    def opened(count: int) -> tuple[list[tuple[str, int]], dict[Path, int]]:
         with Observations(Collection(store, _ID, tuple(files[:count])), _CC, _JULY) as observations:
-            rows = observations.connection.execute("SELECT report_id FROM observations ORDER BY 1")
-            ids = [report_id for (report_id,) in rows.fetchall()]
-            made = sorted(Path(store.path(study_file.FOLDER)).iterdir())
-            assert observations.ledger().set_index("reason")["line_count"]["kept"] == len(ids)
-        return ids, [(file.name, file.stat().st_mtime_ns) for file in made]
+            rows = observations.connection.execute(
+                "SELECT report_id, row_id FROM observations ORDER BY ALL"
+            ).fetchall()
+            made = {path: path.stat().st_ino for path in Path(store.path(STAGES)).iterdir()}
+            assert observations.ledger().set_index("reason")["line_count"]["kept"] == len(rows)
+        return rows, made
 
     one = opened(1)
-    assert one[0] == ["r0", "r9"]
+    assert one[0] == [("r0", 0), ("r9", 1)]
     assert opened(1) == one
     two = opened(2)
-    assert two[0] == ["r0", "r1", "r9"]
+    assert two[0] == [("r0", 0), ("r1", 2), ("r9", 1)]  # the fourth is the second once more
     assert len(two[1]) == 2
-    study = Path(store.path(study_file.FOLDER)) / one[1][0][0]
+    (study,) = one[1]
     whole = study.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 3] ^= 1
-    for damaged in (b"", b"PAR1", whole[:-9], bytes(flipped)):
-        study.write_bytes(damaged)
+    for damaged in (b"", whole[:-9], bytes(flipped)):
+        for path in Path(store.path(STAGES)).glob(f"{study.name[:-42]}*"):
+            path.write_bytes(damaged)
         assert opened(1)[0] == one[0]
-        assert study.read_bytes() == whole
 
 
-def test_whoever_needs_a_study_file_that_is_being_made_waits_for_it(store: Store):
-    """Two notebooks that begin at once would each write all rows."""
+def test_whoever_needs_rows_that_are_being_written_waits_for_them(store: Store):
+    """Two notebooks that begin at once would each write all of them."""
     files = (_write(store, _key(), [_row(1)]),)
-    folder = Path(store.path(study_file.FOLDER))
+    folder = Path(store.path(STAGES))
     collection = Collection(store, _ID, files)
-    name = f"{study_file.name_study(collection, _CC, _JULY)}.parquet"
-    made: list[float] = []
+    with Observations(collection, _CC, _JULY):
+        (path,) = folder.iterdir()
+    lock = folder / f".{'.'.join(path.name.split('.')[:-2])}.lock"
+    path.unlink()
+    made: list[list[str]] = []
 
     def open_it() -> None:
         with Observations(collection, _CC, _JULY):
-            made.append((folder / name).stat().st_mtime_ns)
+            made.append([path.name for path in folder.glob("*.duckdb")])
 
-    with make_alone(folder / f".{name}.lock"):
+    with make_alone(lock):
         waiting = [Thread(target=open_it) for _ in range(2)]
         for one in waiting:
             one.start()
         waiting[0].join(1)
         assert waiting[0].is_alive()
-        assert not (folder / name).exists()
+        assert not list(folder.glob("*.duckdb"))
     for one in waiting:
         one.join()
     assert made[0] == made[1]
-    assert [path.name for path in folder.iterdir()] == [name]
-    (folder / f".{name}.lock").touch()  # a run was killed as soon as the file was there
-    open_it()
-    assert [path.name for path in folder.iterdir()] == [name]
+    assert [path.name for path in folder.iterdir()] == made[0]
 
 
-def test_making_the_study_file_leaves_the_connection_as_it_was(store: Store):
-    """Queries run under the same settings where it was there already."""
+def test_writing_rows_leaves_the_connection_as_it_was(store: Store):
+    """Queries run under the same settings where they were there already."""
     files = (_write(store, _key(), [_row(1)]),)
 
     def settings() -> list[tuple[str, str]]:
@@ -278,20 +279,20 @@ def test_making_the_study_file_leaves_the_connection_as_it_was(store: Store):
     assert settings() == settings()
 
 
-def test_a_store_that_takes_no_study_file_is_read_all_the_same(store: Store):
-    """It is then made in a temporary folder, and nothing stays behind."""
+def test_a_store_that_takes_no_stages_is_read_all_the_same(store: Store):
+    """They are then made in a temporary folder, and nothing stays behind."""
     file = _write(store, _key(), [_row(1)])
-    Path(store.path(study_file.FOLDER)).write_bytes(b"a file where the folder should be")
+    Path(store.path(STAGES)).write_bytes(b"a file where the folder should be")
     with Observations(Collection(store, _ID, (file,)), _CC, _JULY) as opened:
         assert opened.connection.execute("SELECT count(*) FROM observations").fetchall() == [(1,)]
-    assert Path(store.path(study_file.FOLDER)).read_bytes().startswith(b"a file")
+    assert Path(store.path(STAGES)).read_bytes().startswith(b"a file")
 
 
 def test_a_folder_may_have_any_name(tmp_path: Path):
     """DuckDB takes brackets and stars for patterns, and ``a=b`` for a column."""
     store = Store(str(tmp_path / "q=1" / "[a]*? 'b'"))
     file = _write(store, _key(), [_row(1)])
-    for _ in range(2):  # the study's file is made, and then opened
+    for _ in range(2):  # the rows are written, and then opened
         with Observations(Collection(store, _ID, (file,)), _CC, _JULY) as opened:
             columns = [
                 name for name, *_ in opened.connection.sql("DESCRIBE observations").fetchall()

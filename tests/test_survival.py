@@ -33,12 +33,14 @@ from analysis.period import Period
 from analysis.store import checksums
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
+from analysis.store.kept_tables import FOLDER
 from analysis.store.provenance import not_read_name
 from benchmarks import survival
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from benchmarks.survival import (
     command,
     contents,
+    count_rows_files,
     find_suffixes,
     in_a_write,
     kill,
@@ -63,10 +65,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The store of a run that nobody disturbed, with its study's file."""
+    """The store of a run that nobody disturbed."""
     store = tmp_path_factory.mktemp("undisturbed") / "store"
     whole = _next_run(archive, store)
-    assert len(whole) == _OBJECTS + 1
+    assert len(whole) == _OBJECTS
     return whole
 
 
@@ -80,7 +82,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def as_written(few: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The store that these make, with its study's file."""
+    """The store that these make."""
     return _next_run(few, tmp_path_factory.mktemp("as-written") / "store")
 
 
@@ -91,6 +93,7 @@ def _ingest(source: Path, store: Path) -> Collection:
 def _next_run(archive: Path, store: Path) -> dict[str, bytes]:
     """What a store holds after a run that nobody disturbs."""
     Observations(_ingest(archive, store), PROBE_CC, _JULY).close()
+    assert count_rows_files(store)
     return contents(store)
 
 
@@ -128,7 +131,7 @@ def test_killed_wherever_it_stood_the_next_run_ends_alike(
     moments: list[tuple[list[str], float]] = [
         (in_a_write(run, "observations", 0), math.inf), (run, chance.uniform(0.1, 1)),
         (in_a_write(run, "observations", 2), math.inf), (run, chance.uniform(1, 2)),
-        (in_a_write(run, "studies", 0), math.inf),
+        (in_a_write(run, FOLDER, 0), math.inf),
     ]  # fmt: skip
     log = []
     for arguments, moment in moments:
@@ -169,7 +172,7 @@ def _is_group(process: int) -> bool:
 def test_runs_side_by_side_do_not_disturb_each_other(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ):
-    """Two of one source and one of another, into one store, each with its study's file."""
+    """Two of one source and one of another, into one store, each with its study's rows."""
     store, other = tmp_path / "store", tmp_path / "other"
     shutil.copytree(archive, other)
     both = [command(archive, store), command(archive, store), command(other, store)]
@@ -181,6 +184,7 @@ def test_runs_side_by_side_do_not_disturb_each_other(
     assert [process.returncode for process in running] == [0, 0, 0], said
     after = contents(store)
     assert len(after) == 2 * len(undisturbed)
+    assert count_rows_files(store) == len(list((store / FOLDER).iterdir())) == 2
     assert {name: after[name] for name in undisturbed} == undisturbed
 
 
@@ -195,19 +199,17 @@ def _limited(size: int) -> Callable[[], None]:
 def test_a_full_disk_ends_a_run_in_one_sentence(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ):
-    """In the middle of an object's file, or of the study's file, for which there is no room
+    """In the middle of an object's file, or of the study's rows, for which there is no room
     elsewhere either. Once there is room, the next run ends as if nothing had been."""
     store = tmp_path / "store"
-    largest = max(len(content) for name, content in undisturbed.items() if "observ" in name)
-    (study,) = (content for name, content in undisturbed.items() if name.startswith("studies"))
-    assert largest < len(study)
+    largest = max(map(len, undisturbed.values()))
     done = _run(archive, store, preexec_fn=_limited(largest - 1))
     _refused(done, 3, "SourceError: ", str(store), "cannot be written: File too large. Running")
     refuse_halves(store, undisturbed)
     assert ".part" not in find_suffixes(store)
     done = _run(archive, store, preexec_fn=_limited(largest))
-    _refused(done, 3, "SourceError: the observations cannot be written to one file: ")
-    assert contents(store) == {k: v for k, v in undisturbed.items() if "studies" not in k}
+    _refused(done, 3, "SourceError: the tables of a stage cannot be written: ", "File too large")
+    assert contents(store) == undisturbed
     assert _next_run(archive, store) == undisturbed
 
 
@@ -403,7 +405,7 @@ def test_bits_that_rot_unseen_are_found_before_a_study_is_written(
 ):
     """Exit status 4, since a table would lie: neither size nor time of the file has changed."""
     store = tmp_path / "store"
-    _put(store, {name: undisturbed[name] for name in undisturbed if "studies" not in name})
+    _put(store, undisturbed)
     name, _ = _ingest(archive, store).names()[3]
     place = store / name
     times = place.stat()
@@ -411,7 +413,7 @@ def test_bits_that_rot_unseen_are_found_before_a_study_is_written(
     os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(ContractError, match=f"{place} is damaged or gone: delete it and run aga"):
         _next_run(archive, store)
-    assert not list((store / "studies").glob("*"))
+    assert not count_rows_files(store)
     place.unlink()
     assert _next_run(archive, store) == undisturbed
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from analysis.errors import ContractError
 from analysis.observations.schema import OBSERVATION
 from analysis.store.connections import connect, limit_memory
-from analysis.store.study_file import without_glob
+from analysis.store.study_rows import without_glob
 
 #: What holds of columns beyond their type. A text or list has 64 K characters or items at most.
 _CONDITIONS: Mapping[str, str] = {

@@ -1,7 +1,8 @@
 """The observations of one study: a country, a period, each measurement once."""
 
 import os
-from contextlib import ExitStack, closing
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
@@ -14,7 +15,7 @@ from analysis.store.collection import Collection, Excerpt
 from analysis.store.connections import connect, limit_memory
 from analysis.store.kept_tables import FOLDER, KeptTables
 from analysis.store.provenance import add_up
-from analysis.store.study_file import name_study, prepare_study, read_left_out, without_glob
+from analysis.store.study_rows import name_study, provide_observations
 from analysis.temporary_folders import TemporaryFolder
 
 
@@ -22,8 +23,8 @@ class Observations:
     """The observations that a report is about.
 
     ``connection`` holds the view ``observations``: the columns of ``schema.OBSERVATION``,
-    ``object_key`` and ``row_id``, a number from 0; one row a measurement (identity: report_id,
-    input, measurement_start_time), in no order. It works in the temporary folder ``scratch``, which
+    ``object_key`` and ``row_id``, a number; one row a measurement (identity: report_id, input,
+    measurement_start_time), in no order. It works in the temporary folder ``scratch``, which
     goes with :meth:`close` or with the object. ``kept`` are the tables that were made of them
     before.
     """
@@ -53,19 +54,22 @@ class Observations:
             threads = threads or (int(given) if given.isdecimal() else os.cpu_count()) or 1
             self.connection = connect(database, threads)
             undo.callback(self.connection.close)
-            # One of its own: DuckDB keeps what it knows of thousands of files, and counts it.
-            with closing(connect(self.scratch / "study.duckdb", threads)) as writing:
-                limit_memory(writing, 0)
-                path = prepare_study(writing, collection, probe_cc, period, self.scratch)
-            left_out = read_left_out(path)
-            self._counts, self._duplicates = left_out["ledger"], left_out["duplicates"]
+            folders = [self.scratch / FOLDER]
+            if collection.store.is_local:
+                folders.insert(0, Path(collection.store.path(FOLDER)))
+            self.kept = KeptTables(name_study(collection, probe_cc, period), folders)
+            study = provide_observations(
+                self.kept, self.connection, collection, probe_cc, period, self.scratch
+            )
+            self._counts = Counter(
+                dict(self.connection.execute(f"FROM {study}.reasons").fetchall())
+            )
+            self._duplicates = self.connection.execute(
+                f"FROM {study}.duplicates ORDER BY ALL"
+            ).fetchall()
             limit_memory(self.connection, self._counts["kept"])
-            view_observations(self.connection, path)
+            self.connection.execute(f"CREATE VIEW observations AS FROM {study}.observations")
             self._to_undo = undo.pop_all()
-        folders = [self.scratch / FOLDER]
-        if collection.store.is_local:
-            folders.insert(0, Path(collection.store.path(FOLDER)))
-        self.kept = KeptTables(name_study(collection, probe_cc, period), folders)
 
     def __enter__(self) -> "Observations":
         return self
@@ -107,16 +111,6 @@ def _refuse_more_than(excerpt: Excerpt, probe_cc: str, period: Period) -> None:
         raise ParameterError("SINCE", period.since, held)
     if period.until > excerpt.period.until:
         raise ParameterError("UNTIL", period.until, held)
-
-
-def view_observations(connection: duckdb.DuckDBPyConnection, path: Path | str) -> None:
-    """Let a connection find the rows of a file as ``observations``, with their ``row_id``."""
-    quoted = without_glob(str(path)).replace("'", "''")
-    connection.execute(
-        "CREATE VIEW observations AS "
-        "SELECT * EXCLUDE (file_row_number), file_row_number::UINTEGER AS row_id "
-        f"FROM read_parquet('{quoted}', file_row_number = true, hive_partitioning = false)"
-    )
 
 
 def observations_from_table(table: pa.Table) -> duckdb.DuckDBPyConnection:

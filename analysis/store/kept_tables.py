@@ -28,7 +28,7 @@ from analysis.temporary_folders import TemporaryFolder
 
 FOLDER = "stages"
 _SUFFIX = ".duckdb"
-#: What all files of a folder may take; a year of a country takes some 0.4 GB.
+#: What all files of a folder may take; a year of a country takes some 0.6 GB.
 MOST_BYTES = 4_000_000_000
 _IN_USE = 3600  # seconds after its last use for which a file is left alone
 #: A table of each file: what was made there.
@@ -172,6 +172,9 @@ class KeptTables:
         """
         why = ""
         for folder in self.folders:
+            if "?" in str(folder):  # DuckDB takes the rest for a query, and writes beside the file
+                why = f"{folder} has a question mark in it"
+                continue
             try:
                 with TemporaryFolder(".making-", folder) as room:
                     made = room / f"made{_SUFFIX}"
@@ -179,12 +182,12 @@ class KeptTables:
                     path = folder / f"{self.study}.{catalog}.{_checksum(made)}{_SUFFIX}"
                     made.replace(path)
                 _attach(connection, path, catalog, "READ_ONLY")
-            except (OSError, duckdb.IOException) as error:
+            except (OSError, duckdb.IOException, duckdb.TransactionException) as error:
                 why = str(error).splitlines()[0]
             else:
                 _remove_unused(folder)
                 return
-        raise SourceError(f"there is no room for the tables of a stage: {why}")
+        raise SourceError(f"the tables of a stage cannot be written: {why}")
 
 
 def note_made(connection: duckdb.DuckDBPyConnection, *made: Made) -> None:

@@ -11,7 +11,7 @@ from analysis.sources import layout
 from analysis.store.collection import Collection
 from analysis.store.connections import connect
 from analysis.store.provenance import add_up
-from analysis.store.study_file import add_every_row, explain_failures
+from analysis.store.study_rows import add_every_row, explain_failures
 from analysis.temporary_folders import TemporaryFolder
 
 # These tests have no input, so that a measurement is its report, its test and its time. Without a

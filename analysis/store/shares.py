@@ -13,13 +13,15 @@ twice is there twice, so that any part of the period can be reported as if from 
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
+import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,11 +33,13 @@ from analysis.reference import countries
 from analysis.sources import layout
 from analysis.sources.files import OBJECT_BYTES, limit_of
 from analysis.store.checking import check_observations
+from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
 from analysis.store.collection import Collection, Excerpt
+from analysis.store.connections import limit_threads
 from analysis.store.database import Observations
 from analysis.store.provenance import Count, Digest, NotRead, Provenance
 from analysis.store.store import WRITING, Store
-from analysis.store.study_file import add_every_row, explain_failures, write_parquet
+from analysis.store.study_rows import add_every_row, explain_failures
 from analysis.temporary_folders import TemporaryFolder
 
 MANIFEST = "MANIFEST.json"
@@ -237,6 +241,13 @@ SELECT object_key, count(*) FILTER (probe_cc <> $cc) AS other_country,
 FROM every_row GROUP BY ALL
 """
 _LEVEL = 19  # of zstd: written once, and sent over thin lines
+# A temporary file of DuckDB's own would outlive a kill.
+_COPY = f"""
+COPY ({_ROWS}) TO $path (
+    FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {_LEVEL}, USE_TMP_FILE false,
+    KV_METADATA $metadata
+)
+"""
 
 
 def check(out: Path) -> None:
@@ -315,7 +326,7 @@ def _write_parts(
     connection, path = observations.connection, observations.scratch / "shared.parquet"
     for month in period.months():
         scope = {"cc": probe_cc, "since": month.since, "until": month.until}
-        write_parquet(connection, _ROWS, scope, path, level=_LEVEL)
+        _write_month(connection, scope, path)
         if pq.read_metadata(path).num_rows:
             yield f"{month.since:%Y-%m}", ".parquet", path.read_bytes()
     scope = {"cc": probe_cc, "since": period.since, "until": period.until}
@@ -324,6 +335,35 @@ def _write_parts(
     listed = msgspec.json.encode(_Objects(files, collection.not_read))
     packed = pa.Codec("zstd", compression_level=_LEVEL).compress(listed, asbytes=True)
     yield OBJECTS, ".json.zst", packed
+
+
+def _write_month(
+    connection: duckdb.DuckDBPyConnection, scope: Mapping[str, object], path: Path
+) -> None:
+    """Write the rows of a month into a file with a checksum: the same rows, the same bytes.
+
+    ``path`` is known to nobody else yet.
+    """
+    metadata = {CHECKSUM_KEY: BLANK_CHECKSUM}
+    with _in_order(connection):
+        connection.execute(_COPY, {**scope, "path": str(path), "metadata": metadata})
+    set_checksum(path)
+
+
+@contextmanager
+def _in_order(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let rows come as the query has them, and columns be declared alike whatever is in them."""
+    # Rows of several threads come in any order. One thread that keeps the order is quicker than
+    # two that have to put it right, and holds no more than a row group.
+    ((disabled,),) = connection.execute("SELECT current_setting('disabled_optimizers')").fetchall()
+    connection.execute("SET preserve_insertion_order = true")
+    connection.execute("SET disabled_optimizers = 'statistics_propagation'")
+    try:
+        with limit_threads(connection, 1):
+            yield
+    finally:
+        connection.execute("SET preserve_insertion_order = false")
+        connection.execute(f"SET disabled_optimizers = '{disabled}'")
 
 
 def _trim(file: Provenance, other_country: int, out_of_period: int) -> Provenance:
