@@ -54,7 +54,8 @@ class Expectation:
     Attributes:
         series: see there.
         rates: how often each of its sessions would fail if nobody blocked, as learnt from others.
-        facts, candidates, lessons: what the rates are learnt from.
+        candidates: what may be a block.
+        lessons: what the rates are learnt from.
         hours, schedules: those of the week at which a series holds, by its number.
         tested_count: how many series of access networks could be listed, whether or not anything
             failed.
@@ -63,7 +64,6 @@ class Expectation:
 
     series: Series
     rates: NDArray[np.float64]
-    facts: Facts
     candidates: Candidates
     lessons: Lessons
     hours: Hours
@@ -77,7 +77,8 @@ class Seen:
     """The sessions as series; all that is needed of them, so that they themselves may go.
 
     Attributes:
-        series, facts, tested_count, foreign_count: see ``Expectation``.
+        facts: what rates are learnt from, which is large.
+        series, tested_count, foreign_count: see ``Expectation``.
     """
 
     series: Series
@@ -110,13 +111,13 @@ def learn_expectation(seen: Seen, before: Expectation | None = None) -> Expectat
         before: what was learnt by other numbers of the same measurements; hours of sites that are
             seen alike are not sought again.
     """
-    series, facts, of_kinds = seen.series, seen.facts, seen.series.of_kinds()
+    series, of_kinds = seen.series, seen.series.of_kinds()
     candidates = Candidates(of_kinds, before.candidates if before else None)
-    lessons = learn(facts, of_kinds, candidates.find())
+    lessons = learn(seen.facts, of_kinds, candidates.find())
     rates = np.full(len(series.row), LEAST)
     rates[: len(of_kinds.row)] = lessons.rates()
     hours = Hours(of_kinds, rates[: len(of_kinds.row)], before.hours if before else None)
     return Expectation(
-        series, rates, facts, candidates, lessons, hours, hours.confirm(), seen.tested_count,
+        series, rates, candidates, lessons, hours, hours.confirm(), seen.tested_count,
         seen.foreign_count,
     )  # fmt: skip

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.chance.facts import Facts
 from analysis.chance.rates import Lessons, learn, raise_by_own
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sessions.series import MARK, Series
@@ -47,27 +48,27 @@ _PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.blockpage", "dns.
              "http.blockpage"]  # fmt: skip
 
 
-def weigh_forging(evidence: Evidence, thresholds: Thresholds) -> pd.Series:
+def weigh_forging(evidence: Evidence, facts: Facts, thresholds: Thresholds) -> pd.Series:
     """By number of the series: the fewest forged reports after which it may be no surprise.
 
-    ``MOST + 1`` where more are needed.
+    ``MOST + 1`` where more are needed. ``facts``: what the evidence was learnt from.
     """
     to_chance = np.full(len(evidence.series.kind), MOST + 1)
     for counts in _COUNTS:
-        for count, is_chance in _may_be_chance(evidence, counts, thresholds):
+        for count, is_chance in _may_be_chance(evidence, facts, counts, thresholds):
             to_chance[: len(is_chance)][is_chance] = count
     return pd.Series(to_chance, name="to_chance")
 
 
 def _may_be_chance(
-    evidence: Evidence, counts: range, thresholds: Thresholds
+    evidence: Evidence, facts: Facts, counts: range, thresholds: Thresholds
 ) -> Iterator[tuple[int, NDArray[np.bool_]]]:
     """Which series of one kind of failure may be no surprise, for each number of forged reports."""
     expected, of_kinds = evidence.expected, evidence.series.of_kinds()
     # Each forged success takes one from the sum that makes a stretch a candidate; where that is too
     # little then, all its failures teach.
     candidates = expected.candidates.find(counts[0])
-    lessons = learn(expected.facts, of_kinds, candidates, expected.lessons)
+    lessons = learn(facts, of_kinds, candidates, expected.lessons)
     for count in counts:
         weights = _weigh(evidence, of_kinds, lessons, count)
         _, lines = find_lines(of_kinds, weights, expected, thresholds.chance_share)

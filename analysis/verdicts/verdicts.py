@@ -207,16 +207,15 @@ def judge_cells(
         connection.execute(_MEASUREMENT_COUNTS)
         sessions = read_sessions(connection)
         keep_table(connection, "cell_parts", count_parts(sessions, find_edges(periods.values())))
-        if expected is None:
-            seen = see_sessions(sessions, thresholds)
-            del sessions  # before anything is learnt, which takes as much memory
-            expected = learn_expectation(seen)
-        else:
-            del sessions
+        seen = see_sessions(sessions, thresholds)
+        del sessions  # before anything is learnt, which takes as much memory
+        expected = expected or learn_expectation(seen)
         refusing = find_refusing(connection, thresholds)
         evidence = weigh_evidence(expected, thresholds)
         stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
-        names, forging = read_type(connection, "host_name"), weigh_forging(evidence, thresholds)
+        forging = weigh_forging(evidence, seen.facts, thresholds)
+        del seen
+        names = read_type(connection, "host_name")
         own = count_own_sessions(connection)
         intervals = interval_table(connection, evidence, stretches, names)
         withheld = withheld_table(connection, evidence, stretches, names)
