@@ -108,6 +108,8 @@ def _seen(collection: Collection, period: Period) -> dict[str, Any]:
         rows = opened.connection.execute(
             "SELECT * EXCLUDE (row_id) FROM observations ORDER BY ALL"
         ).fetchall()
+        numbered = opened.connection.sql("SELECT count(DISTINCT row_id) FROM observations")
+        assert numbered.fetchall() == [(len(rows),)]
         return {
             "types": types, "rows": rows, "digest": collection.digest,
             "ledger": opened.ledger().to_csv(), "not_read": collection.objects_not_read().to_csv(),
