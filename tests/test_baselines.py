@@ -1,5 +1,6 @@
 """Other people's methods as they were published, and what differs between two judges."""
 
+import random
 import re
 from dataclasses import fields, replace
 from datetime import date, timedelta
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from analysis.findings import claims
+from analysis.findings import ooni_v5 as v5
 from analysis.findings.differences import (
     compare_methods,
     compare_verdicts,
@@ -38,6 +40,7 @@ from analysis.tables import TABLES
 from analysis.verdicts.verdicts import judge_cells
 from analysis.vocabulary import LISTED, METHODS
 from tests.observations import (
+    ADDRESS,
     PROBE_NETWORK,
     Row,
     answer,
@@ -214,6 +217,34 @@ def test_a_tie_does_not_hang_on_the_order_of_rows() -> None:
         assert sorted(found["session_count"]) == [2 * count for count in range(1, 8)]
         assert (found["blocked_mean"] == 0.5).all()
         assert found["is_listed"].all()
+
+
+def test_ooni_v5_counts_what_works_as_if_it_were_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what works at the control's addresses only the controls and the IPv6 are counted; as when
+    each is weighed, site by site. Shares of about one half hang on them."""
+    chance, rows = random.Random(5), []
+    for n in range(800):
+        is_open = chance.random() < 0.5
+        ipv6 = [connect(f"2001:db8::{one}") for one in range(chance.randrange(3))]
+        address = chance.choice([ADDRESS, ADDRESS, None])
+        works = observation(
+            tcp=[connect(control_ok=is_open), *ipv6],
+            tls=[handshake(address, control_ok=is_open)],
+        )
+        fails = chance.choice([
+            unconnected(TIMEOUT, control_ok=is_open), unshaken(RESET, control_ok=is_open), dead(),
+            unconnected(TIMEOUT, tcp=[connect("2001:db8::1", "network_unreachable")]),
+            observation(dns_answers=[answer(fingerprints_for(1).dns[0].pattern)]),
+            unresolved(NXDOMAIN), misled(), misled(dns_answers=[answer(ELSEWHERE, match="asn")]),
+        ])  # fmt: skip
+        site, session = n % 40, chance.randrange(60)
+        (row,) = chance.choices([works, fails], [40 - site, site])
+        rows.append(_named(site, on(session, row, day=1 + chance.randrange(2))))
+    quick = ooni_v5(_prepared(rows), fingerprints_for(1))
+    whole = v5._MEASUREMENTS.replace(" AS is_plain", " AND FALSE AS is_plain")
+    monkeypatch.setattr(v5, "_MEASUREMENTS", whole)
+    pd.testing.assert_frame_equal(quick, ooni_v5(_prepared(rows), fingerprints_for(1)))
+    assert 0 < quick["is_listed"].sum() < len(quick)
 
 
 def test_nothing_scored_is_not_listed_and_not_zero() -> None:

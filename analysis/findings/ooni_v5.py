@@ -80,18 +80,45 @@ TLS: tuple[WeightRule, ...] = (
     WeightRule("tls.no_control", "TRUE", 0, 0, 0, is_scored=False),
 )  # fmt: skip
 
-#: What can be said at all, from the least blocked on: its place here, from 1, is its rank.
+#: What can be said at all, from the least blocked on: its place here, from 1, is its rank. The
+#: first says that nothing is blocked.
 _SCORED = sorted(
     (rule.blocked, rule.rule_id) for rule in (*DNS, *TCP, *TLS) if rule.is_scored
 )  # fmt: skip
 
-# One row: one address of one measurement, or its failed lookup. What a measurement says of its
-# addresses are lists of them, not of all that is known of each: those would be copied for every
-# address. A handshake that says no address is of each of them; it stands there as ''.
-_ADDRESSES = """
-CREATE OR REPLACE TEMP VIEW v5_addresses AS
+# All measurements. Where one got the control's answers and all connects it ``is_plain``: no rule
+# says of any address that it is blocked or down, so that it is only counted. Most are.
+_MEASUREMENTS = """
+CREATE OR REPLACE TEMP TABLE v5_measurements AS
+SELECT row_id, domain, probe_asn, probe_cc, session, day,
+  CASE WHEN has_control THEN len(control_answers) > 0 END AS control_resolves,
+  dns_failure IS NOT NULL OR len(dns_answers) + len(tcp) + len(tls) > 0 AS is_telling,
+  coalesce(dns_failure IS NULL AND len(dns_answers) + len(tcp) > 0
+    AND NOT has_true([a.match IS DISTINCT FROM 'address' OR a.special IS NOT NULL
+      OR a.address IS NULL FOR a IN dns_answers])
+    AND NOT has_true([t.failure IS NOT NULL OR t.address IS NULL FOR t IN tcp])
+    AND NOT has_true([t.failure IS NOT NULL FOR t IN tls])
+    AND NOT coalesce(list_has_any(dns_addresses, fingerprints), FALSE), FALSE) AS is_plain,
+  CASE WHEN is_plain
+    THEN len(list_distinct([t.address FOR t IN tcp IF contains(t.address, ':')])) END AS ipv6_count
+FROM controlled LEFT JOIN (
+  SELECT probe_cc, list(address) AS fingerprints FROM v5_fingerprints GROUP BY probe_cc
+) USING (probe_cc)
+WHERE domain <> ''
+"""
+
+
+def _addresses(view: str, measurements: str) -> str:
+    """SQL: a view of some of ``v5_measurements``, by address.
+
+    One row: one address of one measurement, or its failed lookup. What a measurement says of its
+    addresses are lists of them, not of all that is known of each: those would be copied for every
+    address. A handshake that says no address is of each of them; it stands there as ''.
+    """
+    return f"""
+CREATE OR REPLACE TEMP VIEW {view} AS
 WITH listed AS (
-  SELECT row_id, domain, probe_asn, probe_cc, session, day, dns_failure,
+  SELECT row_id, m.domain, m.probe_asn, m.probe_cc, session, day, dns_failure,
     [a.address FOR a IN dns_answers] AS answered,
     [a.address FOR a IN dns_answers IF a.special IS NOT NULL] AS special,
     [a.address FOR a IN dns_answers IF a.match = 'address'] AS given,
@@ -103,11 +130,11 @@ WITH listed AS (
     [t.address FOR t IN tls IF t.address IS NOT NULL] AS named,
     [coalesce(t.address, '') FOR t IN tls] AS shaken,
     [coalesce(t.address, '') FOR t IN tls IF t.failure IS NULL] AS valid,
-    [{'address': coalesce(t.address, ''), 'failure': t.failure}
+    [{{'address': coalesce(t.address, ''), 'failure': t.failure}}
       FOR t IN tls IF t.failure IS NOT NULL] AS failed,
     [coalesce(t.address, '') FOR t IN tls IF t.control_ok] AS tls_open,
     [coalesce(t.address, '') FOR t IN tls IF NOT t.control_ok] AS tls_shut
-  FROM controlled WHERE domain <> ''
+  FROM observations JOIN ({measurements}) m USING (row_id)
 ), together AS (
   SELECT * EXCLUDE (named), list_distinct(list_concat(answered, tried, named)) AS addresses
   FROM listed
@@ -122,6 +149,16 @@ FROM (
 """
 
 
+_WEIGHED = "FROM v5_measurements WHERE is_telling AND NOT is_plain"
+# Of the others, those of sites and days of which the controls are asked.
+_BESIDE = """
+FROM v5_measurements SEMI JOIN (
+  SELECT domain, day FROM v5_seen WHERE is_tried AND NOT tcp_ok OR is_shaken AND NOT tls_valid
+) USING (domain, day)
+WHERE is_plain
+"""
+
+
 def _holds(addresses: str) -> str:
     """SQL: whether a list holds the row's address."""
     return f"coalesce(contains({addresses}, address), FALSE)"
@@ -132,6 +169,11 @@ def _shakes(addresses: str) -> str:
     anywhere = f"(address IS NOT NULL AND contains({addresses}, ''))"
     return f"coalesce(contains({addresses}, address) OR {anywhere}, FALSE)"
 
+
+_TCP_CONTROL = f"""CASE WHEN {_holds("tcp_open")} THEN TRUE
+      WHEN {_holds("tcp_shut")} THEN FALSE END AS tcp_control_ok"""
+_TLS_CONTROL = f"""CASE WHEN {_shakes("tls_open")} THEN TRUE
+      WHEN {_shakes("tls_shut")} THEN FALSE END AS tls_control_ok"""
 
 # What the rules read of it.
 _SEEN = f"""
@@ -149,14 +191,12 @@ WITH failing AS (
     {_holds("beside")} AS same_network,
     {_holds("tried")} AS is_tried,
     {_holds("connected")} AS tcp_ok,
-    CASE WHEN {_holds("tcp_open")} THEN TRUE WHEN {_holds("tcp_shut")} THEN FALSE END
-      AS tcp_control_ok,
+    {_TCP_CONTROL},
     {_shakes("shaken")} AS is_shaken,
     {_shakes("valid")} AS tls_valid,
     coalesce(len([f FOR f IN failures IF starts_with(f, 'ssl_')]) > 0, FALSE) AS tls_invalid,
     coalesce(failures[1] = 'connection_reset', FALSE) AS is_reset,
-    CASE WHEN {_shakes("tls_open")} THEN TRUE WHEN {_shakes("tls_shut")} THEN FALSE END
-      AS tls_control_ok,
+    {_TLS_CONTROL},
     coalesce(contains(address, ':'), FALSE) AS is_ipv6
   FROM failing
 )
@@ -166,18 +206,27 @@ FROM seen s LEFT JOIN v5_fingerprints f USING (probe_cc, address)
 
 # A control counts by its share of successes over the day, as OONI pools it. Counted apart and
 # joined: windows would sort all columns.
-_OBSERVED = """
+_OBSERVED = f"""
 CREATE OR REPLACE TEMP VIEW v5_observed AS
 WITH controls AS (
-  SELECT domain, day, avg((len(control_answers) > 0)::INT) AS dns_control
-  FROM controlled WHERE domain <> '' AND has_control GROUP BY ALL
+  SELECT domain, day, avg(control_resolves::INT) AS dns_control
+  FROM v5_measurements WHERE control_resolves IS NOT NULL GROUP BY ALL
 ), attempts AS (
   SELECT domain, day, address, avg(tcp_control_ok::INT) AS tcp_control,
     avg(tls_control_ok::INT) AS tls_control
-  FROM v5_seen WHERE tcp_control_ok IS NOT NULL OR tls_control_ok IS NOT NULL GROUP BY ALL
+  FROM (
+    SELECT domain, day, address, tcp_control_ok, tls_control_ok FROM v5_seen
+    UNION ALL SELECT domain, day, address, {_TCP_CONTROL}, {_TLS_CONTROL} FROM v5_beside
+  )
+  WHERE tcp_control_ok IS NOT NULL OR tls_control_ok IS NOT NULL GROUP BY ALL
 ), ipv6 AS (
-  SELECT session, avg((NOT tcp_ok)::INT) AS ipv6_failing
-  FROM v5_seen WHERE is_ipv6 AND is_tried GROUP BY session
+  SELECT session, sum(failing) / sum(tried) AS ipv6_failing
+  FROM (
+    SELECT session, (NOT tcp_ok)::INT AS failing, 1 AS tried
+    FROM v5_seen WHERE is_ipv6 AND is_tried
+    UNION ALL SELECT session, 0, ipv6_count FROM v5_measurements WHERE ipv6_count > 0
+  )
+  GROUP BY session
 )
 SELECT s.*, in_control OR tls_valid AS is_trusted, dns_control, tcp_control, tls_control,
   ipv6_failing
@@ -246,6 +295,7 @@ WITH measurements AS (
   SELECT domain, probe_asn, session, max(greatest({_rank(DNS, "dns_rule")},
     {_rank(TCP, "tcp_rule")}, {_rank(TLS, "tls_rule")})) AS rank
   FROM v5_layers GROUP BY row_id, domain, probe_asn, session
+  UNION ALL SELECT domain, probe_asn, session, 1 FROM v5_measurements WHERE is_plain
 ), sessions AS (
   SELECT domain, probe_asn, session, max(rank) AS rank,
     round(avg({_look_up((float(blocked) for blocked, _ in _SCORED), "rank")}::DOUBLE), 9)
@@ -282,10 +332,11 @@ def ooni_v5(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -
         anything could be scored.
     """
     keep_table(connection, "v5_fingerprints", _fingerprint_table(fingerprints))
-    for step in (_ADDRESSES, _SEEN, _OBSERVED, _DNS, _LAYERS, _SESSIONS):
+    weighed, beside = _addresses("v5_addresses", _WEIGHED), _addresses("v5_beside", _BESIDE)
+    for step in (_MEASUREMENTS, weighed, _SEEN, beside, _OBSERVED, _DNS, _LAYERS, _SESSIONS):
         connection.execute(step)
     frame = connection.execute(_CELLS, {"more_likely": _MORE_LIKELY}).df()
-    for name in ("v5_seen", "v5_dns"):
+    for name in ("v5_measurements", "v5_seen", "v5_dns"):
         connection.execute(f"DROP TABLE {name} CASCADE")
     reasons = [
         f"{rule + ', ' if isinstance(rule, str) else ''}blocked {mean:.2f} over {n} sessions"
