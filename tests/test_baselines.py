@@ -234,8 +234,10 @@ def test_ooni_v5_counts_what_works_as_if_it_were_weighed(monkeypatch: pytest.Mon
         fails = chance.choice([
             unconnected(TIMEOUT, control_ok=is_open), unshaken(RESET, control_ok=is_open), dead(),
             unconnected(TIMEOUT, tcp=[connect("2001:db8::1", "network_unreachable")]),
-            observation(dns_answers=[answer(fingerprints_for(1).dns[0].pattern)]),
-            unresolved(NXDOMAIN), misled(), misled(dns_answers=[answer(ELSEWHERE, match="asn")]),
+            unresolved(NXDOMAIN), *(observation(dns_answers=[one], tls=[]) for one in (
+                answer(fingerprints_for(1).dns[0].pattern), answer(ELSEWHERE, match="asn"),
+                answer(ELSEWHERE, match="none"), answer("127.0.0.1", special="loopback"),
+            )),
         ])  # fmt: skip
         site, session = n % 40, chance.randrange(60)
         (row,) = chance.choices([works, fails], [40 - site, site])
