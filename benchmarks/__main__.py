@@ -45,6 +45,7 @@ def _measured() -> Iterator[tuple[str, Any]]:
     yield "scaling", scaling.measure(Size(), fingerprints=matched)
     yield "judging", judging.measure()
     yield "report", reporting.measure()
+    yield "varied", reporting.measure(is_varied=True)
 
 
 def _fingerprints() -> Fingerprints:

@@ -32,6 +32,7 @@ from analysis.simulate.writing import write_world
 from analysis.store.connections import connect, limit_memory
 from analysis.store.database import Observations
 from analysis.verdicts.verdicts import judge_cells
+from benchmarks.varying import vary_rows
 
 PROBE_CC = "QQ"
 PERIOD = Period.parse("2024-01-01", "2025-01-01")
@@ -91,27 +92,35 @@ FROM observations GROUP BY ALL
 
 @dataclass(frozen=True)
 class Size:
-    """How many measurements to judge, and how often."""
+    """How many measurements to judge, how often, and whether they vary as real ones do."""
 
     row_count: int
     rounds: int = 3
+    is_varied: bool = False
 
 
-SIZES = (Size(240_000), Size(2_400_000), Size(24_000_000, rounds=1))
+SIZES = (
+    Size(240_000),
+    Size(2_400_000),
+    Size(24_000_000, rounds=1),
+    Size(2_400_000, is_varied=True),
+)
 
 
 def measure(sizes: tuple[Size, ...] = SIZES) -> list[dict[str, Any]]:
     """Judge each size in a process of its own.
 
     Returns:
-        One mapping per size: ``measurement_count``, ``pair_count`` (site × network), ``seconds``
-        and ``group_by_seconds`` of processors (medians), their median ``ratio`` and the highest
-        resident memory, ``peak_mb``; and the same of the counts of ``queries``, under ``query_``….
+        One mapping per size: ``is_varied, measurement_count``, ``pair_count`` (site × network),
+        ``seconds`` and ``group_by_seconds`` of processors (medians), their median ``ratio`` and the
+        highest resident memory, ``peak_mb``; and the same of the counts of ``queries``, under
+        ``query_…``.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        paths = write_rows(Path(scratch), [size.row_count for size in sizes])
+        paths = write_rows(Path(scratch), sizes)
         return [
             {
+                "is_varied": size.is_varied,
                 **_summary([_in_a_process("judging", path) for _ in range(size.rounds)]),
                 **{
                     f"query_{name}": value
@@ -124,24 +133,30 @@ def measure(sizes: tuple[Size, ...] = SIZES) -> list[dict[str, Any]]:
         ]
 
 
-def write_rows(folder: Path, row_counts: Sequence[int]) -> list[Path]:
-    """Write a Parquet file of observations for each count, and say where."""
+def write_rows(folder: Path, sizes: Sequence[Size]) -> list[Path]:
+    """Write a Parquet file of observations for each size, and say where."""
     write_world(folder / "world", probe_cc=PROBE_CC, since=PERIOD.since, until=PERIOD.until)
     archive, store = str(folder / "world" / "archive"), str(folder / "store")
     collection = ingest(Request(archive, store, PROBE_CC), Fingerprints())
-    paths = [folder / f"{row_count}.parquet" for row_count in row_counts]
+    paths = [folder / f"{place}.parquet" for place in range(len(sizes))]
     with Observations(collection, PROBE_CC, PERIOD) as observations:
         connection = observations.connection
         connection.execute(_BASE)
         # The wide rows are joined to their copies, and not the other way.
         connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         ((base_count,),) = connection.execute("SELECT count(*) FROM base").fetchall()
-        for row_count, path in zip(row_counts, paths, strict=True):
-            limit_memory(connection, row_count)
-            copies = {"names": _NAMES, "networks": _NETWORKS, "row_count": row_count}
-            times = -(-row_count // (base_count * _NAMES * _NETWORKS))
+        for size, path in zip(sizes, paths, strict=True):
+            limit_memory(connection, size.row_count)
+            copies = {"names": _NAMES, "networks": _NETWORKS, "row_count": size.row_count}
+            times = -(-size.row_count // (base_count * _NAMES * _NETWORKS))
             connection.execute(_REPORTS.format(**copies, times=times))
-            connection.execute(_ROWS.format(path=path, until=PERIOD.until, days=PERIOD.day_count))
+            written = folder / "alike.parquet" if size.is_varied else path
+            connection.execute(
+                _ROWS.format(path=written, until=PERIOD.until, days=PERIOD.day_count)
+            )
+            if size.is_varied:
+                vary_rows(connection, written, path)
+                written.unlink()
     return paths
 
 

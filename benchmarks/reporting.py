@@ -23,7 +23,7 @@ from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
 from analysis.store.connections import connect
 from analysis.store.provenance import Provenance, file_name
 from analysis.store.store import Store
-from benchmarks.judging import PERIOD, PROBE_CC, write_rows
+from benchmarks.judging import PERIOD, PROBE_CC, Size, write_rows
 
 _KEY = "raw/20240101/00/QQ/webconnectivity/2024010100_QQ_webconnectivity.n0.0.jsonl.gz"
 
@@ -32,8 +32,12 @@ _KEY = "raw/20240101/00/QQ/webconnectivity/2024010100_QQ_webconnectivity.n0.0.js
 _CHANGE = "floor_sessions=6"
 
 
-def measure(row_count: int = 2_400_000) -> dict[str, Any]:
+def measure(row_count: int = 2_400_000, *, is_varied: bool = False) -> dict[str, Any]:
     """Publish a report three times: anew, again, and with one number changed.
+
+    Args:
+        row_count: of how many measurements.
+        is_varied: whether these vary as real ones do, see ``varying``.
 
     The first finds nothing but the other store; the others find the stages that it has left.
 
@@ -42,7 +46,7 @@ def measure(row_count: int = 2_400_000) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        (rows,) = write_rows(folder, [row_count])
+        (rows,) = write_rows(folder, [Size(row_count, is_varied=is_varied)])
         count = write_store(rows, folder / "large")
         rows.unlink()
         # A day less than the country that ships: what a meeting decided of that is not of this.
