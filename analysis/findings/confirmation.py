@@ -20,6 +20,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference.networks import DOMESTIC
 from analysis.sessions.columns import read_sessions
+from analysis.store.connections import hold_less
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, judge_cells
@@ -96,8 +97,9 @@ def _read_judgement(study: Study, method: Method) -> Judgement:
 
     def weigh() -> Evidence:
         make_stages(study.kept, study.connection, method)  # others may have been asked for since
-        seen = see_sessions(read_sessions(study.connection), method.thresholds)
-        return weigh_evidence(learn_expectation(seen), method.thresholds)
+        with hold_less(study.connection):
+            seen = see_sessions(read_sessions(study.connection), method.thresholds)
+            return weigh_evidence(learn_expectation(seen), method.thresholds)
 
     frames = {name: read_frame(study.connection, name) for name in (*_FRAMES, "line")}
     line = float(frames.pop("line")["line"].iloc[0])
