@@ -24,14 +24,14 @@ from analysis.errors import ContractError, SourceError
 from analysis.observations.flags import DISJOINT_SQL
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
-from analysis.store.checksums import read_metadata
+from analysis.store.checksums import digest_file, read_metadata
 from analysis.store.collection import Collection
 from analysis.store.connections import connect, limit_memory, limit_threads
 from analysis.store.kept_tables import FOLDER, KeptTables, note_made
 
 _STAGE = "observations"
-#: How rows are chosen and written. Where it changes, or DuckDB, the table is made anew.
-_MADE_BY = [1, duckdb.__version__]
+#: What says how rows are chosen and written, as it was imported.
+_MADE_BY = [digest_file(Path(__file__)), DISJOINT_SQL, duckdb.__version__]
 #: Each writes groups of rows of its own, which are held until they are full.
 _THREADS = 2
 _STALE_AFTER = 24 * 3600  # seconds after which a bucket's file that another one has replaced goes
