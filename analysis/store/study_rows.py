@@ -144,14 +144,19 @@ def add_every_row(
     paths = _local_files(collection, scratch)
     connection.execute("SET parquet_metadata_cache = true")
     connection.execute(_MACROS)
-    connection.read_parquet(
-        [without_glob(str(path)) for path in paths], filename=True, file_row_number=True
-    ).create_view("every_file_row", replace=True)
     connection.register("object_names", _describe_files(collection, paths))
     connection.execute("CREATE OR REPLACE TEMP TABLE object AS SELECT * FROM object_names")
     connection.unregister("object_names")
-    connection.execute(_NUMBERED_ROWS)
+    _number_rows(connection, "numbered_row", list(map(str, paths)))
     connection.execute(_EVERY_ROW)
+
+
+def _number_rows(connection: duckdb.DuckDBPyConnection, name: str, paths: list[str]) -> None:
+    """Make a view of the rows of some files, with their numbers."""
+    connection.read_parquet(
+        [without_glob(path) for path in paths], filename=True, file_row_number=True
+    ).create_view(f"{name}_of_file", replace=True)
+    connection.execute(_NUMBERED_ROWS.format(name=name))
 
 
 def _local_files(collection: Collection, scratch: Path) -> list[Path]:
@@ -167,8 +172,8 @@ def _local_files(collection: Collection, scratch: Path) -> list[Path]:
 
 
 def _describe_files(collection: Collection, paths: list[Path]) -> pa.Table:
-    """One row a file: its ``filename``; ``first_row``, the rows in those before it; and, where it
-    does not say so itself, the ``object_key`` of its rows.
+    """One row a file: its ``filename``; ``first_row``, the rows in those before it, and
+    ``end_row``, with its own; and, where it does not say so itself, the ``object_key`` of its rows.
     """
     if collection.excerpt:
         counts = [pq.read_metadata(path).num_rows for path in paths]
@@ -176,8 +181,9 @@ def _describe_files(collection: Collection, paths: list[Path]) -> pa.Table:
     else:
         counts = [file.row_count for file in collection.files]
         keys = {"object_key": [file.key for file in collection.files]}
-    first_rows = list(accumulate(counts, initial=0))[:-1]
-    return pa.table({"filename": list(map(str, paths)), "first_row": first_rows, **keys})
+    rows = list(accumulate(counts, initial=0))
+    names = list(map(str, paths))
+    return pa.table({"filename": names, "first_row": rows[:-1], "end_row": rows[1:], **keys})
 
 
 def without_glob(path: str) -> str:
@@ -196,20 +202,34 @@ def _make_tables(
     """Make the tables of ``provide_observations``."""
     add_every_row(connection, collection, scratch)
     scope = {"cc": probe_cc, "since": period.since, "until": period.until}
-    connection.execute(_REPEATED_ROWS, scope)
+    connection.execute(_SCOPED_ROWS, scope)
+    _find_repeated(connection)
     connection.execute(_DUPLICATES)
-    connection.execute(_REASONS, scope)
+    connection.execute(_REASONS)
     with limit_threads(connection, _THREADS):
         connection.execute(f"CREATE TABLE {catalog}.observations AS {_OBSERVATIONS}", scope)
     note_made(connection, ("KEPT", "observations"))
     note_made(connection, ("TABLE", "reasons"), ("TABLE", "duplicates"))
+    connection.execute("DROP TABLE scoped_row")
+
+
+def _find_repeated(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make ``repeated_row``: all rows of an identity but the first. Most occur once: only the files
+    that may hold others are read for it."""
+    connection.execute(_LIKELY_ROWS)
+    files = connection.execute(_LIKELY_FILES).fetchall()
+    if not files:  # any will do, as none of its rows is likely
+        files = connection.execute("SELECT filename FROM object LIMIT 1").fetchall()
+    _number_rows(connection, "row_at_hand", [name for (name,) in files])
+    connection.execute(_REPEATED_ROWS)
+    connection.execute("DROP TABLE likely_row")
 
 
 _NUMBERED_ROWS = """
-CREATE OR REPLACE TEMP VIEW numbered_row AS
-SELECT * EXCLUDE (filename, file_row_number, first_row),
+CREATE OR REPLACE TEMP VIEW {name} AS
+SELECT * EXCLUDE (filename, file_row_number, first_row, end_row),
     (first_row + file_row_number)::UINTEGER AS row_id
-FROM every_file_row JOIN object USING (filename)
+FROM {name}_of_file JOIN object USING (filename)
 """
 
 _EVERY_ROW = """
@@ -223,27 +243,36 @@ CREATE OR REPLACE TEMP MACRO disjoint_flag(is_failure, is_confirmed, is_anomaly)
     {DISJOINT_SQL};
 """
 
-# Most measurements occur once. Repeated identities are looked for in the narrow columns, first by
-# a number that stands for each, so that only their rows are ranked and few names are held.
+# What is asked of every row before any is written: to go through thousands of files takes long.
+_SCOPED_ROWS = """
+CREATE OR REPLACE TEMP TABLE scoped_row AS
+SELECT row_id, hash(report_id, input, measurement_start_time) AS number, probe_cc = $cc AS is_own,
+    is_in_period(measurement_start_time, $since, $until) AS is_inside
+FROM numbered_row
+"""
+
+# Repeated identities are looked for by a number that stands for each.
+_LIKELY_ROWS = """
+CREATE OR REPLACE TEMP TABLE likely_row AS
+WITH likely AS (
+    SELECT number FROM scoped_row WHERE is_own AND is_inside GROUP BY number HAVING count(*) > 1
+)
+SELECT row_id FROM scoped_row SEMI JOIN likely USING (number) WHERE is_own AND is_inside
+"""
+
+_LIKELY_FILES = """
+SELECT DISTINCT filename FROM likely_row JOIN object ON row_id >= first_row AND row_id < end_row
+ORDER BY filename
+"""
+
 _REPEATED_ROWS = """
 CREATE OR REPLACE TEMP TABLE repeated_row AS
-WITH scoped AS (
-    SELECT row_id, object_key, line_number, report_id, input, measurement_start_time,
-        hash(report_id, input, measurement_start_time) AS number,
-        disjoint_flag(is_failure, is_confirmed, is_anomaly) AS flag
-    FROM numbered_row
-    WHERE probe_cc = $cc AND is_in_period(measurement_start_time, $since, $until)
-), likely AS (
-    SELECT number FROM scoped GROUP BY number HAVING count(*) > 1
-), repeated AS (
-    SELECT report_id, input, measurement_start_time FROM scoped SEMI JOIN likely USING (number)
-    GROUP BY ALL HAVING count(*) > 1
-), ranked AS (
-    SELECT row_id, measurement_start_time, flag, row_number() OVER (
-        PARTITION BY report_id, input, measurement_start_time ORDER BY object_key, line_number
-    ) AS occurrence
-    FROM scoped
-    SEMI JOIN repeated USING (report_id, input, measurement_start_time)
+WITH ranked AS (
+    SELECT row_id, measurement_start_time,
+        disjoint_flag(is_failure, is_confirmed, is_anomaly) AS flag, row_number() OVER (
+            PARTITION BY report_id, input, measurement_start_time ORDER BY object_key, line_number
+        ) AS occurrence
+    FROM row_at_hand JOIN likely_row USING (row_id)
 )
 SELECT row_id, measurement_start_time, flag FROM ranked WHERE occurrence > 1
 """
@@ -261,10 +290,9 @@ WHERE probe_cc = $cc AND is_in_period(measurement_start_time, $since, $until)
 
 _REASONS = """
 CREATE OR REPLACE TEMP TABLE reasons AS
-SELECT CASE WHEN probe_cc <> $cc THEN 'other_country'
-    WHEN NOT is_in_period(numbered_row.measurement_start_time, $since, $until) THEN 'out_of_period'
-    WHEN repeated_row.row_id IS NOT NULL THEN 'duplicate' ELSE 'kept' END AS reason,
+SELECT CASE WHEN NOT is_own THEN 'other_country' WHEN NOT is_inside THEN 'out_of_period'
+    WHEN r.row_id IS NOT NULL THEN 'duplicate' ELSE 'kept' END AS reason,
   count(*) AS line_count
-FROM numbered_row LEFT JOIN repeated_row ON repeated_row.row_id = numbered_row.row_id
+FROM scoped_row s LEFT JOIN repeated_row r ON r.row_id = s.row_id
 GROUP BY ALL
 """
