@@ -1,11 +1,8 @@
-"""``python -m benchmarks``: the performance figures, as ratios with medians.
-
-``--page`` writes them into docs/benchmarks.md as well.
-"""
+"""``python -m benchmarks``: the performance figures, as ratios with medians."""
 
 import os
-import sys
-from collections.abc import Iterator
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,13 +19,27 @@ _DOCS = REPOSITORY / "docs"
 
 def main() -> None:
     """Measure, print each part when it is done, and write the page where it is asked for."""
+    parts = _parts(_fingerprints())
+    parser = ArgumentParser(
+        prog="python -m benchmarks", description="Performance figures, as ratios."
+    )
+    parser.add_argument("part", nargs="*", help=f"of {', '.join(parts)}; by default all, an hour")
+    parser.add_argument(
+        "--page", action="store_true", help="write docs/benchmarks.md as well; of all parts"
+    )
+    given = parser.parse_args()
+    unknown = [name for name in given.part if name not in parts]
+    if unknown:
+        parser.error(f"no such part: {', '.join(unknown)}")
+    if given.page and given.part:
+        parser.error("--page is of all parts")
     console = Console()
     results: dict[str, Any] = {}
-    for name, found in _measured():
-        results[name] = found
-        (section,) = page.sections({name: found})
+    for name in given.part or parts:
+        results[name] = parts[name]()
+        (section,) = page.sections({name: results[name]})
         console.print(_table(section))
-    if "--page" in sys.argv[1:]:
+    if given.page:
         page.draw(results, _DOCS / "benchmarks.svg")
         text = page.markdown(
             page.sections(results), f"{datetime.now(UTC):%Y-%m-%d}", "benchmarks.svg"
@@ -36,16 +47,18 @@ def main() -> None:
         (_DOCS / "benchmarks.md").write_text(text, encoding="utf-8")
 
 
-def _measured() -> Iterator[tuple[str, Any]]:
-    matched = _fingerprints()
-    yield "ingestion", ingestion.measure(matched)
-    yield "steps", steps.measure(matched)
-    yield "small", ingestion.measure_small(matched)
-    yield "memory", ingestion.peak_memory(matched)
-    yield "scaling", scaling.measure(Size(), fingerprints=matched)
-    yield "judging", judging.measure()
-    yield "report", reporting.measure()
-    yield "varied", reporting.measure(is_varied=True)
+def _parts(matched: Fingerprints) -> Mapping[str, Callable[[], Any]]:
+    """What is measured, by name."""
+    return {
+        "ingestion": lambda: ingestion.measure(matched),
+        "steps": lambda: steps.measure(matched),
+        "small": lambda: ingestion.measure_small(matched),
+        "memory": lambda: ingestion.peak_memory(matched),
+        "scaling": lambda: scaling.measure(Size(), fingerprints=matched),
+        "judging": judging.measure,
+        "report": reporting.measure,
+        "varied": lambda: reporting.measure(is_varied=True),
+    }
 
 
 def _fingerprints() -> Fingerprints:

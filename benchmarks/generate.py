@@ -22,6 +22,7 @@ from typing import Any
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
 
 PROBE_CC = "QQ"
+_FIRST_HOUR = datetime(2024, 7, 1)
 
 _KINDS = ("https", "http", "sinkhole", "nxdomain", "tls_reset", "page", "down")
 _WEIGHTS = (78, 12, 3, 2, 2, 1, 2)
@@ -75,7 +76,7 @@ def write_heavy_archive(folder: Path, objects: int = 4, seed: int = 1) -> None:
 
 def object_path(index: int) -> Path:
     """Where the object of an hour is, counted from July 2024."""
-    hour = datetime(2024, 7, 1) + timedelta(hours=index)
+    hour = _FIRST_HOUR + timedelta(hours=index)
     name = f"{hour:%Y%m%d%H}_{PROBE_CC}_webconnectivity.n0.{index}.jsonl.gz"
     return Path(f"raw/{hour:%Y%m%d}/{hour:%H}/{PROBE_CC}/webconnectivity", name)
 
@@ -146,7 +147,8 @@ def _addresses(chance: random.Random) -> list[str]:
 def _line(chance: random.Random, sites: list[dict[str, Any]], index: int, number: int) -> bytes:
     site = chance.choice(sites)
     network = chance.choice(_ASNS)
-    second = number * 3600 // 300 % 3600
+    hour = _FIRST_HOUR + timedelta(hours=index)
+    moment = hour + timedelta(seconds=number * 3600 // 300 % 3600)
     session = f"{index:04}{number // 40:04}"
     measurement = {
         "annotations": {
@@ -157,9 +159,7 @@ def _line(chance: random.Random, sites: list[dict[str, Any]], index: int, number
         },
         "data_format_version": "0.2.0",
         "input": ("http" if site["kind"] in ("http", "page") else "https") + f"://{site['host']}/",
-        "measurement_start_time": (
-            f"2024-07-{1 + index // 24:02} {index % 24:02}:{second // 60:02}:{second % 60:02}"
-        ),
+        "measurement_start_time": f"{moment:%Y-%m-%d %H:%M:%S}",
         "probe_asn": f"AS{network}",
         "probe_cc": PROBE_CC,
         "probe_ip": "127.0.0.1",
@@ -171,7 +171,7 @@ def _line(chance: random.Random, sites: list[dict[str, Any]], index: int, number
         "test_keys": _test_keys(chance, site),
         "test_name": "web_connectivity",
         "test_runtime": round(chance.uniform(1, 9), 7),
-        "test_start_time": f"2024-07-{1 + index // 24:02} 00:00:00",
+        "test_start_time": f"{hour:%Y-%m-%d} 00:00:00",
         "test_version": "0.5.28",
     }
     return as_archived(measurement)

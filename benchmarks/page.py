@@ -93,7 +93,7 @@ def _of_small_objects(found: Results) -> Section:
     steps = {
         "first": "read with two processes",
         "again": "look for what is new",
-        "opened": "gather the rows of the country in one file",
+        "opened": "gather the rows of the country in one table",
     }
     rows = [(told, *(f"{found[name][kind]:,.1f}" for kind in ("wall", "cpu")))
             for name, told in steps.items()]  # fmt: skip
