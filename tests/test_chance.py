@@ -1,8 +1,7 @@
 """How surprising failures are, whatever stretch one looks at, and the line of the list."""
 
+from dataclasses import replace
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.chance.e_values import chance_of, find_line, log_stretch_count, weigh_evidence
+from analysis.chance.expectation import Expectation
+from analysis.chance.lessons import Lessons
 from analysis.chance.schedules import Schedule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import blocks
@@ -90,20 +91,14 @@ def test_days_and_hours_are_parts_of_one_e_value() -> None:
     series = series_of([1] * 12)
     first, last = series.column("time")[[0, -1]].astype("datetime64[D]")
     schedule = Schedule(0, 6, ((8, 9),), first, last, log_ratio=40.0)
-    lessons = SimpleNamespace(is_of_version=np.zeros(12, bool))
-    expected: Any = SimpleNamespace(
-        series=series, rates=np.full(12, 0.1), lessons=lessons, schedules={0: schedule},
-        tested_count=1, foreign_count=0,
-    )  # fmt: skip
+    expected = Expectation(series, np.full(12, 0.1), Lessons(series, {}), {0: schedule}, 1, 0)
     evidence = blocks.weigh_evidence(expected, Thresholds())
     (of_days,), (price,) = _evidence([1] * 12, rate=0.1), log_stretch_count(np.array([12]))
     of_hours = np.exp(schedule.log_evidence - price)
     assert np.exp(evidence.log_evidence) == pytest.approx([0.9 * of_days + 0.1 * of_hours])
     assert 0.01 < of_hours / of_days < 100, "else one of them would not be seen"
-    expected.schedules = {}
-    assert np.exp(blocks.weigh_evidence(expected, Thresholds()).log_evidence) == pytest.approx(
-        [0.9 * of_days]
-    )
+    evidence = blocks.weigh_evidence(replace(expected, schedules={}), Thresholds())
+    assert np.exp(evidence.log_evidence) == pytest.approx([0.9 * of_days])
 
 
 def test_chance_is_at_most_one() -> None:

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from analysis.chance.facts import gather_facts
-from analysis.chance.rates import LEAST, learn, raise_by_own
+from analysis.chance.lessons import LEAST
+from analysis.chance.rates import learn, raise_by_own
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sessions.columns import read_sessions
 from analysis.sessions.series import find_candidates, find_series

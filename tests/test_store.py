@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from threading import Thread
@@ -17,6 +18,7 @@ from analysis.errors import ContractError
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
 from analysis.store.collection import Collection
+from analysis.store.connections import connect, hold_less, limit_memory
 from analysis.store.database import Observations, observations_from_table
 from analysis.store.kept_tables import FOLDER as STAGES
 from analysis.store.provenance import FOLDER, Provenance, file_name
@@ -152,6 +154,42 @@ def test_opening_picks_country_and_period_and_counts_the_rest(store: Store):
         "out_of_period": 1, "duplicate": 1, "kept": 2, "invalid:bad_probe_cc": 2,
         "invalid:no_input": 1, "total": 13,
     }  # fmt: skip
+
+
+def test_of_an_identity_the_first_is_kept_wherever_the_others_lie(store: Store):
+    """In whichever objects, of which some have no row of their own."""
+    contents = (), (1, 2), (), (3,), (4, 2), (), (1, 1)
+    files = tuple(
+        _write(store, _key(hour), [_row(n, line_number=line) for line, n in enumerate(numbers)],
+               ledger={"other_test": 1})
+        for hour, numbers in enumerate(contents)
+    )  # fmt: skip
+    with Observations(Collection(store, _ID, files), _CC, _JULY) as opened:
+        rows = opened.connection.execute(
+            "SELECT report_id, object_key, line_number, row_id FROM observations ORDER BY ALL"
+        ).fetchall()
+        ledger = opened.ledger().set_index("reason")["line_count"]
+    assert rows == [
+        ("r1", _key(1), 0, 0), ("r2", _key(1), 1, 1), ("r3", _key(3), 0, 2), ("r4", _key(4), 0, 3),
+    ]  # fmt: skip
+    assert ledger[["kept", "duplicate", "other_test", "total"]].tolist() == [4, 3, 7, 14]
+
+
+def test_beside_arrays_duckdb_holds_less_for_a_while() -> None:
+    """As much of it as a small study needs, and a fifth of what many rows may."""
+
+    def limit() -> float:
+        size = "SELECT parse_formatted_bytes(current_setting('memory_limit')) / 1e6"
+        ((found,),) = connection.execute(size).fetchall()
+        return float(found)
+
+    for row_count, less in ((0, 160), (24_000_000, 600)):
+        with closing(connect()) as connection:
+            limit_memory(connection, row_count)
+            before = limit()
+            with hold_less(connection):
+                assert limit() == pytest.approx(less, rel=0.05)
+            assert limit() == before
 
 
 def test_a_ledger_that_does_not_add_up_is_refused(store: Store):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from analysis.chance import hours, lessons
 from analysis.period import Period
 from analysis.sessions import series
 from analysis.verdicts.intervals import ONE_VERSION
@@ -962,7 +963,8 @@ def test_series_are_worked_through_some_at_a_time(monkeypatch: pytest.MonkeyPatc
     """Each is whole in its part, so that it changes nothing how many sessions a part has."""
     versions = "3.18.9", "3.17.2"
     together = country(), _judge_versions(*versions)
-    monkeypatch.setattr(series, "_AT_A_TIME", 40)
+    for module, name in ((series, "_AT_A_TIME"), (lessons, "_PART"), (hours, "_AT_A_TIME")):
+        monkeypatch.setattr(module, name, 40)
     apart = country.__wrapped__(), _judge_versions.__wrapped__(*versions)
     parts = list(apart[0].evidence.series.parts())
     assert len(parts) > 10

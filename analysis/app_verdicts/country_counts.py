@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from analysis.app_verdicts.elsewhere import Elsewhere
 from analysis.chance import e_values
-from analysis.chance.rates import LEAST, MOST, raise_by_own
+from analysis.chance.lessons import LEAST, MOST
+from analysis.chance.rates import raise_by_own
 from analysis.chance.stretches import find_stretches
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period

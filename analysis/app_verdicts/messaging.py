@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.chance.expectation import Expectation, learn_expectation, see_sessions
-from analysis.chance.rates import LEAST, MOST, TERMS
+from analysis.chance.expectation import Learnt, learn_expectation, see_sessions
+from analysis.chance.lessons import LEAST, MOST, TERMS
 from analysis.chance.site_schedules import Hours
 from analysis.outcomes.steps import read_type
 from analysis.outcomes.thresholds import Thresholds
@@ -93,9 +93,9 @@ def judge_messaging(
     """
     add_sessions(connection, domestic_asns, operators, thresholds)
     learnt = learn_expectation(see_sessions(read_sessions(connection), thresholds))
-    expected = weigh_elsewhere(connection, learnt, control)
     return judge_cells(
-        connection, periods, thresholds, has_explorer=has_explorer, expected=expected,
+        connection, periods, thresholds, has_explorer=has_explorer,
+        learnt=weigh_elsewhere(connection, learnt, control),
         has_control=not control.shares.empty,
     )  # fmt: skip
 
@@ -121,31 +121,31 @@ def judge_endpoints(
     """
     add_sessions(connection, domestic_asns, operators, thresholds)
     learnt = learn_expectation(see_sessions(read_sessions(connection), thresholds))
-    expected = weigh_elsewhere(connection, learnt, NO_CONTROL, is_probe_sound=True)
-    tested_count = max(pair_count * (len(KINDS) - 1), learnt.tested_count)
+    tested_count = max(pair_count * (len(KINDS) - 1), learnt.expected.tested_count)
+    learnt = replace(learnt, expected=replace(learnt.expected, tested_count=tested_count))
     return judge_cells(
         connection, periods, thresholds, has_explorer=has_explorer,
-        expected=replace(expected, tested_count=tested_count),
+        learnt=weigh_elsewhere(connection, learnt, NO_CONTROL, is_probe_sound=True),
     )  # fmt: skip
 
 
 def weigh_elsewhere(
     connection: duckdb.DuckDBPyConnection,
-    expected: Expectation,
+    learnt: Learnt,
     control: Control,
     *,
     is_probe_sound: bool = False,
-) -> Expectation:
-    """The expectation with rates that are at least what fails elsewhere about that day.
+) -> Learnt:
+    """What was learnt, with rates that are at least what fails elsewhere about that day.
 
     Args:
-        connection: holds what the expectation was learnt from.
-        expected: as learnt from the country itself.
+        connection: holds what it was learnt from.
+        learnt: of the country itself.
         control: what other countries say.
         is_probe_sound: whether something else says that the probe was in order, so that what
             else failed on its network and in its session excuses nothing.
     """
-    series = expected.series
+    expected, series = learnt.expected, learnt.expected.series
     of_kinds = series.of_kinds()
     count = len(of_kinds.row)
     domains = read_type(connection, "host_name")[of_kinds.look_up("domain", of_kinds.row)]
@@ -161,7 +161,8 @@ def weigh_elsewhere(
     probe = np.zeros(count) if is_probe_sound else terms[4:].max(axis=0)
     rates[:count] = (1 - (1 - site) * (1 - probe)).clip(LEAST, MOST)
     hours = Hours(of_kinds, rates[:count])
-    return replace(expected, rates=rates, hours=hours, schedules=hours.confirm())
+    expected = replace(expected, rates=rates, schedules=hours.confirm())
+    return replace(learnt, expected=expected, hours=hours)
 
 
 def _share_on_other_networks(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from analysis.sessions.series import Series, lay_side_by_side
 
 _SHARES = (0.5, 0.75, 0.95)
+SHARE_COUNT = len(_SHARES)
 #: The part of an e-value that whole days have; that of hours of the week.
 OF_DAYS, OF_HOURS = 0.9, 0.1
 Floats = NDArray[np.float64]

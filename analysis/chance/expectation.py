@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from analysis.chance.days import BLOCKED_SHARE
 from analysis.chance.facts import Facts, gather_facts
-from analysis.chance.rates import LEAST, Lessons, learn
+from analysis.chance.lessons import LEAST, Lessons
+from analysis.chance.rates import learn
 from analysis.chance.schedules import Schedule
 from analysis.chance.site_schedules import Hours
 from analysis.outcomes.thresholds import Thresholds
@@ -33,7 +34,7 @@ class Candidates:
     def __init__(self, series: Series, before: "Candidates | None" = None) -> None:
         """Ask series of kinds of failure; ``before`` is of other numbers."""
         self._series = series
-        even = np.full(len(series.row), 1 - BLOCKED_SHARE)
+        even = np.broadcast_to(1 - BLOCKED_SHARE, len(series.row))
         self._hours: Hours = Hours(series, even, before._hours if before else None)
 
     def find(self, forged: int = 0) -> NDArray[np.bool_]:
@@ -54,9 +55,8 @@ class Expectation:
     Attributes:
         series: see there.
         rates: how often each of its sessions would fail if nobody blocked, as learnt from others.
-        candidates: what may be a block.
         lessons: what the rates are learnt from.
-        hours, schedules: those of the week at which a series holds, by its number.
+        schedules: the hours of the week at which a series holds, by its number.
         tested_count: how many series of access networks could be listed, whether or not anything
             failed.
         foreign_count: the same of all other networks.
@@ -64,12 +64,25 @@ class Expectation:
 
     series: Series
     rates: NDArray[np.float64]
-    candidates: Candidates
     lessons: Lessons
-    hours: Hours
     schedules: Mapping[int, Schedule]
     tested_count: int
     foreign_count: int
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """An expectation, and what was searched for it, which is large and not asked by what follows.
+
+    Attributes:
+        expected: what was learnt.
+        candidates: what may be a block.
+        hours: those of the week that were sought.
+    """
+
+    expected: Expectation
+    candidates: Candidates
+    hours: Hours
 
 
 @dataclass(frozen=True)
@@ -103,7 +116,7 @@ def see_sessions(sessions: SessionColumns, thresholds: Thresholds) -> Seen:
     return Seen(series, facts, *map(int, counts))
 
 
-def learn_expectation(seen: Seen, before: Expectation | None = None) -> Expectation:
+def learn_expectation(seen: Seen, before: Learnt | None = None) -> Learnt:
     """Learn what to expect of the sessions.
 
     Args:
@@ -117,7 +130,7 @@ def learn_expectation(seen: Seen, before: Expectation | None = None) -> Expectat
     rates = np.full(len(series.row), LEAST)
     rates[: len(of_kinds.row)] = lessons.rates()
     hours = Hours(of_kinds, rates[: len(of_kinds.row)], before.hours if before else None)
-    return Expectation(
-        series, rates, candidates, lessons, hours, hours.confirm(), seen.tested_count,
-        seen.foreign_count,
-    )  # fmt: skip
+    expected = Expectation(
+        series, rates, lessons, hours.confirm(), seen.tested_count, seen.foreign_count
+    )
+    return Learnt(expected, candidates, hours)

@@ -37,6 +37,8 @@ _TRIFLE = 1e-6
 #: Ranges of days that the search starts from lie between so many of the days that fail, and so
 #: many of the best schedules found there are refined.
 _RANGE_EDGES, _REFINED = 16, 6
+#: So many sessions are weighed by day at a time.
+_AT_A_TIME = 1 << 19
 #: Into so many parts the days are divided to see whether a search could find anything.
 _PARTS = 10
 
@@ -100,7 +102,7 @@ class Asked:
         return days
 
     def forget(self) -> None:
-        """Keep the sessions alone; what is known of them is worked out again where it is asked."""
+        """Keep the sessions and what whole days explain; the rest is worked out again if asked."""
         vars(self).pop("days", None)
 
     @cached_property
@@ -112,7 +114,7 @@ class Asked:
         """The sum of all that speaks for a block."""
         return float(np.maximum(self.series.scores, 0).sum())
 
-    @property
+    @cached_property
     def by_days(self) -> float:
         """The most that stretches of whole days explain."""
         return self.days.explained
@@ -129,8 +131,15 @@ class Asked:
 
 def weigh_together(asked: Sequence[Asked]) -> None:
     """Weigh the days of many at once; one that is asked alone weighs its own."""
-    for one, days in zip(asked, _weigh(asked), strict=True):
-        vars(one)["days"] = days
+    ends = np.cumsum([len(one.times) for one in asked])
+    first = 0
+    while first < len(asked):
+        most = _AT_A_TIME + (ends[first - 1] if first else 0)
+        end = max(int(np.searchsorted(ends, most, side="right")), first + 1)
+        some = asked[first:end]
+        for one, days in zip(some, _weigh(some), strict=True):
+            vars(one)["days"] = days
+        first = end
 
 
 def _weigh(asked: Sequence[Asked]) -> list[Days]:

@@ -1,40 +1,29 @@
 """How often a session would fail if nobody blocked: learnt from other operators and other sites.
 
-r = 1 − (1 − site) · (1 − probe). *site*: how often the site fails for other operators, in general,
-for the same version of the probe, and, of silence, within ten days. *probe*: how often other sites
-fail on this network, and in this very session. Each is a proportion that is drawn towards the next
-broader one, and the larger of the alternatives counts. What may itself be a block does not teach,
-but for the silence of near days: an outage looks like a block to everybody at once.
+What may itself be a block does not teach, but for the silence of near days: an outage looks like a
+block to everybody at once.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.chance.facts import Days, Facts, Floats, Groups
-from analysis.sessions.series import FAILING, MARK, Series
+from analysis.chance.lessons import LEAST, MOST, PSEUDO, TERMS, KindLessons, Lessons
+from analysis.sessions.columns import Places
+from analysis.sessions.series import MARK, Series
 from analysis.sessions.sessions import KINDS
 
-#: Between these a rate lies: nothing fails never or always.
-LEAST, MOST = 0.01, 0.99
-#: Sessions that the broader proportion is worth.
-_PSEUDO = 4
 #: What is taken for usual where nothing teaches.
 _PRIOR = 0.02
 _NEAR_DAYS = 10
-#: So many sessions are looked at at a time.
-_PART = 1 << 17
 #: A route is lost for days, whatever layer a version of the probe writes it down at.
 _ROUTE_DAYS = 3
 _NAMED = KINDS.index("name_silent")
 _ON_THE_WAY = ("tcp_silent", "name_silent")
-#: What a rate is made of: the largest of the first four, which speak of the site, and the larger of
-#: the others, which speak of the probe.
-TERMS = ("site", "version", "near", "route", "network", "session")
 
 
 def is_taught_by_all(term: str, kind: int) -> bool:
@@ -54,127 +43,75 @@ class _Lesson:
     out: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Lessons:
-    """What the rate of each session of each series is learnt from.
-
-    Attributes:
-        hits, sessions: failures and sessions behind each proportion, a row for each of ``TERMS``
-            and a column for each session; NaN where a term does not apply. Four bytes hold a count
-            as it is, and a share of sessions to seven digits.
-        kind: of each session, the kind of its series.
-        usual: how often any site fails in each kind.
-        counted, sites: the sessions behind ``usual``, and how many sites there are.
-    """
-
-    hits: NDArray[np.floating[Any]]
-    sessions: NDArray[np.floating[Any]]
-    kind: NDArray[np.int8]
-    usual: Floats
-    counted: Floats
-    sites: int
-
-    def rates(self, forged: int = 0) -> Floats:
-        """The rate of each session, between ``LEAST`` and ``MOST``.
-
-        Args:
-            forged: reports that fail in every proportion but the session's own, and at every site.
-        """
-        rates: Floats = np.empty(len(self.kind))
-        for at, part in self._parts():
-            terms = part.shares(forged)
-            rates[at] = 1 - (1 - terms[:4].max(axis=0)) * (1 - terms[4:].max(axis=0))
-        return rates.clip(LEAST, MOST, out=rates)
-
-    def shares(self, forged: int = 0) -> Floats:
-        """The share that each of ``TERMS`` teaches (a row each), 0 where one does not apply."""
-        site, version, near, route, network, session = range(len(TERMS))
-        all_hits, all_sessions = (one.astype(np.float64) for one in (self.hits, self.sessions))
-        drawn: Floats = np.zeros_like(all_hits)
-
-        def draw(term: int, broader: Floats, more: int = forged) -> Floats:
-            hits, sessions = all_hits[term] + more, all_sessions[term] + more
-            rate: Floats = np.nan_to_num((hits + _PSEUDO * broader) / (sessions + _PSEUDO))
-            drawn[term] = rate
-            return rate
-
-        known, more = self.counted + _PSEUDO, forged * self.sites
-        usual = ((self.usual * known + more) / (known + more))[self.kind]
-        draw(near, draw(site, usual))
-        draw(route, usual)
-        draw(session, draw(network, usual), 0)
-        # What a version's own sessions say of the site must not be said again by the site.
-        own_hits, own = np.nan_to_num(all_hits[version]), np.nan_to_num(all_sessions[version])
-        other_hits = all_hits[site] - own_hits + forged
-        of_others = (other_hits + _PSEUDO * usual) / (all_sessions[site] - own + forged + _PSEUDO)
-        draw(version, of_others)
-        return drawn
-
-    @property
-    def is_of_version(self) -> NDArray[np.bool_]:
-        """Where it is the probe's version that mostly fails so.
-
-        Versions follow each other: where more fails within ten days, it is the time.
-        """
-        is_most = np.zeros(len(self.kind), bool)
-        for at, part in self._parts():
-            site, version, near, *_ = part.shares()
-            is_most[at] = (version >= 0.2) & (version >= 3 * site) & (version > near)
-        return is_most
-
-    def at(self, places: slice) -> "Lessons":
-        """The lessons of some of the sessions."""
-        of_some = (self.hits[:, places], self.sessions[:, places], self.kind[places])
-        return Lessons(*of_some, self.usual, self.counted, self.sites)
-
-    def _parts(self) -> Iterator[tuple[slice, "Lessons"]]:
-        """Those of some sessions at a time: the shares of all at once would be large."""
-        for first in range(0, len(self.kind), _PART):
-            places = slice(first, first + _PART)
-            yield places, self.at(places)
-
-
 def learn(
     facts: Facts, series: Series, candidates: NDArray[np.bool_], before: Lessons | None = None
 ) -> Lessons:
     """What each session of each series would be expected to do if nobody blocked.
 
+    The arguments are those of ``learn_by_kind``.
+    """
+    learnt = learn_by_kind(facts, series, candidates, before)
+    return Lessons(series, {kind: (first, lessons) for kind, first, lessons in learnt})
+
+
+def learn_by_kind(
+    facts: Facts, series: Series, candidates: NDArray[np.bool_], before: Lessons | None = None
+) -> Iterator[tuple[int, int, KindLessons]]:
+    """Learn of one kind after the other, for what is learnt of all is large.
+
     Args:
         facts: see ``facts.gather_facts``.
-        series: see ``series.find_series``; those of marks and of what fails for any reason learn
-            nothing, and their rates are the least.
+        series: those of one kind of failure; those of marks learn nothing.
         candidates: which of its sessions do not teach.
         before: lessons with other candidates; what does not depend on them is taken from there.
-    """
-    shape = (len(TERMS), len(series.row))
-    hits, sessions = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    which, (usual, counted) = np.repeat(series.kind, series.lengths), np.zeros((2, FAILING + 1))
 
-    def candidates_of(kind: int) -> NDArray[np.bool_]:
+    Yields:
+        The kind, the number of its first series, and its lessons.
+    """
+
+    def candidates_of(at: slice) -> NDArray[np.bool_]:
         is_candidate = np.zeros(len(facts.rows), bool)
-        is_candidate[series.row[candidates & (which == kind)]] = True
+        is_candidate[series.row[at][candidates[at]]] = True
         return is_candidate
 
-    is_named = candidates_of(_NAMED)
+    is_named = candidates_of(series.places_of(*series.numbers_of(_NAMED)))
     for kind in range(len(KINDS)):
-        members = np.flatnonzero(which == kind)
-        if kind != MARK and len(members):
-            teaching = _Teaching(facts, kind, candidates_of(kind), is_named, series.row[members])
-            usual[kind], counted[kind] = teaching.usual, teaching.counted
-            for term, name in enumerate(TERMS):
-                if before and is_taught_by_all(name, kind):
-                    hits[term, members] = before.hits[term, members]
-                    sessions[term, members] = before.sessions[term, members]
-                else:
-                    failed, told = teaching.ask(name)
-                    hits[term, members] = failed.clip(0)
-                    sessions[term, members] = told.clip(0)
-    return Lessons(hits, sessions, which, usual, counted, facts.site_count)
+        first, end = series.numbers_of(kind)
+        if kind == MARK or first == end:
+            continue
+        at = series.places_of(first, end)
+        own = series.some(first, end)
+        teaching = _Teaching(facts, kind, candidates_of(at), is_named, own)
+        terms = {}
+        for name in _terms_of(kind):
+            if before and is_taught_by_all(name, kind):
+                terms[name] = before.kinds[kind][1].terms[name]
+            else:
+                hits, sessions = teaching.ask(name)
+                terms[name] = _shorten(hits), _shorten(sessions)
+        usual, counted = teaching.usual, teaching.counted
+        yield kind, first, KindLessons(terms, own.lengths, usual, counted, facts.site_count)
+
+
+def _shorten(counts: Floats) -> NDArray[np.float32]:
+    return counts.clip(0).astype(np.float32)
+
+
+def _terms_of(kind: int) -> list[str]:
+    """Those of ``TERMS`` that a kind of failure has."""
+    name, without = KINDS[kind], set()
+    if name.startswith("dns"):  # what a resolver answers does not depend on the probe
+        without.add("version")
+    if not name.endswith("silent"):
+        without.add("near")
+    if name not in _ON_THE_WAY:
+        without.add("route")
+    return [term for term in TERMS if term not in without]
 
 
 @dataclass(frozen=True)
 class _Teaching:
-    """What teaches of one kind, for the sessions ``asked`` (places in ``facts.rows``).
+    """What teaches of one kind, for its ``series``.
 
     ``is_candidate``: of this kind; ``is_named``: where the name, once connected, gets no answer.
     """
@@ -183,7 +120,7 @@ class _Teaching:
     kind: int
     is_candidate: NDArray[np.bool_]
     is_named: NDArray[np.bool_]
-    asked: NDArray[np.int64]
+    series: Series
 
     @cached_property
     def is_hit(self) -> NDArray[np.bool_]:
@@ -213,24 +150,19 @@ class _Teaching:
 
     @cached_property
     def usual(self) -> float:
-        return float((self.lesson.hits.sum() + _PSEUDO * _PRIOR) / (self.counted + _PSEUDO))
+        return float((self.lesson.hits.sum() + PSEUDO * _PRIOR) / (self.counted + PSEUDO))
 
     def ask(self, term: str) -> tuple[Floats, Floats]:
-        """Failures and sessions behind one of ``TERMS``."""
-        facts, asked, name = self.facts, self.asked, KINDS[self.kind]
-        nothing = np.full(len(asked), np.nan), np.full(len(asked), np.nan)
+        """Failures and sessions behind one of ``TERMS``: of each series, or of each session."""
+        facts = self.facts
         if term == "site":
-            return _elsewhere(facts.sites, facts.own_sites, self.lesson, asked)
+            return _elsewhere(facts.sites, facts.own_sites, self.lesson, self.series.first_rows())
         if term == "version":
-            if name.startswith("dns"):  # what a resolver answers does not depend on the probe
-                return nothing
-            return _of_the_version(facts, self.lesson, asked)
-        if term == "near" and name.endswith("silent"):
-            return _near(facts, self.near_lesson, asked)
-        if term == "route" and name in _ON_THE_WAY:
-            return _of_the_route(facts, self.is_named, asked)
-        if term in ("near", "route"):
-            return nothing
+            return _of_the_version(facts, self.lesson, self.series.row)
+        if term == "near":
+            return _near(facts, self.near_lesson, self.series.row)
+        if term == "route":
+            return _of_the_route(facts, self.is_named, self.series.row)
         return self._probe[term]
 
     @cached_property
@@ -239,7 +171,7 @@ class _Teaching:
         is_domestic = rows["is_domestic"].to_numpy(bool) & rows["is_counted"].to_numpy()
         is_out = is_domestic & (self.fails_otherwise | self.is_candidate)
         lesson = _Lesson(is_domestic & self.is_hit & ~self.is_candidate, is_out)
-        return _of_the_probe(self.facts, lesson, self.asked)
+        return _of_the_probe(self.facts, lesson, self.series)
 
 
 def raise_by_own(
@@ -255,7 +187,7 @@ def raise_by_own(
     hits = np.bincount(which, series.is_hit & ~is_inside, count)
     sessions = np.bincount(which, ~is_inside, count)
     usual = np.bincount(which, rates, count) / np.maximum(series.lengths, 1)
-    own = (hits + forged + _PSEUDO * usual) / (sessions + forged + _PSEUDO)
+    own = (hits + forged + PSEUDO * usual) / (sessions + forged + PSEUDO)
     return np.where(np.repeat(series.kind == MARK, series.lengths), rates,
                     np.maximum(rates, own[which])).clip(LEAST, MOST)  # fmt: skip
 
@@ -266,7 +198,7 @@ def _sums(groups: Groups, lesson: _Lesson) -> tuple[Floats, Floats]:
 
 
 def _elsewhere(
-    groups: Groups, own: Groups, lesson: _Lesson, asked: NDArray[np.int64]
+    groups: Groups, own: Groups, lesson: _Lesson, asked: Places
 ) -> tuple[Floats, Floats]:
     """How often it fails for operators other than the session's own."""
     hits, sessions = (total[groups.find(asked)] for total in _sums(groups, lesson))
@@ -274,9 +206,7 @@ def _elsewhere(
     return hits - own_hits, sessions - own_sessions
 
 
-def _of_the_version(
-    facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]
-) -> tuple[Floats, Floats]:
+def _of_the_version(facts: Facts, lesson: _Lesson, asked: Places) -> tuple[Floats, Floats]:
     """How often it fails for other operators' probes of the same version.
 
     Where these have none, the next newer one that they have speaks for it: what a newer version
@@ -305,7 +235,7 @@ def _of_the_version(
     return told[0][group], told[1][group]
 
 
-def _near(facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _near(facts: Facts, lesson: _Lesson, asked: Places) -> tuple[Floats, Floats]:
     """How often it fails for other operators within ten days.
 
     No operator is heard for more than a few sessions: one that tests much is still one.
@@ -318,8 +248,8 @@ def _near(facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]) -> tuple[Floa
     of_operators = (place + operator * days.width for operator in facts.operators.tolist())
     around = days.sums_around(lesson.hits, lesson.out, of_operators, _NEAR_DAYS)
     for operator, (failed, tested) in zip(facts.operators, around, strict=True):
-        heard = np.minimum(tested, _PSEUDO)
-        failing = heard * np.divide(failed, tested, out=np.zeros(len(place)), where=tested > 0)
+        heard = np.minimum(tested, PSEUDO)
+        failing = heard * _divide(failed, tested)
         is_other = own != operator
         hits += failing[same] * is_other
         sessions += heard[same] * is_other
@@ -327,7 +257,7 @@ def _near(facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]) -> tuple[Floa
 
 
 def _of_the_route(
-    facts: Facts, is_named: NDArray[np.bool_], asked: NDArray[np.int64]
+    facts: Facts, is_named: NDArray[np.bool_], asked: Places
 ) -> tuple[Floats, Floats]:
     """How often other sites in the same hosting network are silent on this network meanwhile.
 
@@ -350,40 +280,47 @@ def _of_the_route(
 
 
 def _around(
-    days: Days, hits: NDArray[np.bool_], out: NDArray[np.bool_], asked: NDArray[np.int64]
+    days: Days, hits: NDArray[np.bool_], out: NDArray[np.bool_], asked: Places
 ) -> tuple[Floats, Floats]:
     (around,) = days.sums_around(hits, out, [days.find(asked)], _ROUTE_DAYS)
     return around
 
 
 def _of_the_probe(
-    facts: Facts, lesson: _Lesson, asked: NDArray[np.int64]
+    facts: Facts, lesson: _Lesson, series: Series
 ) -> dict[str, tuple[Floats, Floats]]:
     """How often other sites fail on the network (``network``), and in this very ``session``.
+
+    That of the network is the same for all sessions of a series.
 
     Each report has one vote on its network, the share of other sites that fail in it: a forged
     report in which two hundred fail is one vote.
     """
-    reports = facts.reports
-    hits, sessions = _sums(reports, lesson)
-    vote = np.divide(hits, sessions, out=np.zeros(len(hits)), where=sessions > 0)
-    # The votes without the site itself, for the sessions that tested it.
-    is_asked = np.zeros(len(facts.operator), bool)
-    is_asked[facts.cell[asked]] = True
-    rows = np.flatnonzero(is_asked[facts.cell])
-    report, of_cell = reports.find(rows), facts.cell[rows]
-    tested = sessions[report]
-    others = tested - ~lesson.out[rows]
-    other_hits = (hits[report] - lesson.hits[rows]).clip(0)
-    other_vote = np.divide(other_hits, others, out=np.zeros(len(tested)), where=others > 0)
-    is_alone = (others <= 0) & (tested > 0)
-    shift = np.bincount(of_cell, other_vote - vote[report], len(is_asked))
-    alone = np.bincount(of_cell, is_alone, len(is_asked)).astype(np.float64)
-    cell, network = facts.cell[asked], facts.network_of_report[reports.find(asked)]
+    hits, sessions = _sums(facts.reports, lesson)
+    vote = _divide(hits, sessions)
     votes = np.bincount(facts.network_of_report, vote)
     voters = np.bincount(facts.network_of_report, sessions > 0)
-    at = np.searchsorted(rows, asked)
-    return {
-        "network": (votes[network] + shift[cell], voters[network] - alone[cell]),
-        "session": (other_hits[at], others[at]),
-    }
+    of_network, of_session = np.empty((2, len(series.kind))), np.empty((2, len(series.row)))
+    for first, end in series.ranges():
+        some = series.some(first, end)
+        begins = some.first_rows()
+        # The votes without the site itself, for the sessions that tested it.
+        is_asked = np.zeros(len(facts.operator), bool)
+        is_asked[facts.cell[begins]] = True
+        rows = np.flatnonzero(is_asked[facts.cell])
+        report, of_cell = facts.reports.find(rows), facts.cell[rows]
+        tested = sessions[report]
+        others = tested - ~lesson.out[rows]
+        other_hits = (hits[report] - lesson.hits[rows]).clip(0)
+        shift = np.bincount(of_cell, _divide(other_hits, others) - vote[report], len(is_asked))
+        alone = np.bincount(of_cell, (others <= 0) & (tested > 0), len(is_asked))
+        cell, network = facts.cell[begins], facts.network_of_report[facts.reports.find(begins)]
+        of_network[:, first:end] = votes[network] + shift[cell], voters[network] - alone[cell]
+        at = np.searchsorted(rows, some.row)
+        of_session[:, series.places_of(first, end)] = other_hits[at], others[at]
+    return {"network": (*of_network,), "session": (*of_session,)}
+
+
+def _divide(hits: Floats, sessions: Floats) -> Floats:
+    """Their shares; 0 of none."""
+    return np.divide(hits, sessions, out=np.zeros(len(hits)), where=sessions > 0)

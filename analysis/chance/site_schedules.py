@@ -1,7 +1,7 @@
 """The hours at which a site fails on its networks: what one network shows, others may name too."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from math import log
@@ -74,11 +74,11 @@ class SiteHours:
             self._found[margin] = found | self._fit_others(found, margin)
             self._tried[margin] = frozenset(tried)
             if not self._found[margin]:
-                self._forget()
+                self.forget()
         return self._found[margin]
 
-    def _forget(self) -> None:
-        """Keep no more than what is asked: who finds nothing is hardly asked again."""
+    def forget(self) -> None:
+        """Keep no more than what is asked and found: what is known of the sessions is large."""
         vars(self).pop("pooled", None)
         for asked in self.asked.values():
             asked.forget()
@@ -183,7 +183,6 @@ class Hours:
         numbers = np.flatnonzero(_may_have_hours(series))
         first = series.first_rows()
         domain, network = (series.look_up(name, first) for name in ("domain", "network"))
-        time = series.column("time").astype("datetime64[s]")
         self._numbers: defaultdict[int, dict[_Key, int]] = defaultdict(dict)
         for number in numbers.tolist():
             key = int(series.kind[number]), int(network[number])
@@ -192,9 +191,13 @@ class Hours:
         new: list[SiteHours] = []
         for site, members in self._numbers.items():
             parts = {key: series.places_of(number) for key, number in members.items()}
-            hours = SiteHours(
-                {key: Asked(time[at], series.is_hit[at], rates[at]) for key, at in parts.items()}
-            )
+            asked = {
+                key: Asked(
+                    series.column("time", at).astype("datetime64[s]"), series.is_hit[at], rates[at]
+                )
+                for key, at in parts.items()
+            }
+            hours = SiteHours(asked)
             known = before._sites.get(site) if before else None
             if known is not None and known == hours:
                 hours = known
@@ -206,18 +209,19 @@ class Hours:
 
     def find(self, margin: float = MARGIN) -> dict[int, Schedule]:
         """The schedules of the series that have one, by the number of the series."""
-        return self._number({site: hours.find(margin) for site, hours in self._sites.items()})
+        return self._number(lambda hours: hours.find(margin))
 
     def confirm(self) -> dict[int, Schedule]:
         """The same, with what the other networks say of their hours."""
-        return self._number({site: hours.confirmed for site, hours in self._sites.items()})
+        return self._number(lambda hours: hours.confirmed)
 
-    def _number(self, found: Mapping[int, Mapping[_Key, Schedule]]) -> dict[int, Schedule]:
-        return {
-            self._numbers[site][key]: schedule
-            for site, of_site in found.items()
-            for key, schedule in of_site.items()
-        }
+    def _number(self, ask: Callable[[SiteHours], Mapping[_Key, Schedule]]) -> dict[int, Schedule]:
+        numbered: dict[int, Schedule] = {}
+        for site, hours in self._sites.items():
+            for key, schedule in ask(hours).items():
+                numbered[self._numbers[site][key]] = schedule
+            hours.forget()
+        return numbered
 
 
 def _may_have_hours(series: Series) -> NDArray[np.bool_]:

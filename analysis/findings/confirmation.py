@@ -99,7 +99,7 @@ def _read_judgement(study: Study, method: Method) -> Judgement:
         make_stages(study.kept, study.connection, method)  # others may have been asked for since
         with hold_less(study.connection):
             seen = see_sessions(read_sessions(study.connection), method.thresholds)
-            return weigh_evidence(learn_expectation(seen), method.thresholds)
+            return weigh_evidence(learn_expectation(seen).expected, method.thresholds)
 
     frames = {name: read_frame(study.connection, name) for name in (*_FRAMES, "line")}
     line = float(frames.pop("line")["line"].iloc[0])

@@ -13,7 +13,7 @@ from functools import partial
 import duckdb
 import pandas as pd
 
-from analysis.chance.expectation import Expectation, learn_expectation, see_sessions
+from analysis.chance.expectation import Learnt, learn_expectation, see_sessions
 from analysis.findings.stages import TABLES, Method, describe_source, make_stages
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.frames import keep_frame
@@ -66,7 +66,7 @@ class _Judge:
         method: the numbers in use, and what else decides.
         base: where the tables of the stages are.
         sessions: all of them, by the numbers in use.
-        expected, evidence: of the numbers in use.
+        learnt, evidence: of the numbers in use.
         lists: the sites listed, by what decides it.
     """
 
@@ -74,7 +74,7 @@ class _Judge:
     method: Method
     base: Base
     sessions: SessionColumns
-    expected: Expectation
+    learnt: Learnt
     evidence: Evidence
     lists: dict[_Key, Pairs] = field(default_factory=dict)
 
@@ -88,7 +88,7 @@ class _Judge:
         sessions = (outcomes, *self._numbers("sessions", thresholds))
         key = (sessions, *self._numbers("verdicts", thresholds))
         if key not in self.lists:
-            evidence = self._weigh(self._expect(sessions, thresholds), thresholds)
+            evidence = self._weigh(self._learn(sessions, thresholds), thresholds)
             listed = list_pairs(self.connection, evidence, thresholds)
             domestic = method.domestic_asns
             self.lists[key] = frozenset(pair for pair in listed if pair[1] in domestic)
@@ -99,7 +99,7 @@ class _Judge:
         made = read_made(self.connection)
         drop_made(self.connection, [o for o in made if o[0] == "TABLE" or o in _MOVED_VIEWS])
 
-    def _expect(self, sessions: _Key, thresholds: Thresholds) -> Expectation:
+    def _learn(self, sessions: _Key, thresholds: Thresholds) -> Learnt:
         """What the sessions are weighed against."""
         is_moved = sessions[0] != 0
         if is_moved:
@@ -108,15 +108,15 @@ class _Judge:
         elif self._is_moved("sessions", thresholds):
             hear_sessions(self.connection, thresholds)
         else:
-            return self.expected
+            return self.learnt
         columns = self.sessions.move(self.connection, is_again=is_moved)
-        return learn_expectation(see_sessions(columns, thresholds), self.expected)
+        return learn_expectation(see_sessions(columns, thresholds), self.learnt)
 
-    def _weigh(self, expected: Expectation, thresholds: Thresholds) -> Evidence:
+    def _weigh(self, learnt: Learnt, thresholds: Thresholds) -> Evidence:
         in_use = vars(self.method.thresholds)
         is_as_in_use = all(vars(thresholds)[name] == in_use[name] for name in WEIGHED_BY)
-        is_known = expected is self.expected and is_as_in_use
-        return self.evidence if is_known else weigh_kinds(expected, thresholds)
+        is_known = learnt is self.learnt and is_as_in_use
+        return self.evidence if is_known else weigh_kinds(learnt.expected, thresholds)
 
     def _numbers(self, stage: Stage, thresholds: Thresholds) -> tuple[object, ...]:
         return tuple(vars(thresholds)[name] for name in _NUMBERS[stage])
@@ -185,12 +185,12 @@ def _judge_all(
     make_stages(kept, connection, method)
     base = Base(*(kept.catalog(stage, method.describe(stage)) for stage in TABLES))
     sessions = read_sessions(connection)
-    expected = learn_expectation(see_sessions(sessions, method.thresholds))
-    evidence = weigh_kinds(expected, method.thresholds)
+    learnt = learn_expectation(see_sessions(sessions, method.thresholds))
+    evidence = weigh_kinds(learnt.expected, method.thresholds)
     # What other numbers move goes with its own connection.
     with limit_threads(connection, _THREADS), closing(connection.cursor()) as cursor:
         make_stages(kept, cursor, method)
-        judge = _Judge(cursor, method, base, sessions, expected, evidence)
+        judge = _Judge(cursor, method, base, sessions, learnt, evidence)
         standing = judge.list_pairs(method.thresholds)
         pairs = {
             (name, value): judge.list_pairs(method.thresholds.changed_by({name: value}))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from analysis.chance import e_values
 from analysis.chance.days import BLOCKED_SHARE
-from analysis.chance.rates import TERMS, Lessons
+from analysis.chance.facts import Floats
+from analysis.chance.lessons import TERMS
 from analysis.chance.schedules import Schedule
 from analysis.display.cells import number, one_in
 from analysis.display.series import evidence_series
@@ -109,7 +110,7 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
     series, at = evidence.series, evidence.series.places_of(which)
     is_hit, rates = series.is_hit[at], evidence.rates[at]
     sessions = pd.DataFrame({"time": series.column("time", at), "is_hit": is_hit, "rate": rates})
-    sessions = sessions.join(_name_teachers(evidence, at)).assign(
+    sessions = sessions.join(_name_teachers(evidence, which)).assign(
         weight=np.exp(e_values.log_ratios(is_hit, rates, _SHARE))
     )
     schedule = evidence.schedules.get(which)
@@ -132,25 +133,28 @@ def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
     return int(numbers[np.argmax(evidence.log_evidence[numbers])])
 
 
-def _name_teachers(evidence: Evidence, at: slice) -> pd.DataFrame:
+def _name_teachers(evidence: Evidence, which: int) -> pd.DataFrame:
     """The larger of the shares that make up each rate, and what they were learnt from, in words."""
-    lessons = evidence.expected.lessons.at(at)
-    shares = lessons.shares()
+    lessons = evidence.expected.lessons.of_series(which)
+    rates = evidence.rates[evidence.series.places_of(which)]
+    shares, told = lessons.shares(), lessons.spread()
     site, probe = shares[:4].argmax(axis=0), 4 + shares[4:].argmax(axis=0)
     place = np.arange(shares.shape[1])
-    is_own = evidence.rates[at] > lessons.rates() + 1e-9
+    is_own = rates > lessons.rates() + 1e-9
     return pd.DataFrame({
-        "site_rate": np.where(is_own, evidence.rates[at], shares[site, place]),
-        "site_teacher": np.where(is_own, _TEACHERS["own"], _teachers_in_words(lessons, site)),
+        "site_rate": np.where(is_own, rates, shares[site, place]),
+        "site_teacher": np.where(is_own, _TEACHERS["own"], _teachers_in_words(*told, site)),
         "probe_rate": np.where(is_own, np.nan, shares[probe, place]),
-        "probe_teacher": np.where(is_own, "", _teachers_in_words(lessons, probe)),
+        "probe_teacher": np.where(is_own, "", _teachers_in_words(*told, probe)),
     })  # fmt: skip
 
 
-def _teachers_in_words(lessons: Lessons, terms: NDArray[np.int64]) -> list[str]:
+def _teachers_in_words(
+    all_hits: Floats, all_sessions: Floats, terms: NDArray[np.int64]
+) -> list[str]:
     """Such as: this site, other operators: 3 of 812 sessions. A network's sessions are reports."""
     places = np.arange(len(terms))
-    hits, sessions = lessons.hits[terms, places], lessons.sessions[terms, places]
+    hits, sessions = all_hits[terms, places], all_sessions[terms, places]
     return [
         f"{_TEACHERS[TERMS[term]]}: {number(round(failed, 1))} of {number(round(heard))}"
         if heard
@@ -163,7 +167,7 @@ def _add_up_hours(evidence: Evidence, which: int, schedule: Schedule) -> pd.Data
     """The e-value of hours of the week as the days of a series add up."""
     series, at = evidence.series, evidence.series.places_of(which)
     inside = schedule.is_inside(series.column("time", at).astype("datetime64[s]"))
-    rates = evidence.expected.lessons.at(at).rates()
+    rates = evidence.expected.lessons.of_series(which).rates()
     ratios = e_values.log_ratios(series.is_hit[at], rates, BLOCKED_SHARE)
     day = pd.Series(series.column("day", at)[inside])
     weights = e_values.weigh_days(ratios[inside], np.flatnonzero(day.ne(day.shift())))

@@ -17,7 +17,7 @@ FAILING = len(KINDS)
 #: Failures more than sessions otherwise, from which on a stretch may be a block.
 CANDIDATE_GAIN = 4
 #: So many sessions of series are worked through at a time.
-_AT_A_TIME = 1 << 21
+_AT_A_TIME = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Series:
             ``cell``, its place in ``cells``; numbers for ``session, software, release, class,
             kind``; ``time, day``; ``is_dns, is_speaking``; ``place``, the session's row in
             ``columns.SessionColumns``.
-        kind: the kind of each series, a place in ``KINDS`` or ``FAILING``.
+        kind: the kind of each series, a place in ``KINDS`` or ``FAILING``, in order.
         starts: where each series begins in ``row``; with the end of the last.
         row: the place of each session of a series in ``sessions``.
         is_hit: it failed in this kind; else it reached the site, or nothing says that it did not.
@@ -64,9 +64,15 @@ class Series:
         values: NDArray[Any] = self.cells[name].to_numpy()[cell]
         return values
 
-    def places_of(self, number: int) -> slice:
-        """Where the sessions of one series lie in ``row``."""
-        return slice(*self.starts[number : number + 2].tolist())
+    def places_of(self, number: int, end: int | None = None) -> slice:
+        """Where the sessions of one series, or of those up to another, lie in ``row``."""
+        end = number + 1 if end is None else end
+        return slice(int(self.starts[number]), int(self.starts[end]))
+
+    def numbers_of(self, kind: int) -> tuple[int, int]:
+        """The first series of a kind, and the one after the last."""
+        first, end = (int(np.searchsorted(self.kind, kind, side)) for side in ("left", "right"))
+        return first, end
 
     @property
     def is_weighed(self) -> NDArray[np.bool_]:
@@ -76,11 +82,14 @@ class Series:
 
     def of_kinds(self) -> "Series":
         """The series of one kind of failure, which stand before those of whatever fails."""
-        count = int(np.count_nonzero(self.kind < FAILING))
-        end = self.starts[count]
+        return self.some(0, self.numbers_of(FAILING)[0])
+
+    def some(self, first: int, end: int) -> "Series":
+        """The series from one on, up to another."""
+        at = self.places_of(first, end)
         return replace(
-            self, kind=self.kind[:count], starts=self.starts[: count + 1], row=self.row[:end],
-            is_hit=self.is_hit[:end],
+            self, kind=self.kind[first:end], starts=self.starts[first : end + 1] - at.start,
+            row=self.row[at], is_hit=self.is_hit[at],
         )  # fmt: skip
 
     def parts(self) -> Iterator[tuple[slice, "Series"]]:
@@ -88,15 +97,16 @@ class Series:
 
         What is worked out for each session of all series at once takes much room.
         """
-        first, count = 0, len(self.kind)
-        while first < count:
+        for first, end in self.ranges():
+            yield self.places_of(first, end), self.some(first, end)
+
+    def ranges(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
+        """The numbers of so many series at a time, from the first on, before the last."""
+        last = len(self.kind) if last is None else last
+        while first < last:
             most = self.starts[first] + _AT_A_TIME
             end = max(int(np.searchsorted(self.starts, most, side="right")) - 1, first + 1)
-            at = slice(*self.starts[[first, end]].tolist())
-            yield at, replace(
-                self, kind=self.kind[first:end], starts=self.starts[first : end + 1] - at.start,
-                row=self.row[at], is_hit=self.is_hit[at],
-            )  # fmt: skip
+            yield first, (end := min(end, last))
             first = end
 
     def first_rows(self) -> Places:
@@ -176,6 +186,11 @@ def find_candidates(series: Series, least: int = CANDIDATE_GAIN) -> NDArray[np.b
     blocked more than once. Needs no rate of failure, so that nothing is circular: a block of part
     of a year does not excuse itself, nor a network that blocks half of what is tested.
     """
+    parts = [_find_candidates(part, least) for _, part in series.parts()]
+    return np.concatenate([np.zeros(0, bool), *parts])
+
+
+def _find_candidates(series: Series, least: int) -> NDArray[np.bool_]:
     inside = np.zeros(len(series.row), bool)
     starts, steps = series.starts, np.where(series.is_hit, 1, -1)
     place = np.arange(len(steps))

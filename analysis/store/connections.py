@@ -11,8 +11,9 @@ import duckdb
 _MEMORY = 400
 _ROWS_PER_MB = 8_000
 _MEMORY_PER_THREAD = 40
-#: What DuckDB may hold beside arrays of all sessions, of what it may hold otherwise.
-_BESIDE_ARRAYS = 0.4
+#: What DuckDB may hold beside arrays of all sessions: this much in MB, and of more rows this part
+#: of what it may hold otherwise.
+_BESIDE_ARRAYS, _PART_BESIDE_ARRAYS = 160, 0.2
 
 
 def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckDBPyConnection:
@@ -62,9 +63,12 @@ def limit_threads(connection: duckdb.DuckDBPyConnection, most: int) -> Iterator[
 @contextmanager
 def hold_less(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """DuckDB with less memory, for a while in which arrays of all sessions are held beside it."""
-    ((limit,),) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
+    ((limit, count),) = connection.execute(
+        "SELECT current_setting('memory_limit') AS name, parse_formatted_bytes(name)"
+    ).fetchall()
     size, unit = str(limit).split()
-    connection.execute(f"SET memory_limit = '{float(size) * _BESIDE_ARRAYS:.1f} {unit}'")
+    less = max(min(_BESIDE_ARRAYS, count / 1e6), _PART_BESIDE_ARRAYS * count / 1e6)
+    connection.execute(f"SET memory_limit = '{less:.1f} MB'")
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ evidence floor whether they are enough to say so.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 
 import numpy as np
@@ -37,8 +37,7 @@ class Evidence:
     """How surprising the failures of each series are.
 
     Attributes:
-        expected: what it was weighed against.
-        rates: of each session of the series, with what fails in the cell by itself.
+        expected: what it was weighed against; its rates with what fails in the cell by itself.
         log_evidence: the logarithm of each series' e-value.
         of_hours: what a schedule adds to that, by number of the series.
         by_day: what each tested day of each series weighs, see ``e_values.weigh_evidence``.
@@ -53,7 +52,6 @@ class Evidence:
     """
 
     expected: Expectation
-    rates: NDArray[np.float64]
     log_evidence: NDArray[np.float64]
     of_hours: Mapping[int, float]
     by_day: NDArray[np.float64]
@@ -67,6 +65,10 @@ class Evidence:
     @property
     def series(self) -> Series:
         return self.expected.series
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        return self.expected.rates
 
     @property
     def schedules(self) -> Mapping[int, Schedule]:
@@ -103,7 +105,9 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
     # What fails outside of a cell's stretches is what fails there by itself.
     stretches = _find_stretches(series, expected.rates, schedules, thresholds)
     is_inside = _is_inside(series, stretches, schedules)
-    rates = raise_by_own(series, expected.rates, is_inside)
+    rates = expected.rates.copy()
+    for at, part in series.parts():
+        rates[at] = raise_by_own(part, rates[at], is_inside[at])
     log_evidence = np.full(len(series.kind), -np.inf)
     weights, by_day = weigh_days(of_kinds, rates[: len(of_kinds.row)])
     log_evidence[: len(weights)] = weights
@@ -122,8 +126,8 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
     follows_version = np.zeros(len(series.row), bool)
     follows_version[: len(follows)] = follows & ~np.repeat(has_hours, of_kinds.lengths)
     return Evidence(
-        expected, rates, log_evidence, of_hours, by_day, line, lines, stretches, defects,
-        follows_version, is_inside,
+        replace(expected, rates=rates), log_evidence, of_hours, by_day, line, lines, stretches,
+        defects, follows_version, is_inside,
     )  # fmt: skip
 
 
@@ -131,7 +135,9 @@ def weigh_days(
     of_kinds: Series, rates: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """``e_values.weigh_evidence`` of series that may have hours: the part of whole days."""
-    weights, by_day = e_values.weigh_evidence(of_kinds, rates)
+    parts = [e_values.weigh_evidence(part, rates[at]) for at, part in of_kinds.parts()]
+    weights = np.concatenate([np.zeros(0), *(weights for weights, _ in parts)])
+    by_day = np.concatenate([np.zeros((0, e_values.SHARE_COUNT)), *(days for _, days in parts)])
     return weights + log(e_values.OF_DAYS), by_day
 
 
@@ -182,8 +188,14 @@ def _is_inside(
     series: Series, stretches: pd.DataFrame, schedules: Mapping[int, Schedule]
 ) -> NDArray[np.bool_]:
     """Which sessions of the series lie in a stretch, and at its hours."""
-    inside = np.zeros(len(series.row), bool)
-    inside[elements_of(series, schedules, stretches)["place"]] = True
+    # In each series one begins after the one before it has ended.
+    steps = np.zeros(len(series.row) + 1, np.int8)
+    steps[stretches["first"]] += 1
+    steps[stretches["last"] + 1] -= 1
+    inside = np.cumsum(steps[:-1], dtype=np.int8).astype(bool)
+    for number, schedule in schedules.items():
+        at = series.places_of(number)
+        inside[at] &= schedule.is_inside(series.column("time", at).astype("datetime64[s]"))
     return inside
 
 
@@ -212,7 +224,7 @@ def _between_hits(series: Series, places: NDArray[np.int64]) -> pd.DataFrame:
     last = np.searchsorted(hits, places[:, 1], side="right") - 1
     is_kept = last >= first
     first, last = hits[first[is_kept]], hits[last[is_kept]]
-    which = series.series[first]
+    which = np.searchsorted(series.starts, first, side="right") - 1
     return pd.DataFrame(
         {"series": which, "kind": series.kind[which], "cell": series.cell[which], "first": first,
          "last": last}

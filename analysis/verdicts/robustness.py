@@ -12,15 +12,14 @@ profiles of addresses and pages is bounded by what forging tests found, and more
 the archive has sites could raise the line further.
 """
 
-from collections.abc import Iterator
-
 import duckdb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.chance.expectation import Candidates
 from analysis.chance.facts import Facts
-from analysis.chance.rates import Lessons, learn, raise_by_own
+from analysis.chance.rates import learn_by_kind, raise_by_own
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sessions.series import MARK, Series
 from analysis.verdicts.blocks import Evidence, find_lines, weigh_days
@@ -48,42 +47,53 @@ _PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.blockpage", "dns.
              "http.blockpage"]  # fmt: skip
 
 
-def weigh_forging(evidence: Evidence, facts: Facts, thresholds: Thresholds) -> pd.Series:
+def weigh_forging(
+    evidence: Evidence, facts: Facts, candidates: Candidates, thresholds: Thresholds
+) -> pd.Series:
     """By number of the series: the fewest forged reports after which it may be no surprise.
 
-    ``MOST + 1`` where more are needed. ``facts``: what the evidence was learnt from.
+    ``MOST + 1`` where more are needed, or where chance is not asked.
+
+    Args:
+        evidence: of the sessions as they are.
+        facts, candidates: what it was learnt from, and what did not teach.
+        thresholds: ``chance_share``.
     """
-    to_chance = np.full(len(evidence.series.kind), MOST + 1)
+    series = evidence.series
+    to_chance = np.full(len(series.kind), MOST + 1)
+    of_kinds = series.of_kinds()
     for counts in _COUNTS:
-        for count, is_chance in _may_be_chance(evidence, facts, counts, thresholds):
+        weights = _weigh(evidence, of_kinds, facts, candidates.find(counts[0]), counts)
+        for count, of_count in zip(counts, weights, strict=True):
+            _, lines = find_lines(of_kinds, of_count, evidence.expected, thresholds.chance_share)
+            is_chance = of_kinds.is_weighed & (of_count < lines + np.log(2))
             to_chance[: len(is_chance)][is_chance] = count
     return pd.Series(to_chance, name="to_chance")
 
 
-def _may_be_chance(
-    evidence: Evidence, facts: Facts, counts: range, thresholds: Thresholds
-) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Which series of one kind of failure may be no surprise, for each number of forged reports."""
-    expected, of_kinds = evidence.expected, evidence.series.of_kinds()
-    # Each forged success takes one from the sum that makes a stretch a candidate; where that is too
-    # little then, all its failures teach.
-    candidates = expected.candidates.find(counts[0])
-    lessons = learn(facts, of_kinds, candidates, expected.lessons)
-    for count in counts:
-        weights = _weigh(evidence, of_kinds, lessons, count)
-        _, lines = find_lines(of_kinds, weights, expected, thresholds.chance_share)
-        yield count, weights < lines + np.log(2)
-
-
 def _weigh(
-    evidence: Evidence, of_kinds: Series, lessons: Lessons, count: int
+    evidence: Evidence,
+    of_kinds: Series,
+    facts: Facts,
+    candidates: NDArray[np.bool_],
+    counts: range,
 ) -> NDArray[np.float64]:
-    """The least evidence of each series with so many forged reports."""
-    is_inside = evidence.is_inside[: len(of_kinds.row)]
-    rates = raise_by_own(of_kinds, lessons.rates(count), is_inside, count)
-    weights, _ = weigh_days(of_kinds, rates)
-    weights[list(evidence.of_hours)] += list(evidence.of_hours.values())
-    weights -= count * _STEP
+    """The least evidence of each series (a column) with each number of forged reports (a row).
+
+    Each forged success takes one from the sum that makes a stretch a candidate; where that is too
+    little then, all its failures teach.
+    """
+    weights = np.full((len(counts), len(of_kinds.kind)), -np.inf)
+    learnt = learn_by_kind(facts, of_kinds, candidates, evidence.expected.lessons)
+    for _, begin, lessons in learnt:
+        for first, end in of_kinds.ranges(begin, begin + len(lessons.lengths)):
+            series, taught = of_kinds.some(first, end), lessons.some(first - begin, end - begin)
+            is_inside = evidence.is_inside[of_kinds.places_of(first, end)]
+            for place, count in enumerate(counts):
+                rates = raise_by_own(series, taught.rates(count), is_inside, count)
+                weights[place, first:end], _ = weigh_days(series, rates)
+    weights[:, list(evidence.of_hours)] += list(evidence.of_hours.values())
+    weights -= _STEP * np.array(counts)[:, None]
     return weights
 
 

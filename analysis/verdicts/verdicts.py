@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analysis.chance import e_values
-from analysis.chance.expectation import Expectation, learn_expectation, see_sessions
+from analysis.chance.expectation import Expectation, Learnt, learn_expectation, see_sessions
 from analysis.outcomes.frames import keep_table
 from analysis.outcomes.steps import read_type
 from analysis.outcomes.thresholds import Thresholds
@@ -159,7 +159,7 @@ def weigh_kinds(expected: Expectation, thresholds: Thresholds) -> Evidence:
     """The evidence of the kinds of failure alone: what fails for whatever reason lists nothing.
 
     Args:
-        expected: what ``expectation.learn_expectation`` returns.
+        expected: what ``expectation.learn_expectation`` learns.
         thresholds: see ``blocks.weigh_evidence``.
     """
     series = expected.series.of_kinds()
@@ -189,7 +189,7 @@ def judge_cells(
     thresholds: Thresholds,
     *,
     has_explorer: bool,
-    expected: Expectation | None = None,
+    learnt: Learnt | None = None,
     has_control: bool = False,
 ) -> Judgement:
     """Judge every site on every network, over stretches of time, for each named period.
@@ -199,7 +199,7 @@ def judge_cells(
         periods: ``all``, or ``all``, ``first`` and ``second``; ``all`` spans the others.
         thresholds: the method's numbers.
         has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
-        expected: what ``learn_expectation`` returns, where it has been asked before.
+        learnt: what ``learn_expectation`` returns, where it has been asked before.
         has_control: whether others than the country's own networks say what works elsewhere.
     """
     with hold_less(connection):
@@ -209,12 +209,14 @@ def judge_cells(
         keep_table(connection, "cell_parts", count_parts(sessions, find_edges(periods.values())))
         seen = see_sessions(sessions, thresholds)
         del sessions  # before anything is learnt, which takes as much memory
-        expected = expected or learn_expectation(seen)
-        refusing = find_refusing(connection, thresholds)
-        evidence = weigh_evidence(expected, thresholds)
+        learnt = learnt or learn_expectation(seen)
+        evidence = weigh_evidence(learnt.expected, thresholds)
+        candidates = learnt.candidates
+        del learnt  # and the hours that were sought with it
+        forging = weigh_forging(evidence, seen.facts, candidates, thresholds)
+        del seen, candidates
         stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
-        forging = weigh_forging(evidence, seen.facts, thresholds)
-        del seen
+        refusing = find_refusing(connection, thresholds)
         names = read_type(connection, "host_name")
         own = count_own_sessions(connection)
         intervals = interval_table(connection, evidence, stretches, names)
