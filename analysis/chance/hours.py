@@ -25,6 +25,7 @@ from analysis.chance.days import (
     add_up,
     weigh_by_day,
 )
+from analysis.sessions.series import divide
 
 Windows = tuple[tuple[int, int], ...]
 
@@ -131,15 +132,10 @@ class Asked:
 
 def weigh_together(asked: Sequence[Asked]) -> None:
     """Weigh the days of many at once; one that is asked alone weighs its own."""
-    ends = np.cumsum([len(one.times) for one in asked])
-    first = 0
-    while first < len(asked):
-        most = _AT_A_TIME + (ends[first - 1] if first else 0)
-        end = max(int(np.searchsorted(ends, most, side="right")), first + 1)
+    for first, end in divide(np.array([len(one.times) for one in asked], np.int64), _AT_A_TIME):
         some = asked[first:end]
         for one, days in zip(some, _weigh(some), strict=True):
             vars(one)["days"] = days
-        first = end
 
 
 def _weigh(asked: Sequence[Asked]) -> list[Days]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.chance.facts import Floats
-from analysis.sessions.series import Series
+from analysis.sessions.series import Series, divide
 
 #: Between these a rate lies: nothing fails never or always.
 LEAST, MOST = 0.01, 0.99
@@ -121,12 +121,12 @@ class KindLessons:
 
     def _parts(self) -> Iterator[tuple[slice, "KindLessons"]]:
         """Some series at a time, each whole: the shares of all sessions at once would be large."""
-        ends, first, begin = np.cumsum(self.lengths), 0, 0
-        while first < len(ends):
-            end = max(int(np.searchsorted(ends, begin + _PART, side="right")), first + 1)
-            at = slice(begin, int(ends[end - 1]))
-            yield at, self.some(first, end)
-            first, begin = end, at.stop
+        begin = 0
+        for first, end in divide(self.lengths, _PART):
+            part = self.some(first, end)
+            at = slice(begin, begin + int(part.lengths.sum()))
+            yield at, part
+            begin = at.stop
 
 
 @dataclass(frozen=True)

@@ -102,12 +102,8 @@ class Series:
 
     def ranges(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
         """The numbers of so many series at a time, from the first on, before the last."""
-        last = len(self.kind) if last is None else last
-        while first < last:
-            most = self.starts[first] + _AT_A_TIME
-            end = max(int(np.searchsorted(self.starts, most, side="right")) - 1, first + 1)
-            yield first, (end := min(end, last))
-            first = end
+        for begin, end in divide(self.lengths[first:last], _AT_A_TIME):
+            yield first + begin, first + end
 
     def first_rows(self) -> Places:
         """The row of the first session of each series."""
@@ -117,6 +113,18 @@ class Series:
     def cell(self) -> NDArray[np.int64]:
         """The cell of each series."""
         return self.sessions["cell"].to_numpy()[self.row[self.starts[:-1]]]
+
+
+def divide(lengths: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+    """Ranges of things that follow each other and together have at most so many sessions.
+
+    One that has more by itself is a range of its own.
+    """
+    ends, first, begin = np.cumsum(lengths), 0, 0
+    while first < len(ends):
+        end = max(int(np.searchsorted(ends, begin + most, side="right")), first + 1)
+        yield first, end
+        first, begin = end, int(ends[end - 1])
 
 
 def lay_side_by_side(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:

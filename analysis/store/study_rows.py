@@ -206,11 +206,11 @@ def _make_tables(
     _find_repeated(connection)
     connection.execute(_DUPLICATES)
     connection.execute(_REASONS)
+    connection.execute("DROP TABLE scoped_row")
     with limit_threads(connection, _THREADS):
         connection.execute(f"CREATE TABLE {catalog}.observations AS {_OBSERVATIONS}", scope)
     note_made(connection, ("KEPT", "observations"))
     note_made(connection, ("TABLE", "reasons"), ("TABLE", "duplicates"))
-    connection.execute("DROP TABLE scoped_row")
 
 
 def _find_repeated(connection: duckdb.DuckDBPyConnection) -> None:
