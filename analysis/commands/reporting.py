@@ -44,6 +44,7 @@ from analysis.sites.pages import INDEX, make_pages, stylesheet
 from analysis.sites.records import Setting
 from analysis.sources.layout import OONI
 from analysis.store.collection import Collection
+from analysis.store.connections import give_back
 from analysis.tables import write_table
 
 #: What single notebooks let a researcher choose besides the study's parameters. A report states
@@ -182,6 +183,7 @@ def _publish_all(
 
     def write_observations() -> None:
         open_observations(collection, settings.probe_cc, settings.period).close()
+        give_back()
 
     out = publish(
         sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
@@ -281,6 +283,7 @@ def site_pages(
     def make(tables: Path) -> Iterator[tuple[SetItem, list[Section]]]:
         for page in make_pages(tables, setting, lang):
             yield SetItem(page.file, page.title, ""), [("", page.content)]
+        give_back()
 
     line = lang.say("Every name that was tested, and what became of it.")
     item = SetItem(INDEX, lang.say("Find a site"), line)

@@ -20,7 +20,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference.networks import DOMESTIC
 from analysis.sessions.columns import read_sessions
-from analysis.store.connections import hold_less
+from analysis.store.connections import BESIDE_ARRAYS, give_back, holding_less
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, judge_cells
@@ -62,6 +62,16 @@ def confirm(
     judgement = judge_cells(
         study.connection, judged, thresholds, has_explorer=not study.is_fictional
     )
+    judgement = _of_country(judgement, networks)
+    if study.kept:
+        write = partial(_keep_judgement, study.connection, judgement)
+        study.kept.provide(study.connection, "verdicts", made_from, write)
+    give_back()
+    return judgement
+
+
+def _of_country(judgement: Judgement, networks: pd.DataFrame) -> Judgement:
+    """A judgement with the operator of each network, and what is not the country's set aside."""
     verdicts = judgement.verdicts.merge(
         networks[["probe_asn", "operator", "is_domestic"]], on="probe_asn", how="left"
     )
@@ -69,13 +79,9 @@ def confirm(
     is_listed = verdicts["state"].isin(LISTED)
     is_foreign = is_listed & ~verdicts["is_domestic"].astype(bool)
     verdicts.loc[is_foreign, "set_aside_reason"] = "not_domestic"
-    judged_tables = {**{name: getattr(judgement, name) for name in _FRAMES}, "verdicts": verdicts}
-    tables = {name: _with_texts(one) for name, one in judged_tables.items()}
-    judgement = Judgement(**tables, line=judgement.line, weigh=judgement.weigh)
-    if study.kept:
-        write = partial(_keep_judgement, study.connection, judgement)
-        study.kept.provide(study.connection, "verdicts", made_from, write)
-    return judgement
+    judged = {**{name: getattr(judgement, name) for name in _FRAMES}, "verdicts": verdicts}
+    tables = {name: _with_texts(one) for name, one in judged.items()}
+    return Judgement(**tables, line=judgement.line, weigh=judgement.weigh)
 
 
 def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -97,13 +103,17 @@ def _read_judgement(study: Study, method: Method) -> Judgement:
 
     def weigh() -> Evidence:
         make_stages(study.kept, study.connection, method)  # others may have been asked for since
-        with hold_less(study.connection):
-            seen = see_sessions(read_sessions(study.connection), method.thresholds)
-            return weigh_evidence(learn_expectation(seen).expected, method.thresholds)
+        return _weigh_again(study.connection, method.thresholds)
 
     frames = {name: read_frame(study.connection, name) for name in (*_FRAMES, "line")}
     line = float(frames.pop("line")["line"].iloc[0])
     return Judgement(**frames, line=line, weigh=weigh)
+
+
+@holding_less(BESIDE_ARRAYS)
+def _weigh_again(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> Evidence:
+    seen = see_sessions(read_sessions(connection), thresholds)
+    return weigh_evidence(learn_expectation(seen).expected, thresholds)
 
 
 def find_verdicts(

@@ -19,6 +19,7 @@ from analysis.findings.stages import Method, describe_source, make_features
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.frames import keep_frame
 from analysis.outcomes.thresholds import Thresholds
+from analysis.store.connections import FOR_READING, holding_less
 from analysis.store.kept_tables import KeptTables
 from analysis.vocabulary import METHODS
 
@@ -57,6 +58,7 @@ def find_baselines(
     return {name: connection.execute(f"FROM {name} ORDER BY rowid").df() for name in names}
 
 
+@holding_less(FOR_READING)
 def baselines(
     connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints
 ) -> dict[str, pd.DataFrame]:

@@ -22,7 +22,12 @@ from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.sessions.columns import SessionColumns, read_sessions
 from analysis.sessions.sessions import hear_sessions, move_sessions
-from analysis.store.connections import limit_threads
+from analysis.store.connections import (
+    BESIDE_ARRAYS,
+    FOR_READING,
+    holding_less,
+    limit_threads,
+)
 from analysis.store.kept_tables import KeptTables, drop_made, read_made
 from analysis.temporary_folders import TemporaryFolder
 from analysis.verdicts.blocks import WEIGHED_BY, Evidence
@@ -80,26 +85,21 @@ class _Judge:
 
     def list_pairs(self, thresholds: Thresholds) -> Pairs:
         """The pairs of site and access network that are listed for the whole period."""
-        self._forget()
-        method = self.method
-        outcomes = read_again(
-            self.connection, method.thresholds, thresholds, method.rules, self.base
-        )
+        outcomes = _read_again(self.connection, self, thresholds)
         sessions = (outcomes, *self._numbers("sessions", thresholds))
         key = (sessions, *self._numbers("verdicts", thresholds))
         if key not in self.lists:
-            evidence = self._weigh(self._learn(sessions, thresholds), thresholds)
-            listed = list_pairs(self.connection, evidence, thresholds)
-            domestic = method.domestic_asns
+            listed = _list_pairs(self.connection, self, sessions, thresholds)
+            domestic = self.method.domestic_asns
             self.lists[key] = frozenset(pair for pair in listed if pair[1] in domestic)
         return self.lists[key]
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Let the connection hold nothing of an earlier judgement."""
         made = read_made(self.connection)
         drop_made(self.connection, [o for o in made if o[0] == "TABLE" or o in _MOVED_VIEWS])
 
-    def _learn(self, sessions: _Key, thresholds: Thresholds) -> Learnt:
+    def learn(self, sessions: _Key, thresholds: Thresholds) -> Learnt:
         """What the sessions are weighed against."""
         is_moved = sessions[0] != 0
         if is_moved:
@@ -112,7 +112,7 @@ class _Judge:
         columns = self.sessions.move(self.connection, is_again=is_moved)
         return learn_expectation(see_sessions(columns, thresholds), self.learnt)
 
-    def _weigh(self, learnt: Learnt, thresholds: Thresholds) -> Evidence:
+    def weigh(self, learnt: Learnt, thresholds: Thresholds) -> Evidence:
         in_use = vars(self.method.thresholds)
         is_as_in_use = all(vars(thresholds)[name] == in_use[name] for name in WEIGHED_BY)
         is_known = learnt is self.learnt and is_as_in_use
@@ -124,6 +124,25 @@ class _Judge:
     def _is_moved(self, stage: Stage, thresholds: Thresholds) -> bool:
         in_use = self.method.thresholds
         return self._numbers(stage, thresholds) != self._numbers(stage, in_use)
+
+
+@holding_less(FOR_READING)
+def _read_again(
+    connection: duckdb.DuckDBPyConnection, judge: _Judge, thresholds: Thresholds
+) -> int:
+    """Read the measurements again that other numbers move; a checksum of what they say."""
+    judge.forget()
+    method = judge.method
+    return read_again(connection, method.thresholds, thresholds, method.rules, judge.base)
+
+
+@holding_less(BESIDE_ARRAYS)
+def _list_pairs(
+    connection: duckdb.DuckDBPyConnection, judge: _Judge, sessions: _Key, thresholds: Thresholds
+) -> Pairs:
+    """The pairs that are listed on any network, going by the outcomes at hand."""
+    evidence = judge.weigh(judge.learn(sessions, thresholds), thresholds)
+    return list_pairs(connection, evidence, thresholds)
 
 
 def sweep(
@@ -184,9 +203,7 @@ def _judge_all(
     """What is listed by the numbers in use, and by each threshold and value."""
     make_stages(kept, connection, method)
     base = Base(*(kept.catalog(stage, method.describe(stage)) for stage in TABLES))
-    sessions = read_sessions(connection)
-    learnt = learn_expectation(see_sessions(sessions, method.thresholds))
-    evidence = weigh_kinds(learnt.expected, method.thresholds)
+    sessions, learnt, evidence = _judge_in_use(connection, method.thresholds)
     # What other numbers move goes with its own connection.
     with limit_threads(connection, _THREADS), closing(connection.cursor()) as cursor:
         make_stages(kept, cursor, method)
@@ -198,6 +215,16 @@ def _judge_all(
             for value in values[name]
         }
     return standing, pairs
+
+
+@holding_less(BESIDE_ARRAYS)
+def _judge_in_use(
+    connection: duckdb.DuckDBPyConnection, thresholds: Thresholds
+) -> tuple[SessionColumns, Learnt, Evidence]:
+    """All sessions by the numbers in use, what is learnt of them, and how it is weighed."""
+    sessions = read_sessions(connection)
+    learnt = learn_expectation(see_sessions(sessions, thresholds))
+    return sessions, learnt, weigh_kinds(learnt.expected, thresholds)
 
 
 def _row(

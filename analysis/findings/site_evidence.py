@@ -7,10 +7,13 @@ twice. A note is not published.
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from analysis.findings.study import Study
 from analysis.findings.table_folder import keep_note
+from analysis.outcomes.steps import read_type
+from analysis.store.connections import FOR_READING, holding_less
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED
 
@@ -36,13 +39,14 @@ WITH placed AS (
   FROM sessions JOIN units_at_hand USING (probe_asn)
   WHERE class <> 'none' AND domain IN (SELECT domain::host_name FROM sites_at_hand)
 )
-SELECT domain, probe_asn, unit::INTEGER AS unit_days, span::INTEGER AS span,
+SELECT enum_code(domain) AS domain, probe_asn, unit::INTEGER AS unit_days, span::INTEGER AS span,
   (count(*) FILTER (class = 'blocked'))::INTEGER AS blocked_count,
   (count(*) FILTER (class = 'ok'))::INTEGER AS ok_count,
   (count(*) FILTER (class = 'down'))::INTEGER AS down_count,
   (count(*) FILTER (class = 'unclear'))::INTEGER AS unclear_count
-FROM placed SEMI JOIN spans_at_hand USING (probe_asn, span) GROUP BY ALL
-ORDER BY domain, probe_asn, unit_days, span
+FROM placed SEMI JOIN spans_at_hand USING (probe_asn, span)
+GROUP BY placed.domain, probe_asn, unit, span
+ORDER BY placed.domain, probe_asn, unit_days, span
 """
 
 _FLAGS = """
@@ -73,6 +77,7 @@ def keep_site_evidence(study: Study, judgement: Judgement, tables: str) -> None:
     keep_note(tables, FLAGS, study.connection.execute(_FLAGS).df())
 
 
+@holding_less(FOR_READING)
 def count_spans(
     connection: duckdb.DuckDBPyConnection, sites: list[str], since: Any
 ) -> pd.DataFrame:
@@ -105,9 +110,13 @@ def count_spans(
     for name, frame in at_hand.items():
         connection.register(name, frame)
     try:
-        counted = connection.execute(_SPANS, {"since": since}).df()
+        counted = connection.execute(_SPANS, {"since": since}).fetchnumpy()
     finally:
         for name in at_hand:
             connection.unregister(name)
-    network = counted["probe_asn"].astype("category")
-    return counted.assign(probe_asn=network.cat.rename_categories("AS{}".format))
+    # Each column is taken over as it is: copies of all of them would take hundreds of MB.
+    names, network = read_type(connection, "host_name"), pd.Categorical(counted["probe_asn"])
+    domain = np.asarray(counted["domain"])
+    counted["domain"] = pd.Categorical.from_codes(domain, pd.Index(names))
+    counted["probe_asn"] = network.rename_categories("AS{}".format)
+    return pd.DataFrame(counted, copy=False)

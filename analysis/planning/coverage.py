@@ -8,9 +8,10 @@ import pandas as pd
 
 from analysis.findings.campaign import Campaign
 from analysis.outcomes.controls import SESSION_SQL
-from analysis.outcomes.steps import create_tables, create_type
+from analysis.outcomes.steps import create_tables, create_type, drop_tables
 from analysis.period import Period, days_between
 from analysis.reference.test_lists import TestLists
+from analysis.store.connections import FOR_READING, holding_less
 
 _NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"
 
@@ -48,6 +49,7 @@ FROM tested GROUP BY GROUPING SETS ((), (probe_asn)) ORDER BY 1
 """
 
 
+@holding_less(FOR_READING)
 def add_tested(
     connection: duckdb.DuckDBPyConnection, sites: pd.DataFrame, lists: TestLists, campaign: Campaign
 ) -> None:
@@ -63,6 +65,7 @@ def add_tested(
         lists: say which of them names a site.
         campaign: what is a project's own.
     """
+    drop_tables(connection, "tested", "listed_site")  # they depend on the type
     create_type(connection, "tested_name", _NAMES)
     named = sites[["domain", "category_code"]].assign(
         list=[find_list(lists, domain) for domain in sites["domain"]]
@@ -80,6 +83,7 @@ def find_list(lists: TestLists, domain: str) -> str:
     return "general" if lists.is_listed(domain) else "none"
 
 
+@holding_less(FOR_READING)
 def count_coverage(
     connection: duckdb.DuckDBPyConnection, period: Period, names: Mapping[str, str]
 ) -> pd.DataFrame:

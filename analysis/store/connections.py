@@ -1,19 +1,26 @@
 """A connection to DuckDB: how it is opened, and what it may hold and use."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import duckdb
+import pyarrow as pa
 
 #: What DuckDB may hold, in MB: with Python and pandas a year of a country stays below 1 GB where
 #: two threads work. Each further one holds blocks of its own.
 _MEMORY = 400
 _ROWS_PER_MB = 8_000
 _MEMORY_PER_THREAD = 40
-#: What DuckDB may hold beside arrays of all sessions: this much in MB, and of more rows this part
-#: of what it may hold otherwise.
-_BESIDE_ARRAYS, _PART_BESIDE_ARRAYS = 160, 0.2
+#: The parts of that with which DuckDB mostly does beside arrays of all sessions, and where it makes
+#: no table of all rows; in MB they are never less than this.
+BESIDE_ARRAYS, FOR_READING, _LEAST = 0.1, 0.4, 40
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+_Work = Callable[Concatenate[duckdb.DuckDBPyConnection, _Given], _Result]
 
 
 def connect(database: Path | str = ":memory:", threads: int = 1) -> duckdb.DuckDBPyConnection:
@@ -60,17 +67,54 @@ def limit_threads(connection: duckdb.DuckDBPyConnection, most: int) -> Iterator[
         connection.execute(f"SET threads = {int(threads)}")
 
 
+def holding_less(part: float) -> Callable[[_Work[_Given, _Result]], _Work[_Given, _Result]]:
+    """A function of a connection that mostly needs no more than a part of what DuckDB may hold.
+
+    Where that is too little it is called once more, with all of it; so it has to come to the same
+    if it is begun again. What it no longer needs goes back to the system, for others run beside.
+
+    Args:
+        part: ``BESIDE_ARRAYS`` or ``FOR_READING``.
+    """
+
+    def decorate(work: _Work[_Given, _Result]) -> _Work[_Given, _Result]:
+        @wraps(work)
+        def do(
+            connection: duckdb.DuckDBPyConnection, /, *args: _Given.args, **named: _Given.kwargs
+        ) -> _Result:
+            try:
+                with suppress(duckdb.OutOfMemoryException), _limited_to(connection, part):
+                    return work(connection, *args, **named)
+                return work(connection, *args, **named)
+            finally:
+                give_back()
+
+        return do
+
+    return decorate
+
+
 @contextmanager
-def hold_less(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """DuckDB with less memory, for a while in which arrays of all sessions are held beside it."""
+def _limited_to(connection: duckdb.DuckDBPyConnection, part: float) -> Iterator[None]:
+    """DuckDB with a part of what it may hold, for a while; what else it keeps at hand goes."""
     ((limit, count),) = connection.execute(
         "SELECT current_setting('memory_limit') AS name, parse_formatted_bytes(name)"
     ).fetchall()
     size, unit = str(limit).split()
-    less = max(min(_BESIDE_ARRAYS, count / 1e6), _PART_BESIDE_ARRAYS * count / 1e6)
+    less = max(min(_LEAST, count / 1e6), part * count / 1e6)
     connection.execute(f"SET memory_limit = '{less:.1f} MB'")
     try:
         yield
     finally:
         # DuckDB says it with one digit and cuts the rest off; half a digit more, and it stays.
         connection.execute(f"SET memory_limit = '{float(size) + 0.05:.2f} {unit}'")
+
+
+def give_back() -> None:
+    """Give memory back to the system that is free: libraries keep it at hand for what may come.
+
+    Notebooks run side by side, and what one is done with another may need.
+    """
+    pools = pa.default_memory_pool(), pa.system_memory_pool()  # that of the C library is the second
+    for pool in pools:
+        pool.release_unused()

@@ -20,7 +20,7 @@ from analysis.period import Period
 from analysis.sessions.columns import read_sessions
 from analysis.sessions.series import FAILING, MARK
 from analysis.sessions.sessions import KINDS
-from analysis.store.connections import hold_less
+from analysis.store.connections import BESIDE_ARRAYS, holding_less
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.cells import Inside, count_parts, judge_inside, look_inside
 from analysis.verdicts.intervals import (
@@ -183,6 +183,7 @@ def list_pairs(
     return frozenset(zip(names, cells["probe_asn"].tolist(), strict=True))
 
 
+@holding_less(BESIDE_ARRAYS)
 def judge_cells(
     connection: duckdb.DuckDBPyConnection,
     periods: Mapping[str, Period],
@@ -202,47 +203,46 @@ def judge_cells(
         learnt: what ``learn_expectation`` returns, where it has been asked before.
         has_control: whether others than the country's own networks say what works elsewhere.
     """
-    with hold_less(connection):
-        add_period_parts(connection, periods.values())
-        connection.execute(_MEASUREMENT_COUNTS)
-        sessions = read_sessions(connection)
-        keep_table(connection, "cell_parts", count_parts(sessions, find_edges(periods.values())))
-        seen = see_sessions(sessions, thresholds)
-        del sessions  # before anything is learnt, which takes as much memory
-        learnt = learnt or learn_expectation(seen)
-        evidence = weigh_evidence(learnt.expected, thresholds)
-        candidates = learnt.candidates
-        del learnt  # and the hours that were sought with it
-        forging = weigh_forging(evidence, seen.facts, candidates, thresholds)
-        del seen, candidates
-        stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
-        refusing = find_refusing(connection, thresholds)
-        names = read_type(connection, "host_name")
-        own = count_own_sessions(connection)
-        intervals = interval_table(connection, evidence, stretches, names)
-        withheld = withheld_table(connection, evidence, stretches, names)
-        elements = evidence.elements_of(stretches)
-        tables = []
-        for name, period in periods.items():
-            inside = look_inside(evidence, stretches, elements, period, thresholds)
-            made = _verdicts_of(
-                connection, name, period, evidence, inside, refusing, forging, own, thresholds
-            )
-            tables.append(made)
-        del elements, inside
-        verdicts = pd.concat(tables, ignore_index=True)
-        tables.clear()
-        verdicts["domain"] = names[verdicts["domain"]]
-        verdicts = add_witness(connection, verdicts, periods, has_explorer=has_explorer)
-        return Judgement(
-            verdicts.sort_values([*CELL, "period"], ignore_index=True),
-            intervals,
-            withheld,
-            _chances(evidence, stretches, names),
-            _defects(connection, evidence),
-            evidence.line,
-            lambda: evidence,
+    add_period_parts(connection, periods.values())
+    connection.execute(_MEASUREMENT_COUNTS)
+    sessions = read_sessions(connection)
+    keep_table(connection, "cell_parts", count_parts(sessions, find_edges(periods.values())))
+    seen = see_sessions(sessions, thresholds)
+    del sessions  # before anything is learnt, which takes as much memory
+    learnt = learnt or learn_expectation(seen)
+    evidence = weigh_evidence(learnt.expected, thresholds)
+    candidates = learnt.candidates
+    del learnt  # and the hours that were sought with it
+    forging = weigh_forging(evidence, seen.facts, candidates, thresholds)
+    del seen, candidates
+    stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
+    refusing = find_refusing(connection, thresholds)
+    names = read_type(connection, "host_name")
+    own = count_own_sessions(connection)
+    intervals = interval_table(connection, evidence, stretches, names)
+    withheld = withheld_table(connection, evidence, stretches, names)
+    elements = evidence.elements_of(stretches)
+    tables = []
+    for name, period in periods.items():
+        inside = look_inside(evidence, stretches, elements, period, thresholds)
+        made = _verdicts_of(
+            connection, name, period, evidence, inside, refusing, forging, own, thresholds
         )
+        tables.append(made)
+    del elements, inside
+    verdicts = pd.concat(tables, ignore_index=True)
+    tables.clear()
+    verdicts["domain"] = names[verdicts["domain"]]
+    verdicts = add_witness(connection, verdicts, periods, has_explorer=has_explorer)
+    return Judgement(
+        verdicts.sort_values([*CELL, "period"], ignore_index=True),
+        intervals,
+        withheld,
+        _chances(evidence, stretches, names),
+        _defects(connection, evidence),
+        evidence.line,
+        lambda: evidence,
+    )
 
 
 def _chances(
@@ -268,10 +268,9 @@ def _defects(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> pd.Da
     """The versions of the probe that fail alone, by what fails."""
     software = read_type(connection, "software_name")
     series, defects = evidence.series, np.unique(evidence.defects)
-    rows = series.sessions.iloc[defects]
     found = pd.DataFrame({
-        "software": software[rows["software"].to_numpy()],
-        "kind": np.array(KINDS, object)[rows["kind"].to_numpy()],
+        "software": software[series.sessions["software"][defects]],
+        "kind": np.array(KINDS, object)[series.sessions["kind"][defects]],
         "domain": series.look_up("domain", defects),
     })  # fmt: skip
     by_version = found.groupby(["software", "kind"])["domain"].agg(["nunique", "size"])
