@@ -1,7 +1,7 @@
 """What the tables say of each site, gathered once for all pages."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,8 @@ from analysis.vocabulary import LISTED
 #: A row of a table, by the names of its columns.
 Row = Any
 _RANKS = {state: rank for rank, state in enumerate(STATES_BY_STRENGTH)}
+#: The rows of so many sites are taken out of the tables at a time: as objects they are large.
+_AT_A_TIME = 200
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class SiteRecord:
         return [cell for cell in self.cells if cell.probe_asn not in self.stretches]
 
 
-def read_records(tables: str | Path) -> tuple[pd.DataFrame, list[SiteRecord]]:
+def read_records(tables: str | Path) -> tuple[pd.DataFrame, Iterator[SiteRecord]]:
     """Every tested name, and what is known of those that have a page.
 
     Args:
@@ -103,36 +105,41 @@ def read_records(tables: str | Path) -> tuple[pd.DataFrame, list[SiteRecord]]:
         ``sites``, and a record for each site with a page, by name.
     """
     sites = read_table(tables, "sites")
-    own = sites[sites["page"] != ""]
-    names = set(own["domain"])
+    return sites, _read_records(tables, sites[sites["page"] != ""])
+
+
+def _read_records(tables: str | Path, own: pd.DataFrame) -> Iterator[SiteRecord]:
+    """A record of each of some rows of ``sites``, in their order."""
     categories = read_table(tables, "categories").set_index("category_code")["category"]
     networks = read_table(tables, "networks")
     named = name_networks(networks)
-    cells = _group(_cells(tables, names, networks), "domain")
-    stretches = _group(read_table(tables, "blocked_site_networks"), "domain", "probe_asn")
+    cells = _cells(tables, networks)
+    stretches = read_table(tables, "blocked_site_networks")
     withheld = read_table(tables, "withheld_intervals")
-    withheld_of = _group(withheld[withheld["domain"].isin(names)], "domain", "probe_asn")
     spans = _Spans(read_note(tables, SPANS))
-    flags = _single(read_note(tables, FLAGS), names)
-    methods = _single(read_note(tables, COMPARED), names)
-    aside = _single(read_table(tables, "set_aside"), names)
-    rows: Iterable[Row] = own.itertuples(index=False)
-    records = [
-        SiteRecord(
-            site=site,
-            category=str(categories.get(site.category_code, "")),
-            cells=sorted(cells.get((site.domain,), []), key=_order),
-            stretches=stretches.get((site.domain,), {}),
-            withheld=withheld_of.get((site.domain,), {}),
-            spans=partial(spans.find, site.domain),
-            flags=flags.get(site.domain),
-            methods=methods.get(site.domain),
-            note=aside[site.domain].note if site.domain in aside else "",
-            names=named,
-        )
-        for site in rows
-    ]
-    return sites, records
+    flags, methods = read_note(tables, FLAGS), read_note(tables, COMPARED)
+    aside = read_table(tables, "set_aside")
+    for begin in range(0, len(own), _AT_A_TIME):
+        some = own.iloc[begin : begin + _AT_A_TIME]
+        names = set(some["domain"])
+        cells_of = _group(cells, names, "domain")
+        stretches_of = _group(stretches, names, "domain", "probe_asn")
+        withheld_of = _group(withheld, names, "domain", "probe_asn")
+        flags_of, methods_of, aside_of = (_single(one, names) for one in (flags, methods, aside))
+        rows: Iterable[Row] = some.itertuples(index=False)
+        for site in rows:
+            yield SiteRecord(
+                site=site,
+                category=str(categories.get(site.category_code, "")),
+                cells=sorted(cells_of.get((site.domain,), []), key=_order),
+                stretches=stretches_of.get((site.domain,), {}),
+                withheld=withheld_of.get((site.domain,), {}),
+                spans=partial(spans.find, site.domain),
+                flags=flags_of.get(site.domain),
+                methods=methods_of.get(site.domain),
+                note=aside_of[site.domain].note if site.domain in aside_of else "",
+                names=named,
+            )
 
 
 def is_access(cell: Row) -> bool:
@@ -145,9 +152,9 @@ def name_networks(networks: pd.DataFrame) -> dict[str, str]:
     return dict(zip(networks["probe_asn"], networks["network"], strict=True))
 
 
-def _cells(tables: str | Path, names: set[str], networks: pd.DataFrame) -> pd.DataFrame:
+def _cells(tables: str | Path, networks: pd.DataFrame) -> pd.DataFrame:
     verdicts = read_table(tables, "verdicts")
-    whole = verdicts[(verdicts["period"] == "all") & verdicts["domain"].isin(names)]
+    whole = verdicts[verdicts["period"] == "all"]
     described = networks[["probe_asn", "network", "kind"]]
     named = whole.merge(described, on="probe_asn", how="left")
     return named.fillna({"network": "", "kind": "unknown"})
@@ -160,9 +167,9 @@ def _order(cell: Row) -> tuple[float, int, str]:
     return rank, -int(cell.session_count), str(cell.probe_asn)
 
 
-def _group(frame: pd.DataFrame, *keys: str) -> Any:
-    """Rows by the values of one key, or by those of two, one within the other."""
-    frame = frame.astype(object)  # one by one, Arrow's texts take long
+def _group(frame: pd.DataFrame, names: set[str], *keys: str) -> Any:
+    """The rows of some sites by the values of one key, or by those of two, one within the other."""
+    frame = frame[frame["domain"].isin(names)].astype(object)  # one by one, Arrow's take long
     if len(keys) == 1:
         rows: Mapping[Any, list[Row]] = defaultdict(list)
         for row in frame.itertuples(index=False):
