@@ -28,14 +28,15 @@ def series_of(
     number = np.array([day for own in numbers for day in own], np.int64)
     cell = np.repeat(np.arange(len(cells)), np.array(lengths, np.int64))
     time = DAY_ONE + number * 86_400
-    sessions = pd.DataFrame({
-        "place": np.arange(len(hits)), "cell": cell,
-        "session": np.arange(len(hits)), "software": 0, "release": 0, "time": time,
-        "day": time.astype("datetime64[D]").astype("datetime64[s]"),
+    sessions = {
+        "place": np.arange(len(hits)), "cell": cell, "session": np.arange(len(hits)),
+        "software": np.zeros(len(hits), int), "release": np.zeros(len(hits), int), "time": time,
+        "day": time.astype("datetime64[D]"),
         "class": np.where(hits, BLOCKED, OK),
-        "kind": np.where(hits, KINDS.index(kind), -1), "is_dns": kind.startswith("dns"),
-        "is_speaking": True,
-    })  # fmt: skip
+        "kind": np.where(hits, KINDS.index(kind), -1),
+        "is_dns": np.full(len(hits), kind.startswith("dns")),
+        "is_speaking": np.ones(len(hits), bool),
+    }  # fmt: skip
     known = pd.DataFrame({
         "domain": range(len(cells)), "probe_asn": 64500, "network": 0, "operator": 0,
         "is_domestic": True,

@@ -94,7 +94,7 @@ def _expand(judged: pd.DataFrame) -> tuple[Series, Floats]:
     code, _ = pd.factorize(judged["test_name"])
     which = code[row]
     starts = np.flatnonzero(np.concatenate([[True], which[1:] != which[:-1]])[: len(which)])
-    sessions = judged[["day"]].assign(cell=code)
+    sessions = {"day": judged["day"].to_numpy(), "cell": code}
     kind = np.full(len(starts), KINDS.index("name_silent"), np.int8)
     series = Series(
         pd.DataFrame(), sessions, kind, np.append(starts, len(row)), row, place < anomaly[row]
@@ -107,7 +107,7 @@ def _find_runs(judged: pd.DataFrame, ratios: Floats, thresholds: Thresholds) -> 
     code, names = pd.factorize(judged["test_name"])
     starts = np.flatnonzero(np.concatenate([[True], code[1:] != code[:-1]])[: len(code)])
     by_day = Series(
-        pd.DataFrame(), judged, np.zeros(len(starts), np.int8), np.append(starts, len(code)),
+        pd.DataFrame(), {}, np.zeros(len(starts), np.int8), np.append(starts, len(code)),
         np.arange(len(code)), ratios > 0,
     )  # fmt: skip
     places = find_stretches(by_day, [ratios], thresholds.change_cost)
@@ -116,7 +116,7 @@ def _find_runs(judged: pd.DataFrame, ratios: Floats, thresholds: Thresholds) -> 
 
 
 def _mark(series: Series, runs: pd.DataFrame) -> NDArray[np.bool_]:
-    inside = np.zeros(len(series.sessions) + 1, np.int64)
+    inside = np.zeros(len(series.sessions["day"]) + 1, np.int64)
     np.add.at(inside, runs["first"].to_numpy(np.int64), 1)
     np.add.at(inside, runs["last"].to_numpy(np.int64) + 1, -1)
     is_inside: NDArray[np.bool_] = np.cumsum(inside)[series.row] > 0

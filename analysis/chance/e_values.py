@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 def log_ratios(is_hit: NDArray[np.bool_], rates: Floats, share: float) -> Floats:
     """How much likelier each session is where a share of them is blocked, as a logarithm."""
-    ratios = np.where(is_hit, np.log(share / rates), np.log((1 - share) / (1 - rates)))
+    ratios = np.log(np.where(is_hit, share / rates, (1 - share) / (1 - rates)))
     return np.where(rates >= share, 0.0, ratios)
 
 

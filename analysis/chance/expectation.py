@@ -43,7 +43,7 @@ class Candidates:
         margin = forged * log(BLOCKED_SHARE / (1 - BLOCKED_SHARE))
         for number, schedule in self._hours.find(margin).items():
             at = self._series.places_of(number)
-            time = self._series.column("time", at).astype("datetime64[s]")
+            time = self._series.column("time", at)
             candidates[at] |= schedule.is_inside(time)
         return candidates
 

@@ -156,7 +156,7 @@ def gather_facts(sessions: SessionColumns, series: Series, floor_sessions: int) 
     interpreted = (state != DOWN) & (state != NONE)
     counted = interpreted & is_domestic & is_tested
     stray = np.flatnonzero((state == BLOCKED) & is_domestic & ~is_failing)
-    told = series.sessions["place"].to_numpy()
+    told = series.sessions["place"]
     at = np.concatenate([told, stray])
     rows = pd.DataFrame({
         "kind": sessions.kind[at], "is_failure": state[at] == BLOCKED,

@@ -192,9 +192,7 @@ class Hours:
         for site, members in self._numbers.items():
             parts = {key: series.places_of(number) for key, number in members.items()}
             asked = {
-                key: Asked(
-                    series.column("time", at).astype("datetime64[s]"), series.is_hit[at], rates[at]
-                )
+                key: Asked(series.column("time", at), series.is_hit[at], rates[at])
                 for key, at in parts.items()
             }
             hours = SiteHours(asked)

@@ -166,7 +166,7 @@ def _teachers_in_words(
 def _add_up_hours(evidence: Evidence, which: int, schedule: Schedule) -> pd.DataFrame:
     """The e-value of hours of the week as the days of a series add up."""
     series, at = evidence.series, evidence.series.places_of(which)
-    inside = schedule.is_inside(series.column("time", at).astype("datetime64[s]"))
+    inside = schedule.is_inside(series.column("time", at))
     rates = evidence.expected.lessons.of_series(which).rates()
     ratios = e_values.log_ratios(series.is_hit[at], rates, BLOCKED_SHARE)
     day = pd.Series(series.column("day", at)[inside])

@@ -1,6 +1,6 @@
 """The sessions of one site on one network, in order, seen as hits and misses of one kind."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,8 @@ MARK = KINDS.index("mark")
 FAILING = len(KINDS)
 #: Failures more than sessions otherwise, from which on a stretch may be a block.
 CANDIDATE_GAIN = 4
+#: What is known of a session of ``columns.Layout.rows``, as it is there.
+_OF_ROWS = ("session", "software", "release", "time", "day")
 #: So many sessions of series are worked through at a time.
 _AT_A_TIME = 1 << 20
 
@@ -27,10 +29,10 @@ class Series:
     Attributes:
         cells: those in which anything fails, one row each: numbers for ``domain, probe_asn,
             network, operator``, and ``is_domestic``.
-        sessions: what can be interpreted of them, one row a session, sorted by cell and time:
-            ``cell``, its place in ``cells``; numbers for ``session, software, release, class,
-            kind``; ``time, day``; ``is_dns, is_speaking``; ``place``, the session's row in
-            ``columns.SessionColumns``.
+        sessions: what can be interpreted of them, by name of the column, a value a session, sorted
+            by cell and time: ``cell``, its place in ``cells``; numbers for ``session, software,
+            release, class, kind``; ``time`` (seconds), ``day``; ``is_dns, is_speaking``; ``place``,
+            the session's row in ``columns.SessionColumns``.
         kind: the kind of each series, a place in ``KINDS`` or ``FAILING``, in order.
         starts: where each series begins in ``row``; with the end of the last.
         row: the place of each session of a series in ``sessions``.
@@ -38,7 +40,7 @@ class Series:
     """
 
     cells: pd.DataFrame
-    sessions: pd.DataFrame
+    sessions: Mapping[str, NDArray[Any]]
     kind: NDArray[np.int8]
     starts: NDArray[np.int64]
     row: Places
@@ -53,15 +55,13 @@ class Series:
         """The series of each session."""
         return np.repeat(np.arange(len(self.kind), dtype=np.int64), self.lengths)
 
-    def column(self, name: str, at: slice = slice(None)) -> NDArray[np.generic]:
+    def column(self, name: str, at: slice = slice(None)) -> NDArray[Any]:
         """A column of ``sessions``, for each session of each series, or for some places."""
-        values: NDArray[np.generic] = self.sessions[name].to_numpy()[self.row[at]]
-        return values
+        return self.sessions[name][self.row[at]]
 
     def look_up(self, name: str, rows: Places) -> NDArray[Any]:
         """A column of ``cells``, for some rows of ``sessions``."""
-        cell = self.sessions["cell"].to_numpy()[rows]
-        values: NDArray[Any] = self.cells[name].to_numpy()[cell]
+        values: NDArray[Any] = self.cells[name].to_numpy()[self.sessions["cell"][rows]]
         return values
 
     def places_of(self, number: int, end: int | None = None) -> slice:
@@ -112,7 +112,7 @@ class Series:
     @property
     def cell(self) -> NDArray[np.int64]:
         """The cell of each series."""
-        return self.sessions["cell"].to_numpy()[self.row[self.starts[:-1]]]
+        return self.sessions["cell"][self.first_rows()]
 
 
 def divide(lengths: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
@@ -148,18 +148,18 @@ def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
     layout = sessions.layout
     failing = sessions.find_failing(floor_sessions)
     place = to_places(np.flatnonzero(sessions.is_told & failing[layout.cell]))
-    told = layout.rows[["session", "software", "release", "time"]].iloc[place]
-    told = told.reset_index(drop=True).assign(**{
-        "day": (layout.first_day + layout.rows["day"].to_numpy()[place]).astype("datetime64[us]"),
+    laid = {name: layout.rows[name].to_numpy()[place] for name in _OF_ROWS}
+    told = laid | {
+        "time": laid["time"].astype("datetime64[s]"), "day": layout.first_day + laid["day"],
         "place": place, "class": sessions.state[place], "kind": sessions.kind[place],
         "is_dns": sessions.is_dns[place], "is_speaking": sessions.is_speaking[place],
         "cell": (np.cumsum(failing, dtype=np.int32) - 1)[layout.cell[place]],
-    })  # fmt: skip
+    }  # fmt: skip
     kinds = [*range(len(KINDS)), FAILING]
     parts = [_of_one_kind(told, kind, floor_sessions) for kind in kinds]
     rows = np.concatenate([row for row, _ in parts])
     which = np.repeat(np.array(kinds, np.int8), [len(row) for row, _ in parts])
-    cell = told["cell"].to_numpy()[rows]
+    cell = told["cell"][rows]
     starts = np.flatnonzero(
         np.concatenate([[True], (cell[1:] != cell[:-1]) | (which[1:] != which[:-1])])[: len(rows)]
     )
@@ -168,20 +168,22 @@ def find_series(sessions: SessionColumns, floor_sessions: int) -> Series:
     return Series(cells, told, which[starts], np.append(starts, len(rows)), rows, is_hit)
 
 
-def _of_one_kind(sessions: pd.DataFrame, kind: int, least: int) -> tuple[Places, NDArray[np.bool_]]:
+def _of_one_kind(
+    sessions: Mapping[str, NDArray[Any]], kind: int, least: int
+) -> tuple[Places, NDArray[np.bool_]]:
     """The rows that count for a kind, of the cells with enough hits, and which are hits."""
-    state, cell = sessions["class"].to_numpy(), sessions["cell"].to_numpy()
+    state, cell = sessions["class"], sessions["cell"]
     cell_count = int(cell.max(initial=-1)) + 1
     is_hit = state != OK
     if kind != FAILING:
-        is_hit = (state == BLOCKED) & (sessions["kind"].to_numpy() == kind)
+        is_hit = (state == BLOCKED) & (sessions["kind"] == kind)
     hit_count = np.bincount(cell[is_hit], minlength=cell_count)
     row = np.flatnonzero((hit_count >= least)[cell])
     if kind != FAILING:
-        of_lookup = is_hit & sessions["is_dns"].to_numpy()
+        of_lookup = is_hit & sessions["is_dns"]
         is_lookup = 2 * np.bincount(cell[of_lookup], minlength=cell_count) > hit_count
         is_open = np.isin(state[row], (OK, UNCLEAR))
-        is_heard = sessions["is_speaking"].to_numpy()[row] | ~is_lookup[cell[row]]
+        is_heard = sessions["is_speaking"][row] | ~is_lookup[cell[row]]
         row = row[is_hit[row] | (is_open & is_heard)]
     return to_places(row), is_hit[row]
 

@@ -195,7 +195,7 @@ def _is_inside(
     inside = np.cumsum(steps[:-1], dtype=np.int8).astype(bool)
     for number, schedule in schedules.items():
         at = series.places_of(number)
-        inside[at] &= schedule.is_inside(series.column("time", at).astype("datetime64[s]"))
+        inside[at] &= schedule.is_inside(series.column("time", at))
     return inside
 
 
@@ -211,8 +211,8 @@ def _scheduled_places(series: Series, schedules: Mapping[int, Schedule]) -> NDAr
     places = []
     for number, schedule in sorted(schedules.items()):
         at = series.places_of(number)
-        time = series.column("time", at).astype("datetime64[s]")
-        inside = at.start + np.flatnonzero(schedule.is_inside(time) & series.is_hit[at])
+        is_inside = schedule.is_inside(series.column("time", at))
+        inside = at.start + np.flatnonzero(is_inside & series.is_hit[at])
         places.append((inside[0], inside[-1]))
     return np.array(places, np.int64).reshape(-1, 2)
 
@@ -244,13 +244,13 @@ def elements_of(
     for at in np.flatnonzero(np.isin(which, list(schedules))):
         some = slice(begins[at], begins[at] + length[at])
         time = series.column("time", slice(first[at], first[at] + length[at]))
-        inside[some] = schedules[which[at]].is_inside(time.astype("datetime64[s]"))
+        inside[some] = schedules[which[at]].is_inside(time)
     if not inside.all():
         stretch, place = stretch[inside], place[inside]
     row = series.row[place].astype(np.int32)
     return pd.DataFrame({
         "stretch": stretch, "place": place, "row": row,
-        "day": series.sessions["day"].to_numpy()[row], "is_hit": series.is_hit[place],
+        "day": series.sessions["day"][row], "is_hit": series.is_hit[place],
     })  # fmt: skip
 
 

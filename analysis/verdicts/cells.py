@@ -110,15 +110,15 @@ def look_inside(
         stretches: as ``intervals.judge_stretches`` returns them, for the whole period.
         elements: their sessions, see ``Evidence.elements_of``.
     """
-    elements = elements[lies_in(elements["day"], period)].reset_index(drop=True)
+    elements = elements[lies_in(elements["day"].to_numpy(), period)].reset_index(drop=True)
     counted = count_stretches(stretches.drop(columns=["hits", "misses", "hit_days"]), elements)
     is_listed = find_blocks(evidence, counted[counted["is_listed"]], thresholds)
     return Inside(elements, counted.assign(is_listed=is_listed.reindex(counted.index) == True))  # noqa: E712
 
 
-def lies_in(day: pd.Series, period: Period) -> pd.Series:
+def lies_in(day: NDArray[np.datetime64], period: Period) -> NDArray[np.bool_]:
     """Which days lie in the period."""
-    return (day >= pd.Timestamp(period.since)) & (day < pd.Timestamp(period.until))
+    return (day >= np.datetime64(period.since)) & (day < np.datetime64(period.until))
 
 
 def judge_inside(
@@ -166,7 +166,7 @@ def _states(
     evidence: Evidence, inside: Inside, is_failing: pd.Series, thresholds: Thresholds
 ) -> NDArray[np.object_]:
     counted, elements = inside.counted, inside.elements
-    is_down = evidence.series.sessions["class"].to_numpy()[elements["row"]] == DOWN
+    is_down = evidence.series.sessions["class"][elements["row"]] == DOWN
     down = elements[is_down].groupby("stretch").size().reindex(counted.index, fill_value=0)
     is_withheld = (counted["reason"] != "") & (counted["hits"] >= thresholds.floor_sessions)
     is_withheld &= counted["hit_days"] >= thresholds.floor_days
@@ -185,8 +185,8 @@ def _find_open(
     """By cell: whether it is open in enough sessions outside the stretches that fail."""
     sessions = evidence.series.sessions
     is_outside = lies_in(sessions["day"], period) & _tell_of_network(evidence)
-    is_outside.iloc[failing_rows] = False
-    outside = sessions.loc[is_outside, ["cell", "class", "day"]]
+    is_outside[failing_rows] = False
+    outside = pd.DataFrame({name: sessions[name][is_outside] for name in ("cell", "class", "day")})
     opened = outside[outside["class"] == OK].groupby("cell")["day"]
     counts = pd.DataFrame({"total": outside.groupby("cell").size(), "ok": opened.size(),
                            "days": opened.nunique()}).fillna(0)  # fmt: skip
@@ -195,14 +195,16 @@ def _find_open(
     return is_open.reindex(every, fill_value=False).rename("is_open")
 
 
-def _tell_of_network(evidence: Evidence) -> pd.Series:
+def _tell_of_network(evidence: Evidence) -> NDArray[np.bool_]:
     """Which sessions tell whether the network is open.
 
     Where lookups fail, one through another resolver does not.
     """
     series, sessions = evidence.series, evidence.series.sessions
     is_lookup = np.array([name.startswith("dns") for name in (*KINDS, "")])[series.kind]
-    tells: pd.Series = sessions["is_speaking"] | ~sessions["cell"].isin(series.cell[is_lookup])
+    fails_lookup = np.zeros(len(series.cells), bool)
+    fails_lookup[series.cell[is_lookup]] = True
+    tells: NDArray[np.bool_] = sessions["is_speaking"] | ~fails_lookup[sessions["cell"]]
     return tells
 
 
@@ -213,12 +215,12 @@ def _sum_listed(evidence: Evidence, inside: Inside, period: Period) -> pd.DataFr
     hours than those of a schedule that says nothing.
     """
     elements = inside.listed_elements()
-    state = evidence.series.sessions["class"].to_numpy()[elements["row"]]
+    state = evidence.series.sessions["class"][elements["row"]]
     hits = elements[elements["is_hit"]].groupby("cell")
     sessions = evidence.series.sessions
-    is_other = sessions["class"].isin([OK, DOWN]) & _tell_of_network(evidence)
-    others = sessions.loc[is_other & lies_in(sessions["day"], period), "cell"]
-    last = pd.Series(others.index, others.to_numpy()).groupby(level=0).max()
+    is_other = np.isin(sessions["class"], [OK, DOWN]) & _tell_of_network(evidence)
+    others = np.flatnonzero(is_other & lies_in(sessions["day"], period))
+    last = pd.Series(others, sessions["cell"][others]).groupby(level=0).max()
     last_hit = hits["row"].max()
     listed = inside.listed
     at_hours = listed.loc[listed["series"].isin(list(evidence.schedules)), "cell"]

@@ -197,7 +197,7 @@ def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.
     Where few sessions fail so, the others explain them before anybody asks what is withheld.
     """
     series = evidence.series
-    day = series.sessions["day"].to_numpy()
+    day = series.sessions["day"]
     since, until = (day[series.row[stretches[name]]] for name in ("first", "last"))
     domain = series.cells["domain"].to_numpy()[stretches["cell"]]
     told = pd.DataFrame({"since": since, "until": until}, index=domain)
@@ -211,7 +211,7 @@ def _find_unexplained(
     evidence: Evidence, stretches: pd.DataFrame, elements: pd.DataFrame, thresholds: Thresholds
 ) -> pd.Series:
     """Stretches that mostly fail, not for the control too, and that no kind of failure explains."""
-    state = evidence.series.sessions["class"].to_numpy()[elements["row"]]
+    state = evidence.series.sessions["class"][elements["row"]]
     blocked = elements[state == BLOCKED].groupby("stretch").size()
     is_blocked = 2 * blocked.reindex(stretches.index, fill_value=0) > stretches["hits"]
     total = stretches["hits"] + stretches["misses"]
@@ -232,7 +232,7 @@ def name_hits(evidence: Evidence, elements: pd.DataFrame, group: str) -> pd.Data
     rows = hits["row"].to_numpy()
     return pd.DataFrame({
         "number": hits[group].to_numpy(), **{name: series.look_up(name, rows) for name in CELL},
-        "session": series.sessions["session"].to_numpy()[rows],
+        "session": series.sessions["session"][rows],
     })  # fmt: skip
 
 
@@ -332,8 +332,8 @@ def _describe(
                       ("last_seen_open", "last_seen_open_row"),
                       ("first_seen_open_again", "first_seen_open_again_row")):  # fmt: skip
         at = table[column].to_numpy(np.int64)
-        table[f"{name}_time"] = _write_out(sessions["time"], at, "s")
-        table[name] = _write_out(sessions["day"], at, "D")
+        table[f"{name}_time"] = _write_out(sessions["time"], at)
+        table[name] = _write_out(sessions["day"], at)
     table["schedule"] = evidence.schedule_text(stretches["series"], stretches["number"])
     log_evidence = pd.Series(stretch_evidence(evidence, stretches), stretches.index)
     table["chance"] = chance_text(
@@ -343,11 +343,11 @@ def _describe(
     return table
 
 
-def _write_out(moments: pd.Series, at: NDArray[np.int64], unit: str) -> NDArray[np.str_]:
-    """Some moments as text, or days; empty for −1."""
+def _write_out(moments: NDArray[np.datetime64], at: NDArray[np.int64]) -> NDArray[np.str_]:
+    """Some moments as text, to the second or day that they are of; empty for −1."""
     if not len(at):  # NumPy says nothing of none
         return np.array([], str)
-    text = np.datetime_as_string(moments.to_numpy()[at.clip(0)].astype(f"datetime64[{unit}]"))
+    text = np.datetime_as_string(moments[at.clip(0)])
     return np.where(at >= 0, text, "")
 
 
@@ -361,7 +361,7 @@ def _count_reached(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:
     """Sessions of each number that reached the site; what failed in any kind did not."""
     ordered = elements.sort_values("is_hit", ascending=False, kind="stable")
     once = ordered.drop_duplicates(["number", "row"])
-    is_open = evidence.series.sessions["class"].to_numpy()[once["row"]] == OK
+    is_open = evidence.series.sessions["class"][once["row"]] == OK
     counts: pd.Series = once[is_open].groupby("number").size()
     return counts.reindex(elements["number"].unique(), fill_value=0)
 
@@ -380,7 +380,7 @@ def _open_around(
     """The rows of the last open session before and the first after each number, or −1."""
     series = evidence.series
     is_open = ~series.is_hit & (series.column("class") == OK)
-    time = series.column("time").astype("datetime64[s]")
+    time = series.column("time")
     for number, schedule in evidence.schedules.items():
         at = series.places_of(number)
         is_open[at] &= schedule.is_at_its_hours(time[at])

@@ -82,7 +82,7 @@ def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 def count_defects(evidence: Evidence, period: Period) -> pd.DataFrame:
     """Sessions of each site that failed as the probe's version does: ``domain, problem_count``."""
     series, defects = evidence.series, np.unique(evidence.defects)
-    inside = defects[lies_in(series.sessions["day"].iloc[defects], period)]
+    inside = defects[lies_in(series.sessions["day"][defects], period)]
     found = pd.DataFrame({"domain": series.look_up("domain", inside)})
     return found.groupby("domain").size().rename("problem_count").reset_index()
 

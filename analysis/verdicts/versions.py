@@ -116,10 +116,10 @@ def find_versions(
         elements: the sessions of the stretches, see ``blocks.elements_of``.
     """
     sessions = series.sessions
-    is_open = sessions["class"].to_numpy()[elements["row"]] == OK
+    is_open = sessions["class"][elements["row"]] == OK
     told = elements[elements["is_hit"] | is_open]
     row, is_hit, stretch = (told[name].to_numpy() for name in ("row", "is_hit", "stretch"))
-    release = sessions["release"].to_numpy(np.int64)[row]
+    release = sessions["release"][row].astype(np.int64)
     network = series.look_up("network", row).astype(np.int64)
     place_of = np.zeros(len(stretches), np.int64)
     place_of[stretch] = network * (FAILING + 1) + stretches["kind"].to_numpy()[stretch]
