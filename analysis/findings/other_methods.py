@@ -19,7 +19,7 @@ from analysis.findings.stages import Method, describe_source, make_features
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.frames import keep_frame
 from analysis.outcomes.thresholds import Thresholds
-from analysis.store.connections import FOR_READING, holding_less
+from analysis.store.connections import FOR_READING, give_back, holding_less
 from analysis.store.kept_tables import KeptTables
 from analysis.vocabulary import METHODS
 
@@ -55,7 +55,9 @@ def find_baselines(
 
         kept.provide(connection, "other_methods", made_from, write)
     names = [name for name in METHODS if name != "this_method"]
-    return {name: connection.execute(f"FROM {name} ORDER BY rowid").df() for name in names}
+    found = {name: connection.execute(f"FROM {name} ORDER BY rowid").df() for name in names}
+    give_back()
+    return found
 
 
 @holding_less(FOR_READING)
