@@ -26,8 +26,8 @@ from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, judge_cells
 from analysis.vocabulary import LISTED, PERIODS
 
-#: What of a judgement is a table.
-_FRAMES = ("verdicts", "intervals", "withheld", "chances", "defects")
+#: What of a judgement is a table, and where they are kept.
+_FRAMES, _JUDGED = ("verdicts", "intervals", "withheld", "chances", "defects"), "judged_frames"
 
 
 def confirm(
@@ -95,7 +95,7 @@ def _keep_judgement(
     """Keep what a judgement says; what it rests on is weighed again where somebody asks for it."""
     frames = {name: getattr(judgement, name) for name in _FRAMES}
     frames["line"] = pd.DataFrame({"line": [judgement.line]})
-    keep_frames(connection, frames, catalog)
+    keep_frames(connection, _JUDGED, frames, catalog)
 
 
 def _read_judgement(study: Study, method: Method) -> Judgement:
@@ -105,7 +105,7 @@ def _read_judgement(study: Study, method: Method) -> Judgement:
         make_stages(study.kept, study.connection, method)  # others may have been asked for since
         return _weigh_again(study.connection, method.thresholds)
 
-    frames = {name: read_frame(study.connection, name) for name in (*_FRAMES, "line")}
+    frames = {name: read_frame(study.connection, _JUDGED, name) for name in (*_FRAMES, "line")}
     line = float(frames.pop("line")["line"].iloc[0])
     return Judgement(**frames, line=line, weigh=weigh)
 
@@ -132,7 +132,7 @@ def find_verdicts(
     judged = {name: one for name, one in study.periods.items() if name in periods}
     made_from = _made_from(study, method, judged)
     if study.kept and study.kept.find(study.connection, "verdicts", made_from):
-        return read_frame(study.connection, "verdicts")
+        return read_frame(study.connection, _JUDGED, "verdicts")
     verdicts = confirm(study, networks, thresholds, rules, periods).verdicts
     own = Method.of(study.thresholds, RULES, study.fingerprints, networks)
     make_stages(study.kept, study.connection, own)

@@ -8,7 +8,7 @@ All return one row per site and network: ``domain, probe_asn`` (``AS123``), ``is
 ``reason`` (what the method would answer when asked why, or why not), sorted by name and network.
 """
 
-from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -17,9 +17,9 @@ import pandas as pd
 from analysis.findings.ooni_v5 import ooni_v5
 from analysis.findings.stages import Method, describe_source, make_features
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.frames import keep_frame
+from analysis.outcomes.frames import keep_frames, read_frame
 from analysis.outcomes.thresholds import Thresholds
-from analysis.store.connections import FOR_READING, give_back, holding_less
+from analysis.store.connections import FOR_READING, holding_less
 from analysis.store.kept_tables import KeptTables
 from analysis.vocabulary import METHODS
 
@@ -49,15 +49,10 @@ def find_baselines(
         make_features(kept, connection, thresholds)
         said = baselines(connection, fingerprints)
 
-        def write(catalog: str) -> None:
-            for name, frame in said.items():
-                keep_frame(connection, name, frame, catalog)
-
+        write = partial(keep_frames, connection, "other_frames", said)
         kept.provide(connection, "other_methods", made_from, write)
     names = [name for name in METHODS if name != "this_method"]
-    found = {name: connection.execute(f"FROM {name} ORDER BY rowid").df() for name in names}
-    give_back()
-    return found
+    return {name: read_frame(connection, "other_frames", name) for name in names}
 
 
 @holding_less(FOR_READING)
@@ -170,7 +165,7 @@ def imap_2024(weighed: pd.DataFrame, *, accepts_suspects: bool) -> pd.DataFrame:
     Returns:
         Besides the common columns ``weighted_share``, ``p90_share`` and ``p95_share``.
     """
-    hits = [_imap_hit(row, accepts_suspects) for row in weighed.to_dict("records")]
+    hits = [_imap_hit(row, accepts_suspects) for row in weighed.itertuples(index=False)]
     shares = weighed["weighted_share"]
     return weighed[["domain", "probe_asn"]].assign(
         is_listed=[bool(hit) for hit in hits],
@@ -182,15 +177,15 @@ def imap_2024(weighed: pd.DataFrame, *, accepts_suspects: bool) -> pd.DataFrame:
     )
 
 
-def _imap_hit(row: Mapping[Hashable, Any], accepts_suspects: bool) -> str:
-    """What makes iMAP list the pair; empty if nothing does."""
-    if accepts_suspects and not pd.isna(row["address_names"]):
-        return f"{row['address']} answers for {row['address_names']:.0f} names"
-    if accepts_suspects and not pd.isna(row["body_names"]):
-        return f"one body for {row['body_names']:.0f} names"
-    if row["confirmed_count"]:
-        return f"OONI confirms {row['confirmed_count']} of {row['measurement_count']}"
-    share = row["weighted_share"]
+def _imap_hit(row: Any, accepts_suspects: bool) -> str:
+    """What makes iMAP list the pair, a row of ``weigh_flags``; empty if nothing does."""
+    if accepts_suspects and not pd.isna(row.address_names):
+        return f"{row.address} answers for {row.address_names:.0f} names"
+    if accepts_suspects and not pd.isna(row.body_names):
+        return f"one body for {row.body_names:.0f} names"
+    if row.confirmed_count:
+        return f"OONI confirms {row.confirmed_count} of {row.measurement_count}"
+    share = row.weighted_share
     return f"weighted share of anomalies {share:.2f}" if share > _WEIGHTED_SHARE else ""
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from analysis.chance.expectation import Learnt, learn_expectation, see_sessions
 from analysis.findings.stages import TABLES, Method, describe_source, make_stages
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.frames import keep_frame
+from analysis.outcomes.frames import keep_frames, read_frame
 from analysis.outcomes.moved import Base, put_in_place, read_again
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
@@ -189,9 +189,9 @@ def sweep(
                     for value in values[name]
                 ]
             )
-            write = partial(keep_frame, connection, "swept", swept)
+            write = partial(keep_frames, connection, "swept_frames", {"swept": swept})
             kept.provide(connection, "sweep", made_from, write)
-        return connection.execute("FROM swept ORDER BY rowid").df()
+        return read_frame(connection, "swept_frames", "swept")
 
 
 def _judge_all(
