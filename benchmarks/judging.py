@@ -145,7 +145,7 @@ def write_rows(folder: Path, sizes: Sequence[Size]) -> list[Path]:
         # The wide rows are joined to their copies, and not the other way.
         connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         ((base_count,),) = connection.execute("SELECT count(*) FROM base").fetchall()
-        # Once: what DuckDB keeps at hand cannot be made less again.
+        # What the largest needs.
         limit_memory(connection, max(size.row_count for size in sizes))
         for size, path in zip(sizes, paths, strict=True):
             copies = {"names": _NAMES, "networks": _NETWORKS, "row_count": size.row_count}

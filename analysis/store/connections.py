@@ -52,8 +52,6 @@ def limit_memory(connection: duckdb.DuckDBPyConnection, row_count: int) -> None:
     ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
     limit = max(_MEMORY, row_count // _ROWS_PER_MB) + _MEMORY_PER_THREAD * max(0, threads - 2)
     connection.execute(f"SET memory_limit = '{limit}MB'")
-    # Blocks that are kept for the next table instead of being given back to the system each time.
-    connection.execute(f"SET block_allocator_memory = '{limit}MB'")
 
 
 @contextmanager
