@@ -21,6 +21,7 @@ from analysis.period import Period
 from analysis.publishing.rendering import PageContext, SetItem, render_sections
 from analysis.publishing.site_links import lead_to_sites
 from analysis.reference.events import Event
+from analysis.sites import records
 from analysis.sites.annex import fit_rows, render_annex, render_annex_page
 from analysis.sites.pages import INDEX, make_pages
 from analysis.sites.records import Setting
@@ -120,6 +121,15 @@ def pages(tables: Path) -> dict[str, str]:
 def _words(html: str) -> str:
     """What a reader sees, on one line."""
     return " ".join(re.sub(r"<[^>]*>", "", html).replace("&nbsp;", " ").split())
+
+
+def test_pages_are_the_same_however_many_sites_are_read_at_a_time(
+    tables: Path, pages: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_AT_A_TIME", 1)
+    one_by_one = {page.file: str(page.content) for page in make_pages(tables, SETTING, ENGLISH)}
+    assert one_by_one == pages
+    assert len(pages) > 2, "else there is one site"
 
 
 def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) -> None:
