@@ -183,7 +183,6 @@ def _publish_all(
 
     def write_observations() -> None:
         open_observations(collection, settings.probe_cc, settings.period).close()
-        give_back()
 
     out = publish(
         sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
