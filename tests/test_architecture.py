@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -109,6 +111,16 @@ def test_a_folder_that_knows_no_study(folder: str) -> None:
 
 def test_only_the_command_line_knows_the_simulator() -> None:
     assert {name for name, imported in _folders().items() if ISLAND in imported} == {DOORS}
+
+
+def test_what_draws_is_loaded_by_those_who_draw() -> None:
+    """It takes half a second and 25 MB, beside every notebook of a report."""
+    asked = "import sys, analysis.commands.reporting; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", asked], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert "pandas" in loaded
+    assert "matplotlib" not in loaded
 
 
 @pytest.mark.parametrize("folder", sorted(path.parent for path in ANALYSIS.glob("*/__init__.py")))

@@ -13,14 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.display.cells import network_number, number
+from analysis.display.grids import MOST_ROWS, footer_for_part
 from analysis.display.style import (
-    MOST_ROWS,
     RULE,
     SOFT_INK,
     add_legend,
     axis_end,
     empty_figure,
-    footer_for_part,
     new_canvas,
     row_labels,
     set_count_axis,

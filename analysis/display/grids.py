@@ -11,12 +11,13 @@ from markupsafe import Markup
 
 from analysis.display.cells import network_number, number
 from analysis.display.markup import macros
-from analysis.display.style import MOST_ROWS, footer_for_part
 from analysis.display.tracks import draw_figure
 from analysis.languages.language import ENGLISH
 from analysis.languages.values import elided
 from analysis.vocabulary import LISTED, MECHANISMS
 
+#: Rows of a grid, or bars of a figure; of more the first are shown.
+MOST_ROWS = 60
 #: Shades of a grid, ``s1`` to ``s8`` in the style sheet.
 _SHADES = 8
 #: Columns whose heads stand upright beside each other.
@@ -53,6 +54,13 @@ def draw_methods(frame: pd.DataFrame, *, title: str, alt: str, reading: str) -> 
     )
     order = counts.sum().sort_values(ascending=False, kind="stable").index
     return _draw(counts[order], ("Network", "Sites"), title, alt, reading)
+
+
+def footer_for_part(footer: str, shown: int, all_of_them: int, what: str) -> str:
+    """The footer of a figure, which says so where it shows a part."""
+    if shown == all_of_them:
+        return footer
+    return f"{footer} The first {shown} of {all_of_them:,} {what} are shown."
 
 
 def _draw(

@@ -24,7 +24,6 @@ from analysis.languages.values import visible
 
 INK, SOFT_INK, RULE = "#1B1B1B", "#555555", "#C9C5BD"
 WIDTH = 7.2  # inches; the page shows it 690 to 1000 pixels wide, a phone lets it scroll
-MOST_ROWS = 60
 LONGEST_LABEL = 38
 
 STYLE: dict[str, Any] = {
@@ -137,12 +136,6 @@ def empty_figure(title: str, footer: str) -> Figure:
     axes.set_axis_off()
     axes.text(0.0, 0.5, "Nothing to show: no rows.", transform=axes.transAxes, color=SOFT_INK)
     return figure
-
-
-def footer_for_part(footer: str, shown: int, all_of_them: int, what: str) -> str:
-    if shown == all_of_them:
-        return footer
-    return f"{footer} The first {shown} of {all_of_them:,} {what} are shown."
 
 
 def set_count_axis(axes: Axes, which: str, words: str) -> None:

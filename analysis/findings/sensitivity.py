@@ -109,8 +109,9 @@ class _Judge:
             hear_sessions(self.connection, thresholds)
         else:
             return self.learnt
-        columns = self.sessions.move(self.connection, is_again=is_moved)
-        return learn_expectation(see_sessions(columns, thresholds), self.learnt)
+        # What has been moved is needed no longer once it is seen.
+        seen = see_sessions(self.sessions.move(self.connection, is_again=is_moved), thresholds)
+        return learn_expectation(seen, self.learnt)
 
     def weigh(self, learnt: Learnt, thresholds: Thresholds) -> Evidence:
         in_use = vars(self.method.thresholds)

@@ -22,7 +22,9 @@ from analysis.display.markup import PUBLISHING
 from analysis.errors import WorkbookError
 
 #: What the result must not depend on is fixed for the kernel. Arrow gives back what nobody needs:
-#: its own pool keeps a tenth of what a kernel holds, which others that run beside could use.
+#: its own pool keeps a tenth of what a kernel holds, which others that run beside could use. So
+#: does the C library with each array from 4 MB on, as it does by itself until the first has gone:
+#: then it keeps those of up to 32 MB at hand, in pieces that fit the next one seldom.
 KERNEL_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "TZ": "UTC",
@@ -30,6 +32,7 @@ KERNEL_ENVIRONMENT = {
     "MPLBACKEND": "agg",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
     PUBLISHING: "1",
 }
 _SERVER = "analysis.publishing.kernel_server"

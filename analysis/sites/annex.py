@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from analysis.display.cells import site_link
 from analysis.display.markup import make_environment
-from analysis.display.show import show_markup
 from analysis.drafting.shown import show_decision
 from analysis.findings.decided import read_decided
 from analysis.findings.local_time import add_local_hours, schedule_words
@@ -27,38 +26,20 @@ TEMPLATES = Path(__file__).parent / "templates"
 MOST_ROWS = 1300
 
 
-def show_annex(
-    stretches: pd.DataFrame,
-    categories: pd.DataFrame,
-    networks: pd.DataFrame,
-    probe_cc: str,
-    decided: Mapping[str, Mapping[str, str]],
-) -> None:
-    """Show the list in a notebook: the country's own sites, then the others.
-
-    Args:
-        stretches: the contract's ``blocked_site_networks``.
-        categories, networks: of the contract.
-        probe_cc: the country, whose capital has clocks of its own.
-        decided: see ``decided.read_decided``.
-    """
-    show_markup(render_annex(stretches, categories, networks, probe_cc, decided, ENGLISH))
-
-
 def render_annex(
     stretches: pd.DataFrame,
     categories: pd.DataFrame,
     networks: pd.DataFrame,
     probe_cc: str,
     decided: Mapping[str, Mapping[str, str]],
-    lang: Language,
+    lang: Language = ENGLISH,
 ) -> Markup:
-    """The list in a language, with what sorts and filters it.
+    """The list, with what sorts and filters it: the country's own sites, then the others.
 
     Args:
         stretches: the contract's ``blocked_site_networks``.
         categories, networks: of the contract.
-        probe_cc: the country.
+        probe_cc: the country, whose capital has clocks of its own.
         decided: what a meeting decided of a site, see ``decided.read_decided``.
         lang: of the words.
     """
