@@ -8,6 +8,7 @@ import duckdb
 import pandas as pd
 import pytest
 
+from analysis.findings import moved_stages
 from analysis.findings.stages import TABLES, Method, make_stages
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.moved import Base, put_in_place, read_again
@@ -124,6 +125,32 @@ def test_another_length_moves_who_vouches_for_an_address(
         assert opened.execute(question).fetchall() == alone.execute(question).fetchall(), question
     before, now = (len(one.execute(vouched).fetchall()) for one in (connection, opened))
     assert (before, now) == ((2, 0) if body_match > proportion else (0, 2))
+
+
+@pytest.mark.parametrize("numbers", [
+    {"body_match": 0.8}, {"broken_names": 3, "broken_share": 0.3}, {"floor_sessions": 2},
+], ids=str)  # fmt: skip
+def test_what_runs_out_of_memory_is_begun_again_and_comes_to_the_same(
+    tmp_path: Path, numbers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds less at first (``holding_less``); here some rows are in place by then."""
+    exchange, failed = moved_stages._exchange, []
+
+    def fail_once(connection: duckdb.DuckDBPyConnection, table: str, *rest: Any) -> None:
+        exchange(connection, table, *rest)
+        if (catalog := table.split(".")[0]) not in failed:
+            failed.append(catalog)
+            raise duckdb.OutOfMemoryException("no room")
+
+    rows, kept, other = _rows(), KeptTables("study", [tmp_path]), _method(**numbers)
+    connection, opened, alone = (connection_with(rows) for _ in range(3))
+    make_stages(kept, connection, _method())
+    monkeypatch.setattr(moved_stages, "_exchange", fail_once)
+    make_stages(kept, opened, other)
+    make_stages(None, alone, other)
+    assert failed
+    for question in (_TOLD, _SESSIONS, "SELECT * FROM features ORDER BY row_id"):
+        assert opened.execute(question).fetchall() == alone.execute(question).fetchall(), question
 
 
 @pytest.mark.parametrize("numbers", [{}, {"broken_names": 3, "broken_share": 0.3}], ids=str)

@@ -15,6 +15,7 @@ from analysis.outcomes.rules import Rule, check_rules
 from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.sessions.sessions import move_sessions
+from analysis.store.connections import FOR_READING, holding_less
 
 #: Measurements that are read as one.
 _GROUP = ("domain", "probe_asn", "session")
@@ -22,6 +23,7 @@ _GROUP = ("domain", "probe_asn", "session")
 ADDED = {"features": ("refeatured", "changed_columns"), "rules": ("touched",)}
 
 
+@holding_less(FOR_READING)
 def change_features(
     connection: duckdb.DuckDBPyConnection,
     before: Thresholds,
@@ -58,6 +60,7 @@ def change_profiles(
     remake_profiles(connection, thresholds, before, _read_changed(connection, is_refeatured))
 
 
+@holding_less(FOR_READING)
 def change_outcomes(
     connection: duckdb.DuckDBPyConnection,
     before: Thresholds,
@@ -96,6 +99,7 @@ def change_outcomes(
     _exchange(connection, f"{catalog}.outcomes", "moved_outcomes", ["row_id"])
 
 
+@holding_less(FOR_READING)
 def change_sessions(
     connection: duckdb.DuckDBPyConnection,
     thresholds: Thresholds,
