@@ -6,6 +6,7 @@ The source is another store, made of the rows that ``judging`` multiplies: no ar
 import json
 import re
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,16 +34,19 @@ _CHANGE = "floor_sessions=6"
 
 
 def measure(row_count: int = 2_400_000, *, is_varied: bool = False) -> dict[str, Any]:
-    """Publish a report three times: anew, again, and with one number changed.
+    """Publish a report three times, anew, again, and with one number changed; and so once more.
 
     Args:
         row_count: of how many measurements.
         is_varied: whether these vary as real ones do, see ``varying``.
 
-    The first finds nothing but the other store; the others find the stages that it has left.
+    The first finds nothing but the other store; the others find the stages that it has left. What
+    all of them hold is looked at in the second round alone: that takes a processor's time, and
+    stops a process that asks for memory meanwhile.
 
     Returns:
-        ``measurement_count``, and of ``first, again, changed`` what ``_run`` says.
+        ``measurement_count``, ``pages`` (name → bytes), and of ``first, again, changed`` what
+        ``_time`` and ``_watch`` say.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -52,43 +56,65 @@ def measure(row_count: int = 2_400_000, *, is_varied: bool = False) -> dict[str,
         # A day less than the country that ships: what a meeting decided of that is not of this.
         until = PERIOD.until - timedelta(days=1)
         words = [f"PROBE_CC={PROBE_CC}", f"SINCE={PERIOD.since}", f"UNTIL={until}",
-                 f"SOURCE={folder / 'large'}", f"STORE={folder / 'kept'}"]  # fmt: skip
-        runs = {
-            name: _run([*words, *more, f"OUT={folder / name}"], folder / "log.txt")
-            for name, more in (("first", ()), ("again", ()), ("changed", (_CHANGE,)))
-        }
-        pages = {path.name: path.stat().st_size for path in (folder / "first").glob("*.html")}
-    return {"measurement_count": count, "pages": pages, **runs}
+                 f"SOURCE={folder / 'large'}"]  # fmt: skip
+        runs: dict[str, dict[str, Any]] = {"first": {}, "again": {}, "changed": {}}
+        for place, measure_run in (("timed", _time), ("watched", _watch)):
+            for name, said in runs.items():
+                more = [_CHANGE] if name == "changed" else []
+                to = [f"STORE={folder / place / 'store'}", f"OUT={folder / place / name}"]
+                said |= measure_run([*words, *more, *to])
+        pages = (folder / "timed" / "first").glob("*.html")
+        sizes = {path.name: path.stat().st_size for path in pages}
+    return {"measurement_count": count, "pages": sizes, **runs}
 
 
-def _run(words: list[str], log: Path) -> dict[str, Any]:
-    """Publish a report in a process of its own.
+def _time(words: list[str]) -> dict[str, Any]:
+    """Publish a report, in a process of its own.
 
     Returns:
-        ``seconds`` by the clock, ``cpu`` seconds of all its processes, ``peak_mb`` of the largest
-        and ``together_mb`` of all at the same time (a page that several share counts once), and by
-        the clock the seconds of each of the ``notebooks``.
+        ``seconds`` by the clock, ``cpu`` seconds of all its processes, and by the clock the seconds
+        of each of the ``notebooks``.
     """
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    with _start(words) as process:
+        said, _ = process.communicate()
+    seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _refuse_failure(process, said)
+    return {
+        "seconds": seconds,
+        "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "notebooks": {name: int(took) for name, took in _DONE.findall(said)},
+    }
+
+
+def _watch(words: list[str]) -> dict[str, Any]:
+    """Publish a report, and look twice a second at what its processes hold.
+
+    Returns:
+        ``peak_mb`` of the largest and ``together_mb`` of all at the same time; a page that several
+        share counts once.
+    """
     largest = together = 0
-    with log.open("w", encoding="utf-8") as said:
-        command = [sys.executable, "-m", "analysis", "report", *words]
-        process = psutil.Popen(command, stdout=said, stderr=said)
+    with _start(words) as process:
+        one = psutil.Process(process.pid)
         while process.poll() is None:
-            held = _memory_of_all(process)
+            held = _memory_of_all(one)
             largest, together = max([largest, *held]), max(together, sum(held))
             time.sleep(0.5)
-        if process.returncode:
-            raise RuntimeError(log.read_text(encoding="utf-8"))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = _DONE.findall(log.read_text(encoding="utf-8"))
-    return {
-        "seconds": time.perf_counter() - started,
-        "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "peak_mb": largest / 1e6,
-        "together_mb": together / 1e6,
-        "notebooks": {name: int(seconds) for name, seconds in done},
-    }
+        said, _ = process.communicate()
+    _refuse_failure(process, said)
+    return {"peak_mb": largest / 1e6, "together_mb": together / 1e6}
+
+
+def _start(words: list[str]) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "analysis", "report", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _refuse_failure(process: "subprocess.Popen[str]", said: str) -> None:
+    if process.returncode:
+        raise RuntimeError(said)
 
 
 def _memory_of_all(process: psutil.Process) -> list[int]:
