@@ -127,6 +127,9 @@ def side_by_side(
 
 def _report(settings: Settings) -> Path:
     """Make a report; returns its first page."""
+    from analysis.publishing.kernels import keep_little
+
+    keep_little()  # before anything is read
     # These take a second to load.
     from analysis.commands.reporting import make_report
     from analysis.publishing.replacing import refuse_foreign

@@ -58,7 +58,6 @@ OBSERVATIONS = "observations"
 #: soon as which are there it begins; where none is named, it begins when that notebook is done.
 #: They run side by side as far as this allows: those first that others wait for, or that take
 #: longest: hence 5 names the file that is written last, as 3 does, though it reads the first alone.
-#: 9 goes before it: the pages of sites wait for 5, and fill this process's memory.
 #: 6 and 8 need no observations, and are done while these are written; 7 has begun when they are
 #: there, and waits for them by itself. One that is not named here begins when all before it are
 #: done.
@@ -75,8 +74,8 @@ READS: Mapping[str, Mapping[str, Group[str]]] = {
         "3-semester-comparison": ("semester_changes.csv",),
         "8-messaging-circumvention": (),
     },
-    "9-coverage": {"2-confirmation": (_VERDICTS, _NETWORKS)},
     "5-method-comparison": {"2-confirmation": (_VERDICTS, _NETWORKS)},
+    "9-coverage": {"2-confirmation": (_VERDICTS, _NETWORKS)},
 }
 
 #: The same of the pages of sites.

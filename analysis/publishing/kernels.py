@@ -1,6 +1,7 @@
 """The kernels of one report: the same on every machine, and loaded once for all of them."""
 
 import ast
+import ctypes
 import json
 import os
 import signal
@@ -15,16 +16,22 @@ from types import TracebackType
 from typing import Any
 
 import nbformat
+import pyarrow as pa
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
 from analysis.display.markup import PUBLISHING
 from analysis.errors import WorkbookError
 
+#: From so many bytes on an array goes back to the system as soon as it is free. The C library does
+#: so by itself until the first one has gone: from then on it keeps those of up to 32 MB at hand, in
+#: pieces that seldom fit the next one. What is smaller a kernel keeps as it would by itself; told
+#: the one number alone, the library would give back all of it.
+_LARGE, _AT_HAND = 4 << 20, 64 << 20
+_M_MMAP_THRESHOLD = -3  # of malloc.h
+
 #: What the result must not depend on is fixed for the kernel. Arrow gives back what nobody needs:
-#: its own pool keeps a tenth of what a kernel holds, which others that run beside could use. So
-#: does the C library with each array from 4 MB on, as it does by itself until the first has gone:
-#: then it keeps those of up to 32 MB at hand, in pieces that fit the next one seldom.
+#: its own pool keeps a tenth of what a kernel holds, which others that run beside could use.
 KERNEL_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "TZ": "UTC",
@@ -32,10 +39,22 @@ KERNEL_ENVIRONMENT = {
     "MPLBACKEND": "agg",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(_LARGE),
+    "MALLOC_TRIM_THRESHOLD_": str(_AT_HAND),
     PUBLISHING: "1",
 }
 _SERVER = "analysis.publishing.kernel_server"
+
+
+def keep_little() -> None:
+    """Let this process, which runs beside kernels, give back what is free at once, as these do.
+
+    It holds what is small for a while and thousands of texts, so that it keeps none of it at hand.
+    Where the C library cannot be told, it stays as it is.
+    """
+    pa.set_memory_pool(pa.system_memory_pool())
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 class _ThisInterpreter(KernelSpecManager):
