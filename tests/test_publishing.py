@@ -4,6 +4,8 @@ The same bytes everywhere: test_hostile_archive.py.
 """
 
 import json
+import os
+import platform
 import random
 import re
 import shutil
@@ -11,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from analysis.errors import ContractError, ParameterError, SourceError, Workbook
 from analysis.publishing.editions import Edition, PageSet
 from analysis.publishing.execution import execute
 from analysis.publishing.first_page import Summary, render_summary
-from analysis.publishing.kernels import Kernels, find_imports
+from analysis.publishing.kernels import KERNEL_ENVIRONMENT, Kernels, find_imports
 from analysis.publishing.parameters import declared_parameters, distribute_parameters
 from analysis.publishing.publishing import _count_rows, publish
 from analysis.publishing.rendering import (
@@ -610,6 +612,40 @@ def test_what_notebooks_import_is_loaded_once(
     assert len({one, other, loaded}) == 3
     assert loaded == loaded_too
     assert width == "20"  # a terminal's would be 0
+
+
+_EVERY_OTHER_GOES = """
+import re, sys
+from pathlib import Path
+import numpy as np
+if sys.argv[1]:
+    from analysis.publishing.kernels import keep_little
+    keep_little()
+def held():
+    return int(re.search("VmRSS:[^0-9]+([0-9]+)", Path("/proc/self/status").read_text())[1]) / 1000
+first = np.ones(3_000_000)
+del first
+arrays = [np.ones(1_250_000) for _ in range(20)]  # 10 MB each
+before = held()
+del arrays[::2]
+print(before - held())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library is not told")
+@pytest.mark.parametrize(("environment", "is_told", "least", "most"), [
+    (KERNEL_ENVIRONMENT, "", 90, 110), ({}, "yes", 90, 110), ({}, "", 0, 30),
+], ids=["kernel", "publishing", "neither"])  # fmt: skip
+def test_large_arrays_go_back_at_once(
+    environment: Mapping[str, str], is_told: str, least: float, most: float
+) -> None:
+    """Notebooks run side by side; the C library by itself keeps all holes once one array went."""
+    others = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
+    given_back = subprocess.run(
+        [sys.executable, "-c", _EVERY_OTHER_GOES, is_told], env=others | dict(environment),
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert least <= float(given_back) <= most
 
 
 def test_the_first_error_ends_the_others(tmp_path: Path, demo_page: PageContext) -> None:

@@ -47,10 +47,10 @@ _SERVER = "analysis.publishing.kernel_server"
 
 
 def keep_little() -> None:
-    """Let this process, which runs beside kernels, give back what is free at once, as these do.
+    """Let this process, which runs beside kernels, give back at once what is free, as these do.
 
-    It holds what is small for a while and thousands of texts, so that it keeps none of it at hand.
-    Where the C library cannot be told, it stays as it is.
+    What is small goes back as well: here there is little of it. A C library that cannot be told
+    stays as it is.
     """
     pa.set_memory_pool(pa.system_memory_pool())
     with suppress(AttributeError, OSError):
