@@ -1,7 +1,9 @@
 """The stages of other numbers, or without some rules, as the published ones with what that moves.
 
 Each function is handed the catalog of a copy (``store.kept_tables.Change``). What it makes as a
-temporary table takes the place of the copy's; of the large tables it exchanges rows.
+temporary table takes the place of the copy's; of the large tables it exchanges rows. To exchange
+them twice comes to the same, so that most hold less memory at first (``holding_less``). Profiles
+do not: begun again, they would be held against what the first attempt has made.
 """
 
 from collections.abc import Sequence
