@@ -42,7 +42,7 @@ def measure(row_count: int = 2_400_000, *, is_varied: bool = False) -> dict[str,
 
     The first finds nothing but the other store; the others find the stages that it has left. What
     all of them hold is looked at in the second round alone: that takes a processor's time, and
-    stops a process that asks for memory meanwhile.
+    may hold up a process that asks for memory meanwhile.
 
     Returns:
         ``measurement_count``, ``pages`` (name → bytes), and of ``first, again, changed`` what
