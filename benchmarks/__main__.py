@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.observations.fingerprints import Fingerprints, load
-from analysis.reference.files import REPOSITORY
+from analysis.reference.reference_files import REPOSITORY
 from benchmarks import ingestion, judging, page, reporting, scaling, steps
 from benchmarks.generate import Size, fingerprints
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.simulate.writing import write_world
+from analysis.worlds.writing import write_world
 
 ROOT = Path(__file__).resolve().parents[1]
 _CC, _SINCE, _UNTIL = "QZ", "2024-01-01", "2024-02-01"

@@ -26,22 +26,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import inspect as types
 
-from analysis.auditing.audit import audit_claims, show_audit
-from analysis.auditing.claims import Draft, load_draft
 from analysis.commands.judge_file import as_json, as_text, judge_measurements
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import WorkbookError
-from analysis.ingestion.ingestion import Request, ingest
-from analysis.ingestion.loose_files import read_files
-from analysis.ingestion.objects import Task, ingest_object
 from analysis.observations import fingerprints, messages
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference.events import in_words, load_events
 from analysis.reference.test_lists import load_test_lists
+from analysis.review.audit import audit_claims, show_audit
+from analysis.review.claims import Draft, load_draft
+from analysis.sources.archive_files import ArchiveObject, CannotRead, Folder
 from analysis.sources.buckets import _read_page
-from analysis.sources.files import ArchiveObject, CannotRead, Folder
 from analysis.sources.layout import holds_country
+from analysis.store.ingestion import Request, ingest
+from analysis.store.loose_files import read_files
+from analysis.store.objects import Task, ingest_object
 from analysis.store.provenance import Provenance
 from analysis.store.shares import MANIFEST, read_manifest, share
 from analysis.store.store import Store

@@ -16,16 +16,16 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from analysis.findings.study import open_observations
-from analysis.ingestion.ingestion import Request, ingest
-from analysis.ingestion.objects import Task
-from analysis.ingestion.workers import read_objects
 from analysis.observations import messages
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.sources.opening import open_source
+from analysis.store.ingestion import Request, ingest
+from analysis.store.objects import Task
 from analysis.store.provenance import FOLDER
 from analysis.store.store import Store
+from analysis.store.workers import read_objects
+from analysis.study.study import open_observations
 from benchmarks.floor import read_folder
 from benchmarks.generate import (
     PROBE_CC,

@@ -22,16 +22,16 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
-from analysis.ingestion.ingestion import Request, ingest
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.sessions.sessions import add_sessions
-from analysis.simulate.writing import write_world
 from analysis.store.connections import connect, limit_memory
 from analysis.store.database import Observations
+from analysis.store.ingestion import Request, ingest
+from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.verdicts import judge_cells
+from analysis.worlds.writing import write_world
 from benchmarks.varying import vary_rows
 
 PROBE_CC = "QQ"

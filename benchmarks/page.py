@@ -15,7 +15,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.display.style import INK, STYLE, WIDTH
+from analysis.pages.style import INK, STYLE, WIDTH
 
 Results = Mapping[str, Any]
 _TEAL, _RUST = "#1F7A8C", "#A4471C"

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from analysis.findings import coverage
+from analysis.study import measurement_counts as coverage
 from benchmarks.judging import GROUP_BY, PERIOD, open_rows, peak_mb
 
 

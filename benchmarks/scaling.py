@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from analysis.ingestion.ingestion import Request, ingest
 from analysis.observations.fingerprints import Fingerprints
+from analysis.store.ingestion import Request, ingest
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from benchmarks.ingestion import repeat
 

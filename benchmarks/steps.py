@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from analysis.ingestion.ingestion import Request, ingest
-from analysis.ingestion.lines import Decompressed, Line, split_lines
-from analysis.ingestion.objects import read_line
 from analysis.observations import messages
 from analysis.observations.fingerprints import Fingerprints
+from analysis.store.ingestion import Request, ingest
+from analysis.store.lines import Decompressed, Line, split_lines
+from analysis.store.objects import read_line
 from benchmarks.generate import PROBE_CC, Size, fingerprints, write_archive
 
 _BLOCK = 1 << 20

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 # isort: off
-import analysis.publishing  # noqa: F401  # before nbformat, which takes a second otherwise
+import analysis.pages  # noqa: F401  # before nbformat, which takes a second otherwise
 import nbformat
 import pytest
 
@@ -202,7 +202,7 @@ def demo_notebooks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def demo_page():
-    from analysis.publishing.rendering import (
+    from analysis.pages.rendering import (
         PageContext,  # matplotlib and nbconvert take seconds to load
     )
 
@@ -232,7 +232,7 @@ def demo_report(
     tmp_path_factory: pytest.TempPathFactory, demo_notebooks: list[Path], demo_page
 ) -> Path:
     """The two notebooks as a published report."""
-    from analysis.publishing.publishing import publish
+    from analysis.pages.publishing import publish
 
     def make(folder: Path) -> None:
         out = folder / "reports" / "demo"

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pandas as pd
 
-from analysis.findings.confirmation import confirm
-from analysis.findings.study import Study
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
+from analysis.study.confirmation import confirm
+from analysis.study.study import Study
 from analysis.verdicts.verdicts import Judgement
 from tests.observations import (
     PROBE_NETWORK,

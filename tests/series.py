@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.sessions.columns import BLOCKED, OK
-from analysis.sessions.series import Series
-from analysis.sessions.sessions import KINDS
+from analysis.verdicts.columns import BLOCKED, OK
+from analysis.verdicts.series import Series
+from analysis.verdicts.sessions import KINDS
 
 DAY_ONE = np.datetime64("2024-01-01T08:00:00", "s")
 

@@ -10,22 +10,22 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis import vocabulary
-from analysis.display.spreadsheet import write_spreadsheet
-from analysis.findings.annex import (
+from analysis.pages.spreadsheet import write_spreadsheet
+from analysis.period import Period
+from analysis.report.annex import (
     REASON_SENTENCES,
     blocked_sites,
     count_categories,
     rank_networks,
     set_aside,
 )
-from analysis.findings.coverage import (
+from analysis.report.local_time import local_schedule
+from analysis.study.measurement_counts import (
     count_by_domain,
     count_by_month,
     count_in_halves,
     count_in_periods,
 )
-from analysis.findings.local_time import local_schedule
-from analysis.period import Period
 from analysis.tables import write_table
 from tests.observations import connection_with, observation
 

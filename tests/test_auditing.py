@@ -10,14 +10,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.auditing.audit import audit_claims, count_results, show_audit
-from analysis.auditing.changes import compare_reports, find_causes, show_changes
-from analysis.auditing.claims import DRAFTS, Draft, load_draft
-from analysis.auditing.lookups import Report, read_report
-from analysis.auditing.relations import RELATIONS, check
 from analysis.errors import ParameterError
 from analysis.languages.language import open_language
-from analysis.publishing.publishing import list_tables, write_run
+from analysis.pages.publishing import list_tables, write_run
+from analysis.review.audit import audit_claims, count_results, show_audit
+from analysis.review.changes import compare_reports, find_causes, show_changes
+from analysis.review.claims import DRAFTS, Draft, load_draft
+from analysis.review.lookups import Report, read_report
+from analysis.review.relations import RELATIONS, check
 from analysis.tables import TABLES, read_table, write_table
 
 HEAD = """\

@@ -12,31 +12,31 @@ import duckdb
 import pandas as pd
 import pytest
 
-from analysis.findings import claims
-from analysis.findings import ooni_v5 as v5
-from analysis.findings.differences import (
-    compare_methods,
-    compare_verdicts,
-    count_methods,
-    count_reasons,
-    gather,
-)
-from analysis.findings.ooni_v5 import DNS, TCP, TLS, ooni_v5
-from analysis.findings.other_methods import (
-    baselines,
-    imap_2024,
-    ooni_anomaly,
-    weigh_flags,
-)
-from analysis.findings.sensitivity import ENDS, GRID, sweep
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes import features, moved, profiles
 from analysis.outcomes.features import add_features
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.period import Period
-from analysis.sessions.sessions import add_sessions
+from analysis.report import ooni_v5 as v5
+from analysis.report import page_claims as claims
+from analysis.report.differences import (
+    compare_methods,
+    compare_verdicts,
+    count_methods,
+    count_reasons,
+    gather,
+)
+from analysis.report.ooni_v5 import DNS, TCP, TLS, ooni_v5
+from analysis.report.other_methods import (
+    baselines,
+    imap_2024,
+    ooni_anomaly,
+    weigh_flags,
+)
+from analysis.study.sensitivity import ENDS, GRID, sweep
 from analysis.tables import TABLES
+from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.verdicts import judge_cells
 from analysis.vocabulary import LISTED, METHODS
 from tests.observations import (
@@ -372,7 +372,7 @@ MODULES = {
         "profiles", "answers", "filters", "block_pages", "macros")],
     "rules": ["outcomes/outcomes", "outcomes/guards"],
     "sessions": [
-        "sessions/sessions", "sessions/series", "chance/facts", "chance/expectation"],
+        "verdicts/sessions", "verdicts/series", "verdicts/facts", "verdicts/expectation"],
     "verdicts": [f"verdicts/{name}" for name in (
         "blocks", "intervals", "cells", "states", "verdicts",
         "withholding")],

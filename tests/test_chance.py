@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.chance.e_values import chance_of, find_line, log_stretch_count, weigh_evidence
-from analysis.chance.expectation import Expectation
-from analysis.chance.lessons import Lessons
-from analysis.chance.schedules import Schedule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import blocks
+from analysis.verdicts.e_values import chance_of, find_line, log_stretch_count, weigh_evidence
+from analysis.verdicts.expectation import Expectation
+from analysis.verdicts.lessons import Lessons
+from analysis.verdicts.schedules import Schedule
 from tests.series import series_of
 
 _SHARES = (0.5, 0.75, 0.95)

@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from analysis.findings.halves import (
+from analysis.period import Period
+from analysis.report.halves import (
     compare_networks,
     compare_semesters,
     count_panel,
     count_semesters,
 )
-from analysis.period import Period
 
 NETWORKS = pd.DataFrame({
     "probe_asn": ["AS1", "AS2", "AS3", "AS9"], "network": ["One", "Two", "Three", "Tunnel"],

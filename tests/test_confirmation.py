@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from analysis.findings.confirmation import spans_by_site
+from analysis.study.confirmation import spans_by_site
 
 COLUMNS = ["domain", "probe_asn", "state", "blocked_from", "blocked_until", "last_seen_open",
            "first_seen_open_again"]  # fmt: skip

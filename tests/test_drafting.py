@@ -12,16 +12,21 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from analysis.drafting import decisions as module
-from analysis.drafting.basis import Basis
-from analysis.drafting.decisions import (
+from analysis.errors import ContractError, ParameterError
+from analysis.outcomes.rules import RULES_VERSION
+from analysis.period import Period
+from analysis.report.decided import find_left_out, mark_decided, read_decided
+from analysis.report.decisions_shown import decide_first_page, show_decisions
+from analysis.review import decisions as module
+from analysis.review.basis import Basis
+from analysis.review.decisions import (
     Decision,
     check_decisions,
     decision_table,
     load_decisions,
     review_path,
 )
-from analysis.drafting.feedback import (
+from analysis.review.feedback import (
     FIRST_ROW,
     SHEET,
     Item,
@@ -29,13 +34,8 @@ from analysis.drafting.feedback import (
     show_form,
     write_sheet,
 )
-from analysis.drafting.filled_sheet import read_filled_sheet
-from analysis.drafting.merging import merge_decisions, write_decisions
-from analysis.drafting.shown import decide_first_page, show_decisions
-from analysis.errors import ContractError, ParameterError
-from analysis.findings.decided import find_left_out, mark_decided, read_decided
-from analysis.outcomes.rules import RULES_VERSION
-from analysis.period import Period
+from analysis.review.filled_sheet import read_filled_sheet
+from analysis.review.merging import merge_decisions, write_decisions
 from analysis.tables import TABLES, write_table
 
 HOSTILE = "=HYPERLINK(1) <script>alert(1)</script> \u202e" + "x" * 10_000

@@ -18,7 +18,7 @@ import pytest
 
 from analysis.commands.settings import parse_settings
 from analysis.errors import ParameterError
-from analysis.publishing.replacing import refuse_foreign
+from analysis.pages.replacing import refuse_foreign
 from analysis.tables import OF_NO_REPORT
 from tests.conftest import Command
 

@@ -13,11 +13,12 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analysis.display import bars, series
-from analysis.display.grids import draw_coverage, draw_methods
-from analysis.display.inline_svg import inline_svg
-from analysis.display.show import figure_bytes
-from analysis.validation.figures import chances_against_truth
+from analysis.pages import bars
+from analysis.pages import evidence_figure as series
+from analysis.pages.grids import draw_coverage, draw_methods
+from analysis.pages.inline_svg import inline_svg
+from analysis.pages.show import figure_bytes
+from analysis.worlds.figures import chances_against_truth
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
 READ = {"title": "A finding <b>", "alt": 'seen: "<b>"', "reading": "Each <b>"}

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.findings.finding_words import word_finding
-from analysis.findings.first_page import word_first_page
-from analysis.findings.summary import tell_categories, tell_networks
-from analysis.findings.telling import Telling
 from analysis.languages.language import ENGLISH
 from analysis.period import Period
+from analysis.report.finding_parts import Telling
+from analysis.report.finding_words import word_finding
+from analysis.report.first_page import word_first_page
+from analysis.report.summary import tell_categories, tell_networks
 
 YEAR = Period.parse("2024-01-01", "2025-01-01")
 

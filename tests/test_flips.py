@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.display.markup import PUBLISHING
-from analysis.findings import flips
-from analysis.findings.differences import gather
-from analysis.findings.parameters import StudyParameters
 from analysis.outcomes.thresholds import Thresholds
+from analysis.pages.markup import PUBLISHING
+from analysis.report.differences import gather
+from analysis.study import flips
+from analysis.study.parameters import StudyParameters
 
 STRICT = Thresholds(floor_sessions=9)
 

@@ -7,7 +7,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from analysis.findings.following import Followed, _claim, _reading, follow
+from analysis.report.following import Followed, _claim, _reading, follow
 from analysis.verdicts.verdicts import Judgement
 
 NETWORKS = pd.DataFrame({

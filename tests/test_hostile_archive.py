@@ -17,7 +17,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from analysis.simulate.writing import write_world
+from analysis.worlds.writing import write_world
 from tests.conftest import Command
 
 pytestmark = pytest.mark.timeout(300)  # the first test waits for two reports
@@ -258,8 +258,7 @@ def test_hostile_text_stays_text(twins: tuple[Path, Path]) -> None:
     events = pages[report / "2-confirmation.html"]
     assert re.search(r'aria-label="[^"]* 3, 2024-02-\d\d, &[^"]*&lt;img src=x', events)
     ours = [
-        path.read_text(encoding="utf-8")
-        for path in (ROOT / "analysis/publishing/page").glob("*.js")
+        path.read_text(encoding="utf-8") for path in (ROOT / "analysis/pages/page").glob("*.js")
     ]
     for page, text in pages.items():
         for script in ours:  # the policy allows these by their digests and nothing else

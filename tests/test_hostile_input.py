@@ -20,21 +20,21 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from analysis.commands import telling
+from analysis.commands import progress as telling
 from analysis.commands.settings import parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError
-from analysis.ingestion.downloads import Downloads
-from analysis.ingestion.ingestion import Request, ingest
-from analysis.ingestion.lines import VALUE_LIMIT, has_too_many_values
-from analysis.ingestion.objects import Task
 from analysis.observations.fingerprints import ALIKE_LIMIT, Fingerprint, Fingerprints, load
 from analysis.period import Period
 from analysis.reference.test_lists import load_test_lists
+from analysis.sources.archive_files import ArchiveObject
 from analysis.sources.buckets import Bucket
-from analysis.sources.files import ArchiveObject
 from analysis.sources.opening import open_source
 from analysis.sources.web import at_once
 from analysis.store.collection import Collection
+from analysis.store.downloads import Downloads
+from analysis.store.ingestion import Request, ingest
+from analysis.store.lines import VALUE_LIMIT, has_too_many_values
+from analysis.store.objects import Task
 from analysis.store.provenance import NotRead
 from analysis.store.shares import MANIFEST, share
 from analysis.store.store import Store

@@ -14,18 +14,18 @@ import stamina
 from isal import igzip
 
 from analysis.errors import ParameterError, SourceError
-from analysis.ingestion.ingestion import Request, ingest
-from analysis.ingestion.lines import split_lines
-from analysis.ingestion.loose_files import read_files
-from analysis.ingestion.workers import count_workers
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
-from analysis.sources.files import ArchiveObject
+from analysis.sources.archive_files import ArchiveObject
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
+from analysis.store.ingestion import Request, ingest
+from analysis.store.lines import split_lines
+from analysis.store.loose_files import read_files
 from analysis.store.provenance import FOLDER
 from analysis.store.store import Store
+from analysis.store.workers import count_workers
 from benchmarks.generate import Size, write_archive
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 
@@ -325,7 +325,7 @@ def test_the_number_of_workers_does_not_change_a_byte(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """One process or two, whichever is done first."""
-    monkeypatch.setattr("analysis.ingestion.workers.WORTH_A_WORKER", 1)
+    monkeypatch.setattr("analysis.store.workers.WORTH_A_WORKER", 1)
     write_archive(archive, Size(objects=3, measurements=40, sites=20))
     told: list[tuple[int, int]] = []
     one = _ingest(archive, str(tmp_path / "one"))

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from analysis.chance.e_values import log_ratios
-from analysis.chance.stretches import find_stretches
-from analysis.sessions.series import find_candidates
+from analysis.verdicts.e_values import log_ratios
+from analysis.verdicts.series import find_candidates
+from analysis.verdicts.stretches import find_stretches
 from tests.series import series_of
 
 OUTCOMES = st.lists(st.integers(0, 1), min_size=1, max_size=9)

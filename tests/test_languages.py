@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 from markupsafe import Markup
 
-from analysis.display.markup import make_environment
 from analysis.errors import ContractError, ParameterError
-from analysis.languages import catalogue
-from analysis.languages.catalogue import find_misplaced, list_translated, read_catalogue
+from analysis.languages import translations as catalogue
 from analysis.languages.language import (
     ENGLISH,
     Language,
@@ -19,6 +17,8 @@ from analysis.languages.language import (
     open_language,
     open_languages,
 )
+from analysis.languages.translations import find_misplaced, list_translated, read_catalogue
+from analysis.pages.markup import make_environment
 from analysis.period import Period
 
 ROOT = Path(__file__).resolve().parents[1]

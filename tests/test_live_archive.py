@@ -22,17 +22,17 @@ from isal import igzip
 from pytest_httpserver import HTTPServer
 
 from analysis.errors import ParameterError, SourceError
-from analysis.findings.parameters import StudyParameters
-from analysis.findings.study import open_study
-from analysis.ingestion.ingestion import Request, ingest
-from analysis.ingestion.messaging import ingest_messaging
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.sources.layout import FOLDERS
 from analysis.sources.web import CONNECTIONS, Limits
+from analysis.store.app_lines import ingest_messaging
+from analysis.store.app_rows import MessagingRows
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
-from analysis.store.messaging import MessagingRows
+from analysis.store.ingestion import Request, ingest
+from analysis.study.parameters import StudyParameters
+from analysis.study.study import open_study
 from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 from tests.messaging import measurement as app_test
@@ -298,7 +298,7 @@ def test_who_waits_for_a_connection_is_not_late(
 ):
     """On a slow line each object takes its time; that of the next begins when it is asked for."""
     monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 0.4))
-    monkeypatch.setattr("analysis.ingestion.downloads.CONNECTIONS", 1)
+    monkeypatch.setattr("analysis.store.downloads.CONNECTIONS", 1)
     archive.objects = {_key(hour=hour): _packed(hour, pad=140_000) for hour in range(2)}
     archive.faults = {key: Fault("pace") for key in archive.objects}
     assert _ledger(_ingest(store)) == {"kept": 2}
@@ -415,7 +415,7 @@ def test_the_number_of_workers_does_not_change_a_byte(
     archive: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Threads fetch and processes read, whichever is done first."""
-    monkeypatch.setattr("analysis.ingestion.workers.WORTH_A_WORKER", 1)
+    monkeypatch.setattr("analysis.store.workers.WORTH_A_WORKER", 1)
     archive.objects = {_key(hour=i): _packed(i, 100 + i, pad=900) for i in range(24)}
     one = _ingest(str(tmp_path / "one"))
     two = _ingest(str(tmp_path / "two"), jobs=2)

@@ -9,17 +9,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.ingestion.ingestion import Request, ingest
-from analysis.ingestion.lines import Line
-from analysis.ingestion.messaging import ingest_messaging
-from analysis.ingestion.objects import read_messaging_line
 from analysis.observations import messaging
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_NAME, LAYERS
-from analysis.outcomes.messaging import add_messaging_outcomes, read_endpoints
+from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
 from analysis.period import Period
+from analysis.store.app_lines import ingest_messaging
+from analysis.store.app_rows import MessagingRows
 from analysis.store.collection import Collection
-from analysis.store.messaging import MessagingRows
+from analysis.store.ingestion import Request, ingest
+from analysis.store.lines import Line
+from analysis.store.objects import read_messaging_line
 from tests.loopback_s3 import loopback_s3
 from tests.messaging import RESET, TIMEOUT, measurement, telegram, write_archive
 

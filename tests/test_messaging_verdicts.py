@@ -14,30 +14,30 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from analysis.app_verdicts.country_counts import ALONE, judge_counts
-from analysis.app_verdicts.elsewhere import find_defects, look_elsewhere
 from analysis.errors import ContractError, ParameterError
-from analysis.findings.app_finding import find_apps, word_apps
-from analysis.findings.messaging import Judged, judge_apps
-from analysis.findings.messaging_endpoints import ONE_ADDRESS
-from analysis.findings.messaging_study import MessagingStudy, open_messaging, read_counts
-from analysis.findings.parameters import StudyParameters
-from analysis.findings.reference_lists import load_lists
-from analysis.findings.telling import Telling
-from analysis.findings.tieout import replies_folder
 from analysis.languages.language import ENGLISH
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference.test_counts import COUNTS, load_test_counts
-from analysis.simulate.apps import BROKEN
-from analysis.simulate.writing import write_world
+from analysis.report.app_endpoints import ONE_ADDRESS
+from analysis.report.app_finding import find_apps, word_apps
+from analysis.report.app_tables import Judged, judge_apps
+from analysis.report.finding_parts import Telling
+from analysis.report.tieout import replies_folder
 from analysis.sources.messaging_counts import fetch_messaging_counts, read_rows
+from analysis.store.app_rows import MessagingRows
 from analysis.store.collection import Collection
-from analysis.store.messaging import MessagingRows
 from analysis.store.store import Store
+from analysis.study.app_study import MessagingStudy, open_messaging, read_counts
+from analysis.study.parameters import StudyParameters
+from analysis.study.reference_lists import load_lists
 from analysis.tables import write_table
+from analysis.verdicts.country_counts import ALONE, judge_counts
+from analysis.verdicts.elsewhere import find_defects, look_elsewhere
 from analysis.verdicts.intervals import TOO_FEW
 from analysis.vocabulary import LISTED
+from analysis.worlds.app_tests import BROKEN
+from analysis.worlds.writing import write_world
 from tests.conftest import Command
 from tests.messaging import CENTRES, RESET, TIMEOUT, measurement, telegram, write_archive
 

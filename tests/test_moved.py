@@ -8,14 +8,14 @@ import duckdb
 import pandas as pd
 import pytest
 
-from analysis.findings import moved_stages
-from analysis.findings.stages import TABLES, Method, make_stages
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.moved import Base, put_in_place, read_again
 from analysis.outcomes.rules import RULES, Rule, RuleError
 from analysis.outcomes.steps import add_up_rows, create_tables, remake_tables
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.store.kept_tables import KeptTables
+from analysis.study import moved_stages
+from analysis.study.stages import TABLES, Method, make_stages
 from tests.observations import (
     ADDRESS,
     PROBE_NETWORK,

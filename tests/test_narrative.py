@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.drafting.narrative import PARTS, check_keys, load_narrative, show_narrative
 from analysis.errors import ContractError, ParameterError
 from analysis.languages.language import ENGLISH
+from analysis.review.narrative import PARTS, check_keys, load_narrative, show_narrative
 
 FINDINGS = {"domain_count": {"value": 1234, "table": "semesters"},
             "open_share": {"value": 0.25, "table": "semesters"}}  # fmt: skip

@@ -7,7 +7,6 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.errors import ParameterError
-from analysis.reference.files import REFERENCE
 from analysis.reference.networks import (
     DOMESTIC,
     KINDS,
@@ -18,6 +17,7 @@ from analysis.reference.networks import (
     kind_by_name,
     load_networks,
 )
+from analysis.reference.reference_files import REFERENCE
 
 HEADER = "asn,network,operator,kind,source\n"
 

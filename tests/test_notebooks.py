@@ -11,11 +11,11 @@ import papermill
 import pytest
 
 from analysis.commands.reporting import OBSERVATIONS, READS, SITE_TABLES
-from analysis.findings.confirmation import name_tables
-from analysis.findings.site_evidence import REACHED
-from analysis.findings.summary import READ_TABLES
-from analysis.findings.table_folder import note_file
-from analysis.sites import records
+from analysis.report import site_records as records
+from analysis.report.site_evidence import REACHED
+from analysis.report.summary import READ_TABLES
+from analysis.study.confirmation import name_tables
+from analysis.study.table_folder import note_file
 from analysis.tables import WRITTEN_BY
 
 pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it

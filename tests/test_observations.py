@@ -11,8 +11,8 @@ from msgspec import Raw
 from analysis.observations import bodies, messages, observation
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
 from analysis.period import Period
-from analysis.simulate.world import Design, make_world, run_sessions
 from analysis.store.store import table_of
+from analysis.worlds.world import Design, make_world, run_sessions
 
 _SITE, _OTHER, _SINKHOLE = "192.0.2.1", "192.0.2.2", "203.0.113.7"
 

@@ -5,9 +5,9 @@ from datetime import date, timedelta
 import pandas as pd
 import pytest
 
-from analysis.findings.onsets import find_coincidences, find_onset
 from analysis.period import Period
 from analysis.reference.events import Event
+from analysis.report.onsets import find_coincidences, find_onset
 
 YEAR = Period.parse("2024-01-01", "2025-01-01")
 

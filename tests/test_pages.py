@@ -12,10 +12,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
-from analysis.display import bars, grids, show
-from analysis.display.cells import cell, column_kind, percent
-from analysis.display.markup import PUBLISHING, notebook_style
-from analysis.display.tables import MOST_FOLDED, MOST_NETWORKS, MOST_ROWS, render_table
+from analysis.pages import bars, grids, show
+from analysis.pages.formats import cell, column_kind, percent
+from analysis.pages.html_tables import MOST_FOLDED, MOST_NETWORKS, MOST_ROWS, render_table
+from analysis.pages.markup import PUBLISHING, notebook_style
 from analysis.vocabulary import STATES
 
 HOSTILE = [

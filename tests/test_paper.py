@@ -12,9 +12,9 @@ import pytest
 
 from analysis.commands import cli, printing, reporting
 from analysis.commands.settings import parse_settings
-from analysis.display.markup import css
 from analysis.errors import SourceError
-from analysis.publishing.paper import PARTS, find_browser, join_pages, print_pages
+from analysis.pages.markup import css
+from analysis.pages.paper import PARTS, find_browser, join_pages, print_pages
 
 LINKS = (
     '<a href="4-blocked-sites.html#list">annex</a> <a href="#own">own</a> '

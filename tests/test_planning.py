@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 
 from analysis.errors import ParameterError
-from analysis.findings.campaign import Campaign
-from analysis.findings.parameters import StudyParameters
 from analysis.period import Period
 from analysis.planning import app_coverage, coverage, dominance, indicators
 from analysis.planning.floor import count_floor
 from analysis.planning.list_changes import compare_with_earlier
 from analysis.reference.snapshots import Sidecar, write_sidecar
 from analysis.reference.test_lists import ListEntry, TestLists, load_test_lists
-from analysis.simulate.world import RUN_LINK
+from analysis.study.campaign import Campaign
+from analysis.study.parameters import StudyParameters
+from analysis.worlds.world import RUN_LINK
 from tests.messaging import measurement, write_archive
 from tests.observations import Row, connection_with, observation
 

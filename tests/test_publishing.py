@@ -21,22 +21,22 @@ from typing import Any
 import nbformat
 import pytest
 
-from analysis.display.markup import css
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
-from analysis.publishing.editions import Edition, PageSet
-from analysis.publishing.execution import execute
-from analysis.publishing.first_page import Summary, render_summary
-from analysis.publishing.kernels import KERNEL_ENVIRONMENT, Kernels, find_imports
-from analysis.publishing.parameters import declared_parameters, distribute_parameters
-from analysis.publishing.publishing import _count_rows, publish
-from analysis.publishing.rendering import (
+from analysis.pages.editions import Edition, PageSet
+from analysis.pages.execution import execute
+from analysis.pages.kernels import KERNEL_ENVIRONMENT, Kernels, find_imports
+from analysis.pages.markup import css
+from analysis.pages.notebook_parameters import declared_parameters, distribute_parameters
+from analysis.pages.publishing import _count_rows, publish
+from analysis.pages.rendering import (
     PageContext,
     Section,
     SetItem,
     describe,
     render_page,
 )
-from analysis.publishing.replacing import refuse_foreign
+from analysis.pages.replacing import refuse_foreign
+from analysis.pages.summary_page import Summary, render_summary
 
 PARAMETERS = "parameters"
 
@@ -342,7 +342,7 @@ _PUBLISH = """
 import sys
 from pathlib import Path
 from analysis.commands import cli
-from analysis.publishing.publishing import PageContext, publish
+from analysis.pages.publishing import PageContext, publish
 page, (out, *notebooks) = PageContext("", "", "", ""), map(Path, sys.argv[1:])
 reads = {notebook.stem: {} for notebook in notebooks}
 cli.app = lambda: publish(notebooks, {}, out, page, {}, reads=reads, jobs=2)
@@ -619,7 +619,7 @@ import re, sys
 from pathlib import Path
 import numpy as np
 if sys.argv[1]:
-    from analysis.publishing.kernels import keep_little
+    from analysis.pages.kernels import keep_little
     keep_little()
 def held():
     return int(re.search("VmRSS:[^0-9]+([0-9]+)", Path("/proc/self/status").read_text())[1]) / 1000

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.chance.facts import gather_facts
-from analysis.chance.lessons import LEAST
-from analysis.chance.rates import learn, raise_by_own
 from analysis.outcomes.thresholds import Thresholds
-from analysis.sessions.columns import read_sessions
-from analysis.sessions.series import find_candidates, find_series
-from analysis.sessions.sessions import KINDS, add_sessions
+from analysis.verdicts.columns import read_sessions
+from analysis.verdicts.facts import gather_facts
+from analysis.verdicts.lessons import LEAST
+from analysis.verdicts.rates import learn, raise_by_own
+from analysis.verdicts.series import find_candidates, find_series
+from analysis.verdicts.sessions import KINDS, add_sessions
 from tests.series import series_of
 
 #: What fails → class, mechanism and rule.

@@ -12,15 +12,15 @@ import nbformat
 import pandas as pd
 import pytest
 
-from analysis.display.show import figure_bytes
 from analysis.errors import ParameterError
-from analysis.languages import catalogue
+from analysis.languages import translations as catalogue
 from analysis.languages.language import open_language
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
+from analysis.pages.publishing import publish
+from analysis.pages.show import figure_bytes
 from analysis.period import Period
-from analysis.publishing.publishing import publish
 from analysis.reference.events import load_events
 from analysis.reference.local_sites import load_local_sites
 from analysis.reference.networks import load_networks

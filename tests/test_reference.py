@@ -17,8 +17,8 @@ from analysis.reference.countries import (
     is_fictional,
     parse_country,
 )
-from analysis.reference.files import REFERENCE
 from analysis.reference.local_sites import is_local, load_local_sites
+from analysis.reference.reference_files import REFERENCE
 from analysis.reference.snapshots import SNAPSHOTS
 from analysis.reference.test_lists import UNCATEGORISED, TestLists, category_names, load_test_lists
 

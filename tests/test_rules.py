@@ -8,7 +8,6 @@ import pytest
 
 from analysis import vocabulary
 from analysis.errors import ParameterError
-from analysis.findings.annex import REASON_SENTENCES
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import (
     LAYERS,
@@ -21,7 +20,8 @@ from analysis.outcomes.rules import (
     rules_of,
 )
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
-from analysis.publishing.parameters import declared_parameters
+from analysis.pages.notebook_parameters import declared_parameters
+from analysis.report.annex import REASON_SENTENCES
 from tests.observations import connection_with, observation
 from tests.situations import fingerprints_for
 

@@ -17,16 +17,16 @@ from typing import Any
 import pytest
 
 from analysis.errors import ParameterError, SourceError
-from analysis.ingestion import cluster
-from analysis.ingestion.ingestion import Request, ingest
-from analysis.ingestion.objects import Task
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.sources import schedulers
-from analysis.sources.files import ArchiveObject, Folder
+from analysis.sources.archive_files import ArchiveObject, Folder
 from analysis.sources.objectstore import Storage
+from analysis.store import cluster
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
+from analysis.store.ingestion import Request, ingest
+from analysis.store.objects import Task
 from analysis.store.store import Store
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from tests.loopback_s3 import LoopbackS3, loopback_s3
@@ -65,7 +65,7 @@ def locally(bucket: LoopbackS3, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The store that two processes of this machine make of the archive."""
     store = tmp_path_factory.mktemp("locally") / "store"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analysis.ingestion.workers.WORTH_A_WORKER", 1)
+        patch.setattr("analysis.store.workers.WORTH_A_WORKER", 1)
         _ingest(bucket, str(store), jobs=2)
     return store
 

@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from analysis.chance.e_values import log_stretch_count
-from analysis.chance.hours import SECOND_WINDOW, Asked, count_times, search_price, weigh_together
-from analysis.chance.schedules import (
+from analysis.verdicts.e_values import log_stretch_count
+from analysis.verdicts.hours import SECOND_WINDOW, Asked, count_times, search_price, weigh_together
+from analysis.verdicts.schedules import (
     Schedule,
     find_schedule,
     fit_schedule,
     weigh_hours,
     widen_schedule,
 )
-from analysis.chance.site_schedules import SiteHours
+from analysis.verdicts.site_schedules import SiteHours
 
 MONDAY = np.datetime64("2024-01-01T00:00:00", "s")
 

@@ -18,15 +18,15 @@ import pytest
 from analysis.commands import reporting
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
-from analysis.findings import parameters
-from analysis.findings.parameters import StudyParameters
-from analysis.findings.reference_lists import load_lists
-from analysis.findings.study import study_of
 from analysis.outcomes.thresholds import DECLARATIONS
-from analysis.publishing.parameters import declared_parameters, distribute_parameters
-from analysis.publishing.scheduling import Silent
-from analysis.reference.files import REPOSITORY
+from analysis.pages.notebook_parameters import declared_parameters, distribute_parameters
+from analysis.pages.scheduling import Silent
+from analysis.reference.reference_files import REPOSITORY
 from analysis.reference.snapshots import Snapshot
+from analysis.study import parameters
+from analysis.study.parameters import StudyParameters
+from analysis.study.reference_lists import load_lists
+from analysis.study.study import study_of
 
 KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
 

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.errors import ParameterError, SourceError
-from analysis.ingestion.ingestion import Request, ingest
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
+from analysis.store.ingestion import Request, ingest
 from analysis.store.shares import MANIFEST, Manifest, share
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 

@@ -8,20 +8,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.auditing.lookups import Report, read_report
 from analysis.commands import cli
 from analysis.commands.settings import Settings, parse_settings
 from analysis.commands.side_by_side import plan_reports
 from analysis.commands.side_by_side_page import publish_side_by_side
 from analysis.errors import ContractError, ParameterError, SourceError
-from analysis.findings import coverage
-from analysis.findings.annex import rank_networks
-from analysis.findings.confirmation import confirm
-from analysis.findings.study import open_study
-from analysis.publishing.publishing import list_tables, write_run
-from analysis.side_by_side.counting import compare_countries
-from analysis.simulate.writing import write_world
+from analysis.pages.publishing import list_tables, write_run
+from analysis.report.annex import rank_networks
+from analysis.review.countries_compared import compare_countries
+from analysis.review.lookups import Report, read_report
+from analysis.study import measurement_counts
+from analysis.study.confirmation import confirm
+from analysis.study.study import open_study
 from analysis.tables import TABLES, read_table, write_table
+from analysis.worlds.writing import write_world
 from tests.conftest import Command
 
 # countries at hand ------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ def _simulate(folder: Path, code: str, seed: int) -> Path:
     judgement = confirm(study, networks, study.thresholds, periods=["all"])
     verdicts = write_table(folder / "tables", "verdicts", judgement.verdicts)
     write_table(folder / "tables", "networks", rank_networks(networks, verdicts))
-    months = coverage.count_by_month(study.connection, has_fingerprints=True)
+    months = measurement_counts.count_by_month(study.connection, has_fingerprints=True)
     write_table(folder / "tables", "measurements_by_month", months)
     parameters = {"probe_cc": code, "since": "2024-05-13", "until": "2024-06-03"}
     write_run(folder, {"parameters": parameters, "is_fictional": True, "rules_version": 1,

@@ -12,20 +12,20 @@ import pandas as pd
 import pytest
 from markupsafe import Markup
 
-from analysis.display.cells import site_link
-from analysis.findings.site_evidence import COMPARED, FLAGS, SPANS
-from analysis.findings.table_folder import keep_note
 from analysis.hosts import site_anchor, site_file
 from analysis.languages.language import ENGLISH, open_language
+from analysis.pages.formats import site_link
+from analysis.pages.rendering import PageContext, SetItem, render_sections
+from analysis.pages.site_links import lead_to_sites
 from analysis.period import Period
-from analysis.publishing.rendering import PageContext, SetItem, render_sections
-from analysis.publishing.site_links import lead_to_sites
 from analysis.reference.events import Event
-from analysis.sites import records
-from analysis.sites.annex import fit_rows, render_annex, render_annex_page
-from analysis.sites.pages import INDEX, make_pages
-from analysis.sites.records import Setting
-from analysis.sites.sentences import pairs_of_chance, say_spelling
+from analysis.report import site_records as records
+from analysis.report.annex_page import fit_rows, render_annex, render_annex_page
+from analysis.report.site_evidence import COMPARED, FLAGS, SPANS
+from analysis.report.site_pages import INDEX, make_pages
+from analysis.report.site_records import Setting
+from analysis.report.site_sentences import pairs_of_chance, say_spelling
+from analysis.study.table_folder import keep_note
 from analysis.tables import TABLES, read_table, write_table
 from analysis.vocabulary import METHODS
 

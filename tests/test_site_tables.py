@@ -6,10 +6,10 @@ import duckdb
 import pandas as pd
 import pytest
 
-from analysis.findings import site_tables
-from analysis.findings.site_evidence import LEAST_SESSIONS, count_spans
-from analysis.findings.site_tables import list_site_networks, list_sites
 from analysis.hosts import site_anchor, site_file
+from analysis.report import site_tables
+from analysis.report.site_evidence import LEAST_SESSIONS, count_spans
+from analysis.report.site_tables import list_site_networks, list_sites
 from analysis.tables import write_table
 
 NETWORKS = pd.DataFrame({

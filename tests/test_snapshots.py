@@ -19,8 +19,8 @@ from analysis.observations import fingerprints
 from analysis.reference.networks import extract_names, load_network_names
 from analysis.reference.snapshots import find
 from analysis.reference.test_lists import load_test_lists
-from analysis.sources.downloads import Limits, download
-from analysis.sources.files import CannotRead
+from analysis.sources.archive_files import CannotRead
+from analysis.sources.fetching import Limits, download
 from analysis.sources.reference_data import ADDRESSES, current, refresh
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

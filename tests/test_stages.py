@@ -15,16 +15,17 @@ import pandas as pd
 import pytest
 
 from analysis.errors import SourceError
-from analysis.findings import confirmation, other_methods, sensitivity
-from analysis.findings.confirmation import confirm, find_verdicts
-from analysis.findings.stages import SOURCES, TABLES, Method, make_stage, make_stages
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.rules import RULES
 from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
+from analysis.report import other_methods
 from analysis.store import kept_tables
 from analysis.store.kept_tables import KeptTables
+from analysis.study import confirmation, sensitivity
+from analysis.study.confirmation import confirm, find_verdicts
+from analysis.study.stages import SOURCES, TABLES, Method, make_stage, make_stages
 from tests.letters import days, study_of
 from tests.observations import PROBE_NETWORK, Row, connection_with, observation
 from tests.situations import NXDOMAIN, misled, unresolved
@@ -32,12 +33,13 @@ from tests.situations import NXDOMAIN, misled, unresolved
 ROOT = Path(__file__).parents[1] / "analysis"
 #: What stages import and nothing depends on that is not handed in, or part of the observations.
 HANDED_IN = {
-    "errors.py", "reference/files.py", "observations/fingerprints.py", "observations/messages.py",
-    "observations/values.py", "vocabulary.py", "reference/networks.py", "findings/study.py",
-    "findings/stages.py", "store/kept_tables.py", "verdicts.py", "temporary_folders.py",
+    "errors.py", "reference/reference_files.py", "observations/fingerprints.py",
+    "observations/messages.py", "observations/values.py", "vocabulary.py",
+    "reference/networks.py", "study/study.py",
+    "study/stages.py", "store/kept_tables.py", "verdicts.py", "temporary_folders.py",
 }  # fmt: skip
 #: What makes every stage of another one that is kept, and imports what makes them anew.
-MOVING = {"outcomes/moved.py", "findings/moved_stages.py"}
+MOVING = {"outcomes/moved.py", "study/moved_stages.py"}
 
 
 def _connection() -> duckdb.DuckDBPyConnection:

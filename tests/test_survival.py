@@ -26,13 +26,13 @@ import pytest
 
 from analysis.commands import cli
 from analysis.errors import ContractError, SourceError
-from analysis.ingestion.ingestion import Request, ingest
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.schema import OBSERVATION
 from analysis.period import Period
 from analysis.store import checksums
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
+from analysis.store.ingestion import Request, ingest
 from analysis.store.kept_tables import FOLDER
 from analysis.store.provenance import not_read_name
 from benchmarks import survival
@@ -50,7 +50,7 @@ from benchmarks.survival import (
 _OBJECTS = 10
 _FEW = 3
 _JULY = Period.parse("2024-07-01", "2024-08-01")
-_JOBS_2 = """import analysis.ingestion.workers as w; w.WORTH_A_WORKER = 1
+_JOBS_2 = """import analysis.store.workers as w; w.WORTH_A_WORKER = 1
 from analysis.commands.cli import main
 main()"""
 
@@ -278,7 +278,7 @@ def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
     nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
     script = (
         "import sys; from pathlib import Path; from analysis.commands import cli\n"
-        "from analysis.publishing.publishing import PageContext, publish\n"
+        "from analysis.pages.publishing import PageContext, publish\n"
         "page, (notebook, out) = PageContext('', '', '', ''), map(Path, sys.argv[1:])\n"
         "cli.app = lambda: publish([notebook], {}, out, page, {})\n"
         "cli.main()"
@@ -299,7 +299,7 @@ def test_a_read_only_place_for_reports_is_one_sentence(tmp_path: Path):
     _put(out, {"run.json": record})
     script = (
         "from pathlib import Path; import sys; from analysis.commands import cli\n"
-        "from analysis.publishing.replacing import build_folder\n"
+        "from analysis.pages.replacing import build_folder\n"
         "cli.app = lambda: build_folder(Path(sys.argv[1])).remove()\n"
         "cli.main()"
     )

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from analysis.errors import ParameterError
-from analysis.findings.parameters import StudyParameters
-from analysis.findings.table_folder import MADE_FROM, check_tables, start_tables
 from analysis.outcomes.thresholds import Thresholds
-from analysis.reference.files import ReferenceFile
+from analysis.reference.reference_files import ReferenceFile
+from analysis.study.parameters import StudyParameters
+from analysis.study.table_folder import MADE_FROM, check_tables, start_tables
 from analysis.tables import OF_NO_REPORT, TABLES, WRITTEN_BY, read_table
 
 
@@ -76,7 +76,7 @@ def test_tables_of_another_study_are_refused(
 
 def test_other_rules_make_other_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start_tables(_study(tmp_path))
-    monkeypatch.setattr("analysis.findings.table_folder.RULES_VERSION", 0)
+    monkeypatch.setattr("analysis.study.table_folder.RULES_VERSION", 0)
     with pytest.raises(ParameterError, match="the tables in it are of other rules"):
         check_tables(_study(tmp_path))
 

@@ -13,12 +13,13 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from analysis.errors import SourceError
-from analysis.findings import coverage, tieout
-from analysis.findings.parameters import StudyParameters
-from analysis.findings.study import Study, open_study
+from analysis.pages.execution import execute
 from analysis.period import Period
-from analysis.publishing.execution import execute
+from analysis.report import tieout
 from analysis.sources.api import Cells
+from analysis.study import measurement_counts
+from analysis.study.parameters import StudyParameters
+from analysis.study.study import Study, open_study
 from tests.loopback_s3 import loopback_s3
 
 _PERIOD = Period.parse("2024-01-16", "2024-03-01")
@@ -228,7 +229,7 @@ def ooni(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> HTTPServer:
 
 
 def _tied(study: Study, store: Path) -> tieout.TieOut:
-    months = coverage.count_by_month(study.connection, has_fingerprints=False)
+    months = measurement_counts.count_by_month(study.connection, has_fingerprints=False)
     return tieout.tie_out(study, months, str(store))
 
 

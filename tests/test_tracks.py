@@ -5,10 +5,10 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from analysis.display.tracks import Bar, Mark, Row, draw_counts, draw_tracks, span_bars
-from analysis.findings.timelines import draw_timeline, mark_events
+from analysis.pages.tracks import Bar, Mark, Row, draw_counts, draw_tracks, span_bars
 from analysis.period import Period
 from analysis.reference.events import Event
+from analysis.report.timelines import draw_timeline, mark_events
 
 JULY = Period.parse("2023-07-01", "2023-08-01")
 HEADS = ("Site", "Time", "Networks")

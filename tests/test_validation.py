@@ -13,21 +13,21 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.errors import ParameterError
-from analysis.findings.messaging import Judged
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.planning.weekly_plan import SITES_A_DAY
-from analysis.simulate.volunteers import Volunteers
-from analysis.simulate.writing import add_forgeries, write_world
+from analysis.report.app_tables import Judged
 from analysis.tables import TABLES, write_table
-from analysis.validation import apps, measures, steering
-from analysis.validation.calibration import calibrate, mark_chances
-from analysis.validation.hours import compare_hours
-from analysis.validation.measures import bootstrap_bounds, share_by
-from analysis.validation.results import SITUATIONS, read_results
-from analysis.validation.scores import Score, _compare_edges, score, stratum_of
-from analysis.validation.truth import Truth
-from analysis.validation.worlds import (
+from analysis.worlds import measures, steering
+from analysis.worlds import scored_apps as apps
+from analysis.worlds.calibration import calibrate, mark_chances
+from analysis.worlds.known_truth import Truth
+from analysis.worlds.measures import bootstrap_bounds, share_by
+from analysis.worlds.results import SITUATIONS, read_results
+from analysis.worlds.scored_hours import compare_hours
+from analysis.worlds.scores import Score, _compare_edges, score, stratum_of
+from analysis.worlds.volunteers import Volunteers
+from analysis.worlds.worlds import (
     COUNTRIES,
     Simulator,
     Task,
@@ -37,6 +37,7 @@ from analysis.validation.worlds import (
     run_world,
     write_results,
 )
+from analysis.worlds.writing import add_forgeries, write_world
 
 #: domain, network, state, mechanism, blocked sessions, ok sessions
 VERDICTS = [

@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from analysis.chance import hours, lessons
 from analysis.period import Period
-from analysis.sessions import series
+from analysis.verdicts import hours, lessons, series
 from analysis.verdicts.intervals import ONE_VERSION
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement

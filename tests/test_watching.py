@@ -13,18 +13,18 @@ import pytest
 from analysis.commands import cli, watching
 from analysis.commands.watching import watch_settings
 from analysis.errors import ParameterError
-from analysis.findings.messaging_study import open_messaging
-from analysis.findings.parameters import StudyParameters
 from analysis.period import Period, today
 from analysis.reference.networks import DOMESTIC
-from analysis.simulate.writing import write_world
+from analysis.review.looks import empty_log, hold
+from analysis.review.news import add_to_log, carry_over, find_news
+from analysis.review.standing import Other, Standing, find_standing
+from analysis.review.watch_page import Looking, show_watch
+from analysis.review.watched_apps import find_apps_standing
+from analysis.study.app_study import open_messaging
+from analysis.study.parameters import StudyParameters
 from analysis.tables import TABLES, read_table
 from analysis.vocabulary import LISTED
-from analysis.watching.apps import find_apps_standing
-from analysis.watching.looks import empty_log, hold
-from analysis.watching.news import add_to_log, carry_over, find_news
-from analysis.watching.page import Looking, show_watch
-from analysis.watching.standing import Other, Standing, find_standing
+from analysis.worlds.writing import write_world
 from tests.conftest import Command
 from tests.letters import ALL_NETWORKS, days, study_of
 from tests.messaging import RESET, measurement, telegram, write_archive

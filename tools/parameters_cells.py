@@ -14,8 +14,8 @@ from pathlib import Path
 
 import nbformat
 
-from analysis.findings.parameters import PARAMETERS, StudyParameters
 from analysis.outcomes.thresholds import DECLARATIONS
+from analysis.study.parameters import PARAMETERS, StudyParameters
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 OWN = "# This notebook"

@@ -21,15 +21,15 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
 from analysis import vocabulary
-from analysis.auditing.changes import HEADING, NOT_LISTED, OF_RUN, WITHDRAWN
-from analysis.display import headings
-from analysis.findings.annex import REASON_SENTENCES
-from analysis.languages.catalogue import catalogue_path, list_translated, read_catalogue
+from analysis.languages.translations import catalogue_path, list_translated, read_catalogue
 from analysis.outcomes.rules import RULES_BY_ID
-from analysis.publishing.glossary import GLOSSARY
+from analysis.pages import headings
+from analysis.pages.glossary import GLOSSARY
+from analysis.report.annex import REASON_SENTENCES
+from analysis.review.changes import HEADING, NOT_LISTED, OF_RUN, WITHDRAWN
+from analysis.review.watch_page import NOTES
 from analysis.verdicts.intervals import CHANCE, ONE_VERSION, TOO_FEW
 from analysis.verdicts.withholding import ALONE, EVERYWHERE, ROUTE_LOST, ROUTE_UNKNOWN
-from analysis.watching.page import NOTES
 
 ROOT = Path(__file__).resolve().parents[1]
 _PLURAL = (1, 2)
@@ -75,21 +75,21 @@ def _words() -> Iterator[tuple[str, str]]:
             if name.isupper():
                 yield from ((place, word) for word in _read(value))
     changed = (HEADING, NOT_LISTED, WITHDRAWN)
-    yield from (("analysis/auditing/changes.py", words) for words in changed)
+    yield from (("analysis/review/changes.py", words) for words in changed)
     for words in OF_RUN.values():
-        yield from (("analysis/auditing/changes.py", word) for word in words.values())
-    yield from (("analysis/findings/annex.py", words) for words in REASON_SENTENCES.values())
+        yield from (("analysis/review/changes.py", word) for word in words.values())
+    yield from (("analysis/report/annex.py", words) for words in REASON_SENTENCES.values())
     for words in (EVERYWHERE, ROUTE_LOST, ROUTE_UNKNOWN):
         yield "analysis/verdicts/withholding.py", words
         yield "analysis/verdicts/withholding.py", words + ALONE
-    yield from (("analysis/watching/page.py", words) for words in NOTES)
+    yield from (("analysis/review/watch_page.py", words) for words in NOTES)
     yield from (("analysis/verdicts/intervals.py", one) for one in (ONE_VERSION, CHANCE, TOO_FEW))
     for rule in RULES_BY_ID.values():
         if rule.outcome == "blocked":
             yield "analysis/outcomes/rules.py", rule.comment
     for word, meaning in GLOSSARY.items():
-        yield "analysis/publishing/glossary.py", word
-        yield "analysis/publishing/glossary.py", meaning
+        yield "analysis/pages/glossary.py", word
+        yield "analysis/pages/glossary.py", meaning
     categories = ROOT / "data" / "reference" / "categories.csv"
     with categories.open(encoding="utf-8", newline="") as file:
         yield from ((f"data/reference/{categories.name}", row["category"])

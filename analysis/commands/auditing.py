@@ -8,27 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.auditing.audit import LINE, PAGE, TITLE, audit_claims, count_results, show_audit
-from analysis.auditing.changes import (
-    HEADING,
-    as_text,
-    check_comparable,
-    compare_reports,
-    show_changes,
-)
-from analysis.auditing.claims import Draft, load_draft
-from analysis.auditing.lookups import Report, read_report
-from analysis.drafting.feedback import PAGE as FEEDBACK
-from analysis.drafting.feedback import feedback_title
-from analysis.drafting.narrative import PAGE as NARRATIVE
-from analysis.drafting.narrative import narrative_title
 from analysis.errors import ParameterError, printable
-from analysis.findings.parameters import absolute, changed_numbers
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.thresholds import Thresholds
-from analysis.publishing.editions import Appendix, Comparison
-from analysis.publishing.publishing import changed_report, list_tables, write_run
-from analysis.publishing.rendering import (
+from analysis.pages.editions import Appendix, Comparison
+from analysis.pages.publishing import changed_report, list_tables, write_run
+from analysis.pages.rendering import (
     PageContext,
     Section,
     SetItem,
@@ -36,10 +21,25 @@ from analysis.publishing.rendering import (
     link_pages,
     render_sections,
 )
-from analysis.publishing.replacing import build_folder, recover, refuse_foreign, swap
+from analysis.pages.replacing import build_folder, recover, refuse_foreign, swap
 from analysis.reference.countries import country_name, is_fictional
-from analysis.reference.files import REPOSITORY
-from analysis.sites.pages import INDEX, INDEX_TITLE
+from analysis.reference.reference_files import REPOSITORY
+from analysis.report.decided import FORM
+from analysis.report.site_pages import INDEX, INDEX_TITLE
+from analysis.review.audit import LINE, PAGE, TITLE, audit_claims, count_results, show_audit
+from analysis.review.changes import (
+    HEADING,
+    as_text,
+    check_comparable,
+    compare_reports,
+    show_changes,
+)
+from analysis.review.claims import Draft, load_draft
+from analysis.review.feedback import feedback_title
+from analysis.review.lookups import Report, read_report
+from analysis.review.narrative import PAGE as NARRATIVE
+from analysis.review.narrative import narrative_title
+from analysis.study.parameters import absolute, changed_numbers
 from analysis.tables import write_table
 from analysis.vocabulary import AUDIT_RESULTS
 
@@ -49,7 +49,7 @@ _ITEM = SetItem(PAGE, TITLE, LINE)
 #: Pages that people have written, or write on.
 _BY_PEOPLE = (
     SetItem(NARRATIVE, narrative_title(ENGLISH), ""),
-    SetItem(FEEDBACK, feedback_title(ENGLISH), ""),
+    SetItem(FORM, feedback_title(ENGLISH), ""),
 )
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis.commands.progress import console, say, show_progress, show_status
 from analysis.commands.reading import objects_in_words, read_all, read_sites
 from analysis.commands.settings import VARIABLES, Settings, parse_settings, with_lists
 from analysis.commands.side_by_side import make_reports, plan_reports
-from analysis.commands.telling import console, say, show_progress, show_status
 from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError
 
 if TYPE_CHECKING:
@@ -127,12 +127,12 @@ def side_by_side(
 
 def _report(settings: Settings) -> Path:
     """Make a report; returns its first page."""
-    from analysis.publishing.kernels import keep_little
+    from analysis.pages.kernels import keep_little
 
     keep_little()  # before anything is read
     # These take a second to load.
     from analysis.commands.reporting import make_report
-    from analysis.publishing.replacing import refuse_foreign
+    from analysis.pages.replacing import refuse_foreign
 
     settings.period.split(settings.study.split)  # what cannot be halved ends here
     refuse_foreign(settings.out, "findings")
@@ -144,7 +144,7 @@ def _report(settings: Settings) -> Path:
 def _gather(settings: Settings, *, reopen: bool = False) -> "Inputs":
     """Read all that a report is made of; with ``reopen`` a server that was read is not asked."""
     from analysis.commands.reporting import read_earlier
-    from analysis.findings.reference_lists import load_lists
+    from analysis.study.reference_lists import load_lists
 
     earlier = read_earlier(settings)
     _simulate_embedded(settings)
@@ -176,8 +176,8 @@ def watch(arguments: Arguments = None) -> None:
     reports/<cc>/watch/, is the memory of the looks.
     """
     from analysis.commands.watching import find_last_look, look, watch_settings
-    from analysis.findings.reference_lists import load_lists
-    from analysis.watching.looks import hold
+    from analysis.review.looks import hold
+    from analysis.study.reference_lists import load_lists
 
     settings = watch_settings(arguments or [])
     with hold(settings.out.resolve()):
@@ -261,10 +261,10 @@ def validate(arguments: Arguments = None) -> None:
     Takes OUT (default data/reference/validation), STORE (where the worlds are kept), JOBS, and
     the method's numbers.
     """
-    from analysis.simulate.volunteers import Volunteers
-    from analysis.simulate.writing import add_forgeries, write_world
-    from analysis.validation.worlds import Simulator
-    from analysis.validation.worlds import validate as run
+    from analysis.worlds.volunteers import Volunteers
+    from analysis.worlds.worlds import Simulator
+    from analysis.worlds.worlds import validate as run
+    from analysis.worlds.writing import add_forgeries, write_world
 
     with show_progress("judging worlds whose truth is known") as (step,):
         out = run(arguments or [], Simulator(write_world, add_forgeries, Volunteers), step)
@@ -284,9 +284,9 @@ def judge(
     """
     from analysis.commands.judge_apps import with_apps
     from analysis.commands.judge_file import as_json, as_text, judge_measurements, with_errors
-    from analysis.ingestion.loose_files import read_files
     from analysis.observations.fingerprints import load
     from analysis.outcomes.thresholds import Thresholds
+    from analysis.store.loose_files import read_files
 
     known = load(fingerprints or None)
     table, errors = read_files(files, known)
@@ -359,7 +359,7 @@ def _simulate_embedded(settings: Settings) -> None:
 
 
 def _simulate(settings: Settings) -> None:
-    from analysis.simulate.writing import write_world
+    from analysis.worlds.writing import write_world
 
     with show_progress("simulating the fictional country"):
         write_world(

@@ -11,25 +11,26 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from analysis.auditing.lookups import read_report
 from analysis.commands.explaining_apps import explain_test, find_test
 from analysis.commands.judge_file import read_results
 from analysis.commands.settings import Settings, parse_settings
-from analysis.display.cells import one_in, percent
 from analysis.errors import ParameterError, SourceError, printable
-from analysis.findings.annex import REASON_SENTENCES
-from analysis.findings.confirmation import confirm
-from analysis.findings.local_time import local_schedule
-from analysis.findings.parameters import StudyParameters, find_lists
-from analysis.findings.study import Study, open_study
 from analysis.hosts import normalise, registrable_domain
 from analysis.outcomes.rules import LAYERS, RULES_BY_ID
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
+from analysis.pages.formats import one_in, percent
 from analysis.period import Period
-from analysis.reference import countries, files
+from analysis.reference import countries
+from analysis.reference.reference_files import REPOSITORY
+from analysis.report.annex import REASON_SENTENCES
+from analysis.report.local_time import local_schedule
+from analysis.review.lookups import read_report
 from analysis.sources.layout import OONI
 from analysis.store import imports
 from analysis.store.store import Store
+from analysis.study.confirmation import confirm
+from analysis.study.parameters import StudyParameters, find_lists
+from analysis.study.study import Study, open_study
 from analysis.tables import read_table
 from analysis.verdicts.states import strength, wilson_bounds
 from analysis.verdicts.witnesses import countries_url
@@ -322,7 +323,7 @@ def _settings(arguments: Sequence[str], parameters: Mapping[str, Any]) -> Settin
     given.setdefault("EVENTS", "EVENTS=")  # no event takes part in a verdict
     if "SOURCE" not in given and not _is_embedded(parameters):
         # A store is a source too, and nothing is read from elsewhere here.
-        store = given.get("STORE", "").partition("=")[2] or str(files.REPOSITORY / "data")
+        store = given.get("STORE", "").partition("=")[2] or str(REPOSITORY / "data")
         given["SOURCE"] = f"SOURCE={store}"
     return parse_settings(list(given.values()))
 

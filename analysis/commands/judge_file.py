@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from analysis.commands import judge_apps
 from analysis.errors import printable
-from analysis.ingestion.loose_files import FileError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import LAYERS, RULES_BY_ID
 from analysis.outcomes.thresholds import Thresholds
 from analysis.store.database import observations_from_table
+from analysis.store.loose_files import FileError
 
 _JUDGED = """
 SELECT o.*, c.* EXCLUDE (row_id, input, measurement_start_time, domain,

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.auditing.lookups import Report, read_report
 from analysis.commands.reporting import Inputs, describe_run, list_decisions
 from analysis.commands.settings import Settings
-from analysis.languages.catalogue import list_translated
 from analysis.languages.language import SOURCE
-from analysis.publishing.paper import PARTS, find_browser, print_pages
-from analysis.publishing.publishing import changed_report
+from analysis.languages.translations import list_translated
+from analysis.pages.paper import PARTS, find_browser, print_pages
+from analysis.pages.publishing import changed_report
+from analysis.review.lookups import Report, read_report
 from analysis.tables import read_table
 
 

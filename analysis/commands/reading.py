@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from analysis.commands.progress import Step, say, show_progress
 from analysis.commands.settings import Settings
-from analysis.commands.telling import Step, say, show_progress
 from analysis.errors import NothingThereError, SourceError
 
 if TYPE_CHECKING:
-    from analysis.ingestion.ingestion import Request
     from analysis.store.collection import Collection
+    from analysis.store.ingestion import Request
 
 
 def read_all(
@@ -19,7 +19,7 @@ def read_all(
     Raises:
         SourceError: the source has neither, or could not be read.
     """
-    from analysis.ingestion.messaging import ingest_messaging
+    from analysis.store.app_lines import ingest_messaging
 
     nothing = None
     try:
@@ -35,9 +35,9 @@ def read_all(
 
 def read_sites(settings: Settings, *, counts: bool = True, reopen: bool = False) -> "Collection":
     """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
-    from analysis.ingestion.ingestion import ingest
     from analysis.observations.fingerprints import load
     from analysis.sources.layout import OONI
+    from analysis.store.ingestion import ingest
 
     trouble = _ask_for_counts(settings) if counts and settings.study.source == OONI else None
     with show_progress("reading the archive", "listing the archive") as told:
@@ -51,7 +51,7 @@ def read_sites(settings: Settings, *, counts: bool = True, reopen: bool = False)
 
 
 def _request(settings: Settings, reopen: bool, progress: Step, listing: Step) -> "Request":
-    from analysis.findings.study import request_of
+    from analysis.study.study import request_of
 
     return request_of(
         settings.study,
@@ -69,7 +69,7 @@ def _ask_for_counts(settings: Settings) -> SourceError | None:
 
     Reading takes the longest, and need not wait for a service that is away.
     """
-    from analysis.findings.tieout import fetch, fetch_app_counts
+    from analysis.report.tieout import fetch, fetch_app_counts
 
     study = settings.study
     try:

@@ -9,9 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.auditing.changes import check_comparable
-from analysis.auditing.claims import Draft, find_draft, load_draft
-from analysis.auditing.lookups import Report, read_report
 from analysis.commands.auditing import (
     NOTEBOOKS,
     audit_page,
@@ -20,31 +17,34 @@ from analysis.commands.auditing import (
 )
 from analysis.commands.reviewing import feedback_page, narrative_page
 from analysis.commands.settings import Settings
-from analysis.drafting.basis import Basis
-from analysis.drafting.decisions import Decision, decision_table, load_decisions, review_path
-from analysis.drafting.narrative import load_narrative
-from analysis.drafting.shown import decide_first_page
 from analysis.errors import NothingThereError, ParameterError
-from analysis.findings.first_page import word_apps_alone, word_first_page
-from analysis.findings.parameters import StudyParameters, changed_numbers
-from analysis.findings.reference_lists import ReferenceLists
-from analysis.findings.site_evidence import COMPARED, FLAGS, REACHED, SPANS
-from analysis.findings.study import open_observations
-from analysis.findings.table_folder import note_file
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.publishing.editions import Appendix, Edition, PageSet, find_folder
-from analysis.publishing.first_page import Summary
-from analysis.publishing.publishing import publish
-from analysis.publishing.rendering import PageContext, Section, SetItem
-from analysis.publishing.scheduling import Display
+from analysis.pages.editions import Appendix, Edition, PageSet, find_folder
+from analysis.pages.publishing import publish
+from analysis.pages.rendering import PageContext, Section, SetItem
+from analysis.pages.scheduling import Display
+from analysis.pages.summary_page import Summary
 from analysis.reference import countries
-from analysis.sites.annex import render_annex_page
-from analysis.sites.pages import INDEX, make_pages, stylesheet
-from analysis.sites.records import Setting
+from analysis.report.annex_page import render_annex_page
+from analysis.report.decisions_shown import decide_first_page
+from analysis.report.first_page import word_apps_alone, word_first_page
+from analysis.report.site_evidence import COMPARED, FLAGS, REACHED, SPANS
+from analysis.report.site_pages import INDEX, make_pages, stylesheet
+from analysis.report.site_records import Setting
+from analysis.review.basis import Basis
+from analysis.review.changes import check_comparable
+from analysis.review.claims import Draft, find_draft, load_draft
+from analysis.review.decisions import Decision, decision_table, load_decisions, review_path
+from analysis.review.lookups import Report, read_report
+from analysis.review.narrative import load_narrative
 from analysis.sources.layout import OONI
 from analysis.store.collection import Collection
 from analysis.store.connections import give_back
+from analysis.study.parameters import StudyParameters, changed_numbers
+from analysis.study.reference_lists import ReferenceLists
+from analysis.study.study import open_observations
+from analysis.study.table_folder import note_file
 from analysis.tables import write_table
 
 #: What single notebooks let a researcher choose besides the study's parameters. A report states

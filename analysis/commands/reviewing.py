@@ -8,19 +8,20 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.drafting.basis import Basis
-from analysis.drafting.decisions import check_decisions, review_path
-from analysis.drafting.feedback import PAGE, feedback_title, list_items, show_form, write_sheet
-from analysis.drafting.filled_sheet import read_filled_sheet
-from analysis.drafting.merging import merge_decisions, write_decisions
-from analysis.drafting.narrative import PAGE as NARRATIVE
-from analysis.drafting.narrative import check_keys, load_narrative, narrative_title, show_narrative
-from analysis.drafting.shown import show_decisions
 from analysis.errors import printable
-from analysis.findings.first_page import word_first_page
 from analysis.languages.language import Language
-from analysis.publishing.editions import Appendix, Edition
-from analysis.publishing.rendering import Section, SetItem
+from analysis.pages.editions import Appendix, Edition
+from analysis.pages.rendering import Section, SetItem
+from analysis.report.decided import FORM
+from analysis.report.decisions_shown import show_decisions
+from analysis.report.first_page import word_first_page
+from analysis.review.basis import Basis
+from analysis.review.decisions import check_decisions, review_path
+from analysis.review.feedback import feedback_title, list_items, show_form, write_sheet
+from analysis.review.filled_sheet import read_filled_sheet
+from analysis.review.merging import merge_decisions, write_decisions
+from analysis.review.narrative import PAGE as NARRATIVE
+from analysis.review.narrative import check_keys, load_narrative, narrative_title, show_narrative
 
 
 def review(file: Path, *, dry_run: bool) -> str:
@@ -71,7 +72,7 @@ def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:
         return [opening, *show_decisions(tables, lang), *boxes]
 
     line = lang.say("Each finding and each listed site, with boxes to tick, for a meeting.")
-    return Appendix(SetItem(PAGE, feedback_title(lang), line), make)
+    return Appendix(SetItem(FORM, feedback_title(lang), line), make)
 
 
 def narrative_page(probe_cc: str, lang: Language) -> Appendix:

@@ -6,7 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.errors import ParameterError
-from analysis.findings.parameters import (
+from analysis.languages.language import Language, open_languages
+from analysis.period import Period
+from analysis.reference.reference_files import REPOSITORY
+from analysis.reference.snapshots import SNAPSHOTS, Snapshot, find
+from analysis.sources.schedulers import parse_address
+from analysis.study.parameters import (
     LISTS,
     PARAMETERS,
     StudyParameters,
@@ -14,11 +19,6 @@ from analysis.findings.parameters import (
     wants_snapshot,
     whole_number,
 )
-from analysis.languages.language import Language, open_languages
-from analysis.period import Period
-from analysis.reference.files import REPOSITORY
-from analysis.reference.snapshots import SNAPSHOTS, Snapshot, find
-from analysis.sources.schedulers import parse_address
 
 #: Name → what it is, for the help text: a study's parameters, then what concerns the run alone.
 VARIABLES: Mapping[str, str] = {

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from analysis.commands.settings import Settings, parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
 from analysis.reference.countries import country_name, parse_country
-from analysis.reference.files import REPOSITORY
+from analysis.reference.reference_files import REPOSITORY
 
 if TYPE_CHECKING:
-    from analysis.auditing.lookups import Report
+    from analysis.review.lookups import Report
 
 #: What is one country's own.
 _OF_ONE = ("EVENTS", "NETWORKS", "PREVIOUS", "CLAIMS")
@@ -102,9 +102,9 @@ def make_reports(
     Raises:
         ParameterError: a folder holds something else, or a test list is wrong; nothing was made.
     """
-    from analysis.auditing.lookups import read_report
-    from analysis.publishing.replacing import refuse_foreign
+    from analysis.pages.replacing import refuse_foreign
     from analysis.reference.test_lists import load_test_lists
+    from analysis.review.lookups import read_report
 
     for one in plan.settings:  # what is wrong of any ends here, not after hours
         refuse_foreign(one.out, "findings")

@@ -7,20 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from analysis.auditing.lookups import Report, read_report
 from analysis.commands.auditing import status_in_words
 from analysis.commands.side_by_side import default_folder
 from analysis.errors import ParameterError, WorkbookError
-from analysis.findings.parameters import changed_numbers
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.thresholds import Thresholds
-from analysis.publishing.editions import write_alone
-from analysis.publishing.publishing import list_tables, write_run
-from analysis.publishing.rendering import PageContext, SetItem
-from analysis.publishing.replacing import build_folder, recover, refuse_foreign, swap
+from analysis.pages.editions import write_alone
+from analysis.pages.publishing import list_tables, write_run
+from analysis.pages.rendering import PageContext, SetItem
+from analysis.pages.replacing import build_folder, recover, refuse_foreign, swap
 from analysis.reference.countries import country_name
-from analysis.side_by_side.counting import Comparison, check_comparable, compare_countries
-from analysis.side_by_side.page import show_side_by_side
+from analysis.review.countries_compared import Comparison, check_comparable, compare_countries
+from analysis.review.countries_page import show_side_by_side
+from analysis.review.lookups import Report, read_report
+from analysis.study.parameters import changed_numbers
 from analysis.tables import write_table
 
 _INDEX = "index.html"

@@ -11,23 +11,23 @@ import pandas as pd
 from analysis.commands.reporting import describe_run, page_context
 from analysis.commands.settings import Settings, parse_settings
 from analysis.errors import NothingThereError, ParameterError, printable
-from analysis.findings.messaging_study import open_messaging
-from analysis.findings.reference_lists import ReferenceLists
-from analysis.findings.study import Study, open_observations
 from analysis.languages.language import Language
+from analysis.pages.editions import find_folder, write_alone
+from analysis.pages.publishing import list_tables, write_run
+from analysis.pages.rendering import SetItem
+from analysis.pages.replacing import build_folder, recover, refuse_foreign, swap
 from analysis.period import Period, parse_date, today
-from analysis.publishing.editions import find_folder, write_alone
-from analysis.publishing.publishing import list_tables, write_run
-from analysis.publishing.rendering import SetItem
-from analysis.publishing.replacing import build_folder, recover, refuse_foreign, swap
+from analysis.review.looks import LOG, RECORD, STANDING, Look, empty_log, read_last_look
+from analysis.review.news import add_to_log, carry_over, find_news
+from analysis.review.standing import Standing, find_standing
+from analysis.review.watch_page import PAGE, Looking, show_watch
+from analysis.review.watched_apps import find_apps_standing, join_standings
 from analysis.store.collection import Collection
+from analysis.study.app_study import open_messaging
+from analysis.study.reference_lists import ReferenceLists
+from analysis.study.study import Study, open_observations
 from analysis.tables import write_table
 from analysis.vocabulary import WATCH_CHANGES
-from analysis.watching.apps import find_apps_standing, join_standings
-from analysis.watching.looks import LOG, RECORD, STANDING, Look, empty_log, read_last_look
-from analysis.watching.news import add_to_log, carry_over, find_news
-from analysis.watching.page import PAGE, Looking, show_watch
-from analysis.watching.standing import Standing, find_standing
 
 #: Days of a look where SINCE is not given: half of them miss a fifth of the pairs that a year
 #: lists, twice as many find no more.

@@ -12,8 +12,7 @@ from babel.dates import format_date
 from markupsafe import Markup
 
 from analysis.errors import ParameterError
-from analysis.languages.catalogue import PLACE, Translations, list_translated, open_translations
-from analysis.languages.values import (
+from analysis.languages.spoken_values import (
     date_text,
     month_text,
     number_text,
@@ -21,6 +20,7 @@ from analysis.languages.values import (
     value_html,
     value_text,
 )
+from analysis.languages.translations import PLACE, Translations, list_translated, open_translations
 from analysis.period import Period
 
 #: The language in which the sentences stand in the code.

@@ -70,7 +70,6 @@ from analysis.observations.control import ControlView
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received, accessible_or_none, compute_flags
 from analysis.observations.messages import Measurement, TestKeys
-from analysis.observations.pages import http_columns, read_pages
 from analysis.observations.redirects import find_redirect_failure
 from analysis.observations.schema import OBSERVATION
 from analysis.observations.values import (
@@ -80,6 +79,7 @@ from analysis.observations.values import (
     int32_or_none,
     normalise_failure,
 )
+from analysis.observations.web_pages import http_columns, read_pages
 
 #: Column names, in the order of the tuples that :func:`observe` returns.
 COLUMNS: Final = tuple(OBSERVATION.names)

@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 
 from analysis.outcomes.frames import keep_table
-from analysis.reference.files import REFERENCE, read_csv
+from analysis.reference.reference_files import REFERENCE, read_csv
 
 # What a filter says of a name that exists: a special-purpose address, or that there is none.
 _SAID = """CASE WHEN dns_failure = 'dns_nxdomain_error' THEN [dns_failure]

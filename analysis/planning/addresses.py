@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from analysis.findings.halves import listed_domestic
 from analysis.hosts import canonical, normalise, special_kind
 from analysis.reference.test_lists import ListEntry, TestLists
+from analysis.report.halves import listed_domestic
 
 #: Characters of an address; the longest of Citizen Lab's lists has 155.
 LONGEST = 500

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import duckdb
 import pandas as pd
 
-from analysis.findings.campaign import Campaign
-from analysis.findings.messaging_study import open_messaging
-from analysis.findings.study import Study
 from analysis.outcomes.controls import SESSION_SQL
 from analysis.period import Period
 from analysis.planning.coverage import find_gaps
+from analysis.study.app_study import open_messaging
+from analysis.study.campaign import Campaign
+from analysis.study.study import Study
 
 #: The test of web sites, which every other scope counts.
 WEB = "web_connectivity"

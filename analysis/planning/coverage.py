@@ -6,12 +6,12 @@ from datetime import date, timedelta
 import duckdb
 import pandas as pd
 
-from analysis.findings.campaign import Campaign
 from analysis.outcomes.controls import SESSION_SQL
 from analysis.outcomes.steps import create_tables, create_type, drop_tables
 from analysis.period import Period, days_between
 from analysis.reference.test_lists import TestLists
 from analysis.store.connections import FOR_READING, holding_less
+from analysis.study.campaign import Campaign
 
 _NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"
 

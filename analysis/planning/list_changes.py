@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.errors import ContractError, ParameterError
-from analysis.findings.study import Study
 from analysis.reference.snapshots import SNAPSHOTS, snapshots
 from analysis.reference.test_lists import ListEntry, TestLists, load_test_lists
+from analysis.study.study import Study
 
 #: A site that nobody lists counts as tested widely from so many networks, and days, on.
 _LEAST_NETWORKS, _LEAST_DAYS = 3, 10

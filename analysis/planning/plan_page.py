@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from analysis.display.show import show_finding, show_table, show_text
-from analysis.languages.values import elided
-from analysis.planning.page import name_network
+from analysis.languages.spoken_values import elided
+from analysis.pages.show import show_finding, show_table, show_text
+from analysis.planning.coverage_page import name_network
 from analysis.planning.ranking import LEAST_SUSPICION, STALE_DAYS
 from analysis.vocabulary import NETWORK_KINDS
 

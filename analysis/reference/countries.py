@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH, Language
-from analysis.reference.files import REFERENCE, read_csv
+from analysis.reference.reference_files import REFERENCE, read_csv
 
 #: ISO 3166-1 leaves these codes to their users; no country will ever have one.
 _FICTIONAL = re.compile(r"AA|Q[M-Z]", re.ASCII)

@@ -17,7 +17,7 @@ import yaml
 from analysis.errors import ParameterError
 from analysis.period import Period, parse_date
 from analysis.reference.countries import is_fictional, parse_country
-from analysis.reference.files import REFERENCE, ReferenceFile, read_file
+from analysis.reference.reference_files import REFERENCE, ReferenceFile, read_file
 from analysis.reference.yaml_nodes import plain_text
 from analysis.vocabulary import EVENT_KINDS
 

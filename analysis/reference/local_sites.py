@@ -12,7 +12,7 @@ import yaml
 from analysis.errors import ContractError
 from analysis.hosts import normalise
 from analysis.reference.countries import country_tlds, parse_country
-from analysis.reference.files import REFERENCE, ReferenceFile
+from analysis.reference.reference_files import REFERENCE, ReferenceFile
 from analysis.reference.test_lists import TestLists
 
 # Local sites -------------------------------------------------------------------------------------

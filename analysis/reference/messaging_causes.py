@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from analysis.errors import ParameterError
-from analysis.reference.files import REFERENCE, read_csv
+from analysis.reference.reference_files import REFERENCE, read_csv
 
 _COLUMNS = ("test_name", "since", "until", "cause", "source")
 

@@ -27,7 +27,7 @@ import pyarrow.csv
 
 from analysis.errors import ParameterError
 from analysis.reference.countries import parse_country
-from analysis.reference.files import REFERENCE, ReferenceFile, read_csv
+from analysis.reference.reference_files import REFERENCE, ReferenceFile, read_csv
 
 MAX_ASN = 2**32 - 1
 

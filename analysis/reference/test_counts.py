@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.errors import ParameterError
 from analysis.observations.messaging_tests import BY_NAME
-from analysis.reference.files import CsvTable, ReferenceFile, read_csv
+from analysis.reference.reference_files import CsvTable, ReferenceFile, read_csv
 
 PARAMETER = "TEST_COUNTS"
 COUNTS = ("measurement_count", "ok_count", "anomaly_count", "confirmed_count", "failure_count")

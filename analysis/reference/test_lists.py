@@ -14,7 +14,13 @@ import pandas as pd
 from analysis.errors import ParameterError
 from analysis.hosts import normalise
 from analysis.reference.countries import countries, is_fictional, parse_country
-from analysis.reference.files import REFERENCE, REQUIRED_COLUMNS, ReferenceFile, Role, read_csv
+from analysis.reference.reference_files import (
+    REFERENCE,
+    REQUIRED_COLUMNS,
+    ReferenceFile,
+    Role,
+    read_csv,
+)
 
 #: What ``TestLists.category_of`` gives for a domain that no list names.
 UNCATEGORISED = ("NONE", "Not on a test list")

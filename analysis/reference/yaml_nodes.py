@@ -11,7 +11,7 @@ import yaml
 
 from analysis.errors import ParameterError
 from analysis.period import Period
-from analysis.reference.files import read_file
+from analysis.reference.reference_files import read_file
 
 T = TypeVar("T")
 

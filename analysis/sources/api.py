@@ -28,7 +28,7 @@ from msgspec import UNSET, Meta, UnsetType
 from analysis.errors import ContractError, ParameterError, SourceError, printable
 from analysis.period import Period, days_between
 from analysis.reference.snapshots import Sidecar, write_sidecar
-from analysis.sources.files import CannotRead, lock_folder
+from analysis.sources.archive_files import CannotRead, lock_folder
 from analysis.sources.layout import RECEIPT_MARGIN
 from analysis.sources.web import Deadline, Limits, Reply, Server, read_pause, retry
 

@@ -17,7 +17,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from analysis.errors import SourceError
-from analysis.sources.files import (
+from analysis.sources.archive_files import (
     OBJECTS_PER_HOUR,
     ArchiveObject,
     CannotRead,

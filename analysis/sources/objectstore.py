@@ -20,8 +20,8 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import LocalStore, S3Store
 
 from analysis.errors import ParameterError, SourceError
+from analysis.sources.archive_files import CannotRead
 from analysis.sources.buckets import Address
-from analysis.sources.files import CannotRead
 from analysis.sources.opening import parse_address
 from analysis.sources.web import Server
 

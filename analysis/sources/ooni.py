@@ -13,8 +13,8 @@ from functools import partial
 
 from analysis.errors import SourceError
 from analysis.period import Period
+from analysis.sources.archive_files import ArchiveObject, Notes
 from analysis.sources.buckets import Address, Bucket
-from analysis.sources.files import ArchiveObject, Notes
 from analysis.sources.layout import FOLDERS, OONI, holds_country, list_prefixes, parse_receipt
 from analysis.sources.web import at_once
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from analysis.errors import ParameterError
+from analysis.sources.archive_files import Folder, Source
 from analysis.sources.buckets import Address, Bucket
-from analysis.sources.files import Folder, Source
 from analysis.sources.layout import OONI
 from analysis.sources.ooni import ADDRESS, OoniArchive, Scope
 

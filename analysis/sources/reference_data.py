@@ -19,8 +19,8 @@ from analysis.errors import ParameterError, SourceError
 from analysis.observations import fingerprints
 from analysis.period import days_between, month_before
 from analysis.reference.countries import is_fictional, parse_country
-from analysis.reference.files import read_csv
 from analysis.reference.networks import extract_names, load_network_names
+from analysis.reference.reference_files import read_csv
 from analysis.reference.snapshots import (
     DNS_FINGERPRINTS,
     GLOBAL_LIST,
@@ -36,8 +36,8 @@ from analysis.reference.snapshots import (
     write_sidecar,
 )
 from analysis.reference.test_lists import load_test_lists
-from analysis.sources.downloads import Limits, download
-from analysis.sources.files import CannotRead, lock_folder
+from analysis.sources.archive_files import CannotRead, lock_folder
+from analysis.sources.fetching import Limits, download
 from analysis.temporary_folders import TemporaryFolder
 
 #: Environment variable → address. ``{month}`` stands for the month, YYYY-MM.

@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import stamina.instrumentation
 
-from analysis.sources.files import CannotRead, Changed, Passing, TooSlow, Unreachable
+from analysis.sources.archive_files import CannotRead, Changed, Passing, TooSlow, Unreachable
 
 if TYPE_CHECKING:
     import httpx  # loads its own command line: a tenth of all that a notebook's kernel loads

@@ -1,8 +1,9 @@
-"""Observations on disk: one Parquet file per archive object, and what was read of each source.
+"""From archive objects to observations on disk: one Parquet file for each archive object.
 
-In: tables of observations with their ledger. Out: a DuckDB connection over those of one study.
-Files appear whole or not at all, and each carries the checksum of its own content.
-Start at ``store.Store`` for writing and ``database.Observations`` for reading.
-``connections`` says what DuckDB may hold, ``shares`` writes a study for somebody else, ``imports``
-copies what somebody else has.
+In: what ``SOURCE`` names. Out: observations with their ledger, and a DuckDB connection over those
+of one study. Files appear whole or not at all, and each carries the checksum of its own content.
+Start at ``ingestion.ingest``: it resumes where it stopped, and its result does not depend on the
+number of workers. ``objects`` turns one archive object into one Parquet file, ``lines`` reads its
+gzip stream in bounded memory, ``store.Store`` writes the file, ``database.Observations`` opens
+those of a study. ``shares`` writes a study for somebody else, ``imports`` copies theirs.
 """

@@ -18,7 +18,7 @@ import msgspec
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.sources import layout
-from analysis.sources.files import ArchiveObject, CannotRead, Source, Unreachable
+from analysis.sources.archive_files import ArchiveObject, CannotRead, Source, Unreachable
 from analysis.store import shares
 from analysis.store.checking import check_observations
 from analysis.store.collection import Collection

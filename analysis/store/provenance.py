@@ -12,7 +12,7 @@ from analysis.errors import ContractError
 from analysis.observations.messaging import MESSAGING_VERSION
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.sources import layout
-from analysis.sources.files import ArchiveObject
+from analysis.sources.archive_files import ArchiveObject
 from analysis.store.checksums import read_metadata
 
 #: Reasons of the ingestion ledger, in the contract's order.

@@ -31,7 +31,7 @@ from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference import countries
 from analysis.sources import layout
-from analysis.sources.files import OBJECT_BYTES, limit_of
+from analysis.sources.archive_files import OBJECT_BYTES, limit_of
 from analysis.store.checking import check_observations
 from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
 from analysis.store.collection import Collection, Excerpt

@@ -1,9 +1,10 @@
-"""From sessions to one verdict for each site and network: state, mechanism, dates, a witness.
+"""From outcomes to one verdict for each site and network: state, mechanism, dates, a witness.
 
-In: the tables ``outcomes`` and ``sessions``, and what ``chance`` expects of them.
-Out: ``Judgement``, the frames of ``verdicts.csv``, ``blocking_intervals.csv`` and
-``withheld_intervals.csv``. Start at ``verdicts.judge_cells``.
-``blocks`` holds what is surprising against the floor (``states``), ``versions`` and ``withholding``
-take back what is a defect, and what one country's data cannot tell from a fault; ``cells`` and
-``reasons`` say what is left, ``robustness`` how firm.
+In: the table ``outcomes``. Out: ``Judgement``, the frames of ``verdicts.csv``,
+``blocking_intervals.csv`` and ``withheld_intervals.csv``.
+Start at ``sessions.add_sessions``, which sums up the measurements of one report and site, then at
+``verdicts.judge_cells``: ``series`` orders the sessions of a site on a network, ``rates`` says how
+often each would fail if nobody blocked, ``e_values`` how surprising they are together, ``blocks``
+holds what is surprising against the evidence floor, ``versions`` and ``withholding`` take back
+what may be something else. ``app_verdicts`` does the same for messaging apps.
 """

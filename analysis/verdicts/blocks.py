@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.chance import e_values
-from analysis.chance.expectation import Expectation
-from analysis.chance.rates import raise_by_own
-from analysis.chance.schedules import Schedule
-from analysis.chance.stretches import find_stretches
 from analysis.outcomes.thresholds import Thresholds
-from analysis.sessions.series import FAILING, MARK, Series
+from analysis.verdicts import e_values
+from analysis.verdicts.expectation import Expectation
+from analysis.verdicts.rates import raise_by_own
+from analysis.verdicts.schedules import Schedule
+from analysis.verdicts.series import FAILING, MARK, Series
 from analysis.verdicts.states import is_most
+from analysis.verdicts.stretches import find_stretches
 from analysis.verdicts.versions import follow_version
 
 #: The thresholds that evidence depends on, besides those of the expectation.

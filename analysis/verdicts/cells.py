@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.sessions.columns import BLOCKED, DOWN, OK, UNCLEAR, SessionColumns
-from analysis.sessions.series import FAILING, MARK
-from analysis.sessions.sessions import KINDS
 from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks
+from analysis.verdicts.columns import BLOCKED, DOWN, OK, UNCLEAR, SessionColumns
+from analysis.verdicts.series import FAILING, MARK
+from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import meets_floor, strength
 
 _PARTS = pa.schema({

@@ -7,11 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.chance import e_values
 from analysis.outcomes.thresholds import Thresholds
-from analysis.sessions.columns import BLOCKED, OK
-from analysis.sessions.series import FAILING, MARK
-from analysis.sessions.sessions import KINDS
+from analysis.verdicts import e_values
 from analysis.verdicts.blocks import (
     Evidence,
     ask_again,
@@ -20,6 +17,9 @@ from analysis.verdicts.blocks import (
     find_surprising,
     stretch_evidence,
 )
+from analysis.verdicts.columns import BLOCKED, OK
+from analysis.verdicts.series import FAILING, MARK
+from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import meets_floor
 from analysis.verdicts.versions import find_versions
 from analysis.verdicts.withholding import EVERYWHERE, withhold

@@ -6,14 +6,14 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from analysis.chance import e_values
 from analysis.outcomes.steps import exact
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.sessions.series import MARK
+from analysis.verdicts import e_values
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.cells import lies_in
 from analysis.verdicts.intervals import CELL
+from analysis.verdicts.series import MARK
 from analysis.vocabulary import LISTED, SET_ASIDE_REASONS
 
 # What failed at each site on each network, by the reason that a rule gives, else by mechanism.

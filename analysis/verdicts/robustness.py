@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.chance.expectation import Candidates
-from analysis.chance.facts import Facts
-from analysis.chance.rates import learn_by_kind, raise_by_own
 from analysis.outcomes.thresholds import Thresholds
-from analysis.sessions.series import MARK, Series
 from analysis.verdicts.blocks import Evidence, find_lines, weigh_days
 from analysis.verdicts.cells import Inside
+from analysis.verdicts.expectation import Candidates
+from analysis.verdicts.facts import Facts
+from analysis.verdicts.rates import learn_by_kind, raise_by_own
+from analysis.verdicts.series import MARK, Series
 from analysis.verdicts.states import Z_95
 from analysis.vocabulary import LISTED
 

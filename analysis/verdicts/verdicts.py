@@ -11,18 +11,16 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from analysis.chance import e_values
-from analysis.chance.expectation import Expectation, Learnt, learn_expectation, see_sessions
 from analysis.outcomes.frames import keep_table
 from analysis.outcomes.steps import read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.sessions.columns import read_sessions
-from analysis.sessions.series import FAILING, MARK
-from analysis.sessions.sessions import KINDS
 from analysis.store.connections import BESIDE_ARRAYS, holding_less
+from analysis.verdicts import e_values
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.cells import Inside, count_parts, judge_inside, look_inside
+from analysis.verdicts.columns import read_sessions
+from analysis.verdicts.expectation import Expectation, Learnt, learn_expectation, see_sessions
 from analysis.verdicts.intervals import (
     CELL,
     chance_text,
@@ -43,6 +41,8 @@ from analysis.verdicts.reasons import (
     why_insufficient,
 )
 from analysis.verdicts.robustness import count_own_sessions, sessions_to_flip, weigh_forging
+from analysis.verdicts.series import FAILING, MARK
+from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
 from analysis.vocabulary import LISTED

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.sessions.columns import OK
-from analysis.sessions.series import FAILING, Series
-from analysis.sessions.sessions import KINDS
+from analysis.verdicts.columns import OK
+from analysis.verdicts.series import FAILING, Series
+from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import wilson_bounds
 
 Counts = NDArray[np.int64]

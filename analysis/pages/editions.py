@@ -1,0 +1,199 @@
+"""A report in several languages: which of its pages each has, where they lie and how they link.
+
+The first language lies at the top of the report, each other in a folder of its own, with the same
+file names. What is not written anew, such as the notebooks' pages, stays in English at the top.
+"""
+
+import shutil
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from analysis.languages.language import Language
+from analysis.pages.fonts import list_fonts
+from analysis.pages.rendering import (
+    PageContext,
+    Section,
+    SetItem,
+    render_sections,
+)
+from analysis.pages.site_links import lead_to_sites
+from analysis.pages.summary_page import Summary, render_summary
+
+INDEX = "index.html"
+#: Words the first page: is given the folder of the tables, the findings of ``run.json`` and the
+#: language.
+FirstPage = Callable[[Path, Mapping[str, Any], Language], Summary]
+#: Compares with an earlier report: is given the folder of the tables, where it may leave its own,
+#: what ``run.json`` will say and the language; returns the section that stands after the findings.
+Comparison = Callable[[Path, Mapping[str, Any], Language], Section]
+
+
+@dataclass(frozen=True)
+class Appendix:
+    """A page that is no notebook's: made of the tables once all notebooks have run.
+
+    Attributes:
+        item: the page.
+        make: is given the folder of the tables, where it may leave its own, and the findings of
+            ``run.json``; returns the page's sections.
+    """
+
+    item: SetItem
+    make: Callable[[Path, Mapping[str, Any]], Sequence[Section]]
+
+
+@dataclass(frozen=True)
+class PageSet:
+    """Many pages in a folder of their own, of which the navigation names the first.
+
+    Attributes:
+        item: the first one.
+        make: is given the folder of the tables; each page with its sections.
+        reads: notebook → the files among its tables of which they are made; where none is named,
+            all.
+        beside: files of the pages that the navigation of these names.
+        style: what they need besides the style of every page.
+    """
+
+    item: SetItem
+    make: Callable[[Path], Iterable[tuple[SetItem, Sequence[Section]]]]
+    reads: Mapping[str, Collection[str]]
+    beside: Collection[str]
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Edition:
+    """What is written anew in one language.
+
+    Attributes:
+        page: what each page's header says.
+        folder: where its pages lie below the report: ``""``, or the language's code.
+        sites: a page for each site, and their index, if there are any.
+        pages: others; one of a notebook's name takes its place.
+    """
+
+    page: PageContext
+    folder: str
+    sites: PageSet | None = None
+    pages: tuple[Appendix, ...] = ()
+
+    @property
+    def up(self) -> str:
+        """The way from its pages to the top of the report."""
+        return "../" if self.folder else ""
+
+    @property
+    def item(self) -> SetItem:
+        """Its first page."""
+        return SetItem(INDEX, self.page.lang.say("Summary"), "", self.page.lang.code)
+
+    def place_items(self, every: Sequence[SetItem]) -> list[SetItem]:
+        """Every page of the report as the pages of this language name it."""
+        own = [self.item, *(page.item for page in self.pages)]
+        own += [self.sites.item] if self.sites else []
+        by_file = {one.file: replace(one, language=self.page.lang.code) for one in own}
+        return [by_file.get(one.file) or replace(one, file=f"{self.up}{one.file}") for one in every]
+
+
+def find_folder(lang: Language, first: Language) -> str:
+    """Where the pages of a language lie below the report."""
+    return "" if lang == first else lang.code
+
+
+def write_sites(
+    build: Path,
+    edition: Edition,
+    sites: PageSet,
+    every: Sequence[SetItem],
+    is_ended: Callable[[], bool],
+) -> None:
+    """Write the pages of sites, one at a time, since there may be thousands; they share a font.
+
+    Args:
+        build: the folder that the report is built in.
+        edition: whose they are.
+        sites: the pages.
+        every: all pages of the report.
+        is_ended: asked before each page; once it is true no more are written.
+    """
+    placed = edition.place_items(every)
+    beside = [item for one, item in zip(every, placed, strict=True) if one.file in sites.beside]
+    fonts = list_fonts(edition.page.lang.code)
+    for font in fonts:
+        (build / edition.folder / "fonts").mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(font, build / edition.folder / "fonts" / font.name)
+    for item, sections in sites.make(build / "tables"):
+        if is_ended():
+            return
+        html = render_sections(sections, item, edition.page, beside, sites.style, "../fonts")
+        write_page(build / edition.folder / item.file, html)
+
+
+def write_pages(
+    build: Path, edition: Edition, every: Sequence[SetItem], findings: Mapping[str, Any]
+) -> None:
+    """Write the other pages of a language but the first one."""
+    for appendix in edition.pages:
+        html = render_sections(
+            appendix.make(build / "tables", findings),
+            appendix.item,
+            edition.page,
+            edition.place_items(every),
+        )
+        write_page(build / edition.folder / appendix.item.file, html)
+
+
+def write_first_page(
+    build: Path,
+    edition: Edition,
+    every: Sequence[SetItem],
+    summary: Summary,
+    tables: Mapping[str, int | None],
+    changes: Section | None,
+) -> None:
+    """Write the first page of a language."""
+    html = render_summary(
+        summary, edition.page, edition.place_items(every), tables, changes, edition.up
+    )
+    write_page(build / edition.folder / INDEX, html)
+
+
+def write_alone(
+    folder: Path, item: SetItem, page: PageContext, sections: Sequence[Section], up: str = ""
+) -> None:
+    """Write a page that belongs to no report's set.
+
+    Args:
+        folder: where it goes.
+        item: the page.
+        page: what its header says.
+        sections: what it holds; tables that it names lie in ``tables/`` of the top.
+        up: the way to the top.
+    """
+    html = render_sections(sections, item, page, [])
+    # a measurement's text has no quotation mark of its own here
+    write_page(folder / item.file, html.replace('href="tables/', f'href="{up}tables/'))
+    lead_to_sites(folder)
+
+
+def write_page(path: Path, html: str) -> None:
+    """Write a page, the same bytes on every system."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, encoding="utf-8", newline="\n")
+
+
+def list_items(top: Edition, others: Sequence[SetItem]) -> list[SetItem]:
+    """Every page of a report in the order of its navigation, as the top of the report names it.
+
+    Args:
+        top: the edition in the first language.
+        others: the pages of notebooks, and those after them.
+    """
+    own = {page.item.file: page.item for page in top.pages}
+    named = {item.file for item in others}
+    first = [top.item, *([top.sites.item] if top.sites else [])]
+    added = [item for file, item in own.items() if file not in named]
+    return top.place_items([*first, *others, *added])

@@ -1,0 +1,321 @@
+"""One value of a table → inert HTML. Every string may come from a measurement and be hostile."""
+
+import math
+import re
+from collections.abc import Hashable, Mapping
+from datetime import date, datetime
+from typing import Any, Literal
+
+import pandas as pd
+from IPython.core.getipython import get_ipython
+from markupsafe import Markup
+
+from analysis.hosts import site_anchor, site_file
+from analysis.languages.language import ENGLISH, Language
+from analysis.languages.spoken_values import elided, visible
+from analysis.pages.markup import is_publishing, macros
+from analysis.vocabulary import STATES, value_words
+
+Kind = Literal["number", "share", "asn", "date", "flag", "state", "list", "link", "text"]
+
+#: Longer text is elided in the middle; the whole stands in the element's title.
+LONGEST_TEXT = 120
+LONGEST_NOTE = 600
+
+_SITES = {"gained", "lost"}
+_NETWORKS = {"probe_asns", "resolver_asns", "matched_networks"}
+_LISTS = _SITES | _NETWORKS | {"cause", "mechanisms", "networks"}
+_NO_NAMES: Mapping[str, str] = {}
+_DATES = {
+    *("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again"),
+    *("since", "until", "day", "month", "date", "first_day", "last_day"),
+}
+#: Columns of sentences rather than names.
+NOTES = {
+    "note",
+    "why",
+    "comment",
+    "claim",
+    "meaning",
+    "arithmetic",
+    "explanation",
+    "before",
+    "after",
+}
+#: What the links of a column lead to.
+_SHOWN = {
+    "witness_url": "measurement",
+    "countries_url": "by country",
+    "descriptor_url": "descriptor",
+    "plain_list_url": "list",
+}
+_LINK = re.compile(r"https://[A-Za-z0-9.-]+(?:[/?#][!-~]*)?", re.ASCII)
+_PAGE = re.compile(r"(?:\.\./){0,2}[A-Za-z0-9][A-Za-z0-9_.-]*\.html(?:#[\w-]+)?")
+_TABLE = re.compile(r"(?:\.\./){0,2}tables/[A-Za-z0-9][A-Za-z0-9_.-]*\.(?:csv|xlsx|json|txt)")
+_HOSTS = {"domain", "registrable_domain", "address"}
+#: Columns of names that are written with dots and underscores, and may break after these.
+_CODES = {"rule_id", "published_rule_id"}
+_AFTER = re.compile("(?<=[._])")
+#: A chance below this is not told from others below it.
+_LEAST_CHANCE, MANY = 1e-9, "a billion"
+_WHOLE_HOST = 32  # a host name up to this long is not broken on screen
+_SHORT_ITEM = 24
+
+
+def is_empty(value: object) -> bool:
+    """Whether a cell holds nothing: None, NaN, NaT, NA or an empty string."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    if isinstance(value, float):
+        return math.isnan(value)
+    return isinstance(value, str) and not value.strip()
+
+
+def column_kind(name: Hashable, values: pd.Series) -> Kind:
+    """How a column is shown: by its name where the contract fixes one, else by its type."""
+    column = str(name)
+    named: tuple[tuple[bool, Kind], ...] = (
+        (column == "state" or column.endswith("_state"), "state"),
+        (column in _LISTS, "list"),
+        (column.endswith("_asn") or column == "asn", "asn"),
+        (column.endswith("_url"), "link"),
+        (column in _DATES or pd.api.types.is_datetime64_any_dtype(values), "date"),
+        (column.startswith(("is_", "has_")) or pd.api.types.is_bool_dtype(values), "flag"),
+        ("_share" in column or column == "share", "share"),
+        (column.endswith("_count") or column in {"count", "rank"}, "number"),
+        (pd.api.types.is_numeric_dtype(values), "number"),
+    )
+    return next((kind for applies, kind in named if applies), "text")
+
+
+def cell(
+    column: str,
+    kind: Kind,
+    value: object,
+    networks: Mapping[str, str] = _NO_NAMES,
+    lang: Language = ENGLISH,
+) -> Markup:
+    """One value as HTML. A value that does not fit its column's kind is shown as text.
+
+    Args:
+        column: its name.
+        kind: how the column is shown.
+        value: what it holds.
+        networks: ``AS123`` → name of the network.
+        lang: of the words for a state.
+    """
+    if kind == "state":
+        return state_cell("" if is_empty(value) else str(value), lang)
+    if is_empty(value):
+        return _macro("empty")
+    if kind == "asn":
+        return network_cell(network_number(value), networks)
+    if kind == "date":
+        return _macro("whole", plain_date(value))
+    if kind == "list":
+        return list_cell(column, str(value), networks)
+    if kind == "link":
+        return link(str(value), _link_words(column, str(value)))
+    if column == "chance":
+        return Markup.escape(chance_words(str(value), lang))
+    if kind == "text":
+        return site_link(str(value)) if column == "domain" else text_cell(column, str(value))
+    plain = {"number": number, "share": percent, "flag": yes_no}[kind](value)
+    return Markup.escape(visible(plain))
+
+
+def _macro(name: str, *values: Any, **named: Any) -> Markup:
+    markup: Markup = getattr(macros("values.html.j2"), name)(*values, **named)
+    return markup
+
+
+def number(value: object) -> str:
+    """Thousands by comma; a whole number without decimals, another with two at most, a small one
+    with its first two digits.
+    """
+    if isinstance(value, bool) or not _is_number(value):
+        return str(value)
+    amount = float(str(value))
+    if not math.isfinite(amount):
+        return str(value)
+    if amount == int(amount):
+        return f"{int(amount) if abs(amount) > 1e15 else int(str(value).partition('.')[0]):,}"
+    decimals = 2 if abs(amount) >= 0.01 else min(1 - math.floor(math.log10(abs(amount))), 12)
+    return f"{amount:,.{decimals}f}".rstrip("0").rstrip(".")
+
+
+def amount(value: object) -> str:
+    """A number with its thousands; a text as it is."""
+    return value if isinstance(value, str) else number(value)
+
+
+def counted(name: str, value: object, text: str = "") -> Markup:
+    """A headline number, marked with the name that it has in ``run.json``.
+
+    What stands on two pages under one name can so be held against each other.
+    """
+    plain = value.item() if hasattr(value, "item") else value
+    return _macro("counted", name, plain, text or amount(plain))
+
+
+def numbered(sentence: str, **counts: object) -> Markup:
+    """A sentence with headline numbers in its places, each marked with the name of its place.
+
+    A place that ``run.json`` has no number for is plain: only names that end in *count* are marked.
+    """
+    parts = {
+        name: counted(name, count) if name.partition("_count")[1] else amount(count)
+        for name, count in counts.items()
+    }
+    return Markup.escape(sentence).format(**parts)
+
+
+def percent(value: object) -> str:
+    """A share from 0 to 1 as per cent with one decimal; only a true 0 or 1 reads 0 % or 100 %."""
+    if not _is_number(value):
+        return str(value)
+    share = float(str(value))
+    if share in (0.0, 1.0):
+        return f"{share:.0%}".replace("%", " %")
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
+    return f"{share * 100:,.1f} %"
+
+
+def chance_words(text: str, lang: Language = ENGLISH) -> str:
+    """A chance as the tables write it, ``4.9e-05``, as 1 in so many; another text as it is."""
+    if not _is_number(text):
+        return visible(text)
+    chance = float(text)
+    if chance < _LEAST_CHANCE:
+        return lang.say("< 1 in a billion")
+    return lang.say("1 in {many}", many=one_in(chance))
+
+
+def one_in(chance: float) -> str:
+    """Of how many one has this chance: 20,000 for 4.9e-05. Two digits, rounded down, and
+    at most a billion, since no model of the world is right further out."""
+    if chance < _LEAST_CHANCE:
+        return MANY
+    many = 1 / max(chance, _LEAST_CHANCE) * (1 + 1e-9)
+    step = 10 ** max(int(math.log10(many)) - 1, 0)
+    return f"{int(many // step * step):,}"
+
+
+def network_number(value: object) -> str:
+    """``AS123`` from 123, 123.0, "123" or "AS123"."""
+    text = str(value).removesuffix(".0")
+    return f"AS{int(text)}" if text.isascii() and text.isdigit() else text
+
+
+def plain_date(value: object) -> str:
+    """An ISO day; the time of day is shown only where it is not midnight."""
+    if isinstance(value, datetime):
+        midnight = (value.hour, value.minute, value.second) == (0, 0, 0)
+        return value.strftime("%Y-%m-%d" if midnight else "%Y-%m-%d %H:%M:%S")
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def yes_no(value: object) -> str:
+    """``yes`` or ``no`` from a boolean or from the contract's ``true`` and ``false``."""
+    words = {"true": "yes", "false": "no", "1": "yes", "0": "no"}
+    return words.get(str(value).lower(), str(value))
+
+
+def state_cell(code: str, lang: Language = ENGLISH) -> Markup:
+    """A state as mark and word."""
+    if code not in STATES:
+        return Markup.escape(visible(code))
+    shown: Markup = macros("values.html.j2", lang).state(STATES[code])
+    return shown
+
+
+def list_cell(column: str, text: str, networks: Mapping[str, str] = _NO_NAMES) -> Markup:
+    """A list joined by ``;``, each item kept whole where it is short."""
+    items = [value_words(column, item.strip()) for item in text.split(";")]
+    return _macro(
+        "items",
+        [
+            {
+                "content": _item_cell(column, item, networks),
+                "is_short": len(networks.get(item, item)) <= _SHORT_ITEM,
+            }
+            for item in items
+        ],
+    )
+
+
+def _item_cell(column: str, item: str, networks: Mapping[str, str]) -> Markup:
+    """One of a list. Of a network the name: its number is shown where the pointer rests."""
+    if column in _SITES:
+        return site_link(item)
+    if column in _NETWORKS and networks.get(item):
+        return _macro("text", [elided(networks[item], LONGEST_TEXT)], title=item)
+    return text_cell(column, item)
+
+
+def network_cell(number: str, names: Mapping[str, str]) -> Markup:
+    """A network: its name, and its number small behind it; the number alone where none names it."""
+    name = names.get(number, "")
+    if not name or name == number:
+        return _macro("whole", number)
+    return _macro("network", text_cell("network", name), number)
+
+
+def link(target: str, words: str) -> Markup:
+    """A link to an https address or to a file of the same report; anything else is plain text."""
+    if _LINK.fullmatch(target):
+        return _macro("outward", target, words)
+    if _PAGE.fullmatch(target) or _TABLE.fullmatch(target):
+        return _macro("inward", target, words)
+    return text_cell("", target)
+
+
+def is_link(target: str) -> bool:
+    """Whether :func:`link` makes a link to it."""
+    return any(kind.fullmatch(target) for kind in (_LINK, _PAGE, _TABLE))
+
+
+def site_link(domain: str, root: str = "") -> Markup:
+    """The name of a site, which leads to what the report says of it.
+
+    A notebook has no such pages. In a report publication leads the names that have no page of
+    their own to their line in the index.
+
+    Args:
+        domain: its name.
+        root: the way from the page to the report's folder.
+    """
+    name = text_cell("domain", domain)
+    if get_ipython() is not None and not is_publishing():
+        return name
+    return _macro("site", f"{root}sites/{site_file(domain)}#{site_anchor(domain)}", name)
+
+
+def _link_words(column: str, target: str) -> str:
+    """What it leads to; of a source the host tells a reader on paper who says so."""
+    if column in _SHOWN:
+        return _SHOWN[column]
+    return target.removeprefix("https://").partition("/")[0]
+
+
+def text_cell(column: str, text: str) -> Markup:
+    """Text in its own direction, elided in the middle where it is long."""
+    words = value_words(column, text)
+    longest = LONGEST_NOTE if column in NOTES else LONGEST_TEXT
+    if column in _HOSTS and len(words) <= _WHOLE_HOST:
+        return _macro("text", [words], host=True)
+    if len(words) <= longest:
+        return _macro("text", _AFTER.split(words) if column in _CODES else [words])
+    half = longest // 2
+    return _macro("text", [f"{words[:half]} … {words[-half:]}"], title=words[:2000])
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,246 @@
+"""A frame → a table or a matrix as HTML: what each cell holds, and what is folded."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from analysis.languages.language import ENGLISH, Language
+from analysis.pages.formats import (
+    NOTES,
+    Kind,
+    cell,
+    column_kind,
+    is_empty,
+    link,
+    network_number,
+    number,
+)
+from analysis.pages.grids import ordered_matrix
+from analysis.pages.headings import heading
+from analysis.pages.markup import macros
+from analysis.vocabulary import LISTED, MATRIX_STATES, VALUES, State, value_words
+
+#: What its class lets the style sheet do with a column's cells.
+_CLASSES: dict[Kind, str] = {
+    **{kind: kind for kind in ("list", "text", "state")},
+    **dict.fromkeys(("number", "share"), "number"),
+    "asn": "network",
+}
+#: Columns that fit a page upright, and across; notes beside many need the latter sooner.
+_UPRIGHT, _ACROSS, _ACROSS_WITH_NOTES = 8, 11, 8
+_MANY_NETWORKS, _MOST_NETWORKS = 12, 20
+#: Rows that a page holds besides those shown at once, where they can be had elsewhere.
+MOST_FOLDED = 100
+#: So many networks stand side by side.
+MOST_NETWORKS = 50
+#: Rows of a table that a page holds in any case: whoever makes up names makes up rows.
+MOST_ROWS = 2_000
+
+
+def blocks(lang: Language = ENGLISH) -> Any:
+    """The templates of what stands on a page."""
+    return macros("blocks.html.j2", lang)
+
+
+def render_table(
+    frame: pd.DataFrame,
+    caption: str,
+    note: str,
+    fold_after: int,
+    headings: Mapping[str, str],
+    *,
+    file: str = "",
+    is_printed: bool = True,
+    networks: Mapping[str, str] | None = None,
+    lang: Language = ENGLISH,
+) -> Markup:
+    """A frame as a table, its headings and codes in a language; see ``show.show_table``."""
+    form = blocks(lang)
+    frame, networks = _join_names(frame, networks or {})
+    if frame.empty:
+        return Markup(form.nothing(caption, note))
+    whole, is_printed = len(frame), is_printed and not file
+    frame = frame.iloc[: MOST_ROWS if is_printed else fold_after + MOST_FOLDED]
+    left_out = {
+        "rows": whole - len(frame), "paper": 0 if is_printed else max(whole - fold_after, 0),
+        "all": whole, "networks": 0, "file": link(f"tables/{file}", file) if file else "",
+    }  # fmt: skip
+    names = [str(name) for name in frame]
+    kinds = {str(name): column_kind(name, frame[name]) for name in frame}
+    heads = [
+        {
+            "text": headings.get(name) or lang.say(_head(name, networks)),
+            "class": _align(kinds[name]),
+        }
+        for name in names
+    ]
+    frame = frame if lang == ENGLISH else _say_codes(frame, lang)
+    parts = [
+        {
+            **part,
+            "content": form.table(part["caption"], heads, _rows(rows, kinds, networks, lang)),
+        }
+        for rows, part in _folded(frame, caption, fold_after, "rows", whole, lang)
+    ]
+    return Markup(form.parts(parts, _width(names), note, left_out))
+
+
+def _join_names(
+    frame: pd.DataFrame, networks: Mapping[str, str]
+) -> tuple[pd.DataFrame, Mapping[str, str]]:
+    """A network has one column: its own name stands with its number, where a frame has both."""
+    if not {"probe_asn", "network"} <= set(frame):
+        return frame, networks
+    numbers = map(network_number, frame["probe_asn"])
+    own = dict(zip(numbers, frame["network"].astype(str), strict=True))
+    return frame.drop(columns="network"), {**networks, **own}
+
+
+def _head(name: str, networks: Mapping[str, str]) -> str:
+    """What heads a column; numbers of networks that have names are networks."""
+    named = {"probe_asn": "Network", "probe_asns": "Networks"} if networks else {}
+    return named.get(name) or heading(name)
+
+
+def _say_codes(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
+    """The frame with the words of a language for the codes of the vocabulary; the rest as it is."""
+
+    def say(column: str, code: object) -> object:
+        words = value_words(column, str(code))
+        return code if words == str(code) else lang.say(words)
+
+    said = frame.copy()
+    for name in frame.columns.intersection(list(VALUES)):
+        said[name] = frame[name].map(partial(say, str(name)))
+    return said
+
+
+def render_matrix(
+    frame: pd.DataFrame, caption: str, note: str, fold_after: int, names: Mapping[str, str],
+    first_head: str = "", file: str = "verdicts.csv",
+) -> Markup:  # fmt: skip
+    """Sites × networks as marks; see ``show.show_matrix``."""
+    if "insufficient_reason" in frame:
+        reason = frame["insufficient_reason"]
+        words = frame["state"] + (":" + reason).where(reason != "", "")
+        frame = frame.assign(state=words)
+    states = ordered_matrix(frame)
+    network_count = len(states.columns)
+    states = states[_find_told(states)]
+    heads = [f"{names[asn]} ({asn})" if names.get(asn) else asn for asn in states.columns]
+    looks = {
+        code: MATRIX_STATES.get(code, State(code, "", "", "", ""))
+        for code in sorted(pd.unique(states.to_numpy().ravel()))
+    }
+    prefix = hashlib.sha256(caption.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    ids = {code: f"k{prefix}-{place}" for place, code in enumerate(looks)}
+    squares = {code: blocks().square(look, ids[code]) for code, look in looks.items()}
+    left_out = {
+        "rows": max(len(states) - fold_after - MOST_FOLDED, 0), "paper": 0, "all": len(states),
+        "file": link(f"tables/{file}", file), "networks": network_count - len(states.columns),
+    }  # fmt: skip
+    parts = []
+    most = states.iloc[: fold_after + MOST_FOLDED]
+    for shown, part in _folded(most, caption, fold_after, "sites", len(states)):
+        # the totals of what is unfolded are those of all
+        totals = (states if shown.index[0] == states.index[0] else shown).isin(LISTED).sum()
+        rows = list(_matrix_rows(shown, squares, "test" if first_head else "domain"))
+        counts, total = [number(int(count)) for count in totals], number(int(totals.sum()))
+        content = blocks().matrix(part["caption"], first_head, heads, rows, counts, total)
+        parts.append({**part, "content": content})
+    width = _matrix_width(len(states.columns))
+    symbols = blocks().symbols([(ids[code], look) for code, look in looks.items()])
+    return Markup(symbols) + Markup(blocks().parts(parts, width, note, left_out))
+
+
+def _find_told(states: pd.DataFrame) -> pd.Index:
+    """The networks that a matrix shows: those on which most is known, where there are very many.
+
+    Anybody may make up networks, one a measurement.
+    """
+    is_known = states.map(lambda state: state.partition(":")[0] not in ("", "insufficient"))
+    most = is_known.sum().sort_values(ascending=False, kind="stable").index[:MOST_NETWORKS]
+    return states.columns[states.columns.isin(most)]
+
+
+def _folded(
+    frame: pd.DataFrame,
+    caption: str,
+    fold_after: int,
+    what: str,
+    whole: int,
+    lang: Language = ENGLISH,
+) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
+    """The first rows, and those that are folded, with what each part is called."""
+    first, rest = frame.iloc[:fold_after], frame.iloc[fold_after:]
+    yield first, {"caption": caption}
+    if len(rest):
+        what = {"rows": lang.say("rows"), "sites": lang.say("sites")}[what]
+        named = lang.say(
+            "{caption} – {what} from {first}", caption=caption, what=what, first=fold_after + 1
+        )
+        summary = (
+            lang.say("Show the other {n} of {all} {what}", n=len(rest), all=whole, what=what)
+            if len(frame) == whole
+            else lang.say("Show {n} more of {all} {what}", n=len(rest), all=whole, what=what)
+        )
+        yield rest, {"caption": named, "summary": summary}
+
+
+def _rows(
+    frame: pd.DataFrame, kinds: Mapping[str, Kind], networks: Mapping[str, str], lang: Language
+) -> Iterator[list[dict[str, Any]]]:
+    """The cells of each row; the first one heads it, unless it is empty."""
+    for row in frame.itertuples(index=False, name=None):
+        yield [
+            _cell(name, kind, value, networks, lang, is_first=place == 0)
+            for place, ((name, kind), value) in enumerate(zip(kinds.items(), row, strict=True))
+        ]
+
+
+def _cell(
+    name: str,
+    kind: Kind,
+    value: object,
+    networks: Mapping[str, str],
+    lang: Language,
+    *,
+    is_first: bool,
+) -> dict[str, Any]:
+    content = cell(name, kind, value, networks, lang)
+    if is_first and not is_empty(value):
+        return {"content": content, "is_head": True, "class": _align(kind)}
+    long = "long" if name in NOTES else _CLASSES.get(kind, "")
+    return {"content": content, "is_head": False, "class": long}
+
+
+def _align(kind: Kind) -> str:
+    return "number" if _CLASSES.get(kind) == "number" else ""
+
+
+def _width(names: Sequence[str]) -> str:
+    """How much of a page a table needs, as a class: upright, upright and small, or across."""
+    most = _ACROSS_WITH_NOTES if NOTES.intersection(names) else _ACROSS
+    return "" if len(names) <= _UPRIGHT else " wide" if len(names) <= most else " widest"
+
+
+def _matrix_width(network_count: int) -> str:
+    """The same for a matrix: up to twenty networks stand upright."""
+    if network_count <= _MANY_NETWORKS:
+        return ""
+    return " wide" if network_count <= _MOST_NETWORKS else " widest"
+
+
+def _matrix_rows(
+    states: pd.DataFrame, squares: Mapping[str, Markup], column: str
+) -> Iterator[dict[str, Any]]:
+    for site, row in zip(states.index, states.itertuples(index=False, name=None), strict=True):
+        yield {
+            "site": cell(column, "text", site),
+            "squares": Markup("").join(squares[code] for code in row),
+            "count": sum(code in LISTED for code in row),
+        }

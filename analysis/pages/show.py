@@ -1,0 +1,247 @@
+"""What a notebook calls to show something. Each call displays and returns nothing.
+
+Everything is escaped here, at the source; no string that comes in can act as markup. A page brings
+the style sheet that gives it its look; to an open notebook the style is sent along.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any, Literal
+
+import pandas as pd
+from IPython.core.getipython import get_ipython
+from IPython.display import display
+from markupsafe import Markup
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+from analysis.pages.formats import is_empty, link, number
+from analysis.pages.html_tables import blocks, render_matrix, render_table
+from analysis.pages.markup import is_publishing, notebook_style
+from analysis.pages.style import style
+from analysis.vocabulary import MATRIX_STATES
+
+
+def show_table(
+    frame: pd.DataFrame,
+    *,
+    caption: str,
+    note: str = "",
+    fold_after: int = 40,
+    headings: Mapping[str, str] | None = None,
+    file: str = "",
+    is_printed: bool = True,
+    networks: Mapping[str, str] | None = None,
+) -> None:
+    """Show a frame as a table; the index is not shown, the first column heads each row.
+
+    Args:
+        frame: any frame; columns named as in the contract are shown as what they are: counts
+            with thousands, shares as per cent, states as mark and word, ``true`` as yes.
+        caption: what the table is, in one line; unique on the page.
+        note: a sentence under it.
+        fold_after: rows past this many are folded (and printed).
+        headings: words for columns that differ from the vocabulary (``headings.HEADINGS``).
+        file: a published table that has all rows; some more are folded here, and on paper are none.
+        is_printed: whether the rows that are folded are printed. Where not, some more are folded,
+            and the notebook has all.
+        networks: ``AS123`` → name: numbers of networks stand behind their names. Where the frame
+            has ``network`` beside ``probe_asn``, the two are one column anyway.
+    """
+    table = render_table(
+        frame, caption, note, fold_after, headings or {},
+        file=file, is_printed=is_printed, networks=networks,
+    )  # fmt: skip
+    _show(table)
+
+
+def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
+    """Show a figure and close it.
+
+    A figure with the attribute ``is_dense`` becomes a PNG, any other an SVG; the same figure
+    gives the same bytes on every run.
+
+    Args:
+        alt: what a reader who cannot see it needs to know; the template refuses a figure
+            without.
+        caption: one or two sentences under the figure.
+
+    Raises:
+        ValueError: ``alt`` is empty.
+    """
+    if not alt.strip():
+        raise ValueError(f"the figure {caption!r} has no alternative text")
+    words = {"alt": alt, "caption": caption}
+    if getattr(figure, "is_dense", False):
+        _display("image/png", b64encode(figure_bytes(figure, "png")).decode("ascii"), words)
+    else:
+        _display("image/svg+xml", figure_bytes(figure, "svg").decode("utf-8"), words)
+    pyplot.close(figure)
+
+
+def show_drawing(drawing: Markup) -> None:
+    """Show what ``tracks`` has drawn."""
+    _show(drawing)
+
+
+def figure_bytes(figure: Figure, format: Literal["svg", "png"]) -> bytes:
+    """A figure as a file, the same bytes for the same figure: no date, no version, no chance."""
+    buffer = BytesIO()
+    with style():
+        if format == "png":
+            figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
+        else:
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def show_finding(
+    name: str, claim: str, reading: str = "", caveat: str = "", evidence: str = ""
+) -> None:
+    """Show what a page finds: the claim in bold, how to read it, its caveat, its evidence.
+
+    The numbered findings of the report stand on its first page alone.
+
+    Args:
+        name: of the anchor: ``coverage`` is ``#claim-coverage``.
+        claim, reading, caveat: text, or what ``numbered`` makes of it.
+        evidence: a file of the report (``4-blocked-sites.html#set-aside``,
+            ``tables/verdicts.csv``), which becomes a link, or plain words.
+
+    Raises:
+        ValueError: the name is not made of small letters and hyphens.
+    """
+    if not re.fullmatch("[a-z]+(-[a-z]+)*", name):
+        raise ValueError(f"a claim is named by small letters and hyphens, not {name!r}")
+    target = link(evidence, evidence) if evidence else ""
+    _show(blocks().finding(f"claim-{name}", claim, reading, caveat, target))
+
+
+def show_text(*paragraphs: str) -> None:
+    """Show plain paragraphs; nothing in them is markup."""
+    _show(blocks().paragraphs(paragraphs))
+
+
+def show_markup(html: Markup) -> None:
+    """Show what is markup already, with every text in it inert."""
+    _show(html)
+
+
+def show_provenance(mapping: Mapping[str, object]) -> None:
+    """Show where a page comes from: versions, digests, counts. Values may be lists or mappings."""
+    _show(blocks().definitions(_entries(mapping), "provenance"))
+
+
+def show_parameters(mapping: Mapping[str, object], help: Mapping[str, str]) -> None:
+    """Show the parameters that decide a result, with what each one means.
+
+    Args:
+        mapping: name → value. Leave out folders and job counts: they differ between machines.
+        help: name → one sentence.
+    """
+    frame = pd.DataFrame(
+        {
+            "parameter": list(mapping),
+            "value": [_plain(value) for value in mapping.values()],
+            "meaning": [help.get(name, "") for name in mapping],
+        }
+    )
+    show_table(frame, caption="Parameters", fold_after=len(frame) or 1)
+
+
+def show_states() -> None:
+    """Show the legend: every state with its mark and what it means."""
+    _show(blocks().legend(state for code, state in MATRIX_STATES.items() if code != "insufficient"))
+
+
+def show_matrix(
+    frame: pd.DataFrame,
+    *,
+    caption: str,
+    names: Mapping[str, str] | None = None,
+    note: str = "",
+    fold_after: int = 60,
+    first_head: str = "",
+    file: str = "verdicts.csv",
+) -> None:
+    """Show sites × networks as marks, the most blocked first; every cell has words as well.
+
+    Args:
+        frame: ``domain, probe_asn, state``, and ``insufficient_reason`` where the words shall say
+            it; one row per pair, a missing pair is not tested.
+        names: ``AS123`` → name of the network.
+        fold_after: sites past this many are folded (and printed); of very many the file has all.
+        first_head: what heads the rows, where they are no sites.
+        file: the published table that has all rows.
+    """
+    if frame.empty:
+        show_table(frame, caption=caption, note=note)
+    else:
+        matrix = render_matrix(frame, caption, note, fold_after, names or {}, first_head, file)
+        _show(matrix)
+
+
+def _entries(mapping: Mapping[str, object]) -> list[tuple[str, dict[str, Any]]]:
+    """Name → its lines, or the entries of a mapping in it."""
+    return [(name, _entry(value)) for name, value in mapping.items()]
+
+
+def _entry(value: object) -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {"entries": _entries(value)}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return {"lines": [_plain(item) for item in value] or ["none"]}
+    return {"lines": ["none" if isinstance(value, Mapping) else _plain(value)]}
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(_plain(item) for item in value) or "none"
+    return "none" if is_empty(value) else str(value)
+
+
+class _Style:
+    """The look of what is shown, sent once to an open notebook.
+
+    It travels with the first cell that shows something, and again whenever that cell is run again,
+    since its output is then replaced.
+    """
+
+    def __init__(self) -> None:
+        self._cell: str | None = None
+        self._run = ""
+
+    def take(self) -> Markup:
+        """The style, where it is due."""
+        cell, run = _current_cell()
+        is_again = bool(cell) and cell == self._cell and run != self._run
+        if is_publishing() or not (self._cell is None or is_again):
+            return Markup("")
+        self._cell, self._run = cell, run
+        return notebook_style()
+
+
+def _current_cell() -> tuple[str, str]:
+    """The cell that is running, and this run of it; empty where no front end says so."""
+    request: dict[str, Any] = getattr(get_ipython(), "get_parent", dict)()
+    cell = request.get("metadata", {}).get("cellId", "")
+    return cell, request.get("header", {}).get("msg_id", "")
+
+
+_style = _Style()
+
+
+def _show(html: Markup) -> None:
+    wrapped = Markup('<div class="workbook">{}</div>').format(html)
+    _display("text/html", f"{_style.take()}{wrapped}", {})
+
+
+def _display(mime: str, data: str, words: Mapping[str, str]) -> None:
+    metadata = {mime: dict(words)} if words else {}
+    display({mime: data}, raw=True, metadata=metadata)  # type: ignore[no-untyped-call]

@@ -1,0 +1,121 @@
+"""The first page of a report: its findings in one language → HTML."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, TypedDict
+
+from markupsafe import Markup
+
+from analysis.errors import ContractError
+from analysis.pages import markup
+from analysis.pages.formats import amount, link
+from analysis.pages.glossary import GLOSSARY
+from analysis.pages.rendering import (
+    TEMPLATES,
+    PageContext,
+    Section,
+    SetItem,
+    stylesheet,
+    tidy,
+)
+from analysis.vocabulary import STATES
+
+
+class Number(TypedDict, total=False):
+    """One big number: what it is, what it counts out of what, why it may mislead."""
+
+    value: object
+    label: str
+    caveat: str
+
+
+class Finding(TypedDict, total=False):
+    """One numbered finding."""
+
+    id: str  # "F1": of its kind, the same in every draft, and an anchor of the first page alone
+    claim: str
+    sites: str  # a sentence that names them
+    figure: str
+    decision: str  # what a meeting decided of it
+    caveats: list[str]
+    evidence: str  # "4-blocked-sites.html#by-network" or "tables/verdicts.csv"
+
+
+class Summary(TypedDict, total=False):
+    """The content of the first page, in one language. What is no ``Markup`` is escaped."""
+
+    answer: str  # one sentence that answers the report's question
+    numbers: list[Number]
+    findings: list[Finding]  # in the order in which they are shown
+    decided: Section | tuple[()]  # all that meetings decided
+    order: str  # how they are ordered and numbered
+    certainty: list[str]  # how sure the report is
+    unknowns: list[str]
+
+
+def render_summary(
+    summary: Summary,
+    page: PageContext,
+    every: Sequence[SetItem],
+    tables: Mapping[str, int | None],
+    changes: Section | None = None,
+    up: str = "",
+) -> str:
+    """The report's first page.
+
+    Args:
+        tables: file name → number of rows, None for a file that is no table.
+        changes: what changed since an earlier draft; stands after the findings.
+        up: the way from the page to the top of the report.
+    """
+    templates = markup.make_environment(TEMPLATES, lang=page.lang)
+    templates.filters |= {
+        "amount": amount,
+        "evidence": lambda target: _link_evidence(str(target), page, every, up),
+    }
+    index = _complete(summary)
+    html = templates.get_template("summary.html.j2").render(
+        index=index,
+        page=page,
+        style=stylesheet(page.lang.code),
+        set=[asdict(one) for one in every],
+        tables=tables,
+        changes=changes,
+        up=up,
+        states=STATES.values(),
+        glossary=GLOSSARY,
+    )
+    return tidy(html)
+
+
+def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary with every optional field there, so that a mistyped one is an error."""
+    whole = {name: summary.get(name, "") for name in ("answer", "order", "decided")}
+    whole |= {name: summary.get(name, []) for name in ("certainty", "unknowns", *_ENTRIES)}
+    unknown = summary.keys() - whole.keys()
+    for name, keys in _ENTRIES.items():
+        unknown |= {f"{name}.{key}" for entry in whole[name] for key in entry.keys() - set(keys)}
+        whole[name] = [{key: entry.get(key, "") for key in keys} for entry in whole[name]]
+    if unknown:
+        raise ContractError(f"the first page: no such field: {', '.join(sorted(unknown))}")
+    return whole
+
+
+_ENTRIES = {
+    "numbers": ("value", "label", "caveat"),
+    "findings": ("id", "claim", "sites", "figure", "caveats", "evidence", "decision"),
+}
+
+
+def _link_evidence(target: str, page: PageContext, every: Sequence[SetItem], up: str) -> Markup:
+    """A link to a page of the set, where it lies in this language, in the page's own title."""
+    file, _, anchor = target.partition("#")
+    for item in every:
+        if item.file in (file, f"{up}{file}"):
+            place = anchor.replace("-", " ")
+            words: str | Markup = f"{item.title}, {place}" if place else item.title
+            if item.language != page.lang.code:
+                words = Markup('<bdi lang="{}">{}</bdi>').format(item.language, words)
+            return link(f"{item.file}{f'#{anchor}' if anchor else ''}", words)
+    way = "" if file.startswith("sites/") else up
+    return link(f"{way}{target}", file)

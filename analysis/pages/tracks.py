@@ -1,0 +1,162 @@
+"""Bars and time axes as a table with drawn cells: each name in them is text, whatever its script.
+
+``matplotlib`` draws letters by a font of its own, which has no Khmer, and by a width of its own,
+which no phone has. Here the browser sets the words, and only the bars are drawn.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from markupsafe import Markup
+
+from analysis.languages.language import Language
+from analysis.pages.markup import macros
+from analysis.period import Period, days_between
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A part of a track, from 0 to 1.
+
+    ``look`` is a state, *hollow*, *older*, *tested*, *unknown* (a dotted line) or *edge* (where it
+    ends).
+    """
+
+    start: float
+    end: float
+    look: str = "blocked"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: what it is of, its bars, the same in words, and what stands behind it."""
+
+    label: str | Markup
+    bars: tuple[Bar, ...]
+    words: str = ""
+    note: str | Markup = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place on the axis with what is written there."""
+
+    at: float
+    label: str
+    level: int = 0  # how many labels it stands under, where they would touch
+
+
+def draw_tracks(
+    rows: Sequence[Row],
+    heads: tuple[str, str, str],
+    ticks: Sequence[Mark] = (),
+    lines: Sequence[Mark] = (),
+) -> Markup:
+    """Rows over one another, with the axis above them.
+
+    Args:
+        rows: the first at the top.
+        heads: of the names, of the tracks where they have no axis, and of what stands behind.
+        ticks: the axis; thin verticals through all rows.
+        lines: what is to be seen first, such as known events; stronger verticals.
+    """
+    has_notes = any(row.note for row in rows)
+    return Markup(_templates().tracks(rows, heads, ticks, lines, has_notes))
+
+
+def draw_figure(
+    content: Markup,
+    alt: str,
+    reading: str | Markup,
+    key: Sequence[tuple[str, str]] = (),
+    title: str = "",
+) -> Markup:
+    """Tracks with what they show in words, what each line marks, and how to read them.
+
+    Args:
+        content: of ``draw_tracks`` or ``draw_counts``.
+        alt: what is seen, with values.
+        reading: stands under it.
+        key: number and words of each line.
+        title: what the figure shows; a finding has its claim instead.
+    """
+    return Markup(_templates().figure(alt, content, key, reading, title))
+
+
+def fold_rest(content: Markup, summary: str) -> Markup:
+    """More rows, folded on the screen and left out on paper."""
+    return Markup(_templates().rest(summary, content))
+
+
+def draw_counts(
+    rows: Sequence[tuple[str | Markup, int, str | Markup]],
+    heads: tuple[str, str, str],
+    looks: Sequence[str] = (),
+) -> Markup:
+    """Bars of counts: each a label, a count, and what is written behind the bar.
+
+    Args:
+        rows: the first at the top.
+        heads: see ``draw_tracks``.
+        looks: of each bar; by default all are those of a block.
+    """
+    most = max((count for _, count, _ in rows), default=0) or 1
+    looks = looks or ["blocked"] * len(rows)
+    drawn = [
+        Row(label, (Bar(0.0, count / most, look),) if count else (), "", note)
+        for (label, count, note), look in zip(rows, looks, strict=True)
+    ]
+    return draw_tracks(drawn, heads)
+
+
+def place_of(day: date, period: Period) -> float:
+    """Where a day begins on an axis of the whole period."""
+    return min(max(days_between(period.since, day) / period.day_count, 0.0), 1.0)
+
+
+def month_marks(lang: Language, period: Period) -> list[Mark]:
+    """The months of a period; named every third where there are many."""
+    months = [month.since for month in period.months()]
+    names = [lang.short_month(month) for month in months]
+    every = 1 if len(months) <= 12 and max(map(len, names)) <= 4 else -(-len(months) // 4)
+    return [
+        Mark(place_of(month, period), name if place % every == 0 else "")
+        for place, (month, name) in enumerate(zip(months, names, strict=True))
+    ]
+
+
+def span_bars(span: Mapping[str, Any], period: Period, look: str = "") -> tuple[Bar, ...]:
+    """A stretch of blocking on the axis: a bar, and thin lines to the nearest tests that reached
+    the site; to the axis' ends where there is none.
+
+    Args:
+        span: ``state, blocked_from, blocked_until, last_seen_open, first_seen_open_again``, ISO
+            days; an empty ``blocked_until`` means blocked to the end.
+        period: of the axis.
+        look: of the bar alone, without lines; by default that of the state.
+    """
+    day = 1 / period.day_count
+    start = place_of(date.fromisoformat(span["blocked_from"]), period)
+    stop = _place(span["blocked_until"], period, 1.0 - day) + day
+    if look:
+        return (Bar(start, min(stop, 1.0), look),)
+    before = _place(span["last_seen_open"], period, 0.0)
+    bars = [Bar(before, start, "unknown"), Bar(start, min(stop, 1.0), span["state"])]
+    if span["last_seen_open"]:
+        bars.append(Bar(before, before, "edge"))
+    if span["blocked_until"]:
+        after = _place(span["first_seen_open_again"], period, 1.0)
+        bars.append(Bar(stop, after, "unknown"))
+        if span["first_seen_open_again"]:
+            bars.append(Bar(after, after, "edge"))
+    return tuple(bar for bar in bars if bar.end > bar.start or bar.look == "edge")
+
+
+def _place(day: str, period: Period, otherwise: float) -> float:
+    return place_of(date.fromisoformat(day), period) if day else otherwise
+
+
+def _templates() -> Any:
+    return macros("tracks.html.j2")

@@ -1,0 +1,220 @@
+"""What the page on apps and circumvention tools shows: claims, matrix, hours, shares.
+
+A notebook calls one of these for a section, on what ``messaging.judge_apps`` has found.
+"""
+
+import re
+
+import pandas as pd
+
+from analysis.pages.formats import numbered, percent
+from analysis.pages.hours_figure import hours_of_days, shares_here_and_elsewhere
+from analysis.pages.show import show_figure, show_finding, show_matrix, show_table, show_text
+from analysis.report.app_countries import COUNTRY
+from analysis.report.app_finding import count_apps
+from analysis.report.app_tables import Judged, title_of
+from analysis.report.local_time import add_local_hours
+from analysis.study.app_study import MessagingStudy
+from analysis.verdicts.elsewhere import week_of
+
+_MOST_PANELS = 4
+#: Days before and after a block by hours that are drawn.
+_AROUND = 14
+
+
+def name_tests(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with ``test_name`` as readers know the tests."""
+    return table.assign(test_name=table["test_name"].map(title_of))
+
+
+def claim_apps(study: MessagingStudy, verdicts: pd.DataFrame) -> None:
+    """Show how many apps and tools were found blocked, and what that is held against."""
+    numbers = count_apps(verdicts)
+    if not numbers["app_test_count"]:
+        show_text(
+            "The source has no measurement of any messaging app or circumvention tool in the "
+            "period, and no counts of them are at hand: nothing is known, which is not the same "
+            "as nothing is blocked."
+        )
+        return
+    countries = len(study.elsewhere.countries)
+    control = (
+        f"Each was held against the same weeks in {countries} other countries."
+        if countries
+        else "No counts of other countries are at hand: each was held against the country's other "
+        "networks, and what fails on most of them at once cannot be told from a fault of the test."
+    )
+    show_finding(
+        "apps",
+        numbered(
+            "{blocked_app_count} of {app_test_count} apps and tools that were tested were blocked "
+            "or likely blocked: {blocked_app_pair_count} pairs of test and network, on "
+            "{blocked_app_network_count} of {app_network_count} networks.",
+            **numbers,
+        ),
+        control,
+        "These tests have no control of their own. A failed test is no data; one that ran and "
+        "reached nothing is evidence.",
+        "tables/messaging_verdicts.csv",
+    )
+
+
+def show_by_network(verdicts: pd.DataFrame) -> None:
+    """Show test × network as marks, and the listed pairs with their dates."""
+    own = verdicts[(verdicts["period"] == "all") & (verdicts["probe_asn"] != COUNTRY)]
+    states = own.assign(domain=own["test_name"].map(title_of))
+    names = dict(zip(own["probe_asn"], own["network"], strict=True))
+    show_matrix(
+        states[["domain", "probe_asn", "state"]],
+        caption="Apps and tools by network",
+        names=names,
+        first_head="App or tool",
+        file="messaging_verdicts.csv",
+    )
+
+
+def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
+    """Show each stretch in which a part of a test was cut off."""
+    shown = add_local_hours(intervals, study.probe_cc)
+    shown = shown.assign(
+        test=shown["test_name"].map(title_of),
+        endpoints=[
+            "" if pd.isna(tried) else f"{int(cut):,} of {int(tried):,}"
+            for cut, tried in shown[["cut_endpoint_count", "endpoint_count"]].to_numpy(object)
+        ],
+        probe_asn=shown["probe_asn"].replace(COUNTRY, "all networks"),
+    )
+    columns = ["test", "part", "endpoints", "probe_asn", "blocked_from", "blocked_until",
+               "schedule", *(["local_schedule"] if "local_schedule" in shown else []), "mechanism",
+               "session_count", "chance", "elsewhere_anomaly_share"]  # fmt: skip
+    empty = [name for name in ("schedule", "mechanism") if not (shown[name] != "").any()]
+    show_table(
+        shown[columns].drop(columns=empty),
+        caption="When each part was cut off",
+        note="All networks: the country as a whole, by OONI's counts. Anomalies elsewhere: the "
+        "median share of other countries in the same weeks; empty where their counts are not at "
+        "hand. Endpoints: those cut off, of those that the part tried; where they are the fewer, "
+        "the part is cut off in part. messaging_intervals.csv names them, with days and moments.",
+        headings={"endpoints": "Endpoints cut off"},
+        fold_after=25,
+        file="messaging_intervals.csv",
+        networks=study.network_names(),
+    )
+
+
+def show_hours(study: MessagingStudy, judged: Judged, intervals: pd.DataFrame) -> None:
+    """Draw the sessions of what is blocked at hours of the week, by day and hour."""
+    # what is cut off in part is open in the sessions that are drawn
+    held = intervals[(intervals["schedule"] != "") & ~intervals["is_partial"].astype(bool)]
+    if held.empty or judged.judgement is None:
+        show_text("No app or tool was seen blocked at hours of the week only.")
+        return
+    some = held.drop_duplicates(["test_name", "part", "probe_asn"]).head(_MOST_PANELS)
+    panels, windows, names = [], {}, study.network_names()
+    for row in some.itertuples():
+        network = names.get(str(row.probe_asn), row.probe_asn)
+        panel = f"{title_of(str(row.test_name))}, {row.part}, {network}: {row.schedule}"
+        panels.append(_sessions_of(study, row.test_name, row.part, row.probe_asn, panel))
+        windows[panel] = _windows(str(row.schedule))
+    sessions = pd.concat(panels, ignore_index=True)
+    title = (
+        "1 stretch holds at hours of the week only, and is open outside of them"
+        if len(held) == 1
+        else f"{len(held)} stretches hold at hours of the week only, and are open outside of them"
+    )
+    since = pd.Timestamp(some["blocked_from"].min()) - pd.Timedelta(days=_AROUND)
+    until = pd.Timestamp(some["blocked_until"].max()) + pd.Timedelta(days=_AROUND)
+    sessions = sessions[sessions["time"].between(since, until)]
+    show_figure(
+        hours_of_days(
+            sessions, windows, title=title, footer=study.footer(len(sessions), "sessions"),
+            since=since.date(), until=until.date(),
+        ),
+        alt="Sessions by day and hour, UTC: " + "; ".join(
+            f"{panel}, {int(own['is_hit'].sum())} of {len(own)} failed"
+            for panel, own in sessions.groupby("panel", sort=False)
+        ),
+        caption="Each mark is a session; the hours at which a block holds are shaded (UTC).",
+    )  # fmt: skip
+
+
+def _sessions_of(
+    study: MessagingStudy, test_name: object, part: object, probe_asn: object, panel: str
+) -> pd.DataFrame:
+    query = """
+    SELECT time, class = 'blocked' AS is_hit FROM sessions
+    WHERE domain::VARCHAR = $domain AND probe_asn = $asn AND class IN ('blocked', 'ok')
+    ORDER BY time, session
+    """
+    place = {"domain": f"{test_name}/{part}", "asn": int(str(probe_asn)[2:])}
+    return study.connection.execute(query, place).df().assign(panel=panel)
+
+
+def _windows(schedule: str) -> list[tuple[int, int]]:
+    return [(int(a), int(b)) for a, b in re.findall(r"(\d\d):00-(\d\d):00", schedule)]
+
+
+def show_shares(study: MessagingStudy, judged: Judged) -> None:
+    """Draw the share of anomalies by week, here and in a typical other country."""
+    days = judged.days.assign(valid=judged.days["ok_count"] + judged.days["anomaly_count"])
+    days = days.assign(week=week_of(pd.DatetimeIndex(days["day"])))
+    weeks = days.groupby(["test_name", "week"], as_index=False).agg(
+        anomaly_count=("anomaly_count", "sum"), valid=("valid", "sum"),
+    )  # fmt: skip
+    weeks = weeks.merge(study.elsewhere.weeks, on=["test_name", "week"], how="left")
+    weeks = weeks.assign(
+        here=(weeks["anomaly_count"] / weeks["valid"].where(weeks["valid"] > 0)).astype(float),
+        elsewhere=weeks["typical"], panel=weeks["test_name"].map(title_of),
+    )  # fmt: skip
+    broken = judged.defects["test_name"].nunique()
+    countries, period = len(study.elsewhere.countries), study.periods["all"]
+    title = (
+        f"{broken} of {weeks['test_name'].nunique()} tests failed in most of {countries} other "
+        "countries for weeks as well"
+        if countries
+        else "No counts of other countries are at hand to hold these shares against"
+    )
+    share = weeks.groupby("panel", sort=False)[["anomaly_count", "valid"]].sum()
+    show_figure(
+        shares_here_and_elsewhere(
+            weeks, title=title, footer=study.footer(int(weeks["valid"].sum()), "tests"),
+            since=period.since, until=period.until,
+        ),
+        alt="Lines of the share of anomalies by week; over the whole period here: " + "; ".join(
+            f"{panel} {percent(row['anomaly_count'] / max(row['valid'], 1))}"
+            for panel, row in share.iterrows()
+        ),
+        caption="Anomalies among tests that did not fail, by week, by OONI's flags.",
+    )  # fmt: skip
+
+
+def show_country(verdicts: pd.DataFrame) -> None:
+    """Show what OONI's counts say of each test in the whole country."""
+    own = verdicts[(verdicts["period"] == "all") & (verdicts["probe_asn"] == COUNTRY)]
+    if own.empty:
+        show_text("OONI's counts of the whole country are not at hand.")
+        return
+    columns = ["test", "state", "measurement_count", "anomaly_count", "failure_count",
+               "elsewhere_anomaly_share", "blocked_from", "blocked_until", "chance",
+               "set_aside_reason", "note"]  # fmt: skip
+    told = own.replace("", None)
+    empty = [name for name in columns if name in told and told[name].isna().all()]
+    show_table(
+        own.assign(test=own["test_name"].map(title_of))[columns].drop(columns=empty),
+        caption="Each test in the whole country, by OONI's counts",
+        note="Counts know no network, no hours and no layer; “likely blocked” is the most that "
+        "they can say, and what they show as reachable one network may block all the same.",
+    )
+
+
+def show_defects(judged: Judged) -> None:
+    """Show when a test failed everywhere, with what is publicly known of it."""
+    show_table(
+        judged.defects.assign(test=judged.defects["test_name"].map(title_of)).rename(
+            columns={"share": "typical_share"}
+        )[["test", "since", "until", "typical_share", "country_count", "cause", "source"]],
+        caption="Weeks in which a test failed in most other countries",
+        headings={"since": "From", "until": "To", "cause": "What is known of it",
+                  "country_count": "Other countries, at least", "source": "Source"},
+        note="Found in the counts of other countries; what is publicly known stands beside it.",
+    )  # fmt: skip

@@ -1,0 +1,368 @@
+"""The tables of the page on apps and circumvention tools.
+
+A test is judged on each network by the measurements of the archive, part by part; a row of
+``messaging_verdicts`` is about the part that says most. A country as a whole (``probe_asn`` *all*)
+is judged by OONI's counts, which know no networks. Where most endpoints of a part are reached and
+some never are, the part is cut off *in part* (``messaging_endpoints``).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.observations.messaging_tests import BY_NAME, TESTS
+from analysis.outcomes.app_outcomes import (
+    add_endpoint_outcomes,
+    add_messaging_outcomes,
+    read_endpoints,
+)
+from analysis.period import Period
+from analysis.reference.messaging_causes import find_causes, load_causes
+from analysis.report.app_countries import (
+    DEFECT_NOTE,
+    country_intervals,
+    country_verdicts,
+    within,
+)
+from analysis.report.app_endpoints import (
+    ONE_ADDRESS,
+    Partial,
+    count_endpoints,
+    sum_up_endpoints,
+)
+from analysis.study.app_study import MessagingStudy
+from analysis.tables import TABLES
+from analysis.verdicts.app_verdicts import NO_CONTROL, Control, judge_endpoints, judge_messaging
+from analysis.verdicts.country_counts import judge_counts
+from analysis.verdicts.elsewhere import DEFECT_SHARE, find_defects
+from analysis.verdicts.states import strength
+from analysis.verdicts.verdicts import Judgement
+from analysis.vocabulary import LISTED
+
+# Measurements of each test and network by day, and OONI's flags, of which each has one.
+_BY_DAY = """
+SELECT test_name, 'AS' || probe_asn AS probe_asn, measurement_start_time::DATE AS day,
+  count(*) AS measurement_count,
+  count(*) FILTER (NOT is_failure AND NOT is_anomaly) AS ok_count,
+  count(*) FILTER (NOT is_failure AND is_anomaly) AS anomaly_count,
+  0 AS confirmed_count, count(*) FILTER (is_failure) AS failure_count
+FROM messaging GROUP BY ALL ORDER BY ALL
+"""
+_COUNTS = ["measurement_count", "ok_count", "anomaly_count", "confirmed_count", "failure_count"]
+
+_SESSIONS = """
+SELECT domain::VARCHAR AS domain, probe_asn::BIGINT AS probe_asn, day, time, class::VARCHAR AS class
+FROM sessions WHERE class <> 'none' ORDER BY domain, probe_asn, time
+"""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """All that the page shows.
+
+    Attributes:
+        verdicts, intervals, months, defects: the contract's tables.
+        days: one row a test and day: the counts that the page draws, with ``typical`` (what other
+            countries see that week; empty where they say nothing).
+        judgement: what the archive's verdicts rest on; None where it has no measurement.
+    """
+
+    verdicts: pd.DataFrame
+    intervals: pd.DataFrame
+    months: pd.DataFrame
+    defects: pd.DataFrame
+    days: pd.DataFrame
+    judgement: Judgement | None
+
+
+def judge_apps(study: MessagingStudy) -> Judged:
+    """Judge every test on every network, and of the country what its counts say."""
+    by_day = study.connection.execute(_BY_DAY).df()
+    by_day["day"] = by_day["day"].astype("datetime64[us]")
+    judgement, verdicts, intervals = None, [], []
+    if len(by_day):
+        partial, judgement = _judge_networks(study)
+        own = _network_intervals(study, judgement, partial)
+        intervals.append(own)
+        verdicts.append(_network_verdicts(study, judgement, partial, own, by_day))
+    if len(study.here):
+        counted = judge_counts(
+            study.here, study.elsewhere, study.periods["all"], study.parameters.thresholds
+        )
+        intervals.append(country_intervals(study, counted))
+        verdicts.append(country_verdicts(study, counted))
+    return Judged(
+        _together("messaging_verdicts", verdicts),
+        _together("messaging_intervals", intervals),
+        _count_months(study, by_day),
+        _name_defects(study),
+        _days(study, by_day),
+        judgement,
+    )
+
+
+def _together(name: str, tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of some tables, as a published one has them."""
+    some = [table for table in tables if len(table)]
+    if not some:
+        return pd.DataFrame(columns=list(TABLES[name].columns))
+    return pd.concat([table.astype("object") for table in some], ignore_index=True)
+
+
+def _judge_networks(study: MessagingStudy) -> tuple[Partial, Judgement]:
+    """What is cut off in part, and each part as a whole, whose sessions stay in the connection."""
+    networks, connection = study.networks(), study.connection
+    thresholds = study.parameters.thresholds
+    common: dict[str, Any] = {
+        "domestic_asns": networks.loc[networks["is_domestic"], "probe_asn"],
+        "operators": dict(zip(networks["probe_asn"], networks["operator"], strict=True)),
+        "has_explorer": not study.is_fictional,
+    }
+    read_endpoints(connection)
+    pair_count = add_endpoint_outcomes(connection, thresholds.floor_sessions)
+    endpoints = judge_endpoints(
+        connection, study.periods, thresholds, pair_count=pair_count, **common
+    )
+    add_messaging_outcomes(connection)
+    days = study.elsewhere.by_day(study.periods["all"])
+    control = Control(days.rename(columns={"typical": "share"})) if len(days) else NO_CONTROL
+    parts = judge_messaging(connection, study.periods, thresholds, control=control, **common)
+    return sum_up_endpoints(endpoints), parts
+
+
+# --- stretches of time ----------------------------------------------------------------------------
+
+
+def _network_intervals(
+    study: MessagingStudy, judgement: Judgement, partial: Partial
+) -> pd.DataFrame:
+    """The listed stretches of each part on each network.
+
+    A stretch reaches over what failed in another way before and after it, as long as the part was
+    not open in between: a block may change its manner.
+    """
+    sessions = study.connection.execute(_SESSIONS).df()
+    cells = dict(tuple(sessions.groupby(["domain", "probe_asn"])))
+    stretches = [
+        *((row, False) for row in judgement.intervals.to_dict("records")),
+        *((row, True) for row in partial.intervals.to_dict("records")),
+    ]
+    rows = []
+    for record, is_partial in stretches:
+        row = {str(name): value for name, value in record.items()}
+        test, _, part = row["domain"].partition("/")
+        cell = cells[row["domain"], row["probe_asn"]]
+        is_whole = not (row["schedule"] or is_partial)
+        reached = {
+            **row, **(_reach_over(cell, row) if is_whole else {}), "test_name": test, "part": part,
+        }  # fmt: skip
+        since, until = (pd.Timestamp(reached[name]) for name in ("blocked_from", "blocked_until"))
+        rows.append({
+            **reached, **count_endpoints(study.connection, reached, is_partial=is_partial),
+            "is_partial": is_partial, "probe_asn": f"AS{row['probe_asn']}",
+            "elsewhere_anomaly_share": study.elsewhere.typical_share(test, since, until),
+        })  # fmt: skip
+    return pd.DataFrame(rows, columns=list(TABLES["messaging_intervals"].columns))
+
+
+def _reach_over(cell: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The edges of a stretch with the failures that adjoin it."""
+    time = cell["time"].to_numpy().astype("datetime64[s]")
+    fails = (cell["class"] == "blocked").to_numpy()
+    first, last = (
+        int(np.searchsorted(time, np.datetime64(row[name], "s")))
+        for name in ("blocked_from_time", "blocked_until_time")
+    )
+    while first > 0 and fails[first - 1]:
+        first -= 1
+    while last + 1 < len(time) and fails[last + 1]:
+        last += 1
+    is_open = (cell["class"] == "ok").to_numpy()
+    before, after = np.flatnonzero(is_open[:first]), np.flatnonzero(is_open[last + 1 :])
+    inside = cell.iloc[first : last + 1]
+    hits = inside[inside["class"] == "blocked"]
+    moments = {
+        "blocked_from_time": time[first], "blocked_until_time": time[last],
+        "last_seen_open_time": time[before[-1]] if len(before) else None,
+        "first_seen_open_again_time": time[last + 1 + after[0]] if len(after) else None,
+    }  # fmt: skip
+    return {
+        **{name: "" if at is None else str(at) for name, at in moments.items()},
+        "blocked_from": str(time[first])[:10], "blocked_until": str(time[last])[:10],
+        "session_count": max(len(hits), row["session_count"]), "day_count": hits["day"].nunique(),
+    }  # fmt: skip
+
+
+# --- verdicts -------------------------------------------------------------------------------------
+
+
+def _replace_partial(verdicts: pd.DataFrame, partial: Partial) -> pd.DataFrame:
+    """The verdicts on parts, with those that are cut off in part where they are not as a whole."""
+    keys = ["domain", "probe_asn", "period"]
+    whole = verdicts[verdicts["state"].isin(LISTED)]
+    told = partial.verdicts.astype({"probe_asn": verdicts["probe_asn"].dtype})
+    told = told[~pd.MultiIndex.from_frame(told[keys]).isin(pd.MultiIndex.from_frame(whole[keys]))]
+    is_told = pd.MultiIndex.from_frame(verdicts[keys]).isin(pd.MultiIndex.from_frame(told[keys]))
+    pairs = zip(verdicts["domain"], verdicts["probe_asn"], strict=True)
+    is_single = pd.Series([pair in partial.single for pair in pairs], verdicts.index, dtype=bool)
+    notes = verdicts["note"].mask(is_single & (verdicts["state"] == "ok"), ONE_ADDRESS)
+    kept = verdicts.assign(note=notes)[~is_told].assign(is_partial=False)
+    if told.empty:
+        return kept
+    joined: pd.DataFrame = pd.concat(
+        [kept, told[verdicts.columns].assign(is_partial=True)], ignore_index=True
+    )
+    return joined
+
+
+def _network_verdicts(
+    study: MessagingStudy,
+    judgement: Judgement,
+    partial: Partial,
+    intervals: pd.DataFrame,
+    by_day: pd.DataFrame,
+) -> pd.DataFrame:
+    """One row a test, network and period: that of the part that says most."""
+    names = study.networks().assign(probe_asn=lambda n: "AS" + n["probe_asn"].astype(str))
+    named = names.set_index("probe_asn")
+    verdicts = _replace_partial(judgement.verdicts, partial)
+    parts = verdicts.assign(
+        test_name=verdicts["domain"].str.partition("/")[0],
+        part=verdicts["domain"].str.partition("/")[2],
+        probe_asn="AS" + verdicts["probe_asn"].astype(str),
+    )
+    order = {(t.name, p.name): place for t in TESTS for place, p in enumerate(t.parts)}
+    parts["order"] = [order[key] for key in zip(parts["test_name"], parts["part"], strict=True)]
+    # of two parts of one state, one that is cut off as a whole says more
+    parts["rank"] = 2 * strength(parts["state"]) + parts["is_partial"]
+    parts = parts.sort_values(["rank", "order"])
+    share_of = cache(study.elsewhere.typical_share)  # most ask of the same days
+    pair = ["test_name", "probe_asn"]
+    stretches_of, days_of = dict(tuple(intervals.groupby(pair))), dict(tuple(by_day.groupby(pair)))
+    rows = []
+    for key, group in parts.groupby([*pair, "period"]):
+        test, asn, name = key
+        period = study.periods[str(name)]
+        most = group.iloc[0]
+        own = stretches_of.get((test, asn), intervals[:0])
+        days = days_of.get((test, asn), by_day[:0])
+        counts = days.loc[within(days["day"], period), _COUNTS].sum()
+        in_order = sorted(zip(group["order"], group["part"], group["state"], strict=True))
+        rows.append({
+            **dict(most), **dict(counts.drop("ok_count")),
+            "parts": ";".join(part for _, part, state in in_order if state in LISTED),
+            "open_parts": ";".join(part for _, part, state in in_order if state == "ok"),
+            "network": named["network"].get(asn, ""),
+            **_dates(most, own, period),
+            **_beside(share_of, str(test), most, named["is_domestic"].get(asn, False), period),
+        })  # fmt: skip
+    return pd.DataFrame(rows, columns=list(TABLES["messaging_verdicts"].columns))
+
+
+def _dates(most: pd.Series, own: pd.DataFrame, period: Period) -> dict[str, str]:
+    """From when on, over all listed stretches of the test that begin in the period."""
+    if most["state"] not in LISTED or own.empty:
+        return {"blocked_from_time": ""}
+    first = own.sort_values("blocked_from_time").iloc[0]
+    since = period.since.isoformat()
+    begins = first["blocked_from"] if first["blocked_from"] >= since else most["blocked_from"]
+    is_first = begins == first["blocked_from"]
+    return {
+        "blocked_from": begins, "blocked_from_time": first["blocked_from_time"] if is_first else "",
+    }  # fmt: skip
+
+
+def _beside(
+    share_of: Callable[[str, pd.Timestamp, pd.Timestamp], float],
+    test: str,
+    most: pd.Series,
+    is_domestic: bool,
+    period: Period,
+) -> dict[str, Any]:
+    """What the same weeks show elsewhere, and what follows for a test that fails here."""
+    since = pd.Timestamp(most["blocked_from"] or period.since)
+    until = pd.Timestamp(most["blocked_until"] or period.last_day)
+    share = share_of(test, since, until)
+    has_control = not np.isnan(share)
+    control = "countries" if has_control else "networks"
+    failing = most["blocked_session_count"]
+    told = failing + most["ok_session_count"]
+    is_failing = bool(failing and 5 * failing >= told)
+    note = str(most["note"])
+    aside = ""
+    if most["state"] in LISTED and not is_domestic:
+        aside = "not_domestic"
+    elif most["state"] not in LISTED and is_failing:
+        aside = "instrument" if has_control and share >= DEFECT_SHARE else "impaired"
+    if aside == "instrument":
+        note = "; ".join(filter(None, [note, DEFECT_NOTE]))
+    return {
+        "elsewhere_anomaly_share": share, "control": control, "set_aside_reason": aside,
+        "note": note,
+    }  # fmt: skip
+
+
+# --- counts ---------------------------------------------------------------------------------------
+
+
+def _counted_days(
+    study: MessagingStudy, by_day: pd.DataFrame
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each test's counts by day, by whoever counted all of them: OONI, or else this archive."""
+    own = by_day.groupby(["test_name", "day"], as_index=False)[_COUNTS].sum()
+    for test in TESTS:
+        counted = study.here[study.here["test_name"] == test.name]
+        if len(counted):
+            yield "ooni", counted
+        else:
+            yield "archive", own[own["test_name"] == test.name]
+
+
+def _count_months(study: MessagingStudy, by_day: pd.DataFrame) -> pd.DataFrame:
+    """A row a test and month in which it was run."""
+    tables = [
+        days.assign(month=days["day"].dt.strftime("%Y-%m"))
+        .groupby(["test_name", "month"], as_index=False)[_COUNTS].sum().assign(counted_by=by)
+        for by, days in _counted_days(study, by_day) if len(days)
+    ]  # fmt: skip
+    columns = ["test_name", "month", *_COUNTS, "counted_by"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def _days(study: MessagingStudy, by_day: pd.DataFrame) -> pd.DataFrame:
+    tables = [days for _, days in _counted_days(study, by_day) if len(days)]
+    columns = ["test_name", "day", *_COUNTS]
+    days = (
+        pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    )
+    days = days.astype({"day": "datetime64[us]", "test_name": "str"})
+    elsewhere = study.elsewhere.by_day(study.periods["all"])
+    return days.merge(elsewhere, on=["test_name", "day"], how="left")
+
+
+def _name_defects(study: MessagingStudy) -> pd.DataFrame:
+    """When a test failed everywhere, with what is publicly known of it."""
+    period, causes = study.periods["all"], load_causes()
+    defects = find_defects(study.elsewhere)
+    since = pd.to_datetime(defects["since"]).map(lambda day: max(day, pd.Timestamp(period.since)))
+    until = pd.to_datetime(defects["until"]).map(
+        lambda day: min(day, pd.Timestamp(period.last_day))
+    )
+    known = [
+        find_causes(causes, test, first.date(), last.date())
+        if not study.is_fictional else ()
+        for test, first, last in zip(defects["test_name"], since, until, strict=True)
+    ]  # fmt: skip
+    return defects.assign(
+        since=since, until=until, cause=["; ".join(c.cause for c in some) for some in known],
+        source=["; ".join(dict.fromkeys(c.source for c in some)) for some in known],
+    )  # fmt: skip
+
+
+def title_of(test_name: str) -> str:
+    """What a reader calls a test."""
+    return BY_NAME[test_name].title

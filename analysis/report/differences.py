@@ -1,0 +1,199 @@
+"""Where two judges of the same measurements disagree: other methods, and another run of ours."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.report.annex import find_reasons
+from analysis.verdicts.states import STATES_BY_STRENGTH
+from analysis.vocabulary import FLIPS, LISTED, METHODS, SET_ASIDE_REASONS
+from analysis.vocabulary import STATES as STATE_WORDS
+
+_CELL = ["domain", "probe_asn"]
+
+
+def compare_methods(
+    verdicts: pd.DataFrame, methods: Mapping[str, pd.DataFrame], networks: pd.DataFrame
+) -> pd.DataFrame:
+    """Which sites each method lists, and why they differ.
+
+    Args:
+        verdicts: the contract's ``verdicts``.
+        methods: key of ``vocabulary.METHODS`` → what ``other_methods.baselines`` gives for it.
+        networks: ``probe_asn, is_domestic``. Our list counts the country's access networks only;
+            the published methods do not tell them from VPNs, hosting and foreign networks.
+
+    Returns:
+        One row per site that any method lists, by name: ``domain``; ``state``, the strongest that
+        we give it on an access network (empty: not tested there); one flag per method, ours
+        (``this_method``) first; ``set_aside_reason``, that of the annex; ``why``, in words.
+    """
+    whole = verdicts[verdicts["period"] == "all"]
+    domestic = _as_text(networks.loc[networks["is_domestic"].astype(bool), "probe_asn"])
+    access = whole[whole["probe_asn"].isin(set(domestic))]
+    ours = access[access["state"].isin(LISTED)]
+    theirs = {key: frame[frame["is_listed"].astype(bool)] for key, frame in methods.items()}
+    flags = {"this_method": ours, **theirs}
+    domains = sorted(set().union(*(set(frame["domain"]) for frame in flags.values())))
+    table = pd.DataFrame({"domain": pd.Series(domains, dtype="str")})
+    table["state"] = table["domain"].map(_strongest(access)).fillna("")
+    for key, frame in flags.items():
+        table[key] = table["domain"].isin(set(frame["domain"]))
+    table["set_aside_reason"] = (
+        table["domain"].map(find_reasons(whole)).fillna("").mask(table["this_method"], "")
+    )
+    table["why"] = _explain(table, whole, ours, methods)
+    return table
+
+
+def count_methods(compared: pd.DataFrame) -> pd.DataFrame:
+    """How many sites each method lists, beside ours.
+
+    Args:
+        compared: ``compare_methods``.
+
+    Returns:
+        One row per method, ours first: ``method`` (its name), ``site_count``, ``shared_count``
+        (sites that we list too), ``extra_count`` (those that we do not), ``lacking_count`` (those
+        of ours that it does not list).
+    """
+    ours = compared["this_method"]
+    rows = [
+        {
+            "method": METHODS[key],
+            "site_count": int(compared[key].sum()),
+            "shared_count": int((compared[key] & ours).sum()),
+            "extra_count": int((compared[key] & ~ours).sum()),
+            "lacking_count": int((ours & ~compared[key]).sum()),
+        }
+        for key in METHODS
+        if key in compared
+    ]
+    return pd.DataFrame(rows)
+
+
+def count_reasons(compared: pd.DataFrame) -> pd.DataFrame:
+    """Why we do not list what others list: one row per reason of ours, the most frequent first.
+
+    Args:
+        compared: ``compare_methods``.
+
+    Returns:
+        ``set_aside_reason`` (empty: reachable there, or not tested enough), ``site_count``, and
+        the sites that each other method lists.
+    """
+    keys = [key for key in METHODS if key in compared and key != "this_method"]
+    extra = compared[~compared["this_method"]].assign(site_count=1)
+    counts = extra.groupby("set_aside_reason")[["site_count", *keys]].sum().astype("int64")
+    return counts.sort_values("site_count", ascending=False, kind="stable").reset_index()
+
+
+def compare_verdicts(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """What changed from one run to another.
+
+    Args:
+        before, after: verdicts as ``confirm`` gives them or as they are read back.
+
+    Returns:
+        One row per site, network and period whose state differs, sorted by them:
+        ``published_state`` and ``state`` (empty: no such row there), ``change`` (*listed*,
+        *unlisted* or *restated*), ``published_rule_id, rule_id, set_aside_reason``.
+    """
+    key = [*_CELL, "period"]
+    before = before.assign(probe_asn=_as_text(before["probe_asn"]))[[*key, "state", "rule_id"]]
+    after = after.assign(probe_asn=_as_text(after["probe_asn"]))
+    after = after[[*key, "state", "rule_id", "set_aside_reason"]]
+    both = before.rename(
+        columns={"state": "published_state", "rule_id": "published_rule_id"}
+    ).merge(after, on=key, how="outer")
+    both = both.fillna("")
+    moved = both[both["published_state"] != both["state"]]
+    was, is_now = moved["published_state"].isin(LISTED), moved["state"].isin(LISTED)
+    change = np.select([is_now & ~was, was & ~is_now], ["listed", "unlisted"], default="restated")
+    columns = [*key, "published_state", "state", "change", "published_rule_id", "rule_id",
+               "set_aside_reason"]  # fmt: skip
+    return moved.assign(change=change)[columns].sort_values(key, ignore_index=True)
+
+
+def gather(flipped: pd.DataFrame) -> pd.DataFrame:
+    """The same change of one site in one row.
+
+    Args:
+        flipped: as :func:`compare_verdicts` gives it, of one period.
+
+    Returns:
+        One row per site and change: what comes on the list, what leaves it, then other changes,
+        each sorted. The columns of ``flipped`` but ``probe_asn``, and ``probe_asns``, joined by
+        ``;``.
+    """
+    key = [str(name) for name in flipped if name not in ("probe_asn", "period")]
+    rows = flipped.groupby(key)["probe_asn"].agg(";".join).rename("probe_asns").reset_index()
+    order = rows["change"].map(list(FLIPS).index)
+    return (
+        rows.assign(order=order)
+        .sort_values(["order", *key], ignore_index=True)
+        .drop(columns="order")
+    )
+
+
+def _as_text(asns: pd.Series) -> pd.Series:
+    """Networks as ``AS123``, from numbers or from such texts."""
+    return asns.map(lambda asn: asn if str(asn).startswith("AS") else f"AS{asn}").astype("str")
+
+
+def _strongest(cells: pd.DataFrame) -> dict[str, str]:
+    """Site → the strongest state on any of the networks."""
+    rank = cells["state"].map({state: place for place, state in enumerate(STATES_BY_STRENGTH)})
+    ranked = cells.assign(rank=rank).sort_values(["domain", "rank"])
+    return dict(ranked.drop_duplicates("domain")[["domain", "state"]].to_numpy())
+
+
+def _explain(
+    table: pd.DataFrame,
+    whole: pd.DataFrame,
+    ours: pd.DataFrame,
+    methods: Mapping[str, pd.DataFrame],
+) -> list[str]:
+    """Why the methods differ, a text per site of ``table``."""
+    listed = table.loc[table["this_method"], "domain"]
+    most = ours.sort_values(["domain", "blocked_session_count", "probe_asn"],
+                            ascending=[True, False, True]).drop_duplicates("domain")  # fmt: skip
+    rules = dict(most[["domain", "rule_id"]].to_numpy())
+    said: dict[str, dict[str, str]] = {}
+    for key, frame in methods.items():
+        cells = frame.merge(whole[[*_CELL, "measurement_count", "state"]], on=_CELL)
+        there = cells.merge(most[_CELL], on=_CELL)
+        unlisted = cells[cells["is_listed"].astype(bool) & ~cells["domain"].isin(listed)]
+        busiest = unlisted.sort_values(["domain", "measurement_count", "probe_asn"],
+                                        ascending=[True, False, True])  # fmt: skip
+        chosen = pd.concat([there, busiest.drop_duplicates("domain")])
+        said[key] = {
+            str(row.domain): f"{row.reason} ({row.probe_asn}, {_in_words(str(row.state))})"
+            for row in chosen.itertuples(index=False)
+        }
+    return [_sentences(row, rules, said) for row in table.to_dict("records")]
+
+
+def _in_words(state: str) -> str:
+    return STATE_WORDS[state].words.lower()
+
+
+def _sentences(
+    row: Mapping[Hashable, Any], rules: Mapping[str, str], said: Mapping[str, Mapping[str, str]]
+) -> str:
+    """Our own reason, then what those say who differ, on the network that tells most."""
+    domain, is_ours = row["domain"], row["this_method"]
+    if is_ours:
+        parts = [f"Here by {rules[domain]}"]
+    else:
+        code = row["set_aside_reason"]
+        parts = [SET_ASIDE_REASONS[code] if code else "Reachable, or not tested enough"]
+    verb = "not listed by" if is_ours else "listed by"
+    parts += [
+        f"{verb} {METHODS[key]}: {texts[domain]}"
+        for key, texts in said.items()
+        if row[key] != is_ours and domain in texts
+    ]
+    return "; ".join(parts)

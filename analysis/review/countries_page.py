@@ -1,0 +1,279 @@
+"""The page of countries side by side: in the order of the alphabet, and why in no other."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from analysis.languages.language import Heading, Language
+from analysis.pages.formats import link
+from analysis.pages.html_tables import blocks, render_table
+from analysis.reference.countries import country_name
+from analysis.review.countries_compared import Comparison
+
+_SHOWN_SITES = 60
+#: Files of the comparison, as a page leads to them.
+_FILES = ("side_by_side.csv", "side_by_side_mechanisms.csv", "side_by_side_sites.csv")
+
+
+def show_side_by_side(
+    compared: Comparison, links: Mapping[str, str], lang: Language
+) -> list[tuple[str | Heading, Markup]]:
+    """The sections of the page, each with its heading.
+
+    Args:
+        compared: what is compared.
+        links: code of a country → where its report lies, from the page; without one, it has none.
+        lang: of the words.
+    """
+    every = _in_words(compared.countries, lang)
+    made = every[every["has_report"]]
+    sections: list[tuple[str | Heading, Markup]] = [("", _show_opening(every, links, lang))]
+    if len(made):
+        sections += [
+            (lang.heading("The same sites in every country"), _show_common(made, lang)),
+            (lang.heading("For as many tests"), _show_rates(made, lang)),
+            (lang.heading("Networks and methods"), _show_networks(made, compared, lang)),
+            (lang.heading("Sites"), _show_sites(made, compared, lang)),
+            (lang.heading("How far they can be compared"), _show_coverage(made, lang)),
+        ]
+    sections.append((lang.heading("How to read this"), _say_how_to_read(lang)))
+    return sections
+
+
+def _in_words(countries: pd.DataFrame, lang: Language) -> pd.DataFrame:
+    """The countries by their names, in the order of the alphabet."""
+    names = [country_name(code, lang) for code in countries["probe_cc"]]
+    return countries.assign(country=names).sort_values("country", ignore_index=True)
+
+
+def _rows(countries: pd.DataFrame) -> Iterable[Any]:
+    return countries.itertuples(index=False)
+
+
+def _prose(lang: Language, *paragraphs: Markup) -> Markup:
+    return Markup(blocks(lang).paragraphs(paragraphs))
+
+
+def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language) -> Markup:
+    made, missing = every[every["has_report"]], every[~every["has_report"]]
+    said = []
+    if len(made):
+        common = int(made["common_domain_count"].iloc[0])
+        shares = [
+            lang.say(
+                "{country} {blocked} ({share})",
+                country=row.country,
+                blocked=int(row.common_blocked_domain_count),
+                share=lang.share(row.common_blocked_share),
+            )
+            for row in _rows(made)
+            if common
+        ]
+        if common:
+            told = lang.html_plural(
+                "{n} site was tested enough in every country to say something of it. Of these "
+                "were blocked: {shares}.",
+                "{n} sites were tested enough in every country to say something of them. Of these "
+                "were blocked: {shares}.",
+                common,
+                shares=shares,
+            )
+            said.append(told)
+        else:
+            said.append(
+                lang.html(
+                    "No site was tested enough in every country: what is blocked in one cannot "
+                    "be held against what is blocked in another."
+                )
+            )
+    said += [
+        lang.html("{country} has no report: {why}", country=row.country, why=row.why)
+        for row in _rows(missing)
+    ]
+    made_up = made.loc[made["is_fictional"], "country"]
+    if 0 < len(made_up) < len(made):
+        said.append(
+            lang.html("No such country exists: {countries}. It is simulated.",
+                      countries=list(made_up))
+        )  # fmt: skip
+    leads = [
+        Markup('<a href="{}">{}</a>').format(links[row.probe_cc], row.country)
+        for row in _rows(made)
+        if row.probe_cc in links
+    ]
+    if leads:
+        said.append(lang.html("The reports: {reports}.", reports=leads))
+    return _prose(lang, *said)
+
+
+def _show_common(made: pd.DataFrame, lang: Language) -> Markup:
+    columns = ["country", "common_blocked_domain_count", "common_domain_count",
+               "common_blocked_share", "common_blocked_share_low", "common_blocked_share_high",
+               "common_blocked_pair_share"]  # fmt: skip
+    headings = {
+        "country": lang.say("Country"),
+        "common_blocked_domain_count": lang.say("Blocked of these"),
+        "common_domain_count": lang.say("Sites tested enough in all"),
+        "common_blocked_share": lang.say("Share"),
+        "common_blocked_share_low": lang.say("Lower 95 % bound"),
+        "common_blocked_share_high": lang.say("Upper 95 % bound"),
+        "common_blocked_pair_share": lang.say("Share of pairs with a network"),
+    }
+    note = lang.say(
+        "Blocked: on at least one access network. A country in which more networks were tested has "
+        "more chances for that; the last column counts each network for itself."
+    )
+    caption = lang.say("The sites of which something can be said in every country")
+    return _table(made[columns], caption, note, headings, lang)
+
+
+def _show_rates(made: pd.DataFrame, lang: Language) -> Markup:
+    per_thousand = (1000 * made["blocked_measurement_share"]).round(1)
+    shown = made.assign(blocked_per_thousand=per_thousand)
+    columns = ["country", "blocked_per_thousand", "access_measurement_count",
+               "blocked_domain_count", "domain_count", "blocked_domain_share"]  # fmt: skip
+    headings = {
+        "country": lang.say("Country"),
+        "blocked_per_thousand": lang.say("Blocked tests of 1,000"),
+        "access_measurement_count": lang.say("Tests on access networks"),
+        "blocked_domain_count": lang.say("Sites blocked"),
+        "domain_count": lang.say("Sites tested"),
+        "blocked_domain_share": lang.say("Sites blocked, share of tested"),
+    }
+    note = lang.say(
+        "A blocked test is one of a pair of site and network that the report lists. Who tests "
+        "chiefly what is known to be blocked finds more of it: these rates depend on the lists "
+        "that volunteers ran, the table above does not."
+    )
+    return _table(shown[columns], lang.say("Blocked tests and sites"), note, headings, lang)
+
+
+def _show_networks(made: pd.DataFrame, compared: Comparison, lang: Language) -> Markup:
+    columns = ["country", "blocked_network_count", "network_count", "blocked_pair_count",
+               "told_pair_count"]  # fmt: skip
+    headings = {
+        "country": lang.say("Country"),
+        "blocked_network_count": lang.say("Access networks that block"),
+        "network_count": lang.say("Access networks tested"),
+        "blocked_pair_count": lang.say("Pairs blocked"),
+        "told_pair_count": lang.say("Pairs with a conclusion"),
+    }
+    networks = _table(made[columns], lang.say("Access networks and pairs"), "", headings, lang)
+    shares = compared.mechanisms.pivot(index="mechanism", columns="probe_cc", values="pair_share")
+    listed = made.loc[made["blocked_pair_count"] > 0, "probe_cc"]
+    shares = shares.reindex(columns=list(listed)).fillna(0.0)
+    names = _names(made)
+    shares.columns = [f"{code}_share" for code in shares.columns]
+    heads = {f"{code}_share": names[code] for code in listed}
+    note = lang.say(
+        "Of the listed pairs of each country, the share in which each method was seen. A country "
+        "without a listed pair has no column."
+    )
+    caption = lang.say("Methods of blocking")
+    return networks + _table(shares.reset_index(), caption, note, heads, lang)
+
+
+def _names(made: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(made["probe_cc"], made["country"], strict=True))
+
+
+def _show_sites(made: pd.DataFrame, compared: Comparison, lang: Language) -> Markup:
+    """A row a site, a column a country; those that most countries list stand first."""
+    names = _names(made)
+    sites = compared.sites
+    states = sites.pivot(index="domain", columns="probe_cc", values="state")
+    states = states.reindex(columns=list(names)).fillna("")
+    blocking = sites[sites["blocked_network_count"] > 0].groupby("domain").size()
+    common = sites.groupby("domain")["is_common"].any().astype(bool)
+    states.columns = [f"{code}_state" for code in states.columns]
+    frame = states.assign(
+        country_count=blocking.astype("int64"),
+        is_common=common,
+        is_rare=~common,
+    ).reset_index()
+    frame = frame.sort_values(
+        ["country_count", "is_rare", "domain"], ascending=[False, True, True]
+    ).drop(columns="is_rare")
+    heads = {f"{code}_state": name for code, name in names.items()} | {
+        "country_count": lang.say("Countries that block"),
+        "is_common": lang.say("Tested enough in all"),
+    }
+    note = lang.say("The strongest state on any access network of the country.")
+    caption = lang.say("Sites that at least one of the countries blocks")
+    return render_table(
+        frame, caption, note, _SHOWN_SITES, heads, file="side_by_side_sites.csv", lang=lang
+    )
+
+
+def _show_coverage(made: pd.DataFrame, lang: Language) -> Markup:
+    columns = ["country", "measurement_count", "tested_month_count", "month_count",
+               "network_count", "largest_network_share", "domain_count", "own_domain_count",
+               "told_pair_share"]  # fmt: skip
+    headings = {
+        "country": lang.say("Country"),
+        "measurement_count": lang.say("Tests"),
+        "tested_month_count": lang.say("Months with tests"),
+        "month_count": lang.say("Months"),
+        "network_count": lang.say("Access networks tested"),
+        "largest_network_share": lang.say("Tests on the busiest of them"),
+        "domain_count": lang.say("Sites tested"),
+        "own_domain_count": lang.say("Tested in no other country"),
+        "told_pair_share": lang.say("Pairs with a conclusion, share"),
+    }
+    caption = lang.say("What was tested")
+    return _prose(lang, *_say_cautions(made, lang)) + _table(
+        made[columns], caption, "", headings, lang
+    )
+
+
+def _say_cautions(made: pd.DataFrame, lang: Language) -> Iterator[Markup]:
+    """What differs in what was tested, of these countries."""
+    by_tests = made.sort_values("measurement_count", kind="stable")
+    counts, names = by_tests["measurement_count"].tolist(), by_tests["country"].tolist()
+    if counts[0] and counts[-1] >= 2 * counts[0]:
+        yield lang.html(
+            "{more} has {times} times as many tests as {fewer}: where more is tested, more is "
+            "found.",
+            more=names[-1], fewer=names[0], times=round(counts[-1] / counts[0]),
+        )  # fmt: skip
+    gaps = made.loc[made["tested_month_count"] < made["month_count"], "country"]
+    if len(gaps):
+        yield lang.html("In some months nothing was tested: {countries}.", countries=list(gaps))
+    few = made.loc[made["told_pair_share"] < 0.5, "country"]
+    if len(few):
+        yield lang.html(
+            "Of fewer than half of the pairs of site and network there is a conclusion: "
+            "{countries}.", countries=list(few),
+        )  # fmt: skip
+    one = made.loc[made["largest_network_share"] > 0.5, "country"]
+    if len(one):
+        yield lang.html(
+            "One network has more than half of the tests, and its users may not be those of the "
+            "country: {countries}.", countries=list(one),
+        )  # fmt: skip
+
+
+def _say_how_to_read(lang: Language) -> Markup:
+    files = [link(f"tables/{name}", name) for name in _FILES]
+    return _prose(
+        lang,
+        lang.html(
+            "The countries stand in the order of the alphabet. They are not ranked: the number of "
+            "blocked sites grows with the number of tests, of sites on the lists and of networks, "
+            "and these are what volunteers chose, in each country by themselves."
+        ),
+        lang.html(
+            "All reports are of the same days, judged by the same rules with the same numbers. A "
+            "site is compared where every country tested it enough for a conclusion; of a site "
+            "that was not tested nothing follows."
+        ),
+        lang.html("All rows: {tables}.", tables=files),
+    )
+
+
+def _table(
+    frame: pd.DataFrame, caption: str, note: str, headings: Mapping[str, str], lang: Language
+) -> Markup:
+    return render_table(frame, caption, note, len(frame) or 1, headings, lang=lang)

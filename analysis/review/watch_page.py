@@ -1,0 +1,281 @@
+"""The page of a look: what is new, what was new before, and what stands.
+
+It is made of the two tables and of what the run says, so that a second look at the same data writes
+the same bytes.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pandas as pd
+from markupsafe import Markup
+
+from analysis.languages.language import ENGLISH, Heading, Language
+from analysis.observations.messaging_tests import BY_NAME
+from analysis.pages.formats import link
+from analysis.pages.html_tables import blocks, render_table
+from analysis.period import Period
+from analysis.report.app_countries import COUNTRY, DEFECT_NOTE
+from analysis.report.app_endpoints import IN_PART, ONE_ADDRESS
+from analysis.report.site_tables import AFTER, SINCE
+from analysis.review.news import UNSEEN
+from analysis.review.standing import UNTESTED, WEB
+from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
+
+PAGE = "watch.html"
+#: Notes of pairs that other languages have words for; those of withheld stretches have them anyway.
+NOTES = (SINCE, AFTER, UNSEEN, UNTESTED.words, IN_PART, ONE_ADDRESS, DEFECT_NOTE)
+_ELSEWHERE = re.compile(r"in other countries ([\d.]+ %) fail")
+_SHOWN, _FEW = 40, 12
+_BEGINNING = [
+    "domain", "network", "state", "mechanism", "schedule", "last_seen_open", "blocked_from",
+    "blocked_session_count", "session_count", "day_count", "chance", "witness_url", "note",
+]  # fmt: skip
+_END = [
+    "domain", "network", "mechanism", "blocked_from", "blocked_until", "first_seen_open_again",
+    "blocked_session_count", "session_count", "witness_url", "note",
+]  # fmt: skip
+_HINT = [
+    "domain", "network", "mechanism", "last_seen_open", "blocked_from", "blocked_session_count",
+    "session_count", "day_count", "chance", "witness_url",
+]  # fmt: skip
+_WITHDRAWN = ["domain", "network", "mechanism", "blocked_from", "note"]
+#: Change → the columns that tell of it, in the order in which changes are shown.
+_COLUMNS = {
+    "newly_blocked": _BEGINNING,
+    "blocked_again": _BEGINNING,
+    "suspicious": _HINT,
+    "lifted": _END,
+    "seen_open": _END,
+    "unlisted": _WITHDRAWN,
+    "cleared": _WITHDRAWN,
+}
+
+
+@dataclass(frozen=True)
+class Looking:
+    """What is known of the looks besides their tables.
+
+    Attributes:
+        period: that of this look.
+        provenance: name → what the look rests on.
+    """
+
+    period: Period
+    provenance: Sequence[tuple[str, str]]
+
+
+def show_watch(
+    log: pd.DataFrame, standing: pd.DataFrame, looking: Looking, lang: Language
+) -> list[tuple[str, Markup]]:
+    """The sections of the page, each with its heading.
+
+    Args:
+        log: the contract's ``watch``.
+        standing: the contract's ``watch_standing``.
+        looking: what is known besides.
+        lang: of the words.
+    """
+    log, standing = (_for_page(frame, lang) for frame in (log, standing))
+    last = log["look"].max() if len(log) else ""
+    news, before = log[log["look"] == last], log[log["look"] != last]
+    sections: list[tuple[str, Markup]] = [("", _show_opening(news, standing, looking, lang))]
+    sections += _show_news(news, lang)
+    if len(before):
+        sections.append((lang.heading("News of earlier looks"), _show_earlier(before, lang)))
+    sections.append((lang.heading("What stands now"), _show_standing(standing, lang)))
+    reading = Markup(blocks(lang).paragraphs(_say_how_to_read(lang)))
+    sections.append((lang.heading("How to read this"), reading))
+    entries = [(name, {"lines": [line]}) for name, line in looking.provenance]
+    definitions = Markup(blocks(lang).definitions(entries, "provenance"))
+    sections.append((lang.heading("Provenance"), definitions))
+    return sections
+
+
+def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
+    """A network by name and number in one cell, a site or app under one heading, notes in words."""
+    titles = {name: test.title for name, test in BY_NAME.items()}
+    is_site = frame["test_name"] == WEB
+    is_country = ~is_site & (frame["probe_asn"] == COUNTRY)
+    named = frame["network"] + " (" + frame["probe_asn"] + ")"
+    return frame.assign(
+        domain=frame["item"].where(is_site, frame["item"].map(titles).fillna(frame["item"])),
+        network=named.mask(is_country, lang.say("the whole country")),
+        note=[_say_note(str(note), lang) for note in frame["note"]],
+    )
+
+
+def _say_note(note: str, lang: Language) -> str:
+    """What there is to say besides, part by part."""
+    if lang == ENGLISH or not note:
+        return note
+    said = []
+    for part in note.split("; "):
+        share = _ELSEWHERE.fullmatch(part)
+        said.append(
+            lang.say("in other countries {share} fail", share=share[1]) if share else lang.say(part)
+        )
+    return "; ".join(said)
+
+
+def _show_opening(
+    news: pd.DataFrame, standing: pd.DataFrame, looking: Looking, lang: Language
+) -> Markup:
+    counts = standing["status"].value_counts()
+    labels = {
+        "blocked": lang.say("pairs that are blocked, each a site or an app on a network"),
+        "unseen": lang.say("blocked at an earlier look, and not tested enough since"),
+        "suspicious": lang.say("suspicious, below the evidence floor"),
+        "seen_open": lang.say("seen open again, too rarely to call it lifted"),
+        "lifted": lang.say("blocked and lifted in the period"),
+    }
+    numbers = [
+        {"value": lang.number(int(counts.get(status, 0))), "label": label, "caveat": ""}
+        for status, label in labels.items()
+    ]
+    said = Markup(blocks(lang).paragraphs(list(_say_news(news, looking, lang))))
+    return said + Markup(blocks(lang).numbers(numbers))
+
+
+def _say_news(news: pd.DataFrame, looking: Looking, lang: Language) -> Iterator[Markup]:
+    """What is new, in one sentence, and when it was."""
+    reached = looking.period.last_day
+    if news.empty:
+        yield lang.html(
+            "Nothing is new, and nothing stands: in the period no site is listed on an access "
+            "network, and none is suspicious."
+        )
+        return
+    last = date.fromisoformat(news["look"].iloc[0])
+    earlier = news["earlier_look"].iloc[0]
+    counts = news["change"].value_counts()
+    told = [
+        lang.say("{what}: {count}", what=lang.say(words).lower(), count=int(counts[change]))
+        for change, words in WATCH_CHANGES.items()
+        if change in counts
+    ]
+    if not earlier:
+        yield lang.html(
+            "Nobody had looked before the look that reached {day}, so that all that stood then is "
+            "new. Pairs of a site or an app and a network, {counts}.", day=last, counts=told,
+        )  # fmt: skip
+    else:
+        yield lang.html(
+            "New since the look that reached {earlier}, at the one that reached {day}: pairs of a "
+            "site or an app and a network, {counts}.",
+            earlier=date.fromisoformat(earlier), day=last, counts=told,
+        )  # fmt: skip
+    if last < reached:
+        yield lang.html("Nothing was new at the looks since then, to {day}.", day=reached)
+    causes = [
+        lang.say(CAUSES[cause]).lower()
+        for cause in news["cause"].iloc[0].split(";")
+        if cause in CAUSES and cause != "data"
+    ]
+    if causes:
+        yield lang.html(
+            "Between these two looks more differed than the data: {causes}. What is new may come "
+            "from that.", causes=causes,
+        )  # fmt: skip
+
+
+def _show_news(news: pd.DataFrame, lang: Language) -> Iterator[tuple[Heading, Markup]]:
+    headings = {
+        "domain": lang.say("Site or app"),
+        "blocked_until": lang.say("Last seen blocked"),
+        "first_seen_open_again": lang.say("First seen open again"),
+    }
+    for change, columns in _COLUMNS.items():
+        rows = news[news["change"] == change]
+        if rows.empty:
+            continue
+        words = WATCH_CHANGES[change]
+        caption = lang.say_plural(
+            "{n} pair of a site or an app and a network",
+            "{n} pairs of a site or an app and a network",
+            len(rows),
+        )
+        # a column that is empty throughout tells nothing
+        shown = [name for name in columns if name == "chance" or (rows[name] != "").any()]
+        yield (
+            lang.heading(words),
+            render_table(
+                rows[shown],
+                f"{lang.say(words)}: {caption}",
+                "",
+                _SHOWN,
+                headings,
+                file="watch.csv",
+                lang=lang,
+            ),
+        )
+
+
+def _show_earlier(before: pd.DataFrame, lang: Language) -> Markup:
+    columns = ["domain", "change", "look", "network", "mechanism", "blocked_from", "note"]
+    order = before["change"].map(list(WATCH_CHANGES).index)
+    rows = before.assign(order=order).sort_values(
+        ["look", "order", "domain", "probe_asn"], ascending=[False, True, True, True]
+    )
+    caption, headings = (
+        lang.say("News by look, the latest first"),
+        {
+            "look": lang.say("Look"),
+            "domain": lang.say("Site or app"),
+        },
+    )
+    return render_table(rows[columns], caption, "", _FEW, headings, file="watch.csv", lang=lang)
+
+
+def _show_standing(standing: pd.DataFrame, lang: Language) -> Markup:
+    counts = pd.crosstab(standing["network"], standing["status"])
+    counts = counts.reindex(columns=list(WATCH_STATUS), fill_value=0).reset_index()
+    headings = {status: lang.say(words) for status, words in WATCH_STATUS.items()}
+    by_network = render_table(
+        counts, lang.say("Sites and apps by network and by where they stand"), "", _SHOWN, headings,
+        lang=lang,
+    )  # fmt: skip
+    columns = ["domain", "network", "status", "mechanism", "blocked_from", "blocked_until", "note"]
+    pairs = render_table(
+        standing[columns], lang.say("Each pair of a site or an app and a network"), "", _FEW,
+        {"status": lang.say("Stands"), "domain": lang.say("Site or app")},
+        file="watch_standing.csv", lang=lang,
+    )  # fmt: skip
+    return by_network + pairs
+
+
+def _say_how_to_read(lang: Language) -> list[Markup]:
+    tables = [link(f"tables/{name}", name) for name in ("watch.csv", "watch_standing.csv")]
+    return [
+        lang.html(
+            "The judge and its numbers are those of the report: nothing is called blocked here "
+            "that a report of the same period would not list. Newly blocked is what is listed now "
+            "and was not at the look before: a block may have begun earlier, and have enough tests "
+            "only now. Of one that began before the period, the first day is that on which the "
+            "period saw it."
+        ),
+        lang.html(
+            "Suspicious is no verdict: the same judge would list the pair if two sessions on two "
+            "days were enough, and if one listed pair in ten might be there by chance. It is a "
+            "reason to test again, none to publish."
+        ),
+        lang.html(
+            "Lifted takes as many sessions and days that reached the site as a block takes that "
+            "did not; with fewer it was seen open again. A block at hours of the week is at most "
+            "seen open again, at its hours."
+        ),
+        lang.html(
+            "A block that is not tested enough any more stands as it was last seen, and is no "
+            "news when it is tested again. No longer listed says nothing of access: what came in "
+            "since speaks against the block. Tests that arrive late may change what an earlier "
+            "look said."
+        ),
+        lang.html(
+            "Apps and circumvention tools are judged by their own tests, against other countries "
+            "where these are at hand: what fails everywhere is no block, and no suspicion. Of a "
+            "test with several parts, the part that says most counts."
+        ),
+        lang.html("All rows: {tables}.", tables=tables),
+    ]

@@ -1,0 +1,351 @@
+"""The parameters of a study, declared once: name, help, default and check of each.
+
+The command line (``PROBE_CC=KH``) and a notebook's parameters cell (``probe_cc = "KH"``) are two
+ways to give them; ``StudyParameters.of`` reads either. ``tools/parameters_cells.py`` writes the
+cells from the declarations.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import ParameterError
+from analysis.outcomes.thresholds import MEANINGS, Thresholds
+from analysis.period import Period, today
+from analysis.reference import countries
+from analysis.reference.reference_files import REPOSITORY
+from analysis.reference.snapshots import LATEST, Snapshot, find, held
+from analysis.sources.layout import OONI, RECEIPT_MARGIN
+from analysis.study.campaign import Campaign
+
+#: What is meant where no country is given: made by ``make report``, all of one year.
+FICTIONAL_COUNTRY = "QQ"
+_FICTIONAL_PERIOD = ("2024-01-01", "2025-01-01")
+_FICTIONAL = REPOSITORY / "data" / "fictional"
+_FICTIONAL_PROJECT = "10999"  # the OONI Run link of its volunteers
+_WORK = REPOSITORY / "data" / "work"
+
+#: The lists that can be given: as parameters, or together as a snapshot.
+LISTS = ("test_list", "networks", "fingerprints", "network_names", "events")
+_LONGEST_NAME = 200  # file systems take 255 bytes, and publication adds some
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What is known of a parameter besides its name, type and default.
+
+    Attributes:
+        help: what it is, in one line.
+        group: the heading in a notebook's parameters cell.
+        is_variable: whether the command line takes it, in capital letters.
+        needs_country: whether it means something only with ``probe_cc``.
+    """
+
+    help: str
+    group: str
+    is_variable: bool
+    needs_country: bool
+
+
+def _declare(
+    help: str,
+    group: str,
+    default: object = "",
+    *,
+    is_variable: bool = True,
+    needs_country: bool = True,
+) -> Any:
+    parameter = Parameter(help, group, is_variable, needs_country)
+    return field(default=default, metadata={"parameter": parameter})
+
+
+_STUDY, _WHERE, _LISTS, _METHOD = "The study", "Where it is", "Lists", "The method"
+
+
+@dataclass(frozen=True)
+class StudyParameters:
+    """What a study is of, where it lies, and with which lists and numbers it is judged.
+
+    ``of`` fills in defaults; an instance made directly is taken as it is.
+    """
+
+    probe_cc: str = _declare(
+        f"country, two letters; empty: {FICTIONAL_COUNTRY}, the fictional one of make report",
+        _STUDY, needs_country=False,
+    )  # fmt: skip
+    since: str = _declare("first day, UTC, YYYY-MM-DD", _STUDY)
+    until: str = _declare("day after the last, UTC", _STUDY)
+    split: str = _declare(
+        "first day of the second half; empty: the month start that halves the period", _STUDY
+    )
+    source: str = _declare(
+        "ooni; or a folder, URL or s3:// bucket in its key layout; or another store", _WHERE
+    )
+    receipt_margin: int = _declare(
+        "days after the period that source ooni has for late uploads", _WHERE, RECEIPT_MARGIN
+    )
+    store: str = _declare("where observations are kept; empty: data/", _WHERE, needs_country=False)
+    tables: str = _declare(
+        "where the notebooks hand tables on; empty: the study's own folder in data/work/",
+        _WHERE, is_variable=False, needs_country=False,
+    )  # fmt: skip
+    test_list: str = _declare("Citizen Lab-shaped CSVs, comma-separated", _LISTS)
+    networks: str = _declare("CSV asn,network,operator,kind,source", _LISTS)
+    fingerprints: str = _declare("folder with OONI-shaped fingerprint CSVs", _LISTS)
+    network_names: str = _declare(
+        "CSV with registered names of networks, of a snapshot", _LISTS, is_variable=False
+    )
+    events: str = _declare("YAML with known events: date, title, kind, source", _LISTS)
+    test_counts: str = _declare(
+        "CSV of OONI's counts of tests of apps and tools, by country and day", _LISTS
+    )
+    reference: str = _declare(
+        "UTC date of a snapshot for the lists not given, or latest (default with ooni)", _LISTS
+    )
+    project: str = _declare(
+        "a project's OONI Run links and networks, such as 10182,AS38901: counted apart", _LISTS
+    )
+    thresholds: Thresholds = field(
+        default_factory=Thresholds,
+        metadata={
+            "parameter": Parameter(
+                'numbers that differ from the published ones: {"floor_sessions": 6}',
+                _METHOD, is_variable=False, needs_country=False,
+            )
+        },
+    )  # fmt: skip
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "StudyParameters":
+        """The parameters among some values, checked, with every default filled in.
+
+        Args:
+            values: name in lower case → value, such as a notebook's ``globals()``; other names
+                are passed over. ``""`` is the default. ``thresholds`` is a mapping; relative
+                paths are meant from the working folder.
+
+        Raises:
+            ParameterError: a value is wrong, or one is missing.
+        """
+        names = [name for name in PARAMETERS if name != "thresholds"]
+        given = {name: values[name] for name in names if values.get(name) not in (None, "")}
+        _check_country_is_given(given)
+        code = countries.parse_country(given.get("probe_cc", FICTIONAL_COUNTRY))
+        if "source" not in given:
+            given = _of_fictional_country(code, given)
+        period = _read_period(code, given)
+        margin = given.get("receipt_margin", RECEIPT_MARGIN)
+        study = cls(
+            probe_cc=code,
+            since=str(period.since),
+            until=str(period.until),
+            split=str(given.get("split", "")),
+            receipt_margin=whole_number("RECEIPT_MARGIN", margin, range(367)),
+            **_read_paths({"store": REPOSITORY / "data", **given}),
+            reference=str(given.get("reference", "")),
+            project=str(Campaign.of(str(given.get("project", "")))),
+            thresholds=_read_thresholds(values),
+        )
+        tables = given.get("tables", _WORK / study.label / "tables")
+        return replace(study, tables=absolute("tables", tables))
+
+    @property
+    def period(self) -> Period:
+        """The whole period."""
+        return Period.parse(self.since, self.until)
+
+    @property
+    def campaign(self) -> Campaign:
+        """What counts as the project's own measurements."""
+        return Campaign.of(self.project)
+
+    @property
+    def published_label(self) -> str:
+        """A folder for the study, by the published method: ``kh/2023-07-01--2024-07-01``."""
+        return f"{self.probe_cc.lower()}/{self.period}"
+
+    @property
+    def label(self) -> str:
+        """A folder for the study, which says what was changed of the method.
+
+        ``kh/2023-07-01--2024-07-01.floor_sessions=6``; of many changes only a digest fits.
+        """
+        changes = "".join(f".{name}={value}" for name, value in self.thresholds.changes().items())
+        if len(changes) > _LONGEST_NAME:
+            changes = f".thresholds={hashlib.sha256(changes.encode()).hexdigest()[:12]}"
+        return f"{self.published_label}{changes}"
+
+    @property
+    def fictional_folder(self) -> Path:
+        """Where the fictional country with this code and period is written.
+
+        That of another period than the usual one has a folder of its own.
+        """
+        code = self.probe_cc.lower()
+        is_usual = (self.since, self.until) == _FICTIONAL_PERIOD
+        return _FICTIONAL / (code if is_usual else f"{code}-{self.period}")
+
+    def with_snapshot(self, snapshot: Snapshot) -> "StudyParameters":
+        """With the lists of a snapshot, wherever none was given."""
+        lists = {name.lower(): path for name, path in snapshot.parameters().items()}
+        missing = {name: path for name, path in lists.items() if not getattr(self, name)}
+        return replace(self, **missing)  # type: ignore[arg-type]
+
+    def method_changes(self) -> dict[str, object]:
+        """What a page's provenance says of changed numbers; nothing where none was changed."""
+        changes = [change for change, _ in changed_numbers(self.thresholds)]
+        return {"method changed": changes} if changes else {}
+
+    def for_notebooks(self) -> dict[str, object]:
+        """Every parameter by name, as a notebook's cell takes it; ``tables`` is the caller's."""
+        values = {name: getattr(self, name) for name in PARAMETERS if name != "tables"}
+        # the lists are filled in by now, and a snapshot would fill in others
+        return {**values, "thresholds": self.thresholds.changes(), "reference": ""}
+
+
+#: Name → what is known of the parameter, in the order of the notebooks' cells.
+PARAMETERS: Mapping[str, Parameter] = {
+    one.name: one.metadata["parameter"] for one in fields(StudyParameters)
+}
+
+
+def find_lists(parameters: StudyParameters) -> StudyParameters:
+    """With the snapshot of lists that is asked for, or that a study of OONI's archive needs.
+
+    No network is touched: where none was fetched before, such a study goes without.
+
+    Raises:
+        ParameterError: there is no such snapshot.
+        ContractError: a file of it is not what was fetched.
+    """
+    if parameters.reference:
+        return parameters.with_snapshot(find(parameters.reference, parameters.probe_cc))
+    if wants_snapshot(parameters) and held(parameters.probe_cc):
+        return parameters.with_snapshot(find(LATEST, parameters.probe_cc))
+    return parameters
+
+
+def wants_snapshot(parameters: StudyParameters) -> bool:
+    """Whether lists of today are meant: OONI's measurements are read with those."""
+    return parameters.source == OONI and not (parameters.test_list and parameters.fingerprints)
+
+
+def changed_numbers(thresholds: Thresholds) -> list[tuple[str, str]]:
+    """Each number that differs from the published method: ``floor_sessions 6 (published: 4)``,
+    and what it decides."""
+    published = vars(Thresholds())
+    return [
+        (f"{name} {value} (published: {published[name]})", MEANINGS[name])
+        for name, value in thresholds.changes().items()
+    ]
+
+
+def whole_number(name: str, value: object, accepted: range) -> int:
+    """A whole number within a range, given as such or as text.
+
+    Raises:
+        ParameterError: it is none.
+    """
+    text = str(value)
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) in accepted):
+        first, last = accepted[0], accepted[-1]
+        raise ParameterError(name, value, f"a whole number from {first} to {last} is accepted")
+    return int(text)
+
+
+def _read_thresholds(values: Mapping[str, Any]) -> Thresholds:
+    """Of a notebook whose cells ran before, the thresholds themselves."""
+    thresholds = values.get("thresholds")
+    return thresholds if isinstance(thresholds, Thresholds) else Thresholds.of(values)
+
+
+def _check_country_is_given(given: Mapping[str, Any]) -> None:
+    """Refuse a period, a source or a list of no country: the fictional one was hardly meant."""
+    if "probe_cc" in given:
+        return
+    defaults = vars(StudyParameters())
+    for name, value in given.items():
+        if PARAMETERS[name].needs_country and str(value) != str(defaults[name]):
+            raise ParameterError(
+                name.upper(), value, "give PROBE_CC as well, the country that is meant "
+                f"({FICTIONAL_COUNTRY} is the fictional one)"
+            )  # fmt: skip
+
+
+def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Period, archive and lists of the fictional country, where others are not given."""
+    if not countries.is_fictional(code):
+        missing = [name.upper() for name in ("since", "until") if name not in given]
+        also = f" (with {' and '.join(missing)}, UTC dates)" if missing else ""
+        raise ParameterError(
+            "SOURCE", "", f"must be given for {code}{also}: ooni, a folder, URL or "
+            "s3://bucket/prefix in the archive's key layout, or another store"
+        )  # fmt: skip
+    since, until = _FICTIONAL_PERIOD
+    dated = {"since": since, "until": until, **given}
+    period = Period.parse(dated["since"], dated["until"])
+    folder = StudyParameters(code, str(period.since), str(period.until)).fictional_folder
+    lists = {
+        "test_list": folder / "reference" / "test-lists",
+        "networks": folder / "reference" / "networks.csv",
+        "fingerprints": folder / "reference" / "fingerprints",
+        "events": folder / "reference" / "events.yml",
+        "test_counts": folder / "reference" / "test-counts.csv",
+    }
+    return {"source": folder / "archive", **lists, "project": _FICTIONAL_PROJECT, **dated}
+
+
+def _read_period(code: str, given: Mapping[str, Any]) -> Period:
+    """The whole period, which ``split`` can halve where it is more than a day."""
+    for name in ("since", "until"):
+        if name not in given:
+            accepted = "must be given with SOURCE: a UTC date, YYYY-MM-DD"
+            raise ParameterError(name.upper(), "", accepted)
+    period = Period.parse(given["since"], given["until"])
+    # Not cut short: what a report is of, and where it lies, does not hang on the day it is made.
+    if period.until > today() and not countries.is_fictional(code):
+        accepted = f"lies ahead; {today()} is accepted at the latest: its eve is over (UTC)"
+        raise ParameterError("UNTIL", period.until, accepted)
+    if "split" in given or period.day_count > 1:  # one day can be ingested and shared
+        period.split(given.get("split"))
+    return period
+
+
+def _read_paths(given: Mapping[str, Any]) -> dict[str, str]:
+    """Source, store and lists with absolute paths; of test lists there may be several."""
+    names = ("source", "store", "test_counts", *LISTS)
+    paths = {name: absolute(name, given.get(name, "")) for name in names}
+    lists = [part for part in str(given.get("test_list", "")).split(",") if part]
+    return {**paths, "test_list": ",".join(absolute("test_list", part) for part in lists)}
+
+
+def absolute(name: str, path: str | Path) -> str:
+    """An absolute path for a relative one; URLs and ``ooni`` stay as they are.
+
+    Raises:
+        ParameterError: it holds control characters or is not UTF-8, or nobody has that home.
+    """
+    text = str(path)
+    try:
+        if text not in ("", OONI) and "://" not in text:
+            text = str(Path(text).expanduser().absolute())
+    except RuntimeError as error:
+        raise ParameterError(name.upper(), path, str(error)) from None
+    if _NO_TEXT.search(text):
+        accepted = "a path or URL in UTF-8, without control characters, is accepted"
+        raise ParameterError(name.upper(), path, accepted)
+    return text
+
+
+def replies_folder(store: str) -> Path:
+    """Where OONI's replies are kept.
+
+    Beside a store that is no folder it is the repository's own: replies are small, and each machine
+    can ask.
+    """
+    base = REPOSITORY / "data" if "://" in store else Path(store)
+    return base / "raw" / "api"

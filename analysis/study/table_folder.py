@@ -1,0 +1,139 @@
+"""The folder through which notebooks hand tables on: it holds those of one study, and says which.
+
+The notebooks that read no other's tables begin it and the others check it, so that none reads
+what another country, another period or another threshold left there.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.errors import ParameterError
+from analysis.outcomes.rules import RULES_VERSION
+from analysis.study.study import Study
+from analysis.tables import WRITTEN_BY, write_json
+
+#: Needs nothing of the others and no web site, so that it may write before the folder is begun.
+_APART = "8-messaging-circumvention"
+#: Lies among the tables; what begins with a dot is not published.
+MADE_FROM = ".made-from.json"
+
+
+def start_tables(study: Study) -> str:
+    """The study's folder for tables, emptied of those of another study.
+
+    Raises:
+        ParameterError: it holds tables that no notebook left there.
+    """
+    folder = Path(study.parameters.tables)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        _begin(folder, made_from(study))
+    return str(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Notebooks that run side by side begin the folder one after the other."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _begin(folder: Path, now: dict[str, Any]) -> None:
+    before = _read_made_from(folder)
+    own = [name for name, notebook in WRITTEN_BY.items() if notebook != _APART]
+    tables = [path for name in own for path in folder.glob(f"{name}.*")]
+    notes = list(folder.glob(note_file("*")))
+    if tables and before is None:
+        accepted = f"{tables[0].name} in it is not of a notebook; give a folder of its own"
+        raise ParameterError("tables", folder, accepted)
+    if before != now:
+        if before is not None:
+            tables += [p for name in WRITTEN_BY.keys() - own for p in folder.glob(f"{name}.*")]
+        for path in (*tables, *notes):
+            path.unlink()
+        write_json(folder / MADE_FROM, now)
+
+
+def check_tables(study: Study) -> str:
+    """The study's folder for tables, where the notebooks before this one left them.
+
+    Raises:
+        ParameterError: there are none, or they were made of something else; says what to run.
+    """
+    folder = Path(study.parameters.tables)
+    before, now = _read_made_from(folder), made_from(study)
+    run = f"run 1-ingestion and 2-confirmation first, with {_parameters_in_words(study)}"
+    if before is None:
+        raise ParameterError("tables", folder, f"there are no tables of this study; {run}")
+    other = [what for what, value in now.items() if before.get(what) != value]
+    if other:
+        raise ParameterError(
+            "tables", folder, f"the tables in it are of other {' and '.join(other)}; {run}"
+        )
+    return str(folder)
+
+
+def keep_note(tables: str | Path, name: str, frame: pd.DataFrame) -> None:
+    """Hand a frame to those who come after within the run; it is not published."""
+    path = Path(tables) / note_file(name)
+    aside = path.with_suffix(".part")
+    frame.to_parquet(aside, index=False)
+    aside.replace(path)
+
+
+def read_note(tables: str | Path, name: str) -> pd.DataFrame:
+    """What a notebook before this one handed on.
+
+    Raises:
+        ParameterError: it has not run.
+    """
+    path = Path(tables) / note_file(name)
+    if not path.is_file():
+        raise ParameterError("tables", tables, f"{path.name} is not in it; run the notebooks anew")
+    return pd.read_parquet(path)
+
+
+def note_file(name: str) -> str:
+    """The file of a note in the folder of the tables."""
+    return f".{name}.parquet"
+
+
+def made_from(study: Study) -> dict[str, Any]:
+    """All that a study's tables depend on, by what it is; digests, no path."""
+    second = study.periods["second"]
+    files = [*study.lists.files, study.lists.fingerprint_file, study.lists.local_sites.file]
+    return {
+        "country or period": f"{study.probe_cc} {study.periods['all']} {second.since}",
+        "observations": study.collection.digest,
+        "lists": [asdict(file) for file in files if file],
+        "rules": RULES_VERSION,
+        "thresholds": vars(study.thresholds),
+    }
+
+
+def _read_made_from(folder: Path) -> dict[str, Any] | None:
+    """What the tables in a folder were made from; None where nothing says so."""
+    try:
+        content = json.loads((folder / MADE_FROM).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _parameters_in_words(study: Study) -> str:
+    given = study.parameters
+    changes = given.thresholds.changes()
+    numbers = f", thresholds={json.dumps(changes)}" if changes else ""
+    return f'probe_cc="{given.probe_cc}", since="{given.since}", until="{given.until}"{numbers}'

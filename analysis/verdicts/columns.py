@@ -1,0 +1,318 @@
+"""All sessions at hand, as columns of numbers in one order: what series and rates are counted from.
+
+Other numbers of the method move what some sessions show, never which sessions there are, so that
+whatever is counted by site, network, report or day finds its places once.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.outcomes.steps import read_type
+from analysis.verdicts.sessions import CLASSES
+
+Ints = NDArray[np.int64]
+#: What is kept for as long as the sessions are, in four bytes where they are enough.
+Places = NDArray[np.signedinteger[Any]]
+Flags = NDArray[np.bool_]
+
+#: Places in ``CLASSES``.
+BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
+#: No term of a rate looks at days further away.
+FURTHEST = 15
+
+_ROWS = """
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn,
+  session::INTEGER AS session, enum_code(software)::INTEGER AS software, time,
+  (day - DATE '1970-01-01')::INTEGER AS day,
+  enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns,
+  coalesce(is_via_own, TRUE) AS is_via_own, coalesce(is_via_domestic, TRUE) AS is_via_domestic
+FROM sessions
+"""
+_NETWORKS = "SELECT probe_asn, network, operator, is_domestic FROM networks ORDER BY probe_asn"
+_RESOLVER_CELLS = """
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn, is_own, c.domain IS NOT NULL AS is_cleared
+FROM resolver_cells LEFT JOIN cleared_cells c USING (domain, probe_asn)
+"""
+_RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
+_HOSTS = "SELECT enum_code(domain)::INTEGER AS domain, host FROM site_networks"
+_MOVED = """
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn, session::INTEGER AS session,
+  enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns
+FROM sessions_again
+"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What no number of the method moves of the sessions: where each of them counts.
+
+    Attributes:
+        cells: one row a site on a network, sorted by both: numbers for ``domain, probe_asn,
+            network, operator``, and ``is_domestic``.
+        cell: the cell of each session, its place in ``cells``.
+        rows: one row a session, sorted by cell and time: numbers for ``session, software``;
+            ``release``, the number of the software's version among all versions, from the oldest;
+            ``time``; ``day``, counted from ``first_day``; ``is_via_own, is_via_domestic``.
+        first_day: the day numbered 0: so far before the first that any term may look there.
+        host: by site, the number of its hosting network; 0 where nobody knows it.
+    """
+
+    cells: pd.DataFrame
+    cell: Places
+    rows: pd.DataFrame
+    first_day: np.datetime64
+    host: Places
+
+    def of_cells(self, name: str) -> NDArray[Any]:
+        """A column of ``cells``."""
+        return self.cells[name].to_numpy()
+
+    @cached_property
+    def cell_keys(self) -> Ints:
+        """Site and network of each cell as one number, in order."""
+        return _cell_key(self.of_cells("domain"), self.of_cells("probe_asn"))
+
+    def find_cells(self, found: pd.DataFrame) -> Ints:
+        """The cells of ``domain`` and ``probe_asn``."""
+        key = _cell_key(found["domain"].to_numpy(), found["probe_asn"].to_numpy())
+        return np.searchsorted(self.cell_keys, key)
+
+    @cached_property
+    def operator_count(self) -> int:
+        return int(self.of_cells("operator").max(initial=0)) + 1
+
+    @cached_property
+    def release_count(self) -> int:
+        return int(self.rows["release"].max()) + 1 if len(self.rows) else 1
+
+    @property
+    def sites_and_operators(self) -> Ints:
+        """By cell: site · ``operator_count`` + operator."""
+        site = self.of_cells("domain").astype(np.int64)
+        number: Ints = site * self.operator_count + self.of_cells("operator")
+        return number
+
+    @property
+    def hosts(self) -> Places:
+        """By cell: the number of the site's hosting network."""
+        host: Places = self.host[self.of_cells("domain")]
+        return host
+
+    @property
+    def routes(self) -> Ints:
+        """By cell: a number for hosting network and network."""
+        network = self.of_cells("network").astype(np.int64)
+        route: Ints = self.hosts * (network.max(initial=0) + 1) + network
+        return route
+
+    @cached_property
+    def own_versions(self) -> tuple[Places, Ints]:
+        """The group of each row by site, version of the probe and operator; the groups' keys.
+
+        Numbered are those that there are, in order of (site · ``release_count`` + version) ·
+        ``operator_count`` + operator: anybody may make up versions and networks, and one of each a
+        report would make as many combinations as the square of them.
+        """
+        site = self.of_cells("domain").astype(np.int64) * self.release_count * self.operator_count
+        key = (site + self.of_cells("operator"))[self.cell]
+        key += self.rows["release"].to_numpy(np.int64) * self.operator_count
+        number, keys = pd.factorize(key, sort=True)
+        return to_places(number), keys
+
+    @cached_property
+    def of_report(self) -> Places:
+        """The report, on its network."""
+        network = self.of_cells("network").astype(np.int64)[self.cell]
+        return _number(network, self.rows["session"].to_numpy())
+
+    @cached_property
+    def network_of_report(self) -> Ints:
+        network = np.zeros(int(self.of_report.max(initial=-1)) + 1, np.int64)
+        network[self.of_report] = self.of_cells("network")[self.cell]
+        return network
+
+    @cached_property
+    def width(self) -> int:
+        """Days of the period, and those beside it that a term may look at."""
+        return int(self.rows["day"].to_numpy().max(initial=0)) + FURTHEST + 1
+
+
+@dataclass(frozen=True)
+class SessionColumns:
+    """What all sessions show.
+
+    Attributes:
+        layout: where each of them counts.
+        state: a place in ``CLASSES``.
+        kind: of a blocked one a place in ``KINDS``, else −1.
+        is_dns: its failures are mostly those of lookups.
+        is_heard: it says something about the network.
+        is_speaking: it went through a resolver that answers for the network.
+    """
+
+    layout: Layout
+    state: NDArray[np.int8]
+    kind: NDArray[np.int8]
+    is_dns: Flags
+    is_heard: Flags
+    is_speaking: Flags
+
+    @property
+    def is_told(self) -> Flags:
+        """Which sessions say anything of the site that is heard."""
+        told: Flags = self.is_heard & (self.state != NONE)
+        return told
+
+    def count_cells(self, is_member: Flags) -> Ints:
+        """How many sessions of each cell are members."""
+        cells = self.layout.cell[is_member]
+        return np.bincount(cells, minlength=len(self.layout.cells))
+
+    def find_tested(self, floor_sessions: int) -> Flags:
+        """The cells that can be judged at all."""
+        tested: Flags = self.count_cells(self.is_told) >= floor_sessions
+        return tested
+
+    def find_failing(self, floor_sessions: int) -> Flags:
+        """The cells in which enough failed for a state other than ok."""
+        failing: Flags = self.count_cells(self.is_told & (self.state != OK)) >= floor_sessions
+        return failing
+
+    def move(self, connection: duckdb.DuckDBPyConnection, *, is_again: bool) -> "SessionColumns":
+        """The same sessions by other numbers.
+
+        Args:
+            connection: holds what ``sessions.hear_sessions`` leaves, and where some sessions were
+                made again (``is_again``), ``sessions_again``.
+        """
+        if not is_again:
+            return _hear(connection, self)
+        moved, layout = connection.execute(_MOVED).df(), self.layout
+        # Of one cell there are few sessions, so that all of a touched one are compared.
+        of_moved = _number_pairs(layout.find_cells(moved), moved["session"].to_numpy(np.int64))
+        rows = np.flatnonzero(np.isin(layout.cell, np.unique(layout.find_cells(moved))))
+        session = layout.rows["session"].to_numpy(np.int64)[rows]
+        of_row = _number_pairs(layout.cell[rows].astype(np.int64), session)
+        order = np.argsort(of_row)
+        at = rows[order[np.searchsorted(of_row, of_moved, sorter=order)]]
+        state, kind, is_dns = self.state.copy(), self.kind.copy(), self.is_dns.copy()
+        state[at], kind[at], is_dns[at] = moved["class"], moved["kind"], moved["is_dns"]
+        return _hear(connection, replace(self, state=state, kind=kind, is_dns=is_dns))
+
+
+def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
+    """Read all sessions.
+
+    Args:
+        connection: holds what ``sessions.add_sessions`` makes.
+    """
+    read = connection.execute(_ROWS).fetchnumpy()
+    columns = {name: np.asarray(read.pop(name)) for name in list(read)}
+    software = read_type(connection, "software_name").tolist()
+    networks = connection.execute(_NETWORKS).df()
+    domain, asn = columns.pop("domain"), columns.pop("probe_asn")
+    place = np.searchsorted(networks["probe_asn"].to_numpy(), asn)
+    key = domain.astype(np.int64) * len(networks) + place
+    order = _order_sessions(columns, key)
+    key = key[order]
+    is_first = np.diff(key, prepend=-1) != 0
+    first = order[is_first]
+    cells = networks.iloc[place[first]].reset_index(drop=True)
+    cells.insert(0, "domain", domain[first])
+    # Columns stay apart: to stack those of one type would copy them all.
+    rows = pd.DataFrame({name: columns.pop(name)[order] for name in list(columns)}, copy=False)
+    rows["release"] = _order_releases(software)[rows["software"].to_numpy()]
+    state, kind, is_dns = (rows.pop(name).to_numpy() for name in ("class", "kind", "is_dns"))
+    day = rows["day"].to_numpy()
+    first_day = (int(day.min()) if len(day) else 0) - FURTHEST
+    rows["day"] = day - np.int32(first_day)
+    hosts = connection.execute(_HOSTS).df()
+    codes = hosts["domain"].to_numpy()
+    host = np.zeros(max(domain.max(initial=-1), codes.max(initial=-1)) + 1, np.int32)
+    host[codes] = hosts["host"]
+    cell = to_places(np.cumsum(is_first) - 1)
+    layout = Layout(cells, cell, rows, np.datetime64(first_day, "D"), host)
+    everything = np.ones(len(rows), bool)
+    return _hear(
+        connection, SessionColumns(layout, state, kind, is_dns.astype(bool), everything, everything)
+    )
+
+
+def _order_sessions(columns: Mapping[str, NDArray[Any]], cell: Ints) -> Ints:
+    """By cell, time and session. Few begin in the same second, so that a number decides the rest.
+
+    DuckDB would sort all columns of all sessions by four of them.
+    """
+    seconds = columns["time"].astype("datetime64[s]").astype(np.int64)
+    seconds -= seconds.min() if len(seconds) else 0  # so that the number below has room
+    key = cell * (seconds.max(initial=0) + 1) + seconds
+    order = np.argsort(key)
+    key = key[order]
+    is_same = np.zeros(len(key) + 1, bool)
+    is_same[1:-1] = key[1:] == key[:-1]
+    tied = np.flatnonzero(is_same[1:] | is_same[:-1])
+    rows = order[tied]
+    by_session = np.lexsort((columns["session"][rows], columns["time"][rows], key[tied]))
+    order[tied] = rows[by_session]
+    return order
+
+
+def _hear(connection: duckdb.DuckDBPyConnection, sessions: SessionColumns) -> SessionColumns:
+    """The sessions with who is heard: the rule of ``sessions.heard_sessions``."""
+    layout, cells = sessions.layout, connection.execute(_RESOLVER_CELLS).df()
+    which = layout.find_cells(cells)
+    count = len(layout.cells)
+    is_own, is_domestic, is_cleared = (np.zeros(count, bool) for _ in range(3))
+    is_own[which] = cells["is_own"]
+    is_domestic[which] = ~cells["is_own"].astype(bool)
+    is_cleared[which] = cells["is_cleared"]
+    cell, rows = layout.cell, layout.rows
+    is_speaking = (rows["is_via_own"].to_numpy(bool) | ~is_own[cell]) & (
+        rows["is_via_domestic"].to_numpy(bool) | ~is_domestic[cell]
+    )
+    is_lookup = (sessions.state == BLOCKED) & sessions.is_dns
+    is_heard = is_speaking | ~is_cleared[cell] | ~is_lookup
+    return replace(sessions, is_heard=is_heard, is_speaking=is_speaking)
+
+
+def _order_releases(software: Sequence[str]) -> NDArray[np.int32]:
+    """The place of each software's version among all of them, the oldest first.
+
+    Platforms share the engine, and so its faults, by number. What has no number is oldest, by name.
+    """
+    found = [_RELEASE.search(name) for name in software]
+    keys = [
+        (tuple(map(int, one[0].split("."))), "") if one else ((), name)
+        for name, one in zip(software, found, strict=True)
+    ]
+    places = {key: place for place, key in enumerate(sorted(set(keys)))}
+    return np.array([places[key] for key in keys], np.int32)
+
+
+def _cell_key(domain: NDArray[np.generic], asn: NDArray[np.generic]) -> Ints:
+    key: Ints = (domain.astype(np.int64) << 32) + asn.astype(np.int64)
+    return key
+
+
+def _number_pairs(first: Ints, second: Ints) -> Ints:
+    pairs: Ints = (first << 32) + second
+    return pairs
+
+
+def _number(first: Ints, second: Ints) -> Places:
+    """The same number, from 0, for the same pair."""
+    number, _ = pd.factorize(_number_pairs(first, second))
+    return to_places(number)
+
+
+def to_places(numbers: Ints, room: int = 0) -> Places:
+    """The same numbers in four bytes, where these hold them and so much more."""
+    return numbers.astype(np.int32) if numbers.max(initial=0) + room < 2**31 else numbers

@@ -1,0 +1,377 @@
+"""What each network of the fictional country does to the sites it was told to block.
+
+A block is one site on one network from one day to another. The first thing that can stop a
+probe is done by the resolver (it lies), then by a box on the path: it answers DNS queries in
+the place of others, resets a TLS handshake by its server name, or answers a plain HTTP request.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from random import Random
+
+from analysis.worlds.internet import (
+    CLOSED,
+    NXDOMAIN,
+    REFUSED,
+    RESET,
+    TIMED_OUT,
+    UNKNOWN_AUTHORITY,
+    Internet,
+    Server,
+)
+from analysis.worlds.names import NAME_COUNT, Site
+from analysis.worlds.numbering import CONTENT_ASNS, stream
+from analysis.worlds.operators import Network
+from analysis.worlds.served_pages import WISHES, Page, make_page
+
+
+@dataclass(frozen=True, slots=True)
+class WeekHours:
+    """Hours of the week, UTC: windows of whole hours on a run of weekdays (0 is Monday)."""
+
+    first: int
+    last: int
+    windows: tuple[tuple[int, int], ...]
+
+    def hold(self, moment: datetime) -> bool:
+        is_day = (moment.weekday() - self.first) % 7 <= (self.last - self.first) % 7
+        return is_day and any(since <= moment.hour < until for since, until in self.windows)
+
+    def __str__(self) -> str:
+        days = [
+            ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[n] for n in (self.first, self.last)
+        ]
+        windows = (f"{since:02}:00-{until:02}:00" for since, until in self.windows)
+        return f"{'-'.join(dict.fromkeys(days))} {', '.join(windows)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One site blocked on one network, from day ``start`` (in) to day ``stop`` (out).
+
+    A part of a day is a part of 1. ``share`` is the share of the network's sessions whose way
+    leads past a box that blocks; ``hours`` are those of the week at which it does, if not all.
+    """
+
+    host: str
+    asn: int
+    mechanism: str
+    start: float
+    stop: float
+    detail: str = ""
+    lie: str = ""  # the address, or failure, that the network's resolver answers
+    injected: str = ""  # the failure that the path answers to any resolver's query
+    tcp_failure: str = ""
+    tls_failure: str = ""
+    http_failure: str = ""  # of plain requests, and of those over TLS where ``is_slow``
+    is_slow: bool = False
+    http_page: Page | None = None
+    addresses: tuple[str, ...] = ()  # closed to all connections
+    share: float = 1.0
+    hours: WeekHours | None = None
+
+    def is_on(self, day: int, moment: datetime) -> bool:
+        """Whether it holds at a moment, which lies on this day of the period."""
+        time = timedelta(hours=moment.hour, minutes=moment.minute, seconds=moment.second)
+        is_in_span = self.start <= day + time / timedelta(days=1) < self.stop
+        return is_in_span and (self.hours is None or self.hours.hold(moment))
+
+
+class Censorship:
+    """Everything that is blocked, by network and site."""
+
+    def __init__(self, blocks: list[Block], machines: "Machines", order_day: int) -> None:
+        self.order_day = order_day  # when all networks were told to close some sites at once
+        self.blocks = sorted(blocks, key=lambda block: (block.host, block.asn, block.start))
+        self.machines = machines
+        self._by_place: dict[tuple[int, str], list[Block]] = {}
+        self._by_address: dict[tuple[int, str], list[Block]] = {}
+        for block in self.blocks:
+            self._by_place.setdefault((block.asn, block.host), []).append(block)
+            for address in block.addresses:
+                self._by_address.setdefault((block.asn, address), []).append(block)
+
+    def on(self, asn: int, host: str, day: int, moment: datetime) -> Block | None:
+        """The block of a site on a network at a moment of a day."""
+        for block in self._by_place.get((asn, host), ()):
+            if block.is_on(day, moment):
+                return block
+        return None
+
+    def at(self, asn: int, address: str, day: int, moment: datetime) -> Block | None:
+        """The block that closes an address to a network at a moment of a day."""
+        blocks = self._by_address.get((asn, address), ())
+        return next((block for block in blocks if block.is_on(day, moment)), None)
+
+
+#: What the filtering gateway of one network calls itself.
+GATEWAY = "Gatekeeper/2.1"
+
+#: How many sites each style of network blocks, of the sites that may be.
+_COUNTS = {"sinkhole": 17, "nxdomain": 14, "loopback": 12, "tls_reset": 14, "blockpage": 13,
+           "thin": 4, "vpn": 4, "bogon": 9, "dns_timeout": 7, "dns_refused": 7, "tcp_timeout": 8,
+           "tcp_reset": 8, "tls_timeout": 9, "tls_mitm": 8, "partial": 9,
+           "throttle": 8}  # fmt: skip
+_BLOCKED = {"NEWS", "POLR", "HUMR", "GMB", "PORN", "ANON", "LGBT", "GRP"}
+#: Situations in which a block can be told from everything else that is going on.
+_CANDIDATES = {"live": 30, "plain_http": 4, "shared_hosting": 3, "redirect": 3, "cdn_same_asn": 2,
+               "cdn_other_asn": 2, "late": 4}  # fmt: skip
+
+
+def make_censorship(
+    seed: int,
+    internet: Internet,
+    networks: list[Network],
+    day_count: int,
+    mechanisms: Collection[str] | None,
+    national_count: int,
+) -> Censorship:
+    """Decide who blocks what, how and when, and put up the machines that this takes."""
+    by_role = {network.role: network for network in networks}
+    machines = _put_up_machines(seed, internet, by_role)
+    candidates = _candidates(seed, internet)
+    order_day = int(day_count * stream(seed, "orders").uniform(0.35, 0.65))
+    blocks: list[Block] = []
+    for network in sorted(networks, key=lambda one: one.role):
+        if network.style not in _COUNTS:
+            continue
+        rng = stream(seed, "blocks", network.role)
+        chosen = _choose(rng, candidates, network.style)
+        schedules = _schedules(rng, len(chosen), day_count, order_day, network.style)
+        for index, (site, times) in enumerate(zip(chosen, schedules, strict=True)):
+            if site.situation == "late":
+                times = [(0, day_count)]  # nobody would know of a change before it was tested
+            for start, stop in times:
+                if start >= stop:
+                    continue  # in a very short period
+                block = _carry_out(network.style, index, site, network.asn, machines)
+                block = replace(block, start=start, stop=stop)
+                if mechanisms is None or block.mechanism in mechanisms:
+                    blocks += [block, *_shared_blocks(network.style, block, by_role)]
+    rest = [site for site in candidates[::-1] if site.is_https][:national_count]
+    blocks += _national_blocks(rest, networks, order_day, day_count, blocks)
+    return Censorship(blocks, machines, order_day)
+
+
+def _national_blocks(
+    sites: list[Site], networks: list[Network], start: int, stop: int, others: list[Block]
+) -> list[Block]:
+    """What a gateway at the country's border resets for every network inside, from one day on."""
+    taken = {(block.asn, block.host) for block in others}
+    return [
+        Block(site.host, network.asn, "tls.reset", start, stop, "at the border", tls_failure=RESET)
+        for site in sites
+        for network in networks
+        if network.is_inside and (network.asn, site.host) not in taken
+    ]
+
+
+def _candidates(seed: int, internet: Internet) -> list[Site]:
+    """The sites that somebody in the country wants blocked, the most wanted first."""
+    rng = stream(seed, "candidates")
+    chosen: list[Site] = []
+    factor = max(1.0, len(internet.sites) / NAME_COUNT)
+    for situation, count in _CANDIDATES.items():
+        sites = [
+            site
+            for site in internet.sites.values()
+            if site.situation == situation and site.category in _BLOCKED
+        ]
+        chosen += rng.sample(sites, min(round(count * factor), len(sites)))
+    rng.shuffle(chosen)
+    return chosen
+
+
+def _choose(rng: Random, candidates: list[Site], style: str) -> list[Site]:
+    """Half from the common list of most wanted sites, the rest by each network's own zeal."""
+    count = max(3, min(_COUNTS[style], len(candidates) // 2))
+    if style.startswith("tcp"):
+        # Closing an address closes all that is on it; these networks look before they do.
+        candidates = [site for site in candidates if site.is_alone and not site.edges]
+    if style in ("partial", "tls_mitm", "throttle"):
+        candidates = [site for site in candidates if site.is_https]
+    wanted, others = candidates[: count // 2], candidates[count // 2 :]
+    if style == "vpn":
+        # The exit lies in another country, with other taboos.
+        wanted, others = [], candidates[::-1][:12]
+    chosen = wanted + rng.sample(others, min(count - len(wanted), len(others)))
+    plain = [site for site in candidates if not site.is_https and site not in chosen]
+    return chosen + plain[: 2 if style in ("blockpage", "tls_reset", "tls_timeout") else 0]
+
+
+def _schedules(
+    rng: Random, count: int, day_count: int, order_day: int, style: str
+) -> list[list[tuple[int, int]]]:
+    """When each block holds: mostly always, some from an order on, some lifted, some twice."""
+    whole = (0, day_count)
+    result: list[list[tuple[int, int]]] = []
+    for index in range(count):
+        kind = 0 if style in ("thin", "vpn") else index % 8
+        if kind == 1:  # the order that all networks got at once, carried out within days
+            result.append([(order_day + rng.randint(0, 5), day_count)])
+        elif kind == 3:
+            result.append([(0, int(day_count * rng.uniform(0.4, 0.75)))])
+        elif kind == 5:
+            result.append([(int(day_count * rng.uniform(0.3, 0.65)), day_count)])
+        elif kind == 6:
+            first = int(day_count * rng.uniform(0.22, 0.32))
+            second = int(day_count * rng.uniform(0.58, 0.68))
+            result.append([(0, first), (second, day_count)])
+        else:
+            result.append([whole])
+    rng.shuffle(result)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """The addresses and pages with which networks block, substitute and filter."""
+
+    page_sinkhole: str
+    silent_sinkholes: tuple[str, ...]
+    thin_sinkhole: str
+    private: str  # what one network's resolver answers for what it blocks
+    substitution: str  # what one resolver answers for names that do not exist
+    substituting_asn: int
+    home_filters: tuple[str, ...]  # what filters in people's homes answer for advertising
+    portal: str  # where a hotspot sends those who have not paid
+    order_page: Page
+    legal_page: Page
+    gateway_page: Page
+    notice: str  # words of the legal page that observers know it by
+    tls_failure: str
+    http_failure: str
+    cut: str  # how a box that breaks a handshake does it
+
+
+def _put_up_machines(seed: int, internet: Internet, by_role: dict[str, Network]) -> Machines:
+    rng = stream(seed, "machines")
+    take = internet.plan.take
+
+    def place_of(role: str) -> str:
+        return take(by_role[role].asn) if role in by_role else ""
+
+    notice = "closed by decision of the regulator"
+    machines = Machines(
+        page_sinkhole=place_of("sinkhole") if rng.random() < 0.7 else take(CONTENT_ASNS[3]),
+        silent_sinkholes=tuple(place_of("sinkhole") for _ in range(rng.choice((1, 1, 2)))),
+        thin_sinkhole=place_of("thin"),
+        private="10.66.0.1",
+        substitution=place_of("substitution"),
+        substituting_asn=by_role["substitution"].asn if "substitution" in by_role else -1,
+        home_filters=("10.10.10.1", "0.0.0.0"),
+        portal="192.168.8.1",
+        order_page=make_page(
+            "Access restricted",
+            [f"{rng.choice(WISHES)} is not available on this network.", "Ref. 7/2023, art. 12."],
+        ),
+        legal_page=make_page(
+            "Notice to visitors", [f"The page that you asked for was {notice}.", "Case 114-B."]
+        ),
+        gateway_page=make_page(
+            "Blocked by policy", [f"{rng.choice(WISHES)} was refused."], 403, ("Server", GATEWAY)
+        ),
+        notice=notice,
+        tls_failure=rng.choice([TIMED_OUT, RESET]),
+        http_failure=rng.choice(["", RESET]),
+        cut=rng.choice([RESET, RESET, CLOSED]),
+    )
+    _switch_on(internet, machines)
+    return machines
+
+
+def _switch_on(internet: Internet, machines: Machines) -> None:
+    place = internet.place
+    place(machines.page_sinkhole, Server(page=machines.order_page, ports=(80,)))
+    for silent in (*machines.silent_sinkholes, machines.thin_sinkhole, machines.private):
+        place(silent, Server(is_silent=True))
+    offers = make_page("Did you mean…", ["The name was not found.", "Cheap flights. Loans."] * 3)
+    place(machines.substitution, Server(page=offers, ports=(80,)))
+    blank = make_page("", [""])
+    place(machines.home_filters[0], Server(page=blank, certificate_failure=UNKNOWN_AUTHORITY))
+    top_up = make_page("Top up to go on", ["Your data plan is used up. Choose a package."])
+    place(machines.portal, Server(page=top_up, ports=(80,)))
+
+
+def _carry_out(style: str, index: int, site: Site, asn: int, machines: Machines) -> Block:
+    """How a network of this style blocks the site; the days are set by the caller."""
+    block = Block(site.host, asn, "", 0, 0)
+    if style.startswith("tcp"):
+        return _close_addresses(block, style, site)
+    if style in ("tls_reset", "tls_timeout", "tls_mitm", "partial", "blockpage"):
+        return _by_scheme(_break_tls(block, style, machines), site)
+    if style == "throttle":
+        return replace(block, mechanism="http.timeout", http_failure=TIMED_OUT, is_slow=True,
+                       share=0.95, detail="too slow to load")  # fmt: skip
+    return _answer(block, style, index, machines)
+
+
+def _answer(block: Block, style: str, index: int, machines: Machines) -> Block:
+    """What the resolver, or a box on the way to it, answers in place of the truth."""
+    if style == "sinkhole":
+        # Gambling was closed by another office, which has a sinkhole of its own.
+        silent = index % 3 == 2
+        several = machines.silent_sinkholes
+        lie = several[index % len(several)] if silent else machines.page_sinkhole
+        detail = "silent address" if silent else "address with a page"
+        return replace(block, mechanism="dns.sinkhole", lie=lie, detail=detail)
+    if style == "thin":
+        return replace(block, mechanism="dns.sinkhole", lie=machines.thin_sinkhole, detail="thin")
+    if style == "loopback":
+        return replace(block, mechanism="dns.loopback", lie="127.0.0.1")
+    if style == "bogon":
+        return replace(block, mechanism="dns.bogon", lie=machines.private)
+    if style == "dns_refused":
+        return replace(block, mechanism="dns.other", injected="dns_refused_error")
+    if style == "dns_timeout":
+        return replace(block, mechanism="dns.timeout", injected=TIMED_OUT)
+    return replace(block, mechanism="dns.nxdomain", injected=NXDOMAIN)
+
+
+def _close_addresses(block: Block, style: str, site: Site) -> Block:
+    failure = {"tcp_timeout": TIMED_OUT, "tcp_reset": RESET, "tcp_refused": REFUSED}[style]
+    addresses = (*site.v4, *site.v6, *site.edges.values())
+    kind = style.removeprefix("tcp_")
+    return replace(block, mechanism=f"tcp.{kind}", tcp_failure=failure, addresses=addresses)
+
+
+def _break_tls(block: Block, style: str, machines: Machines) -> Block:
+    """What a box does to a handshake, and to a plain request for the same site."""
+    if style == "tls_reset":
+        page = None if machines.http_failure else machines.gateway_page
+        return replace(
+            block, tls_failure=machines.cut, http_failure=machines.http_failure, http_page=page
+        )
+    if style == "tls_timeout":
+        return replace(block, tls_failure=TIMED_OUT, http_failure=TIMED_OUT)
+    if style == "tls_mitm":
+        return replace(block, tls_failure=UNKNOWN_AUTHORITY, http_page=machines.gateway_page)
+    if style == "partial":
+        return replace(block, tls_failure=RESET, http_failure=RESET, share=0.8,
+                       detail="on some of the ways out")  # fmt: skip
+    return replace(block, tls_failure=machines.tls_failure, http_page=machines.legal_page)
+
+
+_TLS_KINDS = {RESET: "reset", CLOSED: "reset", TIMED_OUT: "timeout", UNKNOWN_AUTHORITY: "mitm"}
+_HTTP_KINDS = {"": "blockpage", RESET: "reset", TIMED_OUT: "timeout"}
+
+
+def _by_scheme(block: Block, site: Site) -> Block:
+    """The mechanism that shows is decided by the scheme under which the site is tested."""
+    if site.is_https:
+        return replace(block, mechanism=f"tls.{_TLS_KINDS[block.tls_failure]}")
+    return replace(block, mechanism=f"http.{_HTTP_KINDS[block.http_failure]}")
+
+
+def _shared_blocks(style: str, block: Block, by_role: dict[str, Network]) -> list[Block]:
+    """A resolver's lies reach every network whose customers use it."""
+    if style != "sinkhole":
+        return []
+    blocks = []
+    if "sinkhole_mobile" in by_role:
+        blocks.append(replace(block, asn=by_role["sinkhole_mobile"].asn))
+    if "borrowed" in by_role:
+        asn = by_role["borrowed"].asn
+        blocks.append(replace(block, asn=asn, detail="through another's resolver"))
+    return blocks

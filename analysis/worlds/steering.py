@@ -1,0 +1,156 @@
+"""How much sooner blocks are found where volunteers test what scores highest.
+
+In worlds whose truth is known, volunteers run one session a day on each access network. In one copy
+of a world each tests the list in turns, as probes by themselves do; in the other somebody reads the
+verdicts at the end of each week and hands out the plan of the coverage page for the next one. Days,
+networks, hours, probes and faults are the same. Both are judged by the published method.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.outcomes.rules import RULES_VERSION
+from analysis.period import Period
+from analysis.planning.addresses import choose_sites
+from analysis.planning.coverage import add_tested
+from analysis.planning.ranking import find_last_tests, rank_pairs
+from analysis.planning.weekly_plan import SITES_A_DAY, plan_week
+from analysis.report.annex import rank_networks
+from analysis.report.halves import listed_domestic
+from analysis.study.confirmation import confirm
+from analysis.study.parameters import StudyParameters
+from analysis.study.study import open_study
+from analysis.tables import write_table
+from analysis.worlds.measures import share_by
+
+#: Seed → networks and names of a country. No other part of the validation has these seeds.
+COUNTRIES: Mapping[int, tuple[int, int]] = {61: (10, 200), 62: (9, 240), 63: (12, 160)}
+#: Weeks that are judged, and what the last of them is called in ``steering.csv``.
+WEEKS = 8
+WAYS = {"plan": "By the plan", "turns": "The list in turns"}
+_PROBE_CC, _PERIOD = "QM", Period.parse("2024-01-01", "2024-03-04")
+
+Wishes = dict[tuple[int, int], list[str]]
+
+
+def run_countries(
+    pool: ProcessPoolExecutor, workspace: Path, make_volunteers: Callable[..., Any]
+) -> pd.DataFrame:
+    """All countries in both ways, each in a process of its own; see ``sum_up``.
+
+    Args:
+        pool: runs them.
+        workspace: what was left there is removed.
+        make_volunteers: the simulator's ``Volunteers``.
+    """
+    shutil.rmtree(workspace, ignore_errors=True)
+    waiting = [
+        pool.submit(run_country, seed, way, workspace / f"{seed}-{way}", make_volunteers)
+        for seed in COUNTRIES
+        for way in WAYS
+    ]
+    return sum_up(pd.concat([one.result() for one in waiting], ignore_index=True))
+
+
+def run_country(
+    seed: int, way: str, folder: Path, make_volunteers: Callable[..., Any]
+) -> pd.DataFrame:
+    """One row per week and blocked pair of an access network: whether it is listed by then.
+
+    Args:
+        seed: of ``COUNTRIES``.
+        way: of ``WAYS``.
+        folder: new; the world and its store lie there afterwards.
+        make_volunteers: the simulator's ``Volunteers``.
+
+    Returns:
+        ``seed, way, week, domain, probe_asn, is_blocked, is_listed``: pairs that are blocked since
+        a day before the week's end, and pairs that are listed and never blocked.
+    """
+    network_count, name_count = COUNTRIES[seed]
+    volunteers = make_volunteers(folder, _PROBE_CC, _PERIOD, seed, network_count, name_count)
+    truth = pd.read_csv(folder / "truth" / "blocks.csv", dtype="str", keep_default_na=False)
+    wishes: Wishes = {}
+    weeks = []
+    for week in range(1, WEEKS + 1):
+        volunteers.measure(range(7 * week - 7, 7 * week), wishes, SITES_A_DAY)
+        listed, wishes = _read_week(folder, week, way == "plan")
+        weeks.append(_compare(truth, listed, week))
+    return pd.concat(weeks, ignore_index=True).assign(seed=seed, way=way)
+
+
+def _read_week(folder: Path, week: int, has_plan: bool) -> tuple[pd.DataFrame, Wishes]:
+    """Judge all that was measured so far; the listed pairs, and what to test in the next week."""
+    period = Period(_PERIOD.since, _PERIOD.since + timedelta(days=7 * week))
+    lists = folder / "reference"
+    study = open_study(
+        StudyParameters(
+            probe_cc=_PROBE_CC, since=str(period.since), until=str(period.until),
+            source=str(folder / "archive"), store=str(folder / "store"),
+            test_list=str(lists / "test-lists"), networks=str(lists / "networks.csv"),
+            fingerprints=str(lists / "fingerprints"),
+        ),
+        jobs=1,
+    )  # fmt: skip
+    try:
+        networks, tables = study.networks(), folder / "tables"
+        judged = confirm(study, networks, study.thresholds, periods=["all"]).verdicts
+        verdicts = write_table(tables, "verdicts", judged)
+        ranked = write_table(tables, "networks", rank_networks(networks, verdicts))
+        listed = listed_domestic(verdicts[verdicts["period"] == "all"], ranked)
+        if not has_plan:
+            return listed, {}
+        test_lists = study.lists.test_lists
+        add_tested(study.connection, study.domains(), test_lists, study.parameters.campaign)
+        pairs = rank_pairs(
+            verdicts, ranked, choose_sites(test_lists, verdicts, ranked),
+            find_last_tests(study.connection), study.thresholds, period.until,
+        )  # fmt: skip
+        return listed, _wishes(plan_week(pairs, period.until))
+    finally:
+        study.observations.close()
+
+
+def _wishes(plan: pd.DataFrame) -> Wishes:
+    """(day from the first, network) → the names that the plan has for it, in its order."""
+    wishes: Wishes = {}
+    for row in plan.to_dict("records"):
+        day = (row["day"] - _PERIOD.since).days
+        wishes.setdefault((day, int(row["probe_asn"].removeprefix("AS"))), []).append(row["domain"])
+    return wishes
+
+
+def _compare(truth: pd.DataFrame, listed: pd.DataFrame, week: int) -> pd.DataFrame:
+    """Blocks that hold at all hours and began before the week's end; and what else is listed."""
+    last = str(_PERIOD.since + timedelta(days=7 * week - 1))
+    begun = truth[(truth["since"] <= last) & (truth["schedule"] == "")]
+    pairs = begun[["domain", "probe_asn"]].drop_duplicates().assign(is_blocked=True)
+    found = listed[["domain", "probe_asn"]].assign(is_listed=True)
+    ever = truth[["domain", "probe_asn"]].drop_duplicates().assign(is_known=True)
+    both = pairs.merge(found, how="outer").merge(ever, how="left")
+    both[["is_blocked", "is_listed"]] = both[["is_blocked", "is_listed"]].eq(True)
+    is_wrong = both["is_listed"] & both["is_known"].isna()
+    return both[both["is_blocked"] | is_wrong].drop(columns="is_known").assign(week=week)
+
+
+def sum_up(rows: pd.DataFrame) -> pd.DataFrame:
+    """The result that ships: how much of what is blocked is listed, by way and week.
+
+    Returns:
+        The columns of ``measures.share_by``; ``wrong_count``: pairs listed that nobody blocks; and
+        the ``rules_version`` that judged.
+    """
+    frames = []
+    for way, words in WAYS.items():
+        for week in sorted(rows["week"].unique()):
+            of = rows[(rows["way"] == way) & (rows["week"] == week)]
+            share = share_by(words, of[of["is_blocked"]], "is_listed").head(1)
+            wrong = int((~of["is_blocked"]).sum())
+            frames.append(share.assign(stratum=f"Week {week}", wrong_count=wrong))
+    return pd.concat(frames, ignore_index=True).assign(rules_version=RULES_VERSION)

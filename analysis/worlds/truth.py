@@ -1,0 +1,254 @@
+"""What really happened, for whoever checks a judge against it.
+
+The totals are counted from what was written, before anybody reads it back. In every table
+``since`` is the first day and ``until`` the day after the last; either is empty where a state
+reaches past the period.
+
+* ``blocks.csv``: one row a block (a name on a network over one stretch of days);
+  ``since_time`` and ``until_time`` are the exact moments, ``schedule`` the hours of the week
+  at which alone it holds; ``session_count`` and ``day_count`` say how often the name was tested
+  while it held, and
+  ``sound_session_count`` in how many of the sessions nothing else went wrong; ``share`` is the
+  share of sessions that it meets. A name that one
+  network's resolver blocks on others has a row for each.
+* ``names.csv``: one row a name; ``since`` and ``until`` are those of an outage or death, and
+  ``authority`` is who signed its certificate (outdated probes do not know the second).
+* ``networks.csv``: one row a network, with the part that it plays.
+* ``odd_sessions.csv``: sessions that say nothing of the network: ``dead`` link, captive
+  ``portal``, ``home_filter``, a build that ``lacks_authority``, or a ``forged`` report.
+* ``forgeries.csv``: one row a name in a forged report: what it claims of the name (``blocked``,
+  ``open``, or by a false control ``control_dead`` and ``control_alive``), and the kind of forgery.
+* ``tests.csv``: one row a name, network, day and hour in which the name was tested there.
+* ``ledger.csv`` and ``measurements_by_month.csv``: totals of the archive.
+"""
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from analysis.hosts import normalise
+from analysis.worlds.censorship import GATEWAY, Block, Censorship
+from analysis.worlds.forgery import Forgery
+from analysis.worlds.names import Site
+from analysis.worlds.world import Batch, World
+
+Json = dict[str, Any]
+
+LEDGER_REASONS = (
+    "truncated_file", "not_json", "invalid", "other_test", "other_country", "out_of_period",
+    "duplicate", "kept",
+)  # fmt: skip
+_FLAGS = ("ok_count", "anomaly_count", "confirmed_count", "failure_count")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A CSV with Unix line ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What the fingerprint lists know of the country's blocking."""
+
+    answers: tuple[str, ...]
+    phrase: str
+    gateway: str
+
+
+def known_signs(censorship: Censorship) -> Signs:
+    """The signs that ``reference.write_fingerprints`` lists for the country."""
+    machines = censorship.machines
+    answers = (machines.page_sinkhole, machines.substitution, machines.home_filters[0])
+    return Signs(tuple(filter(None, answers)), machines.notice, GATEWAY)
+
+
+def published_flag(document: Json, signs: Signs) -> str:
+    """Which of OONI's four disjoint counts a measurement goes into (ooni-facts, section 2)."""
+    keys = document["test_keys"]
+    if keys is None or _failed_oddly(keys):
+        return "failure_count"
+    is_known = _is_known(keys, signs)
+    if not is_known and (keys["blocking"] is None or keys["accessible"] is None):
+        return "failure_count"
+    if is_known:
+        return "confirmed_count"
+    return "ok_count" if keys["blocking"] is False else "anomaly_count"
+
+
+def _failed_oddly(keys: Json) -> bool:
+    names = ("dns_experiment_failure", "http_experiment_failure", "control_failure")
+    return any((keys[name] or "").startswith("unknown_failure") for name in names)
+
+
+def _is_known(keys: Json, signs: Signs) -> bool:
+    for query in keys["queries"]:
+        for answer in query["answers"] or ():
+            if answer.get("ipv4") in signs.answers:
+                return True
+    for request in keys["requests"]:
+        body, headers = request["response"]["body"], request["response"]["headers"] or {}
+        if isinstance(body, str) and signs.phrase in body:
+            return True
+        if headers.get("Server") == signs.gateway:
+            return True
+    return False
+
+
+@dataclass(slots=True)
+class Tally:
+    """Running totals of what was written."""
+
+    ledger: Counter[str] = field(default_factory=Counter)
+    months: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    measurements: Counter[int] = field(default_factory=Counter)
+    #: (domain, asn) -> hour -> the sessions that tested the one on the other, and the sound ones
+    tests: defaultdict[tuple[str, int], dict[datetime, tuple[set[str], set[str]]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    odd_sessions: list[tuple[str, str, str, str]] = field(default_factory=list)
+    forgeries: list[tuple[str, ...]] = field(default_factory=list)
+
+    def note_session(self, batch: Batch) -> None:
+        """Note what was wrong with a session."""
+        session, path = batch.session, batch.session.path
+        faults = [path.state] if path.state != "good" else []
+        faults += ["home_filter"] if path.resolver.home_filter else []
+        faults += ["lacks_authority"] if session.software.lacks_authority else []
+        if batch.forgery is not None:
+            faults = ["forged"]
+            self._note_forgery(batch, batch.forgery)
+        if faults:
+            row = (session.report_id, f"AS{path.network.asn}", ";".join(faults))
+            self.odd_sessions.append((*row, session.software.version))
+
+    def _note_forgery(self, batch: Batch, forgery: Forgery) -> None:
+        start, asn = str(batch.session.start.date()), f"AS{forgery.asn}"
+        head = (batch.session.report_id, start, asn)
+        self.forgeries += [(*head, host, forgery.claim, forgery.kind) for host in forgery.hosts]
+
+    def keep(self, month: str, flag: str, document: Json, is_sound: bool) -> None:
+        """Count one measurement that a reader should keep."""
+        asn = int(document["probe_asn"][2:])
+        hour = datetime.fromisoformat(document["measurement_start_time"][:13])
+        self.ledger["kept"] += 1
+        self.months[month][flag] += 1
+        self.measurements[asn] += 1
+        tested, sound = self.tests[normalise(document["input"]), asn].setdefault(
+            hour, (set(), set())
+        )
+        tested.add(document["report_id"])
+        if is_sound:
+            sound.add(document["report_id"])
+
+    def append_forgeries(self, folder: Path) -> None:
+        """Add the forged reports to those that a world has already."""
+        with (folder / "forgeries.csv").open("a", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(sorted(self.forgeries))
+
+    def write(self, folder: Path) -> None:
+        """Write the ledger and the monthly counts."""
+        rows = [(reason, self.ledger[reason]) for reason in LEDGER_REASONS]
+        rows.append(("total", sum(self.ledger.values())))
+        write_csv(folder / "ledger.csv", ("reason", "line_count"), rows)
+        months = [
+            (month, sum(counts.values()), *(counts[flag] for flag in _FLAGS))
+            for month, counts in sorted(self.months.items())
+        ]
+        header = ("month", "measurement_count", *_FLAGS)
+        write_csv(folder / "measurements_by_month.csv", header, months)
+
+
+_BLOCK_HEADER = (
+    "domain", "probe_asn", "mechanism", "since", "until", "since_time", "until_time", "schedule",
+    "detail", "session_count", "day_count", "sound_session_count", "share",
+)  # fmt: skip
+_NAME_HEADER = (
+    "domain", "situation", "category_code", "is_local", "since", "until", "tested_since",
+    "authority",
+)  # fmt: skip
+_NETWORK_HEADER = (
+    "probe_asn", "network", "operator", "kind", "role", "resolver_asn", "measurement_count",
+)  # fmt: skip
+_SESSION_HEADER = ("report_id", "probe_asn", "faults", "software_version")
+_FORGERY_HEADER = ("report_id", "day", "probe_asn", "domain", "claim", "kind")
+_TEST_HEADER = ("domain", "probe_asn", "day", "hour", "session_count", "sound_session_count")
+
+
+def write_truth(folder: Path, world: World, tally: Tally) -> None:
+    """The truth of every block, name, network and odd session."""
+    blocks = [_block_row(world, tally, block) for block in world.censorship.blocks]
+    write_csv(folder / "blocks.csv", _BLOCK_HEADER, blocks)
+    sites = sorted(world.sites, key=lambda site: site.host)
+    write_csv(folder / "names.csv", _NAME_HEADER, [_name_row(world, site) for site in sites])
+    networks = [
+        (f"AS{n.asn}", n.name, n.operator, n.kind, n.role, f"AS{n.resolver_asn}",
+         tally.measurements[n.asn])
+        for n in world.networks
+    ]  # fmt: skip
+    write_csv(folder / "networks.csv", _NETWORK_HEADER, networks)
+    write_csv(folder / "odd_sessions.csv", _SESSION_HEADER, sorted(tally.odd_sessions))
+    write_csv(folder / "forgeries.csv", _FORGERY_HEADER, sorted(tally.forgeries))
+    write_csv(folder / "tests.csv", _TEST_HEADER, _test_rows(tally))
+
+
+def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:
+    """A block, and how many sessions tested the name while it held."""
+    met = {
+        hour: sessions
+        for hour, sessions in tally.tests[block.host, block.asn].items()
+        if block.is_on((hour.date() - world.period.since).days, hour)
+    }
+    return (
+        block.host, f"AS{block.asn}", block.mechanism, *_days(world, block.start, block.stop),
+        *_moments(world, block), block.hours or "", block.detail,
+        sum(len(tested) for tested, _ in met.values()), len({hour.date() for hour in met}),
+        sum(len(sound) for _, sound in met.values()), block.share,
+    )  # fmt: skip
+
+
+def _moments(world: World, block: Block) -> tuple[str, str]:
+    """The first moment of a block, and the first one after it; at its hours if it has any."""
+    midnight = datetime.combine(world.period.since, datetime.min.time())
+    since, until = (midnight + timedelta(days=day) for day in (block.start, block.stop))
+    if block.hours is not None:
+        hour = timedelta(hours=1)
+        while not block.hours.hold(since):
+            since += hour
+        while not block.hours.hold(until - hour):
+            until -= hour
+    first = since.isoformat() if block.start > 0 else ""
+    return first, until.isoformat() if block.stop < world.period.day_count else ""
+
+
+def _test_rows(tally: Tally) -> list[tuple[object, ...]]:
+    return [
+        (domain, f"AS{asn}", hour.date(), hour.hour, len(tested), len(sound))
+        for (domain, asn), hours in sorted(tally.tests.items())
+        for hour, (tested, sound) in sorted(hours.items())
+    ]
+
+
+def _name_row(world: World, site: Site) -> tuple[object, ...]:
+    span = site.down or site.dead
+    since, until = _days(world, *span) if span else ("", "")
+    return (
+        site.host, site.situation, site.category, str(site.is_local).lower(), since, until,
+        world.date_of(site.tested_from) if site.tested_from else "",
+        site.authority,
+    )  # fmt: skip
+
+
+def _days(world: World, start: float, stop: float) -> tuple[str, str]:
+    """First day and the day after the last; empty where it reaches past the period."""
+    first = str(world.date_of(int(start))) if start > 0 else ""
+    last = str(world.date_of(ceil(stop))) if stop < world.period.day_count else ""
+    return first, last

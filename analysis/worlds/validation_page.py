@@ -1,0 +1,195 @@
+"""What the page on validation shows: its findings and figures, with all that belongs to each."""
+
+import pandas as pd
+
+from analysis.errors import ContractError
+from analysis.outcomes.rules import RULES_VERSION
+from analysis.pages.formats import percent
+from analysis.pages.show import show_figure, show_finding, show_table
+from analysis.worlds import scored_apps as apps
+from analysis.worlds.figures import (
+    chances_against_truth,
+    errors_by_threshold,
+    shares_by_stratum,
+)
+from analysis.worlds.results import HEADINGS, SITUATIONS, Results
+from analysis.worlds.steering import COUNTRIES, WAYS
+
+#: Measures of ``accuracy``: how often the bounds of the blocked share hold the true one.
+BOUNDS = (
+    "bounds of the share hold it",
+    "bounds hold a share below 1",
+    "bounds by a bootstrap over days hold it",
+    "bounds by a bootstrap over days hold a share below 1",
+)
+
+
+def _footer(validation: Results) -> str:
+    version = validation.rules_version
+    return f"Source: simulated countries, rules version {version}. Bars: 95 % bounds (Wilson)."
+
+
+def _say_shares(shares: pd.DataFrame) -> str:
+    """What bars show, for who cannot see them."""
+    columns = (shares[name] for name in ("measure", "stratum", "share"))
+    rows = zip(*columns, strict=True)
+    return "; ".join(f"{measure}, {stratum}: {percent(share)}" for measure, stratum, share in rows)
+
+
+def _say_range(tried: pd.DataFrame) -> str:
+    errors = tried.groupby("threshold")["error_count"].agg(["min", "max"])
+    return "; ".join(f"{name} {row['min']} to {row['max']}" for name, row in errors.iterrows())
+
+
+def claim_precision(validation: Results) -> None:
+    """Show how often the list is right, and how much of what is blocked is on it."""
+    worlds = validation.read("worlds", "report")
+    show_finding(
+        "precision",
+        f"Of the sites listed, {validation.say('precision of sites')} are blocked; of the pairs of "
+        "site and network blocked in 6 or more sessions, "
+        f"{validation.say('recall of pairs, 6 or more sessions')} are found.",
+        f"Counted on {len(worlds)} worlds with {worlds['measurement_count'].sum():,} measurements, "
+        "none of which served to choose a threshold. Its rules: version "
+        f"{validation.rules_version}; this report's: version {RULES_VERSION}.",
+        "Simulated countries hold the faults that somebody thought of: the figures say that the "
+        "method does what it claims on those, not that a real country holds no others.",
+    )
+
+
+def show_coverage(validation: Results) -> None:
+    """Show precision and recall by the number of sessions in which a pair was blocked."""
+    pairs = validation.shares("recall of pairs", "precision of pairs")
+    found_share = validation.say("recall of pairs", "12+")
+    title = f"With 12 or more sessions, {found_share} of blocks are found"
+    show_figure(
+        shares_by_stratum(pairs, title=title, footer=_footer(validation)),
+        alt=f"Recall and precision of pairs by blocked sessions: {_say_shares(pairs)}.",
+        caption="Recall and precision by coverage.",
+    )
+    show_table(pairs, caption="Pairs of site and network, by blocked sessions", headings=HEADINGS)
+
+
+def show_listed_wrongly(validation: Results) -> None:
+    """Show what is listed though it is not blocked, by what it looks like.
+
+    Raises:
+        ContractError: the situations do not sum to all pairs that are listed wrongly.
+    """
+    wrong = validation.read("false_positives", "report")
+    totals = wrong[wrong["stratum"] == "all"].set_index("measure")["success_count"]
+    spared = validation.shares("unblocked pairs not listed").iloc[0]
+    if totals["pair listed, by situation"] != spared["trial_count"] - spared["success_count"]:
+        raise ContractError("false_positives: the situations do not sum")
+    told = wrong.assign(situation=wrong["stratum"].map(SITUATIONS).fillna(""))
+    show_table(told, caption="Listed though not blocked", fold_after=25, headings=HEADINGS)
+
+
+def show_calibration(validation: Results) -> None:
+    """Show whether cells that nobody blocks look surprising no more often than they may."""
+    table = validation.read("calibration", "report")
+    cells = table[table["measure"] == "unblocked cells with such a chance"]
+    if not cells["trial_count"].sum():
+        show_table(table, caption="Listed though not blocked", headings=HEADINGS)
+        return
+    over = (cells["share"] > cells["stratum"].astype("float64")).sum()
+    title = f"Chance is exceeded at {over} of {len(cells)} levels"
+    show_figure(
+        chances_against_truth(cells, title=title, footer=_footer(validation)),
+        alt="Share of unblocked cells with a chance of at most 0.01, 0.001 and 0.0001, beside "
+        f"these numbers: {_say_shares(cells)}.",
+        caption="Of cells that nobody blocks, how many look as surprising.",
+    )
+    show_table(table, caption="Chances given, and what is listed wrongly", headings=HEADINGS)
+
+
+def show_steering(validation: Results) -> None:
+    """Show how much sooner blocks are listed where volunteers follow the plan."""
+    table = validation.read("steering")
+    by_way = table.pivot(index="stratum", columns="measure", values="success_count")
+    plan, turns = WAYS.values()
+    ahead = str((by_way[plan] - by_way[turns]).idxmax())
+    week = table[table["stratum"] == ahead].set_index("measure")
+    wrong = table.groupby("measure")["wrong_count"].last()
+    shares = [percent(week["share"][way]) for way in (plan, turns)]
+    found, usual = (
+        f"{week['success_count'][way]:,} of {week['trial_count'][way]:,} ({share})"
+        for way, share in zip((plan, turns), shares, strict=True)
+    )
+    show_finding(
+        "steering",
+        f"After {ahead.lower().replace('week ', '')} weeks of a session a day on each network, "
+        f"{found} blocked pairs are listed where volunteers follow the plan, and {usual} where "
+        "they take the list in turns.",
+        f"Counted on {len(COUNTRIES)} worlds whose truth is known, with the same days, probes and "
+        "faults; the week is the one in which the plan is furthest ahead, and the figure has all.",
+        "Simulated lists have a few hundred sites, real ones some two thousand: turns take longer "
+        "there, and so does the plan's first round. Pairs listed wrongly in the last week: "
+        f"{wrong[plan]:,} by the plan, {wrong[turns]:,} in turns; the table has each week.",
+    )
+    title = "{}: the plan lists {} of blocked pairs, turns {}".format(ahead, *shares)
+    version = table["rules_version"].iloc[0]
+    footer = f"Source: simulated countries, rules version {version}. Bars: 95 % bounds (Wilson)."
+    show_figure(
+        shares_by_stratum(table, title=title, footer=footer, axis=""),
+        alt=f"Share of blocked pairs that are listed, by week: {_say_shares(table)}.",
+        caption="Blocked pairs that are listed, by week and by what volunteers test.",
+    )
+    headings = {**HEADINGS, "wrong_count": "Listed wrongly"}
+    shown = table.drop(columns="rules_version")
+    show_table(shown, caption="Blocked pairs that are listed", headings=headings)
+
+
+def claim_apps(validation: Results) -> None:
+    """Show how often blocks of apps and tools are found, and found rightly."""
+    table = validation.read("apps")
+    rows = table[table["stratum"] == "all"].set_index("measure")
+
+    def say(measure: str) -> str:
+        return "{:,} of {:,}".format(*rows.loc[measure, ["success_count", "trial_count"]])
+
+    show_finding(
+        "apps-validation",
+        f"Of blocks of apps and tools {say(apps.FOUND)} are found, and {say(apps.TRUE)} stretches "
+        "that are listed are true.",
+        f"Counted on {len(apps.SEEDS)} worlds in which probes run these tests every few days, "
+        "with blocks as a whole, in part and at hours of the week. Hours are exact in "
+        f"{say(apps.HOURS)}, and a test that breaks for everybody is left off the list in "
+        f"{say(apps.BROKEN)} cases.",
+        "Real probes meet faults that these worlds do not have; Kenya's blocks of Telegram and the "
+        "counts of nine countries are the other test.",
+    )
+    show_table(
+        table.drop(columns="rules_version"), caption="Apps and circumvention tools",
+        headings=HEADINGS,
+    )  # fmt: skip
+
+
+def claim_forgery(validation: Results) -> None:
+    """Show what forged reports moved."""
+    forgery = validation.read("forgery")
+    broken, listed = forgery[["broken_count", "newly_listed_count"]].sum()
+    show_finding(
+        "forgery",
+        f"Of {forgery['pair_count'].sum():,} pairs that forgers spoke of, {listed} came onto the "
+        f"list, and {broken} moved under fewer sessions than promised.",
+    )
+    show_table(forgery, caption="What forged reports moved", headings=HEADINGS)
+
+
+def show_thresholds_tried(validation: Results) -> None:
+    """Show the errors at each value of each threshold, on the worlds for fitting."""
+    tried = validation.read("sensitivity")
+    used = tried[tried["is_used"]].iloc[0]
+    better = (tried["error_count"] < used["error_count"]).sum()
+    title = f"{better} of {(~tried['is_used']).sum()} other values err less than those in use"
+    footer = (
+        f"Source: simulated countries, rules version {validation.rules_version}. "
+        f"n = {used['blocked_pair_count']:,} blocked pairs."
+    )
+    show_figure(
+        errors_by_threshold(tried, title=title, footer=footer),
+        alt=f"Bars of errors at each value of each threshold, least and most: {_say_range(tried)}.",
+        caption="Errors by threshold, on the worlds for fitting.",
+    )
+    show_table(tried, caption="Every value tried", fold_after=12, headings=HEADINGS)
