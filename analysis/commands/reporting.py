@@ -27,15 +27,20 @@ from analysis.pages.scheduling import Display
 from analysis.pages.summary_page import Summary
 from analysis.reference import countries
 from analysis.report.annex_page import render_annex_page
-from analysis.report.decisions_shown import decide_first_page
+from analysis.report.decided import decide_first_page
 from analysis.report.first_page import word_apps_alone, word_first_page
 from analysis.report.site_evidence import COMPARED, FLAGS, REACHED, SPANS
 from analysis.report.site_pages import INDEX, make_pages, stylesheet
 from analysis.report.site_records import Setting
-from analysis.review.basis import Basis
 from analysis.review.changes import check_comparable
 from analysis.review.claims import Draft, find_draft, load_draft
-from analysis.review.decisions import Decision, decision_table, load_decisions, review_path
+from analysis.review.decisions import (
+    Basis,
+    Decision,
+    decision_table,
+    load_decisions,
+    review_path,
+)
 from analysis.review.lookups import Report, read_report
 from analysis.review.narrative import load_narrative
 from analysis.sources.layout import OONI

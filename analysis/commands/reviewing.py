@@ -12,14 +12,11 @@ from analysis.errors import printable
 from analysis.languages.language import Language
 from analysis.pages.editions import Appendix, Edition
 from analysis.pages.rendering import Section, SetItem
-from analysis.report.decided import FORM
-from analysis.report.decisions_shown import show_decisions
+from analysis.report.decided import FORM, show_decisions
 from analysis.report.first_page import word_first_page
-from analysis.review.basis import Basis
-from analysis.review.decisions import check_decisions, review_path
+from analysis.review.decisions import Basis, check_decisions, merge_decisions, review_path
 from analysis.review.feedback import feedback_title, list_items, show_form, write_sheet
 from analysis.review.filled_sheet import read_filled_sheet
-from analysis.review.merging import merge_decisions, write_decisions
 from analysis.review.narrative import PAGE as NARRATIVE
 from analysis.review.narrative import check_keys, load_narrative, narrative_title, show_narrative
 
@@ -41,13 +38,11 @@ def review(file: Path, *, dry_run: bool) -> str:
     if not brought:
         return "no decision stands on the sheet; nothing was changed"
     path = review_path(brought[0].basis.probe_cc)
-    merged = merge_decisions(path, brought)
-    if merged.changes and not dry_run:
-        write_decisions(path, merged.decisions)
+    changes = merge_decisions(path, brought, dry_run=dry_run)
     done = "would change" if dry_run else "changed"
-    same = len(brought) - len(merged.changes)
-    last = f"data/review/{path.name}: {len(merged.changes)} {done}, {same} stood there already"
-    return "\n".join(printable(line) for line in (*merged.changes, last))
+    same = len(brought) - len(changes)
+    last = f"data/review/{path.name}: {len(changes)} {done}, {same} stood there already"
+    return "\n".join(printable(line) for line in (*changes, last))
 
 
 def feedback_page(run: Mapping[str, Any], edition: Edition) -> Appendix:

@@ -13,8 +13,7 @@ from analysis.languages.language import ENGLISH, Language
 from analysis.languages.spoken_values import elided, visible
 from analysis.pages.formats import site_link
 from analysis.pages.markup import make_environment
-from analysis.report.decided import read_decided
-from analysis.report.decisions_shown import show_decision
+from analysis.report.decided import read_decided, show_decision
 from analysis.report.local_time import add_local_hours, schedule_words
 from analysis.report.site_records import Row, name_networks
 from analysis.report.site_sentences import network_name, pairs_of_chance, say_resolvers, word

@@ -14,8 +14,7 @@ from analysis.languages.language import Language
 from analysis.languages.spoken_values import elided, visible
 from analysis.pages.markup import make_environment, read_css
 from analysis.report import site_sentences as sentences
-from analysis.report.decided import read_decided
-from analysis.report.decisions_shown import show_decision
+from analysis.report.decided import read_decided, show_decision
 from analysis.report.site_records import Row, Setting, SiteRecord, read_records
 from analysis.report.strips import Axis, draw_strip, make_axis
 

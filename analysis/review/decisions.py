@@ -5,33 +5,75 @@ hold: in a run of another period or method it is shown as not applied.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
 
 from analysis.errors import ContractError, ParameterError
 from analysis.hosts import normalise
+from analysis.languages.language import open_language
+from analysis.languages.translations import list_translated
 from analysis.period import Period, parse_date
 from analysis.reference.countries import parse_country
 from analysis.reference.reference_files import REPOSITORY
 from analysis.reference.yaml_nodes import NodeReader
-from analysis.report.decided import APPLIED
-from analysis.review.basis import Basis, read_number
-from analysis.tables import read_table
+from analysis.report.decided import APPLIED, NOT_APPLIED
+from analysis.tables import TABLES, read_table
 from analysis.vocabulary import DECISIONS
 
 #: One file a country.
 REVIEWS = REPOSITORY / "data" / "review"
-NOT_APPLIED = "not_applied"
 LONGEST_REASON, LONGEST_ROLE = 600, 80
+HEAD = """\
+# What meetings decided of drafts, for `make report`. A decision holds for the period and the method
+# (rules_version, and thresholds where some were changed) that it was taken on. Roles, never names.
+# `python -m analysis review FILE` brings in a filled-in feedback sheet; comments below this line
+# are not kept.
+"""
 
-_KEYS = ("item", "decision", "reason", "date", "role", "since", "until", "rules_version")
+_BASIS = ("since", "until", "rules_version")
 _MOST = 5_000
 _FINDING = re.compile(r"F[1-9][0-9]?", re.ASCII)
-_COLUMNS = ["item", "decision", "reason", "date", "role", "status", "period", "method"]
+_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,12}|e-[0-9]{1,2})?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """A run, as far as a decision depends on it.
+
+    Attributes:
+        probe_cc: the country.
+        period: the whole period.
+        rules_version: of the method.
+        thresholds: the numbers that differ from the published method, by name.
+    """
+
+    probe_cc: str
+    period: Period
+    rules_version: int
+    thresholds: tuple[tuple[str, float], ...] = ()
+
+    @classmethod
+    def of_run(cls, run: Mapping[str, Any]) -> "Basis":
+        """That of a report, by what its ``run.json`` says."""
+        given = run["parameters"]
+        period = Period.parse(given["since"], given["until"])
+        changed = tuple(sorted(run.get("changed_thresholds", {}).items()))
+        return cls(given["probe_cc"], period, run["rules_version"], changed)
+
+    @property
+    def changes(self) -> str:
+        """The changed numbers: ``floor_days=4; floor_sessions=6``."""
+        return "; ".join(f"{name}={value:g}" for name, value in self.thresholds)
+
+    @property
+    def method(self) -> str:
+        """The method in one cell: ``rules 8; floor_sessions=6``."""
+        return "; ".join(filter(None, [f"rules {self.rules_version}", self.changes]))
 
 
 @dataclass(frozen=True)
@@ -54,6 +96,78 @@ class Decision:
     role: str
     basis: Basis
 
+    @property
+    def line(self) -> str:
+        """The decision in one line."""
+        words = DECISIONS[self.decision].lower()
+        return f"{self.item}: {words}, {self.date}, {self.role}: {self.reason}"
+
+
+# What people write -------------------------------------------------------------------------------
+
+
+def parse_number(text: str) -> float:
+    """A number that is not negative, as people and this workbook write it."""
+    if not _NUMBER.fullmatch(text):
+        raise ParameterError("number", text, "a number such as 8 or 0.05 is accepted")
+    return float(text)
+
+
+def is_finding(item: str) -> bool:
+    """Whether a decision is on a finding, rather than on a site."""
+    return _FINDING.fullmatch(item) is not None
+
+
+def _parse_item(text: str) -> str:
+    """A finding's id or a host name in its one spelling."""
+    item = text.upper() if is_finding(text.upper()) else normalise(text)
+    if not item:
+        raise ParameterError("item", text, "a finding's id, such as F1, or a site is accepted")
+    return item
+
+
+def _parse_decision(text: str) -> str:
+    """The code of a decision, given as such or in the words of any language."""
+    for lang in map(open_language, ("en", *list_translated())):
+        for code, words in DECISIONS.items():
+            if text.casefold() in (code, lang.say(words).casefold()):
+                return code
+    raise ParameterError("decision", text, f"one of {', '.join(DECISIONS)} is accepted")
+
+
+def _parse_reason(text: str) -> str:
+    if not 1 <= len(text) <= LONGEST_REASON:
+        accepted = f"a sentence of at most {LONGEST_REASON} characters is accepted"
+        raise ParameterError("reason", text[:60], accepted)
+    return text
+
+
+def _parse_role(text: str) -> str:
+    """A role; what looks like an address of somebody is refused."""
+    if not 1 <= len(text) <= LONGEST_ROLE or "@" in text:
+        raise ParameterError(
+            "role", text, f"a role such as legal adviser, of at most {LONGEST_ROLE} characters, is "
+            "accepted; no name and no address of a person"
+        )  # fmt: skip
+    return text
+
+
+def _parse_day(text: str) -> str:
+    return str(parse_date("date", text))
+
+
+#: Attribute of a decision → what reads it from a text on one line, or raises ``ParameterError``.
+PARSERS: Mapping[str, Callable[[str], str]] = {
+    "item": _parse_item,
+    "decision": _parse_decision,
+    "reason": _parse_reason,
+    "date": _parse_day,
+    "role": _parse_role,
+}
+
+
+# A country's file --------------------------------------------------------------------------------
+
 
 def review_path(probe_cc: str) -> Path:
     """The file of a country's decisions."""
@@ -68,17 +182,87 @@ def load_decisions(path: Path, probe_cc: str) -> tuple[Decision, ...]:
     """
     if not path.exists():
         return ()
-    reader = _Reader(path, probe_cc)
+    reader = NodeReader(path, "review")
     head = reader.mapping(reader.root(reader.read()), ("probe_cc", "decisions"), "the file")
     if reader.checked(head["probe_cc"], parse_country) != probe_cc:
         reader.fail(head["probe_cc"], f"probe_cc is not {probe_cc}")
     found: dict[tuple[str, Basis], Decision] = {}
     for node in reader.items(head["decisions"], _MOST, "decisions"):
-        one = reader.decision(node)
+        cells = reader.mapping(node, (*PARSERS, *_BASIS), "a decision", ("thresholds",))
+        told = {name: reader.checked(cells[name], parse) for name, parse in PARSERS.items()}
+        one = Decision(**told, basis=_read_basis(reader, cells, probe_cc))
         if (one.item, one.basis) in found:
             reader.fail(node, f"a decision on {one.item} in this period and method stands above")
         found[one.item, one.basis] = one
     return tuple(found.values())
+
+
+def _read_basis(reader: NodeReader, cells: Mapping[str, yaml.Node], probe_cc: str) -> Basis:
+    """The run that a decision names; an earlier method may have had numbers of other names."""
+    period = reader.period(cells["since"], cells["until"])
+    version = int(reader.checked(cells["rules_version"], parse_number))
+    node = cells.get("thresholds")
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    changed = {reader.plain(key): reader.checked(value, parse_number) for key, value in pairs}
+    if node and not (len(changed) == len(pairs) > 0 and all(map(str.isidentifier, changed))):
+        reader.fail(node, "thresholds must be names, each once, with its number")
+    return Basis(probe_cc, period, version, tuple(sorted(changed.items())))
+
+
+def merge_decisions(path: Path, brought: Sequence[Decision], *, dry_run: bool) -> list[str]:
+    """Bring a sheet's decisions into a country's file; what they do not name stays in it.
+
+    Args:
+        path: of the file, which need not be there.
+        brought: the sheet's, of one run: one on the same item, period and method replaces the
+            earlier.
+        dry_run: write nothing.
+
+    Returns:
+        A line for each decision that is new or changed.
+
+    Raises:
+        ParameterError: the file is malformed, or would not be read back as it was meant.
+    """
+    known = load_decisions(path, brought[0].basis.probe_cc)
+    by_key = {(one.item, one.basis): one for one in known}
+    changes = []
+    for one in brought:
+        before = by_key.get((one.item, one.basis))
+        if before is None:
+            changes.append(f"new: {one.line}")
+        elif before != one:
+            changes.append(f"changed: {one.line}; it was {before.line}")
+        by_key[one.item, one.basis] = one
+    if changes and not dry_run:
+        _write(path, by_key.values())
+    return changes
+
+
+def _write(path: Path, decisions: Iterable[Decision]) -> None:
+    """Write a country's file, whole or not at all; the same bytes for the same decisions."""
+    ordered = sorted(decisions, key=lambda one: (str(one.basis.period), one.basis.method, one.item))
+    probe_cc = ordered[0].basis.probe_cc
+    content = {"probe_cc": probe_cc, "decisions": [_as_mapping(one) for one in ordered]}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(f"{HEAD}{text}", encoding="utf-8", newline="\n")
+    if load_decisions(aside, probe_cc) != tuple(ordered):
+        aside.unlink()
+        raise ParameterError("FILE", path.name, "holds a text that YAML does not keep as it is")
+    aside.replace(path)
+
+
+def _as_mapping(one: Decision) -> dict[str, Any]:
+    basis = one.basis
+    period = {"since": str(basis.period.since), "until": str(basis.period.until)}
+    changed = {"thresholds": dict(basis.thresholds)} if basis.thresholds else {}
+    told = {name: getattr(one, name) for name in PARSERS}
+    return {**told, **period, "rules_version": basis.rules_version, **changed}
+
+
+# A report ----------------------------------------------------------------------------------------
 
 
 def decision_table(decisions: Sequence[Decision], basis: Basis) -> pd.DataFrame:
@@ -87,12 +271,15 @@ def decision_table(decisions: Sequence[Decision], basis: Basis) -> pd.DataFrame:
     A row is a decision; ``status`` says whether it is of this period and method.
     """
     rows = [
-        (one.item, one.decision, one.reason, one.date, one.role,
-         APPLIED if one.basis == basis else NOT_APPLIED,
-         str(one.basis.period), one.basis.method)
+        {
+            **{name: getattr(one, name) for name in PARSERS},
+            "status": APPLIED if one.basis == basis else NOT_APPLIED,
+            "period": str(one.basis.period),
+            "method": one.basis.method,
+        }
         for one in decisions
-    ]  # fmt: skip
-    frame = pd.DataFrame(rows, columns=_COLUMNS, dtype="str")
+    ]
+    frame = pd.DataFrame(rows, columns=list(TABLES["decisions"].columns), dtype="str")
     return frame.sort_values(["status", "item", "date", "period", "method"], ignore_index=True)
 
 
@@ -107,92 +294,11 @@ def check_decisions(tables: Path) -> None:
     """
     decisions = read_table(tables, "decisions")
     known = {*read_table(tables, "findings")["id"], *read_table(tables, "verdicts")["domain"]}
-    applied = decisions[(decisions["status"] == APPLIED) & ~decisions["item"].isin(known)]
-    for row in applied.itertuples(index=False):
+    applied = decisions[decisions["status"] == APPLIED]
+    for row in applied[~applied["item"].isin(known)].itertuples(index=False):
         what = "finding" if is_finding(str(row.item)) else "tested site"
         raise ContractError(
             f"decisions: {row.decision} of {row.date} is on {row.item}, and there is no such "
             f"{what} in this report, which has the decision's period and method; take it out of "
             "the file or correct it"
         )
-
-
-def is_finding(item: str) -> bool:
-    """Whether a decision is on a finding, rather than on a site."""
-    return _FINDING.fullmatch(item) is not None
-
-
-def parse_item(text: str) -> str:
-    """A finding's id or a host name in its one spelling.
-
-    Raises:
-        ParameterError: it is neither.
-    """
-    item = text.strip()
-    item = item.upper() if is_finding(item.upper()) else normalise(item)
-    if not item:
-        raise ParameterError("item", text, "a finding's id, such as F1, or a site is accepted")
-    return item
-
-
-def parse_decision(text: str) -> str:
-    """The code of a decision, given as such or in its words.
-
-    Raises:
-        ParameterError: it is none.
-    """
-    codes: Mapping[str, str] = {words.casefold(): code for code, words in DECISIONS.items()}
-    code = codes.get(text.strip().casefold(), text.strip())
-    if code not in DECISIONS:
-        raise ParameterError("decision", text, f"one of {', '.join(DECISIONS)} is accepted")
-    return code
-
-
-def parse_role(text: str) -> str:
-    """A role; what looks like an address of somebody is refused.
-
-    Raises:
-        ParameterError: it is empty, long or holds an @.
-    """
-    role = " ".join(text.split())
-    if not 1 <= len(role) <= LONGEST_ROLE or "@" in role:
-        raise ParameterError(
-            "role", text, f"a role such as legal adviser, of at most {LONGEST_ROLE} characters, is "
-            "accepted; no name and no address of a person"
-        )  # fmt: skip
-    return role
-
-
-class _Reader(NodeReader):
-    """Reads a country's decisions."""
-
-    def __init__(self, path: Path, probe_cc: str) -> None:
-        super().__init__(path, "review")
-        self.probe_cc = probe_cc
-
-    def decision(self, node: yaml.Node) -> Decision:
-        cells = self.mapping(node, _KEYS, "a decision", ("thresholds",))
-        return Decision(
-            item=self.checked(cells["item"], parse_item),
-            decision=self.checked(cells["decision"], parse_decision),
-            reason=self.text(cells["reason"], "reason", LONGEST_REASON),
-            date=self.checked(cells["date"], lambda text: str(parse_date("date", text))),
-            role=self.checked(cells["role"], parse_role),
-            basis=self.basis(cells),
-        )
-
-    def basis(self, cells: Mapping[str, yaml.Node]) -> Basis:
-        period: Period = self.period(cells["since"], cells["until"])
-        version = int(self.checked(cells["rules_version"], read_number))
-        return Basis(self.probe_cc, period, version, self.thresholds(cells.get("thresholds")))
-
-    def thresholds(self, node: yaml.Node | None) -> tuple[tuple[str, float], ...]:
-        """The changed numbers, which an earlier method may have had by another name."""
-        if node is None:
-            return ()
-        if not isinstance(node, yaml.MappingNode):
-            self.fail(node, "thresholds must be names, each with its number")
-        found = {self.plain(key): self.checked(value, read_number) for key, value in node.value}
-        if not all(name.isidentifier() for name in found) or len(found) != len(node.value):
-            self.fail(node, "thresholds must be names, each once, with its number")
-        return tuple(sorted(found.items()))

@@ -1,8 +1,6 @@
 """What a meeting writes its objections on: a spreadsheet, and the same as a form for paper."""
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,38 +13,19 @@ from analysis.pages.formats import link
 from analysis.pages.markup import macros
 from analysis.pages.spreadsheet import CREATED, as_text
 from analysis.report.decided import read_decided
-from analysis.review.basis import Basis
-from analysis.review.decisions import LONGEST_REASON, LONGEST_ROLE
+from analysis.review.decisions import Basis, is_finding
 from analysis.tables import read_table
 from analysis.vocabulary import DECISIONS, STATES
 
 #: Lies among the tables.
 SHEET = "feedback.xlsx"
-#: Columns of the sheet in order, each with its width.
+#: Columns of the sheet in order, each with its width; what an item has, by name.
 COLUMNS = {"item": 26, "claim": 60, "decision": 14, "reason": 50, "role": 24, "date": 13}
 #: The first row of the sheet that holds an item; above it stand the title and the headings.
 FIRST_ROW = 3
 #: The other sheet, which says of what run this one is.
 ABOUT = "about"
-_ID = re.compile("F[0-9]+")  # of a finding
 _MORE_ROWS = 200  # that the drop-down reaches below the last item, for other sites
-
-
-@dataclass(frozen=True)
-class Item:
-    """One line to decide on: a finding or a listed site, and what stands decided of it."""
-
-    name: str
-    claim: str
-    decision: str = ""
-    reason: str = ""
-    role: str = ""
-    date: str = ""
-
-    @property
-    def words(self) -> str:
-        """The decision in words."""
-        return DECISIONS.get(self.decision, "")
 
 
 def feedback_title(lang: Language) -> str:
@@ -54,8 +33,11 @@ def feedback_title(lang: Language) -> str:
     return lang.say("Feedback form")
 
 
-def list_items(tables: Path, findings: Mapping[str, str], lang: Language = ENGLISH) -> list[Item]:
-    """The findings in the order of their ids, then the listed sites by name.
+def list_items(
+    tables: Path, findings: Mapping[str, str], lang: Language = ENGLISH
+) -> list[dict[str, str]]:
+    """The findings in the order of their ids, then the listed sites by name: a line to decide on
+    each, with what stands decided of it under the names of ``COLUMNS``.
 
     Args:
         tables: with ``blocked_sites`` and ``decisions``.
@@ -63,14 +45,21 @@ def list_items(tables: Path, findings: Mapping[str, str], lang: Language = ENGLI
         lang: of the claims on sites.
     """
     decided = read_decided(tables)
-    sites = read_table(tables, "blocked_sites")
     claims = dict(sorted(findings.items()))
-    claims |= {str(row.domain): _site_claim(row, lang) for row in sites.itertuples(index=False)}
-    return [Item(name, claim, **decided.get(name, {})) for name, claim in claims.items()]
+    for row in read_table(tables, "blocked_sites").itertuples(index=False):
+        claims[str(row.domain)] = _site_claim(row, lang)
+    return [
+        {**dict.fromkeys(COLUMNS, ""), "item": item, "claim": claim, **decided.get(item, {})}
+        for item, claim in claims.items()
+    ]
 
 
 def write_sheet(
-    tables: Path, title: str, items: Sequence[Item], basis: Basis, lang: Language = ENGLISH
+    tables: Path,
+    title: str,
+    items: Sequence[Mapping[str, str]],
+    basis: Basis,
+    lang: Language = ENGLISH,
 ) -> None:
     """Write ``feedback.xlsx``: a row an item, columns to fill in, and a sheet on the run.
 
@@ -82,28 +71,33 @@ def write_sheet(
         _write_items(book, title, items, lang)
         about = book.add_worksheet(ABOUT)
         about.set_column(0, 1, 24)
-        for line, (name, value) in enumerate(basis.as_cells().items()):
-            about.write_string(line, 0, name)
-            about.write_string(line, 1, as_text(value))
+        cells = {
+            "probe_cc": basis.probe_cc,
+            "since": str(basis.period.since),
+            "until": str(basis.period.until),
+            "rules_version": str(basis.rules_version),
+            "thresholds": basis.changes,
+        }
+        for line, pair in enumerate(cells.items()):
+            about.write_row(line, 0, map(as_text, pair))
 
 
 def show_form(
-    items: Sequence[Item], lang: Language = ENGLISH, up: str = ""
+    items: Sequence[Mapping[str, str]], lang: Language = ENGLISH, up: str = ""
 ) -> list[tuple[str, Markup]]:
     """The sections of the form for paper: how it is used, then the findings and the sites.
 
     ``up`` is the way from the page to the top of the report, where the sheet lies.
     """
     form = macros("form.html.j2", lang)
-    findings = [item for item in items if _ID.fullmatch(item.name)]
-    sites = [item for item in items if not _ID.fullmatch(item.name)]
     sections = [("", Markup(form.opening(link(f"{up}tables/{SHEET}", SHEET))))]
-    for heading, part in (
-        (lang.heading("Findings"), findings),
-        (lang.heading("Listed sites"), sites),
+    for heading, of_findings in (
+        (lang.heading("Findings"), True),
+        (lang.heading("Listed sites"), False),
     ):
+        part = [one for one in items if is_finding(one["item"]) == of_findings]
         if part:
-            sections.append((heading, Markup(form.items(part, list(DECISIONS.values())))))
+            sections.append((heading, Markup(form.items(part, DECISIONS))))
     return [*sections, (lang.heading("Anything else"), Markup(form.others(4)))]
 
 
@@ -118,49 +112,31 @@ def _site_claim(row: Any, lang: Language) -> str:
 
 
 def _write_items(
-    book: xlsxwriter.Workbook, title: str, items: Sequence[Item], lang: Language
+    book: xlsxwriter.Workbook, title: str, items: Sequence[Mapping[str, str]], lang: Language
 ) -> None:
     sheet: Any = book.add_worksheet("feedback")
     bold = book.add_format({"bold": True, "valign": "top"})
     given = book.add_format({"text_wrap": True, "valign": "top"})
-    asked = book.add_format({"text_wrap": True, "valign": "top", "bg_color": "#F6F4F0"})
-    day = book.add_format({"num_format": "yyyy-mm-dd", "valign": "top", "bg_color": "#F6F4F0"})
-    sheet.write_string(0, 0, as_text(title), bold)
-    for column, (name, width) in enumerate(COLUMNS.items()):
+    asked = book.add_format(
+        {"text_wrap": True, "valign": "top", "bg_color": "#F6F4F0", "num_format": "yyyy-mm-dd"}
+    )
+    words = {"": "", **{code: lang.say(one) for code, one in DECISIONS.items()}}
+    for column, width in enumerate(COLUMNS.values()):
         sheet.set_column(column, column, width)
-        sheet.write_string(1, column, heading(name, lang), bold)
-    for line, item in enumerate(items, start=FIRST_ROW - 1):
-        sheet.write_string(line, 0, as_text(item.name), given)
-        sheet.write_string(line, 1, as_text(item.claim), given)
-        words = lang.say(item.words) if item.words else ""
-        for column, text in ((2, words), (3, item.reason), (4, item.role)):
-            if text:
-                sheet.write_string(line, column, as_text(text), asked)
-            else:
-                sheet.write_blank(line, column, None, asked)
-        if item.date:
-            sheet.write_datetime(line, 5, datetime.fromisoformat(item.date), day)
-        else:
-            sheet.write_blank(line, 5, None, day)
-    _restrict(sheet, len(items), [lang.say(words) for words in DECISIONS.values()])
-    sheet.freeze_panes(2, 1)
-    sheet.autofilter(1, 0, len(items) + 1, len(COLUMNS) - 1)
-    sheet.set_landscape()
-    sheet.set_paper(9)  # A4
-    sheet.fit_to_pages(1, 0)
-    sheet.repeat_rows(1)
-
-
-def _restrict(sheet: Any, count: int, words: list[str]) -> None:
-    """A drop-down, lengths and days, as reading the sheet back asks for them."""
-    first, last = FIRST_ROW - 1, FIRST_ROW + count + _MORE_ROWS
-    sheet.data_validation(first, 2, last, 2, {"validate": "list", "source": words})
-    for column, most in ((3, LONGEST_REASON), (4, LONGEST_ROLE)):
-        rule = {"validate": "length", "criteria": "<=", "value": most}
-        sheet.data_validation(first, column, last, column, rule)
+    sheet.write_row(0, 0, [as_text(title)], bold)
+    sheet.write_row(1, 0, [heading(name, lang) for name in COLUMNS], bold)
+    for line, one in enumerate(items, start=FIRST_ROW - 1):
+        sheet.write_row(line, 0, [as_text(one["item"]), as_text(one["claim"])], given)
+        answers = [words[one["decision"]], one["reason"], one["role"]]
+        sheet.write_row(line, 2, map(as_text, answers), asked)
+        sheet.write(line, 5, date.fromisoformat(one["date"]) if one["date"] else None, asked)
+    first, last = FIRST_ROW - 1, FIRST_ROW + len(items) + _MORE_ROWS
+    choice = {"validate": "list", "source": [lang.say(one) for one in DECISIONS.values()]}
+    sheet.data_validation(first, 2, last, 2, choice)
     since = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
-    rule = {"validate": "date", "criteria": ">=", "value": since}
-    sheet.data_validation(first, 5, last, 5, rule)
+    day = {"validate": "date", "criteria": ">=", "value": since}
+    sheet.data_validation(first, 5, last, 5, day)
+    sheet.freeze_panes(2, 1)
 
 
 def heading(name: str, lang: Language) -> str:
