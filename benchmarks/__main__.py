@@ -1,64 +1,23 @@
-"""``python -m benchmarks``: the performance figures, as ratios with medians."""
+"""``python -m benchmarks [ingestion] [report]``: performance figures, as tables of Markdown."""
 
 import os
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from analysis.observations.fingerprints import Fingerprints, load
-from analysis.reference.reference_files import REPOSITORY
-from benchmarks import ingestion, judging, page, reporting, scaling, steps
-from benchmarks.generate import Size, fingerprints
+from benchmarks import ingestion, reporting
+from benchmarks.generate import fingerprints
+from benchmarks.ingestion import Table
 
-_DOCS = REPOSITORY / "docs"
+_PARTS = ("ingestion", "report")
 
 
 def main() -> None:
-    """Measure, print each part when it is done, and write the page where it is asked for."""
-    parts = _parts(_fingerprints())
-    parser = ArgumentParser(
-        prog="python -m benchmarks", description="Performance figures, as ratios."
-    )
-    parser.add_argument("part", nargs="*", help=f"of {', '.join(parts)}; by default all, an hour")
-    parser.add_argument(
-        "--page", action="store_true", help="write docs/benchmarks.md as well; of all parts"
-    )
-    given = parser.parse_args()
-    unknown = [name for name in given.part if name not in parts]
-    if unknown:
-        parser.error(f"no such part: {', '.join(unknown)}")
-    if given.page and given.part:
-        parser.error("--page is of all parts")
-    console = Console()
-    results: dict[str, Any] = {}
-    for name in given.part or parts:
-        results[name] = parts[name]()
-        (section,) = page.sections({name: results[name]})
-        console.print(_table(section))
-    if given.page:
-        page.draw(results, _DOCS / "benchmarks.svg")
-        text = page.markdown(
-            page.sections(results), f"{datetime.now(UTC):%Y-%m-%d}", "benchmarks.svg"
-        )
-        (_DOCS / "benchmarks.md").write_text(text, encoding="utf-8")
-
-
-def _parts(matched: Fingerprints) -> Mapping[str, Callable[[], Any]]:
-    """What is measured, by name."""
-    return {
-        "ingestion": lambda: ingestion.measure(matched),
-        "steps": lambda: steps.measure(matched),
-        "small": lambda: ingestion.measure_small(matched),
-        "memory": lambda: ingestion.peak_memory(matched),
-        "scaling": lambda: scaling.measure(Size(), fingerprints=matched),
-        "judging": judging.measure,
-        "report": reporting.measure,
-        "varied": lambda: reporting.measure(is_varied=True),
-    }
+    """Measure, and print each part when it is done."""
+    parser = ArgumentParser(prog="python -m benchmarks", description="Performance figures.")
+    parser.add_argument("part", nargs="*", choices=[*_PARTS, []], help="by default all")
+    for part in parser.parse_args().part or _PARTS:
+        found = ingestion.measure(_fingerprints()) if part == "ingestion" else reporting.measure()
+        print(f"## {part}\n\n{_as_markdown(found)}\n", flush=True)
 
 
 def _fingerprints() -> Fingerprints:
@@ -67,13 +26,10 @@ def _fingerprints() -> Fingerprints:
     return fingerprints() if given.is_empty else given
 
 
-def _table(section: page.Section) -> Table:
-    table = Table(title=section.title, caption=section.note)
-    for place, name in enumerate(section.columns):
-        table.add_column(name, justify="right" if place else "left")
-    for row in section.rows:
-        table.add_row(*row)
-    return table
+def _as_markdown(table: Table) -> str:
+    columns, rows = table
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The least that reading an archive can cost: unpack, decode some fields, nothing else."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -36,26 +35,23 @@ class _Measurement(msgspec.Struct, gc=False):
     test_keys: _TestKeys
 
 
-Decode = Callable[[memoryview], object]
-
-#: Decodes a dozen fields of a measurement.
-decode_little: Decode = msgspec.json.Decoder(_Measurement).decode
+_decode = msgspec.json.Decoder(_Measurement).decode
 
 
-def read_folder(folder: Path, decode: Decode = decode_little) -> int:
+def read_folder(folder: Path) -> int:
     """Read every object of an archive on one core; returns the number of measurements."""
     buffer = bytearray(_BUFFER)
-    return sum(_read(path, buffer, decode) for path in sorted(folder.rglob("*.jsonl.gz")))
+    return sum(_read(path, buffer) for path in sorted(folder.rglob("*.jsonl.gz")))
 
 
-def _read(path: Path, buffer: bytearray, decode: Decode) -> int:
+def _read(path: Path, buffer: bytearray) -> int:
     start = end = count = 0
     with igzip.IGzipFile(path, "rb") as stream:  # type: ignore[no-untyped-call]
         while read := stream.readinto(memoryview(buffer)[end:]):
             end += read
             view = memoryview(buffer)
             while (newline := buffer.find(b"\n", start, end)) >= 0:
-                decode(view[start:newline])
+                _decode(view[start:newline])
                 start, count = newline + 1, count + 1
             buffer[: end - start] = buffer[start:end]
             start, end = 0, end - start

@@ -62,18 +62,6 @@ def write_archive(folder: Path, size: Size, seed: int = 1) -> int:
     return total
 
 
-def write_heavy_archive(folder: Path, objects: int = 4, seed: int = 1) -> None:
-    """Objects whose every page is of 850 KB, as the largest real ones, and one line of 60 MB."""
-    chance = random.Random(seed)
-    sites = [_site(chance, number) for number in range(12)]
-    for site in sites:
-        site["body"] *= 1 + 850_000 // len(site["body"])
-    for index in range(objects):
-        _write_object(folder, index, [_line(chance, sites, index, n) for n in range(24)])
-    huge = {**sites[1], "kind": "http", "body": sites[1]["body"] * 64}
-    _write_object(folder, objects, [_line(chance, [huge], objects, 0)])
-
-
 def object_path(index: int) -> Path:
     """Where the object of an hour is, counted from July 2024."""
     hour = _FIRST_HOUR + timedelta(hours=index)

@@ -1,151 +1,127 @@
-"""A whole report from Parquet: the notebooks and their pages, over a year of a country.
+"""A whole report at 2.4 million measurements, questions to its rows, and a notebook's loop.
 
-The source is another store, made of the rows that ``judging`` multiplies: no archive is read.
+The source is another store (``rows``): no archive is read.
 """
 
-import json
-import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
+import duckdb
+import papermill
 import psutil
 
-from analysis.observations.fingerprints import Fingerprints
-from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
-from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
-from analysis.store.connections import connect
-from analysis.store.provenance import Provenance, file_name
-from analysis.store.store import Store
-from benchmarks.judging import PERIOD, PROBE_CC, Size, write_rows
+from analysis.study import measurement_counts
+from benchmarks.ingestion import Table, cost
+from benchmarks.rows import PERIOD, PROBE_CC, write_store
 
-_KEY = "raw/20240101/00/QQ/webconnectivity/2024010100_QQ_webconnectivity.n0.0.jsonl.gz"
+ROOT = Path(__file__).resolve().parents[1]
+#: A number that acts late: observations and outcomes stay as they are.
+_CHANGED, _CHANGED_IN_LAB = "floor_sessions=6", {"floor_sessions": 7}
+
+# What any report asks first.
+_GROUP_BY = """
+SELECT domain, probe_asn, count(*), count(*) FILTER (is_anomaly), count(*) FILTER (is_confirmed),
+  count(*) FILTER (is_failure), count(DISTINCT report_id)
+FROM observations GROUP BY ALL
+"""
 
 
-#: One number that acts early: all stages but the first are made again.
-_CHANGE = "floor_sessions=6"
+def measure(row_count: int = 2_400_000) -> Table:
+    """Make a report, make it again, make it with one number changed, change one in a notebook.
 
-
-def measure(row_count: int = 2_400_000, *, is_varied: bool = False) -> dict[str, Any]:
-    """Publish a report three times, anew, again, and with one number changed; and so once more.
-
-    Args:
-        row_count: of how many measurements.
-        is_varied: whether these vary as real ones do, see ``varying``.
-
-    The first finds nothing but the other store; the others find the stages that it has left. What
-    all of them hold is looked at in the second round alone: that takes a processor's time, and
-    may hold up a process that asks for memory meanwhile.
-
-    Returns:
-        ``measurement_count``, ``pages`` (name → bytes), and of ``first, again, changed`` what
-        ``_time`` and ``_watch`` say.
+    The first run finds nothing but the other store; each of the others what the runs before it
+    have left in the store.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        (rows,) = write_rows(folder, [Size(row_count, is_varied=is_varied)])
-        count = write_store(rows, folder / "large")
-        rows.unlink()
+        rows = write_store(folder / "large", row_count)
+        group_by, counts = _ask(rows)
         # A day less than the country that ships: what a meeting decided of that is not of this.
         until = PERIOD.until - timedelta(days=1)
         words = [f"PROBE_CC={PROBE_CC}", f"SINCE={PERIOD.since}", f"UNTIL={until}",
-                 f"SOURCE={folder / 'large'}"]  # fmt: skip
-        runs: dict[str, dict[str, Any]] = {"first": {}, "again": {}, "changed": {}}
-        for place, measure_run in (("timed", _time), ("watched", _watch)):
-            for name, said in runs.items():
-                more = [_CHANGE] if name == "changed" else []
-                to = [f"STORE={folder / place / 'store'}", f"OUT={folder / place / name}"]
-                said |= measure_run([*words, *more, *to])
-        pages = (folder / "timed" / "first").glob("*.html")
-        sizes = {path.name: path.stat().st_size for path in pages}
-    return {"measurement_count": count, "pages": sizes, **runs}
+                 f"SOURCE={folder / 'large'}", f"STORE={folder / 'store'}"]  # fmt: skip
+        found = [
+            ("a group-by of its rows", "", f"{group_by:.2f}", ""),
+            ("all counts of pages 1 and 3", "", f"{counts:.2f}, {counts / group_by:.1f} times", ""),
+            ("a report, anew", *_publish([*words, f"OUT={folder / 'first'}"])),
+            ("again", *_publish([*words, f"OUT={folder / 'again'}"])),
+            ("one number changed", *_publish([*words, f"OUT={folder / 'changed'}", _CHANGED])),
+            ("another one in notebook 2", *_run_notebook(folder, str(until)), ""),
+        ]
+    columns = (f"{row_count:,} measurements", "s", "s of processors", "MB of all processes")
+    return columns, found
 
 
-def _time(words: list[str]) -> dict[str, Any]:
-    """Publish a report, in a process of its own.
+def _ask(rows: Path) -> tuple[float, float]:
+    """Seconds of processors that a group-by takes, and everything that pages 1 and 3 count."""
+    with duckdb.connect(config={"threads": 2}) as connection:
+        connection.execute("CREATE TABLE observations AS FROM read_parquet($1)", [str(rows)])
+        first, second = PERIOD.split("")
+        periods = {"all": PERIOD, "first": first, "second": second}
+
+        def count() -> None:
+            measurement_counts.count_by_month(connection, has_fingerprints=True)
+            networks = measurement_counts.count_by_network(connection).assign(network="")
+            measurement_counts.count_by_network_and_month(connection, networks)
+            measurement_counts.count_by_domain(connection)
+            measurement_counts.count_in_halves(connection, periods)
+            measurement_counts.count_in_periods(connection, periods)
+
+        group_by = cost(lambda: connection.execute(_GROUP_BY).fetchall())
+        return group_by.cpu, cost(count).cpu
+
+
+def _publish(words: list[str]) -> tuple[str, str, str]:
+    """Make a report in a process of its own, and look every two seconds at what it holds.
 
     Returns:
-        ``seconds`` by the clock, ``cpu`` seconds of all its processes, and by the clock the seconds
-        of each of the ``notebooks``.
+        Seconds by the clock, seconds of all processes, and the most MB that all of them held at
+        one time; a page of memory that several share counts once.
     """
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    with _start(words) as process:
-        said, _ = process.communicate()
-    seconds = time.perf_counter() - started
+    largest = 0
+    with tempfile.TemporaryFile("w+") as said:
+        command = [sys.executable, "-m", "analysis", "report", *words]
+        with subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=said) as process:
+            while process.poll() is None:
+                largest = max(largest, _bytes_of_all(psutil.Process(process.pid)))
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=2)
+        seconds = time.perf_counter() - started
+        if process.returncode:
+            said.seek(0)
+            raise RuntimeError(said.read())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    _refuse_failure(process, said)
-    return {
-        "seconds": seconds,
-        "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "notebooks": {name: int(took) for name, took in _DONE.findall(said)},
-    }
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return f"{seconds:,.0f}", f"{cpu:,.0f}", f"{largest / 1e6:,.0f}"
 
 
-def _watch(words: list[str]) -> dict[str, Any]:
-    """Publish a report, and look twice a second at what its processes hold.
-
-    Returns:
-        ``peak_mb`` of the largest and ``together_mb`` of all at the same time; a page that several
-        share counts once.
-    """
-    largest = together = 0
-    with _start(words) as process:
-        one = psutil.Process(process.pid)
-        while process.poll() is None:
-            held = _memory_of_all(one)
-            largest, together = max([largest, *held]), max(together, sum(held))
-            time.sleep(0.5)
-        said, _ = process.communicate()
-    _refuse_failure(process, said)
-    return {"peak_mb": largest / 1e6, "together_mb": together / 1e6}
-
-
-def _start(words: list[str]) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "analysis", "report", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def _refuse_failure(process: "subprocess.Popen[str]", said: str) -> None:
-    if process.returncode:
-        raise RuntimeError(said)
-
-
-def _memory_of_all(process: psutil.Process) -> list[int]:
-    """Bytes that a process and each that it has started holds; none of one that has ended."""
-    held = []
+def _bytes_of_all(process: psutil.Process) -> int:
+    """What a process and those that it has started hold; nothing of one that has ended."""
+    held = 0
     with suppress(psutil.Error):
         for one in (process, *process.children(recursive=True)):
             with suppress(psutil.Error):
-                held.append(one.memory_full_info().pss)
+                held += one.memory_full_info().pss
     return held
 
 
-# As ``publishing.scheduling`` says it.
-_DONE = re.compile(r"^(\S+): done in (\d+) s", re.MULTILINE)
-
-
-def write_store(rows: Path, store: Path) -> int:
-    """Put rows into a store as one object's file; returns their number."""
-    place = Path(Store(str(store)).path(file_name("multiplied-000000000000", _KEY)))
-    place.parent.mkdir(parents=True)
-    connection = connect(threads=2)
-    ((count,),) = connection.execute(f"SELECT count(*) FROM '{rows}'").fetchall()
-    made = Provenance(_KEY, 0, "", "0" * 64, SCHEMA_VERSION, Fingerprints().digest, count)
-    said = json.dumps(asdict(made), sort_keys=True)
-    columns = ", ".join(
-        "(row_number() OVER ())::UINTEGER AS line_number" if name == "line_number" else name
-        for name in OBSERVATION.names
-    )
-    connection.execute(
-        f"COPY (SELECT {columns} FROM '{rows}') TO '{place}' (FORMAT parquet, COMPRESSION zstd, "
-        f"KV_METADATA {{workbook: '{said}', {CHECKSUM_KEY}: '{BLANK_CHECKSUM}'}})"
-    )
-    set_checksum(place)
-    return int(count)
+def _run_notebook(folder: Path, until: str) -> tuple[str, str]:
+    """What JupyterLab takes to run the notebook of verdicts with a number nobody has tried."""
+    notebook = ROOT / "notebooks" / "2-confirmation.ipynb"
+    parameters = {
+        "probe_cc": PROBE_CC, "since": str(PERIOD.since), "until": until,
+        "source": str(folder / "large"), "store": str(folder / "store"),
+        "tables": str(folder / "tables"), **_CHANGED_IN_LAB,
+    }  # fmt: skip
+    took = cost(lambda: papermill.execute_notebook(
+        notebook, folder / "done.ipynb", parameters=parameters, kernel_name="python3",
+        cwd=str(notebook.parent), progress_bar=False,
+    ))  # fmt: skip
+    return f"{took.wall:,.0f}", f"{took.cpu:,.0f}"

@@ -188,7 +188,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
     """Two reports on the hostile archive, each from an empty store, in unlike circumstances. The
     second, in the place of an earlier one, was killed among its notebooks, and then made from a
     store that nobody can write, where root may mount. Kills at other moments are those of
-    ``test_survival`` and ``test_publishing``; ``python -m benchmarks.disturbing`` does worse."""
+    ``test_survival`` and ``test_publishing``."""
     folder = tmp_path_factory.mktemp("twins")
     one, other = (
         [*hostile_words, f"STORE={folder / name / 'store'}", f"OUT={folder / name / 'report'}"]
