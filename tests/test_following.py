@@ -7,7 +7,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from analysis.report.following import Followed, _claim, _reading, follow
+from analysis.report.following import Followed, follow, say_followed
 from analysis.verdicts.verdicts import Judgement
 
 NETWORKS = pd.DataFrame({
@@ -23,6 +23,7 @@ def _verdict(domain: str, asn: int, state: str, session_count: int) -> dict[str,
         "ok_session_count": 1, "down_session_count": 0, "day_count": 3, "sessions_to_flip": 2,
         "rule_id": "dns.loopback" if is_listed else "",
         "mechanism": "dns.loopback" if is_listed else "", "blocked_until": "",
+        "resolver_asns": "AS2",
         "schedule": "", "chance": "1.0e-09" if state == "likely_blocked" else "",
     }  # fmt: skip
 
@@ -31,7 +32,8 @@ def _interval(domain: str, asn: int, before: str, again: str) -> dict[str, Any]:
     return {
         "domain": domain, "probe_asn": asn, "blocked_from": "2024-01-05",
         "blocked_until": "2024-01-20", "last_seen_open": before, "first_seen_open_again": again,
-        "session_count": 4, "day_count": 3, "schedule": "", "state": "blocked",
+        "session_count": 4, "reached_session_count": 0, "day_count": 3, "schedule": "",
+        "state": "blocked", "mechanism": "dns.loopback", "chance": "",
     }  # fmt: skip
 
 
@@ -114,10 +116,12 @@ def test_what_is_said_is_counted(study: Any) -> None:
     """Dates, counts and the rule; what did not occur is not mentioned."""
     followed = _followed(study)
     assert followed is not None
-    assert _claim(followed) == "a.test on One (AS1): blocked from 2024-01-05 to the last tests."
-    told = _reading(followed)
+    assert followed.name == "a.test on One (AS1)"
+    told = say_followed(followed, {"AS2": "<Two>"}, "QQ").striptags()
     assert told.startswith(
-        "5 sessions tested the site on 3 days: 4 were blocked, 1 reached it. The stretch from "
-        "2024-01-05 to 2024-01-20 holds 4 blocked sessions on 3 days; it was last seen open before "
-        "on 2024-01-02, and not again after it. Most blocked sessions fired the rule dns.loopback "
+        "5 sessions tested the site on 3 days. 4 of 4 sessions were kept from the site, from 5 "
+        "January 2024 to the last tests of the period (DNS: loopback address). It was last seen "
+        "open before on 2 January 2024, and not again after. A mark that only blocking leaves "
+        "decides. Seen through the resolver of <Two> (AS2). It would take 2 forged sessions at "
+        "least to change this. Most blocked sessions fired the rule dns.loopback: "
     )

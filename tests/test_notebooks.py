@@ -11,7 +11,7 @@ import papermill
 import pytest
 
 from analysis.commands.reporting import OBSERVATIONS, READS, SITE_TABLES
-from analysis.report import site_records as records
+from analysis.report import site_pages as records
 from analysis.report.site_evidence import REACHED
 from analysis.report.summary import READ_TABLES
 from analysis.study.confirmation import name_tables

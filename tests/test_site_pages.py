@@ -14,24 +14,22 @@ from markupsafe import Markup
 
 from analysis.hosts import site_anchor, site_file
 from analysis.languages.language import ENGLISH, open_language
+from analysis.languages.spoken_values import pairs_of_chance
 from analysis.pages.formats import site_link
 from analysis.pages.rendering import PageContext, SetItem, render_sections
 from analysis.pages.site_links import lead_to_sites
 from analysis.period import Period
 from analysis.reference.events import Event
-from analysis.report import site_records as records
 from analysis.report.annex_page import fit_rows, render_annex, render_annex_page
 from analysis.report.site_evidence import COMPARED, FLAGS, SPANS
-from analysis.report.site_pages import INDEX, make_pages
-from analysis.report.site_records import Setting
-from analysis.report.site_sentences import pairs_of_chance, say_spelling
+from analysis.report.site_pages import INDEX, Setting, make_pages, say_spelling
 from analysis.study.table_folder import keep_note
 from analysis.tables import TABLES, read_table, write_table
 from analysis.vocabulary import METHODS
 
 EVIL = '<script>alert(1)</script>"\u202e=1+1'
 YEAR = Period.parse("2024-01-01", "2025-01-01")
-SETTING = Setting("QQ", YEAR, [Event(date(2024, 7, 1), EVIL, "order", "invented")], True)
+SETTING = Setting("QQ", YEAR, [Event(date(2024, 7, 1), EVIL, "order", "invented")])
 LISTED, ASIDE, CLEAN, THIN = "listed.example", "aside.example", "clean.example", "thin.example"
 DECIDED = {LISTED: {"decision": "reword", "reason": EVIL, "date": "2025-02-01", "role": "judge"}}
 _ANNEX = ("blocked_site_networks", "categories", "networks")
@@ -121,15 +119,6 @@ def pages(tables: Path) -> dict[str, str]:
 def _words(html: str) -> str:
     """What a reader sees, on one line."""
     return " ".join(re.sub(r"<[^>]*>", "", html).replace("&nbsp;", " ").split())
-
-
-def test_pages_are_the_same_however_many_sites_are_read_at_a_time(
-    tables: Path, pages: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(records, "_AT_A_TIME", 1)
-    one_by_one = {page.file: str(page.content) for page in make_pages(tables, SETTING, ENGLISH)}
-    assert one_by_one == pages
-    assert len(pages) > 2, "else there is one site"
 
 
 def test_a_site_has_a_page_that_says_what_the_tables_say(pages: dict[str, str]) -> None:
@@ -298,4 +287,4 @@ def test_a_name_is_spelled_out_in_its_own_script(domain: str, spelled: list[str]
 )  # fmt: skip
 def test_a_chance_is_one_of_so_many(chance: str, pairs: int) -> None:
     """As the tables of other pages say it."""
-    assert pairs_of_chance(chance) == pairs
+    assert pairs_of_chance(float(chance)) == pairs

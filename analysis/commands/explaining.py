@@ -16,9 +16,10 @@ from analysis.commands.judge_file import read_results
 from analysis.commands.settings import Settings, parse_settings
 from analysis.errors import ParameterError, SourceError, printable
 from analysis.hosts import normalise, registrable_domain
+from analysis.languages.spoken_values import pairs_of_chance
 from analysis.outcomes.rules import LAYERS, RULES_BY_ID
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
-from analysis.pages.formats import one_in, percent
+from analysis.pages.formats import percent
 from analysis.period import Period
 from analysis.reference import countries
 from analysis.reference.reference_files import REPOSITORY
@@ -207,8 +208,8 @@ def _chance_lines(row: Row, zone: ZoneInfo | None) -> Iterator[str]:
     """How surprising it is if nobody blocks, and at which hours of the week it holds."""
     if row.chance:
         yield (
-            f"  chance {row.chance}: of {one_in(float(row.chance))} pairs of site and network that "
-            "nobody blocks, at most about one would look like this"
+            f"  chance {row.chance}: of {pairs_of_chance(float(row.chance)):,} pairs of site and "
+            "network that nobody blocks, at most about one would look like this"
         )
     elif row.state in LISTED:
         yield "  chance: not asked, a mark that only blocking leaves decides"

@@ -30,8 +30,7 @@ from analysis.report.annex_page import render_annex_page
 from analysis.report.decided import decide_first_page
 from analysis.report.first_page import word_apps_alone, word_first_page
 from analysis.report.site_evidence import COMPARED, FLAGS, REACHED, SPANS
-from analysis.report.site_pages import INDEX, make_pages, stylesheet
-from analysis.report.site_records import Setting
+from analysis.report.site_pages import INDEX, Setting, make_pages, stylesheet
 from analysis.review.changes import check_comparable
 from analysis.review.claims import Draft, find_draft, load_draft
 from analysis.review.decisions import (
@@ -281,7 +280,6 @@ def site_pages(
         probe_cc=study.probe_cc,
         period=study.period,
         events=lists.events.within(study.period),
-        is_fictional=countries.is_fictional(study.probe_cc),
     )
 
     def make(tables: Path) -> Iterator[tuple[SetItem, list[Section]]]:

@@ -4,6 +4,7 @@ import datetime
 import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -120,7 +121,7 @@ class Language:
             return value_html(text, self.locale)
         return Markup('<bdi lang="{}">{}</bdi>').format(SOURCE, value_text(text, self.locale))
 
-    def number(self, value: int | float) -> str:
+    def number(self, value: int | float | Decimal) -> str:
         """A number with its thousands."""
         return number_text(value, self.locale)
 

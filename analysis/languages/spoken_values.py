@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from functools import lru_cache
 from numbers import Integral, Real
 
@@ -19,6 +20,10 @@ from markupsafe import Markup
 LONGEST_TEXT = 300
 #: Stands for nothing.
 NOTHING = "–"
+#: A number below this has more than two decimals.
+_SMALL = Decimal("0.01")
+#: A chance below this is not told from others below it.
+LEAST_CHANCE = 1e-9
 
 # C0 and C1 controls, and the characters that reorder text; zero-width spaces and joiners stay,
 # since Khmer needs them.
@@ -43,9 +48,16 @@ def elided(text: str, longest: int = LONGEST_TEXT) -> str:
 
 
 @lru_cache(maxsize=4096)
-def number_text(value: int | float, locale: Locale) -> str:
-    """A number with its thousands, and two decimals at most."""
-    return str(format_decimal(value, format="#,##0.##", locale=locale, numbering_system="latn"))
+def number_text(value: int | float | Decimal, locale: Locale) -> str:
+    """A number with its thousands, and two decimals at most; a small one with its first two digits.
+
+    It is finite.
+    """
+    amount = abs(Decimal(str(value)))
+    decimals = 2 if not amount or amount >= _SMALL else min(1 - amount.adjusted(), 12)
+    return str(
+        format_decimal(value, f"#,##0.{'#' * decimals}", locale=locale, numbering_system="latn")
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -57,8 +69,16 @@ def share_text(share: float, locale: Locale) -> str:
         return f"< {number_text(0.1, locale)} %"
     if 0.9995 <= share < 1:
         return f"> {number_text(99.9, locale)} %"
-    tenths = format_decimal(share * 100, format="#,##0.0", locale=locale, numbering_system="latn")
+    tenths = format_decimal(share * 100, "#,##0.0", locale=locale, numbering_system="latn")
     return f"{tenths} %"
+
+
+def pairs_of_chance(chance: float) -> int:
+    """Of how many pairs one has this chance: two digits, rounded down, a billion at most, since no
+    model of the world is right further out."""
+    many = int((1 + 1e-9) / max(chance, LEAST_CHANCE))
+    step = int(10 ** max(len(str(many)) - 2, 0))
+    return many // step * step
 
 
 @lru_cache(maxsize=4096)

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Hashable, Mapping
 from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 import pandas as pd
@@ -12,7 +13,7 @@ from markupsafe import Markup
 
 from analysis.hosts import site_anchor, site_file
 from analysis.languages.language import ENGLISH, Language
-from analysis.languages.spoken_values import elided, visible
+from analysis.languages.spoken_values import LEAST_CHANCE, elided, pairs_of_chance, visible
 from analysis.pages.markup import is_publishing, macros
 from analysis.vocabulary import STATES, value_words
 
@@ -56,8 +57,6 @@ _HOSTS = {"domain", "registrable_domain", "address"}
 #: Columns of names that are written with dots and underscores, and may break after these.
 _CODES = {"rule_id", "published_rule_id"}
 _AFTER = re.compile("(?<=[._])")
-#: A chance below this is not told from others below it.
-_LEAST_CHANCE, MANY = 1e-9, "a billion"
 _WHOLE_HOST = 32  # a host name up to this long is not broken on screen
 _SHORT_ITEM = 24
 
@@ -130,23 +129,9 @@ def _macro(name: str, *values: Any, **named: Any) -> Markup:
 
 
 def number(value: object) -> str:
-    """Thousands by comma; a whole number without decimals, another with two at most, a small one
-    with its first two digits.
-    """
-    if isinstance(value, bool) or not _is_number(value):
-        return str(value)
-    amount = float(str(value))
-    if not math.isfinite(amount):
-        return str(value)
-    if amount == int(amount):
-        return f"{int(amount) if abs(amount) > 1e15 else int(str(value).partition('.')[0]):,}"
-    decimals = 2 if abs(amount) >= 0.01 else min(1 - math.floor(math.log10(abs(amount))), 12)
-    return f"{amount:,.{decimals}f}".rstrip("0").rstrip(".")
-
-
-def amount(value: object) -> str:
-    """A number with its thousands; a text as it is."""
-    return value if isinstance(value, str) else number(value)
+    """A number as every page writes it; a text that is none as it is."""
+    found = _find_number(value)
+    return str(value) if found is None else ENGLISH.number(found)
 
 
 def counted(name: str, value: object, text: str = "") -> Markup:
@@ -155,7 +140,7 @@ def counted(name: str, value: object, text: str = "") -> Markup:
     What stands on two pages under one name can so be held against each other.
     """
     plain = value.item() if hasattr(value, "item") else value
-    return _macro("counted", name, plain, text or amount(plain))
+    return _macro("counted", name, plain, text or number(plain))
 
 
 def numbered(sentence: str, **counts: object) -> Markup:
@@ -164,44 +149,26 @@ def numbered(sentence: str, **counts: object) -> Markup:
     A place that ``run.json`` has no number for is plain: only names that end in *count* are marked.
     """
     parts = {
-        name: counted(name, count) if name.partition("_count")[1] else amount(count)
+        name: counted(name, count) if name.partition("_count")[1] else number(count)
         for name, count in counts.items()
     }
     return Markup.escape(sentence).format(**parts)
 
 
 def percent(value: object) -> str:
-    """A share from 0 to 1 as per cent with one decimal; only a true 0 or 1 reads 0 % or 100 %."""
-    if not _is_number(value):
-        return str(value)
-    share = float(str(value))
-    if share in (0.0, 1.0):
-        return f"{share:.0%}".replace("%", " %")
-    if 0 < share < 0.0005:
-        return "< 0.1 %"
-    if 0.9995 <= share < 1:
-        return "> 99.9 %"
-    return f"{share * 100:,.1f} %"
+    """A share from 0 to 1 as per cent; a text that is none as it is."""
+    found = _find_number(value)
+    return str(value) if found is None else ENGLISH.share(float(found))
 
 
 def chance_words(text: str, lang: Language = ENGLISH) -> str:
     """A chance as the tables write it, ``4.9e-05``, as 1 in so many; another text as it is."""
-    if not _is_number(text):
+    found = _find_number(text)
+    if found is None:
         return visible(text)
-    chance = float(text)
-    if chance < _LEAST_CHANCE:
+    if float(found) < LEAST_CHANCE:
         return lang.say("< 1 in a billion")
-    return lang.say("1 in {many}", many=one_in(chance))
-
-
-def one_in(chance: float) -> str:
-    """Of how many one has this chance: 20,000 for 4.9e-05. Two digits, rounded down, and
-    at most a billion, since no model of the world is right further out."""
-    if chance < _LEAST_CHANCE:
-        return MANY
-    many = 1 / max(chance, _LEAST_CHANCE) * (1 + 1e-9)
-    step = 10 ** max(int(math.log10(many)) - 1, 0)
-    return f"{int(many // step * step):,}"
+    return lang.say("1 in {many}", many=pairs_of_chance(float(found)))
 
 
 def network_number(value: object) -> str:
@@ -313,9 +280,10 @@ def text_cell(column: str, text: str) -> Markup:
     return _macro("text", [f"{words[:half]} … {words[-half:]}"], title=words[:2000])
 
 
-def _is_number(value: object) -> bool:
+def _find_number(value: object) -> Decimal | None:
+    """What a cell holds, if that is a finite number."""
     try:
-        float(str(value))
-    except ValueError:
-        return False
-    return True
+        found = Decimal(str(value))
+        return found if math.isfinite(float(found)) else None
+    except (InvalidOperation, ValueError):
+        return None

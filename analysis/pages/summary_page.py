@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from analysis.errors import ContractError
 from analysis.pages import markup
-from analysis.pages.formats import amount, link
+from analysis.pages.formats import link, number
 from analysis.pages.glossary import GLOSSARY
 from analysis.pages.rendering import (
     TEMPLATES,
@@ -70,7 +70,7 @@ def render_summary(
     """
     templates = markup.make_environment(TEMPLATES, lang=page.lang)
     templates.filters |= {
-        "amount": amount,
+        "amount": number,
         "evidence": lambda target: _link_evidence(str(target), page, every, up),
     }
     index = _complete(summary)

@@ -10,13 +10,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH, Language
-from analysis.languages.spoken_values import elided, visible
+from analysis.languages.spoken_values import elided, pairs_of_chance, visible
 from analysis.pages.formats import site_link
 from analysis.pages.markup import make_environment
 from analysis.report.decided import read_decided, show_decision
 from analysis.report.local_time import add_local_hours, schedule_words
-from analysis.report.site_records import Row, name_networks
-from analysis.report.site_sentences import network_name, pairs_of_chance, say_resolvers, word
+from analysis.report.verdict_words import Row, network_name, say_resolvers, word
 from analysis.tables import read_table
 from analysis.vocabulary import LISTED, MECHANISMS, NETWORK_KINDS, SET_ASIDE_REASONS, STATES
 
@@ -44,7 +43,8 @@ def render_annex(
     """
     stretches = add_local_hours(stretches, probe_cc)
     words = dict(zip(categories["category_code"], categories["category"], strict=True))
-    names, macros = name_networks(networks), _template(lang)
+    names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
+    macros = _template(lang)
     most = fit_rows(stretches["domain"].value_counts(), MOST_ROWS)
     parts = [macros.symbols([(name, STATES[name]) for name in LISTED]), macros.controls()]
     for is_local, caption in (
@@ -190,6 +190,6 @@ def _row(row: Row, names: Mapping[str, str], lang: Language) -> dict[str, Any]:
         "resolvers": Markup(" ").join(say_resolvers(lang, row, names)),
         "hours": schedule_words(row.schedule, lang),
         "local": schedule_words(getattr(row, "local_schedule", ""), lang),
-        "pairs": lang.number(pairs_of_chance(row.chance)) if row.chance else "–",
+        "pairs": lang.number(pairs_of_chance(float(row.chance))) if row.chance else "–",
         "flip": lang.number(int(row.sessions_to_flip)),
     }

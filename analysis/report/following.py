@@ -1,18 +1,22 @@
 """One site on one network, followed from its sessions to its verdict."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
+from analysis.languages.language import ENGLISH
 from analysis.outcomes.rules import RULES_BY_ID
 from analysis.pages.evidence_figure import session_series
 from analysis.pages.formats import network_number
 from analysis.pages.show import show_figure, show_finding, show_text
 from analysis.reference.networks import DOMESTIC
+from analysis.report.verdict_words import say_verdict
 from analysis.study.study import Study
 from analysis.verdicts.verdicts import Judgement
-from analysis.vocabulary import LISTED, MECHANISMS, STATES
+from analysis.vocabulary import LISTED, STATES
 
 _DAYS = """
 SELECT strftime(day, '%Y-%m-%d') AS day, count(*) AS session_count,
@@ -114,78 +118,48 @@ def show_followed(study: Study, followed: Followed | None) -> None:
     if followed is None:
         show_text("No site was judged, so none can be followed.")
         return
-    show_finding("one-site", _claim(followed), _reading(followed), _caveat(followed))
     period, verdict = study.periods["all"], followed.verdict
+    title = f"{followed.name}: {STATES[verdict.state].words.lower()}"
+    told = say_followed(followed, study.network_names(), study.probe_cc)
+    show_finding(
+        "one-site",
+        f"{title}.",
+        told,
+        "A day on which nobody tested says nothing, neither here nor anywhere in the report.",
+    )
     figure = session_series(
         followed.days,
         followed.stretches,
-        title=f"{followed.name}: {STATES[verdict.state].words.lower()}",
+        title=title,
         footer=study.footer(verdict.session_count, "sessions"),
         since=period.since,
         until=period.until,
     )
     show_figure(
         figure,
-        alt=f"Sessions by day and by what they show. {_claim(followed)} {_reading(followed)}",
+        alt=f"Sessions by day and by what they show. {told.striptags()}",
         caption="Sessions by day: a mark for each day with such a session, larger where there were "
         "several. The band is the stretch that counts as blocked; where nothing stands, nothing "
         "was tested.",
     )
 
 
-def _claim(followed: Followed) -> str:
-    """The state, and from when to when each stretch was blocked."""
-    verdict, stretches = followed.verdict, followed.stretches
-    untils = list(stretches["blocked_until"])
-    if untils and not verdict.blocked_until:
-        untils[-1] = "the last tests"
-    dates = [
-        f"from {first} to {last}"
-        for first, last in zip(stretches["blocked_from"], untils, strict=True)
-    ]
-    words = STATES[verdict.state].words.lower()
-    return f"{followed.name}: {' '.join([words, ' and '.join(dates)]).strip()}."
-
-
-def _reading(followed: Followed) -> str:
-    """The counts, where the series was cut, and which rule fired."""
-    verdict = followed.verdict
-    counts = {
-        "were blocked": verdict.blocked_session_count,
-        "reached it": verdict.ok_session_count,
-        "found it down, as the control did": verdict.down_session_count,
-    }
-    counts["say nothing clear"] = verdict.session_count - sum(counts.values())
-    shown = [f"{count} {words}" for words, count in counts.items() if count]
-    tested = f"{verdict.session_count} sessions tested the site on {verdict.day_count} days: "
-    cuts = [_cut(stretch) for stretch in followed.stretches.itertuples(index=False)]
-    return " ".join([f"{tested}{', '.join(shown)}.", *cuts, *_rule(verdict)])
-
-
-def _cut(stretch: Any) -> str:
-    before, again = stretch.last_seen_open, stretch.first_seen_open_again
-    edges = [
-        f"it was last seen open before on {before}" if before else "it was not seen open before",
-        f"and open again on {again}" if again else "and not again after it",
-    ]
-    return (
-        f"The stretch from {stretch.blocked_from} to {stretch.blocked_until} holds "
-        f"{stretch.session_count} blocked sessions on {stretch.day_count} days"
-        f"{f', at {stretch.schedule} UTC only' if stretch.schedule else ''}; {', '.join(edges)}."
+def say_followed(followed: Followed, names: Mapping[str, str], probe_cc: str) -> Markup:
+    """The verdict in words, how much was tested, and the rule that most blocked sessions fired."""
+    verdict = followed.verdict._replace(probe_asn=network_number(followed.verdict.probe_asn))
+    stretches = followed.stretches.assign(
+        blocked_session_count=followed.stretches["session_count"],
+        session_count=lambda rows: rows["session_count"] + rows["reached_session_count"],
+        note="",
     )
-
-
-def _rule(verdict: Any) -> list[str]:
-    if not verdict.rule_id:
-        return []
-    rule = RULES_BY_ID[verdict.rule_id]
-    mechanism = MECHANISMS.get(verdict.mechanism, verdict.mechanism)
-    return [f"Most blocked sessions fired the rule {rule.rule_id} ({mechanism}): {rule.comment}"]
-
-
-def _caveat(followed: Followed) -> str:
-    count = followed.verdict.sessions_to_flip
-    return (
-        f"Forging {count} session{'' if count == 1 else 's'} could change this state. A day on "
-        "which nobody tested says nothing, neither here nor anywhere in the report."
-    )
+    if len(stretches) and not verdict.blocked_until:  # the last one goes on
+        stretches.loc[stretches.index[-1], "blocked_until"] = ""
+    rows: Any = list(stretches.itertuples(index=False))
+    tested = Markup("{} sessions tested the site on {} days.")
+    said = [tested.format(f"{verdict.session_count:,}", verdict.day_count)]
+    said += say_verdict(ENGLISH, verdict, rows, [], names, probe_cc)
+    if verdict.rule_id:
+        rule = RULES_BY_ID[verdict.rule_id]
+        fired = Markup("Most blocked sessions fired the rule {}: {}")
+        said.append(fired.format(rule.rule_id, rule.comment))
+    return Markup(" ").join(said)

@@ -1,10 +1,10 @@
 """All pages of sites: one for each that is listed or set aside, and the index of every name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from markupsafe import Markup
@@ -12,32 +12,182 @@ from markupsafe import Markup
 from analysis.hosts import site_anchor, site_file
 from analysis.languages.language import Language
 from analysis.languages.spoken_values import elided, visible
+from analysis.outcomes.rules import RULES_BY_ID
+from analysis.pages.formats import link
 from analysis.pages.markup import make_environment, read_css
-from analysis.report import site_sentences as sentences
+from analysis.period import Period
+from analysis.reference.countries import is_fictional
+from analysis.reference.events import Event
+from analysis.reference.networks import DOMESTIC
 from analysis.report.decided import read_decided, show_decision
-from analysis.report.site_records import Row, Setting, SiteRecord, read_records
+from analysis.report.site_evidence import COMPARED, FLAGS, SPANS
 from analysis.report.strips import Axis, draw_strip, make_axis
+from analysis.report.verdict_words import Row, network_name, say_verdict, state_words, word
+from analysis.study.table_folder import read_note
+from analysis.tables import read_table
+from analysis.verdicts.states import STATES_BY_STRENGTH
+from analysis.verdicts.witnesses import countries_url
+from analysis.vocabulary import INSUFFICIENT, LISTED, METHODS, NETWORK_KINDS, SET_ASIDE_REASONS
 
 TEMPLATES = Path(__file__).parent / "templates"
 INDEX, INDEX_TITLE = "sites/index.html", "Find a site"
 _VERDICTS = Markup('<a href="{}tables/verdicts.csv">verdicts.csv</a>')
 #: Strips of a site that is set aside: those of the networks where most sessions failed.
 _FEW_STRIPS = 6
+_RANKS = {state: rank for rank, state in enumerate(STATES_BY_STRENGTH)}
 
 
-@dataclass(frozen=True)
-class SitePage:
-    """A page that has no frame yet.
-
-    Attributes:
-        file: below the report's folder, such as ``sites/index.html``.
-        title: of the page.
-        content: what stands in it.
-    """
+class SitePage(NamedTuple):
+    """A page that has no frame yet: its file below the report's folder, its title, its content."""
 
     file: str
     title: str
     content: Markup
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same for all sites of a report.
+
+    Attributes:
+        probe_cc: the country.
+        period: the whole period.
+        events: known events within it, by day.
+        root: the way from a site's page to the top of the report.
+    """
+
+    probe_cc: str
+    period: Period
+    events: Sequence[Event] = ()
+    root: str = "../"
+
+
+class Span(NamedTuple):
+    """A row of ``site_evidence.count_spans`` without its site and network."""
+
+    unit_days: int
+    span: int
+    blocked_count: int
+    ok_count: int
+    down_count: int
+    unclear_count: int
+
+
+@dataclass(frozen=True)
+class SiteRecord:
+    """What is known of one site.
+
+    Attributes:
+        site: its row of ``sites``.
+        category: in words.
+        cells: its rows of ``verdicts`` for the whole period, with ``network`` and ``kind``; the
+            strongest state first, of equals the one with most sessions.
+        stretches: probe_asn → its rows of ``blocked_site_networks``.
+        withheld: probe_asn → its rows of ``withheld_intervals``.
+        spans: probe_asn → its sessions by span of days.
+        flags: OONI's counts of flags, if there are any.
+        methods: which methods list it, a row of ``differences.compare_methods``; None: none does.
+        note: why it is set aside, in a sentence.
+    """
+
+    site: Row
+    category: str
+    cells: Sequence[Row]
+    stretches: Mapping[str, Sequence[Row]]
+    withheld: Mapping[str, Sequence[Row]]
+    spans: Callable[[str], list[Span]]
+    flags: Row | None
+    methods: Row | None
+    note: str
+
+    @property
+    def listed(self) -> list[Row]:
+        """The cells that put it on the list: on access networks."""
+        return [cell for cell in self.cells if cell.probe_asn in self.stretches]
+
+
+# --- what the tables say --------------------------------------------------------------------------
+
+
+def read_records(tables: str | Path, sites: pd.DataFrame) -> Iterator[SiteRecord]:
+    """What is known of each site with a page, by name.
+
+    Args:
+        tables: the folder of a report's tables, with the notes of its notebooks.
+        sites: the contract's.
+    """
+    categories = read_table(tables, "categories").set_index("category_code")["category"]
+    networks = read_table(tables, "networks")
+    verdicts = read_table(tables, "verdicts")
+    cells = verdicts[verdicts["period"] == "all"].merge(
+        networks[["probe_asn", "network", "kind"]], on="probe_asn", how="left"
+    )
+    cells_of = _find_rows(cells.fillna({"network": "", "kind": "unknown"}))
+    stretches_of = _find_rows(read_table(tables, "blocked_site_networks"))
+    withheld_of = _find_rows(read_table(tables, "withheld_intervals"))
+    spans_of = _find_spans(read_note(tables, SPANS))
+    flags_of, methods_of, aside_of = map(
+        _find_rows, (read_note(tables, FLAGS), read_note(tables, COMPARED),
+                     read_table(tables, "set_aside")),
+    )  # fmt: skip
+    rows: Any = sites[sites["page"] != ""].itertuples(index=False)
+    for site in rows:
+        name = str(site.domain)
+        aside = aside_of(name)
+        yield SiteRecord(
+            site=site,
+            category=str(categories.get(site.category_code, "")),
+            cells=sorted(cells_of(name), key=_order),
+            stretches=_by_network(stretches_of(name)),
+            withheld=_by_network(withheld_of(name)),
+            spans=spans_of(name),
+            flags=next(iter(flags_of(name)), None),
+            methods=next(iter(methods_of(name)), None),
+            note=str(aside[0].note) if aside else "",
+        )
+
+
+def _find_rows(frame: pd.DataFrame) -> Callable[[str], list[Row]]:
+    """Gives the rows of a site."""
+    frame = frame.astype(object)  # one by one, Arrow's take long
+    places = frame.groupby("domain").indices
+
+    def find(domain: str) -> list[Row]:
+        return list(frame.iloc[places.get(domain, [])].itertuples(index=False))
+
+    return find
+
+
+def _find_spans(frame: pd.DataFrame) -> Callable[[str], Callable[[str], list[Span]]]:
+    """Gives for a site and a network its spans, in order. There are millions."""
+    counts = frame[list(Span._fields)].to_numpy()
+    places = frame.groupby(["domain", "probe_asn"], observed=True).indices
+
+    def find(domain: str) -> Callable[[str], list[Span]]:
+        return lambda asn: [Span(*row) for row in counts[places.get((domain, asn), [])].tolist()]
+
+    return find
+
+
+def _by_network(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(str(row.probe_asn), []).append(row)
+    return grouped
+
+
+def _is_access(cell: Row) -> bool:
+    return cell.kind in DOMESTIC
+
+
+def _order(cell: Row) -> tuple[float, int, str]:
+    """Listed on access networks, then elsewhere, then by strength; the most tested first."""
+    is_listed_abroad = cell.state in LISTED and not _is_access(cell)
+    rank = _RANKS[cell.state] + (0.5 if is_listed_abroad else 0)
+    return rank, -int(cell.session_count), str(cell.probe_asn)
+
+
+# --- pages ----------------------------------------------------------------------------------------
 
 
 def make_pages(tables: str | Path, setting: Setting, lang: Language) -> Iterator[SitePage]:
@@ -48,15 +198,22 @@ def make_pages(tables: str | Path, setting: Setting, lang: Language) -> Iterator
         setting: what is the same for all.
         lang: of the pages.
     """
-    sites, records = read_records(tables)
+    sites, networks = read_table(tables, "sites"), read_table(tables, "networks")
+    names = dict(zip(networks["probe_asn"], networks["network"], strict=True))
     decided = read_decided(tables)
     yield SitePage(INDEX, lang.say("Find a site"), list_names(sites, lang))
     axis = make_axis(lang, setting.period, setting.events)
-    for record in records:
-        name = elided(visible(record.site.domain))
-        decision = show_decision(decided.get(record.site.domain), lang)
-        content = describe_site(record, setting, lang, axis, decision)
-        yield SitePage(f"sites/{site_file(record.site.domain)}", name, content)
+    for record in read_records(tables, sites):
+        domain = record.site.domain
+        content = _template("site.html.j2", lang).render(
+            **_describe(record, setting, lang),
+            the_axis=axis,
+            pairs=[_pair(cell, record, setting, names, lang, axis) for cell in _told(record)],
+            remarks=[show_decision(decided.get(domain), lang)],
+            verdicts_link=_VERDICTS.format(setting.root),
+            root=setting.root,
+        )
+        yield SitePage(f"sites/{site_file(domain)}", elided(visible(domain)), Markup(content))
 
 
 def stylesheet() -> str:
@@ -69,61 +226,31 @@ def _template(name: str, lang: Language) -> Any:
     return make_environment(TEMPLATES, lang=lang).get_template(name)
 
 
-def describe_site(
-    record: SiteRecord, setting: Setting, lang: Language, axis: Axis, decision: Markup
-) -> Markup:
-    """What the page of a site holds; ``decision`` is what a meeting decided of it, or nothing."""
-    is_listed = record.site.status == "listed"
-    witnesses = sentences.list_witnesses(record)
-    return Markup(
-        _template("site.html.j2", lang).render(
-            status=sentences.say_status(lang, record),
-            status_code=record.site.status,
-            category=_say_kind(lang, record),
-            tests=sentences.say_tests(lang, record),
-            remarks=[decision],
-            the_axis=axis,
-            pairs=list(_pairs(record, setting, lang, axis)),
-            reasons=[] if is_listed else [sentences.word(lang, record.note)],
-            elsewhere=sentences.list_by_state(lang, record.unlisted if is_listed else record.cells),
-            rules=sentences.list_rules(lang, record),
-            witnesses=witnesses,
-            verdicts_link=_VERDICTS.format(setting.root),
-            root=setting.root,
-            doubts=list(sentences.say_why_not(lang, record)) if is_listed else [],
-            methods=list(sentences.say_other_methods(lang, record)),
-            countries=sentences.link_countries(record, setting),
-            name=record.site.domain,
-        )
-    )
-
-
-def _say_kind(lang: Language, record: SiteRecord) -> Markup:
-    """The category, and whether it is a site of the country."""
-    category = sentences.word(lang, record.category)
-    if record.site.is_local:
-        return lang.html("{category}. A site of the country.", category=category)
-    return lang.html("{category}. Not a site of the country.", category=category)
-
-
-def _pairs(
-    record: SiteRecord, setting: Setting, lang: Language, axis: Axis
-) -> Iterator[dict[str, Any]]:
-    """The networks that have sentences and a strip of their own."""
-    for cell in _told(record):
-        stretches = record.stretches.get(cell.probe_asn, [])
-        withheld = record.withheld.get(cell.probe_asn, [])
-        said = [sentences.say_stretch(lang, stretch, setting) for stretch in stretches]
-        said += [sentences.say_withheld(lang, stretch) for stretch in withheld]
-        said += sentences.say_resolvers(lang, cell, record.names) if stretches else []
-        said += [sentences.say_flip(lang, cell) if stretches else sentences.say_failing(lang, cell)]
-        yield {
-            "anchor": cell.probe_asn,
-            "network": sentences.network_name(cell),
-            "state": sentences.state_words(lang, cell),
-            "strip": draw_strip(lang, record.spans(cell.probe_asn), setting.period, axis),
-            "sentences": said,
-        }
+def _describe(record: SiteRecord, setting: Setting, lang: Language) -> dict[str, Any]:
+    """What the page of a site says besides its networks."""
+    site, is_listed = record.site, record.site.status == "listed"
+    unlisted = [cell for cell in record.cells if cell.probe_asn not in record.stretches]
+    elsewhere = Markup("")
+    if not is_fictional(setting.probe_cc):
+        elsewhere = link(countries_url(site.domain, setting.period), "OONI Explorer")
+    return {
+        "name": site.domain,
+        "status_code": site.status,
+        "status": _say_status(lang, record),
+        "category": _say_kind(lang, record),
+        "tests": _say_tests(lang, site),
+        "reasons": [] if is_listed else [word(lang, record.note)],
+        "elsewhere": _list_by_state(lang, unlisted if is_listed else record.cells),
+        "rules": _list_rules(lang, record),
+        "witnesses": [
+            link(cell.witness_url, cell.network or cell.probe_asn)
+            for cell in record.listed
+            if cell.witness_url
+        ],
+        "doubts": list(_say_why_not(lang, record)) if is_listed else [],
+        "methods": list(_say_other_methods(lang, record)),
+        "countries": elsewhere,
+    }
 
 
 def _told(record: SiteRecord) -> Sequence[Row]:
@@ -145,6 +272,157 @@ def _told(record: SiteRecord) -> Sequence[Row]:
     return failing[:_FEW_STRIPS]
 
 
+def _pair(
+    cell: Row,
+    record: SiteRecord,
+    setting: Setting,
+    names: Mapping[str, str],
+    lang: Language,
+    axis: Axis,
+) -> dict[str, Any]:
+    """A network with sentences and a strip of its own."""
+    asn = cell.probe_asn
+    stretches, withheld = record.stretches.get(asn, []), record.withheld.get(asn, [])
+    return {
+        "anchor": asn,
+        "network": network_name(cell),
+        "state": state_words(lang, cell),
+        "strip": draw_strip(lang, record.spans(asn), setting.period, axis),
+        "sentences": say_verdict(lang, cell, stretches, withheld, names, setting.probe_cc),
+    }
+
+
+# --- sentences ------------------------------------------------------------------------------------
+
+
+def _say_status(lang: Language, record: SiteRecord) -> Markup:
+    """What became of the site, in one sentence."""
+    if record.site.status == "listed":
+        return lang.html_plural(
+            "Blocked or likely blocked on {n} access network.",
+            "Blocked or likely blocked on {n} access networks.",
+            len(record.listed),
+        )
+    return lang.html(
+        "Set aside, and not on the list of blocked sites: {reason}.",
+        reason=word(lang, SET_ASIDE_REASONS.get(record.site.reason, record.site.reason)),
+    )
+
+
+def _say_kind(lang: Language, record: SiteRecord) -> Markup:
+    """The category, and whether it is a site of the country."""
+    category = word(lang, record.category)
+    if record.site.is_local:
+        return lang.html("{category}. A site of the country.", category=category)
+    return lang.html("{category}. Not a site of the country.", category=category)
+
+
+def _say_tests(lang: Language, site: Row) -> Markup:
+    """How much a site was tested, and how its name is written in another script."""
+    tests = lang.html(
+        "Tested {measurements} times, in {sessions} sessions on {networks} networks.",
+        measurements=int(site.measurement_count),
+        sessions=int(site.session_count),
+        networks=int(site.network_count),
+    )
+    return Markup(" ").join([tests, *say_spelling(lang, site.domain)])
+
+
+def say_spelling(lang: Language, domain: str) -> Iterator[Markup]:
+    """How a name in another script than Latin is written there, after the form that is tested."""
+    if "xn--" not in domain:
+        return
+    try:
+        spelled = domain.encode("ascii").decode("idna")
+    except UnicodeError:
+        return
+    yield lang.html("In its own script the name is written {name}.", name=spelled)
+
+
+def _list_by_state(
+    lang: Language, cells: Sequence[Row]
+) -> list[tuple[Markup, list[tuple[Markup, Markup]]]]:
+    """State in words → the networks with that state, each with its kind where it is no access
+    network, and of how many sessions so many reached the site."""
+    groups: dict[Markup, list[tuple[Markup, Markup]]] = {}
+    for cell in cells:
+        name = network_name(cell)
+        if not _is_access(cell):
+            name = Markup("{}, {}").format(name, lang.html(NETWORK_KINDS[cell.kind]))
+        reached = lang.html(
+            "{ok} of {all}", ok=int(cell.ok_session_count), all=int(cell.session_count)
+        )
+        groups.setdefault(state_words(lang, cell), []).append((name, reached))
+    return list(groups.items())
+
+
+def _list_rules(lang: Language, record: SiteRecord) -> list[tuple[str, Markup, int]]:
+    """The rules that most blocked sessions fired: name, what it says, on how many networks."""
+    counts: dict[str, int] = {}
+    for cell in record.listed:
+        counts[cell.rule_id] = counts.get(cell.rule_id, 0) + 1
+    return [
+        (rule_id, lang.html(RULES_BY_ID[rule_id].comment), count)
+        for rule_id, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+        if rule_id in RULES_BY_ID
+    ]
+
+
+def _say_other_methods(lang: Language, record: SiteRecord) -> Iterator[Markup]:
+    """OONI's flags, and who else would list the site from the same measurements."""
+    if record.flags is not None:
+        yield lang.html(
+            "OONI flags {anomalies} of {all} measurements as anomalies, and {confirmed} of these "
+            "as confirmed.",
+            anomalies=int(record.flags.anomaly_count),
+            all=int(record.flags.measurement_count),
+            confirmed=int(record.flags.confirmed_count),
+        )
+    listing = [words for key, words in METHODS.items() if key != "this_method" and
+               record.methods is not None and getattr(record.methods, key)]  # fmt: skip
+    if listing:
+        yield lang.html("Other methods that would list it: {methods}.",
+                        methods=[lang.html(words) for words in listing])  # fmt: skip
+    else:
+        yield lang.html("No other method that was tried would list it.")
+
+
+def _say_why_not(lang: Language, record: SiteRecord) -> Iterator[Markup]:
+    """For a listed site, what speaks against each innocent explanation, or does not."""
+    yield lang.html(
+        "The site was down? In {down} of {all} sessions an uncensored network could not reach it "
+        "either.",
+        down=sum(int(cell.down_session_count) for cell in record.cells),
+        all=sum(int(cell.session_count) for cell in record.cells),
+    )
+    reached = [cell for cell in record.cells if _is_access(cell) and cell.ok_session_count]
+    if reached:
+        yield lang.html_plural(
+            "The site refuses the country? On {n} access network it was reached, in {sessions} "
+            "sessions.",
+            "The site refuses the country? On {n} access networks it was reached, in {sessions} "
+            "sessions.",
+            len(reached),
+            sessions=sum(int(cell.ok_session_count) for cell in reached),
+        )
+    else:
+        yield lang.html(
+            "The site refuses the country? No access network reached it in the period, so that "
+            "only the way in which it fails speaks against this."
+        )
+    yield lang.html_plural(
+        "One person, or one faulty probe? In the whole period {sessions} sessions were blocked, on "
+        "{n} network.",
+        "One person, or one faulty probe? In the whole period {sessions} sessions were blocked, on "
+        "{n} networks.",
+        len(record.listed),
+        sessions=sum(int(cell.blocked_session_count) for cell in record.listed),
+    )
+
+
+# --- the index ------------------------------------------------------------------------------------
+
+
 def list_names(sites: pd.DataFrame, lang: Language) -> Markup:
     """What the index holds: every tested name by its status.
 
@@ -152,17 +430,15 @@ def list_names(sites: pd.DataFrame, lang: Language) -> Markup:
         sites: the contract's ``sites``.
         lang: of the words.
     """
-    groups = [
-        {
-            "id": status.replace("_", "-"),
-            "title": title,
-            "meaning": meaning,
-            "count": lang.number(len(rows)),
-            "lines": Markup("\n").join(_name_item(lang, row) for row in rows),
-        }
-        for status, (title, meaning) in _groups(lang).items()
-        if (rows := list(sites[sites["status"] == status].itertuples(index=False)))
-    ]
+    groups = []
+    for status, (title, meaning) in _groups(lang).items():
+        rows = list(sites[sites["status"] == status].itertuples(index=False))
+        if rows:
+            groups.append({
+                "id": status.replace("_", "-"), "title": title, "meaning": meaning,
+                "count": lang.number(len(rows)),
+                "lines": Markup("\n").join(_name_item(lang, row) for row in rows),
+            })  # fmt: skip
     return Markup(
         _template("site_index.html.j2", lang).render(
             groups=groups,
@@ -208,10 +484,21 @@ def _name_item(lang: Language, row: Row) -> Markup:
     shown = Markup("<bdi>{}</bdi>").format(name)
     if row.page:
         shown = Markup('<a href="{}">{}</a>').format(site_file(row.domain), shown)
-    reason = sentences.reason_words(lang, row.status, row.reason)
+    reason = _reason_words(lang, row.status, row.reason)
     tests = lang.html_plural("{n} session", "{n} sessions", int(row.session_count))
     networks = lang.html_plural("{n} network", "{n} networks", int(row.network_count))
     facts = Markup(" · ").join([reason, tests, networks] if reason else [tests, networks])
     return Markup('<li id="{}" data-name="{}">{} <span class="caveat">{}</span></li>').format(
         site_anchor(row.domain), name, shown, facts
     )
+
+
+def _reason_words(lang: Language, status: str, reason: str) -> str:
+    """Why a site has its status, in a few words; empty where nothing has to be said."""
+    if not reason:
+        return ""
+    if reason in INSUFFICIENT:
+        return lang.say(INSUFFICIENT[reason].words)
+    if status == "not_enough_tests" and reason == "not_domestic":
+        return lang.say("Tested on no access network")
+    return lang.say(SET_ASIDE_REASONS[reason]) if reason in SET_ASIDE_REASONS else reason

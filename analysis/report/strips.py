@@ -13,7 +13,7 @@ from markupsafe import Markup
 from analysis.languages.language import Language
 from analysis.period import Period, days_between
 from analysis.reference.events import Event
-from analysis.report.site_records import Row
+from analysis.report.verdict_words import Row
 
 #: Heights in a strip that is 14 high: where a mark begins, and how high it is.
 _LANES = {"kept": (0, 7), "other": (4, 6), "reached": (8, 6)}

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.languages.spoken_values import pairs_of_chance
 from analysis.pages.evidence_figure import evidence_series
-from analysis.pages.formats import number, one_in
+from analysis.pages.formats import number, percent
 from analysis.pages.show import show_figure, show_finding, show_table, show_text
 from analysis.report.following import Followed
 from analysis.study.study import Study
@@ -79,11 +80,10 @@ def show_chance(judgement: Judgement, share: float) -> None:
     show_finding(
         "chance",
         f"{count:,} pairs of a site and an access network are listed because chance does not "
-        "explain them; at "
-        f"most {_most(share)} is there by chance all the same.",
-        f"Of {one_in(line)} pairs of site and network that nobody blocks, about one would look "
-        "like the least of them, and fewer like the others. That is where the line for this list "
-        f"lies: {above:,} pairs are beyond it by some way of failing, of which at most "
+        f"explain them; at most one in {number(1 / share)} is there by chance all the same.",
+        f"Of {pairs_of_chance(line):,} pairs of site and network that nobody blocks, about one "
+        "would look like the least of them, and fewer like the others. That is where the line for "
+        f"this list lies: {above:,} pairs are beyond it by some way of failing, of which at most "
         f"{share * above:.1f} {'is' if share * above <= 1 else 'are'} to be expected there by "
         "chance. Those that are withheld for another reason stand below; what a mark decides "
         "needs no line.",
@@ -235,26 +235,27 @@ def _explain(working: Working) -> str:
     """The sum in words."""
     sessions, days = working.sessions, len(working.days)
     failed = sessions[sessions["is_hit"]]
+    shares = " to ".join(dict.fromkeys(map(percent, (failed["rate"].min(), failed["rate"].max()))))
     mean = (
         f"the mean is taken over all {days * (days + 1) // 2:,} stretches of the {days} tested "
         "days, whichever one would have picked; nine tenths of it count, since hours of the week "
-        "are asked about as well. It comes to"
+        "are asked about as well"
     )
     if working.schedule:
         mean = (
             f"for {working.schedule} UTC a tenth of the product counts, after the price of the "
             "search among all hours of the week, which those that other networks name need not "
-            "pay, beside nine tenths of what whole days show. It comes to"
+            "pay, beside nine tenths of what whole days show"
         )
     return (
         f"{len(sessions)} sessions count here: {len(failed)} failed in one way, the others reached "
         "the site; what failed in another way says nothing. Going by what others see, sessions "
-        f"like those that failed do so by themselves in {_span(failed['rate'])} of all cases. Each "
+        f"like those that failed do so by themselves in {shares} of all cases. Each "
         "failure therefore counts as many times likelier as it is under a block, and each session "
         "that got through as many times less likely. The days are multiplied, and "
-        f"{mean} {_power(working.evidence)}; where nobody blocks it is no more than 1 on average. "
-        f"So of {one_in(1 / working.evidence)} pairs that nobody blocks, at most about one would "
-        f"look like this. The line for the list is {_power(working.line)}."
+        f"{mean}. Where nobody blocks the result is no more than 1 on average; here it says that "
+        f"of {pairs_of_chance(1 / working.evidence):,} pairs that nobody blocks, at most about one "
+        f"would look like this. The list begins at one in {pairs_of_chance(1 / working.line):,}."
     )
 
 
@@ -282,20 +283,3 @@ def _show_sessions(working: Working, name: str) -> None:
             "probe_teacher": "Learnt from", "weight": "Times likelier",
         },
     )  # fmt: skip
-
-
-def _span(rates: pd.Series) -> str:
-    low, high = (f"{100 * share:.0f}" for share in (rates.min(), rates.max()))
-    return f"{low} %" if low == high else f"{low} to {high} %"
-
-
-def _power(value: float) -> str:
-    """A large number as a reader says it: 20,300, or 3 followed by 24 zeros."""
-    if value < 1e6:
-        return f"{value:,.0f}"
-    mantissa, _, exponent = f"{value:.0e}".partition("e")
-    return f"{mantissa} followed by {int(exponent)} zeros"
-
-
-def _most(share: float) -> str:
-    return "one in a hundred" if share == 0.01 else f"one in {1 / share:,.0f}"
