@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes import features, moved, profiles
 from analysis.outcomes.features import add_features
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
@@ -34,11 +33,13 @@ from analysis.report.other_methods import (
     ooni_anomaly,
     weigh_flags,
 )
+from analysis.store.kept_tables import KeptTables
 from analysis.study.sensitivity import ENDS, GRID, sweep
 from analysis.tables import TABLES
 from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.verdicts import judge_cells
 from analysis.vocabulary import LISTED, METHODS
+from tests.letters import study_of
 from tests.observations import (
     ADDRESS,
     PROBE_NETWORK,
@@ -400,19 +401,6 @@ def test_every_threshold_that_moves_a_state_is_swept() -> None:
         assert min(values) < getattr(Thresholds(), name) < max(values), name
 
 
-def test_the_sweep_knows_whatever_a_number_may_move() -> None:
-    """A table that another step comes to look up has to be compared as well."""
-    looked_up = set(re.findall(r"LEFT JOIN (\w+)", profiles.PROFILED))
-    assert looked_up == {*moved._BY_ROW, *moved._BY_VALUE}
-    views = "".join(features._VIEWS.values())
-    assert set(re.findall(r"LEFT JOIN (\w+)", views)) == {"vouched", "certified", "ipv6", "sites"}
-    assert re.findall(r"LEFT JOIN (\w+)", features.FEATURES) == ["name_pool"]
-    added = re.findall(r" AS (\w+)", features.FEATURES)
-    assert {"name_pool", *added} == set(features.BY_NUMBERS)
-    assert not re.search(r"\$\w", features.CERTIFIED + features._IPV6 + views)
-    assert set(re.findall(r"\$(\w+)", features.FEATURES + features.SERVING)) == {"body_match"}
-
-
 def _world() -> list[Row]:
     """A sinkhole of 3 names, a name that is not there, an NXDOMAIN block, one that was lifted."""
     start = date(2024, 1, 10)
@@ -429,17 +417,19 @@ def _world() -> list[Row]:
     return rows
 
 
-def test_a_sweep_finds_what_a_whole_run_finds() -> None:
+def test_a_sweep_finds_what_a_whole_run_finds(tmp_path: Path) -> None:
     """Only the stages that a threshold acts on are computed again, with the same result."""
-    connection = connection_with(_world())
     period = Period.parse("2024-01-01", "2024-03-01")
+    study: Any = study_of(_world(), period)
+    study.kept, study.fingerprints = KeptTables("study", [tmp_path]), Fingerprints()
+    connection = connection_with(_world())
     networks = pd.DataFrame({
         "probe_asn": [PROBE_NETWORK], "operator": ["One"], "is_domestic": [True],
     })  # fmt: skip
     grid = {"floor_sessions": (3, 7), "sinkhole_names": (4,), "broken_names": (2,),
             "pool_days": (0,), "share_floor": (0.9,), "body_match": (0.01,),
             "persistence_share": (0.4,), "substitution_dead_share": (1.0,)}  # fmt: skip
-    swept = sweep(connection, networks, Fingerprints(), Thresholds(), grid)
+    swept = sweep(study, networks, grid)
     assert swept.groupby("threshold")["is_standing"].sum().eq(1).all()
 
     @cache

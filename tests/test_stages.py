@@ -27,8 +27,8 @@ from analysis.study import confirmation, sensitivity
 from analysis.study.confirmation import confirm, find_verdicts
 from analysis.study.stages import SOURCES, TABLES, Method, make_stage, make_stages
 from tests.letters import days, study_of
-from tests.observations import PROBE_NETWORK, Row, connection_with, observation
-from tests.situations import NXDOMAIN, misled, unresolved
+from tests.observations import PROBE_NETWORK, connection_with, observation
+from tests.situations import NXDOMAIN, unresolved
 
 ROOT = Path(__file__).parents[1] / "analysis"
 #: What stages import and nothing depends on that is not handed in, or part of the observations.
@@ -38,8 +38,6 @@ HANDED_IN = {
     "reference/networks.py", "study/study.py",
     "study/stages.py", "store/kept_tables.py", "verdicts.py", "temporary_folders.py",
 }  # fmt: skip
-#: What makes every stage of another one that is kept, and imports what makes them anew.
-MOVING = {"outcomes/moved.py", "study/moved_stages.py"}
 
 
 def _connection() -> duckdb.DuckDBPyConnection:
@@ -168,45 +166,6 @@ def test_a_change_makes_the_stages_again_that_it_acts_on() -> None:
         assert moved == list(TABLES)[place:], stage
 
 
-@pytest.fixture(scope="module")
-def misleading(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], Path]:
-    """Three names with one false answer and one without any, and the published numbers' stages."""
-    rows = [
-        {**row, "report_id": f"{day}-{number}", "domain": f"name{number}.example"}
-        for day in range(4)
-        for number, row in enumerate((misled(), misled(), misled(), unresolved(NXDOMAIN)))
-    ]
-    folder, connection = tmp_path_factory.mktemp("misleading"), connection_with(rows)
-    make_stages(KeptTables("study", [folder]), connection, _method())
-    connection.close()
-    return rows, folder
-
-
-@pytest.mark.parametrize(
-    "numbers",
-    [{"floor_sessions": 2}, {"sinkhole_names": 5}, {"pool_days": 0}],
-)
-def test_profiles_of_other_numbers_are_what_they_are_by_themselves(
-    tmp_path: Path, misleading: tuple[list[Row], Path], numbers: dict[str, float]
-) -> None:
-    """Of the published numbers' tables those are taken that the others do not move."""
-    rows, folder = misleading
-    opened, alone = connection_with(rows), connection_with(rows)
-    kept = KeptTables("study", [shutil.copytree(folder, tmp_path / "kept")])
-    make_stages(kept, opened, _method(**numbers))
-    make_stages(None, alone, _method(**numbers))
-    catalog = kept.catalog("profiles", _method(**numbers).describe("profiles"))
-    names = [n for (n,) in opened.execute(f"SELECT name FROM {catalog}.made").fetchall()]
-    assert "answer_profiles" in names
-    counts = {}
-    for name in names:
-        told = [sorted(map(str, one.execute(f"FROM {name}").fetchall())) for one in (opened, alone)]
-        assert told[0] == told[1], name
-        counts[name] = len(told[0])
-    assert counts["answer_profiles"]
-    assert _told(opened) == _told(alone)
-
-
 def test_a_damaged_file_is_made_again(tmp_path: Path, made: _Made) -> None:
     """One flipped bit, or half a file: nothing of it is read."""
     kept = made.copy(tmp_path)
@@ -293,19 +252,34 @@ def test_whoever_asks_for_other_verdicts_goes_on_with_its_own_tables(tmp_path: P
         assert f"{study.kept.catalog(stage, own.describe(stage))}.main" in path.split(",")
 
 
-def test_a_run_with_a_changed_number_finds_the_sweep(
+def test_an_interrupted_sweep_goes_on_with_the_next_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sweep moves the published numbers, whatever others a run has: it is made once."""
-    swept = []
-    for number in (3, 2):
-        study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
-        study.kept, networks = KeptTables("study", [tmp_path]), study.networks()
-        confirm(study, networks, Thresholds(floor_days=number))
-        asked = (study.connection, networks, study.fingerprints, Thresholds(), {"floor_days": (4,)})
-        swept.append(sensitivity.sweep(*asked, kept=study.kept))
-        monkeypatch.setattr(sensitivity, "_judge_all", lambda *_: pytest.fail("judged"))
-    assert swept[0].to_csv() == swept[1].to_csv()
+    """Whatever numbers a run has: the published ones are moved, and each value judged once."""
+    study: Any = study_of(days("OOOOBBBBBBBB"), Period.parse("2024-01-01", "2024-04-01"))
+    study.kept, networks = KeptTables("study", [tmp_path]), study.networks()
+    study.thresholds = Thresholds(floor_days=2)
+    grid, said = {"floor_days": (2, 5), "floor_sessions": (2,)}, []
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+        said.append((done, total))
+
+    with pytest.raises(KeyboardInterrupt):
+        sensitivity.sweep(study, networks, grid, interrupt)
+    assert said == [(0, 4), (1, 4)]
+    assert sensitivity.find_sweep(study, networks, grid) is None
+    judged = []
+    read = sensitivity.read_sessions
+    monkeypatch.setattr(sensitivity, "read_sessions", lambda c: judged.append(c) or read(c))
+    swept = sensitivity.sweep(study, networks, grid)
+    assert len(judged) == 2
+    assert swept["value"].tolist() == [2, 3, 5, 2, 4]
+    found = sensitivity.find_sweep(study, networks, grid)
+    assert found is not None
+    pd.testing.assert_frame_equal(found, swept)
+    assert len(judged) == 2
 
 
 def test_what_other_methods_say_is_found_again(
@@ -327,7 +301,7 @@ def test_the_digest_of_a_stage_covers_all_that_it_is_made_by() -> None:
     covered: set[str] = set()
     for stage, names in SOURCES.items():
         covered.update(names)
-        read = [name for name in names if name.endswith(".py") and name not in MOVING]
+        read = [name for name in names if name.endswith(".py")]
         imported = {other for name in read for other in _imports(name)}
         assert imported - covered - HANDED_IN == set(), stage
 

@@ -4,13 +4,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +17,6 @@ from analysis.errors import ContractError
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
 from analysis.store.collection import Collection
-from analysis.store.connections import BESIDE_ARRAYS, connect, holding_less, limit_memory
 from analysis.store.database import Observations, observations_from_table
 from analysis.store.kept_tables import FOLDER as STAGES
 from analysis.store.provenance import FOLDER, Provenance, file_name
@@ -174,34 +171,6 @@ def test_of_an_identity_the_first_is_kept_wherever_the_others_lie(store: Store):
         ("r1", _key(1), 0, 0), ("r2", _key(1), 1, 1), ("r3", _key(3), 0, 2), ("r4", _key(4), 0, 3),
     ]  # fmt: skip
     assert ledger[["kept", "duplicate", "other_test", "total"]].tolist() == [4, 3, 7, 14]
-
-
-@pytest.mark.parametrize(("row_count", "less"), [(0, 40), (24_000_000, 300)])
-def test_beside_arrays_duckdb_holds_less_and_all_where_that_is_too_little(
-    row_count: int, less: int
-) -> None:
-    """A study that needs more is none that fails: it is judged once more."""
-    seen = []
-
-    def limit() -> float:
-        size = "SELECT parse_formatted_bytes(current_setting('memory_limit')) / 1e6"
-        ((found,),) = connection.execute(size).fetchall()
-        return float(found)
-
-    @holding_less(BESIDE_ARRAYS)
-    def count(connection: duckdb.DuckDBPyConnection, numbers: int) -> int:
-        seen.append(limit())
-        query = "SELECT len(list(range)) FROM range($numbers)"  # a list does not go to disk
-        ((found,),) = connection.execute(query, {"numbers": numbers}).fetchall()
-        return int(found)
-
-    with closing(connect()) as connection:
-        limit_memory(connection, row_count)
-        before = limit()
-        assert count(connection, 10) == 10
-        assert count(connection, less * 80_000) == less * 80_000  # of eight bytes each
-        assert seen == pytest.approx([less, less, before], rel=0.05)
-        assert limit() == before
 
 
 def test_a_ledger_that_does_not_add_up_is_refused(store: Store):

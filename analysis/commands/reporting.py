@@ -44,7 +44,6 @@ from analysis.review.lookups import Report, read_report
 from analysis.review.narrative import load_narrative
 from analysis.sources.layout import OONI
 from analysis.store.collection import Collection
-from analysis.store.connections import give_back
 from analysis.study.parameters import StudyParameters, changed_numbers
 from analysis.study.reference_lists import ReferenceLists
 from analysis.study.study import open_observations
@@ -285,7 +284,6 @@ def site_pages(
     def make(tables: Path) -> Iterator[tuple[SetItem, list[Section]]]:
         for page in make_pages(tables, setting, lang):
             yield SetItem(page.file, page.title, ""), [("", page.content)]
-        give_back()
 
     line = lang.say("Every name that was tested, and what became of it.")
     item = SetItem(INDEX, lang.say("Find a site"), line)

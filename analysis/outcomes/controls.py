@@ -10,7 +10,7 @@ from analysis.outcomes.thresholds import Thresholds
 #: A session stands in for an independent run; without a report the network's day does.
 SESSION_SQL = """CASE WHEN report_id <> '' THEN report_id
   ELSE concat('AS', probe_asn, ' ', CAST(measurement_start_time AS DATE)) END"""
-POOLED_SESSIONS = f"""
+_POOLED_SESSIONS = f"""
 SELECT o.*, n.session AS session
 FROM (SELECT *, {SESSION_SQL} AS session_name FROM observations) o
   JOIN session_names n USING (session_name)"""
@@ -142,7 +142,7 @@ SELECT DISTINCT domain, day, 1 AS resolving, 0 AS missing FROM told ANTI JOIN do
 # The controls are relayed by probes, so one of them can be forged or wrong: names are judged by
 # most sessions of the days around. A single session is all that there is where nobody else tested
 # the name.
-NAME_POOL = """
+_NAME_POOL = """
 WITH doubted AS (
   SELECT DISTINCT domain FROM control_days WHERE missing > 0
 ), around AS (
@@ -194,16 +194,16 @@ def add_controls(
     """
     create_macros(connection)
     number_sessions(connection, f"SELECT {SESSION_SQL} AS session_name FROM observations")
-    sessions = POOLED_SESSIONS if is_pooled else _LONE_SESSIONS
+    sessions = _POOLED_SESSIONS if is_pooled else _LONE_SESSIONS
     create_views(connection, {"session_observations": sessions})
     create_enumerations(connection)
     create_views(connection, _BASIC_VIEWS | {"controlled": chain(_VIEWS)})
-    steps = {"control_days": _CONTROL_DAYS, "name_pool": NAME_POOL}
+    steps = {"control_days": _CONTROL_DAYS, "name_pool": _NAME_POOL}
     create_tables(connection, steps, vars(thresholds), is_filled=is_pooled)
 
 
 def find_controls(connection: duckdb.DuckDBPyConnection) -> None:
     """The macros and views of ``add_controls``, pooled, over types and tables that are there."""
     create_macros(connection)
-    sessions = {"session_observations": POOLED_SESSIONS}
+    sessions = {"session_observations": _POOLED_SESSIONS}
     create_views(connection, sessions | _BASIC_VIEWS | {"controlled": chain(_VIEWS)})

@@ -41,7 +41,7 @@ FROM tried SEMI JOIN asked USING (address)
 
 # An address serves sites where most sessions that tried it got a valid certificate or the page that
 # the control saw. Most, not any: one forged session must not turn a sinkhole into a CDN.
-SERVING = """
+_SERVING = """
 WITH met AS (
   SELECT address, session, domain, is_good OR proportion > $body_match AS is_good
   FROM address_tries WHERE is_told OR is_good OR proportion > $body_match
@@ -56,14 +56,14 @@ FROM met SEMI JOIN proven USING (address) WHERE is_good GROUP BY address
 
 # ... and it is vouched for a name where it served that name: a CDN's answer that the control did
 # not get is then still the site's.
-VOUCHED = """
+_VOUCHED = """
 SELECT domain, list(address ORDER BY address) AS addresses
 FROM (SELECT address, unnest(domains) AS domain FROM serving) WHERE domain <> '' GROUP BY domain
 """
 
 # The control tries what the probe was told as well: addresses that none got by itself, and on which
 # most that got the name's certificate anywhere got it, two of them at least.
-CERTIFIED = f"""
+_CERTIFIED = f"""
 WITH told AS (
   SELECT domain, session_name, address,
     list_contains(control_tls_addresses, address) AS is_shown
@@ -84,7 +84,7 @@ SELECT DISTINCT session, TRUE AS ipv6_works FROM typed_observations
 WHERE has_true([t.failure IS NULL AND contains(t.address, ':') FOR t IN tcp])
 """
 
-#: The steps from ``controlled`` to ``FEATURES``, each of which reads the one before.
+#: The steps from ``controlled`` to ``_FEATURES``, each of which reads the one before.
 _VIEWS = {
     "pooled_observations": """
 SELECT c.*, i.ipv6_works, site.vouched_addresses,
@@ -106,7 +106,7 @@ LEFT JOIN sites http_site ON http_site.host = c.http_host
 LEFT JOIN sites target ON target.host = c.redirect_host
 """,
     # What each attempt tells; null where all work at addresses that the control knows, which most
-    # do, and of the answers where they could be no dead end (see ``FEATURES``). Old probes note no
+    # do, and of the answers where they could be no dead end (see ``_FEATURES``). Old probes note no
     # address with a handshake: it is then the resolver's answer.
     "attempt_results": """
 SELECT *,
@@ -195,7 +195,7 @@ FROM layer_results
 
 # At a dead end nothing of the answer connects, and the site is there at an address of the control.
 # A request went astray where it ended at another site than the control's, by title and by body.
-FEATURES = """
+_FEATURES = """
 SELECT measured.*, n.name_pool,
   http_failure IS NULL AND http_status IS NOT NULL AND registrable_domain IS NOT NULL
     AND coalesce(n.name_pool <> 'missing', TRUE) AS has_page,
@@ -210,9 +210,6 @@ SELECT measured.*, n.name_pool,
     AND coalesce(body_proportion, 0) > $body_match AS is_same_length
 FROM measured LEFT JOIN name_pool n USING (domain, day)
 """
-#: The columns that ``FEATURES`` adds. Of the others numbers decide who vouches for an address.
-BY_NUMBERS = ("name_pool", "has_page", "is_control_page", "is_dead_end", "is_sent_astray",
-              "is_same_page", "is_same_length")  # fmt: skip
 
 
 def add_features(
@@ -240,20 +237,12 @@ def add_features(
     """
     add_controls(connection, thresholds, is_pooled=is_pooled)
     numbers = vars(thresholds)
-    steps = {"address_tries": _ADDRESS_TRIES, "serving": SERVING, "certified": CERTIFIED}
+    steps = {"address_tries": _ADDRESS_TRIES, "serving": _SERVING, "certified": _CERTIFIED}
     create_tables(connection, steps, numbers, is_filled=is_pooled)
-    create_tables(connection, {"vouched": VOUCHED, "ipv6": _IPV6}, numbers)
-    create_tables(connection, {"features": read_features()}, numbers, catalog=catalog)
-
-
-def read_features(measured: str = "") -> str:
-    """SQL: the rows of ``features``, over what ``add_features`` leaves besides.
-
-    ``measured`` gives those of some of them that are not ``BY_NUMBERS``; by default all are read
-    from ``observations``.
-    """
-    views = {"measured": measured} if measured else _VIEWS
-    return chain({**views, "features": FEATURES})
+    create_tables(connection, {"vouched": _VOUCHED, "ipv6": _IPV6}, numbers)
+    create_tables(
+        connection, {"features": chain({**_VIEWS, "features": _FEATURES})}, numbers, catalog=catalog
+    )
 
 
 def find_features(connection: duckdb.DuckDBPyConnection) -> None:

@@ -66,16 +66,12 @@ FROM lost_sessions UNION ALL FROM mistimed_sessions ANTI JOIN lost_sessions
 """,
 }
 
-# They hold a row for nearly every measurement, and only other numbers ask them again.
-_LARGE = ("seen", "normal")
-
 
 def add_guards(
     connection: duckdb.DuckDBPyConnection,
     thresholds: Thresholds,
     *,
     is_pooled: bool = True,
-    is_kept: bool = False,
 ) -> None:
     """Create ``broken_sessions`` from ``first_reading``.
 
@@ -85,8 +81,6 @@ def add_guards(
         connection: holds ``first_reading``, ``rules`` and ``features``.
         thresholds: the method's numbers.
         is_pooled: false leaves it empty, since one measurement shows none of this.
-        is_kept: leaves the large ones among the tables too, which other numbers ask again.
     """
     create_tables(connection, BROKEN_SESSIONS, vars(thresholds), is_filled=is_pooled)
-    if not is_kept:
-        drop_tables(connection, *_LARGE)
+    drop_tables(connection, "seen", "normal")  # they hold a row for nearly every measurement

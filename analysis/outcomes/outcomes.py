@@ -118,20 +118,20 @@ def apply_rules(
     check_rules(rules)
     _add_rules(connection, rules)
     try:
-        create_tables(connection, {"first_reading": read_layers(rules)}, {})
+        create_tables(connection, {"first_reading": _read_layers(rules)}, {})
     except duckdb.Error:
         _check_conditions(connection, [rule for rule in rules if rule.layer in LAYERS], "profiled")
         raise
-    add_guards(connection, thresholds, is_pooled=is_pooled, is_kept=bool(catalog))
+    add_guards(connection, thresholds, is_pooled=is_pooled)
     try:
-        create_tables(connection, {"outcomes": explain(rules)}, {}, catalog=catalog)
+        create_tables(connection, {"outcomes": _explain(rules)}, {}, catalog=catalog)
     except duckdb.Error:
         _check_conditions(connection, rules_of("session", rules), f"({_GUARDED})")
         raise
     drop_tables(connection, "first_reading")
 
 
-def read_layers(rules: tuple[Rule, ...]) -> str:
+def _read_layers(rules: tuple[Rule, ...]) -> str:
     """SQL: each measurement of ``profiled`` with the rule that explains it, before the guards."""
     steps = {"fired": _fired(rules), "layer_outcomes": _LAYER_OUTCOMES}
     return chain({**steps, "first_reading": _FIRST_READING})
@@ -149,7 +149,7 @@ FROM profiled
 """
 
 
-def explain(rules: tuple[Rule, ...]) -> str:
+def _explain(rules: tuple[Rule, ...]) -> str:
     """SQL: each measurement with the rule that explains it, after the guards."""
     return f"""
 WITH guarded AS ({_GUARDED}),

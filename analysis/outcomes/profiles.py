@@ -5,8 +5,6 @@ differ in how many unrelated names share them, in whether those names exist, in 
 ever gets them, and in whether a site is ever reached through them.
 """
 
-from collections.abc import Collection, MutableMapping
-
 import duckdb
 
 from analysis.observations.fingerprints import Fingerprints
@@ -21,13 +19,7 @@ from analysis.outcomes.block_pages import (
 )
 from analysis.outcomes.controls import NAME_STEPS
 from analysis.outcomes.filters import FILTER_STEPS, KNOWN_FILTER_STEPS, add_known_filters
-from analysis.outcomes.steps import (
-    Checksum,
-    create_tables,
-    create_views,
-    remake_tables,
-    words,
-)
+from analysis.outcomes.steps import create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 
 # One measurement is enough for these; all others need many.
@@ -100,31 +92,6 @@ def add_profiles(
     create_views(connection, PAGE_VIEWS)
     create_tables(connection, _POOLED_STEPS, numbers, is_filled=is_pooled)
     create_views(connection, {"profiled": PROFILED})
-
-
-def remake_profiles(
-    connection: duckdb.DuckDBPyConnection,
-    thresholds: Thresholds,
-    before: Thresholds,
-    changed: Collection[str],
-    checksums: MutableMapping[str, Checksum] | None = None,
-) -> set[str]:
-    """Make those tables of ``add_profiles`` again, pooled, that come out otherwise.
-
-    Args:
-        connection: holds the tables as ``before`` made them, and what they read.
-        thresholds: the other numbers.
-        before: those of the tables at hand.
-        changed: what of ``features`` is another: its columns, and ``serving``.
-        checksums: see ``steps.remake_tables``.
-
-    Returns:
-        ``changed``, and the tables that came out otherwise.
-    """
-    is_other = set(changed)
-    is_other |= {name for name, view in PAGE_VIEWS.items() if not is_other.isdisjoint(words(view))}
-    steps, numbers = _OWN_STEPS | _POOLED_STEPS, vars(thresholds)
-    return remake_tables(connection, steps, numbers, vars(before), is_other, checksums)
 
 
 def find_profiles(connection: duckdb.DuckDBPyConnection) -> None:

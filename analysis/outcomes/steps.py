@@ -1,7 +1,7 @@
 """A step is a named query: how it becomes a table, a view or a type, and is made again."""
 
 import re
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from decimal import Decimal
 from typing import Any
@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from analysis.store.connections import limit_threads
 from analysis.store.kept_tables import drop_made, note_made
-
-#: How many rows a table has, and a checksum of them in any order.
-Checksum = tuple[int, int]
 
 
 def create_tables(
@@ -60,58 +57,6 @@ def read_type(connection: duckdb.DuckDBPyConnection, name: str) -> NDArray[np.ob
     """The values of an enumeration, by their numbers."""
     query = f"SELECT unnest(enum_range(NULL::{name}))::VARCHAR AS value"
     return connection.execute(query).df()["value"].to_numpy(object)
-
-
-def remake_tables(
-    connection: duckdb.DuckDBPyConnection,
-    steps: Mapping[str, str],
-    parameters: Mapping[str, Any],
-    before: Mapping[str, Any],
-    changed: Collection[str] = (),
-    checksums: MutableMapping[str, Checksum] | None = None,
-) -> set[str]:
-    """Make those tables again that may come out otherwise than they did with the parameters before.
-
-    What comes out as it did moves nothing that reads it.
-
-    Args:
-        connection: holds the steps' tables as ``before`` made them, and what they read.
-        steps: all of them, in order.
-        parameters: see ``create_tables``.
-        before: the parameters that the tables were made with.
-        changed: tables and columns that the steps read and that have changed.
-        checksums: those of the tables as ``before`` made them, where they are known; those that had
-            to be taken are added.
-
-    Returns:
-        ``changed``, and the tables that came out otherwise.
-    """
-    known, held = set(changed), {} if checksums is None else checksums
-    for name, query in steps.items():
-        is_moved = any(parameters[key] != before[key] for key in re.findall(r"\$(\w+)", query))
-        if is_moved or known.intersection(words(query)):
-            if name not in held:
-                held[name] = add_up_rows(connection, f"FROM {name}")
-            create_tables(connection, {name: query}, parameters)
-            if add_up_rows(connection, f"FROM {name}") != held[name]:
-                known.add(name)
-    return known
-
-
-def add_up_rows(connection: duckdb.DuckDBPyConnection, query: str) -> Checksum:
-    """How many rows a query has, and a checksum of them in any order; lists count by their order.
-
-    A row's hash ends with that of its last column as it is, by exclusive or: added up so, a few
-    values there would cancel each other. So each is hashed once more.
-    """
-    counted = f"SELECT count(*), coalesce(sum(hash(hash(r))), 0) FROM ({query}) r"
-    ((count, checksum),) = connection.execute(counted).fetchall()
-    return int(count), int(checksum)
-
-
-def words(query: str) -> list[str]:
-    """What a query names, among its other words."""
-    return re.findall(r"\w+", query)
 
 
 def exact(value: Any) -> Any:

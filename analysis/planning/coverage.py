@@ -10,7 +10,6 @@ from analysis.outcomes.controls import SESSION_SQL
 from analysis.outcomes.steps import create_tables, create_type, drop_tables
 from analysis.period import Period, days_between
 from analysis.reference.test_lists import TestLists
-from analysis.store.connections import FOR_READING, holding_less
 from analysis.study.campaign import Campaign
 
 _NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"
@@ -49,7 +48,6 @@ FROM tested GROUP BY GROUPING SETS ((), (probe_asn)) ORDER BY 1
 """
 
 
-@holding_less(FOR_READING)
 def add_tested(
     connection: duckdb.DuckDBPyConnection, sites: pd.DataFrame, lists: TestLists, campaign: Campaign
 ) -> None:
@@ -83,7 +81,6 @@ def find_list(lists: TestLists, domain: str) -> str:
     return "general" if lists.is_listed(domain) else "none"
 
 
-@holding_less(FOR_READING)
 def count_coverage(
     connection: duckdb.DuckDBPyConnection, period: Period, names: Mapping[str, str]
 ) -> pd.DataFrame:

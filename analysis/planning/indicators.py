@@ -8,7 +8,6 @@ import pandas as pd
 
 from analysis.period import Period
 from analysis.planning.coverage import find_gaps
-from analysis.store.connections import FOR_READING, holding_less
 
 #: Counts of which the change from the month or quarter before is given.
 CHANGES = {
@@ -38,7 +37,6 @@ WHERE domain <> '' AND (is_project OR NOT $is_project) GROUP BY domain
 """
 
 
-@holding_less(FOR_READING)
 def count_indicators(
     connection: duckdb.DuckDBPyConnection,
     period: Period,

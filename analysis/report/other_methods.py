@@ -18,7 +18,6 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.frames import keep_frames, read_frame
 from analysis.outcomes.thresholds import Thresholds
 from analysis.report.ooni_v5 import ooni_v5
-from analysis.store.connections import FOR_READING, holding_less
 from analysis.store.kept_tables import KeptTables
 from analysis.study.stages import Method, describe_source, make_features
 from analysis.vocabulary import METHODS
@@ -55,7 +54,6 @@ def find_baselines(
     return {name: read_frame(connection, "other_frames", name) for name in names}
 
 
-@holding_less(FOR_READING)
 def baselines(
     connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints
 ) -> dict[str, pd.DataFrame]:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.outcomes.steps import read_type
-from analysis.store.connections import FOR_READING, holding_less
 from analysis.study.study import Study
 from analysis.study.table_folder import keep_note
 from analysis.verdicts.verdicts import Judgement
@@ -77,7 +76,6 @@ def keep_site_evidence(study: Study, judgement: Judgement, tables: str) -> None:
     keep_note(tables, FLAGS, study.connection.execute(_FLAGS).df())
 
 
-@holding_less(FOR_READING)
 def count_spans(
     connection: duckdb.DuckDBPyConnection, sites: list[str], since: Any
 ) -> pd.DataFrame:

@@ -11,12 +11,10 @@ much room.
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -40,23 +38,6 @@ _made: WeakKeyDictionary[duckdb.DuckDBPyConnection, Sequence[Made]] = WeakKeyDic
 
 
 @dataclass(frozen=True)
-class Change:
-    """How the tables of a stage are made of another version of them.
-
-    Attributes:
-        made_from: what the other version depends on.
-        change: is handed the catalog of a copy. What it changes there by itself stays; a temporary
-            table that it makes takes the place of the copy's. Its views go, those of earlier stages
-            among them that it made anew.
-        added: temporary tables that stay besides.
-    """
-
-    made_from: object
-    change: Callable[[str], None]
-    added: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
 class KeptTables:
     """The stages of one study.
 
@@ -74,7 +55,6 @@ class KeptTables:
         stage: str,
         made_from: object,
         make: Callable[[str], None],
-        change: Change | None = None,
     ) -> bool:
         """Let a connection find the tables of a stage by their names, made now or earlier.
 
@@ -88,7 +68,6 @@ class KeptTables:
             make: makes the tables, and notes them (``note_made``); large ones in the catalog that
                 it is handed, the others as temporary ones, with their types. Views are the
                 caller's.
-            change: how they are made of another version, where that is kept.
 
         Returns:
             Whether ``make`` was called.
@@ -102,13 +81,9 @@ class KeptTables:
         with make_alone(self.folders[0] / f".{self.study}.{catalog}.lock"):
             if self.find(connection, stage, made_from):
                 return False
-            copied = change and self._find_file(connection, stage, change.made_from)
-            if change and copied:
-                self._make(connection, catalog, partial(_change, copied, change))
-            else:
-                self._make(connection, catalog, partial(_write, make))
+            self._make(connection, catalog, make)
         _prefer(connection, catalog)
-        return copied is None
+        return True
 
     def find(self, connection: duckdb.DuckDBPyConnection, stage: str, made_from: object) -> bool:
         """The same of tables that were made earlier; says whether they were."""
@@ -124,28 +99,10 @@ class KeptTables:
         catalog = self.catalog(stage, made_from)
         return catalog in _catalogs(connection) or self._open(connection, catalog)
 
-    def holds(
-        self, connection: duckdb.DuckDBPyConnection, stage: str, made_from: object, table: str
-    ) -> bool:
-        """Whether a table is among those of a stage that were made earlier."""
-        catalog = self.catalog(stage, made_from)
-        is_there = self.attach(connection, stage, made_from)
-        return is_there and table in _read_notes(connection, catalog)
-
     def catalog(self, stage: str, made_from: object) -> str:
         """The catalog in which ``provide`` lets a connection find the tables of a stage."""
         said = json.dumps([self.study, stage, made_from], sort_keys=True)
         return f"{stage}_{hashlib.sha256(said.encode()).hexdigest()[:16]}"
-
-    def _find_file(
-        self, connection: duckdb.DuckDBPyConnection, stage: str, made_from: object
-    ) -> Path | None:
-        """The file of tables that were made earlier; one that is open may have been removed."""
-        query = "SELECT path FROM duckdb_databases() WHERE database_name = $name"
-        name = {"name": self.catalog(stage, made_from)}
-        is_there = self.attach(connection, stage, made_from)
-        paths = connection.execute(query, name).fetchall() if is_there else []
-        return next((Path(path) for (path,) in paths if Path(path).is_file()), None)
 
     def _open(self, connection: duckdb.DuckDBPyConnection, catalog: str) -> bool:
         """Attach the file of a stage, where there is a whole one."""
@@ -160,10 +117,7 @@ class KeptTables:
         return False
 
     def _make(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        catalog: str,
-        write: Callable[[duckdb.DuckDBPyConnection, Path, str], None],
+        self, connection: duckdb.DuckDBPyConnection, catalog: str, make: Callable[[str], None]
     ) -> None:
         """Make the tables of a stage in a file, and attach it.
 
@@ -178,7 +132,7 @@ class KeptTables:
             try:
                 with TemporaryFolder(".making-", folder) as room:
                     made = room / f"made{_SUFFIX}"
-                    write(connection, made, catalog)
+                    _write(make, connection, made, catalog)
                     path = folder / f"{self.study}.{catalog}.{_checksum(made)}{_SUFFIX}"
                     made.replace(path)
                 _attach(connection, path, catalog, "READ_ONLY")
@@ -236,31 +190,6 @@ def _write(
         connection.execute(f"DETACH {catalog}")
         temporary = [one for one in read_made(connection) if one[0] != "KEPT"]
         _made[connection] = tuple(dict.fromkeys([*before, *temporary]))
-
-
-def _change(
-    copied: Path, change: Change, connection: duckdb.DuckDBPyConnection, path: Path, catalog: str
-) -> None:
-    """Write a copy of a file, with the tables in the place of its own that are made otherwise."""
-    shutil.copyfile(copied, path)
-    _attach(connection, path, catalog, "READ_WRITE")
-    before = read_made(connection)
-    _made[connection] = ()
-    try:
-        with _looking_into(connection, catalog):
-            change.change(catalog)
-        for name in change.added:
-            connection.execute(f"INSERT INTO {catalog}.{_NOTES} VALUES ('TABLE', '{name}')")
-        kept = _read_notes(connection, catalog)
-        for kind, name in read_made(connection):
-            if kind == "TABLE" and name in kept:
-                connection.execute(f"CREATE OR REPLACE TABLE {catalog}.{name} AS FROM temp.{name}")
-        connection.execute(f"CHECKPOINT {catalog}")
-    finally:
-        connection.execute(f"DETACH {catalog}")
-        made = [one for one in read_made(connection) if one[0] != "KEPT"]
-        drop_made(connection, made)
-        _made[connection] = tuple(one for one in before if one not in made)
 
 
 def _read_notes(connection: duckdb.DuckDBPyConnection, catalog: str) -> set[str]:

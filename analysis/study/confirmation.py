@@ -16,7 +16,6 @@ from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference.networks import DOMESTIC
-from analysis.store.connections import BESIDE_ARRAYS, give_back, holding_less
 from analysis.study.stages import Method, make_stages
 from analysis.study.study import Study
 from analysis.verdicts.blocks import Evidence, weigh_evidence
@@ -66,7 +65,6 @@ def confirm(
     if study.kept:
         write = partial(_keep_judgement, study.connection, judgement)
         study.kept.provide(study.connection, "verdicts", made_from, write)
-    give_back()
     return judgement
 
 
@@ -110,7 +108,6 @@ def _read_judgement(study: Study, method: Method) -> Judgement:
     return Judgement(**frames, line=line, weigh=weigh)
 
 
-@holding_less(BESIDE_ARRAYS)
 def _weigh_again(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> Evidence:
     seen = see_sessions(read_sessions(connection), thresholds)
     return weigh_evidence(learn_expectation(seen).expected, thresholds)

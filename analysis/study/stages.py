@@ -8,7 +8,7 @@ none.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,19 +17,11 @@ import pandas as pd
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import add_features, find_features
-from analysis.outcomes.moved import Base
 from analysis.outcomes.outcomes import apply_rules
 from analysis.outcomes.profiles import add_profiles, find_profiles
-from analysis.outcomes.rules import RULES, Rule
+from analysis.outcomes.rules import Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
-from analysis.store.kept_tables import Change, KeptTables
-from analysis.study.moved_stages import (
-    ADDED,
-    change_features,
-    change_outcomes,
-    change_profiles,
-    change_sessions,
-)
+from analysis.store.kept_tables import KeptTables
 from analysis.verdicts.sessions import add_sessions, find_sessions
 
 #: Stage, or what follows from them, → the files that say how it is made, besides those of the
@@ -39,8 +31,7 @@ SOURCES: Mapping[str, Sequence[str]] = {
         "hosts.py", "observations/schema.py", "store/connections.py", "outcomes/thresholds.py",
         "outcomes/macros.py", "outcomes/steps.py", "outcomes/frames.py",
         "outcomes/enumerations.py",
-        "outcomes/controls.py", "outcomes/features.py", "outcomes/moved.py",
-        "study/moved_stages.py",
+        "outcomes/controls.py", "outcomes/features.py",
     ),
     "profiles": (
         "outcomes/answers.py", "outcomes/block_pages.py", "outcomes/filters.py",
@@ -162,59 +153,9 @@ def make_stage(
     if kept is None:
         make("")
         return
-    described, views = method.describe(stage), [stage]
-    if not kept.find(connection, stage, described):
-        change = _find_change(kept, connection, method, stage)
-        is_made = kept.provide(connection, stage, described, make, change)
-        views = [] if is_made else [*TABLES[: TABLES.index(stage) + 1]]
-    for one in views:
-        if one in _FIND:
-            _FIND[one](connection)
-
-
-def _find_change(
-    kept: KeptTables, connection: duckdb.DuckDBPyConnection, method: Method, stage: Stage
-) -> Change | None:
-    """How a stage is made of the published one, where that and those before it are kept.
-
-    Any number may be another one, and rules may be left out; of a rule that is new or worded
-    otherwise nobody knows what it explains.
-    """
-    is_part = tuple(rule for rule in RULES if rule in method.rules) == method.rules
-    rules = RULES if is_part else method.rules
-    published = replace(method, thresholds=Thresholds(), rules=rules)
-    before = {one: published.describe(one) for one in TABLES[: TABLES.index(stage) + 1]}
-    if method.describe(stage) == before[stage]:
-        return None
-    is_other = {}
-    for one, made_from in before.items():
-        described = method.describe(one)
-        is_known = kept.attach(connection, one, made_from)
-        is_other[one] = described != made_from
-        if one != stage and is_other[one] and one in ADDED:
-            is_known &= all(kept.holds(connection, one, described, name) for name in ADDED[one])
-        if not is_known:
-            return None
-    base = Base(*(kept.catalog(one, published.describe(one)) for one in TABLES))
-    numbers, is_refeatured = (published.thresholds, method.thresholds), is_other["features"]
-
-    def change(catalog: str) -> None:
-        if stage == "features":
-            change_features(connection, *numbers, base, catalog)
-        elif stage == "profiles":
-            change_profiles(connection, *numbers, is_refeatured=is_refeatured)
-        elif stage == "rules":
-            left_out = [rule for rule in published.rules if rule not in method.rules]
-            change_outcomes(
-                connection, *numbers, method.rules, base, catalog, is_refeatured=is_refeatured,
-                left_out=left_out,
-            )  # fmt: skip
-        else:
-            change_sessions(
-                connection, method.thresholds, base, catalog, is_touched=is_other["rules"]
-            )
-
-    return Change(before[stage], change, ADDED.get(stage, ()))
+    is_made = kept.provide(connection, stage, method.describe(stage), make)
+    if not is_made and stage in _FIND:
+        _FIND[stage](connection)
 
 
 #: The views that belong to the tables of a stage.

@@ -160,9 +160,8 @@ def weigh_elsewhere(
     rates = np.full(len(series.row), LEAST)
     probe = np.zeros(count) if is_probe_sound else terms[4:].max(axis=0)
     rates[:count] = (1 - (1 - site) * (1 - probe)).clip(LEAST, MOST)
-    hours = Hours(of_kinds, rates[:count])
-    expected = replace(expected, rates=rates, schedules=hours.confirm())
-    return replace(learnt, expected=expected, hours=hours)
+    schedules = Hours(of_kinds, rates[:count]).confirm()
+    return replace(learnt, expected=replace(expected, rates=rates, schedules=schedules))
 
 
 def _share_on_other_networks(

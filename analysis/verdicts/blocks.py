@@ -23,8 +23,6 @@ from analysis.verdicts.states import is_most
 from analysis.verdicts.stretches import find_stretches
 from analysis.verdicts.versions import follow_version
 
-#: The thresholds that evidence depends on, besides those of the expectation.
-WEIGHED_BY = ("chance_share", "change_cost")
 #: What does not work for whatever reason has no rate of chance: more sessions than not.
 _EVEN = 0.1
 #: The share of sessions inside a block that fail, for its edges; where part of a network's routers
@@ -98,7 +96,7 @@ def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
 
     Args:
         expected: see ``expectation.learn_expectation``.
-        thresholds: ``WEIGHED_BY``.
+        thresholds: ``chance_share`` and ``change_cost``.
     """
     series, schedules = expected.series, expected.schedules
     of_kinds = series.of_kinds()

@@ -1,7 +1,6 @@
 """All sessions at hand, as columns of numbers in one order: what series and rates are counted from.
 
-Other numbers of the method move what some sessions show, never which sessions there are, so that
-whatever is counted by site, network, report or day finds its places once.
+Whatever is counted by site, network, report or day finds its places once.
 """
 
 import re
@@ -43,16 +42,11 @@ FROM resolver_cells LEFT JOIN cleared_cells c USING (domain, probe_asn)
 """
 _RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 _HOSTS = "SELECT enum_code(domain)::INTEGER AS domain, host FROM site_networks"
-_MOVED = """
-SELECT enum_code(domain)::INTEGER AS domain, probe_asn, session::INTEGER AS session,
-  enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns
-FROM sessions_again
-"""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What no number of the method moves of the sessions: where each of them counts.
+    """Where each of the sessions counts.
 
     Attributes:
         cells: one row a site on a network, sorted by both: numbers for ``domain, probe_asn,
@@ -185,27 +179,6 @@ class SessionColumns:
         """The cells in which enough failed for a state other than ok."""
         failing: Flags = self.count_cells(self.is_told & (self.state != OK)) >= floor_sessions
         return failing
-
-    def move(self, connection: duckdb.DuckDBPyConnection, *, is_again: bool) -> "SessionColumns":
-        """The same sessions by other numbers.
-
-        Args:
-            connection: holds what ``sessions.hear_sessions`` leaves, and where some sessions were
-                made again (``is_again``), ``sessions_again``.
-        """
-        if not is_again:
-            return _hear(connection, self)
-        moved, layout = connection.execute(_MOVED).df(), self.layout
-        # Of one cell there are few sessions, so that all of a touched one are compared.
-        of_moved = _number_pairs(layout.find_cells(moved), moved["session"].to_numpy(np.int64))
-        rows = np.flatnonzero(np.isin(layout.cell, np.unique(layout.find_cells(moved))))
-        session = layout.rows["session"].to_numpy(np.int64)[rows]
-        of_row = _number_pairs(layout.cell[rows].astype(np.int64), session)
-        order = np.argsort(of_row)
-        at = rows[order[np.searchsorted(of_row, of_moved, sorter=order)]]
-        state, kind, is_dns = self.state.copy(), self.kind.copy(), self.is_dns.copy()
-        state[at], kind[at], is_dns[at] = moved["class"], moved["kind"], moved["is_dns"]
-        return _hear(connection, replace(self, state=state, kind=kind, is_dns=is_dns))
 
 
 def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:

@@ -31,11 +31,11 @@ class Candidates:
     reaches the site counts against it.
     """
 
-    def __init__(self, series: Series, before: "Candidates | None" = None) -> None:
-        """Ask series of kinds of failure; ``before`` is of other numbers."""
+    def __init__(self, series: Series) -> None:
+        """Ask series of kinds of failure."""
         self._series = series
         even = np.broadcast_to(1 - BLOCKED_SHARE, len(series.row))
-        self._hours: Hours = Hours(series, even, before._hours if before else None)
+        self._hours: Hours = Hours(series, even)
 
     def find(self, forged: int = 0) -> NDArray[np.bool_]:
         """Which sessions are such, with so many forged successes in each series."""
@@ -77,12 +77,10 @@ class Learnt:
     Attributes:
         expected: what was learnt.
         candidates: what may be a block.
-        hours: those of the week that were sought.
     """
 
     expected: Expectation
     candidates: Candidates
-    hours: Hours
 
 
 @dataclass(frozen=True)
@@ -116,21 +114,19 @@ def see_sessions(sessions: SessionColumns, thresholds: Thresholds) -> Seen:
     return Seen(series, facts, *map(int, counts))
 
 
-def learn_expectation(seen: Seen, before: Learnt | None = None) -> Learnt:
+def learn_expectation(seen: Seen) -> Learnt:
     """Learn what to expect of the sessions.
 
     Args:
         seen: what ``see_sessions`` returns.
-        before: what was learnt by other numbers of the same measurements; hours of sites that are
-            seen alike are not sought again.
     """
     series, of_kinds = seen.series, seen.series.of_kinds()
-    candidates = Candidates(of_kinds, before.candidates if before else None)
+    candidates = Candidates(of_kinds)
     lessons = learn(seen.facts, of_kinds, candidates.find())
     rates = np.full(len(series.row), LEAST)
     rates[: len(of_kinds.row)] = lessons.rates()
-    hours = Hours(of_kinds, rates[: len(of_kinds.row)], before.hours if before else None)
+    hours = Hours(of_kinds, rates[: len(of_kinds.row)])
     expected = Expectation(
         series, rates, lessons, hours.confirm(), seen.tested_count, seen.foreign_count
     )
-    return Learnt(expected, candidates, hours)
+    return Learnt(expected, candidates)

@@ -66,17 +66,6 @@ class Asked:
     is_hit: Flags
     rates: Numbers
 
-    def __eq__(self, other: object) -> bool:
-        """Whether the same is said of the same sessions, to the last bit."""
-        return isinstance(other, Asked) and all(
-            mine.tobytes() == theirs.tobytes()
-            for mine, theirs in (
-                (self.is_hit, other.is_hit), (self.rates, other.rates), (self.times, other.times)
-            )
-        )  # fmt: skip
-
-    __hash__ = object.__hash__
-
     @classmethod
     def together(cls, asked: Iterable["Asked"]) -> "Asked":
         """The sessions of several, in order of time."""

@@ -192,33 +192,10 @@ def add_sessions(
     create_type(connection, "failure_kind", str(KINDS))
     create_views(connection, _MEASUREMENT_VIEWS)
     create_tables(connection, {"sessions": _SESSIONS}, {}, catalog=catalog)
-    hear_sessions(connection, thresholds)
+    create_tables(connection, _RESOLVER_STEPS, vars(thresholds))
     create_tables(connection, {"site_networks": _SITE_NETWORKS}, {})
     find_sessions(connection)
     keep_table(connection, "networks", _networks(connection, set(domestic), operators))
-
-
-def move_sessions(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds, base: str) -> None:
-    """Make those sessions again whose measurements were read again, and what follows from them.
-
-    Args:
-        connection: holds ``moved_outcomes`` and ``touched``, see ``outcomes.moved``, and finds the
-            base's ``networks`` and ``domestic_resolvers``.
-        thresholds: see ``add_sessions``.
-        base: the catalog that holds the sessions of the base.
-    """
-    create_views(connection, {"outcomes": "FROM moved_outcomes", **_MEASUREMENT_VIEWS})
-    create_tables(connection, {"sessions_again": _SESSIONS}, {})
-    all_of_them = f"""
-SELECT * FROM {base}.sessions ANTI JOIN touched USING (domain, probe_asn, session)
-UNION ALL BY NAME FROM sessions_again"""
-    create_views(connection, {"sessions": all_of_them})
-    hear_sessions(connection, thresholds)
-
-
-def hear_sessions(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> None:
-    """Say anew which sessions speak for the network, by the evidence floor."""
-    create_tables(connection, _RESOLVER_STEPS, vars(thresholds))
 
 
 def find_sessions(connection: duckdb.DuckDBPyConnection) -> None:

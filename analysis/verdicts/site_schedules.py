@@ -36,12 +36,6 @@ class SiteHours:
         #: Of those found, those of series that were only tried at their neighbours' hours.
         self._tried: dict[float, frozenset[_Key]] = {}
 
-    def __eq__(self, other: object) -> bool:
-        """Whether the same sessions are asked."""
-        return isinstance(other, SiteHours) and self.asked == other.asked
-
-    __hash__ = object.__hash__
-
     @cached_property
     def pooled(self) -> Asked:
         """The sessions of all series."""
@@ -170,15 +164,12 @@ class SiteHours:
 class Hours:
     """The hours of the week at which the series of all sites fail."""
 
-    def __init__(
-        self, series: Series, rates: NDArray[np.float64], before: "Hours | None" = None
-    ) -> None:
+    def __init__(self, series: Series, rates: NDArray[np.float64]) -> None:
         """Ask the series that may have hours.
 
         Args:
             series: those of kinds of failure.
             rates: how likely each of their sessions would fail if nobody blocked.
-            before: of other numbers; of sites that have the same sessions nothing is asked again.
         """
         numbers = np.flatnonzero(_may_have_hours(series))
         first = series.first_rows()
@@ -188,22 +179,16 @@ class Hours:
             key = int(series.kind[number]), int(network[number])
             self._numbers[int(domain[number])][key] = number
         self._sites: dict[int, SiteHours] = {}
-        new: list[SiteHours] = []
         for site, members in self._numbers.items():
             parts = {key: series.places_of(number) for key, number in members.items()}
             asked = {
                 key: Asked(series.column("time", at), series.is_hit[at], rates[at])
                 for key, at in parts.items()
             }
-            hours = SiteHours(asked)
-            known = before._sites.get(site) if before else None
-            if known is not None and known == hours:
-                hours = known
-            else:
-                new.append(hours)
-            self._sites[site] = hours
-        weigh_together([one for hours in new for one in hours.asked.values()])
-        weigh_together([hours.pooled for hours in new if len(hours.asked) > 1])
+            self._sites[site] = SiteHours(asked)
+        sites = self._sites.values()
+        weigh_together([one for hours in sites for one in hours.asked.values()])
+        weigh_together([hours.pooled for hours in sites if len(hours.asked) > 1])
 
     def find(self, margin: float = MARGIN) -> dict[int, Schedule]:
         """The schedules of the series that have one, by the number of the series."""

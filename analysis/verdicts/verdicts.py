@@ -15,7 +15,6 @@ from analysis.outcomes.frames import keep_table
 from analysis.outcomes.steps import read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.store.connections import BESIDE_ARRAYS, holding_less
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.cells import Inside, count_parts, judge_inside, look_inside
@@ -169,8 +168,8 @@ def weigh_kinds(expected: Expectation, thresholds: Thresholds) -> Evidence:
 
 def list_pairs(
     connection: duckdb.DuckDBPyConnection, evidence: Evidence, thresholds: Thresholds
-) -> frozenset[tuple[str, int]]:
-    """The pairs of site and network that are listed for the whole period, and no more of them.
+) -> pd.DataFrame:
+    """The pairs of site and network that are listed for the whole period: ``domain, probe_asn``.
 
     Args:
         connection: holds ``outcomes`` and what ``sessions.add_sessions`` makes of them.
@@ -179,11 +178,11 @@ def list_pairs(
     """
     stretches = list_stretches(connection, evidence, thresholds)
     cells = evidence.series.cells.iloc[stretches["cell"]]
-    names = read_type(connection, "host_name")[cells["domain"]]
-    return frozenset(zip(names, cells["probe_asn"].tolist(), strict=True))
+    cells = cells[CELL].drop_duplicates(ignore_index=True)
+    names = read_type(connection, "host_name")
+    return cells.assign(domain=pd.Series(names[cells["domain"]], dtype="str"))
 
 
-@holding_less(BESIDE_ARRAYS)
 def judge_cells(
     connection: duckdb.DuckDBPyConnection,
     periods: Mapping[str, Period],
