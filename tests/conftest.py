@@ -3,6 +3,7 @@
 import fcntl
 import gc
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -21,6 +22,10 @@ from analysis.sources.reference_data import ADDRESSES
 # No test talks to anything but this machine: what is not given a server of its own finds none.
 for _name in ("OONI_ARCHIVE", "OONI_API", *ADDRESSES):
     os.environ[_name] = f"http://127.0.0.1:9/{_name.lower()}"
+
+# nohup and a shell's "&" have signals ignored, and every process that a test starts inherits that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 

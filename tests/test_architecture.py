@@ -2,15 +2,10 @@
 
 import ast
 import re
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
-from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ANALYSIS = ROOT / "analysis"
@@ -30,7 +25,6 @@ SIMULATOR = ("analysis.worlds.volunteers", "analysis.worlds.writing")
 #: Whatever opens a connection. pyarrow's file systems reach S3.
 NETWORK = ("httpx", "requests", "socket", "ssl", "urllib.request", "urllib3", "http.client",
            "ftplib", "aiohttp", "boto3", "pyarrow.fs", "distributed", "dask")  # fmt: skip
-VAGUE = re.compile(r"(utils?|helpers?|common|misc|tools|core|base|lib|stuff)")
 #: The fictional country's code, and addresses, networks and names that exist only for
 #: documentation (AS65536 apart, whose number is a size more often).
 FICTION = re.compile(
@@ -38,8 +32,6 @@ FICTION = re.compile(
     r"|\b(?:AS)?(?:6449[6-9]|6450\d|6451[01]|6553[7-9]|6554\d|6555[01])\b|\.example\b",
     re.IGNORECASE,
 )
-
-
 FILES = sorted(ANALYSIS.rglob("*.py"))
 
 
@@ -74,37 +66,24 @@ def _folders() -> Mapping[str, dict[str, str]]:
     return graph
 
 
-def test_no_folder_imports_one_that_imports_it() -> None:
-    """The folders stand above each other: what happens in one can be read without those above.
+def test_the_package_lists_its_folders_in_the_order_of_imports() -> None:
+    """What happens in a folder can be read without those below it in ``analysis/__init__``.
 
-    A circle raises CycleError, which names it.
+    The list is complete; the modules beside the folders import no folder.
     """
-    graph = _folders()
-    order = list(TopologicalSorter(graph).static_order())
-    assert set(order) >= {"errors", "observations", "outcomes", "verdicts", "commands"}
-
-
-def test_the_package_lists_its_folders_in_that_order() -> None:
-    """The list a reader finds in ``analysis/__init__`` is complete, and true of every import."""
     text = ast.get_docstring(ast.parse((ANALYSIS / "__init__.py").read_bytes())) or ""
     listed = re.findall(r"^``(\w+)``", text, re.MULTILINE)
-    folders = {path.parent.name for path in ANALYSIS.glob("*/__init__.py")}
-    assert sorted(listed) == sorted(folders)
+    assert sorted(listed) == sorted(path.parent.name for path in ANALYSIS.glob("*/__init__.py"))
     for importing, imported in _folders().items():
         for name in sorted(imported.keys() - GROUND):
+            assert importing in listed, f"{importing} imports {name}"
             assert listed.index(name) < listed.index(importing), imported[name]
 
 
-def test_the_ground_imports_nothing_above_it() -> None:
-    for name in GROUND - {"__main__"}:
-        assert set(_folders().get(name, {})) <= GROUND, name
-
-
-@pytest.mark.parametrize("folder", sorted(APART))
-def test_a_folder_that_knows_no_study(folder: str) -> None:
-    """Display and publication could serve another report; the simulator must not know the judge."""
-    foreign = {k: v for k, v in _folders()[folder].items() if k not in GROUND | APART[folder]}
-    assert not foreign
+def test_folders_that_know_no_study() -> None:
+    """Languages and pages could serve another report."""
+    for folder, known in APART.items():
+        assert _folders()[folder].keys() <= GROUND | known, folder
 
 
 def _simulator() -> set[str]:
@@ -144,23 +123,6 @@ def test_no_two_files_have_one_name() -> None:
     twice = {name for name, count in names.items() if count > 1}
     assert twice <= {"__init__.py", "messages.po"}
     assert len(list(ANALYSIS.glob("*/__init__.py"))) <= 14
-
-
-def test_what_draws_is_loaded_by_those_who_draw() -> None:
-    """It takes half a second and 25 MB, beside every notebook of a report."""
-    asked = "import sys, analysis.commands.reporting; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", asked], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.split()
-    assert "pandas" in loaded
-    assert "matplotlib" not in loaded
-
-
-def test_a_folder_says_what_comes_in_and_what_goes_out() -> None:
-    for path in ANALYSIS.glob("*/__init__.py"):
-        text = ast.get_docstring(ast.parse(path.read_bytes())) or ""
-        for part in ("In: ", "Out: ", "start "):
-            assert part.lower() in " ".join(text.lower().split()) + " ", path
 
 
 def test_only_sources_touches_a_network() -> None:
@@ -211,9 +173,3 @@ def test_no_reference_data_name_the_fictional_country() -> None:
     for path in sorted(shipped.rglob("*")):
         if path.is_file() and shipped / "snapshots" not in path.parents:
             assert not FICTION.search(path.read_text(encoding="utf-8", errors="replace")), path
-
-
-def test_names_say_what_a_module_is_for() -> None:
-    """A module named utils collects what has no place."""
-    vague = [path.name for path in FILES if VAGUE.fullmatch(path.stem)]
-    assert not vague

