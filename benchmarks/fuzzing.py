@@ -40,7 +40,7 @@ from analysis.sources.archive_files import ArchiveObject, CannotRead, Folder
 from analysis.sources.buckets import _read_page
 from analysis.sources.layout import holds_country
 from analysis.store.ingestion import Request, ingest
-from analysis.store.loose_files import read_files
+from analysis.store.lines import read_files
 from analysis.store.objects import Task, ingest_object
 from analysis.store.provenance import Provenance
 from analysis.store.shares import MANIFEST, read_manifest, share

@@ -26,11 +26,10 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.sources.layout import FOLDERS
 from analysis.sources.web import CONNECTIONS, Limits
-from analysis.store.app_lines import ingest_messaging
 from analysis.store.app_rows import MessagingRows
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
-from analysis.store.ingestion import Request, ingest
+from analysis.store.ingestion import Request, ingest, ingest_messaging
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_study
 from tests.conftest import Command
@@ -298,7 +297,7 @@ def test_who_waits_for_a_connection_is_not_late(
 ):
     """On a slow line each object takes its time; that of the next begins when it is asked for."""
     monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 0.4))
-    monkeypatch.setattr("analysis.store.downloads.CONNECTIONS", 1)
+    monkeypatch.setattr("analysis.store.workers.CONNECTIONS", 1)
     archive.objects = {_key(hour=hour): _packed(hour, pad=140_000) for hour in range(2)}
     archive.faults = {key: Fault("pace") for key in archive.objects}
     assert _ledger(_ingest(store)) == {"kept": 2}
@@ -445,7 +444,7 @@ _BAD_LISTINGS: dict[str, tuple[Fault, str]] = {
     "a web page": (Fault("body", body=b"<html/>"), "does not list like an S3 bucket"),
     "a page that repeats": (
         Fault("body", body=_page(2, f"{_MORE}<NextContinuationToken>x</NextContinuationToken>")),
-        "repeats a page",
+        "does not end within",
     ),
     "no way on": (Fault("body", body=_page(2, _MORE)), "breaks off"),
     "no size": (Fault("body", body=_page(1, "", "-1")), "size or ETag that can be"),

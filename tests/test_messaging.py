@@ -14,12 +14,10 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_NAME, LAYERS
 from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
 from analysis.period import Period
-from analysis.store.app_lines import ingest_messaging
 from analysis.store.app_rows import MessagingRows
 from analysis.store.collection import Collection
-from analysis.store.ingestion import Request, ingest
-from analysis.store.lines import Line
-from analysis.store.objects import read_messaging_line
+from analysis.store.ingestion import Request, ingest, ingest_messaging
+from analysis.store.lines import LineReader
 from tests.loopback_s3 import loopback_s3
 from tests.messaging import RESET, TIMEOUT, measurement, telegram, write_archive
 
@@ -29,7 +27,7 @@ _EMPTY = {"requests": [], "queries": None, "tcp_connect": None}
 
 def _read(document: Any, test_name: str = "telegram") -> dict[str, Any] | str:
     content = document if isinstance(document, bytes) else json.dumps(document).encode()
-    row = read_messaging_line(Line(1, memoryview(content), True, False), BY_NAME[test_name], None)
+    row = LineReader(Fingerprints(), test=BY_NAME[test_name]).read(content, 1)
     return row if isinstance(row, str) else dict(zip(messaging.COLUMNS, row, strict=True))
 
 

@@ -206,23 +206,21 @@ def test_rows_are_written_once_for_all_who_share_the_store(
         assert rows.equals(tables[0][1])
 
 
-def test_a_scheduler_started_anew_is_given_what_is_not_done(
+def test_a_run_whose_scheduler_is_lost_ends_and_is_resumed(
     dask: _Dask,
     bucket: LoopbackS3,
     locally: Path,
     tmp_path: Path,
     reads: Callable[[], Counter[str]],
 ):
-    """The run goes on by itself, and what was done before is not done again."""
+    """What was done before is not done again."""
     dask.start_worker()
-
-    def restart() -> None:
-        dask.start_scheduler()
-        dask.start_worker()
-
     store = tmp_path / "store"
-    _ingest(bucket, str(store), scheduler=dask.address, jobs=2,
-            progress=_at(_OBJECTS // 2, restart))  # fmt: skip
+    with pytest.raises(SourceError, match=r"the Dask scheduler .*Running the same command again"):
+        _ingest(bucket, str(store), scheduler=dask.address, jobs=2,
+                progress=_at(_OBJECTS // 2, dask.start_scheduler))  # fmt: skip
+    dask.start_worker()
+    _ingest(bucket, str(store), scheduler=dask.address)
     assert _contents(store) == _contents(locally)  # and nothing that a lost worker had begun
     assert sum(reads().values()) < 1.5 * _OBJECTS
 
@@ -256,18 +254,9 @@ def test_what_makes_a_worker_unfit(tmp_path: Path, change: dict[str, Any], reaso
         "task": pickle.dumps(task),
         "probe": None,
         "mark": "",
-        "run": "",
     }
-    assert cluster.check_worker(pickle.dumps(cluster._Order(**order))) == ""
-    assert reason in cluster.check_worker(pickle.dumps(cluster._Order(**{**order, **change})))
-
-
-def test_comments_make_no_other_code():
-    """Nor do docstrings and line breaks; whatever is done does."""
-    module = b'"""A module."""\ndef f(a):\n    """A function."""\n    return a + 1\n'
-    same = b'# Why.\n"""Other words."""\n\n\ndef f(\n    a\n):\n    """More."""\n    return a + 1'
-    told = [cluster._without_comments(source) for source in (module, same, module + b"f(2)")]
-    assert told[0] == told[1] != told[2]
+    assert cluster.check_worker(pickle.dumps(cluster.Order(**order))) == ""
+    assert reason in cluster.check_worker(pickle.dumps(cluster.Order(**{**order, **change})))
 
 
 def test_where_nobody_answers_the_run_ends(

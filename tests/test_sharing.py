@@ -137,13 +137,10 @@ def test_a_share_gives_what_the_archive_gives(
 def test_a_share_of_a_share_is_the_share_that_the_sender_would_make(
     theirs: Collection, shared: Path, tmp_path: Path
 ):
-    """Byte for byte; and a store that holds nothing but a share is a source itself."""
-    _ingest(shared, tmp_path / "ours")
-    for source in (shared, tmp_path / "ours"):
-        again = tmp_path / f"again-{source.name}"
-        share(_ingest(source, tmp_path / "third"), _CC, _JULY, again)
-        share(theirs, _CC, _JULY, tmp_path / "direct")
-        assert _contents(again) == _contents(tmp_path / "direct")
+    """Byte for byte."""
+    share(_ingest(shared, tmp_path / "ours"), _CC, _JULY, tmp_path / "again")
+    share(theirs, _CC, _JULY, tmp_path / "direct")
+    assert _contents(tmp_path / "again") == _contents(tmp_path / "direct")
 
 
 def test_other_days_and_another_country_are_refused(shared: Path, tmp_path: Path):
@@ -283,14 +280,3 @@ def test_an_interrupted_share_is_finished_and_a_foreign_folder_is_left_alone(
     with pytest.raises(SourceError, match="no measurement of QQ in 2019"):
         share(theirs, _CC, Period.parse("2019-01-01", "2019-02-01"), tmp_path / "empty")
     assert not (tmp_path / "empty").exists()
-
-
-def test_of_several_shares_one_is_named(theirs: Collection, shared: Path, tmp_path: Path):
-    """As of several sources in one store."""
-    share(theirs, _CC, _JULY, tmp_path / "july")
-    for source in (shared, tmp_path / "july"):
-        _ingest(source, tmp_path / "ours")
-    with pytest.raises(ParameterError, match=r"name one of them: shares/QQ-.*, shares/QQ-"):
-        _ingest(tmp_path / "ours", tmp_path / "fourth")
-    one = sorted((tmp_path / "ours" / "shares").iterdir())[0]
-    assert _ingest(one, tmp_path / "fourth").digest == theirs.digest

@@ -34,7 +34,6 @@ from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
 from analysis.store.kept_tables import FOLDER
-from analysis.store.provenance import not_read_name
 from benchmarks import survival
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from benchmarks.survival import (
@@ -384,29 +383,13 @@ def test_a_folder_in_the_place_of_a_file_is_named(
         _ingest(archive, tmp_path / "store")
 
 
-@pytest.mark.parametrize("note", ["", "{oops", '{"key": 1}', "[1]", "[" * 99_999])
-def test_a_list_of_another_shape_is_written_again(
-    few: Path, as_written: dict[str, bytes], tmp_path: Path, note: str
-):
-    """What could not be read is known by reading; somebody else's list is refused."""
-    store = tmp_path / "store"
-    _put(store, as_written)
-    place = next(store.glob("observations/*")) / not_read_name(PROBE_CC)
-    place.write_text(note)
-    with pytest.raises(SourceError, match="no list of objects that could not be read"):
-        _ingest(store, tmp_path / "ours")
-    assert _ingest(few, store).not_read == ()
-    place.unlink(missing_ok=True)
-    assert contents(store) == as_written
-
-
 def test_bits_that_rot_unseen_are_found_before_a_study_is_written(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ):
     """Exit status 4, since a table would lie: neither size nor time of the file has changed."""
     store = tmp_path / "store"
     _put(store, undisturbed)
-    name, _ = _ingest(archive, store).names()[3]
+    name = _ingest(archive, store).names()[3]
     place = store / name
     times = place.stat()
     place.write_bytes(_flipped(undisturbed[name], 3000))
@@ -418,7 +401,7 @@ def test_bits_that_rot_unseen_are_found_before_a_study_is_written(
     assert _next_run(archive, store) == undisturbed
 
 
-@pytest.mark.parametrize("note", ["{}", '{"source_id": 1}', '{"files": [[]]}', "[" * 99_999])
+@pytest.mark.parametrize("note", ["{}", '{"share": 1}', '{"files": [[]]}', "[" * 99_999])
 def test_a_catalogue_of_another_shape_is_none(
     few: Path, as_written: dict[str, bytes], tmp_path: Path, note: str
 ):

@@ -286,7 +286,7 @@ def judge(
     from analysis.commands.judge_file import as_json, as_text, judge_measurements, with_errors
     from analysis.observations.fingerprints import load
     from analysis.outcomes.thresholds import Thresholds
-    from analysis.store.loose_files import read_files
+    from analysis.store.lines import read_files
 
     known = load(fingerprints or None)
     table, errors = read_files(files, known)

@@ -22,16 +22,14 @@ from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.pages.formats import percent
 from analysis.period import Period
 from analysis.reference import countries
-from analysis.reference.reference_files import REPOSITORY
 from analysis.report.annex import REASON_SENTENCES
 from analysis.report.local_time import local_schedule
 from analysis.review.lookups import read_report
 from analysis.sources.layout import OONI
-from analysis.store import imports
-from analysis.store.store import Store
+from analysis.store.ingestion import was_read
 from analysis.study.confirmation import confirm
 from analysis.study.parameters import StudyParameters, find_lists
-from analysis.study.study import Study, open_study
+from analysis.study.study import Study, open_study, request_of
 from analysis.tables import read_table
 from analysis.verdicts.states import strength, wilson_bounds
 from analysis.verdicts.witnesses import countries_url
@@ -322,10 +320,6 @@ def _settings(arguments: Sequence[str], parameters: Mapping[str, Any]) -> Settin
         given.setdefault("SOURCE", f"SOURCE={OONI}")
         given["RECEIPT_MARGIN"] = f"RECEIPT_MARGIN={parameters['receipt_margin']}"
     given.setdefault("EVENTS", "EVENTS=")  # no event takes part in a verdict
-    if "SOURCE" not in given and not _is_embedded(parameters):
-        # A store is a source too, and nothing is read from elsewhere here.
-        store = given.get("STORE", "").partition("=")[2] or str(REPOSITORY / "data")
-        given["SOURCE"] = f"SOURCE={store}"
     return parse_settings(list(given.values()))
 
 
@@ -339,12 +333,14 @@ def _is_embedded(parameters: Mapping[str, Any]) -> bool:
 def _study(settings: Settings) -> Study | str:
     """The observations that the report was made from; or why they are not to be had.
 
-    A store that holds nothing of the country is left alone: reading an archive takes hours.
+    A store that holds nothing of the source is left alone: reading an archive takes hours.
     """
-    store = Store(settings.study.store)
-    if not imports.holds(store, settings.probe_cc):
-        return f"the store holds no observations of {settings.probe_cc}. Name another one: STORE=…"
     try:
+        if not was_read(request_of(settings.study)):
+            return (
+                f"the store holds no observations of {settings.probe_cc} from this SOURCE. Name "
+                "those that the report was made from: STORE=… SOURCE=…"
+            )
         return open_study(find_lists(settings.study), jobs=settings.jobs)
     except (ParameterError, SourceError) as error:
         return f"{error}"

@@ -14,7 +14,7 @@ from analysis.errors import printable
 from analysis.observations.messaging_tests import BY_NAME, TESTS
 from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
 from analysis.store.connections import connect
-from analysis.store.loose_files import read_files
+from analysis.store.lines import read_files
 
 #: What ``ingestion`` says of a line that is a measurement of something else.
 _OTHER_TEST = "other_test"

@@ -19,7 +19,7 @@ from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import LAYERS, RULES_BY_ID
 from analysis.outcomes.thresholds import Thresholds
 from analysis.store.database import observations_from_table
-from analysis.store.loose_files import FileError
+from analysis.store.lines import FileError
 
 _JUDGED = """
 SELECT o.*, c.* EXCLUDE (row_id, input, measurement_start_time, domain,

@@ -19,7 +19,7 @@ def read_all(
     Raises:
         SourceError: the source has neither, or could not be read.
     """
-    from analysis.store.app_lines import ingest_messaging
+    from analysis.store.ingestion import ingest_messaging
 
     nothing = None
     try:

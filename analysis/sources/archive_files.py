@@ -8,9 +8,10 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -88,16 +89,6 @@ class Unreachable(Passing):
     """The server did not answer, which says nothing about the object."""
 
 
-class Stream(Protocol):
-    """Bytes in order."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next bytes; empty at the end. Raises CannotRead or OSError."""
-
-    def close(self) -> None:
-        """Let go of the file or connection."""
-
-
 class Source(Protocol):
     """An archive."""
 
@@ -112,8 +103,8 @@ class Source(Protocol):
     def objects(self, wanted: Callable[[str], bool]) -> list[ArchiveObject]:
         """The objects whose key is wanted, sorted by key."""
 
-    def open(self, item: ArchiveObject) -> Stream:
-        """The bytes of an object, raising CannotRead now or while they are read."""
+    def fetch(self, item: ArchiveObject, path: Path) -> None:
+        """Put an object at a path. Raises CannotRead, also where it is longer than was listed."""
 
     def stop(self) -> None:
         """Let what other threads wait for end: somebody has given up."""
@@ -191,7 +182,8 @@ class Folder:
             return ArchiveObject(key, 0, "")  # reading it will say why it cannot be read
         return ArchiveObject(key, status.st_size, str(status.st_mtime_ns))
 
-    def open(self, item: ArchiveObject) -> Stream:
+    def open(self, item: ArchiveObject) -> io.FileIO:
+        """The bytes of an object. Raises CannotRead."""
         try:
             stream = io.FileIO(self._path / item.key, opener=_open_at_once)
         except FileNotFoundError:
@@ -208,6 +200,12 @@ class Folder:
             stream.close()
             raise
         return stream
+
+    def fetch(self, item: ArchiveObject, path: Path) -> None:
+        with closing(self.open(item)) as stream, path.open("wb") as file:
+            shutil.copyfileobj(stream, file)
+            if file.tell() > item.size:
+                raise CannotRead("longer than it was listed")
 
     def stop(self) -> None:
         """Nothing waits for a disk."""

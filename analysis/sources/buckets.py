@@ -8,8 +8,11 @@ empty listing, and goes where a redirect leads (decision 0009).
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
+from pathlib import Path
+from typing import IO, TypeAlias
 from urllib.parse import quote, unquote_plus, urlencode
 from xml.etree.ElementTree import Element, ParseError
 
@@ -119,9 +122,69 @@ class Bucket:
             return False
         return True
 
-    def open(self, item: ArchiveObject) -> "ObjectStream":
+    def fetch(self, item: ArchiveObject, path: Path) -> None:
+        """Put an object at a path, as it was listed; resumed where a connection broke.
+
+        Each 64 KB may take six attempts and two minutes, so that it ends in any case.
+
+        Raises:
+            CannotRead: it cannot be had, or is not as long, or not what its ETag says.
+        """
         refuse_large(item.size)
-        return ObjectStream(self._server, self.url(item), item)
+        has_md5 = bool(_MD5.fullmatch(item.etag))
+        with path.open("wb") as file:
+            while file.tell() < item.size:
+                says_md5 = retry(self._receive, item, file, self._server.deadline())
+                has_md5 = has_md5 and says_md5
+        if has_md5 and _md5(path) != item.etag:
+            raise Damaged(_DAMAGED)
+
+    def _receive(self, item: ArchiveObject, file: IO[bytes], deadline: Deadline) -> bool:
+        """Add what is still to come to a file. Of a trouble after 64 KB nothing is said: what has
+        come stays, and the rest is asked for again.
+
+        Returns:
+            Whether the ETag may be an MD5.
+        """
+        start = mark = file.tell()
+        may_be_md5 = True
+        try:
+            with closing(self._ask(item, start, deadline)) as reply:
+                # What is encrypted with a key of a KMS has an ETag that only looks like an MD5.
+                encryption = reply.headers.get("x-amz-server-side-encryption", "")
+                may_be_md5 = not encryption.startswith("aws:kms")
+                while block := reply.next(deadline):
+                    if file.tell() + len(block) > item.size:
+                        raise CannotRead("it is longer than was listed")
+                    file.write(block)
+                    if file.tell() - mark >= _PIECE:
+                        mark, deadline = file.tell(), self._server.deadline()
+            if file.tell() < item.size:
+                raise Passing("it is not as long as was listed")
+        except Passing:
+            if mark == start:
+                raise
+        return may_be_md5
+
+    def _ask(self, item: ArchiveObject, offset: int, deadline: Deadline) -> Reply:
+        """Ask for an object from an offset on; what is no part of it as listed is refused."""
+        asked = {"Range": f"bytes={offset}-"} if offset else {}
+        if item.etag:
+            asked["If-Match"] = f'"{item.etag}"'
+        reply = self._server.open(self.url(item), deadline, asked)
+        try:
+            if item.etag and strip_etag(reply.headers.get("ETag", "")) not in ("", item.etag):
+                raise Changed("changed while it was read")
+            part = reply.headers.get("Content-Range", f"bytes {offset}-")
+            if offset and (reply.status != 206 or not part.startswith(f"bytes {offset}-")):
+                raise CannotRead("the server cannot resume")
+            length = reply.headers.get("Content-Length", "")
+            if length.isdecimal() and offset + int(length) != item.size:
+                raise Passing("it is not as long as was listed")
+        except CannotRead:
+            reply.close()
+            raise
+        return reply
 
     def list_below(
         self, prefix: str, wanted: Callable[[str], bool], hours: int
@@ -133,7 +196,7 @@ class Bucket:
         """
         per_hour = limit_of("OBJECTS_PER_HOUR", OBJECTS_PER_HOUR)
         found: dict[str, ArchiveObject] = {}
-        token, seen = "", set[int]()  # digests: a token may be long
+        token = ""
         pages = 100 + per_hour * hours // 100  # of 1000 names, nine in ten of other countries
         try:
             for _ in range(pages):
@@ -146,10 +209,6 @@ class Bucket:
                     )
                 if not token:
                     return sorted(found.values())
-                marks = {hash(token), hash(items[0].key if items else "")}
-                if marks & seen:
-                    raise CannotRead("its listing repeats a page")
-                seen |= marks
             most = f"{pages} pages that OBJECTS_PER_HOUR={per_hour} allows"
             raise CannotRead(f"its listing does not end within the {most}")
         except CannotRead as error:
@@ -212,82 +271,11 @@ def _read_items(root: Element, prefix: str) -> Iterator[ArchiveObject]:
             yield ArchiveObject(key.removeprefix(prefix), int(size), etag)
 
 
-class ObjectStream:
-    """The bytes of an object in order, as it is received; resumed where a connection broke.
-
-    It ends when there are as many bytes as were listed and they are what the ETag says. Each 64 KB
-    may take six attempts and two minutes, so that it ends in any case.
-    """
-
-    def __init__(self, server: Server, url: str, item: ArchiveObject) -> None:
-        self._server = server
-        self._url = url
-        self._item = item
-        self._md5 = item.etag if _MD5.fullmatch(item.etag) else ""
-        self._hash = hashlib.md5(usedforsecurity=False)
-        self._offset = 0
-        self._reply: Reply | None = None
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, about 64 KB whatever ``size``; empty at the end."""
-        parts: list[bytes] = []
-        if self._offset < self._item.size:
-            goal = min(self._offset + _PIECE, self._item.size)
-            retry(self._receive, parts, goal, self._server.deadline())
-            for part in parts:
-                self._hash.update(part)
-        if self._offset == self._item.size:
-            self.close()
-            if self._md5 not in ("", self._hash.hexdigest()):
-                raise Damaged(_DAMAGED)
-        return b"".join(parts)
-
-    def _receive(self, parts: list[bytes], goal: int, deadline: Deadline) -> None:
-        """Add what comes until ``goal``; what has come before a trouble stays."""
-        try:
-            reply = self._reply or self._ask(deadline)
-            while self._offset < goal:
-                block = reply.next(deadline)
-                if not block:
-                    raise Passing("it is not as long as was listed")
-                if self._offset + len(block) > self._item.size:
-                    raise CannotRead("it is longer than was listed")
-                parts.append(block)
-                self._offset += len(block)
-            if goal == self._item.size:
-                reply.next(deadline)  # the connection is free when the end has been seen
-        except CannotRead:
-            self.close()
-            if self._offset < goal:
-                raise
-
-    def _ask(self, deadline: Deadline) -> Reply:
-        """Ask for what is still to come; what is no part of the object as listed is refused."""
-        offset, etag = self._offset, self._item.etag
-        asked = {"Range": f"bytes={offset}-"} if offset else {}
-        if etag:
-            asked["If-Match"] = f'"{etag}"'
-        reply = self._reply = self._server.open(self._url, deadline, asked)
-        if strip_etag(reply.headers.get("ETag", "")) not in ("", etag) and etag:
-            raise Changed("changed while it was read")
-        if offset:
-            part = reply.headers.get("Content-Range", f"bytes {offset}-")
-            if reply.status != 206 or not part.startswith(f"bytes {offset}-"):
-                raise CannotRead("the server cannot resume")
-        length = reply.headers.get("Content-Length", "")
-        if length.isdecimal() and offset + int(length) != self._item.size:
-            raise Passing("it is not as long as was listed")
-        # What is encrypted with a key of a KMS has an ETag that only looks like an MD5.
-        if reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms"):
-            self._md5 = ""
-        return reply
-
-    def close(self) -> None:
-        if self._reply is not None:
-            self._reply.close()
-            self._reply = None
-
-
 def strip_etag(text: str) -> str:
     """An ETag without its quotes."""
     return text.removeprefix("W/").strip('"')
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, partial(hashlib.md5, usedforsecurity=False)).hexdigest()

@@ -1,12 +1,14 @@
 """One file over HTTP onto the disk."""
 
-import hashlib
-from contextlib import closing
+import gzip
+import zlib
 from dataclasses import dataclass
-from functools import cache
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
-from analysis.sources.web import Deadline, Server, retry, unpack
+from analysis.sources.archive_files import Passing
+from analysis.sources.web import Server, retry, too_long
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -35,12 +37,6 @@ class Download:
     sha256: str
 
 
-@cache
-def _server() -> Server:
-    """One for all files: each new one reads all certificates again."""
-    return Server("fetches reference data", "gzip")
-
-
 def download(url: str, target: Path, limits: Limits) -> Download | None:
     """Fetch a file; None where the server has no such file.
 
@@ -49,38 +45,29 @@ def download(url: str, target: Path, limits: Limits) -> Download | None:
     Raises:
         CannotRead: it cannot be had, or is larger or slower than the limits allow.
     """
+    server = Server("fetches reference data", "gzip")
     late = f"it did not arrive within {limits.seconds:g} seconds"
-    deadline = _server().deadline(limits.seconds, late)
-    received = retry(_receive, url, target, limits.size, deadline)
-    if received is None:
+    deadline = server.deadline(limits.seconds, late)
+    reply, sent = retry(server.read, url, deadline, limits.size, (200, 404, 410))
+    if reply.status != 200:
         return None
-    with target.open("rb") as stream:
-        is_packed = stream.read(2) == _GZIP_MAGIC
-    if is_packed:
-        _unpack(target, limits.size)
-    return received
+    is_packed = sent.startswith(_GZIP_MAGIC)
+    target.write_bytes(_unpack(sent, limits.size) if is_packed else sent)
+    etag, modified = (reply.headers.get(name, "")[:200] for name in ("ETag", "Last-Modified"))
+    return Download(url, etag, modified, len(sent), sha256(sent).hexdigest())
 
 
-def _receive(url: str, target: Path, limit: int, deadline: Deadline) -> Download | None:
-    with closing(_server().open(url, deadline, accepts=(200, 404, 410))) as reply:
-        if reply.status != 200:
-            return None
-        size, digest = 0, hashlib.sha256()
-        with target.open("wb") as stream:
-            for block in reply.blocks(limit, deadline):
-                size += len(block)
-                digest.update(block)
-                stream.write(block)
-    etag, modified = (reply.headers.get(name, "") for name in ("ETag", "Last-Modified"))
-    return Download(url, etag[:200], modified[:200], size, digest.hexdigest())
+def _unpack(packed: bytes, limit: int) -> bytes:
+    """httpx is not asked to unpack: it would do so without bounds, and take a cut file for whole.
 
-
-def _unpack(path: Path, limit: int) -> None:
-    """Replace a gzip file by its content."""
-    packed = path.with_name(f"{path.name}.gz")
-    path.rename(packed)
+    Raises:
+        CannotRead: it is cut, or holds more than ``limit`` bytes.
+    """
     try:
-        with packed.open("rb") as source, path.open("wb") as stream:
-            stream.writelines(unpack(source, limit))
-    finally:
-        packed.unlink()
+        with gzip.GzipFile(fileobj=BytesIO(packed)) as stream:
+            content = stream.read(limit + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise Passing("what arrived is a cut or broken gzip file") from None
+    if len(content) > limit:
+        raise too_long(limit)
+    return content

@@ -1,8 +1,7 @@
 """A running Dask scheduler: the same call on many machines.
 
 Dask is asked for little: to run a call for each item, again where a worker is lost. Everything
-that must last lies in the store, so a scheduler that is started anew loses nothing but the items
-that were under way.
+that must last lies in the store, so that a run whose scheduler is lost is begun again.
 """
 
 import logging
@@ -14,7 +13,6 @@ from importlib.util import find_spec
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import uuid4
 
 from analysis.errors import ParameterError, SourceError
 
@@ -24,19 +22,12 @@ if TYPE_CHECKING:
 
 _ADDRESS = re.compile(r"(tcp|tls)://([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", re.ASCII)
 _AHEAD = 1000  # items that the scheduler knows of at once
-_ROUNDS = 3  # connections lost one after the other before anything was done
 
-
-#: Seconds for a scheduler to answer, for one to come back that was there before, and without any
-#: worker.
-CONNECT, RESTART, NO_WORKERS = 15.0, 60.0, 60.0
+#: Seconds for a scheduler to answer, and without any worker.
+CONNECT, NO_WORKERS = 15.0, 60.0
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-
-
-class _Lost(Exception):
-    """The scheduler forgot what it was asked for."""
 
 
 def parse_address(text: str) -> str:
@@ -75,37 +66,34 @@ def spread(
         ParameterError: a worker is unfit.
         SourceError: the scheduler or all its workers are gone, or an item ends its worker.
     """
-    waiting, seconds, idle_rounds = dict(items), CONNECT, 0
-    while waiting:
-        with _connected(address, seconds) as client:
-            _require_fit(client, address, check, shared)
-            count = len(waiting)
-            # A task and not scattered data, which would be gone with the worker that holds it.
-            given = client.submit(_itself, shared, key=f"shared-{uuid4().hex}")
-            calls = (
-                (name, client.submit(call, given, item, key=f"object-{uuid4().hex}"))
-                for name, item in list(waiting.items())
-            )
-            try:
-                for name, future in _ahead(client, calls, limit or _AHEAD):
-                    result = _result(future, name)
-                    del waiting[name]
-                    yield name, result
-            except _Lost:
-                idle_rounds = idle_rounds + 1 if count == len(waiting) else 0
-        if idle_rounds == _ROUNDS:
-            raise SourceError(f"the scheduler {address} forgets what it is asked for")
-        seconds = RESTART
+    with _connected(address) as client:
+        _require_fit(client, address, check, shared)
+        # A task and not scattered data, which would be gone with the worker that holds it.
+        given = client.submit(_itself, shared, pure=False)
+        done: SimpleQueue[Future[_Result]] = SimpleQueue()
+        running: dict[Any, tuple[str, Future[_Result]]] = {}
+        waiting = iter(items.items())
+        free = limit or _AHEAD
+        while True:
+            for name, item in islice(waiting, free):
+                future = client.submit(call, given, item, pure=False)
+                running[future.key] = name, future
+                future.add_done_callback(done.put)
+            if not running:
+                return
+            name, future = running.pop(_next(client, done).key)
+            yield name, _result(future, name, address)
+            free = 1
 
 
 @contextmanager
-def _connected(address: str, seconds: float) -> Iterator["Client"]:
+def _connected(address: str) -> Iterator["Client"]:
     from distributed import Client  # half a second to load, and rarely needed
 
     # What goes wrong is said here, in one line.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
-        client = Client(address, timeout=seconds, set_as_default=False)
+        client = Client(address, timeout=CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
         reason = "does not answer" if isinstance(error, OSError) else str(error)
         raise SourceError(f"the Dask scheduler {address} {reason}") from None
@@ -123,28 +111,9 @@ def _require_fit(
     except OSError:
         return  # a worker or the scheduler just went; each call checks again
     for worker, answer in sorted(answers.items()):
-        if isinstance(answer, OSError):
-            continue
-        if answer:
+        if answer and not isinstance(answer, OSError):
             reason = answer if isinstance(answer, str) else f"cannot run this: {answer}"
             raise ParameterError("SCHEDULER", address, f"its worker {worker} {reason}")
-
-
-def _ahead(
-    client: "Client", calls: Iterator[tuple[str, "Future[_Result]"]], limit: int
-) -> Iterator[tuple[str, "Future[_Result]"]]:
-    """The calls that ended, as they do; so many are under way at once."""
-    done: SimpleQueue[Future[_Result]] = SimpleQueue()
-    running: dict[Any, tuple[str, Future[_Result]]] = {}
-    free = limit
-    while True:
-        for name, future in islice(calls, free):
-            running[future.key] = name, future
-            future.add_done_callback(done.put)
-        if not running:
-            return
-        yield running.pop(_next(client, done).key)
-        free = 1
 
 
 def _itself(shared: bytes) -> bytes:
@@ -164,7 +133,7 @@ def _next(client: "Client", done: "SimpleQueue[Future[Any]]") -> "Future[Any]":
             was_empty = is_empty
 
 
-def _result(future: "Future[_Result]", name: str) -> _Result:
+def _result(future: "Future[_Result]", name: str, address: str) -> _Result:
     from distributed.scheduler import KilledWorker
 
     try:
@@ -174,4 +143,4 @@ def _result(future: "Future[_Result]", name: str) -> _Result:
     except (CancelledError, OSError):
         if future.status == "error":  # the call's own
             raise
-        raise _Lost from None
+        raise SourceError(f"the Dask scheduler {address} went away") from None

@@ -8,12 +8,10 @@ said: networks write their users' addresses there.
 """
 
 import asyncio
-import gzip
 import random
 import threading
 import time
 import weakref
-import zlib
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
@@ -21,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, partial
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import stamina.instrumentation
 
@@ -35,7 +33,6 @@ CONNECTIONS = 8
 
 _PROJECT = "censorship-report-workbook"
 _LONGEST_WAIT = 60.0  # seconds that a server may ask for between attempts
-_BLOCK = 1 << 18
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -244,32 +241,15 @@ class Reply:
         """All of them; CannotRead where they are more than ``limit`` bytes."""
         size, length = 0, self.headers.get("Content-Length", "")
         if length.isdecimal() and int(length) > limit:
-            raise _too_long(limit)
+            raise too_long(limit)
         while block := self.next(deadline):
             size += len(block)
             if size > limit:
-                raise _too_long(limit)
+                raise too_long(limit)
             yield block
 
 
-def unpack(packed: IO[bytes], limit: int) -> Iterator[bytes]:
-    """The content of a gzip stream; CannotRead where it is cut, or more than ``limit`` bytes.
-
-    httpx is not asked to unpack: it would do so without bounds, and take a cut stream for whole.
-    """
-    size = 0
-    try:
-        with gzip.GzipFile(fileobj=packed) as stream:
-            while block := stream.read(_BLOCK):
-                size += len(block)
-                if size > limit:
-                    raise _too_long(limit)
-                yield block
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise Passing("what arrived is a cut or broken gzip file") from None
-
-
-def _too_long(limit: int) -> CannotRead:
+def too_long(limit: int) -> CannotRead:
     """The error about more than ``limit`` bytes."""
     return CannotRead(f"it holds more than {limit / 1e6:g} MB")
 

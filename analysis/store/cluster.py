@@ -4,17 +4,15 @@ A worker says first whether they would be: whether what decides them is the same
 it sees the same store and the same archive.
 """
 
-import ast
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from uuid import uuid4
 
 from analysis.errors import SourceError
 from analysis.observations.schema import SCHEMA_VERSION
@@ -23,12 +21,12 @@ from analysis.sources.schedulers import spread
 from analysis.store.objects import Result, Task
 from analysis.store.provenance import FOLDER
 from analysis.store.store import WRITING
-from analysis.store.workers import start_reader
+from analysis.store.workers import Read, start_reader
 from analysis.temporary_folders import TemporaryFolder
 
 #: Whatever has a say in the bytes of a file: packages, and modules of this one.
 _PACKAGES = ("ahocorasick-rs", "isal", "msgspec", "publicsuffixlist", "pyarrow")
-_MODULES = ("*.py", "observations/*.py", "sources/*.py", "store/*.py", "ingestion/*.py")
+_MODULES = ("*.py", "observations/*.py", "sources/*.py", "store/*.py")
 
 
 def read_on_cluster(
@@ -48,16 +46,22 @@ def read_on_cluster(
     """
     if not items:
         return
-    probe = next((item for item in items if _can_open(task, item)), None)
-    with _mark_store(task) as mark:
-        order = _Order(describe_code(), pickle.dumps(task), probe, mark, uuid4().hex)
+    folder = f"{FOLDER}/{task.source_id}"
+    with ExitStack() as stack:
+        mark = ""
+        if task.store.is_local:
+            # Who sees a folder of its own in a store sees the same store.
+            beside = Path(task.store.path(folder))
+            mark = str(stack.enter_context(TemporaryFolder(WRITING, beside)))
+        probe = next((item for item in items if _can_open(task, item)), None)
+        order = Order(describe_code(), pickle.dumps(task), probe, mark)
         by_key = {item.key: item for item in items}
         yield from spread(scheduler, _work_on, check_worker, pickle.dumps(order), by_key, jobs)
-    task.store.remove_leftovers(f"{FOLDER}/{task.source_id}")  # of workers that were lost
+    task.store.remove_leftovers(folder)  # of workers that were lost
 
 
 @dataclass(frozen=True)
-class _Order:
+class Order:
     """What a worker elsewhere is given, and what it must see to give the same bytes.
 
     Attributes:
@@ -65,25 +69,12 @@ class _Order:
         task: pickled, so that another version's never has to be understood.
         probe: a file that can be opened if the workers' SOURCE is this one; None for none.
         mark: a folder that is there if the workers' STORE is this one; ``""`` for none.
-        run: another one each time, so that no worker goes on with the connections of a run that
-            was given up.
     """
 
     code: str
     task: bytes
     probe: ArchiveObject | None
     mark: str
-    run: str
-
-
-@contextmanager
-def _mark_store(task: Task) -> Iterator[str]:
-    """A folder of its own in a store that is one: who sees it, sees the same store."""
-    if not task.store.is_local:
-        yield ""
-        return
-    with TemporaryFolder(WRITING, Path(task.store.path(f"{FOLDER}/{task.source_id}"))) as path:
-        yield str(path)
 
 
 def _can_open(task: Task, item: ArchiveObject) -> bool:
@@ -102,29 +93,17 @@ def describe_code() -> str:
     digest = sha256()
     root = Path(__file__).parents[1]
     for path in sorted(path for pattern in _MODULES for path in root.glob(pattern)):
-        digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
-        digest.update(_without_comments(path.read_bytes()).encode())
+        digest.update(path.read_bytes())
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     code = digest.hexdigest()[:12]
     return f"code {code}, schema {SCHEMA_VERSION}, Python {python}, {packages}"
 
 
-def _without_comments(source: bytes) -> str:
-    """What a module does, whatever its comments, docstrings and line breaks."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
-            node
-        ):
-            del node.body[0]
-    return ast.dump(tree)
-
-
 @lru_cache(maxsize=2)  # a worker may serve two runs at once
 def check_worker(order: bytes) -> str:
     """Why this process would give other bytes, or none; ``""`` where it would give the same."""
-    wanted: _Order = pickle.loads(order)
+    wanted: Order = pickle.loads(order)
     if wanted.code != describe_code():
         return f"has {describe_code()}; needed is {wanted.code}"
     task: Task = pickle.loads(wanted.task)
@@ -140,7 +119,7 @@ _until_the_end = ExitStack()  # of a worker's life
 
 
 @lru_cache(maxsize=2)
-def _start_reader(order: bytes) -> Callable[[ArchiveObject], Result]:
+def _start_reader(order: bytes) -> Read:
     task: Task = pickle.loads(pickle.loads(order).task)
     return _until_the_end.enter_context(start_reader(task))
 

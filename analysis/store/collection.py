@@ -57,8 +57,8 @@ class Collection:
         rows = [(item.key, item.why) for item in self.not_read]
         return pd.DataFrame(rows, columns=["key", "why"], dtype="str")
 
-    def names(self) -> list[tuple[str, str]]:
-        """The files that hold the rows, by their names in the store; and each one's object."""
+    def names(self) -> list[str]:
+        """The files that hold the rows, by their names in the store."""
         if self.excerpt:
-            return [(f"{self.excerpt.folder}/{name}", "") for name in self.excerpt.names]
-        return [(file_name(self.source_id, file.key), file.key) for file in self.files]
+            return [f"{self.excerpt.folder}/{name}" for name in self.excerpt.names]
+        return [file_name(self.source_id, file.key) for file in self.files]

@@ -1,33 +1,46 @@
-"""An archive → the observations of a country in the store, resumable."""
+"""An archive → the observations of a country in the store, resumable.
+
+The archive's messaging and circumvention tests go the same way into rows of their own, beside those
+of web_connectivity and never among them.
+
+What a store holds of a source is on record, so that not each of its files has to be opened. The
+record speaks of a file as long as the file has the size and the time of change that it had then.
+Of a server's archive it is also how a study is opened again without asking the server.
+"""
 
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from analysis.errors import NothingThereError, ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
+from analysis.observations.messaging_tests import BY_FOLDER
 from analysis.period import Period
 from analysis.reference import countries
 from analysis.sources import layout
-from analysis.sources.archive_files import ArchiveObject, Folder, Source
+from analysis.sources.archive_files import ArchiveObject, Folder
 from analysis.sources.buckets import Bucket
 from analysis.sources.layout import OONI
 from analysis.sources.ooni import Scope
 from analysis.sources.opening import open_source
-from analysis.store import imports
 from analysis.store.cluster import read_on_cluster
 from analysis.store.collection import Collection
-from analysis.store.file_list import Catalogue
+from analysis.store.imports import import_share, reopen_share
 from analysis.store.objects import Result, Task
-from analysis.store.provenance import FOLDER, NotRead, Provenance
+from analysis.store.provenance import FOLDER, SUFFIX, NotRead, Provenance
+from analysis.store.shares import MANIFEST
 from analysis.store.store import Store
 from analysis.store.workers import count_workers, read_objects
 
 #: So many objects that a server does not give, if they are most of all, are its own trouble.
 TOO_MANY = 20
+#: No page of apps' tests is matched against fingerprints, so that files outlive a change of them.
+_NO_FINGERPRINTS = Fingerprints()
 
 Progress = Callable[[int, int, str], None]
 _Results = Generator[tuple[str, Result], None, None]
@@ -42,7 +55,7 @@ class Request:
     """What is read, where it goes, and how.
 
     Attributes:
-        source: ``ooni``, a folder, URL or bucket in the archive's layout, or another store.
+        source: ``ooni``, a folder, URL or bucket in the archive's layout, or a share.
         store: a folder or ``s3://`` URL.
         probe_cc: two capital letters.
         period: of the measurements. OONI's archive is asked for what it received in the period and
@@ -75,132 +88,222 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
     ``fingerprints`` are what the pages are matched against.
 
     Raises:
-        ParameterError: the source is no source, a store of several sources, or cannot have the
-            country.
+        ParameterError: the source is no source, or cannot have the country.
         SourceError: it cannot be reached or holds nothing of the country, what it shares is
             damaged, or the store cannot be written.
     """
-    store, probe_cc = Store(request.store), request.probe_cc
-    source, catalogue = open_archive(request, store)
-    if request.reopen and isinstance(source, Bucket):
-        read_before = catalogue.reopen(fingerprints.digest)
-        if read_before is not None:
-            return read_before
-    listed = source.objects(partial(imports.is_wanted, probe_cc=probe_cc))
-    folder, offered = imports.find_import(source, listed)
-    if offered and imports.is_share(offered[0]):
-        collection = imports.import_share(source, offered[0], store, probe_cc, request.progress)
-    else:
-        objects = offered or [item for item in listed if layout.holds_country(item.key, probe_cc)]
-        if not objects:
-            window = choose_window(request)
-            days = f" received from {window.since} to {window.last_day}" if window else ""
-            raise NothingThereError(
-                f"{request.source} holds no web_connectivity object of {probe_cc}{days}",
-                resumes=False,
-            )
-        origin = folder.rpartition("/")[2] or source.id
-        task = Task(source, origin, store, fingerprints, request.keep_raw)
-        if not request.reopen:  # the run that the study belongs to has cleared them away
-            store.remove_leftovers(f"{FOLDER}/{task.source_id}")
-        if offered:
-            results = imports.import_files(source, offered, listed, store, probe_cc)
-            collection = collect(request, task, objects, {}, results)
-        else:
-            collection = read_new(request, task, objects, catalogue)
-        if not collection.files:
-            first = collection.not_read[0]
-            raise SourceError(
-                f"none of the {len(collection.not_read)} objects of {probe_cc} could be read; "
-                f"the first, {first.key}: {first.why}",
-                resumes=isinstance(source, Bucket),
-            )
-    catalogue.write(collection)
+    archive = _open_archive(request, fingerprints)
+    source, store, probe_cc = archive.task.source, archive.task.store, request.probe_cc
+    read_before = archive.reopen()
+    if read_before is not None:
+        return read_before
+    objects = source.objects(partial(_is_wanted, probe_cc=probe_cc))
+    # A manifest beside an archive's objects is somebody else's business.
+    if [item.key for item in objects] == [MANIFEST]:
+        share = import_share(source, objects[0], store, probe_cc, request.progress)
+        archive.write_record(_Record(share=share.excerpt.folder if share.excerpt else ""))
+        return share
+    objects = [item for item in objects if item.key != MANIFEST]
+    if not objects:
+        window = _choose_window(request)
+        days = f" received from {window.since} to {window.last_day}" if window else ""
+        raise NothingThereError(
+            f"{request.source} holds no web_connectivity object of {probe_cc}{days}",
+            resumes=False,
+        )
+    if not request.reopen:  # the run that the study belongs to has cleared them away
+        store.remove_leftovers(f"{FOLDER}/{archive.task.source_id}")
+    collection = archive.read(objects)
+    if not collection.files:
+        first = collection.not_read[0]
+        raise SourceError(
+            f"none of the {len(collection.not_read)} objects of {probe_cc} could be read; "
+            f"the first, {first.key}: {first.why}",
+            resumes=isinstance(source, Bucket),
+        )
     return collection
 
 
-def open_archive(request: Request, store: Store, what: str = "") -> tuple[Source, Catalogue]:
+def ingest_messaging(request: Request) -> Collection:
+    """Bring a country's messaging and circumvention tests into the store.
+
+    A share as the source has none of these tests.
+
+    Returns:
+        What was read; of no object, where the source has none.
+
+    Raises:
+        ParameterError: the source is no source.
+        SourceError: it cannot be reached, or the store cannot be written.
+    """
+    archive = _open_archive(request, _NO_FINGERPRINTS, "messaging-")
+    read_before = archive.reopen()
+    if read_before is not None:
+        return read_before
+    if request.reopen and isinstance(archive.task.source, Bucket) and archive.was_read:
+        return Collection(archive.task.store, archive.task.source_id, ())
+    tests = tuple(BY_FOLDER)
+    wanted = partial(layout.holds_country, probe_cc=request.probe_cc, tests=tests)
+    return archive.read(archive.task.source.objects(wanted))
+
+
+def was_read(request: Request) -> bool:
+    """Whether the store has a record of what the source holds of web sites."""
+    return _open_archive(request, _NO_FINGERPRINTS).was_read
+
+
+def _is_wanted(path: str, probe_cc: str) -> bool:
+    return path == MANIFEST or layout.holds_country(path, probe_cc)
+
+
+def _open_archive(request: Request, fingerprints: Fingerprints, what: str = "") -> "_Archive":
     """What a request asks of, and what is on record of its tests.
 
     Raises:
         ParameterError: the source is no source, cannot have the country, or is the store itself:
             what is made of an archive is no part of it.
     """
-    window = choose_window(request)
+    window, store = _choose_window(request), Store(request.store)
     scope = Scope(request.probe_cc, window, store, request.listing) if window else None
     source = open_source(request.source, scope)
     if isinstance(source, Folder) and store.is_local and source.is_at(Path(store.path(""))):
         accepted = "the archive lies in this folder; a store in another one is accepted"
         raise ParameterError("STORE", request.store, accepted)
-    return source, Catalogue(store, source.id, request.probe_cc, window, what)
+    task = Task(source, source.id, store, fingerprints, request.keep_raw)
+    name = f"read-{what}{request.probe_cc}{f'-{window}' if window else ''}.json"
+    try:
+        record = msgspec.convert(store.read_note(source.id, name), _Record)
+    except msgspec.ValidationError:  # there is none, or another program's
+        record = _Record()
+    return _Archive(request, task, name, record)
 
 
-def choose_window(request: Request) -> Period | None:
+def _choose_window(request: Request) -> Period | None:
     """The days of receipt that OONI's archive is asked for; None where the source is another."""
     source, probe_cc = request.source, request.probe_cc
     if source != OONI:
         return None
     if countries.is_fictional(probe_cc):
-        raise ParameterError(
-            "SOURCE", source, f"OONI has nothing of {probe_cc}, a fictional country; give "
-            "PROBE_CC=<a real one>, or another source"
-        )  # fmt: skip
+        accepted = (
+            f"OONI has nothing of {probe_cc}, a fictional country; give PROBE_CC=<a real one>, or "
+            "another source"
+        )
+        raise ParameterError("SOURCE", source, accepted)
     if request.period is None:
         raise ParameterError("SINCE", "", f"must be given with SOURCE={OONI}")
     return request.period.extended(request.receipt_margin)
 
 
-def read_new(
-    request: Request, task: Task, objects: Sequence[ArchiveObject], catalogue: Catalogue
-) -> Collection:
-    """Read those of an archive's objects that the store does not hold as they are.
+class _Record(msgspec.Struct, omit_defaults=True, frozen=True):
+    """What was read of a source for a country, and for a window where there is one."""
 
-    Raises:
-        SourceError: the source stopped answering, or a server refuses most of what it lists.
-    """
-    known = catalogue.find_current(task.source_id, objects, task.fingerprints.digest)
-    pending = [item for item in objects if item.key not in known]
-    results = _read_pending(request, task, pending, len(known))
-    return collect(request, task, objects, known, results)
+    #: Of each file what it was made from, its size and its time of change.
+    files: list[tuple[Provenance, int, int]] = []
+    not_read: list[NotRead] = []
+    share: str = ""  # the folder of the share that was imported, in the place of files
 
 
-def _read_pending(
-    request: Request, task: Task, pending: Sequence[ArchiveObject], known_count: int
-) -> _Results:
-    """What became of each object, by key, as long as the source gives any."""
-    jobs, scheduler = request.jobs, request.scheduler
-    if scheduler:
-        results = read_on_cluster(task, pending, jobs, scheduler)
-    else:
-        results = read_objects(task, pending, count_workers(pending, jobs or os.cpu_count() or 1))
-    failed = 0
-    for count, (key, result) in enumerate(results, known_count + 1):
-        yield key, result
-        if isinstance(result, NotRead) and (scheduler or isinstance(task.source, Bucket)):
-            failed += 1
-            if failed >= TOO_MANY and 2 * failed > count:
+@dataclass(frozen=True)
+class _Archive:
+    """An archive that is read into a store, and the record of what was read of it before."""
+
+    request: Request
+    task: Task
+    record_name: str
+    record: _Record
+
+    @property
+    def was_read(self) -> bool:
+        return self.record != _Record()
+
+    def reopen(self) -> Collection | None:
+        """What was read before, asking nobody, where the request wants that of a server; None where
+        some of it is no longer there.
+        """
+        task, record = self.task, self.record
+        if not (self.request.reopen and isinstance(task.source, Bucket)):
+            return None
+        if record.share:
+            return reopen_share(task.store, record.share)
+        on_record = [ArchiveObject(file.key, file.size, file.etag) for file, *_ in record.files]
+        files = self._find_current(on_record)
+        if not files or len(files) < len(on_record):
+            return None
+        return Collection(task.store, task.source_id, tuple(files), tuple(record.not_read))
+
+    def read(self, objects: Sequence[ArchiveObject]) -> Collection:
+        """Read those objects that the store does not hold as they are; each is told when it is
+        done.
+
+        Raises:
+            SourceError: the source stopped answering, or a server refuses most of what it lists.
+        """
+        task, sizes = self.task, {item.key: item.size for item in objects}
+        files = self._find_current(objects)
+        known = {file.key for file in files}
+        pending = [item for item in objects if item.key not in known]
+        not_read: list[NotRead] = []
+        size = 0
+        with closing(self._read_pending(pending, len(known))) as results:
+            for done, (key, result) in enumerate(results, len(known) + 1):
+                if isinstance(result, NotRead):
+                    not_read.append(result)
+                else:
+                    files.append(result)
+                size += sizes[key]
+                self.request.progress(done, len(objects), f"{size / 1e6:,.0f} MB {key}")
+        collection = Collection(
+            task.store,
+            task.source_id,
+            tuple(sorted(files, key=lambda file: file.key)),
+            tuple(sorted(not_read, key=lambda item: item.key)),
+            len(files) + len(not_read) - len(known),
+        )
+        # Files that were just written are opened once more: another run may have replaced them.
+        entries = self._look_at([file.key for file in collection.files])
+        if collection.files == tuple(file for file, *_ in entries):
+            self.write_record(_Record(entries, list(collection.not_read)))
+        return collection
+
+    def _read_pending(self, pending: Sequence[ArchiveObject], known_count: int) -> _Results:
+        """What became of each object, by key, as long as the source gives any."""
+        jobs, scheduler = self.request.jobs, self.request.scheduler
+        if scheduler:
+            results = read_on_cluster(self.task, pending, jobs, scheduler)
+        else:
+            count = count_workers(pending, jobs or os.cpu_count() or 1)
+            results = read_objects(self.task, pending, count)
+        failed = 0
+        for count, (key, result) in enumerate(results, known_count + 1):
+            yield key, result
+            is_served = scheduler or isinstance(self.task.source, Bucket)
+            failed += isinstance(result, NotRead)
+            if isinstance(result, NotRead) and is_served and TOO_MANY <= failed > count / 2:
                 raise SourceError(
                     f"{failed} of {count} objects could not be read; the last, {key}: {result.why}"
                 )
 
+    def _find_current(self, objects: Sequence[ArchiveObject]) -> list[Provenance]:
+        """What the files were made from that reading their object would give again."""
+        by_key = {item.key: item for item in objects}
+        files = [file for file, *_ in self._look_at(list(by_key))]
+        digest = self.task.fingerprints.digest
+        return [file for file in files if file.is_current(by_key[file.key], digest)]
 
-def collect(
-    request: Request,
-    task: Task,
-    objects: Sequence[ArchiveObject],
-    known: Mapping[str, Provenance],
-    results: _Results,
-) -> Collection:
-    """What became of all objects, told one by one as results come."""
-    sizes = {item.key: item.size for item in objects}
-    every: list[Result] = [*known.values()]
-    size = 0
-    with closing(results):
-        for key, result in results:
-            every.append(result)
-            size += sizes.get(key, 0)
-            request.progress(len(every), len(objects), f"{size / 1e6:,.0f} MB {key}")
-    files = sorted((r for r in every if isinstance(r, Provenance)), key=lambda file: file.key)
-    not_read = sorted((r for r in every if isinstance(r, NotRead)), key=lambda item: item.key)
-    read_count = len(every) - len(known)
-    return Collection(task.store, task.source_id, tuple(files), tuple(not_read), read_count)
+    def _look_at(self, keys: Sequence[str]) -> list[tuple[Provenance, int, int]]:
+        """The files of some objects that are there and whole, as a record has them."""
+        store, source_id = self.task.store, self.task.source_id
+        stamps = store.stamps(f"{FOLDER}/{source_id}")
+        there = {key: stamps[key + SUFFIX] for key in keys if key + SUFFIX in stamps}
+        on_record = self.record.files
+        known = {file.key: file for file, *stamp in on_record if there.get(file.key) == (*stamp,)}
+        others = [key for key in there if key not in known]
+        files = {**known, **store.read_provenances(source_id, others)}
+        return [(files[key], *stamp) for key, stamp in there.items() if key in files]
+
+    def write_record(self, record: _Record) -> None:
+        """Record what the store holds; a disk that takes nothing more costs time, no more."""
+        if record != self.record:
+            with suppress(SourceError):
+                note = msgspec.to_builtins(record)
+                self.task.store.write_note(self.task.source_id, self.record_name, note)

@@ -1,22 +1,33 @@
-"""The lines of a gzip stream, in bounded memory whatever it holds.
+"""Lines of JSON → observations, in bounded memory whatever is in them.
 
-It is decompressed in blocks into one reused buffer, and a line is looked at while it lies there. No
-line of more than :data:`LINE_LIMIT` bytes is held.
+No line of more than :data:`LINE_LIMIT` bytes is held, and none of more than :data:`VALUE_LIMIT`
+values is decoded. Each line is an observation, or one of the ledger's words says why it is none.
 """
 
+import codecs
 import gzip
 import hashlib
+import io
 import re
-from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import pyarrow as pa
 from isal import isal_zlib
 
 from analysis.errors import describe_error
-from analysis.sources.archive_files import CannotRead, Stream
+from analysis.observations import messages, messaging, messaging_messages, observation
+from analysis.observations.fingerprints import Fingerprints
+from analysis.observations.flags import Received
+from analysis.observations.messaging import MESSAGING
+from analysis.observations.messaging_tests import Tested
+from analysis.observations.schema import OBSERVATION
+from analysis.sources.archive_files import CannotRead
+from analysis.store.store import Row, table_of
 
 #: Lines longer than this are not read (bytes).
 LINE_LIMIT = 64 << 20
@@ -32,117 +43,21 @@ _MOST_TIMES = 100
 #: So does one with more lines than this and one for each ten compressed bytes.
 _MOST_LINES, _BYTES_OF_A_LINE = 100_000, 10
 
-_BUFFER = 1 << 20
 _COMPRESSED_BLOCK = 1 << 17
 _DECOMPRESSED_BLOCK = 1 << 18  # more at a time, and the processor's cache holds no block of it
-
-_BROKEN = (EOFError, gzip.BadGzipFile, isal_zlib.error)
-
-
-class Readable(Protocol):
-    """Something that fills a buffer."""
-
-    def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill the start of ``buffer``; 0 at the end."""
+_BLOCK = 1 << 20  # of a line that is passed over
 
 
-class Line(NamedTuple):
-    """One line: its number from 1, and its bytes, valid until the next line is asked for.
-
-    ``content`` is None where the line is too long. ``is_cut`` marks the last line of a stream that
-    broke off: what had come of it, which may be nothing.
-    """
-
-    number: int
-    content: memoryview | None
-    is_utf8: bool
-    is_cut: bool
-
-
-def split_lines(stream: Readable, limit: int = LINE_LIMIT) -> Iterator[Line]:
-    """The lines of a stream of text, through one buffer."""
-    buffer = bytearray(_BUFFER)
-    start = end = number = 0
-    is_too_long = is_cut = False
-    while True:
-        try:
-            read = stream.readinto(memoryview(buffer)[end:]) or 0
-        except _BROKEN:  # type: ignore[misc]  # the stubs call isal's error an instance
-            read, is_cut = 0, True
-        scan, end = end, end + read
-        view = memoryview(buffer)
-        # One look at all complete lines spares one at each.
-        whole = buffer.rfind(b"\n", scan, end) + 1
-        are_utf8 = whole == 0 or is_utf8(view[start:whole])
-        while (newline := buffer.find(b"\n", scan, end)) >= 0:
-            number += 1
-            is_too_long = is_too_long or newline - start > limit
-            content = None if is_too_long else view[start:newline]
-            yield Line(number, content, are_utf8 or is_utf8(view[start:newline]), False)
-            is_too_long = False
-            start = scan = newline + 1
-        if not read:
-            break
-        if is_too_long or end - start > limit:
-            is_too_long = True
-            end = start
-        buffer, start, end = _make_room(buffer, start, end, limit)
-    if end > start or is_too_long or is_cut:
-        content = None if is_too_long else view[start:end]
-        yield Line(number + 1, content, is_utf8(view[start:end]), is_cut)
-
-
-def _make_room(buffer: bytearray, start: int, end: int, limit: int) -> tuple[bytearray, int, int]:
-    """Move the unfinished line to the front of a buffer with room for more of it."""
-    length = end - start
-    size = _BUFFER
-    while size < 2 * length:
-        size *= 2
-    if 4 * size > limit:  # the last step at once: two large buffers beside each other are much
-        size = limit + _BUFFER
-    roomier = buffer if size == len(buffer) else bytearray(size)
-    if start or roomier is not buffer:
-        # From view to view nothing is copied on the way, and they may overlap.
-        memoryview(roomier)[:length] = memoryview(buffer)[start:end]
-    return roomier, 0, length
-
-
-def is_utf8(content: memoryview) -> bool:
-    """Whether bytes are UTF-8."""
-    # Arrow validates without making a string of it. msgspec leaves out what it skips.
-    offsets = pa.py_buffer(array("q", [0, len(content)]))
-    blob = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(content)])
-    try:
-        blob.cast(pa.large_string())
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-_STRING_OR_VALUE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{,]', re.DOTALL)
-
-
-def has_too_many_values(content: memoryview) -> bool:
-    """Whether a line of JSON holds more than :data:`VALUE_LIMIT` values."""
-    if len(content) <= VALUE_LIMIT:
-        return False
-    pieces = (bytes(content[at : at + _BUFFER]) for at in range(0, len(content), _BUFFER))
-    if sum(piece.count(mark) for piece in pieces for mark in (b",", b"[", b"{")) <= VALUE_LIMIT:
-        return False
-    # There may be as many commas in the pages alone.
-    values = (found for found in _STRING_OR_VALUE.finditer(content) if content[found.start()] != 34)
-    return next(islice(values, VALUE_LIMIT, None), None) is not None
-
-
-class Decompressed:
+class Decompressed(io.RawIOBase):
     """What a gzip stream holds; several members follow each other.
 
-    A stream that breaks off gives all that it holds up to the break, and then EOFError: no reader
+    A stream that breaks off gives all that it holds up to the break, and then ``is_cut``: no reader
     of gzip files does, they drop what they have read so far of the block that was asked for. A
-    bomb breaks off too, before it takes hours.
+    bomb is cut too, before it takes hours.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: io.RawIOBase) -> None:
+        self.is_cut = False
         self._stream = stream
         self._hash = hashlib.sha256()
         self._member = isal_zlib.decompressobj(wbits=31)
@@ -150,14 +65,27 @@ class Decompressed:
         self._taken = self._given = 0  # bytes
         self._lines = 0
 
-    def readinto(self, buffer: memoryview, /) -> int:
-        size = min(len(buffer), _DECOMPRESSED_BLOCK)
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # its own is wider
+        try:
+            content = self._next(len(buffer))
+        except (EOFError, gzip.BadGzipFile, isal_zlib.error):  # type: ignore[misc]  # an error too
+            self.is_cut = True
+        if self.is_cut:
+            return 0
+        buffer[: len(content)] = content
+        return len(content)
+
+    def _next(self, size: int) -> bytes:
+        """The next bytes; empty at the end. Raises EOFError and others where it breaks off."""
         content = b""
         while not content:
             self._compressed = self._compressed or self._read()
             is_over = not self._compressed
             if is_over and (self._member.eof or not self._taken):
-                return 0
+                return b""
             if self._member.eof:
                 # There may be padding between or behind members.
                 self._compressed = self._compressed.lstrip(b"\0")
@@ -174,12 +102,11 @@ class Decompressed:
                 raise EOFError("the stream is a bomb")
             if is_over and not content and not self._member.eof:
                 raise EOFError("the stream ended before its end-of-stream marker")
-        buffer[: len(content)] = content
-        return len(content)
+        return content
 
     def _read(self) -> bytes:
         try:
-            block = self._stream.read(_COMPRESSED_BLOCK)
+            block = self._stream.read(_COMPRESSED_BLOCK) or b""
         except OSError as error:
             raise CannotRead(describe_error(error)) from None
         self._hash.update(block)
@@ -191,3 +118,173 @@ class Decompressed:
         while self._read():
             pass
         return self._hash.hexdigest()
+
+
+@dataclass(frozen=True)
+class LineReader:
+    """Reads lines that should be measurements of one test.
+
+    Attributes:
+        fingerprints: what pages are matched against.
+        received: when the archive received them, where that is known.
+        test: the messaging or circumvention test; else web_connectivity.
+    """
+
+    fingerprints: Fingerprints
+    received: Received | None = None
+    test: Tested | None = None
+
+    def read_all(self, stream: io.RawIOBase) -> Iterator[tuple[int, Row | str]]:
+        """Number and observation of each line that is not empty, or why there is none.
+
+        What had come of the line where a gzip stream broke off is an observation or nothing.
+        """
+        number, is_whole = 0, True
+        lines = io.BufferedReader(stream, _DECOMPRESSED_BLOCK)
+        while line := lines.readline(LINE_LIMIT + 1):
+            number += 1
+            is_too_long = len(line) > LINE_LIMIT and not line.endswith(b"\n")
+            result = "invalid:line_too_long" if is_too_long else self.read(line, number)
+            while line and is_too_long and not line.endswith(b"\n"):
+                line = lines.readline(_BLOCK)
+            is_whole = line.endswith(b"\n")
+            is_given = is_whole or isinstance(result, tuple) or not _is_cut(stream)
+            if result and is_given:
+                yield number, result
+        if _is_cut(stream):
+            yield number + is_whole, "truncated_file"
+
+    def read(self, line: bytes, number: int) -> Row | str:
+        """The observation of one line or, in the ledger's words, why there is none; ``""`` where it
+        is empty.
+        """
+        if line in (b"", b"\n"):
+            return ""
+        if not _is_utf8(line):
+            return "not_json"
+        if has_too_many_values(line):
+            return "invalid:too_many_values"
+        try:
+            return self._observe(line, number)
+        except messages.NotJson:
+            return "not_json"
+        except messages.TooLong:
+            return "invalid:line_too_long"
+        except messages.NotAnObject:
+            return "invalid:not_an_object"
+        except observation.Invalid as error:
+            return f"invalid:{error}"
+
+    def _observe(self, line: bytes, number: int) -> Row | str:
+        if self.test:
+            app = messaging_messages.decode(line)
+            if app.test_name == self.test.name:
+                return messaging.observe(app, line_number=number, received=self.received)
+            observation.check(app)
+            return "other_test"
+        measured = messages.decode(line)
+        if measured.test_name != "web_connectivity":
+            observation.check(measured)
+            return "other_test"
+        return observation.observe(
+            measured, line_number=number, fingerprints=self.fingerprints, received=self.received
+        )
+
+
+def _is_cut(stream: io.RawIOBase) -> bool:
+    return isinstance(stream, Decompressed) and stream.is_cut
+
+
+def _is_utf8(content: bytes) -> bool:
+    # Arrow validates without making a string of it. msgspec leaves out what it skips.
+    try:
+        pa.array([content], pa.large_binary()).cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+_STRING_OR_VALUE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{,]', re.DOTALL)
+
+
+def has_too_many_values(content: bytes) -> bool:
+    """Whether a line of JSON holds more than :data:`VALUE_LIMIT` values."""
+    if sum(content.count(mark) for mark in (b",", b"[", b"{")) <= VALUE_LIMIT:
+        return False
+    # There may be as many commas in the pages alone.
+    values = (found for found in _STRING_OR_VALUE.finditer(content) if content[found.start()] != 34)
+    return next(islice(values, VALUE_LIMIT, None), None) is not None
+
+
+# --- loose files ----------------------------------------------------------------------------------
+
+
+class FileError(NamedTuple):
+    """A place in a loose file where there is no measurement of the test that was asked for."""
+
+    source_file: str
+    line_number: int  # from 1; 0 where the file itself cannot be read
+    error: str
+    place: int  # how many measurements of the files given stand before it
+
+
+def read_files(
+    paths: Sequence[str | Path],
+    fingerprints: Fingerprints | None = None,
+    test: Tested | None = None,
+) -> tuple[pa.Table, list[FileError]]:
+    """The observations of loose ``.json``, ``.jsonl`` or ``.jsonl.gz`` files.
+
+    ``test``: the messaging or circumvention test that is asked for; else web_connectivity.
+
+    A file that is one JSON value, however many lines it takes, is one measurement. A file that is
+    given twice is read twice.
+
+    Returns:
+        A table with the columns of ``schema.OBSERVATION``, or of ``messaging.MESSAGING``, and
+        ``source_file``, one row a measurement, in the order of the files and lines; and what could
+        not be read, likewise.
+    """
+    reader = LineReader(fingerprints or Fingerprints(), test=test)
+    rows: list[Row] = []
+    names: list[str] = []
+    errors: list[FileError] = []
+    for path in map(str, paths):
+        for number, result in _read_file(path, reader):
+            if isinstance(result, tuple):
+                rows.append(result)
+                names.append(path)
+            else:
+                errors.append(FileError(path, number, result, len(rows)))
+    table = table_of(rows, MESSAGING if test else OBSERVATION)
+    return table.append_column("source_file", pa.array(names, pa.string())), errors
+
+
+def _read_file(path: str, reader: LineReader) -> Iterator[tuple[int, Row | str]]:
+    try:
+        with io.FileIO(path) as stream:
+            is_gzip = stream.read(2) == b"\x1f\x8b"
+            stream.seek(0)
+            if is_gzip:
+                yield from reader.read_all(Decompressed(stream))
+                return
+            whole = stream.read(LINE_LIMIT + 1)
+            if len(whole) <= LINE_LIMIT and _is_one_value(whole):
+                yield 1, reader.read(whole, 1) or "not_json"
+                return
+            stream.seek(0)
+            yield from reader.read_all(stream)
+    except CannotRead as error:
+        yield 0, f"cannot be read: {error}"
+    except OSError as error:
+        yield 0, f"cannot be read: {describe_error(error)}"
+
+
+def _is_one_value(content: bytes) -> bool:
+    if b"\n" not in content.strip():
+        return True
+    try:
+        msgspec.json.decode(content.removeprefix(codecs.BOM_UTF8), type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -111,10 +110,9 @@ def file_name(source_id: str, key: str) -> str:
     return f"{FOLDER}/{source_id}/{key}{SUFFIX}"
 
 
-def read_provenance(file: bytes | Path, key: str) -> Provenance | None:
-    """What the file of an object, or its content, was made from.
-
-    None where it is damaged, of another object, or of another schema.
+def read_provenance(file: bytes, key: str) -> Provenance | None:
+    """What the file of an object was made from; None where it is damaged, of another object, or of
+    another schema.
     """
     content = (read_metadata(file) or {}).get(METADATA_KEY, b"")
     try:
@@ -130,8 +128,3 @@ class NotRead:
 
     key: Text
     why: Text
-
-
-def not_read_name(probe_cc: str) -> str:
-    """Name of the record that lists the objects that could not be read."""
-    return f"not-read-{probe_cc}.json"

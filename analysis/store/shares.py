@@ -11,36 +11,33 @@ twice is there twice, so that any part of the period can be reported as if from 
 """
 
 import hashlib
+import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.errors import ContractError, ParameterError, SourceError
+from analysis.errors import ParameterError, SourceError
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference import countries
-from analysis.sources import layout
 from analysis.sources.archive_files import OBJECT_BYTES, limit_of
-from analysis.store.checking import check_observations
 from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
-from analysis.store.collection import Collection, Excerpt
-from analysis.store.connections import limit_threads
+from analysis.store.collection import Collection
+from analysis.store.connections import connect, limit_memory
 from analysis.store.database import Observations
 from analysis.store.provenance import Count, Digest, NotRead, Provenance
 from analysis.store.store import WRITING, Store
 from analysis.store.study_rows import add_every_row, explain_failures
-from analysis.temporary_folders import TemporaryFolder
 
 MANIFEST = "MANIFEST.json"
 FORMAT = "censorship-report-workbook, shared observations, 2"
@@ -132,90 +129,11 @@ def read_manifest(content: bytes, name: str) -> Manifest:
     return manifest
 
 
-def open_share(store: Store, manifest: Manifest) -> Collection:
-    """The observations of a share that lies in a store.
-
-    Raises:
-        SourceError: the objects are not those of the manifest.
-        ContractError: they are no objects.
-    """
-    names = sorted(manifest.files)
-    objects = next(name for name in names if name.startswith(OBJECTS))
-    months = tuple(name for name in names if name != objects)
-    told = _read_objects(store, manifest, objects)
-    excerpt = Excerpt(manifest.probe_cc, manifest.period, manifest.folder, months)
-    collection = Collection(store, manifest.source_id, told.files, told.not_read, excerpt=excerpt)
-    if not months or collection.digest != manifest.observations_digest:
-        raise SourceError(
-            f"{objects} is not of the observations that {MANIFEST} speaks of", resumes=False
-        )
-    return collection
-
-
-def reopen_share(store: Store, folder: str) -> Collection | None:
-    """A share that was imported into a folder of the store; None where it is not as it was."""
-    content = store.try_read(f"{folder}/{MANIFEST}")
-    if content is None:
-        return None
-    manifest = read_manifest(content, f"{folder}/{MANIFEST}")
-    for name, told in manifest.files.items():
-        if manifest.folder != folder or store.digest(f"{folder}/{name}") != told.sha256:
-            return None
-    return open_share(store, manifest)
-
-
-class _Objects(msgspec.Struct, frozen=True):
+class SharedObjects(msgspec.Struct, frozen=True):
     """What became of each object, by key."""
 
     files: tuple[Provenance, ...]
     not_read: tuple[NotRead, ...]
-
-
-def _read_objects(store: Store, manifest: Manifest, name: str) -> _Objects:
-    """Raises ContractError where it is no list of objects of the country."""
-    try:
-        with TemporaryFolder("workbook-import-") as scratch:
-            (path,) = store.local_paths([f"{manifest.folder}/{name}"], scratch)
-            with pa.input_stream(str(path), compression="zstd") as stream:
-                content = stream.read(_MOST_OBJECTS + 1)
-        if len(content) > _MOST_OBJECTS:
-            raise ValueError(f"it holds more than {_MOST_OBJECTS / 1e6:g} MB")
-        objects = msgspec.json.decode(content, type=_Objects)
-        keys = {file.key for file in objects.files} | {item.key for item in objects.not_read}
-        if len(keys) < len(objects.files) + len(objects.not_read):
-            raise ValueError("a key stands twice")
-        if not all(layout.holds_country(key, manifest.probe_cc) for key in keys):
-            raise ValueError(f"a key is none of {manifest.probe_cc}")
-    except (OSError, ValueError, RecursionError) as error:
-        raise ContractError(f"{name} is no list of objects: {error}") from None
-    return objects
-
-
-_MOST_OBJECTS = 64_000_000  # bytes of the list; ten years of a country have less than half
-
-
-def check_rows(collection: Collection, manifest: Manifest) -> None:
-    """Check the months of a share: each column, and that there are as many rows as the ledger says.
-
-    Raises:
-        ContractError: names the file and the column, or the object.
-    """
-    counts: Counter[str] = Counter()
-    months = {f"{month.since:%Y-%m}": month for month in manifest.period.months()}
-    with TemporaryFolder("workbook-import-") as scratch:
-        names = [name for name, _ in collection.names()]
-        paths = collection.store.local_paths(names, scratch)
-        for name, path in zip(names, paths, strict=True):
-            base = name.rpartition("/")[2]
-            month = months[base[:7]]
-            scope = {"cc": manifest.probe_cc, "since": month.since, "until": month.until}
-            counts.update(check_observations(path, base, scope, len(collection.files)))
-    for file in collection.files:
-        found = counts.pop(file.key, 0)
-        if found != file.row_count:
-            raise ContractError(f"{file.key} has {file.row_count} rows by its ledger, not {found}")
-    if counts:
-        raise ContractError(f"column object_key names no object: {next(iter(counts))}")
 
 
 _OONI = (
@@ -256,24 +174,22 @@ def check(out: Path) -> None:
     Raises:
         ParameterError: ``out`` is a file, or a folder with content but without a share's manifest.
     """
-    if out.exists() and not (out.is_dir() and (_has_manifest(out) or _is_bare(out))):
+    if not out.exists():
+        return
+    # What an interrupted run has written is nobody's file.
+    names = [path.name for path in out.iterdir()] if out.is_dir() else [""]
+    is_bare = all(NAME.fullmatch(name) or name.startswith(WRITING) for name in names)
+    if not (is_bare or _has_manifest(out)):
         raise ParameterError("OUT", out, "must be new, empty, or hold an earlier share")
 
 
 def _has_manifest(folder: Path) -> bool:
     """Whether there is the manifest of a share, of this version of the workbook or another."""
     try:
-        told = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, msgspec.Raw])
-        form = msgspec.json.decode(told["format"], type=str)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+        told = json.loads((folder / MANIFEST).read_bytes())
+        return str(told["format"]).startswith(FORMAT.rpartition(",")[0])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return False
-    return form.rpartition(",")[0] == FORMAT.rpartition(",")[0]
-
-
-def _is_bare(folder: Path) -> bool:
-    """Whether there is nothing but what an interrupted run has written."""
-    names = [path.name for path in folder.iterdir()]
-    return all(NAME.fullmatch(name) or name.startswith(WRITING) for name in names)
 
 
 def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> Manifest:
@@ -294,8 +210,7 @@ def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> M
             raise SourceError(
                 f"the source has no measurement of {probe_cc} in {period}", resumes=False
             )
-        add_every_row(observations.connection, collection, observations.scratch)
-        parts = _write_parts(observations, collection, probe_cc, period)
+        parts = _write_parts(collection, probe_cc, period, observations.scratch)
         files = dict(_put(target, stem, suffix, content) for stem, suffix, content in parts)
     licence, attribution = _FICTIONAL if countries.is_fictional(probe_cc) else _OONI
     manifest = Manifest(
@@ -320,50 +235,34 @@ def share(collection: Collection, probe_cc: str, period: Period, out: Path) -> M
 
 
 def _write_parts(
-    observations: Observations, collection: Collection, probe_cc: str, period: Period
+    collection: Collection, probe_cc: str, period: Period, scratch: Path
 ) -> Iterator[tuple[str, str, bytes]]:
-    """The files, one after the other: what each is of, how its name ends, and its content."""
-    connection, path = observations.connection, observations.scratch / "shared.parquet"
-    for month in period.months():
-        scope = {"cc": probe_cc, "since": month.since, "until": month.until}
-        _write_month(connection, scope, path)
-        if pq.read_metadata(path).num_rows:
-            yield f"{month.since:%Y-%m}", ".parquet", path.read_bytes()
-    scope = {"cc": probe_cc, "since": period.since, "until": period.until}
-    left_out = {key: counts for key, *counts in connection.execute(_LEFT_OUT, scope).fetchall()}
+    """The files, one after the other: what each is of, how its name ends, and its content.
+
+    The same rows give the same bytes.
+    """
+    path = scratch / "shared.parquet"
+    # Rows of several threads come in any order. One thread that keeps the order is quicker than two
+    # that have to put it right, and holds no more than a row group.
+    with closing(connect(scratch / "sharing.duckdb")) as connection:
+        limit_memory(connection, 0)
+        connection.execute("SET preserve_insertion_order = true")
+        # Columns are declared alike whatever is in them.
+        connection.execute("SET disabled_optimizers = 'statistics_propagation'")
+        add_every_row(connection, collection, scratch)
+        for month in period.months():
+            scope = {"cc": probe_cc, "since": month.since, "until": month.until}
+            metadata = {CHECKSUM_KEY: BLANK_CHECKSUM}
+            connection.execute(_COPY, {**scope, "path": str(path), "metadata": metadata})
+            set_checksum(path)
+            if pq.read_metadata(path).num_rows:
+                yield f"{month.since:%Y-%m}", ".parquet", path.read_bytes()
+        scope = {"cc": probe_cc, "since": period.since, "until": period.until}
+        left_out = {key: counts for key, *counts in connection.execute(_LEFT_OUT, scope).fetchall()}
     files = tuple(_trim(file, *left_out.get(file.key, (0, 0))) for file in collection.files)
-    listed = msgspec.json.encode(_Objects(files, collection.not_read))
+    listed = msgspec.json.encode(SharedObjects(files, collection.not_read))
     packed = pa.Codec("zstd", compression_level=_LEVEL).compress(listed, asbytes=True)
     yield OBJECTS, ".json.zst", packed
-
-
-def _write_month(
-    connection: duckdb.DuckDBPyConnection, scope: Mapping[str, object], path: Path
-) -> None:
-    """Write the rows of a month into a file with a checksum: the same rows, the same bytes.
-
-    ``path`` is known to nobody else yet.
-    """
-    metadata = {CHECKSUM_KEY: BLANK_CHECKSUM}
-    with _in_order(connection):
-        connection.execute(_COPY, {**scope, "path": str(path), "metadata": metadata})
-    set_checksum(path)
-
-
-@contextmanager
-def _in_order(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Let rows come as the query has them, and columns be declared alike whatever is in them."""
-    # Rows of several threads come in any order. One thread that keeps the order is quicker than
-    # two that have to put it right, and holds no more than a row group.
-    ((disabled,),) = connection.execute("SELECT current_setting('disabled_optimizers')").fetchall()
-    connection.execute("SET preserve_insertion_order = true")
-    connection.execute("SET disabled_optimizers = 'statistics_propagation'")
-    try:
-        with limit_threads(connection, 1):
-            yield
-    finally:
-        connection.execute("SET preserve_insertion_order = false")
-        connection.execute(f"SET disabled_optimizers = '{disabled}'")
 
 
 def _trim(file: Provenance, other_country: int, out_of_period: int) -> Provenance:

@@ -112,7 +112,7 @@ def _name_scope(collection: Collection, probe_cc: str, period: Period) -> str:
 
 def _digest_inputs(collection: Collection) -> str:
     files = sorted([f.key, f.size, f.sha256, f.fingerprints] for f in collection.files)
-    excerpt = collection.excerpt and [name for name, _ in collection.names()]
+    excerpt = collection.excerpt and collection.names()
     return hashlib.sha256(json.dumps([SCHEMA_VERSION, files, excerpt]).encode()).hexdigest()[:16]
 
 
@@ -161,7 +161,7 @@ def _number_rows(connection: duckdb.DuckDBPyConnection, name: str, paths: list[s
 
 def _local_files(collection: Collection, scratch: Path) -> list[Path]:
     """The files that hold the rows, where DuckDB can read them."""
-    names = [name for name, _ in collection.names()]
+    names = collection.names()
     # DuckDB would need an extension, fetched from the network, to read S3 itself.
     paths = collection.store.local_paths(names, scratch)
     for name, path in zip(names, paths, strict=True):

@@ -1,25 +1,50 @@
-"""The same work on each object, in one process or several; the result does not depend on it."""
+"""The same work on each object, in one process or several; the result does not depend on it.
 
+The objects of a server are fetched by some threads and read meanwhile. One is read when all of it
+is there and is what its ETag says, so that no worker waits for a server, and none reads what turns
+out to be damaged. Until then it lies in a temporary folder.
+
+What is to be kept as it came lies in ``STORE/raw/<source_id>/<key>``. Its sidecar, ``<key>.json``,
+says from where and when it came, its size, ETag, digest and licence. A file that its sidecar does
+not vouch for is not read.
+"""
+
+import json
 import multiprocessing
 import os
-import sys
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
-from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import pyarrow as pa
+import stamina
 
-from analysis.errors import SourceError
-from analysis.sources.archive_files import ArchiveObject, Folder
+from analysis.errors import SourceError, describe_error
+from analysis.sources.archive_files import (
+    OBJECT_BYTES,
+    ArchiveObject,
+    CannotRead,
+    Changed,
+    Damaged,
+    Folder,
+    Passing,
+    limit_of,
+    refuse_large,
+)
 from analysis.sources.buckets import Bucket
 from analysis.sources.web import CONNECTIONS, at_once
-from analysis.store.downloads import PREFIX, Downloads
+from analysis.store.checksums import digest_file
 from analysis.store.objects import Result, Task, ingest_object
+from analysis.store.provenance import NotRead
 from analysis.temporary_folders import TemporaryFolder
 
 #: Bytes of objects for which another process is started. They are read in about half a second; to
@@ -28,6 +53,10 @@ WORTH_A_WORKER = 32 << 20
 #: What an object takes besides its bytes, and is counted as: a small country's hold few
 #: measurements each, and its archive takes as long by their number as by their size.
 _AN_OBJECT = 300_000
+
+Read = Callable[[ArchiveObject], Result]
+
+_once_more = stamina.RetryingCaller(attempts=2, timeout=None).on(Damaged)
 
 
 def count_workers(pending: Sequence[ArchiveObject], jobs: int) -> int:
@@ -44,20 +73,20 @@ def read_objects(
     Raises:
         SourceError: a server stopped answering, a worker was killed, or the store takes no more.
     """
+    if jobs == 1 and not isinstance(task.source, Bucket):
+        yield from ((item.key, ingest_object(task, item)) for item in items)
+        return
     # Threads that wait for a worker fetch nothing, so there are more of them than either.
     threads = CONNECTIONS + jobs
-    with start_reader(task, jobs, threads) as read:
-        if jobs < 2 and not isinstance(task.source, Bucket):
-            yield from ((item.key, read(item)) for item in items)
-            return
-        with closing(at_once(read, items, task.source.stop, threads)) as results:
-            yield from ((item.key, result) for item, result in results)
+    with (
+        start_reader(task, jobs, threads) as read,
+        closing(at_once(read, items, task.source.stop, threads)) as results,
+    ):
+        yield from ((item.key, result) for item, result in results)
 
 
 @contextmanager
-def start_reader(
-    task: Task, jobs: int = 1, threads: int = CONNECTIONS
-) -> Iterator[Callable[[ArchiveObject], Result]]:
+def start_reader(task: Task, jobs: int = 1, threads: int = CONNECTIONS) -> Iterator[Read]:
     """A function for several threads that has an object read, and of a server fetched before.
 
     With one job they are read in this process, one at a time, so that memory stays that of one.
@@ -65,13 +94,13 @@ def start_reader(
     with ExitStack() as stack:
         local = task
         if isinstance(task.source, Bucket):
-            folder = stack.enter_context(TemporaryFolder(PREFIX))
+            folder = stack.enter_context(TemporaryFolder("workbook-downloads-"))
             local = replace(task, source=Folder(folder))
         # Spawned, because a forked process would inherit the threads of pyarrow and DuckDB in
         # whatever state they are.
-        context = multiprocessing.get_context("spawn")
+        spawn = multiprocessing.get_context("spawn")
         pool, call = (
-            (ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(local,)), _read)
+            (ProcessPoolExecutor(jobs, spawn, initializer=_begin, initargs=(local,)), _read)
             if jobs > 1
             else (ThreadPoolExecutor(1), partial(ingest_object, local))
         )
@@ -84,33 +113,18 @@ def start_reader(
                 raise SourceError("a worker process was killed") from None
 
         if isinstance(task.source, Bucket):
-            downloads = Downloads(task.source, task, folder, threads)
-            yield partial(downloads.fetch_and_read, read)
+            yield partial(Downloads(task.source, task, folder, threads).fetch_and_read, read)
         else:
             yield read
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Lets ``import pandas`` fail, as where it is not installed.
-
-    Arrow imports it before it makes its first array, to know a frame when it sees one. That is
-    most of the time and a quarter of the memory that a worker takes to start.
-    """
-
-    # Arrow would take a None in sys.modules for the module itself.
-    def find_spec(self, name: str, *_: object) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError("a worker needs no pandas", name=name)
-
-
-_task: Task | None = None
+_task: Task | None = None  # of a worker process
 
 
 def _begin(task: Task) -> None:
     global _task
     _task = task
     pa.set_cpu_count(1)
-    sys.meta_path.insert(0, _WithoutPandas())
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -125,3 +139,95 @@ def _end_with_parent() -> None:
 def _read(item: ArchiveObject) -> Result:
     assert _task is not None
     return ingest_object(_task, item)
+
+
+class Downloads:
+    """Objects of a server, which lie in a folder between being fetched and being read.
+
+    What is fetched is kept where the task says so; what was kept before is not fetched again.
+    However large the objects are, no more than twice the largest size lies there: one large object
+    at a time, and beside it those of which all threads together may hold as much.
+    """
+
+    def __init__(
+        self, bucket: Bucket, task: Task, folder: Path, threads: int = CONNECTIONS
+    ) -> None:
+        self._bucket = bucket
+        self._folder = folder
+        self._task = task
+        # Waited for before an object's time begins.
+        self._turns = threading.BoundedSemaphore(CONNECTIONS)
+        self._turn_of_large = threading.RLock()
+        self._large = limit_of("OBJECT_BYTES", OBJECT_BYTES) // threads
+
+    def fetch_and_read(self, read: Read, item: ArchiveObject) -> Result:
+        """Fetch one object, as it is now if it is no longer as it was listed, and have it read.
+
+        Raises:
+            SourceError: the server stopped answering, or there is no room.
+        """
+        path = self._folder / item.key
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as held:
+                held.callback(path.unlink, missing_ok=True)
+                try:
+                    self._fetch(item, path, held)
+                except Changed:
+                    fresh = self._bucket.renewed(item)
+                    if fresh is None or fresh == item:
+                        raise
+                    item = fresh
+                    self._fetch(item, path, held)
+                return read(item)
+        except Passing as error:
+            if not self._bucket.answers():
+                raise SourceError(f"the source stopped answering at {item.key}: {error}") from None
+            return NotRead(item.key, str(error))
+        except CannotRead as error:
+            return NotRead(item.key, str(error))
+        except OSError as error:
+            why = f"{item.key} was fetched and cannot be put down: {describe_error(error)}"
+            raise SourceError(why) from None
+
+    def _fetch(self, item: ArchiveObject, path: Path, held: ExitStack) -> None:
+        """Put an object at a path; a large one has its turn while it is ``held``."""
+        refuse_large(item.size)
+        if item.size > self._large:
+            held.enter_context(self._turn_of_large)
+        if self._copy_kept(item, path):
+            return
+        with self._turns:
+            _once_more(self._bucket.fetch, item, path)
+        if self._task.keep_raw:
+            self._keep(item, path)
+
+    def _copy_kept(self, item: ArchiveObject, target: Path) -> bool:
+        """Put what was kept of an object at ``target``; False where it is nothing, or damaged."""
+        store, name = self._task.store, self._kept_name(item)
+        try:
+            sidecar = msgspec.json.decode(store.read(f"{name}.json"), type=dict[str, Any])
+            if (sidecar.get("size"), sidecar.get("etag")) != (item.size, item.etag):
+                return False
+            store.fetch(name, str(target))
+        except (OSError, msgspec.DecodeError, RecursionError):
+            return False
+        return digest_file(target) == sidecar.get("sha256")
+
+    def _keep(self, item: ArchiveObject, path: Path) -> None:
+        """Keep a fetched file, and then the sidecar that vouches for it."""
+        store, name = self._task.store, self._kept_name(item)
+        with store.write(name) as kept:
+            shutil.copyfile(path, kept)
+        sidecar = {
+            "url": self._bucket.url(item),
+            "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
+            "size": item.size,
+            "etag": item.etag,
+            "sha256": digest_file(path),
+            "licence": self._bucket.licence,
+        }
+        store.write_bytes(f"{name}.json", json.dumps(sidecar, indent=1).encode())
+
+    def _kept_name(self, item: ArchiveObject) -> str:
+        return f"raw/{self._task.source_id}/{item.key}"
