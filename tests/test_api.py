@@ -18,7 +18,7 @@ import stamina
 
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.period import Period
-from analysis.sources.api import Cells, Counts, fetch_counts, read_cells, read_counts
+from analysis.sources.api import Cells, Counts, by_month, fetch_counts, read_counts
 
 _PERIOD = Period.parse("2024-01-15", "2024-04-01")
 _NOW = datetime(2026, 11, 25, 12, 20, tzinfo=UTC)
@@ -228,8 +228,8 @@ def test_a_refusal_is_one_sentence(api: _Api, server: _Server, tmp_path, reply, 
         ([{**_MARCH, "ok_count": 10**30}], "have another shape"),
         ([{**_MARCH, "ok_count": 7.5}], "have another shape"),
         ([_MARCH, _MARCH], "two rows are of 2024-03"),
-        ([{**_MARCH, "measurement_start_day": "2024-04-01"}], "is of no month that was asked for"),
-        ([{**_MARCH, "measurement_start_day": None}], "is of no month that was asked for"),
+        ([{**_MARCH, "measurement_start_day": "2024-04-01"}], "2024-04 was not asked for"),
+        ([{**_MARCH, "measurement_start_day": None}], "have another shape"),
         ([{"measurement_start_day": "2024-03-01"}], "have another shape"),
         (_MARCH, "have another shape"),
         (None, "have another shape"),
@@ -254,10 +254,11 @@ def test_recorded_replies(shared_data: Path) -> None:
         days = json.loads(body)["result"]
         assert [row["measurement_start_day"] for row in days][::2] == ["2022-03-01", "2022-03-03"]
         first = json.dumps({"v": 0, "result": days[:1]}).encode()
-        cells = read_cells(first, Period.parse("2022-03-01", "2022-03-02"))
-        assert cells == {"2022-03": Cells(1036684, 53651, 6739, 16283)}
-        with pytest.raises(ContractError, match="no month"):
-            read_cells(body, Period.parse("2022-03-01", "2022-03-04"))
+        question = by_month("KH", Period.parse("2022-03-01", "2022-03-04"))
+        (row,) = question.read(first)
+        assert row.cells() == Cells(1036684, 53651, 6739, 16283)
+        with pytest.raises(ContractError, match="two rows are of 2022-03"):
+            question.read(body)
 
 
 # --- a server in trouble --------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from analysis.report.app_finding import find_apps, word_apps
 from analysis.report.app_tables import Judged, judge_apps
 from analysis.report.finding_parts import Telling
 from analysis.report.tieout import replies_folder
-from analysis.sources.messaging_counts import fetch_messaging_counts, read_rows
+from analysis.sources.api import fetch_messaging_counts, of_test
 from analysis.store.app_rows import MessagingRows
 from analysis.store.collection import Collection
 from analysis.store.store import Store
@@ -373,14 +373,14 @@ _ROW = ('{"measurement_start_day":"2024-01-02","test_name":"telegram","probe_cc"
         (f"[{_ROW},{_ROW}]", "two rows are of telegram on 2024-01-02"),
         (f"[{_ROW.replace('3', '4', 1)}]", "sum to 3, not to 4"),
         (f"[{_ROW.replace('2024-01-02', '2025-01-02')}]", "was not asked for"),
-        (f"[{_ROW.replace('QM', '<b>')}]", "is of no country"),
+        (f"[{_ROW.replace('QM', '<b>')}]", "another shape"),
         ("{}", "another shape"),
     ],
 )
 def test_a_reply_that_cannot_be_counts_is_refused(result: str, message: str) -> None:
     reply = f'{{"result":{result}}}'.encode()
     with pytest.raises(ContractError, match=message):
-        read_rows(reply, _QUARTER, "telegram")
+        of_test("telegram", _QUARTER).read(reply)
 
 
 @pytest.mark.parametrize(

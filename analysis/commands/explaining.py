@@ -28,7 +28,7 @@ from analysis.review.lookups import read_report
 from analysis.sources.layout import OONI
 from analysis.store.ingestion import was_read
 from analysis.study.confirmation import confirm
-from analysis.study.parameters import StudyParameters, find_lists
+from analysis.study.parameters import find_lists
 from analysis.study.study import Study, open_study, request_of
 from analysis.tables import read_table
 from analysis.verdicts.states import strength, wilson_bounds
@@ -321,13 +321,6 @@ def _settings(arguments: Sequence[str], parameters: Mapping[str, Any]) -> Settin
         given["RECEIPT_MARGIN"] = f"RECEIPT_MARGIN={parameters['receipt_margin']}"
     given.setdefault("EVENTS", "EVENTS=")  # no event takes part in a verdict
     return parse_settings(list(given.values()))
-
-
-def _is_embedded(parameters: Mapping[str, Any]) -> bool:
-    """Whether the report is on a fictional country that was made on this machine."""
-    code, since, until = (str(parameters[name]) for name in ("probe_cc", "since", "until"))
-    folder = StudyParameters(probe_cc=code, since=since, until=until).fictional_folder
-    return countries.is_fictional(code) and folder.is_dir()
 
 
 def _study(settings: Settings) -> Study | str:

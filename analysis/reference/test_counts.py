@@ -1,6 +1,6 @@
 """Counts of messaging and circumvention tests that somebody hands in: by country, test and day.
 
-They are what OONI's API says (``sources.messaging_counts``), in a file, for who does not ask it:
+They are what OONI's API says (``sources.api``), in a file, for who does not ask it:
 ``measurement_start_day,probe_cc,test_name,measurement_count,ok_count,anomaly_count,…``.
 """
 

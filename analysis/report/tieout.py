@@ -31,8 +31,13 @@ from analysis.observations.flags import DISJOINT, DISJOINT_SQL
 from analysis.pages.formats import percent
 from analysis.period import Period, days_between
 from analysis.sources import layout
-from analysis.sources.api import SETTLED_DAYS, Cells, fetch_counts, read_counts
-from analysis.sources.messaging_counts import fetch_messaging_counts
+from analysis.sources.api import (
+    SETTLED_DAYS,
+    Cells,
+    fetch_counts,
+    fetch_messaging_counts,
+    read_counts,
+)
 from analysis.store.collection import Collection
 from analysis.study.parameters import replies_folder
 from analysis.study.study import Study

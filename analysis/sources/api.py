@@ -1,8 +1,10 @@
-"""OONI's published counts of web_connectivity measurements, from its aggregation API.
+"""OONI's published counts of measurements under its four flags, from its aggregation API.
 
-``https://api.ooni.io/api/v1/aggregation`` counts the measurements of a country and a period by
-month under OONI's four flags. The environment variable ``OONI_API`` names another server with the
-same API.
+``https://api.ooni.io/api/v1/aggregation`` counts a country's measurements of web sites by month.
+Of messaging and circumvention tests it is asked for what a country's tests found day by day, which
+is one reply for all tests; and, so that a defect of a test is not taken for a block, for what each
+test found in every country week by week. The environment variable ``OONI_API`` names another server
+with the same API.
 
 A reply is kept as it was received, with a sidecar that says whence. It is final once it was asked
 for :data:`SETTLED_DAYS` after the end of its period, and then never asked for again.
@@ -14,9 +16,9 @@ answered 429, as a rule without saying when to come back.
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -26,6 +28,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from analysis.errors import ContractError, ParameterError, SourceError, printable
+from analysis.observations.messaging_tests import BY_NAME, TESTS
 from analysis.period import Period, days_between
 from analysis.reference.snapshots import Sidecar, write_sidecar
 from analysis.sources.archive_files import CannotRead, lock_folder
@@ -55,6 +58,7 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _PARAMETERS = ("test_name", "probe_cc", "since", "until", "axis_x", "axis_y", "time_grain")
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+Say = Callable[[str], None]
 
 
 class Cells(NamedTuple):
@@ -85,6 +89,38 @@ class Counts:
     sha256: str
 
 
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """OONI's disjoint flags of a month, or of a test in a country from a day on (a day, a week)."""
+
+    measurement_start_day: date
+    test_name: str = ""
+    probe_cc: Annotated[str, Meta(pattern=r"^([A-Z]{2})?\Z")] = ""
+    measurement_count: _Count
+    ok_count: _Count
+    anomaly_count: _Count
+    confirmed_count: _Count
+    failure_count: _Count
+
+    def cells(self) -> Cells:
+        return Cells(self.ok_count, self.anomaly_count, self.confirmed_count, self.failure_count)
+
+
+@dataclass(frozen=True)
+class MessagingCounts:
+    """OONI's counts of messaging and circumvention tests.
+
+    Attributes:
+        here: rows of the country, a test and day each, with ``test_name``; a day without a
+            measurement is not there.
+        elsewhere: rows of all countries, this one too, a test and week each.
+        digests: SHA-256 of each reply, by what was asked for.
+    """
+
+    here: tuple[Row, ...]
+    elsewhere: tuple[Row, ...]
+    digests: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class Question:
     """What OONI is asked to count.
@@ -92,13 +128,15 @@ class Question:
     Attributes:
         name: how the file with the reply begins.
         period: of the measurements; its end is exclusive for OONI too.
-        what: how a sentence calls what is asked for: ``its counts by month``.
+        what: how a sentence calls what is asked for: ``counts by month``.
+        grain: month, week or day.
         query: the other parameters of the request.
     """
 
     name: str
     period: Period
     what: str
+    grain: str
     query: Mapping[str, str]
 
     def url(self) -> str:
@@ -112,7 +150,8 @@ class Question:
             accepted = f"the address of a server with OONI's API, such as {ADDRESS}"
             raise ParameterError(VARIABLE, address, accepted)
         dates = {"since": self.period.since.isoformat(), "until": self.period.until.isoformat()}
-        asked = {**self.query, **dates}
+        axes = {"axis_x": "measurement_start_day", "time_grain": self.grain}
+        asked = {**self.query, **axes, **dates}
         ordered = {name: asked[name] for name in _PARAMETERS if name in asked}
         return f"{address.rstrip('/')}/api/v1/aggregation?{urlencode(ordered)}"
 
@@ -121,42 +160,57 @@ class Question:
         digest = sha256(self.url().encode()).hexdigest()[:8]
         return f"aggregation/{self.name}-{self.period}-{digest}.json"
 
+    def read(self, body: bytes) -> list[Row]:
+        """Read a reply that holds a result.
+
+        Rows of no country, and of tests that are no messaging or circumvention test, are left out
+        where such tests are asked for.
+
+        Raises:
+            ContractError: it has another shape, a row stands twice or lies outside the period, or
+                the flags of a row do not sum.
+        """
+        try:
+            rows = msgspec.json.decode(body, type=_Result).result
+        except _NOT_JSON as error:
+            raise ContractError(f"OONI's {self.what} have another shape: {error}") from None
+        found: dict[tuple[object, ...], Row] = {}
+        # A month or a week may begin before the period.
+        since = self.period.since
+        earliest = since.replace(day=1) if self.grain == "month" else since - timedelta(days=6)
+        for row in rows:
+            test_name = self.query.get("test_name") or row.test_name
+            if self.grain != "month" and (
+                test_name not in BY_NAME or not (row.probe_cc or self.query.get("probe_cc"))
+            ):
+                continue
+            day = row.measurement_start_day
+            what = f"{day:%Y-%m}" if self.grain == "month" else f"{test_name} on {day}"
+            identity = what, row.probe_cc
+            if not earliest <= day < self.period.until:
+                raise ContractError(f"OONI's {self.what}: {what} was not asked for")
+            if identity in found:
+                raise ContractError(f"OONI's {self.what}: two rows are of {what}")
+            if row.cells().total != row.measurement_count:
+                raise ContractError(
+                    f"OONI's {self.what}: the flags of {what} sum to {row.cells().total}, not to "
+                    f"{row.measurement_count}"
+                )
+            found[identity] = msgspec.structs.replace(row, test_name=test_name)
+        return list(found.values())
+
 
 @dataclass(frozen=True)
-class Kept:
+class _Kept:
     """A reply as it was received; ``asked_at`` is when, UTC."""
 
-    body: bytes
+    rows: list[Row]
     asked_at: datetime
     sha256: str
 
 
-class Row(msgspec.Struct, frozen=True):
-    """A row of a reply: OONI's disjoint flags, which sum to its measurements."""
-
-    measurement_count: _Count
-    ok_count: _Count
-    anomaly_count: _Count
-    confirmed_count: _Count
-    failure_count: _Count
-
-    def cells(self, table: str, what: str) -> Cells:
-        """Its flags; ContractError where they do not sum."""
-        cells = Cells(self.ok_count, self.anomaly_count, self.confirmed_count, self.failure_count)
-        if cells.total != self.measurement_count:
-            raise ContractError(
-                f"OONI's counts {table}: the flags of {what} sum to {cells.total}, not to "
-                f"{self.measurement_count}"
-            )
-        return cells
-
-
-class _MonthRow(Row, frozen=True):
-    measurement_start_day: str | None = None
-
-
 class _Result(msgspec.Struct):
-    result: list[_MonthRow]
+    result: list[Row]
 
 
 class _Reply(msgspec.Struct):
@@ -168,7 +222,26 @@ class _Reply(msgspec.Struct):
     error: Any = None
 
 
-def fetch_counts(folder: Path, probe_cc: str, period: Period, say: Callable[[str], None]) -> Counts:
+def by_month(probe_cc: str, period: Period) -> Question:
+    """The counts of a country's web_connectivity measurements."""
+    query = {"test_name": "web_connectivity", "probe_cc": probe_cc}
+    return Question(f"{probe_cc.lower()}-month", period, "counts by month", "month", query)
+
+
+def of_test(test_name: str, period: Period) -> Question:
+    """The counts of a messaging or circumvention test in every country."""
+    query = {"test_name": test_name, "axis_y": "probe_cc"}
+    what = f"counts of {test_name} in every country by week"
+    return Question(f"{BY_NAME[test_name].folder}-week", period, what, "week", query)
+
+
+def _of_tests(probe_cc: str, period: Period) -> Question:
+    query = {"probe_cc": probe_cc, "axis_y": "test_name"}
+    name, what = f"{probe_cc.lower()}-tests-day", "counts of every test by day"
+    return Question(name, period, what, "day", query)
+
+
+def fetch_counts(folder: Path, probe_cc: str, period: Period, say: Say) -> Counts:
     """Count the measurements of a country, asking OONI unless a final reply is kept.
 
     Args:
@@ -180,40 +253,9 @@ def fetch_counts(folder: Path, probe_cc: str, period: Period, say: Callable[[str
     Raises:
         ParameterError: ``OONI_API`` is no server's address.
         SourceError: OONI did not answer, or refused, or sent no JSON; or nothing can be kept.
-        ContractError: what it sent cannot be counts.
+        ContractError: what it sent cannot be counts; such a reply is not kept.
     """
-    question = _by_month(probe_cc, period)
-    reply = fetch_reply(folder, question, lambda body: read_cells(body, period), say)
-    return Counts(read_cells(reply.body, period), reply.asked_at, reply.sha256)
-
-
-def fetch_reply(
-    folder: Path, question: Question, check: Callable[[bytes], object], say: Callable[[str], None]
-) -> Kept:
-    """Ask OONI, unless a final reply is kept.
-
-    Args:
-        folder: where replies are kept; made where it is not there.
-        question: what is asked.
-        check: refuses a reply that cannot be what was asked for; such a one is not kept.
-        say: is told what is asked and of every wait.
-
-    Raises:
-        ParameterError: ``OONI_API`` is no server's address.
-        SourceError: OONI did not answer, or refused, or sent no JSON; or nothing can be kept.
-    """
-    url = question.url()
-    with lock_folder(folder, "reply can be kept in"):  # one request at a time
-        kept = find_reply(folder, question)
-        if kept and days_between(question.period.until, kept.asked_at.date()) >= SETTLED_DAYS:
-            return kept
-        api = f"OONI's API ({urlsplit(url).netloc})"
-        say(f"asking {api} for {question.what}")
-        status, body = _ask(api, url, say)
-        asked_at = _now().replace(microsecond=0)
-        _refuse_error(api, status, body)
-        check(body)
-        return Kept(body, asked_at, _keep(folder, question, body, asked_at))
+    return _counts(_fetch(folder, by_month(probe_cc, period), say))
 
 
 def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
@@ -222,29 +264,85 @@ def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
     Raises:
         SourceError: they were never asked for.
     """
-    reply = find_reply(folder, _by_month(probe_cc, period))
+    reply = _find(folder, by_month(probe_cc, period))
     if reply is None:
         raise SourceError(
             f"OONI's counts of {probe_cc} from {period.since} to {period.last_day} by month are "
             "not in the store; 'make ingest' with the same parameters asks for them",
             resumes=False,
         )
-    return Counts(read_cells(reply.body, period), reply.asked_at, reply.sha256)
+    return _counts(reply)
 
 
-def _by_month(probe_cc: str, period: Period) -> Question:
-    query = {
-        "test_name": "web_connectivity",
-        "probe_cc": probe_cc,
-        "axis_x": "measurement_start_day",
-        "time_grain": "month",
-    }
-    return Question(f"{probe_cc.lower()}-month", period, "its counts by month", query)
+def _counts(reply: _Kept) -> Counts:
+    cells = {f"{row.measurement_start_day:%Y-%m}": row.cells() for row in reply.rows}
+    return Counts(cells, reply.asked_at, reply.sha256)
 
 
-def find_reply(folder: Path, question: Question) -> Kept | None:
+def fetch_messaging_counts(folder: Path, probe_cc: str, period: Period, say: Say) -> None:
+    """Ask OONI for what :func:`read_messaging_counts` reads, unless final replies are kept.
+
+    Raises:
+        ParameterError, SourceError, ContractError: see :func:`fetch_counts`.
+    """
+    for question in _of_apps(probe_cc, period):
+        _fetch(folder, question, say)
+
+
+def read_messaging_counts(folder: Path, probe_cc: str, period: Period) -> MessagingCounts | None:
+    """The counts that were fetched last; no network is touched. None where they never were."""
+    replies = []
+    for question in _of_apps(probe_cc, period):
+        reply = _find(folder, question)
+        if reply is None:
+            return None
+        replies.append(reply)
+    here, *elsewhere = replies
+    names = ["all", *(test.name for test in TESTS)]
+    return MessagingCounts(
+        tuple(here.rows),
+        tuple(row for reply in elsewhere for row in reply.rows),
+        {name: reply.sha256 for name, reply in zip(names, replies, strict=True)},
+    )
+
+
+def _of_apps(probe_cc: str, period: Period) -> Iterator[Question]:
+    yield _of_tests(probe_cc, period)
+    yield from (of_test(test.name, period) for test in TESTS)
+
+
+def _fetch(folder: Path, question: Question, say: Say) -> _Kept:
+    """Ask OONI, unless a final reply is kept."""
+    url = question.url()
+    with lock_folder(folder, "reply can be kept in"):  # one request at a time
+        kept = _find(folder, question)
+        if kept and days_between(question.period.until, kept.asked_at.date()) >= SETTLED_DAYS:
+            return kept
+        api = f"OONI's API ({urlsplit(url).netloc})"
+        say(f"asking {api} for its {question.what}")
+        status, body = _ask(api, url, say)
+        asked_at = _now().replace(microsecond=0)
+        _refuse_error(api, status, body)
+        rows = question.read(body)
+        digest = sha256(body).hexdigest()
+        sidecar = Sidecar(
+            url=url,
+            fetched_at=asked_at.strftime(_TIME),
+            role=f"OONI's {question.what}",
+            licence="CC BY-NC-SA 4.0",
+            status=200,
+            size=len(body),
+            sha256=digest,
+        )
+        # Where the reply is not written whole, its digest in the sidecar will tell.
+        write_sidecar(folder, question.file(), sidecar)
+        (folder / question.file()).write_bytes(body)
+        return _Kept(rows, asked_at, digest)
+
+
+def _find(folder: Path, question: Question) -> _Kept | None:
     """What was kept of a reply; None where nothing was, or not as it was received."""
-    name, url = question.file(), question.url()
+    name = question.file()
     try:
         body = (folder / name).read_bytes()
         sidecar = msgspec.json.decode((folder / f"{name}.json").read_bytes(), type=Sidecar)
@@ -252,27 +350,9 @@ def find_reply(folder: Path, question: Question) -> Kept | None:
     except (OSError, msgspec.MsgspecError, ValueError):
         return None
     digest = sha256(body).hexdigest()
-    if (sidecar.url, sidecar.sha256) != (url, digest):
+    if (sidecar.url, sidecar.sha256) != (question.url(), digest):
         return None
-    return Kept(body, asked_at, digest)
-
-
-def _keep(folder: Path, question: Question, body: bytes, asked_at: datetime) -> str:
-    """Keep a reply; where it is not written whole, its digest in the sidecar will tell."""
-    name = question.file()
-    digest = sha256(body).hexdigest()
-    sidecar = Sidecar(
-        url=question.url(),
-        fetched_at=asked_at.strftime(_TIME),
-        role=f"OONI's {question.what.removeprefix('its ')}",
-        licence="CC BY-NC-SA 4.0",
-        status=200,
-        size=len(body),
-        sha256=digest,
-    )
-    write_sidecar(folder, name, sidecar)
-    (folder / name).write_bytes(body)
-    return digest
+    return _Kept(question.read(body), asked_at, digest)
 
 
 def _ask(api: str, url: str, say: Callable[[str], None]) -> tuple[int, bytes]:
@@ -339,26 +419,3 @@ def _refuse_error(api: str, status: int, body: bytes) -> None:
         raise SourceError(f"{api} refused with status {status}: {reason}")
     if reply.result is UNSET:
         raise SourceError(f"{api} sent no result: {reason}")
-
-
-def read_cells(body: bytes, period: Period) -> dict[str, Cells]:
-    """Read a reply that holds a result.
-
-    Raises:
-        ContractError: it has another shape, a row stands twice or lies outside the period, or the
-            flags of a row do not sum.
-    """
-    try:
-        rows = msgspec.json.decode(body, type=_Result).result
-    except _NOT_JSON as error:
-        raise ContractError(f"OONI's counts by month have another shape: {error}") from None
-    months = {f"{month.since:%Y-%m}-01": f"{month.since:%Y-%m}" for month in period.months()}
-    cells: dict[str, Cells] = {}
-    for row in rows:
-        month = months.get(row.measurement_start_day or "")
-        if month is None:
-            raise ContractError("OONI's counts by month: a row is of no month that was asked for")
-        if month in cells:
-            raise ContractError(f"OONI's counts by month: two rows are of {month}")
-        cells[month] = row.cells("by month", month)
-    return cells

@@ -14,8 +14,8 @@ from analysis.period import Period
 from analysis.reference import countries
 from analysis.reference.networks import DOMESTIC, describe
 from analysis.reference.test_counts import COUNTS, frame_of
+from analysis.sources.api import MessagingCounts, Row, read_messaging_counts
 from analysis.sources.layout import OONI
-from analysis.sources.messaging_counts import MessagingCounts, Row, read_messaging_counts
 from analysis.store.app_rows import MessagingRows
 from analysis.store.collection import Collection
 from analysis.store.ingestion import ingest_messaging
