@@ -103,7 +103,7 @@ def test_the_flags_are_those_that_oonis_api_gave(shared_data: Path):
             continue
         read = messages.decode(published["raw_measurement"].encode())
         row = observation.observe(read, line_number=1, fingerprints=fingerprints)
-        ours = dict(zip(observation.COLUMNS, row, strict=True))
+        ours = row._asdict()
         expected = {
             "is_anomaly": published["anomaly"],
             "is_confirmed": published["confirmed"],

@@ -1,8 +1,8 @@
 """One JSON line of OONI's archive becomes one observation: a row of typed columns.
 
-In: the bytes of a measurement, and OONI's fingerprints. Out: a tuple in the order of ``schema``.
+In: the bytes of a measurement, and OONI's fingerprints. Out: a ``schema.Observation``.
 No network, and of files only the fingerprints; every text from outside is bounded here.
 Start at ``observation.observe``; ``messages`` is OONI's JSON, ``bodies`` the parts of it that are
-decoded late, ``attempts`` what a probe tried, ``control`` what the test helper saw, ``pages`` what
-came back.
+decoded late, ``attempts`` what a probe tried, ``control`` what the test helper saw, ``web_pages``
+what came back.
 """

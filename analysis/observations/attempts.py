@@ -1,6 +1,8 @@
 """What a probe tried, layer by layer: lookups, connections, handshakes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from analysis import hosts
@@ -15,22 +17,19 @@ from analysis.observations.values import (
 )
 
 SYSTEM_ENGINES = frozenset({None, "", "system", "getaddrinfo", "golang_net_resolver", "unknown"})
-_UDP_ENGINES = frozenset({"udp"})
 _MATCH, _IS_ANSWER = 3, 4  # where they stand in an item of the column ``tcp``
 
 
 # --- dns ----------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
 class Lookups:
     """Lookups of the input's host by one kind of resolver; ``addresses`` in order, each once."""
 
-    __slots__ = ("addresses", "failures", "has_answer")
-
-    def __init__(self) -> None:
-        self.addresses: dict[str, None] = {}
-        self.failures: list[tuple[str | None, str | None]] = []  # query type, failure
-        self.has_answer = False
+    addresses: dict[str, None] = field(default_factory=dict)
+    failures: list[tuple[str | None, str | None]] = field(default_factory=list)  # type, failure
+    has_answer: bool = False
 
     def failure(self) -> str | None:
         """Null where any lookup answered; else that of the first that was not for AAAA."""
@@ -40,41 +39,33 @@ class Lookups:
         return next(ours, self.failures[0][1])
 
 
+@dataclass(slots=True)
 class QueryResults:
-    """What one pass over ``queries`` gives, for the input's ``host``.
+    """The lookups of the input's ``host``, and the fingerprints that any answer matches."""
 
-    ``has_later_failure``: some lookup, connection or handshake failed after a redirect; those that
-    read connections and handshakes set it too.
-    """
-
-    __slots__ = ("fingerprints", "has_later_failure", "host", "system", "udp")
-
-    def __init__(self, host: str) -> None:
-        self.host = host
-        self.system = Lookups()
-        self.udp = Lookups()
-        self.fingerprints: list[str] = []
-        self.has_later_failure = False
+    host: str
+    system: Lookups = field(default_factory=Lookups)
+    udp: Lookups = field(default_factory=Lookups)
+    fingerprints: list[str] = field(default_factory=list)
 
 
 def read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> QueryResults:
-    """The lookups of the input's host, and the fingerprints that any answer matches."""
+    """What one pass over ``queries`` gives."""
     dns = QueryResults(host)
     names = fingerprints.dns_names
     for query in keys.queries or ():
-        tags, answers = query.tags, query.answers
-        if names and answers:
-            dns.fingerprints.extend(_matching(answers, names))
-        if tags and "depth=0" not in tags and redirect_depth(tags):
-            dns.has_later_failure |= bool(query.failure)
-            continue
+        for answer in (query.answers or ())[:LIST_LIMIT] if names else ():
+            text = answer.ipv4 or answer.ipv6 or answer.hostname
+            if text:
+                dns.fingerprints.extend(names.get(text, ()))
         name = query.hostname
-        if name != host and (name is None or hosts.normalise(name) != host):
+        if redirect_depth(query.tags) or (
+            name != host and (name is None or hosts.normalise(name) != host)
+        ):
             continue
-        engine = query.engine
-        if engine in SYSTEM_ENGINES:
+        if query.engine in SYSTEM_ENGINES:
             lookups = dns.system
-        elif engine in _UDP_ENGINES:
+        elif query.engine == "udp":
             lookups = dns.udp
         else:
             continue
@@ -82,7 +73,7 @@ def read_queries(keys: TestKeys, host: str, fingerprints: Fingerprints) -> Query
             lookups.failures.append((query.query_type, normalise_failure(query.failure)))
         else:
             lookups.has_answer = True
-            for address, _ in _addresses(answers):
+            for address, _ in _addresses(query.answers):
                 lookups.addresses[address] = None
     return dns
 
@@ -96,24 +87,6 @@ def _addresses(answers: list[Answer] | None) -> Iterator[tuple[str, Answer]]:
             yield address, answer
 
 
-def _matching(answers: list[Answer], names: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Names of the fingerprints that the answers match."""
-    for answer in answers[:LIST_LIMIT]:
-        text = answer.ipv4 or answer.ipv6 or answer.hostname
-        if text is not None and text in names:
-            yield from names[text]
-
-
-def _annotated_asns(keys: TestKeys) -> dict[str, int]:
-    """The ASN of each address as the probe annotated it; the first where it says several."""
-    asns: dict[str, int] = {}
-    for query in keys.queries or ():
-        for address, answer in _addresses(query.answers):
-            if answer.asn and address not in asns and 0 < answer.asn < 1 << 32:
-                asns[address] = answer.asn
-    return asns
-
-
 #: Address, ASN, kind of special-purpose address, match: in the order of the schema's struct.
 _Answer = tuple[str, int | None, str | None, str | None]
 
@@ -124,23 +97,24 @@ class KnownAddresses(dict[str, tuple[_Answer, str | None, bool | None]]):
     A dictionary that fills itself, because each address occurs in many places of a measurement.
     """
 
-    __slots__ = ("_annotations", "_control", "_control_asns", "_keys", "_lookups")
-
     def __init__(self, keys: TestKeys, dns: QueryResults, control: ControlView) -> None:
         self._keys = keys
-        self._annotations: dict[str, int] | None = None
         self._control = control
         self._lookups = dns.system
         self._control_asns = {self._asn(address) for address in control.addresses}
 
+    @cached_property
+    def _annotated(self) -> dict[str, int]:
+        """Address → the first ASN that the probe gives; mostly the control knows them all."""
+        asns: dict[str, int] = {}
+        for query in self._keys.queries or ():
+            for address, answer in _addresses(query.answers):
+                if answer.asn and 0 < answer.asn < 1 << 32:
+                    asns.setdefault(address, answer.asn)
+        return asns
+
     def _asn(self, address: str) -> int | None:
-        number = self._control.asns.get(address)
-        if number is None:
-            # The control mostly knows them all, so that nobody has to go through the answers.
-            if self._annotations is None:
-                self._annotations = _annotated_asns(self._keys)
-            number = self._annotations.get(address)
-        return number
+        return self._control.asns.get(address) or self._annotated.get(address)
 
     def __missing__(self, address: str) -> tuple[_Answer, str | None, bool | None]:
         number = self._asn(address)
@@ -151,8 +125,12 @@ class KnownAddresses(dict[str, tuple[_Answer, str | None, bool | None]]):
             is_near = number is not None and number in self._control_asns
             match = "asn" if is_near else "none"
         answer = (address, number, hosts.special_kind(address), match)
-        known = self[address] = (answer, match, is_among(address, self._lookups))
-        return known
+        self[address] = (answer, match, is_among(address, self._lookups))
+        return self[address]
+
+    def answers(self, addresses: Iterable[str]) -> list[_Answer]:
+        """The items of a column of answers."""
+        return [self[address][0] for address in addresses][:LIST_LIMIT]
 
 
 def is_among(address: str, lookups: Lookups) -> bool | None:
@@ -160,12 +138,6 @@ def is_among(address: str, lookups: Lookups) -> bool | None:
     if lookups.addresses:
         return address in lookups.addresses
     return None if lookups.failure() is None else False
-
-
-def dns_columns(lookups: Lookups, known: KnownAddresses) -> tuple[Any, ...]:
-    """``dns_failure, dns_answers``, or the same of lookups over UDP."""
-    answers = [known[address][0] for address in lookups.addresses]
-    return lookups.failure(), answers[:LIST_LIMIT]
 
 
 # --- tcp and tls --------------------------------------------------------------------------------
@@ -176,24 +148,18 @@ def list_connects(
 ) -> list[tuple[Any, ...]]:
     """The column ``tcp``: attempts to connect to the input's host."""
     items: list[tuple[Any, ...]] = []
-    results, canonical = control.tcp, hosts.canonical
     for connect in keys.tcp_connect or ():
-        status, tags = connect.status, connect.tags
-        is_success = status is not None and status.success is True and not status.failure
-        failure = None if is_success else connect_failure(connect)
-        address = canonical(connect.ip) if connect.ip else None
-        if not tags or "depth=0" not in tags:
-            if redirect_depth(tags):
-                dns.has_later_failure |= failure is not None
-                continue
-            if not _may_be_first(address, dns, control):
-                continue
+        address = hosts.canonical(connect.ip) if connect.ip else None
+        depth = redirect_depth(connect.tags)
+        if depth or (depth is None and not _may_be_first(address, dns, control)):
+            continue
         port = connect.port if connect.port is not None and 0 <= connect.port < 1 << 16 else None
+        failure = connect_failure(connect)
         if address is None:
             items.append((None, port, failure, None, None, None, None))
             continue
         _, match, is_answer = known[address]
-        result = read_result(results.get(spell_endpoint(address, port)))
+        result = read_result(control.tcp.get(spell_endpoint(address, port)))
         items.append((address, port, failure, match, is_answer, *result))
     return items
 
@@ -214,23 +180,16 @@ def list_handshakes(
 ) -> list[tuple[Any, ...]]:
     """The column ``tls``: handshakes for the input's host that verified the certificate."""
     items: list[tuple[Any, ...]] = []
-    results = control.tls
     for handshake in keys.tls_handshakes or ():
-        tags = handshake.tags
-        if not tags or "depth=0" not in tags:
-            if redirect_depth(tags):
-                dns.has_later_failure |= bool(handshake.failure)
-                continue
-            if not _is_for(handshake, dns.host):
-                continue
-        if handshake.no_tls_verify:
+        depth = redirect_depth(handshake.tags)
+        if depth or (depth is None and not _is_for(handshake, dns.host)) or handshake.no_tls_verify:
             continue
-        failure = normalise_failure(handshake.failure) if handshake.failure else None
+        failure = normalise_failure(handshake.failure)
         name, endpoint = clip_text(handshake.server_name), handshake.address
         address, spelt = split_endpoint(endpoint) if endpoint else (None, "")
         if address is not None:
             _, match, is_answer = known[address]
-            result = read_result(results.get(spelt))
+            result = read_result(control.tls.get(spelt))
             items.append((address, name, failure, match, is_answer, *result))
         elif endpoint:
             items.append((None, name, failure, None, None, None, None))

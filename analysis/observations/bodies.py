@@ -82,7 +82,7 @@ def _base64_bytes(view: memoryview, limit: int) -> bytes | None:
 
 def header_values(raw: Raw, names: frozenset[str]) -> dict[str, bytes]:
     """The headers with the given lower-case names; a value may be a string or base64."""
-    if bytes(memoryview(raw)[:1]) != b"{":
+    if not names or bytes(memoryview(raw)[:1]) != b"{":
         return {}
     try:
         headers = _decode_object(raw)

@@ -15,7 +15,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -65,7 +65,6 @@ class Fingerprints:
 
     dns: tuple[Fingerprint, ...] = ()
     http: tuple[Fingerprint, ...] = ()
-    _matchers: dict[str, "_Matcher"] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_empty(self) -> bool:
@@ -97,21 +96,24 @@ class Fingerprints:
     @cached_property
     def header_names(self) -> frozenset[str]:
         """Lower-case names of the headers that some fingerprint looks at."""
-        prefix = "header."
-        locations = (f.location_found for f in self.http)
-        return frozenset(
-            location.removeprefix(prefix).lower()
-            for location in locations
-            if location.startswith(prefix)
-        )
+        places = [f.location_found.partition(".") for f in self.http]
+        return frozenset(name.lower() for kind, _, name in places if kind == "header" and name)
+
+    @cached_property
+    def _matchers(self) -> Mapping[str, "_Matcher"]:
+        found: dict[str, list[Fingerprint]] = {}
+        for fingerprint in self.http:
+            found.setdefault(fingerprint.location_found.lower(), []).append(fingerprint)
+        return {location: _Matcher(known) for location, known in found.items()}
 
     def match(self, location: str, content: bytes) -> list[str]:
         """Names of the fingerprints found in a body (``body``) or header (``header.<name>``)."""
         matcher = self._matchers.get(location)
-        if matcher is None:
-            wanted = [f for f in self.http if f.location_found.lower() == location]
-            matcher = self._matchers[location] = _Matcher(wanted)
-        return matcher.names_in(content)
+        return matcher.names_in(content) if matcher else []
+
+    def most_alike(self) -> dict[str, int]:
+        """Location → how many of its patterns end alike, and so at one place of a page."""
+        return {name: matcher.most_at_once() for name, matcher in sorted(self._matchers.items())}
 
     def confirms(self, names: Iterable[str], probe_cc: str) -> bool:
         """Whether OONI calls a measurement with these matches confirmed blocked.
@@ -130,13 +132,9 @@ class Fingerprints:
     def _by_name(self) -> Mapping[str, Fingerprint]:
         return {f.name: f for f in (*self.dns, *self.http)}
 
-    def __getstate__(self) -> dict[str, object]:
-        return {"dns": self.dns, "http": self.http}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
+    def __reduce__(self) -> tuple[object, ...]:
         # Automata cannot be pickled; each worker builds its own.
-        for name, value in {**state, "_matchers": {}}.items():
-            object.__setattr__(self, name, value)
+        return Fingerprints, (self.dns, self.http)
 
 
 class _Matcher:
@@ -258,12 +256,12 @@ def load(folder: str | None) -> Fingerprints:
     if not any(file.is_file() for file in files):
         raise ParameterError("FINGERPRINTS", folder, f"a folder with {_DNS_FILE} or {_HTTP_FILE}")
     dns, http = (_read(file) if file.is_file() else () for file in files)
-    for location in sorted({one.location_found for one in http}):
-        alike = _Matcher(one for one in http if one.location_found == location).most_at_once()
+    known = Fingerprints(dns=dns, http=http)
+    for location, alike in known.most_alike().items():
         if alike > ALIKE_LIMIT:
             what = f"{alike} patterns of {location} end alike; {ALIKE_LIMIT} are accepted"
             raise ParameterError("FINGERPRINTS", files[1], what)
-    return Fingerprints(dns=dns, http=http)
+    return known
 
 
 def _read(file: Path) -> tuple[Fingerprint, ...]:

@@ -9,8 +9,6 @@ OONI's API counts the flags disjointly: a failure first, else confirmed, else an
 
 from typing import NamedTuple
 
-from msgspec import UNSET
-
 from analysis.observations.messages import TestKeys
 
 #: The flags as OONI counts them: of each measurement one.
@@ -85,16 +83,9 @@ def is_far_from(start_time: int, received: Received | None) -> bool:
 
 
 def _has_unknown_failure(test_keys: TestKeys) -> bool:
-    for failure in (
+    failures = (
         test_keys.control_failure,
         test_keys.dns_experiment_failure,
         test_keys.http_experiment_failure,
-    ):
-        if failure and isinstance(failure, str) and failure.startswith(_UNKNOWN):
-            return True
-    return False
-
-
-def accessible_or_none(test_keys: TestKeys) -> bool | None:
-    """``accessible`` with an absent key read as null."""
-    return None if test_keys.accessible is UNSET else test_keys.accessible
+    )
+    return any(isinstance(one, str) and one.startswith(_UNKNOWN) for one in failures)

@@ -10,8 +10,6 @@ not lose a measurement.
 """
 
 import json
-import math
-from functools import lru_cache
 from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
@@ -260,20 +258,13 @@ def _refuse(constant: str) -> NoReturn:
 _UNFIT: Any = object()
 
 
-@lru_cache(maxsize=64)
-def _fields_of(struct: type) -> tuple[types.Field, ...]:
-    info = types.type_info(struct)
-    assert isinstance(info, types.StructType)
-    return info.fields
-
-
 def _fitted(kind: types.Type, value: Any) -> Any:
     """``value`` as ``kind``, without the parts that do not fit; ``_UNFIT`` if nothing does."""
     if isinstance(kind, types.UnionType):
         options = (_fitted(option, value) for option in kind.types)
         return next((fit for fit in options if fit is not _UNFIT), _UNFIT)
     if isinstance(kind, types.StructType):
-        return _fitted_struct(kind.cls, value)
+        return _fitted_struct(kind, value)
     if isinstance(kind, types.ListType):
         if not isinstance(value, list):
             return _UNFIT
@@ -287,32 +278,31 @@ def _fitted(kind: types.Type, value: Any) -> Any:
     return _fitted_scalar(kind, value)
 
 
-def _fitted_struct(struct: type, value: Any) -> Any:
+def _fitted_struct(kind: types.StructType, value: Any) -> Any:
     if not isinstance(value, dict):
         return _UNFIT
     given = {}
-    for field in _fields_of(struct):
+    for field in kind.fields:
         if field.encode_name in value:
             fit = _fitted(field.type, value[field.encode_name])
             if fit is not _UNFIT:
                 given[field.name] = fit
-    return struct(**given)
+    return kind.cls(**given)
 
 
 def _fitted_scalar(kind: types.Type, value: Any) -> Any:
     if isinstance(kind, types.RawType):
         return Raw(json.dumps(value).encode())
-    if isinstance(kind, types.NoneType) and value is None:
-        return None
-    if isinstance(kind, types.BoolType) and isinstance(value, bool):
+    is_same = (
+        (isinstance(kind, types.NoneType) and value is None)
+        or (isinstance(kind, types.BoolType) and isinstance(value, bool))
+        or (isinstance(kind, types.IntType) and type(value) is int)
+    )
+    if is_same:
         return value
     if isinstance(kind, types.StrType) and isinstance(value, str):
         return clean(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return _UNFIT
-    if isinstance(kind, types.IntType) and isinstance(value, int):
-        return value
-    if isinstance(kind, types.FloatType) and abs(value) < 1e300 and math.isfinite(value):
+    if isinstance(kind, types.FloatType) and type(value) in (int, float) and abs(value) < 1e300:
         return float(value)
     return _UNFIT
 

@@ -7,11 +7,11 @@ record, never mixed with verdicts.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from msgspec import UNSET, structs
 
 from analysis.observations.flags import Received, is_far_from
+from analysis.observations.messages import ConnectStatus
 from analysis.observations.messaging_messages import Exchange, Keys, MessagingMeasurement
 
 _REGISTRATION, _WEB = "https://v.whatsapp.net/v2/register", "https://web.whatsapp.com/"
@@ -22,14 +22,8 @@ _SIGNAL_BROKEN = (0, 2, 4)
 _SIGNAL_ENGINE = ((3, 17, 2), "2023-05-02")
 
 
-class Score(NamedTuple):
-    """OONI's score of blocking, and whether the measurement says anything at all."""
-
-    blocking: float
-    is_failure: bool = False
-
-
-_FAILED = Score(0.0, True)
+#: OONI's score of blocking; None where the measurement says nothing.
+Score = float | None
 
 
 def flag(
@@ -39,40 +33,41 @@ def flag(
     if read.test_keys is None or is_far_from(start_time, received):
         return False, True
     score = _SCORES[read.test_name or ""](read.test_keys, read)
-    return score.blocking > 0.5, score.is_failure
+    return score is not None and score > 0.5, score is None
 
 
 def _whatsapp(keys: Keys, read: MessagingMeasurement) -> Score:
     asked: dict[str, bool] = {}
     for one in keys.requests or ():
-        url = (one.request.url if one.request else None) or ""
-        asked[url] = asked.get(url, False) or not one.failure
+        asked[_url(one)] = asked.get(_url(one), False) or not one.failure
     if _WEB not in asked or _REGISTRATION not in asked:
-        return _FAILED
+        return None
     is_cut = not any(_is_open(one.status) for one in keys.tcp_connect or ())
-    return Score(float(is_cut or not asked[_WEB] or not asked[_REGISTRATION]))
+    return float(is_cut or not asked[_WEB] or not asked[_REGISTRATION])
 
 
-def _is_open(status: object) -> bool:
-    success, failure = getattr(status, "success", None), getattr(status, "failure", None)
-    return success is True or (success is None and not failure)
+def _is_open(status: ConnectStatus | None) -> bool:
+    if status is None or status.success is None:
+        return status is None or not status.failure
+    return status.success
 
 
 def _messenger(keys: Keys, read: MessagingMeasurement) -> Score:
     told = structs.asdict(keys)
-    score = 0.5 * sum(told[name] is False for name in told if _MESSENGER.fullmatch(name))
-    return Score(score + 0.5 * (keys.facebook_dns_blocking is True)
-                 + 0.5 * (keys.facebook_tcp_blocking is True))  # fmt: skip
+    signs = [told[name] is False for name in told if _MESSENGER.fullmatch(name)]
+    return 0.5 * sum(
+        (*signs, keys.facebook_dns_blocking is True, keys.facebook_tcp_blocking is True)
+    )
 
 
 def _telegram(keys: Keys, read: MessagingMeasurement) -> Score:
     if not any("web.telegram.org" in _url(one) for one in keys.requests or ()):
-        return _FAILED
+        return None
     connects = [_is_open(one.status) for one in keys.tcp_connect or ()]
     posts = [one for one in keys.requests or () if _is_post(one)]
     score = connects.count(False) / len(connects) if connects else 0.0
     score += sum(bool(one.failure) for one in posts) / len(posts) if posts else 0.0
-    return Score(score + (keys.telegram_web_status == "blocked"))
+    return score + (keys.telegram_web_status == "blocked")
 
 
 def _url(one: Exchange) -> str:
@@ -80,7 +75,7 @@ def _url(one: Exchange) -> str:
 
 
 def _is_post(one: Exchange) -> bool:
-    return bool(one.request) and (one.request.method or "").upper() == "POST"  # type: ignore[union-attr]
+    return one.request is not None and (one.request.method or "").upper() == "POST"
 
 
 def _signal(keys: Keys, read: MessagingMeasurement) -> Score:
@@ -89,8 +84,8 @@ def _signal(keys: Keys, read: MessagingMeasurement) -> Score:
     is_old = any(version < below and day >= since for below, since in _SIGNAL_TESTS)
     is_old |= bool(engine) and engine < _SIGNAL_ENGINE[0] and day >= _SIGNAL_ENGINE[1]
     if is_old or version == _SIGNAL_BROKEN or keys.signal_backend_status is None:
-        return _FAILED
-    return Score(float(keys.signal_backend_status == "blocked"))
+        return None
+    return float(keys.signal_backend_status == "blocked")
 
 
 def _version(text: str | None) -> tuple[int, ...]:
@@ -100,24 +95,24 @@ def _version(text: str | None) -> tuple[int, ...]:
 
 def _tor(keys: Keys, read: MessagingMeasurement) -> Score:
     ended = [bool(one.failure) for one in (keys.targets or {}).values() if one is not None]
-    return Score(sum(ended) / len(ended)) if ended else _FAILED
+    return sum(ended) / len(ended) if ended else None
 
 
 def _psiphon(keys: Keys, read: MessagingMeasurement) -> Score:
-    return _FAILED if keys.failure is UNSET else Score(float(keys.failure is not None))
+    return None if keys.failure is UNSET else float(keys.failure is not None)
 
 
 def _torsf(keys: Keys, read: MessagingMeasurement) -> Score:
     platform = read.annotations.platform if read.annotations else None
     if read.software_version == "3.8.3" and platform == "android":
-        return _FAILED
+        return None
     return _psiphon(keys, read)
 
 
 def _vanilla_tor(keys: Keys, read: MessagingMeasurement) -> Score:
     if keys.success or keys.tor_progress == 100:
-        return Score(0.0)
-    return Score(1 - 0.004 * min(max(keys.tor_progress or 0.0, 0.0), 100.0))
+        return 0.0
+    return 1 - 0.004 * min(max(keys.tor_progress or 0.0, 0.0), 100.0)
 
 
 _SCORES: Mapping[str, Callable[[Keys, MessagingMeasurement], Score]] = {

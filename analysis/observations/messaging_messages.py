@@ -43,7 +43,7 @@ class Target(Struct, gc=False):
 
 
 class Keys(Struct, gc=False):
-    """The result of one test, with the probe's own summary keys."""
+    """The result of one test."""
 
     queries: list[Query] | None = None
     tcp_connect: list[Connect] | None = None
@@ -53,18 +53,9 @@ class Keys(Struct, gc=False):
     failure: str | bool | msgspec.UnsetType | None = msgspec.UNSET
     error: str | None = None
     success: bool | None = None
-    bootstrap_time: float | None = None
     tor_progress: float | None = None
-    tor_progress_tag: str | None = None
     telegram_web_status: str | None = None
-    telegram_web_failure: str | bool | None = None
-    telegram_tcp_blocking: bool | None = None
-    telegram_http_blocking: bool | None = None
-    whatsapp_endpoints_status: str | None = None
-    registration_server_status: str | None = None
-    whatsapp_web_status: str | None = None
     signal_backend_status: str | None = None
-    signal_backend_failure: str | bool | None = None
     facebook_dns_blocking: bool | None = None
     facebook_tcp_blocking: bool | None = None
     facebook_b_api_dns_consistent: bool | None = None

@@ -1,4 +1,4 @@
-r"""One measurement → one observation: a tuple in the order of ``schema.OBSERVATION``.
+r"""One measurement → one :class:`schema.Observation`.
 
 What stands in the columns, where OONI's versions differ:
 
@@ -58,32 +58,37 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from analysis import hosts
 from analysis.observations.attempts import (
     KnownAddresses,
-    dns_columns,
     list_connects,
     list_handshakes,
     read_queries,
 )
 from analysis.observations.control import ControlView
 from analysis.observations.fingerprints import Fingerprints
-from analysis.observations.flags import Received, accessible_or_none, compute_flags
-from analysis.observations.messages import Measurement, TestKeys
+from analysis.observations.flags import Received, compute_flags
+from analysis.observations.messages import Annotations, Exchange, Measurement, TestKeys
 from analysis.observations.redirects import find_redirect_failure
-from analysis.observations.schema import OBSERVATION
+from analysis.observations.schema import Observation
 from analysis.observations.values import (
     TEXT_LIMIT,
     blocking_text,
     clip_text,
     int32_or_none,
     normalise_failure,
+    request_url,
+    status_or_none,
 )
-from analysis.observations.web_pages import http_columns, read_pages
+from analysis.observations.web_pages import read_pages, went_to_answer
 
-#: Column names, in the order of the tuples that :func:`observe` returns.
-COLUMNS: Final = tuple(OBSERVATION.names)
 _INPUT_LIMIT = 65_536
+_URL_LIMIT = 8192
+_NO_KEYS: Final = TestKeys()
+_NO_NOTES: Final = Annotations()
+_NO_REQUEST: Final = Exchange()
 
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE | re.ASCII)
 _START_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|\+00:00)?", re.ASCII)
@@ -112,19 +117,16 @@ def parse_start_time(value: str | None) -> int:
 
 
 @lru_cache(maxsize=1 << 14)
-def parse_asn(value: str | int | None) -> int:
+def parse_asn(value: str | int | None) -> int | None:
     """The number of an ASN written ``AS123`` or ``123``; 0 where there is none.
 
-    Raises:
-        Invalid: it is something else.
+    None where it is something else.
     """
     if value is None or value == "":
         return 0
     spelt = _ASN.fullmatch(str(value)) if len(str(value)) < 16 else None
     number = int(spelt[1]) if spelt else -1
-    if not 0 <= number < 1 << 32:
-        raise Invalid("bad_probe_asn")
-    return number
+    return number if 0 <= number < 1 << 32 else None
 
 
 def read_run_link(value: str | int | None) -> int | None:
@@ -135,8 +137,11 @@ def read_run_link(value: str | int | None) -> int | None:
     return value if value is not None and 0 <= value < 1 << 63 else None
 
 
-def check(read: Measurement) -> tuple[int, str, int]:
-    """Start time, country and ASN of a measurement of any test.
+def check(read: Measurement) -> int:
+    """What a measurement of any test needs.
+
+    Returns:
+        Its start, in seconds since 1970 UTC.
 
     Raises:
         Invalid: the first thing wrong: no_test_name, no_start_time, bad_start_time,
@@ -148,21 +153,9 @@ def check(read: Measurement) -> tuple[int, str, int]:
     country = read.probe_cc or ""
     if not (len(country) == 2 and country.isascii() and country.isalpha()):
         raise Invalid("bad_probe_cc")
-    return started, country.upper(), parse_asn(read.probe_asn)
-
-
-def check_web_connectivity(read: Measurement) -> None:
-    """What a web_connectivity measurement needs besides.
-
-    Raises:
-        Invalid: no_input, input_too_long, report_id_too_long.
-    """
-    if not read.input:
-        raise Invalid("no_input")
-    if len(read.input) > _INPUT_LIMIT:
-        raise Invalid("input_too_long")
-    if read.report_id is not None and len(read.report_id) > TEXT_LIMIT:
-        raise Invalid("report_id_too_long")
+    if parse_asn(read.probe_asn) is None:
+        raise Invalid("bad_probe_asn")
+    return started
 
 
 def observe(
@@ -172,91 +165,118 @@ def observe(
     fingerprints: Fingerprints,
     received: Received | None = None,
 ) -> tuple[Any, ...]:
-    """The observation of one web_connectivity measurement, in the order of :data:`COLUMNS`.
+    """The observation of one web_connectivity measurement, a ``schema.Observation``.
 
-    List columns hold tuples in the order of their struct's fields. Bodies are read from the line
-    that ``read`` was decoded from, which must not have changed.
+    Bodies are read from the line that ``read`` was decoded from, which must not have changed.
 
     Raises:
-        Invalid: see :func:`check` and :func:`check_web_connectivity`.
+        Invalid: see :func:`check`; or no_input, input_too_long, report_id_too_long.
     """
-    started, country, probe_asn = check(read)
-    check_web_connectivity(read)
-    url = read.input or ""
+    probe = probe_columns(read, line_number)
+    url = read.input
+    if not url:
+        raise Invalid("no_input")
+    if len(url) > _INPUT_LIMIT:
+        raise Invalid("input_too_long")
+    check_report_id(read)
     keys = read.test_keys or _NO_KEYS
     control = ControlView(keys)
     dns = read_queries(keys, hosts.normalise(url), fingerprints)
     known = KnownAddresses(keys, dns, control)
     page = read_pages(keys, url, dns.host, fingerprints)
     tcp = list_connects(keys, dns, known, control)
+    redirect = find_redirect_failure(keys, dns.host)
+    requests = keys.requests or ()
+    newest = requests[0] if requests else _NO_REQUEST
+    control_status, control_length, control_title = control.page()
     names = (*dns.fingerprints, *page.names)
     flags = compute_flags(
         read.test_keys,
         has_match=bool(names),
-        is_confirmed=bool(names) and fingerprints.confirms(names, country),
-        start_time=started,
+        is_confirmed=bool(names) and fingerprints.confirms(names, probe["probe_cc"]),
+        start_time=probe["measurement_start_time"],
         received=received,
         has_bad_body=page.is_unreadable,
     )
-    return (
-        read.report_id or "",
-        url,
-        *probe_columns(read, line_number, started, country, probe_asn),
-        dns.host,
-        url[:8].lower() == "https://",
-        bool(dns.host) and hosts.canonical(dns.host) is not None,
-        *dns_columns(dns.system, known),
-        *dns_columns(dns.udp, known),
-        *control.dns_columns(known),
-        control.tls_addresses(),
-        tcp,
-        list_handshakes(keys, dns, known, control, tcp),
-        *find_redirect_failure(keys, dns),
-        *http_columns(keys, page, dns),
-        *control.http_columns(),
-        keys.body_proportion,
-        keys.status_code_match,
-        keys.headers_match,
-        keys.title_match,
-        normalise_failure(keys.dns_experiment_failure) if keys.dns_experiment_failure else None,
-        normalise_failure(keys.http_experiment_failure) if keys.http_experiment_failure else None,
-        clip_text(keys.dns_consistency),
-        blocking_text(keys.blocking),
-        accessible_or_none(keys),
-        int32_or_none(keys.x_blocking_flags),
-        int32_or_none(keys.x_dns_flags),
-        int32_or_none(keys.x_null_null_flags),
-        flags.is_anomaly,
-        None if fingerprints.is_empty else flags.is_confirmed,
-        flags.is_failure,
+    return Observation(
+        report_id=read.report_id or "",
+        input=url,
+        **probe,
+        domain=dns.host,
+        is_https=url[:8].lower() == "https://",
+        is_ip_input=bool(dns.host) and hosts.canonical(dns.host) is not None,
+        dns_failure=dns.system.failure(),
+        dns_answers=known.answers(dns.system.addresses),
+        udp_failure=dns.udp.failure(),
+        udp_answers=known.answers(dns.udp.addresses),
+        has_control=control.has_reply,
+        control_failure=control.failure,
+        control_dns_failure=control.dns_failure,
+        control_answers=[answer[:3] for answer in known.answers(control.addresses)],
+        control_tls_addresses=control.tls_addresses(),
+        tcp=tcp,
+        tls=list_handshakes(keys, dns, known, control, tcp),
+        redirect_layer=redirect.layer,
+        redirect_host=redirect.host,
+        redirect_failure=redirect.failure,
+        http_failure=normalise_failure(
+            newest.failure if requests else keys.http_experiment_failure
+        ),
+        http_url=request_url(newest)[:_URL_LIMIT] or None,
+        http_host=page.host,
+        http_status=status_or_none(newest.response.code) if newest.response else None,
+        http_request_count=min(len(requests), 65_535),
+        http_first_is_answer=went_to_answer(keys, dns),
+        http_body_length=page.length,
+        http_title=page.title,
+        http_body_digest=page.digest,
+        http_fingerprints=sorted(page.names) if page.was_matched else None,
+        control_http_failure=normalise_failure(control.http.failure),
+        control_http_status=control_status,
+        control_http_body_length=control_length,
+        control_http_title=control_title,
+        body_proportion=keys.body_proportion,
+        status_code_match=keys.status_code_match,
+        headers_match=keys.headers_match,
+        title_match=keys.title_match,
+        dns_experiment_failure=normalise_failure(keys.dns_experiment_failure),
+        http_experiment_failure=normalise_failure(keys.http_experiment_failure),
+        dns_consistency=clip_text(keys.dns_consistency),
+        blocking=blocking_text(keys.blocking),
+        accessible=None if keys.accessible is UNSET else keys.accessible,
+        x_blocking_flags=int32_or_none(keys.x_blocking_flags),
+        x_dns_flags=int32_or_none(keys.x_dns_flags),
+        x_null_null_flags=int32_or_none(keys.x_null_null_flags),
+        is_anomaly=flags.is_anomaly,
+        is_confirmed=None if fingerprints.is_empty else flags.is_confirmed,
+        is_failure=flags.is_failure,
     )
 
 
-def probe_columns(
-    read: Measurement, line_number: int, started: int, country: str, probe_asn: int
-) -> tuple[Any, ...]:
-    """The columns of ``schema.PROBE``, of what :func:`check` returns."""
-    return (
-        started,
-        line_number,
-        country,
-        probe_asn,
-        clip_text(read.probe_network_name),
-        lenient_asn(read.resolver_asn),
-        clip_text(read.software_name),
-        clip_text(read.software_version),
-        clip_text(read.test_version),
-        clip_text(read.annotations.platform) if read.annotations else None,
-        read_run_link(read.annotations.ooni_run_link_id) if read.annotations else None,
-    )
+def check_report_id(read: Measurement) -> None:
+    """Raises: Invalid: report_id_too_long."""
+    if read.report_id is not None and len(read.report_id) > TEXT_LIMIT:
+        raise Invalid("report_id_too_long")
 
 
-def lenient_asn(value: str | int | None) -> int:
-    """The number of an ASN; 0 where there is none, or something else."""
-    try:
-        return parse_asn(value)
-    except Invalid:
-        return 0
+def probe_columns(read: Measurement, line_number: int) -> dict[str, Any]:
+    """The columns of ``schema.PROBE``.
 
-
-_NO_KEYS: Final = TestKeys()
+    Raises:
+        Invalid: see :func:`check`.
+    """
+    started = check(read)
+    notes = read.annotations or _NO_NOTES
+    return {
+        "measurement_start_time": started,
+        "line_number": line_number,
+        "probe_cc": (read.probe_cc or "").upper(),
+        "probe_asn": parse_asn(read.probe_asn),
+        "probe_network_name": clip_text(read.probe_network_name),
+        "resolver_asn": parse_asn(read.resolver_asn) or 0,
+        "software_name": clip_text(read.software_name),
+        "software_version": clip_text(read.software_version),
+        "test_version": clip_text(read.test_version),
+        "platform": clip_text(notes.platform),
+        "run_link_id": read_run_link(notes.ooni_run_link_id),
+    }

@@ -4,40 +4,58 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from analysis import hosts
-from analysis.observations.attempts import SYSTEM_ENGINES, QueryResults, connect_failure
-from analysis.observations.messages import LIST_LIMIT, Exchange, TestKeys
+from analysis.observations.attempts import SYSTEM_ENGINES, connect_failure
+from analysis.observations.messages import (
+    LIST_LIMIT,
+    Connect,
+    Exchange,
+    Handshake,
+    Query,
+    TestKeys,
+)
 from analysis.observations.values import normalise_failure, redirect_depth, request_url
 
+#: The order in which a target is reached, and in which the keys list attempts.
 _LAYERS = ("dns", "tcp", "tls", "http")
-_DNS, _TCP, _TLS, _HTTP = range(4)
+_TLS, _HTTP = 2, 3
+_Attempt = Query | Connect | Handshake | Exchange
 
 
-class _Attempt(NamedTuple):
-    """One attempt after a redirect: the host that it names, if any, and how it failed."""
+class RedirectFailure(NamedTuple):
+    """Where a redirect's target failed first; nulls where none did."""
 
-    host: str
-    failure: str | None
-
-
-#: Depth (redirects before it) and layer → attempts, in their order.
-_Attempts = dict[tuple[int, int], list[_Attempt]]
+    layer: str | None = None
+    host: str | None = None
+    failure: str | None = None
 
 
-def find_redirect_failure(
-    keys: TestKeys, dns: QueryResults
-) -> tuple[str | None, str | None, str | None]:
-    """Layer, host and failure of the first failure at a redirect's target."""
-    exchanges = (keys.requests or ())[:LIST_LIMIT]
-    newest = exchanges[0] if exchanges else None
-    if newest is not None and newest.failure and redirect_depth(newest.tags) is None:
-        host = hosts.normalise(request_url(newest))
-        failure = normalise_failure(newest.failure)
-        if host and host != dns.host and failure:
-            return _layer_of(failure, request_url(newest)), host, failure
-        return None, None, None
-    if not dns.has_later_failure and not (newest is not None and newest.failure):
-        return None, None, None
-    return _first_later_failure(keys, exchanges)
+def find_redirect_failure(keys: TestKeys, host: str) -> RedirectFailure:
+    """The first failure at a redirect's target, for the input's ``host``."""
+    exchanges = (keys.requests or [])[:LIST_LIMIT]
+    newest = exchanges[0] if exchanges else Exchange()
+    failure = normalise_failure(newest.failure)
+    if failure and redirect_depth(newest.tags) is None:
+        target = hosts.normalise(request_url(newest))
+        if not target or target == host:
+            return RedirectFailure()
+        return RedirectFailure(_layer_of(failure, request_url(newest)), target, failure)
+    is_broken = failure is not None
+    attempts: dict[tuple[int, int], list[_Attempt]] = {}
+    tried: tuple[Sequence[_Attempt] | None, ...] = (
+        keys.queries, keys.tcp_connect, keys.tls_handshakes, exchanges
+    )  # fmt: skip
+    for layer, items in enumerate(tried):
+        for item in items or ():
+            depth = redirect_depth(item.tags)
+            if not depth:
+                continue
+            is_broken |= layer < _HTTP and _failure_of(item) is not None
+            is_other = isinstance(item, Query) and item.engine not in SYSTEM_ENGINES
+            if not is_other and "fetch_body=false" not in (item.tags or ()):
+                attempts.setdefault((depth, layer), []).append(item)
+    if not is_broken:  # the last page came, and all before it was reached
+        return RedirectFailure()
+    return _first_failure(attempts)
 
 
 def _layer_of(failure: str, url: str) -> str | None:
@@ -52,46 +70,35 @@ def _layer_of(failure: str, url: str) -> str | None:
     return None if url[:8].lower() == "https://" else "http"
 
 
-def _first_later_failure(
-    keys: TestKeys, exchanges: Sequence[Exchange]
-) -> tuple[str | None, str | None, str | None]:
-    """The lowest depth at which all attempts of a layer failed, and the first such layer."""
-    attempts: _Attempts = {}
-    for query in keys.queries or ():
-        if query.engine in SYSTEM_ENGINES:
-            failure = normalise_failure(query.failure) if query.failure else None
-            _add_attempt(attempts, query.tags, _DNS, query.hostname or "", failure)
-    for connect in keys.tcp_connect or ():
-        _add_attempt(attempts, connect.tags, _TCP, "", connect_failure(connect))
-    for handshake in keys.tls_handshakes or ():
-        failure = normalise_failure(handshake.failure) if handshake.failure else None
-        _add_attempt(attempts, handshake.tags, _TLS, handshake.server_name or "", failure)
-    for exchange in exchanges:
-        failure = normalise_failure(exchange.failure) if exchange.failure else None
-        _add_attempt(attempts, exchange.tags, _HTTP, request_url(exchange), failure)
+def _first_failure(attempts: dict[tuple[int, int], list[_Attempt]]) -> RedirectFailure:
+    """The lowest depth at which all attempts of a layer failed, and the first such layer.
+
+    Args:
+        attempts: by depth (redirects before them) and layer, in their order.
+    """
     host = ""
     for depth, layer in sorted(attempts):
-        results = attempts[depth, layer]
-        host = hosts.normalise(results[0].host) or host
-        if all(attempt.failure for attempt in results):
-            named = host or _host_at(attempts, depth)
-            return _LAYERS[layer], named or None, results[0].failure
-    return None, None, None
+        ended = attempts[depth, layer]
+        host = hosts.normalise(_host_of(ended[0])) or host
+        failures = [_failure_of(attempt) for attempt in ended]
+        if all(failures):
+            # where no lookup named the host, its handshakes or requests do
+            behind = (attempts[depth, at][0] for at in (_TLS, _HTTP) if (depth, at) in attempts)
+            names = (host, *(hosts.normalise(_host_of(attempt)) for attempt in behind))
+            named = next(filter(None, names), None)
+            return RedirectFailure(_LAYERS[layer], named, failures[0])
+    return RedirectFailure()
 
 
-def _add_attempt(
-    attempts: _Attempts,
-    tags: list[str] | None,
-    layer: int,
-    host: str,
-    failure: str | None,
-) -> None:
-    depth = redirect_depth(tags)
-    if depth and "fetch_body=false" not in (tags or ()):
-        attempts.setdefault((depth, layer), []).append(_Attempt(host, failure))
+def _failure_of(attempt: _Attempt) -> str | None:
+    if isinstance(attempt, Connect):
+        return connect_failure(attempt)
+    return normalise_failure(attempt.failure)
 
 
-def _host_at(attempts: _Attempts, depth: int) -> str:
-    """The host of a depth where no lookup named it: that of its handshakes or requests."""
-    first = (attempts.get((depth, layer), [_Attempt("", None)])[0] for layer in (_TLS, _HTTP))
-    return next((name for one in first if (name := hosts.normalise(one.host))), "")
+def _host_of(attempt: _Attempt) -> str:
+    if isinstance(attempt, Query):
+        return attempt.hostname or ""
+    if isinstance(attempt, Handshake):
+        return attempt.server_name or ""
+    return request_url(attempt) if isinstance(attempt, Exchange) else ""

@@ -6,6 +6,10 @@ the archive read again. Field names are OONI's (ooni/spec ts-017, df-002 to df-0
 has one.
 """
 
+from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
+
 import pyarrow as pa
 
 #: Raised when a column is added, dropped or changes meaning: older files are then read again.
@@ -137,3 +141,14 @@ OBSERVATION = pa.schema(
         ("is_failure", pa.bool_()),
     ]
 )
+
+
+def record(name: str, schema: pa.Schema) -> Callable[..., tuple[Any, ...]]:
+    """The named tuple of a row: values by the names of a schema's columns, in their order.
+
+    Columns of structs hold tuples in the order of their fields.
+    """
+    return namedtuple(name, schema.names)
+
+
+Observation = record("Observation", OBSERVATION)

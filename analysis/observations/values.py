@@ -23,9 +23,9 @@ UNNAMED_FAILURE: Final = "unknown_failure"
 TEXT_LIMIT = 512
 
 
-def normalise_failure(failure: str | bool) -> str | None:
+def normalise_failure(failure: str | bool | None) -> str | None:
     """A failure in one spelling; null where there was none."""
-    if failure is False or failure == "":
+    if not failure:
         return None
     if failure is True:
         return UNNAMED_FAILURE
@@ -47,6 +47,11 @@ def blocking_text(value: str | bool | None) -> str | None:
 def int32_or_none(value: int | None) -> int | None:
     """A number, where the column can hold it."""
     return value if value is not None and -(1 << 31) <= value < 1 << 31 else None
+
+
+def status_or_none(status: int | None) -> int | None:
+    """An HTTP status; null where it is none (-1 and 0 stand for no response)."""
+    return status if status is not None and 100 <= status < 1000 else None
 
 
 def redirect_depth(tags: list[str] | None) -> int | None:

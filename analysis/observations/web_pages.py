@@ -4,7 +4,7 @@ import hashlib
 import re
 from binascii import Error as Base64Error
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
 from analysis import hosts
@@ -12,10 +12,9 @@ from analysis.observations.attempts import QueryResults, is_among
 from analysis.observations.bodies import BODY_LIMIT, body_bytes, header_values
 from analysis.observations.control import split_endpoint
 from analysis.observations.fingerprints import Fingerprints
-from analysis.observations.messages import Exchange, HttpResponse, TestKeys
-from analysis.observations.values import normalise_failure, request_url, tidy_title
+from analysis.observations.messages import Exchange, TestKeys
+from analysis.observations.values import request_url, tidy_title
 
-_URL_LIMIT = 8192
 _EXCHANGE_LIMIT = 20
 _LIKE_LIMIT = 8192  # bytes of a page like the control's that are looked at
 _CLASSIC = "classic"  # 0.5: follows from what the system resolver gave
@@ -25,24 +24,22 @@ _NOT_CONTENT = b"0123456789abcdef/% \t\r\n\f\v"
 _SCHEMES = (b"https://", b"http://", b"https%3a%2f%2f", b"http%3a%2f%2f")
 
 
+@dataclass(slots=True)
 class Page:
     """What was seen of the responses.
 
-    ``names``: of the fingerprints that match, where any response was matched (``was_matched``);
-    ``host, title, digest, length``: of the newest, as far as it was described;
-    ``is_unreadable``: a body that should be base64 is not.
+    ``names``: of the fingerprints that match, where any body was matched (``was_matched``).
+    ``host, title, digest, length``: of the newest, as far as it was described. ``is_unreadable``:
+    a body that should be base64 is not.
     """
 
-    __slots__ = ("digest", "host", "is_unreadable", "length", "names", "title", "was_matched")
-
-    def __init__(self) -> None:
-        self.host: str | None = None
-        self.names: list[str] = []
-        self.was_matched = False
-        self.title: str | None = None
-        self.digest: str | None = None
-        self.length: int | None = None
-        self.is_unreadable = False
+    host: str | None = None
+    names: set[str] = field(default_factory=set)
+    was_matched: bool = False
+    title: str | None = None
+    digest: str | None = None
+    length: int | None = None
+    is_unreadable: bool = False
 
 
 def read_pages(keys: TestKeys, url: str, host: str, fingerprints: Fingerprints) -> Page:
@@ -56,14 +53,27 @@ def read_pages(keys: TestKeys, url: str, host: str, fingerprints: Fingerprints) 
         if response is None or not response.code:
             continue
         is_trusted = _is_trusted(exchange, target, host)
+        is_matched = not (is_trusted or fingerprints.is_empty)
         is_like = index == 0 and _is_like_control(keys, response.code, is_trusted)
         is_described = index == 0 and not is_like
-        if is_described or not (is_trusted or fingerprints.is_empty):
-            _match_headers(page, response, is_trusted, fingerprints)
-            limit = _LIKE_LIMIT if is_like else BODY_LIMIT
-            body = _read_body(page, response, is_trusted, fingerprints, limit)
-            if is_described:
-                _describe(page, body, (url, request_url(exchange), host, target))
+        if not (is_described or is_matched):
+            continue
+        if is_matched:
+            headers = header_values(response.headers, fingerprints.header_names)
+            for name, value in headers.items():
+                page.names.update(fingerprints.match(f"header.{name}", value))
+        try:
+            body = body_bytes(response.body, _LIKE_LIMIT if is_like else BODY_LIMIT)
+        except Base64Error:
+            page.is_unreadable = True
+            continue
+        if is_matched:
+            page.was_matched = True
+            page.names.update(fingerprints.match("body", body or b""))
+        if is_described and body is not None:
+            page.length = len(body)
+            page.title = title_of(body)
+            page.digest = body_digest(body, (url, request_url(exchange), host, target))
     return page
 
 
@@ -88,43 +98,6 @@ def _is_like_control(keys: TestKeys, status: int, is_trusted: bool) -> bool:
         return True
     share = keys.body_proportion
     return keys.status_code_match is True and share is not None and share > _SAME_BODY
-
-
-def _match_headers(
-    page: Page, response: HttpResponse, is_trusted: bool, fingerprints: Fingerprints
-) -> None:
-    if is_trusted or not fingerprints.header_names:
-        return
-    values = header_values(response.headers, fingerprints.header_names)
-    for name, value in values.items():
-        page.names.extend(fingerprints.match(f"header.{name}", value))
-
-
-def _read_body(
-    page: Page,
-    response: HttpResponse,
-    is_trusted: bool,
-    fingerprints: Fingerprints,
-    limit: int,
-) -> bytes | None:
-    try:
-        body = body_bytes(response.body, limit)
-    except Base64Error:
-        page.is_unreadable = True
-        return None
-    if not is_trusted and not fingerprints.is_empty:
-        page.was_matched = True
-        if body:
-            page.names.extend(fingerprints.match("body", body))
-    return body
-
-
-def _describe(page: Page, body: bytes | None, own_names: tuple[str, str, str, str]) -> None:
-    if body is None:
-        return
-    page.length = len(body)
-    page.title = title_of(body)
-    page.digest = body_digest(body, own_names)
 
 
 def title_of(body: bytes) -> str | None:
@@ -155,38 +128,15 @@ def body_digest(body: bytes, own_names: Iterable[str]) -> str | None:
     return hashlib.sha256(content).hexdigest()[:32] if content else None
 
 
-def http_columns(keys: TestKeys, page: Page, dns: QueryResults) -> tuple[Any, ...]:
-    """The columns from ``http_failure`` to ``http_fingerprints``."""
-    requests = keys.requests or ()
-    names = sorted(set(page.names)) if page.was_matched else None
-    if not requests:
-        failure = keys.http_experiment_failure
-        failed = normalise_failure(failure) if failure else None
-        return failed, None, None, None, 0, None, None, None, None, names
-    newest = requests[0]
-    status = newest.response.code if newest.response else None
-    return (
-        normalise_failure(newest.failure) if newest.failure else None,
-        request_url(newest)[:_URL_LIMIT] or None,
-        page.host,
-        status if status is not None and 100 <= status < 1000 else None,
-        min(len(requests), 65_535),
-        _went_to_answer(requests[-1], keys, dns),
-        page.length,
-        page.title,
-        page.digest,
-        names,
-    )
-
-
-def _went_to_answer(exchange: Exchange, keys: TestKeys, dns: QueryResults) -> bool | None:
-    """Whether a request went to an address that the system resolver gave; null: not known.
+def went_to_answer(keys: TestKeys, dns: QueryResults) -> bool | None:
+    """Whether the first request went to an address that the system resolver gave; null: not known.
 
     A request need not say where it went (``address`` is optional in df-001). Then its connection
     says it, else the tag of what follows from the system resolver. Before 0.5 there are no tags.
     """
-    if hosts.canonical(dns.host) is not None:
+    if not keys.requests or hosts.canonical(dns.host) is not None:
         return None
+    exchange = keys.requests[-1]  # OONI lists the newest first
     address = _address_of(exchange, keys)
     if address is not None:
         return is_among(address, dns.system)
