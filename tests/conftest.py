@@ -253,8 +253,12 @@ def demo_report(
 def fictional_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded fictional country's report, as ``python -m analysis report`` publishes it.
 
-    Its store lies beside it.
+    Its store lies beside it, as ``store``. ``WORKBOOK_REPORT`` names one that is there already, so
+    that whoever works on a page need not wait for it.
     """
+    named = os.environ.get("WORKBOOK_REPORT")
+    if named:
+        return Path(named).resolve()
 
     def make(folder: Path) -> None:
         arguments = [
@@ -277,12 +281,6 @@ def fictional_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", params=["fictional_report", "demo_report"])
 def published_report(request: pytest.FixtureRequest) -> Path:
-    """The folders of pages that the browser tests open: what a user gets, and what is hostile.
-
-    ``WORKBOOK_REPORT`` names another one to open instead.
-    """
-    named = os.environ.get("WORKBOOK_REPORT")
-    if named:
-        return Path(named).resolve()
+    """The folders of pages that the browser tests open: what a user gets, and what is hostile."""
     folder: Path = request.getfixturevalue(request.param)
     return folder

@@ -10,17 +10,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import openpyxl
 import pandas as pd
 import papermill
 import pytest
 
-from analysis.commands.settings import parse_settings
-from analysis.errors import ParameterError
-from analysis.pages.replacing import refuse_foreign
 from analysis.tables import OF_NO_REPORT
-from tests.conftest import Command
 
 pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
 
@@ -355,35 +350,26 @@ def test_every_page_says_that_the_country_is_fictional(fictional_report: Path) -
         assert "Fictional country" in page.read_text(encoding="utf-8"), page.name
 
 
-@pytest.mark.parametrize("name", ["blocked_sites", "blocked_site_networks"])
-def test_the_spreadsheet_holds_the_annex(
-    fictional_report: Path, tables: dict[str, pd.DataFrame], name: str
+def test_the_spreadsheets_hold_the_annex(
+    fictional_report: Path, tables: dict[str, pd.DataFrame]
 ) -> None:
     """Same rows, same order, days as days, no cell that is computed when the file is opened, and
     each column explained."""
-    book = openpyxl.load_workbook(fictional_report / "tables" / f"{name}.xlsx")
-    sheet: Any = book[name]
-    rows = list(sheet.iter_rows(min_row=3))
-    assert [row[0].value for row in rows] == tables[name]["domain"].tolist()
-    assert {cell.data_type for row in rows for cell in row} <= {"s", "n", "d"}
-    since = list(tables[name]).index("blocked_from")
-    days = [str(row[since].value.date()) for row in rows]
-    assert days == tables[name]["blocked_from"].tolist()
-    meanings = [row[1].value for row in book["definitions"].iter_rows(min_row=2)]
-    assert len([text for text in meanings if text]) == len(tables[name].columns)
-    assert "observations" in [row[0].value for row in book["provenance"].iter_rows()]
+    for name in ("blocked_sites", "blocked_site_networks"):
+        book = openpyxl.load_workbook(fictional_report / "tables" / f"{name}.xlsx")
+        sheet: Any = book[name]
+        rows = list(sheet.iter_rows(min_row=3))
+        assert [row[0].value for row in rows] == tables[name]["domain"].tolist()
+        assert {cell.data_type for row in rows for cell in row} <= {"s", "n", "d"}
+        since = list(tables[name]).index("blocked_from")
+        days = [str(row[since].value.date()) for row in rows]
+        assert days == tables[name]["blocked_from"].tolist()
+        meanings = [row[1].value for row in book["definitions"].iter_rows(min_row=2)]
+        assert len([text for text in meanings if text]) == len(tables[name].columns)
+        assert "observations" in [row[0].value for row in book["provenance"].iter_rows()]
 
 
 # --- notebooks ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_stored_notebooks_carry_no_outputs(notebook: Path) -> None:
-    """A stored output would be somebody's result of some day."""
-    for cell in nbformat.read(notebook, as_version=4).cells:
-        if cell.cell_type == "code":
-            assert not cell.outputs
-            assert cell.execution_count is None
 
 
 def test_a_researcher_changes_a_threshold(
@@ -407,40 +393,3 @@ def test_a_researcher_changes_a_threshold(
     assert set(strict.index[thin]) > set(usual.index[thin_before])
     provenance = done.cells[-1].outputs[-1]["data"]["text/html"]
     assert "floor_sessions 8 (published: 4)" in provenance
-
-
-# --- what the command line refuses --------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("COLOUR=red", "there is no such parameter"),
-        ("SINCE=2024-02-30", "a date is written YYYY-MM-DD"),
-        ("floor_sessions=x", "a whole number from 1 to 1000 is accepted"),
-        ("SOURCE=/no/such", "there is no such folder"),
-        ("TEST_LIST=/no/such/list.csv", "cannot be read"),
-        ("EVENTS=/no/such/events.yml", "cannot be read"),
-    ],
-)
-def test_a_wrong_parameter_is_named_and_nothing_is_written(
-    fictional_report: Path, tmp_path: Path, command: Command, word: str, message: str
-) -> None:
-    """Status 2, and one line that names the parameter, its value and what is accepted; neither
-    store nor report is begun. Others, and a process of its own: test_settings.py."""
-    usual = ["PROBE_CC=QQ", "SINCE=2024-01-01", "UNTIL=2025-01-01",
-             f"STORE={tmp_path / 'store'}", f"OUT={tmp_path / 'report'}"]  # fmt: skip
-    status, said, complaint = command("report", *usual, word)
-    assert status == 2, complaint
-    assert not said
-    assert len(complaint.splitlines()) == 1
-    assert word in complaint
-    assert message in complaint
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_report_does_not_replace_what_is_no_report(tmp_path: Path) -> None:
-    """OUT that holds somebody's files is refused before anything is read."""
-    (tmp_path / "chapter.txt").write_text("mine")
-    with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier report"):
-        refuse_foreign(parse_settings([f"OUT={tmp_path}"]).out)
