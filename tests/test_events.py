@@ -21,51 +21,46 @@ def _without(key: str, value: str) -> str:
     return f"events:\n  -\n{body}"
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "must hold one key, events, and under it a list"),
-        ("- a", "must hold one key, events"),
-        ("events:", "must hold one key, events"),
-        (f"events: [{GOOD}]\nmore: 1", "must hold one key, events"),
-        (f"events: [{GOOD}]\nevents: []", "must hold one key, events"),
+def test_a_bad_file_is_refused_by_line(tmp_path: Path) -> None:
+    """One line that names EVENTS, the file, the line, and what is accepted."""
+    path = tmp_path / "events.yml"
+    for content, message in (
+        ("", "line 1: the file is empty"),
+        ("- a", "line 1: the file must have exactly events"),
+        ("events:", "line 1: events must be a list"),
+        (f"events: [{GOOD}]\nmore: 1", "line 1: the file must have exactly events"),
+        (f"events: [{GOOD}]\nevents: []", "line 1: the file must have exactly events"),
         ("events: [", "not YAML: "),
         ("[" * 5000, "not YAML: "),
         ("events: []\n---\nevents: []", "not YAML: "),
         ("events: ['\x00']", "not YAML: "),
         ("\n\ud8ff", "line 2: not UTF-8"),
-        ("events: [a]", "event 1, line 1: must have exactly date, title, kind, source"),
-        (f"events:\n- {GOOD}\n- {{date: 2023-07-23}}", "event 2, line 3: must have exactly"),
-        (_without("url", "https://a.org/"), "must have exactly"),
-        (_without("title", "T\n    title: U"), "event 1, line 3: must have exactly"),
-        (_without("date", "23 July 2023"), "date '23 July 2023' is not a day written YYYY-MM-DD"),
-        (_without("date", "2023-02-29"), "date '2023-02-29' is not a day"),
-        (_without("date", "2023-07-23T00:00:00Z"), "is not a day"),
+        ("events: [a]", "line 1: an event must have exactly date, title, kind, source"),
+        (f"events:\n- {GOOD}\n- {{date: 2023-07-23}}", "line 3: an event must have exactly"),
+        (_without("url", "https://a.org/"), "an event must have exactly"),
+        (_without("title", "T\n    title: U"), "line 3: an event must have exactly"),
+        (_without("date", "23 July 2023"), "date=23 July 2023: a date is written YYYY-MM-DD"),
+        (_without("date", "2023-02-29"), "date=2023-02-29: a date is written"),
+        (_without("date", "2023-07-23T00:00:00Z"), "a date is written"),
         (_without("date", "1969-12-31"), "from 1970 to 2999"),
-        (_without("title", "''"), "title '' is not text of 1 to 120 characters"),
-        (_without("title", "[a, b]"), "title '' is not text"),
-        (_without("title", "x" * 121), "is not text of 1 to 120 characters"),
-        (_without("kind", "Order"), "kind 'Order' is none of order, licence, law, "),
+        (_without("title", "''"), "title must be text of 1 to 120 characters"),
+        (_without("title", "[a, b]"), "title must be text of 1 to 120 characters"),
+        (_without("title", "x" * 121), "title must be text of 1 to 120 characters"),
+        (_without("kind", "Order"), "line 5: kind 'Order' is none of order, licence, law, "),
         (_without("source", "http://a.org/"), "source 'http://a.org/' is not an https:// address"),
         (_without("source", "javascript:alert(1)"), "is not an https:// address"),
         (_without("source", "https://a.org/ b"), "is not an https:// address"),
         (_without("source", "https://user@a.org/"), "is not an https:// address"),
         (_without("source", "!!python/object/apply:os.system [id]"), "source '' is not an https"),
         (_without("source", "invented"), "source 'invented' is not an https:// address"),
-        (f"events:\n- {GOOD}\n- {GOOD.replace('Ele', 'ELE')}", "event 2, line 3: the same day and"),
-    ],
-)
-def test_a_bad_file_is_refused_by_entry_and_line(
-    tmp_path: Path, content: str, message: str
-) -> None:
-    """One line that names EVENTS, the file, the entry, and what is accepted."""
-    path = tmp_path / "events.yml"
-    path.write_bytes(content.encode("utf-8", "surrogatepass"))
-    with pytest.raises(ParameterError) as error:
-        load_events(path, "KH")
-    assert str(error.value).startswith(f"EVENTS={path}: ")
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
+        (f"events:\n- {GOOD}\n- {GOOD.replace('Ele', 'ELE')}", "line 3: the same day and title"),
+    ):
+        path.write_bytes(content.encode("utf-8", "surrogatepass"))
+        with pytest.raises(ParameterError) as error:
+            load_events(path, "KH")
+        assert str(error.value).startswith(f"EVENTS={path}: line ")
+        assert message in str(error.value)
+        assert "\n" not in str(error.value)
 
 
 def test_events_are_those_of_the_half_open_period() -> None:
@@ -94,6 +89,8 @@ def test_no_file_is_no_event_and_a_given_one_replaces_the_shipped(tmp_path: Path
     """A country without a file says nothing; a misspelt path is not such a country."""
     assert load_events(None, "NO") == load_events("", "QQ") == EventList()
     own = tmp_path / "own.yml"
+    own.write_text("events: []")
+    assert load_events(own, "KH").events == ()
     own.write_text(f"events: [{GOOD}]", encoding="utf-8-sig")
     assert [event.title for event in load_events(own, "KH").events] == ["Election"]
     with pytest.raises(ParameterError, match=r"^EVENTS=.*cannot be read: no such file"):

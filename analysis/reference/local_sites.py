@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import yaml
 
-from analysis.errors import ContractError
 from analysis.hosts import normalise
 from analysis.reference.countries import country_tlds, parse_country
-from analysis.reference.reference_files import REFERENCE, ReferenceFile
+from analysis.reference.reference_files import ReferenceFile, given_or_shipped
 from analysis.reference.test_lists import TestLists
+from analysis.reference.yaml_nodes import NodeReader
 
-# Local sites -------------------------------------------------------------------------------------
+_MOST, _LONGEST = 10_000, 1_000  # sites; characters of a reason or source
 
 
 @dataclass(frozen=True)
@@ -38,51 +37,41 @@ class LocalSites:
         return domain in self.sites
 
 
-def load_local_sites(probe_cc: str, folder: Path | None = None) -> LocalSites:
+def load_local_sites(probe_cc: str, path: Path | None = None) -> LocalSites:
     """Read ``local_sites/<cc>.yml``: ``sources`` by key, and ``sites`` with domain, reason, source.
 
     Args:
         probe_cc: the country.
-        folder: where the files lie; by default the shipped ones.
+        path: the file; by default the shipped one, if there is one.
 
     Raises:
-        ContractError: the file is not what it should be; names the file and the entry.
+        ParameterError: the file is not what it should be; names the file and the line.
     """
-    path = (folder or REFERENCE / "local_sites") / f"{parse_country(probe_cc).lower()}.yml"
-    if not path.is_file():
+    path = given_or_shipped(path, f"local_sites/{parse_country(probe_cc).lower()}.yml")
+    if path is None:
         return LocalSites(MappingProxyType({}))
-    data = path.read_bytes()
-    try:
-        content = yaml.safe_load(data)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ContractError(f"{path.name}: not YAML: {' '.join(str(error).split())}") from None
-    sources = content.get("sources") if isinstance(content, dict) else None
-    entries = content.get("sites") if isinstance(content, dict) else None
-    if not isinstance(sources, dict) or not isinstance(entries, list):
-        raise ContractError(f"{path.name}: must hold the mapping 'sources' and the list 'sites'")
+    reader = NodeReader(path, "local_sites")
+    data = reader.read()
+    head = reader.mapping(reader.root(data), ("sources", "sites"), "the file")
+    if not isinstance(head["sources"], yaml.MappingNode):
+        reader.fail(head["sources"], "sources must be a mapping")
+    sources = {reader.plain(key): value for key, value in head["sources"].value}
     sites: dict[str, LocalSite] = {}
-    for place, entry in enumerate(entries, start=1):
-        site = _local_site(entry, sources, f"{path.name}, site {place}")
-        if site.domain in sites:
-            raise ContractError(f"{path.name}, site {place}: {site.domain} is listed twice")
-        sites[site.domain] = site
+    for node in reader.items(head["sites"], _MOST, "sites"):
+        cells = reader.mapping(node, ("domain", "reason", "source"), "a site")
+        domain, key = reader.plain(cells["domain"]), reader.plain(cells["source"])
+        if not domain or normalise(domain) != domain:
+            reader.fail(node, f"domain {domain!r} is not a normalised host name")
+        if key not in sources:
+            reader.fail(node, f"source {key!r} of {domain} is not among the sources")
+        if domain in sites:
+            reader.fail(node, f"{domain} is listed twice")
+        reason = reader.text(cells["reason"], f"the reason of {domain}", _LONGEST)
+        source = reader.text(sources[key], f"source {key}", _LONGEST)
+        sites[domain] = LocalSite(domain, reason, source)
     digest = hashlib.sha256(data).hexdigest()
     file = ReferenceFile(path.name, "local sites", digest, len(sites))
     return LocalSites(MappingProxyType(sites), file)
-
-
-def _local_site(entry: object, sources: Mapping[Any, object], where: str) -> LocalSite:
-    if not isinstance(entry, dict) or set(entry) != {"domain", "reason", "source"}:
-        raise ContractError(f"{where}: must have exactly domain, reason and source")
-    domain, reason, key = entry["domain"], entry["reason"], entry["source"]
-    if not isinstance(domain, str) or not domain or normalise(domain) != domain:
-        raise ContractError(f"{where}: domain {domain!r} is not a normalised host name")
-    if not isinstance(reason, str) or not reason.strip():
-        raise ContractError(f"{where}: {domain} gives no reason")
-    source = sources.get(key) if isinstance(key, str) else None
-    if not isinstance(source, str) or not source.strip():
-        raise ContractError(f"{where}: source {key!r} of {domain} is not among the sources")
-    return LocalSite(domain, " ".join(reason.split()), " ".join(source.split()))
 
 
 def is_local(domain: str, probe_cc: str, lists: TestLists, local_sites: LocalSites) -> bool:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from analysis.errors import ParameterError
-from analysis.reference.reference_files import REFERENCE, read_csv
+from analysis.reference.reference_files import REFERENCE, parse_day, read_csv
 
 _COLUMNS = ("test_name", "since", "until", "cause", "source")
 
@@ -37,14 +36,12 @@ def load_causes(path: Path = REFERENCE / "messaging_causes.csv") -> tuple[Cause,
         ParameterError: a line is wrong; names it.
     """
     causes = []
-    for line, cells in read_csv(path, _COLUMNS, "messaging_causes").rows:
-        try:
+    table = read_csv(path, _COLUMNS, "messaging_causes")
+    for line, cells in table.rows:
+        with table.at(line):
             since, until = (
-                date.fromisoformat(cells[name]) if cells[name] else None
-                for name in ("since", "until")
+                parse_day(name, cells[name]) if cells[name] else None for name in ("since", "until")
             )
-        except ValueError as error:
-            raise ParameterError("messaging_causes", path, f"line {line}: {error}") from None
         causes.append(Cause(cells["test_name"], since, until, cells["cause"], cells["source"]))
     return tuple(causes)
 

@@ -12,11 +12,10 @@ serve where neither a list of networks nor the probes say what a network is call
 
 import csv
 import hashlib
-import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -27,16 +26,12 @@ import pyarrow.csv
 
 from analysis.errors import ParameterError
 from analysis.reference.countries import parse_country
-from analysis.reference.reference_files import REFERENCE, ReferenceFile, read_csv
+from analysis.reference.reference_files import ReferenceFile, given_or_shipped, read_csv
 
 MAX_ASN = 2**32 - 1
 
-_NUMBER = re.compile(r"\d{1,10}", re.ASCII)
 _NAME_LENGTH = 120
 _NAME_COLUMNS = ("asn", "name")
-_TYPES = pyarrow.csv.ConvertOptions(
-    column_types={"asn": pa.uint32(), "name": pa.string()}, include_columns=_NAME_COLUMNS
-)
 #: The parameter that errors name: it is the snapshot that brings these files.
 _PARAMETER = "REFERENCE"
 
@@ -69,14 +64,9 @@ def load_network_names(path: str | Path | None) -> NetworkNames:
     if not path:
         return NetworkNames(MappingProxyType({}))
     file = Path(path)
-    try:
-        data = file.read_bytes()
-        table = pyarrow.csv.read_csv(io.BytesIO(data), convert_options=_TYPES)
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ParameterError(_PARAMETER, file, f"cannot be read as asn,name: {reason}") from None
+    table = _read_columns(file, _NAME_COLUMNS, has_header=True)
     names = dict(zip(*(table[column].to_pylist() for column in _NAME_COLUMNS), strict=True))
-    digest = hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     described = ReferenceFile(file.name, "network names", digest, len(names))
     return NetworkNames(MappingProxyType(names), described)
 
@@ -94,10 +84,12 @@ def extract_names(ranges: Path, target: Path) -> None:
     Raises:
         ParameterError: a line is no such row; names the file and the line.
     """
+    table = _read_columns(ranges, ("first", "last", *_NAME_COLUMNS), has_header=False)
+    cleaned = {name: clean_name(name) for name in table["name"].unique().to_pylist()}
     counts: dict[int, Counter[str]] = {}
-    for asn, name in _ranges(ranges):
-        if asn and name:
-            counts.setdefault(asn, Counter())[name] += 1
+    for asn, name in zip(*(table[column].to_pylist() for column in _NAME_COLUMNS), strict=True):
+        if asn and cleaned[name]:
+            counts.setdefault(asn, Counter())[cleaned[name]] += 1
     with target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(_NAME_COLUMNS)
@@ -106,30 +98,24 @@ def extract_names(ranges: Path, target: Path) -> None:
             writer.writerow((asn, min(names, key=lambda name: (-names[name], -len(name), name))))
 
 
-def _ranges(file: Path) -> Iterator[tuple[int, str]]:
-    """AS number and name of each row, checked."""
-    line = 1
+def _read_columns(file: Path, columns: Sequence[str], *, has_header: bool) -> pa.Table:
+    """AS numbers and names of a CSV file with these columns."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            cleaned: dict[str, str] = {}  # a name stands in many rows
-            for row in reader:
-                if len(row) != 4:
-                    message = f"line {line}: {len(row)} cells instead of first, last, asn, name"
-                    raise ParameterError(_PARAMETER, file, message)
-                name = row[3]
-                if name not in cleaned:
-                    cleaned[name] = clean_name(name)
-                yield _asn(row[2], file, line), cleaned[name]
-                line = reader.line_num + 1
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ParameterError(_PARAMETER, file, f"line {line}: not CSV: {error}") from None
-
-
-def _asn(text: str, file: Path, line: int) -> int:
-    if not _NUMBER.fullmatch(text) or int(text) > MAX_ASN:
-        raise ParameterError(_PARAMETER, file, f"line {line}: asn {text[:40]!r} is not a number")
-    return int(text)
+        return pyarrow.csv.read_csv(
+            file,
+            pyarrow.csv.ReadOptions(
+                use_threads=False, column_names=None if has_header else columns
+            ),
+            pyarrow.csv.ParseOptions(newlines_in_values=True),
+            pyarrow.csv.ConvertOptions(
+                column_types={"asn": pa.uint32(), "name": pa.string()},
+                include_columns=_NAME_COLUMNS,
+            ),
+        )
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        message = f"cannot be read as {','.join(columns)}: {reason}"
+        raise ParameterError(_PARAMETER, file, message) from None
 
 
 KINDS = ("isp", "mobile", "education", "hosting", "vpn", "foreign", "unknown")
@@ -257,32 +243,28 @@ def load_networks(path: str | Path | None, probe_cc: str) -> NetworkList:
         ParameterError: the file cannot be read or a line is wrong; names NETWORKS, the file, the
             line and what is accepted.
     """
-    code = parse_country(probe_cc)
-    shipped = REFERENCE / "networks" / f"{code.lower()}.csv"
-    if not path and not shipped.is_file():
+    file = given_or_shipped(path, f"networks/{parse_country(probe_cc).lower()}.csv")
+    if file is None:
         return NetworkList(MappingProxyType({}))
-    file = Path(path).expanduser() if path else shipped
     table = read_csv(file, _COLUMNS, "NETWORKS")
     networks: dict[int, Network] = {}
     for line, row in table.rows:
-        network = _read_line(row, file, line)
-        if network.asn in networks:
-            raise ParameterError("NETWORKS", file, f"line {line}: AS{network.asn} is listed twice")
+        with table.at(line):
+            network = _read_line(row)
+            if network.asn in networks:
+                raise ValueError(f"AS{network.asn} is listed twice")
         networks[network.asn] = network
-    described = ReferenceFile(file.name, "networks", table.digest, len(networks))
-    return NetworkList(MappingProxyType(networks), described)
+    return NetworkList(MappingProxyType(networks), table.described("networks", len(networks)))
 
 
-def _read_line(row: Mapping[str, str], file: Path, line: int) -> Network:
-    where = f"line {line}: "
+def _read_line(row: Mapping[str, str]) -> Network:
     digits = row["asn"].upper().removeprefix("AS")
     if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:11]) <= MAX_ASN):
-        raise ParameterError("NETWORKS", file, f"{where}asn {row['asn']!r} is not a number")
+        raise ValueError(f"asn {row['asn']!r} is not a number")
     if row["kind"] not in KINDS:
-        accepted = f"kind {row['kind']!r} is none of {', '.join(KINDS)}"
-        raise ParameterError("NETWORKS", file, where + accepted)
+        raise ValueError(f"kind {row['kind']!r} is none of {', '.join(KINDS)}")
     if not row["source"]:
-        raise ParameterError("NETWORKS", file, f"{where}source is empty: say where it comes from")
+        raise ValueError("source is empty: say where it comes from")
     network = row["network"] or f"AS{int(digits)}"
     return Network(int(digits), network, row["operator"] or network, row["kind"], row["source"])
 

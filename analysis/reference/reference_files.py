@@ -9,7 +9,9 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -51,10 +53,53 @@ class ReferenceFile:
 
 @dataclass(frozen=True)
 class CsvTable:
-    """A CSV file as read: ``rows`` are (line number, cells by column name), in file order."""
+    """A CSV file as read: ``rows`` are (line number, cells by column name), in file order.
 
+    Attributes:
+        path: the file.
+        parameter: what named it, for the errors.
+        digest: SHA-256 of its bytes.
+        rows: blank lines are left out, cells are stripped.
+    """
+
+    path: Path
+    parameter: str
     digest: str
     rows: tuple[tuple[int, Mapping[str, str]], ...]
+
+    @contextmanager
+    def at(self, line: int) -> Iterator[None]:
+        """Refuse the file, by file and line, where the line's cells raise a ValueError."""
+        try:
+            yield
+        except ValueError as error:
+            raise ParameterError(self.parameter, self.path, f"line {line}: {error}") from None
+
+    def described(self, role: str, row_count: int, date: str = "") -> ReferenceFile:
+        """The file as ``run.json`` names it."""
+        return ReferenceFile(self.path.name, role, self.digest, row_count, date)
+
+
+def given_or_shipped(path: str | Path | None, shipped: str) -> Path | None:
+    """The file that somebody names, else the one that ships; None where there is none."""
+    if path:
+        return Path(path).expanduser()
+    return REFERENCE / shipped if (REFERENCE / shipped).is_file() else None
+
+
+def parse_day(name: str, text: str) -> date:
+    """The day in a cell.
+
+    Raises:
+        ValueError: it is not written YYYY-MM-DD.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != text:
+        raise ValueError(f"{name} {text[:20]!r} is not written YYYY-MM-DD")
+    return day
 
 
 def read_file(path: Path, parameter: str, limit: int = FILE_LIMIT) -> bytes:
@@ -94,8 +139,17 @@ def read_csv(path: Path, required: Sequence[str], parameter: str) -> CsvTable:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ParameterError(parameter, path, f"line {line}: not UTF-8 text") from None
-    lines = _csv_lines(text, path, parameter)
-    _, header = next(lines, (1, []))
+    lines: list[tuple[int, list[str]]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                lines.append((line, [cell.strip() for cell in cells]))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ParameterError(parameter, path, f"line {line}: not CSV: {error}") from None
+    header = lines[0][1] if lines else []
     missing = [column for column in required if column not in header]
     if missing:
         message = f"line 1: no column {', '.join(missing)}"
@@ -106,21 +160,9 @@ def read_csv(path: Path, required: Sequence[str], parameter: str) -> CsvTable:
     if len(set(header)) != len(header):
         raise ParameterError(parameter, path, "line 1: two columns have the same name")
     rows: list[tuple[int, Mapping[str, str]]] = []
-    for line, cells in lines:
+    for line, cells in lines[1:]:
         if len(cells) != len(header):
             message = f"line {line}: {len(cells)} cells where the header has {len(header)}"
             raise ParameterError(parameter, path, message)
         rows.append((line, MappingProxyType(dict(zip(header, cells, strict=True)))))
-    return CsvTable(hashlib.sha256(data).hexdigest(), tuple(rows))
-
-
-def _csv_lines(text: str, path: Path, parameter: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    line = 1
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield line, [cell.strip() for cell in cells]
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise ParameterError(parameter, path, f"line {line}: not CSV: {error}") from None
+    return CsvTable(path, parameter, hashlib.sha256(data).hexdigest(), tuple(rows))

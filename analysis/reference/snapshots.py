@@ -155,15 +155,18 @@ class Snapshot:
             probe_cc: the country.
             used: the parameters that the snapshot gave; for others something else was handed in.
         """
-        names = (name for name in _names(probe_cc) if _PARAMETERS[name.split("/")[0]] in used)
-        return tuple(self._described(name) for name in names)
-
-    def _described(self, name: str) -> ReferenceFile:
-        shown, sidecar = self._shown(name), self.sidecar(name)
-        if sidecar is None:
-            return ReferenceFile(shown, "could not be fetched", "", 0)
-        role = sidecar.role if sidecar.status == 200 else f"{sidecar.role}: there is none"
-        return ReferenceFile(shown, role, sidecar.sha256, sidecar.row_count, sidecar.date)
+        files = []
+        for name in _names(probe_cc):
+            sidecar, shown = self.sidecar(name), self._shown(name)
+            if _PARAMETERS[name.split("/")[0]] not in used:
+                continue
+            if sidecar is None:
+                files.append(ReferenceFile(shown, "could not be fetched", "", 0))
+                continue
+            role = sidecar.role if sidecar.status == 200 else f"{sidecar.role}: there is none"
+            count, day = sidecar.row_count, sidecar.date
+            files.append(ReferenceFile(shown, role, sidecar.sha256, count, day))
+        return tuple(files)
 
     def _shown(self, name: str) -> str:
         return f"{self.folder.name}/{name}"
@@ -187,15 +190,14 @@ def snapshots(root: Path = SNAPSHOTS) -> list[Snapshot]:
     """The snapshots of a folder, oldest first."""
     if not root.is_dir():
         return []
-    return [Snapshot(path) for path in sorted(root.iterdir()) if _is_day(path.name)]
+    return [Snapshot(path) for path in sorted(root.iterdir()) if _day_of(path.name)]
 
 
-def _is_day(name: str) -> bool:
+def _day_of(text: str) -> date | None:
     try:
-        parse_date("REFERENCE", name)
+        return parse_date("REFERENCE", text)
     except ParameterError:
-        return False
-    return True
+        return None
 
 
 def held(probe_cc: str, root: Path = SNAPSHOTS) -> list[Snapshot]:
@@ -217,9 +219,12 @@ def find(reference: str, probe_cc: str, root: Path = SNAPSHOTS) -> Snapshot:
         ContractError: a file of the snapshot is not what was fetched.
     """
     code = parse_country(probe_cc)
-    until = _until(reference)
+    until = date.max if reference == LATEST else _day_of(reference)
+    if until is None:
+        accepted = f"{LATEST}, or a UTC date written YYYY-MM-DD, is accepted"
+        raise ParameterError("REFERENCE", reference, accepted)
     fetched = held(code, root)
-    fitting = [snapshot for snapshot in fetched if until is None or snapshot.day <= until]
+    fitting = [snapshot for snapshot in fetched if snapshot.day <= until]
     if not fitting:
         days = ", ".join(snapshot.folder.name for snapshot in fetched) or "none"
         raise ParameterError(
@@ -228,16 +233,6 @@ def find(reference: str, probe_cc: str, root: Path = SNAPSHOTS) -> Snapshot:
         )  # fmt: skip
     fitting[-1].check(code)
     return fitting[-1]
-
-
-def _until(reference: str) -> date | None:
-    if reference == LATEST:
-        return None
-    try:
-        return parse_date("REFERENCE", reference)
-    except ParameterError:
-        accepted = f"{LATEST}, or a UTC date written YYYY-MM-DD, is accepted"
-        raise ParameterError("REFERENCE", reference, accepted) from None
 
 
 def publish(build: Path, folder: Path, names: list[str]) -> None:

@@ -7,14 +7,12 @@ They are what OONI's API says (``sources.api``), in a file, for who does not ask
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import pandas as pd
 
-from analysis.errors import ParameterError
 from analysis.observations.messaging_tests import BY_NAME
-from analysis.reference.reference_files import CsvTable, ReferenceFile, read_csv
+from analysis.reference.reference_files import ReferenceFile, parse_day, read_csv
 
 PARAMETER = "TEST_COUNTS"
 COUNTS = ("measurement_count", "ok_count", "anomaly_count", "confirmed_count", "failure_count")
@@ -54,37 +52,26 @@ def load_test_counts(path: str | Path) -> TestCounts:
     """
     if not path:
         return NO_COUNTS
-    path = Path(path)
-    table = read_csv(path, (*_KEY, *COUNTS), PARAMETER)
-    frame = frame_of(_rows(path, table))
-    last = frame["day"].max()
-    newest = "" if pd.isna(last) else str(last.date())
-    file = ReferenceFile(path.name, "counts of tests", table.digest, len(frame), newest)
-    return TestCounts(frame, file)
-
-
-def _rows(path: Path, table: CsvTable) -> list[tuple[object, ...]]:
-    rows: list[tuple[object, ...]] = []
-    seen: set[tuple[object, ...]] = set()
+    table = read_csv(Path(path), (*_KEY, *COUNTS), PARAMETER)
+    rows: dict[tuple[object, ...], list[int]] = {}
     for line, cells in table.rows:
         if cells["test_name"] not in BY_NAME:
             continue
-        try:
+        with table.at(line):
             probe_cc = cells["probe_cc"].upper()
             if not _COUNTRY.fullmatch(probe_cc):
                 raise ValueError(f"{probe_cc[:20]!r} is no country, which has two letters")
-            day = date.fromisoformat(cells["measurement_start_day"])
+            day = parse_day("measurement_start_day", cells["measurement_start_day"])
             counts = [_count(cells[name]) for name in COUNTS]
             if counts[0] != sum(counts[1:]):
                 raise ValueError(f"its flags sum to {sum(counts[1:])}, not to {counts[0]}")
             key = (cells["test_name"], probe_cc, day)
-            if key in seen:
+            if key in rows:
                 raise ValueError("its day, country and test stand twice")
-        except ValueError as error:
-            raise ParameterError(PARAMETER, path, f"line {line}: {error}") from None
-        seen.add(key)
-        rows.append((*key, *counts))
-    return rows
+        rows[key] = counts
+    newest = max((str(day) for _, _, day in rows), default="")
+    frame = frame_of([(*key, *counts) for key, counts in rows.items()])
+    return TestCounts(frame, table.described("counts of tests", len(frame), newest))
 
 
 def _count(text: str) -> int:

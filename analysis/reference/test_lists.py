@@ -2,14 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
-
-import pandas as pd
 
 from analysis.errors import ParameterError
 from analysis.hosts import normalise
@@ -19,6 +16,7 @@ from analysis.reference.reference_files import (
     REQUIRED_COLUMNS,
     ReferenceFile,
     Role,
+    parse_day,
     read_csv,
 )
 
@@ -76,30 +74,13 @@ class TestLists:
     probe_cc: str
     entries: tuple[ListEntry, ...] = ()
     files: tuple[ReferenceFile, ...] = ()
-    _by_domain: Mapping[str, tuple[ListEntry, ...]] = field(
-        init=False, repr=False, compare=False, default_factory=dict
-    )
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _by_domain(self) -> Mapping[str, list[ListEntry]]:
         grouped: dict[str, list[ListEntry]] = {}
         for entry in self.entries:
             grouped.setdefault(entry.domain, []).append(entry)
-        frozen = MappingProxyType({name: tuple(listed) for name, listed in grouped.items()})
-        object.__setattr__(self, "_by_domain", frozen)
-
-    @property
-    def date(self) -> str:
-        """The latest date of any list, ISO; empty where there is no list."""
-        return max((file.date for file in self.files), default="")
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """One row per line of a list: role, url, domain, category_code, category, file, line."""
-        columns = ["role", "url", "domain", "category_code", "category", "file", "line"]
-        rows = [[getattr(entry, column) for column in columns] for entry in self.entries]
-        frame = pd.DataFrame(rows, columns=columns)
-        text = dict.fromkeys(columns[:-1], "str")
-        return frame.astype({**text, "line": "int64"})
+        return grouped
 
     def is_on_country_list(self, domain: str) -> bool:
         """Whether a line of the country's own list has this very host name."""
@@ -207,42 +188,29 @@ def _role_of(path: Path, code: str, parameter: str) -> Role:
 def _read_list(path: Path, role: Role, parameter: str) -> tuple[list[ListEntry], ReferenceFile]:
     table = read_csv(path, REQUIRED_COLUMNS, parameter)
     entries: list[ListEntry] = []
-    latest = ""
     for line, row in table.rows:
-        fault = _line_fault(row)
-        if fault:
-            raise ParameterError(parameter, path, f"line {line}: {fault}")
-        code = row["category_code"]
+        with table.at(line):
+            _check_line(row)
+        code, url = row["category_code"], row["url"]
         name = category_names().get(code) or row["category_description"] or code
-        url = row["url"]
         written = tuple(row.get(column, "") for column in LIST_COLUMNS)
         entries.append(
             ListEntry(role, _with_path(url), normalise(url), code, name, path.name, line, written)
         )
-        latest = max(latest, row.get("date_added", ""))
-    file = ReferenceFile(path.name, f"{role} test list", table.digest, len(entries), latest)
-    return entries, file
+    latest = max((entry.date_added for entry in entries), default="")
+    return entries, table.described(f"{role} test list", len(entries), latest)
 
 
-def _line_fault(row: Mapping[str, str]) -> str:
-    """What is wrong with a line of a test list, or nothing."""
+def _check_line(row: Mapping[str, str]) -> None:
     if not row["url"].lower().startswith(("http://", "https://")):
-        return f"url {row['url']!r} does not start with http:// or https://"
+        raise ValueError(f"url {row['url']!r} does not start with http:// or https://")
     if not normalise(row["url"]):
-        return f"url {row['url']!r} has no usable host name"
-    if not _CATEGORY_CODE.fullmatch(row["category_code"]):
-        return f"category_code {row['category_code']!r} is not 2 to 8 capital letters or digits"
-    added = row.get("date_added", "")
-    if added and not _is_iso_date(added):
-        return f"date_added {added!r} is not written YYYY-MM-DD"
-    return ""
-
-
-def _is_iso_date(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
+        raise ValueError(f"url {row['url']!r} has no usable host name")
+    code = row["category_code"]
+    if not _CATEGORY_CODE.fullmatch(code):
+        raise ValueError(f"category_code {code!r} is not 2 to 8 capital letters or digits")
+    if row.get("date_added"):
+        parse_day("date_added", row["date_added"])
 
 
 def _with_path(url: str) -> str:

@@ -18,12 +18,6 @@ T = TypeVar("T")
 _MOST_BYTES = 1_000_000
 
 
-def plain_text(node: yaml.Node) -> str:
-    """A scalar on one line; empty for anything else, which no check lets pass."""
-    text = " ".join(str(node.value).split()) if isinstance(node, yaml.ScalarNode) else ""
-    return text.encode("utf-8", "replace").decode()  # "\\ud800" in quotes is no character
-
-
 class NodeReader:
     """Turns the nodes of a file into values, or says in which line what is wrong.
 
@@ -70,15 +64,16 @@ class NodeReader:
             self.fail(node, f"{what} must have exactly {', '.join(names)}, each once{also}")
         return found
 
-    def items(self, node: yaml.Node, most: int, what: str) -> list[yaml.Node]:
+    def items(self, node: yaml.Node, most: int, what: str, least: int = 1) -> list[yaml.Node]:
         """The nodes of a list."""
-        if not isinstance(node, yaml.SequenceNode) or not 1 <= len(node.value) <= most:
-            self.fail(node, f"{what} must be a list of 1 to {most:,}")
+        if not isinstance(node, yaml.SequenceNode) or not least <= len(node.value) <= most:
+            self.fail(node, f"{what} must be a list of {least} to {most:,}")
         return list(node.value)
 
     def plain(self, node: yaml.Node) -> str:
-        """The text of a node."""
-        return plain_text(node)
+        """A scalar on one line; empty for anything else, which no check lets pass."""
+        text = " ".join(str(node.value).split()) if isinstance(node, yaml.ScalarNode) else ""
+        return text.encode("utf-8", "replace").decode()  # "\\ud800" in quotes is no character
 
     def text(self, node: yaml.Node, name: str, longest: int) -> str:
         """Text on one line."""
