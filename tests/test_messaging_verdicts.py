@@ -388,9 +388,9 @@ def test_a_reply_that_cannot_be_counts_is_refused(result: str, message: str) -> 
     [
         ("2024-01-02,QM,telegram,3,2,0,0,0", "line 2: its flags sum to 2, not to 3"),
         ("2024-01-02,QM,telegram,-1,2,0,0,0", "line 2: '-1' is no count"),
-        ("someday,QM,telegram,2,2,0,0,0", "line 2: Invalid isoformat string"),
+        ("someday,QM,telegram,2,2,0,0,0", "line 2: measurement_start_day 'someday' is not"),
         ("2024-01-02,QM,telegram,2,2,0,0,0\n2024-01-02,QM,telegram,2,2,0,0,0", "stand twice"),
-        ("2024-01-02,QM,telegram,2,2,0,0,0\n20240102,qm,telegram,2,2,0,0,0", "stand twice"),
+        ("2024-01-02,QM,telegram,2,2,0,0,0\n2024-01-02,qm,telegram,2,2,0,0,0", "stand twice"),
         ("2024-01-02,AUT,telegram,2,2,0,0,0", "line 2: 'AUT' is no country"),
         ("2024-01-02,,telegram,2,2,0,0,0", "line 2: '' is no country"),
     ],

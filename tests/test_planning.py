@@ -1,6 +1,5 @@
 """What was tested, by whom, and what is left open: counts for whoever steers volunteers."""
 
-import hashlib
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
@@ -15,9 +14,7 @@ from analysis.errors import ParameterError
 from analysis.period import Period
 from analysis.planning import app_coverage, coverage, dominance, indicators
 from analysis.planning.floor import count_floor
-from analysis.planning.list_changes import compare_with_earlier
-from analysis.reference.snapshots import Sidecar, write_sidecar
-from analysis.reference.test_lists import ListEntry, TestLists, load_test_lists
+from analysis.reference.test_lists import ListEntry, TestLists
 from analysis.study.campaign import Campaign
 from analysis.study.parameters import StudyParameters
 from analysis.worlds.world import RUN_LINK
@@ -151,47 +148,11 @@ def test_tests_of_apps_have_months_and_are_a_projects_by_its_link(tmp_path: Path
     assert counts["project"][["2024-01", "2024-02", "2024-03"]].tolist() == [1, 0, 1]
 
 
-def test_what_was_taken_off_a_list_shows_beside_an_older_copy(tmp_path: Path) -> None:
-    """The latest copy up to the first day is asked; a damaged one is passed over."""
-    head = "url,category_code,category_description,date_added,source,notes\n"
-    kept, gone, new = (f"https://{name}.example/,{code},x,2020-01-01,s,\n"
-                       for name, code in (("a", "NEWS"), ("b", "NEWS"), ("c", "NEWS")))  # fmt: skip
-    moved = kept.replace("NEWS", "HUMR")
-
-    def snapshot(day: str, lines: str, digest: str = "") -> None:
-        file = tmp_path / day / "test-lists" / "kh.csv"
-        file.parent.mkdir(parents=True)
-        file.write_text(head + lines, encoding="utf-8")
-        told = digest or hashlib.sha256(file.read_bytes()).hexdigest()
-        write_sidecar(tmp_path / day, "test-lists/kh.csv", Sidecar(
-            url="u", fetched_at="t", role="r", licence="l", status=200, sha256=told))  # fmt: skip
-
-    def compare(now: str) -> tuple[str, list[list[str]]]:
-        file = tmp_path / "kh.csv"
-        file.write_text(head + now, encoding="utf-8")
-        lists = load_test_lists(file, "KH")
-        study = SimpleNamespace(probe_cc="KH", periods={"all": HALF},
-                                lists=SimpleNamespace(test_lists=lists))  # fmt: skip
-        day, table = compare_with_earlier(study, tmp_path)
-        return day, table.to_numpy().tolist()
-
-    assert compare(kept) == ("", [])
-    snapshot("2023-12-01", kept + gone)
-    snapshot("2024-01-05", kept + gone + new, digest="0" * 64)
-    snapshot("2024-05-01", kept)
-    day, rows = compare(moved + new)
-    assert day == "2023-12-01"
-    assert [row[1:3] for row in rows] == [
-        ["moved", "https://a.example/"], ["taken_off", "https://b.example/"],
-        ["added", "https://c.example/"]]  # fmt: skip
-    assert compare(kept + gone) == ("2023-12-01", [])
-
-
-@pytest.mark.parametrize("text", ["x", "AS", "1.5", "-1", "1;AS1", "１", "1" * 19, "AS1) OR (1"])
-def test_what_names_no_project_is_refused(text: str) -> None:
+def test_what_names_no_project_is_refused() -> None:
     """It becomes SQL."""
-    with pytest.raises(ParameterError, match="OONI Run links and of networks"):
-        Campaign.of(text)
+    for text in ("x", "AS", "1.5", "-1", "1;AS1", "１", "1" * 19, "AS1) OR (1"):
+        with pytest.raises(ParameterError, match="OONI Run links and of networks"):
+            Campaign.of(text)
 
 
 def test_the_fictional_country_has_a_project() -> None:

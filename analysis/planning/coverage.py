@@ -1,6 +1,6 @@
 """What was tested in each month: in all, by network, by category and by list; and the gaps."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
 import duckdb
@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.outcomes.controls import SESSION_SQL
 from analysis.outcomes.steps import create_tables, create_type, drop_tables
-from analysis.period import Period, days_between
+from analysis.period import Period
 from analysis.reference.test_lists import TestLists
 from analysis.study.campaign import Campaign
 
@@ -116,17 +116,12 @@ def find_gaps(days: Iterable[date], period: Period) -> list[Period]:
         days: those with a test, in order, within the period.
         period: with its edges: before the first test and after the last one nothing is known.
     """
-    return list(_stretches_between(days, period))
-
-
-def _stretches_between(days: Iterable[date], period: Period) -> Iterator[Period]:
-    after = period.since
-    for day in days:
-        if days_between(after, day) > 0:
-            yield Period(after, day)
+    gaps, after = [], period.since
+    for day in (*days, period.until):
+        if after < day:
+            gaps.append(Period(after, day))
         after = day + timedelta(days=1)
-    if after < period.until:
-        yield Period(after, period.until)
+    return gaps
 
 
 def find_runs(days: Iterable[date]) -> list[Period]:

@@ -24,7 +24,6 @@ from analysis.planning.app_coverage import WEB
 from analysis.planning.coverage import find_gaps, find_runs
 from analysis.planning.floor import list_access_networks
 from analysis.planning.list_changes import (
-    compare_with_earlier,
     count_list_changes,
     find_unlisted,
 )
@@ -37,9 +36,6 @@ LISTS = ("country", "general", "none")
 _MOST_ROWS = 20
 #: Columns of the indicators for which a page is too narrow; the file has them.
 _NOT_SHOWN = ("scope", "since", "until", "app_measurement_change_share")
-_LIST_CHANGES = {
-    "added": "Added", "taken_off": "Taken off", "moved": "Under another category",
-}  # fmt: skip
 #: Words for columns that other pages do not have.
 HEADINGS = {
     "scope": "Whose", "period": "Month or quarter", "is_whole": "Whole", "item": "Which",
@@ -57,7 +53,7 @@ HEADINGS = {
     "line_count": "Lines added", "tested_line_count": "Of them tested", "list": "List",
     "date_added": "Added", "file": "List", "url": "Address", "first_tested": "First tested",
 
-    "days_untested": "Days until then", "last_tested": "Last tested", "was": "Category before",
+    "days_untested": "Days until then", "last_tested": "Last tested",
     "floor_pair_count": "Enough tests",
     "below_pair_count": "Too few tests",
     "untested_pair_count": "No test", "floor_share": "Enough tests, share",
@@ -263,7 +259,6 @@ def show_list_changes(study: Study) -> None:
     show_table(months, caption="Lines added to the test lists, by month", headings=HEADINGS)
     show_table(added, caption="Lines added in the period", fold_after=15, headings=HEADINGS,
                is_printed=False)  # fmt: skip
-    _show_earlier_lists(study)
     unlisted = find_unlisted(study)
     if unlisted.empty:
         return
@@ -272,25 +267,4 @@ def show_list_changes(study: Study) -> None:
         headings=HEADINGS, is_printed=False,
         note="Probes test what is on the lists, or what a link or a person hands them. A site that "
         "many networks tested for some time, and nobody since, was perhaps taken off a list.",
-    )  # fmt: skip
-
-
-def _show_earlier_lists(study: Study) -> None:
-    day, changed = compare_with_earlier(study)
-    if not day:
-        show_text(
-            "What was taken off a list shows beside an older copy of it, and none is at hand: a "
-            "snapshot of the lists that is kept from one report to the next is one."
-        )
-        return
-    counts = changed["change"].value_counts()
-    show_text(
-        f"Since the copies of {day}, {counts.get('added', 0):,} lines were added, "
-        f"{counts.get('taken_off', 0):,} were taken off, and {counts.get('moved', 0):,} came under "
-        "another category."
-    )
-    show_table(
-        changed.assign(change=changed["change"].map(_LIST_CHANGES)), fold_after=15,
-        caption="What differs from an earlier copy of the lists", headings=HEADINGS,
-        is_printed=False,
     )  # fmt: skip

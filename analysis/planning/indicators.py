@@ -1,6 +1,6 @@
 """Monitoring indicators for a project's plan: a row a month and a quarter, with what changed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 import duckdb
@@ -63,33 +63,29 @@ def count_indicators(
         first_tests = [day.date() for day in connection.execute(_FIRST_TESTS, given).df()["day"]]
         frames += [
             _count_spans(counted, first_tests, period, scope, spans, app_tests)
-            for spans in (list(list_months(period)), list_quarters(period))
+            for spans in (list_spans(period, 1), list_spans(period, 3))
         ]
     return pd.concat(frames, ignore_index=True)
 
 
-def list_months(period: Period) -> Iterator[tuple[str, Period, bool]]:
-    """Label, days within the study, and whether the whole month lies in it."""
+def list_spans(period: Period, month_count: int) -> list[tuple[str, Period, bool]]:
+    """The calendar months (1) or quarters (3) that a study touches, in order.
+
+    Returns:
+        Label, days within the study, and whether the whole month or quarter lies in it.
+    """
+    spans: dict[date, Period] = {}
     for month in period.months():
-        start = month.since.replace(day=1)
-        end = (start + timedelta(days=32)).replace(day=1)
-        yield f"{start:%Y-%m}", month, month == Period(start, end)
-
-
-def list_quarters(period: Period) -> list[tuple[str, Period, bool]]:
-    """The same of calendar quarters."""
-    quarters: dict[str, list[tuple[Period, bool]]] = {}
-    for _, month, is_whole in list_months(period):
-        label = f"{month.since.year}-Q{(month.since.month + 2) // 3}"
-        quarters.setdefault(label, []).append((month, is_whole))
-    return [
-        (
-            label,
-            Period(months[0][0].since, months[-1][0].until),
-            len(months) == 3 and all(is_whole for _, is_whole in months),
-        )
-        for label, months in quarters.items()
-    ]
+        before = (month.since.month - 1) % month_count
+        first = month.since.replace(month=month.since.month - before, day=1)
+        spans[first] = Period(spans.get(first, month).since, month.until)
+    rows = []
+    for first, span in spans.items():
+        end = (first + timedelta(days=31 * month_count + 1)).replace(day=1)
+        quarter = f"{first.year}-Q{(first.month + 2) // 3}"
+        label = f"{first:%Y-%m}" if month_count == 1 else quarter
+        rows.append((label, span, span == Period(first, end)))
+    return rows
 
 
 def _count_spans(

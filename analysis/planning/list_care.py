@@ -163,9 +163,9 @@ def _find_dead(entries: Iterable[ListEntry], seen: Tested) -> Iterator[Row]:
 
 
 def _find_misspelt(entries: Collection[ListEntry], seen: Tested) -> Iterator[Row]:
-    """A name that was never reached and is a letter or two away from one that was."""
+    """A name that was never reached and is a letter away from one that was."""
     listed = {entry.domain for entry in entries}
-    alike = find_look_alikes(listed | seen.reached, listed)
+    alike = find_look_alikes(listed | seen.reached)
     for entry in entries:
         meant = [name for name in alike.get(entry.domain, ()) if name in seen.reached]
         if not meant or entry.domain in seen.reached:

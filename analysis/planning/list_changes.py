@@ -1,12 +1,7 @@
-"""What was added to the test lists, when it was first tested, and what was taken off them."""
-
-from pathlib import Path
+"""What was added to the test lists, and when it was first tested."""
 
 import pandas as pd
 
-from analysis.errors import ContractError, ParameterError
-from analysis.reference.snapshots import SNAPSHOTS, snapshots
-from analysis.reference.test_lists import ListEntry, TestLists, load_test_lists
 from analysis.study.study import Study
 
 #: A site that nobody lists counts as tested widely from so many networks, and days, on.
@@ -75,54 +70,3 @@ def find_unlisted(study: Study) -> pd.DataFrame:
     """
     least = {"networks": _LEAST_NETWORKS, "days": _LEAST_DAYS}
     return study.connection.execute(_UNLISTED, least).df()
-
-
-def compare_with_earlier(study: Study, root: Path = SNAPSHOTS) -> tuple[str, pd.DataFrame]:
-    """The lists in use beside the copies of an earlier snapshot.
-
-    That is the latest one up to the first day of the study; else the earliest that differs.
-
-    Returns:
-        Its day, empty where there is none; and one row a line that differs: ``list`` (the file in
-        use), ``change`` (``added``, ``taken_off``, ``moved``: to another category), ``url``,
-        ``category`` (now), ``was``.
-    """
-    now, since = study.lists.test_lists, study.periods["all"].since
-    rows: list[tuple[str, ...]] = []
-    kept = snapshots(root)
-    before = [one for one in reversed(kept) if one.day <= since]
-    day = ""
-    for snapshot in (*before, *(one for one in kept if one.day > since)):
-        try:
-            snapshot.check(study.probe_cc)
-            earlier = load_test_lists(snapshot.folder / "test-lists", study.probe_cc)
-        except (ContractError, ParameterError):
-            continue  # of another country, or damaged: the next one will do
-        rows = [*_differences(earlier, now)]
-        day = str(snapshot.day) if rows or snapshot.day <= since else ""
-        if day:
-            break
-    columns = ["list", "change", "url", "category", "was"]
-    return day, pd.DataFrame(rows, columns=columns, dtype="str")
-
-
-def _differences(earlier: TestLists, now: TestLists) -> list[tuple[str, ...]]:
-    """Of lists that both have: a country's own with its own, a general one with a general one."""
-    roles = {entry.role for entry in now.entries} & {entry.role for entry in earlier.entries}
-    rows: list[tuple[str, ...]] = []
-    for role in sorted(roles):
-        old, new = (_by_url(lists, role) for lists in (earlier, now))
-        file = next(entry.file for entry in now.entries if entry.role == role)
-        for url in sorted(old.keys() | new.keys()):
-            was, became = old.get(url), new.get(url)
-            if was is None and became:
-                rows.append((file, "added", url, became.category, ""))
-            elif was and became is None:
-                rows.append((file, "taken_off", url, "", was.category))
-            elif was and became and was.category_code != became.category_code:
-                rows.append((file, "moved", url, became.category, was.category))
-    return rows
-
-
-def _by_url(lists: TestLists, role: str) -> dict[str, ListEntry]:
-    return {entry.url: entry for entry in lists.entries if entry.role == role}
