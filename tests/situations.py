@@ -1134,7 +1134,8 @@ def judged(situations: Iterable[Situation], *, is_alone: bool) -> duckdb.DuckDBP
     rows = [row for n, s in chosen for row in apart(s.rows, n, s.name)]
     connection = connection_with(rows)
     count = 1 + max((n for n, _ in chosen), default=0)
-    add_outcomes(connection, Thresholds(), fingerprints_for(count), is_pooled=not is_alone)
+    fingerprints = fingerprints_for(count)
+    add_outcomes(connection, Thresholds(), fingerprints, is_pooled=not is_alone).use(connection)
     return connection
 
 

@@ -34,10 +34,11 @@ from analysis.report.other_methods import (
     weigh_flags,
 )
 from analysis.store.kept_tables import KeptTables
+from analysis.store.stage_tables import Tables, add_room
 from analysis.study.sensitivity import ENDS, GRID, sweep
 from analysis.tables import TABLES
-from analysis.verdicts.sessions import add_sessions
-from analysis.verdicts.verdicts import judge_cells
+from analysis.verdicts.sessions import Operators, add_sessions
+from analysis.verdicts.verdicts import Scope, judge_cells
 from analysis.vocabulary import LISTED, METHODS
 from tests.letters import study_of
 from tests.observations import (
@@ -77,7 +78,8 @@ def _named(number: int, row: Row, **changes: Any) -> Row:
 
 def _prepared(rows: list[Row]) -> duckdb.DuckDBPyConnection:
     connection = connection_with(rows)
-    add_features(connection, Thresholds())
+    place = add_room(connection, "features")
+    add_features(connection, Tables.of(connection), Thresholds(), place).use(connection)
     return connection
 
 
@@ -434,9 +436,12 @@ def test_a_sweep_finds_what_a_whole_run_finds(tmp_path: Path) -> None:
 
     @cache
     def judge_whole(thresholds: Thresholds) -> set[str]:
-        add_outcomes(connection, thresholds, Fingerprints())
-        add_sessions(connection, [PROBE_NETWORK], {PROBE_NETWORK: "One"}, thresholds)
-        found = judge_cells(connection, {"all": period}, thresholds, has_explorer=False).verdicts
+        outcomes = add_outcomes(connection, thresholds, Fingerprints())
+        place = add_room(connection, "sessions")
+        operators = Operators.of(networks)
+        sessions = add_sessions(connection, outcomes, operators, thresholds, place)
+        scope = Scope({"all": period}, thresholds, has_explorer=False)
+        found = judge_cells(connection, sessions, scope).verdicts
         return set(found.loc[found["state"].isin(LISTED), "domain"])
 
     standing = judge_whole(Thresholds())

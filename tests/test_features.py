@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 
 import duckdb
-import pytest
 
 from analysis.outcomes import (
     answers,
@@ -15,30 +14,28 @@ from analysis.outcomes import (
     enumerations,
     features,
     filters,
-    guards,
     macros,
     outcomes,
     profiles,
 )
-from analysis.outcomes.rules import RULES, Rule
+from analysis.outcomes.rules import RULES
 from tests.situations import REAL_LIFE, SITUATIONS, judged
 
 DICTIONARY = Path(features.__file__).with_suffix(".md")
-LONGEST_SQL = 40
 
 #: Module → its steps, in the order of the pipeline.
 STEPS: Mapping[str, Mapping[str, str]] = {
     "enumerations": {"sites": enumerations._SITES},
     "controls": {
-        "session_observations": controls.POOLED_SESSIONS, **controls._BASIC_VIEWS,
-        **controls._VIEWS, "name_pool": controls.NAME_POOL,
+        "session_observations": controls._POOLED_SESSIONS, **controls._BASIC_VIEWS,
+        **controls._VIEWS, "name_pool": controls._NAME_POOL,
     },
-    "features": {**features._VIEWS, "features": features.FEATURES},
+    "features": {**features._VIEWS, "features": features._FEATURES},
     "answers": answers.LONE_ANSWER_STEPS | answers.ANSWER_STEPS,
     "filters": filters.FILTER_STEPS,
     "block_pages": block_pages.REPLACEMENT_STEPS | block_pages.CONTROL_PAGE_STEPS
         | block_pages.PAGE_STEPS,
-    "profiles": {"profiled": profiles.PROFILED},
+    "profiles": {"profiled": profiles._PROFILED},
     "outcomes": {"guarded": outcomes._GUARDED},
 }  # fmt: skip
 KINDS = {"VARCHAR": "text", "VARCHAR[]": "list of text", "DATE": "date", "BOOLEAN": "boolean",
@@ -106,13 +103,12 @@ def test_the_dictionary_describes_every_column_and_no_other() -> None:
     assert sorted(described_columns()) == sorted(usable_columns())
 
 
-@pytest.mark.parametrize("name", sorted(described_columns()))
-def test_a_column_says_what_it_is_who_makes_it_and_who_uses_it(name: str) -> None:
+def test_a_column_says_what_it_is_who_makes_it_and_who_uses_it() -> None:
     """The line under the heading is what the code says; the meaning is a sentence of its own."""
-    line, meaning = described_columns()[name]
-    assert line == expected_line(name)
-    assert len(meaning.strip()) > 15
-    assert meaning.strip().endswith(".")
+    for name, (line, meaning) in described_columns().items():
+        assert line == expected_line(name), name
+        assert len(meaning.strip()) > 15, name
+        assert meaning.strip().endswith("."), name
 
 
 def test_a_column_that_may_be_null_says_when() -> None:
@@ -125,30 +121,9 @@ def test_a_column_that_may_be_null_says_when() -> None:
     assert not silent
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.rule_id)
-def test_a_condition_names_columns_of_the_dictionary_and_macros(rule: Rule) -> None:
+def test_a_condition_names_columns_of_the_dictionary_and_macros() -> None:
     called = {signature.partition("(")[0] for signature in macros.SCALAR_MACROS}
     known = described_columns().keys() | called | {"coalesce", "starts_with"}
-    assert {name for name in _names_in(rule.condition) if not name.isdigit()} <= known
-
-
-def _queries() -> Iterator[tuple[str, str]]:
-    """Every text of SQL in the folder, by its name."""
-    for module in (answers, block_pages, controls, enumerations, features, filters, guards, macros,
-                   outcomes, profiles):  # fmt: skip
-        for name, value in vars(module).items():
-            texts = value if isinstance(value, dict) else {"": value}
-            for step, text in texts.items():
-                if name.isupper() and isinstance(text, str) and "SELECT" in text:
-                    yield f"{module.__name__}.{name} {step}", text
-
-
-def test_no_query_is_longer_than_a_screen() -> None:
-    queries = dict(_queries())
-    assert len(queries) > 50
-    too_long = {
-        name: text.strip().count("\n") + 1
-        for name, text in queries.items()
-        if text.strip().count("\n") >= LONGEST_SQL
-    }
-    assert not too_long
+    for rule in RULES:
+        named = {name for name in _names_in(rule.condition) if not name.isdigit()}
+        assert named <= known, rule.rule_id

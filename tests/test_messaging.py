@@ -11,7 +11,12 @@ import pytest
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_NAME, LAYERS
-from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
+from analysis.outcomes.app_outcomes import (
+    add_endpoint_outcomes,
+    add_messaging_outcomes,
+    read_endpoints,
+)
+from analysis.outcomes.outcomes import Outcomes
 from analysis.period import Period
 from analysis.store.app_rows import MessagingRows
 from analysis.store.collection import Collection
@@ -38,8 +43,8 @@ def _rows(folder: Path, store: Path, **changes: Any) -> tuple[Collection, Messag
 def _shown(*documents: dict[str, Any], folder: Path) -> list[tuple[str, str, str]]:
     """What each part shows, in the order of the measurements: part, class, mechanism."""
     _, rows = _rows(write_archive(folder / "archive", documents), folder / "store")
-    read_endpoints(rows.connection)
-    add_messaging_outcomes(rows.connection)
+    outcomes = add_messaging_outcomes(rows.connection, read_endpoints(rows.connection))
+    outcomes.use(rows.connection)
     query = """SELECT domain::VARCHAR, if(evidence = 'none', 'none', class), mechanism FROM outcomes
                ORDER BY measurement_start_time, domain"""
     return rows.connection.execute(query).fetchall()
@@ -222,8 +227,8 @@ def test_a_source_without_any_of_these_tests_has_none(tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
     collection, rows = _rows(tmp_path / "archive", tmp_path / "store")
     assert (collection.files, rows.ledger().empty) == ((), True)
-    read_endpoints(rows.connection)
-    add_messaging_outcomes(rows.connection)
+    outcomes = add_messaging_outcomes(rows.connection, read_endpoints(rows.connection))
+    outcomes.use(rows.connection)
     assert rows.connection.execute("SELECT count(*) FROM outcomes").fetchall() == [(0,)]
 
 
@@ -285,3 +290,26 @@ def test_real_bodies_show_what_is_known_of_them(shared_data: Path) -> None:
         failure
     }  # targets as a list
     assert sum(row["is_failure"] for row in rows.values()) == 7
+
+
+def test_endpoints_and_parts_are_told_in_any_order(tmp_path: Path) -> None:
+    """Neither reads what the other leaves."""
+    documents = [
+        measurement(start=f"2024-07-0{day} 00:00:00", asn=64500 + asn, keys=telegram(closed=4))
+        for day in range(1, 6)
+        for asn in (1, 2)
+    ]
+    _, rows = _rows(write_archive(tmp_path / "archive", documents), tmp_path / "store")
+    connection = rows.connection
+    endpoints = read_endpoints(connection)
+
+    def read(outcomes: Outcomes) -> list[Any]:
+        with outcomes.opened(connection) as opened:
+            return opened.execute("SELECT domain::VARCHAR, class FROM outcomes").fetchall()
+
+    parts = add_messaging_outcomes(connection, endpoints)
+    single, _ = add_endpoint_outcomes(connection, endpoints, 4)
+    again = add_messaging_outcomes(connection, endpoints)
+    assert sorted(read(parts)) == sorted(read(again))
+    assert {domain.count("/") for domain, _ in read(parts)} == {1}
+    assert {domain.count("/") for domain, _ in read(single)} == {2}

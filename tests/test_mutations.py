@@ -11,8 +11,10 @@ import duckdb
 import pytest
 
 from analysis.outcomes.outcomes import apply_rules
+from analysis.outcomes.profiles import Profiles
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
+from analysis.store.stage_tables import add_room
 from tests.situations import REAL_LIFE, SITUATIONS, judged, mistakes, results
 
 ALL = (*SITUATIONS, *REAL_LIFE)
@@ -29,23 +31,32 @@ EQUIVALENT = {
 }  # fmt: skip
 
 
+#: Whether each measurement is judged alone; all measurements, with their features and profiles.
+Worlds = list[tuple[bool, duckdb.DuckDBPyConnection, Profiles]]
+
+
 @pytest.fixture(scope="module")
-def worlds() -> list[tuple[bool, duckdb.DuckDBPyConnection]]:
-    """The situations with their features and profiles, pooled and alone."""
-    connections = [(alone, judged(ALL, is_alone=alone)) for alone in (False, True)]
-    for _, connection in connections:
-        connection.execute("CREATE TEMP TABLE kept AS SELECT * FROM profiled")
-        connection.execute("DROP VIEW profiled")
-        connection.execute("ALTER TABLE kept RENAME TO profiled")
-    return connections
+def worlds() -> Worlds:
+    """The situations, pooled and alone, with what the rules read as a table."""
+    made = []
+    for alone in (False, True):
+        connection = judged(ALL, is_alone=alone)
+        place = add_room(connection, "profiled")
+        connection.execute(f"CREATE TABLE {place}.profiled AS SELECT * FROM profiled")
+        ((path,),) = connection.execute("SELECT current_setting('search_path')").fetchall()
+        catalogs = [one.removesuffix(".main") for one in path.split(",")]
+        made.append((alone, connection, Profiles((place, *catalogs))))
+    return made
 
 
-def _is_noticed(
-    rules: tuple[Rule, ...], worlds: list[tuple[bool, duckdb.DuckDBPyConnection]]
-) -> bool:
-    for alone, connection in worlds:
-        apply_rules(connection, Thresholds(), rules)
-        if mistakes([s for s in ALL if s.is_alone == alone], results(connection)):
+def _is_noticed(rules: tuple[Rule, ...], worlds: Worlds) -> bool:
+    for alone, connection, profiles in worlds:
+        place = add_room(connection, "outcomes")
+        outcomes = apply_rules(connection, profiles, Thresholds(), rules, place)
+        with outcomes.opened(connection) as opened:
+            is_noticed = mistakes([s for s in ALL if s.is_alone == alone], results(opened))
+        connection.execute(f"DETACH {place}")
+        if is_noticed:
             return True
     return False
 
@@ -54,12 +65,12 @@ def _with(rule: Rule, condition: str) -> tuple[Rule, ...]:
     return tuple(replace(r, condition=condition) if r is rule else r for r in RULES)
 
 
-def test_the_rules_as_they_are_pass(worlds: list[tuple[bool, duckdb.DuckDBPyConnection]]) -> None:
+def test_the_rules_as_they_are_pass(worlds: Worlds) -> None:
     """The harness has no mistakes of its own."""
     assert not _is_noticed(RULES, worlds)
 
 
-def test_a_missing_rule_is_noticed(worlds: list[tuple[bool, duckdb.DuckDBPyConnection]]) -> None:
+def test_a_missing_rule_is_noticed(worlds: Worlds) -> None:
     """A rule that another one would replace without anybody noticing is not needed.
 
     Turned into its opposite it would not match where it is needed either. Catch-alls are left out:
@@ -95,7 +106,7 @@ def _weakened() -> Iterator[tuple[str, tuple[Rule, ...]]]:
                 yield f"{rule.rule_id}: {part}", _with(rule, " AND ".join(rest))
 
 
-def test_a_weakened_rule_is_noticed(worlds: list[tuple[bool, duckdb.DuckDBPyConnection]]) -> None:
+def test_a_weakened_rule_is_noticed(worlds: Worlds) -> None:
     """No part of a condition, the restraints above all, can be lost in silence."""
     survivors = {name for name, rules in _weakened() if not _is_noticed(rules, worlds)}
     assert not survivors - set(EQUIVALENT)

@@ -12,7 +12,6 @@ from tests.situations import (
     ELSEWHERE,
     REAL_LIFE,
     SITUATIONS,
-    Situation,
     abroad,
     apart,
     fingerprints_for,
@@ -25,19 +24,10 @@ from tests.situations import (
 ALL = (*SITUATIONS, *REAL_LIFE)
 
 
-@pytest.fixture(scope="module")
-def judged_situations() -> dict[str, dict[str, Any]]:
-    """What every situation came to."""
-    return {
-        **results(judged(ALL, is_alone=False)),
-        **results(judged(ALL, is_alone=True)),
-    }
-
-
-@pytest.mark.parametrize("situation", ALL, ids=lambda situation: situation.name)
-def test_situation(situation: Situation, judged_situations: dict[str, dict[str, Any]]) -> None:
-    """The rule fires at its layer, and the whole measurement is what a person would say."""
-    assert not mistakes([situation], judged_situations)
+def test_each_situation_comes_to_what_a_person_would_say() -> None:
+    """The rule fires at its layer, and explains the whole measurement."""
+    pooled, alone = (results(judged(ALL, is_alone=is_alone)) for is_alone in (False, True))
+    assert not mistakes(ALL, {**pooled, **alone})
 
 
 def test_every_rule_has_a_situation() -> None:
@@ -56,7 +46,7 @@ def test_one_address_in_the_network_itself(status: int, rule: str) -> None:
         title_match=False, body_proportion=0.1, http_body_digest="from inside",
     )  # fmt: skip
     connection = connection_with([*[on(n, inside) for n in range(1, 6)], *abroad()])
-    add_outcomes(connection, Thresholds(), fingerprints_for(1))
+    add_outcomes(connection, Thresholds(), fingerprints_for(1)).use(connection)
     fired = connection.execute(
         "SELECT DISTINCT dns_rule::VARCHAR FROM outcomes WHERE probe_asn = 64530"
     ).fetchall()
@@ -68,7 +58,7 @@ def test_every_measurement_is_judged_once() -> None:
     rows = [observation(domain=""), observation(report_id=""), http_observation(probe_asn=0),
             observation(report_id="", probe_asn=0, resolver_asn=0), observation()]  # fmt: skip
     connection = connection_with(rows)
-    add_outcomes(connection, Thresholds(), fingerprints_for(1))
+    add_outcomes(connection, Thresholds(), fingerprints_for(1)).use(connection)
     judged = connection.execute("SELECT row_id FROM outcomes ORDER BY 1").fetchall()
     assert judged == [(0,), (1,), (2,), (3,), (4,)]
 
@@ -77,7 +67,9 @@ def test_judged_alone_nothing_rests_on_other_measurements() -> None:
     """No rule fires for which it takes many, and the tables that hold many are empty."""
     rows = [row for n, s in enumerate(ALL) for row in apart(s.rows, n, s.name)]
     connection = connection_with(rows)
-    add_outcomes(connection, Thresholds(), fingerprints_for(len(ALL)), is_pooled=False)
+    add_outcomes(connection, Thresholds(), fingerprints_for(len(ALL)), is_pooled=False).use(
+        connection
+    )
     query = """SELECT count(*) FROM profiled WHERE is_sinkhole OR is_substitution OR is_persistent
       OR is_lone OR is_public_answer OR is_sent_elsewhere OR is_replaced OR dns_is_vouched
       OR is_name_broken OR name_pool IS NOT NULL"""
@@ -101,7 +93,7 @@ def test_a_row_of_nulls_is_unknown_at_every_layer() -> None:
     empty = {**dict.fromkeys(row), **{name: row[name] for name in kept}, **lists,
              "has_control": False, "is_failure": True, "is_anomaly": False}  # fmt: skip
     connection = connection_with([empty])
-    add_outcomes(connection, Thresholds(), fingerprints_for(1))
+    add_outcomes(connection, Thresholds(), fingerprints_for(1)).use(connection)
     judged_row = connection.execute(
         "SELECT class, evidence, dns_rule, tcp_rule, tls_rule, http_rule FROM outcomes"
     ).fetchone()

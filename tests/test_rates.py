@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.outcomes.outcomes import Outcomes
 from analysis.outcomes.thresholds import Thresholds
+from analysis.store.stage_tables import add_room
 from analysis.verdicts.columns import read_sessions
 from analysis.verdicts.facts import gather_facts
 from analysis.verdicts.lessons import LEAST
 from analysis.verdicts.rates import learn, raise_by_own
 from analysis.verdicts.series import find_candidates, find_series
-from analysis.verdicts.sessions import KINDS, add_sessions
+from analysis.verdicts.sessions import KINDS, Operators, add_sessions
 from tests.series import series_of
 
 #: What fails → class, mechanism and rule.
@@ -68,15 +70,17 @@ def rates_of(*tests: Outcome, site: str = "a.example", asn: int = ONE) -> np.nda
     for column in ("domain", "software"):
         values = f"SELECT DISTINCT {column} FROM rows_at_hand ORDER BY 1"
         connection.execute(f"CREATE TYPE {column}_name AS ENUM ({values})")
-    connection.execute("""CREATE TEMP TABLE outcomes AS SELECT * REPLACE (
+    connection.execute("""CREATE TABLE outcomes AS SELECT * REPLACE (
         domain::domain_name AS domain, dense_rank() OVER (ORDER BY session)::UINTEGER AS session,
         software::software_name AS software, day::DATE AS day,
         measurement_start_time::TIMESTAMP_S AS measurement_start_time,
         probe_asn::UINTEGER AS probe_asn, resolver_asn::UINTEGER AS resolver_asn)
         FROM rows_at_hand""")
     thresholds = Thresholds()
-    add_sessions(connection, [ONE, TWO, THREE], {TWO: "Two", THREE: "Two"}, thresholds)
-    sessions, floor = read_sessions(connection), thresholds.floor_sessions
+    operators = Operators(frozenset([ONE, TWO, THREE]), {TWO: "Two", THREE: "Two"})
+    place = add_room(connection, "sessions")
+    made = add_sessions(connection, Outcomes.of(connection), operators, thresholds, place)
+    sessions, floor = read_sessions(connection, made), thresholds.floor_sessions
     series = find_series(sessions, floor)
     rates = learn(gather_facts(sessions, series, floor), series, find_candidates(series)).rates()
     site_number, cells = sorted({one.site for one in tests}).index(site), series.cells

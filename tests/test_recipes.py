@@ -52,9 +52,8 @@ def test_a_rule() -> None:
     rule: Rule = eval(_blocks("A rule")[0], {"Rule": Rule})
     place = [one.rule_id for one in RULES].index("http.https")
     connection = connection_with([http_observation(http_status=503), http_observation()])
-    add_outcomes(
-        connection, Thresholds(), fingerprints_for(1), (*RULES[:place], rule, *RULES[place:])
-    )
+    rules = (*RULES[:place], rule, *RULES[place:])
+    add_outcomes(connection, Thresholds(), fingerprints_for(1), rules).use(connection)
     fired = connection.execute("SELECT http_rule FROM outcomes ORDER BY row_id").fetchall()
     assert [fired[0], fired[1] == fired[0]] == [(rule.rule_id,), False]
 

@@ -16,16 +16,22 @@ import pytest
 
 from analysis.errors import SourceError
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.rules import RULES
-from analysis.outcomes.steps import create_tables
+from analysis.outcomes.features import Features, add_features
+from analysis.outcomes.outcomes import Outcomes, apply_rules
+from analysis.outcomes.profiles import Profiles, add_profiles
+from analysis.outcomes.rules import RULES, RuleError
+from analysis.outcomes.steps import create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.report import other_methods
 from analysis.store import kept_tables
 from analysis.store.kept_tables import KeptTables
+from analysis.store.stage_tables import Tables, add_room
 from analysis.study import confirmation, sensitivity
 from analysis.study.confirmation import confirm, find_verdicts
-from analysis.study.stages import SOURCES, TABLES, Method, make_stage, make_stages
+from analysis.study.stages import SOURCES, TABLES, Maker, Method
+from analysis.verdicts.sessions import Operators, Sessions, add_sessions
+from analysis.verdicts.verdicts import Scope, judge_cells
 from tests.letters import days, study_of
 from tests.observations import PROBE_NETWORK, connection_with, observation
 from tests.situations import NXDOMAIN, unresolved
@@ -56,10 +62,19 @@ def _method(**numbers: Any) -> Method:
     return Method.of(Thresholds(**numbers), RULES, Fingerprints(), networks)
 
 
-def _told(connection: duckdb.DuckDBPyConnection) -> list[Any]:
+def _told(
+    kept: KeptTables | None, connection: duckdb.DuckDBPyConnection, method: Method
+) -> list[Any]:
+    """What the sessions of a method are, made or found."""
+    return _read(connection, Maker(kept, connection, method).make_sessions())
+
+
+def _read(connection: duckdb.DuckDBPyConnection, sessions: Sessions) -> list[Any]:
     query = """SELECT domain::VARCHAR, session::VARCHAR, rule_id::VARCHAR, s.class::VARCHAR
       FROM outcomes JOIN heard_sessions s USING (domain, session) ORDER BY ALL"""
-    return connection.execute(query).fetchall()
+    with sessions.opened(connection) as opened:
+        create_views(opened, sessions.views)
+        return opened.execute(query).fetchall()
 
 
 @dataclass(frozen=True)
@@ -79,31 +94,61 @@ class _Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> _Made:
     folder = tmp_path_factory.mktemp("stages")
     connection = _connection()
-    make_stages(KeptTables("study", [folder]), connection, _method())
-    told = _told(connection)
+    told = _told(KeptTables("study", [folder]), connection, _method())
     connection.close()
     return _Made(folder, told)
 
 
-@pytest.fixture(scope="module")
-def without() -> duckdb.DuckDBPyConnection:
-    """The same in a connection, without any folder; tests only look at it."""
-    connection = _connection()
-    make_stages(None, connection, _method())
-    return connection
-
-
 def test_what_one_connection_makes_another_opens(
-    tmp_path: Path, made: _Made, without: duckdb.DuckDBPyConnection,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    tmp_path: Path, made: _Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A second notebook makes no table, and sees the same; so does a run without any folder."""
-    kept, second = made.copy(tmp_path), _connection()
+    kept = made.copy(tmp_path)
     monkeypatch.setattr("analysis.store.kept_tables._write", lambda *_: pytest.fail("made again"))
-    make_stages(kept, second, _method())
-    assert made.told == _told(second) == _told(without)
     assert made.told
+    assert _told(kept, _connection(), _method()) == made.told
+    assert _told(None, _connection(), _method()) == made.told
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".duckdb"]
+
+
+def test_a_stage_before_the_one_that_it_needs_fails() -> None:
+    """Of every two that follow each other; nothing that was made elsewhere stands in."""
+    connection, numbers = _connection(), Thresholds()
+    _told(None, connection, _method())  # what another run has made is of no use
+    own = Tables.of(connection)
+    early = Features(own.catalogs)
+    with pytest.raises(duckdb.CatalogException, match="features"):
+        add_profiles(connection, early, numbers, Fingerprints(), add_room(connection, "a"))
+    features = add_features(connection, own, numbers, add_room(connection, "b"))
+    with pytest.raises(RuleError, match="profiled"):
+        apply_rules(
+            connection, Profiles(features.catalogs), numbers, RULES, add_room(connection, "c")
+        )
+    place = add_room(connection, "d")
+    profiles = add_profiles(connection, features, numbers, Fingerprints(), place)
+    operators = Operators(frozenset(), {})
+    not_yet = Outcomes(profiles.catalogs)
+    with pytest.raises(duckdb.CatalogException, match="outcomes"):
+        add_sessions(connection, not_yet, operators, numbers, add_room(connection, "e"))
+    outcomes = apply_rules(connection, profiles, numbers, RULES, add_room(connection, "f"))
+    scope = Scope({"all": Period.parse("2024-01-01", "2024-04-01")}, numbers, has_explorer=False)
+    with pytest.raises(duckdb.CatalogException, match="sessions"):
+        judge_cells(connection, Sessions(outcomes.catalogs), scope)
+    add_sessions(connection, outcomes, operators, numbers, add_room(connection, "g"))
+
+
+def test_what_is_made_later_changes_nothing() -> None:
+    """Neither another run in the same connection, nor temporary tables of the same names."""
+    connection = _connection()
+    sessions = Maker(None, connection, _method()).make_sessions()
+    told = _read(connection, sessions)
+    rules = tuple(rule for rule in RULES if rule.rule_id != "dns.nxdomain")
+    other = Maker(None, connection, replace(_method(), rules=rules)).make_sessions()
+    other.use(connection)
+    for name in ("outcomes", "sessions", "features", "networks"):
+        connection.execute(f"CREATE TEMP TABLE {name} AS SELECT 1 AS nothing")
+    assert _read(connection, other) != told
+    assert _read(connection, sessions) == told
 
 
 def test_a_stage_that_is_being_made_is_waited_for(tmp_path: Path) -> None:
@@ -111,17 +156,18 @@ def test_a_stage_that_is_being_made_is_waited_for(tmp_path: Path) -> None:
     began, made = Event(), []
 
     def make(connection: duckdb.DuckDBPyConnection) -> Callable[[str], None]:
-        def write(_: str) -> None:
+        def write(place: str) -> None:
             made.append(connection)
             began.set()
             time.sleep(0.3)
-            create_tables(connection, {"letters": "SELECT 'a' AS letter"}, {})
+            create_tables(connection, {"letters": "SELECT 'a' AS letter"}, {}, place)
 
         return write
 
     def provide(connection: duckdb.DuckDBPyConnection) -> list[Any]:
-        KeptTables("study", [tmp_path]).provide(connection, "one", "all", make(connection))
-        return connection.execute("FROM letters").fetchall()
+        kept = KeptTables("study", [tmp_path])
+        place = kept.provide(connection, "one", "all", make(connection))
+        return connection.execute(f"FROM {place}.letters").fetchall()
 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(provide, duckdb.connect())
@@ -132,34 +178,13 @@ def test_a_stage_that_is_being_made_is_waited_for(tmp_path: Path) -> None:
     assert [path.suffix for path in tmp_path.iterdir()] == [".duckdb"]
 
 
-def test_no_table_of_a_stage_is_left_out(
-    tmp_path: Path, made: _Made, without: duckdb.DuckDBPyConnection
-) -> None:
-    """DuckDB's own list of what was made has nothing that the files do not hold, and note."""
-    opened = _connection()
-    make_stages(made.copy(tmp_path), opened, _method())
-    listed = """SELECT 'TABLE', table_name FROM duckdb_tables() WHERE {0}
-      UNION SELECT 'TYPE', type_name FROM duckdb_types()
-      WHERE {0} AND logical_type = 'ENUM' AND type_name <> 'enum'"""
-    own = set(without.execute(listed.format("database_name = 'temp'")).fetchall())
-    held = set(opened.execute(listed.format("regexp_matches(database_name, '_[0-9a-f]{16}$')"))
-               .fetchall())  # fmt: skip
-    assert own <= held
-    assert {name for _, name in held} - {"made"} == {
-        name
-        for (catalog,) in opened.execute("SELECT database_name FROM duckdb_databases()").fetchall()
-        if catalog.rpartition("_")[0] in TABLES
-        for (name,) in opened.execute(f"SELECT name FROM {catalog}.made").fetchall()
-    }
-
-
 def test_a_change_makes_the_stages_again_that_it_acts_on() -> None:
     """A number, a list, a rule or a network: what does not depend on it stays."""
     changes = {
         "features": _method(pool_days=3),
         "profiles": _method(sinkhole_names=5),
         "rules": replace(_method(), rules=RULES[1:]),
-        "sessions": replace(_method(), domestic_asns=frozenset({1})),
+        "sessions": replace(_method(), operators=Operators(frozenset({1}), {})),
     }
     for place, (stage, changed) in enumerate(changes.items()):
         moved = [name for name in TABLES if changed.describe(name) != _method().describe(name)]
@@ -174,34 +199,18 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, made: _Made) -> None:
         content[len(content) // 2] ^= 1
         path.write_bytes(content if number % 2 else content[: len(content) // 2])
     connection = _connection()
-    make_stages(kept, connection, _method())
-    assert _told(connection) == made.told
+    assert _told(kept, connection, _method()) == made.told
     assert len(list(tmp_path.glob("*.duckdb"))) == len(TABLES)
-
-
-def test_whoever_judged_otherwise_comes_back_to_a_stage(tmp_path: Path, made: _Made) -> None:
-    """By other rules in the same connection, on disk or in temporary tables of the same names."""
-    connection, kept = _connection(), made.copy(tmp_path)
-    make_stages(kept, connection, _method())
-    told = _told(connection)
-    rules = tuple(rule for rule in RULES if rule.rule_id != "dns.nxdomain")
-    other = replace(_method(), rules=rules)
-    for place in (kept, None):
-        make_stages(place, connection, other)
-        assert _told(connection) != told
-        make_stages(kept, connection, _method())
-        assert _told(connection) == told
-    assert len(list(tmp_path.glob("*.duckdb"))) == len(TABLES) + 2
 
 
 def test_a_folder_that_cannot_be_written_is_passed_over(tmp_path: Path) -> None:
     """Another one takes the tables; where there is none, the error says so."""
     (tmp_path / "file").write_text("")
-    make_stage(KeptTables("s", [tmp_path / "file", tmp_path / "b"]), _connection(), _method(),
-               "features")  # fmt: skip
+    both = KeptTables("s", [tmp_path / "file", tmp_path / "b"])
+    Maker(both, _connection(), _method()).make_features()
     assert len(list((tmp_path / "b").glob("*.duckdb"))) == 1
     with pytest.raises(SourceError, match="cannot be written"):
-        make_stage(KeptTables("s", [tmp_path / "file"]), _connection(), _method(), "features")
+        Maker(KeptTables("s", [tmp_path / "file"]), _connection(), _method()).make_features()
 
 
 def test_files_that_nobody_uses_go_when_all_are_too_large(
@@ -211,11 +220,11 @@ def test_files_that_nobody_uses_go_when_all_are_too_large(
     kept, connection = KeptTables("study", [tmp_path]), _connection()
     monkeypatch.setattr(kept_tables, "MOST_BYTES", 1)
     for number in (3, 5):
-        make_stage(kept, connection, _method(pool_days=number), "features")
+        Maker(kept, connection, _method(pool_days=number)).make_features()
     assert len(list(tmp_path.glob("*.duckdb"))) == 2
     monkeypatch.setattr(kept_tables, "_IN_USE", -1)
     monkeypatch.setattr(kept_tables, "MOST_BYTES", 5_000_000)
-    make_stage(kept, connection, _method(pool_days=7), "features")
+    Maker(kept, connection, _method(pool_days=7)).make_features()
     left = sorted(tmp_path.glob("*.duckdb"), key=lambda path: path.stat().st_mtime)
     assert 0 < sum(path.stat().st_size for path in left) <= 5_000_000
 
@@ -272,7 +281,7 @@ def test_an_interrupted_sweep_goes_on_with_the_next_value(
     assert sensitivity.find_sweep(study, networks, grid) is None
     judged = []
     read = sensitivity.read_sessions
-    monkeypatch.setattr(sensitivity, "read_sessions", lambda c: judged.append(c) or read(c))
+    monkeypatch.setattr(sensitivity, "read_sessions", lambda *of: judged.append(of) or read(*of))
     swept = sensitivity.sweep(study, networks, grid)
     assert len(judged) == 2
     assert swept["value"].tolist() == [2, 3, 5, 2, 4]

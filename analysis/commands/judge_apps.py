@@ -59,8 +59,7 @@ def judge_app_tests(paths: Sequence[str | Path]) -> dict[tuple[str, int], dict[s
     keys = pa.array([f"{number:012}" for number in range(rows.num_rows)], pa.string())
     connection = connect()
     connection.from_arrow(rows.append_column("object_key", keys)).create("messaging")
-    read_endpoints(connection)
-    add_messaging_outcomes(connection)
+    add_messaging_outcomes(connection, read_endpoints(connection)).use(connection)
     found: dict[tuple[str, int], dict[str, Any]] = {}
     cursor = connection.execute(_JUDGED)
     columns = [column[0] for column in cursor.description or []]

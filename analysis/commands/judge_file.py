@@ -50,7 +50,7 @@ def judge_measurements(
     """
     rows = observations.rename_columns({"source_file": "object_key"})
     connection = observations_from_table(rows)
-    add_outcomes(connection, thresholds, fingerprints, is_pooled=False)
+    add_outcomes(connection, thresholds, fingerprints, is_pooled=False).use(connection)
     yield from read_results(connection)
 
 

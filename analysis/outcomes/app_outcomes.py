@@ -15,11 +15,19 @@ No test has a control of its own: whether a part fails elsewhere too is asked of
 countries (``app_verdicts.messaging``).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import duckdb
+import pandas as pd
+import pyarrow as pa
 
 from analysis.observations.messaging_tests import LAYERS, TESTS
 from analysis.outcomes.enumerations import create_text_enumerations, number_sessions
+from analysis.outcomes.frames import keep_table
+from analysis.outcomes.outcomes import Outcomes
 from analysis.outcomes.steps import create_tables
+from analysis.store.stage_tables import Tables, add_room
 
 #: How a failure is said in the name of a mechanism: the first pattern that it matches.
 MANNERS = (
@@ -35,11 +43,6 @@ MANNERS = (
 _FAILED = "failed"
 #: The probe's own machine was without a network: nothing was tested.
 _OF_THE_PROBE = "network_unreachable|cannot allocate|operation_canceled|permission"
-
-_PARTS = """
-CREATE OR REPLACE TEMP TABLE messaging_part (
-  test_name VARCHAR, part VARCHAR, last_layer UTINYINT, needs_all BOOLEAN)
-"""
 
 # One row an endpoint. Where one ended behind the layer that decides, it was connected.
 _ENDPOINTS = """
@@ -152,61 +155,83 @@ FROM messaging_placed JOIN session_names USING (session_name)
 """
 
 
-def read_endpoints(connection: duckdb.DuckDBPyConnection) -> None:
-    """Read of each measurement of ``messaging`` where its endpoints ended, and what that makes of
-    each part: ``messaging_endpoint`` and ``messaging_outcome``, which the others here ask for."""
-    arms = " ".join(f"WHEN regexp_matches(failure, '{p}') THEN '{name}'" for name, p in MANNERS)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP MACRO manner_of(failure) AS CASE {arms} ELSE '{_FAILED}' END"
-    )
-    connection.execute(_PARTS)
-    rows = [
-        (test.name, part.name, LAYERS.index(part.decides_until) + 1, part.needs_all)
-        for test in TESTS
-        for part in test.parts
-    ]
-    connection.executemany("INSERT INTO messaging_part VALUES (?, ?, ?, ?)", rows)
-    given = {"layers": list(LAYERS), "of_the_probe": _OF_THE_PROBE}
-    create_tables(connection, {"messaging_endpoint": _ENDPOINTS}, given)
-    create_tables(connection, {"messaging_outcome": _PART_OUTCOMES}, {})
+class Endpoints(Tables):
+    """Where the endpoints of each test ended: ``messaging_endpoint``, and what that makes of each
+    part, ``messaging_outcome``; with the measurements, ``messaging``.
+    """
 
 
-def add_messaging_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
+def read_endpoints(connection: duckdb.DuckDBPyConnection) -> Endpoints:
+    """Read of each measurement of ``messaging``, in a connection's own database, where its
+    endpoints ended.
+    """
+    place = add_room(connection, "endpoints")
+    endpoints = Endpoints((place, *Tables.of(connection).catalogs))
+    with endpoints.opened(connection) as opened:
+        arms = " ".join(f"WHEN regexp_matches(failure, '{p}') THEN '{name}'" for name, p in MANNERS)
+        opened.execute(
+            f"CREATE MACRO {place}.manner_of(failure) AS CASE {arms} ELSE '{_FAILED}' END"
+        )
+        parts = [
+            (test.name, part.name, LAYERS.index(part.decides_until) + 1, part.needs_all)
+            for test in TESTS
+            for part in test.parts
+        ]
+        columns = ["test_name", "part", "last_layer", "needs_all"]
+        frame = pd.DataFrame(parts, columns=columns).astype({"last_layer": "uint8"})
+        keep_table(opened, "messaging_part", pa.Table.from_pandas(frame), place)
+        steps = {"messaging_endpoint": _ENDPOINTS, "messaging_outcome": _PART_OUTCOMES}
+        given = {"layers": list(LAYERS), "of_the_probe": _OF_THE_PROBE}
+        create_tables(opened, steps, given, place)
+    return endpoints
+
+
+def add_messaging_outcomes(connection: duckdb.DuckDBPyConnection, endpoints: Endpoints) -> Outcomes:
     """Create ``outcomes``: one row a measurement and part of its test.
 
     Besides the columns that the judge asks for: ``test_name, test_part``, and of the part's
     endpoints ``tried_count`` and ``cut_count``, those that ended at a layer that decides.
     """
-    create_tables(connection, {"messaging_told": _PARTS_TOLD}, {})
-    _add_outcomes(connection)
+    return _add_outcomes(connection, endpoints, {"messaging_told": _PARTS_TOLD}, {})
 
 
-def add_endpoint_outcomes(connection: duckdb.DuckDBPyConnection, floor_sessions: int) -> int:
+def add_endpoint_outcomes(
+    connection: duckdb.DuckDBPyConnection, endpoints: Endpoints, floor_sessions: int
+) -> tuple[Outcomes, int]:
     """Create ``outcomes``: one row a measurement and endpoint, where most of its part was reached.
 
     An endpoint is named as ``telegram/app/149.154.175.50:443``. Those that no network misses in
     ``floor_sessions`` tests of a month, or that a single network tried, are left out.
 
     Returns:
-        How many pairs of endpoint and network were tried, those included that are left out.
+        The outcomes; how many pairs of endpoint and network were tried, those included that are
+        left out.
     """
     floor = {"floor_sessions": floor_sessions, "least_share": _LEAST_SHARE}
-    create_tables(connection, {"messaging_weak": _WEAK_ENDPOINTS}, floor)
-    create_tables(connection, {"messaging_told": _ENDPOINTS_TOLD}, {})
-    _add_outcomes(connection)
-    pairs = connection.execute("SELECT max(pair_count) FROM messaging_weak").fetchall()
-    return int(pairs[0][0] or 0)
+    steps = {"messaging_weak": _WEAK_ENDPOINTS, "messaging_told": _ENDPOINTS_TOLD}
+    outcomes = _add_outcomes(connection, endpoints, steps, floor)
+    with outcomes.opened(connection) as opened:
+        pairs = opened.execute("SELECT max(pair_count) FROM messaging_weak").fetchall()
+    return outcomes, int(pairs[0][0] or 0)
 
 
-def _add_outcomes(connection: duckdb.DuckDBPyConnection) -> None:
-    layers = {"layers": list(LAYERS)}
-    create_tables(connection, {"messaging_placed": _OUTCOMES}, layers)
-    create_text_enumerations(
-        connection,
-        {
+def _add_outcomes(
+    connection: duckdb.DuckDBPyConnection,
+    endpoints: Endpoints,
+    steps: Mapping[str, str],
+    numbers: Mapping[str, Any],
+) -> Outcomes:
+    """The outcomes of what the last of ``steps`` tells."""
+    place = add_room(connection, "outcomes")
+    outcomes, layers = Outcomes.beside(endpoints, place), {"layers": list(LAYERS)}
+    with outcomes.opened(connection) as opened:
+        create_tables(opened, steps, numbers, place)
+        create_tables(opened, {"messaging_placed": _OUTCOMES}, layers, place)
+        names = {
             "host_name": "SELECT domain AS name FROM messaging_placed",
             "software_name": "SELECT software AS name FROM messaging_placed",
-        },
-    )
-    number_sessions(connection, "SELECT session_name FROM messaging_placed")
-    create_tables(connection, {"outcomes": _RULED}, layers)
+        }
+        create_text_enumerations(opened, names, place)
+        number_sessions(opened, "SELECT session_name FROM messaging_placed", place)
+        create_tables(opened, {"outcomes": _RULED}, layers, place)
+    return outcomes

@@ -302,7 +302,9 @@ WHERE list_has_any(o.http_fingerprints, h.names)
 }
 
 
-def add_fingerprints(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -> None:
+def add_fingerprints(
+    connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints, place: str
+) -> None:
     """``dns_patterns``: address × country; ``http_names``: the names that count in a country.
 
     OONI counts a fingerprint of scope isp or nat as confirmed anywhere; a verdict needs one that is
@@ -323,5 +325,5 @@ def add_fingerprints(connection: duckdb.DuckDBPyConnection, fingerprints: Finger
     text = pa.string()
     patterns = pa.Table.from_pylist(addresses, pa.schema([("probe_cc", text), ("pattern", text)]))
     http = pa.Table.from_pylist(names, pa.schema([("probe_cc", text), ("names", pa.list_(text))]))
-    keep_table(connection, "dns_patterns", patterns)
-    keep_table(connection, "http_names", http)
+    keep_table(connection, "dns_patterns", patterns, place)
+    keep_table(connection, "http_names", http, place)

@@ -181,29 +181,28 @@ HAVING count(DISTINCT session) FILTER (NOT tells) >= 2
 }
 
 
-def add_controls(
-    connection: duckdb.DuckDBPyConnection, thresholds: Thresholds, *, is_pooled: bool
-) -> None:
-    """Create the macros, the types, the view ``controlled`` and the table ``name_pool``.
+def read_controls(*, is_pooled: bool) -> dict[str, str]:
+    """The views in which each measurement is read, over the tables of ``add_controls``.
 
     ``controlled``: one row per measurement, with all columns of ``observations`` and what it says
     by itself of its control, its answers, its connections and handshakes, and its page.
+    """
+    sessions = _POOLED_SESSIONS if is_pooled else _LONE_SESSIONS
+    return {"session_observations": sessions, **_BASIC_VIEWS, "controlled": chain(_VIEWS)}
+
+
+def add_controls(
+    connection: duckdb.DuckDBPyConnection, thresholds: Thresholds, place: str, *, is_pooled: bool
+) -> None:
+    """Create the macros, the types, the views of ``read_controls`` and the table ``name_pool``.
+
     ``name_pool``: one row per site and day that a control spoke of, with ``name_pool`` (``exists``
     or ``missing``): the word of most sessions within ``pool_days`` days; of ``control_days``, the
     sessions by day. Empty unless pooled.
     """
-    create_macros(connection)
-    number_sessions(connection, f"SELECT {SESSION_SQL} AS session_name FROM observations")
-    sessions = _POOLED_SESSIONS if is_pooled else _LONE_SESSIONS
-    create_views(connection, {"session_observations": sessions})
-    create_enumerations(connection)
-    create_views(connection, _BASIC_VIEWS | {"controlled": chain(_VIEWS)})
+    create_macros(connection, place)
+    number_sessions(connection, f"SELECT {SESSION_SQL} AS session_name FROM observations", place)
+    create_enumerations(connection, place)
+    create_views(connection, read_controls(is_pooled=is_pooled))
     steps = {"control_days": _CONTROL_DAYS, "name_pool": _NAME_POOL}
-    create_tables(connection, steps, vars(thresholds), is_filled=is_pooled)
-
-
-def find_controls(connection: duckdb.DuckDBPyConnection) -> None:
-    """The macros and views of ``add_controls``, pooled, over types and tables that are there."""
-    create_macros(connection)
-    sessions = {"session_observations": _POOLED_SESSIONS}
-    create_views(connection, sessions | _BASIC_VIEWS | {"controlled": chain(_VIEWS)})
+    create_tables(connection, steps, vars(thresholds), place, is_filled=is_pooled)

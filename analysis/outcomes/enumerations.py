@@ -55,34 +55,35 @@ FROM hosts_at_hand
 """
 
 
-def create_enumerations(connection: duckdb.DuckDBPyConnection) -> None:
+def create_enumerations(connection: duckdb.DuckDBPyConnection, place: str) -> None:
     """The types of ``_NAMES`` and ``_VALUES``; ``sites``: each host and its registrable domain.
 
     Args:
-        connection: holds ``observations``, ``session_observations`` and the macros.
+        connection: finds ``observations`` and the macros.
+        place: where they are made.
     """
     hosts = [host for (host,) in connection.execute(_HOSTS).fetchall()]
     domains = [registrable_domain(host) for host in hosts]
     columns = {"host": hosts, "registrable_domain": domains}
     rows = pa.table({name: pa.array(texts, pa.string()) for name, texts in columns.items()})
     connection.register("hosts_at_hand", rows)
-    create_text_enumerations(connection, _NAMES)
-    create_tables(connection, {"sites": _SITES}, {})
+    create_text_enumerations(connection, _NAMES, place)
+    create_tables(connection, {"sites": _SITES}, {}, place)
     connection.unregister("hosts_at_hand")
     for name, values in _VALUES.items():
-        create_type(connection, name, str(values))
+        create_type(connection, name, str(values), place)
 
 
 def create_text_enumerations(
-    connection: duckdb.DuckDBPyConnection, names: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection, names: Mapping[str, str], place: str
 ) -> None:
     """A type for each name, of the texts that a query gives as ``name``."""
     for name, query in names.items():
         distinct = f"SELECT DISTINCT name FROM ({query}) WHERE name IS NOT NULL ORDER BY name"
-        create_type(connection, name, f"({distinct})")
+        create_type(connection, name, f"({distinct})", place)
 
 
-def number_sessions(connection: duckdb.DuckDBPyConnection, names: str) -> None:
+def number_sessions(connection: duckdb.DuckDBPyConnection, names: str, place: str) -> None:
     """Create ``session_names``: ``session``, a number in the order of the names; ``session_name``.
 
     There are hundreds of thousands of them: an enumeration would be read with each of its columns.
@@ -93,4 +94,4 @@ def number_sessions(connection: duckdb.DuckDBPyConnection, names: str) -> None:
     numbered = f"""
 SELECT row_number() OVER (ORDER BY session_name)::UINTEGER AS session, session_name
 FROM (SELECT DISTINCT session_name FROM ({names}))"""
-    create_tables(connection, {"session_names": numbered}, {})
+    create_tables(connection, {"session_names": numbered}, {}, place)

@@ -5,11 +5,14 @@ a year of a country and a single file for ``judge`` take the same way. ``feature
 column what it means.
 """
 
+from typing import Self
+
 import duckdb
 
-from analysis.outcomes.controls import SESSION_SQL, add_controls, find_controls
+from analysis.outcomes.controls import SESSION_SQL, add_controls, read_controls
 from analysis.outcomes.steps import chain, create_tables
 from analysis.outcomes.thresholds import Thresholds
+from analysis.store.stage_tables import Tables
 
 # What sessions met, attempt by attempt, at each address that some probe got and no control: a site
 # by its certificate or its page's title (``is_good``), or, from some ``proportion`` of its length
@@ -212,20 +215,31 @@ FROM measured LEFT JOIN name_pool n USING (domain, day)
 """
 
 
+class Features(Tables):
+    """``features``, one row per measurement, and what it is made of, with the observations."""
+
+    @classmethod
+    def at(cls, place: str, observations: Tables, *, is_pooled: bool = True) -> Self:
+        """Those that ``add_features`` makes in a catalog."""
+        return cls((place, *observations.catalogs), read_controls(is_pooled=is_pooled))
+
+
 def add_features(
     connection: duckdb.DuckDBPyConnection,
+    observations: Tables,
     thresholds: Thresholds,
+    place: str,
     *,
     is_pooled: bool = True,
-    catalog: str = "",
-) -> None:
-    """Create the table ``features`` beside the relation ``observations``.
+) -> Features:
+    """Create the table ``features``.
 
     Args:
-        connection: holds ``observations``.
+        connection: to all tables.
+        observations: hold the relation ``observations``.
         thresholds: ``pool_days`` and ``body_match`` are used.
+        place: the catalog in which it is made.
         is_pooled: false judges each measurement alone, by its own control and session only.
-        catalog: where the table is made; by default it is temporary.
 
     One row is one measurement. Columns: its identity (``row_id, has_report, input,
     measurement_start_time, day, session, domain, registrable_domain, probe_asn, resolver_asn``),
@@ -235,16 +249,15 @@ def add_features(
     Source of the method: OONI pipeline v5's observation groups; names that do not exist are told by
     pooled controls.
     """
-    add_controls(connection, thresholds, is_pooled=is_pooled)
-    numbers = vars(thresholds)
-    steps = {"address_tries": _ADDRESS_TRIES, "serving": _SERVING, "certified": _CERTIFIED}
-    create_tables(connection, steps, numbers, is_filled=is_pooled)
-    create_tables(connection, {"vouched": _VOUCHED, "ipv6": _IPV6}, numbers)
-    create_tables(
-        connection, {"features": chain({**_VIEWS, "features": _FEATURES})}, numbers, catalog=catalog
-    )
-
-
-def find_features(connection: duckdb.DuckDBPyConnection) -> None:
-    """The macros and views of ``add_features``, pooled, over types and tables that are there."""
-    find_controls(connection)
+    features, numbers = Features.at(place, observations, is_pooled=is_pooled), vars(thresholds)
+    with features.opened(connection) as opened:
+        add_controls(opened, thresholds, place, is_pooled=is_pooled)
+        pooled = {"address_tries": _ADDRESS_TRIES, "serving": _SERVING, "certified": _CERTIFIED}
+        create_tables(opened, pooled, numbers, place, is_filled=is_pooled)
+        steps = {
+            "vouched": _VOUCHED,
+            "ipv6": _IPV6,
+            "features": chain({**_VIEWS, "features": _FEATURES}),
+        }
+        create_tables(opened, steps, numbers, place)
+    return features

@@ -132,12 +132,12 @@ WHERE dns_special IS NOT NULL OR dns_match = 'none'
 """
 
 
-def add_known_filters(connection: duckdb.DuckDBPyConnection) -> None:
+def add_known_filters(connection: duckdb.DuckDBPyConnection, place: str) -> None:
     """``filter_addresses``: the answers that belong to a well-known DNS filter."""
     answers = [address for (address,) in connection.execute(_ANSWERS).fetchall()]
     addresses = sorted(address for address in answers if local_filter_of(address))
     filters = pa.table({"address": pa.array(addresses, pa.string())})
-    keep_table(connection, "filter_addresses", filters)
+    keep_table(connection, "filter_addresses", filters, place)
 
 
 @lru_cache(maxsize=1)

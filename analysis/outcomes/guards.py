@@ -6,11 +6,11 @@ measurements, and takes some of them back.
 
 import duckdb
 
-from analysis.outcomes.steps import create_tables, drop_tables
+from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 
-#: Steps over ``first_reading``, in order.
-BROKEN_SESSIONS = {
+#: Steps over ``first_reading``, in order: what holds a row for nearly every measurement, ...
+_SEEN = {
     # What each session saw of each site, before any guard. A site that refuses the visitor has been
     # reached as far as the probe goes.
     "seen": """
@@ -30,6 +30,9 @@ FROM told GROUP BY domain, probe_asn, session
 SELECT domain, probe_asn FROM seen WHERE is_ok OR is_failing
 GROUP BY ALL HAVING 2 * count(*) FILTER (is_ok) > count(*)
 """,
+}
+#: ... and what stays.
+_BROKEN_SESSIONS = {
     # Few sessions fail on so many hosts, and names need not be counted in the others. A resolver
     # that knows some names and not others is no dead link: many may be blocked at once.
     "lost_sessions": """
@@ -68,19 +71,17 @@ FROM lost_sessions UNION ALL FROM mistimed_sessions ANTI JOIN lost_sessions
 
 
 def add_guards(
-    connection: duckdb.DuckDBPyConnection,
-    thresholds: Thresholds,
-    *,
-    is_pooled: bool = True,
+    connection: duckdb.DuckDBPyConnection, thresholds: Thresholds, place: str, *, is_pooled: bool
 ) -> None:
     """Create ``broken_sessions`` from ``first_reading``.
 
     One row per session and network, with the names that it failed on.
 
     Args:
-        connection: holds ``first_reading``, ``rules`` and ``features``.
+        connection: finds ``first_reading``, ``rules`` and ``features``.
         thresholds: the method's numbers.
+        place: the catalog in which it is made.
         is_pooled: false leaves it empty, since one measurement shows none of this.
     """
-    create_tables(connection, BROKEN_SESSIONS, vars(thresholds), is_filled=is_pooled)
-    drop_tables(connection, "seen", "normal")  # they hold a row for nearly every measurement
+    create_tables(connection, _SEEN, vars(thresholds), is_filled=is_pooled)
+    create_tables(connection, _BROKEN_SESSIONS, vars(thresholds), place, is_filled=is_pooled)

@@ -1,7 +1,7 @@
 """SQL that several steps share: DuckDB macros.
 
 A macro is an expression (or, ``AS TABLE``, a query) with a name and arguments. They belong to the
-connection, so that every step, every rule and every notebook can call them by name.
+features' tables, so that every step, every rule and every notebook can call them by name.
 """
 
 from collections.abc import Mapping
@@ -116,9 +116,9 @@ TABLE_MACROS: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create all macros, or create them again; a cursor has none of its connection's."""
+def create_macros(connection: duckdb.DuckDBPyConnection, place: str) -> None:
+    """Create all macros in a catalog."""
     for signature, body in SCALAR_MACROS.items():
-        connection.execute(f"CREATE OR REPLACE TEMP MACRO {signature} AS ({body})")
+        connection.execute(f"CREATE MACRO {place}.{signature} AS ({body})")
     for signature, query in TABLE_MACROS.items():
-        connection.execute(f"CREATE OR REPLACE TEMP MACRO {signature} AS TABLE {query}")
+        connection.execute(f"CREATE MACRO {place}.{signature} AS TABLE {query}")

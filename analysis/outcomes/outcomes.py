@@ -1,6 +1,7 @@
 """Which rule each layer of a measurement fires, and what the measurement shows as a whole."""
 
 from collections.abc import Iterable
+from typing import Self
 
 import duckdb
 import pyarrow as pa
@@ -8,11 +9,11 @@ import pyarrow as pa
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.features import add_features
 from analysis.outcomes.guards import add_guards
-from analysis.outcomes.profiles import add_profiles
+from analysis.outcomes.profiles import Profiles, add_profiles
 from analysis.outcomes.rules import LAYERS, RULES, Rule, RuleError, check_rules, rules_of
-from analysis.outcomes.steps import chain, create_tables, create_type, drop_tables
+from analysis.outcomes.steps import chain, create_tables, create_type, create_views
 from analysis.outcomes.thresholds import Thresholds
-from analysis.store.kept_tables import note_made
+from analysis.store.stage_tables import Tables, add_room
 
 _LAYER_OUTCOMES = """
 SELECT fired.*,
@@ -70,6 +71,23 @@ FROM first_reading f LEFT JOIN broken_sessions b USING (session, probe_asn)
 """
 
 
+class Outcomes(Tables):
+    """``outcomes`` and ``session_names``, and what they are made of.
+
+    ``outcomes``: one row is one measurement: its identity, ``measurement_start_time`` (UTC),
+    ``domain``, ``probe_asn``, ``resolver_asn``, ``site_asn`` (where the site is), ``software``
+    (name and version of the probe), ``day``, ``session``, OONI's flags, the rule of each layer
+    (``dns_rule`` …), and the rule that explains the whole (``rule_id``) with its ``class``
+    (blocked, down, ok, unknown), ``mechanism``, ``evidence``, ``is_artefact`` and
+    ``is_about_target``; ``first_rule`` is the one before the guards. Order is not defined.
+    """
+
+    @classmethod
+    def beside(cls, profiles: Tables, place: str) -> Self:
+        """Those that ``apply_rules`` makes in a catalog."""
+        return cls((place, *profiles.catalogs), profiles.views)
+
+
 def add_outcomes(
     connection: duckdb.DuckDBPyConnection,
     thresholds: Thresholds,
@@ -77,58 +95,59 @@ def add_outcomes(
     rules: Iterable[Rule] = RULES,
     *,
     is_pooled: bool = True,
-) -> None:
-    """Create the table ``outcomes`` beside ``observations``.
+) -> Outcomes:
+    """Make the outcomes of the ``observations`` in a connection's own database, in memory.
 
     With ``is_pooled`` false each measurement is judged alone: what only many measurements can
     show (a sinkhole, a substitution, a page served for many names, a pooled control) is unknown.
 
-    One row is one measurement: its identity, ``measurement_start_time`` (UTC), ``domain``,
-    ``probe_asn``, ``resolver_asn``, ``site_asn`` (where the site is), ``software`` (name and
-    version of the probe), ``day``, ``session``, OONI's flags, the rule of each layer
-    (``dns_rule`` …), and the rule that explains the whole (``rule_id``) with its ``class``
-    (blocked, down, ok, unknown), ``mechanism``, ``evidence``, ``is_artefact`` and
-    ``is_about_target``; ``first_rule`` is the one before the guards. Order is not defined.
-
     Raises:
         RuleError: a rule cannot work.
     """
-    add_features(connection, thresholds, is_pooled=is_pooled)
-    add_profiles(connection, thresholds, fingerprints, is_pooled=is_pooled)
-    apply_rules(connection, thresholds, rules, is_pooled=is_pooled)
+    place = add_room(connection, "outcomes")
+    own = Tables.of(connection)
+    features = add_features(connection, own, thresholds, place, is_pooled=is_pooled)
+    profiles = add_profiles(
+        connection, features, thresholds, fingerprints, place, is_pooled=is_pooled
+    )
+    return apply_rules(connection, profiles, thresholds, rules, place, is_pooled=is_pooled)
 
 
 def apply_rules(
     connection: duckdb.DuckDBPyConnection,
+    profiles: Profiles,
     thresholds: Thresholds,
-    rules: Iterable[Rule] = RULES,
+    rules: Iterable[Rule],
+    place: str,
     *,
     is_pooled: bool = True,
-    catalog: str = "",
-) -> None:
+) -> Outcomes:
     """Create ``outcomes`` from ``profiled``: the rules alone, over features already computed.
 
     First the layers, then the guards, which need the outcome of every measurement and take some
-    back. ``outcomes`` is made in ``catalog``; by default it is temporary.
+    back.
 
     Raises:
         RuleError: a rule cannot work.
     """
     rules = tuple(rules)
     check_rules(rules)
-    _add_rules(connection, rules)
-    try:
-        create_tables(connection, {"first_reading": _read_layers(rules)}, {})
-    except duckdb.Error:
-        _check_conditions(connection, [rule for rule in rules if rule.layer in LAYERS], "profiled")
-        raise
-    add_guards(connection, thresholds, is_pooled=is_pooled)
-    try:
-        create_tables(connection, {"outcomes": _explain(rules)}, {}, catalog=catalog)
-    except duckdb.Error:
-        _check_conditions(connection, rules_of("session", rules), f"({_GUARDED})")
-        raise
-    drop_tables(connection, "first_reading")
+    outcomes = Outcomes.beside(profiles, place)
+    with outcomes.opened(connection) as opened:
+        create_views(opened, profiles.views)
+        _add_rules(opened, rules, place)
+        try:
+            create_tables(opened, {"first_reading": _read_layers(rules)}, {})
+        except duckdb.Error:
+            _check_conditions(opened, [rule for rule in rules if rule.layer in LAYERS], "profiled")
+            raise
+        add_guards(opened, thresholds, place, is_pooled=is_pooled)
+        try:
+            create_tables(opened, {"outcomes": _explain(rules)}, {}, place)
+        except duckdb.Error:
+            _check_conditions(opened, rules_of("session", rules), f"({_GUARDED})")
+            raise
+    return outcomes
 
 
 def _read_layers(rules: tuple[Rule, ...]) -> str:
@@ -187,24 +206,18 @@ def _check_conditions(
             raise RuleError(rule.rule_id, problem) from None
 
 
-def _add_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...]) -> None:
+def _add_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...], place: str) -> None:
     """``rules``: one row per rule, as the SQL joins them; its texts are enumerations."""
-    values = {
-        "rule_name": [rule.rule_id for rule in rules],
-        "class_name": ["blocked", "down", "ok", "unknown"],
-        "evidence_name": ["none", "discarded", "scored"],
-        "mechanism_name": sorted({rule.mechanism for rule in rules}),
-        "reason_name": sorted({rule.set_aside for rule in rules}),
+    types = {
+        "rule_id": ("rule_name", [rule.rule_id for rule in rules]),
+        "class": ("class_name", ["blocked", "down", "ok", "unknown"]),
+        "evidence": ("evidence_name", ["none", "discarded", "scored"]),
+        "mechanism": ("mechanism_name", sorted({rule.mechanism for rule in rules})),
+        "set_aside": ("reason_name", sorted({rule.set_aside for rule in rules})),
     }
-    drop_tables(connection, "rules")  # it depends on the types
-    for name, texts in values.items():
+    for name, texts in types.values():
         listed = ", ".join(f"'{text}'" for text in texts)
-        create_type(connection, name, f"({listed})")
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE rules (rule_id rule_name, class class_name, "
-        "mechanism mechanism_name, evidence evidence_name, is_artefact BOOLEAN, "
-        "is_about_target BOOLEAN, set_aside reason_name, rule_order UTINYINT)"
-    )
+        create_type(connection, name, f"({listed})", place)
     rows = pa.table({
         "rule_id": [rule.rule_id for rule in rules],
         "class": [rule.outcome for rule in rules],
@@ -213,9 +226,10 @@ def _add_rules(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...]) -
         "is_artefact": [rule.is_artefact for rule in rules],
         "is_about_target": [rule.is_about_target for rule in rules],
         "set_aside": [rule.set_aside for rule in rules],
-        "rule_order": range(len(rules)),
+        "rule_order": pa.array(range(len(rules)), pa.uint8()),
     })  # fmt: skip
     connection.register("rules_at_hand", rows)
-    connection.execute("INSERT INTO rules BY NAME FROM rules_at_hand")
+    typed = ", ".join(f"{column}::{name} AS {column}" for column, (name, _) in types.items())
+    query = f"SELECT * REPLACE ({typed}) FROM rules_at_hand"
+    create_tables(connection, {"rules": query}, {}, place)
     connection.unregister("rules_at_hand")
-    note_made(connection, ("TABLE", "rules"))

@@ -5,6 +5,8 @@ differ in how many unrelated names share them, in whether those names exist, in 
 ever gets them, and in whether a site is ever reached through them.
 """
 
+from typing import Self
+
 import duckdb
 
 from analysis.observations.fingerprints import Fingerprints
@@ -18,6 +20,7 @@ from analysis.outcomes.block_pages import (
     add_fingerprints,
 )
 from analysis.outcomes.controls import NAME_STEPS
+from analysis.outcomes.features import Features
 from analysis.outcomes.filters import FILTER_STEPS, KNOWN_FILTER_STEPS, add_known_filters
 from analysis.outcomes.steps import create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
@@ -28,7 +31,7 @@ _POOLED_STEPS = (
     ANSWER_STEPS | NAME_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS | CONTROL_PAGE_STEPS
 )
 
-PROFILED = """
+_PROFILED = """
 SELECT f.*,
   coalesce(s.is_sinkhole, FALSE) AND f.dns_match = 'none' AS is_sinkhole,
   coalesce(s.is_substitution, FALSE) AND f.dns_match = 'none' AS is_substitution,
@@ -63,14 +66,26 @@ FROM features f
 """
 
 
+class Profiles(Features):
+    """The profiles of answers and pages, and the view ``profiled``, with the features."""
+
+    @classmethod
+    def beside(cls, features: Features, place: str) -> Self:
+        """Those that ``add_profiles`` makes in a catalog."""
+        views = {**features.views, **PAGE_VIEWS, "profiled": _PROFILED}
+        return cls((place, *features.catalogs), views)
+
+
 def add_profiles(
     connection: duckdb.DuckDBPyConnection,
+    features: Features,
     thresholds: Thresholds,
     fingerprints: Fingerprints,
+    place: str,
     *,
     is_pooled: bool = True,
-) -> None:
-    """Create ``answer_profiles``, ``special_profiles``, ``page_profiles`` and view ``profiled``.
+) -> Profiles:
+    """Create ``answer_profiles``, ``special_profiles`` and ``page_profiles``.
 
     ``answer_profiles``: one row per resolver network, answer address and quarter.
     ``special_profiles``: one row per probe network, resolver network and special address.
@@ -85,15 +100,11 @@ def add_profiles(
     Sources of the method: substitution and sinkhole are told apart over many names; the
     common-address rule of CensorWatch (2023) and iMAP.
     """
-    numbers = vars(thresholds)
-    add_fingerprints(connection, fingerprints)
-    add_known_filters(connection)
-    create_tables(connection, _OWN_STEPS, numbers)
-    create_views(connection, PAGE_VIEWS)
-    create_tables(connection, _POOLED_STEPS, numbers, is_filled=is_pooled)
-    create_views(connection, {"profiled": PROFILED})
-
-
-def find_profiles(connection: duckdb.DuckDBPyConnection) -> None:
-    """The views of ``add_profiles``, over tables that are there."""
-    create_views(connection, PAGE_VIEWS | {"profiled": PROFILED})
+    profiles, numbers = Profiles.beside(features, place), vars(thresholds)
+    with profiles.opened(connection) as opened:
+        create_views(opened, {**features.views, **PAGE_VIEWS})
+        add_fingerprints(opened, fingerprints, place)
+        add_known_filters(opened, place)
+        create_tables(opened, _OWN_STEPS, numbers, place)
+        create_tables(opened, _POOLED_STEPS, numbers, place, is_filled=is_pooled)
+    return profiles

@@ -34,13 +34,15 @@ from analysis.report.app_endpoints import (
     count_endpoints,
     sum_up_endpoints,
 )
+from analysis.store.stage_tables import add_room
 from analysis.study.app_study import MessagingStudy
 from analysis.tables import TABLES
 from analysis.verdicts.app_verdicts import NO_CONTROL, Control, judge_endpoints, judge_messaging
 from analysis.verdicts.country_counts import judge_counts
 from analysis.verdicts.elsewhere import DEFECT_SHARE, find_defects
+from analysis.verdicts.sessions import Operators, add_sessions
 from analysis.verdicts.states import strength
-from analysis.verdicts.verdicts import Judgement
+from analysis.verdicts.verdicts import Judgement, Scope
 from analysis.vocabulary import LISTED
 
 # Measurements of each test and network by day, and OONI's flags, of which each has one.
@@ -115,22 +117,21 @@ def _together(name: str, tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _judge_networks(study: MessagingStudy) -> tuple[Partial, Judgement]:
     """What is cut off in part, and each part as a whole, whose sessions stay in the connection."""
-    networks, connection = study.networks(), study.connection
-    thresholds = study.parameters.thresholds
-    common: dict[str, Any] = {
-        "domestic_asns": networks.loc[networks["is_domestic"], "probe_asn"],
-        "operators": dict(zip(networks["probe_asn"], networks["operator"], strict=True)),
-        "has_explorer": not study.is_fictional,
-    }
-    read_endpoints(connection)
-    pair_count = add_endpoint_outcomes(connection, thresholds.floor_sessions)
-    endpoints = judge_endpoints(
-        connection, study.periods, thresholds, pair_count=pair_count, **common
-    )
-    add_messaging_outcomes(connection)
+    connection, thresholds = study.connection, study.parameters.thresholds
+    operators = Operators.of(study.networks())
+    scope = Scope(study.periods, thresholds, has_explorer=not study.is_fictional)
+    tried = read_endpoints(connection)
+    outcomes, pair_count = add_endpoint_outcomes(connection, tried, thresholds.floor_sessions)
+    place = add_room(connection, "sessions")
+    sessions = add_sessions(connection, outcomes, operators, thresholds, place)
+    endpoints = judge_endpoints(connection, sessions, scope, pair_count)
     days = study.elsewhere.by_day(study.periods["all"])
     control = Control(days.rename(columns={"typical": "share"})) if len(days) else NO_CONTROL
-    parts = judge_messaging(connection, study.periods, thresholds, control=control, **common)
+    outcomes = add_messaging_outcomes(connection, tried)
+    place = add_room(connection, "sessions")
+    sessions = add_sessions(connection, outcomes, operators, thresholds, place)
+    parts = judge_messaging(connection, sessions, scope, control)
+    sessions.use(connection)
     return sum_up_endpoints(endpoints), parts
 
 

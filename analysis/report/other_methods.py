@@ -16,10 +16,12 @@ import pandas as pd
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.outcomes.frames import keep_frames, read_frame
+from analysis.outcomes.steps import create_views
 from analysis.outcomes.thresholds import Thresholds
 from analysis.report.ooni_v5 import ooni_v5
 from analysis.store.kept_tables import KeptTables
-from analysis.study.stages import Method, describe_source, make_features
+from analysis.study.stages import Maker, Method, describe_source
+from analysis.verdicts.sessions import Operators
 from analysis.vocabulary import METHODS
 
 #: iMAP 2024: names on one answer address, names on one body, and the weighted anomaly share above
@@ -42,16 +44,20 @@ def find_baselines(
         thresholds: those of the features; no other number decides what other methods say.
         fingerprints: OONI's blocking fingerprints.
     """
-    features = Method(thresholds, (), fingerprints, frozenset(), {}).describe("features")
-    made_from = [features, fingerprints.digest, describe_source("other_methods")]
-    if not kept.find(connection, "other_methods", made_from):
-        make_features(kept, connection, thresholds)
-        said = baselines(connection, fingerprints)
-
-        write = partial(keep_frames, connection, "other_frames", said)
-        kept.provide(connection, "other_methods", made_from, write)
+    method = Method(thresholds, (), fingerprints, Operators(frozenset(), {}))
+    made_from = [
+        method.describe("features"), fingerprints.digest, describe_source("other_methods")
+    ]  # fmt: skip
+    place = kept.find(connection, "other_methods", made_from)
+    if place is None:
+        features = Maker(kept, connection, method).make_features()
+        with features.opened(connection) as opened:
+            create_views(opened, features.views)
+            said = baselines(opened, fingerprints)
+        write = partial(keep_frames, connection, said)
+        place = kept.provide(connection, "other_methods", made_from, write)
     names = [name for name in METHODS if name != "this_method"]
-    return {name: read_frame(connection, "other_frames", name) for name in names}
+    return {name: read_frame(connection, place, name) for name in names}
 
 
 def baselines(

@@ -7,12 +7,15 @@ from typing import NamedTuple
 import duckdb
 import pandas as pd
 
+from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import Thresholds
+from analysis.store.stage_tables import add_room
 from analysis.study.confirmation import confirm
+from analysis.study.stages import Maker, Method
 from analysis.study.study import Study
 from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.states import meets_floor
-from analysis.verdicts.verdicts import Judgement, judge_cells
+from analysis.verdicts.verdicts import Judgement, Scope, judge_cells
 from analysis.vocabulary import INSUFFICIENT, LISTED, STATES
 
 #: The test of web sites; other tests have rows of their own.
@@ -71,7 +74,7 @@ def find_standing(study: Study) -> Standing:
     two sessions on two days were enough and one in ten might be there by chance; not reached since.
 
     Args:
-        study: of the period ``all``; its connection afterwards holds what the judge leaves.
+        study: of the period ``all``; its connection afterwards holds what ``confirm`` leaves.
     """
     networks, numbers = study.networks(), study.thresholds
     access = networks[networks["is_domestic"]]
@@ -79,11 +82,13 @@ def find_standing(study: Study) -> Standing:
     verdicts = _of_access(judgement.verdicts, access)
     listed = _find_listed(study.connection, judgement, verdicts, numbers)
     lower = lower_floor(numbers)
-    operators = dict(zip(networks["probe_asn"], networks["operator"], strict=True))
-    add_sessions(study.connection, access["probe_asn"], operators, lower)
-    hints = judge_cells(
-        study.connection, {"all": study.periods["all"]}, lower, has_explorer=not study.is_fictional
-    )
+    method = Method.of(numbers, RULES, study.fingerprints, networks)
+    outcomes = Maker(study.kept, study.connection, method).make_outcomes()
+    place = add_room(study.connection, "sessions")
+    sessions = add_sessions(study.connection, outcomes, method.operators, lower, place)
+    whole = {"all": study.periods["all"]}
+    scope = Scope(whole, lower, has_explorer=not study.is_fictional)
+    hints = judge_cells(study.connection, sessions, scope)
     below = _find_suspicious(hints, _of_access(hints.verdicts, access), listed)
     pairs = pd.concat([listed, below], ignore_index=True)
     names = dict(zip(access["probe_asn"], access["network"], strict=True))

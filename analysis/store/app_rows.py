@@ -29,7 +29,7 @@ FROM every_row
 """
 
 _KEPT = """
-CREATE OR REPLACE TEMP TABLE messaging AS
+CREATE OR REPLACE TABLE messaging AS
 SELECT * EXCLUDE (is_of_country, is_of_period, occurrence) FROM ranked
 WHERE is_of_country AND is_of_period AND occurrence = 1
 ORDER BY measurement_start_time, object_key, line_number

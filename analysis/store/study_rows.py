@@ -26,14 +26,12 @@ from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
 from analysis.store.checksums import digest_file, read_metadata
 from analysis.store.collection import Collection
-from analysis.store.connections import connect, limit_memory, limit_threads
-from analysis.store.kept_tables import FOLDER, KeptTables, note_made
+from analysis.store.connections import connect, limit_memory
+from analysis.store.kept_tables import FOLDER, KeptTables
 
 _STAGE = "observations"
 #: What says how rows are chosen and written, as it was imported.
 _MADE_BY = [digest_file(Path(__file__)), DISJOINT_SQL, duckdb.__version__]
-#: Each writes groups of rows of its own, which are held until they are full.
-_THREADS = 2
 _STALE_AFTER = 24 * 3600  # seconds after which a bucket's file that another one has replaced goes
 
 
@@ -67,7 +65,7 @@ def provide_observations(
     catalog = kept.catalog(_STAGE, _MADE_BY)
     if not collection.store.is_local:
         _fetch(collection, f"{kept.study}.{catalog}.", kept.folders[0])
-    if kept.attach(connection, _STAGE, _MADE_BY):
+    if kept.find(connection, _STAGE, _MADE_BY):
         return catalog
     ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
     # One of its own: DuckDB keeps what it knows of thousands of files, and counts it.
@@ -76,7 +74,7 @@ def provide_observations(
         make = partial(_make_tables, writing, collection, probe_cc, period, scratch)
         with explain_failures():
             kept.provide(writing, _STAGE, _MADE_BY, make)
-    if not kept.attach(connection, _STAGE, _MADE_BY):
+    if not kept.find(connection, _STAGE, _MADE_BY):
         raise SourceError("the observations went as soon as they were written")
     if not collection.store.is_local:
         _hand_on(collection, _name_scope(collection, probe_cc, period), kept.folders[0])
@@ -204,13 +202,10 @@ def _make_tables(
     scope = {"cc": probe_cc, "since": period.since, "until": period.until}
     connection.execute(_SCOPED_ROWS, scope)
     _find_repeated(connection)
-    connection.execute(_DUPLICATES)
-    connection.execute(_REASONS)
+    connection.execute(f"CREATE TABLE {catalog}.duplicates AS {_DUPLICATES}")
+    connection.execute(f"CREATE TABLE {catalog}.reasons AS {_REASONS}")
     connection.execute("DROP TABLE scoped_row")
-    with limit_threads(connection, _THREADS):
-        connection.execute(f"CREATE TABLE {catalog}.observations AS {_OBSERVATIONS}", scope)
-    note_made(connection, ("KEPT", "observations"))
-    note_made(connection, ("TABLE", "reasons"), ("TABLE", "duplicates"))
+    connection.execute(f"CREATE TABLE {catalog}.observations AS {_OBSERVATIONS}", scope)
 
 
 def _find_repeated(connection: duckdb.DuckDBPyConnection) -> None:
@@ -278,7 +273,6 @@ SELECT row_id, measurement_start_time, flag FROM ranked WHERE occurrence > 1
 """
 
 _DUPLICATES = """
-CREATE OR REPLACE TEMP TABLE duplicates AS
 SELECT strftime(measurement_start_time, '%Y-%m') AS month, flag, count(*) AS line_count
 FROM repeated_row GROUP BY ALL
 """
@@ -289,7 +283,6 @@ WHERE probe_cc = $cc AND is_in_period(measurement_start_time, $since, $until)
 """
 
 _REASONS = """
-CREATE OR REPLACE TEMP TABLE reasons AS
 SELECT CASE WHEN NOT is_own THEN 'other_country' WHEN NOT is_inside THEN 'out_of_period'
     WHEN r.row_id IS NOT NULL THEN 'duplicate' ELSE 'kept' END AS reason,
   count(*) AS line_count

@@ -1,6 +1,6 @@
 """The confirmation stage in one call: from observations to verdicts, and the tables behind them."""
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable
 from contextlib import suppress
 from datetime import date, timedelta
 from functools import partial
@@ -14,19 +14,19 @@ import pandas as pd
 from analysis.outcomes.frames import keep_frames, read_frame
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
-from analysis.period import Period
 from analysis.reference.networks import DOMESTIC
-from analysis.study.stages import Method, make_stages
+from analysis.study.stages import Maker, Method
 from analysis.study.study import Study
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.columns import read_sessions
 from analysis.verdicts.expectation import learn_expectation, see_sessions
+from analysis.verdicts.sessions import Sessions
 from analysis.verdicts.states import strength
-from analysis.verdicts.verdicts import Judgement, judge_cells
+from analysis.verdicts.verdicts import Judgement, Scope, judge_cells
 from analysis.vocabulary import LISTED, PERIODS
 
-#: What of a judgement is a table, and where they are kept.
-_FRAMES, _JUDGED = ("verdicts", "intervals", "withheld", "chances", "defects"), "judged_frames"
+#: What of a judgement is a table.
+_FRAMES = ("verdicts", "intervals", "withheld", "chances", "defects")
 
 
 def confirm(
@@ -52,20 +52,43 @@ def confirm(
         ``verdicts`` with the operator of each network; a listed site on a network that is no
         access network of the country is set aside as *not_domestic*.
     """
-    method = Method.of(thresholds, rules, study.fingerprints, networks)
-    make_stages(study.kept, study.connection, method)
-    judged = {name: one for name, one in study.periods.items() if name in periods}
-    made_from = _made_from(study, method, judged)
-    if study.kept and study.kept.find(study.connection, "verdicts", made_from):
-        return _read_judgement(study, method)
-    judgement = judge_cells(
-        study.connection, judged, thresholds, has_explorer=not study.is_fictional
-    )
-    judgement = _of_country(judgement, networks)
-    if study.kept:
-        write = partial(_keep_judgement, study.connection, judgement)
-        study.kept.provide(study.connection, "verdicts", made_from, write)
+    sessions, judgement = _judge(study, networks, thresholds, rules, periods)
+    sessions.use(study.connection)
     return judgement
+
+
+def find_verdicts(
+    study: Study,
+    networks: pd.DataFrame,
+    thresholds: Thresholds,
+    rules: tuple[Rule, ...] = RULES,
+    periods: Collection[str] = tuple(PERIODS),
+) -> pd.DataFrame:
+    """The verdicts of ``confirm``; the study's connection goes on with the tables that it has."""
+    return _judge(study, networks, thresholds, rules, periods)[1].verdicts
+
+
+def _judge(
+    study: Study,
+    networks: pd.DataFrame,
+    thresholds: Thresholds,
+    rules: tuple[Rule, ...],
+    periods: Collection[str],
+) -> tuple[Sessions, Judgement]:
+    connection = study.connection
+    method = Method.of(thresholds, rules, study.fingerprints, networks)
+    sessions = Maker(study.kept, connection, method).make_sessions()
+    judged = {name: one for name, one in study.periods.items() if name in periods}
+    spans = [[name, str(one.since), str(one.until)] for name, one in judged.items()]
+    made_from = [method.describe("verdicts"), spans, study.is_fictional]
+    if study.kept and (place := study.kept.find(connection, "verdicts", made_from)):
+        return sessions, _read_judgement(connection, place, sessions, thresholds)
+    scope = Scope(judged, thresholds, has_explorer=not study.is_fictional)
+    judgement = _of_country(judge_cells(connection, sessions, scope), networks)
+    if study.kept:
+        write = partial(_keep_judgement, connection, judgement)
+        study.kept.provide(connection, "verdicts", made_from, write)
+    return sessions, judgement
 
 
 def _of_country(judgement: Judgement, networks: pd.DataFrame) -> Judgement:
@@ -88,57 +111,26 @@ def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _keep_judgement(
-    connection: duckdb.DuckDBPyConnection, judgement: Judgement, catalog: str
+    connection: duckdb.DuckDBPyConnection, judgement: Judgement, place: str
 ) -> None:
     """Keep what a judgement says; what it rests on is weighed again where somebody asks for it."""
     frames = {name: getattr(judgement, name) for name in _FRAMES}
     frames["line"] = pd.DataFrame({"line": [judgement.line]})
-    keep_frames(connection, _JUDGED, frames, catalog)
+    keep_frames(connection, frames, place)
 
 
-def _read_judgement(study: Study, method: Method) -> Judgement:
+def _read_judgement(
+    connection: duckdb.DuckDBPyConnection, place: str, sessions: Sessions, thresholds: Thresholds
+) -> Judgement:
     """What ``_keep_judgement`` has kept."""
 
     def weigh() -> Evidence:
-        make_stages(study.kept, study.connection, method)  # others may have been asked for since
-        return _weigh_again(study.connection, method.thresholds)
+        seen = see_sessions(read_sessions(connection, sessions), thresholds)
+        return weigh_evidence(learn_expectation(seen).expected, thresholds)
 
-    frames = {name: read_frame(study.connection, _JUDGED, name) for name in (*_FRAMES, "line")}
+    frames = {name: read_frame(connection, place, name) for name in (*_FRAMES, "line")}
     line = float(frames.pop("line")["line"].iloc[0])
     return Judgement(**frames, line=line, weigh=weigh)
-
-
-def _weigh_again(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds) -> Evidence:
-    seen = see_sessions(read_sessions(connection), thresholds)
-    return weigh_evidence(learn_expectation(seen).expected, thresholds)
-
-
-def find_verdicts(
-    study: Study,
-    networks: pd.DataFrame,
-    thresholds: Thresholds,
-    rules: tuple[Rule, ...] = RULES,
-    periods: Collection[str] = tuple(PERIODS),
-) -> pd.DataFrame:
-    """The verdicts of ``confirm``, from where an earlier call has left them, if it has.
-
-    Where they are judged for it, the study's connection finds the tables of the study's own
-    numbers again afterwards.
-    """
-    method = Method.of(thresholds, rules, study.fingerprints, networks)
-    judged = {name: one for name, one in study.periods.items() if name in periods}
-    made_from = _made_from(study, method, judged)
-    if study.kept and study.kept.find(study.connection, "verdicts", made_from):
-        return read_frame(study.connection, _JUDGED, "verdicts")
-    verdicts = confirm(study, networks, thresholds, rules, periods).verdicts
-    own = Method.of(study.thresholds, RULES, study.fingerprints, networks)
-    make_stages(study.kept, study.connection, own)
-    return verdicts
-
-
-def _made_from(study: Study, method: Method, periods: Mapping[str, Period]) -> list[object]:
-    spans = [[name, str(one.since), str(one.until)] for name, one in periods.items()]
-    return [method.describe("verdicts"), spans, study.is_fictional]
 
 
 def count_states(whole: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,6 @@ as soon as it is known: a sweep that was interrupted goes on with the next value
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -15,7 +14,7 @@ import pandas as pd
 from analysis.outcomes.frames import keep_frames, read_frame
 from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
-from analysis.study.stages import TABLES, Method, describe_source, make_stage
+from analysis.study.stages import TABLES, Maker, Method, describe_source
 from analysis.study.study import Study
 from analysis.verdicts.columns import read_sessions
 from analysis.verdicts.expectation import learn_expectation, see_sessions
@@ -100,28 +99,27 @@ def _made_from(method: Method) -> list[object]:
 
 def _find_list(study: Study, method: Method) -> pd.DataFrame | None:
     """The pairs of site and access network that are listed, where that is known."""
-    if not study.kept.find(study.connection, "listed", _made_from(method)):
-        return None
-    return read_frame(study.connection, "listed_frames", "listed")
+    place = study.kept.find(study.connection, "listed", _made_from(method))
+    return read_frame(study.connection, place, "listed") if place else None
 
 
 def _keep_list(study: Study, method: Method) -> None:
     """Judge, unless it has been done before, and keep the listed pairs: ``domain, probe_asn``."""
-    made_from = _made_from(method)
-    if study.kept.find(study.connection, "listed", made_from):
+    connection, made_from = study.connection, _made_from(method)
+    if study.kept.find(connection, "listed", made_from):
         return
-    # The stages of numbers that are only tried go with a connection of their own.
     published = replace(method, thresholds=Thresholds())
-    with closing(study.connection.cursor()) as connection:
-        for stage in TABLES:
-            is_published = method.describe(stage) == published.describe(stage)
-            make_stage(study.kept if is_published else None, connection, method, stage)
-        seen = see_sessions(read_sessions(connection), method.thresholds)
-        evidence = weigh_kinds(learn_expectation(seen).expected, method.thresholds)
-        pairs = list_pairs(connection, evidence, method.thresholds)
-    pairs = pairs[pairs["probe_asn"].isin(method.domestic_asns)]
-    write = partial(keep_frames, study.connection, "listed_frames", {"listed": pairs})
-    study.kept.provide(study.connection, "listed", made_from, write)
+    tried = [one for one in TABLES if method.describe(one) != published.describe(one)]
+    sessions = Maker(study.kept, connection, method, in_memory=tried).make_sessions()
+    seen = see_sessions(read_sessions(connection, sessions), method.thresholds)
+    evidence = weigh_kinds(learn_expectation(seen).expected, method.thresholds)
+    pairs = list_pairs(connection, sessions, evidence, method.thresholds)
+    pairs = pairs[pairs["probe_asn"].isin(method.operators.domestic_asns)]
+    for catalog in sessions.catalogs[: len(tried)]:
+        connection.execute(f"DETACH {catalog}")
+    study.kept.provide(
+        connection, "listed", made_from, partial(keep_frames, connection, {"listed": pairs})
+    )
 
 
 def _row(

@@ -7,28 +7,32 @@ none.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import duckdb
 import pandas as pd
 
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.features import add_features, find_features
-from analysis.outcomes.outcomes import apply_rules
-from analysis.outcomes.profiles import add_profiles, find_profiles
+from analysis.outcomes.features import Features, add_features
+from analysis.outcomes.outcomes import Outcomes, apply_rules
+from analysis.outcomes.profiles import Profiles, add_profiles
 from analysis.outcomes.rules import Rule
 from analysis.outcomes.thresholds import DECLARATIONS, STAGES, Stage, Thresholds
 from analysis.store.kept_tables import KeptTables
-from analysis.verdicts.sessions import add_sessions, find_sessions
+from analysis.store.stage_tables import Tables, add_room
+from analysis.verdicts.sessions import Operators, Sessions, add_sessions
 
 #: Stage, or what follows from them, → the files that say how it is made, besides those of the
 #: stages before it.
 SOURCES: Mapping[str, Sequence[str]] = {
     "features": (
-        "hosts.py", "observations/schema.py", "store/connections.py", "outcomes/thresholds.py",
+        "hosts.py", "observations/schema.py", "store/connections.py",
+        "store/stage_tables.py", "outcomes/thresholds.py",
         "outcomes/macros.py", "outcomes/steps.py", "outcomes/frames.py",
         "outcomes/enumerations.py",
         "outcomes/controls.py", "outcomes/features.py",
@@ -66,15 +70,13 @@ class Method:
         thresholds: the method's numbers.
         rules: the method's rules, in order.
         fingerprints: OONI's blocking fingerprints.
-        domestic_asns: the country's access networks.
-        operators: who runs each network; one that is not there is its own operator.
+        operators: who runs each network.
     """
 
     thresholds: Thresholds
     rules: tuple[Rule, ...]
     fingerprints: Fingerprints
-    domestic_asns: frozenset[int]
-    operators: Mapping[int, str]
+    operators: Operators
 
     @classmethod
     def of(
@@ -85,10 +87,7 @@ class Method:
         networks: pd.DataFrame,
     ) -> "Method":
         """The method for some ``networks``: ``probe_asn`` (number), ``operator, is_domestic``."""
-        domestic = networks.loc[networks["is_domestic"].astype(bool), "probe_asn"]
-        asns = map(int, networks["probe_asn"])
-        operators = dict(zip(asns, networks["operator"], strict=True))
-        return cls(thresholds, rules, fingerprints, frozenset(map(int, domestic)), operators)
+        return cls(thresholds, rules, fingerprints, Operators.of(networks))
 
     def describe(self, last: Stage) -> list[object]:
         """All that decides a stage's result, as JSON can say it."""
@@ -108,74 +107,68 @@ class Method:
             return self.fingerprints.digest
         if stage == "rules":
             return [astuple(rule) for rule in self.rules]
-        return [sorted(self.domestic_asns), sorted(self.operators.items())]
+        return [sorted(self.operators.domestic_asns), sorted(self.operators.names.items())]
 
 
-def make_stages(
-    kept: KeptTables | None, connection: duckdb.DuckDBPyConnection, method: Method
-) -> None:
-    """Let a connection find ``outcomes`` and ``sessions``, and all that they are made of.
+@dataclass(frozen=True)
+class Maker:
+    """Makes the stages of a study, or finds those that were made earlier.
 
-    Args:
-        kept: where the tables are kept; without it they are temporary.
-        connection: holds ``observations``.
-        method: what decides them.
+    Attributes:
+        kept: where the tables are kept; without it they are made in memory.
+        connection: holds ``observations`` in its own database.
+        method: what decides the tables.
+        in_memory: stages that are made in memory all the same, if they have to be made.
     """
-    for stage in TABLES:
-        make_stage(kept, connection, method, stage)
+
+    kept: KeptTables | None
+    connection: duckdb.DuckDBPyConnection
+    method: Method
+    in_memory: Collection[Stage] = ()
+
+    def make_sessions(self) -> Sessions:
+        """``sessions``, and all that they are made of."""
+        outcomes, method = self.make_outcomes(), self.method
+        given = (self.connection, outcomes, method.operators, method.thresholds)
+        return Sessions.beside(outcomes, self._place("sessions", partial(add_sessions, *given)))
+
+    def make_outcomes(self) -> Outcomes:
+        """``outcomes``, and all that they are made of."""
+        profiles, method = self.make_profiles(), self.method
+        given = (self.connection, profiles, method.thresholds, method.rules)
+        return Outcomes.beside(profiles, self._place("rules", partial(apply_rules, *given)))
+
+    def make_profiles(self) -> Profiles:
+        """The profiles of answers and pages, and the features."""
+        features, method = self.make_features(), self.method
+        given = (self.connection, features, method.thresholds, method.fingerprints)
+        return Profiles.beside(features, self._place("profiles", partial(add_profiles, *given)))
+
+    def make_features(self) -> Features:
+        """``features``, and what else they are made of."""
+        own = Tables.of(self.connection)
+        given = (self.connection, own, self.method.thresholds)
+        return Features.at(self._place("features", partial(add_features, *given)), own)
+
+    def _place(self, stage: Stage, make: Callable[[str], object]) -> str:
+        """The catalog with the tables of a stage."""
+        if self.kept is None or stage in self.in_memory:
+            place = add_room(self.connection, stage)
+            make(place)
+            return place
+        return self.kept.provide(self.connection, stage, self.method.describe(stage), make)
 
 
-def make_features(
-    kept: KeptTables, connection: duckdb.DuckDBPyConnection, thresholds: Thresholds
-) -> None:
-    """Let a connection find ``features``, ``controlled`` and what else they are made of."""
-    method = Method(thresholds, (), Fingerprints(), frozenset(), {})
-    make_stage(kept, connection, method, "features")
-
-
-def make_stage(
-    kept: KeptTables | None, connection: duckdb.DuckDBPyConnection, method: Method, stage: Stage
-) -> None:
-    """Let a connection find the tables of one stage; it finds those of the stages before it."""
-
-    def make(catalog: str) -> None:
-        if stage == "features":
-            add_features(connection, method.thresholds, catalog=catalog)
-        elif stage == "profiles":
-            add_profiles(connection, method.thresholds, method.fingerprints)
-        elif stage == "rules":
-            apply_rules(connection, method.thresholds, method.rules, catalog=catalog)
-        else:
-            add_sessions(
-                connection, method.domestic_asns, method.operators, method.thresholds, catalog
-            )
-
-    if kept is None:
-        make("")
-        return
-    is_made = kept.provide(connection, stage, method.describe(stage), make)
-    if not is_made and stage in _FIND:
-        _FIND[stage](connection)
-
-
-#: The views that belong to the tables of a stage.
-_FIND = {"features": find_features, "profiles": find_profiles, "sessions": find_sessions}
-
-
-def describe_source(stage: str) -> list[str]:
-    """The code that makes a stage: one digest, and two where it was edited since it was imported.
-
-    What runs is what was imported; a file that is edited meanwhile must not vouch for it.
-    """
-    return sorted({_IMPORTED[stage], _digest_source(stage)})
+def describe_source(stage: str) -> str:
+    """The digest of the code that makes a stage, as it was imported."""
+    return _IMPORTED[stage]
 
 
 def _digest_source(stage: str) -> str:
-    """The digest of the code that makes a stage."""
     digest = hashlib.sha256()
     for name in SOURCES[stage]:
         digest.update((_ROOT / name).read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-_IMPORTED = {stage: _digest_source(stage) for stage in SOURCES}
+_IMPORTED: Final = {stage: _digest_source(stage) for stage in SOURCES}

@@ -8,7 +8,6 @@ else on the country's other networks. Where other countries say that the test wo
 all networks of this one is no longer what an outage would be.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -17,15 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.outcomes.steps import read_type
-from analysis.outcomes.thresholds import Thresholds
-from analysis.period import Period
 from analysis.verdicts.columns import read_sessions
 from analysis.verdicts.expectation import Learnt, learn_expectation, see_sessions
 from analysis.verdicts.lessons import LEAST, MOST, TERMS
 from analysis.verdicts.series import Series
-from analysis.verdicts.sessions import KINDS, add_sessions
+from analysis.verdicts.sessions import KINDS, Sessions
 from analysis.verdicts.site_schedules import Hours
-from analysis.verdicts.verdicts import Judgement, judge_cells
+from analysis.verdicts.verdicts import Judgement, Scope, judge_cells
 
 Floats = NDArray[np.float64]
 
@@ -76,39 +73,25 @@ NO_CONTROL = Control(pd.DataFrame({"test_name": [], "day": pd.to_datetime([]), "
 
 def judge_messaging(
     connection: duckdb.DuckDBPyConnection,
-    periods: Mapping[str, Period],
-    thresholds: Thresholds,
-    *,
-    domestic_asns: Iterable[int],
-    operators: Mapping[int, str],
-    has_explorer: bool,
+    sessions: Sessions,
+    scope: Scope,
     control: Control = NO_CONTROL,
 ) -> Judgement:
     """Judge every part of every test on every network.
 
-    The other arguments are those of ``judge_cells`` and ``sessions.add_sessions``.
-
     Args:
+        connection, sessions, scope: see ``judge_cells``.
         control: what other countries say; without it the country's other networks are asked.
     """
-    add_sessions(connection, domestic_asns, operators, thresholds)
-    learnt = learn_expectation(see_sessions(read_sessions(connection), thresholds))
-    return judge_cells(
-        connection, periods, thresholds, has_explorer=has_explorer,
-        learnt=weigh_elsewhere(connection, learnt, control),
-        has_control=not control.shares.empty,
-    )  # fmt: skip
+    learnt = learn_expectation(see_sessions(read_sessions(connection, sessions), scope.thresholds))
+    with sessions.opened(connection) as opened:
+        learnt = weigh_elsewhere(opened, learnt, control)
+    scope = replace(scope, has_control=not control.shares.empty)
+    return judge_cells(connection, sessions, scope, learnt)
 
 
 def judge_endpoints(
-    connection: duckdb.DuckDBPyConnection,
-    periods: Mapping[str, Period],
-    thresholds: Thresholds,
-    *,
-    domestic_asns: Iterable[int],
-    operators: Mapping[int, str],
-    has_explorer: bool,
-    pair_count: int,
+    connection: duckdb.DuckDBPyConnection, sessions: Sessions, scope: Scope, pair_count: int
 ) -> Judgement:
     """Judge every endpoint on every network, where most of its part was reached meanwhile.
 
@@ -116,17 +99,15 @@ def judge_endpoints(
     other country is known by its endpoints.
 
     Args:
-        connection: holds what ``outcomes.messaging.add_endpoint_outcomes`` makes.
-        pair_count: what that returns.
+        connection, sessions, scope: see ``judge_cells``.
+        pair_count: what ``app_outcomes.add_endpoint_outcomes`` returns.
     """
-    add_sessions(connection, domestic_asns, operators, thresholds)
-    learnt = learn_expectation(see_sessions(read_sessions(connection), thresholds))
+    learnt = learn_expectation(see_sessions(read_sessions(connection, sessions), scope.thresholds))
     tested_count = max(pair_count * (len(KINDS) - 1), learnt.expected.tested_count)
     learnt = replace(learnt, expected=replace(learnt.expected, tested_count=tested_count))
-    return judge_cells(
-        connection, periods, thresholds, has_explorer=has_explorer,
-        learnt=weigh_elsewhere(connection, learnt, NO_CONTROL, is_probe_sound=True),
-    )  # fmt: skip
+    with sessions.opened(connection) as opened:
+        learnt = weigh_elsewhere(opened, learnt, NO_CONTROL, is_probe_sound=True)
+    return judge_cells(connection, sessions, scope, learnt)
 
 
 def weigh_elsewhere(

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.outcomes.steps import read_type
-from analysis.verdicts.sessions import CLASSES
+from analysis.verdicts.sessions import CLASSES, Sessions
 
 Ints = NDArray[np.int64]
 #: What is kept for as long as the sessions are, in four bytes where they are enough.
@@ -181,12 +181,13 @@ class SessionColumns:
         return failing
 
 
-def read_sessions(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
-    """Read all sessions.
+def read_sessions(connection: duckdb.DuckDBPyConnection, sessions: Sessions) -> SessionColumns:
+    """Read all sessions."""
+    with sessions.opened(connection) as opened:
+        return _read_columns(opened)
 
-    Args:
-        connection: holds what ``sessions.add_sessions`` makes.
-    """
+
+def _read_columns(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     read = connection.execute(_ROWS).fetchnumpy()
     columns = {name: np.asarray(read.pop(name)) for name in list(read)}
     software = read_type(connection, "software_name").tolist()

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import (
@@ -33,7 +34,6 @@ TOO_FEW = "surprising, but too few sessions or days to say so"
 
 # Few of all measurements, which are asked about six times.
 _FIRED_RULES = """
-CREATE OR REPLACE TEMP TABLE fired_rules AS
 SELECT enum_code(domain)::INTEGER AS domain, probe_asn, session, rule_id, mechanism, rule_order
 FROM outcomes WHERE class = 'blocked' AND NOT is_about_target AND evidence = 'scored'
 """
@@ -157,7 +157,7 @@ def _decide(
         hours=stretches.loc[is_block, "series"].map(hours).astype(object),
     )
     inside = elements[elements["stretch"].isin(blocks.index)]
-    connection.execute(_FIRED_RULES)
+    create_tables(connection, {"fired_rules": _FIRED_RULES}, {})
     mechanism = explain_hits(connection, name_hits(evidence, inside, "stretch"))["mechanism"]
     cells = evidence.series.cells[[*CELL, "operator"]]
     blocks = blocks.join(mechanism).join(cells, on="cell").join(_place_hits(inside))

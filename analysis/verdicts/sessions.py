@@ -4,7 +4,9 @@ One report holds many rows and one person may run hundreds of tests a day; a ses
 ``report_id``) is the best stand-in for an independent witness.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
 
 import duckdb
 import numpy as np
@@ -12,8 +14,10 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.outcomes.frames import keep_table
+from analysis.outcomes.outcomes import Outcomes
 from analysis.outcomes.steps import create_tables, create_type, create_views
 from analysis.outcomes.thresholds import Thresholds
+from analysis.store.stage_tables import Tables
 
 #: What a session shows of a site. ``unclear`` (not working, no rule says why) and ``none``
 #: (nothing that can be interpreted) are both *unknown* in the published tables.
@@ -147,7 +151,6 @@ WITH found AS (
 SELECT *, dense_rank() OVER (ORDER BY site_asn) AS host FROM found
 """
 
-_MEASUREMENT_VIEWS = {"session_measurements": _SESSION_MEASUREMENTS}
 _RESOLVER_STEPS = {
     "resolver_cells": _RESOLVER_CELLS,
     "cleared_cells": _CLEARED_CELLS,
@@ -155,14 +158,28 @@ _RESOLVER_STEPS = {
 }
 
 
-def add_sessions(
-    connection: duckdb.DuckDBPyConnection,
-    domestic_asns: Iterable[int],
-    operators: Mapping[int, str],
-    thresholds: Thresholds,
-    catalog: str = "",
-) -> None:
-    """Create ``sessions`` and ``networks`` from ``outcomes``, and which sessions are heard.
+@dataclass(frozen=True)
+class Operators:
+    """Who runs the networks of a country.
+
+    Attributes:
+        domestic_asns: its access networks, whose resolvers its subscribers are given.
+        names: who runs each network; one that is not there is its own operator.
+    """
+
+    domestic_asns: frozenset[int]
+    names: Mapping[int, str]
+
+    @classmethod
+    def of(cls, networks: pd.DataFrame) -> Self:
+        """Those of ``networks``: ``probe_asn`` (number), ``operator, is_domestic``."""
+        domestic = networks.loc[networks["is_domestic"].astype(bool), "probe_asn"]
+        names = dict(zip(map(int, networks["probe_asn"]), networks["operator"], strict=True))
+        return cls(frozenset(map(int, domestic)), names)
+
+
+class Sessions(Outcomes):
+    """Runs of the probe, and which of them are heard, with the outcomes.
 
     ``sessions``: one row per ``domain, probe_asn, session``, with the ``day`` and ``time`` at
     which it first tested the site, its ``class`` (``CLASSES``), whether anything could be read
@@ -178,44 +195,57 @@ def add_sessions(
 
     ``networks``: ``probe_asn``, its ``network`` (a number from 0), ``operator`` (a number: networks
     of one operator share it) and ``is_domestic``, of every network with a session.
+    """
+
+    @classmethod
+    def beside(cls, outcomes: Tables, place: str) -> Self:
+        """Those that ``add_sessions`` makes in a catalog."""
+        views = {**outcomes.views, "heard_sessions": _HEARD_SESSIONS}
+        return cls((place, *outcomes.catalogs), views)
+
+
+def add_sessions(
+    connection: duckdb.DuckDBPyConnection,
+    outcomes: Outcomes,
+    operators: Operators,
+    thresholds: Thresholds,
+    place: str,
+) -> Sessions:
+    """Sum up the outcomes of each site in one run of the probe.
 
     Args:
-        connection: holds ``outcomes``.
-        domestic_asns: the country's access networks, whose resolvers its subscribers are given.
-        operators: who runs each network; one that is not there is its own operator.
+        connection: to all tables.
+        outcomes: of web sites, or of parts of tests.
+        operators: of the networks that measured.
         thresholds: ``floor_sessions`` and ``floor_days``, from which on the own resolver speaks.
-        catalog: where ``sessions`` is made; by default it is temporary.
+        place: the catalog in which they are made.
     """
-    domestic = sorted(map(int, domestic_asns))
-    keep_table(connection, "domestic_resolvers", pa.table({"asn": pa.array(domestic, pa.uint32())}))
-    create_type(connection, "session_class", str(CLASSES))
-    create_type(connection, "failure_kind", str(KINDS))
-    create_views(connection, _MEASUREMENT_VIEWS)
-    create_tables(connection, {"sessions": _SESSIONS}, {}, catalog=catalog)
-    create_tables(connection, _RESOLVER_STEPS, vars(thresholds))
-    create_tables(connection, {"site_networks": _SITE_NETWORKS}, {})
-    find_sessions(connection)
-    keep_table(connection, "networks", _networks(connection, set(domestic), operators))
+    sessions, numbers = Sessions.beside(outcomes, place), vars(thresholds)
+    with sessions.opened(connection) as opened:
+        asns = pa.array(sorted(operators.domestic_asns), pa.uint32())
+        keep_table(opened, "domestic_resolvers", pa.table({"asn": asns}), place)
+        create_type(opened, "session_class", str(CLASSES), place)
+        create_type(opened, "failure_kind", str(KINDS), place)
+        create_views(opened, {"session_measurements": _SESSION_MEASUREMENTS})
+        steps = {"sessions": _SESSIONS, **_RESOLVER_STEPS, "site_networks": _SITE_NETWORKS}
+        create_tables(opened, steps, numbers, place)
+        keep_table(opened, "networks", _networks(opened, operators), place)
+    return sessions
 
 
-def find_sessions(connection: duckdb.DuckDBPyConnection) -> None:
-    """The view of ``add_sessions``, over tables that are there."""
-    create_views(connection, {"heard_sessions": _HEARD_SESSIONS})
-
-
-def _networks(
-    connection: duckdb.DuckDBPyConnection, domestic: set[int], operators: Mapping[int, str]
-) -> pa.Table:
+def _networks(connection: duckdb.DuckDBPyConnection, operators: Operators) -> pa.Table:
     asns = [
         asn
         for (asn,) in connection.execute(
             "SELECT DISTINCT probe_asn FROM sessions ORDER BY 1"
         ).fetchall()
     ]
-    names, _ = pd.factorize(np.array([operators.get(asn, f"AS{asn}") for asn in asns], object))
+    names, _ = pd.factorize(
+        np.array([operators.names.get(asn, f"AS{asn}") for asn in asns], object)
+    )
     return pa.table({
         "probe_asn": pa.array(asns, pa.uint32()),
         "network": pa.array(range(len(asns)), pa.int32()),
         "operator": pa.array(names, pa.int32()),
-        "is_domestic": pa.array([asn in domestic for asn in asns], pa.bool_()),
+        "is_domestic": pa.array([asn in operators.domestic_asns for asn in asns], pa.bool_()),
     })  # fmt: skip

@@ -12,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from analysis.outcomes.frames import keep_table
-from analysis.outcomes.steps import read_type
+from analysis.outcomes.steps import create_tables, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import Evidence, weigh_evidence
 from analysis.verdicts.cells import Inside, count_parts, judge_inside, look_inside
-from analysis.verdicts.columns import read_sessions
+from analysis.verdicts.columns import SessionColumns, read_sessions
 from analysis.verdicts.expectation import Expectation, Learnt, learn_expectation, see_sessions
 from analysis.verdicts.intervals import (
     CELL,
@@ -41,16 +41,15 @@ from analysis.verdicts.reasons import (
 )
 from analysis.verdicts.robustness import count_own_sessions, sessions_to_flip, weigh_forging
 from analysis.verdicts.series import FAILING, MARK
-from analysis.verdicts.sessions import KINDS
+from analysis.verdicts.sessions import KINDS, Sessions
 from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
 from analysis.vocabulary import LISTED
 
-# Measurements of each part of the time, see ``add_period_parts``, by what they show. A
+# Measurements of each part of the time, see ``_add_period_parts``, by what they show. A
 # session belongs to the day on which it began, and so do its measurements: a report that runs over
 # midnight must not leave a period with measurements and without a session.
 _MEASUREMENT_COUNTS = """
-CREATE OR REPLACE TEMP TABLE measurement_counts AS
 WITH long AS (
   SELECT session FROM outcomes GROUP BY session HAVING min(day) < max(day)
 ), begun AS (
@@ -139,7 +138,24 @@ class Judgement:
         return self.weigh()
 
 
-def add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[Period]) -> None:
+@dataclass(frozen=True)
+class Scope:
+    """What is judged, and how.
+
+    Attributes:
+        periods: ``all``, or ``all``, ``first`` and ``second``; ``all`` spans the others.
+        thresholds: the method's numbers.
+        has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
+        has_control: whether others than the country's own networks say what works elsewhere.
+    """
+
+    periods: Mapping[str, Period]
+    thresholds: Thresholds
+    has_explorer: bool
+    has_control: bool = False
+
+
+def _add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[Period]) -> None:
     """Create ``period_parts``: one row a stretch of time that no period's edge divides.
 
     ``part`` is its first day, ``next_part`` the first day of the one after it.
@@ -167,76 +183,80 @@ def weigh_kinds(expected: Expectation, thresholds: Thresholds) -> Evidence:
 
 
 def list_pairs(
-    connection: duckdb.DuckDBPyConnection, evidence: Evidence, thresholds: Thresholds
+    connection: duckdb.DuckDBPyConnection,
+    sessions: Sessions,
+    evidence: Evidence,
+    thresholds: Thresholds,
 ) -> pd.DataFrame:
     """The pairs of site and network that are listed for the whole period: ``domain, probe_asn``.
 
     Args:
-        connection: holds ``outcomes`` and what ``sessions.add_sessions`` makes of them.
+        connection: to all tables.
+        sessions: what the evidence was learnt from.
         evidence: see ``weigh_kinds``.
         thresholds: the method's numbers.
     """
-    stretches = list_stretches(connection, evidence, thresholds)
-    cells = evidence.series.cells.iloc[stretches["cell"]]
-    cells = cells[CELL].drop_duplicates(ignore_index=True)
-    names = read_type(connection, "host_name")
+    with sessions.opened(connection) as opened:
+        stretches = list_stretches(opened, evidence, thresholds)
+        names = read_type(opened, "host_name")
+    cells = evidence.series.cells[CELL].iloc[stretches["cell"]].drop_duplicates(ignore_index=True)
     return cells.assign(domain=pd.Series(names[cells["domain"]], dtype="str"))
 
 
 def judge_cells(
     connection: duckdb.DuckDBPyConnection,
-    periods: Mapping[str, Period],
-    thresholds: Thresholds,
-    *,
-    has_explorer: bool,
+    sessions: Sessions,
+    scope: Scope,
     learnt: Learnt | None = None,
-    has_control: bool = False,
 ) -> Judgement:
     """Judge every site on every network, over stretches of time, for each named period.
 
     Args:
-        connection: holds ``outcomes`` and what ``sessions.add_sessions`` makes of them.
-        periods: ``all``, or ``all``, ``first`` and ``second``; ``all`` spans the others.
-        thresholds: the method's numbers.
-        has_explorer: witnesses have a page in OONI Explorer (false for a fictional country).
-        learnt: what ``learn_expectation`` returns, where it has been asked before.
-        has_control: whether others than the country's own networks say what works elsewhere.
+        connection: to all tables.
+        sessions: what is judged.
+        scope: of which periods, and by which numbers.
+        learnt: what ``learn_expectation`` returns of the sessions, where it has been asked before.
     """
-    add_period_parts(connection, periods.values())
-    connection.execute(_MEASUREMENT_COUNTS)
-    sessions = read_sessions(connection)
+    with sessions.opened(connection) as opened:
+        return _judge(opened, read_sessions(connection, sessions), scope, learnt)
+
+
+def _judge(
+    connection: duckdb.DuckDBPyConnection,
+    sessions: SessionColumns,
+    scope: Scope,
+    learnt: Learnt | None,
+) -> Judgement:
+    """The judgement of ``judge_cells``, over a connection that finds the sessions alone."""
+    periods, thresholds = scope.periods, scope.thresholds
+    _add_period_parts(connection, periods.values())
+    create_tables(connection, {"measurement_counts": _MEASUREMENT_COUNTS}, {})
     keep_table(connection, "cell_parts", count_parts(sessions, find_edges(periods.values())))
     seen = see_sessions(sessions, thresholds)
-    del sessions  # before anything is learnt, which takes as much memory
     learnt = learnt or learn_expectation(seen)
     evidence = weigh_evidence(learnt.expected, thresholds)
-    candidates = learnt.candidates
-    del learnt  # and the hours that were sought with it
-    forging = weigh_forging(evidence, seen.facts, candidates, thresholds)
-    del seen, candidates
-    stretches = judge_stretches(connection, evidence, thresholds, has_control=has_control)
-    refusing = find_refusing(connection, thresholds)
+    stretches = judge_stretches(connection, evidence, thresholds, has_control=scope.has_control)
     names = read_type(connection, "host_name")
-    own = count_own_sessions(connection)
-    intervals = interval_table(connection, evidence, stretches, names)
-    withheld = withheld_table(connection, evidence, stretches, names)
+    rest = _Rest(
+        evidence,
+        weigh_forging(evidence, seen.facts, learnt.candidates, thresholds),
+        count_own_sessions(connection),
+        find_refusing(connection, thresholds),
+        find_surprising_cells(evidence, thresholds.chance_share),
+    )
     elements = evidence.elements_of(stretches)
     tables = []
     for name, period in periods.items():
         inside = look_inside(evidence, stretches, elements, period, thresholds)
-        made = _verdicts_of(
-            connection, name, period, evidence, inside, refusing, forging, own, thresholds
-        )
-        tables.append(made)
-    del elements, inside
+        table = _verdicts_of(connection, period, inside, rest, thresholds)
+        tables.append(table.assign(period=name))
     verdicts = pd.concat(tables, ignore_index=True)
-    tables.clear()
     verdicts["domain"] = names[verdicts["domain"]]
-    verdicts = add_witness(connection, verdicts, periods, has_explorer=has_explorer)
+    verdicts = add_witness(connection, verdicts, periods, has_explorer=scope.has_explorer)
     return Judgement(
         verdicts.sort_values([*CELL, "period"], ignore_index=True),
-        intervals,
-        withheld,
+        interval_table(connection, evidence, stretches, names),
+        withheld_table(connection, evidence, stretches, names),
         _chances(evidence, stretches, names),
         _defects(connection, evidence),
         evidence.line,
@@ -277,15 +297,30 @@ def _defects(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> pd.Da
     return by_version.reset_index()
 
 
+@dataclass(frozen=True)
+class _Rest:
+    """What the verdicts of every period rest on, besides the stretches that lie inside of it.
+
+    Attributes:
+        evidence: how surprising each series is.
+        forging: see ``robustness.weigh_forging``.
+        own: see ``robustness.count_own_sessions``.
+        refusing: the sites that refuse the country, by number.
+        surprising: see ``reasons.find_surprising_cells``.
+    """
+
+    evidence: Evidence
+    forging: pd.Series
+    own: pd.DataFrame
+    refusing: set[int]
+    surprising: pd.DataFrame
+
+
 def _verdicts_of(
     connection: duckdb.DuckDBPyConnection,
-    name: str,
     period: Period,
-    evidence: Evidence,
     inside: Inside,
-    refusing: set[int],
-    forging: pd.Series,
-    own: pd.DataFrame,
+    rest: _Rest,
     thresholds: Thresholds,
 ) -> pd.DataFrame:
     """One period's rows of ``verdicts``, sites by number, without a witness.
@@ -293,23 +328,23 @@ def _verdicts_of(
     A stretch is judged once, over the whole of it. In a half it counts where the half's own
     sessions meet the floor.
     """
+    evidence = rest.evidence
     dates = {"since": period.since, "until": period.until}
-    table = connection.execute(_CELL_COUNTS, dates).df().assign(period=name)
+    table = connection.execute(_CELL_COUNTS, dates).df()
     cells = judge_inside(evidence, inside, period, thresholds)
     cells = cells.join(_rules_of_cells(connection, evidence, inside))
     cells = cells.rename_axis("cell").reset_index()
     table = table.merge(cells.astype({"probe_asn": "uint32"}), on=CELL, how="left")
     table["state"] = _fill_states(table, thresholds)
     is_listed = table["state"].isin(LISTED)
-    table["sessions_to_flip"] = sessions_to_flip(table, inside, forging, own, thresholds)
+    table["sessions_to_flip"] = sessions_to_flip(table, inside, rest.forging, rest.own, thresholds)
     table["insufficient_reason"] = why_insufficient(table, thresholds)
-    surprising = find_surprising_cells(evidence, thresholds.chance_share)
     known = {
         "instrument": count_defects(evidence, period),
         "local_filter": count_filters(connection, period),
     }
     table["set_aside_reason"] = set_aside_reasons(
-        connection, table, period, refusing, surprising, known
+        connection, table, period, rest.refusing, rest.surprising, known
     )
     table = _add_share(table, is_listed)
     table = _add_dates(table, is_listed, period, thresholds)
