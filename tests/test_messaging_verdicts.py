@@ -36,7 +36,7 @@ from analysis.verdicts.country_counts import ALONE, judge_counts
 from analysis.verdicts.elsewhere import find_defects, look_elsewhere
 from analysis.verdicts.intervals import TOO_FEW
 from analysis.vocabulary import LISTED
-from analysis.worlds.app_tests import BROKEN
+from analysis.worlds.apps import BROKEN
 from analysis.worlds.writing import write_world
 from tests.conftest import Command
 from tests.messaging import CENTRES, RESET, TIMEOUT, measurement, telegram, write_archive

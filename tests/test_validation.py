@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,14 +19,10 @@ from analysis.report.app_tables import Judged
 from analysis.tables import TABLES, write_table
 from analysis.worlds import measures, steering
 from analysis.worlds import scored_apps as apps
-from analysis.worlds.calibration import calibrate, mark_chances
-from analysis.worlds.known_truth import Truth
-from analysis.worlds.measures import bootstrap_bounds, share_by
+from analysis.worlds.measures import bootstrap_bounds, calibrate, mark_chances, share_by
 from analysis.worlds.results import SITUATIONS, read_results
-from analysis.worlds.scored_hours import compare_hours
-from analysis.worlds.scores import Score, _compare_edges, score, stratum_of
-from analysis.worlds.volunteers import Volunteers
-from analysis.worlds.worlds import (
+from analysis.worlds.scores import Score, Truth, compare_edges, compare_hours, score, stratum_of
+from analysis.worlds.validation import (
     COUNTRIES,
     Simulator,
     Task,
@@ -37,6 +32,7 @@ from analysis.worlds.worlds import (
     run_world,
     write_results,
 )
+from analysis.worlds.volunteers import Volunteers
 from analysis.worlds.writing import add_forgeries, write_world
 
 #: domain, network, state, mechanism, blocked sessions, ok sessions
@@ -47,10 +43,11 @@ VERDICTS = [
     ("d.test", "AS1", "down", "", 0, 0),
     ("e.test", "AS2", "likely_blocked", "dns.nxdomain", 5, 0),
 ]
+#: domain, network, mechanism, first day, day after the last, sound sessions while it held
 BLOCKS = [
-    ("a.test", "AS1", "dns.sinkhole", "2024-03-10", "2024-06-01"),
-    ("b.test", "AS1", "tls.reset", "", "2024-02-01"),
-    ("e.test", "AS2", "dns.other", "", ""),
+    ("a.test", "AS1", "dns.sinkhole", "2024-03-10", "2024-06-01", 2),
+    ("b.test", "AS1", "tls.reset", "", "2024-02-01", 1),
+    ("e.test", "AS2", "dns.other", "", "", 1),
 ]
 #: Days of sound tests: of a.test on both sides of the block, of b.test in it and after.
 TESTS = {
@@ -76,6 +73,25 @@ def _csv(path: Path, header: str, rows: list[tuple[object, ...]]) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _midnight(day: str) -> str:
+    return f"{day}T00:00:00" if day else ""
+
+
+def _write_blocks(truth: Path, rows: list[tuple[object, ...]]) -> None:
+    header = (
+        "domain,probe_asn,mechanism,since,until,since_time,until_time,sound_session_count,"
+        "schedule,share"
+    )
+    _csv(truth / "blocks.csv", header, [(*row, "", 1.0) for row in rows])
+
+
+def _with_moments(interval: Mapping[str, object]) -> dict[str, object]:
+    """An interval of which each day is seen at eight, where no other time is given."""
+    edges = ("blocked_from", "blocked_until", "last_seen_open", "first_seen_open_again")
+    times = {f"{name}_time": f"{interval[name]}T08:00:00" for name in edges if interval[name]}
+    return {**times, **interval}
+
+
 def _scored(folder: Path, intervals: list[Mapping[str, object]]) -> Score:
     tables, truth = folder / "tables", folder / "truth"
     _table(tables, "verdicts", [
@@ -85,15 +101,14 @@ def _scored(folder: Path, intervals: list[Mapping[str, object]]) -> Score:
          "sessions_to_flip": 3}
         for domain, asn, state, mechanism, blocked, ok in VERDICTS for period in ("all", "first")
     ])  # fmt: skip
-    _table(tables, "blocking_intervals", [
-        {**row, "blocked_from_time": f"{row['blocked_from']}T08:00:00"} for row in intervals
-    ])  # fmt: skip
+    _table(tables, "blocking_intervals", [_with_moments(row) for row in intervals])
     _table(tables, "blocked_sites", [{"domain": "a.test"}, {"domain": "c.test"}])
     _table(tables, "set_aside", [{"domain": "d.test", "reason": "down"}])
-    _csv(truth / "blocks.csv", "domain,probe_asn,mechanism,since,until", list(BLOCKS))
-    tests = [(*pair, day, 2, 1) for pair, days in TESTS.items() for day in days]
-    _csv(truth / "tests.csv", "domain,probe_asn,day,session_count,sound_session_count", tests)
-    _csv(truth / "names.csv", "domain,situation", list(NAMES.items()))
+    _write_blocks(truth, [(*block[:5], *map(_midnight, block[3:5]), block[5]) for block in BLOCKS])
+    tests = [(*pair, day, 7, 2, 1) for pair, days in TESTS.items() for day in days]
+    _csv(truth / "tests.csv", "domain,probe_asn,day,hour,session_count,sound_session_count", tests)
+    _csv(truth / "names.csv", "domain,situation,authority", [(*row, "") for row in NAMES.items()])
+    _csv(truth / "odd_sessions.csv", "report_id,probe_asn,faults", [])
     _csv(truth / "networks.csv", "probe_asn,kind,role", [("AS1", "isp", "x"), ("AS2", "vpn", "y")])
     _csv(truth / "forgeries.csv", "report_id,day,probe_asn,domain,claim",
          [("r1", "2024-05-05", "AS1", "d.test", "blocked"),
@@ -137,36 +152,41 @@ def test_sites_are_those_of_domestic_networks(tmp_path: Path) -> None:
     assert sites.loc["d.test", "set_aside_reason"] == "down"
 
 
-@pytest.mark.parametrize(
-    ("change", "onset", "ending"),
-    [
-        ({}, (True, 5, 7), (True, -11, 15)),
-        (
-            {"blocked_from": "2024-03-08", "last_seen_open": "2024-03-01"},
-            (False, -2, 7), (True, -11, 15),
-        ),
-        ({"last_seen_open": ""}, (True, 5, None), (True, -11, 15)),
-        ({"last_seen_open": "2024-03-10"}, (True, 5, 5), (True, -11, 15)),
-        ({"blocked_until": "", "first_seen_open_again": ""}, (True, 5, 7), (False, None, None)),
-        (
-            {"blocked_until": "2024-06-04", "first_seen_open_again": ""},
-            (True, 5, 7), (True, 4, None),
-        ),
-    ],
-)  # fmt: skip
-def test_edges_lie_in_their_brackets_or_not(
-    tmp_path: Path, change: dict[str, str], onset: tuple[Any, ...], ending: tuple[Any, ...]
-) -> None:
-    """Inside is after the last open day up to the first blocked one; errors are in days."""
-    edges = _scored(tmp_path, [{**INTERVAL, **change}]).edges
-    rows = edges[edges["domain"] == "a.test"].set_index("edge")
-    for edge, (is_inside, error, width) in {"onset": onset, "ending": ending}.items():
-        row = rows.loc[edge]
-        days = [None if pd.isna(row[c]) else row[c] for c in ("error_days", "width_days")]
-        assert (row["is_inside"], *days) == (is_inside, error, width)
-    assert rows["narrowest_days"].to_dict() == {"onset": 7, "ending": 15}
-    # b.test was blocked from before the period, and no interval says so
-    assert edges[edges["domain"] == "b.test"]["is_found"].to_list() == [False]
+#: What an interval says otherwise; whether its onset and ending are in the bracket, how many days
+#: they lie after the truth, and how wide the bracket is.
+EDGES = [
+    ({}, (True, 5, 7), (True, -11, 15)),
+    (
+        {"blocked_from": "2024-03-08", "last_seen_open": "2024-03-01"},
+        (False, -2, 7), (True, -11, 15),
+    ),
+    ({"last_seen_open": ""}, (True, 5, None), (True, -11, 15)),
+    ({"last_seen_open": "2024-03-10"}, (False, 5, 5), (True, -11, 15)),
+    ({"blocked_until": "", "first_seen_open_again": ""}, (True, 5, 7), (False, None, None)),
+    ({"blocked_until": "2024-06-04", "first_seen_open_again": ""}, (True, 5, 7), (False, 4, None)),
+]  # fmt: skip
+
+
+def test_edges_lie_in_their_brackets_or_not(tmp_path: Path) -> None:
+    """Inside is after the last open session up to the first blocked one; errors are in days."""
+    _scored(tmp_path, [INTERVAL])
+    truth = Truth.read(tmp_path / "truth")
+    for change, onset, ending in EDGES:
+        edges = compare_edges(pd.DataFrame([_complete({**INTERVAL, **change})]), truth)
+        rows = edges[edges["domain"] == "a.test"].set_index("edge")
+        for edge, expected in {"onset": onset, "ending": ending}.items():
+            row = rows.loc[edge]
+            days = [None if pd.isna(row[c]) else row[c] for c in ("error_days", "width_days")]
+            assert (row["is_inside"], *days) == expected, (change, edge)
+        assert rows["narrowest_days"].to_dict() == {"onset": 7, "ending": 15}
+        # b.test was blocked from before the period, and no interval says so
+        assert edges[edges["domain"] == "b.test"]["is_found"].to_list() == [False]
+
+
+def _complete(interval: dict[str, str]) -> dict[str, object]:
+    """An interval with every time, empty where its day is."""
+    timed = _with_moments(interval)
+    return {**{f"{name}_time": "" for name in timed}, **timed}
 
 
 def test_a_claimed_change_that_never_was_is_counted(tmp_path: Path) -> None:
@@ -179,10 +199,9 @@ def test_a_claimed_change_that_never_was_is_counted(tmp_path: Path) -> None:
 def test_edges_are_held_by_moments_where_they_are_known(tmp_path: Path) -> None:
     """On the day of an order, a test at six and one at ten bracket what began at nine."""
     blocks = [("a.test", "AS1", "dns.sinkhole", "2024-03-15", "2024-05-21",
-               "2024-03-15T09:00:00", "2024-05-20T18:00:00")]  # fmt: skip
+               "2024-03-15T09:00:00", "2024-05-20T18:00:00", 2)]  # fmt: skip
     _scored(tmp_path, [INTERVAL])
-    header = "domain,probe_asn,mechanism,since,until,since_time,until_time"
-    _csv(tmp_path / "truth" / "blocks.csv", header, list(blocks))
+    _write_blocks(tmp_path / "truth", blocks)
     truth = Truth.read(tmp_path / "truth")
     moments = {
         "last_seen_open": "2024-03-15", "first_seen_open_again": "2024-05-20",
@@ -193,7 +212,7 @@ def test_edges_are_held_by_moments_where_they_are_known(tmp_path: Path) -> None:
     late = {"last_seen_open_time": "2024-03-15T09:30:00"}
     for change, is_inside in (({}, [True, True]), (late, [False, True])):
         intervals = pd.DataFrame([{**INTERVAL, **moments, **change}])
-        edges = _compare_edges(intervals, truth)
+        edges = compare_edges(intervals, truth)
         assert edges[edges["is_found"]]["is_inside"].to_list() == is_inside
 
 
@@ -251,16 +270,15 @@ def test_forgery_breaks_a_promise_only_below_the_number(tmp_path: Path) -> None:
     assert not elsewhere["is_broken"].any()
 
 
-@pytest.mark.parametrize(
-    ("hits", "count", "low", "high"),
-    [(42, 46, 0.7968, 0.9657), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (0, 0, 0.0, 1.0)],
-)
-def test_bounds_of_a_share(hits: int, count: int, low: float, high: float) -> None:
+def test_bounds_of_a_share() -> None:
     """Wilson's score interval; nothing tried says nothing."""
-    frame = pd.DataFrame({"is_hit": [True] * hits + [False] * (count - hits)})
-    row = share_by("a measure", frame, "is_hit").iloc[0]
-    assert (row["success_count"], row["trial_count"]) == (hits, count)
-    assert (row["lower_share"], row["upper_share"]) == pytest.approx((low, high), abs=5e-5)
+    for hits, count, *bounds in [
+        (42, 46, 0.7968, 0.9657), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (0, 0, 0.0, 1.0)
+    ]:  # fmt: skip
+        frame = pd.DataFrame({"is_hit": [True] * hits + [False] * (count - hits)})
+        row = share_by("a measure", frame, "is_hit").iloc[0]
+        assert (row["success_count"], row["trial_count"]) == (hits, count)
+        assert [row["lower_share"], row["upper_share"]] == pytest.approx(bounds, abs=5e-5)
 
 
 def test_a_bootstrap_over_days_keeps_a_day_together() -> None:
@@ -277,30 +295,18 @@ def test_a_bootstrap_over_days_keeps_a_day_together() -> None:
 
 def test_strata_are_named_by_their_fewest_sessions() -> None:
     counts = pd.Series([0, 3, 4, 5, 6, 11, 12, 400])
-    assert stratum_of(counts).to_list() == [
-        "0–3",
-        "0–3",
-        "4–5",
-        "4–5",
-        "6–11",
-        "6–11",
-        "12+",
-        "12+",
-    ]
+    expected = ["0–3", "0–3", "4–5", "4–5", "6–11", "6–11", "12+", "12+"]
+    assert stratum_of(counts).to_list() == expected
 
 
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("PROBE_CC=KH", "PROBE_CC=KH: validate takes OUT, STORE, JOBS, floor_sessions"),
-        ("floor_sessions=four", "floor_sessions=four: a whole number from 1 to 1000 is accepted"),
-        ("share_floor=half", "share_floor=half: a number from 0 to 1 is accepted"),
-        ("JOBS=0", "JOBS=0: a whole number from 1 to 1024 is accepted"),
-    ],
-)
-def test_wrong_arguments_are_refused(argument: str, message: str) -> None:
-    with pytest.raises(ParameterError, match=message):
-        parse_arguments([argument])
+def test_wrong_arguments_are_refused() -> None:
+    for argument, message in {
+        "PROBE_CC=KH": "PROBE_CC=KH: validate takes OUT, STORE, JOBS, floor_sessions",
+        "floor_sessions=four": "floor_sessions=four: a whole number from 1 to 1000 is accepted",
+        "JOBS=0": "JOBS=0: a whole number from 1 to 1024 is accepted",
+    }.items():
+        with pytest.raises(ParameterError, match=message):
+            parse_arguments([argument])
 
 
 def test_thresholds_are_fitted_on_other_seeds_than_reported() -> None:

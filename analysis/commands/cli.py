@@ -261,9 +261,9 @@ def validate(arguments: Arguments = None) -> None:
     Takes OUT (default data/reference/validation), STORE (where the worlds are kept), JOBS, and
     the method's numbers.
     """
+    from analysis.worlds.validation import Simulator
+    from analysis.worlds.validation import validate as run
     from analysis.worlds.volunteers import Volunteers
-    from analysis.worlds.worlds import Simulator
-    from analysis.worlds.worlds import validate as run
     from analysis.worlds.writing import add_forgeries, write_world
 
     with show_progress("judging worlds whose truth is known") as (step,):

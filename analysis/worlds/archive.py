@@ -1,21 +1,47 @@
-"""Writing objects in the key layout of OONI's archive (``raw/`` since 2020-10-20)."""
+"""Lines and objects in the key layout of OONI's archive (``raw/`` since 2020-10-20).
+
+What goes wrong between probes and the archive is added here: duplicates, garbage, foreign lines.
+Each fault comes back every forty sessions, so that even a short period holds all of them.
+"""
 
 import zlib
 from collections.abc import Iterable
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-TEST = "webconnectivity"
+import msgspec
+
+from analysis.period import Period
+from analysis.worlds.country import stream
+
+Json = dict[str, Any]
 
 #: Level 6 costs twice the time of level 3 here and saves a tenth.
 _LEVEL = 6
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no name, no time, unknown system
+_EVERY = 40
 
 
-def object_key(probe_cc: str, receipt: datetime, number: int, test: str = TEST) -> str:
-    """The key of an object received in the hour of ``receipt``."""
+def encode(document: Json) -> bytes:
+    """A document as one line of JSON."""
+    return msgspec.json.encode(document)
+
+
+def write_object(
+    root: Path,
+    probe_cc: str,
+    receipt: datetime,
+    number: int,
+    data: bytes,
+    test: str = "webconnectivity",
+) -> None:
+    """Write one object, received in the hour of ``receipt``, under its key."""
     name = f"{receipt:%Y%m%d%H}_{probe_cc}_{test}.n0.{number}.jsonl.gz"
-    return f"raw/{receipt:%Y%m%d}/{receipt:%H}/{probe_cc}/{test}/{name}"
+    path = root / f"raw/{receipt:%Y%m%d}/{receipt:%H}/{probe_cc}/{test}/{name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
 
 
 def compress(lines: Iterable[bytes]) -> bytes:
@@ -38,8 +64,75 @@ def compress_cut(lines: list[bytes], last: bytes) -> bytes:
     return _HEADER + whole + rest[: len(rest) // 2]
 
 
-def write_object(root: Path, key: str, data: bytes) -> None:
-    """Write one object under its key."""
-    path = root / key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+@dataclass(slots=True)
+class Entry:
+    """One line of the archive. ``reason`` is the ledger's; ``document`` is empty for a fault.
+
+    ``is_sound`` where the measurement says what the network does.
+    """
+
+    line: bytes
+    reason: str
+    document: Json = field(default_factory=dict)
+    is_sound: bool = False
+
+
+class Spoiler:
+    """Adds faults to the lines of each session, in turns."""
+
+    def __init__(self, seed: int, period: Period) -> None:
+        self._rng = stream(seed, "spoiling")
+        self._period = period
+        self._count = 0
+
+    def spoil(self, entries: list[Entry], receipt: datetime) -> list[tuple[datetime, Entry]]:
+        """The entries of a session with their hours of receipt, faults included."""
+        turn = self._count % _EVERY
+        self._count += 1
+        if turn == 5:
+            _scrub(self._rng.choice(entries))
+        if turn == 30:  # the test crashed
+            entry = self._rng.choice(entries)
+            entry.document = {**entry.document, "test_keys": None}
+            entry.line, entry.is_sound = encode(entry.document), False
+        result = [(receipt, entry) for entry in entries]
+        if turn in (2, 7, 11, 14, 19, 23, 26):
+            extra = self._make_fault(turn, self._rng.choice(entries))
+            result.insert(self._rng.randrange(len(result)), (receipt, extra))
+        if turn in (16, 17):
+            # The probe did not hear the collector's answer and uploads all of it again.
+            again = receipt if turn == 16 else receipt + timedelta(days=1)
+            result += [(again, Entry(entry.line, "duplicate")) for entry in entries[:9]]
+        return result
+
+    def _make_fault(self, turn: int, entry: Entry) -> Entry:
+        document = entry.document
+        changes: Json
+        if turn == 2:
+            return Entry(entry.line[: len(entry.line) // 3], "not_json")
+        if turn == 7:
+            return Entry(msgspec.json.encode([document["report_id"], document["input"]]), "invalid")
+        if turn == 11:
+            reason, changes = "invalid", {"measurement_start_time": "yesterday"}
+        elif turn == 14:
+            keys = {"failure": None, "protocol": 7}
+            reason, changes = "other_test", {"test_name": "ndt", "test_keys": keys, "input": None}
+        elif turn == 19:
+            reason, changes = "other_country", {"probe_cc": "AA"}
+        else:
+            # Kept on a device since before the period; or its clock runs days ahead.
+            early = f"{self._period.since - timedelta(days=9)} 10:00:00"
+            start = early if turn == 23 else f"{self._period.until} 00:00:00"
+            reason, changes = "out_of_period", {"measurement_start_time": start}
+        return Entry(encode({**document, **changes}), reason)
+
+
+def _scrub(entry: Entry) -> None:
+    """The probe takes an answer for its own address and blots it out everywhere."""
+    keys = entry.document["test_keys"]
+    answers = [answer for query in keys["queries"] for answer in query["answers"] or ()]
+    address = next((answer["ipv4"] for answer in answers if "ipv4" in answer), "")
+    if address:
+        entry.line = entry.line.replace(f'"{address}'.encode(), b'"[scrubbed]')
+        entry.document = msgspec.json.decode(entry.line)
+        entry.is_sound = False

@@ -5,15 +5,12 @@ that the truth of each name has one cause.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from analysis.errors import ParameterError
 from analysis.period import Period
 from analysis.worlds.censorship import Block, Censorship, WeekHours
+from analysis.worlds.country import Network, Site, stream
 from analysis.worlds.internet import RESET, TIMED_OUT
-from analysis.worlds.names import Site
-from analysis.worlds.numbering import stream
-from analysis.worlds.operators import Network
 
 #: What each case adds, by name.
 CASES = {
@@ -43,29 +40,14 @@ class Watch:
     sessions_per_day: int = 7
 
 
-@dataclass(slots=True)
-class Additions:
-    """What the cases add to who blocks what, and to what is tested."""
-
-    blocks: list[Block] = field(default_factory=list)
-    watches: list[Watch] = field(default_factory=list)
-
-
-def check_cases(cases: Collection[str]) -> None:
-    """Refuse a case that is none."""
-    for name in cases:
-        if name not in CASES:
-            raise ParameterError("cases", name, f"there are {', '.join(CASES)}")
-
-
 def change_networks(cases: Collection[str], networks: Sequence[Network]) -> None:
     """Give networks the probes and the faults of the cases."""
-    quiet = _of_style(networks, "open") + _of_style(networks, "flaky")
+    first = {network.style: network for network in reversed(networks)}
     if "mixed_versions" in cases:
-        (quiet or list(networks))[0].fleet_share = 0.7
+        first["open" if "open" in first else "flaky"].fleet_share = 0.7
     if "lost_controls" in cases:
         for style in ("sinkhole", "flaky"):
-            _of_style(networks, style)[0].lost_control_share = 0.5
+            first[style].lost_control_share = 0.5
 
 
 def change_sites(cases: Collection[str], seed: int, sites: Sequence[Site]) -> None:
@@ -83,16 +65,15 @@ def add_cases(
     networks: Sequence[Network],
     sites: Sequence[Site],
     censorship: Censorship,
-    mechanisms: Collection[str] | None,
-) -> Additions:
-    """Decide where and when the cases' blocks hold, and who watches them.
+) -> tuple[list[Block], list[Watch]]:
+    """Where and when the cases' blocks hold, and who watches them.
 
-    A period of less than three months has no room for them. A block that is not of the
-    ``mechanisms`` asked for is left out.
+    A period of less than three months has no room for them.
     """
-    added = Additions()
+    blocks: list[Block] = []
+    watches: list[Watch] = []
     if period.day_count < 90:
-        return added
+        return blocks, watches
     taken = {block.host for block in censorship.blocks}
     free = [s for s in sites if s.situation == "live" and s.is_https and s.host not in taken
             and s.authority == "first" and len(s.inputs) == 1]  # fmt: skip
@@ -103,40 +84,26 @@ def add_cases(
     stream(seed, "told").shuffle(access)
     monday = -period.since.weekday() % 7
     plans = (
-        ("exam_hours", access[:1], "tls.timeout", _EXAMS, 0.55),
-        ("shared_exam_hours", access[1:3], "tls.reset", _MORNINGS, 0.3),
-        ("short_stretches", access[:1], "tls.reset", None, 0.4),
+        ("exam_hours", access[:1], TIMED_OUT, _EXAMS, 0.55),
+        ("shared_exam_hours", access[1:3], RESET, _MORNINGS, 0.3),
+        ("short_stretches", access[:1], RESET, None, 0.4),
     )
-    for name, told, mechanism, hours, place in plans:
-        is_possible = free and (mechanisms is None or mechanism in mechanisms)
-        if name not in cases or not is_possible:
+    for name, told, failure, hours, place in plans:
+        if name not in cases or not free:
             continue
         site, others = free.pop(), free[:2]
         first = monday + 7 * int(period.day_count * place / 7)
-        spans = [(first, first + 28)] if hours else _two_stretches(first)
+        spans: list[tuple[float, float]] = [(first, first + 28)]
+        if hours is None:  # Thursday morning to Friday night, and from Monday for eleven days
+            spans = [(first + 3 + 9 / 24, first + 5), (first + 7, first + 18)]
+        mechanism = "tls.timeout" if failure == TIMED_OUT else "tls.reset"
+        detail = "by exam hours" if hours else "short"
         for network in told:
-            added.blocks += [_break(site, network, mechanism, span, hours) for span in spans]
+            blocks += [
+                Block(site.host, network.asn, mechanism, *span, detail, tls_failure=failure,
+                      http_failure=failure, hours=hours)
+                for span in spans
+            ]  # fmt: skip
             hosts = (site.host, *(other.host for other in others))
-            added.watches.append(Watch(network.asn, hosts, first - 7, first + 35))
-    return added
-
-
-def _two_stretches(monday: int) -> list[tuple[float, float]]:
-    """Thursday morning to Friday night, and from Monday for eleven days."""
-    return [(monday + 3 + 9 / 24, monday + 5), (monday + 7, monday + 18)]
-
-
-def _break(
-    site: Site,
-    network: Network,
-    mechanism: str,
-    span: tuple[float, float],
-    hours: WeekHours | None,
-) -> Block:
-    failure = TIMED_OUT if mechanism == "tls.timeout" else RESET
-    return Block(site.host, network.asn, mechanism, *span, "by exam hours" if hours else "short",
-                 tls_failure=failure, http_failure=failure, hours=hours)  # fmt: skip
-
-
-def _of_style(networks: Sequence[Network], style: str) -> list[Network]:
-    return [network for network in networks if network.style == style]
+            watches.append(Watch(network.asn, hosts, first - 7, first + 35))
+    return blocks, watches

@@ -5,25 +5,30 @@ probe is done by the resolver (it lies), then by a box on the path: it answers D
 the place of others, resets a TLS handshake by its server name, or answers a plain HTTP request.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
+from analysis.worlds.country import (
+    CONTENT_ASNS,
+    NAME_COUNT,
+    WISHES,
+    Network,
+    Page,
+    Site,
+    make_page,
+    stream,
+)
 from analysis.worlds.internet import (
     CLOSED,
     NXDOMAIN,
-    REFUSED,
     RESET,
     TIMED_OUT,
     UNKNOWN_AUTHORITY,
     Internet,
     Server,
 )
-from analysis.worlds.names import NAME_COUNT, Site
-from analysis.worlds.numbering import CONTENT_ASNS, stream
-from analysis.worlds.operators import Network
-from analysis.worlds.served_pages import WISHES, Page, make_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,9 @@ class WeekHours:
         return is_day and any(since <= moment.hour < until for since, until in self.windows)
 
     def __str__(self) -> str:
-        days = [
-            ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[n] for n in (self.first, self.last)
-        ]
+        names = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
         windows = (f"{since:02}:00-{until:02}:00" for since, until in self.windows)
-        return f"{'-'.join(dict.fromkeys(days))} {', '.join(windows)}"
+        return f"{names[self.first]}-{names[self.last]} {', '.join(windows)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,8 @@ class Censorship:
 
     def on(self, asn: int, host: str, day: int, moment: datetime) -> Block | None:
         """The block of a site on a network at a moment of a day."""
-        for block in self._by_place.get((asn, host), ()):
-            if block.is_on(day, moment):
-                return block
-        return None
+        blocks = self._by_place.get((asn, host), ())
+        return next((block for block in blocks if block.is_on(day, moment)), None)
 
     def at(self, asn: int, address: str, day: int, moment: datetime) -> Block | None:
         """The block that closes an address to a network at a moment of a day."""
@@ -120,12 +121,7 @@ _CANDIDATES = {"live": 30, "plain_http": 4, "shared_hosting": 3, "redirect": 3, 
 
 
 def make_censorship(
-    seed: int,
-    internet: Internet,
-    networks: list[Network],
-    day_count: int,
-    mechanisms: Collection[str] | None,
-    national_count: int,
+    seed: int, internet: Internet, networks: list[Network], day_count: int, national_count: int
 ) -> Censorship:
     """Decide who blocks what, how and when, and put up the machines that this takes."""
     by_role = {network.role: network for network in networks}
@@ -142,16 +138,25 @@ def make_censorship(
         for index, (site, times) in enumerate(zip(chosen, schedules, strict=True)):
             if site.situation == "late":
                 times = [(0, day_count)]  # nobody would know of a change before it was tested
-            for start, stop in times:
-                if start >= stop:
-                    continue  # in a very short period
-                block = _carry_out(network.style, index, site, network.asn, machines)
-                block = replace(block, start=start, stop=stop)
-                if mechanisms is None or block.mechanism in mechanisms:
-                    blocks += [block, *_shared_blocks(network.style, block, by_role)]
+            block = _carry_out(network.style, index, site, network.asn, machines)
+            # In a very short period some would begin after its end.
+            stretches = [replace(block, start=a, stop=b) for a, b in times if a < b]
+            blocks += stretches
+            if network.style == "sinkhole":
+                blocks += _share(stretches, by_role)
     rest = [site for site in candidates[::-1] if site.is_https][:national_count]
     blocks += _national_blocks(rest, networks, order_day, day_count, blocks)
     return Censorship(blocks, machines, order_day)
+
+
+def _share(blocks: list[Block], by_role: dict[str, Network]) -> list[Block]:
+    """A resolver's lies reach every network whose customers use it."""
+    shared = []
+    for role, detail in (("sinkhole_mobile", ""), ("borrowed", "through another's resolver")):
+        if role in by_role:
+            asn = by_role[role].asn
+            shared += [replace(one, asn=asn, detail=detail or one.detail) for one in blocks]
+    return shared
 
 
 def _national_blocks(
@@ -204,22 +209,20 @@ def _schedules(
     rng: Random, count: int, day_count: int, order_day: int, style: str
 ) -> list[list[tuple[int, int]]]:
     """When each block holds: mostly always, some from an order on, some lifted, some twice."""
-    whole = (0, day_count)
     result: list[list[tuple[int, int]]] = []
     for index in range(count):
         kind = 0 if style in ("thin", "vpn") else index % 8
+        times = [(0, day_count)]
         if kind == 1:  # the order that all networks got at once, carried out within days
-            result.append([(order_day + rng.randint(0, 5), day_count)])
+            times = [(order_day + rng.randint(0, 5), day_count)]
         elif kind == 3:
-            result.append([(0, int(day_count * rng.uniform(0.4, 0.75)))])
+            times = [(0, int(day_count * rng.uniform(0.4, 0.75)))]
         elif kind == 5:
-            result.append([(int(day_count * rng.uniform(0.3, 0.65)), day_count)])
+            times = [(int(day_count * rng.uniform(0.3, 0.65)), day_count)]
         elif kind == 6:
             first = int(day_count * rng.uniform(0.22, 0.32))
-            second = int(day_count * rng.uniform(0.58, 0.68))
-            result.append([(0, first), (second, day_count)])
-        else:
-            result.append([whole])
+            times = [(0, first), (int(day_count * rng.uniform(0.58, 0.68)), day_count)]
+        result.append(times)
     rng.shuffle(result)
     return result
 
@@ -277,101 +280,66 @@ def _put_up_machines(seed: int, internet: Internet, by_role: dict[str, Network])
         http_failure=rng.choice(["", RESET]),
         cut=rng.choice([RESET, RESET, CLOSED]),
     )
-    _switch_on(internet, machines)
-    return machines
-
-
-def _switch_on(internet: Internet, machines: Machines) -> None:
-    place = internet.place
-    place(machines.page_sinkhole, Server(page=machines.order_page, ports=(80,)))
+    servers = internet.servers
+    servers[machines.page_sinkhole] = Server(page=machines.order_page, ports=(80,))
     for silent in (*machines.silent_sinkholes, machines.thin_sinkhole, machines.private):
-        place(silent, Server(is_silent=True))
+        servers[silent] = Server(is_silent=True)
     offers = make_page("Did you mean…", ["The name was not found.", "Cheap flights. Loans."] * 3)
-    place(machines.substitution, Server(page=offers, ports=(80,)))
+    servers[machines.substitution] = Server(page=offers, ports=(80,))
     blank = make_page("", [""])
-    place(machines.home_filters[0], Server(page=blank, certificate_failure=UNKNOWN_AUTHORITY))
+    servers[machines.home_filters[0]] = Server(page=blank, certificate_failure=UNKNOWN_AUTHORITY)
     top_up = make_page("Top up to go on", ["Your data plan is used up. Choose a package."])
-    place(machines.portal, Server(page=top_up, ports=(80,)))
-
-
-def _carry_out(style: str, index: int, site: Site, asn: int, machines: Machines) -> Block:
-    """How a network of this style blocks the site; the days are set by the caller."""
-    block = Block(site.host, asn, "", 0, 0)
-    if style.startswith("tcp"):
-        return _close_addresses(block, style, site)
-    if style in ("tls_reset", "tls_timeout", "tls_mitm", "partial", "blockpage"):
-        return _by_scheme(_break_tls(block, style, machines), site)
-    if style == "throttle":
-        return replace(block, mechanism="http.timeout", http_failure=TIMED_OUT, is_slow=True,
-                       share=0.95, detail="too slow to load")  # fmt: skip
-    return _answer(block, style, index, machines)
-
-
-def _answer(block: Block, style: str, index: int, machines: Machines) -> Block:
-    """What the resolver, or a box on the way to it, answers in place of the truth."""
-    if style == "sinkhole":
-        # Gambling was closed by another office, which has a sinkhole of its own.
-        silent = index % 3 == 2
-        several = machines.silent_sinkholes
-        lie = several[index % len(several)] if silent else machines.page_sinkhole
-        detail = "silent address" if silent else "address with a page"
-        return replace(block, mechanism="dns.sinkhole", lie=lie, detail=detail)
-    if style == "thin":
-        return replace(block, mechanism="dns.sinkhole", lie=machines.thin_sinkhole, detail="thin")
-    if style == "loopback":
-        return replace(block, mechanism="dns.loopback", lie="127.0.0.1")
-    if style == "bogon":
-        return replace(block, mechanism="dns.bogon", lie=machines.private)
-    if style == "dns_refused":
-        return replace(block, mechanism="dns.other", injected="dns_refused_error")
-    if style == "dns_timeout":
-        return replace(block, mechanism="dns.timeout", injected=TIMED_OUT)
-    return replace(block, mechanism="dns.nxdomain", injected=NXDOMAIN)
-
-
-def _close_addresses(block: Block, style: str, site: Site) -> Block:
-    failure = {"tcp_timeout": TIMED_OUT, "tcp_reset": RESET, "tcp_refused": REFUSED}[style]
-    addresses = (*site.v4, *site.v6, *site.edges.values())
-    kind = style.removeprefix("tcp_")
-    return replace(block, mechanism=f"tcp.{kind}", tcp_failure=failure, addresses=addresses)
-
-
-def _break_tls(block: Block, style: str, machines: Machines) -> Block:
-    """What a box does to a handshake, and to a plain request for the same site."""
-    if style == "tls_reset":
-        page = None if machines.http_failure else machines.gateway_page
-        return replace(
-            block, tls_failure=machines.cut, http_failure=machines.http_failure, http_page=page
-        )
-    if style == "tls_timeout":
-        return replace(block, tls_failure=TIMED_OUT, http_failure=TIMED_OUT)
-    if style == "tls_mitm":
-        return replace(block, tls_failure=UNKNOWN_AUTHORITY, http_page=machines.gateway_page)
-    if style == "partial":
-        return replace(block, tls_failure=RESET, http_failure=RESET, share=0.8,
-                       detail="on some of the ways out")  # fmt: skip
-    return replace(block, tls_failure=machines.tls_failure, http_page=machines.legal_page)
+    servers[machines.portal] = Server(page=top_up, ports=(80,))
+    return machines
 
 
 _TLS_KINDS = {RESET: "reset", CLOSED: "reset", TIMED_OUT: "timeout", UNKNOWN_AUTHORITY: "mitm"}
 _HTTP_KINDS = {"": "blockpage", RESET: "reset", TIMED_OUT: "timeout"}
 
 
-def _by_scheme(block: Block, site: Site) -> Block:
-    """The mechanism that shows is decided by the scheme under which the site is tested."""
-    if site.is_https:
-        return replace(block, mechanism=f"tls.{_TLS_KINDS[block.tls_failure]}")
-    return replace(block, mechanism=f"http.{_HTTP_KINDS[block.http_failure]}")
-
-
-def _shared_blocks(style: str, block: Block, by_role: dict[str, Network]) -> list[Block]:
-    """A resolver's lies reach every network whose customers use it."""
-    if style != "sinkhole":
-        return []
-    blocks = []
-    if "sinkhole_mobile" in by_role:
-        blocks.append(replace(block, asn=by_role["sinkhole_mobile"].asn))
-    if "borrowed" in by_role:
-        asn = by_role["borrowed"].asn
-        blocks.append(replace(block, asn=asn, detail="through another's resolver"))
-    return blocks
+def _carry_out(style: str, index: int, site: Site, asn: int, machines: Machines) -> Block:
+    """How a network of this style blocks the site; the days are set by the caller."""
+    # Gambling was closed by another office, which has a sinkhole of its own.
+    sinkhole = {"lie": machines.page_sinkhole, "detail": "address with a page"}
+    if index % 3 == 2:
+        several = machines.silent_sinkholes
+        sinkhole = {"lie": several[index % len(several)], "detail": "silent address"}
+    addresses = (*site.v4, *site.v6, *site.edges.values())
+    gateway_page = None if machines.http_failure else machines.gateway_page
+    effects: dict[str, dict[str, Any]] = {
+        "sinkhole": {"mechanism": "dns.sinkhole", **sinkhole},
+        "thin": {"mechanism": "dns.sinkhole", "lie": machines.thin_sinkhole, "detail": "thin"},
+        "loopback": {"mechanism": "dns.loopback", "lie": "127.0.0.1"},
+        "bogon": {"mechanism": "dns.bogon", "lie": machines.private},
+        "nxdomain": {"mechanism": "dns.nxdomain", "injected": NXDOMAIN},
+        "vpn": {"mechanism": "dns.nxdomain", "injected": NXDOMAIN},
+        "dns_refused": {"mechanism": "dns.other", "injected": "dns_refused_error"},
+        "dns_timeout": {"mechanism": "dns.timeout", "injected": TIMED_OUT},
+        "tcp_timeout": {
+            "mechanism": "tcp.timeout", "tcp_failure": TIMED_OUT, "addresses": addresses,
+        },
+        "tcp_reset": {"mechanism": "tcp.reset", "tcp_failure": RESET, "addresses": addresses},
+        "throttle": {
+            "mechanism": "http.timeout", "http_failure": TIMED_OUT, "is_slow": True,
+            "share": 0.95, "detail": "too slow to load",
+        },
+        "tls_reset": {
+            "tls_failure": machines.cut, "http_failure": machines.http_failure,
+            "http_page": gateway_page,
+        },
+        "tls_timeout": {"tls_failure": TIMED_OUT, "http_failure": TIMED_OUT},
+        "tls_mitm": {"tls_failure": UNKNOWN_AUTHORITY, "http_page": machines.gateway_page},
+        "partial": {
+            "tls_failure": RESET, "http_failure": RESET, "share": 0.8,
+            "detail": "on some of the ways out",
+        },
+        "blockpage": {"tls_failure": machines.tls_failure, "http_page": machines.legal_page},
+    }  # fmt: skip
+    block = Block(site.host, asn, **{"mechanism": "", "start": 0, "stop": 0, **effects[style]})
+    if block.mechanism:
+        return block
+    # What a box on the way does to handshakes and to plain requests shows by the site's scheme.
+    kind = f"tls.{_TLS_KINDS[block.tls_failure]}"
+    if not site.is_https:
+        kind = f"http.{_HTTP_KINDS[block.http_failure]}"
+    return replace(block, mechanism=kind)

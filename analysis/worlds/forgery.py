@@ -4,21 +4,36 @@ Anybody may submit a measurement, and a probe relays what its helper said. A for
 real probe's code on a network of lies, so that each line is as good as an honest one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from random import Random
 from typing import NamedTuple
 
-from analysis.errors import ParameterError
-from analysis.period import Period
 from analysis.worlds.censorship import Block, Censorship
-from analysis.worlds.control_vantage import Control, Helper
-from analysis.worlds.internet import NXDOMAIN, RESET, Lookup
-from analysis.worlds.names import Site
-from analysis.worlds.numbering import stream
-from analysis.worlds.operators import Network
-from analysis.worlds.urls import Target, endpoint
+from analysis.worlds.country import Network, Site, stream
+from analysis.worlds.internet import (
+    NXDOMAIN,
+    RESET,
+    Control,
+    Helper,
+    Internet,
+    Lookup,
+    Target,
+    endpoint,
+)
+
+#: claim → the styles of network on which its flood, its pair and its series of days appear
+_TARGETS = (
+    ("blocked", ("open", "thin", "sinkhole")),
+    ("open", ("nxdomain", "sinkhole", "loopback")),
+    ("control_dead", ("nxdomain", "tls_reset", "sinkhole")),
+    ("control_alive", ("substitution", "thin", "open")),
+)
+_FLOOD_ROWS = 240
+_VICTIM_COUNTS = {"flood": 40, "pair": 8, "days": 5}
+#: The days of a kind's reports, counted from its first.
+_DAYS = {"flood": (0,), "pair": (0, 0), "days": (0, 1, 4)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +48,7 @@ class Forgery:
 
     day: int
     asn: int
-    kind: str  # "flood", "pair" (two on one day) or "days" (one each on several)
+    kind: str  # "flood", "pair" (two on one day), "days" (one each on several) or "order"
     claim: str
     hosts: tuple[str, ...]
     repeat: int = 1
@@ -53,8 +68,8 @@ class ForgedClaim(NamedTuple):
 class LyingHelper(Helper):
     """A helper's answers as a forger writes them: the living are dead, and the dead live."""
 
-    def __init__(self, honest: Helper, sites: Mapping[str, Site]) -> None:
-        super().__init__(0, honest.internet, honest.asn)
+    def __init__(self, internet: Internet, sites: Mapping[str, Site]) -> None:
+        super().__init__(0, internet)
         self._sites = sites
 
     def measure(self, target: Target, addresses: list[str], day: int) -> Control:
@@ -62,7 +77,7 @@ class LyingHelper(Helper):
         site = self._sites.get(target.host)
         if site is None:
             return super().measure(target, addresses, day)
-        if not site.is_dead(day):
+        if day not in site.dead:
             return Control(dns=Lookup(failure=NXDOMAIN), http_failure="dns_lookup_error")
         address = site.v4[0]
         ports = (443,) if target.is_https else (443, 80)
@@ -84,36 +99,39 @@ def plan_forgeries(
 ) -> list[Forgery]:
     """What forgers do in a world: each kind of report for each claim, on networks of all kinds."""
     rng = stream(seed, "forgeries")
-    if day_count < 20:
-        return []
     plan: list[Forgery] = []
     styles = {network.style: network for network in reversed(networks)}
-    fallback = styles.get("open") or networks[0]
     taken: set[tuple[int, str]] = set()  # a forger's reports do not add up with another's
-    for claim, wanted in _TARGETS:
-        for kind, style in zip(("flood", "pair", "days"), wanted, strict=True):
-            network = styles.get(style, fallback)
-            hosts = _victims(rng, claim, network, sites, censorship, day_count)
+    for claim, wanted in _TARGETS if day_count >= 20 else ():
+        for kind, style in zip(_DAYS, wanted, strict=True):
+            network = styles.get(style) or styles.get("open") or networks[0]
+            hosts = _find_victims(rng, claim, network, sites, censorship, day_count)
             free = [host for host in hosts if (network.asn, host) not in taken]
             hosts = free[: max(1, min(_VICTIM_COUNTS[kind], (len(hosts) + 2) // 3))]
             taken |= {(network.asn, host) for host in hosts}
-            if hosts:
-                plan += _reports(rng, claim, kind, network, hosts, censorship, day_count)
+            if not hosts:
+                continue
+            first = rng.randrange(day_count // 4, 3 * day_count // 4)
+            # Where only what the helper said is made up, the block itself is left as it is.
+            is_control = claim.startswith("control")
+            lies = {} if is_control else {h: _lie(network, h, censorship, claim) for h in hosts}
+            plan += [
+                Forgery(
+                    day=min(first + later, day_count - 1),
+                    asn=network.asn,
+                    kind=kind,
+                    claim=claim,
+                    hosts=tuple(hosts),
+                    repeat=-(-_FLOOD_ROWS // len(hosts)) if kind == "flood" else 1,
+                    lies=lies,
+                    false_controls=tuple(hosts) if is_control else (),
+                )
+                for later in _DAYS[kind]
+            ]
     return sorted(plan, key=lambda one: (one.day, one.asn, one.claim, one.kind))
 
 
-#: claim → the styles of network on which its flood, its pair and its series of days appear
-_TARGETS = (
-    ("blocked", ("open", "thin", "sinkhole")),
-    ("open", ("nxdomain", "sinkhole", "loopback")),
-    ("control_dead", ("nxdomain", "tls_reset", "sinkhole")),
-    ("control_alive", ("substitution", "thin", "open")),
-)
-_FLOOD_ROWS = 240
-_VICTIM_COUNTS = {"flood": 40, "pair": 8, "days": 5}
-
-
-def _victims(
+def _find_victims(
     rng: Random,
     claim: str,
     network: Network,
@@ -122,12 +140,9 @@ def _victims(
     day_count: int,
 ) -> list[str]:
     """Names on which the claim would be a lie, all through the period."""
-    blocked = {block.host for block in censorship.blocks if block.asn == network.asn}
-    always = {
-        block.host
-        for block in censorship.blocks
-        if block.asn == network.asn and block.start <= 0 and block.stop >= day_count
-    }
+    own = [block for block in censorship.blocks if block.asn == network.asn]
+    blocked = {block.host for block in own}
+    always = {block.host for block in own if block.start <= 0 and block.stop >= day_count}
     if claim == "blocked":
         hosts = [s.host for s in sites if s.situation in ("live", "plain_http")
                  and s.host not in blocked]  # fmt: skip
@@ -139,54 +154,17 @@ def _victims(
     return hosts
 
 
-def _reports(
-    rng: Random,
-    claim: str,
-    kind: str,
-    network: Network,
-    hosts: list[str],
-    censorship: Censorship,
-    day_count: int,
-) -> Iterator[Forgery]:
-    chosen = tuple(hosts)
-    first = rng.randrange(day_count // 4, 3 * day_count // 4)
-    days = {"flood": [first], "pair": [first, first], "days": [first, first + 1, first + 4]}[kind]
-    lies = {host: _lie(network, host, censorship, claim) for host in chosen}
-    if claim in ("control_dead", "control_alive"):
-        # The block itself is left as it is: only what the helper said is made up.
-        lies = {}
-    for day in days:
-        yield Forgery(
-            day=min(day, day_count - 1),
-            asn=network.asn,
-            kind=kind,
-            claim=claim,
-            hosts=chosen,
-            repeat=-(-_FLOOD_ROWS // len(chosen)) if kind == "flood" else 1,
-            lies=lies,
-            false_controls=chosen if claim.startswith("control") else (),
-        )
-
-
 def order_forgeries(
-    claims: Sequence[ForgedClaim],
-    networks: Sequence[Network],
-    censorship: Censorship,
-    period: Period,
+    claims: Sequence[ForgedClaim], networks: Sequence[Network], censorship: Censorship, since: date
 ) -> list[Forgery]:
     """The reports that carry out orders, in the order of their days."""
     by_asn = {network.asn: network for network in networks}
     orders = []
-    for order in claims:
-        if order.claim not in ("blocked", "open"):
-            raise ParameterError("claim", order.claim, "blocked and open can be ordered")
-        lie = _lie(by_asn[order.probe_asn], order.domain, censorship, order.claim)
-        for day in order.days:
-            number = (day - period.since).days
-            orders.append(
-                Forgery(number, order.probe_asn, "order", order.claim, (order.domain,),
-                        lies={order.domain: lie})
-            )  # fmt: skip
+    for domain, asn, claim, days in claims:
+        lies = {domain: _lie(by_asn[asn], domain, censorship, claim)}
+        orders += [
+            Forgery((day - since).days, asn, "order", claim, (domain,), lies=lies) for day in days
+        ]
     return sorted(orders, key=lambda one: (one.day, one.asn, one.hosts))
 
 
@@ -197,7 +175,6 @@ def _lie(network: Network, host: str, censorship: Censorship, claim: str) -> Blo
     own = [block for block in censorship.blocks if block.asn == network.asn and block.lie]
     if own:
         return replace(own[0], host=host)
-    block = Block(host, network.asn, "forged", 0, 0)
     if network.style == "tls_reset":
-        return replace(block, tls_failure=RESET, http_failure=RESET)
-    return replace(block, injected=NXDOMAIN)
+        return Block(host, network.asn, "forged", 0, 0, tls_failure=RESET, http_failure=RESET)
+    return Block(host, network.asn, "forged", 0, 0, injected=NXDOMAIN)

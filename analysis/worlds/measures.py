@@ -1,4 +1,4 @@
-"""Shares with bounds, summed up over compared pairs, sites and edges."""
+"""Shares with bounds, summed up over compared pairs, sites, edges and chances."""
 
 from collections.abc import Mapping
 
@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.verdicts.states import wilson_bounds
-from analysis.worlds.known_truth import PAIR_KEY
-from analysis.worlds.scores import STRATA, Score, stratum_of
+from analysis.worlds.scores import PAIR_KEY, STRATA, Score, stratum_of
 
 #: Why a site in each situation is rightly set aside, where there is a cause to name.
 REASONS: Mapping[str, tuple[str, ...]] = {
@@ -27,6 +26,13 @@ REASONS: Mapping[str, tuple[str, ...]] = {
 FALSE_SITE_WEIGHT = 5
 #: Hours of the week can be found where this many sound sessions met the block.
 _MANY = 20
+#: Of cells that nobody blocks at most this share may have such a chance, or a smaller one.
+LEVELS = (1e-2, 1e-3, 1e-4)
+#: Bands of the chance of what is listed: the largest of each; what has no chance is listed by a
+#: mark.
+_BANDS = {1e-2: "above 1e-04", 1e-4: "above 1e-06", 1e-6: "up to 1e-06"}
+#: Sites that turn the whole country away, or to which it lost its way: no accident, and no block.
+_REFUSING = ("geo_refused", "geo_refused_http", "geo_refused_tcp", "geo_refused_tls", "unreachable")
 
 
 def accuracy(scored: Score) -> pd.DataFrame:
@@ -41,14 +47,8 @@ def accuracy(scored: Score) -> pd.DataFrame:
     right = pairs[pairs["is_blocked"] & pairs["is_listed"]].assign(
         is_same=lambda f: f["mechanism"] == f["true_mechanism"],
         is_family=lambda f: _family(f["mechanism"]) == _family(f["true_mechanism"]),
-        is_covered=lambda f: (
-            (f["blocked_share_low"] <= f["true_share"] + 1e-9)
-            & (f["blocked_share_high"] >= f["true_share"] - 1e-9)
-        ),
-        is_covered_by_bootstrap=lambda f: (
-            (f["bootstrap_low"] <= f["true_share"] + 1e-9)
-            & (f["bootstrap_high"] >= f["true_share"] - 1e-9)
-        ),
+        is_covered=lambda f: _holds(f, "blocked_share_low", "blocked_share_high"),
+        is_covered_by_bootstrap=lambda f: _holds(f, "bootstrap_low", "bootstrap_high"),
     )
     drawn = right[right["bootstrap_low"].notna()]
     by_seen = listed.assign(stratum=stratum_of(listed["blocked_session_count"].fillna(0)))
@@ -120,6 +120,12 @@ def _bracketed(edges: pd.DataFrame) -> pd.DataFrame:
     width = pd.to_numeric(inside["width_days"])
     narrowest = pd.to_numeric(inside["narrowest_days"])
     return inside.assign(is_narrow=width <= narrowest)
+
+
+def _holds(pairs: pd.DataFrame, low: str, high: str) -> pd.Series:
+    """Whether bounds hold the true share."""
+    true = pairs["true_share"]
+    return (pairs[low] <= true + 1e-9) & (pairs[high] >= true - 1e-9)
 
 
 def _family(mechanisms: pd.Series) -> pd.Series:
@@ -288,3 +294,64 @@ def moved_by_forgery(clean: pd.DataFrame, forged: Score) -> pd.DataFrame:
     few = rows["forged_session_count"] < rows["sessions_to_flip"].fillna(0).astype("int64")
     rows["is_broken"] = rows["is_moved"] & few
     return rows[spoken_of | rows["is_moved"]].reset_index(drop=True)
+
+
+def calibrate(scored: Score) -> pd.DataFrame:
+    """Whether ``chance`` means what it says: how often cells that nobody blocks look so unlikely.
+
+    Returns:
+        The columns of ``accuracy``: of cells and kinds of failure that nobody blocks, how many
+        have a ``chance`` at each of ``LEVELS`` or below, and the same of what is no accident
+        and withheld by other rules: sites that refuse the country, and cells in which one version
+        of the probe fails; of listed pairs, how many nobody blocks, by band of chance. Pairs that
+        forged reports speak of are left out: chance is about accidents.
+    """
+    chances = scored.chances[~scored.chances["is_blocked"] & ~scored.chances["is_forged"]]
+    is_refusing, is_of_version = chances["situation"].isin(_REFUSING), chances["is_of_version"]
+    groups = {
+        "unblocked cells with such a chance": chances[~is_refusing & ~is_of_version],
+        "cells of sites that refuse the country": chances[is_refusing],
+        "cells in which one version of the probe fails": chances[~is_refusing & is_of_version],
+    }
+    parts = []
+    for measure, cells in groups.items():
+        for level in LEVELS:
+            rows = cells.assign(is_low=cells["chance"] <= level)
+            parts.append(share_by(measure, rows, "is_low").assign(stratum=f"{level:.0e}"))
+    listed = scored.pairs[scored.pairs["is_listed"]].merge(
+        _forged_pairs(scored), on=PAIR_KEY, how="left"
+    )
+    listed = listed[listed["is_forged"].isna()]
+    bands = pd.Series("by a mark", listed.index)
+    for most, name in _BANDS.items():
+        bands[listed["chance"] <= most] = name
+    listed = listed.assign(is_wrong=~listed["is_blocked"], band=bands)
+    parts.append(share_by("listed though not blocked, by chance", listed, "is_wrong", "band"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def mark_chances(chances: pd.DataFrame, scored: Score) -> pd.DataFrame:
+    """The chance of every cell and kind, with what is true of its pair.
+
+    Args:
+        chances: a judgement's ``chances``: ``domain, probe_asn, kind, chance, is_of_version``.
+        scored: the pairs of the same judgement.
+
+    Returns:
+        ``domain, probe_asn, kind, chance, is_of_version, situation, is_blocked, is_forged``. A
+        cell without a row, which nothing surprising was seen in, has a chance of 1.
+    """
+    columns = [*PAIR_KEY, "kind", "chance", "is_of_version"]
+    asns = "AS" + chances["probe_asn"].astype("str").str.removeprefix("AS")
+    known = scored.pairs[[*PAIR_KEY, "situation", "is_blocked"]].merge(
+        _forged_pairs(scored), on=PAIR_KEY, how="left"
+    )
+    known["is_forged"] = known["is_forged"].notna()
+    rows = known.merge(chances[columns].assign(probe_asn=asns), on=PAIR_KEY, how="left")
+    rows["chance"] = pd.to_numeric(rows["chance"]).fillna(1.0)
+    rows["is_of_version"] = rows["is_of_version"].fillna(False).astype(bool)
+    return rows[[*columns, "situation", "is_blocked", "is_forged"]]
+
+
+def _forged_pairs(scored: Score) -> pd.DataFrame:
+    return scored.forged[PAIR_KEY].drop_duplicates().assign(is_forged=True)

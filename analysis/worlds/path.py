@@ -10,18 +10,16 @@ from datetime import datetime
 from random import Random
 
 from analysis.worlds.censorship import Block, Censorship
+from analysis.worlds.country import Network, Page, Site, addressed
 from analysis.worlds.internet import (
-    NO_ROUTE,
     NXDOMAIN,
     TIMED_OUT,
     UNKNOWN_AUTHORITY,
     Client,
     Internet,
     Lookup,
+    Target,
 )
-from analysis.worlds.names import Site
-from analysis.worlds.operators import Network
-from analysis.worlds.served_pages import Page, addressed
 
 #: Chance that a step runs out of time in a bad spell of a network's lines.
 _BAD_SPELL = 0.08
@@ -40,100 +38,82 @@ class Resolver:
     home_filter: str = ""
     is_family: bool = False
 
-    def filters(self, site: Site) -> bool:
+    def filters(self, site: Site | None) -> bool:
         """Whether the household's filter stops the site."""
-        wanted = site.situation == "ad_like"
-        if self.is_family:
-            wanted = wanted or site.category in ("PORN", "GMB")
-        return bool(self.home_filter) and wanted
+        if site is None or not self.home_filter:
+            return False
+        is_adult = self.is_family and site.category in ("PORN", "GMB")
+        return is_adult or site.situation == "ad_like"
 
 
+@dataclass(slots=True)
 class Path:
-    """One session's way out. ``state`` is "good", "dead" (no link) or "portal" (captive)."""
+    """One session's way out.
 
-    def __init__(
-        self,
-        network: Network,
-        resolver: Resolver,
-        internet: Internet,
-        censorship: Censorship,
-        day: int,
-        moment: datetime,
-        rng: Random,
-        state: str = "good",
-        lacks_authority: bool = False,
-    ) -> None:
-        self.network = network
-        self.resolver = resolver
-        self.internet = internet
-        self.day = day
-        self.moment = moment  # moves on as the probe measures
-        self.rng = rng
-        self.state = state
-        self.client = Client(network.asn, network.is_inside)
-        self._censorship = censorship
-        self._lacks_authority = lacks_authority
-        self._loss = 0.85 if state == "dead" else network.timeout_rate
-        spell = network.bad_spell
-        if spell is not None and state != "dead" and spell[0] <= day < spell[1]:
-            self._loss = max(self._loss, _BAD_SPELL)
-        self.timeout_count = 0
-        self._way_out = rng.random()  # which of a network's ways the session takes
-        #: what a forger says of some names, whatever the network does
-        self.lies: Mapping[str, Block | None] = {}
+    ``moment`` moves on as the probe measures. ``state`` is "good", "dead" (no link) or "portal"
+    (captive). ``lies`` is what a forger says of some names, whatever the network does.
+    """
+
+    network: Network
+    resolver: Resolver
+    internet: Internet
+    censorship: Censorship
+    day: int
+    moment: datetime
+    rng: Random
+    state: str
+    lacks_authority: bool  # some probes ship a list of authorities that lacks a newer one
+    way_out: float  # which of a network's ways the session takes, from 0 to 1
+    lies: Mapping[str, Block | None]
+    timeout_count: int = 0
+
+    @property
+    def _client(self) -> Client:
+        return Client(self.network.asn, self.network.is_inside)
 
     def _block(self, host: str) -> Block | None:
         if host in self.lies:
             return self.lies[host]
-        block = self._censorship.on(self.network.asn, host, self.day, self.moment)
-        return block if block is not None and self._way_out < block.share else None
+        block = self.censorship.on(self.network.asn, host, self.day, self.moment)
+        return block if block is not None and self.way_out < block.share else None
 
     def _times_out(self) -> bool:
-        if self.rng.random() >= self._loss:
+        loss = self.network.timeout_rate
+        if self.day in self.network.bad_spell:
+            loss = max(loss, _BAD_SPELL)
+        if self.rng.random() >= (0.85 if self.state == "dead" else loss):
             return False
         self.timeout_count += 1
         return True
 
-    def lookup(self, host: str) -> Lookup:
-        """Ask the system's resolver."""
+    def lookup(self, host: str, *, is_public: bool = False) -> Lookup:
+        """Ask the system's resolver; or a public one, which boxes on the path can answer first."""
         if self._times_out():
             return Lookup(failure=TIMED_OUT)
-        machines = self._censorship.machines
+        machines = self.censorship.machines
         if self.state == "portal":
             return Lookup((machines.portal,))
-        site = self.internet.sites.get(host)
-        if site is not None and self.resolver.filters(site):
+        if not is_public and self.resolver.filters(self.internet.sites.get(host)):
             return Lookup((self.resolver.home_filter,))
         block = self._block(host)
         if block is not None and block.injected:
             return Lookup(failure=block.injected)
-        if block is not None and block.lie:
+        if block is not None and block.lie and not is_public:
             return Lookup((block.lie,))
-        answer = self._honest(host)
-        substitutes = self.resolver.asn == machines.substituting_asn
-        if substitutes and answer.failure == NXDOMAIN:
+        answer = self._look_up_honestly(host)
+        is_substituted = not is_public and self.resolver.asn == machines.substituting_asn
+        if is_substituted and answer.failure == NXDOMAIN:
             return Lookup((machines.substitution,))
         return answer
-
-    def lookup_over_udp(self, host: str) -> Lookup:
-        """Ask a public resolver over plain UDP, which boxes on the path can answer first."""
-        if self._times_out():
-            return Lookup(failure=TIMED_OUT)
-        if self.state == "portal":
-            return Lookup((self._censorship.machines.portal,))
-        block = self._block(host)
-        if block is not None and block.injected:
-            return Lookup(failure=block.injected)
-        return self._honest(host)
 
     def lookup_over_https(self, host: str) -> Lookup:
         """Ask a public resolver through TLS."""
         if self.state == "portal" or self._times_out():
             return Lookup(failure=TIMED_OUT)
-        return self._honest(host)
+        return self._look_up_honestly(host)
 
-    def _honest(self, host: str) -> Lookup:
-        answer = self.internet.lookup(host, self.client, self.day)
+    def _look_up_honestly(self, host: str) -> Lookup:
+        answer = self.internet.lookup(host, self._client, self.day)
         if self.network.has_v6 or self.network.is_v6_broken:
             return answer
         return Lookup(answer.v4, (), answer.failure)
@@ -141,15 +121,15 @@ class Path:
     def connect(self, address: str, port: int) -> str | None:
         """Open a TCP connection: None, or how it fails."""
         if ":" in address and not self.network.has_v6:
-            return NO_ROUTE
+            return "host_unreachable"
         if self._times_out():
             return TIMED_OUT
         if self.state == "portal":
-            address = self._censorship.machines.portal
-        block = self._censorship.at(self.network.asn, address, self.day, self.moment)
+            address = self.censorship.machines.portal
+        block = self.censorship.at(self.network.asn, address, self.day, self.moment)
         if block is not None and block.host not in self.lies:
             return block.tcp_failure
-        return self.internet.connect(address, port, self.day, self.client)
+        return self.internet.connect(address, port, self.day, self._client)
 
     def handshake(self, address: str, name: str) -> str | None:
         """Shake hands on a good connection: None, or how it fails."""
@@ -158,30 +138,24 @@ class Path:
         block = self._block(name)
         if block is not None and block.tls_failure:
             return block.tls_failure
+        failure = self.internet.handshake(address, name, self._client)
         site = self.internet.sites.get(name)
-        failure = self.internet.handshake(address, name, self.client)
-        if failure is None and self._is_unknown(site):
-            return UNKNOWN_AUTHORITY
-        return failure
+        is_unknown = self.lacks_authority and site is not None and site.authority == "second"
+        return UNKNOWN_AUTHORITY if failure is None and is_unknown else failure
 
-    def _is_unknown(self, site: Site | None) -> bool:
-        """Some probes ship a list of authorities that lacks a newer one."""
-        return self._lacks_authority and site is not None and site.authority == "second"
-
-    def fetch(self, address: str, host: str, is_tls: bool) -> Page | str:
-        """Send a request on a good connection: the answer, or how it fails."""
+    def fetch(self, address: str, target: Target) -> tuple[Page | None, str | None]:
+        """Send a request on a good connection: the answer, and how it fails."""
         if self._times_out():
-            return TIMED_OUT
+            return None, TIMED_OUT
         if self.state == "portal":
-            address = self._censorship.machines.portal
-        block = self._block(host)
-        if block is not None and is_tls and not block.is_slow:
-            block = None
-        if block is not None and block.http_failure:
-            return block.http_failure
-        if block is not None and block.http_page is not None:
-            return addressed(block.http_page, host)
-        if self.internet.is_overloaded(host, self.rng):
+            address = self.censorship.machines.portal
+        block = self._block(target.host)
+        if block is not None and (block.is_slow or not target.is_https):
+            if block.http_failure:
+                return None, block.http_failure
+            if block.http_page is not None:
+                return addressed(block.http_page, target.host), None
+        if self.internet.is_overloaded(target.host, self.rng):
             self.timeout_count += 1
-            return TIMED_OUT
-        return self.internet.fetch(address, host, is_tls, self.client, self.rng)
+            return None, TIMED_OUT
+        return self.internet.fetch(address, target, self._client, self.rng), None

@@ -3,10 +3,10 @@
 from datetime import date, timedelta
 from pathlib import Path
 
-from analysis.worlds.censorship import GATEWAY, Censorship
-from analysis.worlds.names import Site
-from analysis.worlds.operators import Network
+from analysis.worlds.censorship import GATEWAY, Machines
+from analysis.worlds.country import Site
 from analysis.worlds.truth import write_csv
+from analysis.worlds.world import World
 
 _LIST_HEADER = ("url", "category_code", "category_description", "date_added", "source", "notes")
 _FINGERPRINT_HEADER = (
@@ -25,68 +25,69 @@ _DESCRIPTIONS = {
 }  # fmt: skip
 
 
-def write_test_lists(folder: Path, probe_cc: str, sites: list[Site], since: date) -> None:
+def write_reference(folder: Path, world: World) -> None:
+    """All of it: test lists, networks, fingerprints and events."""
+    _write_test_lists(folder / "test-lists", world.probe_cc, world.sites, world.period.since)
+    rows = [(n.asn, n.name, n.operator, n.kind, _SOURCE) for n in world.networks]
+    write_csv(folder / "networks.csv", ("asn", "network", "operator", "kind", "source"), rows)
+    _write_fingerprints(folder / "fingerprints", world.probe_cc, world.censorship.machines)
+    span, order = world.period.day_count, world.censorship.order_day
+    days = [world.date_of(day) for day in (span // 8, order, int(span * 0.7))]
+    write_events(folder / "events.yml", *days)
+
+
+def _write_test_lists(folder: Path, probe_cc: str, sites: list[Site], since: date) -> None:
     """``<cc>.csv`` and ``global.csv`` in the shape of Citizen Lab's lists, and as neat as those:
     a name is typed wrongly, some stand twice, one has never been tested. ``since`` is the first
     day of the period."""
     local = _list_carelessly(sites)
     world: list[tuple[str, ...]] = []
     for index, site in enumerate(sites):
-        url = site.inputs[0]
         added = str(since + timedelta(days=site.tested_from)) if site.tested_from else "2022-03-01"
-        row = (url, site.category, _DESCRIPTIONS[site.category], added, _SOURCE, "")
-        (local if site.is_local else world).append(row)
+        (local if site.is_local else world).append(_line(site.inputs[0], site.category, added))
         if site.is_local and index % 9 == 0:
             # On both lists, and the world's list files it elsewhere.
-            other = (url, "MISC", _DESCRIPTIONS["MISC"], "2021-06-01", _SOURCE, "")
-            world.append(other)
+            world.append(_line(site.inputs[0], "MISC", "2021-06-01"))
     write_csv(folder / f"{probe_cc.lower()}.csv", _LIST_HEADER, sorted(local))
     write_csv(folder / "global.csv", _LIST_HEADER, sorted(world))
 
 
 def _list_carelessly(sites: list[Site]) -> list[tuple[str, ...]]:
     """Lines that a country's list should not have, or have otherwise."""
-    own = [site for site in sites if site.is_local and len(site.host) > 14][:4]
-    wrong = [
-        _line(f"http://{site.host[0]}{site.host[2]}{site.host[1]}{site.host[3:]}/", site)
-        for site in own[:1]
-    ]
-    twice = [_line(site.inputs[0].replace(site.host, site.host.title()), site) for site in own[1:2]]
-    twins = [_line(f"http://www.{site.host}/", site) for site in own[2:3] if "www" not in site.host]
-    untested = [_line(f"https://archive.{site.host}/", site) for site in own[3:4]]
-    return [*wrong, *twice, *twins, *untested]
+    wrong, twice, twin, untested = [s for s in sites if s.is_local and len(s.host) > 14][:4]
+    host = wrong.host
+    urls = {
+        f"http://{host[0]}{host[2]}{host[1]}{host[3:]}/": wrong,
+        twice.inputs[0].replace(twice.host, twice.host.title()): twice,
+        f"https://archive.{untested.host}/": untested,
+    }
+    if "www" not in twin.host:
+        urls[f"http://www.{twin.host}/"] = twin
+    return [_line(url, site.category, "2023-02-01") for url, site in urls.items()]
 
 
-def _line(url: str, site: Site) -> tuple[str, ...]:
-    return (url, site.category, _DESCRIPTIONS[site.category], "2023-02-01", _SOURCE, "")
+def _line(url: str, category: str, added: str) -> tuple[str, ...]:
+    return (url, category, _DESCRIPTIONS[category], added, _SOURCE, "")
 
 
-def write_networks(path: Path, networks: list[Network]) -> None:
-    """The networks with their operators and kinds."""
-    rows = [(n.asn, n.name, n.operator, n.kind, _SOURCE) for n in networks]
-    write_csv(path, ("asn", "network", "operator", "kind", "source"), rows)
-
-
-def write_fingerprints(folder: Path, probe_cc: str, censorship: Censorship) -> None:
+def _write_fingerprints(folder: Path, probe_cc: str, machines: Machines) -> None:
     """What observers know of the country's blocking: some of it, and not all of it right."""
-    machines = censorship.machines
     dns = [
-        ("nat", machines.page_sinkhole, "address with a notice"),
-        ("isp", machines.substitution, "seen for many names"),
-        ("isp", machines.home_filters[0], "seen on one network"),
-    ]
-    rows = [
-        _fingerprint(probe_cc, index, scope, "dns", "full", pattern, note)
-        for index, (scope, pattern, note) in enumerate(dns)
-        if pattern
-    ]
-    elsewhere = _fingerprint("AA", 0, "nat", "dns", "full", "192.0.2.255", "another country")
-    write_csv(folder / "fingerprints_dns.csv", _FINGERPRINT_HEADER, [elsewhere, *rows])
+        _fingerprint("AA", 0, "nat", "dns", "full", "192.0.2.255", "another country"),
+        _fingerprint(probe_cc, 0, "nat", "dns", "full", machines.page_sinkhole,
+                     "address with a notice"),
+        _fingerprint(probe_cc, 1, "isp", "dns", "full", machines.substitution,
+                     "seen for many names"),
+        _fingerprint(probe_cc, 2, "isp", "dns", "full", machines.home_filters[0],
+                     "seen on one network"),
+    ]  # fmt: skip
     pages = [
         _fingerprint("AA", 0, "nat", "body", "contains", "Blocked by the ministry", ""),
         _fingerprint(probe_cc, 0, "nat", "body", "contains", machines.notice, "legal notice"),
         _fingerprint(probe_cc, 1, "isp", "header.server", "prefix", GATEWAY.partition("/")[0], ""),
     ]
+    known = [row for row in dns if row[5]]  # smaller worlds lack some of the machines
+    write_csv(folder / "fingerprints_dns.csv", _FINGERPRINT_HEADER, known)
     write_csv(folder / "fingerprints_http.csv", _FINGERPRINT_HEADER, pages)
 
 

@@ -29,17 +29,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 from analysis.hosts import normalise
-from analysis.worlds.censorship import GATEWAY, Block, Censorship
-from analysis.worlds.forgery import Forgery
-from analysis.worlds.names import Site
+from analysis.worlds.archive import Json
+from analysis.worlds.censorship import GATEWAY, Block, Machines
+from analysis.worlds.country import Site
 from analysis.worlds.world import Batch, World
 
-Json = dict[str, Any]
-
-LEDGER_REASONS = (
+_LEDGER_REASONS = (
     "truncated_file", "not_json", "invalid", "other_test", "other_country", "out_of_period",
     "duplicate", "kept",
 )  # fmt: skip
@@ -55,50 +52,28 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         writer.writerows(rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Signs:
-    """What the fingerprint lists know of the country's blocking."""
-
-    answers: tuple[str, ...]
-    phrase: str
-    gateway: str
-
-
-def known_signs(censorship: Censorship) -> Signs:
-    """The signs that ``reference.write_fingerprints`` lists for the country."""
-    machines = censorship.machines
-    answers = (machines.page_sinkhole, machines.substitution, machines.home_filters[0])
-    return Signs(tuple(filter(None, answers)), machines.notice, GATEWAY)
-
-
-def published_flag(document: Json, signs: Signs) -> str:
+def _published_flag(document: Json, machines: Machines) -> str:
     """Which of OONI's four disjoint counts a measurement goes into (ooni-facts, section 2)."""
     keys = document["test_keys"]
-    if keys is None or _failed_oddly(keys):
+    failures = ("dns_experiment_failure", "http_experiment_failure", "control_failure")
+    if keys is None or any((keys[n] or "").startswith("unknown_failure") for n in failures):
         return "failure_count"
-    is_known = _is_known(keys, signs)
-    if not is_known and (keys["blocking"] is None or keys["accessible"] is None):
-        return "failure_count"
-    if is_known:
+    if _is_known(keys, machines):
         return "confirmed_count"
+    if keys["blocking"] is None or keys["accessible"] is None:
+        return "failure_count"
     return "ok_count" if keys["blocking"] is False else "anomaly_count"
 
 
-def _failed_oddly(keys: Json) -> bool:
-    names = ("dns_experiment_failure", "http_experiment_failure", "control_failure")
-    return any((keys[name] or "").startswith("unknown_failure") for name in names)
-
-
-def _is_known(keys: Json, signs: Signs) -> bool:
+def _is_known(keys: Json, machines: Machines) -> bool:
+    """Whether it shows what ``reference.write_fingerprints`` lists for the country."""
+    known = {machines.page_sinkhole, machines.substitution, machines.home_filters[0]} - {""}
     for query in keys["queries"]:
-        for answer in query["answers"] or ():
-            if answer.get("ipv4") in signs.answers:
-                return True
+        if any(answer.get("ipv4") in known for answer in query["answers"] or ()):
+            return True
     for request in keys["requests"]:
         body, headers = request["response"]["body"], request["response"]["headers"] or {}
-        if isinstance(body, str) and signs.phrase in body:
-            return True
-        if headers.get("Server") == signs.gateway:
+        if machines.notice in body or headers.get("Server") == GATEWAY:
             return True
     return False
 
@@ -120,51 +95,48 @@ class Tally:
     def note_session(self, batch: Batch) -> None:
         """Note what was wrong with a session."""
         session, path = batch.session, batch.session.path
+        asn, forgery = f"AS{path.network.asn}", batch.forgery
         faults = [path.state] if path.state != "good" else []
         faults += ["home_filter"] if path.resolver.home_filter else []
         faults += ["lacks_authority"] if session.software.lacks_authority else []
-        if batch.forgery is not None:
+        if forgery is not None:
             faults = ["forged"]
-            self._note_forgery(batch, batch.forgery)
+            head = (session.report_id, str(session.start.date()), asn)
+            self.forgeries += [(*head, host, forgery.claim, forgery.kind) for host in forgery.hosts]
         if faults:
-            row = (session.report_id, f"AS{path.network.asn}", ";".join(faults))
-            self.odd_sessions.append((*row, session.software.version))
+            row = (session.report_id, asn, ";".join(faults), session.software.version)
+            self.odd_sessions.append(row)
 
-    def _note_forgery(self, batch: Batch, forgery: Forgery) -> None:
-        start, asn = str(batch.session.start.date()), f"AS{forgery.asn}"
-        head = (batch.session.report_id, start, asn)
-        self.forgeries += [(*head, host, forgery.claim, forgery.kind) for host in forgery.hosts]
-
-    def keep(self, month: str, flag: str, document: Json, is_sound: bool) -> None:
+    def keep(self, document: Json, is_sound: bool, machines: Machines) -> None:
         """Count one measurement that a reader should keep."""
-        asn = int(document["probe_asn"][2:])
-        hour = datetime.fromisoformat(document["measurement_start_time"][:13])
+        asn, start = int(document["probe_asn"][2:]), document["measurement_start_time"]
         self.ledger["kept"] += 1
-        self.months[month][flag] += 1
+        self.months[start[:7]][_published_flag(document, machines)] += 1
         self.measurements[asn] += 1
-        tested, sound = self.tests[normalise(document["input"]), asn].setdefault(
-            hour, (set(), set())
-        )
+        hours = self.tests[normalise(document["input"]), asn]
+        tested, sound = hours.setdefault(datetime.fromisoformat(start[:13]), (set(), set()))
         tested.add(document["report_id"])
         if is_sound:
             sound.add(document["report_id"])
 
-    def append_forgeries(self, folder: Path) -> None:
-        """Add the forged reports to those that a world has already."""
-        with (folder / "forgeries.csv").open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(sorted(self.forgeries))
 
-    def write(self, folder: Path) -> None:
-        """Write the ledger and the monthly counts."""
-        rows = [(reason, self.ledger[reason]) for reason in LEDGER_REASONS]
-        rows.append(("total", sum(self.ledger.values())))
-        write_csv(folder / "ledger.csv", ("reason", "line_count"), rows)
-        months = [
-            (month, sum(counts.values()), *(counts[flag] for flag in _FLAGS))
-            for month, counts in sorted(self.months.items())
-        ]
-        header = ("month", "measurement_count", *_FLAGS)
-        write_csv(folder / "measurements_by_month.csv", header, months)
+def append_forgeries(folder: Path, tally: Tally) -> None:
+    """Add forged reports to those that a world has already."""
+    with (folder / "forgeries.csv").open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(sorted(tally.forgeries))
+
+
+def write_totals(folder: Path, tally: Tally) -> None:
+    """The ledger and the monthly counts of the archive."""
+    rows = [(reason, tally.ledger[reason]) for reason in _LEDGER_REASONS]
+    rows.append(("total", sum(tally.ledger.values())))
+    write_csv(folder / "ledger.csv", ("reason", "line_count"), rows)
+    months = [
+        (month, sum(counts.values()), *(counts[flag] for flag in _FLAGS))
+        for month, counts in sorted(tally.months.items())
+    ]
+    header = ("month", "measurement_count", *_FLAGS)
+    write_csv(folder / "measurements_by_month.csv", header, months)
 
 
 _BLOCK_HEADER = (
@@ -184,20 +156,25 @@ _TEST_HEADER = ("domain", "probe_asn", "day", "hour", "session_count", "sound_se
 
 
 def write_truth(folder: Path, world: World, tally: Tally) -> None:
-    """The truth of every block, name, network and odd session."""
-    blocks = [_block_row(world, tally, block) for block in world.censorship.blocks]
-    write_csv(folder / "blocks.csv", _BLOCK_HEADER, blocks)
+    """The truth of every block, name, network, odd session, forged report and test."""
     sites = sorted(world.sites, key=lambda site: site.host)
-    write_csv(folder / "names.csv", _NAME_HEADER, [_name_row(world, site) for site in sites])
     networks = [
         (f"AS{n.asn}", n.name, n.operator, n.kind, n.role, f"AS{n.resolver_asn}",
          tally.measurements[n.asn])
         for n in world.networks
     ]  # fmt: skip
+    tests = [
+        (domain, f"AS{asn}", hour.date(), hour.hour, len(tested), len(sound))
+        for (domain, asn), hours in sorted(tally.tests.items())
+        for hour, (tested, sound) in sorted(hours.items())
+    ]
+    blocks = [_block_row(world, tally, block) for block in world.censorship.blocks]
+    write_csv(folder / "blocks.csv", _BLOCK_HEADER, blocks)
+    write_csv(folder / "names.csv", _NAME_HEADER, [_name_row(world, site) for site in sites])
     write_csv(folder / "networks.csv", _NETWORK_HEADER, networks)
     write_csv(folder / "odd_sessions.csv", _SESSION_HEADER, sorted(tally.odd_sessions))
     write_csv(folder / "forgeries.csv", _FORGERY_HEADER, sorted(tally.forgeries))
-    write_csv(folder / "tests.csv", _TEST_HEADER, _test_rows(tally))
+    write_csv(folder / "tests.csv", _TEST_HEADER, tests)
 
 
 def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:
@@ -217,8 +194,7 @@ def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:
 
 def _moments(world: World, block: Block) -> tuple[str, str]:
     """The first moment of a block, and the first one after it; at its hours if it has any."""
-    midnight = datetime.combine(world.period.since, datetime.min.time())
-    since, until = (midnight + timedelta(days=day) for day in (block.start, block.stop))
+    since, until = (world.midnight(0) + timedelta(days=d) for d in (block.start, block.stop))
     if block.hours is not None:
         hour = timedelta(hours=1)
         while not block.hours.hold(since):
@@ -229,17 +205,9 @@ def _moments(world: World, block: Block) -> tuple[str, str]:
     return first, until.isoformat() if block.stop < world.period.day_count else ""
 
 
-def _test_rows(tally: Tally) -> list[tuple[object, ...]]:
-    return [
-        (domain, f"AS{asn}", hour.date(), hour.hour, len(tested), len(sound))
-        for (domain, asn), hours in sorted(tally.tests.items())
-        for hour, (tested, sound) in sorted(hours.items())
-    ]
-
-
 def _name_row(world: World, site: Site) -> tuple[object, ...]:
     span = site.down or site.dead
-    since, until = _days(world, *span) if span else ("", "")
+    since, until = _days(world, span.start, span.stop) if span else ("", "")
     return (
         site.host, site.situation, site.category, str(site.is_local).lower(), since, until,
         world.date_of(site.tested_from) if site.tested_from else "",

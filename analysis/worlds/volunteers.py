@@ -5,19 +5,15 @@ measured so far says what is tested next, so that the days are written one after
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from analysis.period import Period
-from analysis.worlds.archive import compress, object_key, write_object
-from analysis.worlds.names import Site
-from analysis.worlds.numbering import stream
-from analysis.worlds.operators import Network
-from analysis.worlds.probe import Probe
-from analysis.worlds.spoiling import encode
+from analysis.worlds.archive import compress, encode, write_object
+from analysis.worlds.country import Network, Site, stream
+from analysis.worlds.reference import write_reference
 from analysis.worlds.truth import Tally, write_truth
 from analysis.worlds.world import Design, make_world, measure_site, open_session
-from analysis.worlds.writing import write_reference
 
 _HOURS = (3, 9, 13, 19)
 
@@ -34,7 +30,8 @@ class Volunteers:
         name_count: int,
     ) -> None:  # fmt: skip
         """Write the reference data and the truth; no measurement yet."""
-        design = Design(probe_cc, period, seed, network_count, name_count, has_forgeries=False)
+        design = Design(probe_cc, period, seed, network_count=network_count,
+                        name_count=name_count, has_forgeries=False, cases=())  # fmt: skip
         self._world, self._folder = make_world(design), folder
         self._networks = [network for network in self._world.networks if network.is_inside]
         self._decks: dict[int, list[Site]] = {network.asn: [] for network in self._networks}
@@ -44,7 +41,7 @@ class Volunteers:
 
     def measure(
         self, days: range, wishes: Mapping[tuple[int, int], Sequence[str]], batch_size: int
-    ) -> int:
+    ) -> None:
         """Write the archive of some days, counted from the period's first.
 
         Args:
@@ -52,46 +49,34 @@ class Volunteers:
             wishes: (day, network) → host names to test. Where there are fewer than ``batch_size``,
                 the rest is taken from the list in turns, as a probe by itself does.
             batch_size: names that a session tests.
-
-        Returns:
-            How many measurements were made.
         """
-        count = 0
+        known = self._world.internet.sites
         for day in days:
             for network in self._networks:
-                count += self._run_session(day, network, wishes.get((day, network.asn), ()),
-                                           batch_size)  # fmt: skip
-        return count
+                asked = wishes.get((day, network.asn), ())[:batch_size]
+                # A list may name what does not exist; the volunteer's time is gone all the same.
+                sites = [known[host] for host in asked if host in known]
+                sites += self._deal(network, batch_size - len(asked), sites)
+                self._run_session(day, network, sites)
 
-    def _run_session(
-        self, day: int, network: Network, wished: Sequence[str], batch_size: int
-    ) -> int:
+    def _run_session(self, day: int, network: Network, sites: Sequence[Site]) -> None:
         world = self._world
         rng = stream(world.seed, "volunteer session", day, network.asn)
-        midnight = datetime.combine(world.date_of(day), datetime.min.time())
-        start = midnight + timedelta(hours=rng.choice(_HOURS), minutes=rng.randint(0, 44))
-        session = open_session(world, network, day, start, rng)
-        probe = Probe(world.probe_cc, session, world.helper, world.names)
-        asked, known = wished[:batch_size], world.internet.sites
-        # a list may name what does not exist; the volunteer's time is gone all the same
-        sites = [known[host] for host in asked if host in known]
-        sites += self._deal(network, batch_size - len(asked), sites)
-        lines = [encode(measure_site(probe, session, site, rng).document) for site in sites]
-        key = object_key(world.probe_cc, start.replace(minute=0, second=0), network.asn)
-        write_object(self._folder / "archive", key, compress(lines))
-        return len(lines)
+        hour, minute = rng.choice(_HOURS), rng.randint(0, 44)
+        start = world.midnight(day) + timedelta(hours=hour, minutes=minute)
+        probe = open_session(world, network, day, start, rng)
+        data = compress(encode(measure_site(probe, site).document) for site in sites)
+        write_object(self._folder / "archive", world.probe_cc, start, network.asn, data)
 
     def _deal(self, network: Network, count: int, taken: Sequence[Site]) -> list[Site]:
         """The next names of the list, which is shuffled anew each time it is through."""
-        deck = self._decks[network.asn]
-        hand: list[Site] = []
+        seed, asn = self._world.seed, network.asn
+        deck, hand = self._decks[asn], list[Site]()
         while len(hand) < count:
             if not deck:
                 deck += self._world.sites
-                self._turns[network.asn] += 1
-                stream(self._world.seed, "deck", network.asn, self._turns[network.asn]).shuffle(
-                    deck
-                )
+                self._turns[asn] += 1
+                stream(seed, "deck", asn, self._turns[asn]).shuffle(deck)
             site = deck.pop()
             if site not in taken and site not in hand:
                 hand.append(site)

@@ -2,27 +2,32 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from random import Random
-from typing import Any
 
 from analysis.period import Period
 from analysis.worlds.cases import Watch, add_cases, change_networks, change_sites
 from analysis.worlds.censorship import Censorship, make_censorship
-from analysis.worlds.control_vantage import Helper
+from analysis.worlds.country import (
+    CONTENT_ASNS,
+    NAME_COUNT,
+    NETWORK_COUNT,
+    AddressPlan,
+    Network,
+    Site,
+    make_networks,
+    make_sites,
+    spread_caches,
+    stream,
+    token,
+)
 from analysis.worlds.forgery import Forgery, LyingHelper, plan_forgeries
-from analysis.worlds.internet import Internet
-from analysis.worlds.names import NAME_COUNT, Site, make_sites
-from analysis.worlds.numbering import CONTENT_ASNS, AddressPlan, stream, token
-from analysis.worlds.operators import NETWORK_COUNT, Network, make_networks
+from analysis.worlds.internet import Helper, Internet
 from analysis.worlds.path import Path as NetworkPath
 from analysis.worlds.path import Resolver
 from analysis.worlds.probe import Probe, Session
-from analysis.worlds.served_pages import make_page
 from analysis.worlds.software import pick, weigh
-from analysis.worlds.web_records import Names
-
-Json = dict[str, Any]
+from analysis.worlds.web_connectivity import Json, Names
 
 #: Probes run by a timer measure at these hours (UTC); two of them on most days.
 _HOURS = (2, 9, 14, 20)
@@ -36,21 +41,37 @@ RUN_LINK, _VOLUNTEER_SHARE, _VOLUNTEERS_FROM = "10999", 0.25, 60
 class Design:
     """What is asked of a world.
 
-    ``mechanisms`` are the ways of blocking that exist, ``new_share`` is the share of probes that
-    run 0.5, ``flaky_share`` the share of flaky networks; None for what is usual.
+    Attributes:
+        probe_cc: a fictional country code.
+        seed: shuffles names, addresses, days, and which network does what.
+        sessions_per_day: sessions in the whole country on an average day.
+        coverage: multiplies the number of names that a session tests.
+        network_count: 6 to 32; other numbers than the usual change the cast.
+        name_count: 40 to 400.
+        new_share: share of probes that run web_connectivity 0.5; None for what is usual.
+        flaky_share: share of networks that are flaky; None for what is usual.
+        has_forgeries: whether somebody submits forged reports. Nothing else depends on it.
+        cases: names in ``cases.CASES``; what they add changes nothing else.
+        national_count: sites that a gateway at the border blocks for all networks at once.
+        has_apps: whether probes also test messaging apps and circumvention tools; nothing else
+            depends on it.
+        app_seed: draws which of these are blocked, where and when; None for what is usual.
     """
 
     probe_cc: str
     period: Period
-    seed: int
+    seed: int = 1
+    sessions_per_day: float = 4.5
+    coverage: float = 1.0
     network_count: int = NETWORK_COUNT
     name_count: int = NAME_COUNT
-    mechanisms: tuple[str, ...] | None = None
     new_share: float | None = None
     flaky_share: float | None = None
     has_forgeries: bool = True
-    cases: tuple[str, ...] = ()  # hard cases, by name
-    national_count: int = 0  # sites that a gateway at the border blocks for all networks
+    cases: tuple[str, ...] = ("exam_hours",)
+    national_count: int = 0
+    has_apps: bool = False
+    app_seed: int | None = None
 
 
 @dataclass(slots=True)
@@ -75,6 +96,10 @@ class World:
         """The date of a day counted from the period's first."""
         return self.period.since + timedelta(days=day)
 
+    def midnight(self, day: int) -> datetime:
+        """The first moment of such a day."""
+        return datetime.combine(self.date_of(day), time())
+
 
 @dataclass(slots=True)
 class Tested:
@@ -98,34 +123,23 @@ class Batch:
 
 def make_world(design: Design) -> World:
     """Build the country: names, networks, servers, and what is blocked where and when."""
-    seed, period = design.seed, design.period
+    seed, period, cases = design.seed, design.period, design.cases
     plan = AddressPlan(seed, design.network_count)
-    networks = make_networks(
-        seed, plan, design.network_count, design.mechanisms, design.flaky_share
-    )
-    change_networks(design.cases, networks)
+    networks = make_networks(seed, plan, design.network_count, design.flaky_share)
+    change_networks(cases, networks)
     sites = make_sites(seed, plan, period.day_count, design.name_count)
-    change_sites(design.cases, seed, sites)
-    _spread_caches(seed, sites, networks, plan)
-    _refuse_visitors(sites)
-    _write_in_old_letters(sites)
+    change_sites(cases, seed, sites)
+    spread_caches(seed, sites, networks, plan)
     internet = Internet(sites, plan)
-    censorship = make_censorship(seed, internet, networks, period.day_count, design.mechanisms,
-        design.national_count,
-    )  # fmt: skip
-    added = add_cases(design.cases, seed, period, networks, sites, censorship, design.mechanisms)
-    censorship = Censorship(
-        [*censorship.blocks, *added.blocks], censorship.machines, censorship.order_day
-    )
-    forgeries = (
-        plan_forgeries(seed, networks, sites, censorship, period.day_count)
-        if design.has_forgeries
-        else []
-    )
+    usual = make_censorship(seed, internet, networks, period.day_count, design.national_count)
+    blocks, watches = add_cases(cases, seed, period, networks, sites, usual)
+    censorship = Censorship([*usual.blocks, *blocks], usual.machines, usual.order_day)
+    forgeries: list[Forgery] = []
+    if design.has_forgeries:
+        forgeries = plan_forgeries(seed, networks, sites, censorship, period.day_count)
     names = {network.asn: network.name for network in networks}
     names |= {asn: f"Hosting {asn - CONTENT_ASNS[0]}" for asn in CONTENT_ASNS}
-    helper_asn, udp_asn = CONTENT_ASNS[0], CONTENT_ASNS[1]
-    udp = f"{plan.take(udp_asn)}:53"
+    udp = f"{plan.take(CONTENT_ASNS[1])}:53"
     return World(
         probe_cc=design.probe_cc,
         period=period,
@@ -135,52 +149,12 @@ def make_world(design: Design) -> World:
         networks=networks,
         internet=internet,
         censorship=censorship,
-        helper=Helper(seed, internet, helper_asn),
+        helper=Helper(seed, internet),
         names=Names(plan, names, udp, "https://doh.example/dns-query"),
         forgeries=forgeries,
-        watches=added.watches,
-        omission_share=0.33 if "no_addresses" in design.cases else 0.0,
+        watches=watches,
+        omission_share=0.33 if "no_addresses" in cases else 0.0,
     )
-
-
-def _spread_caches(
-    seed: int, sites: list[Site], networks: list[Network], plan: AddressPlan
-) -> None:
-    """Content networks answer each client with an address near it."""
-    rng = stream(seed, "caches")
-    shared = [plan.take(CONTENT_ASNS[2]) for _ in range(2)]  # one machine serves many sites
-    for site in sites:
-        if not site.situation.startswith("cdn"):
-            continue
-        near = site.v4[-1]
-        if site.situation != "cdn_same_asn":
-            near = rng.choice(shared)
-        for network in networks:
-            if network.is_inside and rng.random() < 0.8:
-                site.edges[network.asn] = near
-    # The largest network of all runs a cache in its own rooms.
-    for site in [site for site in sites if site.situation == "cdn_other_asn"][:2]:
-        for network in networks:
-            if network.style in ("substitution", "nxdomain"):
-                site.edges[network.asn] = plan.take(network.asn)
-
-
-def _refuse_visitors(sites: list[Site]) -> None:
-    """Sites that serve the country a refusal of their own."""
-    for site in sites:
-        if site.situation.startswith("geo_refused"):
-            text = ["We do not serve your region.", "Access from your country is not permitted."]
-            site.refusal = make_page("403 Forbidden", text, 403, ("Server", "edge"))
-        elif site.situation == "captcha":
-            text = ["Please confirm that you are a human.", '<form action="/check"></form>'] * 3
-            site.refusal = make_page("One moment please", text, 200, ("Server", "edge"))
-
-
-def _write_in_old_letters(sites: list[Site]) -> None:
-    """One site still serves Latin-1."""
-    site = next(site for site in sites if site.situation == "plain_http")
-    text = str(site.page.body).replace("About", "À propos").replace('charset="utf-8"', "")
-    site.page = type(site.page)(text.encode("latin-1"), site.page.title, 200, site.page.headers)
 
 
 class Schedule:
@@ -201,18 +175,17 @@ class Schedule:
         """The sessions of a day: network and hour, in order of time."""
         rng = self._rng
         count = int(self._rate) + (rng.random() < self._rate % 1)
-        weights = [network.weight * self._zeal(network, day) for network in self._world.networks]
+        weights = []
+        for network in self._world.networks:
+            # Probes come and go: on some networks nobody measures for a month.
+            month = stream(self._world.seed, "zeal", network.asn, day // 30)
+            weights.append(network.weight * month.choice((0.0, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0)))
         hours = sorted(rng.sample(_HOURS, 2 if rng.random() < 0.8 else 3))
         chosen = rng.choices(self._world.networks, weights, k=count)
         return sorted(
             ((network, rng.choice(hours)) for network in chosen),
             key=lambda item: (item[1], item[0].asn),
         )
-
-    def _zeal(self, network: Network, day: int) -> float:
-        """Probes come and go: on some networks nobody measures for a month."""
-        rng = stream(self._world.seed, "zeal", network.asn, day // 30)
-        return rng.choice((0.0, 0.5, 1.0, 1.0, 1.0, 1.5, 2.0))
 
     def deal(self, network: Network, day: int) -> list[Site]:
         """The next names for a session on the network."""
@@ -236,13 +209,11 @@ def run_sessions(world: World, sessions_per_day: float, batch_size: int) -> Iter
     for day in range(world.period.day_count):
         for number, (network, hour) in enumerate(schedule.on_day(day)):
             rng = stream(world.seed, "session", day, number)
-            start = _start_by_timer(world, day, hour, rng)
-            session = open_session(world, network, day, start, rng)
-            probe = Probe(world.probe_cc, session, world.helper, world.names)
-            tests = [
-                measure_site(probe, session, site, rng) for site in schedule.deal(network, day)
-            ]
-            yield Batch(session, day, _receipt(session.start, rng), tests)
+            probe = open_session(world, network, day, _start_by_timer(world, day, hour, rng), rng)
+            tests = [measure_site(probe, site) for site in schedule.deal(network, day)]
+            # Most measurements arrive at once; a few probes were offline and upload days later.
+            late = timedelta(days=rng.randint(1, 6)) if rng.random() < 0.03 else timedelta()
+            yield Batch(probe.session, day, probe.session.start + late, tests)
         for number, watch in enumerate(world.watches):
             if watch.start <= day < watch.stop:
                 yield from _keep_watch(world, watch, number, day)
@@ -255,15 +226,11 @@ def _keep_watch(world: World, watch: Watch, number: int, day: int) -> Iterator[B
     """The sessions of a day on one network that test what is watched, and nothing else."""
     network = next(one for one in world.networks if one.asn == watch.asn)
     rng = stream(world.seed, "watch", number, day)
-    midnight = datetime.combine(world.date_of(day), datetime.min.time())
     for second in sorted(rng.randrange(86_000) for _ in range(watch.sessions_per_day)):
-        start = midnight + timedelta(seconds=second)
-        session = open_session(world, network, day, start, rng)
-        probe = Probe(world.probe_cc, session, world.helper, world.names)
-        sites = [world.internet.sites[host] for host in watch.hosts]
-        yield Batch(
-            session, day, session.start, [measure_site(probe, session, s, rng) for s in sites]
-        )
+        start = world.midnight(day) + timedelta(seconds=second)
+        probe = open_session(world, network, day, start, rng)
+        tests = [measure_site(probe, world.internet.sites[host]) for host in watch.hosts]
+        yield Batch(probe.session, day, start, tests)
 
 
 def forge(world: World, forgery: Forgery, number: int) -> Batch:
@@ -274,41 +241,38 @@ def forge(world: World, forgery: Forgery, number: int) -> Batch:
                    filter_session_rate=0.0, fleet_share=0.0,
                    lost_control_share=0.0)  # fmt: skip
     start = _start_by_timer(world, forgery.day, rng.choice(_HOURS), rng)
-    session = open_session(world, calm, forgery.day, start, rng)
-    session.report_id = session.report_id or _report_id(world, session.start, network, rng)
+    probe = open_session(world, calm, forgery.day, start, rng)
+    session, sites = probe.session, world.internet.sites
+    session.report_id = session.report_id or _report_id(world, start, network, rng)
     session.helper_failure_rate = 0.0
     session.path.lies = forgery.lies
-    sites = world.internet.sites
-    false = {host: sites[host] for host in forgery.false_controls}
-    probe = Probe(world.probe_cc, session, LyingHelper(world.helper, false), world.names)
+    probe.helper = LyingHelper(world.internet, {h: sites[h] for h in forgery.false_controls})
     tests = [
-        Tested(sites[host], probe.measure(_spelling(sites[host], rng))[0], False)
+        replace(measure_site(probe, sites[host]), is_sound=False)
         for _ in range(forgery.repeat)
         for host in forgery.hosts
     ]
-    return Batch(session, forgery.day, session.start, tests, forgery)
+    return Batch(session, forgery.day, start, tests, forgery)
 
 
-def measure_site(probe: Probe, session: Session, site: Site, rng: Random) -> Tested:
+def measure_site(probe: Probe, site: Site) -> Tested:
     """Measure one site, and know whether a fault of the probe's own got in the way."""
-    document, is_sound = probe.measure(_spelling(site, rng))
-    if session.path.resolver.filters(site):
-        is_sound = False
-    if session.software.lacks_authority and site.has_tls and site.authority == "second":
+    session = probe.session
+    url = site.inputs[0] if len(site.inputs) == 1 else session.path.rng.choice(site.inputs)
+    document, is_sound = probe.measure(url)
+    is_distrusted = session.software.lacks_authority and site.authority == "second"
+    if session.path.resolver.filters(site) or (is_distrusted and site.has_tls):
         is_sound = False
     return Tested(site, document, is_sound)
 
 
-def _spelling(site: Site, rng: Random) -> str:
-    return site.inputs[0] if len(site.inputs) == 1 else rng.choice(site.inputs)
-
-
 def _start_by_timer(world: World, day: int, hour: int, rng: Random) -> datetime:
-    start = datetime.combine(world.date_of(day), datetime.min.time())
-    return start + timedelta(hours=hour, minutes=rng.randint(0, 44), seconds=rng.randint(0, 59))
+    minutes, seconds = rng.randint(0, 44), rng.randint(0, 59)
+    return world.midnight(day) + timedelta(hours=hour, minutes=minutes, seconds=seconds)
 
 
-def open_session(world: World, network: Network, day: int, start: datetime, rng: Random) -> Session:
+def open_session(world: World, network: Network, day: int, start: datetime, rng: Random) -> Probe:
+    """A probe that is ready to measure: its build, its resolver, and its way out."""
     software = pick(rng, world.fleet, network.fleet_share)
     if world.omission_share and stream(world.seed, "omits", start).random() < world.omission_share:
         software = replace(software, omits_address=True)
@@ -323,27 +287,28 @@ def open_session(world: World, network: Network, day: int, start: datetime, rng:
     elif chance < network.dead_session_rate + network.portal_session_rate:
         state = "portal"
     path = NetworkPath(
-        network, resolver, world.internet, world.censorship, day, start, rng, state,
-        software.lacks_authority,
+        network=network, resolver=resolver, internet=world.internet, censorship=world.censorship,
+        day=day, moment=start, rng=rng, state=state, lacks_authority=software.lacks_authority,
+        way_out=rng.random(), lies={},
     )  # fmt: skip
     report_id = _report_id(world, start, network, rng)
     if rng.random() < 0.004:
         report_id = ""  # the collector could not be reached to open a report
     mobile = network.kind == "mobile" and software.platform == "android"
     rate = 0.6 if stream(world.seed, "helper", day).random() < 0.015 else 0.02
-    rate = max(rate, network.lost_control_share)
     is_volunteer = stream(world.seed, "volunteer", start, network.asn).random() < _VOLUNTEER_SHARE
-    run_link = RUN_LINK if is_volunteer and day >= _VOLUNTEERS_FROM else ""
-    network_type = "mobile" if mobile else "wifi"
-    return Session(report_id, start, software, path, network_type, rate, run_link)
+    session = Session(
+        report_id=report_id,
+        start=start,
+        software=software,
+        path=path,
+        network_type="mobile" if mobile else "wifi",
+        helper_failure_rate=max(rate, network.lost_control_share),
+        run_link=RUN_LINK if is_volunteer and day >= _VOLUNTEERS_FROM else "",
+    )
+    return Probe(world.probe_cc, session, world.helper, world.names)
 
 
 def _report_id(world: World, start: datetime, network: Network, rng: Random) -> str:
     head = f"{start:%Y%m%dT%H%M%SZ}_webconnectivity_{world.probe_cc}"
     return f"{head}_{network.asn}_n1_{token(rng)}"
-
-
-def _receipt(start: datetime, rng: Random) -> datetime:
-    """Most measurements arrive at once; a few probes were offline and upload days later."""
-    late = timedelta(days=rng.randint(1, 6)) if rng.random() < 0.03 else timedelta()
-    return start + late

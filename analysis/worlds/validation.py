@@ -27,13 +27,13 @@ from analysis.study.parameters import StudyParameters, whole_number
 from analysis.study.study import Study, open_study
 from analysis.tables import write_table
 from analysis.verdicts.verdicts import Judgement
-from analysis.worlds import measures, results, scores, steering
+from analysis.worlds import measures, scores, steering
 from analysis.worlds import scored_apps as apps
-from analysis.worlds.calibration import calibrate, mark_chances
+from analysis.worlds.results import RESULTS
 from analysis.worlds.scores import Score
 
 WORKSPACE = REPOSITORY / "data" / "work" / "validation"
-_SINCE, _UNTIL = "2024-01-01", "2025-01-01"
+_PROBE_CC, _SINCE, _UNTIL = "QQ", "2024-01-01", "2025-01-01"
 _NAMES_A_SESSION = 24
 
 Claim = tuple[str, int, str, tuple[date, ...]]
@@ -44,8 +44,8 @@ class Simulator:
     """What makes worlds; handed in, so that the judge and the simulator do not know each other.
 
     Attributes:
-        write_world: writes a world into a folder and returns its ``parameters``,
-            ``measurement_count`` and ``block_count``.
+        write_world: writes a world into a folder and returns its ``measurement_count`` and
+            ``block_count``.
         add_forgeries: copies a world and submits forged reports to the copy.
         make_volunteers: a country whose volunteers test what they are asked to.
     """
@@ -57,6 +57,9 @@ class Simulator:
 
 #: Coverage levels: about how many sessions test a pair of site and network in the year.
 LEVELS: Mapping[str, int] = {"thin": 5, "middle": 10, "rich": 20}
+
+#: The levels of parts that have not all of them.
+_LEVELS_OF = {"limit": ("rich",), "hard": ("middle", "rich")}
 
 #: part → seed → what the country is like. No two are alike, and the parts share no seed.
 COUNTRIES: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
@@ -170,7 +173,7 @@ def parse_arguments(arguments: Iterable[str]) -> tuple[Path, Path, int, Threshol
         ParameterError: an argument is none of these, or its value is not accepted.
     """
     options = {
-        "OUT": str(results.RESULTS),
+        "OUT": str(RESULTS),
         "STORE": str(WORKSPACE),
         "JOBS": str(cpu_count() or 1),
     }
@@ -194,15 +197,11 @@ def plan(thresholds: Thresholds) -> list[Task]:
     tasks = []
     for part, countries in COUNTRIES.items():
         for seed, country in countries.items():
-            for level in _levels_of(part):
+            for level in _LEVELS_OF.get(part, LEVELS):
                 variants = tuple(_variants(thresholds)) if part == "fit" else ()
                 has_forging = level == "middle" and part != "hard"
                 tasks.append(Task(part, seed, level, country, thresholds, variants, has_forging))
     return sorted(tasks, key=lambda task: (not task.variants, -task.sessions_per_day))
-
-
-def _levels_of(part: str) -> Iterable[str]:
-    return {"limit": ("rich",), "hard": ("middle", "rich")}.get(part, LEVELS)
 
 
 def _variants(thresholds: Thresholds) -> Iterator[tuple[str, float]]:
@@ -217,13 +216,11 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
     world = folder / "world"
     plain = {"seed": task.seed, "sessions_per_day": task.sessions_per_day, "cases": ()}
     options = {**plain, **task.country}
-    made = simulator.write_world(world, since=_SINCE, until=_UNTIL, **options)
-    code = made.parameters["probe_cc"]
-    study = _open(code, world, folder / "store")
+    made = simulator.write_world(world, probe_cc=_PROBE_CC, since=_SINCE, until=_UNTIL, **options)
+    study = _open(world, folder / "store")
     judgement = _judge(study, task.thresholds, folder / "tables")
     scored = scores.score(folder / "tables", world / "truth", _bootstrap(study, judgement))
-    chances = mark_chances(getattr(judgement, "chances", None), scored)
-    scored = replace(scored, chances=chances)
+    scored = replace(scored, chances=measures.mark_chances(judgement.chances, scored))
     facts = {
         "world": task.label, "part": task.part, "seed": task.seed, "coverage": task.level,
         "network_count": task.country["network_count"], "name_count": task.country["name_count"],
@@ -236,14 +233,14 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
         varied = scores.score(folder / "variant", world / "truth")
         result.variants.append({"threshold": name, "value": value, **measures.tally(varied)})
     if task.has_forging:
-        result.moves = _forge(task, code, folder, simulator, options, scored)
+        result.moves = _forge(task, folder, simulator, options, scored)
     return result
 
 
-def _open(code: str, world: Path, store: Path) -> Study:
+def _open(world: Path, store: Path) -> Study:
     lists = world / "reference"
     parameters = StudyParameters(
-        probe_cc=code,
+        probe_cc=_PROBE_CC,
         since=_SINCE,
         until=_UNTIL,
         source=str(world / "archive"),
@@ -291,7 +288,6 @@ def _judge(study: Study, thresholds: Thresholds, tables: Path) -> Judgement:
 
 def _forge(
     task: Task,
-    code: str,
     folder: Path,
     simulator: Simulator,
     options: Mapping[str, Any],
@@ -300,11 +296,11 @@ def _forge(
     """Whether forgers move states: those of the world, and one who knows ``sessions_to_flip``."""
     world = folder / "clean"
     simulator.write_world(world, since=_SINCE, until=_UNTIL, has_forgeries=False, **options)
-    _judge(_open(code, world, folder / "store"), task.thresholds, folder / "clean-tables")
+    _judge(_open(world, folder / "store"), task.thresholds, folder / "clean-tables")
     clean = scores.score(folder / "clean-tables", world / "truth").pairs
     copy = folder / "forged"
     simulator.add_forgeries(world, copy, choose_claims(clean, task.seed))
-    _judge(_open(code, copy, folder / "store"), task.thresholds, folder / "forged-tables")
+    _judge(_open(copy, folder / "store"), task.thresholds, folder / "forged-tables")
     ordered = scores.score(folder / "forged-tables", copy / "truth")
     return pd.concat(
         [
@@ -339,14 +335,14 @@ def write_results(out: Path, results: Sequence[Result], thresholds: Thresholds) 
     """The small tables that ship with the workbook; no dates, the same bytes for the same run."""
     out.mkdir(parents=True, exist_ok=True)
     _write(out, "worlds", pd.DataFrame([result.facts for result in results]))
-    tables: dict[str, list[pd.DataFrame]] = {}
-    for part in dict.fromkeys(result.task.part for result in results):
-        pooled = scores.pool({r.task.label: r.score for r in results if r.task.part == part})
-        for name, frame in _summaries(pooled).items():
-            frame.insert(0, "part", part)
-            tables.setdefault(name, []).append(frame)
-    for name, frames in tables.items():
-        _write(out, name, pd.concat(frames, ignore_index=True))
+    parts = dict.fromkeys(result.task.part for result in results)
+    pooled = {
+        part: scores.pool({r.task.label: r.score for r in results if r.task.part == part})
+        for part in parts
+    }
+    for name, sum_up in _SUMMARIES.items():
+        frames = {part: sum_up(score) for part, score in pooled.items()}
+        _write(out, name, pd.concat(frames, names=["part"]).reset_index("part"))
     _write(out, "sensitivity", sensitivity(results, thresholds))
     _write(out, "forgery", count_moves(results))
     settings = {"rules_version": RULES_VERSION, **vars(thresholds)}
@@ -354,14 +350,13 @@ def write_results(out: Path, results: Sequence[Result], thresholds: Thresholds) 
     _write(out, "settings", pd.DataFrame(rows, columns=["name", "value"]))
 
 
-def _summaries(pooled: Score) -> dict[str, pd.DataFrame]:
-    return {
-        "accuracy": measures.accuracy(pooled),
-        "calibration": calibrate(pooled),
-        "false_positives": measures.false_positives(pooled),
-        "edge_errors": measures.edge_errors(pooled),
-        "unlisted_states": measures.unlisted_states(pooled),
-    }
+_SUMMARIES: Mapping[str, Callable[[Score], pd.DataFrame]] = {
+    "accuracy": measures.accuracy,
+    "calibration": measures.calibrate,
+    "false_positives": measures.false_positives,
+    "edge_errors": measures.edge_errors,
+    "unlisted_states": measures.unlisted_states,
+}
 
 
 def sensitivity(results: Sequence[Result], thresholds: Thresholds) -> pd.DataFrame:

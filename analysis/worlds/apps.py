@@ -1,0 +1,328 @@
+"""Tests of apps and circumvention tools in the fictional country: what is blocked, what is broken.
+
+One network drops the connections of WhatsApp from some day on, another lets only two of Telegram's
+twelve endpoints through, and another all but four; a third cuts the web page of Telegram off at the
+hours of exams. And one test breaks for everybody: it fails on every network here, and in other
+countries as well. Where a seed for it is given, what is blocked is drawn anew.
+
+The names in the measurements are those that the apps have; addresses are for documentation only.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from random import Random
+
+from analysis.worlds.archive import Json, compress, encode, write_object
+from analysis.worlds.country import Network, stream, token
+from analysis.worlds.internet import RESET, TIMED_OUT
+from analysis.worlds.truth import write_csv
+from analysis.worlds.world import World
+
+#: App → versions of its test.
+_VERSIONS: Mapping[str, str] = {
+    "facebook_messenger": "0.2.1", "signal": "0.2.5", "telegram": "0.3.1", "whatsapp": "0.11.1",
+    "psiphon": "0.6.0", "tor": "0.4.0", "torsf": "0.5.0", "vanilla_tor": "0.3.0",
+}  # fmt: skip
+#: Every so many days the probes of some networks run all tests.
+_EVERY = 5
+_NETWORKS_A_DAY = 4
+#: How often a test fails for no reason.
+_NOISE = 0.015
+#: Where in the period each thing begins, as a share of it.
+_WHATSAPP_FROM, _TELEGRAM_FROM, _BROKEN_FROM, _EXAMS_FROM = 0.45, 0.25, 0.65, 0.55
+_SOME_FROM = 0.35
+#: Of Telegram's twelve endpoints, those that are cut off as a whole, and in part.
+_MOST, _SOME = 10, 4
+_EXAM_DAYS = 19
+_EXAM_HOURS = (*range(4, 8), *range(10, 14))
+_OTHER_HOURS = ((*range(1, 6),), (*range(5, 9),), (*range(3, 6), *range(8, 11)))
+#: What may be drawn: test, part, and of Telegram's endpoints the fewest and the most.
+_DRAWN = (
+    ("whatsapp", "app", (0, 0)), ("telegram", "app", (7, 11)), ("telegram", "app", (3, 5)),
+    ("facebook_messenger", "app", (0, 0)), ("signal", "app", (0, 0)), ("psiphon", "tunnel", (0, 0)),
+)  # fmt: skip
+_DRAWN_COUNT = 4
+BROKEN = "torsf"
+#: Other fictional countries, whose counts are at hand: four of these, never the country itself.
+_OTHERS = ("QM", "QN", "QO", "QP", "QS")
+_TESTS_A_WEEK = 40
+
+
+@dataclass(frozen=True, slots=True)
+class AppBlock:
+    """Who cut what off, and when; the truth of it."""
+
+    test_name: str
+    part: str
+    asn: int
+    first_day: int
+    mechanism: str
+    last_day: int | None = None
+    hours: tuple[int, ...] = ()
+    endpoint_count: int = 0  # of Telegram's; 0: all of the part
+
+    def holds(self, day: int, moment: datetime) -> bool:
+        """Whether it holds at a moment of a day of the period."""
+        inside = self.first_day <= day and (self.last_day is None or day <= self.last_day)
+        is_workday = moment.weekday() < 5
+        return inside and (not self.hours or (is_workday and moment.hour in self.hours))
+
+
+def _plan_blocks(world: World, seed: int | None) -> list[AppBlock]:
+    """What is blocked, the block by hours last; drawn where there is a ``seed`` for it.
+
+    The usual is on four of the larger access networks; of what is drawn each network has one.
+    """
+    days, networks = world.period.day_count, _pick_networks(world)
+    if seed is None:
+        first, second, third, fourth = networks[:4]
+        exams = int(days * _EXAMS_FROM)
+        return [
+            AppBlock("whatsapp", "app", first.asn, int(days * _WHATSAPP_FROM), "tcp.timeout"),
+            AppBlock("telegram", "app", second.asn, int(days * _TELEGRAM_FROM), "tcp.timeout",
+                     endpoint_count=_MOST),
+            AppBlock("telegram", "app", fourth.asn, int(days * _SOME_FROM), "tcp.timeout",
+                     endpoint_count=_SOME),
+            AppBlock("telegram", "web", third.asn, exams, "tls.timeout", exams + _EXAM_DAYS,
+                     _EXAM_HOURS),
+        ]  # fmt: skip
+    rng = stream(seed, "apps", "drawn")
+    *networks, watched = rng.sample(networks, _DRAWN_COUNT + 1)
+    blocks = []
+    drawn = zip(networks, rng.sample(_DRAWN, _DRAWN_COUNT), strict=True)
+    for network, (test, part, (least, most)) in drawn:
+        start = rng.randrange(int(0.15 * days), int(0.65 * days))
+        last = start + rng.randrange(60, 120) if rng.random() < 0.4 else None
+        manner = "tunnel.timeout" if part == "tunnel" else "tcp.timeout"
+        blocks.append(AppBlock(test, part, network.asn, start, manner, last,
+                               endpoint_count=rng.randint(least, most)))  # fmt: skip
+    exams = rng.randrange(int(0.15 * days), int(0.8 * days))
+    hours = rng.choice((_EXAM_HOURS, *_OTHER_HOURS))
+    return [*blocks, AppBlock("telegram", "web", watched.asn, exams, "tls.timeout",
+                              exams + _EXAM_DAYS, hours)]  # fmt: skip
+
+
+def _pick_networks(world: World) -> list[Network]:
+    """The country's access networks, the largest first; shaky ones left out."""
+    steady = [n for n in world.networks if n.kind in ("isp", "mobile") and n.style != "flaky"]
+    return sorted(steady, key=lambda network: (-network.weight, network.asn))[:6]
+
+
+def write_apps(folder: Path, world: World, seed: int | None) -> None:
+    """Write the archive's objects of these tests, the counts of other countries, and the truth.
+
+    Args:
+        folder: of the world.
+        world: the country.
+        seed: draws what is blocked; without one it is the usual.
+    """
+    blocks, broken_from = _plan_blocks(world, seed), int(world.period.day_count * _BROKEN_FROM)
+    counts: dict[tuple[str, date], Counter[str]] = defaultdict(Counter)
+    objects: dict[tuple[str, date], list[bytes]] = defaultdict(list)
+    for network, test, moment, rng in _list_tests(world, blocks[-1]):
+        day = (moment.date() - world.period.since).days
+        held = {
+            block.part: block.endpoint_count for block in blocks
+            if block.test_name == test and block.asn == network.asn and block.holds(day, moment)
+        }  # fmt: skip
+        noise = rng.random() < _NOISE
+        is_broken = test == BROKEN and day >= broken_from
+        keys, is_anomaly = _run_test(test, held, is_broken=is_broken, noise=noise)
+        document = _write_document(world, network, test, moment, keys, token(rng))
+        objects[test, moment.date()].append(encode(document))
+        counts[test, moment.date()]["anomaly" if is_anomaly else "ok"] += 1
+    for (test, on), lines in sorted(objects.items()):
+        received = datetime.combine(on, time(23))
+        write_object(folder / "archive", world.probe_cc, received, 0, compress(lines),
+                     test.replace("_", ""))  # fmt: skip
+    _write_counts(folder / "reference" / "test-counts.csv", world, counts, broken_from)
+    rows = [
+        (block.test_name, block.part, f"AS{block.asn}", block.mechanism,
+         str(world.date_of(block.first_day)),
+         "" if block.last_day is None else str(world.date_of(block.last_day)),
+         ";".join(map(str, block.hours)), block.endpoint_count or "")
+        for block in blocks
+    ]  # fmt: skip
+    broken = str(world.date_of(broken_from))
+    rows.append((BROKEN, "tunnel", "everywhere", "instrument", broken, "", "", ""))
+    header = ("test_name", "part", "probe_asn", "mechanism", "since", "until", "hours",
+              "endpoint_count")  # fmt: skip
+    write_csv(folder / "truth" / "apps.csv", header, rows)
+
+
+def _list_tests(world: World, watched: AppBlock) -> Iterator[tuple[Network, str, datetime, Random]]:
+    """Who tests what and when, with the chance of the day; ``watched`` is tested every hour."""
+    networks = _pick_networks(world)
+    for day in range(world.period.day_count):
+        rng = stream(world.seed, "apps", day)
+        midnight = world.midnight(day)
+        if day % _EVERY == 0:
+            for network in rng.sample(networks, min(_NETWORKS_A_DAY, len(networks))):
+                start = midnight + timedelta(seconds=rng.randrange(80_000))
+                for number, test in enumerate(_VERSIONS):
+                    yield network, test, start + timedelta(seconds=20 * number), rng
+        if watched.first_day - 2 <= day <= (watched.last_day or watched.first_day) + 2:
+            network = next(one for one in networks if one.asn == watched.asn)
+            for hour in range(24):
+                moment = midnight + timedelta(hours=hour, seconds=rng.randrange(3_600))
+                yield network, "telegram", moment, rng
+
+
+def _write_document(
+    world: World, network: Network, test: str, moment: datetime, keys: Json, name: str
+) -> Json:
+    head = f"{moment:%Y%m%dT%H%M%SZ}_{test.replace('_', '')}_{world.probe_cc}"
+    return {
+        "annotations": {"engine_version": "3.22.0", "platform": "android"},
+        "data_format_version": "0.2.0", "input": None,
+        "measurement_start_time": f"{moment:%Y-%m-%d %H:%M:%S}", "probe_asn": f"AS{network.asn}",
+        "probe_cc": world.probe_cc, "probe_network_name": network.name,
+        "report_id": f"{head}_{network.asn}_n1_{name}",
+        "resolver_asn": f"AS{network.resolver_asn}", "software_name": "ooniprobe-android",
+        "software_version": "3.9.0", "test_keys": keys, "test_name": test,
+        "test_version": _VERSIONS[test],
+    }  # fmt: skip
+
+
+def _write_counts(
+    path: Path, world: World, counts: dict[tuple[str, date], Counter[str]], broken_from: int
+) -> None:
+    """The country's own counts by day, and other countries' by week."""
+    rows = [
+        (str(day), world.probe_cc, test, sum(flags.values()), flags["ok"], flags["anomaly"], 0, 0)
+        for (test, day), flags in counts.items()
+    ]
+    for country in [code for code in _OTHERS if code != world.probe_cc][:4]:
+        rng = stream(world.seed, "apps", country)
+        for day in range(0, world.period.day_count, 7):
+            for test in _VERSIONS:
+                share = 0.96 if test == BROKEN and day >= broken_from else _NOISE
+                anomalies = sum(rng.random() < share for _ in range(_TESTS_A_WEEK))
+                rows.append((str(world.date_of(day)), country, test, _TESTS_A_WEEK,
+                             _TESTS_A_WEEK - anomalies, anomalies, 0, 0))  # fmt: skip
+    header = ("measurement_start_day", "probe_cc", "test_name", "measurement_count", "ok_count",
+              "anomaly_count", "confirmed_count", "failure_count")  # fmt: skip
+    write_csv(path, header, sorted(rows))
+
+
+def _run_test(
+    test: str, held: dict[str, int], *, is_broken: bool, noise: bool
+) -> tuple[Json, bool]:
+    """What the test finds, and whether OONI flags it.
+
+    Args:
+        test: an app or tool.
+        held: part that is cut off → how many of its endpoints, 0 for all.
+        is_broken: the test fails for everybody.
+        noise: it fails for no reason.
+    """
+    if test == "telegram":
+        web = TIMED_OUT if "web" in held else RESET if noise else None
+        closed = held.get("app", 0)
+        return _telegram(closed, web), bool(web) or closed > 0
+    if test == "whatsapp":
+        web = RESET if noise else None
+        return _whatsapp(TIMED_OUT if "app" in held else None, web), bool(web)
+    failure = TIMED_OUT if noise or is_broken or held else None
+    status, is_anomaly = "blocked" if failure else "ok", failure is not None
+    if test == "facebook_messenger":
+        connects = [_connect(_address_of(host), 443, failure) for host in _MESSENGER[1:]]
+        return {"queries": [_lookup(host) for host in _MESSENGER], "tcp_connect": connects,
+                "facebook_tcp_blocking": is_anomaly, "facebook_dns_blocking": False,
+                "facebook_b_api_reachable": not is_anomaly}, is_anomaly  # fmt: skip
+    if test == "signal":
+        keys = _hosts(dict.fromkeys(_SIGNAL, failure))
+        return {**keys, "signal_backend_status": status,
+                "signal_backend_failure": failure}, is_anomaly  # fmt: skip
+    if test == "tor":
+        return _tor(failure), False
+    keys = {"failure": failure, "bootstrap_time": 0 if failure else 12.5}
+    if test != "psiphon":
+        keys |= {"success": failure is None, "error": "timeout-reached" if failure else None,
+                 "tor_progress": 10 if failure else 100}  # fmt: skip
+    return keys, is_anomaly
+
+
+_CENTRES = tuple(f"203.0.113.{last}" for last in (5, 50, 51, 91, 99, 100))
+_MESSENGER = ("stun.fbsbx.com", "b-api.facebook.com", "b-graph.facebook.com",
+              "edge-mqtt.facebook.com", "external.xx.fbcdn.net", "scontent.xx.fbcdn.net",
+              "star.c10r.facebook.com")  # fmt: skip
+_SIGNAL = ("cdn.signal.org", "cdn2.signal.org", "chat.signal.org", "storage.signal.org",
+           "sfu.voip.signal.org")  # fmt: skip
+_RELAYS = tuple(f"198.51.100.{last}:9001" for last in range(10, 20))
+_BRIDGES = tuple(f"198.51.100.{last}:443" for last in range(30, 42))
+
+
+def _telegram(closed: int, web: str | None) -> Json:
+    """``closed`` of twelve endpoints time out; ``web`` is the failure of the web page."""
+    keys = _hosts({"web.telegram.org": web})
+    ends = [(address, port) for address in _CENTRES for port in (80, 443)]
+    for number, (address, port) in enumerate(ends):
+        failure = TIMED_OUT if number < closed else None
+        keys["tcp_connect"].append(_connect(address, port, failure))
+        keys["requests"].append(_ask(f"http://{address}:{port}/", failure, "POST"))
+    return {**keys, "telegram_tcp_blocking": closed == len(ends),
+            "telegram_http_blocking": closed == len(ends), "telegram_web_failure": web,
+            "telegram_web_status": "blocked" if web else "ok"}  # fmt: skip
+
+
+def _whatsapp(app: str | None, web: str | None) -> Json:
+    """``app`` is the failure of connecting to each endpoint, ``web`` that of the web page."""
+    keys = _hosts({"web.whatsapp.com": web, "v.whatsapp.net": None})
+    keys["requests"][1] = _ask("https://v.whatsapp.net/v2/register", None)
+    for number in range(1, 9):
+        host = f"e{number}.whatsapp.net"
+        keys["queries"].append(_lookup(host))
+        keys["tcp_connect"].append(_connect(_address_of(host), 443 if number % 2 else 5222, app))
+    return {**keys, "whatsapp_endpoints_status": "blocked" if app else "ok",
+            "registration_server_status": "ok",
+            "whatsapp_web_status": "blocked" if web else "ok"}  # fmt: skip
+
+
+def _tor(failure: str | None) -> Json:
+    """``failure`` is that of connecting to relays; bridges work."""
+    ends = [(end, "or_port_dirauth", failure) for end in _RELAYS]
+    ends += [(end, "obfs4", None) for end in _BRIDGES]
+    return {"targets": {
+        end: {"failure": fails, "target_address": end, "target_protocol": protocol,
+              "tcp_connect": [_connect(end.partition(":")[0], int(end.partition(":")[2]), fails)]}
+        for end, protocol, fails in ends
+    }}  # fmt: skip
+
+
+def _hosts(hosts: Mapping[str, str | None]) -> Json:
+    """Keys of attempts at some names, each with the failure of its handshake."""
+    return {
+        "queries": [_lookup(host) for host in hosts],
+        "tcp_connect": [_connect(_address_of(host), 443, None) for host in hosts],
+        "tls_handshakes": [
+            {"server_name": host, "address": f"{_address_of(host)}:443", "failure": failure,
+             "no_tls_verify": False}
+            for host, failure in hosts.items()
+        ],
+        "requests": [_ask(f"https://{host}/", failure) for host, failure in hosts.items()],
+    }  # fmt: skip
+
+
+def _address_of(host: str) -> str:
+    """The address that everybody's resolver gives for a name."""
+    return f"192.0.2.{sum(map(ord, host)) % 200 + 10}"
+
+
+def _lookup(host: str) -> Json:
+    return {"engine": "system", "hostname": host, "query_type": "A", "failure": None,
+            "answers": [{"answer_type": "A", "ipv4": _address_of(host)}]}  # fmt: skip
+
+
+def _connect(address: str, port: int, failure: str | None) -> Json:
+    return {"ip": address, "port": port,
+            "status": {"success": failure is None, "failure": failure}}  # fmt: skip
+
+
+def _ask(url: str, failure: str | None, method: str = "GET") -> Json:
+    code = None if failure else 200
+    return {"failure": failure, "request": {"method": method, "url": url},
+            "response": {"code": code, "headers": {}, "body": ""}}  # fmt: skip

@@ -1,0 +1,566 @@
+"""What the fictional country contains: its networks, and the sites of its test lists.
+
+Addresses are for documentation only (RFC 5737 and RFC 3849), as are AS numbers (RFC 5398 and, past
+the sixteenth network, the private range of RFC 6996) and names (under ``.example``, RFC 2606, put
+together from syllables): nothing in a fictional archive can be mistaken for anybody's.
+
+Chance comes in streams of its own for each part of the world, so that a change of one part leaves
+the others as they were. Strings seed ``random.Random`` through SHA-512: no stream depends on
+PYTHONHASHSEED.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from itertools import cycle
+from random import Random
+
+from analysis.hosts import normalise
+
+#: Networks that hold probes; most worlds use the first of them.
+ACCESS_ASNS = tuple(range(64496, 64528))
+#: Networks that hold web servers, test helpers and public resolvers.
+CONTENT_ASNS = tuple(range(65536, 65552))
+_RANGES = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def stream(seed: int, *labels: object) -> Random:
+    """The stream of chance for what ``labels`` name, in the world of ``seed``."""
+    return Random("/".join(str(label) for label in (seed, *labels)))
+
+
+def token(rng: Random) -> str:
+    """A random name such as the ones that a collector gives to reports."""
+    return "".join(rng.choices(_ALPHABET, k=16))
+
+
+class AddressPlan:
+    """Who holds which address: /29 blocks dealt out by the seed.
+
+    Every AS holds at least one block; networks with web servers share the ones left over.
+    """
+
+    def __init__(self, seed: int, access_count: int) -> None:
+        blocks = [block for text in _RANGES for block in ip_network(text).subnets(new_prefix=29)]
+        stream(seed, "address-plan").shuffle(blocks)
+        holders = [*ACCESS_ASNS[:access_count], *CONTENT_ASNS]
+        self._asns: dict[str, int] = {}
+        self.free: dict[int, list[str]] = {asn: [] for asn in holders}  # IPv4 addresses
+        self._v6_count = dict.fromkeys(holders, 0)
+        holders += [CONTENT_ASNS[i % len(CONTENT_ASNS)] for i in range(len(blocks) - len(holders))]
+        for asn, block in zip(holders, blocks, strict=True):
+            for address in block:
+                if int(address) % 256 not in (0, 255):
+                    self._asns[str(address)] = asn
+                    self.free[asn].append(str(address))
+
+    def take(self, asn: int) -> str:
+        """A free IPv4 address of the network."""
+        return self.free[asn].pop(0)
+
+    def take_v6(self, asn: int) -> str:
+        """A free IPv6 address of the network, written as RFC 5952 wants it."""
+        self._v6_count[asn] += 1
+        address = f"2001:db8:{asn % 65536:x}::{self._v6_count[asn]:x}"
+        self._asns[address] = asn
+        return address
+
+    def asn(self, address: str) -> int:
+        """The network that holds the address; 0 for loopback and private ones."""
+        return self._asns.get(address, 0)
+
+
+#: style (what the network does), kind, share of the country's sessions
+_USUAL_NETWORKS = (
+    ("sinkhole", "isp", 12.0),
+    ("sinkhole_mobile", "mobile", 8.5),
+    ("nxdomain", "isp", 11.0),
+    ("loopback", "mobile", 11.0),
+    ("tls_reset", "isp", 11.0),
+    ("blockpage", "isp", 10.0),
+    ("substitution", "isp", 7.0),
+    ("open", "mobile", 6.0),
+    ("flaky", "mobile", 6.0),
+    ("borrowed", "isp", 7.5),
+    ("education", "education", 4.0),
+    ("home_filter", "isp", 5.0),
+    ("thin", "isp", 0.6),
+    ("vpn", "vpn", 3.5),
+    ("hosting", "hosting", 2.0),
+    ("foreign", "foreign", 1.2),
+)
+#: Networks that only worlds of another size have.
+_MORE_NETWORKS = (
+    ("bogon", "isp", 8.0),
+    ("tcp_timeout", "isp", 8.0),
+    ("tls_mitm", "isp", 8.0),
+    ("partial", "mobile", 9.0),
+    ("flaky", "mobile", 6.0),
+    ("tcp_reset", "isp", 8.0),
+    ("throttle", "isp", 8.0),
+    ("dns_timeout", "mobile", 7.0),
+    ("dns_refused", "isp", 7.0),
+    ("nxdomain", "mobile", 7.0),
+    ("open", "isp", 5.0),
+    ("tls_timeout", "isp", 8.0),
+    ("home_filter", "mobile", 4.0),
+    ("open", "unknown", 4.0),
+    ("blockpage", "isp", 7.0),
+    ("loopback", "isp", 7.0),
+)
+#: Networks that worlds of any size have.
+_EVERYWHERE = (("sinkhole", "isp", 12.0), ("open", "mobile", 6.0), ("flaky", "mobile", 6.0))
+
+NETWORK_COUNT = len(_USUAL_NETWORKS)
+
+_WORDS = (
+    "Orbit", "Delta", "Meridian", "Harbour", "Summit", "Juniper", "Lantern", "Copper",
+    "Willow", "Falcon", "Granite", "Aurora", "Cedar", "Beacon", "Pebble", "Saffron",
+    "Tundra", "Marble", "Cobalt", "Heron", "Maple", "Quartz", "Raven", "Sierra",
+    "Topaz", "Velvet", "Walnut", "Zephyr", "Amber", "Birch", "Coral", "Dune",
+)  # fmt: skip
+_SUFFIX = {
+    "isp": "Broadband",
+    "mobile": "Mobile",
+    "education": "Universities Network",
+    "hosting": "Data Centre",
+    "vpn": "Tunnels",
+    "foreign": "International",
+    "unknown": "Networks",
+}
+
+
+@dataclass(slots=True)
+class Network:
+    """An AS that probes measure from.
+
+    ``resolver_asn`` is the network whose resolver its customers use. ``timeout_rate`` is the
+    chance that one step (a lookup, a connection…) runs out of time. Inside means that servers
+    abroad see its clients as being in the country.
+    """
+
+    role: str  # one of a kind; "open_2" is the second of the style "open"
+    style: str
+    asn: int
+    name: str
+    operator: str
+    kind: str
+    weight: float
+    resolver_asn: int
+    resolver_address: str
+    is_inside: bool = True
+    timeout_rate: float = 0.003
+    dead_session_rate: float = 0.004
+    portal_session_rate: float = 0.0
+    filter_session_rate: float = 0.0
+    has_v6: bool = False
+    is_v6_broken: bool = False
+    fleet_share: float = 0.0  # of its sessions that one fleet of outdated probes ran
+    lost_control_share: float = 0.0  # of its tests, for which the helper cannot be reached
+    bad_spell: range = range(0)  # days on which its lines were much worse
+
+
+def make_networks(
+    seed: int, plan: AddressPlan, network_count: int, flaky_share: float | None
+) -> list[Network]:
+    """The networks in the order of their AS numbers; the seed decides which plays which role."""
+    rng = stream(seed, "networks")
+    asns = list(ACCESS_ASNS[:network_count])
+    rng.shuffle(asns)
+    words = list(_WORDS[:network_count])
+    rng.shuffle(words)
+    cast = _cast_networks(seed, network_count, flaky_share)
+    networks: dict[str, Network] = {}
+    for (style, kind, weight), asn, word in zip(cast, asns, words, strict=True):
+        count = sum(network.style == style for network in networks.values())
+        role = f"{style}_{count + 1}" if count else style
+        networks[role] = Network(
+            role=role,
+            style=style,
+            asn=asn,
+            name=f"{word} {_SUFFIX[kind]}",
+            operator=word,
+            kind=kind,
+            weight=weight,
+            resolver_asn=asn,
+            resolver_address=plan.take(asn),
+            is_inside=kind not in ("vpn", "foreign"),
+        )
+        _set_quality(networks[role], seed)
+    _tie_together(networks)
+    return sorted(networks.values(), key=lambda network: network.asn)
+
+
+def _cast_networks(
+    seed: int, network_count: int, flaky_share: float | None
+) -> list[tuple[str, str, float]]:
+    """Style, kind and weight of each network; ``flaky_share`` of all are flaky, if given."""
+    cast = list(_USUAL_NETWORKS)
+    if network_count != NETWORK_COUNT:
+        rows = [*_USUAL_NETWORKS, *_MORE_NETWORKS]
+        others = [row for row in rows if row not in _EVERYWHERE]
+        stream(seed, "cast").shuffle(others)
+        cast = [*(row for row in rows if row in _EVERYWHERE), *others][:network_count]
+    if flaky_share is not None:
+        quiet = [i for i, (style, *_) in enumerate(cast) if style in ("open", "flaky")]
+        flaky = quiet[: round(flaky_share * network_count)]
+        for i in quiet:
+            cast[i] = ("flaky" if i in flaky else "open", *cast[i][1:])
+    return cast
+
+
+def _set_quality(network: Network, seed: int) -> None:
+    style = network.style
+    if style == "flaky":
+        network.timeout_rate = 0.04  # four steps or so in a measurement: 15 % fail
+        network.dead_session_rate = 0.04
+    if style in ("open", "loopback"):
+        network.portal_session_rate = 0.05 if style == "open" else 0.01
+    if style == "home_filter":
+        network.filter_session_rate = 0.3
+    if style == "education":
+        network.fleet_share = 0.6
+    network.has_v6 = style in ("education", "hosting")
+    network.is_v6_broken = style in ("nxdomain", "open")
+    if style in ("flaky", "open", "tls_reset"):
+        start = stream(seed, "spells", network.role).randrange(30, 300)
+        network.bad_spell = range(start, start + 21)
+
+
+def _tie_together(networks: dict[str, Network]) -> None:
+    """The mobile arm of the sinkhole's operator, and the network that borrows its resolver."""
+    owner = networks["sinkhole"]
+    if "sinkhole_mobile" in networks:
+        arm = networks["sinkhole_mobile"]
+        arm.operator = owner.operator
+        arm.name = f"{owner.operator} {_SUFFIX['mobile']}"
+    if "borrowed" in networks:
+        borrower = networks["borrowed"]
+        borrower.resolver_asn = owner.asn
+        borrower.resolver_address = owner.resolver_address
+
+
+Headers = tuple[tuple[str, str], ...]
+#: Stands in a page for the host that was asked for.
+_WISH = "{wanted}"
+WISHES = ("This site", f"The site {_WISH}")
+_SYLLABLES = ("ta", "re", "mi", "lo", "va", "ne", "so", "ki", "du", "pa", "zi", "be", "for", "lan")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of a web server. ``body`` is bytes where it is not UTF-8 text."""
+
+    body: str | bytes
+    title: str
+    code: int = 200
+    headers: Headers = ()
+
+    @property
+    def length(self) -> int:
+        return len(self.body) if isinstance(self.body, bytes) else len(self.body.encode())
+
+    @property
+    def location(self) -> str:
+        """Where a redirect points; no other page points anywhere."""
+        return dict(self.headers).get("Location", "")
+
+
+def make_page(title: str, paragraphs: list[str], code: int = 200, *extra: tuple[str, str]) -> Page:
+    """A small HTML page, with the headers that describe it in the order that Go prints them."""
+    text = "\n".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
+    body = (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
+        f"</head>\n<body>\n<h1>{title}</h1>\n{text}\n</body>\n</html>\n"
+    )
+    length = str(len(body.encode()))
+    kind = "text/html; charset=utf-8"
+    headers = sorted([("Content-Length", length), ("Content-Type", kind), *extra])
+    return Page(body, title, code, tuple(headers))
+
+
+def addressed(page: Page, host: str) -> Page:
+    """The page with the visitor's own wish in it, where it has a place for that."""
+    body = str(page.body).replace(_WISH, host)
+    length = str(len(body.encode()))
+    headers = [(n, length if n == "Content-Length" else v) for n, v in page.headers]
+    return Page(body, page.title, page.code, tuple(headers))
+
+
+def _make_front_page(rng: Random, host: str) -> Page:
+    """A menu that all pages share and some text of the site's own, in no language."""
+    label = host.removeprefix("www.").removesuffix(".example")
+    title = label.replace("-", " ").replace(".", " ").title()
+    own = []
+    for _ in range(rng.choice((2, 3, 3, 4, 6))):
+        words = ["".join(rng.choices(_SYLLABLES, k=rng.randint(1, 3))) for _ in range(9)]
+        own.append(" ".join(words).capitalize() + ".")
+    # Long pages repeat their furniture, as real ones do; it costs next to nothing compressed.
+    furniture = ['<a href="/about">About</a> <a href="/archive">Archive</a>']
+    furniture *= rng.choice((4, 6, 8, 12, 60))
+    name = "X-" + label.split("-")[0].split(".")[-1].title() + "-Node"
+    return make_page(title, own + furniture, 200, ("Server", "nginx"), (name, "1"))
+
+
+_ONSETS = ("m", "t", "v", "l", "r", "s", "k", "n", "p", "d", "b", "f", "z", "g")
+_VOWELS = ("a", "e", "i", "o", "u")
+_CODAS = ("", "", "", "n", "r", "l", "s")
+
+#: What each kind of site is called after, by category.
+_TAILS = {
+    "NEWS": ("news", "daily", "times", "post", "herald", "wire"),
+    "POLR": ("voices", "forum", "reform", "ballot"),
+    "HUMR": ("rights", "watch", "justice"),
+    "GMB": ("bet", "casino", "poker"),
+    "PORN": ("adult", "cams"),
+    "ANON": ("vpn", "proxy", "relay"),
+    "GRP": ("social", "circle"),
+    "COMT": ("chat", "mail"),
+    "MMED": ("video", "photo"),
+    "CULTR": ("music", "film", "books"),
+    "GOVT": ("ministry", "council"),
+    "COMM": ("shop", "market"),
+    "ENV": ("forest", "river"),
+    "LGBT": ("pride", "rainbow"),
+    "REL": ("faith", "temple"),
+    "HOST": ("blogs", "pages"),
+    "SRCH": ("search", "index"),
+    "MISC": ("ads", "pixel", "track", "banner"),
+}
+
+#: situation, how many sites, how many of them the country's own list names, their categories
+_SITUATIONS = (
+    ("live", 44, 22, "NEWS POLR HUMR GMB PORN ANON GRP COMT MMED CULTR GOVT COMM ENV LGBT REL"),
+    ("plain_http", 6, 3, "NEWS POLR CULTR"),
+    ("shared_hosting", 6, 4, "NEWS HUMR HOST"),
+    ("redirect", 5, 2, "NEWS COMM POLR"),
+    ("cdn_same_asn", 5, 1, "MMED GRP NEWS"),
+    ("cdn_other_asn", 5, 1, "MMED GRP SRCH"),
+    ("cdn_http", 2, 0, "COMM MMED"),
+    ("dead", 12, 7, "NEWS POLR HUMR GMB CULTR"),
+    ("dies", 1, 1, "NEWS"),
+    ("down", 2, 1, "ENV COMM"),
+    ("outage", 2, 1, "GOVT CULTR"),
+    ("unreachable", 1, 1, "GOVT"),
+    ("geo_refused", 3, 0, "COMM GMB MMED"),
+    ("geo_refused_http", 1, 0, "COMM"),
+    ("geo_refused_tcp", 2, 0, "COMM GMB"),
+    ("geo_refused_tls", 1, 0, "COMM"),
+    ("captcha", 1, 0, "SRCH"),
+    ("ad_like", 6, 0, "MISC"),
+    ("varying_page", 3, 1, "NEWS COMM"),
+    ("localised_title", 2, 0, "SRCH COMM"),
+    ("late", 6, 4, "NEWS POLR HUMR"),
+    ("shy", 2, 1, "GOVT COMM"),
+)
+#: Names that a world holds where no other number is wanted, the three under www included.
+NAME_COUNT = sum(count for _, count, _, _ in _SITUATIONS) + 3
+
+#: Situations of sites that are tested without TLS.
+_PLAIN = ("plain_http", "cdn_http", "geo_refused_http", "varying_page", "localised_title",
+          "redirect")  # fmt: skip
+
+
+@dataclass(slots=True)
+class Site:
+    """One host name and the server behind it.
+
+    ``down``, ``dead`` and ``cut_off`` are days, counted from the period's first day: of a server
+    that does not answer, of a name that does not exist, and of a server to which no way leads
+    from the country. ``edges`` are a CDN's addresses by the AS of the client who asks.
+    ``refuses`` is how the server itself turns away clients from the country: with a page, or at
+    "tcp" or "tls". ``overload`` is the share of requests that it is too busy to answer.
+    """
+
+    host: str
+    situation: str
+    category: str
+    is_local: bool
+    inputs: list[str]
+    page: Page
+    has_tls: bool = True
+    v4: list[str] = field(default_factory=list)
+    v6: list[str] = field(default_factory=list)
+    edges: dict[int, str] = field(default_factory=dict)
+    redirect_to: str = ""
+    authority: str = "first"
+    down: range = range(0)
+    dead: range = range(0)
+    cut_off: range = range(0)
+    refusal: Page | None = None
+    refuses: str = ""
+    overload: float = 0.0
+    tested_from: int = 0
+    is_alone: bool = True  # no other site on its addresses
+
+    @property
+    def is_https(self) -> bool:
+        """Whether the test lists name it with https."""
+        return self.inputs[0].startswith("https:")
+
+
+def make_sites(seed: int, plan: AddressPlan, day_count: int, name_count: int) -> list[Site]:
+    """All sites, in a fixed order; the last of ``live`` carry the odd ways to write a name."""
+    rng = stream(seed, "names")
+    used: set[str] = set()
+    sites: list[Site] = []
+    for situation, count, local_count, categories in _cast_sites(name_count):
+        choices = categories.split()
+        for index in range(count):
+            category = choices[index % len(choices)]
+            host = _new_host(rng, category, used)
+            sites.append(_make_site(rng, host, situation, category, index < local_count))
+    _pair_with_www(rng, sites)
+    _write_oddly(rng, sites)
+    for site in sites:
+        _apply_situation(rng, site, day_count)
+    _give_addresses(rng, sites, plan)
+    return sites
+
+
+def _cast_sites(name_count: int) -> list[tuple[str, int, int, str]]:
+    """How many sites of each situation, at least one of each."""
+    if name_count == NAME_COUNT:
+        return list(_SITUATIONS)
+    factor = (name_count - 3) / (NAME_COUNT - 3)
+    rows = [(kind, max(1, int(n * factor)), round(local * factor), words)
+            for kind, n, local, words in _SITUATIONS]  # fmt: skip
+    rest = max(5, name_count - 3 - sum(row[1] for row in rows[1:]))
+    return [(rows[0][0], rest, rest // 2, rows[0][3]), *rows[1:]]
+
+
+def _make_word(rng: Random) -> str:
+    """A pronounceable word that means nothing."""
+    return "".join(
+        rng.choice(_ONSETS) + rng.choice(_VOWELS) + (rng.choice(_CODAS) if last else "")
+        for last in (False, False, True)
+    )
+
+
+def _new_host(rng: Random, category: str, used: set[str]) -> str:
+    word = _make_word(rng)
+    while word in used:
+        word = _make_word(rng)
+    used.add(word)
+    tail = rng.choice(_TAILS[category])
+    shape = rng.random()
+    if shape < 0.55:
+        return f"{word}-{tail}.example"
+    return f"www.{word}{tail}.example" if shape < 0.8 else f"{tail}.{word}.example"
+
+
+def _make_site(rng: Random, host: str, situation: str, category: str, is_local: bool) -> Site:
+    plain = situation in _PLAIN or (situation == "dead" and rng.random() < 0.6)
+    return Site(
+        host=host,
+        situation=situation,
+        category=category,
+        is_local=is_local,
+        inputs=[f"http{'' if plain else 's'}://{host}/"],
+        page=_make_front_page(rng, host),
+        has_tls=not plain or situation in ("redirect", "localised_title", "geo_refused_http"),
+        authority="second" if rng.random() < 0.25 else "first",
+    )
+
+
+def _pair_with_www(rng: Random, sites: list[Site]) -> None:
+    """Three sites are tested under the bare name and under www as well."""
+    pairs = [s for s in sites if s.situation == "live" and not s.host.startswith("www.")][:3]
+    for site in pairs:
+        twin = _make_site(rng, f"www.{site.host}", "live", site.category, site.is_local)
+        twin.page = site.page
+        twin.authority = site.authority
+        sites.append(twin)
+
+
+def _write_oddly(rng: Random, sites: list[Site]) -> None:
+    """Upper case, a port, a trailing dot, one internationalised name; and a page in Latin-1."""
+    odd = [site for site in sites if site.situation == "live"][-4:]
+    odd[0].inputs.append(f"https://{odd[0].host.title()}/")
+    odd[1].inputs.append(f"https://{odd[1].host}:443/")
+    odd[2].inputs.append(f"https://{odd[2].host}./")
+    text = f"{_make_word(rng)}ë-{_make_word(rng)}ó.example"
+    odd[3].host = normalise(f"https://{text}/")
+    odd[3].inputs = [f"https://{text}/"]
+    old = next(site for site in sites if site.situation == "plain_http")
+    text = str(old.page.body).replace("About", "À propos").replace('charset="utf-8"', "")
+    old.page = Page(text.encode("latin-1"), old.page.title, 200, old.page.headers)
+
+
+def _apply_situation(rng: Random, site: Site, day_count: int) -> None:
+    always = range(-10_000, 10_000)
+    if site.situation == "dead":
+        site.dead = always
+    elif site.situation == "dies":
+        site.dead = range(int(day_count * rng.uniform(0.4, 0.6)), 10_000)
+    elif site.situation == "down":
+        site.down = always
+    elif site.situation == "outage":
+        site.down = _draw_spell(rng, day_count, 0.6, (0.08, 0.15))
+    elif site.situation == "unreachable":
+        # Long enough to be seen, and on all networks: a cable, not a censor.
+        site.cut_off = _draw_spell(rng, day_count, 0.5, (0.15, 0.25))
+    elif site.situation == "late":
+        site.tested_from = int(day_count * rng.uniform(0.51, 0.6))
+    elif site.situation == "redirect":
+        site.redirect_to = f"https://{site.host}/"
+    elif site.situation == "captcha":
+        text = ["Please confirm that you are a human.", '<form action="/check"></form>'] * 3
+        site.refusal = make_page("One moment please", text, 200, ("Server", "edge"))
+    elif site.situation.startswith("geo_refused"):
+        text = ["We do not serve your region.", "Access from your country is not permitted."]
+        site.refusal = make_page("403 Forbidden", text, 403, ("Server", "edge"))
+        site.refuses = site.situation.removeprefix("geo_refused").removeprefix("_")
+
+
+def _draw_spell(rng: Random, day_count: int, latest: float, shares: tuple[float, float]) -> range:
+    """Some days in a row, as shares of the period: from 0.2 to ``latest`` on, and how many."""
+    start = int(day_count * rng.uniform(0.2, latest))
+    return range(start, start + max(2, int(day_count * rng.uniform(*shares))))
+
+
+def _give_addresses(rng: Random, sites: list[Site], plan: AddressPlan) -> None:
+    # The first content networks are kept for helpers, public resolvers and caches.
+    hosts = list(CONTENT_ASNS[4:])
+    shared_asn = rng.choice(hosts)
+    shared = cycle([plan.take(shared_asn), plan.take(shared_asn)])
+    full: list[str] = []  # addresses of live sites, which others move in with once none is left
+    # Rare situations first: they need addresses of their own.
+    for site in sorted(sites, key=lambda site: site.situation == "live"):
+        roomy = [asn for asn in hosts if len(plan.free[asn]) > 4]
+        if site.situation == "live" and not roomy:
+            site.v4 = [rng.choice(full)]
+            continue
+        asn = rng.choice(roomy or [asn for asn in hosts if len(plan.free[asn]) > 1])
+        if site.situation == "shared_hosting":
+            site.v4 = [next(shared)]
+            continue
+        site.v4 = [plan.take(asn) for _ in range(2 if site.situation.startswith("cdn") else 1)]
+        if site.situation == "live":
+            full.append(site.v4[0])
+        if rng.random() < 0.2 and site.has_tls:
+            site.v6 = [plan.take_v6(asn)]
+    tenants = Counter(address for site in sites for address in site.v4)
+    for site in sites:
+        site.is_alone = all(tenants[address] == 1 for address in site.v4)
+
+
+def spread_caches(seed: int, sites: list[Site], networks: list[Network], plan: AddressPlan) -> None:
+    """Content networks answer each client with an address near it."""
+    rng = stream(seed, "caches")
+    shared = [plan.take(CONTENT_ASNS[2]) for _ in range(2)]  # one machine serves many sites
+    for site in sites:
+        if not site.situation.startswith("cdn"):
+            continue
+        near = site.v4[-1]
+        if site.situation != "cdn_same_asn":
+            near = rng.choice(shared)
+        for network in networks:
+            if network.is_inside and rng.random() < 0.8:
+                site.edges[network.asn] = near
+    # The largest network of all runs a cache in its own rooms.
+    for site in [site for site in sites if site.situation == "cdn_other_asn"][:2]:
+        for network in networks:
+            if network.style in ("substitution", "nxdomain"):
+                site.edges[network.asn] = plan.take(network.asn)
