@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from itertools import cycle
 from random import Random
+from typing import Any
 
 from analysis.hosts import normalise
 
@@ -112,6 +113,17 @@ _MORE_NETWORKS = (
 #: Networks that worlds of any size have.
 _EVERYWHERE = (("sinkhole", "isp", 12.0), ("open", "mobile", 6.0), ("flaky", "mobile", 6.0))
 
+#: How well networks of a style work, where it is not as usual.
+_QUALITY: dict[str, dict[str, Any]] = {
+    # Four steps or so in a measurement: 15 % fail.
+    "flaky": {"timeout_rate": 0.04, "dead_session_rate": 0.04},
+    "open": {"portal_session_rate": 0.05, "is_v6_broken": True},
+    "loopback": {"portal_session_rate": 0.01},
+    "nxdomain": {"is_v6_broken": True},
+    "home_filter": {"filter_session_rate": 0.3},
+    "education": {"fleet_share": 0.6, "has_v6": True},
+    "hosting": {"has_v6": True},
+}
 NETWORK_COUNT = len(_USUAL_NETWORKS)
 
 _WORDS = (
@@ -186,8 +198,11 @@ def make_networks(
             resolver_asn=asn,
             resolver_address=plan.take(asn),
             is_inside=kind not in ("vpn", "foreign"),
+            **_QUALITY.get(style, {}),
         )
-        _set_quality(networks[role], seed)
+        if style in ("flaky", "open", "tls_reset"):
+            start = stream(seed, "spells", role).randrange(30, 300)
+            networks[role].bad_spell = range(start, start + 21)
     _tie_together(networks)
     return sorted(networks.values(), key=lambda network: network.asn)
 
@@ -208,24 +223,6 @@ def _cast_networks(
         for i in quiet:
             cast[i] = ("flaky" if i in flaky else "open", *cast[i][1:])
     return cast
-
-
-def _set_quality(network: Network, seed: int) -> None:
-    style = network.style
-    if style == "flaky":
-        network.timeout_rate = 0.04  # four steps or so in a measurement: 15 % fail
-        network.dead_session_rate = 0.04
-    if style in ("open", "loopback"):
-        network.portal_session_rate = 0.05 if style == "open" else 0.01
-    if style == "home_filter":
-        network.filter_session_rate = 0.3
-    if style == "education":
-        network.fleet_share = 0.6
-    network.has_v6 = style in ("education", "hosting")
-    network.is_v6_broken = style in ("nxdomain", "open")
-    if style in ("flaky", "open", "tls_reset"):
-        start = stream(seed, "spells", network.role).randrange(30, 300)
-        network.bad_spell = range(start, start + 21)
 
 
 def _tie_together(networks: dict[str, Network]) -> None:

@@ -97,7 +97,7 @@ class Tally:
         session, path = batch.session, batch.session.path
         asn, forgery = f"AS{path.network.asn}", batch.forgery
         faults = [path.state] if path.state != "good" else []
-        faults += ["home_filter"] if path.resolver.home_filter else []
+        faults += ["home_filter"] if path.home_filter else []
         faults += ["lacks_authority"] if session.software.lacks_authority else []
         if forgery is not None:
             faults = ["forged"]
@@ -139,25 +139,8 @@ def write_totals(folder: Path, tally: Tally) -> None:
     write_csv(folder / "measurements_by_month.csv", header, months)
 
 
-_BLOCK_HEADER = (
-    "domain", "probe_asn", "mechanism", "since", "until", "since_time", "until_time", "schedule",
-    "detail", "session_count", "day_count", "sound_session_count", "share",
-)  # fmt: skip
-_NAME_HEADER = (
-    "domain", "situation", "category_code", "is_local", "since", "until", "tested_since",
-    "authority",
-)  # fmt: skip
-_NETWORK_HEADER = (
-    "probe_asn", "network", "operator", "kind", "role", "resolver_asn", "measurement_count",
-)  # fmt: skip
-_SESSION_HEADER = ("report_id", "probe_asn", "faults", "software_version")
-_FORGERY_HEADER = ("report_id", "day", "probe_asn", "domain", "claim", "kind")
-_TEST_HEADER = ("domain", "probe_asn", "day", "hour", "session_count", "sound_session_count")
-
-
 def write_truth(folder: Path, world: World, tally: Tally) -> None:
     """The truth of every block, name, network, odd session, forged report and test."""
-    sites = sorted(world.sites, key=lambda site: site.host)
     networks = [
         (f"AS{n.asn}", n.name, n.operator, n.kind, n.role, f"AS{n.resolver_asn}",
          tally.measurements[n.asn])
@@ -168,13 +151,27 @@ def write_truth(folder: Path, world: World, tally: Tally) -> None:
         for (domain, asn), hours in sorted(tally.tests.items())
         for hour, (tested, sound) in sorted(hours.items())
     ]
-    blocks = [_block_row(world, tally, block) for block in world.censorship.blocks]
-    write_csv(folder / "blocks.csv", _BLOCK_HEADER, blocks)
-    write_csv(folder / "names.csv", _NAME_HEADER, [_name_row(world, site) for site in sites])
-    write_csv(folder / "networks.csv", _NETWORK_HEADER, networks)
-    write_csv(folder / "odd_sessions.csv", _SESSION_HEADER, sorted(tally.odd_sessions))
-    write_csv(folder / "forgeries.csv", _FORGERY_HEADER, sorted(tally.forgeries))
-    write_csv(folder / "tests.csv", _TEST_HEADER, tests)
+    tables: dict[str, tuple[str, Sequence[Sequence[object]]]] = {
+        "blocks": (
+            "domain,probe_asn,mechanism,since,until,since_time,until_time,schedule,detail,"
+            "session_count,day_count,sound_session_count,share",
+            [_block_row(world, tally, block) for block in world.censorship.blocks],
+        ),
+        "names": (
+            "domain,situation,category_code,is_local,since,until,tested_since,authority",
+            [_name_row(world, site) for site in sorted(world.sites, key=lambda one: one.host)],
+        ),
+        "networks": (
+            "probe_asn,network,operator,kind,role,resolver_asn,measurement_count", networks,
+        ),
+        "odd_sessions": (
+            "report_id,probe_asn,faults,software_version", sorted(tally.odd_sessions),
+        ),
+        "forgeries": ("report_id,day,probe_asn,domain,claim,kind", sorted(tally.forgeries)),
+        "tests": ("domain,probe_asn,day,hour,session_count,sound_session_count", tests),
+    }  # fmt: skip
+    for name, (header, rows) in tables.items():
+        write_csv(folder / f"{name}.csv", header.split(","), rows)
 
 
 def _block_row(world: World, tally: Tally, block: Block) -> tuple[object, ...]:

@@ -224,8 +224,8 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
     facts = {
         "world": task.label, "part": task.part, "seed": task.seed, "coverage": task.level,
         "network_count": task.country["network_count"], "name_count": task.country["name_count"],
-        "new_share": task.country.get("new_share"), "measurement_count": made.measurement_count,
-        "block_count": made.block_count,
+        "new_share": task.country.get("new_share"), "measurement_count": made["measurement_count"],
+        "block_count": made["block_count"],
     }  # fmt: skip
     result = Result(task, facts, scored)
     for name, value in task.variants:

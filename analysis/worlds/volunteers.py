@@ -4,12 +4,13 @@ In ``write_world`` probes work through the list by themselves. Here somebody who
 measured so far says what is tested next, so that the days are written one after another.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 from analysis.period import Period
-from analysis.worlds.archive import compress, encode, write_object
+from analysis.worlds.archive import compress, write_object
 from analysis.worlds.country import Network, Site, stream
 from analysis.worlds.reference import write_reference
 from analysis.worlds.truth import Tally, write_truth
@@ -34,8 +35,7 @@ class Volunteers:
                         name_count=name_count, has_forgeries=False, cases=())  # fmt: skip
         self._world, self._folder = make_world(design), folder
         self._networks = [network for network in self._world.networks if network.is_inside]
-        self._decks: dict[int, list[Site]] = {network.asn: [] for network in self._networks}
-        self._turns = dict.fromkeys(self._decks, 0)
+        self._turns = {network.asn: self._take_turns(network) for network in self._networks}
         write_reference(folder / "reference", self._world)
         write_truth(folder / "truth", self._world, Tally())
 
@@ -64,20 +64,22 @@ class Volunteers:
         rng = stream(world.seed, "volunteer session", day, network.asn)
         hour, minute = rng.choice(_HOURS), rng.randint(0, 44)
         start = world.midnight(day) + timedelta(hours=hour, minutes=minute)
-        probe = open_session(world, network, day, start, rng)
-        data = compress(encode(measure_site(probe, site).document) for site in sites)
+        session = open_session(world, network, day, start, rng)
+        data = compress(measure_site(session, site).line for site in sites)
         write_object(self._folder / "archive", world.probe_cc, start, network.asn, data)
 
-    def _deal(self, network: Network, count: int, taken: Sequence[Site]) -> list[Site]:
-        """The next names of the list, which is shuffled anew each time it is through."""
-        seed, asn = self._world.seed, network.asn
-        deck, hand = self._decks[asn], list[Site]()
-        while len(hand) < count:
-            if not deck:
-                deck += self._world.sites
-                self._turns[asn] += 1
-                stream(seed, "deck", asn, self._turns[asn]).shuffle(deck)
-            site = deck.pop()
+    def _deal(self, network: Network, wanted: int, taken: Sequence[Site]) -> list[Site]:
+        """The next names of the list that are not taken."""
+        hand: list[Site] = []
+        while len(hand) < wanted:
+            site = next(self._turns[network.asn])
             if site not in taken and site not in hand:
                 hand.append(site)
         return hand
+
+    def _take_turns(self, network: Network) -> Iterator[Site]:
+        """The list again and again, each time shuffled anew."""
+        for turn in count(1):
+            deck = list(self._world.sites)
+            stream(self._world.seed, "deck", network.asn, turn).shuffle(deck)
+            yield from reversed(deck)

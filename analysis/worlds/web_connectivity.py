@@ -10,11 +10,11 @@ calls a name with an unexpected address "dns" even where the page was right.
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import timedelta
 
-from analysis.worlds.country import AddressPlan, Headers, Page
+from analysis.worlds.country import Headers, Page
 from analysis.worlds.internet import (
     BOGONS,
     CLOSED,
@@ -25,15 +25,13 @@ from analysis.worlds.internet import (
     UNKNOWN_AUTHORITY,
     WRONG_HOST,
     Control,
+    Json,
     Lookup,
     Target,
     endpoint,
     parse,
 )
-from analysis.worlds.path import Path
-from analysis.worlds.software import Software
-
-Json = dict[str, Any]
+from analysis.worlds.session import Session
 
 _ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 _LANGUAGE = "en-US,en;q=0.9"
@@ -41,6 +39,9 @@ _AGENT = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/[scrubbed] Safari/537.3"
 )
+_EXTENSIONS = {
+    "dnst": 0, "httpt": 0, "netevents": 0, "tcpconnect": 0, "tlshandshake": 0, "tunnel": 0,
+}  # fmt: skip
 _NO_TOR = {"exit_ip": None, "exit_name": None, "is_tor": False}
 _NO_RESPONSE = {
     "body": "",
@@ -69,6 +70,8 @@ _COMMON = {
     "set-cookie", "transfer-encoding", "vary", "via",
 }  # fmt: skip
 
+Blocking = str | bool | None
+
 # x_status of 0.4
 _SECURE, _CLEARTEXT, _GONE, _NOT_COMPARED, _CONTROL_FAILED = 1, 2, 4, 8, 16
 _DNS, _DIFF, _CONNECT, _READ_WRITE, _UNKNOWN, _HANDSHAKE = 32, 64, 128, 256, 512, 1024
@@ -85,64 +88,75 @@ _STATUS = {
 _DNS_BLOCKED, _TCP_BLOCKED, _TLS_BLOCKED, _HTTP_BLOCKED, _HTTP_DIFFERS, _REACHED = (
     1, 2, 4, 8, 16, 32,
 )  # fmt: skip
+#: What the flags come to; the first of them decides.
+_VERDICTS: tuple[tuple[int, Blocking, bool], ...] = (
+    (_DNS_BLOCKED, "dns", False),
+    (_TCP_BLOCKED, "tcp_ip", False),
+    (_TLS_BLOCKED | _HTTP_BLOCKED, "http-failure", False),
+    (_HTTP_DIFFERS, "http-diff", False),
+    (_REACHED, False, True),
+)
 _LAYERS = ("tcp", "tls", "http")
-
-Blocking = str | bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Who holds an address, in the words of the probe's own database; and its public resolvers."""
-
-    plan: AddressPlan
-    networks: dict[int, str]
-    udp: str
-    doh: str
-
-    def query(
-        self, engine: str, host: str, kind: str, failure: str | None, addresses: Sequence[str]
-    ) -> Json:
-        """One item of ``queries``, without what the two versions add."""
-        resolver = {"udp": self.udp, "doh": self.doh}.get(engine, "")
-        return {
-            "answers": [self._answer(address) for address in addresses] or None,
-            "engine": engine,
-            "failure": failure,
-            "hostname": host,
-            "query_type": kind,
-            "resolver_hostname": None,
-            "resolver_port": None,
-            "resolver_address": resolver,
-        }
-
-    def _answer(self, address: str) -> Json:
-        asn = self.plan.asn(address)
-        kind, key = ("AAAA", "ipv6") if ":" in address else ("A", "ipv4")
-        name = self.networks.get(asn, "")
-        return {"asn": asn, "as_org_name": name, "answer_type": kind, key: address, "ttl": None}
-
-    def are_akin(self, one: Lookup, other: Lookup) -> bool:
-        """Whether two answers have an address in common, or a network."""
-        ours, theirs = set(one.addresses), set(other.addresses)
-        asns = {self.plan.asn(address) for address in ours}
-        asns &= {self.plan.asn(address) for address in theirs}
-        return bool(ours & theirs or asns - {0})
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One URL to measure: by which way, with whose help, by which build, and when."""
+    """One URL to measure in a session, with the helper's answer to be had, and the date."""
 
+    session: Session
     target: Target
-    path: Path
     ask: Callable[[list[str]], Control]
-    software: Software
-    names: Names
     date: str
 
     def word(self, answer: Lookup) -> str | None:
         """The failure of a lookup as the system words it."""
-        return self.software.names_nxdomain if answer.failure == NXDOMAIN else answer.failure
+        words = self.session.software.names_nxdomain
+        return words if answer.failure == NXDOMAIN else answer.failure
+
+
+def measure(session: Session, url: str) -> tuple[Json, bool]:
+    """Measure one URL; time passes. Also tells whether all went well on the way."""
+    path, software = session.path, session.software
+    path.moment += timedelta(seconds=path.rng.randint(2, 7))
+    target = parse(url)
+    rate = session.helper_failure_rate if path.state == "good" else 0.4
+    is_lost = path.rng.random() < rate
+
+    def ask(addresses: list[str]) -> Control:
+        if is_lost:
+            return Control(failure=TIMED_OUT)
+        return session.helper.measure(target, addresses, path.day)
+
+    path.timeout_count = 0
+    date = path.moment.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    task = Task(session, target, ask, date)
+    test_keys = _measure_05(task) if software.is_new else _measure_04(task)
+    is_sound = path.state == "good" and not path.timeout_count and not is_lost
+    asn = path.network.resolver_asn
+    document = {
+        "annotations": software.annotations(session.network_type, session.run_link),
+        "data_format_version": "0.2.0",
+        **({"extensions": _EXTENSIONS} if software.is_new else {}),
+        "input": target.url,
+        "measurement_start_time": str(path.moment),
+        "probe_asn": f"AS{path.network.asn}",
+        "probe_cc": session.probe_cc,
+        "probe_ip": "127.0.0.1",
+        "probe_network_name": path.network.name,
+        "report_id": session.report_id,
+        "resolver_asn": f"AS{asn}",
+        "resolver_ip": path.network.resolver_address,
+        "resolver_network_name": session.names.networks.get(asn, ""),
+        "software_name": software.name,
+        "software_version": software.version,
+        "test_helpers": {"backend": {"address": "https://0.th.example", "type": "https"}},
+        "test_keys": test_keys,
+        "test_name": "web_connectivity",
+        "test_runtime": round(path.rng.uniform(0.5, 9.0), 3),
+        "test_start_time": str(session.start - timedelta(seconds=2)),
+        "test_version": software.test_version,
+    }
+    return document, is_sound
 
 
 def _request_json(target: Target, referer: str | None) -> Json:
@@ -254,9 +268,9 @@ def _is_same_page(comparison: Json) -> bool:
     return bool(comparison["status_code_match"]) and any(comparison[name] for name in likeness)
 
 
-def measure_04(task: Task) -> Json:
+def _measure_04(task: Task) -> Json:
     """The ``test_keys`` of one measurement."""
-    path = task.path
+    path = task.session.path
     answer = path.lookup(task.target.host)
     control = task.ask(list(answer.addresses))
     connects, handshakes = _connect_all(task, answer, control)
@@ -271,11 +285,13 @@ def measure_04(task: Task) -> Json:
     queries = []
     for kind, addresses in (("A", answer.v4), ("AAAA", answer.v6)):
         if kind == "A" or addresses:
-            query = task.names.query("system", task.target.written, kind, dns_failure, addresses)
+            query = task.session.names.query(
+                "system", task.target.written, kind, dns_failure, addresses
+            )
             queries.append({**query, "t": runtime / 1e9, "tags": None})
     return {
         "agent": "redirect",
-        "client_resolver": path.resolver.address,
+        "client_resolver": path.network.resolver_address,
         "retries": None,
         "socksproxy": None,
         "network_events": [_connect_event(item) for item in connects] or None,
@@ -330,9 +346,9 @@ def _conclude_04(
 
 def _compare_answers(task: Task, answer: Lookup, control: Control) -> str:
     """0.4: equal failures, a common network, or a common address."""
-    if task.software.trusts_loopback and answer.v4 == ("127.0.0.1",):
+    if task.session.software.trusts_loopback and answer.v4 == ("127.0.0.1",):
         return "consistent"
-    is_same = task.names.are_akin(answer, control.dns)
+    is_same = task.session.names.are_akin(answer, control.dns)
     if control.dns.failure is not None:
         is_same = answer.failure == control.dns.failure
     return "consistent" if is_same else "inconsistent"
@@ -340,13 +356,13 @@ def _compare_answers(task: Task, answer: Lookup, control: Control) -> str:
 
 def _connect_all(task: Task, answer: Lookup, control: Control) -> tuple[list[Json], list[Json]]:
     """Connections to every address that the resolver gave; handshakes where the URL is https."""
-    target, path = task.target, task.path
+    target, path = task.target, task.session.path
     connects: list[Json] = []
     handshakes: list[Json] = []
     for address in answer.addresses:
         failure = path.connect(address, target.port)
         if failure is not None:
-            failure = task.software.words or failure
+            failure = task.session.software.words or failure
         status: Json = {"failure": failure, "success": failure is None}
         if control.tcp.get(endpoint(address, target.port), "untried") is None:
             status = {"blocked": failure is not None, **status}
@@ -386,7 +402,7 @@ def _handshake_json_04(task: Task, failure: str | None, t: float) -> Json:
 
 def _browse(task: Task, answer: Lookup) -> tuple[list[Json], Page | None]:
     """Fetch the page, following redirects; the newest request first."""
-    target, path = task.target, task.path
+    target, path = task.target, task.session.path
     requests: list[Json] = []
     referer: str | None = None
     while True:
@@ -408,12 +424,12 @@ def _browse(task: Task, answer: Lookup) -> tuple[list[Json], Page | None]:
 def _fetch(task: Task, target: Target, answer: Lookup) -> tuple[Page | None, str | None]:
     failure = task.word(answer)
     for address in answer.addresses:
-        failure = task.path.connect(address, target.port)
+        failure = task.session.path.connect(address, target.port)
         if failure is None and target.is_https:
-            failure = task.path.handshake(address, target.host)
+            failure = task.session.path.handshake(address, target.host)
         if failure is None:
-            return task.path.fetch(address, target)
-        failure = task.software.words or failure
+            return task.session.path.fetch(address, target)
+        failure = task.session.software.words or failure
     return None, failure
 
 
@@ -461,7 +477,7 @@ class _Measurement05:
 
     def resolve(self, target: Target, depth: int) -> tuple[Lookup, list[str]]:
         """Ask all three resolvers; the system's answer, and all addresses, the system's first."""
-        path, tag = self.task.path, f"depth={depth}"
+        path, tag = self.task.session.path, f"depth={depth}"
         system = path.lookup(target.host)
         udp = path.lookup(target.host, is_public=True)
         doh = path.lookup_over_https(target.host)
@@ -480,10 +496,10 @@ class _Measurement05:
         for kind, addresses in [("ANY", lookup.addresses)] if is_system else by_type:
             failure = lookup.failure or (None if addresses else "dns_no_answer")
             written = task.word(lookup) if is_system else failure
-            query = task.names.query(engine, target.written, kind, written, addresses)
+            query = task.session.names.query(engine, target.written, kind, written, addresses)
             if failure == NXDOMAIN and not is_system:
                 query["rcode"] = 3
-            t0 = round(task.path.rng.uniform(0, 0.01), 4)
+            t0 = round(task.session.path.rng.uniform(0, 0.01), 4)
             query |= {"t0": t0, "t": round(t0 + 0.03, 4), "tags": tags, "transaction_id": number}
             self.queries.append(query)
 
@@ -495,7 +511,7 @@ class _Measurement05:
         self, target: Target, system: Lookup, addresses: list[str], depth: int, referer: str
     ) -> None:
         """Try every address; the first good connection gets the page, and follows redirects."""
-        path = self.task.path
+        path = self.task.session.path
         for address in addresses:
             for port in (443,) if target.is_https else (80, 443):
                 number = self._number(40000 if port == 80 else 50000)
@@ -508,7 +524,7 @@ class _Measurement05:
                     self._fetch(flow, referer)
 
     def _connect(self, flow: _Flow) -> None:
-        failure = self.task.path.connect(flow.address, flow.port)
+        failure = self.task.session.path.connect(flow.address, flow.port)
         self.connects.append({
             "ip": flow.address, "port": flow.port,
             "status": {"failure": failure, "success": failure is None},
@@ -517,7 +533,7 @@ class _Measurement05:
         })  # fmt: skip
         if failure is None and flow.port == 443:
             flow.layer = "tls"
-            failure = self.task.path.handshake(flow.address, flow.target.host)
+            failure = self.task.session.path.handshake(flow.address, flow.target.host)
             self.handshakes.append(_handshake_json_05(flow, failure))
             if failure is None:
                 self.valid.add(flow.address)
@@ -526,9 +542,9 @@ class _Measurement05:
     def _fetch(self, flow: _Flow, referer: str) -> None:
         self.is_page_taken = True
         flow.layer = "http"
-        page, flow.failure = self.task.path.fetch(flow.address, flow.target)
+        page, flow.failure = self.task.session.path.fetch(flow.address, flow.target)
         item: Json = {"network": "tcp"}
-        if not self.task.software.omits_address:
+        if not self.task.session.software.omits_address:
             item["address"] = endpoint(flow.address, flow.port)
         if flow.port == 443:
             item["alpn"] = "http/1.1"
@@ -573,7 +589,7 @@ def _handshake_json_05(flow: _Flow, failure: str | None) -> Json:
     }
 
 
-def measure_05(task: Task) -> Json:
+def _measure_05(task: Task) -> Json:
     """The ``test_keys`` of one measurement."""
     run, target = _Measurement05(task), task.target
     system, known = run.resolve(target, 0)
@@ -592,7 +608,7 @@ def measure_05(task: Task) -> Json:
     endpoints = [endpoint(address, port) for address in known for port in (443, 80)]
     return {
         "agent": "redirect",
-        "client_resolver": task.path.resolver.address,
+        "client_resolver": task.session.path.network.resolver_address,
         "retries": None,
         "socksproxy": None,
         "network_events": None,
@@ -670,7 +686,7 @@ def _flag_answer(run: _Measurement05, system: Lookup, control: Control) -> tuple
         return (2, 0) if control.dns.failure is None else (0, 1)
     is_bogon = any(address.startswith(BOGONS) for address in system.addresses)
     is_valid = not run.valid.isdisjoint(system.addresses)
-    is_expected = is_valid or run.task.names.are_akin(system, control.dns)
+    is_expected = is_valid or run.task.session.names.are_akin(system, control.dns)
     return (1 if is_bogon else 0) | (0 if is_expected else 4), 0
 
 
@@ -688,15 +704,8 @@ def _find_stopped(flows: list[_Flow], layer: str) -> list[_Flow]:
 
 
 def _summarise_05(flags: int, null_flags: int) -> tuple[Blocking, bool | None]:
-    """``blocking`` and ``accessible``: the first flag in the order dns, tcp, tls and http, diff."""
-    if flags & _DNS_BLOCKED:
-        return "dns", False
-    if flags & _TCP_BLOCKED:
-        return "tcp_ip", False
-    if flags & (_TLS_BLOCKED | _HTTP_BLOCKED):
-        return "http-failure", False
-    if flags & _HTTP_DIFFERS:
-        return "http-diff", False
-    if flags & _REACHED:
-        return False, True
+    """``blocking`` and ``accessible``."""
+    for flag, blocking, accessible in _VERDICTS:
+        if flags & flag:
+            return blocking, accessible
     return (False, False) if null_flags else (None, None)

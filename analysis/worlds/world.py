@@ -6,8 +6,15 @@ from datetime import date, datetime, time, timedelta
 from random import Random
 
 from analysis.period import Period
-from analysis.worlds.cases import Watch, add_cases, change_networks, change_sites
-from analysis.worlds.censorship import Censorship, make_censorship
+from analysis.worlds.archive import Entry, encode
+from analysis.worlds.censorship import (
+    Censorship,
+    Watch,
+    add_cases,
+    change_networks,
+    change_sites,
+    make_censorship,
+)
 from analysis.worlds.country import (
     CONTENT_ASNS,
     NAME_COUNT,
@@ -23,11 +30,8 @@ from analysis.worlds.country import (
 )
 from analysis.worlds.forgery import Forgery, LyingHelper, plan_forgeries
 from analysis.worlds.internet import Helper, Internet
-from analysis.worlds.path import Path as NetworkPath
-from analysis.worlds.path import Resolver
-from analysis.worlds.probe import Probe, Session
-from analysis.worlds.software import pick, weigh
-from analysis.worlds.web_connectivity import Json, Names
+from analysis.worlds.session import Names, Path, Session, pick, weigh
+from analysis.worlds.web_connectivity import measure
 
 #: Probes run by a timer measure at these hours (UTC); two of them on most days.
 _HOURS = (2, 9, 14, 20)
@@ -102,22 +106,13 @@ class World:
 
 
 @dataclass(slots=True)
-class Tested:
-    """One measurement. ``is_sound`` where nothing went wrong on the way but, maybe, a block."""
-
-    site: Site
-    document: Json
-    is_sound: bool
-
-
-@dataclass(slots=True)
 class Batch:
     """One session's measurements, and when the collector received them."""
 
     session: Session
     day: int
     receipt: datetime
-    tests: list[Tested]
+    tests: list[Entry]
     forgery: Forgery | None = None
 
 
@@ -169,7 +164,14 @@ class Schedule:
         self._rate = sessions_per_day
         self._batch_size = batch_size
         self._rng = stream(world.seed, "schedule")
-        self._decks: dict[int, list[Site]] = {network.asn: [] for network in world.networks}
+        self._turns = {network.asn: self._take_turns() for network in world.networks}
+
+    def _take_turns(self) -> Iterator[Site]:
+        """The sites again and again, each time shuffled anew."""
+        while True:
+            deck = list(self._world.sites)
+            self._rng.shuffle(deck)
+            yield from reversed(deck)
 
     def on_day(self, day: int) -> list[tuple[Network, int]]:
         """The sessions of a day: network and hour, in order of time."""
@@ -189,13 +191,9 @@ class Schedule:
 
     def deal(self, network: Network, day: int) -> list[Site]:
         """The next names for a session on the network."""
-        deck = self._decks[network.asn]
         hand: list[Site] = []
         while len(hand) < self._batch_size:
-            if not deck:
-                deck += self._world.sites
-                self._rng.shuffle(deck)
-            site = deck.pop()
+            site = next(self._turns[network.asn])
             if site.tested_from <= day and site not in hand:
                 hand.append(site)
             elif len(hand) >= len(self._world.sites) // 2:
@@ -209,11 +207,12 @@ def run_sessions(world: World, sessions_per_day: float, batch_size: int) -> Iter
     for day in range(world.period.day_count):
         for number, (network, hour) in enumerate(schedule.on_day(day)):
             rng = stream(world.seed, "session", day, number)
-            probe = open_session(world, network, day, _start_by_timer(world, day, hour, rng), rng)
-            tests = [measure_site(probe, site) for site in schedule.deal(network, day)]
+            start = _start_by_timer(world, day, hour, rng)
+            session = open_session(world, network, day, start, rng)
+            tests = [measure_site(session, site) for site in schedule.deal(network, day)]
             # Most measurements arrive at once; a few probes were offline and upload days later.
             late = timedelta(days=rng.randint(1, 6)) if rng.random() < 0.03 else timedelta()
-            yield Batch(probe.session, day, probe.session.start + late, tests)
+            yield Batch(session, day, start + late, tests)
         for number, watch in enumerate(world.watches):
             if watch.start <= day < watch.stop:
                 yield from _keep_watch(world, watch, number, day)
@@ -228,9 +227,9 @@ def _keep_watch(world: World, watch: Watch, number: int, day: int) -> Iterator[B
     rng = stream(world.seed, "watch", number, day)
     for second in sorted(rng.randrange(86_000) for _ in range(watch.sessions_per_day)):
         start = world.midnight(day) + timedelta(seconds=second)
-        probe = open_session(world, network, day, start, rng)
-        tests = [measure_site(probe, world.internet.sites[host]) for host in watch.hosts]
-        yield Batch(probe.session, day, start, tests)
+        session = open_session(world, network, day, start, rng)
+        tests = [measure_site(session, world.internet.sites[host]) for host in watch.hosts]
+        yield Batch(session, day, start, tests)
 
 
 def forge(world: World, forgery: Forgery, number: int) -> Batch:
@@ -241,29 +240,27 @@ def forge(world: World, forgery: Forgery, number: int) -> Batch:
                    filter_session_rate=0.0, fleet_share=0.0,
                    lost_control_share=0.0)  # fmt: skip
     start = _start_by_timer(world, forgery.day, rng.choice(_HOURS), rng)
-    probe = open_session(world, calm, forgery.day, start, rng)
-    session, sites = probe.session, world.internet.sites
+    session, sites = open_session(world, calm, forgery.day, start, rng), world.internet.sites
     session.report_id = session.report_id or _report_id(world, start, network, rng)
     session.helper_failure_rate = 0.0
     session.path.lies = forgery.lies
-    probe.helper = LyingHelper(world.internet, {h: sites[h] for h in forgery.false_controls})
+    session.helper = LyingHelper(world.internet, {h: sites[h] for h in forgery.false_controls})
     tests = [
-        replace(measure_site(probe, sites[host]), is_sound=False)
+        replace(measure_site(session, sites[host]), is_sound=False)
         for _ in range(forgery.repeat)
         for host in forgery.hosts
     ]
     return Batch(session, forgery.day, start, tests, forgery)
 
 
-def measure_site(probe: Probe, site: Site) -> Tested:
+def measure_site(session: Session, site: Site) -> Entry:
     """Measure one site, and know whether a fault of the probe's own got in the way."""
-    session = probe.session
     url = site.inputs[0] if len(site.inputs) == 1 else session.path.rng.choice(site.inputs)
-    document, is_sound = probe.measure(url)
+    document, is_sound = measure(session, url)
     is_distrusted = session.software.lacks_authority and site.authority == "second"
-    if session.path.resolver.filters(site) or (is_distrusted and site.has_tls):
+    if session.path.filters(site) or (is_distrusted and site.has_tls):
         is_sound = False
-    return Tested(site, document, is_sound)
+    return Entry(encode(document), "kept", document, is_sound)
 
 
 def _start_by_timer(world: World, day: int, hour: int, rng: Random) -> datetime:
@@ -271,25 +268,25 @@ def _start_by_timer(world: World, day: int, hour: int, rng: Random) -> datetime:
     return world.midnight(day) + timedelta(hours=hour, minutes=minutes, seconds=seconds)
 
 
-def open_session(world: World, network: Network, day: int, start: datetime, rng: Random) -> Probe:
+def open_session(world: World, network: Network, day: int, start: datetime, rng: Random) -> Session:
     """A probe that is ready to measure: its build, its resolver, and its way out."""
     software = pick(rng, world.fleet, network.fleet_share)
     if world.omission_share and stream(world.seed, "omits", start).random() < world.omission_share:
         software = replace(software, omits_address=True)
-    resolver = Resolver(network.resolver_asn, network.resolver_address)
+    home_filter, is_family = "", False
     if rng.random() < network.filter_session_rate:
-        resolver.home_filter = rng.choice(world.censorship.machines.home_filters)
-        resolver.is_family = rng.random() < 0.4
+        home_filter = rng.choice(world.censorship.machines.home_filters)
+        is_family = rng.random() < 0.4
     chance = rng.random()
     state = "good"
     if chance < network.dead_session_rate:
         state = "dead"
     elif chance < network.dead_session_rate + network.portal_session_rate:
         state = "portal"
-    path = NetworkPath(
-        network=network, resolver=resolver, internet=world.internet, censorship=world.censorship,
+    path = Path(
+        network=network, internet=world.internet, censorship=world.censorship,
         day=day, moment=start, rng=rng, state=state, lacks_authority=software.lacks_authority,
-        way_out=rng.random(), lies={},
+        way_out=rng.random(), home_filter=home_filter, is_family=is_family,
     )  # fmt: skip
     report_id = _report_id(world, start, network, rng)
     if rng.random() < 0.004:
@@ -297,16 +294,18 @@ def open_session(world: World, network: Network, day: int, start: datetime, rng:
     mobile = network.kind == "mobile" and software.platform == "android"
     rate = 0.6 if stream(world.seed, "helper", day).random() < 0.015 else 0.02
     is_volunteer = stream(world.seed, "volunteer", start, network.asn).random() < _VOLUNTEER_SHARE
-    session = Session(
+    return Session(
+        probe_cc=world.probe_cc,
         report_id=report_id,
         start=start,
         software=software,
         path=path,
+        helper=world.helper,
+        names=world.names,
         network_type="mobile" if mobile else "wifi",
         helper_failure_rate=max(rate, network.lost_control_share),
         run_link=RUN_LINK if is_volunteer and day >= _VOLUNTEERS_FROM else "",
     )
-    return Probe(world.probe_cc, session, world.helper, world.names)
 
 
 def _report_id(world: World, start: datetime, network: Network, rng: Random) -> str:

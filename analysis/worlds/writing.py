@@ -5,7 +5,7 @@ import json
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from analysis.worlds.archive import (
     Spoiler,
     compress,
     compress_cut,
-    encode,
     write_object,
 )
 from analysis.worlds.forgery import ForgedClaim, order_forgeries
@@ -34,18 +33,6 @@ _LINES_PER_OBJECT = 120
 _FORGED_OBJECTS, _ORDERED_OBJECTS = 50, 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a world holds. ``is_new`` is false where an equal one was there already."""
-
-    path: Path
-    is_new: bool
-    object_count: int
-    line_count: int
-    measurement_count: int
-    block_count: int
-
-
 def write_world(
     out: Path | str,
     *,
@@ -53,7 +40,7 @@ def write_world(
     since: str | date = "2024-01-01",
     until: str | date = "2025-01-01",
     **asked: Any,
-) -> Summary:
+) -> dict[str, int]:
     """Write a fictional country's archive, reference data and truth.
 
     Args:
@@ -62,6 +49,9 @@ def write_world(
         since: first day, UTC.
         until: the day after the last.
         asked: what else ``Design`` has.
+
+    Returns:
+        ``line_count``, ``measurement_count`` and ``block_count`` of the world.
 
     Raises:
         ParameterError: a parameter is wrong, or ``out`` holds something that is no world.
@@ -75,7 +65,8 @@ def write_world(
     stamp = {"fictional": True, "parameters": parameters, "source_digest": source_digest()}
     written = _read_stamp(out)
     if written is not None and all(written.get(key) == stamp[key] for key in stamp):
-        return Summary(out, False, **written["counts"])
+        counts: dict[str, int] = written["counts"]
+        return counts
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     world = make_world(design)
@@ -90,7 +81,7 @@ def write_world(
         out.rename(old)
     partial.rename(out)
     shutil.rmtree(old, ignore_errors=True)
-    return Summary(out, True, **counts)
+    return counts
 
 
 def add_forgeries(world: Path | str, out: Path | str, claims: Sequence[tuple[Any, ...]]) -> int:
@@ -121,7 +112,7 @@ def add_forgeries(world: Path | str, out: Path | str, claims: Sequence[tuple[Any
     orders = order_forgeries(wanted, made.networks, made.censorship, period.since)
     for number, forgery in enumerate(orders, _ORDERED_OBJECTS):
         batch = forge(made, forgery, number - _ORDERED_OBJECTS)
-        data = compress(encode(test.document) for test in batch.tests)
+        data = compress(test.line for test in batch.tests)
         write_object(out / "archive", made.probe_cc, batch.receipt, number, data)
         tally.note_session(batch)
     append_forgeries(out / "truth", tally)
@@ -160,7 +151,6 @@ def _write(folder: Path, world: World, design: Design) -> dict[str, int]:
     write_totals(folder / "truth", writer.tally)
     write_truth(folder / "truth", world, writer.tally)
     return {
-        "object_count": writer.object_count,
         "line_count": sum(writer.tally.ledger.values()),
         "measurement_count": writer.tally.ledger["kept"],
         "block_count": len(world.censorship.blocks),
@@ -178,23 +168,18 @@ class _Writer:
         self._pending: defaultdict[tuple[datetime, int], list[Entry]] = defaultdict(list)
         # One upload breaks off, somewhere around the middle.
         self._cut_from = world.midnight(world.period.day_count // 2)
-        self.object_count = 0
         self.tally = Tally()
 
     def add(self, batch: Batch) -> None:
         """Take one session's measurements; sessions come in order of their day."""
         self.flush(self._world.midnight(batch.day))
         self.tally.note_session(batch)
-        entries = [
-            Entry(encode(test.document), "kept", test.document, test.is_sound)
-            for test in batch.tests
-        ]
         if batch.forgery is not None:
             # In objects of their own, so that the honest ones are the same with and without.
             hour = batch.receipt.replace(minute=0, second=0)
-            self._pending[hour, _FORGED_OBJECTS] += entries
+            self._pending[hour, _FORGED_OBJECTS] += batch.tests
             return
-        for receipt, entry in self._spoiler.spoil(entries, batch.receipt):
+        for receipt, entry in self._spoiler.spoil(batch.tests, batch.receipt):
             self._pending[receipt.replace(minute=0, second=0), 0].append(entry)
 
     def flush(self, before: datetime) -> None:
@@ -216,7 +201,6 @@ class _Writer:
             entries[-1].reason = "truncated_file"
             data = compress_cut(lines[:-1], lines[-1])
         write_object(self._root, self._world.probe_cc, hour, number, data)
-        self.object_count += 1
         for entry in entries:
             if entry.reason == "kept":
                 self.tally.keep(entry.document, entry.is_sound, self._world.censorship.machines)
