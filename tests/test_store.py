@@ -21,7 +21,7 @@ from analysis.store.database import Observations, observations_from_table
 from analysis.store.kept_tables import FOLDER as STAGES
 from analysis.store.provenance import FOLDER, Provenance, file_name
 from analysis.store.store import Store, make_alone, table_of
-from benchmarks.survival import count_rows_files
+from tests.kills import count_rows_files
 
 _ID = "archive-0123456789ab"
 _CC = "QQ"

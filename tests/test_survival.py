@@ -34,9 +34,9 @@ from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
 from analysis.store.kept_tables import FOLDER
-from benchmarks import survival
 from benchmarks.generate import PROBE_CC, Size, write_archive
-from benchmarks.survival import (
+from tests.kills import (
+    ROOT,
     command,
     contents,
     count_rows_files,
@@ -104,7 +104,7 @@ def _put(store: Path, files: dict[str, bytes]) -> None:
 
 def _run(archive: Path, store: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(archive, store), cwd=survival.ROOT, check=False, capture_output=True, text=True,
+        command(archive, store), cwd=ROOT, check=False, capture_output=True, text=True,
         timeout=100, **options,
     )  # fmt: skip
 
@@ -123,8 +123,7 @@ def _refused(done: subprocess.CompletedProcess[str], status: int, *words: str) -
 def test_killed_wherever_it_stood_the_next_run_ends_alike(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ):
-    """Three kills in the middle of a write, two at any time, one after the other on one store.
-    ``python -m benchmarks.survival`` does it thirty times."""
+    """Three kills in the middle of a write, two at any time, one after the other on one store."""
     chance, store = random.Random(7), tmp_path / "store"
     run = command(archive, store)
     moments: list[tuple[list[str], float]] = [
@@ -147,7 +146,7 @@ def test_workers_end_with_a_parent_that_is_killed(
     store = tmp_path / "store"
     arguments = [sys.executable, "-c", _JOBS_2, *command(archive, store)[3:]]
     arguments = ["JOBS=2" if word == "JOBS=1" else word for word in arguments]
-    process = subprocess.Popen(arguments, cwd=survival.ROOT, start_new_session=True)
+    process = subprocess.Popen(arguments, cwd=ROOT, start_new_session=True)
     while process.poll() is None and ".part" not in find_suffixes(store):
         time.sleep(0.001)
     process.kill()
@@ -176,7 +175,7 @@ def test_runs_side_by_side_do_not_disturb_each_other(
     shutil.copytree(archive, other)
     both = [command(archive, store), command(archive, store), command(other, store)]
     running = [
-        subprocess.Popen(one, cwd=survival.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        subprocess.Popen(one, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         for one in both
     ]
     said = [process.communicate(timeout=100)[1] for process in running]
@@ -283,7 +282,7 @@ def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
         "cli.main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(notebook), str(out)], cwd=survival.ROOT, check=False,
+        [sys.executable, "-c", script, str(notebook), str(out)], cwd=ROOT, check=False,
         capture_output=True, text=True, preexec_fn=_limited(100_000),
     )  # fmt: skip
     _refused(done, 3, "SourceError: 1-page.ipynb: cell ", "File too large")
@@ -305,7 +304,7 @@ def test_a_read_only_place_for_reports_is_one_sentence(tmp_path: Path):
     out.parent.chmod(0o555)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", script, str(out)], cwd=survival.ROOT, check=False,
+            [sys.executable, "-c", script, str(out)], cwd=ROOT, check=False,
             capture_output=True, text=True, preexec_fn=_bound_by_permissions,
         )  # fmt: skip
     finally:

@@ -1,28 +1,22 @@
-"""``python -m benchmarks.survival``: kill ingestion again and again, and look at what is left.
+"""Kill an ingestion and look at what is left.
 
-Each kill is SIGKILL to the whole process group. Half of them come at a random moment, half in the
-middle of a write: the run is told to stop where half of a file is written, and is killed where it
-stands. What then lies in the store must be whole; the next run must end with the
-bytes of a run that nobody disturbed.
+Each kill is SIGKILL to the whole process group: at some moment, or in the middle of a write, where
+the run is told to stop and is killed where it stands.
 """
 
 import hashlib
 import math
 import os
-import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.store.kept_tables import FOLDER
-from benchmarks.generate import PROBE_CC, Size, write_archive
+from benchmarks.generate import PROBE_CC
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = (f"PROBE_CC={PROBE_CC}", "SINCE=2024-07-01", "UNTIL=2024-08-01", "JOBS=1")
@@ -65,11 +59,6 @@ def command(archive: Path, store: Path) -> list[str]:
     """One ingestion."""
     words = (*WORDS, f"SOURCE={archive}", f"STORE={store}")
     return [sys.executable, "-m", "analysis", "ingest", *words]
-
-
-def run(archive: Path, store: Path) -> None:
-    """Let an ingestion come to its end."""
-    subprocess.run(command(archive, store), cwd=ROOT, check=True, capture_output=True)
 
 
 def contents(store: Path) -> dict[str, bytes]:
@@ -159,47 +148,3 @@ def refuse_halves(store: Path, undisturbed: Mapping[str, bytes]) -> None:
     for name, content in contents(store).items():
         is_no_file = name.endswith(".part") or (name.endswith(".lock") and not content)
         assert is_no_file or content == undisturbed[name], f"{name} is half-written"
-
-
-def refuse_traces(store: Path, undisturbed: Mapping[str, bytes]) -> None:
-    """After the next run, a store must be as if nothing had been."""
-    found = contents(store)
-    names = sorted(found.keys() | undisturbed.keys())
-    other = [name for name in names if found.get(name) != undisturbed.get(name)]
-    assert not other, f"another content: {other}"
-    assert count_rows_files(store) == len(list((store / FOLDER).iterdir())) == 1
-
-
-def main(kills: int = 30, seed: int = 1, objects: int = 20) -> None:
-    """Kill that often and print the log."""
-    chance = random.Random(seed)
-    with tempfile.TemporaryDirectory() as scratch:
-        archive, store = Path(scratch) / "archive", Path(scratch) / "store"
-        write_archive(archive, Size(objects=objects, measurements=150))
-        started = time.monotonic()
-        run(archive, store)
-        duration = time.monotonic() - started
-        undisturbed = contents(store)
-        done = []
-        for number in range(kills):
-            shutil.rmtree(store)
-            arguments = command(archive, store)
-            if number % 2:
-                done.append(kill(arguments, store, objects, chance.uniform(0, duration)))
-            else:
-                folder = FOLDER if number % 10 == 8 else "observations"
-                after = chance.randrange(objects) if folder == "observations" else 0
-                done.append(kill(in_a_write(arguments, folder, after), store, objects))
-            refuse_halves(store, undisturbed)
-            run(archive, store)
-            refuse_traces(store, undisturbed)
-            print(f"{number + 1:3}  {done[-1]}", flush=True)
-    for phase, count in Counter(one.phase for one in done).most_common():
-        print(f"{count:3}  {phase}")
-    print(
-        f"{kills} kills; each next run ended with the same {len(undisturbed)} files, byte for byte"
-    )
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
