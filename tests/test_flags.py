@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from analysis.observations import messages, observation
 from analysis.observations.fingerprints import load
 from analysis.observations.flags import Received, compute_flags
@@ -16,9 +14,11 @@ _YEAR = 365 * 24 * _HOUR
 _OK: dict[str, Any] = {"blocking": False, "accessible": True}
 
 
-@pytest.mark.parametrize(
-    ("keys", "has_match", "is_confirmed", "expected"),
-    [
+def test_flags_follow_the_published_rules() -> None:
+    """Blocking decides the anomaly, fingerprints confirm, what is undetermined is a failure."""
+    nothing = {"blocking": None, "accessible": None}
+    unnamed = {"blocking": "dns", "accessible": False, "dns_experiment_failure": "unknown_failure"}
+    for keys, has_match, is_confirmed, expected in (
         # keys of the measurement, then (anomaly, confirmed, failure)
         (_OK, False, False, (False, False, False)),
         ({"blocking": False, "accessible": False}, False, False, (False, False, False)),
@@ -28,60 +28,40 @@ _OK: dict[str, Any] = {"blocking": False, "accessible": True}
         ({"blocking": "http-failure", "accessible": False}, False, False, (True, False, False)),
         (_OK, True, True, (True, True, False)),
         (_OK, True, False, (False, False, False)),
-        ({"blocking": None, "accessible": None}, False, False, (False, False, True)),
-        ({"blocking": None, "accessible": None}, True, True, (True, True, False)),
-        ({"blocking": None, "accessible": None}, True, False, (False, False, False)),
+        (nothing, False, False, (False, False, True)),
+        (nothing, True, True, (True, True, False)),
+        (nothing, True, False, (False, False, False)),
         ({"blocking": "dns", "accessible": None}, False, False, (True, False, True)),
         ({"blocking": False}, False, False, (False, False, False)),
         ({"blocking": True, "accessible": True}, False, False, (False, False, True)),
         ({"blocking": "dns.v2", "accessible": True}, False, False, (False, False, True)),
         ({**_OK, "control_failure": "unknown_failure: x"}, False, False, (False, False, True)),
         ({**_OK, "http_experiment_failure": "eof_error"}, False, False, (False, False, False)),
-        (
-            {"blocking": "dns", "accessible": False, "dns_experiment_failure": "unknown_failure"},
-            True,
-            True,
-            (True, True, True),
-        ),
-    ],
-)
-def test_flags_follow_the_published_rules(keys, has_match, is_confirmed, expected):
-    """Blocking decides the anomaly, fingerprints confirm, what is undetermined is a failure."""
-    assert (
-        compute_flags(
-            TestKeys(**keys), has_match=has_match, is_confirmed=is_confirmed, start_time=0
-        )
-        == expected
-    )
+        (unnamed, True, True, (True, True, True)),
+        (None, False, False, (False, False, True)),  # kept, as a failure
+    ):
+        found = compute_flags(
+            None if keys is None else TestKeys(**keys),
+            has_match=has_match, is_confirmed=is_confirmed, start_time=0,
+        )  # fmt: skip
+        assert found == expected, keys
 
 
-def test_no_result_is_a_failure():
-    """A measurement whose test_keys are null is kept, as a failure."""
-    assert compute_flags(None, has_match=False, is_confirmed=False, start_time=0) == (
-        False,
-        False,
-        True,
-    )
-
-
-@pytest.mark.parametrize(
-    ("start_time", "is_failure"),
-    [
+def test_a_start_far_from_receipt_is_a_failure() -> None:
+    """More than an hour after receipt or a year before it; the key knows receipt to the hour."""
+    received = Received(2 * _YEAR, 2 * _YEAR + _HOUR)
+    for start_time, is_failure in (
         (2 * _YEAR, False),
         (2 * _YEAR + 2 * _HOUR, False),
         (2 * _YEAR + 2 * _HOUR + 1, True),
         (_YEAR, False),
         (_YEAR - 1, True),
-    ],
-)
-def test_a_start_far_from_receipt_is_a_failure(start_time, is_failure):
-    """More than an hour after receipt or a year before it; the key knows receipt to the hour."""
-    received = Received(2 * _YEAR, 2 * _YEAR + _HOUR)
-    found = compute_flags(
-        TestKeys(**_OK), has_match=False, is_confirmed=False, start_time=start_time,
-        received=received,
-    )  # fmt: skip
-    assert found.is_failure is is_failure
+    ):
+        found = compute_flags(
+            TestKeys(**_OK), has_match=False, is_confirmed=False, start_time=start_time,
+            received=received,
+        )  # fmt: skip
+        assert found.is_failure is is_failure, start_time
 
 
 #: Rows that OONI scored under rules it no longer has, with the reason.

@@ -69,20 +69,18 @@ def test_a_translation_is_in_digits_0_to_9_and_without_markup(code):
                 assert "<" not in form.replace("< ", ""), form
 
 
-@pytest.mark.parametrize(
-    ("sentence", "translated", "is_wrong"),
-    [
+def test_a_translation_has_the_places_of_its_sentence():
+    plural = ("{n} site of {total}", "{n} sites of {total}")
+    for sentence, translated, is_wrong in (
         ("{n} sites", "គេហទំព័រ {n}", False),
         ("{n} sites", "", False),
         ("{n} sites", "គេហទំព័រ", True),
         ("{n} sites", "{n} {m}", True),
         ("Sites", "{n}", True),
-        (("{n} site of {total}", "{n} sites of {total}"), ("{total}",), False),
-        (("{n} site of {total}", "{n} sites of {total}"), ("{n}",), True),
-    ],
-)
-def test_a_translation_has_the_places_of_its_sentence(sentence, translated, is_wrong):
-    assert bool(find_misplaced(sentence, translated)) == is_wrong
+        (plural, ("{total}",), False),
+        (plural, ("{n}",), True),
+    ):
+        assert bool(find_misplaced(sentence, translated)) == is_wrong, translated
 
 
 def test_a_catalogue_that_would_lose_a_number_is_refused(khmer):
@@ -90,36 +88,26 @@ def test_a_catalogue_that_would_lose_a_number_is_refused(khmer):
         khmer('msgid "{count} sites"\nmsgstr "គេហទំព័រ"\n')
 
 
-@pytest.mark.parametrize(
-    ("codes", "refused"),
-    [
+def test_languages_are_opened_in_their_order_or_are_a_wrong_parameter():
+    assert [lang.code for lang in open_languages("km, en")] == ["km", "en"]
+    assert open_languages(" ") == (ENGLISH,)
+    for codes, refused in (
         ("en,xx", "REPORT_LANGUAGES=xx: codes separated by commas are accepted, of en"),
         ("km,KM", "REPORT_LANGUAGES=km,KM: each language once"),
         ("../km", "REPORT_LANGUAGES=../km: codes"),
-    ],
-)
-def test_languages_that_are_none_are_a_wrong_parameter(codes, refused):
-    with pytest.raises(ParameterError, match=re.escape(refused)):
-        open_languages(codes)
+    ):
+        with pytest.raises(ParameterError, match=re.escape(refused)):
+            open_languages(codes)
 
 
-def test_languages_are_opened_in_their_order():
-    assert [lang.code for lang in open_languages("km, en")] == ["km", "en"]
-    assert open_languages(" ") == (ENGLISH,)
-
-
-@pytest.mark.parametrize(
-    ("code", "file", "hrefs"),
-    [
-        ("en", "index.html", ["km/index.html"]),
-        ("km", "index.html", ["../index.html"]),
-        ("en", "sites/a.html", ["../km/sites/a.html"]),
-        ("km", "sites/a.html", ["../../sites/a.html"]),
-    ],
-)
-def test_a_page_knows_where_it_stands_in_the_other_languages(code, file, hrefs):
-    twins = find_twins(Language(code), ("en", "km"), file)
-    assert [twin.href for twin in twins] == hrefs
+def test_a_page_knows_where_it_stands_in_the_other_languages():
+    for code, file, href in (
+        ("en", "index.html", "km/index.html"),
+        ("km", "index.html", "../index.html"),
+        ("en", "sites/a.html", "../km/sites/a.html"),
+        ("km", "sites/a.html", "../../sites/a.html"),
+    ):
+        assert [one.href for one in find_twins(Language(code), ("en", "km"), file)] == [href]
 
 
 def test_values_are_written_by_their_type():

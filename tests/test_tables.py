@@ -59,51 +59,40 @@ def test_flags_are_words(tmp_path: Path) -> None:
     assert table["is_local"].tolist() == [True, False]
 
 
-@pytest.mark.parametrize(
-    ("frame", "message"),
-    [
-        (_changes(probe_asn=["AS1", "AS1"]), "network_changes: two rows with probe_asn=AS1"),
-        (_changes(probe_asn=["AS1", ""]), "network_changes: a row has no probe_asn"),
-        (_changes(probe_asn=["AS1", None]), "network_changes: a row has no probe_asn"),
-        (_changes(first_measurement_count=[1, -1]),
-         "network_changes: first_measurement_count is negative"),
-        (_changes().drop(columns="change"), "network_changes: no column change"),
-    ],
-)  # fmt: skip
-def test_a_table_that_would_lie_is_refused(
-    tmp_path: Path, frame: pd.DataFrame, message: str
-) -> None:
+def test_a_table_that_would_lie_is_refused(tmp_path: Path) -> None:
     """Which check and which rows; nothing is written, and what was there stays."""
     write_table(tmp_path, "network_changes", _changes())
     before = (tmp_path / "network_changes.csv").read_bytes()
-    with pytest.raises(ContractError) as found:
-        write_table(tmp_path, "network_changes", frame)
-    assert str(found.value) == message
-    assert found.value.exit_status == 4
+    for frame, message in (
+        (_changes(probe_asn=["AS1", "AS1"]), "two rows with probe_asn=AS1"),
+        (_changes(probe_asn=["AS1", ""]), "a row has no probe_asn"),
+        (_changes(probe_asn=["AS1", None]), "a row has no probe_asn"),
+        (_changes(first_measurement_count=[1, -1]), "first_measurement_count is negative"),
+        (_changes().drop(columns="change"), "no column change"),
+    ):
+        with pytest.raises(ContractError, match=f"^network_changes: {message}$"):
+            write_table(tmp_path, "network_changes", frame)
     assert (tmp_path / "network_changes.csv").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["network_changes.csv"]
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["=1+1", "+1", "-1", "＝1+1", "'=1+1", "@SUM(A1)",
-     "\t=1", "\r=1", "=cmd|' /C calc'!A0", "-2+3+cmd",
-     '=HYPERLINK("http://x","y")'],
-)  # fmt: skip
-def test_a_spreadsheet_runs_nothing(text: str) -> None:
+def test_a_spreadsheet_runs_nothing() -> None:
     """A cell that would run is a text with an apostrophe in front."""
-    assert disarm(text)[0] == "'"
+    for text in ("=1+1", "+1", "-1", "＝1+1", "'=1+1", "@SUM(A1)", "\t=1", "\r=1",
+                 "=cmd|' /C calc'!A0", "-2+3+cmd", '=HYPERLINK("http://x","y")'):  # fmt: skip
+        assert disarm(text)[0] == "'", text
 
 
-@pytest.mark.parametrize(
-    "text", ["=1+1", "'=1+1", "''=x", "'quoted", "plain", "a,b", 'say "x"', "two\nlines", " =1",
-             "<script>alert(1)</script>", "ខ្មែរ", "‮evil", "NA", "nan", "None", "null", "1e5",
-             "007", "true", "AS1;AS2"],
-)  # fmt: skip
-def test_a_text_comes_back_as_it_was(tmp_path: Path, text: str) -> None:
-    """Markup, quotes, lines, formulas and what looks like a number or nothing at all."""
-    table = write_table(tmp_path, "network_changes", _changes(network=[text, text]))
-    assert table["network"].tolist() == [text, text]
+def test_a_text_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Markup, quotes, lines, formulas, what looks like a number or nothing at all, and megabytes,
+    since readers take a file in blocks; control characters are shown as replacements."""
+    texts = ["=1+1", "'=1+1", "''=x", "'quoted", "plain", "a,b", 'say "x"', "two\nlines", " =1",
+             "<script>alert(1)</script>", "ខ្មែរ", "\u202eevil", "NA", "nan", "None", "null",
+             "1e5", "007", "true", "AS1;AS2", "line of a title\n" * 200_000,
+             "a\0b", "\x1b[31m\x7f"]  # fmt: skip
+    frame = pd.DataFrame({"key": [f"{n:02}" for n in range(len(texts))], "why": texts})
+    table = write_table(tmp_path, "objects_not_read", frame)
+    assert table["why"].tolist() == [*texts[:-2], "a�b", "�[31m�"]
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -126,40 +115,23 @@ def test_no_text_breaks_a_table(tmp_path_factory: pytest.TempPathFactory, texts:
             assert back == text
 
 
-def test_a_text_of_megabytes_comes_back_as_it_was(tmp_path: Path) -> None:
-    """Readers take a file in blocks; a line that does not fit into one must not end them."""
-    text = "line of a title\n" * 200_000
-    table = write_table(tmp_path, "network_changes", _changes(network=["short", text]))
-    assert sorted(table["network"]) == sorted(["short", text])
-
-
-def test_a_nul_does_not_end_a_file(tmp_path: Path) -> None:
-    """Control characters are shown as replacements."""
-    table = write_table(tmp_path, "network_changes", _changes(network=["a\0b", "\x1b[31m\x7f"]))
-    assert sorted(table["network"]) == ["a�b", "�[31m�"]
-
-
 def test_a_table_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
     """The notebook that writes it has to run first."""
     with pytest.raises(ParameterError, match=r"verdicts\.csv is not in it; run 2-confirmation"):
         read_table(tmp_path, "verdicts")
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_an_empty_table_has_its_columns(tmp_path: Path, name: str) -> None:
+def test_an_empty_table_has_its_columns(tmp_path: Path) -> None:
     """No finding is a finding too: the file is there, with its header."""
-    columns = TABLES[name].columns
-    table = write_table(tmp_path, name, pd.DataFrame(columns=list(columns)))
-    assert list(table.columns) == list(columns)
-    assert table.empty
+    for name, table in TABLES.items():
+        written = write_table(tmp_path, name, pd.DataFrame(columns=list(table.columns)))
+        assert list(written.columns) == list(table.columns), name
+        assert written.empty, name
 
 
 def test_the_tables_are_those_of_the_documentation(repository_root: Path) -> None:
     """docs/tables.md describes every table and every column that is published."""
-    path = repository_root / "docs" / "tables.md"
-    if not path.is_file():
-        pytest.skip("docs/tables.md is not written yet")
-    text = path.read_text(encoding="utf-8")
+    text = (repository_root / "docs" / "tables.md").read_text(encoding="utf-8")
     missing = [
         f"{name}.{column}" for name, table in TABLES.items() for column in table.columns
         if f"`{column}`" not in text or name not in text
