@@ -123,7 +123,7 @@ def _tables_notebook(folder: Path) -> Path:
                   "Which tests can this report rest on?"),
         _code(parameters, "parameters"),
         _code("import json\nfrom pathlib import Path\nimport pandas as pd\n"
-              "from analysis.display import bars, show", "setup"),
+              "from analysis.pages import bars, show", "setup"),
         _markdown("## Months\n\nThe archive <b>holds</b> them."),
         _code("months = pd.DataFrame({'month': ['2023-07', '2023-08', '2023-10'], "
               "'measurement_count': [12345, 2000, 900], 'ok_count': [12000, 1800, 800], "
@@ -167,7 +167,7 @@ def _findings_notebook(folder: Path) -> Path:
         _markdown("# What was found\n\nWhich sites were blocked?"),
         _code('tables: str = "."  # the folder that the stages share', "parameters"),
         _code("import json\nfrom pathlib import Path\nimport pandas as pd\n"
-              "from analysis.display import show\n"
+              "from analysis.pages import show\n"
               "months = pd.read_csv(Path(tables) / 'measurements_by_month.csv')", "setup"),
         _markdown("## Findings"),
         _code("total = int(months.measurement_count.sum())\n"

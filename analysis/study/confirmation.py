@@ -246,7 +246,7 @@ def name_tables(connection: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -
     """The tables worth asking, those on a measurement's way first.
 
     Steps between have tables of their own, named beside the SQL that makes them, in
-    ``analysis/outcomes``, ``analysis/sessions`` and ``analysis/verdicts``.
+    ``analysis/outcomes`` and ``analysis/verdicts``.
 
     Args:
         connection: that of a study, after ``confirm``.
