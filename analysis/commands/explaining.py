@@ -288,6 +288,11 @@ def _sessions(
     arguments: Sequence[str],
 ) -> tuple[dict[str, list[str]], str]:
     """Network → a line per session; or nothing, and the sentence that says why."""
+    is_named = any(argument.startswith("SOURCE=") for argument in arguments)
+    if not (
+        is_named or "receipt_margin" in parameters or countries.is_fictional(parameters["probe_cc"])
+    ):
+        return {}, "From the tables alone. Name what the report was made from: STORE=… SOURCE=…"
     study = _study(_settings(arguments, parameters))
     if isinstance(study, str):
         return {}, f"From the tables alone: {study}"
