@@ -16,8 +16,8 @@ from analysis.pages.publishing import list_tables, write_run
 from analysis.review.audit import audit_claims, count_results, show_audit
 from analysis.review.changes import compare_reports, find_causes, show_changes
 from analysis.review.claims import DRAFTS, Draft, load_draft
-from analysis.review.lookups import Report, read_report
 from analysis.review.relations import RELATIONS, check
+from analysis.review.reports import Report, read_report
 from analysis.tables import TABLES, read_table, write_table
 
 HEAD = """\

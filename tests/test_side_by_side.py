@@ -16,7 +16,7 @@ from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.pages.publishing import list_tables, write_run
 from analysis.report.annex import rank_networks
 from analysis.review.countries_compared import compare_countries
-from analysis.review.lookups import Report, read_report
+from analysis.review.reports import Report, read_report
 from analysis.study import measurement_counts
 from analysis.study.confirmation import confirm
 from analysis.study.study import open_study

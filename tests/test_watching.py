@@ -3,7 +3,7 @@
 import errno
 import re
 import shutil
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,10 @@ from analysis.commands.watching import watch_settings
 from analysis.errors import ParameterError
 from analysis.period import Period, today
 from analysis.reference.networks import DOMESTIC
-from analysis.review.looks import empty_log, hold
-from analysis.review.news import add_to_log, carry_over, find_news
-from analysis.review.standing import Other, Standing, find_standing
-from analysis.review.watch_page import Looking, show_watch
-from analysis.review.watched_apps import find_apps_standing
+from analysis.review.looks import Look, add_to_log, carry_over, find_news, hold
+from analysis.review.reports import Report
+from analysis.review.standing import Other, Standing, find_apps_standing, find_standing
+from analysis.review.watch_page import show_watch
 from analysis.study.app_study import open_messaging
 from analysis.study.parameters import StudyParameters
 from analysis.tables import TABLES, read_table
@@ -329,8 +328,13 @@ def test_two_looks(
     assert "holds a look at Fictional country QM" in other[2]
     assert _contents(out) == before
     for name, old, new, message in (
-        ("tables/watch_standing.csv", b",blocked,", b",lifted,", "is not as the last look wrote"),
-        ("tables/watch.csv", b"\n", b"", "is not as the last look wrote it"),
+        (
+            "tables/watch_standing.csv",
+            b",blocked,",
+            b",lifted,",
+            "is not the one that its",
+        ),
+        ("tables/watch.csv", b"\n", b"", "is not the one that its"),
         ("run.json", b'"first_look"', b'"last_look"', "holds something else than a look"),
         ("run.json", b"{", b"[" * 99_999, "no report wrote its"),
     ):
@@ -380,19 +384,24 @@ def test_hostile_names_are_inert(standings: tuple[Standing, Standing]) -> None:
     pairs = standings[1].pairs.assign(item=nasty, network=nasty, note=nasty)
     pairs["probe_asn"] = [f"AS{number}" for number in range(len(pairs))]
     news = find_news(None, Standing(pairs, {}))
-    log = add_to_log(empty_log(), news, look=date(2024, 3, 30), earlier=None, cause="")
-    looking = Looking(PERIODS[1], [("a", nasty)])
-    for words, html in show_watch(log, pairs, looking, ENGLISH):
+    look = _look(PERIODS[1], input_digest=nasty)
+    for words, html in show_watch(add_to_log(None, news, look), pairs, look, ENGLISH):
         assert "<script" not in html, words
         assert "\u202e" not in html
         assert len(html) < 200_000
 
 
-def test_of_two_looks_on_one_day_the_later_counts(standings: tuple[Standing, Standing]) -> None:
-    news = find_news(None, standings[0])
-    log = add_to_log(empty_log(), news, look=date(2024, 2, 29), earlier=None, cause="")
-    again = add_to_log(
-        log, news.assign(note="again"), look=date(2024, 2, 29), earlier=date(2024, 2, 29), cause=""
+def _look(period: Period, **run: object) -> Report:
+    dates = {"since": str(period.since), "until": str(period.until)}
+    return Report(
+        Path("look"), {"parameters": dates, "rules_version": 1, "input_digest": "", **run}
     )
+
+
+def test_of_two_looks_on_one_day_the_later_counts(standings: tuple[Standing, Standing]) -> None:
+    news, look = find_news(None, standings[0]), _look(PERIODS[0])
+    log = add_to_log(None, news, look)
+    last = Look(look, standings[0].pairs, log)
+    again = add_to_log(last, news.assign(note="again"), look)
     assert again["note"].unique().tolist() == ["again"]
     assert len(again) == len(log)

@@ -36,9 +36,9 @@ from analysis.review.changes import (
 )
 from analysis.review.claims import Draft, load_draft
 from analysis.review.feedback import feedback_title
-from analysis.review.lookups import Report, read_report
 from analysis.review.narrative import PAGE as NARRATIVE
 from analysis.review.narrative import narrative_title
+from analysis.review.reports import Report, read_report
 from analysis.study.parameters import absolute, changed_numbers
 from analysis.tables import write_table
 from analysis.vocabulary import AUDIT_RESULTS

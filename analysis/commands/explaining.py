@@ -24,7 +24,7 @@ from analysis.period import Period
 from analysis.reference import countries
 from analysis.report.annex import REASON_SENTENCES
 from analysis.report.local_time import local_schedule
-from analysis.review.lookups import read_report
+from analysis.review.reports import read_report
 from analysis.sources.layout import OONI
 from analysis.store.ingestion import was_read
 from analysis.study.confirmation import confirm

@@ -12,7 +12,7 @@ from analysis.languages.language import SOURCE
 from analysis.languages.translations import list_translated
 from analysis.pages.paper import PARTS, find_browser, print_pages
 from analysis.pages.publishing import changed_report
-from analysis.review.lookups import Report, read_report
+from analysis.review.reports import Report, read_report
 from analysis.tables import read_table
 
 

@@ -40,8 +40,8 @@ from analysis.review.decisions import (
     load_decisions,
     review_path,
 )
-from analysis.review.lookups import Report, read_report
 from analysis.review.narrative import load_narrative
+from analysis.review.reports import Report, read_report
 from analysis.sources.layout import OONI
 from analysis.store.collection import Collection
 from analysis.study.parameters import StudyParameters, changed_numbers

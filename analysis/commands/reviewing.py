@@ -18,7 +18,7 @@ from analysis.review.decisions import Basis, check_decisions, merge_decisions, r
 from analysis.review.feedback import feedback_title, list_items, show_form, write_sheet
 from analysis.review.filled_sheet import read_filled_sheet
 from analysis.review.narrative import PAGE as NARRATIVE
-from analysis.review.narrative import check_keys, load_narrative, narrative_title, show_narrative
+from analysis.review.narrative import load_narrative, narrative_title, show_narrative
 
 
 def review(file: Path, *, dry_run: bool) -> str:
@@ -74,9 +74,7 @@ def narrative_page(probe_cc: str, lang: Language) -> Appendix:
     """What people have written around the findings, in one language."""
 
     def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
-        texts = load_narrative(probe_cc, lang.code)
-        check_keys(texts, findings)
-        return show_narrative(texts, findings, lang)
+        return show_narrative(load_narrative(probe_cc, lang.code), findings, lang)
 
     line = lang.say("Background, law, recommendations, and how to contribute.")
     return Appendix(SetItem(NARRATIVE, narrative_title(lang), line), make)

@@ -11,7 +11,7 @@ from analysis.reference.countries import country_name, parse_country
 from analysis.reference.reference_files import REPOSITORY
 
 if TYPE_CHECKING:
-    from analysis.review.lookups import Report
+    from analysis.review.reports import Report
 
 #: What is one country's own.
 _OF_ONE = ("EVENTS", "NETWORKS", "PREVIOUS", "CLAIMS")
@@ -104,7 +104,7 @@ def make_reports(
     """
     from analysis.pages.replacing import refuse_foreign
     from analysis.reference.test_lists import load_test_lists
-    from analysis.review.lookups import read_report
+    from analysis.review.reports import read_report
 
     for one in plan.settings:  # what is wrong of any ends here, not after hours
         refuse_foreign(one.out, "findings")

@@ -19,7 +19,7 @@ from analysis.pages.replacing import build_folder, recover, refuse_foreign, swap
 from analysis.reference.countries import country_name
 from analysis.review.countries_compared import Comparison, check_comparable, compare_countries
 from analysis.review.countries_page import show_side_by_side
-from analysis.review.lookups import Report, read_report
+from analysis.review.reports import Report, read_report
 from analysis.study.parameters import changed_numbers
 from analysis.tables import write_table
 

@@ -4,24 +4,35 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from analysis.commands.reporting import describe_run, page_context
 from analysis.commands.settings import Settings, parse_settings
 from analysis.errors import NothingThereError, ParameterError, printable
-from analysis.languages.language import Language
 from analysis.pages.editions import find_folder, write_alone
 from analysis.pages.publishing import list_tables, write_run
 from analysis.pages.rendering import SetItem
 from analysis.pages.replacing import build_folder, recover, refuse_foreign, swap
 from analysis.period import Period, parse_date, today
-from analysis.review.looks import LOG, RECORD, STANDING, Look, empty_log, read_last_look
-from analysis.review.news import add_to_log, carry_over, find_news
-from analysis.review.standing import Standing, find_standing
-from analysis.review.watch_page import PAGE, Looking, show_watch
-from analysis.review.watched_apps import find_apps_standing, join_standings
+from analysis.review.looks import (
+    LOG,
+    RECORD,
+    STANDING,
+    Look,
+    add_to_log,
+    carry_over,
+    find_news,
+    read_last_look,
+)
+from analysis.review.reports import Report
+from analysis.review.standing import (
+    Standing,
+    find_apps_standing,
+    find_standing,
+    join_standings,
+)
+from analysis.review.watch_page import PAGE, show_watch
 from analysis.store.collection import Collection
 from analysis.study.app_study import open_messaging
 from analysis.study.reference_lists import ReferenceLists
@@ -126,14 +137,7 @@ def look(
     with build_folder(out) as build:
         tables = build / "tables"
         standing = write_table(tables, STANDING, now.pairs)
-        log = add_to_log(
-            last.log_within(settings.period) if last else empty_log(),
-            news,
-            look=settings.period.last_day,
-            earlier=last.day if last else None,
-            cause=last.causes(run) if last else "",
-        )
-        log = write_table(tables, LOG, log)
+        log = write_table(tables, LOG, add_to_log(last, news, Report(out, run)))
         _write_pages(build, settings, log, standing, run)
         write_run(build, {**run, RECORD: {"first_look": first}, "tables": list_tables(tables)})
         tell(map(printable, _say(news, last is None)))
@@ -181,19 +185,8 @@ def _write_pages(
         folder = find_folder(lang, languages[0])
         page = replace(page_context(settings.study, settings.status, lang), languages=codes)
         item = SetItem(PAGE, lang.say("Early warning"), "", lang.code)
-        sections = show_watch(log, standing, _looking(settings, run, lang), lang)
+        sections = show_watch(log, standing, Report(build, run), lang)
         write_alone(build / folder, item, page, sections, "../" if folder else "")
-
-
-def _looking(settings: Settings, run: dict[str, Any], lang: Language) -> Looking:
-    return Looking(
-        settings.period,
-        [
-            (lang.say("Period"), lang.period(settings.period)),
-            (lang.say("Version of the rules"), str(run["rules_version"])),
-            (lang.say("Observations"), f"sha256 {run['input_digest']}"),
-        ],
-    )
 
 
 def _say(news: pd.DataFrame, is_first: bool) -> Iterator[str]:

@@ -37,10 +37,10 @@ def read_decided(tables: str | Path) -> dict[str, dict[str, str]]:
     if not (Path(tables) / "decisions.csv").is_file():
         return {}
     decisions = read_table(tables, "decisions")
-    applied = decisions[decisions["status"] == APPLIED].set_index("item")[_COLUMNS]
+    applied = decisions[decisions["status"] == APPLIED]
     return {
-        str(item): {str(name): str(value) for name, value in row.items()}
-        for item, row in applied.to_dict("index").items()
+        str(row["item"]): {name: str(row[name]) for name in _COLUMNS}
+        for row in applied.to_dict("records")
     }
 
 

@@ -1,17 +1,19 @@
 """Every statement of a draft, held against what it can be held against."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from functools import cache
 
 import pandas as pd
 from markupsafe import Markup
 
+from analysis.errors import ParameterError
 from analysis.pages.html_tables import blocks, render_table
 from analysis.reference.countries import country_name
-from analysis.review.claims import Claim, Draft
-from analysis.review.lookups import Lookup, NotThereError, Report, Shelf, Value
-from analysis.review.relations import RELATIONS, check
+from analysis.review.claims import NUMBER, Claim, Draft, Lookup, read_published
+from analysis.review.relations import RELATIONS, Outcome, check
+from analysis.review.reports import Report
+from analysis.tables import read_table
 from analysis.vocabulary import AUDIT_RESULTS
 
 #: The page and its title.
@@ -19,6 +21,19 @@ PAGE, TITLE = "claims-audit.html", "Claims of a draft"
 LINE = "What a draft says, held against arithmetic, published counts and the tables of the report."
 #: Columns of the page, what matters first.
 _SHOWN = ["claim_id", "claim", "arithmetic", "where", "relation"]
+_CAVEAT = (
+    "A statement that holds agrees with its sums or with a count that somebody published; that "
+    "does not make it true. Each was written down as data by hand: what it says is for a reader "
+    "to check."
+)
+
+
+class NotThereError(Exception):
+    """What a claim is to be held against is not at hand; says why."""
+
+
+#: The cells of a table as texts, by what kind of table it is and its name.
+_Tables = Callable[[str, str], pd.DataFrame]
 
 
 def audit_claims(draft: Draft, report: Report | None) -> pd.DataFrame:
@@ -32,13 +47,87 @@ def audit_claims(draft: Draft, report: Report | None) -> pd.DataFrame:
     Returns:
         The contract's ``claims_audit``, in the order of the draft.
     """
-    shelf = Shelf(draft.folder, _usable(draft, report))
+
+    @cache
+    def read(kind: str, table: str) -> pd.DataFrame:
+        if kind == "report":
+            return _of_report(draft, report, table)
+        published = read_published(draft.folder, table)
+        if published is None:  # it was there when the draft was read
+            raise NotThereError(f"no CSV {table} is there any more")
+        return published
+
     rows = [
-        (claim.id, claim.where, claim.text, claim.relation, *_hold(claim, shelf))
+        (claim.id, claim.where, claim.text, claim.relation, *_hold(claim, read))
         for claim in draft.claims
     ]
     columns = ["claim_id", "where", "claim", "relation", "result", "arithmetic"]
     return pd.DataFrame(rows, columns=columns, dtype="str")
+
+
+def _of_report(draft: Draft, report: Report | None, table: str) -> pd.DataFrame:
+    if report is None:
+        raise NotThereError("no report was given to hold it against")
+    if (report.probe_cc, report.period) != (draft.probe_cc, draft.period):
+        raise NotThereError(
+            f"the report is of {country_name(report.probe_cc)}, {report.period.in_words}; the "
+            f"draft speaks of {country_name(draft.probe_cc)}, {draft.period.in_words}"
+        )
+    try:
+        return read_table(report.tables, table).map(_cell)
+    except ParameterError:  # the file, or a column of it
+        raise NotThereError(f"the report has no table {table} of this version") from None
+
+
+def _cell(value: object) -> str:
+    """A cell of a typed table as its file has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if pd.isna(value) else str(value)  # type: ignore[call-overload]
+
+
+def _hold(claim: Claim, read: _Tables) -> Outcome:
+    """The result, and the sum in words with the tables that its values are from."""
+    places: list[str] = []
+    values: dict[str, object] = {}
+    try:
+        for name, value in claim.values.items():
+            found: list[object] = []
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, Lookup):
+                    places.append(one.place)
+                    found += _find(one, read)
+                else:
+                    found.append(one)
+            if not isinstance(value, list) and len(found) != 1:
+                raise NotThereError(f"{places[-1]} has {len(found)} values where one is needed")
+            values[name] = found if isinstance(value, list) else found[0]
+    except NotThereError as error:
+        return "cannot_be_checked", str(error)
+    result, arithmetic = check(claim.relation, values)
+    source = f". From {', '.join(dict.fromkeys(places))}" if places else ""
+    return result, f"{arithmetic}{source}"
+
+
+def _find(lookup: Lookup, read: _Tables) -> list[Decimal | str]:
+    """What stands at a place: one value, but for ``each``."""
+    frame = read(lookup.kind, lookup.table)
+    for column, wanted in lookup.where.items():
+        frame = frame[frame[column].isin(wanted)]
+    cells = frame[lookup.column]
+    if lookup.take == "count":
+        return [Decimal(cells[cells != ""].nunique())]
+    if cells.empty:
+        raise NotThereError(f"{lookup.place} has no such row")
+    if lookup.take == "value" and len(cells) > 1:
+        raise NotThereError(f"{lookup.place} has {len(cells):,} such rows, not one")
+    values = [Decimal(cell) if NUMBER.fullmatch(cell) else cell for cell in cells]
+    if lookup.take != "sum":
+        return values
+    numbers = [value for value in values if isinstance(value, Decimal)]
+    if len(numbers) < len(values):
+        raise NotThereError(f"{lookup.place}: {lookup.column} is not a number in every row")
+    return [sum(numbers, Decimal(0))]
 
 
 def count_results(audited: pd.DataFrame) -> dict[str, int]:
@@ -58,68 +147,13 @@ def show_audit(draft: Draft, audited: pd.DataFrame) -> list[tuple[str, Markup]]:
         f"Of {len(audited)} statements {counts['does_not_hold']} do not hold, {counts['holds']} "
         f"hold, and {counts['cannot_be_checked']} cannot be checked."
     )
-    opening = Markup(
-        blocks().finding("A1", claim, f"{draft.document}. Source: {draft.source}", _CAVEAT)
-    )
-    sections = [("", opening)]
+    opening = blocks().finding("A1", claim, f"{draft.document}. Source: {draft.source}", _CAVEAT)
+    sections = [("", Markup(opening))]
     for result, words in AUDIT_RESULTS.items():
         rows = audited.loc[audited["result"] == result, _SHOWN]
         if len(rows):
             table = render_table(rows, f"Statements: {words.lower()}", "", 60, {})
             sections.append((f"{words} ({len(rows)})", table))
-    used = {name: RELATIONS[name].meaning for name in sorted(set(audited["relation"]))}
-    return [*sections, ("What a statement is held to", _relations(used))]
-
-
-_CAVEAT = (
-    "A statement that holds agrees with its sums or with a count that somebody published; that "
-    "does not make it true. Each was written down as data by hand: what it says is for a reader "
-    "to check."
-)
-
-
-def _relations(used: Mapping[str, str]) -> Markup:
-    entries = [(name, {"lines": [meaning]}) for name, meaning in used.items()]
-    return Markup(blocks().definitions(entries, "glossary"))
-
-
-def _usable(draft: Draft, report: Report | None) -> Report | str:
-    """The report, or why it says nothing of these statements."""
-    if report is None:
-        return "no report was given to hold it against"
-    if (report.probe_cc, report.period) == (draft.probe_cc, draft.period):
-        return report
-    return (
-        f"the report is of {country_name(report.probe_cc)}, {report.period.in_words}; the draft "
-        f"speaks of {country_name(draft.probe_cc)}, {draft.period.in_words}"
-    )
-
-
-def _hold(claim: Claim, shelf: Shelf) -> tuple[str, str]:
-    places: list[str] = []
-    try:
-        values = {name: _known(value, shelf, places) for name, value in claim.values.items()}
-    except NotThereError as error:
-        return "cannot_be_checked", str(error)
-    result, arithmetic = check(claim.relation, values)
-    source = f". From {', '.join(dict.fromkeys(places))}" if places else ""
-    return result, f"{arithmetic}{source}"
-
-
-def _known(value: object, shelf: Shelf, places: list[str]) -> Any:
-    """The value, with each place in a table replaced by what stands there."""
-    if isinstance(value, list):
-        return [one for item in value for one in _found(item, shelf, places)]
-    if isinstance(value, Lookup):
-        found = _found(value, shelf, places)
-        if len(found) != 1:
-            raise NotThereError(f"{value.place} has {len(found)} values where one is needed")
-        return found[0]
-    return value
-
-
-def _found(item: Decimal | str | Lookup, shelf: Shelf, places: list[str]) -> Sequence[Value]:
-    if not isinstance(item, Lookup):
-        return [item]
-    places.append(item.place)
-    return shelf.find(item)
+    used = [(name, {"lines": [RELATIONS[name].meaning]}) for name in sorted({*audited["relation"]})]
+    relations = Markup(blocks().definitions(used, "glossary"))
+    return [*sections, ("What a statement is held to", relations)]

@@ -4,9 +4,8 @@ The cause is read from what differs between the two runs. Where several things d
 put down to one of them.
 """
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -16,8 +15,10 @@ from analysis.errors import ParameterError
 from analysis.languages.language import ENGLISH, Language
 from analysis.pages.html_tables import blocks, render_table
 from analysis.reference.countries import country_name
-from analysis.review.lookups import Report
-from analysis.tables import read_table
+from analysis.report.decided import read_decided
+from analysis.review.decisions import is_finding
+from analysis.review.reports import Report, check_tables
+from analysis.tables import TABLES, read_table
 from analysis.vocabulary import CAUSES, DECISIONS, LISTED, STATES
 
 HEADING = "What changed since the last draft"
@@ -40,9 +41,14 @@ OF_RUN: Mapping[str, Mapping[str, str]] = {
 }
 #: Words of a change that no list of words has.
 NOT_LISTED, WITHDRAWN = "not listed", "withdrawn"
-#: The tables that every report has of those that are compared.
-_COMPARED = ("blocked_sites", "verdicts")
-_COLUMNS = ["kind", "item", "before", "after", "cause", "note"]
+#: What the columns of a change hold that is ours: an earlier report is anybody's.
+_OURS = {
+    NOT_LISTED,
+    WITHDRAWN,
+    *(state.words for state in STATES.values()),
+    *DECISIONS.values(),
+    *(words for of_cause in OF_RUN.values() for words in of_cause.values()),
+}
 
 
 def compare_reports(before: Report, after: Report) -> pd.DataFrame:
@@ -64,15 +70,33 @@ def compare_reports(before: Report, after: Report) -> pd.DataFrame:
             "PREVIOUS", before.folder.name,
             f"is of {country_name(before.probe_cc)}, not of {country_name(after.probe_cc)}",
         )  # fmt: skip
+    old, new = _read(before), _read(after)
+    if not old["finding"] or not new["finding"]:  # an earlier version tells of none
+        old["finding"] = new["finding"] = {}
+    for said in (old, new):
+        not_listed = {*old["site"], *new["site"]} & said["tested"].keys() - said["site"].keys()
+        said["site"] |= dict.fromkeys(not_listed, NOT_LISTED)
     causes = find_causes(before, after)
     # a difference that the runs do not explain is in what judges
-    cause, note = ";".join(causes) or "method", "; ".join(filter(None, causes.values()))
-    rows = [
-        {"kind": kind, "item": item, "before": old, "after": new, "cause": cause, "note": note}
-        for kind, old_values, new_values in _values(before, after)
-        for item, old, new in _differences(old_values, new_values)
-    ]
-    return _with_decisions(pd.DataFrame(rows, columns=_COLUMNS, dtype="str"), before, after)
+    cause, note = ";".join(causes) or "method", "; ".join(map(_told, causes.values()))
+    rows = {
+        (kind, item): [was, now, cause, note]
+        for kind in KINDS
+        for item, was, now in _differences(old[kind], new[kind])
+    }
+    # a decision marks a finding or a site and moves no number; where nothing else differs between
+    # the runs, nothing else has moved the item either
+    for item, was, now in _differences(old["decision"], new["decision"]):
+        key = "finding" if is_finding(item) else "site", item
+        decided = f"decided: {now or WITHDRAWN}"
+        if key in rows:
+            together = "; ".join(filter(None, (rows[key][3], decided)))
+            rows[key] = [*rows[key][:2], ";".join([*causes, "decision"]), together]
+        else:
+            rows[key] = [was, now, "decision", decided]
+    columns = list(TABLES["changes"].columns)
+    frame = pd.DataFrame([(*key, *row) for key, row in rows.items()], columns=columns, dtype="str")
+    return frame.sort_values(["kind", "item"], ignore_index=True)
 
 
 def check_comparable(report: Report, parameter: str) -> None:
@@ -86,38 +110,69 @@ def check_comparable(report: Report, parameter: str) -> None:
         ParameterError: it is of no web site; or a table that is compared is not the one that its
             ``run.json`` names, or not as this workbook writes it.
     """
-    known = report.run.get("tables", {})
-    for name in _COMPARED if isinstance(known, dict) else ():
-        path, noted = report.tables / f"{name}.csv", known.get(f"{name}.csv")
-        if not path.is_file():
-            what = f"its tables/{name}.csv is missing" if noted else f"it has no table {name}.csv"
-            raise ParameterError(parameter, report.folder, f"{what}, so that nothing compares")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if isinstance(noted, dict) and noted.get("sha256") != digest:
-            raise ParameterError(
-                parameter, report.folder, f"its tables/{name}.csv is not the one that its run.json "
-                "names: a table that somebody changed is no report's"
-            )  # fmt: skip
+    check_tables(report, ("blocked_sites", "verdicts"), parameter)
     try:
-        _ = (_listed(report), _site_networks(report), _decisions(report))
+        _read(report)
     except ParameterError as error:
         raise ParameterError(parameter, report.folder, str(error)) from None
 
 
-def find_causes(before: Report, after: Report) -> dict[str, str]:
-    """What differs between the runs: cause → in words; empty where nothing does."""
+def _read(report: Report) -> dict[str, dict[str, str]]:
+    """Kind of change → item → what a report says of it; and its ``tested`` sites and ``decision``s.
+
+    Raises:
+        ParameterError: a table is not as this workbook writes it.
+    """
+    listed, verdicts = (read_table(report.tables, name) for name in ("blocked_sites", "verdicts"))
+    cells = verdicts[(verdicts["period"] == "all") & verdicts["state"].isin(LISTED)]
+    decided = read_decided(report.tables)
     return {
-        cause: f"differs: {', '.join(words)}" for cause, words in _differing(before, after).items()
+        "number": {name: str(one["value"]) for name, one in report.run.get("findings", {}).items()},
+        "finding": dict(report.run.get("finding_claims", {})),
+        "site": _words(listed["domain"], listed["state"], report),
+        "site_network": _words(cells["domain"] + " " + cells["probe_asn"], cells["state"], report),
+        "tested": dict.fromkeys(verdicts["domain"], NOT_LISTED),
+        "decision": {
+            item: DECISIONS.get(one["decision"], one["decision"]) for item, one in decided.items()
+        },
     }
 
 
-def _differing(before: Report, after: Report) -> dict[str, list[str]]:
-    """Cause → what of it differs between the runs, each in words."""
+def _words(items: pd.Series, states: pd.Series, report: Report) -> dict[str, str]:
+    """Item → its state in words."""
+    for state in states[~states.isin(list(STATES))]:
+        raise ParameterError("tables", report.tables, f"there is no state {str(state)[:40]!r}")
+    return {item: STATES[state].words for item, state in zip(items, states, strict=True)}
+
+
+def _differences(
+    before: Mapping[str, str], after: Mapping[str, str]
+) -> Iterator[tuple[str, str, str]]:
+    for item in sorted(before.keys() | after.keys()):
+        old, new = before.get(item, ""), after.get(item, "")
+        if old != new:
+            yield item, old, new
+
+
+def find_causes(before: Report, after: Report) -> dict[str, list[str]]:
+    """Cause → what of it differs between the runs, each in words; empty where nothing does."""
     found = {
         cause: [words for key, words in keys.items() if _of_run(before, key) != _of_run(after, key)]
         for cause, keys in OF_RUN.items()
     }
     return {cause: words for cause, words in found.items() if words}
+
+
+def _of_run(report: Report, key: str) -> Any:
+    if key == "period":
+        names = ("since", "until", "split", "receipt_margin")
+        return [report.run["parameters"].get(name) for name in names]
+    value = report.run.get(key)
+    return json.dumps(value, sort_keys=True) if value else ""
+
+
+def _told(words: list[str]) -> str:
+    return f"differs: {', '.join(words)}"
 
 
 def show_changes(
@@ -152,34 +207,32 @@ def show_changes(
     return content + tables
 
 
-#: What the columns of a site's change hold, besides what somebody else's report may.
-_SAID = {NOT_LISTED, WITHDRAWN, *(state.words for state in STATES.values()), *DECISIONS.values()}
-
-
 def _say_rows(rows: pd.DataFrame, kind: str, lang: Language) -> pd.DataFrame:
     """The rows of one kind, in the words of a language as far as they are ours."""
-    said = rows.assign(
-        cause=[
-            ";".join(lang.say(CAUSES[one]) if one in CAUSES else one for one in cause.split(";"))
-            for cause in rows["cause"]
-        ]
-    )
+    causes = [
+        ";".join(lang.say(CAUSES[one]) if one in CAUSES else one for one in cause.split(";"))
+        for cause in rows["cause"]
+    ]
+    said = rows.assign(cause=causes)
     if "note" in said:
         said["note"] = [_say_note(note, lang) for note in said["note"]]
     if kind != "site":
         return said
     for name in ("before", "after"):
-        said[name] = [lang.say(words) if words in _SAID else words for words in said[name]]
+        said[name] = [_say(words, lang) for words in said[name]]
     return said.rename(columns={"item": "domain"})
+
+
+def _say(words: str, lang: Language) -> str:
+    return lang.say(words) if words in _OURS else words
 
 
 def _say_note(note: str, lang: Language) -> str:
     """What differs between the runs and what was decided, in the words of a language."""
-    known = {words for of_cause in OF_RUN.values() for words in of_cause.values()}
     parts = []
     for part in note.split("; "):
         verb, _, told = part.partition(": ")
-        words = [lang.say(one) if one in known | _SAID else one for one in told.split(", ")]
+        words = [_say(one, lang) for one in told.split(", ")]
         said = {
             "differs": lang.say("differs: {what}", what=words),
             "decided": lang.say("decided: {what}", what=words),
@@ -198,16 +251,8 @@ def as_text(changes: pd.DataFrame, before: Report, after: Report) -> Iterator[st
             yield f"  {row.item}: {row.before or '–'} → {row.after or '–'}  [{row.cause}]"
 
 
-def _of_run(report: Report, key: str) -> Any:
-    if key == "period":
-        names = ("since", "until", "split", "receipt_margin")
-        return [report.run["parameters"].get(name) for name in names]
-    value = report.run.get(key)
-    return json.dumps(value, sort_keys=True) if value else ""
-
-
 def _runs(before: Report, after: Report, lang: Language = ENGLISH) -> str:
-    causes = _differing(before, after)
+    causes = find_causes(before, after)
     if not causes:
         return lang.say("Nothing differs between the two runs that run.json tells of.")
     parts = [
@@ -236,91 +281,3 @@ def _counts(changes: pd.DataFrame, lang: Language) -> Iterator[str]:
         numbers=counts.get("number", 0), findings=counts.get("finding", 0),
         pairs=counts.get("site_network", 0), table="tables/changes.csv",
     )  # fmt: skip
-
-
-Values = Mapping[str, str]
-
-
-def _values(before: Report, after: Report) -> Iterator[tuple[str, Values, Values]]:
-    """Kind → item → what each report says of it."""
-    yield "number", _numbers(before), _numbers(after)
-    if _findings(before) and _findings(after):  # an earlier version tells of none
-        yield "finding", _findings(before), _findings(after)
-    either = {*_listed(before), *_listed(after)}
-    yield "site", _sites(before, either), _sites(after, either)
-    yield "site_network", _site_networks(before), _site_networks(after)
-
-
-def _differences(before: Values, after: Values) -> Iterator[tuple[str, str, str]]:
-    for item in sorted(before.keys() | after.keys()):
-        old, new = before.get(item, ""), after.get(item, "")
-        if old != new:
-            yield item, old, new
-
-
-def _numbers(report: Report) -> Values:
-    return {name: str(one["value"]) for name, one in report.run.get("findings", {}).items()}
-
-
-def _findings(report: Report) -> Values:
-    return {name: str(claim) for name, claim in report.run.get("finding_claims", {}).items()}
-
-
-def _listed(report: Report) -> Values:
-    states = read_table(report.tables, "blocked_sites").set_index("domain")["state"]
-    return {str(domain): _words(state, report) for domain, state in states.items()}
-
-
-def _words(state: object, report: Report) -> str:
-    if state not in STATES:
-        raise ParameterError("tables", report.tables, f"there is no state {str(state)[:40]!r}")
-    return STATES[str(state)].words
-
-
-def _sites(report: Report, names: Set[str]) -> Values:
-    """Of these sites the state on the list, or that a tested one is not on it."""
-    tested = {*read_table(report.tables, "verdicts")["domain"]} & names
-    return {**dict.fromkeys(tested, NOT_LISTED), **_listed(report)}
-
-
-def _site_networks(report: Report) -> Values:
-    verdicts = read_table(report.tables, "verdicts")
-    cells = verdicts[(verdicts["period"] == "all") & verdicts["state"].isin(LISTED)]
-    return {
-        f"{row.domain} {row.probe_asn}": _words(row.state, report)
-        for row in cells.itertuples(index=False)
-    }
-
-
-def _decisions(report: Report) -> Values:
-    """Item → what a meeting decided of it, where that holds for the report."""
-    if not (report.tables / "decisions.csv").is_file():  # an earlier version tells of none
-        return {}
-    decisions = read_table(report.tables, "decisions")
-    applied = decisions[decisions["status"] == "applied"]
-    # an earlier report is anybody's, and may have decisions of its own
-    return {
-        str(row.item): DECISIONS.get(str(row.decision), str(row.decision))
-        for row in applied.itertuples(index=False)
-    }
-
-
-def _with_decisions(changes: pd.DataFrame, before: Report, after: Report) -> pd.DataFrame:
-    """With what a meeting decided meanwhile: it marks a finding or a site and moves no number."""
-    by_key: dict[tuple[str, str], dict[str, str]] = {
-        (row["kind"], row["item"]): {name: str(row[name]) for name in _COLUMNS}
-        for row in changes.to_dict("records")
-    }
-    # where nothing else differs between the runs, nothing else has moved the item either
-    cause = ";".join([*find_causes(before, after), "decision"])
-    for item, old, new in _differences(_decisions(before), _decisions(after)):
-        kind = "finding" if item[:1] == "F" and item[1:].isdigit() else "site"
-        note = f"decided: {new or WITHDRAWN}"
-        row = by_key.get((kind, item))
-        if row:
-            row |= {"cause": cause, "note": "; ".join(filter(None, (row["note"], note)))}
-        else:
-            changed = {"before": old, "after": new, "cause": "decision", "note": note}
-            by_key[kind, item] = {"kind": kind, "item": item, **changed}
-    rows = pd.DataFrame(list(by_key.values()), columns=_COLUMNS, dtype="str")
-    return rows.sort_values(["kind", "item"], ignore_index=True)

@@ -11,24 +11,52 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from analysis.period import Period
 from analysis.reference.countries import parse_country
-from analysis.reference.reference_files import REPOSITORY, ReferenceFile
+from analysis.reference.reference_files import REFERENCE, REPOSITORY, ReferenceFile, read_csv
 from analysis.reference.yaml_nodes import NodeReader
-from analysis.review.lookups import NUMBER, TAKES, Lookup, Value, check_lookup
-from analysis.review.relations import RELATIONS, Field
+from analysis.review.relations import LISTS, NAMES, RELATIONS
+from analysis.tables import TABLES
 
 #: The drafts that ship.
 DRAFTS = REPOSITORY / "data" / "claims"
+#: Bounded, since somebody else may have written it.
+NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,6})?", re.ASCII)
+#: What is taken of the rows of a table: one cell, every cell, their sum, how many different ones.
+TAKES = ("value", "each", "sum", "count")
 
 _HEAD = ("document", "source", "probe_cc", "since", "until", "claims")
 _CLAIM = ("id", "where", "claim", "relation", "values")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", re.ASCII)
 _MOST_CLAIMS, _MOST_ITEMS = 1_000, 500
-_LONGEST = {"document": 200, "source": 500, "where": 200, "claim": 600}
-_LONGEST_VALUE = 300
+_LONGEST = {"document": 200, "source": 500, "where": 200, "claim": 600, "a value": 300}
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A place in a table.
+
+    Attributes:
+        kind: ``published`` (a CSV beside the claims or in ``data/reference``) or ``report``.
+        table: the file's path there, or the name of a report's table.
+        take: one of ``TAKES``.
+        column: of which it is taken.
+        where: column → the cells that a row must have one of.
+    """
+
+    kind: str
+    table: str
+    take: str
+    column: str
+    where: Mapping[str, tuple[str, ...]]
+
+    @property
+    def place(self) -> str:
+        """The table, in words."""
+        return f"the report's {self.table}" if self.kind == "report" else self.table
 
 
 @dataclass(frozen=True)
@@ -70,17 +98,23 @@ def load_draft(path: Path) -> Draft:
         ParameterError: the file cannot be read or an entry is wrong; names CLAIMS, the file, the
             line and what is accepted.
     """
-    reader = _Reader(path)
+    reader = _Reader(path, "CLAIMS")
     data = reader.read()
     head = reader.mapping(reader.root(data), _HEAD, "the file")
-    text = {name: reader.text(head[name], name, _LONGEST[name]) for name in ("document", "source")}
-    claims = reader.claims(head["claims"])
+    claims: dict[str, Claim] = {}
+    for entry in reader.items(head["claims"], _MOST_CLAIMS, "claims"):
+        claim = reader.claim(entry)
+        if claim.id in claims:
+            reader.fail(entry, f"the id {claim.id} is there already")
+        claims[claim.id] = claim
+    digest = hashlib.sha256(data).hexdigest()
     return Draft(
-        **text,
+        document=reader.bounded(head["document"], "document"),
+        source=reader.bounded(head["source"], "source"),
         probe_cc=reader.checked(head["probe_cc"], parse_country),
         period=reader.period(head["since"], head["until"]),
-        claims=claims,
-        file=ReferenceFile(path.name, "claims", hashlib.sha256(data).hexdigest(), len(claims)),
+        claims=tuple(claims.values()),
+        file=ReferenceFile(path.name, "claims", digest, len(claims)),
         folder=path.parent,
     )
 
@@ -96,17 +130,8 @@ def find_draft(probe_cc: str, period: Period) -> Path | None:
 class _Reader(NodeReader):
     """Reads a draft's statements."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "CLAIMS")
-
-    def claims(self, node: yaml.Node) -> tuple[Claim, ...]:
-        claims: dict[str, Claim] = {}
-        for entry in self.items(node, _MOST_CLAIMS, "claims"):
-            claim = self.claim(entry)
-            if claim.id in claims:
-                self.fail(entry, f"the id {claim.id} is there already")
-            claims[claim.id] = claim
-        return tuple(claims.values())
+    def bounded(self, node: yaml.Node, name: str) -> str:
+        return self.text(node, name, _LONGEST[name])
 
     def claim(self, node: yaml.Node) -> Claim:
         cells = self.mapping(node, _CLAIM, "a claim")
@@ -115,37 +140,31 @@ class _Reader(NodeReader):
             self.fail(cells["id"], f"id {id[:40]!r} is not 1 to 40 letters, digits, '.', '_', '-'")
         if relation not in RELATIONS:
             self.fail(cells["relation"], f"{relation[:40]!r} is none of {', '.join(RELATIONS)}")
-        fields = RELATIONS[relation].fields
-        given = self.mapping(
-            cells["values"],
-            [name for name, field in fields.items() if not field.is_optional],
-            f"values of {relation}",
-            [name for name, field in fields.items() if field.is_optional],
-        )
-        values = {name: self.field(fields[name], given[name]) for name in fields if name in given}
-        where, text = (self.text(cells[name], name, _LONGEST[name]) for name in ("where", "claim"))
+        held = RELATIONS[relation]
+        given = self.mapping(cells["values"], held.needs, f"values of {relation}", held.may_have)
+        values: dict[str, object] = {}
+        for name, value in given.items():
+            is_number = name not in held.texts
+            if name == NAMES:
+                values[name] = self.names(value)
+            elif name in LISTS:
+                nodes = self.items(value, _MOST_ITEMS, "values")
+                values[name] = [self.value(one, is_number=is_number) for one in nodes]
+            else:
+                values[name] = self.value(value, is_number=is_number)
+        where, text = (self.bounded(cells[name], name) for name in ("where", "claim"))
         return Claim(id, where, text, relation, values)
 
-    def field(self, field: Field, node: yaml.Node) -> object:
-        if field.kind == "names":
-            return self.names(node)
-        if field.kind == "list":
-            nodes = self.items(node, _MOST_ITEMS, "values")
-            return [self.value(one, is_number=field.is_number) for one in nodes]
-        return self.value(node, is_number=field.is_number)
-
     def names(self, node: yaml.Node) -> dict[str, str]:
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        names = {self.plain(key): self.plain(value) for key, value in pairs[:_MOST_ITEMS]}
-        return names or self.fail(node, "must be names, each with the one that it stands for")
+        if not isinstance(node, yaml.MappingNode) or not 1 <= len(node.value) <= _MOST_ITEMS:
+            self.fail(node, f"must be 1 to {_MOST_ITEMS} names, each with what it stands for")
+        return {self.plain(key): self.plain(value) for key, value in node.value}
 
-    def value(self, node: yaml.Node, *, is_number: bool) -> Value | Lookup:
+    def value(self, node: yaml.Node, *, is_number: bool) -> Decimal | str | Lookup:
         """A number, a text, or where one stands."""
         if isinstance(node, yaml.MappingNode):
             return self.lookup(node)
-        text = self.plain(node)
-        if not 1 <= len(text) <= _LONGEST_VALUE:
-            self.fail(node, f"a value must be text of 1 to {_LONGEST_VALUE} characters")
+        text = self.bounded(node, "a value")
         # what stands in quotes is text
         if isinstance(node, yaml.ScalarNode) and not node.style and NUMBER.fullmatch(text):
             return Decimal(text)
@@ -159,12 +178,35 @@ class _Reader(NodeReader):
         take = next((name for name in TAKES if name in keys), TAKES[0])
         cells = self.mapping(node, (kind, take), f"a place in {kind} tables", ("where",))
         where: dict[str, tuple[str, ...]] = {}
-        for key, wanted in cells["where"].value if "where" in cells else ():
+        given = cells.get("where")
+        for key, wanted in given.value if isinstance(given, yaml.MappingNode) else ():
             many = wanted.value if isinstance(wanted, yaml.SequenceNode) else [wanted]
             where[self.plain(key)] = tuple(self.plain(one) for one in many[:_MOST_ITEMS])
-        found = Lookup(kind, self.plain(cells[kind]), take, self.plain(cells[take]), where)
-        try:
-            check_lookup(found, self.path.parent)
-        except ValueError as error:
-            self.fail(node, str(error))
-        return found
+        if given and not where:
+            self.fail(given, "where must be columns, each with the cells that are wanted")
+        table, column = self.plain(cells[kind]), self.plain(cells[take])
+        unknown = {column, *where} - self.columns(node, kind, table)
+        if unknown:
+            self.fail(node, f"{table} has no column {', '.join(sorted(unknown))[:80]}")
+        return Lookup(kind, table, take, column, where)
+
+    def columns(self, node: yaml.Node, kind: str, table: str) -> set[str]:
+        """Those of a table that there is."""
+        if kind == "report":
+            if table not in TABLES:
+                self.fail(node, f"a report has no table {table[:80]!r}")
+            return set(TABLES[table].columns)
+        published = read_published(self.path.parent, table)
+        if published is None:
+            self.fail(node, f"no CSV {table[:80]!r} beside the claims or in data/reference")
+        return set(published)
+
+
+def read_published(folder: Path, table: str) -> pd.DataFrame | None:
+    """A CSV beside the claims, or else one that ships; nothing from elsewhere."""
+    for root in (folder.resolve(), REFERENCE):
+        path = (root / table).resolve()
+        if path.is_relative_to(root) and path.suffix == ".csv" and path.is_file():
+            rows = read_csv(path, (), "CLAIMS").rows
+            return pd.DataFrame([dict(cells) for _, cells in rows], dtype="str")
+    return None

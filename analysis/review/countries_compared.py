@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.errors import ParameterError
 from analysis.reference.countries import country_name, is_fictional
 from analysis.reference.networks import DOMESTIC
-from analysis.review.lookups import Report
+from analysis.review.reports import Report
 from analysis.tables import read_table
 from analysis.verdicts.states import strength, wilson_bounds
 from analysis.vocabulary import LISTED
@@ -65,12 +65,15 @@ def compare_countries(
     Raises:
         ParameterError: a report has no tables, or they are not as the workbook writes them.
     """
-    pairs = {report.probe_cc: _read_pairs(report) for report in reports}
-    common = _find_common(pairs)
-    rows = [_count_country(report, pairs, common) for report in reports]
-    rows += [_failed_country(code, why) for code, why in (failed or {}).items()]
+    pairs = pd.concat([_read_pairs(report) for report in reports], ignore_index=True)
+    told_in = pairs[pairs["is_told"]].groupby("domain")["probe_cc"].nunique()
+    common = told_in.index[told_in == len(reports)]
+    pairs = pairs.assign(is_common=pairs["domain"].isin(common))
+    rows = [_count_country(report, pairs) for report in reports]
+    for code, why in (failed or {}).items():
+        rows.append({**_named(code), "has_report": False, "why": why, "since": "", "until": ""})
     countries = pd.DataFrame(rows).sort_values("probe_cc", ignore_index=True)
-    return Comparison(_with_shares(countries), _count_mechanisms(pairs), _list_sites(pairs, common))
+    return Comparison(_with_shares(countries), _count_mechanisms(pairs), _list_sites(pairs))
 
 
 def _read_pairs(report: Report) -> pd.DataFrame:
@@ -80,27 +83,20 @@ def _read_pairs(report: Report) -> pd.DataFrame:
     access = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
     pairs = verdicts[(verdicts["period"] == "all") & verdicts["probe_asn"].isin(access)]
     return pairs.assign(
-        is_listed=pairs["state"].isin(LISTED), is_told=pairs["state"] != "insufficient"
+        probe_cc=report.probe_cc,
+        is_listed=pairs["state"].isin(LISTED),
+        is_told=pairs["state"] != "insufficient",
     )
 
 
-def _find_common(pairs: Mapping[str, pd.DataFrame]) -> set[str]:
-    """The sites of which something can be said on an access network of every country."""
-    told = [set(frame.loc[frame["is_told"], "domain"]) for frame in pairs.values()]
-    return set.intersection(*told) if told else set()
-
-
-def _count_country(
-    report: Report, pairs: Mapping[str, pd.DataFrame], common: set[str]
-) -> dict[str, Any]:
-    own = pairs[report.probe_cc]
-    listed, of_common = own[own["is_listed"]], own[own["domain"].isin(common)]
+def _count_country(report: Report, pairs: pd.DataFrame) -> dict[str, Any]:
+    is_own = pairs["probe_cc"] == report.probe_cc
+    own, others = pairs[is_own], pairs[~is_own]
+    listed, of_common = own[own["is_listed"]], own[own["is_common"]]
     months = read_table(report.tables, "measurements_by_month")
     networks = read_table(report.tables, "networks")
     access = networks[networks["kind"].isin(DOMESTIC)]
     tests = int(access["measurement_count"].sum())
-    others = [frame["domain"] for code, frame in pairs.items() if code != report.probe_cc]
-    elsewhere = set(pd.concat(others)) if others else set()
     return {
         **_named(report.probe_cc, report.run.get("is_fictional")),
         "has_report": True,
@@ -114,7 +110,7 @@ def _count_country(
         "network_count": len(access),
         "largest_network_share": access["measurement_count"].max() / tests if tests else None,
         "domain_count": own["domain"].nunique(),
-        "own_domain_count": len(set(own["domain"]) - elsewhere) if others else None,
+        "own_domain_count": len({*own["domain"]} - {*others["domain"]}) if len(others) else None,
         "pair_count": len(own),
         "told_pair_count": int(own["is_told"].sum()),
         "blocked_pair_count": len(listed),
@@ -123,18 +119,14 @@ def _count_country(
         "blocked_count": int(listed["blocked_count"].sum()),
         "common_pair_count": int(of_common["is_told"].sum()),
         "common_blocked_pair_count": int(of_common["is_listed"].sum()),
-        "common_domain_count": len(common),
-        "common_blocked_domain_count": len(common & set(listed["domain"])),
+        "common_domain_count": pairs.loc[pairs["is_common"], "domain"].nunique(),
+        "common_blocked_domain_count": listed.loc[listed["is_common"], "domain"].nunique(),
     }
 
 
 def _named(code: str, fictional: object = None) -> dict[str, Any]:
     is_made_up = is_fictional(code) if fictional is None else bool(fictional)
     return {"probe_cc": code, "country": country_name(code), "is_fictional": is_made_up}
-
-
-def _failed_country(code: str, why: str) -> dict[str, Any]:
-    return {**_named(code), "has_report": False, "why": why, "since": "", "until": ""}
 
 
 def _with_shares(countries: pd.DataFrame) -> pd.DataFrame:
@@ -162,38 +154,29 @@ def _with_shares(countries: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _count_mechanisms(pairs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def _count_mechanisms(pairs: pd.DataFrame) -> pd.DataFrame:
     """By mechanism and country: listed pairs, and which share of the country's these are."""
-    parts = []
-    for code, frame in pairs.items():
-        listed = frame[frame["is_listed"]]
-        counts = listed.groupby("mechanism").size().rename("pair_count").reset_index()
-        parts.append(counts.assign(probe_cc=code, pair_share=counts["pair_count"] / len(listed)))
-    columns = ["mechanism", "probe_cc", "pair_count", "pair_share"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    listed = pairs[pairs["is_listed"]]
+    counts = listed.groupby(["mechanism", "probe_cc"]).size().rename("pair_count").reset_index()
+    of_country = counts.groupby("probe_cc")["pair_count"].transform("sum")
+    return counts.assign(pair_share=counts["pair_count"] / of_country)
 
 
-def _list_sites(pairs: Mapping[str, pd.DataFrame], common: set[str]) -> pd.DataFrame:
+def _list_sites(pairs: pd.DataFrame) -> pd.DataFrame:
     """Each site that a country lists, in every country that tested it."""
-    listed = {
-        domain for frame in pairs.values() for domain in frame.loc[frame["is_listed"], "domain"]
-    }
-    parts = []
-    for code, frame in pairs.items():
-        cells = frame[frame["domain"].isin(listed)]
-        ranked = cells.assign(rank=strength(cells["state"])).sort_values(["domain", "rank"])
-        strongest = ranked.drop_duplicates("domain").set_index("domain")["state"]
-        by_site = cells.groupby("domain")
-        of_listed = cells[cells["is_listed"]].groupby("domain")["mechanism"]
-        rows = pd.DataFrame({
-            "state": strongest,
-            "network_count": by_site.size(),
-            "blocked_network_count": by_site["is_listed"].sum(),
-            "mechanisms": of_listed.agg(lambda names: ";".join(sorted(set(names)))),
-        })  # fmt: skip
-        rows = rows.rename_axis("domain").reset_index().assign(probe_cc=code)
-        parts.append(rows.fillna({"mechanisms": ""}))
-    columns = ["domain", "probe_cc", "state", "network_count", "blocked_network_count",
-               "mechanisms"]  # fmt: skip
-    sites = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    return sites[columns].assign(is_common=sites["domain"].isin(common))
+    cells = pairs[pairs["domain"].isin(pairs.loc[pairs["is_listed"], "domain"])]
+    ranked = cells.assign(
+        rank=strength(cells["state"]), listed_mechanism=cells["mechanism"].where(cells["is_listed"])
+    ).sort_values("rank")
+    sites = ranked.groupby(["domain", "probe_cc"]).agg(
+        state=("state", "first"),
+        network_count=("state", "size"),
+        blocked_network_count=("is_listed", "sum"),
+        mechanisms=("listed_mechanism", _joined),
+        is_common=("is_common", "first"),
+    )
+    return sites.reset_index()
+
+
+def _joined(names: pd.Series) -> str:
+    return ";".join(sorted(set(names.dropna())))

@@ -1,7 +1,6 @@
 """The page of countries side by side: in the order of the alphabet, and why in no other."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 from markupsafe import Markup
@@ -48,10 +47,6 @@ def _in_words(countries: pd.DataFrame, lang: Language) -> pd.DataFrame:
     return countries.assign(country=names).sort_values("country", ignore_index=True)
 
 
-def _rows(countries: pd.DataFrame) -> Iterable[Any]:
-    return countries.itertuples(index=False)
-
-
 def _prose(lang: Language, *paragraphs: Markup) -> Markup:
     return Markup(blocks(lang).paragraphs(paragraphs))
 
@@ -68,7 +63,7 @@ def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language)
                 blocked=int(row.common_blocked_domain_count),
                 share=lang.share(row.common_blocked_share),
             )
-            for row in _rows(made)
+            for row in made.itertuples(index=False)
             if common
         ]
         if common:
@@ -90,7 +85,7 @@ def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language)
             )
     said += [
         lang.html("{country} has no report: {why}", country=row.country, why=row.why)
-        for row in _rows(missing)
+        for row in missing.itertuples(index=False)
     ]
     made_up = made.loc[made["is_fictional"], "country"]
     if 0 < len(made_up) < len(made):
@@ -100,7 +95,7 @@ def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language)
         )  # fmt: skip
     leads = [
         Markup('<a href="{}">{}</a>').format(links[row.probe_cc], row.country)
-        for row in _rows(made)
+        for row in made.itertuples(index=False)
         if row.probe_cc in links
     ]
     if leads:
@@ -109,9 +104,6 @@ def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language)
 
 
 def _show_common(made: pd.DataFrame, lang: Language) -> Markup:
-    columns = ["country", "common_blocked_domain_count", "common_domain_count",
-               "common_blocked_share", "common_blocked_share_low", "common_blocked_share_high",
-               "common_blocked_pair_share"]  # fmt: skip
     headings = {
         "country": lang.say("Country"),
         "common_blocked_domain_count": lang.say("Blocked of these"),
@@ -126,14 +118,12 @@ def _show_common(made: pd.DataFrame, lang: Language) -> Markup:
         "more chances for that; the last column counts each network for itself."
     )
     caption = lang.say("The sites of which something can be said in every country")
-    return _table(made[columns], caption, note, headings, lang)
+    return _table(made, caption, note, headings, lang)
 
 
 def _show_rates(made: pd.DataFrame, lang: Language) -> Markup:
     per_thousand = (1000 * made["blocked_measurement_share"]).round(1)
     shown = made.assign(blocked_per_thousand=per_thousand)
-    columns = ["country", "blocked_per_thousand", "access_measurement_count",
-               "blocked_domain_count", "domain_count", "blocked_domain_share"]  # fmt: skip
     headings = {
         "country": lang.say("Country"),
         "blocked_per_thousand": lang.say("Blocked tests of 1,000"),
@@ -147,12 +137,10 @@ def _show_rates(made: pd.DataFrame, lang: Language) -> Markup:
         "chiefly what is known to be blocked finds more of it: these rates depend on the lists "
         "that volunteers ran, the table above does not."
     )
-    return _table(shown[columns], lang.say("Blocked tests and sites"), note, headings, lang)
+    return _table(shown, lang.say("Blocked tests and sites"), note, headings, lang)
 
 
 def _show_networks(made: pd.DataFrame, compared: Comparison, lang: Language) -> Markup:
-    columns = ["country", "blocked_network_count", "network_count", "blocked_pair_count",
-               "told_pair_count"]  # fmt: skip
     headings = {
         "country": lang.say("Country"),
         "blocked_network_count": lang.say("Access networks that block"),
@@ -160,13 +148,13 @@ def _show_networks(made: pd.DataFrame, compared: Comparison, lang: Language) -> 
         "blocked_pair_count": lang.say("Pairs blocked"),
         "told_pair_count": lang.say("Pairs with a conclusion"),
     }
-    networks = _table(made[columns], lang.say("Access networks and pairs"), "", headings, lang)
+    networks = _table(made, lang.say("Access networks and pairs"), "", headings, lang)
     shares = compared.mechanisms.pivot(index="mechanism", columns="probe_cc", values="pair_share")
     listed = made.loc[made["blocked_pair_count"] > 0, "probe_cc"]
     shares = shares.reindex(columns=list(listed)).fillna(0.0)
     names = _names(made)
     shares.columns = [f"{code}_share" for code in shares.columns]
-    heads = {f"{code}_share": names[code] for code in listed}
+    heads = {"mechanism": "", **{f"{code}_share": names[code] for code in listed}}
     note = lang.say(
         "Of the listed pairs of each country, the share in which each method was seen. A country "
         "without a listed pair has no column."
@@ -208,9 +196,6 @@ def _show_sites(made: pd.DataFrame, compared: Comparison, lang: Language) -> Mar
 
 
 def _show_coverage(made: pd.DataFrame, lang: Language) -> Markup:
-    columns = ["country", "measurement_count", "tested_month_count", "month_count",
-               "network_count", "largest_network_share", "domain_count", "own_domain_count",
-               "told_pair_share"]  # fmt: skip
     headings = {
         "country": lang.say("Country"),
         "measurement_count": lang.say("Tests"),
@@ -223,9 +208,8 @@ def _show_coverage(made: pd.DataFrame, lang: Language) -> Markup:
         "told_pair_share": lang.say("Pairs with a conclusion, share"),
     }
     caption = lang.say("What was tested")
-    return _prose(lang, *_say_cautions(made, lang)) + _table(
-        made[columns], caption, "", headings, lang
-    )
+    cautions = _prose(lang, *_say_cautions(made, lang))
+    return cautions + _table(made, caption, "", headings, lang)
 
 
 def _say_cautions(made: pd.DataFrame, lang: Language) -> Iterator[Markup]:
@@ -276,4 +260,6 @@ def _say_how_to_read(lang: Language) -> Markup:
 def _table(
     frame: pd.DataFrame, caption: str, note: str, headings: Mapping[str, str], lang: Language
 ) -> Markup:
-    return render_table(frame, caption, note, len(frame) or 1, headings, lang=lang)
+    """The columns that have headings, nothing folded."""
+    shown = frame[list(headings)]
+    return render_table(shown, caption, note, len(frame) or 1, headings, lang=lang)

@@ -7,8 +7,7 @@ report.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +29,9 @@ PARTS = ("background", "law", "recommendations", "how-to-contribute")
 _MOST_BYTES = 200_000
 _PLACE = r"\{findings\.(?P<findings_name>[a-z][a-z0-9_]*)\}"
 _ANY_PLACE = re.compile(r"\{([^{}\n]*)\}")
-_KEY = re.compile(r"findings\.([a-z][a-z0-9_]*)")
-#: The heading of a part, which the page gives it; those in its text stand below.
+_KEY = re.compile(r"findings\.[a-z][a-z0-9_]*")
+#: Levels of headings: that of a part, which the page gives it, above those in its text.
 _PART, _LOWEST = 2, 6
-
-
-@dataclass(frozen=True)
-class Text:
-    """One part in one language; ``source`` is empty where nobody has written it."""
-
-    part: str
-    path: Path
-    source: str
 
 
 def narrative_title(lang: Language) -> str:
@@ -49,8 +39,11 @@ def narrative_title(lang: Language) -> str:
     return lang.say("Background and recommendations")
 
 
-def load_narrative(probe_cc: str, code: str, folder: Path = NARRATIVES) -> list[Text]:
+def load_narrative(probe_cc: str, code: str, folder: Path = NARRATIVES) -> dict[str, str]:
     """The texts of a country in a language, in the order of the page.
+
+    Returns:
+        Where it lies, as whoever writes it knows the place → the text, empty where there is none.
 
     Raises:
         ParameterError: a file is no UTF-8, too large, is none of the parts, or holds braces that
@@ -61,44 +54,42 @@ def load_narrative(probe_cc: str, code: str, folder: Path = NARRATIVES) -> list[
         if path.stem not in PARTS:
             accepted = f"{', '.join(f'{part}.md' for part in PARTS)} are accepted"
             raise ParameterError("narrative", path, accepted)
-    return [_load(part, place / f"{part}.md") for part in PARTS]
-
-
-def check_keys(texts: Sequence[Text], findings: Mapping[str, Any]) -> None:
-    """Refuse a text that names a number which the report does not have.
-
-    Raises:
-        ContractError: which file, which line, which name.
-    """
-    for text in texts:
-        for line, key in _keys(text.source):
-            if key not in findings:
-                raise ContractError(
-                    f"narrative: {_place(text)}, line {line}: run.json has no findings.{key}; it "
-                    f"has {', '.join(sorted(findings))}"
-                )
+    known_as = f"data/narrative/{probe_cc.lower()}/{code}"
+    return {f"{known_as}/{part}.md": _read(place / f"{part}.md") for part in PARTS}
 
 
 def show_narrative(
-    texts: Sequence[Text], findings: Mapping[str, Any], lang: Language
+    texts: Mapping[str, str], findings: Mapping[str, Any], lang: Language
 ) -> list[tuple[str, Markup]]:
     """The sections of the page: a part each, its numbers filled in; a missing one says so.
 
     Args:
-        texts: of :func:`load_narrative`, checked by :func:`check_keys`.
+        texts: of :func:`load_narrative`.
         findings: name → ``{"value": …}``, as in ``run.json``.
         lang: of the page and of the texts.
+
+    Raises:
+        ContractError: a text names a number that the report does not have: which file, which line,
+            which name.
     """
+    headings = (
+        lang.heading("Background"),
+        lang.heading("Law"),
+        lang.heading("Recommendations"),
+        lang.heading("How to contribute"),
+    )
     form = macros("narrative.html.j2", lang)
-    return [
-        (
-            _heading(text.part, lang),
-            Markup(form.text(_render(text.source, findings, lang)))
-            if text.source.strip()
-            else Markup(form.missing(_place(text))),
-        )
-        for text in texts
-    ]
+    sections = []
+    for heading, (place, source) in zip(headings, texts.items(), strict=True):
+        for line, key in _places(source):
+            if key.removeprefix("findings.") not in findings:
+                raise ContractError(
+                    f"narrative: {place}, line {line}: run.json has no {key}; it has "
+                    f"{', '.join(sorted(findings))}"
+                )
+        text = _render(source, findings, lang)
+        sections.append((heading, Markup(form.text(text) if text else form.missing(place))))
+    return sections
 
 
 def _render(source: str, findings: Mapping[str, Any], lang: Language) -> Markup:
@@ -142,9 +133,9 @@ def _parse_place(inline: Any, match: re.Match[str], state: Any) -> int:
     return match.end()
 
 
-def _load(part: str, path: Path) -> Text:
+def _read(path: Path) -> str:
     if not path.exists():
-        return Text(part, path, "")
+        return ""
     data = read_file(path, "narrative", _MOST_BYTES)
     try:
         source = data.decode("utf-8-sig")
@@ -157,31 +148,11 @@ def _load(part: str, path: Path) -> Text:
                 "narrative", path, f"line {line}: {{{inside[:40]}}} is no {{findings.key}}, with a "
                 "key of run.json's findings"
             )  # fmt: skip
-    return Text(part, path, source)
+    return source
 
 
-def _places(source: str) -> list[tuple[int, str]]:
+def _places(source: str) -> Iterator[tuple[int, str]]:
     """What stands in braces, each with its line."""
-    return [
-        (number, inside)
-        for number, line in enumerate(source.splitlines(), start=1)
-        for inside in _ANY_PLACE.findall(line)
-    ]
-
-
-def _keys(source: str) -> list[tuple[int, str]]:
-    return [(line, inside.partition(".")[2]) for line, inside in _places(source)]
-
-
-def _place(text: Text) -> str:
-    """Where the text lies, as whoever writes it knows the place."""
-    return "/".join(("data", "narrative", *text.path.parts[-3:]))
-
-
-def _heading(part: str, lang: Language) -> str:
-    return {
-        "background": lang.heading("Background"),
-        "law": lang.heading("Law"),
-        "recommendations": lang.heading("Recommendations"),
-        "how-to-contribute": lang.heading("How to contribute"),
-    }[part]
+    for number, line in enumerate(source.splitlines(), start=1):
+        for inside in _ANY_PLACE.findall(line):
+            yield number, inside

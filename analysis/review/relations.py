@@ -8,38 +8,41 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, localcontext
-from typing import Any, Literal
+from typing import Any
 
 from analysis.hosts import normalise
 
-Result = Literal["holds", "does_not_hold", "cannot_be_checked"]
-Outcome = tuple[Result, str]
-Values = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Field:
-    """One value of a relation: a single one, a list, or names with what each stands for."""
-
-    kind: Literal["one", "list", "names"] = "one"
-    is_number: bool = True
-    is_optional: bool = False
+#: The result, and the sum in words.
+Outcome = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A relation: what it says, the values that it takes, and how it is checked."""
+    """A relation: what it says, how it is checked, and the values that it takes, by name.
+
+    Attributes:
+        meaning: in words.
+        check: takes the values by their names.
+        needs: values that must be given.
+        may_have: values that may be given.
+        texts: those of them that may be texts; all others are numbers.
+    """
 
     meaning: str
-    fields: Mapping[str, Field]
-    check: Callable[[Values], Outcome]
+    check: Callable[..., Outcome]
+    needs: tuple[str, ...]
+    may_have: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
+#: Values that are lists, and the one that is names with what each stands for, of any relation.
+LISTS = ("parts", "names", "counts")
+NAMES = "same_as"
 #: A share of numbers of 15 digits and 6 decimals has twice as many, and four more are shown.
 _DIGITS = 60
 
 
-def _result(holds: bool) -> Result:
+def _result(holds: bool) -> str:
     return "holds" if holds else "does_not_hold"
 
 
@@ -53,55 +56,51 @@ def _difference(said: Decimal, found: Decimal) -> str:
     return f", {_say(abs(more))} {'more' if more > 0 else 'less'}" if more else ""
 
 
-def _sum(values: Values) -> Outcome:
-    parts, whole = values["parts"], values["whole"]
+def _sum(whole: Decimal, parts: Sequence[Decimal]) -> Outcome:
     total = sum(parts, Decimal(0))
     words = f"{' + '.join(map(_say, parts))} = {_say(total)}; said: {_say(whole)}"
     return _result(total == whole), words + _difference(whole, total)
 
 
-def _equal(values: Values) -> Outcome:
-    said, found = values["said"], values["found"]
+def _equal(said: Decimal | str, found: Decimal | str) -> Outcome:
     words = f"said: {_say(said)}; found: {_say(found)}"
     if isinstance(said, Decimal) and isinstance(found, Decimal):
         return _result(said == found), words + _difference(said, found)
     return _result(str(said).casefold() == str(found).casefold()), words
 
 
-def _at_most(values: Values) -> Outcome:
-    part, whole = values["part"], values["whole"]
+def _at_most(part: Decimal, whole: Decimal) -> Outcome:
     sign = "≤" if part <= whole else ">"
     return _result(part <= whole), f"{_say(part)} {sign} {_say(whole)}"
 
 
-def _less_than(values: Values) -> Outcome:
-    part, whole = values["part"], values["whole"]
+def _less_than(part: Decimal, whole: Decimal) -> Outcome:
     sign = "<" if part < whole else "=" if part == whole else ">"
     return _result(part < whole), f"{_say(part)} {sign} {_say(whole)}"
 
 
-def _share(values: Values) -> Outcome:
-    """A percentage as printed: right where it is the share, rounded to its decimals."""
-    percent, whole = values["percent"], values["whole"]
+def _share(percent: Decimal, whole: Decimal, part: Decimal | None = None) -> Outcome:
+    """A percentage as printed: right where it is the share, rounded to its decimals.
+
+    Without a part, that which comes nearest.
+    """
     if whole <= 0:
         return "cannot_be_checked", "a share of nothing"
-    step = Decimal(1).scaleb(percent.as_tuple().exponent)
-    # the part that comes nearest, where none is said
-    part = values.get("part", (percent * whole / 100).to_integral_value(ROUND_HALF_UP))
+    nearest = " at the nearest" if part is None else ""
+    if part is None:
+        part = (percent * whole / 100).to_integral_value(ROUND_HALF_UP)
     exact = 100 * part / whole
-    rounded = exact.quantize(step, ROUND_HALF_UP)
-    nearest = "" if "part" in values else " at the nearest"
+    rounded = exact.quantize(Decimal(1).scaleb(percent.as_tuple().exponent), ROUND_HALF_UP)
     words = f"{_say(part)} of {_say(whole)} = {exact:.4f} %{nearest}; said: {percent} %"
     return _result(rounded == percent), words
 
 
-def _union(values: Values) -> Outcome:
+def _union(whole: Decimal, parts: Sequence[Decimal], shared: Decimal | None = None) -> Outcome:
     """A whole of parts that overlap: between the largest part and the sum of all."""
-    whole, parts = values["whole"], values["parts"]
     total = sum(parts, Decimal(0))
-    if "shared" in values:
-        exact = total - values["shared"]
-        words = f"{' + '.join(map(_say, parts))} − {_say(values['shared'])} in both = {_say(exact)}"
+    if shared is not None:
+        exact = total - shared
+        words = f"{' + '.join(map(_say, parts))} − {_say(shared)} in both = {_say(exact)}"
         return _result(exact == whole), f"{words}; said: {_say(whole)}" + _difference(whole, exact)
     words = f"at least {_say(max(parts))}, at most {_say(total)}; said: {_say(whole)}"
     if not max(parts) <= whole <= total:
@@ -110,28 +109,25 @@ def _union(values: Values) -> Outcome:
     return ("holds" if max(parts) == total else "cannot_be_checked"), words
 
 
-def _distinct(values: Values) -> Outcome:
+def _distinct(
+    count: Decimal, names: Sequence[object], same_as: Mapping[str, str] | None = None
+) -> Outcome:
     """So many different names: in one spelling, and a misspelt one as what it stands for."""
-    stands_for = {
-        _spelling(name): _spelling(other) for name, other in values.get("same_as", {}).items()
-    }
-    counts = Counter(stands_for.get(one, one) for one in map(_spelling, values["names"]))
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    words = (
-        f"{len(values['names']):,} names, {len(counts):,} different; said: {_say(values['count'])}"
-    )
+    stands_for = {_spelling(name): _spelling(other) for name, other in (same_as or {}).items()}
+    counts = Counter(stands_for.get(one, one) for one in map(_spelling, names))
+    words = f"{len(names):,} names, {len(counts):,} different; said: {_say(count)}"
+    twice = sorted(name for name, times in counts.items() if times > 1)
     if twice:
         words += f"; more than once: {', '.join(twice[:8])}"
-    return _result(len(counts) == values["count"]), words
+    return _result(len(counts) == count), words
 
 
 def _spelling(name: object) -> str:
     return normalise(str(name)) or str(name).casefold()
 
 
-def _largest(values: Values) -> Outcome:
+def _largest(counts: Sequence[Decimal], whole: Decimal, classes: Decimal) -> Outcome:
     """The largest classes of a whole: no other class may be larger than the smallest of these."""
-    counts, whole, classes = values["counts"], values["whole"], values["classes"]
     rest, others = whole - sum(counts, Decimal(0)), classes - len(counts)
     room = others * min(counts)
     words = (
@@ -141,51 +137,39 @@ def _largest(values: Values) -> Outcome:
     return _result(0 <= rest <= room), words
 
 
-def _not_checkable(values: Values) -> Outcome:
-    return "cannot_be_checked", str(values["why"])
+def _not_checkable(why: object) -> Outcome:
+    return "cannot_be_checked", str(why)
 
-
-_ONE, _MANY = Field(), Field("list")
-_PAIR = {"part": _ONE, "whole": _ONE}
-_TEXT, _TEXTS = Field(is_number=False), Field("list", is_number=False)
 
 #: Name in a file of claims → the relation.
 RELATIONS: Mapping[str, Relation] = {
-    "sum": Relation("the parts sum to the whole", {"whole": _ONE, "parts": _MANY}, _sum),
-    "equal": Relation("two places say the same", {"said": _TEXT, "found": _TEXT}, _equal),
-    "at_most": Relation("a part is no more than its whole", _PAIR, _at_most),
-    "less_than": Relation("a part is less than its whole", _PAIR, _less_than),
+    "sum": Relation("the parts sum to the whole", _sum, ("whole", "parts")),
+    "equal": Relation("two places say the same", _equal, ("said", "found"), (), ("said", "found")),
+    "at_most": Relation("a part is no more than its whole", _at_most, ("part", "whole")),
+    "less_than": Relation("a part is less than its whole", _less_than, ("part", "whole")),
     "share": Relation(
         "a percentage is the share, rounded; without a part, that of some whole number",
-        {"percent": _ONE, "whole": _ONE, "part": Field(is_optional=True)},
-        _share,
+        _share, ("percent", "whole"), ("part",),
     ),
     "union": Relation(
         "a whole of parts that overlap, exactly where it is said how many are shared by two",
-        {"whole": _ONE, "parts": _MANY, "shared": Field(is_optional=True)},
-        _union,
+        _union, ("whole", "parts"), ("shared",),
     ),
     "distinct": Relation(
         "so many different names are named",
-        {
-            "count": _ONE,
-            "names": _TEXTS,
-            "same_as": Field("names", is_number=False, is_optional=True),
-        },
-        _distinct,
+        _distinct, ("count", "names"), (NAMES,), ("names", NAMES),
     ),
     "largest": Relation(
         "the largest classes of a whole, among so many classes",
-        {"counts": _MANY, "whole": _ONE, "classes": _ONE},
-        _largest,
+        _largest, ("counts", "whole", "classes"),
     ),
     "not_checkable": Relation(
-        "nothing at hand says so, or otherwise", {"why": _TEXT}, _not_checkable
+        "nothing at hand says so, or otherwise", _not_checkable, ("why",), (), ("why",)
     ),
-}
+}  # fmt: skip
 
 
-def check(relation: str, values: Values) -> Outcome:
+def check(relation: str, values: Mapping[str, Any]) -> Outcome:
     """Hold values to a relation.
 
     Args:
@@ -195,19 +179,10 @@ def check(relation: str, values: Values) -> Outcome:
     Returns:
         The result, and the sum in words.
     """
-    wrong = _text_for_number(RELATIONS[relation].fields, values)
-    if wrong:
-        return "cannot_be_checked", f"{_say(wrong)} is no number"
-    with localcontext(prec=_DIGITS):
-        return RELATIONS[relation].check(values)
-
-
-def _text_for_number(fields: Mapping[str, Field], values: Values) -> str:
-    """A text that was found where a number is needed."""
+    held = RELATIONS[relation]
     for name, value in values.items():
-        many: Sequence[object] = value if isinstance(value, list) else [value]
-        if fields[name].is_number:
-            wrong = next((str(one) for one in many if not isinstance(one, Decimal)), "")
-            if wrong:
-                return wrong
-    return ""
+        for one in value if isinstance(value, list) else [value]:
+            if name not in held.texts and not isinstance(one, Decimal):
+                return "cannot_be_checked", f"{_say(one)} is no number"
+    with localcontext(prec=_DIGITS):
+        return held.check(**values)

@@ -1,7 +1,7 @@
-"""Where each site stands on each access network on the last day of a look."""
+"""Where each site, app and tool stands on each access network on the last day of a look."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import duckdb
@@ -9,22 +9,29 @@ import pandas as pd
 
 from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import Thresholds
+from analysis.report.app_countries import COUNTRY
+from analysis.report.app_tables import Judged, judge_apps
 from analysis.store.stage_tables import add_room
+from analysis.study.app_study import MessagingStudy
 from analysis.study.confirmation import confirm
 from analysis.study.stages import Maker, Method
 from analysis.study.study import Study
+from analysis.tables import TABLES
 from analysis.verdicts.sessions import add_sessions
 from analysis.verdicts.states import meets_floor
 from analysis.verdicts.verdicts import Judgement, Scope, judge_cells
 from analysis.vocabulary import INSUFFICIENT, LISTED, STATES
 
+#: What a pair is known by: the test, what it is on, and the network.
+KEY = ["test_name", "item", "probe_asn"]
 #: The test of web sites; other tests have rows of their own.
 WEB = "web_connectivity"
 #: What is enough for a hint: sessions, days, and the lower bound of the failing ones' share.
 _FLOOR = {"floor_sessions": 2, "floor_days": 2, "share_floor": 0.3}
 #: Of the hints, at most this share is there by chance.
 CHANCE = 0.1
-PAIR = ["domain", "probe_asn"]
+_PAIR = ["domain", "probe_asn"]
+_APP = ["test_name", "probe_asn"]
 _THIN = ("few_sessions", "few_days")
 
 # Sessions that say something after the last one that was blocked.
@@ -79,8 +86,9 @@ def find_standing(study: Study) -> Standing:
     networks, numbers = study.networks(), study.thresholds
     access = networks[networks["is_domestic"]]
     judgement = confirm(study, networks, numbers, periods=["all"])
-    verdicts = _of_access(judgement.verdicts, access)
-    listed = _find_listed(study.connection, judgement, verdicts, numbers)
+    verdicts = _of_access(judgement, access)
+    listed = _list_sites(judgement, verdicts)
+    listed["status"] = _find_status(study.connection, listed, numbers)
     lower = lower_floor(numbers)
     method = Method.of(numbers, RULES, study.fingerprints, networks)
     outcomes = Maker(study.kept, study.connection, method).make_outcomes()
@@ -89,16 +97,64 @@ def find_standing(study: Study) -> Standing:
     whole = {"all": study.periods["all"]}
     scope = Scope(whole, lower, has_explorer=not study.is_fictional)
     hints = judge_cells(study.connection, sessions, scope)
-    below = _find_suspicious(hints, _of_access(hints.verdicts, access), listed)
-    pairs = pd.concat([listed, below], ignore_index=True)
-    names = dict(zip(access["probe_asn"], access["network"], strict=True))
-    pairs = pairs.assign(
-        test_name=WEB,
-        item=pairs["domain"],
-        network=pairs["probe_asn"].map(names),
-        probe_asn="AS" + pairs["probe_asn"].astype(str),
+    below = _find_suspicious(_list_sites(hints, _of_access(hints, access)), listed)
+    reasons = {code: state.words for code, state in INSUFFICIENT.items()}
+    words = verdicts["insufficient_reason"].astype("str").map(reasons)
+    is_thin = verdicts["insufficient_reason"].isin(_THIN)
+    return _stand([listed, below], verdicts, is_thin, words)
+
+
+def find_apps_standing(study: MessagingStudy) -> Standing:
+    """Judge the tests as a report does, against other countries where these are at hand.
+
+    A row is about an app or tool on an access network, or in the whole country (``AS0``) where
+    OONI's counts say it. ``suspicious`` is what the same judge would list by the lower floor of web
+    sites, on a network, and nobody has seen open since: what fails elsewhere too is none.
+
+    Args:
+        study: its connection afterwards holds what the judge leaves.
+    """
+    study = replace(study, periods={"all": study.periods["all"]})
+    judged = judge_apps(study)
+    numbers = study.parameters.thresholds
+    listed = _list_apps(judged)
+    listed["status"] = _find_status(study.connection, listed, numbers)
+    lower = replace(study.parameters, thresholds=lower_floor(numbers))
+    hints = _list_apps(judge_apps(replace(study, parameters=lower)))
+    below = _find_suspicious(hints[hints["probe_asn"] != COUNTRY], listed)
+    verdicts = _apps_of_access(judged)
+    no_reason = pd.Series(None, verdicts.index, dtype="object")
+    return _stand([listed, below], verdicts, verdicts["state"] == "insufficient", no_reason)
+
+
+def join_standings(*standings: Standing) -> Standing:
+    """All pairs of some looks at the same days, and all others."""
+    others = {key: other for one in standings for key, other in one.others.items()}
+    return Standing(_together([one.pairs for one in standings]), others)
+
+
+def _stand(
+    found: list[pd.DataFrame], verdicts: pd.DataFrame, is_thin: pd.Series, reasons: pd.Series
+) -> Standing:
+    """What stands, and of every other verdict what it is: its note, the reason, or its state."""
+    pairs = _together(found)
+    stands = set(pairs[KEY].itertuples(index=False, name=None))
+    note = verdicts["note"].astype("str")
+    states = verdicts["state"].astype("str")
+    in_words = states.map({code: state.words for code, state in STATES.items()})
+    words = note.where(note != "", reasons.fillna(in_words))
+    keys = verdicts[KEY].itertuples(index=False, name=None)
+    others = map(Other, states, is_thin, words)
+    return Standing(
+        pairs, {key: one for key, one in zip(keys, others, strict=True) if key not in stands}
     )
-    return Standing(pairs, _say_others(verdicts, pairs))
+
+
+def _together(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of the contract's ``watch_standing``."""
+    columns = list(TABLES["watch_standing"].columns)
+    some = [frame[columns].astype("object") for frame in frames if len(frame)]
+    return pd.concat(some, ignore_index=True) if some else pd.DataFrame(columns=columns)
 
 
 def lower_floor(numbers: Thresholds) -> Thresholds:
@@ -109,77 +165,100 @@ def lower_floor(numbers: Thresholds) -> Thresholds:
     )
 
 
-def _of_access(verdicts: pd.DataFrame, access: pd.DataFrame) -> pd.DataFrame:
-    """Of the whole period, on access networks."""
-    of_access = verdicts["probe_asn"].isin(access["probe_asn"])
-    return verdicts[of_access & (verdicts["period"] == "all")].astype({"probe_asn": "int64"})
+def _of_access(judgement: Judgement, access: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts of the whole period, on access networks."""
+    verdicts = judgement.verdicts
+    is_shown = (verdicts["period"] == "all") & verdicts["probe_asn"].isin(access["probe_asn"])
+    shown = verdicts[is_shown].astype({"probe_asn": "int64"})
+    names = dict(zip(access["probe_asn"], access["network"], strict=True))
+    return shown.assign(
+        test_name=WEB,
+        item=shown["domain"],
+        network=shown["probe_asn"].map(names),
+        probe_asn="AS" + shown["probe_asn"].astype("str"),
+    )
 
 
-def _last_stretches(judgement: Judgement, verdicts: pd.DataFrame) -> pd.DataFrame:
+def _list_sites(judgement: Judgement, verdicts: pd.DataFrame) -> pd.DataFrame:
     """The last listed stretch of each listed pair, with what the verdict says of the pair."""
-    ordered = judgement.intervals.sort_values([*PAIR, "blocked_from_time"])
-    last = ordered.drop_duplicates(PAIR, keep="last").drop(columns=["chance", "schedule"])
+    ordered = judgement.intervals.sort_values([*_PAIR, "blocked_from_time"])
+    last = ordered.drop_duplicates(_PAIR, keep="last").drop(columns=["chance", "schedule"])
+    last = last.assign(probe_asn="AS" + last["probe_asn"].astype("int64").astype("str"))
     of_pair = verdicts.loc[
         verdicts["state"].isin(LISTED),
-        [*PAIR, "note", "chance", "schedule", "sessions_to_flip", "witness_url", "blocked_until"],
-    ].rename(columns={"blocked_until": "ended"})
-    found = last.astype({"probe_asn": "int64"}).merge(of_pair, on=PAIR)
+        [*KEY, "domain", "network", "note", "chance", "schedule", "sessions_to_flip",
+         "witness_url", "blocked_until"],
+    ].rename(columns={"blocked_until": "ended"})  # fmt: skip
+    found = last.merge(of_pair, on=_PAIR)
     return found.assign(
+        is_partial=False,
         blocked_until=found["blocked_until"].where(found["ended"] != "", ""),
         blocked_session_count=found["session_count"],
         session_count=found["session_count"] + found["reached_session_count"],
     )
 
 
-def _find_listed(
-    connection: duckdb.DuckDBPyConnection,
-    judgement: Judgement,
-    verdicts: pd.DataFrame,
-    thresholds: Thresholds,
-) -> pd.DataFrame:
-    """Each listed pair by its last stretch, and what was seen since."""
-    listed = _last_stretches(judgement, verdicts)
-    return listed.assign(status=find_status(connection, listed, thresholds))
+def _apps_of_access(judged: Judged) -> pd.DataFrame:
+    """The verdicts of the whole period, without networks that are not the country's."""
+    verdicts = judged.verdicts
+    is_domestic = verdicts["set_aside_reason"] != "not_domestic"
+    shown = verdicts[(verdicts["period"] == "all") & is_domestic]
+    return shown.fillna({"network": "", "note": ""}).assign(item=shown["test_name"])
 
 
-def find_status(
+def _list_apps(judged: Judged) -> pd.DataFrame:
+    """Each listed test and network with its last stretch."""
+    verdicts = _apps_of_access(judged)
+    of_last = ["part", "last_seen_open_time", "blocked_until_time", "first_seen_open_again_time",
+               "day_count"]  # fmt: skip
+    ordered = judged.intervals.sort_values([*_APP, "blocked_from_time", "blocked_from"])
+    last = ordered.drop_duplicates(_APP, keep="last")[[*_APP, *of_last]].fillna("")
+    listed = verdicts[verdicts["state"].isin(LISTED)].drop(columns="day_count")
+    found = listed.merge(last, on=_APP, validate="1:1")
+    is_country = (found["probe_asn"] == COUNTRY) & (found["network"] == "")
+    compared = found["elsewhere_anomaly_share"].astype("float64") * 100
+    elsewhere = compared.map("; in other countries {:.1f} % fail".format).where(
+        compared.notna(), ""
+    )
+    return found.assign(
+        domain=found["test_name"] + "/" + found["part"],
+        network=found["network"].mask(is_country, "the whole country"),
+        last_seen_open=found["last_seen_open_time"].str[:10],
+        first_seen_open_again=found["first_seen_open_again_time"].str[:10],
+        sessions_to_flip="",
+        note=(found["note"] + elsewhere.where(compared.notna(), "")).str.removeprefix("; "),
+    )
+
+
+def _find_status(
     connection: duckdb.DuckDBPyConnection, listed: pd.DataFrame, thresholds: Thresholds
 ) -> pd.Series:
-    """Blocked, seen open, or lifted. A block at hours is at most seen open: outside of them the
-    site is open all the time, and the floor is not counted at its hours."""
+    """Blocked, seen open, or lifted.
+
+    A block at hours is at most seen open: outside of them the site is open all the time, and the
+    floor is not counted at its hours. So is what is cut off in part, whose other sessions are open,
+    and what is known of the whole country alone, which has no session.
+    """
     is_open = listed["first_seen_open_again"] != ""
-    ended = listed.loc[is_open, [*PAIR, "blocked_until_time"]]
+    pairs = listed[_PAIR].assign(probe_asn=listed["probe_asn"].str[2:].astype("int64"))
+    has_end = is_open & (listed["blocked_until_time"] != "")
+    ended = pairs[has_end].assign(blocked_until_time=listed["blocked_until_time"])
     connection.register("ended", ended)
     since = connection.execute(_SINCE).df()
     connection.unregister("ended")
-    counts = listed[PAIR].merge(since.astype({"probe_asn": "int64"}), on=PAIR, how="left")
+    counts = pairs.merge(since.astype({"probe_asn": "int64"}), on=_PAIR, how="left")
     counts = counts.fillna(0).set_index(listed.index)
     is_lifted = meets_floor(
         counts["ok_session_count"], counts["ok_day_count"], counts["session_count"], thresholds
     )
+    is_whole = (listed["schedule"] == "") & ~listed["is_partial"].astype("bool")
     status = pd.Series("blocked", listed.index).mask(is_open, "seen_open")
-    return status.mask(is_open & is_lifted & (listed["schedule"] == ""), "lifted")
+    return status.mask(is_open & is_lifted & is_whole, "lifted")
 
 
-def _find_suspicious(
-    hints: Judgement, verdicts: pd.DataFrame, listed: pd.DataFrame
-) -> pd.DataFrame:
+def _find_suspicious(hints: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
     """What only the lower floor lists, and nobody has seen open since."""
-    found = _last_stretches(hints, verdicts)
-    known = set(zip(listed["domain"], listed["probe_asn"], strict=True))
-    is_known = [pair in known for pair in zip(found["domain"], found["probe_asn"], strict=True)]
-    goes_on = found["first_seen_open_again"] == ""
-    found = found[goes_on & ~pd.Series(is_known, found.index, dtype=bool)]
+    is_known = pd.MultiIndex.from_frame(hints[KEY]).isin(pd.MultiIndex.from_frame(listed[KEY]))
+    found = hints[(hints["first_seen_open_again"] == "") & ~is_known]
     # no state, and no count of forgers: a verdict has these
     return found.assign(status="suspicious", state="insufficient", sessions_to_flip="")
-
-
-def _say_others(verdicts: pd.DataFrame, pairs: pd.DataFrame) -> dict[tuple[str, str, str], Other]:
-    stands = set(zip(pairs["item"], pairs["probe_asn"], strict=True))
-    columns = verdicts[["domain", "probe_asn", "state", "insufficient_reason", "note"]]
-    others = {}
-    for domain, asn, state, why, note in columns.itertuples(index=False):
-        if (domain, f"AS{asn}") not in stands:
-            words = note or (INSUFFICIENT.get(why) or STATES[state]).words
-            others[WEB, domain, f"AS{asn}"] = Other(state, why in _THIN, words)
-    return others

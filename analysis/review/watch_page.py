@@ -5,8 +5,7 @@ the same bytes.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import date
 
 import pandas as pd
@@ -16,11 +15,11 @@ from analysis.languages.language import ENGLISH, Heading, Language
 from analysis.observations.messaging_tests import BY_NAME
 from analysis.pages.formats import link
 from analysis.pages.html_tables import blocks, render_table
-from analysis.period import Period
 from analysis.report.app_countries import COUNTRY, DEFECT_NOTE
 from analysis.report.app_endpoints import IN_PART, ONE_ADDRESS
 from analysis.report.site_tables import AFTER, SINCE
-from analysis.review.news import UNSEEN
+from analysis.review.looks import UNSEEN
+from analysis.review.reports import Report
 from analysis.review.standing import UNTESTED, WEB
 from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
 
@@ -54,44 +53,38 @@ _COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class Looking:
-    """What is known of the looks besides their tables.
-
-    Attributes:
-        period: that of this look.
-        provenance: name → what the look rests on.
-    """
-
-    period: Period
-    provenance: Sequence[tuple[str, str]]
-
-
 def show_watch(
-    log: pd.DataFrame, standing: pd.DataFrame, looking: Looking, lang: Language
+    log: pd.DataFrame, standing: pd.DataFrame, look: Report, lang: Language
 ) -> list[tuple[str, Markup]]:
     """The sections of the page, each with its heading.
 
     Args:
         log: the contract's ``watch``.
         standing: the contract's ``watch_standing``.
-        looking: what is known besides.
+        look: what its ``run.json`` will say.
         lang: of the words.
     """
     log, standing = (_for_page(frame, lang) for frame in (log, standing))
     last = log["look"].max() if len(log) else ""
     news, before = log[log["look"] == last], log[log["look"] != last]
-    sections: list[tuple[str, Markup]] = [("", _show_opening(news, standing, looking, lang))]
+    said = Markup(blocks(lang).paragraphs(list(_say_news(news, look.period.last_day, lang))))
+    sections: list[tuple[str, Markup]] = [("", said + _count_standing(standing, lang))]
     sections += _show_news(news, lang)
     if len(before):
         sections.append((lang.heading("News of earlier looks"), _show_earlier(before, lang)))
-    sections.append((lang.heading("What stands now"), _show_standing(standing, lang)))
-    reading = Markup(blocks(lang).paragraphs(_say_how_to_read(lang)))
-    sections.append((lang.heading("How to read this"), reading))
-    entries = [(name, {"lines": [line]}) for name, line in looking.provenance]
-    definitions = Markup(blocks(lang).definitions(entries, "provenance"))
-    sections.append((lang.heading("Provenance"), definitions))
-    return sections
+    provenance = {
+        lang.say("Period"): lang.period(look.period),
+        lang.say("Version of the rules"): str(look.run["rules_version"]),
+        lang.say("Observations"): f"sha256 {look.run['input_digest']}",
+    }
+    entries = [(name, {"lines": [line]}) for name, line in provenance.items()]
+    reading = blocks(lang).paragraphs(_say_how_to_read(lang))
+    return [
+        *sections,
+        (lang.heading("What stands now"), _show_standing(standing, lang)),
+        (lang.heading("How to read this"), Markup(reading)),
+        (lang.heading("Provenance"), Markup(blocks(lang).definitions(entries, "provenance"))),
+    ]
 
 
 def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
@@ -120,9 +113,7 @@ def _say_note(note: str, lang: Language) -> str:
     return "; ".join(said)
 
 
-def _show_opening(
-    news: pd.DataFrame, standing: pd.DataFrame, looking: Looking, lang: Language
-) -> Markup:
+def _count_standing(standing: pd.DataFrame, lang: Language) -> Markup:
     counts = standing["status"].value_counts()
     labels = {
         "blocked": lang.say("pairs that are blocked, each a site or an app on a network"),
@@ -135,13 +126,11 @@ def _show_opening(
         {"value": lang.number(int(counts.get(status, 0))), "label": label, "caveat": ""}
         for status, label in labels.items()
     ]
-    said = Markup(blocks(lang).paragraphs(list(_say_news(news, looking, lang))))
-    return said + Markup(blocks(lang).numbers(numbers))
+    return Markup(blocks(lang).numbers(numbers))
 
 
-def _say_news(news: pd.DataFrame, looking: Looking, lang: Language) -> Iterator[Markup]:
+def _say_news(news: pd.DataFrame, reached: date, lang: Language) -> Iterator[Markup]:
     """What is new, in one sentence, and when it was."""
-    reached = looking.period.last_day
     if news.empty:
         yield lang.html(
             "Nothing is new, and nothing stands: in the period no site is listed on an access "
@@ -199,18 +188,11 @@ def _show_news(news: pd.DataFrame, lang: Language) -> Iterator[tuple[Heading, Ma
         )
         # a column that is empty throughout tells nothing
         shown = [name for name in columns if name == "chance" or (rows[name] != "").any()]
-        yield (
-            lang.heading(words),
-            render_table(
-                rows[shown],
-                f"{lang.say(words)}: {caption}",
-                "",
-                _SHOWN,
-                headings,
-                file="watch.csv",
-                lang=lang,
-            ),
-        )
+        table = render_table(
+            rows[shown], f"{lang.say(words)}: {caption}", "", _SHOWN, headings,
+            file="watch.csv", lang=lang,
+        )  # fmt: skip
+        yield lang.heading(words), table
 
 
 def _show_earlier(before: pd.DataFrame, lang: Language) -> Markup:
@@ -219,13 +201,8 @@ def _show_earlier(before: pd.DataFrame, lang: Language) -> Markup:
     rows = before.assign(order=order).sort_values(
         ["look", "order", "domain", "probe_asn"], ascending=[False, True, True, True]
     )
-    caption, headings = (
-        lang.say("News by look, the latest first"),
-        {
-            "look": lang.say("Look"),
-            "domain": lang.say("Site or app"),
-        },
-    )
+    headings = {"look": lang.say("Look"), "domain": lang.say("Site or app")}
+    caption = lang.say("News by look, the latest first")
     return render_table(rows[columns], caption, "", _FEW, headings, file="watch.csv", lang=lang)
 
 
