@@ -1,38 +1,24 @@
 """Countries side by side: what all tested, for as many tests, in no order but the alphabet."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from analysis.commands import cli
-from analysis.commands.settings import Settings, parse_settings
+from analysis.commands.settings import Settings
 from analysis.commands.side_by_side import plan_reports
 from analysis.commands.side_by_side_page import publish_side_by_side
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.pages.publishing import list_tables, write_run
-from analysis.report.annex import rank_networks
 from analysis.review.countries_compared import compare_countries
 from analysis.review.reports import Report, read_report
-from analysis.study import measurement_counts
-from analysis.study.confirmation import confirm
-from analysis.study.study import open_study
-from analysis.tables import TABLES, read_table, write_table
-from analysis.worlds.writing import write_world
+from analysis.tables import read_table, write_table
 from tests.conftest import Command
+from tests.table_rows import table_rows
 
 # countries at hand ------------------------------------------------------------------------------
-
-
-def _frame(name: str, rows: list[Mapping[str, object]]) -> pd.DataFrame:
-    """Rows of a table, what is not given empty or 0."""
-    kinds = TABLES[name].columns
-    blank = {column: 0 if kind == "count" else "" for column, kind in kinds.items()}
-    blank |= {column: None for column, kind in kinds.items() if kind == "share"}
-    return pd.DataFrame([blank | dict(row) for row in rows], columns=list(kinds))
 
 
 def _report(folder: Path, code: str, cells: Mapping[tuple[str, str], str], **run: object) -> Path:
@@ -53,7 +39,7 @@ def _report(folder: Path, code: str, cells: Mapping[tuple[str, str], str], **run
     months = [{"month": "2024-01", "measurement_count": 10 * len(states)}]
     for name, rows in (("verdicts", verdicts), ("networks", networks),
                        ("measurements_by_month", months)):  # fmt: skip
-        write_table(folder / "tables", name, _frame(name, rows))
+        write_table(folder / "tables", name, table_rows(name, *rows))
     parameters = {"probe_cc": code, "since": "2024-01-01", "until": "2024-03-01"}
     record = {"parameters": parameters, "rules_version": 1, "status": "Draft", **run}
     write_run(folder, record | {"tables": list_tables(folder / "tables")})
@@ -83,14 +69,13 @@ def test_the_same_sites_are_compared(reports: list[Report]) -> None:
     compared = compare_countries(reports, {"VN": "nothing was tested"})
     table = compared.countries.set_index("probe_cc")
     assert table.index.tolist() == ["KH", "MY", "VN"]
-    common = table[["common_domain_count", "common_blocked_domain_count"]]
-    assert common.loc[["KH", "MY"]].to_numpy().tolist() == [[3, 2], [3, 2]]
-    pairs = table[["common_pair_count", "common_blocked_pair_count", "pair_count"]]
-    assert pairs.loc[["KH", "MY"]].to_numpy().tolist() == [[4, 2, 6], [3, 2, 5]]
-    assert table["own_domain_count"].tolist()[:2] == [0, 1]
-    assert table["blocked_measurement_share"].tolist()[:2] == [0.5, 0.4]
-    assert table["blocked_domain_count"].tolist()[:2] == [3, 2]
-    assert table["network_count"].tolist()[:2] == [2, 1]
+    counts = {
+        "common_domain_count": [3, 3], "common_blocked_domain_count": [2, 2],
+        "common_pair_count": [4, 3], "common_blocked_pair_count": [2, 2], "pair_count": [6, 5],
+        "own_domain_count": [0, 1], "blocked_measurement_share": [0.5, 0.4],
+        "blocked_domain_count": [3, 2], "network_count": [2, 1],
+    }  # fmt: skip
+    assert table.loc[["KH", "MY"], list(counts)].to_dict("list") == counts
     assert table.loc["VN", ["has_report", "why"]].tolist() == [False, "nothing was tested"]
     assert table.loc["VN", ["domain_count", "common_domain_count"]].isna().all()
     sites = compared.sites.set_index(["domain", "probe_cc"])["state"].to_dict()
@@ -214,85 +199,30 @@ def test_a_country_that_fails_does_not_lose_the_others(
     monkeypatch: pytest.MonkeyPatch, reports: list[Report], tmp_path: Path, command: Command
 ) -> None:
     """Its error is on the page and on the terminal, and its status is the command's."""
-    failing: dict[str, Exception] = {}
+    failing: dict[str, Exception | None] = {}
 
     def make(settings: Settings) -> Path:
-        if settings.probe_cc in failing:
-            raise failing[settings.probe_cc]
+        if error := failing.get(settings.probe_cc):
+            raise error
         made = {report.probe_cc: report.folder for report in reports}
         shutil.copytree(made[settings.probe_cc], settings.out)
         return settings.out / "index.html"
 
     monkeypatch.setattr(cli, "_report", make)
-    for case, (errors, status) in enumerate((
-        ({}, 0),
-        ({"MY": SourceError("the archive is away")}, 3),
-        ({"KH": ContractError("a table would lie")}, 4),
-        ({"KH": SourceError("away"), "MY": SourceError("away")}, 3),
-    )):  # fmt: skip
+    for code, error, status in (
+        ("", None, 0),
+        ("MY", SourceError("the archive is away"), 3),
+        ("KH", ContractError("a table would lie"), 4),
+    ):
         failing.clear()
-        failing.update(errors)
-        out = tmp_path / f"out{case}"
+        failing[code] = error
+        out = tmp_path / f"out{code}"
         ended, printed, said = command("report", "PROBE_CC=KH,MY", *GIVEN, f"OUT={out}")
-        assert ended == status
-        assert ("side by side: " in printed) == (len(errors) < 2)
-        assert all(f"no report. {type(error).__name__}" in said for error in errors.values())
-        if 0 < len(errors) < 2:
-            page = (out / "side-by-side" / "index.html").read_text(encoding="utf-8")
-            assert str(next(iter(errors.values()))) in page
-            run = json.loads((out / "side-by-side" / "run.json").read_text(encoding="utf-8"))
-            assert run["without_report"].keys() == errors.keys()
-
-
-# two simulated countries ------------------------------------------------------------------------
-
-
-def _simulate(folder: Path, code: str, seed: int) -> Path:
-    """The tables of a simulated country's three weeks, by the judge of the report."""
-    world = folder / "world"
-    write_world(world, probe_cc=code, since="2024-05-13", until="2024-06-03", seed=seed,
-                network_count=6, name_count=40)  # fmt: skip
-    lists = world / "reference"
-    settings = parse_settings([
-        f"PROBE_CC={code}", "SINCE=2024-05-13", "UNTIL=2024-06-03", f"SOURCE={world / 'archive'}",
-        f"STORE={folder / 'store'}", f"NETWORKS={lists / 'networks.csv'}",
-        f"FINGERPRINTS={lists / 'fingerprints'}",
-    ])  # fmt: skip
-    study = open_study(settings.study, jobs=1)
-    networks = study.networks()
-    judgement = confirm(study, networks, study.thresholds, periods=["all"])
-    verdicts = write_table(folder / "tables", "verdicts", judgement.verdicts)
-    write_table(folder / "tables", "networks", rank_networks(networks, verdicts))
-    months = measurement_counts.count_by_month(study.connection, has_fingerprints=True)
-    write_table(folder / "tables", "measurements_by_month", months)
-    parameters = {"probe_cc": code, "since": "2024-05-13", "until": "2024-06-03"}
-    write_run(folder, {"parameters": parameters, "is_fictional": True, "rules_version": 1,
-                       "tables": list_tables(folder / "tables")})  # fmt: skip
-    shutil.rmtree(world)
-    return folder
-
-
-def test_two_simulated_countries(tmp_path: Path) -> None:
-    """Of different seeds: every count is that of the country's own tables."""
-    folders = [_simulate(tmp_path / code, code, seed) for code, seed in (("QM", 5), ("QN", 9))]
-    reports = [read_report(folder, "REPORT") for folder in folders]
-    page = publish_side_by_side(reports, {}, tmp_path / "out")
-    table = read_table(tmp_path / "out" / "tables", "side_by_side").set_index("probe_cc")
-    for report in reports:
-        row = table.loc[report.probe_cc]
-        verdicts = read_table(report.tables, "verdicts")
-        networks = read_table(report.tables, "networks")
-        access = networks[networks["kind"].isin(["isp", "mobile", "education", "unknown"])]
-        whole = verdicts[verdicts["period"] == "all"].merge(access[["probe_asn"]])
-        listed = whole[whole["state"].isin(["blocked", "likely_blocked"])]
-        assert row["blocked_domain_count"] == listed["domain"].nunique() > 0
-        assert row["blocked_pair_count"] == len(listed)
-        assert row["blocked_network_count"] == (access["blocked_domain_count"] > 0).sum()
-        assert row["blocked_count"] == listed["blocked_count"].sum()
-        assert row["is_fictional"]
-    # seeds give names of their own
-    assert (table["common_domain_count"] == 0).all()
-    assert "No site was tested enough in every country" in page.read_text(encoding="utf-8")
-    mechanisms = read_table(tmp_path / "out" / "tables", "side_by_side_mechanisms")
-    shares = mechanisms.groupby("probe_cc")["pair_share"].sum()
-    assert (abs(shares - 1) < 1e-3).all()
+        assert (ended, "side by side: " in printed) == (status, True)
+        page = (out / "side-by-side" / "index.html").read_text(encoding="utf-8")
+        if error:
+            assert f"no report. {type(error).__name__}" in said
+            assert str(error) in page
+    failing |= {"KH": SourceError("away"), "MY": SourceError("away")}
+    ended, printed, _ = command("report", "PROBE_CC=KH,MY", *GIVEN, f"OUT={tmp_path / 'none'}")
+    assert (ended, "side by side: " in printed) == (3, False)

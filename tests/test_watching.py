@@ -95,24 +95,22 @@ def test_where_a_site_stands_and_what_is_new(standings: tuple[Standing, Standing
 def test_news_has_its_evidence(standings: tuple[Standing, Standing]) -> None:
     """Dates, sessions, chance and a witness; of a hint too, which no verdict lists."""
     news = find_news(standings[0].pairs, standings[1]).set_index("item")
-    begins, hint = news.loc["begins.example"], news.loc["hardly-tested.example"]
-    assert (begins["last_seen_open"], begins["blocked_from"]) == ("2024-03-05", "2024-03-06")
-    assert (begins["blocked_session_count"], begins["session_count"]) == (25, 25)
-    assert float(begins["chance"]) < 1e-6
-    assert begins["network"] == f"Network {PROBE_NETWORK}"
-    assert begins["witness_url"].startswith("https://explorer.ooni.org/measurement/202403")
-    assert (hint["mechanism"], hint["day_count"], hint["state"]) == (
-        "dns.loopback", 2, "insufficient",
+    names = ["blocked_from", "blocked_until", "first_seen_open_again", "session_count", "state"]
+    found = news.loc[["begins.example", "ends.example", "hardly-tested.example"], names]
+    assert found.to_numpy().tolist() == [
+        ["2024-03-06", "2024-03-30", "", 25, "blocked"],
+        ["2024-01-31", "2024-02-29", "2024-03-01", 30, "blocked"],
+        ["2024-03-29", "2024-03-30", "", 2, "insufficient"],
+    ]
+    begins = news.loc["begins.example"]
+    assert (begins["last_seen_open"], begins["network"]) == (
+        "2024-03-05", f"Network {PROBE_NETWORK}",
     )  # fmt: skip
-    assert "hardly-tested.example" in hint["witness_url"]
-    ends = news.loc["ends.example"]
-    assert (ends["blocked_until"], ends["first_seen_open_again"]) == ("2024-02-29", "2024-03-01")
-
-
-def test_a_first_look_finds_all_of_it_new(standings: tuple[Standing, Standing]) -> None:
-    news = find_news(None, standings[0])
-    assert set(news["item"]) == set(standings[0].pairs["item"])
-    assert "twice.example" in set(news.loc[news["change"] == "lifted", "item"])
+    assert float(begins["chance"]) < 1e-6
+    assert news["witness_url"].str.startswith("https://explorer.ooni.org/measurement/2024").all()
+    first = find_news(None, standings[0])  # of a first look all is new
+    assert set(first["item"]) == set(standings[0].pairs["item"])
+    assert "twice.example" in set(first.loc[first["change"] == "lifted", "item"])
 
 
 # what is news -----------------------------------------------------------------------------------
@@ -320,57 +318,38 @@ def test_two_looks(
     monkeypatch.setattr(watching, "find_apps_standing", broken)
     with pytest.raises(RuntimeError):
         command(*_command(world, out, UNTIL="2024-07-02"))
-    earlier = command(*_command(world, out, UNTIL="2024-06-30"))
-    assert earlier[0] == 2
-    assert "UNTIL=2024-06-30: 2024-07-01 is accepted at the earliest" in earlier[2]
-    other = command(*_command(world, out, PROBE_CC="QR", UNTIL="2024-07-02"))
-    assert other[0] == 2
-    assert "holds a look at Fictional country QM" in other[2]
     assert _contents(out) == before
-    for name, old, new, message in (
-        (
-            "tables/watch_standing.csv",
-            b",blocked,",
-            b",lifted,",
-            "is not the one that its",
-        ),
-        ("tables/watch.csv", b"\n", b"", "is not the one that its"),
-        ("run.json", b'"first_look"', b'"last_look"', "holds something else than a look"),
-        ("run.json", b"{", b"[" * 99_999, "no report wrote its"),
+    later = {"UNTIL": "2024-07-02"}
+    for given, name, old, fake, message in (
+        ({"UNTIL": "2024-06-30"}, "run.json", b"", b"", "2024-07-01 is accepted at the earliest"),
+        ({"PROBE_CC": "QR", **later}, "run.json", b"", b"", "holds a look at Fictional country QM"),
+        (later, "tables/watch_standing.csv", b",blocked,", b",lifted,", "is not the one that its"),
+        (later, "tables/watch.csv", b"\n", b"", "is not the one that its"),
+        (later, "run.json", b'"first_look"', b'"last_look"', "holds something else than a look"),
+        (later, "run.json", b"{", b"[" * 99_999, "no report wrote its"),
     ):
-        broken_out = tmp_path / "broken"
-        shutil.copytree(out, broken_out)
-        file = broken_out / name
-        file.write_bytes(file.read_bytes().replace(old, new, 1))
-        status, _, said = command(*_command(world, broken_out, UNTIL="2024-07-01"))
+        copy = shutil.copytree(out, tmp_path / message)
+        file = copy / name
+        file.write_bytes(file.read_bytes().replace(old, fake, 1))
+        status, _, said = command(*_command(world, copy, **given))
         assert (status, message in said) == (2, True), said
-        shutil.rmtree(broken_out)
 
 
-@pytest.mark.parametrize(
-    ("given", "period"),
-    [
+def test_the_arguments_of_a_look() -> None:
+    """Half a year to today, where nothing else is said; a trial has looks of its own."""
+    for given, period in (
         ([], f"{Period.ending(today(), 180)}"),
         (["UNTIL=2024-07-01"], "2024-01-03--2024-07-01"),
         (["SINCE=2024-01-01"], f"2024-01-01--{today()}"),
-    ],
-)
-def test_the_period_rolls(given: list[str], period: str) -> None:
-    """Half a year to today, where nothing else is said."""
-    settings = watch_settings(["PROBE_CC=KH", "SOURCE=ooni", *given])
-    assert str(settings.period) == period
-    assert settings.out.parts[-2:] == ("kh", "watch")
-
-
-def test_a_trial_has_looks_of_its_own() -> None:
-    settings = watch_settings(["PROBE_CC=KH", "SOURCE=ooni", "floor_sessions=6"])
-    assert settings.out.parts[-2:] == ("kh", "watch.floor_sessions=6")
-
-
-@pytest.mark.parametrize("argument", ["PREVIOUS=a", "CLAIMS=b.yml", "SPLIT=2024-06-01"])
-def test_what_is_for_a_report_alone_is_refused(argument: str) -> None:
-    with pytest.raises(ParameterError, match="watch holds a look against the one before"):
-        watch_settings(["PROBE_CC=KH", "SOURCE=ooni", argument])
+    ):
+        settings = watch_settings(["PROBE_CC=KH", "SOURCE=ooni", *given])
+        assert str(settings.period) == period
+        assert settings.out.parts[-2:] == ("kh", "watch")
+    trial = watch_settings(["PROBE_CC=KH", "SOURCE=ooni", "floor_sessions=6"])
+    assert trial.out.parts[-2:] == ("kh", "watch.floor_sessions=6")
+    for argument in ("PREVIOUS=a", "CLAIMS=b.yml", "SPLIT=2024-06-01"):
+        with pytest.raises(ParameterError, match="watch holds a look against the one before"):
+            watch_settings(["PROBE_CC=KH", "SOURCE=ooni", argument])
 
 
 # the page ---------------------------------------------------------------------------------------

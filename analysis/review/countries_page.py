@@ -26,25 +26,18 @@ def show_side_by_side(
         links: code of a country → where its report lies, from the page; without one, it has none.
         lang: of the words.
     """
-    every = _in_words(compared.countries, lang)
+    names = [country_name(code, lang) for code in compared.countries["probe_cc"]]
+    every = compared.countries.assign(country=names).sort_values("country", ignore_index=True)
     made = every[every["has_report"]]
-    sections: list[tuple[str | Heading, Markup]] = [("", _show_opening(every, links, lang))]
-    if len(made):
-        sections += [
-            (lang.heading("The same sites in every country"), _show_common(made, lang)),
-            (lang.heading("For as many tests"), _show_rates(made, lang)),
-            (lang.heading("Networks and methods"), _show_networks(made, compared, lang)),
-            (lang.heading("Sites"), _show_sites(made, compared, lang)),
-            (lang.heading("How far they can be compared"), _show_coverage(made, lang)),
-        ]
-    sections.append((lang.heading("How to read this"), _say_how_to_read(lang)))
-    return sections
-
-
-def _in_words(countries: pd.DataFrame, lang: Language) -> pd.DataFrame:
-    """The countries by their names, in the order of the alphabet."""
-    names = [country_name(code, lang) for code in countries["probe_cc"]]
-    return countries.assign(country=names).sort_values("country", ignore_index=True)
+    return [
+        ("", _show_opening(every, links, lang)),
+        (lang.heading("The same sites in every country"), _show_common(made, lang)),
+        (lang.heading("For as many tests"), _show_rates(made, lang)),
+        (lang.heading("Networks and methods"), _show_networks(made, compared, lang)),
+        (lang.heading("Sites"), _show_sites(made, compared, lang)),
+        (lang.heading("How far they can be compared"), _show_coverage(made, lang)),
+        (lang.heading("How to read this"), _say_how_to_read(lang)),
+    ]
 
 
 def _prose(lang: Language, *paragraphs: Markup) -> Markup:
@@ -53,9 +46,8 @@ def _prose(lang: Language, *paragraphs: Markup) -> Markup:
 
 def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language) -> Markup:
     made, missing = every[every["has_report"]], every[~every["has_report"]]
-    said = []
-    if len(made):
-        common = int(made["common_domain_count"].iloc[0])
+    common = int(made["common_domain_count"].iloc[0])
+    if common:
         shares = [
             lang.say(
                 "{country} {blocked} ({share})",
@@ -64,25 +56,21 @@ def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language)
                 share=lang.share(row.common_blocked_share),
             )
             for row in made.itertuples(index=False)
-            if common
         ]
-        if common:
-            told = lang.html_plural(
-                "{n} site was tested enough in every country to say something of it. Of these "
-                "were blocked: {shares}.",
-                "{n} sites were tested enough in every country to say something of them. Of these "
-                "were blocked: {shares}.",
-                common,
-                shares=shares,
-            )
-            said.append(told)
-        else:
-            said.append(
-                lang.html(
-                    "No site was tested enough in every country: what is blocked in one cannot "
-                    "be held against what is blocked in another."
-                )
-            )
+        told = lang.html_plural(
+            "{n} site was tested enough in every country to say something of it. Of these "
+            "were blocked: {shares}.",
+            "{n} sites were tested enough in every country to say something of them. Of these "
+            "were blocked: {shares}.",
+            common,
+            shares=shares,
+        )
+    else:
+        told = lang.html(
+            "No site was tested enough in every country: what is blocked in one cannot "
+            "be held against what is blocked in another."
+        )
+    said = [told]
     said += [
         lang.html("{country} has no report: {why}", country=row.country, why=row.why)
         for row in missing.itertuples(index=False)
@@ -104,112 +92,127 @@ def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language)
 
 
 def _show_common(made: pd.DataFrame, lang: Language) -> Markup:
-    headings = {
-        "country": lang.say("Country"),
-        "common_blocked_domain_count": lang.say("Blocked of these"),
-        "common_domain_count": lang.say("Sites tested enough in all"),
-        "common_blocked_share": lang.say("Share"),
-        "common_blocked_share_low": lang.say("Lower 95 % bound"),
-        "common_blocked_share_high": lang.say("Upper 95 % bound"),
-        "common_blocked_pair_share": lang.say("Share of pairs with a network"),
-    }
-    note = lang.say(
-        "Blocked: on at least one access network. A country in which more networks were tested has "
-        "more chances for that; the last column counts each network for itself."
+    return _show(
+        made,
+        lang,
+        caption=lang.say("The sites of which something can be said in every country"),
+        headings={
+            "country": lang.say("Country"),
+            "common_blocked_domain_count": lang.say("Blocked of these"),
+            "common_domain_count": lang.say("Sites tested enough in all"),
+            "common_blocked_share": lang.say("Share"),
+            "common_blocked_share_low": lang.say("Lower 95 % bound"),
+            "common_blocked_share_high": lang.say("Upper 95 % bound"),
+            "common_blocked_pair_share": lang.say("Share of pairs with a network"),
+        },
+        note=lang.say(
+            "Blocked: on at least one access network. A country in which more networks were tested "
+            "has more chances for that; the last column counts each network for itself."
+        ),
     )
-    caption = lang.say("The sites of which something can be said in every country")
-    return _table(made, caption, note, headings, lang)
 
 
 def _show_rates(made: pd.DataFrame, lang: Language) -> Markup:
     per_thousand = (1000 * made["blocked_measurement_share"]).round(1)
-    shown = made.assign(blocked_per_thousand=per_thousand)
-    headings = {
-        "country": lang.say("Country"),
-        "blocked_per_thousand": lang.say("Blocked tests of 1,000"),
-        "access_measurement_count": lang.say("Tests on access networks"),
-        "blocked_domain_count": lang.say("Sites blocked"),
-        "domain_count": lang.say("Sites tested"),
-        "blocked_domain_share": lang.say("Sites blocked, share of tested"),
-    }
-    note = lang.say(
-        "A blocked test is one of a pair of site and network that the report lists. Who tests "
-        "chiefly what is known to be blocked finds more of it: these rates depend on the lists "
-        "that volunteers ran, the table above does not."
+    return _show(
+        made.assign(blocked_per_thousand=per_thousand),
+        lang,
+        caption=lang.say("Blocked tests and sites"),
+        headings={
+            "country": lang.say("Country"),
+            "blocked_per_thousand": lang.say("Blocked tests of 1,000"),
+            "access_measurement_count": lang.say("Tests on access networks"),
+            "blocked_domain_count": lang.say("Sites blocked"),
+            "domain_count": lang.say("Sites tested"),
+            "blocked_domain_share": lang.say("Sites blocked, share of tested"),
+        },
+        note=lang.say(
+            "A blocked test is one of a pair of site and network that the report lists. Who tests "
+            "chiefly what is known to be blocked finds more of it: these rates depend on the lists "
+            "that volunteers ran, the table above does not."
+        ),
     )
-    return _table(shown, lang.say("Blocked tests and sites"), note, headings, lang)
 
 
 def _show_networks(made: pd.DataFrame, compared: Comparison, lang: Language) -> Markup:
-    headings = {
-        "country": lang.say("Country"),
-        "blocked_network_count": lang.say("Access networks that block"),
-        "network_count": lang.say("Access networks tested"),
-        "blocked_pair_count": lang.say("Pairs blocked"),
-        "told_pair_count": lang.say("Pairs with a conclusion"),
-    }
-    networks = _table(made, lang.say("Access networks and pairs"), "", headings, lang)
-    shares = compared.mechanisms.pivot(index="mechanism", columns="probe_cc", values="pair_share")
-    listed = made.loc[made["blocked_pair_count"] > 0, "probe_cc"]
-    shares = shares.reindex(columns=list(listed)).fillna(0.0)
-    names = _names(made)
-    shares.columns = [f"{code}_share" for code in shares.columns]
-    heads = {"mechanism": "", **{f"{code}_share": names[code] for code in listed}}
-    note = lang.say(
-        "Of the listed pairs of each country, the share in which each method was seen. A country "
-        "without a listed pair has no column."
+    networks = _show(
+        made,
+        lang,
+        caption=lang.say("Access networks and pairs"),
+        headings={
+            "country": lang.say("Country"),
+            "blocked_network_count": lang.say("Access networks that block"),
+            "network_count": lang.say("Access networks tested"),
+            "blocked_pair_count": lang.say("Pairs blocked"),
+            "told_pair_count": lang.say("Pairs with a conclusion"),
+        },
     )
-    caption = lang.say("Methods of blocking")
-    return networks + _table(shares.reset_index(), caption, note, heads, lang)
+    listed = made[made["blocked_pair_count"] > 0]
+    shares = compared.mechanisms.pivot(index="mechanism", columns="probe_cc", values="pair_share")
+    shares = shares.reindex(columns=list(listed["probe_cc"])).fillna(0.0).add_suffix("_share")
+    methods = _show(
+        shares.reset_index(),
+        lang,
+        caption=lang.say("Methods of blocking"),
+        headings={"mechanism": "", **_names(listed, "_share")},
+        note=lang.say(
+            "Of the listed pairs of each country, the share in which each method was seen. A "
+            "country without a listed pair has no column."
+        ),
+    )
+    return networks + methods
 
 
-def _names(made: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(made["probe_cc"], made["country"], strict=True))
+def _names(made: pd.DataFrame, suffix: str) -> dict[str, str]:
+    """Column of a country → its name."""
+    return dict(zip(made["probe_cc"] + suffix, made["country"], strict=True))
 
 
 def _show_sites(made: pd.DataFrame, compared: Comparison, lang: Language) -> Markup:
     """A row a site, a column a country; those that most countries list stand first."""
-    names = _names(made)
     sites = compared.sites
     states = sites.pivot(index="domain", columns="probe_cc", values="state")
-    states = states.reindex(columns=list(names)).fillna("")
-    blocking = sites[sites["blocked_network_count"] > 0].groupby("domain").size()
-    common = sites.groupby("domain")["is_common"].any().astype(bool)
-    states.columns = [f"{code}_state" for code in states.columns]
+    states = states.reindex(columns=list(made["probe_cc"])).fillna("").add_suffix("_state")
+    is_blocked = sites["blocked_network_count"] > 0
     frame = states.assign(
-        country_count=blocking.astype("int64"),
-        is_common=common,
-        is_rare=~common,
+        country_count=is_blocked.groupby(sites["domain"]).sum().astype("int64"),
+        is_common=sites.groupby("domain")["is_common"].any().astype(bool),
     ).reset_index()
     frame = frame.sort_values(
-        ["country_count", "is_rare", "domain"], ascending=[False, True, True]
-    ).drop(columns="is_rare")
-    heads = {f"{code}_state": name for code, name in names.items()} | {
-        "country_count": lang.say("Countries that block"),
-        "is_common": lang.say("Tested enough in all"),
-    }
-    note = lang.say("The strongest state on any access network of the country.")
-    caption = lang.say("Sites that at least one of the countries blocks")
+        ["country_count", "is_common", "domain"], ascending=[False, False, True]
+    )
     return render_table(
-        frame, caption, note, _SHOWN_SITES, heads, file="side_by_side_sites.csv", lang=lang
+        frame,
+        lang.say("Sites that at least one of the countries blocks"),
+        lang.say("The strongest state on any access network of the country."),
+        _SHOWN_SITES,
+        {
+            **_names(made, "_state"),
+            "country_count": lang.say("Countries that block"),
+            "is_common": lang.say("Tested enough in all"),
+        },
+        file="side_by_side_sites.csv",
+        lang=lang,
     )
 
 
 def _show_coverage(made: pd.DataFrame, lang: Language) -> Markup:
-    headings = {
-        "country": lang.say("Country"),
-        "measurement_count": lang.say("Tests"),
-        "tested_month_count": lang.say("Months with tests"),
-        "month_count": lang.say("Months"),
-        "network_count": lang.say("Access networks tested"),
-        "largest_network_share": lang.say("Tests on the busiest of them"),
-        "domain_count": lang.say("Sites tested"),
-        "own_domain_count": lang.say("Tested in no other country"),
-        "told_pair_share": lang.say("Pairs with a conclusion, share"),
-    }
-    caption = lang.say("What was tested")
-    cautions = _prose(lang, *_say_cautions(made, lang))
-    return cautions + _table(made, caption, "", headings, lang)
+    return _prose(lang, *_say_cautions(made, lang)) + _show(
+        made,
+        lang,
+        caption=lang.say("What was tested"),
+        headings={
+            "country": lang.say("Country"),
+            "measurement_count": lang.say("Tests"),
+            "tested_month_count": lang.say("Months with tests"),
+            "month_count": lang.say("Months"),
+            "network_count": lang.say("Access networks tested"),
+            "largest_network_share": lang.say("Tests on the busiest of them"),
+            "domain_count": lang.say("Sites tested"),
+            "own_domain_count": lang.say("Tested in no other country"),
+            "told_pair_share": lang.say("Pairs with a conclusion, share"),
+        },
+    )
 
 
 def _say_cautions(made: pd.DataFrame, lang: Language) -> Iterator[Markup]:
@@ -257,9 +260,13 @@ def _say_how_to_read(lang: Language) -> Markup:
     )
 
 
-def _table(
-    frame: pd.DataFrame, caption: str, note: str, headings: Mapping[str, str], lang: Language
+def _show(
+    frame: pd.DataFrame,
+    lang: Language,
+    *,
+    caption: str,
+    headings: Mapping[str, str],
+    note: str = "",
 ) -> Markup:
-    """The columns that have headings, nothing folded."""
-    shown = frame[list(headings)]
-    return render_table(shown, caption, note, len(frame) or 1, headings, lang=lang)
+    """The columns that have headings, as a table of which nothing is folded."""
+    return render_table(frame[list(headings)], caption, note, len(frame) or 1, headings, lang=lang)

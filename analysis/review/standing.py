@@ -217,16 +217,14 @@ def _list_apps(judged: Judged) -> pd.DataFrame:
     found = listed.merge(last, on=_APP, validate="1:1")
     is_country = (found["probe_asn"] == COUNTRY) & (found["network"] == "")
     compared = found["elsewhere_anomaly_share"].astype("float64") * 100
-    elsewhere = compared.map("; in other countries {:.1f} % fail".format).where(
-        compared.notna(), ""
-    )
+    shares = compared.map("; in other countries {:.1f} % fail".format)
     return found.assign(
         domain=found["test_name"] + "/" + found["part"],
         network=found["network"].mask(is_country, "the whole country"),
         last_seen_open=found["last_seen_open_time"].str[:10],
         first_seen_open_again=found["first_seen_open_again_time"].str[:10],
         sessions_to_flip="",
-        note=(found["note"] + elsewhere.where(compared.notna(), "")).str.removeprefix("; "),
+        note=(found["note"] + shares.where(compared.notna(), "")).str.removeprefix("; "),
     )
 
 

@@ -178,21 +178,25 @@ def _show_news(news: pd.DataFrame, lang: Language) -> Iterator[tuple[Heading, Ma
     }
     for change, columns in _COLUMNS.items():
         rows = news[news["change"] == change]
-        if rows.empty:
-            continue
-        words = WATCH_CHANGES[change]
-        caption = lang.say_plural(
-            "{n} pair of a site or an app and a network",
-            "{n} pairs of a site or an app and a network",
-            len(rows),
-        )
-        # a column that is empty throughout tells nothing
-        shown = [name for name in columns if name == "chance" or (rows[name] != "").any()]
-        table = render_table(
-            rows[shown], f"{lang.say(words)}: {caption}", "", _SHOWN, headings,
-            file="watch.csv", lang=lang,
-        )  # fmt: skip
-        yield lang.heading(words), table
+        if len(rows):
+            words = WATCH_CHANGES[change]
+            caption = lang.say_plural(
+                "{n} pair of a site or an app and a network",
+                "{n} pairs of a site or an app and a network",
+                len(rows),
+            )
+            # a column that is empty throughout tells nothing
+            shown = [name for name in columns if name == "chance" or (rows[name] != "").any()]
+            table = render_table(
+                rows[shown],
+                f"{lang.say(words)}: {caption}",
+                "",
+                _SHOWN,
+                headings,
+                file="watch.csv",
+                lang=lang,
+            )
+            yield lang.heading(words), table
 
 
 def _show_earlier(before: pd.DataFrame, lang: Language) -> Markup:
@@ -201,25 +205,37 @@ def _show_earlier(before: pd.DataFrame, lang: Language) -> Markup:
     rows = before.assign(order=order).sort_values(
         ["look", "order", "domain", "probe_asn"], ascending=[False, True, True, True]
     )
-    headings = {"look": lang.say("Look"), "domain": lang.say("Site or app")}
-    caption = lang.say("News by look, the latest first")
-    return render_table(rows[columns], caption, "", _FEW, headings, file="watch.csv", lang=lang)
+    return render_table(
+        rows[columns],
+        lang.say("News by look, the latest first"),
+        "",
+        _FEW,
+        {"look": lang.say("Look"), "domain": lang.say("Site or app")},
+        file="watch.csv",
+        lang=lang,
+    )
 
 
 def _show_standing(standing: pd.DataFrame, lang: Language) -> Markup:
     counts = pd.crosstab(standing["network"], standing["status"])
-    counts = counts.reindex(columns=list(WATCH_STATUS), fill_value=0).reset_index()
-    headings = {status: lang.say(words) for status, words in WATCH_STATUS.items()}
     by_network = render_table(
-        counts, lang.say("Sites and apps by network and by where they stand"), "", _SHOWN, headings,
+        counts.reindex(columns=list(WATCH_STATUS), fill_value=0).reset_index(),
+        lang.say("Sites and apps by network and by where they stand"),
+        "",
+        _SHOWN,
+        {status: lang.say(words) for status, words in WATCH_STATUS.items()},
         lang=lang,
-    )  # fmt: skip
+    )
     columns = ["domain", "network", "status", "mechanism", "blocked_from", "blocked_until", "note"]
     pairs = render_table(
-        standing[columns], lang.say("Each pair of a site or an app and a network"), "", _FEW,
+        standing[columns],
+        lang.say("Each pair of a site or an app and a network"),
+        "",
+        _FEW,
         {"status": lang.say("Stands"), "domain": lang.say("Site or app")},
-        file="watch_standing.csv", lang=lang,
-    )  # fmt: skip
+        file="watch_standing.csv",
+        lang=lang,
+    )
     return by_network + pairs
 
 
