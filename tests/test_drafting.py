@@ -33,8 +33,14 @@ from analysis.review.decisions import (
     merge_decisions,
     review_path,
 )
-from analysis.review.feedback import FIRST_ROW, SHEET, list_items, show_form, write_sheet
-from analysis.review.filled_sheet import read_filled_sheet
+from analysis.review.feedback import (
+    FIRST_ROW,
+    SHEET,
+    list_items,
+    read_filled_sheet,
+    show_form,
+    write_sheet,
+)
 from analysis.tables import write_table
 from tests.table_rows import table_rows
 

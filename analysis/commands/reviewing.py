@@ -15,8 +15,13 @@ from analysis.pages.rendering import Section, SetItem
 from analysis.report.decided import FORM, show_decisions
 from analysis.report.first_page import word_first_page
 from analysis.review.decisions import Basis, check_decisions, merge_decisions, review_path
-from analysis.review.feedback import feedback_title, list_items, show_form, write_sheet
-from analysis.review.filled_sheet import read_filled_sheet
+from analysis.review.feedback import (
+    feedback_title,
+    list_items,
+    read_filled_sheet,
+    show_form,
+    write_sheet,
+)
 from analysis.review.narrative import PAGE as NARRATIVE
 from analysis.review.narrative import load_narrative, narrative_title, show_narrative
 

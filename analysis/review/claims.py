@@ -199,7 +199,7 @@ class _Reader(NodeReader):
         published = read_published(self.path.parent, table)
         if published is None:
             self.fail(node, f"no CSV {table[:80]!r} beside the claims or in data/reference")
-        return set(published)
+        return set(map(str, published))
 
 
 def read_published(folder: Path, table: str) -> pd.DataFrame | None:

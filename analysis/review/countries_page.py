@@ -1,6 +1,7 @@
 """The page of countries side by side: in the order of the alphabet, and why in no other."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -40,6 +41,10 @@ def show_side_by_side(
     ]
 
 
+def _rows(countries: pd.DataFrame) -> Iterable[Any]:
+    return countries.itertuples(index=False)
+
+
 def _prose(lang: Language, *paragraphs: Markup) -> Markup:
     return Markup(blocks(lang).paragraphs(paragraphs))
 
@@ -55,7 +60,7 @@ def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language)
                 blocked=int(row.common_blocked_domain_count),
                 share=lang.share(row.common_blocked_share),
             )
-            for row in made.itertuples(index=False)
+            for row in _rows(made)
         ]
         told = lang.html_plural(
             "{n} site was tested enough in every country to say something of it. Of these "
@@ -73,7 +78,7 @@ def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language)
     said = [told]
     said += [
         lang.html("{country} has no report: {why}", country=row.country, why=row.why)
-        for row in missing.itertuples(index=False)
+        for row in _rows(missing)
     ]
     made_up = made.loc[made["is_fictional"], "country"]
     if 0 < len(made_up) < len(made):
@@ -83,7 +88,7 @@ def _show_opening(every: pd.DataFrame, links: Mapping[str, str], lang: Language)
         )  # fmt: skip
     leads = [
         Markup('<a href="{}">{}</a>').format(links[row.probe_cc], row.country)
-        for row in made.itertuples(index=False)
+        for row in _rows(made)
         if row.probe_cc in links
     ]
     if leads:

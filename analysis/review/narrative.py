@@ -79,7 +79,7 @@ def show_narrative(
         lang.heading("How to contribute"),
     )
     form = macros("narrative.html.j2", lang)
-    sections = []
+    sections: list[tuple[str, Markup]] = []
     for heading, (place, source) in zip(headings, texts.items(), strict=True):
         for line, key in _places(source):
             if key.removeprefix("findings.") not in findings:

@@ -90,7 +90,7 @@ def _share(percent: Decimal, whole: Decimal, part: Decimal | None = None) -> Out
     if part is None:
         part = (percent * whole / 100).to_integral_value(ROUND_HALF_UP)
     exact = 100 * part / whole
-    rounded = exact.quantize(Decimal(1).scaleb(percent.as_tuple().exponent), ROUND_HALF_UP)
+    rounded = exact.quantize(Decimal(1).scaleb(int(percent.as_tuple().exponent)), ROUND_HALF_UP)
     words = f"{_say(part)} of {_say(whole)} = {exact:.4f} %{nearest}; said: {percent} %"
     return _result(rounded == percent), words
 

@@ -69,7 +69,7 @@ class Standing:
     """
 
     pairs: pd.DataFrame
-    others: Mapping[tuple[str, str, str], Other]
+    others: Mapping[tuple[str, ...], Other]
 
 
 def find_standing(study: Study) -> Standing:
