@@ -296,12 +296,12 @@ def test_changes_are_said_in_the_language(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("run.json", '"KH"', '"TH"', "is of Cambodia, not of Thailand"),
+        ("run.json", '"KH"', '"TH"', "is of Thailand, not of Cambodia"),
         ("run.json", '"parameters"', '"findings": {"a": 1}, "parameters"', "not that of a report"),
         ("run.json", '"tables": {', '"tables": {"x.csv": [],', "not that of a report"),
         ("run.json", "{", "[" * 99_999, "not that of a report"),
         ("tables/blocked_sites.csv", ",blocked,", ",\x1b[31m,", "there is no state '"),
-        ("tables/blocked_sites.csv", "domain,", "domain,domain,", "two columns have one name"),
+        ("tables/blocked_sites.csv", "domain,", "domain,domain,", "blocked_sites.csv is not as"),
         ("tables/verdicts.csv", "session_count", "x", "verdicts.csv is not as the workbook"),
         ("tables/verdicts.csv", "AS1", "AS2", "is not the one that its run.json names"),
         ("tables/verdicts.csv", None, None, "tables/verdicts.csv is missing"),
