@@ -34,13 +34,11 @@ Command = Callable[..., tuple[int, str, str]]
 
 #: The modules that take longest, the longest first: one that began late would leave the other
 #: worker without work. The two reports that others wait for are made side by side.
-_LONGEST = ("test_end_to_end", "test_hostile_archive", "test_verdicts", "test_survival",
-            "test_messaging_verdicts", "test_watching", "test_validation", "test_browser",
-            "test_publishing", "test_baselines", "test_setup", "test_live_archive",
-            "test_scale_out", "test_mutations", "test_simulate", "test_stages",
-            "test_moved", "test_side_by_side", "test_hostile_input", "test_forging",
-            "test_examined", "test_ingestion", "test_explaining", "test_judging",
-            "test_notebooks", "test_recipes")  # fmt: skip
+_LONGEST = ("test_end_to_end", "test_hostile_archive", "test_verdicts", "test_watching",
+            "test_messaging_verdicts", "test_validation", "test_survival", "test_live_archive",
+            "test_browser", "test_publishing", "test_baselines", "test_simulate", "test_stages",
+            "test_mutations", "test_forging", "test_side_by_side", "test_hostile_input",
+            "test_scale_out")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

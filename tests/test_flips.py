@@ -9,8 +9,8 @@ import pytest
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.markup import PUBLISHING
+from analysis.report import flips
 from analysis.report.differences import gather
-from analysis.study import flips
 from analysis.study.parameters import StudyParameters
 
 STRICT = Thresholds(floor_sessions=9)
