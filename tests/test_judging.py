@@ -285,32 +285,20 @@ def test_every_real_measurement_is_in_the_table(real_files: list[Path]) -> None:
     assert {path.name for path in real_files} == set(EXPECTED)
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_a_real_measurement(name: str, real_lines: dict[str, dict[str, Any]]) -> None:
+def test_real_measurements(real_lines: dict[str, dict[str, Any]]) -> None:
     """Class and rule are what a person reading the measurement says, for the reason given."""
-    line = real_lines[name]
-    outcome, rule_id, _ = EXPECTED[name]
-    rule = RULES_BY_ID[rule_id]
-    assert (line["class"], line["mechanism"]) == (outcome, rule.mechanism)
-    assert line["layers"][rule.layer]["rule_id"] == rule_id
+    for name, (outcome, rule_id, _) in EXPECTED.items():
+        line, rule = real_lines[name], RULES_BY_ID[rule_id]
+        assert (line["class"], line["mechanism"]) == (outcome, rule.mechanism), name
+        assert line["layers"][rule.layer]["rule_id"] == rule_id, name
 
 
-@pytest.fixture(scope="module")
-def situation_results() -> dict[str, dict[str, Any]]:
-    """Situation → what it came to; each is judged alone, whatever stands beside it."""
-    results = judged(measurement for measurement, _, _ in SITUATIONS.values())
-    return dict(zip(SITUATIONS, results, strict=True))
-
-
-@pytest.mark.parametrize("name", SITUATIONS)
-def test_a_situation_of_the_probes_own_tests(
-    name: str, situation_results: dict[str, dict[str, Any]]
-) -> None:
+def test_situations_of_the_probes_own_tests() -> None:
     """From OONI's JSON to class, mechanism and rule: what a person reading it would say."""
-    result = situation_results[name]
-    _, expected, rule_id = SITUATIONS[name]
-    assert f"{result['class']} {result['mechanism']}".strip() == expected
-    assert result["rule_id"] == rule_id
+    results = judged(measurement for measurement, _, _ in SITUATIONS.values())
+    for (name, (_, expected, rule_id)), result in zip(SITUATIONS.items(), results, strict=True):
+        shown = f"{result['class']} {result['mechanism']}".strip()
+        assert (shown, result["rule_id"]) == (expected, rule_id), name
 
 
 def test_a_list_turns_the_warning_page_into_a_block_page(

@@ -12,7 +12,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from analysis.period import Period
-from analysis.verdicts import hours, lessons, series
+from analysis.verdicts import series
 from analysis.verdicts.intervals import ONE_VERSION
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement
@@ -962,8 +962,7 @@ def test_series_are_worked_through_some_at_a_time(monkeypatch: pytest.MonkeyPatc
     """Each is whole in its part, so that it changes nothing how many sessions a part has."""
     versions = "3.18.9", "3.17.2"
     together = country(), _judge_versions(*versions)
-    for module, name in ((series, "_AT_A_TIME"), (lessons, "_PART"), (hours, "_AT_A_TIME")):
-        monkeypatch.setattr(module, name, 40)
+    monkeypatch.setattr(series, "_AT_A_TIME", 40)
     apart = country.__wrapped__(), _judge_versions.__wrapped__(*versions)
     parts = list(apart[0].evidence.series.parts())
     assert len(parts) > 10

@@ -5,7 +5,7 @@ Whatever is counted by site, network, report or day finds its places once.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.outcomes.steps import read_type
-from analysis.verdicts.sessions import CLASSES, Sessions
+from analysis.outcomes.steps import create_views, read_type
+from analysis.verdicts.sessions import CLASSES, SESSION_VIEWS, Sessions
 
 Ints = NDArray[np.int64]
 #: What is kept for as long as the sessions are, in four bytes where they are enough.
@@ -32,14 +32,12 @@ SELECT enum_code(domain)::INTEGER AS domain, probe_asn,
   session::INTEGER AS session, enum_code(software)::INTEGER AS software, time,
   (day - DATE '1970-01-01')::INTEGER AS day,
   enum_code(class)::TINYINT AS class, coalesce(enum_code(kind), -1)::TINYINT AS kind, is_dns,
-  coalesce(is_via_own, TRUE) AS is_via_own, coalesce(is_via_domestic, TRUE) AS is_via_domestic
-FROM sessions
+  is_heard, is_speaking
+FROM told_sessions
 """
+#: Of these columns, those of ``SessionColumns``.
+_SHOWN = ("class", "kind", "is_dns", "is_heard", "is_speaking")
 _NETWORKS = "SELECT probe_asn, network, operator, is_domestic FROM networks ORDER BY probe_asn"
-_RESOLVER_CELLS = """
-SELECT enum_code(domain)::INTEGER AS domain, probe_asn, is_own, c.domain IS NOT NULL AS is_cleared
-FROM resolver_cells LEFT JOIN cleared_cells c USING (domain, probe_asn)
-"""
 _RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 _HOSTS = "SELECT enum_code(domain)::INTEGER AS domain, host FROM site_networks"
 
@@ -54,7 +52,7 @@ class Layout:
         cell: the cell of each session, its place in ``cells``.
         rows: one row a session, sorted by cell and time: numbers for ``session, software``;
             ``release``, the number of the software's version among all versions, from the oldest;
-            ``time``; ``day``, counted from ``first_day``; ``is_via_own, is_via_domestic``.
+            ``time``; ``day``, counted from ``first_day``.
         first_day: the day numbered 0: so far before the first that any term may look there.
         host: by site, the number of its hosting network; 0 where nobody knows it.
     """
@@ -68,16 +66,6 @@ class Layout:
     def of_cells(self, name: str) -> NDArray[Any]:
         """A column of ``cells``."""
         return self.cells[name].to_numpy()
-
-    @cached_property
-    def cell_keys(self) -> Ints:
-        """Site and network of each cell as one number, in order."""
-        return _cell_key(self.of_cells("domain"), self.of_cells("probe_asn"))
-
-    def find_cells(self, found: pd.DataFrame) -> Ints:
-        """The cells of ``domain`` and ``probe_asn``."""
-        key = _cell_key(found["domain"].to_numpy(), found["probe_asn"].to_numpy())
-        return np.searchsorted(self.cell_keys, key)
 
     @cached_property
     def operator_count(self) -> int:
@@ -184,6 +172,7 @@ class SessionColumns:
 def read_sessions(connection: duckdb.DuckDBPyConnection, sessions: Sessions) -> SessionColumns:
     """Read all sessions."""
     with sessions.opened(connection) as opened:
+        create_views(opened, SESSION_VIEWS)
         return _read_columns(opened)
 
 
@@ -204,7 +193,7 @@ def _read_columns(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     # Columns stay apart: to stack those of one type would copy them all.
     rows = pd.DataFrame({name: columns.pop(name)[order] for name in list(columns)}, copy=False)
     rows["release"] = _order_releases(software)[rows["software"].to_numpy()]
-    state, kind, is_dns = (rows.pop(name).to_numpy() for name in ("class", "kind", "is_dns"))
+    shown = [rows.pop(name).to_numpy() for name in _SHOWN]
     day = rows["day"].to_numpy()
     first_day = (int(day.min()) if len(day) else 0) - FURTHEST
     rows["day"] = day - np.int32(first_day)
@@ -214,10 +203,7 @@ def _read_columns(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     host[codes] = hosts["host"]
     cell = to_places(np.cumsum(is_first) - 1)
     layout = Layout(cells, cell, rows, np.datetime64(first_day, "D"), host)
-    everything = np.ones(len(rows), bool)
-    return _hear(
-        connection, SessionColumns(layout, state, kind, is_dns.astype(bool), everything, everything)
-    )
+    return SessionColumns(layout, *shown)
 
 
 def _order_sessions(columns: Mapping[str, NDArray[Any]], cell: Ints) -> Ints:
@@ -239,24 +225,6 @@ def _order_sessions(columns: Mapping[str, NDArray[Any]], cell: Ints) -> Ints:
     return order
 
 
-def _hear(connection: duckdb.DuckDBPyConnection, sessions: SessionColumns) -> SessionColumns:
-    """The sessions with who is heard: the rule of ``sessions.heard_sessions``."""
-    layout, cells = sessions.layout, connection.execute(_RESOLVER_CELLS).df()
-    which = layout.find_cells(cells)
-    count = len(layout.cells)
-    is_own, is_domestic, is_cleared = (np.zeros(count, bool) for _ in range(3))
-    is_own[which] = cells["is_own"]
-    is_domestic[which] = ~cells["is_own"].astype(bool)
-    is_cleared[which] = cells["is_cleared"]
-    cell, rows = layout.cell, layout.rows
-    is_speaking = (rows["is_via_own"].to_numpy(bool) | ~is_own[cell]) & (
-        rows["is_via_domestic"].to_numpy(bool) | ~is_domestic[cell]
-    )
-    is_lookup = (sessions.state == BLOCKED) & sessions.is_dns
-    is_heard = is_speaking | ~is_cleared[cell] | ~is_lookup
-    return replace(sessions, is_heard=is_heard, is_speaking=is_speaking)
-
-
 def _order_releases(software: Sequence[str]) -> NDArray[np.int32]:
     """The place of each software's version among all of them, the oldest first.
 
@@ -269,11 +237,6 @@ def _order_releases(software: Sequence[str]) -> NDArray[np.int32]:
     ]
     places = {key: place for place, key in enumerate(sorted(set(keys)))}
     return np.array([places[key] for key in keys], np.int32)
-
-
-def _cell_key(domain: NDArray[np.generic], asn: NDArray[np.generic]) -> Ints:
-    key: Ints = (domain.astype(np.int64) << 32) + asn.astype(np.int64)
-    return key
 
 
 def _number_pairs(first: Ints, second: Ints) -> Ints:

@@ -20,9 +20,8 @@ Numbers = NDArray[np.float64]
 BLOCKED_SHARE = 0.9
 #: A block without hours may hold for part of the tests only, and must then explain them no worse.
 STRETCH_SHARES = (0.25, 0.5, 0.75, BLOCKED_SHARE)
-#: So many series are walked side by side that what is known of them stays at hand; each of a few by
-#: itself is faster.
-_ABREAST, _FEW = 128, 8
+#: So many series are walked side by side that what is known of them stays at hand.
+_ABREAST = 128
 
 #: First and last day of each run, 0 is Monday.
 WEEKDAY_RUNS = [(0, 6), *((first, (first + n) % 7) for n in range(6) for first in range(7))]
@@ -128,34 +127,10 @@ def _explain(by_day: Numbers, weekdays: NDArray[np.int64], starts: NDArray[np.in
     explained = np.empty(len(lengths))
     for start in range(0, len(order), _ABREAST):
         some = order[start : start + _ABREAST]
-        if len(some) < _FEW:
-            parts = [slice(starts[one], starts[one + 1]) for one in some]
-            explained[some] = [_explain_one(by_day[days], weekdays[days]) for days in parts]
-            continue
         _, active = lay_side_by_side(lengths[some])
         prices = [2 * log(max(length, 2)) for length in lengths[some].tolist()]
         explained[some] = _walk(by_day, weekdays, starts[some], active, np.array(prices))
     return explained
-
-
-def _explain_one(by_day: Numbers, weekdays: NDArray[np.int64]) -> float:
-    """``_explain`` of one series."""
-    sums = np.cumsum(by_day[:, :, None] * _RUNS_OF_DAY[weekdays][:, None, :], axis=0)
-    rise = (sums - np.minimum(np.minimum.accumulate(sums, axis=0), 0)).max()
-    price = 2 * log(max(len(by_day), 2))
-    return max(float(rise), *(_best_ranges(scores, price) for scores in by_day.T.tolist()))
-
-
-def _best_ranges(scores: list[float], price: float) -> float:
-    """The largest sum of several ranges, all but the first of which pay the price."""
-    outside, inside = 0.0, -inf
-    for score in scores:
-        entered = outside - price
-        if inside > outside:
-            outside = inside
-        inside = (inside if inside > entered else entered) + score
-    best = max(outside, inside)
-    return best + price if best > 0 else 0.0
 
 
 def _walk(

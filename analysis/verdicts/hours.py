@@ -25,7 +25,6 @@ from analysis.verdicts.days import (
     add_up,
     weigh_by_day,
 )
-from analysis.verdicts.series import divide
 
 Windows = tuple[tuple[int, int], ...]
 
@@ -38,8 +37,6 @@ _TRIFLE = 1e-6
 #: Ranges of days that the search starts from lie between so many of the days that fail, and so
 #: many of the best schedules found there are refined.
 _RANGE_EDGES, _REFINED = 16, 6
-#: So many sessions are weighed by day at a time.
-_AT_A_TIME = 1 << 19
 #: Into so many parts the days are divided to see whether a search could find anything.
 _PARTS = 10
 
@@ -91,10 +88,6 @@ class Asked:
         (days,) = _weigh([self])
         return days
 
-    def forget(self) -> None:
-        """Keep the sessions and what whole days explain; the rest is worked out again if asked."""
-        vars(self).pop("days", None)
-
     @cached_property
     def _times_failed(self) -> int:
         return count_times(self.is_hit)
@@ -121,10 +114,8 @@ class Asked:
 
 def weigh_together(asked: Sequence[Asked]) -> None:
     """Weigh the days of many at once; one that is asked alone weighs its own."""
-    for first, end in divide(np.array([len(one.times) for one in asked], np.int64), _AT_A_TIME):
-        some = asked[first:end]
-        for one, days in zip(some, _weigh(some), strict=True):
-            vars(one)["days"] = days
+    for one, days in zip(asked, _weigh(asked), strict=True):
+        vars(one)["days"] = days
 
 
 def _weigh(asked: Sequence[Asked]) -> list[Days]:

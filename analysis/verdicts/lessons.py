@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.verdicts.facts import Floats
-from analysis.verdicts.series import Series, divide
+from analysis.verdicts.series import Series
 
 #: Between these a rate lies: nothing fails never or always.
 LEAST, MOST = 0.01, 0.99
@@ -25,8 +25,6 @@ PSEUDO = 4
 TERMS = ("site", "version", "near", "route", "network", "session")
 #: Those that are the same for all sessions of a series.
 OF_SERIES = ("site", "network")
-#: So many sessions are looked at at a time.
-_PART = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -101,11 +99,9 @@ class KindLessons:
 
     def rates(self, forged: int = 0) -> Floats:
         """The rate of each session, between ``LEAST`` and ``MOST``; ``forged``: see ``shares``."""
-        rates: Floats = np.empty(int(self.lengths.sum()))
-        for at, part in self._parts():
-            terms = part.shares(forged)
-            rates[at] = 1 - (1 - terms[:4].max(axis=0)) * (1 - terms[4:].max(axis=0))
-        return rates.clip(LEAST, MOST, out=rates)
+        terms = self.shares(forged)
+        rates: Floats = 1 - (1 - terms[:4].max(axis=0)) * (1 - terms[4:].max(axis=0))
+        return rates.clip(LEAST, MOST)
 
     @property
     def is_of_version(self) -> NDArray[np.bool_]:
@@ -113,20 +109,9 @@ class KindLessons:
 
         Versions follow each other: where more fails within ten days, it is the time.
         """
-        is_most = np.zeros(int(self.lengths.sum()), bool)
-        for at, part in self._parts():
-            site, version, near, *_ = part.shares()
-            is_most[at] = (version >= 0.2) & (version >= 3 * site) & (version > near)
+        site, version, near, *_ = self.shares()
+        is_most: NDArray[np.bool_] = (version >= 0.2) & (version >= 3 * site) & (version > near)
         return is_most
-
-    def _parts(self) -> Iterator[tuple[slice, "KindLessons"]]:
-        """Some series at a time, each whole: the shares of all sessions at once would be large."""
-        begin = 0
-        for first, end in divide(self.lengths, _PART):
-            part = self.some(first, end)
-            at = slice(begin, begin + int(part.lengths.sum()))
-            yield at, part
-            begin = at.stop
 
 
 @dataclass(frozen=True)
@@ -146,11 +131,11 @@ class Lessons:
         first, lessons = self.kinds[int(self.series.kind[number])]
         return lessons.some(number - first, number - first + 1)
 
-    def rates(self) -> Floats:
-        """The rate of each session of each series."""
+    def rates(self, forged: int = 0) -> Floats:
+        """The rate of each session of each series; ``forged``: see ``KindLessons.shares``."""
         rates = np.full(len(self.series.row), LEAST)
         for at, lessons in self._places():
-            rates[at] = lessons.rates()
+            rates[at] = lessons.rates(forged)
         return rates
 
     def shares(self) -> Floats:

@@ -4,7 +4,6 @@ What may itself be a block does not teach, but for the silence of near days: an 
 block to everybody at once.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -48,25 +47,11 @@ def learn(
 ) -> Lessons:
     """What each session of each series would be expected to do if nobody blocked.
 
-    The arguments are those of ``learn_by_kind``.
-    """
-    learnt = learn_by_kind(facts, series, candidates, before)
-    return Lessons(series, {kind: (first, lessons) for kind, first, lessons in learnt})
-
-
-def learn_by_kind(
-    facts: Facts, series: Series, candidates: NDArray[np.bool_], before: Lessons | None = None
-) -> Iterator[tuple[int, int, KindLessons]]:
-    """Learn of one kind after the other, for what is learnt of all is large.
-
     Args:
         facts: see ``facts.gather_facts``.
         series: those of one kind of failure; those of marks learn nothing.
         candidates: which of its sessions do not teach.
         before: lessons with other candidates; what does not depend on them is taken from there.
-
-    Yields:
-        The kind, the number of its first series, and its lessons.
     """
 
     def candidates_of(at: slice) -> NDArray[np.bool_]:
@@ -74,6 +59,7 @@ def learn_by_kind(
         is_candidate[series.row[at][candidates[at]]] = True
         return is_candidate
 
+    kinds = {}
     is_named = candidates_of(series.places_of(*series.numbers_of(_NAMED)))
     for kind in range(len(KINDS)):
         first, end = series.numbers_of(kind)
@@ -90,7 +76,11 @@ def learn_by_kind(
                 hits, sessions = teaching.ask(name)
                 terms[name] = _shorten(hits), _shorten(sessions)
         usual, counted = teaching.usual, teaching.counted
-        yield kind, first, KindLessons(terms, own.lengths, usual, counted, facts.site_count)
+        kinds[kind] = (
+            first,
+            KindLessons(terms, own.lengths, usual, counted, facts.site_count),
+        )
+    return Lessons(series, kinds)
 
 
 def _shorten(counts: Floats) -> NDArray[np.float32]:
@@ -300,25 +290,22 @@ def _of_the_probe(
     vote = _divide(hits, sessions)
     votes = np.bincount(facts.network_of_report, vote)
     voters = np.bincount(facts.network_of_report, sessions > 0)
-    of_network, of_session = np.empty((2, len(series.kind))), np.empty((2, len(series.row)))
-    for first, end in series.ranges():
-        some = series.some(first, end)
-        begins = some.first_rows()
-        # The votes without the site itself, for the sessions that tested it.
-        is_asked = np.zeros(len(facts.operator), bool)
-        is_asked[facts.cell[begins]] = True
-        rows = np.flatnonzero(is_asked[facts.cell])
-        report, of_cell = facts.reports.find(rows), facts.cell[rows]
-        tested = sessions[report]
-        others = tested - ~lesson.out[rows]
-        other_hits = (hits[report] - lesson.hits[rows]).clip(0)
-        shift = np.bincount(of_cell, _divide(other_hits, others) - vote[report], len(is_asked))
-        alone = np.bincount(of_cell, (others <= 0) & (tested > 0), len(is_asked))
-        cell, network = facts.cell[begins], facts.network_of_report[facts.reports.find(begins)]
-        of_network[:, first:end] = votes[network] + shift[cell], voters[network] - alone[cell]
-        at = np.searchsorted(rows, some.row)
-        of_session[:, series.places_of(first, end)] = other_hits[at], others[at]
-    return {"network": (*of_network,), "session": (*of_session,)}
+    # The votes without the site itself, for the sessions that tested it.
+    begins = series.first_rows()
+    is_asked = np.zeros(len(facts.operator), bool)
+    is_asked[facts.cell[begins]] = True
+    rows = np.flatnonzero(is_asked[facts.cell])
+    report, of_cell = facts.reports.find(rows), facts.cell[rows]
+    tested = sessions[report]
+    others = tested - ~lesson.out[rows]
+    other_hits = (hits[report] - lesson.hits[rows]).clip(0)
+    shift = np.bincount(of_cell, _divide(other_hits, others) - vote[report], len(is_asked))
+    alone = np.bincount(of_cell, (others <= 0) & (tested > 0), len(is_asked))
+    cell, network = facts.cell[begins], facts.network_of_report[facts.reports.find(begins)]
+    at = np.searchsorted(rows, series.row)
+    failing: Floats = votes[network] + shift[cell]
+    told: Floats = (voters[network] - alone[cell]).astype(np.float64)
+    return {"network": (failing, told), "session": (other_hits[at], others[at])}
 
 
 def _divide(hits: Floats, sessions: Floats) -> Floats:

@@ -15,15 +15,14 @@ the archive has sites could raise the line further.
 import duckdb
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts.blocks import Evidence, find_lines, weigh_days
 from analysis.verdicts.cells import Inside
 from analysis.verdicts.expectation import Candidates
 from analysis.verdicts.facts import Facts
-from analysis.verdicts.rates import learn_by_kind, raise_by_own
-from analysis.verdicts.series import MARK, Series
+from analysis.verdicts.rates import learn, raise_by_own
+from analysis.verdicts.series import MARK
 from analysis.verdicts.states import Z_95
 from analysis.vocabulary import LISTED
 
@@ -52,7 +51,9 @@ def weigh_forging(
 ) -> pd.Series:
     """By number of the series: the fewest forged reports after which it may be no surprise.
 
-    ``MOST + 1`` where more are needed, or where chance is not asked.
+    ``MOST + 1`` where more are needed, or where chance is not asked. Each forged success takes one
+    from the sum that makes a stretch a candidate; where that is too little then, all its failures
+    teach.
 
     Args:
         evidence: of the sessions as they are.
@@ -62,39 +63,19 @@ def weigh_forging(
     series = evidence.series
     to_chance = np.full(len(series.kind), MOST + 1)
     of_kinds = series.of_kinds()
+    hours = list(evidence.of_hours)
     for counts in _COUNTS:
-        weights = _weigh(evidence, of_kinds, facts, candidates.find(counts[0]), counts)
-        for count, of_count in zip(counts, weights, strict=True):
-            _, lines = find_lines(of_kinds, of_count, evidence.expected, thresholds.chance_share)
-            is_chance = of_kinds.is_weighed & (of_count < lines + np.log(2))
+        taught = learn(facts, of_kinds, candidates.find(counts[0]), evidence.expected.lessons)
+        for count in counts:
+            is_inside = evidence.is_inside[: len(of_kinds.row)]
+            rates = raise_by_own(of_kinds, taught.rates(count), is_inside, count)
+            weights, _ = weigh_days(of_kinds, rates)
+            weights[hours] += list(evidence.of_hours.values())
+            weights -= _STEP * count
+            _, lines = find_lines(of_kinds, weights, evidence.expected, thresholds.chance_share)
+            is_chance = of_kinds.is_weighed & (weights < lines + np.log(2))
             to_chance[: len(is_chance)][is_chance] = count
     return pd.Series(to_chance, name="to_chance")
-
-
-def _weigh(
-    evidence: Evidence,
-    of_kinds: Series,
-    facts: Facts,
-    candidates: NDArray[np.bool_],
-    counts: range,
-) -> NDArray[np.float64]:
-    """The least evidence of each series (a column) with each number of forged reports (a row).
-
-    Each forged success takes one from the sum that makes a stretch a candidate; where that is too
-    little then, all its failures teach.
-    """
-    weights = np.full((len(counts), len(of_kinds.kind)), -np.inf)
-    learnt = learn_by_kind(facts, of_kinds, candidates, evidence.expected.lessons)
-    for _, begin, lessons in learnt:
-        for first, end in of_kinds.ranges(begin, begin + len(lessons.lengths)):
-            series, taught = of_kinds.some(first, end), lessons.some(first - begin, end - begin)
-            is_inside = evidence.is_inside[of_kinds.places_of(first, end)]
-            for place, count in enumerate(counts):
-                rates = raise_by_own(series, taught.rates(count), is_inside, count)
-                weights[place, first:end], _ = weigh_days(series, rates)
-    weights[:, list(evidence.of_hours)] += list(evidence.of_hours.values())
-    weights -= _STEP * np.array(counts)[:, None]
-    return weights
 
 
 def count_own_sessions(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:

@@ -97,13 +97,8 @@ class Series:
 
         What is worked out for each session of all series at once takes much room.
         """
-        for first, end in self.ranges():
+        for first, end in divide(self.lengths, _AT_A_TIME):
             yield self.places_of(first, end), self.some(first, end)
-
-    def ranges(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
-        """The numbers of so many series at a time, from the first on, before the last."""
-        for begin, end in divide(self.lengths[first:last], _AT_A_TIME):
-            yield first + begin, first + end
 
     def first_rows(self) -> Places:
         """The row of the first session of each series."""

@@ -131,16 +131,18 @@ WHERE s.class = 'blocked' AND s.is_dns
 
 # ``is_speaking``: through a resolver that answers for the network. What another one answers is no
 # evidence against a block by the network's own.
-_HEARD_SESSIONS = """
-WITH told AS (
-  SELECT s.rowid AS place, s.*,
-    coalesce(CASE r.is_own WHEN TRUE THEN is_via_own WHEN FALSE THEN is_via_domestic END, TRUE)
-      AS is_speaking
-  FROM sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
-)
-SELECT t.* FROM told t LEFT JOIN cleared_cells c USING (domain, probe_asn)
-WHERE is_speaking OR c.domain IS NULL OR class <> 'blocked' OR NOT is_dns
+_TOLD_SESSIONS = """
+SELECT s.rowid AS place, s.*,
+  coalesce(CASE r.is_own WHEN TRUE THEN is_via_own WHEN FALSE THEN is_via_domestic END, TRUE)
+    AS is_speaking,
+  is_speaking OR c.domain IS NULL OR class <> 'blocked' OR NOT is_dns AS is_heard
+FROM sessions s LEFT JOIN resolver_cells r USING (domain, probe_asn)
+  LEFT JOIN cleared_cells c USING (domain, probe_asn)
 """
+SESSION_VIEWS = {
+    "told_sessions": _TOLD_SESSIONS,
+    "heard_sessions": "SELECT * EXCLUDE (is_heard) FROM told_sessions WHERE is_heard",
+}
 
 # The network that hosts each site, and a number for it: the one that most measurements found it in.
 _SITE_NETWORKS = """
@@ -186,8 +188,9 @@ class Sessions(Outcomes):
     (``is_scored``), whether the site refused (``is_refused``), and of a blocked one its ``kind``
     (``KINDS``) and whether the lookup failed (``is_dns``).
 
-    ``heard_sessions``: those that say something about the network, with ``is_speaking`` and their
-    ``place``, the row of ``sessions``.
+    ``told_sessions``: the same, with ``is_speaking``, whether they went through a resolver that
+    answers for the network; ``is_heard``, whether they say something about it; and their ``place``,
+    the row of ``sessions``. ``heard_sessions``: those that are heard.
 
     ``unheard_sessions``: ``domain, probe_asn, day, kind`` of the rest.
 
@@ -200,7 +203,7 @@ class Sessions(Outcomes):
     @classmethod
     def beside(cls, outcomes: Tables, place: str) -> Self:
         """Those that ``add_sessions`` makes in a catalog."""
-        views = {**outcomes.views, "heard_sessions": _HEARD_SESSIONS}
+        views = {**outcomes.views, **SESSION_VIEWS}
         return cls((place, *outcomes.catalogs), views)
 
 

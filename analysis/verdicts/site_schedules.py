@@ -67,15 +67,7 @@ class SiteHours:
             self._alone[margin] = named
             self._found[margin] = found | self._fit_others(found, margin)
             self._tried[margin] = frozenset(tried)
-            if not self._found[margin]:
-                self.forget()
         return self._found[margin]
-
-    def forget(self) -> None:
-        """Keep no more than what is asked and found: what is known of the sessions is large."""
-        vars(self).pop("pooled", None)
-        for asked in self.asked.values():
-            asked.forget()
 
     @cached_property
     def confirmed(self) -> Mapping[_Key, Schedule]:
@@ -203,7 +195,6 @@ class Hours:
         for site, hours in self._sites.items():
             for key, schedule in ask(hours).items():
                 numbered[self._numbers[site][key]] = schedule
-            hours.forget()
         return numbered
 
 
