@@ -303,8 +303,8 @@ def _of_the_probe(
     alone = np.bincount(of_cell, (others <= 0) & (tested > 0), len(is_asked))
     cell, network = facts.cell[begins], facts.network_of_report[facts.reports.find(begins)]
     at = np.searchsorted(rows, series.row)
-    failing: Floats = votes[network] + shift[cell]
-    told: Floats = (voters[network] - alone[cell]).astype(np.float64)
+    failing = np.asarray(votes[network] + shift[cell], np.float64)
+    told = np.asarray(voters[network] - alone[cell], np.float64)
     return {"network": (failing, told), "session": (other_hits[at], others[at])}
 
 
