@@ -102,7 +102,7 @@ def shared(summer: Path, tmp_path: Path) -> Path:
 
 def _seen(collection: Collection, period: Period) -> dict[str, Any]:
     """All that a report is made of."""
-    with Observations(collection, _CC, period, threads=2) as opened:
+    with Observations(collection, _CC, period) as opened:
         types = opened.connection.execute("DESCRIBE observations").fetchall()
         # A share has rows of its own order.
         rows = opened.connection.execute(

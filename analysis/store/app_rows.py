@@ -11,36 +11,31 @@ from analysis.sources import layout
 from analysis.store.collection import Collection
 from analysis.store.connections import connect
 from analysis.store.provenance import add_up
-from analysis.store.study_rows import add_every_row, explain_failures
+from analysis.store.study_rows import IN_PERIOD, explain_failures, view_rows
 from analysis.temporary_folders import TemporaryFolder
 
 # These tests have no input, so that a measurement is its report, its test and its time. Without a
 # report, the network tells two of one second apart.
-_RANKED = """
-CREATE OR REPLACE TEMP TABLE ranked AS
-SELECT *, probe_cc = $cc AS is_of_country,
-  measurement_start_time >= $since::TIMESTAMP AND measurement_start_time < $until::TIMESTAMP
-    AS is_of_period,
-  row_number() OVER (
-    PARTITION BY report_id, test_name, measurement_start_time, probe_cc,
-      if(report_id = '', probe_asn, 0)
-    ORDER BY object_key, line_number) AS occurrence
-FROM every_row
+_JUDGED = f"""
+CREATE TEMP TABLE judged AS
+SELECT * EXCLUDE (row_id), CASE
+    WHEN probe_cc <> $cc THEN 'other_country'
+    WHEN NOT {IN_PERIOD} THEN 'out_of_period'
+    WHEN row_number() OVER (
+      PARTITION BY report_id, test_name, measurement_start_time, probe_cc,
+        if(report_id = '', probe_asn, 0)
+      ORDER BY object_key, line_number) > 1 THEN 'duplicate'
+    ELSE 'kept' END AS reason
+FROM {{rows}}
 """
 
 _KEPT = """
-CREATE OR REPLACE TABLE messaging AS
-SELECT * EXCLUDE (is_of_country, is_of_period, occurrence) FROM ranked
-WHERE is_of_country AND is_of_period AND occurrence = 1
+CREATE TABLE messaging AS
+SELECT * EXCLUDE (reason) FROM judged WHERE reason = 'kept'
 ORDER BY measurement_start_time, object_key, line_number
 """
 
-_COUNTS = """
-SELECT test_name,
-  CASE WHEN NOT is_of_country THEN 'other_country' WHEN NOT is_of_period THEN 'out_of_period'
-    WHEN occurrence > 1 THEN 'duplicate' ELSE 'kept' END AS reason, count(*) AS line_count
-FROM ranked GROUP BY ALL
-"""
+_COUNTS = "SELECT test_name, reason, count(*) FROM judged GROUP BY ALL"
 
 
 class MessagingRows:
@@ -66,12 +61,12 @@ class MessagingRows:
             return
         scope = {"cc": probe_cc, "since": period.since, "until": period.until}
         with TemporaryFolder("workbook-messaging-") as scratch, explain_failures():
-            add_every_row(self.connection, collection, scratch)
-            self.connection.execute(_RANKED, scope)
+            rows = view_rows(self.connection, collection, scratch)
+            self.connection.execute(_JUDGED.format(rows=rows), scope)
             self.connection.execute(_KEPT)
         for test, reason, count in self.connection.execute(_COUNTS).fetchall():
             self._rows[test][reason] += count
-        self.connection.execute("DROP TABLE ranked")
+        self.connection.execute("DROP TABLE judged")
 
     def ledger(self) -> pd.DataFrame:
         """What became of every line of these tests' objects.

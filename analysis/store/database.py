@@ -11,12 +11,16 @@ import pyarrow as pa
 
 from analysis.errors import ParameterError, SourceError, describe_error
 from analysis.period import Period
+from analysis.reference.reference_files import REPOSITORY
 from analysis.store.collection import Collection, Excerpt
 from analysis.store.connections import connect, limit_memory
 from analysis.store.kept_tables import FOLDER, KeptTables
 from analysis.store.provenance import add_up
 from analysis.store.study_rows import name_study, provide_observations
 from analysis.temporary_folders import TemporaryFolder
+
+#: Where the stages of a study lie whose store is a bucket: DuckDB works on this machine's disk.
+STAGES_OF_BUCKETS = REPOSITORY / "data" / FOLDER
 
 
 class Observations:
@@ -29,9 +33,7 @@ class Observations:
     before.
     """
 
-    def __init__(
-        self, collection: Collection, probe_cc: str, period: Period, threads: int | None = None
-    ) -> None:
+    def __init__(self, collection: Collection, probe_cc: str, period: Period) -> None:
         """Open them.
 
         Raises:
@@ -42,31 +44,27 @@ class Observations:
         if collection.excerpt:
             _refuse_more_than(collection.excerpt, probe_cc, period)
         self._collection = collection
-        try:
-            self._folder = TemporaryFolder("workbook-observations-")
-        except OSError as error:
-            raise SourceError(f"no temporary folder can be made: {describe_error(error)}") from None
-        self.scratch = self._folder.path
-        database = self.scratch / "observations.duckdb"
+        store = collection.store
         with ExitStack() as undo:
-            undo.callback(self._folder.remove)
+            try:
+                self.scratch = undo.enter_context(TemporaryFolder("workbook-observations-"))
+            except OSError as error:
+                why = f"no temporary folder can be made: {describe_error(error)}"
+                raise SourceError(why) from None
             given = os.environ.get("OMP_NUM_THREADS", "")  # else one per processor
-            threads = threads or (int(given) if given.isdecimal() else os.cpu_count()) or 1
-            self.connection = connect(database, threads)
-            undo.callback(self.connection.close)
-            folders = [self.scratch / FOLDER]
-            if collection.store.is_local:
-                folders.insert(0, Path(collection.store.path(FOLDER)))
+            threads = (int(given) if given.isdecimal() else os.cpu_count()) or 1
+            database = self.scratch / "observations.duckdb"
+            self.connection = undo.enter_context(connect(database, threads))
+            beside = Path(store.path(FOLDER)) if store.is_local else STAGES_OF_BUCKETS
+            folders = [beside, self.scratch / FOLDER]
             self.kept = KeptTables(name_study(collection, probe_cc, period), folders)
             study = provide_observations(
                 self.kept, self.connection, collection, probe_cc, period, self.scratch
             )
-            self._counts = Counter(
-                dict(self.connection.execute(f"FROM {study}.reasons").fetchall())
-            )
-            self._duplicates = self.connection.execute(
-                f"FROM {study}.duplicates ORDER BY ALL"
-            ).fetchall()
+            reasons = self.connection.execute(f"FROM {study}.reasons").fetchall()
+            self._counts = Counter(dict(reasons))
+            duplicates = f"FROM {study}.duplicates ORDER BY ALL"
+            self._duplicates = self.connection.execute(duplicates).fetchall()
             limit_memory(self.connection, self._counts["kept"])
             self.connection.execute(f"CREATE VIEW observations AS FROM {study}.observations")
             self._to_undo = undo.pop_all()

@@ -37,7 +37,7 @@ from analysis.store.connections import connect, limit_memory
 from analysis.store.database import Observations
 from analysis.store.provenance import Count, Digest, NotRead, Provenance
 from analysis.store.store import WRITING, Store
-from analysis.store.study_rows import add_every_row, explain_failures
+from analysis.store.study_rows import IN_PERIOD, explain_failures, view_rows
 
 MANIFEST = "MANIFEST.json"
 FORMAT = "censorship-report-workbook, shared observations, 2"
@@ -146,17 +146,14 @@ _FICTIONAL = (
     "A fictional country: no real network, site or person.",
 )
 # Sites' answers resemble each other more than the answers that one probe met.
-_ROWS = """
-SELECT * FROM every_row
-WHERE probe_cc = $cc AND is_in_period(measurement_start_time, $since, $until)
+_ROWS = f"""
+SELECT * EXCLUDE (row_id) FROM {{rows}} WHERE probe_cc = $cc AND {IN_PERIOD}
 ORDER BY domain, probe_asn, measurement_start_time, object_key, line_number
 """
-_LEFT_OUT = """
+_LEFT_OUT = f"""
 SELECT object_key, count(*) FILTER (probe_cc <> $cc) AS other_country,
-    count(*) FILTER (
-        probe_cc = $cc AND NOT is_in_period(measurement_start_time, $since, $until)
-    ) AS out_of_period
-FROM every_row GROUP BY ALL
+    count(*) FILTER (probe_cc = $cc AND NOT {IN_PERIOD}) AS out_of_period
+FROM {{rows}} GROUP BY ALL
 """
 _LEVEL = 19  # of zstd: written once, and sent over thin lines
 # A temporary file of DuckDB's own would outlive a kill.
@@ -249,16 +246,19 @@ def _write_parts(
         connection.execute("SET preserve_insertion_order = true")
         # Columns are declared alike whatever is in them.
         connection.execute("SET disabled_optimizers = 'statistics_propagation'")
-        add_every_row(connection, collection, scratch)
+        rows = view_rows(connection, collection, scratch)
         for month in period.months():
             scope = {"cc": probe_cc, "since": month.since, "until": month.until}
             metadata = {CHECKSUM_KEY: BLANK_CHECKSUM}
-            connection.execute(_COPY, {**scope, "path": str(path), "metadata": metadata})
+            connection.execute(
+                _COPY.format(rows=rows), {**scope, "path": str(path), "metadata": metadata}
+            )
             set_checksum(path)
             if pq.read_metadata(path).num_rows:
                 yield f"{month.since:%Y-%m}", ".parquet", path.read_bytes()
         scope = {"cc": probe_cc, "since": period.since, "until": period.until}
-        left_out = {key: counts for key, *counts in connection.execute(_LEFT_OUT, scope).fetchall()}
+        counted = connection.execute(_LEFT_OUT.format(rows=rows), scope).fetchall()
+        left_out = {key: counts for key, *counts in counted}
     files = tuple(_trim(file, *left_out.get(file.key, (0, 0))) for file in collection.files)
     listed = msgspec.json.encode(SharedObjects(files, collection.not_read))
     packed = pa.Codec("zstd", compression_level=_LEVEL).compress(listed, asbytes=True)
