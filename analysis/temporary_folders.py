@@ -67,32 +67,27 @@ def _remove_abandoned(prefix: str, parent: Path) -> None:
                     remove_unless_held(folder)
 
 
-def remove_unless_held(folder: Path, *, is_ours: bool = True) -> None:
+def remove_unless_held(folder: Path) -> None:
     """Remove a temporary folder that nobody uses any more.
+
+    Where the file system has no locks, as some on a network, a day's age decides.
 
     Args:
         folder: one that :class:`TemporaryFolder` has made, now or in a process that was killed.
-        is_ours: whether that was on this machine. Of others not every file system knows the locks,
-            so that a day's age decides.
 
     Raises:
         OSError: it cannot be looked at.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_abandoned = True
+    except BlockingIOError:
+        is_abandoned = False
+    except OSError:
         is_abandoned = time.time() - folder.stat().st_mtime > _STALE_AFTER
-        if is_ours:
-            with suppress(OSError):
-                is_abandoned = _is_free(descriptor)
+    try:
         if is_abandoned:
             shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(descriptor)
-
-
-def _is_free(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

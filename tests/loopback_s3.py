@@ -50,7 +50,6 @@ class LoopbackS3:
     Attributes:
         objects: bytes by key, of the one bucket ``archive``.
         requests: method and path with query of every request, in order.
-        signatures: the Authorization header of each, empty where there is none.
         faults: by key, or by ``?`` and the prefix of a listing.
         is_down: every connection is closed without a word.
     """
@@ -60,7 +59,6 @@ class LoopbackS3:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.requests: list[str] = []
-        self.signatures: list[str] = []
         self.faults: dict[str, Fault] = {}
         self.is_down = False
         self.uploads: dict[str, dict[int, bytes]] = {}
@@ -80,22 +78,10 @@ class LoopbackS3:
         """As S3 gives it for an object sent in one piece."""
         return hashlib.md5(self.objects.get(key, b""), usedforsecurity=False).hexdigest()
 
-    def listing(self, prefix: str, token: str, delimiter: str, encoding: str) -> str:
+    def listing(self, prefix: str, token: str, encoding: str) -> str:
         """One page of ListObjectsV2."""
         encode = partial(quote_plus, safe="/") if encoding == "url" else str
         keys = sorted(key for key in self.objects if key.startswith(prefix) and key > token)
-        folders = set()
-        if delimiter:
-            folders = {
-                prefix + key[len(prefix) :].partition(delimiter)[0] + delimiter
-                for key in keys
-                if delimiter in key[len(prefix) :]
-            }
-            keys = [key for key in keys if delimiter not in key[len(prefix) :]]
-        common = "".join(
-            f"<CommonPrefixes><Prefix>{escape(encode(folder))}</Prefix></CommonPrefixes>"
-            for folder in sorted(folders)
-        )
         page, is_truncated = keys[:_PAGE], len(keys) > _PAGE
         contents = "".join(
             f"<Contents><Key>{escape(encode(key))}</Key>"
@@ -112,7 +98,7 @@ class LoopbackS3:
             f"<KeyCount>{len(page)}</KeyCount><MaxKeys>{_PAGE}</MaxKeys>"
             f"<EncodingType>{encoding}</EncodingType>"
             f"<IsTruncated>{str(is_truncated).lower()}</IsTruncated>"
-            f"{following if is_truncated else ''}{contents}{common}</ListBucketResult>"
+            f"{following if is_truncated else ''}{contents}</ListBucketResult>"
         )
 
 
@@ -164,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self.path.startswith(f"/{self.state.bucket}"):
             self._reply(404, b"")
         elif "list-type" in query:
-            names = ("prefix", "continuation-token", "delimiter", "encoding-type")
+            names = ("prefix", "continuation-token", "encoding-type")
             page = self.state.listing(*(query.get(name, "") for name in names))
             self._reply(200, page.encode(), "application/xml")
         else:
@@ -237,10 +223,6 @@ class _Handler(BaseHTTPRequestHandler):
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         self._reply(200, b"", ETag=f'"{digest}"')
 
-    def do_DELETE(self) -> None:
-        self.state.objects.pop(self._target()[0], None)
-        self._reply(204, b"")
-
     def do_POST(self) -> None:
         key, query = self._target()
         self._content()
@@ -267,7 +249,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _target(self) -> tuple[str, dict[str, str]]:
         self.state.requests.append(f"{self.command} {self.path}")
-        self.state.signatures.append(self.headers.get("Authorization", ""))
         parts = urlsplit(self.path)
         query = {k: v[-1] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
         return unquote(parts.path).removeprefix(f"/{self.state.bucket}").strip("/"), query

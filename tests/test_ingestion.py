@@ -17,15 +17,12 @@ from analysis.errors import ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
 from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
-from analysis.sources.archive_files import ArchiveObject
 from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
 from analysis.store.lines import read_files
 from analysis.store.provenance import FOLDER
 from analysis.store.store import Store
-from analysis.store.workers import count_workers
-from benchmarks.generate import Size, write_archive
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 
 _CC = "QQ"
@@ -172,20 +169,6 @@ def test_every_line_has_one_reason(archive: Path, store: str, name: str):
         assert total == len([line for line in content if line])
 
 
-def test_every_reason_is_listed_even_where_it_does_not_occur(archive: Path, store: str):
-    """In the contract's order, with the total last."""
-    _put(archive, _key(), [_GOOD, b"[]"])
-    collection = _ingest(archive, store)
-    with Observations(collection, _CC, _PERIOD) as observations:
-        ledger = observations.ledger()
-    assert collection.objects_not_read().columns.tolist() == ["key", "why"]
-    assert ledger["reason"].tolist() == [
-        "truncated_file", "not_json", "invalid", "other_test", "other_country", "out_of_period",
-        "duplicate", "kept", "invalid:not_an_object", "total",
-    ]  # fmt: skip
-    assert ledger["line_count"].tolist() == [0, 0, 1, 0, 0, 0, 0, 1, 1, 2]
-
-
 def _huge_body(path: Path, megabytes: int) -> None:
     """An object with one measurement whose body has so many MB, written piece by piece."""
     exchange = {"failure": None, "request": {"url": "http://news.example/"},
@@ -289,41 +272,13 @@ def _contents(store: str) -> dict[str, bytes]:
     }
 
 
-def test_the_number_of_workers_does_not_change_a_byte(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """One process or two, whichever is done first."""
-    monkeypatch.setattr("analysis.store.workers.WORTH_A_WORKER", 1)
-    write_archive(archive, Size(objects=3, measurements=40, sites=20))
-    told: list[tuple[int, int]] = []
-    one = _ingest(archive, str(tmp_path / "one"))
-    two = _ingest(archive, str(tmp_path / "two"), jobs=2,
-                  progress=lambda done, total, _key: told.append((done, total)))  # fmt: skip
-    assert _contents(str(tmp_path / "one")) == _contents(str(tmp_path / "two"))
-    assert one == two
-    assert told == [(1, 3), (2, 3), (3, 3)]
-
-
-@pytest.mark.parametrize(
-    ("object_count", "size", "workers"),
-    [(1, 4 << 20, 1), (10, 10_000, 1), (2, 40 << 20, 2), (1_000, 10_000, 4)],
-)
-def test_large_objects_and_many_small_ones_are_worth_more_workers(
-    object_count: int, size: int, workers: int
-):
-    """Of four that may run; what is read sooner than another process starts is read by one."""
-    items = [ArchiveObject(f"{number}.jsonl.gz", size, "") for number in range(object_count)]
-    assert count_workers(items, 4) == workers
-
-
 def _die_in_the_second_object(archive: str, store: str) -> None:
-    def die(path: Path, content: bytes) -> None:
-        with path.open("wb") as half:
-            half.write(content[: len(content) // 2])
+    def die(path: Path, target: str) -> None:
+        os.truncate(path, path.stat().st_size // 2)
         os._exit(9)
 
     def progress(*_: object) -> None:
-        Path.write_bytes = die  # type: ignore[assignment,method-assign]
+        Path.replace = die  # type: ignore[assignment,method-assign]
 
     _ingest(archive, store, progress=progress)
 
@@ -388,14 +343,6 @@ def test_a_source_without_the_country_has_run_dry(archive: Path, store: str):
         _ingest(archive, store)
 
 
-def test_a_server_that_does_not_answer_or_does_not_list_is_named(bucket: LoopbackS3, store: str):
-    """A plain web server is no bucket, and a port where nobody listens is unreachable."""
-    with pytest.raises(SourceError, match=r"does not list like an S3 bucket|cannot be listed"):
-        _ingest(bucket.url.replace("/archive", "/other/file"), store)
-    with pytest.raises(SourceError, match="no connection to the server"):
-        _ingest("http://127.0.0.1:9/archive", store)
-
-
 @pytest.mark.parametrize("kind", ["url", "s3_url"])
 def test_a_bucket_of_many_pages_is_read_to_its_end(bucket: LoopbackS3, store: str, kind: str):
     """More than 1000 keys, some with spaces, plus signs, percent signs and Khmer letters."""
@@ -431,41 +378,6 @@ def test_a_broken_connection_is_resumed_where_it_broke(bucket: LoopbackS3, store
     assert len([request for request in bucket.requests if "list-type" not in request]) == 3
 
 
-def test_objects_that_cannot_be_read_are_listed_and_the_rest_is_kept(
-    bucket: LoopbackS3, store: str
-):
-    """Forbidden, gone, always broken or failing: a row each, no silent gap."""
-    for index in range(6):
-        bucket.objects[_key(index)] = _packed([_line(index)])
-    statuses = ((1, 403), (2, 404), (3, 503))
-    bucket.faults = {_key(n): Fault("status", status=status) for n, status in statuses}
-    bucket.faults[_key(4)] = Fault("reset", cut=10)
-    table = _ingest(bucket.url, store).objects_not_read()
-    assert table["key"].tolist() == [_key(index) for index in (1, 2, 3, 4)]
-    assert table["why"].tolist() == [
-        "permission denied", "no longer there", "the server answered 503 each time",
-        "the connection broke each time",
-    ]  # fmt: skip
-    bucket.faults = {}
-    again = _ingest(bucket.url, store)
-    assert len(again.files) == 6
-    assert not again.not_read
-
-
-def test_a_file_that_vanishes_while_the_folder_is_read_is_listed(
-    archive: Path, store: str, monkeypatch: pytest.MonkeyPatch
-):
-    """Listed before, gone when it is opened."""
-    _put(archive, _key(0), [_GOOD])
-    gone = _put(archive, _key(1), [_line(2)])
-
-    def progress(*_: object) -> None:
-        gone.unlink(missing_ok=True)
-
-    collection = _ingest(archive, store, progress=progress)
-    assert [(item.key, item.why) for item in collection.not_read] == [(_key(1), "no longer there")]
-
-
 # --- the store ----------------------------------------------------------------------------------
 
 
@@ -492,7 +404,7 @@ def test_a_store_on_s3_holds_the_same(
     assert there == here
     assert _ledger(there) == _ledger(here)
     assert _ingest(archive, uri) == here
-    assert set(here.names()) <= {f"{FOLDER}/{name}" for name in Store(uri).files(FOLDER)}
+    assert set(here.names()) <= {f"{FOLDER}/{name}" for name in Store(uri).stamps(FOLDER)}
 
 
 # --- loose files and real data ------------------------------------------------------------------

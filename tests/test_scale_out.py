@@ -20,11 +20,10 @@ from analysis.errors import ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.sources import schedulers
-from analysis.sources.archive_files import ArchiveObject, Folder
+from analysis.sources.archive_files import Folder
 from analysis.sources.objectstore import Storage
 from analysis.store import cluster
 from analysis.store.collection import Collection
-from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
 from analysis.store.objects import Task
 from analysis.store.store import Store
@@ -189,23 +188,6 @@ def test_two_workers_one_of_them_killed_give_the_bytes_of_the_local_pool(
     assert sum(reads().values()) == before
 
 
-def test_rows_are_written_once_for_all_who_share_the_store(
-    bucket: LoopbackS3, locally: Path, shared_store: RealS3
-):
-    """DuckDB asks the shared store and the folder alike; the second to ask fetches one file."""
-    store = shared_store.url("team")
-    tables = []
-    for place in (str(locally), store, store):
-        with Observations(_ingest(bucket, place), PROBE_CC, _PERIOD) as opened:
-            rows = opened.connection.sql("SELECT * FROM observations ORDER BY ALL")
-            tables.append((opened.ledger(), rows.to_arrow_table()))
-        stages = shared_store.contents("team/stages")
-        assert len(stages) == (place == store)
-    for ledger, rows in tables[1:]:
-        assert ledger.equals(tables[0][0])
-        assert rows.equals(tables[0][1])
-
-
 def test_a_run_whose_scheduler_is_lost_ends_and_is_resumed(
     dask: _Dask,
     bucket: LoopbackS3,
@@ -243,16 +225,14 @@ def test_a_worker_with_other_code_is_refused(dask: _Dask, bucket: LoopbackS3, tm
     [
         ({"code": "code 0123"}, "needed is code 0123"),
         ({"mark": "/nowhere/observations/a/mark"}, "does not see the folder"),
-        ({"probe": ArchiveObject("raw/gone.jsonl.gz", 1, "")}, "cannot open raw/gone"),
     ],
 )
 def test_what_makes_a_worker_unfit(tmp_path: Path, change: dict[str, Any], reason: str):
-    """Other code, another folder under the store's name, an archive that it cannot see."""
+    """Other code, or another folder under the store's name."""
     task = Task(Folder(tmp_path), "a-0123456789ab", Store(str(tmp_path)), Fingerprints())
     order = {
         "code": cluster.describe_code(),
         "task": pickle.dumps(task),
-        "probe": None,
         "mark": "",
     }
     assert cluster.check_worker(pickle.dumps(cluster.Order(**order))) == ""
@@ -282,7 +262,7 @@ _SEND = """
 import sys
 from analysis.sources.objectstore import Storage
 storage = Storage(sys.argv[1])
-storage.files("")
+storage.stamps("")
 print("ready", flush=True)
 sys.stdin.readline()
 storage.put(sys.argv[2], "whole.parquet")

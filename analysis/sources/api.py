@@ -74,21 +74,6 @@ class Cells(NamedTuple):
         return sum(self)
 
 
-@dataclass(frozen=True)
-class Counts:
-    """OONI's counts of a country and a period.
-
-    Attributes:
-        cells: by month (``2024-01``). What has no measurement is absent.
-        asked_at: when, UTC.
-        sha256: of the reply.
-    """
-
-    cells: Mapping[str, Cells]
-    asked_at: datetime
-    sha256: str
-
-
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """OONI's disjoint flags of a month, or of a test in a country from a day on (a day, a week)."""
 
@@ -103,6 +88,26 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     def cells(self) -> Cells:
         return Cells(self.ok_count, self.anomaly_count, self.confirmed_count, self.failure_count)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What OONI counts.
+
+    Attributes:
+        rows: one a month, or a test, country and day.
+        asked_at: when, UTC.
+        sha256: of the reply.
+    """
+
+    rows: tuple[Row, ...]
+    asked_at: datetime
+    sha256: str
+
+    @property
+    def cells(self) -> Mapping[str, Cells]:
+        """By month (``2024-01``). What has no measurement is absent."""
+        return {f"{row.measurement_start_day:%Y-%m}": row.cells() for row in self.rows}
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ class Question:
         digest = sha256(self.url().encode()).hexdigest()[:8]
         return f"aggregation/{self.name}-{self.period}-{digest}.json"
 
-    def read(self, body: bytes) -> list[Row]:
+    def read(self, body: bytes) -> tuple[Row, ...]:
         """Read a reply that holds a result.
 
         Rows of no country, and of tests that are no messaging or circumvention test, are left out
@@ -197,16 +202,7 @@ class Question:
                     f"{row.measurement_count}"
                 )
             found[identity] = msgspec.structs.replace(row, test_name=test_name)
-        return list(found.values())
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """A reply as it was received; ``asked_at`` is when, UTC."""
-
-    rows: list[Row]
-    asked_at: datetime
-    sha256: str
+        return tuple(found.values())
 
 
 class _Result(msgspec.Struct):
@@ -255,7 +251,7 @@ def fetch_counts(folder: Path, probe_cc: str, period: Period, say: Say) -> Count
         SourceError: OONI did not answer, or refused, or sent no JSON; or nothing can be kept.
         ContractError: what it sent cannot be counts; such a reply is not kept.
     """
-    return _counts(_fetch(folder, by_month(probe_cc, period), say))
+    return _fetch(folder, by_month(probe_cc, period), say)
 
 
 def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
@@ -271,12 +267,7 @@ def read_counts(folder: Path, probe_cc: str, period: Period) -> Counts:
             "not in the store; 'make ingest' with the same parameters asks for them",
             resumes=False,
         )
-    return _counts(reply)
-
-
-def _counts(reply: _Kept) -> Counts:
-    cells = {f"{row.measurement_start_day:%Y-%m}": row.cells() for row in reply.rows}
-    return Counts(cells, reply.asked_at, reply.sha256)
+    return reply
 
 
 def fetch_messaging_counts(folder: Path, probe_cc: str, period: Period, say: Say) -> None:
@@ -300,7 +291,7 @@ def read_messaging_counts(folder: Path, probe_cc: str, period: Period) -> Messag
     here, *elsewhere = replies
     names = ["all", *(test.name for test in TESTS)]
     return MessagingCounts(
-        tuple(here.rows),
+        here.rows,
         tuple(row for reply in elsewhere for row in reply.rows),
         {name: reply.sha256 for name, reply in zip(names, replies, strict=True)},
     )
@@ -311,7 +302,7 @@ def _of_apps(probe_cc: str, period: Period) -> Iterator[Question]:
     yield from (of_test(test.name, period) for test in TESTS)
 
 
-def _fetch(folder: Path, question: Question, say: Say) -> _Kept:
+def _fetch(folder: Path, question: Question, say: Say) -> Counts:
     """Ask OONI, unless a final reply is kept."""
     url = question.url()
     with lock_folder(folder, "reply can be kept in"):  # one request at a time
@@ -337,10 +328,10 @@ def _fetch(folder: Path, question: Question, say: Say) -> _Kept:
         # Where the reply is not written whole, its digest in the sidecar will tell.
         write_sidecar(folder, question.file(), sidecar)
         (folder / question.file()).write_bytes(body)
-        return _Kept(rows, asked_at, digest)
+        return Counts(rows, asked_at, digest)
 
 
-def _find(folder: Path, question: Question) -> _Kept | None:
+def _find(folder: Path, question: Question) -> Counts | None:
     """What was kept of a reply; None where nothing was, or not as it was received."""
     name = question.file()
     try:
@@ -352,7 +343,7 @@ def _find(folder: Path, question: Question) -> _Kept | None:
     digest = sha256(body).hexdigest()
     if (sidecar.url, sidecar.sha256) != (question.url(), digest):
         return None
-    return _Kept(question.read(body), asked_at, digest)
+    return Counts(question.read(body), asked_at, digest)
 
 
 def _ask(api: str, url: str, say: Callable[[str], None]) -> tuple[int, bytes]:

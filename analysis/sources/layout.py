@@ -23,9 +23,6 @@ OONI = "ooni"
 _NAME = r"(?P<name>[^/\\\x00-\x1f\x7f]{1,200}\.jsonl\.gz)"
 _NAME_LIMIT = 200  # bytes; file systems take 255, and a store's file names are longer
 _DAY, _HOUR, _CC = r"(?P<day>\d{8})", r"(?P<hour>\d{2})", r"(?P<cc>[A-Z]{2})"
-_STORED = re.compile(
-    r"(?:observations/)?(?:(?P<source>[a-z0-9-]+-[0-9a-f]{12})/)?(?P<key>.+\.jsonl\.gz)\.parquet"
-)
 #: Days behind a period whose objects may hold measurements of the period. A probe that could not
 #: submit a measurement tries again at its next run or start, which may be weeks later; and it is
 #: where OONI is blocked that submitting fails, so that leaving late ones out would make censorship
@@ -71,12 +68,6 @@ def list_prefixes(day: date, probe_cc: str, now: datetime) -> list[str]:
         hours = 24 if day < now.date() else now.hour
         prefixes += [f"raw/{day:%Y%m%d}/{hour:02}/{probe_cc}/" for hour in range(hours)]
     return prefixes
-
-
-def store_key(path: str) -> tuple[str, str] | None:
-    """Source id (empty where the path does not say) and key of a file in a store."""
-    parts = _STORED.fullmatch(path)
-    return (parts["source"] or "", parts["key"]) if parts else None
 
 
 def parse_receipt(key: str) -> Received | None:

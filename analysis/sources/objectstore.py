@@ -5,25 +5,21 @@ trusted as far as not to lie about what is there.
 """
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from configparser import RawConfigParser
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, S3Store
 
 from analysis.errors import ParameterError, SourceError
-from analysis.sources.archive_files import CannotRead
 from analysis.sources.buckets import Address
 from analysis.sources.opening import parse_address
-from analysis.sources.web import Server
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -31,9 +27,8 @@ if TYPE_CHECKING:
 _ACCEPTED = "a folder or s3://bucket/prefix"
 _SECRETS = (
     f"{_ACCEPTED}; keys do not belong into an address: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
-    "in the environment, or ~/.aws, are used"
+    "in the environment are used"
 )
-_KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _BLOCK = 16 << 20  # bytes of one request that reads
 _PART = 10 << 20  # and of one that writes; a smaller file is sent in one
 #: Of one request, which is for 16 MB at most: a line of 30 KB a second gets them through.
@@ -58,7 +53,7 @@ class Storage:
     """Files under a root; paths are relative to it, with slashes.
 
     An ``s3://bucket/prefix`` takes the options of :func:`opening.parse_address`. Credentials are
-    those of AWS's own tools: of the environment, ``~/.aws/credentials``, or the machine's role.
+    those of AWS's own tools: of the environment, or the machine's role.
     ``s3://anonymous@bucket`` sends none.
 
     What cannot be read or written raises an OSError, FileNotFoundError where there is no file.
@@ -110,10 +105,6 @@ class Storage:
         with _as_oserror():
             self._store.put(self._key(name), Path(local), chunk_size=_PART, max_concurrency=4)
 
-    def files(self, name: str) -> list[str]:
-        """Paths of the files below a folder, relative to it, sorted."""
-        return sorted(self.stamps(name))
-
     def stamps(self, name: str) -> dict[str, tuple[int, int]]:
         """Bytes and time of change of each file below a folder, by path relative to it.
 
@@ -128,20 +119,11 @@ class Storage:
         except OSError as error:
             why = f"the store {self.uri} cannot be listed: {error}"
             raise SourceError(why, resumes=not self.is_local) from None
-        return {
-            item["path"].removeprefix(f"{root}/"):
-            (item["size"], round(item["last_modified"].timestamp() * 1e6) * 1000)
-            for item in items
-        }  # fmt: skip
-
-    def remove_older(self, folder: str, start: str, kept: str, seconds: float) -> None:
-        """Remove the files of a folder that start so and are so old, but for one that is kept."""
-        latest = time.time() - seconds
-        for name, (_, changed) in self.stamps(folder).items():
-            is_old = changed / 1e9 < latest
-            if name.startswith(start) and f"{folder}/{name}" != kept and is_old:
-                with suppress(FileNotFoundError), _as_oserror():
-                    self._store.delete(self._key(f"{folder}/{name}"))
+        found = {}
+        for item in items:
+            changed = round(item["last_modified"].timestamp() * 1e6) * 1000
+            found[item["path"].removeprefix(f"{root}/")] = item["size"], changed
+        return found
 
     def each(self, call: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
         """The results of a call that reads or writes here, in order; several at once on S3."""
@@ -180,12 +162,9 @@ def _parse_store(uri: str) -> Address:
 
 
 def _connect(address: Address, *, is_anonymous: bool) -> S3Store:
-    options: dict[str, Any] = {} if is_anonymous else _shared_credentials()
     endpoint = address.url.removesuffix(f"/{address.bucket}")
-    is_aws = endpoint.endswith(".amazonaws.com")
     region = address.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if is_aws:
-        region = region or _find_region(address.bucket)
+    if region and endpoint.endswith(".amazonaws.com"):
         endpoint = f"https://s3.{region}.amazonaws.com"
     return S3Store(
         address.bucket,
@@ -196,29 +175,4 @@ def _connect(address: Address, *, is_anonymous: bool) -> S3Store:
         disable_bulk_delete=True,  # which not every S3 server knows
         client_options={"allow_http": endpoint.startswith("http://"), **LIMITS},
         retry_config=RETRIES,
-        **options,
     )
-
-
-def _find_region(bucket: str) -> str:
-    """The region of a bucket of AWS, which says so even to whom it refuses everything else."""
-    server = Server("looks up where a store lives")
-    try:
-        url = f"https://s3.amazonaws.com/{bucket}"
-        reply = server.open(url, server.deadline(), accepts=range(200, 500))
-    except CannotRead as error:
-        raise OSError(f"the region of the bucket {bucket} is not known: {error}") from None
-    reply.close()
-    return reply.headers.get("x-amz-bucket-region", "us-east-1")
-
-
-def _shared_credentials() -> dict[str, str]:
-    """The keys of ``~/.aws/credentials``, which obstore does not read."""
-    if "AWS_ACCESS_KEY_ID" in os.environ:
-        return {}
-    path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
-    parser = RawConfigParser()
-    parser.read(Path(path).expanduser(), encoding="utf-8")
-    profile = os.environ.get("AWS_PROFILE", "default")
-    keys = parser[profile] if parser.has_section(profile) else {}
-    return {name: keys[name] for name in _KEYS if name in keys}

@@ -9,7 +9,6 @@ its key-value metadata is the SHA-256 of all its bytes, taken with the checksum 
 """
 
 import hashlib
-import mmap
 import re
 from pathlib import Path
 
@@ -27,15 +26,14 @@ BLANK_CHECKSUM = (_PREFIX + b"0" * 64).decode()
 
 def set_checksum(path: Path) -> None:
     """Fill in the checksum of a Parquet file whose last metadata are the blank one."""
+    content = path.read_bytes()
+    start = content.rfind(BLANK_CHECKSUM.encode())
     with path.open("r+b") as stream:
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            start = content.rfind(BLANK_CHECKSUM.encode())
-            checksum = _checksum(content, start)
         stream.seek(start)
-        stream.write(checksum)
+        stream.write(_checksum(content, start))
 
 
-def _checksum(content: bytes | mmap.mmap, start: int) -> bytes:
+def _checksum(content: bytes, start: int) -> bytes:
     """The checksum that a file should have, which has one from ``start`` on."""
     with memoryview(content) as view:
         digest = hashlib.sha256(view[:start])
@@ -50,24 +48,11 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_metadata(file: bytes | Path) -> dict[bytes, bytes] | None:
-    """The key-value metadata of a file, at hand or on disk; None where it is not as it was written.
+def read_metadata(content: bytes) -> dict[bytes, bytes] | None:
+    """The key-value metadata of a file; None where it is not as it was written.
 
     No byte of a damaged file is interpreted.
     """
-    if isinstance(file, bytes):
-        return _read_metadata(file)
-    try:
-        with (
-            file.open("rb") as stream,
-            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
-        ):
-            return _read_metadata(content)
-    except (OSError, ValueError):  # an empty file cannot be mapped
-        return None
-
-
-def _read_metadata(content: bytes | mmap.mmap) -> dict[bytes, bytes] | None:
     told = _CHECKSUM.match(content, max(content.rfind(_PREFIX), 0))
     if not told or told[0] != _checksum(content, told.start()):
         return None

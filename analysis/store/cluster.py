@@ -1,7 +1,7 @@
 """The same work on each object, on the workers of a Dask scheduler; the bytes are the same.
 
 A worker says first whether they would be: whether what decides them is the same there, and whether
-it sees the same store and the same archive.
+it sees the same store.
 """
 
 import pickle
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from analysis.errors import SourceError
 from analysis.observations.schema import SCHEMA_VERSION
-from analysis.sources.archive_files import ArchiveObject, CannotRead, Folder
+from analysis.sources.archive_files import ArchiveObject
 from analysis.sources.schedulers import spread
 from analysis.store.objects import Result, Task
 from analysis.store.provenance import FOLDER
@@ -53,8 +53,7 @@ def read_on_cluster(
             # Who sees a folder of its own in a store sees the same store.
             beside = Path(task.store.path(folder))
             mark = str(stack.enter_context(TemporaryFolder(WRITING, beside)))
-        probe = next((item for item in items if _can_open(task, item)), None)
-        order = Order(describe_code(), pickle.dumps(task), probe, mark)
+        order = Order(describe_code(), pickle.dumps(task), mark)
         by_key = {item.key: item for item in items}
         yield from spread(scheduler, _work_on, check_worker, pickle.dumps(order), by_key, jobs)
     task.store.remove_leftovers(folder)  # of workers that were lost
@@ -67,24 +66,12 @@ class Order:
     Attributes:
         code: of :func:`describe_code`.
         task: pickled, so that another version's never has to be understood.
-        probe: a file that can be opened if the workers' SOURCE is this one; None for none.
         mark: a folder that is there if the workers' STORE is this one; ``""`` for none.
     """
 
     code: str
     task: bytes
-    probe: ArchiveObject | None
     mark: str
-
-
-def _can_open(task: Task, item: ArchiveObject) -> bool:
-    if not isinstance(task.source, Folder):
-        return False  # a server is the same from everywhere, or says itself what it lacks
-    try:
-        task.source.open(item).close()
-    except CannotRead:
-        return False
-    return True
 
 
 @cache
@@ -110,8 +97,6 @@ def check_worker(order: bytes) -> str:
     if wanted.mark and not Path(wanted.mark).exists():
         store = task.store.uri
         return f"does not see the folder {store}; give a STORE that all share, such as s3://…"
-    if wanted.probe is not None and not _can_open(task, wanted.probe):
-        return f"cannot open {wanted.probe.key} of the SOURCE, which can be opened here"
     return ""
 
 

@@ -10,14 +10,12 @@ counts as none.
 import fcntl
 import hashlib
 import json
-import os
-import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,7 +24,7 @@ from analysis.errors import SourceError, describe_error
 from analysis.observations.messaging import MESSAGING
 from analysis.observations.schema import OBSERVATION
 from analysis.sources.objectstore import Storage
-from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, digest_file, set_checksum
+from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
 from analysis.store.provenance import (
     FOLDER,
     METADATA_KEY,
@@ -39,9 +37,8 @@ from analysis.store.provenance import (
 from analysis.temporary_folders import TemporaryFolder, remove_unless_held
 
 #: What the name of a folder begins with in which a file is written: beside its place, so that it is
-#: renamed into it, or for a bucket in the folder for temporary files. Ours name this machine.
+#: renamed into it, or for a bucket in the folder for temporary files.
 WRITING = ".writing-"
-_WRITING_HERE = f"{WRITING}{hashlib.sha256(platform.node().encode()).hexdigest()[:8]}-"
 
 _MANY_ROWS = 1000  # from here on a file is compressed harder; a row group has more
 
@@ -67,12 +64,8 @@ class Store(Storage):
 
     def digest(self, name: str) -> str | None:
         """SHA-256 of a file; None where there is none."""
-        try:
-            if not self.is_local:
-                return hashlib.sha256(self.read(name)).hexdigest()
-            return digest_file(Path(self.path(name)))
-        except OSError:
-            return None
+        content = self.try_read(name)
+        return None if content is None else hashlib.sha256(content).hexdigest()
 
     @contextmanager
     def write(self, name: str) -> Iterator[Path]:
@@ -83,7 +76,7 @@ class Store(Storage):
         """
         beside = Path(self.path(name)).parent if self.is_local else None
         try:
-            with TemporaryFolder(_WRITING_HERE, beside) as folder:
+            with TemporaryFolder(WRITING, beside) as folder:
                 path = folder / "file.part"
                 yield path
                 if self.is_local:
@@ -112,7 +105,7 @@ class Store(Storage):
         if self.is_local:
             for left in sorted(Path(self.path(folder)).rglob(f"{WRITING}*")):
                 with suppress(OSError):
-                    remove_unless_held(left, is_ours=left.name.startswith(_WRITING_HERE))
+                    remove_unless_held(left)
 
     def read_note(self, source_id: str, name: str) -> Any:
         """A small JSON document beside the files of a source; None where there is none."""
@@ -146,39 +139,30 @@ class Store(Storage):
         ``provenance_of`` is asked with the number of rows once all are written.
         """
         schema = MESSAGING if is_messaging(key) else OBSERVATION
+        row_count = 0
         with self.write(file_name(source_id, key)) as path:
-            groups, row_count = iter(groups), 0
+            groups = iter(groups)
             first = next(groups, ())
-            # A small file is made in memory: each of its columns would be written by itself.
+            # Some hundred columns of a few rows each: setting zstd and dictionaries up for each
+            # takes longer than all the rest, and saves a tenth of the space.
             is_small = len(first) < _MANY_ROWS
-            sink = pa.BufferOutputStream() if is_small else pa.OSFile(str(path), "wb")
-            with sink, _open_writer(sink, schema, is_small=is_small) as writer:
-                groups = chain([first] if first else [], groups)
-                del first  # or memory would hold it to the end
-                for rows in groups:
+            with pq.ParquetWriter(
+                path,
+                schema,
+                compression="snappy" if is_small else "zstd",
+                use_dictionary=not is_small,
+                write_statistics=["measurement_start_time", "probe_cc"],
+                store_schema=False,
+            ) as writer:
+                for rows in chain([first] if first else [], groups):
                     writer.write_table(table_of(rows, schema), row_group_size=len(rows))
                     row_count += len(rows)
                 provenance = provenance_of(row_count)
                 said = json.dumps(asdict(provenance), sort_keys=True)
                 writer.add_key_value_metadata({METADATA_KEY: said})
                 writer.add_key_value_metadata({CHECKSUM_KEY: BLANK_CHECKSUM})
-            if is_small:
-                path.write_bytes(sink.getvalue())
             set_checksum(path)
         return provenance
-
-
-def _open_writer(sink: pa.NativeFile, schema: pa.Schema, *, is_small: bool) -> pq.ParquetWriter:
-    # Some hundred columns of a few rows each: setting zstd and dictionaries up for each takes
-    # longer than all the rest, and saves a tenth of the space.
-    return pq.ParquetWriter(
-        sink,
-        schema,
-        compression="snappy" if is_small else "zstd",
-        use_dictionary=not is_small,
-        write_statistics=["measurement_start_time", "probe_cc"],
-        store_schema=False,
-    )
 
 
 @contextmanager
@@ -192,21 +176,9 @@ def make_alone(lock: Path) -> Iterator[None]:
         lock: a file beside what is made, which goes with the block.
     """
     with ExitStack() as stack:
-        with suppress(OSError):
+        with suppress(OSError):  # a file system may have no locks
             lock.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_hold(lock))  # fails where the file system has no locks
-            stack.callback(lock.unlink, missing_ok=True)
-        yield
-
-
-def _hold(lock: Path) -> TextIO:
-    """Open a file and lock it, for as long as it is open."""
-    while True:
-        with ExitStack() as stack:
             file = stack.enter_context(lock.open("w"))
             fcntl.flock(file, fcntl.LOCK_EX)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                    stack.pop_all()
-                    return file
-        # Whoever had it has removed it, and the next one may hold another.
+            stack.callback(lock.unlink, missing_ok=True)
+        yield

@@ -117,7 +117,7 @@ def view_rows(connection: duckdb.DuckDBPyConnection, collection: Collection, scr
     # DuckDB would need an extension, fetched from the network, to read S3 itself.
     paths = collection.store.local_paths(collection.names(), scratch)
     for name, path in zip(collection.names(), paths, strict=True):
-        if read_metadata(path) is None:
+        if not path.is_file() or read_metadata(path.read_bytes()) is None:
             where = collection.store.path(name)
             raise ContractError(f"{where} is damaged or gone: delete it and run again")
     if collection.excerpt:  # its rows say themselves of which object they are
