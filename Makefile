@@ -51,8 +51,8 @@ DRY_RUN := $(findstring n,$(firstword -$(value MAKEFLAGS)))
 noted = $(if $(DRY_RUN),0,$(shell cat $(NOTE) 2>/dev/null || echo 1; rm -f $(NOTE)))
 finish = @$(foreach status,$(noted),$(if $(filter-out 0,$(status)),$(error exit status $(status)),:))
 
-.PHONY: help setup setup-dev report pdf ingest watch share validate audit test check translations lab bench clean run-report \
-  run-ingest run-watch run-share run-validate run-audit run-pdf FORCE
+.PHONY: help setup setup-dev report sensitivity pdf ingest watch share validate audit test check translations lab bench clean \
+  run-report run-sensitivity run-ingest run-watch run-share run-validate run-audit run-pdf FORCE
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | \
@@ -67,6 +67,9 @@ setup: $(STAMP)  ## the environment that a report and JupyterLab need, from the 
 setup-dev: $(DEV_STAMP)  ## what tests, checks and a cluster (SCHEDULER) need besides
 
 report: run-report  ## the whole report; without variables, of the embedded fictional country
+	$(finish)
+
+sensitivity: run-sensitivity  ## what the list of a report depends on: adds that page to it, resumable
 	$(finish)
 
 ingest: run-ingest  ## the first stage alone: archive to Parquet and ledger, resumable
@@ -88,10 +91,13 @@ audit: run-audit  ## a draft's statements (CLAIMS) held against sums, published 
 	$(finish)
 
 # A cluster is spoken to by Dask, which no other report needs.
-run-report run-ingest run-watch: $(if $(value SCHEDULER),$(DEV_STAMP))
+run-report run-sensitivity run-ingest run-watch: $(if $(value SCHEDULER),$(DEV_STAMP))
 
 run-report: $(STAMP)
 	$(call run,report)
+
+run-sensitivity: $(STAMP)
+	$(call run,sensitivity)
 
 run-ingest: $(STAMP)
 	$(call run,ingest)

@@ -205,9 +205,7 @@ def demo_notebooks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def demo_page():
-    from analysis.pages.rendering import (
-        PageContext,  # matplotlib and nbconvert take seconds to load
-    )
+    from analysis.pages.rendering import PageContext  # takes seconds to load
 
     return PageContext(
         country="Nowhere", period="1 July to 31 October 2023", status="Fictional country",
@@ -235,14 +233,19 @@ def demo_report(
     tmp_path_factory: pytest.TempPathFactory, demo_notebooks: list[Path], demo_page
 ) -> Path:
     """The two notebooks as a published report."""
-    from analysis.pages.publishing import publish
+    from analysis.pages.editions import Edition
+    from analysis.pages.publishing import Contents, publish
 
     def make(folder: Path) -> None:
-        out = folder / "reports" / "demo"
-        publish(
-            demo_notebooks, {"country": "Nowhere", "floor_sessions": 5}, out, demo_page,
-            {"parameters": {"source": "/somewhere/else"}}, first_page=_demo_first_page,
-        )  # fmt: skip
+        contents = Contents(
+            demo_notebooks,
+            parameters={"country": "Nowhere", "floor_sessions": 5},
+            run={"parameters": {"probe_cc": "QN"}},
+            page=demo_page,
+            editions=[Edition(demo_page, "")],
+            first_page=_demo_first_page,
+        )
+        publish(contents, folder / "reports" / "demo")
 
     return _make_once(tmp_path_factory, "demo", make) / "reports" / "demo"
 

@@ -12,7 +12,7 @@ import pytest
 
 from analysis.errors import ParameterError
 from analysis.languages.language import open_language
-from analysis.pages.publishing import list_tables, write_run
+from analysis.pages.replacing import list_tables, write_run
 from analysis.review.audit import audit_claims, count_results, show_audit
 from analysis.review.changes import compare_reports, find_causes, show_changes
 from analysis.review.claims import DRAFTS, Draft, load_draft

@@ -10,19 +10,17 @@ import pandas as pd
 import papermill
 import pytest
 
-from analysis.commands.reporting import OBSERVATIONS, READS, SITE_TABLES
-from analysis.report import site_pages as records
-from analysis.report.site_evidence import REACHED
+from analysis.commands.reporting import SITE_READS
+from analysis.pages.publishing import find_reads
+from analysis.report import site_pages
+from analysis.report.site_evidence import COMPARED
 from analysis.report.summary import READ_TABLES
 from analysis.study.confirmation import name_tables
-from analysis.study.table_folder import note_file
 from analysis.tables import WRITTEN_BY
 
 pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
-MOST_CODE = 60  # lines, the parameters apart
-LEAST_PROSE = 18  # words of prose for a line of code
 
 
 def _cells(notebook: Path, kind: str) -> list[Any]:
@@ -34,23 +32,9 @@ def _cells(notebook: Path, kind: str) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_reads_like_an_article(notebook: Path) -> None:
-    """Little code, without a function of its own, and prose that says what is computed and why."""
-    code = "\n".join(cell.source for cell in _cells(notebook, "code"))
-    prose = " ".join(cell.source for cell in _cells(notebook, "markdown"))
-    lines = [line for line in code.splitlines() if line.strip()]
-    assert len(lines) <= MOST_CODE
-    assert not re.search(r"^\s*(def|class|lambda)\b", code, re.MULTILINE)
-    assert len(re.findall(r"\w[\w'’.-]*", prose)) >= LEAST_PROSE * len(lines)
-
-
-#: It begins while the observations are written, and waits for them by itself.
-LONGEST = "7-sensitivity"
-
-
 def test_a_notebook_runs_after_those_whose_tables_it_reads() -> None:
     """What it opens by name, and for the first page what ``summarise`` does."""
+    reads = find_reads(NOTEBOOKS[1:])
     for notebook in NOTEBOOKS[1:]:
         code = "\n".join(cell.source for cell in _cells(notebook, "code"))
         read = set(re.findall(r'read_table\(tables, "(\w+)"\)', code))
@@ -58,27 +42,21 @@ def test_a_notebook_runs_after_those_whose_tables_it_reads() -> None:
             read |= {*READ_TABLES, "messaging_verdicts"}
         if "show_flips(" in code:
             read |= {"verdicts"}
-        files = {(WRITTEN_BY[name], f"{name}.csv") for name in read}
+        writers = {WRITTEN_BY[name] for name in read}
         if "read_note(tables, REACHED)" in code:
-            files.add(("2-confirmation", note_file(REACHED)))
-        writers = {writer for writer, _ in files} - {notebook.stem}
-        waits_for = READS.get(notebook.stem, dict.fromkeys(writers, ()))
-        if not writers and notebook.stem != LONGEST:  # the others wait for one that has opened it
-            assert (OBSERVATIONS in waits_for) == ("= study_of(globals())" in code), notebook.stem
-        assert writers == waits_for.keys() - {OBSERVATIONS}, notebook.stem
-        for writer, file in files:
-            assert file in waits_for.get(writer, ()) or not waits_for.get(writer), file
+            writers.add("2-confirmation")
+        assert writers - {notebook.stem} == set(reads[notebook.stem]), notebook.stem
 
 
 def test_the_pages_of_sites_wait_for_what_they_read() -> None:
-    code = Path(records.__file__).read_text(encoding="utf-8")
+    code = Path(site_pages.__file__).read_text(encoding="utf-8")
     tables = re.findall(r'read_table\(tables, "(\w+)"\)', code)
     notes = re.findall(r"read_note\(tables, (\w+)\)", code)
-    files = {f"{name}.csv" for name in tables} | {note_file(vars(records)[name]) for name in notes}
-    assert len(files) >= 10
-    assert files == {file for named in SITE_TABLES.values() for file in named}
-    for writer, named in SITE_TABLES.items():
-        assert {WRITTEN_BY.get(Path(file).stem, writer) for file in named} == {writer}
+    assert len(tables) + len(notes) >= 10
+    kept = {COMPARED: "5-method-comparison"}
+    writers = {WRITTEN_BY[name] for name in tables}
+    writers |= {kept.get(vars(site_pages)[name], "2-confirmation") for name in notes}
+    assert writers == set(SITE_READS)
 
 
 @pytest.fixture(scope="module")

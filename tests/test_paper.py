@@ -109,7 +109,7 @@ def test_a_report_of_other_inputs_is_made_anew(
 
     def is_there(*changes: str) -> bool:
         settings = parse_settings([*usual, *changes])
-        return printing._is_there(settings, partial(cli._gather, settings, reopen=True))
+        return printing.is_there(settings, partial(cli._gather, settings, reopen=True))
 
     assert is_there()
     for change in ("REPORT_LANGUAGES=en", "STATUS=Draft 3", "EVENTS=", "floor_sessions=6"):

@@ -18,7 +18,8 @@ from analysis.languages.language import open_language
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
-from analysis.pages.publishing import publish
+from analysis.pages.editions import Edition
+from analysis.pages.publishing import Contents, publish
 from analysis.pages.show import figure_bytes
 from analysis.period import Period
 from analysis.reference.events import load_events
@@ -101,7 +102,8 @@ def test_a_notebook(tmp_path: Path, demo_page: Any) -> None:
         "read_table(tables", f"read_table({str(tmp_path)!r}"
     )
     nbformat.write(notebook, path)
-    out = publish([path], {}, tmp_path / "out", demo_page, {"parameters": {}})
+    contents = Contents([path], {}, {}, demo_page, [Edition(demo_page, "")])
+    out = publish(contents, tmp_path / "out")
     assert "1 of 3 months are quiet" in (out / "1-quiet-months.html").read_text(encoding="utf-8")
 
 

@@ -20,7 +20,6 @@ from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
 from analysis.outcomes.thresholds import DECLARATIONS
 from analysis.pages.notebook_parameters import declared_parameters, distribute_parameters
-from analysis.pages.scheduling import Silent
 from analysis.reference.reference_files import REPOSITORY
 from analysis.reference.snapshots import Snapshot
 from analysis.study import parameters
@@ -199,22 +198,22 @@ def test_many_changed_numbers_fit_into_the_name_of_a_folder() -> None:
     assert out != parse_settings([*KH, *many[1:]]).out
 
 
-def test_a_run_states_its_changed_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_states_its_changed_numbers() -> None:
     """To the notebooks, in run.json and in the header of each page; and with every other
     parameter of every notebook, so that nothing saved in one of them counts."""
-    given: list[Any] = []
-    monkeypatch.setattr(reporting, "publish", lambda *values, **_: given.extend(values) or Path())
-    collection: Any = SimpleNamespace(digest="d")
-    changed, usual = parse_settings([*KH, "floor_sessions=6"]), parse_settings(KH)
-    reporting.make_report(changed, load_lists(changed.study), collection, Silent())
-    notebooks, parameters, _, page, run, *_ = given
-    assert parameters["thresholds"] == run["changed_thresholds"] == {"floor_sessions": 6}
-    assert [text for text, _ in page.method_changes] == ["floor_sessions 6 (published: 4)"]
-    for notebook, values in distribute_parameters(notebooks, {**parameters, "tables": ""}).items():
-        assert values.keys() == declared_parameters(notebook).keys()
-    given.clear()
-    reporting.make_report(usual, load_lists(usual.study), collection, Silent())
-    assert (given[4]["changed_thresholds"], given[3].method_changes) == ({}, ())
+    changes: Any = {6: [], None: []}
+    collection: Any = SimpleNamespace(digest="d", files=())
+    for number, changed in ((6, {"floor_sessions": 6}), (None, {})):
+        settings = parse_settings([*KH, f"floor_sessions={number}"] if number else KH)
+        inputs = reporting.Inputs(settings, load_lists(settings.study), collection, collection)
+        contents = reporting.of_sites(inputs, has_sensitivity=True)
+        parameters = {**contents.parameters, "tables": ""}
+        assert parameters["thresholds"] == contents.run["changed_thresholds"] == changed
+        changes[number] = [text for text, _ in contents.page.method_changes]
+        given = distribute_parameters(contents.notebooks, parameters)
+        for notebook, values in given.items():
+            assert values.keys() == declared_parameters(notebook).keys()
+    assert changes == {6: ["floor_sessions 6 (published: 4)"], None: []}
 
 
 @pytest.mark.parametrize(
@@ -226,7 +225,11 @@ def test_a_number_saved_in_a_notebook_changes_no_report(tmp_path: Path, saved: s
     notebook = tmp_path / "2-confirmation.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), notebook)
     shipped = sorted(reporting.NOTEBOOKS.glob("[1-9]*.ipynb"))
-    values = {**parse_settings(KH).study.for_notebooks(), **reporting.NOTEBOOK_OPTIONS}
+    values = {
+        **parse_settings(KH).study.for_notebooks(),
+        **reporting.NOTEBOOK_OPTIONS,
+        "sweep_all": False,
+    }
     if saved.startswith("thresholds"):
         assert distribute_parameters([*shipped, notebook], values | {"tables": ""})[notebook] == {
             "thresholds": {}

@@ -11,7 +11,7 @@ from analysis.commands.settings import Settings
 from analysis.commands.side_by_side import plan_reports
 from analysis.commands.side_by_side_page import publish_side_by_side
 from analysis.errors import ContractError, ParameterError, SourceError
-from analysis.pages.publishing import list_tables, write_run
+from analysis.pages.replacing import list_tables, write_run
 from analysis.review.countries_compared import compare_countries
 from analysis.review.reports import Report, read_report
 from analysis.tables import read_table, write_table

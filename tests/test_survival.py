@@ -276,9 +276,11 @@ def test_a_full_disk_leaves_the_report_before_in_place(tmp_path: Path):
     nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
     script = (
         "import sys; from pathlib import Path; from analysis.commands import cli\n"
-        "from analysis.pages.publishing import PageContext, publish\n"
+        "from analysis.pages.editions import Edition\n"
+        "from analysis.pages.publishing import Contents, PageContext, publish\n"
         "page, (notebook, out) = PageContext('', '', '', ''), map(Path, sys.argv[1:])\n"
-        "cli.app = lambda: publish([notebook], {}, out, page, {})\n"
+        "contents = Contents([notebook], {}, {}, page, [Edition(page, '')])\n"
+        "cli.app = lambda: publish(contents, out)\n"
         "cli.main()"
     )
     done = subprocess.run(
@@ -297,8 +299,8 @@ def test_a_read_only_place_for_reports_is_one_sentence(tmp_path: Path):
     _put(out, {"run.json": record})
     script = (
         "from pathlib import Path; import sys; from analysis.commands import cli\n"
-        "from analysis.pages.replacing import build_folder\n"
-        "cli.app = lambda: build_folder(Path(sys.argv[1])).remove()\n"
+        "from analysis.pages.replacing import published\n"
+        "cli.app = lambda: published(Path(sys.argv[1]), 'findings').__enter__()\n"
         "cli.main()"
     )
     out.parent.chmod(0o555)

@@ -14,6 +14,7 @@ from werkzeug import Response
 
 from analysis.errors import SourceError
 from analysis.pages.execution import execute
+from analysis.pages.kernels import Kernels
 from analysis.period import Period
 from analysis.report import tieout
 from analysis.sources.api import Cells
@@ -320,7 +321,9 @@ def test_the_page_shows_it_where_the_source_is_oonis(
     ooni.clear()
     others = dict.fromkeys(("test_list", "networks", "fingerprints", "events"), "")
     others["tables"] = str(tmp_path / "tables")
-    page = execute(repository_root / "notebooks" / "1-ingestion.ipynb", {**words, **others})
+    page = execute(
+        repository_root / "notebooks" / "1-ingestion.ipynb", {**words, **others}, Kernels()
+    )
     outputs = [output for cell in page.cells for output in cell.get("outputs", [])]
     shown = "".join(output["data"].get("text/html", "") for output in outputs if "data" in output)
     assert "2 of 4 counts by month and flag are the same at OONI; 2 differ for a reason" in shown

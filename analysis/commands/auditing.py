@@ -11,8 +11,7 @@ import pandas as pd
 from analysis.errors import ParameterError, printable
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.thresholds import Thresholds
-from analysis.pages.editions import Appendix, Comparison
-from analysis.pages.publishing import changed_report, list_tables, write_run
+from analysis.pages.editions import Appendix, Comparison, Edition, write_alone, write_page
 from analysis.pages.rendering import (
     PageContext,
     Section,
@@ -21,7 +20,7 @@ from analysis.pages.rendering import (
     link_pages,
     render_sections,
 )
-from analysis.pages.replacing import build_folder, recover, refuse_foreign, swap
+from analysis.pages.replacing import published
 from analysis.reference.countries import country_name, is_fictional
 from analysis.reference.reference_files import REPOSITORY
 from analysis.report.decided import FORM
@@ -46,11 +45,6 @@ from analysis.vocabulary import AUDIT_RESULTS
 NOTEBOOKS = REPOSITORY / "notebooks"
 _VARIABLES = ("CLAIMS", "REPORT", "OUT")
 _ITEM = SetItem(PAGE, TITLE, LINE)
-#: Pages that people have written, or write on.
-_BY_PEOPLE = (
-    SetItem(NARRATIVE, narrative_title(ENGLISH), ""),
-    SetItem(FORM, feedback_title(ENGLISH), ""),
-)
 
 
 def audit(arguments: Iterable[str]) -> str:
@@ -153,8 +147,6 @@ def _lines(audited: pd.DataFrame, page: Path) -> Iterator[str]:
 
 def _publish_alone(draft: Draft, report: Report | None, audited: pd.DataFrame, out: Path) -> Path:
     """A folder of its own: the page, its table and ``run.json``."""
-    recover(out)
-    refuse_foreign(out)
     item = replace(_ITEM, file="index.html")
     page = PageContext(
         country=country_name(draft.probe_cc),
@@ -163,12 +155,11 @@ def _publish_alone(draft: Draft, report: Report | None, audited: pd.DataFrame, o
         data_date=draft.period.last_day,
         title=TITLE,
     )
-    with build_folder(out) as build:
-        write_table(build / "tables", "claims_audit", audited)
-        html = render_sections(show_audit(draft, audited), item, page, [item])
-        (build / item.file).write_text(html, encoding="utf-8", newline="\n")
+    with published(out, "results") as build:
+        write_table(build.tables, "claims_audit", audited)
+        write_alone(build.folder, Edition(page, ""), item, show_audit(draft, audited))
         against = report.run.get("tables", {}) if report else {}
-        record = {
+        build.run = {
             "parameters": {
                 "probe_cc": draft.probe_cc,
                 "since": draft.period.since.isoformat(),
@@ -178,29 +169,29 @@ def _publish_alone(draft: Draft, report: Report | None, audited: pd.DataFrame, o
             "claims": asdict(draft.file),
             "results": count_results(audited),
             "report": {name: facts.get("sha256") for name, facts in against.items()},
-            "tables": list_tables(build / "tables"),
         }
-        write_run(build, record)
-        swap(build, out)
     return out / item.file
 
 
 def _add_to_report(draft: Draft, report: Report, audited: pd.DataFrame) -> Path:
     """The page and its table in a report's folder, which changes place as a whole."""
     out = report.folder.resolve()
-    files = [describe(notebook) for notebook in sorted(NOTEBOOKS.glob("[1-9]*.ipynb"))]
-    every = [item for item in files if (out / item.file).is_file()]
-    with changed_report(out, report.run) as (build, record):
-        write_table(build / "tables", "claims_audit", audited)
-        found = [SetItem(INDEX, INDEX_TITLE, "")] if (out / INDEX).is_file() else []
-        people = [item for item in _BY_PEOPLE if (out / item.file).is_file()]
-        pages = [SetItem("index.html", "Summary", ""), *found, *every, _ITEM, *people]
+    named = [
+        SetItem("index.html", "Summary", ""),
+        SetItem(INDEX, INDEX_TITLE, ""),
+        *(describe(notebook) for notebook in sorted(NOTEBOOKS.glob("[1-9]*.ipynb"))),
+        _ITEM,
+        SetItem(NARRATIVE, narrative_title(ENGLISH), ""),
+        SetItem(FORM, feedback_title(ENGLISH), ""),
+    ]
+    with published(out, "findings", is_copy=True) as build:
+        pages = [item for item in named if item is _ITEM or (build.folder / item.file).is_file()]
+        write_table(build.tables, "claims_audit", audited)
         html = render_sections(show_audit(draft, audited), _ITEM, _context(report), pages)
-        (build / PAGE).write_text(html, encoding="utf-8", newline="\n")
-        for page in (build / item.file for item in pages if item.file != INDEX):
-            linked = link_pages(page.read_text(encoding="utf-8"), page.name, pages)
-            page.write_text(linked, encoding="utf-8", newline="\n")
-        record["claims"] = asdict(draft.file)
+        write_page(build.folder / PAGE, html)
+        for page in (build.folder / item.file for item in pages if item.file != INDEX):
+            write_page(page, link_pages(page.read_text(encoding="utf-8"), page.name, pages))
+        build.run["claims"] = asdict(draft.file)
     return out / PAGE
 
 

@@ -19,6 +19,8 @@ from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError
 
 if TYPE_CHECKING:
     from analysis.commands.reporting import Inputs
+    from analysis.store.collection import Collection
+    from analysis.study.reference_lists import ReferenceLists
 
 
 app = typer.Typer(
@@ -28,7 +30,7 @@ app = typer.Typer(
     help="Turn a country's OONI measurements into a national internet-censorship report.",
 )
 #: What goes on where it stopped, when it is given again.
-_RESUMABLE = ("report", "ingest", "share", "pdf", "watch")
+_RESUMABLE = ("report", "sensitivity", "ingest", "share", "pdf", "watch")
 #: The exit status of a look that finds something new.
 _NEWS = 10
 _HELP = "; ".join(f"{name}: {help}" for name, help in VARIABLES.items())
@@ -127,31 +129,53 @@ def side_by_side(
 
 def _report(settings: Settings) -> Path:
     """Make a report; returns its first page."""
-    from analysis.pages.kernels import keep_little
-
-    keep_little()  # before anything is read
     # These take a second to load.
     from analysis.commands.reporting import make_report
     from analysis.pages.replacing import refuse_foreign
 
     settings.period.split(settings.study.split)  # what cannot be halved ends here
     refuse_foreign(settings.out, "findings")
-    settings, lists, collection, earlier, apps = _gather(settings)
+    inputs = _gather(settings)
     with show_status("running the notebooks") as display:
-        return make_report(settings, lists, collection, display, earlier, apps)
+        return make_report(inputs, display)
+
+
+@app.command()
+def sensitivity(arguments: Arguments = None) -> None:
+    """How far the list of a report depends on each number of the method: its neighbours are judged,
+    and the report is made again with that page. Resumes at each value.
+    """
+    from analysis.commands.reporting import judge_neighbours, make_report
+
+    settings = parse_settings(arguments or [])
+    if not (settings.out / "run.json").is_file():
+        accepted = "holds no report yet: run 'make report' with the same parameters first"
+        raise ParameterError("OUT", settings.out, accepted)
+    inputs = _gather(settings, reopen=True)
+    with show_progress("judging by other numbers") as (step,):
+        judge_neighbours(inputs, step)
+    with show_status("running the notebooks") as display:
+        print(f"report: {_nearby(make_report(inputs, display))}")
 
 
 def _gather(settings: Settings, *, reopen: bool = False) -> "Inputs":
     """Read all that a report is made of; with ``reopen`` a server that was read is not asked."""
-    from analysis.commands.reporting import read_earlier
-    from analysis.study.reference_lists import load_lists
+    from analysis.commands.reporting import Inputs, read_earlier
 
     earlier = read_earlier(settings)
+    return Inputs(*_read(settings, counts=not reopen, reopen=reopen), earlier)
+
+
+def _read(
+    settings: Settings, *, counts: bool = True, reopen: bool = False
+) -> "tuple[Settings, ReferenceLists, Collection | None, Collection]":
+    """The settings with their lists, the lists, and what the source has of sites and of apps."""
+    from analysis.study.reference_lists import load_lists
+
     _simulate_embedded(settings)
     settings = with_lists(settings, say)
     lists = load_lists(settings.study)  # before the archive is read, which takes longest
-    collection, apps = read_all(settings, counts=not reopen, reopen=reopen)
-    return settings, lists, collection, earlier, apps
+    return settings, lists, *read_all(settings, counts=counts, reopen=reopen)
 
 
 @app.command()
@@ -175,21 +199,19 @@ def watch(arguments: Arguments = None) -> None:
     UNTIL is today and SINCE 180 days before it, where they are not given; OUT, by default
     reports/<cc>/watch/, is the memory of the looks.
     """
+    from analysis.commands.reporting import Inputs
     from analysis.commands.watching import find_last_look, look, watch_settings
     from analysis.review.looks import hold
-    from analysis.study.reference_lists import load_lists
+    from analysis.review.watch_page import PAGE
 
     settings = watch_settings(arguments or [])
-    with hold(settings.out.resolve()):
+    with hold(settings.out):
         last = find_last_look(settings)
-        _simulate_embedded(settings)
-        settings = with_lists(settings, say)
-        lists = load_lists(settings.study)
-        collection, apps = read_all(settings)
+        inputs = Inputs(*_read(settings))
         with show_status("judging"):
-            seen = look(settings, lists, collection, apps, last, _tell)
-    print(f"watch: {_nearby(seen.page)}")
-    if seen.news_count:
+            news_count = look(inputs, last, _tell)
+    print(f"watch: {_nearby(settings.out / PAGE)}")
+    if news_count:
         raise typer.Exit(_NEWS)
 
 

@@ -11,7 +11,7 @@ from analysis.commands.settings import Settings
 from analysis.languages.language import SOURCE
 from analysis.languages.translations import list_translated
 from analysis.pages.paper import PARTS, find_browser, print_pages
-from analysis.pages.publishing import changed_report
+from analysis.pages.replacing import published
 from analysis.review.reports import Report, read_report
 from analysis.tables import read_table
 
@@ -34,20 +34,21 @@ def print_report(
         SourceError: there is no Chromium.
     """
     browser = find_browser()
-    if not _is_there(settings, gather):
+    if not is_there(settings, gather):
         make()
-    report = read_report(settings.out.resolve(), "OUT")
-    with changed_report(report.folder, report.run) as (build, _):
-        folders = [build, *(build / code for code in (SOURCE, *list_translated()))]
+    report = read_report(settings.out, "OUT")
+    with published(report.folder, "findings", is_copy=True) as build:
+        folders = [build.folder, *(build.folder / code for code in (SOURCE, *list_translated()))]
         printed = [
-            print_pages(folder, build, browser, report.period.last_day).relative_to(build)
+            print_pages(folder, build.folder, browser, report.period.last_day)
             for folder in folders
             if (folder / PARTS[0]).is_file()
         ]
-    return [report.folder / file for file in printed]
+        files = [path.relative_to(build.folder) for path in printed]
+    return [report.folder / file for file in files]
 
 
-def _is_there(settings: Settings, gather: Callable[[], Inputs]) -> bool:
+def is_there(settings: Settings, gather: Callable[[], Inputs]) -> bool:
     """Whether the report in its place is the one that would be made now: of the same data, lists
     and decisions, by the same method, with this status and in these languages.
     """
@@ -56,13 +57,13 @@ def _is_there(settings: Settings, gather: Callable[[], Inputs]) -> bool:
     report = read_report(settings.out, "OUT")
     if report.probe_cc != settings.probe_cc or report.period != settings.period:
         return False
-    settings, lists, collection, earlier, apps = gather()
-    run = json.loads(json.dumps(describe_run(settings, lists, collection, earlier, apps)))
+    inputs = gather()
+    run = json.loads(json.dumps(describe_run(inputs)))
     run["languages"] = [lang.code for lang in settings.languages]
     # what is there only where somebody gave it must be there in neither
     given = {name: run.get(name) for name in (*run, "claims", "previous_digest")}
     is_same = all(report.run.get(name) == value for name, value in given.items())
-    return is_same and _has_decisions(report, list_decisions(run, earlier))
+    return is_same and _has_decisions(report, list_decisions(run, inputs.earlier))
 
 
 def _has_decisions(report: Report, decisions: pd.DataFrame) -> bool:

@@ -1,8 +1,9 @@
 """From checked settings to a published report."""
 
-from collections.abc import Collection as Group
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from analysis.commands.settings import Settings
 from analysis.errors import NothingThereError, ParameterError
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.pages.editions import Appendix, Edition, PageSet, find_folder
-from analysis.pages.publishing import publish
+from analysis.pages.editions import Appendix, Edition, PageSet, list_editions
+from analysis.pages.publishing import Contents, publish
 from analysis.pages.rendering import PageContext, Section, SetItem
 from analysis.pages.scheduling import Display
 from analysis.pages.summary_page import Summary
@@ -29,7 +30,6 @@ from analysis.reference import countries
 from analysis.report.annex_page import render_annex_page
 from analysis.report.decided import decide_first_page
 from analysis.report.first_page import word_apps_alone, word_first_page
-from analysis.report.site_evidence import COMPARED, FLAGS, REACHED, SPANS
 from analysis.report.site_pages import INDEX, Setting, make_pages, stylesheet
 from analysis.review.changes import check_comparable
 from analysis.review.claims import Draft, find_draft, load_draft
@@ -46,53 +46,17 @@ from analysis.sources.layout import OONI
 from analysis.store.collection import Collection
 from analysis.study.parameters import StudyParameters, changed_numbers
 from analysis.study.reference_lists import ReferenceLists
-from analysis.study.study import open_observations
-from analysis.study.table_folder import note_file
-from analysis.tables import write_table
+from analysis.study.sensitivity import find_sweep, sweep
+from analysis.study.study import Study, open_observations
 
 #: What single notebooks let a researcher choose besides the study's parameters. A report states
 #: these as well: it takes nothing from what somebody saved in a notebook.
-NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "sweep_all": False, "results": ""}
+NOTEBOOK_OPTIONS: Mapping[str, object] = {"published": "", "results": ""}
 
-_VERDICTS, _NETWORKS = "verdicts.csv", "networks.csv"
-#: What is done besides: the study's rows are written into the file that notebooks open.
-OBSERVATIONS = "observations"
-#: Notebook → those whose tables it reads, itself or by the functions that it calls → the files, as
-#: soon as which are there it begins; where none is named, it begins when that notebook is done.
-#: They run side by side as far as this allows: those first that others wait for, or that take
-#: longest: hence 5 names the file that is written last, as 3 does, though it reads the first alone.
-#: 6 and 8 need no observations, and are done while these are written; 7 has begun when they are
-#: there, and waits for them by itself. One that is not named here begins when all before it are
-#: done.
-READS: Mapping[str, Mapping[str, Group[str]]] = {
-    "2-confirmation": {OBSERVATIONS: ()},
-    "6-validation": {},
-    "8-messaging-circumvention": {},
-    "7-sensitivity": {},
-    "1-ingestion": {OBSERVATIONS: ()},
-    "3-semester-comparison": {"2-confirmation": (_VERDICTS, _NETWORKS)},
-    "4-blocked-sites": {
-        "1-ingestion": (),
-        "2-confirmation": (_VERDICTS, _NETWORKS, "blocking_intervals.csv", note_file(REACHED)),
-        "3-semester-comparison": ("semester_changes.csv",),
-        "8-messaging-circumvention": (),
-    },
-    "5-method-comparison": {"2-confirmation": (_VERDICTS, _NETWORKS)},
-    "9-coverage": {"2-confirmation": (_VERDICTS, _NETWORKS)},
-}
-
-#: The same of the pages of sites.
-SITE_TABLES: Mapping[str, Group[str]] = {
-    "2-confirmation": (
-        _VERDICTS, _NETWORKS, "withheld_intervals.csv", note_file(SPANS), note_file(FLAGS),
-    ),
-    "4-blocked-sites": (
-        "sites.csv", "categories.csv", "blocked_site_networks.csv", "set_aside.csv",
-    ),
-    "5-method-comparison": (note_file(COMPARED),),
-}  # fmt: skip
-#: The notebook that needs no web site.
-APPS = "8-messaging-circumvention"
+#: The notebooks of whose tables the pages of sites are made.
+SITE_READS = ("2-confirmation", "4-blocked-sites", "5-method-comparison")
+#: The notebook that needs no web site, and the one that needs ``judge_neighbours``.
+APPS, SENSITIVITY = "8-messaging-circumvention", "7-sensitivity"
 #: The page of the notebook that is made anew in other languages.
 ANNEX = "4-blocked-sites.html"
 
@@ -106,9 +70,23 @@ class HeldAgainst:
     decisions: tuple[Decision, ...] = ()
 
 
-NOTHING = HeldAgainst()
-#: What a report is made of.
-Inputs = tuple[Settings, ReferenceLists, Collection | None, HeldAgainst, Collection]
+@dataclass(frozen=True)
+class Inputs:
+    """What a report is made of.
+
+    Attributes:
+        settings: of the run.
+        lists: what its parameters name.
+        collection: what was read of the source; None where it has no web site.
+        apps: what was read of apps and tools.
+        earlier: what the report is held against.
+    """
+
+    settings: Settings
+    lists: ReferenceLists
+    collection: Collection | None
+    apps: Collection
+    earlier: HeldAgainst = HeldAgainst()
 
 
 def read_earlier(settings: Settings) -> HeldAgainst:
@@ -134,76 +112,72 @@ def read_earlier(settings: Settings) -> HeldAgainst:
     return HeldAgainst(load_draft(claims) if claims else None, previous, decisions)
 
 
-def make_report(
-    settings: Settings,
-    lists: ReferenceLists,
-    collection: Collection | None,
-    display: Display,
-    earlier: HeldAgainst = NOTHING,
-    apps: Collection | None = None,
-) -> Path:
+def make_report(inputs: Inputs, display: Display) -> Path:
     """Run the notebooks and publish their pages; returns the first page.
 
-    Args:
-        settings: of the run.
-        lists: what its parameters name.
-        collection: what was read of the source, for the digest of the input; None where it has no
-            web site.
-        display: where it is said what is being done.
-        earlier: what the report is held against.
-        apps: what was read of apps and tools. Where there is no web site, the report is of these.
+    Where there is no web site, the report is of apps and tools. The page of what the list depends
+    on is made where ``judge_neighbours`` has been through with these inputs.
 
     Raises:
         ParameterError: a parameter is unknown or wrong; nothing was written.
         SourceError: the source has nothing of the country in the period.
         SourceError, ContractError: from a notebook; the report before is still in place.
     """
-    if collection:
-        try:
-            return _publish_all(settings, lists, collection, display, earlier, apps)
-        except NothingThereError:
-            if not (apps and apps.files):
-                raise
-    _refuse_comparison(settings)
-    return make_apps_report(settings, describe_run(settings, lists, None, earlier, apps), display)
+    settings = inputs.settings
+    study = open_sites(inputs)
+    if study is None:
+        _refuse_comparison(settings)
+        contents = _of_apps(inputs)
+    else:
+        with closing(study.observations):  # which notebooks open in their turn
+            is_judged = find_sweep(study, study.networks()) is not None
+        contents = of_sites(inputs, has_sensitivity=is_judged)
+        if not is_judged:
+            display.log(f"without the page {SENSITIVITY}: 'make sensitivity' adds it")
+    return publish(contents, settings.out, display, settings.jobs) / "index.html"
 
 
-def _publish_all(
-    settings: Settings,
-    lists: ReferenceLists,
-    collection: Collection,
-    display: Display,
-    earlier: HeldAgainst,
-    apps: Collection | None,
-) -> Path:
-    """``make_report`` of a source with web sites.
+def judge_neighbours(inputs: Inputs, step: Callable[[int, int, str], None]) -> None:
+    """Judge by the values beside the published numbers, and keep what each of them lists.
+
+    Args:
+        inputs: of the report that stands.
+        step: is told how many judgements of how many are done.
 
     Raises:
-        NothingThereError: it has none of the country in the period.
+        ParameterError: the report is of apps and tools alone.
     """
-    run = describe_run(settings, lists, collection, earlier, apps)
-    decisions = list_decisions(run, earlier)
+    study = open_sites(inputs)
+    if study is None:
+        accepted = "has no web site of the country in the period, and so no list to depend on them"
+        raise ParameterError("SOURCE", inputs.settings.study.source, accepted)
+    with closing(study.observations):
+        sweep(study, study.networks(), say=lambda done, total: step(done, total, ""))
 
-    def write_observations() -> None:
-        open_observations(collection, settings.probe_cc, settings.period).close()
 
-    out = publish(
-        sorted(NOTEBOOKS.glob("[1-9]*.ipynb")),
-        {**settings.study.for_notebooks(), **NOTEBOOK_OPTIONS},
-        settings.out,
-        page_context(settings.study, settings.status),
-        run,
-        display,
-        reads=READS,
-        jobs=settings.jobs,
-        appendices=[audit_page(earlier.draft, run)] if earlier.draft else [],
-        comparison=comparison_with(earlier.previous) if earlier.previous else None,
-        prepare=lambda tables: write_table(tables, "decisions", decisions),
-        works={OBSERVATIONS: write_observations},
-        first_page=_word_first_page,
-        editions=[_edition(lang, settings, lists, run) for lang in settings.languages],
+def open_sites(inputs: Inputs) -> Study | None:
+    """The web sites of the whole period; None where the source has apps and tools alone.
+
+    Raises:
+        NothingThereError: it has neither.
+    """
+    settings = inputs.settings
+    if inputs.collection is None:
+        return None
+    try:
+        observations = open_observations(inputs.collection, settings.probe_cc, settings.period)
+    except NothingThereError:
+        if not inputs.apps.files:
+            raise
+        return None
+    return Study(
+        parameters=settings.study,
+        probe_cc=settings.probe_cc,
+        periods={"all": settings.period},
+        collection=inputs.collection,
+        observations=observations,
+        lists=inputs.lists,
     )
-    return out / "index.html"
 
 
 def _refuse_comparison(settings: Settings) -> None:
@@ -214,31 +188,53 @@ def _refuse_comparison(settings: Settings) -> None:
             raise ParameterError(name, given, accepted)
 
 
-def make_apps_report(settings: Settings, run: Mapping[str, Any], display: Display) -> Path:
-    """A report on apps and tools alone, of a source without web sites; returns its first page."""
-    probe_cc, period = settings.probe_cc, settings.period
-    editions = []
-    for lang in settings.languages:
-        page = page_context(settings.study, settings.status, lang)
-        page = replace(page, languages=tuple(one.code for one in settings.languages))
-        editions.append(Edition(page, find_folder(lang, settings.languages[0])))
+def of_sites(inputs: Inputs, *, has_sensitivity: bool) -> Contents:
+    """The report of a source with web sites."""
+    settings, earlier = inputs.settings, inputs.earlier
+    run = describe_run(inputs)
+    return Contents(
+        notebooks=[
+            notebook
+            for notebook in sorted(NOTEBOOKS.glob("[1-9]*.ipynb"))
+            if has_sensitivity or notebook.stem != SENSITIVITY
+        ],
+        parameters={
+            **settings.study.for_notebooks(),
+            **NOTEBOOK_OPTIONS,
+            **({"sweep_all": False} if has_sensitivity else {}),
+        },
+        run=run,
+        page=page_context(settings),
+        editions=[_write_all(edition, inputs, run) for edition in list_report_editions(settings)],
+        first_page=_word_first_page,
+        appendices=[audit_page(earlier.draft, run)] if earlier.draft else [],
+        comparison=comparison_with(earlier.previous) if earlier.previous else None,
+        given={"decisions": list_decisions(run, earlier)},
+    )
+
+
+def _of_apps(inputs: Inputs) -> Contents:
+    """A report on apps and tools alone."""
+    settings = inputs.settings
 
     def word(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
+        period, probe_cc = settings.period, settings.probe_cc
         worded: Summary = word_apps_alone(tables, findings, lang, period, probe_cc)  # type: ignore[assignment]
         return worded
 
-    out = publish(
-        [NOTEBOOKS / f"{APPS}.ipynb"],
-        settings.study.for_notebooks(),
-        settings.out,
-        page_context(settings.study, settings.status),
-        run,
-        display,
-        reads=READS,
+    return Contents(
+        notebooks=[NOTEBOOKS / f"{APPS}.ipynb"],
+        parameters=settings.study.for_notebooks(),
+        run=describe_run(replace(inputs, collection=None)),
+        page=page_context(settings),
+        editions=list_report_editions(settings),
         first_page=word,
-        editions=editions,
     )
-    return out / "index.html"
+
+
+def list_report_editions(settings: Settings) -> list[Edition]:
+    """A report in its languages, none of its pages named yet."""
+    return list_editions(settings.languages, partial(page_context, settings))
 
 
 def list_decisions(run: Mapping[str, Any], earlier: HeldAgainst) -> pd.DataFrame:
@@ -246,17 +242,13 @@ def list_decisions(run: Mapping[str, Any], earlier: HeldAgainst) -> pd.DataFrame
     return decision_table(earlier.decisions, Basis.of_run(run))
 
 
-def _edition(
-    lang: Language, settings: Settings, lists: ReferenceLists, run: Mapping[str, Any]
-) -> Edition:
-    """The report in one of its languages."""
-    first, codes = settings.languages[0], tuple(one.code for one in settings.languages)
-    page = page_context(settings.study, settings.status, lang)
-    edition = Edition(replace(page, languages=codes), find_folder(lang, first))
-    sites = site_pages(settings.study, lists, lang, f"../{edition.up}")
+def _write_all(edition: Edition, inputs: Inputs, run: Mapping[str, Any]) -> Edition:
+    """The report in one of its languages, with the pages that are written anew in it."""
+    lang, probe_cc = edition.page.lang, inputs.settings.probe_cc
+    sites = site_pages(inputs.settings.study, inputs.lists, lang, f"../{edition.up}")
     # at the top, in English, the annex is the notebook's
-    annex = () if lang == first == ENGLISH else (_annex_page(settings.probe_cc, lang),)
-    pages = (*annex, narrative_page(settings.probe_cc, lang), feedback_page(run, edition))
+    annex = () if lang == ENGLISH and not edition.folder else (_annex_page(probe_cc, lang),)
+    pages = (*annex, narrative_page(probe_cc, lang), feedback_page(run, edition))
     return replace(edition, sites=sites, pages=pages)
 
 
@@ -287,7 +279,7 @@ def site_pages(
 
     line = lang.say("Every name that was tested, and what became of it.")
     item = SetItem(INDEX, lang.say("Find a site"), line)
-    return PageSet(item, make, SITE_TABLES, ("index.html", INDEX, ANNEX), stylesheet())
+    return PageSet(item, make, SITE_READS, ("index.html", INDEX, ANNEX), stylesheet())
 
 
 def _word_first_page(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
@@ -297,12 +289,13 @@ def _word_first_page(tables: Path, findings: Mapping[str, Any], lang: Language) 
     return summary
 
 
-def page_context(study: StudyParameters, status: str = "", lang: Language = ENGLISH) -> PageContext:
+def page_context(settings: Settings, lang: Language = ENGLISH) -> PageContext:
     """What the header of every page says."""
+    study = settings.study
     return PageContext(
         country=countries.country_name(study.probe_cc, lang),
         period=lang.period(study.period),
-        status=status_in_words(study.probe_cc, status, lang),
+        status=status_in_words(study.probe_cc, settings.status, lang),
         data_date=study.period.last_day,
         method_changes=tuple(changed_numbers(study.thresholds)),
         title=lang.say("Internet censorship report"),
@@ -310,19 +303,12 @@ def page_context(study: StudyParameters, status: str = "", lang: Language = ENGL
     )
 
 
-def describe_run(
-    settings: Settings,
-    lists: ReferenceLists,
-    collection: Collection | None,
-    earlier: HeldAgainst = NOTHING,
-    apps: Collection | None = None,
-) -> dict[str, object]:
+def describe_run(inputs: Inputs) -> dict[str, Any]:
     """What ``run.json`` says of the run; no path of this machine."""
+    settings, lists, apps, earlier = inputs.settings, inputs.lists, inputs.apps, inputs.earlier
     study = settings.study
     _, second = study.period.split(study.split)
     changes = study.thresholds.changes()
-    source = collection or apps
-    assert source is not None
     return {
         "parameters": {
             "probe_cc": study.probe_cc,
@@ -337,8 +323,8 @@ def describe_run(
         "changed_thresholds": changes,
         "code_version": version("censorship-report-workbook"),
         "rules_version": RULES_VERSION,
-        "input_digest": source.digest,
-        **({"apps_digest": apps.digest} if apps and apps.files else {}),
+        "input_digest": (inputs.collection or apps).digest,
+        **({"apps_digest": apps.digest} if apps.files else {}),
         "reference": _reference(lists),
         **_snapshot(settings),
         **({"claims": asdict(earlier.draft.file)} if earlier.draft else {}),

@@ -29,7 +29,7 @@ VARIABLES: Mapping[str, str] = {
     "PREVIOUS": "an earlier report's folder: what changed since stands on the first page",
     "CLAIMS": "a draft's statements (data/claims/….yml) that the report's tables are held against",
     "KEEP_RAW": "1: keep the files that a server sends in STORE/raw/",
-    "JOBS": "processes for reading, and notebooks at a time (default: one per processor)",
+    "JOBS": "processes for reading (default: one per processor), and notebooks at a time (two)",
     "SCHEDULER": "tcp://host:port of a Dask scheduler whose workers read instead, JOBS at once",
 }
 _LONGEST_STATUS = 40  # characters; it stands beside the country's name on a phone
@@ -105,8 +105,8 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
     study = replace(study, **empty)  # type: ignore[arg-type]
     # what is shared does not depend on the method
     label = study.label if outputs == "reports" else study.published_label
-    out = Path(absolute("out", given.get("OUT") or REPOSITORY / outputs / label))
-    if "://" not in study.store and Path(study.store).resolve().is_relative_to(out.resolve()):
+    out = Path(absolute("out", given.get("OUT") or REPOSITORY / outputs / label)).resolve()
+    if "://" not in study.store and Path(study.store).resolve().is_relative_to(out):
         raise ParameterError(
             "OUT", out, f"holds the STORE {study.store}; a folder of its own will do"
         )

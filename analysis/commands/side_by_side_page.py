@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,9 @@ from analysis.commands.side_by_side import default_folder
 from analysis.errors import ParameterError, WorkbookError
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.thresholds import Thresholds
-from analysis.pages.editions import write_alone
-from analysis.pages.publishing import list_tables, write_run
+from analysis.pages.editions import list_editions, write_alone
 from analysis.pages.rendering import PageContext, SetItem
-from analysis.pages.replacing import build_folder, recover, refuse_foreign, swap
+from analysis.pages.replacing import published
 from analysis.reference.countries import country_name
 from analysis.review.countries_compared import Comparison, check_comparable, compare_countries
 from analysis.review.countries_page import show_side_by_side
@@ -73,31 +71,22 @@ def publish_side_by_side(
         raise ParameterError("REPORT", reports[0].folder, _NO_SITES)
     reports = with_sites
     check_comparable(reports)
-    out = out.resolve()
-    recover(out)
-    refuse_foreign(out, "reports")
     compared = compare_countries(reports, why)
-    links = _links(reports, out)
-    with build_folder(out) as build:
-        tables = build / "tables"
+    links = _links(reports, out.resolve())
+    with published(out, "reports") as build:
         written = Comparison(
-            countries=write_table(tables, "side_by_side", compared.countries),
-            mechanisms=write_table(tables, "side_by_side_mechanisms", compared.mechanisms),
-            sites=write_table(tables, "side_by_side_sites", compared.sites),
+            countries=write_table(build.tables, "side_by_side", compared.countries),
+            mechanisms=write_table(build.tables, "side_by_side_mechanisms", compared.mechanisms),
+            sites=write_table(build.tables, "side_by_side_sites", compared.sites),
         )
-        for lang in languages:
+        for edition in list_editions(languages, partial(_context, reports, why)):
+            lang = edition.page.lang
             item = SetItem(_INDEX, lang.say("Countries side by side"), "", lang.code)
-            context = replace(
-                _context(reports, why, lang), languages=tuple(one.code for one in languages)
-            )
-            make = partial(show_side_by_side, written, lang=lang)
-            folder = "" if lang == languages[0] else lang.code
-            up = "../" if folder else ""
-            placed = {code: f"{up}{link}" for code, link in links.items()}
-            write_alone(build / folder, item, context, make(links=placed), up)
-        write_run(build, {**_run(reports, why), "tables": list_tables(tables)})
-        swap(build, out)
-    return out / _INDEX
+            placed = {code: f"{edition.up}{link}" for code, link in links.items()}
+            sections = show_side_by_side(written, links=placed, lang=lang)
+            write_alone(build.folder, edition, item, sections)
+        build.run = _run(reports, why)
+    return out.resolve() / _INDEX
 
 
 def _links(reports: Sequence[Report], out: Path) -> dict[str, str]:

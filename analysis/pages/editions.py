@@ -18,7 +18,6 @@ from analysis.pages.rendering import (
     SetItem,
     render_sections,
 )
-from analysis.pages.site_links import lead_to_sites
 from analysis.pages.summary_page import Summary, render_summary
 
 INDEX = "index.html"
@@ -51,15 +50,14 @@ class PageSet:
     Attributes:
         item: the first one.
         make: is given the folder of the tables; each page with its sections.
-        reads: notebook → the files among its tables of which they are made; where none is named,
-            all.
+        reads: the notebooks of whose tables they are made.
         beside: files of the pages that the navigation of these names.
         style: what they need besides the style of every page.
     """
 
     item: SetItem
     make: Callable[[Path], Iterable[tuple[SetItem, Sequence[Section]]]]
-    reads: Mapping[str, Collection[str]]
+    reads: Collection[str]
     beside: Collection[str]
     style: str = ""
 
@@ -98,27 +96,38 @@ class Edition:
         return [by_file.get(one.file) or replace(one, file=f"{self.up}{one.file}") for one in every]
 
 
-def find_folder(lang: Language, first: Language) -> str:
-    """Where the pages of a language lie below the report."""
-    return "" if lang == first else lang.code
+def list_editions(
+    languages: Sequence[Language], describe: Callable[[Language], PageContext]
+) -> list[Edition]:
+    """The first language at the top, each other in a folder of its code.
+
+    Args:
+        languages: of the report.
+        describe: what the header of each page says in a language.
+    """
+    codes = tuple(lang.code for lang in languages)
+    return [
+        Edition(replace(describe(lang), languages=codes), "" if lang == languages[0] else lang.code)
+        for lang in languages
+    ]
 
 
 def write_sites(
     build: Path,
     edition: Edition,
-    sites: PageSet,
     every: Sequence[SetItem],
-    is_ended: Callable[[], bool],
+    has_ended: Callable[[], bool],
 ) -> None:
     """Write the pages of sites, one at a time, since there may be thousands; they share a font.
 
     Args:
         build: the folder that the report is built in.
         edition: whose they are.
-        sites: the pages.
         every: all pages of the report.
-        is_ended: asked before each page; once it is true no more are written.
+        has_ended: asked before each page; once it is true no more are written.
     """
+    sites = edition.sites
+    assert sites is not None
     placed = edition.place_items(every)
     beside = [item for one, item in zip(every, placed, strict=True) if one.file in sites.beside]
     fonts = list_fonts(edition.page.lang.code)
@@ -126,7 +135,7 @@ def write_sites(
         (build / edition.folder / "fonts").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(font, build / edition.folder / "fonts" / font.name)
     for item, sections in sites.make(build / "tables"):
-        if is_ended():
+        if has_ended():
             return
         html = render_sections(sections, item, edition.page, beside, sites.style, "../fonts")
         write_page(build / edition.folder / item.file, html)
@@ -161,22 +170,19 @@ def write_first_page(
     write_page(build / edition.folder / INDEX, html)
 
 
-def write_alone(
-    folder: Path, item: SetItem, page: PageContext, sections: Sequence[Section], up: str = ""
-) -> None:
+def write_alone(build: Path, edition: Edition, item: SetItem, sections: Sequence[Section]) -> None:
     """Write a page that belongs to no report's set.
 
     Args:
-        folder: where it goes.
+        build: the top of what is published, where the tables lie that it names.
+        edition: whose it is.
         item: the page.
-        page: what its header says.
-        sections: what it holds; tables that it names lie in ``tables/`` of the top.
-        up: the way to the top.
+        sections: what it holds.
     """
-    html = render_sections(sections, item, page, [])
+    html = render_sections(sections, item, edition.page, [])
     # a measurement's text has no quotation mark of its own here
-    write_page(folder / item.file, html.replace('href="tables/', f'href="{up}tables/'))
-    lead_to_sites(folder)
+    html = html.replace('href="tables/', f'href="{edition.up}tables/')
+    write_page(build / edition.folder / item.file, html)
 
 
 def write_page(path: Path, html: str) -> None:

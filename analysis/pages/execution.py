@@ -1,8 +1,7 @@
 """Run a notebook by papermill in a kernel that is the same on every machine."""
 
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -22,16 +21,14 @@ _KNOWN_ERRORS = {error.__name__: error for error in (ContractError, SourceError,
 def execute(
     notebook: Path,
     parameters: Mapping[str, object],
-    kernels: Kernels | None = None,
-    on_cell: Callable[[str], None] | None = None,
+    kernels: Kernels,
 ) -> nbformat.NotebookNode:
     """Execute a notebook in its own folder; nothing is written beside it.
 
     Args:
         notebook: stays as it is.
         parameters: checked already, by ``distribute_parameters``. Paths should be absolute.
-        kernels: those of the same report; by default one alone.
-        on_cell: is told the id of each cell that begins.
+        kernels: those of the same report.
 
     Returns:
         The executed notebook, free of errors.
@@ -44,8 +41,7 @@ def execute(
         logging.getLogger(name).setLevel(logging.CRITICAL)
     source = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     # Ours, so that nothing is left of a kernel that was killed.
-    with TemporaryFolder("workbook-kernel-") as scratch, ExitStack() as stack:
-        kernels = kernels or stack.enter_context(Kernels())
+    with TemporaryFolder("workbook-kernel-") as scratch:
         try:
             executed: nbformat.NotebookNode = papermill.execute_notebook(
                 source,
@@ -57,7 +53,6 @@ def execute(
                 resources={"metadata": {"path": str(notebook.parent.resolve())}},
                 kernel_manager_class=kernels.manager_class(str(scratch)),
                 shutdown_kernel="immediate",
-                on_cell_start=lambda cell, cell_index: on_cell(cell.id) if on_cell else None,
             )
         except PapermillExecutionError as failure:
             raise _as_known_error(failure, notebook.name) from failure
@@ -65,23 +60,13 @@ def execute(
             raise WorkbookError(
                 f"{notebook.name}: its kernel was killed; perhaps there was no memory left"
             ) from None
-    refuse_failed(executed, notebook.name)
+    if any(output.output_type == "error" for cell in executed.cells for output in _outputs(cell)):
+        raise WorkbookError(f"{notebook.name}: a cell ended the run; its page is not published")
     return executed
 
 
-def refuse_failed(executed: nbformat.NotebookNode, name: str) -> None:
-    """Refuse a notebook that carries the mark of a failed run, however it came here.
-
-    Raises:
-        WorkbookError: says which cell.
-    """
-    failed = bool(executed.metadata.get("papermill", {}).get("exception"))
-    for place, cell in enumerate(executed.cells, start=1):
-        marked = bool(cell.metadata.get("papermill", {}).get("exception"))
-        if marked or any(output.output_type == "error" for output in cell.get("outputs", [])):
-            raise WorkbookError(f"{name}: cell {place} failed; its page is not published")
-    if failed:
-        raise WorkbookError(f"{name}: the run failed; its page is not published")
+def _outputs(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return list(cell.get("outputs", []))
 
 
 def _as_known_error(failure: PapermillExecutionError, notebook: str) -> WorkbookError:

@@ -1,7 +1,5 @@
 """Notebooks → a published report: whole or not at all.
 
-Everything is made in a build folder beside the report's place. Only when every page is there does
-the new folder change places with the old one, in one step of the file system where it can.
 Nothing in a published file names the machine or the hour that made it, so two runs on the same
 input give the same bytes.
 
@@ -12,25 +10,25 @@ What a notebook hands over, besides the tables it writes into its ``tables`` fol
 
 The folder ``findings`` lies beside ``tables`` and is not published, nor is a file in ``tables``
 whose name begins with a dot: a notebook's note to those after it.
+
+A notebook's metadata say whose tables it reads: ``"workbook": {"reads": ["2-confirmation"]}``. It
+begins once these are done; one that does not say begins once all before it are.
 """
 
-import hashlib
 import json
 import logging
 import os
-import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 from markupsafe import Markup
 
-from analysis.errors import ContractError
 from analysis.languages.language import ENGLISH, Language
 from analysis.pages.editions import (
     Appendix,
@@ -44,77 +42,62 @@ from analysis.pages.editions import (
     write_sites,
 )
 from analysis.pages.execution import execute
-from analysis.pages.kernels import Kernels, find_imports
+from analysis.pages.kernels import Kernels
 from analysis.pages.notebook_parameters import distribute_parameters
-from analysis.pages.rendering import (
-    PageContext,
-    SetItem,
-    describe,
-    render_page,
-    render_sections,
-)
-from analysis.pages.replacing import (
-    RECORD,
-    build_folder,
-    published_files,
-    recover,
-    refuse_foreign,
-    swap,
-)
-from analysis.pages.scheduling import (
-    Display,
-    Progress,
-    Silent,
-    find_order,
-    run_side_by_side,
-)
-from analysis.pages.site_links import lead_to_sites
+from analysis.pages.rendering import PageContext, SetItem, describe, render_page, render_sections
+from analysis.pages.replacing import Build, list_tables, published
+from analysis.pages.scheduling import Display, Silent, run_side_by_side
 from analysis.pages.summary_page import Summary
+from analysis.tables import write_table
 
 _log = logging.getLogger(__name__)
+#: Kernels at a time: each loads the whole of pandas.
+_JOBS = 2
 
 
-def publish(
-    notebooks: Sequence[Path],
-    parameters: Mapping[str, object],
-    out: Path,
-    page: PageContext,
-    run: Mapping[str, object],
-    display: Display | None = None,
-    *,
-    reads: Mapping[str, Mapping[str, Collection[str]]] | None = None,
-    jobs: int | None = None,
-    appendices: Sequence[Appendix] = (),
-    comparison: Comparison | None = None,
-    prepare: Callable[[Path], object] | None = None,
-    works: Mapping[str, Callable[[], object]] | None = None,
-    first_page: FirstPage | None = None,
-    editions: Sequence[Edition] = (),
-) -> Path:
-    """Execute the notebooks, side by side where they may, and publish their pages.
+def _without_words(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
+    return {}
 
-    Args:
+
+@dataclass(frozen=True)
+class Contents:
+    """What a report is made of.
+
+    Attributes:
         notebooks: in the order of their pages.
         parameters: each notebook gets those that its parameters cell declares, and may declare no
             others. ``tables`` is set here. Paths should be absolute: a notebook runs in its own
             folder.
-        out: the report's folder; an earlier report there is replaced, anything else is refused.
+        run: what ``run.json`` says besides ``findings``, files and tables; no absolute path.
         page: what the header of each page in English says.
-        run: what ``run.json`` says besides ``findings`` and ``tables``; of an absolute path only
-            the last part is published.
-        display: where it is said what is being done.
-        reads: notebook → those whose tables it reads → the files, the first to begin first. It
-            begins as soon as these are there; where none is named, when that notebook is done. One
-            that is not named here begins when all before it are done.
-        jobs: how many notebooks run at a time; by default one per processor.
-        appendices: pages that follow those of the notebooks.
+        editions: what is written in each language, the first of which lies at the top.
+        first_page: what the first page says; by default only how to read the report.
+        appendices: pages in English that follow those of the notebooks.
         comparison: with an earlier report, if there is one.
-        prepare: writes what the notebooks find in the folder of the tables.
-        works: what else is done beside the notebooks, by name; those wait that name it in
-            ``reads``, and those of which nothing is said.
-        first_page: what the first page says; without it, only how to read the report.
-        editions: what is written in each language, the first of which lies at the top; without
-            them, the first page alone, as ``page`` says.
+        given: tables that the notebooks find, by name.
+    """
+
+    notebooks: Sequence[Path]
+    parameters: Mapping[str, object]
+    run: Mapping[str, object]
+    page: PageContext
+    editions: Sequence[Edition]
+    first_page: FirstPage = _without_words
+    appendices: Sequence[Appendix] = ()
+    comparison: Comparison | None = None
+    given: Mapping[str, pd.DataFrame] | None = None
+
+
+def publish(
+    contents: Contents, out: Path, display: Display | None = None, jobs: int | None = None
+) -> Path:
+    """Execute the notebooks, side by side where they may, and publish their pages.
+
+    Args:
+        contents: of the report.
+        out: the report's folder; an earlier report there is replaced, anything else is refused.
+        display: where it is said what is being done.
+        jobs: how many notebooks run at a time; by default two.
 
     Returns:
         ``out``, resolved.
@@ -122,211 +105,79 @@ def publish(
     Raises:
         ParameterError: a parameter is unknown, missing or of the wrong type, or ``out`` holds
             something else than a report; nothing was written.
-        ContractError, SourceError: a notebook or a work raised it; the earlier report is still in
-            place.
+        ContractError, SourceError: a notebook raised it; the earlier report is still in place.
         WorkbookError: a cell failed otherwise; likewise.
     """
-    out, display = out.resolve(), display or Silent()
-    given = distribute_parameters(notebooks, {"tables": "", **parameters})
-    items = {notebook.stem: describe(notebook) for notebook in notebooks}
-    editions = editions or [Edition(page, "")]
-    top = editions[0]
-    every = list_items(top, [*items.values(), *(appendix.item for appendix in appendices)])
-    twins = {appendix.item.file for one in editions for appendix in one.pages}
-    waits_for, others = dict(reads or {}), dict(works or {})
-    order = find_order([*others, *items], waits_for)
-    at_once = max(1, min(jobs or os.cpu_count() or 1, len(notebooks)))
-    progress = Progress(display, list(items))
-    recover(out)
-    refuse_foreign(out)
-    with build_folder(out) as build:
-        tables, findings = build / "tables", build / "findings"
-        tables.mkdir()
-        findings.mkdir()
-        if prepare:
-            prepare(tables)
-
-        def make_page(kernels: Kernels, notebook: Path) -> None:
-            values = dict(given[notebook])
-            if "tables" in values:
-                values["tables"] = str(tables)
-            at = partial(_note_section, progress.sections, notebook.stem, _headings(notebook))
-            executed = execute(notebook, values, kernels, at)
-            _report_warnings(notebook.stem, executed)
-            item = items[notebook.stem]
-            languages = top.page.languages if item.file in twins else ()
-            html = render_page(executed, item, replace(page, languages=languages), every)
-            write_page(build / item.file, html)
-
-        by_name = {notebook.stem: notebook for notebook in notebooks}
-        with Kernels(at_once, find_imports(notebooks)) as kernels:
-            every_work: dict[str, Callable[[], object]] = others
-            for edition in editions:  # thousands of pages: they begin as soon as they can
-                if sites := edition.sites:
-                    name = f"pages of sites, {edition.page.lang.code}"
-                    order[name] = frozenset(sites.reads) & by_name.keys()
-                    waits_for[name] = sites.reads
-                    every_work[name] = partial(
-                        write_sites, build, edition, sites, every, lambda: kernels.is_ended
-                    )  # fmt: skip
-            every_work |= {
-                name: partial(make_page, kernels, by_name[name])
-                for name in order
-                if name in by_name
-            }
-
-            def has_left(name: str, earlier: str) -> bool:
-                files = waits_for.get(name, {}).get(earlier, ())
-                return bool(files) and all((tables / file).is_file() for file in files)
-
-            run_side_by_side(every_work, order, at_once, kernels.kill, progress, has_left)
-        display.update("first page")
-        headlines = _findings(findings)
-        for appendix in appendices:
-            html = render_sections(appendix.make(tables, headlines), appendix.item, page, every)
-            write_page(build / appendix.item.file, html)
-        for edition in editions:
-            write_pages(build, edition, every, headlines)
-        _finish(build, editions, every, run, comparison, first_page)
-        lead_to_sites(build)
-        _refuse_build_folder(build)
-        display.update("publishing")
-        swap(build, out)
-    return out
+    distribute_parameters(contents.notebooks, {"tables": "", **contents.parameters})
+    with published(out, "findings") as build:
+        for name, frame in (contents.given or {}).items():
+            write_table(build.tables, name, frame)
+        every = _list_items(contents)
+        _run_notebooks(contents, build, every, display or Silent(), jobs)
+        build.run = dict(contents.run) | {"findings": _take_findings(build.folder)}
+        _write_pages(contents, build, every)
+    return out.resolve()
 
 
-@contextmanager
-def changed_report(out: Path, run: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """A copy of a report to add to, which takes the report's place once that is done.
-
-    Args:
-        out: the report's folder.
-        run: what its ``run.json`` says.
-
-    Yields:
-        The folder of the copy, and what its ``run.json`` will say besides its files and tables.
-
-    Raises:
-        ParameterError: the folder holds something that no report wrote.
-    """
-    recover(out)
-    refuse_foreign(out)
-    with build_folder(out) as build:
-        shutil.copytree(out, build, dirs_exist_ok=True)
-        record = dict(run)
-        yield build, record
-        lead_to_sites(build)
-        write_run(build, {**record, "tables": list_tables(build / "tables")})
-        _refuse_build_folder(build)
-        swap(build, out)
+def _list_items(contents: Contents) -> list[SetItem]:
+    notebooks = [describe(notebook) for notebook in contents.notebooks]
+    appendices = [appendix.item for appendix in contents.appendices]
+    return list_items(contents.editions[0], [*notebooks, *appendices])
 
 
-def _headings(notebook: Path) -> dict[str, str]:
-    """Cell id → the heading of the section that it stands in."""
-    headings: dict[str, str] = {}
-    heading = ""
-    for cell in nbformat.read(notebook, as_version=4).cells:  # type: ignore[no-untyped-call]
-        if cell.cell_type == "markdown":
-            found = re.findall(r"^#+\s+(.+?)\s*$", cell.source, re.MULTILINE)
-            heading = found[-1] if found else heading
-        headings[cell.id] = heading
-    return headings
-
-
-def _note_section(
-    sections: dict[str, str], name: str, headings: Mapping[str, str], cell: str
-) -> None:
-    sections[name] = headings.get(cell, "")
-
-
-def _finish(
-    build: Path,
-    editions: Sequence[Edition],
+def _run_notebooks(
+    contents: Contents,
+    build: Build,
     every: Sequence[SetItem],
-    run: Mapping[str, object],
-    comparison: Comparison | None,
-    first_page: FirstPage | None,
+    display: Display,
+    jobs: int | None,
 ) -> None:
-    """Write what stands beside the pages: the first pages and ``run.json``."""
-    findings = _findings(build / "findings")
-    shutil.rmtree(build / "findings")
-    for note in (build / "tables").glob(".*"):
-        note.unlink()
-    word = partial(first_page, build / "tables", findings) if first_page else _without_words
-    # drafts are compared by their claims in English, whatever language they are read in
-    claims = {
-        one["id"]: Markup(f"{one['claim']} {one.get('sites', '')}").striptags()
-        for one in word(ENGLISH).get("findings", [])
-    }
-    record = {**_portable(dict(run)), "findings": findings, "finding_claims": claims}
-    record |= {"languages": [edition.page.lang.code for edition in editions]}
-    changes = [
-        comparison(build / "tables", record, edition.page.lang) if comparison else None
-        for edition in editions
-    ]
-    tables = list_tables(build / "tables")
-    counts = {name: facts.get("row_count") for name, facts in tables.items()}
-    for edition, section in zip(editions, changes, strict=True):
-        write_first_page(build, edition, every, word(edition.page.lang), counts, section)
-    write_run(build, {**record, "tables": tables})
+    """Write the pages of the notebooks, and those of sites, of which there may be thousands."""
+    (build.folder / "findings").mkdir()
+    kernels = Kernels()
+    reads = find_reads(contents.notebooks)
+    given = distribute_parameters(
+        contents.notebooks, {**contents.parameters, "tables": str(build.tables)}
+    )
+    works: dict[str, Callable[[], object]] = {}
+    for notebook, values in given.items():
+        make = partial(_make_page, contents, notebook, values)
+        works[notebook.stem] = partial(make, build.folder, every, kernels)
+    for edition in contents.editions:
+        if edition.sites:
+            name = f"pages of sites, {edition.page.lang.code}"
+            reads[name] = edition.sites.reads
+            works[name] = partial(write_sites, build.folder, edition, every, kernels.has_ended)
+    at_once = jobs or min(_JOBS, os.cpu_count() or 1)
+    run_side_by_side(works, reads, at_once, kernels.kill, display)
 
 
-def _without_words(lang: Language) -> Summary:
-    return {}
+def find_reads(notebooks: Sequence[Path]) -> dict[str, Collection[str]]:
+    """Notebook → those whose tables it reads, among these."""
+    names = [notebook.stem for notebook in notebooks]
+    reads: dict[str, Collection[str]] = {}
+    for place, notebook in enumerate(notebooks):
+        read: Any = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+        said = read.metadata.get("workbook", {}).get("reads", names[:place])
+        reads[notebook.stem] = [name for name in said if name in names]
+    return reads
 
 
-def _findings(folder: Path) -> dict[str, Any]:
-    """Every notebook's findings as one mapping."""
-    findings: dict[str, Any] = {}
-    for path in sorted(folder.glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        twice = sorted(findings.keys() & content.keys())
-        if twice:
-            raise ContractError(f"{path.stem} states findings that another page states: {twice}")
-        findings |= content
-    return findings
-
-
-def write_run(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write ``run.json`` last: it names every other file; the same bytes for the same record."""
-    whole = {**record, "files": published_files(folder)}
-    text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_page(folder / RECORD, f"{text}\n")
-
-
-def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
-    """File name → digest, and the number of rows where it is a CSV."""
-    facts: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.iterdir()):
-        if not path.is_file():
-            continue
-        facts[path.name] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        if path.suffix == ".csv":
-            facts[path.name]["row_count"] = _count_rows(path)
-    return facts
-
-
-def _count_rows(path: Path) -> int:
-    """Rows under the header. A cell may be as long as it likes, and hold line breaks."""
-    row_count, is_quoted = -1, False
-    with path.open("rb") as lines:
-        for line in lines:
-            is_quoted ^= line.count(b'"') % 2 == 1
-            row_count += not is_quoted
-    return max(row_count, 0)
-
-
-def _portable(value: Any) -> Any:
-    """The value without absolute paths: where a folder lies on one machine is nobody's business."""
-    if isinstance(value, Mapping):
-        return {str(key): _portable(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_portable(inner) for inner in value]
-    if isinstance(value, Path):
-        value = str(value)
-    if isinstance(value, str) and Path(value).is_absolute():
-        return Path(value).name
-    return value
+def _make_page(
+    contents: Contents,
+    notebook: Path,
+    values: Mapping[str, object],
+    folder: Path,
+    every: Sequence[SetItem],
+    kernels: Kernels,
+) -> None:
+    executed = execute(notebook, values, kernels)
+    _report_warnings(notebook.stem, executed)
+    item, top = describe(notebook), contents.editions[0]
+    twins = {page.item.file for edition in contents.editions for page in edition.pages}
+    languages = top.page.languages if item.file in twins else ()
+    page = replace(contents.page, languages=languages)
+    write_page(folder / item.file, render_page(executed, item, page, every))
 
 
 def _report_warnings(stem: str, executed: Any) -> None:
@@ -337,14 +188,40 @@ def _report_warnings(stem: str, executed: Any) -> None:
                 _log.warning("%s: %s", stem, output.text.strip())
 
 
-def _refuse_build_folder(build: Path) -> None:
-    """No published text may name the folder that it was built in.
+def _take_findings(folder: Path) -> dict[str, Any]:
+    """Every notebook's findings as one mapping."""
+    findings: dict[str, Any] = {}
+    for path in sorted((folder / "findings").glob("*.json")):
+        findings |= json.loads(path.read_text(encoding="utf-8"))
+    shutil.rmtree(folder / "findings")
+    return findings
 
-    Its name is drawn when the run begins, so that no measurement can hold it.
 
-    Raises:
-        ContractError: says which file does.
-    """
-    for path in sorted(build.rglob("*")):
-        if path.is_file() and build.name.encode() in path.read_bytes():
-            raise ContractError(f"{path.name} names a folder of this machine")
+def _write_pages(contents: Contents, build: Build, every: Sequence[SetItem]) -> None:
+    """Write the pages that are made of all tables, the first ones last."""
+    folder, tables, findings = build.folder, build.tables, build.run["findings"]
+    for note in tables.glob(".*"):
+        note.unlink()
+    for appendix in contents.appendices:
+        sections = appendix.make(tables, findings)
+        html = render_sections(sections, appendix.item, contents.page, every)
+        write_page(folder / appendix.item.file, html)
+    for edition in contents.editions:
+        write_pages(folder, edition, every, findings)
+    # drafts are compared by their claims in English, whatever language they are read in
+    claims = {
+        one["id"]: Markup(f"{one['claim']} {one.get('sites', '')}").striptags()
+        for one in contents.first_page(tables, findings, ENGLISH).get("findings", [])
+    }
+    build.run |= {
+        "finding_claims": claims,
+        "languages": [edition.page.lang.code for edition in contents.editions],
+    }
+    changes = [
+        contents.comparison(tables, build.run, edition.page.lang) if contents.comparison else None
+        for edition in contents.editions
+    ]
+    counts = {name: facts.get("row_count") for name, facts in list_tables(tables).items()}
+    for edition, section in zip(contents.editions, changes, strict=True):
+        summary = contents.first_page(tables, findings, edition.page.lang)
+        write_first_page(folder, edition, every, summary, counts, section)

@@ -6,19 +6,18 @@ content security policy lets nothing else load. Code is folded under the output 
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date
-from functools import cache, lru_cache
+from functools import lru_cache
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import mistune
 import nbformat
+from jinja2 import Environment
 from markupsafe import Markup
-from nbconvert import HTMLExporter, TemplateExporter
 
 from analysis.errors import ContractError
 from analysis.languages.language import ENGLISH, Language
@@ -87,24 +86,24 @@ def render_page(
         ContractError: a figure has no alternative text, or an output is of a kind that a page
             without scripts cannot show.
     """
-    parameters = _shown_parameters(executed)
-    executed = _without_hidden(executed)
-    _check_outputs(executed, item.file)
-    prose, contents = _prose(executed)
-    resources = {
-        "page": page,
-        "style": stylesheet(page.lang.code),
-        "set": [asdict(one) for one in every],
-        "current": item.file,
-        "title": item.title,
-        "toc": contents,
-        "prose": prose,
-        "code": _code(executed),
-        "parameters": parameters,
-        "opening": executed.cells[0].id if executed.cells else "",
-    }
-    html, _ = _exporter().from_notebook_node(executed, resources)
-    return scripts.add_scripts(tidy(str(html)))
+    cells = [
+        cell
+        for cell in executed.cells
+        if not HIDDEN_TAGS.intersection(cell.metadata.get("tags", []))
+    ]
+    _check_outputs(cells, item.file)
+    prose, contents = _prose(cells, {one.file for one in every})
+    return render(
+        "notebook_page.html.j2",
+        item,
+        page,
+        every,
+        cells=cells,
+        contents=contents,
+        prose=prose,
+        code=_code(cells),
+        parameters=_shown_parameters(executed),
+    )
 
 
 def render_sections(
@@ -121,30 +120,50 @@ def render_sections(
         style: what its content needs besides the style of every page.
         fonts: the folder of its language's font, for pages that share it.
     """
-    html = _template("sections.html.j2", page.lang).render(
-        sections=[
-            {"id": slug(getattr(head, "english", head)), "head": head, "content": body}
-            for head, body in sections
-        ],
-        page=page,
-        style=stylesheet(page.lang.code, fonts) + Markup(style),
-        set=[asdict(one) for one in every],
-        item=asdict(item),
-        root="../" * item.file.count("/"),
+    named = [
+        {"id": slug(getattr(head, "english", head)), "head": head, "content": body}
+        for head, body in sections
+    ]
+    look = stylesheet(page.lang.code, fonts) + Markup(style)
+    root = "../" * item.file.count("/")
+    return render("sections.html.j2", item, page, every, look, sections=named, root=root)
+
+
+def render(
+    template: str,
+    item: SetItem,
+    page: PageContext,
+    every: Sequence[SetItem],
+    style: Markup | None = None,
+    **content: Any,
+) -> str:
+    """Any page: a template within the frame of all of them."""
+    html = (
+        _templates(page.lang)
+        .get_template(template)
+        .render(
+            item=item,
+            page=page,
+            set=every,
+            style=style or stylesheet(page.lang.code),
+            **content,
+        )
     )
-    return scripts.add_scripts(tidy(html))
+    return scripts.add_scripts(_tidy(html))
 
 
 @lru_cache(maxsize=8)
-def _template(name: str, lang: Language) -> Any:
-    """A template that is read once, however many pages it makes."""
-    return markup.make_environment(TEMPLATES, lang=lang).get_template(name)
+def _templates(lang: Language) -> Environment:
+    """Read once, however many pages they make."""
+    environment = markup.make_environment(TEMPLATES, lang=lang)
+    environment.filters |= {"inline_figure": _inline_figure, "is_a_frame": _is_a_frame}
+    return environment
 
 
 def link_pages(html: str, file: str, every: Sequence[SetItem]) -> str:
     """A published page whose navigation names ``every`` page, since one has come to the report."""
-    frame = markup.make_environment(TEMPLATES).get_template("frame.html.j2").module
-    navigation = str(frame.navigation([asdict(one) for one in every], file))  # type: ignore[attr-defined]
+    frame: Any = _templates(ENGLISH).get_template("frame.html.j2").module
+    navigation = str(frame.navigation(every, file))
     return re.sub('<nav class="set".*?</nav>', lambda _: navigation, html, count=1, flags=re.DOTALL)
 
 
@@ -160,36 +179,13 @@ def stylesheet(code: str = "en", fonts: str = "") -> Markup:
     return Markup("\n").join([font_faces(code, fonts), Markup(rules)])
 
 
-class _Exporter(HTMLExporter):
-    """Writes what the template says: the stock exporter parses the page again and gives an image
-    without words a placeholder that passes for words."""
-
-    def from_notebook_node(
-        self, nb: nbformat.NotebookNode, resources: Any = None, **options: Any
-    ) -> Any:
-        return TemplateExporter.from_notebook_node(self, nb, resources, **options)
-
-    def _create_environment(self) -> Any:
-        return markup.make_inert(super()._create_environment())  # type: ignore[no-untyped-call]
-
-
-@cache
-def _exporter() -> Any:
-    """One for all pages: to read nbconvert's templates takes longer than to render a page."""
-    exporter: Any = _Exporter(  # type: ignore[no-untyped-call]
-        template_name="page", extra_template_basedirs=[str(TEMPLATES.parent)]
-    )
-    exporter.register_filter("figure_words", _figure_words)
-    exporter.register_filter("inline_figure", _inline_figure)
-    return exporter
-
-
 class _Prose(mistune.HTMLRenderer):
     """Markdown with an id on each heading; raw HTML is inert; the first title is left out, since
-    the page's header shows it."""
+    the page's header shows it; a link to a page that this report does not have is its words."""
 
-    def __init__(self) -> None:
+    def __init__(self, pages: Collection[str]) -> None:
         super().__init__(escape=True)
+        self._pages = pages
         self.contents: list[dict[str, Any]] = []
         self._used = {"main"}
         self._has_title = False
@@ -204,6 +200,11 @@ class _Prose(mistune.HTMLRenderer):
             words = unescape(plain)
             self.contents.append({"level": level, "text": words, "id": anchor})
         return f'<h{level} id="{anchor}">{text}</h{level}>\n'
+
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        file = url.partition("#")[0]
+        is_missing = "/" not in file and file.endswith(".html") and file not in self._pages
+        return text if is_missing else super().link(text, url, title)
 
     def _anchor(self, words: str) -> str:
         anchor = first = slug(words)
@@ -224,23 +225,26 @@ def slug(words: str) -> str:
     return re.sub("-+", "-", kept).strip("-").lower() or "section"
 
 
-def _prose(executed: nbformat.NotebookNode) -> tuple[dict[str, Markup], list[dict[str, Any]]]:
-    renderer = _Prose()
+def _prose(
+    cells: Sequence[nbformat.NotebookNode], pages: Collection[str]
+) -> tuple[dict[str, Markup], list[dict[str, Any]]]:
+    """Cell id → its text as HTML; and the headings of all of them."""
+    renderer = _Prose(pages)
     markdown = mistune.create_markdown(renderer=renderer, plugins=["table", "footnotes"])
     prose = {
         cell.id: Markup(str(markdown(cell.source)).strip())
-        for cell in executed.cells
+        for cell in cells
         if cell.cell_type == "markdown"
     }
     return prose, renderer.contents
 
 
-def _code(executed: nbformat.NotebookNode) -> dict[str, str]:
+def _code(cells: Sequence[nbformat.NotebookNode]) -> dict[str, str]:
     """Cell id → the code to fold under its output: its own, after that of the silent cells
     before it."""
     code: dict[str, str] = {}
     waiting: list[str] = []
-    for cell in executed.cells:
+    for cell in cells:
         if cell.cell_type != "code":
             continue
         waiting.append(cell.source.strip())
@@ -260,48 +264,38 @@ def _shown_parameters(executed: nbformat.NotebookNode) -> str:
     )
 
 
-def _without_hidden(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    shown = [
-        cell
-        for cell in executed.cells
-        if not HIDDEN_TAGS.intersection(cell.metadata.get("tags", []))
-    ]
-    page = deepcopy(executed)
-    page.cells = shown
-    return page
-
-
-def _check_outputs(executed: nbformat.NotebookNode, file: str) -> None:
-    for place, cell in enumerate(executed.cells, start=1):
+def _check_outputs(cells: Sequence[nbformat.NotebookNode], file: str) -> None:
+    for cell in cells:
         for output in cell.get("outputs", []):
             kinds = set(output.get("data", {}))
             if kinds and not kinds & _SHOWN:
                 raise ContractError(
-                    f"{file}: cell {place} shows {', '.join(sorted(kinds))}, "
+                    f"{file}: a cell shows {', '.join(sorted(kinds))}, "
                     "which a page without scripts cannot show"
                 )
             for mime in sorted(kinds & {"image/svg+xml", "image/png"}):
-                if not str(output.metadata.get(mime, {}).get("alt", "")).strip():
+                words = output.metadata.get(mime, {})
+                if not all(str(words.get(which, "")).strip() for which in ("alt", "caption")):
                     raise ContractError(
-                        f"{file}: the figure in cell {place} has no alternative text; "
-                        "show it with show.show_figure"
+                        f"{file}: a figure has no alternative text or no caption; show it with "
+                        "show.show_figure"
                     )
 
 
-def _figure_words(output: nbformat.NotebookNode, which: str, mime: str) -> str:
-    words = str(output.metadata.get(mime, {}).get(which, "")).strip()
-    if not words:
-        raise ContractError(f"a figure has no {which}")
-    return words
+def _is_a_frame(output: nbformat.NotebookNode) -> bool:
+    """Whether it is what a cell ends in, as text: the HTML beside it is JupyterLab's."""
+    data = output.get("data", {})
+    is_figure = "image/svg+xml" in data or "image/png" in data
+    return output.output_type == "execute_result" and "text/plain" in data and not is_figure
 
 
 def _inline_figure(output: nbformat.NotebookNode) -> Markup:
     kind = "image/svg+xml"
-    words = (_figure_words(output, which, kind) for which in ("alt", "caption"))
-    return Markup(inline_svg(str(output.data[kind]), *words))
+    words = output.metadata[kind]
+    return Markup(inline_svg(str(output.data[kind]), words["alt"], words["caption"]))
 
 
-def tidy(html: str) -> str:
+def _tidy(html: str) -> str:
     """No trailing space, one line feed at the end: the same bytes from any template layout."""
     lines = map(str.rstrip, html.replace("\r\n", "\n").split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"

@@ -1,61 +1,126 @@
-"""A report is made in a folder beside its place and put there in one step, whole or not at all."""
+"""What is published is made in a folder beside its place and put there in one step, or not at all.
+
+``run.json`` is the record of a published folder: it says what kind of pages these are and names
+every file, so that nothing else is ever replaced.
+"""
 
 import ctypes
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from analysis.errors import ParameterError
+from analysis.errors import ContractError, ParameterError
+from analysis.pages.site_links import lead_to_sites
 from analysis.temporary_folders import TemporaryFolder
 
 RECORD = "run.json"
-#: What publication itself writes into the record, whatever the run says besides.
-_WRITTEN = ("files", "tables")
 #: What file managers put into a folder that somebody looks at.
 _OF_THE_DESKTOP = {".DS_Store", "Thumbs.db"}
 
 
-def build_folder(out: Path) -> TemporaryFolder:
-    """A new folder beside ``out`` that is gone afterwards, whatever happens."""
-    return TemporaryFolder(f".{out.name}.building-", out.parent, mode=0o777)
+@dataclass
+class Build:
+    """A folder that is being made.
+
+    Attributes:
+        folder: where it is made.
+        run: what its ``run.json`` will say besides its files and tables.
+    """
+
+    folder: Path
+    run: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> Path:
+        """The folder of its tables."""
+        return self.folder / "tables"
 
 
-def published_files(folder: Path) -> list[str]:
-    """What lies in a folder besides the record, folders apart: relative names, sorted."""
-    return sorted(name for name in _files(folder) if name != RECORD)
-
-
-def refuse_foreign(out: Path, entry: str = "") -> None:
-    """Refuse to replace what the workbook did not write.
-
-    A report is known by its record, which names every file that was published with it.
+@contextmanager
+def published(out: Path, kind: str, *, is_copy: bool = False) -> Iterator[Build]:
+    """Make a folder that takes the place of ``out`` once the block ends; an error leaves ``out``.
 
     Args:
-        out: the folder.
-        entry: what a record of the same kind has, and those of other kinds have not.
+        out: an earlier folder of the same kind there is replaced, anything else is refused.
+        kind: an entry of ``run.json`` that folders of this kind have and others have not.
+        is_copy: begin with what lies there, to add to it.
 
     Raises:
-        ParameterError: ``out`` is a file, a folder with content but without the record of a report,
-            there is a file in it that the record does not name, or it is of another kind.
+        ParameterError: ``out`` holds something else, or came to while the block ran.
+        ContractError: a page names the folder that it was made in.
+    """
+    out = out.resolve()
+    recover(out, kind)
+    with TemporaryFolder(f".{out.name}.building-", out.parent, mode=0o777) as folder:
+        build = Build(folder)
+        if is_copy:
+            shutil.copytree(out, folder, dirs_exist_ok=True)
+            build.run |= json.loads((out / RECORD).read_bytes())
+            del build.run["tables"]
+        build.tables.mkdir(exist_ok=True)
+        yield build
+        lead_to_sites(folder)
+        write_run(folder, build.run)
+        _refuse_build_folder(folder)
+        _swap(folder, out, kind)
+
+
+def write_run(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write ``run.json`` last: it names every other file; the same bytes for the same record."""
+    files = sorted(name for name in _files(folder) if name != RECORD)
+    whole = {"tables": list_tables(folder / "tables"), **record, "files": files}
+    text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    (folder / RECORD).write_text(f"{text}\n", encoding="utf-8", newline="\n")
+
+
+def list_tables(folder: Path) -> dict[str, dict[str, Any]]:
+    """File name → digest, and the number of rows where it is a CSV."""
+    facts: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            facts[path.name] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            if path.suffix == ".csv":
+                facts[path.name]["row_count"] = _count_rows(path)
+    return facts
+
+
+def _count_rows(path: Path) -> int:
+    """Rows under the header. A cell may be as long as it likes, and hold line breaks."""
+    row_count, is_quoted = -1, False
+    with path.open("rb") as lines:
+        for line in lines:
+            is_quoted ^= line.count(b'"') % 2 == 1
+            row_count += not is_quoted
+    return max(row_count, 0)
+
+
+def refuse_foreign(out: Path, kind: str) -> None:
+    """Refuse to replace what the workbook did not write.
+
+    Raises:
+        ParameterError: ``out`` is a file, a folder with content but without ``run.json``, there is
+            a file in it that this does not name, or it is of another kind.
     """
     if not out.exists() and not out.is_symlink():
         return
     accepted = "must be new, empty, or hold an earlier report"
     if not out.is_dir():
         raise ParameterError("OUT", out, accepted)
-    known = _recorded_files(out / RECORD)
-    ours = {*known, *_OF_THE_DESKTOP, RECORD}
+    record = _read_record(out / RECORD)
+    ours = {*map(str, record.get("files", ())), *_OF_THE_DESKTOP, RECORD}
     for foreign in (name for name in _files(out) if name not in ours):
         raise ParameterError(
             "OUT", out, f"{accepted} and nothing else; no report wrote its {foreign}"
         )
-    if not known and (out / RECORD).exists():
+    if not record and (out / RECORD).exists():
         raise ParameterError("OUT", out, f"{accepted}; its {RECORD} is not of a report")
-    if known and entry not in ("", *json.loads((out / RECORD).read_bytes())):
+    if record and kind not in record:
         accepted = "holds pages of another kind, which these would replace; another folder will do"
         raise ParameterError("OUT", out, accepted)
 
@@ -73,50 +138,49 @@ def _cannot_list(error: OSError) -> NoReturn:
     raise error
 
 
-def _recorded_files(record: Path) -> frozenset[str]:
-    """What a report's record names; nothing where it is no such record."""
+def _read_record(path: Path) -> dict[str, Any]:
+    """What a record says; nothing where it is of another program."""
     try:
-        written: Any = json.loads(record.read_bytes()) if record.is_file() else None
+        record: Any = json.loads(path.read_bytes()) if path.is_file() else None
     except (OSError, ValueError, RecursionError):
-        return frozenset()
-    if not isinstance(written, dict) or any(name not in written for name in _WRITTEN):
-        return frozenset()
-    files = written["files"]
-    return frozenset(map(str, files)) if isinstance(files, list) else frozenset()
+        return {}
+    is_ours = isinstance(record, dict) and isinstance(record.get("files"), list)
+    return record if is_ours and "tables" in record else {}
 
 
-def recover(out: Path) -> None:
-    """Undo what an interrupted run left: put an old report back.
+def recover(out: Path, kind: str) -> None:
+    """Undo what an interrupted run left: put an old folder back.
 
     Raises:
-        ParameterError: something else than a report stands where the old one would.
+        ParameterError: something else stands there, or where the old one would.
     """
     old = _aside(out)
     if old.exists():
-        refuse_foreign(old)
+        refuse_foreign(old, kind)
         if out.exists():
             shutil.rmtree(old)
         else:
             old.rename(out)
+    refuse_foreign(out, kind)
 
 
 def _aside(out: Path) -> Path:
     return out.with_name(f".{out.name}.previous")
 
 
-def swap(build: Path, out: Path) -> None:
-    """Put the new report in place of the old one; at any moment one of them is there whole.
+def _swap(build: Path, out: Path, kind: str) -> None:
+    """Put the new folder in place of the old one; at any moment one of them is there whole.
 
     Raises:
-        ParameterError: somebody has put something there while the report was made.
+        ParameterError: somebody has put something there meanwhile.
     """
-    refuse_foreign(out)
+    refuse_foreign(out, kind)
     if not out.exists():
         with suppress(OSError):  # another run was quicker: its report is replaced
             build.rename(out)
             return
     if _exchange(build, out):
-        return  # the old report now lies in the build folder, which is removed
+        return  # the old one now lies in the build folder, which is removed
     old = _aside(out)
     out.rename(old)
     try:
@@ -135,3 +199,13 @@ def _exchange(one: Path, other: Path) -> bool:
         return False
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def _refuse_build_folder(build: Path) -> None:
+    """No published text may name the folder that it was made in.
+
+    Its name is drawn when the run begins, so that no measurement can hold it.
+    """
+    for path in sorted(build.rglob("*")):
+        if path.is_file() and build.name.encode() in path.read_bytes():
+            raise ContractError(f"{path.name} names a folder of this machine")

@@ -17,14 +17,16 @@ _LINK = re.compile(
 _LINE = re.compile(r'<li id="(s-[0-9a-f]{16})" data-name="[^"]*">(?:<a href="([^"]+)">)?')
 
 
-def lead_to_sites(report: Path) -> None:
-    """Put right every link to a site, in each language of a report.
+def lead_to_sites(folder: Path) -> None:
+    """Put right every link to a site, in each language of a published folder.
 
     Args:
-        report: its folder; the pages of sites lie in ``sites/`` of it and of its languages.
+        folder: the pages of sites lie in ``sites/`` of it and of its languages; without these, the
+            names lead nowhere.
     """
-    for folder in (report, *(path.parent for path in sorted(report.glob("*/sites")))):
-        _lead_in(folder)
+    of_languages = {path.parent for path in folder.glob("*/*.html")}
+    for each in (folder, *(path for path in sorted(of_languages) if path.name != _FOLDER)):
+        _lead_in(each)
 
 
 def _lead_in(folder: Path) -> None:

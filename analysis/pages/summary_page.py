@@ -1,22 +1,18 @@
 """The first page of a report: its findings in one language → HTML."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, TypedDict
 
 from markupsafe import Markup
 
 from analysis.errors import ContractError
-from analysis.pages import markup
-from analysis.pages.formats import link, number
+from analysis.pages.formats import link
 from analysis.pages.glossary import GLOSSARY
 from analysis.pages.rendering import (
-    TEMPLATES,
     PageContext,
     Section,
     SetItem,
-    stylesheet,
-    tidy,
+    render,
 )
 from analysis.vocabulary import STATES
 
@@ -68,24 +64,22 @@ def render_summary(
         changes: what changed since an earlier draft; stands after the findings.
         up: the way from the page to the top of the report.
     """
-    templates = markup.make_environment(TEMPLATES, lang=page.lang)
-    templates.filters |= {
-        "amount": number,
-        "evidence": lambda target: _link_evidence(str(target), page, every, up),
-    }
-    index = _complete(summary)
-    html = templates.get_template("summary.html.j2").render(
-        index=index,
-        page=page,
-        style=stylesheet(page.lang.code),
-        set=[asdict(one) for one in every],
+    whole = _complete(summary)
+    for finding in whole["findings"]:
+        if finding["evidence"]:
+            finding["evidence"] = _link_evidence(finding["evidence"], page, every, up)
+    return render(
+        "summary.html.j2",
+        SetItem("index.html", page.title, ""),
+        page,
+        every,
+        index=whole,
         tables=tables,
         changes=changes,
         up=up,
         states=STATES.values(),
         glossary=GLOSSARY,
     )
-    return tidy(html)
 
 
 def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
