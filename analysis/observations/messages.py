@@ -10,6 +10,8 @@ not lose a measurement.
 """
 
 import json
+from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
@@ -90,6 +92,7 @@ class HttpRequest(Struct, gc=False):
     """What was asked for."""
 
     url: str | None = None
+    method: str | None = None  # of messaging tests
 
 
 class HttpResponse(Struct, gc=False):
@@ -183,6 +186,7 @@ class Annotations(Struct, gc=False):
 
     platform: str | None = None
     ooni_run_link_id: str | int | None = None
+    engine_version: str | None = None
 
 
 class Measurement(Struct, gc=False):
@@ -204,7 +208,7 @@ class Measurement(Struct, gc=False):
     measurement_uid: str | None = None
 
 
-_decode_measurement = msgspec.json.Decoder(Measurement).decode
+_DECODER = msgspec.json.Decoder(Measurement)
 
 
 def decode(line: bytes | bytearray | memoryview) -> Measurement:
@@ -217,27 +221,27 @@ def decode(line: bytes | bytearray | memoryview) -> Measurement:
         NotAnObject: it is one, but not an object.
         TooLong: it needs the tolerant path, and is longer than :data:`TOLERANT_LIMIT`.
     """
-    try:
-        measurement = _decode_measurement(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        measurement = decode_tolerantly(line, Measurement)
-    if measurement.test_keys is not None:
-        _clip_lists(measurement.test_keys)
+    measurement = decode_as(line, _DECODER)
+    keys = measurement.test_keys
+    clip_lists(keys, ("queries", "tcp_connect", "tls_handshakes"))
+    control = keys.control if keys else None
+    for name in ("tcp_connect", "tls_handshake", "ip_info"):
+        ends = getattr(control, name, None) or {}
+        if len(ends) > LIST_LIMIT:
+            setattr(control, name, dict(islice(ends.items(), LIST_LIMIT)))
     return measurement
 
 
-def _clip_lists(keys: TestKeys) -> None:
+def clip_lists(keys: object, names: Iterable[str]) -> None:
     """Leave as many items in each list as are looked at, so that time does not grow with them."""
-    for name in ("queries", "tcp_connect", "tls_handshakes"):
-        del (getattr(keys, name) or [])[LIST_LIMIT:]
-    for name in ("tcp_connect", "tls_handshake", "ip_info"):
-        ends = getattr(keys.control, name, None) or {}
-        if len(ends) > LIST_LIMIT:
-            setattr(keys.control, name, dict(islice(ends.items(), LIST_LIMIT)))
+    for name in names:
+        del (getattr(keys, name, None) or [])[LIST_LIMIT:]
 
 
-def decode_tolerantly(line: bytes | bytearray | memoryview, kind: type[_Kind]) -> _Kind:
+def decode_as(line: bytes | bytearray | memoryview, decoder: msgspec.json.Decoder[_Kind]) -> _Kind:
     """A line as a struct, without the corners that have another type than its fields."""
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decoder.decode(line)
     if len(line) > TOLERANT_LIMIT:
         raise TooLong(f"more than {TOLERANT_LIMIT >> 20} MB")
     try:
@@ -247,7 +251,7 @@ def decode_tolerantly(line: bytes | bytearray | memoryview, kind: type[_Kind]) -
         raise NotJson("not one JSON value in UTF-8") from None
     if not isinstance(value, dict):
         raise NotAnObject(f"a JSON {type(value).__name__}, not an object")
-    read: _Kind = _fitted(types.type_info(kind), value)
+    read: _Kind = _fitted(types.type_info(decoder.type), value)
     return read
 
 

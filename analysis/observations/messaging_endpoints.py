@@ -17,8 +17,8 @@ from msgspec import UNSET
 
 from analysis import hosts
 from analysis.observations.attempts import connect_failure
-from analysis.observations.messages import LIST_LIMIT, Connect
-from analysis.observations.messaging_messages import Exchange, Keys, Request, Target
+from analysis.observations.messages import LIST_LIMIT, Connect, Exchange, HttpRequest
+from analysis.observations.messaging_messages import Keys, Target
 from analysis.observations.values import UNNAMED_FAILURE, normalise_failure
 
 #: Endpoints of one measurement that are kept; real ones have some dozens.
@@ -131,7 +131,7 @@ def _connect_failure(connect: Connect) -> str | None:
 
 def _read_request(exchange: Exchange) -> tuple[str, _Asked]:
     """The host that was asked, empty where there is none, and the request."""
-    request = exchange.request or Request()
+    request = exchange.request or HttpRequest()
     failure = normalise_failure(exchange.failure)
     method = (request.method or "").upper()
     try:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from msgspec import UNSET, structs
 
 from analysis.observations.flags import Received, is_far_from
-from analysis.observations.messages import ConnectStatus
-from analysis.observations.messaging_messages import Exchange, Keys, MessagingMeasurement
+from analysis.observations.messages import ConnectStatus, Exchange
+from analysis.observations.messaging_messages import Keys, MessagingMeasurement
 
 _REGISTRATION, _WEB = "https://v.whatsapp.net/v2/register", "https://web.whatsapp.com/"
 _MESSENGER = re.compile(r"facebook_.*_(dns_consistent|reachable)")

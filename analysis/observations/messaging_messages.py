@@ -8,29 +8,15 @@ web_connectivity (``messages``).
 import msgspec
 from msgspec import Struct
 
-from analysis.observations import messages
 from analysis.observations.messages import (
-    LIST_LIMIT,
-    Annotations,
     Connect,
+    Exchange,
     Handshake,
     Measurement,
     Query,
+    clip_lists,
+    decode_as,
 )
-
-
-class Request(Struct, gc=False):
-    """What was asked for."""
-
-    url: str | None = None
-    method: str | None = None
-
-
-class Exchange(Struct, gc=False):
-    """A request and how it ended."""
-
-    failure: str | bool | None = None
-    request: Request | None = None
 
 
 class Target(Struct, gc=False):
@@ -74,20 +60,13 @@ class Keys(Struct, gc=False):
     facebook_stun_reachable: bool | None = None
 
 
-class Notes(Annotations, gc=False):
-    """What the probe says about itself."""
-
-    engine_version: str | None = None
-
-
 class MessagingMeasurement(Measurement, gc=False):
     """One line of the archive of one of these tests."""
 
     test_keys: Keys | None = None  # type: ignore[assignment]
-    annotations: Notes | None = None
 
 
-_decode = msgspec.json.Decoder(MessagingMeasurement).decode
+_DECODER = msgspec.json.Decoder(MessagingMeasurement)
 
 
 def decode(line: bytes | bytearray | memoryview) -> MessagingMeasurement:
@@ -96,12 +75,6 @@ def decode(line: bytes | bytearray | memoryview) -> MessagingMeasurement:
     Raises:
         NotJson, NotAnObject, TooLong: see ``messages.decode``.
     """
-    try:
-        measurement = _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        measurement = messages.decode_tolerantly(line, MessagingMeasurement)
-    keys = measurement.test_keys
-    if keys is not None:
-        for items in (keys.queries, keys.tcp_connect, keys.tls_handshakes, keys.requests):
-            del (items or [])[LIST_LIMIT:]
+    measurement = decode_as(line, _DECODER)
+    clip_lists(measurement.test_keys, ("queries", "tcp_connect", "tls_handshakes", "requests"))
     return measurement

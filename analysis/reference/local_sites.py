@@ -1,10 +1,8 @@
 """Sites that are a country's own though neither name nor test list says so, each with a source."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import yaml
 
@@ -18,23 +16,11 @@ _MOST, _LONGEST = 10_000, 1_000  # sites; characters of a reason or source
 
 
 @dataclass(frozen=True)
-class LocalSite:
-    """A host name that belongs to a country though neither its ccTLD nor its list says so."""
-
-    domain: str
-    reason: str
-    source: str
-
-
-@dataclass(frozen=True)
 class LocalSites:
     """The local sites of one country; ``file`` is None where the country has no such file."""
 
-    sites: Mapping[str, LocalSite]
+    sites: frozenset[str] = frozenset()
     file: ReferenceFile | None = None
-
-    def __contains__(self, domain: str) -> bool:
-        return domain in self.sites
 
 
 def load_local_sites(probe_cc: str, path: Path | None = None) -> LocalSites:
@@ -49,14 +35,14 @@ def load_local_sites(probe_cc: str, path: Path | None = None) -> LocalSites:
     """
     path = given_or_shipped(path, f"local_sites/{parse_country(probe_cc).lower()}.yml")
     if path is None:
-        return LocalSites(MappingProxyType({}))
+        return LocalSites()
     reader = NodeReader(path, "local_sites")
     data = reader.read()
     head = reader.mapping(reader.root(data), ("sources", "sites"), "the file")
     if not isinstance(head["sources"], yaml.MappingNode):
         reader.fail(head["sources"], "sources must be a mapping")
     sources = {reader.plain(key): value for key, value in head["sources"].value}
-    sites: dict[str, LocalSite] = {}
+    sites: set[str] = set()
     for node in reader.items(head["sites"], _MOST, "sites"):
         cells = reader.mapping(node, ("domain", "reason", "source"), "a site")
         domain, key = reader.plain(cells["domain"]), reader.plain(cells["source"])
@@ -66,12 +52,12 @@ def load_local_sites(probe_cc: str, path: Path | None = None) -> LocalSites:
             reader.fail(node, f"source {key!r} of {domain} is not among the sources")
         if domain in sites:
             reader.fail(node, f"{domain} is listed twice")
-        reason = reader.text(cells["reason"], f"the reason of {domain}", _LONGEST)
-        source = reader.text(sources[key], f"source {key}", _LONGEST)
-        sites[domain] = LocalSite(domain, reason, source)
+        reader.text(cells["reason"], f"the reason of {domain}", _LONGEST)
+        reader.text(sources[key], f"source {key}", _LONGEST)
+        sites.add(domain)
     digest = hashlib.sha256(data).hexdigest()
     file = ReferenceFile(path.name, "local sites", digest, len(sites))
-    return LocalSites(MappingProxyType(sites), file)
+    return LocalSites(frozenset(sites), file)
 
 
 def is_local(domain: str, probe_cc: str, lists: TestLists, local_sites: LocalSites) -> bool:
@@ -82,5 +68,7 @@ def is_local(domain: str, probe_cc: str, lists: TestLists, local_sites: LocalSit
     """
     tld = domain.rpartition(".")[2]
     return (
-        tld in country_tlds(probe_cc) or lists.is_on_country_list(domain) or domain in local_sites
+        tld in country_tlds(probe_cc)
+        or lists.is_on_country_list(domain)
+        or domain in local_sites.sites
     )

@@ -23,11 +23,6 @@ class Cause:
     cause: str
     source: str
 
-    def overlaps(self, first: date, last: date) -> bool:
-        """Whether it held on some day of a stretch."""
-        begins = self.since is None or self.since <= last
-        return begins and (self.until is None or self.until >= first)
-
 
 def load_causes(path: Path = REFERENCE / "messaging_causes.csv") -> tuple[Cause, ...]:
     """Read the list, in file order.
@@ -50,4 +45,10 @@ def find_causes(
     causes: Iterable[Cause], test_name: str, first: date, last: date
 ) -> tuple[Cause, ...]:
     """The known causes of a test that held in a stretch of days."""
-    return tuple(c for c in causes if c.test_name == test_name and c.overlaps(first, last))
+    return tuple(
+        cause
+        for cause in causes
+        if cause.test_name == test_name
+        and (cause.since is None or cause.since <= last)
+        and (cause.until is None or cause.until >= first)
+    )

@@ -128,56 +128,36 @@ _COLUMNS = ("asn", "network", "operator", "kind", "source")
 _NO_NAMES: Mapping[int, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class NameRule:
-    """Words in a network's name that tell its kind.
-
-    Attributes:
-        rule_id: stable name.
-        kind: what the words stand for.
-        pattern: searched in the lower-case name, words only.
-        comment: why.
-    """
-
-    rule_id: str
-    kind: str
-    pattern: re.Pattern[str]
-    comment: str
-
-
 def _words(alternatives: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![a-z0-9])(?:{alternatives})(?![a-z0-9])")
 
 
 #: The first rule that matches decides. Only words that hardly ever mean anything else are here:
 #: a domestic network taken for a foreign one would lose its verdicts.
-NAME_RULES = (
-    NameRule(
-        "vpn_word",
+_NAME_RULES = (
+    # the name says so
+    (
         "vpn",
         _words("vpn|[a-z]+vpn|vpn[a-z]+|private internet access|proxy"),
-        "the name says so",
     ),
-    NameRule(
-        "vpn_exit",
+    # exits of VPN services; a probe inside Cloudflare is on its WARP
+    (
         "vpn",
         _words(
             "m247|datacamp|cdn77|packethub|tefincom|31173 services|mullvad|proton ag"
             "|windscribe|cloudflare|cloudflarenet|zscaler"
         ),
-        "exits of VPN services; a probe inside Cloudflare is on its WARP",
     ),
-    NameRule(
-        "hosting_word",
+    # machines in racks, not people at home
+    (
         "hosting",
         _words(
             "(?:web)?hosting|hosted|vps|[a-z]*servers?|colocation|colo|cdn|content delivery"
             "|data ?cent(?:er|re)s?|cloud"
         ),
-        "machines in racks, not people at home",
     ),
-    NameRule(
-        "hosting_company",
+    # companies that rent machines or deliver content
+    (
         "hosting",
         _words(
             "amazon(?:-[a-z0-9]+)?|aws|google llc|google-cloud[a-z-]*|microsoft[a-z-]*"
@@ -187,28 +167,24 @@ NAME_RULES = (
             "|scaleway|alibaba[a-z-]*|aliyun|tencent[a-z-]*|huawei clouds?|psychz|gthost"
             "|hostpapa|godaddy[a-z-]*|upcloud"
         ),
-        "companies that rent machines or deliver content",
     ),
-    NameRule(
-        "education_word",
+    # a campus may filter on its own account, so it is not ranked
+    (
         "education",
         _words(
             "universit[a-zäéàó]+|univ|polytechnic|college|faculty|academy|school|education"
             "|institute of technology"
         ),
-        "a campus may filter on its own account, so it is not ranked",
     ),
-    NameRule(
-        "mobile_word",
+    # people on telephones
+    (
         "mobile",
         _words("mobile|[a-z]-mobile|cellular|[a-z]*gsm|lte|[345]g"),
-        "people on telephones",
     ),
-    NameRule(
-        "isp_word",
+    # access providers say what they sell
+    (
         "isp",
         _words("[a-z]*isp|internet service providers?|broadband|telecoms?|telecommunications?"),
-        "access providers say what they sell",
     ),
 )
 
@@ -269,17 +245,10 @@ def _read_line(row: Mapping[str, str]) -> Network:
     return Network(int(digits), network, row["operator"] or network, row["kind"], row["source"])
 
 
-def kind_by_name(name: str) -> tuple[str, str]:
-    """The kind that words in a network's name tell, and the rule that says so.
-
-    Returns:
-        ``(kind, rule_id)``; ``("unknown", "")`` where no rule matches.
-    """
+def kind_by_name(name: str) -> str:
+    """The kind that words in a network's name tell; unknown where they tell none."""
     text = clean_name(name).lower()
-    for rule in NAME_RULES:
-        if rule.pattern.search(text):
-            return rule.kind, rule.rule_id
-    return "unknown", ""
+    return next((kind for kind, words in _NAME_RULES if words.search(text)), "unknown")
 
 
 def describe(
@@ -323,5 +292,5 @@ def _describe_one(
     operator = listed.operator if listed else name
     if listed and listed.kind != "unknown":
         return name, operator, listed.kind, "list"
-    kind, rule_id = kind_by_name(name)
-    return name, operator, kind, "name rule" if rule_id else "none"
+    kind = kind_by_name(name)
+    return name, operator, kind, "none" if kind == "unknown" else "name rule"

@@ -151,21 +151,17 @@ def load_test_lists(
 def _list_files(
     paths: str | Path | Sequence[str | Path] | None, code: str, parameter: str
 ) -> list[Path]:
-    if paths is None:
-        return []
-    items: Iterable[str | Path] = [paths] if isinstance(paths, str | Path) else paths
-    lists: list[Path] = []
-    for item in items:
-        whole = Path(item).expanduser()
+    given = [paths] if isinstance(paths, str | Path) else list(paths or ())
+    lists: dict[Path, Path] = {}  # each file once
+    for item in given:
         # A comma in a file's name is allowed where such a file exists.
-        if isinstance(item, str) and "," in item and not whole.exists():
-            parts = [Path(part.strip()).expanduser() for part in item.split(",") if part.strip()]
-        else:
-            parts = [whole] if str(item).strip() else []
-        for part in parts:
-            lists.extend(_folder_lists(part, code, parameter) if part.is_dir() else [part])
-    names = [path.resolve() for path in lists]
-    return [path for place, path in enumerate(lists) if names[place] not in names[:place]]
+        is_one = isinstance(item, Path) or Path(item).expanduser().exists()
+        for part in [str(item)] if is_one else str(item).split(","):
+            path = Path(part.strip()).expanduser()
+            if part.strip():
+                for file in _folder_lists(path, code, parameter) if path.is_dir() else [path]:
+                    lists.setdefault(file.resolve(), file)
+    return list(lists.values())
 
 
 def _folder_lists(folder: Path, code: str, parameter: str) -> list[Path]:
