@@ -100,20 +100,6 @@ def test_answers_are_compared_with_the_controls():
         assert [answer["match"] for answer in found["dns_answers"]] == [expected], control
 
 
-def test_addresses_have_one_spelling_and_a_kind():
-    """Bogons are named, documentation ranges are as good as public."""
-    for address, kind, text in (
-        ("10.10.10.1", "private", "10.10.10.1"),
-        ("::ffff:10.0.0.1", "private", "10.0.0.1"),
-        ("64:ff9b::7f00:1", "loopback", "127.0.0.1"),
-        ("64:FF9B::192.0.2.1", None, "192.0.2.1"),
-        ("64:ff9b:1::c000:201", None, "64:ff9b:1::c000:201"),  # a prefix of its own
-        ("2001:DB8::0:1", None, "2001:db8::1"),
-    ):
-        found = _observe({"queries": [_query(address)]})["dns_answers"][0]
-        assert (found["address"], found["special"]) == (text, kind)
-
-
 # --- control ------------------------------------------------------------------------------------
 
 
@@ -303,14 +289,6 @@ def test_without_a_request_the_experiments_failure_is_the_http_failure():
     found = _observe({"requests": [], "http_experiment_failure": "connection_reset"})
     assert (found["http_failure"], found["http_request_count"]) == ("connection_reset", 0)
     assert found["http_status"] is None
-
-
-def test_the_first_request_went_to_an_address_of_the_resolver_or_of_the_control():
-    """The oldest request is the last of the list."""
-    for address, expected in ((f"{_SITE}:443", True), (f"{_OTHER}:443", False)):
-        requests = [_exchange(address=f"{_OTHER}:443"), _exchange(address=address)]
-        found = _observe({"queries": [_query()], "requests": requests})
-        assert found["http_first_is_answer"] is expected
 
 
 def _connect(ip: str, number: int, *tags: str) -> dict:
