@@ -1,28 +1,18 @@
 """What each site on each network is in a period: the strongest of its stretches, or open."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.verdicts.blocks import Evidence, count_stretches, find_blocks
-from analysis.verdicts.columns import BLOCKED, DOWN, OK, UNCLEAR, SessionColumns
+from analysis.verdicts.columns import DOWN, OK
 from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import meets_floor, strength
-
-_PARTS = pa.schema({
-    "domain": pa.int32(), "probe_asn": pa.uint32(), "part": pa.date32(), "day_count": pa.int64(),
-    "ok_days": pa.int64(), "session_count": pa.int64(), "blocked_sessions": pa.int64(),
-    "down_sessions": pa.int64(), "ok_sessions": pa.int64(), "unclear_sessions": pa.int64(),
-    "last_known": pa.date32(), "first_open": pa.date32(),
-})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,56 +38,6 @@ class Inside:
         elements = elements.assign(cell=self.listed["cell"].reindex(elements["stretch"]).to_numpy())
         ordered = elements.sort_values("is_hit", ascending=False, kind="stable")
         return ordered.drop_duplicates(["cell", "row"]).sort_index()
-
-
-def count_parts(sessions: SessionColumns, edges: Sequence[date]) -> pa.Table:
-    """Count the sessions of each site and network in each part of the time.
-
-    Args:
-        sessions: all of them.
-        edges: the first days of the parts, and the day after the last.
-
-    Returns:
-        One row per ``domain`` (a number), ``probe_asn`` and ``part`` (its first day): ``day_count``
-        and ``ok_days`` (days with sessions, and with open ones), ``session_count,
-        blocked_sessions, down_sessions, ok_sessions, unclear_sessions``, ``last_known`` (the last
-        day that says anything) and ``first_open``.
-    """
-    layout, days = sessions.layout, np.array(edges, "datetime64[D]")
-    first_day = layout.first_day
-    numbers = (days - first_day).astype(np.int32)
-    day = layout.rows["day"].to_numpy()
-    part = np.searchsorted(numbers, day, "right") - 1
-    row = np.flatnonzero((part >= 0) & (part < len(days) - 1))
-    part, cell, state, day = part[row], layout.cell[row], sessions.state[row], day[row]
-    is_first = np.diff(cell, prepend=-1) != 0
-    is_first[1:] |= part[1:] != part[:-1]
-    is_new_day = is_first.copy()
-    is_new_day[1:] |= day[1:] != day[:-1]
-    first, first_of_day = np.flatnonzero(is_first), np.flatnonzero(is_new_day)
-    if not len(row):
-        return _PARTS.empty_table()
-    group_of_day = np.cumsum(is_first)[first_of_day] - 1
-    is_open = state == OK
-    is_known = is_open | (state == BLOCKED) | (state == DOWN)
-    never = np.iinfo(np.int32)
-    last_known = np.maximum.reduceat(np.where(is_known, day, never.min), first)
-    first_open = np.minimum.reduceat(np.where(is_open, day, never.max), first)
-    count = {
-        name: np.add.reduceat(state == place, first, dtype=np.int64)
-        for name, place in (("blocked", BLOCKED), ("down", DOWN), ("ok", OK), ("unclear", UNCLEAR))
-    }
-    cells = layout.cells.iloc[cell[first]]
-    return pa.table([
-        pa.array(cells["domain"], pa.int32()), pa.array(cells["probe_asn"], pa.uint32()),
-        pa.array(days[part[first]], pa.date32()),
-        np.bincount(group_of_day), np.bincount(
-            group_of_day[np.logical_or.reduceat(is_open, first_of_day)], minlength=len(first)
-        ),
-        np.diff(first, append=len(row)), *count.values(),
-        pa.array(first_day + last_known, pa.date32(), mask=last_known == never.min),
-        pa.array(first_day + first_open, pa.date32(), mask=first_open == never.max),
-    ], schema=_PARTS)  # fmt: skip
 
 
 def look_inside(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import cached_property
 
 import duckdb
@@ -17,7 +16,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import Evidence, weigh_evidence
-from analysis.verdicts.cells import Inside, count_parts, judge_inside, look_inside
+from analysis.verdicts.cells import Inside, judge_inside, look_inside
 from analysis.verdicts.columns import SessionColumns, read_sessions
 from analysis.verdicts.expectation import Expectation, Learnt, learn_expectation, see_sessions
 from analysis.verdicts.intervals import (
@@ -67,6 +66,23 @@ SELECT domain, probe_asn, part, class, set_aside, mechanism,
   count(*) AS measurement_count
 FROM dated JOIN period_parts ON session_day >= part AND session_day < next_part
 GROUP BY ALL
+"""
+
+# The sessions of each site and network in each part of the time. Days are told apart first:
+# distinct ones are dear to count.
+_CELL_PARTS = """
+WITH days AS (
+  SELECT domain, probe_asn, part, day, count(*) AS sessions,
+    count(*) FILTER (class = 'blocked') AS blocked, count(*) FILTER (class = 'down') AS down,
+    count(*) FILTER (class = 'ok') AS ok, count(*) FILTER (class = 'unclear') AS unclear
+  FROM sessions JOIN period_parts ON day >= part AND day < next_part GROUP BY ALL
+)
+SELECT enum_code(domain)::INTEGER AS domain, probe_asn, part,
+  count(*) AS day_count, count(*) FILTER (ok > 0) AS ok_days, sum(sessions) AS session_count,
+  sum(blocked) AS blocked_sessions, sum(down) AS down_sessions, sum(ok) AS ok_sessions,
+  sum(unclear) AS unclear_sessions,
+  max(day) FILTER (blocked + down + ok > 0) AS last_known, min(day) FILTER (ok > 0) AS first_open
+FROM days GROUP BY ALL
 """
 
 _CELL_COUNTS = """
@@ -160,14 +176,9 @@ def _add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[P
 
     ``part`` is its first day, ``next_part`` the first day of the one after it.
     """
-    edges = find_edges(periods)
+    edges = sorted({edge for period in periods for edge in (period.since, period.until)})
     part, next_part = pa.array(edges[:-1], pa.date32()), pa.array(edges[1:], pa.date32())
     keep_table(connection, "period_parts", pa.table({"part": part, "next_part": next_part}))
-
-
-def find_edges(periods: Iterable[Period]) -> list[date]:
-    """The first days of all parts of the time, and the day after the last."""
-    return sorted({edge for period in periods for edge in (period.since, period.until)})
 
 
 def weigh_kinds(expected: Expectation, thresholds: Thresholds) -> Evidence:
@@ -230,8 +241,8 @@ def _judge(
     """The judgement of ``judge_cells``, over a connection that finds the sessions alone."""
     periods, thresholds = scope.periods, scope.thresholds
     _add_period_parts(connection, periods.values())
-    create_tables(connection, {"measurement_counts": _MEASUREMENT_COUNTS}, {})
-    keep_table(connection, "cell_parts", count_parts(sessions, find_edges(periods.values())))
+    steps = {"measurement_counts": _MEASUREMENT_COUNTS, "cell_parts": _CELL_PARTS}
+    create_tables(connection, steps, {})
     seen = see_sessions(sessions, thresholds)
     learnt = learnt or learn_expectation(seen)
     evidence = weigh_evidence(learnt.expected, thresholds)
