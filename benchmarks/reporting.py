@@ -1,6 +1,6 @@
 """A whole report at 2.4 million measurements, questions to its rows, and a notebook's loop.
 
-The source is another store (``rows``): no archive is read.
+The source is a share (``rows``): no archive is read.
 """
 
 import resource
@@ -18,7 +18,7 @@ import psutil
 
 from analysis.study import measurement_counts
 from benchmarks.ingestion import Table, cost
-from benchmarks.rows import PERIOD, PROBE_CC, write_store
+from benchmarks.rows import PERIOD, PROBE_CC, write_share
 
 ROOT = Path(__file__).resolve().parents[1]
 #: A number that acts late: observations and outcomes stay as they are.
@@ -35,17 +35,17 @@ FROM observations GROUP BY ALL
 def measure(row_count: int = 2_400_000) -> Table:
     """Make a report, make it again, make it with one number changed, change one in a notebook.
 
-    The first run finds nothing but the other store; each of the others what the runs before it
+    The first run finds nothing but the share; each of the others what the runs before it
     have left in the store.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        rows = write_store(folder / "large", row_count)
-        group_by, counts = _ask(rows)
+        write_share(folder / "share", row_count)
+        group_by, counts = _ask(folder / "share")
         # A day less than the country that ships: what a meeting decided of that is not of this.
         until = PERIOD.until - timedelta(days=1)
         words = [f"PROBE_CC={PROBE_CC}", f"SINCE={PERIOD.since}", f"UNTIL={until}",
-                 f"SOURCE={folder / 'large'}", f"STORE={folder / 'store'}"]  # fmt: skip
+                 f"SOURCE={folder / 'share'}", f"STORE={folder / 'store'}"]  # fmt: skip
         found = [
             ("a group-by of its rows", "", f"{group_by:.2f}", ""),
             ("all counts of pages 1 and 3", "", f"{counts:.2f}, {counts / group_by:.1f} times", ""),
@@ -58,10 +58,11 @@ def measure(row_count: int = 2_400_000) -> Table:
     return columns, found
 
 
-def _ask(rows: Path) -> tuple[float, float]:
+def _ask(share: Path) -> tuple[float, float]:
     """Seconds of processors that a group-by takes, and everything that pages 1 and 3 count."""
     with duckdb.connect(config={"threads": 2}) as connection:
-        connection.execute("CREATE TABLE observations AS FROM read_parquet($1)", [str(rows)])
+        months = str(share / "*.parquet")
+        connection.execute("CREATE TABLE observations AS FROM read_parquet($1)", [months])
         first, second = PERIOD.split("")
         periods = {"all": PERIOD, "first": first, "second": second}
 
@@ -117,7 +118,7 @@ def _run_notebook(folder: Path, until: str) -> tuple[str, str]:
     notebook = ROOT / "notebooks" / "2-confirmation.ipynb"
     parameters = {
         "probe_cc": PROBE_CC, "since": str(PERIOD.since), "until": until,
-        "source": str(folder / "large"), "store": str(folder / "store"),
+        "source": str(folder / "share"), "store": str(folder / "store"),
         "tables": str(folder / "tables"), **_CHANGED_IN_LAB,
     }  # fmt: skip
     took = cost(lambda: papermill.execute_notebook(

@@ -1,4 +1,4 @@
-"""A store of as many observations as a year of a country has, to make reports from.
+"""A share of as many observations as a year of a country has, to make reports from.
 
 The rows are those of a fictional country, whose situations every rule has work with, repeated
 under other names, networks and reports.
@@ -13,9 +13,11 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
 from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
+from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
 from analysis.store.provenance import Provenance, file_name
+from analysis.store.shares import share
 from analysis.store.store import Store
 from analysis.worlds.writing import write_world
 
@@ -23,6 +25,7 @@ PROBE_CC = "QQ"
 PERIOD = Period.parse("2024-01-01", "2025-01-01")
 #: About 2,000 names on 31 networks: 16 times the country's names, twice its networks.
 _NAMES, _NETWORKS = 16, 2
+_SOURCE_ID = "multiplied-000000000000"
 _KEY = "raw/20240101/00/QQ/webconnectivity/2024010100_QQ_webconnectivity.n0.0.jsonl.gz"
 
 _BASE = """
@@ -71,13 +74,14 @@ COPY (
 """
 
 
-def write_store(store: Path, row_count: int) -> Path:
-    """Write a store with so many observations, in one file; returns the file."""
+def write_share(out: Path, row_count: int) -> None:
+    """Write a share with so many observations, of one object."""
     found = Provenance(_KEY, 0, "", "0" * 64, SCHEMA_VERSION, Fingerprints().digest, row_count)
-    path = Path(Store(str(store)).path(file_name("multiplied-000000000000", _KEY)))
-    path.parent.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
+        large = Store(str(folder / "large"))
+        path = Path(large.path(file_name(_SOURCE_ID, _KEY)))
+        path.parent.mkdir(parents=True)
         write_world(folder / "world", probe_cc=PROBE_CC, since=PERIOD.since, until=PERIOD.until)
         request = Request(str(folder / "world" / "archive"), str(folder / "store"), PROBE_CC)
         with Observations(ingest(request, Fingerprints()), PROBE_CC, PERIOD) as observations:
@@ -101,5 +105,5 @@ def write_store(store: Path, row_count: int) -> Path:
                     checksum=BLANK_CHECKSUM,
                 )
             )
-    set_checksum(path)
-    return path
+        set_checksum(path)
+        share(Collection(large, _SOURCE_ID, (found,)), PROBE_CC, PERIOD, out)
