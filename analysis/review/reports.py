@@ -103,5 +103,5 @@ def check_tables(report: Report, names: Iterable[str], parameter: str) -> None:
         if known and known != hashlib.sha256(path.read_bytes()).hexdigest():
             raise ParameterError(
                 parameter, report.folder, f"its tables/{name}.csv is not the one that its run.json "
-                "names: a table that somebody changed is no report's"
+                "names; put it back as it was written"
             )  # fmt: skip
