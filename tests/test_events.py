@@ -9,7 +9,7 @@ from analysis.errors import ParameterError
 from analysis.period import Period
 from analysis.reference.events import Event, EventList, event_table, in_words, load_events
 from analysis.reference.reference_files import REFERENCE
-from analysis.worlds.reference import write_events
+from analysis.worlds.truth import write_events
 
 GOOD = "{date: 2023-07-23, title: Election, kind: election, source: 'https://a.org/b'}"
 

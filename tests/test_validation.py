@@ -21,7 +21,6 @@ from analysis.tables import TABLES, write_table
 from analysis.worlds import measures, steering
 from analysis.worlds import scored_apps as apps
 from analysis.worlds.measures import bootstrap_bounds, calibrate, mark_chances, share_by
-from analysis.worlds.results import SITUATIONS, read_results
 from analysis.worlds.scores import Score, Truth, compare_edges, compare_hours, score
 from analysis.worlds.validation import (
     COUNTRIES,
@@ -33,6 +32,7 @@ from analysis.worlds.validation import (
     run_world,
     write_results,
 )
+from analysis.worlds.validation_page import SITUATIONS, read_results
 from analysis.worlds.volunteers import Volunteers
 from analysis.worlds.writing import add_forgeries, write_world
 

@@ -5,9 +5,7 @@ most: a whole part, the fewer of its endpoints, or a web page at hours of the we
 breaks for everybody. What is blocked, where and when is drawn for each world.
 """
 
-import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +30,6 @@ _HALF = 6
 FOUND, TRUE, BEGINNINGS = "blocks found", "stretches listed that are true", "beginnings in bracket"
 HOURS, ENDPOINTS, BROKEN = "hours exact", "endpoints counted exactly", "broken tests not listed"
 OPEN = "unblocked pairs not listed"
-
-
-def run_worlds(
-    pool: ProcessPoolExecutor, workspace: Path, write_world: Callable[..., Any]
-) -> pd.DataFrame:
-    """All worlds, each in a process of its own; see ``sum_up``.
-
-    Args:
-        pool: runs them.
-        workspace: what was left there is removed.
-        write_world: the simulator's.
-    """
-    shutil.rmtree(workspace, ignore_errors=True)
-    waiting = [pool.submit(run_world, seed, workspace / str(seed), write_world) for seed in SEEDS]
-    return sum_up(pd.concat([one.result() for one in waiting], ignore_index=True))
 
 
 def run_world(seed: int, folder: Path, write_world: Callable[..., Any]) -> pd.DataFrame:

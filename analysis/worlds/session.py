@@ -46,17 +46,6 @@ class Software:
     omits_address: bool = False  # of requests: the field is optional
     words: str = ""  # a system language other than English shows in failures
 
-    def annotations(self, network_type: str, run_link: str = "") -> Json:
-        """What the probe says about itself, as engines of that age do."""
-        return {
-            **({"ooni_run_link_id": run_link} if run_link else {}),
-            "architecture": "arm64" if self.platform == "android" else "amd64",
-            "engine_name": "ooniprobe-engine",
-            "engine_version": self.engine_version,
-            "network_type": network_type,
-            "platform": self.platform,
-        }
-
 
 _ANDROID_WORDS = "android_dns_cache_no_data"
 

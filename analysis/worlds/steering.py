@@ -6,9 +6,7 @@ verdicts at the end of each week and hands out the plan of the coverage page for
 networks, hours, probes and faults are the same. Both are judged by the published method.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,25 +35,6 @@ WAYS = {"plan": "By the plan", "turns": "The list in turns"}
 _PROBE_CC, _PERIOD = "QM", Period.parse("2024-01-01", "2024-03-04")
 
 Wishes = dict[tuple[int, int], list[str]]
-
-
-def run_countries(
-    pool: ProcessPoolExecutor, workspace: Path, make_volunteers: Callable[..., Any]
-) -> pd.DataFrame:
-    """All countries in both ways, each in a process of its own; see ``sum_up``.
-
-    Args:
-        pool: runs them.
-        workspace: what was left there is removed.
-        make_volunteers: the simulator's ``Volunteers``.
-    """
-    shutil.rmtree(workspace, ignore_errors=True)
-    waiting = [
-        pool.submit(run_country, seed, way, workspace / f"{seed}-{way}", make_volunteers)
-        for seed in COUNTRIES
-        for way in WAYS
-    ]
-    return sum_up(pd.concat([one.result() for one in waiting], ignore_index=True))
 
 
 def run_country(

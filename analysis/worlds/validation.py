@@ -5,8 +5,9 @@ Worlds of the first seeds are for fitting: there the thresholds are swept one by
 reported as the method's accuracy comes from the other seeds.
 """
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from multiprocessing import get_context
@@ -27,10 +28,9 @@ from analysis.study.parameters import StudyParameters, whole_number
 from analysis.study.study import Study, open_study
 from analysis.tables import write_table
 from analysis.verdicts.verdicts import Judgement
-from analysis.worlds import measures, scores, steering
-from analysis.worlds import scored_apps as apps
-from analysis.worlds.results import RESULTS
+from analysis.worlds import measures, scored_apps, scores, steering
 from analysis.worlds.scores import Score
+from analysis.worlds.validation_page import RESULTS
 
 WORKSPACE = REPOSITORY / "data" / "work" / "validation"
 _PROBE_CC, _SINCE, _UNTIL = "QQ", "2024-01-01", "2025-01-01"
@@ -142,27 +142,40 @@ def validate(
     Args:
         arguments: ``NAME=VALUE``: OUT, STORE (where worlds are kept), JOBS, and thresholds.
         simulator: makes worlds.
-        say: called with worlds done, all worlds, and the last one's label.
+        say: called with worlds done, all worlds, and nothing more.
 
     Raises:
         ParameterError: an argument is wrong; nothing was written.
     """
     out, workspace, jobs, thresholds = parse_arguments(arguments)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written ends here, not after minutes
-    tasks = plan(thresholds)
-    results: dict[str, Result] = {}
+    steered, apps = workspace / "steering", workspace / "apps"
+    for folder in (steered, apps):
+        shutil.rmtree(folder, ignore_errors=True)
     context = get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        waiting = [pool.submit(run_world, task, workspace, simulator) for task in tasks]
+        worlds = [pool.submit(run_world, task, workspace, simulator) for task in plan(thresholds)]
+        countries = [
+            pool.submit(steering.run_country, seed, way, steered / f"{seed}-{way}",
+                        simulator.make_volunteers)
+            for seed in steering.COUNTRIES
+            for way in steering.WAYS
+        ]  # fmt: skip
+        of_apps = [
+            pool.submit(scored_apps.run_world, seed, apps / str(seed), simulator.write_world)
+            for seed in scored_apps.SEEDS
+        ]
+        waiting: list[Future[Any]] = [*worlds, *countries, *of_apps]
         for done, future in enumerate(as_completed(waiting), 1):
-            result = future.result()
-            results[result.task.label] = result
-            say(done, len(tasks), result.task.label)
-        steered = steering.run_countries(pool, workspace / "steering", simulator.make_volunteers)
-        judged_apps = apps.run_worlds(pool, workspace / "apps", simulator.write_world)
-    _write(out, "steering", steered)
-    _write(out, "apps", judged_apps)
-    write_results(out, [results[label] for label in sorted(results)], thresholds)
+            future.result()
+            say(done, len(waiting), "")
+    for name, sum_up, parts in (
+        ("steering", steering.sum_up, countries), ("apps", scored_apps.sum_up, of_apps)
+    ):  # fmt: skip
+        rows = pd.concat([one.result() for one in parts], ignore_index=True)
+        _write(out, name, sum_up(rows))
+    results = sorted((one.result() for one in worlds), key=lambda result: result.task.label)
+    write_results(out, results, thresholds)
     return out
 
 

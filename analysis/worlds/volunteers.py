@@ -12,8 +12,7 @@ from pathlib import Path
 from analysis.period import Period
 from analysis.worlds.archive import compress, write_object
 from analysis.worlds.country import Network, Site, stream
-from analysis.worlds.reference import write_reference
-from analysis.worlds.truth import Tally, write_truth
+from analysis.worlds.truth import Tally, write_reference, write_truth
 from analysis.worlds.world import Design, make_world, measure_site, open_session
 
 _HOURS = (3, 9, 13, 19)

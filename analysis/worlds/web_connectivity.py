@@ -134,7 +134,14 @@ def measure(session: Session, url: str) -> tuple[Json, bool]:
     is_sound = path.state == "good" and not path.timeout_count and not is_lost
     asn = path.network.resolver_asn
     document = {
-        "annotations": software.annotations(session.network_type, session.run_link),
+        "annotations": {
+            **({"ooni_run_link_id": session.run_link} if session.run_link else {}),
+            "architecture": "arm64" if software.platform == "android" else "amd64",
+            "engine_name": "ooniprobe-engine",
+            "engine_version": software.engine_version,
+            "network_type": session.network_type,
+            "platform": software.platform,
+        },
         "data_format_version": "0.2.0",
         **({"extensions": _EXTENSIONS} if software.is_new else {}),
         "input": target.url,

@@ -21,8 +21,13 @@ from analysis.worlds.archive import (
     write_object,
 )
 from analysis.worlds.forgery import ForgedClaim, order_forgeries
-from analysis.worlds.reference import write_reference
-from analysis.worlds.truth import Tally, append_forgeries, write_totals, write_truth
+from analysis.worlds.truth import (
+    Tally,
+    append_forgeries,
+    write_reference,
+    write_totals,
+    write_truth,
+)
 from analysis.worlds.world import BATCH_SIZE, Batch, Design, World, forge, make_world, run_sessions
 
 FICTIONAL_CODES = ("AA", *(f"Q{letter}" for letter in "MNOPQRSTUVWXYZ"))
