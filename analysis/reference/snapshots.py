@@ -9,7 +9,7 @@ One folder a day, named for the UTC day of fetching, below ``data/reference/snap
 
 Beside each file lies its sidecar, ``<file>.json``. A file without one does not count: it was left
 by an interrupted run. A sidecar without a file says that the source has no such file, as for a
-country without a test list. Nothing here touches a network; ``places.reference_data`` fetches.
+country without a test list. Nothing here touches a network; ``sources.reference_data`` fetches.
 """
 
 import hashlib
