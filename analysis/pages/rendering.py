@@ -7,6 +7,7 @@ content security policy lets nothing else load. Code is folded under the output 
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -18,6 +19,8 @@ import mistune
 import nbformat
 from jinja2 import Environment
 from markupsafe import Markup
+from nbconvert.exporters import TemplateExporter
+from nbconvert.preprocessors import TagRemovePreprocessor
 
 from analysis.errors import ContractError
 from analysis.languages.language import ENGLISH, Language
@@ -86,24 +89,21 @@ def render_page(
         ContractError: a figure has no alternative text, or an output is of a kind that a page
             without scripts cannot show.
     """
-    cells = [
-        cell
-        for cell in executed.cells
-        if not HIDDEN_TAGS.intersection(cell.metadata.get("tags", []))
-    ]
-    _check_outputs(cells, item.file)
-    prose, contents = _prose(cells, {one.file for one in every})
-    return render(
-        "notebook_page.html.j2",
-        item,
-        page,
-        every,
-        cells=cells,
-        contents=contents,
-        prose=prose,
-        code=_code(cells),
-        parameters=_shown_parameters(executed),
-    )
+    shown, _ = _hide_cells().preprocess(deepcopy(executed), {})
+    _check_outputs(shown.cells, item.file)
+    prose, contents = _prose(shown.cells, {one.file for one in every})
+    resources = {
+        "item": item,
+        "page": page,
+        "set": every,
+        "style": stylesheet(page.lang.code),
+        "contents": contents,
+        "prose": prose,
+        "code": _code(shown.cells),
+        "parameters": _shown_parameters(executed),
+    }
+    html, _ = _Exporter(page.lang).from_notebook_node(shown, resources)
+    return scripts.add_scripts(_tidy(html))
 
 
 def render_sections(
@@ -150,6 +150,23 @@ def render(
         )
     )
     return scripts.add_scripts(_tidy(html))
+
+
+class _Exporter(TemplateExporter):
+    """nbconvert with the template of these pages, whose environment escapes what a cell shows."""
+
+    template_file = "notebook_page.html.j2"
+
+    def __init__(self, lang: Language) -> None:
+        self._lang = lang
+        super().__init__()
+
+    def _create_environment(self) -> Environment:
+        return _templates(self._lang)
+
+
+def _hide_cells() -> TagRemovePreprocessor:
+    return TagRemovePreprocessor(remove_cell_tags=set(HIDDEN_TAGS), enabled=True)
 
 
 @lru_cache(maxsize=8)
