@@ -33,10 +33,6 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
         "month": ["2023-07", "2023-09"], "ok_count": [5, 6], "anomaly_count": [1, 0],
         "confirmed_count": [None, None], "failure_count": [0, 2],
     })  # fmt: skip
-    tested = pd.DataFrame({"network": EVIL, "probe_asn": asns, "domain_count": 900})
-    blocked = tested.assign(
-        blocked_domain_count=[*count], category=EVIL, mechanisms=EVIL, rank=[*count],
-    )  # fmt: skip
     intervals = pd.DataFrame({
         "domain": EVIL, "network": EVIL, "state": ["blocked", "likely_blocked", *EVIL[2:]],
         "blocked_from": "2023-07-17", "blocked_until": [None, *["2023-08-01"] * 6],
@@ -44,11 +40,6 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
     })  # fmt: skip
     return {
         "results_by_month": (bars.results_by_month, months),
-        "blocked_by_category": (bars.blocked_by_category, blocked),
-        "semester_changes": (
-            bars.semester_changes, pd.DataFrame({"change": ["mixed"], "count": [1]}),
-        ),
-        "networks_ranked": (bars.networks_ranked, blocked),
         "session_series": (
             lambda frame, **named: series.session_series(
                 frame, intervals.iloc[:2].fillna(""), since=date(2023, 7, 1),

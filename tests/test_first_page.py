@@ -9,10 +9,9 @@ import pytest
 
 from analysis.languages.language import ENGLISH
 from analysis.period import Period
-from analysis.report.finding_parts import Telling
-from analysis.report.finding_words import word_finding
+from analysis.report.finding_words import Telling, word_finding
+from analysis.report.findings import find_categories, find_networks
 from analysis.report.first_page import word_first_page
-from analysis.report.summary import tell_categories, tell_networks
 
 YEAR = Period.parse("2024-01-01", "2025-01-01")
 
@@ -50,7 +49,7 @@ def test_networks_of_one_name_are_told_apart_and_a_cut_is_told() -> None:
         "blocked_domain_count": [2, 2, *[1] * (count - 2)], "domain_count": 9,
     })  # fmt: skip
     pairs = pd.DataFrame({"domain": ["a.test"], "probe_asn": ["AS1"]})
-    finding = tell_networks({"networks": networks, "pairs": pairs})
+    finding = find_networks({"networks": networks, "pairs": pairs})
     assert finding is not None
     assert [row[0] for row in finding["values"]["rows"][:2]] == ["Twin (AS1)", "Twin (AS2)"]
     numbers = {"blocking_network_count": count, "access_network_count": count}
@@ -64,9 +63,9 @@ def test_without_a_list_nothing_is_said_of_categories() -> None:
     rows = [["NEWS", "News Media", 5, 0], ["NONE", "Not on a test list", 9, 3]]
     blocked = pd.DataFrame({"domain": ["a.test"], "category_code": ["NEWS"]})
     categories = pd.DataFrame(rows, columns=columns)
-    assert tell_categories({"categories": categories, "blocked_sites": blocked}) is None
+    assert find_categories({"categories": categories, "blocked_sites": blocked}) is None
     named = categories.assign(blocked_domain_count=[1, 3])
-    assert tell_categories({"categories": named, "blocked_sites": blocked}) is not None
+    assert find_categories({"categories": named, "blocked_sites": blocked}) is not None
 
 
 @pytest.mark.parametrize("is_published", [True, False])
@@ -80,10 +79,11 @@ def test_how_sure_another_method_is_was_not_measured(tmp_path: Path, is_publishe
              "unread_object_count")  # fmt: skip
     summary = {
         "probe_cc": "QQ", "since": "2024-01-01", "until": "2025-01-01", "findings": [],
-        "numbers": dict.fromkeys(names, 1), "is_published_method": is_published,
+        "is_published_method": is_published,
     }  # fmt: skip
     (tmp_path / "findings.json").write_text(json.dumps(summary), encoding="utf-8")
     shares = {name: {"value": 0.9} for name in ("site_precision_share", "pair_recall_share")}
-    said = " ".join(word_first_page(tmp_path, shares)["certainty"])
+    counts = {name: {"value": 1} for name in names}
+    said = " ".join(word_first_page(tmp_path, counts | shares)["certainty"])
     assert ("On simulated countries" in said) == is_published
     assert ("was not measured" in said) != is_published

@@ -20,9 +20,9 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference.test_counts import COUNTS, load_test_counts
 from analysis.report.app_endpoints import ONE_ADDRESS
-from analysis.report.app_finding import find_apps, word_apps
 from analysis.report.app_tables import Judged, judge_apps
-from analysis.report.finding_parts import Telling
+from analysis.report.finding_words import Telling, word_finding
+from analysis.report.findings import find_apps
 from analysis.report.tieout import replies_folder
 from analysis.sources.api import fetch_messaging_counts, of_test
 from analysis.store.app_rows import MessagingRows
@@ -205,7 +205,7 @@ def test_the_fictional_countrys_truth_is_found(tmp_path: Path) -> None:
     finding = find_apps(tmp_path)
     assert finding is not None
     assert finding["values"]["defects"] == ["Tor with Snowflake"]
-    said = word_apps(Telling({"values": finding["values"]}, {}, ENGLISH, _YEAR))
+    said = word_finding(Telling({"kind": "apps", **finding}, {}, ENGLISH, _YEAR))
     assert "2 of 8" in said.claim.striptags()
     assert "Tor with Snowflake" not in [name for name, *_ in finding["values"]["rows"]]
     assert (finding["values"]["partial"], finding["values"]["less"]) == ([], ["Telegram"])

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 import shutil
 from datetime import date
@@ -20,7 +21,7 @@ from analysis.pages.rendering import PageContext, SetItem, render_sections
 from analysis.pages.site_links import lead_to_sites
 from analysis.period import Period
 from analysis.reference.events import Event
-from analysis.report.annex_page import fit_rows, render_annex, render_annex_page
+from analysis.report.annex_page import annex_sections, fit_rows, render_annex
 from analysis.report.site_evidence import COMPARED, FLAGS, SPANS
 from analysis.report.site_pages import INDEX, Setting, make_pages, say_spelling
 from analysis.study.table_folder import keep_note
@@ -225,15 +226,27 @@ def test_the_annex_has_a_row_a_stretch_below_its_site(tables: Path) -> None:
     assert "script-src 'sha256-" in render_sections([("", Markup(html))], item, context, [item])
 
 
-def test_the_annex_can_be_made_without_a_notebook(tables: Path) -> None:
-    """In another language, with the anchors and numbers of the notebook's page, and with what was
-    set aside."""
-    html = str(render_annex_page(tables, "KE", open_language("km")))
-    anchors = re.findall('<h2 id="([^"]+)"', html)
-    assert anchors == ["the-list", "by-category", "by-network", "set-aside", "limits"]
-    assert "20,000" in html
-    assert f'href="sites/{site_file(ASIDE)}#' in html
-    assert "<script>" not in html
+def test_the_annex_is_the_same_in_every_language(tables: Path) -> None:
+    """The sections of the notebook's page with its numbers, and what was set aside; nothing in a
+    table acts."""
+    write_table(tables, "blocked_sites", _rows("blocked_sites"))
+    summary = {"probe_cc": "KE", "since": "2024-01-01", "until": "2025-01-01"}
+    (tables / "findings.json").write_text(json.dumps(summary), encoding="utf-8")
+    numbers = dict.fromkeys((
+        "blocked_domain_count", "blocked_registrable_domain_count", "listed_access_pair_count",
+        "blocking_network_count", "access_network_count", "set_aside_count",
+    ), 7)  # fmt: skip
+    for lang in (ENGLISH, open_language("km")):
+        sections = annex_sections(tables, numbers, lang)
+        english = [getattr(head, "english", head) for head, _ in sections]
+        assert english == ["", "The list", "By category", "By network", "Set aside", "Limits"]
+        html = "".join(content for _, content in sections)
+        assert 'data-key="blocked_domain_count">7<' in html
+        assert "20,000" in html
+        assert f'href="sites/{site_file(ASIDE)}#' in html
+        assert "https://explorer.ooni.org/" in html
+        assert "<script>" not in html
+        assert "\u202e" not in html
 
 
 @pytest.mark.parametrize(

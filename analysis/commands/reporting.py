@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.commands.auditing import (
     NOTEBOOKS,
@@ -27,7 +28,7 @@ from analysis.pages.rendering import PageContext, Section, SetItem
 from analysis.pages.scheduling import Display
 from analysis.pages.summary_page import Summary
 from analysis.reference import countries
-from analysis.report.annex_page import render_annex_page
+from analysis.report.annex_page import annex_sections
 from analysis.report.decided import decide_first_page
 from analysis.report.first_page import word_apps_alone, word_first_page
 from analysis.report.site_pages import INDEX, Setting, make_pages, stylesheet
@@ -247,19 +248,27 @@ def _write_all(edition: Edition, inputs: Inputs, run: Mapping[str, Any]) -> Edit
     lang, probe_cc = edition.page.lang, inputs.settings.probe_cc
     sites = site_pages(inputs.settings.study, inputs.lists, lang, f"../{edition.up}")
     # at the top, in English, the annex is the notebook's
-    annex = () if lang == ENGLISH and not edition.folder else (_annex_page(probe_cc, lang),)
+    annex = () if lang == ENGLISH and not edition.folder else (_annex_page(lang, edition.up),)
     pages = (*annex, narrative_page(probe_cc, lang), feedback_page(run, edition))
     return replace(edition, sites=sites, pages=pages)
 
 
-def _annex_page(probe_cc: str, lang: Language) -> Appendix:
-    """The annex in a language that the notebooks are not written in."""
+def _annex_page(lang: Language, up: str) -> Appendix:
+    """The annex in a language that the notebooks are not written in; ``up`` is the way from its
+    page to the top of the report."""
     line = lang.say(
         "Every site that was blocked or likely blocked on at least one of the country's access "
         "networks, with category, period, method and networks; and what was set aside, and why."
     )
-    item = SetItem(ANNEX, lang.say("Annex: blocked sites"), line)
-    return Appendix(item, lambda tables, _: [("", render_annex_page(tables, probe_cc, lang))])
+
+    def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
+        numbers = {name: one["value"] for name, one in findings.items()}
+        return [
+            (head, Markup(content.replace('href="tables/', f'href="{up}tables/')))
+            for head, content in annex_sections(tables, numbers, lang)
+        ]
+
+    return Appendix(SetItem(ANNEX, lang.say("Annex: blocked sites"), line), make)
 
 
 def site_pages(

@@ -5,29 +5,26 @@ period and n. A frame without rows gives a figure that says so. Strings in a fra
 they are drawn as they are, never read as mathematics, and cut where they are long.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.pages.formats import network_number, number
-from analysis.pages.grids import MOST_ROWS, footer_for_part
+from analysis.pages.formats import number
+from analysis.pages.grids import footer_for_part
 from analysis.pages.style import (
     RULE,
     SOFT_INK,
     add_legend,
-    axis_end,
-    empty_figure,
     new_canvas,
-    row_labels,
     set_count_axis,
     short_label,
     styled,
     thin_labels,
 )
-from analysis.vocabulary import CHANGES, MECHANISMS, STATES
+from analysis.vocabulary import STATES
 
 #: OONI's flags are not verdicts: only "confirmed" shares a colour with a state.
 FLAGS: dict[str, tuple[str, str, str]] = {
@@ -68,77 +65,6 @@ def results_by_month(measurements_by_month: pd.DataFrame, *, title: str, footer:
     axes.set_xlim(-0.6, len(months) - 0.4)
     add_legend(axes, 4, 36)
     return figure
-
-
-@styled
-def blocked_by_category(categories: pd.DataFrame, *, title: str, footer: str) -> Figure:
-    """Horizontal bars of the blocked sites by category, the most first, with what was tested.
-
-    Args:
-        categories: ``category, domain_count, blocked_domain_count``; those without a blocked
-            site are counted in the footer.
-    """
-    blocked = categories[categories["blocked_domain_count"] > 0].sort_values(
-        ["blocked_domain_count", "category"], ascending=[False, True]
-    )
-    left_out = len(categories) - len(blocked)
-    if left_out:
-        footer = f"{footer} {left_out} further categories were tested and have no blocked site."
-    if blocked.empty:
-        return empty_figure(title, footer)
-    notes = [
-        f"{number(b)} of {number(t)}"
-        for b, t in zip(blocked["blocked_domain_count"], blocked["domain_count"], strict=True)
-    ]
-    return _bars(
-        row_labels(blocked["category"]), blocked["blocked_domain_count"], notes,
-        title=title, footer=footer, axis="Blocked sites, of the sites tested in the category",
-    )  # fmt: skip
-
-
-@styled
-def semester_changes(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
-    """Horizontal bars of how sites changed between the two halves.
-
-    Args:
-        frame: ``change, count``; a change that is not in it counts nothing and is shown so.
-    """
-    counts = frame.groupby("change")["count"].sum().reindex(list(CHANGES), fill_value=0)
-    hollow = ["not_comparable", "mixed"]
-    return _bars(
-        list(CHANGES.values()), counts, [number(count) for count in counts],
-        title=title, footer=footer, axis="Sites", hollow=[code in hollow for code in CHANGES],
-    )  # fmt: skip
-
-
-@styled
-def networks_ranked(networks: pd.DataFrame, *, title: str, footer: str) -> Figure:
-    """Horizontal bars of the blocked sites by ranked network, with how each one blocks.
-
-    Args:
-        networks: ``probe_asn, network, blocked_domain_count, domain_count, mechanisms, rank``;
-            rows without a rank are left out.
-    """
-    ranked = networks[pd.to_numeric(networks["rank"]).notna()]
-    ranked = ranked.assign(rank=pd.to_numeric(ranked["rank"])).sort_values(["rank", "probe_asn"])
-    if ranked.empty:
-        return empty_figure(title, footer)
-    shown = ranked.head(MOST_ROWS)
-    notes = [
-        f"{number(blocked)} of {number(tested)}" + _methods(codes)
-        for blocked, tested, codes in zip(
-            shown["blocked_domain_count"], shown["domain_count"], shown["mechanisms"], strict=True
-        )
-    ]
-    names = [
-        f"{name} ({network_number(asn)})" if name else network_number(asn)
-        for asn, name in zip(shown["probe_asn"], shown["network"].fillna(""), strict=True)
-    ]
-    return _bars(
-        row_labels(pd.Series(names)), shown["blocked_domain_count"], notes,
-        title=title, footer=footer_for_part(footer, len(shown), len(ranked), "networks"),
-        axis="Blocked sites, of the sites tested on the network",
-    )  # fmt: skip
 
 
 @styled
@@ -216,40 +142,3 @@ def thresholds_swept(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
     ]  # fmt: skip
     add_legend(axes, 2, 36, keys)
     return figure
-
-
-def _bars(
-    labels: Sequence[str],
-    values: pd.Series,
-    notes: Sequence[str],
-    *,
-    title: str,
-    footer: str,
-    axis: str,
-    hollow: Sequence[bool] | None = None,
-) -> Figure:
-    colour = STATES["blocked"].colour
-    figure, axes = new_canvas(title, footer, 1.1 + 0.3 * len(labels))
-    places = range(len(labels))
-    faces = ["white" if empty else colour for empty in (hollow or [False] * len(labels))]
-    widths = values.to_numpy(dtype=float)
-    bars = axes.barh(places, widths, height=0.66, color=faces, edgecolor=colour, linewidth=1.0)
-    axes.bar_label(
-        bars, labels=list(notes), padding=4, fontsize=9.5,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # over the grid
-    )  # fmt: skip
-    axes.set_yticks(places, labels)
-    axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.set_xlim(0, axis_end(labels, widths, notes))
-    set_count_axis(axes, "x", axis)
-    return figure
-
-
-def _methods(codes: object) -> str:
-    listed = [MECHANISMS.get(c, c) for c in str(codes).split(";") if c and c != "nan"]
-    if not listed:
-        return ""
-    if len(listed) == 2:
-        return f" · {short_label(listed[0], 30)}, {short_label(listed[1], 30)}"
-    more = f" and {len(listed) - 1} more" if len(listed) > 1 else ""
-    return f" · {short_label(listed[0], 30)}{more}"

@@ -81,11 +81,6 @@ def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
     pyplot.close(figure)
 
 
-def show_drawing(drawing: Markup) -> None:
-    """Show what ``tracks`` has drawn."""
-    _show(drawing)
-
-
 def figure_bytes(figure: Figure, format: Literal["svg", "png"]) -> bytes:
     """A figure as a file, the same bytes for the same figure: no date, no version, no chance."""
     buffer = BytesIO()

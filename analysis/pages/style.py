@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from functools import lru_cache, wraps
 from typing import Any, Concatenate, ParamSpec, cast
 
-import numpy as np
 import pandas as pd
 from matplotlib import style as mpl_style
 from matplotlib import ticker
@@ -20,7 +19,7 @@ from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 from numpy.typing import NDArray
 
 from analysis.languages.spoken_values import visible
-from analysis.pages.formats import network_number, number
+from analysis.pages.formats import number
 
 INK, SOFT_INK, RULE = "#1B1B1B", "#555555", "#C9C5BD"
 WIDTH = 7.2  # inches; the page shows it 690 to 1000 pixels wide, a phone lets it scroll
@@ -103,10 +102,6 @@ def short_label(text: object, longest: int = LONGEST_LABEL) -> str:
     return line if len(line) <= longest else f"{line[: longest - 9]}…{line[-8:]}"
 
 
-def row_labels(values: pd.Series) -> list[str]:
-    return [short_label(network_number(value)) for value in values]
-
-
 def new_canvas(title: str, footer: str, height: float) -> tuple[Figure, Axes]:
     layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08)
     figure = Figure(figsize=(WIDTH, height + 0.5), layout=layout)
@@ -163,11 +158,3 @@ def add_legend(axes: Axes, columns: int, drop: float, keys: Sequence[Artist] = (
 
 def thin_labels(labels: Sequence[str]) -> list[str]:
     return [label if "\n" in label else "" for label in labels]
-
-
-def axis_end(labels: Sequence[str], widths: np.ndarray, notes: Sequence[str]) -> float:
-    """End of the value axis so that each bar and the note after it fit beside the labels."""
-    inches = WIDTH - 0.6 - 0.085 * max(map(len, labels))
-    free = [max(inches - 0.082 * len(note) - 0.1, 0.6) for note in notes]
-    ends = [width * inches / left for width, left in zip(widths, free, strict=True)]
-    return float(max(*ends, widths.max() * 1.06, 1.0))

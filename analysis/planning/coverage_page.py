@@ -9,7 +9,7 @@ from analysis.languages.language import ENGLISH
 from analysis.languages.spoken_values import elided
 from analysis.observations.messaging_tests import TESTS
 from analysis.pages.formats import percent
-from analysis.pages.show import show_drawing, show_finding, show_table, show_text
+from analysis.pages.show import show_finding, show_markup, show_table, show_text
 from analysis.pages.tracks import (
     Bar,
     Row,
@@ -116,7 +116,7 @@ def show_floor(study: Study, floor: pd.DataFrame) -> None:
         f"tested anywhere. Source: OONI, {study.title}."
     )
     drawn = draw_counts(rows, heads, ["tested"] * len(rows))
-    show_drawing(draw_figure(drawn, f"Bars by network: {alt}.", reading, title=title))
+    show_markup(draw_figure(drawn, f"Bars by network: {alt}.", reading, title=title))
     show_table(
         floor, caption="Pairs of a site and an access network, by how much was tested",
         fold_after=_MOST_ROWS, headings=HEADINGS,
@@ -185,7 +185,7 @@ def show_gaps(study: Study, days: Mapping[str, Sequence[date]], ranked: pd.DataF
     alt = "; ".join(f"{row.label}: {row.words}" for row in rows)
     heads = ("Network", "Time", "Days with a test")
     drawn = draw_tracks(rows, heads, month_marks(ENGLISH, period))
-    show_drawing(draw_figure(drawn, f"A time axis with a line per network. {alt}.", reading,
+    show_markup(draw_figure(drawn, f"A time axis with a line per network. {alt}.", reading,
                              title=title))  # fmt: skip
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.hosts import registrable_domain
-from analysis.reference.networks import DOMESTIC, RANKED
+from analysis.period import Period
+from analysis.reference.countries import is_fictional
+from analysis.reference.networks import RANKED
 from analysis.report.halves import listed_domestic
-from analysis.study.study import Study
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.witnesses import countries_url
 
@@ -89,14 +90,13 @@ def _summarise(
     }
 
 
-def link_countries(aside: pd.DataFrame, study: Study) -> pd.DataFrame:
+def link_countries(aside: pd.DataFrame, probe_cc: str, period: Period) -> pd.DataFrame:
     """``set_aside`` with ``countries_url``, OONI's counts of each site in all countries.
 
     OONI knows no fictional country: of one the table stays as it is.
     """
-    if study.is_fictional:
+    if is_fictional(probe_cc):
         return aside
-    period = study.periods["all"]
     return aside.assign(countries_url=[countries_url(site, period) for site in aside["domain"]])
 
 
@@ -146,12 +146,6 @@ def find_reasons(whole: pd.DataFrame) -> dict[str, str]:
         str(site): "not_domestic" if site in foreign else str(reason)
         for site, reason in reasons.items()
     }
-
-
-def count_blocking_networks(networks: pd.DataFrame) -> int:
-    """How many access networks list a site; ``networks`` is the contract's."""
-    is_access = networks["kind"].isin(DOMESTIC)
-    return int((is_access & (networks["blocked_domain_count"] > 0)).sum())
 
 
 def rank_networks(networks: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:

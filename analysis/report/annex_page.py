@@ -1,6 +1,8 @@
-"""The annex: the list of blocked sites, a row for each stretch on a network, grouped by site."""
+"""The annex: the list of blocked sites, a row for each stretch on a network, grouped by site; how
+many there are by category and network; and what was set aside."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -12,12 +14,18 @@ from markupsafe import Markup
 from analysis.languages.language import ENGLISH, Language
 from analysis.languages.spoken_values import elided, pairs_of_chance, visible
 from analysis.pages.formats import site_link
+from analysis.pages.html_tables import blocks, render_table
 from analysis.pages.markup import make_environment
+from analysis.period import Period
+from analysis.report.annex import link_countries
 from analysis.report.decided import read_decided, show_decision
+from analysis.report.finding_words import Telling, word_finding
+from analysis.report.findings import find_categories, find_networks, find_unlisted
+from analysis.report.first_page import read_summary
 from analysis.report.local_time import add_local_hours, schedule_words
 from analysis.report.verdict_words import Row, network_name, say_resolvers, word
 from analysis.tables import read_table
-from analysis.vocabulary import LISTED, MECHANISMS, NETWORK_KINDS, SET_ASIDE_REASONS, STATES
+from analysis.vocabulary import LISTED, MECHANISMS, STATES
 
 TEMPLATES = Path(__file__).parent / "templates"
 #: Rows that a page can hold; of more, a site shows those of fewer networks.
@@ -60,51 +68,90 @@ def render_annex(
     return Markup("").join(Markup(part) for part in parts)
 
 
-def render_annex_page(tables: str | Path, probe_cc: str, lang: Language) -> Markup:
-    """The annex as a page that needs no notebook, for a language that these are not written in.
+def annex_sections(
+    tables: str | Path, numbers: Mapping[str, Any], lang: Language = ENGLISH
+) -> list[tuple[str, Markup]]:
+    """The annex section by section, each with its heading; the same in every language.
 
     Args:
-        tables: the folder of a report's tables.
-        probe_cc: the country.
+        tables: the folder of a report's tables, with ``findings.json``.
+        numbers: the headline numbers of ``run.json``.
         lang: of the words.
     """
-    names = ("blocked_site_networks", "categories", "networks", "set_aside")
-    stretches, categories, networks, aside = (read_table(tables, name) for name in names)
-    pairs = len(stretches.drop_duplicates(["domain", "probe_asn"]))
-    sites, registered = stretches["domain"].nunique(), stretches["registrable_domain"].nunique()
+    summary = read_summary(Path(tables))
+    period = Period.parse(summary["since"], summary["until"])
+    names = ("blocked_site_networks", "blocked_sites", "categories", "networks", "set_aside")
+    read = {name: read_table(tables, name) for name in names}
+    stretches, categories = read["blocked_site_networks"], read["categories"]
+    networks, aside = read["networks"], read["set_aside"]
+    pairs = stretches[["domain", "probe_asn"]].drop_duplicates()
+    page = Telling({}, numbers, lang, period)
     ranked = networks.sort_values(["rank", "probe_asn"], na_position="last")
-    macros = _template(lang)
-    counts = [_count(row, lang) for row in categories.itertuples(index=False)]
-    ranks = [_rank(row, lang) for row in ranked.itertuples(index=False)]
-    reasons = [_reason(row, lang) for row in aside.itertuples(index=False)]
-    content = macros.page(
-        render_annex(stretches, categories, networks, probe_cc, read_decided(tables), lang),
-        macros.opening(sites, registered, pairs),
-        macros.categories(lang.say("Tested and blocked sites by category"), counts),
-        macros.networks(lang.say("Networks, sites tested and sites blocked"), ranks),
-        macros.aside(lang.say("Sites set aside"), reasons),
+    linked = link_countries(_say_column(aside, "note", lang), summary["probe_cc"], period)
+    list_ = render_annex(
+        stretches, categories, networks, summary["probe_cc"], read_decided(tables), lang
     )
-    return Markup(content)
+    by_category = _show_finding(page, "categories", find_categories(read)) + render_table(
+        _say_column(categories, "category", lang),
+        lang.say("Tested and blocked sites by category"),
+        "",
+        60,
+        {},
+        lang=lang,
+    )
+    by_network = _show_finding(page, "networks", find_networks(read | {"pairs": pairs}))
+    by_network += render_table(
+        ranked,
+        lang.say("Networks, sites tested and sites blocked"),
+        "",
+        60,
+        {},
+        file="networks.csv",
+        lang=lang,
+    )
+    set_aside = _show_finding(page, "unlisted", find_unlisted(read)) + render_table(
+        linked, lang.say("Sites set aside"), "", 25, {}, file="set_aside.csv", lang=lang
+    )  # fmt: skip
+    return [
+        ("", _show_opening(page)),
+        (lang.heading("The list"), list_),
+        (lang.heading("By category"), by_category),
+        (lang.heading("By network"), by_network),
+        (lang.heading("Set aside"), set_aside),
+        (lang.heading("Limits"), Markup(_template(lang).limits())),
+    ]
 
 
-def _rank(row: Row, lang: Language) -> tuple[Markup, Markup, str, str]:
-    """A network with its kind, and how many sites it blocks of those that were tested."""
-    blocked, tested = int(row.blocked_domain_count), int(row.domain_count)
-    kind = word(lang, NETWORK_KINDS.get(row.kind, row.kind))
-    return network_name(row), kind, lang.number(blocked), lang.number(tested)
+def _show_opening(page: Telling) -> Markup:
+    """How many sites are on the list, and what it has of each."""
+    answer = page.lang.html_plural(
+        "{n} site was seen blocked or likely blocked on at least one access network.",
+        "{n} sites were seen blocked or likely blocked on at least one access network.",
+        page.numbers["blocked_domain_count"], n=page.count("blocked_domain_count"),
+    )  # fmt: skip
+    what = page.lang.html(
+        "They are {names} registered names, and {pairs} pairs of site and network. The list has "
+        "each site with its networks below it: when it was blocked there, in how many sessions, "
+        "how, and how sure that is.",
+        names=page.count("blocked_registrable_domain_count"),
+        pairs=page.count("listed_access_pair_count"),
+    )
+    return Markup(blocks(page.lang).finding("claim-annex", answer, what))
 
 
-def _count(row: Row, lang: Language) -> tuple[Markup, str, str]:
-    """A category with its sites that were tested, and those that are blocked."""
-    tested, blocked = int(row.domain_count), int(row.blocked_domain_count)
-    return word(lang, row.category), lang.number(tested), lang.number(blocked)
+def _show_finding(page: Telling, kind: str, finding: Mapping[str, Any] | None) -> Markup:
+    """A finding of the first page as a section has it; nothing where there is none."""
+    if finding is None:
+        return Markup("")
+    words = word_finding(replace(page, finding={"kind": kind, **finding}))
+    caveat = Markup(" ").join(words.caveats)
+    shown = blocks(page.lang).finding(f"claim-{kind}", words.claim, words.sites, caveat)
+    return Markup(shown) + words.figure
 
 
-def _reason(row: Row, lang: Language) -> tuple[Markup, Markup, str, str]:
-    """A site that is set aside, with the reason, and how much of it was unusual."""
-    reason = word(lang, SET_ASIDE_REASONS.get(row.reason, row.reason))
-    measured, unusual = int(row.measurement_count), int(row.anomaly_count)
-    return site_link(row.domain), reason, lang.number(measured), lang.number(unusual)
+def _say_column(table: pd.DataFrame, column: str, lang: Language) -> pd.DataFrame:
+    """A table with a column of words in a language; what is none of ours stays as it is."""
+    return table.assign(**{column: [word(lang, text).striptags() for text in table[column]]})
 
 
 def fit_rows(counts: pd.Series, most: int) -> int:

@@ -11,8 +11,8 @@ from analysis.pages.formats import numbered, percent
 from analysis.pages.hours_figure import hours_of_days, shares_here_and_elsewhere
 from analysis.pages.show import show_figure, show_finding, show_matrix, show_table, show_text
 from analysis.report.app_countries import COUNTRY
-from analysis.report.app_finding import count_apps
 from analysis.report.app_tables import Judged, title_of
+from analysis.report.headlines import Numbers
 from analysis.report.local_time import add_local_hours
 from analysis.study.app_study import MessagingStudy
 from analysis.verdicts.elsewhere import week_of
@@ -27,9 +27,13 @@ def name_tests(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(test_name=table["test_name"].map(title_of))
 
 
-def claim_apps(study: MessagingStudy, verdicts: pd.DataFrame) -> None:
-    """Show how many apps and tools were found blocked, and what that is held against."""
-    numbers = count_apps(verdicts)
+def claim_apps(study: MessagingStudy, numbers: Numbers) -> None:
+    """Show how many apps and tools were found blocked, and what that is held against.
+
+    Args:
+        study: whose counts of other countries they were held against.
+        numbers: of ``headlines.count_apps``.
+    """
     if not numbers["app_test_count"]:
         show_text(
             "The source has no measurement of any messaging app or circumvention tool in the "

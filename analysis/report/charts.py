@@ -3,16 +3,18 @@
 A notebook calls one of these for a section; ``display`` draws and shows.
 """
 
-from collections.abc import Mapping
-
 import pandas as pd
 
+from analysis.languages.language import ENGLISH
 from analysis.pages import bars
 from analysis.pages.formats import percent
 from analysis.pages.grids import draw_coverage, draw_methods
-from analysis.pages.show import show_drawing, show_figure, show_table
+from analysis.pages.show import show_figure, show_markup, show_table
 from analysis.reference.events import event_table
 from analysis.report.differences import count_reasons
+from analysis.report.finding_words import Telling, word_finding
+from analysis.report.findings import find_changes
+from analysis.report.headlines import Numbers
 from analysis.report.local_time import add_local_hours
 from analysis.report.timelines import draw_timeline
 from analysis.study.confirmation import count_states, spans_by_site
@@ -86,7 +88,7 @@ def show_coverage(study: Study, monthly: pd.DataFrame, networks: pd.DataFrame) -
     what = "Measurements by network and month; an empty cell was not tested."
     alt = f"{what} In all: {_say_rows(pd.Series(most.index), pd.Series(most.to_numpy()))}."
     reading = f"{what} {study.footer(total, 'measurements')}"
-    show_drawing(draw_coverage(monthly, title=title, alt=alt, reading=reading))
+    show_markup(draw_coverage(monthly, title=title, alt=alt, reading=reading))
     show_table(
         networks.drop(columns="is_domestic").assign(
             probe_asn="AS" + networks["probe_asn"].astype(str)
@@ -122,94 +124,23 @@ def show_state_counts(whole: pd.DataFrame) -> None:
     )
 
 
-def show_changes(study: Study, changes: pd.DataFrame, counts: Mapping[str, int]) -> None:
+def show_changes(study: Study, changes: pd.DataFrame, numbers: Numbers) -> None:
     """Show how each listed site changed between the halves.
 
     Args:
-        study: whose period and country the footer names.
+        study: whose period is halved; it names the networks.
         changes: the contract's ``semester_changes``.
-        counts: change → its sites, in the order of ``vocabulary.CHANGES``.
+        numbers: of ``headlines.count_halves``.
     """
-    title = (
-        f"{counts['newly_blocked']} sites became blocked and {counts['no_longer_blocked']} no "
-        f"longer are; {counts['mixed'] + counts['not_comparable']} of {len(changes)} do not tell"
-    )
-    frame = pd.DataFrame({"change": list(counts), "count": list(counts.values())})
-    footer = study.footer(len(changes), "listed sites")
-    show_figure(
-        bars.semester_changes(frame, title=title, footer=footer),
-        alt="Bars of the number of sites by change between the halves: "
-        f"{_say_rows(frame['change'].map(CHANGES), frame['count'])}.",
-        caption="Sites by change between the halves.",
-    )
+    finding = find_changes({"semester_changes": changes})
+    if finding:
+        told = {"kind": "changes", **finding}
+        show_markup(word_finding(Telling(told, numbers, ENGLISH, study.periods["all"])).figure)
     order = changes["change"].map(list(CHANGES).index)
     by_change = changes.assign(order=order).sort_values(["order", "domain"]).drop(columns="order")
     caption = "Listed sites, first half against second"
     show_table(by_change, caption=caption, fold_after=60, file="semester_changes.csv",
                networks=study.network_names())  # fmt: skip
-
-
-def show_categories(study: Study, categories: pd.DataFrame) -> None:
-    """Show the blocked sites by category, beside what was tested.
-
-    Args:
-        study: whose period and country the footer names.
-        categories: the contract's ``categories``.
-    """
-    blocked_count = int(categories["blocked_domain_count"].sum())
-    blocked = categories[categories["blocked_domain_count"] > 0].sort_values(
-        ["blocked_domain_count", "category"], ascending=[False, True]
-    )
-    title = "No site of any category is blocked"
-    for row in blocked.head(1).itertuples():
-        title = f"{row.blocked_domain_count} of {blocked_count} blocked sites are {row.category}"
-    footer = study.footer(blocked_count, "blocked sites")
-    show_figure(
-        bars.blocked_by_category(categories, title=title, footer=footer),
-        alt="Bars of the number of blocked sites by category, of those tested: "
-        + _say_rows(*(blocked[name] for name in _BLOCKED_OF_TESTED)),
-        caption="Blocked sites by category.",
-    )
-    show_table(categories, caption="Tested and blocked sites by category", fold_after=60)
-
-
-#: A category, and the counts that its bar shows.
-_BLOCKED_OF_TESTED = ("category", "domain_count", "blocked_domain_count")
-
-
-def show_ranking(study: Study, networks: pd.DataFrame, blocked_count: int) -> None:
-    """Show the access networks by number of blocked sites, and all networks that measured.
-
-    Args:
-        study: whose period and country the footer names.
-        networks: the contract's ``networks``.
-        blocked_count: sites on the list.
-    """
-    ranked = networks[networks["rank"].notna()].sort_values(["rank", "probe_asn"])
-    blocking = ranked[ranked["blocked_domain_count"] > 0]
-    title = f"{len(blocking)} of {len(ranked)} ranked access networks block a site of the list"
-    footer = study.footer(blocked_count, "blocked sites")
-    show_figure(
-        bars.networks_ranked(networks, title=title, footer=footer),
-        alt="Bars of the number of blocked sites by network, of those tested: "
-        f"{_say_rows(ranked['network'], ranked['domain_count'], ranked['blocked_domain_count'])}.",
-        caption="Blocked sites by network, ranked networks only.",
-    )
-    by_rank = networks.sort_values(["rank", "probe_asn"], na_position="last")
-    caption = "Networks, sites tested and sites blocked"
-    show_table(by_rank, caption=caption, fold_after=60, file="networks.csv")
-
-
-def show_set_aside(aside: pd.DataFrame) -> None:
-    """Show the sites that have anomalies and are not listed, and how many for each reason.
-
-    Args:
-        aside: ``annex.link_countries``.
-    """
-    reasons = aside.groupby("reason").size().rename("domain_count").reset_index()
-    reasons = reasons.sort_values(["domain_count", "reason"], ascending=[False, True])
-    show_table(reasons, caption="Sites set aside by reason", headings={"domain_count": "Sites"})
-    show_table(aside, caption="Sites set aside", fold_after=25, file="set_aside.csv")
 
 
 def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
@@ -231,7 +162,7 @@ def show_methods_by_network(study: Study, listed: pd.DataFrame) -> None:
     )
     what = "Listed sites by network and mechanism"
     reading = f"{what}. {study.footer(len(listed), 'pairs of site and network')}"
-    show_drawing(draw_methods(counts, title=title, alt=f"{what}: {alt}.", reading=reading))
+    show_markup(draw_methods(counts, title=title, alt=f"{what}: {alt}.", reading=reading))
 
 
 def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -> None:
@@ -249,7 +180,7 @@ def show_timeline(study: Study, intervals: pd.DataFrame, listed: pd.DataFrame) -
         f"{len(stretches)} sites were seen blocked or likely blocked, "
         f"{(stretches > 1).sum()} of them with days in between on which no network blocked them"
     )
-    show_drawing(draw_timeline(spans, study.periods["all"], events, title, study.title))
+    show_markup(draw_timeline(spans, study.periods["all"], events, title, study.title))
     if events:
         show_table(
             event_table(events),

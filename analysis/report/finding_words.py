@@ -1,16 +1,18 @@
-"""The findings of ``summary`` in words and figures, in whichever language: one function a kind.
+"""The findings in words and figures, in whichever language: one function a kind.
 
 Each sentence is one whole template, so that a translator can turn it round.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from markupsafe import Markup
 
-from analysis.pages.formats import site_link
+from analysis.languages.language import Language
+from analysis.pages.formats import counted, site_link
 from analysis.pages.tracks import (
     Bar,
     Mark,
@@ -21,8 +23,7 @@ from analysis.pages.tracks import (
     month_marks,
     span_bars,
 )
-from analysis.report.app_finding import word_apps
-from analysis.report.finding_parts import Telling, Words, draw_shares, say_counts
+from analysis.period import Period
 from analysis.report.local_time import schedule_words
 from analysis.report.timelines import (
     MOST_ROWS,
@@ -35,6 +36,64 @@ from analysis.vocabulary import CHANGES, MECHANISMS, SET_ASIDE_REASONS
 
 #: Change between the halves → how its bar looks.
 _LOOKS = {"mixed": "hollow", "not_comparable": "hollow"}
+
+
+#: Sites that a claim names; the rest is counted.
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Words:
+    """A finding as the page shows it. A reading, and caveats, may be several sentences."""
+
+    claim: Markup
+    sites: Markup  # a sentence that names some, or nothing
+    figure: Markup
+    caveats: tuple[Markup, ...]
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What the words of a finding are made from.
+
+    Attributes:
+        finding: as ``findings.summarise`` gives it.
+        numbers: the headline numbers by name.
+        lang: the language.
+        period: the whole period.
+        left_out: sites that a meeting took off the page; they are counted and not named.
+    """
+
+    finding: Mapping[str, Any]
+    numbers: Mapping[str, Any]
+    lang: Language
+    period: Period
+    left_out: frozenset[str] = frozenset()
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """What only this kind of finding has."""
+        values: Mapping[str, Any] = self.finding["values"]
+        return values
+
+    def count(self, name: str) -> Markup:
+        """A headline number, marked with its name."""
+        return counted(name, self.numbers[name], self.lang.number(self.numbers[name]))
+
+    def name_sites(self) -> Markup:
+        """A sentence with the sites that the finding is about."""
+        return self.lang.html("These are {sites}.", sites=self.sites(self.finding["sites"]))
+
+    def sites(self, sites: Sequence[str]) -> list[str | Markup]:
+        """The first sites, each with a link to its page, and how many more there are."""
+        shown = [site_link(site) for site in sites if site not in self.left_out]
+        return self.first_of(shown, len(sites))
+
+    def first_of(self, names: Sequence[str | Markup], total: int) -> list[str | Markup]:
+        """The first names, and how many more there are of all."""
+        named = list(names[:_MOST_NAMED])
+        more = total - len(named)
+        return [*named, self.lang.html_plural("{n} other", "{n} others", more)] if more else named
 
 
 def word_finding(telling: Telling) -> Words:
@@ -143,7 +202,7 @@ def _networks(tell: Telling) -> Words:
             tell.values["widest"], sites=tell.sites(tell.finding["sites"]),
         )  # fmt: skip
     heads = (lang.say("Network"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
-    figure = draw_shares(
+    figure = _draw_shares(
         lang, rows, heads,
         lang.html(
             "Listed sites of each access network, beside the sites tested there. Where none is "
@@ -170,9 +229,8 @@ def _methods(tell: Telling) -> Words:
         "By {method}: {sites}.", method=rows[0][0], sites=tell.sites(tell.finding["sites"])
     )
     heads = (lang.say("Method of blocking"), lang.say("Pairs"), lang.say("Pairs"))
-    drawn = draw_counts([(name, count, lang.number(count)) for name, count in rows], heads)
-    figure = draw_figure(
-        drawn, say_counts(lang, rows),
+    figure = _draw_bars(
+        lang, rows, heads,
         lang.html(
             "Pairs of a site and an access network, by the layer at which the way to the site was "
             "cut and how. {traced} of {blocked} sites carry a trace that only blocking leaves: a "
@@ -197,7 +255,7 @@ def _categories(tell: Telling) -> Words:
         "{category}: {sites}.", category=rows[0][0], sites=tell.sites(tell.finding["sites"])
     )
     heads = (lang.say("Category"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
-    figure = draw_shares(
+    figure = _draw_shares(
         lang, rows, heads,
         lang.html(
             "Listed sites by category, beside the sites tested in it. Each site counts once."
@@ -212,7 +270,6 @@ def _categories(tell: Telling) -> Words:
 
 def _changes(tell: Telling) -> Words:
     lang, values = tell.lang, tell.values
-    counts = dict(values["rows"])
     claim = lang.html(
         "From the first half to the second, {new} sites became blocked on every network that can "
         "be compared, {gone} were no longer blocked, and {still} stayed blocked.",
@@ -226,16 +283,16 @@ def _changes(tell: Telling) -> Words:
     if values["no_longer_blocked"]:
         sites = tell.sites(values["no_longer_blocked"])
         named.append(lang.html("No longer blocked: {sites}.", sites=sites))
-    rows = [(lang.say(words), counts[change]) for change, words in CHANGES.items()]
+    rows = [(lang.say(words), tell.numbers[f"{change}_count"]) for change, words in CHANGES.items()]
     heads = (lang.say("Change"), lang.say("Sites"), lang.say("Sites"))
     looks = [_LOOKS.get(change, "blocked") for change in CHANGES]
-    drawn = draw_counts([(name, n, lang.number(n)) for name, n in rows], heads, looks)
-    figure = draw_figure(
-        drawn, say_counts(lang, rows),
+    figure = _draw_bars(
+        lang, rows, heads,
         lang.html(
             "Sites that are listed in the period or in a half. Hollow bars give no single answer: "
             "there the networks disagree, or too little was tested in one half."
         ),
+        looks,
     )  # fmt: skip
     caveat = lang.html(
         "{mixed} sites changed on some networks and not on others, and {uncomparable} cannot be "
@@ -314,15 +371,105 @@ def _unlisted(tell: Telling) -> Words:
         count=tell.count("set_aside_count"), reason=rows[0][0],
     )  # fmt: skip
     heads = (lang.say("Reason"), lang.say("Sites"), lang.say("Sites"))
-    drawn = draw_counts(
-        [(name, n, lang.number(n)) for name, n in rows], heads, ["hollow"] * len(rows)
-    )
-    figure = draw_figure(
-        drawn, say_counts(lang, rows),
+    figure = _draw_bars(
+        lang, rows, heads,
         lang.html("Sites set aside, by the reason that explains most of what failed."),
+        ["hollow"] * len(rows),
     )  # fmt: skip
     caveat = lang.html("Being set aside says nothing about whether a site is accessible.")
     return Words(claim, Markup(""), figure, (caveat,))
+
+
+def _apps(tell: Telling) -> Words:
+    lang, values = tell.lang, tell.values
+    blocked, tested = (
+        counted(name, values[name], lang.number(values[name]))
+        for name in ("blocked_app_count", "app_test_count")
+    )
+    claim = lang.html(
+        "{blocked} of {tested} messaging apps and circumvention tools that were tested were "
+        "blocked or likely blocked.",
+        blocked=blocked, tested=tested,
+    )  # fmt: skip
+    apps = {
+        name: [lang.english(title) for title in values[name]]
+        for name in ("names", "by_counts", "partial", "less", "defects")
+    }
+    named = lang.html("These are {apps}.", apps=apps["names"]) if apps["names"] else Markup("")
+    caveats = []
+    if apps["by_counts"]:
+        caveats.append(lang.html(
+            "Found in OONI’s counts of the whole country, which know no networks: {apps}.",
+            apps=apps["by_counts"],
+        ))  # fmt: skip
+    if apps["partial"]:
+        caveats.append(lang.html(
+            "Cut off in part, while most of their endpoints were reached, so that they may have "
+            "worked: {apps}.",
+            apps=apps["partial"],
+        ))  # fmt: skip
+    if apps["less"]:
+        caveats.append(lang.html(
+            "On some of these networks less than the app was cut off: a few of its endpoints, its "
+            "web page alone, or certain hours alone: {apps}.",
+            apps=apps["less"],
+        ))  # fmt: skip
+    if apps["defects"]:
+        caveats.append(lang.html(
+            "Tests that failed in other countries too, so that they say nothing here: {apps}.",
+            apps=apps["defects"],
+        ))  # fmt: skip
+    caveats.append(
+        lang.html("Each test was held against the same weeks in other countries.")
+        if values["has_control"]
+        else lang.html(
+            "No counts of other countries were at hand: what failed on most networks at once "
+            "cannot be told from a fault of the test."
+        )
+    )
+    figure = Markup("")
+    if values["rows"]:
+        heads = (lang.say("App or tool"), lang.say("Networks that block"),
+                 lang.say("Of the networks tested"))  # fmt: skip
+        figure = _draw_shares(
+            lang, values["rows"], heads,
+            lang.html("Networks on which each app or tool was blocked or likely blocked."),
+        )  # fmt: skip
+    return Words(claim, named, figure, tuple(caveats))
+
+
+def _draw_shares(
+    lang: Language, rows: list[Any], heads: tuple[str, str, str], caption: Markup
+) -> Markup:
+    """The figure of rows of a name, how many are listed, and how many were tested."""
+    shown = rows[:MOST_ROWS]
+    bars = [
+        (name, count, lang.say("{count} of {total}", count=count, total=all_))
+        for name, count, all_ in shown
+    ]
+    if len(rows) > len(shown):
+        caption += Markup(" ") + lang.html(
+            "Shown are the first {shown} of {total}.", shown=len(shown), total=len(rows)
+        )
+    return draw_figure(draw_counts(bars, heads), _say_counts(lang, shown), caption)
+
+
+def _draw_bars(
+    lang: Language,
+    rows: Sequence[tuple[str, int]],
+    heads: tuple[str, str, str],
+    reading: Markup,
+    looks: Sequence[str] = (),
+) -> Markup:
+    """The figure of rows of a name and a count."""
+    bars = [(name, count, lang.number(count)) for name, count in rows]
+    return draw_figure(draw_counts(bars, heads, looks), _say_counts(lang, rows), reading)
+
+
+def _say_counts(lang: Language, rows: Sequence[tuple[Any, ...]]) -> str:
+    """What bars show, for a reader who cannot see them."""
+    named = [lang.say("{name}: {count}", name=row[0], count=row[1]) for row in rows]
+    return lang.say("Bars, the longest first: {rows}.", rows=Markup("; ").join(named))
 
 
 _KINDS: Mapping[str, Callable[[Telling], Words]] = {
@@ -333,5 +480,5 @@ _KINDS: Mapping[str, Callable[[Telling], Words]] = {
     "changes": _changes,
     "hours": _hours,
     "unlisted": _unlisted,
-    "apps": word_apps,
+    "apps": _apps,
 }

@@ -15,9 +15,14 @@ from analysis.pages.formats import counted
 from analysis.period import Period
 from analysis.reference.countries import country_name
 from analysis.report.decided import find_left_out, read_decided
-from analysis.report.finding_parts import Telling
-from analysis.report.finding_words import word_finding
-from analysis.report.summary import rank_findings, summarise, tell_of_apps
+from analysis.report.finding_words import Telling, word_finding
+from analysis.report.findings import (
+    count_headlines,
+    find_apps,
+    rank_findings,
+    read_tables,
+    summarise,
+)
 from analysis.study.study import Study
 from analysis.tables import write_json, write_table
 
@@ -33,20 +38,32 @@ def write_findings(tables: str | Path, study: Study) -> dict[str, int]:
         study: its country, period and known events.
 
     Returns:
-        The headline numbers by name.
+        The headline numbers by name, for the words of the annex.
     """
-    summary = summarise(tables, study)
+    read = read_tables(tables)
+    numbers, summary = count_headlines(read, study), summarise(read, tables, study)
     write_json(Path(tables) / _DATA, summary)
     decided = read_decided(tables)
-    rows = [_row(summary, finding, decided) for finding in summary["findings"]]
+    page = Telling({}, numbers, ENGLISH, study.periods["all"], find_left_out(decided))
+    rows = []
+    for finding in summary["findings"]:
+        words = word_finding(replace(page, finding=finding))
+        claim = Markup(f"{words.claim} {words.sites}").striptags()
+        decision = decided.get(finding["id"], {}).get("decision", "")
+        rows.append({**finding, "claim": claim, "decision": decision})
     columns = ["id", "kind", "rank", "claim", "evidence", "decision"]
     write_table(tables, "findings", pd.DataFrame(rows, columns=columns))
-    numbers: dict[str, int] = summary["numbers"]
     return numbers
 
 
+def read_summary(tables: Path) -> dict[str, Any]:
+    """What ``findings.summarise`` found."""
+    summary: dict[str, Any] = json.loads((tables / _DATA).read_text(encoding="utf-8"))
+    return summary
+
+
 def word_first_page(
-    tables: Path, findings: Mapping[str, Any], lang: Language = ENGLISH, root: str = ""
+    tables: Path, findings: Mapping[str, Any], lang: Language = ENGLISH
 ) -> dict[str, Any]:
     """All that the first page says.
 
@@ -54,19 +71,18 @@ def word_first_page(
         tables: the folder with ``findings.json``.
         findings: the headline numbers of ``run.json``: name → ``{"value": …}``.
         lang: the language.
-        root: the way from the page to those that show the evidence, such as ``../``.
 
     Returns:
         ``publishing.first_page.Summary``.
     """
-    summary = json.loads((tables / _DATA).read_text(encoding="utf-8"))
-    numbers = {name: one["value"] for name, one in findings.items()} | summary["numbers"]
+    summary = read_summary(tables)
+    numbers = {name: one["value"] for name, one in findings.items()}
     period = Period.parse(summary["since"], summary["until"])
     page = Telling({}, numbers, lang, period, find_left_out(read_decided(tables)))
     return {
         "answer": _answer(page, summary),
         "numbers": list(_numbers(page)),
-        "findings": [_finding(page, one, root) for one in summary["findings"]],
+        "findings": [_finding(page, one) for one in summary["findings"]],
         "certainty": list(_certainty(page, is_measured=summary["is_published_method"])),
         "unknowns": list(_unknowns(page)),
         "order": lang.html(
@@ -90,30 +106,18 @@ def word_apps_alone(
     """
     numbers = {name: one["value"] for name, one in findings.items()}
     page = Telling({}, numbers, lang, period)
-    told = rank_findings(tell_of_apps(tables))
+    told = rank_findings({"apps": find_apps(tables)})
     return {
         "answer": lang.html(
             "From {period}, the source has no measurement of a web site in {country}; this report "
             "is about messaging apps and circumvention tools alone.",
             period=period, country=country_name(probe_cc, lang),
         ),
-        "findings": [_finding(page, one, "") for one in told],
+        "findings": [_finding(page, one) for one in told],
         "unknowns": [
             lang.html("Who ordered a block, and why, cannot be measured."),
         ],
     }  # fmt: skip
-
-
-def _row(
-    summary: Mapping[str, Any], finding: Mapping[str, Any], decided: Mapping[str, dict[str, str]]
-) -> dict[str, Any]:
-    """A row of ``findings.csv``: the claim is plain English."""
-    period = Period.parse(summary["since"], summary["until"])
-    left_out = find_left_out(decided)
-    words = word_finding(Telling(finding, summary["numbers"], ENGLISH, period, left_out=left_out))
-    claim = f"{words.claim} {words.sites}"
-    decision = decided.get(finding["id"], {}).get("decision", "")
-    return {**finding, "claim": Markup(claim).striptags(), "decision": decision}
 
 
 def _answer(page: Telling, summary: Mapping[str, Any]) -> Markup:
@@ -184,7 +188,7 @@ def _numbers(page: Telling) -> Iterator[dict[str, Markup]]:
     }
 
 
-def _finding(page: Telling, finding: Mapping[str, Any], root: str) -> dict[str, Any]:
+def _finding(page: Telling, finding: Mapping[str, Any]) -> dict[str, Any]:
     words = word_finding(replace(page, finding=finding))
     return {
         "id": finding["id"],
@@ -192,7 +196,7 @@ def _finding(page: Telling, finding: Mapping[str, Any], root: str) -> dict[str, 
         "sites": words.sites,
         "figure": words.figure,
         "caveats": list(words.caveats),
-        "evidence": f"{root}{finding['evidence']}",
+        "evidence": finding["evidence"],
     }
 
 

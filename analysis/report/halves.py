@@ -11,7 +11,7 @@ from analysis.reference.networks import DOMESTIC
 from analysis.study import measurement_counts
 from analysis.study.study import Study
 from analysis.verdicts.states import STATES_BY_STRENGTH
-from analysis.vocabulary import CHANGES, LISTED
+from analysis.vocabulary import LISTED
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,6 @@ def compare_halves(study: Study, verdicts: pd.DataFrame, networks: pd.DataFrame)
         panel=count_panel(verdicts, networks, local),
         network_changes=compare_networks(tests, networks),
     )
-
-
-def count_changes(changes: pd.DataFrame) -> dict[str, int]:
-    """Change → its sites, every change in the order of ``vocabulary.CHANGES``."""
-    counts = changes["change"].value_counts()
-    return {change: int(counts.get(change, 0)) for change in CHANGES}
 
 
 def count_semesters(

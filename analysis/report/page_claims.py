@@ -3,60 +3,50 @@
 A notebook calls one of these at the head of its page, on the tables that it has just made.
 """
 
-from collections.abc import Mapping
-
 import pandas as pd
 
 from analysis.pages.formats import numbered, percent
 from analysis.pages.show import show_finding
 from analysis.report.charts import flagged
+from analysis.report.headlines import Numbers, count_methods
 from analysis.vocabulary import METHODS
 
 
-def claim_coverage(months: pd.DataFrame, sites: pd.DataFrame, networks: pd.DataFrame) -> None:
+def claim_coverage(numbers: Numbers, months: pd.DataFrame) -> None:
     """Show how much was measured, and what OONI flags of it.
 
     Args:
+        numbers: of ``headlines.count_measured``.
         months: the contract's ``measurements_by_month``.
-        sites: ``Study.domains``.
-        networks: ``Study.networks``.
     """
-    total = months["measurement_count"].sum()
     flags = flagged(months)
     show_finding(
         "coverage",
         numbered(
             "{measurement_count} measurements of {domain_count} sites came from {network_count} "
             "networks, {access_network_count} of them access networks of the country.",
-            measurement_count=total, domain_count=(sites["domain"] != "").sum(),
-            network_count=len(networks), access_network_count=networks["is_domestic"].sum(),
+            **numbers,
         ),
-        f"OONI flags {flags:,} of them ({percent(flags / total)}) as anomalous or confirmed; "
-        f"{months['failure_count'].sum():,} failed and say nothing.",
+        f"OONI flags {flags:,} of them ({percent(flags / numbers['measurement_count'])}) as "
+        f"anomalous or confirmed; {months['failure_count'].sum():,} failed and say nothing.",
         "A measurement is one test, not one person: a few probes make most of them. "
         "Verdicts therefore count independent sessions, not rows.",
-    )  # fmt: skip
+    )
 
 
-def claim_verdicts(access: pd.DataFrame, listed: pd.DataFrame, elsewhere: pd.DataFrame) -> None:
+def claim_verdicts(numbers: Numbers) -> None:
     """Show how many sites were found blocked, of how many pairs that were judged.
 
     Args:
-        access: the contract's ``verdicts`` of the whole period, on access networks.
-        listed: those of its rows that are blocked or likely blocked.
-        elsewhere: the verdicts of the whole period on all other networks.
+        numbers: of ``headlines.count_verdicts``.
     """
-    unsettled = access[access["state"] == "insufficient"]
-    disagreeing = (unsettled["insufficient_reason"] == "mixed").sum()
     show_finding(
         "verdicts",
         numbered(
             "{blocked_domain_count} sites were blocked or likely blocked on "
             "{blocking_network_count} of the country's access networks: "
             "{listed_access_pair_count} pairs of site and network.",
-            blocked_domain_count=listed["domain"].nunique(),
-            blocking_network_count=listed["probe_asn"].nunique(),
-            listed_access_pair_count=len(listed),
+            **numbers,
         ),
         numbered(
             "{judged_access_pair_count} pairs of a site and an access network were tested; "
@@ -64,73 +54,35 @@ def claim_verdicts(access: pd.DataFrame, listed: pd.DataFrame, elsewhere: pd.Dat
             "settled: on {disagreeing_access_pair_count} of these the tests disagree, on the "
             "others too little was tested. {other_pair_count} pairs on VPNs, hosting and "
             "foreign networks were tested as well and put no site on the list.",
-            judged_access_pair_count=len(access),
-            ok_access_pair_count=(access["state"] == "ok").sum(),
-            unsettled_access_pair_count=len(unsettled),
-            disagreeing_access_pair_count=disagreeing, other_pair_count=len(elsewhere),
+            **numbers,
         ),
         "Observed on a network is not ordered by it: an answer may come from a resolver or a path "
         "that another operator runs.",
-    )  # fmt: skip
+    )
 
 
-def claim_changes(semesters: pd.DataFrame, counts: Mapping[str, int]) -> None:
+def claim_changes(numbers: Numbers) -> None:
     """Show what is listed in each half, and what changed.
 
     Args:
-        semesters: the contract's ``semesters``.
-        counts: change → its sites.
+        numbers: of ``headlines.count_halves``.
     """
-    listed = semesters.set_index("period")["blocked_domain_count"]
-    named = {f"{change}_count": count for change, count in counts.items()}
     show_finding(
         "changes",
         numbered(
             "{blocked_domain_count_first} sites were listed in the first half and "
             "{blocked_domain_count_second} in the second; {newly_blocked_count} are newly blocked "
             "and {no_longer_blocked_count} no longer.",
-            blocked_domain_count_first=listed["first"],
-            blocked_domain_count_second=listed["second"], **named,
+            **numbers,
         ),
         numbered(
             "{still_blocked_count} are still blocked, on {mixed_count} the networks disagree, and "
             "{not_comparable_count} cannot be compared.",
-            **named,
+            **numbers,
         ),
         "The difference of the two totals is not the number of changes: a site may be missing from "
         "one half because it was tested too little there.",
-    )  # fmt: skip
-
-
-def claim_annex(blocked: pd.DataFrame, aside: pd.DataFrame, sites: pd.DataFrame) -> None:
-    """Show how many sites are on the list, and how many with anomalies are not.
-
-    Args:
-        blocked: the contract's ``blocked_sites``.
-        aside: the contract's ``set_aside``.
-        sites: ``Study.domains``.
-    """
-    show_finding(
-        "annex",
-        numbered(
-            "{blocked_domain_count} names under {blocked_registrable_domain_count} registrable "
-            "domains are blocked or likely blocked.",
-            blocked_domain_count=len(blocked),
-            blocked_registrable_domain_count=blocked["registrable_domain"].nunique(),
-        ),
-        numbered(
-            "{traced_domain_count} carry a trace that only blocking leaves; "
-            "{blocked_local_domain_count} belong to the country. {domain_count} sites were tested.",
-            traced_domain_count=(blocked["state"] == "blocked").sum(),
-            blocked_local_domain_count=blocked["is_local"].sum(),
-            domain_count=(sites["domain"] != "").sum(),
-        ),
-        numbered(
-            "{set_aside_count} further sites have anomalies and are not listed; the reasons are "
-            "below.",
-            set_aside_count=len(aside),
-        ),
-    )  # fmt: skip
+    )
 
 
 def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
@@ -141,7 +93,6 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
         counts: ``differences.count_methods``.
     """
     ours, theirs = counts["site_count"][0], counts["site_count"][1:]
-    agreed = compared[list(METHODS)].all(axis=1).sum()
     show_finding(
         "methods",
         numbered(
@@ -152,7 +103,7 @@ def claim_methods(compared: pd.DataFrame, counts: pd.DataFrame) -> None:
         numbered(
             "{agreed} sites are on every list. {other_methods_only_count} are on another list and "
             "not on this one; the reason for each is below.",
-            agreed=agreed, other_methods_only_count=(~compared["this_method"]).sum(),
+            agreed=compared[list(METHODS)].all(axis=1).sum(), **count_methods(compared),
         ),
         "Which list is right cannot be read off here: that takes a country whose truth is known.",
         "6-validation.html",

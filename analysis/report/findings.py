@@ -1,0 +1,293 @@
+"""The findings of a report as data: what each is about, in which order, from which table.
+
+Everything is read from the published tables; ``finding_words`` says it, in whichever language. A
+finding has one number for its kind, the same in every report, so that a meeting's decision on F2
+means the same in the next draft, whatever the order there.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.observations.messaging_tests import BY_NAME
+from analysis.reference.networks import DOMESTIC
+from analysis.reference.test_lists import UNCATEGORISED
+from analysis.report import headlines
+from analysis.report.app_countries import COUNTRY
+from analysis.report.halves import listed_domestic
+from analysis.report.local_time import add_local_hours
+from analysis.report.onsets import find_coincidences, find_onset
+from analysis.study.confirmation import spans_by_site
+from analysis.study.study import Study
+from analysis.tables import read_table
+
+#: Kind of finding → its number, which is never given to another kind, and the place that shows it.
+FINDINGS: Mapping[str, tuple[str, str]] = {
+    "onset": ("F1", "2-confirmation.html#when"),
+    "networks": ("F2", "4-blocked-sites.html#by-network"),
+    "methods": ("F3", "2-confirmation.html#how-each-network-blocks"),
+    "categories": ("F4", "4-blocked-sites.html#by-category"),
+    "changes": ("F5", "3-semester-comparison.html#site-by-site"),
+    "hours": ("F6", "2-confirmation.html#when"),
+    "unlisted": ("F7", "4-blocked-sites.html#set-aside"),
+    "apps": ("F8", "8-messaging-circumvention.html#by-network"),
+}
+#: More about sites are not read in a meeting.
+MOST_FINDINGS = 6
+READ_TABLES = ("measurements_by_month", "verdicts", "blocking_intervals", "blocked_sites",
+               "networks", "categories", "semesters", "semester_changes", "set_aside")  # fmt: skip
+APPS = "messaging_verdicts"
+
+Tables = Mapping[str, pd.DataFrame]
+Values = dict[str, Any]
+
+
+def read_tables(tables: str | Path) -> dict[str, pd.DataFrame]:
+    """The tables of which findings are made, with ``pairs``: what is listed on access networks."""
+    read = {name: read_table(tables, name) for name in READ_TABLES}
+    whole = read["verdicts"][read["verdicts"]["period"] == "all"]
+    return read | {"pairs": listed_domestic(whole, read["networks"])}
+
+
+def count_headlines(read: Tables, study: Study) -> dict[str, int]:
+    """The headline numbers that words about web sites use."""
+    return {
+        **headlines.count_measured(
+            read["measurements_by_month"], study.domains(), read["networks"]
+        ),
+        **headlines.count_verdicts(read["verdicts"], read["networks"]),
+        **headlines.count_halves(read["semesters"], read["semester_changes"]),
+        **headlines.count_listed(read["blocked_sites"], read["set_aside"]),
+    }
+
+
+def summarise(read: Tables, tables: str | Path, study: Study) -> dict[str, Any]:
+    """What the first page tells, as values that JSON can hold; no sentence, no headline number.
+
+    Args:
+        read: of ``read_tables``.
+        tables: the folder with the tables of all notebooks up to the annex.
+        study: its country, period and known events.
+
+    Returns:
+        ``probe_cc, since, until``; ``is_published_method``, whether no number of the method is
+        another than the published one; ``findings``, the first six by rank, each with ``id, kind,
+        rank, sites`` (those it names or draws), ``values`` and ``evidence``.
+    """
+    period = study.periods["all"]
+    found = {
+        "onset": _find_onset(read, study),
+        "networks": find_networks(read),
+        "methods": _find_methods(read),
+        "categories": find_categories(read),
+        "changes": find_changes(read),
+        "hours": _find_hours(read, study),
+        "unlisted": find_unlisted(read),
+        "apps": find_apps(tables),
+    }
+    return {
+        "probe_cc": study.probe_cc,
+        "since": period.since.isoformat(),
+        "until": period.until.isoformat(),
+        "is_published_method": not study.thresholds.changes(),
+        "findings": rank_findings(found),
+    }
+
+
+def rank_findings(found: Mapping[str, Values | None]) -> list[Values]:
+    """The event of the period first, then by the listed sites that a finding speaks of.
+
+    What is no site's comes last, and is never crowded out.
+
+    Args:
+        found: kind → the finding; None: this report has none.
+    """
+    numbered = [
+        {"kind": kind, "id": FINDINGS[kind][0], "evidence": FINDINGS[kind][1], **one}
+        for kind, one in found.items()
+        if one
+    ]
+    ranked = sorted(
+        numbered, key=lambda one: (one["kind"] != "onset", -one["site_count"], one["id"])
+    )
+    of_apps = [one for one in ranked if one["kind"] == "apps"]
+    of_sites = [one for one in ranked if one["kind"] != "apps"][:MOST_FINDINGS]
+    return [{**one, "rank": rank} for rank, one in enumerate([*of_sites, *of_apps], start=1)]
+
+
+def _find_onset(read: Tables, study: Study) -> Values | None:
+    """Many sites newly blocked within days."""
+    intervals = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
+    onset = find_onset(intervals, study.periods["all"])
+    if onset is None:
+        return None
+    names = _names(read)
+    older = intervals.drop(onset.begun.index)
+    older = older[older["domain"].isin(onset.sites) & (older["schedule"] == "")]
+    return {
+        "sites": list(onset.sites),
+        "site_count": len(onset.sites),
+        "values": {
+            "first_day": onset.first_day.isoformat(),
+            "last_day": onset.last_day.isoformat(),
+            "networks": [names[asn] for asn in onset.probe_asns],
+            "undated_count": len(onset.undated_sites),
+            "events": [
+                [event.day.isoformat(), event.title]
+                for event in find_coincidences(onset, study.known_events)
+            ],
+            "new": spans_by_site(onset.begun).to_dict("records"),
+            "older": spans_by_site(older).to_dict("records"),
+        },
+    }
+
+
+def find_networks(read: Tables) -> Values | None:
+    """Where: the access networks by listed sites, and the sites that most networks list."""
+    per_site = _by_count(read["pairs"]["domain"])
+    if not per_site:
+        return None
+    access = read["networks"][read["networks"]["kind"].isin(DOMESTIC)]
+    names = _names(read)
+    access = access.assign(network=access["probe_asn"].map(names)).sort_values(
+        ["blocked_domain_count", "network", "probe_asn"], ascending=[False, True, True]
+    )
+    widest = per_site[0][1]
+    columns = ["network", "blocked_domain_count", "domain_count"]
+    return {
+        "sites": [site for site, count in per_site if count == widest],
+        "site_count": len(per_site),
+        "values": {"widest": widest, "rows": access[columns].to_numpy().tolist()},
+    }
+
+
+def _find_methods(read: Tables) -> Values | None:
+    """How: pairs by mechanism, and the sites met by the most frequent one."""
+    pairs = read["pairs"]
+    rows = _by_count(pairs["mechanism"])
+    if not rows:
+        return None
+    return {
+        "sites": sorted(set(pairs.loc[pairs["mechanism"] == rows[0][0], "domain"])),
+        "site_count": len(read["blocked_sites"]),
+        "values": {"rows": rows},
+    }
+
+
+def find_categories(read: Tables) -> Values | None:
+    """What: listed sites by category, and those of the largest; None where no list names any."""
+    some = read["categories"][read["categories"]["blocked_domain_count"] > 0]
+    if set(some["category_code"]) <= {UNCATEGORISED[0]}:
+        return None
+    some = some.sort_values(["blocked_domain_count", "category"], ascending=[False, True])
+    blocked = read["blocked_sites"]
+    largest = some["category_code"].iloc[0]
+    columns = ["category", "blocked_domain_count", "domain_count"]
+    return {
+        "sites": sorted(blocked.loc[blocked["category_code"] == largest, "domain"]),
+        "site_count": len(blocked),
+        "values": {"rows": some[columns].to_numpy().tolist()},
+    }
+
+
+def find_changes(read: Tables) -> Values | None:
+    """What changed between the halves, on networks that can tell."""
+    changes = read["semester_changes"]
+    if changes.empty:
+        return None
+    sites = {
+        change: sorted(changes.loc[changes["change"] == change, "domain"])
+        for change in ("newly_blocked", "no_longer_blocked")
+    }
+    return {
+        "sites": sorted([*sites["newly_blocked"], *sites["no_longer_blocked"]]),
+        "site_count": sum(map(len, sites.values())),
+        "values": sites,
+    }
+
+
+def _find_hours(read: Tables, study: Study) -> Values | None:
+    """Blocks that hold at hours of the week, with the hours by the capital's clocks."""
+    intervals = read["blocking_intervals"].merge(read["pairs"][["domain", "probe_asn"]])
+    held = intervals[intervals["schedule"] != ""]
+    if held.empty:
+        return None
+    names = _names(read)
+    local = add_local_hours(held, study.probe_cc)
+    if "local_schedule" not in local:
+        local = local.assign(local_schedule=local["schedule"])
+    rows = [
+        [row.domain, names[str(row.probe_asn)], row.schedule, row.local_schedule, row.blocked_from,
+         row.blocked_until]
+        for row in local.itertuples()
+    ]  # fmt: skip
+    sites = sorted(set(held["domain"]))
+    return {"sites": sites, "site_count": len(sites), "values": {"rows": rows}}
+
+
+def find_unlisted(read: Tables) -> Values | None:
+    """Sites with anomalies that are not listed, by reason: they speak of no listed site."""
+    rows = _by_count(read["set_aside"]["reason"])
+    return {"sites": [], "site_count": 0, "values": {"rows": rows}} if rows else None
+
+
+def find_apps(tables: str | Path) -> Values | None:
+    """Apps and tools; None where the page on them was not made, or nothing was tested."""
+    if not (Path(tables) / f"{APPS}.csv").is_file():
+        return None
+    verdicts = read_table(tables, APPS)
+    whole = verdicts[verdicts["period"] == "all"]
+    if whole.empty:
+        return None
+    numbers, listed = headlines.count_apps(verdicts), headlines.list_blocked_apps(whole)
+    is_country = listed["probe_asn"] == COUNTRY
+    blocking = listed[~is_country].groupby("test_name").size()
+    tested = whole[whole["probe_asn"] != COUNTRY].groupby("test_name").size()
+    broken = verdicts.loc[verdicts["set_aside_reason"] == "instrument", "test_name"]
+    rows = [
+        [_title(name), int(blocking.get(name, 0)), int(tested[name])]
+        for name in tested.index
+        if name in blocking or name not in set(broken)  # of a test that says nothing, no 0
+    ]
+    is_partial = listed["is_partial"].astype(bool)
+    partial = set(listed["test_name"]) - set(listed.loc[~is_partial, "test_name"])
+    # some network cuts off less than the whole app at all hours
+    is_less = is_partial | (listed["parts"] == "web") | (listed["schedule"] != "")
+    less = set(listed.loc[is_less, "test_name"]) - partial
+    named = {
+        "names": set(listed["test_name"]), "partial": partial, "less": less,
+        "by_counts": set(listed.loc[is_country, "test_name"]), "defects": set(broken),
+    }  # fmt: skip
+    return {
+        "sites": [],
+        "site_count": 0,
+        "values": {
+            **{name: numbers[name] for name in ("blocked_app_count", "app_test_count")},
+            **{name: [_title(test) for test in sorted(tests)] for name, tests in named.items()},
+            "rows": sorted(rows, key=lambda row: (-row[1], row[0])),
+            "has_control": bool((whole["control"] == "countries").any()),
+        },
+    }
+
+
+def _title(test_name: object) -> str:
+    return BY_NAME[str(test_name)].title
+
+
+def _names(read: Tables) -> dict[str, str]:
+    """``AS123`` → the network's name; its number where it has none, or shares it with another."""
+    networks = read["networks"]
+    is_shared = networks["network"].duplicated(keep=False)
+    names = zip(networks["probe_asn"], networks["network"], is_shared, strict=True)
+    return {
+        asn: (f"{name} ({asn})" if is_shared else name) if name else asn
+        for asn, name, is_shared in names
+    }
+
+
+def _by_count(values: pd.Series) -> list[list[Any]]:
+    """Each value and how often it stands there, the most frequent first, then by name."""
+    counts = values.value_counts().to_dict()
+    return [[v, int(counts[v])] for v in sorted(counts, key=lambda v: (-counts[v], str(v)))]
