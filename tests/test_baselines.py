@@ -17,8 +17,8 @@ from analysis.outcomes.features import add_features
 from analysis.outcomes.outcomes import add_outcomes
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.period import Period
-from analysis.report import ooni_v5 as v5
-from analysis.report import page_claims as claims
+from analysis.report import charts as claims
+from analysis.report import other_methods as v5
 from analysis.report.differences import (
     compare_methods,
     compare_verdicts,
@@ -26,11 +26,14 @@ from analysis.report.differences import (
     count_reasons,
     gather,
 )
-from analysis.report.ooni_v5 import DNS, TCP, TLS, ooni_v5
 from analysis.report.other_methods import (
+    DNS,
+    TCP,
+    TLS,
     baselines,
     imap_2024,
     ooni_anomaly,
+    ooni_v5,
     weigh_flags,
 )
 from analysis.store.kept_tables import KeptTables

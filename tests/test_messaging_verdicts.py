@@ -19,8 +19,7 @@ from analysis.languages.language import ENGLISH
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference.test_counts import COUNTS, load_test_counts
-from analysis.report.app_endpoints import ONE_ADDRESS
-from analysis.report.app_tables import Judged, judge_apps
+from analysis.report.app_tables import ONE_ADDRESS, Judged, judge_apps
 from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import find_apps
 from analysis.report.tieout import replies_folder

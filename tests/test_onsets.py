@@ -7,7 +7,7 @@ import pytest
 
 from analysis.period import Period
 from analysis.reference.events import Event
-from analysis.report.onsets import find_coincidences, find_onset
+from analysis.report.findings import find_coincidences, find_onset
 
 YEAR = Period.parse("2024-01-01", "2025-01-01")
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from analysis.hosts import site_anchor, site_file
-from analysis.report import site_tables
+from analysis.report import annex
+from analysis.report.annex import list_site_networks, list_sites
 from analysis.report.site_evidence import LEAST_SESSIONS, count_spans
-from analysis.report.site_tables import list_site_networks, list_sites
 from analysis.tables import write_table
 
 NETWORKS = pd.DataFrame({
@@ -124,7 +124,7 @@ def test_no_made_up_name_takes_the_page_of_another() -> None:
 
 def test_so_many_sites_have_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """The listed ones, then what most sessions tested: who makes up names fills no disk."""
-    monkeypatch.setattr(site_tables, "MOST_PAGES", 3)
+    monkeypatch.setattr(annex, "MOST_PAGES", 3)
     verdicts = pd.DataFrame([_verdict(name, session_count=n) for n, name in enumerate(NAMES)])
     listed = pd.DataFrame({"domain": NAMES[:1]})
     aside = pd.DataFrame({"domain": NAMES[1:], "reason": "insufficient"})

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.report.working import _add_up
+from analysis.report.following import _add_up
 from analysis.verdicts.blocks import weigh_days
 from tests.series import series_of
 

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.errors import ParameterError
 from analysis.observations.messaging_tests import BY_NAME
 from analysis.pages.formats import chance_words, percent
-from analysis.report.app_countries import COUNTRY
+from analysis.report.app_tables import COUNTRY
 from analysis.tables import read_table
 from analysis.verdicts.states import strength
 from analysis.vocabulary import MECHANISMS, SET_ASIDE_REASONS, STATES

@@ -10,8 +10,7 @@ import pandas as pd
 from analysis.pages.formats import numbered, percent
 from analysis.pages.hours_figure import hours_of_days, shares_here_and_elsewhere
 from analysis.pages.show import show_figure, show_finding, show_matrix, show_table, show_text
-from analysis.report.app_countries import COUNTRY
-from analysis.report.app_tables import Judged, title_of
+from analysis.report.app_tables import COUNTRY, Judged, title_of
 from analysis.report.headlines import Numbers
 from analysis.report.local_time import add_local_hours
 from analysis.study.app_study import MessagingStudy

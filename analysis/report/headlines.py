@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.reference.networks import DOMESTIC
-from analysis.report.app_countries import COUNTRY
+from analysis.report.app_tables import COUNTRY
 from analysis.vocabulary import CHANGES, LISTED
 
 Numbers = Mapping[str, int]

@@ -8,21 +8,376 @@ All return one row per site and network: ``domain, probe_asn`` (``AS123``), ``is
 ``reason`` (what the method would answer when asked why, or why not), sorted by name and network.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
 
 from analysis.observations.fingerprints import Fingerprints
-from analysis.outcomes.frames import keep_frames, read_frame
+from analysis.outcomes.frames import keep_frames, keep_table, read_frame
 from analysis.outcomes.steps import create_views
 from analysis.outcomes.thresholds import Thresholds
-from analysis.report.ooni_v5 import ooni_v5
 from analysis.store.kept_tables import KeptTables
 from analysis.study.stages import Maker, Method, describe_source
 from analysis.verdicts.sessions import Operators
 from analysis.vocabulary import METHODS
+
+#: The site is more likely blocked than not.
+_MORE_LIKELY = 0.5
+
+
+@dataclass(frozen=True)
+class WeightRule:
+    """One line of OONI v5: how far an observation speaks for blocked, down and ok.
+
+    Attributes:
+        rule_id: OONI's name of the rule, after its layer.
+        condition: SQL over one address of one measurement (``v5_observed``); first match wins.
+        blocked, down, ok: weights from 0 to 1.
+        is_scored: false where the rule says that nothing can be said.
+    """
+
+    rule_id: str
+    condition: str
+    blocked: float
+    down: float
+    ok: float
+    is_scored: bool = True
+
+
+_UNTRUSTED = "NOT is_trusted AND dns_blocked > 0 AND dns_ok <= dns_blocked + dns_down"
+
+#: ooni/data, oonipipeline/analysis/rules.py, RULES_VERSION 2, in its order.
+DNS: tuple[WeightRule, ...] = (
+    WeightRule("dns.no_data", "NOT is_answer AND dns_failure IS NULL", 0, 0, 0, is_scored=False),
+    WeightRule("dns.country_fingerprint", "is_fingerprint", 1, 0, 0),
+    WeightRule("dns.tls_consistent", "is_answer AND tls_valid", 0, 0, 1),
+    WeightRule("dns.bogon_not_in_control", "is_bogon AND NOT in_control", 0.95, 0.05, 0),
+    WeightRule("dns.bogon_in_control", "is_bogon", 0.1, 0.9, 0),
+    WeightRule(
+        "dns.tls_inconsistent", "tls_invalid AND is_answer AND NOT in_control", 0.9, 0.05, 0.05
+    ),
+    WeightRule("dns.in_control", "in_control", 0, 0, 0.9),
+    WeightRule("dns.asn_in_control", "same_network", 0.2, 0, 0.8),
+    WeightRule(
+        "dns.control_fails_too", "dns_failure IS NOT NULL AND dns_control <= 0.5", 0.1, 0.9, 0
+    ),
+    WeightRule("dns.failure", "dns_failure IS NOT NULL AND dns_control > 0.5", 0.9, 0.1, 0),
+    WeightRule("dns.failure_no_control", "dns_failure IS NOT NULL", 0.5, 0.5, 0),
+    WeightRule("dns.unmatched", "TRUE", 0.75, 0, 0.25),
+)
+TCP: tuple[WeightRule, ...] = (
+    WeightRule("tcp.no_data", "NOT is_tried", 0, 0, 0, is_scored=False),
+    WeightRule("tcp.ok", "tcp_ok", 0, 0, 1),
+    WeightRule("tcp.ipv6_broken", "is_ipv6 AND ipv6_failing > 0.5", 0, 0, 0, is_scored=False),
+    WeightRule("tcp.failure", "tcp_control > 0.5", 0.75, 0.25, 0),
+    WeightRule("tcp.untrusted", _UNTRUSTED, 0, 0, 0, is_scored=False),
+    WeightRule("tcp.control_fails_too", "tcp_control <= 0.5", 0.25, 0.75, 0),
+    WeightRule("tcp.no_control", "TRUE", 0, 0, 0, is_scored=False),
+)
+TLS: tuple[WeightRule, ...] = (
+    WeightRule("tls.no_data", "NOT is_shaken", 0, 0, 0, is_scored=False),
+    WeightRule("tls.valid", "tls_valid", 0, 0, 1),
+    WeightRule("tls.certificate", "tls_control > 0.5 AND tls_invalid", 0.9, 0.1, 0),
+    WeightRule("tls.reset", "tls_control > 0.5 AND is_reset", 0.8, 0.2, 0),
+    WeightRule("tls.failure", "tls_control > 0.5", 0.7, 0.3, 0),
+    WeightRule("tls.untrusted", _UNTRUSTED, 0, 0, 0, is_scored=False),
+    WeightRule("tls.tcp_blocked", "tcp_blocked > 0 AND tcp_ok_score <= tcp_blocked + tcp_down",
+           0, 0, 0, is_scored=False),
+    WeightRule("tls.control_fails_too", "tls_control <= 0.5", 0.2, 0.8, 0),
+    WeightRule("tls.no_control", "TRUE", 0, 0, 0, is_scored=False),
+)  # fmt: skip
+
+#: What can be said at all, from the least blocked on: its place here, from 1, is its rank. The
+#: first says that nothing is blocked.
+_SCORED = sorted(
+    (rule.blocked, rule.rule_id) for rule in (*DNS, *TCP, *TLS) if rule.is_scored
+)  # fmt: skip
+
+# All measurements. Where one got the control's answers and all connects it ``is_plain``: no rule
+# says of any address that it is blocked or down, so that it is only counted. Most are.
+_MEASUREMENTS = """
+CREATE OR REPLACE TEMP TABLE v5_measurements AS
+SELECT row_id, domain, probe_asn, probe_cc, session, day,
+  CASE WHEN has_control THEN len(control_answers) > 0 END AS control_resolves,
+  dns_failure IS NOT NULL OR len(dns_answers) + len(tcp) + len(tls) > 0 AS is_telling,
+  coalesce(dns_failure IS NULL AND len(dns_answers) + len(tcp) > 0
+    AND NOT has_true([a.match IS DISTINCT FROM 'address' OR a.special IS NOT NULL
+      OR a.address IS NULL FOR a IN dns_answers])
+    AND NOT has_true([t.failure IS NOT NULL OR t.address IS NULL FOR t IN tcp])
+    AND NOT has_true([t.failure IS NOT NULL FOR t IN tls])
+    AND NOT coalesce(list_has_any(dns_addresses, fingerprints), FALSE), FALSE) AS is_plain,
+  CASE WHEN is_plain
+    THEN len(list_distinct([t.address FOR t IN tcp IF contains(t.address, ':')])) END AS ipv6_count
+FROM controlled LEFT JOIN (
+  SELECT probe_cc, list(address) AS fingerprints FROM v5_fingerprints GROUP BY probe_cc
+) USING (probe_cc)
+WHERE domain <> ''
+"""
+
+
+def _addresses(view: str, measurements: str) -> str:
+    """SQL: a view of some of ``v5_measurements``, by address.
+
+    One row: one address of one measurement, or its failed lookup. What a measurement says of its
+    addresses are lists of them, not of all that is known of each: those would be copied for every
+    address. A handshake that says no address is of each of them; it stands there as ''.
+    """
+    return f"""
+CREATE OR REPLACE TEMP VIEW {view} AS
+WITH listed AS (
+  SELECT row_id, m.domain, m.probe_asn, m.probe_cc, session, day, dns_failure,
+    [a.address FOR a IN dns_answers] AS answered,
+    [a.address FOR a IN dns_answers IF a.special IS NOT NULL] AS special,
+    [a.address FOR a IN dns_answers IF a.match = 'address'] AS given,
+    [a.address FOR a IN dns_answers IF a.match = 'asn'] AS beside,
+    [t.address FOR t IN tcp] AS tried,
+    [t.address FOR t IN tcp IF t.failure IS NULL] AS connected,
+    [t.address FOR t IN tcp IF t.control_ok] AS tcp_open,
+    [t.address FOR t IN tcp IF NOT t.control_ok] AS tcp_shut,
+    [t.address FOR t IN tls IF t.address IS NOT NULL] AS named,
+    [coalesce(t.address, '') FOR t IN tls] AS shaken,
+    [coalesce(t.address, '') FOR t IN tls IF t.failure IS NULL] AS valid,
+    [{{'address': coalesce(t.address, ''), 'failure': t.failure}}
+      FOR t IN tls IF t.failure IS NOT NULL] AS failed,
+    [coalesce(t.address, '') FOR t IN tls IF t.control_ok] AS tls_open,
+    [coalesce(t.address, '') FOR t IN tls IF NOT t.control_ok] AS tls_shut
+  FROM observations JOIN ({measurements}) m USING (row_id)
+), together AS (
+  SELECT * EXCLUDE (named), list_distinct(list_concat(answered, tried, named)) AS addresses
+  FROM listed
+)
+SELECT * EXCLUDE (addresses, dns_failure),
+  CASE WHEN address IS NULL THEN dns_failure END AS dns_failure
+FROM (
+  SELECT *, unnest(CASE WHEN dns_failure IS NOT NULL OR len(addresses) = 0
+    THEN list_append(addresses, NULL) ELSE addresses END) AS address
+  FROM together
+)
+"""
+
+
+_WEIGHED = "FROM v5_measurements WHERE is_telling AND NOT is_plain"
+# Of the others, those of sites and days of which the controls are asked.
+_BESIDE = """
+FROM v5_measurements SEMI JOIN (
+  SELECT domain, day FROM v5_seen WHERE is_tried AND NOT tcp_ok OR is_shaken AND NOT tls_valid
+) USING (domain, day)
+WHERE is_plain
+"""
+
+
+def _holds(addresses: str) -> str:
+    """SQL: whether a list holds the row's address."""
+    return f"coalesce(contains({addresses}, address), FALSE)"
+
+
+def _shakes(addresses: str) -> str:
+    """SQL: whether a list of handshakes holds the row's address."""
+    anywhere = f"(address IS NOT NULL AND contains({addresses}, ''))"
+    return f"coalesce(contains({addresses}, address) OR {anywhere}, FALSE)"
+
+
+_TCP_CONTROL = f"""CASE WHEN {_holds("tcp_open")} THEN TRUE
+      WHEN {_holds("tcp_shut")} THEN FALSE END AS tcp_control_ok"""
+_TLS_CONTROL = f"""CASE WHEN {_shakes("tls_open")} THEN TRUE
+      WHEN {_shakes("tls_shut")} THEN FALSE END AS tls_control_ok"""
+
+# What the rules read of it.
+_SEEN = f"""
+CREATE OR REPLACE TEMP TABLE v5_seen AS
+WITH failing AS (
+  SELECT *, CASE WHEN len(failed) > 0 THEN
+    [f.failure FOR f IN failed IF f.address = address OR (f.address = '' AND address IS NOT NULL)]
+    END AS failures
+  FROM v5_addresses
+), seen AS (
+  SELECT row_id, domain, probe_asn, probe_cc, session, day, address, dns_failure,
+    {_holds("answered")} AS is_answer,
+    {_holds("special")} AS is_bogon,
+    {_holds("given")} AS in_control,
+    {_holds("beside")} AS same_network,
+    {_holds("tried")} AS is_tried,
+    {_holds("connected")} AS tcp_ok,
+    {_TCP_CONTROL},
+    {_shakes("shaken")} AS is_shaken,
+    {_shakes("valid")} AS tls_valid,
+    coalesce(len([f FOR f IN failures IF starts_with(f, 'ssl_')]) > 0, FALSE) AS tls_invalid,
+    coalesce(failures[1] = 'connection_reset', FALSE) AS is_reset,
+    {_TLS_CONTROL},
+    coalesce(contains(address, ':'), FALSE) AS is_ipv6
+  FROM failing
+)
+SELECT s.* EXCLUDE (probe_cc), f.address IS NOT NULL AND is_answer AS is_fingerprint
+FROM seen s LEFT JOIN v5_fingerprints f USING (probe_cc, address)
+"""
+
+# A control counts by its share of successes over the day, as OONI pools it. Counted apart and
+# joined: windows would sort all columns.
+_OBSERVED = f"""
+CREATE OR REPLACE TEMP VIEW v5_observed AS
+WITH controls AS (
+  SELECT domain, day, avg(control_resolves::INT) AS dns_control
+  FROM v5_measurements WHERE control_resolves IS NOT NULL GROUP BY ALL
+), attempts AS (
+  SELECT domain, day, address, avg(tcp_control_ok::INT) AS tcp_control,
+    avg(tls_control_ok::INT) AS tls_control
+  FROM (
+    SELECT domain, day, address, tcp_control_ok, tls_control_ok FROM v5_seen
+    UNION ALL SELECT domain, day, address, {_TCP_CONTROL}, {_TLS_CONTROL} FROM v5_beside
+  )
+  WHERE tcp_control_ok IS NOT NULL OR tls_control_ok IS NOT NULL GROUP BY ALL
+), ipv6 AS (
+  SELECT session, sum(failing) / sum(tried) AS ipv6_failing
+  FROM (
+    SELECT session, (NOT tcp_ok)::INT AS failing, 1 AS tried
+    FROM v5_seen WHERE is_ipv6 AND is_tried
+    UNION ALL SELECT session, 0, ipv6_count FROM v5_measurements WHERE ipv6_count > 0
+  )
+  GROUP BY session
+)
+SELECT s.*, in_control OR tls_valid AS is_trusted, dns_control, tcp_control, tls_control,
+  ipv6_failing
+FROM v5_seen s LEFT JOIN controls USING (domain, day)
+  LEFT JOIN attempts USING (domain, day, address) LEFT JOIN ipv6 USING (session)
+"""
+
+
+def _find_rule(rules: tuple[WeightRule, ...]) -> str:
+    """SQL: the place, from 1, of the first rule of a layer that matches."""
+    arms = " ".join(f"WHEN {rule.condition} THEN {n}" for n, rule in enumerate(rules, 1))
+    return f"(CASE {arms} END)::UTINYINT"
+
+
+def _look_up(values: Iterable[object], place: str) -> str:
+    """SQL: the value at a place, from 1."""
+    return f"([{', '.join(map(str, values))}])[{place}]"
+
+
+def _rank(rules: tuple[WeightRule, ...], place: str) -> str:
+    """SQL: the rank of a layer's rule; nothing where it says that nothing can be said."""
+    ranks = {rule_id: rank for rank, (_, rule_id) in enumerate(_SCORED, 1)}
+    return _look_up((ranks.get(rule.rule_id, "NULL") for rule in rules), place)
+
+
+# The weights of each layer are read by the rules of the next one: of lookups those of all
+# addresses of the measurement.
+_DNS = f"""
+CREATE OR REPLACE TEMP TABLE v5_dns AS
+SELECT row_id, domain, probe_asn, session, is_tried, tcp_ok, is_ipv6, ipv6_failing, tcp_control,
+  is_shaken, tls_valid, tls_invalid, is_reset, tls_control, is_trusted,
+  {_find_rule(DNS)} AS dns_rule
+FROM v5_observed
+"""
+_LAYERS = f"""
+CREATE OR REPLACE TEMP VIEW v5_layers AS
+WITH weighed AS (
+  SELECT *, {_look_up((float(rule.blocked) for rule in DNS), "dns_rule")}::DOUBLE AS dns_blocked,
+    {_look_up((float(rule.down) for rule in DNS), "dns_rule")}::DOUBLE AS dns_down,
+    {_look_up((float(rule.ok) for rule in DNS), "dns_rule")}::DOUBLE AS dns_ok
+  FROM v5_dns
+), several AS (
+  SELECT row_id, max(dns_blocked) AS dns_blocked, max(dns_down) AS dns_down, max(dns_ok) AS dns_ok
+  FROM weighed GROUP BY row_id HAVING count(*) > 1
+), looked_up AS (
+  SELECT w.* EXCLUDE (dns_blocked, dns_down, dns_ok),
+    coalesce(s.dns_blocked, w.dns_blocked) AS dns_blocked,
+    coalesce(s.dns_down, w.dns_down) AS dns_down, coalesce(s.dns_ok, w.dns_ok) AS dns_ok
+  FROM weighed w LEFT JOIN several s USING (row_id)
+), connected AS (
+  SELECT *, {_find_rule(TCP)} AS tcp_rule FROM looked_up
+), weighed_tcp AS (
+  SELECT *, {_look_up((float(rule.blocked) for rule in TCP), "tcp_rule")}::DOUBLE AS tcp_blocked,
+    {_look_up((float(rule.down) for rule in TCP), "tcp_rule")}::DOUBLE AS tcp_down,
+    {_look_up((float(rule.ok) for rule in TCP), "tcp_rule")}::DOUBLE AS tcp_ok_score
+  FROM connected
+)
+SELECT *, {_find_rule(TLS)} AS tls_rule FROM weighed_tcp
+"""
+
+# A measurement is what the most blocked of its addresses and layers says. Rounded, since the order
+# in which floats are added up would decide ties.
+_SESSIONS = f"""
+CREATE OR REPLACE TEMP TABLE v5_sessions AS
+WITH measurements AS (
+  SELECT domain, probe_asn, session, max(greatest({_rank(DNS, "dns_rule")},
+    {_rank(TCP, "tcp_rule")}, {_rank(TLS, "tls_rule")})) AS rank
+  FROM v5_layers GROUP BY row_id, domain, probe_asn, session
+  UNION ALL SELECT domain, probe_asn, session, 1 FROM v5_measurements WHERE is_plain
+), sessions AS (
+  SELECT domain, probe_asn, session, max(rank) AS rank,
+    round(avg({_look_up((float(blocked) for blocked, _ in _SCORED), "rank")}::DOUBLE), 9)
+      AS blocked_weight
+  FROM measurements WHERE rank IS NOT NULL GROUP BY domain, probe_asn, session
+)
+SELECT * EXCLUDE (rank), {_look_up((f"'{rule_id}'" for _, rule_id in _SCORED), "rank")} AS rule_id
+FROM sessions
+"""
+
+_CELLS = """
+SELECT c.domain, concat('AS', c.probe_asn) AS probe_asn, c.probe_asn AS asn,
+  round(avg(s.blocked_weight), 9) AS blocked_mean, count(s.session) AS session_count,
+  mode(s.rule_id ORDER BY s.rule_id) FILTER (s.blocked_weight >= $more_likely) AS rule_id
+FROM (SELECT DISTINCT domain, probe_asn FROM observations WHERE domain <> '') c
+  LEFT JOIN v5_sessions s USING (domain, probe_asn)
+GROUP BY ALL ORDER BY c.domain, asn
+"""
+
+
+def ooni_v5(connection: duckdb.DuckDBPyConnection, fingerprints: Fingerprints) -> pd.DataFrame:
+    """OONI's pipeline v5: weights per observation, the most blocked address and layer counts.
+
+    OONI publishes the weights per measurement and leaves the rest to its readers. Here a
+    session's weight is the mean of its measurements', a pair's that of its sessions, and the site
+    is listed where it is more likely blocked than not.
+
+    Args:
+        connection: holds ``observations`` and ``controlled``.
+        fingerprints: OONI's blocking fingerprints.
+
+    Returns:
+        Besides the common columns ``blocked_mean`` and ``session_count``, the sessions in which
+        anything could be scored.
+    """
+    keep_table(connection, "v5_fingerprints", _fingerprint_table(fingerprints))
+    weighed, beside = _addresses("v5_addresses", _WEIGHED), _addresses("v5_beside", _BESIDE)
+    for step in (_MEASUREMENTS, weighed, _SEEN, beside, _OBSERVED, _DNS, _LAYERS, _SESSIONS):
+        connection.execute(step)
+    frame = connection.execute(_CELLS, {"more_likely": _MORE_LIKELY}).df()
+    for name in ("v5_measurements", "v5_seen", "v5_dns"):
+        connection.execute(f"DROP TABLE {name} CASCADE")
+    reasons = [
+        f"{rule + ', ' if isinstance(rule, str) else ''}blocked {mean:.2f} over {n} sessions"
+        if n
+        else "nothing could be scored"
+        for rule, mean, n in zip(
+            frame["rule_id"], frame["blocked_mean"], frame["session_count"], strict=True
+        )
+    ]
+    return frame[["domain", "probe_asn"]].assign(
+        is_listed=frame["blocked_mean"] >= _MORE_LIKELY,
+        reason=reasons,
+        **frame[["blocked_mean", "session_count"]],
+    )
+
+
+def _fingerprint_table(fingerprints: Fingerprints) -> pa.Table:
+    """Country × address that OONI lists as a block answer there."""
+    rows = [
+        {"probe_cc": cc, "address": fingerprint.pattern}
+        for fingerprint in fingerprints.dns
+        if fingerprint.pattern_type == "full"
+        for cc in sorted(fingerprint.expected_countries)
+    ]
+    return pa.Table.from_pylist(
+        rows,
+        pa.schema([("probe_cc", pa.string()), ("address", pa.string())]),
+    )
+
 
 #: iMAP 2024: names on one answer address, names on one body, and the weighted anomaly share above
 #: which a network is taken to block.

@@ -9,8 +9,7 @@ import pandas as pd
 
 from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import Thresholds
-from analysis.report.app_countries import COUNTRY
-from analysis.report.app_tables import Judged, judge_apps
+from analysis.report.app_tables import COUNTRY, Judged, judge_apps
 from analysis.store.stage_tables import add_room
 from analysis.study.app_study import MessagingStudy
 from analysis.study.confirmation import confirm

@@ -15,9 +15,8 @@ from analysis.languages.language import ENGLISH, Heading, Language
 from analysis.observations.messaging_tests import BY_NAME
 from analysis.pages.formats import link
 from analysis.pages.html_tables import blocks, render_table
-from analysis.report.app_countries import COUNTRY, DEFECT_NOTE
-from analysis.report.app_endpoints import IN_PART, ONE_ADDRESS
-from analysis.report.site_tables import AFTER, SINCE
+from analysis.report.annex import AFTER, SINCE
+from analysis.report.app_tables import COUNTRY, DEFECT_NOTE, IN_PART, ONE_ADDRESS
 from analysis.review.looks import UNSEEN
 from analysis.review.reports import Report
 from analysis.review.standing import UNTESTED, WEB

@@ -53,7 +53,7 @@ SOURCES: Mapping[str, Sequence[str]] = {
         "verdicts/versions.py", "verdicts/withholding.py", "verdicts/witnesses.py",
         "study/confirmation.py",
     ),
-    "other_methods": ("report/other_methods.py", "report/ooni_v5.py"),
+    "other_methods": ("report/other_methods.py",),
     "sweep": ("study/stages.py", "study/sensitivity.py"),
 }  # fmt: skip
 #: The stages that leave tables in a connection; the last one leaves a judgement.

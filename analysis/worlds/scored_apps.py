@@ -12,8 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.report.app_countries import COUNTRY
-from analysis.report.app_tables import Judged, judge_apps
+from analysis.report.app_tables import COUNTRY, Judged, judge_apps
 from analysis.study.app_study import open_messaging
 from analysis.study.parameters import StudyParameters
 from analysis.worlds.measures import share_by
