@@ -13,8 +13,8 @@ import pytest
 from analysis.commands.reporting import SITE_READS
 from analysis.pages.publishing import find_reads
 from analysis.report import site_pages
-from analysis.report.site_evidence import COMPARED
 from analysis.report.findings import READ_TABLES
+from analysis.report.site_evidence import COMPARED
 from analysis.study.confirmation import name_tables
 from analysis.tables import WRITTEN_BY
 
