@@ -11,7 +11,7 @@ Of a server's archive it is also how a study is opened again without asking the 
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +30,13 @@ from analysis.sources.ooni import Scope
 from analysis.sources.opening import open_source
 from analysis.store.cluster import read_on_cluster
 from analysis.store.collection import Collection
-from analysis.store.imports import import_share, reopen_share
+from analysis.store.imports import (
+    find_archive,
+    import_files,
+    import_share,
+    is_stored,
+    reopen_share,
+)
 from analysis.store.objects import Result, Task
 from analysis.store.provenance import FOLDER, SUFFIX, NotRead, Provenance
 from analysis.store.shares import MANIFEST
@@ -55,7 +61,7 @@ class Request:
     """What is read, where it goes, and how.
 
     Attributes:
-        source: ``ooni``, a folder, URL or bucket in the archive's layout, or a share.
+        source: ``ooni``, a folder, URL or bucket in the archive's layout, a share, another store.
         store: a folder or ``s3://`` URL.
         probe_cc: two capital letters.
         period: of the measurements. OONI's archive is asked for what it received in the period and
@@ -88,7 +94,8 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
     ``fingerprints`` are what the pages are matched against.
 
     Raises:
-        ParameterError: the source is no source, or cannot have the country.
+        ParameterError: the source is no source, a store of several sources, or cannot have the
+            country.
         SourceError: it cannot be reached or holds nothing of the country, what it shares is
             damaged, or the store cannot be written.
     """
@@ -97,14 +104,16 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
     read_before = archive.reopen()
     if read_before is not None:
         return read_before
-    objects = source.objects(partial(_is_wanted, probe_cc=probe_cc))
+    listed = source.objects(partial(_is_wanted, probe_cc=probe_cc, name=source.name))
     # A manifest beside an archive's objects is somebody else's business.
-    if [item.key for item in objects] == [MANIFEST]:
-        share = import_share(source, objects[0], store, probe_cc, request.progress)
+    if [item.key for item in listed] == [MANIFEST]:
+        share = import_share(source, listed[0], store, probe_cc, request.progress)
         archive.write_record(_Record(share=share.excerpt.folder if share.excerpt else ""))
         return share
-    objects = [item for item in objects if item.key != MANIFEST]
-    if not objects:
+    objects = [item for item in listed if layout.holds_country(item.key, probe_cc)]
+    other_store = "" if objects else find_archive(source, listed)
+    archive = replace(archive, task=replace(archive.task, source_id=other_store or source.id))
+    if not objects and not other_store:
         window = _choose_window(request)
         days = f" received from {window.since} to {window.last_day}" if window else ""
         raise NothingThereError(
@@ -113,7 +122,12 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
         )
     if not request.reopen:  # the run that the study belongs to has cleared them away
         store.remove_leftovers(f"{FOLDER}/{archive.task.source_id}")
-    collection = archive.read(objects)
+    if other_store:
+        offered = [item for item in listed if item.key != MANIFEST]
+        collection = import_files(source, offered, store, other_store, request.progress)
+        archive.record_files(collection)
+    else:
+        collection = archive.read(objects)
     if not collection.files:
         first = collection.not_read[0]
         raise SourceError(
@@ -127,7 +141,7 @@ def ingest(request: Request, fingerprints: Fingerprints) -> Collection:
 def ingest_messaging(request: Request) -> Collection:
     """Bring a country's messaging and circumvention tests into the store.
 
-    A share as the source has none of these tests.
+    A share or another store as the source has none of these tests.
 
     Returns:
         What was read; of no object, where the source has none.
@@ -152,8 +166,9 @@ def was_read(request: Request) -> bool:
     return _open_archive(request, _NO_FINGERPRINTS).was_read
 
 
-def _is_wanted(path: str, probe_cc: str) -> bool:
-    return path == MANIFEST or layout.holds_country(path, probe_cc)
+def _is_wanted(path: str, probe_cc: str, name: str) -> bool:
+    is_object = layout.holds_country(path, probe_cc)
+    return path == MANIFEST or is_object or is_stored(path, probe_cc, name)
 
 
 def _open_archive(request: Request, fingerprints: Fingerprints, what: str = "") -> "_Archive":
@@ -169,12 +184,12 @@ def _open_archive(request: Request, fingerprints: Fingerprints, what: str = "") 
     if isinstance(source, Folder) and store.is_local and source.is_at(Path(store.path(""))):
         accepted = "the archive lies in this folder; a store in another one is accepted"
         raise ParameterError("STORE", request.store, accepted)
-    task = Task(source, source.id, store, fingerprints, request.keep_raw)
     name = f"read-{what}{request.probe_cc}{f'-{window}' if window else ''}.json"
     try:
         record = msgspec.convert(store.read_note(source.id, name), _Record)
     except msgspec.ValidationError:  # there is none, or another program's
         record = _Record()
+    task = Task(source, record.other_store or source.id, store, fingerprints, request.keep_raw)
     return _Archive(request, task, name, record)
 
 
@@ -201,6 +216,7 @@ class _Record(msgspec.Struct, omit_defaults=True, frozen=True):
     files: list[tuple[Provenance, int, int]] = []
     not_read: list[NotRead] = []
     share: str = ""  # the folder of the share that was imported, in the place of files
+    other_store: str = ""  # of which archive the files are, where another store was imported
 
 
 @dataclass(frozen=True)
@@ -259,10 +275,7 @@ class _Archive:
             tuple(sorted(not_read, key=lambda item: item.key)),
             len(files) + len(not_read) - len(known),
         )
-        # Files that were just written are opened once more: another run may have replaced them.
-        entries = self._look_at([file.key for file in collection.files])
-        if collection.files == tuple(file for file, *_ in entries):
-            self.write_record(_Record(entries, list(collection.not_read)))
+        self.record_files(collection)
         return collection
 
     def _read_pending(self, pending: Sequence[ArchiveObject], known_count: int) -> _Results:
@@ -301,9 +314,19 @@ class _Archive:
         files = {**known, **store.read_provenances(source_id, others)}
         return [(files[key], *stamp) for key, stamp in there.items() if key in files]
 
+    def record_files(self, collection: Collection) -> None:
+        """Record what a collection has files of, if they are there."""
+        # Files that were just written are opened once more: another run may have replaced them.
+        entries = self._look_at([file.key for file in collection.files])
+        if collection.files == tuple(file for file, *_ in entries):
+            is_own = collection.source_id == self.task.source.id
+            other_store = "" if is_own else collection.source_id
+            record = _Record(entries, list(collection.not_read), other_store=other_store)
+            self.write_record(record)
+
     def write_record(self, record: _Record) -> None:
         """Record what the store holds; a disk that takes nothing more costs time, no more."""
         if record != self.record:
             with suppress(SourceError):
                 note = msgspec.to_builtins(record)
-                self.task.store.write_note(self.task.source_id, self.record_name, note)
+                self.task.store.write_note(self.task.source.id, self.record_name, note)

@@ -83,7 +83,7 @@ class StudyParameters:
         "first day of the second half; empty: the month start that halves the period", _STUDY
     )
     source: str = _declare(
-        "ooni; or a folder, URL or s3:// bucket in its key layout; or a share", _WHERE
+        "ooni; a folder, URL or s3:// bucket in its key layout; a share; another store", _WHERE
     )
     receipt_margin: int = _declare(
         "days after the period that source ooni has for late uploads", _WHERE, RECEIPT_MARGIN
@@ -283,7 +283,7 @@ def _of_fictional_country(code: str, given: Mapping[str, Any]) -> dict[str, Any]
         also = f" (with {' and '.join(missing)}, UTC dates)" if missing else ""
         raise ParameterError(
             "SOURCE", "", f"must be given for {code}{also}: ooni, a folder, URL or "
-            "s3://bucket/prefix in the archive's key layout, or a share"
+            "s3://bucket/prefix in the archive's key layout, a share or another store"
         )  # fmt: skip
     since, until = _FICTIONAL_PERIOD
     dated = {"since": since, "until": until, **given}
