@@ -114,7 +114,7 @@ def test_a_country(tmp_path: Path) -> None:
     for name, content in {"n.csv": networks, "ke.yml": sites, "e.yml": events}.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
     assert load_networks(tmp_path / "n.csv", "KE").networks[64500].kind == "isp"
-    assert "news.example.org" in load_local_sites("KE", tmp_path)
+    assert "news.example.org" in load_local_sites("KE", tmp_path / "ke.yml").sites
     assert [event.kind for event in load_events(tmp_path / "e.yml", "KE").events] == ["election"]
 
 
