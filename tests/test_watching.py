@@ -320,15 +320,16 @@ def test_two_looks(
         command(*_command(world, out, UNTIL="2024-07-02"))
     assert _contents(out) == before
     later = {"UNTIL": "2024-07-02"}
-    for given, name, old, fake, message in (
+    refused = (
         ({"UNTIL": "2024-06-30"}, "run.json", b"", b"", "2024-07-01 is accepted at the earliest"),
         ({"PROBE_CC": "QR", **later}, "run.json", b"", b"", "holds a look at Fictional country QM"),
         (later, "tables/watch_standing.csv", b",blocked,", b",lifted,", "is not the one that its"),
         (later, "tables/watch.csv", b"\n", b"", "is not the one that its"),
         (later, "run.json", b'"first_look"', b'"last_look"', "holds something else than a look"),
         (later, "run.json", b"{", b"[" * 99_999, "no report wrote its"),
-    ):
-        copy = shutil.copytree(out, tmp_path / message)
+    )
+    for place, (given, name, old, fake, message) in enumerate(refused):
+        copy = shutil.copytree(out, tmp_path / f"copy{place}")
         file = copy / name
         file.write_bytes(file.read_bytes().replace(old, fake, 1))
         status, _, said = command(*_command(world, copy, **given))

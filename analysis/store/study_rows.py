@@ -128,6 +128,7 @@ def view_rows(connection: duckdb.DuckDBPyConnection, collection: Collection, scr
         keys = {"object_key": [file.key for file in collection.files]}
     first_rows = list(accumulate(counts, initial=0))[:-1]
     files = {"filename": list(map(str, paths)), "first_row": first_rows, **keys}
+    connection.execute("DROP TABLE IF EXISTS object")  # of a folder that had no room
     connection.from_arrow(pa.table(files)).create("object")
     connection.execute("SET parquet_metadata_cache = true")
     connection.read_parquet(
@@ -148,7 +149,7 @@ IN_PERIOD = (
 )
 
 _EVERY_ROW = """
-CREATE VIEW every_row AS
+CREATE OR REPLACE VIEW every_row AS
 SELECT * EXCLUDE (filename, file_row_number, first_row),
     (first_row + file_row_number)::UINTEGER AS row_id
 FROM row_of_file JOIN object USING (filename)
