@@ -159,7 +159,7 @@ class _Exporter(TemplateExporter):
 
     def __init__(self, lang: Language) -> None:
         self._lang = lang
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def _create_environment(self) -> Environment:
         return _templates(self._lang)

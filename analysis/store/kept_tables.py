@@ -134,8 +134,11 @@ def _write(
         with limit_threads(connection, _THREADS):
             make(catalog)
         connection.execute(f"CHECKPOINT {catalog}")
-    finally:
-        connection.execute(f"DETACH {catalog}")
+    except BaseException:
+        with suppress(duckdb.Error):  # the first failure is the one to tell
+            connection.execute(f"DETACH {catalog}")
+        raise
+    connection.execute(f"DETACH {catalog}")
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, catalog: str, options: str) -> None:

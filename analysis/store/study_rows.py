@@ -157,7 +157,7 @@ FROM row_of_file JOIN object USING (filename)
 
 # What is asked of every row before any is written: to go through thousands of files takes long.
 _SCOPED_ROWS = f"""
-CREATE TEMP TABLE scoped_row AS
+CREATE OR REPLACE TEMP TABLE scoped_row AS
 SELECT row_id, hash(report_id, input, measurement_start_time) AS number, probe_cc = $cc AS is_own,
     {IN_PERIOD} AS is_inside
 FROM {{rows}}
@@ -166,7 +166,7 @@ FROM {{rows}}
 # All rows of an identity but the first. Most occur once; repeated ones are looked for by a number
 # that stands for each.
 _REPEATED_ROWS = f"""
-CREATE TEMP TABLE repeated_row AS
+CREATE OR REPLACE TEMP TABLE repeated_row AS
 WITH own_row AS (SELECT row_id, number FROM scoped_row WHERE is_own AND is_inside),
 likely AS (SELECT number FROM own_row GROUP BY number HAVING count(*) > 1),
 likely_row AS (SELECT row_id FROM own_row SEMI JOIN likely USING (number)),
