@@ -374,3 +374,15 @@ def test_a_store_of_two_archives_or_of_another_country_is_refused(
     status, _, said = command("ingest", f"PROBE_CC={_CC}", *days, source, ours)
     assert (status, f"{FOLDER}/{place.name}, {FOLDER}/other-0123456789ab" in said) == (2, True)
     assert _ingest(place, tmp_path / "ours") == theirs
+
+
+def test_a_look_at_another_store_needs_no_tests_of_apps(
+    theirs: Collection, tmp_path: Path, command: Command
+):
+    """A store hands on none of them, nor does a share."""
+    status, said, complaint = command(
+        "watch", f"PROBE_CC={_CC}", "SINCE=2024-06-01", "UNTIL=2024-08-15",
+        f"SOURCE={theirs.store.uri}", f"STORE={tmp_path / 'ours'}", f"OUT={tmp_path / 'look'}",
+    )  # fmt: skip
+    assert status == 0, complaint
+    assert "first look" in said

@@ -236,6 +236,8 @@ def _find_status(
     floor is not counted at its hours. So is what is cut off in part, whose other sessions are open,
     and what is known of the whole country alone, which has no session.
     """
+    if listed.empty:  # of a source without tests of apps there are no sessions to ask
+        return pd.Series("blocked", listed.index, dtype="object")
     is_open = listed["first_seen_open_again"] != ""
     pairs = listed[_PAIR].assign(probe_asn=listed["probe_asn"].str[2:].astype("int64"))
     has_end = is_open & (listed["blocked_until_time"] != "")
