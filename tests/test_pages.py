@@ -275,10 +275,10 @@ def test_states_differ_without_colour() -> None:
 @pytest.mark.parametrize(("is_dense", "mime"), [(False, "image/svg+xml"), (True, "image/png")])
 def test_a_figure_carries_its_words(is_dense: bool, mime: str) -> None:
     """Alternative text and caption travel with the image; the bytes do not change."""
-    frame = pd.DataFrame({"change": ["mixed"], "count": [3]})
+    frame = pd.DataFrame({"month": ["2024-01"], "ok_count": [3], "confirmed_count": [""]})
 
     def once() -> tuple[str, dict[str, str]]:
-        figure = bars.semester_changes(frame, title="Three", footer="n = 3")
+        figure = bars.results_by_month(frame, title="Three", footer="n = 3")
         figure.is_dense = is_dense  # type: ignore[attr-defined]
         with capture_output() as captured:
             show.show_figure(figure, alt="Three sites.", caption="Changes.")
@@ -291,6 +291,6 @@ def test_a_figure_carries_its_words(is_dense: bool, mime: str) -> None:
 
 def test_a_figure_without_words_is_refused() -> None:
     """A reader who cannot see it would get nothing."""
-    figure = bars.semester_changes(pd.DataFrame(), title="None", footer="")
+    figure = bars.results_by_month(pd.DataFrame(), title="None", footer="")
     with pytest.raises(ValueError, match="no alternative text"):
         show.show_figure(figure, alt=" ", caption="Changes.")

@@ -264,7 +264,7 @@ def _annex_page(lang: Language, up: str) -> Appendix:
     def make(tables: Path, findings: Mapping[str, Any]) -> list[Section]:
         numbers = {name: one["value"] for name, one in findings.items()}
         return [
-            (head, Markup(content.replace('href="tables/', f'href="{up}tables/')))
+            (head, Markup(str(content).replace('href="tables/', f'href="{up}tables/')))
             for head, content in annex_sections(tables, numbers, lang)
         ]
 
