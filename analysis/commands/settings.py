@@ -49,7 +49,7 @@ class Settings:
         previous: the folder of an earlier report, or None.
         claims: the file of a draft's statements, or None.
         keep_raw: keep what a server sends.
-        jobs: processes and notebooks at a time, or None for one per processor.
+        jobs: processes and notebooks at a time; None: one per processor, two notebooks.
         scheduler: address of a Dask scheduler, or ``""``.
         is_embedded: the source is the fictional country, to be simulated first.
         snapshot: the snapshot of reference data in use.

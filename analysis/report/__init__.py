@@ -3,6 +3,6 @@
 In: verdicts and the opened study. Out: the tables of docs/tables.md, findings and their sentences.
 Nothing here decides a verdict.
 Start with the module of a page: ``halves``, ``annex``, ``differences``, ``app_tables`` …;
-``page_claims`` words their findings, ``charts`` draws their figures, ``summary`` collects those of
-the first page, ``site_pages`` makes the page of each site.
+``headlines`` makes their numbers, ``charts`` words their findings and draws their figures,
+``findings`` collects those of the first page, ``site_pages`` makes the page of each site.
 """
