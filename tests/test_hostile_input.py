@@ -158,13 +158,12 @@ def test_a_line_of_too_many_values_is_not_decoded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [b"\n", b"{}\n"])
-def test_packed_lines_of_nothing_take_no_time(tmp_path: Path, line: bytes) -> None:
-    """12 KB of blank lines took ten seconds."""
+def test_packed_lines_of_nothing_are_not_read_to_their_end(tmp_path: Path, line: bytes) -> None:
+    """12 KB of blank lines took ten seconds: reading stops, and the rest is one ledger row."""
     _archive(tmp_path / "archive", line * 12_000_000)
-    started = time.process_time()
     (file,) = _ingest(tmp_path / "archive", tmp_path / "store").files
     assert file.ledger["truncated_file"] == 1
-    assert time.process_time() - started < 5
+    assert sum(file.ledger.values()) < 1_200_000
 
 
 def _fingerprint(number: int, kind: str, pattern: str) -> Fingerprint:
@@ -180,9 +179,7 @@ def test_patterns_that_match_everywhere_are_bounded(tmp_path: Path) -> None:
             _fingerprint(98, "contains", "ab"),
         )
     )
-    started = time.process_time()
     assert len(known.match("body", b"a" * (1 << 20) + b"b")) == ALIKE_LIMIT + 2
-    assert time.process_time() - started < 5
     head = "name,scope,location_found,pattern_type,pattern,expected_countries\n"
     alike = "".join(f"{n},nat,body,contains,{'a' * (n + 1)},QQ\n" for n in range(300))
     for rows, message in (

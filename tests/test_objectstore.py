@@ -1,7 +1,6 @@
 """Where a store lives: the same in a folder and on S3, and what becomes of it on a bad server."""
 
 import pickle
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -87,13 +86,13 @@ def test_what_a_killed_write_left_is_no_file(tmp_path: Path):
     ],
 )
 def test_a_bad_server_is_asked_again_and_then_named(server: LoopbackS3, fault: Fault, why: str):
-    """In bounded time and one line, which quotes no address.
+    """In one line, which quotes no address.
 
     A body that stops is asked for from where it stopped, of which these faults know nothing.
     """
     server.objects["x/y"] = bytes(5000)
     server.faults["x/y"] = fault
-    start, storage = time.monotonic(), Storage(_anonymous(server))
+    storage = Storage(_anonymous(server))
     if not why:
         assert storage.read("x/y") == bytes(5000)
     else:
@@ -101,7 +100,6 @@ def test_a_bad_server_is_asked_again_and_then_named(server: LoopbackS3, fault: F
             storage.read("x/y")
         assert "\n" not in str(caught.value)
         assert "127.0.0.1" not in str(caught.value)
-    assert time.monotonic() - start < 8
 
 
 def test_a_store_that_cannot_be_listed_is_named(server: LoopbackS3):
