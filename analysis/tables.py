@@ -41,7 +41,7 @@ _INTERVAL_KEY = "domain probe_asn blocked_from blocked_from_time"
 _INTERVAL_COLUMNS = (
     "domain probe_asn! blocked_from@ mechanism last_seen_open@ blocked_until@ "
     "first_seen_open_again@ measurement_count# session_count# day_count# longest_gap_days# "
-    "state schedule chance last_seen_open_time blocked_from_time blocked_until_time "
+    "state schedule evidence chance last_seen_open_time blocked_from_time blocked_until_time "
     "first_seen_open_again_time"
 )
 
@@ -67,8 +67,8 @@ TABLES = {
             "down_count# ok_count# unknown_count# session_count# blocked_session_count# "
             "down_session_count# ok_session_count# day_count# blocked_share% blocked_share_low% "
             "blocked_share_high% blocked_from@ blocked_until@ sessions_to_flip# resolver_asns "
-            "operator set_aside_reason note witness_report_id witness_input witness_url chance "
-            "schedule insufficient_reason",
+            "operator set_aside_reason note witness_report_id witness_input witness_url evidence "
+            "chance schedule insufficient_reason",
         ),
         _table("blocking_intervals", _INTERVAL_KEY, _INTERVAL_COLUMNS),
         _table("withheld_intervals", _INTERVAL_KEY, f"{_INTERVAL_COLUMNS} reason"),
@@ -98,8 +98,6 @@ TABLES = {
         _table("answers", "", "resolver_asn! address quarter@ name_count# dead_name_count# "
                "live_name_count# dead_session_count# live_session_count# measurement_count# "
                "is_in_control? is_proven? is_public? profile"),
-        _table("private_answers", "", "probe_asn! resolver_asn! address name_count# "
-               "given_session_count# open_session_count# is_local_filter?"),
         _table("pages", "", "probe_asn! title name_count# reached_elsewhere_count# network_count# "
                "scattered_share% showing_share% measurement_count# is_blockpage?"),
         _table("set_aside", "domain", "domain reason measurement_count# anomaly_count# networks "
@@ -158,19 +156,18 @@ TABLES = {
         _table(
             "messaging_verdicts",
             "test_name probe_asn period",
-            "test_name probe_asn! period state schedule chance mechanism measurement_count# "
-            "session_count# blocked_session_count# ok_session_count# failure_count# day_count# "
+            "test_name probe_asn! period state schedule evidence chance mechanism "
+            "measurement_count# session_count# blocked_session_count# ok_session_count# failure_count# day_count# "
             "elsewhere_anomaly_share% blocked_from@ blocked_until@ blocked_from_time note "
-            "witness_url anomaly_count# parts open_parts control set_aside_reason network "
-            "is_partial?",
+            "witness_url anomaly_count# parts open_parts control set_aside_reason network",
         ),
         _table(
             "messaging_intervals",
             "test_name probe_asn part blocked_from_time",
-            "test_name probe_asn! part blocked_from_time blocked_from@ state schedule chance "
-            "mechanism last_seen_open_time blocked_until@ blocked_until_time "
+            "test_name probe_asn! part blocked_from_time blocked_from@ state schedule evidence "
+            "chance mechanism last_seen_open_time blocked_until@ blocked_until_time "
             "first_seen_open_again_time measurement_count# session_count# day_count# "
-            "elsewhere_anomaly_share% is_partial? endpoint_count# cut_endpoint_count# "
+            "elsewhere_anomaly_share% endpoint_count# cut_endpoint_count# "
             "cut_endpoints",
         ),
         _table("messaging_by_month", "test_name month", f"test_name month {_FLAGS} counted_by"),
@@ -233,7 +230,7 @@ WRITTEN_BY: Mapping[str, str] = {
     for notebook, names in {
         "1-ingestion": "ingestion_ledger objects_not_read measurements_by_month",
         "2-confirmation": "thresholds verdicts blocking_intervals withheld_intervals networks "
-        "answers private_answers pages",
+        "answers pages",
         "3-semester-comparison": "semesters semester_changes network_changes",
         "4-blocked-sites": "blocked_sites blocked_site_networks sites set_aside categories "
         "findings",

@@ -5,9 +5,10 @@ from functools import cache
 
 import pytest
 
-from analysis.verdicts.intervals import ONE_VERSION, TOO_FEW
+from analysis.verdicts.intervals import TOO_FEW
+from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.verdicts.verdicts import Judgement
-from analysis.verdicts.withholding import ROUTE_UNKNOWN
+from analysis.verdicts.rivals import ROUTE_UNKNOWN
 from analysis.vocabulary import LISTED
 from tests.letters import ALL_NETWORKS, NAME, VPN, days, judge, verdict
 from tests.observations import PROBE_NETWORK, Row, answer, connect, control_answer, http_observation
@@ -68,7 +69,7 @@ def test_what_is_withheld_lends_nothing_to_what_is_left() -> None:
     chance."""
     row = verdict(examined("three resets of a day beside a defect"))
     assert (row["state"], row["chance"]) == ("impaired", "")
-    assert _reasons("three resets of a day beside a defect") == sorted([ONE_VERSION, TOO_FEW])
+    assert _reasons("three resets of a day beside a defect") == sorted([ONE_KIND_OF_PROBE, TOO_FEW])
     row, alone = (verdict(examined(n)) for n in ("four resets beside a defect", "four resets"))
     assert (row["state"], row["mechanism"]) == ("likely_blocked", "tls.reset")
     assert alone["state"] == "likely_blocked"

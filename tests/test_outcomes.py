@@ -74,7 +74,7 @@ def test_judged_alone_nothing_rests_on_other_measurements() -> None:
       OR is_lone OR is_public_answer OR is_sent_elsewhere OR is_replaced OR dns_is_vouched
       OR is_name_broken OR name_pool IS NOT NULL"""
     assert connection.execute(query).fetchone() == (0,)
-    for table in ("answer_profiles", "page_profiles", "special_profiles", "broken_sessions"):
+    for table in ("answer_profiles", "page_profiles", "broken_sessions"):
         assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
     fired = {
         row[0] for row in connection.execute("SELECT DISTINCT dns_rule FROM outcomes").fetchall()

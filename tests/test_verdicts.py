@@ -13,10 +13,10 @@ from pandas.testing import assert_frame_equal
 
 from analysis.period import Period
 from analysis.verdicts import series
-from analysis.verdicts.intervals import ONE_VERSION
+from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement
-from analysis.verdicts.withholding import EVERYWHERE
+from analysis.verdicts.rivals import EVERYWHERE
 from analysis.verdicts.witnesses import countries_url, measurement_url
 from analysis.vocabulary import LISTED
 from tests.letters import ALL_NETWORKS, DAY_ONE, NAME, VPN, days, everywhere, judge, verdict
@@ -681,7 +681,7 @@ def test_a_version_that_most_run_on_one_network_and_that_fails_alone(probes: lis
     states = {name: verdict(found, domain=f"{name}.example")["state"]
               for name in ("one", "four", "blocked")}  # fmt: skip
     assert states == {"one": "impaired", "four": "impaired", "blocked": "likely_blocked"}
-    assert set(found.withheld["reason"]) == {ONE_VERSION}
+    assert set(found.withheld["reason"]) == {ONE_KIND_OF_PROBE}
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ from analysis.pages.glossary import GLOSSARY
 from analysis.report.annex import REASON_SENTENCES
 from analysis.review.changes import HEADING, NOT_LISTED, OF_RUN, WITHDRAWN
 from analysis.review.watch_page import NOTES
-from analysis.verdicts.intervals import CHANCE, ONE_VERSION, TOO_FEW
-from analysis.verdicts.withholding import ALONE, EVERYWHERE, ROUTE_LOST, ROUTE_UNKNOWN
+from analysis.verdicts.intervals import TOO_FEW, USUAL
+from analysis.verdicts.rivals import RIVALS
 
 ROOT = Path(__file__).resolve().parents[1]
 _PLURAL = (1, 2)
@@ -79,11 +79,10 @@ def _words() -> Iterator[tuple[str, str]]:
     for words in OF_RUN.values():
         yield from (("analysis/review/changes.py", word) for word in words.values())
     yield from (("analysis/report/annex.py", words) for words in REASON_SENTENCES.values())
-    for words in (EVERYWHERE, ROUTE_LOST, ROUTE_UNKNOWN):
-        yield "analysis/verdicts/withholding.py", words
-        yield "analysis/verdicts/withholding.py", words + ALONE
+    for rival in RIVALS:
+        yield "analysis/verdicts/rivals.py", rival.words
     yield from (("analysis/review/watch_page.py", words) for words in NOTES)
-    yield from (("analysis/verdicts/intervals.py", one) for one in (ONE_VERSION, CHANCE, TOO_FEW))
+    yield from (("analysis/verdicts/intervals.py", one) for one in (TOO_FEW, *USUAL))
     for rule in RULES_BY_ID.values():
         if rule.outcome == "blocked":
             yield "analysis/outcomes/rules.py", rule.comment

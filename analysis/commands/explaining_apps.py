@@ -13,7 +13,6 @@ import pandas as pd
 from analysis.errors import ParameterError
 from analysis.observations.messaging_tests import BY_NAME
 from analysis.pages.formats import chance_words, percent
-from analysis.report.app_tables import COUNTRY
 from analysis.tables import read_table
 from analysis.verdicts.states import strength
 from analysis.vocabulary import MECHANISMS, SET_ASIDE_REASONS, STATES
@@ -64,18 +63,11 @@ def explain_test(test_name: str, asn: str, tables: Path) -> Iterator[str]:
 
 
 def _verdict_lines(row: Row) -> Iterator[str]:
-    where = f"{row.network} ({row.probe_asn})"
-    if row.probe_asn == COUNTRY:
-        where = "the whole country, by OONI's counts"
-    yield f"{where}: {STATES[row.state].words}{', in part' if row.is_partial else ''}"
-    if row.probe_asn == COUNTRY:
-        yield f"  {row.anomaly_count:,} anomalies in {row.measurement_count:,} tests"
-    else:
-        yield (
-            f"  {row.blocked_session_count:,} sessions kept from it, {row.ok_session_count:,} "
-            f"reached it, of {row.session_count:,}; {row.failure_count:,} tests failed and are no "
-            "data"
-        )
+    yield f"{row.network} ({row.probe_asn}): {STATES[row.state].words}"
+    yield (
+        f"  {row.blocked_session_count:,} sessions kept from it, {row.ok_session_count:,} "
+        f"reached it, of {row.session_count:,}; {row.failure_count:,} tests failed and are no data"
+    )
     if pd.notna(row.elsewhere_anomaly_share):
         yield f"  in other countries {percent(row.elsewhere_anomaly_share)} fail in these weeks"
     if row.chance:

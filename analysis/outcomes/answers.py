@@ -130,7 +130,7 @@ WITH sent AS (
   FROM suspects WHERE NOT is_missing GROUP BY ALL
 )
 SELECT {'domain': s.domain, 'resolver_asn': s.resolver_asn, 'address': s.address} AS key,
-  f.session, min(f.day) AS day, NULL AS software,
+  f.session, min(f.day) AS day,
   bool_or(list_contains(f.dns_addresses, s.address)) AS is_given
 FROM sent s JOIN features f ON f.domain = s.domain AND f.resolver_asn = s.resolver_asn
   AND f.day BETWEEN s.since AND s.until AND f.control_name = 'resolves'
@@ -221,18 +221,31 @@ SELECT domain, resolver_asn, address,
     AND NOT (a.is_in_control OR a.is_proven OR a.is_public) AS is_lone
 FROM answer_shares JOIN addresses a USING (address)
 """,
+    # The name's own addresses at some other time: the controls of as many sessions as a state needs
+    # got them, of two networks where there are two. A resolver that still gives one is behind.
+    "stale_answers": """
+SELECT s.domain, s.address
+FROM (SELECT DISTINCT domain, address FROM suspects) s
+  JOIN (SELECT domain, session, probe_asn, unnest(control_answers).address AS address
+        FROM typed_observations) c USING (domain, address)
+GROUP BY ALL HAVING count(DISTINCT session) >= $floor_sessions
+  AND count(DISTINCT probe_asn) >= least(2, (SELECT count(DISTINCT probe_asn) FROM suspects))
+""",
     "suspect_flags": """
 SELECT s.row_id,
   bool_or(p.profile = 'sinkhole') AS is_sinkhole,
   bool_or(p.profile = 'substitution') AS is_substitution,
   coalesce(bool_or(t.is_persistent), FALSE) AS is_persistent,
   coalesce(bool_or(t.is_lone), FALSE) AS is_lone,
-  bool_or(p.is_public) AS is_public_answer
+  bool_or(p.is_public) AS is_public_answer,
+  bool_or(b.address IS NOT NULL) AS is_stale,
+  bool_or(p.live_name_count > 1) AS is_shared_answer
 FROM suspects s
   JOIN answer_profiles p ON p.resolver_asn = s.resolver_asn AND p.address = s.address
     AND p.quarter = strftime(s.quarter, '%Y-%m-%d')
   LEFT JOIN steady_answers t ON t.domain = s.domain AND t.resolver_asn = s.resolver_asn
     AND t.address = s.address
+  LEFT JOIN stale_answers b ON b.domain = s.domain AND b.address = s.address
 GROUP BY ALL
 """,
 }

@@ -4,19 +4,14 @@ In: the table ``messaging``. Out: the table ``outcomes``, as ``outcomes.add_outc
 web_connectivity, with a part of a test in the place of a site: ``telegram/web``. A part is
 
 * *blocked* where endpoints ended at a layer that decides: most of them, or any where the app needs
-  all (``messaging_tests.Part``),
+  all (``messaging_tests.Part``); addresses of one /24 network alone do not count, whose route may
+  be lost, where others were tried,
 * *unknown* where those that were connected mostly gave no answer,
 * *ok* otherwise, and nothing where OONI calls the test a failure or it did not come to an end.
-
-Where most endpoints of a part are reached, some may still be cut off for good: those can be judged
-one by one, each in the place of a site (``add_endpoint_outcomes``).
 
 No test has a control of its own: whether a part fails elsewhere too is asked of other networks and
 countries (``app_verdicts.messaging``).
 """
-
-from collections.abc import Mapping
-from typing import Any
 
 import duckdb
 import pandas as pd
@@ -59,7 +54,8 @@ FROM tried t JOIN messaging_part p USING (test_name)
 WHERE p.part = tried.part
 """
 
-# Where and how most endpoints of a part ended; ties go to the earlier layer.
+# Where and how most endpoints of a part ended; ties go to the earlier layer. An endpoint's ``host``
+# is its name, or the /24 of its address.
 _PART_OUTCOMES = """
 WITH ended AS (
   SELECT object_key, line_number, part, layer, failure, count(*) AS endpoint_count
@@ -72,11 +68,14 @@ WITH ended AS (
 ), counted AS (
   SELECT object_key, line_number, part, any_value(needs_all) AS needs_all,
     count(*) AS tried_count, count(*) FILTER (is_cut) AS cut_count,
-    count(*) FILTER (is_unreached) AS unreached_count
-  FROM messaging_endpoint GROUP BY ALL
+    count(*) FILTER (is_unreached) AS unreached_count, count(DISTINCT host) AS host_count,
+    count(DISTINCT host) FILTER (is_cut) AS cut_host_count
+  FROM (SELECT *, regexp_replace(endpoint, '^(\\d+\\.\\d+\\.\\d+)\\..*', '\1') AS host
+        FROM messaging_endpoint) GROUP BY object_key, line_number, part
 )
-SELECT c.*, layer, failure,
-  CASE WHEN needs_all AND cut_count > 0 OR 2 * cut_count > tried_count THEN 'blocked'
+SELECT c.* EXCLUDE (host_count, cut_host_count), layer, failure,
+  CASE WHEN needs_all AND cut_count > 0
+         OR 2 * cut_count > tried_count AND cut_host_count >= least(2, host_count) THEN 'blocked'
        WHEN 2 * unreached_count > tried_count THEN 'unknown'
        ELSE 'ok' END AS class
 FROM counted c LEFT JOIN most USING (object_key, line_number, part)
@@ -84,45 +83,11 @@ FROM counted c LEFT JOIN most USING (object_key, line_number, part)
 
 # One row a measurement and part.
 _PARTS_TOLD = """
-SELECT object_key, line_number, p.part, p.part AS item,
+SELECT object_key, line_number, p.part,
   coalesce(tried_count, 0) AS tried_count, coalesce(cut_count, 0) AS cut_count,
   coalesce(class, 'unknown') AS class, layer, failure, class IS NOT NULL AS is_scored
 FROM messaging m JOIN messaging_part p USING (test_name)
   LEFT JOIN messaging_outcome o USING (object_key, line_number, part)
-"""
-
-# The endpoints of parts of which most were reached, where some network steadily misses some.
-_WEAK_ENDPOINTS = """
-WITH single AS (
-  SELECT object_key, line_number, test_name, part, endpoint, any_value(failure) AS failure,
-    any_value(layer) AS layer, bool_and(is_cut) AS is_cut, bool_and(is_unreached) AS is_unreached
-  FROM messaging_endpoint SEMI JOIN (
-    FROM messaging_outcome WHERE class = 'ok' AND tried_count > 1 AND NOT needs_all
-  ) USING (object_key, line_number, part)
-  GROUP BY ALL
-), counted AS (
-  SELECT m.test_name, part, endpoint, probe_asn,
-    date_trunc('month', measurement_start_time) AS month,
-    count(*) FILTER (is_cut) AS cut_count, count(*) AS tried_count
-  FROM single JOIN messaging m USING (object_key, line_number) GROUP BY ALL
-), weak AS (
-  SELECT test_name, part, endpoint FROM counted GROUP BY ALL
-  HAVING count(DISTINCT probe_asn) > 1  -- a name of one network alone may have been made up
-    AND bool_or(cut_count >= $floor_sessions AND cut_count >= $least_share * tried_count)
-)
-SELECT s.*, (SELECT count(*) FROM (SELECT DISTINCT part, endpoint, probe_asn FROM counted))
-  AS pair_count
-FROM single s SEMI JOIN weak USING (test_name, part, endpoint)
-"""
-#: Of a month's tests on a network: endpoints that miss fewer everywhere are not cut off.
-_LEAST_SHARE = 0.1
-
-_ENDPOINTS_TOLD = """
-SELECT object_key, line_number, part, part || '/' || endpoint AS item,
-  1 AS tried_count, is_cut::INTEGER AS cut_count,
-  CASE WHEN is_cut THEN 'blocked' WHEN is_unreached THEN 'unknown' ELSE 'ok' END AS class,
-  layer, failure, TRUE AS is_scored
-FROM messaging_weak
 """
 
 _OUTCOMES = """
@@ -131,7 +96,7 @@ SELECT object_key, line_number, report_id <> '' AS has_report, test_name,
   measurement_start_time, measurement_start_time::DATE AS day,
   (CASE WHEN report_id <> '' THEN report_id
     ELSE concat_ws(' ', test_name, probe_asn, measurement_start_time::DATE) END) AS session_name,
-  test_name || '/' || item AS domain, probe_asn, resolver_asn, NULL::UINTEGER AS site_asn,
+  test_name || '/' || part AS domain, probe_asn, resolver_asn, NULL::UINTEGER AS site_asn,
   concat_ws(' ', software_name, software_version, test_version) AS software,
   is_anomaly AND NOT is_failure AS is_anomaly, FALSE AS is_confirmed, is_failure,
   tried_count, cut_count, class,
@@ -192,40 +157,10 @@ def add_messaging_outcomes(connection: duckdb.DuckDBPyConnection, endpoints: End
     Besides the columns that the judge asks for: ``test_name, test_part``, and of the part's
     endpoints ``tried_count`` and ``cut_count``, those that ended at a layer that decides.
     """
-    return _add_outcomes(connection, endpoints, {"messaging_told": _PARTS_TOLD}, {})
-
-
-def add_endpoint_outcomes(
-    connection: duckdb.DuckDBPyConnection, endpoints: Endpoints, floor_sessions: int
-) -> tuple[Outcomes, int]:
-    """Create ``outcomes``: one row a measurement and endpoint, where most of its part was reached.
-
-    An endpoint is named as ``telegram/app/149.154.175.50:443``. Those that no network misses in
-    ``floor_sessions`` tests of a month, or that a single network tried, are left out.
-
-    Returns:
-        The outcomes; how many pairs of endpoint and network were tried, those included that are
-        left out.
-    """
-    floor = {"floor_sessions": floor_sessions, "least_share": _LEAST_SHARE}
-    steps = {"messaging_weak": _WEAK_ENDPOINTS, "messaging_told": _ENDPOINTS_TOLD}
-    outcomes = _add_outcomes(connection, endpoints, steps, floor)
-    with outcomes.opened(connection) as opened:
-        pairs = opened.execute("SELECT max(pair_count) FROM messaging_weak").fetchall()
-    return outcomes, int(pairs[0][0] or 0)
-
-
-def _add_outcomes(
-    connection: duckdb.DuckDBPyConnection,
-    endpoints: Endpoints,
-    steps: Mapping[str, str],
-    numbers: Mapping[str, Any],
-) -> Outcomes:
-    """The outcomes of what the last of ``steps`` tells."""
     place = add_room(connection, "outcomes")
     outcomes, layers = Outcomes.beside(endpoints, place), {"layers": list(LAYERS)}
     with outcomes.opened(connection) as opened:
-        create_tables(opened, steps, numbers, place)
+        create_tables(opened, {"messaging_told": _PARTS_TOLD}, {}, place)
         create_tables(opened, {"messaging_placed": _OUTCOMES}, layers, place)
         names = {
             "host_name": "SELECT domain AS name FROM messaging_placed",

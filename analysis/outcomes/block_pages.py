@@ -48,7 +48,7 @@ WITH targets AS (
 )
 SELECT {'probe_asn': probe_asn, 'registrable_domain': registrable_domain, 'target': t.target,
     'is_away': t.is_away} AS key,
-  l.session, min(l.day) AS day, NULL AS software,
+  l.session, min(l.day) AS day,
   bool_or(l.page = t.target) AS is_given
 FROM targets t JOIN plain_landings l USING (probe_asn, registrable_domain)
 WHERE l.is_own OR l.target IS NOT NULL OR l.page = t.target GROUP BY ALL
@@ -137,7 +137,7 @@ SELECT probe_asn, landing AS page, registrable_domain, min(http_title) AS title,
   mode(control_hoster ORDER BY control_hoster) FILTER (control_http_ok) AS hoster,
   count(*) FILTER (http_status >= 400) AS errors,
   count(*) FILTER (http_site <> registrable_domain) AS away
-FROM features ANTI JOIN (FROM filtered UNION FROM known_filtered) USING (row_id)
+FROM features ANTI JOIN filtered USING (row_id)
 WHERE has_page AND landing IS NOT NULL AND NOT is_same_page AND NOT is_https_own
 GROUP BY ALL HAVING min(day) < max(day)
 """,
@@ -147,13 +147,14 @@ SELECT DISTINCT page, registrable_domain FROM strange_pages SEMI JOIN (
   SELECT page FROM strange_pages GROUP BY page HAVING count(DISTINCT registrable_domain) > 1
 ) USING (page)
 """,
-    # What one of the sites shows over a verified connection as well is the sites' own. Several
-    # sessions, so that one forged session does not acquit a page.
+    # What any site shows over a verified connection to its own name is no block page for any other:
+    # content networks show one challenge for all. As many sessions and days as a state needs, so
+    # that no forged report acquits a page.
     "own_pages": """
 SELECT own_page AS page
-FROM features f SEMI JOIN shared_pages s
-  ON s.page = f.own_page AND s.registrable_domain = f.registrable_domain
+FROM features f SEMI JOIN shared_pages s ON s.page = f.own_page
 GROUP BY own_page HAVING count(DISTINCT session) >= $floor_sessions
+  AND count(DISTINCT day) >= $floor_days
 """,
     "shown_pages": """
 SELECT page, probe_asn, min(day) AS since, max(day) AS until

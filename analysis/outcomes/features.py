@@ -136,8 +136,9 @@ FROM pooled_observations
     # A page over https came from where the user's own resolver points, over a verified connection;
     # it is the site's own where the whole way there was verified or ended at the site itself: a
     # plain request that is sent on to another site over https may have been sent there by anybody.
-    # A request lands where it ends, if with a page: at another site, or at this very body; nowhere
-    # where an https input ended over https, since nobody between can send that anywhere.
+    # A request lands where it ends, if with a page: at another site, or at this very body, or at an
+    # empty one where the control has a body; nowhere where an https input ended over https, since
+    # nobody between can send that anywhere.
     "page_results": """
 SELECT *,
   starts_with(http_url, 'https://') AS is_https_url,
@@ -147,7 +148,8 @@ SELECT *,
   CASE WHEN http_failure IS NULL AND http_status IS NOT NULL AND NOT (is_https AND is_https_page)
     THEN CASE WHEN is_https_page THEN 'https://' || http_host
          WHEN http_site <> registrable_domain THEN 'http://' || http_host
-         ELSE http_body_digest END END AS landing,
+         ELSE coalesce(http_body_digest, CASE WHEN http_body_length = 0 AND http_status < 300
+           AND control_http_body_length > 0 THEN 'an empty page' END) END END AS landing,
   CASE WHEN is_https_own AND http_site = registrable_domain THEN http_body_digest END AS own_page,
   http_failure IS NOT NULL AND coalesce(redirect_site, http_site) <> registrable_domain
     AS fails_at_target,

@@ -90,28 +90,26 @@ SCALAR_MACROS: Mapping[str, str] = {
 #: Name and arguments → query.
 TABLE_MACROS: Mapping[str, str] = {
     # The stretches in which something is given again and again. ``given``: the name of a relation
-    # with a row a key and session (key, a struct; session, day, is_given, software). One row is one
-    # stretch of one key: a block that is imposed twice is two of them, since ``floor_sessions``
-    # open sessions in a row end a stretch. ``given_count`` and ``open_count`` are its sessions,
-    # ``day_count`` the days on which it was given, from ``since`` to ``until``; ``version_count``
-    # the kinds of software that were given it.
+    # with a row a key and session (key, a struct; session, day, is_given). One row is one stretch
+    # of one key: a block that is imposed twice is two of them, since ``floor_sessions`` open
+    # sessions in a row end a stretch. ``given_count`` and ``open_count`` are its sessions,
+    # ``day_count`` the days on which it was given, from ``since`` to ``until``.
     "find_stretches(given, floor_sessions)": """
         WITH ordered AS (
-          SELECT key, day, software, is_given, count(*) FILTER (NOT is_given)
+          SELECT key, day, is_given, count(*) FILTER (NOT is_given)
             OVER (PARTITION BY key ORDER BY day, session ROWS UNBOUNDED PRECEDING) AS open_before
           FROM query_table(given)
         ), parted AS (
-          SELECT key, day, software, open_before, open_before - lag(open_before, 1, open_before)
+          SELECT key, day, open_before, open_before - lag(open_before, 1, open_before)
             OVER (PARTITION BY key ORDER BY day, open_before) >= floor_sessions AS begins
           FROM ordered WHERE is_given
         ), numbered AS (
-          SELECT key, day, software, open_before, count(*) FILTER (begins)
+          SELECT key, day, open_before, count(*) FILTER (begins)
             OVER (PARTITION BY key ORDER BY day, open_before) AS stretch
           FROM parted
         )
         SELECT key, count(*) AS given_count, max(open_before) - min(open_before) AS open_count,
-          count(DISTINCT day) AS day_count, min(day) AS since, max(day) AS until,
-          count(DISTINCT software) AS version_count
+          count(DISTINCT day) AS day_count, min(day) AS since, max(day) AS until
         FROM numbered GROUP BY key, stretch""",
 }  # fmt: skip
 

@@ -7,8 +7,8 @@ import duckdb
 import pyarrow as pa
 
 from analysis.observations.fingerprints import Fingerprints
+from analysis.outcomes.devices import find_broken_sessions
 from analysis.outcomes.features import add_features
-from analysis.outcomes.guards import add_guards
 from analysis.outcomes.profiles import Profiles, add_profiles
 from analysis.outcomes.rules import LAYERS, RULES, Rule, RuleError, check_rules, rules_of
 from analysis.outcomes.steps import chain, create_tables, create_type, create_views
@@ -79,7 +79,7 @@ class Outcomes(Tables):
     (name and version of the probe), ``day``, ``session``, OONI's flags, the rule of each layer
     (``dns_rule`` …), and the rule that explains the whole (``rule_id``) with its ``class``
     (blocked, down, ok, unknown), ``mechanism``, ``evidence``, ``is_artefact`` and
-    ``is_about_target``; ``first_rule`` is the one before the guards. Order is not defined.
+    ``is_about_target``; ``first_rule`` is the one before devices are asked. Order is not defined.
     """
 
     @classmethod
@@ -141,7 +141,7 @@ def apply_rules(
         except duckdb.Error:
             _check_conditions(opened, [rule for rule in rules if rule.layer in LAYERS], "profiled")
             raise
-        add_guards(opened, thresholds, place, is_pooled=is_pooled)
+        find_broken_sessions(opened, thresholds, place, is_pooled=is_pooled)
         try:
             create_tables(opened, {"outcomes": _explain(rules)}, {}, place)
         except duckdb.Error:

@@ -21,15 +21,13 @@ from analysis.outcomes.block_pages import (
 )
 from analysis.outcomes.controls import NAME_STEPS
 from analysis.outcomes.features import Features
-from analysis.outcomes.filters import FILTER_STEPS, KNOWN_FILTER_STEPS, add_known_filters
+from analysis.outcomes.filters import FILTER_STEPS, add_filter_addresses
 from analysis.outcomes.steps import create_tables, create_views
 from analysis.outcomes.thresholds import Thresholds
 
 # One measurement is enough for these; all others need many.
-_OWN_STEPS = LONE_ANSWER_STEPS | KNOWN_FILTER_STEPS | FINGERPRINT_STEPS
-_POOLED_STEPS = (
-    ANSWER_STEPS | NAME_STEPS | FILTER_STEPS | REPLACEMENT_STEPS | PAGE_STEPS | CONTROL_PAGE_STEPS
-)
+_OWN_STEPS = LONE_ANSWER_STEPS | FILTER_STEPS | FINGERPRINT_STEPS
+_POOLED_STEPS = ANSWER_STEPS | NAME_STEPS | REPLACEMENT_STEPS | PAGE_STEPS | CONTROL_PAGE_STEPS
 
 _PROFILED = """
 SELECT f.*,
@@ -38,8 +36,10 @@ SELECT f.*,
   coalesce(s.is_persistent, FALSE) AS is_persistent,
   coalesce(s.is_lone, FALSE) AND f.dns_match = 'none' AS is_lone,
   coalesce(s.is_public_answer, FALSE) AS is_public_answer,
+  coalesce(s.is_stale, FALSE) AS is_stale,
+  coalesce(s.is_shared_answer, FALSE) AS is_shared_answer,
   d.row_id IS NOT NULL AS has_dns_fingerprint,
-  l.row_id IS NOT NULL OR k.row_id IS NOT NULL AS is_local_filter,
+  l.row_id IS NOT NULL AS is_local_filter,
   coalesce(e.is_away, FALSE) AS is_sent_elsewhere,
   NOT coalesce(e.is_away, TRUE) AND NOT f.is_same_page AND NOT f.is_https_own AS is_replaced,
   coalesce(f.http_failure IS NULL AND NOT f.is_https_own
@@ -51,7 +51,6 @@ FROM features f
   LEFT JOIN suspect_flags s USING (row_id)
   LEFT JOIN listed_answers d USING (row_id)
   LEFT JOIN filtered l USING (row_id)
-  LEFT JOIN known_filtered k USING (row_id)
   LEFT JOIN page_profiles p ON p.probe_asn = f.probe_asn AND p.is_blockpage
     AND p.page = f.landing
   LEFT JOIN fingerprinted g USING (row_id)
@@ -85,13 +84,12 @@ def add_profiles(
     *,
     is_pooled: bool = True,
 ) -> Profiles:
-    """Create ``answer_profiles``, ``special_profiles`` and ``page_profiles``.
+    """Create ``answer_profiles`` and ``page_profiles``.
 
     ``answer_profiles``: one row per resolver network, answer address and quarter.
-    ``special_profiles``: one row per probe network, resolver network and special address.
     ``page_profiles``: one row per probe network and page.
     ``profiled``: the rows of ``features`` with what the profiles say of each
-    (``is_sinkhole, is_substitution, is_persistent, is_lone, is_public_answer,
+    (``is_sinkhole, is_substitution, is_persistent, is_lone, is_public_answer, is_stale, is_shared_answer,
     has_dns_fingerprint, is_local_filter, is_blockpage, is_name_broken, is_page_of_controls,
     is_reached_by_others, is_sent_elsewhere, is_replaced``).
     Unless pooled, only what one measurement shows by itself is true of any: an address or a page
@@ -104,7 +102,7 @@ def add_profiles(
     with profiles.opened(connection) as opened:
         create_views(opened, {**features.views, **PAGE_VIEWS})
         add_fingerprints(opened, fingerprints, place)
-        add_known_filters(opened, place)
+        add_filter_addresses(opened, place)
         create_tables(opened, _OWN_STEPS, numbers, place)
         create_tables(opened, _POOLED_STEPS, numbers, place, is_filled=is_pooled)
     return profiles

@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.vocabulary import MECHANISMS, SET_ASIDE_REASONS
 
 #: Counts up with every change that can move a verdict; printed with each report.
-RULES_VERSION = 15
+RULES_VERSION = 16
 
 Layer = Literal["dns", "tcp", "tls", "http"]
 LAYERS: tuple[Layer, ...] = ("dns", "tcp", "tls", "http")
@@ -101,8 +101,8 @@ SESSION_RULES: tuple[Rule, ...] = (
         outcome="unknown",
         evidence="discarded",
         set_aside="broken_session",
-        comment="A broken session: most names that are normally reached fail in it. A dead link, "
-        "a captive portal, a spent data plan.",
+        comment="A broken session: most of the names that other networks reach at that time fail "
+        "in it. A dead link, a captive portal, an antivirus that breaks every handshake.",
     ),
 )
 
@@ -172,8 +172,7 @@ DNS_RULES: tuple[Rule, ...] = (
         condition="is_local_filter",
         outcome="unknown",
         set_aside="local_filter",
-        comment="The answer of a DNS filter that users choose, or a private address or “no such "
-        "name” that only some of the network's sessions get from this resolver.",
+        comment="The answer of a well-known DNS filter that a user, a school or an office chooses.",
     ),
     Rule(
         rule_id="dns.loopback",
@@ -226,6 +225,13 @@ DNS_RULES: tuple[Rule, ...] = (
         "own page comes the same way: a CDN, or a lapse.",
     ),
     Rule(
+        rule_id="dns.stale_address",
+        condition="is_stale AND dns_match = 'none'",
+        outcome="unknown",
+        comment="An address that the controls of several sessions gave for this very name at "
+        "another time: the resolver is behind, and no sinkhole.",
+    ),
+    Rule(
         rule_id="dns.substitution_persistent",
         condition="is_substitution AND is_persistent",
         outcome="blocked",
@@ -270,15 +276,17 @@ DNS_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         rule_id="dns.lone_address",
-        condition="is_lone AND NOT dns_is_at_home AND control_http_ok AND (http_failure IS NOT "
-        "NULL OR NOT coalesce(http_first_is_answer, TRUE) OR (dns_is_own_network AND "
-        "http_status < 400))",
+        condition="is_lone AND NOT dns_is_at_home AND control_http_ok AND (dns_is_own_network OR "
+        "is_shared_answer) AND (http_failure IS NOT NULL OR NOT coalesce(http_first_is_answer, "
+        "TRUE) OR (dns_is_own_network AND http_status < 400))",
         outcome="blocked",
         mechanism="dns.other",
-        comment="This resolver gives the name one address nearly always; no control ever gets it "
-        "or another in its network, nobody reached a site there, most other networks get the "
-        "control's answer, and the control reaches the site. An error may be the site's own, from "
-        "a content network's cache inside the network.",
+        comment="This resolver gives the name one address nearly always, in its own network or "
+        "for another name as well; no control ever gets it or another in its network, nobody "
+        "reached a site there, most other networks get the control's answer, and the control "
+        "reaches the site. An address elsewhere that one name alone gets may be an old one of the "
+        "site; an error may be the site's own, from a content network's cache inside the "
+        "network.",
     ),
     Rule(
         rule_id="dns.dead_end",

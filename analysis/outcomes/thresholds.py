@@ -86,10 +86,10 @@ class Thresholds:
         range=(0, 1), stages=("verdicts",), tried=(0.3, 0.5, 0.6, 0.7),
         tried_in_worlds=(0.3, 0.5, 0.6), group=_FLOOR,
     )  # fmt: skip
-    chance_share: float = _declare(
-        0.01, "share of the listed, at most, that is there by chance",
-        range=(0.000001, 0.5), stages=("verdicts",), tried=(0.001, 0.003, 0.03, 0.1),
-        tried_in_worlds=(0.001, 0.1), group=_FLOOR,
+    chance_line: float = _declare(
+        1000.0, "how surprising failures must be: one in so many accidents looks so",
+        range=(1, 1_000_000), stages=("verdicts",), tried=(100.0, 300.0, 3000.0, 10_000.0),
+        tried_in_worlds=(100.0, 3000.0), group=_FLOOR,
     )  # fmt: skip
     sinkhole_names: int = _declare(
         3, "unrelated live names on one address: a sinkhole",
@@ -110,11 +110,6 @@ class Thresholds:
         0.9, "share of a live name's sessions on a substitution address: not a lapse",
         range=(0, 1), stages=("profiles",), tried=(0.7, 0.8, 0.95, 1.0), group=_SHARED,
     )  # fmt: skip
-    filter_share: float = _declare(
-        0.6, "share of a resolver's sessions below which a private address is a local filter",
-        range=(0, 1), stages=("profiles",), tried=(0.3, 0.45, 0.75, 0.9),
-        tried_in_worlds=(0.8, 0.95), group=_SHARED,
-    )  # fmt: skip
     broken_names: int = _declare(
         5, "normally reachable names that a broken session must have tried",
         range=(1, 1000), stages=("rules",), tried=(3, 4, 8, 12), group=_PROBES,
@@ -128,16 +123,6 @@ class Thresholds:
         0.8, "share of networks on which a site refuses the country",
         range=(0, 1), stages=("profiles", "verdicts"), tried=(0.6, 0.7, 0.9, 1.0),
         tried_in_worlds=(0.6, 0.9), group=_ALIKE,
-    )  # fmt: skip
-    firewall_names: int = _declare(
-        3, "unrelated sites that fail alike on every network: a firewall, no refusal",
-        range=(1, 1000), stages=("verdicts",), tried=(2, 4, 6, 10),
-        tried_in_worlds=(2, 6), group=_ALIKE,
-    )  # fmt: skip
-    route_days: int = _declare(
-        7, "days that time-outs on one network must last: a lost route is back before",
-        range=(0, 366), stages=("verdicts",), tried=(1, 4, 14, 28),
-        tried_in_worlds=(1, 14), group=_TIME,
     )  # fmt: skip
     body_match: float = _declare(
         0.7, "body length proportion that counts as the same page (OONI's)",

@@ -10,7 +10,8 @@ import pandas as pd
 from analysis.pages.formats import numbered, percent
 from analysis.pages.hours_figure import hours_of_days, shares_here_and_elsewhere
 from analysis.pages.show import show_figure, show_finding, show_matrix, show_table, show_text
-from analysis.report.app_tables import COUNTRY, Judged, title_of
+from analysis.reference.test_counts import COUNTS
+from analysis.report.app_tables import Judged, title_of
 from analysis.report.headlines import Numbers
 from analysis.report.local_time import add_local_hours
 from analysis.study.app_study import MessagingStudy
@@ -64,7 +65,7 @@ def claim_apps(study: MessagingStudy, numbers: Numbers) -> None:
 
 def show_by_network(verdicts: pd.DataFrame) -> None:
     """Show test × network as marks, and the listed pairs with their dates."""
-    own = verdicts[(verdicts["period"] == "all") & (verdicts["probe_asn"] != COUNTRY)]
+    own = verdicts[verdicts["period"] == "all"]
     states = own.assign(domain=own["test_name"].map(title_of))
     names = dict(zip(own["probe_asn"], own["network"], strict=True))
     show_matrix(
@@ -85,7 +86,6 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
             "" if pd.isna(tried) else f"{int(cut):,} of {int(tried):,}"
             for cut, tried in shown[["cut_endpoint_count", "endpoint_count"]].to_numpy(object)
         ],
-        probe_asn=shown["probe_asn"].replace(COUNTRY, "all networks"),
     )
     columns = ["test", "part", "endpoints", "probe_asn", "blocked_from", "blocked_until",
                "schedule", *(["local_schedule"] if "local_schedule" in shown else []), "mechanism",
@@ -94,10 +94,9 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
     show_table(
         shown[columns].drop(columns=empty),
         caption="When each part was cut off",
-        note="All networks: the country as a whole, by OONI's counts. Anomalies elsewhere: the "
-        "median share of other countries in the same weeks; empty where their counts are not at "
-        "hand. Endpoints: those cut off, of those that the part tried; where they are the fewer, "
-        "the part is cut off in part. messaging_intervals.csv names them, with days and moments.",
+        note="Anomalies elsewhere: the median share of other countries in the same weeks; empty "
+        "where their counts are not at hand. Endpoints: those cut off, of those that the part "
+        "tried. messaging_intervals.csv names them, with days and moments.",
         headings={"endpoints": "Endpoints cut off"},
         fold_after=25,
         file="messaging_intervals.csv",
@@ -107,8 +106,7 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
 
 def show_hours(study: MessagingStudy, judged: Judged, intervals: pd.DataFrame) -> None:
     """Draw the sessions of what is blocked at hours of the week, by day and hour."""
-    # what is cut off in part is open in the sessions that are drawn
-    held = intervals[(intervals["schedule"] != "") & ~intervals["is_partial"].astype(bool)]
+    held = intervals[intervals["schedule"] != ""]
     if held.empty or judged.judgement is None:
         show_text("No app or tool was seen blocked at hours of the week only.")
         return
@@ -191,22 +189,26 @@ def show_shares(study: MessagingStudy, judged: Judged) -> None:
     )  # fmt: skip
 
 
-def show_country(verdicts: pd.DataFrame) -> None:
-    """Show what OONI's counts say of each test in the whole country."""
-    own = verdicts[(verdicts["period"] == "all") & (verdicts["probe_asn"] == COUNTRY)]
-    if own.empty:
+def show_country(study: MessagingStudy) -> None:
+    """Show OONI's counts of each test in the whole country beside other countries'."""
+    counted = study.here.groupby("test_name", as_index=False)[[*COUNTS]].sum()
+    if counted.empty:
         show_text("OONI's counts of the whole country are not at hand.")
         return
-    columns = ["test", "state", "measurement_count", "anomaly_count", "failure_count",
-               "elsewhere_anomaly_share", "blocked_from", "blocked_until", "chance",
-               "set_aside_reason", "note"]  # fmt: skip
-    told = own.replace("", None)
-    empty = [name for name in columns if name in told and told[name].isna().all()]
+    period = study.periods["all"]
+    since, until = pd.Timestamp(period.since), pd.Timestamp(period.last_day)
+    valid = counted["ok_count"] + counted["anomaly_count"]
     show_table(
-        own.assign(test=own["test_name"].map(title_of))[columns].drop(columns=empty),
+        counted.assign(
+            test=counted["test_name"].map(title_of),
+            anomaly_share=counted["anomaly_count"] / valid.where(valid > 0),
+            elsewhere_anomaly_share=[
+                study.elsewhere.typical_share(name, since, until) for name in counted["test_name"]
+            ],
+        )[["test", *COUNTS, "anomaly_share", "elsewhere_anomaly_share"]],
         caption="Each test in the whole country, by OONI's counts",
-        note="Counts know no network, no hours and no layer; “likely blocked” is the most that "
-        "they can say, and what they show as reachable one network may block all the same.",
+        note="Counts know no network, no hours and no layer, and one probe may make most of them: "
+        "they are shown beside those of a typical other country, and say nothing of a block.",
     )
 
 

@@ -1,9 +1,8 @@
 """The tables of the page on apps and circumvention tools.
 
 A test is judged on each network by the measurements of the archive, part by part; a row of
-``messaging_verdicts`` is about the part that says most. A country as a whole (``probe_asn`` *all*)
-is judged by OONI's counts, which know no networks. Where most endpoints of a part are reached and
-some never are, the part is cut off *in part* (``messaging_endpoints``).
+``messaging_verdicts`` is about the part that says most. OONI's counts of the whole country stand
+beside other countries', without a verdict: they know no networks.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,114 +15,21 @@ import numpy as np
 import pandas as pd
 
 from analysis.observations.messaging_tests import BY_NAME, TESTS
-from analysis.outcomes.app_outcomes import (
-    add_endpoint_outcomes,
-    add_messaging_outcomes,
-    read_endpoints,
-)
+from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
 from analysis.period import Period
 from analysis.reference.messaging_causes import find_causes, load_causes
 from analysis.store.stage_tables import add_room
 from analysis.study.app_study import MessagingStudy
 from analysis.tables import TABLES
-from analysis.verdicts.app_verdicts import NO_CONTROL, Control, judge_endpoints, judge_messaging
-from analysis.verdicts.country_counts import CountryVerdicts, judge_counts
+from analysis.verdicts.app_verdicts import NO_CONTROL, Control, judge_messaging
 from analysis.verdicts.elsewhere import DEFECT_SHARE, find_defects
 from analysis.verdicts.sessions import Operators, add_sessions
-from analysis.verdicts.states import strength, wilson_bounds
+from analysis.verdicts.states import strength
 from analysis.verdicts.verdicts import Judgement, Scope
 from analysis.vocabulary import LISTED
 
-#: In the place of a network: the country as a whole. No network has this number.
-COUNTRY = "AS0"
-#: What counts know nothing of.
-_NO_SESSIONS = dict.fromkeys(("session_count", "blocked_session_count", "ok_session_count"), 0)
 #: Why a test that fails is no sign of a block.
 DEFECT_NOTE = "instrument: the test fails in other countries too in these weeks"
-_NO_CONTROL_NOTE = "no other country to compare with"
-
-
-def country_intervals(study: MessagingStudy, counted: CountryVerdicts) -> pd.DataFrame:
-    listed = counted.stretches[counted.stretches["state"].isin(LISTED)]
-    dated = listed.assign(
-        first=listed["since"].dt.strftime("%Y-%m-%d"),
-        last=listed["until"].dt.strftime("%Y-%m-%d"),
-        elsewhere=[
-            study.elsewhere.typical_share(str(test), since, until)
-            for test, since, until in zip(
-                listed["test_name"], listed["since"], listed["until"], strict=True
-            )
-        ],
-    )
-    rows = [
-        {"test_name": row.test_name, "probe_asn": COUNTRY, "part": "counts", "state": row.state,
-         "chance": row.chance, "blocked_from": row.first,
-         "blocked_from_time": f"{row.first}T00:00:00", "blocked_until": row.last,
-         "measurement_count": row.anomaly_count, "day_count": row.day_count,
-         "session_count": 0, "elsewhere_anomaly_share": row.elsewhere, "is_partial": False}
-        for row in dated.itertuples()
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=list(TABLES["messaging_intervals"].columns))
-
-
-def country_verdicts(study: MessagingStudy, counted: CountryVerdicts) -> pd.DataFrame:
-    """One row a test and period, from OONI's counts of the whole country."""
-    rows = [
-        _country_verdict(study, counted, str(test), name, days)
-        for name, period in study.periods.items()
-        for test, days in counted.days[within(counted.days["day"], period)].groupby("test_name")
-    ]
-    return pd.DataFrame(rows, columns=list(TABLES["messaging_verdicts"].columns))
-
-
-def _country_verdict(
-    study: MessagingStudy, counted: CountryVerdicts, test: str, name: str, days: pd.DataFrame
-) -> dict[str, Any]:
-    period, thresholds = study.periods[name], study.parameters.thresholds
-    stretches = counted.stretches[counted.stretches["test_name"] == test]
-    inside = stretches[(stretches["until"] >= pd.Timestamp(period.since))
-                       & (stretches["since"] < pd.Timestamp(period.until))]  # fmt: skip
-    listed = inside[inside["state"].isin(LISTED)]
-    ok, anomaly = int(days["ok_count"].sum()), int(days["anomaly_count"].sum())
-    low, _ = wilson_bounds(pd.Series([ok]), pd.Series([ok + anomaly]))
-    ok_days = int((days["ok_count"] > 0).sum())
-    is_open = low[0] >= thresholds.share_floor and ok_days >= thresholds.floor_days
-    is_known = bool(days["typical"].notna().any())
-    expected = (days["typical"] * (days["ok_count"] + days["anomaly_count"])).sum()
-    broken = days[
-        (days["typical"] >= DEFECT_SHARE) & (2 * days["anomaly_count"] > days["ok_count"])
-    ]
-    states = {
-        "likely_blocked": len(listed) > 0, "impaired": len(inside) > 0 or not is_open,
-        "ok": is_open,
-    }  # fmt: skip
-    state = next((state for state, holds in states.items() if holds), "insufficient")
-    if ok + anomaly < thresholds.floor_sessions:
-        state = "insufficient"
-    is_defect = state == "impaired" and not len(inside) and expected >= anomaly / 2
-    notes = [*dict.fromkeys(inside["reason"])] if not len(listed) else []
-    if len(broken):
-        first, last = broken["day"].min().date(), broken["day"].max().date()
-        notes.append(f"{DEFECT_NOTE}, between {first} and {last}")
-    if not is_known:
-        notes.append(_NO_CONTROL_NOTE)
-    since = max(listed["since"].min(), pd.Timestamp(period.since)) if len(listed) else None
-    until = min(listed["until"].max(), pd.Timestamp(period.last_day)) if len(listed) else None
-    share = study.elsewhere.typical_share(
-        test, since or pd.Timestamp(period.since), until or pd.Timestamp(period.last_day)
-    )
-    return {
-        "test_name": test, "probe_asn": COUNTRY, "period": name, "state": state, "schedule": "",
-        "chance": listed["chance"].iloc[0] if len(listed) else "", "mechanism": "",
-        **{count: int(days[count].sum()) for count in ("measurement_count", "failure_count")},
-        **_NO_SESSIONS, "day_count": len(days), "anomaly_count": anomaly,
-        "elsewhere_anomaly_share": share,
-        "blocked_from": str(since.date()) if since is not None else "",
-        "blocked_until": str(until.date()) if until is not None else "",
-        "note": "; ".join(notes), "control": "countries" if is_known else "none",
-        "set_aside_reason": "instrument" if is_defect else state if state == "impaired" else "",
-        "network": "", "is_partial": False,
-    }  # fmt: skip
 
 
 def within(day: pd.Series, period: Period) -> pd.Series:
@@ -134,118 +40,20 @@ def within(day: pd.Series, period: Period) -> pd.Series:
 #: Endpoints that a cell of a table names; real parts have some dozens.
 _MOST_NAMED = 24
 _LONGEST = 64
-#: Addresses that have to be missed: where it is one alone, its route may be lost.
-_LEAST_ADDRESSES = 2
-
-IN_PART = "in part: most endpoints are reached"
-ONE_ADDRESS = "one address is missed for long, the others are reached: its route may be lost"
-
 # How often each endpoint of a part was tried and cut off while the part was.
 _TRIED = """
 SELECT endpoint, count(*) AS tried_count, count(*) FILTER (is_cut) AS cut_count
 FROM messaging_endpoint JOIN messaging m USING (object_key, line_number)
 WHERE m.test_name = $test_name AND part = $part AND probe_asn = $probe_asn
   AND measurement_start_time BETWEEN $since::TIMESTAMP AND $until::TIMESTAMP
-  AND ($is_partial OR (object_key, line_number, part) IN (
-    SELECT (object_key, line_number, part) FROM messaging_outcome WHERE class = 'blocked'))
+  AND (object_key, line_number, part) IN (
+    SELECT (object_key, line_number, part) FROM messaging_outcome WHERE class = 'blocked')
 GROUP BY endpoint ORDER BY cut_count DESC, endpoint
 """
 
 
-@dataclass(frozen=True)
-class Partial:
-    """What is cut off in part.
-
-    Attributes:
-        intervals: one row a stretch: the columns of ``Judgement.intervals``, and ``endpoints``,
-            those that are listed.
-        verdicts: one row a part, network and period, as ``Judgement.verdicts``: of the endpoint
-            that was cut off most often.
-        single: ``(domain, probe_asn)`` of parts of which one address alone is missed.
-    """
-
-    intervals: pd.DataFrame
-    verdicts: pd.DataFrame
-    single: frozenset[tuple[str, int]]
-
-
-def sum_up_endpoints(judgement: Judgement) -> Partial:
-    """Put the verdicts on endpoints together, part by part.
-
-    Args:
-        judgement: of ``app_verdicts.messaging.judge_endpoints``.
-    """
-    intervals = _split_names(judgement.intervals)
-    groups = [
-        _join_stretches(rows)
-        for _, cell in intervals.groupby(["domain", "probe_asn"])
-        for rows in _overlapping(cell)
-    ]
-    joined = pd.DataFrame(groups, columns=[*intervals.columns, "endpoints"])
-    is_some = joined["endpoints"].map(_count_addresses) >= _LEAST_ADDRESSES
-    some, one = joined[is_some], joined[~is_some]
-    verdicts = _split_names(judgement.verdicts)
-    listed = verdicts[verdicts["state"].isin(LISTED)].sort_values(
-        ["blocked_session_count", "endpoint"], ascending=[False, True]
-    )
-    rows = [
-        {**dict(cell.iloc[0]), "note": _join_notes(cell["note"].iloc[0])}
-        for (domain, asn, _), cell in listed.groupby(["domain", "probe_asn", "period"])
-        if _count_addresses(cell["endpoint"]) >= _LEAST_ADDRESSES
-        and ((some["domain"] == domain) & (some["probe_asn"] == asn)).any()
-    ]
-    partial = {(domain, int(asn)) for domain, asn in some[["domain", "probe_asn"]].to_numpy()}
-    single = {(domain, int(asn)) for domain, asn in one[["domain", "probe_asn"]].to_numpy()}
-    return Partial(
-        some.reset_index(drop=True), pd.DataFrame(rows, columns=verdicts.columns),
-        frozenset(single - partial),
-    )  # fmt: skip
-
-
-def _join_notes(note: str) -> str:
-    return "; ".join(filter(None, [note, IN_PART]))
-
-
-def _split_names(table: pd.DataFrame) -> pd.DataFrame:
-    """``telegram/app/149.154.175.50:443`` is an endpoint of ``telegram/app``."""
-    names = table["domain"].astype("str").str.extract(r"^([^/]*/[^/]*)/(.*)$")
-    return table.assign(domain=names[0].astype("str"), endpoint=names[1].astype("str"))
-
-
-def _count_addresses(endpoints: Any) -> int:
-    """How many hosts some endpoints lie on: two ports of one are one."""
-    return len({endpoint.rpartition(":")[0] or endpoint for endpoint in endpoints})
-
-
-def _overlapping(cell: pd.DataFrame) -> list[pd.DataFrame]:
-    """The stretches of endpoints of one part and network, those that overlap together."""
-    ordered = cell.sort_values(["blocked_from_time", "endpoint"])
-    reached = ordered["blocked_until_time"].cummax().shift()
-    group = (ordered["blocked_from_time"] > reached).cumsum()
-    return [rows for _, rows in ordered.groupby(group)]
-
-
-def _join_stretches(rows: pd.DataFrame) -> dict[str, Any]:
-    """One stretch of several endpoints: from the first failure of any to the last.
-
-    Sessions and chance are those of the endpoint that was cut off most often, which all others
-    were cut off beside.
-    """
-    most = rows.sort_values(["session_count", "endpoint"], ascending=[False, True]).iloc[0]
-    opened = rows["first_seen_open_again_time"]
-    return {
-        **dict(most),
-        **{name: rows[name].min() for name in ("blocked_from", "blocked_from_time")},
-        **{name: rows[name].max() for name in ("blocked_until", "blocked_until_time")},
-        # all of them are open again once the last one is
-        "first_seen_open_again_time": "" if (opened == "").any() else opened.max(),
-        "schedule": most["schedule"] if rows["schedule"].nunique() == 1 else "",
-        "endpoints": tuple(sorted(rows["endpoint"])),
-    }  # fmt: skip
-
-
 def count_endpoints(
-    connection: duckdb.DuckDBPyConnection, stretch: dict[str, Any], *, is_partial: bool
+    connection: duckdb.DuckDBPyConnection, stretch: dict[str, Any]
 ) -> dict[str, Any]:
     """Which endpoints a stretch cut off, and of how many.
 
@@ -256,7 +64,6 @@ def count_endpoints(
         connection: holds what ``outcomes.messaging.read_endpoints`` makes.
         stretch: ``test_name, part, probe_asn`` (a number), ``blocked_from_time,
             blocked_until_time``.
-        is_partial: whether the part was mostly reached meanwhile; else its failures are asked.
 
     Returns:
         ``endpoint_count, cut_endpoint_count, cut_endpoints``, the latter joined by ``;``.
@@ -264,7 +71,7 @@ def count_endpoints(
     given = {
         "test_name": stretch["test_name"], "part": stretch["part"],
         "probe_asn": stretch["probe_asn"], "since": stretch["blocked_from_time"],
-        "until": stretch["blocked_until_time"], "is_partial": is_partial,
+        "until": stretch["blocked_until_time"],
     }  # fmt: skip
     tried = connection.execute(_TRIED, given).df()
     usual = tried[2 * tried["tried_count"] >= tried["tried_count"].max()]
@@ -313,24 +120,21 @@ class Judged:
 
 
 def judge_apps(study: MessagingStudy) -> Judged:
-    """Judge every test on every network, and of the country what its counts say."""
+    """Judge every test on every network."""
     by_day = study.connection.execute(_BY_DAY).df()
     by_day["day"] = by_day["day"].astype("datetime64[us]")
-    judgement, verdicts, intervals = None, [], []
+    judgement = None
+    verdicts, intervals = (
+        pd.DataFrame(columns=list(TABLES[name].columns))
+        for name in ("messaging_verdicts", "messaging_intervals")
+    )
     if len(by_day):
-        partial, judgement = _judge_networks(study)
-        own = _network_intervals(study, judgement, partial)
-        intervals.append(own)
-        verdicts.append(_network_verdicts(study, judgement, partial, own, by_day))
-    if len(study.here):
-        counted = judge_counts(
-            study.here, study.elsewhere, study.periods["all"], study.parameters.thresholds
-        )
-        intervals.append(country_intervals(study, counted))
-        verdicts.append(country_verdicts(study, counted))
+        judgement = _judge_networks(study)
+        intervals = _network_intervals(study, judgement)
+        verdicts = _network_verdicts(study, judgement, intervals, by_day)
     return Judged(
-        _together("messaging_verdicts", verdicts),
-        _together("messaging_intervals", intervals),
+        verdicts,
+        intervals,
         _count_months(study, by_day),
         _name_defects(study),
         _days(study, by_day),
@@ -338,24 +142,12 @@ def judge_apps(study: MessagingStudy) -> Judged:
     )
 
 
-def _together(name: str, tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of some tables, as a published one has them."""
-    some = [table for table in tables if len(table)]
-    if not some:
-        return pd.DataFrame(columns=list(TABLES[name].columns))
-    return pd.concat([table.astype("object") for table in some], ignore_index=True)
-
-
-def _judge_networks(study: MessagingStudy) -> tuple[Partial, Judgement]:
-    """What is cut off in part, and each part as a whole, whose sessions stay in the connection."""
+def _judge_networks(study: MessagingStudy) -> Judgement:
+    """Judge each part; its sessions stay in the connection."""
     connection, thresholds = study.connection, study.parameters.thresholds
     operators = Operators.of(study.networks())
     scope = Scope(study.periods, thresholds, has_explorer=not study.is_fictional)
     tried = read_endpoints(connection)
-    outcomes, pair_count = add_endpoint_outcomes(connection, tried, thresholds.floor_sessions)
-    place = add_room(connection, "sessions")
-    sessions = add_sessions(connection, outcomes, operators, thresholds, place)
-    endpoints = judge_endpoints(connection, sessions, scope, pair_count)
     days = study.elsewhere.by_day(study.periods["all"])
     control = Control(days.rename(columns={"typical": "share"})) if len(days) else NO_CONTROL
     outcomes = add_messaging_outcomes(connection, tried)
@@ -363,15 +155,13 @@ def _judge_networks(study: MessagingStudy) -> tuple[Partial, Judgement]:
     sessions = add_sessions(connection, outcomes, operators, thresholds, place)
     parts = judge_messaging(connection, sessions, scope, control)
     sessions.use(connection)
-    return sum_up_endpoints(endpoints), parts
+    return parts
 
 
 # --- stretches of time ----------------------------------------------------------------------------
 
 
-def _network_intervals(
-    study: MessagingStudy, judgement: Judgement, partial: Partial
-) -> pd.DataFrame:
+def _network_intervals(study: MessagingStudy, judgement: Judgement) -> pd.DataFrame:
     """The listed stretches of each part on each network.
 
     A stretch reaches over what failed in another way before and after it, as long as the part was
@@ -379,23 +169,17 @@ def _network_intervals(
     """
     sessions = study.connection.execute(_SESSIONS).df()
     cells = dict(tuple(sessions.groupby(["domain", "probe_asn"])))
-    stretches = [
-        *((row, False) for row in judgement.intervals.to_dict("records")),
-        *((row, True) for row in partial.intervals.to_dict("records")),
-    ]
     rows = []
-    for record, is_partial in stretches:
+    for record in judgement.intervals.to_dict("records"):
         row = {str(name): value for name, value in record.items()}
         test, _, part = row["domain"].partition("/")
         cell = cells[row["domain"], row["probe_asn"]]
-        is_whole = not (row["schedule"] or is_partial)
-        reached = {
-            **row, **(_reach_over(cell, row) if is_whole else {}), "test_name": test, "part": part,
-        }  # fmt: skip
+        wider = {} if row["schedule"] else _reach_over(cell, row)
+        reached = {**row, **wider, "test_name": test, "part": part}
         since, until = (pd.Timestamp(reached[name]) for name in ("blocked_from", "blocked_until"))
         rows.append({
-            **reached, **count_endpoints(study.connection, reached, is_partial=is_partial),
-            "is_partial": is_partial, "probe_asn": f"AS{row['probe_asn']}",
+            **reached, **count_endpoints(study.connection, reached),
+            "probe_asn": f"AS{row['probe_asn']}",
             "elsewhere_anomaly_share": study.elsewhere.typical_share(test, since, until),
         })  # fmt: skip
     return pd.DataFrame(rows, columns=list(TABLES["messaging_intervals"].columns))
@@ -432,36 +216,16 @@ def _reach_over(cell: pd.DataFrame, row: Mapping[str, Any]) -> dict[str, Any]:
 # --- verdicts -------------------------------------------------------------------------------------
 
 
-def _replace_partial(verdicts: pd.DataFrame, partial: Partial) -> pd.DataFrame:
-    """The verdicts on parts, with those that are cut off in part where they are not as a whole."""
-    keys = ["domain", "probe_asn", "period"]
-    whole = verdicts[verdicts["state"].isin(LISTED)]
-    told = partial.verdicts.astype({"probe_asn": verdicts["probe_asn"].dtype})
-    told = told[~pd.MultiIndex.from_frame(told[keys]).isin(pd.MultiIndex.from_frame(whole[keys]))]
-    is_told = pd.MultiIndex.from_frame(verdicts[keys]).isin(pd.MultiIndex.from_frame(told[keys]))
-    pairs = zip(verdicts["domain"], verdicts["probe_asn"], strict=True)
-    is_single = pd.Series([pair in partial.single for pair in pairs], verdicts.index, dtype=bool)
-    notes = verdicts["note"].mask(is_single & (verdicts["state"] == "ok"), ONE_ADDRESS)
-    kept = verdicts.assign(note=notes)[~is_told].assign(is_partial=False)
-    if told.empty:
-        return kept
-    joined: pd.DataFrame = pd.concat(
-        [kept, told[verdicts.columns].assign(is_partial=True)], ignore_index=True
-    )
-    return joined
-
-
 def _network_verdicts(
     study: MessagingStudy,
     judgement: Judgement,
-    partial: Partial,
     intervals: pd.DataFrame,
     by_day: pd.DataFrame,
 ) -> pd.DataFrame:
     """One row a test, network and period: that of the part that says most."""
     names = study.networks().assign(probe_asn=lambda n: "AS" + n["probe_asn"].astype(str))
     named = names.set_index("probe_asn")
-    verdicts = _replace_partial(judgement.verdicts, partial)
+    verdicts = judgement.verdicts
     parts = verdicts.assign(
         test_name=verdicts["domain"].str.partition("/")[0],
         part=verdicts["domain"].str.partition("/")[2],
@@ -469,8 +233,7 @@ def _network_verdicts(
     )
     order = {(t.name, p.name): place for t in TESTS for place, p in enumerate(t.parts)}
     parts["order"] = [order[key] for key in zip(parts["test_name"], parts["part"], strict=True)]
-    # of two parts of one state, one that is cut off as a whole says more
-    parts["rank"] = 2 * strength(parts["state"]) + parts["is_partial"]
+    parts["rank"] = strength(parts["state"])
     parts = parts.sort_values(["rank", "order"])
     share_of = cache(study.elsewhere.typical_share)  # most ask of the same days
     pair = ["test_name", "probe_asn"]

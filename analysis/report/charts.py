@@ -19,8 +19,8 @@ from analysis.report.local_time import add_local_hours
 from analysis.report.timelines import draw_timeline
 from analysis.study.confirmation import count_states, spans_by_site
 from analysis.study.study import Study
-from analysis.verdicts.intervals import CHANCE
-from analysis.verdicts.withholding import EVERYWHERE
+from analysis.verdicts.intervals import USUAL
+from analysis.verdicts.rivals import EVERYWHERE
 from analysis.vocabulary import CHANGES, MECHANISMS, METHODS
 
 
@@ -199,8 +199,9 @@ def show_intervals(study: Study, intervals: pd.DataFrame) -> None:
     show_table(
         _dated(intervals, study),
         caption="Intervals and the tests around them",
-        note="Chance: at most this share of pairs that nobody blocks would look so; empty where a "
-        "mark of blocking decides. blocking_intervals.csv has the moments of all edges.",
+        note="Chance: at most this share of pairs would look so if the failures were accidents "
+        "such as others meet here; empty where a mark of blocking decides. blocking_intervals.csv "
+        "has the moments of all edges.",
         fold_after=16,
         file="blocking_intervals.csv",
         networks=study.network_names(),
@@ -231,9 +232,9 @@ def show_withheld(study: Study, withheld: pd.DataFrame) -> None:
 
 def _gather_alike(withheld: pd.DataFrame) -> pd.DataFrame:
     """One row for what failed for one reason on many networks; what is no surprise comes last."""
-    is_alike = withheld["why"].str.startswith((EVERYWHERE, CHANCE))
+    is_alike = withheld["why"].isin((EVERYWHERE, *USUAL))
     apart = withheld.index.where(~is_alike, -1)
-    keys = [withheld["why"].str.startswith(CHANCE), *(withheld[name] for name in _ALIKE), apart]
+    keys = [withheld["why"].isin(USUAL), *(withheld[name] for name in _ALIKE), apart]
     rows = [
         {**rows_of.iloc[0], "probe_asn": ";".join(rows_of["probe_asn"]),
          "blocked_from": rows_of["blocked_from"].min(),

@@ -393,25 +393,14 @@ def _apps(tell: Telling) -> Words:
     )  # fmt: skip
     apps = {
         name: [lang.english(title) for title in values[name]]
-        for name in ("names", "by_counts", "partial", "less", "defects")
+        for name in ("names", "less", "defects")
     }
     named = lang.html("These are {apps}.", apps=apps["names"]) if apps["names"] else Markup("")
     caveats = []
-    if apps["by_counts"]:
-        caveats.append(lang.html(
-            "Found in OONI’s counts of the whole country, which know no networks: {apps}.",
-            apps=apps["by_counts"],
-        ))  # fmt: skip
-    if apps["partial"]:
-        caveats.append(lang.html(
-            "Cut off in part, while most of their endpoints were reached, so that they may have "
-            "worked: {apps}.",
-            apps=apps["partial"],
-        ))  # fmt: skip
     if apps["less"]:
         caveats.append(lang.html(
-            "On some of these networks less than the app was cut off: a few of its endpoints, its "
-            "web page alone, or certain hours alone: {apps}.",
+            "On some of these networks less than the app was cut off: its web page alone, or "
+            "certain hours alone: {apps}.",
             apps=apps["less"],
         ))  # fmt: skip
     if apps["defects"]:

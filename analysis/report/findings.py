@@ -19,7 +19,6 @@ from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import UNCATEGORISED
 from analysis.report import headlines
-from analysis.report.app_tables import COUNTRY
 from analysis.report.halves import listed_domestic
 from analysis.report.local_time import add_local_hours
 from analysis.study.confirmation import spans_by_site
@@ -336,23 +335,18 @@ def find_apps(tables: str | Path) -> Values | None:
     if whole.empty:
         return None
     numbers, listed = headlines.count_apps(verdicts), headlines.list_blocked_apps(whole)
-    is_country = listed["probe_asn"] == COUNTRY
-    blocking = listed[~is_country].groupby("test_name").size()
-    tested = whole[whole["probe_asn"] != COUNTRY].groupby("test_name").size()
+    blocking, tested = (rows.groupby("test_name").size() for rows in (listed, whole))
     broken = verdicts.loc[verdicts["set_aside_reason"] == "instrument", "test_name"]
     rows = [
         [_title(name), int(blocking.get(name, 0)), int(tested[name])]
         for name in tested.index
         if name in blocking or name not in set(broken)  # of a test that says nothing, no 0
     ]
-    is_partial = listed["is_partial"].astype(bool)
-    partial = set(listed["test_name"]) - set(listed.loc[~is_partial, "test_name"])
     # some network cuts off less than the whole app at all hours
-    is_less = is_partial | (listed["parts"] == "web") | (listed["schedule"] != "")
-    less = set(listed.loc[is_less, "test_name"]) - partial
+    is_less = (listed["parts"] == "web") | (listed["schedule"] != "")
     named = {
-        "names": set(listed["test_name"]), "partial": partial, "less": less,
-        "by_counts": set(listed.loc[is_country, "test_name"]), "defects": set(broken),
+        "names": set(listed["test_name"]), "less": set(listed.loc[is_less, "test_name"]),
+        "defects": set(broken),
     }  # fmt: skip
     return {
         "sites": [],

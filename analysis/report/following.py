@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from analysis.languages.language import ENGLISH
-from analysis.languages.spoken_values import pairs_of_chance
 from analysis.outcomes.rules import RULES_BY_ID
 from analysis.pages.evidence_figure import evidence_series, session_series
 from analysis.pages.formats import network_number, number, percent
@@ -22,8 +20,7 @@ from analysis.study.study import Study
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.days import BLOCKED_SHARE
-from analysis.verdicts.facts import Floats
-from analysis.verdicts.lessons import TERMS
+from analysis.verdicts.e_values import Floats
 from analysis.verdicts.schedules import Schedule
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED, STATES
@@ -175,72 +172,54 @@ def say_followed(followed: Followed, names: Mapping[str, str], probe_cc: str) ->
     return Markup(" ").join(said)
 
 
-#: From whom a rate of failure is learnt, by term.
-_TEACHERS = {
-    "site": "this site, other operators",
-    "version": "this site, same version of the probe, other operators",
-    "near": "this site, other operators, within ten days",
-    "route": "other sites in the same hosting network, within three days",
-    "own": "this site here, outside the block",
-    "network": "other sites on this network, by report",
-    "session": "other sites in this session",
-    "usual": "nobody: what is usual for any site",
-}
-#: The share of blocked sessions for which the table shows what each session weighs.
-_SHARE = 0.95
-
-
 @dataclass(frozen=True)
 class Working:
-    """How the chance of one site on one network comes about.
+    """How the evidence on one site on one network comes about.
 
     Attributes:
-        sessions: one row a session that counts, in order of time: ``time, is_hit``; ``rate``, how
-            often it would fail if nobody blocked; ``site_rate, site_teacher`` and ``probe_rate,
-            probe_teacher``, of which it is made; ``weight``, how many times likelier it is where
-            95 of 100 sessions are blocked.
+        sessions: one row a session that counts, in order of time: ``time, is_hit``; ``rate``, what
+            it is held against; ``weight``, how many times likelier it is where three in four
+            sessions are blocked.
         days: one row a tested day: ``day`` and ``evidence``, the e-value's share up to it.
-        evidence: the e-value: 1 / ``chance``.
-        line: the e-value from which on a pair is listed.
+        base: how often a session would fail by itself, before the pair says so.
+        site, network: the shares that this is made of, and what they were learnt from.
+        evidence: the e-value.
+        line: the e-value from which on a pair is listed by itself.
         schedule: the hours of the week at which the block holds; empty for all.
     """
 
     sessions: pd.DataFrame
     days: pd.DataFrame
+    base: float
+    site: tuple[float, str]
+    network: tuple[float, str]
     evidence: float
     line: float
     schedule: str
 
 
-def show_chance(judgement: Judgement, share: float) -> None:
-    """Show as a finding how many of the listed pairs may be there by chance.
+def show_chance(judgement: Judgement, line: float) -> None:
+    """Show as a finding how many of the listed pairs are listed because accidents look otherwise.
 
     Args:
         judgement: what ``confirm`` returned.
-        share: the threshold ``chance_share``.
+        line: the threshold ``chance_line``.
     """
     whole = judgement.verdicts[judgement.verdicts["period"] == "all"]
     is_listed = whole["state"].isin(LISTED) & whole["is_domestic"].astype(bool)
     count = int((is_listed & (whole["chance"] != "")).sum())
-    line = exp(-judgement.line)
-    chances = judgement.chances
-    is_access = chances["probe_asn"].isin(whole.loc[whole["is_domestic"].astype(bool), "probe_asn"])
-    above = int((is_access & (chances["chance"] <= line)).sum())
-    if not above:
-        show_text("No pair of site and network is listed because chance does not explain it.")
+    if not count:
+        show_text("No pair of site and network is listed because its failures are no accidents.")
         return
     show_finding(
         "chance",
-        f"{count:,} pairs of a site and an access network are listed because chance does not "
-        f"explain them; at most one in {number(1 / share)} is there by chance all the same.",
-        f"Of {pairs_of_chance(line):,} pairs of site and network that nobody blocks, about one "
-        "would look like the least of them, and fewer like the others. That is where the line for "
-        f"this list lies: {above:,} pairs are beyond it by some way of failing, of which at most "
-        f"{share * above:.1f} {'is' if share * above <= 1 else 'are'} to be expected there by "
-        "chance. Those that are withheld for another reason stand below; what a mark decides "
-        "needs no line.",
-        "Chance is what tests by other operators, and of other sites, show to fail by itself. A "
-        "lasting fault between one network and one site is not chance, and looks like a block.",
+        f"{count:,} pairs of a site and an access network are listed because their failures are "
+        "not accidents such as others meet.",
+        f"If the failures of a pair were accidents such as others meet here, less than one such "
+        f"pair in {number(line)} would look like it. The rates of accidents are learnt from the "
+        "same measurements, so nothing is said of what is rarer still. What a mark decides needs "
+        "no such line; what has another explanation stands below.",
+        "A lasting fault between one network and one site is no accident, and looks like a block.",
     )
 
 
@@ -261,15 +240,28 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
         return None
     series, at = evidence.series, evidence.series.places_of(which)
     is_hit, rates = series.is_hit[at], evidence.rates[at]
-    sessions = pd.DataFrame({"time": series.column("time", at), "is_hit": is_hit, "rate": rates})
-    sessions = sessions.join(_name_teachers(evidence, which)).assign(
-        weight=np.exp(e_values.log_ratios(is_hit, rates, _SHARE))
-    )
-    schedule = evidence.schedules.get(which)
+    lessons = evidence.expected.lessons
+    sessions = pd.DataFrame({
+        "time": series.column("time", at), "is_hit": is_hit, "rate": rates,
+        "weight": np.exp(e_values.log_ratios(is_hit, rates)),
+    })  # fmt: skip
     return Working(
-        sessions, _add_up(evidence, which), exp(min(evidence.log_evidence[which], 700.0)),
-        exp(min(evidence.line, 700.0)), str(schedule or ""),
+        sessions, _add_up(evidence, which),
+        base=float(evidence.expected.base()[at.start]),
+        site=_teach(lessons.site(), lessons.site_failures, lessons.site_sessions, which),
+        network=_teach(
+            lessons.network(), lessons.network_failures, lessons.network_reports, which
+        ),
+        evidence=exp(min(evidence.log_evidence[which], 700.0)),
+        line=study.thresholds.chance_line,
+        schedule=str(evidence.schedules.get(which) or ""),
     )  # fmt: skip
+
+
+def _teach(shares: Floats, failures: Floats, sessions: Floats, which: int) -> tuple[float, str]:
+    """A share, and what it was learnt from."""
+    told = f"{number(round(failures[which], 1))} of {number(round(sessions[which]))}"
+    return float(shares[which]), told if sessions[which] else ""
 
 
 def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
@@ -285,42 +277,11 @@ def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
     return int(numbers[np.argmax(evidence.log_evidence[numbers])])
 
 
-def _name_teachers(evidence: Evidence, which: int) -> pd.DataFrame:
-    """The larger of the shares that make up each rate, and what they were learnt from, in words."""
-    lessons = evidence.expected.lessons.of_series(which)
-    rates = evidence.rates[evidence.series.places_of(which)]
-    shares, told = lessons.shares(), lessons.spread()
-    site, probe = shares[:4].argmax(axis=0), 4 + shares[4:].argmax(axis=0)
-    place = np.arange(shares.shape[1])
-    is_own = rates > lessons.rates() + 1e-9
-    return pd.DataFrame({
-        "site_rate": np.where(is_own, rates, shares[site, place]),
-        "site_teacher": np.where(is_own, _TEACHERS["own"], _teachers_in_words(*told, site)),
-        "probe_rate": np.where(is_own, np.nan, shares[probe, place]),
-        "probe_teacher": np.where(is_own, "", _teachers_in_words(*told, probe)),
-    })  # fmt: skip
-
-
-def _teachers_in_words(
-    all_hits: Floats, all_sessions: Floats, terms: NDArray[np.int64]
-) -> list[str]:
-    """Such as: this site, other operators: 3 of 812 sessions. A network's sessions are reports."""
-    places = np.arange(len(terms))
-    hits, sessions = all_hits[terms, places], all_sessions[terms, places]
-    return [
-        f"{_TEACHERS[TERMS[term]]}: {number(round(failed, 1))} of {number(round(heard))}"
-        if heard
-        else _TEACHERS["usual"]
-        for term, failed, heard in zip(terms, hits, sessions, strict=True)
-    ]
-
-
 def _add_up_hours(evidence: Evidence, which: int, schedule: Schedule) -> pd.DataFrame:
     """The e-value of hours of the week as the days of a series add up."""
     series, at = evidence.series, evidence.series.places_of(which)
     inside = schedule.is_inside(series.column("time", at))
-    rates = evidence.expected.lessons.of_series(which).rates()
-    ratios = e_values.log_ratios(series.is_hit[at], rates, BLOCKED_SHARE)
+    ratios = e_values.log_ratios(series.is_hit[at], evidence.expected.base()[at], BLOCKED_SHARE)
     day = pd.Series(series.column("day", at)[inside])
     weights = e_values.weigh_days(ratios[inside], np.flatnonzero(day.ne(day.shift())))
     # From its end, so that the last day has what the schedule was claimed with.
@@ -335,12 +296,12 @@ def _add_up(evidence: Evidence, which: int) -> pd.DataFrame:
         return _add_up_hours(evidence, which, schedule)
     series, days = evidence.series, e_values.find_days(evidence.series)
     first, last = np.searchsorted(days, series.starts[which : which + 2])
-    running = np.full(evidence.by_day.shape[1], -np.inf)
-    sums, total = [], running.copy()
+    running = total = -np.inf
+    sums = []
     for day in evidence.by_day[first:last]:
         running = np.logaddexp(running, 0.0) + day
         total = np.logaddexp(total, running)
-        sums.append(np.logaddexp.reduce(total) - log(len(total)))
+        sums.append(total)
     price = e_values.log_stretch_count(np.array([last - first]))[0] - log(e_values.OF_DAYS)
     return pd.DataFrame({
         "day": series.column("day")[days[first:last]],
@@ -386,8 +347,14 @@ def show_working(study: Study, judgement: Judgement, followed: Followed | None) 
 def _explain(working: Working) -> str:
     """The sum in words."""
     sessions, days = working.sessions, len(working.days)
-    failed = sessions[sessions["is_hit"]]
-    shares = " to ".join(dict.fromkeys(map(percent, (failed["rate"].min(), failed["rate"].max()))))
+    failed = int(sessions["is_hit"].sum())
+    learnt = " and ".join(
+        f"{what} in {percent(share)} of all cases{f' ({told})' if told else ''}"
+        for what, (share, told) in (
+            ("this site fails so for other operators", working.site),
+            ("other sites fail so on this network", working.network),
+        )
+    )
     mean = (
         f"the mean is taken over all {days * (days + 1) // 2:,} stretches of the {days} tested "
         "days, whichever one would have picked; nine tenths of it count, since hours of the week "
@@ -400,38 +367,38 @@ def _explain(working: Working) -> str:
             "pay, beside nine tenths of what whole days show"
         )
     return (
-        f"{len(sessions)} sessions count here: {len(failed)} failed in one way, the others reached "
-        "the site; what failed in another way says nothing. Going by what others see, sessions "
-        f"like those that failed do so by themselves in {shares} of all cases. Each "
-        "failure therefore counts as many times likelier as it is under a block, and each session "
-        "that got through as many times less likely. The days are multiplied, and "
-        f"{mean}. Where nobody blocks the result is no more than 1 on average; here it says that "
-        f"of {pairs_of_chance(1 / working.evidence):,} pairs that nobody blocks, at most about one "
-        f"would look like this. The list begins at one in {pairs_of_chance(1 / working.line):,}."
+        f"{len(sessions)} sessions count here: {failed} failed in one way, the others reached the "
+        f"site; what failed in another way says nothing. Going by what others see, {learnt}, "
+        f"together {percent(working.base)}. Each session is held against that and against what "
+        "failed here before it, (earlier failures + 8 × that share) ÷ (earlier sessions + 8). A "
+        "failure counts as many times likelier as it is where three in four sessions are blocked, "
+        "a session that got through as many times less likely. The days are multiplied, and "
+        f"{mean}. If the failures were accidents such as others meet here, the result would be no "
+        f"more than 1 on average; here it is {_say_evidence(working.evidence)}. The list begins at "
+        f"{number(working.line)}."
     )
+
+
+def _say_evidence(evidence: float) -> str:
+    return number(round(evidence, 1)) if evidence < 1000 else "more than 1,000"
 
 
 def _show_sessions(working: Working, name: str) -> None:
     sessions = working.sessions
     shows = sessions["is_hit"].map({True: "failed", False: "reached"})
-    columns = ["time", "shows", "rate", "site_rate", "site_teacher", "probe_rate",
-               "probe_teacher", "weight"]  # fmt: skip
-    shares = {name: name.replace("rate", "share") for name in columns}
-    ordered = sessions.assign(shows=shows).sort_values("is_hit", ascending=False, kind="stable")
+    ordered = sessions.assign(shows=shows, share=sessions["rate"]).sort_values(
+        "is_hit", ascending=False, kind="stable"
+    )
     show_table(
-        ordered[columns].rename(columns=shares),
-        caption=f"Sessions of {name}, and what each is compared with",
-        note="It would fail by itself in 1 − (1 − site) · (1 − probe) of all cases, taken as "
-        "1 % at least and 99 % at most. Behind each share stand the failures and the sessions (on "
-        "a network the reports, each one vote) that it was learnt from; four more are lent by "
-        "what is usual. The weight is that for a block which holds in 95 of 100 sessions; 75 and "
-        "50 are tried besides, and the mean of the three counts. The sessions of one day count no "
-        "more than the clearest of them twice.",
+        ordered[["time", "shows", "share", "weight"]],
+        caption=f"Sessions of {name}, and what each is held against",
+        note="The share is taken as 1 % at least and 99 % at most. Where it is three quarters or "
+        "more a session weighs nothing. The sessions of one day count no more than the clearest "
+        "of them twice.",
         fold_after=5,
         is_printed=False,
         headings={
-            "time": "Began, UTC", "shows": "The site was", "share": "Fails by itself",
-            "site_share": "Site", "site_teacher": "Learnt from", "probe_share": "Probe",
-            "probe_teacher": "Learnt from", "weight": "Times likelier",
+            "time": "Began, UTC", "shows": "The site was", "share": "Held against",
+            "weight": "Times likelier",
         },
     )  # fmt: skip

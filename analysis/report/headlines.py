@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from analysis.reference.networks import DOMESTIC
-from analysis.report.app_tables import COUNTRY
 from analysis.vocabulary import CHANGES, LISTED
 
 Numbers = Mapping[str, int]
@@ -127,22 +126,20 @@ def count_apps(verdicts: pd.DataFrame) -> dict[str, int]:
         verdicts: the contract's ``messaging_verdicts``.
     """
     whole = verdicts[verdicts["period"] == "all"]
-    own, listed = whole[whole["probe_asn"] != COUNTRY], list_blocked_apps(whole)
-    pairs = listed[listed["probe_asn"] != COUNTRY]
+    listed = list_blocked_apps(whole)
     broken = verdicts[verdicts["set_aside_reason"] == "instrument"]
     return _whole({
         "app_test_count": whole["test_name"].nunique(),
-        "app_network_count": own["probe_asn"].nunique(),
+        "app_network_count": whole["probe_asn"].nunique(),
         "blocked_app_count": listed["test_name"].nunique(),
-        "blocked_app_pair_count": len(pairs),
-        "blocked_app_network_count": pairs["probe_asn"].nunique(),
+        "blocked_app_pair_count": len(listed),
+        "blocked_app_network_count": listed["probe_asn"].nunique(),
         "defective_app_count": broken["test_name"].nunique(),
     })  # fmt: skip
 
 
 def list_blocked_apps(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``messaging_verdicts`` that are blocked or likely blocked, on access networks or
-    in the country."""
+    """The rows of ``messaging_verdicts`` that are blocked or likely blocked, on access networks."""
     is_listed = verdicts["state"].isin(LISTED)
     return verdicts[is_listed & (verdicts["set_aside_reason"] != "not_domestic")]
 

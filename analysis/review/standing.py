@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import Thresholds
-from analysis.report.app_tables import COUNTRY, Judged, judge_apps
+from analysis.report.app_tables import Judged, judge_apps
 from analysis.store.stage_tables import add_room
 from analysis.study.app_study import MessagingStudy
 from analysis.study.confirmation import confirm
@@ -27,8 +27,8 @@ KEY = ["test_name", "item", "probe_asn"]
 WEB = "web_connectivity"
 #: What is enough for a hint: sessions, days, and the lower bound of the failing ones' share.
 _FLOOR = {"floor_sessions": 2, "floor_days": 2, "share_floor": 0.3}
-#: Of the hints, at most this share is there by chance.
-CHANCE = 0.1
+#: How surprising a hint must be: one in so many accidents looks so.
+CHANCE_LINE = 10
 _PAIR = ["domain", "probe_asn"]
 _APP = ["test_name", "probe_asn"]
 _THIN = ("few_sessions", "few_days")
@@ -77,7 +77,8 @@ def find_standing(study: Study) -> Standing:
     ``blocked``: listed, and not seen open since. ``seen_open``: listed, and reached afterwards, in
     too few sessions to call it lifted. ``lifted``: reached in as many sessions and days as the
     evidence floor asks for. ``suspicious``: not listed, and the same judge would list it if
-    two sessions on two days were enough and one in ten might be there by chance; not reached since.
+    two sessions on two days were enough, and if one in ten accidents might look so; not reached
+    since.
 
     Args:
         study: of the period ``all``; its connection afterwards holds what ``confirm`` leaves.
@@ -106,9 +107,9 @@ def find_standing(study: Study) -> Standing:
 def find_apps_standing(study: MessagingStudy) -> Standing:
     """Judge the tests as a report does, against other countries where these are at hand.
 
-    A row is about an app or tool on an access network, or in the whole country (``AS0``) where
-    OONI's counts say it. ``suspicious`` is what the same judge would list by the lower floor of web
-    sites, on a network, and nobody has seen open since: what fails elsewhere too is none.
+    A row is about an app or tool on an access network. ``suspicious`` is what the same judge would
+    list by the lower floor of web sites and nobody has seen open since: what fails elsewhere too is
+    none.
 
     Args:
         study: its connection afterwards holds what the judge leaves.
@@ -120,7 +121,7 @@ def find_apps_standing(study: MessagingStudy) -> Standing:
     listed["status"] = _find_status(study.connection, listed, numbers)
     lower = replace(study.parameters, thresholds=lower_floor(numbers))
     hints = _list_apps(judge_apps(replace(study, parameters=lower)))
-    below = _find_suspicious(hints[hints["probe_asn"] != COUNTRY], listed)
+    below = _find_suspicious(hints, listed)
     verdicts = _apps_of_access(judged)
     no_reason = pd.Series(None, verdicts.index, dtype="object")
     return _stand([listed, below], verdicts, verdicts["state"] == "insufficient", no_reason)
@@ -160,7 +161,7 @@ def lower_floor(numbers: Thresholds) -> Thresholds:
     """The numbers with which the judge finds what is suspicious."""
     return numbers.changed_by(
         {name: min(value, vars(numbers)[name]) for name, value in _FLOOR.items()}
-        | {"chance_share": max(CHANCE, numbers.chance_share)}
+        | {"chance_line": min(CHANCE_LINE, numbers.chance_line)}
     )
 
 
@@ -190,7 +191,6 @@ def _list_sites(judgement: Judgement, verdicts: pd.DataFrame) -> pd.DataFrame:
     ].rename(columns={"blocked_until": "ended"})  # fmt: skip
     found = last.merge(of_pair, on=_PAIR)
     return found.assign(
-        is_partial=False,
         blocked_until=found["blocked_until"].where(found["ended"] != "", ""),
         blocked_session_count=found["session_count"],
         session_count=found["session_count"] + found["reached_session_count"],
@@ -214,12 +214,10 @@ def _list_apps(judged: Judged) -> pd.DataFrame:
     last = ordered.drop_duplicates(_APP, keep="last")[[*_APP, *of_last]].fillna("")
     listed = verdicts[verdicts["state"].isin(LISTED)].drop(columns="day_count")
     found = listed.merge(last, on=_APP, validate="1:1")
-    is_country = (found["probe_asn"] == COUNTRY) & (found["network"] == "")
     compared = found["elsewhere_anomaly_share"].astype("float64") * 100
     shares = compared.map("; in other countries {:.1f} % fail".format)
     return found.assign(
         domain=found["test_name"] + "/" + found["part"],
-        network=found["network"].mask(is_country, "the whole country"),
         last_seen_open=found["last_seen_open_time"].str[:10],
         first_seen_open_again=found["first_seen_open_again_time"].str[:10],
         sessions_to_flip="",
@@ -233,8 +231,7 @@ def _find_status(
     """Blocked, seen open, or lifted.
 
     A block at hours is at most seen open: outside of them the site is open all the time, and the
-    floor is not counted at its hours. So is what is cut off in part, whose other sessions are open,
-    and what is known of the whole country alone, which has no session.
+    floor is not counted at its hours.
     """
     if listed.empty:  # of a source without tests of apps there are no sessions to ask
         return pd.Series("blocked", listed.index, dtype="object")
@@ -250,9 +247,8 @@ def _find_status(
     is_lifted = meets_floor(
         counts["ok_session_count"], counts["ok_day_count"], counts["session_count"], thresholds
     )
-    is_whole = (listed["schedule"] == "") & ~listed["is_partial"].astype("bool")
     status = pd.Series("blocked", listed.index).mask(is_open, "seen_open")
-    return status.mask(is_open & is_lifted & is_whole, "lifted")
+    return status.mask(is_open & is_lifted & (listed["schedule"] == ""), "lifted")
 
 
 def _find_suspicious(hints: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from analysis.observations.messaging_tests import BY_NAME
 from analysis.pages.formats import link
 from analysis.pages.html_tables import blocks, render_table
 from analysis.report.annex import AFTER, SINCE
-from analysis.report.app_tables import COUNTRY, DEFECT_NOTE, IN_PART, ONE_ADDRESS
+from analysis.report.app_tables import DEFECT_NOTE
 from analysis.review.looks import UNSEEN
 from analysis.review.reports import Report
 from analysis.review.standing import UNTESTED, WEB
@@ -24,7 +24,7 @@ from analysis.vocabulary import CAUSES, WATCH_CHANGES, WATCH_STATUS
 
 PAGE = "watch.html"
 #: Notes of pairs that other languages have words for; those of withheld stretches have them anyway.
-NOTES = (SINCE, AFTER, UNSEEN, UNTESTED.words, IN_PART, ONE_ADDRESS, DEFECT_NOTE)
+NOTES = (SINCE, AFTER, UNSEEN, UNTESTED.words, DEFECT_NOTE)
 _ELSEWHERE = re.compile(r"in other countries ([\d.]+ %) fail")
 _SHOWN, _FEW = 40, 12
 _BEGINNING = [
@@ -90,11 +90,9 @@ def _for_page(frame: pd.DataFrame, lang: Language) -> pd.DataFrame:
     """A network by name and number in one cell, a site or app under one heading, notes in words."""
     titles = {name: test.title for name, test in BY_NAME.items()}
     is_site = frame["test_name"] == WEB
-    is_country = ~is_site & (frame["probe_asn"] == COUNTRY)
-    named = frame["network"] + " (" + frame["probe_asn"] + ")"
     return frame.assign(
         domain=frame["item"].where(is_site, frame["item"].map(titles).fillna(frame["item"])),
-        network=named.mask(is_country, lang.say("the whole country")),
+        network=frame["network"] + " (" + frame["probe_asn"] + ")",
         note=[_say_note(str(note), lang) for note in frame["note"]],
     )
 
@@ -250,7 +248,7 @@ def _say_how_to_read(lang: Language) -> list[Markup]:
         ),
         lang.html(
             "Suspicious is no verdict: the same judge would list the pair if two sessions on two "
-            "days were enough, and if one listed pair in ten might be there by chance. It is a "
+            "days were enough, and if one in ten accidents might look so. It is a "
             "reason to test again, none to publish."
         ),
         lang.html(

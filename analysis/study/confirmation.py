@@ -17,12 +17,10 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.reference.networks import DOMESTIC
 from analysis.study.stages import Maker, Method
 from analysis.study.study import Study
-from analysis.verdicts.blocks import Evidence, weigh_evidence
-from analysis.verdicts.columns import read_sessions
-from analysis.verdicts.expectation import learn_expectation, see_sessions
+from analysis.verdicts.blocks import Evidence
 from analysis.verdicts.sessions import Sessions
 from analysis.verdicts.states import strength
-from analysis.verdicts.verdicts import Judgement, Scope, judge_cells
+from analysis.verdicts.verdicts import Judgement, Scope, judge_cells, weigh_sessions
 from analysis.vocabulary import LISTED, PERIODS
 
 #: What of a judgement is a table.
@@ -102,7 +100,7 @@ def _of_country(judgement: Judgement, networks: pd.DataFrame) -> Judgement:
     verdicts.loc[is_foreign, "set_aside_reason"] = "not_domestic"
     judged = {**{name: getattr(judgement, name) for name in _FRAMES}, "verdicts": verdicts}
     tables = {name: _with_texts(one) for name, one in judged.items()}
-    return Judgement(**tables, line=judgement.line, weigh=judgement.weigh)
+    return Judgement(**tables, weigh=judgement.weigh)
 
 
 def _with_texts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -115,7 +113,6 @@ def _keep_judgement(
 ) -> None:
     """Keep what a judgement says; what it rests on is weighed again where somebody asks for it."""
     frames = {name: getattr(judgement, name) for name in _FRAMES}
-    frames["line"] = pd.DataFrame({"line": [judgement.line]})
     keep_frames(connection, frames, place)
 
 
@@ -125,12 +122,10 @@ def _read_judgement(
     """What ``_keep_judgement`` has kept."""
 
     def weigh() -> Evidence:
-        seen = see_sessions(read_sessions(connection, sessions), thresholds)
-        return weigh_evidence(learn_expectation(seen).expected, thresholds)
+        return weigh_sessions(connection, sessions, thresholds)
 
-    frames = {name: read_frame(connection, place, name) for name in (*_FRAMES, "line")}
-    line = float(frames.pop("line")["line"].iloc[0])
-    return Judgement(**frames, line=line, weigh=weigh)
+    frames = {name: read_frame(connection, place, name) for name in _FRAMES}
+    return Judgement(**frames, weigh=weigh)
 
 
 def count_states(whole: pd.DataFrame) -> pd.DataFrame:
@@ -230,13 +225,12 @@ _ROWS = {
     "profiled": "a measurement: the columns that rules ask (outcomes/features.md)",
     "outcomes": "a measurement: which rules it fired",
     "sessions": "a site in one run of a probe: what it shows",
-    "chances": "a site on a network and a way of failing: its chance if nobody blocks",
+    "chances": "a site on a network: how surprising its failures are if nobody blocks",
     "verdicts": "a site on a network in a period: its state",
     "intervals": "a stretch of time in which a network blocked a site",
     "withheld": "a stretch that is surprising and not listed, with the reason",
     "rules": "a rule of the method",
     "answer_profiles": "an address as one resolver network gave it in a quarter",
-    "special_profiles": "an address no public site has, or “no such name”, as one resolver gave it",
     "page_profiles": "a page as one network served it",
     "broken_sessions": "a session that failed where others did not",
 }
@@ -269,8 +263,6 @@ def name_tables(connection: duckdb.DuckDBPyConnection, **frames: pd.DataFrame) -
 #: What the rules rest on, by name, with what the reader is told.
 EVIDENCE = {
     "answers": "Answers that no control vouched for, by resolver network and quarter",
-    "private_answers": "Private and loopback answers, and “no such name” of names that exist, by "
-    "network and resolver",
     "pages": "Pages served in place of several sites, by network",
     "broken_sessions": "Broken sessions, by network",
     "rules_fired": "Measurements by the rule that explains them",
@@ -278,9 +270,6 @@ EVIDENCE = {
 _QUERIES = {
     "answers": "SELECT * FROM answer_profiles "
     "ORDER BY measurement_count DESC, address, resolver_asn, quarter",
-    "private_answers": "SELECT probe_asn, resolver_asn, address, name_count, "
-    "given_session_count, open_session_count, is_local_filter FROM special_profiles "
-    "ORDER BY given_session_count DESC, probe_asn, resolver_asn, address",
     "pages": "SELECT probe_asn, title, name_count, reached_elsewhere_count, network_count, "
     "scattered_share, showing_share, measurement_count, is_blockpage FROM page_profiles "
     "WHERE name_count > 1 ORDER BY is_blockpage DESC, name_count DESC, page, probe_asn",
@@ -299,8 +288,6 @@ def evidence(study: Study, name: str) -> pd.DataFrame:
     Args:
         study: after ``confirm``.
         name: ``answers`` (one row per resolver network, answer address and quarter),
-            ``private_answers`` (per network, resolver network and special-purpose address, or the
-            failure that says that there is no such name),
             ``pages`` (per network and page), ``broken_sessions`` (per network: no session is
             listed by its report), ``rules_fired`` (per rule).
 

@@ -16,9 +16,7 @@ from analysis.outcomes.rules import RULES
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.study.stages import TABLES, Maker, Method, describe_source
 from analysis.study.study import Study
-from analysis.verdicts.columns import read_sessions
-from analysis.verdicts.expectation import learn_expectation, see_sessions
-from analysis.verdicts.verdicts import list_pairs, weigh_kinds
+from analysis.verdicts.verdicts import list_pairs
 
 #: Threshold → the values that it is tried at, beside the published one. A number that moves no
 #: state has none.
@@ -111,9 +109,7 @@ def _keep_list(study: Study, method: Method) -> None:
     published = replace(method, thresholds=Thresholds())
     tried = [one for one in TABLES if method.describe(one) != published.describe(one)]
     sessions = Maker(study.kept, connection, method, in_memory=tried).make_sessions()
-    seen = see_sessions(read_sessions(connection, sessions), method.thresholds)
-    evidence = weigh_kinds(learn_expectation(seen).expected, method.thresholds)
-    pairs = list_pairs(connection, sessions, evidence, method.thresholds)
+    pairs = list_pairs(connection, sessions, method.thresholds)
     pairs = pairs[pairs["probe_asn"].isin(method.operators.domestic_asns)]
     for catalog in sessions.catalogs[: len(tried)]:
         connection.execute(f"DETACH {catalog}")

@@ -16,12 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.outcomes.steps import read_type
-from analysis.verdicts.columns import read_sessions
-from analysis.verdicts.expectation import Learnt, learn_expectation, see_sessions
-from analysis.verdicts.lessons import LEAST, MOST, TERMS
+from analysis.verdicts.rates import MOST
 from analysis.verdicts.series import Series
-from analysis.verdicts.sessions import KINDS, Sessions
-from analysis.verdicts.site_schedules import Hours
+from analysis.verdicts.sessions import Sessions
 from analysis.verdicts.verdicts import Judgement, Scope, judge_cells
 
 Floats = NDArray[np.float64]
@@ -32,8 +29,6 @@ NEAR_DAYS = 10
 _HEARD = 4
 #: Sessions that the usual rate is worth beside those that were counted.
 _PSEUDO = 4
-#: What the country's own networks teach about a site, and what other countries know better.
-_OF_THE_COUNTRY = ("near", "route")
 
 # Failures of each operator by part and day, whatever their kind: a defect of the test shows at one
 # layer here and at another there.
@@ -83,66 +78,30 @@ def judge_messaging(
         connection, sessions, scope: see ``judge_cells``.
         control: what other countries say; without it the country's other networks are asked.
     """
-    learnt = learn_expectation(see_sessions(read_sessions(connection, sessions), scope.thresholds))
-    with sessions.opened(connection) as opened:
-        learnt = weigh_elsewhere(opened, learnt, control)
+
+    def elsewhere(series: Series) -> Floats:
+        with sessions.opened(connection) as opened:
+            return _share_elsewhere(opened, series, control)
+
     scope = replace(scope, has_control=not control.shares.empty)
-    return judge_cells(connection, sessions, scope, learnt)
+    return judge_cells(connection, sessions, scope, elsewhere)
 
 
-def judge_endpoints(
-    connection: duckdb.DuckDBPyConnection, sessions: Sessions, scope: Scope, pair_count: int
-) -> Judgement:
-    """Judge every endpoint on every network, where most of its part was reached meanwhile.
-
-    So the probe was in order, and what it missed is held against the other networks alone: no
-    other country is known by its endpoints.
+def _share_elsewhere(
+    connection: duckdb.DuckDBPyConnection, series: Series, control: Control
+) -> Floats:
+    """What failed of each session's test about that day in other countries, else on other networks.
 
     Args:
-        connection, sessions, scope: see ``judge_cells``.
-        pair_count: what ``app_outcomes.add_endpoint_outcomes`` returns.
-    """
-    learnt = learn_expectation(see_sessions(read_sessions(connection, sessions), scope.thresholds))
-    tested_count = max(pair_count * (len(KINDS) - 1), learnt.expected.tested_count)
-    learnt = replace(learnt, expected=replace(learnt.expected, tested_count=tested_count))
-    with sessions.opened(connection) as opened:
-        learnt = weigh_elsewhere(opened, learnt, NO_CONTROL, is_probe_sound=True)
-    return judge_cells(connection, sessions, scope, learnt)
-
-
-def weigh_elsewhere(
-    connection: duckdb.DuckDBPyConnection,
-    learnt: Learnt,
-    control: Control,
-    *,
-    is_probe_sound: bool = False,
-) -> Learnt:
-    """What was learnt, with rates that are at least what fails elsewhere about that day.
-
-    Args:
-        connection: holds what it was learnt from.
-        learnt: of the country itself.
+        connection: holds ``sessions`` and ``networks``.
+        series: of parts of tests.
         control: what other countries say.
-        is_probe_sound: whether something else says that the probe was in order, so that what
-            else failed on its network and in its session excuses nothing.
     """
-    expected, series = learnt.expected, learnt.expected.series
-    of_kinds = series.of_kinds()
-    count = len(of_kinds.row)
-    domains = read_type(connection, "host_name")[of_kinds.look_up("domain", of_kinds.row)]
+    domains = read_type(connection, "host_name")[series.look_up("domain", series.row)]
     test = np.array([name.partition("/")[0] for name in domains], object)
-    abroad = control.look_up(test, of_kinds.column("day"))
-    here = _share_on_other_networks(connection, of_kinds, domains)
-    elsewhere = np.where(np.isnan(abroad), here, abroad)
-    terms = expected.lessons.shares()
-    taken = [name not in _OF_THE_COUNTRY for name in TERMS[:4]]
-    of_site = np.where(np.isnan(abroad), terms[:4].max(axis=0), terms[:4][taken].max(axis=0))
-    site = np.maximum(of_site, np.nan_to_num(elsewhere))
-    rates = np.full(len(series.row), LEAST)
-    probe = np.zeros(count) if is_probe_sound else terms[4:].max(axis=0)
-    rates[:count] = (1 - (1 - site) * (1 - probe)).clip(LEAST, MOST)
-    schedules = Hours(of_kinds, rates[:count]).confirm()
-    return replace(learnt, expected=replace(expected, rates=rates, schedules=schedules))
+    abroad = control.look_up(test, series.column("day"))
+    here = _share_on_other_networks(connection, series, domains)
+    return np.where(np.isnan(abroad), here, abroad)
 
 
 def _share_on_other_networks(

@@ -1,6 +1,6 @@
-"""The stretches in which a network may block a site, and which of them are listed.
+"""The stretches in which a network may block a site, and which of them are blocks.
 
-Each cell is seen once for each kind of failure (``series``). Its chance decides whether the
+Each cell is seen once for each kind of failure (``series``). Its evidence decides whether the
 failures of that kind are a surprise at all, a two-state chain when they began and ended, and the
 evidence floor whether they are enough to say so.
 """
@@ -8,6 +8,7 @@ evidence floor whether they are enough to say so.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import log
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,18 +17,20 @@ from numpy.typing import NDArray
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import e_values
 from analysis.verdicts.expectation import Expectation
-from analysis.verdicts.rates import raise_by_own
+from analysis.verdicts.rates import expect
 from analysis.verdicts.schedules import Schedule
 from analysis.verdicts.series import FAILING, MARK, Series
 from analysis.verdicts.states import is_most
 from analysis.verdicts.stretches import find_stretches
-from analysis.verdicts.versions import follow_version
 
 #: What does not work for whatever reason has no rate of chance: more sessions than not.
 _EVEN = 0.1
 #: The share of sessions inside a block that fail, for its edges; where part of a network's routers
 #: block, the second.
 _EDGE_SHARES = (0.9, 0.6)
+#: The logarithm of the evidence that is enough where something else speaks for a block as well:
+#: the cell is listed already, or others begin to fail in the same days (``lending``).
+LOWER_LINE = log(20)
 
 
 @dataclass(frozen=True)
@@ -35,38 +38,26 @@ class Evidence:
     """How surprising the failures of each series are.
 
     Attributes:
-        expected: what it was weighed against; its rates with what fails in the cell by itself.
-        log_evidence: the logarithm of each series' e-value.
+        expected: what it was weighed against.
+        rates: what each session is held against, see ``rates.expect``.
+        log_evidence: the logarithm of each series' e-value; −∞ of whatever fails.
         of_hours: what a schedule adds to that, by number of the series.
         by_day: what each tested day of each series weighs, see ``e_values.weigh_evidence``.
-        line: the logarithm of the e-value from which on a series of an access network is listed.
-        lines: the same of each series, see ``find_lines``.
         stretches: one row a stretch: ``series, kind, cell``, and the places ``first, last`` of its
             first and last hit in ``series.row``; where a series has a schedule, it is one stretch,
             of the sessions at its hours.
-        defects: the rows of ``series.sessions`` that failed as the probe's version mostly does.
-        follows_version: the sessions of the series whose version fails alone.
-        is_inside: the sessions that say nothing of what fails in the cell by itself.
     """
 
     expected: Expectation
+    rates: NDArray[np.float64]
     log_evidence: NDArray[np.float64]
     of_hours: Mapping[int, float]
     by_day: NDArray[np.float64]
-    line: float
-    lines: NDArray[np.float64]
     stretches: pd.DataFrame
-    defects: NDArray[np.int64]
-    follows_version: NDArray[np.bool_]
-    is_inside: NDArray[np.bool_]
 
     @property
     def series(self) -> Series:
         return self.expected.series
-
-    @property
-    def rates(self) -> NDArray[np.float64]:
-        return self.expected.rates
 
     @property
     def schedules(self) -> Mapping[int, Schedule]:
@@ -83,87 +74,38 @@ class Evidence:
         by_group = text.groupby(group)
         return by_group.first().where(by_group.nunique() == 1, "")
 
-    @property
-    def is_surprising(self) -> NDArray[np.bool_]:
-        """Which series are no chance: by a mark, or by the model."""
-        is_beyond = self.series.is_weighed & (self.log_evidence >= self.lines)
-        is_no_chance: NDArray[np.bool_] = (self.series.kind == MARK) | is_beyond
-        return is_no_chance
-
 
 def weigh_evidence(expected: Expectation, thresholds: Thresholds) -> Evidence:
     """Say how surprising each series is, and where its stretches lie.
 
     Args:
         expected: see ``expectation.learn_expectation``.
-        thresholds: ``chance_share`` and ``change_cost``.
+        thresholds: ``change_cost``.
     """
-    series, schedules = expected.series, expected.schedules
-    of_kinds = series.of_kinds()
-    # What fails outside of a cell's stretches is what fails there by itself.
-    stretches = _find_stretches(series, expected.rates, schedules, thresholds)
-    is_inside = _is_inside(series, stretches, schedules)
-    rates = expected.rates.copy()
+    series, schedules, base = expected.series, expected.schedules, expected.base()
+    rates = np.empty(len(base))
     for at, part in series.parts():
-        rates[at] = raise_by_own(part, rates[at], is_inside[at])
+        rates[at] = expect(part, base[at])
+    of_kinds = series.of_kinds()
     log_evidence = np.full(len(series.kind), -np.inf)
-    weights, by_day = weigh_days(of_kinds, rates[: len(of_kinds.row)])
+    weights, by_day = weigh_days(of_kinds, rates)
     log_evidence[: len(weights)] = weights
     of_hours = {
         number: float(np.logaddexp(0, _weigh_schedule(series, number, one) - log_evidence[number]))
         for number, one in schedules.items()
     }
     log_evidence[list(of_hours)] += list(of_hours.values())
-    line, lines = find_lines(series, log_evidence, expected, thresholds.chance_share)
-    stretches = _find_stretches(series, rates, schedules, thresholds)
-    follows = follow_version(of_kinds)
-    defects = of_kinds.row[of_kinds.is_hit & (expected.lessons.is_of_version | follows)]
-    # Outside of its hours a schedule is open to every version.
-    has_hours = np.zeros(len(of_kinds.kind), bool)
-    has_hours[list(schedules)] = True
-    follows_version = np.zeros(len(series.row), bool)
-    follows_version[: len(follows)] = follows & ~np.repeat(has_hours, of_kinds.lengths)
-    return Evidence(
-        replace(expected, rates=rates), log_evidence, of_hours, by_day, line, lines, stretches,
-        defects, follows_version, is_inside,
-    )  # fmt: skip
+    stretches = _find_stretches(series, base, schedules, thresholds)
+    return Evidence(expected, rates, log_evidence, of_hours, by_day, stretches)
 
 
 def weigh_days(
     of_kinds: Series, rates: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """``e_values.weigh_evidence`` of series that may have hours: the part of whole days."""
+    """``e_values.weigh_evidence`` of the series of one kind, some at a time."""
     parts = [e_values.weigh_evidence(part, rates[at]) for at, part in of_kinds.parts()]
-    weights = np.concatenate([np.zeros(0), *(weights for weights, _ in parts)])
-    by_day = np.concatenate([np.zeros((0, e_values.SHARE_COUNT)), *(days for _, days in parts)])
-    return weights + log(e_values.OF_DAYS), by_day
-
-
-def find_lines(
-    series: Series, log_evidence: NDArray[np.float64], expected: Expectation, share: float
-) -> tuple[float, NDArray[np.float64]]:
-    """The logarithm of the e-value from which on series are listed.
-
-    Access networks and others have each a line of their own: what a VPN shows is on no list, and
-    must not lower the line for what is.
-
-    Args:
-        series: all of them, or those of one kind of failure.
-        log_evidence: of each.
-        expected: how many could be listed.
-        share: the threshold ``chance_share``.
-
-    Returns:
-        That of access networks, and that of each series.
-    """
-    is_access = series.look_up("is_domestic", series.first_rows())
-    line, other = (
-        e_values.find_line(log_evidence[series.is_weighed & of], count, share)
-        for of, count in (
-            (is_access, expected.tested_count), (~is_access, expected.foreign_count)
-        )
-    )  # fmt: skip
-    return line, np.where(is_access, line, other)
+    weights, by_day = ([np.zeros(0), *(part[n] for part in parts)] for n in (0, 1))
+    return np.concatenate(weights), np.concatenate(by_day)
 
 
 def _find_stretches(
@@ -180,21 +122,6 @@ def _find_stretches(
     stretches = stretches[~stretches["series"].isin(list(schedules))]
     scheduled = _between_hits(series, _scheduled_places(series, schedules))
     return pd.concat([stretches, scheduled], ignore_index=True)
-
-
-def _is_inside(
-    series: Series, stretches: pd.DataFrame, schedules: Mapping[int, Schedule]
-) -> NDArray[np.bool_]:
-    """Which sessions of the series lie in a stretch, and at its hours."""
-    # In each series one begins after the one before it has ended.
-    steps = np.zeros(len(series.row) + 1, np.int8)
-    steps[stretches["first"]] += 1
-    steps[stretches["last"] + 1] -= 1
-    inside = np.cumsum(steps[:-1], dtype=np.int8).astype(bool)
-    for number, schedule in schedules.items():
-        at = series.places_of(number)
-        inside[at] &= schedule.is_inside(series.column("time", at))
-    return inside
 
 
 def _weigh_schedule(series: Series, number: int, schedule: Schedule) -> float:
@@ -252,8 +179,20 @@ def elements_of(
     })  # fmt: skip
 
 
-def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataFrame:
-    """``stretches`` with their ``hits``, ``misses`` and ``hit_days`` among ``elements``."""
+class Counted(NamedTuple):
+    """Stretches and what lies in them.
+
+    Attributes:
+        stretches: as ``Evidence.stretches``, with ``hits, misses, hit_days``.
+        elements: their sessions, see ``elements_of``.
+    """
+
+    stretches: pd.DataFrame
+    elements: pd.DataFrame
+
+
+def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> Counted:
+    """Count the sessions of stretches among ``elements``."""
     hits = elements[elements["is_hit"]]
     by_stretch = {
         "hits": hits.groupby("stretch").size(),
@@ -263,10 +202,12 @@ def count_stretches(stretches: pd.DataFrame, elements: pd.DataFrame) -> pd.DataF
     counts = {
         name: found.reindex(stretches.index, fill_value=0) for name, found in by_stretch.items()
     }
-    return stretches.assign(**counts)
+    return Counted(stretches.assign(**counts), elements)
 
 
-def find_surprising(evidence: Evidence, counted: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+def find_likely(
+    evidence: Evidence, stretches: pd.DataFrame, lines: NDArray[np.float64], thresholds: Thresholds
+) -> pd.Series:
     """Which stretches are surprising and mostly fail, alone or together with the others.
 
     What is blocked, opened for a while and blocked again is no weaker a block for the opening, so
@@ -274,69 +215,86 @@ def find_surprising(evidence: Evidence, counted: pd.DataFrame, thresholds: Thres
     of the share together.
 
     Args:
-        counted: stretches as ``count_stretches`` returns them.
+        stretches: see ``Counted``.
+        lines: the logarithm of the evidence that each series needs; a mark needs none.
     """
-    hits, total = counted["hits"], counted["hits"] + counted["misses"]
+    series = evidence.series
+    is_beyond = series.is_weighed & (evidence.log_evidence >= lines) | (series.kind == MARK)
+    hits, total = stretches["hits"], stretches["hits"] + stretches["misses"]
     is_likely = (hits > 0) & (hits >= thresholds.share_floor * total)
-    is_likely &= evidence.is_surprising[counted["series"]]
-    together = counted.assign(total=total)[is_likely].groupby("series")[["hits", "total"]].sum()
+    is_likely &= is_beyond[stretches["series"]]
+    together = stretches.assign(total=total)[is_likely].groupby("series")[["hits", "total"]].sum()
     is_most_together = is_most(together["hits"], together["total"], thresholds)
-    with_others = counted["series"].isin(is_most_together.index[is_most_together])
+    with_others = stretches["series"].isin(is_most_together.index[is_most_together])
     return is_likely & (with_others | is_most(hits, total, thresholds))
 
 
-def find_blocks(evidence: Evidence, counted: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+def find_blocks(
+    evidence: Evidence, counted: Counted, lines: NDArray[np.float64], thresholds: Thresholds
+) -> pd.Series:
     """Which stretches are blocks: surprising, mostly failing, and enough of them.
 
-    Stretches of one kind on one network are judged together: a site that is blocked for two days
-    and, later, for two more is blocked. The floor of days is there against chance and forgery, not
-    against short blocks.
+    The stretches of one cell meet the floor of sessions and days together, whatever their kind: a
+    site that is blocked for two days and, later or otherwise, for two more is blocked. The floor of
+    days is there against chance and forgery, not against short blocks. Where a cell holds a block,
+    its other series need no more than ``LOWER_LINE``.
 
     Args:
-        counted: stretches as ``count_stretches`` returns them.
+        counted: the stretches that are asked about.
+        lines: see ``find_likely``.
     """
-    is_kept = find_surprising(evidence, counted, thresholds)
-    together = counted[is_kept].groupby("series")[["hits", "hit_days"]].sum()
-    is_enough = (together["hits"] >= thresholds.floor_sessions) & (
-        together["hit_days"] >= thresholds.floor_days
-    )
-    return is_kept & counted["series"].isin(is_enough.index[is_enough])
+    stretches, elements = counted
+    hits = elements.loc[elements["is_hit"], ["stretch", "day"]]
+    hits = hits.assign(cell=stretches["cell"].reindex(hits["stretch"]).to_numpy())
+
+    def meet_floor(lines: NDArray[np.float64]) -> pd.Series:
+        is_kept: pd.Series = find_likely(evidence, stretches, lines, thresholds)
+        days = hits.loc[hits["stretch"].isin(is_kept.index[is_kept])].groupby("cell")["day"]
+        is_enough = (days.size() >= thresholds.floor_sessions) & (
+            days.nunique() >= thresholds.floor_days
+        )
+        meets: pd.Series = is_kept & stretches["cell"].isin(is_enough.index[is_enough])
+        return meets
+
+    listed = stretches.loc[meet_floor(lines), "cell"]
+    is_listed = np.isin(evidence.series.cell, listed)
+    return meet_floor(np.where(is_listed, np.minimum(lines, LOWER_LINE), lines))
 
 
 def ask_again(
     evidence: Evidence,
-    stretches: pd.DataFrame,
+    counted: Counted,
     is_block: pd.Series,
     reason: pd.Series,
+    lines: NDArray[np.float64],
     thresholds: Thresholds,
 ) -> pd.DataFrame:
     """Which blocks stand without those that are withheld.
 
-    What is withheld lends the other stretches of its series neither sessions and days nor
-    surprise: of the e-value only what is theirs counts.
+    What is withheld lends the other stretches of its cell neither sessions and days nor surprise:
+    of the e-value only what is theirs counts.
 
     Args:
-        stretches: all of them, as ``count_stretches`` returns them.
+        counted: all stretches.
         is_block: see ``find_blocks``.
         reason: why each is withheld, if it is.
+        lines: see ``find_likely``.
 
     Returns:
-        By stretch: ``is_listed``; ``is_part``, others of its series are withheld; ``log_evidence``.
+        By stretch: ``is_listed``; ``log_evidence``, what is left of its series' e-value.
     """
+    stretches, elements = counted
     is_left = is_block & (reason == "")
     series = stretches["series"]
-    is_part = series.isin(series[is_block & ~is_left])
-    together = np.full(len(evidence.series.kind), -np.inf)
-    own = stretch_evidence(evidence, stretches)
-    np.logaddexp.at(together, series[is_left], own[is_left])
-    log_evidence = pd.Series(
-        np.where(is_part, together[series], evidence.log_evidence[series]), stretches.index
-    )
-    is_left &= ~is_part | (stretches["kind"] == MARK) | (log_evidence >= evidence.lines[series])
-    is_listed = find_blocks(evidence, stretches[is_left], thresholds)
+    is_part = np.zeros(len(evidence.series.kind), bool)
+    is_part[series[is_block & ~is_left]] = True
+    together = np.full(len(is_part), -np.inf)
+    np.logaddexp.at(together, series[is_left], stretch_evidence(evidence, stretches)[is_left])
+    left = replace(evidence, log_evidence=np.where(is_part, together, evidence.log_evidence))
+    is_listed = find_blocks(left, Counted(stretches[is_left], elements), lines, thresholds)
     return pd.DataFrame({
         "is_listed": is_listed.reindex(stretches.index, fill_value=False),
-        "is_part": is_part & is_left, "log_evidence": log_evidence,
+        "log_evidence": left.log_evidence[series],
     })  # fmt: skip
 
 
@@ -346,16 +304,15 @@ def stretch_evidence(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.
     if not len(of_kinds.kind):
         return np.full(len(stretches), -np.inf)
     days, count = e_values.find_days(of_kinds), len(of_kinds.kind)
-    sums = np.vstack([np.zeros(evidence.by_day.shape[1]), np.cumsum(evidence.by_day, axis=0)])
+    sums = np.append(0, np.cumsum(evidence.by_day))
     first, last = (
         np.searchsorted(days, stretches[name].to_numpy(), side="right")
         for name in ("first", "last")
     )
     first = np.minimum(first, last) - 1
-    together = np.logaddexp.reduce(sums[last] - sums[first], axis=1) - np.log(sums.shape[1])
     number = stretches["series"].to_numpy()
     counts = np.diff(np.searchsorted(days, of_kinds.starts))[np.minimum(number, count - 1)]
-    own = together - e_values.log_stretch_count(counts) + log(e_values.OF_DAYS)
+    own = sums[last] - sums[first] - e_values.log_stretch_count(counts) + log(e_values.OF_DAYS)
     scheduled = stretches["series"].isin(list(evidence.schedules)).to_numpy()
     own = np.where(scheduled, evidence.log_evidence[number], own)
     return np.where(number < count, own, -np.inf)

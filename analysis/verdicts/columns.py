@@ -24,8 +24,6 @@ Flags = NDArray[np.bool_]
 
 #: Places in ``CLASSES``.
 BLOCKED, DOWN, OK, UNCLEAR, NONE = range(len(CLASSES))
-#: No term of a rate looks at days further away.
-FURTHEST = 15
 
 _ROWS = """
 SELECT enum_code(domain)::INTEGER AS domain, probe_asn,
@@ -37,7 +35,9 @@ FROM told_sessions
 """
 #: Of these columns, those of ``SessionColumns``.
 _SHOWN = ("class", "kind", "is_dns", "is_heard", "is_speaking")
-_NETWORKS = "SELECT probe_asn, network, operator, is_domestic FROM networks ORDER BY probe_asn"
+_NETWORKS = """
+SELECT probe_asn, network, operator, is_domestic, is_witness FROM networks ORDER BY probe_asn
+"""
 _RELEASE = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
 _HOSTS = "SELECT enum_code(domain)::INTEGER AS domain, host FROM site_networks"
 
@@ -48,12 +48,12 @@ class Layout:
 
     Attributes:
         cells: one row a site on a network, sorted by both: numbers for ``domain, probe_asn,
-            network, operator``, and ``is_domestic``.
+            network, operator``, and ``is_domestic, is_witness``.
         cell: the cell of each session, its place in ``cells``.
         rows: one row a session, sorted by cell and time: numbers for ``session, software``;
             ``release``, the number of the software's version among all versions, from the oldest;
             ``time``; ``day``, counted from ``first_day``.
-        first_day: the day numbered 0: so far before the first that any term may look there.
+        first_day: the day numbered 0.
         host: by site, the number of its hosting network; 0 where nobody knows it.
     """
 
@@ -67,47 +67,26 @@ class Layout:
         """A column of ``cells``."""
         return self.cells[name].to_numpy()
 
-    @cached_property
-    def operator_count(self) -> int:
-        return int(self.of_cells("operator").max(initial=0)) + 1
-
-    @cached_property
-    def release_count(self) -> int:
-        return int(self.rows["release"].max()) + 1 if len(self.rows) else 1
-
-    @property
-    def sites_and_operators(self) -> Ints:
-        """By cell: site · ``operator_count`` + operator."""
-        site = self.of_cells("domain").astype(np.int64)
-        number: Ints = site * self.operator_count + self.of_cells("operator")
-        return number
-
     @property
     def hosts(self) -> Places:
         """By cell: the number of the site's hosting network."""
         host: Places = self.host[self.of_cells("domain")]
         return host
 
-    @property
-    def routes(self) -> Ints:
-        """By cell: a number for hosting network and network."""
-        network = self.of_cells("network").astype(np.int64)
-        route: Ints = self.hosts * (network.max(initial=0) + 1) + network
-        return route
-
     @cached_property
-    def own_versions(self) -> tuple[Places, Ints]:
-        """The group of each row by site, version of the probe and operator; the groups' keys.
+    def _own_keys(self) -> tuple[Ints, Ints]:
+        keys = _number_pairs(self.of_cells("domain").astype(np.int64), self.of_cells("operator"))
+        names, number = np.unique(keys, return_inverse=True)
+        return names, number
 
-        Numbered are those that there are, in order of (site · ``release_count`` + version) ·
-        ``operator_count`` + operator: anybody may make up versions and networks, and one of each a
-        report would make as many combinations as the square of them.
-        """
-        site = self.of_cells("domain").astype(np.int64) * self.release_count * self.operator_count
-        key = (site + self.of_cells("operator"))[self.cell]
-        key += self.rows["release"].to_numpy(np.int64) * self.operator_count
-        number, keys = pd.factorize(key, sort=True)
-        return to_places(number), keys
+    @property
+    def own_sites(self) -> Ints:
+        """By cell: a number for the site and the network's operator."""
+        return self._own_keys[1]
+
+    def find_own_sites(self, site: Ints, operator: Ints) -> Ints:
+        """The numbers of ``own_sites`` of some pairs that there are."""
+        return np.searchsorted(self._own_keys[0], _number_pairs(site, operator))
 
     @cached_property
     def of_report(self) -> Places:
@@ -120,11 +99,6 @@ class Layout:
         network = np.zeros(int(self.of_report.max(initial=-1)) + 1, np.int64)
         network[self.of_report] = self.of_cells("network")[self.cell]
         return network
-
-    @cached_property
-    def width(self) -> int:
-        """Days of the period, and those beside it that a term may look at."""
-        return int(self.rows["day"].to_numpy().max(initial=0)) + FURTHEST + 1
 
 
 @dataclass(frozen=True)
@@ -195,7 +169,7 @@ def _read_columns(connection: duckdb.DuckDBPyConnection) -> SessionColumns:
     rows["release"] = _order_releases(software)[rows["software"].to_numpy()]
     shown = [rows.pop(name).to_numpy() for name in _SHOWN]
     day = rows["day"].to_numpy()
-    first_day = (int(day.min()) if len(day) else 0) - FURTHEST
+    first_day = int(day.min()) if len(day) else 0
     rows["day"] = day - np.int32(first_day)
     hosts = connection.execute(_HOSTS).df()
     codes = hosts["domain"].to_numpy()

@@ -1,28 +1,32 @@
-"""One model of chance: how surprising the failures of a site on a network are if nobody blocks.
+"""How surprising the failures of a site on a network are if nobody blocks: an e-value.
 
-For q in 0.5, 0.75, 0.95 a session that fails counts l = q / r, one that reaches the site
-(1 − q) / (1 − r), where r, its rate, is below q; else 1. A day counts its sessions' product, but at
-most the square of its largest: ten tests of one day by one probe are not ten witnesses. The mean
-over all stretches of days, and over q, is an e-value: if nobody blocks, its expectation is at most
-1, whatever stretch one looks at. (Vovk and Wang 2021.)
+With q = 0.75 a session that fails counts q / r, one that reaches the site (1 − q) / (1 − r), where
+r, its rate (``rates.expect``), is below q; else 1. A day counts its sessions' product, but at most
+the square of its largest: ten tests of one day by one probe are not ten witnesses. The mean over
+all stretches of days is an e-value: if failures were accidents at these rates, its expectation
+would be at most 1, whatever stretch one looks at. (Vovk and Wang 2021.)
 
 Where hours of the week are asked for as well, this is nine tenths of the e-value, and that of the
 hours the last one: to take the larger of two would let the expectation be 2.
 """
+
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.verdicts.series import Series, lay_side_by_side
 
-_SHARES = (0.5, 0.75, 0.95)
-SHARE_COUNT = len(_SHARES)
+#: The share of sessions inside a block that fail.
+SHARE = 0.75
 #: The part of an e-value that whole days have; that of hours of the week.
 OF_DAYS, OF_HOURS = 0.9, 0.1
+#: No chance below it is told: rates that were learnt from the same data cannot defend it.
+LEAST_CHANCE = 0.001
 Floats = NDArray[np.float64]
 
 
-def log_ratios(is_hit: NDArray[np.bool_], rates: Floats, share: float) -> Floats:
+def log_ratios(is_hit: NDArray[np.bool_], rates: Floats, share: float = SHARE) -> Floats:
     """How much likelier each session is where a share of them is blocked, as a logarithm."""
     ratios = np.log(np.where(is_hit, share / rates, (1 - share) / (1 - rates)))
     return np.where(rates >= share, 0.0, ratios)
@@ -46,34 +50,30 @@ def weigh_days(ratios: Floats, days: NDArray[np.int64]) -> Floats:
 
 
 def weigh_evidence(series: Series, rates: Floats) -> tuple[Floats, Floats]:
-    """The logarithm of the e-value of each series, and what each session's day weighs.
+    """The logarithm of the part of each series' e-value that whole days have.
 
     Args:
         series: of sessions in order of time.
-        rates: how often each would fail if nobody blocked.
+        rates: what each is held against.
 
     Returns:
-        One number a series; and for each q (three columns) and day (``find_days``) its ratio.
+        One number a series; and for each day (``find_days``) the logarithm of its ratio.
     """
     days = find_days(series)
-    by_day = (
-        np.stack([weigh_days(log_ratios(series.is_hit, rates, q), days) for q in _SHARES], axis=1)
-        if len(days)
-        else np.zeros((0, len(_SHARES)))
-    )
+    by_day = weigh_days(log_ratios(series.is_hit, rates), days)
     starts = np.searchsorted(days, series.starts)
     counts = np.diff(starts)
     order, active = lay_side_by_side(counts)
     begins = starts[order]
-    running = np.full((len(counts), len(_SHARES)), -np.inf)
+    running = np.full(len(counts), -np.inf)
     total = running.copy()
     for place, count in enumerate(active):
         step = np.logaddexp(running[:count], 0.0) + by_day[begins[:count] + place]
         running[:count] = step
         total[:count] = np.logaddexp(total[:count], step)
-    mean = np.empty(len(counts))
-    mean[order] = np.logaddexp.reduce(total, axis=1) - np.log(len(_SHARES))
-    return mean - log_stretch_count(counts), by_day
+    evidence = np.empty(len(counts))
+    evidence[order] = total
+    return evidence - log_stretch_count(counts) + log(OF_DAYS), by_day
 
 
 def log_stretch_count(day_count: NDArray[np.int64]) -> Floats:
@@ -84,18 +84,7 @@ def log_stretch_count(day_count: NDArray[np.int64]) -> Floats:
 
 
 def chance_of(log_evidence: Floats) -> Floats:
-    """At most this share of what nobody blocks would look so (Markov's inequality)."""
-    return np.exp(-np.maximum(log_evidence, 0.0))
-
-
-def find_line(log_evidence: Floats, tested_count: int, share: float) -> float:
-    """The logarithm of the e-value from which on a series is listed; without end if none is.
-
-    At most a ``share`` of those above it is there by chance, however the series depend on each
-    other: the e-BH procedure (Wang and Ramdas 2022) lists those k with the largest e-values, k the
-    largest number with E_(k) ≥ tested / (share · k).
+    """At most this share of accidents would look so (Markov's inequality); none is told below
+    ``LEAST_CHANCE``.
     """
-    ordered = -np.sort(-log_evidence)
-    needed = np.log(max(tested_count, 1)) - np.log(share * np.arange(1, len(ordered) + 1))
-    lines = needed[ordered >= needed]
-    return float(lines.min(initial=np.inf))
+    return np.exp(-np.maximum(log_evidence, 0.0)).clip(LEAST_CHANCE)

@@ -1,6 +1,7 @@
 """What is listed and what is withheld, as intervals with dates, moments and counts."""
 
 from dataclasses import dataclass
+from math import log
 
 import duckdb
 import numpy as np
@@ -11,25 +12,29 @@ from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import (
+    Counted,
     Evidence,
     ask_again,
     count_stretches,
     find_blocks,
-    find_surprising,
+    find_likely,
     stretch_evidence,
 )
 from analysis.verdicts.columns import BLOCKED, OK
+from analysis.verdicts.lending import lend
+from analysis.verdicts.rivals import EVERYWHERE, Scene, ask_rivals, find_margins
 from analysis.verdicts.series import FAILING, MARK
 from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import meets_floor
-from analysis.verdicts.versions import find_versions
-from analysis.verdicts.withholding import EVERYWHERE, withhold
 
 CELL = ["domain", "probe_asn"]
-ONE_VERSION = "one version of the probe failed; others reached the site on this network meanwhile"
-CHANCE = (
-    "fails as it would by chance: the site elsewhere, or other sites here, fail alike by themselves"
-)
+SITE_FAILS = "the site fails alike for other operators"
+NETWORK_FAILS = "other sites fail alike on this network"
+IN_MANY_WAYS = "fails, and in no one way often enough to be called blocked"
+#: What explains failures that are no surprise.
+USUAL = (SITE_FAILS, NETWORK_FAILS, IN_MANY_WAYS)
+#: From which share on the site or the network explains what fails.
+_USUAL_SHARE = 0.2
 TOO_FEW = "surprising, but too few sessions or days to say so"
 
 # Few of all measurements, which are asked about six times.
@@ -73,83 +78,44 @@ def explain_hits(connection: duckdb.DuckDBPyConnection, hits: pd.DataFrame) -> p
     return rules
 
 
-def judge_stretches(
-    connection: duckdb.DuckDBPyConnection,
-    evidence: Evidence,
-    thresholds: Thresholds,
-    *,
-    has_control: bool = False,
-) -> pd.DataFrame:
-    """Say of each stretch whether it is listed, and if not, why.
-
-    Where others than the country's own networks say what works (``has_control``), what fails on all
-    of these is no riddle.
-
-    Returns:
-        One row a stretch, as ``Evidence.stretches``, with ``hits, misses, hit_days``,
-        ``mechanism``, ``is_of_version`` (a version of the probe fails where others do not),
-        ``is_listed``, ``reason`` (why a surprising one is not listed; empty of
-        others), ``leaning`` (see ``withholding.withhold``), ``log_evidence``, what is left of its
-        series' e-value, and the ``interval`` that a listed one is part of, −1 of others.
-    """
-    said = _decide(connection, evidence, thresholds, has_control=has_control)
-    stretches, is_block, left = said.stretches, said.is_block, said.left
-    is_few = find_surprising(evidence, stretches, thresholds) & (stretches["hits"] > 1) & ~is_block
-    reason = said.reason.mask(is_few, TOO_FEW)
-    stretches = stretches.join(said.mechanism).assign(
-        is_of_version=said.is_version,
-        reason=reason.mask(is_block & (reason == "") & ~left["is_listed"], TOO_FEW),
-        is_listed=left["is_listed"],
-        leaning=said.leaning.reindex(stretches.index, fill_value=np.inf).mask(left["is_part"], 1),
-        log_evidence=left["log_evidence"],
-    )
-    stretches = stretches.assign(interval=_join(evidence, stretches))
-    is_unexplained = _find_unexplained(evidence, stretches, said.elements, thresholds)
-    words = np.where(_fail_everywhere(evidence, stretches), EVERYWHERE, CHANCE)
-    return stretches.assign(reason=stretches["reason"].mask(is_unexplained, words))
-
-
-def list_stretches(
-    connection: duckdb.DuckDBPyConnection, evidence: Evidence, thresholds: Thresholds
-) -> pd.DataFrame:
-    """Of ``Evidence.stretches`` those that ``judge_stretches`` lists, without saying why."""
-    return evidence.stretches[_decide(connection, evidence, thresholds).left["is_listed"]]
-
-
 @dataclass(frozen=True)
-class _Decided:
+class Decided:
     """What decides whether each stretch is listed.
 
     Attributes:
-        elements: the sessions of the stretches, see ``blocks.elements_of``.
-        stretches: all of them, as ``blocks.count_stretches`` returns them.
+        counted: all stretches.
+        lines: the logarithm of the evidence that each series needs, see ``lending.lend``.
         is_block: see ``blocks.find_blocks``.
-        mechanism, leaning: of blocks, see ``withholding.withhold``.
+        mechanism, margin: of blocks, by stretch, see ``rivals.find_margins``.
         reason: why a block is withheld; empty where it is not.
-        is_version: a version of the probe fails where others do not.
         left: what ``blocks.ask_again`` leaves.
     """
 
-    elements: pd.DataFrame
-    stretches: pd.DataFrame
+    counted: Counted
+    lines: NDArray[np.float64]
     is_block: pd.Series
     mechanism: pd.Series
-    leaning: pd.Series
+    margin: pd.Series
     reason: pd.Series
-    is_version: pd.Series
     left: pd.DataFrame
 
 
-def _decide(
+def decide(
     connection: duckdb.DuckDBPyConnection,
     evidence: Evidence,
     thresholds: Thresholds,
     *,
     has_control: bool = False,
-) -> _Decided:
-    elements = evidence.elements_of(evidence.stretches)
-    stretches = count_stretches(evidence.stretches, elements)
-    is_block = find_blocks(evidence, stretches, thresholds)
+) -> Decided:
+    """Decide which stretches are listed.
+
+    Where others than the country's own networks say what works (``has_control``), what fails on all
+    of these is no riddle.
+    """
+    counted = count_stretches(evidence.stretches, evidence.elements_of(evidence.stretches))
+    stretches, elements = counted
+    lines = lend(evidence, log(thresholds.chance_line))
+    is_block = find_blocks(evidence, counted, lines, thresholds)
     kinds = np.array(KINDS)[stretches.loc[is_block, "kind"].to_numpy(np.int64)]
     hours = {number: one.hours_of_week() for number, one in evidence.schedules.items()}
     blocks = stretches[is_block].assign(
@@ -158,21 +124,44 @@ def _decide(
     )
     inside = elements[elements["stretch"].isin(blocks.index)]
     create_tables(connection, {"fired_rules": _FIRED_RULES}, {})
-    mechanism = explain_hits(connection, name_hits(evidence, inside, "stretch"))["mechanism"]
+    rules = explain_hits(connection, name_hits(evidence, inside, "stretch"))
     cells = evidence.series.cells[[*CELL, "operator"]]
-    blocks = blocks.join(mechanism).join(cells, on="cell").join(_place_hits(inside))
-    withheld = withhold(connection, blocks, thresholds)
-    known = withheld["reason"].str.startswith(EVERYWHERE) & has_control
-    reason = pd.Series("", stretches.index)
-    reason.update(withheld["reason"].mask(known, ""))
-    is_version = find_versions(
-        evidence.series, evidence.stretches, evidence.follows_version, elements
-    ) & (stretches["kind"] != MARK)
-    reason = reason.mask(is_block & is_version, ONE_VERSION)
-    left = ask_again(evidence, stretches, is_block, reason, thresholds)
-    return _Decided(
-        elements, stretches, is_block, mechanism, withheld["leaning"], reason, is_version, left
+    blocks = blocks.join(rules[["mechanism", "rule_id"]]).join(cells, on="cell")
+    scene = Scene(connection, evidence, counted, blocks.join(_place_hits(inside)), thresholds)
+    told = ask_rivals(scene)
+    reason = pd.Series("", stretches.index, dtype=object)
+    reason.update(told.mask((told == EVERYWHERE) & has_control, ""))
+    left = ask_again(evidence, counted, is_block, reason, lines, thresholds)
+    margin = find_margins(scene)
+    return Decided(counted, lines, is_block, rules["mechanism"], margin, reason, left)
+
+
+def judge_stretches(
+    connection: duckdb.DuckDBPyConnection, evidence: Evidence, said: Decided, thresholds: Thresholds
+) -> pd.DataFrame:
+    """Say of each stretch whether it is listed, and if not, why.
+
+    Returns:
+        One row a stretch, as ``Evidence.stretches``, with ``hits, misses, hit_days``,
+        ``mechanism``, ``is_listed``, ``reason`` (why a surprising one is not listed; empty of
+        others), ``margin`` (see ``rivals.find_margins``), ``log_evidence``, what is left of its
+        series' e-value, and the ``interval`` that a listed one is part of, −1 of others.
+    """
+    (stretches, elements), left = said.counted, said.left
+    is_few = find_likely(evidence, stretches, said.lines, thresholds) & (stretches["hits"] > 1)
+    reason = said.reason.mask(is_few & ~said.is_block, TOO_FEW)
+    stretches = stretches.join(said.mechanism).assign(
+        reason=reason.mask(said.is_block & (reason == "") & ~left["is_listed"], TOO_FEW),
+        is_listed=left["is_listed"],
+        margin=said.margin.reindex(stretches.index, fill_value=np.inf),
+        log_evidence=left["log_evidence"],
     )
+    stretches = stretches.assign(interval=_join(evidence, stretches))
+    is_unexplained = _find_unexplained(evidence, stretches, elements, thresholds)
+    words = np.where(
+        _fail_everywhere(evidence, stretches), EVERYWHERE, _say_usual(evidence)[stretches["cell"]]
+    )
+    return stretches.assign(reason=stretches["reason"].mask(is_unexplained, words))
 
 
 def _place_hits(elements: pd.DataFrame) -> pd.DataFrame:
@@ -201,10 +190,20 @@ def _fail_everywhere(evidence: Evidence, stretches: pd.DataFrame) -> NDArray[np.
     since, until = (day[series.row[stretches[name]]] for name in ("first", "last"))
     domain = series.cells["domain"].to_numpy()[stretches["cell"]]
     told = pd.DataFrame({"since": since, "until": until}, index=domain)
-    is_away = stretches["reason"].str.startswith(EVERYWHERE).to_numpy()
+    is_away = (stretches["reason"] == EVERYWHERE).to_numpy()
     away = told[is_away].groupby(level=0).agg({"since": "min", "until": "max"}).reindex(domain)
     meanwhile = (told["since"] <= away["until"]) & (told["until"] >= away["since"])
     return meanwhile.to_numpy(bool)
+
+
+def _say_usual(evidence: Evidence) -> NDArray[np.object_]:
+    """By cell: what explains failures that are no surprise, by what teaches their rates most."""
+    lessons, cell = evidence.expected.lessons, evidence.series.of_kinds().cell
+    site, network = np.zeros((2, len(evidence.series.cells)))
+    np.maximum.at(site, cell, lessons.site())
+    np.maximum.at(network, cell, lessons.network())
+    cases = [(site >= network) & (site >= _USUAL_SHARE), network >= _USUAL_SHARE]
+    return np.select(cases, [SITE_FAILS, NETWORK_FAILS], IN_MANY_WAYS).astype(object)
 
 
 def _find_unexplained(
@@ -288,7 +287,7 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     columns = [
         *CELL, "blocked_from", "mechanism", "last_seen_open", "blocked_until",
         "first_seen_open_again", "measurement_count", "session_count", "day_count",
-        "longest_gap_days", "state", "schedule", "chance", "last_seen_open_time",
+        "longest_gap_days", "state", "schedule", "evidence", "chance", "last_seen_open_time",
         "blocked_from_time", "blocked_until_time", "first_seen_open_again_time",
         "reached_session_count",
     ]  # fmt: skip
@@ -336,11 +335,9 @@ def _describe(
         table[name] = _write_out(sessions["day"], at)
     table["schedule"] = evidence.schedule_text(stretches["series"], stretches["number"])
     log_evidence = pd.Series(stretch_evidence(evidence, stretches), stretches.index)
-    table["chance"] = chance_text(
-        log_evidence.groupby(stretches["number"]).max(),
-        stretches["kind"].isin([MARK, FAILING]).groupby(stretches["number"]).any(),
-    )
-    return table
+    is_unweighed = stretches["kind"].isin([MARK, FAILING]).groupby(stretches["number"]).any()
+    most = log_evidence.groupby(stretches["number"]).max().mask(is_unweighed)
+    return table.assign(evidence=evidence_text(most), chance=chance_text(most))
 
 
 def _write_out(moments: NDArray[np.datetime64], at: NDArray[np.int64]) -> NDArray[np.str_]:
@@ -351,10 +348,20 @@ def _write_out(moments: NDArray[np.datetime64], at: NDArray[np.int64]) -> NDArra
     return np.where(at >= 0, text, "")
 
 
-def chance_text(log_evidence: pd.Series, is_unweighed: pd.Series) -> pd.Series:
-    """Two significant digits; empty where a mark decides, or what failed is of no one kind."""
-    text = e_values.chance_of(log_evidence.to_numpy())
-    return pd.Series([f"{value:.1e}" for value in text], log_evidence.index).mask(is_unweighed, "")
+def chance_text(log_evidence: pd.Series) -> pd.Series:
+    """Two significant digits; empty of what was not weighed (NaN)."""
+    chance = e_values.chance_of(log_evidence.to_numpy())
+    return _text(chance, ".1e", log_evidence)
+
+
+def evidence_text(log_evidence: pd.Series) -> pd.Series:
+    """The logarithm of E to base 10, with one decimal; empty of what was not weighed (NaN)."""
+    return _text(log_evidence.to_numpy() / log(10), ".1f", log_evidence)
+
+
+def _text(values: NDArray[np.float64], form: str, told: pd.Series) -> pd.Series:
+    text = pd.Series([format(value + 0.0, form) for value in values], told.index, dtype="object")
+    return text.mask(told.isna(), "")
 
 
 def _count_reached(evidence: Evidence, elements: pd.DataFrame) -> pd.Series:

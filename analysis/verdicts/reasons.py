@@ -9,10 +9,10 @@ import pandas as pd
 from analysis.outcomes.steps import exact
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts import e_values
-from analysis.verdicts.blocks import Evidence
-from analysis.verdicts.cells import lies_in
+from analysis.verdicts.blocks import LOWER_LINE, Evidence
+from analysis.verdicts.cells import MARKED_DAYS, Inside
 from analysis.verdicts.intervals import CELL
+from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.verdicts.series import MARK
 from analysis.vocabulary import LISTED, SET_ASIDE_REASONS
 
@@ -72,18 +72,21 @@ def find_refusing(connection: duckdb.DuckDBPyConnection, thresholds: Thresholds)
 
 
 def why_insufficient(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """Which it is: too few sessions, too few days, or tests that disagree."""
+    """Which it is: too few sessions, too few days (of a mark, too), or tests that disagree."""
     total = count_heard(table)
     few = [total < thresholds.floor_sessions, table["day_count"] < thresholds.floor_days]
-    why = pd.Series(np.select(few, ["few_sessions", "few_days"], "mixed"), table.index)
+    few.append(table["marked_days"] >= MARKED_DAYS)
+    codes = ["few_sessions", "few_days", "few_days"]
+    why = pd.Series(np.select(few, codes, "mixed"), table.index)
     return why.where(table["state"] == "insufficient", "")
 
 
-def count_defects(evidence: Evidence, period: Period) -> pd.DataFrame:
-    """Sessions of each site that failed as the probe's version does: ``domain, problem_count``."""
-    series, defects = evidence.series, np.unique(evidence.defects)
-    inside = defects[lies_in(series.sessions["day"][defects], period)]
-    found = pd.DataFrame({"domain": series.look_up("domain", inside)})
+def count_defects(inside: Inside, evidence: Evidence) -> pd.DataFrame:
+    """Sessions of each site that failed in one kind of probe alone: ``domain, problem_count``."""
+    of_probe = inside.counted.index[inside.counted["reason"] == ONE_KIND_OF_PROBE]
+    elements = inside.elements
+    rows = elements.loc[elements["is_hit"] & elements["stretch"].isin(of_probe), "row"].unique()
+    found = pd.DataFrame({"domain": evidence.series.look_up("domain", rows)})
     return found.groupby("domain").size().rename("problem_count").reset_index()
 
 
@@ -93,14 +96,10 @@ def count_filters(connection: duckdb.DuckDBPyConnection, period: Period) -> pd.D
     return connection.execute(_CHOSEN_FILTERS, inside).df()
 
 
-def find_surprising_cells(evidence: Evidence, share: float) -> pd.DataFrame:
-    """The cells with failures that chance does not explain: ``domain, probe_asn``.
-
-    Args:
-        share: of what nobody blocks, that may look so.
-    """
+def find_surprising_cells(evidence: Evidence) -> pd.DataFrame:
+    """The cells with failures that are surprising, or leave a mark: ``domain, probe_asn``."""
     series = evidence.series
-    is_beyond = series.is_weighed & (e_values.chance_of(evidence.log_evidence) <= share)
+    is_beyond = series.is_weighed & (evidence.log_evidence >= LOWER_LINE)
     cells = np.unique(series.cell[is_beyond | (series.kind == MARK)])
     found: pd.DataFrame = series.cells[CELL].iloc[cells].reset_index(drop=True)
     return found

@@ -1,38 +1,41 @@
 """How many forged sessions it would take, at least, to change a verdict.
 
-Anybody may submit a measurement, and a forged report acts everywhere at once. Within the cell it
-takes at most ln(40) from the evidence of a series, or raises what fails there by itself. Elsewhere
-it teaches: one failure more in every proportion, all sites there are in the usual one, and, where
-it makes a stretch of others too thin for a candidate, all failures of that stretch as well. The
-evidence is weighed again with so many reports in all these places, against a line twice as strict
-that is drawn through what is left of all series. The number is the fewest that bring a series
-below it, or that take away what the floor of sessions, days and share needs, or make up another
-state. It is a bound for these ways, not a proof: how forging moves the edges of a stretch and the
-profiles of addresses and pages is bounded by what forging tests found, and more made-up names than
-the archive has sites could raise the line further.
+Anybody may submit a measurement. Each number is the least of these ways:
+
+- within the cell, sessions that make the share of failures too small, or cut a stretch in two;
+- failures before the first session, at the site elsewhere and on the network, which raise what each
+  session is held against (``rates.expect``), and successes, which weigh against a block;
+- with other operators, sessions that make it fail everywhere (``rivals.find_margins``);
+- of other kinds of probe, sessions that reach the site, so that one kind fails alone;
+- of sites and pages, two reports that hold every site upset what is known of an address or a page;
+- what makes up another state from nothing: the sessions that the floor still lacks.
+
+A well device, a page or a coincidence takes two networks with the floor of sessions each, which is
+more than is told apart here.
 """
+
+from math import comb, log
 
 import duckdb
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.verdicts.blocks import Evidence, find_lines, weigh_days
-from analysis.verdicts.cells import Inside
-from analysis.verdicts.expectation import Candidates
-from analysis.verdicts.facts import Facts
-from analysis.verdicts.rates import learn, raise_by_own
-from analysis.verdicts.series import MARK
+from analysis.verdicts.blocks import Evidence, weigh_days
+from analysis.verdicts.cells import MARKED_DAYS, Inside
+from analysis.verdicts.e_values import SHARE
+from analysis.verdicts.probes import CHANCE
+from analysis.verdicts.rates import expect
+from analysis.verdicts.series import MARK, Series
+from analysis.verdicts.sessions import KINDS
 from analysis.verdicts.states import Z_95
 from analysis.vocabulary import LISTED
 
 #: More than so many are not told apart.
 MOST = 6
-#: How many are asked about, from the most on. The candidates are sought again with the first of
-#: each range: as many as asked about, or more.
-_COUNTS = (range(MOST, 2, -1), range(2, 0, -1))
-#: What one session of its own can take from the evidence of a series: 1 − q, and it may add a day.
-_STEP = np.log(2 / 0.05)
+#: What one session that reaches the site can take from the evidence of a series.
+_STEP = log(1 / (1 - SHARE))
 #: Two reports that hold every site upset what is known of an address or a page.
 _OF_PROFILE = 2
 #: What asked the network's own resolver, of cells that others were asked of as well.
@@ -46,36 +49,38 @@ _PROFILED = ["dns.loopback", "dns.bogon", "dns.sinkhole", "dns.blockpage", "dns.
              "http.blockpage"]  # fmt: skip
 
 
-def weigh_forging(
-    evidence: Evidence, facts: Facts, candidates: Candidates, thresholds: Thresholds
-) -> pd.Series:
-    """By number of the series: the fewest forged reports after which it may be no surprise.
-
-    ``MOST + 1`` where more are needed, or where chance is not asked. Each forged success takes one
-    from the sum that makes a stretch a candidate; where that is too little then, all its failures
-    teach.
+def weigh_forging(evidence: Evidence, lines: NDArray[np.float64]) -> pd.DataFrame:
+    """By number of the series: the fewest forged sessions after which it may be no surprise
+    (``to_chance``), or one kind of probe's (``to_probe``); ``MOST + 1`` where more are needed.
 
     Args:
         evidence: of the sessions as they are.
-        facts, candidates: what it was learnt from, and what did not teach.
-        thresholds: ``chance_share``.
+        lines: the logarithm of the evidence that each series needs.
     """
-    series = evidence.series
-    to_chance = np.full(len(series.kind), MOST + 1)
-    of_kinds = series.of_kinds()
-    hours = list(evidence.of_hours)
-    for counts in _COUNTS:
-        taught = learn(facts, of_kinds, candidates.find(counts[0]), evidence.expected.lessons)
-        for count in counts:
-            is_inside = evidence.is_inside[: len(of_kinds.row)]
-            rates = raise_by_own(of_kinds, taught.rates(count), is_inside, count)
-            weights, _ = weigh_days(of_kinds, rates)
-            weights[hours] += list(evidence.of_hours.values())
-            weights -= _STEP * count
-            _, lines = find_lines(of_kinds, weights, evidence.expected, thresholds.chance_share)
-            is_chance = of_kinds.is_weighed & (weights < lines + np.log(2))
-            to_chance[: len(is_chance)][is_chance] = count
-    return pd.Series(to_chance, name="to_chance")
+    series = evidence.series.of_kinds()
+    lines = lines[: len(series.kind)]
+    of_hours = list(evidence.of_hours)
+    to_chance, to_probe = np.full((2, len(evidence.series.kind)), MOST + 1)
+    hits = np.bincount(_places(series), np.add.reduceat(series.is_hit, series.starts[:-1]))
+    for count in range(MOST, 0, -1):
+        base = evidence.expected.base(count)
+        rates = np.empty(len(series.row))
+        for at, part in series.parts():
+            rates[at] = expect(part, base[at], count)
+        weights, _ = weigh_days(series, rates)
+        weights[of_hours] += list(evidence.of_hours.values())
+        is_chance = series.is_weighed & (weights - count * _STEP < lines)
+        to_chance[: len(lines)][is_chance] = count
+        enough = np.array([comb(int(hit) + count, count) >= CHANCE for hit in hits])
+        to_probe[: len(lines)][enough[_places(series)]] = count
+    return pd.DataFrame({"to_chance": to_chance, "to_probe": to_probe})
+
+
+def _places(series: Series) -> NDArray[np.int64]:
+    """By series: a number for its network and kind."""
+    network = series.look_up("network", series.first_rows()).astype(np.int64)
+    places: NDArray[np.int64] = network * len(KINDS) + series.kind
+    return places
 
 
 def count_own_sessions(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
@@ -87,7 +92,7 @@ def count_own_sessions(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 
 
 def sessions_to_flip(
-    table: pd.DataFrame, inside: Inside, forging: pd.Series, own: pd.DataFrame,
+    table: pd.DataFrame, inside: Inside, forging: pd.DataFrame, own: pd.DataFrame,
     thresholds: Thresholds,
 ) -> pd.Series:  # fmt: skip
     """The smallest number of forged sessions that could move each state.
@@ -112,14 +117,8 @@ def sessions_to_flip(
     by_chance = rests["to_chance"].where(rests["kind"] != MARK, np.inf)
     is_profiled = table["mechanism"].isin(_PROFILED)
     profile = pd.Series(np.where(is_profiled, _OF_PROFILE, np.inf), table.index)
-    ways = [
-        thin,
-        recut,
-        by_chance,
-        profile,
-        rests["leaning"],
-        _to_be_filtered(table, own, thresholds),
-    ]
+    to_speak = _to_speak(table, own, thresholds)
+    ways = [thin, recut, by_chance, rests["to_probe"], profile, rests["margin"], to_speak]
     listed = pd.concat(ways, axis=1).min(axis=1)
     # What else the cell shows, with a few marks of blocking, makes a likely block a sure one.
     through = table["ok_session_count"] + table["down_session_count"]
@@ -129,31 +128,23 @@ def sessions_to_flip(
     opened = table["ok_session_count"]
     told = opened + table["blocked_session_count"] + table["down_session_count"]
     closed = _to_thin_out(opened, told + table["unclear_sessions"], thresholds.share_floor)
+    to_mark = MARKED_DAYS - table["marked_days"].fillna(0)
     of_ways = {
         "listed": listed,
         "failing": pd.concat([thin, recut, made_up], axis=1).min(axis=1),
-        "ok": np.minimum(closed, made_up),
+        "ok": pd.concat([closed, made_up, to_mark], axis=1).min(axis=1),
     }
     of_state = [is_listed, table["state"].isin(["impaired", "down"]), table["state"] == "ok"]
     fewest = pd.Series(np.select(of_state, list(of_ways.values()), default=made_up), table.index)
     return fewest.fillna(1).floordiv(1).clip(1, MOST + 1).astype("int64")
 
 
-def _to_be_filtered(table: pd.DataFrame, own: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
-    """Sessions after which a block of lookups may be what a resolver or a filter does.
-
-    Once ``floor_sessions`` asked the network's own resolver, it speaks for the network; and a name
-    that is denied to some and given to as many others is denied by a filter that some have chosen.
-    """
-    floor = thresholds.floor_sessions
+def _to_speak(table: pd.DataFrame, own: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
+    """Sessions after which the network's own resolver speaks for it, where others had to."""
     told = table[["domain", "probe_asn"]].merge(own, on=["domain", "probe_asn"], how="left")
-    lacking = floor - told["own_session_count"].set_axis(table.index)
+    lacking = thresholds.floor_sessions - told["own_session_count"].set_axis(table.index)
     is_lookup = table["mechanism"].fillna("").str.startswith("dns.")
-    to_speak = lacking.where(is_lookup & (lacking > 0), np.inf)
-    to_filter = (floor - table["ok_session_count"]).clip(lower=1)
-    to_filter = to_filter.where(table["mechanism"] == "dns.nxdomain", np.inf)
-    fewest: pd.Series = to_speak.combine(to_filter, min)
-    return fewest
+    return lacking.where(is_lookup & (lacking > 0), np.inf)
 
 
 def _to_thin_out(hits: pd.Series, total: pd.Series, floor: float) -> pd.Series:

@@ -89,19 +89,18 @@ class Schedule:
         return f"{'-'.join(names)} {', '.join(windows)}"
 
 
-def find_schedule(asked: Asked, margin: float = MARGIN) -> Schedule | None:
+def find_schedule(asked: Asked) -> Schedule | None:
     """Find the hours of the week at which one kind of failure holds, if it holds at any.
 
     Args:
         asked: the sessions.
-        margin: by how much it must explain them better than any stretch of whole days.
 
     Returns:
         The schedule that explains the sessions best, the narrowest of several; ``None`` unless it
-        explains them better than all stretches of whole days by the margin and the price of the
+        explains them better than all stretches of whole days by ``MARGIN`` and the price of the
         search, and fails inside ``LEAST_TIMES`` times, open outside in between.
     """
-    margin += search_price()
+    margin = MARGIN + search_price()
     if not asked.may_hold(margin) or not asked.may_explain(asked.by_days + margin):
         return None
     return _claim(asked, asked.best, margin)
@@ -145,16 +144,16 @@ def widen_schedule(schedule: Schedule, asked: Asked) -> Schedule:
     return replace(schedule, first_weekday=first, last_weekday=last, windows=windows)
 
 
-def fit_schedule(schedule: Schedule, asked: Asked, margin: float = MARGIN) -> Schedule | None:
+def fit_schedule(schedule: Schedule, asked: Asked) -> Schedule | None:
     """Ask whether the hours found on one network hold on another one, at no price for the hours.
 
     The arguments are those of ``find_schedule``. Returns the same hours with the days and the
     evidence of this network, or ``None``.
     """
-    if not asked.may_hold(margin):
+    if not asked.may_hold(MARGIN):
         return None
     found = fit_range(asked.series, _number_run(schedule), schedule.windows)
-    return _claim(asked, found, margin)
+    return _claim(asked, found, MARGIN)
 
 
 def _number_run(schedule: Schedule) -> int:

@@ -197,7 +197,8 @@ class Sessions(Outcomes):
     ``site_networks``: the network that hosts each site, ``site_asn``, and its number, ``host``.
 
     ``networks``: ``probe_asn``, its ``network`` (a number from 0), ``operator`` (a number: networks
-    of one operator share it) and ``is_domestic``, of every network with a session.
+    of one operator share it), ``is_domestic``, and ``is_witness``, whether it speaks for others: an
+    access network with sessions and days enough for a state; of every network with a session.
     """
 
     @classmethod
@@ -232,23 +233,32 @@ def add_sessions(
         create_views(opened, {"session_measurements": _SESSION_MEASUREMENTS})
         steps = {"sessions": _SESSIONS, **_RESOLVER_STEPS, "site_networks": _SITE_NETWORKS}
         create_tables(opened, steps, numbers, place)
-        keep_table(opened, "networks", _networks(opened, operators), place)
+        keep_table(opened, "networks", _networks(opened, operators, thresholds), place)
     return sessions
 
 
-def _networks(connection: duckdb.DuckDBPyConnection, operators: Operators) -> pa.Table:
-    asns = [
-        asn
-        for (asn,) in connection.execute(
-            "SELECT DISTINCT probe_asn FROM sessions ORDER BY 1"
-        ).fetchall()
-    ]
+_NETWORK_COUNTS = """
+SELECT probe_asn, count(DISTINCT session) >= $floor_sessions
+  AND count(DISTINCT day) >= $floor_days AS is_enough
+FROM sessions GROUP BY probe_asn ORDER BY probe_asn
+"""
+
+
+def _networks(
+    connection: duckdb.DuckDBPyConnection, operators: Operators, thresholds: Thresholds
+) -> pa.Table:
+    floor = {name: getattr(thresholds, name) for name in ("floor_sessions", "floor_days")}
+    rows = connection.execute(_NETWORK_COUNTS, floor).fetchall()
+    asns = [asn for asn, _ in rows]
     names, _ = pd.factorize(
         np.array([operators.names.get(asn, f"AS{asn}") for asn in asns], object)
     )
+    is_domestic = [asn in operators.domestic_asns for asn in asns]
+    is_witness = [asn in operators.domestic_asns and enough for asn, enough in rows]
     return pa.table({
         "probe_asn": pa.array(asns, pa.uint32()),
         "network": pa.array(range(len(asns)), pa.int32()),
         "operator": pa.array(names, pa.int32()),
-        "is_domestic": pa.array([asn in operators.domestic_asns for asn in asns], pa.bool_()),
+        "is_domestic": pa.array(is_domestic, pa.bool_()),
+        "is_witness": pa.array(is_witness, pa.bool_()),
     })  # fmt: skip

@@ -1,7 +1,7 @@
 """The hours at which a site fails on its networks: what one network shows, others may name too."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from math import log
@@ -25,16 +25,13 @@ _Key = tuple[int, int]
 
 
 class SiteHours:
-    """The hours at which a site fails; what has been searched once is not searched again."""
+    """The hours at which a site fails."""
 
     def __init__(self, asked: Mapping[_Key, Asked]) -> None:
         """Ask the sessions of each of the site's series that fails several times."""
         self.asked = asked
-        self._found: dict[float, dict[_Key, Schedule]] = {}
-        #: Those that a series names by itself.
-        self._alone: dict[float, dict[_Key, Schedule]] = {}
-        #: Of those found, those of series that were only tried at their neighbours' hours.
-        self._tried: dict[float, frozenset[_Key]] = {}
+        #: The schedules that a series names by itself.
+        self._alone: dict[_Key, Schedule] = {}
 
     @cached_property
     def pooled(self) -> Asked:
@@ -42,46 +39,27 @@ class SiteHours:
         first, *others = self.asked.values()
         return Asked.together(self.asked.values()) if others else first
 
-    def find(self, margin: float = MARGIN) -> Mapping[_Key, Schedule]:
-        """The schedules of its series, where there are any; what others name is not asked yet.
-
-        Args:
-            margin: as ``find_schedule`` says.
-        """
-        # What explains too little for one margin does for any larger one.
-        if any(less <= margin and not found for less, found in self._found.items()):
-            return {}
-        if margin not in self._found:
-            found: dict[_Key, Schedule] = {}
-            named: dict[_Key, Schedule] = {}
-            tried: set[_Key] = set()
-            for kind in sorted({kind for kind, _ in self.asked}):
-                members = {key: one for key, one in self.asked.items() if key[0] == kind}
-                alone = {
-                    k: own for k, one in members.items() if (own := find_schedule(one, margin))
-                }
-                of_kind = self._find_of_one_kind(members, alone, margin)
-                found |= of_kind
-                tried |= of_kind.keys() - alone.keys()
-                named |= alone
-            self._alone[margin] = named
-            self._found[margin] = found | self._fit_others(found, margin)
-            self._tried[margin] = frozenset(tried)
-        return self._found[margin]
-
     @cached_property
-    def confirmed(self) -> Mapping[_Key, Schedule]:
-        """The schedules of ``find``, with what speaks for the hours that other networks name.
+    def schedules(self) -> Mapping[_Key, Schedule]:
+        """The schedules of its series, where there are any, with what speaks for the hours that
+        other networks name.
 
         Those that were only tried on a series are its neighbours' already.
         """
-        return {
-            key: one if key in self._tried[MARGIN] else self._ask_others(one, key)
-            for key, one in self.find().items()
-        }
+        found: dict[_Key, Schedule] = {}
+        tried: set[_Key] = set()
+        for kind in sorted({kind for kind, _ in self.asked}):
+            members = {key: one for key, one in self.asked.items() if key[0] == kind}
+            alone = {key: own for key, one in members.items() if (own := find_schedule(one))}
+            of_kind = self._find_of_one_kind(members, alone)
+            found |= of_kind
+            tried |= of_kind.keys() - alone.keys()
+            self._alone |= alone
+        found |= self._fit_others(found)
+        return {k: one if k in tried else self._ask_others(one, k) for k, one in found.items()}
 
     def _find_of_one_kind(
-        self, members: Mapping[_Key, Asked], alone: Mapping[_Key, Schedule], margin: float
+        self, members: Mapping[_Key, Asked], alone: Mapping[_Key, Schedule]
     ) -> dict[_Key, Schedule]:
         """The schedules of series of one kind; ``alone`` are those found on each by itself.
 
@@ -94,10 +72,10 @@ class SiteHours:
         if not alone:
             return {}
         named = {one.hours: one for one in alone.values()}
-        if len(named) > 1 and (joint := find_schedule(Asked.together(members.values()), margin)):
+        if len(named) > 1 and (joint := find_schedule(Asked.together(members.values()))):
             named[joint.hours] = joint
         fitted = {
-            hours: {key: fit_schedule(one, asked, margin) for key, asked in members.items()}
+            hours: {key: fit_schedule(one, asked) for key, asked in members.items()}
             for hours, one in named.items()
         }
         shared = max(
@@ -112,23 +90,23 @@ class SiteHours:
                 found[key] = chosen
         return found
 
-    def _fit_others(self, found: Mapping[_Key, Schedule], margin: float) -> dict[_Key, Schedule]:
+    def _fit_others(self, found: Mapping[_Key, Schedule]) -> dict[_Key, Schedule]:
         """The schedules of series that have none by themselves or among their kind.
 
         One order is carried out in many ways, and each network may be tested too seldom to name
         the hours: they are sought in all sessions of the site together. A network for which the
         others name them need not pay for the search.
         """
-        without = [k for k, one in self.asked.items() if k not in found and one.may_hold(margin)]
+        without = [k for k, one in self.asked.items() if k not in found and one.may_hold(MARGIN)]
         if not without:
             return {}
-        pooled = find_schedule(self.pooled, margin)
+        pooled = find_schedule(self.pooled)
         named = [one for one in (pooled, *found.values()) if one]
         fitted: dict[_Key, Schedule] = {}
         for key in without if named else ():
             clearest = max(named, key=lambda one: one.log_ratio)
             for hours in dict.fromkeys((pooled or clearest, clearest)):
-                if one := fit_schedule(hours, self.asked[key], margin):
+                if one := fit_schedule(hours, self.asked[key]):
                     fitted[key] = one
                     break
         return fitted
@@ -140,7 +118,7 @@ class SiteHours:
         its price. Each counts as narrow as it was found and as wide as it may be.
         """
         others = {k: one for k, one in self.asked.items() if k[1] != key[1]}
-        named = [(one, others[k]) for k, one in self._alone[MARGIN].items() if k in others]
+        named = [(one, others[k]) for k, one in self._alone.items() if k in others]
         if others and not named:
             together = Asked.together(others.values())
             found = find_schedule(together)
@@ -153,49 +131,34 @@ class SiteHours:
         return replace(schedule, by_others=float(np.logaddexp.reduce(ratios)) - log(len(ratios)))
 
 
-class Hours:
-    """The hours of the week at which the series of all sites fail."""
+def find_schedules(series: Series, rates: NDArray[np.float64]) -> dict[int, Schedule]:
+    """The hours of the week at which series fail, by the number of the series.
 
-    def __init__(self, series: Series, rates: NDArray[np.float64]) -> None:
-        """Ask the series that may have hours.
-
-        Args:
-            series: those of kinds of failure.
-            rates: how likely each of their sessions would fail if nobody blocked.
-        """
-        numbers = np.flatnonzero(_may_have_hours(series))
-        first = series.first_rows()
-        domain, network = (series.look_up(name, first) for name in ("domain", "network"))
-        self._numbers: defaultdict[int, dict[_Key, int]] = defaultdict(dict)
-        for number in numbers.tolist():
-            key = int(series.kind[number]), int(network[number])
-            self._numbers[int(domain[number])][key] = number
-        self._sites: dict[int, SiteHours] = {}
-        for site, members in self._numbers.items():
-            parts = {key: series.places_of(number) for key, number in members.items()}
-            asked = {
-                key: Asked(series.column("time", at), series.is_hit[at], rates[at])
-                for key, at in parts.items()
-            }
-            self._sites[site] = SiteHours(asked)
-        sites = self._sites.values()
-        weigh_together([one for hours in sites for one in hours.asked.values()])
-        weigh_together([hours.pooled for hours in sites if len(hours.asked) > 1])
-
-    def find(self, margin: float = MARGIN) -> dict[int, Schedule]:
-        """The schedules of the series that have one, by the number of the series."""
-        return self._number(lambda hours: hours.find(margin))
-
-    def confirm(self) -> dict[int, Schedule]:
-        """The same, with what the other networks say of their hours."""
-        return self._number(lambda hours: hours.confirmed)
-
-    def _number(self, ask: Callable[[SiteHours], Mapping[_Key, Schedule]]) -> dict[int, Schedule]:
-        numbered: dict[int, Schedule] = {}
-        for site, hours in self._sites.items():
-            for key, schedule in ask(hours).items():
-                numbered[self._numbers[site][key]] = schedule
-        return numbered
+    Args:
+        series: those of kinds of failure.
+        rates: how likely each of their sessions would fail if nobody blocked.
+    """
+    first = series.first_rows()
+    domain, network = (series.look_up(name, first) for name in ("domain", "network"))
+    numbers: defaultdict[int, dict[_Key, int]] = defaultdict(dict)
+    for number in np.flatnonzero(_may_have_hours(series)).tolist():
+        key = int(series.kind[number]), int(network[number])
+        numbers[int(domain[number])][key] = number
+    sites: dict[int, SiteHours] = {}
+    for site, members in numbers.items():
+        parts = {key: series.places_of(number) for key, number in members.items()}
+        asked = {
+            key: Asked(series.column("time", at), series.is_hit[at], rates[at])
+            for key, at in parts.items()
+        }
+        sites[site] = SiteHours(asked)
+    weigh_together([one for hours in sites.values() for one in hours.asked.values()])
+    weigh_together([hours.pooled for hours in sites.values() if len(hours.asked) > 1])
+    return {
+        numbers[site][key]: schedule
+        for site, hours in sites.items()
+        for key, schedule in hours.schedules.items()
+    }
 
 
 def _may_have_hours(series: Series) -> NDArray[np.bool_]:

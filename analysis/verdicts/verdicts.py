@@ -1,7 +1,7 @@
 """The verdict on each site and network: state, mechanism, dates, counts and a witness."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import duckdb
@@ -14,18 +14,18 @@ from analysis.outcomes.frames import keep_table
 from analysis.outcomes.steps import create_tables, read_type
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.verdicts import e_values
 from analysis.verdicts.blocks import Evidence, weigh_evidence
-from analysis.verdicts.cells import Inside, judge_inside, look_inside
-from analysis.verdicts.columns import SessionColumns, read_sessions
-from analysis.verdicts.expectation import Expectation, Learnt, learn_expectation, see_sessions
+from analysis.verdicts.cells import MARKED_DAYS, Inside, judge_inside, look_inside
+from analysis.verdicts.columns import read_sessions
+from analysis.verdicts.expectation import Elsewhere, learn_expectation
 from analysis.verdicts.intervals import (
     CELL,
     chance_text,
+    decide,
+    evidence_text,
     explain_hits,
     interval_table,
     judge_stretches,
-    list_stretches,
     name_hits,
     withheld_table,
 )
@@ -38,8 +38,9 @@ from analysis.verdicts.reasons import (
     set_aside_reasons,
     why_insufficient,
 )
+from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
 from analysis.verdicts.robustness import count_own_sessions, sessions_to_flip, weigh_forging
-from analysis.verdicts.series import FAILING, MARK
+from analysis.verdicts.series import MARK
 from analysis.verdicts.sessions import KINDS, Sessions
 from analysis.verdicts.states import meets_floor, wilson_bounds
 from analysis.verdicts.witnesses import add_witness
@@ -131,12 +132,10 @@ class Judgement:
             without ``operator``.
         intervals: one row per listed interval; the contract's ``blocking_intervals.csv``.
         withheld: one row per surprising stretch that is not listed; ``withheld_intervals.csv``.
-        chances: one row per ``domain, probe_asn, kind`` with enough failures to be weighed, marks
-            left out: ``chance``, and whether it ``is_of_version``: one version of the probe fails
-            where others do not, which is no accident, whatever its chance.
-        defects: one row per ``software, kind`` whose sessions fail as other versions do not:
+        chances: one row per ``domain, probe_asn`` with enough failures of one kind to be weighed,
+            marks left out: ``evidence, chance`` of the most surprising.
+        defects: one row per ``software, kind`` that failed in one kind of probe alone:
             ``site_count, session_count``.
-        line: the logarithm of the e-value from which on a series of an access network is listed.
         weigh: says what all of it rests on.
     """
 
@@ -145,7 +144,6 @@ class Judgement:
     withheld: pd.DataFrame
     chances: pd.DataFrame
     defects: pd.DataFrame
-    line: float
     weigh: Callable[[], Evidence]
 
     @cached_property
@@ -181,44 +179,39 @@ def _add_period_parts(connection: duckdb.DuckDBPyConnection, periods: Iterable[P
     keep_table(connection, "period_parts", pa.table({"part": part, "next_part": next_part}))
 
 
-def weigh_kinds(expected: Expectation, thresholds: Thresholds) -> Evidence:
-    """The evidence of the kinds of failure alone: what fails for whatever reason lists nothing.
-
-    Args:
-        expected: what ``expectation.learn_expectation`` learns.
-        thresholds: see ``blocks.weigh_evidence``.
-    """
-    series = expected.series.of_kinds()
-    of_kinds = replace(expected, series=series, rates=expected.rates[: len(series.row)])
-    return weigh_evidence(of_kinds, thresholds)
-
-
 def list_pairs(
-    connection: duckdb.DuckDBPyConnection,
-    sessions: Sessions,
-    evidence: Evidence,
-    thresholds: Thresholds,
+    connection: duckdb.DuckDBPyConnection, sessions: Sessions, thresholds: Thresholds
 ) -> pd.DataFrame:
     """The pairs of site and network that are listed for the whole period: ``domain, probe_asn``.
 
-    Args:
-        connection: to all tables.
-        sessions: what the evidence was learnt from.
-        evidence: see ``weigh_kinds``.
-        thresholds: the method's numbers.
+    What ``judge_cells`` lists, without what it says of them.
     """
+    evidence = weigh_sessions(connection, sessions, thresholds)
     with sessions.opened(connection) as opened:
-        stretches = list_stretches(opened, evidence, thresholds)
+        is_listed = decide(opened, evidence, thresholds).left["is_listed"]
         names = read_type(opened, "host_name")
-    cells = evidence.series.cells[CELL].iloc[stretches["cell"]].drop_duplicates(ignore_index=True)
+    listed = evidence.stretches.loc[is_listed, "cell"]
+    cells: pd.DataFrame = evidence.series.cells[CELL].iloc[listed].drop_duplicates()
+    cells = cells.reset_index(drop=True)
     return cells.assign(domain=pd.Series(names[cells["domain"]], dtype="str"))
+
+
+def weigh_sessions(
+    connection: duckdb.DuckDBPyConnection,
+    sessions: Sessions,
+    thresholds: Thresholds,
+    elsewhere: Elsewhere | None = None,
+) -> Evidence:
+    """How surprising the failures are, see ``learn_expectation``."""
+    read = read_sessions(connection, sessions)
+    return weigh_evidence(learn_expectation(read, thresholds, elsewhere), thresholds)
 
 
 def judge_cells(
     connection: duckdb.DuckDBPyConnection,
     sessions: Sessions,
     scope: Scope,
-    learnt: Learnt | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Judgement:
     """Judge every site on every network, over stretches of time, for each named period.
 
@@ -226,34 +219,28 @@ def judge_cells(
         connection: to all tables.
         sessions: what is judged.
         scope: of which periods, and by which numbers.
-        learnt: what ``learn_expectation`` returns of the sessions, where it has been asked before.
+        elsewhere: see ``learn_expectation``.
     """
+    evidence = weigh_sessions(connection, sessions, scope.thresholds, elsewhere)
     with sessions.opened(connection) as opened:
-        return _judge(opened, read_sessions(connection, sessions), scope, learnt)
+        return _judge(opened, evidence, scope)
 
 
-def _judge(
-    connection: duckdb.DuckDBPyConnection,
-    sessions: SessionColumns,
-    scope: Scope,
-    learnt: Learnt | None,
-) -> Judgement:
+def _judge(connection: duckdb.DuckDBPyConnection, evidence: Evidence, scope: Scope) -> Judgement:
     """The judgement of ``judge_cells``, over a connection that finds the sessions alone."""
     periods, thresholds = scope.periods, scope.thresholds
     _add_period_parts(connection, periods.values())
     steps = {"measurement_counts": _MEASUREMENT_COUNTS, "cell_parts": _CELL_PARTS}
     create_tables(connection, steps, {})
-    seen = see_sessions(sessions, thresholds)
-    learnt = learnt or learn_expectation(seen)
-    evidence = weigh_evidence(learnt.expected, thresholds)
-    stretches = judge_stretches(connection, evidence, thresholds, has_control=scope.has_control)
+    said = decide(connection, evidence, thresholds, has_control=scope.has_control)
+    stretches = judge_stretches(connection, evidence, said, thresholds)
     names = read_type(connection, "host_name")
     rest = _Rest(
         evidence,
-        weigh_forging(evidence, seen.facts, learnt.candidates, thresholds),
+        weigh_forging(evidence, said.lines),
         count_own_sessions(connection),
         find_refusing(connection, thresholds),
-        find_surprising_cells(evidence, thresholds.chance_share),
+        find_surprising_cells(evidence),
     )
     elements = evidence.elements_of(stretches)
     tables = []
@@ -268,40 +255,38 @@ def _judge(
         verdicts.sort_values([*CELL, "period"], ignore_index=True),
         interval_table(connection, evidence, stretches, names),
         withheld_table(connection, evidence, stretches, names),
-        _chances(evidence, stretches, names),
-        _defects(connection, evidence),
-        evidence.line,
+        _chances(evidence, names),
+        _defects(connection, evidence, stretches),
         lambda: evidence,
     )
 
 
-def _chances(
-    evidence: Evidence, stretches: pd.DataFrame, names: NDArray[np.object_]
-) -> pd.DataFrame:
+def _chances(evidence: Evidence, names: NDArray[np.object_]) -> pd.DataFrame:
     series = evidence.series
-    of_version = stretches.groupby("series")["is_of_version"].all()
     row = series.first_rows()
     chances = pd.DataFrame({
         "domain": names[series.look_up("domain", row)],
         "probe_asn": series.look_up("probe_asn", row),
-        "kind": [KINDS[kind] if kind < FAILING else "" for kind in series.kind],
-        "chance": e_values.chance_of(evidence.log_evidence),
-        "is_of_version": of_version.reindex(range(len(series.kind)), fill_value=False),
-    })  # fmt: skip
-    ordered: pd.DataFrame = chances[series.is_weighed].sort_values(
-        [*CELL, "kind"], ignore_index=True
-    )
-    return ordered
+        "log_evidence": evidence.log_evidence,
+    })[series.is_weighed]  # fmt: skip
+    weighed: pd.DataFrame = chances.groupby(CELL, as_index=False)[["log_evidence"]].max()
+    ordered = weighed.sort_values(CELL, ignore_index=True)
+    log_evidence = ordered.pop("log_evidence")
+    return ordered.assign(evidence=evidence_text(log_evidence), chance=chance_text(log_evidence))
 
 
-def _defects(connection: duckdb.DuckDBPyConnection, evidence: Evidence) -> pd.DataFrame:
-    """The versions of the probe that fail alone, by what fails."""
+def _defects(
+    connection: duckdb.DuckDBPyConnection, evidence: Evidence, stretches: pd.DataFrame
+) -> pd.DataFrame:
+    """What failed in one kind of probe alone, by software and kind of failure."""
     software = read_type(connection, "software_name")
-    series, defects = evidence.series, np.unique(evidence.defects)
+    of_probe = stretches[stretches["reason"] == ONE_KIND_OF_PROBE]
+    elements = evidence.elements_of(of_probe)
+    rows, series = elements.loc[elements["is_hit"], "row"].unique(), evidence.series
     found = pd.DataFrame({
-        "software": software[series.sessions["software"][defects]],
-        "kind": np.array(KINDS, object)[series.sessions["kind"][defects]],
-        "domain": series.look_up("domain", defects),
+        "software": software[series.sessions["software"][rows]],
+        "kind": np.array(KINDS, object)[series.sessions["kind"][rows]],
+        "domain": series.look_up("domain", rows),
     })  # fmt: skip
     by_version = found.groupby(["software", "kind"])["domain"].agg(["nunique", "size"])
     by_version.columns = pd.Index(["site_count", "session_count"])
@@ -321,7 +306,7 @@ class _Rest:
     """
 
     evidence: Evidence
-    forging: pd.Series
+    forging: pd.DataFrame
     own: pd.DataFrame
     refusing: set[int]
     surprising: pd.DataFrame
@@ -351,7 +336,7 @@ def _verdicts_of(
     table["sessions_to_flip"] = sessions_to_flip(table, inside, rest.forging, rest.own, thresholds)
     table["insufficient_reason"] = why_insufficient(table, thresholds)
     known = {
-        "instrument": count_defects(evidence, period),
+        "instrument": count_defects(inside, evidence),
         "local_filter": count_filters(connection, period),
     }
     table["set_aside_reason"] = set_aside_reasons(
@@ -360,12 +345,14 @@ def _verdicts_of(
     table = _add_share(table, is_listed)
     table = _add_dates(table, is_listed, period, thresholds)
     table["note"] = table["note"].where(is_listed, table["reason"].fillna(""))
-    for column in ("rule_id", "mechanism", "resolver_asns", "chance", "schedule"):
-        table[column] = table[column].where(is_listed, "").fillna("")
+    for column in ("rule_id", "mechanism", "resolver_asns", "schedule"):
+        table[column] = table[column].where(is_listed, "")
+    told = ["rule_id", "mechanism", "resolver_asns", "schedule", "evidence", "chance"]
+    table[told] = table[told].fillna("")
     return table.drop(columns=[
         "ok_days", "unclear_sessions", "unheard_sessions", "last_known", "first_open", "is_open",
         "reason", "hits", "open_inside", "first_hit", "last_hit", "ends_otherwise", "stretch",
-        "cell",
+        "cell", "marked_days",
     ])  # fmt: skip
 
 
@@ -374,6 +361,7 @@ def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     total = count_heard(table)
     is_open = meets_floor(table["ok_session_count"], table["ok_days"], total, thresholds)
     is_open = is_open.mask(table["is_open"].notna(), table["is_open"] == True)  # noqa: E712
+    is_open &= ~(table["marked_days"] >= MARKED_DAYS)
     otherwise = is_open.map({True: "ok", False: "insufficient"})
     return table["state"].where(table["state"].fillna("") != "", otherwise)
 
@@ -381,17 +369,23 @@ def _fill_states(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 def _rules_of_cells(
     connection: duckdb.DuckDBPyConnection, evidence: Evidence, inside: Inside
 ) -> pd.DataFrame:
-    """By cell: rule and mechanism of most listed sessions, the least chance, the schedule."""
+    """By cell: rule and mechanism of most listed sessions, and their hours; and ``evidence`` and
+    ``chance`` of the most surprising way to fail, unless a mark decides.
+    """
     elements = inside.listed_elements()
     hits = name_hits(evidence, elements, "cell")
     rules = explain_hits(connection, hits)[["rule_id", "mechanism"]]
     listed = inside.listed
-    text = chance_text(
-        listed["log_evidence"].groupby(listed["cell"]).max(),
-        (listed["kind"] == MARK).groupby(listed["cell"]).any(),
-    )
+    series = evidence.series
+    weighed = pd.Series(evidence.log_evidence[series.is_weighed])
+    told = weighed.groupby(series.cell[series.is_weighed]).max()
+    most = listed["log_evidence"].groupby(listed["cell"]).max()
+    is_mark = (listed["kind"] == MARK).groupby(listed["cell"]).any()
+    told = told.reindex(told.index.union(most.index))
+    told[most.index] = most.mask(is_mark)
     of_cell = evidence.schedule_text(listed["series"], listed["cell"])
-    return rules.join(pd.DataFrame({"chance": text, "schedule": of_cell}))
+    texts = {"evidence": evidence_text(told), "chance": chance_text(told), "schedule": of_cell}
+    return pd.DataFrame(texts).join(rules)
 
 
 def _add_share(table: pd.DataFrame, is_listed: pd.Series) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.report.app_tables import COUNTRY, Judged, judge_apps
+from analysis.report.app_tables import Judged, judge_apps
 from analysis.study.app_study import open_messaging
 from analysis.study.parameters import StudyParameters
 from analysis.worlds.measures import share_by
@@ -60,7 +60,7 @@ def score(judged: Judged, truth: pd.DataFrame) -> Iterator[tuple[str, str, bool]
         truth: the simulator's ``truth/apps.csv``.
     """
     is_broken = truth["mechanism"] == "instrument"
-    own = judged.intervals[judged.intervals["probe_asn"] != COUNTRY]
+    own = judged.intervals
     keys = ["test_name", "part", "probe_asn"]
     blocks = truth[~is_broken]
     for block in blocks.to_dict("records"):
@@ -77,7 +77,7 @@ def score(judged: Judged, truth: pd.DataFrame) -> Iterator[tuple[str, str, bool]
             yield HOURS, kind, first["schedule"] == _say_hours(hours)
         if block["endpoint_count"] not in ("", "0"):
             counted = int(first["cut_endpoint_count"]) == int(block["endpoint_count"])
-            yield ENDPOINTS, kind, counted and bool(first["is_partial"]) == (kind == KINDS[1])
+            yield ENDPOINTS, kind, counted
     known = set(blocks[keys].itertuples(index=False, name=None))
     for row in own[keys].itertuples(index=False, name=None):
         yield TRUE, "all", row in known
@@ -85,7 +85,7 @@ def score(judged: Judged, truth: pd.DataFrame) -> Iterator[tuple[str, str, bool]
     whole = judged.verdicts[judged.verdicts["period"] == "all"]
     is_listed = whole["state"].isin(["blocked", "likely_blocked"])
     for test, asn, listed in zip(whole["test_name"], whole["probe_asn"], is_listed, strict=True):
-        is_pair = asn != COUNTRY and (test, asn) not in pairs
+        is_pair = (test, asn) not in pairs
         if test in set(truth.loc[is_broken, "test_name"]):
             yield BROKEN, "all", not listed
         elif is_pair:

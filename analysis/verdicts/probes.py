@@ -1,0 +1,98 @@
+"""Failures of one kind of probe that others do not have: an antivirus, a filter, a defect."""
+
+import re
+from math import comb
+
+import duckdb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.outcomes.steps import read_type
+from analysis.verdicts.blocks import Counted, Evidence
+from analysis.verdicts.columns import OK
+from analysis.verdicts.series import FAILING
+
+#: Of the failing sessions at least this share is of the one kind of probe, ...
+_SHARE = 0.95
+#: ... and so few among the others are chance in less than one case in so many.
+CHANCE = 1000
+_VERSION = re.compile(r"[-. 0-9]+$")
+
+
+def find_kinds_of_probe(
+    connection: duckdb.DuckDBPyConnection, evidence: Evidence, counted: Counted, blocks: pd.Index
+) -> set[int]:
+    """Blocks of which one platform, or one version and older ones, explain what fails.
+
+    Asked of all blocks of one kind of failure on one network together, and of what else mostly
+    fails there: a household's filter meets many sites, few of them often. Of each site the sessions
+    from its first failure to its last count, in which others reached it or failed as well.
+
+    Args:
+        connection: finds the names of software.
+        evidence, counted: of all stretches.
+        blocks: the numbers of the stretches that are asked about.
+    """
+    stretches, series = counted.stretches, evidence.series
+    is_failing = (stretches["hits"] >= 2) & (stretches["hits"] > stretches["misses"])
+    is_asked = stretches.index.isin(blocks) | (is_failing & (stretches["kind"] < FAILING))
+    asked = stretches[is_asked].groupby("series").agg({"first": "min", "last": "max"})
+    length = (asked["last"] - asked["first"] + 1).to_numpy()
+    place = np.repeat(asked["first"].to_numpy() - np.cumsum(length) + length, length)
+    place += np.arange(len(place))
+    is_hit = series.is_hit[place]
+    told = is_hit | (series.sessions["class"][series.row[place]] == OK)
+    place, is_hit = place[told], is_hit[told]
+    row = series.row[place]
+    software = read_type(connection, "software_name")
+    platforms, _ = pd.factorize(np.array([_VERSION.sub("", name) for name in software], object))
+    kind = np.repeat(series.kind[asked.index], length)[told]
+    sessions = pd.DataFrame({
+        "place": _place(series.look_up("network", row), kind),
+        "session": series.sessions["session"][row], "is_hit": is_hit,
+        "platform": platforms[series.sessions["software"][row]],
+        "release": series.sessions["release"][row],
+    })  # fmt: skip
+    by_session = sessions.groupby(["place", "session"], as_index=False).agg(
+        {"is_hit": "max", "platform": "first", "release": "first"}
+    )
+    found = {place for place, of_place in by_session.groupby("place") if _fails_alone(of_place)}
+    network = series.cells["network"].to_numpy()[stretches.loc[blocks, "cell"]]
+    places = _place(network, stretches.loc[blocks, "kind"].to_numpy())
+    return {number for number, place in zip(blocks, places.tolist(), strict=True) if place in found}
+
+
+def _place(network: NDArray[np.int64], kind: NDArray[np.int8]) -> NDArray[np.int64]:
+    place: NDArray[np.int64] = network.astype(np.int64) * (FAILING + 1) + kind
+    return place
+
+
+def _fails_alone(sessions: pd.DataFrame) -> bool:
+    """Whether one platform, or one version with or without the older ones, fails alone."""
+    is_hit, platform, release = (
+        sessions[name].to_numpy() for name in ("is_hit", "platform", "release")
+    )
+    kinds = [platform == one for one in np.unique(platform[is_hit])]
+    for one in np.unique(release[is_hit]):
+        kinds += [release == one, release <= one]
+    return any(_explains(is_hit, is_kind) for is_kind in kinds)
+
+
+def _explains(is_hit: NDArray[np.bool_], is_kind: NDArray[np.bool_]) -> bool:
+    hits, others = int(is_hit.sum()), int((~is_kind).sum())
+    own, other_hits = int((is_hit & is_kind).sum()), int((is_hit & ~is_kind).sum())
+    if own < _SHARE * hits or 2 * own <= int(is_kind.sum()):
+        return False
+    return has_so_few(other_hits, others, hits, len(is_hit)) * CHANCE <= 1
+
+
+def has_so_few(found: int, others: int, hits: int, total: int) -> float:
+    """How likely no more than ``found`` of the hits are among the others by chance.
+
+    Were any session as likely to be a hit as any other: the hypergeometric distribution.
+    """
+    ways = sum(
+        comb(others, count) * comb(total - others, hits - count) for count in range(found + 1)
+    )
+    return ways / comb(total, hits)
