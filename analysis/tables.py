@@ -157,7 +157,8 @@ TABLES = {
             "messaging_verdicts",
             "test_name probe_asn period",
             "test_name probe_asn! period state schedule evidence chance mechanism "
-            "measurement_count# session_count# blocked_session_count# ok_session_count# failure_count# day_count# "
+            "measurement_count# session_count# blocked_session_count# ok_session_count# "
+            "failure_count# day_count# "
             "elsewhere_anomaly_share% blocked_from@ blocked_until@ blocked_from_time note "
             "witness_url anomaly_count# parts open_parts control set_aside_reason network",
         ),
