@@ -2,7 +2,7 @@
 
 Starting point: OONI pipeline v5, RULES_VERSION 2 (ooni/data, ``oonipipeline/analysis``), whose
 blocked/down/ok triples are turned here into one class and a determinacy. What differs from it is
-said in each rule's comment and in docs/decisions/.
+said in each rule's comment and in docs/method.md.
 
 A condition is a SQL expression over the columns that ``features.md`` describes; ``is_reset`` and
 the like are ``macros``. Within a layer the first rule that matches wins; guards stand before the

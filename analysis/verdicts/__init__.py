@@ -5,6 +5,6 @@ In: the table ``outcomes``. Out: ``Judgement``, the frames of ``verdicts.csv``,
 Start at ``sessions.add_sessions``, which sums up the measurements of one report and site, then at
 ``verdicts.judge_cells``: ``series`` orders the sessions of a site on a network, ``rates`` says how
 often each would fail if nobody blocked, ``e_values`` how surprising they are together, ``blocks``
-holds what is surprising against the evidence floor, ``versions`` and ``withholding`` take back
-what may be something else. ``app_verdicts`` does the same for messaging apps.
+holds what is surprising against the evidence floor, ``rivals`` ask what else it could be.
+``app_verdicts`` does the same for messaging apps.
 """

@@ -5,9 +5,8 @@ typical country, and that which nine in ten countries do not exceed, since a tes
 some countries than in others for reasons that are no block. A week is asked for with its
 neighbours: a defect that begins in the middle of one is half there.
 
-The numbers here and in ``country_counts`` and ``messaging`` are no thresholds of the method's list:
-they move no site, so that the sweep would show nothing of them. What each of them moves in nine
-countries and in Kenya stands in decision 0034.
+The numbers here and in ``app_verdicts`` are no thresholds of the method's list: they move no site,
+so that the sweep would show nothing of them. docs/method.md lists them with their reasons.
 """
 
 from dataclasses import dataclass
