@@ -17,7 +17,8 @@ from analysis.verdicts.series import FAILING
 _SHARE = 0.95
 #: ... and so few among the others are chance in less than one case in so many.
 CHANCE = 1000
-_VERSION = re.compile(r"[-. 0-9]+$")
+#: What is left out of a software's name: who starts it, and its version.
+_NO_PLATFORM = re.compile(r"-unattended|[-. 0-9]+$")
 
 
 def find_kinds_of_probe(
@@ -46,7 +47,7 @@ def find_kinds_of_probe(
     place, is_hit = place[told], is_hit[told]
     row = series.row[place]
     software = read_type(connection, "software_name")
-    platforms, _ = pd.factorize(np.array([_VERSION.sub("", name) for name in software], object))
+    platforms, _ = pd.factorize(np.array([_NO_PLATFORM.sub("", name) for name in software], object))
     kind = np.repeat(series.kind[asked.index], length)[told]
     sessions = pd.DataFrame({
         "place": _place(series.look_up("network", row), kind),
