@@ -37,10 +37,10 @@ GLOSSARY: dict[str, str] = {
         "hold it with 95 % probability."
     ),
     "Chance": (
-        "At most this share of pairs that nobody blocks would look as blocked as this one, by "
-        "faults alone."
+        "At most this share of pairs would look as blocked as this one if the failures were "
+        "accidents such as others meet here. Nothing below 1 in 1,000 is given."
     ),
-    "Sessions to flip": "How many forged sessions it would take to change the state.",
+    "Sessions to flip": "It would take at least so many forged sessions to change the state.",
     "Witness": "A measurement that anyone can look up and that shows what is claimed.",
     "Annex": (
         "The list of sites found blocked or likely blocked on at least one domestic network."
