@@ -70,7 +70,7 @@ WITH ended AS (
     count(*) AS tried_count, count(*) FILTER (is_cut) AS cut_count,
     count(*) FILTER (is_unreached) AS unreached_count, count(DISTINCT host) AS host_count,
     count(DISTINCT host) FILTER (is_cut) AS cut_host_count
-  FROM (SELECT *, regexp_replace(endpoint, '^(\\d+\\.\\d+\\.\\d+)\\..*', '\1') AS host
+  FROM (SELECT *, regexp_extract(endpoint, '^([0-9]+[.][0-9]+[.][0-9]+[.]|.*)', 1) AS host
         FROM messaging_endpoint) GROUP BY object_key, line_number, part
 )
 SELECT c.* EXCLUDE (host_count, cut_host_count), layer, failure,
