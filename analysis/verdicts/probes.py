@@ -17,8 +17,9 @@ from analysis.verdicts.series import FAILING
 _SHARE = 0.95
 #: ... and so few among the others are chance in less than one case in so many.
 CHANCE = 1000
-#: What is left out of a software's name: who starts it, and its version.
-_NO_PLATFORM = re.compile(r"-unattended|[-. 0-9]+$")
+_VERSION = re.compile(r"[-. 0-9]+$")
+#: Said of a probe that runs by itself.
+_UNATTENDED = "-unattended"
 
 
 def find_kinds_of_probe(
@@ -47,16 +48,20 @@ def find_kinds_of_probe(
     place, is_hit = place[told], is_hit[told]
     row = series.row[place]
     software = read_type(connection, "software_name")
-    platforms, _ = pd.factorize(np.array([_NO_PLATFORM.sub("", name) for name in software], object))
+    names = [_VERSION.sub("", name) for name in software]
+    program, _ = pd.factorize(np.array(names, object))
+    platforms = np.array([name.removesuffix(_UNATTENDED) for name in names], object)
+    platform, _ = pd.factorize(platforms)
     kind = np.repeat(series.kind[asked.index], length)[told]
     sessions = pd.DataFrame({
         "place": _place(series.look_up("network", row), kind),
         "session": series.sessions["session"][row], "is_hit": is_hit,
-        "platform": platforms[series.sessions["software"][row]],
+        "program": program[series.sessions["software"][row]],
+        "platform": platform[series.sessions["software"][row]],
         "release": series.sessions["release"][row],
     })  # fmt: skip
     by_session = sessions.groupby(["place", "session"], as_index=False).agg(
-        {"is_hit": "max", "platform": "first", "release": "first"}
+        {"is_hit": "max", "program": "first", "platform": "first", "release": "first"}
     )
     found = {place for place, of_place in by_session.groupby("place") if _fails_alone(of_place)}
     network = series.cells["network"].to_numpy()[stretches.loc[blocks, "cell"]]
@@ -70,11 +75,12 @@ def _place(network: NDArray[np.int64], kind: NDArray[np.int8]) -> NDArray[np.int
 
 
 def _fails_alone(sessions: pd.DataFrame) -> bool:
-    """Whether one platform, or one version with or without the older ones, fails alone."""
-    is_hit, platform, release = (
-        sessions[name].to_numpy() for name in ("is_hit", "platform", "release")
-    )
-    kinds = [platform == one for one in np.unique(platform[is_hit])]
+    """Whether one program, platform or version fails alone, or a version with the older ones."""
+    is_hit, release = (sessions[name].to_numpy() for name in ("is_hit", "release"))
+    kinds = []
+    for name in ("program", "platform"):
+        of = sessions[name].to_numpy()
+        kinds += [of == one for one in np.unique(of[is_hit])]
     for one in np.unique(release[is_hit]):
         kinds += [release == one, release <= one]
     return any(_explains(is_hit, is_kind) for is_kind in kinds)
