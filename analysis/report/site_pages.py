@@ -122,40 +122,38 @@ def read_records(tables: str | Path, sites: pd.DataFrame) -> Iterator[SiteRecord
     cells = verdicts[verdicts["period"] == "all"].merge(
         networks[["probe_asn", "network", "kind"]], on="probe_asn", how="left"
     )
-    cells_of = _find_rows(cells.fillna({"network": "", "kind": "unknown"}))
-    stretches_of = _find_rows(read_table(tables, "blocked_site_networks"))
-    withheld_of = _find_rows(read_table(tables, "withheld_intervals"))
+    cells_of = _group_rows(cells.fillna({"network": "", "kind": "unknown"}))
+    stretches_of = _group_rows(read_table(tables, "blocked_site_networks"))
+    withheld_of = _group_rows(read_table(tables, "withheld_intervals"))
     spans_of = _find_spans(read_note(tables, SPANS))
     flags_of, methods_of, aside_of = map(
-        _find_rows, (read_note(tables, FLAGS), read_note(tables, COMPARED),
+        _group_rows, (read_note(tables, FLAGS), read_note(tables, COMPARED),
                      read_table(tables, "set_aside")),
     )  # fmt: skip
     rows: Any = sites[sites["page"] != ""].itertuples(index=False)
     for site in rows:
         name = str(site.domain)
-        aside = aside_of(name)
+        aside = aside_of.get(name, [])
         yield SiteRecord(
             site=site,
             category=str(categories.get(site.category_code, "")),
-            cells=sorted(cells_of(name), key=_order),
-            stretches=_by_network(stretches_of(name)),
-            withheld=_by_network(withheld_of(name)),
+            cells=sorted(cells_of.get(name, []), key=_order),
+            stretches=_by_network(stretches_of.get(name, [])),
+            withheld=_by_network(withheld_of.get(name, [])),
             spans=spans_of(name),
-            flags=next(iter(flags_of(name)), None),
-            methods=next(iter(methods_of(name)), None),
+            flags=next(iter(flags_of.get(name, [])), None),
+            methods=next(iter(methods_of.get(name, [])), None),
             note=str(aside[0].note) if aside else "",
         )
 
 
-def _find_rows(frame: pd.DataFrame) -> Callable[[str], list[Row]]:
-    """Gives the rows of a site."""
-    frame = frame.astype(object)  # one by one, Arrow's take long
-    places = frame.groupby("domain").indices
-
-    def find(domain: str) -> list[Row]:
-        return list(frame.iloc[places.get(domain, [])].itertuples(index=False))
-
-    return find
+def _group_rows(frame: pd.DataFrame) -> dict[str, list[Row]]:
+    """Domain → its rows."""
+    grouped: dict[str, list[Row]] = {}
+    rows: Any = frame.astype(object).itertuples(index=False)  # one by one, Arrow's take long
+    for row in rows:
+        grouped.setdefault(row.domain, []).append(row)
+    return grouped
 
 
 def _find_spans(frame: pd.DataFrame) -> Callable[[str], Callable[[str], list[Span]]]:

@@ -198,7 +198,7 @@ def _is_cut(stream: io.RawIOBase) -> bool:
 def _is_utf8(content: bytes) -> bool:
     # Arrow validates without making a string of it. msgspec leaves out what it skips.
     try:
-        pa.array([content], pa.large_binary()).cast(pa.large_string())
+        pa.array([content], pa.large_binary()).view(pa.large_string()).validate(full=True)
     except pa.ArrowInvalid:
         return False
     return True
