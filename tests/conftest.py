@@ -37,7 +37,7 @@ Command = Callable[..., tuple[int, str, str]]
 _LONGEST = ("test_end_to_end", "test_hostile_archive", "test_verdicts", "test_watching",
             "test_messaging_verdicts", "test_validation", "test_survival", "test_live_archive",
             "test_browser", "test_publishing", "test_baselines", "test_simulate", "test_stages",
-            "test_mutations", "test_forging", "test_side_by_side", "test_hostile_input",
+            "test_mutations", "test_forging", "test_hostile_input",
             "test_scale_out")  # fmt: skip
 
 

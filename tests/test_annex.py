@@ -13,9 +13,7 @@ from analysis import vocabulary
 from analysis.pages.spreadsheet import write_spreadsheet
 from analysis.period import Period
 from analysis.report.annex import (
-    REASON_SENTENCES,
     blocked_sites,
-    count_categories,
     rank_networks,
     set_aside,
 )
@@ -23,7 +21,6 @@ from analysis.report.local_time import local_schedule
 from analysis.study.measurement_counts import (
     count_by_domain,
     count_by_month,
-    count_in_halves,
     count_in_periods,
 )
 from analysis.tables import write_table
@@ -95,14 +92,6 @@ def test_what_is_blocked_on_one_network_still_is_blocked() -> None:
     assert (row["blocked_until"], row["networks"]) == ("", "One;AS3")
 
 
-def test_www_is_a_name_of_its_own_under_one_registrable_domain() -> None:
-    """Headlines print both numbers."""
-    verdicts = pd.DataFrame([_verdict(name, "AS1") for name in NAMES])
-    table = blocked_sites(verdicts, NETWORKS, DOMAINS)
-    assert list(table["domain"]) == sorted(NAMES)
-    assert table["registrable_domain"].nunique() == 4
-
-
 def test_a_site_seen_blocked_only_abroad_is_set_aside() -> None:
     """Access networks only: a VPN's exit is no network of the country."""
     verdicts = pd.DataFrame([
@@ -123,15 +112,6 @@ def test_the_annex_and_what_is_set_aside_never_overlap() -> None:
     ])  # fmt: skip
     assert list(blocked_sites(verdicts, NETWORKS, DOMAINS)["domain"]) == ["a.example"]
     assert list(set_aside(verdicts, NETWORKS, DOMAINS)["domain"]) == ["b.example"]
-
-
-@pytest.mark.parametrize("reason", REASON_SENTENCES)
-def test_each_reason_can_be_given_and_is_explained(reason: str) -> None:
-    """Every reason of the contract has its words for the page and its sentence for the table."""
-    verdicts = pd.DataFrame([_aside("a.example", "AS1", reason)])
-    aside = set_aside(verdicts, NETWORKS, DOMAINS).iloc[0]
-    assert (aside["reason"], aside["note"]) == (reason, REASON_SENTENCES[reason])
-    assert reason in vocabulary.SET_ASIDE_REASONS
 
 
 def test_a_site_is_set_aside_once_for_the_reason_that_its_verdicts_give() -> None:
@@ -183,22 +163,6 @@ def test_only_access_networks_are_ranked() -> None:
                                          "dns.sinkhole"]  # fmt: skip
 
 
-def test_a_network_without_a_listed_site_has_nought_and_no_mechanism() -> None:
-    """Measured and nothing found is 0; that is not the same as not measured."""
-    table = rank_networks(NUMBERED, pd.DataFrame([_aside("a.example", "AS1", "down")]))
-    assert list(table["blocked_domain_count"]) == [0, 0, 0, 0]
-    assert list(table["mechanisms"]) == ["", "", "", ""]
-
-
-def test_categories_sum_to_everything() -> None:
-    """Sites without a category and measurements without a host name are in the sums."""
-    blocked = pd.DataFrame({"domain": ["a.example", "c.example"]})
-    table = count_categories(DOMAINS, blocked)
-    assert table["domain_count"].sum() == 5
-    assert table["blocked_domain_count"].sum() == 2
-    assert table["measurement_count"].sum() == DOMAINS["measurement_count"].sum()
-
-
 # --- counts that the annex is set beside --------------------------------------------------------
 
 
@@ -222,13 +186,6 @@ def test_without_fingerprints_nothing_is_confirmed_and_nothing_is_said() -> None
     assert (table["ok_count"][0], table["anomaly_count"][0]) == (2, 1)
 
 
-def test_a_month_without_measurements_is_absent() -> None:
-    """Not a row of noughts."""
-    rows = [observation(measurement_start_time=pd.Timestamp(2024, month, 1)) for month in (1, 3)]
-    table = count_by_month(connection_with(rows), has_fingerprints=True)
-    assert list(table["month"]) == ["2024-01", "2024-03"]
-
-
 def test_a_period_is_half_open() -> None:
     """A measurement in the first second of the second half belongs to it alone."""
     periods = {"first": Period.parse("2024-01-01", "2024-01-10"),
@@ -240,16 +197,6 @@ def test_a_period_is_half_open() -> None:
     assert found["first"] == {"measurement_count": 1, "domain_count": 0,
                               "network_asns": ["AS64500"]}  # fmt: skip
     assert found["second"]["domain_count"] == 1
-
-
-def test_networks_are_counted_by_halves() -> None:
-    """The split belongs to the second half."""
-    periods = {"second": Period.parse("2024-01-10", "2024-01-20")}
-    moments = ("2024-01-09 23:59:59", "2024-01-10", "2024-01-11")
-    rows = [observation(measurement_start_time=pd.Timestamp(moment)) for moment in moments]
-    assert count_in_halves(connection_with(rows), periods).to_numpy().tolist() == [
-        ["AS64500", 1, 2],
-    ]  # fmt: skip
 
 
 def test_a_site_is_counted_whatever_its_inputs_look_like() -> None:
@@ -284,11 +231,3 @@ def test_the_spreadsheet_holds_texts_that_nothing_runs(tmp_path: Path) -> None:
     assert not [name for name in names if "externalLink" in name]
     assert "'=1+1" in strings
     assert f"{vocabulary.STATES['blocked'].mark} {vocabulary.STATES['blocked'].words}" in strings
-
-
-def test_an_empty_annex_is_a_spreadsheet_too(tmp_path: Path) -> None:
-    """A country without a listed site gets its headings."""
-    empty = blocked_sites(pd.DataFrame([_aside("a.example", "AS1", "down")]), NETWORKS, DOMAINS)
-    table = write_table(tmp_path, "blocked_sites", empty)
-    assert table.empty
-    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex", sources={"rules": "=1+1"})

@@ -38,7 +38,6 @@ from analysis.review.feedback import (
     SHEET,
     list_items,
     read_filled_sheet,
-    show_form,
     write_sheet,
 )
 from analysis.tables import write_table
@@ -302,16 +301,6 @@ def test_decisions_stand_beside_what_they_are_on(tables: Path) -> None:
     ]  # fmt: skip
     write_table(tables, "decisions", decision_table([], YEAR))
     assert decide_first_page(page, tables)["decided"] == ()
-
-
-def test_the_form_has_a_box_for_each_item(tables: Path) -> None:
-    """What stands decided is ticked; a claim cannot act."""
-    html = "".join(content for _, content in show_form(list_items(tables, CLAIMS)))
-    assert html.count('class="choices"') == 2
-    assert html.count("☒ Keep") == 1
-    assert "a.test" in html
-    assert "<script" not in html
-    assert "\u202e" not in html
 
 
 def test_review_writes_the_file_of_the_country(

@@ -5,6 +5,8 @@ import gzip
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ import pandas as pd
 import pytest
 
 from analysis.worlds.writing import write_world
+from tests.archives import contents
 from tests.conftest import Command
 
 pytestmark = pytest.mark.timeout(300)  # the first test waits for two reports
@@ -84,15 +87,16 @@ def _hostile_lines(archive: Path, asn: int) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command line's words for an archive of a month in which text is hostile."""
+    """The command line's words for an archive of three weeks in which text is hostile."""
     world = tmp_path_factory.mktemp("hostile") / "world"
-    write_world(world, probe_cc="QZ", since="2024-02-01", until="2024-03-01", seed=7, name_count=40)
+    write_world(world, probe_cc="QZ", since="2024-02-01", until="2024-02-22", seed=7,
+                network_count=6, name_count=40)  # fmt: skip
     networks = world / "reference" / "networks.csv"
     roles = _read(world / "truth" / "networks.csv").set_index("role")["probe_asn"]
     lines = _hostile_lines(world / "archive", int(roles["sinkhole"][2:]))
-    folder = world / "archive" / "raw" / "20240301" / "00" / "QZ" / "webconnectivity"
+    folder = world / "archive" / "raw" / "20240222" / "00" / "QZ" / "webconnectivity"
     folder.mkdir(parents=True)
-    (folder / "2024030100_QZ_webconnectivity.n9.0.jsonl.gz").write_bytes(
+    (folder / "2024022200_QZ_webconnectivity.n9.0.jsonl.gz").write_bytes(
         gzip.compress(b"\n".join(lines) + b"\n", compresslevel=1)
     )
     with networks.open("a", encoding="utf-8", newline="") as file:
@@ -110,7 +114,7 @@ def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     text = events.read_text(encoding="utf-8")
     events.write_text(text.replace("Local elections", f"'{MARKUP}'"), encoding="utf-8")
     return [
-        "PROBE_CC=QZ", "SINCE=2024-02-01", "UNTIL=2024-03-01",
+        "PROBE_CC=QZ", "SINCE=2024-02-01", "UNTIL=2024-02-22",
         *(f"{name}={world / place}" for name, place in places.items()),
     ]  # fmt: skip
 
@@ -121,11 +125,6 @@ def _start(words: Sequence[str], cwd: Path = ROOT, **environment: str) -> "subpr
         cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-
-
-def _contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def _interfering_user(home: Path) -> dict[str, str]:
@@ -162,7 +161,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
     report.mkdir(parents=True)
     (report / "index.html").touch()
     (report / "run.json").write_text('{"files": ["index.html"], "tables": {}, "findings": {}}')
-    before = _contents(report)
+    before = contents(report)
     killed = _start([*other, "JOBS=2"], home, **there)
     end = time.monotonic() + 120
     while not any((folder / "other").glob(".report.building-*/tables/*.csv")):
@@ -171,7 +170,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
         time.sleep(0.05)
     killed.kill()
     killed.communicate()
-    assert _contents(report) == before  # whole or not at all
+    assert contents(report) == before  # whole or not at all
     second = _start([*other, "JOBS=2"], home, **there)
     for process in (first, second):
         _, said = process.communicate(timeout=240)
@@ -182,7 +181,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
 def test_two_runs_publish_the_same_bytes(twins: tuple[Path, Path]) -> None:
     """Whatever the number of processes, time zone, locale, hash seed, home, working folder, place
     of the report and the user's kernels, start-up files and style, interrupted or not."""
-    one, other = (_contents(report) for report in twins)
+    one, other = (contents(report) for report in twins)
     assert list(one) == list(other)
     assert [name for name in one if one[name] != other[name]] == []
     assert {path.name for path in twins[1].parent.iterdir()} == {"report", "store"}
@@ -260,10 +259,49 @@ def test_a_period_without_measurements_ran_dry(
 ) -> None:
     """Status 3, and what is missing: nothing to report on is no report. The one before stays."""
     report = twins[1]
-    before = _contents(report)
+    before = contents(report)
     places = [f"STORE={report.parent / 'store'}", f"OUT={report}"]
     words = [*hostile_words, *places, "SINCE=2019-01-01", "UNTIL=2020-01-01"]
     status, _, complaint = command("report", *words)
     assert status == 3, complaint
     assert "no measurement of QZ from 2019-01-01 to 2019-12-31" in complaint
-    assert _contents(report) == before
+    assert contents(report) == before
+
+
+#: Signals as they are by default, and an end by one as soon as the first values are judged.
+_INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+from analysis.commands import cli
+from analysis.study import sensitivity
+keep, kept = sensitivity._keep_list, []
+def keep_some(*asked):
+    keep(*asked)
+    kept.append(asked)
+    if len(kept) == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+sensitivity._keep_list = keep_some
+cli.main()
+"""
+
+
+@pytest.mark.timeout(600)
+def test_what_the_list_depends_on_is_added_on_request(
+    twins: tuple[Path, Path], hostile_words: list[str], command: Command, tmp_path: Path
+) -> None:
+    """Without a report it says what to run; interrupted once, the report stands as it was, and the
+    next run publishes it with the page."""
+    words = [*hostile_words, f"STORE={twins[0].parent / 'store'}", f"OUT={tmp_path / 'report'}"]
+    status, _, said = command("sensitivity", *words)
+    assert (status, "run 'make report' with the same parameters first" in said) == (2, True)
+    out = Path(shutil.copytree(twins[0], tmp_path / "report"))
+    before = contents(out)
+    assert b"7-sensitivity" not in before["index.html"]
+    script = [sys.executable, "-c", _INTERRUPTED, "sensitivity", *words]
+    done = subprocess.run(script, cwd=ROOT, check=False, timeout=300)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert contents(out) == before
+    status, _, said = command("sensitivity", *words)
+    assert (status, "adds it" in said) == (0, False), said
+    assert b"7-sensitivity" in (out / "index.html").read_bytes()
+    assert "<script>alert" not in (out / "7-sensitivity.html").read_text(encoding="utf-8")

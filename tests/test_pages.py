@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from html.parser import HTMLParser
-from itertools import accumulate
 
 import pandas as pd
 import pytest
@@ -15,7 +14,6 @@ from traitlets.config import Config
 from analysis.pages import bars, grids, show
 from analysis.pages.formats import cell, column_kind, percent
 from analysis.pages.html_tables import MOST_FOLDED, MOST_NETWORKS, MOST_ROWS, render_table
-from analysis.pages.markup import PUBLISHING, notebook_style
 from analysis.vocabulary import STATES
 
 HOSTILE = [
@@ -146,44 +144,6 @@ def test_only_a_true_one_reads_100_per_cent(share: float, text: str) -> None:
     assert percent(share) == text
 
 
-def test_the_style_goes_along_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the first cell that shows something, again when that cell is run again, never for a
-    page, which has a style of its own."""
-    monkeypatch.setattr(show, "_style", show._Style())
-    sent = []
-    for now in (("a", "1"), ("a", "1"), ("b", "2"), ("a", "3"), ("b", "4"), ("", "5")):
-        monkeypatch.setattr(show, "_current_cell", lambda now=now: now)
-        sent.append(shown(lambda: show.show_text("text")).count("<style>"))
-    assert sent == [1, 0, 0, 1, 0, 0]
-    monkeypatch.setattr(show, "_style", show._Style())
-    monkeypatch.setenv(PUBLISHING, "1")
-    assert "<style>" not in shown(lambda: show.show_text("text"))
-
-
-def test_the_style_of_a_notebook_holds_for_what_is_shown_alone() -> None:
-    """Every rule stands within the class; no rule of a page, no colour scheme, nothing fetched."""
-    style = notebook_style().removeprefix("<style>").removesuffix("</style>").strip()
-    assert style.startswith(".workbook.workbook.workbook {")
-    assert style.count("{") == style.count("}")
-    depths = list(accumulate((c == "{") - (c == "}") for c in style))
-    assert depths.index(0, 30) == len(style) - 1
-    for foreign in (":root", "@page", "@import", "url(", "<"):
-        assert foreign not in style
-
-
-def test_without_a_style_nothing_is_said_twice() -> None:
-    """What is there for those who cannot see stands in attributes: text would be shown, and copied,
-    where no style hides it."""
-    frame = pd.DataFrame({"domain": ["a.test"], "probe_asn": [1], "blocked_from": [None]})
-    table = shown(lambda: show.show_table(frame, caption="Empty"))
-    assert "–none" not in _Elements(table).text
-    assert 'aria-label="none"' in table
-    pairs = frame.assign(state="blocked")
-    matrix = _Elements(shown(lambda: show.show_matrix(pairs, caption="Matrix")))
-    assert matrix.text.count("Blocked") == 1  # the row of totals
-    assert ("aria-label", "Blocked") in matrix.attributes
-
-
 def test_a_network_is_known_by_its_name() -> None:
     """Its number stands small behind it, and in lists where the pointer rests; alone where nobody
     names it. A name that stands beside its number needs no column of its own."""
@@ -287,10 +247,3 @@ def test_a_figure_carries_its_words(is_dense: bool, mime: str) -> None:
 
     assert once() == once()
     assert once()[1] == {"alt": "Three sites.", "caption": "Changes."}
-
-
-def test_a_figure_without_words_is_refused() -> None:
-    """A reader who cannot see it would get nothing."""
-    figure = bars.results_by_month(pd.DataFrame(), title="None", footer="")
-    with pytest.raises(ValueError, match="no alternative text"):
-        show.show_figure(figure, alt=" ", caption="Changes.")

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,16 @@ import nbformat
 import pytest
 
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
-from analysis.pages.editions import Edition, PageSet
-from analysis.pages.markup import css
+from analysis.pages.editions import Edition
 from analysis.pages.notebook_parameters import declared_parameters, distribute_parameters
 from analysis.pages.publishing import Contents, publish
 from analysis.pages.rendering import (
     PageContext,
-    Section,
-    SetItem,
     describe,
     render_page,
 )
-from analysis.pages.replacing import list_tables, refuse_foreign
-from analysis.pages.summary_page import Summary, render_summary
+from analysis.pages.replacing import refuse_foreign
+from analysis.pages.summary_page import render_summary
 
 PARAMETERS = "parameters"
 
@@ -109,26 +106,6 @@ def test_pages_load_nothing(demo_report: Path) -> None:
         assert all(part.startswith("data:image/") for part in html.split('<img src="')[1:])
 
 
-def test_each_sheet_of_paper_names_its_report(demo_report: Path, demo_page: PageContext) -> None:
-    """The print footer says status, page, country and period; no text of them acts."""
-    for path in sorted(demo_report.glob("*.html")):
-        title = re.search("<h1>(.*?)</h1>", path.read_text(encoding="utf-8"))[1]
-        words = (demo_page.status, title, demo_page.country, demo_page.period)
-        foot = re.search('@bottom-left { content: "(.*?)";', path.read_text(encoding="utf-8"))[1]
-        assert foot == css(" · ".join(words))
-    assert css('"; }</style>\u202e') == r"\22 \3b  \7d \3c \2f style\3e \5c u202e"
-
-
-def test_every_heading_has_an_id_of_its_own(demo_report: Path) -> None:
-    """Two headings with the same Khmer words keep their letters and get two ids."""
-    html = (demo_report / "1-tables.html").read_text(encoding="utf-8")
-    for anchor in ("ខ្មែរ-ភាសា", "ខ្មែរ-ភាសា-2"):
-        assert f'<h3 id="{anchor}">' in html
-        assert f'<a href="#{anchor}">' in html
-    ids = [part.partition('"')[0] for part in html.split(' id="')[1:]]
-    assert len(ids) == len(set(ids))
-
-
 def test_wrong_parameters_are_named(tmp_path: Path) -> None:
     """The name, the value and what is accepted, before anything runs; and none is left out."""
     source = (
@@ -156,17 +133,6 @@ def test_a_parameters_cell_holds_parameters_only(tmp_path: Path) -> None:
     notebook = _notebook(tmp_path, _code("x = 1", PARAMETERS))
     with pytest.raises(ContractError, match="line 1 of the parameters cell"):
         declared_parameters(notebook)
-
-
-def test_an_unknown_parameter_stops_everything(
-    tmp_path: Path, demo_notebooks: list[Path], demo_page: PageContext
-) -> None:
-    """Nothing is written when no notebook declares a parameter."""
-    out = tmp_path / "reports" / "r"
-    contents = Contents(demo_notebooks, {"flor": 4}, {}, demo_page, [Edition(demo_page, "")])
-    with pytest.raises(ParameterError, match="flor=4: no notebook has it"):
-        publish(contents, out)
-    assert not out.parent.exists()
 
 
 def test_a_failed_notebook_leaves_the_old_report(tmp_path: Path, demo_page: PageContext) -> None:
@@ -212,15 +178,6 @@ def test_a_link_to_a_page_that_is_not_there_is_its_words(
     executed.cells[0].source += "\n\n[here](1-page.html#a) [gone](7-gone.html) [out](https://a.b)"
     html = render_page(executed, describe(notebook), demo_page, [describe(notebook)])
     assert '<a href="1-page.html#a">here</a> gone <a href="https://a.b">out</a>' in html
-
-
-def test_a_mistyped_summary_field_is_refused(demo_page: PageContext) -> None:
-    """A caveat that is not shown would be worse than an error."""
-    summary: Any = {"numbers": [{"value": 3, "label": "sites", "caveats": "few"}]}
-    with pytest.raises(ContractError, match=r"no such field: numbers\.caveats"):
-        render_summary(summary, demo_page, [], {})
-    empty: Summary = {}
-    assert "How to read this" in render_summary(empty, demo_page, [], {})
 
 
 _SOMEBODY_S = {
@@ -295,14 +252,6 @@ def test_the_name_of_the_build_folder_is_not_published(
     cells = (_code('tables: str = ""', PARAMETERS), _code("print(tables)"))
     with pytest.raises(ContractError, match=r"1-page\.html names a folder of this machine"):
         _publish([_notebook(tmp_path, *cells)], tmp_path / "r", demo_page)
-
-
-def test_rows_are_counted_by_records(tmp_path: Path) -> None:
-    """The header is none."""
-    texts = {"": 0, "a\n": 0, "a\n1\n": 1, "a\n1": 1, 'a\n"1\n2"\n3\n': 2}
-    for text, count in texts.items():
-        (tmp_path / "a.csv").write_text(text)
-        assert list_tables(tmp_path)["a.csv"]["row_count"] == count, text
 
 
 def test_every_page_says_what_was_changed_of_the_method(
@@ -558,37 +507,6 @@ def test_notebooks_run_side_by_side_unless_one_needs_another(
     ]
     with pytest.raises(ContractError, match="in a circle: 2-b, 3-c"):
         _publish(notebooks, out, demo_page)
-
-
-def test_pages_of_sites_are_written_beside_the_notebooks(
-    tmp_path: Path, demo_page: PageContext
-) -> None:
-    """Once those are done of whose tables they are made; what fails meanwhile ends them."""
-    made: list[str] = []
-
-    def make(tables: Path) -> Iterator[tuple[SetItem, list[Section]]]:
-        findings = tables.parent / "findings"
-        assert (findings / "a").exists()
-        (findings / "b").touch()
-        for number in range(400):
-            time.sleep(0.05 if is_failing else 0)
-            made.append(f"sites/{number}.html")
-            yield SetItem(made[-1], f"Site {number}", ""), []
-
-    sites = PageSet(SetItem("sites/0.html", "Sites", ""), make, ["1-a"], ())
-    for is_failing, then in ((False, ""), (True, "1 / 0")):
-        made.clear()
-        notebooks = [
-            _meeting(tmp_path, "1-a.ipynb", "(folder / 'a').touch()", []),
-            _meeting(tmp_path, "2-b.ipynb", f"wait_for('b')\n{then}", []),
-        ]
-        contents = Contents(notebooks, {}, {}, demo_page, [Edition(demo_page, "", sites)])
-        if is_failing:
-            with pytest.raises(WorkbookError, match="ZeroDivisionError"):
-                publish(contents, tmp_path / "r", jobs=2)
-            assert 0 < len(made) < 400
-        else:
-            assert set(made) < _contents(publish(contents, tmp_path / "r", jobs=2)).keys()
 
 
 def test_the_first_error_ends_the_others(tmp_path: Path, demo_page: PageContext) -> None:

@@ -185,11 +185,3 @@ def test_the_architecture_lists_the_folders() -> None:
     package = (ROOT / "analysis" / "__init__.py").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \| ", text, re.MULTILINE)
     assert listed == re.findall(r"^``(\w+)``", package, re.MULTILINE)
-
-
-def test_every_decision_is_in_the_index() -> None:
-    """A reader finds each page."""
-    folder = ROOT / "docs" / "decisions"
-    index = (folder / "README.md").read_text(encoding="utf-8")
-    pages = {path.name for path in folder.glob("0*.md")}
-    assert pages == set(re.findall(r"^\| \[\d{4}\]\((\S+?)\)", index, re.MULTILINE))

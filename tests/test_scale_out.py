@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import shutil
 import signal
 import socket
 import subprocess
@@ -205,19 +204,6 @@ def test_a_run_whose_scheduler_is_lost_ends_and_is_resumed(
     _ingest(bucket, str(store), scheduler=dask.address)
     assert _contents(store) == _contents(locally)  # and nothing that a lost worker had begun
     assert sum(reads().values()) < 1.5 * _OBJECTS
-
-
-def test_a_worker_with_other_code_is_refused(dask: _Dask, bucket: LoopbackS3, tmp_path: Path):
-    """Its bytes could differ, and nobody would see it. Nothing has been written by then."""
-    code = tmp_path / "code"
-    shutil.copytree(_ROOT / "analysis", code / "analysis")
-    with (code / "analysis" / "observations" / "observation.py").open("a") as file:
-        file.write("# another version\nanother = 1\n")
-    dask.start_worker(code=code)
-    store = tmp_path / "store"
-    with pytest.raises((ParameterError, SourceError), match=r"worker .*needed is code "):
-        _ingest(bucket, str(store), scheduler=dask.address)
-    assert not [path for path in store.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(

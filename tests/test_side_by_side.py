@@ -14,7 +14,7 @@ from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.pages.replacing import list_tables, write_run
 from analysis.review.countries_compared import compare_countries
 from analysis.review.reports import Report, read_report
-from analysis.tables import read_table, write_table
+from analysis.tables import write_table
 from tests.conftest import Command
 from tests.table_rows import table_rows
 
@@ -99,18 +99,6 @@ def test_the_page_ranks_nobody(reports: list[Report], tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in page.parent.rglob("*.*")}
     publish_side_by_side(reports[::-1], failed, tmp_path / "side-by-side")
     assert before == {path: path.read_bytes() for path in page.parent.rglob("*.*")}
-
-
-def test_a_report_of_apps_alone_has_no_site_to_compare(
-    reports: list[Report], tmp_path: Path
-) -> None:
-    (reports[1].tables / "verdicts.csv").unlink()
-    page = publish_side_by_side(reports, {}, tmp_path / "out")
-    table = read_table(tmp_path / "out" / "tables", "side_by_side").set_index("probe_cc")
-    assert table["has_report"].tolist() == [True, False]
-    assert "no web site was tested there" in page.read_text("utf-8")
-    with pytest.raises(ParameterError, match="no web site was tested there"):
-        publish_side_by_side(reports[1:], {}, tmp_path / "none")
 
 
 def test_real_and_fictional_countries_are_told_apart(reports: list[Report], tmp_path: Path) -> None:

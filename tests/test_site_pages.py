@@ -15,7 +15,6 @@ from markupsafe import Markup
 
 from analysis.hosts import site_anchor, site_file
 from analysis.languages.language import ENGLISH, open_language
-from analysis.languages.spoken_values import pairs_of_chance
 from analysis.pages.formats import site_link
 from analysis.pages.rendering import PageContext, SetItem, render_sections
 from analysis.pages.site_links import lead_to_sites
@@ -154,16 +153,6 @@ def test_what_is_set_aside_has_its_reason_and_what_failed(pages: dict[str, str])
     assert "Could it be something else?" not in words
 
 
-def test_a_strip_shows_spans_in_lanes_and_says_them_in_words(pages: dict[str, str]) -> None:
-    """Spans that follow each other are one mark; the last one ends with the period."""
-    html = pages[f"sites/{site_file(LISTED)}"]
-    assert '<path class="kept" d="M28 0h14v7h-14z"/>' in html
-    assert '<path class="reached" d="M35 8h7v6h-7zM364 8h2v6h-2z"/>' in html
-    assert '<path class="event" d="M182 0v14"/>' in html
-    assert ("Spans of 7 days in which the site was tested: 3. Kept from it in 2, reached in 2."
-            in html)  # fmt: skip
-
-
 def test_the_index_has_every_name_and_its_reason(pages: dict[str, str]) -> None:
     html = pages[INDEX]
     for name in (LISTED, ASIDE, CLEAN, THIN):
@@ -291,13 +280,3 @@ def test_a_name_is_spelled_out_in_its_own_script(domain: str, spelled: list[str]
     what cannot be decoded stops nothing."""
     said = " ".join(say_spelling(ENGLISH, domain))
     assert re.findall("written <bdi>(.+)</bdi>", said) == spelled
-
-
-@pytest.mark.parametrize(
-    ("chance", "pairs"),
-    [("4.9e-05", 20_000), ("1.0e-06", 1_000_000), ("3.1e-62", 1_000_000_000), ("0.5", 2),
-     ("1.0", 1), ("0.0e+00", 1_000_000_000)],
-)  # fmt: skip
-def test_a_chance_is_one_of_so_many(chance: str, pairs: int) -> None:
-    """As the tables of other pages say it."""
-    assert pairs_of_chance(float(chance)) == pairs

@@ -14,7 +14,7 @@ from analysis.planning.addresses import choose_sites, is_safe
 from analysis.planning.list_care import review_lists
 from analysis.planning.look_alikes import find_look_alikes
 from analysis.planning.ranking import rank_pairs
-from analysis.planning.weekly_plan import DAYS, SITES_A_DAY, describe_run, plan_week, write_runs
+from analysis.planning.weekly_plan import DAYS, SITES_A_DAY, plan_week, write_runs
 from analysis.reference.test_lists import TestLists, load_test_lists
 from analysis.tables import write_table
 
@@ -208,16 +208,6 @@ def test_a_week_is_planned_and_handed_out(tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     write_runs(tmp_path, pairs, plan_week(pairs, UNTIL))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_nothing_to_test_is_a_plan_too(tmp_path: Path) -> None:
-    pairs = _rank([_verdict("a.test", asn, "ok") for asn in ("AS1", "AS2", "AS3")])
-    assert pairs.empty
-    plan = plan_week(pairs, UNTIL)
-    assert write_table(tmp_path, "testing_plan", plan).empty
-    assert write_table(tmp_path, "what_to_test", pairs).empty
-    assert write_runs(tmp_path, pairs, plan).empty
-    assert describe_run("x" * 99, pairs, UNTIL)["name"] == "x" * 50
 
 
 LOOK_ALIKES = [

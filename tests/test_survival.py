@@ -374,16 +374,6 @@ def test_a_file_that_is_not_as_it_was_written_is_read_again(
     assert contents(store) == as_written
 
 
-def test_a_folder_in_the_place_of_a_file_is_named(
-    archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
-):
-    """Nobody's folder is removed to make room."""
-    name = next(iter(sorted(undisturbed)))
-    (tmp_path / "store" / name).mkdir(parents=True)
-    with pytest.raises(SourceError, match=f"{name} cannot be written: Is a directory"):
-        _ingest(archive, tmp_path / "store")
-
-
 def test_bits_that_rot_unseen_are_found_before_a_study_is_written(
     archive: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ):

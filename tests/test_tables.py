@@ -47,18 +47,6 @@ def test_a_table_is_written_as_the_contract_says(tmp_path: Path) -> None:
     assert written["blocked_share"].isna().tolist() == [True, False]
 
 
-def test_flags_are_words(tmp_path: Path) -> None:
-    """``true`` and ``false``, read back as booleans."""
-    frame = pd.DataFrame({
-        "domain": ["a.example", "b.example"], "is_local": [True, False], "change": "mixed",
-        "first_state": "ok", "second_state": "ok", "first_measurement_count": 1,
-        "second_measurement_count": 1, "matched_networks": "", "note": "",
-    })  # fmt: skip
-    table = write_table(tmp_path, "semester_changes", frame)
-    assert ",true,mixed," in (tmp_path / "semester_changes.csv").read_text(encoding="utf-8")
-    assert table["is_local"].tolist() == [True, False]
-
-
 def test_a_table_that_would_lie_is_refused(tmp_path: Path) -> None:
     """Which check and which rows; nothing is written, and what was there stays."""
     write_table(tmp_path, "network_changes", _changes())
@@ -127,16 +115,6 @@ def test_an_empty_table_has_its_columns(tmp_path: Path) -> None:
         written = write_table(tmp_path, name, pd.DataFrame(columns=list(table.columns)))
         assert list(written.columns) == list(table.columns), name
         assert written.empty, name
-
-
-def test_the_tables_are_those_of_the_documentation(repository_root: Path) -> None:
-    """docs/tables.md describes every table and every column that is published."""
-    text = (repository_root / "docs" / "tables.md").read_text(encoding="utf-8")
-    missing = [
-        f"{name}.{column}" for name, table in TABLES.items() for column in table.columns
-        if f"`{column}`" not in text or name not in text
-    ]  # fmt: skip
-    assert not missing
 
 
 def test_findings_lie_beside_the_tables(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from analysis.worlds.validation import (
     run_world,
     write_results,
 )
-from analysis.worlds.validation_page import SITUATIONS, read_results
+from analysis.worlds.validation_page import read_results
 from analysis.worlds.volunteers import Volunteers
 from analysis.worlds.writing import add_forgeries, write_world
 
@@ -143,14 +143,6 @@ def test_pairs_stand_beside_the_truth(tmp_path: Path) -> None:
     false = measures.false_positives(scored).set_index(["measure", "stratum"])
     assert false.loc[("pair listed, by situation", "geo"), "success_count"] == 1
     assert false.loc[("pair listed, by forged claim", "blocked"), "trial_count"] == 1
-
-
-def test_sites_are_those_of_domestic_networks(tmp_path: Path) -> None:
-    """What only a VPN's exit sees blocked is no blocked site of the country."""
-    sites = _scored(tmp_path, [INTERVAL]).sites.set_index("domain")
-    assert sites["is_blocked"].to_list() == [True, True, False, False, False]
-    assert sites["is_listed"].to_list() == [True, False, True, False, False]
-    assert sites.loc["d.test", "set_aside_reason"] == "down"
 
 
 #: What an interval says otherwise; whether its onset and ending are in the bracket, how many days
@@ -379,15 +371,3 @@ def test_a_world_of_apps_is_scored_against_what_was_drawn(
     less = pd.DataFrame(apps.score(judged[tmp_path], truth[truth["part"] != "web"]))
     assert (less[0] == apps.FOUND).sum() == 4
     assert not less.loc[less[0] == apps.TRUE, 2].all()
-
-
-def test_what_goes_on_with_a_site_is_said_in_words() -> None:
-    """Of every situation that the shipped results have."""
-    results = read_results("false_positives")
-    of_sites = results[results["measure"].str.endswith("by situation")]["stratum"]
-    assert set(of_sites) - {"all"} == set(SITUATIONS)
-
-
-def test_results_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"accuracy\.csv is not in it; run make validate"):
-        read_results("accuracy", tmp_path)
