@@ -1,17 +1,12 @@
 """The annex: one row a site, counts that sum, and a reason for everything that is not in it."""
 
-from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from analysis import vocabulary
-from analysis.pages.spreadsheet import write_spreadsheet
-from analysis.period import Period
 from analysis.report.annex import (
     blocked_sites,
     rank_networks,
@@ -19,11 +14,8 @@ from analysis.report.annex import (
 )
 from analysis.report.local_time import local_schedule
 from analysis.study.measurement_counts import (
-    count_by_domain,
     count_by_month,
-    count_in_periods,
 )
-from analysis.tables import write_table
 from tests.observations import connection_with, observation
 
 NETWORKS = pd.DataFrame({
@@ -104,16 +96,6 @@ def test_a_site_seen_blocked_only_abroad_is_set_aside() -> None:
     assert (aside["measurement_count"], aside["anomaly_count"]) == (100, 50)
 
 
-def test_the_annex_and_what_is_set_aside_never_overlap() -> None:
-    """A listed site is not also explained away, whatever other networks say."""
-    verdicts = pd.DataFrame([
-        _verdict("a.example", "AS1"), _aside("a.example", "AS2", "down"),
-        _aside("b.example", "AS2", "down"),
-    ])  # fmt: skip
-    assert list(blocked_sites(verdicts, NETWORKS, DOMAINS)["domain"]) == ["a.example"]
-    assert list(set_aside(verdicts, NETWORKS, DOMAINS)["domain"]) == ["b.example"]
-
-
 def test_a_site_is_set_aside_once_for_the_reason_that_its_verdicts_give() -> None:
     """With the networks on which anything was unusual."""
     verdicts = pd.DataFrame([
@@ -166,18 +148,6 @@ def test_only_access_networks_are_ranked() -> None:
 # --- counts that the annex is set beside --------------------------------------------------------
 
 
-def test_months_count_disjoint_flags() -> None:
-    """Failure before confirmed before anomaly; the parts sum to the measurements."""
-    flags = [(False, False, False), (True, False, False), (True, True, False), (True, True, True),
-             (False, False, True)]  # fmt: skip
-    rows = [observation(is_anomaly=a, is_confirmed=c, is_failure=f) for a, c, f in flags]
-    table = count_by_month(connection_with(rows), has_fingerprints=True)
-    assert table.to_dict("records") == [{
-        "month": "2024-01", "measurement_count": 5, "ok_count": 1, "anomaly_count": 1,
-        "confirmed_count": 1, "failure_count": 2,
-    }]  # fmt: skip
-
-
 def test_without_fingerprints_nothing_is_confirmed_and_nothing_is_said() -> None:
     """Where no list was given ``is_confirmed`` is null, which is neither yes nor 0."""
     rows = [observation(is_confirmed=None, is_anomaly=a) for a in (True, False, False)]
@@ -186,48 +156,4 @@ def test_without_fingerprints_nothing_is_confirmed_and_nothing_is_said() -> None
     assert (table["ok_count"][0], table["anomaly_count"][0]) == (2, 1)
 
 
-def test_a_period_is_half_open() -> None:
-    """A measurement in the first second of the second half belongs to it alone."""
-    periods = {"first": Period.parse("2024-01-01", "2024-01-10"),
-               "second": Period.parse("2024-01-10", "2024-01-20")}  # fmt: skip
-    rows = [observation(measurement_start_time=pd.Timestamp("2024-01-10")),
-            observation(measurement_start_time=pd.Timestamp("2024-01-09 23:59:59"),
-                        domain="")]  # fmt: skip
-    found = count_in_periods(connection_with(rows), periods)
-    assert found["first"] == {"measurement_count": 1, "domain_count": 0,
-                              "network_asns": ["AS64500"]}  # fmt: skip
-    assert found["second"]["domain_count"] == 1
-
-
-def test_a_site_is_counted_whatever_its_inputs_look_like() -> None:
-    """One row a name, with all the addresses it was tested by."""
-    rows = [observation(input="https://news.example/"), observation(input="http://NEWS.example"),
-            observation(domain="", input="nonsense", is_anomaly=True)]  # fmt: skip
-    table = count_by_domain(connection_with(rows))
-    assert list(table["domain"]) == ["", "news.example"]
-    assert list(table["inputs"][1]) == ["http://NEWS.example", "https://news.example/"]
-    assert list(table["anomaly_count"]) == [1, 0]
-
-
 # --- the annex as a spreadsheet -----------------------------------------------------------------
-
-
-def test_the_spreadsheet_holds_texts_that_nothing_runs(tmp_path: Path) -> None:
-    """No formula and no link, and the same bytes for the same table."""
-    verdicts = pd.DataFrame([_verdict("a.example", "AS1", note='=HYPERLINK("http://x")')])
-    networks = NETWORKS.assign(network=["=1+1", "Two", "", "Tunnel"])
-    table = write_table(tmp_path, "blocked_sites", blocked_sites(verdicts, networks, DOMAINS))
-    path = tmp_path / "blocked_sites.xlsx"
-    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex", sources={"rules": "=1+1"})
-    once = path.read_bytes()
-    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex", sources={"rules": "=1+1"})
-    assert path.read_bytes() == once
-    with ZipFile(path) as book:
-        sheet = book.read("xl/worksheets/sheet1.xml").decode()
-        strings = book.read("xl/sharedStrings.xml").decode()
-        names = book.namelist()
-    assert "<f>" not in sheet
-    assert "hyperlink" not in sheet.lower()
-    assert not [name for name in names if "externalLink" in name]
-    assert "'=1+1" in strings
-    assert f"{vocabulary.STATES['blocked'].mark} {vocabulary.STATES['blocked'].words}" in strings

@@ -199,9 +199,12 @@ def test_a_sheet_is_read_by_its_headings(sheet: Path) -> None:
         book.save(path)
         return read_filled_sheet(path)
 
-    assert brought(lambda book: book.create_sheet("Notes", 0).append(["of the meeting"])) == [KEPT]
-    assert brought(lambda book: book["feedback"].delete_rows(1)) == [KEPT]
-    assert brought(lambda book: book["feedback"].insert_rows(1, 5)) == [KEPT]
+    for harmless in (
+        lambda book: book.create_sheet("Notes", 0).append(["of the meeting"]),
+        lambda book: book["feedback"].delete_rows(1),
+        lambda book: book["feedback"].insert_rows(1, 5),
+    ):
+        assert brought(harmless) == [KEPT]
 
     def swap(book: openpyxl.Workbook) -> None:
         for row in book["feedback"].iter_rows(min_row=2):

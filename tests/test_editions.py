@@ -3,59 +3,20 @@
 import json
 import re
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from analysis.languages.language import open_language
+from tests.published_pages import PublishedPage
 
 pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
 
 KHMER = "km"
 
 
-class _Page(HTMLParser):
-    """What is compared of a page: ids, marked numbers, links, languages, and its words."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self.ids: list[str] = []
-        self.numbers: list[tuple[str, str]] = []
-        self.links: list[str] = []
-        self.languages: list[str] = []
-        self.words: list[str] = []
-        self._is_shown = False
-        self.html = path.read_text(encoding="utf-8")
-        self.feed(self.html)
-
-    def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.ids += [found["id"]] if "id" in found else []
-        self.links += [found["href"]] if tag == "a" else []
-        self.languages += [found["lang"]] if "lang" in found else []
-        if tag == "data":
-            self.numbers.append((found["data-key"], found["value"]))
-        if tag == "main":
-            self._is_shown = True
-
-    def handle_endtag(self, tag):
-        if tag == "main":
-            self._is_shown = False
-
-    def handle_data(self, data):
-        if self._is_shown:
-            self.words.append(data)
-
-    @property
-    def digits(self) -> list[str]:
-        """The numbers in its text, dates among them, whatever their order."""
-        return sorted(re.findall(r"\d[\d,.]*\d|\d", " ".join(self.words)))
-
-
 @pytest.fixture(scope="module")
-def pairs(fictional_report: Path) -> list[tuple[_Page, _Page]]:
+def pairs(fictional_report: Path) -> list[tuple[PublishedPage, PublishedPage]]:
     """Each page in English with the same one in Khmer."""
     folder = fictional_report / KHMER
     files = sorted(path.relative_to(folder) for path in folder.rglob("*.html"))
@@ -64,14 +25,18 @@ def pairs(fictional_report: Path) -> list[tuple[_Page, _Page]]:
         path.relative_to(fictional_report) for path in (fictional_report / "sites").glob("*.html")
     }
     assert english <= {*files}
-    return [(_Page(fictional_report / file), _Page(folder / file)) for file in files]
+    return [
+        (PublishedPage(fictional_report / file), PublishedPage(folder / file)) for file in files
+    ]
 
 
 def test_both_languages_have_the_same_ids_and_numbers(pairs) -> None:
     """A number that is marked stands for the same in both, and is the same; so is every other."""
     for english, khmer in pairs:
         assert set(khmer.ids) <= set(english.ids), khmer.path
-        assert set(khmer.numbers) <= set(english.numbers), khmer.path
+        assert {number[:2] for number in khmer.numbers} <= {
+            number[:2] for number in english.numbers
+        }, khmer.path
         if english.path.parent.name == "sites":
             assert khmer.digits == english.digits, khmer.path
 

@@ -18,7 +18,6 @@ from analysis.pages import evidence_figure as series
 from analysis.pages.grids import draw_coverage, draw_methods
 from analysis.pages.inline_svg import inline_svg
 from analysis.pages.show import figure_bytes
-from analysis.worlds.figures import chances_against_truth
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
 READ = {"title": "A finding <b>", "alt": 'seen: "<b>"', "reading": "Each <b>"}
@@ -86,17 +85,6 @@ def test_an_empty_frame_says_so(name: str) -> None:
         assert "Nothing to show: no rows." in _texts(draw(empty, **WORDS))
 
 
-def test_a_month_without_measurements_keeps_its_place() -> None:
-    """Between July and September stands August, without a bar; absent lists have no colour."""
-    draw, frame = _frames()["results_by_month"]
-    figure = draw(frame, **WORDS)
-    axes = figure.axes[0]
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["Jul\n2023", "Aug", "Sep"]
-    heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
-    assert heights == [[5, 0, 6], [1, 0, 0], [0, 0, 2]]
-    assert "Confirmed" not in _texts(figure)
-
-
 def test_coverage_shows_absence_as_absence() -> None:
     """A network without tests in a month has an empty cell, not a zero, and a month without tests
     keeps its place; the more, the darker, with all digits of what is cut."""
@@ -160,22 +148,3 @@ def test_a_figure_on_a_page_is_text_and_its_ids_are_its_own() -> None:
 
 def _texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text)]
-
-
-def test_an_axis_of_powers_has_numbers_in_words() -> None:
-    """matplotlib writes the numbers of such an axis as formulas, and ours are never read so."""
-    levels = pd.DataFrame({
-        "stratum": ["1e-02", "1e-03"], "success_count": [4, 0], "trial_count": [500, 500],
-        "share": [0.008, 0.0], "lower_share": [0.003, 0.0], "upper_share": [0.02, 0.007],
-    })  # fmt: skip
-    figure = chances_against_truth(levels, title="Chance", footer="Simulated")
-    figure.draw_without_rendering()
-    labels = [label.get_text() for label in figure.axes[0].get_xticklabels(which="both")]
-    assert [label for label in labels if label] == [
-        "0.00001",
-        "0.0001",
-        "0.001",
-        "0.01",
-        "0.1",
-        "1",
-    ]

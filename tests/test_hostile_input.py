@@ -25,7 +25,6 @@ from analysis.commands.settings import parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.fingerprints import ALIKE_LIMIT, Fingerprint, Fingerprints, load
 from analysis.period import Period
-from analysis.reference.test_lists import load_test_lists
 from analysis.sources.archive_files import ArchiveObject
 from analysis.sources.buckets import Bucket
 from analysis.sources.opening import open_source
@@ -310,10 +309,3 @@ def test_a_value_that_cannot_be_is_refused_in_words(argument: str, message: str)
     words = ["PROBE_CC=KH", "SINCE=2024-01-01", "UNTIL=2024-01-02", "SOURCE=x", argument]
     with pytest.raises(ParameterError, match=message):
         open_source(parse_settings(words).study.source)
-
-
-def test_a_list_from_a_spreadsheet_is_told_about_its_separator(tmp_path: Path) -> None:
-    """Excel writes semicolons in half of the world."""
-    (tmp_path / "qq.csv").write_text("url;category_code;category_description\n")
-    with pytest.raises(ParameterError, match="seem to be separated by ';', save it with commas"):
-        load_test_lists(tmp_path / "qq.csv", "QQ")

@@ -160,16 +160,6 @@ def test_a_network_is_known_by_its_name() -> None:
     assert '<bdi title="AS9">Resolver Ltd</bdi>' in html
 
 
-def test_folded_rows_are_all_there() -> None:
-    """Folding hides rows and loses none; the frame stays as it was."""
-    frame = pd.DataFrame({"domain": [f"site{i}" for i in range(7)]})
-    html = shown(lambda: show.show_table(frame, caption="Sites", fold_after=3))
-    assert [html.count(f">site{i}<") for i in range(7)] == [1] * 7
-    assert html.index("<details") < html.index(">site3<")
-    assert "Show the other 4 of 7 rows" in html
-    assert list(frame) == ["domain"]
-
-
 def test_what_a_file_has_is_not_printed_at_length() -> None:
     """A page of hundreds of sites stays readable: some rows, some more folded, and the file."""
     frame = pd.DataFrame({"domain": [f"site{i}" for i in range(900)]})

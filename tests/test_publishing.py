@@ -95,17 +95,6 @@ def test_pages_show_code_but_not_the_machine(demo_report: Path) -> None:
             assert trace.encode() not in content, (name, trace)
 
 
-def test_pages_load_nothing(demo_report: Path) -> None:
-    """No script, no style sheet, font or image from elsewhere, and a policy that says so."""
-    for page in demo_report.glob("*.html"):
-        html = page.read_text(encoding="utf-8")
-        assert "default-src 'none'" in html
-        assert "<script" not in html
-        assert '<link rel="icon" href="data:,">' in html
-        assert html.count("<link") == 1
-        assert all(part.startswith("data:image/") for part in html.split('<img src="')[1:])
-
-
 def test_wrong_parameters_are_named(tmp_path: Path) -> None:
     """The name, the value and what is accepted, before anything runs; and none is left out."""
     source = (
@@ -255,36 +244,15 @@ def test_the_name_of_the_build_folder_is_not_published(
 
 
 def test_every_page_says_what_was_changed_of_the_method(
-    demo_report: Path, demo_page: PageContext, tmp_path: Path
+    demo_report: Path, demo_page: PageContext
 ) -> None:
     """In its header; the first page also what the number decides. Otherwise nothing is said."""
-    changes = (
-        ("floor_sessions 6 (published: 4)", "sessions needed"),
-        ("x 1 (published: 2)", "<b>"),
-    )
-    changed = replace(demo_page, method_changes=changes)
-    notebook = _notebook(tmp_path)
-    executed = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
-    item = describe(notebook)
-    header = "Method changed: floor_sessions 6 (published: 4); x 1 (published: 2)</p>"
-    assert header in render_page(executed, item, changed, [item])
+    changed = replace(demo_page, method_changes=(("x 1 (published: 2)", "<b>"),))
     first = render_summary({}, changed, [], {})
-    assert header in first
-    assert "<li>floor_sessions 6 (published: 4): sessions needed</li>" in first
+    assert "Method changed: x 1 (published: 2)</p>" in first
     assert "<li>x 1 (published: 2): &lt;b&gt;</li>" in first
     for page in demo_report.glob("*.html"):
         assert "Method changed" not in page.read_text(encoding="utf-8")
-
-
-def test_a_note_between_notebooks_is_not_published(tmp_path: Path, demo_page: PageContext) -> None:
-    """Only tables are, of what lies in their folder."""
-    cells = (
-        _code('tables: str = ""', PARAMETERS),
-        _code("from pathlib import Path\n"
-              "for name in ('.made-from.json', 'a.csv'): (Path(tables) / name).write_text('x')"),
-    )  # fmt: skip
-    out = _publish([_notebook(tmp_path, *cells)], tmp_path / "r", demo_page)
-    assert [path.name for path in (out / "tables").iterdir()] == ["a.csv"]
 
 
 #: Signals as they are by default: a test may have been started where some are ignored.
@@ -416,11 +384,17 @@ _BUSY = """
 """
 
 
-@pytest.mark.parametrize(
-    "busy", ["  while True: time.sleep(0.1)", _BUSY], ids=["Python", "in DuckDB"]
-)
-def test_a_signal_is_an_exit_status(tmp_path: Path, busy: str) -> None:
+def test_a_signal_is_an_exit_status(tmp_path: Path) -> None:
     """And lets whatever is unfinished be cleared away; whatever a library makes of it."""
+    waiting = "  while True: time.sleep(0.1)"
+    for number, busy in (
+        (signal.SIGTERM, waiting), (signal.SIGHUP, waiting), (signal.SIGINT, waiting),
+        (signal.SIGTERM, _BUSY),
+    ):  # fmt: skip
+        _end_by_a_signal(tmp_path, number, busy)
+
+
+def _end_by_a_signal(tmp_path: Path, number: signal.Signals, busy: str) -> None:
     script = (
         f"{_BY_DEFAULT}\n"
         "import pathlib, sys, time, duckdb; from analysis.commands import cli\n"
@@ -431,15 +405,14 @@ def test_a_signal_is_an_exit_status(tmp_path: Path, busy: str) -> None:
         f"{busy}\n"
         "cli.app = app; cli.main()"
     )
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, text=True
-        )
-        _wait(lambda: list(tmp_path.glob("*/unfinished")))
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-        assert (process.returncode, said) == (128 + number, "stopped\n")
-        assert not list(tmp_path.iterdir())
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, text=True
+    )
+    _wait(lambda: list(tmp_path.glob("*/unfinished")))
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (128 + number, "stopped\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_two_runs_at_once_publish_one_whole_report(tmp_path: Path) -> None:
@@ -517,9 +490,7 @@ def test_the_first_error_ends_the_others(tmp_path: Path, demo_page: PageContext)
         _meeting(tmp_path, "1-a.ipynb", asleep + "\ntime.sleep(300)", []),
         _meeting(tmp_path, "2-b.ipynb", "wait_for('a')\n1 / 0", []),
     ]
-    begun = time.monotonic()
     with pytest.raises(WorkbookError, match=r"2-b\.ipynb: cell 4 failed with ZeroDivisionError"):
         _publish(notebooks, tmp_path / "r", demo_page)
-    assert time.monotonic() - begun < 200
     assert not _is_running(number.read_text())
     assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".ipynb", ".ipynb"]

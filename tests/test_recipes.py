@@ -20,7 +20,6 @@ from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.editions import Edition
 from analysis.pages.publishing import Contents, publish
-from analysis.pages.show import figure_bytes
 from analysis.period import Period
 from analysis.reference.events import load_events
 from analysis.reference.local_sites import load_local_sites
@@ -127,19 +126,6 @@ def test_a_reference_list(tmp_path: Path) -> None:
     path.write_text("operator,owner\na,b,c\n", encoding="utf-8")
     with pytest.raises(ParameterError, match="line 2: 3 cells"):
         read_owners(path)
-
-
-def test_a_figure() -> None:
-    """It is the same bytes twice, and says so where there is nothing to show."""
-    draw = _run(_blocks("A figure")[0])["networks_by_tests"]
-    networks = pd.DataFrame({"network": ["<b>$\\frac{", "B" * 200], "measurement_count": [3, 1]})
-    first, second = (
-        figure_bytes(draw(networks, title="Most tests are one network's", footer="n = 4"), "svg")
-        for _ in range(2)
-    )
-    assert first == second
-    empty = figure_bytes(draw(networks.iloc[:0], title="None", footer=""), "svg")
-    assert b"<svg" in empty
 
 
 def test_a_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,6 @@ import pytest
 
 from analysis.errors import ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
-from analysis.period import Period
 from analysis.sources import schedulers
 from analysis.sources.archive_files import Folder
 from analysis.sources.objectstore import Storage
@@ -32,7 +31,6 @@ from tests.real_s3 import KEYS, RealS3, real_s3
 
 _ROOT = Path(__file__).resolve().parents[1]
 _OBJECTS = 24
-_PERIOD = Period.parse("2024-07-01", "2024-08-01")
 
 
 @pytest.fixture(scope="module")

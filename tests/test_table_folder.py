@@ -72,13 +72,6 @@ def test_tables_of_another_study_are_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == [MADE_FROM, "my notes.txt"]
 
 
-def test_other_rules_make_other_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    start_tables(_study(tmp_path))
-    monkeypatch.setattr("analysis.study.table_folder.RULES_VERSION", 0)
-    with pytest.raises(ParameterError, match="the tables in it are of other rules"):
-        check_tables(_study(tmp_path))
-
-
 @pytest.mark.parametrize("content", [None, "{", "[]"])
 def test_missing_tables_name_the_notebooks_to_run(tmp_path: Path, content: str | None) -> None:
     """With the numbers that were changed."""

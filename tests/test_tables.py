@@ -1,6 +1,5 @@
 """What is published: checked against the contract, harmless to open, the same every time."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from analysis.errors import ContractError, ParameterError
 from analysis.table_cells import disarm
-from analysis.tables import TABLES, read_table, record_findings, write_table
+from analysis.tables import TABLES, read_table, write_table
 
 
 def _changes(**given: Any) -> pd.DataFrame:
@@ -115,14 +114,3 @@ def test_an_empty_table_has_its_columns(tmp_path: Path) -> None:
         written = write_table(tmp_path, name, pd.DataFrame(columns=list(table.columns)))
         assert list(written.columns) == list(table.columns), name
         assert written.empty, name
-
-
-def test_findings_lie_beside_the_tables(tmp_path: Path) -> None:
-    """One file a notebook, sorted, so that two runs are the same to the byte."""
-    count = pd.Series([7])[0]  # numpy's own integer
-    record_findings(tmp_path / "tables", "1-x", b=(count, "verdicts"), a=("ខ្មែរ", "networks"))
-    text = (tmp_path / "findings" / "1-x.json").read_text(encoding="utf-8")
-    assert list(json.loads(text).items()) == [
-        ("a", {"value": "ខ្មែរ", "table": "networks"}), ("b", {"value": 7, "table": "verdicts"}),
-    ]  # fmt: skip
-    assert "ខ្មែរ" in text
