@@ -1,7 +1,5 @@
 """A report in two languages says the same in both: same pages, same ids, same numbers."""
 
-import json
-import re
 from html import unescape
 from pathlib import Path
 
@@ -64,15 +62,3 @@ def test_a_khmer_page_is_in_khmer(pairs) -> None:
         text = unescape(" ".join(khmer.words))
         assert not [char for char in text if char.isdigit() and not char.isascii()]
         assert set(khmer.languages) <= {KHMER, "en"}
-
-
-def test_pages_of_sites_share_one_font(fictional_report: Path, pairs) -> None:
-    """Those that may be handed on alone bring it."""
-    for _, khmer in pairs:
-        sources = set(re.findall(r"src: url\(([^)]{9})", khmer.html))
-        shared = khmer.path.parent.name == "sites"
-        assert sources == ({"../fonts/"} if shared else {"data:font"}), khmer.path
-    fonts = fictional_report / KHMER / "fonts"
-    assert sum(path.stat().st_size for path in fonts.iterdir()) < 100_000
-    run = json.loads((fictional_report / "run.json").read_text(encoding="utf-8"))
-    assert run["languages"] == ["en", KHMER]

@@ -70,7 +70,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
     """A server for which nobody waits long."""
     with stamina.set_testing(True, attempts=3), loopback_s3() as server:
         monkeypatch.setenv("OONI_ARCHIVE", server.url)
-        monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 2.0))
+        monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 30.0))
         yield server
 
 
@@ -247,9 +247,10 @@ _BAD_OBJECTS: dict[str, tuple[Fault, str]] = {
 
 
 def test_an_object_served_badly_is_read_right_or_named(
-    archive: LoopbackS3, store: str, subtests: pytest.Subtests
+    archive: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ):
     """The right data or a row that says why there are none; the rest is read in any case."""
+    monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 2.0))
     archive.objects = {_key(hour=1): _packed(1), _key(hour=2): _CONTENT, _key(hour=3): _packed(2)}
     for name, (fault, why) in _BAD_OBJECTS.items():
         with subtests.test(name):

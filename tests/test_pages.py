@@ -11,7 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
-from analysis.pages import bars, grids, show
+from analysis.pages import grids, show
 from analysis.pages.formats import cell, column_kind, percent
 from analysis.pages.html_tables import MOST_FOLDED, MOST_NETWORKS, MOST_ROWS, render_table
 from analysis.vocabulary import STATES
@@ -220,20 +220,3 @@ def test_states_differ_without_colour() -> None:
     assert len({state.mark for state in drawn}) == len(drawn) == 6
     assert len({state.shape for state in drawn}) == len(drawn)
     assert len({state.words for state in STATES.values()}) == len(STATES)
-
-
-@pytest.mark.parametrize(("is_dense", "mime"), [(False, "image/svg+xml"), (True, "image/png")])
-def test_a_figure_carries_its_words(is_dense: bool, mime: str) -> None:
-    """Alternative text and caption travel with the image; the bytes do not change."""
-    frame = pd.DataFrame({"month": ["2024-01"], "ok_count": [3], "confirmed_count": [""]})
-
-    def once() -> tuple[str, dict[str, str]]:
-        figure = bars.results_by_month(frame, title="Three", footer="n = 3")
-        figure.is_dense = is_dense  # type: ignore[attr-defined]
-        with capture_output() as captured:
-            show.show_figure(figure, alt="Three sites.", caption="Changes.")
-        (output,) = captured.outputs
-        return output.data[mime], output.metadata[mime]
-
-    assert once() == once()
-    assert once()[1] == {"alt": "Three sites.", "caption": "Changes."}

@@ -70,16 +70,6 @@ def test_coverage_adds_up_and_a_day_without_a_test_is_a_gap() -> None:
     assert set(named["AS64500"]) == {"One"}
 
 
-def test_where_nothing_was_measured_every_count_is_empty_or_zero() -> None:
-    connection = _tested([], "77")
-    assert coverage.count_coverage(connection, HALF, {}).empty
-    assert coverage.list_tested_days(connection) == {"all": []}
-    assert dominance.weigh_sources(connection, {}).empty
-    table = indicators.count_indicators(connection, HALF, {}, has_project=True)
-    assert table["measurement_count"].sum() == 0
-    assert table["measurement_change_share"].isna().all()
-
-
 def test_gaps_and_runs_share_the_days_between_them() -> None:
     days = [date(2024, 1, day) for day in (11, 12, 20)]
     week = Period.parse("2024-01-10", "2024-01-22")

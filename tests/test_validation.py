@@ -17,7 +17,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.planning.weekly_plan import SITES_A_DAY
 from analysis.report.app_tables import Judged
-from analysis.tables import TABLES, write_table
+from analysis.tables import write_table
 from analysis.worlds import measures, steering
 from analysis.worlds import scored_apps as apps
 from analysis.worlds.measures import bootstrap_bounds, calibrate, mark_chances, share_by
@@ -35,6 +35,7 @@ from analysis.worlds.validation import (
 from analysis.worlds.validation_page import read_results
 from analysis.worlds.volunteers import Volunteers
 from analysis.worlds.writing import add_forgeries, write_world
+from tests.table_rows import table_rows
 
 #: domain, network, state, mechanism, blocked sessions, ok sessions
 VERDICTS = [
@@ -60,12 +61,7 @@ NAMES = {"a.test": "live", "b.test": "live", "c.test": "geo", "d.test": "dead", 
 
 
 def _table(folder: Path, name: str, rows: list[Mapping[str, object]]) -> None:
-    """A table of the contract; what a row does not name is empty, or 0 for a count."""
-    kinds = TABLES[name].columns
-    blank = {
-        c: 0 if kind == "count" else None if kind == "share" else "" for c, kind in kinds.items()
-    }
-    write_table(folder, name, pd.DataFrame([{**blank, **row} for row in rows], columns=list(kinds)))
+    write_table(folder, name, table_rows(name, *rows))
 
 
 def _csv(path: Path, header: str, rows: list[tuple[object, ...]]) -> None:

@@ -21,13 +21,15 @@ from analysis.review.standing import Other, Standing, find_apps_standing, find_s
 from analysis.review.watch_page import show_watch
 from analysis.study.app_study import open_messaging
 from analysis.study.parameters import StudyParameters
-from analysis.tables import TABLES, read_table
+from analysis.tables import read_table
 from analysis.vocabulary import LISTED
 from analysis.worlds.writing import write_world
+from tests.archives import contents
 from tests.conftest import Command
 from tests.letters import ALL_NETWORKS, days, study_of
 from tests.messaging import RESET, measurement, telegram, write_archive
 from tests.observations import PROBE_NETWORK, Row, control_answer
+from tests.table_rows import table_rows
 
 # from measurements to news ----------------------------------------------------------------------
 
@@ -120,10 +122,8 @@ _MIXED = Other("insufficient", False, "mixed")
 
 
 def _pairs(status: str) -> pd.DataFrame:
-    row = dict.fromkeys(TABLES["watch_standing"].columns, "") | {
-        "test_name": "web_connectivity", "item": "a.example", "probe_asn": "AS1", "status": status,
-    }  # fmt: skip
-    return pd.DataFrame([row] if status else [], columns=list(row))
+    row = {"test_name": "web_connectivity", "item": "a.example", "probe_asn": "AS1"}
+    return table_rows("watch_standing", *([{**row, "status": status}] if status else []))
 
 
 @pytest.mark.parametrize(
@@ -184,14 +184,6 @@ def _command(world: Path, out: Path, **given: str) -> list[str]:
         "SINCE": "2024-04-22", "UNTIL": "2024-06-10",
     }  # fmt: skip
     return ["watch", *(f"{name}={value}" for name, value in (parameters | given).items())]
-
-
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.mark.timeout(300)
@@ -288,7 +280,7 @@ def test_two_looks(
     """The second tells what has come, again nothing; what is refused or breaks changes nothing."""
     out = tmp_path / "look"
     assert command(*_command(world, out))[0] == 10
-    first = _contents(out)
+    first = contents(out)
 
     def full(_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -296,7 +288,7 @@ def test_two_looks(
     with monkeypatch.context() as patched:  # what nobody could be told is told next time
         patched.setattr(cli, "_tell", full)
         assert command(*_command(world, out, UNTIL="2024-07-01"))[0] == 3
-    assert _contents(out) == first
+    assert contents(out) == first
     status, said, _ = command(*_command(world, out, UNTIL="2024-07-01"))
     assert status == 10
     log = read_table(out / "tables", "watch")
@@ -306,10 +298,10 @@ def test_two_looks(
     assert len(new)
     assert f"Newly blocked: {len(new)}\n" in said
     _check_apps(log, world)
-    before = _contents(out)
+    before = contents(out)
     status, said, _ = command(*_command(world, out, UNTIL="2024-07-01"))
     assert (status, said.splitlines()[0]) == (0, "nothing new since the last look")
-    assert _contents(out) == before
+    assert contents(out) == before
 
     # nothing after this may judge
     def broken(*_: object) -> None:
@@ -318,7 +310,7 @@ def test_two_looks(
     monkeypatch.setattr(watching, "find_apps_standing", broken)
     with pytest.raises(RuntimeError):
         command(*_command(world, out, UNTIL="2024-07-02"))
-    assert _contents(out) == before
+    assert contents(out) == before
     later = {"UNTIL": "2024-07-02"}
     refused = (
         ({"UNTIL": "2024-06-30"}, "run.json", b"", b"", "2024-07-01 is accepted at the earliest"),
