@@ -8,8 +8,6 @@ import pytest
 from analysis.languages.language import open_language
 from tests.published_pages import PublishedPage
 
-pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
-
 KHMER = "km"
 
 

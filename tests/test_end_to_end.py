@@ -17,8 +17,6 @@ import pytest
 
 from analysis.tables import OF_NO_REPORT
 
-pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
-
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[1-9]*.ipynb"))
 LISTED = ("blocked", "likely_blocked")

@@ -14,8 +14,6 @@ from tests.conftest import Command
 
 LISTED = ("blocked", "likely_blocked")
 
-pytestmark = pytest.mark.timeout(300)  # the first test to ask for the report waits for it
-
 
 @pytest.fixture(scope="module")
 def verdicts(fictional_report: Path) -> pd.DataFrame:

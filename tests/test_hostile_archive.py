@@ -23,8 +23,6 @@ from analysis.worlds.writing import write_world
 from tests.archives import contents
 from tests.conftest import Command
 
-pytestmark = pytest.mark.timeout(300)  # the first test waits for two reports
-
 ROOT = Path(__file__).resolve().parents[1]
 LISTED = ("blocked", "likely_blocked")
 #: A change of an indicator may be negative; a number runs nothing.
@@ -164,7 +162,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) ->
         _start([*other, "JOBS=2"], home, **there),
     ]
     for process in running:
-        _, said = process.communicate(timeout=240)
+        _, said = process.communicate(timeout=800)
         assert process.returncode == 0, said
     return folder / "one" / "report", report
 
@@ -276,7 +274,6 @@ cli.main()
 """
 
 
-@pytest.mark.timeout(600)
 def test_what_the_list_depends_on_is_added_on_request(
     twins: tuple[Path, Path], hostile_words: list[str], command: Command, tmp_path: Path
 ) -> None:

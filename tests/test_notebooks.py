@@ -15,8 +15,6 @@ from analysis.report.findings import READ_TABLES
 from analysis.report.site_evidence import COMPARED
 from analysis.tables import WRITTEN_BY
 
-pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
-
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 
 

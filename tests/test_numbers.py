@@ -16,8 +16,6 @@ import pytest
 from analysis.vocabulary import SET_ASIDE_REASONS
 from tests.published_pages import PublishedPage
 
-pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
-
 #: These stand on more than one page.
 SHARED = {
     "blocked_domain_count", "blocked_registrable_domain_count", "blocked_local_domain_count",
