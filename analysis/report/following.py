@@ -100,10 +100,12 @@ def follow(
 
 
 def _is_wanted(whole: pd.DataFrame, domain: str, probe_asn: str) -> pd.Series:
-    asns = whole["probe_asn"].map(network_number)
-    return whole["domain"].isin([domain] if domain else whole["domain"]) & asns.isin(
-        [network_number(probe_asn)] if probe_asn else asns
-    )
+    is_wanted = pd.Series(data=True, index=whole.index)
+    if domain:
+        is_wanted &= whole["domain"] == domain
+    if probe_asn:
+        is_wanted &= whole["probe_asn"].map(network_number) == network_number(probe_asn)
+    return is_wanted
 
 
 def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
