@@ -177,7 +177,7 @@ def test_thresholds_are_those_of_the_run(
 ) -> None:
     """A report that was made with another floor is explained by that floor."""
     row = verdicts[verdicts["state"] == "insufficient"].iloc[0]
-    old, new = '"floor_sessions": 4', '"floor_sessions": 7'
+    old, new = '"probe_cc": "QQ"', '"floor_sessions": 7, "probe_cc": "QQ"'
     copy = _edited(fictional_report, tmp_path, "run.json", old, new)
     said = explain(row.domain, row.probe_asn, copy, no_store)
     assert "evidence floor: 7 sessions of one class on 3 days" in said

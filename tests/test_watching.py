@@ -24,7 +24,7 @@ from analysis.study.parameters import StudyParameters
 from analysis.tables import read_table
 from analysis.vocabulary import LISTED
 from analysis.worlds.writing import write_world
-from tests.archives import contents
+from tests.archives import contents, line_of, object_key, put
 from tests.conftest import Command
 from tests.letters import ALL_NETWORKS, days, study_of
 from tests.messaging import RESET, measurement, telegram, write_archive
@@ -272,21 +272,33 @@ def test_one_look_at_a_time(tmp_path: Path, command: Command) -> None:
         pass
 
 
+def test_what_nobody_could_be_told_is_told_next_time(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look of which the words find no room has not been."""
+    put(tmp_path / "archive", object_key(), [line_of()])
+    out = tmp_path / "look"
+    words = ["PROBE_CC=QQ", "SINCE=2024-07-01", "UNTIL=2024-07-08",
+             f"SOURCE={tmp_path / 'archive'}", f"STORE={tmp_path / 'store'}",
+             f"OUT={out}"]  # fmt: skip
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cli, "_tell", full)
+        assert command("watch", *words)[0] == 3
+    assert not out.exists()
+    status, said, _ = command("watch", *words)
+    assert (status, "first look" in said) == (0, True)
+
+
 def test_two_looks(
     world: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second tells what has come, again nothing; what is refused or breaks changes nothing."""
     out = tmp_path / "look"
     assert command(*_command(world, out))[0] == 10
-    first = contents(out)
-
-    def full(_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patched:  # what nobody could be told is told next time
-        patched.setattr(cli, "_tell", full)
-        assert command(*_command(world, out, UNTIL="2024-07-01"))[0] == 3
-    assert contents(out) == first
     status, said, _ = command(*_command(world, out, UNTIL="2024-07-01"))
     assert status == 10
     log = read_table(out / "tables", "watch")
