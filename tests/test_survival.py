@@ -45,7 +45,7 @@ from tests.kills import (
     refuse_halves,
 )
 
-_OBJECTS = 10
+_OBJECTS = 6
 _JULY = Period.parse("2024-07-01", "2024-08-01")
 _JOBS_2 = """import analysis.store.workers as w; w.WORTH_A_WORKER = 1
 from analysis.commands.cli import main
@@ -54,7 +54,7 @@ main()"""
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten objects, each read in some hundredths of a second."""
+    """Six objects, each read in some hundredths of a second."""
     folder = tmp_path_factory.mktemp("survival") / "archive"
     write_archive(folder, Size(objects=_OBJECTS, measurements=60, sites=40))
     return folder
