@@ -97,42 +97,43 @@ def test_no_string_acts_as_markup(text: str) -> None:
         assert not {"\u202e", "\x00"} & set(found.text)
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "text"),
-    [
-        ("measurement_count", 1234567, "1,234,567"),
-        ("measurement_count", 12.0, "12"),  # a column with a gap is read as float
-        ("measurement_count", float("nan"), "–"),
-        ("blocked_share", 0.97125, "97.1 %"),
-        ("blocked_share", None, "–"),
-        ("probe_asn", 38901, "AS38901"),
-        ("probe_asn", "AS38901", "AS38901"),
-        ("blocked_from", date(2023, 7, 17), "2023-07-17"),
-        ("blocked_from", pd.Timestamp("2023-07-17"), "2023-07-17"),
-        ("blocked_until", "", "–"),
-        ("is_local", True, "yes"),
-        ("is_local", "false", "no"),
-        ("state", "likely_blocked", " Likely blocked"),
-        ("state", "insufficient", " No conclusion"),
-        ("mechanisms", "dns.sinkhole;tls.reset", "DNS: sinkhole address, TLS: reset"),
-        ("change", "newly_blocked", "Newly blocked"),
-        ("witness_url", "https://explorer.ooni.org/m/1", "measurement"),
-        ("witness_url", "http://elsewhere/", "http://elsewhere/"),
-        ("source_url", "https://news.example/a/b?c", "news.example"),
-        ("source_url", "invented", "invented"),
-        ("median_days", 3.5, "3.5"),
-        ("value", 0.001, "0.001"),
-        ("value", 0.0000015, "0.0000015"),
-        ("chance", "4.9e-05", "1 in 20,000"),
-        ("chance", "1.0e-09", "1 in 1,000,000,000"),
-        ("chance", "3.2e-20", "< 1 in a billion"),
-        ("chance", "", "–"),
-    ],
-)
-def test_values_read_as_what_they_are(column: str, value: object, text: str) -> None:
+_VALUES = [
+    ("measurement_count", 1234567, "1,234,567"),
+    ("measurement_count", 12.0, "12"),  # a column with a gap is read as float
+    ("measurement_count", float("nan"), "–"),
+    ("blocked_share", 0.97125, "97.1 %"),
+    ("blocked_share", None, "–"),
+    ("probe_asn", 38901, "AS38901"),
+    ("probe_asn", "AS38901", "AS38901"),
+    ("blocked_from", date(2023, 7, 17), "2023-07-17"),
+    ("blocked_from", pd.Timestamp("2023-07-17"), "2023-07-17"),
+    ("blocked_until", "", "–"),
+    ("is_local", True, "yes"),
+    ("is_local", "false", "no"),
+    ("state", "likely_blocked", " Likely blocked"),
+    ("state", "insufficient", " No conclusion"),
+    ("mechanisms", "dns.sinkhole;tls.reset", "DNS: sinkhole address, TLS: reset"),
+    ("change", "newly_blocked", "Newly blocked"),
+    ("witness_url", "https://explorer.ooni.org/m/1", "measurement"),
+    ("witness_url", "http://elsewhere/", "http://elsewhere/"),
+    ("source_url", "https://news.example/a/b?c", "news.example"),
+    ("source_url", "invented", "invented"),
+    ("median_days", 3.5, "3.5"),
+    ("value", 0.001, "0.001"),
+    ("value", 0.0000015, "0.0000015"),
+    ("chance", "4.9e-05", "1 in 20,000"),
+    ("chance", "1.0e-09", "1 in 1,000,000,000"),
+    ("chance", "3.2e-20", "< 1 in a billion"),
+    ("chance", "", "–"),
+]
+
+
+def test_values_read_as_what_they_are(subtests: pytest.Subtests) -> None:
     """A column's kind follows from the contract's names, else from its type."""
-    kind = column_kind(column, pd.Series([value]))
-    assert _Elements(cell(column, kind, value)).text == text
+    for column, value, text in _VALUES:
+        with subtests.test(f"{column} {value}"):
+            kind = column_kind(column, pd.Series([value]))
+            assert _Elements(cell(column, kind, value)).text == text
 
 
 @pytest.mark.parametrize(

@@ -26,68 +26,72 @@ from analysis.study.study import study_of
 KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["PROBE_CC=KHM"], "PROBE_CC=KHM: "),
-        (["PROBE_CC=K1"], "PROBE_CC=K1: "),
-        (["PROBE_CC=KH"], "SOURCE=: must be given for KH (with SINCE and UNTIL, UTC dates): "),
-        (KH[:1] + KH[2:], "SOURCE=: must be given for KH: ooni, a folder, URL or s3://"),
-        (["PROBE_CC=KH", "SOURCE=x", "UNTIL=2024-07-01"], "SINCE=: must be given with SOURCE"),
-        (["PROBE_CC=KH", "SOURCE=x", "SINCE=2024-07-01"], "UNTIL=: must be given with SOURCE"),
-        (["PROBE_CC=QQ", "SINCE=2024-02-30"], "SINCE=2024-02-30: a date is written YYYY-MM-DD"),
-        (["PROBE_CC=QQ", "SINCE=1.7.2024"], "SINCE=1.7.2024: a date is written YYYY-MM-DD"),
-        (["PROBE_CC=QQ", "UNTIL=20240701"], "UNTIL=20240701: a date is written YYYY-MM-DD"),
-        (["PROBE_CC=QQ", "SINCE=2024-07-01", "UNTIL=2024-07-01"],
-         "UNTIL=2024-07-01: must lie after SINCE"),
-        (["PROBE_CC=QQ", "SINCE=2024-07-02", "UNTIL=2024-07-01"],
-         "UNTIL=2024-07-01: must lie after SINCE"),
-        ([*KH, "SPLIT=2023-07-01"], "SPLIT=2023-07-01: must lie after 2023-07-01 and before"),
-        ([*KH, "SPLIT=2024-07-01"], "SPLIT=2024-07-01: must lie after 2023-07-01 and before"),
-        ([*KH, "SPLIT=January"], "SPLIT=January: a date is written YYYY-MM-DD"),
-        ([*KH, "JOBS=0"], "JOBS=0: a whole number from 1 to 1024 is accepted"),
-        ([*KH, "JOBS=-2"], "JOBS=-2: a whole number from 1 to 1024 is accepted"),
-        ([*KH, "JOBS=1.5"], "JOBS=1.5: a whole number from 1 to 1024 is accepted"),
-        ([*KH, "JOBS=9999"], "JOBS=9999: a whole number from 1 to 1024 is accepted"),
-        ([*KH, "KEEP_RAW=yes"], "KEEP_RAW=yes: a whole number from 0 to 1 is accepted"),
-        ([*KH, "JOBS=0000000019999999999"], "JOBS=0000000019999999999: a whole number from 1 to"),
-        ([*KH, "JOBS=\u0661"], "JOBS=\u0661: a whole number from 1 to 1024 is accepted"),
-        ([*KH, "STORE=a\udcff"], "STORE=a\ufffd: a path or URL in UTF-8"),
-        ([*KH[:3], "UNTIL=2999-01-01"], "UNTIL=2999-01-01: lies ahead; 20"),
-        (["floor_sessions=-1"], "floor_sessions=-1: a whole number from 1 to 1000 is accepted"),
-        (["floor_sessions=1e9"], "floor_sessions=1e9: a whole number from 1 to 1000 is accepted"),
-        (["share_floor=5"], "share_floor=5.0: a number from 0 to 1 is accepted"),
-        (["share_floor=nan"], "share_floor=nan: a number from 0 to 1 is accepted"),
-        (["change_cost=inf"], "change_cost=inf: a number from 0 to 100 is accepted"),
-        (["change_cost=-inf"], "change_cost=-inf: a number from 0 to 100 is accepted"),
-        (["chance_share=1e-400"], "chance_share=0.0: a number from 1e-06 to 0.5 is accepted"),
-        (["route_days=" + "9" * 5000], f"route_days={'9' * 300}…: a whole number from 0 to 366 is"),
-        ([*KH, "RECEIPT_MARGIN=-1"], "RECEIPT_MARGIN=-1: a whole number from 0 to 366 is accepted"),
-        (["CC=KH"], "CC=KH: there is no such parameter; there are PROBE_CC, SINCE, UNTIL, "),
-        (["Floor=1"], "Floor=1: there is no such parameter"),
-        (["PROBE_CC"], "argument=PROBE_CC: write NAME=VALUE"),
-        (["=KH"], "argument==KH: write NAME=VALUE"),
-        (["PROBE-CC=KH"], "argument=PROBE-CC=KH: write NAME=VALUE"),
-        (["REPORT_LANGUAGES=en,xx"], "REPORT_LANGUAGES=xx: codes separated by commas"),
-        (["STATUS=" + "Draft " * 9], "STATUS=Draft Draft "),
-        (["STATUS=--"], "STATUS=--: words on one line, such as Draft 2, of at most 40"),
-        (["STATUS=Draft\u202e2"], "STATUS=Draft\ufffd2: words on one line"),
-        (["STATUS=Draft\n2"], "STATUS=Draft\ufffd2: words on one line"),
-    ],
-)  # fmt: skip
-def test_a_wrong_argument_is_one_line(arguments: list[str], message: str) -> None:
+_WRONG = [
+    (["PROBE_CC=KHM"], "PROBE_CC=KHM: "),
+    (["PROBE_CC=K1"], "PROBE_CC=K1: "),
+    (["PROBE_CC=KH"], "SOURCE=: must be given for KH (with SINCE and UNTIL, UTC dates): "),
+    (KH[:1] + KH[2:], "SOURCE=: must be given for KH: ooni, a folder, URL or s3://"),
+    (["PROBE_CC=KH", "SOURCE=x", "UNTIL=2024-07-01"], "SINCE=: must be given with SOURCE"),
+    (["PROBE_CC=KH", "SOURCE=x", "SINCE=2024-07-01"], "UNTIL=: must be given with SOURCE"),
+    (["PROBE_CC=QQ", "SINCE=2024-02-30"], "SINCE=2024-02-30: a date is written YYYY-MM-DD"),
+    (["PROBE_CC=QQ", "SINCE=1.7.2024"], "SINCE=1.7.2024: a date is written YYYY-MM-DD"),
+    (["PROBE_CC=QQ", "UNTIL=20240701"], "UNTIL=20240701: a date is written YYYY-MM-DD"),
+    (["PROBE_CC=QQ", "SINCE=2024-07-01", "UNTIL=2024-07-01"],
+     "UNTIL=2024-07-01: must lie after SINCE"),
+    (["PROBE_CC=QQ", "SINCE=2024-07-02", "UNTIL=2024-07-01"],
+     "UNTIL=2024-07-01: must lie after SINCE"),
+    ([*KH, "SPLIT=2023-07-01"], "SPLIT=2023-07-01: must lie after 2023-07-01 and before"),
+    ([*KH, "SPLIT=2024-07-01"], "SPLIT=2024-07-01: must lie after 2023-07-01 and before"),
+    ([*KH, "SPLIT=January"], "SPLIT=January: a date is written YYYY-MM-DD"),
+    ([*KH, "JOBS=0"], "JOBS=0: a whole number from 1 to 1024 is accepted"),
+    ([*KH, "JOBS=-2"], "JOBS=-2: a whole number from 1 to 1024 is accepted"),
+    ([*KH, "JOBS=1.5"], "JOBS=1.5: a whole number from 1 to 1024 is accepted"),
+    ([*KH, "JOBS=9999"], "JOBS=9999: a whole number from 1 to 1024 is accepted"),
+    ([*KH, "KEEP_RAW=yes"], "KEEP_RAW=yes: a whole number from 0 to 1 is accepted"),
+    ([*KH, "JOBS=0000000019999999999"], "JOBS=0000000019999999999: a whole number from 1 to"),
+    ([*KH, "JOBS=\u0661"], "JOBS=\u0661: a whole number from 1 to 1024 is accepted"),
+    ([*KH, "STORE=a\udcff"], "STORE=a\ufffd: a path or URL in UTF-8"),
+    ([*KH[:3], "UNTIL=2999-01-01"], "UNTIL=2999-01-01: lies ahead; 20"),
+    (["floor_sessions=-1"], "floor_sessions=-1: a whole number from 1 to 1000 is accepted"),
+    (["floor_sessions=1e9"], "floor_sessions=1e9: a whole number from 1 to 1000 is accepted"),
+    (["share_floor=5"], "share_floor=5.0: a number from 0 to 1 is accepted"),
+    (["share_floor=nan"], "share_floor=nan: a number from 0 to 1 is accepted"),
+    (["change_cost=inf"], "change_cost=inf: a number from 0 to 100 is accepted"),
+    (["change_cost=-inf"], "change_cost=-inf: a number from 0 to 100 is accepted"),
+    (["chance_share=1e-400"], "chance_share=0.0: a number from 1e-06 to 0.5 is accepted"),
+    (["route_days=" + "9" * 5000], f"route_days={'9' * 300}…: a whole number from 0 to 366 is"),
+    ([*KH, "RECEIPT_MARGIN=-1"], "RECEIPT_MARGIN=-1: a whole number from 0 to 366 is accepted"),
+    (["CC=KH"], "CC=KH: there is no such parameter; there are PROBE_CC, SINCE, UNTIL, "),
+    (["Floor=1"], "Floor=1: there is no such parameter"),
+    (["PROBE_CC"], "argument=PROBE_CC: write NAME=VALUE"),
+    (["=KH"], "argument==KH: write NAME=VALUE"),
+    (["PROBE-CC=KH"], "argument=PROBE-CC=KH: write NAME=VALUE"),
+    (["REPORT_LANGUAGES=en,xx"], "REPORT_LANGUAGES=xx: codes separated by commas"),
+    (["STATUS=" + "Draft " * 9], "STATUS=Draft Draft "),
+    (["STATUS=--"], "STATUS=--: words on one line, such as Draft 2, of at most 40"),
+    (["STATUS=Draft\u202e2"], "STATUS=Draft\ufffd2: words on one line"),
+    (["STATUS=Draft\n2"], "STATUS=Draft\ufffd2: words on one line"),
+]  # fmt: skip
+
+
+def test_a_wrong_argument_is_one_line(subtests: pytest.Subtests) -> None:
     """It names the parameter, shows the value and says what is accepted."""
-    with pytest.raises(ParameterError) as error:
-        parse_settings(arguments)
-    assert str(error.value).startswith(message)
-    assert len(str(error.value)) > len(message) or message.endswith("accepted")
-    assert error.value.exit_status == 2
+    for arguments, message in _WRONG:
+        with subtests.test(message):
+            with pytest.raises(ParameterError) as error:
+                parse_settings(arguments)
+            assert str(error.value).startswith(message)
+            assert len(str(error.value)) > len(message) or message.endswith("accepted")
+            assert error.value.exit_status == 2
 
 
-@pytest.mark.parametrize("name", sorted(set(VARIABLES) - {"PROBE_CC", "SOURCE", "SINCE", "UNTIL"}))
-def test_an_empty_argument_is_none(name: str) -> None:
+_MAY_BE_EMPTY = sorted(set(VARIABLES) - {"PROBE_CC", "SOURCE", "SINCE", "UNTIL"})
+
+
+def test_an_empty_argument_is_none() -> None:
     """make passes variables that were not set as empty ones."""
-    assert parse_settings([*KH, f"{name}="]) == parse_settings(KH)
+    for name in _MAY_BE_EMPTY:
+        assert parse_settings([*KH, f"{name}="]) == parse_settings(KH)
 
 
 def test_settings_of_a_country() -> None:
@@ -115,20 +119,20 @@ def test_without_a_country_the_fictional_one_is_reported(arguments: list[str]) -
     assert settings.study.events
 
 
-@pytest.mark.parametrize(
-    "argument",
-    ["SINCE=2023-07-01", "UNTIL=2024-07-01", "SPLIT=2024-05-01", "SOURCE=archive", "EVENTS=e.yml",
-     "TEST_LIST=a.csv", "NETWORKS=n.csv", "FINGERPRINTS=f", "REFERENCE=latest",
-     "RECEIPT_MARGIN=3"],
+_OF_A_STUDY = (
+    "SINCE=2023-07-01", "UNTIL=2024-07-01", "SPLIT=2024-05-01", "SOURCE=archive", "EVENTS=e.yml",
+    "TEST_LIST=a.csv", "NETWORKS=n.csv", "FINGERPRINTS=f", "REFERENCE=latest", "RECEIPT_MARGIN=3",
 )  # fmt: skip
-def test_a_study_of_no_country_is_refused(argument: str) -> None:
+
+
+def test_a_study_of_no_country_is_refused() -> None:
     """Whoever forgets PROBE_CC does not get the fictional country in the place of a study."""
-    with pytest.raises(ParameterError) as error:
-        parse_settings([argument])
-    assert str(error.value) == (
-        f"{argument}: give PROBE_CC as well, the country that is meant (QQ is the fictional one)"
-    )
-    parse_settings(["PROBE_CC=QQ", "SINCE=2024-01-01", "UNTIL=2025-01-01", argument])
+    wanted = "give PROBE_CC as well, the country that is meant (QQ is the fictional one)"
+    for argument in _OF_A_STUDY:
+        with pytest.raises(ParameterError) as error:
+            parse_settings([argument])
+        assert str(error.value) == f"{argument}: {wanted}"
+        parse_settings(["PROBE_CC=QQ", "SINCE=2024-01-01", "UNTIL=2025-01-01", argument])
 
 
 def test_a_list_can_be_left_out_of_the_fictional_country() -> None:

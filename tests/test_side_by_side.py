@@ -146,23 +146,24 @@ def test_the_page_replaces_no_report(
 GIVEN = ["SOURCE=ooni", "SINCE=2024-01-01", "UNTIL=2024-03-01"]
 
 
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("EVENTS=a.yml", "EVENTS=a.yml: is one country's own: make that report by itself"),
-        ("NETWORKS=a.csv", "NETWORKS=a.csv: is one country's own"),
-        ("PREVIOUS=a", "PREVIOUS=a: is one country's own"),
-        ("CLAIMS=a.yml", "CLAIMS=a.yml: is one country's own"),
-        ("PROBE_CC=KH,KH", "PROBE_CC=KH,KH: each country once, such as KH,MY,VN"),
-        ("PROBE_CC=KH,", "PROBE_CC=KH,: each country once"),
-        ("PROBE_CC=KH,XY", "PROBE_CC=XY: a country is two letters"),
-        ("UNTIL=2024-02-30", "UNTIL=2024-02-30: a date is written"),
-    ],
-)
-def test_what_is_of_one_country_is_refused(argument: str, message: str) -> None:
-    with pytest.raises(ParameterError) as error:
-        plan_reports(["PROBE_CC=KH,MY", *GIVEN, argument])
-    assert str(error.value).startswith(message)
+_OF_ONE = [
+    ("EVENTS=a.yml", "EVENTS=a.yml: is one country's own: make that report by itself"),
+    ("NETWORKS=a.csv", "NETWORKS=a.csv: is one country's own"),
+    ("PREVIOUS=a", "PREVIOUS=a: is one country's own"),
+    ("CLAIMS=a.yml", "CLAIMS=a.yml: is one country's own"),
+    ("PROBE_CC=KH,KH", "PROBE_CC=KH,KH: each country once, such as KH,MY,VN"),
+    ("PROBE_CC=KH,", "PROBE_CC=KH,: each country once"),
+    ("PROBE_CC=KH,XY", "PROBE_CC=XY: a country is two letters"),
+    ("UNTIL=2024-02-30", "UNTIL=2024-02-30: a date is written"),
+]
+
+
+def test_what_is_of_one_country_is_refused(subtests: pytest.Subtests) -> None:
+    for argument, message in _OF_ONE:
+        with subtests.test(argument):
+            with pytest.raises(ParameterError) as error:
+                plan_reports(["PROBE_CC=KH,MY", *GIVEN, argument])
+            assert str(error.value).startswith(message)
 
 
 def test_each_country_has_its_own(tmp_path: Path) -> None:
