@@ -75,7 +75,12 @@ def _name_and_number(name: str, number: str) -> Markup:
 def state_words(lang: Language, cell: Row) -> Markup:
     """A state as mark and word, and why there is no conclusion where there is none."""
     why = f":{cell.insufficient_reason}" if cell.insufficient_reason else ""
-    state = MATRIX_STATES[f"{cell.state}{why}"]
+    return _mark_and_word(lang, f"{cell.state}{why}")
+
+
+@lru_cache(maxsize=64)
+def _mark_and_word(lang: Language, name: str) -> Markup:
+    state = MATRIX_STATES[name]
     mark = macros("values.html.j2").mark(state)
     return Markup('<span class="state">{} {}</span>').format(mark, lang.html(state.words))
 
