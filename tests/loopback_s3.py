@@ -21,7 +21,6 @@ from xml.sax.saxutils import escape
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _PAGE = 1000
-_PIECE = 1 << 14
 
 
 @dataclass
@@ -31,8 +30,8 @@ class Fault:
     ``status`` answers with one, and ``headers``. ``reset`` tears the connection down after
     ``cut`` bytes. ``length`` sends ``cut`` bytes as if they were all, ``chunks`` adds one without
     saying how many there are. ``drip`` sends a byte each twentieth of a second, ``silence``
-    nothing; ``head`` drips a header, ``chunk`` the length of a chunk. ``pace`` sends 16 KB each
-    twentieth of a second. ``body`` sends another one as if it were the object.
+    nothing; ``head`` drips a header, ``chunk`` the length of a chunk. ``body`` sends another one as
+    if it were the object.
     """
 
     kind: str
@@ -175,12 +174,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if kind in ("drip", "silence", "chunk"):
             self._dawdle({"drip": body, "chunk": b"1;" + b"x" * 200}.get(kind, b""))
-            return
-        if kind == "pace":
-            for start in range(0, len(body), _PIECE):
-                time.sleep(0.05)
-                self.wfile.write(body[start : start + _PIECE])
-                self.wfile.flush()
             return
         self.wfile.write(body[: fault.cut] if kind == "length" else body)
 

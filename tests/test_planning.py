@@ -1,7 +1,7 @@
 """What was tested, by whom, and what is left open: counts for whoever steers volunteers."""
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,18 +68,6 @@ def test_coverage_adds_up_and_a_day_without_a_test_is_a_gap() -> None:
     assert lists["2024-01"].to_dict() == {"country": 2, "general": 1, "none": 1}
     named = counted[counted["scope"] == "network"].set_index("item")["name"]
     assert set(named["AS64500"]) == {"One"}
-
-
-def test_gaps_and_runs_share_the_days_between_them() -> None:
-    days = [date(2024, 1, day) for day in (11, 12, 20)]
-    week = Period.parse("2024-01-10", "2024-01-22")
-    gaps, runs = coverage.find_gaps(days, week), coverage.find_runs(days)
-    assert [str(gap) for gap in gaps] == [
-        "2024-01-10--2024-01-11", "2024-01-13--2024-01-20", "2024-01-21--2024-01-22",
-    ]  # fmt: skip
-    assert [run.day_count for run in runs] == [2, 1]
-    assert sum(part.day_count for part in [*gaps, *runs]) == week.day_count
-    assert coverage.find_gaps([], week) == [week]
 
 
 def test_indicators_compare_only_what_is_whole() -> None:

@@ -18,7 +18,7 @@ from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.kept_tables import FOLDER as STAGES
 from analysis.store.provenance import FOLDER, Provenance, file_name
-from analysis.store.store import Store, table_of
+from analysis.store.store import Store
 from tests.kills import count_rows_files
 
 _ID = "archive-0123456789ab"
@@ -52,22 +52,6 @@ def _write(store: Store, key: str, rows: list[tuple[Any, ...]], **values: Any) -
 def store(tmp_path: Path) -> Store:
     """An empty store."""
     return Store(str(tmp_path / "store"))
-
-
-def test_nested_columns_come_back_as_they_went_in():
-    """Lists of structs, empty and not, in every list column; nulls stay null."""
-    answer = ("192.0.2.1", 64500, None, "address")
-    connect = ("2001:db8::1", 443, None, "none", True, None, "host_unreachable")
-    rows = [_row(1, dns_answers=[answer, answer], tcp=[connect]), _row(2), _row(3, tcp=[connect])]
-    table = table_of(rows)
-    assert table.schema == OBSERVATION
-    first, second, third = table.to_pylist()
-    names = [f.name for f in OBSERVATION.field("dns_answers").type.value_type]
-    assert first["dns_answers"] == [dict(zip(names, answer, strict=True))] * 2
-    assert (second["dns_answers"], second["tcp"], second["http_fingerprints"]) == ([], [], [])
-    assert list(third["tcp"][0].values()) == list(connect)
-    assert first["measurement_start_time"] == datetime(2024, 7, 1, 10)
-    assert table_of([]).num_rows == 0
 
 
 @pytest.mark.parametrize("count", [0, 1, 1500])
