@@ -44,7 +44,8 @@ def run_side_by_side(
     work. An interrupt does the same.
 
     Args:
-        works: name → what is to be done, in the order in which they begin where they may.
+        works: name → what is to be done, in the order in which they begin where they may; those
+            that others read begin before those that none reads.
         reads: name → the works that must be done before.
         jobs: how many at a time.
         stop: makes the works that are running fail; called until all have ended.
@@ -59,7 +60,7 @@ def run_side_by_side(
     except CycleError as error:
         circle = ", ".join(sorted(set(error.args[1])))
         raise ContractError(f"notebooks read each other's tables in a circle: {circle}") from None
-    places = list(works)
+    is_read = {name for names in reads.values() for name in names}
     waiting: list[str] = []
     begun: dict[str, float] = {}
     running: dict[Future[object], str] = {}
@@ -67,7 +68,7 @@ def run_side_by_side(
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="notebook")
     try:
         while order.is_active():
-            waiting = sorted([*waiting, *order.get_ready()], key=places.index)
+            waiting = sorted([*waiting, *order.get_ready()], key=lambda name: name not in is_read)
             while waiting and len(running) < jobs:
                 name = waiting.pop(0)
                 begun[name] = time.monotonic()
