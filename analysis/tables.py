@@ -220,12 +220,6 @@ TABLES = {
     )
 }  # fmt: skip
 
-#: Tables that are of no report.
-OF_NO_REPORT = frozenset({
-    *("watch", "watch_standing"),
-    *("side_by_side", "side_by_side_mechanisms", "side_by_side_sites"),
-})  # fmt: skip
-
 #: Table → the notebook that writes it. No notebook writes ``claims_audit``, ``decisions``,
 #: ``changes`` and those of no report.
 WRITTEN_BY: Mapping[str, str] = {

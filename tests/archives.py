@@ -8,9 +8,9 @@ from typing import Any
 
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
-from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
+from analysis.store.store import Collection
 
 CC = "QQ"
 

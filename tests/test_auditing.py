@@ -12,8 +12,7 @@ from analysis.errors import ParameterError
 from analysis.pages.replacing import list_tables, write_run
 from analysis.review.audit import audit_claims, count_results, show_audit
 from analysis.review.changes import compare_reports, find_causes
-from analysis.review.claims import DRAFTS, Draft, load_draft
-from analysis.review.relations import check
+from analysis.review.claims import DRAFTS, Draft, check, load_draft
 from analysis.review.reports import Report, read_report
 from analysis.tables import TABLES, write_table
 from tests.table_rows import table_rows

@@ -30,11 +30,9 @@ from analysis.sources.buckets import Bucket
 from analysis.sources.opening import open_source
 from analysis.sources.web import at_once
 from analysis.store.lines import VALUE_LIMIT, has_too_many_values
-from analysis.store.objects import Task
-from analysis.store.provenance import NotRead
 from analysis.store.shares import MANIFEST, share
-from analysis.store.store import Store
-from analysis.store.workers import Downloads
+from analysis.store.store import NotRead, Store
+from analysis.store.workers import Downloads, Task
 from benchmarks.fuzzing import fuzz, measurement
 from tests import loopback_s3 as loopback_s3_module
 from tests.archives import object_key, packed, put, read_into

@@ -27,9 +27,9 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.sources.layout import FOLDERS
 from analysis.sources.web import CONNECTIONS, Limits
-from analysis.store.app_rows import MessagingRows
-from analysis.store.collection import Collection
+from analysis.store.database import MessagingRows
 from analysis.store.ingestion import Request, ingest, ingest_messaging
+from analysis.store.store import Collection
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_study
 from tests.archives import contents, ledger_of, line_of, object_key, packed, read_into

@@ -18,10 +18,10 @@ from analysis.outcomes.app_outcomes import (
 )
 from analysis.outcomes.outcomes import Outcomes
 from analysis.period import Period
-from analysis.store.app_rows import MessagingRows
-from analysis.store.collection import Collection
+from analysis.store.database import MessagingRows
 from analysis.store.ingestion import Request, ingest, ingest_messaging
 from analysis.store.lines import LineReader
+from analysis.store.store import Collection
 from tests.messaging import RESET, TIMEOUT, measurement, telegram, write_archive
 
 _PERIOD = Period.parse("2024-07-01", "2024-08-01")

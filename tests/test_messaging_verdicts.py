@@ -24,9 +24,8 @@ from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import find_apps
 from analysis.report.tieout import replies_folder
 from analysis.sources.api import fetch_messaging_counts, of_test
-from analysis.store.app_rows import MessagingRows
-from analysis.store.collection import Collection
-from analysis.store.store import Store
+from analysis.store.database import MessagingRows
+from analysis.store.store import Collection, Store
 from analysis.study.app_study import MessagingStudy, open_messaging, read_counts
 from analysis.study.parameters import StudyParameters
 from analysis.study.reference_lists import load_lists

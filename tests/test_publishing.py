@@ -5,7 +5,6 @@ The same bytes everywhere: test_hostile_archive.py.
 
 import json
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -82,7 +81,7 @@ def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
 def test_pages_show_the_code_of_what_they_show(demo_report: Path) -> None:
     """Code is folded under its output, and so are parameters but for folders; setup is left out."""
     html = (demo_report / "1-tables.html").read_text(encoding="utf-8")
-    assert "bars.results_by_month(months" in html
+    assert "plots.results_by_month(months" in html
     assert "country = &#39;Nowhere&#39;\nfloor_sessions = 5</code>" in html
     assert "sessions &gt;= this are needed" not in html
     assert "import pandas" not in html
@@ -96,15 +95,9 @@ def test_wrong_parameters_are_named(tmp_path: Path) -> None:
     notebook = _notebook(tmp_path, _code(source, PARAMETERS))
     whole: dict[str, object] = {"floor_sessions": 3, "share": 1, "country": "NO"}
     assert distribute_parameters([notebook], whole) == {notebook: whole}
-    for given, message in (
-        ({"floor": 4}, "floor=4: no notebook has it; accepted: country, floor_sessions, share"),
-        ({"floor_sessions": "4"}, "a whole number is accepted (n >= this = floor)"),
-        ({"floor_sessions": True}, "a whole number is accepted"),
-        ({"share": "half"}, "a number is accepted"),
-        ({"country": False}, "country=False: text is accepted"),  # NO, read as YAML
-    ):
-        with pytest.raises(ParameterError, match=re.escape(message)):
-            distribute_parameters([notebook], whole | given)
+    message = "floor=4: no notebook has it; accepted: country, floor_sessions, share"
+    with pytest.raises(ParameterError, match=message):
+        distribute_parameters([notebook], whole | {"floor": 4})
     message = "floor_sessions=4: 1-page.ipynb declares it and the report does not give it"
     with pytest.raises(ParameterError, match=message):
         distribute_parameters([notebook], {"country": "NO", "share": 1})

@@ -22,8 +22,8 @@ from analysis.pages.editions import Edition
 from analysis.pages.publishing import Contents, publish
 from analysis.period import Period
 from analysis.reference.events import load_events
-from analysis.reference.local_sites import load_local_sites
 from analysis.reference.networks import load_networks
+from analysis.reference.test_lists import load_local_sites
 from analysis.tables import write_table
 from tests.observations import connection_with, http_observation
 from tests.situations import fingerprints_for

@@ -20,11 +20,10 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.sources import schedulers
 from analysis.sources.archive_files import Folder
 from analysis.sources.objectstore import Storage
-from analysis.store import cluster
-from analysis.store.collection import Collection
+from analysis.store import workers as cluster
 from analysis.store.ingestion import Request, ingest
-from analysis.store.objects import Task
-from analysis.store.store import Store
+from analysis.store.store import Collection, Store
+from analysis.store.workers import Task
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from tests.loopback_s3 import LoopbackS3, loopback_s3
 from tests.real_s3 import KEYS, RealS3, real_s3

@@ -212,8 +212,7 @@ def test_a_number_saved_in_a_notebook_changes_no_report(tmp_path: Path, saved: s
 def _cell(**changed: Any) -> dict[str, Any]:
     """The names of a notebook after its parameters cell, with some values typed in."""
     notebook = reporting.NOTEBOOKS / "2-confirmation.ipynb"
-    defaults = {name: one.default for name, one in declared_parameters(notebook).items()}
-    return {**defaults, "pd": pd, **changed}
+    return {**declared_parameters(notebook), "pd": pd, **changed}
 
 
 def test_a_notebook_opens_what_make_report_left() -> None:

@@ -16,13 +16,19 @@ import pytest
 from analysis.errors import ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
-from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
-from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest, was_read
-from analysis.store.provenance import FOLDER, METADATA_KEY, file_name
 from analysis.store.shares import MANIFEST, Manifest, share
-from analysis.store.store import Store
+from analysis.store.store import (
+    BLANK_CHECKSUM,
+    CHECKSUM_KEY,
+    FOLDER,
+    METADATA_KEY,
+    Collection,
+    Store,
+    file_name,
+    set_checksum,
+)
 from tests.archives import CC, contents, line_of, object_key, packed, read_into
 from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3

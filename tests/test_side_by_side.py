@@ -8,11 +8,10 @@ import pytest
 
 from analysis.commands import cli
 from analysis.commands.settings import Settings
-from analysis.commands.side_by_side import plan_reports
-from analysis.commands.side_by_side_page import publish_side_by_side
+from analysis.commands.side_by_side import plan_reports, publish_side_by_side
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.pages.replacing import list_tables, write_run
-from analysis.review.countries_compared import compare_countries
+from analysis.review.countries_page import compare_countries
 from analysis.review.reports import Report, read_report
 from analysis.tables import write_table
 from tests.conftest import Command

@@ -18,8 +18,7 @@ from analysis.reference.networks import extract_names, load_network_names
 from analysis.reference.snapshots import find
 from analysis.reference.test_lists import load_test_lists
 from analysis.sources.archive_files import CannotRead
-from analysis.sources.fetching import Limits, download
-from analysis.sources.reference_data import ADDRESSES, current, refresh
+from analysis.sources.reference_data import ADDRESSES, Limits, current, download, refresh
 from tests.archives import contents
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 

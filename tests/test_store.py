@@ -14,11 +14,9 @@ import pytest
 from analysis.errors import ContractError
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
-from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.kept_tables import FOLDER as STAGES
-from analysis.store.provenance import FOLDER, Provenance, file_name
-from analysis.store.store import Store
+from analysis.store.store import FOLDER, Collection, Provenance, Store, file_name
 from tests.kills import count_rows_files
 
 _ID = "archive-0123456789ab"

@@ -28,11 +28,11 @@ from analysis.errors import ContractError, SourceError
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.schema import OBSERVATION
 from analysis.period import Period
-from analysis.store import checksums
-from analysis.store.collection import Collection
+from analysis.store import store as checksums
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
 from analysis.store.kept_tables import FOLDER
+from analysis.store.store import Collection
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from tests.kills import (
     ROOT,

@@ -16,9 +16,9 @@ from analysis.pages.execution import execute
 from analysis.pages.kernels import Kernels
 from analysis.period import Period
 from analysis.report import tieout
-from analysis.sources.api import Cells
+from analysis.sources.api import Cells, fetch_counts
 from analysis.study import measurement_counts
-from analysis.study.parameters import StudyParameters
+from analysis.study.parameters import StudyParameters, replies_folder
 from analysis.study.study import Study, open_study
 from tests.archives import line_of, object_key, packed, put
 from tests.loopback_s3 import loopback_s3
@@ -225,7 +225,7 @@ def test_the_whole_way(
     store = tmp_path / "store"
     asked = datetime(2024, 4, 10, 12, tzinfo=UTC)
     monkeypatch.setattr("analysis.sources.api._now", lambda: asked)
-    tieout.fetch("QQ", _PERIOD, str(store), print)
+    fetch_counts(replies_folder(str(store)), "QQ", _PERIOD, print)
     tied = _tied(study, store)
     assert len(ooni.log) == 1
     assert ooni.log[0][0].args["since"] == "2024-01-16"
@@ -262,7 +262,7 @@ def test_fetching_asks_once_and_comparing_never(
     _serve(ooni, m01=(2, 2, 0, 0), m02=(1, 0, 0, 1))
     said: list[str] = []
     for _ in range(2):
-        tieout.fetch("QQ", _PERIOD, str(store), said.append)
+        fetch_counts(replies_folder(str(store)), "QQ", _PERIOD, said.append)
     assert len(said) == len(ooni.log) == 1
     ooni.clear()
     tied = _tied(study, store)
@@ -286,7 +286,7 @@ def test_the_page_shows_it_where_the_source_is_oonis(
         }
         open_study(StudyParameters(**words), jobs=1).observations.close()
     _serve(ooni, m01=(2, 0, 0, 0))
-    tieout.fetch("KH", period, words["store"], print)
+    fetch_counts(replies_folder(words["store"]), "KH", period, print)
     ooni.clear()
     others = dict.fromkeys(("test_list", "networks", "fingerprints", "events"), "")
     others["tables"] = str(tmp_path / "tables")

@@ -13,13 +13,12 @@ import typer
 
 from analysis.commands.progress import console, say, show_progress, show_status
 from analysis.commands.reading import objects_in_words, read_all, read_sites
-from analysis.commands.settings import VARIABLES, Settings, parse_settings, with_lists
-from analysis.commands.side_by_side import make_reports, plan_reports
+from analysis.commands.settings import VARIABLES, Settings, parse_settings, read_values, with_lists
 from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError
 
 if TYPE_CHECKING:
     from analysis.commands.reporting import Inputs
-    from analysis.store.collection import Collection
+    from analysis.store.store import Collection
     from analysis.study.reference_lists import ReferenceLists
 
 
@@ -99,12 +98,12 @@ def report(arguments: Arguments = None) -> None:
 
     PROBE_CC=KH,MY,VN makes a report of each, and a page that holds them side by side.
     """
+    from analysis.commands.side_by_side import make_reports, plan_reports, publish_side_by_side
+
     plan = plan_reports(arguments or [])
     if plan is None:
         print(f"report: {_nearby(_report(parse_settings(arguments or [])))}")
         return
-    from analysis.commands.side_by_side_page import publish_side_by_side
-
     reports, failed = make_reports(plan, _report, say)
     for made in reports:
         print(f"report: {_nearby(made.folder / 'index.html')}")
@@ -122,7 +121,7 @@ def side_by_side(
     out: Annotated[Path | None, typer.Option(help="the folder of the page")] = None,
 ) -> None:
     """Reports of several countries, of one method and period: one page and its tables."""
-    from analysis.commands.side_by_side_page import hold_side_by_side
+    from analysis.commands.side_by_side import hold_side_by_side
 
     print(f"side by side: {_nearby(hold_side_by_side(folders, out))}")
 
@@ -244,9 +243,7 @@ def refresh(
     from analysis.reference.snapshots import SNAPSHOTS
     from analysis.sources.reference_data import refresh as fetched
 
-    given = {text.partition("=")[0]: text.partition("=")[2] for text in arguments or []}
-    for name in given.keys() - {"PROBE_CC"}:
-        raise ParameterError(name, given[name], "refresh takes PROBE_CC=XX alone")
+    given = read_values(arguments or [], ("PROBE_CC",))
     print(f"snapshot: {_nearby(fetched(given.get('PROBE_CC', ''), SNAPSHOTS, say).folder)}")
 
 
@@ -304,8 +301,13 @@ def judge(
 
     Exit status 3 where no measurement could be read at all.
     """
-    from analysis.commands.judge_apps import with_apps
-    from analysis.commands.judge_file import as_json, as_text, judge_measurements, with_errors
+    from analysis.commands.judging import (
+        as_json,
+        as_text,
+        judge_measurements,
+        with_apps,
+        with_errors,
+    )
     from analysis.observations.fingerprints import load
     from analysis.outcomes.thresholds import Thresholds
     from analysis.store.lines import read_files

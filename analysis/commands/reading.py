@@ -7,8 +7,8 @@ from analysis.commands.settings import Settings
 from analysis.errors import NothingThereError, SourceError
 
 if TYPE_CHECKING:
-    from analysis.store.collection import Collection
     from analysis.store.ingestion import Request
+    from analysis.store.store import Collection
 
 
 def read_all(
@@ -69,13 +69,14 @@ def _ask_for_counts(settings: Settings) -> SourceError | None:
 
     Reading takes the longest, and need not wait for a service that is away.
     """
-    from analysis.report.tieout import fetch, fetch_app_counts
+    from analysis.sources.api import fetch_counts, fetch_messaging_counts
+    from analysis.study.parameters import replies_folder
 
-    study = settings.study
+    folder = replies_folder(settings.study.store)
     try:
-        fetch(settings.probe_cc, settings.period, study.store, say)
-        if not study.test_counts:
-            fetch_app_counts(settings.probe_cc, settings.period, study.store, say)
+        fetch_counts(folder, settings.probe_cc, settings.period, say)
+        if not settings.study.test_counts:
+            fetch_messaging_counts(folder, settings.probe_cc, settings.period, say)
     except SourceError as error:
         return error
     return None

@@ -44,7 +44,7 @@ from analysis.review.decisions import (
 from analysis.review.narrative import load_narrative
 from analysis.review.reports import Report, read_report
 from analysis.sources.layout import OONI
-from analysis.store.collection import Collection
+from analysis.store.store import Collection
 from analysis.study.parameters import StudyParameters, changed_numbers
 from analysis.study.reference_lists import ReferenceLists
 from analysis.study.sensitivity import find_sweep, sweep
@@ -220,7 +220,7 @@ def _of_apps(inputs: Inputs) -> Contents:
 
     def word(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
         period, probe_cc = settings.period, settings.probe_cc
-        worded: Summary = word_apps_alone(tables, findings, lang, period, probe_cc)  # type: ignore[assignment]
+        worded: Summary = word_apps_alone(tables, findings, lang, period, probe_cc)
         return worded
 
     return Contents(
@@ -294,7 +294,7 @@ def site_pages(
 def _word_first_page(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
     """The first page in a language, with what was decided of it."""
     worded = word_first_page(tables, findings, lang)
-    summary: Summary = decide_first_page(worded, tables, lang)  # type: ignore[assignment]
+    summary: Summary = decide_first_page(worded, tables, lang)
     return summary
 
 

@@ -18,7 +18,7 @@ from analysis.pages.rendering import (
     SetItem,
     render_sections,
 )
-from analysis.pages.summary_page import Summary, render_summary
+from analysis.pages.summary_page import Summary
 
 INDEX = "index.html"
 #: Words the first page: is given the folder of the tables, the findings of ``run.json`` and the
@@ -153,21 +153,6 @@ def write_pages(
             edition.place_items(every),
         )
         write_page(build / edition.folder / appendix.item.file, html)
-
-
-def write_first_page(
-    build: Path,
-    edition: Edition,
-    every: Sequence[SetItem],
-    summary: Summary,
-    tables: Mapping[str, int | None],
-    changes: Section | None,
-) -> None:
-    """Write the first page of a language."""
-    html = render_summary(
-        summary, edition.page, edition.place_items(every), tables, changes, edition.up
-    )
-    write_page(build / edition.folder / INDEX, html)
 
 
 def write_alone(build: Path, edition: Edition, item: SetItem, sections: Sequence[Section]) -> None:

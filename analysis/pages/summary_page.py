@@ -1,7 +1,7 @@
 """The first page of a report: its findings in one language → HTML."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypeAlias
 
 from markupsafe import Markup
 
@@ -16,37 +16,20 @@ from analysis.pages.rendering import (
 )
 from analysis.vocabulary import STATES
 
+#: The content of the first page, in one language; what is no ``Markup`` is escaped. ``answer``: one
+#: sentence that answers the report's question. ``numbers``, ``findings``: see ``_ENTRIES``, in the
+#: order in which they are shown. ``decided``: the section on what meetings decided, or nothing.
+#: ``order``: how findings are ordered and numbered. ``certainty``: how sure the report is.
+#: ``unknowns``: what it cannot say.
+Summary: TypeAlias = Mapping[str, Any]
 
-class Number(TypedDict, total=False):
-    """One big number: what it is, what it counts out of what, why it may mislead."""
-
-    value: object
-    label: str
-    caveat: str
-
-
-class Finding(TypedDict, total=False):
-    """One numbered finding."""
-
-    id: str  # "F1": of its kind, the same in every draft, and an anchor of the first page alone
-    claim: str
-    sites: str  # a sentence that names them
-    figure: str
-    decision: str  # what a meeting decided of it
-    caveats: list[str]
-    evidence: str  # "4-blocked-sites.html#by-network" or "tables/verdicts.csv"
-
-
-class Summary(TypedDict, total=False):
-    """The content of the first page, in one language. What is no ``Markup`` is escaped."""
-
-    answer: str  # one sentence that answers the report's question
-    numbers: list[Number]
-    findings: list[Finding]  # in the order in which they are shown
-    decided: Section | tuple[()]  # all that meetings decided
-    order: str  # how they are ordered and numbered
-    certainty: list[str]  # how sure the report is
-    unknowns: list[str]
+#: A number is what it is, what it counts out of what, and why it may mislead. A finding has an id
+#: that is the same in every draft, and for ``evidence`` ``4-blocked-sites.html#by-network`` or
+#: ``tables/verdicts.csv``.
+_ENTRIES = {
+    "numbers": ("value", "label", "caveat"),
+    "findings": ("id", "claim", "sites", "figure", "caveats", "evidence", "decision"),
+}
 
 
 def render_summary(
@@ -82,7 +65,7 @@ def render_summary(
     )
 
 
-def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
+def _complete(summary: Summary) -> dict[str, Any]:
     """The summary with every optional field there, so that a mistyped one is an error."""
     whole = {name: summary.get(name, "") for name in ("answer", "order", "decided")}
     whole |= {name: summary.get(name, []) for name in ("certainty", "unknowns", *_ENTRIES)}
@@ -93,12 +76,6 @@ def _complete(summary: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ContractError(f"the first page: no such field: {', '.join(sorted(unknown))}")
     return whole
-
-
-_ENTRIES = {
-    "numbers": ("value", "label", "caveat"),
-    "findings": ("id", "claim", "sites", "figure", "caveats", "evidence", "decision"),
-}
 
 
 def _link_evidence(target: str, page: PageContext, every: Sequence[SetItem], up: str) -> Markup:

@@ -22,7 +22,7 @@ from analysis.outcomes.app_outcomes import (
     read_endpoints,
 )
 from analysis.period import Period
-from analysis.reference.messaging_causes import find_causes, load_causes
+from analysis.reference.test_counts import find_causes, load_causes
 from analysis.store.stage_tables import add_room
 from analysis.study.app_study import MessagingStudy
 from analysis.tables import TABLES
@@ -301,7 +301,6 @@ class Judged:
         verdicts, intervals, months, defects: the contract's tables.
         days: one row a test and day: the counts that the page draws, with ``typical`` (what other
             countries see that week; empty where they say nothing).
-        judgement: what the archive's verdicts rest on; None where it has no measurement.
     """
 
     verdicts: pd.DataFrame
@@ -309,14 +308,13 @@ class Judged:
     months: pd.DataFrame
     defects: pd.DataFrame
     days: pd.DataFrame
-    judgement: Judgement | None
 
 
 def judge_apps(study: MessagingStudy) -> Judged:
     """Judge every test on every network, and of the country what its counts say."""
     by_day = study.connection.execute(_BY_DAY).df()
     by_day["day"] = by_day["day"].astype("datetime64[us]")
-    judgement, verdicts, intervals = None, [], []
+    verdicts, intervals = [], []
     if len(by_day):
         partial, judgement = _judge_networks(study)
         own = _network_intervals(study, judgement, partial)
@@ -334,7 +332,6 @@ def judge_apps(study: MessagingStudy) -> Judged:
         _count_months(study, by_day),
         _name_defects(study),
         _days(study, by_day),
-        judgement,
     )
 
 

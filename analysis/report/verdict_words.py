@@ -7,8 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.languages.language import Language
-from analysis.languages.spoken_values import elided, pairs_of_chance, visible
+from analysis.languages.language import Language, elided, pairs_of_chance, visible
 from analysis.languages.translations import PLACE
 from analysis.pages.markup import macros
 from analysis.reference import countries
