@@ -19,7 +19,7 @@ import nbformat
 import pytest
 
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
-from analysis.pages.editions import Edition
+from analysis.pages.editions import Edition, render_summary
 from analysis.pages.notebook_parameters import declared_parameters, distribute_parameters
 from analysis.pages.publishing import Contents, publish
 from analysis.pages.rendering import (
@@ -28,7 +28,6 @@ from analysis.pages.rendering import (
     render_page,
 )
 from analysis.pages.replacing import refuse_foreign
-from analysis.pages.summary_page import render_summary
 from tests.archives import contents
 
 PARAMETERS = "parameters"

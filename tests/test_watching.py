@@ -15,7 +15,7 @@ from analysis.commands.watching import watch_settings
 from analysis.errors import ParameterError
 from analysis.period import Period, today
 from analysis.reference.networks import DOMESTIC
-from analysis.review.looks import Look, add_to_log, carry_over, find_news, hold
+from analysis.review.looks import Look, add_to_log, carry_over, find_news
 from analysis.review.reports import Report
 from analysis.review.standing import Other, Standing, find_apps_standing, find_standing
 from analysis.review.watch_page import show_watch
@@ -258,18 +258,6 @@ def test_an_app_is_suspicious_below_the_floor(tmp_path: Path) -> None:
     assert rows == [["telegram", "AS6", "suspicious", "insufficient"]]
     assert found.pairs["blocked_from"].tolist() == ["2024-02-28"]
     assert {key[2] for key in found.others} == {f"AS{asn}" for asn in (1, 2, 3, 4, 5, 7)}
-
-
-def test_one_look_at_a_time(tmp_path: Path, command: Command) -> None:
-    """A look that began while another is at work would forget what that one learns."""
-    out = tmp_path / "look"
-    with hold(out):
-        status, said, complaint = command("watch", f"OUT={out}", f"STORE={tmp_path / 'store'}")
-    assert (status, said) == (2, "")
-    assert "another look is at work there" in complaint
-    assert not out.exists()
-    with hold(out):  # and afterwards the folder is free
-        pass
 
 
 def test_what_nobody_could_be_told_is_told_next_time(

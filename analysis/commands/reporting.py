@@ -22,11 +22,10 @@ from analysis.commands.settings import Settings
 from analysis.errors import NothingThereError, ParameterError
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.pages.editions import Appendix, Edition, PageSet, list_editions
+from analysis.pages.editions import Appendix, Edition, PageSet, Summary, list_editions
 from analysis.pages.publishing import Contents, publish
 from analysis.pages.rendering import PageContext, Section, SetItem
 from analysis.pages.scheduling import Display
-from analysis.pages.summary_page import Summary
 from analysis.reference import countries
 from analysis.report.annex_page import annex_sections
 from analysis.report.decided import decide_first_page

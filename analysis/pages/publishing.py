@@ -36,7 +36,9 @@ from analysis.pages.editions import (
     Comparison,
     Edition,
     FirstPage,
+    Summary,
     list_items,
+    render_summary,
     write_page,
     write_pages,
     write_sites,
@@ -47,7 +49,6 @@ from analysis.pages.notebook_parameters import distribute_parameters
 from analysis.pages.rendering import PageContext, SetItem, describe, render_page, render_sections
 from analysis.pages.replacing import Build, list_tables, published
 from analysis.pages.scheduling import Display, Silent, run_side_by_side
-from analysis.pages.summary_page import Summary, render_summary
 from analysis.tables import write_table
 
 _log = logging.getLogger(__name__)
