@@ -91,7 +91,8 @@ def render_page(
         ContractError: a figure has no alternative text, or an output is of a kind that a page
             without scripts cannot show.
     """
-    shown, _ = _hide_cells().preprocess(deepcopy(executed), {})
+    hide = TagRemovePreprocessor(remove_cell_tags=set(HIDDEN_TAGS), enabled=True)
+    shown, _ = hide.preprocess(deepcopy(executed), {})
     _check_outputs(shown.cells, item.file)
     prose, contents = _prose(shown.cells, {one.file for one in every})
     resources = {
@@ -165,10 +166,6 @@ class _Exporter(TemplateExporter):
 
     def _create_environment(self) -> Environment:
         return _templates(self._lang)
-
-
-def _hide_cells() -> TagRemovePreprocessor:
-    return TagRemovePreprocessor(remove_cell_tags=set(HIDDEN_TAGS), enabled=True)
 
 
 @lru_cache(maxsize=8)

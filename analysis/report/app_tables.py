@@ -189,7 +189,7 @@ def sum_up_endpoints(judgement: Judgement) -> Partial:
         ["blocked_session_count", "endpoint"], ascending=[False, True]
     )
     rows = [
-        {**dict(cell.iloc[0]), "note": _join_notes(cell["note"].iloc[0])}
+        {**dict(cell.iloc[0]), "note": "; ".join(filter(None, [cell["note"].iloc[0], IN_PART]))}
         for (domain, asn, _), cell in listed.groupby(["domain", "probe_asn", "period"])
         if _count_addresses(cell["endpoint"]) >= _LEAST_ADDRESSES
         and ((some["domain"] == domain) & (some["probe_asn"] == asn)).any()
@@ -200,10 +200,6 @@ def sum_up_endpoints(judgement: Judgement) -> Partial:
         some.reset_index(drop=True), pd.DataFrame(rows, columns=verdicts.columns),
         frozenset(single - partial),
     )  # fmt: skip
-
-
-def _join_notes(note: str) -> str:
-    return "; ".join(filter(None, [note, IN_PART]))
 
 
 def _split_names(table: pd.DataFrame) -> pd.DataFrame:
