@@ -1,7 +1,7 @@
 """How values stand in the cells of published tables, harmless to open in a spreadsheet."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,8 @@ Kind = Literal["text", "asn", "count", "share", "flag", "date"]
 #: A text that only looks disarmed is disarmed once more, so that each text comes back as it was.
 _RUNNABLE = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
 _DISARMED = re.compile(f"'(?={_RUNNABLE.pattern})")
+#: Of numbers, the others are texts.
+_TYPES: Mapping[str, pa.DataType] = {"count": pa.int64(), "share": pa.float64()}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -47,39 +49,39 @@ def _cell(value: Any, kind: Kind) -> str:
     return disarm(str(value))
 
 
-def read_cells(column: pd.Series, kind: Kind) -> pd.Series:
-    """The values of a column, from the texts that ``tell_cells`` makes of them.
+def read_rows(path: Path, columns: Mapping[str, Kind]) -> pd.DataFrame:
+    """The rows of a CSV, with the values from the texts that ``tell_cells`` makes of them.
+
+    Args:
+        path: the file.
+        columns: those that have a kind, as far as it has them; any others are as Arrow takes them.
 
     Raises:
-        ValueError: a text is none of this kind.
-    """
-    if kind == "count":
-        return column.where(column != "", None).astype("Int64")
-    if kind == "share":
-        return pd.to_numeric(column.where(column != "", None)).astype("float64")
-    if kind == "flag":
-        return column == "true"
-    bare = {text: text[1:] for text in column.unique() if _DISARMED.match(text)}
-    return column.map(bare).fillna(column) if bare else column
-
-
-def read_texts(path: Path, columns: Collection[str]) -> pd.DataFrame:
-    """The rows of a CSV: these ``columns`` as texts, as far as it has them, and any others.
-
-    Raises:
-        pyarrow.ArrowInvalid: it is no CSV.
+        pyarrow.ArrowInvalid: it is no CSV, or a text in it is none of its column's kind.
         ValueError: two of its columns have one name.
     """
     size = max(path.stat().st_size, 1)  # one cell may be as long as the file
+    types = {name: _TYPES.get(kind, pa.string()) for name, kind in columns.items()}
     read: pd.DataFrame = read_csv(
         path,
         ReadOptions(block_size=size),
         ParseOptions(newlines_in_values=True),
-        ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),
-    ).to_pandas()
+        ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=False),
+    ).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     if not read.columns.is_unique:
         raise ValueError("two columns have one name")
+    for name in read.columns.intersection(list(columns)):
+        if columns[name] == "flag":
+            read[name] = read[name] == "true"
+        elif columns[name] not in _TYPES:
+            read[name] = _arm(read[name])
     return read
+
+
+def _arm(column: pd.Series) -> pd.Series:
+    """Texts as they were before they were disarmed."""
+    bare = {text: text[1:] for text in column.unique() if _DISARMED.match(text)}
+    return column.map(bare).fillna(column) if bare else column
 
 
 def disarm(text: str) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from analysis.errors import ContractError, ParameterError
-from analysis.table_cells import Kind, read_cells, read_texts, tell_cells
+from analysis.table_cells import Kind, read_rows, tell_cells
 
 
 @dataclass(frozen=True)
@@ -218,12 +218,6 @@ TABLES = {
     )
 }  # fmt: skip
 
-#: Tables that are of no report.
-OF_NO_REPORT = frozenset({
-    *("watch", "watch_standing"),
-    *("side_by_side", "side_by_side_mechanisms", "side_by_side_sites"),
-})  # fmt: skip
-
 #: Table → the notebook that writes it. No notebook writes ``claims_audit``, ``decisions``,
 #: ``changes`` and those of no report.
 WRITTEN_BY: Mapping[str, str] = {
@@ -296,13 +290,10 @@ def read_table(folder: str | Path, name: str) -> pd.DataFrame:
         how = f"; run {writer} first, with the same parameters" if writer else ""
         raise ParameterError("tables", folder, f"{name}.csv is not in it{how}")
     try:
-        frame = read_texts(path, table.columns)
-        for column, kind in table.columns.items():
-            frame[column] = read_cells(frame[column], kind)
+        return read_rows(path, table.columns)[list(table.columns)]
     except (ValueError, KeyError, pa.ArrowException) as error:
         why = f"{name}.csv is not as the workbook writes it: {error}"
         raise ParameterError("tables", folder, why) from None
-    return frame[list(table.columns)]
 
 
 def record_findings(tables: str | Path, stage: str, **findings: tuple[Any, str]) -> None:

@@ -26,13 +26,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import inspect as types
 
-from analysis.commands.judge_file import as_json, as_text, judge_measurements
+from analysis.commands.judging import as_json, as_text, judge_measurements
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import WorkbookError
 from analysis.observations import fingerprints, messages
 from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
-from analysis.reference.events import in_words, load_events
+from analysis.reference.events import load_events
 from analysis.reference.test_lists import load_test_lists
 from analysis.review.audit import audit_claims, show_audit
 from analysis.review.claims import Draft, load_draft
@@ -41,10 +41,9 @@ from analysis.sources.buckets import _read_page
 from analysis.sources.layout import holds_country
 from analysis.store.ingestion import Request, ingest
 from analysis.store.lines import read_files
-from analysis.store.objects import Task, ingest_object
-from analysis.store.provenance import Provenance
 from analysis.store.shares import MANIFEST, read_manifest, share
-from analysis.store.store import Store
+from analysis.store.store import Provenance, Store
+from analysis.store.workers import Task, ingest_object
 from analysis.tables import write_table
 
 _CC = "QQ"
@@ -293,7 +292,7 @@ class Fuzzer:
             columns = "name,scope,location_found,pattern_type,pattern,expected_countries"
             _write(http, f"{columns}\n{','.join(cells)}\n")
             self.run("test list", lambda: load_test_lists(csv, _CC))
-            self.run("events", lambda: in_words(load_events(events, _CC).events).encode())
+            self.run("events", lambda: str(load_events(events, _CC).events).encode())
             self.run("fingerprints", lambda: fingerprints.load(str(folder)).match("body", b"a"))
             values = {"said": self.text(), "found": self.text()}
             claim = {"id": "a", "where": "b", "claim": self.text(), "relation": "equal"}

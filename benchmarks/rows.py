@@ -12,13 +12,18 @@ from pathlib import Path
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
-from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
-from analysis.store.collection import Collection
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
-from analysis.store.provenance import Provenance, file_name
 from analysis.store.shares import share
-from analysis.store.store import Store
+from analysis.store.store import (
+    BLANK_CHECKSUM,
+    CHECKSUM_KEY,
+    Collection,
+    Provenance,
+    Store,
+    file_name,
+    set_checksum,
+)
 from analysis.worlds.writing import write_world
 
 PROBE_CC = "QQ"

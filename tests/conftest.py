@@ -37,7 +37,7 @@ Command = Callable[..., tuple[int, str, str]]
 _LONGEST = ("test_end_to_end", "test_hostile_archive", "test_verdicts", "test_watching",
             "test_messaging_verdicts", "test_validation", "test_survival", "test_live_archive",
             "test_browser", "test_publishing", "test_baselines", "test_simulate", "test_stages",
-            "test_mutations", "test_forging", "test_side_by_side", "test_hostile_input",
+            "test_mutations", "test_forging", "test_hostile_input",
             "test_scale_out")  # fmt: skip
 
 
@@ -121,14 +121,14 @@ def _tables_notebook(folder: Path) -> Path:
                   "Which tests can this report rest on?"),
         _code(parameters, "parameters"),
         _code("import json\nfrom pathlib import Path\nimport pandas as pd\n"
-              "from analysis.pages import bars, show", "setup"),
+              "from analysis.pages import plots, show", "setup"),
         _markdown("## Months\n\nThe archive <b>holds</b> them."),
         _code("months = pd.DataFrame({'month': ['2023-07', '2023-08', '2023-10'], "
               "'measurement_count': [12345, 2000, 900], 'ok_count': [12000, 1800, 800], "
               "'anomaly_count': [300, 150, 80], 'confirmed_count': [5, 10, 0], "
               "'failure_count': [40, 40, 20]})\n"
               "months.to_csv(Path(tables) / 'measurements_by_month.csv', index=False)"),
-        _code("show.show_figure(bars.results_by_month(months, title='Few tests fail', "
+        _code("show.show_figure(plots.results_by_month(months, title='Few tests fail', "
               "footer=f'Source: made for a test. n = {months.measurement_count.sum():,}'), "
               "alt='Stacked bars: most tests found the site reachable.', "
               "caption='Results by month; nothing was tested in September.')"),

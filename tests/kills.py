@@ -5,14 +5,12 @@ the run is told to stop and is killed where it stands.
 """
 
 import hashlib
-import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.store.kept_tables import FOLDER
@@ -41,18 +39,6 @@ os.replace = stop
 from analysis.commands.cli import main
 main()
 """
-
-
-@dataclass(frozen=True)
-class Kill:
-    """When a run was killed: seconds after its start, and what it was at."""
-
-    seconds: float
-    phase: str
-    whole_count: int  # objects that had their file
-
-    def __str__(self) -> str:
-        return f"{self.seconds:6.2f} s  {self.whole_count:3} objects whole  {self.phase}"
 
 
 def command(archive: Path, store: Path) -> list[str]:
@@ -87,53 +73,27 @@ def in_a_write(arguments: Sequence[str], folder: str, after: int) -> list[str]:
     return [sys.executable, "-c", _STOPPING, folder, str(after), *arguments[3:]]
 
 
-def kill(
-    arguments: Sequence[str], store: Path, object_count: int, moment: float = math.inf
-) -> Kill:
-    """Start a run and kill it after some seconds, or where it stops by itself."""
-    started = time.monotonic()
+def kill(arguments: Sequence[str], seconds: float = _PATIENCE) -> bool:
+    """Start a run and kill it after some seconds, or where it stops by itself, in the middle of a
+    write; whether it was there."""
+    end = time.monotonic() + seconds
     process = subprocess.Popen(
         arguments, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    while True:
-        seconds = time.monotonic() - started
-        if seconds > min(moment, _PATIENCE) or process.poll() is not None or _is_stopped(process):
-            break
+    is_in_a_write = False
+    while process.poll() is None and not is_in_a_write and time.monotonic() < end:
+        is_in_a_write = _is_stopped(process)
         time.sleep(0.0005)
-    has_ended = process.poll() is not None
-    if not has_ended:
-        os.killpg(process.pid, signal.SIGSTOP)  # so that nothing moves while we look
-        time.sleep(0.01)
-    found = _phase(store, object_count, has_ended)
-    if not has_ended:
+    if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    return Kill(seconds, *found)
+    return is_in_a_write
 
 
 def _is_stopped(process: "subprocess.Popen[bytes]") -> bool:
     state = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
     return state.split()[0] == "T"
-
-
-def _phase(store: Path, object_count: int, has_ended: bool) -> tuple[str, int]:
-    names = [path.relative_to(store) for path in store.rglob("*.*")]
-    count = sum(name.suffix == ".parquet" for name in names)
-    rows = [name for name in names if name.suffix == ".duckdb"]
-    if has_ended:
-        phase = "after the end"
-    elif any(len(name.parts) > 2 for name in rows):
-        phase = "in the middle of a write: the study's rows"
-    elif any(name.suffix == ".part" for name in names):
-        phase = "in the middle of a write: an object"
-    elif not count:
-        phase = "before the first object"
-    elif count < object_count:
-        phase = "between two objects"
-    else:
-        phase = "after the study's rows" if rows else "after the last object"
-    return phase, count
 
 
 def find_suffixes(folder: Path) -> list[str]:

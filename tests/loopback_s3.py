@@ -1,8 +1,8 @@
 """A small S3 server on loopback: a public bucket, listed in pages and read by ranges.
 
 It speaks what the workbook asks of S3: ListObjectsV2 with continuation tokens and URL-encoded
-keys, HEAD, ranged GET with If-Match, PUT in one piece or in parts. It asks for no signature. And it
-fails in the ways that servers and the networks before them do (:class:`Fault`).
+keys, HEAD, ranged GET with If-Match, PUT in one piece. It asks for no signature. And it fails in
+the ways that servers and the networks before them do (:class:`Fault`).
 """
 
 import hashlib
@@ -16,13 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BufferedIOBase, BytesIO
 from urllib.parse import parse_qs, quote_plus, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _PAGE = 1000
-_PIECE = 1 << 14
 
 
 @dataclass
@@ -32,8 +30,8 @@ class Fault:
     ``status`` answers with one, and ``headers``. ``reset`` tears the connection down after
     ``cut`` bytes. ``length`` sends ``cut`` bytes as if they were all, ``chunks`` adds one without
     saying how many there are. ``drip`` sends a byte each twentieth of a second, ``silence``
-    nothing; ``head`` drips a header, ``chunk`` the length of a chunk. ``pace`` sends 16 KB each
-    twentieth of a second. ``body`` sends another one as if it were the object.
+    nothing; ``head`` drips a header, ``chunk`` the length of a chunk. ``body`` sends another one as
+    if it were the object.
     """
 
     kind: str
@@ -61,7 +59,6 @@ class LoopbackS3:
         self.requests: list[str] = []
         self.faults: dict[str, Fault] = {}
         self.is_down = False
-        self.uploads: dict[str, dict[int, bytes]] = {}
         self.port = 0
 
     @property
@@ -118,16 +115,6 @@ def loopback_s3() -> Iterator[LoopbackS3]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def _unchunked(stream: BufferedIOBase) -> bytes:
-    parts = []
-    while size := int(stream.readline().partition(b";")[0], 16):
-        parts.append(stream.read(size))
-        stream.readline()
-    while stream.readline().strip():
-        pass  # trailers
-    return b"".join(parts)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -188,12 +175,6 @@ class _Handler(BaseHTTPRequestHandler):
         if kind in ("drip", "silence", "chunk"):
             self._dawdle({"drip": body, "chunk": b"1;" + b"x" * 200}.get(kind, b""))
             return
-        if kind == "pace":
-            for start in range(0, len(body), _PIECE):
-                time.sleep(0.05)
-                self.wfile.write(body[start : start + _PIECE])
-                self.wfile.flush()
-            return
         self.wfile.write(body[: fault.cut] if kind == "length" else body)
 
     def _dawdle(self, body: bytes) -> None:
@@ -214,38 +195,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(200, b"")
 
     def do_PUT(self) -> None:
-        key, query = self._target()
-        content = self._content()
-        if "partNumber" in query:
-            self.state.uploads[query["uploadId"]][int(query["partNumber"])] = content
-        else:
-            self.state.objects[key] = content
-        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        self._reply(200, b"", ETag=f'"{digest}"')
-
-    def do_POST(self) -> None:
-        key, query = self._target()
-        self._content()
-        if "uploads" in query:
-            upload = f"upload-{len(self.state.uploads)}"
-            self.state.uploads[upload] = {}
-            name, inner = "InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>"
-        else:
-            parts = self.state.uploads.pop(query["uploadId"])
-            self.state.objects[key] = b"".join(parts[number] for number in sorted(parts))
-            name, inner = "CompleteMultipartUploadResult", '<ETag>"0"</ETag>'
-        common = f"<Bucket>{self.state.bucket}</Bucket><Key>{escape(key)}</Key>"
-        xml = f'<{name} xmlns="{_NAMESPACE}">{common}{inner}</{name}>'
-        self._reply(200, xml.encode(), "application/xml")
-
-    def _content(self) -> bytes:
-        """The body of a request, without the pieces and trailers that AWS's client sends it in."""
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            content = _unchunked(self.rfile)
-        else:
-            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        is_streamed = self.headers.get("X-Amz-Content-Sha256", "").startswith("STREAMING")
-        return _unchunked(BytesIO(content)) if is_streamed else content
+        key = self._target()[0]
+        self.state.objects[key] = self.rfile.read(int(self.headers["Content-Length"]))
+        self._reply(200, b"", ETag=f'"{self.state.etag(key)}"')
 
     def _target(self) -> tuple[str, dict[str, str]]:
         self.state.requests.append(f"{self.command} {self.path}")

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from analysis.commands.judge_file import judge_measurements
+from analysis.commands.judging import judge_measurements
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messages import decode
 from analysis.observations.observation import observe

@@ -1,32 +1,21 @@
 """The annex: one row a site, counts that sum, and a reason for everything that is not in it."""
 
-from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from analysis import vocabulary
-from analysis.pages.spreadsheet import write_spreadsheet
-from analysis.period import Period
 from analysis.report.annex import (
-    REASON_SENTENCES,
     blocked_sites,
-    count_categories,
     rank_networks,
     set_aside,
 )
 from analysis.report.local_time import local_schedule
 from analysis.study.measurement_counts import (
-    count_by_domain,
     count_by_month,
-    count_in_halves,
-    count_in_periods,
 )
-from analysis.tables import write_table
 from tests.observations import connection_with, observation
 
 NETWORKS = pd.DataFrame({
@@ -95,14 +84,6 @@ def test_what_is_blocked_on_one_network_still_is_blocked() -> None:
     assert (row["blocked_until"], row["networks"]) == ("", "One;AS3")
 
 
-def test_www_is_a_name_of_its_own_under_one_registrable_domain() -> None:
-    """Headlines print both numbers."""
-    verdicts = pd.DataFrame([_verdict(name, "AS1") for name in NAMES])
-    table = blocked_sites(verdicts, NETWORKS, DOMAINS)
-    assert list(table["domain"]) == sorted(NAMES)
-    assert table["registrable_domain"].nunique() == 4
-
-
 def test_a_site_seen_blocked_only_abroad_is_set_aside() -> None:
     """Access networks only: a VPN's exit is no network of the country."""
     verdicts = pd.DataFrame([
@@ -113,25 +94,6 @@ def test_a_site_seen_blocked_only_abroad_is_set_aside() -> None:
     aside = set_aside(verdicts, NETWORKS, DOMAINS).iloc[0]
     assert (aside["reason"], aside["networks"]) == ("not_domestic", "Tunnel")
     assert (aside["measurement_count"], aside["anomaly_count"]) == (100, 50)
-
-
-def test_the_annex_and_what_is_set_aside_never_overlap() -> None:
-    """A listed site is not also explained away, whatever other networks say."""
-    verdicts = pd.DataFrame([
-        _verdict("a.example", "AS1"), _aside("a.example", "AS2", "down"),
-        _aside("b.example", "AS2", "down"),
-    ])  # fmt: skip
-    assert list(blocked_sites(verdicts, NETWORKS, DOMAINS)["domain"]) == ["a.example"]
-    assert list(set_aside(verdicts, NETWORKS, DOMAINS)["domain"]) == ["b.example"]
-
-
-@pytest.mark.parametrize("reason", REASON_SENTENCES)
-def test_each_reason_can_be_given_and_is_explained(reason: str) -> None:
-    """Every reason of the contract has its words for the page and its sentence for the table."""
-    verdicts = pd.DataFrame([_aside("a.example", "AS1", reason)])
-    aside = set_aside(verdicts, NETWORKS, DOMAINS).iloc[0]
-    assert (aside["reason"], aside["note"]) == (reason, REASON_SENTENCES[reason])
-    assert reason in vocabulary.SET_ASIDE_REASONS
 
 
 def test_a_site_is_set_aside_once_for_the_reason_that_its_verdicts_give() -> None:
@@ -183,35 +145,7 @@ def test_only_access_networks_are_ranked() -> None:
                                          "dns.sinkhole"]  # fmt: skip
 
 
-def test_a_network_without_a_listed_site_has_nought_and_no_mechanism() -> None:
-    """Measured and nothing found is 0; that is not the same as not measured."""
-    table = rank_networks(NUMBERED, pd.DataFrame([_aside("a.example", "AS1", "down")]))
-    assert list(table["blocked_domain_count"]) == [0, 0, 0, 0]
-    assert list(table["mechanisms"]) == ["", "", "", ""]
-
-
-def test_categories_sum_to_everything() -> None:
-    """Sites without a category and measurements without a host name are in the sums."""
-    blocked = pd.DataFrame({"domain": ["a.example", "c.example"]})
-    table = count_categories(DOMAINS, blocked)
-    assert table["domain_count"].sum() == 5
-    assert table["blocked_domain_count"].sum() == 2
-    assert table["measurement_count"].sum() == DOMAINS["measurement_count"].sum()
-
-
 # --- counts that the annex is set beside --------------------------------------------------------
-
-
-def test_months_count_disjoint_flags() -> None:
-    """Failure before confirmed before anomaly; the parts sum to the measurements."""
-    flags = [(False, False, False), (True, False, False), (True, True, False), (True, True, True),
-             (False, False, True)]  # fmt: skip
-    rows = [observation(is_anomaly=a, is_confirmed=c, is_failure=f) for a, c, f in flags]
-    table = count_by_month(connection_with(rows), has_fingerprints=True)
-    assert table.to_dict("records") == [{
-        "month": "2024-01", "measurement_count": 5, "ok_count": 1, "anomaly_count": 1,
-        "confirmed_count": 1, "failure_count": 2,
-    }]  # fmt: skip
 
 
 def test_without_fingerprints_nothing_is_confirmed_and_nothing_is_said() -> None:
@@ -222,73 +156,4 @@ def test_without_fingerprints_nothing_is_confirmed_and_nothing_is_said() -> None
     assert (table["ok_count"][0], table["anomaly_count"][0]) == (2, 1)
 
 
-def test_a_month_without_measurements_is_absent() -> None:
-    """Not a row of noughts."""
-    rows = [observation(measurement_start_time=pd.Timestamp(2024, month, 1)) for month in (1, 3)]
-    table = count_by_month(connection_with(rows), has_fingerprints=True)
-    assert list(table["month"]) == ["2024-01", "2024-03"]
-
-
-def test_a_period_is_half_open() -> None:
-    """A measurement in the first second of the second half belongs to it alone."""
-    periods = {"first": Period.parse("2024-01-01", "2024-01-10"),
-               "second": Period.parse("2024-01-10", "2024-01-20")}  # fmt: skip
-    rows = [observation(measurement_start_time=pd.Timestamp("2024-01-10")),
-            observation(measurement_start_time=pd.Timestamp("2024-01-09 23:59:59"),
-                        domain="")]  # fmt: skip
-    found = count_in_periods(connection_with(rows), periods)
-    assert found["first"] == {"measurement_count": 1, "domain_count": 0,
-                              "network_asns": ["AS64500"]}  # fmt: skip
-    assert found["second"]["domain_count"] == 1
-
-
-def test_networks_are_counted_by_halves() -> None:
-    """The split belongs to the second half."""
-    periods = {"second": Period.parse("2024-01-10", "2024-01-20")}
-    moments = ("2024-01-09 23:59:59", "2024-01-10", "2024-01-11")
-    rows = [observation(measurement_start_time=pd.Timestamp(moment)) for moment in moments]
-    assert count_in_halves(connection_with(rows), periods).to_numpy().tolist() == [
-        ["AS64500", 1, 2],
-    ]  # fmt: skip
-
-
-def test_a_site_is_counted_whatever_its_inputs_look_like() -> None:
-    """One row a name, with all the addresses it was tested by."""
-    rows = [observation(input="https://news.example/"), observation(input="http://NEWS.example"),
-            observation(domain="", input="nonsense", is_anomaly=True)]  # fmt: skip
-    table = count_by_domain(connection_with(rows))
-    assert list(table["domain"]) == ["", "news.example"]
-    assert list(table["inputs"][1]) == ["http://NEWS.example", "https://news.example/"]
-    assert list(table["anomaly_count"]) == [1, 0]
-
-
 # --- the annex as a spreadsheet -----------------------------------------------------------------
-
-
-def test_the_spreadsheet_holds_texts_that_nothing_runs(tmp_path: Path) -> None:
-    """No formula and no link, and the same bytes for the same table."""
-    verdicts = pd.DataFrame([_verdict("a.example", "AS1", note='=HYPERLINK("http://x")')])
-    networks = NETWORKS.assign(network=["=1+1", "Two", "", "Tunnel"])
-    table = write_table(tmp_path, "blocked_sites", blocked_sites(verdicts, networks, DOMAINS))
-    path = tmp_path / "blocked_sites.xlsx"
-    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex", sources={"rules": "=1+1"})
-    once = path.read_bytes()
-    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex", sources={"rules": "=1+1"})
-    assert path.read_bytes() == once
-    with ZipFile(path) as book:
-        sheet = book.read("xl/worksheets/sheet1.xml").decode()
-        strings = book.read("xl/sharedStrings.xml").decode()
-        names = book.namelist()
-    assert "<f>" not in sheet
-    assert "hyperlink" not in sheet.lower()
-    assert not [name for name in names if "externalLink" in name]
-    assert "'=1+1" in strings
-    assert f"{vocabulary.STATES['blocked'].mark} {vocabulary.STATES['blocked'].words}" in strings
-
-
-def test_an_empty_annex_is_a_spreadsheet_too(tmp_path: Path) -> None:
-    """A country without a listed site gets its headings."""
-    empty = blocked_sites(pd.DataFrame([_aside("a.example", "AS1", "down")]), NETWORKS, DOMAINS)
-    table = write_table(tmp_path, "blocked_sites", empty)
-    assert table.empty
-    write_spreadsheet(tmp_path, "blocked_sites", table, title="Annex", sources={"rules": "=1+1"})

@@ -330,13 +330,6 @@ def test_a_damaged_reply_is_asked_for_again(
     assert len(list(tmp_path.rglob("*"))) == 4  # folder, lock, reply, sidecar: nothing left over
 
 
-def test_a_folder_that_cannot_be_written_is_named(api: _Api, server: _Server) -> None:
-    api.folder /= "file"
-    api.folder.write_text("")
-    assert f"no reply can be kept in {api.folder}" in _message(api)
-    assert not server.asked
-
-
 @pytest.mark.parametrize(
     "address", ["api.ooni.io", "ftp://api.ooni.io", "https://", "https://h/?a=b", "http://h:x/"]
 )

@@ -431,9 +431,8 @@ def test_a_sweep_finds_what_a_whole_run_finds(tmp_path: Path) -> None:
     networks = pd.DataFrame({
         "probe_asn": [PROBE_NETWORK], "operator": ["One"], "is_domestic": [True],
     })  # fmt: skip
-    grid = {"floor_sessions": (3, 7), "sinkhole_names": (4,), "broken_names": (2,),
-            "pool_days": (0,), "share_floor": (0.9,), "body_match": (0.01,),
-            "persistence_share": (0.4,), "substitution_dead_share": (1.0,)}  # fmt: skip
+    grid = {"floor_sessions": (7,), "broken_names": (2,), "body_match": (0.01,),
+            "sinkhole_names": (4,), "pool_days": (0,)}  # fmt: skip  # one of each stage
     swept = sweep(study, networks, grid)
     assert swept.groupby("threshold")["is_standing"].sum().eq(1).all()
 

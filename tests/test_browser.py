@@ -22,8 +22,6 @@ from pypdf import PdfReader
 
 from analysis.hosts import site_file
 
-pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
-
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from analysis.verdicts.lessons import Lessons
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import blocks
 from analysis.verdicts.e_values import chance_of, find_line, log_stretch_count, weigh_evidence
 from analysis.verdicts.expectation import Expectation
-from analysis.verdicts.lessons import Lessons
 from analysis.verdicts.schedules import Schedule
 from tests.series import series_of
 

@@ -38,7 +38,6 @@ from analysis.review.feedback import (
     SHEET,
     list_items,
     read_filled_sheet,
-    show_form,
     write_sheet,
 )
 from analysis.tables import write_table
@@ -200,9 +199,12 @@ def test_a_sheet_is_read_by_its_headings(sheet: Path) -> None:
         book.save(path)
         return read_filled_sheet(path)
 
-    assert brought(lambda book: book.create_sheet("Notes", 0).append(["of the meeting"])) == [KEPT]
-    assert brought(lambda book: book["feedback"].delete_rows(1)) == [KEPT]
-    assert brought(lambda book: book["feedback"].insert_rows(1, 5)) == [KEPT]
+    for harmless in (
+        lambda book: book.create_sheet("Notes", 0).append(["of the meeting"]),
+        lambda book: book["feedback"].delete_rows(1),
+        lambda book: book["feedback"].insert_rows(1, 5),
+    ):
+        assert brought(harmless) == [KEPT]
 
     def swap(book: openpyxl.Workbook) -> None:
         for row in book["feedback"].iter_rows(min_row=2):
@@ -302,16 +304,6 @@ def test_decisions_stand_beside_what_they_are_on(tables: Path) -> None:
     ]  # fmt: skip
     write_table(tables, "decisions", decision_table([], YEAR))
     assert decide_first_page(page, tables)["decided"] == ()
-
-
-def test_the_form_has_a_box_for_each_item(tables: Path) -> None:
-    """What stands decided is ticked; a claim cannot act."""
-    html = "".join(content for _, content in show_form(list_items(tables, CLAIMS)))
-    assert html.count('class="choices"') == 2
-    assert html.count("☒ Keep") == 1
-    assert "a.test" in html
-    assert "<script" not in html
-    assert "\u202e" not in html
 
 
 def test_review_writes_the_file_of_the_country(

@@ -1,61 +1,18 @@
 """A report in two languages says the same in both: same pages, same ids, same numbers."""
 
-import json
-import re
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from analysis.languages.language import open_language
-
-pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
+from tests.published_pages import PublishedPage
 
 KHMER = "km"
 
 
-class _Page(HTMLParser):
-    """What is compared of a page: ids, marked numbers, links, languages, and its words."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self.ids: list[str] = []
-        self.numbers: list[tuple[str, str]] = []
-        self.links: list[str] = []
-        self.languages: list[str] = []
-        self.words: list[str] = []
-        self._is_shown = False
-        self.html = path.read_text(encoding="utf-8")
-        self.feed(self.html)
-
-    def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.ids += [found["id"]] if "id" in found else []
-        self.links += [found["href"]] if tag == "a" else []
-        self.languages += [found["lang"]] if "lang" in found else []
-        if tag == "data":
-            self.numbers.append((found["data-key"], found["value"]))
-        if tag == "main":
-            self._is_shown = True
-
-    def handle_endtag(self, tag):
-        if tag == "main":
-            self._is_shown = False
-
-    def handle_data(self, data):
-        if self._is_shown:
-            self.words.append(data)
-
-    @property
-    def digits(self) -> list[str]:
-        """The numbers in its text, dates among them, whatever their order."""
-        return sorted(re.findall(r"\d[\d,.]*\d|\d", " ".join(self.words)))
-
-
 @pytest.fixture(scope="module")
-def pairs(fictional_report: Path) -> list[tuple[_Page, _Page]]:
+def pairs(fictional_report: Path) -> list[tuple[PublishedPage, PublishedPage]]:
     """Each page in English with the same one in Khmer."""
     folder = fictional_report / KHMER
     files = sorted(path.relative_to(folder) for path in folder.rglob("*.html"))
@@ -64,14 +21,18 @@ def pairs(fictional_report: Path) -> list[tuple[_Page, _Page]]:
         path.relative_to(fictional_report) for path in (fictional_report / "sites").glob("*.html")
     }
     assert english <= {*files}
-    return [(_Page(fictional_report / file), _Page(folder / file)) for file in files]
+    return [
+        (PublishedPage(fictional_report / file), PublishedPage(folder / file)) for file in files
+    ]
 
 
 def test_both_languages_have_the_same_ids_and_numbers(pairs) -> None:
     """A number that is marked stands for the same in both, and is the same; so is every other."""
     for english, khmer in pairs:
         assert set(khmer.ids) <= set(english.ids), khmer.path
-        assert set(khmer.numbers) <= set(english.numbers), khmer.path
+        assert {number[:2] for number in khmer.numbers} <= {
+            number[:2] for number in english.numbers
+        }, khmer.path
         if english.path.parent.name == "sites":
             assert khmer.digits == english.digits, khmer.path
 
@@ -99,15 +60,3 @@ def test_a_khmer_page_is_in_khmer(pairs) -> None:
         text = unescape(" ".join(khmer.words))
         assert not [char for char in text if char.isdigit() and not char.isascii()]
         assert set(khmer.languages) <= {KHMER, "en"}
-
-
-def test_pages_of_sites_share_one_font(fictional_report: Path, pairs) -> None:
-    """Those that may be handed on alone bring it."""
-    for _, khmer in pairs:
-        sources = set(re.findall(r"src: url\(([^)]{9})", khmer.html))
-        shared = khmer.path.parent.name == "sites"
-        assert sources == ({"../fonts/"} if shared else {"data:font"}), khmer.path
-    fonts = fictional_report / KHMER / "fonts"
-    assert sum(path.stat().st_size for path in fonts.iterdir()) < 100_000
-    run = json.loads((fictional_report / "run.json").read_text(encoding="utf-8"))
-    assert run["languages"] == ["en", KHMER]

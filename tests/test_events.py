@@ -7,7 +7,7 @@ import pytest
 
 from analysis.errors import ParameterError
 from analysis.period import Period
-from analysis.reference.events import Event, EventList, event_table, in_words, load_events
+from analysis.reference.events import EventList, load_events
 from analysis.reference.reference_files import REFERENCE
 from analysis.worlds.truth import write_events
 
@@ -104,19 +104,3 @@ def test_the_simulated_events_pass_for_a_fictional_country_only(tmp_path: Path) 
     assert [event.source for event in load_events(path, "QQ").events] == ["invented"] * 3
     with pytest.raises(ParameterError, match="is not an https"):
         load_events(path, "KH")
-
-
-def test_a_reader_gets_the_numbers_that_the_figure_has() -> None:
-    """Table and alternative text count from 1, in the same order; without events both are empty."""
-    events = (
-        Event(date(2023, 7, 12), "One", "order", "https://a.org/"),
-        Event(date(2023, 7, 23), "Two", "election", "https://b.org/"),
-    )
-    assert event_table(events)[["mark", "date", "event"]].to_numpy().tolist() == [
-        ["1", "2023-07-12", "One"], ["2", "2023-07-23", "Two"],
-    ]  # fmt: skip
-    assert in_words(events) == (
-        "Vertical lines mark known events: 1, 2023-07-12, One; 2, 2023-07-23, Two."
-    )
-    assert event_table(()).empty
-    assert in_words(()) == ""

@@ -6,9 +6,8 @@ from functools import cache
 import pytest
 
 from analysis.verdicts.intervals import TOO_FEW
-from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
+from analysis.verdicts.rivals import ONE_KIND_OF_PROBE, ROUTE_UNKNOWN
 from analysis.verdicts.verdicts import Judgement
-from analysis.verdicts.rivals import ROUTE_UNKNOWN
 from analysis.vocabulary import LISTED
 from tests.letters import ALL_NETWORKS, NAME, VPN, days, judge, verdict
 from tests.observations import PROBE_NETWORK, Row, answer, connect, control_answer, http_observation

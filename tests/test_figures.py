@@ -13,12 +13,11 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analysis.pages import bars
-from analysis.pages import evidence_figure as series
+from analysis.pages import plots
+from analysis.pages import plots as series
 from analysis.pages.grids import draw_coverage, draw_methods
-from analysis.pages.inline_svg import inline_svg
+from analysis.pages.rendering import inline_svg
 from analysis.pages.show import figure_bytes
-from analysis.worlds.figures import chances_against_truth
 
 WORDS = {"title": "A finding with $\\frac{", "footer": "Source: $x. n = 3"}
 READ = {"title": "A finding <b>", "alt": 'seen: "<b>"', "reading": "Each <b>"}
@@ -28,7 +27,6 @@ EVIL = ["$\\frac{", "$$", "ok\u202e\x00\n", "ខ្មែរ", "<script>", "x" *
 def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
     """Each function with a frame whose every name is hostile."""
     count = range(len(EVIL))
-    asns = [f"AS{i + 1}" for i in count]
     months = pd.DataFrame({
         "month": ["2023-07", "2023-09"], "ok_count": [5, 6], "anomaly_count": [1, 0],
         "confirmed_count": [None, None], "failure_count": [0, 2],
@@ -39,7 +37,7 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
         "last_seen_open": [None, "2023-07-01", *[None] * 5], "first_seen_open_again": None,
     })  # fmt: skip
     return {
-        "results_by_month": (bars.results_by_month, months),
+        "results_by_month": (plots.results_by_month, months),
         "session_series": (
             lambda frame, **named: series.session_series(
                 frame, intervals.iloc[:2].fillna(""), since=date(2023, 7, 1),
@@ -49,14 +47,8 @@ def _frames() -> dict[str, tuple[Callable[..., Figure], pd.DataFrame]]:
                           "ok_session_count": [0, 9], "down_session_count": [0, 1],
                           "unclear_session_count": [2, 0]}),
         ),
-        "methods_compared": (
-            lambda frame, **named: bars.methods_compared(
-                frame, dict(zip(asns, EVIL, strict=True)), **named
-            ),
-            pd.DataFrame({asn: [place % 2 == 0, place % 3 == 0] for place, asn in enumerate(asns)}),
-        ),
         "thresholds_swept": (
-            bars.thresholds_swept,
+            plots.thresholds_swept,
             pd.DataFrame({"threshold": EVIL, "value": 0.5, "is_standing": True,
                           "blocked_pair_count": [*count]}),
         ),
@@ -84,17 +76,6 @@ def test_an_empty_frame_says_so(name: str) -> None:
     draw, frame = _frames()[name]
     for empty in (frame.iloc[:0], pd.DataFrame()):
         assert "Nothing to show: no rows." in _texts(draw(empty, **WORDS))
-
-
-def test_a_month_without_measurements_keeps_its_place() -> None:
-    """Between July and September stands August, without a bar; absent lists have no colour."""
-    draw, frame = _frames()["results_by_month"]
-    figure = draw(frame, **WORDS)
-    axes = figure.axes[0]
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["Jul\n2023", "Aug", "Sep"]
-    heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
-    assert heights == [[5, 0, 6], [1, 0, 0], [0, 0, 2]]
-    assert "Confirmed" not in _texts(figure)
 
 
 def test_coverage_shows_absence_as_absence() -> None:
@@ -142,7 +123,7 @@ def test_a_figure_on_a_page_is_text_and_its_ids_are_its_own() -> None:
         "failure_count": [1],
     })  # fmt: skip
     title = '<script>"a" & b</script> url(#x)'
-    svg = figure_bytes(bars.results_by_month(frame, title=title, footer="n"), "svg").decode()
+    svg = figure_bytes(plots.results_by_month(frame, title=title, footer="n"), "svg").decode()
     one, two = (inline_svg(svg, 'seen: "<b>"', caption) for caption in ("One", "Two"))
     assert one == inline_svg(svg, 'seen: "<b>"', "One")
     ids = [re.findall(r' id="([^"]+)"', text) for text in (one, two)]
@@ -160,22 +141,3 @@ def test_a_figure_on_a_page_is_text_and_its_ids_are_its_own() -> None:
 
 def _texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text)]
-
-
-def test_an_axis_of_powers_has_numbers_in_words() -> None:
-    """matplotlib writes the numbers of such an axis as formulas, and ours are never read so."""
-    levels = pd.DataFrame({
-        "stratum": ["1e-02", "1e-03"], "success_count": [4, 0], "trial_count": [500, 500],
-        "share": [0.008, 0.0], "lower_share": [0.003, 0.0], "upper_share": [0.02, 0.007],
-    })  # fmt: skip
-    figure = chances_against_truth(levels, title="Chance", footer="Simulated")
-    figure.draw_without_rendering()
-    labels = [label.get_text() for label in figure.axes[0].get_xticklabels(which="both")]
-    assert [label for label in labels if label] == [
-        "0.00001",
-        "0.0001",
-        "0.001",
-        "0.01",
-        "0.1",
-        "1",
-    ]

@@ -10,7 +10,7 @@ import pytest
 from analysis.languages.language import ENGLISH
 from analysis.period import Period
 from analysis.report.finding_words import Telling, word_finding
-from analysis.report.findings import find_categories, find_networks
+from analysis.report.findings import find_networks
 from analysis.report.first_page import word_first_page
 
 YEAR = Period.parse("2024-01-01", "2025-01-01")
@@ -55,17 +55,6 @@ def test_networks_of_one_name_are_told_apart_and_a_cut_is_told() -> None:
     numbers = {"blocking_network_count": count, "access_network_count": count}
     words = word_finding(Telling({**finding, "kind": "networks"}, numbers, ENGLISH, YEAR))
     assert f"Shown are the first 20 of {count}." in words.figure
-
-
-def test_without_a_list_nothing_is_said_of_categories() -> None:
-    """All sites are then of none; one that a list names is enough."""
-    columns = ["category_code", "category", "domain_count", "blocked_domain_count"]
-    rows = [["NEWS", "News Media", 5, 0], ["NONE", "Not on a test list", 9, 3]]
-    blocked = pd.DataFrame({"domain": ["a.test"], "category_code": ["NEWS"]})
-    categories = pd.DataFrame(rows, columns=columns)
-    assert find_categories({"categories": categories, "blocked_sites": blocked}) is None
-    named = categories.assign(blocked_domain_count=[1, 3])
-    assert find_categories({"categories": named, "blocked_sites": blocked}) is not None
 
 
 @pytest.mark.parametrize("is_published", [True, False])

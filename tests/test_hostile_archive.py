@@ -1,13 +1,13 @@
-"""A small archive full of hostile text: reported twice in unlike circumstances, one interrupted."""
+"""A small archive full of hostile text: reported twice, in unlike circumstances."""
 
 import csv
 import gzip
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
-import time
 import zlib
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
@@ -19,9 +19,8 @@ import pandas as pd
 import pytest
 
 from analysis.worlds.writing import write_world
+from tests.archives import contents
 from tests.conftest import Command
-
-pytestmark = pytest.mark.timeout(300)  # the first test waits for two reports
 
 ROOT = Path(__file__).resolve().parents[1]
 LISTED = ("blocked", "likely_blocked")
@@ -84,15 +83,16 @@ def _hostile_lines(archive: Path, asn: int) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command line's words for an archive of a month in which text is hostile."""
+    """The command line's words for an archive of three weeks in which text is hostile."""
     world = tmp_path_factory.mktemp("hostile") / "world"
-    write_world(world, probe_cc="QZ", since="2024-02-01", until="2024-03-01", seed=7, name_count=40)
+    write_world(world, probe_cc="QZ", since="2024-02-01", until="2024-02-22", seed=7,
+                network_count=6, name_count=40)  # fmt: skip
     networks = world / "reference" / "networks.csv"
     roles = _read(world / "truth" / "networks.csv").set_index("role")["probe_asn"]
     lines = _hostile_lines(world / "archive", int(roles["sinkhole"][2:]))
-    folder = world / "archive" / "raw" / "20240301" / "00" / "QZ" / "webconnectivity"
+    folder = world / "archive" / "raw" / "20240222" / "00" / "QZ" / "webconnectivity"
     folder.mkdir(parents=True)
-    (folder / "2024030100_QZ_webconnectivity.n9.0.jsonl.gz").write_bytes(
+    (folder / "2024022200_QZ_webconnectivity.n9.0.jsonl.gz").write_bytes(
         gzip.compress(b"\n".join(lines) + b"\n", compresslevel=1)
     )
     with networks.open("a", encoding="utf-8", newline="") as file:
@@ -110,22 +110,35 @@ def hostile_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     text = events.read_text(encoding="utf-8")
     events.write_text(text.replace("Local elections", f"'{MARKUP}'"), encoding="utf-8")
     return [
-        "PROBE_CC=QZ", "SINCE=2024-02-01", "UNTIL=2024-03-01",
+        "PROBE_CC=QZ", "SINCE=2024-02-01", "UNTIL=2024-02-22",
         *(f"{name}={world / place}" for name, place in places.items()),
     ]  # fmt: skip
 
 
-def _start(words: Sequence[str], cwd: Path = ROOT, **environment: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "analysis", "report", *words],
-        cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+#: Signals as they are by default, and an end by one as soon as the first values are judged.
+_INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+from analysis.commands import cli
+from analysis.study import sensitivity
+keep, kept = sensitivity._keep_list, []
+def keep_some(*asked):
+    keep(*asked)
+    kept.append(asked)
+    if len(kept) == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+sensitivity._keep_list = keep_some
+cli.main()
+"""
+
+
+def _run(words: Sequence[str], cwd: Path, status: int = 0, **environment: str) -> None:
+    """Python with these words, in an environment."""
+    done = subprocess.run(
+        [sys.executable, *words], cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        text=True, capture_output=True, check=False,
     )  # fmt: skip
-
-
-def _contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    assert done.returncode == status, done.stderr
 
 
 def _interfering_user(home: Path) -> dict[str, str]:
@@ -147,45 +160,55 @@ def _interfering_user(home: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory, hostile_words: list[str]) -> tuple[Path, Path]:
     """Two reports on the hostile archive, each from an empty store, in unlike circumstances. The
-    second, in the place of an earlier one, was killed among its notebooks, and then made. Kills at
-    other moments are those of ``test_survival`` and ``test_publishing``."""
+    second is made with the page of what its list depends on, in the place of an earlier one, and
+    was stopped once. Kills are those of ``test_survival`` and ``test_publishing``."""
     folder = tmp_path_factory.mktemp("twins")
     one, other = (
         [*hostile_words, f"STORE={folder / name / 'store'}", f"OUT={folder / name / 'report'}"]
         for name in ("one", "other")
     )
-    first = _start([*one, "JOBS=1"], TZ="UTC", LC_ALL="C", PYTHONHASHSEED="0")
-    home = tmp_path_factory.mktemp("home")
-    there = {"TZ": "Pacific/Kiritimati", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "4242",
-             **_interfering_user(home)}  # fmt: skip
+    asked = ["-m", "analysis", "report", *one, "JOBS=1"]
+    _run(asked, ROOT, TZ="UTC", LC_ALL="C", PYTHONHASHSEED="0")
     report = folder / "other" / "report"
     report.mkdir(parents=True)
     (report / "index.html").touch()
     (report / "run.json").write_text('{"files": ["index.html"], "tables": {}, "findings": {}}')
-    before = _contents(report)
-    killed = _start([*other, "JOBS=2"], home, **there)
-    end = time.monotonic() + 120
-    while not any((folder / "other").glob(".report.building-*/tables/*.csv")):
-        assert killed.poll() is None, killed.communicate()[1]
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    killed.kill()
-    killed.communicate()
-    assert _contents(report) == before  # whole or not at all
-    second = _start([*other, "JOBS=2"], home, **there)
-    for process in (first, second):
-        _, said = process.communicate(timeout=240)
-        assert process.returncode == 0, said
-    return folder / "one" / "report", folder / "other" / "report"
+    before = contents(report)
+    home = tmp_path_factory.mktemp("home")
+    there = {"TZ": "Pacific/Kiritimati", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "4242",
+             **_interfering_user(home)}  # fmt: skip
+    asked = ["sensitivity", *other, "JOBS=2"]
+    _run(["-c", _INTERRUPTED, *asked], home, 128 + signal.SIGTERM, **there)
+    assert contents(report) == before  # whole or not at all
+    _run(["-m", "analysis", *asked], home, **there)
+    return folder / "one" / "report", report
+
+
+#: Where the other pages and ``run.json`` name the page of what the list depends on.
+_NAMED = re.compile(
+    rb'\s*<(li|dt)>\s*<a href="7-sensitivity\.html">.*?</(li|dd)>'
+    rb'|\s*"7-sensitivity\.html",',
+    re.DOTALL,
+)
 
 
 def test_two_runs_publish_the_same_bytes(twins: tuple[Path, Path]) -> None:
     """Whatever the number of processes, time zone, locale, hash seed, home, working folder, place
-    of the report and the user's kernels, start-up files and style, interrupted or not."""
-    one, other = (_contents(report) for report in twins)
-    assert list(one) == list(other)
-    assert [name for name in one if one[name] != other[name]] == []
+    of the report and the user's kernels, start-up files and style, interrupted or not; but for the
+    page that only the second was asked for, and where it is named."""
+    one, other = (contents(report) for report in twins)
+    assert other.keys() - one.keys() == {"7-sensitivity.html"}
+    assert [name for name in one if one[name] != _NAMED.sub(b"", other[name])] == []
     assert {path.name for path in twins[1].parent.iterdir()} == {"report", "store"}
+
+
+def test_what_the_list_depends_on_is_added_to_a_report_that_stands(
+    twins: tuple[Path, Path], hostile_words: list[str], command: Command, tmp_path: Path
+) -> None:
+    """Every page leads to it; without a report it says what to run."""
+    assert _NAMED.search((twins[1] / "index.html").read_bytes())
+    status, _, said = command("sensitivity", *hostile_words, f"OUT={tmp_path / 'none'}")
+    assert (status, "run 'make report' with the same parameters first" in said) == (2, True)
 
 
 class _Elements(HTMLParser):
@@ -214,7 +237,7 @@ class _Elements(HTMLParser):
 def test_hostile_text_stays_text(twins: tuple[Path, Path]) -> None:
     """Names, titles and inputs of strangers reach tables and pages, and none of them is run by a
     browser or a spreadsheet."""
-    report = twins[0]
+    report = twins[1]
     verdicts = _read(report / "tables" / "verdicts.csv")
     listed = verdicts[(verdicts["period"] == "all") & verdicts["state"].isin(LISTED)]
     assert set(listed["probe_asn"]) >= {"AS64600", "AS64601"}
@@ -260,10 +283,10 @@ def test_a_period_without_measurements_ran_dry(
 ) -> None:
     """Status 3, and what is missing: nothing to report on is no report. The one before stays."""
     report = twins[1]
-    before = _contents(report)
+    before = contents(report)
     places = [f"STORE={report.parent / 'store'}", f"OUT={report}"]
     words = [*hostile_words, *places, "SINCE=2019-01-01", "UNTIL=2020-01-01"]
     status, _, complaint = command("report", *words)
     assert status == 3, complaint
     assert "no measurement of QZ from 2019-01-01 to 2019-12-31" in complaint
-    assert _contents(report) == before
+    assert contents(report) == before

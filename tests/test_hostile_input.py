@@ -25,37 +25,20 @@ from analysis.commands.settings import parse_settings
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.fingerprints import ALIKE_LIMIT, Fingerprint, Fingerprints, load
 from analysis.period import Period
-from analysis.reference.test_lists import load_test_lists
 from analysis.sources.archive_files import ArchiveObject
 from analysis.sources.buckets import Bucket
 from analysis.sources.opening import open_source
 from analysis.sources.web import at_once
-from analysis.store.collection import Collection
-from analysis.store.ingestion import Request, ingest
 from analysis.store.lines import VALUE_LIMIT, has_too_many_values
-from analysis.store.objects import Task
-from analysis.store.provenance import NotRead
 from analysis.store.shares import MANIFEST, share
-from analysis.store.store import Store
-from analysis.store.workers import Downloads
+from analysis.store.store import NotRead, Store
+from analysis.store.workers import Downloads, Task
 from benchmarks.fuzzing import fuzz, measurement
 from tests import loopback_s3 as loopback_s3_module
+from tests.archives import object_key, packed, put, read_into
 from tests.loopback_s3 import loopback_s3
 
-_FOLDER = "raw/20240701/00/QQ/webconnectivity"
-_KEY = f"{_FOLDER}/2024070100_QQ_webconnectivity.n0.0.jsonl.gz"
 _GOOD = json.dumps(measurement("0.5")).encode()
-
-
-def _ingest(source: object, store: Path) -> Collection:
-    return ingest(Request(str(source), str(store), "QQ", jobs=1), Fingerprints())
-
-
-def _archive(folder: Path, content: bytes) -> Path:
-    path = folder / _KEY
-    path.parent.mkdir(parents=True)
-    path.write_bytes(gzip.compress(content))
-    return path.parent
 
 
 def test_thousands_of_hostile_values_end_in_the_ledger_or_in_a_sentence() -> None:
@@ -70,16 +53,16 @@ def test_a_server_cannot_list_or_send_without_end(
 ) -> None:
     """The error names the bound, which the environment changes."""
     with loopback_s3() as server:
-        server.objects = {_KEY: gzip.compress(_GOOD)}
+        server.objects = {object_key(): packed([_GOOD])}
         monkeypatch.setenv("OBJECT_BYTES", "100")
         with pytest.raises(SourceError, match="more than the OBJECT_BYTES=100 that are read"):
-            _ingest(server.url, tmp_path / "store")
+            read_into(tmp_path / "store", server.url)
         assert not [one for one in server.requests if "?" not in one]  # nothing was fetched
         monkeypatch.setenv("OBJECT_BYTES", "much")
         with pytest.raises(ParameterError, match="OBJECT_BYTES=much: a whole number"):
-            _ingest(server.url, tmp_path / "store")
+            read_into(tmp_path / "store", server.url)
         monkeypatch.setenv("OBJECTS_PER_HOUR", "1")
-        names = (_KEY.replace("n0.0", f"n{n}.0") for n in range(24 * 366 + 1))
+        names = (object_key().replace("n0.0", f"n{n}.0") for n in range(24 * 366 + 1))
         server.objects |= dict.fromkeys(names, b"")
         with pytest.raises(SourceError, match=r"the OBJECTS_PER_HOUR=1 that are taken\.$"):
             open_source(server.url).objects(lambda _: True)  # the same command would not resume
@@ -102,7 +85,7 @@ def test_a_disk_holds_two_of_the_largest_objects(
 ) -> None:
     """Eight threads fetch; one object was listed as small and has grown since."""
     monkeypatch.setenv("OBJECT_BYTES", "1000")
-    keys = [_KEY.replace("n0", f"n{n}") for n in range(12)]
+    keys = [object_key().replace("n0", f"n{n}") for n in range(12)]
     store, seen = Store(str(tmp_path / "store")), []
 
     def read(item: ArchiveObject) -> NotRead:
@@ -128,20 +111,20 @@ def test_a_disk_holds_two_of_the_largest_objects(
 
 def test_what_is_no_file_or_has_no_name_is_not_read(tmp_path: Path) -> None:
     """A pipe, a link to a device and a name in another encoding; the rest of the archive is."""
-    folder = _archive(tmp_path / "archive", _GOOD)
+    folder = put(tmp_path / "archive", object_key(), [_GOOD]).parent
     os.mkfifo(folder / "pipe.jsonl.gz")
     (folder / "zero.jsonl.gz").symlink_to("/dev/zero")
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.jsonl.gz")).write_bytes(b"")
-    collection = _ingest(tmp_path / "archive", tmp_path / "store")
+    collection = read_into(tmp_path / "store", tmp_path / "archive")
     assert len(collection.files) == 1
     why = {item.key.rpartition("/")[2]: item.why for item in collection.not_read}
     assert why == {"caf\ufffd.jsonl.gz": "its name is not UTF-8", "pipe.jsonl.gz": "not a file",
                    "zero.jsonl.gz": "not a file"}  # fmt: skip
-    assert _ingest(tmp_path / "archive", tmp_path / "store").not_read == collection.not_read
+    assert read_into(tmp_path / "store", tmp_path / "archive").not_read == collection.not_read
     (tmp_path / "share").mkdir()
     os.mkfifo(tmp_path / "share" / MANIFEST)
     with pytest.raises(SourceError, match="the share cannot be read: not a file"):
-        _ingest(tmp_path / "share", tmp_path / "store")
+        read_into(tmp_path / "store", tmp_path / "share")
 
 
 def test_a_line_of_too_many_values_is_not_decoded(tmp_path: Path) -> None:
@@ -152,16 +135,16 @@ def test_a_line_of_too_many_values_is_not_decoded(tmp_path: Path) -> None:
     page["test_keys"]["requests"][0]["response"]["body"] = ',[{"\\' * VALUE_LIMIT
     lines = [json.dumps(one).encode() for one in (many, page)]
     assert [has_too_many_values(line) for line in lines] == [True, False]
-    _archive(tmp_path / "archive", b"\n".join(lines))
-    (file,) = _ingest(tmp_path / "archive", tmp_path / "store").files
+    put(tmp_path / "archive", object_key(), lines)
+    (file,) = read_into(tmp_path / "store", tmp_path / "archive").files
     assert (file.row_count, file.ledger) == (1, {"invalid:too_many_values": 1})
 
 
 @pytest.mark.parametrize("line", [b"\n", b"{}\n"])
 def test_packed_lines_of_nothing_are_not_read_to_their_end(tmp_path: Path, line: bytes) -> None:
     """12 KB of blank lines took ten seconds: reading stops, and the rest is one ledger row."""
-    _archive(tmp_path / "archive", line * 12_000_000)
-    (file,) = _ingest(tmp_path / "archive", tmp_path / "store").files
+    put(tmp_path / "archive", object_key(), gzip.compress(line * 12_000_000))
+    (file,) = read_into(tmp_path / "store", tmp_path / "archive").files
     assert file.ledger["truncated_file"] == 1
     assert sum(file.ledger.values()) < 1_200_000
 
@@ -196,8 +179,8 @@ def test_patterns_that_match_everywhere_are_bounded(tmp_path: Path) -> None:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A share of two measurements."""
     folder = tmp_path_factory.mktemp("honest")
-    _archive(folder / "archive", _GOOD + b"\n" + _GOOD.replace(b'"r"', b'"s"'))
-    collection = _ingest(folder / "archive", folder / "store")
+    put(folder / "archive", object_key(), [_GOOD, _GOOD.replace(b'"r"', b'"s"')])
+    collection = read_into(folder / "store", folder / "archive")
     share(collection, "QQ", Period.parse("2024-07-01", "2024-08-01"), folder / "shared")
     return folder / "shared"
 
@@ -274,7 +257,7 @@ def test_a_share_that_no_workbook_wrote_is_refused(shared: Path, tmp_path: Path,
         _replace(folder, told, packed.name, content)
     (folder / MANIFEST).write_text(json.dumps(told))
     with pytest.raises(ContractError, match=message) as caught:
-        _ingest(folder, tmp_path / "store")
+        read_into(tmp_path / "store", folder)
     assert caught.value.exit_status == 4
     assert not list((tmp_path / "store").rglob(MANIFEST))
 
@@ -289,7 +272,7 @@ def test_a_manifest_of_anything_is_refused(shared: Path, tmp_path: Path) -> None
     ):
         (tmp_path / MANIFEST).write_text(json.dumps(told | change))
         with pytest.raises(SourceError, match=message):
-            _ingest(tmp_path, tmp_path / "store")
+            read_into(tmp_path / "store", tmp_path)
 
 
 def test_a_terminal_obeys_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,10 +307,3 @@ def test_a_value_that_cannot_be_is_refused_in_words(argument: str, message: str)
     words = ["PROBE_CC=KH", "SINCE=2024-01-01", "UNTIL=2024-01-02", "SOURCE=x", argument]
     with pytest.raises(ParameterError, match=message):
         open_source(parse_settings(words).study.source)
-
-
-def test_a_list_from_a_spreadsheet_is_told_about_its_separator(tmp_path: Path) -> None:
-    """Excel writes semicolons in half of the world."""
-    (tmp_path / "qq.csv").write_text("url;category_code;category_description\n")
-    with pytest.raises(ParameterError, match="seem to be separated by ';', save it with commas"):
-        load_test_lists(tmp_path / "qq.csv", "QQ")

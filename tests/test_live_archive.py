@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -26,12 +27,12 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.period import Period
 from analysis.sources.layout import FOLDERS
 from analysis.sources.web import CONNECTIONS, Limits
-from analysis.store.app_rows import MessagingRows
-from analysis.store.collection import Collection
-from analysis.store.database import Observations
+from analysis.store.database import MessagingRows
 from analysis.store.ingestion import Request, ingest, ingest_messaging
+from analysis.store.store import Collection
 from analysis.study.parameters import StudyParameters
 from analysis.study.study import open_study
+from tests.archives import contents, ledger_of, line_of, object_key, packed, read_into
 from tests.conftest import Command
 from tests.loopback_s3 import Fault, LoopbackS3, loopback_s3
 from tests.messaging import measurement as app_test
@@ -41,25 +42,27 @@ _DAY = date(2024, 7, 1)
 _PERIOD = Period(_DAY, _DAY + timedelta(days=1))
 
 
-def _measurement(number: int, day: date = _DAY, pad: int = 0) -> bytes:
-    return json.dumps({
-        "test_name": "web_connectivity", "report_id": f"r{number}",
-        "input": "https://news.example/", "measurement_start_time": f"{day} 10:00:00",
-        "probe_cc": _CC, "probe_asn": "AS64500",
-        "test_keys": {"blocking": False, "accessible": True},
-        "pad": random.Random(number).randbytes(pad).hex(),
-    }).encode()  # fmt: skip
+def _line(number: int, day: date = _DAY, pad: int = 0) -> bytes:
+    noise = random.Random(number).randbytes(pad).hex()
+    return line_of(number, measurement_start_time=f"{day} 10:00:00", probe_cc=_CC, pad=noise)
 
 
 def _packed(*numbers: int, day: date = _DAY, pad: int = 0) -> bytes:
-    lines = [_measurement(number, day, pad) for number in numbers]
-    return gzip.compress(b"\n".join(lines) + b"\n", mtime=0)
+    return packed(_line(number, day, pad) for number in numbers)
 
 
-def _key(day: date = _DAY, hour: int = 0, number: int = 0, cc: str = _CC, test: str = "") -> str:
-    test = test or "webconnectivity"
-    stamp = f"{day:%Y%m%d}"
-    return f"raw/{stamp}/{hour:02}/{cc}/{test}/{stamp}{hour:02}_{cc}_{test}.n{number}.0.jsonl.gz"
+def _key(day: date = _DAY, hour: int = 0, number: int = 0, **others: str) -> str:
+    return object_key(hour, f"n{number}.0", f"{day:%Y%m%d}", **{"cc": _CC, **others})
+
+
+def _ingest(store: str, period: Period = _PERIOD, **options: Any) -> Collection:
+    return read_into(store, "ooni", _CC, period=period, **{"receipt_margin": 0, **options})
+
+
+def _ledger(collection: Collection, period: Period = _PERIOD) -> dict[str, int]:
+    found = ledger_of(collection, period, _CC)
+    del found["total"]
+    return found
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
     """A server for which nobody waits long."""
     with stamina.set_testing(True, attempts=3), loopback_s3() as server:
         monkeypatch.setenv("OONI_ARCHIVE", server.url)
-        monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 2.0))
+        monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 30.0))
         yield server
 
 
@@ -77,18 +80,6 @@ def store(tmp_path: Path) -> str:
     return str(tmp_path / "store")
 
 
-def _ingest(store: str, period: Period = _PERIOD, **options: Any) -> Collection:
-    options = {"receipt_margin": 0, "jobs": 1, **options}
-    return ingest(Request("ooni", store, _CC, period, **options), Fingerprints())
-
-
-def _ledger(collection: Collection, period: Period = _PERIOD) -> dict[str, int]:
-    with Observations(collection, _CC, period) as observations:
-        frame = observations.ledger()
-    counts = dict(zip(frame["reason"], frame["line_count"], strict=True))
-    return {reason: int(count) for reason, count in counts.items() if count and reason != "total"}
-
-
 def _asked(server: LoopbackS3) -> tuple[list[str], list[str]]:
     """Prefixes that were listed and keys that were read, sorted."""
     parts = [urlsplit(request.partition(" ")[2]) for request in server.requests]
@@ -96,11 +87,6 @@ def _asked(server: LoopbackS3) -> tuple[list[str], list[str]]:
     read = [part.path.removeprefix("/archive/") for part in parts if not part.query]
     server.requests.clear()
     return sorted(listed), sorted(read)
-
-
-def _files(folder: Path | str) -> dict[str, bytes]:
-    paths = Path(folder).rglob("*.parquet")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 # --- what is asked ------------------------------------------------------------------------------
@@ -222,7 +208,7 @@ def test_what_the_archive_cannot_have_is_said_in_a_line(
     with pytest.raises(error) as caught:
         ingest(Request("ooni", store, cc, period, receipt_margin=0), Fingerprints())
     assert words in str(caught.value)
-    assert not _files(store)
+    assert not contents(store, "*.parquet")
 
 
 # --- objects served badly -----------------------------------------------------------------------
@@ -260,47 +246,36 @@ _BAD_OBJECTS: dict[str, tuple[Fault, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", _BAD_OBJECTS)
-def test_an_object_served_badly_is_read_right_or_named(archive: LoopbackS3, store: str, name: str):
+def test_an_object_served_badly_is_read_right_or_named(
+    archive: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+):
     """The right data or a row that says why there are none; the rest is read in any case."""
-    fault, why = _BAD_OBJECTS[name]
+    monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 2.0))
     archive.objects = {_key(hour=1): _packed(1), _key(hour=2): _CONTENT, _key(hour=3): _packed(2)}
-    archive.faults[_key(hour=2)] = Fault(**vars(fault))
-    collection = _ingest(store)
-    assert _ledger(collection) == {"kept": 2 if why else 52}
-    assert [(row.key, row.why) for row in collection.not_read] == (
-        [(_key(hour=2), why)] if why else []
-    )
-    archive.faults.clear()
-    assert _ledger(_ingest(store)) == {"kept": 52}
+    for name, (fault, why) in _BAD_OBJECTS.items():
+        with subtests.test(name):
+            archive.faults[_key(hour=2)] = fault
+            collection = _ingest(f"{store}/{name}")
+            assert _ledger(collection) == {"kept": 2 if why else 52}
+            assert [(row.key, row.why) for row in collection.not_read] == (
+                [(_key(hour=2), why)] if why else []
+            )
+            archive.faults.clear()
+            assert _ledger(_ingest(f"{store}/{name}")) == {"kept": 52}
 
 
 @pytest.mark.parametrize("kind", ["head", "chunk"])
-@pytest.mark.parametrize("place", ["object", "listing"])
 def test_no_part_of_a_reply_can_be_dripped_for_ever(
-    archive: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch, kind: str, place: str
+    archive: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch, kind: str
 ):
     """Neither headers nor the length of a chunk, of which a reader sees nothing while they come."""
     monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 0.3))
     archive.objects = {_key(): _packed(1), _key(hour=1): _packed(2)}
-    prefix = _key(hour=1).partition("webconnectivity")[0]
-    archive.faults[_key(hour=1) if place == "object" else f"?{prefix}"] = Fault(kind)
-    if place == "object":
-        assert [row.why for row in _ingest(store).not_read] == ["it comes too slowly"]
-        return
+    archive.faults = {_key(hour=1): Fault(kind)}
+    assert [row.why for row in _ingest(store).not_read] == ["it comes too slowly"]
+    archive.faults = {"?" + _key(hour=1).partition("webconnectivity")[0]: Fault(kind)}
     with pytest.raises(SourceError, match="/KH/: it comes too slowly"):
-        _ingest(store)
-
-
-def test_who_waits_for_a_connection_is_not_late(
-    archive: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch
-):
-    """On a slow line each object takes its time; that of the next begins when it is asked for."""
-    monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 0.4))
-    monkeypatch.setattr("analysis.store.workers.CONNECTIONS", 1)
-    archive.objects = {_key(hour=hour): _packed(hour, pad=140_000) for hour in range(2)}
-    archive.faults = {key: Fault("pace") for key in archive.objects}
-    assert _ledger(_ingest(store)) == {"kept": 2}
+        _ingest(f"{store}/of-its-own")
 
 
 def test_an_etag_that_is_no_md5_is_known_by_the_encryption(
@@ -344,7 +319,7 @@ def test_an_object_that_changes_after_it_was_listed(
 def test_a_bomb_ends_and_its_rest_is_a_row_of_the_ledger(archive: LoopbackS3, store: str):
     """Two million times the same bytes in a megabyte: neither memory nor time follows them."""
     with igzip.open(Path(store).parent / "bomb", "wb", compresslevel=3) as stream:
-        stream.write(_measurement(1) + b"\n")
+        stream.write(_line(1) + b"\n")
         for _ in range(300):
             stream.write(bytes(1 << 20))
     archive.objects = {
@@ -385,13 +360,13 @@ def test_a_run_that_is_given_up_midway_is_resumed(archive: LoopbackS3, store: st
     with pytest.raises(error) as caught:
         _ingest(store, progress=give_up)
     assert way == "the user" or "the source stopped answering at raw/2024" in str(caught.value)
-    there = _files(store)
+    there = contents(store, "*.parquet")
     assert 5 <= len(there) < 40
     archive.is_down = False
     archive.requests.clear()
     assert _ledger(_ingest(store)) == {"kept": 40}
     assert len(_asked(archive)[1]) == 40 - len(there)
-    assert there.items() <= _files(store).items()
+    assert there.items() <= contents(store, "*.parquet").items()
 
 
 def test_what_a_killed_run_had_fetched_is_removed(
@@ -408,18 +383,6 @@ def test_what_a_killed_run_had_fetched_is_removed(
     _ingest(store)
     os.close(descriptor)
     assert list(tmp_path.glob("workbook-downloads-*")) == [held]
-
-
-def test_the_number_of_workers_does_not_change_a_byte(
-    archive: LoopbackS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Threads fetch and processes read, whichever is done first."""
-    monkeypatch.setattr("analysis.store.workers.WORTH_A_WORKER", 1)
-    archive.objects = {_key(hour=i): _packed(i, 100 + i, pad=900) for i in range(24)}
-    one = _ingest(str(tmp_path / "one"))
-    two = _ingest(str(tmp_path / "two"), jobs=2)
-    assert one == two
-    assert _files(tmp_path / "one") == _files(tmp_path / "two")
 
 
 # --- listings served badly ----------------------------------------------------------------------
@@ -463,24 +426,24 @@ _BAD_LISTINGS: dict[str, tuple[Fault, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", _BAD_LISTINGS)
 def test_a_listing_served_badly_is_read_right_or_stops_the_run(
-    archive: LoopbackS3, store: str, name: str, monkeypatch: pytest.MonkeyPatch
+    archive: LoopbackS3, store: str, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ):
     """What an hour holds is not known then, and a gap would be silent."""
     monkeypatch.setattr("analysis.sources.web.LIMITS", Limits(5.0, 1.0, 2.0, page=200_000))
-    fault, words = _BAD_LISTINGS[name]
     prefix = f"raw/{_DAY:%Y%m%d}/05/{_CC}/"
     archive.objects = {_key(): _packed(1), _key(hour=5): _packed(2)}
-    archive.faults[f"?{prefix}"] = Fault(**vars(fault))
-    if not words:
-        assert _ledger(_ingest(store)) == {"kept": 2}
-        return
-    with pytest.raises(SourceError) as caught:
-        _ingest(store)
-    assert words in str(caught.value)
-    assert prefix in str(caught.value)
-    assert not _files(store)
+    for name, (fault, words) in _BAD_LISTINGS.items():
+        place = f"{store}/{name}"
+        archive.faults[f"?{prefix}"] = fault
+        with subtests.test(name):
+            if words:
+                with pytest.raises(SourceError, match=re.escape(words)) as caught:
+                    _ingest(place)
+                assert prefix in str(caught.value)
+                assert not contents(place, "*.parquet")
+            else:
+                assert _ledger(_ingest(place)) == {"kept": 2}
 
 
 def test_keys_that_were_not_asked_for_are_left_out(archive: LoopbackS3, store: str, tmp_path: Path):
@@ -520,7 +483,7 @@ def test_raw_files_are_kept_and_read_instead_of_the_server(archive: LoopbackS3, 
     }  # fmt: skip
     (raw / _key(hour=1)).write_bytes(bytes(len(kept[_key(hour=1)])))  # whatever happened to it
     archive.faults.clear()
-    before = _files(store)
+    before = contents(store, "*.parquet")
     for path in Path(store).rglob("*.parquet"):
         path.unlink()
     archive.requests.clear()
@@ -530,7 +493,7 @@ def test_raw_files_are_kept_and_read_instead_of_the_server(archive: LoopbackS3, 
         path.unlink()
     archive.is_down = True
     assert _ledger(_ingest(store)) == {"kept": 3}
-    assert before.items() <= _files(store).items()
+    assert before.items() <= contents(store, "*.parquet").items()
     assert len(ingest(Request(str(raw), store, _CC), Fingerprints()).files) == 3
 
 

@@ -13,11 +13,10 @@ from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.messaging_tests import BY_NAME, LAYERS
 from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
 from analysis.period import Period
-from analysis.store.app_rows import MessagingRows
-from analysis.store.collection import Collection
+from analysis.store.database import MessagingRows
 from analysis.store.ingestion import Request, ingest, ingest_messaging
 from analysis.store.lines import LineReader
-from tests.loopback_s3 import loopback_s3
+from analysis.store.store import Collection
 from tests.messaging import CENTRES, RESET, TIMEOUT, measurement, telegram, write_archive
 
 _PERIOD = Period.parse("2024-07-01", "2024-08-01")
@@ -237,25 +236,6 @@ def test_a_source_without_any_of_these_tests_has_none(tmp_path: Path) -> None:
     outcomes = add_messaging_outcomes(rows.connection, read_endpoints(rows.connection))
     outcomes.use(rows.connection)
     assert rows.connection.execute("SELECT count(*) FROM outcomes").fetchall() == [(0,)]
-
-
-def test_a_server_gives_the_same_rows_with_any_number_of_workers(tmp_path: Path) -> None:
-    """And is asked for nothing when a study is opened again."""
-    archive = write_archive(tmp_path / "archive", [
-        measurement(start=f"2024-07-0{day} 0{hour}:00:00") for day in (1, 2) for hour in range(9)
-    ])  # fmt: skip
-    _, rows = _rows(archive, tmp_path / "folder")
-    query = "SELECT * EXCLUDE (endpoints) FROM messaging ORDER BY ALL"
-    expected = rows.connection.execute(query).fetchall()
-    with loopback_s3() as server:
-        server.objects = {
-            str(path.relative_to(archive)): path.read_bytes() for path in archive.rglob("*.gz")
-        }
-        collection, rows = _rows(server.url, tmp_path / "store", jobs=2)
-        assert rows.connection.execute(query).fetchall() == expected
-        asked = len(server.requests)
-        again, _ = _rows(server.url, tmp_path / "store", reopen=True)
-        assert (again.digest, len(server.requests)) == (collection.digest, asked)
 
 
 def test_real_bodies_show_what_is_known_of_them(shared_data: Path) -> None:

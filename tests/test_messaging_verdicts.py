@@ -23,9 +23,8 @@ from analysis.report.finding_words import Telling, word_finding
 from analysis.report.findings import find_apps
 from analysis.report.tieout import replies_folder
 from analysis.sources.api import fetch_messaging_counts, of_test
-from analysis.store.app_rows import MessagingRows
-from analysis.store.collection import Collection
-from analysis.store.store import Store
+from analysis.store.database import MessagingRows
+from analysis.store.store import Collection, Store
 from analysis.study.app_study import MessagingStudy, open_messaging, read_counts
 from analysis.study.parameters import StudyParameters
 from analysis.study.reference_lists import load_lists
@@ -172,7 +171,9 @@ def test_the_fictional_countrys_truth_is_found(tmp_path: Path) -> None:
     ), jobs=1)  # fmt: skip
     judged = judge_apps(study)
     truth = pd.read_csv(world / "truth" / "apps.csv", keep_default_na=False)
-    true = truth[(truth["mechanism"] != "instrument") & (truth["endpoint_count"].astype(str) != "4")]
+    true = truth[
+        (truth["mechanism"] != "instrument") & (truth["endpoint_count"].astype(str) != "4")
+    ]
     own = judged.intervals
     columns = ["test_name", "part", "probe_asn", "mechanism"]
     assert sorted(set(map(tuple, own[columns].to_numpy()))) == sorted(

@@ -4,9 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import nbformat
-import pandas as pd
 import papermill
 import pytest
 
@@ -15,10 +13,7 @@ from analysis.pages.publishing import find_reads
 from analysis.report import site_pages
 from analysis.report.findings import READ_TABLES
 from analysis.report.site_evidence import COMPARED
-from analysis.study.confirmation import name_tables
 from analysis.tables import WRITTEN_BY
-
-pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -105,16 +100,3 @@ def test_an_open_notebook_gets_the_style_once(looked_around: list[Any]) -> None:
 
 def test_a_start_is_no_page(fictional_report: Path) -> None:
     assert not list(fictional_report.glob("0-*"))
-
-
-def test_the_tables_worth_asking_are_named() -> None:
-    """Temporary ones, views and frames, in the order of a measurement's way; no steps between."""
-    connection = duckdb.connect()
-    connection.execute("CREATE TABLE a_step_between AS SELECT 1 AS a, 2 AS b")
-    connection.execute("CREATE TEMP TABLE sessions AS FROM range(3)")
-    connection.execute("CREATE VIEW observations AS FROM range(5)")
-    named = name_tables(connection, verdicts=pd.DataFrame({"domain": ["a.test"]}))
-    assert named[["table", "row_count", "column_count"]].to_numpy().tolist() == [
-        ["observations", 5, 1], ["sessions", 3, 1], ["verdicts", 1, 1],
-    ]  # fmt: skip
-    assert (named["one_row_is"] != "").all()

@@ -7,7 +7,6 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ import pandas as pd
 import pytest
 
 from analysis.vocabulary import SET_ASIDE_REASONS
-
-pytestmark = pytest.mark.timeout(300)  # the first test to ask for a report waits for it
+from tests.published_pages import PublishedPage
 
 #: These stand on more than one page.
 SHARED = {
@@ -28,49 +26,12 @@ SHARED = {
 }  # fmt: skip
 
 
-class _Page(HTMLParser):
-    """The named numbers of a page, its anchors, and the rows of its tables by caption."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.numbers: list[tuple[str, str, str]] = []
-        self.ids: list[str] = []
-        self.tables: dict[str, list[list[str]]] = defaultdict(list)
-        self._key: tuple[str, str] | None = None
-        self._caption: str | None = None
-        self._text = ""
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        self.ids += [given["id"]] if "id" in given else []
-        if tag == "data":
-            self._key, self._text = (given["data-key"], given["value"]), ""
-        elif tag in ("caption", "th", "td"):
-            self._text = ""
-        elif tag == "tr" and self._caption:
-            self.tables[self._caption].append([])
-
-    def handle_data(self, data: str) -> None:
-        self._text += data
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "data" and self._key:
-            self.numbers.append((*self._key, self._text.strip()))
-        elif tag == "table":
-            self._caption = None
-        elif tag == "caption":
-            self._caption = self._text.partition(" – ")[0]
-        elif tag in ("th", "td") and self._caption and self.tables[self._caption]:
-            self.tables[self._caption][-1].append(self._text.strip())
-
-
 @pytest.fixture(scope="module")
-def pages(fictional_report: Path) -> dict[str, _Page]:
+def pages(fictional_report: Path) -> dict[str, PublishedPage]:
     """Every page of the report, in each language, by its place."""
     found = sorted(fictional_report.rglob("*.html"))
     assert len(found) > 50  # with the pages of sites
-    return {str(path.relative_to(fictional_report)): _Page(path) for path in found}
+    return {str(path.relative_to(fictional_report)): PublishedPage(path) for path in found}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +45,7 @@ def _table(report: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
 
 
-def _rows(page: _Page, caption: str) -> Iterator[list[str]]:
+def _rows(page: PublishedPage, caption: str) -> Iterator[list[str]]:
     """The rows of the tables with a caption, without heads, feet and empty ones."""
     rows = [row for row in page.tables[caption] if row]
     assert rows, caption
@@ -92,7 +53,7 @@ def _rows(page: _Page, caption: str) -> Iterator[list[str]]:
 
 
 def test_a_number_is_the_same_wherever_it_stands(
-    pages: dict[str, _Page], headlines: dict[str, Any]
+    pages: dict[str, PublishedPage], headlines: dict[str, Any]
 ) -> None:
     """Value and text of each named number are those of ``run.json``; the most important ones do
     stand on several pages, so that there is something to compare."""
@@ -146,16 +107,7 @@ def test_headlines_are_what_the_tables_say(
                .drop_duplicates()) == len(pairs)  # fmt: skip
 
 
-def test_the_matrix_has_the_sites_of_the_list(
-    pages: dict[str, _Page], fictional_report: Path
-) -> None:
-    caption = "State of each site of the list on each network, whole period"
-    _, *rows, total = _rows(pages["2-confirmation.html"], caption)
-    assert {row[0] for row in rows} == set(_table(fictional_report, "blocked_sites")["domain"])
-    assert total[0] == "Blocked or likely blocked"
-
-
-def test_a_site_has_one_reason(pages: dict[str, _Page], fictional_report: Path) -> None:
+def test_a_site_has_one_reason(pages: dict[str, PublishedPage], fictional_report: Path) -> None:
     """Whatever page says why it is not listed."""
     aside = _table(fictional_report, "set_aside").set_index("domain")["reason"].to_dict()
     listed = _table(fictional_report, "sites").set_index("domain")
@@ -169,7 +121,7 @@ def test_a_site_has_one_reason(pages: dict[str, _Page], fictional_report: Path) 
 
 
 def test_findings_have_their_numbers_on_the_first_page_alone(
-    pages: dict[str, _Page], fictional_report: Path
+    pages: dict[str, PublishedPage], fictional_report: Path
 ) -> None:
     """One id for each kind, in the order of their ranks; each leads to a place that is there."""
     findings = _table(fictional_report, "findings")

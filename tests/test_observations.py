@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from analysis.observations import bodies, messages, observation
+from analysis.observations import messages, observation
+from analysis.observations import web_pages as bodies
 from analysis.observations.fingerprints import Fingerprint, Fingerprints
 from analysis.store.store import table_of
 
@@ -497,31 +498,3 @@ def test_every_real_measurement_is_read(shared_data: Path):
         assert found["dns_answers"] or found["dns_failure"] or found["is_ip_input"], path.name
         assert found["tcp"] or found["dns_failure"], path.name
         assert found["has_control"] or found["control_failure"], path.name
-
-
-def _without_addresses(line: dict[str, Any]) -> dict[str, Any]:
-    """The measurement as a probe writes it that names no address in a request."""
-    keys = line["test_keys"] or {}
-    requests = [
-        {name: value for name, value in one.items() if name != "address"}
-        for one in keys.get("requests") or ()
-    ]
-    return {**line, "test_keys": {**keys, "requests": requests}}
-
-
-def _rows(lines: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    none = Fingerprints()
-    return [
-        observation.observe(
-            messages.decode(json.dumps(line).encode()), line_number=1, fingerprints=none
-        )
-        for line in lines
-    ]
-
-
-def test_real_requests_without_their_address_are_observed_alike(shared_data: Path):
-    """The connection of each says where it went, in probes with the tag and before it."""
-    paths = sorted((shared_data / "measurements").glob("web_connectivity-0.5-*/*.json"))
-    lines = [json.loads(path.read_text()) for path in paths]
-    assert len(lines) >= 12
-    assert _rows([_without_addresses(line) for line in lines]) == _rows(lines)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from html.parser import HTMLParser
-from itertools import accumulate
 
 import pandas as pd
 import pytest
@@ -12,10 +11,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
-from analysis.pages import bars, grids, show
+from analysis.pages import grids, show
 from analysis.pages.formats import cell, column_kind, percent
 from analysis.pages.html_tables import MOST_FOLDED, MOST_NETWORKS, MOST_ROWS, render_table
-from analysis.pages.markup import PUBLISHING, notebook_style
 from analysis.vocabulary import STATES
 
 HOSTILE = [
@@ -99,42 +97,43 @@ def test_no_string_acts_as_markup(text: str) -> None:
         assert not {"\u202e", "\x00"} & set(found.text)
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "text"),
-    [
-        ("measurement_count", 1234567, "1,234,567"),
-        ("measurement_count", 12.0, "12"),  # a column with a gap is read as float
-        ("measurement_count", float("nan"), "–"),
-        ("blocked_share", 0.97125, "97.1 %"),
-        ("blocked_share", None, "–"),
-        ("probe_asn", 38901, "AS38901"),
-        ("probe_asn", "AS38901", "AS38901"),
-        ("blocked_from", date(2023, 7, 17), "2023-07-17"),
-        ("blocked_from", pd.Timestamp("2023-07-17"), "2023-07-17"),
-        ("blocked_until", "", "–"),
-        ("is_local", True, "yes"),
-        ("is_local", "false", "no"),
-        ("state", "likely_blocked", " Likely blocked"),
-        ("state", "insufficient", " No conclusion"),
-        ("mechanisms", "dns.sinkhole;tls.reset", "DNS: sinkhole address, TLS: reset"),
-        ("change", "newly_blocked", "Newly blocked"),
-        ("witness_url", "https://explorer.ooni.org/m/1", "measurement"),
-        ("witness_url", "http://elsewhere/", "http://elsewhere/"),
-        ("source_url", "https://news.example/a/b?c", "news.example"),
-        ("source_url", "invented", "invented"),
-        ("median_days", 3.5, "3.5"),
-        ("value", 0.001, "0.001"),
-        ("value", 0.0000015, "0.0000015"),
-        ("chance", "4.9e-05", "1 in 20,000"),
-        ("chance", "1.0e-09", "1 in 1,000,000,000"),
-        ("chance", "3.2e-20", "< 1 in a billion"),
-        ("chance", "", "–"),
-    ],
-)
-def test_values_read_as_what_they_are(column: str, value: object, text: str) -> None:
+_VALUES = [
+    ("measurement_count", 1234567, "1,234,567"),
+    ("measurement_count", 12.0, "12"),  # a column with a gap is read as float
+    ("measurement_count", float("nan"), "–"),
+    ("blocked_share", 0.97125, "97.1 %"),
+    ("blocked_share", None, "–"),
+    ("probe_asn", 38901, "AS38901"),
+    ("probe_asn", "AS38901", "AS38901"),
+    ("blocked_from", date(2023, 7, 17), "2023-07-17"),
+    ("blocked_from", pd.Timestamp("2023-07-17"), "2023-07-17"),
+    ("blocked_until", "", "–"),
+    ("is_local", True, "yes"),
+    ("is_local", "false", "no"),
+    ("state", "likely_blocked", " Likely blocked"),
+    ("state", "insufficient", " No conclusion"),
+    ("mechanisms", "dns.sinkhole;tls.reset", "DNS: sinkhole address, TLS: reset"),
+    ("change", "newly_blocked", "Newly blocked"),
+    ("witness_url", "https://explorer.ooni.org/m/1", "measurement"),
+    ("witness_url", "http://elsewhere/", "http://elsewhere/"),
+    ("source_url", "https://news.example/a/b?c", "news.example"),
+    ("source_url", "invented", "invented"),
+    ("median_days", 3.5, "3.5"),
+    ("value", 0.001, "0.001"),
+    ("value", 0.0000015, "0.0000015"),
+    ("chance", "4.9e-05", "1 in 20,000"),
+    ("chance", "1.0e-09", "1 in 1,000,000,000"),
+    ("chance", "3.2e-20", "< 1 in a billion"),
+    ("chance", "", "–"),
+]
+
+
+def test_values_read_as_what_they_are(subtests: pytest.Subtests) -> None:
     """A column's kind follows from the contract's names, else from its type."""
-    kind = column_kind(column, pd.Series([value]))
-    assert _Elements(cell(column, kind, value)).text == text
+    for column, value, text in _VALUES:
+        with subtests.test(f"{column} {value}"):
+            kind = column_kind(column, pd.Series([value]))
+            assert _Elements(cell(column, kind, value)).text == text
 
 
 @pytest.mark.parametrize(
@@ -144,44 +143,6 @@ def test_values_read_as_what_they_are(column: str, value: object, text: str) -> 
 def test_only_a_true_one_reads_100_per_cent(share: float, text: str) -> None:
     """Rounding must not turn "nearly all" into "all"."""
     assert percent(share) == text
-
-
-def test_the_style_goes_along_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the first cell that shows something, again when that cell is run again, never for a
-    page, which has a style of its own."""
-    monkeypatch.setattr(show, "_style", show._Style())
-    sent = []
-    for now in (("a", "1"), ("a", "1"), ("b", "2"), ("a", "3"), ("b", "4"), ("", "5")):
-        monkeypatch.setattr(show, "_current_cell", lambda now=now: now)
-        sent.append(shown(lambda: show.show_text("text")).count("<style>"))
-    assert sent == [1, 0, 0, 1, 0, 0]
-    monkeypatch.setattr(show, "_style", show._Style())
-    monkeypatch.setenv(PUBLISHING, "1")
-    assert "<style>" not in shown(lambda: show.show_text("text"))
-
-
-def test_the_style_of_a_notebook_holds_for_what_is_shown_alone() -> None:
-    """Every rule stands within the class; no rule of a page, no colour scheme, nothing fetched."""
-    style = notebook_style().removeprefix("<style>").removesuffix("</style>").strip()
-    assert style.startswith(".workbook.workbook.workbook {")
-    assert style.count("{") == style.count("}")
-    depths = list(accumulate((c == "{") - (c == "}") for c in style))
-    assert depths.index(0, 30) == len(style) - 1
-    for foreign in (":root", "@page", "@import", "url(", "<"):
-        assert foreign not in style
-
-
-def test_without_a_style_nothing_is_said_twice() -> None:
-    """What is there for those who cannot see stands in attributes: text would be shown, and copied,
-    where no style hides it."""
-    frame = pd.DataFrame({"domain": ["a.test"], "probe_asn": [1], "blocked_from": [None]})
-    table = shown(lambda: show.show_table(frame, caption="Empty"))
-    assert "–none" not in _Elements(table).text
-    assert 'aria-label="none"' in table
-    pairs = frame.assign(state="blocked")
-    matrix = _Elements(shown(lambda: show.show_matrix(pairs, caption="Matrix")))
-    assert matrix.text.count("Blocked") == 1  # the row of totals
-    assert ("aria-label", "Blocked") in matrix.attributes
 
 
 def test_a_network_is_known_by_its_name() -> None:
@@ -198,16 +159,6 @@ def test_a_network_is_known_by_its_name() -> None:
                        "Lantern", "&lt;b&gt;", "AS2"]  # fmt: skip
     assert rows[2] == ["Resolver", "Ltd", "AS9", "Falcon", "Falcon", "AS1"]
     assert '<bdi title="AS9">Resolver Ltd</bdi>' in html
-
-
-def test_folded_rows_are_all_there() -> None:
-    """Folding hides rows and loses none; the frame stays as it was."""
-    frame = pd.DataFrame({"domain": [f"site{i}" for i in range(7)]})
-    html = shown(lambda: show.show_table(frame, caption="Sites", fold_after=3))
-    assert [html.count(f">site{i}<") for i in range(7)] == [1] * 7
-    assert html.index("<details") < html.index(">site3<")
-    assert "Show the other 4 of 7 rows" in html
-    assert list(frame) == ["domain"]
 
 
 def test_what_a_file_has_is_not_printed_at_length() -> None:
@@ -270,27 +221,3 @@ def test_states_differ_without_colour() -> None:
     assert len({state.mark for state in drawn}) == len(drawn) == 6
     assert len({state.shape for state in drawn}) == len(drawn)
     assert len({state.words for state in STATES.values()}) == len(STATES)
-
-
-@pytest.mark.parametrize(("is_dense", "mime"), [(False, "image/svg+xml"), (True, "image/png")])
-def test_a_figure_carries_its_words(is_dense: bool, mime: str) -> None:
-    """Alternative text and caption travel with the image; the bytes do not change."""
-    frame = pd.DataFrame({"month": ["2024-01"], "ok_count": [3], "confirmed_count": [""]})
-
-    def once() -> tuple[str, dict[str, str]]:
-        figure = bars.results_by_month(frame, title="Three", footer="n = 3")
-        figure.is_dense = is_dense  # type: ignore[attr-defined]
-        with capture_output() as captured:
-            show.show_figure(figure, alt="Three sites.", caption="Changes.")
-        (output,) = captured.outputs
-        return output.data[mime], output.metadata[mime]
-
-    assert once() == once()
-    assert once()[1] == {"alt": "Three sites.", "caption": "Changes."}
-
-
-def test_a_figure_without_words_is_refused() -> None:
-    """A reader who cannot see it would get nothing."""
-    figure = bars.results_by_month(pd.DataFrame(), title="None", footer="")
-    with pytest.raises(ValueError, match="no alternative text"):
-        show.show_figure(figure, alt=" ", caption="Changes.")

@@ -99,7 +99,6 @@ def test_without_a_browser_nothing_is_begun(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.timeout(300)
 def test_a_report_of_other_inputs_is_made_anew(
     fictional_report: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

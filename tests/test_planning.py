@@ -1,7 +1,7 @@
 """What was tested, by whom, and what is left open: counts for whoever steers volunteers."""
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +12,8 @@ import pytest
 
 from analysis.errors import ParameterError
 from analysis.period import Period
-from analysis.planning import app_coverage, coverage, dominance, indicators
-from analysis.planning.floor import count_floor
+from analysis.planning import coverage
+from analysis.planning.coverage import count_floor
 from analysis.reference.test_lists import ListEntry, TestLists
 from analysis.study.campaign import Campaign
 from analysis.study.parameters import StudyParameters
@@ -70,32 +70,10 @@ def test_coverage_adds_up_and_a_day_without_a_test_is_a_gap() -> None:
     assert set(named["AS64500"]) == {"One"}
 
 
-def test_where_nothing_was_measured_every_count_is_empty_or_zero() -> None:
-    connection = _tested([], "77")
-    assert coverage.count_coverage(connection, HALF, {}).empty
-    assert coverage.list_tested_days(connection) == {"all": []}
-    assert dominance.weigh_sources(connection, {}).empty
-    table = indicators.count_indicators(connection, HALF, {}, has_project=True)
-    assert table["measurement_count"].sum() == 0
-    assert table["measurement_change_share"].isna().all()
-
-
-def test_gaps_and_runs_share_the_days_between_them() -> None:
-    days = [date(2024, 1, day) for day in (11, 12, 20)]
-    week = Period.parse("2024-01-10", "2024-01-22")
-    gaps, runs = coverage.find_gaps(days, week), coverage.find_runs(days)
-    assert [str(gap) for gap in gaps] == [
-        "2024-01-10--2024-01-11", "2024-01-13--2024-01-20", "2024-01-21--2024-01-22",
-    ]  # fmt: skip
-    assert [run.day_count for run in runs] == [2, 1]
-    assert sum(part.day_count for part in [*gaps, *runs]) == week.day_count
-    assert coverage.find_gaps([], week) == [week]
-
-
 def test_indicators_compare_only_what_is_whole() -> None:
     """A month cut by the edge of the study is compared with none; one without a test is a zero,
     from which nothing can grow; a quarter counts a session once."""
-    table = indicators.count_indicators(_tested(ROWS), HALF, {}, has_project=False)
+    table = coverage.count_indicators(_tested(ROWS), HALF, {}, has_project=False)
     assert set(table["scope"]) == {"country"}
     months = table.set_index("period")
     assert months.index.tolist() == [f"2024-0{month}" for month in range(1, 7)] + [
@@ -114,7 +92,7 @@ def test_indicators_compare_only_what_is_whole() -> None:
 def test_a_project_counts_its_own() -> None:
     """By link or by network; a measurement that is both counts once."""
     for project, expected in (("77", 2), ("AS64501", 2), ("77,AS64501", 3), ("78", 0)):
-        table = indicators.count_indicators(_tested(ROWS, project), HALF, {}, has_project=True)
+        table = coverage.count_indicators(_tested(ROWS, project), HALF, {}, has_project=True)
         own = table[(table["scope"] == "project") & table["period"].str.contains("Q")]
         assert own["measurement_count"].sum() == expected, project
         everybody = table[(table["scope"] == "country") & table["period"].str.contains("Q")]
@@ -131,9 +109,9 @@ def test_tests_of_apps_have_months_and_are_a_projects_by_its_link(tmp_path: Path
     ])  # fmt: skip
     study = StudyParameters(probe_cc="QQ", since=str(HALF.since), until=str(HALF.until),
                             source=str(archive), store=str(tmp_path / "store"))  # fmt: skip
-    connection = app_coverage.open_app_tests(SimpleNamespace(parameters=study))
+    connection = coverage.open_app_tests(SimpleNamespace(parameters=study))
     of_web = coverage.count_coverage(_tested(ROWS), HALF, {})
-    counted = app_coverage.count_test_coverage(connection, of_web, HALF)
+    counted = coverage.count_test_coverage(connection, of_web, HALF)
     assert set(counted["scope"]) == {"test"}
     shown = counted.set_index(["item", "month"])["measurement_count"]
     assert shown["web_connectivity"].sum() == len(ROWS)
@@ -141,8 +119,8 @@ def test_tests_of_apps_have_months_and_are_a_projects_by_its_link(tmp_path: Path
         ("telegram", "2024-01"): 2, ("signal", "2024-03"): 1}  # fmt: skip
     first = counted.set_index(["item", "month"]).loc[("telegram", "2024-01")]
     assert first[["network_count", "day_count", "longest_gap_days"]].tolist() == [2, 2, 19]
-    tests = app_coverage.count_app_tests(connection, Campaign.of("77"))
-    table = indicators.count_indicators(_tested(ROWS, "77"), HALF, tests, has_project=True)
+    tests = coverage.count_app_tests(connection, Campaign.of("77"))
+    table = coverage.count_indicators(_tested(ROWS, "77"), HALF, tests, has_project=True)
     counts = table.set_index(["scope", "period"])["app_measurement_count"]
     assert counts["country", "2024-Q1"] == 3
     assert counts["project"][["2024-01", "2024-02", "2024-03"]].tolist() == [1, 0, 1]
@@ -165,7 +143,7 @@ def test_probes_alike_are_counted_and_not_named() -> None:
     """The largest source of each kind, and no row that could be one volunteer's by name."""
     rows = [_test("a.example", "2024-02-01", asn, str(n), platform="ios")
             for n, asn in enumerate([1, 1, 1, 2])]  # fmt: skip
-    weighed = dominance.weigh_sources(_tested(rows), {"AS1": "One"})
+    weighed = coverage.weigh_sources(_tested(rows), {"AS1": "One"})
     assert weighed["largest"].tolist() == ["One (AS1)", "ooniprobe-android 3.8.8", "ios", ""]
     assert weighed["largest_share"].tolist() == [0.75, 1.0, 1.0, 0.75]
     assert weighed["source_count"].tolist() == [2, 1, 1, 2]

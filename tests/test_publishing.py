@@ -5,13 +5,12 @@ The same bytes everywhere: test_hostile_archive.py.
 
 import json
 import random
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,16 @@ import nbformat
 import pytest
 
 from analysis.errors import ContractError, ParameterError, SourceError, WorkbookError
-from analysis.pages.editions import Edition, PageSet
-from analysis.pages.markup import css
+from analysis.pages.editions import Edition, render_summary
 from analysis.pages.notebook_parameters import declared_parameters, distribute_parameters
 from analysis.pages.publishing import Contents, publish
 from analysis.pages.rendering import (
     PageContext,
-    Section,
-    SetItem,
     describe,
     render_page,
 )
-from analysis.pages.replacing import list_tables, refuse_foreign
-from analysis.pages.summary_page import Summary, render_summary
+from analysis.pages.replacing import refuse_foreign
+from tests.archives import contents
 
 PARAMETERS = "parameters"
 
@@ -60,11 +56,6 @@ def _code(source: str, *tags: str, outputs: tuple[Any, ...] = ()) -> Any:
     return cell
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
 def _earlier(out: Path) -> Path:
     """An earlier report, of one page."""
     out.mkdir(parents=True)
@@ -76,7 +67,7 @@ def _earlier(out: Path) -> Path:
 
 def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
     """Nothing else is published: no executed notebook, no findings folder, no build folder."""
-    assert sorted(_contents(demo_report)) == [
+    assert sorted(contents(demo_report)) == [
         "1-tables.html", "2-findings.html", "index.html", "run.json",
         "tables/measurements_by_month.csv",
     ]  # fmt: skip
@@ -86,47 +77,13 @@ def test_a_report_is_pages_tables_and_run(demo_report: Path) -> None:
     assert run["tables"]["measurements_by_month.csv"]["row_count"] == 3
 
 
-def test_pages_show_code_but_not_the_machine(demo_report: Path) -> None:
+def test_pages_show_the_code_of_what_they_show(demo_report: Path) -> None:
     """Code is folded under its output, and so are parameters but for folders; setup is left out."""
     html = (demo_report / "1-tables.html").read_text(encoding="utf-8")
-    assert "bars.results_by_month(months" in html
+    assert "plots.results_by_month(months" in html
     assert "country = &#39;Nowhere&#39;\nfloor_sessions = 5</code>" in html
     assert "sessions &gt;= this are needed" not in html
     assert "import pandas" not in html
-    for name, content in _contents(demo_report).items():
-        for trace in (sys.prefix, str(Path.home()), str(demo_report.parent), "building-"):
-            assert trace.encode() not in content, (name, trace)
-
-
-def test_pages_load_nothing(demo_report: Path) -> None:
-    """No script, no style sheet, font or image from elsewhere, and a policy that says so."""
-    for page in demo_report.glob("*.html"):
-        html = page.read_text(encoding="utf-8")
-        assert "default-src 'none'" in html
-        assert "<script" not in html
-        assert '<link rel="icon" href="data:,">' in html
-        assert html.count("<link") == 1
-        assert all(part.startswith("data:image/") for part in html.split('<img src="')[1:])
-
-
-def test_each_sheet_of_paper_names_its_report(demo_report: Path, demo_page: PageContext) -> None:
-    """The print footer says status, page, country and period; no text of them acts."""
-    for path in sorted(demo_report.glob("*.html")):
-        title = re.search("<h1>(.*?)</h1>", path.read_text(encoding="utf-8"))[1]
-        words = (demo_page.status, title, demo_page.country, demo_page.period)
-        foot = re.search('@bottom-left { content: "(.*?)";', path.read_text(encoding="utf-8"))[1]
-        assert foot == css(" · ".join(words))
-    assert css('"; }</style>\u202e') == r"\22 \3b  \7d \3c \2f style\3e \5c u202e"
-
-
-def test_every_heading_has_an_id_of_its_own(demo_report: Path) -> None:
-    """Two headings with the same Khmer words keep their letters and get two ids."""
-    html = (demo_report / "1-tables.html").read_text(encoding="utf-8")
-    for anchor in ("ខ្មែរ-ភាសា", "ខ្មែរ-ភាសា-2"):
-        assert f'<h3 id="{anchor}">' in html
-        assert f'<a href="#{anchor}">' in html
-    ids = [part.partition('"')[0] for part in html.split(' id="')[1:]]
-    assert len(ids) == len(set(ids))
 
 
 def test_wrong_parameters_are_named(tmp_path: Path) -> None:
@@ -137,15 +94,9 @@ def test_wrong_parameters_are_named(tmp_path: Path) -> None:
     notebook = _notebook(tmp_path, _code(source, PARAMETERS))
     whole: dict[str, object] = {"floor_sessions": 3, "share": 1, "country": "NO"}
     assert distribute_parameters([notebook], whole) == {notebook: whole}
-    for given, message in (
-        ({"floor": 4}, "floor=4: no notebook has it; accepted: country, floor_sessions, share"),
-        ({"floor_sessions": "4"}, "a whole number is accepted (n >= this = floor)"),
-        ({"floor_sessions": True}, "a whole number is accepted"),
-        ({"share": "half"}, "a number is accepted"),
-        ({"country": False}, "country=False: text is accepted"),  # NO, read as YAML
-    ):
-        with pytest.raises(ParameterError, match=re.escape(message)):
-            distribute_parameters([notebook], whole | given)
+    message = "floor=4: no notebook has it; accepted: country, floor_sessions, share"
+    with pytest.raises(ParameterError, match=message):
+        distribute_parameters([notebook], whole | {"floor": 4})
     message = "floor_sessions=4: 1-page.ipynb declares it and the report does not give it"
     with pytest.raises(ParameterError, match=message):
         distribute_parameters([notebook], {"country": "NO", "share": 1})
@@ -156,17 +107,6 @@ def test_a_parameters_cell_holds_parameters_only(tmp_path: Path) -> None:
     notebook = _notebook(tmp_path, _code("x = 1", PARAMETERS))
     with pytest.raises(ContractError, match="line 1 of the parameters cell"):
         declared_parameters(notebook)
-
-
-def test_an_unknown_parameter_stops_everything(
-    tmp_path: Path, demo_notebooks: list[Path], demo_page: PageContext
-) -> None:
-    """Nothing is written when no notebook declares a parameter."""
-    out = tmp_path / "reports" / "r"
-    contents = Contents(demo_notebooks, {"flor": 4}, {}, demo_page, [Edition(demo_page, "")])
-    with pytest.raises(ParameterError, match="flor=4: no notebook has it"):
-        publish(contents, out)
-    assert not out.parent.exists()
 
 
 def test_a_failed_notebook_leaves_the_old_report(tmp_path: Path, demo_page: PageContext) -> None:
@@ -184,7 +124,7 @@ def test_a_failed_notebook_leaves_the_old_report(tmp_path: Path, demo_page: Page
         assert type(error.value) is kind
         assert message in str(error.value)
         assert str(error.value).count("Running the same command") <= 1
-        assert _contents(tmp_path).keys() == {"1-page.ipynb", "r/index.html", "r/run.json"}
+        assert contents(tmp_path).keys() == {"1-page.ipynb", "r/index.html", "r/run.json"}
 
 
 def test_what_a_reader_could_not_get_is_refused(tmp_path: Path, demo_page: PageContext) -> None:
@@ -214,15 +154,6 @@ def test_a_link_to_a_page_that_is_not_there_is_its_words(
     assert '<a href="1-page.html#a">here</a> gone <a href="https://a.b">out</a>' in html
 
 
-def test_a_mistyped_summary_field_is_refused(demo_page: PageContext) -> None:
-    """A caveat that is not shown would be worse than an error."""
-    summary: Any = {"numbers": [{"value": 3, "label": "sites", "caveats": "few"}]}
-    with pytest.raises(ContractError, match=r"no such field: numbers\.caveats"):
-        render_summary(summary, demo_page, [], {})
-    empty: Summary = {}
-    assert "How to read this" in render_summary(empty, demo_page, [], {})
-
-
 _SOMEBODY_S = {
     "thesis.txt": "years of work",
     "run.json": '{"lr": 0.1}',
@@ -247,10 +178,10 @@ def test_only_a_report_is_replaced(
             refuse_foreign(out, "findings")  # it is a report, though a file manager looked at it
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text(content)
-        before = _contents(out)
+        before = contents(out)
         with pytest.raises(ParameterError, match="must be new, empty, or hold an earlier report"):
             _publish([notebook], out, demo_page)
-        assert _contents(out) == before
+        assert contents(out) == before
         assert not list(tmp_path.glob(".r.*"))
         shutil.rmtree(out)
 
@@ -297,45 +228,16 @@ def test_the_name_of_the_build_folder_is_not_published(
         _publish([_notebook(tmp_path, *cells)], tmp_path / "r", demo_page)
 
 
-def test_rows_are_counted_by_records(tmp_path: Path) -> None:
-    """The header is none."""
-    texts = {"": 0, "a\n": 0, "a\n1\n": 1, "a\n1": 1, 'a\n"1\n2"\n3\n': 2}
-    for text, count in texts.items():
-        (tmp_path / "a.csv").write_text(text)
-        assert list_tables(tmp_path)["a.csv"]["row_count"] == count, text
-
-
 def test_every_page_says_what_was_changed_of_the_method(
-    demo_report: Path, demo_page: PageContext, tmp_path: Path
+    demo_report: Path, demo_page: PageContext
 ) -> None:
     """In its header; the first page also what the number decides. Otherwise nothing is said."""
-    changes = (
-        ("floor_sessions 6 (published: 4)", "sessions needed"),
-        ("x 1 (published: 2)", "<b>"),
-    )
-    changed = replace(demo_page, method_changes=changes)
-    notebook = _notebook(tmp_path)
-    executed = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
-    item = describe(notebook)
-    header = "Method changed: floor_sessions 6 (published: 4); x 1 (published: 2)</p>"
-    assert header in render_page(executed, item, changed, [item])
+    changed = replace(demo_page, method_changes=(("x 1 (published: 2)", "<b>"),))
     first = render_summary({}, changed, [], {})
-    assert header in first
-    assert "<li>floor_sessions 6 (published: 4): sessions needed</li>" in first
+    assert "Method changed: x 1 (published: 2)</p>" in first
     assert "<li>x 1 (published: 2): &lt;b&gt;</li>" in first
     for page in demo_report.glob("*.html"):
         assert "Method changed" not in page.read_text(encoding="utf-8")
-
-
-def test_a_note_between_notebooks_is_not_published(tmp_path: Path, demo_page: PageContext) -> None:
-    """Only tables are, of what lies in their folder."""
-    cells = (
-        _code('tables: str = ""', PARAMETERS),
-        _code("from pathlib import Path\n"
-              "for name in ('.made-from.json', 'a.csv'): (Path(tables) / name).write_text('x')"),
-    )  # fmt: skip
-    out = _publish([_notebook(tmp_path, *cells)], tmp_path / "r", demo_page)
-    assert [path.name for path in (out / "tables").iterdir()] == ["a.csv"]
 
 
 #: Signals as they are by default: a test may have been started where some are ignored.
@@ -397,7 +299,7 @@ def test_killed_at_any_moment_the_report_before_stands(
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
     out, chance = _earlier(tmp_path / "reports" / "r [1]"), random.Random(5)
-    before = _contents(out)
+    before = contents(out)
     notebook, running = _kernel(tmp_path)
     quick = _notebook(tmp_path, _code("1"))
     killed = _start(out, notebook)
@@ -411,13 +313,13 @@ def test_killed_at_any_moment_the_report_before_stands(
         time.sleep(moment)
         process.kill()
         process.wait()
-        found = _contents(out)
+        found = contents(out)
         assert found == before or found.keys() == {"run.json", "index.html", "1-page.html"}
     running.unlink()
     going_on = _start(out, notebook)
     _wait(running.exists)
     _publish([quick], out, demo_page)
-    assert _contents(out).keys() == {"run.json", "index.html", "1-page.html"}
+    assert contents(out).keys() == {"run.json", "index.html", "1-page.html"}
     assert len(_builds(out)) == 1
     going_on.kill()
     going_on.wait()
@@ -442,7 +344,7 @@ def test_a_stopped_run_leaves_nothing_behind(
 ) -> None:
     """No kernel that runs on, nor what it started, nor a folder; the report before stands."""
     out, scratch = _earlier(tmp_path / "reports" / "r"), tmp_path / "scratch"
-    before = _contents(out)
+    before = contents(out)
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
     notebooks = [
@@ -458,7 +360,7 @@ def test_a_stopped_run_leaves_nothing_behind(
             _wait(lambda pid=pid: not _is_running(pid), 10)
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     assert list(scratch.iterdir()) == []
-    assert _contents(out) == before
+    assert contents(out) == before
 
 
 _BUSY = """
@@ -467,11 +369,17 @@ _BUSY = """
 """
 
 
-@pytest.mark.parametrize(
-    "busy", ["  while True: time.sleep(0.1)", _BUSY], ids=["Python", "in DuckDB"]
-)
-def test_a_signal_is_an_exit_status(tmp_path: Path, busy: str) -> None:
+def test_a_signal_is_an_exit_status(tmp_path: Path) -> None:
     """And lets whatever is unfinished be cleared away; whatever a library makes of it."""
+    waiting = "  while True: time.sleep(0.1)"
+    for number, busy in (
+        (signal.SIGTERM, waiting), (signal.SIGHUP, waiting), (signal.SIGINT, waiting),
+        (signal.SIGTERM, _BUSY),
+    ):  # fmt: skip
+        _end_by_a_signal(tmp_path, number, busy)
+
+
+def _end_by_a_signal(tmp_path: Path, number: signal.Signals, busy: str) -> None:
     script = (
         f"{_BY_DEFAULT}\n"
         "import pathlib, sys, time, duckdb; from analysis.commands import cli\n"
@@ -482,15 +390,14 @@ def test_a_signal_is_an_exit_status(tmp_path: Path, busy: str) -> None:
         f"{busy}\n"
         "cli.app = app; cli.main()"
     )
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, text=True
-        )
-        _wait(lambda: list(tmp_path.glob("*/unfinished")))
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-        assert (process.returncode, said) == (128 + number, "stopped\n")
-        assert not list(tmp_path.iterdir())
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, text=True
+    )
+    _wait(lambda: list(tmp_path.glob("*/unfinished")))
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (128 + number, "stopped\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_two_runs_at_once_publish_one_whole_report(tmp_path: Path) -> None:
@@ -502,7 +409,7 @@ def test_two_runs_at_once_publish_one_whole_report(tmp_path: Path) -> None:
     both = [_start(out, one), _start(out, other)]
     said = [process.communicate(timeout=60)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    pages = _contents(out).keys() - {"run.json", "index.html"}
+    pages = contents(out).keys() - {"run.json", "index.html"}
     assert pages in ({"1-one.html"}, {"1-other.html"})
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
@@ -513,7 +420,7 @@ def test_a_half_done_swap_is_undone(tmp_path: Path, demo_page: PageContext) -> N
     failing = _notebook(tmp_path, _code("1 / 0"))
     with pytest.raises(WorkbookError):
         _publish([failing], out, demo_page)
-    assert _contents(out).keys() == {"run.json", "index.html"}
+    assert contents(out).keys() == {"run.json", "index.html"}
     shutil.copytree(out, aside)  # the other half: the new one came, the old one is still there
     with pytest.raises(WorkbookError):
         _publish([failing], out, demo_page)
@@ -551,44 +458,13 @@ def test_notebooks_run_side_by_side_unless_one_needs_another(
         _meeting(tmp_path, "3-c.ipynb", "assert (folder / 'c').exists()"),
     ]  # fmt: skip
     out = _publish(notebooks, tmp_path / "r", demo_page)
-    assert {"1-a.html", "2-b.html", "3-c.html"} <= _contents(out).keys()
+    assert {"1-a.html", "2-b.html", "3-c.html"} <= contents(out).keys()
     notebooks[1:] = [
         _meeting(tmp_path, "2-b.ipynb", "", ["3-c"]),
         _meeting(tmp_path, "3-c.ipynb", "", ["2-b"]),
     ]
     with pytest.raises(ContractError, match="in a circle: 2-b, 3-c"):
         _publish(notebooks, out, demo_page)
-
-
-def test_pages_of_sites_are_written_beside_the_notebooks(
-    tmp_path: Path, demo_page: PageContext
-) -> None:
-    """Once those are done of whose tables they are made; what fails meanwhile ends them."""
-    made: list[str] = []
-
-    def make(tables: Path) -> Iterator[tuple[SetItem, list[Section]]]:
-        findings = tables.parent / "findings"
-        assert (findings / "a").exists()
-        (findings / "b").touch()
-        for number in range(400):
-            time.sleep(0.05 if is_failing else 0)
-            made.append(f"sites/{number}.html")
-            yield SetItem(made[-1], f"Site {number}", ""), []
-
-    sites = PageSet(SetItem("sites/0.html", "Sites", ""), make, ["1-a"], ())
-    for is_failing, then in ((False, ""), (True, "1 / 0")):
-        made.clear()
-        notebooks = [
-            _meeting(tmp_path, "1-a.ipynb", "(folder / 'a').touch()", []),
-            _meeting(tmp_path, "2-b.ipynb", f"wait_for('b')\n{then}", []),
-        ]
-        contents = Contents(notebooks, {}, {}, demo_page, [Edition(demo_page, "", sites)])
-        if is_failing:
-            with pytest.raises(WorkbookError, match="ZeroDivisionError"):
-                publish(contents, tmp_path / "r", jobs=2)
-            assert 0 < len(made) < 400
-        else:
-            assert set(made) < _contents(publish(contents, tmp_path / "r", jobs=2)).keys()
 
 
 def test_the_first_error_ends_the_others(tmp_path: Path, demo_page: PageContext) -> None:
@@ -599,9 +475,7 @@ def test_the_first_error_ends_the_others(tmp_path: Path, demo_page: PageContext)
         _meeting(tmp_path, "1-a.ipynb", asleep + "\ntime.sleep(300)", []),
         _meeting(tmp_path, "2-b.ipynb", "wait_for('a')\n1 / 0", []),
     ]
-    begun = time.monotonic()
     with pytest.raises(WorkbookError, match=r"2-b\.ipynb: cell 4 failed with ZeroDivisionError"):
         _publish(notebooks, tmp_path / "r", demo_page)
-    assert time.monotonic() - begun < 200
     assert not _is_running(number.read_text())
     assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".ipynb", ".ipynb"]

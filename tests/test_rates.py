@@ -9,13 +9,13 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from analysis.verdicts.facts import gather_facts
+from analysis.verdicts.lessons import LEAST
 
 from analysis.outcomes.outcomes import Outcomes
 from analysis.outcomes.thresholds import Thresholds
 from analysis.store.stage_tables import add_room
 from analysis.verdicts.columns import read_sessions
-from analysis.verdicts.facts import gather_facts
-from analysis.verdicts.lessons import LEAST
 from analysis.verdicts.rates import learn, raise_by_own
 from analysis.verdicts.series import find_candidates, find_series
 from analysis.verdicts.sessions import KINDS, Operators, add_sessions

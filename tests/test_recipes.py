@@ -20,11 +20,10 @@ from analysis.outcomes.rules import RULES, Rule
 from analysis.outcomes.thresholds import Thresholds
 from analysis.pages.editions import Edition
 from analysis.pages.publishing import Contents, publish
-from analysis.pages.show import figure_bytes
 from analysis.period import Period
 from analysis.reference.events import load_events
-from analysis.reference.local_sites import load_local_sites
 from analysis.reference.networks import load_networks
+from analysis.reference.test_lists import load_local_sites
 from analysis.tables import write_table
 from tests.observations import connection_with, http_observation
 from tests.situations import fingerprints_for
@@ -129,19 +128,6 @@ def test_a_reference_list(tmp_path: Path) -> None:
         read_owners(path)
 
 
-def test_a_figure() -> None:
-    """It is the same bytes twice, and says so where there is nothing to show."""
-    draw = _run(_blocks("A figure")[0])["networks_by_tests"]
-    networks = pd.DataFrame({"network": ["<b>$\\frac{", "B" * 200], "measurement_count": [3, 1]})
-    first, second = (
-        figure_bytes(draw(networks, title="Most tests are one network's", footer="n = 4"), "svg")
-        for _ in range(2)
-    )
-    assert first == second
-    empty = figure_bytes(draw(networks.iloc[:0], title="None", footer=""), "svg")
-    assert b"<svg" in empty
-
-
 def test_a_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new catalogue has every sentence; what is translated is said, the rest is English."""
     spec = importlib.util.spec_from_file_location("tool", ROOT / "tools" / "translations.py")
@@ -185,11 +171,3 @@ def test_the_architecture_lists_the_folders() -> None:
     package = (ROOT / "analysis" / "__init__.py").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \| ", text, re.MULTILINE)
     assert listed == re.findall(r"^``(\w+)``", package, re.MULTILINE)
-
-
-def test_every_decision_is_in_the_index() -> None:
-    """A reader finds each page."""
-    folder = ROOT / "docs" / "decisions"
-    index = (folder / "README.md").read_text(encoding="utf-8")
-    pages = {path.name for path in folder.glob("0*.md")}
-    assert pages == set(re.findall(r"^\| \[\d{4}\]\((\S+?)\)", index, re.MULTILINE))

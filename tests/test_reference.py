@@ -17,10 +17,16 @@ from analysis.reference.countries import (
     is_fictional,
     parse_country,
 )
-from analysis.reference.local_sites import is_local, load_local_sites
 from analysis.reference.reference_files import REFERENCE
 from analysis.reference.snapshots import SNAPSHOTS
-from analysis.reference.test_lists import UNCATEGORISED, TestLists, category_names, load_test_lists
+from analysis.reference.test_lists import (
+    UNCATEGORISED,
+    TestLists,
+    category_names,
+    is_local,
+    load_local_sites,
+    load_test_lists,
+)
 
 HEADER = "url,category_code,category_description,date_added,source,notes\n"
 

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,22 +17,19 @@ import pytest
 
 from analysis.errors import ParameterError, SourceError
 from analysis.observations.fingerprints import Fingerprints
-from analysis.period import Period
 from analysis.sources import schedulers
 from analysis.sources.archive_files import Folder
 from analysis.sources.objectstore import Storage
-from analysis.store import cluster
-from analysis.store.collection import Collection
+from analysis.store import workers as cluster
 from analysis.store.ingestion import Request, ingest
-from analysis.store.objects import Task
-from analysis.store.store import Store
+from analysis.store.store import Collection, Store
+from analysis.store.workers import Task
 from benchmarks.generate import PROBE_CC, Size, write_archive
 from tests.loopback_s3 import LoopbackS3, loopback_s3
 from tests.real_s3 import KEYS, RealS3, real_s3
 
 _ROOT = Path(__file__).resolve().parents[1]
 _OBJECTS = 24
-_PERIOD = Period.parse("2024-07-01", "2024-08-01")
 
 
 @pytest.fixture(scope="module")
@@ -207,19 +203,6 @@ def test_a_run_whose_scheduler_is_lost_ends_and_is_resumed(
     assert sum(reads().values()) < 1.5 * _OBJECTS
 
 
-def test_a_worker_with_other_code_is_refused(dask: _Dask, bucket: LoopbackS3, tmp_path: Path):
-    """Its bytes could differ, and nobody would see it. Nothing has been written by then."""
-    code = tmp_path / "code"
-    shutil.copytree(_ROOT / "analysis", code / "analysis")
-    with (code / "analysis" / "observations" / "observation.py").open("a") as file:
-        file.write("# another version\nanother = 1\n")
-    dask.start_worker(code=code)
-    store = tmp_path / "store"
-    with pytest.raises((ParameterError, SourceError), match=r"worker .*needed is code "):
-        _ingest(bucket, str(store), scheduler=dask.address)
-    assert not [path for path in store.rglob("*") if path.is_file()]
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -252,10 +235,13 @@ def test_where_nobody_answers_the_run_ends(
         _ingest(bucket, str(tmp_path / "store"), scheduler=dask.address)
 
 
-@pytest.mark.parametrize("text", ["localhost:8786", "http://a:1", "tcp://", "tcp://a b:1"])
-def test_an_address_that_is_none_is_a_wrong_parameter(text: str):
-    with pytest.raises(ParameterError, match="tcp://host:port of a Dask scheduler"):
-        schedulers.parse_address(text)
+_NO_ADDRESSES = ["localhost:8786", "http://a:1", "tcp://", "tcp://a b:1"]
+
+
+def test_an_address_that_is_none_is_a_wrong_parameter():
+    for text in _NO_ADDRESSES:
+        with pytest.raises(ParameterError, match="tcp://host:port of a Dask scheduler"):
+            schedulers.parse_address(text)
 
 
 _SEND = """

@@ -6,7 +6,6 @@ Of the command line and of notebooks, which are two ways to give the same ones.
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +17,8 @@ import pytest
 from analysis.commands import reporting
 from analysis.commands.settings import VARIABLES, parse_settings
 from analysis.errors import ParameterError
-from analysis.outcomes.thresholds import DECLARATIONS
 from analysis.pages.notebook_parameters import declared_parameters, distribute_parameters
 from analysis.reference.reference_files import REPOSITORY
-from analysis.reference.snapshots import Snapshot
-from analysis.study import parameters
 from analysis.study.parameters import StudyParameters
 from analysis.study.reference_lists import load_lists
 from analysis.study.study import study_of
@@ -30,75 +26,72 @@ from analysis.study.study import study_of
 KH = ["PROBE_CC=KH", "SOURCE=archive", "SINCE=2023-07-01", "UNTIL=2024-07-01"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["PROBE_CC=KHM"], "PROBE_CC=KHM: "),
-        (["PROBE_CC=K1"], "PROBE_CC=K1: "),
-        (["PROBE_CC=KH"], "SOURCE=: must be given for KH (with SINCE and UNTIL, UTC dates): "),
-        (KH[:1] + KH[2:], "SOURCE=: must be given for KH: ooni, a folder, URL or s3://"),
-        (["PROBE_CC=KH", "SOURCE=x", "UNTIL=2024-07-01"], "SINCE=: must be given with SOURCE"),
-        (["PROBE_CC=KH", "SOURCE=x", "SINCE=2024-07-01"], "UNTIL=: must be given with SOURCE"),
-        (["PROBE_CC=QQ", "SINCE=2024-02-30"], "SINCE=2024-02-30: a date is written YYYY-MM-DD"),
-        (["PROBE_CC=QQ", "SINCE=1.7.2024"], "SINCE=1.7.2024: a date is written YYYY-MM-DD"),
-        (["PROBE_CC=QQ", "UNTIL=20240701"], "UNTIL=20240701: a date is written YYYY-MM-DD"),
-        (["PROBE_CC=QQ", "SINCE=2024-07-01", "UNTIL=2024-07-01"],
-         "UNTIL=2024-07-01: must lie after SINCE"),
-        (["PROBE_CC=QQ", "SINCE=2024-07-02", "UNTIL=2024-07-01"],
-         "UNTIL=2024-07-01: must lie after SINCE"),
-        ([*KH, "SPLIT=2023-07-01"], "SPLIT=2023-07-01: must lie after 2023-07-01 and before"),
-        ([*KH, "SPLIT=2024-07-01"], "SPLIT=2024-07-01: must lie after 2023-07-01 and before"),
-        ([*KH, "SPLIT=January"], "SPLIT=January: a date is written YYYY-MM-DD"),
-        ([*KH, "JOBS=0"], "JOBS=0: a whole number from 1 to 1024 is accepted"),
-        ([*KH, "JOBS=-2"], "JOBS=-2: a whole number from 1 to 1024 is accepted"),
-        ([*KH, "JOBS=1.5"], "JOBS=1.5: a whole number from 1 to 1024 is accepted"),
-        ([*KH, "JOBS=9999"], "JOBS=9999: a whole number from 1 to 1024 is accepted"),
-        ([*KH, "KEEP_RAW=yes"], "KEEP_RAW=yes: a whole number from 0 to 1 is accepted"),
-        ([*KH, "JOBS=0000000019999999999"], "JOBS=0000000019999999999: a whole number from 1 to"),
-        ([*KH, "JOBS=\u0661"], "JOBS=\u0661: a whole number from 1 to 1024 is accepted"),
-        ([*KH, "STORE=a\udcff"], "STORE=a\ufffd: a path or URL in UTF-8"),
-        ([*KH[:3], "UNTIL=2999-01-01"], "UNTIL=2999-01-01: lies ahead; 20"),
-        (["floor_sessions=-1"], "floor_sessions=-1: a whole number from 1 to 1000 is accepted"),
-        (["floor_sessions=1e9"], "floor_sessions=1e9: a whole number from 1 to 1000 is accepted"),
-        (["share_floor=5"], "share_floor=5.0: a number from 0 to 1 is accepted"),
-        (["share_floor=nan"], "share_floor=nan: a number from 0 to 1 is accepted"),
-        (["change_cost=inf"], "change_cost=inf: a number from 0 to 100 is accepted"),
-        (["change_cost=-inf"], "change_cost=-inf: a number from 0 to 100 is accepted"),
-        (["chance_share=1e-400"], "chance_share=0.0: a number from 1e-06 to 0.5 is accepted"),
-        (["route_days=" + "9" * 5000], f"route_days={'9' * 300}…: a whole number from 0 to 366 is"),
-        ([*KH, "RECEIPT_MARGIN=-1"], "RECEIPT_MARGIN=-1: a whole number from 0 to 366 is accepted"),
-        (["CC=KH"], "CC=KH: there is no such parameter; there are PROBE_CC, SINCE, UNTIL, "),
-        (["Floor=1"], "Floor=1: there is no such parameter"),
-        (["PROBE_CC"], "argument=PROBE_CC: write NAME=VALUE"),
-        (["=KH"], "argument==KH: write NAME=VALUE"),
-        (["PROBE-CC=KH"], "argument=PROBE-CC=KH: write NAME=VALUE"),
-        (["REPORT_LANGUAGES=en,xx"], "REPORT_LANGUAGES=xx: codes separated by commas"),
-        (["STATUS=" + "Draft " * 9], "STATUS=Draft Draft "),
-        (["STATUS=--"], "STATUS=--: words on one line, such as Draft 2, of at most 40"),
-        (["STATUS=Draft\u202e2"], "STATUS=Draft\ufffd2: words on one line"),
-        (["STATUS=Draft\n2"], "STATUS=Draft\ufffd2: words on one line"),
-    ],
-)  # fmt: skip
-def test_a_wrong_argument_is_one_line(arguments: list[str], message: str) -> None:
+_WRONG = [
+    (["PROBE_CC=KHM"], "PROBE_CC=KHM: "),
+    (["PROBE_CC=K1"], "PROBE_CC=K1: "),
+    (["PROBE_CC=KH"], "SOURCE=: must be given for KH (with SINCE and UNTIL, UTC dates): "),
+    (KH[:1] + KH[2:], "SOURCE=: must be given for KH: ooni, a folder, URL or s3://"),
+    (["PROBE_CC=KH", "SOURCE=x", "UNTIL=2024-07-01"], "SINCE=: must be given with SOURCE"),
+    (["PROBE_CC=KH", "SOURCE=x", "SINCE=2024-07-01"], "UNTIL=: must be given with SOURCE"),
+    (["PROBE_CC=QQ", "SINCE=2024-02-30"], "SINCE=2024-02-30: a date is written YYYY-MM-DD"),
+    (["PROBE_CC=QQ", "SINCE=1.7.2024"], "SINCE=1.7.2024: a date is written YYYY-MM-DD"),
+    (["PROBE_CC=QQ", "UNTIL=20240701"], "UNTIL=20240701: a date is written YYYY-MM-DD"),
+    (["PROBE_CC=QQ", "SINCE=2024-07-01", "UNTIL=2024-07-01"],
+     "UNTIL=2024-07-01: must lie after SINCE"),
+    (["PROBE_CC=QQ", "SINCE=2024-07-02", "UNTIL=2024-07-01"],
+     "UNTIL=2024-07-01: must lie after SINCE"),
+    ([*KH, "SPLIT=2023-07-01"], "SPLIT=2023-07-01: must lie after 2023-07-01 and before"),
+    ([*KH, "SPLIT=2024-07-01"], "SPLIT=2024-07-01: must lie after 2023-07-01 and before"),
+    ([*KH, "SPLIT=January"], "SPLIT=January: a date is written YYYY-MM-DD"),
+    ([*KH, "JOBS=0"], "JOBS=0: a whole number from 1 to 1024 is accepted"),
+    ([*KH, "JOBS=-2"], "JOBS=-2: a whole number from 1 to 1024 is accepted"),
+    ([*KH, "JOBS=1.5"], "JOBS=1.5: a whole number from 1 to 1024 is accepted"),
+    ([*KH, "JOBS=9999"], "JOBS=9999: a whole number from 1 to 1024 is accepted"),
+    ([*KH, "KEEP_RAW=yes"], "KEEP_RAW=yes: a whole number from 0 to 1 is accepted"),
+    ([*KH, "JOBS=0000000019999999999"], "JOBS=0000000019999999999: a whole number from 1 to"),
+    ([*KH, "JOBS=\u0661"], "JOBS=\u0661: a whole number from 1 to 1024 is accepted"),
+    ([*KH, "STORE=a\udcff"], "STORE=a\ufffd: a path or URL in UTF-8"),
+    ([*KH[:3], "UNTIL=2999-01-01"], "UNTIL=2999-01-01: lies ahead; 20"),
+    (["floor_sessions=-1"], "floor_sessions=-1: a whole number from 1 to 1000 is accepted"),
+    (["floor_sessions=1e9"], "floor_sessions=1e9: a whole number from 1 to 1000 is accepted"),
+    (["share_floor=5"], "share_floor=5.0: a number from 0 to 1 is accepted"),
+    (["share_floor=nan"], "share_floor=nan: a number from 0 to 1 is accepted"),
+    (["change_cost=inf"], "change_cost=inf: a number from 0 to 100 is accepted"),
+    (["change_cost=-inf"], "change_cost=-inf: a number from 0 to 100 is accepted"),
+    (["chance_share=1e-400"], "chance_share=0.0: a number from 1e-06 to 0.5 is accepted"),
+    (["route_days=" + "9" * 5000], f"route_days={'9' * 300}…: a whole number from 0 to 366 is"),
+    ([*KH, "RECEIPT_MARGIN=-1"], "RECEIPT_MARGIN=-1: a whole number from 0 to 366 is accepted"),
+    (["CC=KH"], "CC=KH: there is no such parameter; there are PROBE_CC, SINCE, UNTIL, "),
+    (["Floor=1"], "Floor=1: there is no such parameter"),
+    (["PROBE_CC"], "argument=PROBE_CC: write NAME=VALUE"),
+    (["=KH"], "argument==KH: write NAME=VALUE"),
+    (["PROBE-CC=KH"], "argument=PROBE-CC=KH: write NAME=VALUE"),
+    (["REPORT_LANGUAGES=en,xx"], "REPORT_LANGUAGES=xx: codes separated by commas"),
+    (["STATUS=" + "Draft " * 9], "STATUS=Draft Draft "),
+    (["STATUS=--"], "STATUS=--: words on one line, such as Draft 2, of at most 40"),
+    (["STATUS=Draft\u202e2"], "STATUS=Draft\ufffd2: words on one line"),
+    (["STATUS=Draft\n2"], "STATUS=Draft\ufffd2: words on one line"),
+]  # fmt: skip
+
+
+def test_a_wrong_argument_is_one_line(subtests: pytest.Subtests) -> None:
     """It names the parameter, shows the value and says what is accepted."""
-    with pytest.raises(ParameterError) as error:
-        parse_settings(arguments)
-    assert str(error.value).startswith(message)
-    assert len(str(error.value)) > len(message) or message.endswith("accepted")
-    assert error.value.exit_status == 2
+    for arguments, message in _WRONG:
+        with subtests.test(message):
+            with pytest.raises(ParameterError) as error:
+                parse_settings(arguments)
+            assert str(error.value).startswith(message)
+            assert len(str(error.value)) > len(message) or message.endswith("accepted")
+            assert error.value.exit_status == 2
 
 
-def test_a_value_with_lines_of_its_own_stays_one_line() -> None:
-    """Whatever somebody pastes, a script that reads the error reads one line."""
-    with pytest.raises(ParameterError) as error:
-        parse_settings(["PROBE_CC=K\nH\x1b[31m"])
-    assert str(error.value).isprintable()
+_MAY_BE_EMPTY = sorted(set(VARIABLES) - {"PROBE_CC", "SOURCE", "SINCE", "UNTIL"})
 
 
-@pytest.mark.parametrize("name", sorted(set(VARIABLES) - {"PROBE_CC", "SOURCE", "SINCE", "UNTIL"}))
-def test_an_empty_argument_is_none(name: str) -> None:
+def test_an_empty_argument_is_none() -> None:
     """make passes variables that were not set as empty ones."""
-    assert parse_settings([*KH, f"{name}="]) == parse_settings(KH)
+    for name in _MAY_BE_EMPTY:
+        assert parse_settings([*KH, f"{name}="]) == parse_settings(KH)
 
 
 def test_settings_of_a_country() -> None:
@@ -126,31 +119,20 @@ def test_without_a_country_the_fictional_one_is_reported(arguments: list[str]) -
     assert settings.study.events
 
 
-@pytest.mark.parametrize(
-    "argument",
-    ["SINCE=2023-07-01", "UNTIL=2024-07-01", "SPLIT=2024-05-01", "SOURCE=archive", "EVENTS=e.yml",
-     "TEST_LIST=a.csv", "NETWORKS=n.csv", "FINGERPRINTS=f", "REFERENCE=latest",
-     "RECEIPT_MARGIN=3"],
+_OF_A_STUDY = (
+    "SINCE=2023-07-01", "UNTIL=2024-07-01", "SPLIT=2024-05-01", "SOURCE=archive", "EVENTS=e.yml",
+    "TEST_LIST=a.csv", "NETWORKS=n.csv", "FINGERPRINTS=f", "REFERENCE=latest", "RECEIPT_MARGIN=3",
 )  # fmt: skip
-def test_a_study_of_no_country_is_refused(argument: str) -> None:
+
+
+def test_a_study_of_no_country_is_refused() -> None:
     """Whoever forgets PROBE_CC does not get the fictional country in the place of a study."""
-    with pytest.raises(ParameterError) as error:
-        parse_settings([argument])
-    assert str(error.value) == (
-        f"{argument}: give PROBE_CC as well, the country that is meant (QQ is the fictional one)"
-    )
-    parse_settings(["PROBE_CC=QQ", "SINCE=2024-01-01", "UNTIL=2025-01-01", argument])
-
-
-def test_another_fictional_country_has_a_folder_of_its_own() -> None:
-    """The archive of the usual one is not overwritten."""
-    usual = parse_settings([]).study
-    later = parse_settings(["PROBE_CC=QQ", "SINCE=2025-01-01", "UNTIL=2026-01-01"]).study
-    other = parse_settings(["PROBE_CC=QZ"]).study
-    names = [study.fictional_folder.name for study in (usual, later, other)]
-    assert names == ["qq", "qq-2025-01-01--2026-01-01", "qz"]
-    assert later.source == str(later.fictional_folder / "archive")
-    assert str(later.fictional_folder) in later.networks
+    wanted = "give PROBE_CC as well, the country that is meant (QQ is the fictional one)"
+    for argument in _OF_A_STUDY:
+        with pytest.raises(ParameterError) as error:
+            parse_settings([argument])
+        assert str(error.value) == f"{argument}: {wanted}"
+        parse_settings(["PROBE_CC=QQ", "SINCE=2024-01-01", "UNTIL=2025-01-01", argument])
 
 
 def test_a_list_can_be_left_out_of_the_fictional_country() -> None:
@@ -158,13 +140,6 @@ def test_a_list_can_be_left_out_of_the_fictional_country() -> None:
     study = parse_settings(["FINGERPRINTS="]).study
     assert (study.fingerprints, bool(study.networks)) == ("", True)
     assert StudyParameters.of({**study.for_notebooks(), "tables": study.tables}) == study
-
-
-def test_a_real_country_gets_no_fictional_list() -> None:
-    """What was not given is not filled from another country."""
-    study = parse_settings(KH).study
-    lists = (study.test_list, study.networks, study.fingerprints, study.events)
-    assert lists == ("", "", "", "")
 
 
 # changed numbers --------------------------------------------------------------------------------
@@ -188,14 +163,6 @@ def test_changed_numbers_never_replace_the_published_report(
     assert settings.study.tables == str(REPOSITORY / "data" / "work" / "kh" / folder / "tables")
     shared = parse_settings([*KH, *numbers], outputs="shared")
     assert shared.out == REPOSITORY / "shared" / "kh" / "2023-07-01--2024-07-01"
-
-
-def test_many_changed_numbers_fit_into_the_name_of_a_folder() -> None:
-    """A file system takes 255 bytes."""
-    many = [f"{name}={declared.most:g}" for name, declared in DECLARATIONS.items()]
-    out = parse_settings([*KH, *many]).out
-    assert len(out.name) < 100
-    assert out != parse_settings([*KH, *many[1:]]).out
 
 
 def test_a_run_states_its_changed_numbers() -> None:
@@ -245,8 +212,7 @@ def test_a_number_saved_in_a_notebook_changes_no_report(tmp_path: Path, saved: s
 def _cell(**changed: Any) -> dict[str, Any]:
     """The names of a notebook after its parameters cell, with some values typed in."""
     notebook = reporting.NOTEBOOKS / "2-confirmation.ipynb"
-    defaults = {name: one.default for name, one in declared_parameters(notebook).items()}
-    return {**defaults, "pd": pd, **changed}
+    return {**declared_parameters(notebook), "pd": pd, **changed}
 
 
 def test_a_notebook_opens_what_make_report_left() -> None:
@@ -288,25 +254,6 @@ def test_a_fictional_country_that_was_not_made_is_named() -> None:
         study_of(_cell(probe_cc="QX", since="2031-01-01", until="2032-01-01"))
 
 
-def test_a_notebook_takes_the_newest_lists_that_were_fetched(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """For OONI's archive, as the command does, without a network; or none where there are none."""
-    study = StudyParameters.of(
-        {"probe_cc": "KH", "source": "ooni", "since": "2024-01-01", "until": "2024-07-01"}
-    )
-    monkeypatch.setattr(parameters, "held", lambda code: [])
-    assert parameters.find_lists(study) == study
-    monkeypatch.setattr(parameters, "held", lambda code: [code])
-    monkeypatch.setattr(parameters, "find", lambda day, code: Snapshot(tmp_path / day))
-    listed = parameters.find_lists(study)
-    assert listed.fingerprints == str(tmp_path / "latest" / "fingerprints")
-    dated = parameters.find_lists(replace(study, reference="2026-11-01"))
-    assert dated.fingerprints == str(tmp_path / "2026-11-01" / "fingerprints")
-    given = replace(study, test_list="a.csv", fingerprints="f")
-    assert parameters.find_lists(given) == given
-
-
 # declared once ----------------------------------------------------------------------------------
 
 
@@ -329,38 +276,6 @@ def test_make_and_the_readme_list_what_there_is(repository_root: Path) -> None:
     table = readme.partition("| parameter | what it is |")[2].partition("\n\n")[0]
     rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     assert set(re.findall(r"`(\w+)`", "".join(rows))) == set(VARIABLES)
-
-
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        (
-            "floor_session=5",
-            "floor_session=5: there is no such threshold; there ",
-        ),
-        ("floor_sessions=many", "floor_sessions=many: a whole number from 1 to 1000 is accepted"),
-        ("floor_sessions=4.5", "floor_sessions=4.5: a whole number from 1 to 1000 is accepted"),
-        ("floor_sessions=0", "floor_sessions=0: a whole number from 1 to 1000 is accepted"),
-        ("share_floor=1.5", "share_floor=1.5: a number from 0 to 1 is accepted"),
-        ("share_floor=nan", "share_floor=nan: a number from 0 to 1 is accepted"),
-        ("share_floor=", "share_floor=: "),
-        ("tables=x", "tables=x: there is no such threshold"),
-        ("probe_cc=KH", "probe_cc=KH: there is no such threshold"),
-    ],
-)
-def test_a_wrong_threshold_is_one_line(argument: str, message: str) -> None:
-    """Whether the name or the value is wrong."""
-    with pytest.raises(ParameterError) as error:
-        parse_settings([*KH, argument])
-    assert str(error.value).startswith(message)
-    assert len(str(error.value).splitlines()) == 1
-
-
-def test_thresholds_are_read_in_their_types() -> None:
-    """A whole number stays whole."""
-    settings = parse_settings([*KH, "floor_sessions=6", "share_floor=0.45"])
-    assert settings.study.thresholds.changes() == {"floor_sessions": 6, "share_floor": 0.45}
-    assert type(settings.study.thresholds.floor_sessions) is int
 
 
 def test_the_command_says_it_in_one_line_and_writes_nothing(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 MAKE = shutil.which("make")
-GIT = shutil.which("git")
 #: What a report needs, and what tests, checks and a cluster need besides.
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 needs_make = pytest.mark.skipif(MAKE is None, reason="make is not installed")
@@ -60,12 +59,6 @@ def test_the_locks_cover_everything_that_the_project_asks_for(repository_root: P
     _check_pinned(repository_root, besides, *LOCKS)
 
 
-def test_a_report_installs_no_tool_of_developers(repository_root: Path) -> None:
-    """The browser driver alone is as large as a quarter of what a report needs."""
-    pinned = {pin.name for pin in _pins(repository_root / LOCKS[0])}
-    assert not pinned & {"playwright", "mypy", "ruff", "pytest", "hypothesis", "dask"}
-
-
 def test_pins_are_exact_and_name_no_index(repository_root: Path) -> None:
     """Every version is exact, hashed where pip allows it, and comes from wherever pip looks."""
     for name in (*LOCKS, "constraints.txt", "tools/uv.txt", "tools/s3-server.txt"):
@@ -99,23 +92,6 @@ def test_a_save_in_jupyterlab_is_no_difference(repository_root: Path) -> None:
         input=nbformat.writes(saved).encode(), stdout=subprocess.PIPE,
     )  # fmt: skip
     assert done.stdout == stored
-
-
-@pytest.mark.skipif(not GIT, reason="git is not installed")
-def test_setup_sets_the_filter_that_strips_notebooks(repository_root: Path) -> None:
-    """The attribute names the filter that ``make setup`` defines."""
-    script = (repository_root / "tools" / "setup.sh").read_text(encoding="utf-8")
-    defined = re.search(r"git config filter\.([\w-]+)\.clean 'sh (\S+)'", script)
-    assert defined
-    assert (repository_root / defined[2]).is_file()
-    assert GIT
-    named = subprocess.run(
-        [GIT, "check-attr", "filter", "--", "notebooks/1-ingestion.ipynb"],
-        cwd=repository_root, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    if named.returncode:
-        pytest.skip("this is no git checkout")
-    assert named.stdout.strip().endswith(f"filter: {defined[1]}")
 
 
 # make, with a stand-in for the environment's Python that prints its arguments -------------------
@@ -243,34 +219,12 @@ def test_a_signal_to_make_reaches_the_program(house: Path, number: signal.Signal
 
 
 @needs_make
-@pytest.mark.skipif(os.geteuid() != 0, reason="JupyterLab starts for others than root")
-def test_lab_tells_root_what_to_do(house: Path) -> None:
-    """JupyterLab's own words name a switch that make has no place for."""
-    code, lines = _make(house, "lab")
-    assert code == 2
-    assert lines[0].startswith("JupyterLab does not start for root: use another account")
-    assert "--allow-root" in lines[1]
-    assert not any("jupyterlab]" in line for line in lines)
-
-
-@needs_make
 def test_a_value_of_two_lines_runs_nothing(house: Path) -> None:
     """It could otherwise become a second command."""
     code, lines = _make(house, "report", "OUT=a\ntouch b")
     assert code == 2
     assert len(lines) == 1
     assert "exit status 2" in lines[0]
-
-
-@needs_make
-def test_make_alone_lists_the_targets(house: Path) -> None:
-    """Whoever types make learns what there is, and each target is there."""
-    code, lines = _make(house)
-    listed = {line.split()[1] for line in lines if re.match(r"  make [\w-]+ +\w", line)}
-    assert code == 0
-    assert listed >= {"setup", "report", "ingest", "test", "check", "lab", "bench", "clean"}
-    rules = (house / "Makefile").read_text(encoding="utf-8")
-    assert all(re.search(rf"^{target}:", rules, re.MULTILINE) for target in listed)
 
 
 @needs_make
@@ -309,26 +263,3 @@ def test_setup_refuses_an_old_python_in_one_sentence(house: Path) -> None:
     assert code == 2
     assert lines[0] == "PYTHON=./old python: is not a Python 3.11 or newer."
     assert not (house / ".venv").exists()
-
-
-def test_continuous_integration_fails_with_any_of_its_steps(
-    tmp_path: Path, repository_root: Path
-) -> None:
-    """.ci/run demands a browser, runs tests and checks, and passes only if all of them do."""
-    stand_ins, log = tmp_path / "bin", tmp_path / "log"
-    stand_ins.mkdir()
-    body = 'echo "$0 $* $WORKBOOK_REQUIRE_BROWSER" >> "$LOG"; [ "$1" != "$FAILING" ]'
-    _script(stand_ins / "make", body)
-    for name in ("apt-get", "sudo", "chromium"):
-        _script(stand_ins / name, "exit 0")
-    usual = os.environ | {"PATH": f"{stand_ins}:{os.environ['PATH']}", "LOG": str(log)}
-    expected = ["setup 1", "test 1", "check 1"]
-    for done_count, failing in enumerate(("setup", "test", "check", "none"), start=1):
-        log.unlink(missing_ok=True)
-        done = subprocess.run(
-            [repository_root / ".ci" / "run"], env={**usual, "FAILING": failing}, check=False,
-            timeout=60,
-        )  # fmt: skip
-        steps = [line.split(" ", 1)[1] for line in log.read_text(encoding="utf-8").splitlines()]
-        assert steps == expected[:done_count]
-        assert (done.returncode == 0) == (failing == "none"), failing

@@ -8,13 +8,12 @@ import pytest
 
 from analysis.commands import cli
 from analysis.commands.settings import Settings
-from analysis.commands.side_by_side import plan_reports
-from analysis.commands.side_by_side_page import publish_side_by_side
+from analysis.commands.side_by_side import plan_reports, publish_side_by_side
 from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.pages.replacing import list_tables, write_run
-from analysis.review.countries_compared import compare_countries
+from analysis.review.countries_page import compare_countries
 from analysis.review.reports import Report, read_report
-from analysis.tables import read_table, write_table
+from analysis.tables import write_table
 from tests.conftest import Command
 from tests.table_rows import table_rows
 
@@ -101,18 +100,6 @@ def test_the_page_ranks_nobody(reports: list[Report], tmp_path: Path) -> None:
     assert before == {path: path.read_bytes() for path in page.parent.rglob("*.*")}
 
 
-def test_a_report_of_apps_alone_has_no_site_to_compare(
-    reports: list[Report], tmp_path: Path
-) -> None:
-    (reports[1].tables / "verdicts.csv").unlink()
-    page = publish_side_by_side(reports, {}, tmp_path / "out")
-    table = read_table(tmp_path / "out" / "tables", "side_by_side").set_index("probe_cc")
-    assert table["has_report"].tolist() == [True, False]
-    assert "no web site was tested there" in page.read_text("utf-8")
-    with pytest.raises(ParameterError, match="no web site was tested there"):
-        publish_side_by_side(reports[1:], {}, tmp_path / "none")
-
-
 def test_real_and_fictional_countries_are_told_apart(reports: list[Report], tmp_path: Path) -> None:
     made_up = read_report(_report(tmp_path / "q", "QN", MY, is_fictional=True), "REPORT")
     page = publish_side_by_side([reports[0], made_up], {}, tmp_path / "out")
@@ -158,23 +145,24 @@ def test_the_page_replaces_no_report(
 GIVEN = ["SOURCE=ooni", "SINCE=2024-01-01", "UNTIL=2024-03-01"]
 
 
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("EVENTS=a.yml", "EVENTS=a.yml: is one country's own: make that report by itself"),
-        ("NETWORKS=a.csv", "NETWORKS=a.csv: is one country's own"),
-        ("PREVIOUS=a", "PREVIOUS=a: is one country's own"),
-        ("CLAIMS=a.yml", "CLAIMS=a.yml: is one country's own"),
-        ("PROBE_CC=KH,KH", "PROBE_CC=KH,KH: each country once, such as KH,MY,VN"),
-        ("PROBE_CC=KH,", "PROBE_CC=KH,: each country once"),
-        ("PROBE_CC=KH,XY", "PROBE_CC=XY: a country is two letters"),
-        ("UNTIL=2024-02-30", "UNTIL=2024-02-30: a date is written"),
-    ],
-)
-def test_what_is_of_one_country_is_refused(argument: str, message: str) -> None:
-    with pytest.raises(ParameterError) as error:
-        plan_reports(["PROBE_CC=KH,MY", *GIVEN, argument])
-    assert str(error.value).startswith(message)
+_OF_ONE = [
+    ("EVENTS=a.yml", "EVENTS=a.yml: is one country's own: make that report by itself"),
+    ("NETWORKS=a.csv", "NETWORKS=a.csv: is one country's own"),
+    ("PREVIOUS=a", "PREVIOUS=a: is one country's own"),
+    ("CLAIMS=a.yml", "CLAIMS=a.yml: is one country's own"),
+    ("PROBE_CC=KH,KH", "PROBE_CC=KH,KH: each country once, such as KH,MY,VN"),
+    ("PROBE_CC=KH,", "PROBE_CC=KH,: each country once"),
+    ("PROBE_CC=KH,XY", "PROBE_CC=XY: a country is two letters"),
+    ("UNTIL=2024-02-30", "UNTIL=2024-02-30: a date is written"),
+]
+
+
+def test_what_is_of_one_country_is_refused(subtests: pytest.Subtests) -> None:
+    for argument, message in _OF_ONE:
+        with subtests.test(argument):
+            with pytest.raises(ParameterError) as error:
+                plan_reports(["PROBE_CC=KH,MY", *GIVEN, argument])
+            assert str(error.value).startswith(message)
 
 
 def test_each_country_has_its_own(tmp_path: Path) -> None:

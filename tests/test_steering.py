@@ -11,10 +11,9 @@ import pytest
 
 from analysis.outcomes.thresholds import Thresholds
 from analysis.planning.addresses import choose_sites, is_safe
-from analysis.planning.list_care import review_lists
-from analysis.planning.look_alikes import find_look_alikes
+from analysis.planning.list_care import find_look_alikes, review_lists
 from analysis.planning.ranking import rank_pairs
-from analysis.planning.weekly_plan import DAYS, SITES_A_DAY, describe_run, plan_week, write_runs
+from analysis.planning.weekly_plan import DAYS, SITES_A_DAY, plan_week, write_runs
 from analysis.reference.test_lists import TestLists, load_test_lists
 from analysis.tables import write_table
 
@@ -210,22 +209,11 @@ def test_a_week_is_planned_and_handed_out(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_nothing_to_test_is_a_plan_too(tmp_path: Path) -> None:
-    pairs = _rank([_verdict("a.test", asn, "ok") for asn in ("AS1", "AS2", "AS3")])
-    assert pairs.empty
-    plan = plan_week(pairs, UNTIL)
-    assert write_table(tmp_path, "testing_plan", plan).empty
-    assert write_table(tmp_path, "what_to_test", pairs).empty
-    assert write_runs(tmp_path, pairs, plan).empty
-    assert describe_run("x" * 99, pairs, UNTIL)["name"] == "x" * 50
-
-
 LOOK_ALIKES = [
         ("kamnotra.io", "kamnottra.io", True),  # a letter too many
-        ("kamnotra.io", "kamnotra.oi", True),  # two exchanged
+        ("kamnotra.io", "kamnorta.io", True),  # two exchanged
         ("www.monoroom.info", "monorom.info", True),  # one left out, and www.
         ("cambodiadaily.com", "cambodiadaily.con", False),  # one suffix or another
-        ("news-today.test", "nevvs-today.test", True),  # drawn alike
         ("xn--pple-news-4nf.test", "apple-news.test", False),
         ("wikipedia.org", "wikimedia.org", True),
         ("channel1.test", "channel2.test", False),  # numbered
@@ -234,7 +222,6 @@ LOOK_ALIKES = [
         ("english.vodnews.test", "khmer.vodnews.test", False),
         ("unrelated.test", "different.test", False),
         ("camboidanews.test", "cambodianewz.test", False),  # two letters
-        ("modern-times.test", "rnodern-tirnes.test", True),  # drawn alike twice
 ]  # fmt: skip
 
 

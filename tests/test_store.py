@@ -1,12 +1,10 @@
 """The store: what goes in comes out, and opening it picks a country and a period."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pyarrow as pa
@@ -16,11 +14,9 @@ import pytest
 from analysis.errors import ContractError
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.period import Period
-from analysis.store.collection import Collection
-from analysis.store.database import Observations, observations_from_table
+from analysis.store.database import Observations
 from analysis.store.kept_tables import FOLDER as STAGES
-from analysis.store.provenance import FOLDER, Provenance, file_name
-from analysis.store.store import Store, make_alone, table_of
+from analysis.store.store import FOLDER, Collection, Provenance, Store, file_name
 from tests.kills import count_rows_files
 
 _ID = "archive-0123456789ab"
@@ -54,22 +50,6 @@ def _write(store: Store, key: str, rows: list[tuple[Any, ...]], **values: Any) -
 def store(tmp_path: Path) -> Store:
     """An empty store."""
     return Store(str(tmp_path / "store"))
-
-
-def test_nested_columns_come_back_as_they_went_in():
-    """Lists of structs, empty and not, in every list column; nulls stay null."""
-    answer = ("192.0.2.1", 64500, None, "address")
-    connect = ("2001:db8::1", 443, None, "none", True, None, "host_unreachable")
-    rows = [_row(1, dns_answers=[answer, answer], tcp=[connect]), _row(2), _row(3, tcp=[connect])]
-    table = table_of(rows)
-    assert table.schema == OBSERVATION
-    first, second, third = table.to_pylist()
-    names = [f.name for f in OBSERVATION.field("dns_answers").type.value_type]
-    assert first["dns_answers"] == [dict(zip(names, answer, strict=True))] * 2
-    assert (second["dns_answers"], second["tcp"], second["http_fingerprints"]) == ([], [], [])
-    assert list(third["tcp"][0].values()) == list(connect)
-    assert first["measurement_start_time"] == datetime(2024, 7, 1, 10)
-    assert table_of([]).num_rows == 0
 
 
 @pytest.mark.parametrize("count", [0, 1, 1500])
@@ -178,42 +158,8 @@ def test_a_ledger_that_does_not_add_up_is_refused(store: Store):
         opened.ledger()
 
 
-def test_rows_at_hand_are_judged_by_the_same_table(store: Store):
-    """Every row, also duplicates, with the columns that come along."""
-    table = table_of([_row(1), _row(1)]).append_column("source_file", pa.array(["a", "b"]))
-    connection = observations_from_table(table)
-    rows = connection.execute("SELECT source_file, report_id FROM observations").fetchall()
-    assert rows == [("a", "r1"), ("b", "r1")]
-
-
-def test_the_time_zone_of_the_machine_does_not_move_a_day(store: Store):
-    """A measurement of the first second of July is of July everywhere."""
-    first = int((datetime(2024, 7, 1) - datetime(1970, 1, 1)).total_seconds())
-    _write(store, _key(), [_row(1, measurement_start_time=first)])
-    script = (
-        "import sys; from analysis.store.database import Observations\n"
-        "from analysis.store.collection import Collection\nfrom analysis.store.store import Store\n"
-        "from analysis.period import Period\n"
-        "store = Store(sys.argv[1])\n"
-        f"files = tuple(store.read_provenances('{_ID}', ['{_key()}']).values())\n"
-        "day = Period.parse('2024-07-01', '2024-07-02')\n"
-        f"opened = Observations(Collection(store, '{_ID}', files), '{_CC}', day)\n"
-        "print(opened.connection.execute("
-        "'SELECT measurement_start_time::DATE FROM observations').fetchone()[0])"
-    )
-    for zone in ("Pacific/Kiritimati", "America/Los_Angeles"):
-        done = subprocess.run(
-            [sys.executable, "-c", script, store.uri],
-            env={**os.environ, "TZ": zone},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.strip() == str(date(2024, 7, 1))
-
-
 def test_the_rows_of_a_study_are_written_once_and_again_when_the_store_grows(store: Store):
-    """Opening twice writes once; a new object and a broken file make another."""
+    """Opening twice writes once; a new object makes another. Of broken ones: test_stages.py."""
     files = [_write(store, _key(n), [_row(n), _row(9, line_number=2)]) for n in range(2)]
 
     def opened(count: int) -> tuple[list[tuple[str, int]], dict[Path, int]]:
@@ -231,52 +177,7 @@ def test_the_rows_of_a_study_are_written_once_and_again_when_the_store_grows(sto
     two = opened(2)
     assert two[0] == [("r0", 0), ("r1", 2), ("r9", 1)]  # the fourth is the second once more
     assert len(two[1]) == 2
-    (study,) = one[1]
-    whole = study.read_bytes()
-    flipped = bytearray(whole)
-    flipped[len(whole) // 3] ^= 1
-    for damaged in (b"", whole[:-9], bytes(flipped)):
-        for path in study.parent.glob(f"{study.name.split('.')[0]}.*"):
-            path.write_bytes(damaged)
-        assert opened(1)[0] == one[0]
-        assert count_rows_files(Path(store.uri)) == 2  # each of them whole
-
-
-def test_whoever_needs_rows_that_are_being_written_waits_for_them(store: Store):
-    """Two notebooks that begin at once would each write all of them."""
-    files = (_write(store, _key(), [_row(1)]),)
-    folder = Path(store.path(STAGES))
-    collection = Collection(store, _ID, files)
-    with Observations(collection, _CC, _JULY):
-        (path,) = folder.iterdir()
-    lock = folder / f".{'.'.join(path.name.split('.')[:-2])}.lock"
-    path.unlink()
-    made: list[list[str]] = []
-
-    def open_it() -> None:
-        with Observations(collection, _CC, _JULY):
-            made.append([path.name for path in folder.glob("*.duckdb")])
-
-    with make_alone(lock):
-        waiting = [Thread(target=open_it) for _ in range(2)]
-        for one in waiting:
-            one.start()
-        waiting[0].join(1)
-        assert waiting[0].is_alive()
-        assert not list(folder.glob("*.duckdb"))
-    for one in waiting:
-        one.join()
-    assert made[0] == made[1]
-    assert [path.name for path in folder.iterdir()] == made[0]
-
-
-def test_a_store_that_takes_no_stages_is_read_all_the_same(store: Store):
-    """They are then made in a temporary folder, and nothing stays behind."""
-    file = _write(store, _key(), [_row(1)])
-    Path(store.path(STAGES)).write_bytes(b"a file where the folder should be")
-    with Observations(Collection(store, _ID, (file,)), _CC, _JULY) as opened:
-        assert opened.connection.execute("SELECT count(*) FROM observations").fetchall() == [(1,)]
-    assert Path(store.path(STAGES)).read_bytes().startswith(b"a file")
+    assert count_rows_files(Path(store.uri)) == 2  # each of them whole
 
 
 def test_a_folder_may_have_any_name(tmp_path: Path):

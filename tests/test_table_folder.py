@@ -1,6 +1,5 @@
 """The notebooks' folder of tables: of one study, and no notebook reads another's."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +12,6 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.reference.reference_files import ReferenceFile
 from analysis.study.parameters import StudyParameters
 from analysis.study.table_folder import MADE_FROM, check_tables, start_tables
-from analysis.tables import OF_NO_REPORT, TABLES, WRITTEN_BY, read_table
 
 
 def _study(tables: Path, digest: str = "d", lists: str = "l", **changed: Any) -> Any:
@@ -74,13 +72,6 @@ def test_tables_of_another_study_are_refused(
     assert sorted(path.name for path in tmp_path.iterdir()) == [MADE_FROM, "my notes.txt"]
 
 
-def test_other_rules_make_other_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    start_tables(_study(tmp_path))
-    monkeypatch.setattr("analysis.study.table_folder.RULES_VERSION", 0)
-    with pytest.raises(ParameterError, match="the tables in it are of other rules"):
-        check_tables(_study(tmp_path))
-
-
 @pytest.mark.parametrize("content", [None, "{", "[]"])
 def test_missing_tables_name_the_notebooks_to_run(tmp_path: Path, content: str | None) -> None:
     """With the numbers that were changed."""
@@ -98,18 +89,3 @@ def test_tables_of_a_report_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"verdicts\.csv in it is not of a notebook"):
         start_tables(_study(tmp_path))
     assert (tmp_path / "verdicts.csv").read_text() == "x"
-
-
-def test_each_table_names_the_notebook_that_writes_it(repository_root: Path) -> None:
-    """So that a missing one says what to run."""
-    assert WRITTEN_BY.keys() == TABLES.keys() - OF_NO_REPORT - {
-        *("claims_audit", "changes", "decisions")
-    }
-    for name, notebook in WRITTEN_BY.items():
-        text = (repository_root / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8")
-        code = ["".join(cell["source"]) for cell in json.loads(text)["cells"]]
-        written = (f'write_table(tables, "{name}"', f"write_{name}(tables,")
-        in_turn = any("write_table(tables, name" in cell and f'"{name}"' in cell for cell in code)
-        assert in_turn or any(call in "\n".join(code) for call in written), name
-    with pytest.raises(ParameterError, match=r"semesters\.csv .* run 3-semester-comparison first"):
-        read_table("nowhere", "semesters")

@@ -1,6 +1,5 @@
 """What is published: checked against the contract, harmless to open, the same every time."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from analysis.errors import ContractError, ParameterError
 from analysis.table_cells import disarm
-from analysis.tables import TABLES, read_table, record_findings, write_table
+from analysis.tables import TABLES, read_table, write_table
 
 
 def _changes(**given: Any) -> pd.DataFrame:
@@ -45,18 +44,6 @@ def test_a_table_is_written_as_the_contract_says(tmp_path: Path) -> None:
     assert ",0.3333,0.0000,1.0000,2024-01-09," in lines[2]
     assert written["sessions_to_flip"].isna().tolist() == [False, True]
     assert written["blocked_share"].isna().tolist() == [True, False]
-
-
-def test_flags_are_words(tmp_path: Path) -> None:
-    """``true`` and ``false``, read back as booleans."""
-    frame = pd.DataFrame({
-        "domain": ["a.example", "b.example"], "is_local": [True, False], "change": "mixed",
-        "first_state": "ok", "second_state": "ok", "first_measurement_count": 1,
-        "second_measurement_count": 1, "matched_networks": "", "note": "",
-    })  # fmt: skip
-    table = write_table(tmp_path, "semester_changes", frame)
-    assert ",true,mixed," in (tmp_path / "semester_changes.csv").read_text(encoding="utf-8")
-    assert table["is_local"].tolist() == [True, False]
 
 
 def test_a_table_that_would_lie_is_refused(tmp_path: Path) -> None:
@@ -127,24 +114,3 @@ def test_an_empty_table_has_its_columns(tmp_path: Path) -> None:
         written = write_table(tmp_path, name, pd.DataFrame(columns=list(table.columns)))
         assert list(written.columns) == list(table.columns), name
         assert written.empty, name
-
-
-def test_the_tables_are_those_of_the_documentation(repository_root: Path) -> None:
-    """docs/tables.md describes every table and every column that is published."""
-    text = (repository_root / "docs" / "tables.md").read_text(encoding="utf-8")
-    missing = [
-        f"{name}.{column}" for name, table in TABLES.items() for column in table.columns
-        if f"`{column}`" not in text or name not in text
-    ]  # fmt: skip
-    assert not missing
-
-
-def test_findings_lie_beside_the_tables(tmp_path: Path) -> None:
-    """One file a notebook, sorted, so that two runs are the same to the byte."""
-    count = pd.Series([7])[0]  # numpy's own integer
-    record_findings(tmp_path / "tables", "1-x", b=(count, "verdicts"), a=("ខ្មែរ", "networks"))
-    text = (tmp_path / "findings" / "1-x.json").read_text(encoding="utf-8")
-    assert list(json.loads(text).items()) == [
-        ("a", {"value": "ខ្មែរ", "table": "networks"}), ("b", {"value": 7, "table": "verdicts"}),
-    ]  # fmt: skip
-    assert "ខ្មែរ" in text

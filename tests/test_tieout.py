@@ -1,6 +1,5 @@
 """Our counts against OONI's: what differs is explained by rows that were counted, or not at all."""
 
-import gzip
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -17,10 +16,11 @@ from analysis.pages.execution import execute
 from analysis.pages.kernels import Kernels
 from analysis.period import Period
 from analysis.report import tieout
-from analysis.sources.api import Cells
+from analysis.sources.api import Cells, fetch_counts
 from analysis.study import measurement_counts
-from analysis.study.parameters import StudyParameters
+from analysis.study.parameters import StudyParameters, replies_folder
 from analysis.study.study import Study, open_study
+from tests.archives import line_of, object_key, packed, put
 from tests.loopback_s3 import loopback_s3
 
 _PERIOD = Period.parse("2024-01-16", "2024-03-01")
@@ -163,26 +163,8 @@ def test_a_month_that_one_side_lacks() -> None:
 # --- from an archive and a server -----------------------------------------------------------------
 
 
-def _measurement(number: int, start: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "test_name": "web_connectivity", "report_id": f"r{number}", "input": "https://a.example/",
-        "measurement_start_time": f"{start} 10:00:00", "probe_cc": "QQ", "probe_asn": "AS64500",
-        "test_keys": {"blocking": False, "accessible": True}, **changes,
-    }  # fmt: skip
-
-
-def _key(hour: str, cc: str = "QQ") -> str:
-    """The object of an hour, such as ``2024012010``."""
-    name = f"{hour}_{cc}_webconnectivity.n0.0.jsonl.gz"
-    return f"raw/{hour[:8]}/{hour[8:]}/{cc}/webconnectivity/{name}"
-
-
-def _put(folder: Path, hour: str, lines: list[dict[str, Any]], cut: int = 0) -> None:
-    """Write the object that was received in an hour."""
-    path = folder / _key(hour)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    packed = gzip.compress(b"".join(json.dumps(line).encode() + b"\n" for line in lines), mtime=0)
-    path.write_bytes(packed[: len(packed) - cut])
+def _line(number: int, day: str, **changes: Any) -> bytes:
+    return line_of(number, measurement_start_time=f"{day} 10:00:00", **changes)
 
 
 @pytest.fixture
@@ -190,18 +172,18 @@ def study(tmp_path: Path) -> Iterator[Study]:
     """January: an ok, an anomaly that was uploaded twice, one of an unknown network, one received
     in April. February: an ok and a failure, and an object that is cut."""
     blocked = {"test_keys": {"blocking": "dns", "accessible": False}}
-    archive = tmp_path / "archive"
-    twice = _measurement(2, "2024-01-20", **blocked)
-    _put(archive, "2024012010", [_measurement(1, "2024-01-20"), twice])
-    _put(archive, "2024012011", [twice, _measurement(3, "2024-01-20", probe_asn="AS0")])
-    _put(archive, "2024041510", [_measurement(4, "2024-01-31", **blocked)])
     null = {"test_keys": {"blocking": None, "accessible": None}}
-    _put(
-        archive,
-        "2024020510",
-        [_measurement(5, "2024-02-05"), _measurement(6, "2024-02-05", **null)],
-    )
-    _put(archive, "2024020511", [_measurement(7, "2024-02-05")], cut=12)
+    twice = _line(2, "2024-01-20", **blocked)
+    objects = {
+        ("20240120", 10): [_line(1, "2024-01-20"), twice],
+        ("20240120", 11): [twice, _line(3, "2024-01-20", probe_asn="AS0")],
+        ("20240415", 10): [_line(4, "2024-01-31", **blocked)],
+        ("20240205", 10): [_line(5, "2024-02-05"), _line(6, "2024-02-05", **null)],
+    }
+    archive = tmp_path / "archive"
+    for (day, hour), lines in objects.items():
+        put(archive, object_key(hour, day=day), lines)
+    put(archive, object_key(11, day="20240205"), packed([_line(7, "2024-02-05")])[:-12])
     parameters = StudyParameters(
         probe_cc="QQ", since=str(_PERIOD.since), until=str(_PERIOD.until), source=str(archive),
         store=str(tmp_path / "store"),
@@ -243,7 +225,7 @@ def test_the_whole_way(
     store = tmp_path / "store"
     asked = datetime(2024, 4, 10, 12, tzinfo=UTC)
     monkeypatch.setattr("analysis.sources.api._now", lambda: asked)
-    tieout.fetch("QQ", _PERIOD, str(store), print)
+    fetch_counts(replies_folder(str(store)), "QQ", _PERIOD, print)
     tied = _tied(study, store)
     assert len(ooni.log) == 1
     assert ooni.log[0][0].args["since"] == "2024-01-16"
@@ -280,7 +262,7 @@ def test_fetching_asks_once_and_comparing_never(
     _serve(ooni, m01=(2, 2, 0, 0), m02=(1, 0, 0, 1))
     said: list[str] = []
     for _ in range(2):
-        tieout.fetch("QQ", _PERIOD, str(store), said.append)
+        fetch_counts(replies_folder(str(store)), "QQ", _PERIOD, said.append)
     assert len(said) == len(ooni.log) == 1
     ooni.clear()
     tied = _tied(study, store)
@@ -290,20 +272,6 @@ def test_fetching_asks_once_and_comparing_never(
     assert json.loads(next(digest).read_text())["sha256"] in tied.note
 
 
-def test_an_open_period_says_so(
-    study: Study, ooni: HTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Uploads may still come."""
-    _serve(ooni, m01=(2, 2, 0, 0), m02=(1, 0, 0, 1))
-    store = tmp_path / "store"
-    asked = datetime(2024, 3, 4, tzinfo=UTC)
-    monkeypatch.setattr("analysis.sources.api._now", lambda: asked)
-    tieout.fetch("QQ", _PERIOD, str(store), print)
-    assert "That was 3 days after the period: uploads may still have followed." in (
-        _tied(study, store).caveat
-    )
-
-
 def test_the_page_shows_it_where_the_source_is_oonis(
     ooni: HTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, repository_root: Path
 ) -> None:
@@ -311,13 +279,14 @@ def test_the_page_shows_it_where_the_source_is_oonis(
     period = Period.parse("2024-01-20", "2024-01-22")
     words = {"probe_cc": "KH", "since": "2024-01-20", "until": "2024-01-22", "source": "ooni",
              "store": str(tmp_path / "store"), "receipt_margin": 0}  # fmt: skip
-    line = json.dumps(_measurement(1, "2024-01-20", probe_cc="KH")).encode()
     with loopback_s3() as archive:
         monkeypatch.setenv("OONI_ARCHIVE", archive.url)
-        archive.objects = {_key("2024012010", "KH"): gzip.compress(line, mtime=0)}
+        archive.objects = {
+            object_key(10, day="20240120", cc="KH"): packed([_line(1, "2024-01-20", probe_cc="KH")])
+        }
         open_study(StudyParameters(**words), jobs=1).observations.close()
     _serve(ooni, m01=(2, 0, 0, 0))
-    tieout.fetch("KH", period, words["store"], print)
+    fetch_counts(replies_folder(words["store"]), "KH", period, print)
     ooni.clear()
     others = dict.fromkeys(("test_list", "networks", "fingerprints", "events"), "")
     others["tables"] = str(tmp_path / "tables")
@@ -330,9 +299,3 @@ def test_the_page_shows_it_where_the_source_is_oonis(
     assert shown.count("1 unexplained") == 3
     assert tieout.NOT_OONI.partition("'")[0] not in shown
     assert not ooni.log
-
-
-def test_replies_lie_beside_the_observations(tmp_path: Path, repository_root: Path) -> None:
-    """In the repository where the store is no folder."""
-    assert tieout.replies_folder(str(tmp_path)) == tmp_path / "raw" / "api"
-    assert tieout.replies_folder("s3://b/p") == repository_root / "data" / "raw" / "api"

@@ -17,7 +17,7 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.planning.weekly_plan import SITES_A_DAY
 from analysis.report.app_tables import Judged
-from analysis.tables import TABLES, write_table
+from analysis.tables import write_table
 from analysis.worlds import measures, steering
 from analysis.worlds import scored_apps as apps
 from analysis.worlds.measures import bootstrap_bounds, calibrate, mark_chances, share_by
@@ -32,9 +32,10 @@ from analysis.worlds.validation import (
     run_world,
     write_results,
 )
-from analysis.worlds.validation_page import SITUATIONS, read_results
+from analysis.worlds.validation_page import read_results
 from analysis.worlds.volunteers import Volunteers
 from analysis.worlds.writing import add_forgeries, write_world
+from tests.table_rows import table_rows
 
 #: domain, network, state, mechanism, blocked sessions, ok sessions
 VERDICTS = [
@@ -60,12 +61,7 @@ NAMES = {"a.test": "live", "b.test": "live", "c.test": "geo", "d.test": "dead", 
 
 
 def _table(folder: Path, name: str, rows: list[Mapping[str, object]]) -> None:
-    """A table of the contract; what a row does not name is empty, or 0 for a count."""
-    kinds = TABLES[name].columns
-    blank = {
-        c: 0 if kind == "count" else None if kind == "share" else "" for c, kind in kinds.items()
-    }
-    write_table(folder, name, pd.DataFrame([{**blank, **row} for row in rows], columns=list(kinds)))
+    write_table(folder, name, table_rows(name, *rows))
 
 
 def _csv(path: Path, header: str, rows: list[tuple[object, ...]]) -> None:
@@ -143,14 +139,6 @@ def test_pairs_stand_beside_the_truth(tmp_path: Path) -> None:
     false = measures.false_positives(scored).set_index(["measure", "stratum"])
     assert false.loc[("pair listed, by situation", "geo"), "success_count"] == 1
     assert false.loc[("pair listed, by forged claim", "blocked"), "trial_count"] == 1
-
-
-def test_sites_are_those_of_domestic_networks(tmp_path: Path) -> None:
-    """What only a VPN's exit sees blocked is no blocked site of the country."""
-    sites = _scored(tmp_path, [INTERVAL]).sites.set_index("domain")
-    assert sites["is_blocked"].to_list() == [True, True, False, False, False]
-    assert sites["is_listed"].to_list() == [True, False, True, False, False]
-    assert sites.loc["d.test", "set_aside_reason"] == "down"
 
 
 #: What an interval says otherwise; whether its onset and ending are in the bracket, how many days
@@ -306,14 +294,11 @@ def test_an_order_is_one_session_short(tmp_path: Path) -> None:
 def test_a_world_goes_all_the_way_to_the_tables(tmp_path: Path) -> None:
     """Simulated, judged, swept, forged and scored; what ships can be read back and has no dates."""
     country = {"network_count": 6, "name_count": 40}
-    fit = Task("fit", 21, "thin", country, Thresholds(), (("floor_sessions", 6),), True)
-    report = Task("report", 31, "thin", country, Thresholds())
+    task = Task("fit", 21, "thin", country, Thresholds(), (("floor_sessions", 6),), True)
     simulator = Simulator(write_world, add_forgeries, Volunteers)
-    results = [run_world(task, tmp_path / "work", simulator) for task in (fit, report)]
-    out = tmp_path / "out"
-    write_results(out, results, Thresholds())
+    result, out = run_world(task, tmp_path / "work", simulator), tmp_path / "out"
+    write_results(out, [result], Thresholds())
     accuracy = read_results("accuracy", out)
-    assert set(accuracy["part"]) == {"fit", "report"}
     precise = accuracy[accuracy["measure"] == "precision of pairs"]
     assert (precise["success_count"] <= precise["trial_count"]).all()
     assert precise["success_count"].sum() > 0
@@ -379,15 +364,3 @@ def test_a_world_of_apps_is_scored_against_what_was_drawn(
     less = pd.DataFrame(apps.score(judged[tmp_path], truth[truth["part"] != "web"]))
     assert (less[0] == apps.FOUND).sum() == 4
     assert not less.loc[less[0] == apps.TRUE, 2].all()
-
-
-def test_what_goes_on_with_a_site_is_said_in_words() -> None:
-    """Of every situation that the shipped results have."""
-    results = read_results("false_positives")
-    of_sites = results[results["measure"].str.endswith("by situation")]["stratum"]
-    assert set(of_sites) - {"all"} == set(SITUATIONS)
-
-
-def test_results_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"accuracy\.csv is not in it; run make validate"):
-        read_results("accuracy", tmp_path)

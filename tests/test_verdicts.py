@@ -13,10 +13,9 @@ from pandas.testing import assert_frame_equal
 
 from analysis.period import Period
 from analysis.verdicts import series
-from analysis.verdicts.rivals import ONE_KIND_OF_PROBE
+from analysis.verdicts.rivals import EVERYWHERE, ONE_KIND_OF_PROBE
 from analysis.verdicts.states import STATES_BY_STRENGTH
 from analysis.verdicts.verdicts import Judgement
-from analysis.verdicts.rivals import EVERYWHERE
 from analysis.verdicts.witnesses import countries_url, measurement_url
 from analysis.vocabulary import LISTED
 from tests.letters import ALL_NETWORKS, DAY_ONE, NAME, VPN, days, everywhere, judge, verdict

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.commands.settings import read_values
 from analysis.errors import ParameterError, printable
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.thresholds import Thresholds
@@ -60,7 +61,9 @@ def audit(arguments: Iterable[str]) -> str:
     Raises:
         ParameterError: an argument or the file is wrong; nothing was written.
     """
-    given = _parse(arguments)
+    given = read_values(arguments, _VARIABLES)
+    if not given.get("CLAIMS"):
+        raise ParameterError("CLAIMS", "", "must be given: a file such as data/claims/….yml")
     draft = load_draft(_path("CLAIMS", given))
     report = read_report(_path("REPORT", given), "REPORT") if given.get("REPORT") else None
     audited = audit_claims(draft, report)
@@ -115,20 +118,6 @@ def comparison_with(previous: Report) -> Comparison:
         return lang.say(HEADING), show_changes(changes, previous, now, lang)
 
     return make
-
-
-def _parse(arguments: Iterable[str]) -> dict[str, str]:
-    given = {}
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not equals or name not in _VARIABLES:
-            raise ParameterError(
-                name or "argument", value, f"audit takes {', '.join(_VARIABLES)} as NAME=VALUE"
-            )
-        given[name] = value.strip()
-    if not given.get("CLAIMS"):
-        raise ParameterError("CLAIMS", "", "must be given: a file such as data/claims/….yml")
-    return given
 
 
 def _path(name: str, given: Mapping[str, str]) -> Path:

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis.commands.progress import console, say, show_progress, show_status
-from analysis.commands.reading import objects_in_words, read_all, read_sites
-from analysis.commands.settings import VARIABLES, Settings, parse_settings, with_lists
-from analysis.commands.side_by_side import make_reports, plan_reports
-from analysis.errors import RESUMES, ParameterError, SourceError, WorkbookError
+from analysis.commands.progress import Step, console, say, show_progress, show_status
+from analysis.commands.settings import VARIABLES, Settings, parse_settings, read_values, with_lists
+from analysis.errors import RESUMES, NothingThereError, ParameterError, SourceError, WorkbookError
 
 if TYPE_CHECKING:
     from analysis.commands.reporting import Inputs
-    from analysis.store.collection import Collection
+    from analysis.store.ingestion import Request
+    from analysis.store.store import Collection
     from analysis.study.reference_lists import ReferenceLists
 
 
@@ -99,12 +98,12 @@ def report(arguments: Arguments = None) -> None:
 
     PROBE_CC=KH,MY,VN makes a report of each, and a page that holds them side by side.
     """
+    from analysis.commands.side_by_side import make_reports, plan_reports, publish_side_by_side
+
     plan = plan_reports(arguments or [])
     if plan is None:
         print(f"report: {_nearby(_report(parse_settings(arguments or [])))}")
         return
-    from analysis.commands.side_by_side_page import publish_side_by_side
-
     reports, failed = make_reports(plan, _report, say)
     for made in reports:
         print(f"report: {_nearby(made.folder / 'index.html')}")
@@ -122,7 +121,7 @@ def side_by_side(
     out: Annotated[Path | None, typer.Option(help="the folder of the page")] = None,
 ) -> None:
     """Reports of several countries, of one method and period: one page and its tables."""
-    from analysis.commands.side_by_side_page import hold_side_by_side
+    from analysis.commands.side_by_side import hold_side_by_side
 
     print(f"side by side: {_nearby(hold_side_by_side(folders, out))}")
 
@@ -201,15 +200,13 @@ def watch(arguments: Arguments = None) -> None:
     """
     from analysis.commands.reporting import Inputs
     from analysis.commands.watching import find_last_look, look, watch_settings
-    from analysis.review.looks import hold
     from analysis.review.watch_page import PAGE
 
     settings = watch_settings(arguments or [])
-    with hold(settings.out):
-        last = find_last_look(settings)
-        inputs = Inputs(*_read(settings))
-        with show_status("judging"):
-            news_count = look(inputs, last, _tell)
+    last = find_last_look(settings)
+    inputs = Inputs(*_read(settings))
+    with show_status("judging"):
+        news_count = look(inputs, last, _tell)
     print(f"watch: {_nearby(settings.out / PAGE)}")
     if news_count:
         raise typer.Exit(_NEWS)
@@ -244,9 +241,7 @@ def refresh(
     from analysis.reference.snapshots import SNAPSHOTS
     from analysis.sources.reference_data import refresh as fetched
 
-    given = {text.partition("=")[0]: text.partition("=")[2] for text in arguments or []}
-    for name in given.keys() - {"PROBE_CC"}:
-        raise ParameterError(name, given[name], "refresh takes PROBE_CC=XX alone")
+    given = read_values(arguments or [], ("PROBE_CC",))
     print(f"snapshot: {_nearby(fetched(given.get('PROBE_CC', ''), SNAPSHOTS, say).folder)}")
 
 
@@ -304,8 +299,13 @@ def judge(
 
     Exit status 3 where no measurement could be read at all.
     """
-    from analysis.commands.judge_apps import with_apps
-    from analysis.commands.judge_file import as_json, as_text, judge_measurements, with_errors
+    from analysis.commands.judging import (
+        as_json,
+        as_text,
+        judge_measurements,
+        with_apps,
+        with_errors,
+    )
     from analysis.observations.fingerprints import load
     from analysis.outcomes.thresholds import Thresholds
     from analysis.store.lines import read_files
@@ -399,3 +399,87 @@ def _nearby(path: Path) -> Path:
         return path.relative_to(Path.cwd())
     except ValueError:
         return path
+
+
+# --- from settings to the store -------------------------------------------------------------------
+
+
+def read_all(
+    settings: Settings, *, counts: bool = True, reopen: bool = False
+) -> tuple["Collection | None", "Collection"]:
+    """Bring the store up to date: web sites, None where there are none; apps and tools.
+
+    Raises:
+        SourceError: the source has neither, or could not be read.
+    """
+    from analysis.store.ingestion import ingest_messaging
+
+    nothing = None
+    try:
+        collection = read_sites(settings, counts=counts, reopen=reopen)
+    except NothingThereError as error:
+        collection, nothing = None, error
+    with show_progress("reading apps and tools", "listing apps and tools") as told:
+        apps = ingest_messaging(_request(settings, reopen, *told))
+    if nothing and not apps.files:
+        raise nothing
+    return collection, apps
+
+
+def read_sites(settings: Settings, *, counts: bool = True, reopen: bool = False) -> "Collection":
+    """Bring the store up to date; and, of OONI's archive, the counts that OONI gives for it."""
+    from analysis.observations.fingerprints import load
+    from analysis.sources.layout import OONI
+    from analysis.store.ingestion import ingest
+
+    trouble = _ask_for_counts(settings) if counts and settings.study.source == OONI else None
+    with show_progress("reading the archive", "listing the archive") as told:
+        fingerprints = load(settings.study.fingerprints or None)
+        if left_out := fingerprints.left_out:
+            say(f"fingerprints left out, of more than literals, . and .*: {', '.join(left_out)}")
+        collection = ingest(_request(settings, reopen, *told), fingerprints)
+    if trouble:
+        raise trouble
+    return collection
+
+
+def _request(settings: Settings, reopen: bool, progress: Step, listing: Step) -> "Request":
+    from analysis.study.study import request_of
+
+    return request_of(
+        settings.study,
+        keep_raw=settings.keep_raw,
+        reopen=reopen,
+        jobs=settings.jobs,
+        scheduler=settings.scheduler,
+        listing=listing,
+        progress=progress,
+    )
+
+
+def _ask_for_counts(settings: Settings) -> SourceError | None:
+    """Ask before the archive is read, so that all that OONI has counted is in it.
+
+    Reading takes the longest, and need not wait for a service that is away.
+    """
+    from analysis.sources.api import fetch_counts, fetch_messaging_counts
+    from analysis.study.parameters import replies_folder
+
+    folder = replies_folder(settings.study.store)
+    try:
+        fetch_counts(folder, settings.probe_cc, settings.period, say)
+        if not settings.study.test_counts:
+            fetch_messaging_counts(folder, settings.probe_cc, settings.period, say)
+    except SourceError as error:
+        return error
+    return None
+
+
+def objects_in_words(collection: "Collection") -> str:
+    """How many objects a run found, and what became of them."""
+    missing = len(collection.not_read)
+    known = len(collection.files) + missing - collection.read_count
+    return (
+        f"{len(collection.files) + missing:,} objects: {known:,} known, "
+        f"{collection.read_count - missing:,} new, {missing:,} not read"
+    )

@@ -1,29 +1,29 @@
 """``explain DOMAIN``: the chain from a published verdict down to its measurements.
 
-What is said of a site comes from the report's own tables. Its measurements come from the store:
+What is said of a site, an app or a tool comes from the report's own tables, in the words of its
+pages. Its measurements come from the store:
 they are judged again, and listed only where they give the counts that were published.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from analysis.commands.explaining_apps import explain_test, find_test
-from analysis.commands.judge_file import read_results
+from analysis.commands.judging import read_results
 from analysis.commands.settings import Settings, parse_settings
 from analysis.errors import ParameterError, SourceError, printable
 from analysis.hosts import normalise, registrable_domain
-from analysis.languages.spoken_values import pairs_of_chance
+from analysis.languages.language import ENGLISH
+from analysis.observations.messaging_tests import BY_NAME
 from analysis.outcomes.rules import LAYERS, RULES_BY_ID
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
-from analysis.pages.formats import percent
+from analysis.pages.formats import chance_words, percent
 from analysis.period import Period
 from analysis.reference import countries
 from analysis.report.annex import REASON_SENTENCES
-from analysis.report.local_time import local_schedule
+from analysis.report.verdict_words import say_verdict
 from analysis.review.reports import read_report
 from analysis.sources.layout import OONI
 from analysis.store.ingestion import was_read
@@ -68,35 +68,22 @@ def explain(domain: str, asn: str, out: Path | None, arguments: Sequence[str]) -
     """
     folder = out or parse_settings(arguments).out
     run = read_report(folder, "--out").run
-    tables = folder / "tables"
-    if test := find_test(domain):
-        return "\n".join(printable(line, 400) for line in explain_test(test, asn, tables))
-    site = normalise(domain)
-    rows = _rows_of(read_table(tables, "verdicts"), domain, site, asn)
-    thresholds = _thresholds(run["parameters"])
-    lines = [*_heading(site, run["parameters"]), *_conclusion(tables, site)]
-    lines += _other_countries(site, run["parameters"])
-    sessions, why_none = _sessions(site, rows, run["parameters"], thresholds, arguments)
-    intervals = read_table(tables, "blocking_intervals")
-    withheld = read_table(tables, "withheld_intervals")
-    zone = countries.capital_zone(run["parameters"]["probe_cc"])
-    networks = read_table(tables, "networks").set_index("probe_asn")
-    whole = rows[rows["period"] == "all"].assign(rank=lambda frame: strength(frame["state"]))
-    for row in whole.sort_values(["rank", "probe_asn"]).itertuples(index=False):
-        lines += ["", _network_line(row, networks), *_verdict_lines(row, thresholds)]
-        lines += _chance_lines(row, zone)
-        lines += _half_lines(rows[rows["probe_asn"] == row.probe_asn])
-        lines += _interval_lines(intervals, row, "interval")
-        lines += _interval_lines(withheld, row, "withheld")
-        lines += _session_lines(sessions.get(str(row.probe_asn), []), 0 if asn else _A_FEW)
-    lines += ["", *([why_none] if why_none else [])]
+    tables, parameters = folder / "tables", run["parameters"]
+    asked = domain.strip().lower()
+    test = next((one for one in BY_NAME.values() if asked in (one.name, one.title.lower())), None)
+    if test:
+        lines = [test.title, *_app_lines(tables, test.name, asn)]
+    else:
+        lines = _site_lines(tables, domain, asn, parameters, arguments)
     return "\n".join(printable(line, 400) for line in lines).rstrip()
 
 
-def _rows_of(verdicts: pd.DataFrame, given: str, site: str, asn: str) -> pd.DataFrame:
-    """The verdicts on the site, on one network or on all."""
+def _site_lines(
+    tables: Path, domain: str, asn: str, parameters: Mapping[str, Any], arguments: Sequence[str]
+) -> list[str]:
+    site, verdicts = normalise(domain), read_table(tables, "verdicts")
     if not site:
-        raise ParameterError("DOMAIN", given, "a host name or a URL is accepted")
+        raise ParameterError("DOMAIN", domain, "a host name or a URL is accepted")
     rows = verdicts[verdicts["domain"] == site]
     if rows.empty:
         tested = pd.Series(verdicts["domain"].unique())
@@ -106,31 +93,54 @@ def _rows_of(verdicts: pd.DataFrame, given: str, site: str, asn: str) -> pd.Data
             "DOMAIN", site,
             f"was never tested in this report, which says nothing about its being reachable{also}",
         )  # fmt: skip
+    rows = _of_network(rows, asn, site)
+    # the defaults, but for what the run says
+    thresholds = Thresholds().changed_by(
+        {name: value for name, value in parameters.items() if name in DECLARATIONS}
+    )
+    sessions, why_none = _sessions(site, rows, parameters, thresholds, arguments)
+    networks = read_table(tables, "networks").set_index("probe_asn")
+    names = dict(zip(networks.index, networks["network"], strict=True))
+    listed, withheld = (
+        read_table(tables, name) for name in ("blocked_site_networks", "withheld_intervals")
+    )
+    lines = [*_conclusion(tables, site, parameters)]
+    for row in _in_order(rows[rows["period"] == "all"]):
+        stretches, others = (
+            list(table[(table["domain"] == site) & (table["probe_asn"] == row.probe_asn)]
+                 .itertuples(index=False))
+            for table in (listed, withheld)
+        )  # fmt: skip
+        said = say_verdict(ENGLISH, row, stretches, others, names, parameters["probe_cc"])
+        lines += ["", _network_line(row, networks), *_verdict_lines(row, thresholds)]
+        lines += [f"  {text.striptags()}" for text in said]
+        lines += _half_lines(rows[rows["probe_asn"] == row.probe_asn])
+        lines += _session_lines(sessions.get(str(row.probe_asn), []), 0 if asn else _A_FEW)
+    return [*lines, "", why_none]
+
+
+def _of_network(rows: pd.DataFrame, asn: str, what: str) -> pd.DataFrame:
+    """The verdicts on one network, or on all."""
     if not asn:
         return rows
-    number = asn.upper().removeprefix("AS")
-    of_network = rows[rows["probe_asn"] == f"AS{number}"]
+    of_network = rows[rows["probe_asn"] == f"AS{asn.upper().removeprefix('AS')}"]
     if of_network.empty:
         known = ", ".join(sorted(set(rows["probe_asn"]), key=lambda text: int(text[2:])))
-        raise ParameterError("--asn", asn, f"{site} was tested on {known}")
+        raise ParameterError("--asn", asn, f"{what} was tested on {known}")
     return of_network
 
 
-def _thresholds(parameters: Mapping[str, Any]) -> Thresholds:
-    """Those that the report was made with: the defaults, but for what its run says."""
-    return Thresholds().changed_by(
-        {name: value for name, value in parameters.items() if name in DECLARATIONS}
-    )
+def _in_order(rows: pd.DataFrame) -> Iterable[Row]:
+    """Verdicts, the strongest first."""
+    ranked = rows.assign(rank=strength(rows["state"])).sort_values(["rank", "probe_asn"])
+    return ranked.itertuples(index=False)
 
 
-def _heading(site: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+def _conclusion(tables: Path, site: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Whether the site is in the annex, and if it is not, why; and where to see it elsewhere."""
     period = Period.parse(parameters["since"], parameters["until"])
     country = countries.country_name(parameters["probe_cc"])
     yield f"{site}  in {country}, {period.since} to {period.last_day}"
-
-
-def _conclusion(tables: Path, site: str) -> Iterator[str]:
-    """Whether the site is in the annex, and if it is not, why."""
     annex = read_table(tables, "blocked_sites").set_index("domain")
     aside = read_table(tables, "set_aside").set_index("domain")
     if site in annex.index:
@@ -142,12 +152,7 @@ def _conclusion(tables: Path, site: str) -> Iterator[str]:
         yield f"Not on the list. {SET_ASIDE_REASONS[code]}: {REASON_SENTENCES[code]}"
     else:
         yield "Not on the list: no anomalies that ask for a reason."
-
-
-def _other_countries(site: str, parameters: Mapping[str, Any]) -> Iterator[str]:
-    """Where to see how the site fares in other countries, if the country is a real one."""
     if not countries.is_fictional(parameters["probe_cc"]):
-        period = Period.parse(parameters["since"], parameters["until"])
         yield f"In other countries: {countries_url(site, period)}"
 
 
@@ -163,10 +168,9 @@ def _network_line(row: Row, networks: pd.DataFrame) -> str:
 
 
 def _verdict_lines(row: Row, thresholds: Thresholds) -> Iterator[str]:
-    """State, rule, counts with their denominators, dates, resolvers and witness."""
-    how = f", by {MECHANISMS[row.mechanism]}" if row.mechanism else ""
+    """What no sentence says: state, rule, reason, counts of measurements, note and witness."""
     why = f": {INSUFFICIENT[row.insufficient_reason].words}" if row.insufficient_reason else ""
-    yield f"  {STATES[row.state].words}{how}{why}"
+    yield f"  {STATES[row.state].words}{why}"
     if row.rule_id:
         yield f"  rule {row.rule_id}: {RULES_BY_ID[row.rule_id].comment}"
     if row.set_aside_reason:
@@ -180,41 +184,12 @@ def _verdict_lines(row: Row, thresholds: Thresholds) -> Iterator[str]:
         f"  measurements: {row.blocked_count} blocked, {row.down_count} down, {row.ok_count} "
         f"reachable, {row.unknown_count} without a conclusion, of {row.measurement_count}"
     )
-    if pd.notna(row.blocked_share):
-        low, high = percent(row.blocked_share_low), percent(row.blocked_share_high)
-        yield (
-            f"  blocked share of the sessions that were blocked or reachable: "
-            f"{percent(row.blocked_share)} (95 %: {low} to {high})"
-        )
-    if row.state in LISTED:
-        until = row.blocked_until or "the last tests"
-        yield f"  blocked from {row.blocked_from} until {until}"
-    elif row.blocked_session_count or row.state == "insufficient":
+    if row.state not in LISTED and (row.blocked_session_count or row.state == "insufficient"):
         yield _shortfall(row, thresholds)
-    many = "reports" if row.sessions_to_flip != 1 else "report"
-    yield f"  sessions to flip: {row.sessions_to_flip} forged {many} could change the state"
-    if row.resolver_asns:
-        yield f"  resolvers of the blocked sessions: {row.resolver_asns.replace(';', ', ')}"
     if row.note:
         yield f"  note: {row.note}"
     if row.witness_report_id:
-        where = f"  {row.witness_url}" if row.witness_url else ""
-        yield f"  witness: {row.witness_report_id}  {row.witness_input}{where}"
-
-
-def _chance_lines(row: Row, zone: ZoneInfo | None) -> Iterator[str]:
-    """How surprising it is if nobody blocks, and at which hours of the week it holds."""
-    if row.chance:
-        yield (
-            f"  chance {row.chance}: of {pairs_of_chance(float(row.chance)):,} pairs of site and "
-            "network that nobody blocks, at most about one would look like this"
-        )
-    elif row.state in LISTED:
-        yield "  chance: not asked, a mark that only blocking leaves decides"
-    if row.schedule:
-        local = local_schedule(row.schedule, zone, row.blocked_from) if zone else ""
-        clocks = f" ({local} by the clocks of the capital)" if local else ""
-        yield f"  hours of the week: {row.schedule} UTC{clocks}"
+        yield f"  witness: {row.witness_report_id}  {row.witness_input}  {row.witness_url}"
 
 
 def _shortfall(row: Row, thresholds: Thresholds) -> str:
@@ -244,30 +219,6 @@ def _half_lines(rows: pd.DataFrame) -> Iterator[str]:
     ]
     if parts:
         yield f"  {'; '.join(parts)}"
-
-
-def _interval_lines(intervals: pd.DataFrame, row: Row, kind: str) -> Iterator[str]:
-    """Each interval with its moments and the tests on either side of it.
-
-    Args:
-        kind: what the lines begin with; *withheld* ones say why they are not listed.
-    """
-    of_pair = intervals[
-        (intervals["domain"] == row.domain) & (intervals["probe_asn"] == row.probe_asn)
-    ]
-    for one in of_pair.itertuples(index=False):
-        before = one.last_seen_open_time or "never before"
-        after = one.first_seen_open_again_time or "not again"
-        mechanism = MECHANISMS.get(one.mechanism, "several ways")
-        yield (
-            f"  {kind} {one.blocked_from_time} to {one.blocked_until_time} UTC, {mechanism}: "
-            f"seen open {before}, then {after}; {one.session_count} sessions on {one.day_count} "
-            f"days, longest gap {one.longest_gap_days} days"
-            f"{f', {one.schedule} UTC' if one.schedule else ''}"
-            f"{f', chance {one.chance}' if one.chance else ''}"
-        )
-        if kind == "withheld":
-            yield f"    not listed: {one.reason}"
 
 
 def _session_lines(sessions: Sequence[str], most: int) -> Iterator[str]:
@@ -358,19 +309,15 @@ def _session_evidence(study: Study, site: str, asn: int) -> Iterator[str]:
     for result in read_results(study.connection, site, asn):
         results.setdefault(result["session"], []).append(result)
     for session, (day, kind) in classes.items():
-        typical = _typical(results[session], kind)
-        count = len(results[session])
+        # the first measurement that shows what its session does, or the first of all
+        every = results[session]
+        typical = next((one for one in every if one["class"] == kind), every[0])
+        count = len(every)
         times = f" ({count} measurements)" if count > 1 else ""
         yield (
             f"{day:%Y-%m-%d}  {_CLASSES.get(kind, kind):<13} {typical['rule_id']}{times}: "
             f"{typical['layers'][_layer(typical)]['seen']}"
         )
-
-
-def _typical(results: Iterable[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """The first measurement that shows what its session does, or the first of all."""
-    every = list(results)
-    return next((one for one in every if one["class"] == kind), every[0])
 
 
 def _layer(result: Mapping[str, Any]) -> str:
@@ -380,3 +327,58 @@ def _layer(result: Mapping[str, Any]) -> str:
         return own
     layers: Mapping[str, Mapping[str, str]] = result["layers"]
     return next((name for name in LAYERS if layers[name]["class"] == "blocked"), "http")
+
+
+# --- apps and tools -------------------------------------------------------------------------------
+
+
+def _app_lines(tables: Path, test_name: str, asn: str) -> Iterator[str]:
+    """An app or tool on each network: its verdict, and the stretches with their endpoints.
+
+    Raises:
+        ParameterError: the test was not run in this report, or not on that network.
+    """
+    verdicts = read_table(tables, "messaging_verdicts")
+    intervals = read_table(tables, "messaging_intervals")
+    rows = verdicts[(verdicts["test_name"] == test_name) & (verdicts["period"] == "all")]
+    if rows.empty:
+        raise ParameterError("DOMAIN", test_name, "this test was not run in this report")
+    for row in _in_order(_of_network(rows, asn, test_name)):
+        own = intervals[
+            (intervals["test_name"] == test_name) & (intervals["probe_asn"] == row.probe_asn)
+        ]
+        yield from ("", *_app_verdict_lines(row))
+        for stretch in own.sort_values(["blocked_from_time", "part"]).itertuples(index=False):
+            yield from _app_stretch_lines(stretch)
+
+
+def _app_verdict_lines(row: Row) -> Iterator[str]:
+    yield f"{row.network} ({row.probe_asn}): {STATES[row.state].words}"
+    yield (
+        f"  {row.blocked_session_count:,} sessions kept from it, {row.ok_session_count:,} "
+        f"reached it, of {row.session_count:,}; {row.failure_count:,} tests failed and are no data"
+    )
+    if pd.notna(row.elsewhere_anomaly_share):
+        yield f"  in other countries {percent(row.elsewhere_anomaly_share)} fail in these weeks"
+    if row.chance:
+        yield f"  chance: {chance_words(row.chance)}"
+    aside = SET_ASIDE_REASONS.get(row.set_aside_reason, "")
+    for words in filter(None, (aside, row.note, row.witness_url)):
+        yield f"  {words}"
+
+
+def _app_stretch_lines(row: Row) -> Iterator[str]:
+    hours = f", {row.schedule} UTC" if row.schedule else ""
+    how = MECHANISMS.get(row.mechanism, row.mechanism)
+    until = row.blocked_until_time or row.blocked_until
+    yield (
+        f"  {row.part}, {row.blocked_from_time} to {until}{hours}: {how}, "
+        f"{row.session_count:,} sessions on {row.day_count:,} days"
+    )
+    if pd.notna(row.endpoint_count):
+        yield (
+            f"    {row.cut_endpoint_count:,} of {row.endpoint_count:,} endpoints cut off: "
+            f"{row.cut_endpoints.replace(';', ', ')}"
+        )
+    opened = row.first_seen_open_again_time
+    yield f"    open before: {row.last_seen_open_time or 'never seen'}; again: {opened or 'no'}"

@@ -43,42 +43,30 @@ def _step(bar: Progress, what: str, *, is_first: bool) -> Step:
     return step
 
 
-class _Lines:
-    """Progress in a log: the lines that stay, and now and then what is being done."""
-
-    def __init__(self) -> None:
-        self._said = time.monotonic()
-
-    def log(self, text: str) -> None:
-        self._said = time.monotonic()
-        say(text)
-
-    def update(self, text: str) -> None:
-        if time.monotonic() - self._said > _OFTEN:
-            self.log(text)
-
-
-class _StatusLine:
-    """Progress on a terminal: the lines that stay above one that changes."""
+class _Shown:
+    """Progress: lines that stay, and what is being done, on a terminal in a line that changes, in
+    a log now and then."""
 
     def __init__(self, status: Status) -> None:
         self._status = status
+        self._said = time.monotonic()
 
     def log(self, text: str) -> None:
+        self._said = time.monotonic()
         say(text)
 
     def update(self, text: str) -> None:
-        self._status.update(Text(printable(text), overflow="ellipsis", no_wrap=True))
+        if console.is_terminal:
+            self._status.update(Text(printable(text), overflow="ellipsis", no_wrap=True))
+        elif time.monotonic() - self._said > _OFTEN:
+            self.log(text)
 
 
 @contextmanager
-def show_status(what: str) -> Iterator[_Lines | _StatusLine]:
-    """Where a command says what it is doing: a line that changes on a terminal, a log elsewhere."""
-    if not console.is_terminal:
-        yield _Lines()
-        return
-    with console.status(what) as status:
-        yield _StatusLine(status)
+def show_status(what: str) -> Iterator[_Shown]:
+    """Where a command says what it is doing."""
+    with console.status(what) as status:  # which is silent where there is no terminal
+        yield _Shown(status)
 
 
 def say(text: str) -> None:

@@ -22,11 +22,10 @@ from analysis.commands.settings import Settings
 from analysis.errors import NothingThereError, ParameterError
 from analysis.languages.language import ENGLISH, Language
 from analysis.outcomes.rules import RULES_VERSION
-from analysis.pages.editions import Appendix, Edition, PageSet, list_editions
+from analysis.pages.editions import Appendix, Edition, PageSet, Summary, list_editions
 from analysis.pages.publishing import Contents, publish
 from analysis.pages.rendering import PageContext, Section, SetItem
 from analysis.pages.scheduling import Display
-from analysis.pages.summary_page import Summary
 from analysis.reference import countries
 from analysis.report.annex_page import annex_sections
 from analysis.report.decided import decide_first_page
@@ -44,7 +43,7 @@ from analysis.review.decisions import (
 from analysis.review.narrative import load_narrative
 from analysis.review.reports import Report, read_report
 from analysis.sources.layout import OONI
-from analysis.store.collection import Collection
+from analysis.store.store import Collection
 from analysis.study.parameters import StudyParameters, changed_numbers
 from analysis.study.reference_lists import ReferenceLists
 from analysis.study.sensitivity import find_sweep, sweep
@@ -220,7 +219,7 @@ def _of_apps(inputs: Inputs) -> Contents:
 
     def word(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
         period, probe_cc = settings.period, settings.probe_cc
-        worded: Summary = word_apps_alone(tables, findings, lang, period, probe_cc)  # type: ignore[assignment]
+        worded: Summary = word_apps_alone(tables, findings, lang, period, probe_cc)
         return worded
 
     return Contents(
@@ -294,7 +293,7 @@ def site_pages(
 def _word_first_page(tables: Path, findings: Mapping[str, Any], lang: Language) -> Summary:
     """The first page in a language, with what was decided of it."""
     worded = word_first_page(tables, findings, lang)
-    summary: Summary = decide_first_page(worded, tables, lang)  # type: ignore[assignment]
+    summary: Summary = decide_first_page(worded, tables, lang)
     return summary
 
 

@@ -1,7 +1,7 @@
 """The arguments of the command line: ``NAME=VALUE``, the same as make's variables."""
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -124,6 +124,23 @@ def parse_settings(arguments: Iterable[str], outputs: str = "reports") -> Settin
     )
 
 
+def read_values(arguments: Iterable[str], known: Collection[str] = ()) -> dict[str, str]:
+    """The values of ``NAME=VALUE`` arguments by name; a name given twice has its last value.
+
+    Raises:
+        ParameterError: one is no ``NAME=VALUE``, or its name is none of those that are known.
+    """
+    given: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals or not name.isidentifier():
+            raise ParameterError("argument", argument, "write NAME=VALUE, such as PROBE_CC=KH")
+        if known and name not in known:
+            raise ParameterError(name, value, f"only {', '.join(known)} are taken here")
+        given[name] = value.strip()
+    return given
+
+
 def with_lists(settings: Settings, say: Callable[[str], None]) -> Settings:
     """The settings with the snapshot of reference data that they ask for.
 
@@ -147,14 +164,11 @@ def _split_arguments(arguments: Iterable[str]) -> tuple[dict[str, str], dict[str
     """Variables and thresholds by name; a name given twice has its last value."""
     given: dict[str, str] = {}
     thresholds: dict[str, str] = {}
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not equals or not name.isidentifier():
-            raise ParameterError("argument", argument, "write NAME=VALUE, such as PROBE_CC=KH")
+    for name, value in read_values(arguments).items():
         if name in VARIABLES:
-            given[name] = value.strip()
+            given[name] = value
         elif name.islower():
-            thresholds[name] = value.strip()
+            thresholds[name] = value
         else:
             raise ParameterError(
                 name, value, f"there is no such parameter; there are {', '.join(VARIABLES)}, and "

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from analysis.commands.reporting import Inputs, describe_run, list_report_editions, open_sites
-from analysis.commands.settings import Settings, parse_settings
+from analysis.commands.settings import Settings, parse_settings, read_values
 from analysis.errors import ParameterError, printable
 from analysis.pages.editions import write_alone
 from analysis.pages.rendering import SetItem
@@ -50,7 +50,7 @@ def watch_settings(arguments: Iterable[str]) -> Settings:
         ParameterError: one is wrong, or means something for a report alone.
     """
     given = [*arguments]
-    values = {text.partition("=")[0]: text.partition("=")[2].strip() for text in given}
+    values = read_values(given)
     for name in _OF_REPORTS:
         if values.get(name):
             accepted = "watch holds a look against the one before, which OUT keeps; leave it out"

@@ -205,7 +205,6 @@ class Measurement(Struct, gc=False):
     test_version: str | None = None
     annotations: Annotations | None = None
     test_keys: TestKeys | None = None
-    measurement_uid: str | None = None
 
 
 _DECODER = msgspec.json.Decoder(Measurement)
@@ -314,3 +313,68 @@ def _fitted_scalar(kind: types.Type, value: Any) -> Any:
 def clean(text: str) -> str:
     """A half surrogate is legal in a JSON escape but cannot be stored as UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+# --- apps and tools -------------------------------------------------------------------------------
+# Versions of 2016 to today share these names (ooni/spec ts-015 to ts-030).
+
+
+class Target(Struct, gc=False):
+    """One directory, relay or bridge of the tor test."""
+
+    failure: str | bool | None = None
+    target_address: str | None = None
+    target_protocol: str | None = None
+    tcp_connect: list[Connect] | None = None
+
+
+class Keys(Struct, gc=False):
+    """The result of one test."""
+
+    queries: list[Query] | None = None
+    tcp_connect: list[Connect] | None = None
+    tls_handshakes: list[Handshake] | None = None
+    requests: list[Exchange] | None = None
+    targets: dict[str, Target | None] | None = None
+    failure: str | bool | msgspec.UnsetType | None = msgspec.UNSET
+    error: str | None = None
+    success: bool | None = None
+    tor_progress: float | None = None
+    telegram_web_status: str | None = None
+    signal_backend_status: str | None = None
+    facebook_dns_blocking: bool | None = None
+    facebook_tcp_blocking: bool | None = None
+    facebook_b_api_dns_consistent: bool | None = None
+    facebook_b_api_reachable: bool | None = None
+    facebook_b_graph_dns_consistent: bool | None = None
+    facebook_b_graph_reachable: bool | None = None
+    facebook_edge_dns_consistent: bool | None = None
+    facebook_edge_reachable: bool | None = None
+    facebook_external_cdn_dns_consistent: bool | None = None
+    facebook_external_cdn_reachable: bool | None = None
+    facebook_scontent_cdn_dns_consistent: bool | None = None
+    facebook_scontent_cdn_reachable: bool | None = None
+    facebook_star_dns_consistent: bool | None = None
+    facebook_star_reachable: bool | None = None
+    facebook_stun_dns_consistent: bool | None = None
+    facebook_stun_reachable: bool | None = None
+
+
+class MessagingMeasurement(Measurement, gc=False):
+    """One line of the archive of one of these tests."""
+
+    test_keys: Keys | None = None  # type: ignore[assignment]
+
+
+_APP_DECODER = msgspec.json.Decoder(MessagingMeasurement)
+
+
+def decode_app(line: bytes | bytearray | memoryview) -> MessagingMeasurement:
+    """Read one measurement of such a test.
+
+    Raises:
+        NotJson, NotAnObject, TooLong: see ``messages.decode``.
+    """
+    measurement = decode_as(line, _APP_DECODER)
+    clip_lists(measurement.test_keys, ("queries", "tcp_connect", "tls_handshakes", "requests"))
+    return measurement

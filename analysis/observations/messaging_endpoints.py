@@ -17,8 +17,7 @@ from msgspec import UNSET
 
 from analysis import hosts
 from analysis.observations.attempts import connect_failure
-from analysis.observations.messages import LIST_LIMIT, Connect, Exchange, HttpRequest
-from analysis.observations.messaging_messages import Keys, Target
+from analysis.observations.messages import LIST_LIMIT, Connect, Exchange, HttpRequest, Keys, Target
 from analysis.observations.values import UNNAMED_FAILURE, normalise_failure
 
 #: Endpoints of one measurement that are kept; real ones have some dozens.

@@ -38,15 +38,11 @@ class Tested:
         name: OONI's.
         title: for a reader.
         parts: what it tries to reach, the most telling first.
-        is_tool: it tests a circumvention tool, not an app.
-        spec: its number in ooni/spec.
     """
 
     name: str
     title: str
     parts: tuple[Part, ...]
-    is_tool: bool
-    spec: str
 
     @property
     def folder(self) -> str:
@@ -57,23 +53,20 @@ class Tested:
 TESTS: Final = tuple(
     Tested(*row)
     for row in (
-        ("facebook_messenger", "Facebook Messenger", (Part("app", "the app's servers"),), False,
-         "ts-019"),
-        ("signal", "Signal", (Part("app", "the app's servers", needs_all=True),), False, "ts-029"),
+        ("facebook_messenger", "Facebook Messenger", (Part("app", "the app's servers"),)),
+        ("signal", "Signal", (Part("app", "the app's servers", needs_all=True),)),
         # A request to an endpoint is no part of what the app does, so that connecting decides.
         ("telegram", "Telegram", (Part("app", "the app's endpoints", "tcp"),
-                                  Part("web", "the web page")), False, "ts-020"),
+                                  Part("web", "the web page"))),
         ("whatsapp", "WhatsApp", (Part("app", "the app's endpoints", "tcp"),
                                   Part("registration", "the registration service"),
-                                  Part("web", "the web page")), False, "ts-018"),
-        ("psiphon", "Psiphon", (Part("tunnel", "a tunnel"),), True, "ts-015"),
-        ("tor", "Tor", (Part("relays", "directories and relays"), Part("bridges", "bridges")), True,
-         "ts-023"),
-        ("torsf", "Tor with Snowflake", (Part("tunnel", "a tunnel"),), True, "ts-030"),
-        ("vanilla_tor", "Tor without a bridge", (Part("tunnel", "a tunnel"),), True, "ts-016"),
+                                  Part("web", "the web page"))),
+        ("psiphon", "Psiphon", (Part("tunnel", "a tunnel"),)),
+        ("tor", "Tor", (Part("relays", "directories and relays"), Part("bridges", "bridges"))),
+        ("torsf", "Tor with Snowflake", (Part("tunnel", "a tunnel"),)),
+        ("vanilla_tor", "Tor without a bridge", (Part("tunnel", "a tunnel"),)),
     )
 )  # fmt: skip
-
 BY_NAME: Final = {test.name: test for test in TESTS}
 #: The archive's folder → the test.
 BY_FOLDER: Final = {test.folder: test for test in TESTS}

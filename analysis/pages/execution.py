@@ -60,13 +60,13 @@ def execute(
             raise WorkbookError(
                 f"{notebook.name}: its kernel was killed; perhaps there was no memory left"
             ) from None
-    if any(output.output_type == "error" for cell in executed.cells for output in _outputs(cell)):
+    if any(
+        output.output_type == "error"
+        for cell in executed.cells
+        for output in cell.get("outputs", [])
+    ):
         raise WorkbookError(f"{notebook.name}: a cell ended the run; its page is not published")
     return executed
-
-
-def _outputs(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    return list(cell.get("outputs", []))
 
 
 def _as_known_error(failure: PapermillExecutionError, notebook: str) -> WorkbookError:

@@ -12,8 +12,14 @@ from IPython.core.getipython import get_ipython
 from markupsafe import Markup
 
 from analysis.hosts import site_anchor, site_file
-from analysis.languages.language import ENGLISH, Language
-from analysis.languages.spoken_values import LEAST_CHANCE, elided, pairs_of_chance, visible
+from analysis.languages.language import (
+    ENGLISH,
+    LEAST_CHANCE,
+    Language,
+    elided,
+    pairs_of_chance,
+    visible,
+)
 from analysis.pages.markup import is_publishing, macros
 from analysis.vocabulary import STATES, value_words
 

@@ -9,8 +9,7 @@ from math import sqrt
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.languages.language import ENGLISH
-from analysis.languages.spoken_values import elided
+from analysis.languages.language import ENGLISH, elided
 from analysis.pages.formats import network_number, number
 from analysis.pages.markup import macros
 from analysis.pages.tracks import draw_figure

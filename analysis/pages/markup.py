@@ -13,8 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.languages.language import ENGLISH, Language, template_functions
-from analysis.languages.spoken_values import visible
+from analysis.languages.language import ENGLISH, Language, template_functions, visible
 from analysis.pages.fonts import font_faces
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -31,12 +31,14 @@ from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH, Language
 from analysis.pages.editions import (
+    INDEX,
     Appendix,
     Comparison,
     Edition,
     FirstPage,
+    Summary,
     list_items,
-    write_first_page,
+    render_summary,
     write_page,
     write_pages,
     write_sites,
@@ -47,7 +49,6 @@ from analysis.pages.notebook_parameters import distribute_parameters
 from analysis.pages.rendering import PageContext, SetItem, describe, render_page, render_sections
 from analysis.pages.replacing import Build, list_tables, published
 from analysis.pages.scheduling import Display, Silent, run_side_by_side
-from analysis.pages.summary_page import Summary
 from analysis.tables import write_table
 
 _log = logging.getLogger(__name__)
@@ -224,4 +225,6 @@ def _write_pages(contents: Contents, build: Build, every: Sequence[SetItem]) -> 
     counts = {name: facts.get("row_count") for name, facts in list_tables(tables).items()}
     for edition, section in zip(contents.editions, changes, strict=True):
         summary = contents.first_page(tables, findings, edition.page.lang)
-        write_first_page(folder, edition, every, summary, counts, section)
+        placed = edition.place_items(every)
+        html = render_summary(summary, edition.page, placed, counts, section, edition.up)
+        write_page(folder / edition.folder / INDEX, html)

@@ -4,6 +4,8 @@ No script, no font and no style sheet from elsewhere: each page holds all it sho
 content security policy lets nothing else load. Code is folded under the output that it led to.
 """
 
+import base64
+import hashlib
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
@@ -14,6 +16,7 @@ from functools import lru_cache
 from html import unescape
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import mistune
 import nbformat
@@ -24,9 +27,8 @@ from nbconvert.preprocessors import TagRemovePreprocessor
 
 from analysis.errors import ContractError
 from analysis.languages.language import ENGLISH, Language
-from analysis.pages import markup, scripts
+from analysis.pages import markup
 from analysis.pages.fonts import font_faces
-from analysis.pages.inline_svg import inline_svg
 
 TEMPLATES = Path(__file__).parent / "page"
 
@@ -89,7 +91,8 @@ def render_page(
         ContractError: a figure has no alternative text, or an output is of a kind that a page
             without scripts cannot show.
     """
-    shown, _ = _hide_cells().preprocess(deepcopy(executed), {})
+    hide = TagRemovePreprocessor(remove_cell_tags=set(HIDDEN_TAGS), enabled=True)
+    shown, _ = hide.preprocess(deepcopy(executed), {})
     _check_outputs(shown.cells, item.file)
     prose, contents = _prose(shown.cells, {one.file for one in every})
     resources = {
@@ -103,7 +106,7 @@ def render_page(
         "parameters": _shown_parameters(executed),
     }
     html, _ = _Exporter(page.lang).from_notebook_node(shown, resources)
-    return scripts.add_scripts(_tidy(html))
+    return add_scripts(_tidy(html))
 
 
 def render_sections(
@@ -149,7 +152,7 @@ def render(
             **content,
         )
     )
-    return scripts.add_scripts(_tidy(html))
+    return add_scripts(_tidy(html))
 
 
 class _Exporter(TemplateExporter):
@@ -163,10 +166,6 @@ class _Exporter(TemplateExporter):
 
     def _create_environment(self) -> Environment:
         return _templates(self._lang)
-
-
-def _hide_cells() -> TagRemovePreprocessor:
-    return TagRemovePreprocessor(remove_cell_tags=set(HIDDEN_TAGS), enabled=True)
 
 
 @lru_cache(maxsize=8)
@@ -316,3 +315,91 @@ def _tidy(html: str) -> str:
     """No trailing space, one line feed at the end: the same bytes from any template layout."""
     lines = map(str.rstrip, html.replace("\r\n", "\n").split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+
+
+_SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_REFERENCE, _OF_LINK = re.compile(r"(?<=url\(#)[^)]+"), re.compile(r"(?<=^#).+")
+#: The figure was laid out with the first, the widest of them: another only leaves more air.
+_FONTS = "'DejaVu Sans', 'Segoe UI', Roboto, 'Noto Sans', Arial, sans-serif"
+
+
+def inline_svg(svg: str, alt: str, caption: str) -> str:
+    """An SVG file as an element of a page.
+
+    Every id that nothing refers to is dropped and the others get a name of their own, since a page
+    may hold many figures. The style for all elements becomes one of the figure's own: elsewhere on
+    the page it would hold as well.
+
+    Args:
+        svg: as ``show.figure_bytes`` draws it.
+        alt: what is seen, in words.
+        caption: of the figure, unique on its page.
+    """
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _LINK)
+    root = ElementTree.fromstring(svg)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
+                parent.remove(child)
+    _rename(root, hashlib.sha256(f"{caption}{svg}".encode()).hexdigest()[:8])
+    for name in ("width", "height", "version"):
+        root.attrib.pop(name, None)
+    root.attrib |= {
+        "role": "img", "aria-label": alt, "focusable": "false",
+        "style": f"stroke-linejoin: round; stroke-linecap: butt; font-family: {_FONTS}",
+    }  # fmt: skip
+    for text in root.iter(f"{{{_SVG}}}text"):
+        text.set("style", text.get("style", "").replace("font-family: 'DejaVu Sans'; ", ""))
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _rename(root: ElementTree.Element, prefix: str) -> None:
+    """Keep the ids that something refers to, under names of this figure's own.
+
+    A link is ``#name``; elsewhere that is a colour, such as that of a hatch.
+    """
+    found = [
+        (element, name, match[0])
+        for element in root.iter()
+        for name, value in element.attrib.items()
+        if (match := (_OF_LINK if name.endswith("href") else _REFERENCE).search(value))
+    ]
+    used = {target for _, _, target in found}
+    for element in root.iter():
+        name = element.attrib.pop("id", "")
+        if name in used:
+            element.set("id", f"f{prefix}-{name}")
+    for element, name, target in found:
+        element.set(name, element.attrib[name].replace(f"#{target}", f"#f{prefix}-{target}"))
+
+
+#: What a page holds that needs a script. No text of a measurement looks so: its quotes are escaped.
+_NEEDED_BY = {
+    "search.js": '<div class="search" hidden>',
+    "annex.js": '<div class="annex-controls" hidden>',
+}
+_POLICY = "default-src 'none';"
+
+
+@lru_cache(maxsize=4)
+def _read(name: str) -> tuple[str, str]:
+    """A script, and its digest as a policy writes it."""
+    text = (TEMPLATES / name).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return text, f"'sha256-{digest}'"
+
+
+def add_scripts(html: str) -> str:
+    """A page with the scripts for what it holds, each allowed by its digest.
+
+    Args:
+        html: a whole page, with its policy.
+    """
+    needed = [_read(name) for name, mark in _NEEDED_BY.items() if mark in html]
+    if not needed:
+        return html
+    digests = " ".join(digest for _, digest in needed)
+    allowed = html.replace(_POLICY, f"{_POLICY} script-src {digests};", 1)
+    body, end, rest = allowed.rpartition("</body>")
+    return body + "".join(f"<script>{text}</script>\n" for text, _ in needed) + end + rest

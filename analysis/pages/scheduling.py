@@ -44,7 +44,8 @@ def run_side_by_side(
     work. An interrupt does the same.
 
     Args:
-        works: name → what is to be done, in the order in which they begin where they may.
+        works: name → what is to be done, in the order in which they begin where they may; those
+            that others read begin before those that none reads.
         reads: name → the works that must be done before.
         jobs: how many at a time.
         stop: makes the works that are running fail; called until all have ended.
@@ -59,19 +60,19 @@ def run_side_by_side(
     except CycleError as error:
         circle = ", ".join(sorted(set(error.args[1])))
         raise ContractError(f"notebooks read each other's tables in a circle: {circle}") from None
+    is_read = {name for names in reads.values() for name in names}
+    waiting: list[str] = []
     begun: dict[str, float] = {}
     running: dict[Future[object], str] = {}
     done_count = 0
-
-    def do(name: str) -> None:
-        begun[name] = time.monotonic()
-        works[name]()
-
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="notebook")
     try:
         while order.is_active():
-            for name in order.get_ready():
-                running[pool.submit(do, name)] = name
+            waiting = sorted([*waiting, *order.get_ready()], key=lambda name: name not in is_read)
+            while waiting and len(running) < jobs:
+                name = waiting.pop(0)
+                begun[name] = time.monotonic()
+                running[pool.submit(works[name])] = name
             wait(running, timeout=_TICK, return_when=FIRST_COMPLETED)
             for future in [one for one in running if one.done()]:
                 future.result()
@@ -80,8 +81,7 @@ def run_side_by_side(
                 done_count += 1
                 seconds = time.monotonic() - begun[name]
                 display.log(f"{name}: done in {seconds:.0f} s, {done_count} of {len(works)}")
-            names = ", ".join(name for name in running.values() if name in begun)
-            display.update(f"{done_count} of {len(works)} done: {names}")
+            display.update(f"{done_count} of {len(works)} done: {', '.join(running.values())}")
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         while not all(future.done() for future in running):

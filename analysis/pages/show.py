@@ -1,7 +1,7 @@
 """What a notebook calls to show something. Each call displays and returns nothing.
 
 Everything is escaped here, at the source; no string that comes in can act as markup. A page brings
-the style sheet that gives it its look; to an open notebook the style is sent along.
+the style sheet that gives it its look; to an open notebook the style is sent along each time.
 """
 
 import re
@@ -11,7 +11,6 @@ from io import BytesIO
 from typing import Any, Literal
 
 import pandas as pd
-from IPython.core.getipython import get_ipython
 from IPython.display import display
 from markupsafe import Markup
 from matplotlib import pyplot
@@ -67,12 +66,7 @@ def show_figure(figure: Figure, *, alt: str, caption: str) -> None:
         alt: what a reader who cannot see it needs to know; the template refuses a figure
             without.
         caption: one or two sentences under the figure.
-
-    Raises:
-        ValueError: ``alt`` is empty.
     """
-    if not alt.strip():
-        raise ValueError(f"the figure {caption!r} has no alternative text")
     words = {"alt": alt, "caption": caption}
     if getattr(figure, "is_dense", False):
         _display("image/png", b64encode(figure_bytes(figure, "png")).decode("ascii"), words)
@@ -201,40 +195,10 @@ def _plain(value: object) -> str:
     return "none" if is_empty(value) else str(value)
 
 
-class _Style:
-    """The look of what is shown, sent once to an open notebook.
-
-    It travels with the first cell that shows something, and again whenever that cell is run again,
-    since its output is then replaced.
-    """
-
-    def __init__(self) -> None:
-        self._cell: str | None = None
-        self._run = ""
-
-    def take(self) -> Markup:
-        """The style, where it is due."""
-        cell, run = _current_cell()
-        is_again = bool(cell) and cell == self._cell and run != self._run
-        if is_publishing() or not (self._cell is None or is_again):
-            return Markup("")
-        self._cell, self._run = cell, run
-        return notebook_style()
-
-
-def _current_cell() -> tuple[str, str]:
-    """The cell that is running, and this run of it; empty where no front end says so."""
-    request: dict[str, Any] = getattr(get_ipython(), "get_parent", dict)()
-    cell = request.get("metadata", {}).get("cellId", "")
-    return cell, request.get("header", {}).get("msg_id", "")
-
-
-_style = _Style()
-
-
 def _show(html: Markup) -> None:
+    style = "" if is_publishing() else notebook_style()
     wrapped = Markup('<div class="workbook">{}</div>').format(html)
-    _display("text/html", f"{_style.take()}{wrapped}", {})
+    _display("text/html", f"{style}{wrapped}", {})
 
 
 def _display(mime: str, data: str, words: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 from numpy.typing import NDArray
 
-from analysis.languages.spoken_values import visible
+from analysis.languages.language import visible
 from analysis.pages.formats import number
 
 INK, SOFT_INK, RULE = "#1B1B1B", "#555555", "#C9C5BD"

@@ -3,7 +3,7 @@
 In: the opened study, its verdicts and lists. Out: ``coverage_by_month``, ``indicators``,
 ``what_to_test``, ``testing_plan`` and ``list_care``, and files that a coordinator can paste.
 Nothing here decides a verdict, and nothing names a volunteer.
-Start at ``page``, which notebook 9 calls; ``coverage``, ``app_coverage`` and ``indicators`` count,
-``dominance`` asks how many hands it comes from, ``ranking`` scores, ``weekly_plan`` plans,
-``addresses`` says what volunteers may be handed, ``list_care`` reads the lists line by line.
+Start at ``coverage_page``, which notebook 9 calls; ``coverage`` counts, ``ranking`` scores,
+``weekly_plan`` plans, ``addresses`` says what volunteers may be handed, ``list_care`` reads the
+lists line by line.
 """

@@ -1,6 +1,7 @@
-"""What was tested in each month: in all, by network, by category and by list; and the gaps."""
+"""What was tested in each month: in all, by network, by category and by list; the gaps, how many
+hands it comes from, how much was tested enough, and what was added to the test lists."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 import duckdb
@@ -9,8 +10,11 @@ import pandas as pd
 from analysis.outcomes.controls import SESSION_SQL
 from analysis.outcomes.steps import create_tables, create_type, drop_tables
 from analysis.period import Period
+from analysis.reference.networks import DOMESTIC
 from analysis.reference.test_lists import TestLists
+from analysis.study.app_study import open_messaging
 from analysis.study.campaign import Campaign
+from analysis.study.study import Study
 
 _NAMES = "(SELECT domain FROM observations UNION SELECT '' ORDER BY ALL)"
 
@@ -95,10 +99,8 @@ def count_coverage(
     rows = []
     for *counts, days in connection.execute(_BY_MONTH).fetchall():
         row = dict(zip(_COLUMNS, counts, strict=True))
-        gaps = [gap.day_count for gap in find_gaps(days, months[row["month"]])]
-        found = {"day_count": len(days), "untested_day_count": sum(gaps)}
         name = names.get(row["item"], "") if row["scope"] == "network" else ""
-        rows.append({**row, "name": name, **found, "longest_gap_days": max(gaps, default=0)})
+        rows.append({**row, "name": name, **_count_days(days, months[row["month"]])})
     columns = [*_COLUMNS, "name", "day_count", "untested_day_count", "longest_gap_days"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -124,6 +126,16 @@ def find_gaps(days: Iterable[date], period: Period) -> list[Period]:
     return gaps
 
 
+def _count_days(days: Sequence[date], period: Period) -> dict[str, int]:
+    """How many days have a test, how many have none, and the longest gap."""
+    gaps = [gap.day_count for gap in find_gaps(days, period)]
+    return {
+        "day_count": len(days),
+        "untested_day_count": sum(gaps),
+        "longest_gap_days": max(gaps, default=0),
+    }
+
+
 def find_runs(days: Iterable[date]) -> list[Period]:
     """The stretches of days that follow one another."""
     runs: list[Period] = []
@@ -133,3 +145,363 @@ def find_runs(days: Iterable[date]) -> list[Period]:
         else:
             runs.append(Period(day, day + timedelta(days=1)))
     return runs
+
+
+# --- enough tests ---------------------------------------------------------------------------------
+
+#: Reasons for which a pair is below the evidence floor; tests that disagree are above it.
+BELOW = ("few_sessions", "few_days")
+
+
+def list_access_networks(ranked: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the contract's ``networks`` that are the country's access networks.
+
+    What an unknown network (AS0) measured cannot be tested again.
+    """
+    return ranked[ranked["kind"].isin(DOMESTIC) & (ranked["probe_asn"] != "AS0")]
+
+
+def count_floor(verdicts: pd.DataFrame, ranked: pd.DataFrame, site_count: int) -> pd.DataFrame:
+    """One row per access network: how many of its pairs reach the evidence floor.
+
+    Args:
+        verdicts: the contract's ``verdicts``.
+        ranked: the contract's ``networks``.
+        site_count: sites tested anywhere, each of which could be tested on each network.
+
+    Returns:
+        ``probe_asn, network, floor_pair_count, below_pair_count, untested_pair_count,
+        floor_share`` (of all three); those with most pairs above the floor first.
+    """
+    whole = verdicts[(verdicts["period"] == "all") & (verdicts["domain"] != "")]
+    is_below = whole["insufficient_reason"].isin(BELOW)
+    counts = pd.DataFrame({
+        "floor_pair_count": (~is_below).groupby(whole["probe_asn"]).sum(),
+        "below_pair_count": is_below.groupby(whole["probe_asn"]).sum(),
+    })  # fmt: skip
+    rows = list_access_networks(ranked)[["probe_asn", "network"]].merge(
+        counts, left_on="probe_asn", right_index=True, how="left"
+    )
+    rows = rows.fillna(dict.fromkeys(counts, 0)).astype(dict.fromkeys(counts, "int64"))
+    tested = rows["floor_pair_count"] + rows["below_pair_count"]
+    rows["untested_pair_count"] = site_count - tested
+    rows["floor_share"] = rows["floor_pair_count"] / max(site_count, 1)
+    return rows.sort_values(
+        ["floor_pair_count", "probe_asn"], ascending=[False, True], ignore_index=True
+    )
+
+
+# --- how many hands -------------------------------------------------------------------------------
+
+# How far one or two sources dominate. Sources are groups that nobody is alone in naming: a network,
+# a version of the probe, a platform. Probes that share all three are counted together and not
+# named: the group may be one person's.
+
+#: What may dominate → the words for it. The last is never named.
+SOURCES = {
+    "probe_asn": "Network",
+    "software": "Version of the probe",
+    "platform": "Platform",
+    "like": "Probes alike in all three",
+}
+
+_SOURCE_COUNTS = """
+SELECT concat('AS', probe_asn) AS probe_asn,
+  concat_ws(' ', software_name, software_version) AS software, coalesce(platform, '') AS platform,
+  CASE grouping(probe_asn, software_name, platform)
+    WHEN 3 THEN 'probe_asn' WHEN 5 THEN 'software' WHEN 6 THEN 'platform' ELSE 'like' END AS source,
+  count(*) AS measurement_count
+FROM tested GROUP BY GROUPING SETS
+  ((probe_asn), (software_name, software_version), (platform),
+   (probe_asn, software_name, software_version, platform))
+ORDER BY measurement_count DESC, probe_asn, software, platform
+"""
+
+
+def weigh_sources(connection: duckdb.DuckDBPyConnection, names: Mapping[str, str]) -> pd.DataFrame:
+    """One row per kind of source: the share of the largest and of the two largest.
+
+    Args:
+        connection: with the tables of ``coverage.add_tested``.
+        names: ``AS123`` → the network's name.
+
+    Returns:
+        ``source, source_count, largest, largest_share, two_largest_share, equal_source_count``:
+        as many sources of one size would be as concentrated (the inverse of the sum of squared
+        shares).
+    """
+    counts = connection.execute(_SOURCE_COUNTS).df()
+    rows: list[dict[str, object]] = []
+    for source, words in SOURCES.items():
+        of = counts[counts["source"] == source]
+        if of.empty:  # nothing was measured
+            continue
+        shares = of["measurement_count"] / of["measurement_count"].sum()
+        largest = "" if source == "like" else str(of[source].iloc[0])
+        rows.append({
+            "source": words, "source_count": len(of),
+            "largest": f"{names[largest]} ({largest})" if largest in names else largest,
+            "largest_share": shares.iloc[0], "two_largest_share": shares.iloc[:2].sum(),
+            "equal_source_count": round(1 / (shares**2).sum(), 1),
+        })  # fmt: skip
+    columns = ["source", "source_count", "largest", "largest_share", "two_largest_share",
+               "equal_source_count"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+# --- the test lists -------------------------------------------------------------------------------
+
+#: A site that nobody lists counts as tested widely from so many networks, and days, on.
+_LEAST_NETWORKS, _LEAST_DAYS = 3, 10
+
+_FIRST_TESTS = """
+SELECT domain::VARCHAR, min(day) AS day FROM tested WHERE domain <> '' GROUP BY domain
+"""
+
+
+_UNLISTED = """
+SELECT domain::VARCHAR AS domain, min(day) AS first_tested, max(day) AS last_tested,
+  count(*) AS measurement_count, count(DISTINCT probe_asn) AS network_count,
+  count(DISTINCT day) AS day_count
+FROM tested JOIN listed_site USING (domain) WHERE list = 'none' AND domain <> ''
+GROUP BY tested.domain HAVING network_count >= $networks AND day_count >= $days
+ORDER BY last_tested, tested.domain
+"""
+
+
+def count_list_changes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the lists' own dates say.
+
+    Args:
+        study: whose tables ``coverage.add_tested`` has made.
+
+    Returns:
+        One row per month and list in which lines were added: ``month, list, line_count,
+        tested_line_count`` (those whose site was tested in the period). And one row per line
+        added: ``date_added, file, url, category, first_tested, days_untested`` (from the later of
+        its date and the period's first day to the first test).
+    """
+    period = study.periods["all"]
+    rows = study.connection.execute(_FIRST_TESTS).fetchall()
+    first_tests = {domain: str(day) for domain, day in rows}
+    added = pd.DataFrame(
+        [
+            (entry.date_added, entry.file, entry.url, entry.category,
+             first_tests.get(entry.domain, ""))
+            for entry in study.lists.test_lists.entries
+            if str(period.since) <= entry.date_added < str(period.until)
+        ],
+        columns=["date_added", "file", "url", "category", "first_tested"],
+        dtype="str",
+    )  # fmt: skip
+    added = added.sort_values(["date_added", "file", "url"], ignore_index=True)
+    waited = pd.to_datetime(added["first_tested"]) - pd.to_datetime(added["date_added"])
+    added["days_untested"] = waited.dt.days.clip(lower=0).astype("Int64")
+    months = added.assign(
+        month=added["date_added"].str[:7], list=added["file"],
+        is_tested=added["first_tested"] != "",
+    ).groupby(["month", "list"])["is_tested"]  # fmt: skip
+    counted = months.agg(line_count="size", tested_line_count="sum").reset_index()
+    return counted, added
+
+
+def find_unlisted(study: Study) -> pd.DataFrame:
+    """Sites that several networks tested for some time, though no list names them now.
+
+    Args:
+        study: whose tables ``coverage.add_tested`` has made.
+
+    Returns:
+        One row a site, those first that nobody has tested for longest: ``domain, first_tested,
+        last_tested, measurement_count, network_count, day_count``.
+    """
+    least = {"networks": _LEAST_NETWORKS, "days": _LEAST_DAYS}
+    return study.connection.execute(_UNLISTED, least).df()
+
+
+#: The test of web sites, which every other scope counts.
+WEB = "web_connectivity"
+
+_APPS_BY_MONTH = f"""
+SELECT strftime(measurement_start_time, '%Y-%m') AS month, test_name AS item,
+  count(*) AS measurement_count, count(DISTINCT {SESSION_SQL}) AS session_count,
+  count(DISTINCT probe_asn) AS network_count,
+  list_sort(list(DISTINCT measurement_start_time::DATE)) AS days
+FROM messaging GROUP BY ALL ORDER BY ALL
+"""
+_BY_SCOPE = """
+SELECT strftime(measurement_start_time, '%Y-%m') AS month,
+  strftime(measurement_start_time, '%Y') || '-Q' || quarter(measurement_start_time) AS quarter,
+  count(*) AS country, count(*) FILTER ({condition}) AS project
+FROM messaging GROUP BY GROUPING SETS ((month), (quarter)) ORDER BY ALL
+"""
+
+
+def open_app_tests(study: Study) -> duckdb.DuckDBPyConnection:
+    """The tests of apps and tools of the same source and period, as the table ``messaging``."""
+    return open_messaging(study.parameters).connection
+
+
+def count_test_coverage(
+    connection: duckdb.DuckDBPyConnection, coverage: pd.DataFrame, period: Period
+) -> pd.DataFrame:
+    """The rows of scope ``test`` of the contract's ``coverage_by_month``: one per month and test.
+
+    Args:
+        connection: of ``open_app_tests``.
+        coverage: the rows of web sites, whose scope ``all`` is the test of web sites.
+        period: of the study.
+    """
+    months = {f"{month.since:%Y-%m}": month for month in period.months()}
+    of_web = coverage[coverage["scope"] == "all"].assign(scope="test", item=WEB)
+    rows = []
+    for month, item, measurements, sessions, networks, days in connection.execute(
+        _APPS_BY_MONTH
+    ).fetchall():
+        rows.append({
+            "month": month, "scope": "test", "item": item, "measurement_count": measurements,
+            "session_count": sessions, "domain_count": pd.NA, "network_count": networks,
+            "name": "", **_count_days(days, months[month]),
+        })  # fmt: skip
+    of_apps = pd.DataFrame(rows, columns=coverage.columns)
+    return pd.concat([of_web.astype("object"), of_apps.astype("object")], ignore_index=True)
+
+
+def count_app_tests(
+    connection: duckdb.DuckDBPyConnection, project: Campaign
+) -> Mapping[tuple[str, str], int]:
+    """How many tests of apps and tools each month and quarter has, of everybody and of a project.
+
+    Args:
+        connection: of ``open_app_tests``.
+        project: what is its own.
+
+    Returns:
+        ``(scope, period)``, as in the contract's ``indicators`` → tests.
+    """
+    counted = connection.execute(_BY_SCOPE.format(condition=project.condition)).fetchall()
+    return {
+        (scope, month or quarter): count
+        for month, quarter, country, own in counted
+        for scope, count in (("country", country), ("project", own))
+    }
+
+
+#: Counts of which the change from the month or quarter before is given.
+CHANGES = {
+    "measurement_count": "measurement_change_share",
+    "session_count": "session_change_share",
+    "network_count": "network_change_share",
+    "domain_count": "domain_change_share",
+    "app_measurement_count": "app_measurement_change_share",
+}
+_COUNTS = ("measurement_count", "session_count", "network_count", "domain_count")
+
+_BY_PERIOD = """
+SELECT CASE grouping(month) WHEN 0 THEN strftime(month, '%Y-%m')
+    ELSE strftime(quarter, '%Y') || '-Q' || quarter(quarter) END AS label,
+  count(*) AS measurement_count, count(DISTINCT session) AS session_count,
+  count(DISTINCT probe_asn) AS network_count,
+  count(DISTINCT domain) FILTER (domain <> '') AS domain_count,
+  list_sort(list(DISTINCT day)) AS days
+FROM (SELECT *, date_trunc('quarter', month) AS quarter FROM tested)
+WHERE is_project OR NOT $is_project
+GROUP BY GROUPING SETS ((month), (quarter)) ORDER BY 1
+"""
+
+_FIRST_DAYS = """
+SELECT min(day) AS day FROM tested
+WHERE domain <> '' AND (is_project OR NOT $is_project) GROUP BY domain
+"""
+
+
+def count_indicators(
+    connection: duckdb.DuckDBPyConnection,
+    period: Period,
+    app_tests: Mapping[tuple[str, str], int],
+    *,
+    has_project: bool,
+) -> pd.DataFrame:
+    """The contract's ``indicators``: one row per scope and month or quarter of the period.
+
+    A month without a test is a row with zeros: a plan asks for it. What changed is left empty
+    where one of the two is cut by the edge of the study, and so are the sites newly tested in the
+    first month and quarter: what was tested before is not known.
+
+    Args:
+        connection: with the tables of ``coverage.add_tested``.
+        period: of the study.
+        app_tests: ``app_coverage.count_app_tests``.
+        has_project: whether anything is said to be a project's own.
+    """
+    frames = []
+    for scope in ("country", *(["project"] if has_project else [])):
+        given = {"is_project": scope == "project"}
+        counted = connection.execute(_BY_PERIOD, given).df().set_index("label")
+        first_tests = [day.date() for day in connection.execute(_FIRST_DAYS, given).df()["day"]]
+        frames += [
+            _count_spans(counted, first_tests, period, scope, spans, app_tests)
+            for spans in (list_spans(period, 1), list_spans(period, 3))
+        ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def list_spans(period: Period, month_count: int) -> list[tuple[str, Period, bool]]:
+    """The calendar months (1) or quarters (3) that a study touches, in order.
+
+    Returns:
+        Label, days within the study, and whether the whole month or quarter lies in it.
+    """
+    spans: dict[date, Period] = {}
+    for month in period.months():
+        before = (month.since.month - 1) % month_count
+        first = month.since.replace(month=month.since.month - before, day=1)
+        spans[first] = Period(spans.get(first, month).since, month.until)
+    rows = []
+    for first, span in spans.items():
+        end = (first + timedelta(days=31 * month_count + 1)).replace(day=1)
+        quarter = f"{first.year}-Q{(first.month + 2) // 3}"
+        label = f"{first:%Y-%m}" if month_count == 1 else quarter
+        rows.append((label, span, span == Period(first, end)))
+    return rows
+
+
+def _count_spans(
+    counted: pd.DataFrame,
+    first_tests: list[date],
+    period: Period,
+    scope: str,
+    spans: list[tuple[str, Period, bool]],
+    app_tests: Mapping[tuple[str, str], int],
+) -> pd.DataFrame:
+    """The months or the quarters of one scope, in order of time, with what changed."""
+    rows = []
+    for label, span, is_whole in spans:
+        found = counted.loc[label] if label in counted.index else None
+        days = [] if found is None else [day.date() for day in pd.to_datetime(found["days"])]
+        rows.append({
+            "scope": scope, "period": label, "since": span.since, "until": span.until,
+            "is_whole": is_whole,
+            **{name: 0 if found is None else found[name] for name in _COUNTS},
+            "app_measurement_count": app_tests.get((scope, label), 0),
+            "new_domain_count": _count_new(first_tests, span, period),
+            "day_count": len(days),
+            "untested_day_count": sum(gap.day_count for gap in find_gaps(days, span)),
+        })  # fmt: skip
+    frame = pd.DataFrame(rows)
+    for count, change in CHANGES.items():
+        frame[change] = _changes(frame[count], frame["is_whole"])
+    return frame
+
+
+def _count_new(first_tests: list[date], span: Period, period: Period) -> object:
+    if span.since == period.since:
+        return pd.NA
+    return sum(day in span for day in first_tests)
+
+
+def _changes(counts: pd.Series, is_whole: pd.Series) -> pd.Series:
+    """By what share of the one before each count grew; empty where they cannot be compared."""
+    before = counts.shift()
+    comparable = is_whole & is_whole.shift(fill_value=False) & (before > 0)
+    return ((counts - before) / before.where(before > 0)).where(comparable)

@@ -1,12 +1,12 @@
-"""What the page on coverage shows of counts: findings and figures with all that belongs to each."""
+"""What the page on coverage shows: findings and figures with all that belongs to each, pairs to
+test, a plan, lines to mend."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
 
 import pandas as pd
 
-from analysis.languages.language import ENGLISH
-from analysis.languages.spoken_values import elided
+from analysis.languages.language import ENGLISH, elided
 from analysis.observations.messaging_tests import TESTS
 from analysis.pages.formats import percent
 from analysis.pages.show import show_finding, show_markup, show_table, show_text
@@ -20,12 +20,13 @@ from analysis.pages.tracks import (
     place_of,
 )
 from analysis.period import Period
-from analysis.planning.app_coverage import WEB
-from analysis.planning.coverage import find_gaps, find_runs
-from analysis.planning.floor import list_access_networks
-from analysis.planning.list_changes import (
+from analysis.planning.coverage import (
+    WEB,
     count_list_changes,
+    find_gaps,
+    find_runs,
     find_unlisted,
+    list_access_networks,
 )
 from analysis.study.study import Study
 
@@ -268,3 +269,98 @@ def show_list_changes(study: Study) -> None:
         note="Probes test what is on the lists, or what a link or a person hands them. A site that "
         "many networks tested for some time, and nobody since, was perhaps taken off a list.",
     )  # fmt: skip
+
+
+# --- what comes next ------------------------------------------------------------------------------
+
+_SHOWN = 20
+#: Of so many networks the files are named.
+_MOST_FILES = 60
+PLAN_HEADINGS = {
+    "score": "Score", "test_reason": "Why", "tests_needed": "Tests needed",
+    "days_untested": "Days since the last test", "pair_count": "Pairs", "site_count": "Sites",
+    "network_count": "Networks", "descriptor_url": "OONI Run descriptor",
+    "plain_list_url": "Plain list",
+    "problem": "What is wrong", "action": "To do", "file": "List", "line": "Line",
+    "url": "Address", "line_count": "Lines", "line_proposed": "The line as it should stand",
+}  # fmt: skip
+
+
+def claim_what_to_test(pairs: pd.DataFrame) -> None:
+    """Show how many pairs are worth a test, and the best of them.
+
+    Args:
+        pairs: the contract's ``what_to_test``.
+    """
+    first = pairs.sort_values("rank")
+    suspected = (pairs["test_reason"] == "suspected").sum()
+    elsewhere = (pairs["test_reason"] == "listed_elsewhere").sum()
+    show_finding(
+        "what-to-test",
+        f"{len(pairs):,} pairs of a site and an access network are worth a test; on {suspected:,} "
+        "a block is suspected and too little was tested to say so.",
+        f"Of {elsewhere:,} further ones another network lists the site, and here too little was "
+        "tested to know.",
+        "A place in this table is no finding about a site: it says where a test would tell most.",
+        "tables/what_to_test.csv",
+    )
+    reasons = first.groupby("test_reason").agg(
+        pair_count=("domain", "size"), site_count=("domain", "nunique"),
+        network_count=("probe_asn", "nunique"),
+    )  # fmt: skip
+    ordered = reasons.sort_values("pair_count", ascending=False).reset_index()
+    show_table(ordered, caption="Pairs worth a test, by reason", headings=PLAN_HEADINGS)
+    columns = ["domain", "network", "test_reason", "score", "blocked_session_count",
+               "session_count", "tests_needed", "days_untested"]  # fmt: skip
+    show_table(
+        first[columns], caption="Pairs worth a test, the highest scores first",
+        fold_after=_SHOWN, headings=PLAN_HEADINGS, file="what_to_test.csv",
+    )  # fmt: skip
+
+
+def show_plan(plan: pd.DataFrame, runs: pd.DataFrame) -> None:
+    """Show what a week of the plan holds, and the files to hand out.
+
+    Args:
+        plan: the contract's ``testing_plan``.
+        runs: ``weekly_plan.write_runs``.
+    """
+    by_day = plan.pivot_table(
+        index=["probe_asn", "network"], columns="day", values="domain", aggfunc="count"
+    )
+    counts = by_day.fillna(0).astype("int64").reset_index()
+    caption = "Sites to test on each network and day"
+    show_table(counts, caption=caption, fold_after=_SHOWN, file="testing_plan.csv")
+    more = max(len(runs) - _MOST_FILES, 0)
+    note = f"Those of {more:,} networks more lie beside them." if more else ""
+    runs = runs.head(_MOST_FILES)
+    show_table(runs, caption="Files to hand out", headings=PLAN_HEADINGS, note=note)
+
+
+def show_list_care(care: pd.DataFrame) -> None:
+    """Show what is wrong with lines of the test lists, and what to do.
+
+    Args:
+        care: the contract's ``list_care``.
+    """
+    removed = (care["action"] == "remove").sum()
+    changed = (care["action"] == "change").sum()
+    show_finding(
+        "list-care",
+        f"{care[['file', 'line']].drop_duplicates().shape[0]:,} lines of the test lists want care: "
+        f"{removed:,} times one should go, {changed:,} times one should change.",
+        "The others are for a person to look at.",
+        "A name that no control resolved has lapsed for now; somebody may register it again.",
+        "tables/list_care.csv",
+    )
+    counted = care.groupby(["file", "problem", "action"]).size().rename("line_count").reset_index()
+    show_table(counted, caption="Lines that want care, by list", headings=PLAN_HEADINGS,
+               note="A line with two problems is counted under each.")  # fmt: skip
+    columns = ["file", "line", "problem", "action", "url", "why"]
+    order = {"remove": 0, "change": 1}
+    first = care.sort_values(
+        ["action", "file", "line"], key=lambda cells: cells.map(order).fillna(2)
+        if cells.name == "action" else cells,
+    )  # fmt: skip
+    show_table(first[columns], caption="Lines that want care", fold_after=_SHOWN,
+               headings=PLAN_HEADINGS, file="list_care.csv")  # fmt: skip

@@ -6,6 +6,7 @@ request to citizenlab/test-lists. What is proposed is a person's to decide.
 
 import csv
 import io
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from analysis.hosts import registrable_domain
-from analysis.planning.look_alikes import find_look_alikes
+from analysis.hosts import canonical, registrable_domain
 from analysis.planning.ranking import find_dead_names
 from analysis.reference.test_lists import LIST_COLUMNS, ListEntry, TestLists
 
 Row = dict[str, object]
+#: Letters of a registered name without its suffix; shorter ones differ in a letter by chance.
+_SHORTEST = 7
 
 
 @dataclass(frozen=True)
@@ -176,3 +178,33 @@ def _find_misspelt(entries: Collection[ListEntry], seen: Tested) -> Iterator[Row
         where = "which is on a list" if is_listed else "which is on no list"
         why = f"Never reached, and easily taken for {meant[0]}, {where}."
         yield _row(entry, "look_alike", action, why)
+
+
+def find_look_alikes(names: Iterable[str]) -> dict[str, list[str]]:
+    """Normalised host name → other names that it may be meant for, sorted.
+
+    Two names are alike where a letter is left out, added, changed or exchanged with the one beside
+    it. Names under one registered name are not compared, nor are names in which only a number or
+    the suffix differs. A name without any is left out.
+    """
+    by_trace: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        if canonical(name) is None and len(registrable_domain(name).partition(".")[0]) >= _SHORTEST:
+            bare = name.removeprefix("www.")
+            # what two names that are a letter apart have in common: one, or all but a letter of it
+            traces = {bare, *(bare[:place] + bare[place + 1 :] for place in range(len(bare)))}
+            for trace in traces:
+                by_trace[trace].add(name)
+    found: dict[str, set[str]] = defaultdict(set)
+    for alike in by_trace.values():
+        for name in alike:
+            found[name] |= {other for other in alike if _is_another(name, other)}
+    return {name: sorted(others) for name, others in sorted(found.items()) if others}
+
+
+def _is_another(name: str, other: str) -> bool:
+    """Whether two names differ in more than www., a number, or the suffix."""
+    spellings = (name, other)
+    digits = {re.sub(r"\d", "", one.removeprefix("www.")) for one in spellings}
+    stems = {one.removeprefix("www.").rpartition(".")[0] for one in spellings}
+    return min(len(set(map(registrable_domain, spellings))), len(digits), len(stems)) > 1

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.outcomes.thresholds import Thresholds
-from analysis.planning.floor import BELOW, list_access_networks
+from analysis.planning.coverage import BELOW, list_access_networks
 from analysis.vocabulary import LISTED
 
 #: Of sites that no other network lists: how often a test there is taken to fail.

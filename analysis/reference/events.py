@@ -17,8 +17,7 @@ import yaml
 
 from analysis.period import Period, parse_date
 from analysis.reference.countries import is_fictional, parse_country
-from analysis.reference.reference_files import ReferenceFile, given_or_shipped
-from analysis.reference.yaml_nodes import NodeReader
+from analysis.reference.reference_files import NodeReader, ReferenceFile, given_or_shipped
 from analysis.vocabulary import EVENT_KINDS
 
 #: What stands for a source where the country is fictional, and only there.
@@ -115,9 +114,3 @@ def event_table(events: Sequence[Event]) -> pd.DataFrame:
         for mark, event in enumerate(events, start=1)
     ]
     return pd.DataFrame(rows, columns=["mark", "date", "event", "event_kind", "source_url"])
-
-
-def in_words(events: Sequence[Event]) -> str:
-    """The events as a sentence, for a reader who cannot see the figure; empty where none is."""
-    named = [f"{mark}, {event.day}, {event.title}" for mark, event in enumerate(events, start=1)]
-    return f"Vertical lines mark known events: {'; '.join(named)}." if named else ""

@@ -5,14 +5,15 @@ They are what OONI's API says (``sources.api``), in a file, for who does not ask
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
 
 from analysis.observations.messaging_tests import BY_NAME
-from analysis.reference.reference_files import ReferenceFile, parse_day, read_csv
+from analysis.reference.reference_files import REFERENCE, ReferenceFile, parse_day, read_csv
 
 PARAMETER = "TEST_COUNTS"
 COUNTS = ("measurement_count", "ok_count", "anomaly_count", "confirmed_count", "failure_count")
@@ -78,3 +79,47 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 16):
         raise ValueError(f"{text[:20]!r} is no count")
     return int(text)
+
+
+_COLUMNS = ("test_name", "since", "until", "cause", "source")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One known cause; without an edge it has no beginning, or no end, that is known."""
+
+    test_name: str
+    since: date | None
+    until: date | None
+    cause: str
+    source: str
+
+
+def load_causes(path: Path = REFERENCE / "messaging_causes.csv") -> tuple[Cause, ...]:
+    """Read the list, in file order.
+
+    Raises:
+        ParameterError: a line is wrong; names it.
+    """
+    causes = []
+    table = read_csv(path, _COLUMNS, "messaging_causes")
+    for line, cells in table.rows:
+        with table.at(line):
+            since, until = (
+                parse_day(name, cells[name]) if cells[name] else None for name in ("since", "until")
+            )
+        causes.append(Cause(cells["test_name"], since, until, cells["cause"], cells["source"]))
+    return tuple(causes)
+
+
+def find_causes(
+    causes: Iterable[Cause], test_name: str, first: date, last: date
+) -> tuple[Cause, ...]:
+    """The known causes of a test that held in a stretch of days."""
+    return tuple(
+        cause
+        for cause in causes
+        if cause.test_name == test_name
+        and (cause.since is None or cause.since <= last)
+        and (cause.until is None or cause.until >= first)
+    )

@@ -201,7 +201,6 @@ def count_categories(domains: pd.DataFrame, blocked: pd.DataFrame) -> pd.DataFra
 _PAIR = ["domain", "probe_asn"]
 _KEY = [*_PAIR, "blocked_from"]
 #: What the note of a verdict says of its edges.
-#: What the note of a verdict says of its edges.
 SINCE, AFTER = "at least since", "not tested since"
 #: Why there is no conclusion on a site that has no sign of blocking and is open on no access
 #: network, the most telling first.
@@ -299,7 +298,8 @@ def list_sites(
     whole = verdicts[verdicts["period"] == "all"]
     of_site = whole.groupby("domain")
     tested = domains[domains["domain"].isin(of_site.groups)].set_index("domain").sort_index()
-    access = whole[whole["probe_asn"].isin(_access(networks))]
+    domestic = networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"]
+    access = whole[whole["probe_asn"].isin(domestic)]
     opened = set(access.loc[access["state"] == "ok", "domain"])
     why = _why_no_conclusion(access)
     annexed = set(blocked["domain"])
@@ -357,10 +357,6 @@ _SITE_COLUMNS = ("domain", "registrable_domain", "category_code", "is_local", "s
 def has_page(status: str) -> bool:
     """Whether a site of this status has a page of its own."""
     return status in ("listed", "set_aside")
-
-
-def _access(networks: pd.DataFrame) -> set[str]:
-    return set(networks.loc[networks["kind"].isin(DOMESTIC), "probe_asn"])
 
 
 def _why_no_conclusion(access: pd.DataFrame) -> Mapping[Any, str]:

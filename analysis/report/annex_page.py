@@ -11,8 +11,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.languages.language import ENGLISH, Language
-from analysis.languages.spoken_values import elided, pairs_of_chance, visible
+from analysis.languages.language import ENGLISH, Language, elided, pairs_of_chance, visible
 from analysis.pages.formats import site_link
 from analysis.pages.html_tables import blocks, render_table
 from analysis.pages.markup import make_environment

@@ -3,12 +3,10 @@
 A notebook calls one of these for a section, on what ``messaging.judge_apps`` has found.
 """
 
-import re
-
 import pandas as pd
 
 from analysis.pages.formats import numbered, percent
-from analysis.pages.hours_figure import hours_of_days, shares_here_and_elsewhere
+from analysis.pages.plots import shares_here_and_elsewhere
 from analysis.pages.show import show_figure, show_finding, show_matrix, show_table, show_text
 from analysis.reference.test_counts import COUNTS
 from analysis.report.app_tables import Judged, title_of
@@ -102,57 +100,6 @@ def show_stretches(study: MessagingStudy, intervals: pd.DataFrame) -> None:
         file="messaging_intervals.csv",
         networks=study.network_names(),
     )
-
-
-def show_hours(study: MessagingStudy, judged: Judged, intervals: pd.DataFrame) -> None:
-    """Draw the sessions of what is blocked at hours of the week, by day and hour."""
-    held = intervals[intervals["schedule"] != ""]
-    if held.empty or judged.judgement is None:
-        show_text("No app or tool was seen blocked at hours of the week only.")
-        return
-    some = held.drop_duplicates(["test_name", "part", "probe_asn"]).head(_MOST_PANELS)
-    panels, windows, names = [], {}, study.network_names()
-    for row in some.itertuples():
-        network = names.get(str(row.probe_asn), row.probe_asn)
-        panel = f"{title_of(str(row.test_name))}, {row.part}, {network}: {row.schedule}"
-        panels.append(_sessions_of(study, row.test_name, row.part, row.probe_asn, panel))
-        windows[panel] = _windows(str(row.schedule))
-    sessions = pd.concat(panels, ignore_index=True)
-    title = (
-        "1 stretch holds at hours of the week only, and is open outside of them"
-        if len(held) == 1
-        else f"{len(held)} stretches hold at hours of the week only, and are open outside of them"
-    )
-    since = pd.Timestamp(some["blocked_from"].min()) - pd.Timedelta(days=_AROUND)
-    until = pd.Timestamp(some["blocked_until"].max()) + pd.Timedelta(days=_AROUND)
-    sessions = sessions[sessions["time"].between(since, until)]
-    show_figure(
-        hours_of_days(
-            sessions, windows, title=title, footer=study.footer(len(sessions), "sessions"),
-            since=since.date(), until=until.date(),
-        ),
-        alt="Sessions by day and hour, UTC: " + "; ".join(
-            f"{panel}, {int(own['is_hit'].sum())} of {len(own)} failed"
-            for panel, own in sessions.groupby("panel", sort=False)
-        ),
-        caption="Each mark is a session; the hours at which a block holds are shaded (UTC).",
-    )  # fmt: skip
-
-
-def _sessions_of(
-    study: MessagingStudy, test_name: object, part: object, probe_asn: object, panel: str
-) -> pd.DataFrame:
-    query = """
-    SELECT time, class = 'blocked' AS is_hit FROM sessions
-    WHERE domain::VARCHAR = $domain AND probe_asn = $asn AND class IN ('blocked', 'ok')
-    ORDER BY time, session
-    """
-    place = {"domain": f"{test_name}/{part}", "asn": int(str(probe_asn)[2:])}
-    return study.connection.execute(query, place).df().assign(panel=panel)
-
-
-def _windows(schedule: str) -> list[tuple[int, int]]:
-    return [(int(a), int(b)) for a, b in re.findall(r"(\d\d):00-(\d\d):00", schedule)]
 
 
 def show_shares(study: MessagingStudy, judged: Judged) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 from analysis.observations.messaging_tests import BY_NAME, TESTS
 from analysis.outcomes.app_outcomes import add_messaging_outcomes, read_endpoints
 from analysis.period import Period
-from analysis.reference.messaging_causes import find_causes, load_causes
+from analysis.reference.test_counts import find_causes, load_causes
 from analysis.store.stage_tables import add_room
 from analysis.study.app_study import MessagingStudy
 from analysis.tables import TABLES
@@ -108,7 +108,6 @@ class Judged:
         verdicts, intervals, months, defects: the contract's tables.
         days: one row a test and day: the counts that the page draws, with ``typical`` (what other
             countries see that week; empty where they say nothing).
-        judgement: what the archive's verdicts rest on; None where it has no measurement.
     """
 
     verdicts: pd.DataFrame
@@ -116,14 +115,12 @@ class Judged:
     months: pd.DataFrame
     defects: pd.DataFrame
     days: pd.DataFrame
-    judgement: Judgement | None
 
 
 def judge_apps(study: MessagingStudy) -> Judged:
     """Judge every test on every network."""
     by_day = study.connection.execute(_BY_DAY).df()
     by_day["day"] = by_day["day"].astype("datetime64[us]")
-    judgement = None
     verdicts, intervals = (
         pd.DataFrame(columns=list(TABLES[name].columns))
         for name in ("messaging_verdicts", "messaging_intervals")
@@ -138,7 +135,6 @@ def judge_apps(study: MessagingStudy) -> Judged:
         _count_months(study, by_day),
         _name_defects(study),
         _days(study, by_day),
-        judgement,
     )
 
 

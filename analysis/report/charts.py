@@ -6,7 +6,7 @@ A notebook calls one of these for a section, on the tables that it has just made
 import pandas as pd
 
 from analysis.languages.language import ENGLISH
-from analysis.pages import bars
+from analysis.pages import plots
 from analysis.pages.formats import numbered, percent
 from analysis.pages.grids import draw_coverage, draw_methods
 from analysis.pages.show import show_figure, show_finding, show_markup, show_table
@@ -34,7 +34,7 @@ def show_months(study: Study, months: pd.DataFrame) -> None:
     total = int(months["measurement_count"].sum())
     title = f"{total:,} measurements, {percent(flagged(months) / total)} of them flagged"
     show_figure(
-        bars.results_by_month(months, title=title, footer=study.footer(total, "measurements")),
+        plots.results_by_month(months, title=title, footer=study.footer(total, "measurements")),
         alt="Stacked bars by month, measurements and flagged ones among them: "
         f"{_say_rows(months['month'], months['measurement_count'], _flags(months))}.",
         caption="Measurements by month and OONI flag.",
@@ -268,24 +268,6 @@ def _dated(intervals: pd.DataFrame, study: Study) -> pd.DataFrame:
     return shown.drop(columns=[*moments, "measurement_count", "longest_gap_days"])
 
 
-def show_agreement(study: Study, compared: pd.DataFrame) -> None:
-    """Show which methods list the same sites.
-
-    Args:
-        study: whose period and country the footer names.
-        compared: ``differences.compare_methods``.
-    """
-    agreed = compared[list(METHODS)].all(axis=1)
-    title = f"Of {len(compared)} sites that any method lists, {agreed.sum()} are on every list"
-    footer = study.footer(len(compared), "sites")
-    show_figure(
-        bars.methods_compared(compared, METHODS, title=title, footer=footer),
-        alt="A dot per method and combination, a bar for its sites. Sites on each list: "
-        + "; ".join(f"{words} {compared[key].sum()}" for key, words in METHODS.items()),
-        caption="Sites by the methods that list them.",
-    )
-
-
 def show_disagreement(compared: pd.DataFrame) -> None:
     """Show on which sites the methods differ, and why.
 
@@ -322,7 +304,7 @@ def show_sweep(study: Study, swept: pd.DataFrame) -> None:
     )
     footer = study.footer(len(swept), "values of thresholds")
     show_figure(
-        bars.thresholds_swept(swept, title=title, footer=footer),
+        plots.thresholds_swept(swept, title=title, footer=footer),
         alt=f"Listed pairs at each value of each threshold, least and most: {_say_range(swept)}.",
         caption="Listed pairs of site and access network by threshold, each moved from the "
         "published numbers by itself; figures are the values tried.",

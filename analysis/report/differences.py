@@ -178,14 +178,12 @@ def _explain(
                                         ascending=[True, False, True])  # fmt: skip
         chosen = pd.concat([there, busiest.drop_duplicates("domain")])
         said[key] = {
-            str(row.domain): f"{row.reason} ({row.probe_asn}, {_in_words(str(row.state))})"
+            str(
+                row.domain
+            ): f"{row.reason} ({row.probe_asn}, {STATE_WORDS[str(row.state)].words.lower()})"
             for row in chosen.itertuples(index=False)
         }
     return [_sentences(row, rules, said) for row in table.to_dict("records")]
-
-
-def _in_words(state: str) -> str:
-    return STATE_WORDS[state].words.lower()
 
 
 def _sentences(

@@ -202,7 +202,7 @@ def _networks(tell: Telling) -> Words:
             tell.values["widest"], sites=tell.sites(tell.finding["sites"]),
         )  # fmt: skip
     heads = (lang.say("Network"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
-    figure = _draw_shares(
+    figure = _draw_bars(
         lang, rows, heads,
         lang.html(
             "Listed sites of each access network, beside the sites tested there. Where none is "
@@ -255,7 +255,7 @@ def _categories(tell: Telling) -> Words:
         "{category}: {sites}.", category=rows[0][0], sites=tell.sites(tell.finding["sites"])
     )
     heads = (lang.say("Category"), lang.say("Blocked sites"), lang.say("Of the sites tested"))
-    figure = _draw_shares(
+    figure = _draw_bars(
         lang, rows, heads,
         lang.html(
             "Listed sites by category, beside the sites tested in it. Each site counts once."
@@ -420,39 +420,33 @@ def _apps(tell: Telling) -> Words:
     if values["rows"]:
         heads = (lang.say("App or tool"), lang.say("Networks that block"),
                  lang.say("Of the networks tested"))  # fmt: skip
-        figure = _draw_shares(
+        figure = _draw_bars(
             lang, values["rows"], heads,
             lang.html("Networks on which each app or tool was blocked or likely blocked."),
         )  # fmt: skip
     return Words(claim, named, figure, tuple(caveats))
 
 
-def _draw_shares(
-    lang: Language, rows: list[Any], heads: tuple[str, str, str], caption: Markup
-) -> Markup:
-    """The figure of rows of a name, how many are listed, and how many were tested."""
-    shown = rows[:MOST_ROWS]
-    bars = [
-        (name, count, lang.say("{count} of {total}", count=count, total=all_))
-        for name, count, all_ in shown
-    ]
-    if len(rows) > len(shown):
-        caption += Markup(" ") + lang.html(
-            "Shown are the first {shown} of {total}.", shown=len(shown), total=len(rows)
-        )
-    return draw_figure(draw_counts(bars, heads), _say_counts(lang, shown), caption)
-
-
 def _draw_bars(
     lang: Language,
-    rows: Sequence[tuple[str, int]],
+    rows: Sequence[tuple[Any, ...]],
     heads: tuple[str, str, str],
     reading: Markup,
     looks: Sequence[str] = (),
 ) -> Markup:
-    """The figure of rows of a name and a count."""
-    bars = [(name, count, lang.number(count)) for name, count in rows]
-    return draw_figure(draw_counts(bars, heads, looks), _say_counts(lang, rows), reading)
+    """The figure of rows of a name and a count, and of how many, where that is told."""
+    shown = rows[:MOST_ROWS]
+    bars = [
+        (name, count, lang.say("{count} of {total}", count=count, total=all_[0]))
+        if all_
+        else (name, count, lang.number(count))
+        for name, count, *all_ in shown
+    ]
+    if len(rows) > len(shown):
+        reading += Markup(" ") + lang.html(
+            "Shown are the first {shown} of {total}.", shown=len(shown), total=len(rows)
+        )
+    return draw_figure(draw_counts(bars, heads, looks), _say_counts(lang, shown), reading)
 
 
 def _say_counts(lang: Language, rows: Sequence[tuple[Any, ...]]) -> str:

@@ -11,17 +11,15 @@ from markupsafe import Markup
 
 from analysis.languages.language import ENGLISH
 from analysis.outcomes.rules import RULES_BY_ID
-from analysis.pages.evidence_figure import evidence_series, session_series
 from analysis.pages.formats import network_number, number, percent
+from analysis.pages.plots import evidence_series, session_series
 from analysis.pages.show import show_figure, show_finding, show_table, show_text
 from analysis.reference.networks import DOMESTIC
 from analysis.report.verdict_words import say_verdict
 from analysis.study.study import Study
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import Evidence
-from analysis.verdicts.days import BLOCKED_SHARE
 from analysis.verdicts.e_values import Floats
-from analysis.verdicts.schedules import Schedule
 from analysis.verdicts.verdicts import Judgement
 from analysis.vocabulary import LISTED, STATES
 
@@ -97,10 +95,12 @@ def follow(
 
 
 def _is_wanted(whole: pd.DataFrame, domain: str, probe_asn: str) -> pd.Series:
-    asns = whole["probe_asn"].map(network_number)
-    return whole["domain"].isin([domain] if domain else whole["domain"]) & asns.isin(
-        [network_number(probe_asn)] if probe_asn else asns
-    )
+    is_wanted = pd.Series(data=True, index=whole.index)
+    if domain:
+        is_wanted &= whole["domain"] == domain
+    if probe_asn:
+        is_wanted &= whole["probe_asn"].map(network_number) == network_number(probe_asn)
+    return is_wanted
 
 
 def _rank(whole: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
@@ -185,7 +185,6 @@ class Working:
         site, network: the shares that this is made of, and what they were learnt from.
         evidence: the e-value.
         line: the e-value from which on a pair is listed by itself.
-        schedule: the hours of the week at which the block holds; empty for all.
     """
 
     sessions: pd.DataFrame
@@ -195,7 +194,6 @@ class Working:
     network: tuple[float, str]
     evidence: float
     line: float
-    schedule: str
 
 
 def show_chance(judgement: Judgement, line: float) -> None:
@@ -232,11 +230,12 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
         verdict: a row of its verdicts.
 
     Returns:
-        None where nothing is weighed: too few sessions failed in one way, or a mark decides.
+        None where nothing is weighed (too few sessions failed in one way, or a mark decides), and
+        where the block holds at hours of the week, whose search has a price of its own.
     """
     evidence = judgement.evidence
     which = _find_series(study, evidence, verdict)
-    if which is None:
+    if which is None or evidence.schedules.get(which):
         return None
     series, at = evidence.series, evidence.series.places_of(which)
     is_hit, rates = series.is_hit[at], evidence.rates[at]
@@ -254,7 +253,6 @@ def work_out(study: Study, judgement: Judgement, verdict: Any) -> Working | None
         ),
         evidence=exp(min(evidence.log_evidence[which], 700.0)),
         line=study.thresholds.chance_line,
-        schedule=str(evidence.schedules.get(which) or ""),
     )  # fmt: skip
 
 
@@ -277,23 +275,8 @@ def _find_series(study: Study, evidence: Evidence, verdict: Any) -> int | None:
     return int(numbers[np.argmax(evidence.log_evidence[numbers])])
 
 
-def _add_up_hours(evidence: Evidence, which: int, schedule: Schedule) -> pd.DataFrame:
-    """The e-value of hours of the week as the days of a series add up."""
-    series, at = evidence.series, evidence.series.places_of(which)
-    inside = schedule.is_inside(series.column("time", at))
-    ratios = e_values.log_ratios(series.is_hit[at], evidence.expected.base()[at], BLOCKED_SHARE)
-    day = pd.Series(series.column("day", at)[inside])
-    weights = e_values.weigh_days(ratios[inside], np.flatnonzero(day.ne(day.shift())))
-    # From its end, so that the last day has what the schedule was claimed with.
-    sums = evidence.log_evidence[which] - weights.sum() + weights.cumsum()
-    return pd.DataFrame({"day": day.unique(), "evidence": np.exp(np.clip(sums, -700, 700))})
-
-
 def _add_up(evidence: Evidence, which: int) -> pd.DataFrame:
     """The e-value as the days of a series add up."""
-    schedule = evidence.schedules.get(which)
-    if schedule:
-        return _add_up_hours(evidence, which, schedule)
     series, days = evidence.series, e_values.find_days(evidence.series)
     first, last = np.searchsorted(days, series.starts[which : which + 2])
     running = total = -np.inf
@@ -320,8 +303,8 @@ def show_working(study: Study, judgement: Judgement, followed: Followed | None) 
     working = work_out(study, judgement, followed.verdict) if followed else None
     if followed is None or working is None:
         show_text(
-            "Here no chance is worked out: a mark that only blocking leaves decides, or the pair "
-            "is not listed. Name another one."
+            "Here no chance is worked out: a mark that only blocking leaves decides, the block "
+            "holds at hours of the week, or the pair is not listed. Name another one."
         )
         return
     show_text(_explain(working))
@@ -360,12 +343,6 @@ def _explain(working: Working) -> str:
         "days, whichever one would have picked; nine tenths of it count, since hours of the week "
         "are asked about as well"
     )
-    if working.schedule:
-        mean = (
-            f"for {working.schedule} UTC a tenth of the product counts, after the price of the "
-            "search among all hours of the week, which those that other networks name need not "
-            "pay, beside nine tenths of what whole days show"
-        )
     return (
         f"{len(sessions)} sessions count here: {failed} failed in one way, the others reached the "
         f"site; what failed in another way says nothing. Going by what others see, {learnt}, "

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,18 +11,16 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.hosts import site_anchor, site_file
-from analysis.languages.language import Language
-from analysis.languages.spoken_values import elided, visible
+from analysis.languages.language import Language, elided, visible
 from analysis.outcomes.rules import RULES_BY_ID
 from analysis.pages.formats import link
 from analysis.pages.markup import make_environment, read_css
-from analysis.period import Period
+from analysis.period import Period, days_between
 from analysis.reference.countries import is_fictional
 from analysis.reference.events import Event
 from analysis.reference.networks import DOMESTIC
 from analysis.report.decided import read_decided, show_decision
 from analysis.report.site_evidence import COMPARED, FLAGS, SPANS
-from analysis.report.strips import Axis, draw_strip, make_axis
 from analysis.report.verdict_words import Row, network_name, say_verdict, state_words, word
 from analysis.study.table_folder import read_note
 from analysis.tables import read_table
@@ -35,6 +34,124 @@ _VERDICTS = Markup('<a href="{}tables/verdicts.csv">verdicts.csv</a>')
 #: Strips of a site that is set aside: those of the networks where most sessions failed.
 _FEW_STRIPS = 6
 _RANKS = {state: rank for rank, state in enumerate(STATES_BY_STRENGTH)}
+
+
+# --- strips ---------------------------------------------------------------------------------------
+# The days of a site on a network as a strip of marks, small enough for a page of many. Above lie
+# the sessions that were kept from the site, below those that reached it; it reads without its
+# colours. Where nothing stands nobody tested, or so few that the network is not shown.
+
+#: Heights in a strip that is 14 high: where a mark begins, and how high it is.
+_LANES = {"kept": (0, 7), "other": (4, 6), "reached": (8, 6)}
+_HEIGHT = 14
+_FEW_LABELS = 5
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The time axis over the strips: months with a label, and events by number.
+
+    Attributes:
+        labels: place from the left in per cent, and the month in words.
+        events: place in per cent, number, and the event.
+        lines: the months and events as paths, the same in each strip.
+    """
+
+    labels: list[tuple[str, str]]
+    events: list[tuple[str, int, Event]]
+    lines: Markup
+
+
+def make_axis(lang: Language, period: Period, events: Sequence[Event]) -> Axis:
+    """The axis of a period."""
+    months = [month.since for month in period.months()]
+    step = max(1, -(-len(months) // _FEW_LABELS))
+    ticks = "".join(f"M{_place(month, period)} 0v{_HEIGHT}" for month in months)
+    marks = "".join(f"M{_place(event.day, period)} 0v{_HEIGHT}" for event in events)
+    lines = Markup('<path class="tick" d="{}"/><path class="event" d="{}"/>').format(ticks, marks)
+    return Axis(
+        [(_percent(month, period), lang.month(month)) for month in months[::step]],
+        [(_percent(event.day, period), n, event) for n, event in enumerate(events, start=1)],
+        lines if events else Markup('<path class="tick" d="{}"/>').format(ticks),
+    )
+
+
+def draw_strip(lang: Language, spans: Sequence[Row], period: Period, axis: Axis) -> Markup:
+    """The sessions of a site on a network as a strip, with the same in words.
+
+    Args:
+        lang: of the words.
+        spans: rows of ``site_evidence.count_spans``, in order.
+        period: the whole period, which is the strip's width.
+        axis: of the same period.
+    """
+    days = period.day_count
+    marks = "".join(
+        f'<path class="{lane}" d="{path}"/>'
+        for lane in _LANES
+        if (path := _path([span for span in spans if _is_in(lane, span)], lane, days))
+    )
+    return Markup(
+        '<svg class="strip" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" '
+        'aria-label="{}" focusable="false">{}{}</svg>'
+    ).format(days, _HEIGHT, _in_words(lang, spans), axis.lines, Markup(marks))
+
+
+def _in_words(lang: Language, spans: Sequence[Row]) -> str:
+    """What a strip shows."""
+    if not spans:
+        return lang.say("No span of days with sessions enough to be shown.")
+    kept, reached = (sum(_is_in(lane, span) for span in spans) for lane in ("kept", "reached"))
+    return lang.say_plural(
+        "Days on which the site was tested: {tested}. Kept from it on {kept}, reached on "
+        "{reached}.",
+        "Spans of {n} days in which the site was tested: {tested}. Kept from it in {kept}, reached "
+        "in {reached}.",
+        int(spans[0].unit_days),
+        tested=len(spans),
+        kept=kept,
+        reached=reached,
+    )
+
+
+def _is_in(lane: str, span: Row) -> bool:
+    if lane == "kept":
+        return bool(span.blocked_count)
+    if lane == "reached":
+        return bool(span.ok_count)
+    return not span.blocked_count and not span.ok_count
+
+
+def _path(spans: Sequence[Row], lane: str, days: int) -> str:
+    """The marks of a lane as one path; spans that follow each other are one mark."""
+    top, height = _LANES[lane]
+    parts: list[str] = []
+    start = end = -1
+    for span in spans:
+        first = int(span.span) * int(span.unit_days)
+        last = min(first + int(span.unit_days), days)
+        if first != end:
+            parts += [_box(start, end, top, height)] if end > start else []
+            start = first
+        end = last
+    parts += [_box(start, end, top, height)] if end > start else []
+    return "".join(parts)
+
+
+def _box(start: int, end: int, top: int, height: int) -> str:
+    width = end - start
+    return f"M{start} {top}h{width}v{height}h-{width}z"
+
+
+def _place(day: date, period: Period) -> int:
+    return days_between(period.since, day)
+
+
+def _percent(day: date, period: Period) -> str:
+    return f"{100 * _place(day, period) / period.day_count:.1f}"
+
+
+# --- records --------------------------------------------------------------------------------------
 
 
 class SitePage(NamedTuple):
@@ -122,40 +239,38 @@ def read_records(tables: str | Path, sites: pd.DataFrame) -> Iterator[SiteRecord
     cells = verdicts[verdicts["period"] == "all"].merge(
         networks[["probe_asn", "network", "kind"]], on="probe_asn", how="left"
     )
-    cells_of = _find_rows(cells.fillna({"network": "", "kind": "unknown"}))
-    stretches_of = _find_rows(read_table(tables, "blocked_site_networks"))
-    withheld_of = _find_rows(read_table(tables, "withheld_intervals"))
+    cells_of = _group_rows(cells.fillna({"network": "", "kind": "unknown"}))
+    stretches_of = _group_rows(read_table(tables, "blocked_site_networks"))
+    withheld_of = _group_rows(read_table(tables, "withheld_intervals"))
     spans_of = _find_spans(read_note(tables, SPANS))
     flags_of, methods_of, aside_of = map(
-        _find_rows, (read_note(tables, FLAGS), read_note(tables, COMPARED),
+        _group_rows, (read_note(tables, FLAGS), read_note(tables, COMPARED),
                      read_table(tables, "set_aside")),
     )  # fmt: skip
     rows: Any = sites[sites["page"] != ""].itertuples(index=False)
     for site in rows:
         name = str(site.domain)
-        aside = aside_of(name)
+        aside = aside_of.get(name, [])
         yield SiteRecord(
             site=site,
             category=str(categories.get(site.category_code, "")),
-            cells=sorted(cells_of(name), key=_order),
-            stretches=_by_network(stretches_of(name)),
-            withheld=_by_network(withheld_of(name)),
+            cells=sorted(cells_of.get(name, []), key=_order),
+            stretches=_by_network(stretches_of.get(name, [])),
+            withheld=_by_network(withheld_of.get(name, [])),
             spans=spans_of(name),
-            flags=next(iter(flags_of(name)), None),
-            methods=next(iter(methods_of(name)), None),
+            flags=next(iter(flags_of.get(name, [])), None),
+            methods=next(iter(methods_of.get(name, [])), None),
             note=str(aside[0].note) if aside else "",
         )
 
 
-def _find_rows(frame: pd.DataFrame) -> Callable[[str], list[Row]]:
-    """Gives the rows of a site."""
-    frame = frame.astype(object)  # one by one, Arrow's take long
-    places = frame.groupby("domain").indices
-
-    def find(domain: str) -> list[Row]:
-        return list(frame.iloc[places.get(domain, [])].itertuples(index=False))
-
-    return find
+def _group_rows(frame: pd.DataFrame) -> dict[str, list[Row]]:
+    """Domain → its rows."""
+    grouped: dict[str, list[Row]] = {}
+    rows: Any = frame.astype(object).itertuples(index=False)  # one by one, Arrow's take long
+    for row in rows:
+        grouped.setdefault(row.domain, []).append(row)
+    return grouped
 
 
 def _find_spans(frame: pd.DataFrame) -> Callable[[str], Callable[[str], list[Span]]]:

@@ -20,7 +20,7 @@ nobody knows how many rows they hold.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import combinations
@@ -29,16 +29,14 @@ import pandas as pd
 
 from analysis.observations.flags import DISJOINT, DISJOINT_SQL
 from analysis.pages.formats import percent
-from analysis.period import Period, days_between
+from analysis.period import days_between
 from analysis.sources import layout
 from analysis.sources.api import (
     SETTLED_DAYS,
     Cells,
-    fetch_counts,
-    fetch_messaging_counts,
     read_counts,
 )
-from analysis.store.collection import Collection
+from analysis.store.store import Collection
 from analysis.study.parameters import replies_folder
 from analysis.study.study import Study
 
@@ -95,23 +93,8 @@ class TieOut:
     note: str
 
 
-def fetch(probe_cc: str, period: Period, store: str, say: Callable[[str], None]) -> None:
-    """Ask OONI for what :func:`tie_out` needs, unless a final reply is kept.
-
-    Raises:
-        SourceError: OONI did not answer, or refused.
-        ContractError: what it sent cannot be counts.
-    """
-    fetch_counts(replies_folder(store), probe_cc, period, say)
-
-
-def fetch_app_counts(probe_cc: str, period: Period, store: str, say: Callable[[str], None]) -> None:
-    """Ask OONI for its counts of apps and tools, here and elsewhere; see ``fetch``."""
-    fetch_messaging_counts(replies_folder(store), probe_cc, period, say)
-
-
 def tie_out(study: Study, months: pd.DataFrame, store: str) -> TieOut:
-    """Compare a study's counts with those that :func:`fetch` brought; no network is touched.
+    """Compare a study's counts with those that ``api.fetch_counts`` brought; no network is touched.
 
     Args:
         study: its source is OONI's archive.

@@ -7,8 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.languages.language import Language
-from analysis.languages.spoken_values import elided, pairs_of_chance, visible
+from analysis.languages.language import Language, elided, pairs_of_chance, visible
 from analysis.languages.translations import PLACE
 from analysis.pages.markup import macros
 from analysis.reference import countries
@@ -75,7 +74,12 @@ def _name_and_number(name: str, number: str) -> Markup:
 def state_words(lang: Language, cell: Row) -> Markup:
     """A state as mark and word, and why there is no conclusion where there is none."""
     why = f":{cell.insufficient_reason}" if cell.insufficient_reason else ""
-    state = MATRIX_STATES[f"{cell.state}{why}"]
+    return _mark_and_word(lang, f"{cell.state}{why}")
+
+
+@lru_cache(maxsize=64)
+def _mark_and_word(lang: Language, name: str) -> Markup:
+    state = MATRIX_STATES[name]
     mark = macros("values.html.j2").mark(state)
     return Markup('<span class="state">{} {}</span>').format(mark, lang.html(state.words))
 

@@ -10,8 +10,16 @@ from markupsafe import Markup
 from analysis.errors import ParameterError
 from analysis.pages.html_tables import blocks, render_table
 from analysis.reference.countries import country_name
-from analysis.review.claims import NUMBER, Claim, Draft, Lookup, read_published
-from analysis.review.relations import RELATIONS, Outcome, check
+from analysis.review.claims import (
+    NUMBER,
+    RELATIONS,
+    Claim,
+    Draft,
+    Lookup,
+    Outcome,
+    check,
+    read_published,
+)
 from analysis.review.reports import Report
 from analysis.tables import read_table
 from analysis.vocabulary import AUDIT_RESULTS

@@ -78,7 +78,10 @@ def compare_reports(before: Report, after: Report) -> pd.DataFrame:
         said["site"] |= dict.fromkeys(not_listed, NOT_LISTED)
     causes = find_causes(before, after)
     # a difference that the runs do not explain is in what judges
-    cause, note = ";".join(causes) or "method", "; ".join(map(_told, causes.values()))
+    cause, note = (
+        ";".join(causes) or "method",
+        "; ".join(f"differs: {', '.join(words)}" for words in causes.values()),
+    )
     rows = {
         (kind, item): [was, now, cause, note]
         for kind in KINDS
@@ -169,10 +172,6 @@ def _of_run(report: Report, key: str) -> Any:
         return [report.run["parameters"].get(name) for name in names]
     value = report.run.get(key)
     return json.dumps(value, sort_keys=True) if value else ""
-
-
-def _told(words: list[str]) -> str:
-    return f"differs: {', '.join(words)}"
 
 
 def show_changes(

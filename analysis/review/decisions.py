@@ -19,8 +19,7 @@ from analysis.languages.language import open_language
 from analysis.languages.translations import list_translated
 from analysis.period import Period, parse_date
 from analysis.reference.countries import parse_country
-from analysis.reference.reference_files import REPOSITORY
-from analysis.reference.yaml_nodes import NodeReader
+from analysis.reference.reference_files import REPOSITORY, NodeReader
 from analysis.report.decided import APPLIED, NOT_APPLIED
 from analysis.tables import TABLES, read_table
 from analysis.vocabulary import DECISIONS

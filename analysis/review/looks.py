@@ -1,12 +1,10 @@
 """What the last look kept, beside its page: where each pair stood, and the log of what was new.
 
 The folder is the memory. It changes as a whole, so that a look that is interrupted leaves the one
-before as it was; whoever removes it begins anew. One look at a time has it.
+before as it was; whoever removes it begins anew.
 """
 
-import fcntl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,25 +63,6 @@ class Look:
     def first(self) -> str:
         """The last day that the first look of all reached."""
         return str(self.report.run[RECORD]["first_look"])
-
-
-@contextmanager
-def hold(out: Path) -> Iterator[None]:
-    """Keep other looks out of a folder: one that began earlier would forget what this one learns.
-
-    The lock lies beside the folder, and ends with the process.
-
-    Raises:
-        ParameterError: another look is at work there.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with (out.parent / f".{out.name}.looking").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            accepted = "another look is at work there; run again when it is done"
-            raise ParameterError("OUT", out, accepted) from None
-        yield
 
 
 def read_last_look(out: Path, probe_cc: str, period: Period) -> Look | None:

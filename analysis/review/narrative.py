@@ -15,8 +15,7 @@ import mistune
 from markupsafe import Markup
 
 from analysis.errors import ContractError, ParameterError
-from analysis.languages.language import Language
-from analysis.languages.spoken_values import value_html, visible
+from analysis.languages.language import Language, value_html, visible
 from analysis.pages.formats import is_link, link
 from analysis.pages.markup import macros
 from analysis.reference.reference_files import REPOSITORY, read_file

@@ -23,20 +23,21 @@ from analysis.errors import ContractError, ParameterError, SourceError
 from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
 from analysis.sources import layout
 from analysis.sources.archive_files import ArchiveObject, CannotRead, Source, Unreachable
-from analysis.store.checksums import digest_file
-from analysis.store.collection import Collection, Excerpt
 from analysis.store.connections import connect, limit_memory
-from analysis.store.provenance import (
+from analysis.store.database import without_glob
+from analysis.store.shares import MANIFEST, OBJECTS, Manifest, SharedObjects, read_manifest
+from analysis.store.store import (
     FOLDER,
     SUFFIX,
+    Collection,
+    Excerpt,
     NotRead,
     Provenance,
+    Store,
+    digest_file,
     file_name,
     read_provenance,
 )
-from analysis.store.shares import MANIFEST, OBJECTS, Manifest, SharedObjects, read_manifest
-from analysis.store.store import Store
-from analysis.store.study_rows import without_glob
 from analysis.temporary_folders import TemporaryFolder
 
 _MOST_OF_A_MANIFEST = 4 << 20  # bytes; that of a century of months takes a tenth of it

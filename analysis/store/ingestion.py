@@ -26,10 +26,7 @@ from analysis.sources import layout
 from analysis.sources.archive_files import ArchiveObject, Folder
 from analysis.sources.buckets import Bucket
 from analysis.sources.layout import OONI
-from analysis.sources.ooni import Scope
-from analysis.sources.opening import open_source
-from analysis.store.cluster import read_on_cluster
-from analysis.store.collection import Collection
+from analysis.sources.opening import Scope, open_source
 from analysis.store.imports import (
     find_archive,
     import_files,
@@ -37,11 +34,9 @@ from analysis.store.imports import (
     is_stored,
     reopen_share,
 )
-from analysis.store.objects import Result, Task
-from analysis.store.provenance import FOLDER, SUFFIX, NotRead, Provenance
 from analysis.store.shares import MANIFEST
-from analysis.store.store import Store
-from analysis.store.workers import count_workers, read_objects
+from analysis.store.store import FOLDER, SUFFIX, Collection, NotRead, Provenance, Store
+from analysis.store.workers import Result, Task, count_workers, read_objects, read_on_cluster
 
 #: So many objects that a server does not give, if they are most of all, are its own trouble.
 TOO_MANY = 20

@@ -20,7 +20,7 @@ import pyarrow as pa
 from isal import isal_zlib
 
 from analysis.errors import describe_error
-from analysis.observations import messages, messaging, messaging_messages, observation
+from analysis.observations import messages, messaging, observation
 from analysis.observations.fingerprints import Fingerprints
 from analysis.observations.flags import Received
 from analysis.observations.messaging import MESSAGING
@@ -177,7 +177,7 @@ class LineReader:
 
     def _observe(self, line: bytes, number: int) -> Row | str:
         if self.test:
-            app = messaging_messages.decode(line)
+            app = messages.decode_app(line)
             if app.test_name == self.test.name:
                 return messaging.observe(app, line_number=number, received=self.received)
             observation.check(app)
@@ -198,7 +198,7 @@ def _is_cut(stream: io.RawIOBase) -> bool:
 def _is_utf8(content: bytes) -> bool:
     # Arrow validates without making a string of it. msgspec leaves out what it skips.
     try:
-        pa.array([content], pa.large_binary()).cast(pa.large_string())
+        pa.array([content], pa.large_binary()).view(pa.large_string()).validate(full=True)
     except pa.ArrowInvalid:
         return False
     return True

@@ -31,13 +31,20 @@ from analysis.observations.schema import SCHEMA_VERSION
 from analysis.period import Period
 from analysis.reference import countries
 from analysis.sources.archive_files import OBJECT_BYTES, limit_of
-from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
-from analysis.store.collection import Collection
 from analysis.store.connections import connect, limit_memory
-from analysis.store.database import Observations
-from analysis.store.provenance import Count, Digest, NotRead, Provenance
-from analysis.store.store import WRITING, Store
-from analysis.store.study_rows import IN_PERIOD, explain_failures, view_rows
+from analysis.store.database import IN_PERIOD, Observations, explain_failures, view_rows
+from analysis.store.store import (
+    BLANK_CHECKSUM,
+    CHECKSUM_KEY,
+    WRITING,
+    Collection,
+    Count,
+    Digest,
+    NotRead,
+    Provenance,
+    Store,
+    set_checksum,
+)
 
 MANIFEST = "MANIFEST.json"
 FORMAT = "censorship-report-workbook, shared observations, 2"

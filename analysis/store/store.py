@@ -1,40 +1,206 @@
-"""The store: observations in Parquet, one file per archive object.
+"""The store: observations in Parquet, one file per archive object, and what each says of itself.
 
 A file is ``STORE/observations/<source_id>/<key>.parquet``. Its columns are
 ``schema.OBSERVATION``, of a messaging or circumvention test ``messaging.MESSAGING``; its key-value
 metadata hold what it was made from and the ledger of the lines that gave no row, so that both
 appear in one rename and neither can go stale alone. One whose checksum is not that of its content
 counts as none.
+
+Nothing is flushed to the disk before a file gets its name: a power cut may leave an empty file
+under a good one. Readers find that out by the checksum and read the object again, which costs less
+than waiting for the disk at each of thousands of files. Of a Parquet file with one flipped bit, a
+third of the time another value is read. So the last of its key-value metadata is the SHA-256 of all
+its bytes, taken with the checksum still blank.
 """
 
 import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.errors import SourceError, describe_error
-from analysis.observations.messaging import MESSAGING
-from analysis.observations.schema import OBSERVATION
+from analysis.errors import ContractError, SourceError, describe_error
+from analysis.observations.messaging import MESSAGING, MESSAGING_VERSION
+from analysis.observations.schema import OBSERVATION, SCHEMA_VERSION
+from analysis.period import Period
+from analysis.sources import layout
+from analysis.sources.archive_files import ArchiveObject
 from analysis.sources.objectstore import Storage
-from analysis.store.checksums import BLANK_CHECKSUM, CHECKSUM_KEY, set_checksum
-from analysis.store.provenance import (
-    FOLDER,
-    METADATA_KEY,
-    SUFFIX,
-    Provenance,
-    file_name,
-    is_messaging,
-    read_provenance,
-)
 from analysis.temporary_folders import TemporaryFolder, remove_unless_held
+
+#: Reasons of the ingestion ledger, in the contract's order.
+REASONS = (
+    "truncated_file",
+    "not_json",
+    "invalid",
+    "other_test",
+    "other_country",
+    "out_of_period",
+    "duplicate",
+    "kept",
+)
+
+FOLDER = "observations"
+METADATA_KEY = b"workbook"
+SUFFIX = ".parquet"
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+#: Who writes a store or a share that is handed on may be anybody: nothing else is taken.
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Reason = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(truncated_file|not_json|other_test|other_country|out_of_period"
+        r"|invalid:[a-z0-9_]{1,40})\Z"
+    ),
+]
+Text = Annotated[str, msgspec.Meta(max_length=1024)]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What one Parquet file was made from, and the lines of the object that gave no row.
+
+    ``ledger`` counts by reason: truncated_file, not_json, other_test and invalid:<why>, and in an
+    excerpt other_country and out_of_period; and ``row_count`` the lines that are rows.
+    """
+
+    key: Text
+    size: Count
+    etag: Text
+    sha256: Digest
+    schema_version: int
+    fingerprints: Digest
+    row_count: Count
+    ledger: Annotated[dict[Reason, Count], msgspec.Meta(max_length=100)] = field(
+        default_factory=dict
+    )
+
+    def is_current(self, item: ArchiveObject, fingerprints: str) -> bool:
+        """Whether reading the object, as it is now, would give the same file again."""
+        told = (self.size, self.etag, self.fingerprints, self.schema_version)
+        return told == (item.size, item.etag, fingerprints, version_of(self.key))
+
+
+def add_up(files: Iterable[Provenance], rows: Mapping[str, int]) -> dict[str, int]:
+    """What became of every line of some objects.
+
+    Args:
+        files: of the objects.
+        rows: theirs, by what became of them: kept, or why they were left out.
+
+    Returns:
+        Reason → lines: all of :data:`REASONS` in order, then each ``invalid:<why>`` that occurs,
+        sorted, then ``total``.
+
+    Raises:
+        ContractError: the reasons do not add up to the lines.
+    """
+    counts, expected = Counter(rows), 0
+    for file in files:
+        counts.update(file.ledger)
+        expected += file.row_count + sum(file.ledger.values())
+    invalid = {why: count for why, count in sorted(counts.items()) if why.startswith("invalid:")}
+    counts["invalid"] = sum(invalid.values())
+    ledger = {reason: counts[reason] for reason in REASONS}
+    total = sum(ledger.values())
+    if total != expected:
+        raise ContractError(f"the ledger has {total} lines, the objects have {expected}")
+    return {**ledger, **invalid, "total": total}
+
+
+def is_messaging(key: str) -> bool:
+    """Whether an object holds a messaging or circumvention test: its file has other columns."""
+    return layout.find_test(key) not in (None, layout.WEB)
+
+
+def version_of(key: str) -> int:
+    """The version of the columns that an object's file has."""
+    return MESSAGING_VERSION if is_messaging(key) else SCHEMA_VERSION
+
+
+def file_name(source_id: str, key: str) -> str:
+    """Where in a store the file of an object is."""
+    return f"{FOLDER}/{source_id}/{key}{SUFFIX}"
+
+
+def read_provenance(file: bytes, key: str) -> Provenance | None:
+    """What the file of an object was made from; None where it is damaged, of another object, or of
+    another schema.
+    """
+    content = (read_metadata(file) or {}).get(METADATA_KEY, b"")
+    try:
+        told = msgspec.json.decode(content, type=Provenance)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return told if (told.key, told.schema_version) == (key, version_of(key)) else None
+
+
+@dataclass(frozen=True)
+class NotRead:
+    """An object that could not be read at all."""
+
+    key: Text
+    why: Text
+
+
+# As it is spelt in the files of every store and share there is.
+_PREFIX = b"workbook-seal:"
+_CHECKSUM = re.compile(re.escape(_PREFIX) + rb"[0-9a-f]{64}")
+
+#: Metadata to give last to a file that is to have a checksum.
+CHECKSUM_KEY = "seal"
+BLANK_CHECKSUM = (_PREFIX + b"0" * 64).decode()
+
+
+def set_checksum(path: Path) -> None:
+    """Fill in the checksum of a Parquet file whose last metadata are the blank one."""
+    content = path.read_bytes()
+    start = content.rfind(BLANK_CHECKSUM.encode())
+    with path.open("r+b") as stream:
+        stream.seek(start)
+        stream.write(_checksum(content, start))
+
+
+def _checksum(content: bytes, start: int) -> bytes:
+    """The checksum that a file should have, which has one from ``start`` on."""
+    with memoryview(content) as view:
+        digest = hashlib.sha256(view[:start])
+        digest.update(BLANK_CHECKSUM.encode())
+        digest.update(view[start + len(BLANK_CHECKSUM) :])
+    return _PREFIX + digest.hexdigest().encode()
+
+
+def digest_file(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_metadata(content: bytes) -> dict[bytes, bytes] | None:
+    """The key-value metadata of a file; None where it is not as it was written.
+
+    No byte of a damaged file is interpreted.
+    """
+    told = _CHECKSUM.match(content, max(content.rfind(_PREFIX), 0))
+    if not told or told[0] != _checksum(content, told.start()):
+        return None
+    try:
+        return dict(pq.read_metadata(pa.BufferReader(content)).metadata or {})
+    except (OSError, pa.ArrowException):
+        return None
+
 
 #: What the name of a folder begins with in which a file is written: beside its place, so that it is
 #: renamed into it, or for a bucket in the folder for temporary files.
@@ -182,3 +348,56 @@ def make_alone(lock: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
             stack.callback(lock.unlink, missing_ok=True)
         yield
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Observations of one country and period in a few files, instead of one file an object.
+
+    Attributes:
+        folder: where the files are in the store.
+        names: theirs, in that folder; they hold ``object_key`` besides an observation's columns.
+    """
+
+    probe_cc: str
+    period: Period
+    folder: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The observations of one source for one country.
+
+    Attributes:
+        files: provenance of each object's file, sorted by key.
+        source_id: of the source.
+        not_read: the objects that have no file, sorted by key.
+        read_count: the objects that were looked at in this run; the others were there already.
+        excerpt: where the rows are, if not in a file for each object.
+    """
+
+    store: Store = field(compare=False)
+    source_id: str
+    files: tuple[Provenance, ...]
+    not_read: tuple[NotRead, ...] = ()
+    read_count: int = field(default=0, compare=False)
+    excerpt: Excerpt | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over key, size and content of each object; no path or time enters it."""
+        rows = sorted([f.key, f.size, f.sha256] for f in self.files)
+        missing = sorted(item.key for item in self.not_read)
+        return hashlib.sha256(json.dumps([rows, missing]).encode()).hexdigest()
+
+    def objects_not_read(self) -> pd.DataFrame:
+        """One row an object that could not be read at all: ``key, why``, sorted by key."""
+        rows = [(item.key, item.why) for item in self.not_read]
+        return pd.DataFrame(rows, columns=["key", "why"], dtype="str")
+
+    def names(self) -> list[str]:
+        """The files that hold the rows, by their names in the store."""
+        if self.excerpt:
+            return [f"{self.excerpt.folder}/{name}" for name in self.excerpt.names]
+        return [file_name(self.source_id, file.key) for file in self.files]

@@ -1,5 +1,8 @@
 """The same work on each object, in one process or several; the result does not depend on it.
 
+On the workers of a Dask scheduler the bytes are the same: a worker says first whether they would
+be, whether what decides them is the same there, and whether it sees the same store.
+
 The objects of a server are fetched by some threads and read meanwhile. One is read when all of it
 is there and is what its ETag says, so that no worker waits for a server, and none reads what turns
 out to be damaged. Until then it lies in a temporary folder.
@@ -12,15 +15,20 @@ not vouch for is not read.
 import json
 import multiprocessing
 import os
+import pickle
 import shutil
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, lru_cache, partial
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +37,10 @@ import pyarrow as pa
 import stamina
 
 from analysis.errors import SourceError, describe_error
+from analysis.observations.fingerprints import Fingerprints
+from analysis.observations.messaging_tests import BY_FOLDER
+from analysis.observations.schema import SCHEMA_VERSION
+from analysis.sources import layout
 from analysis.sources.archive_files import (
     OBJECT_BYTES,
     ArchiveObject,
@@ -37,15 +49,97 @@ from analysis.sources.archive_files import (
     Damaged,
     Folder,
     Passing,
+    Source,
     limit_of,
     refuse_large,
 )
 from analysis.sources.buckets import Bucket
+from analysis.sources.schedulers import spread
 from analysis.sources.web import CONNECTIONS, at_once
-from analysis.store.checksums import digest_file
-from analysis.store.objects import Result, Task, ingest_object
-from analysis.store.provenance import NotRead
+from analysis.store.lines import Decompressed, LineReader
+from analysis.store.store import (
+    FOLDER,
+    WRITING,
+    NotRead,
+    Provenance,
+    Row,
+    Rows,
+    Store,
+    digest_file,
+    version_of,
+)
 from analysis.temporary_folders import TemporaryFolder
+
+_GROUP = 8192  # rows of a row group
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker needs to know besides the object.
+
+    Attributes:
+        source: where objects are; who reads one is given a folder, of what was fetched of a server.
+        source_id: of the archive that they are from.
+        store: where observations go.
+        fingerprints: what pages are matched against.
+        keep_raw: whether what a server sends is kept as it is.
+    """
+
+    source: Source
+    source_id: str
+    store: Store
+    fingerprints: Fingerprints
+    keep_raw: bool = False
+
+
+#: What became of an object: it has a file, or cannot be read.
+Result = Provenance | NotRead
+
+
+def ingest_object(task: Task, item: ArchiveObject) -> Result:
+    """Read one object, of a source that is a folder, and write its file."""
+    assert isinstance(task.source, Folder)
+    ledger: Counter[str] = Counter()
+    try:
+        with closing(task.source.open(item)) as stream:
+            content = Decompressed(stream)
+
+            def provenance_of(row_count: int) -> Provenance:
+                return Provenance(
+                    key=item.key,
+                    size=item.size,
+                    etag=item.etag,
+                    sha256=content.digest(),
+                    schema_version=version_of(item.key),
+                    fingerprints=task.fingerprints.digest,
+                    row_count=row_count,
+                    ledger=dict(sorted(ledger.items())),
+                )
+
+            groups = _read_groups(content, item.key, task.fingerprints, ledger)
+            return task.store.write_observations(task.source_id, item.key, groups, provenance_of)
+    except CannotRead as error:
+        return NotRead(item.key, str(error))
+
+
+def _read_groups(
+    content: Decompressed, key: str, fingerprints: Fingerprints, ledger: Counter[str]
+) -> Iterator[Rows]:
+    """The observations of an object in groups; counts the other lines."""
+    rows: list[Row] = []
+    test = BY_FOLDER.get(layout.find_test(key) or "")
+    reader = LineReader(fingerprints, layout.parse_receipt(key), test)
+    for _, result in reader.read_all(content):
+        if isinstance(result, str):
+            ledger[result] += 1
+        else:
+            rows.append(result)
+        if len(rows) >= _GROUP:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
+
 
 #: Bytes of objects for which another process is started. They are read in about half a second; to
 #: start takes one.
@@ -231,3 +325,94 @@ class Downloads:
 
     def _kept_name(self, item: ArchiveObject) -> str:
         return f"raw/{self._task.source_id}/{item.key}"
+
+
+#: Whatever has a say in the bytes of a file: packages, and modules of this one.
+_PACKAGES = ("ahocorasick-rs", "isal", "msgspec", "publicsuffixlist", "pyarrow")
+_MODULES = ("*.py", "observations/*.py", "sources/*.py", "store/*.py")
+
+
+def read_on_cluster(
+    task: Task, items: Sequence[ArchiveObject], jobs: int | None, scheduler: str
+) -> Iterator[tuple[str, Result]]:
+    """What became of each object, by key, in the order in which they are done.
+
+    Args:
+        task: what to do.
+        items: the objects.
+        jobs: how many may be read at once; by default as many as there are workers for.
+        scheduler: its address.
+
+    Raises:
+        ParameterError: a worker would give other bytes.
+        SourceError: the cluster is gone, or an object ends its workers.
+    """
+    if not items:
+        return
+    folder = f"{FOLDER}/{task.source_id}"
+    with ExitStack() as stack:
+        mark = ""
+        if task.store.is_local:
+            # Who sees a folder of its own in a store sees the same store.
+            beside = Path(task.store.path(folder))
+            mark = str(stack.enter_context(TemporaryFolder(WRITING, beside)))
+        order = Order(describe_code(), pickle.dumps(task), mark)
+        by_key = {item.key: item for item in items}
+        yield from spread(scheduler, _work_on, check_worker, pickle.dumps(order), by_key, jobs)
+    task.store.remove_leftovers(folder)  # of workers that were lost
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker elsewhere is given, and what it must see to give the same bytes.
+
+    Attributes:
+        code: of :func:`describe_code`.
+        task: pickled, so that another version's never has to be understood.
+        mark: a folder that is there if the workers' STORE is this one; ``""`` for none.
+    """
+
+    code: str
+    task: bytes
+    mark: str
+
+
+@cache
+def describe_code() -> str:
+    """What must be the same wherever the same object is to give the same file."""
+    digest = sha256()
+    root = Path(__file__).parents[1]
+    for path in sorted(path for pattern in _MODULES for path in root.glob(pattern)):
+        digest.update(path.read_bytes())
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    code = digest.hexdigest()[:12]
+    return f"code {code}, schema {SCHEMA_VERSION}, Python {python}, {packages}"
+
+
+@lru_cache(maxsize=2)  # a worker may serve two runs at once
+def check_worker(order: bytes) -> str:
+    """Why this process would give other bytes, or none; ``""`` where it would give the same."""
+    wanted: Order = pickle.loads(order)
+    if wanted.code != describe_code():
+        return f"has {describe_code()}; needed is {wanted.code}"
+    task: Task = pickle.loads(wanted.task)
+    if wanted.mark and not Path(wanted.mark).exists():
+        store = task.store.uri
+        return f"does not see the folder {store}; give a STORE that all share, such as s3://…"
+    return ""
+
+
+_until_the_end = ExitStack()  # of a worker's life
+
+
+@lru_cache(maxsize=2)
+def _start_reader(order: bytes) -> Read:
+    task: Task = pickle.loads(pickle.loads(order).task)
+    return _until_the_end.enter_context(start_reader(task))
+
+
+def _work_on(order: bytes, item: ArchiveObject) -> Result:
+    if reason := check_worker(order):  # a worker that came later than the others were asked
+        raise SourceError(f"a worker {reason}")
+    return _start_reader(order)(item)

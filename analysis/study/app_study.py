@@ -16,9 +16,9 @@ from analysis.reference.networks import DOMESTIC, describe
 from analysis.reference.test_counts import COUNTS, frame_of
 from analysis.sources.api import MessagingCounts, Row, read_messaging_counts
 from analysis.sources.layout import OONI
-from analysis.store.app_rows import MessagingRows
-from analysis.store.collection import Collection
+from analysis.store.database import MessagingRows
 from analysis.store.ingestion import ingest_messaging
+from analysis.store.store import Collection
 from analysis.study.parameters import StudyParameters, find_lists, replies_folder
 from analysis.study.reference_lists import ReferenceLists, load_lists
 from analysis.study.study import request_of

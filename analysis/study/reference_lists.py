@@ -6,13 +6,12 @@ import pandas as pd
 
 from analysis.observations import fingerprints
 from analysis.observations.fingerprints import Fingerprints
-from analysis.reference import local_sites, networks, test_lists
+from analysis.reference import networks, test_lists
 from analysis.reference.events import EventList, load_events
-from analysis.reference.local_sites import LocalSites
 from analysis.reference.networks import NetworkList, NetworkNames
 from analysis.reference.reference_files import ReferenceFile
 from analysis.reference.test_counts import NO_COUNTS, TestCounts, load_test_counts
-from analysis.reference.test_lists import TestLists
+from analysis.reference.test_lists import LocalSites, TestLists
 from analysis.study.parameters import StudyParameters
 
 
@@ -70,6 +69,6 @@ def load_lists(parameters: StudyParameters) -> ReferenceLists:
         network_names=networks.load_network_names(parameters.network_names),
         test_lists=test_lists.load_test_lists(parameters.test_list or None, code),
         events=load_events(parameters.events or None, code),
-        local_sites=local_sites.load_local_sites(code),
+        local_sites=test_lists.load_local_sites(code),
         test_counts=load_test_counts(parameters.test_counts),
     )

@@ -13,12 +13,12 @@ from analysis.outcomes.thresholds import Thresholds
 from analysis.period import Period
 from analysis.reference import countries
 from analysis.reference.events import Event
-from analysis.reference.local_sites import is_local
 from analysis.reference.networks import DOMESTIC, describe
-from analysis.store.collection import Collection
+from analysis.reference.test_lists import is_local
 from analysis.store.database import Observations
 from analysis.store.ingestion import Request, ingest
 from analysis.store.kept_tables import KeptTables
+from analysis.store.store import Collection
 from analysis.study import measurement_counts
 from analysis.study.parameters import StudyParameters, find_lists
 from analysis.study.reference_lists import ReferenceLists, load_lists

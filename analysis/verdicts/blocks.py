@@ -226,7 +226,8 @@ def find_likely(
     together = stretches.assign(total=total)[is_likely].groupby("series")[["hits", "total"]].sum()
     is_most_together = is_most(together["hits"], together["total"], thresholds)
     with_others = stretches["series"].isin(is_most_together.index[is_most_together])
-    return is_likely & (with_others | is_most(hits, total, thresholds))
+    found: pd.Series = is_likely & (with_others | is_most(hits, total, thresholds))
+    return found
 
 
 def find_blocks(
@@ -248,7 +249,7 @@ def find_blocks(
     hits = hits.assign(cell=stretches["cell"].reindex(hits["stretch"]).to_numpy())
 
     def meet_floor(lines: NDArray[np.float64]) -> pd.Series:
-        is_kept: pd.Series = find_likely(evidence, stretches, lines, thresholds)
+        is_kept = find_likely(evidence, stretches, lines, thresholds)
         days = hits.loc[hits["stretch"].isin(is_kept.index[is_kept])].groupby("cell")["day"]
         is_enough = (days.size() >= thresholds.floor_sessions) & (
             days.nunique() >= thresholds.floor_days

@@ -1,4 +1,10 @@
-"""The sessions of one site on one network, day by day, and the stretches they were cut into."""
+"""Figures: a frame of the contract's tables in, a figure out. One style, in one place.
+
+Bars of counts; the sessions of a site over time; the evidence as days add up; shares by week.
+Every function takes ``title``, which states the finding, and ``footer``, which gives source,
+period and n. A frame without rows gives a figure that says so. Strings in a frame may be
+hostile: they are drawn as they are, never read as mathematics, and cut where they are long.
+"""
 
 from datetime import date
 from typing import Any
@@ -9,8 +15,20 @@ from matplotlib import dates as mdates
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from analysis.pages.style import INK, RULE, SOFT_INK, add_legend, new_canvas, new_panels, styled
+from analysis.pages.style import (
+    INK,
+    RULE,
+    SOFT_INK,
+    add_legend,
+    new_canvas,
+    new_panels,
+    set_count_axis,
+    short_label,
+    styled,
+    thin_labels,
+)
 from analysis.vocabulary import LISTED, STATES
 
 #: Column → state whose mark stands for such a session, and the words beside its line.
@@ -160,3 +178,126 @@ def marker(code: str) -> dict[str, Any]:
         "color": colour, "markerfacecoloralt": "white", "markeredgecolor": colour,
         "markeredgewidth": 1.6 if code == "down" else 1.0,
     }  # fmt: skip
+
+
+#: A panel's height in inches.
+_SMALL = 1.25
+
+
+@styled
+def shares_here_and_elsewhere(
+    weeks: pd.DataFrame, *, title: str, footer: str, since: date, until: date
+) -> Figure:
+    """A small panel a test: the share of anomalies by week, here and in a typical other country.
+
+    Args:
+        weeks: ``panel, week, here`` and ``elsewhere`` (shares from 0 to 1; empty where nobody
+            tested).
+        since, until: edges of the time axis, half-open.
+    """
+    panels = list(dict.fromkeys(weeks["panel"]))
+    rows = -(-len(panels) // 2)
+    figure, grid = new_panels(title, footer, _SMALL * rows + 0.8, rows, 2, sharey=True)
+    for one, panel in zip(grid.ravel(), panels, strict=False):
+        some = weeks[weeks["panel"] == panel].sort_values("week")
+        at = mdates.date2num(pd.to_datetime(some["week"]) + pd.Timedelta(days=3))  # type: ignore[no-untyped-call]
+        one.plot(at, 100 * some["elsewhere"].astype(float), color=SOFT_INK, linewidth=1.1,
+                 linestyle=(0, (4, 2)), label="a typical other country")  # fmt: skip
+        one.plot(at, 100 * some["here"].astype(float), color=STATES["blocked"].colour,
+                 linewidth=1.5, label="here")  # fmt: skip
+        one.set_title(short_label(panel, 40), loc="left", fontsize=9.5)
+        one.set_ylim(0, 100)
+        one.axhline(50, color=RULE, linewidth=0.5, zorder=0)
+        draw_time_axis(one, since, until)
+        months = max((until - since).days // 30, 1)
+        one.xaxis.set_major_locator(mdates.MonthLocator(interval=max(1, -(-months // 5))))  # type: ignore[no-untyped-call]
+        one.tick_params(length=0)
+    for one in grid.ravel()[len(panels) :]:
+        one.set_axis_off()
+    for one in grid[:, 0]:
+        one.set_ylabel("Per cent")
+        one.yaxis.set_major_locator(ticker.MultipleLocator(50))
+    for one in np.append(grid[-1], grid[-2] if rows > 1 else []):
+        one.xaxis.set_tick_params(labelbottom=True)
+    add_legend(grid[-1, 0], 2, 34, grid[0, 0].get_lines()[:2])
+    return figure
+
+
+#: OONI's flags are not verdicts: only "confirmed" shares a colour with a state.
+FLAGS: dict[str, tuple[str, str, str]] = {
+    "ok_count": ("Reachable", "#1F7A8C", ""),
+    "anomaly_count": ("Anomaly", "#B7791F", "////"),
+    "confirmed_count": ("Confirmed", "#8C1127", ""),
+    "failure_count": ("Failed measurement", "#8A8A8A", "xxxx"),
+}
+
+
+@styled
+def results_by_month(measurements_by_month: pd.DataFrame, *, title: str, footer: str) -> Figure:
+    """Stacked bars of OONI's flags, one bar a month; a month without measurements is a gap.
+
+    Args:
+        measurements_by_month: ``month, ok_count, anomaly_count, confirmed_count,
+            failure_count``; ``confirmed_count`` is empty without a fingerprint list.
+    """
+    frame = measurements_by_month.assign(
+        month=pd.PeriodIndex(measurements_by_month["month"].astype(str), freq="M")
+    ).set_index("month")
+    months = pd.period_range(frame.index.min(), frame.index.max(), freq="M")
+    counts = frame.reindex(months)[[c for c in FLAGS if c in frame]].apply(pd.to_numeric)
+    figure, axes = new_canvas(title, footer, 3.9)
+    base = np.zeros(len(months))
+    for column in counts.columns[counts.notna().any()]:
+        words, colour, hatch = FLAGS[column]
+        heights = counts[column].fillna(0).to_numpy(dtype=float)
+        axes.bar(
+            range(len(months)), heights, bottom=base, width=0.78, color=colour, label=words,
+            hatch=hatch, edgecolor="white", linewidth=0.4,
+        )  # fmt: skip
+        base += heights
+    labels = [f"{m:%b}\n{m.year}" if i == 0 or m.month == 1 else f"{m:%b}"
+              for i, m in enumerate(months)]  # fmt: skip
+    set_count_axis(axes, "y", "Measurements")
+    axes.set_xticks(range(len(months)), labels if len(months) <= 24 else thin_labels(labels))
+    axes.set_xlim(-0.6, len(months) - 0.4)
+    add_legend(axes, 4, 36)
+    return figure
+
+
+@styled
+def thresholds_swept(frame: pd.DataFrame, *, title: str, footer: str) -> Figure:
+    """How many pairs are listed at each value of each threshold; the published value is filled.
+
+    Args:
+        frame: ``threshold, value, is_standing, blocked_pair_count`` (``sensitivity.sweep``).
+    """
+    names = list(dict.fromkeys(frame["threshold"]))
+    figure, axes = new_canvas(title, footer, 1.2 + 0.3 * len(names))
+    colour = STATES["blocked"].colour
+    for place, name in enumerate(names):
+        rows = frame[frame["threshold"] == name]
+        counts = rows["blocked_pair_count"]
+        axes.plot([counts.min(), counts.max()], [place, place], color=colour, linewidth=1.1)
+        axes.plot(counts, [place] * len(rows), "o", color=colour, markersize=5.5,
+                  markerfacecolor="white", linestyle="none")  # fmt: skip
+        used = rows.loc[rows["is_standing"], "blocked_pair_count"]
+        axes.plot(used, [place] * len(used), "s", color=colour, markersize=6.4)
+        for count, of_count in rows[~rows["blocked_pair_count"].isin(used)].groupby(
+            "blocked_pair_count"
+        ):
+            values = ", ".join(f"{value:g}" for value in of_count["value"])
+            axes.annotate(values, (count, place), xytext=(0, 5), textcoords="offset points",
+                          ha="center", fontsize=8.5, color=SOFT_INK)  # fmt: skip
+    axes.set_yticks(range(len(names)), [short_label(name) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.8)
+    set_count_axis(axes, "x", "Listed pairs of site and access network")
+    low, high = frame["blocked_pair_count"].min(), frame["blocked_pair_count"].max()
+    margin = max(0.06 * (high - low), 1.0)
+    axes.set_xlim(low - margin, high + margin)
+    keys = [
+        Line2D([], [], marker="s", color=colour, linestyle="none", label="the published value"),
+        Line2D([], [], marker="o", color=colour, linestyle="none", markerfacecolor="white",
+               label="other values"),
+    ]  # fmt: skip
+    add_legend(axes, 2, 36, keys)
+    return figure
