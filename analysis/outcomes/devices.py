@@ -5,6 +5,8 @@ on, others reach. So a session is held against what *other* networks reached at 
 whose tests are mostly one person's must not say by itself what is normal.
 """
 
+from collections.abc import Collection
+
 import duckdb
 
 from analysis.outcomes.steps import create_tables
@@ -70,7 +72,8 @@ FROM seen SEMI JOIN (
 """,
     # A network speaks for others once it has sessions and days enough for a state of its own.
     "speaking": """
-SELECT probe_asn FROM seen GROUP BY ALL
+SELECT probe_asn FROM seen
+WHERE $speaking IS NULL OR list_contains($speaking, probe_asn) GROUP BY ALL
 HAVING count(DISTINCT session) >= $floor_sessions AND count(DISTINCT day) >= $floor_days
 """,
     "daily": """
@@ -145,7 +148,12 @@ FROM lost_sessions UNION ALL FROM mistimed_sessions ANTI JOIN lost_sessions
 
 
 def find_broken_sessions(
-    connection: duckdb.DuckDBPyConnection, thresholds: Thresholds, place: str, *, is_pooled: bool
+    connection: duckdb.DuckDBPyConnection,
+    thresholds: Thresholds,
+    place: str,
+    *,
+    is_pooled: bool,
+    speaking: Collection[int] | None = None,
 ) -> None:
     """Create ``broken_sessions`` from ``first_reading``.
 
@@ -156,6 +164,8 @@ def find_broken_sessions(
         thresholds: ``broken_names, broken_share``, and the floor, which makes a network speak.
         place: the catalog in which it is made.
         is_pooled: false leaves it empty, since one measurement shows none of this.
+        speaking: the networks that may speak for others; without them all.
     """
-    create_tables(connection, _SEEN, vars(thresholds), is_filled=is_pooled)
+    numbers = {**vars(thresholds), "speaking": None if speaking is None else sorted(speaking)}
+    create_tables(connection, _SEEN, numbers, is_filled=is_pooled)
     create_tables(connection, _BROKEN_SESSIONS, vars(thresholds), place, is_filled=is_pooled)

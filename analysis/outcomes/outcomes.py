@@ -1,6 +1,6 @@
 """Which rule each layer of a measurement fires, and what the measurement shows as a whole."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Self
 
 import duckdb
@@ -121,6 +121,7 @@ def apply_rules(
     place: str,
     *,
     is_pooled: bool = True,
+    speaking: Collection[int] | None = None,
 ) -> Outcomes:
     """Create ``outcomes`` from ``profiled``: the rules alone, over features already computed.
 
@@ -141,7 +142,7 @@ def apply_rules(
         except duckdb.Error:
             _check_conditions(opened, [rule for rule in rules if rule.layer in LAYERS], "profiled")
             raise
-        find_broken_sessions(opened, thresholds, place, is_pooled=is_pooled)
+        find_broken_sessions(opened, thresholds, place, is_pooled=is_pooled, speaking=speaking)
         try:
             create_tables(opened, {"outcomes": _explain(rules)}, {}, place)
         except duckdb.Error:

@@ -90,8 +90,8 @@ def add_profiles(
     ``page_profiles``: one row per probe network and page.
     ``profiled``: the rows of ``features`` with what the profiles say of each
     (``is_sinkhole, is_substitution, is_persistent, is_lone, is_public_answer, is_stale,
-    is_shared_answer, has_dns_fingerprint, is_local_filter, is_blockpage, is_name_broken, is_page_of_controls,
-    is_reached_by_others, is_sent_elsewhere, is_replaced``).
+    is_shared_answer, has_dns_fingerprint, is_local_filter, is_blockpage, is_name_broken,
+    is_page_of_controls, is_reached_by_others, is_sent_elsewhere, is_replaced``).
     Unless pooled, only what one measurement shows by itself is true of any: an address or a page
     on one of the lists.
 

@@ -106,8 +106,9 @@ class Method:
         if stage == "profiles":
             return self.fingerprints.digest
         if stage == "rules":
-            return [astuple(rule) for rule in self.rules]
-        return [sorted(self.operators.domestic_asns), sorted(self.operators.names.items())]
+            domestic = sorted(self.operators.domestic_asns)
+            return [[astuple(rule) for rule in self.rules], domestic]
+        return sorted(self.operators.names.items())
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ class Maker:
         """``outcomes``, and all that they are made of."""
         profiles, method = self.make_profiles(), self.method
         given = (self.connection, profiles, method.thresholds, method.rules)
-        return Outcomes.beside(profiles, self._place("rules", partial(apply_rules, *given)))
+        make = partial(apply_rules, *given, speaking=method.operators.domestic_asns)
+        return Outcomes.beside(profiles, self._place("rules", make))
 
     def make_profiles(self) -> Profiles:
         """The profiles of answers and pages, and the features."""
