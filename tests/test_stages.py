@@ -184,7 +184,7 @@ def test_a_change_makes_the_stages_again_that_it_acts_on() -> None:
         "features": _method(pool_days=3),
         "profiles": _method(sinkhole_names=5),
         "rules": replace(_method(), rules=RULES[1:]),
-        "sessions": replace(_method(), operators=Operators(frozenset({1}), {})),
+        "sessions": replace(_method(), operators=Operators(_method().operators.domestic_asns, {1: "One"})),
     }
     for place, (stage, changed) in enumerate(changes.items()):
         moved = [name for name in TABLES if changed.describe(name) != _method().describe(name)]

@@ -87,6 +87,10 @@ def compare_reports(before: Report, after: Report) -> pd.DataFrame:
         for kind in KINDS
         for item, was, now in _differences(old[kind], new[kind])
     }
+    for (kind, item), row in rows.items():
+        if kind == "site_network":
+            reasons = (said["reason"].get(item, "not tested") for said in (old, new))
+            row[3] = "; ".join(filter(None, [note, "before: {}; now: {}".format(*reasons)]))
     # a decision marks a finding or a site and moves no number; where nothing else differs between
     # the runs, nothing else has moved the item either
     for item, was, now in _differences(old["decision"], new["decision"]):
@@ -135,10 +139,19 @@ def _read(report: Report) -> dict[str, dict[str, str]]:
         "site": _words(listed["domain"], listed["state"], report),
         "site_network": _words(cells["domain"] + " " + cells["probe_asn"], cells["state"], report),
         "tested": dict.fromkeys(verdicts["domain"], NOT_LISTED),
+        "reason": _reasons(verdicts[verdicts["period"] == "all"]),
         "decision": {
             item: DECISIONS.get(one["decision"], one["decision"]) for item, one in decided.items()
         },
     }
+
+
+def _reasons(verdicts: pd.DataFrame) -> dict[str, str]:
+    """Site and network → why a report says what it says: the mechanism, or what speaks against."""
+    states = verdicts["state"].map({name: state.words.lower() for name, state in STATES.items()})
+    reasons = verdicts["mechanism"].where(verdicts["mechanism"] != "", verdicts["note"])
+    told = reasons.where(reasons != "", states)
+    return dict(zip(verdicts["domain"] + " " + verdicts["probe_asn"], told, strict=True))
 
 
 def _words(items: pd.Series, states: pd.Series, report: Report) -> dict[str, str]:
