@@ -335,6 +335,46 @@ def _well_known(*labels: str) -> list[Row]:
     return [on(70 + k, observation(domain=d), day=1) for d in names(*labels) for k in (0, 1)]
 
 
+_SIX = ("one", "two", "three", "four", "five", "six")
+
+
+def _runs(row: Callable[..., Row], asn: int, *labels: str, count: int = 4) -> list[Row]:
+    """Sessions of a network, one a day, that test all of the names."""
+    return [
+        on(1000 * asn + n, row(domain=d, probe_asn=asn, resolver_asn=asn), day=n)
+        for n in range(count)
+        for d in names(*labels)
+    ]
+
+
+_INTERCEPTED = partial(unshaken, "ssl_unknown_authority")
+
+
+def _sinkhole() -> list[Row]:
+    """Three names on one address, one of them so often that no few controls can vouch for it."""
+    return [*[on(n, misled()) for n in range(30, 46)], *_others_on(ELSEWHERE, "two", "three")]
+
+
+def _given_to_controls(count: int, *asns: int) -> list[Row]:
+    """Sessions of another time whose controls got ``ELSEWHERE`` for the name."""
+    networks = asns or (64520, 64521)
+    return [
+        on(200 + n, http_observation(
+            probe_asn=asn, resolver_asn=asn, control_answers=[control_answer(ELSEWHERE)]))
+        for n in range(count) for asn in [networks[n % len(networks)]]
+    ]  # fmt: skip
+
+
+_BLANK: Row = {"http_body_digest": None, "http_body_length": 0}
+
+
+def _own_page(digest: str, count: int, **changes: Any) -> list[Row]:
+    """Sessions that get a page over https, by default as the own page of the site asked for."""
+    page = {"domain": "whose.example", "http_host": "whose.example", "title_match": False}
+    return [on(80 + n, observation(**{**page, "http_body_digest": digest, **changes}))
+            for n in range(count)]  # fmt: skip
+
+
 def _private(session: int, **changes: Any) -> Row:
     """A private address for a live name."""
     private = [answer("10.11.12.13", None, special="private", match="none")]
@@ -353,12 +393,22 @@ _SESSION = [
       *[on(1, unresolved(NXDOMAIN) | {"domain": d})
         for d in names("one", "two", "three", "four", "five", "six")],
       *_well_known("one", "two", "three", "four", "five", "six")),
-    case("a session in which the resolver knows two of seven well-known names", "dns.nxdomain",
-      "blocked dns.nxdomain",
-      *[on(1, unresolved(NXDOMAIN) | {"domain": d})
-        for d in names("one", "two", "three", "four", "five")],
-      *[on(1, observation(domain=d)) for d in names("six", "seven")],
-      *_well_known("one", "two", "three", "four", "five", "six", "seven")),
+    case("an antivirus that breaks the handshakes of the one probe of a network",
+      "session.broken", "unknown", *_runs(_INTERCEPTED, PROBE_NETWORK, *_SIX),
+      *_runs(http_observation, PROBE_NETWORK, "eight", "nine", "ten", "eleven", "twelve", "last"),
+      *_runs(observation, 64520, *_SIX), *_runs(observation, 64521, *_SIX)),
+    case("... where the other networks have too few sessions to speak for it", "tls.mitm",
+      "blocked tls.mitm", *_runs(_INTERCEPTED, PROBE_NETWORK, *_SIX),
+      *_runs(observation, 64520, *_SIX, count=3), *_runs(observation, 64521, *_SIX, count=3)),
+    case("a session that tests what is blocked, beside well ones that meet it too", "tls.reset",
+      "blocked tls.reset", *_runs(partial(unshaken, RESET), PROBE_NETWORK, *_SIX, count=1),
+      *[on(2 * n + k, unshaken(RESET, domain=d), day=k)
+        for n, d in enumerate(names(*_SIX), start=1) for k in (0, 1)],
+      *_runs(observation, 64520, *_SIX), *_runs(observation, 64521, *_SIX)),
+    case("... beside one well session for each", "session.broken", "unknown",
+      *_runs(partial(unshaken, RESET), PROBE_NETWORK, *_SIX, count=1),
+      *[on(n, unshaken(RESET, domain=d), day=1) for n, d in enumerate(names(*_SIX), start=2)],
+      *_runs(observation, 64520, *_SIX), *_runs(observation, 64521, *_SIX)),
     case("a clock that is wrong", "session.broken", "unknown",
       *[on(1, unshaken("ssl_invalid_certificate", domain=d), day=1)
         for d in names("one", "two", "three", "four", "five")],
@@ -394,8 +444,6 @@ _DNS = [
     case("the listed page of a well-known filter", "dns.local_filter", "unknown",
       {**_page_at_another_address("notice", http_fingerprints=[LISTED_PAGE]),
        "dns_answers": [answer(FILTER, match="none")]}),
-    case("a private address that two sessions of six get", "dns.local_filter", "unknown",
-      _private(1), _private(2), *[on(n, observation(), day=1) for n in range(3, 7)]),
     case("a private address that all sessions of a network get", "dns.bogon", "blocked dns.bogon",
       *[_private(n) for n in range(1, 7)]),
     case("a loopback answer", "dns.loopback", "blocked dns.loopback",
@@ -438,8 +486,17 @@ _DNS = [
       *_dead_on(ELSEWHERE, "dead-a", "dead-b", "dead-c"), *_served_well(8)),
     case("one address for three unrelated live names", "dns.sinkhole", "blocked dns.sinkhole",
       misled(), *_others_on(ELSEWHERE, "two", "three")),
-    case("one address always, which nobody else gets", "dns.lone_address", "blocked dns.other",
+    case("one address always, which nobody else gets, but for another name", "dns.lone_address",
+      "blocked dns.other", *[on(n, misled()) for n in range(1, 6)], *_others_on(ELSEWHERE, "two"),
+      *abroad()),
+    case("one address always, of one name alone, in another network", "dns.unmatched", "unknown",
       *[on(n, misled()) for n in range(1, 6)], *abroad()),
+    case("an address that controls gave for the name at another time", "dns.stale_address",
+      "unknown", *_sinkhole(), *_given_to_controls(4)),
+    case("... as three sessions say", "dns.sinkhole", "blocked dns.sinkhole", *_sinkhole(),
+      *_given_to_controls(3)),
+    case("... as sessions of one network say", "dns.sinkhole", "blocked dns.sinkhole",
+      *_sinkhole(), *_given_to_controls(6, 64520)),
     case("what answers has another's certificate", "dns.certificate_of_another",
       "blocked dns.other",
       misled(tcp=[connect(ELSEWHERE, match="none", control_ok=None)],
@@ -462,7 +519,7 @@ _DNS = [
       *[on(n, {**_certified(), "control_tls_addresses": [ADDRESS]}) for n in (4, 5)]),
     case("one address always, on which two controls got the certificate", "dns.at_home",
       "unknown", *[on(n, misled()) for n in range(1, 6)], *[on(n, _certified()) for n in (6, 7)],
-      *abroad()),
+      *_others_on(ELSEWHERE, "two"), *abroad()),
     case("a certificate of another at home, as of an authority that the probe does not know",
       "dns.at_home", "blocked tls.mitm",
       _at_home(tcp=[connect(ELSEWHERE, match="none")],
@@ -554,6 +611,22 @@ _HTTP = [
     case("one page for three names that are reached elsewhere", "http.blockpage",
       "blocked http.blockpage",
       *_pages("block page", "one", "two", "three"), *_reached("one", "two", "three")),
+    case("... and that their own site shows over https", "http.diff", "unknown",
+      *_pages("challenge", "one", "two", "three"), *_reached("one", "two", "three"),
+      *_own_page("challenge", 4)),
+    case("... and that three sessions saw over https", "http.blockpage", "blocked http.blockpage",
+      *_pages("by order", "one", "two", "three"), *_reached("one", "two", "three"),
+      *_own_page("by order", 3)),
+    case("... and that https sites are sent on to, at another's name", "http.blockpage",
+      "blocked http.blockpage", *_pages("decree", "one", "two", "three"),
+      *_reached("one", "two", "three"), *_own_page("decree", 6, http_host="by-order.example")),
+    case("a blank page for three names that have one elsewhere", "http.blockpage",
+      "blocked http.blockpage",
+      *[row | _BLANK for row in _pages("", "one", "two", "three")],
+      *_reached("one", "two", "three")),
+    case("... and that the control finds blank too", "http.diff", "unknown",
+      *[row | _BLANK | {"control_http_body_length": 0}
+        for row in _pages("", "one", "two", "three")], *_reached("one", "two", "three")),
     case("three names that are sent to one site, whose page says when", "http.blockpage",
       "blocked http.blockpage",
       *[row | {"http_host": "by-order.example", "http_body_digest": f"notice {n}"}
@@ -699,19 +772,22 @@ REAL_LIFE: tuple[Situation, ...] = (
     case("a dead name on a substituting resolver", "dns.name_does_not_exist", "down",
       substituted(), *_dead_on(ELSEWHERE, "dead-a", "dead-b")),
     case("one address always, for a site that the control cannot reach", "dns.unmatched",
-      "down", *[on(n, misled(**site_down())) for n in range(1, 6)], *abroad()),
+      "down", *[on(n, misled(**site_down())) for n in range(1, 6)],
+      *_others_on(ELSEWHERE, "two"), *abroad()),
     case("one address always, in the network of the control's by the word of others",
       "dns.unmatched", "unknown",
       *[on(n, misled(control_answers=[control_answer(ADDRESS, None)])) for n in range(1, 6)],
+      on(6, misled(domain="two.example", control_answers=[control_answer(ADDRESS, None)])),
       *abroad(dns_answers=[answer(ADDRESS, 64499)],
                control_answers=[control_answer(ADDRESS, 64499)])),
     case("one address always, and nobody says whose its network is", "dns.unmatched", "unknown",
       *[on(n, misled(dns_answers=[answer(ELSEWHERE, None, match="none")])) for n in range(1, 6)],
+      on(6, misled(domain="two.example", dns_answers=[answer(ELSEWHERE, None, match="none")])),
       *abroad()),
     case("one address always, and one control says that it is in its network", "dns.lone_address",
       "blocked dns.other",
       *[on(n, misled(control_answers=[control_answer(ADDRESS, 64499 if n == 5 else 64496)]))
-        for n in range(1, 6)], *abroad()),
+        for n in range(1, 6)], *_others_on(ELSEWHERE, "two"), *abroad()),
     case("one address for two live names only", "dns.unmatched", "unknown",
       misled(), *_others_on(ELSEWHERE, "two")),
     case("one address for three names of one owner", "dns.unmatched", "unknown",
@@ -1022,7 +1098,7 @@ REAL_LIFE: tuple[Situation, ...] = (
     case("one address always, on which another page comes", "dns.unmatched", "unknown",
       *[on(n, other_page(**_CDN, tcp=[connect(ELSEWHERE, port=80, match="none",
                                               control_ok=None)])) for n in range(1, 6)],
-      *abroad()),
+      *_others_on(ELSEWHERE, "two"), *abroad()),
     case("another's certificate, and the control does not get the page either", "dns.unmatched",
       "down",
       misled(tcp=[connect(ELSEWHERE, match="none", control_ok=None)],

@@ -26,6 +26,8 @@ EQUIVALENT = {
         "what the control got has fired before, and a failed lookup leaves no address",
     "dns.known_address: NOT is_same_page": "dns.same_page stands before it",
     "dns.known_address: NOT is_substitution": "dns.substitution stands before it",
+    "dns.stale_address: dns_match = 'none'":
+        "what the control got has fired before, and a failed lookup leaves no address",
     "dns.certificate_of_another: dns_match = 'none'":
         "what the control got has fired before, and a failed lookup leaves no address",
 }  # fmt: skip

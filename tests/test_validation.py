@@ -295,7 +295,7 @@ def test_a_world_goes_all_the_way_to_the_tables(tmp_path: Path) -> None:
     """Simulated, judged, swept, forged and scored; what ships can be read back and has no dates."""
     country = {"network_count": 6, "name_count": 40}
     task = Task("fit", 21, "thin", country, Thresholds(), (("floor_sessions", 6),), True)
-    simulator = Simulator(write_world, add_forgeries, Volunteers)
+    simulator = Simulator(write_world, add_forgeries, Volunteers, {})
     result, out = run_world(task, tmp_path / "work", simulator), tmp_path / "out"
     write_results(out, [result], Thresholds())
     accuracy = read_results("accuracy", out)

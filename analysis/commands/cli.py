@@ -278,13 +278,16 @@ def validate(arguments: Arguments = None) -> None:
     Takes OUT (default data/reference/validation), STORE (where the worlds are kept), JOBS, and
     the method's numbers.
     """
+    from analysis.worlds.examined import EXAMINED
     from analysis.worlds.validation import Simulator
     from analysis.worlds.validation import validate as run
     from analysis.worlds.volunteers import Volunteers
     from analysis.worlds.writing import add_forgeries, write_world
 
     with show_progress("judging worlds whose truth is known") as (step,):
-        out = run(arguments or [], Simulator(write_world, add_forgeries, Volunteers), step)
+        out = run(
+            arguments or [], Simulator(write_world, add_forgeries, Volunteers, EXAMINED), step
+        )
     print(f"validation: {_nearby(out)}")
 
 

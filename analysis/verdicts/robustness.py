@@ -71,7 +71,7 @@ def weigh_forging(evidence: Evidence, lines: NDArray[np.float64]) -> pd.DataFram
         weights[of_hours] += list(evidence.of_hours.values())
         is_chance = series.is_weighed & (weights - count * _STEP < lines)
         to_chance[: len(lines)][is_chance] = count
-        enough = np.array([comb(int(hit) + count, count) >= CHANCE for hit in hits])
+        enough = np.array([comb(int(hit) + count, count) >= CHANCE for hit in hits], bool)
         to_probe[: len(lines)][enough[_places(series)]] = count
     return pd.DataFrame({"to_chance": to_chance, "to_probe": to_probe})
 

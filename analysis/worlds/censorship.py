@@ -134,7 +134,7 @@ def make_censorship(
         for index, (site, times) in enumerate(zip(chosen, schedules, strict=True)):
             if site.situation == "late":
                 times = [(0, day_count)]  # nobody would know of a change before it was tested
-            block = _carry_out(network.style, index, site, network.asn, machines)
+            block = carry_out(network.style, index, site, network.asn, machines)
             # In a very short period some would begin after its end.
             stretches = [replace(block, start=a, stop=b) for a, b in times if a < b]
             blocks += stretches
@@ -293,7 +293,7 @@ _TLS_KINDS = {RESET: "reset", CLOSED: "reset", TIMED_OUT: "timeout", UNKNOWN_AUT
 _HTTP_KINDS = {"": "blockpage", RESET: "reset", TIMED_OUT: "timeout"}
 
 
-def _carry_out(style: str, index: int, site: Site, asn: int, machines: Machines) -> Block:
+def carry_out(style: str, index: int, site: Site, asn: int, machines: Machines) -> Block:
     """How a network of this style blocks the site; the days are set by the caller."""
     # Gambling was closed by another office, which has a sinkhole of its own.
     sinkhole = {"lie": machines.page_sinkhole, "detail": "address with a page"}

@@ -99,6 +99,25 @@ def pick(rng: Random, weights: list[float], fleet_share: float = 0.0) -> Softwar
     return rng.choices(BUILDS, weights)[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What some sessions of a network meet that is no block: a household's filter, a bad pair.
+
+    Attributes:
+        asn: the network.
+        effects: what is done to a name, or to an address.
+        share: of the network's sessions.
+        build: the one probe that runs all of them; any where it is not given.
+        days: on which it is so.
+    """
+
+    asn: int
+    effects: Mapping[str, Block]
+    share: float = 1.0
+    build: Software | None = None
+    days: range = range(10_000)
+
+
 #: Chance that a step runs out of time in a bad spell of a network's lines.
 _BAD_SPELL = 0.08
 
@@ -110,7 +129,7 @@ class Path:
     ``home_filter`` is what the device's resolver answers for names that the household filters:
     advertising, and what is not for children where ``is_family`` is set. ``moment`` moves on as
     the probe measures. ``state`` is "good", "dead" (no link) or "portal" (captive). ``lies`` is
-    what a forger says of some names, whatever the network does.
+    what a forger says of some names or a household does to them, whatever the network does.
     """
 
     network: Network
@@ -193,6 +212,9 @@ class Path:
             return TIMED_OUT
         if self.state == "portal":
             address = self.censorship.machines.portal
+        own = self.lies.get(address)
+        if own is not None:
+            return own.tcp_failure
         block = self.censorship.find(self.network.asn, address, self.day, self.moment)
         if block is not None and block.host not in self.lies:
             return block.tcp_failure

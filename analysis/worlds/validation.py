@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from itertools import count
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
@@ -22,13 +23,11 @@ from analysis.errors import ParameterError
 from analysis.outcomes.rules import RULES_VERSION
 from analysis.outcomes.thresholds import DECLARATIONS, Thresholds
 from analysis.reference.reference_files import REPOSITORY
-from analysis.report import annex
-from analysis.study.confirmation import confirm
-from analysis.study.parameters import StudyParameters, whole_number
-from analysis.study.study import Study, open_study
-from analysis.tables import write_table
+from analysis.study.parameters import whole_number
+from analysis.study.study import Study
 from analysis.verdicts.verdicts import Judgement
-from analysis.worlds import measures, scored_apps, scores, steering
+from analysis.worlds import measures, scored_apps, scored_situations, scores, steering
+from analysis.worlds.judged_worlds import judge_world, open_world
 from analysis.worlds.scores import Score
 from analysis.worlds.validation_page import RESULTS
 
@@ -48,11 +47,13 @@ class Simulator:
             ``block_count``.
         add_forgeries: copies a world and submits forged reports to the copy.
         make_volunteers: a country whose volunteers test what they are asked to.
+        situations: countries in which one thing goes on, by name: each with its ``truth``.
     """
 
     write_world: Callable[..., Any]
     add_forgeries: Callable[[Path, Path, Sequence[Claim]], int]
     make_volunteers: Callable[..., Any]
+    situations: Mapping[str, Any]
 
 
 #: Coverage levels: about how many sessions test a pair of site and network in the year.
@@ -149,8 +150,8 @@ def validate(
     """
     out, workspace, jobs, thresholds = parse_arguments(arguments)
     out.mkdir(parents=True, exist_ok=True)  # what cannot be written ends here, not after minutes
-    steered, apps = workspace / "steering", workspace / "apps"
-    for folder in (steered, apps):
+    steered, apps, examined = (workspace / n for n in ("steering", "apps", "examined"))
+    for folder in (steered, apps, examined):
         shutil.rmtree(folder, ignore_errors=True)
     context = get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
@@ -165,7 +166,17 @@ def validate(
             pool.submit(scored_apps.run_world, seed, apps / str(seed), simulator.write_world)
             for seed in scored_apps.SEEDS
         ]
-        waiting: list[Future[Any]] = [*worlds, *countries, *of_apps]
+        names = list(simulator.situations)
+        draws = [
+            *zip(names, count(scored_situations.FIRST_SEED), strict=False),
+            *((scored_situations.NOBODY_BLOCKS, seed) for seed in scored_situations.NULL_SEEDS),
+        ]
+        of_situations = [
+            pool.submit(scored_situations.run_situation, name, seed, examined / str(seed),
+                        simulator.write_world)
+            for name, seed in draws
+        ]  # fmt: skip
+        waiting: list[Future[Any]] = [*worlds, *countries, *of_apps, *of_situations]
         for done, future in enumerate(as_completed(waiting), 1):
             future.result()
             say(done, len(waiting), "")
@@ -174,9 +185,20 @@ def validate(
     ):  # fmt: skip
         rows = pd.concat([one.result() for one in parts], ignore_index=True)
         _write(out, name, sum_up(rows))
+    write_situations(out, [one.result() for one in of_situations], simulator.situations)
     results = sorted((one.result() for one in worlds), key=lambda result: result.task.label)
     write_results(out, results, thresholds)
     return out
+
+
+def write_situations(
+    out: Path, results: Sequence[tuple[dict[str, Any], pd.DataFrame]], situations: Mapping[str, Any]
+) -> None:
+    """What came of the situations, one draw of each; and of the worlds in which nobody blocks."""
+    rows = [row for row, _ in results[: len(situations)]]
+    _write(out, "examined", scored_situations.table(rows, situations))
+    evidence = pd.concat([weighed for _, weighed in results[len(situations) :]])
+    _write(out, "chances", scored_situations.hold_chances(evidence))
 
 
 def parse_arguments(arguments: Iterable[str]) -> tuple[Path, Path, int, Thresholds]:
@@ -230,8 +252,8 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
     plain = {"seed": task.seed, "sessions_per_day": task.sessions_per_day, "cases": ()}
     options = {**plain, **task.country}
     made = simulator.write_world(world, probe_cc=_PROBE_CC, since=_SINCE, until=_UNTIL, **options)
-    study = _open(world, folder / "store")
-    judgement = _judge(study, task.thresholds, folder / "tables")
+    study = _open(world, folder)
+    judgement = judge_world(study, task.thresholds, folder / "tables")
     scored = scores.score(folder / "tables", world / "truth", _bootstrap(study, judgement))
     scored = replace(scored, chances=measures.mark_chances(judgement.chances, scored))
     facts = {
@@ -242,7 +264,7 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
     }  # fmt: skip
     result = Result(task, facts, scored)
     for name, value in task.variants:
-        _judge(study, task.thresholds.changed_by({name: value}), folder / "variant")
+        judge_world(study, task.thresholds.changed_by({name: value}), folder / "variant")
         varied = scores.score(folder / "variant", world / "truth")
         result.variants.append({"threshold": name, "value": value, **measures.tally(varied)})
     if task.has_forging:
@@ -250,21 +272,8 @@ def run_world(task: Task, workspace: Path, simulator: Simulator) -> Result:
     return result
 
 
-def _open(world: Path, store: Path) -> Study:
-    lists = world / "reference"
-    parameters = StudyParameters(
-        probe_cc=_PROBE_CC,
-        since=_SINCE,
-        until=_UNTIL,
-        source=str(world / "archive"),
-        store=str(store),
-        test_list=str(lists / "test-lists"),
-        networks=str(lists / "networks.csv"),
-        fingerprints=str(lists / "fingerprints"),
-    )
-    study = open_study(parameters, jobs=1)
-    study.connection.execute("SET threads = 1")  # worlds run side by side
-    return study
+def _open(world: Path, folder: Path) -> Study:
+    return open_world(world, folder / "store", _PROBE_CC, _SINCE, _UNTIL)
 
 
 # The days of the listed intervals. Those of a block by hours hold sessions outside of its hours.
@@ -286,19 +295,6 @@ def _bootstrap(study: Study, judgement: Judgement) -> pd.DataFrame:
     return measures.bootstrap_bounds(days)
 
 
-def _judge(study: Study, thresholds: Thresholds, tables: Path) -> Judgement:
-    """The tables that the notebooks write of a country, by the same calls; of no half."""
-    networks = study.networks()
-    judgement = confirm(study, networks, thresholds, periods=["all"])
-    verdicts = write_table(tables, "verdicts", judgement.verdicts)
-    write_table(tables, "blocking_intervals", judgement.intervals)
-    ranked = write_table(tables, "networks", annex.rank_networks(networks, verdicts))
-    sites = study.domains()
-    write_table(tables, "blocked_sites", annex.blocked_sites(verdicts, ranked, sites))
-    write_table(tables, "set_aside", annex.set_aside(verdicts, ranked, sites))
-    return judgement
-
-
 def _forge(
     task: Task,
     folder: Path,
@@ -309,11 +305,11 @@ def _forge(
     """Whether forgers move states: those of the world, and one who knows ``sessions_to_flip``."""
     world = folder / "clean"
     simulator.write_world(world, since=_SINCE, until=_UNTIL, has_forgeries=False, **options)
-    _judge(_open(world, folder / "store"), task.thresholds, folder / "clean-tables")
+    judge_world(_open(world, folder), task.thresholds, folder / "clean-tables")
     clean = scores.score(folder / "clean-tables", world / "truth").pairs
     copy = folder / "forged"
     simulator.add_forgeries(world, copy, choose_claims(clean, task.seed))
-    _judge(_open(copy, folder / "store"), task.thresholds, folder / "forged-tables")
+    judge_world(_open(copy, folder), task.thresholds, folder / "forged-tables")
     ordered = scores.score(folder / "forged-tables", copy / "truth")
     return pd.concat(
         [

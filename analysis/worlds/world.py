@@ -1,13 +1,14 @@
 """A year in the fictional country: who measured what and when, written as an archive."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from random import Random
 
 from analysis.period import Period
 from analysis.worlds.archive import Entry, encode
 from analysis.worlds.censorship import (
+    Block,
     Censorship,
     Watch,
     add_cases,
@@ -28,9 +29,10 @@ from analysis.worlds.country import (
     stream,
     token,
 )
+from analysis.worlds.examined import arrange, plain_networks
 from analysis.worlds.forgery import Forgery, LyingHelper, plan_forgeries
 from analysis.worlds.internet import Helper, Internet
-from analysis.worlds.session import Names, Path, Session, pick, weigh
+from analysis.worlds.session import Names, Path, Session, Trouble, pick, weigh
 from analysis.worlds.web_connectivity import measure
 
 #: Probes run by a timer measure at these hours (UTC); two of them on most days.
@@ -59,6 +61,7 @@ class Design:
         national_count: sites that a gateway at the border blocks for all networks at once.
         has_apps: whether probes also test messaging apps and circumvention tools; nothing else
             depends on it.
+        situation: a name in ``examined.EXAMINED``, instead of the usual networks and blocks.
         app_seed: draws which of these are blocked, where and when; None for what is usual.
     """
 
@@ -76,6 +79,7 @@ class Design:
     national_count: int = 0
     has_apps: bool = False
     app_seed: int | None = None
+    situation: str = ""
 
 
 @dataclass(slots=True)
@@ -95,6 +99,8 @@ class World:
     forgeries: list[Forgery]
     watches: list[Watch]
     omission_share: float  # of sessions that do not say where requests went
+    troubles: Sequence[Trouble] = ()
+    changes: Mapping[int, Callable[[], None]] = field(default_factory=dict)  # on these days
 
     def date_of(self, day: int) -> date:
         """The date of a day counted from the period's first."""
@@ -120,7 +126,10 @@ def make_world(design: Design) -> World:
     """Build the country: names, networks, servers, and what is blocked where and when."""
     seed, period, cases = design.seed, design.period, design.cases
     plan = AddressPlan(seed, design.network_count)
-    networks = make_networks(seed, plan, design.network_count, design.flaky_share)
+    if design.situation:
+        networks = plain_networks(design.situation, plan)
+    else:
+        networks = make_networks(seed, plan, design.network_count, design.flaky_share)
     change_networks(cases, networks)
     sites = make_sites(seed, plan, period.day_count, design.name_count)
     change_sites(cases, seed, sites)
@@ -128,6 +137,11 @@ def make_world(design: Design) -> World:
     internet = Internet(sites, plan)
     usual = make_censorship(seed, internet, networks, period.day_count, design.national_count)
     blocks, watches = add_cases(cases, seed, period, networks, sites, usual)
+    troubles, changes = [], {}
+    if design.situation:
+        scene = arrange(design.situation, seed, period.day_count, networks, internet, usual)
+        blocks, watches = scene.blocks, scene.watches
+        troubles, changes = scene.troubles, scene.changes
     censorship = Censorship([*usual.blocks, *blocks], usual.machines, usual.order_day)
     forgeries: list[Forgery] = []
     if design.has_forgeries:
@@ -149,6 +163,8 @@ def make_world(design: Design) -> World:
         forgeries=forgeries,
         watches=watches,
         omission_share=0.33 if "no_addresses" in cases else 0.0,
+        troubles=troubles,
+        changes=changes,
     )
 
 
@@ -205,6 +221,8 @@ def run_sessions(world: World, sessions_per_day: float, batch_size: int) -> Iter
     """All sessions of the period, in order of their start."""
     schedule = Schedule(world, sessions_per_day, batch_size)
     for day in range(world.period.day_count):
+        if day in world.changes:
+            world.changes[day]()
         for number, (network, hour) in enumerate(schedule.on_day(day)):
             rng = stream(world.seed, "session", day, number)
             start = _start_by_timer(world, day, hour, rng)
@@ -273,6 +291,12 @@ def open_session(world: World, network: Network, day: int, start: datetime, rng:
     software = pick(rng, world.fleet, network.fleet_share)
     if world.omission_share and stream(world.seed, "omits", start).random() < world.omission_share:
         software = replace(software, omits_address=True)
+    lies: dict[str, Block | None] = {}
+    for number, trouble in enumerate(world.troubles):
+        luck = stream(world.seed, "trouble", number, start).random()
+        if trouble.asn == network.asn and day in trouble.days and luck < trouble.share:
+            lies |= trouble.effects
+            software = trouble.build or software
     home_filter, is_family = "", False
     if rng.random() < network.filter_session_rate:
         home_filter = rng.choice(world.censorship.machines.home_filters)
@@ -287,6 +311,7 @@ def open_session(world: World, network: Network, day: int, start: datetime, rng:
         network=network, internet=world.internet, censorship=world.censorship,
         day=day, moment=start, rng=rng, state=state, lacks_authority=software.lacks_authority,
         way_out=rng.random(), home_filter=home_filter, is_family=is_family,
+        lies=lies,
     )  # fmt: skip
     report_id = _report_id(world, start, network, rng)
     if rng.random() < 0.004:

@@ -1,0 +1,311 @@
+"""Countries in which one thing goes on: what an outside examination found the judge wrong in.
+
+Networks are plain and sites have their usual faults; besides these there is only what the
+situation's function arranges. What it blocks is the truth; what else it does is a trap.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from analysis.worlds.censorship import Block, Censorship, Machines, Watch, carry_out
+from analysis.worlds.country import (
+    ACCESS_ASNS,
+    AddressPlan,
+    Network,
+    Page,
+    Site,
+    make_page,
+    stream,
+)
+from analysis.worlds.internet import RESET, TIMED_OUT, Internet, Server
+from analysis.worlds.session import BUILDS, Trouble
+
+_WORDS = ("Alder", "Basalt", "Cinder", "Drift", "Ember", "Fjord", "Glade", "Hazel", "Inlet", "Jade")
+#: Shares of the country's sessions, by network; and where there are thin ones.
+_USUAL, _THIN = (24, 18, 14, 12, 10, 9, 7, 6), (30, 20, 14, 10, 6, 5, 4, 4, 4, 3)
+#: The network of a heavy probe, by its place among the networks.
+_OWN = 6
+
+
+@dataclass
+class Scene:
+    """A plain country that a situation is arranged in.
+
+    ``free`` are sites that work, have an address of their own, and play no part yet. ``changes``
+    happen at the beginning of a day.
+    """
+
+    rng: Random
+    day_count: int
+    networks: Sequence[Network]
+    sites: Sequence[Site]
+    internet: Internet
+    machines: Machines
+    free: list[Site] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    watches: list[Watch] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    changes: dict[int, Callable[[], None]] = field(default_factory=dict)
+
+    def take(self, count: int, situation: str = "live") -> list[Site]:
+        """Some of the free sites of a situation."""
+        taken = [site for site in self.free if site.situation == situation][:count]
+        self.free = [site for site in self.free if site not in taken]
+        return taken
+
+    def take_of_hosts(self, host_count: int, count: int) -> list[Site]:
+        """Free sites of the hosting networks that have most of them."""
+        asns = {site.host: self.internet.plan.asn(site.v4[0]) for site in self.free}
+        largest = [asn for asn, _ in Counter(asns.values()).most_common(host_count)]
+        taken = [site for site in self.free if asns[site.host] in largest][:count]
+        self.free = [site for site in self.free if site not in taken]
+        return taken
+
+    def block(
+        self, style: str, sites: Iterable[Site], networks: Iterable[Network], start: float = 0,
+        stop: float = 0,
+    ) -> None:  # fmt: skip
+        """Have networks block sites from one day to another, or to the end."""
+        for site in sites:
+            for network in networks:
+                block = carry_out(style, 0, site, network.asn, self.machines)
+                self.blocks.append(replace(block, start=start, stop=stop or self.day_count))
+
+
+def plain_networks(situation: str, plan: AddressPlan) -> list[Network]:
+    """Networks that interfere with nothing, and of which none is worse than others."""
+    networks = []
+    for index, weight in enumerate(EXAMINED[situation].weights):
+        asn, kind = ACCESS_ASNS[index], "mobile" if index % 3 == 1 else "isp"
+        networks.append(
+            Network(f"plain_{index}", "plain", asn, f"{_WORDS[index]} Net", _WORDS[index], kind,
+                    weight, asn, plan.take(asn))
+        )  # fmt: skip
+    return networks
+
+
+def arrange(
+    situation: str, seed: int, day_count: int, networks: Sequence[Network], internet: Internet,
+    censorship: Censorship,
+) -> Scene:  # fmt: skip
+    """Arrange a situation in a country in which nobody blocks anything."""
+    sites = list(internet.sites.values())
+    rng = stream(seed, "examined", situation)
+    scene = Scene(rng, day_count, networks, sites, internet, censorship.machines)
+    works = ("live", "plain_http")
+    scene.free = [
+        site for site in sites
+        if site.situation in works and site.is_alone and len(site.inputs) == 1
+    ]  # fmt: skip
+    rng.shuffle(scene.free)
+    EXAMINED[situation].arrange(scene)
+    return scene
+
+
+def _effects(sites: Iterable[Site], **what: Any) -> dict[str, Block]:
+    """What is done to each of some sites, by its name and by its addresses."""
+    effects: dict[str, Block] = {}
+    for site in sites:
+        block = replace(Block(site.host, 0, "", 0, 0), **what)
+        effects |= dict.fromkeys((site.host, *(site.v4 if block.tcp_failure else ())), block)
+    return effects
+
+
+def _put_into_home(scene: Scene, platform: str, effects: Mapping[str, Block]) -> None:
+    """One probe runs nine in ten sessions of a thin network, and its household filters."""
+    build = next(build for build in BUILDS if build.platform == platform)
+    scene.troubles.append(Trouble(scene.networks[_OWN].asn, effects, 0.9, build))
+
+
+def _antivirus(scene: Scene) -> None:
+    shaken = [site for site in scene.sites if site.is_https and scene.rng.random() < 0.4]
+    _put_into_home(scene, "windows", _effects(shaken, tls_failure=RESET))
+
+
+def _pi_hole(scene: Scene) -> None:
+    _put_into_home(scene, "linux", _effects(scene.take(20), lie="0.0.0.0"))
+
+
+def _parental_router(scene: Scene) -> None:
+    page = make_page("Site not allowed", ["The owner of this router does not allow this site."])
+    scene.internet.servers["192.168.1.1"] = Server(page=page, ports=(80,))
+    sites = scene.take(11) + scene.take(4, "plain_http")
+    _put_into_home(scene, "android", _effects(sites, lie="192.168.1.1"))
+
+
+def _national_drop(scene: Scene) -> None:
+    scene.block("tcp_timeout", scene.take(5), scene.networks, scene.day_count // 2)
+
+
+def _silent_resolvers(scene: Scene) -> None:
+    scene.block("dns_timeout", scene.take(15), scene.networks[:3], scene.day_count // 3)
+
+
+def _social_media_week(scene: Scene) -> None:
+    sites, first = scene.take(11), scene.day_count // 2
+    scene.block("tls_timeout", sites, scene.networks, first, first + 7)
+    hosts = tuple(site.host for site in sites)
+    scene.watches += [Watch(n.asn, hosts, first, first + 7, 2) for n in scene.networks]
+
+
+def _challenge_pages(scene: Scene) -> None:
+    text = ["Enable JavaScript and cookies to continue."]
+    page = make_page("Just a moment...", text, 403, ("Server", "edge"))
+    sites = scene.take_of_hosts(3, 12)
+    effects = _effects(sites, http_page=page, is_slow=True)
+    scene.troubles.append(Trouble(scene.networks[1].asn, effects, 0.75))
+
+
+def _refusing_host(scene: Scene) -> None:
+    for site in scene.take_of_hosts(1, 5):
+        site.cut_off = range(scene.day_count // 2, 10_000)
+
+
+_ACCIDENTS: Sequence[Mapping[str, str]] = (
+    {"tcp_failure": TIMED_OUT},
+    {"tcp_failure": RESET},
+    {"tls_failure": RESET, "http_failure": RESET},
+    {"tls_failure": TIMED_OUT, "http_failure": TIMED_OUT},
+    {"injected": TIMED_OUT},
+)
+
+
+def _failing_pairs(scene: Scene) -> None:
+    """One pair in fifty fails by itself in 30 % of sessions."""
+    for network in scene.networks:
+        for site in scene.sites:
+            if scene.rng.random() < 0.02:
+                effects = _effects([site], **scene.rng.choice(_ACCIDENTS))
+                scene.troubles.append(Trouble(network.asn, effects, 0.3))
+
+
+def _suspects_alone(scene: Scene) -> None:
+    network, sites = scene.networks[-1], scene.take(10)
+    network.weight = 0
+    scene.block("tls_reset", sites, [network])
+    scene.watches.append(Watch(network.asn, tuple(site.host for site in sites), 20, 80, 1))
+
+
+def _blank_pages(scene: Scene) -> None:
+    sites, network = scene.take(4, "plain_http"), scene.networks[1]
+    blank = Page("", "", 200, (("Content-Length", "0"), ("Content-Type", "text/html")))
+    scene.blocks += [
+        Block(site.host, network.asn, "http.blockpage", 0, scene.day_count, http_page=blank)
+        for site in sites
+    ]
+
+
+def _stale_addresses(scene: Scene) -> None:
+    """Sites move house; one network's resolver gives the old address for months."""
+    sites, day, servers = scene.take(4), scene.day_count // 3, scene.internet.servers
+    for site in sites:
+        effects = _effects([site], lie=site.v4[0])
+        scene.troubles.append(
+            Trouble(scene.networks[1].asn, effects, days=range(day, scene.day_count))
+        )
+
+    def move() -> None:
+        for index, site in enumerate(sites):
+            old, new = site.v4[0], scene.internet.plan.take(scene.internet.plan.asn(site.v4[0]))
+            parked = make_page("Welcome", ["The first page of a new server."])
+            servers[old] = Server(is_silent=True) if index % 2 else Server(page=parked)
+            servers[new] = Server(sites={site.host: site})
+            site.v4, site.v6 = [new], []
+
+    scene.changes[day] = move
+
+
+#: How networks block in turn, each in its own way.
+_STYLES = ("nxdomain", "tls_timeout", "bogon", "tcp_timeout", "tls_reset", "dns_timeout")
+
+
+def _staged_orders(scene: Scene) -> None:
+    """Three orders, carried out within weeks by nine networks in ten; the second is lifted."""
+    for number, part in enumerate((0.2, 0.3, 0.55)):
+        sites, day = scene.take(4), scene.day_count * part
+        for index, network in enumerate(scene.networks):
+            if scene.rng.random() < 0.1:
+                continue
+            start = day + int(scene.rng.expovariate(1 / 14))
+            stop = start + 60 if number == 1 else scene.day_count
+            scene.block(_STYLES[index % len(_STYLES)], sites, [network], start, stop)
+
+
+def _one_site_everywhere(scene: Scene) -> None:
+    scene.block("tcp_timeout", scene.take(1), scene.networks, scene.day_count // 2)
+
+
+def _one_site_one_network(scene: Scene) -> None:
+    scene.block("tcp_timeout", scene.take(1), scene.networks[:1])
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What an examined country is like.
+
+    Attributes:
+        truth: what is true there, for the reader.
+        arrange: puts it into a scene.
+        weights: of the networks.
+        undecidable: where measurements cannot tell it from something else, what they could be.
+    """
+
+    truth: str
+    arrange: Callable[[Scene], None]
+    weights: Sequence[float] = _USUAL
+    undecidable: str = ""
+
+
+_HOME = (
+    "All failing sessions are of one platform, and hardly any others tested: one household's "
+    "filter, or the network's block."
+)
+#: Each situation by its name.
+EXAMINED: Mapping[str, Situation] = {
+    "Antivirus": Situation(
+        "Nobody blocks. On a thin network one probe runs nine in ten sessions, and its antivirus "
+        "breaks TLS of two in five sites.", _antivirus, undecidable=_HOME),
+    "Pi-hole": Situation(
+        "Nobody blocks. On a thin network one probe runs nine in ten sessions, and a Pi-hole "
+        "answers 0.0.0.0 for twenty sites.", _pi_hole, undecidable=_HOME),
+    "Parental router": Situation(
+        "Nobody blocks. On a thin network one probe runs nine in ten sessions, and its router "
+        "shows a page of its own for fifteen sites.", _parental_router, undecidable=_HOME),
+    "National drop": Situation(
+        "All networks drop connections to five unrelated sites from one day on.", _national_drop),
+    "Silent resolvers": Situation(
+        "The resolvers of the three largest networks stop answering for fifteen sites.",
+        _silent_resolvers),
+    "A week without social media": Situation(
+        "All networks cut eleven sites for a week, in which people test mostly these.",
+        _social_media_week),
+    "Challenge pages": Situation(
+        "Nobody blocks. Content networks ask the shared address of one network to prove that its "
+        "users are human.", _challenge_pages),
+    "A host that refuses the country": Situation(
+        "Nobody blocks. From one day on a hosting network drops connections from the country.",
+        _refusing_host),
+    "Pairs that fail by themselves": Situation(
+        "Nobody blocks. One pair in fifty fails in 30 % of sessions.", _failing_pairs),
+    "Suspects alone": Situation(
+        "One network blocks ten sites, and nothing else is tested there.", _suspects_alone,
+        undecidable="Nearly everything tested then failed; a list of blocked sites and a network "
+        "that cuts all requests look alike. Test sites that nobody would block."),
+    "Blank pages": Situation(
+        "One network answers four sites without TLS with an empty page.", _blank_pages),
+    "Stale addresses": Situation(
+        "Nobody blocks. Four sites move, and the resolver of one network gives the old address "
+        "for months.", _stale_addresses),
+    "Staged orders": Situation(
+        "Three orders of four sites, carried out within weeks by nine networks in ten, thin ones "
+        "among them; one is lifted.", _staged_orders, _THIN),
+    "One site everywhere": Situation(
+        "All networks drop connections to one site from one day on.", _one_site_everywhere,
+        undecidable="No other host began to fail then; the site may refuse the country."),
+    "One site on one network": Situation(
+        "One network drops connections to one site all the time.", _one_site_one_network,
+        undecidable="Began before the first test; the site may refuse this network."),
+}  # fmt: skip

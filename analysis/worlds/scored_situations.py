@@ -1,0 +1,97 @@
+"""What the judge makes of the situations of ``examined``, and of countries in which nobody blocks.
+
+Each situation is a country of half a year. ``NOBODY_BLOCKS`` is one of them, and drawn ten times
+more, to hold the chances that are told against how often they come up.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.outcomes.rules import RULES_VERSION
+from analysis.outcomes.thresholds import Thresholds
+from analysis.worlds.judged_worlds import judge_world, open_world
+from analysis.worlds.measures import share_by
+from analysis.worlds.scores import PAIR_KEY, Score, score
+
+#: Seeds of the situations, in their order; and of the worlds in which pairs fail by themselves. No
+#: other part of the validation has them.
+FIRST_SEED, NULL_SEEDS = 91, range(111, 121)
+NOBODY_BLOCKS = "Pairs that fail by themselves"
+_PROBE_CC, _SINCE, _UNTIL = "QN", "2024-01-01", "2024-07-01"
+SIZE: Mapping[str, Any] = {
+    "name_count": 90,
+    "sessions_per_day": 4.5,
+    "has_forgeries": False,
+    "cases": (),
+}
+#: What a block must have been met by to be asked for.
+_SESSIONS = 6
+#: Logarithms of 1 / chance.
+LEVELS = (1, 2, 3)
+
+
+def run_situation(
+    situation: str,
+    seed: int,
+    folder: Path,
+    write_world: Callable[..., Any],
+    size: Mapping[str, Any] = SIZE,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """One world: its row of the result, and the evidence of each pair that nobody blocks."""
+    world = folder / "world"
+    made = write_world(world, probe_cc=_PROBE_CC, since=_SINCE, until=_UNTIL, seed=seed,
+                       situation=situation, **size)  # fmt: skip
+    study = open_world(world, folder / "store", _PROBE_CC, _SINCE, _UNTIL)
+    judgement = judge_world(study, Thresholds(), folder / "tables")
+    scored = score(folder / "tables", world / "truth")
+    counts = {"situation": situation, "measurement_count": made["measurement_count"]}
+    return counts | count(scored), weigh(scored, judgement.chances)
+
+
+def count(scored: Score) -> dict[str, int]:
+    """What is blocked, found, and listed wrongly."""
+    pairs, sites = scored.pairs, scored.sites
+    asked = pairs[pairs["is_blocked"] & (pairs["true_session_count"] >= _SESSIONS)]
+    counts = {
+        "blocked_pair_count": len(asked),
+        "found_pair_count": asked["is_listed"].sum(),
+        "false_pair_count": (pairs["is_listed"] & ~pairs["is_blocked"]).sum(),
+        "false_site_count": (sites["is_listed"] & ~sites["is_blocked"]).sum(),
+    }
+    return {name: int(number) for name, number in counts.items()}
+
+
+def weigh(scored: Score, chances: pd.DataFrame) -> pd.DataFrame:
+    """The evidence (a logarithm) of each pair that nobody blocks; 0 where nothing surprised."""
+    asns = "AS" + chances["probe_asn"].astype("str").str.removeprefix("AS")
+    known = scored.pairs.loc[~scored.pairs["is_blocked"], PAIR_KEY]
+    rows = known.merge(chances[["domain", "evidence"]].assign(probe_asn=asns), "left", PAIR_KEY)
+    rows["evidence"] = pd.to_numeric(rows["evidence"]).fillna(0.0)
+    return rows
+
+
+def hold_chances(evidence: pd.DataFrame) -> pd.DataFrame:
+    """How many pairs that nobody blocks had each chance, or a smaller one, and may have had it."""
+    frames = [
+        share_by("pairs that nobody blocks", evidence.assign(is_low=evidence["evidence"] >= level),
+                 "is_low").assign(stratum=f"{10.0**-level:g}")
+        for level in LEVELS
+    ]  # fmt: skip
+    return pd.concat(frames, ignore_index=True).assign(rules_version=RULES_VERSION)
+
+
+def table(rows: Iterable[dict[str, Any]], situations: Any) -> pd.DataFrame:
+    """The result that ships, one row a situation: counts, what is true, and what else it could be.
+
+    Args:
+        rows: those of ``run_situation``.
+        situations: by name, each with its ``truth`` and ``undecidable``.
+    """
+    frame = pd.DataFrame(rows)
+    told = [situations[name] for name in frame["situation"]]
+    frame.insert(1, "truth", [one.truth for one in told])
+    frame["undecidable"] = [one.undecidable for one in told]
+    return frame.assign(rules_version=RULES_VERSION)
