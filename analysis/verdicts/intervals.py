@@ -12,6 +12,7 @@ from analysis.outcomes.steps import create_tables
 from analysis.outcomes.thresholds import Thresholds
 from analysis.verdicts import e_values
 from analysis.verdicts.blocks import (
+    LOWER_LINE,
     Counted,
     Evidence,
     ask_again,
@@ -30,9 +31,10 @@ from analysis.verdicts.states import meets_floor
 CELL = ["domain", "probe_asn"]
 SITE_FAILS = "the site fails alike for other operators"
 NETWORK_FAILS = "other sites fail alike on this network"
+BELOW_LINE = "fails more than accidents explain, and not by enough for the list"
 IN_MANY_WAYS = "fails, and in no one way often enough to be called blocked"
 #: What explains failures that are no surprise.
-USUAL = (SITE_FAILS, NETWORK_FAILS, IN_MANY_WAYS)
+USUAL = (SITE_FAILS, NETWORK_FAILS, BELOW_LINE, IN_MANY_WAYS)
 #: From which share on the site or the network explains what fails.
 _USUAL_SHARE = 0.2
 TOO_FEW = "surprising, but too few sessions or days to say so"
@@ -202,8 +204,14 @@ def _say_usual(evidence: Evidence) -> NDArray[np.object_]:
     site, network = np.zeros((2, len(evidence.series.cells)))
     np.maximum.at(site, cell, lessons.site())
     np.maximum.at(network, cell, lessons.network())
-    cases = [(site >= network) & (site >= _USUAL_SHARE), network >= _USUAL_SHARE]
-    return np.select(cases, [SITE_FAILS, NETWORK_FAILS], IN_MANY_WAYS).astype(object)
+    told = np.full(len(site), -np.inf)
+    np.maximum.at(told, cell, evidence.log_evidence[: len(cell)])
+    cases = {
+        BELOW_LINE: told >= LOWER_LINE,
+        SITE_FAILS: (site >= network) & (site >= _USUAL_SHARE),
+        NETWORK_FAILS: network >= _USUAL_SHARE,
+    }
+    return np.select(list(cases.values()), list(cases), IN_MANY_WAYS).astype(object)
 
 
 def _find_unexplained(
